@@ -1,0 +1,133 @@
+"""The event: one fact a sender told us, as a CloudEvent 1.0.
+
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Final
+
+from shared.errors import Permanent
+from shared.jsontext import Json, JsonObject, canonical
+
+MAX_ATTRIBUTE_CHARACTERS: Final = 255
+MAX_HOPS: Final = 8
+
+# CloudEvents asks for attribute names of lower-case letters and digits only.
+_TEXTS: Final = (
+    "subject",
+    "actor",
+    "time",
+    "traceparent",
+    "deliveryid",
+    "dataref",
+    "rawbody",
+    "rawbase64",
+    "rawtype",
+    "rawheaders",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`id` stays the same through every retry and replay.
+
+    source        `/sources/<name>`
+    receivedat    RFC 3339, when receive took it; `time` is when it happened, as the sender says
+    payloadhash   SHA-256 of the body as it came, hex; steps never change it
+    data          the parsed body, or None where `dataref` names the blob that holds it
+    rawbody       the body as it came where the source keeps it (`rawbase64` where it is not UTF-8), of content type
+                  `rawtype`; `rawheaders` is a JSON array of pairs, credentials removed
+    """
+
+    id: str
+    source: str
+    type: str
+    receivedat: str
+    payloadhash: str
+    data: Json = None
+    subject: str | None = None
+    actor: str | None = None
+    time: str | None = None
+    traceparent: str | None = None
+    deliveryid: str | None = None
+    hops: int = 0
+    dataref: str | None = None
+    rawbody: str | None = None
+    rawbase64: str | None = None
+    rawtype: str | None = None
+    rawheaders: str | None = None
+
+    @property
+    def source_name(self) -> str:
+        return self.source.removeprefix("/sources/")
+
+    def with_data(self, data: Json) -> "Event":
+        """The event with other data. The body as it came goes: it may hold what a step took out."""
+        if data == self.data:
+            return self
+        return replace(self, data=data, rawbody=None, rawbase64=None, rawheaders=None)
+
+
+def event_id(source_name: str, delivery_id: str) -> str:
+    """The same however often the sender or the bus repeats it."""
+    return hashlib.sha256(canonical([source_name, delivery_id])).hexdigest()[:32]
+
+
+def attribute_text(text: str) -> str:
+    """Hostile text made fit for a CloudEvents attribute: printable characters only, at most 255."""
+    return "".join(c if c.isprintable() else " " for c in text[:MAX_ATTRIBUTE_CHARACTERS]).strip()
+
+
+def to_cloudevent(event: Event) -> JsonObject:
+    """CloudEvents' JSON format. Attributes without a value are left out."""
+    document: JsonObject = {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "receivedat": event.receivedat,
+        "payloadhash": event.payloadhash,
+    }
+    for name in _TEXTS:
+        value: str | None = getattr(event, name)
+        if value is not None:
+            document[name] = value
+    if event.hops:
+        document["hops"] = event.hops
+    if event.dataref is None:
+        document["datacontenttype"] = "application/json"
+        document["data"] = event.data
+    return document
+
+
+def from_cloudevent(document: Json) -> Event:
+    """Raises Permanent (`event`) for what is not one of our events."""
+    if not isinstance(document, dict):
+        raise Permanent("event", f"a CloudEvent is a JSON object; found {type(document).__name__}")
+
+    def text(name: str) -> str | None:
+        value = document.get(name)
+        if value is not None and not isinstance(value, str):
+            raise Permanent("event", f"the CloudEvent's {name!r} is text; found {type(value).__name__}")
+        return value
+
+    def required(name: str) -> str:
+        value = text(name)
+        if not value:
+            raise Permanent("event", f"the CloudEvent has no {name!r}")
+        return value
+
+    hops = document.get("hops", 0)
+    if not isinstance(hops, int) or isinstance(hops, bool):
+        raise Permanent("event", f"the CloudEvent's 'hops' is an integer; found {type(hops).__name__}")
+    return Event(
+        id=required("id"),
+        source=required("source"),
+        type=required("type"),
+        receivedat=required("receivedat"),
+        payloadhash=required("payloadhash"),
+        data=document.get("data"),
+        hops=hops,
+        **{name: text(name) for name in _TEXTS},
+    )

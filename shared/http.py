@@ -1,0 +1,46 @@
+"""The request and the reply as values, free of any framework's types."""
+
+from dataclasses import dataclass, field
+
+from shared.jsontext import JsonObject, to_json
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP request, whole.
+
+    `path` is as it was sent, still percent-encoded; `query` is without its question mark; header names are in lower
+    case, each line a pair, in the order they came; `peer` is the address that connected.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Headers = ()
+    body: bytes = b""
+    peer: str = ""
+
+    def header(self, name: str) -> str | None:
+        """All lines of that name joined with a comma, as some platforms join them before we see them; else None."""
+        name = name.lower()
+        found = [value for key, value in self.headers if key == name]
+        return ", ".join(found) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    body: bytes = b""
+    headers: Headers = field(default=(("content-type", "application/json"),))
+
+
+def json_reply(status: int, value: JsonObject, *headers: tuple[str, str]) -> Reply:
+    return Reply(status, to_json(value).encode(), (("content-type", "application/json"), *headers))
+
+
+def problem(status: int, code: str, title: str, *headers: tuple[str, str]) -> Reply:
+    """An RFC 9457 problem document. `code` is stable; `title` says no more than a stranger may know."""
+    body = to_json({"type": "about:blank", "title": title, "status": status, "code": code}).encode()
+    return Reply(status, body, (("content-type", "application/problem+json"), *headers))

@@ -1,0 +1,246 @@
+"""What the functions need of a platform, in our words. `shared/cloud/` has one implementation a platform.
+
+Every implementation, and every fake, passes the contract suite of its port in tests/contract. A port raises Temporary
+when the platform fails, and nothing else. All of them are asynchronous, and cancelling a call that has not begun its
+work withdraws it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeAlias
+
+from shared.delivery import Delivery
+from shared.event import Event
+
+EVENTS: Final = "events"
+DELIVERIES: Final = "deliveries"
+DEAD_LETTERS: Final = "dead-letters"
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Unix seconds."""
+        ...
+
+
+class Secrets(Protocol):
+    async def values(self, name: str) -> tuple[str, ...]:
+        """The secret's values, newest first, never none. Raises Temporary (`secret_unavailable`, `secret_weak`)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BusMessage:
+    data: bytes
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+class Bus(Protocol):
+    async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
+        """Returns once the bus has confirmed all of them. Raises Temporary (`bus`): they may have arrived or not.
+
+        Cancelled before its batch is sent, none of the messages is published.
+        """
+        ...
+
+
+class Blobs(Protocol):
+    async def put(self, name: str, content: bytes) -> None:
+        """Writing the same name again replaces it."""
+        ...
+
+    async def get(self, name: str) -> bytes | None: ...
+
+    async def delete(self, name: str) -> None: ...
+
+
+# The ledger: claims and results of deliveries, by idempotency key.
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Ours until the lease is over. `unknown`: an attempt before this one ended without a record of its outcome."""
+
+    fence: int
+    attempt_number: int
+    unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Another worker has it: nack."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The sweep will publish it again when its time has come: acknowledge."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Done, failed or held: acknowledge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The key is known with another payload hash: dead letter `id_reuse`."""
+
+
+Claim: TypeAlias = Claimed | Busy | Waiting | Finished | Conflict
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationState:
+    """`disabled_reason`: takes nothing until released. `paused_until`: its breaker is open (Unix seconds)."""
+
+    disabled_reason: str | None = None
+    paused_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """A delivery as the ledger has it. `state` is claimed, attempted, done, failed, retry_at or disabled.
+
+    `message` is the delivery's CloudEvent as bytes, all that is needed to publish it again.
+    """
+
+    key: str
+    event_id: str
+    route: str
+    destination: str
+    state: str
+    fence: int
+    generation: int
+    attempt_number: int
+    retry_at: float | None
+    reason: str
+    answer: str
+    created_at: float
+    updated_at: float
+    message: bytes
+
+
+class Ledger(Protocol):
+    """`claimed → attempted → done | failed | retry_at | disabled`, each write conditional on the claim's fence.
+
+    The writes answer False where the fence has moved on: another worker owns the delivery, and what this one found
+    is not recorded. Times are Unix seconds.
+    """
+
+    async def claim(
+        self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
+    ) -> Claim:
+        """Take the delivery for one attempt.
+
+        A new key is claimed. A lease that is over in `claimed` is taken again with the same attempt number; one that
+        is over in `attempted` is taken as `unknown` with the next number. `retry_at` answers Waiting, whether or not
+        its time has come, unless `due_fence` is the row's fence: only the sweep's own message starts a retry.
+        """
+        ...
+
+    async def attempted(self, key: str, fence: int, now: float) -> bool: ...
+
+    async def done(self, key: str, fence: int, now: float, answer: str) -> bool: ...
+
+    async def failed(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool: ...
+
+    async def retry_at(self, key: str, fence: int, now: float, at: float, reason: str, answer: str) -> bool: ...
+
+    async def hold(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
+        """To `disabled`: kept until `release`."""
+        ...
+
+    async def due(self, now: float, limit: int) -> Sequence[LedgerRow]:
+        """The rows in `retry_at` whose time has come, oldest first."""
+        ...
+
+    async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
+        """Move a due row's `retry_at` to `at`; the row's new fence, or None where another was faster."""
+        ...
+
+    async def reopen(self, key: str, now: float) -> int | None:
+        """Begin a finished delivery's next generation, attempts from 1; its number, or None where not finished."""
+        ...
+
+    async def disable(self, destination: str, reason: str, now: float) -> None: ...
+
+    async def pause(self, destination: str, until: float, now: float) -> None: ...
+
+    async def release(self, destination: str, now: float) -> int:
+        """Enable the destination, and make what is held for it due now. Answers how many deliveries that is."""
+        ...
+
+    async def destination_state(self, destination: str) -> DestinationState: ...
+
+    async def rows(
+        self, limit: int, *, event_id: str | None = None, destination: str | None = None, state: str | None = None
+    ) -> Sequence[LedgerRow]:
+        """Newest first."""
+        ...
+
+    async def purge(self, before: float) -> int:
+        """Forget finished rows last written before that time. Answers how many."""
+        ...
+
+
+# The journal: what people look at. Losing an entry loses no event.
+
+
+@dataclass(frozen=True, slots=True)
+class RouteDecision:
+    """Why a route took an event or did not, in words. `code` where its chain failed."""
+
+    route: str
+    matched: bool
+    reason: str
+    destinations: tuple[str, ...] = ()
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventEntry:
+    """An event as receive made it, and what transform decided."""
+
+    event: Event
+    routes: tuple[RouteDecision, ...]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEntry:
+    """`outcome` is delivered, retry_later, refused, disabled or unknown."""
+
+    delivery_id: str
+    event_id: str
+    route: str
+    destination: str
+    attempt_number: int
+    started_at: float
+    ended_at: float
+    outcome: str
+    reason: str = ""
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message given up on. `id` is the delivery's id, or `<event id>:<route>` before there is a delivery."""
+
+    id: str
+    code: str
+    reason: str
+    at: float
+    message: bytes
+    topic: str
+    event_id: str = ""
+    route: str = ""
+    destination: str = ""
+
+
+JournalEntry: TypeAlias = EventEntry | AttemptEntry | DeadLetter
+
+
+class Journal(Protocol):
+    async def record(self, entries: Sequence[JournalEntry]) -> None: ...

@@ -1,0 +1,43 @@
+"""What a secret's text means: its several values, and which of them are too weak to protect anything."""
+
+from typing import Final
+
+MIN_STRONG_CHARACTERS: Final = 16
+_PLACEHOLDERS: Final = frozenset(
+    {"changeme", "change-me", "change_me", "secret", "password", "passwd", "test", "example", "todo", "xxx", "none"}
+)
+_PREFIXES: Final = ("whsec_", "whpk_", "whsk_")
+
+
+def split_values(text: str) -> tuple[str, ...]:
+    """The values, newest first: one a line; a PEM block is one. One trailing newline is dropped."""
+    values: list[str] = []
+    block: list[str] = []
+    for line in text.replace("\r\n", "\n").removesuffix("\n").split("\n"):
+        if block or line.startswith("-----BEGIN "):
+            block.append(line)
+            if line.startswith("-----END "):
+                values.append("\n".join(block) + "\n")
+                block = []
+        elif line:
+            values.append(line)
+    if block:
+        values.append("\n".join(block))
+    return tuple(values)
+
+
+def weakness(value: str) -> str | None:
+    """Why the value protects nothing, in words; None where it may be used."""
+    bare = value.strip()
+    for prefix in _PREFIXES:
+        bare = bare.removeprefix(prefix)
+    if not bare:
+        return "is empty"
+    if bare.lower() in _PLACEHOLDERS:
+        return "is a placeholder"
+    return None
+
+
+def is_short(value: str) -> bool:
+    """Under 16 characters: worth a warning."""
+    return len(value) < MIN_STRONG_CHARACTERS

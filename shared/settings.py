@@ -1,0 +1,55 @@
+"""The environment, read once into typed values. Each setting stands here beside its variable."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+DEFAULT_STATE: Final = ".hookchain"
+LOCAL_PROJECT: Final = "hookchain-local"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    project            GOOGLE_CLOUD_PROJECT: whose topics and secrets
+    emulator_host      PUBSUB_EMULATOR_HOST: `host:port` of an emulated Pub/Sub; set, nothing asks Google for anything
+    topic_prefix       HOOKCHAIN_PREFIX: before each topic's name, so that two bundles can live in one project
+    state_folder       HOOKCHAIN_STATE: where the local ledger, journal and blobs are
+    secrets_folder     SECRETS_DIR: where mounted secrets are
+    slice_file         HOOKCHAIN_SLICE: the function's compiled configuration (a bundle has its own beside main.py)
+    email_from         EMAIL_FROM: the sender's address where a destination names none
+    smtp_url           SMTP_URL: `smtp://user@host:587` (STARTTLS) or `smtps://user@host:465`; its password is the
+                       secret `smtp-password`
+    sendgrid_url       SENDGRID_API_URL: another place that speaks SendGrid's API
+    """
+
+    project: str
+    emulator_host: str | None
+    topic_prefix: str
+    state_folder: Path
+    secrets_folder: Path
+    slice_file: Path | None
+    email_from: str | None
+    smtp_url: str | None
+    sendgrid_url: str
+
+    @property
+    def is_local(self) -> bool:
+        return self.emulator_host is not None
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    slice_file = environ.get("HOOKCHAIN_SLICE")
+    emulator_host = environ.get("PUBSUB_EMULATOR_HOST") or None
+    return Settings(
+        project=environ.get("GOOGLE_CLOUD_PROJECT") or (LOCAL_PROJECT if emulator_host else ""),
+        emulator_host=emulator_host,
+        topic_prefix=environ.get("HOOKCHAIN_PREFIX", ""),
+        state_folder=Path(environ.get("HOOKCHAIN_STATE") or DEFAULT_STATE),
+        secrets_folder=Path(environ.get("SECRETS_DIR") or "/secrets"),
+        slice_file=Path(slice_file) if slice_file else None,
+        email_from=environ.get("EMAIL_FROM") or None,
+        smtp_url=environ.get("SMTP_URL") or None,
+        sendgrid_url=environ.get("SENDGRID_API_URL") or "https://api.sendgrid.com",
+    )

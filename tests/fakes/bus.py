@@ -1,0 +1,20 @@
+from collections.abc import Sequence
+
+from shared.errors import Temporary
+from shared.ports import BusMessage
+
+
+class FakeBus:
+    """Keeps what was published. With `fault` set, it refuses instead."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, BusMessage]] = []
+        self.fault: str | None = None
+
+    async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
+        if self.fault:
+            raise Temporary("bus", self.fault)
+        self.sent.extend((topic, message) for message in messages)
+
+    def on(self, topic: str) -> list[BusMessage]:
+        return [message for name, message in self.sent if name == topic]

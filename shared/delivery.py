@@ -80,7 +80,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Disabled:
-    """It takes nothing at all until an operator acts: what is owed to it is held, not retried. `reason` says the act."""
+    """It takes nothing until an operator acts: what is owed to it is held, not retried. `reason` says the act."""
 
     reason: str
     answer: str = ""

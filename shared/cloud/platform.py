@@ -1,0 +1,32 @@
+"""The ports on the platform that the settings describe. Imports only what that platform needs."""
+
+import time
+from collections.abc import Mapping
+
+from shared.cloud.gcp.pubsub import PubSubBus
+from shared.secrets import Reader, SecretStore, from_environment, from_folder
+from shared.settings import Settings
+
+PUBSUB_ENDPOINT = "https://pubsub.googleapis.com"
+
+
+class SystemClock:
+    def now(self) -> float:
+        return time.time()
+
+
+def bus(settings: Settings) -> PubSubBus:
+    if settings.emulator_host:
+        return PubSubBus(f"http://{settings.emulator_host}", settings.project, settings.topic_prefix, lambda: None)
+    from shared.cloud.gcp.credentials import google_authorization
+
+    return PubSubBus(PUBSUB_ENDPOINT, settings.project, settings.topic_prefix, google_authorization())
+
+
+def secrets(settings: Settings, environ: Mapping[str, str]) -> SecretStore:
+    readers: list[Reader] = [from_folder(settings.secrets_folder), from_environment(environ)]
+    if settings.project and not settings.is_local:
+        from shared.cloud.gcp.secret_manager import from_secret_manager
+
+        readers.append(from_secret_manager(settings.project))
+    return SecretStore(tuple(readers), SystemClock())

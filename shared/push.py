@@ -1,0 +1,63 @@
+"""The body in which Pub/Sub pushes a message, directly or through Eventarc.
+
+Parsed here, because functions-framework's own conversion refuses it or drops `subscription` and `deliveryAttempt`.
+https://cloud.google.com/pubsub/docs/push#receive_push
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from shared.errors import Permanent
+from shared.jsontext import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """`delivery_attempt` is there only where the subscription has a dead-letter policy."""
+
+    data: bytes
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    message_id: str = ""
+    delivery_attempt: int | None = None
+    subscription: str = ""
+    published_at: str = ""
+
+
+def parse_push(body: bytes) -> Push:
+    """Raises Permanent (`push`)."""
+    try:
+        document: Json = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Permanent("push", "the pushed body is not JSON") from error
+    message = document.get("message") if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not isinstance(message, dict):
+        raise Permanent("push", "the pushed body has no 'message' object")
+    attempt = document.get("deliveryAttempt")
+    return Push(
+        data=_decoded(message.get("data", "")),
+        attributes=_texts(message.get("attributes")),
+        message_id=_text(message.get("messageId", message.get("message_id"))),
+        delivery_attempt=attempt if isinstance(attempt, int) else None,
+        subscription=_text(document.get("subscription")),
+        published_at=_text(message.get("publishTime", message.get("publish_time"))),
+    )
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _texts(value: Json) -> Mapping[str, str]:
+    return {name: text for name, text in value.items() if isinstance(text, str)} if isinstance(value, dict) else {}
+
+
+def _decoded(data: Json) -> bytes:
+    if not isinstance(data, str):
+        raise Permanent("push", "the message's 'data' is not base64 text")
+    try:
+        return base64.b64decode(data, validate=True)
+    except binascii.Error as error:
+        raise Permanent("push", "the message's 'data' is not base64 text") from error

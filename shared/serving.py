@@ -1,0 +1,51 @@
+"""Between the web framework's types and ours. Only the Google entry points import this."""
+
+import asyncio
+from typing import Final
+
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as WebRequest
+from starlette.responses import Response
+
+from shared.errors import Rejected
+from shared.http import Reply, Request
+
+BODY_SECONDS: Final = 10.0
+
+
+def head_of(web: WebRequest) -> Request:
+    """The request without its body."""
+    scope = web.scope
+    client = scope.get("client")
+    return Request(
+        method=scope["method"],
+        path=scope.get("raw_path", scope["path"].encode()).decode("latin-1"),
+        query=scope["query_string"].decode("latin-1"),
+        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
+        peer=client[0] if client else "",
+    )
+
+
+async def read_body(web: WebRequest, max_bytes: int) -> bytes:
+    """Stops at the first byte too many. Raises Rejected: `raw`, `slow` or `disconnected`."""
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in web.stream():
+                size += len(chunk)
+                if size > max_bytes:
+                    raise Rejected("raw", f"the body is larger than {max_bytes} bytes")
+                chunks.append(chunk)
+    except TimeoutError as error:
+        raise Rejected("slow", f"the body was not complete within {BODY_SECONDS:.0f} s") from error
+    except ClientDisconnect as error:
+        raise Rejected("disconnected", "the sender went away before the body was complete") from error
+    return b"".join(chunks)
+
+
+def web_reply(reply: Reply) -> Response:
+    response = Response(reply.body, reply.status)
+    for name, value in reply.headers:
+        response.headers.append(name, value)
+    return response

@@ -1,0 +1,69 @@
+"""The tables of `journal.db`. Several processes share the file; each opens a connection of its own."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+FILE_NAME: Final = "journal.db"
+BUSY_SECONDS: Final = 5.0
+
+# events    one row an event, small, so that lists and counts stay fast; `expected` deliveries, `broken` routes
+# bodies    the event itself and what its routes decided; `seq` is never reused, for the search index goes by it
+# requests  receive's log lines, accepted and refused
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, source TEXT NOT NULL, type TEXT, subject TEXT, actor TEXT,
+    received_at REAL NOT NULL, routed_at REAL, expected INTEGER NOT NULL DEFAULT 0,
+    broken INTEGER NOT NULL DEFAULT 0, status TEXT NOT NULL DEFAULT 'received');
+CREATE INDEX IF NOT EXISTS events_source ON events (source);
+CREATE INDEX IF NOT EXISTS events_type ON events (type);
+CREATE INDEX IF NOT EXISTS events_status ON events (status);
+CREATE INDEX IF NOT EXISTS events_received ON events (received_at);
+
+CREATE TABLE IF NOT EXISTS bodies (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL UNIQUE, document TEXT NOT NULL,
+    routes TEXT NOT NULL, passes INTEGER NOT NULL DEFAULT 1);
+
+CREATE TABLE IF NOT EXISTS attempts (
+    seq INTEGER PRIMARY KEY, delivery_id TEXT NOT NULL, event_id TEXT NOT NULL, route TEXT NOT NULL,
+    destination TEXT NOT NULL, attempt_number INTEGER NOT NULL, started_at REAL NOT NULL, ended_at REAL NOT NULL,
+    outcome TEXT NOT NULL, reason TEXT NOT NULL, answer TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS attempts_event ON attempts (event_id);
+CREATE INDEX IF NOT EXISTS attempts_ended ON attempts (ended_at);
+
+CREATE TABLE IF NOT EXISTS dead_letters (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, code TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL,
+    message BLOB NOT NULL, topic TEXT NOT NULL, event_id TEXT NOT NULL, route TEXT NOT NULL,
+    destination TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'kept');
+CREATE INDEX IF NOT EXISTS dead_letters_event ON dead_letters (event_id);
+
+CREATE TABLE IF NOT EXISTS requests (
+    seq INTEGER PRIMARY KEY, at REAL NOT NULL, method TEXT NOT NULL, status INTEGER NOT NULL, code TEXT,
+    source TEXT NOT NULL, event_id TEXT, detail TEXT NOT NULL, bytes INTEGER, duration_ms REAL);
+CREATE INDEX IF NOT EXISTS requests_event ON requests (event_id) WHERE event_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS requests_at ON requests (at);
+CREATE INDEX IF NOT EXISTS requests_refused ON requests (status) WHERE status >= 400;
+"""
+
+
+def open_journal(path: Path) -> sqlite3.Connection:
+    """The file is made where it is missing. Raises sqlite3.Error and OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.executescript(_SCHEMA)
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")

@@ -26,7 +26,7 @@ class Request:
         """All lines of that name joined with a comma, as some platforms join them before we see them; else None."""
         name = name.lower()
         found = [value for key, value in self.headers if key == name]
-        return ", ".join(found) if found else None
+        return ",".join(found) if found else None
 
 
 @dataclass(frozen=True, slots=True)

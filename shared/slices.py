@@ -7,6 +7,7 @@ from pathlib import Path
 
 from shared.errors import HookchainError
 from shared.jsontext import Json, JsonObject
+from shared.logs import log
 from shared.settings import Settings
 
 
@@ -27,6 +28,15 @@ def load_slice(settings: Settings, function_folder: Path) -> JsonObject:
         except OSError as error:
             raise SliceFault("slice", f"{path}: {error.strerror}; compile it with `make bundle`") from error
     return parse_slice(_compile_now(root, function_folder.name), function_folder.name)
+
+
+def load_or_exit(settings: Settings, function_folder: Path) -> JsonObject:
+    """The same for an entry point: a fault goes to the log and ends the process, so the platform shows it failed."""
+    try:
+        return load_slice(settings, function_folder)
+    except SliceFault as fault:
+        log("CRITICAL", "the configuration does not load", function=function_folder.name, detail=fault.detail)
+        raise SystemExit(f"{function_folder.name}: {fault.detail}") from fault
 
 
 def parse_slice(content: bytes, function: str) -> JsonObject:

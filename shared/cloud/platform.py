@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 
 from shared.cloud.gcp.pubsub import PubSubBus
+from shared.cloud.local.blobs import LocalBlobs
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
 from shared.settings import Settings
 
@@ -13,6 +14,10 @@ PUBSUB_ENDPOINT = "https://pubsub.googleapis.com"
 class SystemClock:
     def now(self) -> float:
         return time.time()
+
+
+def blobs(settings: Settings) -> LocalBlobs | None:
+    return LocalBlobs(settings.state_folder / "blobs") if settings.is_local else None
 
 
 def bus(settings: Settings) -> PubSubBus:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def from_secret_manager(project: str) -> Reader:
     """The client, which is slow to import, is made at the first secret that no nearer place has."""
-    client: "SecretManagerServiceClient | None" = None
+    client: SecretManagerServiceClient | None = None
 
     def read(name: str) -> str | None:
         nonlocal client

@@ -1,0 +1,51 @@
+"""What the head of a request says about whether it may go on: path, method, size, encoding."""
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import unquote
+
+from functions.receive.sources import Source
+from shared.errors import Rejected
+from shared.http import Request
+
+ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
+
+
+class MethodRefused(Rejected):
+    """A 405, which names the methods that are allowed."""
+
+    def __init__(self, allowed: tuple[str, ...]) -> None:
+        super().__init__("method", f"this source takes {', '.join(allowed)}")
+        self.allowed = allowed
+
+
+def source_name(path: str) -> str:
+    return unquote(path.removeprefix("/").partition("/")[0])
+
+
+def admit(head: Request, sources: Mapping[str, Source]) -> Source:
+    """The source that the request is for. Raises Rejected."""
+    source = sources.get(source_name(head.path))
+    if source is None or not _path_fits(head.path, source):
+        raise Rejected("unknown_source", "no source has this path; the configuration's `sources` lists them")
+    if head.method not in source.methods:
+        raise MethodRefused(source.methods)
+    _check_length(head.header("content-length"), source.max_body_bytes)
+    if (head.header("content-encoding") or "").strip().lower() not in ENCODINGS:
+        raise Rejected("encoding", "the content encodings taken are gzip and deflate")
+    return source
+
+
+def _path_fits(path: str, source: Source) -> bool:
+    parts = path.split("/")
+    takes_token = any(way.scheme == "path" for way in source.auth)
+    return len(parts) == 2 or (takes_token and len(parts) == 3)
+
+
+def _check_length(text: str | None, max_body_bytes: int) -> None:
+    if text is None:
+        return
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise Rejected("length", "content-length is not a whole number")
+    if int(text) > max_body_bytes:
+        raise Rejected("raw", f"the body has {int(text)} bytes; this source takes {max_body_bytes}")

@@ -1,0 +1,75 @@
+"""Receive: a request in, one confirmed event on the bus out, or the reason why not."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from functions.receive.admission import admit
+from functions.receive.authentication import SecretValues, verify_body, verify_head
+from functions.receive.build_event import build_event
+from functions.receive.sources import Source
+from shared.claim_check import checked_in
+from shared.errors import Temporary
+from shared.event import Event
+from shared.formats.decode import decode_content
+from shared.formats.parse import parse_body
+from shared.http import Request
+from shared.jsontext import Json
+from shared.limits import DEFAULT, Limits
+from shared.ports import EVENTS, Blobs, Bus, BusMessage, Clock, Secrets
+
+CONFIRM_SECONDS: Final = 3.8
+"""A sender has its answer within 4 s of the request's arrival."""
+
+ReadBody = Callable[[int], Awaitable[bytes]]
+"""Takes the limit in bytes. Raises Rejected: `raw`, `slow` or `disconnected`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Confirmed by the bus."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    sources: Mapping[str, Source]
+    secrets: Secrets
+    bus: Bus
+    blobs: Blobs | None
+    clock: Clock
+    random_id: Callable[[], str]
+    limits: Limits = DEFAULT
+
+    async def receive(self, head: Request, read_body: ReadBody) -> Accepted:
+        """Raises Rejected, and Temporary where the event is not confirmed (it may arrive all the same)."""
+        source = admit(head, self.sources)
+        secrets = await self._secret_values(source)
+        proven = verify_head(head, source.auth, secrets)
+        request = replace(head, body=await read_body(source.max_body_bytes))
+        now = self.clock.now()
+        if not proven:
+            verify_body(request, source.auth, secrets, now)
+        event = build_event(source, request, self._parse(source, request), now, self.random_id())
+        await self._publish(event)
+        return Accepted(event)
+
+    async def _secret_values(self, source: Source) -> SecretValues:
+        """Every secret is at hand before anything is compared: one that cannot be read decides nothing."""
+        return {way.secret: await self.secrets.values(way.secret) for way in source.auth if way.secret}
+
+    def _parse(self, source: Source, request: Request) -> Json:
+        limits = replace(self.limits, max_decoded_bytes=max(self.limits.max_decoded_bytes, source.max_body_bytes))
+        body = decode_content(request.body, request.header("content-encoding"), limits)
+        return parse_body(body, request.header("content-type"), limits).data
+
+    async def _publish(self, event: Event) -> None:
+        try:
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                event, content = await checked_in(event, self.blobs, event.id)
+                attributes = {"ce-id": event.id, "ce-type": event.type, "ce-source": event.source}
+                await self.bus.publish(EVENTS, [BusMessage(content, attributes)])
+        except TimeoutError as error:
+            raise Temporary("bus", f"the bus did not confirm within {CONFIRM_SECONDS} s") from error

@@ -1,0 +1,37 @@
+"""Events too large for a bus or a store rest in Blobs and travel by reference (CloudEvents' claim check, `dataref`)."""
+
+import json
+from dataclasses import replace
+from typing import Final
+
+from shared.errors import Permanent, Temporary
+from shared.event import Event, from_cloudevent, to_cloudevent
+from shared.jsontext import to_json
+from shared.ports import Blobs
+
+MAX_INLINE_BYTES: Final = 200 * 1024
+
+
+async def checked_in(event: Event, blobs: Blobs | None, name: str) -> tuple[Event, bytes]:
+    """The event as it may travel, and its JSON. Over 200 KiB it is put under `name` first. Raises Temporary.
+
+    Where the platform has no Blobs it travels whole, which Pub/Sub takes to 10 MB.
+    """
+    content = to_json(to_cloudevent(event)).encode()
+    if blobs is None or len(content) <= MAX_INLINE_BYTES:
+        return event, content
+    await blobs.put(name, content)
+    light = replace(event, data=None, dataref=name, rawbody=None, rawbase64=None, rawheaders=None)
+    return light, to_json(to_cloudevent(light)).encode()
+
+
+async def checked_out(event: Event, blobs: Blobs | None) -> Event:
+    """The whole event. Raises Temporary, and Permanent (`dataref`) where the blob is gone."""
+    if event.dataref is None:
+        return event
+    if blobs is None:
+        raise Temporary("blobs", "the event's data is in a blob, and this platform's settings name no place for blobs")
+    content = await blobs.get(event.dataref)
+    if content is None:
+        raise Permanent("dataref", f"the blob {event.dataref!r} that holds the event's data is gone")
+    return from_cloudevent(json.loads(content))

@@ -1,0 +1,55 @@
+"""The Blobs port on a folder: one file a blob, replaced whole."""
+
+import asyncio
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from shared.errors import Temporary
+
+
+class LocalBlobs:
+    """A file is named by the hash of its blob's name, so that no name, however odd, leaves the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def put(self, name: str, content: bytes) -> None:
+        try:
+            await asyncio.to_thread(_replace, self._path(name), content)
+        except OSError as error:
+            raise Temporary("blobs", f"blob {name!r} cannot be written: {error.strerror}") from error
+
+    async def get(self, name: str) -> bytes | None:
+        try:
+            return await asyncio.to_thread(self._path(name).read_bytes)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Temporary("blobs", f"blob {name!r} cannot be read: {error.strerror}") from error
+
+    async def delete(self, name: str) -> None:
+        """Nothing to do where there is no such blob."""
+        try:
+            await asyncio.to_thread(self._path(name).unlink, missing_ok=True)
+        except OSError as error:
+            raise Temporary("blobs", f"blob {name!r} cannot be deleted: {error.strerror}") from error
+
+    def _path(self, name: str) -> Path:
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        return self._folder / digest[:2] / digest
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Nobody ever reads half a blob, and what was confirmed outlives a loss of power."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as draft:
+        try:
+            draft.write(content)
+            draft.flush()
+            os.fsync(draft.fileno())
+            Path(draft.name).replace(path)
+        except BaseException:
+            Path(draft.name).unlink(missing_ok=True)
+            raise

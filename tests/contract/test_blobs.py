@@ -1,0 +1,57 @@
+"""What every implementation of the Blobs port, and its fake, must do."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.cloud.local.blobs import LocalBlobs
+from shared.errors import Temporary
+from shared.ports import Blobs
+from tests.fakes.blobs import FakeBlobs
+
+
+@pytest.fixture(params=["fake", "local"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+    return FakeBlobs() if request.param == "fake" else LocalBlobs(tmp_path / "blobs")
+
+
+async def test_what_was_put_is_got(blobs: Blobs) -> None:
+    await blobs.put("events/1", b"\x00\xff")
+    assert await blobs.get("events/1") == b"\x00\xff"
+
+
+async def test_putting_the_same_name_again_replaces_it(blobs: Blobs) -> None:
+    await blobs.put("a", b"first, and longer")
+    await blobs.put("a", b"second")
+    assert await blobs.get("a") == b"second"
+
+
+async def test_an_unknown_name_is_none(blobs: Blobs) -> None:
+    assert await blobs.get("nothing") is None
+
+
+async def test_what_was_deleted_is_gone_and_may_be_deleted_again(blobs: Blobs) -> None:
+    await blobs.put("a", b"1")
+    await blobs.delete("a")
+    await blobs.delete("a")
+    assert await blobs.get("a") is None
+
+
+@pytest.mark.parametrize("name", ["../../outside", "..", "", "a/b", "x" * 500, "nul\x00", "é \n"])
+async def test_any_name_is_kept_apart_from_every_other(blobs: Blobs, name: str) -> None:
+    await blobs.put("other", b"other")
+    await blobs.put(name, b"mine")
+    assert await blobs.get(name) == b"mine"
+    assert await blobs.get("other") == b"other"
+
+
+async def test_nothing_is_written_outside_the_folder(tmp_path: Path) -> None:
+    await LocalBlobs(tmp_path / "state" / "blobs").put("../../outside", b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["blobs"]
+
+
+async def test_a_folder_that_cannot_be_written_is_temporary(tmp_path: Path) -> None:
+    (tmp_path / "blobs").write_text("a file where the folder should be")
+    with pytest.raises(Temporary, match="cannot be written"):
+        await LocalBlobs(tmp_path / "blobs").put("a", b"1")

@@ -1,0 +1,25 @@
+from shared.errors import Temporary
+
+
+class FakeBlobs:
+    """A dictionary. With `fault` set, it refuses instead."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+        self.fault: str | None = None
+
+    async def put(self, name: str, content: bytes) -> None:
+        self._fail_if_faulty()
+        self.contents[name] = content
+
+    async def get(self, name: str) -> bytes | None:
+        self._fail_if_faulty()
+        return self.contents.get(name)
+
+    async def delete(self, name: str) -> None:
+        self._fail_if_faulty()
+        self.contents.pop(name, None)
+
+    def _fail_if_faulty(self) -> None:
+        if self.fault:
+            raise Temporary("blobs", self.fault)

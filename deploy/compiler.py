@@ -1,0 +1,151 @@
+"""hookchain.yaml in, one slice of plain JSON a function out.
+
+`python -m deploy.compiler receive` prints a function's slice, of the configuration that the environment names.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from deploy.checks import all_faults, resolved, settings_model
+from deploy.config_file import ConfigFile, read_config_file
+from deploy.default_config import config_from_environment
+from deploy.faults import ConfigFaults, Fault
+from shared.config import BundleConfig, DestinationConfig, RouteConfig, SourceConfig
+from shared.jsontext import Json, JsonObject, to_json
+
+FUNCTIONS: Final = ("receive", "transform", "notify")
+OWN_CONFIG: Final = Path("deploy/hookchain.yaml")
+EXAMPLE_CONFIG: Final = Path("deploy/hookchain.example.yaml")
+
+RETRY_SECONDS: Final = (5, 60, 300, 1800, 7200, 18_000, 36_000, 36_000, 86_400, 86_400)
+"""Ten retries over some three days and a half, close together at first."""
+
+
+def choose_config(environ: Mapping[str, str], root: Path) -> Path | None:
+    """The configuration file that counts; None for the mode without one.
+
+    HOOKCHAIN_CONFIG names it (`none`: no file; any other must exist), else the operator's own where it is there, else
+    none where EMAIL_ADDRESS is set, else the example.
+    """
+    named = environ.get("HOOKCHAIN_CONFIG")
+    if named:
+        return None if named == "none" else Path(named)
+    if (root / OWN_CONFIG).is_file():
+        return root / OWN_CONFIG
+    return None if environ.get("EMAIL_ADDRESS") else root / EXAMPLE_CONFIG
+
+
+def compile_file(path: Path | None, environ: Mapping[str, str]) -> dict[str, JsonObject]:
+    """A slice for each function. Raises ConfigFaults, which lists every fault."""
+    return compile_config(read_config(path, environ))
+
+
+def read_config(path: Path | None, environ: Mapping[str, str]) -> ConfigFile:
+    return read_config_file(path) if path else config_from_environment(environ)
+
+
+def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
+    if faults := all_faults(file):
+        raise ConfigFaults(file.file, faults)
+    assert isinstance(file.document, dict)
+    config = BundleConfig.model_validate(file.document)
+    return {
+        "receive": {"function": "receive", "sources": _sources(config)},
+        "transform": {"function": "transform", "routes": [_route(route) for route in config.routes]},
+        "notify": {
+            "function": "notify",
+            "destinations": {
+                name: _destination(destination, file.document, file)
+                for name, destination in config.destinations.items()
+            },
+            "retention": {
+                "events_seconds": config.retention.events,
+                "bodies_seconds": config.retention.bodies,
+                "dead_letters_seconds": config.retention.dead_letters,
+            },
+        },
+    }
+
+
+def secrets_needed(slices: Mapping[str, Json]) -> list[str]:
+    """The names of the secrets that the slices speak of, each once, in alphabetical order."""
+    return sorted(set(_secret_names(dict(slices))))
+
+
+def _secret_names(value: Json) -> list[str]:
+    if isinstance(value, list):
+        return [name for item in value for name in _secret_names(item)]
+    if not isinstance(value, dict):
+        return []
+    own = value.get("secret")
+    found = [own] if isinstance(own, str) and own else []
+    return found + [name for item in value.values() for name in _secret_names(item)]
+
+
+def _sources(config: BundleConfig) -> JsonObject:
+    mailed = _sources_mailed_as_they_came(config)
+    return {name: _source(source, name in mailed) for name, source in config.sources.items()}
+
+
+def _source(source: SourceConfig, is_mailed: bool) -> JsonObject:
+    ways = [] if source.auth == "none" else source.auth
+    auth: list[Json] = [way.model_dump(exclude_none=True) for way in ways] or [{"scheme": "none"}]
+    keep_raw = {True: "all", False: "no", None: "body" if is_mailed else "no"}[source.keep_raw]
+    written: JsonObject = source.model_dump(
+        include={"methods", "max_body_bytes", "dedupe", "type", "id", "subject", "actor", "time"}, exclude_none=True
+    )
+    return {"auth": auth, "keep_raw": keep_raw, **written}
+
+
+def _sources_mailed_as_they_came(config: BundleConfig) -> set[str]:
+    """A mail without a template of the operator's shows the body as it came, so its sources keep that."""
+    plain = {
+        name
+        for name, destination in config.destinations.items()
+        if isinstance(email := destination.kinds.get("email"), dict) and not email.keys() & {"html", "text"}
+    }
+    routes = [route for route in config.routes if plain.intersection(route.to)]
+    return {name for route in routes for name in (config.sources if "all" in route.from_ else route.from_)}
+
+
+def _route(route: RouteConfig) -> JsonObject:
+    return {
+        "name": route.name,
+        "from": None if "all" in route.from_ else list(route.from_),
+        "types": list(route.types) or None,
+        "where": route.where,
+        "steps": list(route.steps),
+        "to": list(route.to),
+    }
+
+
+def _destination(destination: DestinationConfig, document: JsonObject, file: ConfigFile) -> JsonObject:
+    [(kind, written)] = destination.kinds.items()
+    settings = resolved(written, document, file)
+    assert not isinstance(settings, Fault)
+    return {
+        "kind": kind,
+        "settings": settings_model(kind).model_validate(settings).model_dump(mode="json", by_alias=True),
+        "retry_seconds": list(RETRY_SECONDS if destination.retry is None else destination.retry),
+        "timeout_seconds": destination.timeout,
+        "on_unknown": destination.on_unknown,
+    }
+
+
+def main(arguments: list[str]) -> int:
+    [function] = arguments
+    root = Path(__file__).resolve().parent.parent
+    try:
+        slices = compile_file(choose_config(os.environ, root), os.environ)
+    except ConfigFaults as faults:
+        print(faults, file=sys.stderr)
+        return 1
+    print(to_json(slices[function]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

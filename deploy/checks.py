@@ -5,16 +5,21 @@ import pkgutil
 from collections.abc import Iterator
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 import functions.notify.destinations as kinds_package
 from deploy.config_file import ConfigFile
 from deploy.faults import Fault, Path, did_you_mean
-from functions.transform.registry import step_fault
+from functions.transform.registry import read_chain
 from shared.config import BundleConfig
 from shared.expressions import Expression, ExpressionFault
 from shared.jsontext import Json, JsonObject
 
 COMMON_KEYS = frozenset({"retry", "timeout", "on_unknown"})
+
+
+class Unresolved(ValueError):
+    """A name or a file in a destination's settings that leads to nothing."""
 
 
 def all_faults(file: ConfigFile) -> list[Fault]:
@@ -44,13 +49,19 @@ def _shape_faults(file: ConfigFile) -> Iterator[Fault]:
 
 
 def faults_of(error: ValidationError, file: ConfigFile, at: Path) -> Iterator[Fault]:
-    for detail in error.errors(include_url=False, include_context=False):
+    for detail in error.errors(include_url=False):
         path = (*at, *detail["loc"])
-        found = detail["input"]
-        rule = detail["msg"].removeprefix("Value error, ")
-        if detail["type"] not in {"missing", "value_error"} and isinstance(found, str | int | float):
-            rule = f"{rule}; found {found!r}"
-        yield Fault(file.line(path), place(file, path), rule)
+        yield Fault(file.line(path), place(file, path), _rule(detail))
+
+
+def _rule(detail: ErrorDetails) -> str:
+    if detail["type"] == "union_tag_invalid":
+        tag, tags = detail["ctx"]["tag"], detail["ctx"]["expected_tags"]
+        return f"there is no scheme {tag!r}; there are: {tags}"
+    rule = detail["msg"].removeprefix("Value error, ").replace("Extra inputs are not permitted", "there is no such key")
+    found = detail["input"]
+    is_said = detail["type"] in {"missing", "extra_forbidden"} or not isinstance(found, str | int | float)
+    return rule if is_said else f"{rule}; found {found!r}"
 
 
 def place(file: ConfigFile, path: Path) -> str:
@@ -103,12 +114,10 @@ def _where_faults(file: ConfigFile, path: Path, where: Json) -> Iterator[Fault]:
 
 
 def _step_faults(file: ConfigFile, path: Path, steps: Json) -> Iterator[Fault]:
-    if not isinstance(steps, list):
-        return
-    for number, step in enumerate(steps):
-        at = (*path, number)
-        if isinstance(step, dict) and (rule := step_fault(step)):
-            yield Fault(file.line(at), f"{place(file, path[:2])}: step {number + 1}", rule)
+    _, faults = read_chain(steps)
+    for fault in faults:
+        at = path if fault.number is None else (*path, fault.number - 1)
+        yield Fault(file.line(at), place(file, path[:2]), str(fault))
 
 
 def _destination_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
@@ -121,15 +130,14 @@ def _destination_faults(file: ConfigFile, document: JsonObject) -> Iterator[Faul
                 rule = f"there is no kind of destination {kind!r}{did_you_mean(kind, known)}"
                 yield Fault(file.line(at), place(file, at[:2]), rule)
             elif isinstance(settings, dict):
-                yield from _settings_faults(file, at, kind, resolved(settings[kind], document, file))
+                yield from _settings_faults(file, at, document, settings[kind])
 
 
-def _settings_faults(file: ConfigFile, at: Path, kind: str, settings: Json | Fault) -> Iterator[Fault]:
-    if isinstance(settings, Fault):
-        yield Fault(file.line(at), place(file, at), settings.rule)
-        return
+def _settings_faults(file: ConfigFile, at: Path, document: JsonObject, settings: Json) -> Iterator[Fault]:
     try:
-        settings_model(kind).model_validate(settings)
+        settings_model(str(at[-1])).model_validate(resolved(settings, document, file))
+    except Unresolved as fault:
+        yield Fault(file.line(at), place(file, at), str(fault))
     except ValidationError as error:
         yield from faults_of(error, file, at)
 
@@ -139,37 +147,32 @@ def _names(document: JsonObject, section: str) -> list[str]:
     return list(found) if isinstance(found, dict) else []
 
 
-def resolved(settings: Json, document: JsonObject, file: ConfigFile) -> Json | Fault:
-    """A destination's settings with the names of lists replaced by their addresses, and `{file: …}` by its text."""
+def resolved(settings: Json, document: JsonObject, file: ConfigFile) -> Json:
+    """A destination's settings with the names of lists replaced by their addresses, and `{file: …}` by its text.
+
+    Raises Unresolved.
+    """
     if not isinstance(settings, dict):
         return settings
     lists = document.get("lists")
-    lists = lists if isinstance(lists, dict) else {}
-    whole: JsonObject = {}
-    for key, value in settings.items():
-        if isinstance(value, dict) and value.keys() == {"file"}:
-            text = _text_of(file, str(value["file"]))
-            if isinstance(text, Fault):
-                return text
-            whole[key] = text
-        elif key in {"to", "cc", "bcc"}:
-            addresses = _addresses(value, lists)
-            if isinstance(addresses, Fault):
-                return addresses
-            whole[key] = addresses
-        else:
-            whole[key] = value
-    return whole
+    known = lists if isinstance(lists, dict) else {}
+    return {key: _resolved_value(key, value, known, file) for key, value in settings.items()}
 
 
-def _text_of(file: ConfigFile, name: str) -> str | Fault:
+def _resolved_value(key: str, value: Json, lists: JsonObject, file: ConfigFile) -> Json:
+    if isinstance(value, dict) and value.keys() == {"file"}:
+        return _text_of(file, str(value["file"]))
+    return _addresses(value, lists) if key in {"to", "cc", "bcc"} else value
+
+
+def _text_of(file: ConfigFile, name: str) -> str:
     try:
         return (file.folder / name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return Fault(0, "", f"the file {name!r}, relative to the configuration's folder, cannot be read")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unresolved(f"the file {name!r}, relative to the configuration's folder, cannot be read") from error
 
 
-def _addresses(value: Json, lists: JsonObject) -> Json | Fault:
+def _addresses(value: Json, lists: JsonObject) -> list[Json]:
     """Whatever has no @ is the name of a list."""
     found: list[Json] = []
     for entry in value if isinstance(value, list) else [value]:
@@ -178,7 +181,5 @@ def _addresses(value: Json, lists: JsonObject) -> Json | Fault:
         elif isinstance(members := lists.get(entry), list):
             found.extend(members)
         else:
-            return Fault(
-                0, "", f"{entry!r} is no address, and there is no list of that name{did_you_mean(entry, lists)}"
-            )
+            raise Unresolved(f"{entry!r} is no address, and no list has that name{did_you_mean(entry, lists)}")
     return found

@@ -12,7 +12,7 @@ from typing import Final
 from deploy.checks import all_faults, resolved, settings_model
 from deploy.config_file import ConfigFile, read_config_file
 from deploy.default_config import config_from_environment
-from deploy.faults import ConfigFaults, Fault
+from deploy.faults import ConfigFaults
 from shared.config import BundleConfig, DestinationConfig, RouteConfig, SourceConfig
 from shared.jsontext import Json, JsonObject, to_json
 
@@ -91,8 +91,7 @@ def _sources(config: BundleConfig) -> JsonObject:
 
 
 def _source(source: SourceConfig, is_mailed: bool) -> JsonObject:
-    ways = [] if source.auth == "none" else source.auth
-    auth: list[Json] = [way.model_dump(exclude_none=True) for way in ways] or [{"scheme": "none"}]
+    auth: list[Json] = [way.model_dump(exclude_none=True) for way in source.auth] or [{"scheme": "none"}]
     keep_raw = {True: "all", False: "no", None: "body" if is_mailed else "no"}[source.keep_raw]
     written: JsonObject = source.model_dump(
         include={"methods", "max_body_bytes", "dedupe", "type", "id", "subject", "actor", "time"}, exclude_none=True
@@ -125,7 +124,6 @@ def _route(route: RouteConfig) -> JsonObject:
 def _destination(destination: DestinationConfig, document: JsonObject, file: ConfigFile) -> JsonObject:
     [(kind, written)] = destination.kinds.items()
     settings = resolved(written, document, file)
-    assert not isinstance(settings, Fault)
     return {
         "kind": kind,
         "settings": settings_model(kind).model_validate(settings).model_dump(mode="json", by_alias=True),

@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json
 from shared.secrets import SECRET_NAME
 from shared.signatures import TOLERANCE_SECONDS
 
@@ -58,6 +58,13 @@ def duration_seconds(value: object) -> object:
 
 def _listed(value: object) -> object:
     return value if isinstance(value, list) else [value]
+
+
+def _ways(value: object) -> object:
+    """`none` is no way at all, said aloud; a list that is empty says nothing."""
+    if value == []:
+        raise ValueError("SECRET_MISSING: name at least one way in, or write `auth: none`")
+    return [] if value == "none" else _listed(value)
 
 
 SecretName = Annotated[str, AfterValidator(_secret_name)]
@@ -133,7 +140,7 @@ Auth = Annotated[
 class SourceConfig(Model):
     """A sender. `auth` is one way in, or a list of which any will do, or `none` said aloud."""
 
-    auth: Literal["none"] | Annotated[list[Auth], BeforeValidator(_listed), Field(min_length=1)]
+    auth: Annotated[list[Auth], BeforeValidator(_ways)]
     methods: list[Literal["POST", "PUT", "PATCH"]] = Field(default=["POST"], min_length=1)
     max_body_bytes: int = Field(MEBIBYTE, ge=1, le=10 * MEBIBYTE)
     keep_raw: bool | None = None
@@ -159,7 +166,7 @@ class RouteConfig(Model):
     from_: Annotated[list[str], BeforeValidator(_listed), Field(alias="from", min_length=1)] = ["all"]
     types: Annotated[list[str], BeforeValidator(_listed)] = []
     where: str | None = None
-    steps: list[JsonObject] = Field(default=[], max_length=MAX_STEPS)
+    steps: list[dict[str, JsonValue]] = Field(default=[], max_length=MAX_STEPS)
     to: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
 
 

@@ -10,12 +10,13 @@ FILE_NAME: Final = "journal.db"
 BUSY_SECONDS: Final = 5.0
 
 # events    one row an event, small, so that lists and counts stay fast; `expected` deliveries, `broken` routes
-# bodies    the event itself and what its routes decided; `seq` is never reused, for the search index goes by it
+# bodies    the event itself and what its routes decided; the search index follows its `seq`
+# In both `seq` is never reused: the search index is not told of what is deleted.
 # requests  receive's log lines, accepted and refused
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, source TEXT NOT NULL, type TEXT, subject TEXT, actor TEXT,
-    received_at REAL NOT NULL, routed_at REAL, expected INTEGER NOT NULL DEFAULT 0,
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, source TEXT NOT NULL, type TEXT, subject TEXT,
+    actor TEXT, received_at REAL NOT NULL, routed_at REAL, expected INTEGER NOT NULL DEFAULT 0,
     broken INTEGER NOT NULL DEFAULT 0, status TEXT NOT NULL DEFAULT 'received');
 CREATE INDEX IF NOT EXISTS events_source ON events (source);
 CREATE INDEX IF NOT EXISTS events_type ON events (type);
@@ -41,10 +42,10 @@ CREATE INDEX IF NOT EXISTS dead_letters_event ON dead_letters (event_id);
 
 CREATE TABLE IF NOT EXISTS requests (
     seq INTEGER PRIMARY KEY, at REAL NOT NULL, method TEXT NOT NULL, status INTEGER NOT NULL, code TEXT,
-    source TEXT NOT NULL, event_id TEXT, detail TEXT NOT NULL, bytes INTEGER, duration_ms REAL);
+    source TEXT NOT NULL, event_id TEXT, type TEXT, detail TEXT NOT NULL, bytes INTEGER, duration_ms REAL);
 CREATE INDEX IF NOT EXISTS requests_event ON requests (event_id) WHERE event_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS requests_at ON requests (at);
-CREATE INDEX IF NOT EXISTS requests_refused ON requests (status) WHERE status >= 400;
+CREATE INDEX IF NOT EXISTS requests_refused ON requests (seq) WHERE status >= 400;
 """
 
 

@@ -1,0 +1,189 @@
+"""The read side of the local journal, for the page and the commands. Synchronous: call it in a thread from a loop."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from shared.cloud.local import journal_search as search
+from shared.cloud.local.journal_rows import (
+    DeadLetterRow,
+    EventPage,
+    EventQuery,
+    EventRecord,
+    EventSummary,
+    RequestRow,
+)
+from shared.cloud.local.journal_schema import open_journal
+from shared.cloud.local.journal_series import ATTEMPTS_SQL, LATENCIES_SQL, REQUESTS_SQL, Bucket, make_buckets
+from shared.jsontext import Json
+from shared.ports import AttemptEntry, RouteDecision
+
+Parameter = str | int | float | None
+
+_EVENT_COLUMNS: Final = (
+    "events.seq, id, source, type, subject, actor, received_at, routed_at, expected, status"  # as EventSummary has them
+)
+_REQUESTS: Final = (
+    "SELECT seq, at, method, status, code, source, event_id, type, detail, bytes, duration_ms FROM requests"
+)
+_DEAD_LETTERS: Final = (
+    "SELECT seq, id, code, reason, at, message, topic, event_id, route, destination, state FROM dead_letters"
+)
+_ATTEMPTS: Final = (
+    "SELECT delivery_id, event_id, route, destination, attempt_number, started_at, ended_at, outcome, reason, answer"
+    " FROM attempts WHERE event_id = ? ORDER BY seq"
+)
+
+
+class JournalReader:
+    """Makes the file where it is missing, so that there is nothing to read rather than an error."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = open_journal(path)
+        search.attach_index(self._connection, path.parent)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def version(self) -> int:
+        """Another number once another connection has written."""
+        (version,) = self._connection.execute("PRAGMA main.data_version").fetchone()
+        return int(version)
+
+    def index(self, limit: int = search.INDEX_BATCH) -> int:
+        """Make the next events findable by text; how many they were."""
+        return search.index_some(self._connection, limit)
+
+    def events(self, query: EventQuery) -> EventPage:
+        sql, parameters = events_sql(query)
+        rows = [EventSummary(*row) for row in self._connection.execute(sql, parameters)]
+        more = len(rows) > query.limit
+        rows = rows[: query.limit]
+        not_indexed = search.events_behind(self._connection) if query.text else 0
+        return EventPage(tuple(rows), rows[-1].seq if more else None, not_indexed)
+
+    def event(self, event_id: str) -> EventRecord | None:
+        select = f"SELECT {_EVENT_COLUMNS} FROM events WHERE id = ?"  # noqa: S608 our own column names
+        row = self._connection.execute(select, (event_id,)).fetchone()
+        if row is None:
+            return None
+        body = self._connection.execute(
+            "SELECT document, routes, passes FROM bodies WHERE event_id = ?", (event_id,)
+        ).fetchone()
+        document: Json = json.loads(body[0]) if body and body[0] else None
+        return EventRecord(
+            summary=EventSummary(*row),
+            document=document if isinstance(document, dict) else None,
+            routes=decisions_from(body[1]) if body else (),
+            passes=body[2] if body else 0,
+            requests=self._requests("WHERE event_id = ? ORDER BY seq", event_id),
+            attempts=self.attempts(event_id),
+            dead_letters=self._dead_letters("WHERE event_id = ? ORDER BY seq", event_id),
+        )
+
+    def attempts(self, event_id: str) -> tuple[AttemptEntry, ...]:
+        return tuple(AttemptEntry(*row) for row in self._connection.execute(_ATTEMPTS, (event_id,)))
+
+    def refused(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
+        """Newest first: 4xx, and the 503s that told a sender to come again."""
+        return self._requests(
+            "WHERE status >= 400 AND (?1 IS NULL OR seq < ?1) ORDER BY seq DESC LIMIT ?2", before, limit
+        )
+
+    def dead_letters(
+        self, limit: int, *, state: str | None = "kept", before: int | None = None
+    ) -> tuple[DeadLetterRow, ...]:
+        """Newest first."""
+        return self._dead_letters(
+            "WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR seq < ?2) ORDER BY seq DESC LIMIT ?3",
+            state,
+            before,
+            limit,
+        )
+
+    def dead_letter(self, dead_letter_id: str) -> DeadLetterRow | None:
+        found = self._dead_letters("WHERE id = ?", dead_letter_id)
+        return found[0] if found else None
+
+    def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
+        """The last `span_seconds` in `count` buckets, oldest first. Their edges stand still as time goes on."""
+        width = span_seconds / count
+        since = (math.floor(now / width) + 1 - count) * width
+        rows = [
+            self._connection.execute(sql, (since, width)).fetchall()
+            for sql in (REQUESTS_SQL, ATTEMPTS_SQL, LATENCIES_SQL)
+        ]
+        return make_buckets(since, width, count, *rows)
+
+    def counts(self) -> dict[str, int]:
+        """Events by status, those of status zero left out."""
+        return dict(self._connection.execute("SELECT status, count(*) FROM events GROUP BY status").fetchall())
+
+    def _requests(self, where: str, *parameters: Parameter) -> tuple[RequestRow, ...]:
+        return tuple(RequestRow(*row) for row in self._connection.execute(f"{_REQUESTS} {where}", parameters))
+
+    def _dead_letters(self, where: str, *parameters: Parameter) -> tuple[DeadLetterRow, ...]:
+        return tuple(DeadLetterRow(*row) for row in self._connection.execute(f"{_DEAD_LETTERS} {where}", parameters))
+
+
+def events_sql(query: EventQuery) -> tuple[str, Sequence[Parameter]]:
+    """One row more than the limit, to know whether there is more."""
+    conditions: list[str] = []
+    parameters: list[Parameter] = []
+
+    def where(condition: str, value: Parameter) -> None:
+        conditions.append(condition)
+        parameters.append(value)
+
+    words = search.words_of(query.text)
+    if words:
+        where("texts MATCH ?", search.match_expression(words))
+    if query.source:
+        where("source = ?", query.source)
+    if query.type and query.type.endswith("*"):
+        where("type GLOB ?", query.type.replace("[", "[[]").replace("?", "[?]"))
+    elif query.type:
+        where("type = ?", query.type)
+    if query.status:
+        where("status = ?", query.status)
+    if query.since is not None:
+        where("received_at >= ?", query.since)
+    if query.until is not None:
+        where("received_at <= ?", query.until)
+    if query.before is not None:
+        where("texts.rowid < ?" if words else "events.seq < ?", query.before)
+    tables = "search.texts JOIN events ON events.seq = texts.rowid" if words else "events"
+    order = "texts.rowid" if words else "events.seq"
+    parameters.append(query.limit + 1)
+    return (
+        f"SELECT {_EVENT_COLUMNS} FROM {tables}"  # noqa: S608 every value is a parameter
+        f" WHERE {' AND '.join(conditions) or 'TRUE'} ORDER BY {order} DESC LIMIT ?",
+        parameters,
+    )
+
+
+def decisions_from(text: str) -> tuple[RouteDecision, ...]:
+    decisions: Json = json.loads(text)
+    assert isinstance(decisions, list)
+    return tuple(_decision(entry) for entry in decisions if isinstance(entry, dict))
+
+
+def _decision(entry: dict[str, Json]) -> RouteDecision:
+    destinations, code = entry["destinations"], entry["code"]
+    assert isinstance(destinations, list)
+    return RouteDecision(
+        route=str(entry["route"]),
+        matched=bool(entry["matched"]),
+        reason=str(entry["reason"]),
+        destinations=tuple(str(name) for name in destinations),
+        code=code if isinstance(code, str) else None,
+    )

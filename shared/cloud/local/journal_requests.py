@@ -1,0 +1,94 @@
+"""Requests in the journal: receive keeps no journal, so whoever reads its log lines writes them here."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.jsontext import Json, JsonObject
+from shared.times import unix_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEntry:
+    """A request as receive logged it. `event_id` where it was accepted; else `code` and `detail` say why not.
+
+    `at` is Unix seconds; `source` is the name in the path, which need not be one of ours.
+    """
+
+    at: float
+    method: str
+    status: int
+    source: str
+    code: str | None = None
+    event_id: str | None = None
+    type: str | None = None
+    detail: str = ""
+    bytes: int | None = None
+    duration_ms: float | None = None
+
+
+def request_from_line(line: str) -> RequestEntry | None:
+    """None for a log line that tells of no request."""
+    try:
+        document: Json = json.loads(line)
+    except ValueError:
+        return None
+    return request_from(document) if isinstance(document, dict) else None
+
+
+def request_from(line: JsonObject) -> RequestEntry | None:
+    status, method, at = line.get("status"), line.get("method"), line.get("time")
+    if line.get("function") != "receive" or not isinstance(status, int) or not isinstance(at, str):
+        return None
+    try:
+        seconds = unix_seconds(at)
+    except ValueError:
+        return None
+    size, duration = line.get("bytes"), line.get("duration_ms")
+    return RequestEntry(
+        at=seconds,
+        method=method if isinstance(method, str) else "",
+        status=status,
+        source=_text(line, "source") or "",
+        code=_text(line, "code"),
+        event_id=_text(line, "event_id"),
+        type=_text(line, "type"),
+        detail=_text(line, "detail") or "",
+        bytes=size if isinstance(size, int) else None,
+        duration_ms=float(duration) if isinstance(duration, int | float) else None,
+    )
+
+
+def _text(line: JsonObject, name: str) -> str | None:
+    value = line.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+_REQUEST = """
+INSERT INTO requests (at, method, status, code, source, event_id, type, detail, bytes, duration_ms)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_RECEIVED = "INSERT OR IGNORE INTO events (id, source, type, received_at) VALUES (?, ?, ?, ?)"
+
+
+def write_requests(connection: sqlite3.Connection, entries: Sequence[RequestEntry]) -> None:
+    """Within the caller's transaction. An accepted event is in the list from now on, before transform has seen it."""
+    connection.executemany(_REQUEST, [_values(entry) for entry in entries])
+    received = [(entry.event_id, entry.source, entry.type, entry.at) for entry in entries if entry.event_id]
+    connection.executemany(_RECEIVED, received)
+
+
+def _values(entry: RequestEntry) -> tuple[str | int | float | None, ...]:
+    return (
+        entry.at,
+        entry.method,
+        entry.status,
+        entry.code,
+        entry.source,
+        entry.event_id,
+        entry.type,
+        entry.detail,
+        entry.bytes,
+        entry.duration_ms,
+    )

@@ -1,0 +1,89 @@
+"""Forgetting: what is older than its retention leaves the journal, a piece at a time so that no writer waits long."""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from shared.cloud.local.journal_schema import open_journal, transaction
+from shared.cloud.local.journal_search import attach_index, drop_index
+
+DAY_SECONDS: Final = 86_400.0
+CHUNK: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """`bodies`: after it an event's way can still be seen, and what it said cannot; it cannot be replayed either."""
+
+    events_seconds: float = 30 * DAY_SECONDS
+    bodies_seconds: float = 7 * DAY_SECONDS
+    dead_letters_seconds: float = 45 * DAY_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    events: int
+    bodies: int
+    dead_letters: int
+    requests: int
+
+
+# What is still on its way keeps its body: it may be wanted.
+_OLD_BODIES: Final = """
+UPDATE bodies SET document = '' WHERE seq IN (
+    SELECT bodies.seq FROM bodies JOIN events ON events.id = event_id
+    WHERE received_at < ? AND document <> '' AND status NOT IN ('received', 'delivering', 'retrying', 'held') LIMIT ?)
+"""
+_OLD_EVENTS: Final = """
+DELETE FROM events WHERE seq IN (
+    SELECT seq FROM events
+    WHERE received_at < ? AND status NOT IN ('received', 'delivering', 'retrying', 'held') LIMIT ?)
+RETURNING id
+"""
+_OLD_DEAD_LETTERS: Final = "DELETE FROM dead_letters WHERE seq IN (SELECT seq FROM dead_letters WHERE at < ? LIMIT ?)"
+_OLD_REQUESTS: Final = "DELETE FROM requests WHERE seq IN (SELECT seq FROM requests WHERE at < ? LIMIT ?)"
+
+
+def purge_journal(path: Path, now: float, retention: Retention) -> Purged:
+    with closing(open_journal(path)) as connection:
+        purged = Purged(
+            events=_purge_events(connection, now - retention.events_seconds),
+            bodies=_repeat(connection, _OLD_BODIES, now - retention.bodies_seconds),
+            dead_letters=_repeat(connection, _OLD_DEAD_LETTERS, now - retention.dead_letters_seconds),
+            requests=_repeat(connection, _OLD_REQUESTS, now - retention.events_seconds),
+        )
+        _renew_index(connection, path.parent, purged)
+    return purged
+
+
+def _repeat(connection: sqlite3.Connection, statement: str, before: float) -> int:
+    total = 0
+    while True:
+        with transaction(connection):
+            count = connection.execute(statement, (before, CHUNK)).rowcount
+        total += count
+        if count < CHUNK:
+            return total
+
+
+def _purge_events(connection: sqlite3.Connection, before: float) -> int:
+    total = 0
+    while True:
+        with transaction(connection):
+            ids = connection.execute(_OLD_EVENTS, (before, CHUNK)).fetchall()
+            connection.executemany("DELETE FROM bodies WHERE event_id = ?", ids)
+            connection.executemany("DELETE FROM attempts WHERE event_id = ?", ids)
+        total += len(ids)
+        if len(ids) < CHUNK:
+            return total
+
+
+def _renew_index(connection: sqlite3.Connection, folder: Path, purged: Purged) -> None:
+    """The index cannot forget an event. Once most of what it holds is gone, it is made again."""
+    gone = purged.events + purged.bodies
+    (left,) = connection.execute("SELECT count(*) FROM bodies WHERE document <> ''").fetchone()
+    if gone > left:
+        attach_index(connection, folder)
+        drop_index(connection)

@@ -1,0 +1,88 @@
+"""A dead letter on its way to the function that keeps it: a CloudEvent on the topic `dead-letters`."""
+
+import base64
+import binascii
+from typing import Final
+
+from shared.errors import Permanent
+from shared.jsontext import Json, JsonObject, to_json
+from shared.ports import BusMessage, DeadLetter
+from shared.times import rfc3339, unix_seconds
+
+DEAD_LETTER_TYPE: Final = "hookchain.dead-letter"
+MAX_REASON_CHARACTERS: Final = 250  # Pub/Sub takes 1,024 bytes in an attribute
+
+
+def dead_letter_message(letter: DeadLetter) -> BusMessage:
+    """Its attributes repeat `id`, `code` and `reason`, so that a person sees them wherever the bus shows messages."""
+    source = f"/routes/{letter.route}" if letter.route else "/hookchain"
+    document: JsonObject = {
+        "specversion": "1.0",
+        "id": letter.id,
+        "source": source,
+        "type": DEAD_LETTER_TYPE,
+        "time": rfc3339(letter.at),
+        "datacontenttype": "application/json",
+        "data": {
+            "code": letter.code,
+            "reason": letter.reason,
+            "topic": letter.topic,
+            "event_id": letter.event_id,
+            "route": letter.route,
+            "destination": letter.destination,
+            **_encoded(letter.message),
+        },
+    }
+    attributes = {
+        "ce-id": letter.id,
+        "ce-type": DEAD_LETTER_TYPE,
+        "ce-source": source,
+        "id": letter.id,
+        "code": letter.code,
+        "reason": letter.reason[:MAX_REASON_CHARACTERS],
+    }
+    return BusMessage(to_json(document).encode(), attributes)
+
+
+def dead_letter_from(document: Json) -> DeadLetter:
+    """Raises Permanent (`event`) for what is not a dead letter of ours."""
+    data = document.get("data") if isinstance(document, dict) and document.get("type") == DEAD_LETTER_TYPE else None
+    if not isinstance(document, dict) or not isinstance(data, dict):
+        raise Permanent("event", f"a dead letter is a CloudEvent of type {DEAD_LETTER_TYPE!r} whose data is an object")
+    try:
+        return DeadLetter(
+            id=_text(document, "id"),
+            code=_text(data, "code"),
+            reason=_text(data, "reason"),
+            at=unix_seconds(_text(document, "time")),
+            message=_decoded(data),
+            topic=_text(data, "topic"),
+            event_id=_text(data, "event_id"),
+            route=_text(data, "route"),
+            destination=_text(data, "destination"),
+        )
+    except ValueError as error:
+        raise Permanent("event", f"a dead letter has a field that does not read: {type(error).__name__}") from error
+
+
+def _encoded(message: bytes) -> JsonObject:
+    try:
+        return {"message": message.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {"message_base64": base64.b64encode(message).decode("ascii")}
+
+
+def _decoded(data: JsonObject) -> bytes:
+    if "message_base64" not in data:
+        return _text(data, "message").encode("utf-8")
+    try:
+        return base64.b64decode(_text(data, "message_base64"), validate=True)
+    except binascii.Error as error:
+        raise Permanent("event", "a dead letter's 'message_base64' is not base64") from error
+
+
+def _text(values: JsonObject, name: str) -> str:
+    value = values.get(name)
+    if not isinstance(value, str):
+        raise Permanent("event", f"a dead letter's {name!r} is text; found {type(value).__name__}")
+    return value

@@ -1,0 +1,84 @@
+# What people run. Each target makes its own set-up first: a Python environment in .venv, renewed when the project's
+# requirements change. GNU make 3.81 and a POSIX sh are enough, on Linux and macOS.
+
+SHELL = /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help dev test check bench bundle pins
+
+PYTHON =
+ARGS =
+# The tests that `make check` runs: all of them. CI, which has just run `make test`, says "-m slow".
+CHECKED =
+
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+help: ## print this
+	@echo "Hookchain. Targets (PYTHON=/path/to/python3 chooses an interpreter, ARGS='…' is handed on):"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+dev: $(VENV)/installed-local ## run the whole pipe on this machine, with no cloud account
+	@$(BIN)/hookchain dev $(ARGS)
+
+test: $(VENV)/installed-test ## run the tests that take seconds
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+check: $(VENV)/installed-check ## the gate: lint, format, types, every test, the bundles
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest $(CHECKED) $(ARGS)
+
+bench: $(VENV)/installed-bench ## measure speed and print the table (needs wrk)
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+bundle: $(VENV)/installed-local ## write build/receive, build/transform and build/notify
+	@$(BIN)/hookchain bundle $(ARGS)
+
+pins: $(VENV)/installed-pins ## renew deploy/pins.txt: the newest versions that pyproject.toml allows
+	$(BIN)/uv pip compile pyproject.toml --upgrade --all-extras --generate-hashes --no-emit-index-url \
+	    --python-version 3.13 --python-platform linux --custom-compile-command "make pins" \
+	    --quiet --output-file deploy/pins.txt
+
+# A stamp for each extra, so that only a change of the requirements asks PyPI again.
+$(VENV)/installed-%: $(VENV)/constraints.txt pyproject.toml
+	@rm -f $@
+	@echo "Installing what '$*' needs from PyPI into $(VENV) (about a minute the first time)"
+	@{ $(BIN)/python -m pip install --constraint $(VENV)/constraints.txt --editable '.[$*]' && touch $@; } \
+	    | awk '/^Collecting/ { printf "\r  %d packages", ++n; fflush() } END { if (n) print "" }'
+	@test -f $@
+
+# The pinned versions, without their hashes: pip takes no editable install together with hashes.
+$(VENV)/constraints.txt: deploy/pins.txt | $(BIN)/python
+	@sed -n 's/^\([A-Za-z0-9._-]*==[^ ;]*\).*/\1/p' deploy/pins.txt > $@
+
+# A name on PATH proves nothing (pyenv's shims fail when run), so each candidate is asked for its version.
+# 3.13 comes first: it is what the functions are deployed on.
+$(BIN)/python:
+	@found=; lacking=; IFS=:; \
+	answers() { "$$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' >/dev/null 2>&1; }; \
+	consider() { \
+	    [ -z "$$found" ] && [ -x "$$1" ] && answers "$$1" || return 0; \
+	    if "$$1" -c 'import venv, ensurepip' >/dev/null 2>&1; then found=$$1; else lacking=$${lacking:-$$1}; fi; \
+	}; \
+	if [ -n "$(PYTHON)" ]; then \
+	    consider "$$(command -v "$(PYTHON)")"; \
+	else \
+	    for name in python3.13 python3.12 python3.14 python3.11 python3; do \
+	        for folder in $$PATH; do consider "$$folder/$$name"; done; \
+	    done; \
+	fi; \
+	if [ -n "$$found" ]; then \
+	    echo "Making $(VENV) with $$found"; \
+	    "$$found" -m venv --clear $(VENV); \
+	elif [ -n "$$lacking" ]; then \
+	    echo "$$lacking is here, but without its venv and ensurepip modules." >&2; \
+	    echo "Debian, Ubuntu: sudo apt-get install $${lacking##*/}-venv    macOS: brew install python@3.13" >&2; \
+	    exit 1; \
+	else \
+	    echo "Hookchain needs a Python of 3.11 to 3.14: $(if $(PYTHON),$(PYTHON) is not one,none is on PATH)." >&2; \
+	    echo "Debian, Ubuntu: sudo apt-get install python3 python3-venv    macOS: brew install python@3.13" >&2; \
+	    exit 1; \
+	fi

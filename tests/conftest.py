@@ -1,0 +1,136 @@
+"""What holds for every test.
+
+A skip says what is missing and how to get it, and the end of the run repeats it. With HOOKCHAIN_REQUIRE_ALL=1 a skip
+is a failure: continuous integration installs everything, so that nothing is skipped there unseen.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Generator, Iterable
+from pathlib import Path
+from typing import Final
+
+import hypothesis
+import pytest
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+REQUIRE_ALL: Final = os.environ.get("HOOKCHAIN_REQUIRE_ALL") == "1"
+
+# A developer's own settings must not reach a test.
+OURS: Final = (
+    "EMAIL_ADDRESS",
+    "EMAIL_FROM",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_CLOUD_PROJECT",
+    "PORT",
+    "PORT_BASE",
+    "PUBSUB_EMULATOR_HOST",
+    "SECRETS_DIR",
+    "SENDGRID_API_KEY",
+    "SENDGRID_API_URL",
+    "SMTP_PASSWORD",
+    "SMTP_URL",
+    "WEBHOOK_PASSWORD",
+)
+
+# A shared machine stalls now and then: a slow example is no failure.
+hypothesis.settings.register_profile("hookchain", deadline=None)
+hypothesis.settings.load_profile("hookchain")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name in OURS or (name.startswith("HOOKCHAIN_") and name != "HOOKCHAIN_REQUIRE_ALL"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def inputs_folder() -> Path:
+    """`../shared`: signature vectors and the list of bad inputs, kept beside the checkout."""
+    folder = ROOT.parent / "shared"
+    if not (folder / "bad-inputs.txt").is_file():
+        pytest.skip("../shared is not here: put the folder of test inputs beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def node_package() -> Callable[[str], Path]:
+    """The folder of an npm package that a test reads its examples from; skips where it is not installed."""
+
+    def find(name: str) -> Path:
+        folder = ROOT / "node_modules" / name
+        if not folder.is_dir():
+            pytest.skip(f"npm package {name} is not here: npm install --no-save {name}")
+        return folder
+
+    return find
+
+
+@pytest.fixture
+def free_port() -> int:
+    return next(_free_bases((0,)))
+
+
+@pytest.fixture
+def free_port_base() -> int:
+    """A PORT_BASE whose five ports are all free."""
+    return next(_free_bases((0, 1, 2, 5, 10)))
+
+
+def _free_bases(offsets: Iterable[int]) -> Generator[int, None, None]:
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            base: int = server.getsockname()[1]
+        if all(_is_free(base + offset) for offset in offsets):
+            yield base
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def _reason(longrepr: object) -> str:
+    text = str(longrepr[2] if isinstance(longrepr, tuple) else longrepr)
+    return text.removeprefix("Skipped: ")
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if REQUIRE_ALL and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"HOOKCHAIN_REQUIRE_ALL=1 allows no skip. {_reason(report.longrepr)}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    counts: dict[str, int] = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = _reason(report.longrepr)
+        counts[reason] = counts.get(reason, 0) + 1
+    if counts:
+        terminalreporter.section("not run here")
+        for reason, count in sorted(counts.items()):
+            terminalreporter.write_line(f"{count} skipped: {reason}")

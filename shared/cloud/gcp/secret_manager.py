@@ -28,6 +28,7 @@ def from_secret_manager(project: str) -> Reader:
         except (GoogleAPICallError, GoogleAuthError) as error:
             kind = type(error).__name__
             raise Temporary("secret_unavailable", f"Secret Manager has no answer for {name!r}: {kind}") from error
-        return answer.payload.data.decode("utf-8")
+        text: str = answer.payload.data.decode("utf-8")
+        return text
 
     return read

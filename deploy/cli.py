@@ -1,0 +1,65 @@
+"""The `hookchain` command. Each subcommand is a module of its own, imported when it is asked for."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`module` has `main(arguments: list[str]) -> int`, the exit code, and parses its own arguments."""
+
+    module: str
+    summary: str
+
+
+COMMANDS: Final = {
+    "dev": Command(
+        "deploy.local.supervisor.dev", "run the whole pipe here, with no cloud account, and a page to watch it"
+    ),
+    "lint": Command("deploy.lint", "check the configuration: every fault at once, with line, name and rule"),
+    "send": Command("deploy.send_command", "post an event to a source, signed as you say, and tell what came of it"),
+    "release": Command("deploy.release_command", "deliver what is held for a destination, once its fault is mended"),
+    "bundle": Command("deploy.bundle", "write build/<function>/, ready to deploy"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in {"-h", "--help", "help"}:
+        print(usage())
+        return 0
+    command = COMMANDS.get(given[0])
+    if command is None:
+        from deploy.faults import did_you_mean
+
+        print(f"hookchain: there is no command {given[0]!r}{did_you_mean(given[0], COMMANDS)}", file=sys.stderr)
+        return 2
+    try:
+        code: int = importlib.import_module(command.module).main(given[1:])
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name.ljust(width)}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(["usage: hookchain COMMAND …", "", *lines, "", "hookchain COMMAND --help says more of one."])
+
+
+def parser(name: str, epilog: str = "") -> argparse.ArgumentParser:
+    """A subcommand's, which begins with the words that the list of commands has for it."""
+    return argparse.ArgumentParser(
+        prog=f"hookchain {name}",
+        description=COMMANDS[name].summary[0].upper() + COMMANDS[name].summary[1:] + ".",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

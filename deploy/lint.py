@@ -1,0 +1,121 @@
+"""`hookchain lint`: every fault of a configuration at once; and what is allowed, but seldom meant."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from deploy.cli import parser
+from deploy.compiler import choose_config, compile_config, read_config, secrets_needed
+from deploy.config_file import ConfigFile
+from deploy.faults import ConfigFaults, Fault
+from shared.config import BundleConfig, PathAuth, QueryAuth, SourceConfig
+from shared.jsontext import JsonObject
+from shared.secret_values import is_short, split_values, weakness
+from shared.secrets import from_environment, from_folder, variable_name
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+
+def main(arguments: list[str]) -> int:
+    options = _options(arguments)
+    path = Path(options.config) if options.config else choose_config(os.environ, ROOT)
+    try:
+        file = read_config(path, os.environ)
+        slices = compile_config(file)
+        faults = list(secret_faults(secrets_needed(slices), os.environ)) if options.secrets else []
+        if faults:
+            raise ConfigFaults(file.file, faults)
+    except ConfigFaults as refused:
+        _print(refused.file, "fault", refused.faults, options.json)
+        return 1
+    warnings = sorted([*warnings_of(file), *(short_secrets(slices, os.environ) if options.secrets else ())])
+    _print(file.file, "warning", warnings, options.json)
+    if not options.json:
+        print(f"{file.file}: {_summary(slices)}; no faults")
+    return 0
+
+
+def warnings_of(file: ConfigFile) -> Iterator[Fault]:
+    config = BundleConfig.model_validate(file.document)
+    for name, source in config.sources.items():
+        at = ("sources", name)
+        for rule in _source_warnings(source):
+            yield Fault(file.line(at), f"source {name!r}", rule)
+        if not any(name in route.from_ or "all" in route.from_ for route in config.routes):
+            yield Fault(file.line(at), f"source {name!r}", "no route takes its events: they are kept and go nowhere")
+    for name in config.destinations:
+        if not any(name in route.to for route in config.routes):
+            yield Fault(file.line(("destinations", name)), f"destination {name!r}", "no route leads to it")
+
+
+def _source_warnings(source: SourceConfig) -> Iterator[str]:
+    if not source.auth:
+        yield "`auth: none` takes events from anyone who finds its URL"
+    for way in source.auth:
+        if isinstance(way, PathAuth | QueryAuth):
+            yield f"a token in the {way.scheme} ends up in logs and histories; use a header where the sender can"
+    if source.id is None and source.dedupe is None:
+        yield "no `id` and no `dedupe: body`: an event that its sender repeats after a 503 may be delivered twice"
+
+
+def secret_faults(names: list[str], environ: Mapping[str, str]) -> Iterator[Fault]:
+    for name in names:
+        text = _secret_text(name, environ)
+        if text is None:
+            yield Fault(0, f"secret {name!r}", f"is not there: set {variable_name(name)}, or make it in your cloud")
+        for value in split_values(text or ""):
+            if fault := weakness(value):
+                yield Fault(0, f"secret {name!r}", f"SECRET_WEAK: its value {fault}")
+        if text is not None and not split_values(text):
+            yield Fault(0, f"secret {name!r}", "SECRET_WEAK: its value is empty")
+
+
+def short_secrets(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[Fault]:
+    for name in secrets_needed(slices):
+        if any(is_short(value) for value in split_values(_secret_text(name, environ) or "")):
+            yield Fault(0, f"secret {name!r}", "has fewer than 16 characters: a long random one cannot be guessed")
+
+
+def _secret_text(name: str, environ: Mapping[str, str]) -> str | None:
+    folder = Path(environ.get("SECRETS_DIR") or "/secrets")
+    for read in (from_folder(folder), from_environment(environ)):
+        if (text := read(name)) is not None:
+            return text
+    return None
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    words = parser("lint", "exit code: 0 without faults (warnings are no faults), 1 with any")
+    words.add_argument("--config", metavar="FILE", help="default: HOOKCHAIN_CONFIG, else deploy/hookchain.yaml, else …")
+    words.add_argument("--secrets", action="store_true", help="look at the secrets too: missing, weak or short ones")
+    words.add_argument("--json", action="store_true", help="print one JSON object: file, faults, warnings")
+    return words.parse_args(arguments)
+
+
+def _print(file: str, severity: str, faults: "list[Fault] | tuple[Fault, ...]", as_json: bool) -> None:
+    if as_json:
+        listed = [{"line": fault.line, "where": fault.where, "rule": fault.rule} for fault in faults]
+        both = {"fault": [], "warning": [], severity: listed}
+        print(json.dumps({"file": file, "faults": both["fault"], "warnings": both["warning"]}, indent=2))
+        return
+    for fault in faults:
+        print(f"{fault.text(file)}" if severity == "fault" else f"warning: {fault.text(file)}", file=sys.stderr)
+    if severity == "fault":
+        print(f"{len(faults)} fault{'s' if len(faults) != 1 else ''}", file=sys.stderr)
+
+
+def _summary(slices: Mapping[str, JsonObject]) -> str:
+    counts = [
+        (slices["receive"]["sources"], "source"),
+        (slices["transform"]["routes"], "route"),
+        (slices["notify"]["destinations"], "destination"),
+    ]
+    return ", ".join(
+        f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
+        for things, word in counts
+        if isinstance(things, list | dict)
+    )

@@ -1,0 +1,56 @@
+"""`make bench`: what Hookchain costs, in one run, beside what the alternatives cost on the same machine."""
+
+import argparse
+import platform
+import shutil
+import sys
+
+from tests.bench import receive
+from tests.bench.table import Figure, at_least, at_most, table
+
+
+def receive_figures(seconds: int, starts: int) -> list[Figure]:
+    alone = receive.bus_alone(2)
+    bare, library, ours = receive.measure(seconds, starts)
+    measured = [
+        Figure(
+            f"{m.name}: requests/s, p50, p99",
+            f"{m.load.requests_per_second:,.0f}, {m.load.p50_ms:.2f} ms, {m.load.p99_ms:.2f} ms",
+        )
+        for m in (bare, library, ours)
+    ]
+    starts_up = [
+        Figure(f"{m.name}: start to first 200, worker", f"{m.start_seconds:.2f} s, {m.worker_mib:.0f} MiB")
+        for m in (bare, library, ours)
+    ]
+    rate = ours.load.requests_per_second
+    return [
+        Figure("the stand-in bus alone: publishes/s", f"{alone.requests_per_second:,.0f}"),
+        *measured,
+        *starts_up,
+        Figure("receive: answers that were not 200", str(ours.load.refused), "0", ours.load.refused == 0),
+        at_least("receive / bare, requests/s", rate / bare.load.requests_per_second, 1.8),
+        at_least("receive / google-cloud-pubsub, requests/s", rate / library.load.requests_per_second, 7),
+        at_most("receive: p99 at 16 connections", ours.load.p99_ms, 25, " ms"),
+        at_most("receive / google-cloud-pubsub, start", ours.start_seconds / library.start_seconds, 0.75),
+        at_most("receive: worker's memory", ours.worker_mib, 50, " MiB"),
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--seconds", type=int, default=5, help="of load for each function (default 5)")
+    parser.add_argument("--starts", type=int, default=5, help="starts of each function; the median counts (default 5)")
+    options = parser.parse_args()
+    if shutil.which("wrk") is None:
+        print(
+            "make bench measures with wrk, which is not here: apt-get install wrk, or brew install wrk", file=sys.stderr
+        )
+        return 1
+    print(f"Python {platform.python_version()}, {platform.machine()}; {options.seconds} s of load each\n", flush=True)
+    print(table("receive", receive_figures(options.seconds, options.starts)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

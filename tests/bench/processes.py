@@ -1,0 +1,112 @@
+"""Starting what is measured, and reading its start-up, memory and CPU time with ps alone."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What every measured request carries."""
+
+    path: str
+    body: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    pid: int
+    port: int
+    start_seconds: float
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def post(port: int, request: Request, timeout: float = 10.0) -> int:
+    """The status; 0 where nothing listens yet."""
+    web = urllib.request.Request(f"http://127.0.0.1:{port}{request.path}", request.body, dict(request.headers))
+    try:
+        with urllib.request.urlopen(web, timeout=timeout) as answer:
+            status: int = answer.status
+            return status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+@contextlib.contextmanager
+def started(
+    command: Sequence[str], environ: Mapping[str, str], port: int, request: Request, ready: str = "200"
+) -> Iterator[Running]:
+    """The process, from its start until it is ready (`200`: answers so; `open`: listens), and until the block ends."""
+    with tempfile.TemporaryDirectory() as runtime, tempfile.TemporaryFile() as output:
+        whole = {**os.environ, "XDG_RUNTIME_DIR": runtime, **environ}
+        began = time.perf_counter()
+        process = subprocess.Popen(command, cwd=ROOT, env=whole, stdout=output, stderr=output, start_new_session=True)
+        try:
+            _wait(process, output, lambda: is_open(port) if ready == "open" else post(port, request) == 200)
+            yield Running(process.pid, port, time.perf_counter() - began)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait(10)
+
+
+def _wait(process: "subprocess.Popen[bytes]", output: IO[bytes], is_ready: Callable[[], bool]) -> None:
+    for _ in range(3_000):
+        if is_ready():
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(0.01)
+    output.seek(0)
+    raise RuntimeError(f"{process.args!r} did not get ready:\n{output.read().decode(errors='replace')[-2000:]}")
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def functions_framework(folder: str, target: str, port: int) -> list[str]:
+    source = str(ROOT / folder / "main.py")
+    return [str(BIN / "functions-framework"), "--source", source, "--target", target, "--port", str(port)]
+
+
+def worker_pid(master: int) -> int:
+    """gunicorn's one worker."""
+    table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    children = [int(pid) for pid, parent in (line.split() for line in table.splitlines()) if int(parent) == master]
+    return children[0] if children else master
+
+
+def memory_mib(pid: int) -> float:
+    done = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)
+    return int(done.stdout) / 1024
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time so far; ps tells hundredths of a second where `times` asks for them."""
+    done = subprocess.run(["ps", "-o", "cputimes=", "-p", str(pid)], capture_output=True, text=True, check=True)
+    return float(done.stdout)

@@ -1,0 +1,126 @@
+"""JMESPath, the language of `where` and of computed values: compiled once, checked when it is compiled.
+
+https://jmespath.org/specification.html
+"""
+
+from typing import TYPE_CHECKING, Final
+
+import jmespath
+from jmespath.exceptions import (
+    ArityError,
+    EmptyExpressionError,
+    IncompleteExpressionError,
+    JMESPathError,
+    JMESPathTypeError,
+    LexerError,
+    ParseError,
+)
+from jmespath.functions import Functions
+from jmespath.parser import ParsedResult
+
+from shared.errors import Permanent
+from shared.jsontext import Json, JsonObject
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jmespath.visitor import _TreeNode
+
+MAX_CHARACTERS: Final = 4_096
+
+
+class ExpressionFault(ValueError):
+    """The expression itself is at fault: refused when the configuration is loaded."""
+
+
+class Expression:
+    """One JMESPath expression."""
+
+    def __init__(self, text: str) -> None:
+        """Raises ExpressionFault for what does not parse, and for a function that JMESPath does not have."""
+        self.text = text
+        self._parsed = _parsed(text)
+
+    def __repr__(self) -> str:
+        return f"Expression({self.text!r})"
+
+    def search(self, value: Json) -> Json:
+        """Null where there is nothing. Raises Permanent (`expression`), whose detail holds no part of `value`."""
+        try:
+            found: Json = self._parsed.search(value)
+        except JMESPathError as error:
+            raise Permanent("expression", f"{self.text!r}: {_reason(error)}") from error
+        except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
+            # jmespath lets Python's own errors through: ceil() of infinity, a slice step of zero, `1` in a text.
+            raise Permanent("expression", f"{self.text!r}: {type(error).__name__}") from error
+        return found
+
+
+def is_true(value: Json) -> bool:
+    """JMESPath's own rule: false, null and what is empty are false. Zero is true."""
+    return value is not None and value is not False and value not in ("", [], {})
+
+
+def kind_of(value: Json) -> str:
+    """What a message says of a value in place of the value."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "text"
+    return "a list" if isinstance(value, list) else "an object"
+
+
+def _parsed(text: str) -> ParsedResult:
+    if len(text) > MAX_CHARACTERS:
+        raise ExpressionFault(f"an expression has at most {MAX_CHARACTERS} characters; this one has {len(text)}")
+    try:
+        parsed = jmespath.compile(text)
+        _verify_functions(parsed.parsed)
+    except JMESPathError as error:
+        raise ExpressionFault(f"{text!r} is not JMESPath: {_syntax(error)}") from error
+    except RecursionError as error:
+        raise ExpressionFault("the expression is nested too deeply") from error
+    return parsed
+
+
+def _verify_functions(node: "_TreeNode") -> None:
+    """jmespath itself finds an unknown function only when an event comes."""
+    if node["type"] == "function_expression":
+        _verify_call(node["value"], len(node["children"]))
+    for child in node["children"]:
+        if isinstance(child, dict):  # a slice's children are its numbers
+            _verify_functions(child)
+
+
+def _verify_call(name: str, arguments: int) -> None:
+    table: Mapping[str, Mapping[str, Sequence[JsonObject]]] = Functions.FUNCTION_TABLE
+    if name not in table:
+        raise ExpressionFault(f"JMESPath has no function {name!r}")
+    expected = len(table[name]["signature"])
+    variadic = any("variadic" in argument for argument in table[name]["signature"])
+    if arguments < expected or (arguments > expected and not variadic):
+        at_least = "at least " if variadic else ""
+        raise ExpressionFault(f"{name}() takes {at_least}{expected} arguments; found {arguments}")
+
+
+def _syntax(error: JMESPathError) -> str:
+    if isinstance(error, EmptyExpressionError):
+        return "it is empty"
+    if isinstance(error, IncompleteExpressionError):
+        return "it ends too early"
+    if isinstance(error, LexerError):
+        return f"column {error.lexer_position + 1}: {error.message}"
+    if isinstance(error, ParseError):
+        return f"column {error.lex_position + 1}: {error.token_value!r} cannot stand there"
+    return type(error).__name__
+
+
+def _reason(error: JMESPathError) -> str:
+    if isinstance(error, JMESPathTypeError):
+        takes = " or ".join(error.expected_types)
+        return f"{error.function_name}() takes {takes}; found {error.actual_type}"
+    return str(error) if isinstance(error, ArityError) else type(error).__name__

@@ -1,0 +1,119 @@
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import Permanent
+from shared.event import Event
+from shared.event_view import NAMES, view_of
+from shared.expressions import Expression, ExpressionFault, is_true, kind_of
+from shared.jsontext import Json
+
+json_values: st.SearchStrategy[Json] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "it is empty"),
+        ("data.plan = 'free'", """Unknown token '='"""),
+        ("data..plan", "column 6: '.' cannot stand there"),
+        ("data[", "it ends too early"),
+        ("data['a", "Unclosed"),
+        ("lenght(data)", "JMESPath has no function 'lenght'"),
+        ("data[?starts_with(ref)]", "starts_with() takes 2 arguments; found 1"),
+        ("merge()", "merge() takes at least 1 arguments; found 0"),
+        ("(" * 3_000 + "a" + ")" * 3_000, "at most 4096 characters"),
+        ("(" * 2_000 + "a" + ")" * 2_000, "nested too deeply"),
+    ],
+)
+def test_a_faulty_expression_is_refused_when_it_is_compiled(text: str, words: str) -> None:
+    with pytest.raises(ExpressionFault) as caught:
+        Expression(text)
+
+    assert words in str(caught.value)
+
+
+def test_a_slice_and_a_variadic_function_compile() -> None:
+    assert Expression("not_null(a, b, c[0:2])").search({"c": [1, 2, 3]}) == [1, 2]
+
+
+def test_what_is_not_there_is_null() -> None:
+    assert Expression("data.a.b[3].c").search({"data": {}}) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["contains(data, 'x')", "ceil(to_number('inf'))", "sum(data)", "contains('text', `1`)", "data2[::0]"]
+)
+def test_what_cannot_be_computed_is_permanent_and_says_nothing_of_the_value(text: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        Expression(text).search({"data": {"hunter2": "hunter2"}, "data2": ["hunter2"]})
+
+    assert caught.value.code == "expression"
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_wrong_kind_of_argument_is_named() -> None:
+    with pytest.raises(Permanent, match=r"contains\(\) takes array or string; found null"):
+        Expression("contains(data.labels, 'bug')").search({"data": {}})
+
+
+@given(json_values)
+def test_no_value_makes_an_expression_raise_anything_else(value: Json) -> None:
+    for text in (  # every function whose arguments come from the event
+        "sort_by(@, &a)",
+        "join(',', @)",
+        "max(@)",
+        "avg(@)",
+        "to_number(@)",
+        "floor(@)",
+        "map(&length(@), @)",
+        "@ > `1` && @[?a < `2`]",
+        "merge(@, @)",
+        "reverse(@)",
+        "to_string(@)",
+    ):
+        with contextlib.suppress(Permanent):
+            Expression(text).search(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "truth"),
+    [(None, False), (False, False), ("", False), ([], False), ({}, False), (0, True), (True, True), ("no", True)],
+)
+def test_truth_is_jmespaths_own(value: Json, truth: bool) -> None:
+    assert is_true(value) is truth
+
+
+def test_kinds_are_words() -> None:
+    values: list[Json] = [None, True, 1, 1.5, "", [], {}]
+
+    assert [kind_of(value) for value in values] == [
+        "null",
+        "a boolean",
+        "a number",
+        "a number",
+        "text",
+        "a list",
+        "an object",
+    ]
+
+
+def test_an_event_is_seen_by_its_sources_name() -> None:
+    event = Event("e1", "/sources/crm", "lead.created", "2026-03-01T12:00:00Z", "00", {"plan": "pro"}, actor="ann")
+
+    view = view_of(event)
+
+    assert tuple(view) == NAMES
+    assert Expression("[source, type, actor, data.plan, subject]").search(view) == [
+        "crm",
+        "lead.created",
+        "ann",
+        "pro",
+        None,
+    ]

@@ -64,7 +64,7 @@ class Event:
 
     def with_data(self, data: Json) -> "Event":
         """The event with other data. The body as it came goes: it may hold what a step took out."""
-        if data == self.data:
+        if data is self.data:  # equal is not the same: 1 equals true
             return self
         return replace(self, data=data, rawbody=None, rawbase64=None, rawheaders=None)
 

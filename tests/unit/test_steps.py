@@ -1,0 +1,96 @@
+"""Every step there is keeps the contract of a step; its example is true."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+from pydantic import BaseModel
+
+from functions.transform.registry import MAX_STEPS, read_chain, step_models
+from functions.transform.step import Step, StepContext
+from shared.event import Event
+from shared.jsontext import Json
+
+EVENT = Event("e1", "/sources/crm", "lead.created", "2026-03-01T12:00:00.000Z", "00")
+
+
+def built(model: type[BaseModel], settings: Json) -> Step:
+    step = model.model_validate(settings)
+    assert isinstance(step, Step)
+    return step
+
+
+def step_class(model: type[BaseModel]) -> type[Step]:
+    assert issubclass(model, Step)
+    return model
+
+
+@pytest.mark.parametrize("name", step_models())
+def test_the_example_of_each_step_is_true(name: str) -> None:
+    model = step_models()[name]
+    example = step_class(model).example
+    event = replace(EVENT, data=copy.deepcopy(example.before))
+
+    after = built(model, example.settings).apply(event, StepContext(event))
+
+    assert after.data == example.after
+    assert {attribute: getattr(after, attribute) for attribute in example.attributes} == example.attributes
+    assert event.data == example.before
+
+
+@pytest.mark.parametrize("name", step_models())
+def test_each_step_says_in_one_line_what_it_does(name: str) -> None:
+    summary = step_class(step_models()[name]).summary
+
+    assert summary.endswith(".")
+    assert len(summary) <= 100
+    assert "\n" not in summary
+
+
+@pytest.mark.parametrize("name", step_models())
+@pytest.mark.parametrize("settings", [None, 7, "data.x", [], {}, [[]], {"": ""}, True])
+def test_no_step_takes_settings_that_say_nothing(name: str, settings: Json) -> None:
+    steps, faults = read_chain([{name: settings}])
+
+    assert not steps
+    assert [(fault.number, fault.name) for fault in faults] == [(1, name)] * len(faults)
+    assert faults
+
+
+def test_the_steps_of_a_chain_are_read_in_their_order() -> None:
+    steps, faults = read_chain([{"drop": ["data.a"]}, {"set": {"data.b": 1}}, {"drop": ["actor"]}])
+
+    assert not faults
+    assert [(step.number, step.name) for step in steps] == [(1, "drop"), (2, "set"), (3, "drop")]
+
+
+@pytest.mark.parametrize(
+    ("chain", "words"),
+    [
+        ({"drop": ["data.a"]}, "steps: a chain is a list of steps; found an object"),
+        ("drop", "steps: a chain is a list of steps; found text"),
+        (["drop"], "step 1: a step is one name with its settings"),
+        ([{"drop": ["data.a"], "set": {}}], "step 1: a step is one name"),
+        ([{"dorp": ["data.a"]}], "step 1 'dorp': there is no such step; did you mean 'drop'?"),
+        ([{"frobnicate": {}}], "step 1 'frobnicate': there is no such step; there are drop, set"),
+        ([{"drop": ["data.a"]}, {"drop": ["password"]}], "step 2 'drop': [0]: path 'password' begins with neither"),
+        ([{"set": {"data.a": {"from": "a = 1"}}}], "step 1 'set': 'a = 1' is not JMESPath: column 3"),
+    ],
+)
+def test_a_fault_in_a_chain_names_the_step(chain: Json, words: str) -> None:
+    _, faults = read_chain(chain)
+
+    assert str(faults[0]).startswith(words)
+
+
+def test_every_fault_of_a_chain_is_reported_at_once() -> None:
+    _, faults = read_chain([{"drop": ["x", "y"]}, {"nothing": 1}, {"set": {"data..a": 1}}])
+
+    assert [fault.number for fault in faults] == [1, 1, 2, 3]
+
+
+def test_a_chain_longer_than_its_limit_is_refused() -> None:
+    step: Json = {"drop": ["data.a"]}
+
+    assert read_chain([step] * MAX_STEPS)[1] == []
+    assert "at most 32 steps; this one has 33" in str(read_chain([step] * (MAX_STEPS + 1))[1][0])

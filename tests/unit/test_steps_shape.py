@@ -1,0 +1,119 @@
+from dataclasses import replace
+
+import pytest
+from pydantic import ValidationError
+
+from functions.transform.step import StepContext
+from functions.transform.steps.shape import Drop, Set
+from shared.errors import Permanent
+from shared.event import Event
+from shared.jsontext import Json
+
+EVENT = Event(
+    "e1",
+    "/sources/crm",
+    "lead.created",
+    "2026-03-01T12:00:00.000Z",
+    "00",
+    {"name": "Ada", "password": "hunter2", "items": ["a", "b", "c", "d"]},
+    subject="lead/7",
+    actor="ada@example.com",
+    rawbody='{"password": "hunter2"}',
+    rawtype="application/json",
+)
+CONTEXT = StepContext(EVENT)
+
+
+def drop(*paths: str) -> Event:
+    return Drop.model_validate(list(paths)).apply(EVENT, CONTEXT)
+
+
+def set_(values: Json, event: Event = EVENT) -> Event:
+    return Set.model_validate(values).apply(event, CONTEXT)
+
+
+def test_what_is_dropped_is_in_the_body_as_it_came_no_longer() -> None:
+    after = drop("data.password")
+
+    assert after.data == {"name": "Ada", "items": ["a", "b", "c", "d"]}
+    assert "hunter2" not in repr(after)
+
+
+def test_dropping_what_is_not_there_changes_nothing() -> None:
+    assert drop("data.nothing", "data.items[9]") is EVENT
+
+
+def test_each_place_is_dropped_as_the_event_had_it_before_the_step() -> None:
+    after = drop("data.items[0]", "data.items[2]")
+
+    assert isinstance(after.data, dict)
+    assert after.data["items"] == ["b", "d"]
+
+
+def test_who_and_what_it_is_about_can_be_dropped() -> None:
+    after = drop("actor", "subject")
+
+    assert (after.actor, after.subject, after.rawbody) == (None, None, EVENT.rawbody)
+
+
+@pytest.mark.parametrize("path", ["type", "data"])
+def test_what_an_event_cannot_be_without_is_not_dropped(path: str) -> None:
+    with pytest.raises(ValidationError):
+        Drop.model_validate([path])
+
+
+def test_a_value_can_be_given_or_computed() -> None:
+    after = set_({"data.team": "north", "data.who": {"from": "data.name"}, "data.note": {"from": "x", "and": "y"}})
+
+    assert isinstance(after.data, dict)
+    assert (after.data["team"], after.data["who"], after.data["note"]) == ("north", "Ada", {"from": "x", "and": "y"})
+
+
+def test_values_are_computed_from_the_event_as_it_was_before_the_step() -> None:
+    after = set_({"data.name": "Bob", "data.before": {"from": "data.name"}})
+
+    assert isinstance(after.data, dict)
+    assert (after.data["name"], after.data["before"]) == ("Bob", "Ada")
+
+
+def test_all_of_the_data_can_be_set() -> None:
+    assert set_({"data": {"from": "{who: data.name, about: subject}"}}).data == {"who": "Ada", "about": "lead/7"}
+
+
+def test_a_number_in_the_place_of_a_truth_value_is_a_change() -> None:
+    event = replace(EVENT, data={"on": 1})
+
+    data = set_({"data.on": True}, event).data
+
+    assert isinstance(data, dict)
+    assert data["on"] is True
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("x\r\nBcc: y", "x  Bcc: y"), (7, "7"), (True, "true"), (1.5, "1.5"), (None, None), ("", None)]
+)
+def test_an_attribute_becomes_printable_text(value: Json, text: str | None) -> None:
+    assert set_({"subject": value}).subject == text
+
+
+def test_type_and_actor_can_be_set() -> None:
+    after = set_({"type": "signup", "actor": {"from": "data.name"}})
+
+    assert (after.type, after.actor, after.data) == ("signup", "Ada", EVENT.data)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"type": ""}, "'type' cannot be empty"),
+        ({"type": {"from": "data.nothing"}}, "'type' cannot be empty"),
+        ({"actor": {"from": "data.items"}}, "'actor' is text; found a list"),
+        ({"data.name.first": 1}, "'data.name.first': data.name is text, not an object"),
+        ({"data.items[9]": 1}, "'data.items[9]': data.items has 4 items; there is no [9]"),
+    ],
+)
+def test_what_cannot_be_set_is_permanent_and_says_no_value(values: Json, words: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        set_(values)
+
+    assert (caught.value.code, caught.value.detail) == ("path", words)

@@ -1,0 +1,76 @@
+"""One push, answered and logged: what every platform's entry point calls. 204 acknowledges, 503 asks for it again."""
+
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from functions.transform.transformer import Transformed, Transformer
+from shared.errors import Permanent, Rejected, Temporary
+from shared.http import Reply, Request, problem
+from shared.jsontext import Json
+from shared.logs import log
+from shared.push import Push, parse_push
+
+ACKNOWLEDGED: Final = Reply(204, headers=())
+MAX_PUSH_BYTES: Final = 16 * 1024 * 1024
+"""Pub/Sub's largest message is 10 MB, which base64 makes 13.4 MB."""
+
+
+ReadBody = Callable[[int], Awaitable[bytes]]
+"""Takes the limit in bytes. Raises Rejected."""
+
+
+async def answer(transformer: Transformer, head: Request, read_body: ReadBody) -> Reply:
+    started = time.perf_counter()
+    try:
+        push = await _push(head, read_body)
+    except Rejected as error:
+        # Not what Pub/Sub sends: whoever calls is set up wrongly. Nothing was taken, so nothing is acknowledged.
+        _log("ERROR", "not a push", started, code=error.code, detail=error.detail)
+        return problem(error.status, error.code, error.detail)
+    try:
+        _log_transformed(await transformer.take(push), started)
+    except Permanent as error:
+        _log("WARNING", "dead letter", started, code=error.code, reason=error.detail)
+    except Temporary as error:
+        return _again(error, started)
+    except Exception as error:  # a fault of ours: the bus keeps the event and sends it again
+        return _again(Temporary("fault", _where(error)), started)
+    return ACKNOWLEDGED
+
+
+async def _push(head: Request, read_body: ReadBody) -> Push:
+    if head.method != "POST":
+        raise Rejected("method", "a push is a POST")
+    try:
+        return parse_push(await read_body(MAX_PUSH_BYTES))
+    except Permanent as error:
+        raise Rejected("parse", error.detail) from error
+
+
+def _again(error: Temporary, started: float) -> Reply:
+    _log("ERROR", "not done, to come again", started, code=error.code, detail=error.detail)
+    return problem(503, "unavailable", "Not done. Send it again later.")
+
+
+def _log_transformed(transformed: Transformed, started: float) -> None:
+    event, decision = transformed.event, transformed.decision
+    names: dict[str, Json] = {"event_id": event.id, "source": event.source_name, "type": event.type}
+    for failed in decision.failed:
+        _log("WARNING", "dead letter", started, route=failed.route, code=failed.code, reason=failed.reason, **names)
+    deliveries = sum(len(owed.destinations) for owed in decision.owed)
+    outcome = "routed" if deliveries else "nothing owed"
+    _log("INFO", "transformed", started, outcome=outcome, count=deliveries, traceparent=event.traceparent, **names)
+
+
+def _log(severity: str, message: str, started: float, **fields: Json) -> None:
+    duration_ms = round((time.perf_counter() - started) * 1000, 2)
+    log(severity, message, function="transform", duration_ms=duration_ms, **fields)
+
+
+def _where(error: Exception) -> str:
+    """Kind and place, never the text: an exception's text may hold what a sender wrote."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"

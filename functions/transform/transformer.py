@@ -1,0 +1,147 @@
+"""One pushed event: decided, then published to those it is owed to, then journaled."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from functions.transform.routes import Route
+from functions.transform.transform import Decision, Failed, Owed, decide
+from shared.claim_check import checked_in, checked_out
+from shared.dead_letters import dead_letter_message
+from shared.delivery import DELIVERY_TYPE, Delivery, to_cloudevent_of
+from shared.errors import Permanent, Temporary
+from shared.event import Event, from_cloudevent, to_cloudevent
+from shared.jsontext import Json, to_json
+from shared.logs import log
+from shared.ports import (
+    DEAD_LETTERS,
+    DELIVERIES,
+    EVENTS,
+    Blobs,
+    Bus,
+    BusMessage,
+    Clock,
+    DeadLetter,
+    EventEntry,
+    Journal,
+    RouteDecision,
+)
+from shared.push import Push
+
+JOURNAL_SECONDS: Final = 1.0
+CARRIED: Final = ("replay", "force")
+"""What a replay says of itself that its deliveries say too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transformed:
+    """`event` is as it travelled."""
+
+    event: Event
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Transformer:
+    """`journal` is None where the platform keeps none."""
+
+    routes: tuple[Route, ...]
+    bus: Bus
+    blobs: Blobs | None
+    journal: Journal | None
+    clock: Clock
+
+    async def take(self, push: Push) -> Transformed:
+        """Returns once the bus has confirmed what follows from the event.
+
+        Raises Temporary, and Permanent where the event as a whole is a dead letter, which the bus has confirmed.
+        """
+        event = await self._event(push)
+        try:
+            whole = await checked_out(event, self.blobs)
+            decision = decide(whole, self.routes, push.attributes.get("only"))
+        except Permanent as error:
+            await self._give_up(event.id, error, push.data, event)
+            raise
+        now = self.clock.now()
+        letters = [_letter(event, failed, push.data, now) for failed in decision.failed]
+        light = [await self._travelling(owed, whole, event) for owed in decision.owed]
+        await self._publish(letters, _messages(light, push.attributes, now))
+        await self._record(event, decision.routes, now)
+        return Transformed(event, decision)
+
+    async def _event(self, push: Push) -> Event:
+        try:
+            return read_event(push.data)
+        except Permanent as error:
+            await self._give_up(push.message_id or _digest(push.data), error, push.data)
+            raise
+
+    async def _give_up(self, dead_letter_id: str, error: Permanent, message: bytes, event: Event | None = None) -> None:
+        now = self.clock.now()
+        event_id = event.id if event else ""
+        letter = DeadLetter(dead_letter_id, error.code, error.detail, now, message, EVENTS, event_id)
+        await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter)])
+        if event:
+            await self._record(event, (RouteDecision("", False, error.detail, code=error.code),), now)
+
+    async def _travelling(self, owed: Owed, whole: Event, travelled: Event) -> Owed:
+        """What a chain left as it was travels as it came; what it made that is large goes to Blobs."""
+        if owed.event is whole:
+            return Owed(owed.route, travelled, owed.destinations)
+        name = f"{owed.event.id}-{_digest(to_json(to_cloudevent(owed.event)).encode())}"
+        light, _ = await checked_in(owed.event, self.blobs, name)
+        return Owed(owed.route, light, owed.destinations)
+
+    async def _publish(self, letters: list[DeadLetter], deliveries: list[BusMessage]) -> None:
+        if letters:
+            await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter) for letter in letters])
+        if deliveries:
+            await self.bus.publish(DELIVERIES, deliveries)
+
+    async def _record(self, event: Event, routes: tuple[RouteDecision, ...], now: float) -> None:
+        """The journal's failure is logged and blocks nothing."""
+        if self.journal is None:
+            return
+        try:
+            async with asyncio.timeout(JOURNAL_SECONDS):
+                await self.journal.record([EventEntry(event, routes, now)])
+        except (Temporary, TimeoutError) as error:
+            detail = error.detail if isinstance(error, Temporary) else f"not written within {JOURNAL_SECONDS} s"
+            log("WARNING", "not journaled", function="transform", event_id=event.id, detail=detail)
+
+
+def read_event(data: bytes) -> Event:
+    """Raises Permanent (`event`)."""
+    try:
+        document: Json = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Permanent("event", "the bus message is not JSON") from error
+    return from_cloudevent(document)
+
+
+def _letter(event: Event, failed: Failed, message: bytes, now: float) -> DeadLetter:
+    dead_letter_id = f"{event.id}:{failed.route}"
+    return DeadLetter(dead_letter_id, failed.code, failed.reason, now, message, EVENTS, event.id, failed.route)
+
+
+def _messages(all_owed: list[Owed], attributes: Mapping[str, str], now: float) -> list[BusMessage]:
+    carried = {name: attributes[name] for name in CARRIED if name in attributes}
+    return [
+        _message(Delivery(owed.event, owed.route, destination), carried, now)
+        for owed in all_owed
+        for destination in owed.destinations
+    ]
+
+
+def _message(delivery: Delivery, carried: Mapping[str, str], now: float) -> BusMessage:
+    document = to_cloudevent_of(delivery, now)
+    names = {"ce-id": delivery.id, "ce-type": DELIVERY_TYPE, "ce-source": f"/routes/{delivery.route}"}
+    return BusMessage(to_json(document).encode(), {**names, **carried})
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]

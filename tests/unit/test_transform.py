@@ -1,0 +1,309 @@
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from functions.transform import entry
+from functions.transform.routes import read_routes
+from functions.transform.transformer import Transformer, read_event
+from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
+from shared.dead_letters import DEAD_LETTER_TYPE
+from shared.delivery import Delivery, delivery_from
+from shared.errors import Permanent, Temporary
+from shared.event import Event, to_cloudevent
+from shared.http import Reply, Request
+from shared.jsontext import Json, to_json
+from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage, EventEntry, JournalEntry
+from shared.push import Push
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.bus import FakeBus
+from tests.fakes.clock import FakeClock
+
+EVENT = Event("e1", "/sources/signup-form", "signup.created", "2026-03-01T12:00:00.000Z", "00", {"plan": "pro"})
+ROUTES: Json = [
+    {"name": "tell the list", "types": ["signup.*"], "steps": [{"set": {"data.team": "north"}}], "to": ["list", "crm"]},
+    {"name": "audit", "to": ["crm"]},
+    {"name": "broken", "steps": [{"set": {"data.plan.x": 1}}], "to": ["crm"]},
+    {"name": "pushes", "types": ["push"], "to": ["chat"]},
+]
+
+
+class FakeJournal:
+    """Keeps what was recorded. With `fault` set, it refuses instead."""
+
+    def __init__(self) -> None:
+        self.entries: list[JournalEntry] = []
+        self.fault: str | None = None
+
+    async def record(self, entries: Sequence[JournalEntry]) -> None:
+        if self.fault:
+            raise Temporary("journal", self.fault)
+        self.entries.extend(entries)
+
+
+@dataclass
+class Bench:
+    routes: Json = field(default_factory=lambda: ROUTES)
+    bus: FakeBus = field(default_factory=FakeBus)
+    blobs: FakeBlobs = field(default_factory=FakeBlobs)
+    journal: FakeJournal = field(default_factory=FakeJournal)
+
+    @property
+    def transformer(self) -> Transformer:
+        return Transformer(read_routes({"routes": self.routes}), self.bus, self.blobs, self.journal, FakeClock())
+
+    async def take(self, event: Event = EVENT, **attributes: str) -> None:
+        await self.transformer.take(Push(to_json(to_cloudevent(event)).encode(), attributes, "m1"))
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        return [delivery_from(json.loads(message.data)) for message in self.bus.on(DELIVERIES)]
+
+    @property
+    def letters(self) -> list[BusMessage]:
+        return self.bus.on(DEAD_LETTERS)
+
+    @property
+    def journaled(self) -> EventEntry:
+        [entry] = self.journal.entries
+        assert isinstance(entry, EventEntry)
+        return entry
+
+    async def push(self, body: bytes, method: str = "POST") -> Reply:
+        async def read_body(_: int) -> bytes:
+            return body
+
+        return await entry.answer(self.transformer, Request(method, "/"), read_body)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+async def test_one_delivery_is_owed_to_each_destination_of_each_route_that_matches(bench: Bench) -> None:
+    await bench.take()
+
+    assert [(delivery.route, delivery.destination) for delivery in bench.deliveries] == [
+        ("tell the list", "list"),
+        ("tell the list", "crm"),
+        ("audit", "crm"),
+    ]
+    assert [delivery.event.data for delivery in bench.deliveries] == [
+        {"plan": "pro", "team": "north"},
+        {"plan": "pro", "team": "north"},
+        {"plan": "pro"},
+    ]
+
+
+async def test_a_delivery_is_published_under_its_idempotency_key(bench: Bench) -> None:
+    await bench.take()
+
+    message = bench.bus.on(DELIVERIES)[0]
+    delivery = delivery_from(json.loads(message.data))
+    assert message.attributes == {
+        "ce-id": delivery.id,
+        "ce-type": "hookchain.delivery",
+        "ce-source": "/routes/tell the list",
+    }
+
+
+async def test_a_chain_that_fails_is_that_routes_dead_letter_and_stops_no_other(bench: Bench) -> None:
+    await bench.take()
+
+    [letter] = bench.letters
+    document = json.loads(letter.data)
+    assert (document["id"], document["type"]) == ("e1:broken", DEAD_LETTER_TYPE)
+    assert document["data"]["code"] == "path"
+    assert document["data"]["reason"].startswith("route 'broken': step 1 'set': ")
+    assert read_event(document["data"]["message"].encode()) == EVENT
+    assert len(bench.deliveries) == 3
+
+
+async def test_dead_letters_are_confirmed_before_deliveries(bench: Bench) -> None:
+    await bench.take()
+
+    assert [topic for topic, _ in bench.bus.sent] == [DEAD_LETTERS, DELIVERIES, DELIVERIES, DELIVERIES]
+
+
+async def test_the_journal_says_what_each_route_decided_and_why(bench: Bench) -> None:
+    await bench.take()
+
+    entry = bench.journaled
+    assert (entry.event, entry.at) == (EVENT, FakeClock().now())
+    assert [(route.route, route.matched, route.destinations, route.code) for route in entry.routes] == [
+        ("tell the list", True, ("list", "crm"), None),
+        ("audit", True, ("crm",), None),
+        ("broken", True, (), "path"),
+        ("pushes", False, (), None),
+    ]
+    assert entry.routes[0].reason == "type 'signup.created' matches signup.*"
+    assert entry.routes[2].reason.startswith("it takes every event; but route 'broken': step 1 'set'")
+    assert entry.routes[3].reason == "type 'signup.created' does not match push"
+
+
+async def test_an_event_that_nothing_takes_is_journaled_and_owed_to_nobody() -> None:
+    bench = Bench([{"name": "pushes", "types": ["push"], "to": ["chat"]}])
+
+    await bench.take()
+
+    assert bench.bus.sent == []
+    assert [route.matched for route in bench.journaled.routes] == [False]
+
+
+async def test_the_same_event_again_makes_the_same_deliveries(bench: Bench) -> None:
+    await bench.take()
+    first = list(bench.bus.sent)
+    await bench.take()
+
+    assert bench.bus.sent == first * 2
+
+
+async def test_an_event_of_nine_hops_is_a_loop_and_goes_nowhere(bench: Bench) -> None:
+    with pytest.raises(Permanent, match="loop"):
+        await bench.take(replace(EVENT, hops=9))
+
+    [letter] = bench.letters
+    assert (letter.attributes["id"], letter.attributes["code"]) == ("e1", "loop")
+    assert bench.deliveries == []
+    assert [route.code for route in bench.journaled.routes] == ["loop"]
+
+
+async def test_an_event_of_eight_hops_goes_on(bench: Bench) -> None:
+    await bench.take(replace(EVENT, hops=8))
+
+    assert bench.deliveries[0].event.hops == 8
+
+
+async def test_a_replay_for_one_destination_is_owed_to_it_alone(bench: Bench) -> None:
+    await bench.take(replay="r1", only="list", force="true", other="x")
+
+    assert [delivery.destination for delivery in bench.deliveries] == ["list"]
+    attributes = bench.bus.on(DELIVERIES)[0].attributes
+    assert (attributes["replay"], attributes["force"]) == ("r1", "true")
+    assert not {"only", "other"} & attributes.keys()
+    assert bench.letters == []
+    assert bench.journaled.routes[1].reason == "it takes every event; but this replay is for 'list' only"
+
+
+async def test_a_large_event_is_fetched_before_it_is_matched_and_travels_on_by_reference(bench: Bench) -> None:
+    text = "x" * MAX_INLINE_BYTES
+    light, _ = await checked_in(replace(EVENT, data={"plan": "pro", "text": text}), bench.blobs, "e1")
+    bench.routes = [
+        {"name": "changed", "where": "data.plan == 'pro'", "steps": [{"set": {"data.n": 1}}], "to": ["crm"]},
+        {"name": "as it came", "to": ["crm"]},
+    ]
+
+    await bench.take(light)
+
+    changed, as_it_came = bench.deliveries
+    assert as_it_came.event == light
+    assert changed.event.data is None
+    assert changed.event.dataref is not None
+    assert changed.event.dataref.startswith("e1-")
+    assert (await checked_out(changed.event, bench.blobs)).data == {"plan": "pro", "text": text, "n": 1}
+
+
+async def test_what_a_step_made_small_travels_whole_again(bench: Bench) -> None:
+    light, _ = await checked_in(replace(EVENT, data={"a": 1, "b": "x" * MAX_INLINE_BYTES}), bench.blobs, "e1")
+    bench.routes = [{"name": "short", "steps": [{"drop": ["data.b"]}], "to": ["crm"]}]
+
+    await bench.take(light)
+
+    assert bench.deliveries[0].event.data == {"a": 1}
+
+
+async def test_an_event_whose_blob_is_gone_is_a_dead_letter(bench: Bench) -> None:
+    with pytest.raises(Permanent):
+        await bench.take(replace(EVENT, data=None, dataref="gone"))
+
+    assert bench.letters[0].attributes["code"] == "dataref"
+
+
+@pytest.mark.parametrize("data", [b"", b"not json", b"[]", b'{"id": "e1"}', b"[" * 100_000])
+async def test_what_is_no_event_is_a_dead_letter_under_its_messages_id(bench: Bench, data: bytes) -> None:
+    with pytest.raises(Permanent):
+        await bench.transformer.take(Push(data, {}, "m1"))
+
+    [letter] = bench.letters
+    assert (letter.attributes["id"], letter.attributes["code"]) == ("m1", "event")
+
+
+async def test_without_the_bus_nothing_is_journaled_and_the_event_comes_again(bench: Bench) -> None:
+    bench.bus.fault = "down"
+
+    with pytest.raises(Temporary):
+        await bench.take()
+
+    assert bench.journal.entries == []
+
+
+async def test_a_journal_that_fails_is_logged_and_blocks_nothing(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.journal.fault = "disk full"
+
+    await bench.take()
+
+    assert len(bench.deliveries) == 3
+    line = json.loads(capsys.readouterr().out)
+    assert (line["message"], line["detail"]) == ("not journaled", "disk full")
+
+
+def pushed(data: bytes) -> bytes:
+    return to_json({"message": {"data": base64.b64encode(data).decode(), "messageId": "m1"}}).encode()
+
+
+PUSH = pushed(to_json(to_cloudevent(EVENT)).encode())
+
+
+async def test_what_the_bus_confirmed_is_acknowledged_and_logged(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reply = await bench.push(PUSH)
+
+    assert (reply.status, reply.body) == (204, b"")
+    failed, done = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (failed["message"], failed["route"], failed["code"]) == ("dead letter", "broken", "path")
+    assert (done["message"], done["outcome"], done["count"], done["event_id"]) == ("transformed", "routed", 3, "e1")
+
+
+async def test_a_dead_letter_is_acknowledged(bench: Bench) -> None:
+    assert (await bench.push(pushed(b"junk"))).status == 204
+    assert len(bench.letters) == 1
+
+
+async def test_without_the_bus_nothing_is_acknowledged(bench: Bench) -> None:
+    bench.bus.fault = "down"
+
+    assert (await bench.push(PUSH)).status == 503
+    assert (await bench.push(pushed(b"junk"))).status == 503
+
+
+async def test_a_fault_of_ours_is_not_acknowledged_and_shows_no_data(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class BrokenBus(FakeBus):
+        async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
+            raise ZeroDivisionError("hunter2")
+
+    bench.bus = BrokenBus()
+
+    assert (await bench.push(PUSH)).status == 503
+    written = capsys.readouterr().out
+    assert "ZeroDivisionError at test_transform.py" in written
+    assert "hunter2" not in written
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "status"), [("GET", b"", 405), ("POST", b"", 400), ("POST", b'{"message": {"data": "!"}}', 400)]
+)
+async def test_what_is_no_push_is_refused_and_acknowledges_nothing(
+    bench: Bench, method: str, body: bytes, status: int
+) -> None:
+    reply = await bench.push(body, method)
+
+    assert reply.status == status
+    assert bench.bus.sent == []

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.local.blobs import LocalBlobs
+from shared.ports import Journal
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
 from shared.settings import Settings
 
@@ -26,6 +27,14 @@ def bus(settings: Settings) -> PubSubBus:
     from shared.cloud.gcp.credentials import google_authorization
 
     return PubSubBus(PUBSUB_ENDPOINT, settings.project, settings.topic_prefix, google_authorization())
+
+
+def journal(settings: Settings) -> Journal | None:
+    if not settings.is_local:
+        return None
+    from shared.cloud.local.journal import LocalJournal
+
+    return LocalJournal(settings.state_folder / "journal.db")
 
 
 def secrets(settings: Settings, environ: Mapping[str, str]) -> SecretStore:

@@ -8,39 +8,44 @@ from shared.jsontext import Json
 
 MAX_OUTPUT_CHARACTERS: Final = 4 * 1024 * 1024
 MAX_OUTPUT_DEPTH: Final = 200
-_CHARACTERS_A_VALUE: Final = 2
-"""A value costs at least itself and a comma."""
 
 
 def verify_output(data: Json) -> None:
     """Raises Permanent (`output`) as soon as the JSON would pass the limit.
 
-    A few computed values can hold each other so often that the whole could never be written; so it is counted before
-    anything is written.
+    A few computed values can hold each other so often that the whole could never be written; so it is counted, level
+    by level, before anything is written. A value counts its text, and two characters for itself and a comma.
     """
     room = MAX_OUTPUT_CHARACTERS
-    waiting: list[tuple[Json, int]] = [(data, 1)]
-    while waiting:
-        value, depth = waiting.pop()
-        if depth > MAX_OUTPUT_DEPTH:
-            raise Permanent("output", f"its output is nested deeper than {MAX_OUTPUT_DEPTH}")
-        room -= _own_characters(value)
+    level = [data]
+    for _ in range(MAX_OUTPUT_DEPTH):
+        room -= 2 * len(level) + sum(map(_text_characters, level))
+        level = _next_level(level, room)
         if room < 0:
             raise Permanent("output", f"its output is larger than {MAX_OUTPUT_CHARACTERS} characters")
-        if isinstance(value, list):
-            waiting.extend((item, depth + 1) for item in value)
-        elif isinstance(value, dict):
-            waiting.extend((item, depth + 1) for item in value.values())
+        if not level:
+            return
+    raise Permanent("output", f"its output is nested deeper than {MAX_OUTPUT_DEPTH}")
 
 
-def _own_characters(value: Json) -> int:
-    """Without what it holds."""
+def _text_characters(value: Json) -> int:
     if isinstance(value, str):
-        return len(value) + _CHARACTERS_A_VALUE
+        return len(value)
     if isinstance(value, dict):
-        return sum(map(len, value)) + len(value) * _CHARACTERS_A_VALUE
+        return sum(map(len, value))
     if isinstance(value, float) and not math.isfinite(value):
         raise Permanent("output", "its output holds a number that JSON lacks (infinity, or not a number)")
-    if isinstance(value, int):
-        return value.bit_length() // 4 + _CHARACTERS_A_VALUE
-    return _CHARACTERS_A_VALUE
+    return value.bit_length() // 4 if isinstance(value, int) else 0
+
+
+def _next_level(level: list[Json], room: int) -> list[Json]:
+    """No more of it than there is room for, and one container."""
+    below: list[Json] = []
+    for value in level:
+        if isinstance(value, dict):
+            below += value.values()
+        elif isinstance(value, list):
+            below += value
+        if len(below) > room:
+            break
+    return below

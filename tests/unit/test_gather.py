@@ -1,0 +1,95 @@
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from shared.errors import Temporary
+from shared.gather import Gatherer
+
+
+class SlowCall:
+    """A call that a test lets go on, batch by batch."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.gate = asyncio.Semaphore(0)
+        self.fault: Exception | None = None
+
+    async def __call__(self, items: Sequence[int]) -> Sequence[int]:
+        self.batches.append(list(items))
+        await self.gate.acquire()
+        if self.fault:
+            raise self.fault
+        return [item * 10 for item in items]
+
+
+def gatherer(call: SlowCall, max_batch: int = 10, max_waiting: int = 10, max_weight: int = 1_000) -> Gatherer[int, int]:
+    return Gatherer(call, max_batch=max_batch, max_waiting=max_waiting, weigh=lambda item: item, max_weight=max_weight)
+
+
+async def submitted(gatherer: Gatherer[int, int], *items: int) -> list["asyncio.Task[int]"]:
+    tasks = [asyncio.create_task(gatherer.submit(item)) for item in items]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_what_arrives_during_a_call_goes_into_the_next_one_together() -> None:
+    call = SlowCall()
+    gathering = gatherer(call)
+    first = await submitted(gathering, 1)
+    rest = await submitted(gathering, 2, 3, 4)
+    for _ in range(2):
+        call.gate.release()
+    assert await asyncio.gather(*first, *rest) == [10, 20, 30, 40]
+    assert call.batches == [[1], [2, 3, 4]]
+
+
+async def test_a_failure_reaches_each_that_waited_for_it_and_no_other() -> None:
+    call = SlowCall()
+    gathering = gatherer(call)
+    failing = await submitted(gathering, 1)
+    call.fault = Temporary("bus", "down")
+    call.gate.release()
+    with pytest.raises(Temporary):
+        await failing[0]
+    call.fault = None
+    call.gate.release()
+    assert await gathering.submit(2) == 20
+
+
+async def test_one_that_is_cancelled_while_it_waits_is_never_sent() -> None:
+    call = SlowCall()
+    gathering = gatherer(call)
+    first = await submitted(gathering, 1)
+    withdrawn, kept = await submitted(gathering, 2, 3)
+    withdrawn.cancel()
+    await asyncio.sleep(0)
+    for _ in range(2):
+        call.gate.release()
+    assert await asyncio.gather(*first, kept) == [10, 30]
+    assert call.batches == [[1], [3]]
+
+
+async def test_a_full_queue_refuses_at_once() -> None:
+    call = SlowCall()
+    gathering = gatherer(call, max_waiting=2)
+    tasks = await submitted(gathering, 1)
+    tasks += await submitted(gathering, 2, 3)
+    with pytest.raises(Temporary) as refusal:
+        await gathering.submit(4)
+    assert refusal.value.code == "queue_full"
+    for _ in range(2):
+        call.gate.release()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_batch_is_bounded_by_count_and_by_weight() -> None:
+    call = SlowCall()
+    gathering = gatherer(call, max_batch=2, max_weight=10)
+    tasks = await submitted(gathering, 1)
+    tasks += await submitted(gathering, 2, 3, 4, 9, 50)
+    for _ in range(6):
+        call.gate.release()
+    await asyncio.gather(*tasks)
+    assert call.batches == [[1], [2, 3], [4], [9], [50]]

@@ -1,0 +1,279 @@
+"""The decision of receive, over fakes: what goes on to the bus, and what does not."""
+
+import asyncio
+import base64
+import json
+from dataclasses import replace
+
+import pytest
+
+from functions.receive.receive import Accepted, Receiver
+from functions.receive.sources import read_sources
+from shared.errors import HookchainError, Rejected, Temporary
+from shared.event import Event, event_id, from_cloudevent
+from shared.http import Request
+from shared.jsontext import Json
+from shared.ports import EVENTS
+from shared.signatures import hmac_signature
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.bus import FakeBus
+from tests.fakes.clock import FakeClock
+from tests.fakes.secrets import FakeSecrets
+
+PASSWORD = "correct horse battery"
+SECRETS = {
+    "pass": PASSWORD,
+    "key": "an hmac key of some length",
+    "weak": "changeme",
+    "two": f"newest-value\n{PASSWORD}\n",
+}
+SOURCES: dict[str, Json] = {
+    "form": {"auth": [{"scheme": "basic", "username": "web", "secret": "pass"}]},
+    "anyuser": {
+        "auth": [
+            {"scheme": "basic", "secret": "pass"},
+            {"scheme": "header", "header": "x-webhook-password", "secret": "pass"},
+        ]
+    },
+    "bearer": {"auth": [{"scheme": "bearer", "secret": "pass"}]},
+    "path": {"auth": [{"scheme": "path", "secret": "pass"}]},
+    "query": {"auth": [{"scheme": "query", "parameter": "token", "secret": "pass"}]},
+    "open": {"auth": [{"scheme": "none"}], "id": "data.id", "actor": "data.user.name", "time": "data.at"},
+    "hub": {
+        "auth": [{"scheme": "hmac", "header": "x-hub-signature-256", "prefix": "sha256=", "secret": "key"}],
+        "type": "header.x-github-event",
+        "id": "header.x-github-delivery",
+    },
+    "weak": {"auth": [{"scheme": "bearer", "secret": "weak"}]},
+    "lost": {"auth": [{"scheme": "bearer", "secret": "nowhere"}]},
+    "rotated": {"auth": [{"scheme": "bearer", "secret": "two"}]},
+    "small": {"auth": [{"scheme": "none"}], "max_body_bytes": 10},
+    "kept": {"auth": [{"scheme": "basic", "secret": "pass"}], "keep_raw": "all"},
+    "same": {"auth": [{"scheme": "none"}], "dedupe": "body"},
+}
+DEFAULTS: dict[str, Json] = {"methods": ["POST"], "max_body_bytes": 1_048_576, "keep_raw": "no"}
+JSON = ("content-type", "application/json")
+
+
+class Pipe:
+    """A receiver over fakes, and what a test asks of it."""
+
+    def __init__(self) -> None:
+        self.bus = FakeBus()
+        self.blobs = FakeBlobs()
+        self.read = 0
+        sources = read_sources(
+            {"sources": {name: {**DEFAULTS, **s} for name, s in SOURCES.items() if isinstance(s, dict)}}
+        )
+        self.receiver = Receiver(
+            sources, FakeSecrets(SECRETS), self.bus, self.blobs, FakeClock(), random_id=lambda: "f" * 32
+        )
+
+    async def post(
+        self, path: str, body: bytes = b"{}", *headers: tuple[str, str], method: str = "POST", query: str = ""
+    ) -> Event:
+        async def read_body(max_bytes: int) -> bytes:
+            self.read += 1
+            if len(body) > max_bytes:
+                raise Rejected("raw", "too large")
+            return body
+
+        head = Request(method, path, query, headers, peer="127.0.0.1")
+        accepted = await self.receiver.receive(head, read_body)
+        assert isinstance(accepted, Accepted)
+        return accepted.event
+
+    async def code(
+        self, path: str, body: bytes = b"{}", *headers: tuple[str, str], method: str = "POST", query: str = ""
+    ) -> str:
+        """The code with which it is not accepted; nothing was published then."""
+        with pytest.raises(HookchainError) as refusal:
+            await self.post(path, body, *headers, method=method, query=query)
+        assert self.bus.sent == []
+        return refusal.value.code
+
+
+@pytest.fixture
+def pipe() -> Pipe:
+    return Pipe()
+
+
+def basic(user: str, password: str = PASSWORD) -> tuple[str, str]:
+    return "authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+async def test_an_accepted_request_is_one_confirmed_event(pipe: Pipe) -> None:
+    event = await pipe.post("/form", b'{"event": "signup", "n": 1}', JSON, basic("web"))
+    [message] = pipe.bus.on(EVENTS)
+    assert from_cloudevent(json.loads(message.data)) == event
+    assert (event.type, event.source, event.data) == ("signup", "/sources/form", {"event": "signup", "n": 1})
+    assert message.attributes == {"ce-id": event.id, "ce-type": "signup", "ce-source": "/sources/form"}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "query"),
+    [
+        ("/form", [basic("web")], ""),
+        ("/anyuser", [basic("whoever")], ""),
+        ("/anyuser", [("x-webhook-password", PASSWORD)], ""),
+        ("/bearer", [("authorization", f"Bearer {PASSWORD}")], ""),
+        ("/path/correct%20horse%20battery", [], ""),
+        ("/query", [], "token=correct%20horse%20battery"),
+        ("/rotated", [("authorization", f"Bearer {PASSWORD}")], ""),
+        ("/rotated", [("authorization", "Bearer newest-value")], ""),
+        ("/open", [], ""),
+    ],
+)
+async def test_the_right_credentials_pass(pipe: Pipe, path: str, headers: list[tuple[str, str]], query: str) -> None:
+    await pipe.post(path, b"{}", JSON, *headers, query=query)
+    assert len(pipe.bus.on(EVENTS)) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/form", []),
+        ("/form", [basic("web", "wrong")]),
+        ("/form", [basic("other")]),
+        ("/form", [("authorization", "Basic ====")]),
+        ("/form", [("authorization", "Basic " + base64.b64encode(b"\xff\xfe").decode())]),
+        ("/form", [("authorization", "Basic")]),
+        ("/anyuser", [("x-webhook-password", PASSWORD + " ")]),
+        ("/anyuser", [("x-webhook-password", "")]),
+        ("/bearer", [("authorization", "Bearer ")]),
+        ("/bearer", [("authorization", PASSWORD)]),
+        ("/path", []),
+        ("/path/wrong", []),
+        ("/query", []),
+    ],
+)
+async def test_wrong_credentials_are_refused_before_the_body_is_read(
+    pipe: Pipe, path: str, headers: list[tuple[str, str]]
+) -> None:
+    assert await pipe.code(path, b"{}", JSON, *headers) == "password"
+    assert pipe.read == 0
+
+
+async def test_a_forged_signature_is_refused_before_the_body_is_parsed(pipe: Pipe) -> None:
+    forged = hmac_signature(b"{", "another key", prefix="sha256=")
+    assert await pipe.code("/hub", b"{", JSON, ("x-hub-signature-256", forged)) == "sig"
+
+
+async def test_a_true_signature_over_a_broken_body_is_a_parse_fault(pipe: Pipe) -> None:
+    true = hmac_signature(b"{", SECRETS["key"], prefix="sha256=")
+    assert await pipe.code("/hub", b"{", JSON, ("x-hub-signature-256", true)) == "parse"
+
+
+@pytest.mark.parametrize(("path", "code"), [("/lost", "secret_unavailable"), ("/weak", "secret_weak")])
+async def test_a_secret_that_cannot_be_used_decides_nothing(pipe: Pipe, path: str, code: str) -> None:
+    assert await pipe.code(path, b"{}", JSON, ("authorization", "Bearer changeme")) == code
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/", "unknown_source"),
+        ("/nobody", "unknown_source"),
+        ("/form/extra", "unknown_source"),
+        ("/path/a/b", "unknown_source"),
+        ("/..%2f..%2fetc", "unknown_source"),
+        ("/" + "a" * 4096, "unknown_source"),
+        ("//form", "unknown_source"),
+    ],
+)
+async def test_a_path_that_is_no_source_is_not_found(pipe: Pipe, path: str, code: str) -> None:
+    assert await pipe.code(path, b"{}", JSON) == code
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
+async def test_a_method_that_the_source_does_not_take_is_refused(pipe: Pipe, method: str) -> None:
+    assert await pipe.code("/open", b"{}", JSON, method=method) == "method"
+
+
+@pytest.mark.parametrize("length", ["-1", "1e3", "ten", "", "9" * 30, "٣"])
+async def test_an_impossible_length_is_refused(pipe: Pipe, length: str) -> None:
+    assert await pipe.code("/open", b"{}", JSON, ("content-length", length)) == "length"
+
+
+async def test_a_body_over_the_limit_is_refused_by_its_announced_length_and_by_its_own(pipe: Pipe) -> None:
+    assert await pipe.code("/small", b"{}", JSON, ("content-length", "11")) == "raw"
+    assert pipe.read == 0
+    assert await pipe.code("/small", b'{"a": 123}  ', JSON) == "raw"
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "x-evil", "gzip, gzip"])
+async def test_an_encoding_that_is_not_taken_is_refused(pipe: Pipe, encoding: str) -> None:
+    assert await pipe.code("/open", b"{}", JSON, ("content-encoding", encoding)) == "encoding"
+
+
+async def test_the_same_delivery_id_is_the_same_event(pipe: Pipe) -> None:
+    first = await pipe.post("/open", b'{"id": 7, "n": 1}', JSON)
+    second = await pipe.post("/open", b'{"id": 7, "n": 2}', JSON)
+    assert first.id == second.id == event_id("open", "7")
+    assert first.payloadhash != second.payloadhash
+    assert first.deliveryid == "7"
+
+
+async def test_without_a_delivery_id_the_body_names_the_event_where_the_source_says_so(pipe: Pipe) -> None:
+    ids = [(await pipe.post("/same", body, JSON)).id for body in (b"[1]", b"[1]", b"[2]")]
+    assert ids[0] == ids[1] != ids[2]
+
+
+async def test_the_actor_and_the_time_come_from_where_the_source_says(pipe: Pipe) -> None:
+    body = json.dumps({"user": {"name": "Ann\r\nBcc: x"}, "at": 1_700_000_000}).encode()
+    event = await pipe.post("/open", body, JSON)
+    assert event.actor == "Ann  Bcc: x"
+    assert event.time == "2023-11-14T22:13:20.000Z"
+
+
+@pytest.mark.parametrize("at", ["yesterday", "nan", "1e400", "", [1], "9" * 400])
+async def test_a_time_that_is_none_is_left_out(pipe: Pipe, at: Json) -> None:
+    assert (await pipe.post("/open", json.dumps({"at": at}).encode(), JSON)).time is None
+
+
+async def test_hostile_attributes_are_cut_and_cleaned(pipe: Pipe) -> None:
+    event = await pipe.post("/open", json.dumps({"event": "a\x00b" + "x" * 1000}).encode(), JSON)
+    assert len(event.type) == 255
+    assert event.type.isprintable()
+
+
+async def test_the_kept_body_and_headers_hold_no_credential(pipe: Pipe) -> None:
+    event = await pipe.post("/kept", b'{"a": 1}', JSON, basic("web"), ("cookie", "s=1"), ("x-other", "yes"))
+    assert event.rawbody == '{"a": 1}'
+    assert event.rawheaders == '[["content-type","application/json"],["x-other","yes"]]'
+
+
+async def test_a_body_that_is_not_utf8_is_kept_exactly(pipe: Pipe) -> None:
+    event = await pipe.post("/kept", b"a=%E9&b=\xe9", ("content-type", "application/x-www-form-urlencoded"), basic("w"))
+    assert base64.b64decode(event.rawbase64 or "") == b"a=%E9&b=\xe9"
+
+
+async def test_a_large_event_rests_beside_the_bus(pipe: Pipe) -> None:
+    event = await pipe.post("/open", json.dumps({"id": 1, "text": "x" * 300_000}).encode(), JSON)
+    [message] = pipe.bus.on(EVENTS)
+    travelling = from_cloudevent(json.loads(message.data))
+    assert travelling.data is None
+    assert len(message.data) < 2_000
+    content = await pipe.blobs.get(travelling.dataref or "")
+    assert content is not None
+    assert from_cloudevent(json.loads(content)) == event
+
+
+async def test_a_bus_that_refuses_is_a_503_not_a_loss_in_silence(pipe: Pipe) -> None:
+    pipe.bus.fault = "down"
+    with pytest.raises(Temporary):
+        await pipe.post("/open", b"{}", JSON)
+
+
+async def test_a_bus_that_hangs_is_given_up_on_within_the_promised_time(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class HangingBus(FakeBus):
+        async def publish(self, topic: str, messages: object) -> None:
+            await asyncio.sleep(3600)
+
+    monkeypatch.setattr("functions.receive.receive.CONFIRM_SECONDS", 0.01)
+    pipe.receiver = replace(pipe.receiver, bus=HangingBus())
+    with pytest.raises(Temporary) as trouble:
+        await pipe.post("/open", b"{}", JSON)
+    assert trouble.value.code == "bus"

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 
-from shared.cloud.gcp.pubsub import PubSubBus
+from shared.cloud.gcp.pubsub import PubSubBus, no_authorization
 from shared.cloud.local.blobs import LocalBlobs
 from shared.ports import Journal
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
@@ -23,7 +23,7 @@ def blobs(settings: Settings) -> LocalBlobs | None:
 
 def bus(settings: Settings) -> PubSubBus:
     if settings.emulator_host:
-        return PubSubBus(f"http://{settings.emulator_host}", settings.project, settings.topic_prefix, lambda: None)
+        return PubSubBus(f"http://{settings.emulator_host}", settings.project, settings.topic_prefix, no_authorization)
     from shared.cloud.gcp.credentials import google_authorization
 
     return PubSubBus(PUBSUB_ENDPOINT, settings.project, settings.topic_prefix, google_authorization())

@@ -1,30 +1,42 @@
 """Google's application default credentials as the value of an Authorization header."""
 
+import asyncio
+from typing import TYPE_CHECKING
+
 from shared.cloud.gcp.pubsub import Authorization
 from shared.errors import Temporary
+
+if TYPE_CHECKING:
+    from google.auth.credentials import Credentials
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
 def google_authorization() -> Authorization:
-    """Looks for credentials at the first call, and refreshes a token when it is about to expire."""
+    """Looks for credentials at the first call, and gets a new token in a thread when one is about to expire."""
+    found: Credentials | None = None
+
+    async def authorization() -> str | None:
+        nonlocal found
+        if found is None or not found.valid:
+            found = await asyncio.to_thread(_refreshed, found)
+        return f"Bearer {found.token}"
+
+    return authorization
+
+
+def _refreshed(credentials: "Credentials | None") -> "Credentials":
     import google.auth
     import google.auth.exceptions
     import google.auth.transport.urllib3
     import urllib3
 
-    transport = google.auth.transport.urllib3.Request(urllib3.PoolManager(timeout=2.0, retries=False))  # type: ignore[no-untyped-call] # google-auth has no types here
-    found = None
-
-    def authorization() -> str | None:
-        nonlocal found
-        try:
-            if found is None:
-                found, _ = google.auth.default(scopes=[SCOPE], request=transport)
-            if not found.valid:
-                found.refresh(transport)  # type: ignore[no-untyped-call] # nor here
-        except google.auth.exceptions.GoogleAuthError as error:
-            raise Temporary("bus", f"no Google credentials: {type(error).__name__}") from error
-        return f"Bearer {found.token}"
-
-    return authorization
+    pool = urllib3.PoolManager(timeout=2.0, retries=False)
+    transport = google.auth.transport.urllib3.Request(pool)  # type: ignore[no-untyped-call] # google-auth has none here
+    try:
+        if credentials is None:
+            credentials, _ = google.auth.default(scopes=[SCOPE], request=transport)
+        credentials.refresh(transport)  # type: ignore[no-untyped-call] # nor here
+    except google.auth.exceptions.GoogleAuthError as error:
+        raise Temporary("bus", f"no Google credentials: {type(error).__name__}") from error
+    return credentials

@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.processes import Request
+from tests.processes import Request
 
 _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.load import Load, wrk
-from tests.bench.processes import (
+from tests.processes import (
     Request,
     Running,
     free_port,
@@ -20,7 +20,7 @@ from tests.bench.processes import (
     started,
     worker_pid,
 )
-from tests.bench.standins import command
+from tests.standins import command
 
 PASSWORD = "a-password-of-the-benchmark"
 EVENT = {

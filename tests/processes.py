@@ -13,9 +13,8 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 
 
@@ -33,6 +32,11 @@ class Running:
     pid: int
     port: int
     start_seconds: float
+    log: Path
+
+    def output(self) -> str:
+        """What it has written so far, on both of its outputs."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
 
 
 def free_port() -> int:
@@ -60,28 +64,31 @@ def started(
     command: Sequence[str], environ: Mapping[str, str], port: int, request: Request, ready: str = "200"
 ) -> Iterator[Running]:
     """The process, from its start until it is ready (`200`: answers so; `open`: listens), and until the block ends."""
-    with tempfile.TemporaryDirectory() as runtime, tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryDirectory() as runtime:
+        log = Path(runtime, "output")
         whole = {**os.environ, "XDG_RUNTIME_DIR": runtime, **environ}
         began = time.perf_counter()
-        process = subprocess.Popen(command, cwd=ROOT, env=whole, stdout=output, stderr=output, start_new_session=True)
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=whole, stdout=output, stderr=output, start_new_session=True
+            )
         try:
-            _wait(process, output, lambda: is_open(port) if ready == "open" else post(port, request) == 200)
-            yield Running(process.pid, port, time.perf_counter() - began)
+            _wait(process, log, lambda: is_open(port) if ready == "open" else post(port, request) == 200)
+            yield Running(process.pid, port, time.perf_counter() - began, log)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
             process.wait(10)
 
 
-def _wait(process: "subprocess.Popen[bytes]", output: IO[bytes], is_ready: Callable[[], bool]) -> None:
+def _wait(process: "subprocess.Popen[bytes]", log: Path, is_ready: Callable[[], bool]) -> None:
     for _ in range(3_000):
         if is_ready():
             return
         if process.poll() is not None:
             break
         time.sleep(0.01)
-    output.seek(0)
-    raise RuntimeError(f"{process.args!r} did not get ready:\n{output.read().decode(errors='replace')[-2000:]}")
+    raise RuntimeError(f"{process.args!r} did not get ready:\n{log.read_text(errors='replace')[-2000:]}")
 
 
 def is_open(port: int) -> bool:

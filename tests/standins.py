@@ -1,6 +1,6 @@
-"""A bus that confirms at once and keeps nothing, over REST and over gRPC: what is measured is the function before it.
+"""A bus that confirms at once and keeps nothing, over REST and over gRPC; and one that takes all and never answers.
 
-`python -m tests.bench.standins rest|grpc PORT`
+`python -m tests.standins rest|grpc|silent PORT`
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from concurrent import futures
 
 
 def command(kind: str, port: int) -> list[str]:
-    return [sys.executable, "-m", "tests.bench.standins", kind, str(port)]
+    return [sys.executable, "-m", "tests.standins", kind, str(port)]
 
 
 class ConstantAnswer(asyncio.Protocol):
@@ -42,8 +42,8 @@ def _content_length(head: bytes) -> int:
     return 0
 
 
-async def serve_rest(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(ConstantAnswer, "127.0.0.1", port)
+async def serve(protocol: type[asyncio.Protocol], port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", port)
     await server.serve_forever()
 
 
@@ -67,7 +67,7 @@ def serve_grpc(port: int) -> None:
 
 if __name__ == "__main__":
     kind, port_text = sys.argv[1:]
-    if kind == "rest":
-        asyncio.run(serve_rest(int(port_text)))
-    else:
+    if kind == "grpc":
         serve_grpc(int(port_text))
+    else:
+        asyncio.run(serve(ConstantAnswer if kind == "rest" else asyncio.Protocol, int(port_text)))

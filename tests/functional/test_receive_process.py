@@ -1,0 +1,181 @@
+"""Receive as it is served, over real sockets: what only a server can get wrong."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.processes import Request, Running, free_port, functions_framework, started
+from tests.standins import command
+
+CANARY = "canary-7f3a9c51e0"
+PASSWORD = f"password-{CANARY}"
+SOURCE = {
+    "auth": [{"scheme": "header", "header": "x-webhook-password", "secret": "webhook-password"}],
+    "methods": ["POST"],
+    "max_body_bytes": 100_000,
+    "keep_raw": "no",
+}
+SLICE = {"function": "receive", "sources": {"webhook": SOURCE, "open": {**SOURCE, "auth": [{"scheme": "none"}]}}}
+GOOD = Request("/webhook", b'{"a": 1}', {"Content-Type": "application/json", "X-Webhook-Password": PASSWORD})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def code(self) -> object:
+        return json.loads(self.body)["code"]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    running: Running
+
+    def raw(self, *parts: bytes, timeout: float = 5.0, pause: float = 0.0) -> Answer:
+        """Send the parts as they are, then read one answer to the end of the connection or of its length."""
+        with socket.create_connection(("127.0.0.1", self.running.port), timeout=timeout) as connection:
+            for part in parts:
+                try:
+                    connection.sendall(part)
+                except (BrokenPipeError, ConnectionResetError):
+                    break
+                time.sleep(pause)
+            return _answer(connection)
+
+    def post(self, path: str, body: bytes, *headers: str) -> Answer:
+        lines = "".join(f"{header}\r\n" for header in headers)
+        return self.raw(
+            f"POST {path} HTTP/1.1\r\nHost: x\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        )
+
+    @property
+    def logs(self) -> str:
+        return self.running.output()
+
+
+def _answer(connection: socket.socket) -> Answer:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        chunk = connection.recv(65_536)
+        assert chunk, f"closed without an answer: {data!r}"
+        data += chunk
+    head, _, body = data.partition(b"\r\n\r\n")
+    status_line, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    while len(body) < int(headers.get("content-length", "0")):
+        body += connection.recv(65_536)
+    return Answer(int(status_line.split()[1]), headers, body)
+
+
+def _serving(folder: Path, bus: str, first: Request, ready: str) -> Iterator[Served]:
+    slice_file = folder / "slice.json"
+    slice_file.write_text(json.dumps(SLICE), encoding="utf-8")
+    bus_port, port = free_port(), free_port()
+    environ = {
+        "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{bus_port}",
+        "HOOKCHAIN_SLICE": str(slice_file),
+        "HOOKCHAIN_STATE": str(folder),
+        "WEBHOOK_PASSWORD": PASSWORD,
+    }
+    with (
+        started(command(bus, bus_port), {}, bus_port, first, ready="open"),
+        started(functions_framework("functions/receive", "receive", port), environ, port, first, ready) as running,
+    ):
+        yield Served(running)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    yield from _serving(tmp_path_factory.mktemp("receive"), "rest", GOOD, "200")
+
+
+@pytest.fixture(scope="module")
+def served_before_a_silent_bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    yield from _serving(tmp_path_factory.mktemp("silent"), "silent", GOOD, "open")
+
+
+def test_an_accepted_event_is_answered_with_its_id(served: Served) -> None:
+    answer = served.post("/webhook", b'{"a": 1}', "Content-Type: application/json", f"X-Webhook-Password: {PASSWORD}")
+    assert answer.status == 200
+    assert len(json.loads(answer.body)["id"]) == 32
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "code"),
+    [
+        ("/nobody", (), 404, "unknown_source"),
+        ("/..%2f..%2fetc", (), 404, "unknown_source"),
+        ("/" + "a" * 4096, (), 404, "unknown_source"),
+        ("/webhook", (), 401, "password"),
+        ("/webhook", ("X-Webhook-Password: wrong",), 401, "password"),
+        ("/open", ("Content-Encoding: br",), 415, "encoding"),
+        ("/open", ("Content-Type: application/json",), 400, "parse"),
+    ],
+)
+def test_a_refusal_is_a_problem_document_and_closes_the_connection(
+    served: Served, path: str, headers: tuple[str, ...], status: int, code: str
+) -> None:
+    answer = served.post(path, b"<not json", *headers)
+    assert (answer.status, answer.code) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["connection"] == "close"
+
+
+def test_a_method_not_taken_is_told_which_are(served: Served) -> None:
+    answer = served.raw(b"GET /webhook HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (answer.status, answer.headers["allow"]) == (405, "POST")
+
+
+def test_an_endless_body_is_refused_at_the_first_byte_too_many(served: Served) -> None:
+    head = b"POST /open HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
+    answer = served.raw(head, *[chunk] * 4)
+    assert (answer.status, answer.code) == (413, "raw")
+
+
+def test_an_announced_body_that_is_too_large_is_refused_before_it_is_sent(served: Served) -> None:
+    answer = served.raw(b"POST /open HTTP/1.1\r\nHost: x\r\nContent-Length: 100001\r\n\r\n")
+    assert (answer.status, answer.code) == (413, "raw")
+
+
+def test_a_sender_that_goes_away_leaves_the_next_one_alone(served: Served) -> None:
+    with socket.create_connection(("127.0.0.1", served.running.port)) as connection:
+        connection.sendall(b"POST /open HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    assert served.post("/open", b"{}", "Content-Type: application/json").status == 200
+
+
+def test_malformed_http_does_not_reach_our_code_and_does_not_stop_it(served: Served) -> None:
+    answer = served.raw(b"POST /open HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n")
+    assert answer.status == 400
+    assert served.post("/open", b"{}", "Content-Type: application/json").status == 200
+
+
+def test_no_log_line_and_no_reply_holds_a_secret_a_header_or_a_body(served: Served) -> None:
+    replies = [
+        served.post("/webhook", b'{"x": "' + CANARY.encode() + b'"', f"X-Webhook-Password: {PASSWORD}"),
+        served.post("/webhook", b"{}", f"X-Webhook-Password: {CANARY}", f"Content-Type: {CANARY}"),
+        served.post(f"/webhook?token={CANARY}", b"{}"),
+        served.post(f"/webhook/{CANARY}", b"{}"),
+        served.post("/open", b"{}", f"Content-Encoding: {CANARY}"),
+    ]
+    assert all(CANARY.encode() not in reply.body for reply in replies)
+    assert CANARY not in served.logs
+    assert '"code":"password"' in served.logs
+
+
+def test_a_silent_bus_is_a_503_with_retry_after_within_four_seconds(served_before_a_silent_bus: Served) -> None:
+    began = time.monotonic()
+    body, headers = b"{}", f"Content-Type: application/json\r\nX-Webhook-Password: {PASSWORD}\r\n"
+    request = f"POST /webhook HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    answer = served_before_a_silent_bus.raw(request, timeout=6.0)
+    assert (answer.status, answer.code) == (503, "unavailable")
+    assert int(answer.headers["retry-after"]) > 0
+    assert time.monotonic() - began < 4.0

@@ -1,0 +1,145 @@
+from pathlib import Path
+
+import pytest
+
+from deploy.compiler import FUNCTIONS, choose_config, compile_config, compile_file, secrets_needed
+from deploy.config_file import parse_config
+from deploy.default_config import config_from_environment
+from deploy.faults import ConfigFaults
+from shared.jsontext import JsonObject
+
+WHOLE = """\
+sources:
+  form:
+    auth: {scheme: basic, username: web, secret: form-password}
+  other:
+    auth: none
+routes:
+  - name: mail it
+    from: form
+    where: data.plan != 'free'
+    steps:
+      - drop: [data.password]
+    to: people
+destinations:
+  people:
+    email: {to: [team], subject: "New: {{ data.name }}"}
+lists:
+  team: [ann@example.com, bob@example.com]
+"""
+
+
+def compiled(text: str) -> dict[str, JsonObject]:
+    return compile_config(parse_config(text, "test.yaml", Path()))
+
+
+def faults(text: str) -> str:
+    with pytest.raises(ConfigFaults) as refused:
+        compiled(text)
+    return str(refused.value)
+
+
+def test_each_function_gets_its_own_slice_and_nothing_of_the_others() -> None:
+    slices = compiled(WHOLE)
+    assert tuple(slices) == FUNCTIONS
+    assert "people" not in str(slices["receive"])
+    assert "form-password" not in str(slices["transform"]) + str(slices["notify"])
+
+
+def test_the_names_of_lists_become_their_addresses() -> None:
+    destinations = compiled(WHOLE)["notify"]["destinations"]
+    assert "['ann@example.com', 'bob@example.com']" in str(destinations)
+
+
+def test_a_source_whose_body_is_mailed_as_it_came_keeps_it_and_no_other_does() -> None:
+    sources = compiled(WHOLE)["receive"]["sources"]
+    assert isinstance(sources, dict)
+    assert {name: source["keep_raw"] for name, source in sources.items() if isinstance(source, dict)} == {
+        "form": "body",
+        "other": "no",
+    }
+
+
+def test_every_fault_is_said_at_once_with_its_line() -> None:
+    said = faults(
+        WHOLE.replace("auth: none", "auth: {scheme: hmmac}")
+        .replace("from: form", "from: forms")
+        .replace("to: people", "to: poeple")
+        .replace("data.plan !=", "data.plan !!")
+        .replace("drop:", "dorp:")
+    )
+    lines = said.splitlines()
+    assert [line.split(":")[1] for line in lines] == ["5", "8", "9", "11", "12"]
+    assert "did you mean 'people'?" in said
+    assert "did you mean 'drop'?" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (("auth: none", "methods: [POST]"), "SECRET_MISSING"),
+        (("auth: none", "auth: []"), "SECRET_MISSING"),
+        (("secret: form-password", "secret: Form Password"), "a secret is given by its name"),
+        (("steps:\n      - drop: [data.password]", "steps: {drop: [data.password]}"), "list"),
+        (("to: [team]", "to: [taem]"), "did you mean 'team'?"),
+        (("email: {to", "email: {too: 1, to"), "there is no such key"),
+        (("email:", "emial:"), "did you mean 'email'?"),
+        (("  other:", "  form:"), "stands twice"),
+        (("  other:", '  "o t":'), "a name is letters"),
+    ],
+)
+def test_a_fault_names_its_rule(change: tuple[str, str], rule: str) -> None:
+    assert rule in faults(WHOLE.replace(*change))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "a: [", "\t", "sources: {}", "sources: 3\nroutes: 3\ndestinations: 3"])
+def test_what_is_no_configuration_is_refused_in_words(text: str) -> None:
+    assert faults(text)
+
+
+def test_a_chain_of_33_steps_is_refused() -> None:
+    step = "      - drop: [data.password]\n"
+    assert "at most 32" in faults(WHOLE.replace(step, step * 33))
+
+
+def test_the_secrets_that_are_needed_are_named_once() -> None:
+    assert secrets_needed(compiled(WHOLE)) == ["form-password"]
+
+
+def test_without_a_file_one_password_and_one_address_are_enough() -> None:
+    slices = compile_config(config_from_environment({"EMAIL_ADDRESS": "a@example.com, b@example.com"}))
+    assert secrets_needed(slices) == ["webhook-password"]
+    assert "['a@example.com', 'b@example.com']" in str(slices["notify"])
+
+
+def test_without_a_file_and_without_an_address_it_says_what_to_set() -> None:
+    with pytest.raises(ConfigFaults, match="EMAIL_ADDRESS"):
+        compile_file(None, {})
+
+
+def test_the_operators_file_comes_before_the_mode_without_one_and_that_before_the_example(tmp_path: Path) -> None:
+    example = tmp_path / "deploy/hookchain.example.yaml"
+    own = tmp_path / "deploy/hookchain.yaml"
+    assert choose_config({}, tmp_path) == example
+    assert choose_config({"EMAIL_ADDRESS": "a@example.com"}, tmp_path) is None
+    own.parent.mkdir()
+    own.touch()
+    assert choose_config({"EMAIL_ADDRESS": "a@example.com"}, tmp_path) == own
+    assert choose_config({"HOOKCHAIN_CONFIG": "none"}, tmp_path) is None
+    assert choose_config({"HOOKCHAIN_CONFIG": "x.yaml"}, tmp_path) == Path("x.yaml")
+
+
+def test_a_configuration_file_that_is_named_must_exist() -> None:
+    with pytest.raises(ConfigFaults, match="cannot be read"):
+        compile_file(Path("nowhere.yaml"), {})
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path("deploy").glob("recipes/*/hookchain.yaml")), ids=lambda path: path.parent.name
+)
+def test_every_recipe_compiles(path: Path) -> None:
+    assert compile_file(path, {})
+
+
+def test_the_example_compiles() -> None:
+    assert compile_file(Path("deploy/hookchain.example.yaml"), {})

@@ -59,11 +59,16 @@ class Blobs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Ours until the lease is over. `unknown`: an attempt before this one ended without a record of its outcome."""
+    """Ours until the lease is over. `unknown`: an attempt before this one ended without a record of its outcome.
+
+    `crashes` counts the attempts in a row that ended so; `generation` is 0, and one more for each `reopen`.
+    """
 
     fence: int
     attempt_number: int
     unknown: bool = False
+    generation: int = 0
+    crashes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,9 @@ class DestinationState:
 class LedgerRow:
     """A delivery as the ledger has it. `state` is claimed, attempted, done, failed, retry_at or disabled.
 
-    `message` is the delivery's CloudEvent as bytes, all that is needed to publish it again.
+    `message` is the delivery's CloudEvent as bytes, all that is needed to publish it again. `attempt_number` counts
+    the attempts of this generation that began. `lease_until` matters in claimed and attempted, `crashes` is as in
+    Claimed, `replays` are the ids of the replays that reopened it.
     """
 
     key: str
@@ -120,6 +127,10 @@ class LedgerRow:
     created_at: float
     updated_at: float
     message: bytes
+    payload_hash: str = ""
+    lease_until: float = 0.0
+    crashes: int = 0
+    replays: tuple[str, ...] = ()
 
 
 class Ledger(Protocol):
@@ -140,7 +151,13 @@ class Ledger(Protocol):
         """
         ...
 
-    async def attempted(self, key: str, fence: int, now: float) -> bool: ...
+    async def attempted(self, key: str, fence: int, now: float) -> bool:
+        """What comes next may have an effect outside. Begins the lease anew; False where it was over already."""
+        ...
+
+    async def give_back(self, key: str, fence: int, now: float) -> bool:
+        """Undo the claim, and `attempted`, before anything was sent: the next claim takes it with the same number."""
+        ...
 
     async def done(self, key: str, fence: int, now: float, answer: str) -> bool: ...
 
@@ -160,8 +177,11 @@ class Ledger(Protocol):
         """Move a due row's `retry_at` to `at`; the row's new fence, or None where another was faster."""
         ...
 
-    async def reopen(self, key: str, now: float) -> int | None:
-        """Begin a finished delivery's next generation, attempts from 1; its number, or None where not finished."""
+    async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
+        """Begin a finished delivery's next generation, attempts from 1; its number, or None where not finished.
+
+        The next claim takes it. A replay that has an id reopens a delivery once, however often its message comes.
+        """
         ...
 
     async def disable(self, destination: str, reason: str, now: float) -> None: ...

@@ -1,0 +1,160 @@
+"""The Ledger port on SQLite, in `ledger.db`. The protocol itself is shared/ledger_rules.py."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar, cast
+
+from shared import ledger_rules as rules
+from shared.cloud.local import ledger_destinations as destinations
+from shared.cloud.local import ledger_tables as tables
+from shared.delivery import Delivery
+from shared.errors import Temporary
+from shared.gather import Gatherer
+from shared.ports import Claim, DestinationState, LedgerRow
+
+MAX_BATCH: Final = 200
+MAX_WAITING: Final = 20_000
+PURGE_ROWS: Final = 1_000  # in one transaction, so that no claim waits long behind a purge
+
+Answer = TypeVar("Answer")
+Operation = Callable[[sqlite3.Connection], object]
+
+
+class LocalLedger:
+    """Requests that arrive while a transaction runs go into the next; one thread has the connection.
+
+    Reads wait for no lock, so that a page or a command that looks on slows no claim.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writes = Gatherer[Operation, object](
+            partial(self._run, self._write_all), max_batch=MAX_BATCH, max_waiting=MAX_WAITING
+        )
+        self._reads = Gatherer[Operation, object](
+            partial(self._run, self._read_all), max_batch=MAX_BATCH, max_waiting=MAX_WAITING
+        )
+        self._thread: ThreadPoolExecutor | None = None
+        self._connection: sqlite3.Connection | None = None
+
+    async def claim(
+        self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
+    ) -> Claim:
+        key = delivery.id
+
+        def operation(connection: sqlite3.Connection) -> Claim:
+            row = tables.find_row(connection, key)
+            known = row or rules.new_row(delivery, key, message, now)
+            answer, taken = rules.claim(known, delivery.event.payloadhash, message, now, lease_seconds, due_fence)
+            if row is None:
+                tables.insert_row(connection, taken)
+            elif taken is not row:
+                tables.update_row(connection, taken)
+                tables.update_message(connection, key, message)
+            return answer
+
+        return await self._write(operation)
+
+    async def attempted(self, key: str, fence: int, now: float) -> bool:
+        return await self._changed(key, lambda row: rules.attempted(row, fence, now))
+
+    async def give_back(self, key: str, fence: int, now: float) -> bool:
+        return await self._changed(key, lambda row: rules.give_back(row, fence, now))
+
+    async def done(self, key: str, fence: int, now: float, answer: str) -> bool:
+        return await self._changed(key, lambda row: rules.done(row, fence, now, answer))
+
+    async def failed(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
+        return await self._changed(key, lambda row: rules.failed(row, fence, now, reason, answer))
+
+    async def retry_at(self, key: str, fence: int, now: float, at: float, reason: str, answer: str) -> bool:
+        return await self._changed(key, lambda row: rules.retry_at(row, fence, now, at, reason, answer))
+
+    async def hold(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
+        return await self._changed(key, lambda row: rules.hold(row, fence, now, reason, answer))
+
+    async def due(self, now: float, limit: int) -> Sequence[LedgerRow]:
+        # The literal is what lets SQLite use the partial index.
+        rest = "WHERE state = 'retry_at' AND retry_at <= ? ORDER BY retry_at LIMIT ?"
+        return await self._read(lambda connection: tables.read_rows(connection, rest, (now, limit)))
+
+    async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
+        row = await self._change(key, lambda row: rules.postpone(row, fence, now, at))
+        return None if row is None else row.fence
+
+    async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
+        row = await self._change(key, lambda row: rules.reopen(row, now, replay))
+        return None if row is None else row.generation
+
+    async def disable(self, destination: str, reason: str, now: float) -> None:
+        await self._write(lambda connection: destinations.set_disabled(connection, destination, reason, now))
+
+    async def pause(self, destination: str, until: float, now: float) -> None:
+        await self._write(lambda connection: destinations.set_paused(connection, destination, until, now))
+
+    async def release(self, destination: str, now: float) -> int:
+        return await self._write(lambda connection: destinations.release(connection, destination, now))
+
+    async def destination_state(self, destination: str) -> DestinationState:
+        return await self._read(lambda connection: destinations.destination_state(connection, destination))
+
+    async def rows(
+        self, limit: int, *, event_id: str | None = None, destination: str | None = None, state: str | None = None
+    ) -> Sequence[LedgerRow]:
+        wanted = {"event_id": event_id, "destination": destination, "state": state}
+        named = {name: value for name, value in wanted.items() if value is not None}
+        where = " AND ".join(f"{name} = ?" for name in named)
+        rest = f"{'WHERE ' if named else ''}{where} ORDER BY id DESC LIMIT ?"
+        return await self._read(lambda connection: tables.read_rows(connection, rest, (*named.values(), limit)))
+
+    async def purge(self, before: float) -> int:
+        count = 0
+        while forgotten := await self._write(lambda connection: tables.forget(connection, before, PURGE_ROWS)):
+            count += forgotten
+        return count
+
+    async def close(self) -> None:
+        if self._thread:
+            await asyncio.to_thread(self._thread.shutdown)
+            self._thread = None
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+    async def _changed(self, key: str, rule: tables.Rule) -> bool:
+        return await self._change(key, rule) is not None
+
+    async def _change(self, key: str, rule: tables.Rule) -> LedgerRow | None:
+        return await self._write(lambda connection: tables.change_row(connection, key, rule))
+
+    async def _write(self, operation: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        return cast("Answer", await self._writes.submit(operation))
+
+    async def _read(self, operation: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        return cast("Answer", await self._reads.submit(operation))
+
+    async def _run(
+        self, run_all: Callable[[Sequence[Operation]], Sequence[object]], batch: Sequence[Operation]
+    ) -> Sequence[object]:
+        self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, run_all, batch)
+        except (sqlite3.Error, OSError) as error:
+            raise Temporary("ledger", f"{self._path.name} does not answer: {type(error).__name__}") from error
+
+    def _write_all(self, batch: Sequence[Operation]) -> Sequence[object]:
+        connection = self._opened()
+        with tables.transaction(connection):
+            return [operation(connection) for operation in batch]
+
+    def _read_all(self, batch: Sequence[Operation]) -> Sequence[object]:
+        connection = self._opened()
+        return [operation(connection) for operation in batch]
+
+    def _opened(self) -> sqlite3.Connection:
+        self._connection = self._connection or tables.open_ledger(self._path)
+        return self._connection

@@ -1,0 +1,153 @@
+"""The ledger's protocol: what each request makes of a row. Every ledger decides by these and only stores the answer.
+
+    claimed → attempted → done | failed | retry_at | disabled
+    retry_at → claimed        by the sweep's own message only
+    disabled → retry_at       when the destination is released
+    done, failed → claimed    when an operator reopens it
+
+A rule answers the row as it then is (the same object where nothing changes), or None where the request is refused.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from shared.delivery import Delivery
+from shared.ports import Busy, Claim, Claimed, Conflict, Finished, LedgerRow, Waiting
+
+CLAIMED: Final = "claimed"
+ATTEMPTED: Final = "attempted"
+DONE: Final = "done"
+FAILED: Final = "failed"
+RETRY_AT: Final = "retry_at"
+DISABLED: Final = "disabled"
+
+FINAL: Final = frozenset({DONE, FAILED})
+LEASED: Final = frozenset({CLAIMED, ATTEMPTED})
+
+
+def new_row(delivery: Delivery, key: str, message: bytes, now: float) -> LedgerRow:
+    """A delivery that nobody has claimed yet: a lease that is over at once."""
+    return LedgerRow(
+        key=key,
+        event_id=delivery.event.id,
+        route=delivery.route,
+        destination=delivery.destination,
+        state=CLAIMED,
+        fence=0,
+        generation=0,
+        attempt_number=0,
+        retry_at=None,
+        reason="",
+        answer="",
+        created_at=now,
+        updated_at=now,
+        message=message,
+        payload_hash=delivery.event.payloadhash,
+        lease_until=now,
+    )
+
+
+def claim(
+    row: LedgerRow, payload_hash: str, message: bytes, now: float, lease_seconds: float, due_fence: int | None
+) -> tuple[Claim, LedgerRow]:
+    if row.payload_hash != payload_hash:
+        return Conflict(), row
+    if row.state in FINAL or row.state == DISABLED:
+        return Finished(), row
+    if row.state in LEASED and now < row.lease_until:
+        return Busy(), row
+    if row.state == RETRY_AT and row.fence != due_fence:
+        return Waiting(row.retry_at or now), row
+    crashes = row.crashes + (row.state == ATTEMPTED)
+    taken = replace(
+        row,
+        state=CLAIMED,
+        fence=row.fence + 1,
+        retry_at=None,
+        crashes=crashes,
+        updated_at=now,
+        lease_until=now + lease_seconds,
+        message=message,
+    )
+    return Claimed(taken.fence, taken.attempt_number + 1, crashes > 0, taken.generation, crashes), taken
+
+
+def attempted(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:
+    if row.fence != fence or now >= row.lease_until:
+        return None
+    if row.state == ATTEMPTED:  # the write came twice
+        return row
+    if row.state != CLAIMED:
+        return None
+    # The lease began when the row was last written: as long again from now, so that no attempt outlives it.
+    lease_until = now + (row.lease_until - row.updated_at)
+    return replace(row, state=ATTEMPTED, attempt_number=row.attempt_number + 1, updated_at=now, lease_until=lease_until)
+
+
+def give_back(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:
+    if row.fence != fence or row.state not in LEASED:
+        return None
+    number = row.attempt_number - (row.state == ATTEMPTED)
+    return replace(row, state=CLAIMED, attempt_number=number, updated_at=now, lease_until=now)
+
+
+def done(row: LedgerRow, fence: int, now: float, answer: str) -> LedgerRow | None:
+    return _finished(row, fence, now, DONE, "", answer) if row.state != CLAIMED else None
+
+
+def failed(row: LedgerRow, fence: int, now: float, reason: str, answer: str) -> LedgerRow | None:
+    return _finished(row, fence, now, FAILED, reason, answer)
+
+
+def hold(row: LedgerRow, fence: int, now: float, reason: str, answer: str) -> LedgerRow | None:
+    return _finished(row, fence, now, DISABLED, reason, answer)
+
+
+def retry_at(row: LedgerRow, fence: int, now: float, at: float, reason: str, answer: str) -> LedgerRow | None:
+    """From `claimed` no attempt was made, so what is not known of the one before it stays not known."""
+    crashes = row.crashes if row.state == CLAIMED else 0
+    finished = _finished(row, fence, now, RETRY_AT, reason, answer)
+    return finished if finished is None or finished is row else replace(finished, retry_at=at, crashes=crashes)
+
+
+def _finished(row: LedgerRow, fence: int, now: float, state: str, reason: str, answer: str) -> LedgerRow | None:
+    if row.fence != fence:
+        return None
+    if row.state == state:  # the write came twice
+        return row
+    if row.state not in LEASED:
+        return None
+    return replace(row, state=state, reason=reason, answer=answer, crashes=0, updated_at=now)
+
+
+def is_due(row: LedgerRow, now: float) -> bool:
+    return row.state == RETRY_AT and row.retry_at is not None and row.retry_at <= now
+
+
+def postpone(row: LedgerRow, fence: int, now: float, at: float) -> LedgerRow | None:
+    if row.fence != fence or row.state != RETRY_AT:
+        return None
+    return replace(row, fence=row.fence + 1, retry_at=at, updated_at=now)
+
+
+def reopen(row: LedgerRow, now: float, replay: str) -> LedgerRow | None:
+    if row.state not in FINAL or (replay and replay in row.replays):
+        return None
+    return replace(
+        row,
+        state=CLAIMED,
+        fence=row.fence + 1,
+        generation=row.generation + 1,
+        attempt_number=0,
+        reason="",
+        answer="",
+        updated_at=now,
+        lease_until=now,
+        replays=(*row.replays, replay) if replay else row.replays,
+    )
+
+
+def release(row: LedgerRow, now: float) -> LedgerRow | None:
+    if row.state != DISABLED:
+        return None
+    return replace(row, state=RETRY_AT, fence=row.fence + 1, retry_at=now, updated_at=now)

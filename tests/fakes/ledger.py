@@ -1,0 +1,107 @@
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from shared import ledger_rules as rules
+from shared.delivery import Delivery
+from shared.errors import Temporary
+from shared.ports import Claim, DestinationState, LedgerRow
+
+
+class FakeLedger:
+    """The protocol over a dictionary. With `fault` set, it refuses instead."""
+
+    def __init__(self) -> None:
+        self.table: dict[str, LedgerRow] = {}
+        self.states: dict[str, DestinationState] = {}
+        self.fault: str | None = None
+
+    async def claim(
+        self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
+    ) -> Claim:
+        self._fail_if_faulty()
+        key = delivery.id
+        row = self.table.get(key) or rules.new_row(delivery, key, message, now)
+        answer, taken = rules.claim(row, delivery.event.payloadhash, message, now, lease_seconds, due_fence)
+        self.table[key] = taken
+        return answer
+
+    async def attempted(self, key: str, fence: int, now: float) -> bool:
+        return self._change(key, lambda row: rules.attempted(row, fence, now)) is not None
+
+    async def give_back(self, key: str, fence: int, now: float) -> bool:
+        return self._change(key, lambda row: rules.give_back(row, fence, now)) is not None
+
+    async def done(self, key: str, fence: int, now: float, answer: str) -> bool:
+        return self._change(key, lambda row: rules.done(row, fence, now, answer)) is not None
+
+    async def failed(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
+        return self._change(key, lambda row: rules.failed(row, fence, now, reason, answer)) is not None
+
+    async def retry_at(self, key: str, fence: int, now: float, at: float, reason: str, answer: str) -> bool:
+        return self._change(key, lambda row: rules.retry_at(row, fence, now, at, reason, answer)) is not None
+
+    async def hold(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
+        return self._change(key, lambda row: rules.hold(row, fence, now, reason, answer)) is not None
+
+    async def due(self, now: float, limit: int) -> Sequence[LedgerRow]:
+        self._fail_if_faulty()
+        found = [row for row in self.table.values() if rules.is_due(row, now)]
+        return sorted(found, key=lambda row: row.retry_at or 0.0)[:limit]
+
+    async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
+        row = self._change(key, lambda row: rules.postpone(row, fence, now, at))
+        return None if row is None else row.fence
+
+    async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
+        row = self._change(key, lambda row: rules.reopen(row, now, replay))
+        return None if row is None else row.generation
+
+    async def disable(self, destination: str, reason: str, now: float) -> None:
+        self._fail_if_faulty()
+        self.states[destination] = replace(await self.destination_state(destination), disabled_reason=reason)
+
+    async def pause(self, destination: str, until: float, now: float) -> None:
+        self._fail_if_faulty()
+        self.states[destination] = replace(await self.destination_state(destination), paused_until=until)
+
+    async def release(self, destination: str, now: float) -> int:
+        self._fail_if_faulty()
+        self.states.pop(destination, None)
+        keys = [key for key, row in self.table.items() if row.destination == destination]
+        return sum(self._change(key, lambda row: rules.release(row, now)) is not None for key in keys)
+
+    async def destination_state(self, destination: str) -> DestinationState:
+        self._fail_if_faulty()
+        return self.states.get(destination, DestinationState())
+
+    async def rows(
+        self, limit: int, *, event_id: str | None = None, destination: str | None = None, state: str | None = None
+    ) -> Sequence[LedgerRow]:
+        self._fail_if_faulty()
+        found = [
+            row
+            for row in reversed(self.table.values())
+            if event_id in (None, row.event_id)
+            and destination in (None, row.destination)
+            and state in (None, row.state)
+        ]
+        return found[:limit]
+
+    async def purge(self, before: float) -> int:
+        self._fail_if_faulty()
+        old = [key for key, row in self.table.items() if row.state in rules.FINAL and row.updated_at < before]
+        for key in old:
+            del self.table[key]
+        return len(old)
+
+    def _change(self, key: str, rule: Callable[[LedgerRow], LedgerRow | None]) -> LedgerRow | None:
+        self._fail_if_faulty()
+        row = self.table.get(key)
+        changed = None if row is None else rule(row)
+        if changed is not None:
+            self.table[key] = changed
+        return changed
+
+    def _fail_if_faulty(self) -> None:
+        if self.fault:
+            raise Temporary("ledger", self.fault)

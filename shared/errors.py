@@ -9,7 +9,9 @@ Every one carries a stable `code` for programs and a `detail` for people. A deta
 configured name or a count. It never holds a secret, a header's value or any part of a body.
 """
 
+import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 REJECTION_STATUS: Mapping[str, int] = MappingProxyType(
@@ -71,3 +73,10 @@ class Temporary(HookchainError):
 
 class Permanent(HookchainError):
     """No number of tries will help. Whoever catches this dead-letters before it acknowledges."""
+
+
+def place_of(error: BaseException) -> str:
+    """Kind and place, never the text: an unforeseen exception's text may hold what a sender wrote."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}"

@@ -1,10 +1,14 @@
 """The request and the reply as values, free of any framework's types."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from shared.jsontext import JsonObject, to_json
 
 Headers = tuple[tuple[str, str], ...]
+
+ReadBody = Callable[[int], Awaitable[bytes]]
+"""Reads a request's body of at most so many bytes. Raises Rejected: `raw`, `slow` or `disconnected`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,13 @@
 """One request, answered and logged: what every platform's entry point calls."""
 
 import time
-import traceback
-from pathlib import Path
 
 from functions.receive.admission import source_name
-from functions.receive.receive import Accepted, ReadBody, Receiver
+from functions.receive.receive import Accepted, Receiver
 from functions.receive.replies import accepted_reply, refusal_reply
-from shared.errors import HookchainError, Rejected, Temporary
+from shared.errors import HookchainError, Rejected, Temporary, place_of
 from shared.event import attribute_text
-from shared.http import Reply, Request
+from shared.http import ReadBody, Reply, Request
 from shared.logs import log
 
 
@@ -21,7 +19,7 @@ async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Repl
         _log_refusal(head, error, started)
         return refusal_reply(error)
     except Exception as error:  # a fault of ours: the sender keeps the event and sends it again
-        refusal = Temporary("fault", _where(error))
+        refusal = Temporary("fault", place_of(error))
         _log_refusal(head, refusal, started)
         return refusal_reply(refusal)
     _log_accepted(head, accepted, started)
@@ -61,9 +59,3 @@ def _log_refusal(head: Request, error: HookchainError, started: float) -> None:
 
 def _milliseconds(started: float) -> float:
     return round((time.perf_counter() - started) * 1000, 2)
-
-
-def _where(error: Exception) -> str:
-    """Kind and place, never the text: an exception's text may hold what a sender wrote."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"

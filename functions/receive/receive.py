@@ -1,7 +1,7 @@
 """Receive: a request in, one confirmed event on the bus out, or the reason why not."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,16 +14,13 @@ from shared.errors import Temporary
 from shared.event import Event
 from shared.formats.decode import decode_content
 from shared.formats.parse import parse_body
-from shared.http import Request
+from shared.http import ReadBody, Request
 from shared.jsontext import Json
 from shared.limits import DEFAULT, Limits
 from shared.ports import EVENTS, Blobs, Bus, BusMessage, Clock, Secrets
 
 CONFIRM_SECONDS: Final = 3.8
 """A sender has its answer within 4 s of the request's arrival."""
-
-ReadBody = Callable[[int], Awaitable[bytes]]
-"""Takes the limit in bytes. Raises Rejected: `raw`, `slow` or `disconnected`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,11 @@
 """One push, answered and logged: what every platform's entry point calls. 204 acknowledges, 503 asks for it again."""
 
 import time
-import traceback
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Final
 
 from functions.transform.transformer import Transformed, Transformer
-from shared.errors import Permanent, Rejected, Temporary
-from shared.http import Reply, Request, problem
+from shared.errors import Permanent, Rejected, Temporary, place_of
+from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json
 from shared.logs import log
 from shared.push import Push, parse_push
@@ -16,10 +13,6 @@ from shared.push import Push, parse_push
 ACKNOWLEDGED: Final = Reply(204, headers=())
 MAX_PUSH_BYTES: Final = 16 * 1024 * 1024
 """Pub/Sub's largest message is 10 MB, which base64 makes 13.4 MB."""
-
-
-ReadBody = Callable[[int], Awaitable[bytes]]
-"""Takes the limit in bytes. Raises Rejected."""
 
 
 async def answer(transformer: Transformer, head: Request, read_body: ReadBody) -> Reply:
@@ -37,7 +30,7 @@ async def answer(transformer: Transformer, head: Request, read_body: ReadBody) -
     except Temporary as error:
         return _again(error, started)
     except Exception as error:  # a fault of ours: the bus keeps the event and sends it again
-        return _again(Temporary("fault", _where(error)), started)
+        return _again(Temporary("fault", place_of(error)), started)
     return ACKNOWLEDGED
 
 
@@ -68,9 +61,3 @@ def _log_transformed(transformed: Transformed, started: float) -> None:
 def _log(severity: str, message: str, started: float, **fields: Json) -> None:
     duration_ms = round((time.perf_counter() - started) * 1000, 2)
     log(severity, message, function="transform", duration_ms=duration_ms, **fields)
-
-
-def _where(error: Exception) -> str:
-    """Kind and place, never the text: an exception's text may hold what a sender wrote."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"

@@ -1,0 +1,101 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from deploy import lint
+from deploy.cli import COMMANDS, main, usage
+
+GOOD = """\
+sources:
+  form: {auth: {scheme: bearer, secret: form-key}, id: data.id}
+routes: [{name: mail, to: people}]
+destinations: {people: {email: {to: ann@example.com}}}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "hookchain.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    return path
+
+
+def test_a_configuration_without_faults_exits_0_and_says_what_it_holds(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lint.main(["--config", str(config)]) == 0
+    said = capsys.readouterr()
+    assert "1 source, 1 route, 1 destination; no faults" in said.out
+    assert said.err == ""
+
+
+def test_faults_exit_1_and_name_file_and_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text(GOOD.replace("to: people", "to: poeple"), encoding="utf-8")
+    assert lint.main(["--config", str(config)]) == 1
+    assert f"{config}:3: route 'mail': to: there is no destination 'poeple'" in capsys.readouterr().err
+
+
+def test_faults_are_data_for_a_program(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text(GOOD.replace("bearer", "bear"), encoding="utf-8")
+    assert lint.main(["--config", str(config), "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert [(fault["line"], fault["where"]) for fault in said["faults"]] == [(2, "source 'form': auth.0")]
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        (("scheme: bearer", "scheme: query"), "a token in the query"),
+        ((", id: data.id", ""), "may be delivered twice"),
+        (("{scheme: bearer, secret: form-key}", "none"), "takes events from anyone"),
+        (("routes: [{name: mail, to: people}]", ""), "no route leads to it"),
+        (("name: mail, to", "name: mail, from: form, to"), ""),
+    ],
+)
+def test_what_is_seldom_meant_is_a_warning_and_no_fault(
+    config: Path, capsys: pytest.CaptureFixture[str], change: tuple[str, str], warning: str
+) -> None:
+    config.write_text(GOOD.replace(*change), encoding="utf-8")
+    assert lint.main(["--config", str(config)]) == 0
+    assert warning in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "said"),
+    [
+        (None, 1, "is not there: set FORM_KEY"),
+        ("", 1, "is empty"),
+        ("whsec_", 1, "SECRET_WEAK"),
+        ("changeme", 1, "SECRET_WEAK"),
+        ("short", 0, "fewer than 16 characters"),
+        ("long-and-random-0123456789", 0, ""),
+    ],
+)
+def test_the_secrets_are_looked_at_where_it_is_asked_for(
+    config: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    value: str | None,
+    code: int,
+    said: str,
+) -> None:
+    monkeypatch.delenv("FORM_KEY", raising=False)
+    if value is not None:
+        monkeypatch.setenv("FORM_KEY", value)
+    assert lint.main(["--config", str(config), "--secrets"]) == code
+    assert said in capsys.readouterr().err
+
+
+def test_a_command_that_there_is_not_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lnit"]) == 2
+    assert "did you mean 'lint'?" in capsys.readouterr().err
+
+
+def test_every_command_is_in_the_list_and_has_a_help_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in COMMANDS:
+        assert name in usage()
+        with pytest.raises(SystemExit) as ended:
+            main([name, "--help"])
+        assert ended.value.code == 0
+        assert f"hookchain {name}" in capsys.readouterr().out

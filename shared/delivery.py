@@ -62,11 +62,15 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class RetryLater:
-    """The destination's trouble, perhaps a passing one. `after_seconds`, where it said how long, is a lower bound."""
+    """The destination's trouble, perhaps a passing one. `after_seconds`, where it said how long, is a lower bound.
+
+    `pause_destination_seconds`: the trouble is not this delivery's, and no other need be tried sooner.
+    """
 
     reason: str
     after_seconds: float | None = None
     answer: str = ""
+    pause_destination_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

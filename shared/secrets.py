@@ -45,6 +45,10 @@ class _Cached:
     until: float
 
 
+class SecretMissing(Temporary):
+    """No place has it. An operator may still make it."""
+
+
 class SecretStore:
     """The Secrets port over readers that are asked in order."""
 
@@ -78,7 +82,7 @@ def usable_values(name: str, text: str | None) -> tuple[str, ...]:
     """Raises Temporary: a secret that is missing or weak is an operator's fault that may be mended, never a 'yes'."""
     if text is None:
         where = f"set {variable_name(name)}, or make it where this platform keeps secrets"
-        raise Temporary("secret_unavailable", f"secret {name!r} is not there: {where}")
+        raise SecretMissing("secret_unavailable", f"secret {name!r} is not there: {where}")
     values = split_values(text)
     if not values:
         raise Temporary("secret_weak", f"secret {name!r} is empty")

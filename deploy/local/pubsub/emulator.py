@@ -1,0 +1,67 @@
+"""The emulated Pub/Sub, put together over one state folder."""
+
+import asyncio
+import random
+import sqlite3
+import time
+from pathlib import Path
+from typing import Final
+
+from deploy.local.pubsub.alarm import Alarm
+from deploy.local.pubsub.broker import Broker
+from deploy.local.pubsub.errors import ApiError
+from deploy.local.pubsub.faults import FaultPlan, Faults
+from deploy.local.pubsub.message_store import MessageStore
+from deploy.local.pubsub.push_client import PushClient
+from deploy.local.pubsub.recovery import load
+from deploy.local.pubsub.registry import Registry
+from deploy.local.pubsub.retention import expire
+from deploy.local.pubsub.store import Store
+from deploy.local.pubsub.subscription_admin import SubscriptionAdmin
+from deploy.local.pubsub.topic_admin import TopicAdmin
+from shared.logs import log
+
+EXPIRE_EVERY_SECONDS: Final = 600.0
+STOP_GRACE_SECONDS: Final = 1.0
+
+
+class PubSub:
+    """Make it within the running event loop; `start` begins delivery."""
+
+    def __init__(self, state_folder: Path) -> None:
+        self.plan = FaultPlan(Faults(), random.Random(0))  # noqa: S311 -- dice for faults
+        self.registry = Registry()
+        self._store = Store(state_folder)
+        self._messages = MessageStore(self._store)
+        self._client = PushClient()
+        self.broker = Broker(self.registry, self._messages)
+        self.topics = TopicAdmin(self.registry, self._store, self._messages, self.broker)
+        self.subscriptions = SubscriptionAdmin(
+            self.registry, self._store, self._messages, self.broker, self._client, self.plan
+        )
+        self._expiry = Alarm(self._expire)
+
+    def start(self) -> int:
+        """Answers how many deliveries are owed from before."""
+        owed = load(self.registry, self._store, self._messages, self.subscriptions.make)
+        self._expire()
+        for subscriber in self.registry.subscribers.values():
+            subscriber.wake()
+        return owed
+
+    async def stop(self) -> None:
+        """Waits a moment for the pushes that are under way, so that their acknowledgements are kept."""
+        self._expiry.cancel()
+        await asyncio.gather(*(s.stop(STOP_GRACE_SECONDS) for s in self.registry.subscribers.values()))
+        await self._client.close()
+        try:
+            self.broker.stop()
+        finally:
+            self._store.close()
+
+    def _expire(self) -> None:
+        self._expiry.set(asyncio.get_running_loop().time() + EXPIRE_EVERY_SECONDS)
+        try:
+            expire(self.registry, self._messages, self.broker, time.time())
+        except (ApiError, sqlite3.Error) as error:
+            log("ERROR", "the emulated bus cannot clear away old messages; it tries again later", detail=str(error))

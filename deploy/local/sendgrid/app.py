@@ -1,0 +1,119 @@
+"""The emulated SendGrid as an aiohttp application, to be mounted at /v3."""
+
+import asyncio
+import json
+import random
+import secrets
+import sqlite3
+import time
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+from aiohttp import web
+
+from deploy.local.sendgrid.errors import (
+    BAD_REQUEST,
+    INTERNAL,
+    NO_CREDENTIALS,
+    TOO_LARGE,
+    TOO_MANY,
+    UNAVAILABLE,
+    UNVERIFIED_SENDER,
+    Complaint,
+    errors_document,
+)
+from deploy.local.sendgrid.faults import MailFaults
+from deploy.local.sendgrid.mail import Mail
+from deploy.local.sendgrid.mailbox import Mailbox
+from deploy.local.sendgrid.mails import mails_of
+from deploy.local.sendgrid.validation import complaints_about
+from shared.errors import Temporary
+from shared.gather import Gatherer
+from shared.jsontext import Json, JsonObject, to_json
+from shared.logs import log
+
+MAX_BODY_BYTES: Final = 30 * 1024 * 1024
+
+_ANSWERS: Final = {
+    "429": (429, TOO_MANY),
+    "500": (500, INTERNAL),
+    "503": (503, UNAVAILABLE),
+    "403": (403, UNVERIFIED_SENDER),
+}
+_Accepted: TypeAlias = tuple[list[Mail], str]
+
+
+class SendGrid:
+    """Make it within the running event loop."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self.faults = MailFaults()
+        self.generator = random.Random(0)  # noqa: S311 -- dice for faults
+        self._mailbox = mailbox
+        self._gatherer: Gatherer[_Accepted, None] = Gatherer(self._keep, max_batch=200, max_waiting=5000)
+
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app.router.add_post("/mail/send", self.send)
+        return app
+
+    async def send(self, request: web.Request) -> web.Response:
+        try:
+            raw = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return _refusal(413, [TOO_LARGE])
+        fault = self.faults.strike(self.generator)
+        if fault in ("unplugged", "hang"):
+            return await self._cut(request, 0 if fault == "unplugged" else self.faults.hang_seconds)
+        if not request.headers.get("Authorization", "").lower().startswith("bearer "):
+            return _refusal(401, [NO_CREDENTIALS])
+        if fault in _ANSWERS:
+            status, complaint = _ANSWERS[fault]
+            return _refusal(status, [complaint])
+        return await self._take(raw)
+
+    async def _cut(self, request: web.Request, after_seconds: float) -> web.Response:
+        await asyncio.sleep(after_seconds)
+        if request.transport:
+            request.transport.abort()
+        return _refusal(503, [UNAVAILABLE])  # reaches nobody
+
+    async def _take(self, raw: bytes) -> web.Response:
+        try:
+            text = raw.decode()
+            document: Json = json.loads(text)
+            if "\\u" in text:
+                to_json(document).encode()  # half of a surrogate pair is no text that could be kept
+        except (ValueError, RecursionError):
+            return _refusal(400, [BAD_REQUEST])
+        if complaints := complaints_about(document):
+            return _refusal(400, complaints)
+        assert isinstance(document, dict)  # else there was a complaint
+        if _is_sandboxed(document):
+            return web.Response(status=200)
+        message_id = secrets.token_urlsafe(16)
+        try:
+            await self._gatherer.submit((mails_of(document, message_id, time.time()), text))
+        except (Temporary, sqlite3.Error) as error:
+            log("ERROR", "the emulated SendGrid cannot keep a mail", detail=str(error))
+            return _refusal(503, [UNAVAILABLE])
+        return web.Response(status=202, headers={"X-Message-Id": message_id})
+
+    async def _keep(self, batch: Sequence[_Accepted]) -> list[None]:
+        """What arrived in one turn of the event loop is one commit."""
+        mails = [mail for each, _ in batch for mail in each]
+        self._mailbox.keep(mails, {each[0].message_id: text for each, text in batch})
+        return [None] * len(batch)
+
+
+def _refusal(status: int, complaints: Sequence[Complaint]) -> web.Response:
+    return web.Response(
+        status=status, body=to_json(errors_document(complaints)).encode(), content_type="application/json"
+    )
+
+
+def _is_sandboxed(document: JsonObject) -> bool:
+    """SendGrid checks such a request, answers 200 and sends nothing."""
+    settings = document.get("mail_settings")
+    sandbox = settings.get("sandbox_mode") if isinstance(settings, dict) else None
+    return isinstance(sandbox, dict) and sandbox.get("enable") is True

@@ -1,0 +1,32 @@
+"""Who may talk to a local service: programs on this machine, and no other site's page in a browser."""
+
+import ipaddress
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+
+@web.middleware
+async def local_only(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """A page elsewhere can make a browser send requests here, but not hide its Origin; and a name that was made to
+    point here (DNS rebinding) stands in Host."""
+    origin = request.headers.get("Origin")
+    if not is_local(f"//{request.host}") or (origin is not None and not is_local(origin)):
+        raise web.HTTPForbidden(text="This local service answers programs and pages of this machine only.\n")
+    return await handler(request)
+
+
+def is_local(url: str) -> bool:
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,36 @@
+"""The destination `email`: one mail a delivery, or one for each person on a list."""
+
+from functions.notify.destination import Attempt, Context
+from functions.notify.mail.render import MailWriter
+from functions.notify.mail.sender import sender_of
+from functions.notify.mail.settings import Settings
+from functions.notify.mail.ways import Ways
+from shared.claim_check import checked_out
+from shared.delivery import Delivery, Disabled, Outcome
+
+__all__ = ["Settings", "connect"]
+
+
+class EmailDestination:
+    def __init__(self, name: str, settings: Settings, context: Context) -> None:
+        self._context = context
+        self._sender = sender_of(settings.from_, context.settings.email_from, settings.to)
+        self._writer = MailWriter(settings)
+        self._ways = Ways(name, settings.via, context)
+
+    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+        if isinstance(self._sender, Disabled):
+            return self._sender
+        way = await self._ways.choose()
+        if isinstance(way, Disabled):
+            return way
+        event = await checked_out(delivery.event, self._context.blobs)
+        mail = self._writer.write(delivery, event, self._sender, attempt.idempotency_key)
+        return await way.send(mail, attempt)
+
+    def close(self) -> None:
+        self._ways.close()
+
+
+def connect(name: str, settings: Settings, context: Context) -> EmailDestination:
+    return EmailDestination(name, settings, context)

@@ -1,0 +1,146 @@
+"""The operator's templates, filled by hostile events: Jinja2 in its sandbox, with nothing to load and bounds on output.
+
+https://jinja.palletsprojects.com/en/stable/sandbox/
+"""
+
+import re
+from functools import cache
+from typing import Final
+
+from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, UndefinedError, meta
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from functions.notify.mail.mail import oneline
+from shared.errors import Permanent
+from shared.event_view import NAMES
+from shared.jsontext import Json, JsonObject, to_json
+
+MAX_OUTPUT_CHARACTERS: Final = 4 * 1024 * 1024
+MAX_TEMPLATE_CHARACTERS: Final = 256 * 1024
+MAX_NUMBER_BITS: Final = 10_000
+KNOWN: Final = frozenset({*NAMES, "route", "destination"})
+_WIDE_FORMAT: Final = re.compile(r"%[^A-Za-z%]*(?:\d{4}|\*)")
+_FILE: Final = "<template>"
+
+
+class TemplateFault(ValueError):
+    """The template itself is at fault: refused when the configuration is loaded."""
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """An event's own keys come before Python's methods, so that `data.items` is what the sender sent."""
+
+    intercepted_binops = frozenset({"*", "**", "%"})
+
+    def getattr(self, obj: object, attribute: str) -> object:
+        if isinstance(obj, dict) and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+    def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
+        if _cost(operator, left, right) > MAX_OUTPUT_CHARACTERS:
+            raise OverflowError
+        return super().call_binop(context, operator, left, right)
+
+
+def _cost(operator: str, left: object, right: object) -> float:
+    """Of text or a list that is repeated, its length; of numbers, as many characters where they grow too large."""
+    if operator == "*":
+        for repeated, times in ((left, right), (right, left)):
+            if isinstance(repeated, str | list | tuple) and isinstance(times, int):
+                return len(repeated) * times
+    if isinstance(left, int) and isinstance(right, int) and operator != "%":
+        bits = left.bit_length() * right if operator == "**" else left.bit_length() + right.bit_length()
+        return 0 if bits <= MAX_NUMBER_BITS else MAX_OUTPUT_CHARACTERS + 1
+    is_wide = operator == "%" and isinstance(left, str) and _WIDE_FORMAT.search(left)
+    return MAX_OUTPUT_CHARACTERS + 1 if is_wide else 0
+
+
+def _shown(value: object) -> object:
+    """Null is nothing, and lists, objects and truth values are JSON, not Python."""
+    if isinstance(value, Undefined):
+        return value
+    return "" if value is None else to_json(value) if isinstance(value, bool | list | dict) else value
+
+
+@cache
+def _environment(autoescape: bool) -> Sandbox:
+    environment = Sandbox(undefined=StrictUndefined, autoescape=autoescape, finalize=_shown)
+    del environment.globals["lipsum"]
+    del environment.filters["random"]
+    environment.filters["oneline"] = oneline
+    return environment
+
+
+class Template:
+    """Compiled once. `name` is the setting that holds it, for messages."""
+
+    def __init__(self, name: str, source: str, html: bool = False, known: frozenset[str] = KNOWN) -> None:
+        """Raises TemplateFault."""
+        self.name = name
+        self._source = source
+        if len(source) > MAX_TEMPLATE_CHARACTERS:
+            raise TemplateFault(f"a template has at most {MAX_TEMPLATE_CHARACTERS} characters")
+        environment = _environment(html)
+        try:
+            _verify(environment, source, known)
+            self._compiled = environment.from_string(source)
+        except TemplateSyntaxError as error:
+            raise TemplateFault(f"line {error.lineno}: {error.message}") from error
+        except RecursionError as error:
+            raise TemplateFault("it is nested too deeply") from error
+
+    def render(self, view: JsonObject) -> str:
+        """Raises Permanent: `undefined`, `output` or `template`. Its detail holds no part of the event."""
+        pieces: list[str] = []
+        room = MAX_OUTPUT_CHARACTERS
+        try:
+            for piece in self._compiled.generate(view):
+                room -= len(piece) + 1
+                if room < 0:
+                    raise Permanent("output", f"template {self.name!r}: more than {MAX_OUTPUT_CHARACTERS} characters")
+                pieces.append(piece)
+        except UndefinedError as error:
+            raise Permanent("undefined", f"{self._place(error)}: {self._missing(error)}") from error
+        except Permanent:
+            raise
+        except Exception as error:
+            # A template can make anything of what a sender sent: adding a number to a text, a range too large.
+            code = "output" if isinstance(error, OverflowError | MemoryError) else "template"
+            raise Permanent(code, f"{self._place(error)}: {type(error).__name__}") from error
+        return "".join(pieces)
+
+    def _place(self, error: Exception) -> str:
+        line, trace = 0, error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == _FILE:
+                line = trace.tb_lineno
+            trace = trace.tb_next
+        return f"template {self.name!r}, line {line}" if line else f"template {self.name!r}"
+
+    def _missing(self, error: UndefinedError) -> str:
+        """Jinja's words name the event's key only where the template itself does."""
+        names = re.findall(r"'([^']*)'", str(error))
+        if names and names[-1] in self._source:
+            return f"{names[-1]!r} is not in this event; write {{{{ … | default('') }}}} where it may be missing"
+        return "something it names is not in this event; write {{ … | default('') }} where it may be missing"
+
+
+def _verify(environment: Sandbox, source: str, known: frozenset[str]) -> None:
+    tree = environment.parse(source)
+    if any(True for _ in meta.find_referenced_templates(tree)):
+        raise TemplateFault("include, import and extends are not here: a template stands alone")
+    unknown = sorted(meta.find_undeclared_variables(tree) - known - environment.globals.keys())
+    if unknown:
+        names = ", ".join(sorted(known))
+        raise TemplateFault(f"there is no {unknown[0]!r}; did you mean 'data.{unknown[0]}'? There are {names}")
+
+
+def one_line_template(name: str, source: str) -> Template:
+    """For a subject or an address: it may be written over several lines, and gives one. Raises TemplateFault."""
+    return Template(name, " ".join(source.split()))
+
+
+def is_template(text: Json) -> bool:
+    return isinstance(text, str) and ("{{" in text or "{%" in text)

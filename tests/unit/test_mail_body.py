@@ -1,0 +1,243 @@
+"""The mail that nobody had to write."""
+
+import base64
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.notify.mail.default_body import DefaultBody, default_body, title_of
+from functions.notify.mail.fields import MAX_ROWS, MAX_VALUE_CHARACTERS, rows_of
+from functions.notify.mail.links import text_of, without_unsafe_links
+from functions.notify.mail.received_body import MAX_INLINE_BYTES, received_body
+from shared.delivery import Delivery
+from shared.event import Event
+from shared.jsontext import Json
+
+EVENT = Event(
+    "e1",
+    "/sources/signup-form",
+    "password_created",
+    "2026-03-01T12:00:05.000Z",
+    "00",
+    {"customerName": "Chuck U Farley", "eventId": 12345},
+    actor="chuckufarley@example.com",
+    time="2026-03-01T13:00:00.000+01:00",
+)
+
+
+def body_of(event: Event) -> DefaultBody:
+    return default_body(Delivery(event, "tell the list", "list"), event)
+
+
+def cells(data: Json) -> list[tuple[str, str]]:
+    return [(row.name, row.value) for row in rows_of(data).rows]
+
+
+@pytest.mark.parametrize("part", ["text", "html"])
+def test_it_says_what_happened_when_by_whom_and_every_field(part: str) -> None:
+    body = body_of(replace(EVENT, subject="account 7"))
+    written = body.text if part == "text" else body.html
+
+    for words in (
+        "Password created",
+        "Sunday, 1 March 2026, 12:00:00 UTC",
+        "chuckufarley@example.com",
+        "account 7",
+        "signup-form",
+        "customerName",
+        "Chuck U Farley",
+        "12345",
+        "e1",
+        "tell the list",
+    ):
+        assert words in written
+
+
+def test_without_its_own_time_it_says_when_it_was_received() -> None:
+    assert "12:00:05 UTC (received)" in body_of(replace(EVENT, time=None)).text
+    assert "soon" in body_of(replace(EVENT, time="soon")).text
+
+
+@pytest.mark.parametrize(
+    ("event_type", "title"),
+    [
+        ("password_created", "Password created"),
+        ("signup.created", "Signup created"),
+        ("received", "Webhook from signup-form"),
+        ("...", "Webhook from signup-form"),
+        ("a\u202eb", "A\ufffdb"),
+    ],
+)
+def test_the_title_is_the_type_in_words(event_type: str, title: str) -> None:
+    assert title_of(replace(EVENT, type=event_type)) == title
+
+
+def test_nested_fields_are_rows_named_by_their_paths() -> None:
+    data: Json = {
+        "user": {"mail": "a@b", "gone": None, "admin": False, "tags": ["x", "y"], "none": [], "blank": " "},
+        "items": [{"sku": "A"}, {"sku": "B", "sizes": [[1], 2]}],
+        "a.b": {"c d": 1},
+        "": 2,
+    }
+
+    assert cells(data) == [
+        ("user.mail", "a@b"),
+        ("user.gone", "—"),
+        ("user.admin", "false"),
+        ("user.tags", "x, y"),
+        ("user.none", "—"),
+        ("user.blank", "—"),
+        ("items[0].sku", "A"),
+        ("items[1].sku", "B"),
+        ("items[1].sizes[0]", "1"),
+        ("items[1].sizes[1]", "2"),
+        ('["a.b"]["c d"]', "1"),
+        ('[""]', "2"),
+    ]
+
+
+def test_long_values_and_many_fields_are_cut_with_a_mark() -> None:
+    [row] = rows_of({"text": "x" * 12_345}).rows
+    many = rows_of({f"k{n}": n for n in range(MAX_ROWS + 1)})
+
+    assert (row.value, row.cut) == ("x" * MAX_VALUE_CHARACTERS, "… 500 of 12,345 characters")
+    assert (len(many.rows), many.more) == (MAX_ROWS, True)
+    assert "There are more fields" in body_of(EVENT.with_data({f"k{n}": n for n in range(MAX_ROWS + 1)})).html
+
+
+@pytest.mark.parametrize(
+    ("value", "is_link"),
+    [
+        ("https://example.com/a?b=c&d=e#f", True),
+        ("HTTP://example.com", True),
+        ("javascript:alert(1)", False),
+        ("data:text/html,x", False),
+        ("see https://example.com", False),
+        ('https://example.com/"onmouseover="x', False),
+        ("https://example.com/\nx", False),
+        ("//example.com", False),
+    ],
+)
+def test_only_a_plain_web_address_becomes_a_link(value: str, is_link: bool) -> None:
+    html = body_of(EVENT.with_data({"link": value})).html
+
+    assert (rows_of({"link": value}).rows[0].link is not None) is is_link
+    assert ("href=" in html) is is_link
+
+
+@pytest.mark.parametrize(
+    "hostile", ["<img src=x onerror=1>", "</body><script>alert(1)</script>", "\"'><b>", "{{ 77 * 77 }}", "<!--", "]]>"]
+)
+def test_what_a_sender_wrote_is_text_in_the_html(hostile: str) -> None:
+    event = replace(EVENT, data={hostile: hostile}, actor=hostile, subject=hostile, type=hostile, rawbody=hostile)
+
+    html = body_of(event).html
+
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "<b>" not in html
+    assert "5929" not in html
+    assert html.count("<!--") == 2
+    assert html.count("</body>") == 1
+
+
+@given(st.text(), st.text(max_size=200))
+def test_any_text_makes_a_mail_without_controls(key: str, value: str) -> None:
+    event = replace(EVENT, data={key: [value, {key: value}]}, type=value or "x", actor=key, rawbody=value)
+    body = body_of(event)
+
+    for written in (body.text, body.html):
+        written.encode()
+        assert not any(ord(c) < 32 and c not in "\n\t" for c in written)
+
+
+def test_the_mail_loads_nothing_from_outside() -> None:
+    html = body_of(EVENT).html
+
+    for outside in ("http://", "https://", "<link", "@import", "url(", "<img", "<script"):
+        assert outside not in html
+
+
+def test_the_body_as_received_stands_in_the_mail_byte_for_byte() -> None:
+    raw = '{"customerName":  "Chuck"}'
+    body = body_of(replace(EVENT, rawbody=raw, rawtype="application/json; charset=utf-8"))
+
+    assert raw in body.text
+    assert "Body as received (application/json, 26 bytes)" in body.text
+    assert body.attachments == ()
+
+
+@pytest.mark.parametrize(
+    ("raw_type", "filename", "media_type"),
+    [
+        ("application/json", "body.json", "application/json"),
+        ("application/vnd.api+json; charset=utf-8", "body.json", "application/json"),
+        ("text/xml", "body.xml", "application/xml"),
+        ("application/x-yaml", "body.yaml", "application/yaml"),
+        ("application/x-www-form-urlencoded", "body.txt", "text/plain"),
+        ("text/html", "body.html.txt", "text/plain"),
+        ("application/x-evil\r\nBcc: x", "body.txt", "text/plain"),
+        ("../../etc/passwd", "body.txt", "text/plain"),
+        (None, "body.txt", "text/plain"),
+    ],
+)
+def test_a_long_body_is_attached_under_a_name_of_ours(raw_type: str | None, filename: str, media_type: str) -> None:
+    raw = "x" * (MAX_INLINE_BYTES + 1)
+    body = body_of(replace(EVENT, rawbody=raw, rawtype=raw_type))
+
+    [attachment] = body.attachments
+    assert (attachment.filename, attachment.media_type, attachment.content) == (filename, media_type, raw.encode())
+    assert f"attached as {filename}" in body.text
+    assert raw not in body.text
+
+
+def test_a_body_of_exactly_ten_kilobytes_stands_in_the_mail() -> None:
+    assert received_body(replace(EVENT, rawbody="x" * MAX_INLINE_BYTES)).attachment is None
+
+
+def test_a_body_that_is_not_text_is_attached() -> None:
+    content = b"\xff\x00binary"
+    [attachment] = body_of(replace(EVENT, rawbase64=base64.b64encode(content).decode())).attachments
+
+    assert (attachment.filename, attachment.content) == ("body.bin", content)
+
+
+def test_without_the_body_as_received_the_data_is_shown() -> None:
+    body = received_body(EVENT)
+
+    assert (body.title, json.loads(body.text or "")) == ("Data", EVENT.data)
+    assert received_body(EVENT.with_data("plain words")).text == "plain words"
+
+
+@pytest.mark.parametrize(
+    ("html", "safe"),
+    [
+        ('<a href="https://x.y/a?b=1">go</a>', '<a href="https://x.y/a?b=1">go</a>'),
+        ('<a href="mailto:a@b.c">', '<a href="mailto:a@b.c">'),
+        ('<a href="/relative">', '<a href="/relative">'),
+        ('<a href="javascript:alert(1)">go</a>', "<a >go</a>"),
+        ("<a href = 'JaVaScRiPt:alert(1)'>", "<a >"),
+        ('<a href="java&#9;script&colon;alert(1)">', "<a >"),
+        ('<a href="&#x6A;avascript:alert(1)">', "<a >"),
+        ('<a href=" \u200bvbscript:x">', "<a >"),
+        ("<a href=data:text/html,x>", "<a >"),
+        ('<img src="data:image/png;base64,AAAA">', '<img src="data:image/png;base64,AAAA">'),
+        ('<img src="data:image/svg+xml,x">', "<img >"),
+        ("<p>the attribute href is text</p>", "<p>the attribute href is text</p>"),
+    ],
+)
+def test_links_that_run_something_are_dropped(html: str, safe: str) -> None:
+    assert without_unsafe_links(html) == safe
+
+
+def test_html_has_words_for_those_who_read_text() -> None:
+    html = (
+        "<head><title>t</title><style>p{}</style></head>"
+        "<h1>Hi <b>Ada</b>!</h1><p>a &amp; b<br>c</p><tr><td>k</td><td>v</td></tr>"
+    )
+
+    assert text_of(html) == "Hi Ada!\n\na & b\nc\n\nk v"
+    assert text_of("") == " "

@@ -1,0 +1,266 @@
+import email
+import email.policy
+from dataclasses import replace
+from email.message import EmailMessage
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from functions.notify.mail.addresses import Address
+from functions.notify.mail.mail import Attachment, Mail
+from functions.notify.mail.mime import encoded, message_bytes
+from functions.notify.mail.render import MailWriter
+from functions.notify.mail.sender import sender_of
+from functions.notify.mail.settings import Settings
+from shared.delivery import Delivery, Disabled
+from shared.errors import Permanent
+from shared.event import Event
+from shared.jsontext import Json, JsonObject
+
+SENDER = Address("hooks@example.com", "Hooks")
+DATA: JsonObject = {"name": "Ada", "email": "ada@example.com", "link": "javascript:alert(1)"}
+EVENT = Event("e1", "/sources/signup-form", "signup.created", "2026-03-01T12:00:05.000Z", "00", DATA)
+KEY = "0123456789abcdef" * 4
+
+
+def settings(**values: Json) -> Settings:
+    return Settings.model_validate({"to": ["list@example.com"], **values})
+
+
+def written(event: Event = EVENT, **values: Json) -> Mail:
+    return MailWriter(settings(**values)).write(Delivery(event, "tell the list", "list"), event, SENDER, KEY)
+
+
+def with_data(**data: Json) -> Event:
+    return EVENT.with_data({**DATA, **data})
+
+
+def test_without_a_template_the_mail_is_readable_all_the_same() -> None:
+    mail = written()
+
+    assert mail.subject == "signup.created from signup-form"
+    assert "Signup created" in (mail.text or "")
+    assert "Signup created" in (mail.html or "")
+    assert (mail.sender, mail.to, mail.separate) == (SENDER, (Address("list@example.com"),), False)
+
+
+def test_a_template_sees_the_event_and_where_it_goes() -> None:
+    mail = written(subject="{{ data.name }} via {{ route }}\n to {{ destination }}", text="Dear {{ data.name }}")
+
+    assert (mail.subject, mail.text, mail.html) == ("Ada via tell the list to list", "Dear Ada", None)
+
+
+def test_an_html_template_is_escaped_its_links_are_safe_and_its_words_are_the_text() -> None:
+    mail = written(with_data(name="<b>&"), html='<p>Dear {{ data.name }}</p><a href="{{ data.link }}">go</a>')
+
+    assert mail.html == "<p>Dear &lt;b&gt;&amp;</p><a >go</a>"
+    assert mail.text == "Dear <b>&\ngo"
+
+
+@pytest.mark.parametrize("name", ["a\r\nBcc: x@y", "a\n", "a\u2028b", "a\x85b", "a\x00"])
+def test_a_subject_that_smuggles_a_line_makes_no_mail(name: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        written(with_data(name=name), subject="New: {{ data.name }}")
+
+    assert caught.value.code == "header"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "a@b, c@d",
+        "a@b\r\nRCPT TO:<c@d>",
+        f"{'n' * 2_048} <a@example.com>",
+        ", ".join(f"a{n}@example.com" for n in range(51)),
+        "ada@elsewhere.org",
+        "ada@sub.example.com",
+        "nobody",
+    ],
+)
+@pytest.mark.parametrize("field", ["to", "cc", "bcc"])
+def test_a_recipient_that_the_event_names_is_one_and_on_the_allow_list(field: str, address: str) -> None:
+    values: JsonObject = {field: ["{{ data.email }}"], "allow_recipients": ["example.com"]}
+
+    with pytest.raises(Permanent) as caught:
+        written(with_data(email=address), **values)
+
+    assert caught.value.code == "rcpt"
+    assert address not in caught.value.detail
+
+
+def test_a_recipient_on_the_allow_list_gets_the_mail() -> None:
+    mail = written(
+        to=["{{ data.email }}", "ops@example.com", "{{ data.other | default('') }}"], allow_recipients="example.com"
+    )
+
+    assert [address.address for address in mail.to] == ["ada@example.com", "ops@example.com"]
+
+
+def test_a_mail_to_nobody_is_not_made() -> None:
+    with pytest.raises(Permanent, match="nobody is left"):
+        written(to="{{ data.other | default('') }}", allow_recipients=["example.com"])
+
+
+@pytest.mark.parametrize(
+    ("email", "reply_to"),
+    [("ada@example.com", Address("ada@example.com")), ("not one", None), ("a@b\r\nBcc: c@d", None), ("", None)],
+)
+def test_a_reply_address_that_the_event_names_badly_costs_nobody_the_mail(email: str, reply_to: Address | None) -> None:
+    assert written(with_data(email=email), reply_to="{{ data.email }}").reply_to == reply_to
+
+
+def test_each_person_on_a_list_has_a_mail_of_their_own() -> None:
+    mail = written(to=["a@x.y", "b@x.y", "A@x.y"])
+
+    assert mail.separate
+    assert [[address.address for address in each.recipients] for each in mail.each()] == [["a@x.y"], ["b@x.y"]]
+
+
+def test_with_a_copy_or_on_demand_all_are_in_one_mail() -> None:
+    mail = written(to=["a@x.y", "b@x.y"], cc="c@x.y", bcc=["d@x.y", "a@x.y", "C@x.y"])
+
+    assert [address.address for address in mail.recipients] == ["a@x.y", "b@x.y", "c@x.y", "d@x.y"]
+    assert mail.each() == (mail,)
+    assert not written(to=["a@x.y", "b@x.y"], separate=False).separate
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"to": []}, "at least 1"),
+        ({"to": ["nobody"]}, "is not one mail address"),
+        ({"to": ["a@b, c@d"]}, "is not one mail address"),
+        ({"to": ["{{ data.email }}"]}, "needs `allow_recipients`"),
+        ({"from": "{{ data.email }}"}, "is not one mail address"),
+        ({"from": "a@b\r\nBcc: c@d"}, "is not one mail address"),
+        ({"subject": "{{ name }}"}, "did you mean 'data.name'"),
+        ({"text": "{% include '/etc/passwd' %}"}, "a template stands alone"),
+        ({"html": "{{ data.name"}, "unexpected end of template"),
+        ({"via": "pigeon"}, "'auto', 'sendgrid' or 'smtp'"),
+        ({"separate": True, "cc": "c@x.y"}, "there is no `cc` nor `bcc`"),
+        ({"to": [f"a{n}@x.y" for n in range(51)], "separate": False}, "at most 50 people"),
+        ({"to": [f"a{n}@x.y" for n in range(1_001)]}, "at most 1000"),
+        ({"subjekt": "x"}, "Extra inputs"),
+    ],
+)
+def test_faulty_settings_are_refused_when_they_are_loaded(values: JsonObject, words: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        settings(**values)
+
+    assert words in str(caught.value)
+
+
+def test_settings_survive_being_written_to_a_slice() -> None:
+    whole = settings(**{"from": "a@b.c"}, to=["x@y.z", "v@w.z"], subject="{{ type }}")
+
+    assert Settings.model_validate(whole.model_dump(mode="json", by_alias=True)) == whole
+
+
+@pytest.mark.parametrize(
+    ("own", "default", "to", "address"),
+    [
+        ("own@x.y", "default@x.y", ["to@x.y"], "own@x.y"),
+        (None, "default@x.y", ["to@x.y"], "default@x.y"),
+        (None, None, ["{{ data.email }}", "to@x.y"], "to@x.y"),
+    ],
+)
+def test_the_sender_is_the_nearest_that_is_named(
+    own: str | None, default: str | None, to: list[str], address: str
+) -> None:
+    assert sender_of(own, default, to) == Address(address)
+
+
+@pytest.mark.parametrize(
+    ("default", "words"), [("no address", "EMAIL_FROM is not one mail address"), (None, "set EMAIL_FROM")]
+)
+def test_without_a_sender_the_destination_waits_for_the_operator(default: str | None, words: str) -> None:
+    found = sender_of(None, default, ["{{ data.email }}"])
+
+    assert isinstance(found, Disabled)
+    assert words in found.reason
+
+
+# MIME, as SMTP sends it.
+
+MAIL = Mail(
+    key=KEY,
+    sender=SENDER,
+    to=(Address("a@x.y", "Ada, of X"), Address("b@x.y")),
+    subject="Grüße",
+    text="Hä?\n.dot\n",
+    html="<p>Hä?</p>",
+    cc=(Address("c@x.y"),),
+    bcc=(Address("d@x.y"),),
+    reply_to=Address("r@x.y", 'The "R"'),
+    attachments=(Attachment("body.bin", "application/octet-stream", b"\xff\x00"),),
+)
+
+
+def test_the_message_says_what_the_mail_says() -> None:
+    content = message_bytes(MAIL, 1_772_366_400.0)
+    message = email.message_from_bytes(content, EmailMessage, policy=email.policy.default)
+
+    assert dict(message.items()) | {"Content-Type": ""} == {
+        "Content-Type": "",
+        "MIME-Version": "1.0",
+        "From": "Hooks <hooks@example.com>",
+        "To": '"Ada, of X" <a@x.y>, b@x.y',
+        "Cc": "c@x.y",
+        "Reply-To": '"The \\"R\\"" <r@x.y>',
+        "Subject": "Grüße",
+        "Date": "Sun, 01 Mar 2026 12:00:00 -0000",
+        "Message-ID": f"<{KEY[:32]}@example.com>",
+        "Auto-Submitted": "auto-generated",
+        "X-Hookchain-Delivery": KEY,
+    }
+    plain, html = message.get_body(("plain",)), message.get_body(("html",))
+    assert plain is not None
+    assert html is not None
+    assert (plain.get_content(), html.get_content()) == ("Hä?\r\n.dot\r\n", "<p>Hä?</p>")
+    [attachment] = message.iter_attachments()
+    assert (attachment.get_filename(), attachment.get_content()) == ("body.bin", b"\xff\x00")
+
+
+def test_nobody_reads_who_had_a_blind_copy() -> None:
+    assert b"d@x.y" not in message_bytes(MAIL, 0)
+
+
+def test_a_second_generation_has_a_message_id_of_its_own() -> None:
+    assert dict(replace(MAIL, key=f"{KEY}-r1").headers)["Message-ID"] == f"<{KEY[:32]}-r1@example.com>"
+
+
+@pytest.mark.parametrize(
+    "hostile", ["=?utf-8?q?x=0D=0ABcc:_e@x.y?=", "=?us-ascii?q?=0ABcc=3A_e@x.y?=", "a =?utf-8?b?DQpCY2M6IHhAeQ==?= b"]
+)
+def test_an_encoded_word_in_a_subject_or_a_name_stays_the_text_it_is(hostile: str) -> None:
+    content = message_bytes(replace(MAIL, subject=hostile, sender=Address("a@x.y", hostile)), 0)
+
+    assert b"\nBcc" not in content
+    assert hostile.encode() not in content
+    message = email.message_from_bytes(content, policy=email.policy.default)
+    assert message["Subject"] == hostile
+    assert "Bcc" not in message
+
+
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=300))
+def test_any_subject_arrives_as_it_was_written(subject: str) -> None:
+    content = message_bytes(replace(MAIL, subject=subject.strip(), attachments=()), 0)
+
+    found = str(email.message_from_bytes(content, policy=email.policy.default)["Subject"])
+    assert " ".join(found.split()) == " ".join(subject.split())
+    assert all(len(line) <= 998 for line in content.split(b"\r\n"))
+
+
+def test_encoded_words_are_cut_between_characters() -> None:
+    words = encoded("日本語" * 20).split(" ")
+
+    assert all(len(word) <= 75 for word in words)
+    assert all(word.startswith("=?utf-8?b?") for word in words)
+
+
+def test_an_address_beyond_ascii_travels_as_it_is() -> None:
+    content = message_bytes(replace(MAIL, to=(Address("zoë@x.y", "Zoë"),)), 0)
+
+    assert "<zoë@x.y>".encode() in content

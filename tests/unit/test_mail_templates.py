@@ -1,0 +1,132 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.notify.mail.mail import MAX_SUBJECT_CHARACTERS, oneline, subject_line
+from functions.notify.mail.templates import MAX_OUTPUT_CHARACTERS, Template, TemplateFault, one_line_template
+from shared.errors import Permanent
+from shared.jsontext import JsonObject
+
+VIEW: JsonObject = {
+    "type": "order",
+    "data": {
+        "name": "Ada",
+        "items": [{"sku": "A"}, {"sku": "B"}],
+        "nothing": None,
+        "paid": True,
+        "html": "<b>&</b>",
+        "secret": "hunter2",
+        "keys": 3,
+    },
+}
+
+
+def rendered(source: str, html: bool = False) -> str:
+    return Template("text", source, html).render(VIEW)
+
+
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("{{ data.name }}: {{ type }}", "Ada: order"),
+        ("{% for item in data.items %}{{ loop.index }}{{ item.sku }}{% endfor %}", "1A2B"),
+        ("{{ data.nothing }}|{{ data.paid }}|{{ data.items }}", '|true|[{"sku":"A"},{"sku":"B"}]'),
+        ("{{ data.missing | default('none') }}", "none"),
+        ("{% if data.missing is defined %}a{% else %}b{% endif %}", "b"),
+        ("{{ data['name'] | upper }} {{ data.keys }}", "ADA 3"),
+        (
+            "{% for key, value in data.html_parts | default({'a': 1}) | dictsort %}{{ key }}={{ value }}{% endfor %}",
+            "a=1",
+        ),
+        ("{{ '%.2f' | format(1.5) }} {{ '%s' % data.name }}", "1.50 Ada"),
+        ("{{ 3 * 4 }} {{ '-' * 3 }} {{ 2 ** 8 }} {{ 7 % 3 }}", "12 --- 256 1"),
+        ("{{ data.html }}", "<b>&</b>"),
+    ],
+)
+def test_a_template_sees_the_event(source: str, output: str) -> None:
+    assert rendered(source) == output
+
+
+def test_html_is_escaped() -> None:
+    assert rendered("<p>{{ data.html }}</p>", html=True) == "<p>&lt;b&gt;&amp;&lt;/b&gt;</p>"
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("{{ data.name", "line 1: unexpected end of template"),
+        ("\n\n{% if %}", "line 3"),
+        ("{{ data.name | uper }}", "No filter named 'uper'"),
+        ("{{ name }}", "there is no 'name'; did you mean 'data.name'?"),
+        ("{% include '/etc/passwd' %}", "a template stands alone"),
+        ("{% include data.name %}", "a template stands alone"),
+        ("{% import 'x' as x %}", "a template stands alone"),
+        ("{% extends 'x' %}", "a template stands alone"),
+        ("{{ lipsum(9) }}", "there is no 'lipsum'"),
+        ("x" * 300_000, "at most 262144 characters"),
+    ],
+)
+def test_a_faulty_template_is_refused_when_it_is_compiled(source: str, words: str) -> None:
+    with pytest.raises(TemplateFault) as caught:
+        Template("text", source)
+
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "words"),
+    [
+        ("\n{{ data.missing }}", "undefined", "template 'text', line 2: 'missing' is not in this event"),
+        ("{{ data.name.first }}", "undefined", "'first' is not in this event"),
+        ("{{ data[data.secret] }}", "undefined", "something it names is not in this event"),
+        ("{{ data.name + 1 }}", "template", "template 'text', line 1: TypeError"),
+        ("{{ data.name.__class__.__mro__ }}", "template", "SecurityError"),
+        ("{{ data.items.append(1) }}", "template", "SecurityError"),
+        ("{{ data.update({}) }}", "template", "SecurityError"),
+        ("{{ 1 / 0 }}", "template", "ZeroDivisionError"),
+        ("{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}", "output", "more than"),
+        ("{{ 'x' * 5000000 }}", "output", "OverflowError"),
+        ("{{ 10 ** (10 ** 10) }}", "output", "OverflowError"),
+        ("{{ '%999999999d' % 1 }}", "output", "OverflowError"),
+        ("{{ range(10 ** 9) | list }}", "output", "OverflowError"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "template", "RecursionError"),
+    ],
+)
+def test_what_fails_for_an_event_is_permanent_and_says_nothing_of_the_event(source: str, code: str, words: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        rendered(source)
+
+    assert caught.value.code == code
+    assert words in caught.value.detail
+    assert "hunter2" not in caught.value.detail
+
+
+def test_output_up_to_the_limit_passes() -> None:
+    assert len(rendered("{{ 'x' * 4000000 }}")) == 4_000_000 < MAX_OUTPUT_CHARACTERS
+
+
+def test_a_template_over_several_lines_gives_one() -> None:
+    source = "  {% if data.paid %}\n  Paid by\n  {{ data.name }}\n{% endif %}\n"
+
+    assert subject_line(one_line_template("subject", source).render(VIEW)) == "Paid by Ada"
+
+
+@pytest.mark.parametrize(
+    "hostile", ["a\r\nBcc: x@y", "a\n", "a\u2028b", "a\u2029b", "a\x85b", "a\x00", "\ud800", "\x7f"]
+)
+def test_a_subject_that_could_end_its_line_is_refused(hostile: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        subject_line(hostile)
+
+    assert caught.value.code == "header"
+    assert hostile not in caught.value.detail
+
+
+def test_a_long_subject_is_cut_with_a_mark() -> None:
+    assert subject_line("x" * 500) == "x" * (MAX_SUBJECT_CHARACTERS - 1) + "…"
+    assert subject_line("a\tb ") == "a b"
+
+
+@given(st.text())
+def test_any_text_fits_a_subject_once_it_is_on_one_line(text: str) -> None:
+    subject_line(oneline(text))

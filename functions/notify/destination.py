@@ -34,11 +34,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What every destination may use."""
+    """What every destination may use. `blobs` is None where the platform has none."""
 
     secrets: Secrets
     settings: Settings
-    blobs: Blobs
+    blobs: Blobs | None
     clock: Clock
 
 

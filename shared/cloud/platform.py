@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from shared.cloud.gcp.pubsub import PubSubBus, no_authorization
 from shared.cloud.local.blobs import LocalBlobs
-from shared.ports import Journal
+from shared.errors import Temporary
+from shared.ports import Journal, Ledger
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
 from shared.settings import Settings
 
@@ -35,6 +36,15 @@ def journal(settings: Settings) -> Journal | None:
     from shared.cloud.local.journal import LocalJournal
 
     return LocalJournal(settings.state_folder / "journal.db")
+
+
+def ledger(settings: Settings) -> Ledger:
+    """Raises Temporary where there is none: without it nothing may be delivered, for it would be delivered twice."""
+    if not settings.is_local:
+        raise Temporary("ledger", "this platform's settings name no ledger")
+    from shared.cloud.local.ledger import LocalLedger
+
+    return LocalLedger(settings.state_folder / "ledger.db")
 
 
 def secrets(settings: Settings, environ: Mapping[str, str]) -> SecretStore:

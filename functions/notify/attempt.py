@@ -1,0 +1,36 @@
+"""One attempt at a destination, bounded in time, whatever the destination does."""
+
+import asyncio
+from dataclasses import dataclass
+
+from functions.notify.destination import Attempt, Destination
+from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater
+from shared.errors import Permanent, Temporary, place_of
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Something was sent, and whether it was taken nobody knows."""
+
+    reason: str
+    answer: str = ""
+
+
+async def attempt_once(destination: Destination, delivery: Delivery, attempt: Attempt) -> Outcome | Unknown:
+    """Raises Temporary, and then nothing was sent."""
+    try:
+        async with asyncio.timeout(attempt.timeout_seconds):
+            outcome = await destination.attempt(delivery, attempt)
+    except TimeoutError:
+        return Unknown(f"no answer within {attempt.timeout_seconds:g} s")
+    except Permanent as error:
+        return Refused(error.code, error.detail)
+    except Temporary:
+        raise
+    except Exception as error:
+        # A destination may be the operator's own code, and any library's fault comes through it. It costs this
+        # delivery, which is dead-lettered and can be replayed; the worker and its other deliveries live on.
+        return Refused("destination_fault", f"the destination's code failed: {place_of(error)}")
+    if not isinstance(outcome, Delivered | RetryLater | Refused | Disabled):
+        return Refused("destination_fault", f"the destination answered {type(outcome).__name__}, not an outcome")
+    return outcome

@@ -1,0 +1,107 @@
+"""One request, answered and logged: what every platform's entry point calls. 204 acknowledges, 503 asks again."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from functions.notify.dead_letters import keep_dead_letter
+from functions.notify.notify import notify
+from functions.notify.sweep import Sweeper
+from functions.notify.work import Acknowledged, Parts, Result
+from shared.errors import HookchainError, Rejected, place_of
+from shared.http import ReadBody, Reply, Request, json_reply, problem
+from shared.jsontext import Json
+from shared.logs import log
+from shared.ports import Journal
+
+ACKNOWLEDGED: Final = Reply(204, headers=())
+AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")
+MAX_PUSH_BYTES: Final = 16 * 1024 * 1024
+"""Pub/Sub's largest message is 10 MB, which base64 makes 13.4 MB."""
+
+_SEVERITIES: Final = {"dead_letter": "WARNING", "held": "WARNING", "retry_later": "WARNING"}
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What notify serves: deliveries at `/`, its own sweep, and the keeper of dead letters."""
+
+    parts: Parts
+    sweeper: Sweeper
+    journal: Journal | None
+
+
+async def answer(service: Callable[[], Service], head: Request, read_body: ReadBody) -> Reply:
+    """`service` is called in here: a part that cannot be made is a part of ours that failed."""
+    started = time.perf_counter()
+    try:
+        return await _serve(service(), head, read_body, started)
+    except Rejected as error:
+        # Not what Pub/Sub or the scheduler sends: whoever calls is set up wrongly, and nothing was taken.
+        _log("ERROR", "not a push", started, code=error.code, detail=error.detail)
+        return problem(error.status, error.code, error.detail)
+    except HookchainError as error:
+        _log("ERROR", "not done, to come again", started, code=error.code, detail=error.detail)
+    except Exception as error:  # a fault of ours: the bus keeps the message and sends it again
+        _log("ERROR", "not done, to come again", started, code="fault", detail=place_of(error))
+    return AGAIN
+
+
+async def _serve(service: Service, head: Request, read_body: ReadBody, started: float) -> Reply:
+    if head.method != "POST":
+        raise Rejected("method", "a push is a POST")
+    path = head.path.rstrip("/")
+    if path == "/sweep":
+        return await _sweep(service, started)
+    if path not in ("", "/dead-letters"):
+        raise Rejected("unknown_source", "notify serves /, /sweep and /dead-letters")
+    body = await read_body(MAX_PUSH_BYTES)
+    if path == "/dead-letters":
+        return await _keep(service, body, started)
+    result = await notify(body, service.parts)
+    _log_result(result, started)
+    return ACKNOWLEDGED if isinstance(result, Acknowledged) else AGAIN
+
+
+async def _sweep(service: Service, started: float) -> Reply:
+    count = await service.sweeper.sweep()
+    if count:
+        _log("INFO", "swept", started, count=count)
+    return json_reply(200, {"published": count})
+
+
+async def _keep(service: Service, body: bytes, started: float) -> Reply:
+    letter = await keep_dead_letter(body, service.journal, service.parts.clock.now())
+    named = {"event_id": letter.event_id, "route": letter.route, "destination": letter.destination}
+    known: dict[str, Json] = {name: value for name, value in named.items() if value}
+    _log("WARNING", "dead letter kept", started, code=letter.code, reason=letter.reason, topic=letter.topic, **known)
+    return ACKNOWLEDGED
+
+
+def _log_result(result: Result, started: float) -> None:
+    names: dict[str, Json] = {}
+    if delivery := result.delivery:
+        names = {
+            "delivery_id": delivery.id,
+            "event_id": delivery.event.id,
+            "route": delivery.route,
+            "destination": delivery.destination,
+            "traceparent": delivery.event.traceparent,
+        }
+    severity = _SEVERITIES.get(result.outcome, "INFO")
+    _log(
+        severity,
+        result.outcome.replace("_", " "),
+        started,
+        outcome=result.outcome,
+        code=result.code,
+        reason=result.reason,
+        attempt_number=result.attempt_number,
+        **names,
+    )
+
+
+def _log(severity: str, message: str, started: float, **fields: Json) -> None:
+    duration_ms = round((time.perf_counter() - started) * 1000, 2)
+    log(severity, message, function="notify", duration_ms=duration_ms, **fields)

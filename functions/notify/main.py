@@ -1,0 +1,23 @@
+"""Google Cloud's entry point of notify."""
+
+import sys
+from pathlib import Path
+
+ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "shared").is_dir())
+sys.path.insert(0, str(ROOT))
+
+from functions_framework import aio  # noqa: E402 the folder that holds `shared` comes first
+from starlette.requests import Request as WebRequest  # noqa: E402
+from starlette.responses import Response  # noqa: E402
+
+from functions.notify import entry, wiring  # noqa: E402
+from shared.serving import head_of, read_body, web_reply  # noqa: E402
+
+if __name__ == "main":  # loaded to serve, not imported
+    wiring.destinations_or_exit()
+
+
+@aio.http
+async def notify(web: WebRequest) -> Response:
+    reply = await entry.answer(wiring.service, head_of(web), lambda max_bytes: read_body(web, max_bytes))
+    return web_reply(reply)

@@ -1,0 +1,35 @@
+"""When a delivery is tried again. Pure: the same delivery and attempt always wait the same time."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+JITTER: Final = 0.1
+MAX_ASKED_SECONDS: Final = 86_400.0
+"""A destination that asks for more is asked again after a day: it may have erred, or be hostile."""
+
+
+def next_retry_at(
+    retry_seconds: Sequence[float],
+    attempt_number: int,
+    delivery_id: str,
+    now: float,
+    after_seconds: float | None = None,
+) -> float | None:
+    """The time of the attempt after number `attempt_number`; None at the schedule's end.
+
+    The schedule's wait and what the destination asked for are both lower bounds.
+    """
+    if attempt_number > len(retry_seconds):
+        return None
+    wait = retry_seconds[attempt_number - 1]
+    if after_seconds is not None and after_seconds > wait:
+        wait = min(after_seconds, MAX_ASKED_SECONDS)
+    return now + spread(wait, delivery_id, attempt_number)
+
+
+def spread(wait_seconds: float, delivery_id: str, attempt_number: int) -> float:
+    """The wait and up to a tenth more, so that what failed together does not come back together."""
+    digest = hashlib.sha256(f"{delivery_id}:{attempt_number}".encode()).digest()
+    share = int.from_bytes(digest[:8], "big") / 2**64
+    return wait_seconds * (1 + JITTER * share)

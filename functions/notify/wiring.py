@@ -1,0 +1,50 @@
+"""Notify's parts, put together once, at first use. The only reader of the environment here."""
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from functions.notify.destination import Context
+from functions.notify.destination_states import DestinationStates
+from functions.notify.entry import Service
+from functions.notify.journaling import Journaling
+from functions.notify.registry import Configured, Destinations, read_destinations
+from functions.notify.sweep import Sweeper
+from functions.notify.work import Parts
+from shared.cloud import platform
+from shared.logs import log
+from shared.settings import Settings, read_settings
+from shared.slices import SliceFault, load_or_exit
+
+FOLDER = Path(__file__).parent
+
+
+@cache
+def settings() -> Settings:
+    return read_settings(os.environ)
+
+
+@cache
+def destinations_or_exit() -> Mapping[str, Configured]:
+    try:
+        return read_destinations(load_or_exit(settings(), FOLDER))
+    except SliceFault as fault:
+        log("CRITICAL", "the configuration does not load", function="notify", detail=fault.detail)
+        raise SystemExit(f"notify: {fault.detail}") from fault
+
+
+@cache
+def service() -> Service:
+    clock = platform.SystemClock()
+    ledger, bus, journal = platform.ledger(settings()), platform.bus(settings()), platform.journal(settings())
+    context = Context(platform.secrets(settings(), os.environ), settings(), platform.blobs(settings()), clock)
+    parts = Parts(
+        destinations=Destinations(destinations_or_exit(), context),
+        states=DestinationStates(ledger, clock),
+        ledger=ledger,
+        bus=bus,
+        journaling=Journaling(journal),
+        clock=clock,
+    )
+    return Service(parts, Sweeper(ledger, bus, clock), journal)

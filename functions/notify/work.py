@@ -1,0 +1,48 @@
+"""What notify works with, and what it answers."""
+
+from dataclasses import dataclass
+
+from functions.notify.destination_states import DestinationStates
+from functions.notify.journaling import Journaling
+from functions.notify.registry import Destinations
+from shared.delivery import Delivery
+from shared.ports import Bus, Claimed, Clock, Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    destinations: Destinations
+    states: DestinationStates
+    ledger: Ledger
+    bus: Bus
+    journaling: Journaling
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A delivery that is claimed. `key` is its id; `message` its CloudEvent as the bus brought it."""
+
+    delivery: Delivery
+    key: str
+    message: bytes
+    claim: Claimed
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`outcome` names what was done, for the log; `code` and `reason` say why where it was not delivered."""
+
+    outcome: str
+    delivery: Delivery | None = None
+    attempt_number: int | None = None
+    code: str | None = None
+    reason: str | None = None
+
+
+class Acknowledged(Result):
+    """Done, scheduled, held or dead-lettered: the bus may forget it."""
+
+
+class Nacked(Result):
+    """The bus brings it again."""

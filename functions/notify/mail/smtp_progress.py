@@ -15,14 +15,14 @@ SETTLED: Final = frozenset({"taken", "refused"})
 
 
 class Progress:
-    def __init__(self, blobs: Blobs, attempt: Attempt) -> None:
+    def __init__(self, blobs: Blobs | None, attempt: Attempt) -> None:
         self._blobs = blobs
         self._attempt = attempt
         self._name = f"mail-{attempt.idempotency_key}"
 
     async def settled(self) -> dict[str, RecipientFate]:
         """By address. Nobody at the first attempt. Raises Temporary."""
-        if self._attempt.attempt_number == 1:
+        if self._blobs is None or self._attempt.attempt_number == 1:
             return {}
         content = await self._blobs.get(self._name)
         return {fate.address: fate for fate in _read(content)} if content else {}
@@ -31,6 +31,8 @@ class Progress:
         """Mails have gone out by now: that this cannot be written must not undo it."""
         rows: list[Json] = [[fate.address, fate.fate, fate.words] for fate in fates if fate.fate in SETTLED]
         try:
+            if self._blobs is None:
+                raise Temporary("blobs", "this platform's settings name no place for blobs")
             await self._blobs.put(self._name, to_json(rows).encode())
         except Temporary as error:
             key = self._attempt.idempotency_key

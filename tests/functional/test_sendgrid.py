@@ -1,0 +1,194 @@
+"""Mail through the sendgrid library, against a server that speaks its API."""
+
+import asyncio
+import http.server
+import json
+import threading
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from functions.notify.destination import Attempt, Context
+from functions.notify.destinations.email import Settings, connect
+from functions.notify.mail.threads import MAX_THREADS
+from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater
+from shared.event import Event
+from shared.jsontext import JsonObject
+from shared.settings import read_settings
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.clock import FakeClock
+from tests.fakes.secrets import FakeSecrets
+
+API_KEY = "SG.not-a-real-key-0123456789"
+EVENT = Event("e1", "/sources/signup-form", "signup.created", "2026-03-01T12:00:05.000Z", "00", {"name": "Ada"})
+ATTEMPT = Attempt(idempotency_key="k" * 64, attempt_number=1, generation=0, now=0.0, timeout_seconds=5.0)
+
+
+class FakeApi(http.server.ThreadingHTTPServer):
+    """Answers every request with `status`; `hang` keeps them waiting, `drop` closes without an answer."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.status = 202
+        self.answer: JsonObject | None = None
+        self.drop = False
+        self.hang = threading.Event()
+        self.hang.set()
+        self.requests: list[JsonObject] = []
+        self.paths: list[str] = []
+        self.keys: list[str | None] = []
+        self.connections: set[tuple[str, int]] = set()
+        self.at_once = 0
+        self.most_at_once = 0
+        self.lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    server: FakeApi
+
+    def do_POST(self) -> None:
+        api = self.server
+        body = self.rfile.read(int(self.headers["content-length"]))
+        with api.lock:
+            api.at_once += 1
+            api.most_at_once = max(api.most_at_once, api.at_once)
+            api.requests.append(json.loads(body))
+            api.paths.append(self.path)
+            api.keys.append(self.headers["authorization"])
+            api.connections.add(self.client_address)
+        api.hang.wait(10)
+        with api.lock:
+            api.at_once -= 1
+        if api.drop:
+            self.close_connection = True
+            return
+        content = json.dumps(api.answer).encode() if api.answer else b""
+        self.send_response(api.status)
+        self.send_header("X-Message-Id", "m1")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def api() -> Generator[FakeApi, None, None]:
+    with FakeApi() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.hang.set()
+        server.shutdown()
+        thread.join()
+
+
+def context(url: str) -> Context:
+    return Context(
+        secrets=FakeSecrets({"sendgrid-api-key": API_KEY}),
+        settings=replace(read_settings({}), sendgrid_url=url, email_from="hooks@example.com"),
+        blobs=FakeBlobs(),
+        clock=FakeClock(),
+    )
+
+
+async def send(url: str, times: int = 1, timeout_seconds: float = 5.0) -> list[Outcome | BaseException]:
+    attempt = replace(ATTEMPT, timeout_seconds=timeout_seconds)
+    delivery = Delivery(EVENT, "tell the list", "list")
+    with closing(connect("list", Settings(to=["ada@example.com"]), context(url))) as destination:
+        attempts = [destination.attempt(delivery, attempt) for _ in range(times)]
+        return list(await asyncio.gather(*attempts, return_exceptions=True))
+
+
+async def test_a_mail_is_taken(api: FakeApi) -> None:
+    assert await send(api.url) == [Delivered("202 m1")]
+
+    [request] = api.requests
+    assert api.paths == ["/v3/mail/send"]
+    assert api.keys == [f"Bearer {API_KEY}"]
+    assert request["subject"] == "signup.created from signup-form"
+    assert request["from"] == {"email": "hooks@example.com"}
+    assert request["personalizations"] == [{"to": [{"email": "ada@example.com"}]}]
+
+
+async def test_the_base_of_the_api_may_have_a_path(api: FakeApi) -> None:
+    assert await send(f"{api.url}/emulated/") == [Delivered("202 m1")]
+    assert api.paths == ["/emulated/v3/mail/send"]
+
+
+async def test_mails_one_after_another_share_a_connection(api: FakeApi) -> None:
+    with closing(connect("list", Settings(to=["ada@example.com"]), context(api.url))) as destination:
+        for _ in range(3):
+            await destination.attempt(Delivery(EVENT, "tell the list", "list"), ATTEMPT)
+
+    assert len(api.requests) == 3
+    assert len(api.connections) == 1
+
+
+async def test_no_more_mails_at_once_than_there_are_threads(api: FakeApi) -> None:
+    api.hang.clear()
+    sending = asyncio.create_task(send(api.url, times=MAX_THREADS + 8))
+    while api.at_once < MAX_THREADS:
+        await asyncio.sleep(0.01)
+    api.hang.set()
+
+    assert await sending == [Delivered("202 m1")] * (MAX_THREADS + 8)
+    assert api.most_at_once == MAX_THREADS
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (403, "The from address does not match a verified Sender Identity.", Disabled),
+        (403, "access forbidden", RetryLater),
+        (401, "The provided authorization grant is invalid, expired, or revoked", RetryLater),
+        (429, "too many requests", RetryLater),
+        (500, "oops", RetryLater),
+        (400, "Bad Request", Refused),
+        (413, "too large", Refused),
+    ],
+)
+async def test_its_answer_is_the_outcome(api: FakeApi, status: int, message: str, kind: type[object]) -> None:
+    api.status, api.answer = status, {"errors": [{"message": message}]}
+
+    [found] = await send(api.url)
+
+    assert isinstance(found, kind)
+    assert API_KEY not in repr(found)
+
+
+async def test_a_server_that_is_not_there_is_tried_again_later(free_port: int) -> None:
+    [found] = await send(f"http://127.0.0.1:{free_port}")
+
+    assert isinstance(found, RetryLater)
+    assert found.reason.startswith("SendGrid cannot be reached")
+
+
+async def test_no_answer_in_time_is_unknown(api: FakeApi) -> None:
+    api.hang.clear()
+    began = time.monotonic()
+
+    [found] = await send(api.url, timeout_seconds=0.3)
+
+    assert isinstance(found, TimeoutError)
+    assert time.monotonic() - began < 3
+
+
+async def test_a_connection_that_breaks_before_the_answer_is_unknown(api: FakeApi) -> None:
+    api.drop = True
+
+    [found] = await send(api.url)
+
+    assert isinstance(found, TimeoutError)

@@ -1,0 +1,99 @@
+import pytest
+
+from functions.notify.mail.addresses import Address
+from functions.notify.mail.mail import Mail
+from functions.notify.mail.smtp import conclude, letters_of
+from functions.notify.mail.smtp_dialogue import Fate, RecipientFate
+from functions.notify.mail.smtp_url import SmtpServer, SmtpUrlFault, parse_smtp_url
+from shared.delivery import Delivered, Refused, RetryLater
+
+MAIL = Mail("k", Address("s@x.y"), (Address("a@x.y"), Address("b@x.y")), "Hi", "words", None, bcc=(Address("c@x.y"),))
+
+
+def fates(*found: Fate) -> list[RecipientFate]:
+    return [RecipientFate(f"r{n}@x.y", fate, f"{fate} {n}") for n, fate in enumerate(found)]
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("smtp://mail.example.com", SmtpServer("mail.example.com", 587, "starttls")),
+        ("smtp://ada@mail.example.com:2525", SmtpServer("mail.example.com", 2525, "starttls", "ada")),
+        ("smtp://ada%40x.y@mail.example.com", SmtpServer("mail.example.com", 587, "starttls", "ada@x.y")),
+        ("smtp://ada@x.y@mail.example.com", SmtpServer("mail.example.com", 587, "starttls", "ada@x.y")),
+        ("smtps://ada@mail.example.com", SmtpServer("mail.example.com", 465, "tls", "ada")),
+        ("smtp://127.0.0.1:25/", SmtpServer("127.0.0.1", 25, "none")),
+        ("smtp://[::1]:25", SmtpServer("::1", 25, "none")),
+        ("smtp://localhost:25", SmtpServer("localhost", 25, "none")),
+        ("smtps://localhost:25", SmtpServer("localhost", 25, "tls")),
+    ],
+)
+def test_a_server_is_encrypted_unless_it_is_on_this_machine(url: str, server: SmtpServer) -> None:
+    assert parse_smtp_url(url) == server
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "mail.example.com",
+        "http://x",
+        "smtp://",
+        "smtp://x:notaport",
+        "smtp://x:99999",
+        "smtp://x/y",
+        "smtp://x?tls=no",
+        "smtp://ada:hunter2@x",
+        "smtp://[::1",
+    ],
+)
+def test_a_faulty_url_is_refused_without_being_repeated(url: str) -> None:
+    with pytest.raises(SmtpUrlFault) as caught:
+        parse_smtp_url(url)
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_all_taken_is_delivered() -> None:
+    assert conclude(fates("taken", "taken")) == Delivered("taken 0")
+
+
+def test_some_refused_is_delivered_and_says_so() -> None:
+    assert conclude(fates("taken", "refused", "taken")) == Delivered(
+        "taken for 2 of 3 recipients, refused for the others: refused 1"
+    )
+
+
+def test_all_refused_is_refused() -> None:
+    assert conclude(fates("refused", "refused")) == Refused(
+        "smtp", "the SMTP server refuses the mail: refused 0", "refused 0"
+    )
+
+
+def test_somebody_later_is_a_retry() -> None:
+    assert conclude(fates("taken", "refused", "later")) == RetryLater(
+        "not yet for 1 of 3 recipients: later 2", answer="later 2"
+    )
+
+
+def test_somebody_unknown_is_unknown() -> None:
+    with pytest.raises(TimeoutError, match="for 1 of 2 recipients"):
+        conclude(fates("later", "unknown"))
+
+
+def test_a_letter_goes_to_those_who_do_not_have_it_and_names_everyone() -> None:
+    settled = {"a@x.y": RecipientFate("a@x.y", "taken", "")}
+
+    [letter] = letters_of(MAIL, settled)
+
+    assert [address.address for address in letter.recipients] == ["b@x.y", "c@x.y"]
+    assert letter.mail == MAIL
+
+
+def test_each_persons_own_mail_goes_to_those_who_do_not_have_theirs() -> None:
+    mail = Mail("k", MAIL.sender, MAIL.to, "Hi", "words", None, separate=True)
+    settled = {"a@x.y": RecipientFate("a@x.y", "refused", "")}
+
+    [letter] = letters_of(mail, settled)
+
+    assert [address.address for address in letter.mail.to] == ["b@x.y"]

@@ -1,0 +1,135 @@
+from dataclasses import replace
+
+import pytest
+
+from functions.notify.destination import Attempt, Context
+from functions.notify.destinations.email import Settings, connect
+from functions.notify.mail.sendgrid import SendGridWay
+from functions.notify.mail.smtp import SmtpWay
+from functions.notify.mail.ways import ASK_AGAIN_SECONDS, Via, Ways
+from shared.delivery import Delivery, Disabled
+from shared.errors import Permanent, Temporary
+from shared.event import Event
+from shared.settings import read_settings
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.clock import FakeClock
+from tests.fakes.secrets import FakeSecrets
+
+KEY = {"sendgrid-api-key": "SG.not-a-real-key-0123456789"}
+SMTP = "smtp://mail.example.com:587"
+
+
+class CountingSecrets(FakeSecrets):
+    def __init__(self, texts: dict[str, str]) -> None:
+        super().__init__(texts)
+        self.asked = 0
+        self.is_down = False
+
+    async def values(self, name: str) -> tuple[str, ...]:
+        self.asked += 1
+        if self.is_down:
+            raise Temporary("secret_unavailable", "the store is down")
+        return await super().values(name)
+
+
+def context(secrets: FakeSecrets, smtp_url: str | None = None, email_from: str | None = None) -> Context:
+    settings = replace(read_settings({}), smtp_url=smtp_url, email_from=email_from)
+    return Context(secrets=secrets, settings=settings, blobs=FakeBlobs(), clock=FakeClock())
+
+
+@pytest.mark.parametrize(
+    ("via", "secrets", "smtp_url", "way"),
+    [
+        ("auto", KEY, None, SendGridWay),
+        ("auto", KEY, SMTP, SendGridWay),
+        ("auto", {}, SMTP, SmtpWay),
+        ("sendgrid", KEY, SMTP, SendGridWay),
+        ("smtp", KEY, SMTP, SmtpWay),
+    ],
+)
+async def test_sendgrid_goes_before_smtp_unless_the_destination_says(
+    via: Via, secrets: dict[str, str], smtp_url: str | None, way: type[object]
+) -> None:
+    assert isinstance(await Ways("list", via, context(FakeSecrets(secrets), smtp_url)).choose(), way)
+
+
+@pytest.mark.parametrize(
+    ("via", "words"),
+    [("auto", "sendgrid-api-key, or set SMTP_URL"), ("sendgrid", "sendgrid-api-key"), ("smtp", "set SMTP_URL")],
+)
+async def test_with_no_way_the_destination_waits_and_says_what_to_set(via: Via, words: str) -> None:
+    found = await Ways("list", via, context(FakeSecrets({}))).choose()
+
+    assert isinstance(found, Disabled)
+    assert words in found.reason
+    assert "hookchain release list" in found.reason
+
+
+async def test_a_secret_store_that_is_down_decides_nothing() -> None:
+    secrets = CountingSecrets(KEY)
+    secrets.is_down = True
+
+    with pytest.raises(Temporary):
+        await Ways("list", "auto", context(secrets, SMTP)).choose()
+
+
+async def test_where_smtp_serves_a_missing_key_is_asked_for_once_a_minute() -> None:
+    secrets = CountingSecrets({})
+    given = context(secrets, SMTP)
+    ways = Ways("list", "auto", given)
+    for _ in range(3):
+        await ways.choose()
+    assert secrets.asked == 1
+
+    assert isinstance(given.clock, FakeClock)
+    given.clock.advance(ASK_AGAIN_SECONDS)
+    secrets.texts = KEY
+    assert isinstance(await ways.choose(), SendGridWay)
+
+
+async def test_a_new_key_is_used_from_the_next_mail_on() -> None:
+    secrets = FakeSecrets(KEY)
+    ways = Ways("list", "auto", context(secrets))
+    first = await ways.choose()
+    secrets.texts = {"sendgrid-api-key": "SG.another-key-0123456789abc"}
+    second = await ways.choose()
+
+    assert isinstance(first, SendGridWay)
+    assert isinstance(second, SendGridWay)
+    assert first.client.request_headers["Authorization"] == f"Bearer {KEY['sendgrid-api-key']}"
+    assert second.client.request_headers["Authorization"] == "Bearer SG.another-key-0123456789abc"
+
+
+EVENT = Event("e1", "/sources/s", "t", "2026-03-01T12:00:05.000Z", "00", {})
+ATTEMPT = Attempt(idempotency_key="k" * 64, attempt_number=1, generation=0, now=0.0, timeout_seconds=5.0)
+
+
+async def attempted(given: Context, settings: Settings, event: Event = EVENT) -> object:
+    return await connect("list", settings, given).attempt(Delivery(event, "r", "list"), ATTEMPT)
+
+
+async def test_an_smtp_url_that_cannot_be_used_holds_the_destination_and_is_not_repeated() -> None:
+    found = await attempted(context(FakeSecrets({}), "smtp://ada:hunter2@x"), Settings(to=["a@x.y"]))
+
+    assert isinstance(found, Disabled)
+    assert "put it in the secret smtp-password" in found.reason
+    assert "hunter2" not in found.reason
+
+
+async def test_a_user_without_a_password_holds_the_destination() -> None:
+    found = await attempted(context(FakeSecrets({}), "smtp://ada@127.0.0.1:1"), Settings(to=["a@x.y"]))
+
+    assert isinstance(found, Disabled)
+    assert "smtp-password" in found.reason
+
+
+async def test_a_sender_that_is_no_address_holds_the_destination() -> None:
+    found = await attempted(context(FakeSecrets(KEY), email_from="nobody"), Settings(to=["a@x.y"]))
+
+    assert isinstance(found, Disabled)
+    assert "EMAIL_FROM" in found.reason
+
+
+async def test_an_event_whose_data_is_gone_is_permanent() -> None:
+    with pytest.raises(Permanent, match="dataref"):
+        await attempted(context(FakeSecrets(KEY)), Settings(to=["a@x.y"]), replace(EVENT, dataref="gone"))

@@ -1,0 +1,88 @@
+"""`hookchain bundle`: each function as a folder of its own, ready to deploy.
+
+The same inputs give the same bytes, modes and times, in whatever folder and however often: what was deployed can be
+compared with what would be.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from deploy.bundle_files import bundle_files
+from deploy.bundle_requirements import PinsFault, requirements
+from deploy.cli import parser
+from deploy.compiler import FUNCTIONS, choose_config, compile_file
+from deploy.faults import ConfigFaults
+from shared.jsontext import JsonObject
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+WRITTEN_AT: Final = 315_619_200  # 1980-01-02: a ZIP file knows no time before 1980, in whichever zone it is read
+SLICE: Final = PurePosixPath("slice.json")
+
+
+class NotABundle(Exception):
+    """What stands where a bundle should go was not written by us, and is left alone."""
+
+
+def main(arguments: list[str]) -> int:
+    options = _options(arguments)
+    config = Path(options.config) if options.config else choose_config(os.environ, ROOT)
+    try:
+        slices = compile_file(config, os.environ)
+        for name in FUNCTIONS:
+            files = contents(ROOT, name, slices[name], options.platform)
+            write(options.out / name, files)
+            print(f"{_shown(options.out / name)}: {len(files)} files, {sum(map(len, files.values())) // 1024} KiB")
+    except (ConfigFaults, PinsFault, NotABundle) as fault:
+        print(fault, file=sys.stderr)
+        return 1
+    print(f"configuration: {_shown(config) if config else 'none but the environment'}")
+    return 0
+
+
+def contents(root: Path, function: str, compiled: JsonObject, platform: str) -> dict[PurePosixPath, bytes]:
+    """A bundle's files by their paths in it. Raises PinsFault."""
+    files = {place: path.read_bytes() for place, path in bundle_files(root, function).items()}
+    extras = (function, platform)
+    files[PurePosixPath("requirements.txt")] = requirements(
+        root / "pyproject.toml", root / "deploy" / "pins.txt", extras
+    ).encode()
+    files[SLICE] = (json.dumps(compiled, ensure_ascii=False, indent=2) + "\n").encode()
+    return dict(sorted(files.items()))
+
+
+def write(folder: Path, files: Mapping[PurePosixPath, bytes]) -> None:
+    """The folder holds these files afterwards and nothing else. Raises NotABundle."""
+    if folder.exists() and not (folder / SLICE).is_file():
+        raise NotABundle(f"{folder} is there and is no bundle: move it away, or choose another place with --out")
+    fresh = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    for place, content in files.items():
+        path = fresh / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    for path in [fresh, *fresh.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+        os.utime(path, (WRITTEN_AT, WRITTEN_AT))
+    if folder.exists():
+        shutil.rmtree(folder)
+    fresh.rename(folder)
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    words = parser("bundle", "exit code: 0, or 1 where the configuration has faults")
+    words.add_argument("--config", metavar="FILE", help="the configuration (default: as for `hookchain lint`)")
+    words.add_argument("--out", metavar="FOLDER", type=Path, default=ROOT / "build", help="where to (default: build)")
+    words.add_argument(
+        "--platform", default="gcp", help="the extra of pyproject.toml with what the platform needs (default: gcp)"
+    )
+    return words.parse_args(arguments)

@@ -1,0 +1,87 @@
+"""A function's requirements.txt: of all the pins, those that its extras need, with their hashes.
+
+deploy/pins.txt says beneath each package who needs it (`# via`), and that is all it takes to follow needs downwards:
+the same two committed files give the same requirements, with no package index and no installed environment asked.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_PIN: Final = re.compile(r"([A-Za-z0-9._-]+)==\S+")
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
+_OWN_EXTRAS: Final = re.compile(r"hookchain\[([a-z, -]+)\]")
+
+
+class PinsFault(Exception):
+    """pyproject.toml and deploy/pins.txt do not go together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """`text` is the version and its hashes, as pip reads them; `needed_by` are names of packages."""
+
+    name: str
+    text: str
+    needed_by: frozenset[str]
+
+
+def requirements(pyproject: Path, pins: Path, extras: Sequence[str]) -> str:
+    """Raises PinsFault."""
+    pinned = {pin.name: pin for pin in read_pins(pins.read_text(encoding="utf-8"))}
+    named = {name for extra in extras for name in _packages_of(_extras(pyproject), extra)}
+    if missing := named - pinned.keys():
+        raise PinsFault(f"{pins.name} has no version of {', '.join(sorted(missing))}; renew it with `make pins`")
+    return "".join(pinned[name].text for name in sorted(_with_needs(named, pinned)))
+
+
+def read_pins(text: str) -> Iterator[Pin]:
+    lines: list[str] = []
+    needed_by: set[str] = set()
+    for line in [*text.splitlines(), "end==0"]:
+        if _PIN.match(line):
+            if lines:
+                yield _pin(lines, needed_by)
+            lines, needed_by = [], set()
+        if not line.lstrip().startswith("#"):
+            lines.append(line)
+        elif lines and (package := _NAME.match(line.strip().removeprefix("#").strip().removeprefix("via").strip())):
+            needed_by.add(normalized(package[0]))
+
+
+def _pin(lines: list[str], needed_by: set[str]) -> Pin:
+    [name] = re.findall(r"^[A-Za-z0-9._-]+(?===)", lines[0])
+    return Pin(normalized(name), "\n".join(lines) + "\n", frozenset(needed_by))
+
+
+def normalized(name: str) -> str:
+    """One spelling for a package's many (https://packaging.python.org/en/latest/specifications/name-normalization/)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _extras(pyproject: Path) -> dict[str, list[str]]:
+    with pyproject.open("rb") as file:
+        extras: dict[str, list[str]] = tomllib.load(file)["project"]["optional-dependencies"]
+    return extras
+
+
+def _packages_of(extras: dict[str, list[str]], extra: str) -> Iterator[str]:
+    if extra not in extras:
+        raise PinsFault(f"pyproject.toml has no extra {extra!r}; there are: {', '.join(sorted(extras))}")
+    for requirement in extras[extra]:
+        if own := _OWN_EXTRAS.fullmatch(requirement):
+            for name in own[1].split(","):
+                yield from _packages_of(extras, name.strip())
+        elif package := _NAME.match(requirement):
+            yield normalized(package[0])
+
+
+def _with_needs(names: set[str], pinned: dict[str, Pin]) -> set[str]:
+    """The packages, and what they need, and so on. Who needs a package needs it whole: extras are not told apart."""
+    found = set(names)
+    while more := {name for name, pin in pinned.items() if name not in found and pin.needed_by & found}:
+        found |= more
+    return found

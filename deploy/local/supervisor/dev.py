@@ -1,0 +1,42 @@
+"""`hookchain dev`: the whole pipe on this machine."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from deploy.faults import ConfigFaults
+from deploy.local.supervisor.dotenv import DotenvFault
+from deploy.local.supervisor.made_secrets import WeakSecret
+from deploy.local.supervisor.options import Options, parse_options
+from deploy.local.supervisor.ports import PortsTaken, is_free, owner_of, require_free
+from deploy.local.supervisor.reaper_link import ReaperLink
+from deploy.local.supervisor.setup import CannotSend, Setup, make_place, set_up
+from deploy.local.supervisor.state_lock import StateInUse, locked
+from deploy.local.supervisor.supervisor import StartFailed, Supervisor
+
+ROOT: Final = Path(__file__).resolve().parents[3]
+
+
+def main(arguments: list[str]) -> int:
+    options = parse_options(arguments, os.environ, ROOT, sys.stdout.isatty())
+    try:
+        with locked(options.state):
+            _run(options)
+    except (ConfigFaults, DotenvFault, WeakSecret, CannotSend, PortsTaken, StateInUse, StartFailed) as fault:
+        print(fault, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(options: Options) -> None:
+    require_free(options.port_base, is_free, owner_of)
+    place = make_place(options, ROOT)
+    with ReaperLink(place.sockets) as link:
+        setup = set_up(options, dict(os.environ), place)
+        asyncio.run(_supervise(setup, link))
+
+
+async def _supervise(setup: Setup, link: ReaperLink) -> None:
+    await Supervisor(setup, link).run()

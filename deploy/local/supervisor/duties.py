@@ -1,0 +1,98 @@
+"""What the supervisor does beside watching its children: the sweep's clock, reloading, forgetting."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from deploy.faults import ConfigFaults
+from deploy.local.supervisor.dotenv import DotenvFault
+from deploy.local.supervisor.made_secrets import WeakSecret
+from deploy.local.supervisor.ports import HOST
+from deploy.local.supervisor.probe import ask
+from deploy.local.supervisor.setup import CannotSend, Setup, set_up
+from deploy.local.supervisor.watch import Snapshot, changes, snapshot
+from shared.cloud.local.journal_retention import Retention, purge_journal
+from shared.cloud.local.journal_schema import FILE_NAME
+from shared.settings import LOCAL_PROJECT
+
+if TYPE_CHECKING:
+    from deploy.local.supervisor.supervisor import Supervisor
+
+SWEEP_SECONDS: Final = 1.0
+SWEEP_TIMEOUT_SECONDS: Final = 30.0
+WATCH_SECONDS: Final = 1.0
+FORGET_SECONDS: Final = 3600.0
+
+
+def of(supervisor: "Supervisor") -> list[Coroutine[None, None, None]]:
+    duties = [sweep(supervisor), forget(supervisor)]
+    return [*duties, reload(supervisor)] if supervisor.setup.options.reload else duties
+
+
+async def sweep(supervisor: "Supervisor") -> None:
+    """The scheduler's part: retries whose time has come. While notify is down nothing is due, and its end is told."""
+    while True:
+        await ask(supervisor.setup.ports.notify, "POST", "/sweep", SWEEP_TIMEOUT_SECONDS)
+        await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def forget(supervisor: "Supervisor") -> None:
+    while True:
+        path = supervisor.setup.place.state / FILE_NAME
+        try:
+            await asyncio.to_thread(purge_journal, path, time.time(), retention_of(supervisor.setup))
+        except sqlite3.Error as error:  # busy, or the disk is full: what is old is a little older the next time
+            supervisor.output.say("WARNING", f"{path.name} keeps what is past its retention: {type(error).__name__}")
+        await asyncio.sleep(FORGET_SECONDS)
+
+
+async def ensure_topology(setup: Setup) -> None:
+    """Topics and subscriptions, as a cloud account has them. Raises Temporary."""
+    # Imported here: an HTTP client costs a quarter of a second, which the children now take to start.
+    from deploy.local.topology import ensure, topology
+
+    ports = setup.ports
+    await ensure(f"http://{HOST}:{ports.apis}", topology(LOCAL_PROJECT, "", ports.transform, ports.notify))
+
+
+def retention_of(setup: Setup) -> Retention:
+    written = setup.configuration.slices["notify"].get("retention")
+    if not isinstance(written, dict):
+        return Retention()
+    return Retention(**{name: float(value) for name, value in written.items() if isinstance(value, int | float)})
+
+
+async def reload(supervisor: "Supervisor") -> None:
+    before = await asyncio.to_thread(_look, supervisor)
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        after = await asyncio.to_thread(_look, supervisor)
+        if changed := changes(before, after):
+            await _take_changes(supervisor, changed)
+            after = await asyncio.to_thread(_look, supervisor)  # the configuration may name other files now
+        before = after
+
+
+def _look(supervisor: "Supervisor") -> Snapshot:
+    return snapshot([*supervisor.code_folders(), *_settings_files(supervisor.setup)])
+
+
+def _settings_files(setup: Setup) -> tuple[Path, ...]:
+    return (*setup.configuration.files, setup.options.env_file)
+
+
+async def _take_changes(supervisor: "Supervisor", changed: tuple[Path, ...]) -> None:
+    what = ", ".join(path.name for path in changed[:3]) + (" …" if len(changed) > 3 else "")
+    setup = supervisor.setup
+    if set(changed) & set(_settings_files(setup)):
+        try:
+            setup = await asyncio.to_thread(set_up, setup.options, setup.shell, setup.place)
+        except (ConfigFaults, DotenvFault, WeakSecret, CannotSend) as fault:
+            supervisor.output.say("ERROR", f"{what} changed; what runs is as before, because:\n{fault}")
+            return
+    restarted = await supervisor.change(setup, supervisor.affected(changed))
+    done = f"restarted {', '.join(restarted)}" if restarted else "nothing to restart"
+    supervisor.output.say("NOTICE", f"{what} changed: {done}")

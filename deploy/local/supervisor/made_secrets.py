@@ -1,0 +1,52 @@
+"""The secrets that a configuration names: found, or made up for local use."""
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from shared.secret_values import is_short, split_values, weakness
+from shared.secrets import Reader, variable_name
+
+RANDOM_BYTES: Final = 24
+
+
+class WeakSecret(Exception):
+    """A secret that protects nothing; its text says which and why, and never what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`missing`: names nobody has set. `short`: worth a warning."""
+
+    missing: tuple[str, ...]
+    short: tuple[str, ...]
+
+
+def look_up(names: Iterable[str], readers: Sequence[Reader]) -> Found:
+    """Raises WeakSecret, which lists every weak one."""
+    missing: list[str] = []
+    short: list[str] = []
+    weak: list[str] = []
+    for name in names:
+        text = next((text for read in readers if (text := read(name)) is not None), None)
+        if text is None:
+            missing.append(name)
+            continue
+        values = split_values(text)
+        reasons = [reason for value in values if (reason := weakness(value))] if values else ["is empty"]
+        if reasons:
+            weak.append(f"Secret {name!r} ({variable_name(name)}) {reasons[0]}: set another, or remove it from .env.")
+        elif any(is_short(value) for value in values):
+            short.append(name)
+    if weak:
+        raise WeakSecret("\n".join(weak))
+    return Found(tuple(missing), tuple(short))
+
+
+def random_value() -> str:
+    return secrets.token_urlsafe(RANDOM_BYTES)
+
+
+def as_variables(values: Mapping[str, str]) -> dict[str, str]:
+    return {variable_name(name): value for name, value in values.items()}

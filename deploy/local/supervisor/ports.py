@@ -1,0 +1,91 @@
+"""The five ports of `hookchain dev`: which they are, and whether they are free."""
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Final
+
+HOST: Final = "127.0.0.1"
+DEFAULT_BASE: Final = 8080
+HIGHEST_BASE: Final = 65_535 - 10
+LSOF_SECONDS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """`apis` is the emulated Pub/Sub and SendGrid."""
+
+    receive: int
+    transform: int
+    notify: int
+    apis: int
+    inspector: int
+
+    def named(self) -> dict[str, int]:
+        return asdict(self)
+
+
+def ports_from(base: int) -> Ports:
+    return Ports(base, base + 1, base + 2, base + 5, base + 10)
+
+
+class PortsTaken(Exception):
+    """Its text says which, by whom as far as can be told, and what to do."""
+
+
+def require_free(
+    base: int, is_free: Callable[[int], bool], owner: Callable[[int], str | None], command: str = "hookchain dev"
+) -> None:
+    """Raises PortsTaken."""
+    taken = {name: port for name, port in ports_from(base).named().items() if not is_free(port)}
+    if not taken:
+        return
+    lines = [f"Port {port} ({name}) is taken{_by(owner(port))}." for name, port in taken.items()]
+    advice = "Stop what listens there, or move all five ports"
+    free = next(_free_bases(is_free), None)
+    lines.append(f"{advice}: PORT_BASE={free} {command}" if free else f"{advice} with PORT_BASE.")
+    raise PortsTaken("\n".join(lines))
+
+
+def _by(owner: str | None) -> str:
+    return f" by {owner}" if owner else ""
+
+
+def _free_bases(is_free: Callable[[int], bool]) -> Iterator[int]:
+    for base in range(9080, 30_000, 1000):
+        if all(is_free(port) for port in ports_from(base).named().values()):
+            yield base
+
+
+def is_free(port: int) -> bool:
+    """Asked both ways: some systems let two programs bind one port, one of them on all addresses."""
+    with socket.socket() as client:
+        client.settimeout(0.2)
+        if client.connect_ex((HOST, port)) == 0:
+            return False
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def owner_of(port: int) -> str | None:
+    """The program that listens there, where lsof is installed and tells."""
+    lsof = shutil.which("lsof")
+    if lsof is None:
+        return None
+    command = [lsof, "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LSOF_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return owner_from(done.stdout)
+
+
+def owner_from(listing: str) -> str | None:
+    """From lsof's field output: a line `p<pid>`, then `c<command>`."""
+    fields = {line[0]: line[1:] for line in reversed(listing.splitlines()) if line}
+    return f"{fields['c']} (process {fields['p']})" if {"c", "p"} <= fields.keys() else None

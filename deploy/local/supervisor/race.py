@@ -1,0 +1,18 @@
+"""Several coroutines at once, until the first of them ends."""
+
+import asyncio
+from collections.abc import Coroutine
+
+
+async def race(*works: Coroutine[None, None, object]) -> None:
+    """The others are cancelled, and waited for. Raises what the first raised."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ended = [task for task in tasks if task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in ended:
+        task.result()

@@ -1,0 +1,51 @@
+"""Receive's log lines into the journal, gathered: a few transactions a second, however many requests."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from shared.cloud.local.journal_requests import RequestEntry, request_from_line, write_requests
+from shared.cloud.local.journal_schema import FILE_NAME, open_journal, transaction
+
+GATHER_SECONDS: Final = 0.2
+MAX_WAITING: Final = 50_000
+
+
+class RequestFeed:
+    def __init__(self, state: Path, say: Callable[[str, str], None]) -> None:
+        self._path = state / FILE_NAME
+        self._say = say
+        self._waiting: list[RequestEntry] = []
+        self._arrived = asyncio.Event()
+
+    def take(self, line: str) -> None:
+        """What is not a request's line is left aside; so is what passes the bound, for the page is no ledger."""
+        entry = request_from_line(line)
+        if entry and len(self._waiting) < MAX_WAITING:
+            self._waiting.append(entry)
+            self._arrived.set()
+
+    async def run(self) -> None:
+        """Until cancelled; what came until then is written."""
+        connection = await asyncio.to_thread(open_journal, self._path)
+        try:
+            while True:
+                await self._arrived.wait()
+                await asyncio.to_thread(self._flush, connection)
+                await asyncio.sleep(GATHER_SECONDS)
+        finally:
+            self._flush(connection)
+            connection.close()
+
+    def _flush(self, connection: sqlite3.Connection) -> None:
+        self._arrived.clear()
+        entries, self._waiting = self._waiting, []
+        if not entries:
+            return
+        try:
+            with transaction(connection):
+                write_requests(connection, entries)
+        except sqlite3.Error as error:  # the page lacks them; no event does
+            self._say("WARNING", f"{len(entries)} requests are not on the page: {type(error).__name__}")

@@ -1,0 +1,119 @@
+"""`hookchain dev` while it runs: its children started, watched, changed and stopped."""
+
+import asyncio
+import secrets
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from deploy.local.supervisor import duties
+from deploy.local.supervisor.banner import banner, hint
+from deploy.local.supervisor.configuration import write_slices
+from deploy.local.supervisor.dev_file import remove_dev_file, write_dev_file
+from deploy.local.supervisor.log_view import LogView
+from deploy.local.supervisor.output import Output
+from deploy.local.supervisor.plan import affected
+from deploy.local.supervisor.probe import wait_until_answering
+from deploy.local.supervisor.race import race
+from deploy.local.supervisor.reaper_link import ReaperLink
+from deploy.local.supervisor.request_feed import RequestFeed
+from deploy.local.supervisor.runner import Runner
+from deploy.local.supervisor.setup import Setup
+
+START_FAILURES: Final = 3
+START_SECONDS: Final = 60.0
+POLL_SECONDS: Final = 0.05
+
+
+class StartFailed(Exception):
+    """A process does not come up; its own words stand in the log above."""
+
+
+class Supervisor:
+    def __init__(self, setup: Setup, link: ReaperLink) -> None:
+        self.setup = setup
+        self.output = Output(LogView(setup.options.log_level, setup.options.colours), self.stop)
+        self._stopped = asyncio.Event()
+        self._sendgrid_key = "SG.local." + secrets.token_urlsafe(16)
+        self._feed = RequestFeed(setup.place.state, self.output.say)
+        self._runners = {
+            child.name: Runner(child, setup.place.root, link, self._hear, self.output.say)
+            for child in setup.children(self._sendgrid_key)
+        }
+
+    async def run(self) -> None:
+        """Until a signal. Raises StartFailed."""
+        self._take_signals()
+        write_slices(self.setup.configuration.slices, self.setup.place)
+        feeding = asyncio.create_task(self._feed.run())
+        running = [asyncio.create_task(runner.run()) for runner in self._runners.values()]
+        try:
+            await race(self._serve(), self._stopped.wait())
+        finally:
+            remove_dev_file(self.setup.place.state)
+            await asyncio.gather(*(runner.stop() for runner in self._runners.values()))
+            await asyncio.gather(*running)
+            feeding.cancel()
+            await asyncio.wait([feeding])
+
+    def stop(self) -> None:
+        """Asked a second time, it waits for nobody."""
+        if self._stopped.is_set():
+            for runner in self._runners.values():
+                runner.kill()
+        self._stopped.set()
+
+    async def change(self, setup: Setup, changed_code: Sequence[str] = ()) -> tuple[str, ...]:
+        """Take the new configuration; restart, and name, the children that it or `changed_code` is about."""
+        self.setup = setup
+        names = {*write_slices(setup.configuration.slices, setup.place), *changed_code}
+        children = setup.children(self._sendgrid_key)
+        names |= {child.name for child in children if child != self._runners[child.name].child}
+        affected_children = [child for child in children if child.name in names]
+        await asyncio.gather(*(self._runners[child.name].replace(child) for child in affected_children))
+        return tuple(child.name for child in affected_children)
+
+    def affected(self, changed: Sequence[Path]) -> tuple[str, ...]:
+        return affected([runner.child for runner in self._runners.values()], changed)
+
+    def code_folders(self) -> list[Path]:
+        return [folder for runner in self._runners.values() for folder in runner.child.code]
+
+    async def _serve(self) -> None:
+        began = time.monotonic()
+        await self._start()
+        write_dev_file(self.setup.place.state, self.setup.ports, hint(self.setup))
+        self.output.show(banner(self.setup, time.monotonic() - began))
+        await race(*duties.of(self))
+
+    async def _start(self) -> None:
+        await race(self._until_all_answer(), self._watch_start())
+
+    async def _until_all_answer(self) -> None:
+        apis = self._runners["apis"].child
+        await wait_until_answering(apis.port, apis.ready_path)
+        await duties.ensure_topology(self.setup)
+        for runner in self._runners.values():
+            await wait_until_answering(runner.child.port, runner.child.ready_path)
+
+    async def _watch_start(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            for name, runner in self._runners.items():
+                if runner.failures >= START_FAILURES:
+                    raise StartFailed(f"{name} does not start: see what it says above.")
+            await asyncio.sleep(POLL_SECONDS)
+        raise StartFailed(f"Not everything answered within {START_SECONDS:.0f} s.")
+
+    def _take_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self.stop)
+
+    def _hear(self, name: str, lines: Sequence[str]) -> None:
+        if name == "receive":
+            for line in lines:
+                self._feed.take(line)
+        self.output.hear(name, lines)

@@ -1,0 +1,206 @@
+"""Processes kept running and ended: with real ones, for that is the point."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from deploy.local.supervisor import reaper
+from deploy.local.supervisor.plan import Child
+from deploy.local.supervisor.race import race
+from deploy.local.supervisor.reaper import groups_left
+from deploy.local.supervisor.reaper_link import ReaperLink
+from deploy.local.supervisor.request_feed import RequestFeed
+from deploy.local.supervisor.runner import Runner
+from shared.cloud.local.journal_read import JournalReader
+
+FOREVER = "import time\nprint('ready', flush=True)\ntime.sleep(600)\n"
+STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + FOREVER
+PIECES = (
+    "import sys, time\n"
+    "sys.stdout.write('one\\ntw')\n"
+    "sys.stdout.flush()\n"
+    "time.sleep(0.05)\n"
+    "sys.stdout.write('o\\nend')\n"
+)
+PARENT = (
+    "import subprocess, sys, time\n"
+    "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+    "print('ready', flush=True)\n"
+    "time.sleep(600)\n"
+)
+
+
+class Heard:
+    """What a runner's child and the runner itself said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.said: list[str] = []
+        self._more = asyncio.Event()
+
+    def hear(self, name: str, lines: object) -> None:
+        assert isinstance(lines, list)
+        self.lines += lines
+        self._more.set()
+
+    def say(self, severity: str, text: str) -> None:
+        self.said.append(f"{severity} {text}")
+        self._more.set()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not holds():
+                self._more.clear()
+                await self._more.wait()
+
+
+def child(program: str) -> Child:
+    return Child("child", (sys.executable, "-c", program), dict(os.environ), 0, "/", ())
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+async def start(tmp_path: Path, heard: Heard) -> AsyncIterator[Callable[[str], Runner]]:
+    running: list[tuple[Runner, asyncio.Task[None]]] = []
+    with ReaperLink(tmp_path / "sockets") as link:
+
+        def begin(program: str) -> Runner:
+            runner = Runner(child(program), tmp_path, link, heard.hear, heard.say)
+            running.append((runner, asyncio.create_task(runner.run())))
+            return runner
+
+        yield begin
+        for runner, task in running:
+            await runner.stop()
+            await task
+
+
+async def test_a_child_that_dies_is_started_again(start: Callable[[str], Runner], heard: Heard) -> None:
+    runner = start("import sys\nprint('here', flush=True)\nsys.exit(3)\n")
+    await heard.until(lambda: heard.lines.count("here") >= 2)
+    assert heard.said[0] == "ERROR child ended with exit status 3; it is started again in 0.25 s"
+    assert runner.failures >= 1
+
+
+async def test_what_a_child_says_comes_in_whole_lines(start: Callable[[str], Runner], heard: Heard) -> None:
+    start(PIECES)
+    await heard.until(lambda: len(heard.lines) >= 3)
+    assert heard.lines[:3] == ["one", "two", "end"]
+
+
+async def test_a_child_that_has_changed_is_replaced_without_complaint(
+    start: Callable[[str], Runner], heard: Heard
+) -> None:
+    runner = start(FOREVER)
+    await heard.until(lambda: "ready" in heard.lines)
+    await runner.replace(child("print('another', flush=True)\nimport time\ntime.sleep(600)\n"))
+    await heard.until(lambda: "another" in heard.lines)
+    assert heard.said == []
+
+
+async def test_a_child_waiting_to_be_started_again_is_replaced_at_once(
+    start: Callable[[str], Runner], heard: Heard
+) -> None:
+    runner = start("raise SystemExit(1)")
+    await heard.until(lambda: runner.failures >= 4)  # it waits for 2 s
+    await runner.replace(child(FOREVER))
+    async with asyncio.timeout(1.5):
+        await heard.until(lambda: "ready" in heard.lines)
+
+
+async def test_a_child_that_is_stopped_leaves_no_process_of_its_own_behind(tmp_path: Path, heard: Heard) -> None:
+    with ReaperLink(tmp_path / "sockets") as link:
+        runner = Runner(child(PARENT), tmp_path, link, heard.hear, heard.say)
+        task = asyncio.create_task(runner.run())
+        await heard.until(lambda: "ready" in heard.lines)
+        await runner.stop()
+        async with asyncio.timeout(5):
+            await task  # it listens until nobody holds the child's output any more
+
+
+def begin_group(program: str) -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    process.stdout.close()
+    return process
+
+
+def test_the_reaper_ends_what_is_left_and_removes_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "sockets").mkdir()
+    left, taken_back = begin_group(FOREVER), begin_group(FOREVER)
+    waiting = threading.Thread(target=left.wait)  # until its parent has taken note of it, it is there
+    waiting.start()
+    with ReaperLink(tmp_path / "sockets") as link:
+        link.watch(left.pid)
+        link.watch(taken_back.pid)
+        link.forget(taken_back.pid)
+    waiting.join(5)
+    assert left.returncode == -signal.SIGTERM
+    assert taken_back.poll() is None
+    taken_back.kill()
+    taken_back.wait()
+    assert not (tmp_path / "sockets").exists()
+
+
+def test_what_does_not_end_when_asked_is_made_to() -> None:
+    stubborn = begin_group(STUBBORN)
+    reaper.end_groups([stubborn.pid], 0.1)
+    assert stubborn.wait(5) == -signal.SIGKILL
+
+
+def test_the_reaper_knows_which_groups_are_left() -> None:
+    assert groups_left(["+12\n", "+13\n", "-12\n", "-99\n"]) == {13}
+
+
+async def test_a_race_ends_with_its_first_and_cancels_the_others() -> None:
+    ended: list[str] = []
+
+    async def endless() -> None:
+        try:
+            await asyncio.sleep(600)
+        finally:
+            ended.append("endless")
+
+    await race(endless(), asyncio.sleep(0))
+    assert ended == ["endless"]
+
+
+async def test_a_race_raises_what_its_first_raised() -> None:
+    async def fails() -> None:
+        raise LookupError("gone")
+
+    with pytest.raises(LookupError, match="gone"):
+        await race(asyncio.sleep(600), fails())
+
+
+async def test_requests_that_receive_logs_are_in_the_journal_soon(tmp_path: Path) -> None:
+    feed = RequestFeed(tmp_path, lambda severity, text: None)
+    line = (
+        '{"message":"accepted","time":"2026-09-21T14:13:20.500Z","function":"receive","method":"POST","status":200,'
+        '"source":"web","event_id":"e1"}'
+    )
+    feed.take("no request")
+    feed.take(line)
+    task = asyncio.create_task(feed.run())
+    with JournalReader(tmp_path / "journal.db") as reader:
+        async with asyncio.timeout(5):
+            while reader.event("e1") is None:
+                await asyncio.sleep(0.01)
+        feed.take(line.replace("e1", "e2"))
+        task.cancel()
+        await asyncio.wait([task])
+        assert reader.event("e2")

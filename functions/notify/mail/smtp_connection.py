@@ -86,15 +86,27 @@ def _log_in(smtp: smtplib.SMTP, login: Login | None) -> None:
     try:
         smtp.ehlo_or_helo_if_needed()
         if login:
-            smtp.login(login.user, login.password)
+            _authenticate(smtp, login)
     except smtplib.SMTPAuthenticationError as error:
         act = "correct the user in SMTP_URL, or the secret smtp-password"
         words = f"the SMTP server refuses the user or the password ({error.smtp_code}): {act}"
         raise CannotSend(words, held=error.smtp_code >= 500) from error
-    except smtplib.SMTPNotSupportedError as error:
-        raise CannotSend("the SMTP server takes no password: leave the user out of SMTP_URL", held=True) from error
     except (smtplib.SMTPException, OSError, UnicodeEncodeError) as error:
         raise CannotSend(f"the SMTP server broke off: {reason_of(error)}", held=False) from error
+
+
+def _authenticate(smtp: smtplib.SMTP, login: Login) -> None:
+    """By one mechanism: smtplib's own login tries one after another, until the server hangs up on it."""
+    smtp.user, smtp.password = login.user, login.password
+    offered = smtp.esmtp_features.get("auth", "").upper().split()
+    if "PLAIN" in offered:
+        smtp.auth("PLAIN", smtp.auth_plain)
+    elif "LOGIN" in offered:
+        smtp.auth("LOGIN", smtp.auth_login)
+    elif "CRAM-MD5" in offered:
+        smtp.auth("CRAM-MD5", smtp.auth_cram_md5)
+    else:
+        raise CannotSend("the SMTP server takes no password: leave the user out of SMTP_URL", held=True)
 
 
 def _close(smtp: smtplib.SMTP) -> None:

@@ -1,0 +1,55 @@
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from functions.notify.destination import Attempt, Context, Destination
+from functions.notify.registry import Configured, Destinations
+from shared.delivery import Delivered, Delivery, Outcome
+from shared.settings import read_settings
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.clock import FakeClock
+from tests.fakes.secrets import FakeSecrets
+
+Answer: TypeAlias = Outcome | BaseException | Callable[[Delivery, Attempt], Awaitable[Outcome]]
+
+
+class FakeDestination:
+    """Answers what `answers` hold, one after another, then Delivered; an exception is raised, a function called."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.attempts: list[Attempt] = []
+        self.delivered: list[Delivery] = []
+
+    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+        self.attempts.append(attempt)
+        answer = self.answers.pop(0) if self.answers else Delivered("202 Accepted")
+        if isinstance(answer, BaseException):
+            raise answer
+        outcome = await answer(delivery, attempt) if callable(answer) else answer
+        if isinstance(outcome, Delivered):
+            self.delivered.append(delivery)
+        return outcome
+
+
+class FakeDestinations(Destinations):
+    """Destinations that were made by a test, and need no module."""
+
+    def __init__(
+        self,
+        made: dict[str, Destination],
+        *,
+        retry_seconds: tuple[float, ...] = (5.0, 300.0),
+        timeout_seconds: float = 15.0,
+        on_unknown: str = "resend",
+    ) -> None:
+        configured = {name: Configured(name, "fake", None, retry_seconds, timeout_seconds, on_unknown) for name in made}
+        super().__init__(configured, a_context())
+        self._made = made
+
+    def connected(self, configured: Configured) -> Destination:
+        return self._made[configured.name]
+
+
+def a_context() -> Context:
+    return Context(FakeSecrets({}), read_settings({"HOOKCHAIN_STATE": str(Path("unused"))}), FakeBlobs(), FakeClock())

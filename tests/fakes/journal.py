@@ -1,0 +1,25 @@
+from collections.abc import Sequence
+
+from shared.errors import Temporary
+from shared.ports import AttemptEntry, DeadLetter, JournalEntry
+
+
+class FakeJournal:
+    """Keeps its entries in a list. With `fault` set, it refuses instead."""
+
+    def __init__(self) -> None:
+        self.entries: list[JournalEntry] = []
+        self.fault: str | None = None
+
+    async def record(self, entries: Sequence[JournalEntry]) -> None:
+        if self.fault:
+            raise Temporary("journal", self.fault)
+        self.entries.extend(entries)
+
+    @property
+    def attempts(self) -> list[AttemptEntry]:
+        return [entry for entry in self.entries if isinstance(entry, AttemptEntry)]
+
+    @property
+    def dead_letters(self) -> list[DeadLetter]:
+        return [entry for entry in self.entries if isinstance(entry, DeadLetter)]

@@ -1,0 +1,85 @@
+import base64
+import json
+from dataclasses import dataclass, field, replace
+
+from functions.notify.destination_states import DestinationStates
+from functions.notify.journaling import Journaling
+from functions.notify.notify import notify
+from functions.notify.registry import Destinations
+from functions.notify.sweep import Sweeper
+from functions.notify.work import Parts, Result
+from shared.delivery import Delivery, to_cloudevent_of
+from shared.event import Event
+from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage, Ledger, LedgerRow
+from tests.fakes.bus import FakeBus
+from tests.fakes.clock import FakeClock
+from tests.fakes.destinations import FakeDestination, FakeDestinations
+from tests.fakes.journal import FakeJournal
+from tests.fakes.ledger import FakeLedger
+
+EVENT = Event("e1", "/sources/web", "signup.created", "2026-09-21T14:13:20.000Z", "a" * 64, {"name": "Ada"})
+DELIVERY = Delivery(EVENT, "tell the list", "crm")
+
+
+def a_delivery(number: int, destination: str = "crm") -> Delivery:
+    return Delivery(replace(EVENT, id=f"e{number}"), "tell the list", destination)
+
+
+def message_of(delivery: Delivery, now: float) -> bytes:
+    return json.dumps(to_cloudevent_of(delivery, now)).encode()
+
+
+def push_of(data: bytes, attributes: dict[str, str] | None = None) -> bytes:
+    encoded = base64.b64encode(data).decode()
+    message = {"data": encoded, "attributes": attributes or {}, "messageId": "1"}
+    return json.dumps({"message": message, "subscription": "projects/p/subscriptions/deliveries"}).encode()
+
+
+@dataclass
+class FakeNotifier:
+    """Notify over fakes, with one destination `crm`."""
+
+    crm: FakeDestination = field(default_factory=FakeDestination)
+    destinations: Destinations | None = None
+    ledger: Ledger = field(default_factory=FakeLedger)
+    bus: FakeBus = field(default_factory=FakeBus)
+    journal: FakeJournal = field(default_factory=FakeJournal)
+    clock: FakeClock = field(default_factory=FakeClock)
+    parts: Parts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """As a new process: with nothing remembered."""
+        self.parts = Parts(
+            destinations=self.destinations or FakeDestinations({"crm": self.crm}),
+            states=DestinationStates(self.ledger, self.clock),
+            ledger=self.ledger,
+            bus=self.bus,
+            journaling=Journaling(self.journal),
+            clock=self.clock,
+        )
+
+    async def take(self, delivery: Delivery = DELIVERY, **attributes: str) -> Result:
+        return await notify(push_of(message_of(delivery, self.clock.now()), attributes), self.parts)
+
+    async def take_message(self, message: BusMessage) -> Result:
+        return await notify(push_of(message.data, dict(message.attributes)), self.parts)
+
+    async def sweep(self) -> int:
+        return await Sweeper(self.ledger, self.bus, self.clock).sweep()
+
+    async def sweep_and_take(self) -> list[Result]:
+        """What the sweep publishes, taken as the bus would bring it."""
+        before = len(self.bus.on(DELIVERIES))
+        await self.sweep()
+        return [await self.take_message(message) for message in self.bus.on(DELIVERIES)[before:]]
+
+    async def row(self) -> LedgerRow:
+        (row,) = await self.ledger.rows(10)
+        return row
+
+    @property
+    def dead_letters(self) -> list[BusMessage]:
+        return self.bus.on(DEAD_LETTERS)

@@ -1,0 +1,79 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.notify.dead_letters import keep_dead_letter, read_dead_letter
+from functions.notify.letters import MAX_UNREADABLE_BYTES
+from shared.dead_letters import dead_letter_message
+from shared.errors import Temporary
+from shared.event import to_cloudevent
+from shared.jsontext import to_json
+from shared.ports import DeadLetter
+from tests.fakes.journal import FakeJournal
+from tests.fakes.notifier import DELIVERY, EVENT, message_of, push_of
+
+NOW = 1_790_000_000.0
+LETTER = DeadLetter("d1", "gone", "no such list", NOW - 5, b'{"a":1}', "deliveries", "e1", "tell the list", "crm")
+GIVEN_UP = {
+    "CloudPubSubDeadLetterSourceSubscription": "deliveries-push",
+    "CloudPubSubDeadLetterSourceSubscriptionProject": "p",
+    "CloudPubSubDeadLetterSourceDeliveryCount": "100",
+}
+
+
+async def test_a_dead_letter_of_ours_is_kept_as_it_was_written() -> None:
+    journal = FakeJournal()
+    message = dead_letter_message(LETTER)
+    await keep_dead_letter(push_of(message.data, dict(message.attributes)), journal, NOW)
+    assert journal.dead_letters == [LETTER]
+
+
+async def test_a_journal_that_fails_leaves_it_with_the_bus() -> None:
+    journal = FakeJournal()
+    journal.fault = "the disk is full"
+    with pytest.raises(Temporary):
+        await keep_dead_letter(push_of(dead_letter_message(LETTER).data), journal, NOW)
+
+
+async def test_where_there_is_no_journal_it_stays_with_the_bus() -> None:
+    with pytest.raises(Temporary, match="no journal"):
+        await keep_dead_letter(push_of(dead_letter_message(LETTER).data), None, NOW)
+
+
+def test_a_delivery_that_pubsub_gave_up_on_is_kept_under_its_own_id() -> None:
+    data = message_of(DELIVERY, NOW)
+    letter = read_dead_letter(push_of(data, GIVEN_UP), NOW)
+    assert (letter.id, letter.code, letter.topic) == (DELIVERY.id, "undeliverable", "deliveries")
+    assert (letter.event_id, letter.route, letter.destination) == ("e1", "tell the list", "crm")
+    assert letter.reason == "the subscription 'deliveries-push' gave up after 100 tries"
+    assert letter.message == data
+
+
+def test_an_event_that_pubsub_gave_up_on_is_kept_before_it_has_a_route() -> None:
+    letter = read_dead_letter(push_of(to_json(to_cloudevent(EVENT)).encode(), GIVEN_UP), NOW)
+    assert (letter.id, letter.code, letter.topic) == ("e1:", "undeliverable", "events")
+
+
+@given(st.binary(max_size=200))
+def test_whatever_comes_is_kept(content: bytes) -> None:
+    assert read_dead_letter(content, NOW).message == content
+    assert read_dead_letter(push_of(content), NOW).message == content
+    assert read_dead_letter(push_of(content, GIVEN_UP), NOW).message == content
+
+
+@given(st.binary(max_size=50))
+def test_the_same_content_is_kept_once(content: bytes) -> None:
+    assert read_dead_letter(push_of(content), NOW).id == read_dead_letter(push_of(content), NOW + 60).id
+
+
+def test_what_nobody_can_read_is_kept_in_part_where_it_is_huge() -> None:
+    letter = read_dead_letter(push_of(b"x" * (MAX_UNREADABLE_BYTES + 1)), NOW)
+    assert len(letter.message) == MAX_UNREADABLE_BYTES
+
+
+def test_a_nest_of_brackets_is_kept_too() -> None:
+    letter = read_dead_letter(push_of(b"[" * 100_000), NOW)
+    assert letter.code == "event"
+    assert json.loads(dead_letter_message(letter).data)["data"]["message"].startswith("[[[")

@@ -1,0 +1,127 @@
+import json
+from collections.abc import Callable
+
+import pytest
+
+from functions.notify.entry import MAX_PUSH_BYTES, Service, answer
+from functions.notify.sweep import Sweeper
+from shared.dead_letters import dead_letter_message
+from shared.delivery import Refused, RetryLater
+from shared.errors import Rejected, Temporary
+from shared.http import ReadBody, Reply, Request
+from shared.ports import DeadLetter
+from tests.fakes.destinations import FakeDestination
+from tests.fakes.notifier import DELIVERY, FakeNotifier, message_of, push_of
+
+
+def serving(notifier: FakeNotifier) -> Callable[[], Service]:
+    sweeper = Sweeper(notifier.ledger, notifier.bus, notifier.clock)
+    return lambda: Service(notifier.parts, sweeper, notifier.journal)
+
+
+def reading(body: bytes) -> ReadBody:
+    async def read_body(max_bytes: int) -> bytes:
+        if len(body) > max_bytes:
+            raise Rejected("raw", "too large")
+        return body
+
+    return read_body
+
+
+async def post(notifier: FakeNotifier, body: bytes, path: str = "/", method: str = "POST") -> Reply:
+    return await answer(serving(notifier), Request(method, path), reading(body))
+
+
+def a_push() -> bytes:
+    return push_of(message_of(DELIVERY, 1_790_000_000.0))
+
+
+async def test_a_delivery_is_acknowledged_with_204_and_one_line_in_the_log(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reply = await post(FakeNotifier(), a_push())
+    assert (reply.status, reply.body) == (204, b"")
+    (line,) = capsys.readouterr().out.splitlines()
+    logged = json.loads(line)
+    assert (logged["function"], logged["outcome"], logged["attempt_number"]) == ("notify", "delivered", 1)
+    assert (logged["event_id"], logged["destination"], logged["severity"]) == ("e1", "crm", "INFO")
+
+
+async def test_a_destinations_trouble_never_nacks() -> None:
+    for trouble in (RetryLater("busy there"), Refused("gone", "no such list"), TimeoutError(), ValueError()):
+        assert (await post(FakeNotifier(FakeDestination(trouble)), a_push())).status == 204
+
+
+async def test_trouble_of_our_own_parts_is_a_503_that_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    notifier = FakeNotifier(FakeDestination(Temporary("secret_unavailable", "secret 'smtp-password' is not there")))
+    reply = await post(notifier, a_push())
+    assert reply.status == 503
+    assert b"smtp-password" not in reply.body
+    assert "smtp-password" in capsys.readouterr().out
+
+
+async def test_what_another_worker_has_is_a_503_and_no_error_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    notifier = FakeNotifier()
+    await notifier.ledger.claim(DELIVERY, b"", notifier.clock.now(), 45.0)
+    assert (await post(notifier, a_push())).status == 503
+    assert json.loads(capsys.readouterr().out)["severity"] == "INFO"
+
+
+async def test_a_part_that_cannot_be_made_is_a_503() -> None:
+    def service() -> Service:
+        raise Temporary("ledger", "this platform's settings name no ledger")
+
+    assert (await answer(service, Request("POST", "/"), reading(a_push()))).status == 503
+
+
+async def test_a_fault_of_ours_is_a_503_and_the_log_has_its_place_and_not_its_text(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def service() -> Service:
+        raise KeyError("what a sender wrote")
+
+    assert (await answer(service, Request("POST", "/"), reading(a_push()))).status == 503
+    out = capsys.readouterr().out
+    assert "KeyError at test_notify_entry.py" in out
+    assert "what a sender wrote" not in out
+
+
+async def test_the_sweep_answers_how_many_it_published() -> None:
+    notifier = FakeNotifier(FakeDestination(RetryLater("busy there")))
+    await notifier.take()
+    notifier.clock.advance(6)
+    reply = await post(notifier, b"", "/sweep")
+    assert (reply.status, json.loads(reply.body)) == (200, {"published": 1})
+
+
+async def test_a_sweep_that_finds_nothing_says_nothing_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    await post(FakeNotifier(), b"", "/sweep")
+    assert capsys.readouterr().out == ""
+
+
+async def test_a_dead_letter_is_kept_and_acknowledged() -> None:
+    notifier = FakeNotifier()
+    letter = DeadLetter("d1", "gone", "no such list", 1_790_000_000.0, b"{}", "deliveries", "e1")
+    reply = await post(notifier, push_of(dead_letter_message(letter).data), "/dead-letters")
+    assert reply.status == 204
+    assert notifier.journal.dead_letters == [letter]
+
+
+async def test_a_dead_letter_that_cannot_be_kept_is_not_acknowledged() -> None:
+    notifier = FakeNotifier()
+    notifier.journal.fault = "the disk is full"
+    assert (await post(notifier, push_of(b"{}"), "/dead-letters")).status == 503
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/", 405), ("GET", "/sweep", 405), ("POST", "/other", 404), ("POST", "/sweep/../x", 404)],
+)
+async def test_other_requests_are_refused(method: str, path: str, status: int) -> None:
+    notifier = FakeNotifier()
+    assert (await post(notifier, a_push(), path, method)).status == status
+    assert notifier.crm.attempts == []
+
+
+async def test_a_push_larger_than_any_of_pubsubs_is_refused() -> None:
+    assert (await post(FakeNotifier(), b"x" * (MAX_PUSH_BYTES + 1))).status == 413

@@ -1,0 +1,62 @@
+import pytest
+
+from functions.notify.registry import Configured, Destinations, read_destinations
+from shared.errors import Temporary
+from shared.jsontext import Json
+from shared.slices import SliceFault
+from tests.fakes.destinations import a_context
+
+WRITTEN: dict[str, Json] = {
+    "kind": "email",
+    "settings": {"to": ["list@example.com"]},
+    "retry_seconds": [5, 300],
+    "timeout_seconds": 15,
+    "on_unknown": "resend",
+}
+
+
+def test_a_destination_is_read_from_the_slice() -> None:
+    read = read_destinations({"function": "notify", "destinations": {"list": WRITTEN}})
+    assert read == {
+        "list": Configured("list", "email", {"to": ["list@example.com"]}, (5.0, 300.0), 15.0, "resend"),
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "pigeon"},
+        {"kind": "../email"},
+        {"kind": None},
+        {"retry_seconds": None},
+        {"timeout_seconds": "15"},
+        {"on_unknown": "perhaps"},
+    ],
+)
+def test_a_destination_that_does_not_read_is_a_fault_that_names_it(change: dict[str, Json]) -> None:
+    with pytest.raises(SliceFault, match="'list'"):
+        read_destinations({"destinations": {"list": {**WRITTEN, **change}}})
+
+
+@pytest.mark.parametrize("written", [None, [], {"list": "email"}])
+def test_a_slice_of_another_shape_is_a_fault(written: Json) -> None:
+    with pytest.raises(SliceFault):
+        read_destinations({"destinations": written})
+
+
+def test_a_destination_is_connected_at_its_first_use_and_once() -> None:
+    destinations = Destinations(read_destinations({"destinations": {"list": WRITTEN}}), a_context())
+    configured = destinations.find("list")
+    assert configured is not None
+    assert destinations.connected(configured) is destinations.connected(configured)
+    assert destinations.find("other") is None
+
+
+def test_settings_that_its_kind_does_not_take_wait_for_a_bundle_that_is_whole() -> None:
+    written: Json = {**WRITTEN, "settings": {"no such setting": "hunter2-hunter2"}}
+    destinations = Destinations(read_destinations({"destinations": {"list": written}}), a_context())
+    configured = destinations.find("list")
+    assert configured is not None
+    with pytest.raises(Temporary, match="'list' of kind 'email' cannot start") as raised:
+        destinations.connected(configured)
+    assert "hunter2" not in str(raised.value)

@@ -1,0 +1,46 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.notify.retry import MAX_ASKED_SECONDS, next_retry_at
+
+NOW = 1_790_000_000.0
+SCHEDULE = (5.0, 300.0, 1_800.0)
+
+
+@given(number=st.integers(1, 3), delivery_id=st.text(max_size=20))
+def test_the_wait_is_the_schedules_and_up_to_a_tenth_more(number: int, delivery_id: str) -> None:
+    at = next_retry_at(SCHEDULE, number, delivery_id, NOW)
+    assert at is not None
+    assert SCHEDULE[number - 1] <= at - NOW <= SCHEDULE[number - 1] * 1.1
+
+
+def test_after_the_last_wait_of_the_schedule_there_is_none() -> None:
+    assert next_retry_at(SCHEDULE, 3, "d", NOW) is not None
+    assert next_retry_at(SCHEDULE, 4, "d", NOW) is None
+    assert next_retry_at((), 1, "d", NOW) is None
+
+
+def test_the_same_attempt_always_waits_the_same_and_others_differ() -> None:
+    waits = [next_retry_at(SCHEDULE, 2, f"d{number}", NOW) for number in range(50)]
+    assert waits == [next_retry_at(SCHEDULE, 2, f"d{number}", NOW) for number in range(50)]
+    assert len(set(waits)) == 50
+
+
+@given(after=st.floats(0, MAX_ASKED_SECONDS))
+def test_no_wait_is_shorter_than_the_destination_asked_for(after: float) -> None:
+    at = next_retry_at(SCHEDULE, 1, "d", NOW, after)
+    assert at is not None
+    assert at >= NOW + max(5.0, after)
+
+
+@pytest.mark.parametrize("after", [float("inf"), 1e18])
+def test_a_destination_that_asks_for_years_is_asked_again_after_about_a_day(after: float) -> None:
+    at = next_retry_at(SCHEDULE, 1, "d", NOW, after)
+    assert at is not None
+    assert MAX_ASKED_SECONDS <= at - NOW <= MAX_ASKED_SECONDS * 1.1
+
+
+@pytest.mark.parametrize("after", [-5.0, 0.0, float("nan"), float("-inf")])
+def test_an_odd_wait_asked_for_leaves_the_schedules(after: float) -> None:
+    assert next_retry_at(SCHEDULE, 1, "d", NOW, after) == next_retry_at(SCHEDULE, 1, "d", NOW)

@@ -1,0 +1,95 @@
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from functions.notify.sweep import BATCH_ROWS, KEEP_SECONDS, POSTPONE_SECONDS, Sweeper
+from shared.delivery import RetryLater
+from shared.errors import Temporary
+from shared.ports import DELIVERIES, BusMessage
+from tests.fakes.bus import FakeBus
+from tests.fakes.destinations import FakeDestination
+from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery
+
+
+async def waiting(count: int = 1) -> FakeNotifier:
+    """Deliveries that were tried once and whose time to be tried again has come."""
+    notifier = FakeNotifier(FakeDestination(*[RetryLater("busy there")] * count))
+    for number in range(count):
+        await notifier.take(a_delivery(number))
+    notifier.clock.advance(6)
+    return notifier
+
+
+async def test_what_is_due_is_published_as_it_came_with_its_new_fence() -> None:
+    notifier = await waiting()
+    before = await notifier.row()
+    assert await notifier.sweep() == 1
+    (message,) = notifier.bus.on(DELIVERIES)
+    row = await notifier.row()
+    assert message.data == before.message
+    assert message.attributes["due"] == str(row.fence) != str(before.fence)
+    assert message.attributes["ce-type"] == "hookchain.delivery"
+
+
+async def test_what_was_published_is_not_due_again_for_ten_minutes_and_then_is() -> None:
+    notifier = await waiting()
+    await notifier.sweep()
+    assert await notifier.sweep() == 0
+    notifier.clock.advance(POSTPONE_SECONDS)
+    assert await notifier.sweep() == 1
+
+
+async def test_nothing_due_publishes_nothing() -> None:
+    notifier = FakeNotifier(FakeDestination(RetryLater("busy there")))
+    await notifier.take()
+    assert await notifier.sweep() == 0
+    assert notifier.bus.sent == []
+
+
+async def test_more_than_one_batch_is_published_in_one_sweep() -> None:
+    notifier = await waiting(BATCH_ROWS * 2 + 1)
+    assert await notifier.sweep() == BATCH_ROWS * 2 + 1
+
+
+async def test_sweeps_that_overlap_publish_each_delivery_once() -> None:
+    notifier = await waiting(30)
+    counts = await asyncio.gather(*(notifier.sweep() for _ in range(4)))
+    assert sum(counts) == 30
+
+
+async def test_what_the_bus_did_not_confirm_is_due_at_once() -> None:
+    notifier = await waiting()
+    notifier.bus.fault = "down"
+    with pytest.raises(Temporary):
+        await notifier.sweep()
+    notifier.bus.fault = None
+    assert [result.outcome for result in await notifier.sweep_and_take()] == ["delivered"]
+
+
+async def test_a_message_that_arrived_without_being_confirmed_starts_no_second_retry() -> None:
+    class Unconfirmed(FakeBus):
+        async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
+            await super().publish(topic, messages)
+            raise Temporary("bus", "it stored them, and the connection broke")
+
+    notifier = await waiting()
+    bus = Unconfirmed()
+    with pytest.raises(Temporary):
+        await Sweeper(notifier.ledger, bus, notifier.clock).sweep()
+    (stale,) = bus.on(DELIVERIES)
+    assert (await notifier.take_message(stale)).outcome == "waiting"
+    assert [result.outcome for result in await notifier.sweep_and_take()] == ["delivered"]
+    assert (await notifier.take_message(stale)).outcome == "finished"
+
+
+async def test_a_sweep_forgets_what_was_finished_45_days_ago() -> None:
+    notifier = FakeNotifier()
+    await notifier.take(DELIVERY)
+    sweeper = Sweeper(notifier.ledger, notifier.bus, notifier.clock)
+    notifier.clock.advance(KEEP_SECONDS)
+    await sweeper.sweep()
+    assert len(await notifier.ledger.rows(10)) == 1
+    notifier.clock.advance(3_601)
+    await sweeper.sweep()
+    assert await notifier.ledger.rows(10) == []

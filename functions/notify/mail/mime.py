@@ -19,10 +19,14 @@ from typing import Final
 from functions.notify.mail.addresses import Address
 from functions.notify.mail.mail import Attachment, Mail
 
-WORD_BYTES: Final = 45  # 60 characters of base64, and 12 around them: an encoded word has at most 75
+WORD_BYTES: Final = 39
+"""52 characters of base64 and 12 around them: two such words never share a line, nor does one outgrow it."""
+MAX_LINE: Final = 100
+"""Room for the delivery's id beside its header's name: some readers keep the blank of a value that begins folded."""
+
 _PLAIN: Final = re.compile(r"[A-Za-z0-9 !#$%&'*+./^_`{|}~:;,()<>@\[\]\"\\?=-]*")
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9 !#$%&'*+/^_`{|}~-]+")
-_POLICY: Final = compat32.clone(linesep="\r\n", max_line_length=76)
+_POLICY: Final = compat32.clone(linesep="\r\n", max_line_length=MAX_LINE)
 
 
 def message_bytes(mail: Mail, now: float) -> bytes:

@@ -1,0 +1,118 @@
+"""The fakes, in bad weather; and a destination that remembers every effect it had."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from functions.notify.destination import Attempt
+from shared import ledger_rules as rules
+from shared.delivery import Delivered, Delivery, Outcome, Refused, RetryLater
+from shared.ports import Claim, DeadLetter, DestinationState, JournalEntry, LedgerRow
+from tests.fakes.ledger import FakeLedger
+from tests.simulation.faults import RUN, Crash, Run, Weather
+
+REFUSED_TYPE: Final = "refused"
+
+
+class WeatheredLedger(FakeLedger):
+    """Each write may be slow, fail or crash, before it is done or after (a torn write: done, and not known to be)."""
+
+    def __init__(self, weather: Weather) -> None:
+        super().__init__()
+        self._weather = weather
+
+    async def claim(
+        self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
+    ) -> Claim:
+        await self._weather.before("ledger")
+        answer = await super().claim(delivery, message, now, lease_seconds, due_fence)
+        await self._weather.after("ledger")
+        return answer
+
+    async def attempted(self, key: str, fence: int, now: float) -> bool:
+        return await self._weathered(key, lambda row: rules.attempted(row, fence, now))
+
+    async def give_back(self, key: str, fence: int, now: float) -> bool:
+        return await self._weathered(key, lambda row: rules.give_back(row, fence, now))
+
+    async def done(self, key: str, fence: int, now: float, answer: str) -> bool:
+        return await self._weathered(key, lambda row: rules.done(row, fence, now, answer))
+
+    async def failed(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
+        return await self._weathered(key, lambda row: rules.failed(row, fence, now, reason, answer))
+
+    async def retry_at(self, key: str, fence: int, now: float, at: float, reason: str, answer: str) -> bool:
+        return await self._weathered(key, lambda row: rules.retry_at(row, fence, now, at, reason, answer))
+
+    async def due(self, now: float, limit: int) -> Sequence[LedgerRow]:
+        await self._weather.before("ledger")
+        return await super().due(now, limit)
+
+    async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
+        await self._weather.before("ledger")
+        return await super().postpone(key, fence, now, at)
+
+    async def destination_state(self, destination: str) -> DestinationState:
+        await self._weather.before("ledger")
+        return await super().destination_state(destination)
+
+    async def _weathered(self, key: str, rule: Callable[[LedgerRow], LedgerRow | None]) -> bool:
+        await self._weather.before("ledger")
+        written = self._change(key, rule) is not None
+        await self._weather.after("ledger")
+        return written
+
+
+class KeptDeadLetters:
+    """The journal, of which only the dead letters matter here."""
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+
+    async def record(self, entries: Sequence[JournalEntry]) -> None:
+        self.ids.update(entry.id for entry in entries if isinstance(entry, DeadLetter))
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """`strikes_before`: what had struck its run by then."""
+
+    attempt_number: int
+    run: Run
+    strikes_before: int
+
+    @property
+    def is_in_window(self) -> bool:
+        """Its worker died or failed between the effect and the ledger's note of it, or slept past its lease."""
+        return self.run.strikes > self.strikes_before or self.run.stalls > 0
+
+
+class Inbox:
+    """A destination. What it took it never forgets, and it does not know whether we know."""
+
+    def __init__(self, weather: Weather) -> None:
+        self._weather = weather
+        self.effects: dict[str, list[Effect]] = {}
+
+    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+        weather = self._weather
+        await asyncio.sleep(weather.random.expovariate(30))
+        self._die(weather.rates.crash)
+        if weather.happens(weather.rates.destination_fails):
+            return RetryLater("503")
+        if delivery.event.type == REFUSED_TYPE:
+            return Refused("refused", "as it always is")
+        run = RUN.get()
+        assert run is not None
+        self.effects.setdefault(delivery.id, []).append(Effect(attempt.attempt_number, run, run.strikes))
+        self._die(weather.rates.crash)
+        if weather.happens(weather.rates.destination_silent):
+            weather.strike()
+            raise TimeoutError
+        return Delivered("202")
+
+    def _die(self, rate: float) -> None:
+        if self._weather.happens(rate):
+            self._weather.strike()
+            raise Crash("destination")

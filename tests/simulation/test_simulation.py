@@ -1,0 +1,61 @@
+"""A few seeds of the simulation in each run; `python -m tests.simulation` runs as many as wanted."""
+
+import pytest
+
+from shared.delivery import Delivery
+from shared.jsontext import Json
+from shared.ports import BusMessage, Claim, Claimed
+from tests.simulation.bus import SimulatedBus
+from tests.simulation.ports import WeatheredLedger
+from tests.simulation.world import World, simulate
+
+EVENTS = 300
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_accepted_is_lost_and_nothing_is_done_twice_outside_the_window(seed: int) -> None:
+    report = simulate(seed, EVENTS)
+    assert report.accepted == EVENTS
+    assert report.strikes > 50
+    assert report.is_good, report
+
+
+def test_the_same_seed_is_the_same_run() -> None:
+    assert simulate(11, 50) == simulate(11, 50)
+
+
+def test_it_would_see_a_ledger_that_lets_two_workers_have_a_delivery(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def claim_for_everyone(
+        self: WeatheredLedger, delivery: Delivery, message: bytes, now: float, lease: float, due: int | None = None
+    ) -> Claim:
+        return Claimed(1, 1)
+
+    async def written(self: WeatheredLedger, *arguments: Json) -> bool:
+        return True
+
+    monkeypatch.setattr(WeatheredLedger, "claim", claim_for_everyone)
+    for name in ("attempted", "done", "failed", "retry_at", "give_back"):
+        monkeypatch.setattr(WeatheredLedger, name, written)
+    assert simulate(1, EVENTS).doubled
+
+
+def test_it_would_see_a_bus_that_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep = SimulatedBus._keep
+
+    def keep_most(self: SimulatedBus, topic: str, message: BusMessage) -> None:
+        if not message.attributes["ce-id"].startswith("0"):
+            keep(self, topic, message)
+
+    monkeypatch.setattr(SimulatedBus, "_keep", keep_most)
+    assert simulate(1, EVENTS).lost
+
+
+def test_it_would_see_a_worker_that_acknowledges_what_it_did_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    notify = World._notify
+
+    async def notify_and_acknowledge(self: World, body: bytes) -> bool:
+        await notify(self, body)
+        return True
+
+    monkeypatch.setattr(World, "_notify", notify_and_acknowledge)
+    assert simulate(1, EVENTS).lost

@@ -1,0 +1,211 @@
+"""The three functions' own decisions, joined as they are deployed, in a seeded world where what can go wrong does."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from functions.notify.dead_letters import keep_dead_letter
+from functions.notify.destination import Destination
+from functions.notify.destination_states import DestinationStates
+from functions.notify.journaling import Journaling
+from functions.notify.notify import notify
+from functions.notify.registry import Configured, Destinations
+from functions.notify.sweep import Sweeper
+from functions.notify.work import Acknowledged, Parts
+from functions.receive.receive import Receiver
+from functions.receive.sources import read_sources
+from functions.transform.routes import read_routes
+from functions.transform.transformer import Transformer
+from shared.delivery import Delivery
+from shared.errors import Permanent, Temporary
+from shared.event import Event
+from shared.http import Request
+from shared.jsontext import Json, JsonObject
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+from shared.push import parse_push
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.secrets import FakeSecrets
+from tests.simulation.bus import SimulatedBus
+from tests.simulation.faults import CALM, RUN, Crash, Rates, Run, SkewedClock, Weather
+from tests.simulation.ports import REFUSED_TYPE, Inbox, KeptDeadLetters, WeatheredLedger
+from tests.simulation.virtual_time import run
+
+EPOCH: Final = 1_790_000_000.0
+WORKERS: Final = 3
+RETRY_SECONDS: Final = (1.0, 5.0, 30.0, *[120.0] * 40)
+SOURCES: Final[JsonObject] = {
+    "shop": {"auth": [{"scheme": "none"}], "methods": ["POST"], "max_body_bytes": 10_000, "id": "data.id"}
+}
+ROUTES: Final[list[Json]] = [
+    {"name": "all", "from": None, "types": None, "where": None, "steps": [], "to": ["inbox"]},
+    {
+        "name": "large",
+        "from": ["shop"],
+        "types": None,
+        "where": "data.id > `900`",
+        "steps": [],
+        "to": ["inbox", "other"],
+    },
+]
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run came to. `lost` and `doubled` are the faults; each text says which delivery."""
+
+    seed: int
+    accepted: int = 0
+    effects: int = 0
+    dead_letters: int = 0
+    in_window: int = 0
+    strikes: int = 0
+    stalls: int = 0
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+
+    @property
+    def is_good(self) -> bool:
+        return not self.lost and not self.doubled
+
+
+def simulate(seed: int, events: int, rates: Rates | None = None) -> Report:
+    return run(World(seed, rates or Rates()).live(events))
+
+
+class Connected(Destinations):
+    """The registry of destinations, all of which are inboxes."""
+
+    def __init__(self, inboxes: Mapping[str, Destination]) -> None:
+        self._inboxes = inboxes
+
+    def find(self, name: str) -> Configured | None:
+        return Configured(name, "inbox", None, RETRY_SECONDS, 15.0, "resend") if name in self._inboxes else None
+
+    def connected(self, configured: Configured) -> Destination:
+        return self._inboxes[configured.name]
+
+
+class World:
+    def __init__(self, seed: int, rates: Rates) -> None:
+        self.random = Random(seed)
+        self.weather = Weather(self.random, rates)
+        self.bus = SimulatedBus(self.weather)
+        self.ledger = WeatheredLedger(self.weather)
+        self.dead_letters = KeptDeadLetters()
+        self.inboxes = {"inbox": Inbox(self.weather), "other": Inbox(self.weather)}
+        self.accepted: dict[str, Event] = {}
+        self.seed = seed
+        skew = rates.skew_seconds
+        clocks = [SkewedClock(EPOCH, self.random.uniform(-skew, skew)) for _ in range(WORKERS)]
+        self.receivers = [self._receiver(clock) for clock in clocks]
+        self.transformers = [
+            Transformer(read_routes({"routes": ROUTES}), self.bus, FakeBlobs(), None, clock) for clock in clocks
+        ]
+        self.parts = [self._parts(clock) for clock in clocks]
+        self.bus.subscribe(EVENTS, self._transform)
+        self.bus.subscribe(DELIVERIES, self._notify)
+        self.bus.subscribe(DEAD_LETTERS, self._keep)
+
+    def _receiver(self, clock: SkewedClock) -> Receiver:
+        def random_id() -> str:
+            return f"{self.random.getrandbits(128):032x}"
+
+        return Receiver(read_sources({"sources": SOURCES}), FakeSecrets({}), self.bus, None, clock, random_id)
+
+    def _parts(self, clock: SkewedClock) -> Parts:
+        return Parts(
+            Connected(self.inboxes),
+            DestinationStates(self.ledger, clock),
+            self.ledger,
+            self.bus,
+            Journaling(None),
+            clock,
+        )
+
+    async def live(self, events: int) -> Report:
+        sweeping = asyncio.create_task(self._sweep_for_ever())
+        await asyncio.gather(*(self._send(number) for number in range(events)))
+        self.weather.rates = CALM
+        for _ in range(10_000):
+            await asyncio.sleep(10)
+            if self.bus.is_empty and all(row.state in {"done", "failed"} for row in self.ledger.table.values()):
+                break
+        sweeping.cancel()
+        return self._report()
+
+    async def _send(self, number: int) -> None:
+        """A sender that tries again until it has its 200."""
+        await asyncio.sleep(self.random.uniform(0, 60))
+        kind = REFUSED_TYPE if number % 97 == 0 else "order"
+        body = json.dumps({"id": number, "event": kind}).encode()
+        head = Request("POST", "/shop", "", (("content-type", "application/json"),))
+
+        async def read_body(max_bytes: int) -> bytes:
+            assert len(body) <= max_bytes
+            return body
+
+        while True:
+            RUN.set(Run())
+            try:
+                event = (await self.random.choice(self.receivers).receive(head, read_body)).event
+            except (Temporary, Crash):
+                await asyncio.sleep(self.random.uniform(1, 20))
+                continue
+            self.accepted[event.id] = event
+            return
+
+    async def _transform(self, body: bytes) -> bool:
+        try:
+            await self.random.choice(self.transformers).take(parse_push(body))
+        except Temporary:
+            return False
+        except Permanent:
+            pass  # dead-lettered, which the bus has confirmed
+        return True
+
+    async def _notify(self, body: bytes) -> bool:
+        try:
+            return isinstance(await notify(body, self.random.choice(self.parts)), Acknowledged)
+        except Temporary:
+            return False
+
+    async def _keep(self, body: bytes) -> bool:
+        await keep_dead_letter(body, self.dead_letters, EPOCH)
+        return True
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(5)
+            parts = self.random.choice(self.parts)
+            try:
+                await Sweeper(self.ledger, self.bus, parts.clock).sweep()
+            except (Temporary, Crash):
+                continue
+
+    def _report(self) -> Report:
+        report = Report(
+            self.seed, accepted=len(self.accepted), strikes=self.weather.strikes, stalls=self.weather.stalls
+        )
+        report.dead_letters = len(self.dead_letters.ids)
+        for event in self.accepted.values():
+            for route, destination in _owed(event):
+                self._judge(report, Delivery(event, route, destination))
+        return report
+
+    def _judge(self, report: Report, delivery: Delivery) -> None:
+        effects = self.inboxes[delivery.destination].effects.get(delivery.id, [])
+        report.effects += len(effects)
+        in_window = sum(effect.is_in_window for effect in effects)
+        report.in_window += in_window
+        if not effects and delivery.id not in self.dead_letters.ids:
+            report.lost.append(f"{delivery.event.deliveryid} to {delivery.destination} by {delivery.route}")
+        if len(effects) - in_window > 1:
+            report.doubled.append(f"{delivery.event.deliveryid} to {delivery.destination} by {delivery.route}")
+
+
+def _owed(event: Event) -> list[tuple[str, str]]:
+    is_large = int(event.deliveryid or 0) > 900
+    return [("all", "inbox")] + ([("large", "inbox"), ("large", "other")] if is_large else [])

@@ -5,13 +5,14 @@ is a failure: continuous integration installs everything, so that nothing is ski
 """
 
 import os
-import socket
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final
 
 import hypothesis
 import pytest
+
+from tests.ports import free_bases
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 REQUIRE_ALL: Final = os.environ.get("HOOKCHAIN_REQUIRE_ALL") == "1"
@@ -75,29 +76,13 @@ def node_package() -> Callable[[str], Path]:
 
 @pytest.fixture
 def free_port() -> int:
-    return next(_free_bases((0,)))
+    return next(free_bases((0,)))
 
 
 @pytest.fixture
 def free_port_base() -> int:
     """A PORT_BASE whose five ports are all free."""
-    return next(_free_bases((0, 1, 2, 5, 10)))
-
-
-def _free_bases(offsets: Iterable[int]) -> Generator[int, None, None]:
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            base: int = server.getsockname()[1]
-        if all(_is_free(base + offset) for offset in offsets):
-            yield base
-
-
-def _is_free(port: int) -> bool:
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except (OSError, OverflowError):
-        return False
-    return True
+    return next(free_bases((0, 1, 2, 5, 10)))
 
 
 def _reason(longrepr: object) -> str:

@@ -27,17 +27,38 @@ class BoundedThreads:
 
         Raises Temporary where no thread comes free in half of that time. Cancelled, it leaves the thread to its end.
         """
+        left = timeout_seconds - await self._wait(timeout_seconds / 2)
+        future = self._open().submit(call, left)
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            self._release_after(future)
+
+    async def _wait(self, max_seconds: float) -> float:
+        """For a thread; the seconds that it took."""
+        if not self._free.locked():
+            await self._free.acquire()
+            return 0.0
         began = time.monotonic()
         try:
-            async with asyncio.timeout(timeout_seconds / 2):
+            async with asyncio.timeout(max_seconds):
                 await self._free.acquire()
         except TimeoutError as error:
             raise Temporary("mail_threads", f"all {self._limit} threads that send mail are busy") from error
-        left = timeout_seconds - (time.monotonic() - began)
-        future = self._open().submit(call, left)
+        return time.monotonic() - began
+
+    def _release_after(self, future: Future[Answer]) -> None:
+        """Cancelled, the call still has its thread."""
+        if future.done():
+            self._free.release()
+            return
         loop = asyncio.get_running_loop()
-        future.add_done_callback(lambda done: self._release(done, loop))
-        return await asyncio.wrap_future(future)
+
+        def release(_: Future[Answer]) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(self._free.release)
+
+        future.add_done_callback(release)
 
     def close(self) -> None:
         if self._executor:
@@ -47,7 +68,3 @@ class BoundedThreads:
         if self._executor is None:
             self._executor = ThreadPoolExecutor(self._limit, thread_name_prefix="mail")
         return self._executor
-
-    def _release(self, _: Future[Answer], loop: asyncio.AbstractEventLoop) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits
-            loop.call_soon_threadsafe(self._free.release)

@@ -1,0 +1,103 @@
+"""A `hookchain dev` of its own, for a test to be rough with."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from shared.jsontext import JsonObject
+from tests.processes import ROOT, is_open
+
+OFFSETS: Final = {"receive": 0, "transform": 1, "notify": 2, "apis": 5}
+"""The killed processes' ports, from the first of the stack's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    base: int
+    state: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.base}"
+
+    def kill(self, name: str) -> int:
+        """End every process of that part at once, as a crash would; how many there were."""
+        pids = self.pids(name)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return len(pids)
+
+    def pids(self, name: str) -> list[int]:
+        """gunicorn's master and worker have the same arguments, in which the port is."""
+        table = subprocess.run(["ps", "-A", "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
+        port = f"--port {self.base + OFFSETS[name]}"
+        rows = [line.strip().partition(" ") for line in table.splitlines()]
+        return [int(pid) for pid, _, arguments in rows if port in f"{arguments} ".replace("  ", " ")]
+
+    def trouble(self, faults: JsonObject) -> bool:
+        """Set the emulated APIs' faults, which a restart forgets; False where they do not answer now."""
+        body = json.dumps(faults).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.base + 5}/emulator/faults", body)
+        try:
+            with urllib.request.urlopen(request, timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+def free_base() -> int:
+    """The first of eleven ports, of which the five that a stack uses are free."""
+    for base in range(20_000 + os.getpid() % 5_000 * 2, 60_000, 16):
+        if not any(is_open(base + offset) for offset in (0, 1, 2, 5, 10)):
+            return base
+    raise RuntimeError("no free ports")
+
+
+@contextlib.contextmanager
+def running(folder: Path, config: str, environ: Mapping[str, str]) -> Iterator[Stack]:
+    """The whole pipe, until the block ends. What it printed is in `<folder>/output`."""
+    path = folder / "hookchain.yaml"
+    path.write_text(config, encoding="utf-8")
+    stack = Stack(free_base(), folder / "state")
+    command = [sys.executable, "-m", "deploy.cli", "dev", "--config", str(path), "--port-base", str(stack.base)]
+    command += ["--state", str(stack.state), "--env-file", str(folder / "env"), "--no-reload", "--log-level", "WARNING"]
+    with (folder / "output").open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environ}, stdout=output, stderr=output)
+    try:
+        _wait_until_up(process, stack, folder / "output")
+        yield stack
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+
+
+def _wait_until_up(process: "subprocess.Popen[bytes]", stack: Stack, output: Path) -> None:
+    for _ in range(600):
+        if all(is_open(stack.base + offset) for offset in (0, 1, 2, 5, 10)) and answers(stack.base):
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    raise RuntimeError(f"hookchain dev did not come up:\n{output.read_text(errors='replace')[-3000:]}")
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+        connection.sendall(b"GET /robots.txt HTTP/1.0\r\n\r\n")
+        return connection.recv(4) == b"HTTP"
+    return False

@@ -48,9 +48,9 @@ def _form(value: Json) -> str:
     return urlencode(pairs)
 
 
-def _xml(value: Json) -> str:
-    """A root element `event`; a field `@name` is an attribute, `#text` the text, a list the same element again."""
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + "".join(_element("event", _top(value, "xml"))) + "\n"
+def xml_text(value: Json, root: str = "event") -> str:
+    """A field `@name` is an attribute, `#text` the text, a list the same element again."""
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + "".join(_element(root, _top(value, "xml"))) + "\n"
 
 
 def _element(name: str, value: Json) -> Iterator[str]:
@@ -58,11 +58,11 @@ def _element(name: str, value: Json) -> Iterator[str]:
     attributes = {key[1:]: field for key, field in fields.items() if key.startswith("@")}
     yield f"<{_xml_name(name)}"
     for key, field in attributes.items():
-        yield f" {_xml_name(key)}={quoteattr(_xml_text(key, field))}"
+        yield f" {_xml_name(key)}={quoteattr(_xml_value(key, field))}"
     yield ">"
     for key, field in fields.items():
         if key == "#text":
-            yield escape(_xml_text(name, field), {"\r": "&#13;"})
+            yield escape(_xml_value(name, field), {"\r": "&#13;"})
         elif not key.startswith("@"):
             for item in _each(field):
                 yield from _element(key, item)
@@ -83,7 +83,7 @@ def _is_xml_name(name: str) -> bool:
         return False
 
 
-def _xml_text(name: str, value: Json) -> str:
+def _xml_value(name: str, value: Json) -> str:
     text = _scalar(name, value)
     if _NOT_XML.search(text):
         raise ValueError(f"the field {name!r} holds a control character, which XML cannot carry; send it as json")
@@ -112,7 +112,7 @@ def _scalar(name: str, value: Json) -> str:
 
 FORMATS: Final[Mapping[str, tuple[Callable[[Json], str], str]]] = {
     "json": (to_json, "application/json"),
-    "xml": (_xml, "application/xml"),
+    "xml": (xml_text, "application/xml"),
     "yaml": (_yaml, "application/yaml"),
     "form": (_form, "application/x-www-form-urlencoded"),
 }

@@ -20,8 +20,8 @@ from shared.http import Request
 from shared.jsontext import JsonObject
 from shared.ports import DELIVERIES, EVENTS, BusMessage
 from shared.push import Push
-from shared.sending_auth import basic_header
-from shared.signatures import hmac_signature
+from shared.sending_auth import Auth as SendingAuth
+from shared.sending_auth import Basic, Hmac, Password, auth_headers
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
@@ -114,16 +114,16 @@ async def received(folder: Path, slices: dict[str, JsonObject]) -> list[BusMessa
 
 
 def credentials(way: Auth, body: bytes) -> tuple[str, tuple[tuple[str, str], ...]]:
-    match way.scheme:
-        case "basic":
-            return "", (("authorization", basic_header(way.username or "anyone", SECRET)),)
-        case "header":
-            return "", ((way.header, SECRET),)
-        case "query":
-            return f"{way.parameter}={SECRET.replace(' ', '+')}", ()
-        case "hmac":
-            return "", ((way.header, hmac_signature(body, SECRET, way.algorithm, way.encoding, way.prefix)),)
-    raise AssertionError(f"no recipe used {way.scheme!r} before: say here how its sender proves itself")
+    """Query and headers by which the recipe's sender proves itself."""
+    ways: dict[str, SendingAuth] = {
+        "basic": Basic(way.username or "anyone"),
+        "header": Password(way.header),
+        "hmac": Hmac(way.header, way.algorithm, way.encoding, way.prefix),
+    }
+    if way.scheme == "query":
+        return f"{way.parameter}={SECRET.replace(' ', '+')}", ()
+    headers = auth_headers(ways[way.scheme], SECRET, body, "none", 0.0)
+    return "", tuple((name.lower(), value) for name, value in headers)
 
 
 def mail_of(message: BusMessage, notify: JsonObject) -> Mail:

@@ -56,7 +56,7 @@ class Verdict:
         return (
             f"{self.posted:,} events posted in {self.tries:,} tries, {self.accepted:,} accepted; "
             f"killed -9: {kills}; {self.mails:,} mails, {len(self.lost)} accepted without one, "
-            f"{self.extra} extra, {len(self.unexplained)} of those without an attempt in the ledger; {self.seconds:.0f} s"
+            f"{self.extra} extra, {len(self.unexplained)} of those without an attempt; {self.seconds:.0f} s"
         )
 
 

@@ -22,13 +22,15 @@ async def send_all(url: str, headers: dict[str, str], count: int, rate: float, s
     """`count` events, about `rate` a second, each its own delivery id."""
     sent, chance = Sent(), random.Random(seed)
     gate = asyncio.Semaphore(64)
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5), headers=headers) as session:
-        async with asyncio.TaskGroup() as senders:
-            for number in range(count):
-                await gate.acquire()
-                sender = senders.create_task(_send(session, url, number, sent, chance))
-                sender.add_done_callback(lambda _: gate.release())
-                await asyncio.sleep(chance.expovariate(rate))
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5), headers=headers) as session,
+        asyncio.TaskGroup() as senders,
+    ):
+        for number in range(count):
+            await gate.acquire()
+            sender = senders.create_task(_send(session, url, number, sent, chance))
+            sender.add_done_callback(lambda _: gate.release())
+            await asyncio.sleep(chance.expovariate(rate))
     return sent
 
 

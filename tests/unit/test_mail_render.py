@@ -52,6 +52,12 @@ def test_a_template_sees_the_event_and_where_it_goes() -> None:
     assert (mail.subject, mail.text, mail.html) == ("Ada via tell the list to list", "Dear Ada", None)
 
 
+def test_a_template_that_gives_nothing_still_makes_a_mail() -> None:
+    mail = written(subject="{{ data.nothing | default('') }}", text="{{ data.nothing | default('') }}")
+
+    assert (mail.subject, mail.text) == ("(no subject)", " ")
+
+
 def test_an_html_template_is_escaped_its_links_are_safe_and_its_words_are_the_text() -> None:
     mail = written(with_data(name="<b>&"), html='<p>Dear {{ data.name }}</p><a href="{{ data.link }}">go</a>')
 

@@ -16,7 +16,8 @@ from shared.event_view import view_of
 from shared.jsontext import JsonObject
 
 EMPTY: Final = " "
-"""SendGrid takes no body without a character."""
+NO_SUBJECT: Final = "(no subject)"
+"""SendGrid takes neither a body nor a subject without a character."""
 
 
 class MailWriter:
@@ -50,7 +51,7 @@ class MailWriter:
             cc=cc,
             bcc=self._addresses(self._bcc, view, beside=(*to, *cc)),
             reply_to=self._reply_address(view),
-            subject=subject_line(self._subject.render(view)),
+            subject=subject_line(self._subject.render(view)) or NO_SUBJECT,
             text=text,
             html=html,
             attachments=attachments,

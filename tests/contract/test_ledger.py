@@ -247,6 +247,12 @@ async def test_a_row_is_postponed_by_one_sweep_only(ledger: Ledger) -> None:
     assert await ledger.due(T, 10) == []
 
 
+async def test_only_what_waits_for_its_retry_is_postponed(ledger: Ledger) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.postpone(KEY, claim.fence, T, T + 600) is None
+    assert await ledger.attempted(KEY, claim.fence, T)
+
+
 async def test_a_postponed_row_whose_message_was_lost_is_due_again(ledger: Ledger) -> None:
     first = await in_retry(ledger, at=T)
     await ledger.postpone(KEY, first.fence, T, T + 600)

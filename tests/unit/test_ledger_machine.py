@@ -1,0 +1,238 @@
+"""The ledger's protocol under any order of workers, crashes, late workers, duplicates and sweeps."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
+
+from shared.cloud.local.ledger import LocalLedger
+from shared.ledger_rules import DISABLED, DONE, FAILED, FINAL, LEASED, RETRY_AT
+from shared.ports import Busy, Claimed, Finished, Ledger, LedgerRow, Waiting
+from tests.fakes.ledger import FakeLedger
+from tests.fakes.notifier import a_delivery
+
+LEASE = 45.0
+DELIVERIES = {f"e{number}": a_delivery(number) for number in range(2)}
+
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class Worker:
+    """Who was given a claim. It may be dead or slow, and write late or twice, without the ledger knowing."""
+
+    event_id: str
+    claim: Claimed
+    expires_at: float
+    sent: bool = False
+
+    @property
+    def key(self) -> str:
+        return DELIVERIES[self.event_id].id
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """`effects` counts what was sent in a generation and not refused; `windows` its attempts that nobody recorded."""
+
+    workers = Bundle("workers")
+    fences = Bundle("fences")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.now = 1_790_000_000.0
+        self.owners: dict[str, Worker] = {}
+        self.effects: dict[tuple[str, int], int] = {}
+        self.windows: dict[tuple[str, int], int] = {}
+        self.ledger: Ledger = self.made()
+
+    def made(self) -> Ledger:
+        return FakeLedger()
+
+    def teardown(self) -> None:
+        try:
+            self.every_delivery_can_be_finished()
+        finally:
+            self.runner.close()
+
+    def run(self, call: Coroutine[None, None, Answer]) -> Answer:
+        return self.runner.run(call)
+
+    def row(self, event_id: str) -> LedgerRow | None:
+        rows = self.run(self.ledger.rows(1, event_id=event_id))
+        return rows[0] if rows else None
+
+    # What the bus and the scheduler do
+
+    @rule(target=workers, event_id=st.sampled_from(list(DELIVERIES)))
+    def a_message_comes(self, event_id: str) -> object:
+        return self.claimed(event_id, None)
+
+    @rule(target=workers, due=fences)
+    def a_message_of_the_sweep_comes(self, due: tuple[str, int]) -> object:
+        return self.claimed(*due)
+
+    def claimed(self, event_id: str, due_fence: int | None) -> object:
+        before = self.row(event_id)
+        answer = self.run(self.ledger.claim(DELIVERIES[event_id], b"m", self.now, LEASE, due_fence))
+        if isinstance(answer, Claimed):
+            assert before is None or before.state != RETRY_AT or before.fence == due_fence, "a retry without the sweep"
+            return self.taken(event_id, answer)
+        assert before is not None
+        if isinstance(answer, Busy):
+            assert before.state in LEASED
+        elif isinstance(answer, Waiting):
+            assert before.state == RETRY_AT
+        else:
+            assert isinstance(answer, Finished)
+            assert before.state in FINAL | {DISABLED}
+        return multiple()
+
+    def taken(self, event_id: str, claim: Claimed) -> Worker:
+        owner = self.owners.get(event_id)
+        assert owner is None or self.now >= owner.expires_at, "two live owners"
+        if owner and owner.sent:
+            assert claim.unknown, "an attempt without a record was not said to be unknown"
+            generation = event_id, claim.generation
+            self.windows[generation] = self.windows.get(generation, 0) + 1
+        self.owners[event_id] = Worker(event_id, claim, self.now + LEASE)
+        return self.owners[event_id]
+
+    @rule(seconds=st.sampled_from([0.5, 0.6 * LEASE, LEASE]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(target=fences)
+    def a_sweep_publishes(self) -> object:
+        published = []
+        for row in self.run(self.ledger.due(self.now, 10)):
+            assert row.retry_at is not None
+            assert row.retry_at <= self.now
+            fence = self.run(self.ledger.postpone(row.key, row.fence, self.now, self.now + 600))
+            assert fence is not None
+            published.append((row.event_id, fence))
+        return multiple(*published)
+
+    # What workers do, in time or late, once or again
+
+    @rule(worker=workers)
+    def a_worker_begins_its_attempt(self, worker: Worker) -> None:
+        owns = self.owners.get(worker.event_id) is worker and self.now < worker.expires_at
+        began = self.run(self.ledger.attempted(worker.key, worker.claim.fence, self.now))
+        assert began == owns, "only the owner begins, and within its lease"
+        if began and not worker.sent:
+            worker.sent = True
+            worker.expires_at = self.now + LEASE
+            self.count(worker, 1)
+
+    @rule(worker=workers, wait=st.sampled_from([0.0, 10.0]))
+    def a_worker_is_told_to_come_later(self, worker: Worker, wait: float) -> None:
+        write = self.ledger.retry_at(worker.key, worker.claim.fence, self.now, self.now + wait, "", "")
+        self.ended(worker, self.run(write), RETRY_AT, had_effect=False)
+
+    @rule(worker=workers)
+    def a_worker_finds_the_destination_disabled(self, worker: Worker) -> None:
+        write = self.ledger.hold(worker.key, worker.claim.fence, self.now, "", "")
+        self.ended(worker, self.run(write), DISABLED, had_effect=False)
+
+    @rule(worker=workers)
+    def a_worker_gives_up(self, worker: Worker) -> None:
+        write = self.ledger.failed(worker.key, worker.claim.fence, self.now, "", "")
+        self.ended(worker, self.run(write), FAILED, had_effect=False)
+
+    @rule(worker=workers)
+    def a_worker_delivers(self, worker: Worker) -> None:
+        written = self.run(self.ledger.done(worker.key, worker.claim.fence, self.now, ""))
+        assert worker.sent or not written, "done without an attempt"
+        self.ended(worker, written, DONE, had_effect=True)
+
+    @rule(worker=workers)
+    def a_worker_gives_back(self, worker: Worker) -> None:
+        written = self.run(self.ledger.give_back(worker.key, worker.claim.fence, self.now))
+        self.ended(worker, written, "claimed", had_effect=False)
+
+    def ended(self, worker: Worker, written: bool, state: str, *, had_effect: bool) -> None:
+        if not written:
+            return
+        row = self.row(worker.event_id)
+        assert row is not None
+        assert (row.fence, row.state) == (worker.claim.fence, state), "a stale fence wrote"
+        if self.owners.get(worker.event_id) is worker:  # else it came twice
+            del self.owners[worker.event_id]
+            self.count(worker, -1 if worker.sent and not had_effect else 0)
+
+    def count(self, worker: Worker, change: int) -> None:
+        generation = worker.event_id, worker.claim.generation
+        self.effects[generation] = self.effects.get(generation, 0) + change
+
+    # What operators do
+
+    @rule(event_id=st.sampled_from(list(DELIVERIES)), replay=st.sampled_from(["", "r1"]))
+    def an_operator_reopens(self, event_id: str, replay: str) -> None:
+        before = self.row(event_id)
+        generation = self.run(self.ledger.reopen(DELIVERIES[event_id].id, self.now, replay))
+        if generation is not None:
+            assert before is not None
+            assert before.state in FINAL
+            assert generation == before.generation + 1
+            assert not replay or replay not in before.replays
+
+    @rule()
+    def an_operator_releases(self) -> None:
+        self.run(self.ledger.release("crm", self.now))
+
+    # What holds at all times
+
+    @invariant()
+    def an_effect_comes_twice_only_where_the_first_was_not_recorded(self) -> None:
+        for generation, count in self.effects.items():
+            assert count <= 1 + self.windows.get(generation, 0)
+
+    @invariant()
+    def a_delivery_with_an_owner_is_in_no_other_state(self) -> None:
+        for event_id, owner in self.owners.items():
+            row = self.row(event_id)
+            assert row is not None
+            assert row.state in LEASED
+            assert row.fence == owner.claim.fence
+
+    def every_delivery_can_be_finished(self) -> None:
+        """Nothing is stuck: what is not final is claimed once its lease is over, or is due one day, or is released."""
+        self.run(self.ledger.release("crm", self.now))
+        self.now += 10_000
+        due = {row.key: row for row in self.run(self.ledger.due(self.now, 10))}
+        for delivery in DELIVERIES.values():
+            row = due.get(delivery.id)
+            fence = self.run(self.ledger.postpone(row.key, row.fence, self.now, self.now)) if row else None
+            claim = self.run(self.ledger.claim(delivery, b"m", self.now, LEASE, fence))
+            if isinstance(claim, Claimed):
+                assert self.run(self.ledger.attempted(delivery.id, claim.fence, self.now))
+                assert self.run(self.ledger.done(delivery.id, claim.fence, self.now, ""))
+            assert isinstance(claim, Claimed | Finished)
+
+
+class LocalLedgerMachine(LedgerMachine):
+    def made(self) -> Ledger:
+        self.folder = TemporaryDirectory()
+        self.local = LocalLedger(Path(self.folder.name) / "ledger.db")
+        return self.local
+
+    def teardown(self) -> None:
+        try:
+            self.every_delivery_can_be_finished()
+            self.run(self.local.close())
+        finally:
+            self.runner.close()
+            self.folder.cleanup()
+
+
+TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestLocalLedgerMachine = LocalLedgerMachine.TestCase
+TestLocalLedgerMachine.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)

@@ -5,7 +5,7 @@ import platform
 import shutil
 import sys
 
-from tests.bench import receive
+from tests.bench import pipe, receive
 from tests.bench.table import Figure, at_least, at_most, table
 
 
@@ -37,6 +37,17 @@ def receive_figures(seconds: int, starts: int) -> list[Figure]:
     ]
 
 
+def pipe_figures(seconds: int) -> list[Figure]:
+    piped, idle = pipe.measure(seconds)
+    return [
+        Figure("events posted", f"{piped.events:,} in {seconds} s, all mailed after {piped.seconds:.1f} s"),
+        Figure("accepted without a mail", str(piped.lost), "0", piped.lost == 0),
+        at_least("post to mail, under load", piped.per_second, 800, " events/s"),
+        at_most("post to mail, idle, p50", pipe.median(idle), 10, " ms"),
+        at_most("CPU of the three functions for an event", piped.cpu_ms, 1.5, " ms"),
+    ]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--seconds", type=int, default=5, help="of load for each function (default 5)")
@@ -48,7 +59,8 @@ def main() -> int:
         )
         return 1
     print(f"Python {platform.python_version()}, {platform.machine()}; {options.seconds} s of load each\n", flush=True)
-    print(table("receive", receive_figures(options.seconds, options.starts)))
+    print(table("receive", receive_figures(options.seconds, options.starts)), flush=True)
+    print("\n" + table("the whole pipe", pipe_figures(options.seconds)))
     return 0
 
 

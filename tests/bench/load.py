@@ -16,6 +16,7 @@ class Load:
     requests_per_second: float
     p50_ms: float
     p99_ms: float
+    requests: int
     refused: int
 
 
@@ -30,6 +31,7 @@ def wrk(port: int, request: Request, seconds: int, connections: int = 16) -> Loa
         requests_per_second=float(_found(r"Requests/sec:\s+([\d.]+)", said)),
         p50_ms=_milliseconds(r"50%\s+([\d.]+)(us|ms|s)", said),
         p99_ms=_milliseconds(r"99%\s+([\d.]+)(us|ms|s)", said),
+        requests=int(_found(r"(\d+) requests in", said)),
         refused=int(match[1]) if (match := re.search(r"Non-2xx or 3xx responses: (\d+)", said)) else 0,
     )
 

@@ -15,7 +15,7 @@ from shared.cloud.local.ledger import LocalLedger
 from shared.jsontext import JsonObject
 from shared.ports import LedgerRow
 from tests.kill.senders import Sent, send_all
-from tests.kill.stack import OFFSETS, Stack, running
+from tests.stack import OFFSETS, Stack, running
 
 SECRET: Final = "a-secret-of-the-kill-test"
 CONFIG: Final = """\

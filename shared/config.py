@@ -13,7 +13,6 @@ from shared.jsontext import Json
 from shared.secrets import SECRET_NAME
 from shared.signatures import TOLERANCE_SECONDS
 
-MAX_STEPS: Final = 32
 MEBIBYTE: Final = 1024 * 1024
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -166,7 +165,7 @@ class RouteConfig(Model):
     from_: Annotated[list[str], BeforeValidator(_listed), Field(alias="from", min_length=1)] = ["all"]
     types: Annotated[list[str], BeforeValidator(_listed)] = []
     where: str | None = None
-    steps: list[dict[str, JsonValue]] = Field(default=[], max_length=MAX_STEPS)
+    steps: list[dict[str, JsonValue]] = []
     to: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
 
 

@@ -99,7 +99,7 @@ def test_receive_is_imported_without_models_yaml_queries_templates_or_a_cloud_li
     assert not [module for module in done.stdout.split() if is_of(module, *heavy)]
 
 
-@pytest.mark.parametrize(("part", "limit"), [("formats", 1000), ("sending", 450), ("the rest", 2000)])
+@pytest.mark.parametrize(("part", "limit"), [("formats", 1200), ("sending", 450), ("the rest", 2000)])
 def test_the_library_stays_small(root: Path, part: str, limit: int) -> None:
     """A code line has something on it besides a comment and is no part of a docstring. Three budgets: the parsers of
     formats, what an application's own code sends with, and what the functions share besides."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final, TextIO
 from urllib.parse import unquote, urlsplit
 
-from deploy.compiler import choose_config, compile_file
 from deploy.faults import ConfigFaults, did_you_mean
 from shared.jsontext import Json, JsonObject
 from shared.secret_values import split_values
@@ -110,6 +109,8 @@ def _as_source(name: str, environ: Mapping[str, str]) -> Proof | None:
 
 
 def _sources(environ: Mapping[str, str]) -> JsonObject:
+    from deploy.compiler import choose_config, compile_file  # slow to import, and most senders name their secret
+
     sources: Json = compile_file(choose_config(environ, ROOT), environ)["receive"]["sources"]
     assert isinstance(sources, dict)
     return sources

@@ -94,7 +94,8 @@ def _source(source: SourceConfig, is_mailed: bool) -> JsonObject:
     auth: list[Json] = [way.model_dump(exclude_none=True) for way in source.auth] or [{"scheme": "none"}]
     keep_raw = {True: "all", False: "no", None: "body" if is_mailed else "no"}[source.keep_raw]
     written: JsonObject = source.model_dump(
-        include={"methods", "max_body_bytes", "dedupe", "type", "id", "subject", "actor", "time"}, exclude_none=True
+        include={"methods", "max_body_bytes", "unwrap", "dedupe", "type", "id", "subject", "actor", "time"},
+        exclude_none=True,
     )
     return {"auth": auth, "keep_raw": keep_raw, **written}
 

@@ -22,10 +22,11 @@ def config_from_environment(environ: Mapping[str, str]) -> ConfigFile:
     document: Json = {
         "sources": {
             "webhook": {
+                "unwrap": True,
                 "auth": [
                     {"scheme": "basic", "secret": "webhook-password"},
                     {"scheme": "header", "header": "X-Webhook-Password", "secret": "webhook-password"},
-                ]
+                ],
             }
         },
         "routes": [{"name": "mail", "from": "webhook", "to": "mail"}],

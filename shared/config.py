@@ -137,11 +137,15 @@ Auth = Annotated[
 
 
 class SourceConfig(Model):
-    """A sender. `auth` is one way in, or a list of which any will do, or `none` said aloud."""
+    """A sender. `auth` is one way in, or a list of which any will do, or `none` said aloud.
+
+    With `unwrap`, what the one element of an XML document holds is the data, as if it had come in JSON.
+    """
 
     auth: Annotated[list[Auth], BeforeValidator(_ways)]
     methods: list[Literal["POST", "PUT", "PATCH"]] = Field(default=["POST"], min_length=1)
     max_body_bytes: int = Field(MEBIBYTE, ge=1, le=10 * MEBIBYTE)
+    unwrap: bool = False
     keep_raw: bool | None = None
     dedupe: Literal["body"] | None = None
     type: LocationText | None = None

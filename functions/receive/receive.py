@@ -60,7 +60,8 @@ class Receiver:
     def _parse(self, source: Source, request: Request) -> Json:
         limits = replace(self.limits, max_decoded_bytes=max(self.limits.max_decoded_bytes, source.max_body_bytes))
         body = decode_content(request.body, request.header("content-encoding"), limits)
-        return parse_body(body, request.header("content-type"), limits).data
+        parsed = parse_body(body, request.header("content-type"), limits)
+        return unwrapped(parsed.data) if source.unwrap and parsed.format == "xml" else parsed.data
 
     async def _publish(self, event: Event) -> None:
         try:
@@ -70,3 +71,11 @@ class Receiver:
                 await self.bus.publish(EVENTS, [BusMessage(content, attributes)])
         except TimeoutError as error:
             raise Temporary("bus", f"the bus did not confirm within {CONFIRM_SECONDS} s") from error
+
+
+def unwrapped(data: Json) -> Json:
+    """What an XML document's one element holds; an element of text alone stays as it is."""
+    if isinstance(data, dict) and len(data) == 1:
+        [content] = data.values()
+        return content if isinstance(content, dict) else data
+    return data

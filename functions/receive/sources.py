@@ -24,12 +24,16 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`auth` passes if any of its ways does. `keep_raw` is `no`, `body` or `all`; `dedupe` is `no` or `body`."""
+    """`auth` passes if any of its ways does. `keep_raw` is `no`, `body` or `all`; `dedupe` is `no` or `body`.
+
+    `unwrap`: what an XML document's one element holds is the data.
+    """
 
     name: str
     auth: tuple[Auth, ...]
     methods: tuple[str, ...] = ("POST",)
     max_body_bytes: int = 1_048_576
+    unwrap: bool = False
     keep_raw: str = "no"
     dedupe: str = "no"
     type: Location | None = None
@@ -57,6 +61,7 @@ def _source(name: str, settings: Json) -> Source:
         auth=tuple(_auth(entry) for entry in auth),
         methods=tuple(str(method) for method in methods),
         max_body_bytes=size,
+        unwrap=settings.get("unwrap") is True,
         keep_raw=str(settings.get("keep_raw", "no")),
         dedupe=str(settings.get("dedupe", "no")),
         type=_location(settings.get("type")),

@@ -49,6 +49,7 @@ SOURCES: dict[str, Json] = {
     "rotated": {"auth": [{"scheme": "bearer", "secret": "two"}]},
     "small": {"auth": [{"scheme": "none"}], "max_body_bytes": 10},
     "kept": {"auth": [{"scheme": "basic", "secret": "pass"}], "keep_raw": "all"},
+    "xml": {"auth": [{"scheme": "none"}], "unwrap": True},
     "same": {"auth": [{"scheme": "none"}], "dedupe": "body"},
 }
 DEFAULTS: dict[str, Json] = {"methods": ["POST"], "max_body_bytes": 1_048_576, "keep_raw": "no"}
@@ -277,3 +278,9 @@ async def test_a_bus_that_hangs_is_given_up_on_within_the_promised_time(
     with pytest.raises(Temporary) as trouble:
         await pipe.post("/open", b"{}", JSON)
     assert trouble.value.code == "bus"
+
+
+@pytest.mark.parametrize(("path", "data"), [("/xml", {"a": "1", "b": "2"}), ("/open", {"event": {"a": "1", "b": "2"}})])
+async def test_an_xml_document_is_unwrapped_where_its_source_says_so(pipe: Pipe, path: str, data: Json) -> None:
+    event = await pipe.post(path, b"<event><a>1</a><b>2</b></event>", ("content-type", "application/xml"))
+    assert event.data == data

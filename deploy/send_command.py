@@ -38,7 +38,7 @@ exit code: 0 for a 2xx answer, 1 for any other or none, 2 for a command that mak
 def main(arguments: list[str]) -> int:
     words = parser("send", EPILOG)
     add_arguments(words)
-    options = words.parse_args(arguments)
+    options = words.parse_intermixed_args(arguments)  # before 3.12, fields after an option are lost otherwise
     try:
         outcome = run(options)
     except (ValueError, OSError, HookchainError, DotenvFault) as error:
@@ -76,6 +76,7 @@ def _header(line: str) -> tuple[str, str]:
 
 
 def add_arguments(words: argparse.ArgumentParser) -> None:
+    words.usage = "hookchain send URL [FIELD …] [options]"
     words.add_argument("url", metavar="URL", help="where to: a source's URL")
     words.add_argument("field", metavar="FIELD", nargs="*", help="name=text, or name:=JSON, for a body made of these")
 

@@ -1,0 +1,78 @@
+"""The three functions' own decisions, one after the other, over fakes: a request in, the mails it makes out."""
+
+import json
+from collections.abc import Mapping
+
+from functions.notify.mail.addresses import Address
+from functions.notify.mail.mail import Mail
+from functions.notify.mail.render import MailWriter
+from functions.notify.mail.settings import Settings
+from functions.receive.receive import Receiver
+from functions.receive.sources import Source, read_sources
+from functions.transform.routes import read_routes
+from functions.transform.transformer import Transformer
+from shared.delivery import delivery_from
+from shared.event import Event
+from shared.http import Request
+from shared.jsontext import JsonObject
+from shared.ports import DELIVERIES, EVENTS, BusMessage
+from shared.push import Push
+from shared.sending_auth import Auth, Basic, Hmac, Password, auth_headers
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.bus import FakeBus
+from tests.fakes.clock import FakeClock
+from tests.fakes.secrets import FakeSecrets
+
+Slices = Mapping[str, JsonObject]
+
+
+class Pipeline:
+    """What a compiled configuration does with a request. Every secret has the same value."""
+
+    def __init__(self, slices: Slices, secret_names: list[str], secret: str) -> None:
+        self.sources = read_sources(slices["receive"])
+        self._secret = secret
+        self._slices = slices
+        self._secrets = FakeSecrets(dict.fromkeys(secret_names, secret))
+
+    async def event(self, source: str, body: bytes, headers: Mapping[str, str]) -> tuple[Event, BusMessage]:
+        """As its sender would post it, with the proof that the source asks for."""
+        bus = FakeBus()
+        receiver = Receiver(self.sources, self._secrets, bus, FakeBlobs(), FakeClock(), random_id=lambda: "0" * 32)
+        query, proof = self._proof(self.sources[source], body)
+
+        async def read_body(max_bytes: int) -> bytes:
+            assert len(body) <= max_bytes
+            return body
+
+        pairs = tuple((name.lower(), value) for name, value in (*headers.items(), *proof))
+        accepted = await receiver.receive(Request("POST", f"/{source}", query, pairs), read_body)
+        [message] = bus.on(EVENTS)
+        return accepted.event, message
+
+    async def mails(self, source: str, body: bytes, headers: Mapping[str, str]) -> list[Mail]:
+        _, message = await self.event(source, body, headers)
+        bus = FakeBus()
+        transformer = Transformer(read_routes(self._slices["transform"]), bus, FakeBlobs(), None, FakeClock())
+        await transformer.take(Push(message.data, message.attributes))
+        return [self._mail(delivery) for delivery in bus.on(DELIVERIES)]
+
+    def _proof(self, source: Source, body: bytes) -> tuple[str, list[tuple[str, str]]]:
+        way = source.auth[0]
+        if way.scheme == "query":
+            return f"{way.parameter}={self._secret}", []
+        ways: dict[str, Auth] = {
+            "basic": Basic(way.username or "anyone"),
+            "header": Password(way.header),
+            "hmac": Hmac(way.header, way.algorithm, way.encoding, way.prefix),
+        }
+        return "", auth_headers(ways[way.scheme], self._secret, body, "none", 0.0)
+
+    def _mail(self, message: BusMessage) -> Mail:
+        delivery = delivery_from(json.loads(message.data))
+        destinations = self._slices["notify"]["destinations"]
+        assert isinstance(destinations, dict)
+        destination = destinations[delivery.destination]
+        assert isinstance(destination, dict)
+        writer = MailWriter(Settings.model_validate(destination["settings"]))
+        return writer.write(delivery, delivery.event, Address("from@example.com"), delivery.id)

@@ -38,9 +38,7 @@ def test_less_severe_lines_are_left_out_and_severe_ones_say_so() -> None:
 
 
 def test_a_line_that_is_no_log_line_is_shown_without_what_moves_the_cursor() -> None:
-    assert (
-        LogView(level="ERROR").line("notify", "Traceback \x1b[2J", CLOCK) == f"{CLOCK} notify    error: Traceback ?[2J"
-    )
+    assert LogView(level="ERROR").line("notify", "Traceback \x1b[2J", CLOCK) == f"{CLOCK} notify    Traceback ?[2J"
     assert LogView().line("notify", "  ", CLOCK) is None
 
 

@@ -32,7 +32,7 @@ class LogView:
         """A line of a process as it is shown; None where it is not."""
         document = parse_log_line(line)
         if document is None:  # a traceback, a word of the server's own
-            return self._line(clock, name, "ERROR", _printable(line)) if line.strip() else None
+            return self._line(clock, name, "", _printable(line)) if line.strip() else None
         severity = str(document.get("severity", "INFO"))
         if not self.shown(severity):
             return None

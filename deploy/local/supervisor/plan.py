@@ -104,7 +104,7 @@ def _function(place: Place, name: str, port: int, environ: Mapping[str, str]) ->
 
 def _module(place: Place, name: str, module: str, port: int, environ: Mapping[str, str], folder: str) -> Child:
     command = (sys.executable, "-m", module, "--port", str(port), "--state", str(place.state))
-    return Child(name, command, environ, port, "/", _code(place, folder))
+    return Child(name, command, environ, port, "/favicon.ico", _code(place, folder))
 
 
 def _code(place: Place, folder: str) -> tuple[Path, ...]:

@@ -15,6 +15,7 @@ from shared.cloud.local.journal_rows import (
     EventRecord,
     EventSummary,
     RequestRow,
+    Totals,
 )
 from shared.cloud.local.journal_schema import open_journal
 from shared.cloud.local.journal_series import ATTEMPTS_SQL, LATENCIES_SQL, REQUESTS_SQL, Bucket, make_buckets
@@ -34,7 +35,7 @@ _DEAD_LETTERS: Final = (
 )
 _ATTEMPTS: Final = (
     "SELECT delivery_id, event_id, route, destination, attempt_number, started_at, ended_at, outcome, reason, answer"
-    " FROM attempts WHERE event_id = ? ORDER BY seq"
+    " FROM attempts WHERE event_id = ? AND attempt_number > 0 ORDER BY seq"
 )
 
 
@@ -62,6 +63,9 @@ class JournalReader:
     def index(self, limit: int = search.INDEX_BATCH) -> int:
         """Make the next events findable by text; how many they were."""
         return search.index_some(self._connection, limit)
+
+    def not_indexed(self) -> int:
+        return search.events_behind(self._connection)
 
     def events(self, query: EventQuery) -> EventPage:
         sql, parameters = events_sql(query)
@@ -92,6 +96,19 @@ class JournalReader:
 
     def attempts(self, event_id: str) -> tuple[AttemptEntry, ...]:
         return tuple(AttemptEntry(*row) for row in self._connection.execute(_ATTEMPTS, (event_id,)))
+
+    def last_outcomes(self, event_id: str) -> dict[str, str]:
+        """By delivery, notes of the ledger's included."""
+        select = "SELECT delivery_id, outcome FROM attempts WHERE event_id = ? ORDER BY seq"
+        return dict(self._connection.execute(select, (event_id,)).fetchall())
+
+    def open_events(self, after: int, routed_before: float, limit: int) -> list[tuple[int, str]]:
+        """`seq` and id of events whose deliveries are not all at an end, oldest first."""
+        return self._connection.execute(
+            "SELECT seq, id FROM events WHERE status IN ('delivering', 'retrying', 'held')"
+            " AND seq > ? AND routed_at < ? ORDER BY seq LIMIT ?",
+            (after, routed_before, limit),
+        ).fetchall()
 
     def refused(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
         """Newest first: 4xx, and the 503s that told a sender to come again."""
@@ -127,6 +144,13 @@ class JournalReader:
     def counts(self) -> dict[str, int]:
         """Events by status, those of status zero left out."""
         return dict(self._connection.execute("SELECT status, count(*) FROM events GROUP BY status").fetchall())
+
+    def totals(self) -> Totals:
+        row = self._connection.execute(
+            "SELECT (SELECT count(*) FROM requests WHERE status >= 400),"
+            " (SELECT count(*) FROM dead_letters WHERE state = 'kept')"
+        ).fetchone()
+        return Totals(*row)
 
     def _requests(self, where: str, *parameters: Parameter) -> tuple[RequestRow, ...]:
         return tuple(RequestRow(*row) for row in self._connection.execute(f"{_REQUESTS} {where}", parameters))

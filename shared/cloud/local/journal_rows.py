@@ -49,6 +49,14 @@ class EventPage:
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """Refused requests, and dead letters that are kept."""
+
+    refused: int
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
 class RequestRow:
     """A request as receive logged it; `code` and `detail` say why one was refused."""
 

@@ -10,7 +10,7 @@ WHERE at >= ?1 GROUP BY 1
 """
 ATTEMPTS_SQL: Final = """
 SELECT CAST((ended_at - ?1) / ?2 AS INTEGER), total(outcome = 'delivered'), total(outcome <> 'delivered') FROM attempts
-WHERE ended_at >= ?1 GROUP BY 1
+WHERE ended_at >= ?1 AND attempt_number > 0 GROUP BY 1
 """
 LATENCIES_SQL: Final = """
 SELECT CAST((ended_at - ?1) / ?2 AS INTEGER), ended_at - received_at

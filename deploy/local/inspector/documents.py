@@ -1,0 +1,184 @@
+"""What the journal, the ledger and the mailbox hold, as the JSON that the page and other readers get.
+
+Times are RFC 3339. Nothing here is safe to show as HTML: senders wrote it.
+"""
+
+import json
+from collections.abc import Sequence
+
+from deploy.local.sendgrid.mail import Address, Mail
+from shared.cloud.local.journal_rows import DeadLetterRow, EventRecord, EventSummary, RequestRow
+from shared.cloud.local.journal_series import Bucket
+from shared.jsontext import Json, JsonObject
+from shared.ports import AttemptEntry, LedgerRow, RouteDecision
+from shared.times import rfc3339
+
+PREVIEW_CHARACTERS = 140
+
+
+def summary_document(event: EventSummary) -> JsonObject:
+    return {
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "subject": event.subject,
+        "actor": event.actor,
+        "received_at": rfc3339(event.received_at),
+        "routed_at": _time(event.routed_at),
+        "expected": event.expected,
+        "status": event.status,
+    }
+
+
+def record_document(record: EventRecord, document: JsonObject | None, rows: list[LedgerRow]) -> JsonObject:
+    """One event whole. `document` is its CloudEvent with its data, from wherever that rests."""
+    return {
+        **summary_document(record.summary),
+        "event": document,
+        "passes": record.passes,
+        "requests": [request_document(request) for request in record.requests],
+        "routes": [_route_document(route) for route in record.routes],
+        "deliveries": [delivery_document(row) for row in rows],
+        "attempts": [attempt_document(attempt) for attempt in record.attempts],
+        "dead_letters": [dead_letter_document(letter) for letter in record.dead_letters],
+    }
+
+
+def request_document(request: RequestRow) -> JsonObject:
+    return {
+        "seq": request.seq,
+        "at": rfc3339(request.at),
+        "method": request.method,
+        "status": request.status,
+        "code": request.code,
+        "source": request.source,
+        "event_id": request.event_id,
+        "detail": request.detail,
+        "bytes": request.bytes,
+        "duration_ms": request.duration_ms,
+    }
+
+
+def _route_document(route: RouteDecision) -> JsonObject:
+    return {
+        "route": route.route,
+        "matched": route.matched,
+        "reason": route.reason,
+        "destinations": list(route.destinations),
+        "code": route.code,
+    }
+
+
+def delivery_document(row: LedgerRow) -> JsonObject:
+    return {
+        "id": row.key,
+        "event_id": row.event_id,
+        "route": row.route,
+        "destination": row.destination,
+        "state": row.state,
+        "generation": row.generation,
+        "attempt_number": row.attempt_number,
+        "retry_at": _time(row.retry_at),
+        "reason": row.reason,
+        "answer": row.answer,
+        "created_at": rfc3339(row.created_at),
+        "updated_at": rfc3339(row.updated_at),
+    }
+
+
+def attempt_document(attempt: AttemptEntry) -> JsonObject:
+    return {
+        "delivery_id": attempt.delivery_id,
+        "route": attempt.route,
+        "destination": attempt.destination,
+        "attempt_number": attempt.attempt_number,
+        "started_at": rfc3339(attempt.started_at),
+        "duration_ms": round((attempt.ended_at - attempt.started_at) * 1000, 1),
+        "outcome": attempt.outcome,
+        "reason": attempt.reason,
+        "answer": attempt.answer,
+    }
+
+
+def dead_letter_document(letter: DeadLetterRow, whole: bool = False) -> JsonObject:
+    document: JsonObject = {
+        "seq": letter.seq,
+        "id": letter.id,
+        "code": letter.code,
+        "reason": letter.reason,
+        "at": rfc3339(letter.at),
+        "topic": letter.topic,
+        "event_id": letter.event_id,
+        "route": letter.route,
+        "destination": letter.destination,
+        "state": letter.state,
+    }
+    return {**document, "message": _message(letter.message)} if whole else document
+
+
+def _message(message: bytes) -> Json:
+    """As JSON where it is some, else as text."""
+    try:
+        document: Json = json.loads(message)
+    except (ValueError, RecursionError):
+        return message.decode("utf-8", errors="replace")
+    return document
+
+
+def mail_document(mail: Mail) -> JsonObject:
+    """For the list: without the bodies."""
+    return {
+        "id": mail.id,
+        "message_id": mail.message_id,
+        "received_at": rfc3339(mail.received_at),
+        "from": _address(mail.sender),
+        "to": [_address(each) for each in mail.to],
+        "subject": mail.subject,
+        "preview": " ".join(mail.text[: PREVIEW_CHARACTERS * 4].split())[:PREVIEW_CHARACTERS],
+        "attachments": len(mail.attachments),
+    }
+
+
+def whole_mail_document(mail: Mail) -> JsonObject:
+    return {
+        **mail_document(mail),
+        "cc": [_address(each) for each in mail.cc],
+        "bcc": [_address(each) for each in mail.bcc],
+        "reply_to": [_address(each) for each in mail.reply_to],
+        "text": mail.text,
+        "has_html": bool(mail.html),
+        "headers": dict(mail.headers),
+        "categories": list(mail.categories),
+        "custom_args": dict(mail.custom_args),
+        "attachments": [
+            {
+                "filename": each.filename,
+                "type": each.type,
+                "inline": each.disposition == "inline",
+                "bytes": each.size_bytes,
+            }
+            for each in mail.attachments
+        ],
+    }
+
+
+def _address(address: Address) -> Json:
+    return {"email": address.email, "name": address.name}
+
+
+def series_document(buckets: Sequence[Bucket], bucket_seconds: float) -> JsonObject:
+    """A list for each figure, oldest first."""
+    return {
+        "since": rfc3339(buckets[0].at),
+        "bucket_seconds": bucket_seconds,
+        "accepted": [each.accepted for each in buckets],
+        "refused": [each.refused for each in buckets],
+        "delivered": [each.delivered for each in buckets],
+        "not_delivered": [each.not_delivered for each in buckets],
+        "p50_ms": [each.p50_ms for each in buckets],
+        "p95_ms": [each.p95_ms for each in buckets],
+    }
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else rfc3339(seconds)

@@ -1,0 +1,59 @@
+"""The numbers above the lists, and what an operator has to know: held destinations, trouble on demand."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from deploy.local.inspector.parts import Parts
+from deploy.local.supervisor.dev_file import read_hint
+from shared.jsontext import Json, JsonObject
+from shared.ports import DestinationState, Ledger
+from shared.times import rfc3339
+
+MAX_HELD: Final = 1_000
+
+
+def destination_names(state: Path) -> tuple[str, ...]:
+    """From notify's slice; none where there is no slice."""
+    try:
+        document: Json = json.loads((state / "slices" / "notify.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ()
+    destinations = document.get("destinations") if isinstance(document, dict) else None
+    return tuple(destinations) if isinstance(destinations, dict) else ()
+
+
+async def held_destinations(ledger: Ledger, names: Sequence[str], now: float) -> list[Json]:
+    """Those that take nothing, and why; `count` deliveries wait, up to a bound."""
+    held: list[Json] = []
+    for name in names:
+        state = await ledger.destination_state(name)
+        waiting = await ledger.rows(MAX_HELD, destination=name, state="disabled")
+        if state.disabled_reason is not None or waiting:
+            held.append(_held(name, state, state.disabled_reason or waiting[0].reason, len(waiting)))
+        elif state.paused_until is not None and state.paused_until > now:
+            held.append(_held(name, state, None, 0))
+    return held
+
+
+def _held(name: str, state: DestinationState, reason: str | None, count: int) -> Json:
+    paused_until = None if state.paused_until is None else rfc3339(state.paused_until)
+    return {"destination": name, "reason": reason, "count": count, "paused_until": paused_until}
+
+
+async def overview(parts: Parts, now: float) -> JsonObject:
+    counts = await parts.read(lambda: (parts.reader.counts(), parts.reader.totals(), parts.mailbox.count()))
+    statuses, totals, mails = counts
+    return {
+        "statuses": dict(statuses),
+        "refused": totals.refused,
+        "dead_letters": totals.dead_letters,
+        "mail": mails,
+        "held": await held_destinations(parts.ledger, destination_names(parts.state), now),
+    }
+
+
+def hint_document(state: Path) -> JsonObject:
+    hint = read_hint(state)
+    return {"trial": hint.trial, "sources": list(hint.sources)} if hint else {"trial": "", "sources": []}

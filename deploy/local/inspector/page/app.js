@@ -1,0 +1,81 @@
+// The page: sections, addresses, and what all sections share.
+
+import { fill, h } from "/page/dom.js";
+import { startBanners } from "/page/banners.js";
+import { deadLettersView } from "/page/dead_letters.js";
+import { deliveriesView } from "/page/deliveries.js";
+import { eventsView } from "/page/events.js";
+import { listenToKeys, showHelp } from "/page/keys.js";
+import { mailView } from "/page/mail.js";
+import { refusedView } from "/page/refused.js";
+import { follow, on } from "/page/state.js";
+
+const SECTIONS = [
+  ["events", "Events", eventsView, (overview) => Object.values(overview.statuses).reduce((sum, count) => sum + count, 0)],
+  ["mail", "Mail", mailView, (overview) => overview.mail],
+  ["dead-letters", "Dead letters", deadLettersView, (overview) => overview.dead_letters],
+  ["refused", "Refused", refusedView, (overview) => overview.refused],
+  ["deliveries", "Deliveries", deliveriesView, () => null],
+];
+
+const main = document.getElementById("main");
+const tabs = document.getElementById("tabs");
+let name = null;
+let id = null;
+let view = {};
+
+function navigate(section, wanted, filters = {}) {
+  const query = new URLSearchParams(filters).toString();
+  location.hash = `#/${section}${wanted ? `/${encodeURIComponent(wanted)}` : ""}${query ? `?${query}` : ""}`;
+}
+
+function route() {
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const [section, wanted] = path.split("/");
+  const known = SECTIONS.find(([each]) => each === section) ?? SECTIONS[0];
+  const [next, title, make] = known;
+  const before = id;
+  id = wanted ? decodeURIComponent(wanted) : null;
+  if (next !== name) {
+    view.close?.();
+    name = next;
+    main.className = `view-${name}`;
+    if (name !== "events") follow({});
+    view = make(main, navigate);
+  }
+  view.update(id, Object.fromEntries(new URLSearchParams(query ?? "")));
+  document.title = `${title} · Hookchain`;
+  for (const tab of tabs.children) {
+    if (tab.dataset.name === name) tab.setAttribute("aria-current", "page");
+    else tab.removeAttribute("aria-current");
+  }
+  if (before && !id) view.returnTo?.(before);
+}
+
+fill(tabs, SECTIONS.map(([each, title]) => h("a", { href: `#/${each}`, "data-name": each }, title, h("span", { class: "count" }))));
+on("overview", (overview) => {
+  SECTIONS.forEach(([, , , count], at) => {
+    const number = count(overview);
+    const badge = tabs.children[at].querySelector(".count");
+    badge.textContent = number === null ? "" : number.toLocaleString();
+    badge.classList.toggle("alarm", at === 2 && number > 0);
+  });
+});
+on("open", (isOpen) => {
+  const live = document.getElementById("live");
+  live.classList.toggle("off", !isOpen);
+  live.lastElementChild.textContent = isOpen ? "Live" : "Reconnecting";
+});
+
+startBanners(document.getElementById("banners"), document.getElementById("sink"));
+document.getElementById("help").addEventListener("click", showHelp);
+listenToKeys({
+  view: () => view,
+  section: (at) => navigate(SECTIONS[at][0], null),
+  search: () => {
+    if (name !== "events") navigate("events", null);
+    setTimeout(() => view.search?.(), 0);
+  },
+});
+window.addEventListener("hashchange", route);
+route();

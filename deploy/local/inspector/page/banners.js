@@ -1,0 +1,67 @@
+// What an operator has to know before anything else, and the one button that mends it.
+
+import { post } from "/page/api.js";
+import { fill, h, time, toast } from "/page/dom.js";
+import { current, on } from "/page/state.js";
+import { plural } from "/page/words.js";
+
+export function releaseButton(destination) {
+  return h("button", {
+    type: "button", class: "primary",
+    onclick: async (event) => {
+      event.target.disabled = true;
+      try {
+        const { released } = await post(`/api/release/${encodeURIComponent(destination)}`);
+        toast(`${destination} is released; ${plural(released, "delivery", "deliveries")} will go out within seconds`);
+      } catch (error) {
+        toast(error.message, "fault");
+        event.target.disabled = false;
+      }
+    },
+  }, `Release ${destination}`);
+}
+
+export function startBanners(element, sinkButton) {
+  let face = "";
+  const show = () => {
+    const held = current("overview")?.held ?? [];
+    const sink = current("sink");
+    const next = JSON.stringify([held, sink, current("open")]);
+    if (next === face) return;
+    face = next;
+    fill(element,
+      current("open") === false && banner("bad", "The inspector does not answer", "The page shows what it last knew, and goes on by itself. Is hookchain dev still running?"),
+      sink && !sink.answers && banner("bad", "The emulated cloud does not answer", "Nothing is passed on until it is back; hookchain dev starts it again by itself."),
+      held.filter((each) => each.reason).map(heldBanner),
+      held.filter((each) => !each.reason).map((each) => banner("warn", `${each.destination} is paused`, "It answered that it is overloaded or that our key is wrong; its deliveries go on ", time(each.paused_until), ".")),
+      sink && sink.answers && !sink.plugged && banner("warn", "The mail sink is unplugged", "Mails wait and are tried again, as when a provider is down. Plug it in with the switch above."));
+  };
+  on("overview", show);
+  on("sink", (sink) => {
+    sinkButton.hidden = !sink.answers;
+    sinkButton.setAttribute("aria-checked", String(sink.plugged));
+    sinkButton.title = sink.plugged ? "Plugged in: mails are taken. Unplug it to see what happens." : "Unplugged: no mail is taken. Plug it in again.";
+    show();
+  });
+  on("open", show);
+  sinkButton.addEventListener("click", async () => {
+    const plugged = sinkButton.getAttribute("aria-checked") !== "true";
+    try {
+      await post("/api/mail-sink", { plugged });
+      sinkButton.setAttribute("aria-checked", String(plugged));
+      toast(plugged ? "The mail sink takes mails again" : "The mail sink is unplugged");
+    } catch (error) {
+      toast(error.message, "fault");
+    }
+  });
+}
+
+function banner(kind, title, ...content) {
+  return h("div", { class: `banner ${kind}`, role: kind === "bad" ? "alert" : "status" }, h("strong", {}, title), h("span", {}, content));
+}
+
+function heldBanner(each) {
+  return h("div", { class: "banner held", role: "alert" },
+    h("div", {}, h("strong", {}, `${each.destination} is held: ${plural(each.count, "delivery waits", "deliveries wait")}`), h("p", {}, each.reason)),
+    releaseButton(each.destination));
+}

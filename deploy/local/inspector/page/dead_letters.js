@@ -1,0 +1,106 @@
+// Dead letters: what was given up on, and why; replayed once the fault is mended, or dropped.
+
+import { get, post } from "/page/api.js";
+import { fill, h, reconcile, time, toast } from "/page/dom.js";
+import { chip, confirmed, empty, eventLink, facts, jsonView } from "/page/pieces.js";
+import { on } from "/page/state.js";
+import { plural } from "/page/words.js";
+
+const STATES = [["kept", "Kept"], ["replayed", "Replayed"], ["dropped", "Dropped"]];
+
+export function deadLettersView(main, navigate) {
+  const list = h("ul", { class: "rows letters", "aria-label": "Dead letters, newest first" });
+  const foot = h("div", { class: "foot" });
+  const beside = h("section", { class: "beside", "aria-label": "Dead letter", hidden: true });
+  const states = h("div", { class: "statuses", role: "group", "aria-label": "State" });
+  const everything = h("div", { class: "buttons" });
+  let state = "kept";
+  let opened = null;
+  let letters = [];
+  let count = null;
+
+  fill(main, h("h1", { class: "unseen" }, "Dead letters"), h("div", { class: "filters" }, h("div", { class: "line apart" }, states, everything)),
+    h("div", { class: "split" }, h("section", { class: "list", "aria-label": "List of dead letters" }, list, foot), beside));
+  const forget = [on("overview", (overview) => { if (overview.dead_letters !== count) { count = overview.dead_letters; load(); } })];
+
+  async function load() {
+    letters = (await get("/api/dead-letters", { state, limit: 200 })).dead_letters;
+    show();
+    if (opened) open(opened);
+  }
+
+  function show() {
+    fill(states, STATES.map(([value, word]) => h("button", { type: "button", class: `filter ${value}`, "aria-pressed": String(state === value), onclick: () => { state = value; load(); } }, word)));
+    fill(everything, state === "kept" && letters.length > 1 && [
+      h("button", { type: "button", onclick: () => replay(letters.map((each) => each.id)) }, `Replay these ${letters.length}`),
+      h("button", { type: "button", onclick: () => drop(letters.map((each) => each.id)) }, `Drop these ${letters.length}`)]);
+    list.hidden = !letters.length;
+    reconcile(list, letters, (letter) => letter.id, row);
+    for (const link of list.querySelectorAll("a")) {
+      if (link.dataset.id === opened) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+    fill(foot, !letters.length && empty(state === "kept" ? "No dead letters" : `None ${state}`, h("p", {}, "What can never succeed, or was tried for as long as its schedule says, is kept here for 45 days.")));
+  }
+
+  function row(letter) {
+    return h("li", {}, h("a", { href: `#/dead-letters/${encodeURIComponent(letter.id)}`, "data-id": letter.id },
+      chip(letter.code, "failed"),
+      h("span", { class: "what" }, h("strong", {}, letter.destination || letter.route || letter.topic), h("span", { class: "faint preview" }, letter.reason)),
+      time(letter.at)));
+  }
+
+  async function open(id) {
+    try {
+      const letter = await get("/api/dead-letter", { id });
+      if (opened === id) fill(beside, letterView(letter));
+    } catch (error) {
+      if (opened === id) fill(beside, h("p", { class: "empty" }, error.message));
+    }
+  }
+
+  function letterView(letter) {
+    return [
+      h("header", { class: "event-head" },
+        h("div", { class: "title-line" }, h("h2", { tabindex: "-1" }, letter.destination || letter.route || "Dead letter"), chip(letter.code, "failed"),
+          h("button", { type: "button", class: "icon-button close", "aria-label": "Close (Esc)", onclick: () => navigate("dead-letters", null) }, "✕")),
+        h("p", { class: "reason" }, letter.reason),
+        facts([["State", letter.state], ["Given up", time(letter.at)], ["Event", letter.event_id && eventLink(letter.event_id)], ["Route", letter.route], ["Destination", letter.destination], ["Was on topic", letter.topic], ["Id", h("span", { class: "mono" }, letter.id)]]),
+        letter.state === "kept" && h("div", { class: "buttons" },
+          h("button", { type: "button", class: "primary", onclick: () => replay([letter.id]) }, "Replay"),
+          h("button", { type: "button", onclick: () => drop([letter.id]) }, "Drop"))),
+      h("section", { class: "content", "aria-label": "Message" }, h("h3", {}, "Message"), jsonView(letter.message)),
+    ];
+  }
+
+  const replay = (ids) => act("/api/dead-letters/replay", ids, "replayed");
+  async function drop(ids) {
+    if (await confirmed(`Drop ${plural(ids.length, "dead letter")}? It stays listed under Dropped until its 45 days are over.`, "Drop")) await act("/api/dead-letters/drop", ids, "dropped");
+  }
+
+  async function act(path, ids, word) {
+    try {
+      await post(path, { ids });
+      toast(`${plural(ids.length, "dead letter")} ${word}`);
+    } catch (error) {
+      toast(error.message, "fault");
+    }
+    await load();
+  }
+
+  return {
+    update(id) {
+      beside.hidden = !id;
+      main.classList.toggle("opened", Boolean(id));
+      if (id !== opened) {
+        opened = id;
+        fill(beside);
+        if (id) open(id);
+      }
+      show();
+    },
+    close: () => forget.forEach((each) => each()),
+    back: () => opened && navigate("dead-letters", null),
+    returnTo: (id) => [...list.querySelectorAll("a")].find((link) => link.dataset.id === id)?.focus(),
+  };
+}

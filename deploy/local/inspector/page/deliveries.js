@@ -1,0 +1,50 @@
+// Deliveries as the ledger has them, newest first.
+
+import { get } from "/page/api.js";
+import { fill, h, reconcile, time } from "/page/dom.js";
+import { chip, empty } from "/page/pieces.js";
+import { on } from "/page/state.js";
+import { DELIVERY_STATES } from "/page/words.js";
+
+const FILTERS = [["", "All"], ["retry_at", "Waiting"], ["disabled", "Held"], ["failed", "Given up"], ["done", "Delivered"]];
+
+export function deliveriesView(main) {
+  const states = h("div", { class: "statuses", role: "group", "aria-label": "State" });
+  const list = h("ul", { class: "rows deliveries", "aria-label": "Deliveries, newest first" });
+  const foot = h("div", { class: "foot" });
+  let state = "";
+  let asking = false;
+  fill(main, h("h1", { class: "unseen" }, "Deliveries"), h("div", { class: "filters" }, states), list, foot);
+
+  async function load() {
+    if (asking) return;
+    asking = true;
+    try {
+      const { deliveries } = await get("/api/deliveries", { state, limit: 100 });
+      list.hidden = !deliveries.length;
+      reconcile(list, deliveries, (each) => each.id, row);
+      fill(foot, !deliveries.length && empty(state ? "None in this state" : "No deliveries yet", h("p", {}, "A delivery is one event owed to one destination by one route. The ledger keeps each until 45 days after its end.")));
+    } finally {
+      asking = false;
+    }
+  }
+
+  function choose(next) {
+    state = next;
+    fill(states, FILTERS.map(([value, word]) => h("button", { type: "button", class: "filter", "aria-pressed": String(state === value), onclick: () => choose(value) }, word)));
+    load();
+  }
+
+  choose("");
+  const forget = [on("overview", load)];
+  return { update: () => {}, close: () => forget.forEach((each) => each()) };
+}
+
+function row(delivery) {
+  const [word, kind, meaning] = DELIVERY_STATES[delivery.state] ?? [delivery.state, "", ""];
+  return h("li", {}, h("a", { href: `#/events/${encodeURIComponent(delivery.event_id)}`, "data-id": delivery.id },
+    chip(word, kind, meaning),
+    h("span", { class: "what" }, h("strong", {}, delivery.destination), h("span", { class: "faint" }, `route ${delivery.route} · attempt ${delivery.attempt_number}`, delivery.state !== "done" && delivery.reason && ` · ${delivery.reason}`)),
+    delivery.retry_at ? h("span", { class: "source" }, "again at ", time(delivery.retry_at)) : h("span", { class: "source mono" }, delivery.event_id.slice(0, 8)),
+    time(delivery.updated_at)));
+}

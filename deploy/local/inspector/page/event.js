@@ -1,0 +1,105 @@
+// One event, whole: what it is, its way through the three functions, and what a person can do with it.
+
+import { get, post } from "/page/api.js";
+import { copyButton, fill, h, time, toast } from "/page/dom.js";
+import { disclosure, facts, jsonView, statusChip } from "/page/pieces.js";
+import { notifyStage, receiveStage, transformStage } from "/page/stages.js";
+import { plural } from "/page/words.js";
+
+const OPEN = new Set(["received", "delivering", "retrying", "held"]);
+const ATTRIBUTES = ["source", "subject", "actor", "time", "receivedat", "deliveryid", "traceparent", "hops", "payloadhash", "dataref"];
+
+export function eventView(element, close) {
+  let id = null;
+  let face = null;
+  let shown = null;
+  let asking = false;
+
+  async function load() {
+    if (!id || asking) return;
+    asking = true;
+    const wanted = id;
+    try {
+      const event = await get(`/api/events/${encodeURIComponent(wanted)}`);
+      if (wanted === id) show(event);
+    } catch (error) {
+      if (wanted === id) fill(element, h("p", { class: "empty" }, error.message));
+    } finally {
+      asking = false;
+      if (wanted !== id) load();
+    }
+  }
+
+  function show(event) {
+    const next = JSON.stringify(event);
+    if (next === face) return;
+    face = next;
+    const openParts = new Set([...element.querySelectorAll("details[open] > summary")].map((each) => each.textContent));
+    const scrolled = element.scrollTop;
+    const focused = element.contains(document.activeElement) ? document.activeElement.textContent : null;
+    shown = event;
+    fill(element, head(event), h("ol", { class: "way" }, receiveStage(event), transformStage(event), notifyStage(event, act)), content(event));
+    for (const summary of element.querySelectorAll("summary")) {
+      if (openParts.has(summary.textContent)) summary.parentElement.open = true;
+    }
+    element.scrollTop = scrolled;
+    if (focused) [...element.querySelectorAll("button, a, summary")].find((each) => each.textContent === focused)?.focus();
+  }
+
+  function head(event) {
+    return h("header", { class: "event-head" },
+      h("div", { class: "title-line" },
+        h("h2", { tabindex: "-1" }, event.type ?? "Not yet known"), statusChip(event.status),
+        h("button", { type: "button", class: "icon-button close", "aria-label": "Close (Esc)", onclick: close }, "✕")),
+      h("p", { class: "id mono" }, event.id, copyButton(event.id, "the event's id")),
+      facts([["From", event.source], ["About", event.subject], ["By", event.actor], ["Received", time(event.received_at, true)]]),
+      h("div", { class: "buttons" },
+        h("button", { type: "button", disabled: !event.event, title: "Send it through its routes once more; what is delivered stays delivered", onclick: () => act({}, "Replayed") }, "Replay"),
+        h("button", { type: "button", disabled: !event.event, title: "Deliver it again, also where it was delivered", onclick: () => act({ force: true }, "Replayed, deliveries included") }, "Deliver again")));
+  }
+
+  async function act(body, done) {
+    try {
+      await post("/api/replay", { id: shown.id, ...body });
+      toast(done);
+    } catch (error) {
+      toast(error.message, "fault");
+    }
+    setTimeout(load, 600);
+  }
+
+  function content(event) {
+    const document = event.event;
+    if (!document) return h("p", { class: "faint" }, event.passes ? "What it said is past its retention." : "Its content is shown once transform has seen it.");
+    const attributes = ATTRIBUTES.filter((name) => document[name] !== undefined).map((name) => [name, h("span", { class: "mono" }, String(document[name]))]);
+    return h("section", { class: "content", "aria-label": "Content" },
+      h("h3", {}, "Data"), jsonView(document.data ?? null),
+      disclosure("Attributes", facts(attributes)),
+      document.rawbody !== undefined && disclosure("Body as it came", document.rawtype && h("p", { class: "faint" }, document.rawtype), h("pre", { class: "code", tabindex: "0" }, document.rawbody)),
+      document.rawbase64 !== undefined && disclosure("Body as it came", h("p", { class: "faint" }, `${document.rawtype ?? "binary"}, in base64`), h("pre", { class: "code", tabindex: "0" }, document.rawbase64)),
+      document.rawheaders !== undefined && disclosure("Headers, credentials removed", headers(document.rawheaders)),
+      event.passes > 1 && h("p", { class: "faint" }, `It passed transform ${plural(event.passes, "time")}: redelivered by the bus, or replayed. What was decided is from the last.`));
+  }
+
+  return {
+    open(next) {
+      if (next === id) return;
+      id = next;
+      face = null;
+      shown = null;
+      fill(element);
+      element.scrollTop = 0;
+      load();
+    },
+    seen: (row) => { if (row && shown && row.status !== shown.status) load(); },
+    refresh: () => { if (shown && OPEN.has(shown.status)) load(); },
+  };
+}
+
+function headers(text) {
+  try {
+    return facts(JSON.parse(text).map(([name, value]) => [name, h("span", { class: "mono" }, value)]));
+  } catch {
+    return h("pre", { class: "code" }, text);
+  }
+}

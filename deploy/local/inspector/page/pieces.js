@@ -1,0 +1,81 @@
+// Small pieces that several views show.
+
+import { h } from "/page/dom.js";
+import { CHECKS, STATUSES, adviceOn } from "/page/words.js";
+
+export function statusChip(status) {
+  const [word, sign, meaning] = STATUSES[status] ?? [status, "·", ""];
+  return h("span", { class: `chip ${status}`, title: meaning }, h("span", { "aria-hidden": "true" }, sign), word);
+}
+
+export function chip(word, kind, title = "") {
+  return h("span", { class: `chip ${kind}`, title }, word);
+}
+
+// JSON with its keys, texts and numbers told apart.
+export function jsonView(value) {
+  const view = h("pre", { class: "code", tabindex: "0" });
+  const text = JSON.stringify(value, null, 2) ?? "null";
+  const token = /("(?:\\.|[^"\\])*")(\s*:)?|\b(?:true|false|null)\b|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+  let last = 0;
+  let shown = 0;
+  for (const match of text.matchAll(token)) {
+    if (++shown > 5000) break; // the rest stays plain: a page has to stay quick
+    view.append(text.slice(last, match.index));
+    const kind = match[2] ? "key" : match[1] ? "text" : "other";
+    view.append(h("span", { class: kind }, match[1] ?? match[0]), match[2] ?? "");
+    last = match.index + match[0].length;
+  }
+  view.append(text.slice(last));
+  return view;
+}
+
+export function facts(pairs) {
+  const shown = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return h("dl", { class: "facts" }, shown.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+}
+
+export function disclosure(summary, ...content) {
+  return h("details", {}, h("summary", {}, summary), h("div", { class: "inside" }, content));
+}
+
+// Receive's checks in order, up to the one that refused; all of them for what was accepted.
+export function checksView(code) {
+  const failed = code ? CHECKS.findIndex(([, codes]) => codes.includes(code)) : CHECKS.length;
+  return h("ol", { class: "checks" }, CHECKS.map(([name], index) => {
+    const kind = failed < 0 || index > failed ? "none" : index === failed ? "bad" : "good";
+    const sign = { good: "✓", bad: "✕", none: "–" }[kind];
+    const told = { good: "passed", bad: "failed", none: "not reached" }[kind];
+    return h("li", { class: kind }, h("span", { "aria-hidden": "true" }, sign), name, h("span", { class: "unseen" }, `: ${told}`));
+  }));
+}
+
+export function refusalWords(request) {
+  const advice = adviceOn(request.code);
+  return [
+    h("p", { class: "reason" }, request.detail || request.code),
+    advice && h("p", { class: "advice" }, advice),
+  ];
+}
+
+export function empty(title, ...content) {
+  return h("div", { class: "empty" }, h("h2", {}, title), content);
+}
+
+export function eventLink(id) {
+  return h("a", { href: `#/events/${encodeURIComponent(id)}`, class: "mono" }, id.slice(0, 8));
+}
+
+// A question that only a person may answer with yes.
+export function confirmed(question, yes) {
+  return new Promise((resolve) => {
+    const dialog = h("dialog", { "aria-label": question, onclose: () => { dialog.remove(); resolve(dialog.returnValue === "yes"); } },
+      h("form", { method: "dialog" },
+        h("p", {}, question),
+        h("div", { class: "buttons" },
+          h("button", { value: "no" }, "Cancel"),
+          h("button", { value: "yes", class: "danger" }, yes))));
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}

@@ -1,0 +1,95 @@
+// The way of one event, stage by stage: receive, transform, notify.
+
+import { bytes, duration, h, time } from "/page/dom.js";
+import { chip, checksView } from "/page/pieces.js";
+import { current } from "/page/state.js";
+import { releaseButton } from "/page/banners.js";
+import { DELIVERY_STATES, OUTCOMES, plural } from "/page/words.js";
+
+function stage(name, state, summary, ...content) {
+  const sign = { good: "✓", bad: "✕", busy: "◑", none: "·", warn: "!" }[state];
+  return h("li", { class: `stage ${state}` },
+    h("span", { class: "mark", "aria-hidden": "true" }, sign),
+    h("div", { class: "stage-body" }, h("h3", {}, name, h("span", { class: "stage-summary" }, summary)), content));
+}
+
+export function receiveStage(event) {
+  const request = event.requests.find((each) => each.event_id) ?? event.requests[0];
+  if (!request) return stage("receive", "good", "accepted", h("p", { class: "faint" }, "Its request is not in the journal, which keeps what hookchain dev saw of receive."), checksView(null));
+  const way = current("hint")?.sources.find((line) => line.includes(`/${event.source} `))?.split("  ").at(-1);
+  const times = event.requests.filter((each) => each.event_id).length;
+  return stage("receive", "good", `${request.method} /${request.source} → ${request.status}`,
+    h("p", { class: "faint" }, time(request.at, true), request.duration_ms !== null && ` · answered after ${duration(request.duration_ms)}`, request.bytes && ` · ${bytes(request.bytes)}`, way && ` · ${way}`),
+    checksView(null),
+    times > 1 && h("p", { class: "faint" }, `The sender sent it ${plural(times, "time")}: the same id, so one event.`));
+}
+
+export function transformStage(event) {
+  if (!event.routed_at) return stage("transform", "busy", "not yet");
+  const matched = event.routes.filter((route) => route.matched && !route.code);
+  const broken = event.routes.filter((route) => route.code);
+  const state = broken.length ? "bad" : matched.length ? "good" : "none";
+  const summary = matched.length ? `${plural(matched.length, "route")} → ${plural(event.expected, "delivery", "deliveries")}` : broken.length ? "given up on" : "no route wanted it";
+  return stage("transform", state, summary,
+    event.routes.length ? h("ul", { class: "routes" }, event.routes.map(routeView)) : h("p", { class: "faint" }, "There are no routes."));
+}
+
+function routeView(route) {
+  const kind = route.code ? "bad" : route.matched ? "good" : "none";
+  const sign = { good: "✓", bad: "✕", none: "–" }[kind];
+  return h("li", { class: kind },
+    h("span", { class: "sign", "aria-hidden": "true" }, sign),
+    h("div", {},
+      h("strong", {}, route.route || "the event as a whole"), route.matched && route.destinations.length > 0 && h("span", { class: "to" }, " → ", route.destinations.join(", ")),
+      route.code && chip(route.code, "failed"),
+      h("p", { class: "faint" }, route.reason || (route.matched ? "it matched" : "it did not match"))));
+}
+
+export function notifyStage(event, act) {
+  const deliveries = event.deliveries;
+  const states = new Set(deliveries.map((each) => each.state));
+  const letters = event.dead_letters.filter((letter) => letter.state !== "replayed");
+  if (!deliveries.length && !letters.length) {
+    if (event.status === "unmatched") return stage("notify", "none", "nothing to deliver");
+    return event.status === "failed" ? stage("notify", "none", "nothing came this far") : stage("notify", "busy", "not yet");
+  }
+  const state = letters.length || states.has("failed") ? "bad" : states.has("disabled") || states.has("retry_at") ? "warn" : [...states].every((each) => each === "done") && deliveries.length >= event.expected ? "good" : "busy";
+  const done = deliveries.filter((each) => each.state === "done").length;
+  return stage("notify", state, `${done} of ${Math.max(event.expected, deliveries.length)} delivered`,
+    deliveries.map((delivery) => deliveryView(delivery, event, act)),
+    letters.map(letterView));
+}
+
+function deliveryView(delivery, event, act) {
+  const [word, kind, meaning] = DELIVERY_STATES[delivery.state] ?? [delivery.state, "", ""];
+  const attempts = event.attempts.filter((each) => each.delivery_id === delivery.id);
+  const mail = delivery.state === "done" && event.mails?.[delivery.id];
+  return h("article", { class: "delivery", "aria-label": `Delivery to ${delivery.destination}` },
+    h("header", {},
+      h("strong", {}, delivery.destination), chip(word, kind, meaning), h("span", { class: "faint" }, `route ${delivery.route}`),
+      delivery.generation > 0 && h("span", { class: "faint" }, `· delivered anew ${plural(delivery.generation, "time")}`),
+      mail && h("a", { class: "button", href: `#/mail/${mail}` }, "See the mail")),
+    delivery.state === "retry_at" && h("p", {}, "Tried again at ", time(delivery.retry_at), ". ", delivery.reason),
+    delivery.state === "disabled" && h("div", { class: "held-note" }, h("p", {}, delivery.reason), releaseButton(delivery.destination)),
+    delivery.state === "failed" && h("p", { class: "reason" }, delivery.reason),
+    attempts.length > 0 && attemptsTable(attempts),
+    h("div", { class: "buttons small" }, h("button", { type: "button", onclick: () => act({ only: delivery.destination, force: true }, `Sent to ${delivery.destination} again`) }, "Send to this one again")));
+}
+
+function attemptsTable(attempts) {
+  return h("div", { class: "scroll", tabindex: "0" }, h("table", {},
+    h("thead", {}, h("tr", {}, ["#", "At", "Took", "Outcome", "Answer"].map((name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, attempts.map((each) => {
+      const [word, kind] = OUTCOMES[each.outcome] ?? [each.outcome, ""];
+      return h("tr", {}, h("td", {}, String(each.attempt_number)), h("td", {}, time(each.started_at, true)), h("td", {}, duration(each.duration_ms)),
+        h("td", {}, chip(word, kind)), h("td", { class: "answer" }, [each.reason, each.answer].filter(Boolean).join(" — ") || "–"));
+    }))));
+}
+
+function letterView(letter) {
+  return h("article", { class: "delivery letter" },
+    h("header", {}, h("strong", {}, "Dead letter"), chip(letter.code, "failed"), h("span", { class: "faint" }, letter.state === "dropped" ? "dropped" : letter.destination || letter.route), time(letter.at)),
+    h("p", { class: "reason" }, letter.reason),
+    h("div", { class: "buttons small" }, h("a", { class: "button", href: `#/dead-letters/${encodeURIComponent(letter.id)}` }, "Look at it")));
+}
+

@@ -1,0 +1,42 @@
+"""What an operator puts on the bus again: a stored event, or the message of a dead letter."""
+
+import json
+from typing import Final
+
+from shared.errors import Permanent
+from shared.jsontext import Json, JsonObject, to_json
+from shared.ports import DELIVERIES, EVENTS, BusMessage, DeadLetter
+
+REPLAYABLE: Final = (EVENTS, DELIVERIES)
+
+
+def replay_of_event(document: JsonObject, replay_id: str, only: str | None = None, force: bool = False) -> BusMessage:
+    """For the topic `events`. `only`: one destination; `force`: also what is finished, as a new generation."""
+    attributes = _attributes(document, replay_id)
+    if only:
+        attributes["only"] = only
+    if force:
+        attributes["force"] = "true"
+    return BusMessage(to_json(document).encode(), attributes)
+
+
+def replay_of_dead_letter(letter: DeadLetter, replay_id: str) -> BusMessage:
+    """For the letter's own topic. Raises Permanent (`replay`) for what was never a message of ours."""
+    document = _document(letter.message) if letter.topic in REPLAYABLE else None
+    if document is None:
+        raise Permanent("replay", f"the dead letter {letter.id!r} holds nothing that could be sent on again")
+    # Its delivery is in the ledger as failed, which is finished: without force nothing would come of it.
+    return BusMessage(letter.message, {**_attributes(document, replay_id), "force": "true"})
+
+
+def _document(message: bytes) -> JsonObject | None:
+    try:
+        document: Json = json.loads(message)
+    except (ValueError, RecursionError):
+        return None
+    is_ours = isinstance(document, dict) and all(isinstance(document.get(n), str) for n in ("id", "type", "source"))
+    return document if isinstance(document, dict) and is_ours else None
+
+
+def _attributes(document: JsonObject, replay_id: str) -> dict[str, str]:
+    return {f"ce-{name}": str(document[name]) for name in ("id", "type", "source")} | {"replay": replay_id}

@@ -31,6 +31,7 @@ destinations:
 """
 FAULTS: Final[JsonObject] = {"bus": {"duplicate": 0.05, "nack": 0.05}}
 SETTLE_SECONDS: Final = 240.0
+BACK_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +87,11 @@ async def _kill(stack: Stack, plan: list[tuple[float, str]]) -> Counter[str]:
     killed: Counter[str] = Counter()
     for moment, name in plan:
         await asyncio.sleep(max(0.0, began + moment - time.monotonic()))
-        while not await asyncio.to_thread(stack.kill, name):  # dead already: once it is back
-            await asyncio.sleep(0.2)
-        killed[name] += 1
-        if name == "apis":
-            while not await asyncio.to_thread(stack.trouble, FAULTS):
+        async with asyncio.timeout(BACK_SECONDS):  # dead already: once it is back
+            while not await asyncio.to_thread(stack.kill, name):
+                await asyncio.sleep(0.2)
+            killed[name] += 1
+            while name == "apis" and not await asyncio.to_thread(stack.trouble, FAULTS):
                 await asyncio.sleep(0.1)
     return killed
 

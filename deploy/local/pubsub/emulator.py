@@ -53,7 +53,7 @@ class PubSub:
         """Waits a moment for the pushes that are under way, so that their acknowledgements are kept."""
         self._expiry.cancel()
         await asyncio.gather(*(s.stop(STOP_GRACE_SECONDS) for s in self.registry.subscribers.values()))
-        await self._client.close()
+        self._client.close()
         try:
             self.broker.stop()
         finally:

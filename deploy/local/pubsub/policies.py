@@ -67,7 +67,8 @@ def dead_letter_policy(policy: JsonObject | None) -> DeadLetterPolicy | None:
 def _check_endpoint(endpoint: str) -> None:
     try:
         parts = urlsplit(endpoint)
-        well_formed = parts.scheme == "http" and parts.port != 0 and _is_loopback(parts.hostname or "")
+        well_formed = endpoint.isascii() and endpoint.isprintable() and " " not in endpoint
+        well_formed = well_formed and parts.scheme == "http" and parts.port != 0 and _is_loopback(parts.hostname or "")
     except ValueError:
         well_formed = False
     if not well_formed:

@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -19,6 +20,7 @@ async def local_only(
     return await handler(request)
 
 
+@lru_cache(maxsize=64)
 def is_local(url: str) -> bool:
     try:
         host = urlsplit(url).hostname or ""

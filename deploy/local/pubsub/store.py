@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from deploy.local.database import open_database
+
 FILE_NAME: Final = "bus.db"
 
 # `owed`: which subscription has yet to acknowledge which message, and after how many failed deliveries.
@@ -29,12 +31,7 @@ class Store:
     """Resources by name, as JSON text; and the connection that the message tables share."""
 
     def __init__(self, state_folder: Path) -> None:
-        state_folder.mkdir(parents=True, exist_ok=True)
-        self.db = sqlite3.connect(state_folder / FILE_NAME, isolation_level=None)
-        self.db.execute("PRAGMA busy_timeout = 5000")
-        self.db.execute("PRAGMA journal_mode = WAL")
-        self.db.execute("PRAGMA synchronous = NORMAL")
-        self.db.executescript(_SCHEMA)
+        self.db = open_database(state_folder / FILE_NAME, _SCHEMA)
 
     def close(self) -> None:
         self.db.close()

@@ -7,7 +7,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 from aiohttp import web
 
@@ -23,9 +23,8 @@ from deploy.local.sendgrid.errors import (
     errors_document,
 )
 from deploy.local.sendgrid.faults import MailFaults
-from deploy.local.sendgrid.mail import Mail
 from deploy.local.sendgrid.mailbox import Mailbox
-from deploy.local.sendgrid.mails import mails_of
+from deploy.local.sendgrid.requests import MailRequest, mail_request
 from deploy.local.sendgrid.validation import complaints_about
 from shared.errors import Temporary
 from shared.gather import Gatherer
@@ -40,7 +39,6 @@ _ANSWERS: Final = {
     "503": (503, UNAVAILABLE),
     "403": (403, UNVERIFIED_SENDER),
 }
-_Accepted: TypeAlias = tuple[list[Mail], str]
 
 
 class SendGrid:
@@ -50,7 +48,7 @@ class SendGrid:
         self.faults = MailFaults()
         self.generator = random.Random(0)  # noqa: S311 -- dice for faults
         self._mailbox = mailbox
-        self._gatherer: Gatherer[_Accepted, None] = Gatherer(self._keep, max_batch=200, max_waiting=5000)
+        self._gatherer: Gatherer[MailRequest, None] = Gatherer(self._keep, max_batch=200, max_waiting=5000)
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
@@ -93,16 +91,15 @@ class SendGrid:
             return web.Response(status=200)
         message_id = secrets.token_urlsafe(16)
         try:
-            await self._gatherer.submit((mails_of(document, message_id, time.time()), text))
+            await self._gatherer.submit(mail_request(text, document, message_id, time.time()))
         except (Temporary, sqlite3.Error) as error:
             log("ERROR", "the emulated SendGrid cannot keep a mail", detail=str(error))
             return _refusal(503, [UNAVAILABLE])
         return web.Response(status=202, headers={"X-Message-Id": message_id})
 
-    async def _keep(self, batch: Sequence[_Accepted]) -> list[None]:
+    async def _keep(self, batch: Sequence[MailRequest]) -> list[None]:
         """What arrived in one turn of the event loop is one commit."""
-        mails = [mail for each, _ in batch for mail in each]
-        self._mailbox.keep(mails, {each[0].message_id: text for each, text in batch})
+        self._mailbox.keep(batch)
         return [None] * len(batch)
 
 

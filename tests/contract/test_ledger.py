@@ -1,7 +1,9 @@
 """What every implementation of the Ledger port, and its fake, must do."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -400,9 +402,6 @@ async def test_a_file_that_cannot_be_opened_is_temporary_and_says_which(tmp_path
 
 
 async def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
-    import sqlite3
-    from contextlib import closing
-
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
         connection.execute("PRAGMA user_version = 99")
     local = LocalLedger(tmp_path / "ledger.db")

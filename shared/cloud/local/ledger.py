@@ -106,10 +106,8 @@ class LocalLedger:
         self, limit: int, *, event_id: str | None = None, destination: str | None = None, state: str | None = None
     ) -> Sequence[LedgerRow]:
         wanted = {"event_id": event_id, "destination": destination, "state": state}
-        named = {name: value for name, value in wanted.items() if value is not None}
-        where = " AND ".join(f"{name} = ?" for name in named)
-        rest = f"{'WHERE ' if named else ''}{where} ORDER BY id DESC LIMIT ?"
-        return await self._read(lambda connection: tables.read_rows(connection, rest, (*named.values(), limit)))
+        rest, values = tables.conditions({name: value for name, value in wanted.items() if value is not None})
+        return await self._read(lambda connection: tables.read_rows(connection, rest, (*values, limit)))
 
     async def purge(self, before: float) -> int:
         count = 0

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -33,12 +33,15 @@ CREATE INDEX IF NOT EXISTS deliveries_destination ON deliveries (destination);
 CREATE INDEX IF NOT EXISTS deliveries_created ON deliveries (created_at);
 CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (retry_at) WHERE state = 'retry_at';
 CREATE INDEX IF NOT EXISTS deliveries_held ON deliveries (destination) WHERE state = 'disabled';
+CREATE INDEX IF NOT EXISTS deliveries_failed ON deliveries (destination) WHERE state = 'failed';
 CREATE TABLE IF NOT EXISTS messages (id INTEGER PRIMARY KEY, message BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS destinations (
     name TEXT PRIMARY KEY, disabled_reason TEXT, paused_until REAL, updated_at REAL NOT NULL);
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
+
+_INDEXED: Final = ("disabled", "failed", "retry_at")
 
 # In the order of LedgerRow's fields; its message, which only readers need, stands between the two.
 _BEFORE: Final = (
@@ -96,6 +99,14 @@ def find_row(connection: sqlite3.Connection, key: str) -> LedgerRow | None:
 def read_rows(connection: sqlite3.Connection, rest: str, values: Sequence[Value]) -> list[LedgerRow]:
     """`rest` is ours, never a caller's text."""
     return [_row(found) for found in connection.execute(f"{_READ} {rest}", values)]
+
+
+def conditions(wanted: Mapping[str, str]) -> tuple[str, list[str]]:
+    """Newest first. A state that has an index of its own is written out, which is what lets SQLite use the index."""
+    literals = [f"state = '{value}'" for name, value in wanted.items() if name == "state" and value in _INDEXED]
+    named = {name: value for name, value in wanted.items() if not (name == "state" and value in _INDEXED)}
+    where = " AND ".join([*literals, *(f"{name} = ?" for name in named)])
+    return f"{'WHERE ' if where else ''}{where} ORDER BY id DESC LIMIT ?", list(named.values())
 
 
 def insert_row(connection: sqlite3.Connection, row: LedgerRow) -> None:

@@ -1,0 +1,48 @@
+"""From bytes to text, by the charset that the sender names or the byte order mark shows."""
+
+import codecs
+from typing import Final
+
+from shared.errors import Rejected
+
+# Asked of Python by these names only: its registry also holds codecs that are no charsets, and it imports and
+# remembers whatever name it is asked for.
+_KNOWN: Final = frozenset(
+    {"utf-8", "utf8", "utf-16", "utf-16le", "utf-16be", "utf-32", "utf-32le", "utf-32be", "latin1"}
+    | {f"iso-8859-{part}" for part in range(1, 17) if part != 12}
+    | {f"windows-{page}" for page in range(1250, 1259)}
+    | {"shift_jis", "euc-jp", "iso-2022-jp", "gb2312", "gbk", "gb18030", "big5", "euc-kr", "koi8-r", "koi8-u"}
+)
+# UTF-8 holds ASCII; senders that say ASCII often send more.
+_ASCII: Final = frozenset({"us-ascii", "ascii"})
+# UTF-32's mark begins with UTF-16's, so it is looked for first.
+_MARKS: Final = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def codec_of(charset: str) -> str:
+    """Python's codec for a charset in lower case. Raises Rejected (`encoding`) for one we do not know."""
+    if charset in _ASCII:
+        return "utf-8"
+    if charset not in _KNOWN:
+        raise Rejected("encoding", "the charset is none that we know; send UTF-8")
+    return charset
+
+
+def marked_codec(body: bytes) -> str:
+    """The codec that the byte order mark shows; UTF-8 without one."""
+    return next((codec for mark, codec in _MARKS if body.startswith(mark)), "utf-8")
+
+
+def decode_text(body: bytes, charset: str | None, errors: str = "strict") -> str:
+    """Without a byte order mark. Raises Rejected: `encoding` for an unknown charset, `parse` where it does not fit."""
+    codec = codec_of(charset) if charset else marked_codec(body)
+    try:
+        text = body.decode(codec, errors)
+    except UnicodeError:  # from None: the cause would carry the body into a traceback
+        raise Rejected("parse", f"the body is not {codec} text") from None
+    return text.removeprefix("\ufeff")

@@ -1,0 +1,73 @@
+"""CSV (RFC 4180) and its kin with tabs or semicolons: a list of objects, named by the first line."""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Final
+
+from shared.errors import Rejected
+from shared.formats.charset import decode_text
+from shared.formats.media_type import MediaType
+from shared.formats.objects import put
+from shared.jsontext import Json, JsonObject
+from shared.limits import Limits
+
+_TAB_TYPE: Final = "text/tab-separated-values"
+
+
+def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
+    """Every value is a string; a cell that a short row lacks is null.
+
+    Raises Rejected: `dup_key` for two columns of one name, `nodes`, `expansion`, and `parse` for quotes that do not
+    match and for a row with more in it than the header names.
+    """
+    stream, delimiter = _stream(body, media, limits)
+    csv.field_size_limit(limits.max_decoded_bytes)  # the process's, and 128 KiB unless it is told
+    rows = csv.reader(stream, delimiter=delimiter, strict=True)
+    try:
+        return _objects(rows, limits)
+    except csv.Error:
+        raise Rejected("parse", f"not CSV: line {rows.line_num}") from None
+
+
+def _stream(body: bytes, media: MediaType, limits: Limits) -> tuple[io.StringIO, str]:
+    """The text and its delimiter, so many of which at most that the reader makes no huge row of them."""
+    text = decode_text(body, media.charset)
+    delimiter = _delimiter(text, media)
+    if text.count(delimiter) > limits.max_nodes:
+        raise _too_many(limits)
+    return io.StringIO(text, newline=""), delimiter
+
+
+def _delimiter(text: str, media: MediaType) -> str:
+    """The comma, unless the header has none and has what spreadsheets put in its place."""
+    if media.name == _TAB_TYPE:
+        return "\t"
+    header = text[: text.find("\n")] if "\n" in text else text
+    return next((mark for mark in ",;\t" if mark in header), ",")
+
+
+def _objects(rows: Iterator[list[str]], limits: Limits) -> Json:
+    objects: list[Json] = []
+    columns: JsonObject = {}
+    rows = filter(None, rows)  # an empty line is no row
+    for name in next(rows, []):
+        put(columns, name, None, limits)
+    name_characters = sum(map(len, columns))
+    for row in rows:
+        objects.append(_object(columns, row))
+        if len(objects) * (1 + len(columns)) >= limits.max_nodes:
+            raise _too_many(limits)
+        if len(objects) * name_characters > limits.max_expanded_characters:
+            raise Rejected("expansion", "the CSV's column names, said again in each row, are too much text")
+    return objects
+
+
+def _object(columns: JsonObject, row: list[str]) -> JsonObject:
+    if any(row[len(columns) :]):
+        raise Rejected("parse", "not CSV: a row has more cells than the header")
+    return columns | dict(zip(columns, row, strict=False))
+
+
+def _too_many(limits: Limits) -> Rejected:
+    return Rejected("nodes", f"the CSV holds more than {limits.max_nodes} values")

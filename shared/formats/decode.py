@@ -1,0 +1,67 @@
+"""What Content-Encoding did to the body, undone within bounds."""
+
+import zlib
+from typing import Final
+
+from shared.errors import Rejected
+from shared.limits import DEFAULT, Limits
+
+# zlib's window bits, which also say which wrapping it expects.
+_GZIP: Final = 16 + zlib.MAX_WBITS
+_ZLIB: Final = zlib.MAX_WBITS
+_RAW_DEFLATE: Final = -zlib.MAX_WBITS
+
+# A gzip stream may be several members one after the other. Log shippers send a few; each costs a copy of what follows.
+_MAX_GZIP_MEMBERS: Final = 100
+
+
+def decode_content(body: bytes, content_encoding: str | None, limits: Limits = DEFAULT) -> bytes:
+    """Raises Rejected: `encoding` for one we do not take, `parse` for a damaged stream, `decoded` for one too long."""
+    encoding = (content_encoding or "identity").strip().lower()
+    if encoding in ("identity", ""):
+        if len(body) > limits.max_decoded_bytes:
+            raise _too_long(limits)
+        return body
+    if encoding in ("gzip", "x-gzip"):
+        return _gunzip(body, limits)
+    if encoding == "deflate":
+        return _inflate(body, limits)
+    raise Rejected("encoding", "Content-Encoding is gzip, deflate or identity, and one of them only; found another")
+
+
+def _gunzip(body: bytes, limits: Limits) -> bytes:
+    whole = bytearray()
+    for _ in range(_MAX_GZIP_MEMBERS):
+        member, body = _decompress(body, _GZIP, limits.max_decoded_bytes - len(whole), limits)
+        whole += member
+        body = body.lstrip(b"\0")  # gzip's own tools pad with zeros
+        if not body:
+            return bytes(whole)
+    raise Rejected("parse", f"the gzip body has more than {_MAX_GZIP_MEMBERS} members")
+
+
+def _inflate(body: bytes, limits: Limits) -> bytes:
+    """HTTP's deflate is a zlib stream (RFC 9110, 8.4.1.2), which many senders get wrong: they send it bare."""
+    has_zlib_header = len(body) > 1 and body[0] & 0x0F == zlib.DEFLATED and (body[0] << 8 | body[1]) % 31 == 0
+    text, rest = _decompress(body, _ZLIB if has_zlib_header else _RAW_DEFLATE, limits.max_decoded_bytes, limits)
+    if rest:
+        raise Rejected("parse", "the deflate body goes on after its end")
+    return text
+
+
+def _decompress(body: bytes, window_bits: int, room: int, limits: Limits) -> tuple[bytes, bytes]:
+    """One stream and what follows it."""
+    stream = zlib.decompressobj(window_bits)
+    try:
+        text = stream.decompress(body, room + 1)
+    except zlib.error:
+        raise Rejected("parse", "the compressed body is damaged, or not what its Content-Encoding says") from None
+    if len(text) > room:
+        raise _too_long(limits)
+    if not stream.eof:
+        raise Rejected("parse", "the compressed body ends too early")
+    return text, stream.unused_data
+
+
+def _too_long(limits: Limits) -> Rejected:
+    return Rejected("decoded", f"the body is longer than {limits.max_decoded_bytes} bytes once decoded")

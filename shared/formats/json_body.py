@@ -1,0 +1,107 @@
+"""JSON (RFC 8259), by the standard library's scanner in C, with what it is too kind about refused."""
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+from shared.errors import Rejected
+from shared.formats.json_shape import check_shape
+from shared.formats.media_type import MediaType
+from shared.formats.numbers import finite
+from shared.jsontext import Json, JsonObject, to_json
+from shared.limits import Limits
+
+_UTF_8: Final = frozenset({None, "utf-8", "utf8"})
+
+
+def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
+    """UTF-8, as the RFC has it, unless the sender names another charset; a byte order mark is passed over."""
+    text = utf8_json(body, media)
+    check_shape(text, limits)
+    return load(text, decoder_for(text, limits))
+
+
+def utf8_json(body: bytes, media: MediaType) -> bytes:
+    if media.charset not in _UTF_8:
+        from shared.formats.charset import decode_text  # rarely needed, and a cold start is short
+
+        body = decode_text(body, media.charset).encode()
+    return body.removeprefix(b"\xef\xbb\xbf")
+
+
+def load(text: bytes, decoder: json.JSONDecoder) -> Json:
+    """Of a shape that was checked. A lone surrogate becomes U+FFFD, as no UTF-8 can hold it. Raises Rejected."""
+    value = _decode(text, decoder)
+    if b"\\ud" in text or b"\\uD" in text:
+        mended = _without_lone_surrogates(to_json(value))
+        if mended is not None:
+            del value  # both would be a lot of memory
+            return _decode(mended, decoder)  # which finds the keys that are equal now
+    return value
+
+
+def decoder_for(text: bytes, limits: Limits) -> json.JSONDecoder:
+    longest_key = limits.max_key_characters if len(text) > limits.max_key_characters else None
+    longest_integer = limits.max_number_digits if len(text) > limits.max_number_digits else None
+    return _decoder(limits.max_keys, longest_key, longest_integer)
+
+
+def _decode(text: bytes, decoder: json.JSONDecoder) -> Json:
+    # from None: the causes would carry the body into a traceback.
+    try:
+        value: Json = decoder.decode(text.decode("utf-8"))
+    except json.JSONDecodeError as error:
+        raise Rejected("parse", f"not JSON: line {error.lineno}, column {error.colno}") from None
+    except UnicodeDecodeError as error:
+        raise Rejected("parse", f"not JSON: byte {error.start} is not UTF-8") from None
+    except ValueError:  # from int(), which has a limit of its own
+        raise Rejected("num", "an integer has too many digits") from None
+    return value
+
+
+def _without_lone_surrogates(text: str) -> bytes | None:
+    """None where there are none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+    return None
+
+
+@lru_cache(maxsize=8)
+def _decoder(max_keys: int, longest_key: int | None, longest_integer: int | None) -> json.JSONDecoder:
+    """With None, the body is too short to hold a key or an integer that is too long."""
+    return json.JSONDecoder(
+        object_pairs_hook=_object_maker(max_keys, longest_key),
+        parse_int=None if longest_integer is None else _integer_maker(longest_integer),
+        parse_float=finite,
+        parse_constant=_no_constant,
+    )
+
+
+def _object_maker(max_keys: int, longest_key: int | None) -> Callable[[list[tuple[str, Json]]], JsonObject]:
+    def make(pairs: list[tuple[str, Json]]) -> JsonObject:
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            raise Rejected("dup_key", "an object has the same key twice")
+        if len(made) > max_keys:
+            raise Rejected("nodes", f"an object has more than {max_keys} keys")
+        if longest_key is not None and max(map(len, made), default=0) > longest_key:
+            raise Rejected("nodes", f"a key is longer than {longest_key} characters")
+        return made
+
+    return make
+
+
+def _integer_maker(longest: int) -> Callable[[str], int]:
+    def make(digits: str) -> int:
+        if len(digits.removeprefix("-")) > longest:
+            raise Rejected("num", f"an integer has more than {longest} digits")
+        return int(digits)
+
+    return make
+
+
+def _no_constant(_: str) -> Json:
+    raise Rejected("parse", "not JSON: it has no NaN and no Infinity")

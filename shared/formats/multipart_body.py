@@ -1,0 +1,103 @@
+"""Multipart bodies (RFC 2046, RFC 7578): an object of the parts by name, a list where a name comes again.
+
+A part with a file name is `{"name": …, "type": …, "size": bytes, "base64": …}`, and so is one that is neither of a text
+type nor UTF-8; any other is a string. The file name is as it was sent: it may hold a path.
+"""
+
+import re
+from binascii import Error, a2b_base64, a2b_qp
+from collections.abc import Callable, Mapping
+from typing import Final
+from urllib.parse import unquote
+
+from shared.errors import Rejected
+from shared.formats.bytes_body import binary
+from shared.formats.charset import codec_of
+from shared.formats.media_type import MediaType, media_type
+from shared.formats.objects import gather
+from shared.jsontext import Json, JsonObject
+from shared.limits import Limits
+
+_MAX_HEADER_BYTES: Final = 16_384
+_BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046, 5.1.1
+_FOLD: Final = re.compile(r"\r\n[ \t]++")
+_TRANSFER_DECODERS: Final[dict[str, Callable[[bytes], bytes]]] = {"base64": a2b_base64, "quoted-printable": a2b_qp}
+
+
+def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
+    """A part without a name is called "".
+
+    Raises Rejected: `parts` for too many, `parse` for what is not a whole multipart body.
+    """
+    made: JsonObject = {}
+    for part in _parts(body, _boundary(media), limits):
+        head, blank, content = part.partition(b"\r\n\r\n")
+        if not blank or len(head) > _MAX_HEADER_BYTES:
+            raise Rejected("parse", "a part of the multipart body has no end of its headers, or too long ones")
+        name, value = _named_value(_headers(head), content)
+        gather(made, name, value, limits)
+    return made
+
+
+def _boundary(media: MediaType) -> bytes:
+    boundary = media.parameters.get("boundary", "")
+    if not _BOUNDARY.fullmatch(boundary):
+        raise Rejected("parse", "a multipart body's content type names a boundary of 1 to 70 plain characters")
+    return b"\r\n--" + boundary.encode("ascii")
+
+
+def _parts(body: bytes, delimiter: bytes, limits: Limits) -> list[bytes]:
+    """Each begins with the line break before its headers. What comes before the first and after the last is dropped."""
+    pieces = (b"\r\n" + body).split(delimiter, limits.max_parts + 1)
+    parts: list[bytes] = []
+    for piece in pieces[1:]:
+        if piece.startswith(b"--"):
+            return parts
+        if len(parts) == limits.max_parts:
+            raise Rejected("parts", f"the multipart body has more than {limits.max_parts} parts")
+        padding, line_break, rest = piece.partition(b"\r\n")
+        if padding.strip(b" \t") or not line_break:
+            raise Rejected("parse", "a boundary in the multipart body is not on a line of its own")
+        parts.append(b"\r\n" + rest)
+    raise Rejected("parse", "the multipart body ends without its last boundary")
+
+
+def _headers(head: bytes) -> dict[str, str]:
+    """By name in lower case. A name's last line counts."""
+    lines = _FOLD.sub(" ", head.decode("utf-8", "replace")).split("\r\n")
+    pairs = (line.partition(":") for line in lines)
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _named_value(headers: dict[str, str], content: bytes) -> tuple[str, Json]:
+    disposition = media_type(headers.get("content-disposition", "")).parameters
+    media = media_type(headers.get("content-type", ""))
+    content = _transfer_decoded(content, headers.get("content-transfer-encoding", ""))
+    file_name = _file_name(disposition)
+    name = disposition.get("name", "")
+    if file_name is None and (media.name.startswith("text/") or not media.name or _is_utf8(content)):
+        return name, content.decode(codec_of(media.charset or "utf-8"), "replace")
+    return name, {"name": file_name or "", **binary(content, media.name)}
+
+
+def _file_name(disposition: Mapping[str, str]) -> str | None:
+    extended = disposition.get("filename*", "")
+    if extended.lower().startswith("utf-8''"):  # RFC 5987
+        return unquote(extended[7:], errors="replace")
+    return disposition.get("filename")
+
+
+def _transfer_decoded(content: bytes, encoding: str) -> bytes:
+    decode = _TRANSFER_DECODERS.get(encoding.lower())
+    try:
+        return decode(content) if decode else content
+    except Error:
+        raise Rejected("parse", "a part of the multipart body is not in its Content-Transfer-Encoding") from None
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -5,7 +5,7 @@ import platform
 import shutil
 import sys
 
-from tests.bench import pipe, receive
+from tests.bench import inspector, pipe, receive
 from tests.bench.table import Figure, at_least, at_most, table
 
 
@@ -48,6 +48,14 @@ def pipe_figures(seconds: int) -> list[Figure]:
     ]
 
 
+def inspector_figures(seconds: int) -> list[Figure]:
+    events = 100_000
+    return [
+        at_least("the pipe with the page open / without", inspector.watched_ratio(seconds), 0.9),
+        at_most(f"search among {events:,} events, the slowest", inspector.search_milliseconds(events), 200, " ms"),
+    ]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--seconds", type=int, default=5, help="of load for each function (default 5)")
@@ -60,7 +68,8 @@ def main() -> int:
         return 1
     print(f"Python {platform.python_version()}, {platform.machine()}; {options.seconds} s of load each\n", flush=True)
     print(table("receive", receive_figures(options.seconds, options.starts)), flush=True)
-    print("\n" + table("the whole pipe", pipe_figures(options.seconds)))
+    print("\n" + table("the whole pipe", pipe_figures(options.seconds)), flush=True)
+    print("\n" + table("the inspector", inspector_figures(options.seconds)))
     return 0
 
 

@@ -50,18 +50,18 @@ class Piped:
 
 def measure(seconds: int) -> tuple[Piped, list[float]]:
     """Under load, and the milliseconds from post to mail of single events before it."""
-    with _stack() as stack:
-        idle = [_one(stack) for _ in range(60)][10:]
-        return _under_load(stack, seconds), idle
+    with stack() as running_stack:
+        idle = [_one(running_stack) for _ in range(60)][10:]
+        return under_load(running_stack, seconds), idle
 
 
 @contextmanager
-def _stack() -> Iterator[Stack]:
+def stack() -> Iterator[Stack]:
     with tempfile.TemporaryDirectory() as folder, running(Path(folder), CONFIG, {"SHOP_KEY": SECRET}) as stack:
         yield stack
 
 
-def _under_load(stack: Stack, seconds: int) -> Piped:
+def under_load(stack: Stack, seconds: int) -> Piped:
     before, cpu_before = _mails(stack), _cpu_seconds(stack)
     began = time.perf_counter()
     load = wrk(stack.base, REQUEST, seconds)

@@ -81,7 +81,7 @@ async def _fill(path: Path, events: int) -> None:
 
 
 def _entry(number: int) -> EventEntry:
-    data: JsonObject = {"customer": f"customer-{number}", "name": NAMES[number % len(NAMES)], "total": number * 7 % 1_000}
+    data: JsonObject = {"customer": f"customer-{number}", "name": NAMES[number % len(NAMES)], "total": number % 997}
     event = Event(
         id=f"{number:032x}",
         source="/sources/shop",

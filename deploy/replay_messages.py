@@ -20,6 +20,10 @@ def replay_of_event(document: JsonObject, replay_id: str, only: str | None = Non
     return BusMessage(to_json(document).encode(), attributes)
 
 
+def is_replayable(letter: DeadLetter) -> bool:
+    return letter.topic in REPLAYABLE and _document(letter.message) is not None
+
+
 def replay_of_dead_letter(letter: DeadLetter, replay_id: str) -> BusMessage:
     """For the letter's own topic. Raises Permanent (`replay`) for what was never a message of ours."""
     document = _document(letter.message) if letter.topic in REPLAYABLE else None

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from deploy.local.inspector.answers import json_answer, json_body, not_found
 from deploy.local.inspector.apis import change_faults
-from deploy.local.inspector.documents import dead_letter_document
+from deploy.local.inspector.documents import as_dead_letter, dead_letter_document
 from deploy.local.inspector.parts import PARTS, Parts
 from deploy.local.inspector.query import bad_request, before_of, limit_of
 from deploy.replay_messages import replay_of_dead_letter, replay_of_event
@@ -56,7 +56,7 @@ async def replay_dead_letters(request: web.Request) -> web.Response:
     """`{"ids": […]}`, each as `/api/dead-letters` names it."""
     parts = request.app[PARTS]
     ids = await _ids(request)
-    letters = [_as_port_has_it(await _dead_letter(parts, each)) for each in ids]
+    letters = [as_dead_letter(await _dead_letter(parts, each)) for each in ids]
     messages = [(letter, replay_of_dead_letter(letter, secrets.token_hex(8))) for letter in letters]
     for letter, message in messages:
         await _replay(parts, letter, message)
@@ -107,11 +107,6 @@ async def _dead_letter(parts: Parts, dead_letter_id: str) -> DeadLetterRow:
 
 async def _mark(parts: Parts, ids: Sequence[str], state: str) -> int:
     return await parts.read(partial(mark_dead_letters, parts.state / FILE_NAME, ids, state))
-
-
-def _as_port_has_it(row: DeadLetterRow) -> DeadLetter:
-    names = row.event_id, row.route, row.destination
-    return DeadLetter(row.id, row.code, row.reason, row.at, row.message, row.topic, *names)
 
 
 ROUTES: Final = [

@@ -51,10 +51,7 @@ class Board:
     async def _plots(self) -> JsonObject:
         reader, now = self._parts.reader, time.time()
         buckets = await self._parts.read(lambda: reader.series(now, PLOT_SPAN_SECONDS, PLOT_BUCKETS))
-        return {
-            "bucket_seconds": PLOT_SPAN_SECONDS / PLOT_BUCKETS,
-            "buckets": [series_document(each) for each in buckets],
-        }
+        return series_document(buckets, PLOT_SPAN_SECONDS / PLOT_BUCKETS)
 
     async def _sink(self) -> JsonObject:
         try:

@@ -4,16 +4,20 @@ Times are RFC 3339. Nothing here is safe to show as HTML: senders wrote it.
 """
 
 import json
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from deploy.local.sendgrid.mail import Address, Mail
+from deploy.replay_messages import is_replayable
 from shared.cloud.local.journal_rows import DeadLetterRow, EventRecord, EventSummary, RequestRow
 from shared.cloud.local.journal_series import Bucket
 from shared.jsontext import Json, JsonObject
-from shared.ports import AttemptEntry, LedgerRow, RouteDecision
+from shared.ports import AttemptEntry, DeadLetter, LedgerRow, RouteDecision
 from shared.times import rfc3339
 
-PREVIEW_CHARACTERS = 140
+PREVIEW_CHARACTERS: Final = 140
+_RULE: Final = re.compile(r"[=_*-]{4,}")  # the lines that texts draw
 
 
 def summary_document(event: EventSummary) -> JsonObject:
@@ -112,8 +116,14 @@ def dead_letter_document(letter: DeadLetterRow, whole: bool = False) -> JsonObje
         "route": letter.route,
         "destination": letter.destination,
         "state": letter.state,
+        "replayable": is_replayable(as_dead_letter(letter)),
     }
     return {**document, "message": _message(letter.message)} if whole else document
+
+
+def as_dead_letter(row: DeadLetterRow) -> DeadLetter:
+    names = row.event_id, row.route, row.destination
+    return DeadLetter(row.id, row.code, row.reason, row.at, row.message, row.topic, *names)
 
 
 def _message(message: bytes) -> Json:
@@ -134,7 +144,7 @@ def mail_document(mail: Mail) -> JsonObject:
         "from": _address(mail.sender),
         "to": [_address(each) for each in mail.to],
         "subject": mail.subject,
-        "preview": " ".join(mail.text[: PREVIEW_CHARACTERS * 4].split())[:PREVIEW_CHARACTERS],
+        "preview": " ".join(_RULE.sub(" ", mail.text[: PREVIEW_CHARACTERS * 4]).split())[:PREVIEW_CHARACTERS],
         "attachments": len(mail.attachments),
     }
 

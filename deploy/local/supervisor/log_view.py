@@ -36,7 +36,8 @@ class LogView:
         severity = str(document.get("severity", "INFO"))
         if not self.shown(severity):
             return None
-        return self._line(clock, name, severity, f"{document['message']}{fields_text(document)}")
+        is_whole = self.shown("DEBUG")
+        return self._line(clock, name, severity, f"{document['message']}{fields_text(document, is_whole)}")
 
     def _line(self, clock: str, name: str, severity: str, text: str) -> str:
         word = f"{severity.lower()}: " if _rank(severity) >= _rank("WARNING") else ""
@@ -59,10 +60,17 @@ def parse_log_line(line: str) -> JsonObject | None:
     return document if isinstance(document, dict) and "message" in document else None
 
 
-def fields_text(document: JsonObject) -> str:
+def fields_text(document: JsonObject, is_whole: bool) -> str:
+    """Not whole, it leaves out what only repeats another field."""
     names: list[str] = [name for name in _FIRST if name in document]
     names += [name for name in document if name not in _HIDDEN and name not in _FIRST]
+    if not is_whole:
+        names = [name for name in names if name != "delivery_id" and not _repeats_message(document, name)]
     return "".join(f"  {name}={_plain(document[name])}" for name in names)
+
+
+def _repeats_message(document: JsonObject, name: str) -> bool:
+    return name == "outcome" and str(document[name]).replace("_", " ") == document["message"]
 
 
 def _plain(value: Json) -> str:

@@ -1,7 +1,7 @@
 // What an operator has to know before anything else, and the one button that mends it.
 
 import { post } from "/page/api.js";
-import { fill, h, time, toast } from "/page/dom.js";
+import { fill, h, time, toast, withLinks } from "/page/dom.js";
 import { current, on } from "/page/state.js";
 import { plural } from "/page/words.js";
 
@@ -62,6 +62,6 @@ function banner(kind, title, ...content) {
 
 function heldBanner(each) {
   return h("div", { class: "banner held", role: "alert" },
-    h("div", {}, h("strong", {}, `${each.destination} is held: ${plural(each.count, "delivery waits", "deliveries wait")}`), h("p", {}, each.reason)),
+    h("div", {}, h("strong", {}, `${each.destination} is held: ${plural(each.count, "delivery waits", "deliveries wait")}`), h("p", {}, withLinks(each.reason))),
     releaseButton(each.destination));
 }

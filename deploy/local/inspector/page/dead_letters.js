@@ -31,8 +31,9 @@ export function deadLettersView(main, navigate) {
 
   function show() {
     fill(states, STATES.map(([value, word]) => h("button", { type: "button", class: `filter ${value}`, "aria-pressed": String(state === value), onclick: () => { state = value; load(); } }, word)));
+    const replayable = letters.filter((letter) => letter.replayable).map((each) => each.id);
     fill(everything, state === "kept" && letters.length > 1 && [
-      h("button", { type: "button", onclick: () => replay(letters.map((each) => each.id)) }, `Replay these ${letters.length}`),
+      replayable.length > 0 && h("button", { type: "button", onclick: () => replay(replayable) }, `Replay these ${replayable.length}`),
       h("button", { type: "button", onclick: () => drop(letters.map((each) => each.id)) }, `Drop these ${letters.length}`)]);
     list.hidden = !letters.length;
     reconcile(list, letters, (letter) => letter.id, row);
@@ -67,7 +68,7 @@ export function deadLettersView(main, navigate) {
         h("p", { class: "reason" }, letter.reason),
         facts([["State", letter.state], ["Given up", time(letter.at)], ["Event", letter.event_id && eventLink(letter.event_id)], ["Route", letter.route], ["Destination", letter.destination], ["Was on topic", letter.topic], ["Id", h("span", { class: "mono" }, letter.id)]]),
         letter.state === "kept" && h("div", { class: "buttons" },
-          h("button", { type: "button", class: "primary", onclick: () => replay([letter.id]) }, "Replay"),
+          h("button", { type: "button", class: "primary", disabled: !letter.replayable, title: letter.replayable ? "Send it on once more" : "It holds nothing that could be sent on", onclick: () => replay([letter.id]) }, "Replay"),
           h("button", { type: "button", onclick: () => drop([letter.id]) }, "Drop"))),
       h("section", { class: "content", "aria-label": "Message" }, h("h3", {}, "Message"), jsonView(letter.message)),
     ];

@@ -44,7 +44,7 @@ function row(delivery) {
   const [word, kind, meaning] = DELIVERY_STATES[delivery.state] ?? [delivery.state, "", ""];
   return h("li", {}, h("a", { href: `#/events/${encodeURIComponent(delivery.event_id)}`, "data-id": delivery.id },
     chip(word, kind, meaning),
-    h("span", { class: "what" }, h("strong", {}, delivery.destination), h("span", { class: "faint" }, `route ${delivery.route} · attempt ${delivery.attempt_number}`, delivery.state !== "done" && delivery.reason && ` · ${delivery.reason}`)),
+    h("span", { class: "what" }, h("strong", {}, delivery.destination), h("span", { class: "faint" }, `route ${delivery.route}`, delivery.attempt_number > 0 && ` · attempt ${delivery.attempt_number}`, delivery.state !== "done" && delivery.reason && ` · ${delivery.reason}`)),
     delivery.retry_at ? h("span", { class: "source" }, "again at ", time(delivery.retry_at)) : h("span", { class: "source mono" }, delivery.event_id.slice(0, 8)),
     time(delivery.updated_at)));
 }

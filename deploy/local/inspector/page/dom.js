@@ -89,6 +89,14 @@ export function bytes(count) {
   return count < 1048576 ? `${(count / 1024).toFixed(1)} KB` : `${(count / 1048576).toFixed(1)} MB`;
 }
 
+// Our own words: web addresses in them can be followed, and `what is in backquotes` is to be typed.
+export function withLinks(text) {
+  return text.split(/(https:\/\/[^\s)>"'`]+|`[^`]+`)/).map((part, at) => {
+    if (at % 2 === 0) return part;
+    return part[0] === "`" ? h("code", {}, part.slice(1, -1)) : h("a", { href: part, target: "_blank", rel: "noreferrer noopener" }, part);
+  });
+}
+
 export function announce(text) {
   document.getElementById("announcer").textContent = text;
 }
@@ -110,5 +118,6 @@ export function copyButton(text, label) {
         toast("The browser does not let this page copy", "fault");
       }
     },
-  }, "⧉");
+  }, svg("svg", { viewBox: "0 0 16 16", width: 14, height: 14, "aria-hidden": "true" },
+    svg("path", { d: "M5.5 5.5v-3h8v8h-3M2.5 5.5h8v8h-8z", class: "stroke" })));
 }

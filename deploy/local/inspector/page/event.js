@@ -37,13 +37,15 @@ export function eventView(element, close) {
     const openParts = new Set([...element.querySelectorAll("details[open] > summary")].map((each) => each.textContent));
     const scrolled = element.scrollTop;
     const focused = element.contains(document.activeElement) ? document.activeElement.textContent : null;
+    const isFirst = shown === null;
     shown = event;
     fill(element, head(event), h("ol", { class: "way" }, receiveStage(event), transformStage(event), notifyStage(event, act)), content(event));
     for (const summary of element.querySelectorAll("summary")) {
       if (openParts.has(summary.textContent)) summary.parentElement.open = true;
     }
     element.scrollTop = scrolled;
-    if (focused) [...element.querySelectorAll("button, a, summary")].find((each) => each.textContent === focused)?.focus();
+    if (isFirst && document.activeElement?.closest(".rows")) element.querySelector("h2").focus({ preventScroll: true });
+    if (focused) [...element.querySelectorAll("button, a, summary, h2")].find((each) => each.textContent === focused)?.focus();
   }
 
   function head(event) {

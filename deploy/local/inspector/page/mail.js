@@ -65,7 +65,9 @@ export function mailView(main, navigate) {
     fill(beside);
     try {
       const mail = await get(`/api/mail/${id}`);
-      if (opened === id) fill(beside, reader(mail, () => navigate("mail", null)));
+      if (opened !== id) return;
+      fill(beside, reader(mail, () => navigate("mail", null)));
+      beside.querySelector("h2").focus({ preventScroll: true });
     } catch (error) {
       if (opened === id) fill(beside, h("p", { class: "empty" }, error.message));
     }

@@ -1,6 +1,6 @@
 // Small pieces that several views show.
 
-import { h } from "/page/dom.js";
+import { h, withLinks } from "/page/dom.js";
 import { CHECKS, STATUSES, adviceOn } from "/page/words.js";
 
 export function statusChip(status) {
@@ -53,7 +53,7 @@ export function checksView(code) {
 export function refusalWords(request) {
   const advice = adviceOn(request.code);
   return [
-    h("p", { class: "reason" }, request.detail || request.code),
+    h("p", { class: "reason" }, withLinks(request.detail || request.code)),
     advice && h("p", { class: "advice" }, advice),
   ];
 }

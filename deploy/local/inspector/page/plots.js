@@ -41,7 +41,7 @@ function plot(shapes, label) {
 
 function card(title, figure, unit, shapes, label) {
   return h("div", { class: "card" },
-    h("div", { class: "card-head" }, h("span", { class: "card-title" }, title), h("span", { class: "figure" }, figure, unit && h("small", {}, unit))),
+    h("div", { class: "card-head" }, h("span", { class: "card-title" }, title, h("small", {}, "5 min")), h("span", { class: "figure" }, figure, unit && h("small", {}, unit))),
     plot(shapes, label));
 }
 

@@ -1,6 +1,6 @@
 // The way of one event, stage by stage: receive, transform, notify.
 
-import { bytes, duration, h, time } from "/page/dom.js";
+import { bytes, duration, h, time, withLinks } from "/page/dom.js";
 import { chip, checksView } from "/page/pieces.js";
 import { current } from "/page/state.js";
 import { releaseButton } from "/page/banners.js";
@@ -70,7 +70,7 @@ function deliveryView(delivery, event, act) {
       delivery.generation > 0 && h("span", { class: "faint" }, `· delivered anew ${plural(delivery.generation, "time")}`),
       mail && h("a", { class: "button", href: `#/mail/${mail}` }, "See the mail")),
     delivery.state === "retry_at" && h("p", {}, "Tried again at ", time(delivery.retry_at), ". ", delivery.reason),
-    delivery.state === "disabled" && h("div", { class: "held-note" }, h("p", {}, delivery.reason), releaseButton(delivery.destination)),
+    delivery.state === "disabled" && h("div", { class: "held-note" }, h("p", {}, withLinks(delivery.reason)), releaseButton(delivery.destination)),
     delivery.state === "failed" && h("p", { class: "reason" }, delivery.reason),
     attempts.length > 0 && attemptsTable(attempts),
     h("div", { class: "buttons small" }, h("button", { type: "button", onclick: () => act({ only: delivery.destination, force: true }, `Sent to ${delivery.destination} again`) }, "Send to this one again")));

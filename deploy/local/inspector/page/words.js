@@ -38,8 +38,6 @@ export const CHECKS = [
 ];
 
 const ADVICE = {
-  unknown_source: "The path names no source of the configuration. Sources and their URLs are listed where hookchain dev started.",
-  method: "The source does not take this method; webhooks are usually POST.",
   password: "The password or token is missing or is another one. Compare it with the secret that the source names.",
   sig: "The signature is missing or does not fit the body. The secret may differ, or something on the way changed the body.",
   ts: "The signed time is too far from now: an old request sent again, or a clock that is wrong.",
@@ -49,9 +47,9 @@ const ADVICE = {
   decoded: "Unpacked, the body is larger than is safe.",
   encoding: "Send the body plain or as gzip.",
   content_type: "The source does not take this content type.",
-  parse: "The body is not what its content type says.",
+  parse: "The body is not what its content type says it is.",
   dup_key: "A key stands twice in one object: which one is meant cannot be known.",
-  dtd: "XML with a DOCTYPE is refused: it is how XML attacks work.",
+  dtd: "A DOCTYPE is how attacks through XML work; leave it out.",
   schema: "The body breaks the source's schema.",
   slow: "The body did not arrive within 10 seconds.",
   disconnected: "The sender went away before its body was complete.",

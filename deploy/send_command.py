@@ -10,10 +10,10 @@ from deploy.cli import parser
 from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
 from deploy.send_data import body_of, fields_of
 from deploy.send_proof import Proof, proof_of
+from deploy.sending.formats import FORMATS
+from deploy.sending.send import Outcome, send
 from shared.errors import HookchainError
 from shared.jsontext import to_json
-from shared.sending import Outcome, send
-from shared.sending_formats import FORMATS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, TextIO
 
+from deploy.sending.formats import FORMATS, xml_text
 from shared.formats.parse import parse_body
 from shared.jsontext import Json, JsonObject
 from shared.limits import DEFAULT
-from shared.sending_formats import FORMATS, xml_text
 
 _SUFFIXES: Final = {".json": "json", ".xml": "xml", ".yaml": "yaml", ".yml": "yaml"}
 _FIRST_CHARACTERS: Final = {"{": "json", "[": "json", "<": "xml"}

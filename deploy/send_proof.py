@@ -9,10 +9,10 @@ from typing import Final, TextIO
 from urllib.parse import unquote, urlsplit
 
 from deploy.faults import ConfigFaults, did_you_mean
+from deploy.sending.send import Auth, Basic, Bearer, Hmac, Password, StandardWebhooks
 from shared.jsontext import Json, JsonObject
 from shared.secret_values import split_values
 from shared.secrets import SECRET_NAME, from_environment, from_folder, variable_name
-from shared.sending import Auth, Basic, Bearer, Hmac, Password, StandardWebhooks
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 _THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 
+from deploy.sending.auth import Auth, Basic, Hmac, Password, auth_headers
 from functions.notify.mail.addresses import Address
 from functions.notify.mail.mail import Mail
 from functions.notify.mail.render import MailWriter
@@ -17,7 +18,6 @@ from shared.http import Request
 from shared.jsontext import JsonObject
 from shared.ports import DELIVERIES, EVENTS, BusMessage
 from shared.push import Push
-from shared.sending_auth import Auth, Basic, Hmac, Password, auth_headers
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from deploy.compiler import compile_file, secrets_needed
+from deploy.sending.formats import encode
 from functions.notify.mail.mail import Mail
 from shared.jsontext import JsonObject
-from shared.sending_formats import encode
 from tests.pipeline import Pipeline
 
 EVENT: JsonObject = {

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from shared.sending import Basic, Bearer, Hmac, Password, StandardWebhooks, send
+from deploy.sending.send import Basic, Bearer, Hmac, Password, StandardWebhooks, send
 from shared.signatures import verify_hmac, verify_standard
 from tests.fakes.receiver import http_answer, receiver
 
@@ -231,7 +231,7 @@ def test_a_call_that_makes_no_sense_is_refused_without_repeating_the_secret(argu
 
 
 def test_it_is_imported_without_any_installed_package(root: Path) -> None:
-    script = "import sys; from shared.sending import send; print(*sys.modules)"
+    script = "import sys; from deploy.sending.send import send; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(root)!r}); {script}"],
         capture_output=True,

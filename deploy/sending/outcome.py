@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from deploy.sending.wire import Answer, NoAnswer
 from shared.event import attribute_text
 from shared.jsontext import Json
-from shared.sending_wire import Answer, NoAnswer
 
 _REFUSALS: Final[Mapping[str, str]] = {
     "sig": "the signature does not match",

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Final
 
-from shared.sending_auth import (
+from deploy.sending.auth import (
     Auth,
     Basic,
     Bearer,
@@ -26,9 +26,9 @@ from shared.sending_auth import (
     checked_delivery_id,
     default_auth,
 )
-from shared.sending_formats import encode, plain
-from shared.sending_outcome import Outcome, outcome_of
-from shared.sending_wire import parse_target, post
+from deploy.sending.formats import encode, plain
+from deploy.sending.outcome import Outcome, outcome_of
+from deploy.sending.wire import parse_target, post
 
 __all__ = ["Auth", "Basic", "Bearer", "Hmac", "Outcome", "Password", "StandardWebhooks", "send"]
 

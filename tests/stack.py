@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -64,13 +64,29 @@ def free_base() -> int:
 
 
 @contextlib.contextmanager
-def running(folder: Path, config: str, environ: Mapping[str, str]) -> Iterator[Stack]:
-    """The whole pipe, until the block ends. What it printed is in `<folder>/output`."""
+def running(
+    folder: Path,
+    config: str | None,
+    environ: Mapping[str, str],
+    arguments: Sequence[str] = (),
+    log_level: str = "WARNING",
+) -> Iterator[Stack]:
+    """The whole pipe, until the block ends; None is the mode without a file. It prints into `<folder>/output`."""
     path = folder / "hookchain.yaml"
-    path.write_text(config, encoding="utf-8")
+    path.write_text(config or "", encoding="utf-8")
     stack = Stack(free_base(), folder / "state")
-    command = [sys.executable, "-m", "deploy.cli", "dev", "--config", str(path), "--port-base", str(stack.base)]
-    command += ["--state", str(stack.state), "--env-file", str(folder / "env"), "--no-reload", "--log-level", "WARNING"]
+    command = [
+        sys.executable,
+        "-m",
+        "deploy.cli",
+        "dev",
+        "--config",
+        str(path) if config else "none",
+        "--port-base",
+        str(stack.base),
+    ]
+    command += ["--state", str(stack.state), "--env-file", str(folder / "env"), "--no-reload"]
+    command += ["--log-level", log_level, *arguments]
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environ}, stdout=output, stderr=output)
     try:

@@ -1,0 +1,126 @@
+"""The whole pipe for real: processes, sockets, files."""
+
+import asyncio
+import email
+import email.policy
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from deploy.local.sendgrid.mailbox import Mailbox
+from deploy.sending.auth import Bearer
+from deploy.sending.send import send
+from shared.jsontext import JsonObject
+from tests.kill.senders import send_all
+from tests.stack import Stack, running
+
+SECRET = "a-secret-of-this-test"
+CONFIG = """\
+sources:
+  shop: {auth: {scheme: bearer, secret: shop-key}, id: data.id, unwrap: true}
+routes:
+  - {name: all, from: shop, to: inbox}
+destinations:
+  inbox:
+    email: {to: [inbox@example.com], from: shop@example.com, subject: "Order {{ data.id }}"}
+    retry: [1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s]
+"""
+EVENT: JsonObject = {"event": "order.created", "customerName": "Chuck U Farley"}
+
+
+def wait_for(claim: Callable[[], bool], seconds: float = 30.0) -> None:
+    give_up_at = time.monotonic() + seconds
+    while not claim():
+        assert time.monotonic() < give_up_at, "it did not come true in time"
+        time.sleep(0.05)
+
+
+def subjects(stack: Stack) -> list[str]:
+    with closing(Mailbox(stack.state)) as mailbox:
+        return sorted(mail.subject for mail in mailbox.list_mail(10_000))
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running(tmp_path_factory.mktemp("pipe"), CONFIG, {"SHOP_KEY": SECRET}) as up:
+        yield up
+
+
+@pytest.mark.parametrize("format", ["json", "xml", "yaml", "form"])
+def test_a_post_in_any_format_is_a_mail(stack: Stack, format: str) -> None:
+    event = {**EVENT, "id": f"in {format}"}
+    outcome = send(f"{stack.url}/shop", event, secret=SECRET, auth=Bearer(), format=format)
+    assert outcome.ok, outcome.words
+    wait_for(lambda: f"Order in {format}" in subjects(stack))
+
+
+def test_a_hundred_posts_of_the_same_delivery_id_are_one_mail(stack: Stack) -> None:
+    for _ in range(100):
+        assert send(f"{stack.url}/shop", {**EVENT, "id": "once"}, secret=SECRET, auth=Bearer()).ok
+    assert send(f"{stack.url}/shop", {**EVENT, "id": "last"}, secret=SECRET, auth=Bearer()).ok
+    wait_for(lambda: "Order last" in subjects(stack))
+    assert subjects(stack).count("Order once") == 1
+
+
+def test_mails_that_the_provider_does_not_take_now_go_out_when_it_does(stack: Stack) -> None:
+    assert stack.trouble({"mail": {"unplugged": True}})
+    assert send(f"{stack.url}/shop", {**EVENT, "id": "patient"}, secret=SECRET, auth=Bearer()).ok
+    time.sleep(1.5)
+    assert "Order patient" not in subjects(stack)
+    assert stack.trouble({"mail": {"unplugged": False}})
+    wait_for(lambda: "Order patient" in subjects(stack))
+
+
+def test_a_burst_of_a_thousand_events_is_a_thousand_mails(stack: Stack) -> None:
+    before = len(subjects(stack))
+    sent = asyncio.run(send_all(f"{stack.url}/shop", {"Authorization": f"Bearer {SECRET}"}, 1_000, 10_000.0, seed=1))
+    assert len(sent.accepted) == 1_000
+    wait_for(lambda: len(subjects(stack)) >= before + 1_000)
+    assert set(map(str, range(1_000))) <= {subject.removeprefix("Order ") for subject in subjects(stack)}
+
+
+class Inbox:
+    """An SMTP server's handler, which keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.received: list[Envelope] = []
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 its name there
+        self.received.append(envelope)
+        return "250 OK"
+
+
+@contextmanager
+def smtp_server(port: int) -> Iterator[Inbox]:
+    inbox = Inbox()
+    controller = Controller(inbox, "127.0.0.1", port)
+    controller.start()
+    try:
+        yield inbox
+    finally:
+        controller.stop()
+
+
+def test_without_a_file_a_webhook_is_mailed_by_smtp(tmp_path: Path, free_port: int) -> None:
+    environ = {
+        "EMAIL_ADDRESS": "ann@example.com, bob@example.com",
+        "EMAIL_FROM": "hooks@example.com",
+        "WEBHOOK_PASSWORD": SECRET,
+        "SMTP_URL": f"smtp://127.0.0.1:{free_port}",
+    }
+    with smtp_server(free_port) as inbox, running(tmp_path, None, environ, ["--send-mail"]) as stack:
+        assert send(f"{stack.url}/webhook", EVENT, secret=SECRET).ok
+        wait_for(lambda: len(inbox.received) == 2)
+    assert {to for envelope in inbox.received for to in envelope.rcpt_tos} == {"ann@example.com", "bob@example.com"}
+    content = inbox.received[0].content
+    assert isinstance(content, bytes)
+    mail = email.message_from_bytes(content, policy=email.policy.default)
+    assert (mail["Subject"], mail["From"]) == ("Webhook notification", "hooks@example.com")
+    text = mail.get_body(("plain",))
+    assert text is not None
+    assert "Chuck U Farley" in text.get_content()

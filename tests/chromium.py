@@ -96,7 +96,7 @@ class Page:
         """Raises TimeoutError, which says what the page showed."""
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                while not await self.run(condition):
+                while not await self.run(f"Boolean({condition})"):
                     await asyncio.sleep(0.05)
         except TimeoutError as error:
             shown = await self.run("document.body.innerText")
@@ -114,7 +114,7 @@ class Page:
         """The first element of the selector, or the first that holds the text."""
         holds = f"(element) => element.innerText.includes({json.dumps(text)})"
         find = f"[...document.querySelectorAll({json.dumps(selector)})].find({holds})"
-        await self.until(f"Boolean({find})")
+        await self.until(find)
         await self.run(f"{find}.click()")
 
     async def press(self, *keys: str) -> None:

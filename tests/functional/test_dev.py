@@ -1,0 +1,192 @@
+"""`hookchain dev` as people use it: its words, its line to try, its reloading, and that nothing outlives it."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, Protocol
+
+import pytest
+
+from tests.processes import ROOT, is_open
+from tests.stack import free_base
+
+CONFIG: Final = """
+sources:
+  form:
+    auth: {scheme: basic, username: web, secret: form-password}
+routes:
+  - name: tell
+    from: form
+    to: list
+destinations:
+  list:
+    email: {to: [ann@example.com], subject: "New: {{ data.customerName }}"}
+"""
+OFFSETS: Final = (0, 1, 2, 5, 10)
+
+
+class Dev:
+    """One `hookchain dev`, with all it needs in a folder of its own."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.base = free_base()
+        self.config, self.env = folder / "hookchain.yaml", folder / "env"
+        if not self.config.exists():
+            self.config.write_text(CONFIG, encoding="utf-8")
+        self._log = folder / f"output-{self.base}"
+        command = [sys.executable, "-m", "deploy.cli", "dev", "--config", str(self.config)]
+        command += ["--state", str(folder / "state"), "--env-file", str(self.env), *arguments]
+        with self._log.open("wb") as output:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, "PORT_BASE": str(self.base)},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        for _ in range(400):
+            if holds():
+                return
+            time.sleep(0.05)
+        raise TimeoutError(self.output[-3000:])
+
+    def until_said(self, text: str) -> None:
+        self.until(lambda: text in self.output)
+
+    def ports_open(self) -> list[int]:
+        return [self.base + offset for offset in OFFSETS if is_open(self.base + offset)]
+
+    def pids(self, part: str) -> list[int]:
+        table = subprocess.run(["ps", "-Aww", "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
+        rows = [line.strip().partition(" ") for line in table.splitlines()]
+        return [int(pid) for pid, _, arguments in rows if part in arguments]
+
+    def interrupt(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(20)
+
+
+class Start(Protocol):
+    def __call__(self, *arguments: str) -> Dev: ...
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    with contextlib.ExitStack() as stack:
+
+        def begin(*arguments: str) -> Dev:
+            dev = Dev(tmp_path, *arguments)
+            stack.callback(end, dev)
+            return dev
+
+        yield begin
+
+
+def end(dev: Dev) -> None:
+    if dev.process.poll() is None:
+        dev.process.terminate()
+        dev.process.wait(20)
+    dev.until(lambda: not dev.ports_open())
+
+
+def test_the_line_it_prints_works_as_printed(start: Start) -> None:
+    dev = start("--no-reload")
+    dev.until_said("Ctrl-C stops everything.")
+    assert f"http://127.0.0.1:{dev.base}/form  basic auth, user web, password FORM_PASSWORD" in dev.output
+    assert f"http://127.0.0.1:{dev.base + 10}" in dev.output
+    line = next(line.strip() for line in dev.output.splitlines() if line.strip().startswith("curl "))
+    answer = subprocess.run(["sh", "-c", f"{line} --silent"], capture_output=True, text=True, check=True).stdout
+    assert re.fullmatch(r'\{"id": ?"[0-9a-f]{32}"\}', answer)
+    dev.until_said("notify    delivered")
+    assert "\x1b[" not in dev.output
+    assert dev.env.stat().st_mode & 0o777 == 0o600
+
+
+def test_ctrl_c_stops_everything_and_nothing_stays(start: Start) -> None:
+    dev = start("--no-reload")
+    dev.until_said("Hookchain is up")
+    assert len(dev.ports_open()) == 5
+    assert dev.interrupt() == 0
+    assert dev.ports_open() == []
+    assert dev.pids(f"--port {dev.base}") == []
+
+
+def test_killed_itself_it_leaves_no_process_behind(start: Start) -> None:
+    dev = start("--no-reload")
+    dev.until_said("Hookchain is up")
+    dev.process.kill()
+    dev.process.wait(5)
+    dev.until(lambda: not dev.ports_open())
+
+
+def test_what_dies_is_started_again(start: Start) -> None:
+    dev = start("--no-reload")
+    dev.until_said("Hookchain is up")
+    for pid in dev.pids(f"--target notify --host 127.0.0.1 --port {dev.base + 2}"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    dev.until_said("notify was ended by SIGKILL; it is started again in 0.25 s")
+    dev.until(lambda: is_open(dev.base + 2))
+
+
+def test_a_change_of_the_configuration_is_taken_and_a_fault_in_it_is_told(start: Start) -> None:
+    dev = start()
+    dev.until_said("Hookchain is up")
+    dev.config.write_text(CONFIG.replace("to: list", "to: lost"), encoding="utf-8")
+    dev.until_said("hookchain.yaml changed; what runs is as before, because:")
+    dev.until_said("there is no destination 'lost'")
+    dev.config.write_text(CONFIG.replace("form:", "shop:").replace("from: form", "from: shop"), encoding="utf-8")
+    dev.until_said("hookchain.yaml changed: restarted receive, transform")
+
+
+def test_a_taken_port_is_told_in_plain_words(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        dev = start("--port-base", str(port))
+        assert dev.process.wait(20) == 1
+        assert re.search(rf"^Port {port} \(receive\) is taken", dev.output, re.MULTILINE)
+        assert "PORT_BASE=" in dev.output
+
+
+def test_a_state_folder_in_use_is_told(start: Start) -> None:
+    first = start("--no-reload")
+    first.until_said("Hookchain is up")
+    second = start("--no-reload")
+    assert second.process.wait(20) == 1
+    assert f"in use by another hookchain dev (process {first.process.pid})" in second.output
+
+
+def test_a_configuration_with_faults_is_not_started(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "hookchain.yaml").write_text("sources: {form: {}}\n", encoding="utf-8")
+    dev = start()
+    assert dev.process.wait(20) == 1
+    assert "source 'form'" in dev.output
+    assert "Traceback" not in dev.output
+
+
+def test_a_weak_secret_is_refused(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "env").write_text("FORM_PASSWORD=changeme\n", encoding="utf-8")
+    dev = start()
+    assert dev.process.wait(20) == 1
+    assert "Secret 'form-password' (FORM_PASSWORD) is a placeholder" in dev.output
+
+
+def test_its_help_tells_every_option() -> None:
+    command = [sys.executable, "-m", "deploy.cli", "dev", "--help"]
+    text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for option in ("--config", "--port-base", "--state", "--env-file", "--no-reload", "--send-mail", "--log-level"):
+        assert option in text

@@ -1,0 +1,225 @@
+"""The page, used as a person uses it: in a browser, while the whole pipe runs."""
+
+import asyncio
+import base64
+import json
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from shared.jsontext import JsonObject
+from tests.chromium import Page, chromium_or_skip, chromium_page
+from tests.stack import Stack, running
+
+PASSWORD = "a-password-of-this-test"
+CONFIG = """
+sources:
+  form:
+    auth: {scheme: basic, username: web, secret: form-password}
+    actor: data.mail
+routes:
+  - name: tell the list
+    from: form
+    types: [signup.*]
+    to: list
+  - name: only once
+    from: form
+    types: [once]
+    to: impatient
+  - name: tell nobody
+    from: form
+    types: [never]
+    to: list
+destinations:
+  list:
+    email: {to: [ann@example.com], subject: "New: {{ data.name }}"}
+    retry: [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+  impatient:
+    email: {to: [bob@example.com], subject: "Once: {{ data.name }}"}
+    retry: []
+"""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    chromium_or_skip()
+    with running(tmp_path_factory.mktemp("stack"), CONFIG, {"FORM_PASSWORD": PASSWORD}) as up:
+        yield up
+
+
+@pytest.fixture
+async def page(stack: Stack, tmp_path: Path) -> AsyncIterator[Page]:
+    async with chromium_page(chromium_or_skip(), tmp_path / "profile") as made:
+        await made.look(1400, 900)
+        await made.open(f"http://127.0.0.1:{stack.base + 10}/")
+        await made.until_shown("Live")
+        yield made
+        assert made.faults == []
+
+
+def send(stack: Stack, document: JsonObject, password: str = PASSWORD) -> int:
+    proof = base64.b64encode(f"web:{password}".encode()).decode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Basic {proof}"}
+    request = urllib.request.Request(f"{stack.url}/form", json.dumps(document).encode(), headers)
+    return status_of(request)
+
+
+def status_of(request: urllib.request.Request) -> int:
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def call(stack: Stack, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> int:
+    url = f"http://127.0.0.1:{stack.base + 10}{path}"
+    return status_of(urllib.request.Request(url, body, dict(headers), method=method))
+
+
+async def event_shown(page: Page, text: str, status: str) -> None:
+    """In the list, with that status."""
+    row = f"[...document.querySelectorAll('.rows a')].find((e) => e.innerText.includes({json.dumps(text)}))"
+    await page.until(f"{row}?.innerText.includes({json.dumps(status)}) ?? false")
+
+
+async def test_a_new_user_is_told_what_to_send_and_sees_it_arrive(stack: Stack, page: Page) -> None:
+    await page.until_shown("Waiting for the first event")
+    assert "curl -u web:" in await page.text(".foot")
+    assert send(stack, {"event": "signup.created", "name": "Ada Lovelace", "mail": "ada@example.com"}) == 200
+    await event_shown(page, "ada@example.com", "Delivered")
+    await page.click(".rows a", "ada@example.com")
+    for words in ("POST /form → 200", "Who sends it", "tell the list → list", "1 of 1 delivered", "which is not"):
+        await page.until_shown(words if words != "which is not" else "tell nobody", ".beside")
+    await page.click(".delivery .button", "See the mail")
+    await page.until_shown("New: Ada Lovelace", ".beside h2")
+    await page.click("[role=tab]", "Text")
+    await page.until_shown("ada@example.com", ".mail-text")
+
+
+async def test_a_refused_request_says_why(stack: Stack, page: Page) -> None:
+    assert send(stack, {"event": "signup.created"}, password="another-password-altogether") == 401
+    await page.click("#tabs a", "Refused")
+    await page.until_shown("POST /form", ".refusal")
+    assert "Compare it with the secret that the source names" in await page.text(".refusal")
+    assert "Who sends it" in await page.text(".refusal .checks .bad")
+
+
+async def test_mails_wait_while_the_sink_is_unplugged_and_go_out_once_it_is_back(stack: Stack, page: Page) -> None:
+    await page.click("#sink")
+    await page.until_shown("The mail sink is unplugged", "#banners")
+    assert send(stack, {"event": "signup.created", "name": "Grace", "mail": "grace@example.com"}) == 200
+    await event_shown(page, "grace@example.com", "Retrying")
+    await page.click("#sink")
+    await event_shown(page, "grace@example.com", "Delivered")
+    await page.until("!document.querySelector('#banners .banner')")
+
+
+async def test_a_dead_letter_is_replayed(stack: Stack, page: Page) -> None:
+    await page.click("#sink")
+    await page.until_shown("The mail sink is unplugged", "#banners")
+    assert send(stack, {"event": "once", "name": "Edsger", "mail": "edsger@example.com"}) == 200
+    await event_shown(page, "edsger@example.com", "Failed")
+    await page.click("#sink")
+    await page.until("!document.querySelector('#banners .banner')")
+    await page.click("#tabs a", "Dead letters")
+    await page.click(".rows a", "impatient")
+    await page.click(".beside button", "Replay")
+    await page.until_shown("No dead letters")
+    await page.click("#tabs a", "Events")
+    await event_shown(page, "edsger@example.com", "Delivered")
+
+
+async def test_a_held_destination_says_what_to_do_and_is_released(stack: Stack, page: Page) -> None:
+    assert stack.trouble({"mail": {"next": [{"kind": "403"}]}})
+    assert send(stack, {"event": "signup.created", "name": "Frances", "mail": "frances@example.com"}) == 200
+    await page.until_shown("list is held: 1 delivery waits", "#banners")
+    assert "verify that address" in await page.text("#banners")
+    await page.click("#banners button", "Release list")
+    await event_shown(page, "frances@example.com", "Delivered")
+
+
+async def test_the_keyboard_is_enough(stack: Stack, page: Page) -> None:
+    for name in ("barbara", "donald"):
+        assert send(stack, {"event": "signup.created", "name": name, "mail": f"{name}@example.com"}) == 200
+    await event_shown(page, "donald@example.com", "Delivered")
+    await page.press("/")
+    await page.type("barb")
+    await page.until("document.querySelectorAll('.rows a').length === 1")
+    await page.press("Escape", "j", "Enter")
+    await page.until_shown("barbara@example.com", ".beside")
+    await page.press("Escape")
+    await page.until("document.querySelector('.beside').hidden")
+    await page.press("4")
+    await page.until("document.querySelector('#tabs [aria-current]').innerText.startsWith('Refused')")
+    await page.press("?")
+    await page.until_shown("Keyboard shortcuts", "dialog")
+    await page.press("Escape")
+    await page.until("!document.querySelector('dialog')")
+
+
+async def test_what_a_stranger_writes_stays_text(stack: Stack, page: Page) -> None:
+    attack = "<img src=x onerror=window.attacked=1><script>window.attacked=1</script>"
+    assert send(stack, {"event": "signup.created", "name": attack, "mail": attack}) == 200
+    await event_shown(page, attack[:30], "Delivered")
+    await page.click(".rows a", attack[:30])
+    await page.until_shown("1 of 1 delivered", ".beside")
+    post_mail(stack, f"<script>parent.attacked = 1; top.location = 'about:blank'</script><p onclick=x>{attack}</p>")
+    await page.click("#tabs a", "Mail")
+    await page.click(".rows a", "A hostile mail")
+    await page.until("document.querySelector('iframe')")
+    await asyncio.sleep(0.3)  # for a script that must not run
+    assert await page.run("window.attacked === undefined && location.hash.startsWith('#/mail/')") is True
+    # The browser says of the frame that it blocked the script; that it says nothing else is checked as ever.
+    page.faults[:] = [fault for fault in page.faults if "sandboxed" not in fault and "/html" not in fault]
+
+
+def post_mail(stack: Stack, html: str) -> None:
+    document = {
+        "personalizations": [{"to": [{"email": "ann@example.com"}]}],
+        "from": {"email": "eve@example.com"},
+        "subject": "A hostile mail",
+        "content": [{"type": "text/html", "value": html}],
+    }
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer SG.x"}
+    url = f"http://127.0.0.1:{stack.base + 5}/v3/mail/send"
+    assert status_of(urllib.request.Request(url, json.dumps(document).encode(), headers)) == 202
+
+
+async def test_another_sites_page_reads_nothing_and_moves_nothing(stack: Stack, page: Page) -> None:
+    address = f"http://127.0.0.1:{stack.base + 10}"
+    await page.open("about:blank")
+    for options in (
+        "{}",
+        "{mode: 'no-cors', method: 'POST', body: '{\"plugged\":false}'}",
+        "{method: 'POST', headers: {'Content-Type': 'application/json'}, body: '{\"plugged\":false}'}",
+    ):
+        script = f"fetch('{address}/api/mail-sink', {options}).then((a) => a.type, () => 'refused')"
+        assert await page.run(script) in {"refused", "opaque"}
+    page.faults.clear()
+    await page.open(address)
+    await page.until_shown("Live")
+    await page.until("document.getElementById('sink').getAttribute('aria-checked') === 'true'")
+
+
+def test_other_names_and_other_origins_are_refused(stack: Stack) -> None:
+    own, json_type = f"127.0.0.1:{stack.base + 10}", {"Content-Type": "application/json"}
+    assert call(stack, "GET", "/api/events", {}) == 200
+    assert call(stack, "GET", "/api/events", {"Host": "evil.example"}) == 403
+    assert call(stack, "GET", "/api/events", {"Sec-Fetch-Site": "cross-site"}) == 403
+    assert call(stack, "POST", "/api/mail-sink", json_type | {"Origin": "http://localhost:3000"}, b"{}") == 403
+    assert call(stack, "POST", "/api/mail-sink", {"Content-Type": "text/plain"}, b'{"plugged":true}') == 403
+    assert call(stack, "POST", "/api/mail-sink", json_type | {"Origin": f"http://{own}"}, b'{"plugged":true}') == 200
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_every_section_fits_a_narrow_window(stack: Stack, page: Page, scheme: str) -> None:
+    await page.look(390, 800, scheme)
+    for section in ("events", "mail", "dead-letters", "refused", "deliveries"):
+        await page.run(f"location.hash = '#/{section}'")
+        await page.until(f"document.querySelector('main').className.startsWith('view-{section}')")
+        assert await page.run("document.documentElement.scrollWidth <= window.innerWidth") is True

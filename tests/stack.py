@@ -39,7 +39,9 @@ class Stack:
 
     def pids(self, name: str) -> list[int]:
         """gunicorn's master and worker have the same arguments, in which the port is."""
-        table = subprocess.run(["ps", "-A", "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
+        table = subprocess.run(
+            ["ps", "-A", "-ww", "-o", "pid=,args="], capture_output=True, text=True, check=True
+        ).stdout
         port = f"--port {self.base + OFFSETS[name]}"
         rows = [line.strip().partition(" ") for line in table.splitlines()]
         return [int(pid) for pid, _, arguments in rows if port in f"{arguments} ".replace("  ", " ")]

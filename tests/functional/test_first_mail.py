@@ -42,7 +42,7 @@ async def mail_in(format: str, through: Pipeline, source: str) -> Mail:
 async def test_an_event_in_any_format_is_the_same_mail(example: Pipeline, format: str) -> None:
     mail = await mail_in(format, example, "signup-form")
     assert mail.subject == "password_created: Chuck U Farley"
-    assert [to.address for to in mail.to] == ["ann@example.com", "bob@example.com"]
+    assert [to.address for to in mail.to] == ["team@example.com"]
     for text in (mail.text or "", mail.html or ""):
         assert "chuckufarley@example.com" in text
         assert "12345" in text

@@ -10,6 +10,7 @@ from shared.logs import SEVERITIES
 NAME_WIDTH: Final = 9
 _COLOURS: Final = {"DEBUG": "2", "NOTICE": "36", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 _NAME_COLOURS: Final = {"receive": "34", "transform": "35", "notify": "32", "apis": "36", "inspector": "36"}
+_START: Final = '{"severity":"'  # as shared.logs begins each line
 _HIDDEN: Final = frozenset({"severity", "message", "time", "function", "traceparent", "method"})
 _FIRST: Final = ("source", "type", "route", "destination", "status", "code", "detail", "reason")
 
@@ -30,6 +31,8 @@ class LogView:
 
     def line(self, name: str, line: str, clock: str) -> str | None:
         """A line of a process as it is shown; None where it is not."""
+        if line.startswith(_START) and not self.shown(line[len(_START) :].partition('"')[0]):
+            return None  # most lines of a busy pipe end here, before they are parsed
         document = parse_log_line(line)
         if document is None:  # a traceback, a word of the server's own
             return self._line(clock, name, "", _printable(line)) if line.strip() else None

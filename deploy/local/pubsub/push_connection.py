@@ -10,6 +10,7 @@ from typing import Final, cast
 import httptools
 
 FIRST_FINAL_STATUS: Final = 200
+_LENGTH_HEADERS: Final = (b"content-length", b"transfer-encoding")
 
 
 class PushConnection(asyncio.Protocol):
@@ -19,6 +20,8 @@ class PushConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._answer: asyncio.Future[int] | None = None
+        self._has_length = False
+        self._status_until_closed: int | None = None
 
     @property
     def is_open(self) -> bool:
@@ -58,17 +61,34 @@ class PushConnection(asyncio.Protocol):
             self.close()
             self._fail()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's name and number
+    def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        if self._status_until_closed is not None and exc is None:
+            self._succeed(self._status_until_closed)
         self._fail()
 
-    # httptools' callback
+    # httptools' callbacks
+
+    def on_message_begin(self) -> None:
+        self._has_length = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:  # noqa: ARG002 -- httptools' number
+        if name.lower() in _LENGTH_HEADERS:
+            self._has_length = True
+
+    def on_headers_complete(self) -> None:
+        if not self._has_length:  # then the body ends where the connection does
+            self._status_until_closed = self._parser.get_status_code()
 
     def on_message_complete(self) -> None:
+        self._status_until_closed = None
         status = self._parser.get_status_code()
         # After an interim status another answer would follow; 102 is an acknowledgement all the same.
         if status < FIRST_FINAL_STATUS or not self._parser.should_keep_alive():
             self.close()
+        self._succeed(status)
+
+    def _succeed(self, status: int) -> None:
         if self._answer and not self._answer.done():
             self._answer.set_result(status)
 

@@ -1,0 +1,234 @@
+"""Push delivery by the emulated Pub/Sub, seen from the endpoint."""
+
+import asyncio
+import contextlib
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import TypeAlias
+
+import pytest
+
+from deploy.local.pubsub.push_client import PushClient
+from shared.jsontext import Json, JsonObject
+from tests.emulation import Emulation, Endpoint, attributes_of, message_of
+
+Speak: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+_NUMBERS = itertools.count(1)
+QUICK: Json = {"minimumBackoff": "0.1s", "maximumBackoff": "0.4s"}
+
+
+@pytest.fixture(scope="module")
+def emulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulation]:
+    with Emulation(tmp_path_factory.mktemp("bus")).running() as running:
+        yield running
+
+
+@pytest.fixture
+async def endpoint() -> AsyncIterator[Endpoint]:
+    async with Endpoint().open() as opened:
+        yield opened
+
+
+class Bus:
+    """A project of its own in the emulation."""
+
+    def __init__(self, emulation: Emulation) -> None:
+        self._emulation = emulation
+        self.project = f"projects/p{next(_NUMBERS)}"
+        self.topic = f"{self.project}/topics/events"
+        self.subscription = f"{self.project}/subscriptions/pushed"
+
+    async def ask(self, method: str, path: str, body: Json = None) -> Json:
+        status, answer = await asyncio.to_thread(self._emulation.ask, method, f"/v1/{path}", body)
+        assert status == 200, answer
+        return answer
+
+    async def push_to(self, url: str, **settings: Json) -> None:
+        await self.ask("PUT", self.topic, {})
+        push: Json = {"topic": self.topic, "pushConfig": {"pushEndpoint": url}, **settings}
+        await self.ask("PUT", self.subscription, push)
+
+    async def publish(self, *names: str) -> None:
+        messages: list[Json] = [{"data": "aGVsbG8=", "attributes": {"name": name}} for name in names]
+        await self.ask("POST", f"{self.topic}:publish", {"messages": messages})
+
+
+@pytest.fixture
+def bus(emulation: Emulation) -> Bus:
+    return Bus(emulation)
+
+
+def names_in(pushes: list[JsonObject]) -> list[Json]:
+    return [attributes_of(push)["name"] for push in pushes]
+
+
+def first_received(answer: Json) -> JsonObject:
+    received = answer.get("receivedMessages") if isinstance(answer, dict) else None
+    assert isinstance(received, list)
+    assert isinstance(received[0], dict)
+    return received[0]
+
+
+async def test_a_push_is_wrapped_and_says_nothing_of_attempts_without_a_dead_letter_policy(
+    bus: Bus, endpoint: Endpoint
+) -> None:
+    await bus.push_to(endpoint.url)
+    await bus.publish("one")
+    (push,) = await endpoint.wait_for(1)
+    message = message_of(push)
+    assert push.keys() == {"message", "subscription"}
+    assert push["subscription"] == bus.subscription
+    assert (message["data"], message["messageId"]) == ("aGVsbG8=", message["message_id"])
+    headers, _ = endpoint.requests[0]
+    assert (headers["Content-Type"], headers["User-Agent"]) == ("application/json", "CloudPubSub-Google")
+
+
+async def test_only_the_answers_that_acknowledge_do(bus: Bus, endpoint: Endpoint) -> None:
+    refusing = ("301", "400", "404", "429", "500", "503")
+    tries: Counter[Json] = Counter()
+
+    def answer(push: JsonObject) -> int:
+        name = str(attributes_of(push)["name"])
+        tries[name] += 1
+        return int(name) if tries[name] == 1 else 204
+
+    endpoint.answer = answer
+    await bus.push_to(endpoint.url, retryPolicy=QUICK)
+    await bus.publish("200", "201", "202", "204", *refusing)
+    await endpoint.wait_for(4 + 2 * len(refusing))
+    await asyncio.sleep(0.3)
+    assert tries == {**dict.fromkeys(("200", "201", "202", "204"), 1), **dict.fromkeys(refusing, 2)}
+
+
+async def test_waits_between_redeliveries_are_at_least_the_policys_and_double(bus: Bus, endpoint: Endpoint) -> None:
+    endpoint.answer = lambda _: 503 if len(endpoint.pushes) < 5 else 204
+    await bus.push_to(endpoint.url, retryPolicy=QUICK)
+    await bus.publish("one")
+    await endpoint.wait_for(5)
+    waits = [later - earlier for earlier, later in itertools.pairwise(endpoint.at)]
+    # A little is allowed for: the clock here starts before the answer is on its way back.
+    assert all(waited > least - 0.02 for waited, least in zip(waits, (0.1, 0.2, 0.4, 0.4), strict=True))
+
+
+async def test_after_its_last_attempt_a_message_is_a_dead_letter_and_its_peers_never_notice(
+    bus: Bus, endpoint: Endpoint
+) -> None:
+    dead = f"{bus.project}/topics/dead"
+    await bus.ask("PUT", dead, {})
+    reader = f"{bus.project}/subscriptions/reader"
+    await bus.ask("PUT", reader, {"topic": dead})
+    endpoint.answer = lambda push: 500 if attributes_of(push)["name"] == "poison" else 204
+    policy: Json = {"deadLetterTopic": dead, "maxDeliveryAttempts": 5}
+    await bus.push_to(endpoint.url, retryPolicy={"minimumBackoff": "0.02s"}, deadLetterPolicy=policy)
+    await bus.publish("poison", *(f"good {n}" for n in range(20)))
+    await endpoint.wait_for(25)
+    attempts = [push["deliveryAttempt"] for push in endpoint.pushes if attributes_of(push)["name"] == "poison"]
+    assert attempts == [1, 2, 3, 4, 5]
+    answer = await bus.ask("POST", f"{reader}:pull", {"maxMessages": 10})
+    received = first_received(answer)
+    attributes = attributes_of(received)
+    assert attributes["CloudPubSubDeadLetterSourceDeliveryCount"] == "5"
+    assert attributes["CloudPubSubDeadLetterSourceSubscription"] == "pushed"
+    assert attributes["CloudPubSubDeadLetterSourceSubscriptionProject"] == bus.project.removeprefix("projects/")
+    assert (attributes["name"], message_of(received)["data"]) == ("poison", "aGVsbG8=")
+    assert Counter(names_in(endpoint.pushes)) == {"poison": 5, **{f"good {n}": 1 for n in range(20)}}
+
+
+async def test_what_an_endpoint_missed_while_it_was_down_is_pushed_when_it_is_back(
+    bus: Bus, endpoint: Endpoint, free_port: int
+) -> None:
+    await bus.push_to(f"http://127.0.0.1:{free_port}/", retryPolicy=QUICK)
+    wanted = {f"m{n}" for n in range(100)}
+    await bus.publish(*wanted)
+    await asyncio.sleep(0.3)
+    async with Endpoint().open(free_port) as late:
+        await late.wait_until(lambda: {*names_in(late.pushes)} == wanted)
+
+
+async def test_a_bare_push_has_the_bytes_and_the_attributes_as_headers(bus: Bus, endpoint: Endpoint) -> None:
+    await bus.push_to(endpoint.url)
+    config: Json = {"pushConfig": {"pushEndpoint": endpoint.url, "noWrapper": {"writeMetadata": True}}}
+    await bus.ask("POST", f"{bus.subscription}:modifyPushConfig", config)
+    await bus.publish("one")
+    await endpoint.wait_for(1)
+    headers, body = endpoint.requests[0]
+    assert (body, headers["name"]) == (b"hello", "one")
+    assert headers["x-goog-pubsub-subscription-name"] == bus.subscription
+
+
+async def test_a_subscription_may_stop_pushing_and_begin_again(bus: Bus, endpoint: Endpoint) -> None:
+    await bus.push_to(endpoint.url)
+    await bus.ask("POST", f"{bus.subscription}:modifyPushConfig", {"pushConfig": {}})
+    await bus.publish("one")
+    await asyncio.sleep(0.1)
+    assert endpoint.pushes == []
+    patch: Json = {"subscription": {"pushConfig": {"pushEndpoint": endpoint.url}}, "updateMask": "push_config"}
+    await bus.ask("PATCH", bus.subscription, patch)
+    assert names_in(await endpoint.wait_for(1)) == ["one"]
+
+
+@contextlib.asynccontextmanager
+async def speaking(speak: Speak) -> AsyncIterator[str]:
+    """The URL of a server that says what `speak` writes, and closes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await speak(reader, writer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+
+
+async def test_an_endpoint_that_does_not_answer_in_time_has_not_acknowledged() -> None:
+    async def say_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    client = PushClient()
+    async with speaking(say_nothing) as url:
+        assert await client.push(url, b"{}", {}, timeout_seconds=0.05) is False
+
+
+@pytest.mark.parametrize(
+    ("answer", "acknowledged"),
+    [
+        (b"HTTP/1.1 204 No Content\r\n\r\n", True),
+        (b"HTTP/1.1 102 Processing\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", True),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", True),
+        (b"HTTP/1.0 200 OK\r\n\r\nit ends where the connection does", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", False),
+        (b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", False),
+        (b"this is not HTTP\r\n\r\n", False),
+        (b"", False),
+    ],
+)
+async def test_an_answer_counts_when_it_is_whole(answer: bytes, acknowledged: bool) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.write(answer)
+
+    client = PushClient()
+    async with speaking(speak) as url:
+        assert await client.push(url, b"{}", {}, timeout_seconds=5) is acknowledged
+        client.close()
+
+
+async def test_a_kept_connection_that_closes_as_it_is_used_costs_no_attempt() -> None:
+    requests = 0
+
+    async def answer_the_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        requests += 1
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.transport.abort()
+
+    client = PushClient()
+    async with speaking(answer_the_first) as url:
+        assert [await client.push(url, b"{}", {}, 5), await client.push(url, b"{}", {}, 5)] == [True, True]
+        client.close()
+    assert requests == 2

@@ -1,0 +1,117 @@
+import gzip
+import zlib
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import Rejected
+from shared.formats.decode import decode_content
+from shared.limits import DEFAULT
+
+MIB = 1024 * 1024
+SMALL = replace(DEFAULT, max_decoded_bytes=100)
+
+
+def refusal(body: bytes, encoding: str | None) -> str:
+    with pytest.raises(Rejected) as caught:
+        decode_content(body, encoding)
+    return caught.value.code
+
+
+def raw_deflate(content: bytes) -> bytes:
+    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return stream.compress(content) + stream.flush()
+
+
+@pytest.mark.parametrize("encoding", [None, "", "identity", " Identity "])
+def test_a_body_without_encoding_stays_as_it_is(encoding: str | None) -> None:
+    assert decode_content(b"\x1f\x8b as it came", encoding) == b"\x1f\x8b as it came"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip", " gzip "])
+def test_gzip_is_undone(encoding: str) -> None:
+    assert decode_content(gzip.compress(b"hello"), encoding) == b"hello"
+
+
+def test_deflate_is_undone_with_and_without_its_zlib_header() -> None:
+    assert decode_content(zlib.compress(b"hello" * 100), "deflate") == b"hello" * 100
+    assert decode_content(raw_deflate(b"hello" * 100), "deflate") == b"hello" * 100
+
+
+def test_gzip_of_several_members_is_one_body() -> None:
+    assert decode_content(gzip.compress(b"one, ") + gzip.compress(b"two") + bytes(512), "gzip") == b"one, two"
+
+
+def test_gzip_of_more_members_than_any_sender_makes_is_refused() -> None:
+    assert decode_content(gzip.compress(b"a") * 100, "gzip") == b"a" * 100
+    assert refusal(gzip.compress(b"a") * 101, "gzip") == "parse"
+    assert refusal(gzip.compress(b"") * 50_000, "gzip") == "parse"
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "x-evil", "gzip, gzip", "gzip,deflate", "gzip;q=1", "compress"])
+def test_any_other_encoding_is_refused(encoding: str) -> None:
+    assert refusal(gzip.compress(b"hello"), encoding) == "encoding"
+
+
+def test_a_bomb_is_refused_without_being_unpacked() -> None:
+    assert refusal(gzip.compress(bytes(100 * MIB)), "gzip") == "decoded"
+    assert refusal(zlib.compress(bytes(100 * MIB)), "deflate") == "decoded"
+    assert refusal(gzip.compress(bytes(3 * MIB)) * 2, "gzip") == "decoded"
+
+
+@pytest.mark.parametrize(
+    ("pack", "encoding"), [(bytes, None), (gzip.compress, "gzip"), (zlib.compress, "deflate"), (raw_deflate, "deflate")]
+)
+def test_the_decoded_limit_is_exact(pack: type[bytes], encoding: str | None) -> None:
+    assert len(decode_content(pack(bytes(100)), encoding, SMALL)) == 100
+    with pytest.raises(Rejected) as caught:
+        decode_content(pack(bytes(101)), encoding, SMALL)
+    assert caught.value.code == "decoded"
+
+
+def test_members_share_one_limit() -> None:
+    assert len(decode_content(gzip.compress(bytes(50)) * 2, "gzip", SMALL)) == 100
+    with pytest.raises(Rejected):
+        decode_content(gzip.compress(bytes(50)) + gzip.compress(bytes(51)), "gzip", SMALL)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"plain words",
+        gzip.compress(b"hello")[:-1],
+        gzip.compress(b"hello")[:12],
+        gzip.compress(b"hello")[:-8] + bytes(8),
+        gzip.compress(b"hello") + b"more",
+        gzip.compress(b"hello") + b"\x1f\x8b",
+    ],
+)
+def test_damaged_or_truncated_gzip_does_not_parse(body: bytes) -> None:
+    assert refusal(body, "gzip") == "parse"
+
+
+@pytest.mark.parametrize("body", [b"", b"plain words", zlib.compress(b"hello")[:-1], zlib.compress(b"hello") + b"more"])
+def test_damaged_deflate_does_not_parse(body: bytes) -> None:
+    assert refusal(body, "deflate") == "parse"
+
+
+@given(st.binary(), st.sampled_from(["gzip", "deflate", "identity", "br"]), st.sampled_from([b"", gzip.compress(b"a")]))
+def test_any_bytes_are_decoded_or_rejected(body: bytes, encoding: str, before: bytes) -> None:
+    try:
+        length = len(decode_content(before + body, encoding, SMALL))
+    except Rejected as error:
+        length, status = 0, error.status
+    else:
+        status = 200
+    assert length <= 100
+    assert status in {200, 400, 413, 415}
+
+
+@given(st.binary(max_size=100))
+def test_what_was_packed_comes_out(content: bytes) -> None:
+    assert decode_content(gzip.compress(content), "gzip", SMALL) == content
+    assert decode_content(zlib.compress(content), "deflate", SMALL) == content
+    assert decode_content(raw_deflate(content), "deflate", SMALL) == content

@@ -1,0 +1,181 @@
+"""The emulated cloud APIs as a process: starting, stopping, dying, and trouble on demand."""
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from deploy.local.topology import ensure, topology
+from shared.jsontext import Json, JsonObject
+from tests.emulation import ROOT, Emulation, Endpoint, attributes_of
+
+PROJECT = "projects/p1"
+TOPIC = f"{PROJECT}/topics/events"
+SUBSCRIPTION = f"{PROJECT}/subscriptions/pushed"
+
+
+async def ask(emulation: Emulation, method: str, path: str, body: Json = None) -> tuple[int, Json]:
+    return await asyncio.to_thread(emulation.ask, method, path, body)
+
+
+async def lay(emulation: Emulation, endpoint: Endpoint, **settings: Json) -> None:
+    await ask(emulation, "PUT", f"/v1/{TOPIC}", {})
+    push: Json = {"topic": TOPIC, "pushConfig": {"pushEndpoint": endpoint.url}, **settings}
+    assert (await ask(emulation, "PUT", f"/v1/{SUBSCRIPTION}", push))[0] == 200
+
+
+async def publish(emulation: Emulation, *names: str) -> int:
+    messages: list[Json] = [{"attributes": {"name": name}} for name in names]
+    status, _ = await ask(emulation, "POST", f"/v1/{TOPIC}:publish", {"messages": messages})
+    return status
+
+
+def names_in(endpoint: Endpoint) -> Counter[str]:
+    return Counter(str(attributes_of(push)["name"]) for push in endpoint.pushes)
+
+
+def run_to_its_end(*arguments: str) -> tuple[int, str]:
+    """The exit code and standard error of a process that cannot start."""
+    command = [sys.executable, "-m", "deploy.local.cloud_apis", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_when_it_answers_and_ends_cleanly(tmp_path: Path, number: int) -> None:
+    emulation = Emulation(tmp_path)
+    line: JsonObject = json.loads(emulation.start())
+    assert (line["severity"], line["count"]) == ("INFO", 0)
+    assert emulation.url in str(line["message"])
+    assert emulation.stop(number) == 0
+
+
+def test_it_ends_at_once_though_someone_waits_for_a_message(tmp_path: Path) -> None:
+    emulation = Emulation(tmp_path)
+    emulation.start()
+    emulation.ask("PUT", f"/v1/{TOPIC}", {})
+    emulation.ask("PUT", f"/v1/{SUBSCRIPTION}", {"topic": TOPIC})
+    body = b'{"maxMessages": 1}'
+    with socket.create_connection(("127.0.0.1", emulation.port)) as waiting:
+        head = f"POST /v1/{SUBSCRIPTION}:pull HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+        waiting.sendall(head.encode() + body)
+        assert emulation.stop() == 0
+
+
+def test_a_taken_port_is_said_in_plain_words(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        code, words = run_to_its_end("--port", port, "--state", str(tmp_path))
+    assert (code, words) == (
+        3,
+        f"cloud_apis: port {port} on 127.0.0.1 is taken by another program; "
+        "stop it, or choose another port with --port\n",
+    )
+
+
+def test_a_fault_that_does_not_exist_is_refused_at_the_start(tmp_path: Path) -> None:
+    code, words = run_to_its_end("--state", str(tmp_path), "--faults", '{"bus": {"lose": 1}}')
+    assert code == 2
+    assert "unknown bus fault 'lose'" in words
+
+
+def test_a_state_folder_that_cannot_be_used_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, words = run_to_its_end("--state", str(tmp_path / "file" / "state"))
+    assert code == 4
+    assert "cannot be used" in words
+
+
+async def test_what_was_confirmed_survives_every_kill(tmp_path: Path) -> None:
+    emulation = Emulation(tmp_path)
+    confirmed: set[str] = set()
+
+    async def publish_some(worker: int) -> None:
+        for n in range(40):
+            name = f"{worker}-{n}"
+            while True:
+                try:
+                    if await publish(emulation, name) == 200:
+                        break
+                except OSError:  # it is dead, and started again soon
+                    await asyncio.sleep(0.02)
+            confirmed.add(name)
+
+    async with Endpoint().open() as endpoint:
+        emulation.start()
+        await lay(emulation, endpoint, retryPolicy={"minimumBackoff": "0.1s"})
+        endpoint.answer = lambda _: 503 if len(endpoint.pushes) % 3 == 0 else 204
+        publishing = [asyncio.create_task(publish_some(worker)) for worker in range(4)]
+        for _ in range(3):
+            await asyncio.sleep(0.15)
+            emulation.kill()
+            await asyncio.to_thread(emulation.start)
+        await asyncio.gather(*publishing)
+        await endpoint.wait_until(lambda: names_in(endpoint).keys() >= confirmed)
+        assert len(confirmed) == 160
+    assert emulation.stop() == 0
+
+
+async def test_after_a_restart_only_what_was_not_acknowledged_comes_again_and_its_attempts_go_on(
+    tmp_path: Path,
+) -> None:
+    emulation = Emulation(tmp_path)
+    async with Endpoint().open() as endpoint:
+        emulation.start()
+        await ask(emulation, "PUT", f"/v1/{PROJECT}/topics/dead", {})
+        policy: Json = {"deadLetterTopic": f"{PROJECT}/topics/dead", "maxDeliveryAttempts": 100}
+        await lay(emulation, endpoint, deadLetterPolicy=policy, retryPolicy={"minimumBackoff": "30s"})
+        endpoint.answer = lambda push: 503 if attributes_of(push)["name"] == "bad" else 204
+        await publish(emulation, "good", "bad")
+        await endpoint.wait_for(2)
+        assert emulation.stop() == 0
+        line: JsonObject = json.loads(await asyncio.to_thread(emulation.start))
+        assert line["count"] == 1
+        *_, again = await endpoint.wait_for(3)
+        assert (attributes_of(again)["name"], again["deliveryAttempt"]) == ("bad", 2)
+        assert names_in(endpoint) == {"good": 1, "bad": 2}
+    assert emulation.stop() == 0
+
+
+async def test_trouble_on_demand_begins_and_ends_while_it_runs(tmp_path: Path) -> None:
+    async with Endpoint().open() as endpoint:
+        with Emulation(tmp_path, {"seed": 7, "bus": {"unavailable": 1}}).running() as emulation:
+            await lay(emulation, endpoint)
+            assert await publish(emulation, "refused") == 503
+            status, faults = await ask(emulation, "POST", "/emulator/faults", {"bus": {"unavailable": 0, "nack": 1}})
+            assert status == 200
+            assert await ask(emulation, "GET", "/emulator/faults") == (200, faults)
+            assert await publish(emulation, "answered, and lost on the way back") == 200
+            await endpoint.wait_for(2)
+            await ask(emulation, "DELETE", "/emulator/faults")
+            await ask(emulation, "POST", "/emulator/faults", {"bus": {"unconfirmed": 1, "duplicate": 1}})
+            assert await publish(emulation, "kept all the same") == 503
+            await endpoint.wait_until(lambda: names_in(endpoint)["kept all the same"] == 2)
+            assert names_in(endpoint)["refused"] == 0
+            status, _ = await ask(emulation, "POST", "/emulator/faults", {"bus": {"nack": 7}})
+            assert status == 400
+
+
+def test_no_other_sites_page_may_drive_it(tmp_path: Path) -> None:
+    with Emulation(tmp_path).running() as emulation:
+        for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example:8085"}):
+            status, _ = emulation.ask("POST", "/emulator/faults", {"mail": {"unplugged": True}}, **headers)
+            assert status == 403
+        assert emulation.ask("GET", "/emulator/faults", Origin="http://localhost:8090")[0] == 200
+
+
+async def test_a_bundles_topology_is_laid_once_and_brought_up_to_date(tmp_path: Path) -> None:
+    with Emulation(tmp_path).running() as emulation:
+        await ensure(emulation.url, topology("p1", "", 8081, 8082))
+        moved = topology("p1", "", 9081, 9082)
+        await ensure(emulation.url, moved)
+        for resource in moved:
+            _, shown = await ask(emulation, "GET", f"/v1/{resource.name}")
+            assert isinstance(shown, dict)
+            assert resource.settings.items() <= shown.items()

@@ -1,0 +1,147 @@
+"""The emulated SendGrid: through SendGrid's own client, through bare HTTP, and unplugged."""
+
+import http.client
+import itertools
+import json
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from deploy.local.sendgrid.mail import Address
+from deploy.local.sendgrid.mailbox import Mailbox
+from shared.jsontext import Json, JsonObject
+from tests.emulation import Emulation
+
+GOOD: JsonObject = {
+    "personalizations": [{"to": [{"email": "list@example.com"}]}],
+    "from": {"email": "web@example.com"},
+    "subject": "New signup",
+    "content": [{"type": "text/plain", "value": "hello"}],
+}
+
+
+@pytest.fixture(scope="module")
+def emulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulation]:
+    with Emulation(tmp_path_factory.mktemp("mail")).running() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _no_faults(emulation: Emulation) -> Iterator[None]:
+    yield
+    emulation.ask("DELETE", "/emulator/faults")
+
+
+@pytest.fixture
+def mailbox(emulation: Emulation) -> Iterator[Mailbox]:
+    with closing(Mailbox(emulation.state_folder)) as opened:
+        yield opened
+
+
+def send(emulation: Emulation, document: Json = GOOD) -> tuple[int, Json]:
+    return emulation.ask("POST", "/v3/mail/send", document, Authorization="Bearer SG.local")
+
+
+def trouble(emulation: Emulation, faults: JsonObject) -> None:
+    assert emulation.ask("POST", "/emulator/faults", {"mail": faults})[0] == 200
+
+
+def first_error(answer: Json) -> JsonObject:
+    errors = answer.get("errors") if isinstance(answer, dict) else None
+    assert isinstance(errors, list)
+    assert isinstance(errors[0], dict)
+    assert errors[0].keys() == {"message", "field", "help"}
+    return errors[0]
+
+
+def test_sendgrids_own_client_sends_and_the_mail_is_there(emulation: Emulation, mailbox: Mailbox) -> None:
+    sendgrid = pytest.importorskip("sendgrid", reason="pip install sendgrid")
+    helpers = pytest.importorskip("sendgrid.helpers.mail")
+    mail = helpers.Mail(
+        from_email=("web@example.com", "The website"),
+        to_emails=["list@example.com", "other@example.com"],
+        subject="Müller signed up",
+        plain_text_content="hello",
+        html_content="<b>hello</b>",
+    )
+    mail.add_attachment(helpers.Attachment("PGEvPg==", "body.xml", "application/xml", "attachment"))
+    mail.reply_to = "answers@example.com"
+    mail.add_custom_arg(helpers.CustomArg("delivery", "d1"))
+    answer = sendgrid.SendGridAPIClient("SG.local", host=emulation.url).send(mail)
+    (kept,) = mailbox.list_mail(1)
+    assert (answer.status_code, answer.headers["X-Message-Id"]) == (202, kept.message_id)
+    assert kept.sender == Address("web@example.com", "The website")
+    assert kept.to == (Address("list@example.com"), Address("other@example.com"))
+    assert (kept.subject, kept.text, kept.html) == ("Müller signed up", "hello", "<b>hello</b>")
+    assert (kept.reply_to, kept.custom_args) == ((Address("answers@example.com"),), {"delivery": "d1"})
+    assert mailbox.attachment_content(kept.id, 0) == b"<a/>"
+
+
+def test_a_mail_that_was_taken_survives_a_kill(emulation: Emulation, mailbox: Mailbox) -> None:
+    before = mailbox.count()
+    assert send(emulation)[0] == 202
+    emulation.kill()
+    assert mailbox.count() == before + 1
+    emulation.start()
+
+
+def test_without_a_key_nothing_is_taken(emulation: Emulation) -> None:
+    status, answer = emulation.ask("POST", "/v3/mail/send", GOOD)
+    assert (status, first_error(answer)["message"]) == (401, "Permission denied, wrong credentials")
+
+
+@pytest.mark.parametrize("document", [[], "mail", {**GOOD, "subject": "\ud800"}])
+def test_what_is_no_mail_is_a_bad_request(emulation: Emulation, document: Json) -> None:
+    status, answer = send(emulation, document)
+    assert (status, first_error(answer)["message"]) == (400, "Bad Request")
+
+
+def test_a_fault_of_the_mail_is_said_with_its_field(emulation: Emulation, mailbox: Mailbox) -> None:
+    before = mailbox.count()
+    status, answer = send(emulation, {**GOOD, "from": {"email": "nobody"}})
+    assert (status, first_error(answer)["field"]) == (400, "from.email")
+    assert mailbox.count() == before
+
+
+def test_a_sandboxed_mail_is_checked_and_not_sent(emulation: Emulation, mailbox: Mailbox) -> None:
+    before = mailbox.count()
+    assert send(emulation, {**GOOD, "mail_settings": {"sandbox_mode": {"enable": True}}})[0] == 200
+    assert mailbox.count() == before
+
+
+def test_the_next_mails_get_the_answers_that_were_asked_for(emulation: Emulation) -> None:
+    trouble(emulation, {"next": [{"kind": kind} for kind in ("429", "500", "503", "403")]})
+    answers = [send(emulation) for _ in range(5)]
+    assert [status for status, _ in answers] == [429, 500, 503, 403, 202]
+    unverified = first_error(answers[3][1])
+    assert unverified["field"] == "from"
+    assert str(unverified["message"]).startswith("The from address does not match a verified Sender Identity.")
+
+
+def test_a_person_unplugs_the_provider_and_plugs_it_in(emulation: Emulation, mailbox: Mailbox) -> None:
+    before = mailbox.count()
+    trouble(emulation, {"unplugged": True})
+    for _ in range(2):
+        with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+            send(emulation)
+    trouble(emulation, {"unplugged": False})
+    assert send(emulation)[0] == 202
+    assert mailbox.count() == before + 1
+
+
+def test_a_provider_that_hangs_gives_no_answer(emulation: Emulation) -> None:
+    trouble(emulation, {"next": [{"kind": "hang"}], "hang_seconds": 30})
+    connection = http.client.HTTPConnection("127.0.0.1", emulation.port, timeout=0.2)
+    connection.request("POST", "/v3/mail/send", json.dumps(GOOD), {"Authorization": "Bearer SG.local"})
+    with pytest.raises(TimeoutError):
+        connection.getresponse()
+    connection.close()
+    assert send(emulation)[0] == 202
+
+
+def test_shares_of_trouble_are_kept(emulation: Emulation) -> None:
+    emulation.ask("POST", "/emulator/faults", {"seed": 1, "mail": {"shares": {"503": 0.5}}})
+    statuses = [send(emulation)[0] for _ in range(60)]
+    assert {status for status, _ in itertools.groupby(sorted(statuses))} == {202, 503}
+    assert 15 < statuses.count(503) < 45

@@ -9,9 +9,13 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from shared.errors import Permanent
 from shared.jsontext import Json
+
+MAX_PUSH_BYTES: Final = 16 * 1024 * 1024
+"""Pub/Sub's largest message is 10 MB, which base64 makes 13.4 MB."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from functions.transform.transformer import Transformer
 from shared.delivery import delivery_from
 from shared.event import Event
 from shared.http import Request
+from shared.journaling import Journaling
 from shared.jsontext import JsonObject
 from shared.ports import DELIVERIES, EVENTS, BusMessage
 from shared.push import Push
@@ -53,7 +54,9 @@ class Pipeline:
     async def mails(self, source: str, body: bytes, headers: Mapping[str, str]) -> list[Mail]:
         _, message = await self.event(source, body, headers)
         bus = FakeBus()
-        transformer = Transformer(read_routes(self._slices["transform"]), bus, FakeBlobs(), None, FakeClock())
+        transformer = Transformer(
+            read_routes(self._slices["transform"]), bus, FakeBlobs(), Journaling("transform", None), FakeClock()
+        )
         await transformer.take(Push(message.data, message.attributes))
         return [self._mail(delivery) for delivery in bus.on(DELIVERIES)]
 

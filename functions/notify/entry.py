@@ -14,11 +14,10 @@ from shared.http import ReadBody, Reply, Request, json_reply, problem
 from shared.jsontext import Json
 from shared.logs import log
 from shared.ports import Journal
+from shared.push import MAX_PUSH_BYTES
 
 ACKNOWLEDGED: Final = Reply(204, headers=())
 AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")
-MAX_PUSH_BYTES: Final = 16 * 1024 * 1024
-"""Pub/Sub's largest message is 10 MB, which base64 makes 13.4 MB."""
 
 _SEVERITIES: Final = {"dead_letter": "WARNING", "held": "WARNING", "retry_later": "WARNING"}
 

@@ -4,8 +4,8 @@ import json
 from typing import Final
 
 from functions.notify.attempt import Unknown, attempt_once
+from functions.notify.attempt_entry import attempt_entry
 from functions.notify.destination import Attempt, Destination
-from functions.notify.journaling import attempt_entry
 from functions.notify.letters import conflict_letter, unreadable_letter
 from functions.notify.registry import Configured
 from functions.notify.retry import spread
@@ -99,7 +99,9 @@ async def _work(parts: Parts, work: Work, configured: Configured, destination: D
     ended = parts.clock.now()
     result = await settle(parts, work, configured, outcome)
     number = work.claim.attempt_number
-    await parts.journaling.record(attempt_entry(work.delivery, work.key, number, outcome, started, ended))
+    await parts.journaling.record(
+        attempt_entry(work.delivery, work.key, number, outcome, started, ended), work.delivery.event.id
+    )
     return result
 
 
@@ -120,7 +122,9 @@ async def _blocked(parts: Parts, work: Work, configured: Configured) -> Result |
 async def _after_a_crash(parts: Parts, work: Work, configured: Configured) -> Result | None:
     number, now = work.claim.attempt_number - 1, parts.clock.now()
     reason = f"attempt {number} ended without a record of its outcome"
-    await parts.journaling.record(attempt_entry(work.delivery, work.key, number, Unknown(reason), now, now))
+    await parts.journaling.record(
+        attempt_entry(work.delivery, work.key, number, Unknown(reason), now, now), work.delivery.event.id
+    )
     if work.claim.crashes >= MAX_CRASHES:
         return await give_up(parts, work, "crashed", f"{work.claim.crashes} attempts in a row ended without a record")
     if configured.on_unknown == "hold":

@@ -8,11 +8,11 @@ from pathlib import Path
 from functions.notify.destination import Context
 from functions.notify.destination_states import DestinationStates
 from functions.notify.entry import Service
-from functions.notify.journaling import Journaling
 from functions.notify.registry import Configured, Destinations, read_destinations
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Parts
 from shared.cloud import platform
+from shared.journaling import Journaling
 from shared.logs import log
 from shared.settings import Settings, read_settings
 from shared.slices import SliceFault, load_or_exit
@@ -44,7 +44,7 @@ def service() -> Service:
         states=DestinationStates(ledger, clock),
         ledger=ledger,
         bus=bus,
-        journaling=Journaling(journal),
+        journaling=Journaling("notify", journal),
         clock=clock,
     )
     return Service(parts, Sweeper(ledger, bus, clock), journal)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from functions.notify.destination_states import DestinationStates
-from functions.notify.journaling import Journaling
 from functions.notify.registry import Destinations
 from shared.delivery import Delivery
+from shared.journaling import Journaling
 from shared.ports import Bus, Claimed, Clock, Ledger
 
 

@@ -8,11 +8,9 @@ from shared.errors import Permanent, Rejected, Temporary, place_of
 from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json
 from shared.logs import log
-from shared.push import Push, parse_push
+from shared.push import MAX_PUSH_BYTES, Push, parse_push
 
 ACKNOWLEDGED: Final = Reply(204, headers=())
-MAX_PUSH_BYTES: Final = 16 * 1024 * 1024
-"""Pub/Sub's largest message is 10 MB, which base64 makes 13.4 MB."""
 
 
 async def answer(transformer: Transformer, head: Request, read_body: ReadBody) -> Reply:

@@ -1,6 +1,5 @@
 """One pushed event: decided, then published to those it is owed to, then journaled."""
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
@@ -12,10 +11,10 @@ from functions.transform.transform import Decision, Failed, Owed, decide
 from shared.claim_check import checked_in, checked_out
 from shared.dead_letters import dead_letter_message
 from shared.delivery import DELIVERY_TYPE, Delivery, to_cloudevent_of
-from shared.errors import Permanent, Temporary
+from shared.errors import Permanent
 from shared.event import Event, from_cloudevent, to_cloudevent
+from shared.journaling import Journaling
 from shared.jsontext import Json, to_json
-from shared.logs import log
 from shared.ports import (
     DEAD_LETTERS,
     DELIVERIES,
@@ -26,12 +25,10 @@ from shared.ports import (
     Clock,
     DeadLetter,
     EventEntry,
-    Journal,
     RouteDecision,
 )
 from shared.push import Push
 
-JOURNAL_SECONDS: Final = 1.0
 CARRIED: Final = ("replay", "force")
 """What a replay says of itself that its deliveries say too."""
 
@@ -46,12 +43,10 @@ class Transformed:
 
 @dataclass(frozen=True, slots=True)
 class Transformer:
-    """`journal` is None where the platform keeps none."""
-
     routes: tuple[Route, ...]
     bus: Bus
     blobs: Blobs | None
-    journal: Journal | None
+    journaling: Journaling
     clock: Clock
 
     async def take(self, push: Push) -> Transformed:
@@ -70,7 +65,7 @@ class Transformer:
         letters = [_letter(event, failed, push.data, now) for failed in decision.failed]
         light = [await self._travelling(owed, whole, event) for owed in decision.owed]
         await self._publish(letters, _messages(light, push.attributes, now))
-        await self._record(event, decision.routes, now)
+        await self._journal(event, decision.routes, now)
         return Transformed(event, decision)
 
     async def _event(self, push: Push) -> Event:
@@ -86,7 +81,7 @@ class Transformer:
         letter = DeadLetter(dead_letter_id, error.code, error.detail, now, message, EVENTS, event_id)
         await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter)])
         if event:
-            await self._record(event, (RouteDecision("", False, error.detail, code=error.code),), now)
+            await self._journal(event, (RouteDecision("", False, error.detail, code=error.code),), now)
 
     async def _travelling(self, owed: Owed, whole: Event, travelled: Event) -> Owed:
         """What a chain left as it was travels as it came; what it made that is large goes to Blobs."""
@@ -102,16 +97,8 @@ class Transformer:
         if deliveries:
             await self.bus.publish(DELIVERIES, deliveries)
 
-    async def _record(self, event: Event, routes: tuple[RouteDecision, ...], now: float) -> None:
-        """The journal's failure is logged and blocks nothing."""
-        if self.journal is None:
-            return
-        try:
-            async with asyncio.timeout(JOURNAL_SECONDS):
-                await self.journal.record([EventEntry(event, routes, now)])
-        except (Temporary, TimeoutError) as error:
-            detail = error.detail if isinstance(error, Temporary) else f"not written within {JOURNAL_SECONDS} s"
-            log("WARNING", "not journaled", function="transform", event_id=event.id, detail=detail)
+    async def _journal(self, event: Event, routes: tuple[RouteDecision, ...], now: float) -> None:
+        await self.journaling.record(EventEntry(event, routes, now), event.id)
 
 
 def read_event(data: bytes) -> Event:

@@ -7,6 +7,7 @@ from pathlib import Path
 from functions.transform.routes import Route, read_routes
 from functions.transform.transformer import Transformer
 from shared.cloud import platform
+from shared.journaling import Journaling
 from shared.logs import log
 from shared.settings import Settings, read_settings
 from shared.slices import SliceFault, load_or_exit
@@ -34,6 +35,6 @@ def transformer() -> Transformer:
         routes=routes_or_exit(),
         bus=platform.bus(settings()),
         blobs=platform.blobs(settings()),
-        journal=platform.journal(settings()),
+        journaling=Journaling("transform", platform.journal(settings())),
         clock=platform.SystemClock(),
     )

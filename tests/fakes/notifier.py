@@ -3,13 +3,13 @@ import json
 from dataclasses import dataclass, field, replace
 
 from functions.notify.destination_states import DestinationStates
-from functions.notify.journaling import Journaling
 from functions.notify.notify import notify
 from functions.notify.registry import Destinations
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Parts, Result
 from shared.delivery import Delivery, to_cloudevent_of
 from shared.event import Event
+from shared.journaling import Journaling
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage, Ledger, LedgerRow
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
@@ -57,7 +57,7 @@ class FakeNotifier:
             states=DestinationStates(self.ledger, self.clock),
             ledger=self.ledger,
             bus=self.bus,
-            journaling=Journaling(self.journal),
+            journaling=Journaling("notify", self.journal),
             clock=self.clock,
         )
 

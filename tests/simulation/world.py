@@ -10,7 +10,6 @@ from typing import Final
 from functions.notify.dead_letters import keep_dead_letter
 from functions.notify.destination import Destination
 from functions.notify.destination_states import DestinationStates
-from functions.notify.journaling import Journaling
 from functions.notify.notify import notify
 from functions.notify.registry import Configured, Destinations
 from functions.notify.sweep import Sweeper
@@ -23,6 +22,7 @@ from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.event import Event
 from shared.http import Request
+from shared.journaling import Journaling
 from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 from shared.push import parse_push
@@ -102,7 +102,8 @@ class World:
         clocks = [SkewedClock(EPOCH, self.random.uniform(-skew, skew)) for _ in range(WORKERS)]
         self.receivers = [self._receiver(clock) for clock in clocks]
         self.transformers = [
-            Transformer(read_routes({"routes": ROUTES}), self.bus, FakeBlobs(), None, clock) for clock in clocks
+            Transformer(read_routes({"routes": ROUTES}), self.bus, FakeBlobs(), Journaling("transform", None), clock)
+            for clock in clocks
         ]
         self.parts = [self._parts(clock) for clock in clocks]
         self.bus.subscribe(EVENTS, self._transform)
@@ -121,7 +122,7 @@ class World:
             DestinationStates(self.ledger, clock),
             self.ledger,
             self.bus,
-            Journaling(None),
+            Journaling("notify", None),
             clock,
         )
 

@@ -3,13 +3,14 @@ from collections.abc import Callable
 
 import pytest
 
-from functions.notify.entry import MAX_PUSH_BYTES, Service, answer
+from functions.notify.entry import Service, answer
 from functions.notify.sweep import Sweeper
 from shared.dead_letters import dead_letter_message
 from shared.delivery import Refused, RetryLater
 from shared.errors import Rejected, Temporary
 from shared.http import ReadBody, Reply, Request
 from shared.ports import DeadLetter
+from shared.push import MAX_PUSH_BYTES
 from tests.fakes.destinations import FakeDestination
 from tests.fakes.notifier import DELIVERY, FakeNotifier, message_of, push_of
 

@@ -14,12 +14,12 @@ import pytest
 
 from functions.notify.destination import Attempt
 from functions.notify.destination_states import DestinationStates
-from functions.notify.journaling import Journaling
 from functions.notify.notify import notify
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Parts
 from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater
 from shared.errors import Temporary
+from shared.journaling import Journaling
 from shared.ledger_rules import DONE, FAILED
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage, Claim, Claimed, DestinationState, LedgerRow
 from tests.fakes.destinations import FakeDestinations
@@ -190,7 +190,7 @@ class Simulation:
             states=DestinationStates(self.ledger, self.clock),
             ledger=self.ledger,
             bus=self.bus,
-            journaling=Journaling(FakeJournal()),
+            journaling=Journaling("notify", FakeJournal()),
             clock=self.clock,
         )
 

@@ -14,6 +14,7 @@ from shared.delivery import Delivery, delivery_from
 from shared.errors import Permanent, Temporary
 from shared.event import Event, to_cloudevent
 from shared.http import Reply, Request
+from shared.journaling import Journaling
 from shared.jsontext import Json, to_json
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage, EventEntry, JournalEntry
 from shared.push import Push
@@ -52,7 +53,13 @@ class Bench:
 
     @property
     def transformer(self) -> Transformer:
-        return Transformer(read_routes({"routes": self.routes}), self.bus, self.blobs, self.journal, FakeClock())
+        return Transformer(
+            read_routes({"routes": self.routes}),
+            self.bus,
+            self.blobs,
+            Journaling("transform", self.journal),
+            FakeClock(),
+        )
 
     async def take(self, event: Event = EVENT, **attributes: str) -> None:
         await self.transformer.take(Push(to_json(to_cloudevent(event)).encode(), attributes, "m1"))

@@ -29,8 +29,12 @@ def replay_of_dead_letter(letter: DeadLetter, replay_id: str) -> BusMessage:
     document = _document(letter.message) if letter.topic in REPLAYABLE else None
     if document is None:
         raise Permanent("replay", f"the dead letter {letter.id!r} holds nothing that could be sent on again")
-    # Its delivery is in the ledger as failed, which is finished: without force nothing would come of it.
-    return BusMessage(letter.message, {**_attributes(document, replay_id), "force": "true"})
+    attributes = _attributes(document, replay_id)
+    if letter.topic == DELIVERIES:
+        # It is in the ledger as failed, which is finished: without force nothing would come of it. An event is sent
+        # without, for with it the routes that did not fail would deliver again.
+        attributes["force"] = "true"
+    return BusMessage(letter.message, attributes)
 
 
 def _document(message: bytes) -> JsonObject | None:

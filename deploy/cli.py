@@ -22,6 +22,10 @@ COMMANDS: Final = {
     ),
     "lint": Command("deploy.lint", "check the configuration: every fault at once, with line, name and rule"),
     "send": Command("deploy.send_command", "post an event to a source, signed as you say, and tell what came of it"),
+    "events": Command("deploy.events_command", "look at what arrived and what became of it; send it through once more"),
+    "dead-letters": Command(
+        "deploy.dead_letters_command", "look at what was given up on and why; try it anew, or drop it"
+    ),
     "release": Command("deploy.release_command", "deliver what is held for a destination, once its fault is mended"),
     "bundle": Command("deploy.bundle", "write build/<function>/, ready to deploy"),
 }

@@ -1,0 +1,59 @@
+"""`hookchain events`: what arrived, the whole way of one event, and events sent through once more."""
+
+import argparse
+import sys
+from typing import Final
+
+from deploy.event_selection import add_filters, events_table, found
+from deploy.event_text import event_text
+from deploy.events_replay import EPILOG, add_replay_arguments, replay_events
+from deploy.local.inspector.documents import record_document, summary_document
+from deploy.local_command import DONE, NOT_DONE, Action, Asked, count_of, print_json, run_command
+
+LISTED: Final = 50
+
+
+def main(arguments: list[str]) -> int:
+    return run_command("events", ACTIONS, arguments)
+
+
+def list_events(asked: Asked) -> int:
+    limit: int = asked.options.limit
+    events = list(found(asked.state, asked.options, limit + 1))
+    more, events = len(events) > limit, events[:limit]
+    if asked.options.json:
+        print_json({"events": [summary_document(event) for event in events], "more": more})
+        return DONE if events else NOT_DONE
+    if not events:
+        print("no event is like that", file=sys.stderr)
+        return NOT_DONE
+    print(events_table(events, asked.screen))
+    if more:
+        print(f"the newest {count_of(limit, 'event')}; --limit shows more of them", file=sys.stderr)
+    return DONE
+
+
+def show_event(asked: Asked) -> int:
+    state, event_id = asked.state, asked.state.whole_id("events", asked.options.id)
+    record = state.reader.event(event_id)
+    if record is None:  # forgotten this moment
+        return NOT_DONE
+    document, rows = state.whole_event(record.document), state.deliveries(event_id)
+    if asked.options.json:
+        print_json(record_document(record, document, rows))
+    else:
+        print("\n".join(event_text(record, document, rows, asked.screen)))
+    return DONE
+
+
+def _add_id(words: argparse.ArgumentParser) -> None:
+    words.add_argument("id", metavar="ID", help="the event's id, or its first characters, six at least")
+
+
+ACTIONS: Final = {
+    "list": Action("list events, newest first", lambda words: add_filters(words, LISTED), list_events),
+    "show": Action(
+        "show one event's whole way: what arrived, was decided, was tried, was answered", _add_id, show_event
+    ),
+    "replay": Action("send stored events through once more", add_replay_arguments, replay_events, EPILOG),
+}

@@ -1,0 +1,60 @@
+"""The bus of the `hookchain dev` that runs here, or of another emulator; never Google's own."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from deploy.local.supervisor.dev_file import FILE_NAME
+from deploy.local.supervisor.ports import DEFAULT_BASE, HOST, ports_from
+from deploy.local_state import StateFault
+from shared.cloud.gcp.pubsub import PubSubBus, no_authorization
+from shared.jsontext import Json
+from shared.settings import LOCAL_PROJECT, read_settings
+
+CONNECT_SECONDS: Final = 2.0
+
+
+@asynccontextmanager
+async def local_bus(state: Path, environ: Mapping[str, str]) -> AsyncIterator[PubSubBus]:
+    """Raises StateFault where nothing answers, before anything is marked as sent."""
+    settings = read_settings(environ)
+    host = settings.emulator_host or own_host(state, environ)
+    await _require_answer(host)
+    if settings.emulator_host:
+        bus = PubSubBus(f"http://{host}", settings.project, settings.topic_prefix, no_authorization)
+    else:  # whatever project and prefix the shell speaks of, `hookchain dev` has its own
+        bus = PubSubBus(f"http://{host}", LOCAL_PROJECT, "", no_authorization)
+    try:
+        yield bus
+    finally:
+        bus.close()
+
+
+async def _require_answer(host: str) -> None:
+    name, _, port = host.rpartition(":")
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            _, writer = await asyncio.open_connection(name.strip("[]"), int(port))
+    except (OSError, ValueError) as error:  # a timeout is an OSError
+        raise StateFault(f"the bus does not answer at {host}: start `make dev`, then try again") from error
+    writer.close()
+
+
+def own_host(state: Path, environ: Mapping[str, str]) -> str:
+    """As the `hookchain dev` of this state folder says while it runs, else as PORT_BASE has it."""
+    base = environ.get("PORT_BASE", "")
+    port = _told_port(state / FILE_NAME) or ports_from(int(base) if base.isdecimal() else DEFAULT_BASE).apis
+    return f"{HOST}:{port}"
+
+
+def _told_port(path: Path) -> int | None:
+    try:
+        document: Json = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    ports = document.get("ports") if isinstance(document, dict) else None
+    port = ports.get("apis") if isinstance(ports, dict) else None
+    return port if isinstance(port, int) else None

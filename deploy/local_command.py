@@ -1,0 +1,153 @@
+"""What `hookchain events` and `hookchain dead-letters` have in common: actions, arguments, and how they end."""
+
+import argparse
+import json
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deploy.cli import parser
+from deploy.local_state import LocalState, StateFault, opened
+from deploy.replaying import DEFAULT_RATE
+from deploy.tables import Screen, printable, screen_of
+from deploy.when import moment
+from shared.errors import HookchainError
+from shared.jsontext import JsonObject
+from shared.settings import DEFAULT_STATE
+
+DONE: Final = 0
+NOT_DONE: Final = 1
+EXIT_CODES: Final = "exit code: 0 done, 1 nothing found or something failed, 2 for a command that makes no sense"
+
+
+class BadUsage(Exception):
+    """A command that makes no sense, in words for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked for, and where: `prints` goes to `screen`."""
+
+    options: argparse.Namespace
+    state: LocalState
+    screen: Screen
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """`run` answers the exit code. Raises BadUsage, StateFault and HookchainError."""
+
+    summary: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[Asked], int]
+    epilog: str = ""
+
+
+def run_command(name: str, actions: Mapping[str, Action], arguments: list[str]) -> int:
+    action = _action_of(name, actions, arguments[:1])
+    words = _parser_of(name, action, actions[action])
+    options = words.parse_intermixed_args(arguments[1:])
+    screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
+    try:
+        with opened(options.state) as state:
+            code = actions[action].run(Asked(options, state, screen, time.time()))
+        sys.stdout.flush()
+    except BadUsage as fault:
+        words.error(str(fault))
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except (StateFault, HookchainError, OSError, sqlite3.Error) as fault:
+        text = fault.detail if isinstance(fault, HookchainError) else str(fault)
+        print(f"hookchain {name} {action}: {printable(text)}", file=sys.stderr)
+        return NOT_DONE
+    return code
+
+
+def _action_of(name: str, actions: Mapping[str, Action], arguments: list[str]) -> str:
+    width = max(map(len, actions))
+    listed = [f"  {each.ljust(width)}  {action.summary}" for each, action in actions.items()]
+    more = f"hookchain {name} ACTION --help says more of one."
+    words = parser(name, "\n".join(["actions:", *listed, "", more]))
+    words.usage = f"hookchain {name} ACTION …"
+    words.add_argument("action", metavar="ACTION", choices=tuple(actions), help=argparse.SUPPRESS)
+    chosen: str = words.parse_args(arguments).action
+    return chosen
+
+
+def _parser_of(name: str, action: str, one: Action) -> argparse.ArgumentParser:
+    words = argparse.ArgumentParser(
+        prog=f"hookchain {name} {action}",
+        description=one.summary[0].upper() + one.summary[1:] + ".",
+        epilog="\n\n".join(filter(None, (one.epilog, EXIT_CODES))),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    one.add_arguments(words)
+    words.add_argument(
+        "--state",
+        metavar="FOLDER",
+        type=Path,
+        default=Path(os.environ.get("HOOKCHAIN_STATE") or DEFAULT_STATE),
+        help="where `hookchain dev` keeps what happens (HOOKCHAIN_STATE; .hookchain)",
+    )
+    words.add_argument("--json", action="store_true", help="print one JSON document")
+    return words
+
+
+def add_times(words: argparse.ArgumentParser) -> None:
+    now = time.time()
+
+    def time_of(text: str) -> float:
+        try:
+            return moment(text, now)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    words.add_argument(
+        "--since", metavar="TIME", type=time_of, help="not before: `1h` or `2d` ago, or an RFC 3339 time"
+    )
+    words.add_argument("--until", metavar="TIME", type=time_of, help="not after")
+
+
+def add_limit(words: argparse.ArgumentParser, default: int | None) -> None:
+    told = f"at most so many, the newest ({default})" if default else "at most so many, the newest"
+    words.add_argument("--limit", metavar="N", type=_whole_number, default=default, help=told)
+
+
+def add_doing(words: argparse.ArgumentParser, has_rate: bool = True) -> None:
+    words.add_argument("--yes", action="store_true", help="do it; without it you are only told what would be done")
+    if has_rate:
+        words.add_argument(
+            "--rate", metavar="N", type=_rate, default=DEFAULT_RATE, help=f"at most so many a second ({DEFAULT_RATE:g})"
+        )
+
+
+def _whole_number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 10**9):
+        raise argparse.ArgumentTypeError(f"a whole number above 0; found {text!r}")
+    return int(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0.001 <= rate <= 100_000:
+        raise argparse.ArgumentTypeError(f"a number from 0.001 to 100000; found {text!r}")
+    return rate
+
+
+def print_json(document: JsonObject) -> None:
+    """ASCII: what a sender wrote must not move a terminal's cursor."""
+    print(json.dumps(document, indent=2))
+
+
+def count_of(number: int, one: str, several: str = "") -> str:
+    return f"{number:,} {one if number == 1 else several or one + 's'}"

@@ -1,0 +1,21 @@
+"""Looking into the journal by the beginning of an id, and for a stored event alone."""
+
+import sqlite3
+from typing import Final, Literal
+
+_BEGINNING: Final = {
+    "events": "SELECT id FROM events WHERE id >= ?1 AND id < ?1 || char(1114111) ORDER BY id LIMIT ?2",
+    "dead_letters": "SELECT id FROM dead_letters WHERE id >= ?1 AND id < ?1 || char(1114111) ORDER BY id LIMIT ?2",
+}
+
+
+def ids_beginning(
+    connection: sqlite3.Connection, table: Literal["events", "dead_letters"], beginning: str, limit: int
+) -> list[str]:
+    return [row[0] for row in connection.execute(_BEGINNING[table], (beginning, limit))]
+
+
+def stored_document(connection: sqlite3.Connection, event_id: str) -> str | None:
+    """The event's CloudEvent as JSON text; None before transform has seen it, and after its body's retention."""
+    row = connection.execute("SELECT document FROM bodies WHERE event_id = ?", (event_id,)).fetchone()
+    return row[0] or None if row else None

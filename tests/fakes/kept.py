@@ -1,0 +1,77 @@
+"""A state folder as `hookchain dev` leaves it, filled by a test."""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+from shared.cloud.local.journal import write_entries
+from shared.cloud.local.journal_requests import RequestEntry, write_requests
+from shared.cloud.local.journal_schema import FILE_NAME, open_journal, transaction
+from shared.cloud.local.ledger import LocalLedger
+from shared.delivery import Delivery, to_cloudevent_of
+from shared.event import Event, to_cloudevent
+from shared.jsontext import Json, to_json
+from shared.ports import AttemptEntry, Claimed, DeadLetter, EventEntry, JournalEntry, RouteDecision
+from shared.times import rfc3339
+
+NOW: Final = 1_790_000_000.0
+TELL: Final = RouteDecision("tell", True, "its type matches", ("list",))
+OTHER: Final = RouteDecision("other", False, "type 'signup.created' does not match order.*")
+
+
+class Kept:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        open_journal(folder / FILE_NAME).close()
+
+    def record(self, *entries: JournalEntry) -> None:
+        connection = open_journal(self.folder / FILE_NAME)
+        with transaction(connection):
+            write_entries(connection, entries)
+        connection.close()
+
+    def event(
+        self, event_id: str, *, at: float = NOW, source: str = "web", type: str = "signup.created", data: Json = None
+    ) -> Event:
+        event = Event(event_id, f"/sources/{source}", type, rfc3339(at), "0" * 64, data, subject="Ada")
+        self.record(EventEntry(event, (TELL, OTHER), at))
+        return event
+
+    def received(self, event_id: str, at: float = NOW) -> None:
+        """Accepted, and not seen by transform yet."""
+        entry = RequestEntry(at, "POST", 200, "web", event_id=event_id, type="signup.created", duration_ms=3.0)
+        connection = open_journal(self.folder / FILE_NAME)
+        with transaction(connection):
+            write_requests(connection, [entry])
+        connection.close()
+
+    def delivered(self, event: Event, answer: str = "202 accepted") -> Delivery:
+        """In the ledger, and in the journal after one attempt."""
+        delivery = Delivery(event, "tell", "list")
+        asyncio.run(self._deliver(delivery, answer))
+        names = delivery.id, event.id, "tell", "list"
+        self.record(AttemptEntry(*names, 1, NOW + 1, NOW + 1.25, "delivered", "", answer))
+        return delivery
+
+    async def _deliver(self, delivery: Delivery, answer: str) -> None:
+        ledger = LocalLedger(self.folder / "ledger.db")
+        claim = await ledger.claim(delivery, b"{}", NOW, 60)
+        assert isinstance(claim, Claimed)
+        await ledger.attempted(delivery.id, claim.fence, NOW)
+        await ledger.done(delivery.id, claim.fence, NOW, answer)
+        await ledger.close()
+
+    def dead_letter(self, event: Event, code: str = "refused", at: float = NOW) -> str:
+        """Of the event's delivery to `list`; its id."""
+        delivery = Delivery(event, "tell", "list")
+        message = to_json(to_cloudevent_of(delivery, at)).encode()
+        names = event.id, "tell", "list"
+        self.record(DeadLetter(delivery.id, code, "no such user", at, message, "deliveries", *names))
+        return delivery.id
+
+    def route_dead_letter(self, event: Event, at: float = NOW) -> str:
+        """Of the event at a route whose chain failed; its id."""
+        message = to_json(to_cloudevent(event)).encode()
+        letter_id = f"{event.id}:broken"
+        self.record(DeadLetter(letter_id, "step", "step 1 'set' failed", at, message, "events", event.id, "broken"))
+        return letter_id

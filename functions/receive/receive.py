@@ -58,7 +58,9 @@ class Receiver:
         return {way.secret: await self.secrets.values(way.secret) for way in source.auth if way.secret}
 
     def _parse(self, source: Source, request: Request) -> Json:
-        limits = replace(self.limits, max_decoded_bytes=max(self.limits.max_decoded_bytes, source.max_body_bytes))
+        limits = self.limits
+        if source.max_body_bytes > limits.max_decoded_bytes:
+            limits = replace(limits, max_decoded_bytes=source.max_body_bytes)
         body = decode_content(request.body, request.header("content-encoding"), limits)
         parsed = parse_body(body, request.header("content-type"), limits)
         return unwrapped(parsed.data) if source.unwrap and parsed.format == "xml" else parsed.data

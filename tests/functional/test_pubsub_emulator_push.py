@@ -173,13 +173,21 @@ async def test_a_subscription_may_stop_pushing_and_begin_again(bus: Bus, endpoin
 async def speaking(speak: Speak) -> AsyncIterator[str]:
     """The URL of a server that says what `speak` writes, and closes."""
 
+    served: list[asyncio.Event] = []
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(ended := asyncio.Event())
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await speak(reader, writer)
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        ended.set()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        for each in served:
+            await each.wait()
 
 
 async def test_an_endpoint_that_does_not_answer_in_time_has_not_acknowledged() -> None:

@@ -66,17 +66,19 @@ def retention_of(setup: Setup) -> Retention:
 
 
 async def reload(supervisor: "Supervisor") -> None:
-    before = await asyncio.to_thread(_look, supervisor)
+    before = supervisor.seen
     while True:
-        await asyncio.sleep(WATCH_SECONDS)
-        after = await asyncio.to_thread(_look, supervisor)
+        after = await asyncio.to_thread(look, supervisor)
         if changed := changes(before, after):
             await _take_changes(supervisor, changed)
-            after = await asyncio.to_thread(_look, supervisor)  # the configuration may name other files now
+            # The configuration may name other files now; what changed while it was taken is seen the next time.
+            now = await asyncio.to_thread(look, supervisor)
+            after = {path: after.get(path, written_at) for path, written_at in now.items()}
         before = after
+        await asyncio.sleep(WATCH_SECONDS)
 
 
-def _look(supervisor: "Supervisor") -> Snapshot:
+def look(supervisor: "Supervisor") -> Snapshot:
     return snapshot([*supervisor.code_folders(), *_settings_files(supervisor.setup)])
 
 

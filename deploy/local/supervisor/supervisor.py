@@ -42,6 +42,7 @@ class Supervisor:
             child.name: Runner(child, setup.place.root, link, self._hear, self.output.say)
             for child in setup.children(self._sendgrid_key)
         }
+        self.seen = duties.look(self)  # before anything starts, so that no change after this goes unseen
 
     async def run(self) -> None:
         """Until a signal. Raises StartFailed."""

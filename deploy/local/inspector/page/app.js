@@ -73,8 +73,9 @@ listenToKeys({
   view: () => view,
   section: (at) => navigate(SECTIONS[at][0], null),
   search: () => {
-    if (name !== "events") navigate("events", null);
-    setTimeout(() => view.search?.(), 0);
+    if (name === "events") return view.search();
+    navigate("events", null);
+    window.addEventListener("hashchange", () => view.search(), { once: true });
   },
 });
 window.addEventListener("hashchange", route);

@@ -60,6 +60,8 @@ export function notifyStage(event, act) {
     letters.map(letterView));
 }
 
+const FINISHED = new Set(["done", "failed"]);
+
 function deliveryView(delivery, event, act) {
   const [word, kind, meaning] = DELIVERY_STATES[delivery.state] ?? [delivery.state, "", ""];
   const attempts = event.attempts.filter((each) => each.delivery_id === delivery.id);
@@ -73,7 +75,7 @@ function deliveryView(delivery, event, act) {
     delivery.state === "disabled" && h("div", { class: "held-note" }, h("p", {}, withLinks(delivery.reason)), releaseButton(delivery.destination)),
     delivery.state === "failed" && h("p", { class: "reason" }, delivery.reason),
     attempts.length > 0 && attemptsTable(attempts),
-    h("div", { class: "buttons small" }, h("button", { type: "button", onclick: () => act({ only: delivery.destination, force: true }, `Sent to ${delivery.destination} again`) }, "Send to this one again")));
+    FINISHED.has(delivery.state) && h("div", { class: "buttons small" }, h("button", { type: "button", onclick: () => act({ only: delivery.destination, force: true }, `Sent to ${delivery.destination} again`) }, "Send to this one again")));
 }
 
 function attemptsTable(attempts) {

@@ -6,13 +6,15 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator, Mapping
-from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from shared.jsontext import JsonObject
 from tests.chromium import Page, chromium_or_skip, chromium_page
 from tests.stack import Stack, running
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PASSWORD = "a-password-of-this-test"
 CONFIG = """
@@ -50,14 +52,21 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield up
 
 
-@pytest.fixture
-async def page(stack: Stack, tmp_path: Path) -> AsyncIterator[Page]:
-    async with chromium_page(chromium_or_skip(), tmp_path / "profile") as made:
-        await made.look(1400, 900)
-        await made.open(f"http://127.0.0.1:{stack.base + 10}/")
-        await made.until_shown("Live")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Page]:
+    async with chromium_page(chromium_or_skip(), tmp_path_factory.mktemp("profile")) as made:
         yield made
-        assert made.faults == []
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(stack: Stack, browser: Page) -> AsyncIterator[Page]:
+    await browser.look(1400, 900)
+    await browser.open("about:blank")
+    browser.faults.clear()
+    await browser.open(f"http://127.0.0.1:{stack.base + 10}/")
+    await browser.until_shown("Live")
+    yield browser
+    assert browser.faults == []
 
 
 def send(stack: Stack, document: JsonObject, password: str = PASSWORD) -> int:
@@ -206,7 +215,7 @@ async def test_another_sites_page_reads_nothing_and_moves_nothing(stack: Stack, 
     await page.until("document.getElementById('sink').getAttribute('aria-checked') === 'true'")
 
 
-def test_other_names_and_other_origins_are_refused(stack: Stack) -> None:
+async def test_other_names_and_other_origins_are_refused(stack: Stack) -> None:
     own, json_type = f"127.0.0.1:{stack.base + 10}", {"Content-Type": "application/json"}
     assert call(stack, "GET", "/api/events", {}) == 200
     assert call(stack, "GET", "/api/events", {"Host": "evil.example"}) == 403

@@ -1,0 +1,277 @@
+"""What senders and operators entrust to the pipe stays in it: a canary in every secret, header and body is in no log
+line, in no reply and in nothing that is written about a dead letter.
+
+One field is told on purpose, and so holds no canary here: what a source's configuration takes as the event's type.
+"""
+
+import base64
+import gzip
+import hashlib
+import hmac
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import astuple, dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.local.sendgrid.mailbox import Mailbox
+from shared.cloud.local.journal_read import JournalReader
+from shared.cloud.local.journal_rows import DeadLetterRow, EventQuery
+from shared.cloud.local.journal_schema import FILE_NAME
+from shared.dead_letters import dead_letter_message
+from shared.jsontext import JsonObject
+from shared.ports import DeadLetter
+from tests.stack import Stack, running
+
+CANARY: Final = "kanarienvogel"
+SECRETS: Final = {
+    "FORM_PASSWORD": f"{CANARY}-basic-password",
+    "GIT_KEY": f"{CANARY}-hmac-key-0123456789",
+    "API_TOKEN": f"{CANARY}-bearer-token",
+    "HEADER_PASSWORD": f"{CANARY}-header-password",
+    "PATH_TOKEN": f"{CANARY}-path-token",
+    "QUERY_TOKEN": f"{CANARY}-query-token",
+    "PAY_KEY": "whsec_" + base64.b64encode(f"{CANARY}-signing-key".encode()).decode(),
+}
+NEEDLES: Final = (CANARY, base64.b64encode(CANARY.encode()).decode()[:12], *SECRETS.values())
+CONFIG: Final = """\
+sources:
+  open: {auth: none, type: data.event, id: data.id, subject: data.who, actor: data.who, time: data.when}
+  form: {auth: {scheme: basic, username: web, secret: form-password}, max_body_bytes: 2000}
+  git: {auth: {scheme: hmac, header: X-Signature, prefix: sha256=, secret: git-key}, keep_raw: true}
+  api: {auth: {scheme: bearer, secret: api-token}}
+  head: {auth: {scheme: header, secret: header-password}}
+  path: {auth: {scheme: path, secret: path-token}}
+  query: {auth: {scheme: query, secret: query-token}}
+  pay: {auth: {scheme: standard-webhooks, secret: pay-key}}
+routes:
+  - {name: all, from: all, to: inbox}
+  - {name: broken step, from: open, types: [step.breaks], steps: [{set: {data.x: {from: max(data.who)}}}], to: inbox}
+  - {name: broken where, from: open, types: [where.breaks], where: "abs(data.who) > `1`", to: inbox}
+  - {name: broken subject, from: open, types: [subject.breaks], to: subject}
+  - {name: bad address, from: open, types: [address.breaks], to: address}
+  - {name: no mail, from: open, types: [mail.breaks], to: once}
+destinations:
+  inbox:
+    email: {to: [inbox@example.com], from: shop@example.com, subject: "{{ data.event }}"}
+  subject:
+    email: {to: [inbox@example.com], from: shop@example.com, subject: "{{ data.who + 1 }}"}
+  address:
+    email: {to: ["{{ data.mail }}"], allow_recipients: [example.com], from: shop@example.com}
+  once:
+    email: {to: [inbox@example.com], from: shop@example.com, subject: mail}
+    retry: []
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """`expected` is the first digit of its answer's status; 0 for any."""
+
+    path: str
+    body: bytes = b"{}"
+    headers: dict[str, str] = field(default_factory=dict)
+    method: str = "POST"
+    expected: int = 2
+
+    def with_headers(self, **headers: str) -> "Post":
+        return replace(self, headers={**self.headers, **{name.replace("_", "-"): headers[name] for name in headers}})
+
+
+EVERY_HEADER: Final = {
+    "Accept": CANARY,
+    "Cookie": f"session={CANARY}",
+    "Content-Type": f"application/json; note={CANARY}",
+    "Forwarded": f"for={CANARY}",
+    "Hookchain-Hops": CANARY,
+    "Host": f"{CANARY}.example.com",
+    "Idempotency-Key": CANARY,
+    "Referer": f"https://{CANARY}.example.com",
+    "Traceparent": f"00-{CANARY}-01",
+    "User-Agent": f"{CANARY}/1.0",
+    "Webhook-Id": f"msg_{CANARY}",
+    "X-Forwarded-For": CANARY,
+    "X-Webhook-Password": f"{CANARY} and wrong",
+}
+
+
+def a_body(event_type: str, **more: str) -> bytes:
+    words = {name: f"{name} {CANARY}" for name in ("id", "who", "when")}
+    nested: JsonObject = {f"a {CANARY} key": [CANARY, {"deep": f"<b>{CANARY}</b>"}]}
+    return json.dumps({"event": event_type, **words, **nested, **more}).encode()
+
+
+def basic(password: str) -> str:
+    return "Basic " + base64.b64encode(f"web:{password}".encode()).decode()
+
+
+def signed(body: bytes) -> str:
+    return "sha256=" + hmac.new(SECRETS["GIT_KEY"].encode(), body, hashlib.sha256).hexdigest()
+
+
+def standard(body: bytes) -> dict[str, str]:
+    at = str(int(time.time()))
+    content = f"msg_{CANARY}.{at}.".encode() + body
+    digest = hmac.new(f"{CANARY}-signing-key".encode(), content, hashlib.sha256).digest()
+    return {"Webhook-Timestamp": at, "Webhook-Signature": "v1," + base64.b64encode(digest).decode()}
+
+
+def accepted() -> Iterator[Post]:
+    body = a_body("canary.sent")
+    yield Post("/open", body)
+    yield Post("/form", body, {"Authorization": basic(SECRETS["FORM_PASSWORD"])})
+    yield Post("/git", body, {"X-Signature": signed(body)})
+    yield Post("/api", body, {"Authorization": f"Bearer {SECRETS['API_TOKEN']}"})
+    yield Post("/head", body, {"X-Webhook-Password": SECRETS["HEADER_PASSWORD"]})
+    yield Post(f"/path/{SECRETS['PATH_TOKEN']}", body)
+    yield Post(f"/query?token={SECRETS['QUERY_TOKEN']}&more={CANARY}", body)
+    yield Post("/pay", body, standard(body))
+    yield Post("/open", f"<event><id>x-{CANARY}</id><who>{CANARY}</who></event>".encode()).with_headers(
+        Content_Type="application/xml"
+    )
+    yield Post("/open", f"id=f&who={CANARY}&{CANARY}=1".encode()).with_headers(
+        Content_Type="application/x-www-form-urlencoded"
+    )
+    yield Post("/open", CANARY.encode()).with_headers(Content_Type=f"text/plain; note={CANARY}")
+
+
+def breaking() -> Iterator[Post]:
+    """Accepted, and dead-lettered afterwards."""
+    for number, event_type in enumerate(("step.breaks", "subject.breaks", "where.breaks", "address.breaks")):
+        yield Post("/open", a_body(event_type, id=f"{number} {CANARY}", mail=f"{CANARY}@evil.example.net"))
+
+
+def refused() -> Iterator[Post]:
+    body = a_body("canary.refused")
+    yield Post("/form", body, {"Authorization": basic(f"{CANARY} wrong")}, expected=4)
+    yield Post("/form", body, {"Authorization": f"Basic {CANARY}"}, expected=4)
+    yield Post("/git", body, {"X-Signature": f"sha256={CANARY}"}, expected=4)
+    yield Post("/git", body + b" ", {"X-Signature": signed(body)}, expected=4)
+    yield Post("/api", body, {"Authorization": f"Bearer {CANARY}"}, expected=4)
+    yield Post("/head", body, expected=4)
+    yield Post(f"/path/{CANARY}", body, expected=4)
+    yield Post(f"/query?token={CANARY}", body, expected=4)
+    yield Post("/pay", body, {"Webhook-Timestamp": CANARY, "Webhook-Signature": CANARY}, expected=4)
+    yield Post(f"/unknown/{CANARY}?{CANARY}", body, expected=4)
+    yield Post("/open", body, method="DELETE", expected=4)
+    yield Post("/open", body, {"Content-Encoding": CANARY}, expected=4)
+    yield Post("/open", CANARY.encode(), {"Content-Type": f"text/plain; charset={CANARY}"}, expected=4)
+    yield Post("/open", CANARY.encode(), {"Content-Encoding": "gzip"}, expected=4)
+    yield Post("/open", gzip.compress(CANARY.encode() * 500_000), {"Content-Encoding": "gzip"}, expected=4)
+    too_large = json.dumps({"event": "large", "who": CANARY * 1_000}).encode()
+    yield Post("/form", too_large, {"Authorization": basic(SECRETS["FORM_PASSWORD"])}, expected=4)
+
+
+def unparsable() -> Iterator[Post]:
+    form, multipart = "application/x-www-form-urlencoded", f"multipart/form-data; boundary={CANARY}"
+    for content_type, text in (
+        ("application/json", '{"who": "CANARY'),
+        ("application/json", '{"who": CANARY}'),
+        ("application/json", '{"CANARY": 1, "CANARY": 2}'),
+        ("application/json", '{"CANARY": ' + "9" * 5_000 + "}"),
+        ("application/json", '["CANARY", ' * 1_000),
+        ("application/xml", "<CANARY>"),
+        ("application/xml", '<!DOCTYPE a [<!ENTITY CANARY "CANARY">]><a>&CANARY;</a>'),
+        ("application/xml", "<a>&CANARY;</a>"),
+        ("application/yaml", "a: [CANARY"),
+        ("application/yaml", "a: !CANARY b"),
+        ("application/yaml", "a: *CANARY"),
+        ("application/yaml", "CANARY: 1\nCANARY: 2"),
+        (form, "&".join(f"CANARY{number}=1" for number in range(5_000))),
+        (multipart, "--CANARY\r\nContent-Disposition: CANARY\r\n\r\nCANARY"),
+        ("application/x-plist", "<plist><CANARY/></plist>"),
+        ("text/csv", 'a,b\n"CANARY'),
+    ):
+        body = text.replace("CANARY", CANARY).encode()
+        yield Post("/open", body, {"Content-Type": content_type}, expected=4)
+
+
+def pushes() -> Iterator[Post]:
+    """To transform and notify, as no bus of ours would."""
+    event = base64.b64encode(f'{{"id": "{CANARY}", "type": 7}}'.encode()).decode()
+    bodies = [CANARY, "{}", '{"message": {"data": "CANARY!"}}', f'{{"message": {{"data": "{event}"}}}}']
+    for path in ("/", "/dead-letters", f"/{CANARY}"):
+        for body in bodies:
+            yield Post(path, body.replace("CANARY", CANARY).encode(), expected=0)
+
+
+def send(port: int, post: Post) -> bytes:
+    """The whole reply, head and body, as it was on the wire."""
+    headers = {**EVERY_HEADER, **post.headers, "Content-Length": str(len(post.body)), "Connection": "close"}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    reply = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(f"{post.method} {post.path} HTTP/1.1\r\n{lines}\r\n".encode() + post.body)
+        while chunk := connection.recv(65_536):
+            reply += chunk
+    assert post.expected in (0, int(reply.split(b" ", 2)[1]) // 100), (post.path, post.body[:80], reply)
+    return reply
+
+
+def wait_until_settled(stack: Stack, events: int, letters: int) -> None:
+    """Until so many events are at an end and so many dead letters kept, at least."""
+    give_up_at = time.monotonic() + 10.0
+    with JournalReader(stack.state / FILE_NAME) as reader:
+        while time.monotonic() < give_up_at:
+            counts = reader.counts()
+            still_open = counts.keys() & {"received", "delivering", "retrying"}
+            if not still_open and sum(counts.values()) >= events and reader.totals().dead_letters >= letters:
+                return
+            time.sleep(0.05)
+        found = reader.events(EventQuery(limit=500)).events, kept_letters(stack)
+    pytest.fail(f"not settled: {found}")
+
+
+def kept_letters(stack: Stack) -> list[DeadLetterRow]:
+    with JournalReader(stack.state / FILE_NAME) as reader:
+        return list(reader.dead_letters(500, state=None))
+
+
+def metadata(row: DeadLetterRow) -> str:
+    """All but the message, also as the bus had it."""
+    bare = replace(row, message=b"")
+    letter = DeadLetter(row.id, row.code, row.reason, row.at, b"", row.topic, row.event_id, row.route, row.destination)
+    return f"{astuple(bare)} {dict(dead_letter_message(letter).attributes)}"
+
+
+def assert_nowhere(places: dict[str, str]) -> None:
+    for place, text in places.items():
+        for needle in NEEDLES:
+            at = text.lower().find(needle.lower())
+            assert at < 0, f"{place}: …{text[max(0, at - 300) : at + 100]}…"
+
+
+def test_no_log_no_reply_and_no_dead_letters_metadata_holds_what_was_entrusted(tmp_path: Path) -> None:
+    replies: dict[str, str] = {}
+    with running(tmp_path, CONFIG, SECRETS, log_level="DEBUG") as stack:
+
+        def post(port: int, *posts: Post) -> None:
+            for each in posts:
+                reply = send(port, each)
+                replies[f"the reply {len(replies)} to {each.method} {each.path}"] = reply.decode(errors="replace")
+
+        post(stack.base, *accepted(), *breaking(), *refused(), *unparsable())
+        events = len([*accepted(), *breaking()])
+        wait_until_settled(stack, events, 3)
+        assert stack.trouble({"mail": {"unplugged": True}})
+        post(stack.base, Post("/open", a_body("mail.breaks", id=f"unplugged {CANARY}")))
+        post(stack.base + 1, *pushes())
+        post(stack.base + 2, *pushes())
+        wait_until_settled(stack, events + 1, 6)
+        assert stack.trouble({"mail": {"unplugged": False, "next": [{"kind": "403"}]}})
+        post(stack.base, Post("/open", a_body("mail.held", id=f"held {CANARY}")))
+        wait_until_settled(stack, events + 2, 6)
+        letters = kept_letters(stack)
+        with closing(Mailbox(stack.state)) as mailbox:
+            assert any(CANARY in mail.text for mail in mailbox.list_mail(500)), "the canary did not even fly"
+    log = (tmp_path / "output").read_text(encoding="utf-8", errors="replace")
+    assert {"exhausted", "expression", "rcpt", "template"} <= {letter.code for letter in letters}
+    assert "dead letter kept" in log
+    assert "destination disabled" in log
+    about = {f"dead letter {letter.code}": metadata(letter) for letter in letters}
+    assert_nowhere({"the log": log, **replies, **about})

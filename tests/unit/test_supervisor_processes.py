@@ -204,3 +204,14 @@ async def test_requests_that_receive_logs_are_in_the_journal_soon(tmp_path: Path
         task.cancel()
         await asyncio.wait([task])
         assert reader.event("e2")
+
+
+async def test_a_program_that_is_not_there_is_told_and_tried_again(tmp_path: Path, heard: Heard) -> None:
+    with ReaperLink(tmp_path / "sockets") as link:
+        missing = Child("child", (str(tmp_path / "missing"),), {}, 0, "/", ())
+        runner = Runner(missing, tmp_path, link, heard.hear, heard.say)
+        task = asyncio.create_task(runner.run())
+        await heard.until(lambda: runner.failures >= 2)
+        await runner.stop()
+        await task
+    assert heard.said[0] == f"ERROR {tmp_path / 'missing'} cannot be started: No such file or directory"

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
@@ -20,23 +21,25 @@ ROOT: Final = Path(__file__).resolve().parents[3]
 
 
 def main(arguments: list[str]) -> int:
+    began = time.monotonic()
     options = parse_options(arguments, os.environ, ROOT, sys.stdout.isatty())
     try:
         with locked(options.state):
-            _run(options)
+            _run(options, began)
     except (ConfigFaults, DotenvFault, WeakSecret, CannotSend, PortsTaken, StateInUse, StartFailed) as fault:
         print(fault, file=sys.stderr)
         return 1
     return 0
 
 
-def _run(options: Options) -> None:
-    require_free(options.port_base, is_free, owner_of)
+def _run(options: Options, began: float) -> None:
+    command = "make dev" if "MAKELEVEL" in os.environ else "hookchain dev"
+    require_free(options.port_base, is_free, owner_of, command)
     place = make_place(options, ROOT)
     with ReaperLink(place.sockets) as link:
         setup = set_up(options, dict(os.environ), place)
-        asyncio.run(_supervise(setup, link))
+        asyncio.run(_supervise(setup, link, began))
 
 
-async def _supervise(setup: Setup, link: ReaperLink) -> None:
-    await Supervisor(setup, link).run()
+async def _supervise(setup: Setup, link: ReaperLink, began: float) -> None:
+    await Supervisor(setup, link, began).run()

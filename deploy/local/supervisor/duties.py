@@ -16,6 +16,7 @@ from deploy.local.supervisor.setup import CannotSend, Setup, set_up
 from deploy.local.supervisor.watch import Snapshot, changes, snapshot
 from shared.cloud.local.journal_retention import Retention, purge_journal
 from shared.cloud.local.journal_schema import FILE_NAME
+from shared.errors import Temporary
 from shared.settings import LOCAL_PROJECT
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 SWEEP_SECONDS: Final = 1.0
 SWEEP_TIMEOUT_SECONDS: Final = 30.0
 WATCH_SECONDS: Final = 1.0
+TOPOLOGY_SECONDS: Final = 0.2
 FORGET_SECONDS: Final = 3600.0
 
 
@@ -50,12 +52,17 @@ async def forget(supervisor: "Supervisor") -> None:
 
 
 async def ensure_topology(setup: Setup) -> None:
-    """Topics and subscriptions, as a cloud account has them. Raises Temporary."""
+    """Topics and subscriptions, as a cloud account has them; again until they are there."""
     # Imported here: an HTTP client costs a quarter of a second, which the children now take to start.
     from deploy.local.topology import ensure, topology
 
     ports = setup.ports
-    await ensure(f"http://{HOST}:{ports.apis}", topology(LOCAL_PROJECT, "", ports.transform, ports.notify))
+    resources = topology(LOCAL_PROJECT, "", ports.transform, ports.notify)
+    while True:
+        try:
+            return await ensure(f"http://{HOST}:{ports.apis}", resources)
+        except Temporary:  # the emulated APIs died just now, and are started again; the start has its own time limit
+            await asyncio.sleep(TOPOLOGY_SECONDS)
 
 
 def retention_of(setup: Setup) -> Retention:

@@ -14,6 +14,7 @@ from deploy.local.supervisor.reaper import GRACE_SECONDS, signal_group
 from deploy.local.supervisor.reaper_link import ReaperLink
 
 CHUNK_BYTES: Final = 65_536
+CANNOT_START: Final = 127  # as a shell says it
 
 Hear = Callable[[str, Sequence[str]], None]
 """Takes the child's name and lines of its output."""
@@ -44,7 +45,11 @@ class Runner:
         while not self._stopping:
             self._replaced.clear()
             started = time.monotonic()
-            code = await self._run_once()
+            try:
+                code = await self._run_once()
+            except OSError as error:
+                self._say("ERROR", f"{self.child.command[0]} cannot be started: {error.strerror}")
+                code = CANNOT_START
             if not self._replaced.is_set():
                 await self._wait_after(code, time.monotonic() - started)
 

@@ -32,8 +32,11 @@ class StartFailed(Exception):
 
 
 class Supervisor:
-    def __init__(self, setup: Setup, link: ReaperLink) -> None:
+    """`began`: when `hookchain dev` was called, by the monotonic clock."""
+
+    def __init__(self, setup: Setup, link: ReaperLink, began: float) -> None:
         self.setup = setup
+        self._began = began
         self.output = Output(LogView(setup.options.log_level, setup.options.colours), self.stop)
         self._stopped = asyncio.Event()
         self._sendgrid_key = "SG.local." + secrets.token_urlsafe(16)
@@ -74,6 +77,7 @@ class Supervisor:
         names |= {child.name for child in children if child != self._runners[child.name].child}
         affected_children = [child for child in children if child.name in names]
         await asyncio.gather(*(self._runners[child.name].replace(child) for child in affected_children))
+        write_dev_file(setup.place.state, setup.ports, hint(setup))
         return tuple(child.name for child in affected_children)
 
     def affected(self, changed: Sequence[Path]) -> tuple[str, ...]:
@@ -83,10 +87,9 @@ class Supervisor:
         return [folder for runner in self._runners.values() for folder in runner.child.code]
 
     async def _serve(self) -> None:
-        began = time.monotonic()
         await self._start()
         write_dev_file(self.setup.place.state, self.setup.ports, hint(self.setup))
-        self.output.show(banner(self.setup, time.monotonic() - began))
+        self.output.show(banner(self.setup, time.monotonic() - self._began))
         await race(*duties.of(self))
 
     async def _start(self) -> None:

@@ -112,6 +112,25 @@ def test_a_subscription_is_made_shown_changed_and_removed(google: GoogleClient, 
     assert error_of(google, "subscriptions.get", subscription=name) == (404, "NOT_FOUND")
 
 
+def test_every_setting_of_a_subscription_comes_back_as_google_describes_it(google: GoogleClient, project: str) -> None:
+    dead = f"{project}/topics/dead"
+    google.ask("topics.create", name=dead, body={})
+    settings: dict[str, Json] = {
+        "pushConfig": {"pushEndpoint": "http://localhost:9/", "noWrapper": {"writeMetadata": True}},
+        "deadLetterPolicy": {"deadLetterTopic": dead, "maxDeliveryAttempts": 7},
+        "retryPolicy": {"minimumBackoff": "0.250s", "maximumBackoff": "60s"},
+        "messageRetentionDuration": "600s",
+        "expirationPolicy": {"ttl": "86400s"},
+        "retainAckedMessages": True,
+        "ackDeadlineSeconds": 600,
+        "filter": 'attributes.kind = "x"',
+        "labels": {"a": "b"},
+    }
+    made(google, project, **settings)
+    shown = google.ask("subscriptions.get", subscription=f"{project}/subscriptions/reader")
+    assert settings.items() <= shown.items()
+
+
 def test_a_message_is_pulled_until_it_is_acknowledged(google: GoogleClient, project: str) -> None:
     topic, subscription = made(google, project)
     (message_id,) = publish(google, topic, "one")

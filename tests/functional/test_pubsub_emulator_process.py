@@ -68,6 +68,22 @@ def test_it_ends_at_once_though_someone_waits_for_a_message(tmp_path: Path) -> N
         assert emulation.stop() == 0
 
 
+async def test_it_ends_cleanly_in_the_midst_of_pushing(tmp_path: Path) -> None:
+    emulation = Emulation(tmp_path)
+    async with Endpoint().open() as endpoint:
+        emulation.start()
+        await lay(emulation, endpoint)
+        await publish(emulation, *(f"m{n}" for n in range(500)))
+        await endpoint.wait_for(50)
+        assert await asyncio.to_thread(emulation.stop) == 0
+        told = sum(names_in(endpoint).values())
+        line: JsonObject = json.loads(await asyncio.to_thread(emulation.start))
+        assert line["count"] == 500 - told
+        await endpoint.wait_for(500)
+        assert set(names_in(endpoint).values()) == {1}
+        assert await asyncio.to_thread(emulation.stop) == 0
+
+
 def test_a_taken_port_is_said_in_plain_words(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
@@ -119,7 +135,7 @@ async def test_what_was_confirmed_survives_every_kill(tmp_path: Path) -> None:
         await asyncio.gather(*publishing)
         await endpoint.wait_until(lambda: names_in(endpoint).keys() >= confirmed)
         assert len(confirmed) == 160
-    assert emulation.stop() == 0
+        assert await asyncio.to_thread(emulation.stop) == 0
 
 
 async def test_after_a_restart_only_what_was_not_acknowledged_comes_again_and_its_attempts_go_on(
@@ -140,7 +156,7 @@ async def test_after_a_restart_only_what_was_not_acknowledged_comes_again_and_it
         *_, again = await endpoint.wait_for(3)
         assert (attributes_of(again)["name"], again["deliveryAttempt"]) == ("bad", 2)
         assert names_in(endpoint) == {"good": 1, "bad": 2}
-    assert emulation.stop() == 0
+        assert await asyncio.to_thread(emulation.stop) == 0
 
 
 async def test_trouble_on_demand_begins_and_ends_while_it_runs(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ import base64
 import json
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,14 @@ def test_a_request_without_attachments_is_kept_as_it_was_posted(mailbox: Mailbox
     text = json.dumps(DOCUMENT, indent=3)
     mailbox.keep([mail_request(text, DOCUMENT, "m1", 0.0)])
     assert mailbox.get_request(1) == text
+
+
+def test_old_mails_are_forgotten_with_all_that_belongs_to_them(mailbox: Mailbox) -> None:
+    attachment = {"content": "aGk=", "filename": "x"}
+    mailbox.keep([a_request("old", attachments=[attachment]), replace(a_request("new"), received_at=1_790_000_001.0)])
+    mailbox.forget(1_790_000_001.0)
+    assert [mail.message_id for mail in mailbox.list_mail(10)] == ["new"]
+    assert mailbox.attachment_content(1, 0) is None
 
 
 def test_of_requests_that_cannot_all_be_kept_none_is(mailbox: Mailbox) -> None:

@@ -1,6 +1,7 @@
 """The way of a message: kept, handed to each subscription, and forgotten when all have acknowledged it."""
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -122,6 +123,8 @@ class Broker:
             self._flush_soon(FLUSH_AGAIN_SECONDS)
 
     def stop(self) -> None:
+        """Acknowledgements that cannot be written are logged; those messages come again after the next start."""
         if self._flush_timer:
             self._flush_timer.cancel()
-        self.flush()
+        with contextlib.suppress(ApiError):
+            self.flush()

@@ -54,10 +54,8 @@ class PubSub:
         self._expiry.cancel()
         await asyncio.gather(*(s.stop(STOP_GRACE_SECONDS) for s in self.registry.subscribers.values()))
         self._client.close()
-        try:
-            self.broker.stop()
-        finally:
-            self._store.close()
+        self.broker.stop()
+        self._store.close()
 
     def _expire(self) -> None:
         self._expiry.set(asyncio.get_running_loop().time() + EXPIRE_EVERY_SECONDS)

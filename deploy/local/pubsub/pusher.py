@@ -37,11 +37,12 @@ class Pusher:
         self._window = Window()
         self._under_way: set[asyncio.Task[None]] = set()
         self._alarm = Alarm(self.wake)
+        self._stopped = False
 
     def wake(self) -> None:
         """Push what is ready, as far as there is room."""
         loop = asyncio.get_running_loop()
-        while self._debtor.config.push:
+        while self._debtor.config.push and not self._stopped:
             now = loop.time()
             opens_at = self._window.opens_at(len(self._under_way), now)
             if opens_at is None or opens_at > now:
@@ -56,6 +57,7 @@ class Pusher:
 
     async def stop(self, grace_seconds: float) -> None:
         """What is not answered by then comes again after the next start."""
+        self._stopped = True
         self._alarm.cancel()
         if self._under_way:
             _, late = await asyncio.wait(self._under_way, timeout=grace_seconds)

@@ -43,6 +43,15 @@ class Mailbox:
             for request in requests:
                 self._insert(request)
 
+    def forget(self, received_before: float) -> None:
+        """`received_before` is Unix seconds."""
+        old = "(SELECT id FROM request WHERE received_at < ?)"
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(f"DELETE FROM attachment WHERE request IN {old}", (received_before,))  # noqa: S608
+            self._db.execute(f"DELETE FROM mail WHERE request IN {old}", (received_before,))  # noqa: S608
+            self._db.execute("DELETE FROM request WHERE received_at < ?", (received_before,))
+
     def list_mail(self, limit: int, before_id: int | None = None) -> list[Mail]:
         """Newest first; with `before_id`, those older than that mail."""
         bound = 2**62 if before_id is None else before_id

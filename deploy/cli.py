@@ -20,13 +20,15 @@ COMMANDS: Final = {
     "dev": Command(
         "deploy.local.supervisor.dev", "run the whole pipe here, with no cloud account, and a page to watch it"
     ),
-    "lint": Command("deploy.lint", "check the configuration: every fault at once, with line, name and rule"),
-    "send": Command("deploy.send_command", "post an event to a source, signed as you say, and tell what came of it"),
-    "events": Command("deploy.events_command", "look at what arrived and what became of it; send it through once more"),
-    "dead-letters": Command(
-        "deploy.dead_letters_command", "look at what was given up on and why; try it anew, or drop it"
+    "lint": Command("deploy.commands.lint", "check the configuration: every fault at once, with line, name and rule"),
+    "send": Command("deploy.commands.send", "post an event to a source, signed as you say, and tell what came of it"),
+    "events": Command(
+        "deploy.commands.events", "look at what arrived and what became of it; send it through once more"
     ),
-    "release": Command("deploy.release_command", "deliver what is held for a destination, once its fault is mended"),
+    "dead-letters": Command(
+        "deploy.commands.dead_letters", "look at what was given up on and why; try it anew, or drop it"
+    ),
+    "release": Command("deploy.commands.release", "deliver what is held for a destination, once its fault is mended"),
     "bundle": Command("deploy.bundle", "write build/<function>/, ready to deploy"),
 }
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy import dead_letters_replay
 from deploy.cli import main
-from deploy.replay_messages import replay_of_dead_letter
+from deploy.commands import dead_letters_replay
+from deploy.commands.replay_messages import replay_of_dead_letter
 from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.journal_schema import FILE_NAME
 from shared.jsontext import Json, JsonObject

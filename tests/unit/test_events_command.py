@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy import events_replay
 from deploy.cli import main
-from deploy.local_bus import local_bus, own_host
-from deploy.local_state import StateFault
+from deploy.commands import events_replay
+from deploy.commands.local_bus import local_bus, own_host
+from deploy.commands.local_state import StateFault
 from shared.claim_check import checked_in
 from shared.cloud.local.blobs import LocalBlobs
 from shared.event import Event

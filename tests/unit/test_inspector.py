@@ -9,12 +9,12 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.commands.replay_messages import is_replayable, replay_of_dead_letter, replay_of_event
 from deploy.local.inspector.gate import refusal
 from deploy.local.inspector.live import Told
 from deploy.local.inspector.overview import held_destinations
 from deploy.local.inspector.pace import REST_FACTOR, Pace
 from deploy.local.inspector.query import event_query, limit_of
-from deploy.replay_messages import is_replayable, replay_of_dead_letter, replay_of_event
 from shared.cloud.local.journal_repair import missing_entries
 from shared.cloud.local.journal_rows import EventQuery
 from shared.errors import Permanent

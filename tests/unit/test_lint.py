@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy import lint
 from deploy.cli import COMMANDS, main, usage
+from deploy.commands import lint
 
 GOOD = """\
 sources:

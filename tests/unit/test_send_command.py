@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.send_command import main
+from deploy.commands.send import main
 from shared.signatures import verify_hmac, verify_standard
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver
 

@@ -8,12 +8,12 @@ from typing import Final
 
 from aiohttp import web
 
+from deploy.commands.replay_messages import replay_of_dead_letter, replay_of_event
 from deploy.local.inspector.answers import json_answer, json_body, not_found
 from deploy.local.inspector.apis import change_faults
 from deploy.local.inspector.documents import as_dead_letter, dead_letter_document
 from deploy.local.inspector.parts import PARTS, Parts
 from deploy.local.inspector.query import bad_request, before_of, limit_of
-from deploy.replay_messages import replay_of_dead_letter, replay_of_event
 from shared.cloud.local.journal_dead_letters import DROPPED, KEPT, REPLAYED, mark_dead_letters
 from shared.cloud.local.journal_rows import DeadLetterRow
 from shared.cloud.local.journal_schema import FILE_NAME

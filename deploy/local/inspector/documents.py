@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from deploy.commands.replay_messages import is_replayable
 from deploy.local.sendgrid.mail import Address, Mail
-from deploy.replay_messages import is_replayable
 from shared.cloud.local.journal_rows import DeadLetterRow, EventRecord, EventSummary, RequestRow
 from shared.cloud.local.journal_series import Bucket
 from shared.jsontext import Json, JsonObject

@@ -14,7 +14,7 @@ from shared.jsontext import Json, JsonObject
 from shared.secret_values import split_values
 from shared.secrets import SECRET_NAME, from_environment, from_folder, variable_name
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parents[2]
 _THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from deploy.command_line import line_to_do_it
-from deploy.event_selection import FILTERS, add_filters, chosen, events_table
+from deploy.commands.command_line import line_to_do_it
+from deploy.commands.event_selection import FILTERS, add_filters, chosen, events_table
+from deploy.commands.local_bus import local_bus
+from deploy.commands.local_command import DONE, NOT_DONE, Asked, BadUsage, add_doing, count_of, print_json
+from deploy.commands.local_state import LocalState
+from deploy.commands.replay_messages import replay_of_event
+from deploy.commands.replaying import Progress, at_rate
 from deploy.faults import did_you_mean
 from deploy.local.inspector.documents import summary_document
-from deploy.local_bus import local_bus
-from deploy.local_command import DONE, NOT_DONE, Asked, BadUsage, add_doing, count_of, print_json
-from deploy.local_state import LocalState
-from deploy.replay_messages import replay_of_event
-from deploy.replaying import Progress, at_rate
 from shared.cloud.local.journal_lookup import stored_document
 from shared.cloud.local.journal_rows import EventSummary
 from shared.jsontext import Json

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli import parser
+from deploy.commands.send_data import body_of, fields_of
+from deploy.commands.send_proof import Proof, proof_of
 from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
-from deploy.send_data import body_of, fields_of
-from deploy.send_proof import Proof, proof_of
 from deploy.sending.formats import FORMATS
 from deploy.sending.send import Outcome, send
 from shared.errors import HookchainError
 from shared.jsontext import to_json
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parents[2]
 
 EPILOG: Final = """\
 examples:

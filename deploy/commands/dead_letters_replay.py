@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from deploy.command_line import line_to_do_it
-from deploy.dead_letter_selection import FILTERS, add_filters, chosen, letters_table
+from deploy.commands.command_line import line_to_do_it
+from deploy.commands.dead_letter_selection import FILTERS, add_filters, chosen, letters_table
+from deploy.commands.local_bus import local_bus
+from deploy.commands.local_command import DONE, NOT_DONE, Asked, count_of, print_json
+from deploy.commands.replay_messages import is_replayable, replay_of_dead_letter
+from deploy.commands.replaying import Progress, at_rate
 from deploy.local.inspector.documents import as_dead_letter, dead_letter_document
-from deploy.local_bus import local_bus
-from deploy.local_command import DONE, NOT_DONE, Asked, count_of, print_json
-from deploy.replay_messages import is_replayable, replay_of_dead_letter
-from deploy.replaying import Progress, at_rate
 from shared.cloud.local.journal_dead_letters import DROPPED, KEPT, REPLAYED, mark_dead_letters
 from shared.cloud.local.journal_rows import DeadLetterRow
 from shared.errors import Temporary

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from deploy.event_text import clock, colour_of
-from deploy.local_command import BadUsage, add_limit, add_times
-from deploy.local_state import LocalState
-from deploy.tables import Column, Screen, table
+from deploy.commands.event_text import clock, colour_of
+from deploy.commands.local_command import BadUsage, add_limit, add_times
+from deploy.commands.local_state import LocalState
+from deploy.commands.tables import Column, Screen, table
 from shared.cloud.local.journal_rows import EventQuery, EventSummary
 from shared.cloud.local.journal_status import STATUSES
 

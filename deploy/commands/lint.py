@@ -17,7 +17,7 @@ from shared.jsontext import JsonObject
 from shared.secret_values import is_short, split_values, weakness
 from shared.secrets import from_environment, from_folder, variable_name
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 def main(arguments: list[str]) -> int:

@@ -4,12 +4,12 @@ import argparse
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from deploy.event_selection import require_choice, short_ids
-from deploy.event_text import clock, colour_of
+from deploy.commands.event_selection import require_choice, short_ids
+from deploy.commands.event_text import clock, colour_of
+from deploy.commands.local_command import add_limit, add_times
+from deploy.commands.local_state import LocalState
+from deploy.commands.tables import Column, Screen, table
 from deploy.local.inspector.documents import dead_letter_document
-from deploy.local_command import add_limit, add_times
-from deploy.local_state import LocalState
-from deploy.tables import Column, Screen, table
 from shared.cloud.local.journal_dead_letters import DROPPED, KEPT, REPLAYED
 from shared.cloud.local.journal_rows import DeadLetterRow
 from shared.jsontext import Json, JsonObject

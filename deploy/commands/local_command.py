@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli import parser
-from deploy.local_state import LocalState, StateFault, opened
-from deploy.replaying import DEFAULT_RATE
-from deploy.tables import Screen, printable, screen_of
-from deploy.when import moment
+from deploy.commands.local_state import LocalState, StateFault, opened
+from deploy.commands.replaying import DEFAULT_RATE
+from deploy.commands.tables import Screen, printable, screen_of
+from deploy.commands.when import moment
 from shared.errors import HookchainError
 from shared.jsontext import JsonObject
 from shared.settings import DEFAULT_STATE

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from deploy.commands.local_state import StateFault
 from deploy.local.supervisor.dev_file import FILE_NAME
 from deploy.local.supervisor.ports import DEFAULT_BASE, HOST, ports_from
-from deploy.local_state import StateFault
 from shared.cloud.gcp.pubsub import PubSubBus, no_authorization
 from shared.jsontext import Json
 from shared.settings import LOCAL_PROJECT, read_settings

@@ -1,6 +1,7 @@
 """Notify: one pushed delivery, claimed, attempted once, and its outcome recorded."""
 
 import json
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
 from functions.notify.attempt import Unknown, attempt_once
@@ -85,6 +86,14 @@ async def _not_ours(
 
 
 async def _work(parts: Parts, work: Work, configured: Configured, destination: Destination) -> Result:
+    # What may have ended a worker is attempted while no other such is: those that were cut off together come again
+    # together, and the innocent would be counted down beside the guilty.
+    alone: AbstractAsyncContextManager[None] = parts.suspects if work.claim.unknown else nullcontext()
+    async with alone:
+        return await _try_once(parts, work, configured, destination)
+
+
+async def _try_once(parts: Parts, work: Work, configured: Configured, destination: Destination) -> Result:
     try:
         if result := await _blocked(parts, work, configured):
             return result

@@ -1,6 +1,7 @@
 """What notify works with, and what it answers."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 from functions.notify.destination_states import DestinationStates
 from functions.notify.registry import Destinations
@@ -11,12 +12,15 @@ from shared.ports import Bus, Claimed, Clock, Ledger
 
 @dataclass(frozen=True, slots=True)
 class Parts:
+    """`suspects`: held by a delivery whose attempt before ended without a record, one at a time."""
+
     destinations: Destinations
     states: DestinationStates
     ledger: Ledger
     bus: Bus
     journaling: Journaling
     clock: Clock
+    suspects: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(frozen=True, slots=True)

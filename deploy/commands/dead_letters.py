@@ -24,10 +24,10 @@ def list_letters(asked: Asked) -> int:
     more, letters = len(letters) > limit, letters[:limit]
     if asked.options.json:
         print_json({"dead_letters": [dead_letter_document(letter) for letter in letters], "more": more})
-        return DONE if letters else NOT_DONE
+        return DONE
     if not letters:
         print("no dead letter is like that", file=sys.stderr)
-        return NOT_DONE
+        return DONE
     print(letters_table(letters, asked.screen))
     if more:
         print(f"the newest {count_of(limit, 'dead letter')}; --limit shows more of them", file=sys.stderr)

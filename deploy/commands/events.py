@@ -23,10 +23,10 @@ def list_events(asked: Asked) -> int:
     more, events = len(events) > limit, events[:limit]
     if asked.options.json:
         print_json({"events": [summary_document(event) for event in events], "more": more})
-        return DONE if events else NOT_DONE
+        return DONE
     if not events:
         print("no event is like that", file=sys.stderr)
-        return NOT_DONE
+        return DONE
     print(events_table(events, asked.screen))
     if more:
         print(f"the newest {count_of(limit, 'event')}; --limit shows more of them", file=sys.stderr)

@@ -22,7 +22,7 @@ from shared.settings import DEFAULT_STATE
 
 DONE: Final = 0
 NOT_DONE: Final = 1
-EXIT_CODES: Final = "exit code: 0 done, 1 nothing found or something failed, 2 for a command that makes no sense"
+EXIT_CODES: Final = "exit code: 0 done, 1 nothing to act on or something failed, 2 for a command that makes no sense"
 
 
 class BadUsage(Exception):

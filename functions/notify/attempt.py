@@ -19,10 +19,12 @@ class Unknown:
 async def attempt_once(destination: Destination, delivery: Delivery, attempt: Attempt) -> Outcome | Unknown:
     """Raises Temporary, and then nothing was sent."""
     try:
-        async with asyncio.timeout(attempt.timeout_seconds):
+        async with asyncio.timeout(attempt.timeout_seconds) as limit:
             outcome = await destination.attempt(delivery, attempt)
     except TimeoutError:
-        return Unknown(f"no answer within {attempt.timeout_seconds:g} s")
+        if limit.expired():
+            return Unknown(f"no answer within {attempt.timeout_seconds:g} s")
+        return Unknown("no answer came")
     except Permanent as error:
         return Refused(error.code, error.detail)
     except Temporary:

@@ -13,7 +13,7 @@ import pytest
 
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.email import Settings, connect
-from functions.notify.mail.threads import MAX_THREADS
+from functions.notify.mail.sendgrid import MAX_AT_ONCE
 from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater
 from shared.event import Event
 from shared.jsontext import JsonObject
@@ -137,15 +137,15 @@ async def test_mails_one_after_another_share_a_connection(api: FakeApi) -> None:
     assert len(api.connections) == 1
 
 
-async def test_no_more_mails_at_once_than_there_are_threads(api: FakeApi) -> None:
+async def test_no_more_mails_at_once_than_may_be(api: FakeApi) -> None:
     api.hang.clear()
-    sending = asyncio.create_task(send(api.url, times=MAX_THREADS + 8))
-    while api.at_once < MAX_THREADS:
+    sending = asyncio.create_task(send(api.url, times=MAX_AT_ONCE + 8))
+    while api.at_once < MAX_AT_ONCE:
         await asyncio.sleep(0.01)
     api.hang.set()
 
-    assert await sending == [Delivered("202 m1")] * (MAX_THREADS + 8)
-    assert api.most_at_once == MAX_THREADS
+    assert await sending == [Delivered("202 m1")] * (MAX_AT_ONCE + 8)
+    assert api.most_at_once == MAX_AT_ONCE
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class Ways:
         self._via = via
         self._context = context
         self._threads = BoundedThreads()
-        self._sendgrid = SendGrid(destination, context.settings.sendgrid_url, self._threads, context.clock)
+        self._sendgrid = SendGrid(destination, context.settings.sendgrid_url, context.clock)
         self._smtp = self._smtp_way()
         self._no_key_until = 0.0
 

@@ -9,9 +9,9 @@ import base64
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
-from shared.cloud.gcp.rest import RestClient
 from shared.errors import Temporary
 from shared.gather import Gatherer
+from shared.http_client import HttpClient
 from shared.jsontext import to_json
 from shared.ports import BusMessage
 
@@ -32,7 +32,7 @@ class PubSubBus:
     """`endpoint` is `http://host:port` of an emulator or Google's own; topics are named `<prefix><topic>`."""
 
     def __init__(self, endpoint: str, project: str, prefix: str, authorization: Authorization) -> None:
-        self._client = RestClient(endpoint)
+        self._client = HttpClient(endpoint)
         self._topic_path = f"/v1/projects/{project}/topics/{prefix}"
         self._authorization = authorization
         self._topics: dict[str, Gatherer[Sequence[BusMessage], None]] = {}
@@ -67,7 +67,7 @@ class PubSubBus:
             headers["Authorization"] = authorization
         path = f"{self._topic_path}{topic}:publish"
         try:
-            answer = await self._client.call("POST", path, headers, body, PUBLISH_SECONDS)
+            answer = await self._client.call("POST", path, headers, body, PUBLISH_SECONDS, may_repeat=True)
         except OSError as error:
             raise Temporary("bus", f"Pub/Sub did not confirm: {type(error).__name__}") from error
         if answer.status != 200:

@@ -1,17 +1,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
-from shared.cloud.gcp.rest import Answer, RestClient
+from shared.http_client import Answer, ConnectionLost, HttpClient, NotConnected
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
 @asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[RestClient]:
+async def serving(handler: Handler) -> AsyncIterator[HttpClient]:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await handler(reader, writer)
@@ -19,7 +20,7 @@ async def serving(handler: Handler) -> AsyncIterator[RestClient]:
             writer.close()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    client = RestClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    client = HttpClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     try:
         yield client
     finally:
@@ -33,8 +34,11 @@ async def request(reader: asyncio.StreamReader) -> bytes:
     return head + await reader.readexactly(length)
 
 
-async def call(client: RestClient, body: bytes = b"hello", timeout_seconds: float = 2.0) -> Answer:
-    return await client.call("POST", "/path", {"X-One": "1"}, body, timeout_seconds)
+async def call(
+    client: HttpClient, body: bytes = b"hello", timeout_seconds: float = 2.0, may_repeat: bool = True
+) -> Answer:
+    answer = await client.call("POST", "/path", {"X-One": "1"}, body, timeout_seconds, may_repeat=may_repeat)
+    return replace(answer, headers={})
 
 
 async def test_calls_share_a_connection() -> None:
@@ -105,6 +109,33 @@ async def test_a_late_answer_never_meets_the_next_request() -> None:
         assert (await call(client, b"quick")).body == b"quick"
 
 
-async def test_nobody_listening_is_an_os_error() -> None:
-    with pytest.raises(OSError, match=r".*"):
-        await call(RestClient("http://127.0.0.1:1"))
+async def test_what_must_not_be_done_twice_is_not_sent_twice() -> None:
+    requests = 0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        await request(reader)
+        writer.write(OK)
+        await request(reader)  # the second is read, and not answered
+        requests += 1
+
+    async with serving(handler) as client:
+        await call(client, may_repeat=False)
+        with pytest.raises(ConnectionLost):
+            await call(client, may_repeat=False)
+    assert requests == 1
+
+
+async def test_the_answers_headers_have_names_in_lower_case() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        writer.write(b"HTTP/1.1 429 Slow\r\nRetry-After: 7\r\ncontent-length: 0\r\n\r\n")
+
+    async with serving(handler) as client:
+        answer = await client.call("POST", "/", {}, b"", 2.0)
+    assert answer.headers["retry-after"] == "7"
+
+
+async def test_nobody_listening_means_that_nothing_was_sent() -> None:
+    with pytest.raises(NotConnected):
+        await call(HttpClient("http://127.0.0.1:1"))

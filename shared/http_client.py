@@ -1,26 +1,34 @@
-"""A Google REST API over kept-alive connections on the event loop itself.
+"""HTTP out over kept-alive connections on the event loop itself, to an API that the operator named.
 
-Own code over httptools (the parser that serves our requests too), because it was measured: urllib3 in a thread cost a
-request four times as much as all else that receive does with it, in hand-overs between the two threads. It speaks what
-Google's APIs speak, HTTP/1.1 with a length or in chunks, and nothing else.
+Own code over httptools (the parser that serves our requests too), because it was measured: urllib3 in threads cost a
+request several times as much, in hand-overs between threads that wait for each other. It speaks what such APIs speak,
+HTTP/1.1 with a length or in chunks, and nothing else: no redirects, no proxies, no decompression.
 """
 
 import asyncio
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, cast
 from urllib.parse import urlsplit
 
 import httptools
 
 MAX_ANSWER_BYTES: Final = 11_000_000
+CONNECT_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """`headers` has names in lower case; of a name that came twice, the last value."""
+
     status: int
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class NotConnected(ConnectionError):
+    """There was no connection, so nothing was sent. Its text is the kind of what went wrong."""
 
 
 class ConnectionLost(ConnectionError):
@@ -42,6 +50,7 @@ class _Connection(asyncio.Protocol):
     def _begin(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._chunks: list[bytes] = []
+        self._headers: dict[str, str] = {}
         self._size = 0
         self.answered = False
 
@@ -70,6 +79,9 @@ class _Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._fail(ConnectionError(f"the answer is not HTTP: {type(error).__name__}"))
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
     def on_body(self, chunk: bytes) -> None:
         self._size += len(chunk)
         if self._size > MAX_ANSWER_BYTES:
@@ -81,7 +93,8 @@ class _Connection(asyncio.Protocol):
         if not self._parser.should_keep_alive():
             self.close()
         if self._answer is not None and not self._answer.done():
-            self._answer.set_result(Answer(self._parser.get_status_code(), b"".join(self._chunks)))
+            status = self._parser.get_status_code()
+            self._answer.set_result(Answer(status, b"".join(self._chunks), self._headers))
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 asyncio gives it
         self._fail(ConnectionLost(self.answered))
@@ -92,8 +105,11 @@ class _Connection(asyncio.Protocol):
             self._answer.set_exception(error)
 
 
-class RestClient:
-    """`endpoint` is `http://host:port` or `https://host`. As many connections as there are calls at the same time."""
+class HttpClient:
+    """`endpoint` is `http://host:port` or `https://host`; a path in it does not count.
+
+    It has as many connections as there are calls at the same time.
+    """
 
     def __init__(self, endpoint: str) -> None:
         parts = urlsplit(endpoint)
@@ -106,12 +122,19 @@ class RestClient:
         self._idle: list[_Connection] = []
 
     async def call(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_seconds: float,
+        *,
+        may_repeat: bool = False,
     ) -> Answer:
-        """Raises OSError (a timeout and a lost connection are some). The request may have been taken all the same.
+        """Raises NotConnected, and other OSErrors (a timeout is one): then the request may have been taken or not.
 
-        Only for what may be done twice: a kept-alive connection that its server closed at the same moment is replaced,
-        and the request sent again.
+        `may_repeat`, for what may be done twice: where a kept-alive connection turns out to be closed by its server,
+        the request is sent again on another.
         """
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         head = f"{method} {path} HTTP/1.1\r\nHost: {self._authority}\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
@@ -121,7 +144,7 @@ class RestClient:
                 try:
                     return await self._exchange(connection, request)
                 except ConnectionLost as lost:
-                    if lost.answered:
+                    if lost.answered or not may_repeat:
                         raise
             return await self._exchange(await self._connect(), request)
 
@@ -147,8 +170,13 @@ class RestClient:
         return None
 
     async def _connect(self) -> _Connection:
+        """Raises NotConnected."""
         if self._secure and self._context is None:
             self._context = ssl.create_default_context()
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(_Connection, self._host, self._port, ssl=self._context)
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                _, connection = await loop.create_connection(_Connection, self._host, self._port, ssl=self._context)
+        except OSError as error:  # ssl's errors and a timeout are some
+            raise NotConnected(type(error).__name__) from error
         return connection

@@ -30,6 +30,7 @@ from shared.settings import DEFAULT_STATE
 
 HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8085
+MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 KEEP_MAIL_SECONDS: Final = 45 * 86_400
 EXIT_USAGE: Final = 2
 EXIT_PORT_TAKEN: Final = 3
@@ -74,7 +75,8 @@ async def serve(options: Options, stopped: asyncio.Event) -> None:
 
 
 def _application(pubsub: PubSub, sendgrid: SendGrid, faults: FaultRoutes) -> web.Application:
-    app = web.Application(middlewares=[local_only])
+    # The outermost application's limit is the one that counts; each API refuses what is too large in its own words.
+    app = web.Application(middlewares=[local_only], client_max_size=MAX_BODY_BYTES)
     app.router.add_get("/", _ready)
     app.add_routes(faults.routes())
     app.add_subapp("/v1", pubsub_app(pubsub))

@@ -76,6 +76,15 @@ def test_mails_that_the_provider_does_not_take_now_go_out_when_it_does(stack: St
     wait_for(lambda: "Order patient" in subjects(stack))
 
 
+def test_a_large_body_is_mailed_as_an_attachment(stack: Stack) -> None:
+    event = {**EVENT, "id": "large", "text": "x" * 900_000}
+    assert send(f"{stack.url}/shop", event, secret=SECRET, auth=Bearer()).ok
+    wait_for(lambda: "Order large" in subjects(stack))
+    with closing(Mailbox(stack.state)) as mailbox:
+        [mail] = [mail for mail in mailbox.list_mail(10_000) if mail.subject == "Order large"]
+    assert [attachment.size_bytes > 900_000 for attachment in mail.attachments] == [True]
+
+
 def test_a_burst_of_a_thousand_events_is_a_thousand_mails(stack: Stack) -> None:
     before = len(subjects(stack))
     sent = asyncio.run(send_all(f"{stack.url}/shop", {"Authorization": f"Bearer {SECRET}"}, 1_000, 10_000.0, seed=1))

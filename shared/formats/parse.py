@@ -24,11 +24,13 @@ class Parsed(NamedTuple):
 def parse_body(body: bytes, content_type: str | None, limits: Limits = DEFAULT) -> Parsed:
     """Raises Rejected and nothing else.
 
-    What the content type names must parse. Where it names nothing, a body that begins like JSON, XML or a property
+    What the content type names must parse, but for JSON that is called a form. Where it names nothing, a body that begins like JSON, XML or a property
     list and parses is one; any other is text, or bytes where it is no text. A limit passed is refused either way.
     """
     media = media_type(content_type or "")
     format_name = named_format(media.name)
+    if format_name == "form" and body.lstrip()[:1] in (b"{", b"["):
+        return _parse_mistaken_form(body, media, limits)
     if format_name:
         return Parsed(_parse(format_name, body, media, limits), format_name)
     return _parse_unnamed(body, media, limits)
@@ -37,6 +39,16 @@ def parse_body(body: bytes, content_type: str | None, limits: Limits = DEFAULT) 
 def parse_as(format_name: str, body: bytes, content_type: str | None, limits: Limits = DEFAULT) -> Parsed:
     """In the format that the source's configuration says, whatever the content type. Raises Rejected."""
     return Parsed(_parse(format_name, body, media_type(content_type or ""), limits), format_name)
+
+
+def _parse_mistaken_form(body: bytes, media: MediaType, limits: Limits) -> Parsed:
+    """JSON under the content type that curl gives whatever `-d` sends: so does everybody's first try."""
+    try:
+        return Parsed(_parse("json", body, media, limits), "json")
+    except Rejected as error:
+        if error.code != "parse":
+            raise
+    return Parsed(_parse("form", body, media, limits), "form")
 
 
 def _parse_unnamed(body: bytes, media: MediaType, limits: Limits) -> Parsed:

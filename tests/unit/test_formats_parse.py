@@ -56,6 +56,8 @@ MULTIPART: Final = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\
         ("text/x-yaml", b"a: 1", "yaml", {"a": 1}),
         ("application/openapi+yaml", b"a: 1", "yaml", {"a": 1}),
         ("application/x-www-form-urlencoded", b"a=1", "form", {"a": "1"}),
+        ("application/x-www-form-urlencoded", b' {"a": 1}', "json", {"a": 1}),
+        ("application/x-www-form-urlencoded", b"{a=1", "form", {"{a": "1"}),
         ("multipart/form-data; boundary=x", MULTIPART, "multipart", {"a": "1"}),
         ("multipart/mixed; boundary=x", MULTIPART, "multipart", {"a": "1"}),
         ("text/csv", b"a\n1", "csv", [{"a": "1"}]),

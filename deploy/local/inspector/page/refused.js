@@ -10,6 +10,7 @@ export function refusedView(main) {
   const foot = h("div", { class: "foot" });
   let requests = [];
   let count = null;
+  let known = false;
   fill(main, h("h1", { class: "unseen" }, "Refused requests"), list, foot);
 
   const forget = [on("overview", async (overview) => {
@@ -18,6 +19,7 @@ export function refusedView(main) {
     const { refused } = await get("/api/refused", { limit: 100 });
     const oldest = refused.at(-1)?.seq ?? 0;
     requests = [...refused, ...requests.filter((each) => each.seq < oldest)];
+    known = true;
     show();
   })];
 
@@ -25,7 +27,7 @@ export function refusedView(main) {
     reconcile(list, requests, (request) => String(request.seq), card);
     list.hidden = !requests.length;
     fill(foot,
-      !requests.length && empty("Nothing was refused", h("p", {}, "A request that fails a check is listed here with the check and the reason. Nothing of its content is kept.")),
+      known && !requests.length && empty("Nothing was refused", h("p", {}, "A request that fails a check is listed here with the check and the reason. Nothing of its content is kept.")),
       requests.length > 0 && requests.length < count && h("button", { type: "button", class: "more", onclick: older }, "Show older requests"));
   }
 

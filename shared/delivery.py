@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from shared.errors import Permanent
@@ -23,7 +24,12 @@ class Delivery:
     @property
     def id(self) -> str:
         """The idempotency key. It holds the names, so a renamed route or destination starts new history."""
-        return hashlib.sha256(canonical([self.event.id, self.route, self.destination])).hexdigest()
+        return _delivery_id(self.event.id, self.route, self.destination)
+
+
+@lru_cache(maxsize=1_024)  # one delivery is asked for it several times
+def _delivery_id(event_id: str, route: str, destination: str) -> str:
+    return hashlib.sha256(canonical([event_id, route, destination])).hexdigest()
 
 
 def to_cloudevent_of(delivery: Delivery, now: float) -> JsonObject:

@@ -81,7 +81,7 @@ class SendGridWay:
     async def _place(self, max_seconds: float) -> AsyncIterator[None]:
         """One of those who may send at the same time."""
         try:
-            async with asyncio.timeout(max_seconds):
+            async with asyncio.timeout(max_seconds if self.free.locked() else None):
                 await self.free.acquire()
         except TimeoutError as error:
             raise Temporary("mail_busy", f"{MAX_AT_ONCE} mails are being sent, and none is done") from error

@@ -33,8 +33,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: Options, began: float) -> None:
-    command = "make dev" if "MAKELEVEL" in os.environ else "hookchain dev"
-    require_free(options.port_base, is_free, owner_of, command)
+    require_free(options.port_base, is_free, owner_of)
     place = make_place(options, ROOT)
     with ReaperLink(place.sockets) as link:
         setup = set_up(options, dict(os.environ), place)

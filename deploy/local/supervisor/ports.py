@@ -35,9 +35,7 @@ class PortsTaken(Exception):
     """Its text says which, by whom as far as can be told, and what to do."""
 
 
-def require_free(
-    base: int, is_free: Callable[[int], bool], owner: Callable[[int], str | None], command: str = "hookchain dev"
-) -> None:
+def require_free(base: int, is_free: Callable[[int], bool], owner: Callable[[int], str | None]) -> None:
     """Raises PortsTaken."""
     taken = {name: port for name, port in ports_from(base).named().items() if not is_free(port)}
     if not taken:
@@ -45,7 +43,7 @@ def require_free(
     lines = [f"Port {port} ({name}) is taken{_by(owner(port))}." for name, port in taken.items()]
     advice = "Stop what listens there, or move all five ports"
     free = next(_free_bases(is_free), None)
-    lines.append(f"{advice}: PORT_BASE={free} {command}" if free else f"{advice} with PORT_BASE.")
+    lines.append(f"{advice}: PORT_BASE={free} make dev" if free else f"{advice} with PORT_BASE.")
     raise PortsTaken("\n".join(lines))
 
 

@@ -1,18 +1,21 @@
 """What the supervisor says."""
 
+import shlex
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.local.supervisor.banner import source_lines, trial_line
 from deploy.local.supervisor.dev_file import Hint, read_hint, remove_dev_file, write_dev_file
 from deploy.local.supervisor.log_view import LogView
 from deploy.local.supervisor.ports import ports_from
 from deploy.local.supervisor.probe import status_of
 from deploy.local.supervisor.runner import how_it_ended
+from deploy.local.supervisor.sources import source_lines
+from deploy.local.supervisor.trial import sample_beside, trial_line
 from shared.jsontext import JsonObject
 
 PORTS = ports_from(8080)
@@ -88,6 +91,51 @@ def test_a_token_in_the_url_is_quoted(way: JsonObject, end: str) -> None:
     line = trial_line(slices(way), PORTS, {"PW": "a/b"})
     assert line
     assert line.endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("form", "content_type"),
+    [
+        ("json", "application/json"),
+        ("yaml", "application/yaml"),
+        ("xml", "application/xml"),
+        ("form", "application/x-www-form-urlencoded"),
+    ],
+)
+def test_a_sample_beside_the_configuration_is_what_the_line_posts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, content_type: str
+) -> None:
+    (tmp_path / f"sample.{form}").write_text("x")
+    monkeypatch.chdir(tmp_path.parent)
+    sample = sample_beside(tmp_path / "hookchain.yaml")
+    line = trial_line(slices({"scheme": "query", "parameter": "key", "secret": "pw"}), PORTS, {"PW": "s3cret"}, sample)
+    assert line
+    assert shlex.split(line) == [
+        "curl",
+        "-H",
+        f"Content-Type: {content_type}",
+        "--data-binary",
+        f"@{tmp_path.name}/sample.{form}",
+        "http://127.0.0.1:8080/form?key=s3cret",
+    ]
+
+
+def test_a_sample_that_must_be_signed_is_sent_by_the_command_that_signs(tmp_path: Path) -> None:
+    sample = tmp_path / "sample.form"
+    way: JsonObject = {"scheme": "hmac", "header": "X-S", "algorithm": "sha256", "encoding": "hex", "prefix": ""}
+    line = trial_line(slices({**way, "secret": "key"}), PORTS, {"KEY": "s3cret"}, sample)
+    assert line
+    program, *rest = shlex.split(line)
+    assert Path(program) == (Path(sys.executable).parent / "hookchain").relative_to(Path.cwd())
+    assert rest == [
+        *("send", "http://127.0.0.1:8080/form", "--hmac", "X-S:sha256:hex:", "--secret", "key"),
+        *("--format", "form", "--file", str(sample)),
+    ]
+
+
+def test_without_a_sample_the_line_holds_its_body(tmp_path: Path) -> None:
+    assert sample_beside(tmp_path / "hookchain.yaml") is None
+    assert sample_beside(None) is None
 
 
 def test_without_sources_there_is_nothing_to_try() -> None:

@@ -151,6 +151,7 @@ def test_a_change_of_the_configuration_is_taken_and_a_fault_in_it_is_told(start:
     dev.until_said("there is no destination 'lost'")
     dev.config.write_text(CONFIG.replace("form:", "shop:").replace("from: form", "from: shop"), encoding="utf-8")
     dev.until_said("hookchain.yaml changed: restarted receive, transform")
+    dev.until_said(f"point senders at http://127.0.0.1:{dev.base}/shop  basic auth, user web, password FORM_PASSWORD")
 
 
 def test_a_taken_port_is_told_in_plain_words(start: Start) -> None:

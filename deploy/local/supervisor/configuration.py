@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.compiler import choose_config, compile_config, read_config, secrets_needed
+from deploy.compiler import OWN_CONFIG, choose_config, compile_config, read_config, secrets_needed
 from deploy.local.supervisor.plan import Place
 from deploy.local.supervisor.watch import SUFFIXES
 from shared.jsontext import Json, JsonObject, to_json
@@ -14,7 +14,8 @@ PRIVATE_MODE = 0o700
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """`path` is None in the mode without a file. `files`: what to watch, the file and all that it names."""
+    """`path` is None in the mode without a file. `files`: what to watch, the file and all that it names,
+    and the operator's own, which may yet be written."""
 
     path: Path | None
     slices: Mapping[str, JsonObject]
@@ -33,7 +34,8 @@ def load_configuration(environ: Mapping[str, str], root: Path) -> Configuration:
     path = choose_config(environ, root)
     file = read_config(path, environ)
     named = tuple(_named_files(file.document, file.folder)) if path else ()
-    return Configuration(path, compile_config(file), (path, *named) if path else ())
+    own = () if environ.get("HOOKCHAIN_CONFIG") else (root / OWN_CONFIG,)
+    return Configuration(path, compile_config(file), (*((path,) if path else ()), *named, *own))
 
 
 def _named_files(value: Json, folder: Path) -> Iterator[Path]:

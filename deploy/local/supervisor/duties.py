@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deploy.faults import ConfigFaults
+from deploy.local.supervisor.banner import news
 from deploy.local.supervisor.dotenv import DotenvFault
 from deploy.local.supervisor.made_secrets import WeakSecret
 from deploy.local.supervisor.ports import HOST
@@ -95,7 +96,7 @@ def _settings_files(setup: Setup) -> tuple[Path, ...]:
 
 async def _take_changes(supervisor: "Supervisor", changed: tuple[Path, ...]) -> None:
     what = ", ".join(path.name for path in changed[:3]) + (" …" if len(changed) > 3 else "")
-    setup = supervisor.setup
+    setup = before = supervisor.setup
     if set(changed) & set(_settings_files(setup)):
         try:
             setup = await asyncio.to_thread(set_up, setup.options, setup.shell, setup.place)
@@ -105,3 +106,6 @@ async def _take_changes(supervisor: "Supervisor", changed: tuple[Path, ...]) -> 
     restarted = await supervisor.change(setup, supervisor.affected(changed))
     done = f"restarted {', '.join(restarted)}" if restarted else "nothing to restart"
     supervisor.output.say("NOTICE", f"{what} changed: {done}")
+    if setup is not before:
+        for line in news(before, setup):
+            supervisor.output.say("NOTICE", line)

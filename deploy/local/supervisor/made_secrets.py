@@ -1,7 +1,8 @@
 """The secrets that a configuration names: found, or made up for local use."""
 
+import base64
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,8 +45,17 @@ def look_up(names: Iterable[str], readers: Sequence[Reader]) -> Found:
     return Found(tuple(missing), tuple(short))
 
 
+def make(names: Iterable[str], standard_webhooks: Collection[str]) -> dict[str, str]:
+    """A value for each name; those in `standard_webhooks` are keys as https://www.standardwebhooks.com wants them."""
+    return {name: random_signing_key() if name in standard_webhooks else random_value() for name in names}
+
+
 def random_value() -> str:
     return secrets.token_urlsafe(RANDOM_BYTES)
+
+
+def random_signing_key() -> str:
+    return "whsec_" + base64.b64encode(secrets.token_bytes(RANDOM_BYTES)).decode()
 
 
 def as_variables(values: Mapping[str, str]) -> dict[str, str]:

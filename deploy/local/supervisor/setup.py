@@ -7,10 +7,11 @@ from pathlib import Path
 
 from deploy.local.supervisor.configuration import Configuration, load_configuration
 from deploy.local.supervisor.dotenv import add_to_dotenv, read_dotenv
-from deploy.local.supervisor.made_secrets import as_variables, look_up, random_value
+from deploy.local.supervisor.made_secrets import as_variables, look_up, make
 from deploy.local.supervisor.options import Options, prefer_config
 from deploy.local.supervisor.plan import FUNCTIONS, Child, Place, base_environ, plan_children
 from deploy.local.supervisor.ports import Ports, ports_from
+from deploy.local.supervisor.sources import standard_webhooks_secrets
 from shared.secrets import from_environment, from_folder, variable_name
 from shared.settings import read_settings
 
@@ -53,7 +54,7 @@ def set_up(options: Options, shell: Mapping[str, str], place: Place) -> Setup:
     names = sorted({name for function in FUNCTIONS for name in configuration.secrets_of(function)})
     readers = (from_folder(read_settings(environ).secrets_folder), from_environment(environ))
     found = look_up(names, readers)
-    made = as_variables({name: random_value() for name in found.missing})
+    made = as_variables(make(found.missing, standard_webhooks_secrets(configuration.slices["receive"])))
     if made:
         add_to_dotenv(options.env_file, made, "made up by hookchain dev, for this machine only")
     return Setup(

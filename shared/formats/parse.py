@@ -24,8 +24,9 @@ class Parsed(NamedTuple):
 def parse_body(body: bytes, content_type: str | None, limits: Limits = DEFAULT) -> Parsed:
     """Raises Rejected and nothing else.
 
-    What the content type names must parse, but for JSON that is called a form. Where it names nothing, a body that begins like JSON, XML or a property
-    list and parses is one; any other is text, or bytes where it is no text. A limit passed is refused either way.
+    What the content type names must parse, but for JSON that is called a form. Where it names nothing, a body that
+    begins like JSON, XML or a property list and parses is one; any other is text, or bytes where it is no text. A limit
+    passed is refused either way.
     """
     media = media_type(content_type or "")
     format_name = named_format(media.name)

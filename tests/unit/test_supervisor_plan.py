@@ -19,7 +19,7 @@ PORTS = ports_from(8080)
 
 def plan(sendgrid_key: str | None = "SG.x", inherited: Mapping[str, str] | None = None) -> dict[str, Child]:
     secrets = {"receive": {"FORM_PASSWORD": "p"}, "transform": {}, "notify": {"CRM_KEY": "k"}}
-    place = Place(Path("/root"), Path("/state"), Path("/sockets"))
+    place = Place(Path("/checkout"), Path("/state"), Path("/sockets"))
     return {child.name: child for child in plan_children(place, PORTS, inherited or {}, secrets, sendgrid_key)}
 
 
@@ -56,10 +56,10 @@ def test_mails_are_caught_unless_they_are_to_be_sent() -> None:
 
 def test_a_change_restarts_what_it_is_about() -> None:
     children = list(plan().values())
-    assert affected(children, [Path("/root/functions/notify/notify.py")]) == ("notify",)
-    assert affected(children, [Path("/root/deploy/local/inspector/app.js")]) == ("apis", "inspector")
-    assert set(FUNCTIONS) <= set(affected(children, [Path("/root/shared/event.py")]))
-    assert affected(children, [Path("/root/README.md")]) == ()
+    assert affected(children, [Path("/checkout/functions/notify/notify.py")]) == ("notify",)
+    assert affected(children, [Path("/checkout/deploy/local/inspector/app.js")]) == ("apis", "inspector")
+    assert set(FUNCTIONS) <= set(affected(children, [Path("/checkout/shared/event.py")]))
+    assert affected(children, [Path("/checkout/README.md")]) == ()
 
 
 # Backoff, watching, the lock

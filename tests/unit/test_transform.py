@@ -16,11 +16,12 @@ from shared.event import Event, to_cloudevent
 from shared.http import Reply, Request
 from shared.journaling import Journaling
 from shared.jsontext import Json, to_json
-from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage, EventEntry, JournalEntry
+from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage, EventEntry
 from shared.push import Push
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
+from tests.fakes.journal import FakeJournal
 
 EVENT = Event("e1", "/sources/signup-form", "signup.created", "2026-03-01T12:00:00.000Z", "00", {"plan": "pro"})
 ROUTES: Json = [
@@ -29,19 +30,6 @@ ROUTES: Json = [
     {"name": "broken", "steps": [{"set": {"data.plan.x": 1}}], "to": ["crm"]},
     {"name": "pushes", "types": ["push"], "to": ["chat"]},
 ]
-
-
-class FakeJournal:
-    """Keeps what was recorded. With `fault` set, it refuses instead."""
-
-    def __init__(self) -> None:
-        self.entries: list[JournalEntry] = []
-        self.fault: str | None = None
-
-    async def record(self, entries: Sequence[JournalEntry]) -> None:
-        if self.fault:
-            raise Temporary("journal", self.fault)
-        self.entries.extend(entries)
 
 
 @dataclass

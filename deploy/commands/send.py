@@ -8,7 +8,7 @@ from typing import Final
 
 from deploy.cli import parser
 from deploy.commands.send_data import body_of, fields_of
-from deploy.commands.send_proof import Proof, proof_of
+from deploy.commands.send_proof import proof_of
 from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
 from deploy.sending.formats import FORMATS
 from deploy.sending.send import Outcome, send
@@ -19,7 +19,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 
 EPILOG: Final = """\
 examples:
-  hookchain send http://localhost:8080/signup-form event=signup.created name=Ann age:=40
+  hookchain send http://localhost:8080/signup-form event=signup.created customerName=Ann age:=40
   hookchain send http://localhost:8080/signup-form --file event.json --format xml --extra env=staging
   hookchain send https://hooks.example.com/crm --data '{"event": "crm.sold"}' --secret crm-password
   hookchain send https://hooks.example.com/git --file push.json -H 'X-GitHub-Event: push' \\
@@ -29,8 +29,11 @@ examples:
 A secret is never an argument: --secret names it, and it is looked up as the functions do (/secrets/<name>, the
 environment variable SIGNUP_PASSWORD for signup-password), and in .env. Without --secret you are asked for it.
 
-Without a way to prove yourself, a URL on this machine is sent to as its source in the configuration asks.
-What is read from --data, --file or standard input is sent byte for byte, unless --format or --extra change it.
+Without a way to prove yourself, a URL on this machine is sent to as its source in the configuration asks: --config,
+else HOOKCHAIN_CONFIG, else deploy/hookchain.yaml, else what `hookchain dev` takes without one. --secret alone goes the
+way of the source in the configuration, where that is known.
+What is read from --data, --file or standard input is sent byte for byte, unless --format or --extra change it; the
+endings .json, .yaml, .yml, .xml and .form of a file say its format.
 
 exit code: 0 for a 2xx answer, 1 for any other or none, 2 for a command that makes no sense"""
 
@@ -52,14 +55,14 @@ def run(options: argparse.Namespace) -> Outcome:
     """Raises ValueError, OSError, HookchainError and DotenvFault for a command that makes no sense."""
     environ = {**read_dotenv(options.env_file), **os.environ}
     body, form = body_of(options, sys.stdin)
-    proof: Proof | None = proof_of(options, environ, sys.stdin)
-    if proof and proof.said:
+    proof = proof_of(options, environ, sys.stdin)
+    if proof.said:
         print(proof.said, file=sys.stderr)
     return send(
-        options.url,
+        proof.url,
         body,
-        secret=proof.secret if proof else None,
-        auth=proof.auth if proof else None,
+        secret=proof.secret,
+        auth=proof.auth,
         format=form,
         extra=None if isinstance(body, bytes) else fields_of(options.extra),
         headers=dict(_header(line) for line in options.header),
@@ -90,7 +93,7 @@ def add_arguments(words: argparse.ArgumentParser) -> None:
 
     proof = words.add_argument_group("how to prove who you are").add_mutually_exclusive_group()
     proof.add_argument(
-        "--password", action="store_true", help="the secret in X-Webhook-Password (default with --secret)"
+        "--password", action="store_true", help="the secret in X-Webhook-Password (else as the source asks)"
     )
     proof.add_argument("--password-header", metavar="NAME", help="the secret in this header")
     proof.add_argument("--basic", metavar="USER", help="basic authentication, the secret as password")
@@ -103,6 +106,9 @@ def add_arguments(words: argparse.ArgumentParser) -> None:
     )
     proof.add_argument("--source", metavar="NAME", help="as the configuration says of this source")
 
+    words.add_argument(
+        "--config", metavar="FILE", help="whose sources count (HOOKCHAIN_CONFIG); `none`: without a file"
+    )
     secret = words.add_argument_group("with which secret").add_mutually_exclusive_group()
     secret.add_argument("--secret", metavar="NAME", help="the secret of this name")
     secret.add_argument(

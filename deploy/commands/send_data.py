@@ -11,7 +11,7 @@ from shared.formats.parse import parse_body
 from shared.jsontext import Json, JsonObject
 from shared.limits import DEFAULT
 
-_SUFFIXES: Final = {".json": "json", ".xml": "xml", ".yaml": "yaml", ".yml": "yaml"}
+_SUFFIXES: Final = {".json": "json", ".xml": "xml", ".yaml": "yaml", ".yml": "yaml", ".form": "form"}
 _FIRST_CHARACTERS: Final = {"{": "json", "[": "json", "<": "xml"}
 
 

@@ -4,37 +4,41 @@ import argparse
 import getpass
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, TextIO
 from urllib.parse import unquote, urlsplit
 
-from deploy.faults import ConfigFaults, did_you_mean
+from deploy.commands.send_secret import newest, secret_named
+from deploy.commands.send_source import Source, auth_of, known_sources, way_of, with_token
+from deploy.faults import ConfigFaults
 from deploy.sending.send import Auth, Basic, Bearer, Hmac, Password, StandardWebhooks
-from shared.jsontext import Json, JsonObject
-from shared.secret_values import split_values
-from shared.secrets import SECRET_NAME, from_environment, from_folder, variable_name
+from shared.jsontext import JsonObject
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 _THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_TOKENS: Final = frozenset({"path", "query"})
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """`auth` is None where the secret decides. `said` tells what nobody asked for aloud."""
+    """`secret` is None where no header proves anything, `auth` where the secret decides.
 
-    secret: str
-    auth: Auth | None
+    `url` may hold a token. `said` tells what nobody asked for aloud.
+    """
+
+    url: str
+    secret: str | None = None
+    auth: Auth | None = None
     said: str = ""
 
 
-def proof_of(options: argparse.Namespace, environ: Mapping[str, str], stdin: TextIO) -> Proof | None:
-    """None where nothing is proven. Raises ValueError."""
+def proof_of(options: argparse.Namespace, environ: Mapping[str, str], stdin: TextIO) -> Proof:
+    """Raises ValueError."""
     auth = _asked_for(options)
+    is_given = options.secret is not None or options.secret_stdin
+    if auth is not None:
+        return Proof(options.url, _secret(options, environ, stdin), auth)
     if options.source is not None:
-        return _as_source(options.source, environ)
-    if auth is None and options.secret is None and not options.secret_stdin:
-        return _as_source_here(options.url, environ)
-    return Proof(_secret(options, environ, stdin), auth)
+        return _as_source(_named_source(options, environ), options, environ, stdin)
+    return _with_secret(options, environ, stdin) if is_given else _as_source_here(options, environ, stdin)
 
 
 def _asked_for(options: argparse.Namespace) -> Auth | None:
@@ -56,77 +60,82 @@ def _secret(options: argparse.Namespace, environ: Mapping[str, str], stdin: Text
     if options.secret is not None:
         return secret_named(options.secret, environ)
     if options.secret_stdin:
-        return _newest(stdin.read(), "on standard input")
+        return newest(stdin.read(), "on standard input")
     if not stdin.isatty():
         raise ValueError("which secret? Name it with --secret, or give it with --secret-stdin")
-    return _newest(getpass.getpass("Secret: "), "that you typed")
+    return newest(getpass.getpass("Secret: "), "that you typed")
 
 
-def secret_named(name: str, environ: Mapping[str, str]) -> str:
-    if not SECRET_NAME.fullmatch(name):
-        raise ValueError("--secret takes a secret's name, such as signup-password, and never its value")
-    for read in (from_folder(Path(environ.get("SECRETS_DIR") or "/secrets")), from_environment(environ)):
-        if (text := read(name)) is not None:
-            return _newest(text, repr(name))
-    raise ValueError(f"there is no secret {name!r}: set {variable_name(name)}, or write it to .env")
-
-
-def _newest(text: str, which: str) -> str:
-    values = split_values(text)
-    if not values:
-        raise ValueError(f"the secret {which} is empty")
-    return values[0]
-
-
-def _as_source_here(url: str, environ: Mapping[str, str]) -> Proof | None:
-    """As the source that the URL leads to asks, where it is on this machine; the secret goes nowhere else."""
-    parts = urlsplit(url)
-    name = unquote(parts.path).split("/")[1:2]
-    if parts.hostname not in _THIS_MACHINE or not name:
-        return None
+def _named_source(options: argparse.Namespace, environ: Mapping[str, str]) -> Source:
     try:
-        return _as_source(name[0], environ) if name[0] in _sources(environ) else None
-    except ConfigFaults:
-        return None  # whoever runs there was started with another configuration
-
-
-def _as_source(name: str, environ: Mapping[str, str]) -> Proof | None:
-    try:
-        sources = _sources(environ)
+        return known_sources(options.config, environ).named(options.source)
     except ConfigFaults as faults:
-        raise ValueError(f"the configuration has faults; see `hookchain lint`: {faults}") from faults
-    source = sources.get(name)
-    if not isinstance(source, dict):
-        raise ValueError(f"there is no source {name!r}{did_you_mean(name, sources)}")
-    ways = source["auth"]
-    assert isinstance(ways, list)
-    for way in ways:
-        if isinstance(way, dict) and (auth := _auth_of(way)):
-            secret = str(way["secret"])
-            said = f"Proven as the source {name!r} asks: {type(auth).__name__}, secret {secret!r}"
-            return Proof(secret_named(secret, environ), auth, said)
-    return None
+        raise _faulty(faults) from faults
 
 
-def _sources(environ: Mapping[str, str]) -> JsonObject:
-    from deploy.compiler import choose_config, compile_file  # slow to import, and most senders name their secret
+def _with_secret(options: argparse.Namespace, environ: Mapping[str, str], stdin: TextIO) -> Proof:
+    """In the source's own way: on this machine, and elsewhere where the source's secret has the name given."""
+    try:
+        source = known_sources(options.config, environ).find(_name_in(options.url))
+    except ConfigFaults as faults:
+        if options.config is not None:
+            raise _faulty(faults) from faults
+        source = None
+    way = way_of(source, options.secret) if source else None
+    if source and way and (_is_here(options.url) or way["secret"] == options.secret):
+        return _by_way(source, way, _secret(options, environ, stdin), options)
+    return Proof(options.url, _secret(options, environ, stdin))
 
-    sources: Json = compile_file(choose_config(environ, ROOT), environ)["receive"]["sources"]
-    assert isinstance(sources, dict)
-    return sources
+
+def _as_source_here(options: argparse.Namespace, environ: Mapping[str, str], stdin: TextIO) -> Proof:
+    """As the source that the URL leads to asks, where it is on this machine; the secret goes nowhere else."""
+    if not _is_here(options.url):
+        return _unproven(
+            options.url, "its URL is not on this machine, so name a secret (--secret) or a source (--source)"
+        )
+    name = _name_in(options.url)
+    try:
+        sources = known_sources(options.config, environ)
+    except ConfigFaults as faults:
+        if options.config is not None:
+            raise _faulty(faults) from faults
+        return _unproven(options.url, f"{faults.file} has faults; see `hookchain lint`")
+    source = sources.find(name)
+    if source is None:
+        return _unproven(options.url, f"{sources.configuration} has no source {name!r}")
+    return _as_source(source, options, environ, stdin)
 
 
-def _auth_of(way: JsonObject) -> Auth | None:
-    match way["scheme"]:
-        case "header":
-            return Password(str(way["header"]))
-        case "basic":
-            return Basic(str(way.get("username", "hookchain")))
-        case "bearer":
-            return Bearer()
-        case "hmac":
-            return Hmac(str(way["header"]), str(way["algorithm"]), str(way["encoding"]), str(way["prefix"]))
-        case "standard-webhooks":
-            return StandardWebhooks()
-        case _:
-            return None  # a token in the URL is there already
+def _as_source(source: Source, options: argparse.Namespace, environ: Mapping[str, str], stdin: TextIO) -> Proof:
+    way = way_of(source, options.secret)
+    if way is None:
+        return _unproven(options.url, f"the source {source.name!r} asks for none")
+    if way["scheme"] in _TOKENS and with_token(options.url, source.name, way, "") == options.url:
+        return Proof(options.url)  # it has one already
+    is_given = options.secret is not None or options.secret_stdin
+    secret = _secret(options, environ, stdin) if is_given else secret_named(str(way["secret"]), environ)
+    return _by_way(source, way, secret, options)
+
+
+def _by_way(source: Source, way: JsonObject, secret: str, options: argparse.Namespace) -> Proof:
+    which = "the one given" if options.secret_stdin else repr(options.secret or way["secret"])
+    said = f"Proven as the source {source.name!r} asks: {way['scheme']}, secret {which}"
+    if way["scheme"] in _TOKENS:
+        return Proof(with_token(options.url, source.name, way, secret), said=said)
+    return Proof(options.url, secret, auth_of(way), said)
+
+
+def _unproven(url: str, reason: str) -> Proof:
+    return Proof(url, said=f"sent without proof: {reason}")
+
+
+def _faulty(faults: ConfigFaults) -> ValueError:
+    return ValueError(f"the configuration has faults; see `hookchain lint`: {faults}")
+
+
+def _is_here(url: str) -> bool:
+    return urlsplit(url).hostname in _THIS_MACHINE
+
+
+def _name_in(url: str) -> str:
+    return unquote(urlsplit(url).path).removeprefix("/").split("/")[0]

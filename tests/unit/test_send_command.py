@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.commands.send import main
+from deploy.commands.send import EPILOG, main
+from deploy.compiler import compile_file
 from shared.signatures import verify_hmac, verify_standard
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver
 
@@ -15,6 +16,8 @@ sources:
   form: {auth: {scheme: basic, username: web, secret: form-password}}
   git: {auth: {scheme: hmac, header: X-Sig, prefix: sha256=, secret: git-secret}}
   open: {auth: none}
+  path: {auth: {scheme: path, secret: form-password}}
+  query: {auth: {scheme: query, secret: form-password}}
 """
 
 
@@ -116,6 +119,85 @@ def test_a_source_on_this_machine_gets_what_its_configuration_asks_for(
     assert not [head for head in hook.heads[1:] if "secret" in head or "x-sig" in head.lower()]
     sent_with(tmp_path, f"http://{hook.address}/elsewhere", "a=1", "--source", "form")
     assert hook.header("authorization") == "Basic d2ViOm5ld2VzdCBvbmU="
+
+
+def test_a_token_is_put_into_the_url_once(
+    hook: ScriptedReceiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for url in ("path", "path/mine", "query", "query?a=1", "query?token=mine"):
+        sent_with(tmp_path, f"http://{hook.address}/{url}", "a=1")
+    assert [head.split(" ")[1] for head in hook.heads] == [
+        "/path/newest%20one",
+        "/path/mine",
+        "/query?token=newest%20one",
+        "/query?a=1&token=newest%20one",
+        "/query?token=mine",
+    ]
+    told = capsys.readouterr()
+    assert "newest" not in told.out + told.err
+    assert "Proven as the source 'path' asks: path, secret 'form-password'" in told.err
+    assert "without proof" not in told.err
+
+
+def test_a_configuration_that_is_named_counts_before_the_environments(hook: ScriptedReceiver, tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text("sources: {git: {auth: {scheme: bearer, secret: pay-key}}}")
+    sent_with(tmp_path, f"http://{hook.address}/git", "a=1", "--config", str(tmp_path / "other.yaml"))
+    assert hook.header("authorization") == "Bearer kept-in-dot-env"
+
+
+def test_the_configuration_without_a_file_has_its_source_too(
+    hook: ScriptedReceiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMAIL_ADDRESS", "a@example.com")
+    monkeypatch.setenv("WEBHOOK_PASSWORD", "pass")
+    sent_with(tmp_path, f"http://{hook.address}/webhook", "a=1", "--config", "none")
+    assert (hook.header("authorization") or "").startswith("Basic ")
+
+
+@pytest.mark.parametrize(
+    ("change", "source", "reason"),
+    [
+        (("", ""), "hook", "hookchain.yaml has no source 'hook'"),
+        (("", ""), "open", "the source 'open' asks for none"),
+        (("scheme: hmac", "scheme: hmmac"), "git", "hookchain.yaml has faults; see `hookchain lint`"),
+    ],
+)
+def test_who_sends_without_proof_is_told_why(
+    change: tuple[str, str],
+    source: str,
+    reason: str,
+    hook: ScriptedReceiver,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "hookchain.yaml").write_text(CONFIG.replace(*change) if change[0] else CONFIG)
+    assert sent_with(tmp_path, f"http://{hook.address}/{source}", "a=1") == 0
+    told = capsys.readouterr().err
+    assert told.startswith("sent without proof: ")
+    assert reason in told
+
+
+def test_a_named_secret_goes_the_way_of_its_source(
+    hook: ScriptedReceiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent_with(tmp_path, f"http://{hook.address}/git", "a=1", "--secret", "pay-key")
+    verify_hmac(hook.header("x-sig"), hook.bodies[0], ["kept-in-dot-env"], "sha256", "hex", "sha256=")
+    assert "Proven as the source 'git' asks: hmac, secret 'pay-key'" in capsys.readouterr().err
+
+
+def test_a_file_ending_in_form_is_a_form(hook: ScriptedReceiver, tmp_path: Path) -> None:
+    (tmp_path / "sample.form").write_text("a=1&b=2")
+    sent_with(tmp_path, hook.url, "--file", str(tmp_path / "sample.form"))
+    assert hook.bodies == [b"a=1&b=2"]
+    assert hook.header("content-type") == "application/x-www-form-urlencoded"
+
+
+def test_the_first_example_has_what_the_example_configuration_needs_for_a_mail() -> None:
+    first = next(line for line in EPILOG.splitlines() if "hookchain send http" in line)
+    fields = {word.partition("=")[0].rstrip(":") for word in first.split()[3:]}
+    slices = compile_file(Path("deploy/hookchain.example.yaml"), {})
+    assert "data.customerName" in str(slices["notify"])
+    assert "customerName" in fields
 
 
 def test_headers_more_are_sent_too(hook: ScriptedReceiver, tmp_path: Path) -> None:

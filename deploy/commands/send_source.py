@@ -1,0 +1,89 @@
+"""What the configuration says of a source: how whoever sends to it proves itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from deploy.faults import did_you_mean
+from deploy.sending.send import Auth, Basic, Bearer, Hmac, Password, StandardWebhooks
+from shared.jsontext import JsonObject
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`ways` are those of receive's slice, without `none`."""
+
+    name: str
+    ways: tuple[JsonObject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """`configuration` is its name as the operator knows it."""
+
+    configuration: str
+    all: JsonObject
+
+    def find(self, name: str) -> Source | None:
+        source = self.all.get(name)
+        auth = source.get("auth") if isinstance(source, dict) else None
+        if not isinstance(auth, list):
+            return None
+        return Source(name, tuple(way for way in auth if isinstance(way, dict) and way["scheme"] != "none"))
+
+    def named(self, name: str) -> Source:
+        """Raises ValueError."""
+        if source := self.find(name):
+            return source
+        raise ValueError(f"there is no source {name!r}{did_you_mean(name, self.all)}")
+
+
+def known_sources(config: str | None, environ: Mapping[str, str]) -> Sources:
+    """`config` counts before the environment, and may be `none`. Raises ConfigFaults."""
+    from deploy.compiler import choose_config, compile_config, read_config  # slow to import, and often not needed
+
+    chosen = {**environ, "HOOKCHAIN_CONFIG": config} if config else environ
+    path = choose_config(chosen, ROOT)
+    file = read_config(path, environ)
+    sources = compile_config(file)["receive"]["sources"]
+    assert isinstance(sources, dict)
+    return Sources(str(path or "the configuration without a file"), sources)
+
+
+def way_of(source: Source, secret: str | None) -> JsonObject | None:
+    """The way that goes with the secret of this name, else the first; None where the source asks for none."""
+    return next((way for way in source.ways if way["secret"] == secret), next(iter(source.ways), None))
+
+
+def auth_of(way: JsonObject) -> Auth:
+    match way["scheme"]:
+        case "header":
+            return Password(str(way["header"]))
+        case "basic":
+            return Basic(str(way.get("username", "hookchain")))
+        case "bearer":
+            return Bearer()
+        case "hmac":
+            return Hmac(str(way["header"]), str(way["algorithm"]), str(way["encoding"]), str(way["prefix"]))
+        case "standard-webhooks":
+            return StandardWebhooks()
+        case scheme:
+            raise ValueError(f"`hookchain send` knows no way for the scheme {scheme!r}")
+
+
+def with_token(url: str, source: str, way: JsonObject, token: str) -> str:
+    """The URL with the token where the way, `path` or `query`, has it; a URL that has one already stays as it is."""
+    parts = urlsplit(url)
+    if way["scheme"] == "path":
+        path = parts.path.rstrip("/")
+        has_token = source in map(unquote, path.split("/")[:-1])
+        return url if has_token else parts._replace(path=f"{path}/{quote(token, safe='')}").geturl()
+    parameter = str(way["parameter"])
+    if parameter in dict(parse_qsl(parts.query, keep_blank_values=True)):
+        return url
+    pair = f"{quote(parameter, safe='')}={quote(token, safe='')}"
+    return parts._replace(query=f"{parts.query}&{pair}" if parts.query else pair).geturl()

@@ -5,11 +5,11 @@ import pkgutil
 from collections.abc import Iterator
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 import functions.notify.destinations as kinds_package
 from deploy.config_file import ConfigFile
 from deploy.faults import Fault, Path, did_you_mean
+from deploy.model_rules import rule_of
 from functions.transform.registry import read_chain
 from shared.config import BundleConfig
 from shared.expressions import Expression, ExpressionFault
@@ -24,8 +24,12 @@ class Unresolved(ValueError):
 
 def all_faults(file: ConfigFile) -> list[Fault]:
     if not isinstance(file.document, dict):
-        return [Fault(1, "", "a configuration is a mapping with `sources`, `routes` and `destinations`")]
+        return [
+            *file.repeated,
+            Fault(1, "", "a configuration is a mapping with `sources`, `routes` and `destinations`"),
+        ]
     return [
+        *file.repeated,
         *_shape_faults(file),
         *_route_faults(file, file.document),
         *_destination_faults(file, file.document),
@@ -45,23 +49,13 @@ def _shape_faults(file: ConfigFile) -> Iterator[Fault]:
     try:
         BundleConfig.model_validate(file.document)
     except ValidationError as error:
-        yield from faults_of(error, file, ())
+        yield from faults_of(error, file, (), BundleConfig)
 
 
-def faults_of(error: ValidationError, file: ConfigFile, at: Path) -> Iterator[Fault]:
+def faults_of(error: ValidationError, file: ConfigFile, at: Path, model: type[BaseModel]) -> Iterator[Fault]:
     for detail in error.errors(include_url=False):
         path = (*at, *detail["loc"])
-        yield Fault(file.line(path), place(file, path), _rule(detail))
-
-
-def _rule(detail: ErrorDetails) -> str:
-    if detail["type"] == "union_tag_invalid":
-        tag, tags = detail["ctx"]["tag"], detail["ctx"]["expected_tags"]
-        return f"there is no scheme {tag!r}; there are: {tags}"
-    rule = detail["msg"].removeprefix("Value error, ").replace("Extra inputs are not permitted", "there is no such key")
-    found = detail["input"]
-    is_said = detail["type"] in {"missing", "extra_forbidden"} or not isinstance(found, str | int | float)
-    return rule if is_said else f"{rule}; found {found!r}"
+        yield Fault(file.line(path), place(file, path), rule_of(detail, model))
 
 
 def place(file: ConfigFile, path: Path) -> str:
@@ -134,12 +128,13 @@ def _destination_faults(file: ConfigFile, document: JsonObject) -> Iterator[Faul
 
 
 def _settings_faults(file: ConfigFile, at: Path, document: JsonObject, settings: Json) -> Iterator[Fault]:
+    model = settings_model(str(at[-1]))
     try:
-        settings_model(str(at[-1])).model_validate(resolved(settings, document, file))
+        model.model_validate(resolved(settings, document, file))
     except Unresolved as fault:
         yield Fault(file.line(at), place(file, at), str(fault))
     except ValidationError as error:
-        yield from faults_of(error, file, at)
+        yield from faults_of(error, file, at, model)
 
 
 def _names(document: JsonObject, section: str) -> list[str]:

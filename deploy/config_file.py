@@ -16,12 +16,16 @@ Lines: TypeAlias = dict[Path, int]
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """`file` is its name as the operator knows it; `folder` is what `{file: …}` in it is relative to."""
+    """`file` is its name as the operator knows it; `folder` is what `{file: …}` in it is relative to.
+
+    `repeated` are the keys that stand twice, of which `document` has the last.
+    """
 
     file: str
     folder: FilePath
     document: Json
     lines: Mapping[Path, int] = field(default_factory=dict)
+    repeated: tuple[Fault, ...] = ()
 
     def line(self, path: Path) -> int:
         """The line of the nearest thing that stands in the file; 0 where there is no file."""
@@ -31,7 +35,7 @@ class ConfigFile:
 
 
 def read_config_file(path: FilePath) -> ConfigFile:
-    """Raises ConfigFaults for a file that is not there, not YAML, or that has a key twice."""
+    """Raises ConfigFaults for a file that is not there, or is not YAML."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -52,10 +56,8 @@ def parse_config(text: str, file: str, folder: FilePath) -> ConfigFile:
     if node is None:
         raise ConfigFaults(file, [Fault(1, "empty", "a configuration has at least `sources`")])
     lines: Lines = {}
-    faults = list(_walk(node, (), lines))
-    if faults:
-        raise ConfigFaults(file, faults)
-    return ConfigFile(file, folder, _plain(document), lines)
+    repeated = tuple(_walk(node, (), lines))
+    return ConfigFile(file, folder, _plain(document), lines, repeated)
 
 
 def _walk(node: yaml.Node, path: Path, lines: Lines) -> Iterator[Fault]:

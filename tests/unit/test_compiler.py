@@ -85,6 +85,15 @@ def test_every_fault_is_said_at_once_with_its_line() -> None:
         (("email: {to", "email: {too: 1, to"), "there is no such key"),
         (("email:", "emial:"), "did you mean 'email'?"),
         (("  other:", "  form:"), "stands twice"),
+        (("    to: people", "    type: a\n    to: people"), "there is no such key; did you mean 'types'?"),
+        (("username: web", "user: web"), "there is no such key; did you mean 'username'?"),
+        (("username: web", "zzz: web"), "there is no such key; there are: scheme, secret, username"),
+        (("- name:", "- nmae:"), "name: is missing"),
+        (("auth: none", "auth: [3]"), "should be a mapping; found 3"),
+        (("  other:\n    auth: none", "  other: 3"), "should be a mapping; found 3"),
+        (("team: [ann@example.com, bob@example.com]", "team: ann@example.com"), "should be a list"),
+        (("name: mail it", "name: 3"), "should be text; found 3"),
+        (("scheme: basic, ", ""), "the key 'scheme' is missing"),
         (("  other:", '  "o t":'), "a name is letters"),
     ],
 )
@@ -95,6 +104,12 @@ def test_a_fault_names_its_rule(change: tuple[str, str], rule: str) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "a: [", "\t", "sources: {}", "sources: 3\nroutes: 3\ndestinations: 3"])
 def test_what_is_no_configuration_is_refused_in_words(text: str) -> None:
     assert faults(text)
+
+
+def test_a_key_that_stands_twice_hides_no_other_fault() -> None:
+    said = faults(WHOLE.replace("auth: none", "auth: none\n    auth: none").replace("to: people", "to: poeple"))
+    assert "sources.other.auth: stands twice; keep one" in said
+    assert "did you mean 'people'?" in said
 
 
 def test_a_chain_of_33_steps_is_refused() -> None:

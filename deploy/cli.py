@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,8 +34,30 @@ COMMANDS: Final = {
 }
 
 
+READER_GONE: Final = 141
+"""What a shell says of a program that SIGPIPE ended: nothing is known of the faults it was about to tell."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    code = READER_GONE
+    try:
+        try:
+            code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has seen enough
+        _drop_output()
+    return code
+
+
+def _drop_output() -> None:
+    """What is still buffered goes nowhere, so that Python's own flush at the end finds no closed pipe."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+
+
+def _run(given: list[str]) -> int:
     if not given or given[0] in {"-h", "--help", "help"}:
         print(usage())
         return 0

@@ -12,6 +12,7 @@ from deploy.cli import parser
 from deploy.compiler import choose_config, compile_config, read_config, secrets_needed
 from deploy.config_file import ConfigFile
 from deploy.faults import ConfigFaults, Fault
+from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
 from shared.config import BundleConfig, PathAuth, QueryAuth, SourceConfig
 from shared.jsontext import JsonObject
 from shared.secret_values import is_short, split_values, weakness
@@ -22,21 +23,30 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 
 def main(arguments: list[str]) -> int:
     options = _options(arguments)
-    path = Path(options.config) if options.config else choose_config(os.environ, ROOT)
     try:
-        file = read_config(path, os.environ)
+        environ = _environ(options.env_file)
+        path = Path(options.config) if options.config else choose_config(environ, ROOT)
+        file = read_config(path, environ)
         slices = compile_config(file)
-        faults = list(secret_faults(secrets_needed(slices), os.environ)) if options.secrets else []
+        faults = list(secret_faults(secrets_needed(slices), environ)) if options.secrets else []
         if faults:
             raise ConfigFaults(file.file, faults)
     except ConfigFaults as refused:
         _print(refused.file, "fault", refused.faults, options.json)
         return 1
-    warnings = sorted([*warnings_of(file), *(short_secrets(slices, os.environ) if options.secrets else ())])
+    warnings = sorted([*warnings_of(file), *(short_secrets(slices, environ) if options.secrets else ())])
     _print(file.file, "warning", warnings, options.json)
     if not options.json:
         print(f"{file.file}: {_summary(slices)}; no faults")
     return 0
+
+
+def _environ(env_file: Path) -> dict[str, str]:
+    """With what .env adds, as `hookchain dev` has it. Raises ConfigFaults."""
+    try:
+        return {**read_dotenv(env_file), **os.environ}
+    except DotenvFault as fault:
+        raise ConfigFaults(str(env_file), [Fault(0, "", str(fault))]) from fault
 
 
 def warnings_of(file: ConfigFile) -> Iterator[Fault]:
@@ -92,6 +102,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     words = parser("lint", "exit code: 0 without faults (warnings are no faults), 1 with any")
     words.add_argument("--config", metavar="FILE", help="default: HOOKCHAIN_CONFIG, else deploy/hookchain.yaml, else …")
     words.add_argument("--secrets", action="store_true", help="look at the secrets too: missing, weak or short ones")
+    words.add_argument("--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="secrets (default: .env)")
     words.add_argument("--json", action="store_true", help="print one JSON object: file, faults, warnings")
     return words.parse_args(arguments)
 

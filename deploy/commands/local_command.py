@@ -60,9 +60,8 @@ def run_command(name: str, actions: Mapping[str, Action], arguments: list[str]) 
         sys.stdout.flush()
     except BadUsage as fault:
         words.error(str(fault))
-    except BrokenPipeError:  # whoever reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+    except BrokenPipeError:
+        raise  # it is no fault of the state's; deploy/cli.py ends every command whose reader has seen enough
     except (StateFault, HookchainError, OSError, sqlite3.Error) as fault:
         text = fault.detail if isinstance(fault, HookchainError) else str(fault)
         print(f"hookchain {name} {action}: {printable(text)}", file=sys.stderr)

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,8 +86,34 @@ def test_the_secrets_are_looked_at_where_it_is_asked_for(
     monkeypatch.delenv("FORM_KEY", raising=False)
     if value is not None:
         monkeypatch.setenv("FORM_KEY", value)
-    assert lint.main(["--config", str(config), "--secrets"]) == code
+    assert lint.main(["--config", str(config), "--secrets", "--env-file", str(config.parent / ".env")]) == code
     assert said in capsys.readouterr().err
+
+
+def test_secrets_in_the_env_file_are_there(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FORM_KEY", raising=False)
+    env_file = config.parent / ".env"
+    env_file.write_text("FORM_KEY=long-and-random-0123456789\n", encoding="utf-8")
+    asked = ["--config", str(config), "--secrets", "--env-file", str(env_file)]
+    assert lint.main(asked) == 0
+    env_file.write_text("no line\n", encoding="utf-8")
+    assert lint.main(asked) == 1
+    assert f"{env_file}:1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["lint", "--config", "{config}"], ["lint", "--help"], ["help"]])
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_traceback(config: Path, arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "deploy.cli", *(word.format(config=config) for word in arguments)]
+    try:
+        ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=30, check=False)
+    finally:
+        os.close(writer)
+    assert ended.stderr == b""
+    assert ended.returncode in {0, 141}
 
 
 def test_a_command_that_there_is_not_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,7 +129,7 @@ def test_a_sample_that_must_be_signed_is_sent_by_the_command_that_signs(tmp_path
     assert Path(program) == (Path(sys.executable).parent / "hookchain").relative_to(Path.cwd())
     assert rest == [
         *("send", "http://127.0.0.1:8080/form", "--hmac", "X-S:sha256:hex:", "--secret", "key"),
-        *("--format", "form", "--file", str(sample)),
+        *("--file", str(sample)),
     ]
 
 

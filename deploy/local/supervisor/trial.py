@@ -100,8 +100,7 @@ def _command(url: str, way: JsonObject, secret: str, body: Body) -> str:
 def _send_command(url: str, way: JsonObject, body: Body) -> str:
     parts = [str(way.get(name, "")) for name in ("header", "algorithm", "encoding", "prefix")]
     proof = ["--hmac", ":".join(parts)] if way.get("scheme") == "hmac" else ["--standard-webhooks"]
-    # The ending `.form` tells `hookchain send` nothing.
-    data = ["--format", body.form, "--file", body.content] if body.is_file else ["--data", body.content]
+    data = ["--file" if body.is_file else "--data", body.content]
     return shlex.join([_program(), "send", url, *proof, "--secret", str(way.get("secret")), *data])
 
 

@@ -5,7 +5,7 @@ import hashlib
 import re
 from typing import Final
 
-from functions.receive.locations import Location, default_type, text_at
+from functions.receive.locations import Location, default_type, text_at, whole_text_at
 from functions.receive.sources import Source
 from shared.event import Event, attribute_text, event_id
 from shared.http import Request
@@ -23,7 +23,7 @@ def build_event(source: Source, request: Request, data: Json, now: float, random
         return text_at(location, request, data) if location else None
 
     payload_hash = hashlib.sha256(request.body).hexdigest()
-    delivery_id = text(source.id)
+    delivery_id = whole_text_at(source.id, request, data) if source.id else None
     if delivery_id:
         identity = event_id(source.name, delivery_id)
     elif source.dedupe == "body":
@@ -41,7 +41,7 @@ def build_event(source: Source, request: Request, data: Json, now: float, random
         actor=text(source.actor),
         time=_time(text(source.time)),
         traceparent=_traceparent(request.header("traceparent"), identity),
-        deliveryid=delivery_id,
+        deliveryid=text(source.id),
         hops=_hops(request.header("hookchain-hops")),
         **_raw(source, request),
     )

@@ -30,10 +30,15 @@ def parse_location(text: str) -> Location:
 
 def text_at(location: Location, request: Request, data: Json) -> str | None:
     """The text or number that stands there, fit for an event's attribute; None where there is none."""
+    return attribute_text(whole_text_at(location, request, data) or "") or None
+
+
+def whole_text_at(location: Location, request: Request, data: Json) -> str | None:
+    """The same as it was sent, however long: what two events differ by may stand at its end."""
     if location.place == "header":
-        return attribute_text(request.header(location.path[0]) or "") or None
+        return request.header(location.path[0])
     if location.place == "query":
-        return _text(dict(parse_qsl(request.query)).get(location.path[0]))
+        return dict(parse_qsl(request.query)).get(location.path[0])
     value = data
     for part in location.path:
         value = _step(value, part)
@@ -52,7 +57,7 @@ def _text(value: Json) -> str | None:
     """Numbers as text; nothing of containers and truth values."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    return attribute_text(str(value)) or None
+    return str(value)
 
 
 def default_type(data: Json) -> str:
@@ -62,6 +67,6 @@ def default_type(data: Json) -> str:
         places.extend(data.values())
     for place in places:
         for name in ("event", "type", "event_type", "action"):
-            if isinstance(place, dict) and (text := _text(place.get(name))):
+            if isinstance(place, dict) and (text := attribute_text(_text(place.get(name)) or "")):
                 return text
     return "received"

@@ -284,3 +284,26 @@ async def test_a_bus_that_hangs_is_given_up_on_within_the_promised_time(
 async def test_an_xml_document_is_unwrapped_where_its_source_says_so(pipe: Pipe, path: str, data: Json) -> None:
     event = await pipe.post(path, b"<event><a>1</a><b>2</b></event>", ("content-type", "application/xml"))
     assert event.data == data
+
+
+async def test_delivery_ids_that_differ_only_at_their_end_are_two_events(pipe: Pipe) -> None:
+    ids = ["x" * 300 + "1", "x" * 300 + "2", "a", "a\u0000"]
+    events = [await pipe.post("/open", json.dumps({"id": text}).encode(), JSON) for text in ids]
+    assert len({event.id for event in events}) == 4
+    assert all(len(event.deliveryid or "") <= 255 for event in events)
+
+
+async def test_a_slow_secret_store_leaves_the_bus_less_time(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    class SlowSecrets(FakeSecrets):
+        async def values(self, name: str) -> tuple[str, ...]:
+            await asyncio.sleep(0.05)
+            return await super().values(name)
+
+    class SlowBus(FakeBus):
+        async def publish(self, topic: str, messages: object) -> None:
+            await asyncio.sleep(0.08)
+
+    monkeypatch.setattr("functions.receive.receive.CONFIRM_SECONDS", 0.1)
+    pipe.receiver = replace(pipe.receiver, secrets=SlowSecrets(SECRETS), bus=SlowBus())
+    with pytest.raises(Temporary):
+        await pipe.post("/bearer", b"{}", JSON, ("authorization", f"Bearer {PASSWORD}"))

@@ -11,7 +11,7 @@ from deploy.config_file import ConfigFile
 from deploy.faults import Fault, Path, did_you_mean
 from deploy.model_rules import rule_of
 from functions.transform.registry import read_chain
-from shared.config import BundleConfig
+from shared.config.bundle import BundleConfig
 from shared.expressions import Expression, ExpressionFault
 from shared.jsontext import Json, JsonObject
 

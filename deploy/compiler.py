@@ -13,7 +13,10 @@ from deploy.checks import all_faults, resolved, settings_model
 from deploy.config_file import ConfigFile, read_config_file
 from deploy.default_config import config_from_environment
 from deploy.faults import ConfigFaults
-from shared.config import BundleConfig, DestinationConfig, RouteConfig, SourceConfig
+from shared.config.bundle import BundleConfig
+from shared.config.destination import DestinationConfig
+from shared.config.route import RouteConfig
+from shared.config.source import SourceConfig
 from shared.jsontext import Json, JsonObject, to_json
 
 FUNCTIONS: Final = ("receive", "transform", "notify")

@@ -13,7 +13,9 @@ from deploy.compiler import choose_config, compile_config, read_config, secrets_
 from deploy.config_file import ConfigFile
 from deploy.faults import ConfigFaults, Fault
 from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
-from shared.config import BundleConfig, PathAuth, QueryAuth, SourceConfig
+from shared.config.auth import PathAuth, QueryAuth
+from shared.config.bundle import BundleConfig
+from shared.config.source import SourceConfig
 from shared.jsontext import JsonObject
 from shared.secret_values import is_short, split_values, weakness
 from shared.secrets import from_environment, from_folder, variable_name

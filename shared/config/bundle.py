@@ -1,0 +1,27 @@
+"""hookchain.yaml as types: what an operator may write, checked with pydantic before anything is compiled from it.
+
+Steps and destinations are checked by their own models, which the compiler brings: this package knows only their place.
+"""
+
+from pydantic import Field
+
+from shared.config.destination import DestinationConfig
+from shared.config.route import RouteConfig
+from shared.config.source import SourceConfig
+from shared.config.values import Model, Name, Seconds
+
+
+class Retention(Model):
+    events: Seconds = 30 * 86_400
+    bodies: Seconds = 7 * 86_400
+    dead_letters: Seconds = 45 * 86_400
+
+
+class BundleConfig(Model):
+    """The whole file."""
+
+    sources: dict[Name, SourceConfig] = Field(min_length=1)
+    routes: list[RouteConfig] = Field(default=[])
+    destinations: dict[Name, DestinationConfig] = Field(default={})
+    lists: dict[Name, list[str]] = Field(default={})
+    retention: Retention = Retention()

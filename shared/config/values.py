@@ -1,0 +1,59 @@
+"""What the models of hookchain.yaml are made of: names, durations, locations."""
+
+import re
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from shared.secrets import SECRET_NAME
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
+_UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_LOCATION: Final = re.compile(r"(header|query)\.[^\s.]+|data(\.[^.]+)+")
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+def _secret_name(text: str) -> str:
+    if not SECRET_NAME.fullmatch(text):
+        raise ValueError("a secret is given by its name: a lower-case letter, then letters, digits and '-', at most 63")
+    return text
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise ValueError("a name is letters, digits, '-' and '_', at most 63, and begins with a letter or digit")
+    return text
+
+
+def _header_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", text):
+        raise ValueError("is not a header's name")
+    return text.lower()
+
+
+def _location(text: str) -> str:
+    if not _LOCATION.fullmatch(text):
+        raise ValueError("is not a location: write header.NAME, query.NAME or data.path.to.field")
+    return text
+
+
+def duration_seconds(value: object) -> object:
+    """`90`, `90s`, `5m`, `2h` or `1d` as seconds; anything else unchanged, for pydantic to refuse."""
+    if isinstance(value, str) and (found := _DURATION.fullmatch(value)):
+        return float(found[1]) * _UNIT_SECONDS[found[2]]
+    return value
+
+
+def listed(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+SecretName = Annotated[str, AfterValidator(_secret_name)]
+Name = Annotated[str, AfterValidator(_name)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+LocationText = Annotated[str, AfterValidator(_location)]
+Seconds = Annotated[float, BeforeValidator(duration_seconds), Field(ge=0)]

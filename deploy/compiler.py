@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from deploy.checks import all_faults, resolved, settings_model
+from deploy.compile_routes import compiled_routes
+from deploy.compile_sources import compiled_sources
 from deploy.config_file import ConfigFile, read_config_file
 from deploy.default_config import config_from_environment
 from deploy.faults import ConfigFaults
 from shared.config.bundle import BundleConfig
 from shared.config.destination import DestinationConfig
-from shared.config.route import RouteConfig
-from shared.config.source import SourceConfig
 from shared.jsontext import Json, JsonObject, to_json
 
 FUNCTIONS: Final = ("receive", "transform", "notify")
@@ -56,8 +56,8 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
     assert isinstance(file.document, dict)
     config = BundleConfig.model_validate(file.document)
     return {
-        "receive": {"function": "receive", "sources": _sources(config)},
-        "transform": {"function": "transform", "routes": [_route(route) for route in config.routes]},
+        "receive": {"function": "receive", "sources": compiled_sources(config)},
+        "transform": {"function": "transform", "routes": compiled_routes(config)},
         "notify": {
             "function": "notify",
             "destinations": {
@@ -86,43 +86,6 @@ def _secret_names(value: Json) -> list[str]:
     own = value.get("secret")
     found = [own] if isinstance(own, str) and own else []
     return found + [name for item in value.values() for name in _secret_names(item)]
-
-
-def _sources(config: BundleConfig) -> JsonObject:
-    mailed = _sources_mailed_as_they_came(config)
-    return {name: _source(source, name in mailed) for name, source in config.sources.items()}
-
-
-def _source(source: SourceConfig, is_mailed: bool) -> JsonObject:
-    auth: list[Json] = [way.model_dump(exclude_none=True) for way in source.auth] or [{"scheme": "none"}]
-    keep_raw = {True: "all", False: "no", None: "body" if is_mailed else "no"}[source.keep_raw]
-    written: JsonObject = source.model_dump(
-        include={"methods", "max_body_bytes", "unwrap", "dedupe", "type", "id", "subject", "actor", "time"},
-        exclude_none=True,
-    )
-    return {"auth": auth, "keep_raw": keep_raw, **written}
-
-
-def _sources_mailed_as_they_came(config: BundleConfig) -> set[str]:
-    """A mail without a template of the operator's shows the body as it came, so its sources keep that."""
-    plain = {
-        name
-        for name, destination in config.destinations.items()
-        if isinstance(email := destination.kinds.get("email"), dict) and not email.keys() & {"html", "text"}
-    }
-    routes = [route for route in config.routes if plain.intersection(route.to)]
-    return {name for route in routes for name in (config.sources if "all" in route.from_ else route.from_)}
-
-
-def _route(route: RouteConfig) -> JsonObject:
-    return {
-        "name": route.name,
-        "from": None if "all" in route.from_ else list(route.from_),
-        "types": list(route.types) or None,
-        "where": route.where,
-        "steps": list(route.steps),
-        "to": list(route.to),
-    }
 
 
 def _destination(destination: DestinationConfig, document: JsonObject, file: ConfigFile) -> JsonObject:

@@ -1,8 +1,8 @@
 """What the functions need of a platform, in our words. `shared/cloud/` has one implementation a platform.
 
 Every implementation, and every fake, passes the contract suite of its port in tests/contract. A port raises Temporary
-when the platform fails, and nothing else. All of them are asynchronous, and cancelling a call that has not begun its
-work withdraws it.
+when the platform fails, and nothing else but what it says. All of them are asynchronous, and cancelling a call that
+has not begun its work withdraws it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,6 +52,49 @@ class Blobs(Protocol):
     async def get(self, name: str) -> bytes | None: ...
 
     async def delete(self, name: str) -> None: ...
+
+
+class Owners(Protocol):
+    """Which event was first with a key."""
+
+    async def owner(self, key: str, event_id: str, now: float, window_seconds: float) -> str:
+        """The id of the event that owns the key: this one's where nobody did, or not within the window."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Another system's answer. Header names are in lower case; `body` is cut at what was asked for."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers if key == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request to another system. `allow_private`: its address may be one that is not public."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    timeout_seconds: float = 10.0
+    max_bytes: int = 1_048_576
+    allow_private: bool = False
+
+
+class Fetch(Protocol):
+    async def fetch(self, request: Outgoing) -> Fetched:
+        """One request, no redirect followed; the address that was checked is the one connected to.
+
+        Raises Permanent (`ssrf`, `url`, `header`) before anything is sent, and Temporary (`fetch`) where no whole
+        answer of at most `max_bytes` came within the time; the answer's status is the caller's to judge.
+        """
+        ...
 
 
 # The ledger: claims and results of deliveries, by idempotency key.

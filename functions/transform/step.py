@@ -7,10 +7,11 @@ class: `Drop` is the step `drop`. A step that needs a heavy library imports it w
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from shared.event import Event
 from shared.jsontext import Json
+from shared.ports import Blobs, Fetch, Owners, Secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +35,66 @@ class StepContext:
     original: Event
 
 
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a step that asks outside of the event may use. `blobs` is None where the platform has none."""
+
+    secrets: Secrets
+    fetch: Fetch
+    owners: Owners
+    blobs: Blobs | None
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """One event became several, each of which goes on through the rest of the chain."""
+
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The route ends here for this event, as it was meant to: the reason is journaled, nothing is delivered."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """The event goes on in the named chain instead of this one's rest."""
+
+    event: Event
+    chain: str
+
+
+StepResult: TypeAlias = Event | Many | Stop | Switch
+
+
 class Step(ABC):
-    """Mixed into a pydantic model. `summary` is one line, for people who choose a step."""
+    """Mixed into a pydantic model. `summary` is one line, for people who choose a step.
+
+    `extras` names the extras of pyproject.toml that it needs; a bundle gets those of the steps it uses.
+    """
 
     summary: ClassVar[str]
     example: ClassVar[Example]
+    extras: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def step_name(cls) -> str:
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
     @abstractmethod
-    def apply(self, event: Event, context: StepContext) -> Event:
+    def apply(self, event: Event, context: StepContext) -> StepResult:
         """Pure: the event it is given stays as it was. Raises Permanent for what this event can never become."""
+
+
+class AskingStep(Step):
+    """A step that needs a secret's value, another system's answer or a memory: `ask` stands in for `apply`."""
+
+    def apply(self, _: Event, __: StepContext) -> StepResult:
+        raise TypeError(f"{self.step_name()} is asked, not applied")
+
+    @abstractmethod
+    async def ask(self, event: Event, context: StepContext, services: Services) -> StepResult:
+        """Raises Permanent as `apply` does, and Temporary where the event should come again."""

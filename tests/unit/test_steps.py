@@ -33,6 +33,7 @@ def test_the_example_of_each_step_is_true(name: str) -> None:
 
     after = built(model, example.settings).apply(event, StepContext(event))
 
+    assert isinstance(after, Event)
     assert after.data == example.after
     assert {attribute: getattr(after, attribute) for attribute in example.attributes} == example.attributes
     assert event.data == example.before

@@ -1,6 +1,7 @@
 """What the supervisor is told: options, ports, .env, secrets."""
 
 import stat
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -140,6 +141,20 @@ def test_what_is_written_is_read_again(tmp_path_factory: pytest.TempPathFactory,
     path = tmp_path_factory.mktemp("env") / ".env"
     add_to_dotenv(path, {"NAME": value}, "made up")
     assert parse_dotenv(path.read_text(), ".env") == {"NAME": value}
+
+
+PEM = "-----BEGIN PRIVATE KEY-----\nMIIE$(id)`id`\n-----END PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize("value", [PEM, "new one\nold one", "it's $HOME\nand \\n", "a  \n b", '"', "!#$&()"])
+def test_a_shell_reads_from_dotenv_what_dev_reads(tmp_path: Path, value: str) -> None:
+    """The README has people source it."""
+    path = tmp_path / ".env"
+    add_to_dotenv(path, {"NAME": value, "NEXT": "1"}, "made up")
+    script = f'set -eu; . {path}; printf %s_ "$NAME"; printf %s "$NEXT"'
+    sourced = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
+    assert sourced.stdout == f"{value}_1"
+    assert read_dotenv(path) == {"NAME": value, "NEXT": "1"}
 
 
 def test_no_file_is_no_settings(tmp_path: Path) -> None:

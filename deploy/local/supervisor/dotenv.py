@@ -1,14 +1,20 @@
-"""The `.env` file: NAME=value lines, read into settings, added to and never rewritten."""
+"""The `.env` file: NAME=value lines, read into settings and added to. A quoted value may span lines, as in a shell."""
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_LINE: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*")
-_ESCAPE: Final = re.compile(r'\\(["\\nrt$])')
-_ESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t"}
+_LINE: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)", re.DOTALL)
+_QUOTED: Final = {
+    "'": re.compile(r"'([^']*)'\s*(?:#.*)?"),
+    '"': re.compile(r'"((?:[^"\\]|\\[\s\S])*)"\s*(?:#.*)?'),
+}
+_OPEN: Final = {"'": re.compile(r"'[^']*"), '"': re.compile(r'"(?:[^"\\]|\\[\s\S])*\\?')}
+_ESCAPE: Final = re.compile(r'\\(["\\nrt$`\n])')
+_ESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t", "\n": ""}
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+=,-]*")
 PRIVATE_MODE: Final = 0o600
 
@@ -28,28 +34,49 @@ def read_dotenv(path: Path) -> dict[str, str]:
     return parse_dotenv(text, str(path))
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`lines` are where it stands, from the first to before the last, counted from 0."""
+
+    name: str
+    value: str
+    lines: range
+
+
 def parse_dotenv(text: str, file: str) -> dict[str, str]:
-    values: dict[str, str] = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
+    return {entry.name: entry.value for entry in dotenv_entries(text, file)}
+
+
+def dotenv_entries(text: str, file: str) -> Iterator[Entry]:
+    """Raises DotenvFault."""
+    lines = text.split("\n")
+    next_line = 0
+    while next_line < len(lines):
+        first, next_line = next_line, next_line + 1
+        if not lines[first].strip() or lines[first].lstrip().startswith("#"):
             continue
-        match = _LINE.fullmatch(line)
+        match = _LINE.fullmatch(lines[first])
         if match is None:
-            raise DotenvFault(f"{file}:{number}: a line is NAME=value, or a comment after #")
-        values[match[1]] = _value(match[2], f"{file}:{number}")
-    return values
+            raise DotenvFault(f"{file}:{first + 1}: a line is NAME=value, or a comment after #")
+        written = lines[first][match.start(2) :]
+        while next_line < len(lines) and _is_open(written):
+            written, next_line = f"{written}\n{lines[next_line]}", next_line + 1
+        yield Entry(match[1], _value(written.rstrip(), f"{file}:{first + 1}"), range(first, next_line))
+
+
+def _is_open(text: str) -> bool:
+    return text[:1] in _OPEN and _OPEN[text[0]].fullmatch(text) is not None
 
 
 def _value(text: str, place: str) -> str:
     """'as it is', "with \\n and \\" in it", or bare up to a space and #."""
-    if text[:1] in {"'", '"'}:
-        quote = text[0]
-        pattern = r"'([^']*)'\s*(?:#.*)?" if quote == "'" else r'"((?:[^"\\]|\\.)*)"\s*(?:#.*)?'
-        match = re.fullmatch(pattern, text)
-        if match is None:
-            raise DotenvFault(f"{place}: the quote {quote} is not closed")
-        return match[1] if quote == "'" else _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[1]), match[1])
-    return re.split(r"\s#", text, maxsplit=1)[0].rstrip()
+    quote = text[:1]
+    if quote not in _QUOTED:
+        return re.split(r"\s#", text, maxsplit=1)[0].rstrip()
+    match = _QUOTED[quote].fullmatch(text)
+    if match is None:
+        raise DotenvFault(f"{place}: the quote {quote} is not closed")
+    return match[1] if quote == "'" else _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[1]), match[1])
 
 
 def add_to_dotenv(path: Path, values: Mapping[str, str], comment: str) -> None:
@@ -59,12 +86,15 @@ def add_to_dotenv(path: Path, values: Mapping[str, str], comment: str) -> None:
         os.fchmod(file.fileno(), PRIVATE_MODE)
         text = file.read()
         start = "" if not text or text.endswith("\n") else "\n"
-        lines = [f"# {comment}", *(f"{name}={_quoted(value)}" for name, value in values.items())]
+        lines = [f"# {comment}", *(f"{name}={quoted(value)}" for name, value in values.items())]
         file.write(start + "\n".join(lines) + "\n")
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
+    """As this module and a POSIX shell both read it; a carriage return, which no shell could, as `\\r`."""
     if _PLAIN.fullmatch(value):
         return value
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    if not {"'", "\r"} & set(value):
+        return f"'{value}'"
+    escaped = re.sub(r'([\\"$`])', r"\\\1", value).replace("\r", "\\r")
     return f'"{escaped}"'

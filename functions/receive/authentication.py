@@ -13,7 +13,9 @@ from urllib.parse import parse_qsl, unquote
 from functions.receive.sources import Auth
 from shared.errors import Rejected
 from shared.http import Request
-from shared.signatures import verify_hmac, verify_password, verify_standard
+from shared.signatures.macs import verify_hmac
+from shared.signatures.passwords import verify_password
+from shared.signatures.standard_webhooks import verify_standard
 
 SIGNED: Final = frozenset({"hmac", "standard-webhooks"})
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shared.config.values import HeaderName, Model, SecretName
-from shared.signatures import TOLERANCE_SECONDS
+from shared.signatures.timestamps import TOLERANCE_SECONDS
 
 
 class BasicAuth(Model):

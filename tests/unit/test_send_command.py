@@ -7,7 +7,8 @@ import pytest
 
 from deploy.commands.send import EPILOG, main
 from deploy.compiler import compile_file
-from shared.signatures import verify_hmac, verify_standard
+from shared.signatures.macs import verify_hmac
+from shared.signatures.standard_webhooks import verify_standard
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver
 
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

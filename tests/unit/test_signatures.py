@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import Rejected, Temporary
-from shared.signatures import hmac_signature, sign_standard, verify_hmac, verify_password, verify_standard
+from shared.signatures.macs import hmac_signature, verify_hmac
+from shared.signatures.passwords import verify_password
+from shared.signatures.standard_webhooks import sign_standard, verify_standard
 
 NOW = 1_790_000_000
 KEY = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()

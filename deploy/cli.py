@@ -30,6 +30,7 @@ COMMANDS: Final = {
         "deploy.commands.dead_letters", "look at what was given up on and why; try it anew, or drop it"
     ),
     "release": Command("deploy.commands.release", "deliver what is held for a destination, once its fault is mended"),
+    "secrets": Command("deploy.commands.secrets", "list the secrets that the configuration needs; set or rotate one"),
     "bundle": Command("deploy.bundle", "write build/<function>/, ready to deploy"),
 }
 

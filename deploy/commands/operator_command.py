@@ -1,0 +1,95 @@
+"""What the operator's commands have in common: which configuration, which platform, and how they end."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deploy.commands.tables import printable
+from deploy.compiler import choose_config, compile_config, read_config
+from deploy.faults import ConfigFaults
+from deploy.gcp.gcloud import Gcloud, GcloudFault, GcloudMissing, configured_project
+from deploy.gcp.target import Target, TargetFault, add_target_options, find_target
+from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
+from shared.errors import HookchainError
+from shared.jsontext import JsonObject
+from shared.settings import DEFAULT_STATE
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+DONE: Final = 0
+NOT_DONE: Final = 1
+USAGE: Final = 2
+FAULTS: Final = (ConfigFaults, DotenvFault, TargetFault, GcloudFault, GcloudMissing)
+
+
+class CannotTell(Exception):
+    """What was asked for cannot be had; its text says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """`environ` is the shell's over .env's; `path` is None in the mode without a file."""
+
+    environ: Mapping[str, str]
+    path: Path | None
+    slices: Mapping[str, JsonObject]
+
+
+def add_configuration(words: argparse.ArgumentParser) -> None:
+    words.add_argument("--config", metavar="FILE", help="the configuration, or `none` for the mode without one")
+    words.add_argument("--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="settings, secrets (.env)")
+
+
+def add_state(words: argparse.ArgumentParser) -> None:
+    words.add_argument(
+        "--state",
+        metavar="FOLDER",
+        type=Path,
+        default=Path(os.environ.get("HOOKCHAIN_STATE") or DEFAULT_STATE),
+        help="where `hookchain dev` keeps what happens (HOOKCHAIN_STATE; .hookchain)",
+    )
+
+
+def add_platform(words: argparse.ArgumentParser) -> None:
+    words.add_argument(
+        "--platform", choices=("local", "gcp"), default="local", help="this machine, or Google Cloud (local)"
+    )
+    add_target_options(words)
+
+
+def is_gcp(options: argparse.Namespace) -> bool:
+    return bool(options.platform == "gcp")
+
+
+def environ_of(options: argparse.Namespace) -> dict[str, str]:
+    """Raises DotenvFault."""
+    return {**read_dotenv(options.env_file), **os.environ}
+
+
+def configured(options: argparse.Namespace) -> Configured:
+    """Raises ConfigFaults and DotenvFault."""
+    environ = environ_of(options)
+    chosen = {**environ, "HOOKCHAIN_CONFIG": options.config} if options.config else environ
+    path = choose_config(chosen, ROOT)
+    return Configured(environ, path, compile_config(read_config(path, environ)))
+
+
+def target_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Target:
+    """Raises TargetFault."""
+    return find_target(options, environ, lambda: configured_project(Gcloud()))
+
+
+def ended(command: str, run: Callable[[], int]) -> int:
+    """The exit code of `run`; what it raises on purpose is told in words."""
+    try:
+        code = run()
+        sys.stdout.flush()
+    except (CannotTell, HookchainError, *FAULTS) as fault:
+        text = fault.detail if isinstance(fault, HookchainError) else str(fault)
+        for line in text.split("\n"):
+            print(f"hookchain {command}: {printable(line)}", file=sys.stderr)
+        return NOT_DONE
+    return code

@@ -1,0 +1,35 @@
+"""A new value for a secret: typed twice, from standard input, or made at random. It is never an argument."""
+
+import argparse
+import getpass
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from deploy.commands.operator_command import CannotTell
+from deploy.local.supervisor.made_secrets import random_signing_key, random_value
+
+NEVER: Final = (
+    "a value is never an argument: your shell keeps it in its history, and others see it in the list of processes. "
+    "Leave it out and you are asked for it, or put it on standard input: hookchain secrets set NAME < file"
+)
+
+
+def refuse_values(words: argparse.ArgumentParser, given: Sequence[str], unknown: Sequence[str]) -> None:
+    """Whatever stands where none belongs may be a value, so it is not repeated."""
+    if given or any(not word.startswith("-") or "=" in word for word in unknown):
+        words.error(NEVER)
+    if unknown:
+        words.error("there is an option that it does not have; see --help")
+
+
+def new_text(is_random: bool, is_signing_key: bool) -> str:
+    """Raises CannotTell."""
+    if is_random:
+        return random_signing_key() if is_signing_key else random_value()
+    if not sys.stdin.isatty():
+        return sys.stdin.read()
+    first = getpass.getpass("New value (it is not shown): ")
+    if first != getpass.getpass("The same once more: "):
+        raise CannotTell("the two are not the same; nothing was changed")
+    return first

@@ -1,0 +1,84 @@
+"""The secrets that a configuration needs: who reads each, and what for."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from deploy.compiler import FUNCTIONS, secrets_needed
+from deploy.local.supervisor.sources import standard_webhooks_secrets
+from functions.notify.mail.smtp_url import SmtpUrlFault, parse_smtp_url
+from functions.notify.mail.ways import API_KEY
+from shared.jsontext import Json, JsonObject
+
+SMTP_PASSWORD: Final = "smtp-password"  # noqa: S105 its name
+_PARTS: Final = {"sources": "source", "routes": "route", "destinations": "destination"}
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """`is_signing_key`: it must be one of Standard Webhooks. `is_made_locally`: `hookchain dev` makes one up."""
+
+    name: str
+    readers: tuple[str, ...]
+    uses: tuple[str, ...]
+    is_signing_key: bool = False
+    is_made_locally: bool = True
+
+
+def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> list[Need]:
+    """In alphabetical order; what mails are sent with included."""
+    signing = standard_webhooks_secrets(slices["receive"])
+    of_function = {function: secrets_needed({function: slices[function]}) for function in FUNCTIONS}
+    found = [
+        Need(
+            name,
+            tuple(function for function in FUNCTIONS if name in of_function[function]),
+            tuple(dict.fromkeys(use for function in FUNCTIONS for use in _uses(slices[function], name))),
+            name in signing,
+        )
+        for name in secrets_needed(slices)
+    ]
+    named = {need.name for need in found}
+    return sorted([*found, *(n for n in _mail_needs(slices, environ) if n.name not in named)], key=lambda n: n.name)
+
+
+def _uses(document: JsonObject, name: str) -> Iterator[str]:
+    for part, word in _PARTS.items():
+        entries = document.get(part)
+        if isinstance(entries, dict):
+            yield from (f"{word} {key}" for key, entry in entries.items() if _speaks_of(entry, name))
+        elif isinstance(entries, list):
+            named = ((entry.get("name"), entry) for entry in entries if isinstance(entry, dict))
+            yield from (f"{word} {key}" for key, entry in named if _speaks_of(entry, name))
+
+
+def _speaks_of(entry: Json, name: str) -> bool:
+    return name in secrets_needed({"": entry})
+
+
+def _mail_needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[Need]:
+    """SendGrid's key, unless SMTP serves; SMTP's password, where its URL has a user."""
+    ways = set(mail_ways(slices["notify"]).values())
+    smtp_url = environ.get("SMTP_URL")
+    if "sendgrid" in ways or ("auto" in ways and not smtp_url):
+        yield Need(API_KEY, ("notify",), ("mail by SendGrid",), is_made_locally=False)
+    if smtp_url and ways & {"auto", "smtp"} and _has_user(smtp_url):
+        yield Need(SMTP_PASSWORD, ("notify",), ("mail by SMTP",), is_made_locally=False)
+
+
+def mail_ways(notify: JsonObject) -> dict[str, str]:
+    """`auto`, `sendgrid` or `smtp` by the name of each destination that is mail."""
+    destinations = notify.get("destinations")
+    found: dict[str, str] = {}
+    for name, destination in destinations.items() if isinstance(destinations, dict) else ():
+        settings = destination.get("settings") if isinstance(destination, dict) else None
+        if isinstance(destination, dict) and destination.get("kind") == "email" and isinstance(settings, dict):
+            found[name] = str(settings.get("via", "auto"))
+    return found
+
+
+def _has_user(url: str) -> bool:
+    try:
+        return parse_smtp_url(url).user is not None
+    except SmtpUrlFault:
+        return False

@@ -1,0 +1,126 @@
+"""Google's REST APIs as far as a test has canned them; each request must be one that Google's own description has."""
+
+import contextlib
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from shared.jsontext import Json, JsonObject
+
+APIS: Final = {
+    "cloudbilling": "v1",
+    "cloudresourcemanager": "v3",
+    "logging": "v2",
+    "monitoring": "v3",
+    "orgpolicy": "v2",
+    "run": "v2",
+    "secretmanager": "v1",
+    "serviceusage": "v1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(slots=True)
+class StandIn:
+    """A path is `/<api>/v1/…`, as `environ` leads to it; `/sendgrid/…` and others are checked by no description."""
+
+    url: str = ""
+    requests: list[Asked] = field(default_factory=list)
+    strange: list[str] = field(default_factory=list)
+    canned: dict[tuple[str, str], list[tuple[int, Json]]] = field(default_factory=dict)
+
+    def answers(self, path: str, document: Json, status: int = 200, method: str = "GET") -> None:
+        """Given twice, the first request gets the first answer, and the last answer is repeated."""
+        self.canned.setdefault((method, path), []).append((status, document))
+
+    def refuses(self, path: str, status: int, reason: str, method: str = "GET") -> None:
+        detail: JsonObject = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}
+        error: JsonObject = {"code": status, "message": f"refused: {reason}", "status": "X", "details": [detail]}
+        self.answers(path, {"error": error}, status, method)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api.upper()}": f"{self.url}/{api}/" for api in APIS}
+
+    def answer_to(self, asked: Asked) -> tuple[int, Json]:
+        self.requests.append(asked)
+        api, _, path = asked.path.removeprefix("/").partition("/")
+        if api in APIS and not any(each.fullmatch(f"{asked.method} {path}") for each in known_paths(api)):
+            self.strange.append(f"{asked.method} {asked.path}")
+        queue = self.canned.get((asked.method, asked.path), [])
+        if not queue:
+            return 404, {"error": {"code": 404, "message": "not found", "status": "NOT_FOUND"}}
+        return queue.pop(0) if len(queue) > 1 else queue[0]
+
+
+@cache
+def known_paths(api: str) -> tuple[re.Pattern[str], ...]:
+    """`GET v1/projects/[^/]+…` of every method that the API has."""
+    import googleapiclient
+
+    folder = Path(googleapiclient.__file__).parent / "discovery_cache" / "documents"
+    document: Json = json.loads((folder / f"{api}.{APIS[api]}.json").read_text(encoding="utf-8"))
+    return tuple(_paths(document))
+
+
+def _paths(document: Json) -> Iterator[re.Pattern[str]]:
+    if isinstance(document, dict):
+        if "flatPath" in document and "httpMethod" in document:
+            path = re.sub(r"\\\{[^}]*\\\}", "[^/:]+", re.escape(str(document["flatPath"])))
+            yield re.compile(f"{document['httpMethod']} {path}")
+        for each in document.values():
+            yield from _paths(each)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    stand_in: StandIn
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        asked = Asked(self.command, unquote(parts.path), unquote(parts.query), headers, body)
+        status, document = self.stand_in.answer_to(asked)
+        text = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_POST = do_GET  # noqa: N815 as above
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Silent."""
+
+
+@contextlib.contextmanager
+def standing_in() -> Iterator[StandIn]:
+    stand_in = StandIn()
+    handler = type("Handler", (_Handler,), {"stand_in": stand_in})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    stand_in.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield stand_in
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert not stand_in.strange, "Google has no such method"

@@ -10,7 +10,8 @@ import functions.notify.destinations as kinds_package
 from deploy.config_file import ConfigFile
 from deploy.faults import Fault, Path, did_you_mean
 from deploy.model_rules import rule_of
-from functions.transform.registry import read_chain
+from deploy.step_files import UnreadableFile, with_files
+from functions.transform.registry import StepFault, read_chain
 from shared.config.bundle import BundleConfig
 from shared.expressions import Expression, ExpressionFault
 from shared.jsontext import Json, JsonObject
@@ -108,10 +109,32 @@ def _where_faults(file: ConfigFile, path: Path, where: Json) -> Iterator[Fault]:
 
 
 def _step_faults(file: ConfigFile, path: Path, steps: Json) -> Iterator[Fault]:
-    _, faults = read_chain(steps)
-    for fault in faults:
+    filled, unreadable = _with_files(file, steps)
+    _, faults = read_chain(filled)
+    told = {fault.number for fault in unreadable}
+    for fault in [*unreadable, *(fault for fault in faults if fault.number not in told)]:
         at = path if fault.number is None else (*path, fault.number - 1)
         yield Fault(file.line(at), place(file, path[:2]), str(fault))
+
+
+def _with_files(file: ConfigFile, steps: Json) -> tuple[Json, list[StepFault]]:
+    """A step whose file cannot be read stays as it is written."""
+    if not isinstance(steps, list):
+        return steps, []
+    filled = list(steps)
+    faults: list[StepFault] = []
+    for position, step in enumerate(steps):
+        try:
+            filled[position] = _with_file(file, step)
+        except UnreadableFile as fault:
+            faults.append(StepFault(position + 1, None, str(fault)))
+    return filled, faults
+
+
+def _with_file(file: ConfigFile, step: Json) -> Json:
+    if not isinstance(step, dict):
+        return step
+    return {name: with_files(settings, name, file.folder) for name, settings in step.items()}
 
 
 def _destination_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:

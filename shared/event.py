@@ -25,6 +25,7 @@ _TEXTS: Final = (
     "rawbase64",
     "rawtype",
     "rawheaders",
+    "datatype",
 )
 
 
@@ -36,6 +37,8 @@ class Event:
     receivedat    RFC 3339, when receive took it; `time` is when it happened, as the sender says
     payloadhash   SHA-256 of the body as it came, hex; steps never change it
     data          the parsed body, or None where `dataref` names the blob that holds it
+    datatype      the content type of a document that a step left in `data` as text; None where `data` is JSON, bytes
+                  that say their own type, or text of no kind
     rawbody       the body as it came where the source keeps it (`rawbase64` where it is not UTF-8), of content type
                   `rawtype`; `rawheaders` is a JSON array of pairs, credentials removed
     """
@@ -57,16 +60,17 @@ class Event:
     rawbase64: str | None = None
     rawtype: str | None = None
     rawheaders: str | None = None
+    datatype: str | None = None
 
     @property
     def source_name(self) -> str:
         return self.source.removeprefix("/sources/")
 
-    def with_data(self, data: Json) -> "Event":
+    def with_data(self, data: Json, datatype: str | None = None) -> "Event":
         """The event with other data. The body as it came goes: it may hold what a step took out."""
-        if data is self.data:  # equal is not the same: 1 equals true
+        if data is self.data and datatype in (None, self.datatype):  # equal is not the same: 1 equals true
             return self
-        return replace(self, data=data, rawbody=None, rawbase64=None, rawheaders=None)
+        return replace(self, data=data, datatype=datatype, rawbody=None, rawbase64=None, rawheaders=None)
 
 
 def event_id(source_name: str, delivery_id: str) -> str:

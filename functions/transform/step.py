@@ -16,12 +16,17 @@ from shared.ports import Blobs, Fetch, Owners, Secrets
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What a step does, shown; run as a test. `attributes` are the event's own, such as `type`, after the step."""
+    """What a step does, shown; run as a test. `attributes` are the event's own, such as `type`, after the step.
+
+    `secrets` are those that the settings name. `varies`: what comes out is another each time, `after` one of them.
+    """
 
     settings: Json
     before: Json
     after: Json
     attributes: dict[str, str | None] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    varies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +72,42 @@ class Switch:
     chain: str
 
 
-StepResult: TypeAlias = Event | Many | Stop | Switch
+@dataclass(frozen=True, slots=True)
+class Through:
+    """The event goes through the named chain, and then on with this one's rest."""
+
+    event: Event
+    chain: str
+
+
+StepResult: TypeAlias = Event | Many | Stop | Switch | Through
 
 
 class Step(ABC):
     """Mixed into a pydantic model. `summary` is one line, for people who choose a step.
 
-    `extras` names the extras of pyproject.toml that it needs; a bundle gets those of the steps it uses.
+    `extras` names the extras of pyproject.toml that it may need; a bundle gets the `needs` of the steps it uses.
+    `file_keys` are the settings that name a file beside the configuration: when that is compiled, the file's text takes
+    the name's place, as `{"base64": …}` where it is not UTF-8. `{file: NAME}` does the same anywhere in the settings of
+    any step.
     """
 
     summary: ClassVar[str]
     example: ClassVar[Example]
     extras: ClassVar[tuple[str, ...]] = ()
+    file_keys: ClassVar[tuple[str, ...]] = ()
+
+    def needs(self) -> tuple[str, ...]:
+        """The extras that it needs with these settings."""
+        return self.extras
 
     @classmethod
     def step_name(cls) -> str:
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+    def chains(self) -> tuple[str, ...]:
+        """The names of the chains that it may answer with Switch or Through: no other is taken."""
+        return ()
 
     @abstractmethod
     def apply(self, event: Event, context: StepContext) -> StepResult:

@@ -64,11 +64,12 @@ class Owners(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Another system's answer. Header names are in lower case; `body` is cut at what was asked for."""
+    """Another system's answer. Header names are in lower case; a body longer than asked for is cut, and says so."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    is_cut: bool = False
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key == name), None)
@@ -91,8 +92,8 @@ class Fetch(Protocol):
     async def fetch(self, request: Outgoing) -> Fetched:
         """One request, no redirect followed; the address that was checked is the one connected to.
 
-        Raises Permanent (`ssrf`, `url`, `header`) before anything is sent, and Temporary (`fetch`) where no whole
-        answer of at most `max_bytes` came within the time; the answer's status is the caller's to judge.
+        Raises Permanent (`ssrf`, `url`, `header`) before anything is sent, and Temporary (`fetch`) where no answer
+        came within the time, whole or as long as `max_bytes`; its status is the caller's to judge.
         """
         ...
 

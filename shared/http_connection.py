@@ -1,0 +1,133 @@
+"""One HTTP/1.1 connection on the event loop, and the one answer that it waits for.
+
+Over httptools, the parser that serves our requests too. It reads answers with a length, in chunks, or up to the
+connection's end; it follows no redirect and decompresses nothing.
+"""
+
+import asyncio
+from typing import Final, NamedTuple, cast
+
+import httptools
+
+MAX_HEADER_BYTES: Final = 65_536
+
+
+class WholeAnswer(NamedTuple):
+    """Header names are in lower case. `is_cut`: there was more of the body than was asked for."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+    is_cut: bool
+
+
+class NotConnected(ConnectionError):
+    """There was no connection, so nothing was sent. Its text is the kind of what went wrong."""
+
+
+class ConnectionLost(ConnectionError):
+    """`answered`: it was lost after the first byte of the answer, so the request was surely taken."""
+
+    def __init__(self, answered: bool) -> None:
+        super().__init__("the connection was lost before the answer was complete")
+        self.answered = answered
+
+
+class Connection(asyncio.Protocol):
+    """A body of more than `max_bytes` is cut there where `may_cut`, and fails otherwise."""
+
+    def __init__(self, max_bytes: int, may_cut: bool = False) -> None:
+        self._max_bytes = max_bytes
+        self._may_cut = may_cut
+        self._transport: asyncio.WriteTransport | None = None
+        self._answer: asyncio.Future[WholeAnswer] | None = None
+        self._begin()
+
+    def _begin(self, has_body: bool = True) -> None:
+        self._has_body = has_body
+        self._parser = httptools.HttpResponseParser(self)
+        self._chunks: list[bytes] = []
+        self._headers: list[tuple[str, str]] = []
+        self._size = self._header_size = 0
+        self._ends_with_connection = False
+        self.answered = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is one, and no subclass
+
+    async def exchange(self, request: bytes, *, has_body: bool = True) -> WholeAnswer:
+        """`has_body` is false for HEAD, whose answer tells the length of what it does not send."""
+        assert self._transport is not None
+        self._begin(has_body)
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return await self._answer
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Without waiting for what is still to be sent, or for the other side's goodbye."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self.answered = True
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(ConnectionError(f"the answer is not HTTP: {type(error).__name__}"))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_size += len(name) + len(value)
+        if self._header_size > MAX_HEADER_BYTES:
+            self._fail(ConnectionError(f"the answer's headers are larger than {MAX_HEADER_BYTES} bytes"))
+        else:
+            self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        names = {name for name, _ in self._headers}
+        self._ends_with_connection = not names & {"content-length", "transfer-encoding"}
+        if not self._has_body and self._parser.get_status_code() >= 200:
+            self.close()  # the parser would wait for the body
+            self._finish()
+
+    def on_body(self, chunk: bytes) -> None:
+        room = self._max_bytes - self._size
+        self._size += len(chunk)
+        if len(chunk) <= room:
+            self._chunks.append(chunk)
+        elif self._may_cut:
+            self._chunks.append(chunk[: max(room, 0)])
+            self.abort()
+            self._finish(is_cut=True)
+        else:
+            self._fail(ConnectionError(f"the answer is larger than {self._max_bytes} bytes"))
+
+    def on_message_complete(self) -> None:
+        if 100 <= self._parser.get_status_code() < 200:  # a word before the answer
+            self._headers.clear()
+            return
+        if not self._parser.should_keep_alive():
+            self.close()
+        self._finish()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if error is None and self._ends_with_connection:
+            self._finish()
+        self._fail(ConnectionLost(self.answered))
+
+    def _finish(self, is_cut: bool = False) -> None:
+        if self._answer is not None and not self._answer.done():
+            status = self._parser.get_status_code()
+            self._answer.set_result(WholeAnswer(status, self._headers, b"".join(self._chunks), is_cut))
+
+    def _fail(self, error: Exception) -> None:
+        self.close()
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)

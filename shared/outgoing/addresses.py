@@ -1,0 +1,95 @@
+"""Which addresses are on the public internet.
+
+Own tables, because `ipaddress.is_global` takes addresses that carry another one inside (mapped, NAT64, 6to4, Teredo)
+for what they look like. https://www.iana.org/assignments/iana-ipv4-special-registry and its sister for IPv6; whatever
+stands in one of them is refused, also what it calls globally reachable: no webhook lives there.
+"""
+
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final, TypeAlias
+
+Address: TypeAlias = IPv4Address | IPv6Address
+
+_V4: Final = tuple(
+    (ip_network(block), word)
+    for block, word in (
+        ("0.0.0.0/8", "this network (RFC 791)"),
+        ("10.0.0.0/8", "private (RFC 1918)"),
+        ("100.64.0.0/10", "shared by a provider's customers (RFC 6598)"),
+        ("127.0.0.0/8", "loopback (RFC 1122)"),
+        ("168.63.129.16/32", "Azure's own platform"),
+        ("169.254.0.0/16", "link-local, with the cloud's metadata (RFC 3927)"),
+        ("172.16.0.0/12", "private (RFC 1918)"),
+        ("192.0.0.0/24", "reserved for protocols (RFC 6890)"),
+        ("192.0.2.0/24", "documentation (RFC 5737)"),
+        ("192.31.196.0/24", "AS112 (RFC 7535)"),
+        ("192.52.193.0/24", "AMT (RFC 7450)"),
+        ("192.88.99.0/24", "6to4 relay (RFC 7526)"),
+        ("192.168.0.0/16", "private (RFC 1918)"),
+        ("192.175.48.0/24", "AS112 (RFC 7534)"),
+        ("198.18.0.0/15", "benchmarking (RFC 2544)"),
+        ("198.51.100.0/24", "documentation (RFC 5737)"),
+        ("203.0.113.0/24", "documentation (RFC 5737)"),
+        ("224.0.0.0/4", "multicast (RFC 5771)"),
+        ("240.0.0.0/4", "reserved (RFC 1112)"),
+    )
+)
+# Of IPv6, only this is handed out (RFC 4291): it leaves out loopback, mapped, NAT64, unique local, link-local,
+# site-local, multicast, discard-only and segment routing all at once.
+_V6_UNICAST: Final = IPv6Network("2000::/3")
+_V6: Final = tuple(
+    (ip_network(block), word)
+    for block, word in (
+        ("2001::/23", "reserved for protocols, Teredo too (RFC 2928, RFC 4380)"),
+        ("2001:db8::/32", "documentation (RFC 3849)"),
+        ("2002::/16", "6to4, which carries an IPv4 address (RFC 3056)"),
+        ("2620:4f:8000::/48", "AS112 (RFC 7534)"),
+        ("3ffe::/16", "given back (RFC 3701)"),
+        ("3fff::/20", "documentation (RFC 9637)"),
+    )
+)
+# Where clouds hand out credentials: refused whatever the configuration allows.
+_METADATA: Final = tuple(
+    ip_network(block)
+    for block in (
+        "169.254.0.0/16",
+        "168.63.129.16/32",
+        "100.100.100.200/32",
+        "192.0.0.192/32",
+        "fd00:ec2::/32",
+        "fd20:ce::254/128",
+    )
+)
+_NAT64: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+
+
+def address_of(text: str) -> Address | None:
+    """None for what is no address in its one usual spelling."""
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def refusal(address: Address, allow_private: bool = False) -> str | None:
+    """What the address is, where nothing may be sent to it; else None."""
+    if isinstance(address, IPv6Address) and address.scope_id:
+        return "an address of one network interface"
+    if any(carried in block for carried in (address, _carried(address)) for block in _METADATA if carried):
+        return "the cloud's metadata, which hands out credentials"
+    if allow_private:
+        return None
+    if isinstance(address, IPv4Address):
+        return next((word for block, word in _V4 if address in block), None)
+    if address not in _V6_UNICAST:
+        return "not of IPv6's public range, 2000::/3 (RFC 4291)"
+    return next((word for block, word in _V6 if address in block), None)
+
+
+def _carried(address: Address) -> IPv4Address | None:
+    """The IPv4 address that one of IPv6 leads to."""
+    if isinstance(address, IPv4Address):
+        return None
+    if any(address in block for block in _NAT64) or int(address) >> 32 == 0:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour

@@ -1,0 +1,42 @@
+"""The headers that a request may carry."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from shared.errors import Permanent
+
+MAX_VALUE_CHARACTERS: Final = 16_384
+_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+# What the connection itself says, and what would change how the request or its answer is read.
+OWN: Final = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+def check_headers(headers: Sequence[tuple[str, str]]) -> None:
+    """Raises Permanent (`header`), which names the header and never its value."""
+    for name, value in headers:
+        if not _NAME.fullmatch(name):
+            raise Permanent("header", "a header's name has letters, digits and '-' only")
+        if name.lower() in OWN:
+            raise Permanent("header", f"the header {name!r} is not yours to set: the connection does")
+        if not _VALUE.fullmatch(value):
+            raise Permanent("header", f"the header {name!r} has a line break, a control character or none of latin-1")
+        if len(value) > MAX_VALUE_CHARACTERS:
+            raise Permanent("header", f"the header {name!r} has more than {MAX_VALUE_CHARACTERS} characters")

@@ -1,0 +1,88 @@
+"""What every implementation of the Fetch port, and its fake, must do."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+
+from shared.errors import Permanent, Temporary
+from shared.outgoing.fetch import GuardedFetch
+from shared.ports import Fetch, Fetched, Outgoing
+from tests.fakes.fetch import FakeFetch
+
+ANSWER = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nX-Two: a\r\nX-Two: b\r\nContent-Length: 5\r\n\r\nhello"
+FETCHED = Fetched(
+    302, (("location", "http://127.0.0.1/"), ("x-two", "a"), ("x-two", "b"), ("content-length", "5")), b"hello"
+)
+NAMES = {"inside.example": ["93.184.215.14", "10.0.0.1"], "metadata.example": ["169.254.169.254"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """`url` answers FETCHED; nobody listens at `silent`."""
+
+    fetch: Fetch
+    url: str
+    silent: str
+
+
+def _silent_url() -> str:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{nobody.getsockname()[1]}/"
+
+
+async def _resolve(host: str, port: int) -> Sequence[str]:
+    return NAMES[host]
+
+
+@pytest.fixture(params=["fake", "guarded"])
+async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ANSWER)
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
+    fetch: Fetch = FakeFetch({url: FETCHED}, NAMES) if request.param == "fake" else GuardedFetch(_resolve)
+    yield Subject(fetch, url, _silent_url())
+    server.close()
+
+
+async def test_an_answer_is_told_as_it_came_and_no_redirect_is_followed(subject: Subject) -> None:
+    assert await subject.fetch.fetch(Outgoing("GET", subject.url, allow_private=True)) == FETCHED
+
+
+async def test_a_body_longer_than_asked_for_is_cut_and_says_so(subject: Subject) -> None:
+    fetched = await subject.fetch.fetch(Outgoing("GET", subject.url, max_bytes=2, allow_private=True))
+    assert (fetched.body, fetched.is_cut) == (b"he", True)
+
+
+async def test_nobody_listening_is_temporary(subject: Subject) -> None:
+    with pytest.raises(Temporary) as trouble:
+        await subject.fetch.fetch(Outgoing("GET", subject.silent, allow_private=True))
+    assert trouble.value.code == "fetch"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"allow_private": False, "url": "https://127.0.0.1/"}, "ssrf"),
+        ({"allow_private": False, "url": "https://inside.example/"}, "ssrf"),
+        ({"url": "https://metadata.example/"}, "ssrf"),
+        ({"allow_private": False}, "url"),
+        ({"url": "file:///etc/passwd"}, "url"),
+        ({"url": "http://127.0.0.1:22/"}, "url"),
+        ({"method": "CONNECT"}, "url"),
+        ({"headers": (("X-One", "a\r\nX-Two: b"),)}, "header"),
+        ({"headers": (("Host", "elsewhere.example"),)}, "header"),
+    ],
+)
+async def test_what_must_not_be_sent_is_permanent(subject: Subject, wrong: dict[str, object], code: str) -> None:
+    request = replace(Outgoing("GET", subject.url, allow_private=True), **wrong)  # type: ignore[arg-type] # on purpose
+    with pytest.raises(Permanent) as refusal:
+        await subject.fetch.fetch(request)
+    assert refusal.value.code == code

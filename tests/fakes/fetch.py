@@ -1,0 +1,33 @@
+from collections.abc import Sequence
+
+from shared.errors import Permanent, Temporary
+from shared.outgoing.addresses import address_of, refusal
+from shared.outgoing.fetch import checked
+from shared.ports import Fetched, Outgoing
+
+
+class FakeFetch:
+    """Answers what stands under a request's URL, by the rules of the real one, and keeps what was asked.
+
+    `names` are the addresses of hosts that have others than a public one. What has no answer is out of reach.
+    """
+
+    def __init__(
+        self, answers: dict[str, Fetched] | None = None, names: dict[str, Sequence[str]] | None = None
+    ) -> None:
+        self.answers = dict(answers or {})
+        self.names = dict(names or {})
+        self.asked: list[Outgoing] = []
+
+    async def fetch(self, request: Outgoing) -> Fetched:
+        target = checked(request)
+        for text in self.names.get(target.host, ()):
+            address = address_of(text)
+            if address is None or refusal(address, request.allow_private):
+                raise Permanent("ssrf", f"{target.host} has an address that is not public")
+        self.asked.append(request)
+        answer = self.answers.get(request.url)
+        if answer is None:
+            raise Temporary("fetch", f"{target.host} refused the connection")
+        is_cut = len(answer.body) > request.max_bytes
+        return Fetched(answer.status, answer.headers, answer.body[: request.max_bytes], is_cut or answer.is_cut)

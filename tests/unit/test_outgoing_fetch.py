@@ -1,0 +1,212 @@
+"""The way out over real sockets: what is connected to, what is sent, what is read."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from shared.errors import Permanent, Temporary
+from shared.outgoing.fetch import GuardedFetch
+from shared.ports import Outgoing
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Names:
+    """A resolver that counts, and answers otherwise the second time."""
+
+    def __init__(self, *answers: Sequence[str]) -> None:
+        self.answers = list(answers)
+        self.lookups = 0
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        self.lookups += 1
+        return self.answers.pop(0)
+
+
+class Served:
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.requests: list[bytes] = []
+
+    def get(self, method: str = "GET", max_bytes: int = 1_000, timeout_seconds: float = 5.0) -> Outgoing:
+        url = f"http://127.0.0.1:{self.port}/p?q=1"
+        return Outgoing(method, url, timeout_seconds=timeout_seconds, max_bytes=max_bytes, allow_private=True)
+
+
+@asynccontextmanager
+async def serving(answer: bytes | Handler, context: ssl.SSLContext | None = None) -> AsyncIterator[Served]:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            served.requests.append(await reader.readuntil(b"\r\n\r\n"))
+            if isinstance(answer, bytes):
+                writer.write(answer)
+            else:
+                await answer(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
+    served = Served(server.sockets[0].getsockname()[1])
+    try:
+        yield served
+    finally:
+        server.close()
+
+
+async def trouble(fetch: GuardedFetch, request: Outgoing) -> str:
+    with pytest.raises(Temporary) as error:
+        await fetch.fetch(request)
+    assert error.value.code == "fetch"
+    return error.value.detail
+
+
+async def test_a_name_is_looked_up_once_and_what_was_checked_is_connected_to() -> None:
+    names = Names(["127.0.0.1"], ["10.255.255.1"])
+    async with serving(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") as served:
+        url = f"http://rebinding.example:{served.port}/"
+        fetched = await GuardedFetch(names).fetch(Outgoing("GET", url, allow_private=True))
+    assert (fetched.status, fetched.body, names.lookups) == (200, b"ok", 1)
+    assert b"Host: rebinding.example:" in served.requests[0]
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["10.0.0.1"],
+        ["127.0.0.1"],
+        ["93.184.215.14", "127.0.0.1"],
+        ["2606:4700::1111", "::1"],
+        ["::ffff:10.0.0.1"],
+        ["fe80::1%2"],
+    ],
+)
+async def test_a_name_with_any_address_that_is_not_public_is_refused(addresses: list[str]) -> None:
+    names = Names(addresses)
+    with pytest.raises(Permanent) as refused:
+        await GuardedFetch(names).fetch(Outgoing("GET", "https://mixed.example/"))
+    assert (refused.value.code, names.lookups) == ("ssrf", 1)
+
+
+async def test_a_name_that_nobody_knows_is_temporary() -> None:
+    assert "DNS" in await trouble(GuardedFetch(Names([])), Outgoing("GET", "https://nowhere.example/"))
+
+
+async def test_the_second_address_is_tried_where_the_first_does_not_listen() -> None:
+    async with serving(b"HTTP/1.1 204 No Content\r\n\r\n") as served:
+        request = Outgoing("GET", f"http://two.example:{served.port}/", allow_private=True)
+        assert (await GuardedFetch(Names(["127.0.0.9", "127.0.0.1"])).fetch(request)).status == 204
+
+
+async def test_what_is_sent_is_plain_http_of_our_own_making() -> None:
+    async with serving(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as served:
+        url = f"http://127.0.0.1:{served.port}?a=1"
+        await GuardedFetch().fetch(Outgoing("POST", url, (("X-One", "é"),), b"", allow_private=True))
+    head = served.requests[0].decode("latin-1").split("\r\n")
+    assert head[0] == "POST /?a=1 HTTP/1.1"
+    assert {"X-One: é", "Accept-Encoding: identity", "Connection: close", "Content-Length: 0"} <= set(head)
+
+
+@pytest.mark.parametrize(
+    ("answer", "body"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", b"ok"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n", b"ok"),
+        (b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nok", b"ok"),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", b"ok"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\n\x1f\x8b\x08", b"\x1f\x8b\x08"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 5_000, b"x" * 1_000),
+    ],
+)
+async def test_an_answer_is_read_in_whichever_way_it_ends_and_never_decompressed(answer: bytes, body: bytes) -> None:
+    async with serving(answer) as served:
+        fetched = await GuardedFetch().fetch(served.get())
+    assert (fetched.status, fetched.body) == (200, body)
+
+
+async def test_the_answer_to_head_has_a_length_and_no_body() -> None:
+    async with serving(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n") as served:
+        fetched = await GuardedFetch().fetch(served.get("HEAD"))
+    assert (fetched.body, fetched.header("content-length")) == (b"", "99")
+
+
+async def test_an_endless_answer_ends_at_what_was_asked_for() -> None:
+    async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n")
+        while True:
+            writer.write(b"x" * 65_536)
+            await writer.drain()
+
+    async with serving(endless) as served:
+        fetched = await GuardedFetch().fetch(served.get(max_bytes=65_536))
+    assert (len(fetched.body), fetched.is_cut) == (65_536, True)
+
+
+async def test_an_answer_that_drips_is_given_up_on() -> None:
+    async def dripping(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b"x")
+            await asyncio.sleep(0.01)
+
+    async with serving(dripping) as served:
+        assert "within 0.1 s" in await trouble(GuardedFetch(), served.get(timeout_seconds=0.1))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"not http\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X-Long: " + b"y" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X-A: y\r\n" * 20_000 + b"\r\n",
+    ],
+)
+async def test_an_answer_that_is_none_is_temporary(answer: bytes) -> None:
+    async with serving(answer) as served:
+        assert "gave no whole answer" in await trouble(GuardedFetch(), served.get())
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's context for the name `good.example`, and a client's that trusts it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name, now = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "tests")]), datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("good.example")]), critical=False)
+    proof = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path = tmp_path / "server.pem"
+    path.write_bytes(secret + proof)
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(path)
+    client = ssl.create_default_context(cadata=proof.decode())
+    client.verify_flags &= ~ssl.VERIFY_X509_STRICT  # it is its own authority
+    return server, client
+
+
+async def test_tls_proves_the_name_that_was_asked_for(certificate: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+    server, client = certificate
+    async with serving(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", server) as served:
+        for host, proven in (("good.example", True), ("wrong.example", False)):
+            fetch = GuardedFetch(Names(["127.0.0.1"]), client)
+            request = Outgoing("GET", f"https://{host}:{served.port}/", allow_private=True)
+            if proven:
+                assert (await fetch.fetch(request)).body == b"ok"
+            else:
+                assert "certificate that does not prove its name" in await trouble(fetch, request)

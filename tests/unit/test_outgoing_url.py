@@ -1,0 +1,202 @@
+"""Which URLs and addresses may be sent to, before anything is."""
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import Permanent
+from shared.outgoing.addresses import refusal
+from shared.outgoing.headers import check_headers
+from shared.outgoing.url import Target, read_target
+
+
+def code(url: str, allow_private: bool = False) -> str:
+    with pytest.raises(Permanent) as refused:
+        read_target(url, allow_private)
+    return refused.value.code
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("https://crm.example.com", Target(True, "crm.example.com", 443, "/", None)),
+        ("HTTPS://CRM.Example.com:8443/in?a=1#part", Target(True, "crm.example.com", 8443, "/in?a=1", None)),
+        ("https://xn--bcher-kva.example/a%20b", Target(True, "xn--bcher-kva.example", 443, "/a%20b", None)),
+        ("https://a.example?x=@:/", Target(True, "a.example", 443, "/?x=@:/", None)),
+        ("https://1.1.1.1/", Target(True, "1.1.1.1", 443, "/", ipaddress.ip_address("1.1.1.1"))),
+        (
+            "https://[2606:4700::1111]/",
+            Target(True, "2606:4700::1111", 443, "/", ipaddress.ip_address("2606:4700::1111")),
+        ),
+    ],
+)
+def test_a_usual_url_is_read_once_for_all(url: str, target: Target) -> None:
+    assert read_target(url) == target
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *(
+            "127.0.0.1",
+            "[::1]",
+            "0.0.0.0",
+            "0",
+            "127.1",
+            "0177.0.0.1",
+            "2130706433",
+            "0x7f.1",
+            "0x7f000001",
+            "127.0.0.1.",
+        ),
+        *(
+            "１２７.0.0.1",
+            "①②⑦.0.0.1",
+            "127。0。0。1",
+            "ⓔxample.com",
+            "ex\u00adample.com",
+            "1.1.1.1.1",
+            "256.1.1.1",
+            "1.0x1",
+        ),
+        *("10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1", "169.254.169.254", "192.0.0.8", "192.88.99.1"),
+        *("198.18.0.1", "198.19.255.255", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "192.0.2.1"),
+        *("[fe80::1%25eth0]", "[fe80::1%eth0]", "[fec0::1]", "[fd00:ec2::254]", "[ff02::1]", "[5f00::1]", "[3fff::1]"),
+        *("[2001:db8::1]", "[100::1]", "[::ffff:127.0.0.1]", "[::ffff:8.8.8.8]", "[64:ff9b::7f00:1]", "[64:ff9b:1::1]"),
+        *("[2002:7f00:1::]", "[2001:0:4136:e378::1]", "[::]", "[::127.0.0.1]", "[1.1.1.1]", "[]", "[::1]x"),
+        *(
+            "localhost",
+            "localhost.",
+            "LOCALHOST",
+            "a.localhost",
+            "metadata.google.internal",
+            "db.internal",
+            "nas.local",
+        ),
+    ],
+)
+def test_a_host_that_is_not_public_is_refused_in_whatever_form(host: str) -> None:
+    assert code(f"https://{host}/") == ("url" if host == "[::1]x" else "ssrf")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1\\@good.com/",
+        "https://127.0.0.1\\@good.com/",
+        "https://good.com\\.evil.com/",
+        "https://user@good.com/",
+        "https://user:pass@good.com/",
+        "https://good.com@127.0.0.1/",
+        "https://good.com:22/",
+        "https://good.com:25/",
+        "https://good.com:6667/",
+        "https://good.com:0/",
+        "https://good.com:99999/",
+        "https://good.com:4٤3/",
+        "https://good.com:/",
+        "https://good.com:443:443/",
+        "http://good.com/",
+        "file:///etc/passwd",
+        "gopher://good.com/",
+        "ftp://good.com/",
+        "//good.com/",
+        "https:good.com",
+        "https:///good.com",
+        "https://",
+        "",
+        "https://good.com/a b",
+        "https://good.com/\r\nX: y",
+        "https://good.com/\n",
+        "https://good.com/\x00",
+        "https://good.com/ü",
+        "https://-good.com/",
+        "https://good..com/",
+        "https://good.com/" + "a" * 9_000,
+        "https://" + "a" * 64 + ".com/",
+        "https://" + "a." * 127 + "com/",
+        " https://good.com/",
+    ],
+)
+def test_a_url_that_parsers_disagree_about_or_that_is_not_for_the_web_is_refused(url: str) -> None:
+    assert code(url) == "url"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "10.0.0.5", "localhost", "crm", "nas.local", "[fd12::1]"])
+def test_what_is_private_is_allowed_where_the_operator_says_so_and_by_http_too(host: str) -> None:
+    assert read_target(f"http://{host}:8080/", allow_private=True).port == 8080
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "[fd00:ec2::254]", "metadata"),
+        *("[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::]", "metadata.google.internal."),
+    ],
+)
+def test_the_clouds_metadata_is_refused_whatever_is_allowed(host: str) -> None:
+    assert code(f"http://{host}/", allow_private=True) == "ssrf"
+
+
+@given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)))
+def test_no_address_that_python_calls_special_is_let_through(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> None:
+    special = address.is_private or address.is_loopback or address.is_link_local or address.is_multicast
+    if special or address.is_reserved or address.is_unspecified:
+        assert refusal(address)
+
+
+@given(st.ip_addresses(v=4), st.sampled_from(["::ffff:0:0", "64:ff9b::", "::", "64:ff9b:1::"]))
+def test_an_address_that_carries_another_is_refused(inner: ipaddress.IPv4Address, prefix: str) -> None:
+    assert refusal(ipaddress.IPv6Address(int(ipaddress.IPv6Address(prefix)) + int(inner)))
+    assert refusal(ipaddress.IPv6Address((0x2002 << 112) + (int(inner) << 80)))
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["{:d}", "0x{:x}", "0{:o}"]))
+def test_a_number_is_never_a_host(number: int, form: str) -> None:
+    assert code(f"https://{form.format(number)}/", allow_private=True) in {"ssrf", "url"}
+
+
+@given(st.text(max_size=60), st.booleans())
+def test_any_text_is_read_or_refused_and_what_is_read_has_one_plain_host(text: str, allow_private: bool) -> None:
+    for url in (text, f"https://{text}/", f"https://example.com{text}"):
+        try:
+            target = read_target(url, allow_private)
+        except Permanent as refused:
+            assert refused.code in {"ssrf", "url"}
+        else:
+            assert target.host.isascii()
+            assert not set(target.host + target.path) & set(" \\\r\n\t\x00")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("X-A", "a\r\nb"),
+        ("X-A", "a\nb"),
+        ("X-A", "a\x00"),
+        ("X-A", "a\x0b"),
+        ("X-A", "\u20ac"),
+        ("X-A", "a\u2028b"),
+        ("X-A\r\nX-B", "a"),
+        ("X A", "a"),
+        ("", "a"),
+        ("Ünï", "a"),
+        ("Host", "a"),
+        ("content-length", "1"),
+        ("Transfer-Encoding", "chunked"),
+        ("X-A", "a" * 20_000),
+    ],
+)
+def test_a_header_that_could_change_the_request_is_refused_without_its_value(header: tuple[str, str]) -> None:
+    with pytest.raises(Permanent) as refused:
+        check_headers([("Accept", "*/*"), header])
+    assert refused.value.code == "header"
+    assert header[1] not in refused.value.detail or header[1] in {"a", "1"}
+
+
+def test_usual_headers_pass() -> None:
+    check_headers([("X-Name", "Zoë"), ("Authorization", "Bearer x"), ("X-Empty", ""), ("X-Tab", "a\tb")])

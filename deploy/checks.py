@@ -10,6 +10,7 @@ import functions.notify.destinations as kinds_package
 from deploy.config_file import ConfigFile
 from deploy.faults import Fault, Path, did_you_mean
 from deploy.model_rules import rule_of
+from deploy.provider_checks import faults_of_providers
 from deploy.step_files import UnreadableFile, with_files
 from functions.transform.registry import StepFault, read_chain
 from shared.config.bundle import BundleConfig
@@ -32,6 +33,7 @@ def all_faults(file: ConfigFile) -> list[Fault]:
     return [
         *file.repeated,
         *_shape_faults(file),
+        *_provider_faults(file, file.document),
         *_route_faults(file, file.document),
         *_destination_faults(file, file.document),
     ]
@@ -51,6 +53,11 @@ def _shape_faults(file: ConfigFile) -> Iterator[Fault]:
         BundleConfig.model_validate(file.document)
     except ValidationError as error:
         yield from faults_of(error, file, (), BundleConfig)
+
+
+def _provider_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
+    for path, rule in faults_of_providers(document):
+        yield Fault(file.line(path), place(file, path), rule)
 
 
 def faults_of(error: ValidationError, file: ConfigFile, at: Path, model: type[BaseModel]) -> Iterator[Fault]:

@@ -65,7 +65,7 @@ def warnings_of(file: ConfigFile) -> Iterator[Fault]:
 
 
 def _source_warnings(source: SourceConfig) -> Iterator[str]:
-    if not source.auth:
+    if not source.auth and (source.provider is None or "auth" in source.model_fields_set):
         yield "`auth: none` takes events from anyone who finds its URL"
     for way in source.auth:
         if isinstance(way, PathAuth | QueryAuth):

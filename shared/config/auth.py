@@ -1,14 +1,25 @@
-"""How a sender proves itself: the ways that an operator may write out under `auth`."""
+"""How a sender proves itself: the ways that an operator may write out under `auth`, and the catalogue for an entry."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from shared.config.values import HeaderName, Model, SecretName
-from shared.signatures.timestamps import TOLERANCE_SECONDS
+from shared.config.conditional import Conditional
+from shared.config.signed import (
+    DigestAuth,
+    EcdsaAuth,
+    Ed25519Auth,
+    HmacAuth,
+    JwtAuth,
+    RsaAuth,
+    StandardWebhooksAuth,
+    TokenAuth,
+)
+from shared.config.values import HeaderName, SecretName
+from shared.config.verifiers import AwsSnsAuth, ContentfulAuth, PayPalAuth
 
 
-class BasicAuth(Model):
+class BasicAuth(Conditional):
     """Basic authentication. Without `username`, any user name goes with the password."""
 
     scheme: Literal["basic"]
@@ -16,7 +27,7 @@ class BasicAuth(Model):
     secret: SecretName
 
 
-class HeaderAuth(Model):
+class HeaderAuth(Conditional):
     """A password in a header of its own."""
 
     scheme: Literal["header"]
@@ -24,21 +35,21 @@ class HeaderAuth(Model):
     secret: SecretName
 
 
-class BearerAuth(Model):
+class BearerAuth(Conditional):
     """`Authorization: Bearer …`"""
 
     scheme: Literal["bearer"]
     secret: SecretName
 
 
-class PathAuth(Model):
+class PathAuth(Conditional):
     """A token in the path, `/<source>/<token>`, for senders that have nothing else."""
 
     scheme: Literal["path"]
     secret: SecretName
 
 
-class QueryAuth(Model):
+class QueryAuth(Conditional):
     """A token in the query, for senders that have nothing else."""
 
     scheme: Literal["query"]
@@ -46,26 +57,22 @@ class QueryAuth(Model):
     secret: SecretName
 
 
-class HmacAuth(Model):
-    """HMAC of the raw body."""
-
-    scheme: Literal["hmac"]
-    header: HeaderName
-    algorithm: Literal["sha256", "sha512", "sha384", "sha1", "md5"] = "sha256"
-    encoding: Literal["hex", "base64", "base64url"] = "hex"
-    prefix: str = ""
-    secret: SecretName
-
-
-class StandardWebhooksAuth(Model):
-    """Standard Webhooks, symmetric (v1)."""
-
-    scheme: Literal["standard-webhooks"]
-    secret: SecretName
-    tolerance_seconds: int = Field(TOLERANCE_SECONDS, ge=1, le=86_400)
-
-
-Auth = Annotated[
-    BasicAuth | HeaderAuth | BearerAuth | PathAuth | QueryAuth | HmacAuth | StandardWebhooksAuth,
+Auth: TypeAlias = Annotated[
+    BasicAuth
+    | HeaderAuth
+    | BearerAuth
+    | PathAuth
+    | QueryAuth
+    | TokenAuth
+    | HmacAuth
+    | DigestAuth
+    | StandardWebhooksAuth
+    | Ed25519Auth
+    | EcdsaAuth
+    | RsaAuth
+    | JwtAuth
+    | AwsSnsAuth
+    | PayPalAuth
+    | ContentfulAuth,
     Field(discriminator="scheme"),
 ]

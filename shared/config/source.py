@@ -5,7 +5,8 @@ from typing import Annotated, Final, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from shared.config.auth import Auth
-from shared.config.values import LocationText, Model, listed
+from shared.config.from_catalogue import FromCatalogue
+from shared.config.values import LocationText, listed
 
 MEBIBYTE: Final = 1024 * 1024
 
@@ -17,13 +18,13 @@ def _ways(value: object) -> object:
     return [] if value == "none" else listed(value)
 
 
-class SourceConfig(Model):
-    """A sender. `auth` is one way in, or a list of which any will do, or `none` said aloud.
+class SourceConfig(FromCatalogue):
+    """A sender. `auth` is one way in, or a list of which any will do, or `none` said aloud; else `provider` says.
 
     With `unwrap`, what the one element of an XML document holds is the data, as if it had come in JSON.
     """
 
-    auth: Annotated[list[Auth], BeforeValidator(_ways)]
+    auth: Annotated[list[Auth], BeforeValidator(_ways)] = Field(default=[])
     methods: list[Literal["POST", "PUT", "PATCH"]] = Field(default=["POST"], min_length=1)
     max_body_bytes: int = Field(MEBIBYTE, ge=1, le=10 * MEBIBYTE)
     unwrap: bool = False
@@ -38,6 +39,7 @@ class SourceConfig(Model):
     @model_validator(mode="before")
     @classmethod
     def _needs_auth(cls, value: object) -> object:
-        if isinstance(value, dict) and "auth" not in value:
-            raise ValueError("SECRET_MISSING: say how its sender proves itself with `auth`, or `auth: none`")
+        if isinstance(value, dict) and "auth" not in value and "provider" not in value:
+            rule = "say how its sender proves itself with `provider` and `secret`, or with `auth`, or `auth: none`"
+            raise ValueError(f"SECRET_MISSING: {rule}")
         return value

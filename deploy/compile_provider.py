@@ -1,0 +1,98 @@
+"""What the catalogue adds to a source: ways of proof, event fields, handshakes and the answer, as plain JSON."""
+
+import re
+from typing import Final
+
+from deploy.catalogue import Catalogue
+from shared.config.provider import SOURCES_SECRET, OfferedWay, ProviderEntry
+from shared.config.source import SourceConfig
+from shared.jsontext import Json, JsonObject
+
+_PARAM: Final = re.compile(r"\{param\.(\w+)\}")
+
+
+def provider_part(source: SourceConfig, catalogue: Catalogue) -> JsonObject:
+    """The keys of the source's slice that its entry gives: `auth` (where the source has none of its own), `handshakes`,
+    the event's (`type`, `id`, `subject`, `actor`, `time`: lists of locations; `batch`, `unpack`, `unwrap`) and
+    `respond` (`status`, `body`, `content_type`), the provider's usual answer. Nothing without a provider.
+    """
+    if source.provider is None:
+        return {}
+    entry = catalogue[source.provider]
+    part: JsonObject = dict(entry.event.model_dump(exclude_none=True))
+    if "auth" not in source.model_fields_set:
+        part["auth"] = [_way(offered, source) for offered in chosen_ways(entry, source.variant)]
+    if entry.methods:
+        part["methods"] = [*entry.methods]
+    if entry.handshakes:
+        part["handshakes"] = _handshakes(entry, source)
+    if respond := _respond(entry):
+        part["respond"] = respond
+    return part
+
+
+def chosen_ways(entry: ProviderEntry, variant: str | None) -> list[OfferedWay]:
+    if variant is None:
+        return [offered for offered in entry.auth if not offered.on_request]
+    return [offered for offered in entry.auth if offered.way.variant == variant]
+
+
+def _way(offered: OfferedWay, source: SourceConfig) -> JsonObject:
+    way: JsonObject = offered.way.model_dump(exclude_none=True)
+    if way.get("secret") == SOURCES_SECRET:
+        way["secret"] = source.secret
+    if source.tolerance is not None and "tolerance_seconds" in way:
+        way["tolerance_seconds"] = int(source.tolerance)
+    return _with_params(way, source)
+
+
+def _with_params(settings: JsonObject, source: SourceConfig) -> JsonObject:
+    """With what the source says under `params` in the place of `{param.NAME}`; a key without its param is left out."""
+    filled: JsonObject = {}
+    for key, value in settings.items():
+        found = _filled(value, source)
+        if found is not None:
+            filled[key] = found
+    return filled
+
+
+def _filled(value: Json, source: SourceConfig) -> Json:
+    if isinstance(value, dict):
+        return _with_params(value, source) or None
+    if isinstance(value, list):
+        return [item for each in value for item in _items(_filled(each, source))] or None
+    if not isinstance(value, str):
+        return value
+    names = _PARAM.findall(value)
+    if any(name not in source.params for name in names):
+        return None
+    whole = _PARAM.fullmatch(value)
+    if whole and isinstance(given := source.params[whole[1]], list):
+        return list(given)
+    return _PARAM.sub(lambda hole: str(source.params[hole[1]]), value)
+
+
+def _items(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _handshakes(entry: ProviderEntry, source: SourceConfig) -> list[Json]:
+    """`check`: at which place the value of which secret must stand, the param's or else the source's own."""
+    found: list[Json] = []
+    for handshake in entry.handshakes:
+        written: JsonObject = handshake.model_dump(exclude_defaults=True, by_alias=True, exclude={"note", "check"})
+        checks = {place: source.params.get(param, source.secret) for place, param in handshake.check.items()}
+        if None in checks.values():
+            continue
+        if checks:
+            written["check"] = [{"at": place, "secret": str(secret)} for place, secret in checks.items()]
+        if "secret" not in written and source.secret:
+            written["secret"] = source.secret
+        found.append(_with_params(written, source))
+    return found
+
+
+def _respond(entry: ProviderEntry) -> JsonObject:
+    answer = entry.answer
+    named: JsonObject = {"status": answer.status, "body": answer.body, "content_type": answer.type}
+    return {key: value for key, value in named.items() if value is not None}

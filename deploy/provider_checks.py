@@ -1,0 +1,55 @@
+"""What is wrong with what sources take from the catalogue."""
+
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+from deploy.catalogue import Catalogue, load_catalogue
+from deploy.compile_provider import chosen_ways
+from deploy.faults import Path, did_you_mean
+from shared.config.provider import SOURCES_SECRET, ProviderEntry
+from shared.config.source import SourceConfig
+from shared.jsontext import JsonObject
+
+
+def faults_of_providers(document: JsonObject) -> Iterator[tuple[Path, str]]:
+    """Where, and the rule. A source that its own model refuses is left to that."""
+    sources = document.get("sources")
+    for name, settings in sources.items() if isinstance(sources, dict) else ():
+        if not isinstance(settings, dict) or "provider" not in settings:
+            continue
+        try:
+            source = SourceConfig.model_validate(settings)
+        except ValidationError:
+            continue
+        for key, rule in provider_faults(source, load_catalogue()):
+            yield ("sources", name, key), rule
+
+
+def provider_faults(source: SourceConfig, catalogue: Catalogue) -> Iterator[tuple[str, str]]:
+    """The key that is at fault, and the rule."""
+    if source.provider is None:
+        return
+    entry = catalogue.get(source.provider)
+    if entry is None:
+        yield "provider", f"the catalogue has no provider {source.provider!r}{did_you_mean(source.provider, catalogue)}"
+        return
+    variants = [offered.way.variant for offered in entry.auth if offered.way.variant]
+    if source.variant and source.variant not in variants:
+        yield "variant", f"{entry.name} has no variant {source.variant!r}{did_you_mean(source.variant, variants)}"
+    if "auth" not in source.model_fields_set:
+        yield from _secret_faults(source, entry)
+    for name in source.params.keys() - entry.params.keys():
+        yield "params", f"{entry.name} has no param {name!r}{did_you_mean(name, entry.params)}"
+    for name, param in entry.params.items():
+        if param.required and name not in source.params:
+            yield "params", f"{name} is missing: {param.about}"
+
+
+def _secret_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tuple[str, str]]:
+    ways = chosen_ways(entry, source.variant)
+    if not entry.auth:
+        rule = f"{entry.name} signs nothing; say how its sender proves itself with `auth`, or `auth: none`"
+        yield "provider", f"SECRET_MISSING: {rule}"
+    if source.secret is None and any(way.way.model_dump().get("secret") == SOURCES_SECRET for way in ways):
+        yield "provider", f"SECRET_MISSING: name the secret that {entry.name} signs or proves itself with: `secret`"

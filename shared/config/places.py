@@ -1,0 +1,45 @@
+"""Where a signature, a time or an id stands in a request, and the text that a signature is made over."""
+
+import re
+from typing import Annotated, Final
+
+from pydantic import AfterValidator
+
+_PLACE: Final = re.compile(r"(header|query|form|signature)\.[^\s{}]+|data(\.[^.\s{}]+)+")
+_HOLES: Final = re.compile(r"\{([^{}]*)\}")
+_PARTS: Final = frozenset({"body", "body.sha256", "body.crc32", "timestamp", "id", "url", "method", "secret", "form"})
+
+
+def _place(text: str) -> str:
+    if not _PLACE.fullmatch(text):
+        raise ValueError(
+            "is not a place: write header.NAME, query.NAME, form.NAME, data.path.to.field (`*` for each element)"
+            " or signature.KEY, for an item of the signature's own header"
+        )
+    return text
+
+
+def _content(text: str) -> str:
+    for hole in _HOLES.findall(text):
+        if hole not in _PARTS and not re.fullmatch(r"param\.\w+", hole) and not _PLACE.fullmatch(hole):
+            known = ", ".join(f"{{{part}}}" for part in sorted(_PARTS))
+            raise ValueError(
+                f"{{{hole}}} is no part of a request; there are: {known}, and places such as {{header.date}}"
+            )
+    return text
+
+
+def _header_pattern(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", text.replace("{n}", "1", 1)):
+        raise ValueError("is not a header's name (`{n}` in it is a number, counted from 1)")
+    return text.lower()
+
+
+HeaderPattern = Annotated[str, AfterValidator(_header_pattern)]
+Place = Annotated[str, AfterValidator(_place)]
+Content = Annotated[str, AfterValidator(_content)]
+"""`{timestamp}.{body}`: literal text, and parts of the request in braces, each as it was received.
+
+{body} {body.sha256} {body.crc32} {method} {url} {timestamp} {id} {secret} {param.NAME}, any place, and {form}: the
+fields sorted by name, each name with its values behind it, sorted and without repetition.
+"""

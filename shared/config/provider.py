@@ -1,0 +1,105 @@
+"""An entry of the catalogue, shared/providers.yaml: all that is known of how one provider sends."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from shared.config.auth import Auth
+from shared.config.handshake import Handshake
+from shared.config.values import Model, Seconds, listed
+
+NO_SECRET = frozenset({"aws-sns", "paypal"})
+SOURCES_SECRET = "the-source-s-own"  # noqa: S105 a name that stands for the one the source gives
+
+Texts = Annotated[list[str], BeforeValidator(listed)]
+Evidence = Literal["provider", "library", "notes"]
+
+
+class OfferedWay(Model):
+    """One of the ways under `auth`, as an operator would write it but for the secret, which the source names.
+
+    `on_request`: only a source that names the variant takes it. `{param.NAME}` stands for a param of the source.
+    """
+
+    way: Auth
+    on_request: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, value: object) -> object:
+        if not isinstance(value, dict) or "way" in value:
+            return value
+        way = {key: item for key, item in value.items() if key != "on_request"}
+        if way.get("scheme") not in NO_SECRET and "keys_url" not in way:
+            way["secret"] = SOURCES_SECRET
+        return {"way": way, "on_request": value.get("on_request", False)}
+
+
+class EventFields(Model):
+    """Where the event's attributes stand: of several places, the first that holds something counts.
+
+    `header.NAME`, `query.NAME`, `data.path` and, once a batch is divided, `body.path` for what stands outside the
+    items. `batch`: the items, such as `data.events.*`, or `data.*` where the body is a list; each item is the `data`
+    of an event of its own, and what follows the last `*` leads from the element to the item. `unpack`: a field of text
+    that holds the real body as JSON, where it is there. `unwrap`: what an XML document's one element holds is the data.
+    """
+
+    type: Texts | None = None
+    id: Texts | None = None
+    subject: Texts | None = None
+    actor: Texts | None = None
+    time: Texts | None = None
+    batch: str | None = Field(None, pattern=r"^data\.(.+\.)?\*(\..+)?$")
+    unpack: str | None = None
+    unwrap: bool | None = None
+
+
+class Answer(Model):
+    """What the provider takes for a yes, and by when. `status`, `body`, `type`: only where our usual ones do not do."""
+
+    success: str | None = None
+    status: int | None = None
+    body: str | None = None
+    type: str | None = None
+    within: Seconds | None = None
+    retries: str | None = None
+
+
+class Param(Model):
+    """What a source may say under `params`. `secret`: the value is the name of a secret."""
+
+    about: str
+    secret: bool = False
+    required: bool = False
+
+
+class Proven(Model):
+    """How each signature of the entry was tried.
+
+    `by` is vectors (genuine requests, published), library (signed by the provider's own or an independent library),
+    restated (signed in a test by code of its own, written from the facts), or nothing (there is no signature).
+    """
+
+    by: Literal["vectors", "library", "restated", "nothing"]
+    detail: str | None = None
+
+
+class ProviderEntry(Model):
+    """`known_from` says how sure each group of facts is: from the provider's own documentation or code, a third party's
+    library or test suite, or secondary notes. What is `unverified` was told by one source and confirmed by none.
+    """
+
+    name: str
+    setup: str | None = None
+    same_as: str | None = None
+    auth: list[OfferedWay] = Field(default=[])
+    params: dict[str, Param] = Field(default={})
+    event: EventFields = EventFields()
+    methods: list[Literal["POST", "PUT", "PATCH", "GET"]] | None = None
+    handshakes: list[Handshake] = Field(default=[])
+    answer: Answer = Answer()
+    proven: Proven
+    known_from: dict[Literal["auth", "event", "handshakes", "answer"], Evidence]
+    unverified: list[str] = Field(default=[])
+    notes: list[str] = Field(default=[])
+    sources: list[str] = Field(min_length=1)

@@ -18,10 +18,6 @@ HOLDING_SUBSCRIPTION: Final = "dead-letters-hold"
 BUNDLE_LABEL: Final = "hookchain"
 PLAN_LABEL: Final = "hookchain-plan"
 
-EXPIRY_FIELD: Final = "expire_at"
-EXPIRING_COLLECTIONS: Final = ("ledger", "destinations", "events", "attempts", "dead-letters")
-"""Collection groups whose documents go once the timestamp in EXPIRY_FIELD has passed."""
-
 
 def service(target: Target, function: str) -> str:
     return f"{target.prefix}{function}"

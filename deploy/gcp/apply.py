@@ -1,0 +1,116 @@
+"""Carrying out a plan: what needs nothing any more is done side by side, and the first error ends it."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from typing import Final, Protocol
+
+from deploy.gcp.gcloud import Answer, Runner
+from deploy.gcp.plan import Action
+from deploy.gcp.resource import Command
+from deploy.gcp.shell import shell_line
+from deploy.gcp.target import Target
+
+WORKERS: Final = 4
+COMMAND_SECONDS: Final = 1200.0
+WAITS_SECONDS: Final = (5.0, 10.0, 20.0, 30.0, 30.0)
+"""What was just made or allowed is not known everywhere at once."""
+
+_NOT_YET: Final = (
+    "has not been used in project",  # an API that was just enabled
+    "SERVICE_DISABLED",
+    "does not exist",  # an account that was just made
+    "concurrent policy changes",
+    "Permission denied on secret",  # what was just allowed
+    "does not have storage.objects.get access",
+)
+
+
+class Progress(Protocol):
+    """Called from several threads, one call at a time."""
+
+    def began(self, action: Action) -> None: ...
+
+    def waits(self, action: Action, seconds: float) -> None: ...
+
+    def ended(self, action: Action, seconds: float, failed: bool) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """`line` can be pasted to try again; `said` is gcloud's own message."""
+
+    action: Action
+    line: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applying:
+    """What carrying out takes. `values` are secrets' texts by name."""
+
+    runner: Runner
+    target: Target
+    values: Mapping[str, str]
+    progress: Progress
+    workers: int = WORKERS
+    sleep: Callable[[float], None] = field(default=time.sleep)
+
+    def apply(self, actions: Sequence[Action]) -> Failure | None:
+        """None where all is done. After a failure nothing new is begun; what has begun is waited for."""
+        sorter = TopologicalSorter(_edges(actions))
+        sorter.prepare()
+        failure: Failure | None = None
+        running: dict[Future[Failure | None], int] = {}
+        with ThreadPoolExecutor(self.workers) as pool:
+            while running or (failure is None and sorter.is_active()):
+                if failure is None:
+                    running |= {pool.submit(self._one, actions[each]): each for each in sorter.get_ready()}
+                for done in wait(running, return_when=FIRST_COMPLETED).done:
+                    number = running.pop(done)
+                    if found := done.result():
+                        failure = failure or found
+                        for waiting in running:
+                            waiting.cancel()
+                        running = {each: at for each, at in running.items() if not each.cancelled()}
+                    else:
+                        sorter.done(number)
+        return failure
+
+    def _one(self, action: Action) -> Failure | None:
+        began = time.monotonic()
+        self.progress.began(action)
+        for file in action.files:
+            file.path.parent.mkdir(parents=True, exist_ok=True)
+            file.path.write_text(file.content, encoding="utf-8")
+        failure = next((found for command in action.commands if (found := self._run(action, command))), None)
+        self.progress.ended(action, time.monotonic() - began, failure is not None)
+        return failure
+
+    def _run(self, action: Action, command: Command) -> Failure | None:
+        stdin = self.values[command.secret].encode() if command.secret else None
+        answer = self.runner.run(command.arguments, stdin, COMMAND_SECONDS)
+        for seconds in WAITS_SECONDS:
+            if answer.code == 0 or not any(text in answer.stderr for text in _NOT_YET):
+                break
+            self.progress.waits(action, seconds)
+            self.sleep(seconds)
+            answer = self.runner.run(command.arguments, stdin, COMMAND_SECONDS)
+            if _was_done_before(answer):
+                return None
+        return None if answer.code == 0 else Failure(action, shell_line(command, self.target), answer.stderr.strip())
+
+
+def _was_done_before(answer: Answer) -> bool:
+    """The try before said no, and did it."""
+    return answer.code != 0 and ("ALREADY_EXISTS" in answer.stderr or "already exists" in answer.stderr)
+
+
+def _edges(actions: Sequence[Action]) -> dict[int, set[int]]:
+    """By position; a need that no action settles is settled already."""
+    settled_by = {key: number for number, action in enumerate(actions) for key in action.settles}
+    return {
+        number: {settled_by[key] for key in action.needs if key in settled_by} for number, action in enumerate(actions)
+    }

@@ -1,0 +1,167 @@
+"""Everything that a configuration needs on Google Cloud, as a graph: each thing, and what must be there before it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Final
+
+from deploy.compiler import FUNCTIONS
+from deploy.gcp import names
+from deploy.gcp.permissions import permissions
+from deploy.gcp.resource import Resource, keys
+from deploy.gcp.resources import stores, topics
+from deploy.gcp.resources.access import GRANT, account_member
+from deploy.gcp.resources.accounts import account_key, accounts
+from deploy.gcp.resources.apis import apis
+from deploy.gcp.resources.monitoring import monitoring
+from deploy.gcp.resources.secret_values import secret, value_key
+from deploy.gcp.resources.services import Bundle, service, service_key, service_url, sizes
+from deploy.gcp.resources.sweep import sweep
+from deploy.gcp.resources.topics import Push
+from deploy.gcp.target import Target
+from deploy.secrets.needs import needs
+from shared.jsontext import Json, JsonObject
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+
+MAIL_VARIABLES: Final = ("EMAIL_FROM", "SMTP_URL", "SENDGRID_API_URL")
+"""notify's own, taken over from the environment of the deployment where they are set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What a graph is built from. `project_number` may be a placeholder; `folder` takes files that commands read."""
+
+    target: Target
+    project_number: str
+    slices: Mapping[str, JsonObject]
+    bundles: Mapping[str, Bundle]
+    environ: Mapping[str, str]
+    folder: Path
+
+    @property
+    def secrets(self) -> Mapping[str, tuple[str, ...]]:
+        """Names by the function that reads them."""
+        found = needs(self.slices, self.environ)
+        return {name: tuple(need.name for need in found if name in need.readers) for name in FUNCTIONS}
+
+    def url(self, function: str) -> str:
+        return service_url(self.target, function, self.project_number)
+
+
+def graph(deployment: Deployment) -> tuple[Resource, ...]:
+    """In an order in which they can be made, and always the same."""
+    target = deployment.target
+    granted = permissions(target, deployment.project_number, deployment.secrets)
+    subscriptions = _subscriptions(deployment)
+    kept_seconds = _kept_seconds(deployment.slices["notify"])
+    return in_order(
+        [
+            *apis(),
+            *accounts(target),
+            *topics.topics(target),
+            *stores.database(target),
+            stores.bucket(target, kept_seconds, deployment.folder),
+            stores.image_repository(target),
+            *_secrets(deployment),
+            *granted,
+            *subscriptions,
+            *_services(deployment, [*granted, *subscriptions]),
+            sweep(target, deployment.url("notify"), _callable(target, "notify", granted)),
+            *monitoring(target, deployment.folder),
+        ]
+    )
+
+
+def in_order(resources: Sequence[Resource]) -> tuple[Resource, ...]:
+    """What needs nothing first, then what needs only that, and so on. Raises KeyError for a need that nobody meets."""
+    by_key = {resource.key: resource for resource in resources}
+    sorter = TopologicalSorter({resource.key: resource.needs for resource in resources})
+    return tuple(by_key[key] for key in sorter.static_order())
+
+
+def _secrets(deployment: Deployment) -> list[Resource]:
+    secrets = deployment.secrets
+    readers = {
+        name: [each for each in FUNCTIONS if name in secrets[each]] for found in secrets.values() for name in found
+    }
+    return [resource for name in sorted(readers) for resource in secret(deployment.target, name, tuple(readers[name]))]
+
+
+def _services(deployment: Deployment, before: Sequence[Resource]) -> list[Resource]:
+    size = sizes(_longest_attempt(deployment.slices["notify"]))
+    mail = {name: deployment.environ[name] for name in MAIL_VARIABLES if deployment.environ.get(name)}
+    return [
+        service(
+            deployment.target,
+            function,
+            deployment.bundles[function],
+            size[function],
+            mounted=deployment.secrets[function] if function == "receive" else (),
+            variables=mail if function == "notify" else {},
+            needs=_before(deployment, function, before),
+        )
+        for function in FUNCTIONS
+    ]
+
+
+def _before(deployment: Deployment, function: str, others: Sequence[Resource]) -> tuple[str, ...]:
+    """A function starts with all it may do, all it reads, and with whom its messages go to."""
+    target = deployment.target
+    members = (account_member(target, function), account_member(target, "build"))
+    grants = [each for each in others if each.kind == GRANT and any(f"to {member}" in each.name for member in members)]
+    subscriptions = [each for each in others if each.kind == topics.SUBSCRIPTION]
+    stores_of = (stores.database_key(target), stores.bucket_key(target), stores.image_repository(target).key)
+    values = tuple(value_key(target, name) for name in deployment.secrets[function])
+    return (account_key(target, function), *stores_of, *values, *keys(grants), *keys(subscriptions))
+
+
+def _callable(target: Target, function: str, granted: Sequence[Resource]) -> tuple[str, ...]:
+    """The service, and that the account push may call it."""
+    service = service_key(target, function)
+    return (service, *keys([each for each in granted if service in each.needs]))
+
+
+def _subscriptions(deployment: Deployment) -> tuple[Resource, ...]:
+    """A service's URL is known before it is there, so nothing that receive takes finds no subscription."""
+    target, size = deployment.target, sizes(_longest_attempt(deployment.slices["notify"]))
+
+    def pushed(name: str, topic: str, function: str, path: str, why: str) -> Resource:
+        url, ack_seconds = deployment.url(function), topics.ack_deadline(size[function].timeout_seconds)
+        return topics.pushed(target, name, topic, Push(url, path, ack_seconds), why)
+
+    return (
+        pushed(names.TRANSFORM_SUBSCRIPTION, EVENTS, "transform", "/", "hands events to transform"),
+        pushed(names.NOTIFY_SUBSCRIPTION, DELIVERIES, "notify", "/", "hands deliveries to notify"),
+        pushed(
+            names.DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS, "notify", "/dead-letters", "has notify keep dead letters"
+        ),
+        topics.holding(target),
+    )
+
+
+def _destinations(notify: JsonObject) -> list[JsonObject]:
+    found = notify["destinations"]
+    assert isinstance(found, dict)
+    return [each for each in found.values() if isinstance(each, dict)]
+
+
+def _longest_attempt(notify: JsonObject) -> float:
+    return max((_seconds(each["timeout_seconds"]) for each in _destinations(notify)), default=0.0)
+
+
+def _kept_seconds(notify: JsonObject) -> float:
+    """Bodies stay as long as the operator says, and at least until the last retry of who needs them."""
+    retention = notify["retention"]
+    assert isinstance(retention, dict)
+    return max(_seconds(retention["bodies_seconds"]), *(_retries(each) for each in _destinations(notify)), 0.0)
+
+
+def _retries(destination: JsonObject) -> float:
+    waits = destination["retry_seconds"]
+    return sum(map(_seconds, waits)) + stores.DAY_SECONDS if isinstance(waits, list) else 0.0
+
+
+def _seconds(value: Json) -> float:
+    assert isinstance(value, int | float)
+    return float(value)

@@ -1,0 +1,143 @@
+"""The lists that gcloud gives of what is there, and what in an entry of each matters to a plan."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from deploy.gcp import names
+from deploy.gcp.resource import Existing
+from deploy.gcp.resources import accounts, monitoring, secret_values, services, stores, sweep, topics
+from deploy.gcp.target import Target
+from shared.cloud.gcp.collections import EXPIRE_AT
+from shared.jsontext import Json, JsonObject
+
+Read: TypeAlias = Callable[[JsonObject, Target], tuple[str, Existing] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """`api` must be enabled for it. `read` answers an entry's name and what is known of it, or None for no thing of
+    ours."""
+
+    kind: str
+    api: str
+    arguments: Callable[[Target], list[str]]
+    read: Read
+
+
+def _last(text: Json) -> str:
+    return str(text).rpartition("/")[2]
+
+
+def _labelled(entry: JsonObject, target: Target, labels: str = "labels") -> Existing:
+    found = entry.get(labels)
+    found = found if isinstance(found, dict) else {}
+    is_ours = found.get(names.BUNDLE_LABEL) == target.bundle
+    return Existing(str(found.get(names.PLAN_LABEL, "")) if is_ours else "", ours=is_ours)
+
+
+def _by_label(entry: JsonObject, target: Target) -> tuple[str, Existing]:
+    return _last(entry.get("name")), _labelled(entry, target)
+
+
+def _by_name(entry: JsonObject, _: Target) -> tuple[str, Existing]:
+    return _last(entry.get("name")), Existing()
+
+
+def _account(entry: JsonObject, _: Target) -> tuple[str, Existing]:
+    return str(entry.get("email")).partition("@")[0], Existing()
+
+
+def _expiry(entry: JsonObject, _: Target) -> tuple[str, Existing] | None:
+    collection, field = _field(entry)
+    return (collection, Existing()) if field == EXPIRE_AT else None
+
+
+def _exemption(entry: JsonObject, _: Target) -> tuple[str, Existing] | None:
+    config = entry.get("indexConfig")
+    is_exempt = isinstance(config, dict) and not config.get("indexes") and not config.get("usesAncestorConfig")
+    return (".".join(_field(entry)), Existing()) if is_exempt else None
+
+
+def _field(entry: JsonObject) -> tuple[str, str]:
+    """From projects/P/databases/D/collectionGroups/G/fields/F"""
+    parts = str(entry.get("name")).split("/")
+    return (parts[5], parts[7]) if len(parts) == 8 else ("", "")
+
+
+def _service(entry: JsonObject, target: Target) -> tuple[str, Existing] | None:
+    """What is not ready was not deployed to its end, whatever its label says."""
+    metadata, status = entry.get("metadata"), entry.get("status")
+    if not isinstance(metadata, dict):
+        return None
+    found = _labelled(metadata, target)
+    return str(metadata.get("name")), found if _is_ready(status) else Existing(ours=found.ours)
+
+
+def _is_ready(status: Json) -> bool:
+    conditions = status.get("conditions") if isinstance(status, dict) else None
+    return any(
+        isinstance(each, dict) and each.get("type") == "Ready" and each.get("status") == "True"
+        for each in (conditions if isinstance(conditions, list) else [])
+    )
+
+
+def _job(entry: JsonObject, _: Target) -> tuple[str, Existing]:
+    description = str(entry.get("description", ""))
+    digest = description.removeprefix(sweep.DESCRIPTION) if description.startswith(sweep.DESCRIPTION) else ""
+    return _last(entry.get("name")), Existing(digest if entry.get("state") == "ENABLED" else "")
+
+
+def _alert(entry: JsonObject, target: Target) -> tuple[str, Existing]:
+    found = _labelled(entry, target, "userLabels")
+    return str(entry.get("displayName")), Existing(found.digest, str(entry.get("name")), found.ours)
+
+
+def _plain(*words: str) -> Callable[[Target], list[str]]:
+    return lambda _: list(words)
+
+
+LISTINGS: Final = (
+    Listing(accounts.ACCOUNT, "iam.googleapis.com", _plain("iam", "service-accounts", "list"), _account),
+    Listing(topics.TOPIC, "pubsub.googleapis.com", _plain("pubsub", "topics", "list"), _by_label),
+    Listing(topics.SUBSCRIPTION, "pubsub.googleapis.com", _plain("pubsub", "subscriptions", "list"), _by_label),
+    Listing(stores.DATABASE, "firestore.googleapis.com", _plain("firestore", "databases", "list"), _by_name),
+    Listing(stores.BUCKET, "storage.googleapis.com", _plain("storage", "buckets", "list"), _by_label),
+    Listing(
+        stores.REPOSITORY,
+        "artifactregistry.googleapis.com",
+        lambda target: ["artifacts", "repositories", "list", f"--location={target.region}"],
+        _by_name,
+    ),
+    Listing(secret_values.SECRET, "secretmanager.googleapis.com", _plain("secrets", "list"), _by_label),
+    Listing(
+        services.SERVICE,
+        "run.googleapis.com",
+        lambda target: ["run", "services", "list", f"--region={target.region}"],
+        _service,
+    ),
+    Listing(
+        sweep.JOB,
+        "cloudscheduler.googleapis.com",
+        lambda target: ["scheduler", "jobs", "list", f"--location={target.region}"],
+        _job,
+    ),
+    Listing(monitoring.DASHBOARD, "monitoring.googleapis.com", _plain("monitoring", "dashboards", "list"), _by_label),
+    Listing(monitoring.ALERT, "monitoring.googleapis.com", _plain("monitoring", "policies", "list"), _alert),
+)
+
+OF_DATABASE: Final = (
+    Listing(
+        stores.EXPIRY,
+        "firestore.googleapis.com",
+        lambda target: ["firestore", "fields", "ttls", "list", f"--database={names.database(target)}"],
+        _expiry,
+    ),
+    Listing(
+        stores.EXEMPTION,
+        "firestore.googleapis.com",
+        lambda target: ["firestore", "indexes", "fields", "list", f"--database={names.database(target)}"],
+        _exemption,
+    ),
+)
+"""Asked for only where the database is there."""

@@ -1,0 +1,84 @@
+"""What is to be done, as data: the difference between what is wanted and what is there."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Final, Literal
+
+from deploy.gcp.resource import ADDRESS, Command, Existing, File, Resource, key_of
+from deploy.gcp.resources.access import GRANT, Grant, removing
+from deploy.gcp.resources.apis import API
+from deploy.gcp.target import Target
+
+NOTHING: Final[Mapping[str, Existing]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """`commands` are run in order; running them all again after a failure leads to the same end. `settles` are the
+    keys of what is as wanted afterwards, `needs` those of what must be so before."""
+
+    verb: Literal["create", "update", "delete"]
+    kind: str
+    name: str
+    why: str
+    commands: tuple[Command, ...]
+    settles: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    files: tuple[File, ...] = ()
+
+
+def plan(wanted: Sequence[Resource], existing: Mapping[str, Existing]) -> tuple[Action, ...]:
+    """`existing` by key: NOTHING for what it takes from the very beginning. `wanted` is in order."""
+    return tuple(_apis_at_once(action for each in wanted if (action := _action(each, existing.get(each.key)))))
+
+
+def _action(resource: Resource, found: Existing | None) -> Action | None:
+    made = Action(
+        "create",
+        resource.kind,
+        resource.name,
+        resource.why,
+        resource.create,
+        (resource.key,),
+        resource.needs,
+        resource.files,
+    )
+    if found is None:
+        return made
+    if found.digest == resource.digest or not resource.update:
+        return None
+    why = resource.why if found.ours else f"{resource.why}; it is there without our label, and becomes ours"
+    commands = tuple(_addressed(command, found.address) for command in resource.update)
+    return replace(made, verb="update", why=why, commands=commands)
+
+
+def _addressed(command: Command, address: str) -> Command:
+    return replace(command, arguments=tuple(address if text == ADDRESS else text for text in command.arguments))
+
+
+def _apis_at_once(actions: Iterable[Action]) -> Iterator[Action]:
+    """Each call of `gcloud services enable` takes long, whatever it enables."""
+    for is_api, group in groupby(actions, key=lambda action: action.kind == API):
+        if not is_api:
+            yield from group
+            continue
+        apis = tuple(action.name for action in group)
+        command = Command(("services", "enable", *apis))
+        settles = tuple(key_of(API, name) for name in apis)
+        yield Action("create", API, " ".join(apis), "what a bundle uses", (command,), settles)
+
+
+def superfluous(
+    granted: Collection[Grant], wanted: Iterable[Resource], own_members: Collection[str], target: Target
+) -> tuple[Action, ...]:
+    """Takes away what an account of ours may do and no longer needs, one by one, after all else."""
+    needed = {resource.key for resource in wanted}
+    found = [grant for grant in granted if grant.member in own_members and grant.key not in needed]
+    before = tuple(needed)
+    actions: list[Action] = []
+    for grant in sorted(found, key=lambda grant: grant.key):
+        why, command = "nothing needs it any more", removing(grant, target)
+        actions.append(Action("delete", GRANT, grant.text, why, (command,), (grant.key,), before))
+        before = (*before, grant.key)
+    return tuple(actions)

@@ -1,0 +1,41 @@
+"""Service accounts: one a function, one that pushes and calls, one that builds."""
+
+from typing import Final
+
+from deploy.gcp import names
+from deploy.gcp.resource import Resource, key_of, one
+from deploy.gcp.resources.apis import API
+from deploy.gcp.target import Target
+
+ACCOUNT: Final = "account"
+
+ACCOUNTS: Final = {
+    "receive": "receive runs as it",
+    "transform": "transform runs as it",
+    "notify": "notify runs as it",
+    "push": "Pub/Sub and Cloud Scheduler call transform and notify as it",
+    "build": "Cloud Build builds the functions as it",
+}
+
+
+def account_key(target: Target, name: str) -> str:
+    return key_of(ACCOUNT, names.account(target, name))
+
+
+def accounts(target: Target) -> tuple[Resource, ...]:
+    return tuple(
+        Resource(
+            ACCOUNT,
+            names.account(target, name),
+            why,
+            one(
+                "iam",
+                "service-accounts",
+                "create",
+                names.account(target, name),
+                f"--display-name=Hookchain {target.bundle} {name}",
+            ),
+            needs=(key_of(API, "iam.googleapis.com"),),
+        )
+        for name, why in ACCOUNTS.items()
+    )

@@ -1,0 +1,25 @@
+"""Google's APIs that a bundle uses: enabled where they are not, and left enabled, for others may use them too."""
+
+from typing import Final
+
+from deploy.gcp.resource import Resource, one
+
+API: Final = "api"
+
+APIS: Final = {
+    "run.googleapis.com": "the functions run here",
+    "cloudbuild.googleapis.com": "builds them",
+    "artifactregistry.googleapis.com": "keeps what was built",
+    "pubsub.googleapis.com": "carries events between them",
+    "firestore.googleapis.com": "keeps the ledger and the journal",
+    "storage.googleapis.com": "keeps bodies that are too large for a bus",
+    "secretmanager.googleapis.com": "keeps the secrets",
+    "cloudscheduler.googleapis.com": "calls the sweep each minute",
+    "monitoring.googleapis.com": "the dashboard and the alerts",
+    "iam.googleapis.com": "the accounts they run as",
+    "iamcredentials.googleapis.com": "the tokens of pushes",
+}
+
+
+def apis() -> tuple[Resource, ...]:
+    return tuple(Resource(API, name, why, one("services", "enable", name)) for name, why in APIS.items())

@@ -1,0 +1,81 @@
+"""The dashboard and the alerts, from the templates beside this package."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+from deploy.gcp import names
+from deploy.gcp.resource import ADDRESS, File, Resource, digest_of, key_of, one
+from deploy.gcp.resources.apis import API
+from deploy.gcp.target import Target
+from shared.jsontext import JsonObject
+
+DASHBOARD: Final = "dashboard"
+ALERT: Final = "alert"
+TEMPLATES: Final = Path(__file__).resolve().parents[1] / "templates"
+
+ALERTS: Final = {
+    "dead-letters": "something was given up on",
+    "oldest-message": "something waits for more than five minutes",
+    "errors": "a function answers with errors",
+}
+UPDATED_FIELDS: Final = "displayName,documentation,conditions,combiner,alertStrategy,userLabels"
+"""All but the notification channels: whom to tell is the operator's choice."""
+
+
+def dashboard_id(target: Target) -> str:
+    return f"{target.prefix}overview"
+
+
+def alert_name(target: Target, name: str) -> str:
+    """The display name, by which an alert is found again: Google numbers them."""
+    return f"{target.prefix}{name}"
+
+
+def monitoring(target: Target, folder: Path) -> tuple[Resource, ...]:
+    return (_dashboard(target, folder), *(_alert(target, name, why, folder) for name, why in ALERTS.items()))
+
+
+def _dashboard(target: Target, folder: Path) -> Resource:
+    filled = _filled(target, "dashboard.json")
+    digest = digest_of(filled)
+    identity = dashboard_id(target)
+    content: JsonObject = {
+        "name": f"projects/{target.project}/dashboards/{identity}",
+        "labels": {**names.labels(target), names.PLAN_LABEL: digest},
+        **filled,
+    }
+    file = _file(folder / "dashboard.json", content)
+    create = one("monitoring", "dashboards", "create", f"--config-from-file={file.path}")
+    # An update would want the etag of what is there.
+    update = (*one("monitoring", "dashboards", "delete", identity), *create)
+    return Resource(DASHBOARD, identity, "what happens, at a glance", create, update, digest, _needs(), (file,))
+
+
+def _alert(target: Target, name: str, why: str, folder: Path) -> Resource:
+    filled = _filled(target, f"alert-{name}.json")
+    digest = digest_of(filled)
+    content: JsonObject = {
+        "displayName": alert_name(target, name),
+        "userLabels": {**names.labels(target), names.PLAN_LABEL: digest},
+        **filled,
+    }
+    file = _file(folder / f"alert-{name}.json", content)
+    read = f"--policy-from-file={file.path}"
+    create = one("monitoring", "policies", "create", read)
+    update = one("monitoring", "policies", "update", ADDRESS, read, f"--fields={UPDATED_FIELDS}")
+    return Resource(ALERT, alert_name(target, name), why, create, update, digest, _needs(), (file,))
+
+
+def _needs() -> tuple[str, ...]:
+    return (key_of(API, "monitoring.googleapis.com"),)
+
+
+def _filled(target: Target, template: str) -> JsonObject:
+    text = (TEMPLATES / template).read_text(encoding="utf-8")
+    filled: JsonObject = json.loads(text.replace("PREFIX-", target.prefix).replace("BUNDLE", target.bundle))
+    return filled
+
+
+def _file(path: Path, content: JsonObject) -> File:
+    return File(path, json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,117 @@
+"""The three functions on Cloud Run."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deploy.gcp import names
+from deploy.gcp.resource import Resource, digest_of, key_of, label_text, one
+from deploy.gcp.target import Target
+
+SERVICE: Final = "service"
+BASE_IMAGE: Final = "python313"
+NOTIFY_MARGIN_SECONDS: Final = 30
+"""Beside the attempt itself: claiming, recording, and the mails of a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What one instance gets and takes, and how many there may be at most: a flood costs no more than that."""
+
+    timeout_seconds: int
+    concurrency: int
+    max_instances: int
+    memory: str = "512Mi"
+
+
+def sizes(longest_attempt_seconds: float) -> Mapping[str, Size]:
+    """receive: 10 s for the body and 4 s for the bus, and room for large bodies side by side. transform: chains are
+    short, but a step may ask another system. notify: its slowest destination decides."""
+    return {
+        "receive": Size(30, 80, 20),
+        "transform": Size(60, 40, 20),
+        "notify": Size(max(60, math.ceil(longest_attempt_seconds) + NOTIFY_MARGIN_SECONDS), 40, 20),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A function as it was bundled: where, and a digest of all its files."""
+
+    folder: Path
+    digest: str
+
+
+def service_key(target: Target, function: str) -> str:
+    return key_of(SERVICE, names.service(target, function))
+
+
+def service_url(target: Target, function: str, project_number: str) -> str:
+    """The one of Cloud Run's two URLs for a service that is known before it is there."""
+    return f"https://{names.service(target, function)}-{project_number}.{target.region}.run.app"
+
+
+def service(
+    target: Target,
+    function: str,
+    bundle: Bundle,
+    size: Size,
+    mounted: Sequence[str],
+    variables: Mapping[str, str],
+    needs: tuple[str, ...],
+) -> Resource:
+    """`mounted` are names of secrets that become files; `variables` are added to the environment."""
+    settings = (
+        f"--function={function}",
+        f"--base-image={BASE_IMAGE}",
+        f"--region={target.region}",
+        f"--service-account={names.account_email(target, function)}",
+        f"--build-service-account=projects/{target.project}/serviceAccounts/{names.account_email(target, 'build')}",
+        *_who_may_call(function),
+        f"--timeout={size.timeout_seconds}",
+        f"--concurrency={size.concurrency}",
+        f"--max-instances={size.max_instances}",
+        "--cpu=1",
+        f"--memory={size.memory}",
+        "--cpu-boost",
+        f"--set-env-vars={joined({**names.environment(target, function), **variables})}",
+        _secrets(target, mounted),
+    )
+    digest = digest_of(bundle.digest, settings)
+    deploy = one(
+        "run",
+        "deploy",
+        names.service(target, function),
+        f"--source={bundle.folder}",
+        *settings,
+        f"--labels={label_text(target, digest)}",
+    )
+    why = "takes what senders post" if function == "receive" else "private: called by Pub/Sub as the account push"
+    return Resource(SERVICE, names.service(target, function), why, deploy, deploy, digest, needs)
+
+
+def _who_may_call(function: str) -> tuple[str, ...]:
+    """receive checks its senders itself. Pub/Sub and Cloud Scheduler of the same project count as internal."""
+    if function == "receive":
+        return ("--no-invoker-iam-check", "--ingress=all")
+    return ("--invoker-iam-check", "--no-allow-unauthenticated", "--ingress=internal")
+
+
+def _secrets(target: Target, mounted: Sequence[str]) -> str:
+    """Each in a folder of its own, which it shadows; `latest`, so that a new value needs no new revision."""
+    if not mounted:
+        return "--clear-secrets"
+    return "--set-secrets=" + ",".join(
+        f"/secrets/{name}/value={names.secret_id(target, name)}:latest" for name in mounted
+    )
+
+
+def joined(values: Mapping[str, str]) -> str:
+    """As gcloud takes a dictionary; where a value has a comma, between other separators (`gcloud topic escaping`)."""
+    pairs = [f"{name}={value}" for name, value in values.items()]
+    if not any("," in pair for pair in pairs):
+        return ",".join(pairs)
+    separator = next(mark for mark in ("@@", "##", "%%", "~~") if not any(mark in pair for pair in pairs))
+    return f"^{separator}^{separator.join(pairs)}"

@@ -1,0 +1,115 @@
+"""Where things are kept: the database of ledger and journal, the bucket of large bodies, the registry of images."""
+
+import json
+import math
+from pathlib import Path
+from typing import Final
+
+from deploy.gcp import names
+from deploy.gcp.resource import File, Resource, digest_of, key_of, label_text, one
+from deploy.gcp.resources.apis import API
+from deploy.gcp.target import Target
+from shared.cloud.gcp.collections import EXPIRE_AT, EXPIRING, UNINDEXED
+from shared.jsontext import JsonObject
+
+DATABASE: Final = "database"
+EXPIRY: Final = "expiry"
+EXEMPTION: Final = "exemption"
+BUCKET: Final = "bucket"
+REPOSITORY: Final = "repository"
+
+IMAGES: Final = "cloud-run-source-deploy"
+"""The repository that `gcloud run deploy --source` uses, and would make at once for each function that it deploys."""
+DAY_SECONDS: Final = 86_400
+
+
+def database_key(target: Target) -> str:
+    return key_of(DATABASE, names.database(target))
+
+
+def bucket_key(target: Target) -> str:
+    return key_of(BUCKET, names.bucket(target))
+
+
+def database(target: Target) -> tuple[Resource, ...]:
+    """A named one: the project's `(default)` may be somebody else's. Its documents go when their time has come."""
+    name = names.database(target)
+    where = (f"--database={name}", f"--location={target.region}", "--type=firestore-native")
+    made = Resource(
+        DATABASE,
+        name,
+        "the ledger and the journal",
+        one("firestore", "databases", "create", *where),
+        needs=(key_of(API, "firestore.googleapis.com"),),
+    )
+    exempt = (_exemption(target, collection, field) for collection, fields in UNINDEXED.items() for field in fields)
+    return (made, *exempt, *(_expiry(target, collection) for collection in EXPIRING))
+
+
+def _expiry(target: Target, collection: str) -> Resource:
+    """On a field of its own work one at a time, so its exemption comes first."""
+    return Resource(
+        EXPIRY,
+        collection,
+        f"documents of {collection} go when their {EXPIRE_AT} has passed",
+        one("firestore", "fields", "ttls", "update", *_field(target, collection, EXPIRE_AT), "--enable-ttl", "--async"),
+        needs=(database_key(target), key_of(EXEMPTION, f"{collection}.{EXPIRE_AT}")),
+    )
+
+
+def _exemption(target: Target, collection: str, field: str) -> Resource:
+    waited_for = () if field == EXPIRE_AT else ("--async",)
+    update = ("firestore", "indexes", "fields", "update", *_field(target, collection, field), "--disable-indexes")
+    return Resource(
+        EXEMPTION,
+        f"{collection}.{field}",
+        "nothing asks for it, and an index would make writing slower",
+        one(*update, *waited_for),
+        needs=(database_key(target),),
+    )
+
+
+def _field(target: Target, collection: str, field: str) -> tuple[str, ...]:
+    return (field, f"--collection-group={collection}", f"--database={names.database(target)}")
+
+
+def bucket(target: Target, kept_seconds: float, folder: Path) -> Resource:
+    """`folder` is where the file with the rules goes."""
+    rules: JsonObject = {
+        "rule": [{"action": {"type": "Delete"}, "condition": {"age": max(1, math.ceil(kept_seconds / DAY_SECONDS))}}]
+    }
+    file = File(folder / "lifecycle.json", json.dumps(rules, indent=2) + "\n")
+    # What is deleted is gone: bodies hold what senders sent, and the operator said how long that is kept.
+    settings = ("--uniform-bucket-level-access", "--public-access-prevention", "--soft-delete-duration=0")
+    url, lifecycle = f"gs://{names.bucket(target)}", f"--lifecycle-file={file.path}"
+    digest = digest_of("bucket", settings, rules)
+    brought = one(
+        "storage", "buckets", "update", url, *settings, lifecycle, f"--update-labels={label_text(target, digest)}"
+    )
+    return Resource(
+        BUCKET,
+        names.bucket(target),
+        "bodies that are too large for a bus",
+        (*one("storage", "buckets", "create", url, f"--location={target.region}", *settings, lifecycle), *brought),
+        brought,
+        digest,
+        needs=(key_of(API, "storage.googleapis.com"),),
+        files=(file,),
+    )
+
+
+def image_repository(target: Target) -> Resource:
+    return Resource(
+        REPOSITORY,
+        IMAGES,
+        "what was built; shared by all that is deployed from source in this region",
+        one(
+            "artifacts",
+            "repositories",
+            "create",
+            IMAGES,
+            "--repository-format=docker",
+            f"--location={target.region}",
+        ),
+        needs=(key_of(API, "artifactregistry.googleapis.com"),),
+    )

@@ -1,0 +1,117 @@
+"""The topics and the subscriptions to them."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from deploy.gcp import names
+from deploy.gcp.resource import Resource, digest_of, key_of, label_text, one
+from deploy.gcp.resources.accounts import account_key
+from deploy.gcp.resources.apis import API
+from deploy.gcp.target import Target
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+
+TOPIC: Final = "topic"
+SUBSCRIPTION: Final = "subscription"
+
+MAX_DELIVERY_ATTEMPTS: Final = 100
+"""The most that Pub/Sub takes: about 16 hours at its longest wait. Then the message is a dead letter."""
+MIN_RETRY_DELAY: Final = "10s"
+MAX_RETRY_DELAY: Final = "600s"
+RETENTION: Final = "7d"
+HOLDING_RETENTION: Final = "31d"
+ACK_MARGIN_SECONDS: Final = 10
+MAX_ACK_SECONDS: Final = 600
+
+_WHY: Final = {
+    EVENTS: "what receive took in, on its way to transform",
+    DELIVERIES: "what transform made of it, on its way to notify",
+    DEAD_LETTERS: "what was given up on",
+}
+
+
+def topic_key(target: Target, name: str) -> str:
+    return key_of(TOPIC, names.topic(target, name))
+
+
+def subscription_key(target: Target, name: str) -> str:
+    return key_of(SUBSCRIPTION, names.subscription(target, name))
+
+
+def topics(target: Target) -> tuple[Resource, ...]:
+    return tuple(_topic(target, name) for name in names.TOPICS)
+
+
+def _topic(target: Target, name: str) -> Resource:
+    topic = names.topic(target, name)
+    digest = digest_of("topic")
+    labels = label_text(target, digest)
+    return Resource(
+        TOPIC,
+        topic,
+        _WHY[name],
+        one("pubsub", "topics", "create", topic, f"--labels={labels}"),
+        one("pubsub", "topics", "update", topic, f"--update-labels={labels}"),
+        digest,
+        needs=(key_of(API, "pubsub.googleapis.com"),),
+    )
+
+
+def ack_deadline(timeout_seconds: float) -> int:
+    """Longer than the service may take, or a message comes again while it is still worked on."""
+    return min(MAX_ACK_SECONDS, math.ceil(timeout_seconds) + ACK_MARGIN_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Where to: the service's URL, which the token is made out to, and the path on it."""
+
+    url: str
+    path: str
+    ack_seconds: int
+
+
+def pushed(target: Target, name: str, topic: str, push: Push, why: str) -> Resource:
+    """A subscription that pushes as the account push. Only that of dead letters has no dead-letter policy: they are
+    where everything else ends."""
+    settings = (
+        f"--ack-deadline={push.ack_seconds}",
+        f"--push-endpoint={push.url}{push.path}",
+        f"--push-auth-service-account={names.account_email(target, 'push')}",
+        f"--push-auth-token-audience={push.url}",
+        f"--min-retry-delay={MIN_RETRY_DELAY}",
+        f"--max-retry-delay={MAX_RETRY_DELAY}",
+        *_kept(RETENTION),
+    )
+    if topic != DEAD_LETTERS:
+        dead_letters = names.topic(target, DEAD_LETTERS)
+        settings += (f"--dead-letter-topic={dead_letters}", f"--max-delivery-attempts={MAX_DELIVERY_ATTEMPTS}")
+    return _subscription(target, name, topic, settings, why, (account_key(target, "push"),))
+
+
+def holding(target: Target) -> Resource:
+    why = "keeps dead letters for 31 days, whatever becomes of everything else"
+    return _subscription(target, names.HOLDING_SUBSCRIPTION, DEAD_LETTERS, _kept(HOLDING_RETENTION), why, ())
+
+
+def _kept(retention: str) -> tuple[str, ...]:
+    return (f"--message-retention-duration={retention}", "--expiration-period=never")
+
+
+def _subscription(
+    target: Target, name: str, topic: str, settings: tuple[str, ...], why: str, needs: tuple[str, ...]
+) -> Resource:
+    subscription = names.subscription(target, name)
+    digest = digest_of(topic, settings)
+    labels = label_text(target, digest)
+    command = ("pubsub", "subscriptions")
+    dead_letters = topic_key(target, DEAD_LETTERS)
+    return Resource(
+        SUBSCRIPTION,
+        subscription,
+        why,
+        one(*command, "create", subscription, f"--topic={names.topic(target, topic)}", *settings, f"--labels={labels}"),
+        one(*command, "update", subscription, *settings, f"--update-labels={labels}"),
+        digest,
+        needs=(*dict.fromkeys((topic_key(target, topic), dead_letters)), *needs),
+    )

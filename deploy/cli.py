@@ -23,6 +23,15 @@ COMMANDS: Final = {
     ),
     "lint": Command("deploy.commands.lint", "check the configuration: every fault at once, with line, name and rule"),
     "send": Command("deploy.commands.send", "post an event to a source, signed as you say, and tell what came of it"),
+    "trigger": Command(
+        "deploy.commands.trigger", "send a realistic, rightly signed sample of what a provider sends, or a broken one"
+    ),
+    "explain": Command(
+        "deploy.commands.explain", "say offline what would happen to a request, check by check, and why"
+    ),
+    "providers": Command(
+        "deploy.commands.providers", "whom the catalogue knows; of one, how to set it up and how sure that is"
+    ),
     "events": Command(
         "deploy.commands.events", "look at what arrived and what became of it; send it through once more"
     ),
@@ -30,6 +39,7 @@ COMMANDS: Final = {
         "deploy.commands.dead_letters", "look at what was given up on and why; try it anew, or drop it"
     ),
     "release": Command("deploy.commands.release", "deliver what is held for a destination, once its fault is mended"),
+    "doctor": Command("deploy.commands.doctor", "find why a deploy or a start would fail, before anything is made"),
     "secrets": Command("deploy.commands.secrets", "list the secrets that the configuration needs; set or rotate one"),
     "bundle": Command("deploy.bundle", "write build/<function>/, ready to deploy"),
 }

@@ -20,7 +20,7 @@ APIS: Final = {
     "logging": "v2",
     "monitoring": "v3",
     "orgpolicy": "v2",
-    "run": "v2",
+    "run": "v1 v2",
     "secretmanager": "v1",
     "serviceusage": "v1",
 }
@@ -71,11 +71,11 @@ class StandIn:
 @cache
 def known_paths(api: str) -> tuple[re.Pattern[str], ...]:
     """`GET v1/projects/[^/]+…` of every method that the API has."""
-    import googleapiclient
+    import googleapiclient  # type: ignore[import-untyped] # it has none
 
     folder = Path(googleapiclient.__file__).parent / "discovery_cache" / "documents"
-    document: Json = json.loads((folder / f"{api}.{APIS[api]}.json").read_text(encoding="utf-8"))
-    return tuple(_paths(document))
+    files = [folder / f"{api}.{version}.json" for version in APIS[api].split()]
+    return tuple(path for file in files for path in _paths(json.loads(file.read_text(encoding="utf-8"))))
 
 
 def _paths(document: Json) -> Iterator[re.Pattern[str]]:

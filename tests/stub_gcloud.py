@@ -22,8 +22,10 @@ matching = [words for words in answers if arguments[: len(words.split())] == wor
 if not matching:
     sys.exit("ERROR: (gcloud) the stub has no answer for: " + " ".join(arguments))
 queue = answers[max(matching, key=len)]
-answer = queue.pop(0) if len(queue) > 1 else queue[0]
-(folder / "answers").write_text(json.dumps(answers))
+answer = queue[0]
+if len(queue) > 1:  # else nothing is written: calls may come side by side
+    queue.pop(0)
+    (folder / "answers").write_text(json.dumps(answers))
 sys.stdout.write(answer["stdout"])
 sys.stderr.write(answer["stderr"])
 sys.exit(answer["code"])

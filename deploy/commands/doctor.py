@@ -1,0 +1,129 @@
+"""`hookchain doctor`: why a first deploy, or a start here, would fail; each with the one thing to do."""
+
+import argparse
+import datetime
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from deploy.cli import parser
+from deploy.commands.operator_command import (
+    CannotTell,
+    add_configuration,
+    add_platform,
+    add_state,
+    configured,
+    ended,
+    environ_of,
+    is_gcp,
+    target_of,
+)
+from deploy.commands.tables import DIM, GREEN, RED, YELLOW, Screen, printable, screen_of, width_of
+from deploy.doctor.checks import Subject, gcp_checks, gcp_checks_without_project, local_checks
+from deploy.doctor.checkup import LONGEST_SECONDS, checkup
+from deploy.doctor.finding import Check, Finding
+from deploy.faults import ConfigFaults
+from deploy.gcp.target import TargetFault
+from deploy.secrets.dotenv_place import DotenvPlace
+from shared.jsontext import Json
+
+EPILOG: Final = """\
+It makes nothing and changes nothing, and takes at most ten seconds. `?` is what it cannot tell.
+
+exit code: 0 where there is no problem, 1 with any, 2 for a command that makes no sense"""
+_MARKS: Final = {"ok": ("✓", GREEN), "problem": ("✗", RED), "unknown": ("?", YELLOW)}
+
+
+def main(arguments: list[str]) -> int:
+    words = parser("doctor", EPILOG)
+    add_configuration(words)
+    add_platform(words)
+    add_state(words)
+    words.add_argument("--json", action="store_true", help="print one JSON document")
+    options = words.parse_args(arguments)
+    return ended("doctor", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    began = time.monotonic()
+    subject = _subject(options)
+    checks = _checks(subject)
+    progress = _Progress(len(checks))
+    found = checkup(checks, progress.tell, LONGEST_SECONDS - (time.monotonic() - began))
+    progress.clear()
+    screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
+    print(json.dumps(document(found), indent=2) if options.json else "\n".join(lines(found, screen)))
+    return 1 if any(finding.verdict == "problem" for _, finding in found) else 0
+
+
+def _subject(options: argparse.Namespace) -> Subject:
+    environ = environ_of(options)
+    try:
+        return Subject(options, environ, configured(options))
+    except ConfigFaults as faults:
+        return Subject(options, environ, faults)
+
+
+def _checks(subject: Subject) -> list[Check]:
+    options, environ = subject.options, subject.environ
+    if not is_gcp(options):
+        folder = Path(environ.get("SECRETS_DIR") or "/secrets")
+        today = datetime.datetime.now(datetime.UTC).date()
+        return local_checks(subject, DotenvPlace(options.env_file, os.environ, folder, today))
+    try:
+        return gcp_checks(subject, target_of(options, environ))
+    except TargetFault as fault:
+        if options.project or options.region or options.prefix:
+            raise CannotTell(str(fault)) from fault
+        return gcp_checks_without_project(subject, str(fault))
+
+
+def document(found: Sequence[tuple[str, Finding]]) -> Mapping[str, Json]:
+    checks: list[Json] = [
+        {"check": name, "verdict": finding.verdict, "found": finding.found, "todo": finding.todo}
+        for name, finding in found
+    ]
+    return {"ok": all(finding.verdict != "problem" for _, finding in found), "checks": checks}
+
+
+def lines(found: Sequence[tuple[str, Finding]], screen: Screen) -> list[str]:
+    """A line a check, and the thing to do on a line of its own, whole: it is there to be copied."""
+    width = max(width_of(name) for name, _ in found)
+    told: list[str] = []
+    for name, finding in found:
+        mark, colour = _MARKS[finding.verdict]
+        told.append(f"{screen.coloured(mark, colour)} {name.ljust(width)}  {printable(finding.found)}")
+        if finding.todo:
+            told.append(f"  {' ' * width}  {screen.coloured('→', colour)} {printable(finding.todo)}")
+    return [*told, "", screen.coloured(summary(found), DIM)]
+
+
+def summary(found: Sequence[tuple[str, Finding]]) -> str:
+    count = {verdict: sum(finding.verdict == verdict for _, finding in found) for verdict in _MARKS}
+    problems = f"{count['problem']} problem{'' if count['problem'] == 1 else 's'}"
+    return f"{count['ok']} fine, {problems}, {count['unknown']} that cannot be told"
+
+
+class _Progress:
+    """On a terminal, how far it is."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._is_shown = False
+
+    def tell(self, done: int) -> None:
+        if sys.stderr.isatty():
+            self._write(f"\rlooking: {done} of {self._total} …\x1b[K")
+            self._is_shown = True
+
+    def clear(self) -> None:
+        if self._is_shown:
+            self._write("\r\x1b[K")
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()

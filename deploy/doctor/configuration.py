@@ -1,0 +1,20 @@
+"""Whether the configuration compiles."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.doctor.finding import Finding, ok, problem
+from deploy.faults import ConfigFaults
+from shared.jsontext import JsonObject
+
+
+def configuration(path: Path | None, compiled: "Mapping[str, JsonObject] | ConfigFaults") -> Finding:
+    if isinstance(compiled, ConfigFaults):
+        first = compiled.faults[0].text(compiled.file)
+        more = f", and {len(compiled.faults) - 1} more" if len(compiled.faults) > 1 else ""
+        return problem(f"{first}{more}", "hookchain lint tells every fault")
+    counts = [(compiled["receive"]["sources"], "source"), (compiled["notify"]["destinations"], "destination")]
+    said = ", ".join(
+        f"{len(each)} {word}{'' if len(each) == 1 else 's'}" for each, word in counts if isinstance(each, dict)
+    )
+    return ok(f"{path or 'no file'}: {said}")

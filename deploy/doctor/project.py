@@ -1,0 +1,92 @@
+"""The project: there, alive, paid for, in a region that is one; its APIs; and what its caller may do."""
+
+from typing import Final
+
+from deploy.commands.google_api import ApiFault, GoogleApi
+from deploy.doctor.finding import Finding, ok, problem, unknown
+from deploy.gcp.resources.apis import APIS
+from deploy.gcp.target import Target
+
+PERMISSIONS: Final = (
+    "artifactregistry.repositories.create",
+    "cloudbuild.builds.create",
+    "cloudscheduler.jobs.create",
+    "datastore.databases.create",
+    "iam.serviceAccounts.actAs",
+    "iam.serviceAccounts.create",
+    "monitoring.alertPolicies.create",
+    "monitoring.dashboards.create",
+    "pubsub.subscriptions.create",
+    "pubsub.topics.create",
+    "pubsub.topics.setIamPolicy",
+    "resourcemanager.projects.setIamPolicy",
+    "run.services.create",
+    "run.services.setIamPolicy",
+    "secretmanager.secrets.create",
+    "secretmanager.secrets.setIamPolicy",
+    "serviceusage.services.enable",
+    "storage.buckets.create",
+)
+"""What a first deploy does. roles/owner has all of them."""
+
+
+def project(target: Target, api: GoogleApi) -> Finding:
+    try:
+        found = api.get("cloudresourcemanager", f"/v3/projects/{target.project}")
+    except ApiFault as fault:
+        if fault.status not in {403, 404}:
+            raise
+        said = f"{target.project} does not exist, or you may not see it"
+        return problem(said, f"gcloud projects list shows yours; gcloud projects create {target.project} makes it")
+    if found.get("state") != "ACTIVE":
+        advice = f"gcloud projects undelete {target.project}, or take another"
+        return problem(f"{target.project} is being deleted ({found.get('state')})", advice)
+    return ok(f"{target.project} ({found.get('displayName', 'no name')})")
+
+
+def billing(target: Target, api: GoogleApi) -> Finding:
+    found = api.get("cloudbilling", f"/v1/projects/{target.project}/billingInfo")
+    if found.get("billingEnabled") is True:
+        return ok("on")
+    page = f"https://console.cloud.google.com/billing/linkedaccount?project={target.project}"
+    return problem(f"off for {target.project}", f"link a billing account: {page}")
+
+
+def apis(target: Target, api: GoogleApi) -> Finding:
+    names = [f"projects/{target.project}/services/{name}" for name in APIS]
+    found = api.get("serviceusage", f"/v1/projects/{target.project}/services:batchGet", {"names": names})
+    services = found.get("services")
+    on = {
+        str(service.get("name")).rpartition("/")[2]
+        for service in (services if isinstance(services, list) else [])
+        if isinstance(service, dict) and service.get("state") == "ENABLED"
+    }
+    off = [name.removesuffix(".googleapis.com") for name in APIS if name not in on]
+    return ok(f"{len(APIS)} on" if not off else f"the deploy turns these on: {', '.join(off)}")
+
+
+def region(target: Target, api: GoogleApi) -> Finding:
+    try:
+        found = api.get("run", f"/v1/projects/{target.project}/locations", {"pageSize": "200"})
+    except ApiFault as fault:
+        if fault.reason == "SERVICE_DISABLED":
+            return unknown(f"{target.region}: Cloud Run tells its regions once its API is on")
+        raise
+    locations = found.get("locations")
+    known = (
+        [each.get("locationId") for each in locations if isinstance(each, dict)] if isinstance(locations, list) else []
+    )
+    if known and target.region not in known:
+        return problem(f"Cloud Run has no region {target.region!r}", "gcloud run regions list shows them")
+    return ok(target.region)
+
+
+def permissions(target: Target, api: GoogleApi) -> Finding:
+    path = f"/v3/projects/{target.project}:testIamPermissions"
+    granted = api.post("cloudresourcemanager", path, {"permissions": list(PERMISSIONS)}).get("permissions")
+    lacking = [each for each in PERMISSIONS if not isinstance(granted, list) or each not in granted]
+    if not lacking:
+        return ok("enough for a first deploy")
+    more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+    said = f"you lack {', '.join(lacking[:3])}{more}"
+    return problem(said, f"ask an owner of {target.project} for roles/owner, or for roles with: {' '.join(lacking)}")

@@ -1,0 +1,379 @@
+"""`hookchain doctor`: each reason for which a first deploy fails is found, in time, with the one thing to do."""
+
+import base64
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.cli import main
+from deploy.commands.doctor import document, lines
+from deploy.commands.tables import Screen
+from deploy.doctor.checkup import checkup
+from deploy.doctor.clock import clock_finding
+from deploy.doctor.finding import Check, Finding, ok, problem, unknown
+from deploy.doctor.machine import disk, python
+from deploy.doctor.policies import ASKED, policies_finding
+from deploy.doctor.project import PERMISSIONS
+from deploy.doctor.sender import Verified, sender_finding
+from deploy.gcp.resources.apis import APIS
+from deploy.gcp.target import Target
+from shared.jsontext import Json, JsonObject
+from tests.google_stand_in import StandIn, standing_in
+from tests.stub_gcloud import StubGcloud, install
+
+PROJECT: Final = "acme-hooks"
+CONFIG: Final = """
+sources: {shop: {auth: {scheme: header, secret: shop-password}}}
+routes: [{name: all of it, to: people}]
+destinations: {people: {email: {to: ann@example.com, from: hooks@example.com}}}
+"""
+HELP: Final = "--base-image --function --[no-]invoker-iam-check"
+
+
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "hookchain.yaml"
+    path.write_text(CONFIG, encoding="utf-8")
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(path))
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr("deploy.doctor.clock.clock", lambda: ok("right"))
+    return path
+
+
+@pytest.fixture
+def gcloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StubGcloud:
+    stub = install(tmp_path / "bin")
+    monkeypatch.setenv("PATH", stub.path)
+    stub.answers("auth print-access-token", "ya29.token\n")
+    stub.answers("version", {"Google Cloud SDK": "578.0.0"})
+    stub.answers("run deploy --help", HELP)
+    stub.answers("config get-value account", "ann@example.com\n")
+    return stub
+
+
+@pytest.fixture
+def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """A project in which everything is as it should be."""
+    with standing_in() as stand_in:
+        for name, value in stand_in.environ.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("SENDGRID_API_URL", f"{stand_in.url}/sendgrid")
+        for path, answer in good_answers().items():
+            stand_in.answers(path, answer)
+        tested = f"/cloudresourcemanager/v3/projects/{PROJECT}:testIamPermissions"
+        stand_in.answers(tested, {"permissions": list(PERMISSIONS)}, method="POST")
+        yield stand_in
+
+
+def good_answers() -> dict[str, Json]:
+    services: list[Json] = [{"name": f"projects/1/services/{name}", "state": "ENABLED"} for name in APIS]
+    secrets = {"shop-password": "a-long-and-random-value", "sendgrid-api-key": "SG.long-and-random-value"}
+    answers: dict[str, Json] = {
+        f"/cloudresourcemanager/v3/projects/{PROJECT}": {"state": "ACTIVE", "displayName": "Acme"},
+        f"/cloudbilling/v1/projects/{PROJECT}/billingInfo": {"billingEnabled": True},
+        f"/serviceusage/v1/projects/{PROJECT}/services:batchGet": {"services": services},
+        f"/run/v1/projects/{PROJECT}/locations": {"locations": [{"locationId": "europe-west1"}]},
+        "/sendgrid/v3/verified_senders": {"results": [{"from_email": "Hooks@example.com", "verified": True}]},
+        "/sendgrid/v3/whitelabel/domains": [],
+    }
+    for name, value in secrets.items():
+        version = f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-{name}/versions/latest"
+        answers[version] = {"state": "ENABLED", "createTime": "2026-01-01T00:00:00Z"}
+        answers[f"{version}:access"] = {"payload": {"data": base64.b64encode(value.encode()).decode()}}
+    return answers
+
+
+def examined(tmp_path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, JsonObject]]:
+    asked = ["doctor", "--json", "--env-file", str(tmp_path / ".env"), *arguments]
+    code = main(asked)
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"] == (code == 0)
+    return code, {each["check"]: each for each in told["checks"]}
+
+
+def on_gcp(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, JsonObject]]:
+    return examined(tmp_path, capsys, "--platform", "gcp", "--project", PROJECT)
+
+
+def test_where_all_is_well_nothing_is_to_be_done(
+    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, checks = on_gcp(tmp_path, capsys)
+    assert {name: each["verdict"] for name, each in checks.items() if each["verdict"] != "ok"} == {}
+    assert code == 0
+    assert checks["gcloud"]["found"] == "version 578.0.0"
+    assert checks["signed in"]["found"] == "ann@example.com"
+    assert not any("create" in call.arguments or "enable" in call.arguments for call in gcloud.calls)
+    assert {request.method for request in google.requests if "testIam" not in request.path} == {"GET"}
+
+
+POLICY = f"/orgpolicy/v2/projects/{PROJECT}/policies/"
+ENFORCED: Final[JsonObject] = {"spec": {"rules": [{"enforce": True}]}}
+BROKEN: Final[dict[str, tuple[str, JsonObject, str]]] = {
+    "project": (f"/cloudresourcemanager/v3/projects/{PROJECT}", {"state": "DELETE_REQUESTED"}, "undelete"),
+    "billing": (f"/cloudbilling/v1/projects/{PROJECT}/billingInfo", {"billingEnabled": False}, "billing account"),
+    "region": (f"/run/v1/projects/{PROJECT}/locations", {"locations": [{"locationId": "x"}]}, "run regions list"),
+    "policies": (f"{POLICY}run.managed.requireInvokerIam:getEffectivePolicy", ENFORCED, "orgpolicy.policyAdmin"),
+    "sender": ("/sendgrid/v3/verified_senders", {"results": []}, "verify it: https://app.sendgrid.com"),
+    "secrets": (
+        f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-shop-password/versions/latest:access",
+        {"payload": {"data": base64.b64encode(b"changeme").decode()}},
+        "hookchain secrets set shop-password --platform gcp",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_would_stop_a_deploy_is_found_and_said_with_what_to_do(
+    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    path, answer, todo = BROKEN[name]
+    google.canned[("GET", path)] = [(200, answer)]
+    code, checks = on_gcp(tmp_path, capsys)
+    assert code == 1
+    assert {check for check, each in checks.items() if each["verdict"] == "problem"} == {name}
+    assert todo in str(checks[name]["todo"])
+    assert "changeme" not in json.dumps(checks)
+
+
+def test_a_missing_secret_is_named(
+    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-shop-password/versions/latest"
+    del google.canned[("GET", gone)]
+    code, checks = on_gcp(tmp_path, capsys)
+    assert (code, checks["secrets"]["found"]) == (1, "missing: shop-password")
+
+
+def test_a_project_that_is_not_there_or_not_yours_is_told_as_that(
+    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    google.canned[("GET", f"/cloudresourcemanager/v3/projects/{PROJECT}")] = []
+    google.refuses(f"/cloudresourcemanager/v3/projects/{PROJECT}", 403, "PERMISSION_DENIED")
+    code, checks = on_gcp(tmp_path, capsys)
+    assert code == 1
+    assert "does not exist, or you may not see it" in str(checks["project"]["found"])
+
+
+def test_apis_that_are_off_are_a_note_for_the_deploy_turns_them_on(
+    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = f"/serviceusage/v1/projects/{PROJECT}/services:batchGet"
+    google.canned[("GET", path)] = [(200, {"services": [{"name": "p/run.googleapis.com", "state": "ENABLED"}]})]
+    code, checks = on_gcp(tmp_path, capsys)
+    assert code == 0
+    assert str(checks["apis"]["found"]).startswith("the deploy turns these on: cloudbuild, ")
+    [asked] = [request for request in google.requests if request.path == path]
+    assert asked.query.count("names=") == len(APIS)
+
+
+def test_lacking_permissions_are_listed_for_whoever_can_give_them(
+    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = f"/cloudresourcemanager/v3/projects/{PROJECT}:testIamPermissions"
+    google.canned[("POST", path)] = [(200, {"permissions": [p for p in PERMISSIONS if not p.startswith("run.")]})]
+    code, checks = on_gcp(tmp_path, capsys)
+    assert code == 1
+    assert checks["permissions"]["found"] == "you lack run.services.create, run.services.setIamPolicy"
+
+
+def test_what_may_not_be_looked_at_is_no_problem(
+    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    google.refuses(f"{POLICY}run.managed.requireInvokerIam:getEffectivePolicy", 403, "IAM_PERMISSION_DENIED")
+    for path in ("/sendgrid/v3/verified_senders", "/sendgrid/v3/whitelabel/domains"):
+        google.canned[("GET", path)] = [(403, {"errors": [{"message": "access forbidden"}]})]
+    code, checks = on_gcp(tmp_path, capsys)
+    assert code == 0
+    assert {name for name, each in checks.items() if each["verdict"] == "unknown"} == {"policies", "sender"}
+
+
+def test_an_api_that_asks_on_whose_quota_is_asked_on_ours(
+    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = f"/cloudbilling/v1/projects/{PROJECT}/billingInfo"
+    google.canned[("GET", path)] = []
+    google.refuses(path, 403, "SERVICE_DISABLED")
+    google.answers(path, {"billingEnabled": True})
+    assert on_gcp(tmp_path, capsys)[1]["billing"]["verdict"] == "ok"
+    asked = [request.headers.get("x-goog-user-project") for request in google.requests if request.path == path]
+    assert asked == [None, PROJECT]
+
+
+def test_faults_of_the_configuration_are_told_and_hide_nothing_else(
+    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    config.write_text(CONFIG + "rotues: []\n")
+    code, checks = on_gcp(tmp_path, capsys)
+    assert code == 1
+    assert checks["configuration"]["todo"] == "hookchain lint tells every fault"
+    assert checks["billing"]["verdict"] == "ok"
+
+
+def test_without_gcloud_the_one_thing_to_do_is_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, checks = on_gcp(tmp_path, capsys)
+    assert code == 1
+    assert [name for name, each in checks.items() if each["verdict"] == "problem"] == ["gcloud"]
+    assert "cloud.google.com/sdk" in str(checks["gcloud"]["todo"])
+
+
+def test_nobody_signed_in_and_a_gcloud_that_is_too_old_are_problems(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub = install(tmp_path / "old")
+    monkeypatch.setenv("PATH", stub.path)
+    stub.answers("version", {"Google Cloud SDK": "400.0.0"})
+    stub.answers("run deploy --help", "--image")
+    stub.answers("auth print-access-token", code=1, stderr="ERROR: You do not currently have an active account")
+    code, checks = on_gcp(tmp_path, capsys)
+    assert code == 1
+    assert checks["signed in"]["todo"] == "gcloud auth login"
+    assert checks["gcloud run"]["todo"] == "gcloud components update"
+
+
+def test_without_a_project_the_rest_is_looked_at_all_the_same(
+    tmp_path: Path, gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gcloud.answers("config get-value project", "(unset)\n")
+    code, checks = examined(tmp_path, capsys, "--platform", "gcp")
+    assert code == 1
+    assert checks["project"]["found"] == "no project is named"
+    assert checks["configuration"]["verdict"] == "ok"
+
+
+# On this machine
+
+
+def test_this_machine_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / ".env").write_text("SHOP_PASSWORD=changeme\n")
+    (tmp_path / ".env").chmod(0o644)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        base = taken.getsockname()[1]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PORT_BASE", str(min(base, 65_000)))
+            code, checks = examined(tmp_path, capsys)
+    assert code == 1
+    assert checks[".env"]["todo"] == f"chmod 600 {tmp_path / '.env'}"
+    assert "placeholder" in str(checks["secrets"]["found"])
+    assert checks["sender"]["found"] == "mails are caught here, not sent"
+    if base <= 65_000:
+        assert f"Port {base} (receive) is taken" in str(checks["ports"]["found"])
+        assert "PORT_BASE=" in str(checks["ports"]["todo"])
+
+
+def test_a_python_that_is_too_old_and_a_disk_that_is_there(tmp_path: Path) -> None:
+    assert python((3, 10)).verdict == "problem"
+    assert disk(tmp_path / "not" / "yet").verdict == "ok"
+    assert not list(tmp_path.iterdir())[1:]
+
+
+@pytest.mark.parametrize(
+    ("date", "verdict"),
+    [
+        ("Thu, 01 Jan 1970 00:16:40 GMT", "ok"),
+        ("Thu, 01 Jan 1970 00:17:40 GMT", "ok"),
+        ("Thu, 01 Jan 1970 00:17:41 GMT", "problem"),
+        ("Thu, 01 Jan 1970 00:15:39 GMT", "problem"),
+        ("yesterday", "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_a_clock_that_is_a_minute_off_is_a_problem(date: str | None, verdict: str) -> None:
+    assert clock_finding(date, 1000.0).verdict == verdict
+
+
+# Policies and senders, as data
+
+TARGET: Final = Target(PROJECT)
+
+
+def policy(constraint: str, *rules: JsonObject) -> Finding:
+    return policies_finding(TARGET, {**dict.fromkeys(ASKED, ()), constraint: rules})
+
+
+def test_domain_restricted_sharing_does_not_stop_a_function_that_asks_for_no_invoker() -> None:
+    rules: JsonObject = {"values": {"allowedValues": ["C0abc"]}}
+    found = policy("iam.allowedPolicyMemberDomains", rules)
+    assert (found.verdict, "domain-restricted" in found.found) == ("ok", True)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "rule", "verdict"),
+    [
+        ("run.managed.requireInvokerIam", {"enforce": True}, "problem"),
+        ("run.managed.requireInvokerIam", {"enforce": True, "condition": {"expression": "resource.x"}}, "ok"),
+        ("run.managed.requireInvokerIam", {"enforce": False}, "ok"),
+        ("iam.disableServiceAccountCreation", {"enforce": True}, "problem"),
+        ("run.allowedIngress", {"values": {"allowedValues": ["internal"]}}, "problem"),
+        ("run.allowedIngress", {"values": {"allowedValues": ["is:all"]}}, "ok"),
+        ("run.allowedIngress", {"denyAll": True}, "problem"),
+        ("gcp.resourceLocations", {"values": {"allowedValues": ["in:us-locations"]}}, "unknown"),
+        ("gcp.resourceLocations", {"values": {"allowedValues": ["in:europe-west1-locations"]}}, "ok"),
+        ("gcp.resourceLocations", {"values": {"allowedValues": ["us-east1"]}}, "problem"),
+        ("gcp.resourceLocations", {"values": {"deniedValues": ["europe-west1"]}}, "problem"),
+        ("gcp.resourceLocations", {"allowAll": True}, "ok"),
+    ],
+)
+def test_a_policy_is_read_as_it_is_meant(constraint: str, rule: JsonObject, verdict: str) -> None:
+    assert policy(constraint, rule).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("addresses", "domains", "verdict"),
+    [
+        (frozenset({"hooks@example.com"}), frozenset(), "ok"),
+        (frozenset(), frozenset({"example.com"}), "ok"),
+        (frozenset(), frozenset({"ample.com"}), "problem"),
+        (None, frozenset({"example.com"}), "ok"),
+        (None, frozenset(), "unknown"),
+        (frozenset({"other@example.com"}), frozenset(), "problem"),
+    ],
+)
+def test_an_address_or_its_domain_is_verified(
+    addresses: frozenset[str] | None, domains: frozenset[str] | None, verdict: str
+) -> None:
+    assert sender_finding(["Hooks@Example.com"], Verified(addresses, domains)).verdict == verdict
+
+
+# Time, and how it is told
+
+
+def test_a_check_that_hangs_is_not_waited_for_and_hides_no_other() -> None:
+    released = threading.Event()
+
+    def hang() -> Finding:
+        released.wait(30)
+        return ok("late")
+
+    def broken() -> Finding:
+        raise ZeroDivisionError
+
+    began = time.monotonic()
+    checks = [Check("slow", hang), Check("broken", broken), Check("good", lambda: ok("fine"))]
+    found = dict(checkup(checks, lambda _: None, longest_seconds=0.5))
+    released.set()
+    assert time.monotonic() - began < 10
+    assert {name: each.verdict for name, each in found.items()} == {
+        "slow": "unknown",
+        "broken": "unknown",
+        "good": "ok",
+    }
+    assert "ZeroDivisionError at test_doctor.py" in found["broken"].found
+
+
+def test_people_get_a_line_a_check_with_colours_on_terminals_alone() -> None:
+    found = [("billing", problem("off", "link an account")), ("clock", unknown("no answer")), ("gcloud", ok("1"))]
+    plain = "\n".join(lines(found, Screen()))
+    assert "✗ billing  off\n           → link an account\n? clock    no answer\n✓ gcloud   1" in plain
+    assert "1 fine, 1 problem, 1 that cannot be told" in plain
+    assert "\x1b[31m✗" in lines(found, Screen(80, colours=True))[0]
+    assert document(found)["ok"] is False

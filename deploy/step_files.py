@@ -3,7 +3,7 @@
 from base64 import b64encode
 from pathlib import Path
 
-from functions.transform.registry import step_models
+from functions.transform.families import step_model
 from functions.transform.step import Step
 from shared.jsontext import Json
 
@@ -24,7 +24,7 @@ def with_files(settings: Json, name: str, folder: Path) -> Json:
 
 
 def _file_keys(name: str) -> tuple[str, ...]:
-    model = step_models().get(name)
+    model = step_model(name)
     return model.file_keys if model is not None and issubclass(model, Step) else ()
 
 

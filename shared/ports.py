@@ -254,13 +254,17 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RouteDecision:
-    """Why a route took an event or did not, in words. `code` where its chain failed."""
+    """Why a route took an event or did not, in words. `code` where its chain failed.
+
+    `destinations` are owed a delivery of each of the `events` that its chain made of the one.
+    """
 
     route: str
     matched: bool
     reason: str
     destinations: tuple[str, ...] = ()
     code: str | None = None
+    events: int = 1
 
 
 @dataclass(frozen=True, slots=True)

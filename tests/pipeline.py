@@ -10,7 +10,7 @@ from functions.notify.mail.render import MailWriter
 from functions.notify.mail.settings import Settings
 from functions.receive.receive import Receiver
 from functions.receive.sources import Source, read_sources
-from functions.transform.routes import read_routes
+from functions.transform.read_routes import read_routes
 from functions.transform.transformer import Transformer
 from shared.delivery import delivery_from
 from shared.event import Event

@@ -14,7 +14,7 @@ from functions.transform import entry, wiring  # noqa: E402
 from shared.serving import head_of, read_body, web_reply  # noqa: E402
 
 if __name__ == "main":  # loaded to serve, not imported
-    wiring.routes_or_exit()
+    wiring.program_or_exit()
 
 
 @aio.http

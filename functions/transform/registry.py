@@ -1,30 +1,32 @@
-"""The steps there are, found in the package `functions.transform.steps`; and a chain read from its configuration."""
+"""A chain of steps, read from its configuration: `[{name: settings}, …]`."""
 
 import difflib
-import importlib
-import pkgutil
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from functions.transform import steps
+from functions.transform.families import StepModels, step_model, step_models
 from functions.transform.step import Step
 from shared.expressions import kind_of
 from shared.jsontext import Json
 
 MAX_STEPS: Final = 32
+NO_OWN_STEPS: Final[StepModels] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class NamedStep:
-    """`number` counts from 1 in its chain."""
+    """`number` counts from 1 in its chain, which is a route's own where it has no name."""
 
     number: int
     name: str
     step: Step
+    chain: str | None = None
+
+    @property
+    def label(self) -> str:
+        return f"{f'chain {self.chain!r} ' if self.chain else ''}step {self.number} {self.name!r}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,29 +42,10 @@ class StepFault:
         return f"{where} {self.name!r}: {self.reason}" if self.name else f"{where}: {self.reason}"
 
 
-@cache
-def step_models() -> Mapping[str, type[BaseModel]]:
-    """Every step by its name, in the order of their names."""
-    found: dict[str, type[BaseModel]] = {}
-    for module in pkgutil.iter_modules(steps.__path__):
-        family = importlib.import_module(f"{steps.__name__}.{module.name}")
-        for model in vars(family).values():
-            if _is_step_of(family.__name__, model):
-                found[model.step_name()] = model
-    return dict(sorted(found.items()))
-
-
-def _is_step_of(family: str, model: object) -> bool:
-    return (
-        isinstance(model, type)
-        and issubclass(model, Step)
-        and issubclass(model, BaseModel)
-        and model.__module__ == family
-    )
-
-
-def read_chain(raw: Json) -> tuple[list[NamedStep], list[StepFault]]:
-    """The steps of a route as the configuration has them, `[{name: settings}]`, and every fault in them."""
+def read_chain(
+    raw: Json, own: StepModels = NO_OWN_STEPS, chain: str | None = None
+) -> tuple[list[NamedStep], list[StepFault]]:
+    """The steps, and every fault in them. `own` are the operator's; `chain` is its name where it has one."""
     if raw is None:
         return [], []
     if not isinstance(raw, list):
@@ -72,7 +55,7 @@ def read_chain(raw: Json) -> tuple[list[NamedStep], list[StepFault]]:
     if len(raw) > MAX_STEPS:
         faults.append(StepFault(None, None, f"a chain has at most {MAX_STEPS} steps; this one has {len(raw)}"))
     for number, entry in enumerate(raw, 1):
-        named = _read_step(number, entry)
+        named = _read_step(number, entry, own, chain)
         if isinstance(named, NamedStep):
             found.append(named)
         else:
@@ -80,24 +63,25 @@ def read_chain(raw: Json) -> tuple[list[NamedStep], list[StepFault]]:
     return found, faults
 
 
-def _read_step(number: int, entry: Json) -> NamedStep | list[StepFault]:
+def _read_step(number: int, entry: Json, own: StepModels, chain: str | None) -> NamedStep | list[StepFault]:
     if not isinstance(entry, dict) or len(entry) != 1:
         return [StepFault(number, None, "a step is one name with its settings, such as `drop: [data.password]`")]
     [(name, settings)] = entry.items()
-    model = step_models().get(name)
+    model = own.get(name) or step_model(name)
     if model is None:
-        return [StepFault(number, name, _unknown(name))]
+        return [StepFault(number, name, _unknown(name, own))]
     try:
         step = model.model_validate(settings)
     except ValidationError as error:
         return [StepFault(number, name, reason) for reason in _reasons(error)]
     assert isinstance(step, Step)
-    return NamedStep(number, name, step)
+    return NamedStep(number, name, step, chain)
 
 
-def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, step_models(), n=1)
-    meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(step_models())}"
+def _unknown(name: str, own: StepModels) -> str:
+    known = sorted({*step_models(), *own})
+    near = difflib.get_close_matches(name, known, n=1)
+    meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
     return f"there is no such step; {meant}"
 
 

@@ -83,6 +83,10 @@ class Through:
 StepResult: TypeAlias = Event | Many | Stop | Switch | Through
 
 
+def step_name(class_name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", class_name).lower()
+
+
 class Step(ABC):
     """Mixed into a pydantic model. `summary` is one line, for people who choose a step.
 
@@ -103,7 +107,7 @@ class Step(ABC):
 
     @classmethod
     def step_name(cls) -> str:
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        return step_name(cls.__name__)
 
     def chains(self) -> tuple[str, ...]:
         """The names of the chains that it may answer with Switch or Through: no other is taken."""

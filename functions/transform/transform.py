@@ -1,17 +1,21 @@
-"""Transform's decision, pure: an event in; what is owed to whom, what failed, and why, out."""
+"""Transform's decision: an event in; what is owed to whom, what failed, and why, out."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from functions.transform.routes import Route, match
-from shared.errors import Permanent
+from functions.transform.matching import Match, match, match_rest
+from functions.transform.routes import Route
+from functions.transform.step import Services
+from functions.transform.trail import Trail
+from functions.transform.walk import ChainFault, Course
+from shared.errors import Permanent, Temporary
 from shared.event import MAX_HOPS, Event
 from shared.ports import RouteDecision
 
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """What one route makes of the event, and for whom."""
+    """One event that a route makes of the event, and for whom."""
 
     route: str
     event: Event
@@ -20,45 +24,110 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A route whose chain failed for this event."""
+    """A route whose chain failed for this event. `done` are the steps before the one that did."""
 
     route: str
     code: str
     reason: str
+    done: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
+    """`unfinished` is why the event should come again, though what is owed by other routes is not held back for it."""
+
     routes: tuple[RouteDecision, ...]
     owed: tuple[Owed, ...]
     failed: tuple[Failed, ...]
+    unfinished: Temporary | None = None
 
 
-def decide(event: Event, routes: Iterable[Route], only: str | None = None) -> Decision:
-    """`only` limits it to one destination, as a replay may.
+@dataclass(frozen=True, slots=True)
+class OfRoute:
+    """What one route decided. `trail` has the steps that were taken, where that was asked for."""
 
-    Raises Permanent (`loop`) for an event that has been through us too often, and Temporary where a step says so.
+    decision: RouteDecision
+    owed: tuple[Owed, ...] = ()
+    failed: Failed | None = None
+    unfinished: Temporary | None = None
+    trail: Trail | None = None
+
+
+async def decide(event: Event, routes: Sequence[Route], services: Services | None, only: str | None = None) -> Decision:
+    """`only` limits it to one destination, as a replay may. `services` may be None where no chain asks.
+
+    Raises Permanent (`loop`) for an event that has been through us too often.
     """
-    if event.hops > MAX_HOPS:
-        raise Permanent("loop", f"the event has passed {event.hops} hops; more than {MAX_HOPS} is a loop")
-    outcomes = [_of_route(route, event, only) for route in routes]
+    outcomes = await of_routes(event, routes, services, only)
     return Decision(
-        routes=tuple(decision for decision, _ in outcomes),
-        owed=tuple(what for _, what in outcomes if isinstance(what, Owed)),
-        failed=tuple(what for _, what in outcomes if isinstance(what, Failed)),
+        routes=tuple(each.decision for each in outcomes),
+        owed=tuple(owed for each in outcomes for owed in each.owed),
+        failed=tuple(each.failed for each in outcomes if each.failed),
+        unfinished=next((each.unfinished for each in outcomes if each.unfinished), None),
     )
 
 
-def _of_route(route: Route, event: Event, only: str | None) -> tuple[RouteDecision, Owed | Failed | None]:
-    found = match(route, event)
+async def of_routes(
+    event: Event, routes: Sequence[Route], services: Services | None, only: str | None = None, traced: bool = False
+) -> list[OfRoute]:
+    """Raises Permanent (`loop`)."""
+    if event.hops > MAX_HOPS:
+        raise Permanent("loop", f"the event has passed {event.hops} hops; more than {MAX_HOPS} is a loop")
+    matches = match_rest(routes, [match(route, event) for route in routes])
+    return [
+        await _of_route(route, event, found, services, only, [] if traced else None)
+        for route, found in zip(routes, matches, strict=True)
+    ]
+
+
+async def _of_route(
+    route: Route, event: Event, found: Match, services: Services | None, only: str | None, trail: Trail | None
+) -> OfRoute:
     if not found.matched:
-        return RouteDecision(route.name, False, found.reason), None
+        return OfRoute(RouteDecision(route.name, False, found.reason))
     destinations = tuple(name for name in route.destinations if only in (None, name))
     if not destinations:
-        return RouteDecision(route.name, False, f"{found.reason}; but this replay is for {only!r} only"), None
+        return OfRoute(RouteDecision(route.name, False, f"{found.reason}; but this replay is for {only!r} only"))
+    matched = RouteDecision(route.name, True, found.reason, destinations)
     try:
-        after = route.chain.run(event)
-    except Permanent as error:
-        decision = RouteDecision(route.name, True, f"{found.reason}; but {error.detail}", code=error.code)
-        return decision, Failed(route.name, error.code, error.detail)
-    return RouteDecision(route.name, True, found.reason, destinations), Owed(route.name, after, destinations)
+        course = await _run(route, event, services, trail)
+    except Temporary as error:
+        reason = f"{found.reason}; to come again: {error.detail}"
+        return OfRoute(replace(matched, reason=reason), unfinished=error, trail=trail)
+    return replace(_of_course(route, matched, course), trail=trail)
+
+
+async def _run(route: Route, event: Event, services: Services | None, trail: Trail | None) -> Course:
+    if not route.chain.asks:
+        return route.chain.run(event, trail)
+    assert services is not None
+    return await route.chain.ask(event, services, trail)
+
+
+def _of_course(route: Route, matched: RouteDecision, course: Course) -> OfRoute:
+    owed = tuple(Owed(route.name, event, matched.destinations) for event in course.arrived)
+    notes = [f"went on from: {detail}" for detail in course.skipped]
+    notes += [f"stopped at {reason}" for reason in course.stopped]
+    failed = _failed(course.faults, route) if course.faults else None
+    if course.faults:
+        dropped = "; dropped, as `on_error` says" if route.chain.on_error == "drop" else ""
+        notes.append(f"but {course.faults[0].detail}{_more(course.faults)}{dropped}")
+    decision = replace(
+        matched,
+        reason="; ".join([matched.reason, *notes]),
+        destinations=matched.destinations if owed else (),
+        events=max(1, len(owed)),
+        code=failed.code if failed else None,
+    )
+    return OfRoute(decision, owed, failed)
+
+
+def _failed(faults: Sequence[ChainFault], route: Route) -> Failed | None:
+    if route.chain.on_error == "drop":
+        return None
+    first = faults[0]
+    return Failed(route.name, first.code, f"{first.detail}{_more(faults)}", first.done)
+
+
+def _more(faults: Sequence[ChainFault]) -> str:
+    return f" (and so for {len(faults) - 1} more of the events it made)" if len(faults) > 1 else ""

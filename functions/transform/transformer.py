@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from functions.transform.routes import Route
+from functions.transform.step import Services
 from functions.transform.transform import Decision, Failed, Owed, decide
 from shared.claim_check import checked_in, checked_out
 from shared.dead_letters import dead_letter_message
@@ -48,16 +49,18 @@ class Transformer:
     blobs: Blobs | None
     journaling: Journaling
     clock: Clock
+    services: Services | None = None
 
     async def take(self, push: Push) -> Transformed:
         """Returns once the bus has confirmed what follows from the event.
 
-        Raises Temporary, and Permanent where the event as a whole is a dead letter, which the bus has confirmed.
+        Raises Temporary (where a step did, the bus has confirmed what the other routes owe), and Permanent where the
+        event as a whole is a dead letter, which the bus has confirmed.
         """
         event = await self._event(push)
         try:
             whole = await checked_out(event, self.blobs)
-            decision = decide(whole, self.routes, push.attributes.get("only"))
+            decision = await decide(whole, self.routes, self.services, push.attributes.get("only"))
         except Permanent as error:
             await self._give_up(event.id, error, push.data, event)
             raise
@@ -66,6 +69,8 @@ class Transformer:
         light = [await self._travelling(owed, whole, event) for owed in decision.owed]
         await self._publish(letters, _messages(light, push.attributes, now))
         await self._journal(event, decision.routes, now)
+        if decision.unfinished:
+            raise decision.unfinished
         return Transformed(event, decision)
 
     async def _event(self, push: Push) -> Event:
@@ -112,7 +117,8 @@ def read_event(data: bytes) -> Event:
 
 def _letter(event: Event, failed: Failed, message: bytes, now: float) -> DeadLetter:
     dead_letter_id = f"{event.id}:{failed.route}"
-    return DeadLetter(dead_letter_id, failed.code, failed.reason, now, message, EVENTS, event.id, failed.route)
+    reason = f"{failed.reason}; done before: {', '.join(failed.done)}" if failed.done else failed.reason
+    return DeadLetter(dead_letter_id, failed.code, reason, now, message, EVENTS, event.id, failed.route)
 
 
 def _messages(all_owed: list[Owed], attributes: Mapping[str, str], now: float) -> list[BusMessage]:

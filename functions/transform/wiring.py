@@ -4,10 +4,12 @@ import os
 from functools import cache
 from pathlib import Path
 
-from functions.transform.routes import Route, read_routes
+from functions.transform.read_routes import Program, read_program
 from functions.transform.transformer import Transformer
 from shared.cloud import platform
+from shared.cloud.retention import retention_of
 from shared.journaling import Journaling
+from shared.jsontext import JsonObject
 from shared.logs import log
 from shared.settings import Settings, read_settings
 from shared.slices import SliceFault, load_or_exit
@@ -21,9 +23,14 @@ def settings() -> Settings:
 
 
 @cache
-def routes_or_exit() -> tuple[Route, ...]:
+def slice_or_exit() -> JsonObject:
+    return load_or_exit(settings(), FOLDER)
+
+
+@cache
+def program_or_exit() -> Program:
     try:
-        return read_routes(load_or_exit(settings(), FOLDER))
+        return read_program(slice_or_exit())
     except SliceFault as fault:
         log("CRITICAL", "the configuration does not load", function="transform", detail=fault.detail)
         raise SystemExit(f"transform: {fault.detail}") from fault
@@ -32,9 +39,9 @@ def routes_or_exit() -> tuple[Route, ...]:
 @cache
 def transformer() -> Transformer:
     return Transformer(
-        routes=routes_or_exit(),
+        routes=program_or_exit().routes,
         bus=platform.bus(settings()),
         blobs=platform.blobs(settings()),
-        journaling=Journaling("transform", platform.journal(settings())),
+        journaling=Journaling("transform", platform.journal(settings(), retention_of(slice_or_exit()))),
         clock=platform.SystemClock(),
     )

@@ -16,7 +16,7 @@ from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Parts
 from functions.receive.receive import Receiver
 from functions.receive.sources import read_sources
-from functions.transform.routes import read_routes
+from functions.transform.read_routes import read_routes
 from functions.transform.transformer import Transformer
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transform.routes import Route, match, read_routes
+from functions.transform.matching import match
+from functions.transform.read_routes import read_routes
+from functions.transform.routes import Route
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
 from shared.slices import SliceFault

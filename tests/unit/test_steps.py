@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 from pydantic import BaseModel
 
-from functions.transform.registry import MAX_STEPS, read_chain, step_models
+from functions.transform.families import step_models
+from functions.transform.registry import MAX_STEPS, read_chain
 from functions.transform.step import Step, StepContext
 from shared.event import Event
 from shared.jsontext import Json

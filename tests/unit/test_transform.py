@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from functions.transform import entry
-from functions.transform.routes import read_routes
+from functions.transform.read_routes import read_routes
 from functions.transform.transformer import Transformer, read_event
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
 from shared.dead_letters import DEAD_LETTER_TYPE

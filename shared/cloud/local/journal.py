@@ -115,7 +115,7 @@ def routes_text(routes: Sequence[RouteDecision]) -> str:
 
 def _event_values(entry: EventEntry) -> tuple[str | float | int | None, ...]:
     event = entry.event
-    expected = sum(len(route.destinations) for route in entry.routes if route.matched and route.code is None)
+    expected = sum(len(route.destinations) * route.events for route in entry.routes if route.matched)
     broken = sum(route.code is not None for route in entry.routes)
     return (
         event.id,

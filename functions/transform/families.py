@@ -1,0 +1,71 @@
+"""The steps there are: each family is a module of `functions.transform.steps`, imported when a step of it is used.
+
+Which module has a step is read from the modules' text, so that a process imports only what its configuration names.
+"""
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from pydantic import BaseModel
+
+from functions.transform import steps
+from functions.transform.step import Step, step_name
+
+StepModels = Mapping[str, type[BaseModel]]
+
+_CLASS: Final = re.compile(r"^class ([A-Za-z]\w*)\b", re.MULTILINE)
+
+
+def step_model(name: str) -> type[BaseModel] | None:
+    for family in _families_by_class().get(name, ()):
+        if model := models_of(_family(family)).get(name):
+            return model
+    return None
+
+
+def step_models() -> StepModels:
+    """Every step by its name, in the order of their names. Imports every family."""
+    found: dict[str, type[BaseModel]] = {}
+    for family in family_names():
+        found |= models_of(_family(family))
+    return dict(sorted(found.items()))
+
+
+def family_names() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(steps.__path__)]
+
+
+def models_of(module: ModuleType) -> StepModels:
+    return {
+        model.step_name(): model
+        for model in vars(module).values()
+        if isinstance(model, type)
+        and issubclass(model, Step)
+        and issubclass(model, BaseModel)
+        and model.__module__ == module.__name__
+    }
+
+
+def _family(name: str) -> ModuleType:
+    return importlib.import_module(f"{steps.__name__}.{name}")
+
+
+@cache
+def _families_by_class() -> Mapping[str, list[str]]:
+    """The families with a class whose name is that of the step; whether it is one, its import tells."""
+    found: dict[str, list[str]] = {}
+    for path in _family_files():
+        for name in _CLASS.findall(path.read_text(encoding="utf-8")):
+            found.setdefault(step_name(name), []).append(path.stem)
+    return found
+
+
+def _family_files() -> Iterator[Path]:
+    for folder in steps.__path__:
+        yield from sorted(path for path in Path(folder).glob("*.py") if path.stem != "__init__")

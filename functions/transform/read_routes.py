@@ -1,0 +1,84 @@
+"""Transform's slice, read: its named chains and its routes."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from functions.transform.chain import Chain, NamedChains, OnError
+from functions.transform.families import StepModels
+from functions.transform.named_chains import read_chains, unknown_chains
+from functions.transform.own_steps import OwnStepsFault, load_own_steps
+from functions.transform.registry import read_chain
+from functions.transform.routes import Route, TypeGlobs
+from shared.expressions import Expression, ExpressionFault, kind_of
+from shared.jsontext import Json, JsonObject
+from shared.slices import SliceFault
+
+_ON_ERROR: Final[dict[Json, OnError]] = {"continue": "continue", "drop": "drop"}
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """All that transform's slice says."""
+
+    routes: tuple[Route, ...]
+    chains: NamedChains
+
+
+def read_program(configuration: JsonObject) -> Program:
+    """Raises SliceFault, which names every fault."""
+    try:
+        own = load_own_steps(_sources(configuration.get("own_steps")))
+    except OwnStepsFault as fault:
+        raise SliceFault("slice", str(fault)) from fault
+    read = read_chains(configuration.get("chains"), own)
+    faults = [f"chain {name!r}: {fault}" for name, fault in read.faults]
+    routes = [_route(entry, own, read.chains, faults) for entry in _objects(configuration.get("routes"))]
+    if faults:
+        raise SliceFault("slice", "; ".join(faults))
+    return Program(tuple(routes), read.chains)
+
+
+def read_routes(configuration: JsonObject) -> tuple[Route, ...]:
+    """Raises SliceFault, which names every fault."""
+    return read_program(configuration).routes
+
+
+def _route(entry: JsonObject, own: StepModels, chains: NamedChains, faults: list[str]) -> Route:
+    name = str(entry.get("name"))
+    steps, step_faults = read_chain(entry.get("steps"), own)
+    step_faults += unknown_chains(steps, chains)
+    where, where_fault = read_where(entry.get("where"))
+    faults += [f"route {name!r}: {fault}" for fault in (*step_faults, where_fault) if fault is not None]
+    sources, types = _texts(entry.get("from")), _texts(entry.get("types"))
+    return Route(
+        name=name,
+        chain=Chain(name, tuple(steps), chains, _ON_ERROR.get(entry.get("on_error"), "dead_letter")),
+        destinations=tuple(dict.fromkeys(_texts(entry.get("to")))),
+        sources=frozenset(sources) if sources else None,
+        types=TypeGlobs.of(types) if types else None,
+        where=where,
+        is_else=entry.get("else") is True,
+        enabled=entry.get("enabled") is not False,
+    )
+
+
+def read_where(text: Json) -> tuple[Expression | None, str | None]:
+    """The condition, or its fault."""
+    if not isinstance(text, str):
+        return None, None if text is None else f"where: an expression is text; found {kind_of(text)}"
+    try:
+        return Expression(text), None
+    except ExpressionFault as error:
+        return None, f"where: {error}"
+
+
+def _objects(value: Json) -> list[JsonObject]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _texts(value: Json) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+
+
+def _sources(value: Json) -> dict[str, str]:
+    return {file: text for file, text in value.items() if isinstance(text, str)} if isinstance(value, dict) else {}

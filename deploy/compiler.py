@@ -57,20 +57,27 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
     config = BundleConfig.model_validate(file.document)
     return {
         "receive": {"function": "receive", "sources": compiled_sources(config)},
-        "transform": {"function": "transform", "routes": compiled_routes(config, file.folder)},
+        "transform": {"function": "transform", "routes": compiled_routes(config, file.folder), **_retention(config)},
         "notify": {
             "function": "notify",
             "destinations": {
                 name: _destination(destination, file.document, file)
                 for name, destination in config.destinations.items()
             },
-            "retention": {
-                "events_seconds": config.retention.events,
-                "bodies_seconds": config.retention.bodies,
-                "dead_letters_seconds": config.retention.dead_letters,
-            },
+            **_retention(config),
         },
     }
+
+
+def _retention(config: BundleConfig) -> JsonObject:
+    """For the functions that keep a journal: on some platforms each entry says how long it stays."""
+    kept = config.retention
+    seconds: JsonObject = {
+        "events_seconds": kept.events,
+        "bodies_seconds": kept.bodies,
+        "dead_letters_seconds": kept.dead_letters,
+    }
+    return {"retention": seconds}
 
 
 def secrets_needed(slices: Mapping[str, Json]) -> list[str]:

@@ -14,7 +14,11 @@ class Settings:
     """
     project            GOOGLE_CLOUD_PROJECT: whose topics and secrets
     emulator_host      PUBSUB_EMULATOR_HOST: `host:port` of an emulated Pub/Sub; set, nothing asks Google for anything
-    topic_prefix       HOOKCHAIN_PREFIX: before each topic's name, so that two bundles can live in one project
+    topic_prefix       HOOKCHAIN_PREFIX: before each topic's and secret's name, so that two bundles can live in one project
+    firestore          HOOKCHAIN_FIRESTORE: the Firestore database of the ledger and the journal
+    firestore_host     FIRESTORE_EMULATOR_HOST: `host:port` of an emulated Firestore
+    bucket             HOOKCHAIN_BUCKET: the Cloud Storage bucket of what is too large for a bus or a database
+    storage_host       STORAGE_EMULATOR_HOST: `host:port` of an emulated Cloud Storage, or its URL
     state_folder       HOOKCHAIN_STATE: where the local ledger, journal and blobs are
     secrets_folder     SECRETS_DIR: where mounted secrets are
     slice_file         HOOKCHAIN_SLICE: the function's compiled configuration (a bundle has its own beside main.py)
@@ -27,6 +31,10 @@ class Settings:
     project: str
     emulator_host: str | None
     topic_prefix: str
+    firestore: str | None
+    firestore_host: str | None
+    bucket: str | None
+    storage_host: str | None
     state_folder: Path
     secrets_folder: Path
     slice_file: Path | None
@@ -46,6 +54,10 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         project=environ.get("GOOGLE_CLOUD_PROJECT") or (LOCAL_PROJECT if emulator_host else ""),
         emulator_host=emulator_host,
         topic_prefix=environ.get("HOOKCHAIN_PREFIX", ""),
+        firestore=environ.get("HOOKCHAIN_FIRESTORE") or None,
+        firestore_host=environ.get("FIRESTORE_EMULATOR_HOST") or None,
+        bucket=environ.get("HOOKCHAIN_BUCKET") or None,
+        storage_host=environ.get("STORAGE_EMULATOR_HOST") or None,
         state_folder=Path(environ.get("HOOKCHAIN_STATE") or DEFAULT_STATE),
         secrets_folder=Path(environ.get("SECRETS_DIR") or "/secrets"),
         slice_file=Path(slice_file) if slice_file else None,

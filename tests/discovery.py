@@ -8,6 +8,7 @@ from shared.jsontext import Json, JsonObject
 from shared.times import unix_seconds
 
 _DURATION: Final = re.compile(r"\d+(\.\d+)?s")
+_INT64: Final = re.compile(r"-?\d{1,19}")
 
 
 def faults_in(value: Json, schema: JsonObject, schemas: JsonObject, path: str = "answer") -> list[str]:
@@ -22,10 +23,14 @@ def faults_in(value: Json, schema: JsonObject, schemas: JsonObject, path: str = 
                 return [f"{path} is no array"]
             items = _object(schema["items"])
             return [fault for n, each in enumerate(value) for fault in faults_in(each, items, schemas, f"{path}[{n}]")]
+        case "string" if value is None and schema.get("enum") == ["NULL_VALUE"]:
+            return []
         case "string":
             return [] if isinstance(value, str) and _is_formed(value, schema) else [f"{path} is not as its format says"]
         case "integer":
             return [] if isinstance(value, int) and not isinstance(value, bool) else [f"{path} is no integer"]
+        case "number":
+            return [] if isinstance(value, int | float) and not isinstance(value, bool) else [f"{path} is no number"]
         case "boolean":
             return [] if isinstance(value, bool) else [f"{path} is neither true nor false"]
         case other:
@@ -53,6 +58,8 @@ def _is_formed(text: str, schema: JsonObject) -> bool:
     match schema.get("format"):
         case "google-duration":
             return bool(_DURATION.fullmatch(text))
+        case "int64":
+            return bool(_INT64.fullmatch(text))
         case "google-datetime":
             return text.endswith("Z") and unix_seconds(text) > 0
         case "byte":

@@ -12,7 +12,9 @@ from functions.notify.registry import Configured, Destinations, read_destination
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Parts
 from shared.cloud import platform
+from shared.cloud.retention import retention_of
 from shared.journaling import Journaling
+from shared.jsontext import JsonObject
 from shared.logs import log
 from shared.settings import Settings, read_settings
 from shared.slices import SliceFault, load_or_exit
@@ -26,9 +28,14 @@ def settings() -> Settings:
 
 
 @cache
+def slice_or_exit() -> JsonObject:
+    return load_or_exit(settings(), FOLDER)
+
+
+@cache
 def destinations_or_exit() -> Mapping[str, Configured]:
     try:
-        return read_destinations(load_or_exit(settings(), FOLDER))
+        return read_destinations(slice_or_exit())
     except SliceFault as fault:
         log("CRITICAL", "the configuration does not load", function="notify", detail=fault.detail)
         raise SystemExit(f"notify: {fault.detail}") from fault
@@ -37,7 +44,8 @@ def destinations_or_exit() -> Mapping[str, Configured]:
 @cache
 def service() -> Service:
     clock = platform.SystemClock()
-    ledger, bus, journal = platform.ledger(settings()), platform.bus(settings()), platform.journal(settings())
+    ledger, bus = platform.ledger(settings()), platform.bus(settings())
+    journal = platform.journal(settings(), retention_of(slice_or_exit()))
     context = Context(platform.secrets(settings(), os.environ), settings(), platform.blobs(settings()), clock)
     parts = Parts(
         destinations=Destinations(destinations_or_exit(), context),

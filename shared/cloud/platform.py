@@ -2,15 +2,22 @@
 
 import time
 from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Final
 
-from shared.cloud.gcp.pubsub import PubSubBus, no_authorization
-from shared.cloud.local.blobs import LocalBlobs
+from shared.cloud.gcp.pubsub import Authorization, PubSubBus, no_authorization
+from shared.cloud.retention import Retention
 from shared.errors import Temporary
-from shared.ports import Journal, Ledger
+from shared.ports import Blobs, Fetch, Journal, Ledger
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
 from shared.settings import Settings
 
-PUBSUB_ENDPOINT = "https://pubsub.googleapis.com"
+if TYPE_CHECKING:
+    from shared.cloud.gcp.firestore import Firestore
+
+PUBSUB_ENDPOINT: Final = "https://pubsub.googleapis.com"
+FIRESTORE_ENDPOINT: Final = "https://firestore.googleapis.com"
+STORAGE_ENDPOINT: Final = "https://storage.googleapis.com"
 
 
 class SystemClock:
@@ -18,19 +25,38 @@ class SystemClock:
         return time.time()
 
 
-def blobs(settings: Settings) -> LocalBlobs | None:
-    return LocalBlobs(settings.state_folder / "blobs") if settings.is_local else None
-
-
 def bus(settings: Settings) -> PubSubBus:
-    if settings.emulator_host:
-        return PubSubBus(f"http://{settings.emulator_host}", settings.project, settings.topic_prefix, no_authorization)
-    from shared.cloud.gcp.credentials import google_authorization
-
-    return PubSubBus(PUBSUB_ENDPOINT, settings.project, settings.topic_prefix, google_authorization())
+    endpoint = f"http://{settings.emulator_host}" if settings.emulator_host else PUBSUB_ENDPOINT
+    return PubSubBus(endpoint, settings.project, settings.topic_prefix, _authorization(settings.is_local))
 
 
-def journal(settings: Settings) -> Journal | None:
+def blobs(settings: Settings) -> Blobs | None:
+    if settings.bucket and (settings.storage_host or not settings.is_local):
+        from shared.cloud.gcp.storage import BucketBlobs
+
+        host = settings.storage_host
+        endpoint = host if host and "://" in host else f"http://{host}" if host else STORAGE_ENDPOINT
+        return BucketBlobs(endpoint, settings.bucket, _authorization(bool(host)))
+    if not settings.is_local:
+        return None
+    from shared.cloud.local.blobs import LocalBlobs
+
+    return LocalBlobs(settings.state_folder / "blobs")
+
+
+def fetch() -> Fetch:
+    """The same everywhere."""
+    from shared.outgoing.fetch import GuardedFetch  # with ssl, which a function that asks nobody need not import
+
+    return GuardedFetch()
+
+
+def journal(settings: Settings, retention: Retention | None = None) -> Journal | None:
+    """`retention` is for the platforms that are told with each entry how long to keep it."""
+    if store := _firestore(settings, "journal"):
+        from shared.cloud.gcp.journal import FirestoreJournal
+
+        return FirestoreJournal(store, blobs(settings), retention or Retention())
     if not settings.is_local:
         return None
     from shared.cloud.local.journal import LocalJournal
@@ -40,8 +66,12 @@ def journal(settings: Settings) -> Journal | None:
 
 def ledger(settings: Settings) -> Ledger:
     """Raises Temporary where there is none: without it nothing may be delivered, for it would be delivered twice."""
+    if store := _firestore(settings, "ledger"):
+        from shared.cloud.gcp.ledger import FirestoreLedger
+
+        return FirestoreLedger(store)
     if not settings.is_local:
-        raise Temporary("ledger", "this platform's settings name no ledger")
+        raise Temporary("ledger", "this platform's settings name no ledger: set HOOKCHAIN_FIRESTORE")
     from shared.cloud.local.ledger import LocalLedger
 
     return LocalLedger(settings.state_folder / "ledger.db")
@@ -52,5 +82,26 @@ def secrets(settings: Settings, environ: Mapping[str, str]) -> SecretStore:
     if settings.project and not settings.is_local:
         from shared.cloud.gcp.secret_manager import from_secret_manager
 
-        readers.append(from_secret_manager(settings.project))
+        readers.append(from_secret_manager(settings.project, settings.topic_prefix))
     return SecretStore(tuple(readers), SystemClock())
+
+
+def _firestore(settings: Settings, part: str) -> "Firestore | None":
+    """None where the settings name no database. With an emulated Pub/Sub, Google's own is never asked."""
+    if not settings.firestore or (settings.is_local and not settings.firestore_host):
+        return None
+    from shared.cloud.gcp.firestore import Firestore
+
+    host = settings.firestore_host
+    endpoint = f"http://{host}" if host else FIRESTORE_ENDPOINT
+    return Firestore(endpoint, settings.project, settings.firestore, _authorization(bool(host)), part)
+
+
+@cache
+def _authorization(is_emulated: bool) -> Authorization:
+    """One for all the ports, so that an instance asks for one token."""
+    if is_emulated:
+        return no_authorization
+    from shared.cloud.gcp.credentials import google_authorization
+
+    return google_authorization()

@@ -1,18 +1,32 @@
 """What every implementation of the Blobs port, and its fake, must do."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from shared.cloud.gcp.pubsub import no_authorization
+from shared.cloud.gcp.storage import BucketBlobs
 from shared.cloud.local.blobs import LocalBlobs
 from shared.errors import Temporary
 from shared.ports import Blobs
+from tests.contract.conftest import BUCKET
 from tests.fakes.blobs import FakeBlobs
 
 
-@pytest.fixture(params=["fake", "local"])
-def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
-    return FakeBlobs() if request.param == "fake" else LocalBlobs(tmp_path / "blobs")
+@pytest.fixture(params=["fake", "local", "storage"])
+async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Blobs]:
+    if request.param == "fake":
+        yield FakeBlobs()
+    elif request.param == "local":
+        yield LocalBlobs(tmp_path / "blobs")
+    else:
+        _, url = request.getfixturevalue("storage")
+        in_bucket = BucketBlobs(url, BUCKET, no_authorization)
+        yield in_bucket
+        in_bucket.close()
+        await asyncio.sleep(0)  # in which its connections are gone
 
 
 async def test_what_was_put_is_got(blobs: Blobs) -> None:

@@ -6,19 +6,33 @@ from pathlib import Path
 
 import pytest
 
+from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.local.journal import LocalJournal
+from shared.cloud.retention import Retention
 from shared.errors import Temporary
 from shared.event import Event
 from shared.ports import AttemptEntry, DeadLetter, EventEntry, Journal, RouteDecision
+from tests.contract.conftest import EmulatedFirestore
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.journal import FakeJournal
 
 NOW = 1_790_000_000.0
 
 
-@pytest.fixture
-async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
-    local = LocalJournal(tmp_path / "state" / "journal.db")
-    yield local
-    await local.close()
+@pytest.fixture(params=["fake", "local", "firestore", "npm_firestore"])
+async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
+    if request.param == "fake":
+        yield FakeJournal()
+    elif request.param == "local":
+        local = LocalJournal(tmp_path / "state" / "journal.db")
+        yield local
+        await local.close()
+    else:
+        emulated: EmulatedFirestore = request.getfixturevalue(request.param)
+        on_firestore = FirestoreJournal(emulated.connect("journal"), FakeBlobs(), Retention())
+        yield on_firestore
+        on_firestore.close()
+        await asyncio.sleep(0)  # in which its connections are gone
 
 
 def an_event_entry(event_id: str = "e1") -> EventEntry:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.local.ledger import LocalLedger
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.event import Event
 from shared.ports import Busy, Claim, Claimed, Conflict, DestinationState, Finished, Ledger, LedgerRow, Waiting
+from tests.contract.conftest import EmulatedFirestore
 from tests.fakes.ledger import FakeLedger
 
 T = 1_790_000_000.0
@@ -24,14 +26,20 @@ KEY = DELIVERY.id
 MESSAGE = b'{"the":"message"}'
 
 
-@pytest.fixture(params=["fake", "local"])
+@pytest.fixture(params=["fake", "local", "firestore", "npm_firestore"])
 async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
     if request.param == "fake":
         yield FakeLedger()
-        return
-    local = LocalLedger(tmp_path / "state" / "ledger.db")
-    yield local
-    await local.close()
+    elif request.param == "local":
+        local = LocalLedger(tmp_path / "state" / "ledger.db")
+        yield local
+        await local.close()
+    else:
+        emulated: EmulatedFirestore = request.getfixturevalue(request.param)
+        on_firestore = FirestoreLedger(emulated.connect())
+        yield on_firestore
+        on_firestore.close()
+        await asyncio.sleep(0)  # in which its connections are gone
 
 
 def delivery(number: int, destination: str = "crm") -> Delivery:

@@ -12,10 +12,11 @@ from shared.cloud.local.journal import write_entries
 from shared.cloud.local.journal_dead_letters import DROPPED, REPLAYED, mark_dead_letters
 from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.journal_requests import RequestEntry, request_from_line, write_requests
-from shared.cloud.local.journal_retention import DAY_SECONDS, Retention, purge_journal
+from shared.cloud.local.journal_retention import purge_journal
 from shared.cloud.local.journal_rows import EventQuery
 from shared.cloud.local.journal_schema import open_journal, transaction
 from shared.cloud.local.journal_search import match_expression, words_of
+from shared.cloud.retention import DAY_SECONDS, Retention
 from shared.event import Event
 from shared.jsontext import Json
 from shared.ports import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision

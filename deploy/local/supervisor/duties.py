@@ -15,8 +15,9 @@ from deploy.local.supervisor.ports import HOST
 from deploy.local.supervisor.probe import ask
 from deploy.local.supervisor.setup import CannotSend, Setup, set_up
 from deploy.local.supervisor.watch import Snapshot, changes, snapshot
-from shared.cloud.local.journal_retention import Retention, purge_journal
+from shared.cloud.local.journal_retention import purge_journal
 from shared.cloud.local.journal_schema import FILE_NAME
+from shared.cloud.retention import Retention, retention_of
 from shared.errors import Temporary
 from shared.settings import LOCAL_PROJECT
 
@@ -46,10 +47,14 @@ async def forget(supervisor: "Supervisor") -> None:
     while True:
         path = supervisor.setup.place.state / FILE_NAME
         try:
-            await asyncio.to_thread(purge_journal, path, time.time(), retention_of(supervisor.setup))
+            await asyncio.to_thread(purge_journal, path, time.time(), _retention(supervisor.setup))
         except sqlite3.Error as error:  # busy, or the disk is full: what is old is a little older the next time
             supervisor.output.say("WARNING", f"{path.name} keeps what is past its retention: {type(error).__name__}")
         await asyncio.sleep(FORGET_SECONDS)
+
+
+def _retention(setup: Setup) -> Retention:
+    return retention_of(setup.configuration.slices["notify"])
 
 
 async def ensure_topology(setup: Setup) -> None:
@@ -64,13 +69,6 @@ async def ensure_topology(setup: Setup) -> None:
             return await ensure(f"http://{HOST}:{ports.apis}", resources)
         except Temporary:  # the emulated APIs died just now, and are started again; the start has its own time limit
             await asyncio.sleep(TOPOLOGY_SECONDS)
-
-
-def retention_of(setup: Setup) -> Retention:
-    written = setup.configuration.slices["notify"].get("retention")
-    if not isinstance(written, dict):
-        return Retention()
-    return Retention(**{name: float(value) for name, value in written.items() if isinstance(value, int | float)})
 
 
 async def reload(supervisor: "Supervisor") -> None:

@@ -13,13 +13,19 @@ SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
 def google_authorization() -> Authorization:
-    """Looks for credentials at the first call, and gets a new token in a thread when one is about to expire."""
+    """Looks for credentials at the first call, and gets a new token in a thread when one is about to expire.
+
+    Those who ask meanwhile wait for that one.
+    """
     found: Credentials | None = None
+    refreshing: asyncio.Task[Credentials] | None = None
 
     async def authorization() -> str | None:
-        nonlocal found
+        nonlocal found, refreshing
         if found is None or not found.valid:
-            found = await asyncio.to_thread(_refreshed, found)
+            if refreshing is None or refreshing.done():
+                refreshing = asyncio.create_task(asyncio.to_thread(_refreshed, found))
+            found = await asyncio.shield(refreshing)
         return f"Bearer {found.token}"
 
     return authorization
@@ -38,5 +44,5 @@ def _refreshed(credentials: "Credentials | None") -> "Credentials":
             credentials, _ = google.auth.default(scopes=[SCOPE], request=transport)
         credentials.refresh(transport)  # type: ignore[no-untyped-call] # nor here
     except google.auth.exceptions.GoogleAuthError as error:
-        raise Temporary("bus", f"no Google credentials: {type(error).__name__}") from error
+        raise Temporary("credentials", f"no Google credentials: {type(error).__name__}") from error
     return credentials

@@ -1,5 +1,6 @@
 """Secrets from Google Secret Manager: a secret's latest version."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shared.errors import Temporary
@@ -9,19 +10,23 @@ if TYPE_CHECKING:
     from google.cloud.secretmanager import SecretManagerServiceClient
 
 
-def from_secret_manager(project: str) -> Reader:
-    """The client, which is slow to import, is made at the first secret that no nearer place has."""
+def from_secret_manager(
+    project: str, prefix: str = "", make_client: "Callable[[], SecretManagerServiceClient] | None" = None
+) -> Reader:
+    """`prefix` is before each secret's name there.
+
+    The client, which is slow to import, is made at the first secret that no nearer place has.
+    """
     client: SecretManagerServiceClient | None = None
 
     def read(name: str) -> str | None:
         nonlocal client
         from google.api_core.exceptions import GoogleAPICallError, NotFound
         from google.auth.exceptions import GoogleAuthError
-        from google.cloud.secretmanager import SecretManagerServiceClient
 
         try:
-            client = client or SecretManagerServiceClient(transport="rest")
-            version = f"projects/{project}/secrets/{name}/versions/latest"
+            client = client or (make_client or _over_rest)()
+            version = f"projects/{project}/secrets/{prefix}{name}/versions/latest"
             answer = client.access_secret_version(name=version, timeout=READ_SECONDS, retry=None)
         except NotFound:
             return None
@@ -32,3 +37,9 @@ def from_secret_manager(project: str) -> Reader:
         return text
 
     return read
+
+
+def _over_rest() -> "SecretManagerServiceClient":
+    from google.cloud.secretmanager import SecretManagerServiceClient
+
+    return SecretManagerServiceClient(transport="rest")

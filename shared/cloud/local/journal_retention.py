@@ -8,18 +8,9 @@ from typing import Final
 
 from shared.cloud.local.journal_schema import open_journal, transaction
 from shared.cloud.local.journal_search import attach_index, drop_index
+from shared.cloud.retention import Retention
 
-DAY_SECONDS: Final = 86_400.0
 CHUNK: Final = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """`bodies`: after it an event's way can still be seen, and what it said cannot; it cannot be replayed either."""
-
-    events_seconds: float = 30 * DAY_SECONDS
-    bodies_seconds: float = 7 * DAY_SECONDS
-    dead_letters_seconds: float = 45 * DAY_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

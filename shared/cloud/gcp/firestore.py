@@ -1,0 +1,216 @@
+"""Firestore over REST: documents read, queried and written, alone or in a transaction.
+
+Not google-cloud-firestore: measured, importing its client costs 0.23 to 0.35 s, which the functions' whole start-up
+has no room for; this costs nothing beside the HTTP client that the bus has already.
+https://firebase.google.com/docs/firestore/reference/rest/v1/projects.databases.documents
+"""
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from shared.cloud.gcp.firestore_values import Fields, Write, from_fields, write_document
+from shared.cloud.gcp.pubsub import Authorization
+from shared.errors import Temporary
+from shared.http_client import HttpClient
+from shared.jsontext import Json, JsonObject, to_json
+
+CALL_SECONDS: Final = 5.0
+TRIES: Final = 5
+BACKOFF_SECONDS: Final = 0.05
+MAX_IDS_IN_QUERY: Final = 30
+MAX_WRITES: Final = 500
+
+Answer = TypeVar("Answer")
+Decide = Callable[[Fields | None], tuple[Answer, Write | None]]
+"""From a document's fields, None where there is none, to an answer and what is to be written, if anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    id: str
+    fields: Fields
+
+
+class _Refused(Exception):
+    """Firestore said no. `status` is its own word, such as ABORTED."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Firestore:
+    """`part` is the code of the Temporary that every failure becomes: which of our parts does not answer."""
+
+    def __init__(
+        self, endpoint: str, project: str, database: str, authorization: Authorization, part: str = "ledger"
+    ) -> None:
+        self._client = HttpClient(endpoint)
+        self._documents = f"projects/{project}/databases/{database}/documents"
+        self._authorization = authorization
+        self._part = part
+
+    def close(self) -> None:
+        self._client.close()
+
+    async def create(self, write: Write) -> bool:
+        """False where the document is there already. Raises Temporary, as all of these do."""
+        try:
+            await self._repeat("commit", {"writes": [self._written(write)]})
+        except _Refused as refused:
+            if refused.status == "ALREADY_EXISTS":
+                return False
+            raise self._temporary("commit", refused) from refused
+        return True
+
+    async def commit(self, writes: Sequence[Write]) -> None:
+        """All or none; MAX_WRITES at most."""
+        await self._ask("commit", {"writes": [self._written(write) for write in writes]})
+
+    async def get(self, collection: str, ids: Sequence[str], mask: Sequence[str] = ()) -> dict[str, Fields]:
+        """Those that are there, by id."""
+        body: JsonObject = {"documents": [self._name(collection, each) for each in ids]}
+        if mask:
+            body["mask"] = {"fieldPaths": list(mask)}
+        answers = await self._ask("batchGet", body)
+        return {found.id: found.fields for found in _documents(answers, "found")}
+
+    async def query(self, query: JsonObject) -> list[Document]:
+        answers = await self._ask("runQuery", {"structuredQuery": query})
+        return _documents(answers, "document")
+
+    async def count(self, query: JsonObject) -> int:
+        """How many documents it would answer, up to its limit: far cheaper than to read them."""
+        body: JsonObject = {"structuredQuery": query, "aggregations": [{"alias": "n", "count": {}}]}
+        [answer, *_] = _objects(await self._ask("runAggregationQuery", {"structuredAggregationQuery": body}))
+        fields = _member(_member(_member(answer, "result"), "aggregateFields"), "n")
+        return int(str(fields["integerValue"]))
+
+    async def transact(self, collection: str, doc_id: str, mask: Sequence[str], decide: Decide[Answer]) -> Answer:
+        """Read, decide, write, as if alone: where another was faster, all of it again, a few times.
+
+        `mask`: the fields that are read.
+        """
+        last: str | None = None
+        for number in range(TRIES):
+            if number:
+                await asyncio.sleep(random.uniform(0.5, 1.5) * BACKOFF_SECONDS * 2**number)  # noqa: S311 no secret
+            try:
+                fields, last = await self._begin(collection, doc_id, mask, last)
+                answer, write = decide(fields)
+                if write is None:
+                    await self._roll_back(last)
+                else:
+                    await self._call("commit", {"writes": [self._written(write)], "transaction": last})
+            except _Refused as refused:
+                if refused.status != "ABORTED":
+                    raise self._temporary("commit", refused) from refused
+            else:
+                return answer
+        raise Temporary(self._part, f"Firestore: others kept writing {collection}/{doc_id}, {TRIES} times in a row")
+
+    async def _begin(
+        self, collection: str, doc_id: str, mask: Sequence[str], last: str | None
+    ) -> tuple[Fields | None, str]:
+        """`last` is the transaction tried before this one, which gives this one its place in the queue."""
+        read_write: JsonObject = {"retryTransaction": last} if last else {}
+        answers = await self._call(
+            "batchGet",
+            {
+                "documents": [self._name(collection, doc_id)],
+                "mask": {"fieldPaths": list(mask)},
+                "newTransaction": {"readWrite": read_write},
+            },
+        )
+        begun = [str(each["transaction"]) for each in _objects(answers) if each.get("transaction")]
+        if not begun:
+            raise Temporary(self._part, "Firestore began no transaction")
+        found = _documents(answers, "found")
+        return (found[0].fields if found else None), begun[0]
+
+    async def _roll_back(self, transaction: str) -> None:
+        """So that the document is not locked until the transaction is found idle, which is all a failure means."""
+        with contextlib.suppress(Temporary, _Refused):
+            await self._call("rollback", {"transaction": transaction})
+
+    async def _ask(self, method: str, body: JsonObject) -> Json:
+        try:
+            return await self._repeat(method, body)
+        except _Refused as refused:
+            raise self._temporary(method, refused) from refused
+
+    async def _repeat(self, method: str, body: JsonObject) -> Json:
+        """Outside a transaction, contention is waited out here."""
+        for number in range(TRIES - 1):
+            try:
+                return await self._call(method, body)
+            except _Refused as refused:
+                if refused.status != "ABORTED":
+                    raise
+            await asyncio.sleep(random.uniform(0.5, 1.5) * BACKOFF_SECONDS * 2**number)  # noqa: S311 no secret
+        return await self._call(method, body)
+
+    async def _call(self, method: str, body: JsonObject) -> Json:
+        headers = {"Content-Type": "application/json"}
+        if authorization := await self._authorization():
+            headers["Authorization"] = authorization
+        path, content = f"/v1/{self._documents}:{method}", to_json(body).encode()
+        try:
+            # Twice is as good as once: what is conditional finds its condition gone, the rest writes the same again.
+            answer = await self._client.call("POST", path, headers, content, CALL_SECONDS, may_repeat=True)
+        except OSError as error:
+            raise Temporary(self._part, f"Firestore did not answer: {type(error).__name__}") from error
+        document = _parsed(answer.body)
+        if fault := _fault_in(document):
+            raise _Refused(fault)
+        if answer.status != 200 or document is None:
+            raise Temporary(self._part, f"Firestore answered {answer.status} to {method}")
+        return document
+
+    def _temporary(self, method: str, refused: _Refused) -> Temporary:
+        return Temporary(self._part, f"Firestore answered {refused.status} to {method}")
+
+    def _written(self, write: Write) -> JsonObject:
+        return write_document(write, self._name(write.collection, write.id))
+
+    def _name(self, collection: str, doc_id: str) -> str:
+        return f"{self._documents}/{collection}/{doc_id}"
+
+
+def _parsed(body: bytes) -> Json:
+    try:
+        document: Json = json.loads(body)
+    except ValueError:
+        return None
+    return document
+
+
+def _fault_in(document: Json) -> str | None:
+    """A stream of answers is a JSON array, in which an error may come last."""
+    for each in _objects(document):
+        error = each.get("error")
+        if isinstance(error, dict):
+            return str(error.get("status", "UNKNOWN"))
+    return None
+
+
+def _objects(document: Json) -> list[JsonObject]:
+    listed = document if isinstance(document, list) else [document]
+    return [each for each in listed if isinstance(each, dict)]
+
+
+def _documents(answers: Json, member: str) -> list[Document]:
+    found = [each[member] for each in _objects(answers) if member in each]
+    return [
+        Document(str(each["name"]).rpartition("/")[2], from_fields(each)) for each in found if isinstance(each, dict)
+    ]
+
+
+def _member(value: JsonObject, name: str) -> JsonObject:
+    found = value.get(name)
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,150 @@
+"""Firestore's JSON for values, documents and queries.
+
+https://firebase.google.com/docs/firestore/reference/rest/v1/Value
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from shared.jsontext import Json, JsonObject
+from shared.times import rfc3339, unix_seconds
+
+MAX_DOCUMENT_BYTES: Final = 900_000
+"""Of one large field. A document holds 1 MiB in all, names and the other fields included."""
+
+_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A timestamp, which is what a TTL policy looks at. Unix seconds."""
+
+    seconds: float
+
+
+Value: TypeAlias = str | int | float | bytes | Moment | None
+Fields: TypeAlias = Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """`fields` None deletes. `is_new`: create, where there is none. `mask`: only these fields; None is the whole
+    document. `increments` are added to integers, as part of the same write."""
+
+    collection: str
+    id: str
+    fields: Fields | None
+    is_new: bool = False
+    mask: tuple[str, ...] | None = None
+    increments: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """`op` is Firestore's word, such as EQUAL or LESS_THAN; IN takes a list."""
+
+    field: str
+    op: str
+    value: Value | Sequence[Value]
+
+
+def document_id(text: str) -> str:
+    """Any text as a document's id: as it is where Firestore takes it, else its hash."""
+    return text if _PLAIN_ID.fullmatch(text) else hashlib.sha256(text.encode()).hexdigest()
+
+
+def encoded(value: Value | Sequence[Value]) -> JsonObject:
+    match value:
+        case None:
+            return {"nullValue": "NULL_VALUE"}
+        case str():
+            return {"stringValue": value}
+        case int():
+            return {"integerValue": str(value)}
+        case float():
+            return {"doubleValue": value}
+        case bytes():
+            return {"bytesValue": base64.b64encode(value).decode()}
+        case Moment():
+            return {"timestampValue": rfc3339(value.seconds)}
+        case _:
+            return {"arrayValue": {"values": [encoded(each) for each in value]}}
+
+
+def decoded(value: Json) -> Value:
+    """None too for a kind of value that we do not write."""
+    [(kind, content)] = value.items() if isinstance(value, dict) and len(value) == 1 else [("nullValue", None)]
+    match kind, content:
+        case "integerValue", str() | int():
+            return int(content)
+        case "doubleValue", int() | float():
+            return float(content)
+        case "stringValue", str():
+            return content
+        case "bytesValue", str():
+            return base64.b64decode(content)
+        case "timestampValue", str():
+            return Moment(unix_seconds(content))
+        case _:
+            return None
+
+
+def to_fields(fields: Fields) -> JsonObject:
+    return {name: encoded(value) for name, value in fields.items()}
+
+
+def from_fields(document: JsonObject) -> Fields:
+    fields = document.get("fields")
+    return {name: decoded(value) for name, value in fields.items()} if isinstance(fields, dict) else {}
+
+
+def write_document(write: Write, name: str) -> JsonObject:
+    """`name` is the document's full one."""
+    if write.fields is None:
+        return {"delete": name}
+    document: JsonObject = {"update": {"name": name, "fields": to_fields(write.fields)}}
+    if write.mask is not None:
+        document["updateMask"] = {"fieldPaths": list(write.mask)}
+    if write.is_new:
+        document["currentDocument"] = {"exists": False}
+    if write.increments:
+        document["updateTransforms"] = [
+            {"fieldPath": name, "increment": encoded(by)} for name, by in write.increments.items()
+        ]
+    return document
+
+
+def query_document(
+    collection: str,
+    where: Sequence[Where] = (),
+    *,
+    limit: int,
+    order_by: str | None = None,
+    descending: bool = False,
+    select: Sequence[str] = (),
+) -> JsonObject:
+    """A structured query. `select` none: the whole documents."""
+    filters: list[Json] = [
+        {"fieldFilter": {"field": {"fieldPath": each.field}, "op": each.op, "value": encoded(each.value)}}
+        for each in where
+    ]
+    query: JsonObject = {"from": [{"collectionId": collection}], "limit": limit}
+    if len(filters) == 1:
+        query["where"] = filters[0]
+    elif filters:
+        query["where"] = {"compositeFilter": {"op": "AND", "filters": filters}}
+    if order_by:
+        direction = "DESCENDING" if descending else "ASCENDING"
+        query["orderBy"] = [{"field": {"fieldPath": order_by}, "direction": direction}]
+    if select:
+        query["select"] = {"fields": [{"fieldPath": name} for name in select]}
+    return query
+
+
+def beginning(field: str, prefix: str) -> list[Where]:
+    """Of a text field: what begins so."""
+    return [Where(field, "GREATER_THAN_OR_EQUAL", prefix), Where(field, "LESS_THAN", prefix + "\uf8ff")]

@@ -1,0 +1,194 @@
+"""The Ledger port on Firestore. The protocol itself is shared/ledger_rules.py.
+
+A delivery that goes well costs three writes and two reads: it is made by create-if-absent, which is its claim, and
+`attempted` and `done` are each a transaction on its document.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final, TypeVar
+
+from shared import ledger_rules as rules
+from shared.cloud.gcp.collections import DESTINATIONS, LEDGER
+from shared.cloud.gcp.firestore import MAX_WRITES, Firestore
+from shared.cloud.gcp.firestore_values import Fields, Write, query_document
+from shared.cloud.gcp.ledger_documents import (
+    ROW,
+    changed_document,
+    due_query,
+    new_document,
+    newest_of,
+    old_query,
+    removed_document,
+    row_of,
+    rows_query,
+)
+from shared.delivery import Delivery
+from shared.jsontext import JsonObject
+from shared.ports import Claim, DestinationState, LedgerRow
+
+AT_ONCE: Final = 25
+MAX_PURGED: Final = 1_000
+MESSAGES_AT_ONCE: Final = 30
+"""At 200 KiB each, what one answer can hold."""
+
+Rule = Callable[[LedgerRow], LedgerRow | None]
+Item = TypeVar("Item")
+
+
+class FirestoreLedger:
+    def __init__(self, store: Firestore) -> None:
+        self._store = store
+
+    async def claim(
+        self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
+    ) -> Claim:
+        key = delivery.id
+
+        def take(row: LedgerRow | None) -> tuple[Claim, LedgerRow | None]:
+            known = row or rules.new_row(delivery, key, message, now)
+            answer, taken = rules.claim(known, delivery.event.payloadhash, message, now, lease_seconds, due_fence)
+            return answer, None if taken is row else taken
+
+        if due_fence is None:  # seen for the first time, most likely
+            answer, taken = take(None)
+            if taken is not None and await self._store.create(new_document(taken)):
+                return answer
+
+        def decide(fields: Fields | None) -> tuple[Claim, Write | None]:
+            answer, taken = take(row_of(fields) if fields else None)
+            if taken is None:
+                return answer, None
+            return answer, changed_document(taken, with_message=True) if fields else new_document(taken)
+
+        return await self._store.transact(LEDGER, key, ROW, decide)
+
+    async def attempted(self, key: str, fence: int, now: float) -> bool:
+        return await self._changed(key, lambda row: rules.attempted(row, fence, now))
+
+    async def give_back(self, key: str, fence: int, now: float) -> bool:
+        return await self._changed(key, lambda row: rules.give_back(row, fence, now))
+
+    async def done(self, key: str, fence: int, now: float, answer: str) -> bool:
+        return await self._changed(key, lambda row: rules.done(row, fence, now, answer))
+
+    async def failed(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
+        return await self._changed(key, lambda row: rules.failed(row, fence, now, reason, answer))
+
+    async def retry_at(self, key: str, fence: int, now: float, at: float, reason: str, answer: str) -> bool:
+        return await self._changed(key, lambda row: rules.retry_at(row, fence, now, at, reason, answer))
+
+    async def hold(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
+        return await self._changed(key, lambda row: rules.hold(row, fence, now, reason, answer))
+
+    async def due(self, now: float, limit: int) -> Sequence[LedgerRow]:
+        found = await self._rows(due_query(now, limit))
+        return await self._with_messages([row for row in found if rules.is_due(row, now)])
+
+    async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
+        row = await self._change(key, lambda row: rules.postpone(row, fence, now, at))
+        return None if row is None else row.fence
+
+    async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
+        row = await self._change(key, lambda row: rules.reopen(row, now, replay))
+        return None if row is None else row.generation
+
+    async def disable(self, destination: str, reason: str, now: float) -> None:
+        await self._set(destination, {"disabled_reason": reason, "updated_at": now})
+
+    async def pause(self, destination: str, until: float, now: float) -> None:
+        await self._set(destination, {"paused_until": until, "updated_at": now})
+
+    async def release(self, destination: str, now: float) -> int:
+        await self._store.commit([Write(DESTINATIONS, destination, None)])
+        count = 0
+        while held := await self._rows(rows_query(MAX_WRITES, None, destination, rules.DISABLED)):
+            released = 0
+            for keys in _batches([row.key for row in held], AT_ONCE):
+                released += sum(await asyncio.gather(*(self._release(key, now) for key in keys)))
+            count += released
+            if not released:  # others release them
+                break
+        return count
+
+    async def destination_state(self, destination: str) -> DestinationState:
+        found = await self._store.get(DESTINATIONS, [destination])
+        return state_of(found.get(destination, {}))
+
+    async def rows(
+        self, limit: int, *, event_id: str | None = None, destination: str | None = None, state: str | None = None
+    ) -> Sequence[LedgerRow]:
+        found = await self._rows(rows_query(limit, event_id, destination, state))
+        return await self._with_messages(newest_of(found, limit, event_id, destination, state))
+
+    async def held(self, destination: str, limit: int) -> int:
+        """How many deliveries wait for its release, up to the limit, without reading them."""
+        return await self._store.count(rows_query(limit, None, destination, rules.DISABLED))
+
+    async def destination_states(self) -> dict[str, DestinationState]:
+        """Of those that ever were disabled or paused, and not released since."""
+        found = await self._store.query(query_document(DESTINATIONS, limit=MAX_WRITES))
+        return {document.id: state_of(document.fields) for document in found}
+
+    async def purge(self, before: float) -> int:
+        """At most MAX_PURGED a call: the bulk goes by itself, by the collection's TTL policy.
+
+        A row last written before that time was made before it too.
+        """
+        old = [
+            row
+            for row in await self._rows(old_query(before, MAX_PURGED))
+            if row.state in rules.FINAL and row.updated_at < before
+        ]
+        for rows in _batches(old, MAX_WRITES):
+            await self._store.commit([removed_document(row.key) for row in rows])
+        return len(old)
+
+    def close(self) -> None:
+        self._store.close()
+
+    async def _release(self, key: str, now: float) -> bool:
+        return await self._changed(key, lambda row: rules.release(row, now))
+
+    async def _changed(self, key: str, rule: Rule) -> bool:
+        return await self._change(key, rule) is not None
+
+    async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
+        def decide(fields: Fields | None) -> tuple[LedgerRow | None, Write | None]:
+            row = row_of(fields) if fields else None
+            changed = rule(row) if row else None
+            is_written = changed is not None and changed is not row
+            return changed, changed_document(changed, with_message=False) if changed and is_written else None
+
+        return await self._store.transact(LEDGER, key, ROW, decide)
+
+    async def _set(self, destination: str, fields: Fields) -> None:
+        await self._store.commit([Write(DESTINATIONS, destination, fields, mask=tuple(fields))])
+
+    async def _rows(self, query: JsonObject) -> list[LedgerRow]:
+        return [row_of(document.fields) for document in await self._store.query(query)]
+
+    async def _with_messages(self, rows: Sequence[LedgerRow]) -> list[LedgerRow]:
+        """Read by themselves, so many at a time as an answer can hold. What is gone by now is left out."""
+        whole: list[LedgerRow] = []
+        for some in _batches(rows, MESSAGES_AT_ONCE):
+            found = await self._store.get(LEDGER, [row.key for row in some], ("message",))
+            messages = {key: fields.get("message") for key, fields in found.items()}
+            whole += [
+                replace(row, message=message) for row in some if isinstance(message := messages.get(row.key), bytes)
+            ]
+        return whole
+
+
+def state_of(fields: Fields) -> DestinationState:
+    reason, until = fields.get("disabled_reason"), fields.get("paused_until")
+    return DestinationState(
+        reason if isinstance(reason, str) else None, float(until) if isinstance(until, int | float) else None
+    )
+
+
+def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """itertools.batched is of Python 3.12."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,28 @@
+"""The Owners port on Firestore: a transaction on one document a key."""
+
+from typing import Final
+
+from shared.cloud.gcp.collections import EXPIRE_AT, OWNERS
+from shared.cloud.gcp.firestore import Firestore
+from shared.cloud.gcp.firestore_values import Fields, Moment, Write, document_id
+
+READ: Final = ("event_id", "since")
+
+
+class FirestoreOwners:
+    def __init__(self, store: Firestore) -> None:
+        self._store = store
+
+    async def owner(self, key: str, event_id: str, now: float, window_seconds: float) -> str:
+        def decide(fields: Fields | None) -> tuple[str, Write | None]:
+            if fields is not None:
+                owner, since = str(fields["event_id"]), fields["since"]
+                if isinstance(since, float) and now - since < window_seconds:
+                    return owner, None
+            taken: Fields = {"event_id": event_id, "since": now, EXPIRE_AT: Moment(now + window_seconds)}
+            return event_id, Write(OWNERS, document_id(key), taken)
+
+        return await self._store.transact(OWNERS, document_id(key), READ, decide)
+
+    def close(self) -> None:
+        self._store.close()

@@ -1,0 +1,70 @@
+"""The Blobs port on a Cloud Storage bucket, over its JSON API.
+
+https://cloud.google.com/storage/docs/json_api/v1/objects
+"""
+
+import hashlib
+import re
+from typing import Final
+from urllib.parse import quote
+
+from shared.cloud.gcp.pubsub import Authorization
+from shared.errors import Temporary
+from shared.http_client import Answer, HttpClient
+
+CALL_SECONDS: Final = 10.0
+MAX_BLOB_BYTES: Final = 100_000_000
+"""A body has 10 MiB at most; as JSON, and kept beside its parsed form, it is several times that."""
+
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,499}")
+
+
+class BucketBlobs:
+    def __init__(self, endpoint: str, bucket: str, authorization: Authorization) -> None:
+        self._client = HttpClient(endpoint, MAX_BLOB_BYTES)
+        self._bucket = bucket
+        self._authorization = authorization
+
+    async def put(self, name: str, content: bytes) -> None:
+        query = f"uploadType=media&name={quote(object_name(name), safe='')}"
+        answer = await self._call("POST", f"/upload/storage/v1/b/{self._bucket}/o?{query}", content)
+        if answer.status != 200:
+            raise _temporary(answer, "take", name)
+
+    async def get(self, name: str) -> bytes | None:
+        answer = await self._call("GET", f"{self._object(name)}?alt=media")
+        if answer.status == 404:
+            return None
+        if answer.status != 200:
+            raise _temporary(answer, "give", name)
+        return answer.body
+
+    async def delete(self, name: str) -> None:
+        answer = await self._call("DELETE", self._object(name))
+        if answer.status not in (200, 204, 404):
+            raise _temporary(answer, "delete", name)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _object(self, name: str) -> str:
+        return f"/storage/v1/b/{self._bucket}/o/{quote(object_name(name), safe='')}"
+
+    async def _call(self, method: str, path: str, body: bytes = b"") -> Answer:
+        headers = {"Content-Type": "application/octet-stream"} if body else {}
+        if authorization := await self._authorization():
+            headers["Authorization"] = authorization
+        try:
+            return await self._client.call(method, path, headers, body, CALL_SECONDS, may_repeat=True)
+        except OSError as error:
+            raise Temporary("blobs", f"Cloud Storage did not answer: {type(error).__name__}") from error
+
+
+def object_name(name: str) -> str:
+    """Any text as an object's name: as it is where that is plain, else its hash."""
+    is_plain = _PLAIN_NAME.fullmatch(name) and ".." not in name and "//" not in name
+    return name if is_plain else "other/" + hashlib.sha256(name.encode()).hexdigest()
+
+
+def _temporary(answer: Answer, verb: str, name: str) -> Temporary:
+    return Temporary("blobs", f"Cloud Storage answered {answer.status} when it was to {verb} the blob {name!r}")

@@ -1,0 +1,25 @@
+"""How long what was kept stays: the operator's `retention`, as the slices have it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from shared.jsontext import JsonObject
+
+DAY_SECONDS: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """`bodies`: after it an event's way can still be seen, and what it said cannot; it cannot be replayed either."""
+
+    events_seconds: float = 30 * DAY_SECONDS
+    bodies_seconds: float = 7 * DAY_SECONDS
+    dead_letters_seconds: float = 45 * DAY_SECONDS
+
+
+def retention_of(compiled: JsonObject) -> Retention:
+    """From a slice; the defaults where it says nothing."""
+    written = compiled.get("retention")
+    if not isinstance(written, dict):
+        return Retention()
+    return Retention(**{name: float(value) for name, value in written.items() if isinstance(value, int | float)})

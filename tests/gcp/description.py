@@ -1,0 +1,96 @@
+"""Google's own description of an API, as google-api-python-client ships it: what a stand-in holds each request to."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pytest
+
+from shared.jsontext import Json, JsonObject
+from tests.discovery import faults_in
+
+
+@dataclass(frozen=True)
+class Method:
+    """`path` as a pattern. An upload has a path of its own, and a body that is no JSON."""
+
+    name: str
+    verb: str
+    path: re.Pattern[str]
+    parameters: frozenset[str]
+    request: JsonObject | None
+    response: JsonObject | None
+    is_upload: bool = False
+
+
+class Description:
+    def __init__(self, api: str, version: str) -> None:
+        cache = pytest.importorskip(
+            "googleapiclient.discovery_cache", reason="pip install google-api-python-client: it describes the API"
+        )
+        self._document: JsonObject = json.loads(cache.get_static_doc(api, version))
+        self._methods = list(_methods(self._document, _text(self._document, "servicePath")))
+        self._common = _object(self._document, "parameters").keys()
+
+    def method(self, verb: str, path: str, query: Mapping[str, str], body: Json) -> Method:
+        """The method that the request calls. Raises AssertionError for one that Google would not take."""
+        found = [each for each in self._methods if each.verb == verb and each.path.fullmatch(path)]
+        assert found, f"{verb} {path} is no method of the API"
+        method = found[-1]
+        unknown = set(query) - method.parameters - self._common
+        assert not unknown, f"{method.name} has no parameters {unknown}"
+        if method.request is None or method.is_upload:
+            assert body is None or method.is_upload, f"{method.name} takes no body"
+        else:
+            faults = faults_in(body, method.request, self._schemas, "request")
+            assert not faults, faults
+        return method
+
+    def check_answer(self, method: Method, answer: Json) -> None:
+        """A stream of answers is an array of what is described."""
+        for each in answer if isinstance(answer, list) else [answer]:
+            faults = faults_in(each, method.response, self._schemas) if method.response else []
+            assert not faults, faults
+
+    @property
+    def _schemas(self) -> JsonObject:
+        return _object(self._document, "schemas")
+
+
+def _methods(value: JsonObject, service_path: str) -> Iterator[Method]:
+    for method in _object(value, "methods").values():
+        assert isinstance(method, dict)
+        yield _method(method, service_path + _text(method, "path"))
+        simple = _object(_object(_object(method, "mediaUpload"), "protocols"), "simple")
+        if simple:
+            yield _method(method, _text(simple, "path").removeprefix("/"), is_upload=True)
+    for resource in _object(value, "resources").values():
+        assert isinstance(resource, dict)
+        yield from _methods(resource, service_path)
+
+
+def _method(method: JsonObject, path: str, is_upload: bool = False) -> Method:
+    parts = re.split(r"(\{\+?\w+\})", path)
+    pattern = "".join(
+        (r".+" if part.startswith("{+") else r"[^/:]+") if part.startswith("{") else re.escape(part) for part in parts
+    )
+    return Method(
+        _text(method, "id"),
+        _text(method, "httpMethod"),
+        re.compile("/" + pattern),
+        frozenset(_object(method, "parameters")),
+        _object(method, "request") or None,
+        _object(method, "response") or None,
+        is_upload,
+    )
+
+
+def _object(value: JsonObject, name: str) -> JsonObject:
+    found = value.get(name, {})
+    assert isinstance(found, dict)
+    return found
+
+
+def _text(value: JsonObject, name: str) -> str:
+    return str(value.get(name, ""))

@@ -1,0 +1,118 @@
+"""Documents in a dictionary, written and queried as Firestore's documentation says."""
+
+from typing import Final
+
+from shared.jsontext import Json, JsonObject
+from tests.gcp.firestore_server import Refusal
+
+TIME: Final = "2026-01-01T00:00:00Z"
+MAX_BYTES: Final = 1_048_576
+Key = tuple[int, str | int | float]
+
+
+class MemoryStore:
+    def __init__(self) -> None:
+        self.documents: dict[str, JsonObject] = {}
+
+    def read(self, names: list[str]) -> dict[str, JsonObject]:
+        return {name: self.documents[name] for name in names if name in self.documents}
+
+    def write(self, writes: list[JsonObject]) -> JsonObject:
+        before = dict(self.documents)
+        try:
+            for write in writes:
+                self._write(write)
+        except Refusal:
+            self.documents = before
+            raise
+        results: list[Json] = [{"updateTime": TIME} for _ in writes]
+        return {"writeResults": results, "commitTime": TIME}
+
+    def _write(self, write: JsonObject) -> None:
+        if "delete" in write:
+            self.documents.pop(str(write["delete"]), None)
+            return
+        update, current = _object(write["update"]), _object(write.get("currentDocument", {}))
+        name = str(update["name"])
+        if current.get("exists") is False and name in self.documents:
+            raise Refusal("ALREADY_EXISTS", f"Document already exists: {name}")
+        fields = _object(update["fields"])
+        if "updateMask" in write:
+            mask = _object(write["updateMask"])["fieldPaths"]
+            assert isinstance(mask, list)
+            known = _object(self.documents.get(name, {}).get("fields", {}))
+            kept = {field: value for field, value in known.items() if field not in mask}
+            fields = kept | {field: value for field, value in fields.items() if field in mask}
+        for transform in _objects(write.get("updateTransforms")):
+            fields = _incremented(fields, transform)
+        if len(str(fields)) > MAX_BYTES * 4 // 3:
+            raise Refusal("INVALID_ARGUMENT", f"Document {name} cannot be written because its size exceeds the limit")
+        self.documents[name] = {"name": name, "fields": fields, "createTime": TIME, "updateTime": TIME}
+
+    def query(self, parent: str, query: JsonObject) -> list[JsonObject]:
+        [collection] = [str(each["collectionId"]) for each in _objects(query["from"])]
+        prefix = f"{parent}/{collection}/"
+        found = [each for name, each in sorted(self.documents.items()) if name.startswith(prefix)]
+        where = query.get("where")
+        found = [each for each in found if _holds(each, where if isinstance(where, dict) else {})]
+        for order in reversed(_objects(query.get("orderBy"))):
+            path = str(_object(order["field"])["fieldPath"])
+            found = [each for each in found if path in _object(each["fields"])]
+            found.sort(key=lambda each: _key(_object(each["fields"])[path]), reverse=order["direction"] == "DESCENDING")
+        limit = query.get("limit")
+        return found[:limit] if isinstance(limit, int) else found
+
+
+def _incremented(fields: JsonObject, transform: JsonObject) -> JsonObject:
+    path, by = str(transform["fieldPath"]), _object(transform["increment"])
+    known = _object(fields.get(path, {"integerValue": "0"}))
+    return {**fields, path: {"integerValue": str(int(str(known["integerValue"])) + int(str(by["integerValue"])))}}
+
+
+def _holds(document: JsonObject, where: JsonObject) -> bool:
+    if "compositeFilter" in where:
+        return all(_holds(document, each) for each in _objects(_object(where["compositeFilter"])["filters"]))
+    if "fieldFilter" not in where:
+        return True
+    given = _object(where["fieldFilter"])
+    field = _object(document["fields"]).get(str(_object(given["field"])["fieldPath"]))
+    if field is None:
+        return False
+    value = given["value"]
+    if given["op"] == "IN":
+        values = _objects(_object(_object(value)["arrayValue"])["values"])
+        assert len(values) <= 30, "IN takes at most 30 values"
+        return _key(field) in [_key(each) for each in values]
+    mine, other = _key(field), _key(value)
+    if mine[0] != other[0]:  # an inequality holds among values of one type only
+        return False
+    return {
+        "EQUAL": mine == other,
+        "LESS_THAN": mine < other,
+        "LESS_THAN_OR_EQUAL": mine <= other,
+        "GREATER_THAN": mine > other,
+        "GREATER_THAN_OR_EQUAL": mine >= other,
+    }[str(given["op"])]
+
+
+def _key(value: Json) -> Key:
+    """Types one after the other, as Firestore sorts them, then by value."""
+    [(kind, content)] = _object(value).items()
+    match kind:
+        case "nullValue":
+            return 0, 0
+        case "integerValue":
+            return 1, int(str(content))
+        case "doubleValue":
+            return 1, float(str(content))
+        case _:
+            return {"timestampValue": 2, "stringValue": 3, "bytesValue": 4}[kind], str(content)
+
+
+def _object(value: Json) -> JsonObject:
+    assert isinstance(value, dict)
+    return value
+
+
+def _objects(value: Json) -> list[JsonObject]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

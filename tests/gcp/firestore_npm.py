@@ -1,0 +1,90 @@
+"""npm's @firestore-emulator/server as a store. It speaks gRPC alone, so JSON is transcoded by Google's own protobuf
+types, as Google's front end does it; it knows no isolation, which FirestoreServer brings."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from shared.jsontext import Json, JsonObject
+from tests.gcp.firestore_server import Refusal
+from tests.ports import free_bases
+
+if TYPE_CHECKING:
+    import grpc
+
+SERVICE: Final = "/google.firestore.v1.Firestore/"
+SCRIPT: Final = """
+const { FirestoreServer } = require(process.argv[1]);
+new FirestoreServer().start(Number(process.argv[2])).then(() => console.log("ready"));
+process.stdin.resume().on("end", () => process.exit(0));
+"""
+
+
+@contextmanager
+def npm_store(package: Path) -> Iterator["NpmStore"]:
+    grpc = pytest.importorskip("grpc", reason="pip install grpcio: the npm emulator speaks gRPC")
+    port = next(free_bases((0,)))
+    command = ["node", "-e", SCRIPT, str(package), str(port)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                yield NpmStore(channel)
+        finally:
+            process.kill()
+
+
+class NpmStore:
+    def __init__(self, channel: "grpc.Channel") -> None:
+        self._channel = channel
+        self._types = pytest.importorskip(
+            "google.cloud.firestore_v1.types", reason="pip install google-cloud-firestore: it has Firestore's protobufs"
+        )
+        self._json = pytest.importorskip("google.protobuf.json_format")
+
+    def read(self, names: list[str]) -> dict[str, JsonObject]:
+        database = names[0].partition("/documents/")[0]
+        body: JsonObject = {"database": database, "documents": list(names)}
+        answers = self._stream("BatchGetDocuments", body)
+        return {str(found["name"]): found for each in answers if isinstance(found := each.get("found"), dict)}
+
+    def write(self, writes: list[JsonObject]) -> JsonObject:
+        call = self._call("Commit", self._channel.unary_unary)
+        [first, *_] = writes
+        update = first.get("update")
+        name = str(update["name"] if isinstance(update, dict) else first["delete"])
+        return self._asked(call, "Commit", {"database": name.partition("/documents/")[0], "writes": list(writes)})
+
+    def query(self, parent: str, query: JsonObject) -> list[JsonObject]:
+        answers = self._stream("RunQuery", {"parent": parent, "structuredQuery": query})
+        return [found for each in answers if isinstance(found := each.get("document"), dict)]
+
+    def _asked(self, call: "Callable[[object], object]", name: str, body: JsonObject) -> JsonObject:
+        import grpc
+
+        try:
+            answer: JsonObject = self._json.MessageToDict(call(self._request(name, body)))
+        except grpc.RpcError as error:
+            raise Refusal(error.code().name, error.details()) from error
+        return answer
+
+    def _stream(self, name: str, body: JsonObject) -> list[JsonObject]:
+        call = self._call(name, self._channel.unary_stream)
+        return [self._json.MessageToDict(answer) for answer in call(self._request(name, body))]
+
+    def _request(self, name: str, body: Json) -> object:
+        """Raises where the body is not what the protobuf says."""
+        request: object = self._json.ParseDict(body, getattr(self._types, f"{name}Request").pb()())
+        return request
+
+    def _call(self, name: str, kind: "Callable[..., Callable[[object], object]]"):  # type: ignore[no-untyped-def] # grpc has none
+        return kind(
+            SERVICE + name,
+            request_serializer=getattr(self._types, f"{name}Request").pb().SerializeToString,
+            response_deserializer=getattr(self._types, f"{name}Response").pb().FromString,
+        )

@@ -1,0 +1,226 @@
+"""Firestore's REST API before a store, each request and answer checked against Google's description.
+
+The store keeps documents; here are what a small one lacks: transactions, of which the one whose reads others have
+overwritten is aborted; masks; and the rule that a query which one field's index cannot answer is refused.
+"""
+
+import base64
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from aiohttp import web
+
+from shared.jsontext import Json, JsonObject
+from tests.gcp.description import Description
+
+CODES: Final = {
+    "ABORTED": 409,
+    "ALREADY_EXISTS": 409,
+    "NOT_FOUND": 404,
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "UNAVAILABLE": 503,
+}
+TIME: Final = "2026-01-01T00:00:00Z"
+STREAMS: Final = ("batchGet", "runQuery", "runAggregationQuery")
+
+
+class Refusal(Exception):
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Store(Protocol):
+    """`read` answers the documents that there are, by name; `write` takes all of a commit's or raises Refusal."""
+
+    def read(self, names: list[str]) -> dict[str, JsonObject]: ...
+
+    def write(self, writes: list[JsonObject]) -> JsonObject: ...
+
+    def query(self, parent: str, query: JsonObject) -> list[JsonObject]: ...
+
+
+@dataclass
+class Fault:
+    """The next call of this method is refused with this status; with none, its answer is lost after it was done."""
+
+    method: str
+    status: str | None = None
+
+
+class FirestoreServer:
+    """`counts`: calls by method, and documents read and written, as Google bills them. `faults` come in order."""
+
+    def __init__(self, store: Store) -> None:
+        self.counts: Counter[str] = Counter()
+        self.faults: list[Fault] = []
+        self.problems: list[str] = []
+        self._store = store
+        self._description = Description("firestore", "v1")
+        self._versions: Counter[str] = Counter()
+        self._transactions: dict[str, dict[str, int]] = {}
+
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=11_000_000)
+        app.router.add_route("*", "/{path:.*}", self._serve)
+        return app
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        name = request.path.rpartition(":")[2]
+        try:
+            body: Json = json.loads(await request.read())
+            method = self._description.method(request.method, request.path, request.query, body)
+        except (AssertionError, ValueError) as error:
+            self.problems.append(str(error))
+            return _refused(name, Refusal("INVALID_ARGUMENT", str(error)))
+        assert isinstance(body, dict)
+        fault = self._fault(name)
+        self.counts[name] += 1
+        try:
+            if fault and fault.status:
+                raise Refusal(fault.status, "as the test asked")
+            parent = request.path.removeprefix("/v1/").rpartition(":")[0]
+            answer = self._answer(name, parent, body)
+        except Refusal as refusal:
+            return _refused(name, refusal)
+        self._description.check_answer(method, answer)
+        if fault:
+            assert request.transport is not None
+            request.transport.close()
+        return web.json_response(answer)
+
+    def _fault(self, name: str) -> Fault | None:
+        if self.faults and self.faults[0].method == name:
+            return self.faults.pop(0)
+        return None
+
+    def _answer(self, name: str, parent: str, body: JsonObject) -> Json:
+        match name:
+            case "batchGet":
+                return self._batch_get(body)
+            case "commit":
+                return self._commit(body)
+            case "rollback":
+                self._transactions.pop(str(body.get("transaction")), None)
+                return {}
+            case "runQuery":
+                return self._run_query(parent, body)
+            case "runAggregationQuery":
+                return self._count(parent, body)
+        raise Refusal("INVALID_ARGUMENT", f"{name} is not served here")
+
+    def _batch_get(self, body: JsonObject) -> Json:
+        names = _texts(body.get("documents"))
+        found = self._store.read(names)
+        self.counts["documents read"] += len(names)
+        answers: list[Json] = []
+        if "newTransaction" in body:
+            transaction = base64.b64encode(f"transaction {self.counts['batchGet']}".encode()).decode()
+            self._transactions[transaction] = {name: self._versions[name] for name in names}
+            answers.append({"transaction": transaction})
+        mask = _paths(body.get("mask"))
+        for name in names:
+            time: JsonObject = {"readTime": TIME}
+            answers.append(
+                {"found": _masked(found[name], mask), **time} if name in found else {"missing": name, **time}
+            )
+        return answers
+
+    def _commit(self, body: JsonObject) -> Json:
+        transaction = body.get("transaction")
+        if transaction is not None:
+            reads = self._transactions.pop(str(transaction), None)
+            if reads is None:
+                raise Refusal("INVALID_ARGUMENT", "the transaction is over, or never was")
+            if any(self._versions[name] != version for name, version in reads.items()):
+                raise Refusal("ABORTED", "too much contention on these documents")
+        writes = _objects(body.get("writes"))
+        for write in writes:
+            current = write.get("currentDocument", {})
+            assert isinstance(current, dict)
+            assert "updateTime" not in current, "update times are no fences: two writes may have the same"
+        answer = self._store.write(writes)
+        self.counts["documents written"] += len(writes)
+        self._versions.update(map(_written_name, writes))
+        return answer
+
+    def _run_query(self, parent: str, body: JsonObject) -> Json:
+        query = _checked(body.get("structuredQuery"))
+        found = self._store.query(parent, query)
+        self.counts["documents read"] += max(1, len(found))
+        select = query.get("select")
+        mask = (
+            [path for each in _objects(select.get("fields")) for path in _path(each)]
+            if isinstance(select, dict)
+            else []
+        )
+        time = "2026-01-01T00:00:00Z"
+        if not found:
+            return [{"readTime": time}]
+        return [{"document": _masked(document, mask), "readTime": time} for document in found]
+
+    def _count(self, parent: str, body: JsonObject) -> Json:
+        aggregation = body.get("structuredAggregationQuery")
+        assert isinstance(aggregation, dict)
+        found = self._store.query(parent, _checked(aggregation.get("structuredQuery")))
+        self.counts["documents read"] += 1 + len(found) // 1_000
+        fields: JsonObject = {"n": {"integerValue": str(len(found))}}
+        return [{"result": {"aggregateFields": fields}, "readTime": TIME}]
+
+
+def _refused(name: str, refusal: Refusal) -> web.Response:
+    code = CODES[refusal.status]
+    document: JsonObject = {"error": {"code": code, "message": str(refusal), "status": refusal.status}}
+    return web.json_response([document] if name in STREAMS else document, status=code)
+
+
+def _checked(query: Json) -> JsonObject:
+    """As Google answers where a composite index is missing, or an inequality's field is not the first to sort by."""
+    assert isinstance(query, dict)
+    where, order = query.get("where"), _objects(query.get("orderBy"))
+    filters = _filters(where if isinstance(where, dict) else {})
+    fields = {_path(each)[0] for each in filters} | {_path(each)[0] for each in order}
+    if len(fields) > 1:
+        raise Refusal("FAILED_PRECONDITION", f"the query requires an index over {sorted(fields)}")
+    if any("LESS" in str(each["op"]) or "GREATER" in str(each["op"]) for each in filters) and not order:
+        raise Refusal("INVALID_ARGUMENT", "these tests want the order of a range to be said")
+    return query
+
+
+def _filters(where: JsonObject) -> list[JsonObject]:
+    composite = where.get("compositeFilter")
+    if isinstance(composite, dict):
+        return [found for each in _objects(composite.get("filters")) for found in _filters(each)]
+    single = where.get("fieldFilter")
+    return [single] if isinstance(single, dict) else []
+
+
+def _path(value: JsonObject) -> list[str]:
+    field = value.get("field", value)
+    return [str(field["fieldPath"])] if isinstance(field, dict) else []
+
+
+def _paths(mask: Json) -> list[str]:
+    return _texts(mask.get("fieldPaths")) if isinstance(mask, dict) else []
+
+
+def _masked(document: JsonObject, mask: list[str]) -> JsonObject:
+    fields = document.get("fields", {})
+    assert isinstance(fields, dict)
+    return {**document, "fields": {name: fields[name] for name in mask if name in fields}} if mask else document
+
+
+def _written_name(write: JsonObject) -> str:
+    update = write.get("update")
+    return str(update["name"] if isinstance(update, dict) else write["delete"])
+
+
+def _objects(value: Json) -> list[JsonObject]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _texts(value: Json) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else []

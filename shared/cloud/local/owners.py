@@ -1,0 +1,68 @@
+"""The Owners port on SQLite, in `owners.db`."""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from shared.errors import Temporary
+
+BUSY_SECONDS: Final = 2.0
+FILE_NAME: Final = "owners.db"
+FORGOTTEN_AT_ONCE: Final = 100
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS owners (
+    key TEXT PRIMARY KEY, event_id TEXT NOT NULL, since REAL NOT NULL, until REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS owners_until ON owners (until);
+"""
+
+
+class LocalOwners:
+    """On the event loop itself, as the ledger is and for its reason. Each key that is taken forgets some whose time
+    is over, so that the file needs no one to look after it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+
+    async def owner(self, key: str, event_id: str, now: float, window_seconds: float) -> str:
+        try:
+            return self._owner(self._opened(), key, event_id, now, window_seconds)
+        except (sqlite3.Error, OSError) as error:
+            raise Temporary("owners", f"{self._path.name} does not answer: {type(error).__name__}") from error
+
+    def _owner(self, connection: sqlite3.Connection, key: str, event_id: str, now: float, window_seconds: float) -> str:
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            found = connection.execute("SELECT event_id, since FROM owners WHERE key = ?", (key,)).fetchone()
+            if found and now - found[1] < window_seconds:
+                return str(found[0])
+            connection.execute(
+                "INSERT INTO owners (key, event_id, since, until) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE"
+                " SET event_id = excluded.event_id, since = excluded.since, until = excluded.until",
+                (key, event_id, now, now + window_seconds),
+            )
+            connection.execute(
+                "DELETE FROM owners WHERE key IN (SELECT key FROM owners WHERE until < ? LIMIT ?)",
+                (now, FORGOTTEN_AT_ONCE),
+            )
+        return event_id
+
+    def close(self) -> None:
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.executescript(_SCHEMA)
+            except sqlite3.Error:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection

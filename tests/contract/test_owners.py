@@ -1,0 +1,85 @@
+"""What every implementation of the Owners port, and its fake, must do."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from shared.cloud.local.owners import LocalOwners
+from shared.errors import Temporary
+from shared.ports import Owners
+from tests.fakes.owners import FakeOwners
+
+NOW = 1_790_000_000.0
+DAY = 86_400.0
+
+
+@pytest.fixture(params=["fake", "local"])
+async def owners(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Owners]:
+    if request.param == "fake":
+        yield FakeOwners()
+        return
+    local = LocalOwners(tmp_path / "state" / "owners.db")
+    yield local
+    local.close()
+
+
+async def test_the_first_event_with_a_key_owns_it(owners: Owners) -> None:
+    assert await owners.owner("order 7", "e1", NOW, DAY) == "e1"
+    assert await owners.owner("order 7", "e2", NOW + 1, DAY) == "e1"
+
+
+async def test_the_owner_asks_again_and_is_still_the_owner(owners: Owners) -> None:
+    assert [await owners.owner("order 7", "e1", NOW + n, DAY) for n in range(3)] == ["e1"] * 3
+
+
+async def test_keys_do_not_know_each_other(owners: Owners) -> None:
+    keys = ["order 7", "order 8", "", "é", "a/b", "x" * 2_000]
+
+    assert [await owners.owner(key, f"e{n}", NOW, DAY) for n, key in enumerate(keys)] == [
+        f"e{n}" for n in range(len(keys))
+    ]
+
+
+async def test_a_window_ends_with_its_last_second(owners: Owners) -> None:
+    await owners.owner("order 7", "e1", NOW, DAY)
+
+    assert await owners.owner("order 7", "e2", NOW + DAY - 0.5, DAY) == "e1"
+    assert await owners.owner("order 7", "e3", NOW + DAY, DAY) == "e3"
+    assert await owners.owner("order 7", "e4", NOW + DAY + 1, DAY) == "e3"
+
+
+async def test_a_window_is_not_made_longer_by_those_who_ask(owners: Owners) -> None:
+    for n in range(4):
+        await owners.owner("order 7", f"e{n}", NOW + n * 0.3 * DAY, DAY)
+
+    assert await owners.owner("order 7", "e9", NOW + DAY, DAY) == "e9"
+
+
+async def test_of_many_at_once_one_is_the_owner_for_all(owners: Owners) -> None:
+    answers = await asyncio.gather(*(owners.owner("order 7", f"e{n}", NOW, DAY) for n in range(20)))
+
+    assert len(set(answers)) == 1
+
+
+async def test_the_owner_outlives_the_process(tmp_path: Path) -> None:
+    for event_id in ("e1", "e2"):
+        owners = LocalOwners(tmp_path / "owners.db")
+        assert await owners.owner("order 7", event_id, NOW, DAY) == "e1"
+        owners.close()
+
+
+async def test_what_is_over_is_forgotten_by_and_by(tmp_path: Path) -> None:
+    owners = LocalOwners(tmp_path / "owners.db")
+    for n in range(50):
+        await owners.owner(f"order {n}", "e1", NOW, 10)
+    await owners.owner("another", "e2", NOW + 20, 10)
+    assert owners._opened().execute("SELECT count(*) FROM owners").fetchone() == (1,)
+    owners.close()
+
+
+async def test_a_file_that_cannot_be_written_is_temporary(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where the folder should be")
+    with pytest.raises(Temporary, match="does not answer"):
+        await LocalOwners(tmp_path / "state" / "owners.db").owner("a", "e1", NOW, DAY)

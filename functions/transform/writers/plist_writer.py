@@ -1,0 +1,103 @@
+"""Apple's property lists: `man 5 plist`.
+
+plistlib writes binary ones. Its XML turns every carriage return into a line feed, so XML is written here.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Final, TypeAlias
+
+from functions.transform.writers.faults import Trail, Unwritable
+from shared.jsontext import Json
+
+Plist: TypeAlias = "bool | int | float | str | datetime | list[Plist] | dict[str, Plist]"
+
+_HEAD: Final = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n'
+    '<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">\n'
+    '<plist version="1.0">\n'
+)
+_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
+_TO_ESCAPE: Final = re.compile("[&<>\r]")
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_INTEGERS: Final = range(-(1 << 63), 1 << 64)
+
+
+def write_binary_plist(value: Json, *, dates: bool, omit_nulls: bool) -> bytes:
+    """Raises Unwritable."""
+    import plistlib  # which brings an XML parser of its own
+
+    return plistlib.dumps(_plist(value, None, dates, omit_nulls), fmt=plistlib.FMT_BINARY, sort_keys=False)
+
+
+def write_xml_plist(value: Json, *, dates: bool, omit_nulls: bool) -> str:
+    """Raises Unwritable."""
+    lines = [_HEAD]
+    _write(_plist(value, None, dates, omit_nulls), "", None, lines)
+    return "".join([*lines, "</plist>\n"])
+
+
+def _plist(value: Json, trail: Trail, dates: bool, omit_nulls: bool) -> Plist:
+    if isinstance(value, dict):
+        return {
+            key: _plist(item, (trail, key), dates, omit_nulls)
+            for key, item in value.items()
+            if item is not None or not omit_nulls
+        }
+    if isinstance(value, list):
+        return [_plist(item, (trail, number), dates, omit_nulls) for number, item in enumerate(value)]
+    if value is None:
+        raise Unwritable(trail, "is null, which a property list lacks; drop it, or say `nulls: omit`")
+    if isinstance(value, str) and dates and _TIME.fullmatch(value):
+        return _date(value, trail)
+    if isinstance(value, int) and value not in _INTEGERS:
+        raise Unwritable(trail, "is an integer of more than 64 bits, which a property list lacks")
+    return value
+
+
+def _date(text: str, trail: Trail) -> datetime:
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        raise Unwritable(trail, "looks like a time, and is none") from None
+
+
+def _write(value: Plist, pad: str, trail: Trail, lines: list[str]) -> None:
+    if isinstance(value, dict) and value:
+        lines.append(f"{pad}<dict>\n")
+        for key, item in value.items():
+            lines.append(f"{pad}\t<key>{_escaped(key, (trail, key))}</key>\n")
+            _write(item, f"{pad}\t", (trail, key), lines)
+        lines.append(f"{pad}</dict>\n")
+    elif isinstance(value, list) and value:
+        lines.append(f"{pad}<array>\n")
+        for number, item in enumerate(value):
+            _write(item, f"{pad}\t", (trail, number), lines)
+        lines.append(f"{pad}</array>\n")
+    else:
+        lines.append(f"{pad}{_scalar(value, trail)}\n")
+
+
+def _scalar(value: Plist, trail: Trail) -> str:
+    if isinstance(value, str):
+        return f"<string>{_escaped(value, trail)}</string>"
+    if isinstance(value, bool):
+        return "<true/>" if value else "<false/>"
+    if isinstance(value, int):
+        return f"<integer>{value}</integer>"
+    if isinstance(value, float):
+        return f"<real>{value!r}</real>"
+    if isinstance(value, datetime):
+        if value.microsecond:
+            raise Unwritable(
+                trail, "is a time with a part of a second, which XML property lists lack; binary ones have it"
+            )
+        return f"<date>{value.isoformat()}Z</date>"
+    return "<dict/>" if isinstance(value, dict) else "<array/>"
+
+
+def _escaped(text: str, trail: Trail) -> str:
+    if _NOT_XML.search(text):
+        raise Unwritable(trail, "holds a control character, which an XML property list cannot say; a binary one can")
+    return _TO_ESCAPE.sub(lambda found: _ESCAPES[found[0]], text)

@@ -1,0 +1,14 @@
+"""Values as text, for formats that know nothing else."""
+
+from functions.transform.writers.faults import Trail, Unwritable
+from shared.expressions import kind_of
+from shared.jsontext import Json, to_json
+
+
+def scalar_text(value: Json, trail: Trail) -> str:
+    """Null is the empty text. Raises Unwritable."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict | list):
+        raise Unwritable(trail, f"is {kind_of(value)} where only text fits")
+    return "" if value is None else to_json(value)

@@ -1,0 +1,98 @@
+"""XML by the convention of shared.formats: `@name` is an attribute, `#text` the text, a list the same element again.
+
+XML knows text only: numbers and booleans are written as JSON writes them, null as an element that holds nothing.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final
+from xml.parsers.expat import ExpatError, ParserCreate
+
+from functions.transform.writers.faults import Trail, Unwritable
+from functions.transform.writers.scalars import scalar_text
+from shared.expressions import kind_of
+from shared.jsontext import Json, JsonObject
+
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_MAYBE_NAME: Final = re.compile(r"[^\W\d][\w.:\u00b7-]*")
+_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_TEXT: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
+_IN_TEXT: Final = re.compile("[&<>\r]")
+_ATTRIBUTE: Final = {**_TEXT, '"': "&quot;", "\n": "&#10;", "\t": "&#9;"}
+_IN_ATTRIBUTE: Final = re.compile('[&<>\r"\n\t]')
+
+
+def write_xml(value: Json, root: str | None) -> str:
+    """`root` names the element around all of it; without it, the value is an object whose one key does. Raises
+    Unwritable."""
+    name, inner, trail = (root, value, None) if root is not None else _only_entry(value)
+    pieces = ['<?xml version="1.0" encoding="UTF-8"?>\n', *_element(name, inner, trail), "\n"]
+    return "".join(pieces)
+
+
+def _only_entry(value: Json) -> tuple[str, Json, Trail]:
+    if not isinstance(value, dict) or len(value) != 1:
+        found = f"an object with {len(value)} keys" if isinstance(value, dict) else kind_of(value)
+        raise Unwritable(None, f"is {found}, and XML has one element around all: name it, as in `root: event`")
+    [(name, inner)] = value.items()
+    if isinstance(inner, list):
+        raise Unwritable((None, name), "is a list, and XML has one element around all: name it, as in `root: event`")
+    return name, inner, (None, name)
+
+
+def _element(name: str, value: Json, trail: Trail) -> Iterator[str]:
+    _verify_name(name, trail)
+    if isinstance(value, list):
+        raise Unwritable(trail, "is a list in a list, and XML has no name for what is in it")
+    fields: JsonObject = value if isinstance(value, dict) else {"#text": value}
+    yield f"<{name}"
+    for key, item in fields.items():
+        if key.startswith("@"):
+            yield _attribute(key[1:], item, (trail, key))
+    content = [piece for key, item in fields.items() if not key.startswith("@") for piece in _content(key, item, trail)]
+    if any(content):
+        yield ">"
+        yield from content
+        yield f"</{name}>"
+    else:
+        yield "/>"
+
+
+def _attribute(name: str, value: Json, trail: Trail) -> str:
+    _verify_name(name, trail)
+    text = _text(value, trail)
+    return f' {name}="{_IN_ATTRIBUTE.sub(lambda found: _ATTRIBUTE[found[0]], text)}"'
+
+
+def _content(key: str, value: Json, trail: Trail) -> Iterator[str]:
+    if key == "#text":
+        yield _IN_TEXT.sub(lambda found: _TEXT[found[0]], _text(value, (trail, key)))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _element(key, item, ((trail, key), number))
+    else:
+        yield from _element(key, value, (trail, key))
+
+
+def _text(value: Json, trail: Trail) -> str:
+    text = scalar_text(value, trail)
+    if _NOT_XML.search(text):
+        raise Unwritable(trail, "holds a control character, which XML cannot say")
+    return text
+
+
+def _verify_name(name: str, trail: Trail) -> None:
+    if not _PLAIN_NAME.fullmatch(name) and not _is_xml_name(name):
+        raise Unwritable(trail, "is no name for an XML element: a letter, then letters, digits, `_`, `-`, `.` and `:`")
+
+
+@lru_cache(maxsize=256)
+def _is_xml_name(name: str) -> bool:
+    """Which letters beyond ASCII make a name is a long table, and the parser has it."""
+    if not _MAYBE_NAME.fullmatch(name):
+        return False
+    try:
+        return ParserCreate("utf-8").Parse(f"<{name}/>".encode(), True) == 1
+    except (ExpatError, UnicodeEncodeError):
+        return False

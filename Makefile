@@ -3,7 +3,7 @@
 
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help dev test check bench bundle pins
+.PHONY: help dev test check bench bundle plan-gcp deploy-gcp destroy-gcp pins
 
 PYTHON =
 ARGS =
@@ -17,7 +17,7 @@ export PIP_ROOT_USER_ACTION := ignore
 
 help: ## print this
 	@echo "Hookchain. Targets (PYTHON=/path/to/python3 chooses an interpreter, ARGS='…' is handed on):"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 dev: $(VENV)/installed-local ## run the whole pipe on this machine, with no cloud account
 	@$(BIN)/hookchain dev $(ARGS)
@@ -36,6 +36,18 @@ bench: $(VENV)/installed-bench ## measure speed and print the table (needs wrk)
 
 bundle: $(VENV)/installed-local ## write build/receive, build/transform and build/notify
 	@$(BIN)/hookchain bundle $(ARGS)
+
+# PROJECT, REGION and PREFIX say where; what make is given by name, such as EMAIL_ADDRESS, is in the environment.
+GCP = $(if $(PROJECT),--project '$(PROJECT)') $(if $(REGION),--region '$(REGION)') $(if $(PREFIX),--prefix '$(PREFIX)')
+
+plan-gcp: $(VENV)/installed-local ## print what deploy-gcp would run (LIVE=1: only what is to change)
+	@$(BIN)/hookchain plan-gcp $(GCP) $(if $(LIVE),--live) $(ARGS)
+
+deploy-gcp: $(VENV)/installed-local ## deploy to Google Cloud: PROJECT=… EMAIL_ADDRESS=…, or your configuration
+	@$(BIN)/hookchain deploy-gcp $(GCP) $(ARGS)
+
+destroy-gcp: $(VENV)/installed-local ## remove it (ALL=1: secrets and dead letters too)
+	@$(BIN)/hookchain destroy-gcp $(GCP) $(if $(ALL),--all) $(ARGS)
 
 pins: $(VENV)/installed-pins ## renew deploy/pins.txt: the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --upgrade --all-extras --generate-hashes --no-emit-index-url \

@@ -41,7 +41,13 @@ COMMANDS: Final = {
     "release": Command("deploy.commands.release", "deliver what is held for a destination, once its fault is mended"),
     "doctor": Command("deploy.commands.doctor", "find why a deploy or a start would fail, before anything is made"),
     "secrets": Command("deploy.commands.secrets", "list the secrets that the configuration needs; set or rotate one"),
+    "sources": Command(
+        "deploy.commands.sources", "each source's URL, and what to type into its sender's settings, with one example"
+    ),
     "bundle": Command("deploy.bundle", "write build/<function>/, ready to deploy"),
+    "plan-gcp": Command("deploy.gcp.plan_command", "print what a deployment to Google Cloud would run"),
+    "deploy-gcp": Command("deploy.gcp.deploy_command", "deploy to Google Cloud, or bring what is there up to date"),
+    "destroy-gcp": Command("deploy.gcp.destroy_command", "remove what a deployment made, but secrets and dead letters"),
 }
 
 

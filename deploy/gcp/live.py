@@ -42,6 +42,18 @@ def project_number(runner: Runner, target: Target) -> str:
 def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Live:
     """Raises GcloudFault and GcloudMissing."""
     wanted_keys = {resource.key for resource in wanted}
+    found = {key: each for key, each in read_things(runner, target).items() if key in wanted_keys}
+    things = [(kind, name) for kind, _, name in (key.partition(" ") for key in found)]
+    secrets = [name for kind, name in things if kind == SECRET]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        valued = pool.map(lambda name: _has_value(runner, target, name), secrets)
+        found |= {key_of(VALUE, name): Existing() for name, has in zip(secrets, valued, strict=True) if has}
+    grants = read_grants(runner, target, things)
+    return Live(found | {grant.key: Existing() for grant in grants}, grants)
+
+
+def read_things(runner: Runner, target: Target) -> dict[str, Existing]:
+    """All that is in the project and of a kind that a bundle has, by key; enabled APIs too. Raises GcloudFault."""
     existing = dict(_enabled(runner, target))
     with ThreadPoolExecutor(WORKERS) as pool:
         for found in pool.map(lambda each: dict(listed(runner, target, each)), _askable(LISTINGS, existing)):
@@ -49,15 +61,15 @@ def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Liv
         if key_of(DATABASE, names.database(target)) in existing:
             for found in pool.map(lambda each: dict(listed(runner, target, each)), OF_DATABASE):
                 existing.update(found)
-        ours = [(kind, name) for kind, _, name in (key.partition(" ") for key in existing if key in wanted_keys)]
-        secrets = [name for kind, name in ours if kind == SECRET]
-        valued = pool.map(lambda name: _has_value(runner, target, name), secrets)
-        existing.update({key_of(VALUE, name): Existing() for name, has in zip(secrets, valued, strict=True) if has})
-        with_policy = [(PROJECT, target.project), *(each for each in ours if each[0] in _WITH_POLICY)]
-        found_grants = pool.map(lambda each: _grants(runner, target, *each), with_policy)
-        grants = frozenset(grant for found in found_grants for grant in found)
-    existing.update({grant.key: Existing() for grant in grants})
-    return Live(existing, grants)
+    return existing
+
+
+def read_grants(runner: Runner, target: Target, things: Iterable[tuple[str, str]]) -> frozenset[Grant]:
+    """Of the project, and of those of the things (kind and name) that have a policy. Raises GcloudFault."""
+    with_policy = [(PROJECT, target.project), *(each for each in things if each[0] in _WITH_POLICY)]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        found = pool.map(lambda each: list(_grants(runner, target, *each)), with_policy)
+        return frozenset(grant for grants in found for grant in grants)
 
 
 def _askable(listings: Iterable[Listing], existing: Mapping[str, Existing]) -> list[Listing]:
@@ -84,8 +96,8 @@ def _has_value(runner: Runner, target: Target, secret_id: str) -> bool:
     return bool(read_json(runner, arguments, target.project))
 
 
-def _grants(runner: Runner, target: Target, kind: str, name: str) -> list[Grant]:
-    return list(grants_of(kind, name, read_json(runner, reading(kind, name, target), target.project)))
+def _grants(runner: Runner, target: Target, kind: str, name: str) -> Iterator[Grant]:
+    return grants_of(kind, name, read_json(runner, reading(kind, name, target), target.project))
 
 
 def grants_of(kind: str, name: str, policy: Json) -> Iterator[Grant]:

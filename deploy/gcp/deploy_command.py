@@ -1,0 +1,111 @@
+"""`make deploy-gcp`: checks, bundles, plans and carries the plan out. Run again, it goes on where it stopped."""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from deploy.bundle import NotABundle
+from deploy.bundle_requirements import PinsFault
+from deploy.cli import parser
+from deploy.commands.google_api import ApiFault, GoogleApi, NotSignedIn, token_of
+from deploy.commands.operator_command import DONE, NOT_DONE, CannotTell, add_configuration, ended, environ_of
+from deploy.commands.tables import screen_of
+from deploy.doctor.policies import PUBLIC, policies
+from deploy.gcp.apply import Applying, Failure
+from deploy.gcp.changes import changes
+from deploy.gcp.closing import closing
+from deploy.gcp.first_values import first_values
+from deploy.gcp.gcloud import Gcloud, configured_project
+from deploy.gcp.graph import Deployment, graph
+from deploy.gcp.live import project_number
+from deploy.gcp.plan_command import UP_TO_DATE
+from deploy.gcp.prepare import ROOT, deployed_config, prepared
+from deploy.gcp.progress import Lines
+from deploy.gcp.questions import Questions, questions
+from deploy.gcp.target import Target, add_target_options, find_target
+
+EPILOG: Final = """\
+It asks for what is missing: the project, the address that mails go to, the value of a secret. Whatever is there
+already and as it should be is left alone.
+
+exit code: 0 all is deployed, 1 something is at fault or failed, and the same command goes on from there"""
+
+
+def main(arguments: list[str]) -> int:
+    return ended("deploy-gcp", lambda: _run(_options(arguments), questions()))
+
+
+def _run(options: argparse.Namespace, ask: Questions) -> int:
+    environ = environ_of(options)
+    target = _target(options, environ, ask)
+    runner = Gcloud(target.project)
+    print(f"Project {target.project}, region {target.region}, names begin with {target.prefix}", flush=True)
+    config = deployed_config(options.config, environ)
+    if config is None and not environ.get("EMAIL_ADDRESS"):
+        how = "say EMAIL_ADDRESS=you@example.com, or write deploy/hookchain.yaml"
+        environ["EMAIL_ADDRESS"] = ask.ask("Which address are webhooks mailed to?", f"there is no configuration: {how}")
+    number = project_number(runner, target)
+    _refuse_forbidden(target, runner)
+    try:
+        deployment = prepared(target, number, config, environ, options.out)
+    except (PinsFault, NotABundle) as fault:
+        raise CannotTell(str(fault)) from fault
+    print(f"Configuration: {config or 'none but EMAIL_ADDRESS'}. Looking at what is there", flush=True)
+    return _deployed(deployment, runner, ask)
+
+
+def _deployed(deployment: Deployment, runner: Gcloud, ask: Questions) -> int:
+    target = deployment.target
+    actions = changes(runner, target, graph(deployment))
+    values, made = first_values(actions, deployment, os.environ, ask)
+    began = time.monotonic()
+    progress = Lines(len(actions), screen_of(sys.stdout, os.environ))
+    failure = Applying(runner, target, values, progress).apply(actions)
+    if failure:
+        _tell(failure)
+        return NOT_DONE
+    print(f"Done in {time.monotonic() - began:.0f} s: {len(actions)} changes." if actions else UP_TO_DATE)
+    print("\n".join(["", *closing(deployment, made)]))
+    return DONE
+
+
+def _target(options: argparse.Namespace, environ: dict[str, str], ask: Questions) -> Target:
+    """Raises TargetFault and CannotTell."""
+
+    def project() -> str:
+        how = "no project is named: say PROJECT=ID; `gcloud projects list` shows yours"
+        return configured_project(Gcloud()) or ask.ask("Which project? (gcloud projects list shows yours)", how)
+
+    return find_target(options, environ, project)
+
+
+def _refuse_forbidden(target: Target, runner: Gcloud) -> None:
+    """A policy that forbids a public function is found before anything is made. Raises CannotTell."""
+    try:
+        finding = policies(target, GoogleApi(target.project, token_of(runner)))
+    except NotSignedIn as fault:
+        raise CannotTell(str(fault)) from fault
+    except ApiFault:  # not to be told from here, as where the API is off or this account may not look
+        return
+    if finding.verdict == "problem":
+        raise CannotTell(f"nothing was made: {finding.found}\n{finding.todo}")
+
+
+def _tell(failure: Failure) -> None:
+    print(f"\nStopped: {failure.action.verb} {failure.action.kind} {failure.action.name}", file=sys.stderr)
+    print(failure.said or "gcloud failed and said nothing", file=sys.stderr)
+    if PUBLIC in failure.said:
+        print("Ask whoever has roles/orgpolicy.policyAdmin to exempt the project from it.", file=sys.stderr)
+    print(f"\nTry it by hand:\n  {failure.line}", file=sys.stderr)
+    print("The same `make deploy-gcp` goes on from here; what is done is not done again.", file=sys.stderr)
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    words = parser("deploy-gcp", EPILOG)
+    add_target_options(words)
+    add_configuration(words)
+    words.add_argument("--out", metavar="FOLDER", type=Path, default=ROOT / "build", help="of bundles (default: build)")
+    return words.parse_args(arguments)

@@ -1,0 +1,99 @@
+"""Taking away what a deployment made, the last first: only what carries our label, or a name that only ours has."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from deploy.gcp import names
+from deploy.gcp.plan import Action
+from deploy.gcp.resource import Command, Existing, key_of
+from deploy.gcp.resources.access import GRANT, Grant, account_member, addressed, removing
+from deploy.gcp.resources.accounts import ACCOUNT, ACCOUNTS, account_key
+from deploy.gcp.resources.monitoring import ALERT, ALERTS, DASHBOARD, alert_name, dashboard_id
+from deploy.gcp.resources.secret_values import SECRET
+from deploy.gcp.resources.services import SERVICE
+from deploy.gcp.resources.stores import BUCKET, DATABASE, bucket_key, database_key
+from deploy.gcp.resources.sweep import JOB
+from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC, subscription_key, topic_key
+from deploy.gcp.target import Target
+from shared.ports import DEAD_LETTERS
+
+ORDER: Final = (JOB, SUBSCRIPTION, SERVICE, ALERT, DASHBOARD, TOPIC, GRANT, ACCOUNT, SECRET, BUCKET, DATABASE)
+LABELLED: Final = frozenset({SUBSCRIPTION, SERVICE, ALERT, DASHBOARD, TOPIC, SECRET, BUCKET})
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """`kept` are keys of what stays: secrets, dead letters and where they rest."""
+
+    actions: tuple[Action, ...]
+    kept: tuple[str, ...]
+
+
+def own_things(target: Target, existing: Mapping[str, Existing]) -> dict[str, Existing]:
+    """Of all that is in the project, what is this bundle's."""
+    own = {
+        key_of(JOB, names.sweep_job(target)),
+        key_of(DASHBOARD, dashboard_id(target)),
+        database_key(target),
+        bucket_key(target),
+        *(key_of(ALERT, alert_name(target, name)) for name in ALERTS),
+        *(account_key(target, name) for name in ACCOUNTS),
+    }
+    return {key: found for key, found in existing.items() if _is_own(key, found, own)}
+
+
+def _is_own(key: str, found: Existing, own: Collection[str]) -> bool:
+    kind = key.partition(" ")[0]
+    return kind in ORDER and found.ours and (kind in LABELLED or key in own)
+
+
+def removal(target: Target, things: Mapping[str, Existing], grants: Collection[Grant], everything: bool) -> Removal:
+    """`things` are our own; `grants` those of the project and of what stays."""
+    members = {account_member(target, account) for account in ACCOUNTS}
+    kept = frozenset() if everything else frozenset(key for key in things if _stays(target, key))
+    found = {
+        **{key: _deletion(target, key, each) for key, each in things.items() if key not in kept},
+        **{grant.key: removing(grant, target) for grant in grants if grant.member in members},
+    }
+    actions: list[Action] = []
+    for kind in ORDER:
+        before = tuple(key for action in actions for key in action.settles)
+        for key in sorted(key for key in found if key.partition(" ")[0] == kind):
+            # Grants one by one: those on the same thing would undo each other.
+            needs = before if kind != GRANT else tuple(each for action in actions for each in action.settles)
+            name = key.partition(" ")[2]
+            actions.append(Action("delete", kind, name, "is to go", (found[key],), (key,), needs))
+    return Removal(tuple(actions), tuple(sorted(kept)))
+
+
+def _stays(target: Target, key: str) -> bool:
+    dead_letters = {topic_key(target, DEAD_LETTERS), subscription_key(target, names.HOLDING_SUBSCRIPTION)}
+    return key.partition(" ")[0] in {SECRET, BUCKET, DATABASE} or key in dead_letters
+
+
+def _deletion(target: Target, key: str, found: Existing) -> Command:
+    kind, _, name = key.partition(" ")
+    match kind:
+        case "job":
+            return Command(("scheduler", "jobs", "delete", name, f"--location={target.region}"))
+        case "subscription":
+            return Command(("pubsub", "subscriptions", "delete", name))
+        case "service":
+            return Command(("run", "services", "delete", name, f"--region={target.region}"))
+        case "alert":
+            return Command(("monitoring", "policies", "delete", found.address))
+        case "dashboard":
+            return Command(("monitoring", "dashboards", "delete", name))
+        case "topic":
+            return Command(("pubsub", "topics", "delete", name))
+        case "account":
+            return Command(("iam", "service-accounts", "delete", addressed(ACCOUNT, name, target)))
+        case "secret":
+            return Command(("secrets", "delete", name))
+        case "bucket":
+            return Command(("storage", "rm", "--recursive", addressed(BUCKET, name, target)))
+        case "database":
+            return Command(("firestore", "databases", "delete", f"--database={name}"))
+        case _:
+            raise ValueError(f"a plan removes no {kind}")

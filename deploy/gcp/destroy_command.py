@@ -1,0 +1,75 @@
+"""`make destroy-gcp`: takes away what a deployment made. Secrets and dead letters stay unless ALL=1."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Final
+
+from deploy.cli import parser
+from deploy.commands.operator_command import DONE, NOT_DONE, CannotTell, add_configuration, ended, environ_of, target_of
+from deploy.commands.tables import screen_of
+from deploy.gcp.apply import Applying
+from deploy.gcp.destroy import Removal, own_things, removal
+from deploy.gcp.gcloud import Gcloud
+from deploy.gcp.live import project_number, read_grants, read_things
+from deploy.gcp.progress import Lines
+from deploy.gcp.target import Target, add_target_options
+
+EPILOG: Final = """\
+Messages that still wait are gone with their subscriptions. Images that were built stay in Artifact Registry, under
+cloud-run-source-deploy, and APIs stay enabled.
+
+exit code: 0 all is gone that was to go, 1 refused or failed"""
+
+
+def main(arguments: list[str]) -> int:
+    return ended("destroy-gcp", lambda: _run(_options(arguments)))
+
+
+def _run(options: argparse.Namespace) -> int:
+    target = target_of(options, environ_of(options))
+    runner = Gcloud(target.project)
+    project_number(runner, target)
+    things = own_things(target, read_things(runner, target))
+    policies = [(kind, name) for kind, _, name in (key.partition(" ") for key in things)]
+    removed = removal(target, things, read_grants(runner, target, policies), options.all)
+    if not removed.actions:
+        print(f"There is nothing of {target.prefix} in project {target.project} to remove.")
+        return DONE
+    print("\n".join(told(target, removed)))
+    _confirm(options.confirm, target)
+    progress = Lines(len(removed.actions), screen_of(sys.stdout, os.environ))
+    if failure := Applying(runner, target, {}, progress).apply(removed.actions):
+        print(f"\n{failure.said}\nTry it by hand:\n  {failure.line}", file=sys.stderr)
+        return NOT_DONE
+    return DONE
+
+
+def told(target: Target, removed: Removal) -> Iterator[str]:
+    yield f"This removes from project {target.project}:"
+    for kind, actions in groupby(removed.actions, key=lambda action: action.kind):
+        named = [action.name for action in actions]
+        yield f"  {kind}: {', '.join(named) if kind != 'grant' else f'{len(named)} of the accounts below'}"
+    if removed.kept:
+        yield f"and keeps (ALL=1 removes them too): {', '.join(removed.kept)}"
+
+
+def _confirm(given: str | None, target: Target) -> None:
+    """Raises CannotTell unless the prefix was typed."""
+    if given is None:
+        if not sys.stdin.isatty():
+            raise CannotTell(f"nothing was removed: say --confirm {target.prefix} where nobody can be asked")
+        given = input(f"Type {target.prefix} to remove all this: ").strip()
+    if given != target.prefix:
+        raise CannotTell("nothing was removed")
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    words = parser("destroy-gcp", EPILOG)
+    add_target_options(words)
+    add_configuration(words)
+    words.add_argument("--all", action="store_true", help="secrets, dead letters and their store too")
+    words.add_argument("--confirm", metavar="PREFIX", help="the prefix once more, instead of being asked for it")
+    return words.parse_args(arguments)

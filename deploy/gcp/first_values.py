@@ -1,0 +1,85 @@
+"""The first values of secrets that are not there yet: from the environment, made at random, or asked for."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from deploy.commands.operator_command import CannotTell
+from deploy.gcp import names
+from deploy.gcp.graph import Deployment
+from deploy.gcp.plan import Action
+from deploy.gcp.questions import Questions
+from deploy.local.supervisor.made_secrets import random_signing_key, random_value
+from deploy.local.supervisor.sources import sources_of, ways_of
+from deploy.secrets.needs import Need, needs
+from deploy.secrets.values import Refused, checked_values, joined
+from shared.jsontext import JsonObject
+from shared.secrets import variable_name
+
+OPERATORS_CHOICE: Final = frozenset({"basic", "header", "bearer", "path", "query"})
+"""Ways to prove oneself whose secret the operator makes up. A signature's may be the sender's to give."""
+
+
+def first_values(
+    actions: Iterable[Action], deployment: Deployment, shell: Mapping[str, str], ask: Questions
+) -> tuple[dict[str, str], list[str]]:
+    """Texts by name, and which of them were made at random. Raises CannotTell: all that is missing, with what to do."""
+    wanted = {command.secret for action in actions for command in action.commands if command.secret}
+    missing = [need for need in needs(deployment.slices, deployment.environ) if need.name in wanted]
+    found = {need.name: _checked(need, shell[variable_name(need.name)]) for need in missing if _is_set(need, shell)}
+    chosen = _chosen_freely(deployment.slices["receive"])
+    made = [need for need in missing if need.name not in found and need.readers == ("receive",) and need.name in chosen]
+    found |= {need.name: _random(need) for need in made}
+    asked = [need for need in missing if need.name not in found]
+    if len(asked) > ask.left:
+        raise CannotTell(_how_to_set(asked, deployment))
+    values = {need.name: _asked(need, ask, deployment) for need in asked}
+    random = [*(need.name for need in made), *(need.name for need in asked if not values[need.name])]
+    texts = {need.name: values[need.name] or _random(need) for need in asked}
+    return {**found, **texts}, sorted(random)
+
+
+def _is_set(need: Need, shell: Mapping[str, str]) -> bool:
+    return bool(shell.get(variable_name(need.name)))
+
+
+def _chosen_freely(receive: JsonObject) -> frozenset[str]:
+    ways = [way for source in sources_of(receive).values() for way in ways_of(source)]
+    signed = {str(way.get("secret")) for way in ways if way.get("scheme") not in OPERATORS_CHOICE}
+    return frozenset(str(way.get("secret")) for way in ways) - signed
+
+
+def _asked(need: Need, ask: Questions, deployment: Deployment) -> str:
+    """Empty: to be made at random, where that can serve."""
+    hint = "; Enter makes one at random" if need.is_made_locally else ""
+    uses = ", ".join(need.uses)
+    text = ask.ask_secret(f"Secret {need.name}, for {uses} (it is not shown{hint})", _how_to_set([need], deployment))
+    if not text and need.is_made_locally:
+        return ""
+    return _checked(need, text)
+
+
+def _checked(need: Need, text: str) -> str:
+    try:
+        return joined(checked_values(text, need.is_signing_key))
+    except Refused as refused:
+        raise CannotTell(f"secret {need.name}: {refused}") from refused
+
+
+def _random(need: Need) -> str:
+    return random_signing_key() if need.is_signing_key else random_value()
+
+
+def _how_to_set(missing: Sequence[Need], deployment: Deployment) -> str:
+    target = deployment.target
+    where = f"--platform gcp --project {target.project} --prefix {target.prefix}"
+    lines = [f"  .venv/bin/hookchain secrets set {need.name} {where}  # {', '.join(need.uses)}" for need in missing]
+    return "\n".join([f"nothing was made yet: {_count(len(missing))} first, with", *lines])
+
+
+def _count(number: int) -> str:
+    return "a secret is to be set" if number == 1 else f"{number} secrets are to be set"
+
+
+def where_to_read(name: str, deployment: Deployment) -> tuple[str, ...]:
+    """The arguments that print the value."""
+    return ("secrets", "versions", "access", "latest", f"--secret={names.secret_id(deployment.target, name)}")

@@ -1,0 +1,45 @@
+"""From a configuration to what a graph is built from: the slices, and the three bundles in build/."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from deploy.bundle import contents, write
+from deploy.compiler import EXAMPLE_CONFIG, FUNCTIONS, choose_config, compile_file
+from deploy.gcp.graph import Deployment
+from deploy.gcp.resources.services import Bundle
+from deploy.gcp.target import Target
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+COMMAND_FILES: Final = "gcp"
+"""The folder beside the bundles that takes the files which commands read."""
+
+
+def deployed_config(named: str | None, environ: Mapping[str, str]) -> Path | None:
+    """As everywhere, but that the example is deployed only by name: without a file it is the mode without one."""
+    chosen = {**environ, "HOOKCHAIN_CONFIG": named} if named else environ
+    path = choose_config(chosen, ROOT)
+    return None if path == ROOT / EXAMPLE_CONFIG and not chosen.get("HOOKCHAIN_CONFIG") else path
+
+
+def prepared(
+    target: Target, project_number: str, config: Path | None, environ: Mapping[str, str], out: Path
+) -> Deployment:
+    """Compiles and bundles into `out`. Raises ConfigFaults, PinsFault and NotABundle."""
+    slices = compile_file(config, environ)
+    folder = Path(os.path.relpath(out))
+    bundles: dict[str, Bundle] = {}
+    for function in FUNCTIONS:
+        files = contents(ROOT, function, slices[function], "gcp")
+        write(out / function, files)
+        bundles[function] = Bundle(folder / function, digest_of_files(files))
+    return Deployment(target, project_number, slices, bundles, environ, folder / COMMAND_FILES)
+
+
+def digest_of_files(files: Mapping[PurePosixPath, bytes]) -> str:
+    digest = hashlib.sha256()
+    for place, content in sorted(files.items()):
+        digest.update(f"{place} {len(content)}\n".encode() + content)
+    return digest.hexdigest()

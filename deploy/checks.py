@@ -10,11 +10,10 @@ import functions.notify.destinations as kinds_package
 from deploy.config_file import ConfigFile
 from deploy.faults import Fault, Path, did_you_mean
 from deploy.model_rules import rule_of
+from deploy.places import place
 from deploy.provider_checks import faults_of_providers
-from deploy.step_files import UnreadableFile, with_files
-from functions.transform.registry import StepFault, read_chain
+from deploy.route_checks import route_faults
 from shared.config.bundle import BundleConfig
-from shared.expressions import Expression, ExpressionFault
 from shared.jsontext import Json, JsonObject
 
 COMMON_KEYS = frozenset({"retry", "timeout", "on_unknown"})
@@ -34,7 +33,7 @@ def all_faults(file: ConfigFile) -> list[Fault]:
         *file.repeated,
         *_shape_faults(file),
         *_provider_faults(file, file.document),
-        *_route_faults(file, file.document),
+        *route_faults(file, file.document),
         *_destination_faults(file, file.document),
     ]
 
@@ -66,84 +65,6 @@ def faults_of(error: ValidationError, file: ConfigFile, at: Path, model: type[Ba
         yield Fault(file.line(path), place(file, path), rule_of(detail, model))
 
 
-def place(file: ConfigFile, path: Path) -> str:
-    """`source 'crm': auth.secret` for the path to it; a route goes by its name."""
-    words = [str(part) for part in path if not str(part).startswith("function-")]
-    section, rest = words[0] if words else "", words[2:]
-    if section not in {"sources", "routes", "destinations", "lists"} or len(words) < 2:
-        return ".".join(words)
-    name = words[1]
-    if section == "routes":
-        routes = file.document["routes"] if isinstance(file.document, dict) else None
-        route = routes[path[1]] if isinstance(routes, list) and isinstance(path[1], int) else None
-        name = str(route.get("name", name)) if isinstance(route, dict) else name
-    return f"{section.removesuffix('s')} {name!r}" + (f": {'.'.join(rest)}" if rest else "")
-
-
-def _route_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
-    routes = document.get("routes", [])
-    if not isinstance(routes, list):
-        return
-    sources, destinations = _names(document, "sources"), _names(document, "destinations")
-    seen: set[str] = set()
-    for number, route in enumerate(routes):
-        if not isinstance(route, dict):
-            continue
-        at: Path = ("routes", number)
-        name = str(route.get("name"))
-        if name in seen:
-            yield Fault(file.line((*at, "name")), place(file, at), "another route has this name")
-        seen.add(name)
-        yield from _unknown_names(file, (*at, "from"), route.get("from"), [*sources, "all"], "source")
-        yield from _unknown_names(file, (*at, "to"), route.get("to"), destinations, "destination")
-        yield from _where_faults(file, (*at, "where"), route.get("where"))
-        yield from _step_faults(file, (*at, "steps"), route.get("steps", []))
-
-
-def _unknown_names(file: ConfigFile, path: Path, value: Json, known: list[str], word: str) -> Iterator[Fault]:
-    for name in value if isinstance(value, list) else [value]:
-        if isinstance(name, str) and name not in known:
-            rule = f"there is no {word} {name!r}{did_you_mean(name, known)}"
-            yield Fault(file.line(path), place(file, path), rule)
-
-
-def _where_faults(file: ConfigFile, path: Path, where: Json) -> Iterator[Fault]:
-    if isinstance(where, str):
-        try:
-            Expression(where)
-        except ExpressionFault as fault:
-            yield Fault(file.line(path), place(file, path), str(fault))
-
-
-def _step_faults(file: ConfigFile, path: Path, steps: Json) -> Iterator[Fault]:
-    filled, unreadable = _with_files(file, steps)
-    _, faults = read_chain(filled)
-    told = {fault.number for fault in unreadable}
-    for fault in [*unreadable, *(fault for fault in faults if fault.number not in told)]:
-        at = path if fault.number is None else (*path, fault.number - 1)
-        yield Fault(file.line(at), place(file, path[:2]), str(fault))
-
-
-def _with_files(file: ConfigFile, steps: Json) -> tuple[Json, list[StepFault]]:
-    """A step whose file cannot be read stays as it is written."""
-    if not isinstance(steps, list):
-        return steps, []
-    filled = list(steps)
-    faults: list[StepFault] = []
-    for position, step in enumerate(steps):
-        try:
-            filled[position] = _with_file(file, step)
-        except UnreadableFile as fault:
-            faults.append(StepFault(position + 1, None, str(fault)))
-    return filled, faults
-
-
-def _with_file(file: ConfigFile, step: Json) -> Json:
-    if not isinstance(step, dict):
-        return step
-    return {name: with_files(settings, name, file.folder) for name, settings in step.items()}
-
-
 def _destination_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
     destinations = document.get("destinations", {})
     known = destination_kinds()
@@ -165,11 +86,6 @@ def _settings_faults(file: ConfigFile, at: Path, document: JsonObject, settings:
         yield Fault(file.line(at), place(file, at), str(fault))
     except ValidationError as error:
         yield from faults_of(error, file, at, model)
-
-
-def _names(document: JsonObject, section: str) -> list[str]:
-    found = document.get(section)
-    return list(found) if isinstance(found, dict) else []
 
 
 def resolved(settings: Json, document: JsonObject, file: ConfigFile) -> Json:

@@ -57,7 +57,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
     config = BundleConfig.model_validate(file.document)
     return {
         "receive": {"function": "receive", "sources": compiled_sources(config)},
-        "transform": {"function": "transform", "routes": compiled_routes(config, file.folder), **_retention(config)},
+        "transform": {"function": "transform", **compiled_routes(config, file), **_retention(config)},
         "notify": {
             "function": "notify",
             "destinations": {

@@ -3,7 +3,8 @@
 from base64 import b64encode
 from pathlib import Path
 
-from functions.transform.families import step_model
+from functions.transform.families import StepModels, step_model
+from functions.transform.registry import NO_OWN_STEPS
 from functions.transform.step import Step
 from shared.jsontext import Json
 
@@ -12,9 +13,9 @@ class UnreadableFile(ValueError):
     """It names the file, and what it is relative to."""
 
 
-def with_files(settings: Json, name: str, folder: Path) -> Json:
-    """A step's settings. Raises UnreadableFile."""
-    keys = _file_keys(name)
+def with_files(settings: Json, name: str, folder: Path, own: StepModels = NO_OWN_STEPS) -> Json:
+    """A step's settings; `own` are the operator's steps. Raises UnreadableFile."""
+    keys = _file_keys(name, own)
     if not isinstance(settings, dict):
         return settings
     return {
@@ -23,8 +24,8 @@ def with_files(settings: Json, name: str, folder: Path) -> Json:
     }
 
 
-def _file_keys(name: str) -> tuple[str, ...]:
-    model = step_model(name)
+def _file_keys(name: str, own: StepModels) -> tuple[str, ...]:
+    model = own.get(name) or step_model(name)
     return model.file_keys if model is not None and issubclass(model, Step) else ()
 
 

@@ -5,8 +5,9 @@ Steps and destinations are checked by their own models, which the compiler bring
 
 from pydantic import Field
 
+from shared.config.case import CaseConfig
 from shared.config.destination import DestinationConfig
-from shared.config.route import RouteConfig
+from shared.config.route import RouteConfig, StepsConfig
 from shared.config.source import SourceConfig
 from shared.config.values import Model, Name, Seconds
 
@@ -18,10 +19,13 @@ class Retention(Model):
 
 
 class BundleConfig(Model):
-    """The whole file."""
+    """The whole file. `steps_from` are Python files with steps of the operator's own."""
 
     sources: dict[Name, SourceConfig] = Field(min_length=1)
     routes: list[RouteConfig] = Field(default=[])
+    chains: dict[Name, StepsConfig] = Field(default={})
+    steps_from: list[str] = Field(default=[])
     destinations: dict[Name, DestinationConfig] = Field(default={})
     lists: dict[Name, list[str]] = Field(default={})
     retention: Retention = Retention()
+    tests: list[CaseConfig] = Field(default=[])

@@ -30,6 +30,9 @@ class EmulatedFirestore:
     def connect(self, part: str = "ledger") -> Firestore:
         return Firestore(f"http://{self._host}", "a-project", self._database, no_authorization, part)
 
+    def elsewhere(self, port: int) -> Firestore:
+        return Firestore(f"http://127.0.0.1:{port}", "a-project", self._database, no_authorization)
+
 
 @pytest.fixture(scope="session")
 def _npm_store(node_package: Callable[[str], Path]) -> Iterator[Store]:

@@ -14,6 +14,11 @@ class MemoryStore:
     def __init__(self) -> None:
         self.documents: dict[str, JsonObject] = {}
 
+    def field(self, collection: str, doc_id: str, name: str) -> Json:
+        """As JSON, whichever the database."""
+        [found] = [each for path, each in self.documents.items() if path.endswith(f"/{collection}/{doc_id}")]
+        return _object(found["fields"])[name]
+
     def read(self, names: list[str]) -> dict[str, JsonObject]:
         return {name: self.documents[name] for name in names if name in self.documents}
 
@@ -43,6 +48,7 @@ class MemoryStore:
             known = _object(self.documents.get(name, {}).get("fields", {}))
             kept = {field: value for field, value in known.items() if field not in mask}
             fields = kept | {field: value for field, value in fields.items() if field in mask}
+        fields = {name: {"nullValue": None} if "nullValue" in _object(each) else each for name, each in fields.items()}
         for transform in _objects(write.get("updateTransforms")):
             fields = _incremented(fields, transform)
         if len(str(fields)) > MAX_BYTES * 4 // 3:

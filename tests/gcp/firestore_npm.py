@@ -2,14 +2,14 @@
 types, as Google's front end does it; it knows no isolation, which FirestoreServer brings."""
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import JsonObject
 from tests.gcp.firestore_server import Refusal
 from tests.ports import free_bases
 
@@ -54,37 +54,35 @@ class NpmStore:
         return {str(found["name"]): found for each in answers if isinstance(found := each.get("found"), dict)}
 
     def write(self, writes: list[JsonObject]) -> JsonObject:
-        call = self._call("Commit", self._channel.unary_unary)
+        import grpc
+
         [first, *_] = writes
         update = first.get("update")
         name = str(update["name"] if isinstance(update, dict) else first["delete"])
-        return self._asked(call, "Commit", {"database": name.partition("/documents/")[0], "writes": list(writes)})
+        request = self._request("Commit", {"database": name.partition("/documents/")[0], "writes": list(writes)})
+        try:
+            answer = self._channel.unary_unary(SERVICE + "Commit", *self._codec("Commit"))(request)
+        except grpc.RpcError as error:
+            raise Refusal(error.code().name, error.details()) from error
+        return self._document(answer)
 
     def query(self, parent: str, query: JsonObject) -> list[JsonObject]:
         answers = self._stream("RunQuery", {"parent": parent, "structuredQuery": query})
         return [found for each in answers if isinstance(found := each.get("document"), dict)]
 
-    def _asked(self, call: "Callable[[object], object]", name: str, body: JsonObject) -> JsonObject:
-        import grpc
-
-        try:
-            answer: JsonObject = self._json.MessageToDict(call(self._request(name, body)))
-        except grpc.RpcError as error:
-            raise Refusal(error.code().name, error.details()) from error
-        return answer
-
     def _stream(self, name: str, body: JsonObject) -> list[JsonObject]:
-        call = self._call(name, self._channel.unary_stream)
-        return [self._json.MessageToDict(answer) for answer in call(self._request(name, body))]
+        call = self._channel.unary_stream(SERVICE + name, *self._codec(name))
+        return [self._document(answer) for answer in call(self._request(name, body))]
 
-    def _request(self, name: str, body: Json) -> object:
+    def _codec(self, name: str) -> tuple[object, object]:
+        request, response = (getattr(self._types, f"{name}{kind}").pb() for kind in ("Request", "Response"))
+        return request.SerializeToString, response.FromString
+
+    def _request(self, name: str, body: JsonObject) -> object:
         """Raises where the body is not what the protobuf says."""
         request: object = self._json.ParseDict(body, getattr(self._types, f"{name}Request").pb()())
         return request
 
-    def _call(self, name: str, kind: "Callable[..., Callable[[object], object]]"):  # type: ignore[no-untyped-def] # grpc has none
-        return kind(
-            SERVICE + name,
-            request_serializer=getattr(self._types, f"{name}Request").pb().SerializeToString,
-            response_deserializer=getattr(self._types, f"{name}Response").pb().FromString,
-        )
+    def _document(self, answer: object) -> JsonObject:
+        document: JsonObject = self._json.MessageToDict(answer)
+        return document

@@ -58,10 +58,14 @@ class FirestoreServer:
         self.counts: Counter[str] = Counter()
         self.faults: list[Fault] = []
         self.problems: list[str] = []
-        self._store = store
+        self.store = store
         self._description = Description("firestore", "v1")
         self._versions: Counter[str] = Counter()
         self._transactions: dict[str, dict[str, int]] = {}
+
+    @property
+    def open_transactions(self) -> int:
+        return len(self._transactions)
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=11_000_000)
@@ -70,8 +74,10 @@ class FirestoreServer:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         name = request.path.rpartition(":")[2]
+        content = await request.read()
+        self.counts["bytes received"] += len(content)
         try:
-            body: Json = json.loads(await request.read())
+            body: Json = json.loads(content)
             method = self._description.method(request.method, request.path, request.query, body)
         except (AssertionError, ValueError) as error:
             self.problems.append(str(error))
@@ -114,7 +120,7 @@ class FirestoreServer:
 
     def _batch_get(self, body: JsonObject) -> Json:
         names = _texts(body.get("documents"))
-        found = self._store.read(names)
+        found = self.store.read(names)
         self.counts["documents read"] += len(names)
         answers: list[Json] = []
         if "newTransaction" in body:
@@ -142,14 +148,14 @@ class FirestoreServer:
             current = write.get("currentDocument", {})
             assert isinstance(current, dict)
             assert "updateTime" not in current, "update times are no fences: two writes may have the same"
-        answer = self._store.write(writes)
+        answer = self.store.write(writes)
         self.counts["documents written"] += len(writes)
         self._versions.update(map(_written_name, writes))
         return answer
 
     def _run_query(self, parent: str, body: JsonObject) -> Json:
         query = _checked(body.get("structuredQuery"))
-        found = self._store.query(parent, query)
+        found = self.store.query(parent, query)
         self.counts["documents read"] += max(1, len(found))
         select = query.get("select")
         mask = (
@@ -165,7 +171,7 @@ class FirestoreServer:
     def _count(self, parent: str, body: JsonObject) -> Json:
         aggregation = body.get("structuredAggregationQuery")
         assert isinstance(aggregation, dict)
-        found = self._store.query(parent, _checked(aggregation.get("structuredQuery")))
+        found = self.store.query(parent, _checked(aggregation.get("structuredQuery")))
         self.counts["documents read"] += 1 + len(found) // 1_000
         fields: JsonObject = {"n": {"integerValue": str(len(found))}}
         return [{"result": {"aggregateFields": fields}, "readTime": TIME}]

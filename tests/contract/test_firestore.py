@@ -1,0 +1,289 @@
+"""What is Firestore's own: contention, answers that are lost, faults, what it costs, and what a document can hold."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from shared.cloud.gcp import collections
+from shared.cloud.gcp.firestore import TRIES
+from shared.cloud.gcp.journal import FirestoreJournal
+from shared.cloud.gcp.ledger import FirestoreLedger
+from shared.cloud.gcp.owners import FirestoreOwners
+from shared.cloud.retention import Retention
+from shared.delivery import Delivery
+from shared.errors import Temporary
+from shared.event import Event
+from shared.ports import AttemptEntry, Busy, Claimed, DeadLetter, EventEntry, Finished, Waiting
+from tests.contract.conftest import EmulatedFirestore
+from tests.fakes.blobs import FakeBlobs
+from tests.gcp.firestore_memory import MemoryStore
+from tests.gcp.firestore_server import Fault
+
+T = 1_790_000_000.0
+LEASE = 45.0
+EVENT = Event("e1", "/sources/web", "signup.created", "2026-09-21T14:13:20.000Z", "a" * 64, {"name": "Ada"})
+DELIVERY = Delivery(EVENT, "tell the list", "crm")
+KEY = DELIVERY.id
+
+
+@pytest.fixture
+async def ledger(firestore: EmulatedFirestore) -> AsyncIterator[FirestoreLedger]:
+    made = FirestoreLedger(firestore.connect())
+    yield made
+    made.close()
+    await asyncio.sleep(0)  # in which its connections are gone
+
+
+@pytest.fixture
+async def journal(firestore: EmulatedFirestore) -> AsyncIterator[FirestoreJournal]:
+    made = FirestoreJournal(firestore.connect("journal"), FakeBlobs(), Retention())
+    yield made
+    made.close()
+    await asyncio.sleep(0)
+
+
+@pytest.fixture
+def documents(firestore: EmulatedFirestore) -> MemoryStore:
+    store = firestore.server.store
+    assert isinstance(store, MemoryStore)
+    return store
+
+
+async def claimed(ledger: FirestoreLedger) -> Claimed:
+    claim = await ledger.claim(DELIVERY, b"{}", T, LEASE)
+    assert isinstance(claim, Claimed)
+    return claim
+
+
+# What it costs
+
+
+async def test_a_delivery_that_goes_well_costs_three_writes_and_two_reads(
+    ledger: FirestoreLedger, firestore: EmulatedFirestore
+) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.attempted(KEY, claim.fence, T)
+    assert await ledger.done(KEY, claim.fence, T, "202")
+    counts = firestore.server.counts
+    assert (counts["documents written"], counts["documents read"]) == (3, 2)
+    assert sum(counts[method] for method in ("commit", "batchGet", "rollback", "runQuery")) == 5
+
+
+async def test_an_event_costs_two_writes_and_an_attempt_one(
+    journal: FirestoreJournal, firestore: EmulatedFirestore
+) -> None:
+    await journal.record([EventEntry(EVENT, (), T)])
+    assert firestore.server.counts["documents written"] == 2
+    await journal.record([AttemptEntry("d1", "e1", "tell", "crm", 1, T, T, "delivered")])
+    assert firestore.server.counts["documents written"] == 3
+    assert firestore.server.counts["documents read"] == 0
+
+
+async def test_what_comes_at_once_is_journaled_in_few_commits(
+    journal: FirestoreJournal, firestore: EmulatedFirestore
+) -> None:
+    entries = [EventEntry(replace(EVENT, id=f"e{number}"), (), T) for number in range(60)]
+    await asyncio.gather(*(journal.record([entry]) for entry in entries))
+    assert firestore.server.counts["commit"] == 1
+
+
+async def test_a_sweep_that_finds_nothing_costs_one_read(ledger: FirestoreLedger, firestore: EmulatedFirestore) -> None:
+    assert await ledger.due(T, 100) == []
+    assert firestore.server.counts["documents read"] == 1
+
+
+# Contention and loss
+
+
+async def test_of_many_that_write_one_row_at_once_each_is_told_what_became_of_it(ledger: FirestoreLedger) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.retry_at(KEY, claim.fence, T, T, "", "")
+    fences = await asyncio.gather(*(ledger.postpone(KEY, claim.fence, T, T + 600) for _ in range(4)))
+    assert sorted(fence is not None for fence in fences) == [False, False, False, True]
+
+
+async def test_an_aborted_transaction_is_read_and_decided_anew(
+    ledger: FirestoreLedger, firestore: EmulatedFirestore
+) -> None:
+    claim = await claimed(ledger)
+    firestore.server.faults += [Fault("commit", "ABORTED"), Fault("commit", "ABORTED")]
+    assert await ledger.attempted(KEY, claim.fence, T)
+    assert firestore.server.counts["batchGet"] == 3
+
+
+async def test_contention_without_an_end_is_temporary_after_a_few_tries(
+    ledger: FirestoreLedger, firestore: EmulatedFirestore
+) -> None:
+    claim = await claimed(ledger)
+    firestore.server.faults += [Fault("commit", "ABORTED")] * TRIES
+    with pytest.raises(Temporary, match="others kept writing ledger/"):
+        await ledger.attempted(KEY, claim.fence, T)
+    assert await ledger.attempted(KEY, claim.fence, T)
+
+
+async def test_a_claim_whose_confirmation_was_lost_is_busy_until_its_lease_is_over(
+    ledger: FirestoreLedger, firestore: EmulatedFirestore
+) -> None:
+    firestore.server.faults.append(Fault("commit"))
+    with pytest.raises(Temporary, match="did not answer"):
+        await ledger.claim(DELIVERY, b"{}", T, LEASE)
+    assert await ledger.claim(DELIVERY, b"{}", T, LEASE) == Busy()
+    assert isinstance(await ledger.claim(DELIVERY, b"{}", T + LEASE, LEASE), Claimed)
+
+
+async def test_an_outcome_whose_confirmation_was_lost_is_recorded(
+    ledger: FirestoreLedger, firestore: EmulatedFirestore
+) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.attempted(KEY, claim.fence, T)
+    firestore.server.faults.append(Fault("commit"))
+    with pytest.raises(Temporary):
+        await ledger.done(KEY, claim.fence, T, "202")
+    assert await ledger.done(KEY, claim.fence, T, "202")
+    assert await ledger.claim(DELIVERY, b"{}", T, LEASE) == Finished()
+
+
+async def test_what_changes_nothing_leaves_no_transaction_open(
+    ledger: FirestoreLedger, firestore: EmulatedFirestore
+) -> None:
+    claim = await claimed(ledger)
+    assert not await ledger.attempted(KEY, claim.fence + 1, T)
+    assert firestore.server.open_transactions == 0
+
+
+@pytest.mark.parametrize("status", ["UNAVAILABLE", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"])
+async def test_every_other_refusal_is_temporary_and_says_which(
+    ledger: FirestoreLedger, firestore: EmulatedFirestore, status: str
+) -> None:
+    firestore.server.faults += [Fault("commit", status), Fault("runQuery", status)]
+    with pytest.raises(Temporary, match=f"ledger: Firestore answered {status} to commit"):
+        await ledger.claim(DELIVERY, b"{}", T, LEASE)
+    with pytest.raises(Temporary, match=f"Firestore answered {status} to runQuery"):
+        await ledger.due(T, 10)
+
+
+async def test_a_database_that_nothing_answers_for_is_temporary(firestore: EmulatedFirestore, free_port: int) -> None:
+    ledger = FirestoreLedger(firestore.elsewhere(free_port))
+    with pytest.raises(Temporary, match="Firestore did not answer: NotConnected"):
+        await ledger.claim(DELIVERY, b"{}", T, LEASE)
+
+
+# What documents hold
+
+
+async def test_only_finished_rows_expire(ledger: FirestoreLedger, documents: MemoryStore) -> None:
+    claim = await claimed(ledger)
+    assert documents.field("ledger", KEY, "expire_at") == {"nullValue": None}
+    assert await ledger.failed(KEY, claim.fence, T, "", "")
+    assert documents.field("ledger", KEY, "expire_at") == {"timestampValue": "2026-11-05T14:13:20.000Z"}
+
+
+async def test_each_entry_of_the_journal_says_when_it_expires(firestore: EmulatedFirestore) -> None:
+    store, retention = firestore.server.store, Retention(10, 5, 20)
+    assert isinstance(store, MemoryStore)
+    journal = FirestoreJournal(firestore.connect(), None, retention)
+    letter = DeadLetter("d1", "refused", "", T, b"{}", "deliveries", "e1")
+    await journal.record([EventEntry(EVENT, (), T), letter])
+    journal.close()
+    await asyncio.sleep(0)
+    expiring = {name: store.field(name, doc, "expire_at") for name, doc in (("events", "e1"), ("bodies", "e1"))}
+    assert expiring == {
+        "events": {"timestampValue": "2026-09-21T14:13:30.000Z"},
+        "bodies": {"timestampValue": "2026-09-21T14:13:25.000Z"},
+    }
+    assert store.field("dead-letters", "d1", "expire_at") == {"timestampValue": "2026-09-21T14:13:40.000Z"}
+
+
+async def test_every_collection_that_expires_is_in_the_list_of_what_a_deployment_sets_up(
+    ledger: FirestoreLedger, journal: FirestoreJournal, documents: MemoryStore, firestore: EmulatedFirestore
+) -> None:
+    await claimed(ledger)
+    await journal.record([EventEntry(EVENT, (), T), AttemptEntry("d", "e1", "r", "crm", 1, T, T, "delivered")])
+    await journal.record([DeadLetter("d1", "refused", "", T, b"{}", "deliveries")])
+    owners = FirestoreOwners(firestore.connect())
+    await owners.owner("k", "e1", T, 60)
+    owners.close()
+    await asyncio.sleep(0)
+    written = {
+        name.split("/documents/")[1].split("/")[0]: document["fields"] for name, document in documents.documents.items()
+    }
+    assert {name for name, fields in written.items() if "expire_at" in str(fields)} == set(collections.EXPIRING)
+    for name, fields in written.items():
+        assert isinstance(fields, dict)
+        assert set(collections.UNINDEXED[name]) <= fields.keys()
+
+
+async def test_rows_with_large_messages_are_read_a_few_at_a_time(
+    ledger: FirestoreLedger, firestore: EmulatedFirestore
+) -> None:
+    """A hundred due at once, each with as much as travels without a blob, are more than one answer may hold."""
+    message = b"x" * 200 * 1024
+    for number in range(65):
+        delivery = replace(DELIVERY, event=replace(EVENT, id=f"e{number}"))
+        claim = await ledger.claim(delivery, message, T, LEASE)
+        assert isinstance(claim, Claimed)
+        assert await ledger.retry_at(delivery.id, claim.fence, T, T, "", "")
+    before = firestore.server.counts["batchGet"]
+    rows = await ledger.due(T, 100)
+    assert {len(row.message) for row in rows} == {len(message)}
+    assert len(rows) == 65
+    assert firestore.server.counts["batchGet"] - before == 3
+
+
+async def test_a_change_of_state_does_not_send_the_message_again(
+    ledger: FirestoreLedger, firestore: EmulatedFirestore
+) -> None:
+    claim = await ledger.claim(DELIVERY, b"x" * 100_000, T, LEASE)
+    assert isinstance(claim, Claimed)
+    before = firestore.server.counts["bytes received"]
+    assert await ledger.attempted(KEY, claim.fence, T)
+    assert firestore.server.counts["bytes received"] - before < 5_000
+
+
+async def test_a_dead_letter_too_large_for_a_document_rests_in_a_blob(
+    firestore: EmulatedFirestore, documents: MemoryStore
+) -> None:
+    blobs, message = FakeBlobs(), b"y" * 2_000_000
+    journal = FirestoreJournal(firestore.connect(), blobs, Retention())
+    await journal.record([DeadLetter("a/b", "undeliverable", "", T, message, "events")])
+    journal.close()
+    await asyncio.sleep(0)
+    [(name, content)] = blobs.contents.items()
+    assert content == message
+    assert name.startswith("dead-letters/")
+
+
+async def test_a_dead_letter_that_has_no_place_is_temporary(firestore: EmulatedFirestore) -> None:
+    journal = FirestoreJournal(firestore.connect(), None, Retention())
+    with pytest.raises(Temporary, match="needs a bucket"):
+        await journal.record([DeadLetter("d", "undeliverable", "", T, b"y" * 2_000_000, "events")])
+
+
+async def test_odd_ids_make_documents_of_their_own(journal: FirestoreJournal, documents: MemoryStore) -> None:
+    ids = ["a/b", "..", "", "é", "x" * 3_000, "__no__", "e1:tell the list"]
+    await journal.record([DeadLetter(each, "refused", "", T, b"{}", "events") for each in ids])
+    assert len(documents.documents) == len(ids)
+
+
+# Who owns a key
+
+
+async def test_the_first_event_owns_a_key_for_the_window(firestore: EmulatedFirestore) -> None:
+    owners = FirestoreOwners(firestore.connect("owners"))
+    found = await asyncio.gather(*(owners.owner("k", f"e{number}", T, 60.0) for number in range(3)))
+    assert len(set(found)) == 1
+    assert await owners.owner("k", "e9", T + 59.9, 60.0) == found[0]
+    assert await owners.owner("other", "e9", T, 60.0) == "e9"
+    assert await owners.owner("k", "e9", T + 60.0, 60.0) == "e9"
+    owners.close()
+    await asyncio.sleep(0)
+
+
+async def test_a_delivery_that_waits_is_left_as_it_is(ledger: FirestoreLedger, firestore: EmulatedFirestore) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.retry_at(KEY, claim.fence, T, T + 60, "", "")
+    written = firestore.server.counts["documents written"]
+    assert await ledger.claim(DELIVERY, b"{}", T, LEASE) == Waiting(T + 60)
+    assert firestore.server.counts["documents written"] == written

@@ -1,0 +1,126 @@
+"""Cloud Storage's and Secret Manager's own ways to fail."""
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shared.cloud.gcp.pubsub import no_authorization
+from shared.cloud.gcp.secret_manager import from_secret_manager
+from shared.cloud.gcp.storage import BucketBlobs
+from shared.errors import Temporary
+from tests.contract.conftest import BUCKET
+from tests.gcp.storage_server import StorageServer
+from tests.google_stand_in import StandIn, standing_in
+
+if TYPE_CHECKING:
+    from google.cloud.secretmanager import SecretManagerServiceClient
+
+VERSION = "/secretmanager/v1/projects/a-project/secrets/hookchain-crm-key/versions/latest:access"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 429, 500, 503])
+async def test_a_bucket_that_refuses_is_temporary(storage: tuple[StorageServer, str], status: int) -> None:
+    server, url = storage
+    server.refuse = status
+    blobs = BucketBlobs(url, BUCKET, no_authorization)
+    for call in (blobs.put("a", b"1"), blobs.get("a"), blobs.delete("a")):
+        with pytest.raises(Temporary, match=f"Cloud Storage answered {status}"):
+            await call
+    blobs.close()
+    await asyncio.sleep(0)  # in which its connections are gone
+
+
+async def test_a_bucket_that_is_not_there_takes_nothing(storage: tuple[StorageServer, str]) -> None:
+    blobs = BucketBlobs(storage[1], "another", no_authorization)
+    with pytest.raises(Temporary, match="answered 404 when it was to take"):
+        await blobs.put("a", b"1")
+    blobs.close()
+    await asyncio.sleep(0)
+
+
+async def test_a_blob_of_many_megabytes_is_got_whole(storage: tuple[StorageServer, str]) -> None:
+    blobs, content = BucketBlobs(storage[1], BUCKET, no_authorization), bytes(range(256)) * 100_000
+    await blobs.put("large", content)
+    assert await blobs.get("large") == content
+    blobs.close()
+    await asyncio.sleep(0)
+
+
+async def test_plain_names_are_kept_so_that_lifecycle_rules_can_tell_them_apart(
+    storage: tuple[StorageServer, str],
+) -> None:
+    blobs = BucketBlobs(storage[1], BUCKET, no_authorization)
+    await blobs.put("dead-letters/4f2a9c", b"1")
+    assert list(storage[0].objects) == ["dead-letters/4f2a9c"]
+    blobs.close()
+    await asyncio.sleep(0)
+
+
+async def test_storage_that_does_not_answer_is_temporary(free_port: int) -> None:
+    blobs = BucketBlobs(f"http://127.0.0.1:{free_port}", BUCKET, no_authorization)
+    with pytest.raises(Temporary, match="Cloud Storage did not answer: NotConnected"):
+        await blobs.get("a")
+
+
+@pytest.fixture
+def google() -> Iterator[StandIn]:
+    with standing_in() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def client(google: StandIn) -> "Callable[[], SecretManagerServiceClient]":
+    """Google's own, over REST, led to the stand-in."""
+    pytest.importorskip("google.cloud.secretmanager", reason="pip install google-cloud-secret-manager")
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud.secretmanager import SecretManagerServiceClient
+    from google.cloud.secretmanager_v1.services.secret_manager_service.transports import (
+        SecretManagerServiceRestTransport,
+    )
+
+    def make() -> "SecretManagerServiceClient":
+        host = google.url.removeprefix("http://") + "/secretmanager"
+        credentials = AnonymousCredentials()  # type: ignore[no-untyped-call] # google-auth has none here
+        transport = SecretManagerServiceRestTransport(host=host, credentials=credentials, url_scheme="http")
+        return SecretManagerServiceClient(transport=transport)
+
+    return make
+
+
+def test_a_secret_is_the_latest_version_of_the_prefixed_name(
+    google: StandIn, client: "Callable[[], SecretManagerServiceClient]"
+) -> None:
+    data = base64.b64encode("schlüssel\n".encode()).decode()
+    google.answers(VERSION, json.loads(json.dumps({"name": "x/versions/2", "payload": {"data": data}})))
+    assert from_secret_manager("a-project", "hookchain-", client)("crm-key") == "schlüssel\n"
+
+
+def test_a_secret_that_is_not_there_is_none(
+    google: StandIn, client: "Callable[[], SecretManagerServiceClient]"
+) -> None:
+    assert from_secret_manager("a-project", "hookchain-", client)("crm-key") is None
+
+
+@pytest.mark.parametrize("status", [403, 429, 500, 503])
+def test_a_secret_manager_that_refuses_is_temporary(
+    google: StandIn, client: "Callable[[], SecretManagerServiceClient]", status: int
+) -> None:
+    google.refuses(VERSION, status, "SECRET_REFUSED")
+    with pytest.raises(Temporary, match="Secret Manager has no answer for 'crm-key'"):
+        from_secret_manager("a-project", "hookchain-", client)("crm-key")
+
+
+def test_one_client_serves_all_secrets(google: StandIn, client: "Callable[[], SecretManagerServiceClient]") -> None:
+    made: list[SecretManagerServiceClient] = []
+
+    def make() -> "SecretManagerServiceClient":
+        made.append(client())
+        return made[-1]
+
+    read = from_secret_manager("a-project", "hookchain-", make)
+    assert (read("crm-key"), read("shop-key")) == (None, None)
+    assert len(made) == 1

@@ -7,6 +7,7 @@ from typing import Final
 
 DEFAULT_STATE: Final = ".hookchain"
 LOCAL_PROJECT: Final = "hookchain-local"
+METADATA_HOST: Final = "metadata.google.internal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +15,12 @@ class Settings:
     """
     project            GOOGLE_CLOUD_PROJECT: whose topics and secrets
     emulator_host      PUBSUB_EMULATOR_HOST: `host:port` of an emulated Pub/Sub; set, nothing asks Google for anything
-    topic_prefix       HOOKCHAIN_PREFIX: before each topic's and secret's name, so that two bundles can live in one project
+    topic_prefix       HOOKCHAIN_PREFIX: before a topic's and a secret's name, so that two bundles can live in one project
     firestore          HOOKCHAIN_FIRESTORE: the Firestore database of the ledger and the journal
     firestore_host     FIRESTORE_EMULATOR_HOST: `host:port` of an emulated Firestore
     bucket             HOOKCHAIN_BUCKET: the Cloud Storage bucket of what is too large for a bus or a database
     storage_host       STORAGE_EMULATOR_HOST: `host:port` of an emulated Cloud Storage, or its URL
+    metadata_host      GCE_METADATA_HOST: where Cloud Run, which sets K_SERVICE, gives access tokens; elsewhere None
     state_folder       HOOKCHAIN_STATE: where the local ledger, journal and blobs are
     secrets_folder     SECRETS_DIR: where mounted secrets are
     slice_file         HOOKCHAIN_SLICE: the function's compiled configuration (a bundle has its own beside main.py)
@@ -35,6 +37,7 @@ class Settings:
     firestore_host: str | None
     bucket: str | None
     storage_host: str | None
+    metadata_host: str | None
     state_folder: Path
     secrets_folder: Path
     slice_file: Path | None
@@ -58,6 +61,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         firestore_host=environ.get("FIRESTORE_EMULATOR_HOST") or None,
         bucket=environ.get("HOOKCHAIN_BUCKET") or None,
         storage_host=environ.get("STORAGE_EMULATOR_HOST") or None,
+        metadata_host=(environ.get("GCE_METADATA_HOST") or METADATA_HOST) if environ.get("K_SERVICE") else None,
         state_folder=Path(environ.get("HOOKCHAIN_STATE") or DEFAULT_STATE),
         secrets_folder=Path(environ.get("SECRETS_DIR") or "/secrets"),
         slice_file=Path(slice_file) if slice_file else None,

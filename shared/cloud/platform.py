@@ -27,7 +27,9 @@ class SystemClock:
 
 def bus(settings: Settings) -> PubSubBus:
     endpoint = f"http://{settings.emulator_host}" if settings.emulator_host else PUBSUB_ENDPOINT
-    return PubSubBus(endpoint, settings.project, settings.topic_prefix, _authorization(settings.is_local))
+    return PubSubBus(
+        endpoint, settings.project, settings.topic_prefix, _authorization(settings, settings.emulator_host)
+    )
 
 
 def blobs(settings: Settings) -> Blobs | None:
@@ -36,7 +38,7 @@ def blobs(settings: Settings) -> Blobs | None:
 
         host = settings.storage_host
         endpoint = host if host and "://" in host else f"http://{host}" if host else STORAGE_ENDPOINT
-        return BucketBlobs(endpoint, settings.bucket, _authorization(bool(host)))
+        return BucketBlobs(endpoint, settings.bucket, _authorization(settings, host))
     if not settings.is_local:
         return None
     from shared.cloud.local.blobs import LocalBlobs
@@ -94,14 +96,21 @@ def _firestore(settings: Settings, part: str) -> "Firestore | None":
 
     host = settings.firestore_host
     endpoint = f"http://{host}" if host else FIRESTORE_ENDPOINT
-    return Firestore(endpoint, settings.project, settings.firestore, _authorization(bool(host)), part)
+    return Firestore(endpoint, settings.project, settings.firestore, _authorization(settings, host), part)
+
+
+def _authorization(settings: Settings, emulated_host: str | None) -> Authorization:
+    """An emulator asks for none."""
+    return no_authorization if emulated_host else _google_authorization(settings.metadata_host)
 
 
 @cache
-def _authorization(is_emulated: bool) -> Authorization:
+def _google_authorization(metadata_host: str | None) -> Authorization:
     """One for all the ports, so that an instance asks for one token."""
-    if is_emulated:
-        return no_authorization
+    if metadata_host:
+        from shared.cloud.gcp.tokens import metadata_authorization
+
+        return metadata_authorization(metadata_host)
     from shared.cloud.gcp.credentials import google_authorization
 
     return google_authorization()

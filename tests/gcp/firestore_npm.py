@@ -1,6 +1,7 @@
 """npm's @firestore-emulator/server as a store. It speaks gRPC alone, so JSON is transcoded by Google's own protobuf
 types, as Google's front end does it; it knows no isolation, which FirestoreServer brings."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ process.stdin.resume().on("end", () => process.exit(0));
 @contextmanager
 def npm_store(package: Path) -> Iterator["NpmStore"]:
     grpc = pytest.importorskip("grpc", reason="pip install grpcio: the npm emulator speaks gRPC")
+    if shutil.which("node") is None:
+        pytest.skip("node is not here: install nodejs, which runs npm's Firestore emulator")
     port = next(free_bases((0,)))
     command = ["node", "-e", SCRIPT, str(package), str(port)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

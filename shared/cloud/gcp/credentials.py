@@ -1,9 +1,11 @@
 """Google's application default credentials as the value of an Authorization header."""
 
 import asyncio
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from shared.cloud.gcp.pubsub import Authorization
+from shared.cloud.gcp.tokens import Token, renewed
 from shared.errors import Temporary
 
 if TYPE_CHECKING:
@@ -13,22 +15,15 @@ SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
 def google_authorization() -> Authorization:
-    """Looks for credentials at the first call, and gets a new token in a thread when one is about to expire.
-
-    Those who ask meanwhile wait for that one.
-    """
+    """Looks for credentials at the first call, and gets a new token in a thread when one is about to expire."""
     found: Credentials | None = None
-    refreshing: asyncio.Task[Credentials] | None = None
 
-    async def authorization() -> str | None:
-        nonlocal found, refreshing
-        if found is None or not found.valid:
-            if refreshing is None or refreshing.done():
-                refreshing = asyncio.create_task(asyncio.to_thread(_refreshed, found))
-            found = await asyncio.shield(refreshing)
-        return f"Bearer {found.token}"
+    async def fetch() -> Token:
+        nonlocal found
+        found = await asyncio.to_thread(_refreshed, found)
+        return Token(str(found.token), found.expiry.replace(tzinfo=UTC).timestamp())
 
-    return authorization
+    return renewed(fetch)
 
 
 def _refreshed(credentials: "Credentials | None") -> "Credentials":

@@ -2,10 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.notify.mail.mail import MAX_SUBJECT_CHARACTERS, oneline, subject_line
-from functions.notify.mail.templates import MAX_OUTPUT_CHARACTERS, Template, TemplateFault, one_line_template
+from functions.notify.mail.mail import MAX_SUBJECT_CHARACTERS, subject_line
 from shared.errors import Permanent
 from shared.jsontext import JsonObject
+from shared.one_line import oneline
+from shared.templates import MAX_OUTPUT_CHARACTERS, Template, TemplateFault, one_line_template
 
 VIEW: JsonObject = {
     "type": "order",

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from functions.notify.mail.fields import Row, rows_of, visible
-from functions.notify.mail.mail import Attachment, oneline
+from functions.notify.mail.mail import Attachment
 from functions.notify.mail.received_body import ReceivedBody, received_body
-from functions.notify.mail.templates import Template
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
+from shared.one_line import oneline
+from shared.templates import Template
 from shared.times import unix_seconds
 
 FOLDER: Final = Path(__file__).parent

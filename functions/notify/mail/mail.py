@@ -1,17 +1,14 @@
 """A mail, whole, before it is decided how it is sent."""
 
-import re
 from dataclasses import dataclass, replace
 from typing import Final
 
 from functions.notify.mail.addresses import Address
 from shared.errors import Permanent
+from shared.one_line import UNFIT
 
 MAX_SUBJECT_CHARACTERS: Final = 300
 CUT_MARK: Final = "…"
-
-# Line breaks in every form that some reader takes for one, all other controls, and lone halves of surrogate pairs.
-_UNFIT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +60,9 @@ class Mail:
 def subject_line(text: str) -> str:
     """Raises Permanent (`header`) for what could end the header's line."""
     text = text.replace("\t", " ").strip(" ")
-    if _UNFIT.search(text):
+    if UNFIT.search(text):
         rule = "the subject holds a line break or another control character; write {{ … | oneline }}"
         raise Permanent("header", rule)
     if len(text) > MAX_SUBJECT_CHARACTERS:
         return text[: MAX_SUBJECT_CHARACTERS - 1] + CUT_MARK
     return text
-
-
-def oneline(value: object) -> str:
-    """Any text on one line: what a template writes as `{{ data.title | oneline }}`."""
-    return " ".join(_UNFIT.sub(" ", str(value)).split())

@@ -8,12 +8,12 @@ from functions.notify.mail.default_body import default_body
 from functions.notify.mail.links import text_of, without_unsafe_links
 from functions.notify.mail.mail import Attachment, Mail, subject_line
 from functions.notify.mail.settings import Settings
-from functions.notify.mail.templates import Template, is_template, one_line_template
 from shared.delivery import Delivery
 from shared.errors import Permanent
 from shared.event import Event
 from shared.event_view import view_of
 from shared.jsontext import JsonObject
+from shared.templates import Template, is_template, one_line_template
 
 EMPTY: Final = " "
 NO_SUBJECT: Final = "(no subject)"

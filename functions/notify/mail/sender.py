@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from functions.notify.mail.addresses import Address, AddressFault, parse_address
-from functions.notify.mail.templates import is_template
 from shared.delivery import Disabled
+from shared.templates import is_template
 
 
 def sender_of(own: str | None, default: str | None, to: Sequence[str]) -> Address | Disabled:

@@ -4,17 +4,19 @@ https://jinja.palletsprojects.com/en/stable/sandbox/
 """
 
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import Final
+from urllib.parse import quote
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, UndefinedError, meta
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from functions.notify.mail.mail import oneline
 from shared.errors import Permanent
 from shared.event_view import NAMES
 from shared.jsontext import Json, JsonObject, to_json
+from shared.one_line import oneline
 
 MAX_OUTPUT_CHARACTERS: Final = 4 * 1024 * 1024
 MAX_TEMPLATE_CHARACTERS: Final = 256 * 1024
@@ -64,9 +66,19 @@ def _shown(value: object) -> object:
     return "" if value is None else to_json(value) if isinstance(value, bool | list | dict) else value
 
 
+def _quoted(value: object) -> object:
+    """As a part of a URL that neither ends nor leaves its place."""
+    if isinstance(value, Undefined):
+        return value
+    text = quote(str(_shown(value)), safe="")
+    if text in {"", ".", ".."}:
+        raise Permanent("url", "a value that the URL is made with is empty, or a step to another folder")
+    return text
+
+
 @cache
-def _environment(autoescape: bool) -> Sandbox:
-    environment = Sandbox(undefined=StrictUndefined, autoescape=autoescape, finalize=_shown)
+def _environment(autoescape: bool, finalize: Callable[[object], object]) -> Sandbox:
+    environment = Sandbox(undefined=StrictUndefined, autoescape=autoescape, finalize=finalize)
     del environment.globals["lipsum"]
     del environment.filters["random"]
     environment.filters["oneline"] = oneline
@@ -74,15 +86,22 @@ def _environment(autoescape: bool) -> Sandbox:
 
 
 class Template:
-    """Compiled once. `name` is the setting that holds it, for messages."""
+    """Compiled once. `name` is the setting that holds it, for messages. `html` and `url`: what fills it is escaped."""
 
-    def __init__(self, name: str, source: str, html: bool = False, known: frozenset[str] = KNOWN) -> None:
+    def __init__(
+        self,
+        name: str,
+        source: str,
+        html: bool = False,
+        known: frozenset[str] = KNOWN,
+        url: bool = False,
+    ) -> None:
         """Raises TemplateFault."""
         self.name = name
         self._source = source
         if len(source) > MAX_TEMPLATE_CHARACTERS:
             raise TemplateFault(f"a template has at most {MAX_TEMPLATE_CHARACTERS} characters")
-        environment = _environment(html)
+        environment = _environment(html, _quoted if url else _shown)
         try:
             _verify(environment, source, known)
             self._compiled = environment.from_string(source)

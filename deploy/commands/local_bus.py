@@ -9,7 +9,7 @@ from typing import Final
 
 from deploy.commands.local_state import StateFault
 from deploy.local.supervisor.dev_file import FILE_NAME
-from deploy.local.supervisor.ports import DEFAULT_BASE, HOST, ports_from
+from deploy.local.supervisor.ports import DEFAULT_BASE, HOST, Ports, ports_from
 from shared.cloud.gcp.pubsub import PubSubBus, no_authorization
 from shared.jsontext import Json
 from shared.settings import LOCAL_PROJECT, read_settings
@@ -45,16 +45,21 @@ async def _require_answer(host: str) -> None:
 
 def own_host(state: Path, environ: Mapping[str, str]) -> str:
     """As the `hookchain dev` of this state folder says while it runs, else as PORT_BASE has it."""
+    return f"{HOST}:{own_ports(state, environ).apis}"
+
+
+def own_ports(state: Path, environ: Mapping[str, str]) -> Ports:
+    """As the `hookchain dev` of this state folder says while it runs, else as PORT_BASE has them."""
     base = environ.get("PORT_BASE", "")
-    port = _told_port(state / FILE_NAME) or ports_from(int(base) if base.isdecimal() else DEFAULT_BASE).apis
-    return f"{HOST}:{port}"
+    return told_ports(state) or ports_from(int(base) if base.isdecimal() else DEFAULT_BASE)
 
 
-def _told_port(path: Path) -> int | None:
+def told_ports(state: Path) -> Ports | None:
+    """None where no `hookchain dev` is up."""
     try:
-        document: Json = json.loads(path.read_text(encoding="utf-8"))
+        document: Json = json.loads((state / FILE_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     ports = document.get("ports") if isinstance(document, dict) else None
-    port = ports.get("apis") if isinstance(ports, dict) else None
-    return port if isinstance(port, int) else None
+    named = {name: port for name, port in ports.items() if isinstance(port, int)} if isinstance(ports, dict) else {}
+    return Ports(**named) if named.keys() == set(Ports.__dataclass_fields__) else None

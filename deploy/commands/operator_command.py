@@ -15,7 +15,7 @@ from deploy.gcp.gcloud import Gcloud, GcloudFault, GcloudMissing, configured_pro
 from deploy.gcp.target import Target, TargetFault, add_target_options, find_target
 from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
 from shared.errors import HookchainError
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 from shared.settings import DEFAULT_STATE
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -31,10 +31,11 @@ class CannotTell(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """`environ` is the shell's over .env's; `path` is None in the mode without a file."""
+    """`environ` is the shell's over .env's, `document` as it is written. Without a file `path` is None."""
 
     environ: Mapping[str, str]
     path: Path | None
+    document: Json
     slices: Mapping[str, JsonObject]
 
 
@@ -74,7 +75,8 @@ def configured(options: argparse.Namespace) -> Configured:
     environ = environ_of(options)
     chosen = {**environ, "HOOKCHAIN_CONFIG": options.config} if options.config else environ
     path = choose_config(chosen, ROOT)
-    return Configured(environ, path, compile_config(read_config(path, environ)))
+    file = read_config(path, environ)
+    return Configured(environ, path, file.document, compile_config(file))
 
 
 def target_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Target:

@@ -4,18 +4,25 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from deploy.local.supervisor.log_file import LogFile
 from deploy.local.supervisor.log_view import LogView
 
 
 class Output:
-    """`reader_left` is called once nobody reads the stream any more."""
+    """`reader_left` is called once nobody reads the stream any more. All of it goes into `file` too, at every level."""
 
-    def __init__(self, view: LogView, reader_left: Callable[[], None]) -> None:
+    def __init__(self, view: LogView, reader_left: Callable[[], None], state: Path) -> None:
         self._view = view
         self._reader_left = reader_left
+        self.file = LogFile(state, lambda text: self._show("WARNING", text))
 
     def say(self, severity: str, text: str) -> None:
+        self.file.own(severity, text)
+        self._show(severity, text)
+
+    def _show(self, severity: str, text: str) -> None:
         if self._view.shown(severity):
             self._write(self._view.own(severity, text, clock()) + "\n")
 
@@ -24,6 +31,7 @@ class Output:
         self._write(text + "\n")
 
     def hear(self, name: str, lines: Sequence[str]) -> None:
+        self.file.hear(name, lines)
         now = clock()
         shown = [text for line in lines if (text := self._view.line(name, line, now)) is not None]
         if shown:

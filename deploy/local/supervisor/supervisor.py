@@ -37,7 +37,8 @@ class Supervisor:
     def __init__(self, setup: Setup, link: ReaperLink, began: float) -> None:
         self.setup = setup
         self._began = began
-        self.output = Output(LogView(setup.options.log_level, setup.options.colours), self.stop)
+        view = LogView(setup.options.log_level, setup.options.colours)
+        self.output = Output(view, self.stop, setup.place.state)
         self._stopped = asyncio.Event()
         self._sendgrid_key = "SG.local." + secrets.token_urlsafe(16)
         self._feed = RequestFeed(setup.place.state, self.output.say)
@@ -61,6 +62,7 @@ class Supervisor:
             await asyncio.gather(*running)
             feeding.cancel()
             await asyncio.wait([feeding])
+            self.output.file.close()
 
     def stop(self) -> None:
         """Asked a second time, it waits for nobody."""

@@ -1,0 +1,43 @@
+"""A bundle as it runs on Google Cloud, for the commands that look at it."""
+
+from dataclasses import dataclass
+
+from deploy.commands.google_api import ApiFault, GoogleApi, NotSignedIn, token_of
+from deploy.commands.operator_command import CannotTell
+from deploy.gcp.gcloud import Gcloud
+from deploy.gcp.names import service
+from deploy.gcp.target import Target
+from shared.jsontext import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    target: Target
+    gcloud: Gcloud
+    api: GoogleApi
+
+    def service(self, function: str) -> JsonObject | None:
+        """As Cloud Run's API v2 describes it; None where it is not deployed. Raises CannotTell."""
+        name = service(self.target, function)
+        path = f"/v2/projects/{self.target.project}/locations/{self.target.region}/services/{name}"
+        try:
+            return self.api.get("run", path)
+        except NotSignedIn as fault:
+            raise CannotTell(str(fault)) from fault
+        except ApiFault as fault:
+            if fault.status == 404 or fault.reason == "SERVICE_DISABLED":
+                return None
+            raise CannotTell(f"Cloud Run, {name}: {fault}") from fault
+
+    def receive_url(self) -> str:
+        """Raises CannotTell."""
+        found = self.service("receive")
+        if found is None or not isinstance(found.get("uri"), str):
+            where = f"{self.target.project}, {self.target.region}"
+            raise CannotTell(f"{service(self.target, 'receive')} is not deployed in {where}: make deploy-gcp")
+        return str(found["uri"])
+
+
+def cloud_of(target: Target) -> Cloud:
+    gcloud = Gcloud(target.project)
+    return Cloud(target, gcloud, GoogleApi(target.project, token_of(gcloud)))

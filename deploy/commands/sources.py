@@ -1,0 +1,136 @@
+"""`hookchain sources`: for each source, what to type into its sender's settings."""
+
+import argparse
+import json
+import os
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from deploy.catalogue import load_catalogue
+from deploy.cli import parser
+from deploy.commands.cloud import cloud_of
+from deploy.commands.local_bus import own_ports
+from deploy.commands.operator_command import (
+    DONE,
+    CannotTell,
+    Configured,
+    add_configuration,
+    add_platform,
+    add_state,
+    configured,
+    ended,
+    is_gcp,
+    target_of,
+)
+from deploy.commands.source_entries import Entry, entries, routes_from
+from deploy.commands.source_example import example_line
+from deploy.commands.tables import BOLD, DIM, Screen, printable, screen_of
+from deploy.faults import did_you_mean
+from deploy.gcp.target import Target
+from deploy.local.supervisor.ports import HOST
+from deploy.local.supervisor.sources import sources_of, ways_of
+from deploy.local.supervisor.trial import trial_type
+from shared.jsontext import Json, JsonObject
+
+EPILOG: Final = """\
+`<secret NAME>` stands for the newest value of that secret: `hookchain secrets list` says where each is. Of several ways
+to prove a sender, any one will do.
+
+exit code: 0 done, 1 where it cannot be told, 2 for a command that makes no sense"""
+_WIDTH: Final = 100
+
+
+def main(arguments: list[str]) -> int:
+    words = parser("sources", EPILOG)
+    words.add_argument("name", metavar="NAME", nargs="?", help="one source alone")
+    add_configuration(words)
+    add_platform(words)
+    add_state(words)
+    words.add_argument("--json", action="store_true", help="print one JSON document")
+    options = words.parse_args(arguments)
+    return ended("sources", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    have = configured(options)
+    known = sources_of(have.slices["receive"])
+    if options.name is not None and options.name not in known:
+        raise CannotTell(f"there is no source {options.name!r}{did_you_mean(options.name, known)}")
+    target = target_of(options, have.environ) if is_gcp(options) else None
+    base = (
+        cloud_of(target).receive_url() if target else f"http://{HOST}:{own_ports(options.state, have.environ).receive}"
+    )
+    listed = [each for each in entries(have.slices, base, _providers(have)) if options.name in (None, each.name)]
+    lines = {each.name: _example(have, each.name, base, target) for each in listed}
+    if options.json:
+        print(json.dumps({"sources": [{**each.document(), "example": lines[each.name]} for each in listed]}, indent=2))
+    else:
+        screen = screen_of(sys.stdout, os.environ)
+        print("\n\n".join("\n".join(entry_text(each, lines[each.name], screen)) for each in listed))
+    return DONE
+
+
+def entry_text(entry: Entry, example: str, screen: Screen) -> Iterator[str]:
+    yield screen.coloured(entry.name, BOLD) + (screen.coloured(f"  {entry.provider}", DIM) if entry.provider else "")
+    rows = [("URL", entry.url), ("methods", ", ".join(entry.methods))]
+    for number, way in enumerate(entry.ways):
+        rows += [
+            ("or" if number and not place else "settings" if not place else "", line) for place, line in enumerate(way)
+        ]
+    rows.append(("events", events_words(entry)))
+    rows += [("set up" if not place else "", line) for place, line in enumerate(textwrap.wrap(entry.setup, _WIDTH))]
+    if example:
+        rows.append(("try it", example))
+    yield from (f"  {title.ljust(8)}  {printable(text)}" for title, text in rows)
+
+
+def _rows(title: str, lines: Sequence[str]) -> list[tuple[str, str]]:
+    return [("" if place else title, line) for place, line in enumerate(lines)]
+
+
+def events_words(entry: Entry) -> str:
+    if not entry.routes:
+        return "none: no route takes what it sends"
+    named = f" ({', '.join(entry.routes)})"
+    return (f"tick {', '.join(entry.events)}" if entry.events else "any: a route takes them all") + named
+
+
+def local_url(options: argparse.Namespace, have: Configured) -> str:
+    return f"http://{HOST}:{own_ports(options.state, have.environ).receive}"
+
+
+def _example(have: Configured, name: str, base: str, target: Target | None) -> str:
+    source = sources_of(have.slices["receive"])[name]
+    ways = ways_of(source)
+    assert isinstance(source, dict)
+    if not ways or "POST" not in _texts(source.get("methods")):
+        return ""
+    provider = _provider_key(have, name)
+    routes: list[Json] = list(routes_from(have.slices["transform"], name))
+    line = example_line(f"{base}/{name}", ways[0], trial_type(name, routes), target)
+    return line or (f"hookchain trigger {provider} --to {base}/{name}" if provider else "")
+
+
+def _providers(have: Configured) -> dict[str, tuple[str, str]]:
+    """By source, the provider's name and instruction."""
+    catalogue = load_catalogue()
+    found: dict[str, tuple[str, str]] = {}
+    for name in sources_of(have.slices["receive"]):
+        key = _provider_key(have, name)
+        if key in catalogue:
+            found[name] = (catalogue[key].name, catalogue[key].setup or "")
+    return found
+
+
+def _provider_key(have: Configured, name: str) -> str:
+    document = have.document if isinstance(have.document, dict) else {}
+    written = document.get("sources")
+    source: Json = written.get(name) if isinstance(written, dict) else None
+    settings: JsonObject = source if isinstance(source, dict) else {}
+    return str(settings.get("provider", ""))
+
+
+def _texts(value: Json) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else []

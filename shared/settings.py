@@ -15,7 +15,7 @@ class Settings:
     """
     project            GOOGLE_CLOUD_PROJECT: whose topics and secrets
     emulator_host      PUBSUB_EMULATOR_HOST: `host:port` of an emulated Pub/Sub; set, nothing asks Google for anything
-    topic_prefix       HOOKCHAIN_PREFIX: before a topic's and a secret's name, so that two bundles can live in one project
+    topic_prefix       HOOKCHAIN_PREFIX: before a topic's and a secret's name: two bundles can live in one project
     firestore          HOOKCHAIN_FIRESTORE: the Firestore database of the ledger and the journal
     firestore_host     FIRESTORE_EMULATOR_HOST: `host:port` of an emulated Firestore
     bucket             HOOKCHAIN_BUCKET: the Cloud Storage bucket of what is too large for a bus or a database

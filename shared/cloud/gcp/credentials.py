@@ -1,6 +1,7 @@
 """Google's application default credentials as the value of an Authorization header."""
 
 import asyncio
+import math
 from datetime import UTC
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ def google_authorization() -> Authorization:
     async def fetch() -> Token:
         nonlocal found
         found = await asyncio.to_thread(_refreshed, found)
-        return Token(str(found.token), found.expiry.replace(tzinfo=UTC).timestamp())
+        return Token(str(found.token), found.expiry.replace(tzinfo=UTC).timestamp() if found.expiry else math.inf)
 
     return renewed(fetch)
 

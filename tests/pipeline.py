@@ -8,6 +8,7 @@ from functions.notify.mail.addresses import Address
 from functions.notify.mail.mail import Mail
 from functions.notify.mail.render import MailWriter
 from functions.notify.mail.settings import Settings
+from functions.receive.outcomes import Accepted
 from functions.receive.receive import Receiver
 from functions.receive.sources import Source, read_sources
 from functions.transform.read_routes import read_routes
@@ -48,6 +49,7 @@ class Pipeline:
 
         pairs = tuple((name.lower(), value) for name, value in (*headers.items(), *proof))
         accepted = await receiver.receive(Request("POST", f"/{source}", query, pairs), read_body)
+        assert isinstance(accepted, Accepted)
         [message] = bus.on(EVENTS)
         return accepted.event, message
 

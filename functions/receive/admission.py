@@ -28,11 +28,15 @@ def admit(head: Request, sources: Mapping[str, Source]) -> Source:
     source = sources.get(source_name(head.path))
     if source is None or not _path_fits(head.path, source):
         raise Rejected("unknown_source", "no source has this path; the configuration's `sources` lists them")
-    if head.method not in source.methods:
-        raise MethodRefused(source.methods)
+    if head.method not in source.answered_methods:
+        raise MethodRefused(source.answered_methods)
     _check_length(head.header("content-length"), source.max_body_bytes)
+    if len(head.query) > source.max_body_bytes:
+        raise Rejected("raw", f"the query has {len(head.query)} bytes; this source takes {source.max_body_bytes}")
     if (head.header("content-encoding") or "").strip().lower() not in ENCODINGS:
         raise Rejected("encoding", "the content encodings taken are gzip and deflate")
+    if source.content_types and head.method in source.methods and head.method != "GET":
+        _check_content_type(head.header("content-type") or "", source.content_types)
     return source
 
 
@@ -40,6 +44,19 @@ def _path_fits(path: str, source: Source) -> bool:
     parts = path.split("/")
     takes_token = any(way.scheme == "path" for way in source.auth)
     return len(parts) == 2 or (takes_token and len(parts) == 3)
+
+
+def _check_content_type(header: str, taken: tuple[str, ...]) -> None:
+    name = header.partition(";")[0].strip().lower()
+    if not any(_type_fits(name, pattern) for pattern in taken):
+        raise Rejected("content_type", f"this source takes {', '.join(taken)}")
+
+
+def _type_fits(name: str, pattern: str) -> bool:
+    """`application/json`, `text/*` or `*+json`."""
+    if pattern.startswith("*"):
+        return name.endswith(pattern[1:]) and len(name) >= len(pattern)
+    return name.startswith(pattern[:-1]) if pattern.endswith("/*") else name == pattern
 
 
 def _check_length(text: str | None, max_body_bytes: int) -> None:

@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
+from shared.signatures.passwords import verify_password
+
+from functions.receive.admission import source_name
 from functions.receive.sources import Auth
 from shared.errors import Rejected
 from shared.http import Request
 from shared.signatures.macs import verify_hmac
-from shared.signatures.passwords import verify_password
 from shared.signatures.standard_webhooks import verify_standard
 
 SIGNED: Final = frozenset({"hmac", "standard-webhooks"})
@@ -22,7 +24,7 @@ SIGNED: Final = frozenset({"hmac", "standard-webhooks"})
 SecretValues = Mapping[str, Sequence[str]]
 
 
-def verify_head(request: Request, auth: Sequence[Auth], secrets: SecretValues) -> bool:
+def verify_head(request: Request, auth: Sequence[Auth], secrets: SecretValues, now: float) -> bool:
     """True where the head alone proves the sender; False where the body's signature still has to.
 
     Raises Rejected (`password`) where no way in is left.
@@ -32,7 +34,7 @@ def verify_head(request: Request, auth: Sequence[Auth], secrets: SecretValues) -
         if way.scheme in SIGNED:
             continue
         try:
-            _verify_way(request, way, secrets)
+            _verify_way(request, way, secrets, now)
         except Rejected as error:
             refusal = error
         else:
@@ -73,7 +75,7 @@ def _verify_signature(request: Request, way: Auth, secrets: Sequence[str], now: 
     )
 
 
-def _verify_way(request: Request, way: Auth, secrets: SecretValues) -> None:
+def _verify_way(request: Request, way: Auth, secrets: SecretValues, now: float) -> None:
     match way.scheme:
         case "none":
             return
@@ -90,6 +92,10 @@ def _verify_way(request: Request, way: Auth, secrets: SecretValues) -> None:
             verify_password(path_token(request.path), secrets[way.secret])
         case "query":
             verify_password(dict(parse_qsl(request.query)).get(way.parameter), secrets[way.secret])
+        case "link":
+            from functions.receive.link import verify_link  # where links are taken only
+
+            verify_link(source_name(request.path), request.query, secrets[way.secret], now)
         case other:  # the compiler lets no other through
             raise Rejected("password", f"unknown scheme {other!r}")
 

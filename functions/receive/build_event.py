@@ -1,49 +1,65 @@
-"""The event that an authenticated request makes."""
+"""The events that an authenticated request makes."""
 
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 from typing import Final
 
-from functions.receive.locations import Location, default_type, text_at, whole_text_at
+from functions.receive.batches import items_of
+from functions.receive.identity import Identity, identity, item_identity
+from functions.receive.locations import Seen, default_type, text_of
 from functions.receive.sources import Source
-from shared.event import Event, attribute_text, event_id
+from shared.event import Event, attribute_text
 from shared.http import Request
-from shared.jsontext import Json, to_json
+from shared.jsontext import Json, canonical, to_json
 from shared.times import rfc3339, unix_seconds
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "x-webhook-password"})
 
 
-def build_event(source: Source, request: Request, data: Json, now: float, random_id: str) -> Event:
-    """`random_id` (32 hex digits) is the event's where nothing that the sender sent names it."""
+def build_events(
+    source: Source, request: Request, data: Json, now: float, random_id: Callable[[], str]
+) -> tuple[Event, ...]:
+    """One, or one for each item of a batch. `random_id` answers 32 hex digits, for what nothing that was sent names.
 
-    def text(location: Location | None) -> str | None:
-        return text_at(location, request, data) if location else None
+    Raises Rejected (`items`).
+    """
+    items = items_of(source.batch, data) if source.batch else None
+    if items is None:
+        payload_hash = hashlib.sha256(request.body).hexdigest()
+        seen = Seen(request, data, data)
+        whole = identity(source, seen, payload_hash, random_id)
+        return (_event(source, seen, whole, payload_hash, now, _raw(source, request)),)
+    events: list[Event] = []
+    headers = _raw_headers(source, request)
+    for number, item in enumerate(items, start=1):
+        seen = Seen(request, item, data)
+        payload_hash = hashlib.sha256(canonical(item)).hexdigest()
+        own = item_identity(source, seen, number, random_id)
+        events.append(_event(source, seen, own, payload_hash, now, headers))  # the raw body is of all of them
+    return tuple(events)
 
-    payload_hash = hashlib.sha256(request.body).hexdigest()
-    delivery_id = whole_text_at(source.id, request, data) if source.id else None
-    if delivery_id:
-        identity = event_id(source.name, delivery_id)
-    elif source.dedupe == "body":
-        identity = event_id(source.name, payload_hash)
-    else:
-        identity = random_id
+
+def _event(
+    source: Source, seen: Seen, own: Identity, payload_hash: str, now: float, raw: dict[str, str | None]
+) -> Event:
+    request = seen.request
     return Event(
-        id=identity,
+        id=own.id,
         source=f"/sources/{source.name}",
-        type=text(source.type) or default_type(data),
+        type=text_of(source.type, seen) or default_type(seen.data),
         receivedat=rfc3339(now),
         payloadhash=payload_hash,
-        data=data,
-        subject=text(source.subject),
-        actor=text(source.actor),
-        time=_time(text(source.time)),
-        traceparent=_traceparent(request.header("traceparent"), identity),
-        deliveryid=text(source.id),
+        data=seen.data,
+        subject=text_of(source.subject, seen),
+        actor=text_of(source.actor, seen),
+        time=_time(text_of(source.time, seen)),
+        traceparent=_traceparent(request.header("traceparent"), own.id),
+        deliveryid=attribute_text(own.delivery_id or "") or None,
         hops=_hops(request.header("hookchain-hops")),
-        **_raw(source, request),
+        **raw,
     )
 
 
@@ -81,8 +97,12 @@ def _raw(source: Source, request: Request) -> dict[str, str | None]:
         kept["rawbody"] = request.body.decode("utf-8")
     except UnicodeDecodeError:
         kept["rawbase64"] = base64.b64encode(request.body).decode()
-    if source.keep_raw == "all":
-        secret_headers = _CREDENTIALS | {way.header for way in source.auth}
-        pairs: list[Json] = [[name, value] for name, value in request.headers if name not in secret_headers]
-        kept["rawheaders"] = to_json(pairs)
-    return kept
+    return {**kept, **_raw_headers(source, request)}
+
+
+def _raw_headers(source: Source, request: Request) -> dict[str, str | None]:
+    if source.keep_raw != "all":
+        return {}
+    secret_headers = _CREDENTIALS | {way.header for way in source.auth}
+    pairs: list[Json] = [[name, value] for name, value in request.headers if name not in secret_headers]
+    return {"rawheaders": to_json(pairs)}

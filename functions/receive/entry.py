@@ -3,7 +3,8 @@
 import time
 
 from functions.receive.admission import source_name
-from functions.receive.receive import Accepted, Receiver
+from functions.receive.outcomes import Accepted, Answered
+from functions.receive.receive import Receiver
 from functions.receive.replies import accepted_reply, refusal_reply
 from shared.errors import HookchainError, Rejected, Temporary, place_of
 from shared.event import attribute_text
@@ -14,7 +15,7 @@ from shared.logs import log
 async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Reply:
     started = time.perf_counter()
     try:
-        accepted = await receiver.receive(head, read_body)
+        outcome = await receiver.receive(head, read_body)
     except HookchainError as error:
         _log_refusal(head, error, started)
         return refusal_reply(error)
@@ -22,22 +23,41 @@ async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Repl
         refusal = Temporary("fault", place_of(error))
         _log_refusal(head, refusal, started)
         return refusal_reply(refusal)
-    _log_accepted(head, accepted, started)
-    return accepted_reply(accepted)
+    if isinstance(outcome, Answered):
+        _log_answered(head, outcome, started)
+        return outcome.reply
+    reply = accepted_reply(outcome, head)
+    _log_accepted(head, outcome, reply, started)
+    return reply
 
 
-def _log_accepted(head: Request, accepted: Accepted, started: float) -> None:
-    event = accepted.event
+def _log_accepted(head: Request, accepted: Accepted, reply: Reply, started: float) -> None:
+    """A batch's line tells of its first event, and how many there are."""
+    event = accepted.events[0] if accepted.events else None
     log(
         "INFO",
         "accepted",
         function="receive",
         method=head.method,
-        status=200,
-        source=event.source_name,
-        type=event.type,
-        event_id=event.id,
-        traceparent=event.traceparent,
+        status=reply.status,
+        source=accepted.source.name,
+        type=event.type if event else None,
+        event_id=event.id if event else None,
+        count=None if len(accepted.events) == 1 else len(accepted.events),
+        traceparent=event.traceparent if event else None,
+        duration_ms=_milliseconds(started),
+    )
+
+
+def _log_answered(head: Request, answered: Answered, started: float) -> None:
+    log(
+        "INFO",
+        "answered",
+        function="receive",
+        method=head.method,
+        status=answered.reply.status,
+        source=answered.source.name,
+        reason=answered.reason,
         duration_ms=_milliseconds(started),
     )
 

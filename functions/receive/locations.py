@@ -4,45 +4,95 @@ Own code, not JMESPath: receive's start is what a sender waits for, and this is 
 """
 
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
 from shared.event import attribute_text
 from shared.http import Request
 from shared.jsontext import Json
 
+PLACES: Final = ("header", "query", "data", "body")
+
 
 @dataclass(frozen=True, slots=True)
 class Location:
+    """`place` is header, query, data, or body: the whole body, of which `data` may be one item of many."""
+
     place: str
     path: tuple[str, ...]
+
+
+class Seen(NamedTuple):
+    """What locations are looked up in. `body` is `data` itself where the body is no batch."""
+
+    request: Request
+    data: Json
+    body: Json
+
+
+Choice = tuple[Location, ...]
+"""Its texts go together, joined by full stops; those that are not there are left out."""
+
+Choices = tuple[Choice, ...]
+"""Of several, the first that holds something counts."""
+
+
+def parse_choices(written: Json) -> Choices:
+    """A location, or a list of them; `header.X-GitHub-Event + data.action` joins two. Raises ValueError."""
+    texts = written if isinstance(written, list) else [written]
+    return tuple(parse_choice(text) for text in texts if isinstance(text, str))
+
+
+def parse_choice(text: str) -> Choice:
+    return tuple(parse_location(part) for part in text.split(" + "))
 
 
 def parse_location(text: str) -> Location:
     """Raises ValueError, whose text says the rule."""
     place, _, rest = text.partition(".")
-    if place not in {"header", "query", "data"} or not rest or rest.endswith("."):
+    if place not in PLACES or not rest or rest.endswith("."):
         raise ValueError(f"{text!r} is not a location: write header.NAME, query.NAME or data.path.to.field")
-    path = tuple(rest.split(".")) if place == "data" else (rest,)
+    path = tuple(rest.split(".")) if place in {"data", "body"} else (rest,)
     if "" in path:
         raise ValueError(f"{text!r} has an empty part between two full stops")
     return Location(place, path)
 
 
-def text_at(location: Location, request: Request, data: Json) -> str | None:
+def text_of(choices: Choices, seen: Seen) -> str | None:
     """The text or number that stands there, fit for an event's attribute; None where there is none."""
-    return attribute_text(whole_text_at(location, request, data) or "") or None
+    for choice in choices:
+        if text := attribute_text(_joined(choice, seen)):
+            return text
+    return None
 
 
-def whole_text_at(location: Location, request: Request, data: Json) -> str | None:
+def whole_text_of(choices: Choices, seen: Seen) -> str | None:
     """The same as it was sent, however long: what two events differ by may stand at its end."""
-    if location.place == "header":
-        return request.header(location.path[0])
-    if location.place == "query":
-        return dict(parse_qsl(request.query)).get(location.path[0])
-    value = data
-    for part in location.path:
+    return next((text for choice in choices if (text := _joined(choice, seen))), None)
+
+
+def _joined(choice: Choice, seen: Seen) -> str:
+    if len(choice) == 1:  # as good as always
+        return whole_text_at(choice[0], seen) or ""
+    return ".".join(text for location in choice if (text := whole_text_at(location, seen)))
+
+
+def whole_text_at(location: Location, seen: Seen) -> str | None:
+    match location.place:
+        case "header":
+            return seen.request.header(location.path[0])
+        case "query":
+            return dict(parse_qsl(seen.request.query)).get(location.path[0])
+        case "data":
+            return _text(value_at(location.path, seen.data))
+    return _text(value_at(location.path, seen.body))
+
+
+def value_at(path: tuple[str, ...], value: Json) -> Json:
+    """None where the path leads nowhere."""
+    for part in path:
         value = _step(value, part)
-    return _text(value)
+    return value
 
 
 def _step(value: Json, part: str) -> Json:

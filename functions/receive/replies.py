@@ -1,16 +1,28 @@
 """What a sender is told. A refusal says its code and, of what only the rightful sender may know, nothing."""
 
+from dataclasses import replace
+
 from functions.receive.admission import MethodRefused
-from functions.receive.receive import Accepted
+from functions.receive.outcomes import Accepted
 from shared.errors import HookchainError, Rejected
-from shared.http import Reply, json_reply, problem
+from shared.http import Reply, Request, json_reply, problem
+from shared.jsontext import Json
 
 RETRY_AFTER_SECONDS = 5
 _CLOSE = ("connection", "close")
 
 
-def accepted_reply(accepted: Accepted) -> Reply:
-    return json_reply(200, {"id": accepted.event.id})
+def accepted_reply(accepted: Accepted, request: Request) -> Reply:
+    source = accepted.source
+    reply = source.respond.reply(accepted.events) if source.respond else _usual_reply(accepted)
+    if request.method == "GET":
+        reply = replace(reply, headers=(*reply.headers, ("cache-control", "no-store")))
+    return source.form.reply(request, reply) if source.form else reply
+
+
+def _usual_reply(accepted: Accepted) -> Reply:
+    ids: list[Json] = [event.id for event in accepted.events]
+    return json_reply(200, {"id": ids[0]} if len(ids) == 1 else {"ids": ids})
 
 
 def refusal_reply(error: HookchainError) -> Reply:

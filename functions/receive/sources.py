@@ -2,9 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from functions.receive.locations import Location, parse_location
+from functions.receive.locations import Choices, parse_choices
+from functions.receive.source_parts import read_parts
 from shared.jsontext import Json, JsonObject
+
+if TYPE_CHECKING:
+    from functions.receive.allow import AllowList
+    from functions.receive.browser_form import BrowserForm
+    from functions.receive.respond import Respond
+    from functions.receive.schema import SchemaCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +34,14 @@ class Auth:
 class Source:
     """`auth` passes if any of its ways does. `keep_raw` is `no`, `body` or `all`; `dedupe` is `no` or `body`.
 
-    `unwrap`: what an XML document's one element holds is the data.
+    unwrap              what an XML document's one element holds is the data
+    unpack              a field of text that holds the real body as JSON, where it is there
+    body                the format, whatever the content type says; empty where that decides
+    batch               the way to the items of a body that tells of several things; empty where it does not
+    content_types       those taken, such as `application/json`, `text/*` or `*+json`; any where there are none
+    trusted_proxies     how many of the last in X-Forwarded-For are ours
+    public_url          the URL that its sender uses, without a query; empty where the request itself says it
+    handshake_methods   which methods its provider's handshakes come by
     """
 
     name: str
@@ -34,13 +49,35 @@ class Source:
     methods: tuple[str, ...] = ("POST",)
     max_body_bytes: int = 1_048_576
     unwrap: bool = False
+    unpack: Choices = ()
+    body: str = ""
+    batch: tuple[str, ...] = ()
     keep_raw: str = "no"
     dedupe: str = "no"
-    type: Location | None = None
-    id: Location | None = None
-    subject: Location | None = None
-    actor: Location | None = None
-    time: Location | None = None
+    type: Choices = ()
+    id: Choices = ()
+    subject: Choices = ()
+    actor: Choices = ()
+    time: Choices = ()
+    content_types: tuple[str, ...] = ()
+    trusted_proxies: int = 0
+    public_url: str = ""
+    handshake_methods: tuple[str, ...] = ()
+    allow: "AllowList | None" = None
+    schema: "SchemaCheck | None" = None
+    respond: "Respond | None" = None
+    form: "BrowserForm | None" = None
+
+    @property
+    def takes_links(self) -> bool:
+        return any(way.scheme == "link" for way in self.auth)
+
+    @property
+    def answered_methods(self) -> tuple[str, ...]:
+        """With those that never make an event."""
+        head = ("HEAD",) if "GET" in self.methods else ()
+        asked_before = ("OPTIONS",) if self.form else ()
+        return tuple(dict.fromkeys((*self.methods, *head, *asked_before, *self.handshake_methods)))
 
 
 def read_sources(document: JsonObject) -> Mapping[str, Source]:
@@ -52,24 +89,43 @@ def read_sources(document: JsonObject) -> Mapping[str, Source]:
 
 def _source(name: str, settings: Json) -> Source:
     assert isinstance(settings, dict)
-    auth, methods, size = settings["auth"], settings["methods"], settings["max_body_bytes"]
+    auth, size, batch = settings["auth"], settings["max_body_bytes"], settings.get("batch")
     assert isinstance(auth, list)
-    assert isinstance(methods, list)
     assert isinstance(size, int)
+    proxies = settings.get("trusted_proxies", 0)
+    assert isinstance(proxies, int)
     return Source(
         name=name,
         auth=tuple(_auth(entry) for entry in auth),
-        methods=tuple(str(method) for method in methods),
+        methods=_texts(settings["methods"]),
         max_body_bytes=size,
         unwrap=settings.get("unwrap") is True,
+        unpack=parse_choices(settings.get("unpack")),
+        body=str(settings.get("body", "")),
+        batch=tuple(batch.split(".")[1:]) if isinstance(batch, str) else (),
         keep_raw=str(settings.get("keep_raw", "no")),
         dedupe=str(settings.get("dedupe", "no")),
-        type=_location(settings.get("type")),
-        id=_location(settings.get("id")),
-        subject=_location(settings.get("subject")),
-        actor=_location(settings.get("actor")),
-        time=_location(settings.get("time")),
+        type=parse_choices(settings.get("type")),
+        id=parse_choices(settings.get("id")),
+        subject=parse_choices(settings.get("subject")),
+        actor=parse_choices(settings.get("actor")),
+        time=parse_choices(settings.get("time")),
+        content_types=_texts(settings.get("content_types", [])),
+        trusted_proxies=proxies,
+        public_url=str(settings.get("public_url", "")),
+        handshake_methods=_handshake_methods(settings.get("handshakes", [])),
+        **read_parts(settings),
     )
+
+
+def _texts(value: Json) -> tuple[str, ...]:
+    assert isinstance(value, list)
+    return tuple(map(str, value))
+
+
+def _handshake_methods(handshakes: Json) -> tuple[str, ...]:
+    assert isinstance(handshakes, list)
+    return tuple(str(each.get("method", "POST")) for each in handshakes if isinstance(each, dict))
 
 
 def _auth(entry: Json) -> Auth:
@@ -88,7 +144,3 @@ def _auth(entry: Json) -> Auth:
         prefix=str(entry.get("prefix", "")),
         tolerance_seconds=tolerance,
     )
-
-
-def _location(text: Json) -> Location | None:
-    return parse_location(text) if isinstance(text, str) else None

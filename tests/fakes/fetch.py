@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from shared.errors import Permanent, Temporary
 from shared.outgoing.addresses import address_of, refusal
@@ -13,7 +13,7 @@ class FakeFetch:
     """
 
     def __init__(
-        self, answers: dict[str, Fetched] | None = None, names: dict[str, Sequence[str]] | None = None
+        self, answers: dict[str, Fetched] | None = None, names: Mapping[str, Sequence[str]] | None = None
     ) -> None:
         self.answers = dict(answers or {})
         self.names = dict(names or {})

@@ -14,6 +14,7 @@ from functions.notify.notify import notify
 from functions.notify.registry import Configured, Destinations
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Parts
+from functions.receive.outcomes import Accepted
 from functions.receive.receive import Receiver
 from functions.receive.sources import read_sources
 from functions.transform.read_routes import read_routes
@@ -151,11 +152,12 @@ class World:
         while True:
             RUN.set(Run())
             try:
-                event = (await self.random.choice(self.receivers).receive(head, read_body)).event
+                accepted = await self.random.choice(self.receivers).receive(head, read_body)
             except (Temporary, Crash):
                 await asyncio.sleep(self.random.uniform(1, 20))
                 continue
-            self.accepted[event.id] = event
+            assert isinstance(accepted, Accepted)
+            self.accepted[accepted.event.id] = accepted.event
             return
 
     async def _transform(self, body: bytes) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from functions.receive.receive import Accepted, Receiver
+from functions.receive.outcomes import Accepted
+from functions.receive.receive import Receiver
 from functions.receive.sources import read_sources
 from shared.errors import HookchainError, Rejected, Temporary
 from shared.event import Event, event_id, from_cloudevent

@@ -1,0 +1,43 @@
+"""What the proxies in front say of a request: who sent it, and to which URL. Only as many are believed as the source
+trusts, counted from ours outwards; what stands before their words in a header, the sender may have written itself."""
+
+import re
+from typing import Final
+
+from functions.receive.sources import Source
+from shared.http import Request
+
+_PORT: Final = re.compile(r":[0-9]+$")
+
+
+def sender_address(request: Request, trusted_proxies: int) -> str:
+    """Its text, without a port; empty where nobody can say."""
+    if trusted_proxies == 0:
+        return request.peer
+    hops = [hop.strip() for hop in (request.header("x-forwarded-for") or "").split(",") if hop.strip()]
+    if not hops:  # it came past the proxies, or there are none here
+        return request.peer
+    return _without_port(hops[-trusted_proxies]) if len(hops) >= trusted_proxies else ""
+
+
+def _without_port(hop: str) -> str:
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return _PORT.sub("", hop) if hop.count(":") == 1 else hop
+
+
+def requested_url(request: Request, source: Source) -> str:
+    """The URL that the sender used, which is what it signs: as configured, else as the request says."""
+    query = f"?{request.query}" if request.query else ""
+    if source.public_url:
+        rest = request.path.removeprefix("/").partition("/")
+        return source.public_url + rest[1] + rest[2] + query
+    scheme, host = "http", request.header("host") or ""
+    if source.trusted_proxies:
+        scheme = _last(request, "x-forwarded-proto") or scheme
+        host = _last(request, "x-forwarded-host") or host
+    return f"{scheme}://{host}{request.path}{query}"
+
+
+def _last(request: Request, name: str) -> str:
+    return (request.header(name) or "").rpartition(",")[2].strip()

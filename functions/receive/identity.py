@@ -1,0 +1,59 @@
+"""The event's id: the same however often its sender repeats it."""
+
+import hashlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from functions.receive.locations import Choices, Seen, whole_text_of
+from functions.receive.sources import Source
+from shared.event import event_id
+from shared.jsontext import Json, canonical
+
+
+class Identity(NamedTuple):
+    """`delivery_id` is what the sender calls it."""
+
+    id: str
+    delivery_id: str | None
+
+
+def identity(source: Source, seen: Seen, payload_hash: str, random_id: Callable[[], str]) -> Identity:
+    """Of an event that is alone. `random_id` answers 32 hex digits."""
+    delivery_id = _once(source, seen) or whole_text_of(source.id, seen)
+    if delivery_id:
+        return Identity(event_id(source.name, delivery_id), delivery_id)
+    return Identity(event_id(source.name, payload_hash) if source.dedupe == "body" else random_id(), None)
+
+
+def item_identity(source: Source, seen: Seen, number: int, random_id: Callable[[], str]) -> Identity:
+    """Of item `number` (from 1) of a batch: the delivery's id and its own, else its number.
+
+    What stands within the item is its own id; what stands outside, in a header or in the rest of the body, is the
+    delivery's. An item's own id is enough where the delivery has none.
+    """
+    own = whole_text_of(_choices(source.id, within=True), seen)
+    delivery_id = whole_text_of(_choices(source.id, within=False), seen)
+    if delivery_id is None and own:
+        return Identity(event_id(source.name, own), own)
+    if delivery_id is None and source.dedupe == "body":
+        delivery_id = hashlib.sha256(seen.request.body).hexdigest()
+        return Identity(_item_id(source.name, delivery_id, number), None)
+    if delivery_id is None:
+        return Identity(random_id(), None)
+    return Identity(_item_id(source.name, delivery_id, own or number), own or delivery_id)
+
+
+def _item_id(source_name: str, delivery_id: str, own: Json) -> str:
+    return hashlib.sha256(canonical([source_name, delivery_id, own])).hexdigest()[:32]
+
+
+def _choices(choices: Choices, *, within: bool) -> Choices:
+    return tuple(choice for choice in choices if all((each.place == "data") == within for each in choice))
+
+
+def _once(source: Source, seen: Seen) -> str | None:
+    if not source.takes_links:
+        return None
+    from functions.receive.link import once_of  # where links are taken only
+
+    return once_of(seen.request.query)

@@ -1,0 +1,63 @@
+"""Signed links: an event in a URL, for an application that can do no more than open one.
+
+The signature is an HMAC-SHA256, in base64url, over the source's name and every other parameter of the query, each
+decoded, in the order of their names: an application may encode or order them anew. `hc_expires` is when the link
+ceases to be good (Unix seconds); `hc_once` makes whatever follows it the same event.
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import parse_qsl, urlencode
+
+from shared.errors import Rejected
+
+EXPIRES: Final = "hc_expires"
+ONCE: Final = "hc_once"
+SIGNATURE: Final = "hc_sig"
+OWN: Final = frozenset({EXPIRES, ONCE, SIGNATURE})
+MAX_PARAMETERS: Final = 1_000
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
+
+Pairs = list[tuple[str, str]]
+
+
+def parameters(query: str) -> Pairs:
+    """Raises Rejected (`fields`)."""
+    plain = _NOT_ASCII.sub(lambda found: f"%{ord(found[0]):02X}", query)  # as an application may send what we encoded
+    try:
+        return parse_qsl(plain, keep_blank_values=True, errors="surrogateescape", max_num_fields=MAX_PARAMETERS)
+    except ValueError:
+        raise Rejected("fields", f"the query has more than {MAX_PARAMETERS} parameters") from None
+
+
+def link_signature(source: str, pairs: Pairs, secret: str) -> str:
+    """Of the parameters but for the signature itself."""
+    signed = urlencode(sorted(pair for pair in pairs if pair[0] != SIGNATURE), errors="surrogateescape")
+    digest = hmac.new(secret.encode(), f"hookchain-link-1\n{source}\n{signed}".encode(), hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def verify_link(source: str, query: str, secrets: Sequence[str], now: float) -> None:
+    """Raises Rejected: `sig`, `ts` where the link was good once, `fields`."""
+    pairs = parameters(query)
+    given = [value.encode(errors="surrogateescape") for name, value in pairs if name == SIGNATURE]
+    matches = [
+        hmac.compare_digest(each, link_signature(source, pairs, secret).encode())
+        for each in given[:1]
+        for secret in secrets
+    ]
+    if len(given) != 1 or not any(matches):
+        raise Rejected(
+            "sig", "the link's signature is missing, or of another source, other parameters or a secret gone"
+        )
+    for name, value in pairs:
+        if name == EXPIRES and not (value.isascii() and value.isdigit() and len(value) < 16 and now <= int(value)):
+            raise Rejected("ts", "the link's time is over")
+
+
+def once_of(query: str) -> str | None:
+    return next((value for name, value in parameters(query) if name == ONCE), None)

@@ -2,16 +2,16 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Annotated, Final, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, PrivateAttr
 
+from functions.transform.attributes import with_attribute
 from functions.transform.paths import Every, Part, Path, Unplaceable, parse_path, with_value
 from shared.errors import Permanent
 from shared.event import Event, attribute_text
 from shared.expressions import kind_of
-from shared.jsontext import Json, to_json
+from shared.jsontext import Json
 
 Change: TypeAlias = Callable[[Json, str], Json]
 """Takes the value and its place, as `data.items[0].price`."""
@@ -20,7 +20,7 @@ _BARE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _SHOWN: Final = 64
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
     if parse_path(text).root != "data":
         raise ValueError(f"{text!r} is no place in 'data'")
     return text
@@ -32,7 +32,7 @@ def _writable(text: str) -> str:
     return text
 
 
-ReadPath = Annotated[str, AfterValidator(_readable)]
+ReadPath = Annotated[str, AfterValidator(readable)]
 WritePath = Annotated[str, AfterValidator(_writable)]
 
 
@@ -62,19 +62,34 @@ class Placed(BaseModel):
         return put(event, self._into, result, datatype)
 
 
-def changed(value: Json, parts: tuple[Part, ...], change: Change, place: str = "data") -> Json:
-    """A copy along the path. Raises Permanent (`path`) where the path leads to nothing."""
+def changed(
+    value: Json, parts: tuple[Part, ...], change: Change, place: str = "data", *, if_there: bool = False
+) -> Json:
+    """A copy along the path. Raises Permanent (`path`) where the path leads to nothing, unless `if_there`; and where
+    something of another kind is in the way."""
     if not parts:
         return change(value, place)
     part, rest = parts[0], parts[1:]
+    if if_there and _is_absent(value, part):
+        return value
+
+    def inner(item: Json, its_place: str) -> Json:
+        return changed(item, rest, change, its_place, if_there=if_there)
+
     if isinstance(part, str):
         held = _object_with(value, part, place)
-        return {**held, part: changed(held[part], rest, change, inside(place, part))}
+        return {**held, part: inner(held[part], inside(place, part))}
     items = _list(value, place)
     if isinstance(part, Every):
-        return [changed(item, rest, change, f"{place}[{n}]") for n, item in enumerate(items)]
+        return [inner(item, f"{place}[{n}]") for n, item in enumerate(items)]
     _verify_index(items, part, place)
-    return [*items[:part], changed(items[part], rest, change, f"{place}[{part}]"), *items[part + 1 :]]
+    return [*items[:part], inner(items[part], f"{place}[{part}]"), *items[part + 1 :]]
+
+
+def _is_absent(value: Json, part: Part) -> bool:
+    if isinstance(value, dict) and isinstance(part, str):
+        return part not in value
+    return value is None or (isinstance(value, list) and isinstance(part, int) and part >= len(value))
 
 
 def values_at(value: Json, parts: tuple[Part, ...], place: str = "data") -> Iterator[tuple[str, Json]]:
@@ -102,10 +117,7 @@ def put(event: Event, path: Path, value: Json, datatype: str | None = None) -> E
             return event.with_data(with_value(event.data, path.parts, value), None if path.parts else datatype)
         except Unplaceable as error:
             raise Permanent("path", f"{path.text!r}: {error}") from error
-    text = attribute_text(value if isinstance(value, str) else to_json(value))
-    if path.root == "type":
-        return replace(event, type=text or event.type)
-    return replace(event, subject=text or None) if path.root == "subject" else replace(event, actor=text or None)
+    return with_attribute(event, path, value)
 
 
 def inside(place: str, key: str) -> str:

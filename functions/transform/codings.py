@@ -1,0 +1,147 @@
+"""How text and bytes are written as other text and bytes, and read back strictly: what no encoder writes is refused.
+
+An encoder takes bytes and answers text or bytes; a decoder takes bytes and answers bytes, or raises NotCoded.
+"""
+
+import binascii
+import html
+import re
+import zlib
+from base64 import b64decode, b64encode, urlsafe_b64encode
+from collections.abc import Callable
+from html.entities import html5
+from typing import Final
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from functions.transform.output import MAX_OUTPUT_CHARACTERS
+from shared.errors import Rejected
+from shared.formats.charset import codec_of
+from shared.formats.decode import decode_content
+from shared.limits import Limits
+
+_BASE64URL: Final = re.compile(rb"[A-Za-z0-9_-]*={0,2}")
+_OCTETS: Final = re.compile(r"(?:[01]{8}(?: (?=[01]))?)*")
+_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})|[^!-~]")
+_REFERENCE: Final = re.compile(r"&(?:(#[0-9]{1,7};|#[xX][0-9a-fA-F]{1,6};)|([A-Za-z][A-Za-z0-9]{0,40};))?")
+_DECODED: Final = Limits(max_decoded_bytes=MAX_OUTPUT_CHARACTERS)
+
+
+class NotCoded(ValueError):
+    """It says what is wrong, and nothing of the content."""
+
+
+def coding_or_charset(name: str) -> str:
+    """Raises ValueError for what is neither."""
+    if name != "json" and name not in ENCODERS:
+        try:
+            codec_of(name)
+        except Rejected:
+            known = ", ".join([*ENCODERS, "json"])
+            raise ValueError(f"{name!r} is neither one of {known} nor a charset that we know, in lower case") from None
+    return name
+
+
+def _to_binary(content: bytes) -> str:
+    return " ".join(f"{byte:08b}" for byte in content)
+
+
+def _to_html(content: bytes) -> str:
+    try:
+        return html.escape(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise NotCoded("is bytes that are no UTF-8 text") from None
+
+
+def _to_gzip(content: bytes) -> bytes:
+    """Without a time in it: the same bytes for the same content."""
+    packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+    return packer.compress(content) + packer.flush()
+
+
+ENCODERS: Final[dict[str, Callable[[bytes], "str | bytes"]]] = {
+    "base64": lambda content: b64encode(content).decode("ascii"),
+    "base64url": lambda content: urlsafe_b64encode(content).decode("ascii").rstrip("="),
+    "hex": lambda content: content.hex(),
+    "binary": _to_binary,
+    "percent": lambda content: quote_from_bytes(content, safe=""),
+    "html": _to_html,
+    "gzip": _to_gzip,
+}
+
+
+def _from_base64(content: bytes) -> bytes:
+    try:
+        decoded = b64decode(content, validate=True)
+    except binascii.Error:
+        raise NotCoded("is no base64") from None
+    if b64encode(decoded) != content:
+        raise NotCoded("is no base64 that an encoder writes: its last bits say something")
+    return decoded
+
+
+def _from_base64url(content: bytes) -> bytes:
+    """With its padding or without."""
+    bare = content.rstrip(b"=")
+    padded = bare + b"=" * (-len(bare) % 4)
+    if not _BASE64URL.fullmatch(content) or content not in (bare, padded) or len(bare) % 4 == 1:
+        raise NotCoded("is no base64url")
+    decoded = b64decode(padded, altchars=b"-_")
+    if urlsafe_b64encode(decoded) != padded:
+        raise NotCoded("is no base64url that an encoder writes: its last bits say something")
+    return decoded
+
+
+def _from_hex(content: bytes) -> bytes:
+    try:
+        return binascii.unhexlify(content)
+    except binascii.Error:
+        raise NotCoded("is no hex: pairs of 0-9 and a-f, with nothing between them") from None
+
+
+def _from_binary(content: bytes) -> bytes:
+    digits = content.decode("ascii", "replace")
+    if not _OCTETS.fullmatch(digits):
+        raise NotCoded("is no binary digits: eight 0s and 1s a byte, one space between bytes or none")
+    bits = digits.replace(" ", "")
+    return int(bits or "0", 2).to_bytes(len(bits) // 8, "big")
+
+
+def _from_percent(content: bytes) -> bytes:
+    if _BAD_ESCAPE.search(content):
+        raise NotCoded("is no percent-encoding: ASCII, and two hex digits after each %")
+    return unquote_to_bytes(content)
+
+
+def _from_html(content: bytes) -> bytes:
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise NotCoded("is no UTF-8 text") from None
+    return _REFERENCE.sub(_character, text).encode("utf-8")
+
+
+def _character(found: re.Match[str]) -> str:
+    number, name = found[1], found[2]
+    character = html.unescape(found[0]) if number or name in html5 else ""
+    if not character or "\ufffd" in character:
+        raise NotCoded("has an & that begins no character reference of HTML's")
+    return character
+
+
+def _from_gzip(content: bytes) -> bytes:
+    try:
+        return decode_content(content, "gzip", _DECODED)
+    except Rejected as error:
+        too_long = f"is gzip of more than {MAX_OUTPUT_CHARACTERS} bytes"
+        raise NotCoded(too_long if error.code == "decoded" else "is no gzip, or damaged") from None
+
+
+DECODERS: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "base64": _from_base64,
+    "base64url": _from_base64url,
+    "hex": _from_hex,
+    "binary": _from_binary,
+    "percent": _from_percent,
+    "html": _from_html,
+    "gzip": _from_gzip,
+}

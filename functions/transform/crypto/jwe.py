@@ -1,0 +1,113 @@
+"""JSON Web Encryption in its compact form (RFC 7516), by joserfc, for systems that are not ours.
+
+Only the algorithms listed here, whatever a header says: no RSA1_5, no passwords (PBES2), and no compression, in which
+a few bytes stand for many.
+"""
+
+import json
+from base64 import urlsafe_b64decode
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
+
+from functions.transform.crypto.jwe_keys import JweKey, candidates
+from functions.transform.output import MAX_OUTPUT_CHARACTERS
+from shared.errors import Permanent
+from shared.jsontext import Json, JsonObject
+
+if TYPE_CHECKING:
+    from joserfc.jwe import JWERegistry
+
+Algorithm = Literal[
+    "dir",
+    "A128KW",
+    "A192KW",
+    "A256KW",
+    "A128GCMKW",
+    "A192GCMKW",
+    "A256GCMKW",
+    "RSA-OAEP",
+    "RSA-OAEP-256",
+    "ECDH-ES",
+    "ECDH-ES+A128KW",
+    "ECDH-ES+A192KW",
+    "ECDH-ES+A256KW",
+]
+ALGORITHMS: Final[tuple[Algorithm, ...]] = get_args(Algorithm)
+_ENCRYPTIONS: Final = ("A128GCM", "A192GCM", "A256GCM", "A128CBC-HS256", "A192CBC-HS384", "A256CBC-HS512")
+_HEADERS: Final = frozenset({"alg", "enc", "kid", "typ", "cty", "epk", "apu", "apv", "iv", "tag"})
+_MAX_HEADER: Final = 4_096
+
+
+class Opened(NamedTuple):
+    """`is_json`: its header says so (`cty: json`), as ours do."""
+
+    plaintext: bytes
+    is_json: bool
+
+
+def encrypt_jwe(plaintext: bytes, key: JweKey, algorithm: str | None) -> str:
+    """Raises Permanent (`crypto`) where the key does not go with the algorithm."""
+    from joserfc.errors import JoseError
+    from joserfc.jwe import encrypt_compact
+
+    chosen = algorithm or key.algorithm()
+    header: dict[str, object] = {"alg": chosen, "enc": f"A{key.bits()}GCM", "kid": key.id, "cty": "json"}
+    try:
+        return encrypt_compact(header, plaintext, key.key, registry=_registry(ALGORITHMS))
+    except (JoseError, ValueError) as error:
+        raise Permanent("crypto", f"the key does not encrypt by {chosen}: {type(error).__name__}") from None
+
+
+def decrypt_jwe(text: str, keys: Sequence[JweKey], place: str, algorithms: Collection[str]) -> Opened:
+    """Raises Permanent: `key` for an unknown key id, `crypto` for whatever does not open, and for what is not taken."""
+    header = _header(text, place)
+    _verify_header(header, place, algorithms)
+    for key in candidates(keys, header.get("kid")):
+        plaintext = _opened(text, key, algorithms)
+        if plaintext is not None:
+            return Opened(plaintext, header.get("cty") == "json")
+    raise Permanent("crypto", f"{place} does not open: it was changed, or encrypted under another key")
+
+
+def _opened(text: str, key: JweKey, algorithms: Collection[str]) -> bytes | None:
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.keywrap import InvalidUnwrap
+    from joserfc.errors import JoseError
+    from joserfc.jwe import decrypt_compact
+
+    try:
+        return decrypt_compact(text, key.key, registry=_registry(algorithms)).plaintext
+    except (JoseError, InvalidTag, InvalidUnwrap, ValueError, TypeError, KeyError, AttributeError):
+        return None  # a header or a segment can be wrong in more ways than the library foresees
+
+
+def _header(text: str, place: str) -> JsonObject:
+    encoded = text.partition(".")[0]
+    try:
+        if not text.isascii() or text.count(".") != 4 or len(encoded) > _MAX_HEADER:
+            raise ValueError
+        header: Json = json.loads(urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
+    except (ValueError, RecursionError):
+        raise Permanent("crypto", f"{place} is no JWE in compact form") from None
+    if not isinstance(header, dict):
+        raise Permanent("crypto", f"{place} is no JWE: its header is no object")
+    return header
+
+
+def _verify_header(header: JsonObject, place: str, algorithms: Collection[str]) -> None:
+    if header.get("alg") not in algorithms or header.get("enc") not in _ENCRYPTIONS:
+        raise Permanent("crypto", f"{place} is a JWE by an algorithm that is not on the list")
+    if header.keys() - _HEADERS:
+        raise Permanent("crypto", f"{place} is a JWE with a header that is not taken, such as `zip` or `crit`")
+    if not isinstance(header.get("kid", ""), str):
+        raise Permanent("crypto", f"{place} is a JWE whose key id is no text")
+
+
+def _registry(algorithms: Collection[str]) -> "JWERegistry":
+    """The library's own limits are those of tokens."""
+    from joserfc.jwe import JWERegistry
+
+    registry = JWERegistry(algorithms=[*algorithms, *_ENCRYPTIONS])
+    registry.max_protected_header_length = _MAX_HEADER
+    registry.max_ciphertext_length = 2 * MAX_OUTPUT_CHARACTERS
+    return registry

@@ -1,0 +1,137 @@
+"""JSON Schema 2020-12, compiled once, whose faults name the place and the rule and never the value."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from functions.transform.places import inside
+from shared.jsontext import Json, canonical, to_json
+from shared.times import unix_seconds
+
+if TYPE_CHECKING:
+    from jsonschema import FormatChecker, ValidationError
+    from jsonschema.protocols import Validator
+    from referencing import Resource
+    from referencing._core import Resolver
+
+MAX_FAULTS: Final = 10
+FORMATS: Final = ("date", "email", "idn-email", "ipv4", "ipv6", "regex", "uuid")
+"""Those that are checked, and date-time; any other `format` is a remark, as the specification has it."""
+_SHOWN: Final = 80
+
+
+class SchemaFault(ValueError):
+    """The schema itself is at fault: refused when the configuration is loaded."""
+
+
+class Schema:
+    def __init__(self, document: Json) -> None:
+        """Raises SchemaFault."""
+        self._validator = _validator(document)
+
+    def faults(self, value: Json, place: str) -> list[str]:
+        """At most MAX_FAULTS of them."""
+        found: list[str] = []
+        for error in self._validator.iter_errors(value):
+            found.append(_words(error, place))
+            if len(found) == MAX_FAULTS:
+                break
+        return found
+
+
+def _validator(document: Json) -> "Validator":
+    from jsonschema import Draft202012Validator, SchemaError
+    from jsonschema.validators import extend
+    from referencing import Registry
+
+    if not isinstance(document, dict):
+        raise SchemaFault("a JSON Schema is an object")
+    try:
+        Draft202012Validator.check_schema(document)
+    except SchemaError as error:
+        path = ".".join(map(str, error.absolute_path))
+        raise SchemaFault(f"it is no JSON Schema: {path or 'its top'}: {error.message[:200]}") from error
+    _verify_references(document)
+    kind = extend(Draft202012Validator, {"uniqueItems": _unique_items})  # type: ignore[no-untyped-call] # its stubs
+    # A registry of its own, which holds nothing but the schema and fetches nothing.
+    made: Validator = kind(document, registry=Registry(), format_checker=_format_checker())
+    return made
+
+
+def _verify_references(document: Json) -> None:
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
+    resource = DRAFT202012.create_resource(document)
+    resolver = Registry().with_resource("", resource).resolver()
+    for reference, where in _references(resource, resolver):
+        try:
+            where.lookup(reference)
+        except Unresolvable:
+            raise SchemaFault(f"{reference!r} leads to nothing in the schema, and nothing is fetched") from None
+
+
+def _references(resource: "Resource[Json]", resolver: "Resolver[Json]") -> "Iterator[tuple[str, Resolver[Json]]]":
+    contents = resource.contents
+    if isinstance(contents, dict):
+        for key in ("$ref", "$dynamicRef"):
+            if isinstance(reference := contents.get(key), str):
+                yield reference, resolver
+    for inner in resource.subresources():
+        yield from _references(inner, resolver.in_subresource(inner))
+
+
+def _format_checker() -> "FormatChecker":
+    from jsonschema import FormatChecker
+
+    checker = FormatChecker(FORMATS)
+    checker.checks("date-time", raises=ValueError)(_is_time)
+    return checker
+
+
+def _is_time(value: object) -> bool:
+    """Raises ValueError where it is none."""
+    if isinstance(value, str):
+        unix_seconds(value)
+    return True
+
+
+def _unique_items(_: "Validator", wanted: Json, items: Json, __: Json) -> "Iterator[ValidationError]":
+    """jsonschema's own compares each item with each other one, which a sender can make take hours."""
+    from jsonschema import ValidationError
+
+    if (
+        wanted is True
+        and isinstance(items, list)
+        and len({canonical(_as_compared(item)) for item in items}) < len(items)
+    ):
+        yield ValidationError("not unique")
+
+
+def _as_compared(value: Json) -> Json:
+    """1.0 is 1, as JSON Schema has it."""
+    if isinstance(value, dict):
+        return {key: _as_compared(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_compared(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _words(error: "ValidationError", place: str) -> str:
+    for part in error.absolute_path:
+        place = f"{place}[{part}]" if isinstance(part, int) else inside(place, str(part))
+    return f"{place} {_rule(error)}"
+
+
+def _rule(error: "ValidationError") -> str:
+    """By what the schema says, which is the operator's; the error's own words quote the value."""
+    rule, wanted = str(error.validator), error.validator_value
+    if rule == "required":
+        return f"lacks {error.message.removesuffix(' is a required property')}"
+    if rule == "type":
+        return f"is not of type {' or '.join(wanted) if isinstance(wanted, list) else wanted}"
+    if rule in ("additionalProperties", "unevaluatedProperties"):
+        return "has a field that the schema does not name"
+    if isinstance(wanted, str | int | float):
+        return f"breaks {rule}: {to_json(wanted)[:_SHOWN]}"
+    return f"breaks {rule}" if error.validator else "is not allowed"

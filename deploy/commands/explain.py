@@ -1,0 +1,59 @@
+"""`hookchain explain`: what would happen to a request, check by check and why, without sending it anywhere."""
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import replace
+from typing import Final
+
+from deploy.cli import parser
+from deploy.commands.local_command import print_json
+from deploy.commands.operator_command import FAULTS, add_configuration, configured
+from deploy.commands.tables import printable, screen_of
+from deploy.explain.given_request import add_request, request_of
+from deploy.explain.later_stages import stages_of
+from deploy.explain.receive_stage import explain_receive
+from deploy.explain.report import Report, report_document
+from deploy.explain.report_text import report_text
+
+EPILOG: Final = """\
+example:
+  hookchain explain --source github --body push.json \\
+      -H 'X-GitHub-Event: push' -H 'X-Hub-Signature-256: sha256=0d1a…'
+
+Nothing is sent: receive itself decides, over the configuration and the secrets that are here (/secrets/<name>, the
+environment, .env). Give the body byte for byte as it came; --now is when it came, for signatures that carry a time.
+What needs a key from somewhere else (Amazon SNS, PayPal, keys_url) cannot be told offline and ends as not confirmed.
+
+exit code: 0 it is accepted, 3 it is not, 2 for a command that makes no sense"""
+
+
+def main(arguments: list[str]) -> int:
+    words = parser("explain", EPILOG)
+    add_configuration(words)
+    add_request(words)
+    words.add_argument("--now", metavar="UNIX", type=float, help="when it came, in Unix seconds (default: now)")
+    words.add_argument("--json", action="store_true", help="print one JSON object: status, code, checks, events …")
+    options = words.parse_args(arguments)
+    try:
+        report = explained(options)
+    except (ValueError, OSError, *FAULTS) as fault:
+        for line in str(fault).split("\n"):
+            print(f"hookchain explain: {printable(line)}", file=sys.stderr)
+        return 2
+    if options.json:
+        print_json(report_document(report))
+    else:
+        print("\n".join(report_text(report, screen_of(sys.stdout, os.environ))))
+    return report.exit_code
+
+
+def explained(options: argparse.Namespace) -> Report:
+    """Raises ValueError, OSError, and the faults of a configuration."""
+    request = request_of(options)
+    found = configured(options)
+    now = time.time() if options.now is None else options.now
+    report = explain_receive(request, found.slices["receive"], found.environ, now)
+    later = tuple(stage for event in report.events for stage in stages_of(event, found.slices))
+    return replace(report, stages=(*report.stages, *later))

@@ -1,0 +1,82 @@
+"""Which way of a source a request is proven by, and by which of its secrets; or, of each way, why it is not."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from functions.receive.diagnosis.guess import Case, as_signed
+from functions.receive.diagnosis.times import age_words
+from functions.receive.diagnosis.why import why_refused
+from shared.errors import HookchainError
+from shared.http import Request
+from shared.jsontext import Json, JsonObject
+from shared.signatures.verify import is_attempted, verify
+from shared.signatures.way import Way, read_way
+
+Secrets = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """`time` is empty where the way signs none."""
+
+    signature: str
+    time: str = ""
+
+
+def ways_of(settings: JsonObject) -> list[Way]:
+    auth = settings.get("auth")
+    return [read_way(entry) for entry in auth] if isinstance(auth, list) else []
+
+
+def proof_of(request: Request, settings: JsonObject, secrets: Secrets, now: float, url: str) -> Proof | None:
+    """The first way that passes; None where none does without asking anybody for a key."""
+    for way in ways_of(settings):
+        values = secrets.get(way.secret, ())
+        for number, value in enumerate(values or [""], 1):
+            if _passes(request, way, [value] if values else [], now, url):
+                case = as_signed(Case(request, way, [value], url))
+                return Proof(_words(way, number, len(values)), age_words(case, now))
+    return None
+
+
+def _words(way: Way, number: int, count: int) -> str:
+    if way.scheme == "none":
+        return "the source asks for no proof: anyone who finds its URL may send"
+    which = f", value {number} of {count}" if count > 1 else ""
+    secret = f" with the secret {way.secret!r}{which}" if way.secret else ""
+    return f"{way_name(way)}{secret}"
+
+
+def way_name(way: Way) -> str:
+    algorithm = f" {way.algorithm}" if way.scheme in {"hmac", "digest", "ecdsa", "rsa"} else ""
+    where = f" in {way.header}" if way.header else ""
+    variant = f" ({way.variant})" if way.variant else ""
+    return f"{way.scheme}{algorithm}{where}{variant}"
+
+
+def _passes(request: Request, way: Way, secrets: Sequence[str], now: float, url: str) -> bool:
+    try:
+        verify(request, way, secrets, {}, now, url)
+    except HookchainError:
+        return False
+    return True
+
+
+def reasons(
+    request: Request, settings: JsonObject, secrets: Secrets, now: float, url: str, others: Secrets
+) -> list[str]:
+    """One line a way: of those that the request attempts, else of all."""
+    ways = ways_of(settings)
+    attempted = [way for way in ways if is_attempted(request, way)] or ways
+    told: list[str] = []
+    for way in attempted:
+        words = why_refused(request, way, secrets.get(way.secret, ()), now, url, others)
+        if words:
+            told.append(words if len(attempted) == 1 else f"{way_name(way)}: {words}")
+    return told
+
+
+def secret_names(settings: Json) -> list[str]:
+    auth = settings.get("auth") if isinstance(settings, dict) else None
+    ways = auth if isinstance(auth, list) else []
+    return list(dict.fromkeys(str(way["secret"]) for way in ways if isinstance(way, dict) and way.get("secret")))

@@ -1,0 +1,121 @@
+"""What each check of receive looked at and found, in words, where it passed. From the source's slice, as compiled."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from deploy.commands.local_command import count_of
+from shared.event import Event
+from shared.http import Request
+from shared.jsontext import Json, JsonObject
+
+Settings = JsonObject
+
+CHECK_OF: Final[Mapping[str, str]] = {
+    "unknown_source": "path",
+    "method": "method",
+    "length": "size",
+    "raw": "size",
+    "slow": "size",
+    "disconnected": "size",
+    "encoding": "encoding",
+    "content_type": "content type",
+    "address": "address",
+    "origin": "origin",
+    "prefetch": "origin",
+    "secret_unavailable": "secret",
+    "secret_weak": "secret",
+    "secret_unusable": "secret",
+    "sig": "signature",
+    "password": "signature",
+    "cert_url": "signature",
+    "sub_url": "signature",
+    "id": "id",
+    "ts": "time",
+    "parse": "parse",
+    "multi": "parse",
+    "decoded": "parse",
+    "schema": "schema",
+}
+"""The check that a refusal of this code belongs to; of any other, it is `limits`."""
+
+ORDER: Final = (
+    "path",
+    "method",
+    "size",
+    "encoding",
+    "content type",
+    "address",
+    "origin",
+    "secret",
+    "signature",
+    "id",
+    "time",
+    "parse",
+    "limits",
+    "schema",
+    "event",
+)
+
+
+def path_words(name: str, settings: Settings) -> str:
+    provider = settings.get("provider")
+    return f"the source {name!r}" + (f", provider {provider}" if provider else "")
+
+
+def method_words(request: Request, settings: Settings) -> str:
+    return f"{request.method}; this source takes {', '.join(_texts(settings.get('methods')))}"
+
+
+def size_words(request: Request, settings: Settings) -> str:
+    return f"{count_of(len(request.body), 'byte')} of at most {settings.get('max_body_bytes'):,}"
+
+
+def encoding_words(request: Request) -> str:
+    return f"content encoding {request.header('content-encoding') or 'none'}"
+
+
+def content_type_words(request: Request, settings: Settings) -> str:
+    sent = "one is given" if request.header("content-type") else "none is given: the body decides"
+    taken = _texts(settings.get("content_types"))
+    return f"{sent}; this source takes {', '.join(taken) or 'any'}"
+
+
+def address_words(request: Request, settings: Settings) -> str:
+    blocks = _texts(settings.get("allow"))
+    if not blocks:
+        return "any address may send"
+    return f"{request.peer} is within {', '.join(blocks)}, or came through a trusted proxy"
+
+
+def schema_words(settings: Settings) -> str | None:
+    return "the data keeps to the source's schema" if "schema" in settings else None
+
+
+def origin_words(settings: Settings) -> str | None:
+    return "the page's origin is one that may post" if "form" in settings else None
+
+
+def id_words(event: Event) -> str:
+    if event.deliveryid:
+        return "the sender's delivery id is there: the same request again is the same event"
+    return "no delivery id: the same request again is another event, unless the source says `dedupe: body`"
+
+
+def data_words(data: Json) -> str:
+    if isinstance(data, dict):
+        return f"an object with {count_of(len(data), 'field')}"
+    if isinstance(data, list):
+        return f"a list of {count_of(len(data), 'item')}"
+    return {str: "a text", bool: "a truth value", type(None): "nothing"}.get(type(data), "a number")
+
+
+def event_words(events: tuple[Event, ...]) -> str:
+    if len(events) != 1:
+        return f"a batch of {count_of(len(events), 'event')}"
+    [event] = events
+    named = {"type": event.type, "subject": event.subject, "actor": event.actor, "time": event.time}
+    return ", ".join(f"{name} {value}" for name, value in named.items() if value)
+
+
+def _texts(value: Json) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []

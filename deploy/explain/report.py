@@ -1,0 +1,66 @@
+"""What would happen to a request: checks in the order in which they are made, and the events that come of it."""
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from shared.event import Event, to_cloudevent
+from shared.jsontext import Json, JsonObject
+
+State = Literal["passed", "failed", "skipped"]
+
+ACCEPTED: Final = 0
+REJECTED: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`words` say what was looked at and what was found; never a secret, a header's value or a part of the body."""
+
+    name: str
+    state: State
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What one function does. `detail` is whatever text belongs below its checks, such as a diff or a mail."""
+
+    name: str
+    checks: tuple[Check, ...]
+    detail: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`status` is the HTTP status that the sender gets, `code` our own for a refusal; `advice` what to do about it."""
+
+    status: int
+    code: str | None
+    source: str | None
+    stages: tuple[Stage, ...]
+    events: tuple[Event, ...] = ()
+    reply: str = ""
+    advice: tuple[str, ...] = field(default=())
+
+    @property
+    def exit_code(self) -> int:
+        return ACCEPTED if self.code is None else REJECTED
+
+
+def report_document(report: Report) -> JsonObject:
+    checks: list[Json] = [
+        {"stage": stage.name, "name": check.name, "state": check.state, "words": check.words}
+        for stage in report.stages
+        for check in stage.checks
+    ]
+    details: JsonObject = {stage.name: list(stage.detail) for stage in report.stages if stage.detail}
+    return {
+        "status": report.status,
+        "code": report.code,
+        "source": report.source,
+        "checks": checks,
+        "advice": list(report.advice),
+        "events": [to_cloudevent(event) for event in report.events],
+        "reply": report.reply,
+        "details": details,
+    }

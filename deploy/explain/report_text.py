@@ -1,0 +1,58 @@
+"""A report for a person to read from top to bottom."""
+
+import json
+import textwrap
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Final
+
+from deploy.commands.tables import BOLD, DIM, GREEN, RED, Screen, printable
+from deploy.explain.report import Check, Report, Stage
+from shared.event import Event, to_cloudevent
+
+_MARKS: Final = {"passed": "ok  ", "failed": "NO  ", "skipped": "-   "}
+_COLOURS: Final = {"passed": GREEN, "failed": RED, "skipped": DIM}
+_WIDTH: Final = 110
+
+
+def report_text(report: Report, screen: Screen) -> Iterator[str]:
+    """Lines."""
+    for stage in report.stages:
+        yield from (*_stage(stage, screen), "")
+    yield _verdict(report, screen)
+    for line in report.advice:
+        yield from textwrap.wrap(line, _WIDTH, initial_indent="  ▸ ", subsequent_indent="    ")
+    for event in report.events:
+        yield from ("", *_event(event, screen))
+
+
+def _stage(stage: Stage, screen: Screen) -> Iterator[str]:
+    yield screen.coloured(stage.name, BOLD)
+    width = max((len(check.name) for check in stage.checks), default=0)
+    for check in stage.checks:
+        yield from _check(check, width, screen)
+    yield from (f"  {printable(line)}" for line in stage.detail)
+
+
+def _check(check: Check, width: int, screen: Screen) -> Iterator[str]:
+    mark = screen.coloured(_MARKS[check.state], _COLOURS[check.state])
+    first, *others = textwrap.wrap(printable(check.words), _WIDTH - width - 8) or [""]
+    yield f"  {mark}{check.name.ljust(width)}  {first}".rstrip()
+    yield from (f"{' ' * (width + 8)}{line}" for line in others)
+
+
+def _verdict(report: Report, screen: Screen) -> str:
+    try:
+        status = f"{report.status} {HTTPStatus(report.status).phrase}"
+    except ValueError:
+        status = str(report.status)
+    if report.code is None:
+        return screen.coloured(f"Accepted: {status}", GREEN) + (f"  {report.reply}" if report.reply else "")
+    word = "Not confirmed" if report.status >= 500 else "Rejected"
+    return screen.coloured(f"{word}: {status}, code {report.code}", RED)
+
+
+def _event(event: Event, screen: Screen) -> Iterator[str]:
+    yield screen.coloured(f"Event {event.id}", BOLD)
+    text = json.dumps(to_cloudevent(event), indent=2, ensure_ascii=False)
+    yield from (f"  {printable(line)}" for line in text.split("\n"))

@@ -1,0 +1,101 @@
+"""What a body may have looked like when it was signed, before something between the sender and us wrote it anew."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import parse_qsl, quote, quote_plus
+
+from shared.jsontext import Json
+
+MAX_BYTES: Final = 65_536
+"""Of a larger body no variants are tried: each costs a signature over all of it."""
+
+_REENCODED: Final = "the signature is over the raw body: yours was re-encoded"
+
+Variant = tuple[str, bytes]
+"""Words, and the body."""
+
+
+def variants(body: bytes, content_type: str) -> Iterator[Variant]:
+    if not body or len(body) > MAX_BYTES:
+        return
+    yield from _line_ends(body)
+    if body.lstrip()[:1] in {b"{", b"["}:
+        yield from _json(body)
+    elif content_type.startswith("application/x-www-form-urlencoded"):
+        yield from _form(body)
+    yield from _compressed(body)
+
+
+def _line_ends(body: bytes) -> Iterator[Variant]:
+    stripped = body.rstrip(b"\r\n")
+    if stripped != body:
+        yield "the body ends in a newline that was not signed: an editor or `echo` adds one; send it without", stripped
+    yield f"{_REENCODED} (a newline at its end is missing)", body + b"\n"
+    yield f"{_REENCODED} (CR LF at its end is missing)", body + b"\r\n"
+    if b"\r\n" in body:
+        yield f"{_REENCODED} (CR LF where the sender wrote LF)", body.replace(b"\r\n", b"\n")
+    elif b"\n" in body:
+        yield f"{_REENCODED} (LF where the sender wrote CR LF)", body.replace(b"\n", b"\r\n")
+    if body.startswith(b"\xef\xbb\xbf"):
+        yield "the body begins with a byte order mark that was not signed", body[3:]
+
+
+def _json(body: bytes) -> Iterator[Variant]:
+    try:
+        value: Json = json.loads(body)
+    except (ValueError, RecursionError):
+        return
+    seen = {body}
+    for words, written in _written(value):
+        if written not in seen:
+            seen.add(written)
+            yield f"{_REENCODED} ({words})", written
+
+
+def _written(value: Json) -> Iterator[Variant]:
+    for escapes, told in ((False, ""), (True, ", other characters as \\u escapes")):
+        yield f"the sender's JSON has no white space{told}", _dumped(value, (",", ":"), escapes)
+        yield f"the sender's JSON has a space after commas and colons{told}", _dumped(value, (", ", ": "), escapes)
+    yield "the sender's JSON is indented by 2", _dumped(value, None, False, 2)
+    yield "the sender's JSON is indented by 4", _dumped(value, None, False, 4)
+    yield "the sender's JSON has its keys sorted", _dumped(value, (",", ":"), False, None, True)
+    compact = _dumped(value, (",", ":"), False)
+    yield "the sender's JSON has its slashes escaped, as PHP writes it", compact.replace(b"/", b"\\/")
+
+
+def _dumped(
+    value: Json, separators: tuple[str, str] | None, escapes: bool, indent: int | None = None, in_order: bool = False
+) -> bytes:
+    text = json.dumps(value, separators=separators, ensure_ascii=escapes, indent=indent, sort_keys=in_order)
+    return text.encode("utf-8", "replace")
+
+
+def _form(body: bytes) -> Iterator[Variant]:
+    pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+    for words, write in (("spaces as +", quote_plus), ("spaces as %20", lambda text: quote(text, safe=""))):
+        written = "&".join(f"{write(name)}={write(value)}" for name, value in pairs).encode()
+        if written != body:
+            yield f"{_REENCODED} (the sender's form has {words})", written
+
+
+def _compressed(body: bytes) -> Iterator[Variant]:
+    if body[:2] == b"\x1f\x8b":
+        inflated = _inflated(body)
+        if inflated:
+            yield (
+                "the signature is over the body before it was compressed: this source takes it over what came",
+                inflated,
+            )
+        return
+    told = "the sender compressed the body and signed that: something in between has unpacked it"
+    yield told, gzip.compress(body, mtime=0)
+
+
+def _inflated(body: bytes) -> bytes | None:
+    try:
+        return zlib.decompressobj(31).decompress(body, MAX_BYTES)
+    except zlib.error:
+        return None

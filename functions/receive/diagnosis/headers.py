@@ -1,0 +1,81 @@
+"""Why there is no signature where one is expected."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from functions.receive.diagnosis.guess import Case, Guess, holds
+from functions.receive.diagnosis.signatures import SHARED
+from shared.http import Request
+from shared.signatures.layouts import place_text
+from shared.signatures.macs import ALGORITHMS
+from shared.signatures.places import parse_place
+from shared.signatures.reading import Reading
+from shared.signatures.way import Way
+
+_LIKE_A_SIGNATURE: Final = re.compile(r"[a-z0-9-]{0,40}(?:signature|hmac|-sig|-mac|-sign|webhook-token)[a-z0-9-]{0,20}")
+_PREFIX: Final = re.compile(r"(?:sha1|sha256|sha384|sha512|md5|v0|v1|hmac-sha256|hmacsha256)=")
+
+
+def missing(case: Case) -> str | None:
+    """None where there is something in the signature's place."""
+    way, request = case.way, case.request
+    if way.layout == "numbered" or way.at is None or Reading(request, case.url).text(way.at):
+        return None
+    where = place_text(way)
+    if way.at.kind == "header" and request.header(way.at.name) is not None:
+        return f"{where} is there and empty: no secret is set at the sender; set this source's there"
+    for guess in _elsewhere(case):
+        if holds(guess.case):
+            return guess.words
+    if others := _alike(request, way):
+        return f"the signature is expected in {where}; the request has {', '.join(others)} instead"
+    if (request.header("authorization") or "").lower().startswith(("basic ", "bearer ")):
+        return f"the request has an Authorization header; this source takes no password but a signature in {where}"
+    return f"the request has no signature, expected in {where}: no secret is set at the sender, or a proxy drops it"
+
+
+def _alike(request: Request, way: Way) -> list[str]:
+    names = dict.fromkeys(name for name, _ in request.headers if name != way.header)
+    return [name for name in names if _LIKE_A_SIGNATURE.fullmatch(name)][:3]
+
+
+def _elsewhere(case: Case) -> Iterator[Guess]:
+    """A right signature under another name, perhaps by another algorithm: X-Hub-Signature for X-Hub-Signature-256."""
+    if case.way.scheme not in SHARED:
+        return
+    for name in _alike(case.request, case.way):
+        found = _PREFIX.match(case.request.header(name) or "")
+        prefix = found[0] if found else ""
+        for algorithm in ALGORITHMS:
+            way = replace(
+                case.way, header=name, at=parse_place(f"header.{name}"), prefix=prefix, algorithm=algorithm, when=()
+            )
+            by = "" if algorithm == case.way.algorithm else f", made with {algorithm}"
+            words = (
+                f"a right signature stands in the header {name}{by}; this source expects it in {place_text(case.way)}"
+            )
+            more = "" if not by else f", made with {case.way.algorithm}"
+            yield Guess(words + more, replace(case, way=way))
+
+
+def prefixed(case: Case) -> str | None:
+    """Whether the signature would be right with another prefix than the one expected."""
+    way = case.way
+    text = Reading(case.request, case.url).text(way.at) if way.at else None
+    if not text or way.layout != "plain":
+        return None
+    found = _PREFIX.match(text)
+    prefix = found[0] if found else ""
+    if prefix == way.prefix:
+        return None
+    expected = (
+        f"this source expects {way.prefix!r} before it" if way.prefix else "this source expects nothing before it"
+    )
+    for algorithm in ALGORITHMS:
+        if holds(replace(case, way=replace(way, prefix=prefix, algorithm=algorithm))):
+            given = f"begins with {prefix!r}" if prefix else "has no prefix"
+            by = "" if algorithm == way.algorithm else f" and is made with {algorithm}, not {way.algorithm}"
+            return f"the signature {given}{by}; {expected}"
+    return None

@@ -1,0 +1,127 @@
+"""Guesses at why a signature does not match, each with one thing changed. The likeliest and the cheapest come first."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+from urllib.parse import urlsplit
+
+from functions.receive.diagnosis.bodies import variants
+from functions.receive.diagnosis.guess import Case, Guess, with_body
+from shared.signatures.content import parse_content
+from shared.signatures.encodings import ENCODINGS
+from shared.signatures.macs import ALGORITHMS
+from shared.signatures.urls import requested_url
+
+SHARED: Final = frozenset({"hmac", "digest"})
+
+_KEYS: Final = {
+    "utf8": "this secret is used as it is: do not decode it (`key: utf8`)",
+    "base64": "this secret is base64 of the key: decode it first (`key: base64`)",
+    "hex": "this secret is the key in hex: decode it first (`key: hex`)",
+}
+_CONTENTS: Final = (
+    "{body}",
+    "{timestamp}.{body}",
+    "{timestamp}:{body}",
+    "{timestamp}{body}",
+    "{body}{timestamp}",
+    "v0:{timestamp}:{body}",
+    "{id}.{timestamp}.{body}",
+    "{id}{timestamp}{body}",
+    "{url}{body}",
+    "{body}{url}",
+    "{method}{url}{body}{timestamp}",
+)
+
+
+def guesses(case: Case) -> Iterator[Guess]:
+    if case.way.scheme in SHARED:
+        yield from _secrets(case)
+        yield from _keys(case)
+    yield from _bodies(case)
+    yield from _algorithms(case)
+    yield from _encodings(case)
+    yield from _urls(case)
+    yield from _contents(case)
+
+
+def _secrets(case: Case) -> Iterator[Guess]:
+    for words, change in (
+        ("the secret here has white space around it, which the sender's has not", str.strip),
+        ("the secret here stands in quotation marks, which the sender's does not", lambda text: text.strip("'\"")),
+        ("the secret here begins with `whsec_`, which is no part of the sender's", lambda text: text[6:]),
+    ):
+        changed = tuple(change(text) for text in case.secrets if change(text))
+        if changed and changed != tuple(case.secrets) and ("whsec" not in words or _begin_with(case, "whsec_")):
+            yield Guess(words, replace(case, secrets=changed))
+
+
+def _begin_with(case: Case, prefix: str) -> bool:
+    return case.way.key_prefix != prefix and any(text.startswith(prefix) for text in case.secrets)
+
+
+def _keys(case: Case) -> Iterator[Guess]:
+    for key, words in _KEYS.items():
+        if key != case.way.key:
+            yield Guess(words, replace(case, way=replace(case.way, key=key)))
+    if case.way.key_prefix:
+        way = replace(case.way, key="utf8", key_prefix="")
+        yield Guess(f"{_KEYS['utf8']}, with the {case.way.key_prefix} at its beginning", replace(case, way=way))
+    elif _begin_with(case, "whsec_"):
+        way = replace(case.way, key="base64", key_prefix="whsec_")
+        yield Guess(f"{_KEYS['base64']}, without the whsec_ at its beginning", replace(case, way=way))
+
+
+def _bodies(case: Case) -> Iterator[Guess]:
+    for words, body in variants(case.request.body, case.request.header("content-type") or ""):
+        yield Guess(words, with_body(case, body))
+
+
+def _algorithms(case: Case) -> Iterator[Guess]:
+    for algorithm in ALGORITHMS:
+        if case.way.scheme in SHARED and algorithm != case.way.algorithm:
+            words = f"the signature is made with {algorithm}, and this source expects {case.way.algorithm}"
+            yield Guess(words, replace(case, way=replace(case.way, algorithm=algorithm)))
+
+
+def _encodings(case: Case) -> Iterator[Guess]:
+    for encoding in ENCODINGS:
+        if encoding != case.way.encoding:
+            words = f"the signature is written in {encoding}, and this source expects {case.way.encoding}"
+            yield Guess(words, replace(case, way=replace(case.way, encoding=encoding)))
+
+
+def _urls(case: Case) -> Iterator[Guess]:
+    if "url" not in case.way.content:
+        return
+    url = case.url or requested_url(case.request)
+    for words, spelled in _spellings(url):
+        if spelled != url:
+            told = f"the signature is over another URL than {'`public_url`' if case.url else 'the one requested'}"
+            yield Guess(
+                f"{told}: the sender's {words}; set `public_url` to just what it calls", replace(case, url=spelled)
+            )
+
+
+def _spellings(url: str) -> Iterator[tuple[str, str]]:
+    parts = urlsplit(url)
+    other = {"https": "http", "http": "https"}.get(parts.scheme, "https")
+    yield f"begins with {other}://", parts._replace(scheme=other).geturl()
+    path = parts.path
+    yield "ends in a slash", parts._replace(path=f"{path}/").geturl()
+    yield "ends without a slash", parts._replace(path=path.rstrip("/")).geturl()
+    yield "has no query", parts._replace(query="").geturl()
+    bare = parts._replace(netloc=parts.netloc.rpartition(":")[0] or parts.netloc)
+    yield "has no port", bare.geturl()
+    yield f"begins with {other}:// and has no port", bare._replace(scheme=other).geturl()
+
+
+def _contents(case: Case) -> Iterator[Guess]:
+    """Only what the request has: a template that names a time needs to know where it stands."""
+    for template in _CONTENTS:
+        lacks_time = "{timestamp}" in template and case.way.timestamp is None
+        lacks_id = "{id}" in template and case.way.id is None
+        content = parse_content(template)
+        if not lacks_time and not lacks_id and content != case.way.content:
+            words = f"the signature is over {template}, and this source expects it over something else (`content`)"
+            yield Guess(words, replace(case, way=replace(case.way, content=content)))

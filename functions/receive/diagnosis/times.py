@@ -1,0 +1,89 @@
+"""Why the time of a signature is refused."""
+
+from dataclasses import replace
+from typing import Final
+
+from functions.receive.diagnosis.guess import Case, holds
+from shared.errors import Rejected
+from shared.signatures.layouts import given_signatures
+from shared.signatures.reading import Reading
+from shared.signatures.timestamps import verify_timestamp
+
+_UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60))
+_ANY_TIME: Final = 10**12
+_OTHER_UNIT: Final = {"s": "ms", "ms": "s"}
+_NAMES: Final = {"s": "seconds", "ms": "milliseconds"}
+
+
+def span(seconds: float) -> str:
+    """`7 minutes`: in the largest unit of which there are at least two, rounded down."""
+    for name, size in _UNITS:
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {name}s"
+    return f"{int(seconds)} second{'' if int(seconds) == 1 else 's'}"
+
+
+def mistimed(case: Case, now: float) -> str | None:
+    """None where the time is not at fault."""
+    text = timestamp_of(case)
+    if case.way.timestamp is None:
+        return None
+    if not text:
+        return "the request has no time of signing where this source expects one"
+    signed_at = _seconds(text, case.way.unit, now)
+    if signed_at is None or abs(now - signed_at) > 86_400 * 365:
+        return _in_another_unit(text, case, now)
+    age, limit = now - signed_at, case.way.tolerance_seconds
+    if abs(age) <= limit:
+        return None
+    told = f"signed {_span_beside(age, limit)}, the limit is {span(limit)}"
+    if not holds(case):
+        return f"{told}; and the signature is not right either"
+    if age < 0:
+        return f"{told}: the signature is right, so the sender's clock or this machine's is wrong"
+    return f"{told}: the signature is right, so this is an old request come again, or a clock is wrong"
+
+
+def age_words(case: Case, now: float) -> str:
+    """Of a signature that is taken: how old it is. Empty where nothing says."""
+    text = timestamp_of(case)
+    signed_at = _seconds(text, case.way.unit, now) if text and case.way.timestamp else None
+    if signed_at is None:
+        return ""
+    limit = case.way.tolerance_seconds
+    return f"signed {_span_beside(now - signed_at, limit)}, the limit is {span(limit)}"
+
+
+def _span_beside(age: float, limit: float) -> str:
+    """In seconds where the two would otherwise read the same."""
+    size = abs(age)
+    text = span(size) if span(size) != span(limit) else f"{size:.0f} seconds"
+    return f"{text} ago" if age > 0 else f"{text} in the future"
+
+
+def timestamp_of(case: Case) -> str | None:
+    place = case.way.timestamp
+    reading = Reading(case.request, case.url)
+    if place is None or place.kind != "signature":
+        return reading.text(place) if place else None
+    try:
+        return given_signatures(reading, case.way).items.get(place.name)
+    except Rejected:
+        return None
+
+
+def _seconds(text: str, unit: str, now: float) -> float | None:
+    try:
+        return verify_timestamp(text, now, _ANY_TIME, unit)
+    except Rejected:
+        return None
+
+
+def _in_another_unit(text: str, case: Case, now: float) -> str:
+    other = _OTHER_UNIT.get(case.way.unit)
+    at = _seconds(text, other, now) if other else None
+    if other and at is not None and abs(now - at) < 86_400 * 365:
+        rule = f"is in {_NAMES[other]} where this source expects {_NAMES[case.way.unit]}"
+        right = ", and the signature is right" if holds(replace(case, way=replace(case.way, unit=other))) else ""
+        return f"the time of signing {rule}{right}: say `unit: {other}`"
+    return "the time of signing is not written as this source expects it (`unit`)"

@@ -1,0 +1,64 @@
+"""Why a request was refused, in words for the operator's log: never for the sender.
+
+Pure: the request, one way of the source, its secrets and the time in; words out, or None where nothing is known. The
+words name rules, configured names and headers' names; never a secret, a header's value or a part of the body.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Final
+
+from functions.receive.diagnosis.guess import Case, as_signed, holds
+from functions.receive.diagnosis.headers import missing, prefixed
+from functions.receive.diagnosis.passwords import PASSWORDS, wrong_password
+from functions.receive.diagnosis.signatures import guesses
+from functions.receive.diagnosis.times import mistimed
+from shared.http import Request
+from shared.signatures.way import Way
+
+MAX_TRIES: Final = 60
+SIGNED: Final = frozenset({"hmac", "digest", "ed25519", "ecdsa", "rsa", "standard-webhooks"})
+_NOTHING: Final = (
+    "no other encoding, algorithm or form of the body makes it right, so the secret at the sender is another one:"
+    " set it anew there"
+)
+
+
+def why_refused(
+    request: Request,
+    way: Way,
+    secrets: Sequence[str],
+    now: float,
+    url: str | None = None,
+    others: Mapping[str, Sequence[str]] | None = None,
+) -> str | None:
+    """`others`: the secrets of the other sources, by the source's name."""
+    case = as_signed(Case(request, way, secrets, url))
+    if way.scheme not in SIGNED and way.scheme not in PASSWORDS:
+        return None
+    return _why(case, now) or _mixed_up(case, others or {}) or (_no_guess(case) if not holds(case) else None)
+
+
+def _why(case: Case, now: float) -> str | None:
+    if case.way.scheme in PASSWORDS:
+        return None
+    if told := missing(case) or mistimed(case, now):
+        return told
+    if holds(case):  # what was refused is nothing that is looked at here
+        return None
+    if told := prefixed(case):
+        return told
+    return next((guess.words for guess in islice(guesses(case), MAX_TRIES) if holds(guess.case)), None)
+
+
+def _mixed_up(case: Case, others: Mapping[str, Sequence[str]]) -> str | None:
+    """Whether another source's secret is the one it was made with."""
+    for name, secrets in others.items():
+        if holds(replace(case, secrets=secrets)):
+            return f"the secret of the source {name!r} is the right one: this was meant for it, or the two are mixed up"
+    return None
+
+
+def _no_guess(case: Case) -> str:
+    return wrong_password(case) if case.way.scheme in PASSWORDS else _NOTHING

@@ -62,20 +62,19 @@ class Applying:
         """None where all is done. After a failure nothing new is begun; what has begun is waited for."""
         sorter = TopologicalSorter(_edges(actions))
         sorter.prepare()
-        failure: Failure | None = None
+        ready: list[int] = []
         running: dict[Future[Failure | None], int] = {}
+        failure: Failure | None = None
         with ThreadPoolExecutor(self.workers) as pool:
             while running or (failure is None and sorter.is_active()):
-                if failure is None:
-                    running |= {pool.submit(self._one, actions[each]): each for each in sorter.get_ready()}
+                ready += sorter.get_ready()
+                while ready and failure is None and len(running) < self.workers:
+                    number = ready.pop(0)
+                    running[pool.submit(self._one, actions[number])] = number
                 for done in wait(running, return_when=FIRST_COMPLETED).done:
-                    number = running.pop(done)
-                    if found := done.result():
-                        failure = failure or found
-                        for waiting in running:
-                            waiting.cancel()
-                        running = {each: at for each, at in running.items() if not each.cancelled()}
-                    else:
+                    number, found = running.pop(done), done.result()
+                    failure = failure or found
+                    if found is None:
                         sorter.done(number)
         return failure
 

@@ -48,10 +48,19 @@ def _is_own(key: str, found: Existing, own: Collection[str]) -> bool:
     return kind in ORDER and found.ours and (kind in LABELLED or key in own)
 
 
-def removal(target: Target, things: Mapping[str, Existing], grants: Collection[Grant], everything: bool) -> Removal:
-    """`things` are our own; `grants` those of the project and of what stays."""
+def staying(target: Target, things: Mapping[str, Existing], everything: bool) -> dict[str, Existing]:
+    """Of our own things, those that are not removed."""
+    dead_letters = {topic_key(target, DEAD_LETTERS), subscription_key(target, names.HOLDING_SUBSCRIPTION)}
+    keeping = {SECRET, BUCKET, DATABASE}
+    found = {key: each for key, each in things.items() if key.partition(" ")[0] in keeping or key in dead_letters}
+    return {} if everything else found
+
+
+def removal(
+    target: Target, things: Mapping[str, Existing], kept: Mapping[str, Existing], grants: Collection[Grant]
+) -> Removal:
+    """`things` are our own, of which `kept` stay; `grants` those of the project and of what stays."""
     members = {account_member(target, account) for account in ACCOUNTS}
-    kept = frozenset() if everything else frozenset(key for key in things if _stays(target, key))
     found = {
         **{key: _deletion(target, key, each) for key, each in things.items() if key not in kept},
         **{grant.key: removing(grant, target) for grant in grants if grant.member in members},
@@ -65,11 +74,6 @@ def removal(target: Target, things: Mapping[str, Existing], grants: Collection[G
             name = key.partition(" ")[2]
             actions.append(Action("delete", kind, name, "is to go", (found[key],), (key,), needs))
     return Removal(tuple(actions), tuple(sorted(kept)))
-
-
-def _stays(target: Target, key: str) -> bool:
-    dead_letters = {topic_key(target, DEAD_LETTERS), subscription_key(target, names.HOLDING_SUBSCRIPTION)}
-    return key.partition(" ")[0] in {SECRET, BUCKET, DATABASE} or key in dead_letters
 
 
 def _deletion(target: Target, key: str, found: Existing) -> Command:

@@ -11,7 +11,7 @@ from deploy.cli import parser
 from deploy.commands.operator_command import DONE, NOT_DONE, CannotTell, add_configuration, ended, environ_of, target_of
 from deploy.commands.tables import screen_of
 from deploy.gcp.apply import Applying
-from deploy.gcp.destroy import Removal, own_things, removal
+from deploy.gcp.destroy import Removal, own_things, removal, staying
 from deploy.gcp.gcloud import Gcloud
 from deploy.gcp.live import project_number, read_grants, read_things
 from deploy.gcp.progress import Lines
@@ -33,8 +33,9 @@ def _run(options: argparse.Namespace) -> int:
     runner = Gcloud(target.project)
     project_number(runner, target)
     things = own_things(target, read_things(runner, target))
-    policies = [(kind, name) for kind, _, name in (key.partition(" ") for key in things)]
-    removed = removal(target, things, read_grants(runner, target, policies), options.all)
+    kept = staying(target, things, options.all)
+    grants = read_grants(runner, target, [(kind, name) for kind, _, name in (key.partition(" ") for key in kept)])
+    removed = removal(target, things, kept, grants)
     if not removed.actions:
         print(f"There is nothing of {target.prefix} in project {target.project} to remove.")
         return DONE

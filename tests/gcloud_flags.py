@@ -1,0 +1,155 @@
+"""What gcloud's own parser would say of a command line: which commands there are, with which flags and values.
+
+Those of 22 commands were taken from the real parser, and lie in ../shared; the others were looked up one by one in
+gcloud's reference (https://cloud.google.com/sdk/gcloud/reference).
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+GLOBAL: Final = frozenset({"project", "quiet", "format", "account", "verbosity"})
+LISTING: Final = "filter limit page-size sort-by uri"
+BINDING: Final = "member role"
+CONDITIONAL: Final = "member role condition condition-from-file all"
+JOB: Final = (
+    "location schedule uri http-method oidc-service-account-email oidc-token-audience attempt-deadline description "
+    "headers message-body time-zone max-backoff max-doublings max-retry-attempts max-retry-duration min-backoff"
+)
+BUCKET: Final = "uniform-bucket-level-access public-access-prevention soft-delete-duration lifecycle-file"
+
+# Command, flags, and how many names follow it at most.
+LOOKED_UP: Final = {
+    "artifacts repositories create": ("repository-format location description labels async", 1),
+    "artifacts repositories list": (f"location {LISTING}", 0),
+    "auth login": ("brief no-launch-browser", 1),
+    "auth print-access-token": ("", 1),
+    "config get-value": ("", 1),
+    "config set": ("", 2),
+    "firestore databases delete": ("database etag", 0),
+    "firestore databases list": (LISTING, 0),
+    "firestore fields ttls list": (f"collection-group database {LISTING}", 0),
+    "firestore indexes fields list": (f"collection-group database {LISTING}", 0),
+    "firestore indexes fields update": ("collection-group database async clear-exemption disable-indexes index", 1),
+    "iam service-accounts delete": ("", 1),
+    "iam service-accounts get-iam-policy": (LISTING, 1),
+    "iam service-accounts list": (LISTING, 0),
+    "iam service-accounts remove-iam-policy-binding": (CONDITIONAL, 1),
+    "monitoring dashboards create": ("config config-from-file validate-only", 0),
+    "monitoring dashboards delete": ("etag", 1),
+    "monitoring dashboards list": (LISTING, 0),
+    "monitoring policies create": ("policy policy-from-file user-labels notification-channels", 0),
+    "monitoring policies delete": ("", 1),
+    "monitoring policies list": (LISTING, 0),
+    "monitoring policies update": ("policy policy-from-file fields update-user-labels", 1),
+    "projects add-iam-policy-binding": ("member role condition condition-from-file", 1),
+    "projects get-iam-policy": (LISTING, 1),
+    "projects list": (LISTING, 0),
+    "projects remove-iam-policy-binding": (CONDITIONAL, 1),
+    "pubsub subscriptions delete": ("", 9),
+    "pubsub subscriptions get-iam-policy": (LISTING, 1),
+    "pubsub subscriptions list": (LISTING, 0),
+    "pubsub subscriptions remove-iam-policy-binding": (BINDING, 1),
+    "pubsub topics delete": ("", 9),
+    "pubsub topics get-iam-policy": (LISTING, 1),
+    "pubsub topics list": (LISTING, 0),
+    "pubsub topics remove-iam-policy-binding": (BINDING, 1),
+    "pubsub topics update": ("update-labels remove-labels clear-labels message-retention-duration", 1),
+    "run services get-iam-policy": (f"region {LISTING}", 1),
+    "run services list": (f"region {LISTING}", 0),
+    "run services remove-iam-policy-binding": (f"region {CONDITIONAL}", 1),
+    "scheduler jobs create http": (JOB, 1),
+    "scheduler jobs delete": ("location", 9),
+    "scheduler jobs list": (f"location {LISTING}", 0),
+    "scheduler jobs update http": (JOB, 1),
+    "secrets delete": ("etag location", 1),
+    "secrets get-iam-policy": (f"location {LISTING}", 1),
+    "secrets list": (f"location {LISTING}", 0),
+    "secrets remove-iam-policy-binding": (f"location {CONDITIONAL}", 1),
+    "secrets versions access": ("secret location out-file", 1),
+    "secrets versions add": ("data-file location", 1),
+    "secrets versions list": (f"location {LISTING}", 1),
+    "services list": (f"enabled available {LISTING}", 0),
+    "storage buckets add-iam-policy-binding": (BINDING, 9),
+    "storage buckets create": (f"location default-storage-class placement {BUCKET}", 9),
+    "storage buckets get-iam-policy": (LISTING, 1),
+    "storage buckets list": (LISTING, 9),
+    "storage buckets remove-iam-policy-binding": (BINDING, 9),
+    "storage buckets update": (f"update-labels remove-labels clear-labels {BUCKET}", 9),
+    "storage rm": ("recursive all-versions continue-on-error", 9),
+}
+MANY: Final = {"services enable": 20}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """`flags` without their dashes; `choices` and `kinds` by flag; `names` is how many there may be."""
+
+    flags: frozenset[str]
+    names: int
+    choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+
+
+def known_commands(inputs_folder: Path | None) -> dict[str, Known]:
+    """With those of the real parser where its table is there."""
+    known = {name: Known(frozenset(flags.split()), count) for name, (flags, count) in LOOKED_UP.items()}
+    path = inputs_folder / "gcloud-flags.json" if inputs_folder else None
+    if path and path.is_file():
+        parsed = json.loads(path.read_text(encoding="utf-8"))
+        known |= {name.removeprefix("gcloud "): _known(name, table) for name, table in parsed.items()}
+    return known
+
+
+def _known(name: str, table: Mapping[str, Mapping[str, object]]) -> Known:
+    flags = {flag.removeprefix("--"): facts for flag, facts in table.items() if flag.startswith("--")}
+    choices = {flag: facts["choices"] for flag, facts in flags.items() if facts.get("choices")}
+    kinds = {flag: str(facts.get("type")) for flag, facts in flags.items()}
+    count = len(table) - len(flags)
+    return Known(frozenset(flags), MANY.get(name.removeprefix("gcloud "), count), choices, kinds)  # type: ignore[arg-type] # JSON
+
+
+def faults(arguments: Sequence[str], known: Mapping[str, Known]) -> Iterator[str]:
+    """What is wrong with the words after gcloud; nothing where the parser would take them."""
+    words = list(arguments)
+    command = max((name for name in known if words[: len(name.split())] == name.split()), key=len, default=None)
+    if command is None:
+        yield f"no command is known that begins gcloud {' '.join(words[:4])}"
+        return
+    rest = words[len(command.split()) :]
+    names = [word for word in rest if not word.startswith("--")]
+    if len(names) > known[command].names:
+        yield f"gcloud {command}: too many names: {' '.join(names)}"
+    for word in rest:
+        if word.startswith("--"):
+            yield from (f"gcloud {command}: {fault}" for fault in _flag_faults(word, known[command]))
+
+
+def _flag_faults(word: str, known: Known) -> Iterator[str]:
+    flag, equals, value = word.removeprefix("--").partition("=")
+    if flag in GLOBAL:
+        return
+    negated = flag.removeprefix("no-")
+    if flag not in known.flags and (negated not in known.flags or equals):
+        yield f"there is no flag --{flag}"
+    elif flag in known.choices and value not in known.choices[flag]:
+        yield f"--{flag} is one of {', '.join(known.choices[flag])}, not {value!r}"
+    elif known.kinds.get(flag) == "bool" and equals:
+        yield f"--{flag} takes no value"
+    elif known.kinds.get(flag, "bool") != "bool" and not value:
+        yield f"--{flag} wants a value"
+    elif known.kinds.get(flag) == "int" and not re.fullmatch(r"\d+s?", value):
+        yield f"--{flag} is a number, not {value!r}"
+
+
+_LINE: Final = re.compile(r"(?:^|[|;&(])[ ]*gcloud ((?:[^\n|;&()'\"]|'[^']*'|\"[^\"]*\")*)", re.MULTILINE)
+
+
+def command_lines(text: str) -> Iterator[list[str]]:
+    """The words after gcloud of each command in a shell's text: alone on its line, in a pipe, or within $(…)."""
+    for found in _LINE.finditer(text.replace("\\\n", " ")):
+        yield shlex.split(found[1], comments=True)

@@ -3,23 +3,27 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from functions.receive.admission import admit
-from functions.receive.authentication import SecretValues, verify_body, verify_head
+from functions.receive.authentication import NO_KEYS, SecretValues, keys_wanted, verify_body, verify_head
 from functions.receive.build_event import build_events
-from functions.receive.forwarded import sender_address
+from functions.receive.forwarded import requested_url, sender_address
 from functions.receive.outcomes import Accepted, Answered
 from functions.receive.read_data import body_of, read_data
 from functions.receive.replies import accepted_reply
 from functions.receive.sources import Source
-from functions.receive.without_event import form_question, refuse_prefetch, without_event
+from functions.receive.without_event import form_question, handshaking, refuse_prefetch, without_event
 from shared.claim_check import checked_in
 from shared.errors import Temporary
 from shared.event import Event
 from shared.http import ReadBody, Request
 from shared.limits import DEFAULT, Limits
-from shared.ports import EVENTS, Blobs, Bus, BusMessage, Clock, Secrets
+from shared.ports import EVENTS, Blobs, Bus, BusMessage, Clock, Fetch, Secrets
+
+if TYPE_CHECKING:
+    from functions.receive.handshaking import Handshaking
+    from functions.receive.keys import Keys
 
 CONFIRM_SECONDS: Final = 3.8
 """A sender has its answer within 4 s of the request's arrival."""
@@ -34,6 +38,8 @@ class Receiver:
     clock: Clock
     random_id: Callable[[], str]
     limits: Limits = DEFAULT
+    fetch: Fetch | None = None
+    keys: "Keys | None" = None
 
     async def receive(self, head: Request, read_body: ReadBody) -> Accepted | Answered:
         """Raises Rejected, and Temporary where the event is not confirmed (it may arrive all the same)."""
@@ -42,6 +48,10 @@ class Receiver:
             source.allow.verify(sender_address(head, source.trusted_proxies))
         if source.form and (asked := form_question(source, source.form, head)):
             return asked
+        url = requested_url(head, source)
+        shaking = handshaking(source, self.secrets, self.fetch) if source.handshakes else None
+        if shaking and (shaken := await shaking.at_the_door(head, url)):
+            return shaken
         if head.method not in source.methods:
             return without_event(source, head)
         if head.method == "GET":
@@ -53,13 +63,25 @@ class Receiver:
         now = self.clock.now()
         proven = verify_head(head, source.auth, secrets, now)
         request = replace(head, body=await body_of(source, head, read_body))
+        if shaking and (shaken := await shaking.before_proof(request, url)):
+            return shaken
         if not proven:
-            verify_body(request, source.auth, secrets, self.clock.now())
-        return await self._taken(source, request, left)
+            keys = await self._keys_for(request, source)
+            verify_body(request, source.auth, secrets, self.clock.now(), url, keys)
+        return await self._taken(source, request, left, shaking)
 
-    async def _taken(self, source: Source, request: Request, seconds: float) -> Accepted | Answered:
+    async def _keys_for(self, request: Request, source: Source) -> Mapping[str, bytes]:
+        """Those that few schemes take and that the request names, of the places that are allowed."""
+        urls = keys_wanted(request, source.auth)
+        return await self.keys.at(urls) if urls and self.keys else NO_KEYS
+
+    async def _taken(
+        self, source: Source, request: Request, seconds: float, shaking: "Handshaking | None"
+    ) -> Accepted | Answered:
         """What a proven sender's request becomes."""
         data = read_data(source, request, self.limits)
+        if shaking and (shaken := await shaking.after_proof(request, data, requested_url(request, source))):
+            return shaken
         is_trapped = source.form is not None and source.form.is_trapped(data)
         if source.form:
             data = source.form.without_honeypot(data)

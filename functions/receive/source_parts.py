@@ -7,6 +7,7 @@ from shared.jsontext import Json, JsonObject
 if TYPE_CHECKING:
     from functions.receive.allow import AllowList
     from functions.receive.browser_form import BrowserForm
+    from functions.receive.handshakes import Handshake
     from functions.receive.respond import Respond
     from functions.receive.schema import SchemaCheck
 
@@ -16,6 +17,7 @@ class Parts(TypedDict, total=False):
     schema: "SchemaCheck"
     respond: "Respond"
     form: "BrowserForm"
+    handshakes: "tuple[Handshake, ...]"
 
 
 def read_parts(settings: JsonObject) -> Parts:
@@ -28,6 +30,8 @@ def read_parts(settings: JsonObject) -> Parts:
         parts["respond"] = _respond(respond)
     if isinstance(form := settings.get("form"), dict):
         parts["form"] = _form(form)
+    if handshakes := settings.get("handshakes"):
+        parts["handshakes"] = _handshakes(handshakes)
     return parts
 
 
@@ -53,3 +57,9 @@ def _form(settings: JsonObject) -> "BrowserForm":
     from functions.receive.browser_form import read_form
 
     return read_form(settings)
+
+
+def _handshakes(entries: Json) -> "tuple[Handshake, ...]":
+    from functions.receive.handshakes import read_handshakes
+
+    return read_handshakes(entries)

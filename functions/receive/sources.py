@@ -6,28 +6,16 @@ from typing import TYPE_CHECKING
 
 from functions.receive.locations import Choices, parse_choices
 from functions.receive.source_parts import read_parts
+from functions.receive.ways import read_ways
 from shared.jsontext import Json, JsonObject
+from shared.signatures.way import Way
 
 if TYPE_CHECKING:
     from functions.receive.allow import AllowList
     from functions.receive.browser_form import BrowserForm
+    from functions.receive.handshakes import Handshake
     from functions.receive.respond import Respond
     from functions.receive.schema import SchemaCheck
-
-
-@dataclass(frozen=True, slots=True)
-class Auth:
-    """One way in. Which of the fields count depends on `scheme`: see functions/receive/authentication.py."""
-
-    scheme: str
-    secret: str = ""
-    username: str | None = None
-    header: str = ""
-    parameter: str = ""
-    algorithm: str = "sha256"
-    encoding: str = "hex"
-    prefix: str = ""
-    tolerance_seconds: int = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +33,7 @@ class Source:
     """
 
     name: str
-    auth: tuple[Auth, ...]
+    auth: tuple[Way, ...]
     methods: tuple[str, ...] = ("POST",)
     max_body_bytes: int = 1_048_576
     unwrap: bool = False
@@ -67,6 +55,7 @@ class Source:
     schema: "SchemaCheck | None" = None
     respond: "Respond | None" = None
     form: "BrowserForm | None" = None
+    handshakes: "tuple[Handshake, ...]" = ()
 
     @property
     def takes_links(self) -> bool:
@@ -89,14 +78,13 @@ def read_sources(document: JsonObject) -> Mapping[str, Source]:
 
 def _source(name: str, settings: Json) -> Source:
     assert isinstance(settings, dict)
-    auth, size, batch = settings["auth"], settings["max_body_bytes"], settings.get("batch")
-    assert isinstance(auth, list)
+    size, batch = settings["max_body_bytes"], settings.get("batch")
     assert isinstance(size, int)
     proxies = settings.get("trusted_proxies", 0)
     assert isinstance(proxies, int)
     return Source(
         name=name,
-        auth=tuple(_auth(entry) for entry in auth),
+        auth=read_ways(settings["auth"]),
         methods=_texts(settings["methods"]),
         max_body_bytes=size,
         unwrap=settings.get("unwrap") is True,
@@ -126,21 +114,3 @@ def _texts(value: Json) -> tuple[str, ...]:
 def _handshake_methods(handshakes: Json) -> tuple[str, ...]:
     assert isinstance(handshakes, list)
     return tuple(str(each.get("method", "POST")) for each in handshakes if isinstance(each, dict))
-
-
-def _auth(entry: Json) -> Auth:
-    assert isinstance(entry, dict)
-    tolerance = entry.get("tolerance_seconds", 300)
-    assert isinstance(tolerance, int)
-    username = entry.get("username")
-    return Auth(
-        scheme=str(entry["scheme"]),
-        secret=str(entry.get("secret", "")),
-        username=None if username is None else str(username),
-        header=str(entry.get("header", "")),
-        parameter=str(entry.get("parameter", "")),
-        algorithm=str(entry.get("algorithm", "sha256")),
-        encoding=str(entry.get("encoding", "hex")),
-        prefix=str(entry.get("prefix", "")),
-        tolerance_seconds=tolerance,
-    )

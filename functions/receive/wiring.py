@@ -2,15 +2,22 @@
 
 import os
 import secrets
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from functions.receive.receive import Receiver
-from functions.receive.sources import read_sources
+from functions.receive.sources import Source, read_sources
+from functions.receive.ways import takes_fetch
 from shared.cloud import platform
 from shared.jsontext import JsonObject
+from shared.ports import Fetch
 from shared.settings import Settings, read_settings
 from shared.slices import load_or_exit
+
+if TYPE_CHECKING:
+    from functions.receive.keys import Keys
 
 FOLDER = Path(__file__).parent
 
@@ -27,11 +34,32 @@ def slice_or_exit() -> JsonObject:
 
 @cache
 def receiver() -> Receiver:
+    sources = read_sources(slice_or_exit())
+    fetch = _fetch(sources)
     return Receiver(
-        sources=read_sources(slice_or_exit()),
+        sources=sources,
         secrets=platform.secrets(settings(), os.environ),
         bus=platform.bus(settings()),
         blobs=platform.blobs(settings()),
         clock=platform.SystemClock(),
         random_id=lambda: secrets.token_hex(16),
+        fetch=fetch,
+        keys=_keys(fetch) if fetch else None,
     )
+
+
+def _fetch(sources: Mapping[str, Source]) -> Fetch | None:
+    """The way out, where a source's scheme or handshake takes one: most start without."""
+    if not any(
+        takes_fetch(source.auth) or any(each.fetch for each in source.handshakes) for source in sources.values()
+    ):
+        return None
+    from shared.outgoing.fetch import GuardedFetch
+
+    return GuardedFetch()
+
+
+def _keys(fetch: Fetch) -> "Keys":
+    from functions.receive.keys import Keys
+
+    return Keys(fetch, platform.SystemClock())

@@ -7,11 +7,19 @@ from functions.receive.outcomes import Answered
 from functions.receive.sources import Source
 from shared.errors import Rejected
 from shared.http import Reply, Request
+from shared.ports import Fetch, Secrets
 
 if TYPE_CHECKING:
     from functions.receive.browser_form import BrowserForm
+    from functions.receive.handshaking import Handshaking
 
 NO_STORE = (("cache-control", "no-store"),)
+
+
+def handshaking(source: Source, secrets: Secrets, fetch: Fetch | None) -> "Handshaking":
+    from functions.receive.handshaking import Handshaking  # for providers that have handshakes
+
+    return Handshaking(source, secrets, fetch)
 
 
 def form_question(source: Source, form: "BrowserForm", head: Request) -> Answered | None:

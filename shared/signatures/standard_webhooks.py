@@ -1,23 +1,32 @@
-"""Standard Webhooks: a signature over id, timestamp and body.
+"""Standard Webhooks: v1 (HMAC, `whsec_`) and v1a (Ed25519, `whpk_` to verify, `whsk_` to sign).
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
+
+from __future__ import annotations
 
 import base64
 import binascii
 import hmac
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
 
 from shared.errors import Rejected, Temporary
+from shared.signatures.asymmetric import is_signed_by
 from shared.signatures.compare import matches_any
-from shared.signatures.encodings import encoded
+from shared.signatures.encodings import decoded, encoded
+from shared.signatures.keys import public_key, unusable
+from shared.signatures.layouts import MAX_SIGNATURES
+from shared.signatures.reading import Reading
 from shared.signatures.timestamps import TOLERANCE_SECONDS, verify_timestamp
+from shared.signatures.way import Way
 
-MAX_SIGNATURES: Final = 10
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _STANDARD_ID: Final = re.compile(r"[^\s.\x00-\x1f\x7f]{1,128}")
+_PRIVATE_BYTES: Final = (32, 64)
 
 
 def standard_key(secret: str) -> bytes:
@@ -28,10 +37,17 @@ def standard_key(secret: str) -> bytes:
         raise Temporary("secret_unusable", "a Standard Webhooks secret is 'whsec_' and base64") from error
 
 
-def sign_standard(secret: str, webhook_id: str, timestamp: int, body: bytes) -> str:
-    """The webhook-signature header's value. Raises Temporary for an unusable secret."""
-    content = b"%b.%d.%b" % (webhook_id.encode(), timestamp, body)
-    return "v1," + encoded(hmac.digest(standard_key(secret), content, "sha256"), "base64")
+def standard_content(webhook_id: str, timestamp: int, body: bytes) -> bytes:
+    return b"%b.%d.%b" % (webhook_id.encode("utf-8", "replace"), timestamp, body)
+
+
+def sign_standard(secret: str, webhook_id: str, timestamp: int, body: bytes, key: str = "base64") -> str:
+    """The webhook-signature header's value: v1a for a `whsk_` secret, else v1. Raises Temporary for an unusable one."""
+    content = standard_content(webhook_id, timestamp, body)
+    if secret.startswith("whsk_"):
+        return "v1a," + encoded(_private_signature(secret, content), "base64")
+    used = secret.encode() if key == "utf8" else standard_key(secret)
+    return "v1," + encoded(hmac.digest(used, content, "sha256"), "base64")
 
 
 def verify_standard(
@@ -42,6 +58,7 @@ def verify_standard(
     secrets: Sequence[str],
     now: float,
     tolerance_seconds: float = TOLERANCE_SECONDS,
+    key: str = "base64",
 ) -> None:
     """Raises Rejected: `sig`, `id`, `ts`."""
     given = (signatures or "").split()
@@ -51,6 +68,55 @@ def verify_standard(
         raise Rejected("sig", f"webhook-signature holds {len(given)} signatures; at most {MAX_SIGNATURES} are tried")
     if webhook_id is None or not _STANDARD_ID.fullmatch(webhook_id):
         raise Rejected("id", "webhook-id is 1 to 128 characters, without white space and full stops")
-    signed_at = verify_timestamp(timestamp, now, tolerance_seconds)
-    if not matches_any(given, (sign_standard(secret, webhook_id, signed_at, body) for secret in secrets)):
-        raise Rejected("sig", "no v1 signature matches the id, the timestamp, the body and the secret")
+    signed_at = int(verify_timestamp(timestamp, now, tolerance_seconds))
+    shared = [secret for secret in secrets if not secret.startswith(("whpk_", "whsk_"))]
+    found = matches_any(given, [sign_standard(secret, webhook_id, signed_at, body, key) for secret in shared])
+    if len(shared) < len(secrets):
+        content = standard_content(webhook_id, signed_at, body)
+        found |= True in [_is_v1a(given, secret, content) for secret in secrets if secret not in shared]
+    if not found:
+        raise Rejected("sig", "no signature matches the id, the timestamp, the body and the secret")
+
+
+def verify_standard_way(reading: Reading, way: Way, secrets: Sequence[str], now: float) -> None:
+    """Raises Rejected: `sig`, `id`, `ts`."""
+    request = reading.request
+    names = standard_names(reading, way)
+    webhook_id, timestamp, signature = (request.header(f"{names}-{name}") for name in ("id", "timestamp", "signature"))
+    verify_standard(webhook_id, timestamp, signature, request.body, secrets, now, way.tolerance_seconds, way.key)
+
+
+def standard_names(reading: Reading, way: Way) -> str:
+    """What the headers' names begin with: some senders of Svix's use the standard's names."""
+    return "svix" if way.names == "svix" and reading.request.header("svix-signature") else "webhook"
+
+
+def _is_v1a(given: Sequence[str], secret: str, content: bytes) -> bool:
+    key = public_key(secret) if secret.startswith("whpk_") else _private_key(secret).public_key()
+    return True in [is_signed_by(key, "ed25519", signature, content) for signature in _v1a_signatures(given)]
+
+
+def _v1a_signatures(given: Sequence[str]) -> Iterator[bytes]:
+    for text in given:
+        version, _, signature = text.partition(",")
+        if version == "v1a":
+            try:
+                yield decoded(signature, "base64")
+            except ValueError:
+                continue
+
+
+def _private_signature(secret: str, content: bytes) -> bytes:
+    return _private_key(secret).sign(content)
+
+
+def _private_key(secret: str) -> Ed25519PrivateKey:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    try:
+        raw = decoded(secret.removeprefix("whsk_"), "base64")
+    except ValueError as error:
+        raise unusable("a Standard Webhooks private key is 'whsk_' and base64") from error
+    if len(raw) not in _PRIVATE_BYTES:
+        raise unusable("a Standard Webhooks private key is 'whsk_' and 64 bytes in base64")
+    return Ed25519PrivateKey.from_private_bytes(raw[:32])

@@ -1,22 +1,75 @@
 """When a request was signed: not long ago, and not in the future."""
 
 import re
+from datetime import UTC, datetime
 from typing import Final
 
 from shared.errors import Rejected
+from shared.times import unix_seconds
 
 TOLERANCE_SECONDS: Final = 300
 
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
+_MILLISECONDS: Final = re.compile(r"[0-9]{1,15}")
+_RFC3339: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:]{8}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})")
+_HTTP_DATE: Final = re.compile(
+    r"[A-Z][a-z]{2},? ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) (?:GMT|UTC)"
+)
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_RULES: Final = {
+    "s": "a whole number of Unix seconds",
+    "ms": "a whole number of Unix milliseconds",
+    "rfc3339": "an RFC 3339 time",
+    "http-date": "an HTTP date",
+}
 
 
-def verify_timestamp(text: str | None, now: float, tolerance_seconds: float) -> int:
-    """The signed Unix time, once it is within the tolerance both ways. Raises Rejected (`ts`)."""
-    if text is None or not _TIMESTAMP.fullmatch(text):
-        raise Rejected("ts", "the signed timestamp is not a whole number of Unix seconds")
-    age = now - int(text)
+def verify_timestamp(text: str | None, now: float, tolerance_seconds: float, unit: str = "s") -> float:
+    """The signed time in Unix seconds, once it is within the tolerance both ways. Raises Rejected (`ts`)."""
+    signed_at = None if text is None else _seconds(text, unit)
+    if signed_at is None:
+        raise Rejected("ts", f"the signed timestamp is not {_RULES[unit]}")
+    verify_age(signed_at, now, tolerance_seconds)
+    return signed_at
+
+
+def verify_age(signed_at: float, now: float, tolerance_seconds: float) -> None:
+    """Raises Rejected (`ts`)."""
+    age = now - signed_at
     if age > tolerance_seconds:
         raise Rejected("ts", f"signed {age:.0f} s ago; the limit is {tolerance_seconds:.0f} s")
     if age < -tolerance_seconds:
         raise Rejected("ts", f"signed {-age:.0f} s in the future; the limit is {tolerance_seconds:.0f} s")
-    return int(text)
+
+
+def timestamp_text(at: float, unit: str) -> str:
+    """As a sender writes it."""
+    match unit:
+        case "ms":
+            return str(int(at * 1000))
+        case "rfc3339":
+            return datetime.fromtimestamp(int(at), UTC).isoformat().replace("+00:00", "Z")
+        case "http-date":
+            day = datetime.fromtimestamp(int(at), UTC)
+            names = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+            return f"{names[day.weekday()]}, {day:%d} {_MONTHS[day.month - 1]} {day:%Y %H:%M:%S} GMT"
+    return str(int(at))
+
+
+def _seconds(text: str, unit: str) -> float | None:
+    if unit == "s":
+        return int(text) if _TIMESTAMP.fullmatch(text) else None
+    if unit == "ms":
+        return int(text) / 1000 if _MILLISECONDS.fullmatch(text) else None
+    try:
+        if unit == "rfc3339":
+            return unix_seconds(text.upper()) if _RFC3339.fullmatch(text) else None
+        found = _HTTP_DATE.fullmatch(text)
+        return _http_date(*found.groups()) if found else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _http_date(day: str, month: str, year: str, *time: str) -> float:
+    hour, minute, second = map(int, time)
+    return datetime(int(year), _MONTHS.index(month) + 1, int(day), hour, minute, second, tzinfo=UTC).timestamp()

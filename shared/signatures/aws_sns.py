@@ -1,0 +1,87 @@
+"""Amazon SNS over HTTP: the body names the certificate that its signature is checked with.
+
+https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from shared.errors import Rejected
+from shared.jsontext import JsonObject
+from shared.signatures.allowed_urls import AWS_SNS_HOST, allowed_url
+from shared.signatures.asymmetric import is_signed_by
+from shared.signatures.certificates import certificate, fetched
+from shared.signatures.encodings import decoded
+from shared.signatures.keys import public_key
+from shared.signatures.reading import Reading
+from shared.signatures.timestamps import verify_timestamp
+from shared.signatures.way import Way
+
+_NOTIFICATION: Final = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
+_CONFIRMATION: Final = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
+# AWS's own libraries disagree about the last one.
+_SIGNED: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    "Notification": (_NOTIFICATION,),
+    "SubscriptionConfirmation": (_CONFIRMATION,),
+    "UnsubscribeConfirmation": (_CONFIRMATION, _NOTIFICATION),
+}
+_ALGORITHM: Final = {"1": "sha1", "2": "sha256"}
+
+
+def certificate_url(reading: Reading) -> str:
+    """Raises Rejected: `sig`, `cert_url`, `sub_url`. What it names is not fetched where either URL is another's."""
+    message = _message(reading)
+    url = allowed_url(_text(message, "SigningCertURL"), AWS_SNS_HOST, "cert_url", ".pem")
+    if message.get("Type") == "SubscriptionConfirmation":
+        allowed_url(_text(message, "SubscribeURL"), AWS_SNS_HOST, "sub_url")
+    return url
+
+
+def verify_aws_sns(reading: Reading, way: Way, keys: Mapping[str, bytes], now: float) -> None:
+    """Raises Rejected: `sig`, `ts`, `cert_url`, `sub_url`; Temporary without the certificate."""
+    url = certificate_url(reading)
+    message = _message(reading)
+    _verify_topic(message, way)
+    verify_timestamp(_text(message, "Timestamp"), now, way.tolerance_seconds, "rfc3339")
+    pem = fetched(keys, url)
+    certificate(pem, now)
+    key = public_key(pem.decode("ascii", "replace"))
+    algorithm = _ALGORITHM.get(_text(message, "SignatureVersion") or "")
+    if algorithm is None:
+        raise Rejected("sig", f"SignatureVersion is none of {', '.join(_ALGORITHM)}")
+    signature = _signature(message)
+    contents = [_content(message, names) for names in _SIGNED[str(message["Type"])]]
+    if True not in [is_signed_by(key, "rsa", signature, content, algorithm=algorithm) for content in contents]:
+        raise Rejected("sig", "the signature does not match the message and the certificate")
+
+
+def _message(reading: Reading) -> JsonObject:
+    message = reading.data()
+    if not isinstance(message, dict) or not isinstance(message.get("Type"), str) or message["Type"] not in _SIGNED:
+        raise Rejected("sig", "the body is no message of SNS; raw message delivery has no signature, so turn it off")
+    return message
+
+
+def _verify_topic(message: JsonObject, way: Way) -> None:
+    """Anybody can make a topic whose messages SNS signs."""
+    topic = _text(message, "TopicArn") or ""
+    account = topic.split(":")[4] if topic.count(":") >= 5 else ""
+    if way.topics and topic not in way.topics and account not in way.topics:
+        raise Rejected("sig", "neither the topic nor its account is one that the source names")
+
+
+def _signature(message: JsonObject) -> bytes:
+    try:
+        return decoded(_text(message, "Signature") or "", "base64")
+    except ValueError:
+        return b""
+
+
+def _content(message: JsonObject, names: tuple[str, ...]) -> bytes:
+    lines = [(name, text) for name in names if (text := _text(message, name)) is not None]
+    return "".join(f"{name}\n{text}\n" for name, text in lines).encode("utf-8", "replace")
+
+
+def _text(message: JsonObject, name: str) -> str | None:
+    value = message.get(name)
+    return value if isinstance(value, str) else None

@@ -1,0 +1,83 @@
+"""Passwords and tokens: the secret itself, sent along in the head of a request or in its body."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from urllib.parse import unquote
+
+from shared.errors import Rejected
+from shared.http import Request
+from shared.signatures.compare import matches_any
+from shared.signatures.reading import Reading
+from shared.signatures.way import Way
+
+
+def verify_password(given: str | None, secrets: Sequence[str]) -> None:
+    """Raises Rejected (`password`)."""
+    if given is None:
+        raise Rejected("password", "the request has no password or token where this source takes it")
+    if not matches_any([given], secrets):
+        raise Rejected("password", "the password or token is not this source's")
+
+
+def verify_credentials(reading: Reading, way: Way, secrets: Sequence[str]) -> None:
+    """The schemes none, basic, header, bearer, path, query and token. Raises Rejected (`password`)."""
+    request = reading.request
+    match way.scheme:
+        case "none":
+            return
+        case "basic":
+            _verify_basic(request, way, secrets)
+        case "header":
+            verify_password(request.header(way.header), secrets)
+        case "bearer":
+            verify_password(bearer_token(request.header("authorization")), secrets)
+        case "path":
+            verify_password(path_token(request.path), secrets)
+        case "query":
+            verify_password(reading.query().get(way.parameter), secrets)
+        case "token":
+            _verify_tokens(reading, way, secrets)
+        case other:  # the compiler lets no other through
+            raise Rejected("password", f"unknown scheme {other!r}")
+
+
+def _verify_basic(request: Request, way: Way, secrets: Sequence[str]) -> None:
+    user, given = basic_credentials(request.header("authorization"))
+    verify_password(given, secrets)
+    if way.username is not None:
+        verify_password(user, (way.username,))
+
+
+def _verify_tokens(reading: Reading, way: Way, secrets: Sequence[str]) -> None:
+    """Each place that the path leads to must hold it: one item with another token would go unseen among the rest."""
+    assert way.at
+    texts = reading.data_texts(way.at) if way.at.kind == "data" else [reading.text(way.at)]
+    if not texts:
+        raise Rejected("password", "the body holds no item, and so no token")
+    for text in texts:
+        has_prefix = text is not None and text.startswith(way.prefix)
+        verify_password(text[len(way.prefix) :] if text is not None and has_prefix else None, secrets)
+
+
+def basic_credentials(header: str | None) -> tuple[str | None, str | None]:
+    """User and password (RFC 7617, UTF-8), or two times None."""
+    scheme, _, blob = (header or "").partition(" ")
+    if scheme.lower() != "basic":
+        return None, None
+    try:
+        user, colon, password = base64.b64decode(blob.strip(), validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, ValueError):
+        return None, None
+    return (user, password) if colon else (None, None)
+
+
+def bearer_token(header: str | None) -> str | None:
+    scheme, _, token = (header or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token else None
+
+
+def path_token(path: str) -> str | None:
+    """What stands behind the source's name."""
+    parts = path.split("/")
+    return unquote(parts[2]) if len(parts) == 3 and parts[2] else None

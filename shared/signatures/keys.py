@@ -1,0 +1,131 @@
+"""How a secret's text becomes a key. A text that cannot is an operator's fault, never a sender's: Temporary."""
+
+from __future__ import annotations
+
+import base64
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from shared.errors import Temporary
+from shared.jsontext import Json, JsonObject
+from shared.signatures.encodings import decoded
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+    PublicKey: TypeAlias = Ed25519PublicKey | EllipticCurvePublicKey | RSAPublicKey
+
+_ED25519_BYTES: Final = 32
+
+
+def shared_key(secret: str, key: str = "utf8", prefix: str = "") -> bytes:
+    """`key` is utf8, base64 or hex. Raises Temporary (`secret_unusable`)."""
+    text = secret.removeprefix(prefix)
+    if key == "utf8":
+        return text.encode()
+    try:
+        found = decoded(text, key)
+    except ValueError as error:
+        raise unusable(f"the secret is not {key}, as this scheme's key is") from error
+    if not found:
+        raise unusable("the secret holds an empty key")
+    return found
+
+
+def unusable(detail: str) -> Temporary:
+    return Temporary("secret_unusable", detail)
+
+
+@lru_cache(maxsize=128)
+def public_key(text: str) -> PublicKey:
+    """From PEM (a key or a certificate), a JWK, or hex or base64 of DER or of an Ed25519 key's 32 bytes.
+
+    Raises Temporary (`secret_unusable`).
+    """
+    text = text.strip().removeprefix("whpk_")
+    try:
+        found = _public_key(text)
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        raise unusable("the secret is no public key: give PEM, a JWK, or its bytes in base64 or hex") from error
+    if found is None:
+        raise unusable("the secret is a public key of a kind that no scheme here uses: Ed25519, EC or RSA")
+    return found
+
+
+def _public_key(text: str) -> PublicKey | None:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
+
+    try:
+        if text.startswith("{"):
+            return jwk_key(json.loads(text))
+        if text.startswith("-----BEGIN CERTIFICATE"):
+            return certificate_key(text.encode())
+        if text.startswith("-----BEGIN"):
+            return _known(load_pem_public_key(text.encode()))
+        raw = decoded(text, "hex" if _is_hex(text) else "base64")
+        return _ed25519(raw) if len(raw) == _ED25519_BYTES else _known(load_der_public_key(raw))
+    except UnsupportedAlgorithm:
+        return None
+
+
+def certificate_key(pem: bytes) -> PublicKey | None:
+    """Raises ValueError."""
+    from cryptography.x509 import load_pem_x509_certificate
+
+    return _known(load_pem_x509_certificate(pem).public_key())
+
+
+def jwk_key(jwk: Json) -> PublicKey | None:
+    """Of a JSON Web Key (RFC 7517, RFC 8037). Raises ValueError, TypeError or KeyError."""
+    if not isinstance(jwk, dict):
+        raise TypeError("a JWK is an object")
+    match jwk.get("kty"):
+        case "OKP" if jwk.get("crv") == "Ed25519":
+            return _ed25519(_bytes_of(jwk, "x"))
+        case "EC":
+            return _ec_key(jwk)
+        case "RSA":
+            from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+
+            return RSAPublicNumbers(_integer(jwk, "e"), _integer(jwk, "n")).public_key()
+    return None
+
+
+def _ec_key(jwk: JsonObject) -> PublicKey:
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    curves = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
+    return ec.EllipticCurvePublicNumbers(_integer(jwk, "x"), _integer(jwk, "y"), curves[str(jwk["crv"])]).public_key()
+
+
+def _ed25519(raw: bytes) -> PublicKey:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    return Ed25519PublicKey.from_public_bytes(raw)
+
+
+def _known(key: object) -> PublicKey | None:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+    return key if isinstance(key, Ed25519PublicKey | EllipticCurvePublicKey | RSAPublicKey) else None
+
+
+def _is_hex(text: str) -> bool:
+    return len(text) % 2 == 0 and all(letter in "0123456789abcdefABCDEF" for letter in text)
+
+
+def _integer(jwk: JsonObject, name: str) -> int:
+    return int.from_bytes(_bytes_of(jwk, name), "big")
+
+
+def _bytes_of(jwk: JsonObject, name: str) -> bytes:
+    text = jwk[name]
+    if not isinstance(text, str):
+        raise TypeError(f"{name} is no text")
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -1,0 +1,122 @@
+"""A request as a scheme reads it before it is trusted: each part parsed once at most, if asked for, and bounded."""
+
+from urllib.parse import unquote_plus
+
+from shared.errors import Rejected
+from shared.formats import json_body
+from shared.formats.media_type import media_type
+from shared.http import Request
+from shared.jsontext import Json, JsonObject
+from shared.limits import DEFAULT
+from shared.signatures.places import Place
+from shared.signatures.urls import requested_url
+
+MAX_QUERY_FIELDS = 200
+_FORM = "application/x-www-form-urlencoded"
+
+
+class Reading:
+    """What does not parse holds nothing: whoever looks for a signature there finds none.
+
+    `url` is the request's URL as its sender knows it; `item`, where given, is what data's paths begin in.
+    """
+
+    __slots__ = ("_data", "_form", "_query", "request", "url")
+
+    def __init__(self, request: Request, url: str | None = None, item: Json = None) -> None:
+        self.request = request
+        self.url = requested_url(request) if url is None else url
+        self._data: tuple[Json] | None = None if item is None else (item,)
+        self._form: JsonObject | None = None
+        self._query: dict[str, str] | None = None
+
+    def text(self, place: Place) -> str | None:
+        """The first of the texts there."""
+        match place.kind:
+            case "header":
+                return self.request.header(place.name)
+            case "query":
+                return self.query().get(place.name)
+            case "form":
+                return _first_text(self.form().get(place.name))
+            case "data":
+                return next(iter(self.data_texts(place)), None)
+        return None
+
+    def data_texts(self, place: Place) -> list[str | None]:
+        """A text for each element that the path leads to; None where an element has none there."""
+        return [text_of(value) for value in self.values(place)]
+
+    def values(self, place: Place) -> list[Json]:
+        """Where a step leads nowhere, the value is None; a `*` on what is no list leads nowhere too."""
+        found: list[Json] = [self.data()]
+        for step in place.path:
+            if step == "*":
+                found = [item for value in found for item in (value if isinstance(value, list) else [None])]
+            else:
+                found = [_step(value, step) for value in found]
+        return found
+
+    def data(self) -> Json:
+        if self._data is None:
+            self._data = (_parsed(self.request.body),)
+        return self._data[0]
+
+    def query(self) -> dict[str, str]:
+        """The first of each name: what a program behind may read and what was signed are the same."""
+        if self._query is None:
+            self._query = {}
+            for pair in self.request.query.split("&")[:MAX_QUERY_FIELDS]:
+                name, _, value = pair.partition("=")
+                self._query.setdefault(unquote_plus(name), unquote_plus(value))
+        return self._query
+
+    def form(self) -> JsonObject:
+        """Name to text, or to a list of texts where a name comes again; empty where the body is no form."""
+        if self._form is None:
+            self._form = _form_of(self.request)
+        return self._form
+
+    @property
+    def is_form(self) -> bool:
+        return media_type(self.request.header("content-type") or "").name == _FORM
+
+
+def _parsed(body: bytes) -> Json:
+    try:
+        return json_body.parse(body, media_type(""), DEFAULT)
+    except (Rejected, RecursionError, MemoryError):
+        return None
+
+
+def _form_of(request: Request) -> JsonObject:
+    from shared.formats import form_body  # few senders sign a form's fields
+
+    media = media_type(request.header("content-type") or "")
+    if media.name != _FORM:
+        return {}
+    try:
+        parsed = form_body.parse(request.body, media, DEFAULT)
+    except (Rejected, MemoryError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _step(value: Json, step: str) -> Json:
+    if isinstance(value, dict):
+        return value.get(step)
+    if isinstance(value, list) and step.isdecimal() and len(step) < 7 and int(step) < len(value):
+        return value[int(step)]
+    return None
+
+
+def text_of(value: Json) -> str | None:
+    """Numbers and truth values as JSON writes them; nothing of containers."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str | int | float) else None
+
+
+def _first_text(value: Json) -> str | None:
+    first = value[0] if isinstance(value, list) and value else value
+    return first if isinstance(first, str) else None

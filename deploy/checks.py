@@ -13,6 +13,7 @@ from deploy.model_rules import rule_of
 from deploy.places import place
 from deploy.provider_checks import faults_of_providers
 from deploy.route_checks import route_faults
+from deploy.source_checks import source_faults
 from shared.config.bundle import BundleConfig
 from shared.jsontext import Json, JsonObject
 
@@ -33,6 +34,7 @@ def all_faults(file: ConfigFile) -> list[Fault]:
         *file.repeated,
         *_shape_faults(file),
         *_provider_faults(file, file.document),
+        *source_faults(file, file.document),
         *route_faults(file, file.document),
         *_destination_faults(file, file.document),
     ]

@@ -1,25 +1,52 @@
 """The sources of hookchain.yaml as receive's slice has them."""
 
+from pathlib import Path
+from typing import Final
+
 from deploy.catalogue import load_catalogue
 from deploy.compile_provider import provider_part
+from deploy.source_schema import schema_document
 from shared.config.bundle import BundleConfig
 from shared.config.source import SourceConfig
 from shared.jsontext import Json, JsonObject
 
+WRITTEN: Final = frozenset(
+    {
+        *("methods", "max_body_bytes", "allow", "content_types", "body", "unwrap", "unpack", "batch", "dedupe"),
+        *("type", "id", "subject", "actor", "time", "respond", "form"),
+    }
+)
+"""The keys that a slice has as they were written."""
 
-def compiled_sources(config: BundleConfig) -> JsonObject:
+
+def compiled_sources(config: BundleConfig, folder: Path) -> JsonObject:
+    """`folder` is what the names of files are relative to."""
     mailed = _sources_mailed_as_they_came(config)
-    return {name: _source(source, name in mailed) for name, source in config.sources.items()}
+    return {
+        name: {
+            **_source(source, name in mailed),
+            **_place(name, source, config),
+            **({} if source.schema_ is None else {"schema": schema_document(source.schema_, folder)}),
+        }
+        for name, source in config.sources.items()
+    }
+
+
+def _place(name: str, source: SourceConfig, config: BundleConfig) -> JsonObject:
+    """Where it is, and what stands before it."""
+    public_url = source.public_url or (config.public_url and f"{config.public_url}/{name}")
+    proxies = config.trusted_proxies if source.trusted_proxies is None else source.trusted_proxies
+    return {
+        **({"public_url": public_url} if public_url else {}),
+        **({"trusted_proxies": proxies} if proxies else {}),
+    }
 
 
 def _source(source: SourceConfig, is_mailed: bool) -> JsonObject:
     """What the source says itself counts before what its provider's entry says, and that before our defaults."""
     auth: list[Json] = [way.model_dump(exclude_none=True) for way in source.auth] or [{"scheme": "none"}]
     keep_raw = {True: "all", False: "no", None: "body" if is_mailed else "no"}[source.keep_raw]
-    settings: JsonObject = source.model_dump(
-        include={"methods", "max_body_bytes", "unwrap", "dedupe", "type", "id", "subject", "actor", "time"},
-        exclude_none=True,
-    )
+    settings: JsonObject = source.model_dump(mode="json", include=set(WRITTEN), exclude_none=True)
     taken = provider_part(source, load_catalogue()) if source.provider else {}
     said = {key: value for key, value in settings.items() if key in source.model_fields_set}
     return {"auth": auth, "keep_raw": keep_raw, **settings, **taken, **said}

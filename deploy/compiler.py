@@ -23,6 +23,8 @@ FUNCTIONS: Final = ("receive", "transform", "notify")
 OWN_CONFIG: Final = Path("deploy/hookchain.yaml")
 EXAMPLE_CONFIG: Final = Path("deploy/hookchain.example.yaml")
 
+_NOT_SETTINGS: Final = frozenset({"schema", "respond"})  # documents, in which a key `secret` names no secret of ours
+
 RETRY_SECONDS: Final = (5, 60, 300, 1800, 7200, 18_000, 36_000, 36_000, 86_400, 86_400)
 """Ten retries over some three days and a half, close together at first."""
 
@@ -56,7 +58,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
     assert isinstance(file.document, dict)
     config = BundleConfig.model_validate(file.document)
     return {
-        "receive": {"function": "receive", "sources": compiled_sources(config)},
+        "receive": {"function": "receive", "sources": compiled_sources(config, file.folder)},
         "transform": {"function": "transform", **compiled_routes(config, file), **_retention(config)},
         "notify": {
             "function": "notify",
@@ -92,7 +94,8 @@ def _secret_names(value: Json) -> list[str]:
         return []
     own = value.get("secret")
     found = [own] if isinstance(own, str) and own else []
-    return found + [name for item in value.values() for name in _secret_names(item)]
+    inner = [item for key, item in value.items() if key not in _NOT_SETTINGS]
+    return found + [name for item in inner for name in _secret_names(item)]
 
 
 def _destination(destination: DestinationConfig, document: JsonObject, file: ConfigFile) -> JsonObject:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from shared.config.conditional import Conditional
+from shared.config.link import LinkAuth
 from shared.config.signed import (
     DigestAuth,
     EcdsaAuth,
@@ -71,6 +72,7 @@ Auth: TypeAlias = Annotated[
     | EcdsaAuth
     | RsaAuth
     | JwtAuth
+    | LinkAuth
     | AwsSnsAuth
     | PayPalAuth
     | ContentfulAuth,

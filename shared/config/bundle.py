@@ -8,6 +8,7 @@ from pydantic import Field
 from shared.config.case import CaseConfig
 from shared.config.destination import DestinationConfig
 from shared.config.route import RouteConfig, StepsConfig
+from shared.config.sender import PublicUrl, TrustedProxies
 from shared.config.source import SourceConfig
 from shared.config.values import Model, Name, Seconds
 
@@ -19,8 +20,13 @@ class Retention(Model):
 
 
 class BundleConfig(Model):
-    """The whole file. `steps_from` are Python files with steps of the operator's own."""
+    """The whole file. `steps_from` are Python files with steps of the operator's own.
 
+    `public_url` and `trusted_proxies` hold for every source that says no other; to the URL, its name is added.
+    """
+
+    public_url: PublicUrl | None = None
+    trusted_proxies: TrustedProxies = 0
     sources: dict[Name, SourceConfig] = Field(min_length=1)
     routes: list[RouteConfig] = Field(default=[])
     chains: dict[Name, StepsConfig] = Field(default={})

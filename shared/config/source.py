@@ -2,13 +2,20 @@
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
 from shared.config.auth import Auth
+from shared.config.browser_form import FormConfig
 from shared.config.from_catalogue import FromCatalogue
-from shared.config.values import LocationText, listed
+from shared.config.link import LinkAuth
+from shared.config.locations import BatchPath, DataPath, Locations
+from shared.config.respond import RespondConfig
+from shared.config.sender import ContentTypes, Networks, PublicUrl, TrustedProxies
+from shared.config.values import listed
 
 MEBIBYTE: Final = 1024 * 1024
+
+BodyFormat = Literal["json", "ndjson", "xml", "yaml", "form", "multipart", "plist", "csv", "text", "bytes"]
 
 
 def _ways(value: object) -> object:
@@ -21,20 +28,35 @@ def _ways(value: object) -> object:
 class SourceConfig(FromCatalogue):
     """A sender. `auth` is one way in, or a list of which any will do, or `none` said aloud; else `provider` says.
 
-    With `unwrap`, what the one element of an XML document holds is the data, as if it had come in JSON.
+    allow            blocks of addresses it takes requests from, behind `trusted_proxies`
+    public_url       the URL that its sender uses, where that signs it and a proxy changes it
+    body             the format, whatever the content type says; `text` and `bytes` take it as it came
+    unwrap           what the one element of an XML document holds is the data, as if it had come in JSON
+    unpack, batch    a field that holds the real body as JSON; the items that are an event each (`data.events.*`)
+    schema           JSON Schema 2020-12, or the file that has it
     """
 
     auth: Annotated[list[Auth], BeforeValidator(_ways)] = Field(default=[])
-    methods: list[Literal["POST", "PUT", "PATCH"]] = Field(default=["POST"], min_length=1)
+    methods: list[Literal["POST", "PUT", "PATCH", "GET"]] = Field(default=["POST"], min_length=1)
     max_body_bytes: int = Field(MEBIBYTE, ge=1, le=10 * MEBIBYTE)
+    allow: Networks | None = None
+    trusted_proxies: TrustedProxies | None = None
+    public_url: PublicUrl | None = None
+    content_types: ContentTypes | None = None
+    body: BodyFormat | None = None
     unwrap: bool = False
+    unpack: DataPath | None = None
+    batch: BatchPath | None = None
+    schema_: dict[str, JsonValue] | str | None = Field(None, alias="schema")
     keep_raw: bool | None = None
     dedupe: Literal["body"] | None = None
-    type: LocationText | None = None
-    id: LocationText | None = None
-    subject: LocationText | None = None
-    actor: LocationText | None = None
-    time: LocationText | None = None
+    type: Locations | None = None
+    id: Locations | None = None
+    subject: Locations | None = None
+    actor: Locations | None = None
+    time: Locations | None = None
+    respond: RespondConfig | None = None
+    form: FormConfig | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -43,3 +65,11 @@ class SourceConfig(FromCatalogue):
             rule = "say how its sender proves itself with `provider` and `secret`, or with `auth`, or `auth: none`"
             raise ValueError(f"SECRET_MISSING: {rule}")
         return value
+
+    @model_validator(mode="after")
+    def _methods_fit(self) -> "SourceConfig":
+        if any(isinstance(way, LinkAuth) for way in self.auth) and "GET" not in self.methods:
+            raise ValueError("a link is opened with GET: write `methods: [GET]`")
+        if self.form and "POST" not in self.methods:
+            raise ValueError("browsers post a form: `methods` needs POST")
+        return self

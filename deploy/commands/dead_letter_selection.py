@@ -10,8 +10,7 @@ from deploy.commands.local_command import add_limit, add_times
 from deploy.commands.local_state import LocalState
 from deploy.commands.tables import Column, Screen, table
 from deploy.local.inspector.documents import dead_letter_document
-from shared.cloud.local.journal_dead_letters import DROPPED, KEPT, REPLAYED
-from shared.cloud.local.journal_rows import DeadLetterRow
+from shared.cloud.journal_rows import DROPPED, KEPT, REPLAYED, DeadLetterRow
 from shared.jsontext import Json, JsonObject
 
 PAGE: Final = 500

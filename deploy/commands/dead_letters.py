@@ -9,7 +9,7 @@ from deploy.commands.dead_letters_replay import DROP_EPILOG, REPLAY_EPILOG, add_
 from deploy.commands.event_text import letter_text
 from deploy.commands.local_command import DONE, NOT_DONE, Action, Asked, add_doing, count_of, print_json, run_command
 from deploy.local.inspector.documents import dead_letter_document
-from shared.cloud.local.journal_dead_letters import KEPT
+from shared.cloud.journal_rows import KEPT
 
 LISTED: Final = 50
 

@@ -16,8 +16,8 @@ from deploy.commands.local_command import DONE, NOT_DONE, Asked, count_of, print
 from deploy.commands.replay_messages import is_replayable, replay_of_dead_letter
 from deploy.commands.replaying import Progress, at_rate
 from deploy.local.inspector.documents import as_dead_letter, dead_letter_document
-from shared.cloud.local.journal_dead_letters import DROPPED, KEPT, REPLAYED, mark_dead_letters
-from shared.cloud.local.journal_rows import DeadLetterRow
+from shared.cloud.journal_rows import DROPPED, KEPT, REPLAYED, DeadLetterRow
+from shared.cloud.local.journal_dead_letters import mark_dead_letters
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
 from shared.ports import Bus

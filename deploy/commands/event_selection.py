@@ -9,8 +9,7 @@ from deploy.commands.event_text import clock, colour_of
 from deploy.commands.local_command import BadUsage, add_limit, add_times
 from deploy.commands.local_state import LocalState
 from deploy.commands.tables import Column, Screen, table
-from shared.cloud.local.journal_rows import EventQuery, EventSummary
-from shared.cloud.local.journal_status import STATUSES
+from shared.cloud.journal_rows import STATUSES, EventQuery, EventSummary
 
 PAGE: Final = 500
 SHORT_ID: Final = 12

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from deploy.commands.tables import BOLD, DIM, GREEN, RED, YELLOW, Screen, printable
-from shared.cloud.local.journal_rows import DeadLetterRow, EventRecord, EventSummary, RequestRow
+from shared.cloud.journal_rows import DeadLetterRow, EventRecord, EventSummary, RequestRow
 from shared.jsontext import Json, JsonObject
 from shared.ports import AttemptEntry, LedgerRow, RouteDecision
 from shared.times import rfc3339

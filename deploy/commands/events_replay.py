@@ -19,8 +19,8 @@ from deploy.commands.replay_messages import replay_of_event
 from deploy.commands.replaying import Progress, at_rate
 from deploy.faults import did_you_mean
 from deploy.local.inspector.documents import summary_document
+from shared.cloud.journal_rows import EventSummary
 from shared.cloud.local.journal_lookup import stored_document
-from shared.cloud.local.journal_rows import EventSummary
 from shared.jsontext import Json
 from shared.ports import EVENTS, Bus, BusMessage
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from shared.cloud.journal_rows import EventQuery
 from shared.cloud.local.journal import LocalJournal
 from shared.cloud.local.journal_read import JournalReader
-from shared.cloud.local.journal_rows import EventQuery
 from shared.cloud.local.journal_schema import FILE_NAME
 from shared.event import Event
 from shared.jsontext import JsonObject

@@ -20,8 +20,8 @@ from typing import Final
 import pytest
 
 from deploy.local.sendgrid.mailbox import Mailbox
+from shared.cloud.journal_rows import DeadLetterRow, EventQuery
 from shared.cloud.local.journal_read import JournalReader
-from shared.cloud.local.journal_rows import DeadLetterRow, EventQuery
 from shared.cloud.local.journal_schema import FILE_NAME
 from shared.dead_letters import dead_letter_message
 from shared.jsontext import JsonObject

@@ -13,8 +13,8 @@ from typing import Final
 import pytest
 
 from deploy.local.sendgrid.mailbox import Mailbox
+from shared.cloud.journal_rows import DeadLetterRow
 from shared.cloud.local.journal_read import JournalReader
-from shared.cloud.local.journal_rows import DeadLetterRow
 from shared.cloud.local.journal_schema import FILE_NAME
 from tests.kill.kill import ledger_rows
 from tests.processes import ROOT, Request, post

@@ -15,8 +15,8 @@ from deploy.local.inspector.live import Told
 from deploy.local.inspector.overview import held_destinations
 from deploy.local.inspector.pace import REST_FACTOR, Pace
 from deploy.local.inspector.query import event_query, limit_of
+from shared.cloud.journal_rows import EventQuery
 from shared.cloud.local.journal_repair import missing_entries
-from shared.cloud.local.journal_rows import EventQuery
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject
 from shared.ports import DELIVERIES, EVENTS, DeadLetter, LedgerRow

@@ -14,8 +14,8 @@ from deploy.local.inspector.apis import change_faults
 from deploy.local.inspector.documents import as_dead_letter, dead_letter_document
 from deploy.local.inspector.parts import PARTS, Parts
 from deploy.local.inspector.query import bad_request, before_of, limit_of
-from shared.cloud.local.journal_dead_letters import DROPPED, KEPT, REPLAYED, mark_dead_letters
-from shared.cloud.local.journal_rows import DeadLetterRow
+from shared.cloud.journal_rows import DROPPED, KEPT, REPLAYED, DeadLetterRow
+from shared.cloud.local.journal_dead_letters import mark_dead_letters
 from shared.cloud.local.journal_schema import FILE_NAME
 from shared.errors import Temporary
 from shared.ports import EVENTS, BusMessage, DeadLetter

@@ -10,8 +10,8 @@ from typing import Final
 
 from deploy.commands.replay_messages import is_replayable
 from deploy.local.sendgrid.mail import Address, Mail
-from shared.cloud.local.journal_rows import DeadLetterRow, EventRecord, EventSummary, RequestRow
-from shared.cloud.local.journal_series import Bucket
+from shared.cloud.journal_rows import DeadLetterRow, EventRecord, EventSummary, RequestRow
+from shared.cloud.journal_series import Bucket
 from shared.jsontext import Json, JsonObject
 from shared.ports import AttemptEntry, DeadLetter, LedgerRow, RouteDecision
 from shared.times import rfc3339

@@ -17,7 +17,7 @@ from deploy.local.inspector.parts import PARTS, Parts
 from deploy.local.inspector.query import before_of, event_query, limit_of
 from deploy.local.sendgrid.mailbox import Mailbox
 from shared.claim_check import checked_out
-from shared.cloud.local.journal_rows import EventPage, EventQuery, EventRecord
+from shared.cloud.journal_rows import EventPage, EventQuery, EventRecord
 from shared.errors import Permanent
 from shared.event import from_cloudevent, to_cloudevent
 from shared.jsontext import JsonObject

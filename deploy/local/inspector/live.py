@@ -13,7 +13,7 @@ from deploy.local.inspector.events_api import find_events
 from deploy.local.inspector.pace import Pace
 from deploy.local.inspector.parts import PARTS, Parts
 from deploy.local.inspector.query import event_query
-from shared.cloud.local.journal_rows import EventQuery
+from shared.cloud.journal_rows import EventQuery
 from shared.jsontext import Json, JsonObject, to_json
 
 TICK_SECONDS: Final = 0.5

@@ -5,8 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
-from shared.cloud.local.journal_rows import EventQuery
-from shared.cloud.local.journal_status import STATUSES
+from shared.cloud.journal_rows import STATUSES, EventQuery
 from shared.times import unix_seconds
 
 DEFAULT_LIMIT: Final = 50

@@ -8,10 +8,6 @@ from typing import Final
 from shared.cloud.local.journal_schema import open_journal, transaction
 from shared.cloud.local.journal_status import update_status
 
-KEPT: Final = "kept"
-REPLAYED: Final = "replayed"
-DROPPED: Final = "dropped"
-
 _MARK: Final = "UPDATE dead_letters SET state = ?1 WHERE id = ?2 AND state <> ?1 RETURNING event_id"
 
 

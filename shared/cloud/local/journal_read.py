@@ -7,8 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from shared.cloud.local import journal_search as search
-from shared.cloud.local.journal_rows import (
+from shared.cloud.journal_rows import (
     DeadLetterRow,
     EventPage,
     EventQuery,
@@ -17,8 +16,11 @@ from shared.cloud.local.journal_rows import (
     RequestRow,
     Totals,
 )
+from shared.cloud.journal_series import Bucket, make_buckets
+from shared.cloud.journal_words import words_of
+from shared.cloud.local import journal_search as search
 from shared.cloud.local.journal_schema import open_journal
-from shared.cloud.local.journal_series import ATTEMPTS_SQL, LATENCIES_SQL, REQUESTS_SQL, Bucket, make_buckets
+from shared.cloud.local.journal_series import ATTEMPTS_SQL, LATENCIES_SQL, REQUESTS_SQL
 from shared.jsontext import Json
 from shared.ports import AttemptEntry, RouteDecision
 
@@ -168,7 +170,7 @@ def events_sql(query: EventQuery) -> tuple[str, Sequence[Parameter]]:
         conditions.append(condition)
         parameters.append(value)
 
-    words = search.words_of(query.text)
+    words = words_of(query.text)
     if words:
         where("texts MATCH ?", search.match_expression(words))
     if query.source:

@@ -3,15 +3,14 @@
 The index (`search.db`) holds tokens only, by the event's `seq`. It can be thrown away at any time, and grows again.
 """
 
-import re
 import sqlite3
 from pathlib import Path
 from typing import Final
 
+from shared.cloud.journal_words import readable
+
 FILE_NAME: Final = "search.db"
 INDEX_BATCH: Final = 500
-_ESCAPES: Final = re.compile(r'\\(?:u[0-9a-f]{4}|[\\"/bfnrt])')
-_WORD: Final = re.compile(r'"([^"]*)"|(\S+)')
 
 _SCHEMA: Final = """
 CREATE VIRTUAL TABLE IF NOT EXISTS search.texts USING fts5 (text, content = '', columnsize = 0);
@@ -59,18 +58,6 @@ def index_some(connection: sqlite3.Connection, limit: int = INDEX_BATCH) -> int:
         raise
     connection.execute("COMMIT")
     return len(rows)
-
-
-def readable(document: str) -> str:
-    """JSON text without its escapes, which would stick to the words beside them."""
-    return _ESCAPES.sub(" ", document)
-
-
-def words_of(text: str) -> tuple[str, ...]:
-    """What was typed, as words; "double quotes" keep several together. What holds no letter or digit is no word."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    found = (match[1] or match[2] or "" for match in _WORD.finditer(printable))
-    return tuple(word for word in found if any(character.isalnum() for character in word))
 
 
 def match_expression(words: tuple[str, ...]) -> str:

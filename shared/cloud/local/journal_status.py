@@ -4,8 +4,6 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
-STATUSES: Final = ("received", "unmatched", "delivering", "delivered", "retrying", "held", "failed")
-
 # The last attempt of each delivery speaks for it. A dead letter that was replayed no longer does.
 _UPDATE: Final = """
 UPDATE events SET status = (

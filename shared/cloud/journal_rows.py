@@ -1,9 +1,19 @@
 """What the journal's readers get: its rows as typed values."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from shared.jsontext import JsonObject
 from shared.ports import AttemptEntry, RouteDecision
+
+
+STATUSES: Final = ("received", "unmatched", "delivering", "delivered", "retrying", "held", "failed")
+"""Of an event: one word for where it is."""
+
+KEPT: Final = "kept"
+REPLAYED: Final = "replayed"
+DROPPED: Final = "dropped"
+"""What was decided about a dead letter. One that fails again after its replay is kept again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +35,7 @@ class EventQuery:
 
 @dataclass(frozen=True, slots=True)
 class EventSummary:
-    """`status` is one of shared.cloud.local.journal_status.STATUSES. `type` is unknown until transform has seen it."""
+    """`status` is one of STATUSES. `type` is unknown until transform has seen it."""
 
     seq: int
     id: str

@@ -240,6 +240,12 @@ class World:
         policies = {name: sorted(policy) for name, policy in self.policies.items() if policy}
         return json.loads(json.dumps([self.things, policies], sort_keys=True))
 
+    @property
+    def kept(self) -> Thing:
+        """What JSON takes, and World(**…) gives back."""
+        names = ("project", "things", "policies", "calls", "changes", "fail_at", "fails_late")
+        return {name: getattr(self, name) for name in names}
+
 
 KINDS: Final = {
     ("projects",): "project",
@@ -331,8 +337,7 @@ def main(state: Path, arguments: list[str]) -> int:
         code, out, err = world.call(arguments, "" if sys.stdin.isatty() else sys.stdin.read())
         file.seek(0)
         file.truncate()
-        names = ("project", "things", "policies", "calls", "changes", "fail_at", "fails_late")
-        json.dump({name: getattr(world, name) for name in names}, file)
+        json.dump(world.kept, file)
     sys.stdout.write(out)
     sys.stderr.write(err)
     return code

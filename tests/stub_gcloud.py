@@ -2,10 +2,13 @@
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.gcloud_world import World
 
 PROGRAM = """\
 #!{python} -SE
@@ -76,3 +79,40 @@ def install(folder: Path) -> StubGcloud:
     program.write_text(PROGRAM.format(python=sys.executable, folder=str(folder)))
     program.chmod(0o755)
     return StubGcloud(folder)
+
+
+WORLD_PROGRAM = """\
+#!/bin/sh
+exec {python} -SE {module} {state} "$@"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class WorldGcloud:
+    """A gcloud that keeps what it makes: tests/gcloud_world.py behind a program on PATH."""
+
+    folder: Path
+
+    @property
+    def path(self) -> str:
+        return f"{self.folder}{os.pathsep}{os.environ.get('PATH', '')}"
+
+    @property
+    def world(self) -> World:
+        return World(**json.loads((self.folder / "state").read_text()))
+
+    def keep(self, world: World) -> None:
+        (self.folder / "state").write_text(json.dumps(world.kept))
+
+
+def install_world(folder: Path, world: World) -> WorldGcloud:
+    """Makes `<folder>/gcloud`, which begins with this world."""
+    folder.mkdir(parents=True, exist_ok=True)
+    module = Path(__file__).with_name("gcloud_world.py")
+    program = folder / "gcloud"
+    words = {"python": sys.executable, "module": module, "state": folder / "state"}
+    program.write_text(WORLD_PROGRAM.format(**{name: shlex.quote(str(word)) for name, word in words.items()}))
+    program.chmod(0o755)
+    stub = WorldGcloud(folder)
+    stub.keep(world)
+    return stub

@@ -1,0 +1,185 @@
+"""plan-gcp, deploy-gcp and destroy-gcp as people run them, with a gcloud on PATH that keeps a small Google Cloud."""
+
+import os
+import pty
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.gcloud_world import World
+from tests.stub_gcloud import WorldGcloud, install_world
+
+PROJECT = "my-project"
+NOBODY = "http://127.0.0.1:9"
+"""Where nothing listens: no policy can be asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+
+def environ(gcloud: WorldGcloud | None, more: Mapping[str, str]) -> dict[str, str]:
+    path = gcloud.path if gcloud else str(Path(sys.executable).parent)
+    return {**os.environ, "PATH": path, "CLOUDSDK_API_ENDPOINT_OVERRIDES_ORGPOLICY": NOBODY, **more}
+
+
+def hookchain(root: Path, folder: Path, words: Sequence[str], gcloud: WorldGcloud | None = None, **more: str) -> Ran:
+    """`folder` takes the bundles; no .env of a developer is read."""
+    out = [] if words[0] == "destroy-gcp" else ["--out", str(folder / "build")]
+    command = [sys.executable, "-m", "deploy.cli", *words, *out, "--env-file", str(folder / "env")]
+    said = environ(gcloud, more)
+    ran = subprocess.run(
+        command, cwd=root, env=said, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+    )
+    return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+
+@pytest.fixture
+def gcloud(tmp_path: Path) -> WorldGcloud:
+    return install_world(tmp_path / "bin", World())
+
+
+def test_a_plan_is_printed_offline_with_no_gcloud_and_no_file(root: Path, tmp_path: Path) -> None:
+    ran = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT], EMAIL_ADDRESS="me@example.com")
+    assert ran.code == 0, ran.err
+    assert "gcloud run deploy hookchain-receive --source=" in ran.out
+    assert (tmp_path / "build" / "gcp" / "dashboard.json").is_file(), "the lines read files, so they are written"
+    assert (tmp_path / "build" / "receive" / "main.py").is_file()
+
+
+def test_without_an_address_a_plan_says_what_is_missing(root: Path, tmp_path: Path) -> None:
+    ran = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT])
+    assert ran.code == 1
+    assert "EMAIL_ADDRESS" in ran.err
+
+
+def test_from_nothing_to_a_url_and_again_and_away(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:
+    given = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
+    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **given)
+    assert ran.code == 0, ran.err
+    url = "https://hookchain-receive-123456789012.europe-west1.run.app/webhook"
+    read = "$(gcloud secrets versions access latest --secret=hookchain-webhook-password --project=my-project)"
+    assert f'curl -u "web:{read}" -d event=hello {url}' in ran.out
+    assert ran.out.rstrip().split("\n")[-1].strip().startswith(".venv/bin/hookchain smoke --platform gcp")
+    world = gcloud.world
+    values = world.things["secret"]["hookchain-webhook-password"]["values"]
+    assert isinstance(values, list)
+    password = str(values[0])
+    assert len(password) > 20
+    assert password not in ran.out + ran.err
+    assert not [call for call in world.calls if any("SG.a-key" in word or password in word for word in call)]
+
+    again = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, EMAIL_ADDRESS="me@example.com")
+    assert (again.code, gcloud.world.changes) == (0, world.changes)
+    assert "Nothing to do" in again.out
+    assert url in again.out
+
+    asked = hookchain(root, tmp_path, ["destroy-gcp", "--project", PROJECT], gcloud)
+    assert (asked.code, gcloud.world.changes) == (1, world.changes)
+    gone = hookchain(root, tmp_path, ["destroy-gcp", "--project", PROJECT, "--confirm", "hookchain-"], gcloud)
+    assert gone.code == 0, gone.err
+    assert "secret hookchain-webhook-password" in gone.out
+    assert not gcloud.world.things["service"]
+    assert gcloud.world.things["secret"]
+
+
+@pytest.mark.slow
+def test_a_live_plan_prints_only_the_difference(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:
+    given = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
+    hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **given)
+    same = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT, "--live"], gcloud, **given)
+    assert (same.code, same.out.strip()) == (0, "Nothing to do: what is there is what the configuration asks for.")
+    given["EMAIL_ADDRESS"] = "you@example.com"
+    other = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT, "--live"], gcloud, **given)
+    lines = [line for line in other.out.split("\n") if line.startswith("gcloud")]
+    assert [line.split()[:4] for line in lines] == [["gcloud", "run", "deploy", "hookchain-notify"]]
+
+
+@pytest.mark.slow
+def test_a_failure_tells_gclouds_message_and_the_line_to_try(root: Path, tmp_path: Path) -> None:
+    gcloud = install_world(tmp_path / "bin", World(fail_at=1))
+    given = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
+    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **given)
+    assert ran.code == 1
+    assert "the wire was cut" in ran.err
+    assert "Try it by hand:\n  gcloud " in ran.err
+    assert "make deploy-gcp" in ran.err
+    assert hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **given).code == 0
+
+
+def test_where_nobody_can_be_asked_missing_secrets_are_named_before_anything_is_made(
+    root: Path, tmp_path: Path, gcloud: WorldGcloud
+) -> None:
+    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, EMAIL_ADDRESS="me@example.com")
+    assert ran.code == 1
+    assert "hookchain secrets set sendgrid-api-key --platform gcp --project my-project" in ran.err
+    assert gcloud.world.changes == 0
+
+
+def test_a_weak_secret_is_refused_and_not_repeated(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:
+    given = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "changeme"}
+    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **given)
+    assert (ran.code, gcloud.world.changes) == (1, 0)
+    assert "sendgrid-api-key" in ran.err
+    assert "changeme" not in ran.out + ran.err
+
+
+def test_a_terminal_is_asked_three_questions_and_no_more(root: Path, tmp_path: Path) -> None:
+    gcloud = install_world(tmp_path / "bin", World(project="(unset)"))
+    command = [sys.executable, "-m", "deploy.cli", "deploy-gcp", "--out", str(tmp_path / "build")]
+    command += ["--env-file", str(tmp_path / "env")]
+    near, far = pty.openpty()
+    started = subprocess.Popen(command, cwd=root, env=environ(gcloud, {}), stdin=far, stdout=far, stderr=far,
+                               start_new_session=True)  # fmt: skip
+    os.close(far)
+    said = answered(near, [("Which project", "my-project"), ("Which address", "me@example.com"),
+                           ("sendgrid-api-key", "SG.a-key-of-the-test")])  # fmt: skip
+    os.close(near)
+    assert started.wait(60) == 0, said
+    assert "SG.a-key" not in said, "what is secret is not shown"
+    assert gcloud.world.things["secret"]["hookchain-sendgrid-api-key"]["values"] == ["SG.a-key-of-the-test"]
+
+
+def answered(terminal: int, answers: Sequence[tuple[str, str]]) -> str:
+    """All that was said, with each answer typed when its question stands there."""
+    said, left, deadline = "", list(answers), time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            read = os.read(terminal, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not read:
+            break
+        said += read.decode(errors="replace")
+        if left and left[0][0] in said:
+            time.sleep(0.1)  # getpass turns the echo off after it has written the question
+            os.write(terminal, f"{left.pop(0)[1]}\n".encode())
+    assert not left, said
+    return said
+
+
+def test_without_gcloud_a_deploy_says_where_to_get_it(root: Path, tmp_path: Path) -> None:
+    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], None, EMAIL_ADDRESS="me@example.com")
+    assert ran.code == 1
+    assert "gcloud is not on PATH" in ran.err
+
+
+def test_make_hands_on_what_it_is_given(root: Path) -> None:
+    assert "hookchain plan-gcp --project 'p-1234'  --prefix 'shop-' --live" in made(
+        root, "plan-gcp", "PROJECT=p-1234", "PREFIX=shop-", "LIVE=1"
+    )
+    assert "--all" in made(root, "destroy-gcp", "ALL=1")
+    assert "--all" not in made(root, "destroy-gcp")
+
+
+def made(root: Path, *words: str) -> str:
+    """What make would run."""
+    return subprocess.run(["make", "-n", *words], cwd=root, capture_output=True, text=True, check=True).stdout

@@ -73,8 +73,9 @@ def _message_type(descriptors: bytes | None, name: str) -> "tuple[DescriptorPool
     try:
         found = pool.FindMessageTypeByName(name)
     except KeyError:
-        where = "without a descriptor file, there is only" if descriptors is None else "the descriptor file has no"
-        raise DescriptorFault(f"{where} message {STRUCT if descriptors is None else name!r}") from None
+        if descriptors is None:
+            raise DescriptorFault(f"without `descriptors` there is only the message {STRUCT}") from None
+        raise DescriptorFault(f"the descriptor file has no message {name!r}") from None
     kind: type[Message] = message_factory.GetMessageClass(found)
     return pool, kind
 

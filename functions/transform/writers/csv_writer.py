@@ -9,7 +9,7 @@ from shared.expressions import kind_of
 from shared.jsontext import Json, JsonObject
 
 # Whatever any reader may take for a delimiter, and a mark that the start of a file would lose.
-_TO_QUOTE: Final = re.compile('[",;\t\r\n\ufeff]|^ | $|^$')
+_TO_QUOTE: Final = re.compile('[",;\t\r\n\ufeff]|^ | $')
 
 
 def write_csv(value: Json, delimiter: str) -> str:
@@ -24,7 +24,8 @@ def write_csv(value: Json, delimiter: str) -> str:
     lines = [[_quoted(name) for name in names]] if names else []
     for number, row in enumerate(rows):
         lines.append([_quoted(_cell(row, name, (None, number))) for name in names])
-    return "".join(f"{delimiter.join(line)}\r\n" for line in lines)
+    # An empty line is no row to a reader; a quoted one is.
+    return "".join((delimiter.join(line) or '""') + "\r\n" for line in lines)
 
 
 def _row(item: Json, trail: Trail) -> JsonObject:

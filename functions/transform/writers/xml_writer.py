@@ -12,7 +12,7 @@ from xml.parsers.expat import ExpatError, ParserCreate
 from functions.transform.writers.faults import Trail, Unwritable
 from functions.transform.writers.scalars import scalar_text
 from shared.expressions import kind_of
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _MAYBE_NAME: Final = re.compile(r"[^\W\d][\w.:\u00b7-]*")
@@ -45,18 +45,14 @@ def _element(name: str, value: Json, trail: Trail) -> Iterator[str]:
     _verify_name(name, trail)
     if isinstance(value, list):
         raise Unwritable(trail, "is a list in a list, and XML has no name for what is in it")
-    fields: JsonObject = value if isinstance(value, dict) else {"#text": value}
+    if not isinstance(value, dict):
+        text = _escaped(value, trail)
+        yield f"<{name}>{text}</{name}>" if text else f"<{name}/>"
+        return
     yield f"<{name}"
-    for key, item in fields.items():
-        if key.startswith("@"):
-            yield _attribute(key[1:], item, (trail, key))
-    content = [piece for key, item in fields.items() if not key.startswith("@") for piece in _content(key, item, trail)]
-    if any(content):
-        yield ">"
-        yield from content
-        yield f"</{name}>"
-    else:
-        yield "/>"
+    yield from (_attribute(key[1:], item, (trail, key)) for key, item in value.items() if key.startswith("@"))
+    content = "".join(piece for key, item in value.items() for piece in _content(key, item, (trail, key)))
+    yield f">{content}</{name}>" if content else "/>"
 
 
 def _attribute(name: str, value: Json, trail: Trail) -> str:
@@ -66,13 +62,19 @@ def _attribute(name: str, value: Json, trail: Trail) -> str:
 
 
 def _content(key: str, value: Json, trail: Trail) -> Iterator[str]:
+    if key.startswith("@"):
+        return
     if key == "#text":
-        yield _IN_TEXT.sub(lambda found: _TEXT[found[0]], _text(value, (trail, key)))
+        yield _escaped(value, trail)
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            yield from _element(key, item, ((trail, key), number))
+            yield from _element(key, item, (trail, number))
     else:
-        yield from _element(key, value, (trail, key))
+        yield from _element(key, value, trail)
+
+
+def _escaped(value: Json, trail: Trail) -> str:
+    return _IN_TEXT.sub(lambda found: _TEXT[found[0]], _text(value, trail))
 
 
 def _text(value: Json, trail: Trail) -> str:

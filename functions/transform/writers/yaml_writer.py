@@ -13,10 +13,9 @@ _WORDS: Final = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y
 # JSON's strings are YAML's, but for what YAML counts among line breaks or does not print.
 _HIDDEN: Final = "\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff"
 _TO_ESCAPE: Final = re.compile(f"[{_HIDDEN}]")
-# Text that can stand as it is under a `|`: each paragraph begins with what shows the indentation.
-_BLOCK: Final = re.compile(
-    f"(?:[^\x00-\x20{_HIDDEN}][^\x00-\x1f{_HIDDEN}]*+\n++)++[^\x00-\x20{_HIDDEN}]?[^\x00-\x1f{_HIDDEN}]*+"
-)
+# Text that can stand as it is under a `|`: each line begins with what shows the indentation.
+_LINE: Final = f"[^\x00-\x20{_HIDDEN}][^\x00-\x1f{_HIDDEN}]*+"
+_BLOCK: Final = re.compile(f"{_LINE}(?:\n++{_LINE})*+\n?")
 _LONGEST_KEY: Final = 500  # a reader looks no further than 1,024 characters for the colon
 
 

@@ -1,0 +1,40 @@
+"""What a test needs to run steps by themselves."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pydantic import BaseModel
+
+from functions.transform.step import AskingStep, Services, Step, StepContext, StepResult
+from shared.event import Event
+from shared.jsontext import Json
+from tests.fakes.fetch import FakeFetch
+from tests.fakes.owners import FakeOwners
+from tests.fakes.secrets import FakeSecrets
+
+EVENT = Event("e1", "/sources/crm", "lead.created", "2026-03-01T12:00:00.000Z", "00")
+
+
+def result_of(
+    model: type[BaseModel], settings: Json, event: Event, secrets: Mapping[str, str] | None = None
+) -> StepResult:
+    step = model.model_validate(settings)
+    assert isinstance(step, Step)
+    context = StepContext(event)
+    if not isinstance(step, AskingStep):
+        return step.apply(event, context)
+    services = Services(FakeSecrets(secrets or {}), FakeFetch(), FakeOwners(), None)
+    return asyncio.run(step.ask(event, context, services))
+
+
+def event_after(
+    model: type[BaseModel], settings: Json, event: Event, secrets: Mapping[str, str] | None = None
+) -> Event:
+    after = result_of(model, settings, event, secrets)
+    assert isinstance(after, Event)
+    return after
+
+
+def data_after(model: type[BaseModel], settings: Json, data: Json, secrets: Mapping[str, str] | None = None) -> Json:
+    return event_after(model, settings, replace(EVENT, data=data), secrets).data

@@ -1,0 +1,347 @@
+import json
+import plistlib
+from base64 import b64decode
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from functions.transform.step import StepContext
+from functions.transform.steps.convert import Convert
+from shared.errors import Permanent
+from shared.formats.bytes_body import binary
+from shared.jsontext import Json, to_json
+from tests.fakes.steps import EVENT, data_after, event_after
+from tests.unit.json_values import floats, json_values, texts, values_of
+
+SENT: Json = {"answer": "no", "size": "1e3", "code": "012", "seats": 3, "open": True, "tags": ["a", "b"]}
+
+
+def there(settings: Json, data: Json) -> Json:
+    return data_after(Convert, settings, data)
+
+
+def there_and_back(to: Json, back: Json, data: Json) -> Json:
+    middle = event_after(Convert, to, replace(EVENT, data=data))
+    return event_after(Convert, back, middle).data
+
+
+def refusal(settings: Json, data: Json) -> str:
+    with pytest.raises(Permanent) as caught:
+        there(settings, data)
+    assert caught.value.code == "convert"
+    return caught.value.detail
+
+
+LOSSLESS: dict[str, st.SearchStrategy[Json]] = {
+    "yaml": json_values,
+    "ndjson": st.lists(json_values),
+    "plist": values_of(st.booleans() | st.integers(-(2**63), 2**64 - 1) | floats | texts),
+    "binary-plist": values_of(st.booleans() | st.integers(-(2**63), 2**64 - 1) | floats | texts),
+    "protobuf": st.dictionaries(
+        texts, values_of(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | floats | texts)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOSSLESS)
+@given(data=st.data())
+def test_what_a_format_can_say_comes_back_equal(name: str, data: st.DataObject) -> None:
+    value = data.draw(LOSSLESS[name])
+    try:
+        back = there_and_back({"to": name}, {"from": name, "to": "json"}, value)
+    except Permanent as error:
+        assert name == "plist"
+        assert "control character" in error.detail
+        return
+    assert back == value
+    assert repr(back) == repr(value) or name == "protobuf"
+
+
+@given(json_values)
+def test_every_reader_of_yaml_takes_ours_for_the_same(value: Json) -> None:
+    written = there({"to": "yaml"}, value)
+
+    assert isinstance(written, str)
+    assert yaml.safe_load(written) == value
+
+
+@given(st.sampled_from(["xml", "csv", "form"]), json_values)
+def test_what_must_be_exact_comes_back_equal_or_is_refused(name: str, value: Json) -> None:
+    try:
+        middle = event_after(Convert, {"to": name, "exact": True, "root": None}, replace(EVENT, data=value))
+    except Permanent as error:
+        assert error.code == "convert"
+        return
+    assert event_after(Convert, {"to": "json"}, middle).data == value
+
+
+@given(st.sampled_from(["json", "xml", "yaml", "plist", "csv", "ndjson", "form", "text", "protobuf"]), st.binary())
+def test_any_bytes_are_read_or_refused(name: str, content: bytes) -> None:
+    for document in (binary(content, ""), content.decode("utf-8", "replace")):
+        try:
+            there({"from": name, "to": "json"}, document)
+        except Permanent as error:
+            assert error.code == "convert"
+
+
+def test_the_words_that_yaml_takes_for_something_else_survive() -> None:
+    assert there_and_back({"to": "yaml"}, {"to": "json"}, SENT) == SENT
+
+
+def test_a_document_says_its_content_type_and_json_needs_none() -> None:
+    document = event_after(Convert, {"to": "yaml"}, replace(EVENT, data=SENT))
+    value = event_after(Convert, {"to": "json"}, document)
+
+    assert (document.datatype, value.datatype) == ("application/yaml", None)
+    assert event_after(Convert, {"to": "yaml", "path": "data.tags"}, replace(EVENT, data=SENT)).datatype is None
+
+
+def test_yaml_is_written_for_people() -> None:
+    value: Json = {"a b": [{"x": 1, "why": [[2.5, None]]}, {}, []], "text": "one\ntwo\n", "": "x: y", "big": 1e20}
+
+    assert there({"to": "yaml"}, value) == (
+        "a b:\n  - x: 1\n    why:\n      - - 2.5\n        - null\n  - {}\n  - []\n"
+        'text: |\n  one\n  two\n"": "x: y"\nbig: 1.0e+20\n'
+    )
+
+
+def test_text_that_is_yaml_becomes_a_property_list() -> None:
+    written = there({"from": "yaml", "to": "plist"}, "name: Ada\nadmin: true\nn: 7\n")
+
+    assert isinstance(written, str)
+    assert plistlib.loads(written.encode()) == {"name": "Ada", "admin": True, "n": 7}
+    assert "\t<key>name</key>\n\t<string>Ada</string>\n" in written
+
+
+def test_apples_own_reader_reads_both_kinds_of_property_list() -> None:
+    value: Json = {"a\r\nb": ["x\r", -1, 2**64 - 1, 1.5, True, {}, []], "<&>": "é😀"}
+
+    for name in ("plist", "binary-plist"):
+        written = there({"to": name}, value)
+        content = written.encode() if isinstance(written, str) else b64decode(str(_object(written)["base64"]))
+        assert plistlib.loads(content) == value
+
+
+def test_dates_are_made_where_they_are_wanted_and_come_back_as_text() -> None:
+    value: Json = {"at": "2026-03-01T13:00:00+01:00"}
+
+    assert "<string>2026-03-01T13:00:00+01:00</string>" in str(there({"to": "plist"}, value))
+    assert "<date>2026-03-01T12:00:00Z</date>" in str(there({"to": "plist", "dates": True}, value))
+    assert there_and_back(
+        {"to": "binary-plist", "dates": True}, {"to": "json"}, {"at": "2026-03-01T12:00:00.250Z"}
+    ) == {"at": "2026-03-01T12:00:00.250Z"}
+    assert "a part of a second" in refusal({"to": "plist", "dates": True}, {"at": "2026-03-01T12:00:00.250Z"})
+    assert "is none" in refusal({"to": "plist", "dates": True}, {"at": "2026-02-30T12:00:00Z"})
+
+
+def test_null_can_be_left_out_of_a_property_list() -> None:
+    value: Json = {"a": None, "b": [1], "c": {"d": None}}
+
+    assert there_and_back({"to": "plist", "nulls": "omit"}, {"to": "json"}, value) == {"b": [1], "c": {}}
+
+
+def test_xml_is_written_by_the_convention_by_which_it_is_read() -> None:
+    value: Json = {"order": {"@id": "7", "line": [{"@n": "1", "#text": "bolt & nut"}, "screw"], "gone": None}}
+
+    written = there({"to": "xml"}, value)
+
+    assert written == (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        '<order id="7"><line n="1">bolt &amp; nut</line><line>screw</line><gone/></order>\n'
+    )
+    assert there({"from": "xml", "to": "json"}, written) == value
+
+
+def test_a_root_goes_around_what_has_none() -> None:
+    assert str(there({"to": "xml", "root": "r"}, {"a": 1, "b": [True, None]})).endswith(
+        "<r><a>1</a><b>true</b><b/></r>\n"
+    )
+    assert str(there({"to": "xml", "root": "r"}, "x\ry")).endswith("<r>x&#13;y</r>\n")
+
+
+def test_an_xml_declaration_does_not_name_the_charset_of_text() -> None:
+    assert there({"from": "xml", "to": "json"}, '<?xml version="1.0" encoding="ISO-8859-1"?><a>é</a>') == {"a": "é"}
+
+
+def test_csv_has_a_column_for_each_key() -> None:
+    assert there({"to": "csv"}, [{"a": 1, "b": 'say "hi"'}, {"c": None, "a": "x,y"}]) == (
+        'a,b,c\r\n1,"say ""hi""",\r\n"x,y",,\r\n'
+    )
+    assert there({"to": "csv", "delimiter": ";"}, [{"a": "1,5", "b": "x"}]) == 'a;b\r\n"1,5";x\r\n'
+
+
+def test_a_form_says_a_field_again_for_each_item_of_a_list() -> None:
+    assert there({"to": "form"}, {"a": "x y", "b": ["1", 2], "c": None}) == "a=x+y&b=1&b=2&c="
+
+
+def test_text_stays_and_anything_else_becomes_json() -> None:
+    assert there({"to": "text"}, "as it is") == "as it is"
+    assert there({"to": "text"}, {"a": [1]}) == '{"a":[1]}'
+
+
+def test_one_place_can_be_read_and_another_written() -> None:
+    assert there({"to": "yaml", "path": "data.a[*]", "into": "data.docs"}, {"a": [{"x": 1}, [2]]}) == {
+        "a": [{"x": 1}, [2]],
+        "docs": ["x: 1\n", "- 2\n"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "data", "words"),
+    [
+        ({"to": "plist"}, {"a": [1, None]}, "data.a[1] is null, which a property list lacks"),
+        ({"to": "binary-plist"}, {"n": 2**64}, "data.n is an integer of more than 64 bits"),
+        ({"to": "plist"}, {"n": "\0"}, "data.n holds a control character"),
+        ({"to": "xml"}, {"a": 1, "b": 2}, "data is an object with 2 keys, and XML has one element around all: name it"),
+        ({"to": "xml"}, [1], "data is a list, and XML has one element around all"),
+        ({"to": "xml"}, {"a><script>": 1}, 'data["a><script>"] is no name for an XML element'),
+        ({"to": "xml"}, {"1a": 1}, 'data["1a"] is no name for an XML element'),
+        ({"to": "xml"}, {"": 1}, 'data[""] is no name for an XML element'),
+        ({"to": "xml"}, {"a": {"@b c": 1}}, 'data.a["@b c"] is no name'),
+        ({"to": "xml"}, {"a": {"b": [[1]]}}, "data.a.b[0] is a list in a list"),
+        ({"to": "xml"}, {"a": {"b": "\x01"}}, "data.a.b holds a control character"),
+        ({"to": "xml", "exact": True}, {"a": {"b": [1]}}, "data.a.b would not come back from xml as it is"),
+        ({"to": "csv"}, {"a": 1}, "data is an object, and CSV is a list of objects"),
+        ({"to": "csv"}, [{"a": 1}, {"a": [1]}], "data[1].a is a list where only text fits"),
+        ({"to": "csv"}, [1], "data[0] is a number, and a CSV row is an object"),
+        ({"to": "ndjson"}, {"a": 1}, "data is an object, and NDJSON is a list"),
+        ({"to": "form"}, {"a": {"b": 1}}, "data.a is an object where only text fits"),
+        ({"to": "protobuf"}, [1], "data is a list, and google.protobuf.Struct is an object"),
+        ({"to": "protobuf"}, {"id": [2**53 + 1]}, "data.id[0] is an integer that google.protobuf.Struct would round"),
+        ({"to": "yaml"}, {"x": float("nan")}, "data.x is a number that JSON lacks"),
+        ({"to": "json"}, {"x": [float("inf")]}, "data.x[0] is a number that JSON lacks"),
+        ({"to": "yaml"}, {"x": "\ud800"}, "data.x holds half of a surrogate pair"),
+        ({"from": "json", "to": "yaml"}, '{"a":\n 1,}', "data cannot be read as json: not JSON: line 2, column"),
+        ({"from": "yaml", "to": "json"}, "a: [1", "data cannot be read as yaml: not YAML: line 2, column 1"),
+        ({"to": "json"}, {"type": "image/png", "size": 1, "base64": "AA=="}, "data is bytes, and their type names no"),
+    ],
+)
+def test_what_a_format_cannot_say_is_refused_by_its_place(settings: Json, data: Json, words: str) -> None:
+    assert refusal(settings, data).startswith(words)
+
+
+def test_a_key_that_is_no_text_is_refused() -> None:
+    broken: dict[str, Json] = {"a": {None: 1}}  # type: ignore[dict-item] # what a step of the operator's own may make
+    assert refusal({"to": "yaml"}, broken) == "data.a has a key that is no text but NoneType"
+
+
+def test_no_refusal_holds_what_a_sender_wrote() -> None:
+    for name in ("xml", "plist", "csv", "form"):
+        assert "hunter2" not in refusal(
+            {"to": name, "exact": True, "path": "data.a"}, {"a": {"b": [["hunter2\0", None]]}}
+        )
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"to": "toml"}, "Input should be 'json', 'xml'"),
+        ({"to": "yaml", "message": "a.B"}, "`message` and `descriptors` go with `to: protobuf`"),
+        (
+            {"to": "protobuf", "message": "a.B"},
+            "without `descriptors` there is only the message google.protobuf.Struct",
+        ),
+        ({"to": "protobuf", "descriptors": "no descriptors"}, "the descriptor file is no whole set of descriptors"),
+        ({"to": "yaml", "path": "subject"}, "'subject' is no place in 'data'"),
+        ({"to": "yaml", "into": "data.a[*]"}, "'data.a[*]' is several places; a result goes to one"),
+    ],
+)
+def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, words: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Convert.model_validate(settings)
+    assert words in str(caught.value)
+
+
+def test_a_step_names_the_packages_that_its_settings_need() -> None:
+    assert Convert.model_validate({"from": "json", "to": "yaml"}).needs() == ()
+    assert Convert.model_validate({"from": "yaml", "to": "protobuf"}).needs() == ("yaml", "protobuf")
+
+
+def descriptors() -> bytes:
+    """`message Order { int64 id = 1; repeated string item_name = 2; }`"""
+    from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorSet
+
+    found = FileDescriptorSet()
+    file = found.file.add(name="shop.proto", package="shop", syntax="proto3")
+    message = file.message_type.add(name="Order")
+    message.field.add(name="id", number=1, type=FieldDescriptorProto.TYPE_INT64, label=1)
+    message.field.add(name="item_name", number=2, type=FieldDescriptorProto.TYPE_STRING, label=3)
+    return found.SerializeToString()
+
+
+def test_a_message_of_a_descriptor_file_holds_what_struct_would_round() -> None:
+    order: Json = {"id": str(2**53 + 1), "itemName": ["bolt", "nut"]}
+    settings: dict[str, Json] = {"message": "shop.Order", "descriptors": descriptors().decode("utf-8")}
+
+    written = there({"to": "protobuf", **settings}, order)
+
+    assert _object(written)["type"] == "application/x-protobuf"
+    assert there({"from": "protobuf", "to": "json", **settings}, written) == order
+    named = there({"from": "protobuf", "to": "json", "proto_names": True, **settings}, written)
+    assert _object(named)["item_name"] == ["bolt", "nut"]
+    wrong: list[tuple[Json, str]] = [
+        ({"id": "seven"}, "the field id"),
+        ({"ids": 1}, "it has a field that the message lacks"),
+    ]
+    for data, words in wrong:
+        assert refusal({"to": "protobuf", **settings}, data) == f"data does not fit the message shop.Order: {words}"
+    with pytest.raises(ValidationError, match=r"the descriptor file has no message 'shop\.Oder'"):
+        Convert.model_validate({"to": "protobuf", **settings, "message": "shop.Oder"})
+
+
+def test_the_same_value_makes_the_same_message_however_its_keys_are_ordered() -> None:
+    assert there({"to": "protobuf"}, {"a": 1, "b": 2, "c": 3}) == there({"to": "protobuf"}, {"c": 3, "b": 2, "a": 1})
+
+
+def test_a_value_deeper_than_protobufs_readers_go_is_refused() -> None:
+    deep: Json = {"x": 1}
+    for _ in range(28):
+        deep = {"x": deep}
+    assert there_and_back({"to": "protobuf"}, {"from": "protobuf", "to": "json"}, deep) == deep
+    assert "deeper than 30 levels" in refusal({"to": "protobuf"}, {"x": {"x": deep}})
+
+
+def examples_of_github(node_package: Callable[[str], Path]) -> list[Json]:
+    """All of them, each version of its server's."""
+    files = sorted(node_package("@octokit/webhooks-examples").glob("*/index.json"))
+    kinds = [kind for file in files for kind in json.loads(file.read_bytes())]
+    distinct = {to_json(example): example for kind in kinds for example in kind["examples"]}
+    return list(distinct.values())
+
+
+def test_everything_github_sends_survives_every_lossless_conversion(node_package: Callable[[str], Path]) -> None:
+    examples = examples_of_github(node_package)
+
+    assert len(examples) > 200
+    for name in ("yaml", "protobuf"):
+        to, back = Convert.model_validate({"to": name}), Convert.model_validate({"from": name, "to": "json"})
+        for example in examples:
+            middle = to.apply(replace(EVENT, data=example), StepContext(EVENT))
+            assert back.apply(middle, StepContext(EVENT)).data == example
+    assert there_and_back({"to": "ndjson"}, {"to": "json"}, examples) == examples
+
+
+def test_a_property_list_holds_all_that_github_sends_but_null(node_package: Callable[[str], Path]) -> None:
+    for name in ("plist", "binary-plist"):
+        for example in examples_of_github(node_package):
+            without = _without_nulls(example)
+            if without != example:
+                assert "is null, which a property list lacks" in refusal({"to": name}, example)
+            assert there_and_back({"to": name, "nulls": "omit"}, {"to": "json"}, example) == without
+
+
+def _without_nulls(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def _object(value: Json) -> dict[str, Json]:
+    assert isinstance(value, dict)
+    return value

@@ -45,6 +45,7 @@ COMMANDS: Final = {
         "deploy.commands.sources", "each source's URL, and what to type into its sender's settings, with one example"
     ),
     "logs": Command("deploy.commands.logs", "what the functions said, one readable line a record; with --follow, on"),
+    "smoke": Command("deploy.commands.smoke", "post one test event as its source asks, and follow it to its end"),
     "bundle": Command("deploy.bundle", "write build/<function>/, ready to deploy"),
     "plan-gcp": Command("deploy.gcp.plan_command", "print what a deployment to Google Cloud would run"),
     "deploy-gcp": Command("deploy.gcp.deploy_command", "deploy to Google Cloud, or bring what is there up to date"),

@@ -12,7 +12,7 @@ from typing import Final
 from deploy.cli import parser
 from deploy.commands.local_command import add_limit
 from deploy.commands.log_records import Record, clock
-from deploy.commands.logs_cloud import cloud_records
+from deploy.commands.logs_cloud import Wanted, cloud_records
 from deploy.commands.logs_local import local_records
 from deploy.commands.operator_command import (
     DONE,
@@ -103,9 +103,9 @@ def _records(options: argparse.Namespace) -> Iterator[Record | None]:
     if not is_gcp(options):
         return local_records(options.state, options.since, options.follow)
     target = target_of(options, environ_of(options))
-    functions = options.function or FUNCTIONS
+    wanted = Wanted(options.function or FUNCTIONS, options.severity, options.event)
     follow_limit = options.limit if options.follow else None
-    return cloud_records(Gcloud(target.project), target, functions, options.severity, options.since, follow_limit)
+    return cloud_records(Gcloud(target.project), target, wanted, options.since, follow_limit)
 
 
 def _is_wanted(record: Record, options: argparse.Namespace) -> bool:

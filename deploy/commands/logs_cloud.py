@@ -5,12 +5,15 @@ left out by its insertId.
 """
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from deploy.commands.log_records import Record, from_cloud
+from deploy.compiler import FUNCTIONS
 from deploy.gcp.gcloud import GcloudFault, Runner, shown
 from deploy.gcp.names import service
 from deploy.gcp.target import Target
@@ -22,6 +25,7 @@ LAG_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 2.0
 READ_SECONDS: Final = 60.0
 MOST_FAILURES: Final = 5
+_ID: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
 _OWN_REQUESTS: Final = '(NOT log_id("run.googleapis.com/requests") OR severity>=WARNING)'
 """receive says of each request more than the platform's own request log, but for those that never reached it."""
 
@@ -46,12 +50,23 @@ class Cursor:
         return sorted(new.values(), key=lambda each: each.at)
 
 
-def log_filter(target: Target, functions: Sequence[str], severity: str | None, since: float) -> str:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """`severity` is the least, `event` an event's id or its beginning."""
+
+    functions: Sequence[str] = FUNCTIONS
+    severity: str | None = None
+    event: str | None = None
+
+
+def log_filter(target: Target, wanted: Wanted, since: float) -> str:
     """https://cloud.google.com/logging/docs/view/logging-query-language"""
-    services = " OR ".join(f'"{service(target, function)}"' for function in functions)
+    services = " OR ".join(f'"{service(target, function)}"' for function in wanted.functions)
     clauses = ['resource.type="cloud_run_revision"', f"resource.labels.service_name=({services})", _OWN_REQUESTS]
-    if severity is not None:
-        clauses.append(f"severity>={severity}")
+    if wanted.severity is not None:
+        clauses.append(f"severity>={wanted.severity}")
+    if wanted.event is not None and _ID.fullmatch(wanted.event):
+        clauses.append(f'jsonPayload.event_id=~"^{wanted.event}"')
     return " AND ".join([*clauses, f'timestamp>="{rfc3339(since)}"'])
 
 
@@ -60,17 +75,12 @@ def read_arguments(query: str, order: str, limit: int) -> list[str]:
 
 
 def cloud_records(
-    gcloud: Runner,
-    target: Target,
-    functions: Sequence[str],
-    severity: str | None,
-    since: float,
-    follow_limit: int | None,
+    gcloud: Runner, target: Target, wanted: Wanted, since: float, follow_limit: int | None
 ) -> Iterator[Record | None]:
     """The newest `PAGE` since then, oldest first; with `follow_limit` only so many at first, then None, and then on
     without end. Raises GcloudFault and GcloudMissing."""
     limit = follow_limit or PAGE
-    newest = _read(gcloud, target, read_arguments(log_filter(target, functions, severity, since), "desc", limit))
+    newest = read_records(gcloud, target, log_filter(target, wanted, since), "desc", limit)
     # Where there is more than was asked for, what is older than the first shown is not wanted later either.
     cursor = Cursor(min(each.at for each in newest) if len(newest) == limit else since)
     yield from cursor.fresh(newest, is_full_page=False)
@@ -78,9 +88,8 @@ def cloud_records(
     while follow_limit is not None:
         yield None
         time.sleep(POLL_SECONDS)
-        query = log_filter(target, functions, severity, cursor.since)
         try:
-            records = _read(gcloud, target, read_arguments(query, "asc", PAGE))
+            records = read_records(gcloud, target, log_filter(target, wanted, cursor.since), "asc", PAGE)
         except GcloudFault as fault:
             failures += 1
             if failures == MOST_FAILURES:
@@ -91,7 +100,9 @@ def cloud_records(
         yield from cursor.fresh(records, is_full_page=len(records) == PAGE)
 
 
-def _read(gcloud: Runner, target: Target, arguments: Sequence[str]) -> list[Record]:
+def read_records(gcloud: Runner, target: Target, query: str, order: str, limit: int = PAGE) -> list[Record]:
+    """Raises GcloudFault and GcloudMissing."""
+    arguments = read_arguments(query, order, limit)
     answer = gcloud.run(arguments, timeout_seconds=READ_SECONDS)
     if answer.code:
         raise GcloudFault(shown(arguments, target.project), answer.stderr)

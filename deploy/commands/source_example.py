@@ -5,11 +5,11 @@ import shlex
 from typing import Final
 from urllib.parse import quote
 
+from deploy.commands.smoke_event import TestEvent
 from deploy.gcp.gcloud import shown
 from deploy.gcp.names import secret_id
 from deploy.gcp.target import Target
 from deploy.local.supervisor.sources import SIGNED
-from deploy.local.supervisor.trial import EVENT
 from shared.jsontext import JsonObject
 from shared.secrets import variable_name
 
@@ -17,12 +17,13 @@ _JSON: Final = "Content-Type: application/json"
 _PLAIN: Final = "{body}"
 
 
-def example_line(url: str, way: JsonObject, event_type: str, target: Target | None) -> str:
+def example_line(url: str, way: JsonObject, event: TestEvent, target: Target | None) -> str:
     """`url` is without a token. curl where a password or a token is enough, else `hookchain send`, which signs; empty
     for a signature that only `hookchain trigger` can make."""
-    body = json.dumps({"event": event_type, **EVENT})
+    body = event.data.decode() if isinstance(event.data, bytes) else json.dumps(event.data)
+    headers = [word for name, value in event.headers.items() for word in ("-H", shlex.quote(f"{name}: {value}"))]
     if way["scheme"] in SIGNED:
-        return _signed(url, way, body, target) if can_sign(way) else ""
+        return " ".join([_signed(url, way, body, target), *headers]) if can_sign(way) else ""
     words = ["curl"]
     value = _value(str(way.get("secret")), target)
     match way["scheme"]:
@@ -40,7 +41,7 @@ def example_line(url: str, way: JsonObject, event_type: str, target: Target | No
             url = _with(f"{url}?{quote(str(way['parameter']), safe='')}=", value)
         case _:
             return ""
-    words += ["-H", shlex.quote(_JSON), "-d", shlex.quote(body)]
+    words += ["-H", shlex.quote(_JSON), *headers, "-d", shlex.quote(body)]
     return " ".join([*words, url if url.startswith('"') else shlex.quote(url)])
 
 

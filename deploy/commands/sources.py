@@ -24,6 +24,7 @@ from deploy.commands.operator_command import (
     is_gcp,
     target_of,
 )
+from deploy.commands.smoke_event import example_event
 from deploy.commands.source_entries import Entry, entries, routes_from
 from deploy.commands.source_example import example_line
 from deploy.commands.tables import BOLD, DIM, Screen, printable, screen_of
@@ -109,7 +110,7 @@ def _example(have: Configured, name: str, base: str, target: Target | None) -> s
         return ""
     provider = _provider_key(have, name)
     routes: list[Json] = list(routes_from(have.slices["transform"], name))
-    line = example_line(f"{base}/{name}", ways[0], trial_type(name, routes), target)
+    line = example_line(f"{base}/{name}", ways[0], example_event(source, trial_type(name, routes)), target)
     return line or (f"hookchain trigger {provider} --to {base}/{name}" if provider else "")
 
 

@@ -50,7 +50,7 @@ def env_file(path: Path) -> Finding:
         count = len(read_dotenv(path))
     except DotenvFault as fault:
         return problem(str(fault), "mend that line")
-    return ok(f"{count} values, readable by you alone")
+    return ok(f"{count} value{'' if count == 1 else 's'}, readable by you alone")
 
 
 def disk(state: Path) -> Finding:

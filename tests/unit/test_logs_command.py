@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from deploy.cli import main
 from deploy.commands.log_records import Record, from_cloud, from_local
-from deploy.commands.logs_cloud import Cursor, cloud_records, log_filter, read_arguments
+from deploy.commands.logs_cloud import Cursor, Wanted, cloud_records, log_filter, read_arguments
 from deploy.commands.logs_local import local_records
 from deploy.gcp.gcloud import Gcloud
 from deploy.gcp.target import Target
@@ -184,7 +184,7 @@ def test_a_follower_sees_each_entry_once_also_those_that_come_late(
     gcloud.answers("logging read", [entry(1, "2026-03-01T12:00:20Z"), entry(2, "2026-03-01T12:00:40Z")])
     gcloud.answers("logging read", code=1, stderr="ERROR: UNAVAILABLE")
     gcloud.answers("logging read", [entry(3, "2026-03-01T12:01:00Z")])
-    records = cloud_records(Gcloud("acme-hooks"), TARGET, ("notify",), None, NOW, follow_limit=100)
+    records = cloud_records(Gcloud("acme-hooks"), TARGET, Wanted(("notify",)), NOW, follow_limit=100)
     found = (each for each in records if each is not None)
     assert [each.id for each in islice(found, 3)] == ["2", "1", "3"]
     assert 'timestamp>="2026-03-01T12:00:10' in gcloud.calls[2].arguments[2]
@@ -220,6 +220,6 @@ def test_a_reader_who_may_not_is_told_the_command(gcloud: StubGcloud, capsys: py
 
 def test_the_command_is_one_that_gcloud_has(inputs_folder: Path) -> None:
     flags = json.loads((inputs_folder / "gcloud-flags.json").read_text())["gcloud logging read"]
-    words = read_arguments(log_filter(TARGET, ("notify",), "ERROR", NOW), "asc", 10)
+    words = read_arguments(log_filter(TARGET, Wanted(("notify",), "ERROR", "4f2a"), NOW), "asc", 10)
     given = {word.partition("=")[0] for word in words if word.startswith("--")} - {"--format"}
     assert given <= set(flags)

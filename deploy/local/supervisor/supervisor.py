@@ -79,7 +79,7 @@ class Supervisor:
         names |= {child.name for child in children if child != self._runners[child.name].child}
         affected_children = [child for child in children if child.name in names]
         await asyncio.gather(*(self._runners[child.name].replace(child) for child in affected_children))
-        write_dev_file(setup.place.state, setup.ports, hint(setup))
+        self._tell_where()
         return tuple(child.name for child in affected_children)
 
     def affected(self, changed: Sequence[Path]) -> tuple[str, ...]:
@@ -90,9 +90,13 @@ class Supervisor:
 
     async def _serve(self) -> None:
         await self._start()
-        write_dev_file(self.setup.place.state, self.setup.ports, hint(self.setup))
+        self._tell_where()
         self.output.show(banner(self.setup, time.monotonic() - self._began))
         await race(*duties.of(self))
+
+    def _tell_where(self) -> None:
+        setup = self.setup
+        write_dev_file(setup.place.state, setup.ports, hint(setup), setup.options.send_mail)
 
     async def _start(self) -> None:
         await race(self._until_all_answer(), self._watch_start())

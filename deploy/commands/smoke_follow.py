@@ -1,0 +1,92 @@
+"""Following one event to its end: each stage is told once, as soon as it is seen."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from deploy.commands.smoke_sight import DELIVERED, FAILED, HELD, PENDING, RETRYING, Seen, Sight
+from deploy.commands.tables import DIM, GREEN, RED, YELLOW, Screen, printable
+
+STAGE_WIDTH: Final = 11
+_MARKS: Final = {DELIVERED: ("✓", GREEN), RETRYING: ("✗", YELLOW), HELD: ("✗", YELLOW), FAILED: ("✗", RED)}
+_ADVICE: Final = {
+    RETRYING: "it is tried again by itself, for days; `hookchain events show` tells how it goes",
+    HELD: "mend what it says, then: hookchain release {destination}",
+    FAILED: "`hookchain dead-letters list` shows it, and `replay` tries it anew",
+}
+
+
+@dataclass(slots=True)
+class Told:
+    """Prints each stage once. `clock` is the time since the event was posted, in seconds."""
+
+    screen: Screen
+    clock: Callable[[], float]
+    say: Callable[[str], None]
+    is_routed: bool = False
+    states: "dict[tuple[str, str], str] | None" = None
+
+    def stage(self, mark: str, colour: str, name: str, words: str, todo: str = "") -> None:
+        took = f"{self.clock():6.2f} s"
+        self.say(f"{self.screen.coloured(mark, colour)} {name.ljust(STAGE_WIDTH)} {took}  {printable(words)}")
+        if todo:
+            self.say(f"  {' ' * STAGE_WIDTH} {' ' * len(took)}  {self.screen.coloured('→', colour)} {printable(todo)}")
+
+    def look(self, sight: Sight) -> None:
+        if sight.expected is not None and not self.is_routed:
+            self.is_routed = True
+            self._routed(sight)
+        seen = self.states if self.states is not None else {}
+        self.states = seen
+        for each in sight.deliveries:
+            key = (each.route, each.destination)
+            if each.state != PENDING and seen.get(key) != each.state:
+                seen[key] = each.state
+                self._delivery(each)
+
+    def _routed(self, sight: Sight) -> None:
+        if sight.expected:
+            self.stage("✓", GREEN, "transformed", f"{sight.expected} {_plural(sight.expected)} owed")
+        elif not sight.broken:
+            self.stage("✗", YELLOW, "transformed", "no route leads it anywhere", "look at `from`, `types` and `where`")
+        for broken in sight.broken:
+            self.stage("✗", RED, "transformed", broken, "`hookchain dead-letters list` shows it")
+        for route in sight.routes:
+            if not route.code:
+                taken = f" → {', '.join(route.destinations)}" if route.destinations else ""
+                decision = "takes it" if route.matched else "does not take it"
+                words = printable(f"route {route.route!r} {decision}: {route.reason}{taken}")
+                self.say(f"  {' ' * STAGE_WIDTH}           {self.screen.coloured(words, DIM)}")
+
+    def _delivery(self, each: Seen) -> None:
+        mark, colour = _MARKS[each.state]
+        tried = f", attempt {each.attempts}" if each.attempts > 1 or each.state != DELIVERED else ""
+        words = f"{each.destination}{tried}" + (f": {each.words}" if each.words else "")
+        self.stage(mark, colour, each.state, words, _ADVICE.get(each.state, "").format(destination=each.destination))
+
+
+def _plural(count: int) -> str:
+    return "delivery" if count == 1 else "deliveries"
+
+
+def follow(look: Callable[[], Sight], told: Told, longest_seconds: float, sleep: Callable[[], None]) -> Sight:
+    """What was seen last. It ends once every delivery has come to an end or will be tried again, or time is over."""
+    while True:
+        sight = look()
+        told.look(sight)
+        if sight.is_complete or told.clock() >= longest_seconds:
+            return sight
+        sleep()
+
+
+def stuck(sight: Sight, longest_seconds: float) -> tuple[str, str]:
+    """What did not happen in time, and what to do."""
+    within = f"within {longest_seconds:g} s"
+    if sight.expected is None:
+        return (
+            f"transform has not seen it {within}",
+            "`hookchain status` shows what waits; `hookchain logs` may say why",
+        )
+    lacking = sight.expected - sum(each.state != PENDING for each in sight.deliveries)
+    words = f"{lacking} of {sight.expected} {_plural(sight.expected)} without an attempt {within}"
+    return words, "`hookchain status` shows what waits; `hookchain logs --function notify` may say why"

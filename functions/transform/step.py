@@ -5,7 +5,9 @@ class: `Drop` is the step `drop`. A step that needs a heavy library imports it w
 """
 
 import re
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
@@ -19,6 +21,8 @@ class Example:
     """What a step does, shown; run as a test. `attributes` are the event's own, such as `type`, after the step.
 
     `secrets` are those that the settings name. `varies`: what comes out is another each time, `after` one of them.
+    `answers` are what other systems say, by URL. Where the step makes several events, `after` lists their data; where
+    it stops, `stops` is the reason; where it leads to a chain, `leads_to` is that.
     """
 
     settings: Json
@@ -27,6 +31,9 @@ class Example:
     attributes: dict[str, str | None] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     varies: bool = False
+    answers: dict[str, Json] = field(default_factory=dict)
+    stops: str | None = None
+    leads_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +41,27 @@ class StepContext:
     """`original` is the event as it entered the route.
 
     It can come again, and its steps must answer the same: what a step needs of chance and of time it takes from the
-    original's `id` and `receivedat`.
+    original's `id` and `receivedat`. `route` is the route's name.
     """
 
     original: Event
+    route: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a step that asks outside of the event may use. `blobs` is None where the platform has none."""
+    """What a step that asks outside of the event may use. `blobs` is None where the platform has none.
+
+    `identity` gives a token that proves to an audience (a URL) who we are; None where the platform has none.
+    `now` is the time in Unix seconds.
+    """
 
     secrets: Secrets
     fetch: Fetch
     owners: Owners
     blobs: Blobs | None
+    identity: Callable[[str], Awaitable[str]] | None = None
+    now: Callable[[], float] = time.time
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class Walker:
         self._route = route
         self._chains = chains
         self._goes_on = goes_on
-        self._context = StepContext(event)
+        self._context = StepContext(event, route)
         self._trail = trail
         self._events = 1
 

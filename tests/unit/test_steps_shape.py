@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from functions.transform.step import StepContext
-from functions.transform.steps.shape import Drop, Set
+from functions.transform.steps.shape import Drop
+from functions.transform.steps.values import Set
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json

@@ -1,35 +1,44 @@
-"""Steps that change what an event holds."""
+"""Shape: what an event holds, and under which names."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, ConfigDict, Field, JsonValue, PrivateAttr, RootModel
+from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, RootModel
 
-from functions.transform.paths import Path, Unplaceable, later_places_first, parse_path, with_value, without
+from functions.transform.attributes import with_attribute
+from functions.transform.paths import Every, Part, Path, later_places_first, parse_path, without
+from functions.transform.places import readable
 from functions.transform.step import Example, Step, StepContext
+from functions.transform.updates import MISSING, Place, update
 from shared.errors import Permanent
-from shared.event import Event, attribute_text
-from shared.event_view import view_of
-from shared.expressions import Expression, kind_of
-from shared.jsontext import Json, to_json
+from shared.event import Event
+from shared.expressions import kind_of
+from shared.jsontext import Json
 
 
 def _droppable(text: str) -> str:
     path = parse_path(text)
     if path.root == "type":
         raise ValueError("an event always has its 'type'")
-    if path.root == "data" and not path.parts:
-        raise ValueError("'data' is all there is; name what to drop in it")
-    return text
+    return text if path.root != "data" else _in_data(text)
 
 
-def _settable(text: str) -> str:
-    parse_path(text)
+def _in_data(text: str) -> str:
+    if not parse_path(text).parts:
+        raise ValueError("'data' is all there is; name what is meant in it")
+    return readable(text)
+
+
+def _key_path(text: str) -> str:
+    if not isinstance(parse_path(_in_data(text)).parts[-1], str):
+        raise ValueError(f"{text!r} ends in no name")
     return text
 
 
 DropPath = Annotated[str, AfterValidator(_droppable)]
-SetPath = Annotated[str, AfterValidator(_settable)]
+InData = Annotated[str, AfterValidator(_in_data)]
+KeyPath = Annotated[str, AfterValidator(_key_path)]
 
 
 class Drop(RootModel[Annotated[list[DropPath], Field(min_length=1)]], Step):
@@ -53,60 +62,126 @@ class Drop(RootModel[Annotated[list[DropPath], Field(min_length=1)]], Step):
             if path.root == "data":
                 data = without(data, path.parts)
             else:
-                event = _with_attribute(event, path, None)
+                event = with_attribute(event, path, None)
         return event if data is event.data else event.with_data(data)
 
 
-class Set(RootModel[Annotated[dict[SetPath, JsonValue], Field(min_length=1)]], Step):
-    """`path: value`, or `path: {from: <JMESPath over the event>}` for a value that is computed.
+Kept = dict[Part, "Kept | None"]
 
-    Every value is computed from the event as it is before the step; then they are set in their order.
-    """
 
-    summary: ClassVar[str] = "Set paths to values, given or computed from the event."
+class Keep(RootModel[Annotated[list[InData], Field(min_length=1)]], Step):
+    """Of `data`, what the listed paths name, where it is; everything else goes. Attributes of the event stay."""
+
+    summary: ClassVar[str] = "Keep what the paths name and take out the rest of the data."
     example: ClassVar[Example] = Example(
-        settings={"data.team": "north", "data.email": {"from": "data.user.mail"}, "subject": {"from": "data.user.id"}},
-        before={"user": {"id": 7, "mail": "ada@example.com"}},
-        after={"user": {"id": 7, "mail": "ada@example.com"}, "team": "north", "email": "ada@example.com"},
-        attributes={"subject": "7"},
+        settings=["data.name", "data.cards[*].kind"],
+        before={"name": "Ada", "password": "hunter2", "cards": [{"number": "4111", "kind": "visa"}]},
+        after={"name": "Ada", "cards": [{"kind": "visa"}]},
     )
     model_config = ConfigDict(frozen=True)
-    _values: list[tuple[Path, Expression | None, Json]] = PrivateAttr()
+    _kept: "Kept" = PrivateAttr()
 
     def model_post_init(self, _: object) -> None:
-        self._values = [(parse_path(text), _computed(value), value) for text, value in self.root.items()]
+        self._kept = {}
+        for text in self.root:
+            _grow(self._kept, parse_path(text).parts)
 
     def apply(self, event: Event, _: StepContext) -> Event:
-        view = view_of(event)
-        data = event.data
-        for path, expression, literal in self._values:
-            value = expression.search(view) if expression else literal
-            if path.root == "data":
-                data = _placed(data, path, value)
-            else:
-                event = _with_attribute(event, path, value)
-        return event.with_data(data)
+        return event.with_data(_of(event.data, self._kept))
 
 
-def _computed(value: Json) -> Expression | None:
-    if isinstance(value, dict) and value.keys() == {"from"} and isinstance(value["from"], str):
-        return Expression(value["from"])
-    return None
+def _grow(tree: "Kept", parts: tuple[Part, ...]) -> None:
+    """`None` keeps all that is below."""
+    first, rest = parts[0], parts[1:]
+    if not rest:
+        tree[first] = None
+    elif (below := tree.setdefault(first, {})) is not None:
+        _grow(below, rest)
 
 
-def _placed(data: Json, path: Path, value: Json) -> Json:
-    try:
-        return with_value(data, path.parts, value)
-    except Unplaceable as error:
-        raise Permanent("path", f"{path.text!r}: {error}") from error
+def _of(value: Json, tree: "Kept") -> Json:
+    if isinstance(value, dict):
+        return {key: _below(item, tree[key]) for key, item in value.items() if key in tree}
+    if not isinstance(value, list):
+        return None
+    every = Every()
+    if every in tree:
+        return [_below(item, tree[every]) for item in value]
+    return [_below(item, tree[number]) for number, item in enumerate(value) if number in tree]
 
 
-def _with_attribute(event: Event, path: Path, value: Json) -> Event:
-    if isinstance(value, list | dict):
-        raise Permanent("path", f"{path.text!r} is text; found {kind_of(value)}")
-    text = attribute_text(value if isinstance(value, str) else to_json(value)) if value is not None else ""
-    if path.root == "type":
-        if not text:
-            raise Permanent("path", "'type' cannot be empty")
-        return replace(event, type=text)
-    return replace(event, subject=text or None) if path.root == "subject" else replace(event, actor=text or None)
+def _below(value: Json, tree: "Kept | None") -> Json:
+    return value if tree is None else _of(value, tree)
+
+
+class Rename(RootModel[Annotated[dict[KeyPath, Annotated[str, Field(min_length=1)]], Field(min_length=1)]], Step):
+    """`path: new name`: the thing stays where it is. What is not there is no fault."""
+
+    summary: ClassVar[str] = "Give fields other names, each where it is."
+    example: ClassVar[Example] = Example(
+        settings={"data.mail": "email", "data.items[*].qty": "quantity"},
+        before={"mail": "ada@example.com", "items": [{"qty": 2}, {"sku": "B"}]},
+        after={"email": "ada@example.com", "items": [{"quantity": 2}, {"sku": "B"}]},
+    )
+    model_config = ConfigDict(frozen=True)
+    _names: list[tuple[Path, str, str]] = PrivateAttr()
+
+    def model_post_init(self, _: object) -> None:
+        self._names = []
+        for text, name in self.root.items():
+            path = parse_path(text)
+            self._names.append((Path(path.text, path.root, path.parts[:-1]), str(path.parts[-1]), name))
+
+    def apply(self, event: Event, _: StepContext) -> Event:
+        for parent, old, new in self._names:
+            event = update(event, parent, partial(_renamed, old, new))
+        return event
+
+
+def _renamed(old: str, new: str, value: Place, place: str) -> Place:
+    if not isinstance(value, dict) or old not in value or old == new:
+        return value
+    if new in value:
+        raise Permanent("path", f"{place} has a {new!r} already")
+    return {new if key == old else key: item for key, item in value.items()}
+
+
+class Flatten(RootModel[Annotated[str, AfterValidator(readable)]], Step):
+    """The object there, with a single level: `a.b.0.c` for what lay in objects and lists. Empty ones stay."""
+
+    summary: ClassVar[str] = "Make one level of an object: a.b.0.c for what lay deeper."
+    example: ClassVar[Example] = Example(
+        settings="data",
+        before={"user": {"name": "Ada", "tags": ["a", "b"]}, "none": {}},
+        after={"user.name": "Ada", "user.tags.0": "a", "user.tags.1": "b", "none": {}},
+    )
+    model_config = ConfigDict(frozen=True)
+    _path: Path = PrivateAttr()
+
+    def model_post_init(self, _: object) -> None:
+        self._path = parse_path(self.root)
+
+    def apply(self, event: Event, _: StepContext) -> Event:
+        return update(event, self._path, _flat)
+
+
+def _flat(value: Place, place: str) -> Place:
+    if value is MISSING or value is None:
+        return value
+    if not isinstance(value, dict):
+        raise Permanent("path", f"{place} is {kind_of(value)}, not an object")  # type: ignore[arg-type] # not missing
+    flat: dict[str, Json] = {}
+    _flatten(value, "", flat, place)
+    return flat
+
+
+def _flatten(value: Mapping[str, Json], prefix: str, flat: dict[str, Json], place: str) -> None:
+    for key, item in value.items():
+        name = f"{prefix}{key}"
+        inner = {str(number): each for number, each in enumerate(item)} if isinstance(item, list) else item
+        if isinstance(inner, dict) and inner:
+            _flatten(inner, f"{name}.", flat, place)
+        elif name in flat:
+            raise Permanent("path", f"{place} has two fields that would have one name")
+        else:
+            flat[name] = item

@@ -1,0 +1,96 @@
+"""Times: read as senders write them, written as one."""
+
+from datetime import datetime, tzinfo
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
+
+from functions.transform.paths import Path, parse_path
+from functions.transform.places import ReadPath
+from functions.transform.step import Example, Step, StepContext
+from functions.transform.times_read import TimeFault, time_of, zone_of
+from functions.transform.updates import Missing, Place, update
+from shared.config.values import listed
+from shared.errors import Permanent
+from shared.event import Event
+from shared.expressions import kind_of
+from shared.jsontext import Json
+from shared.times import rfc3339
+
+
+def _zone(name: str) -> str:
+    zone_of(name)
+    return name
+
+
+def _path(settings: object) -> object:
+    return {"path": settings} if isinstance(settings, str | list) else settings
+
+
+Zone = Annotated[str, AfterValidator(_zone)]
+
+
+class ParseTimeSettings(BaseModel):
+    """
+    path     one, or several, whose texts or numbers are made times where they are; null, and nothing, stay so
+    formats  as strptime has them (`%d.%m.%Y %H:%M`), tried in their order; default: RFC 3339, ISO 8601, the form of
+             mails, and Unix seconds or milliseconds
+    zone     of times that say none: Europe/Berlin, UTC, +02:00
+    to       rfc3339 (UTC), unix or unix_ms; or a form of strftime's (`%d %B %Y, %H:%M`), shown in `to_zone`
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Annotated[list[ReadPath], BeforeValidator(listed), Field(min_length=1)]
+    formats: Annotated[list[str], BeforeValidator(listed)] = Field(default=[])
+    zone: Zone | None = None
+    to: Literal["rfc3339", "unix", "unix_ms"] | Annotated[str, Field(pattern="%")] = "rfc3339"
+    to_zone: Zone = "UTC"
+
+
+class ParseTime(RootModel[Annotated[ParseTimeSettings, BeforeValidator(_path)]], Step):
+    """A path, a list of paths, or {path, formats, zone, to, to_zone}."""
+
+    summary: ClassVar[str] = "Read times in any usual form and write them as RFC 3339, Unix time or as you say."
+    example: ClassVar[Example] = Example(
+        settings={"path": "data.at", "formats": "%d.%m.%Y %H:%M", "zone": "Europe/Berlin"},
+        before={"at": "01.07.2026 14:30"},
+        after={"at": "2026-07-01T12:30:00.000Z"},
+    )
+    model_config = ConfigDict(frozen=True)
+    _paths: list[Path] = PrivateAttr()
+    _formats: tuple[str, ...] = PrivateAttr()
+    _zone: tzinfo | None = PrivateAttr()
+    _to_zone: tzinfo = PrivateAttr()
+
+    def model_post_init(self, _: object) -> None:
+        self._paths = [parse_path(text) for text in self.root.path]
+        self._formats = tuple(self.root.formats)
+        self._zone = None if self.root.zone is None else zone_of(self.root.zone)
+        self._to_zone = zone_of(self.root.to_zone)
+
+    def apply(self, event: Event, _: StepContext) -> Event:
+        for path in self._paths:
+            event = update(event, path, self._written)
+        return event
+
+    def _written(self, value: Place, place: str) -> Place:
+        if value is None or isinstance(value, Missing):
+            return value
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise Permanent("time", f"{place} is {kind_of(value)}, not a time")
+        try:
+            return self._as(time_of(str(value), self._formats, self._zone))
+        except TimeFault as fault:
+            raise Permanent("time", f"{place} {fault}") from None
+
+    def _as(self, time: datetime) -> Json:
+        match self.root.to:
+            case "rfc3339":
+                return rfc3339(time.timestamp())
+            case "unix":
+                return int(time.timestamp())
+            case "unix_ms":
+                return int(time.timestamp() * 1000)
+            case form:
+                return time.astimezone(self._to_zone).strftime(form)

@@ -1,4 +1,4 @@
-"""One POST over HTTP, bounded in time and in bytes read, with nothing but the standard library.
+"""One request over HTTP, bounded in time and in bytes read, with nothing but the standard library.
 
 A failure says its kind: what failed before the request was sent has surely not arrived; after that, nobody knows.
 """
@@ -59,12 +59,18 @@ def parse_target(url: str) -> Target:
 
 
 def post(target: Target, headers: Sequence[tuple[str, str]], body: bytes, timeout_seconds: float) -> Answer | NoAnswer:
+    return exchange("POST", target, headers, body, timeout_seconds)
+
+
+def exchange(
+    method: str, target: Target, headers: Sequence[tuple[str, str]], body: bytes, timeout_seconds: float
+) -> Answer | NoAnswer:
     deadline = time.monotonic() + timeout_seconds
     connection = _connection(target, timeout_seconds)
     try:
         if failure := _connect(connection):
             return failure
-        return _exchange(connection, target.path, headers, body, deadline)
+        return _exchange(connection, method, target.path, headers, body, deadline)
     finally:
         connection.close()
 
@@ -91,12 +97,12 @@ def _connect(connection: HTTPConnection) -> NoAnswer | None:
 
 
 def _exchange(
-    connection: HTTPConnection, path: str, headers: Sequence[tuple[str, str]], body: bytes, deadline: float
+    connection: HTTPConnection, method: str, path: str, headers: Sequence[tuple[str, str]], body: bytes, deadline: float
 ) -> Answer | NoAnswer:
     try:
         connection.sock.settimeout(_left(deadline))
-        _write(connection, path, headers, body)
-        response = HTTPResponse(connection.sock, method="POST")
+        _write(connection, method, path, headers, body)
+        response = HTTPResponse(connection.sock, method=method)
         response.fp.close()
         response.fp = io.BufferedReader(_UntilDeadline(connection.sock, deadline))
         with response:
@@ -110,8 +116,8 @@ def _exchange(
         return NoAnswer("not_http")
 
 
-def _write(connection: HTTPConnection, path: str, headers: Sequence[tuple[str, str]], body: bytes) -> None:
-    connection.putrequest("POST", path, skip_accept_encoding=True)
+def _write(connection: HTTPConnection, method: str, path: str, headers: Sequence[tuple[str, str]], body: bytes) -> None:
+    connection.putrequest(method, path, skip_accept_encoding=True)
     for name, value in (*headers, ("Content-Length", str(len(body))), ("Connection", "close")):
         connection.putheader(name, value)
     # It may have refused before it read all: then its answer is perhaps there to be read.

@@ -1,0 +1,57 @@
+"""Writing a text into a request: where `shared.signatures.reading` reads one, this puts one."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from urllib.parse import parse_qsl, urlencode
+
+from shared.http import Request
+from shared.jsontext import Json
+from shared.signatures.places import Place
+
+
+def with_text(request: Request, place: Place, text: str) -> Request:
+    """Raises ValueError where the body cannot hold it."""
+    match place.kind:
+        case "header":
+            return with_header(request, place.name, text)
+        case "query":
+            return replace(request, query=_with_field(request.query, place.name, text))
+        case "form":
+            return replace(request, body=_with_field(request.body.decode(), place.name, text).encode())
+        case "data":
+            data: Json = json.loads(request.body or b"{}")
+            return with_data(request, set_in(data, place.path, text))
+    raise ValueError(f"nothing can be written at {place.kind}")
+
+
+def with_header(request: Request, name: str, value: str) -> Request:
+    others = tuple(pair for pair in request.headers if pair[0] != name.lower())
+    return replace(request, headers=(*others, (name.lower(), value)))
+
+
+def with_data(request: Request, data: Json) -> Request:
+    return replace(request, body=json.dumps(data, indent=2, ensure_ascii=False).encode())
+
+
+def set_in(value: Json, path: Sequence[str], text: str) -> Json:
+    """With the text at the path, at each element where it has a `*`; a number stays one."""
+    if not path:
+        return int(text) if isinstance(value, int) and not isinstance(value, bool) and text.isdecimal() else text
+    first, rest = path[0], path[1:]
+    if first == "*":
+        return [set_in(item, rest, text) for item in value] if isinstance(value, list) else value
+    if first.isdecimal() and (isinstance(value, list) or value is None):
+        items = list(value) if isinstance(value, list) else []
+        items += [None] * (int(first) + 1 - len(items))
+        items[int(first)] = set_in(items[int(first)], rest, text)
+        return items
+    fields = dict(value) if isinstance(value, dict) else {}
+    fields[first] = set_in(fields.get(first), rest, text)
+    return fields
+
+
+def _with_field(encoded: str, name: str, text: str) -> str:
+    pairs = parse_qsl(encoded, keep_blank_values=True)
+    kept = [pair for pair in pairs if pair[0] != name]
+    return urlencode([*kept, (name, text)])

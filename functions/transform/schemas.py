@@ -132,6 +132,8 @@ def _rule(error: "ValidationError") -> str:
         return f"is not of type {' or '.join(wanted) if isinstance(wanted, list) else wanted}"
     if rule in ("additionalProperties", "unevaluatedProperties"):
         return "has a field that the schema does not name"
+    if rule == "uniqueItems":
+        return "holds an item twice"
     if isinstance(wanted, str | int | float):
         return f"breaks {rule}: {to_json(wanted)[:_SHOWN]}"
     return f"breaks {rule}" if error.validator else "is not allowed"

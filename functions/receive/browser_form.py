@@ -1,11 +1,11 @@
 """A source that people's browsers post a page's form to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
 from shared.errors import Rejected
-from shared.http import Reply, Request, json_reply
+from shared.http import Reply, Request
 from shared.jsontext import Json, JsonObject
 
 PREFLIGHT_SECONDS: Final = 600
@@ -51,6 +51,10 @@ class BrowserForm:
             return Reply(303, b"", (("location", self.thanks), *headers))
         return Reply(reply.status, reply.body, (*reply.headers, *headers))
 
+    def refusal(self, request: Request, reply: Reply) -> Reply:
+        origin = origin_of(request)
+        return replace(reply, headers=(*reply.headers, *cors(origin))) if origin in self.origins else reply
+
 
 def read_form(settings: JsonObject) -> BrowserForm:
     origins = settings["origins"]
@@ -71,8 +75,3 @@ def origin_of(request: Request) -> str:
 
 def cors(origin: str) -> tuple[tuple[str, str], ...]:
     return (("access-control-allow-origin", origin), ("vary", "Origin"))
-
-
-def trapped_reply(random_id: str) -> Reply:
-    """As good as an accepted one's."""
-    return json_reply(200, {"id": random_id})

@@ -16,19 +16,25 @@ async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Repl
     started = time.perf_counter()
     try:
         outcome = await receiver.receive(head, read_body)
+        reply = outcome.reply if isinstance(outcome, Answered) else accepted_reply(outcome, head)
     except HookchainError as error:
         _log_refusal(head, error, started)
-        return refusal_reply(error)
+        return _readable(receiver, head, refusal_reply(error))
     except Exception as error:  # a fault of ours: the sender keeps the event and sends it again
         refusal = Temporary("fault", place_of(error))
         _log_refusal(head, refusal, started)
         return refusal_reply(refusal)
     if isinstance(outcome, Answered):
         _log_answered(head, outcome, started)
-        return outcome.reply
-    reply = accepted_reply(outcome, head)
-    _log_accepted(head, outcome, reply, started)
+    else:
+        _log_accepted(head, outcome, reply, started)
     return reply
+
+
+def _readable(receiver: Receiver, head: Request, reply: Reply) -> Reply:
+    """A script of a form's own page may read why its form was refused."""
+    source = receiver.sources.get(source_name(head.path))
+    return source.form.refusal(head, reply) if source and source.form else reply
 
 
 def _log_accepted(head: Request, accepted: Accepted, reply: Reply, started: float) -> None:

@@ -8,6 +8,7 @@ from functions.receive.sources import Source
 from shared.http import Request
 
 _PORT: Final = re.compile(r":[0-9]+$")
+_IN_BRACKETS: Final = re.compile(r"\[([^\]]*)\](?::[0-9]+)?")
 
 
 def sender_address(request: Request, trusted_proxies: int) -> str:
@@ -21,8 +22,8 @@ def sender_address(request: Request, trusted_proxies: int) -> str:
 
 
 def _without_port(hop: str) -> str:
-    if hop.startswith("["):
-        return hop[1:].partition("]")[0]
+    if in_brackets := _IN_BRACKETS.fullmatch(hop):
+        return in_brackets[1]
     return _PORT.sub("", hop) if hop.count(":") == 1 else hop
 
 

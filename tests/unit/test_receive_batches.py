@@ -1,0 +1,98 @@
+"""A body that tells of several things is as many events, in one confirmed publish."""
+
+import hashlib
+import json
+
+import pytest
+
+from shared.event import event_id
+from shared.jsontext import Json, canonical
+from tests.receiving import JSON, Receiving, code
+
+
+async def batch(source: str, body: Json, *headers: tuple[str, str]) -> Receiving:
+    receiving = Receiving(f"a: {{auth: none, {source}}}")
+    reply = await receiving.send("/a", json.dumps(body).encode(), JSON, *headers)
+    assert reply.status == 200, reply.body
+    ids: Json = [event.id for event in receiving.events]
+    assert json.loads(reply.body) == ({"ids": ids} if len(receiving.events) != 1 else {"id": receiving.events[0].id})
+    return receiving
+
+
+async def test_each_item_is_an_event_with_facts_of_its_own() -> None:
+    body: Json = {"account": "acme", "events": [{"type": "a", "id": 1, "by": "Ann"}, {"type": "b", "id": 2}]}
+    receiving = await batch("batch: data.events.*, id: data.id, actor: data.by, subject: body.account", body)
+    first, second = receiving.events
+    assert (first.type, first.actor, first.subject, first.data) == (
+        "a",
+        "Ann",
+        "acme",
+        {"type": "a", "id": 1, "by": "Ann"},
+    )
+    assert (second.type, second.actor, second.subject) == ("b", None, "acme")
+    assert first.payloadhash == hashlib.sha256(canonical(first.data)).hexdigest()
+
+
+async def test_the_whole_body_may_be_the_list_and_an_item_may_lie_deeper() -> None:
+    assert [event.data for event in (await batch("batch: 'data.*'", [1, "two", None])).events] == [1, "two", None]
+    body: Json = {"items": [{"Item": {"n": 1}}, {"n": 2}]}
+    assert [event.data for event in (await batch("batch: 'data.items.*.Item'", body)).events] == [{"n": 1}, {"n": 2}]
+    nested: Json = {"entry": [{"changes": [1, 2]}, {"changes": [3]}, {"other": 4}]}
+    receiving = await batch("batch: 'data.entry.*.changes.*'", nested)
+    assert [event.data for event in receiving.events] == [1, 2, 3, {"other": 4}]
+
+
+async def test_what_is_no_list_is_one_event() -> None:
+    assert [event.data for event in (await batch("batch: data.events.*", {"events": {"a": 1}})).events] == [
+        {"events": {"a": 1}}
+    ]
+    assert [event.data for event in (await batch("batch: 'data.*'", {"a": 1})).events] == [{"a": 1}]
+
+
+async def test_an_empty_batch_is_taken_and_publishes_nothing() -> None:
+    assert (await batch("batch: data.events.*", {"events": []})).bus.sent == []
+
+
+async def test_items_are_told_apart_by_the_deliverys_id_and_their_own_or_their_number() -> None:
+    source = "batch: 'data.*', id: [data.id, header.x-id]"
+    items: Json = [{"id": "i"}, {}, {}]
+    first = await batch(source, items, ("x-id", "d1"))
+    again = await batch(source, items, ("x-id", "d1"))
+    other = await batch(source, items, ("x-id", "d2"))
+    assert [event.id for event in first.events] == [event.id for event in again.events]
+    assert len({event.id for event in (*first.events, *other.events)}) == 6
+    by_hand = hashlib.sha256(canonical(["a", "d1", "i"])).hexdigest()[:32]
+    assert (first.events[0].id, first.events[0].deliveryid, first.events[1].deliveryid) == (by_hand, "i", "d1")
+
+
+async def test_an_items_own_id_is_enough_in_whatever_delivery_it_comes() -> None:
+    one = await batch("batch: 'data.*', id: data.id", [{"id": "x"}, {"id": "y"}])
+    two = await batch("batch: 'data.*', id: data.id", [{"id": "y"}])
+    assert one.events[1].id == two.events[0].id == event_id("a", "y")
+
+
+async def test_without_ids_the_bodys_hash_and_the_number_tell_them_apart_where_the_source_says_so() -> None:
+    one = await batch("batch: 'data.*', dedupe: body", [1, 1])
+    two = await batch("batch: 'data.*', dedupe: body", [1, 1])
+    assert [event.id for event in one.events] == [event.id for event in two.events]
+    assert len({event.id for event in one.events}) == 2
+
+
+async def test_an_item_keeps_the_headers_but_not_the_body_of_all() -> None:
+    receiving = await batch("batch: 'data.*', keep_raw: true", [1, 2])
+    assert [(event.rawbody, bool(event.rawheaders)) for event in receiving.events] == [(None, True)] * 2
+
+
+@pytest.mark.parametrize(("items", "status"), [(5_000, 200), (5_001, 422)])
+async def test_a_batch_has_a_bound(items: int, status: int) -> None:
+    receiving = Receiving("a: {auth: none, batch: 'data.*'}")
+    reply = await receiving.send("/a", json.dumps([0] * items).encode(), JSON)
+    assert (reply.status, len(receiving.events)) == (status, items if status == 200 else 0)
+    if status == 422:
+        assert code(reply) == "items"
+
+
+async def test_a_bus_that_refuses_takes_none_of_them() -> None:
+    receiving = Receiving("a: {auth: none, batch: 'data.*'}")
+    receiving.bus.fault = "down"
+    assert (await receiving.send("/a", b"[1, 2]", JSON)).status == 503

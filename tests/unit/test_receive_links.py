@@ -1,0 +1,171 @@
+"""Events from links: signed, in time, and no more often than they should."""
+
+import base64
+from urllib.parse import quote, urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.receive.link import EXPIRES, ONCE, SIGNATURE, link_signature, verify_link
+from shared.errors import Rejected
+from shared.jsontext import Json
+from tests.fakes.clock import FakeClock
+from tests.receiving import Receiving, code, header
+
+SECRETS = {"link-key": "a key for links, long enough", "two": "newest key of the two\na key for links, long enough"}
+LINK = "go: {methods: [GET], auth: {scheme: link, secret: link-key}}"
+OPEN = "go: {methods: [GET], auth: none}"
+NOW = int(FakeClock().now())
+
+
+def link(*pairs: tuple[str, str], source: str = "go", secret: str = SECRETS["link-key"]) -> str:
+    return f"/{source}?{urlencode([*pairs, (SIGNATURE, link_signature(source, list(pairs), secret))])}"
+
+
+@pytest.mark.parametrize(
+    ("query", "data"),
+    [
+        ("a=1&b=two%20words&a=3", {"a": ["1", "3"], "b": "two words"}),
+        ("body=" + quote('{"a": [1]}'), {"a": [1]}),
+        ("body=" + quote("<a><b>1</b></a>"), {"a": {"b": "1"}}),
+        ("body=" + quote("a: 1\nb: [x]"), {"a": 1, "b": ["x"]}),
+        ("x=1&body=" + base64.urlsafe_b64encode(b'{"a": "\xc3\xa9?>"}').decode(), {"a": "é?>"}),
+        ("body=" + base64.urlsafe_b64encode(b'{"a": 1}').decode().rstrip("="), {"a": 1}),
+        ("body=" + base64.urlsafe_b64encode(b"a: 1").decode().rstrip("="), {"a": 1}),
+        ("body=" + base64.urlsafe_b64encode(b"<a>1</a>").decode().rstrip("="), {"a": "1"}),
+        ("body=hello", "hello"),
+        ("body=signup", "signup"),
+        ("body=two+words", "two words"),
+        ("body=%FF", "\ufffd"),
+        ("body=", ""),
+        ("%62ody=%7B%7D", {}),
+        ("body", {"body": ""}),
+        ("", {}),
+        ("a=1;b=2&&c", {"a": "1;b=2", "c": ""}),
+    ],
+)
+async def test_the_query_holds_the_event(query: str, data: Json) -> None:
+    receiving = Receiving(OPEN)
+    assert (await receiving.get(f"/go?{query}")).status == 200
+    assert receiving.events[0].data == data
+
+
+async def test_a_format_that_the_source_names_counts() -> None:
+    receiving = Receiving("go: {methods: [GET], auth: none, body: json}")
+    assert (await receiving.get("/go?body=1")).status == 200
+    assert code(await receiving.get("/go?body=no")) == "parse"
+    assert [event.data for event in receiving.events] == [1]
+
+
+async def test_a_signed_link_is_taken_however_its_parameters_are_encoded_and_ordered() -> None:
+    receiving = Receiving(LINK, SECRETS)
+    pairs = [("b", "two words"), ("a", "é/+"), ("a", "")]
+    signature = link_signature("go", pairs, SECRETS["link-key"])
+    for query in (
+        f"{urlencode(pairs)}&{SIGNATURE}={signature}",
+        f"{SIGNATURE}={signature}&a=%C3%A9%2F%2b&b=two%20words&a=",
+        f"a=\xc3\xa9/%2B&{SIGNATURE}={signature}&a=&b=%74wo+words",
+    ):
+        assert (await receiving.get(f"/go?{query}")).status == 200
+    assert receiving.events[0].data == {"b": "two words", "a": ["é/+", ""]}
+
+
+async def test_the_older_of_two_secrets_still_signs_links() -> None:
+    receiving = Receiving(LINK.replace("link-key", "two"), SECRETS)
+    assert (await receiving.get(link(("a", "1")))).status == 200
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "/go?a=1",
+        "/go",
+        link(("a", "1")).replace("a=1", "a=2"),
+        link(("a", "1")) + "&b=2",
+        link(("a", "1"), secret="another secret of some length"),
+        link(("a", "1"), source="other").replace("/other", "/go"),
+        link(("a", "1"), (EXPIRES, str(NOW + 9))).replace(str(NOW + 9), str(NOW + 99)),
+        link(("a", "1"), (ONCE, "n1")).replace("n1", "n2"),
+        link(("a", "1")) + f"&{SIGNATURE}=x",
+        f"/go?a=1&{SIGNATURE}=",
+        f"/go?a=1&{SIGNATURE}=%C3%A9",
+        f"/go?a=1&{SIGNATURE}=\xff",
+        f"/go?a=1&{SIGNATURE}=%FF%00",
+    ],
+)
+async def test_a_link_that_was_changed_or_made_by_nobody_is_refused(wrong: str) -> None:
+    receiving = Receiving(LINK, SECRETS)
+    assert (await receiving.get(wrong)).status == 401
+    assert receiving.events == []
+
+
+async def test_a_link_is_good_to_the_second_of_its_time_and_no_longer() -> None:
+    receiving = Receiving(LINK, SECRETS)
+    url = link(("a", "1"), (EXPIRES, str(NOW)))
+    assert (await receiving.get(url)).status == 200
+    receiving.clock.advance(1)
+    assert (await receiving.get(url)).status == 401
+    assert len(receiving.events) == 1
+
+
+@pytest.mark.parametrize("time", ["", "soon", "-1", "1e99", "9" * 30, "٣"])
+async def test_a_time_that_is_none_is_over(time: str) -> None:
+    receiving = Receiving(LINK, SECRETS)
+    assert (await receiving.get(link((EXPIRES, time)))).status == 401
+
+
+async def test_a_link_for_once_is_the_same_event_however_often_it_is_opened_and_no_part_of_its_data() -> None:
+    receiving = Receiving(LINK, SECRETS)
+    replies = [await receiving.get(link(("a", "1"), (ONCE, nonce))) for nonce in ("n1", "n1", "n2")]
+    assert [reply.status for reply in replies] == [200, 200, 200]
+    first, second, third = receiving.events
+    assert first.id == second.id != third.id
+    assert (first.data, first.payloadhash) == ({"a": "1"}, second.payloadhash)
+
+
+async def test_looking_where_a_link_leads_makes_no_event() -> None:
+    receiving = Receiving(LINK, SECRETS)
+    head = await receiving.get(link(("a", "1")), method="HEAD")
+    assert (head.status, head.body) == (200, b"")
+    for name, value in (("sec-purpose", "prefetch;prerender"), ("purpose", "prefetch"), ("x-moz", "prefetch")):
+        reply = await receiving.get(link(("a", "1")), (name, value))
+        assert (reply.status, code(reply)) == (403, "prefetch")
+    assert receiving.events == []
+
+
+async def test_what_a_link_answers_is_kept_by_no_cache() -> None:
+    receiving = Receiving(LINK, SECRETS)
+    assert header(await receiving.get(link(("a", "1"))), "cache-control") == "no-store"
+
+
+async def test_a_source_that_takes_no_get_refuses_it() -> None:
+    receiving = Receiving("a: {auth: none}")
+    for method in ("GET", "HEAD", "OPTIONS"):
+        reply = await receiving.get("/a?b=1", method=method)
+        assert (reply.status, header(reply, "allow")) == (405, "POST")
+
+
+async def test_the_password_in_a_query_is_no_part_of_the_event() -> None:
+    receiving = Receiving("go: {methods: [GET], auth: {scheme: query, parameter: key, secret: link-key}}", SECRETS)
+    assert (await receiving.get(f"/go?a=1&key={quote(SECRETS['link-key'])}")).status == 200
+    assert receiving.events[0].data == {"a": "1"}
+
+
+async def test_a_query_has_the_limits_of_a_body() -> None:
+    receiving = Receiving("go: {methods: [GET], auth: none, max_body_bytes: 100}")
+    assert code(await receiving.get("/go?a=" + "x" * 99)) == "raw"
+    many = "&".join(f"a{number}=1" for number in range(1_001))
+    assert code(await Receiving(OPEN).get(f"/go?{many}")) == "fields"
+    assert (await Receiving(LINK, SECRETS).get(f"/go?{many}")).status == 422
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_any_query_is_verified_or_refused(query: str, source: str) -> None:
+    for text in (query, f"{SIGNATURE}={query}", f"{EXPIRES}={query}&{SIGNATURE}=x"):
+        try:
+            verify_link(source, text.encode("utf-8", "replace").decode("latin-1"), ["secret"], 0.0)
+        except Rejected as refused:
+            assert refused.code in {"sig", "ts", "fields"}
+        else:
+            raise AssertionError("nobody signed this")

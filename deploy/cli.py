@@ -23,6 +23,9 @@ COMMANDS: Final = {
     ),
     "lint": Command("deploy.commands.lint", "check the configuration: every fault at once, with line, name and rule"),
     "send": Command("deploy.commands.send", "post an event to a source, signed as you say, and tell what came of it"),
+    "link": Command(
+        "deploy.commands.link", "make a signed link that sends an event when it is opened, once or in its time"
+    ),
     "trigger": Command(
         "deploy.commands.trigger", "send a realistic, rightly signed sample of what a provider sends, or a broken one"
     ),
@@ -44,6 +47,7 @@ COMMANDS: Final = {
     "sources": Command(
         "deploy.commands.sources", "each source's URL, and what to type into its sender's settings, with one example"
     ),
+    "status": Command("deploy.commands.status", "what runs, what came last, what waits, and what needs somebody"),
     "logs": Command("deploy.commands.logs", "what the functions said, one readable line a record; with --follow, on"),
     "smoke": Command("deploy.commands.smoke", "post one test event as its source asks, and follow it to its end"),
     "bundle": Command("deploy.bundle", "write build/<function>/, ready to deploy"),

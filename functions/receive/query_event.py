@@ -30,7 +30,7 @@ def query_body(source: Source, query: str) -> QueryBody:
     for part in parts:
         name, equals, value = part.partition(b"=")
         if equals and _decoded(name) == BODY:
-            return _document(_decoded(value))
+            return document_in(_decoded(value))
     fields = [part for part in parts if _decoded(part.partition(b"=")[0]).decode(errors="replace") not in proof]
     return QueryBody(b"&".join(fields), "form")
 
@@ -39,7 +39,7 @@ def _decoded(text: bytes) -> bytes:
     return unquote_to_bytes(text.replace(b"+", b" "))
 
 
-def _document(content: bytes) -> QueryBody:
+def document_in(content: bytes) -> QueryBody:
     if _BASE64URL.fullmatch(content) and (inner := _from_base64url(content)) and (kind := _kind(inner)) != "text":
         return QueryBody(inner, kind)
     return QueryBody(content, _kind(content))

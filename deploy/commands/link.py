@@ -1,0 +1,130 @@
+"""`hookchain link SOURCE`: an event in a URL, signed, for an application that can do no more than open one."""
+
+import argparse
+import os
+import secrets
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from deploy.cli import parser
+from deploy.commands.link_query import link_query
+from deploy.commands.send_secret import secret_named
+from deploy.commands.send_source import Sources, known_sources
+from deploy.faults import ConfigFaults
+from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
+from functions.receive.link import EXPIRES, ONCE, SIGNATURE, Pairs, link_signature
+from shared.config.values import duration_seconds
+from shared.jsontext import JsonObject, to_json
+from shared.times import rfc3339
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+LOCAL: Final = "http://localhost:8080"
+MAX_ONCE_SECONDS: Final = 30 * 86_400
+LONG_URL: Final = 2_000
+
+EPILOG: Final = """\
+examples:
+  hookchain link enroll serial=C02XL0 event=device.lost
+  hookchain link enroll --data '{"event": "device.lost", "serial": "C02XL0"}' --once --expires 7d
+  hookchain link enroll --data "$(cat event.xml)" --url https://hooks.example.com
+
+The source says `methods: [GET]` and `auth: {scheme: link, secret: NAME}`. Its event is what is given as fields or by
+--data: JSON, XML, YAML or a text. The link is signed, not encrypted: whoever sees it can read it, and can open it while
+it is good. With --once, every opening is the same event, and is delivered once; the sender is told the same each time.
+
+exit code: 0, or 2 for a command that makes no sense"""
+
+
+def main(arguments: list[str]) -> int:
+    words = parser("link", EPILOG)
+    _add_arguments(words)
+    options = words.parse_intermixed_args(arguments)
+    try:
+        environ = {**read_dotenv(options.env_file), **os.environ}
+        link = made_link(options, environ, time.time())
+    except ConfigFaults as faults:
+        print(faults, file=sys.stderr)
+        return 2
+    except (ValueError, OSError, DotenvFault) as error:
+        words.error(str(error))
+    print(to_json(link) if options.json else link["url"])
+    if not options.json:
+        print(_words(link), file=sys.stderr)
+    return 0
+
+
+def made_link(options: argparse.Namespace, environ: Mapping[str, str], now: float) -> JsonObject:
+    """`url`, `expires_at` (RFC 3339, or null) and `once`. Raises ValueError, ConfigFaults."""
+    sources = known_sources(options.config, environ)
+    secret = secret_named(_link_secret(sources, options.source), environ)
+    seconds = lifetime(options.expires, options.once)
+    pairs: Pairs = link_query(options.field, options.data)
+    if seconds is not None:
+        pairs.append((EXPIRES, str(int(now + seconds))))
+    if options.once:
+        pairs.append((ONCE, secrets.token_urlsafe(16)))
+    pairs.append((SIGNATURE, link_signature(options.source, pairs, secret)))
+    return {
+        "url": f"{_place(sources, options)}?{urlencode(pairs, quote_via=quote)}",
+        "expires_at": None if seconds is None else rfc3339(int(now + seconds)),
+        "once": options.once,
+    }
+
+
+def lifetime(text: str, is_once: bool) -> float | None:
+    """In seconds; None for ever. Raises ValueError."""
+    if text == "never":
+        if is_once:
+            raise ValueError(
+                "a link for once needs an end: that it was opened is remembered for some weeks, not for ever"
+            )
+        return None
+    seconds = duration_seconds(text)
+    if not isinstance(seconds, float) or seconds < 1:
+        raise ValueError(f"--expires takes such as 90s, 15m, 1h, 7d or never; found {text!r}")
+    if is_once and seconds > MAX_ONCE_SECONDS:
+        raise ValueError("a link for once is good for at most 30d: that it was opened is not remembered for ever")
+    return seconds
+
+
+def _link_secret(sources: Sources, name: str) -> str:
+    for way in sources.named(name).ways:
+        if way["scheme"] == "link":
+            return str(way["secret"])
+    raise ValueError(
+        f"the source {name!r} takes no links: write `methods: [GET]` and `auth: {{scheme: link, secret: …}}`"
+    )
+
+
+def _place(sources: Sources, options: argparse.Namespace) -> str:
+    settings = sources.all[options.source]
+    public_url = settings.get("public_url") if isinstance(settings, dict) else None
+    if options.url is None and isinstance(public_url, str):
+        return public_url
+    return f"{(options.url or LOCAL).rstrip('/')}/{options.source}"
+
+
+def _words(link: JsonObject) -> str:
+    until = f"good until {link['expires_at']}" if link["expires_at"] else "good for ever: anyone who sees it can use it"
+    times = "opened again, it is the same event and delivered once" if link["once"] else "each opening is an event"
+    long = f"; {len(str(link['url']))} characters, more than some applications take"
+    return f"{until}; {times}{long if len(str(link['url'])) > LONG_URL else ''}"
+
+
+def _add_arguments(words: argparse.ArgumentParser) -> None:
+    words.usage = "hookchain link SOURCE [FIELD …] [options]"
+    words.add_argument("source", metavar="SOURCE", help="which source takes it")
+    words.add_argument("field", metavar="FIELD", nargs="*", help="name=text, or name:=JSON")
+    words.add_argument("--data", metavar="TEXT", help="the event itself, in place of fields")
+    words.add_argument(
+        "--expires", metavar="TIME", default="1h", help="good for: 90s, 15m, 1h, 7d, never (default: 1h)"
+    )
+    words.add_argument("--once", action="store_true", help="every opening is the same event, delivered once")
+    words.add_argument("--url", metavar="URL", help=f"where receive is (default: public_url, else {LOCAL})")
+    words.add_argument("--config", metavar="FILE", help="whose sources count (HOOKCHAIN_CONFIG)")
+    words.add_argument("--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="secrets (default: .env)")
+    words.add_argument("--json", action="store_true", help="print one JSON object: url, expires_at, once")

@@ -1,0 +1,113 @@
+"""`hookchain link`, and what receive makes of the links it prints."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deploy.commands.link import main
+from shared.jsontext import Json
+from tests.receiving import Receiving
+
+KEY = "a key for links, long enough"
+SOURCES = """
+go: {methods: [GET], auth: {scheme: link, secret: link-key}}
+other: {auth: none}
+"""
+
+
+@pytest.fixture(autouse=True)
+def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "sources:\n" + "\n".join(f"  {line}" for line in SOURCES.strip().splitlines()) + "\n"
+    (tmp_path / "hookchain.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / ".env").write_text(f"LINK_KEY={KEY}\n", encoding="utf-8")
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
+    monkeypatch.setattr("deploy.commands.link.time.time", lambda: 1_790_000_000.0)
+
+
+def made(tmp_path: Path, *arguments: str) -> int:
+    return main([*arguments, "--env-file", str(tmp_path / ".env")])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "data"),
+    [
+        (["serial=C02 XL/0", "name=Zoë"], {"serial": "C02 XL/0", "name": "Zoë"}),
+        (["n:=40", "a=b"], {"n": 40, "a": "b"}),
+        (["body=x"], {"body": "x"}),
+        (["--data", '{"a": ["é", 1]}'], {"a": ["é", 1]}),
+        (["--data", "<a><b>1</b></a>"], {"a": {"b": "1"}}),
+        (["--data", "a: 1\nb: [x]\n"], {"a": 1, "b": ["x"]}),
+        (["--data", "hello"], "hello"),
+        (["--data", "two words & more"], "two words & more"),
+    ],
+)
+async def test_what_goes_into_a_link_comes_out_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], data: Json
+) -> None:
+    assert made(tmp_path, "go", *arguments) == 0
+    url = capsys.readouterr().out.strip()
+    assert url.startswith("http://localhost:8080/go?")
+    receiving = Receiving(SOURCES, {"link-key": KEY})
+    assert (await receiving.get(url.removeprefix("http://localhost:8080"))).status == 200
+    assert receiving.events[0].data == data
+
+
+async def test_a_link_is_good_for_an_hour_or_as_long_as_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receiving = Receiving(SOURCES, {"link-key": KEY})
+    paths: list[str] = []
+    for options in ([], ["--expires", "2h"], ["--expires", "never"]):
+        made(tmp_path, "go", "a=1", "--url", "https://h.example/", *options)
+        paths.append(capsys.readouterr().out.strip().removeprefix("https://h.example"))
+    receiving.clock.advance(3_601)
+    assert [(await receiving.get(path)).status for path in paths] == [401, 200, 200]
+
+
+async def test_two_links_for_once_are_two_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    receiving = Receiving(SOURCES, {"link-key": KEY})
+    for _ in range(2):
+        assert made(tmp_path, "go", "a=1", "--once", "--expires", "7d", "--json") == 0
+        said = json.loads(capsys.readouterr().out)
+        assert (said["once"], said["expires_at"]) == (True, "2026-09-28T14:13:20.000Z")
+        for _ in range(2):
+            await receiving.get(said["url"].removeprefix("http://localhost:8080"))
+    assert len(receiving.events) == 4
+    assert len({event.id for event in receiving.events}) == 2
+
+
+def test_its_words_say_how_long_and_how_often(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(tmp_path, "go", "a=1")
+    made(tmp_path, "go", "a=1", "--once")
+    made(tmp_path, "go", "a=1", "--expires", "never")
+    made(tmp_path, "go", "a=" + "x" * 3_000)
+    hour, once, ever, long = capsys.readouterr().err.splitlines()
+    assert hour == "good until 2026-09-21T15:13:20.000Z; each opening is an event"
+    assert "opened again, it is the same event and delivered once" in once
+    assert ever.startswith("good for ever")
+    assert "more than some applications take" in long
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["go"], "give the event as fields"),
+        (["go", "a=1", "--data", "{}"], "not both"),
+        (["go", "a=1", "--expires", "soon"], "--expires takes such as"),
+        (["go", "a=1", "--once", "--expires", "never"], "needs an end"),
+        (["go", "a=1", "--once", "--expires", "60d"], "at most 30d"),
+        (["go", "hc_sig=1"], "the link's own"),
+        (["go", "=1"], "is no field"),
+        (["other", "a=1"], "takes no links"),
+        (["goo", "a=1"], "did you mean 'go'?"),
+    ],
+)
+def test_what_makes_no_sense_is_told_and_no_link_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        made(tmp_path, *arguments)
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out) == (2, "")
+    assert words in said.err

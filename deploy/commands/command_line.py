@@ -11,7 +11,8 @@ from shared.settings import DEFAULT_STATE
 from shared.times import rfc3339
 
 TIMES: Final = frozenset({"since", "until"})
-_DEFAULTS: Final = {"rate": DEFAULT_RATE, "state": Path(DEFAULT_STATE)}
+PLACE: Final = ("state", "platform", "project", "region", "prefix")
+_DEFAULTS: Final = {"rate": DEFAULT_RATE, "state": Path(DEFAULT_STATE), "platform": "local"}
 
 
 def line_to_do_it(command: str, options: argparse.Namespace, filters: Sequence[str], now: float) -> str:
@@ -20,7 +21,7 @@ def line_to_do_it(command: str, options: argparse.Namespace, filters: Sequence[s
     words = ["hookchain", *command.split(), *given.get("ids", [])]
     if not given.get("ids") and "until" in given and given["until"] is None:
         given = {**given, "until": now}
-    for name in (*filters, "only", "force", "rate", "state"):
+    for name in (*filters, "only", "force", "rate", *PLACE):
         value = given.get(name)
         if value is None or value is False or value == _DEFAULTS.get(name):
             continue

@@ -7,7 +7,7 @@ from typing import Final
 from deploy.commands.event_selection import require_choice, short_ids
 from deploy.commands.event_text import clock, colour_of
 from deploy.commands.local_command import add_limit, add_times
-from deploy.commands.local_state import LocalState
+from deploy.commands.state import State
 from deploy.commands.tables import Column, Screen, table
 from deploy.local.inspector.documents import dead_letter_document
 from shared.cloud.journal_rows import DROPPED, KEPT, REPLAYED, DeadLetterRow
@@ -42,7 +42,7 @@ def add_filters(words: argparse.ArgumentParser, limit: int | None, status: str |
     add_limit(words, limit)
 
 
-def found(state: LocalState, options: argparse.Namespace, limit: int | None) -> Iterator[DeadLetterRow]:
+def found(state: State, options: argparse.Namespace, limit: int | None) -> Iterator[DeadLetterRow]:
     """Newest first."""
     status = options.status or KEPT
     count, before = 0, None
@@ -57,7 +57,7 @@ def found(state: LocalState, options: argparse.Namespace, limit: int | None) -> 
         before = page[-1].seq
 
 
-def chosen(state: LocalState, options: argparse.Namespace) -> list[DeadLetterRow]:
+def chosen(state: State, options: argparse.Namespace) -> list[DeadLetterRow]:
     """Oldest first. Raises BadUsage and StateFault."""
     require_choice(options, FILTERS)
     if not options.ids:

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import os
 import secrets
 import sys
 from collections.abc import Sequence
@@ -11,13 +10,11 @@ from typing import Final
 
 from deploy.commands.command_line import line_to_do_it
 from deploy.commands.dead_letter_selection import FILTERS, add_filters, chosen, letters_table
-from deploy.commands.local_bus import local_bus
 from deploy.commands.local_command import DONE, NOT_DONE, Asked, count_of, print_json
 from deploy.commands.replay_messages import is_replayable, replay_of_dead_letter
 from deploy.commands.replaying import Progress, at_rate
 from deploy.local.inspector.documents import as_dead_letter, dead_letter_document
 from shared.cloud.journal_rows import DROPPED, KEPT, REPLAYED, DeadLetterRow
-from shared.cloud.local.journal_dead_letters import mark_dead_letters
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
 from shared.ports import Bus
@@ -49,7 +46,7 @@ def replay_letters(asked: Asked) -> int:
 def drop_letters(asked: Asked) -> int:
     letters = _chosen(asked)
     if asked.options.yes:
-        mark_dead_letters(asked.state.journal, [letter.id for letter in letters], DROPPED)
+        asked.state.reader.mark_dead_letters([letter.id for letter in letters], DROPPED)
     _tell(asked, "drop", "dropped", letters, [], {})
     return DONE if letters else NOT_DONE
 
@@ -63,7 +60,7 @@ def _chosen(asked: Asked) -> list[DeadLetterRow]:
 
 async def _publish(asked: Asked, letters: Sequence[DeadLetterRow], replay_id: str) -> None:
     progress = Progress(len(letters), "published", sys.stderr)
-    async with local_bus(asked.state.folder, os.environ) as bus:
+    async with asked.state.bus() as bus:
         with progress:
             await at_rate(letters, asked.options.rate, partial(_send, asked, bus, replay_id), progress.tell)
 
@@ -73,11 +70,11 @@ async def _send(asked: Asked, bus: Bus, replay_id: str, letters: Sequence[DeadLe
     for row in letters:
         letter = as_dead_letter(row)
         message = replay_of_dead_letter(letter, replay_id)
-        mark_dead_letters(asked.state.journal, [row.id], REPLAYED)
+        asked.state.reader.mark_dead_letters([row.id], REPLAYED)
         try:
             await bus.publish(letter.topic, [message])
         except Temporary:
-            mark_dead_letters(asked.state.journal, [row.id], KEPT)
+            asked.state.reader.mark_dead_letters([row.id], KEPT)
             raise
 
 

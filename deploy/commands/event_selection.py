@@ -7,7 +7,7 @@ from typing import Final
 
 from deploy.commands.event_text import clock, colour_of
 from deploy.commands.local_command import BadUsage, add_limit, add_times
-from deploy.commands.local_state import LocalState
+from deploy.commands.state import State
 from deploy.commands.tables import Column, Screen, table
 from shared.cloud.journal_rows import STATUSES, EventQuery, EventSummary
 
@@ -33,7 +33,7 @@ def add_filters(words: argparse.ArgumentParser, limit: int | None) -> None:
     add_limit(words, limit)
 
 
-def found(state: LocalState, options: argparse.Namespace, limit: int | None) -> Iterator[EventSummary]:
+def found(state: State, options: argparse.Namespace, limit: int | None) -> Iterator[EventSummary]:
     """Newest first. A search by text first makes every event findable."""
     names = {name: getattr(options, name) for name in ("source", "type", "status", "since", "until")}
     query = EventQuery(**names, text=options.text or "")
@@ -49,7 +49,7 @@ def found(state: LocalState, options: argparse.Namespace, limit: int | None) -> 
         query = replace(query, before=page.next_before)
 
 
-def chosen(state: LocalState, options: argparse.Namespace) -> list[EventSummary]:
+def chosen(state: State, options: argparse.Namespace) -> list[EventSummary]:
     """Oldest first, so that they come in the order in which they came. Raises BadUsage and StateFault."""
     require_choice(options, FILTERS)
     if not options.ids:

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import json
-import os
 import secrets
 import sys
 from collections.abc import Sequence
@@ -12,15 +11,13 @@ from typing import Final
 
 from deploy.commands.command_line import line_to_do_it
 from deploy.commands.event_selection import FILTERS, add_filters, chosen, events_table
-from deploy.commands.local_bus import local_bus
 from deploy.commands.local_command import DONE, NOT_DONE, Asked, BadUsage, add_doing, count_of, print_json
-from deploy.commands.local_state import LocalState
 from deploy.commands.replay_messages import replay_of_event
 from deploy.commands.replaying import Progress, at_rate
+from deploy.commands.state import State
 from deploy.faults import did_you_mean
 from deploy.local.inspector.documents import summary_document
 from shared.cloud.journal_rows import EventSummary
-from shared.cloud.local.journal_lookup import stored_document
 from shared.jsontext import Json
 from shared.ports import EVENTS, Bus, BusMessage
 
@@ -47,7 +44,7 @@ def replay_events(asked: Asked) -> int:
     options = asked.options
     _require_known(asked.state, options.only)
     events = chosen(asked.state, options)
-    stored = {event.id for event in events if stored_document(asked.state.connection, event.id) is not None}
+    stored = {event.id for event in events if asked.state.reader.stored_document(event.id) is not None}
     kept = [event for event in events if event.id in stored]
     left_out = [event.id for event in events if event.id not in stored]
     if not events:
@@ -62,25 +59,23 @@ def replay_events(asked: Asked) -> int:
     return DONE if kept and not (options.ids and left_out) else NOT_DONE
 
 
-def _require_known(state: LocalState, only: str | None) -> None:
+def _require_known(state: State, only: str | None) -> None:
     if only is None:
         return
-    from deploy.local.inspector.overview import destination_names  # brings a web server along
-
-    names = destination_names(state.folder)
+    names = state.destinations()
     if names and only not in names:
         raise BadUsage(f"--only: there is no destination {only!r}{did_you_mean(only, names)}")
 
 
 async def _publish(asked: Asked, events: Sequence[EventSummary], replay_id: str) -> None:
     progress = Progress(len(events), "published", sys.stderr)
-    async with local_bus(asked.state.folder, os.environ) as bus:
+    async with asked.state.bus() as bus:
         with progress:
             await at_rate(events, asked.options.rate, partial(_send, asked, bus, replay_id), progress.tell)
 
 
 async def _send(asked: Asked, bus: Bus, replay_id: str, events: Sequence[EventSummary]) -> None:
-    texts = (stored_document(asked.state.connection, event.id) for event in events)
+    texts = (asked.state.reader.stored_document(event.id) for event in events)
     await bus.publish(EVENTS, [_message(asked.options, text, replay_id) for text in texts if text is not None])
 
 

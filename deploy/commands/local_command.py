@@ -8,17 +8,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from deploy.cli import parser
-from deploy.commands.local_state import LocalState, StateFault, opened
 from deploy.commands.replaying import DEFAULT_RATE
+from deploy.commands.state import State, StateFault
+from deploy.commands.state_choice import add_choice, chosen_state
 from deploy.commands.tables import Screen, printable, screen_of
 from deploy.commands.when import moment
 from shared.errors import HookchainError
 from shared.jsontext import JsonObject
-from shared.settings import DEFAULT_STATE
 
 DONE: Final = 0
 NOT_DONE: Final = 1
@@ -34,7 +33,7 @@ class Asked:
     """What was asked for, and where: `prints` goes to `screen`."""
 
     options: argparse.Namespace
-    state: LocalState
+    state: State
     screen: Screen
     now: float
 
@@ -55,7 +54,7 @@ def run_command(name: str, actions: Mapping[str, Action], arguments: list[str]) 
     options = words.parse_intermixed_args(arguments[1:])
     screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
     try:
-        with opened(options.state) as state:
+        with chosen_state(options, os.environ) as state:
             code = actions[action].run(Asked(options, state, screen, time.time()))
         sys.stdout.flush()
     except BadUsage as fault:
@@ -88,13 +87,7 @@ def _parser_of(name: str, action: str, one: Action) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     one.add_arguments(words)
-    words.add_argument(
-        "--state",
-        metavar="FOLDER",
-        type=Path,
-        default=Path(os.environ.get("HOOKCHAIN_STATE") or DEFAULT_STATE),
-        help="where `hookchain dev` keeps what happens (HOOKCHAIN_STATE; .hookchain)",
-    )
+    add_choice(words)
     words.add_argument("--json", action="store_true", help="print one JSON document")
     return words
 

@@ -1,18 +1,21 @@
 """`hookchain release DESTINATION`: what was held for it goes out, now that its fault is mended."""
 
+import argparse
 import asyncio
 import os
 import sys
 import time
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
 
 from deploy.cli import parser
+from deploy.commands.state import StateFault
+from deploy.commands.state_choice import GCP, add_choice, chosen_target
 from deploy.faults import ConfigFaults, did_you_mean
 from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
-from shared.cloud.local.ledger import LocalLedger
 from shared.errors import HookchainError
-from shared.settings import read_settings
+from shared.ports import Ledger
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -27,26 +30,38 @@ def main(arguments: list[str]) -> int:
     )
     words.add_argument("destination", help="its name in the configuration")
     words.add_argument("--config", metavar="FILE", help="the configuration (HOOKCHAIN_CONFIG)")
+    add_choice(words)
     options = words.parse_args(arguments)
     destination: str = options.destination
     try:
-        released = asyncio.run(_release(destination, options.config))
-    except (NoSuchDestination, ConfigFaults, DotenvFault, HookchainError) as fault:
-        print(f"hookchain release: {fault}", file=sys.stderr)
+        place = _in_cloud(options) if options.platform == GCP else _here(options.state)
+        released = asyncio.run(_release(place, destination, options.config))
+    except (NoSuchDestination, ConfigFaults, DotenvFault, StateFault, HookchainError) as fault:
+        print(f"hookchain release: {fault.detail if isinstance(fault, HookchainError) else fault}", file=sys.stderr)
         return 1
     plural = "delivery" if released == 1 else "deliveries"
-    print(f"{destination}: enabled; {released} {plural} held for it will go out within seconds")
+    when = "a minute or two" if options.platform == GCP else "seconds"
+    print(f"{destination}: enabled; {released} {plural} held for it will go out within {when}")
     return 0
 
 
-async def _release(destination: str, config: str | None) -> int:
-    ledger = LocalLedger(read_settings(os.environ).state_folder / "ledger.db")
-    try:
+def _here(folder: Path) -> AbstractAsyncContextManager[Ledger]:
+    from deploy.commands.local_state import ledger_in
+
+    return ledger_in(folder)
+
+
+def _in_cloud(options: argparse.Namespace) -> AbstractAsyncContextManager[Ledger]:
+    from deploy.commands.cloud_state import ledger_of, place_of
+
+    return ledger_of(place_of(chosen_target(options, os.environ), os.environ))
+
+
+async def _release(opened: AbstractAsyncContextManager[Ledger], destination: str, config: str | None) -> int:
+    async with opened as ledger:
         if not await ledger.rows(1, destination=destination):
             _require_configured(destination, config)
         return await ledger.release(destination, time.time())
-    finally:
-        await ledger.close()
 
 
 def _require_configured(destination: str, config: str | None) -> None:

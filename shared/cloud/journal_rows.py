@@ -6,7 +6,6 @@ from typing import Final
 from shared.jsontext import JsonObject
 from shared.ports import AttemptEntry, RouteDecision
 
-
 STATUSES: Final = ("received", "unmatched", "delivering", "delivered", "retrying", "held", "failed")
 """Of an event: one word for where it is."""
 

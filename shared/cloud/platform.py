@@ -1,14 +1,14 @@
 """The ports on the platform that the settings describe. Imports only what that platform needs."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from shared.cloud.gcp.pubsub import Authorization, PubSubBus, no_authorization
 from shared.cloud.retention import Retention
 from shared.errors import Temporary
-from shared.ports import Blobs, Fetch, Journal, Ledger
+from shared.ports import Blobs, Fetch, Journal, Ledger, Owners
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
 from shared.settings import Settings
 
@@ -77,6 +77,32 @@ def ledger(settings: Settings) -> Ledger:
     from shared.cloud.local.ledger import LocalLedger
 
     return LocalLedger(settings.state_folder / "ledger.db")
+
+
+def owners(settings: Settings) -> Owners:
+    if store := _firestore(settings, "owners"):
+        from shared.cloud.gcp.owners import FirestoreOwners
+
+        return FirestoreOwners(store)
+    if not settings.is_local:
+        return _NoOwners()
+    from shared.cloud.local.owners import LocalOwners
+
+    return LocalOwners(settings.state_folder / "owners.db")
+
+
+class _NoOwners:
+    async def owner(self, *_: object) -> str:
+        raise Temporary("owners", "this platform's settings name no place for it: set HOOKCHAIN_FIRESTORE")
+
+
+def identity(settings: Settings) -> Callable[[str], Awaitable[str]] | None:
+    """Tokens that prove to an audience who this function is; None where the platform gives none."""
+    if not settings.metadata_host:
+        return None
+    from shared.cloud.gcp.identity import MetadataIdentity
+
+    return MetadataIdentity(settings.metadata_host)
 
 
 def secrets(settings: Settings, environ: Mapping[str, str]) -> SecretStore:

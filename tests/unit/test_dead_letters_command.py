@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import main
-from deploy.commands import dead_letters_replay
+from deploy.commands import local_state
 from deploy.commands.replay_messages import replay_of_dead_letter
 from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.journal_schema import FILE_NAME
@@ -34,7 +34,7 @@ def bus(monkeypatch: pytest.MonkeyPatch) -> FakeBus:
     async def opened(*_: object) -> AsyncIterator[FakeBus]:
         yield fake
 
-    monkeypatch.setattr(dead_letters_replay, "local_bus", opened)
+    monkeypatch.setattr(local_state, "local_bus", opened)
     return fake
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import main
-from deploy.commands import events_replay
+from deploy.commands import local_state
 from deploy.commands.local_bus import local_bus, own_host
 from deploy.commands.local_state import StateFault
 from shared.claim_check import checked_in
@@ -38,7 +38,7 @@ def bus(monkeypatch: pytest.MonkeyPatch) -> FakeBus:
     async def opened(*_: object) -> AsyncIterator[FakeBus]:
         yield fake
 
-    monkeypatch.setattr(events_replay, "local_bus", opened)
+    monkeypatch.setattr(local_state, "local_bus", opened)
     return fake
 
 

@@ -1,10 +1,10 @@
 """The numbers above the lists, and what an operator has to know: held destinations, trouble on demand."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from deploy.commands.local_state import destination_names
 from deploy.local.inspector.parts import Parts
 from deploy.local.supervisor.dev_file import read_hint
 from shared.jsontext import Json, JsonObject
@@ -12,16 +12,6 @@ from shared.ports import DestinationState, Ledger
 from shared.times import rfc3339
 
 MAX_HELD: Final = 1_000
-
-
-def destination_names(state: Path) -> tuple[str, ...]:
-    """From notify's slice; none where there is no slice."""
-    try:
-        document: Json = json.loads((state / "slices" / "notify.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ()
-    destinations = document.get("destinations") if isinstance(document, dict) else None
-    return tuple(destinations) if isinstance(destinations, dict) else ()
 
 
 async def held_destinations(ledger: Ledger, names: Sequence[str], now: float) -> list[Json]:

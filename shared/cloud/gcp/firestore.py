@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from shared.cloud.gcp.firestore_values import Fields, Write, from_fields, write_document
 from shared.cloud.gcp.pubsub import Authorization
 from shared.errors import Temporary
-from shared.http_client import HttpClient
+from shared.http_client import MAX_ANSWER_BYTES, HttpClient
 from shared.jsontext import Json, JsonObject, to_json
 
 CALL_SECONDS: Final = 5.0
@@ -48,9 +48,15 @@ class Firestore:
     """`part` is the code of the Temporary that every failure becomes: which of our parts does not answer."""
 
     def __init__(
-        self, endpoint: str, project: str, database: str, authorization: Authorization, part: str = "ledger"
+        self,
+        endpoint: str,
+        project: str,
+        database: str,
+        authorization: Authorization,
+        part: str = "ledger",
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
-        self._client = HttpClient(endpoint)
+        self._client = HttpClient(endpoint, max_answer_bytes)
         self._documents = f"projects/{project}/databases/{database}/documents"
         self._authorization = authorization
         self._part = part

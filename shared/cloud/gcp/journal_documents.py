@@ -17,13 +17,13 @@ from typing import Final
 
 from shared.cloud.gcp.collections import ATTEMPTS, BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT
 from shared.cloud.gcp.firestore_values import MAX_DOCUMENT_BYTES, Fields, Moment, Value, Write, document_id
+from shared.cloud.journal_rows import KEPT
 from shared.cloud.retention import Retention
 from shared.event import to_cloudevent
 from shared.jsontext import Json, JsonObject, canonical, to_json
 from shared.ports import AttemptEntry, DeadLetter, EventEntry, RouteDecision
 from shared.times import unix_seconds
 
-KEPT: Final = "kept"
 MAX_TEXT: Final = 500
 """Characters of an attribute that is indexed; Firestore takes 1,500 bytes."""
 
@@ -114,6 +114,7 @@ def dead_letter_write(letter: DeadLetter, blob: str | None, retention: Retention
         name: getattr(letter, name)
         for name in ("id", "code", "reason", "at", "topic", "event_id", "route", "destination")
     }
+    document["bytes"] = len(letter.message)
     seq = seq_of(letter.at, letter.id)
     fields: dict[str, Value] = {
         "id": letter.id,

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from shared.cloud.journal_rows import (
     DeadLetterRow,
@@ -19,6 +19,8 @@ from shared.cloud.journal_rows import (
 from shared.cloud.journal_series import Bucket, make_buckets
 from shared.cloud.journal_words import words_of
 from shared.cloud.local import journal_search as search
+from shared.cloud.local.journal_dead_letters import mark_dead_letters
+from shared.cloud.local.journal_lookup import ids_beginning, stored_document
 from shared.cloud.local.journal_schema import open_journal
 from shared.cloud.local.journal_series import ATTEMPTS_SQL, LATENCIES_SQL, REQUESTS_SQL
 from shared.jsontext import Json
@@ -45,6 +47,7 @@ class JournalReader:
     """Makes the file where it is missing, so that there is nothing to read rather than an error."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._connection = open_journal(path)
         search.attach_index(self._connection, path.parent)
 
@@ -132,6 +135,15 @@ class JournalReader:
     def dead_letter(self, dead_letter_id: str) -> DeadLetterRow | None:
         found = self._dead_letters("WHERE id = ?", dead_letter_id)
         return found[0] if found else None
+
+    def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
+        return mark_dead_letters(self._path, ids, state)
+
+    def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]:
+        return ids_beginning(self._connection, kind, beginning, limit)
+
+    def stored_document(self, event_id: str) -> str | None:
+        return stored_document(self._connection, event_id)
 
     def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
         """The last `span_seconds` in `count` buckets, oldest first. Their edges stand still as time goes on."""

@@ -1,0 +1,125 @@
+"""The read side of the journal on Firestore. A search by text or by status reads the events one after the other."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Final, Literal
+
+from shared.cloud.gcp.collections import ATTEMPTS, BODIES, DEAD_LETTERS, EVENTS
+from shared.cloud.gcp.firestore import MAX_IDS_IN_QUERY, Document, Firestore
+from shared.cloud.gcp.firestore_values import Fields, document_id
+from shared.cloud.gcp.journal_documents import attempt_of, entry_of
+from shared.cloud.gcp.journal_letters import LetterReader
+from shared.cloud.gcp.journal_queries import events_query, ids_query, newest, of_events, states_of_events
+from shared.cloud.gcp.journal_rows_of import decisions_of, summary_of, wanted
+from shared.cloud.gcp.journal_status import status_of
+from shared.cloud.gcp.ledger_documents import row_of
+from shared.cloud.journal_rows import EventPage, EventQuery, EventRecord, EventSummary
+from shared.cloud.journal_words import holds, words_of
+from shared.jsontext import Json
+from shared.ports import AttemptEntry, Blobs
+
+CHUNK: Final = 100
+MAX_LOOKED_THROUGH: Final = 1_000
+"""Events that one page of a search reads. Each costs a read, and where bodies are searched another."""
+
+
+class FirestoreJournalReader:
+    def __init__(self, store: Firestore, blobs: Blobs | None) -> None:
+        self._store = store
+        self.letters = LetterReader(store, blobs)
+
+    async def version(self) -> int:
+        looked = (newest(EVENTS, ("seq", "passes")), newest(ATTEMPTS, ("seq",)), newest(DEAD_LETTERS, ("seq", "state")))
+        found = await asyncio.gather(*(self._store.query(query) for query in looked))
+        return hash(tuple((each.id, *map(str, each.fields.values())) for each in chain.from_iterable(found)))
+
+    async def events(self, query: EventQuery) -> EventPage:
+        """Ends where it is full, where there is no more, or where it has looked through enough."""
+        found: list[EventSummary] = []
+        before, looked_through = query.before, 0
+        while looked_through < MAX_LOOKED_THROUGH:
+            documents = await self._store.query(events_query(query, before, CHUNK))
+            looked_through += len(documents)
+            found += await self._matching(query, documents)
+            if len(found) > query.limit:
+                return EventPage(tuple(found[: query.limit]), found[query.limit - 1].seq)
+            if len(documents) < CHUNK:
+                return EventPage(tuple(found))
+            before = int(str(documents[-1].fields["seq"]))
+        return EventPage(tuple(found), before)
+
+    async def _matching(self, query: EventQuery, documents: Sequence[Document]) -> list[EventSummary]:
+        documents = [each for each in documents if wanted(query, entry_of(each.fields))]
+        if words := words_of(query.text):
+            bodies = await self._store.get(BODIES, [each.id for each in documents], ("document",)) if documents else {}
+            documents = [each for each in documents if holds(_text_of(bodies.get(each.id, {})), words)]
+        summaries = await self._summaries(documents)
+        return [each for each in summaries if query.status in (None, each.status)]
+
+    async def event(self, event_id: str) -> EventRecord | None:
+        name = document_id(event_id)
+        found, bodies, attempts, letters = await asyncio.gather(
+            self._store.get(EVENTS, [name]),
+            self._store.get(BODIES, [name]),
+            self._store.query(of_events(ATTEMPTS, [event_id])),
+            self.letters.of_event(event_id),
+        )
+        if name not in found:
+            return None
+        fields = found[name]
+        [summary] = await self._summaries([Document(name, fields)])
+        document: Json = json.loads(_text_of(bodies.get(name, {})) or "null")
+        return EventRecord(
+            summary=summary,
+            document=document if isinstance(document, dict) else None,
+            routes=decisions_of(entry_of(fields)),
+            passes=int(str(fields["passes"])),
+            requests=(),
+            attempts=_in_order([attempt_of(each.fields) for each in attempts]),
+            dead_letters=letters,
+        )
+
+    async def stored_document(self, event_id: str) -> str | None:
+        name = document_id(event_id)
+        return _text_of((await self._store.get(BODIES, [name])).get(name, {})) or None
+
+    async def ids_beginning(self, kind: Literal["events", "dead_letters"], start: str, limit: int) -> list[str]:
+        found = await self._store.query(ids_query({"events": EVENTS, "dead_letters": DEAD_LETTERS}[kind], start, limit))
+        return [str(each.fields["id"]) for each in found]
+
+    async def counts(self, newest_events: int) -> dict[str, int]:
+        counted: dict[str, int] = {}
+        for event in (await self.events(EventQuery(limit=newest_events))).events:
+            counted[event.status] = counted.get(event.status, 0) + 1
+        return counted
+
+    async def _summaries(self, documents: Sequence[Document]) -> list[EventSummary]:
+        summaries = [summary_of(each.fields, "received") for each in documents]
+        ids = [each.id for each in summaries]
+        groups = [ids[start : start + MAX_IDS_IN_QUERY] for start in range(0, len(ids), MAX_IDS_IN_QUERY)]
+        queries = list(chain.from_iterable(states_of_events(group) for group in groups))
+        answers = await asyncio.gather(*(self._store.query(query) for query in queries))
+        states: dict[str, list[str]] = {}
+        letters: dict[str, list[str]] = {}
+        for row in (row_of(each.fields) for each in chain.from_iterable(answers[::2])):
+            states.setdefault(row.event_id, []).append(row.state)
+        for fields in (each.fields for each in chain.from_iterable(answers[1::2])):
+            letters.setdefault(str(fields["event_id"]), []).append(str(fields["state"]))
+        return [
+            replace(
+                each, status=status_of(entry_of(document.fields), states.get(each.id, []), letters.get(each.id, []))
+            )
+            for each, document in zip(summaries, documents, strict=True)
+        ]
+
+
+def _text_of(body: Fields) -> str:
+    document = body.get("document")
+    return document.decode() if isinstance(document, bytes) else ""
+
+
+def _in_order(attempts: Sequence[AttemptEntry]) -> tuple[AttemptEntry, ...]:
+    return tuple(sorted(attempts, key=lambda each: (each.ended_at, each.delivery_id)))

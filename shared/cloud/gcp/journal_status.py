@@ -1,0 +1,23 @@
+"""An event's status on Firestore, worked out when it is looked at, from its deliveries' rows in the ledger."""
+
+from collections.abc import Sequence
+
+from shared import ledger_rules as rules
+from shared.cloud.journal_rows import REPLAYED
+from shared.jsontext import JsonObject
+
+
+def status_of(entry: JsonObject, states: Sequence[str], letters: Sequence[str]) -> str:
+    """`states` of its deliveries, `letters` those of its dead letters. One that was replayed no longer speaks."""
+    expected = entry["expected"]
+    assert isinstance(expected, int)
+    if entry["broken"] or rules.FAILED in states or any(letter != REPLAYED for letter in letters):
+        return "failed"
+    if rules.DISABLED in states:
+        return "held"
+    if rules.RETRY_AT in states:
+        return "retrying"
+    if not expected and not states:
+        return "unmatched"
+    is_open = len(states) < expected or any(state in rules.LEASED for state in states)
+    return "delivering" if is_open else "delivered"

@@ -33,7 +33,7 @@ class Handshake:
     status: int
     headers: tuple[tuple[str, Filled], ...]
     text: Filled | None
-    json: Mapping[str, Filled | Json] | None
+    json: "Mapping[str, Filled | Json] | None"
 
     @property
     def secret_names(self) -> tuple[str, ...]:
@@ -107,7 +107,7 @@ def _reply(handshake: Handshake, reading: Reading, key: bytes, headers: tuple[tu
     return Reply(handshake.status, text.encode("utf-8", "replace"), (*_TEXT, *headers))
 
 
-def _value(item: Filled | Json, reading: Reading, key: bytes) -> Json:
+def _value(item: "Filled | Json", reading: Reading, key: bytes) -> Json:
     return filled(item, reading, key) if isinstance(item, Filled) else item
 
 
@@ -145,7 +145,7 @@ def _check(check: Json) -> tuple[Place, str]:
     return parse_place(str(check["at"])), str(check["secret"])
 
 
-def _json(content: JsonObject) -> Mapping[str, Filled | Json]:
+def _json(content: JsonObject) -> "Mapping[str, Filled | Json]":
     return MappingProxyType(
         {name: parse_filled(value) if isinstance(value, str) else value for name, value in content.items()}
     )

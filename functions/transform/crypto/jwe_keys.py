@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from functions.transform.crypto.keys import parse_keys
+from functions.transform.crypto.keys import parse_key
 from shared.errors import Permanent, Temporary
 from shared.jsontext import Json
 
@@ -58,7 +58,7 @@ def _parsed(name: str, number: int, value: str) -> JweKey:
     except (JoseError, ValueError, TypeError, KeyError) as error:  # from None: its words may hold the key
         how = type(error).__name__
         raise Temporary("secret_weak", f"secret {name!r}: value {number} is no key that JWE takes: {how}") from None
-    [key] = parse_keys(name, [value])
+    key = parse_key(name, number, value)
     return _of_octets(key.id, key.content)
 
 

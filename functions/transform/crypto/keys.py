@@ -27,10 +27,11 @@ class Key:
 
 def parse_keys(name: str, values: Sequence[str]) -> tuple[Key, ...]:
     """`name` is the secret's. Raises Temporary (`secret_weak`): an operator may still mend it."""
-    return tuple(_parsed(name, number, value) for number, value in enumerate(values, 1))
+    return tuple(parse_key(name, number, value) for number, value in enumerate(values, 1))
 
 
-def _parsed(name: str, number: int, value: str) -> Key:
+def parse_key(name: str, number: int, value: str) -> Key:
+    """`number` counts the secret's values from 1. Raises Temporary, as parse_keys does."""
     found = _VALUE.fullmatch(value)
     content = _content(found[2]) if found else b""
     if found is None or len(content) not in _BYTES:

@@ -1,8 +1,15 @@
-"""One push, answered and logged: what every platform's entry point calls. 204 acknowledges, 503 asks for it again."""
+"""One request, answered and logged: what every platform's entry point calls.
+
+A push is acknowledged with 204, and asked for again with 503; what goes to `/chains/<name>` is converted.
+"""
 
 import time
+from dataclasses import dataclass
 from typing import Final
 
+from functions.transform.answer_chain import CHAINS_PATH, answer_chain
+from functions.transform.chain import NamedChains
+from functions.transform.step import Services
 from functions.transform.transformer import Transformed, Transformer
 from shared.errors import Permanent, Rejected, Temporary, place_of
 from shared.http import ReadBody, Reply, Request, problem
@@ -13,8 +20,25 @@ from shared.push import MAX_PUSH_BYTES, Push, parse_push
 ACKNOWLEDGED: Final = Reply(204, headers=())
 
 
-async def answer(transformer: Transformer, head: Request, read_body: ReadBody) -> Reply:
+@dataclass(frozen=True, slots=True)
+class Service:
+    """`services` is None where no step asks outside of the event."""
+
+    transformer: Transformer
+    chains: NamedChains
+    services: Services | None
+
+
+async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
     started = time.perf_counter()
+    if head.path.startswith(CHAINS_PATH):
+        reply, fields = await answer_chain(service.chains, service.services, head, read_body)
+        _log("INFO" if reply.status < 400 else "WARNING", "chain", started, status=reply.status, **fields)
+        return reply
+    return await _pushed(service.transformer, head, read_body, started)
+
+
+async def _pushed(transformer: Transformer, head: Request, read_body: ReadBody, started: float) -> Reply:
     try:
         push = await _push(head, read_body)
     except Rejected as error:

@@ -19,5 +19,5 @@ if __name__ == "main":  # loaded to serve, not imported
 
 @aio.http
 async def transform(web: WebRequest) -> Response:
-    reply = await entry.answer(wiring.transformer(), head_of(web), lambda max_bytes: read_body(web, max_bytes))
+    reply = await entry.answer(wiring.service(), head_of(web), lambda max_bytes: read_body(web, max_bytes))
     return web_reply(reply)

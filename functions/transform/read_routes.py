@@ -23,6 +23,12 @@ class Program:
     routes: tuple[Route, ...]
     chains: NamedChains
 
+    @property
+    def asks(self) -> bool:
+        """Whether some step in it asks outside of the event."""
+        named = (Chain("", steps, self.chains) for steps in self.chains.values())
+        return any(chain.asks for chain in (*named, *(route.chain for route in self.routes)))
+
 
 def read_program(configuration: JsonObject) -> Program:
     """Raises SliceFault, which names every fault."""

@@ -4,7 +4,9 @@ import os
 from functools import cache
 from pathlib import Path
 
+from functions.transform.entry import Service
 from functions.transform.read_routes import Program, read_program
+from functions.transform.step import Services
 from functions.transform.transformer import Transformer
 from shared.cloud import platform
 from shared.cloud.retention import retention_of
@@ -37,6 +39,26 @@ def program_or_exit() -> Program:
 
 
 @cache
+def services() -> Services | None:
+    """None where no step asks: then nothing that it needs is imported."""
+    if not program_or_exit().asks:
+        return None
+    return Services(
+        secrets=platform.secrets(settings(), os.environ),
+        fetch=platform.fetch(),
+        owners=platform.owners(settings()),
+        blobs=platform.blobs(settings()),
+        identity=platform.identity(settings()),
+        now=platform.SystemClock().now,
+    )
+
+
+@cache
+def service() -> Service:
+    return Service(transformer(), program_or_exit().chains, services())
+
+
+@cache
 def transformer() -> Transformer:
     return Transformer(
         routes=program_or_exit().routes,
@@ -44,4 +66,5 @@ def transformer() -> Transformer:
         blobs=platform.blobs(settings()),
         journaling=Journaling("transform", platform.journal(settings(), retention_of(slice_or_exit()))),
         clock=platform.SystemClock(),
+        services=services(),
     )

@@ -70,7 +70,7 @@ class Bench:
         async def read_body(_: int) -> bytes:
             return body
 
-        return await entry.answer(self.transformer, Request(method, "/"), read_body)
+        return await entry.answer(entry.Service(self.transformer, {}, None), Request(method, "/"), read_body)
 
 
 @pytest.fixture

@@ -15,9 +15,7 @@ from shared.cloud.local.journal_schema import FILE_NAME
 from shared.cloud.local.ledger import LocalLedger
 from shared.jsontext import Json
 
-__all__ = ["LocalState", "StateFault", "destination_names", "opened"]
-
-LocalState = State
+__all__ = ["StateFault", "destination_names", "ledger_in", "opened"]
 
 
 @contextmanager

@@ -73,6 +73,7 @@ async def test_two_links_for_once_are_two_events(tmp_path: Path, capsys: pytest.
         assert (said["once"], said["expires_at"]) == (True, "2026-09-28T14:13:20.000Z")
         for _ in range(2):
             await receiving.get(said["url"].removeprefix("http://localhost:8080"))
+        capsys.readouterr()  # receive's log lines
     assert len(receiving.events) == 4
     assert len({event.id for event in receiving.events}) == 2
 

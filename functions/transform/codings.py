@@ -21,7 +21,9 @@ from shared.limits import Limits
 
 _BASE64URL: Final = re.compile(rb"[A-Za-z0-9_-]*={0,2}")
 _OCTETS: Final = re.compile(r"(?:[01]{8}(?: (?=[01]))?)*")
-_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})|[^!-~]")
+_DIGITS: Final = tuple(f"{byte:08b}" for byte in range(256))
+_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_GRAPHIC: Final = bytes(range(0x21, 0x7F))
 _REFERENCE: Final = re.compile(r"&(?:(#[0-9]{1,7};|#[xX][0-9a-fA-F]{1,6};)|([A-Za-z][A-Za-z0-9]{0,40};))?")
 _DECODED: Final = Limits(max_decoded_bytes=MAX_OUTPUT_CHARACTERS)
 
@@ -42,7 +44,7 @@ def coding_or_charset(name: str) -> str:
 
 
 def _to_binary(content: bytes) -> str:
-    return " ".join(f"{byte:08b}" for byte in content)
+    return " ".join(map(_DIGITS.__getitem__, content))
 
 
 def _to_html(content: bytes) -> str:
@@ -107,7 +109,7 @@ def _from_binary(content: bytes) -> bytes:
 
 
 def _from_percent(content: bytes) -> bytes:
-    if _BAD_ESCAPE.search(content):
+    if content.translate(None, _GRAPHIC) or _BAD_ESCAPE.search(content):
         raise NotCoded("is no percent-encoding: ASCII, and two hex digits after each %")
     return unquote_to_bytes(content)
 

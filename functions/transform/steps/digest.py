@@ -41,7 +41,7 @@ class Digest(BaseModel, AskingStep):
     example: ClassVar[Example] = Example(
         settings={"algorithm": "md5", "of": "data.email", "into": "data.avatar"},
         before={"email": "ada@example.com"},
-        after={"email": "ada@example.com", "avatar": "9e26471d35a78862c17e467d87cddedf"},
+        after={"email": "ada@example.com", "avatar": "3e3417d7ef77d5932a6734b916515ed5"},
     )
     model_config = ConfigDict(frozen=True, extra="forbid")
 

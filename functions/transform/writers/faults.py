@@ -35,12 +35,14 @@ def place_of(trail: Trail, place: str) -> str:
 def verify_json(value: Json, trail: Trail = None) -> None:
     """That the value is JSON: a step of the operator's own may have made it. Raises Unwritable."""
     if isinstance(value, str):
-        _verify_text(value, trail)
+        if not value.isascii():
+            _verify_text(value, trail)
     elif isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):  # the type says so, and is not asked at run time
                 raise Unwritable(trail, f"has a key that is no text but {type(key).__name__}")
-            _verify_text(key, trail)
+            if not key.isascii():
+                _verify_text(key, trail)
             verify_json(item, (trail, key))
     elif isinstance(value, list):
         for number, item in enumerate(value):
@@ -50,8 +52,7 @@ def verify_json(value: Json, trail: Trail = None) -> None:
 
 
 def _verify_text(text: str, trail: Trail) -> None:
-    if not text.isascii():
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError:
-            raise Unwritable(trail, "holds half of a surrogate pair, which no UTF-8 can say") from None
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise Unwritable(trail, "holds half of a surrogate pair, which no UTF-8 can say") from None

@@ -2,7 +2,7 @@
 
 from functions.transform.writers.faults import Trail, Unwritable
 from shared.expressions import kind_of
-from shared.jsontext import Json, to_json
+from shared.jsontext import Json
 
 
 def scalar_text(value: Json, trail: Trail) -> str:
@@ -11,4 +11,6 @@ def scalar_text(value: Json, trail: Trail) -> str:
         return value
     if isinstance(value, dict | list):
         raise Unwritable(trail, f"is {kind_of(value)} where only text fits")
-    return "" if value is None else to_json(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else repr(value)  # of a number, as JSON has it

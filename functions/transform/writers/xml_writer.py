@@ -4,7 +4,6 @@ XML knows text only: numbers and booleans are written as JSON writes them, null 
 """
 
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 from xml.parsers.expat import ExpatError, ParserCreate
@@ -27,8 +26,7 @@ def write_xml(value: Json, root: str | None) -> str:
     """`root` names the element around all of it; without it, the value is an object whose one key does. Raises
     Unwritable."""
     name, inner, trail = (root, value, None) if root is not None else _only_entry(value)
-    pieces = ['<?xml version="1.0" encoding="UTF-8"?>\n', *_element(name, inner, trail), "\n"]
-    return "".join(pieces)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{_element(name, inner, trail)}\n'
 
 
 def _only_entry(value: Json) -> tuple[str, Json, Trail]:
@@ -41,18 +39,17 @@ def _only_entry(value: Json) -> tuple[str, Json, Trail]:
     return name, inner, (None, name)
 
 
-def _element(name: str, value: Json, trail: Trail) -> Iterator[str]:
+def _element(name: str, value: Json, trail: Trail) -> str:
     _verify_name(name, trail)
     if isinstance(value, list):
         raise Unwritable(trail, "is a list in a list, and XML has no name for what is in it")
-    if not isinstance(value, dict):
-        text = _escaped(value, trail)
-        yield f"<{name}>{text}</{name}>" if text else f"<{name}/>"
-        return
-    yield f"<{name}"
-    yield from (_attribute(key[1:], item, (trail, key)) for key, item in value.items() if key.startswith("@"))
-    content = "".join(piece for key, item in value.items() for piece in _content(key, item, (trail, key)))
-    yield f">{content}</{name}>" if content else "/>"
+    if isinstance(value, dict):
+        attributes = [_attribute(key[1:], item, (trail, key)) for key, item in value.items() if key.startswith("@")]
+        content = "".join([_content(key, item, (trail, key)) for key, item in value.items() if not key.startswith("@")])
+        name_and_attributes = "".join([name, *attributes])
+    else:
+        content, name_and_attributes = _escaped(value, trail), name
+    return f"<{name_and_attributes}>{content}</{name}>" if content else f"<{name_and_attributes}/>"
 
 
 def _attribute(name: str, value: Json, trail: Trail) -> str:
@@ -61,20 +58,17 @@ def _attribute(name: str, value: Json, trail: Trail) -> str:
     return f' {name}="{_IN_ATTRIBUTE.sub(lambda found: _ATTRIBUTE[found[0]], text)}"'
 
 
-def _content(key: str, value: Json, trail: Trail) -> Iterator[str]:
-    if key.startswith("@"):
-        return
+def _content(key: str, value: Json, trail: Trail) -> str:
     if key == "#text":
-        yield _escaped(value, trail)
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from _element(key, item, (trail, number))
-    else:
-        yield from _element(key, value, trail)
+        return _escaped(value, trail)
+    if isinstance(value, list):
+        return "".join([_element(key, item, (trail, number)) for number, item in enumerate(value)])
+    return _element(key, value, trail)
 
 
 def _escaped(value: Json, trail: Trail) -> str:
-    return _IN_TEXT.sub(lambda found: _TEXT[found[0]], _text(value, trail))
+    text = _text(value, trail)
+    return _IN_TEXT.sub(lambda found: _TEXT[found[0]], text) if _IN_TEXT.search(text) else text
 
 
 def _text(value: Json, trail: Trail) -> str:

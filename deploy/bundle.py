@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from deploy.bundle_features import features
 from deploy.bundle_files import bundle_files
 from deploy.bundle_requirements import PinsFault, requirements
 from deploy.cli import parser
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> int:
 def contents(root: Path, function: str, compiled: JsonObject, platform: str) -> dict[PurePosixPath, bytes]:
     """A bundle's files by their paths in it. Raises PinsFault."""
     files = {place: path.read_bytes() for place, path in bundle_files(root, function).items()}
-    extras = (function, platform)
+    extras = (function, platform, *features(function, compiled))
     files[PurePosixPath("requirements.txt")] = requirements(
         root / "pyproject.toml", root / "deploy" / "pins.txt", extras
     ).encode()

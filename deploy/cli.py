@@ -50,9 +50,16 @@ COMMANDS: Final = {
     "status": Command("deploy.commands.status", "what runs, what came last, what waits, and what needs somebody"),
     "logs": Command("deploy.commands.logs", "what the functions said, one readable line a record; with --follow, on"),
     "smoke": Command("deploy.commands.smoke", "post one test event as its source asks, and follow it to its end"),
+    "step": Command(
+        "deploy.commands.step", "put a document through a step, or a named chain, and print what it becomes"
+    ),
+    "steps": Command("deploy.commands.steps", "which steps there are; of one, its settings and an example"),
+    "test": Command("deploy.commands.test", "run the configuration's own tests: what comes in, what should go out"),
+    "schema": Command("deploy.commands.schema", "print the JSON Schema of the configuration, for editors"),
     "bundle": Command("deploy.bundle", "write build/<function>/, ready to deploy"),
     "plan-gcp": Command("deploy.gcp.plan_command", "print what a deployment to Google Cloud would run"),
     "deploy-gcp": Command("deploy.gcp.deploy_command", "deploy to Google Cloud, or bring what is there up to date"),
+    "costs": Command("deploy.gcp.costs_command", "what events use on Google Cloud, and cost at the prices you fill in"),
     "destroy-gcp": Command("deploy.gcp.destroy_command", "remove what a deployment made, but secrets and dead letters"),
 }
 

@@ -22,11 +22,11 @@ def provider_part(source: SourceConfig, catalogue: Catalogue) -> JsonObject:
     part: JsonObject = dict(entry.event.model_dump(exclude_none=True))
     if "auth" not in source.model_fields_set:
         part["auth"] = [_way(offered, source) for offered in chosen_ways(entry, source.variant)]
-    if entry.methods:
-        part["methods"] = [*entry.methods]
+    if entry.content_types:
+        part["content_types"] = [*entry.content_types]
     if entry.handshakes:
         part["handshakes"] = _handshakes(entry, source)
-    if respond := _respond(entry):
+    if respond := _respond(entry, source):
         part["respond"] = respond
     return part
 
@@ -92,7 +92,8 @@ def _handshakes(entry: ProviderEntry, source: SourceConfig) -> list[Json]:
     return found
 
 
-def _respond(entry: ProviderEntry) -> JsonObject:
+def _respond(entry: ProviderEntry, source: SourceConfig) -> JsonObject:
     answer = entry.answer
-    named: JsonObject = {"status": answer.status, "body": answer.body, "content_type": answer.type}
-    return {key: value for key, value in named.items() if value is not None}
+    headers: Json = dict(answer.headers) if answer.headers else None
+    named: JsonObject = {"status": answer.status, "body": answer.body, "content_type": answer.type, "headers": headers}
+    return _with_params({key: value for key, value in named.items() if value is not None}, source)

@@ -21,7 +21,7 @@ _SCALAR: Final = re.compile(r"[0-9.eE+-]*|true|false|null")
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """`function` is empty, hmac-hex, hmac-base64 or sha256-hex; a part that is None stands for the URL."""
+    """`function` is empty, hmac-hex, hmac-base64 or sha256-hex; a part that is None stands for the URL without its query."""
 
     function: str
     parts: tuple[Place | str | None, ...]
@@ -58,7 +58,7 @@ def _hole(text: str) -> Hole:
 
 def _part(text: str) -> Place | str | None:
     """A text is one that the compiler has filled in."""
-    if text == "url":
+    if text == "endpoint":
         return None
     return parse_place(text) if text.partition(".")[0] in {"header", "query", "form", "data"} else text
 
@@ -77,7 +77,7 @@ def _text(hole: Hole, reading: Reading, key: bytes) -> str:
 
 def _part_text(part: Place | str | None, reading: Reading) -> str:
     if part is None:
-        return reading.url
+        return reading.url.partition("?")[0]
     if isinstance(part, str):
         return part
     text = reading.text(part)

@@ -9,7 +9,7 @@ from shared.config.places import Place
 from shared.config.values import Model
 
 _HOLES: Final = re.compile(r"\{([^{}]*)\}")
-_ARGUMENT: Final = r"(?:(?:header|query|form)\.[^\s{}()+]+|data(?:\.[^.\s{}()+]+)+|param\.\w+|url)"
+_ARGUMENT: Final = r"(?:(?:header|query|form)\.[^\s{}()+]+|data(?:\.[^.\s{}()+]+)+|param\.\w+|endpoint)"
 _HOLE: Final = re.compile(rf"{_ARGUMENT}|(?:hmac-hex|hmac-base64|sha256-hex)\({_ARGUMENT}(?:\+{_ARGUMENT})*\)")
 
 

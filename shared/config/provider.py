@@ -42,6 +42,7 @@ class EventFields(Model):
     items. `batch`: the items, such as `data.events.*`, or `data.*` where the body is a list; each item is the `data`
     of an event of its own, and what follows the last `*` leads from the element to the item. `unpack`: a field of text
     that holds the real body as JSON, where it is there. `unwrap`: what an XML document's one element holds is the data.
+    `dedupe: body`: nothing tells deliveries apart but the body.
     """
 
     type: Texts | None = None
@@ -52,25 +53,28 @@ class EventFields(Model):
     batch: str | None = Field(None, pattern=r"^data\.(.+\.)?\*(\..+)?$")
     unpack: str | None = None
     unwrap: bool | None = None
+    dedupe: Literal["body"] | None = None
 
 
 class Answer(Model):
-    """What the provider takes for a yes, and by when. `status`, `body`, `type`: only where our usual ones do not do."""
+    """What the provider takes for a yes, and by when. `status`, `body`, `type`, `headers`: where our usual ones do not do."""
 
     success: str | None = None
     status: int | None = None
     body: str | None = None
     type: str | None = None
+    headers: dict[str, str] | None = None
     within: Seconds | None = None
     retries: str | None = None
 
 
 class Param(Model):
-    """What a source may say under `params`. `secret`: the value is the name of a secret."""
+    """What a source may say under `params`. `secret`: the value is the name of a secret. `recommended`: lint misses it."""
 
     about: str
     secret: bool = False
     required: bool = False
+    recommended: bool = False
 
 
 class Proven(Model):
@@ -95,7 +99,7 @@ class ProviderEntry(Model):
     auth: list[OfferedWay] = Field(default=[])
     params: dict[str, Param] = Field(default={})
     event: EventFields = EventFields()
-    methods: list[Literal["POST", "PUT", "PATCH", "GET"]] | None = None
+    content_types: list[str] = Field(default=[])
     handshakes: list[Handshake] = Field(default=[])
     answer: Answer = Answer()
     proven: Proven

@@ -10,7 +10,7 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 from shared.jsontext import Json, JsonObject
 
@@ -94,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        asked = Asked(self.command, unquote(parts.path), unquote(parts.query), headers, body)
+        asked = Asked(self.command, unquote(parts.path), unquote_plus(parts.query), headers, body)
         status, document = self.stand_in.answer_to(asked)
         text = json.dumps(document).encode()
         self.send_response(status)

@@ -2,6 +2,7 @@
 
 import argparse
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,15 +10,17 @@ from typing import Final
 
 from deploy.commands.cloud import Cloud, cloud_of
 from deploy.commands.local_bus import told_ports
-from deploy.commands.local_state import LocalState, StateFault, opened
 from deploy.commands.logs_cloud import Wanted, log_filter, read_records
 from deploy.commands.operator_command import CannotTell, Configured, is_gcp, target_of
 from deploy.commands.send_secret import secret_named
 from deploy.commands.smoke_sight import Sight, sight_of_log, sight_of_records
+from deploy.commands.state import State, StateFault
+from deploy.commands.state_choice import chosen_state
 from deploy.local.supervisor.dev_file import is_sending_mail
 from deploy.local.supervisor.ports import HOST
 from deploy.secrets.place import PlaceFault
 from deploy.secrets.secret_manager_place import SecretManagerPlace
+from shared.errors import HookchainError
 
 LOCAL_SECONDS: Final = 30.0
 CLOUD_SECONDS: Final = 120.0
@@ -40,34 +43,43 @@ class Place:
 @contextmanager
 def place_of(options: argparse.Namespace, have: Configured) -> Iterator[Place]:
     """Raises CannotTell, TargetFault and GcloudMissing."""
-    if is_gcp(options):
-        yield _in_cloud(cloud_of(target_of(options, have.environ)))
-        return
-    ports = told_ports(options.state)
-    if ports is None and options.to is None:
+    if not is_gcp(options) and options.to is None and told_ports(options.state) is None:
         raise CannotTell(f"no `hookchain dev` is up with {options.state}: start `make dev`, or say --platform gcp")
     try:
-        with opened(options.state) as state:
-            yield _here(state, f"http://{HOST}:{ports.receive}" if ports else "", have, is_sending_mail(options.state))
+        with chosen_state(options, have.environ) as state:
+            if is_gcp(options):
+                yield _in_cloud(state, cloud_of(target_of(options, have.environ)))
+            else:
+                yield _here(state, options, have)
     except (StateFault, sqlite3.Error) as fault:
         raise CannotTell(str(fault)) from fault
 
 
-def _here(state: LocalState, base_url: str, have: Configured, sends_mail: bool) -> Place:
+def _here(state: State, options: argparse.Namespace, have: Configured) -> Place:
     def secret_of(name: str) -> str:
         try:
             return secret_named(name, have.environ)
         except ValueError as error:
             raise CannotTell(str(error)) from error
 
-    def look(event_id: str, _: float) -> Sight:
-        record = state.reader.event(event_id)
-        return sight_of_records(record, state.deliveries(event_id) if record else ())
+    ports = told_ports(options.state)
+    base_url = f"http://{HOST}:{ports.receive}" if ports else ""
+    return Place(
+        base_url,
+        secret_of,
+        lambda event_id, _: _seen(state, event_id),
+        LOCAL_SECONDS,
+        0.1,
+        is_sending_mail(options.state),
+    )
 
-    return Place(base_url, secret_of, look, LOCAL_SECONDS, 0.1, sends_mail)
+
+def _seen(state: State, event_id: str) -> Sight:
+    record = state.reader.event(event_id)
+    return sight_of_records(record, state.deliveries(event_id) if record else ())
 
 
-def _in_cloud(cloud: Cloud) -> Place:
+def _in_cloud(state: State, cloud: Cloud) -> Place:
     secrets = SecretManagerPlace(cloud.target, cloud.gcloud, cloud.api)
 
     def secret_of(name: str) -> str:
@@ -80,9 +92,23 @@ def _in_cloud(cloud: Cloud) -> Place:
             raise CannotTell(f"secret {name!r} {why}: hookchain secrets set {name} --platform gcp")
         return kept.values[0]
 
-    def look(event_id: str, posted_at: float) -> Sight:
-        since = posted_at - CLOCKS_APART_SECONDS
-        query = log_filter(cloud.target, Wanted(event=event_id), since)
-        return sight_of_log(read_records(cloud.gcloud, cloud.target, query, "asc"), event_id)
+    return Place(cloud.receive_url(), secret_of, _CloudLook(state, cloud), CLOUD_SECONDS, 1.0, True)
 
-    return Place(cloud.receive_url(), secret_of, look, CLOUD_SECONDS, 1.0, True)
+
+class _CloudLook:
+    """In journal and ledger; where those cannot be read, in the functions' logs, which are some seconds behind."""
+
+    def __init__(self, state: State, cloud: Cloud) -> None:
+        self._state = state
+        self._cloud = cloud
+        self._is_journal_read = True
+
+    def __call__(self, event_id: str, posted_at: float) -> Sight:
+        if self._is_journal_read:
+            try:
+                return _seen(self._state, event_id)
+            except HookchainError as fault:
+                self._is_journal_read = False
+                print(f"the journal cannot be read, so the logs are: {fault.detail}", file=sys.stderr)
+        query = log_filter(self._cloud.target, Wanted(event=event_id), posted_at - CLOCKS_APART_SECONDS)
+        return sight_of_log(read_records(self._cloud.gcloud, self._cloud.target, query, "asc"), event_id)

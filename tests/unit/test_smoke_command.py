@@ -192,6 +192,8 @@ def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
         version = f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-signed-key/versions/latest"
         stand_in.answers(version, {"state": "ENABLED", "createTime": "2026-01-01T00:00:00Z"})
         stand_in.answers(f"{version}:access", {"payload": {"data": "YS1sb25nLWFuZC1yYW5kb20ta2V5"}})
+        for name in ("PUBSUB", "FIRESTORE", "STORAGE"):  # where nothing answers
+            monkeypatch.setenv(f"{name}_EMULATOR_HOST", "127.0.0.1:1")
         yield stand_in
 
 
@@ -206,7 +208,7 @@ def on_gcp(*arguments: str) -> int:
     return main(["smoke", "--platform", "gcp", "--project", PROJECT, "--source", "signed", *arguments])
 
 
-def test_on_google_it_is_signed_with_the_kept_secret_and_followed_in_the_logs(
+def test_on_google_it_is_signed_with_the_kept_secret_and_followed_in_the_logs_where_no_journal_can_be_read(
     gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("deploy.commands.smoke.time.sleep", lambda _: None)
@@ -217,8 +219,9 @@ def test_on_google_it_is_signed_with_the_kept_secret_and_followed_in_the_logs(
     gcloud.answers("logging read", [owed])
     gcloud.answers("logging read", [owed, tried])
     assert on_gcp("--yes") == 0
-    told = capsys.readouterr().out
-    assert "It works: 1 of 1 delivered." in told
+    told = capsys.readouterr()
+    assert "It works: 1 of 1 delivered." in told.out
+    assert told.err.count("the journal cannot be read") == 1
     [posted] = [request for request in google.requests if request.method == "POST"]
     assert posted.headers["x-event"] == "order.created"
     assert posted.headers["webhook-id"].startswith("smoke-")

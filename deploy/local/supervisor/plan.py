@@ -22,6 +22,8 @@ _NOT_INHERITED: Final = frozenset(
         "FUNCTION_USE_ASGI",
         "GOOGLE_APPLICATION_CREDENTIALS",
         "GUNICORN_CMD_ARGS",
+        "HOOKCHAIN_BUCKET",
+        "HOOKCHAIN_FIRESTORE",
         "HOOKCHAIN_PREFIX",
         "HOST",
         "PORT",

@@ -26,7 +26,7 @@ from deploy.explain.receive_words import (
     schema_words,
     size_words,
 )
-from deploy.explain.report import Check, Report, Stage
+from deploy.explain.report import NOT_MADE, Check, Report, Stage
 from deploy.faults import did_you_mean
 from functions.receive.admission import source_name
 from functions.receive.forwarded import requested_url
@@ -133,7 +133,7 @@ def _checks(
             found.append(Check(check, "failed", _failed_words(error, name, sources)))
             is_after = True
         elif is_after:
-            found.append(Check(check, "skipped", "not looked at"))
+            found.append(Check(check, "skipped", NOT_MADE))
         elif words := passed.get(check):
             found.append(Check(check, "passed", words))
         elif outcome.handshake and check in {"id", "time", "parse", "limits", "schema", "event"}:

@@ -58,8 +58,9 @@ ORDER: Final = (
 
 
 def path_words(name: str, settings: Settings) -> str:
-    provider = settings.get("provider")
-    return f"the source {name!r}" + (f", provider {provider}" if provider else "")
+    ways = settings.get("auth")
+    count = len(ways) if isinstance(ways, list) else 0
+    return f"the source {name!r}, which takes {count_of(count, 'way of proof', 'ways of proof')}"
 
 
 def method_words(request: Request, settings: Settings) -> str:

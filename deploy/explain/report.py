@@ -10,6 +10,8 @@ State = Literal["passed", "failed", "skipped"]
 
 ACCEPTED: Final = 0
 REJECTED: Final = 3
+NOT_MADE: Final = "not made"
+"""The words of a check that comes behind the one that failed."""
 
 
 @dataclass(frozen=True, slots=True)

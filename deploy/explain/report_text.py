@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Final
 
 from deploy.commands.tables import BOLD, DIM, GREEN, RED, Screen, printable
-from deploy.explain.report import Check, Report, Stage
+from deploy.explain.report import NOT_MADE, Check, Report, Stage
 from shared.event import Event, to_cloudevent
 
 _MARKS: Final = {"passed": "ok  ", "failed": "NO  ", "skipped": "-   "}
@@ -29,8 +29,12 @@ def report_text(report: Report, screen: Screen) -> Iterator[str]:
 def _stage(stage: Stage, screen: Screen) -> Iterator[str]:
     yield screen.coloured(stage.name, BOLD)
     width = max((len(check.name) for check in stage.checks), default=0)
+    unmade = [check.name for check in stage.checks if check.words == NOT_MADE]
     for check in stage.checks:
-        yield from _check(check, width, screen)
+        if check.name not in unmade:
+            yield from _check(check, width, screen)
+    if unmade:
+        yield from _check(Check(NOT_MADE, "skipped", ", ".join(unmade)), width, screen)
     yield from (f"  {printable(line)}" for line in stage.detail)
 
 

@@ -85,7 +85,9 @@ def sources_of(provider: str, path: Path | None, environ: Mapping[str, str]) -> 
 def _made_up(provider: str, entry: ProviderEntry) -> JsonObject:
     """A source as `hookchain providers NAME` tells to write it, for a receiver that is configured elsewhere."""
     secret = secret_name_of(provider)
-    params: dict[str, str | list[str]] = {name: secret for name, param in entry.params.items() if param.required}
+    params: dict[str, str | list[str]] = {
+        name: secret for name, param in entry.params.items() if param.required or param.secret
+    }
     config = SourceConfig.model_validate(
         {"provider": provider, "secret": secret, "params": params}
         if entry.auth

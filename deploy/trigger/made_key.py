@@ -8,7 +8,7 @@ from deploy.local.supervisor.dotenv import read_dotenv
 from deploy.secrets.dotenv_place import DotenvPlace
 from deploy.trigger.aim import Aim
 from deploy.trigger.private_keys import keep_key, make_pair
-from deploy.trigger.shot import is_asymmetric
+from deploy.trigger.signing import is_asymmetric
 from shared.secrets import variable_name
 
 

@@ -60,9 +60,10 @@ class Fresh:
 
 def events_of(provider: str) -> tuple[str, ...]:
     """The samples' names, the usual one first; none for a provider without samples."""
-    heads = list(_heads().get(provider, {}))
+    heads = _heads().get(provider, {})
     files = sorted(_files(provider))
-    return tuple(dict.fromkeys([*(name for name in heads if name in files), *files]))
+    named = dict.fromkeys([*(name for name in heads if name in files), *files])
+    return tuple(sorted(named, key=lambda name: heads.get(name, {}).get("handshake") is True))
 
 
 def load_sample(provider: str, event: str, fresh: Fresh) -> Sample:

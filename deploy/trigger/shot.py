@@ -1,5 +1,6 @@
 """The request that is sent: a sample, aimed at a source, signed as its provider would, or broken on purpose."""
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,17 +13,17 @@ from deploy.trigger.aim import Aim
 from deploy.trigger.breaking import Break, broken_request, broken_signer, why_not
 from deploy.trigger.edits import with_header
 from deploy.trigger.handshake_sample import handshake_sample
-from deploy.trigger.private_keys import kept_key
+from deploy.trigger.private_keys import kept_key, make_pair
 from deploy.trigger.samples import Fresh, Sample, events_of, load_sample
-from deploy.trigger.signing import ASYMMETRIC, BY_CERTIFICATE, Signer, signed
+from deploy.trigger.signing import BY_CERTIFICATE, Signer, is_asymmetric, signed
 from shared.config.handshake import Handshake
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import JsonObject
 from shared.signatures.verify import verify
-from shared.signatures.way import Way
+from shared.signatures.way import IN_HEAD, Way
 
-WRONG_SECRET: Final = "whsec_dGhpcyBpcyBub3QgdGhlIHNlY3JldCBhdCBhbGw="  # noqa: S105 wrong on purpose
+WRONG_KEY: Final = b"not the secret, so no use"
 
 
 class CannotSign(Exception):
@@ -50,10 +51,6 @@ class Keys:
                 )
             return key
         return secret_named(way.secret, self.environ)
-
-
-def is_asymmetric(way: Way) -> bool:
-    return way.scheme in ASYMMETRIC or (way.scheme == "jwt" and not any(name[:2] == "HS" for name in way.algorithms))
 
 
 def sample_of(aim: Aim, event: str | None, keys: Keys, fresh: Fresh) -> Sample:
@@ -86,7 +83,7 @@ def shot(aim: Aim, sample: Sample, keys: Keys, fresh: Fresh, what: Break | None)
     path, _, query = parse_target(aim.url).path.partition("?")
     both = "&".join(filter(None, (query, sample.request.query)))
     request = with_header(replace(sample.request, path=path, query=both), "host", parts.netloc)
-    if is_unsigned(aim, sample):
+    if is_unsigned(aim, sample) and not any(way.scheme in IN_HEAD for way in aim.ways):
         return request
     for refusal in _try_each(aim, request, keys, fresh, what):
         if isinstance(refusal, Request):
@@ -113,8 +110,10 @@ def _by(
     if what and (reason := why_not(what, way)):
         raise ValueError(reason)
     delivery_id = f"msg_{fresh.hex_digits}"
-    if what == "signature" and (way.scheme in BY_CERTIFICATE or is_asymmetric(way) or way.keys_url):
-        return _forged(way, request)
+    if what == "signature" and way.scheme in BY_CERTIFICATE:
+        return _forged(request)
+    if what == "signature" and is_asymmetric(way):
+        return signed(request, Signer(way, make_pair(way).private, url_of, fresh.now, delivery_id))
     signer = Signer(way, keys.of(way), url_of, fresh.now, delivery_id)
     right = signed(request, signer)
     if not is_asymmetric(way):
@@ -129,11 +128,18 @@ def _by(
 def _another(signer: Signer) -> str:
     """A secret of the same shape, so that nothing but the signature is wrong."""
     if signer.way.key == "hex":
-        return "00" * 32
-    return WRONG_SECRET if signer.key.startswith("whsec_") or signer.way.key == "base64" else f"not-{signer.key[:0]}it"
+        return WRONG_KEY.hex()
+    prefix = "whsec_" if signer.key.startswith("whsec_") else ""
+    return prefix + base64.b64encode(WRONG_KEY).decode()
 
 
-def _forged(way: Way, request: Request) -> Request:
-    """Something stands where the signature does."""
-    name = way.header or "x-forged"
-    return with_header(request, name, f"{way.prefix}Zm9yZ2Vk")
+def _forged(request: Request) -> Request:
+    """Signed by nobody: what PayPal and Amazon SNS have for a signature is there, and is none."""
+    forged = {
+        "paypal-transmission-id": "forged",
+        "paypal-transmission-sig": "Zm9yZ2Vk",
+        "paypal-cert-url": "https://api.paypal.com/forged",
+    }
+    for name, value in forged.items():
+        request = with_header(request, name, value)
+    return request

@@ -44,6 +44,10 @@ class Signer:
     delivery_id: str
 
 
+def is_asymmetric(way: Way) -> bool:
+    return way.scheme in ASYMMETRIC or (way.scheme == "jwt" and not any(name[:2] == "HS" for name in way.algorithms))
+
+
 def signed(request: Request, signer: Signer) -> Request:
     """Raises ValueError for a scheme that only its provider can sign, and Temporary for a secret that is no key."""
     way = signer.way

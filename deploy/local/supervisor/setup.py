@@ -1,5 +1,6 @@
 """All that is settled before the first process starts: settings, configuration, secrets."""
 
+import secrets
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from deploy.local.supervisor.options import Options, prefer_config
 from deploy.local.supervisor.plan import FUNCTIONS, Child, Place, base_environ, plan_children
 from deploy.local.supervisor.ports import Ports, ports_from
 from deploy.local.supervisor.sources import standard_webhooks_secrets
+from deploy.trigger.fitting_secret import fitting_secrets
 from shared.secrets import from_environment, from_folder, variable_name
 from shared.settings import read_settings
 
@@ -54,7 +56,9 @@ def set_up(options: Options, shell: Mapping[str, str], place: Place) -> Setup:
     names = sorted({name for function in FUNCTIONS for name in configuration.secrets_of(function)})
     readers = (from_folder(read_settings(environ).secrets_folder), from_environment(environ))
     found = look_up(names, readers)
-    made = as_variables(make(found.missing, standard_webhooks_secrets(configuration.slices["receive"])))
+    receive = configuration.slices["receive"]
+    fitting = fitting_secrets(found.missing, receive, place.state, secrets.token_bytes(32))
+    made = as_variables({**make(found.missing, standard_webhooks_secrets(receive)), **fitting})
     if made:
         add_to_dotenv(options.env_file, made, "made up by hookchain dev, for this machine only")
     return Setup(

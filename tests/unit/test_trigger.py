@@ -1,0 +1,162 @@
+"""Every provider's samples, signed as it signs, against a receiver in this process."""
+
+import argparse
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from deploy.catalogue import load_catalogue
+from deploy.trigger.aim import Aim, aimed
+from deploy.trigger.breaking import BREAKS, Break
+from deploy.trigger.fitting_secret import fitting_secrets
+from deploy.trigger.samples import FOLDER, Fresh, events_of, load_sample
+from deploy.trigger.shot import CannotSign, Keys, sample_of, shot
+from functions.receive.outcomes import Accepted, Answered
+from functions.receive.receive import Receiver
+from shared.errors import HookchainError, Rejected, Temporary
+from shared.http import Request
+from shared.secrets import SECRET_NAME, variable_name
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.bus import FakeBus
+from tests.fakes.clock import FakeClock
+from tests.fakes.secrets import FakeSecrets
+
+# Their keys and certificates are fetched: only the provider can sign, and nobody is asked here.
+NEEDS_A_KEY_FROM_ELSEWHERE = frozenset({"google_pubsub", "aws_sns", "paypal"})
+WITHOUT_TYPE = frozenset({("slack", "slash_command")})
+ID_IN_A_LIST = frozenset({"linkedin"})
+CODES = {"signature": {"sig", "password"}, "clock": {"ts"}, "body": {"sig", "parse", "password"}}
+
+NOW = 1_790_000_000.0
+FRESH = Fresh(NOW, "abcdefabcdef", "9876543210")
+RANDOM = bytes(range(32))
+PROVIDERS = sorted(load_catalogue())
+SAMPLES = [(provider, event) for provider in PROVIDERS for event in events_of(provider)]
+HANDSHAKES = [(provider, one.name) for provider in PROVIDERS for one in load_catalogue()[provider].handshakes]
+
+
+@dataclass(frozen=True)
+class Range:
+    """A provider's source, as `hookchain providers` tells to write it, and its secrets."""
+
+    aim: Aim
+    keys: Keys
+
+    def shot(self, event: str | None, what: Break | None = None) -> Request:
+        return shot(self.aim, sample_of(self.aim, event, self.keys, FRESH), self.keys, FRESH, what)
+
+    def received(self, request: Request) -> Accepted | Answered:
+        """Raises HookchainError."""
+        source = self.aim.source
+        receiver = Receiver(
+            {source.name: source},
+            FakeSecrets(_by_name(self.keys.environ, self.aim)),
+            FakeBus(),
+            FakeBlobs(),
+            FakeClock(NOW),
+            random_id=lambda: "0" * 32,
+        )
+
+        async def read_body(max_bytes: int) -> bytes:
+            if len(request.body) > max_bytes:
+                raise Rejected("raw", "too large")
+            return request.body
+
+        return asyncio.run(receiver.receive(replace(request, body=b""), read_body))
+
+
+def _by_name(environ: Mapping[str, str], aim: Aim) -> dict[str, str]:
+    return {name: environ[variable_name(name)] for name in _names(aim) if variable_name(name) in environ}
+
+
+def _names(aim: Aim) -> list[str]:
+    text = json.dumps(aim.settings)
+    return [name for name in {f"{aim.source.name}-secret"} | {way.secret for way in aim.ways} if name and name in text]
+
+
+def on_range(provider: str, state: Path) -> Range:
+    options = argparse.Namespace(
+        to=None, source=None, config=None, env_file=state / "no.env", state=state, provider=provider
+    )
+    (state / "hookchain.yaml").write_text("sources:\n  other: {auth: none}\n")
+    options.config = str(state / "hookchain.yaml")
+    aim = aimed(provider, options, {})
+    names = _names(aim)
+    slice_ = {"sources": {aim.source.name: aim.settings}}
+    made = dict.fromkeys(names, "a-secret-of-some-length-0123456789")
+    made.update(fitting_secrets(names, slice_, state, RANDOM))
+    return Range(aim, Keys({variable_name(name): value for name, value in made.items()}, state))
+
+
+def test_every_provider_has_a_sample() -> None:
+    assert not [provider for provider in PROVIDERS if not events_of(provider)]
+
+
+def test_a_sample_is_new_at_each_sending() -> None:
+    for folder in sorted(path.name for path in FOLDER.iterdir() if path.is_dir()):
+        for event in events_of(folder):
+            sample = load_sample(folder, event, FRESH).request
+            text = f"{sample.headers} {sample.body.decode()}".lower()
+            assert "5eed5eed5eed" not in text, (folder, event)
+            assert "1700000000" not in text, (folder, event)
+
+
+@pytest.mark.parametrize(("provider", "event"), SAMPLES, ids=[f"{p}-{e}" for p, e in SAMPLES])
+def test_a_sample_is_accepted(provider: str, event: str, tmp_path: Path) -> None:
+    firing = on_range(provider, tmp_path)
+    try:
+        request = firing.shot(event)
+    except CannotSign:
+        assert provider in NEEDS_A_KEY_FROM_ELSEWHERE
+        return
+    taken = firing.received(request)
+    if sample_of(firing.aim, event, firing.keys, FRESH).is_handshake:
+        assert isinstance(taken, Answered)
+        return
+    assert isinstance(taken, Accepted)
+    assert taken.events
+    entry = load_catalogue()[provider]
+    for made in taken.events:
+        assert not entry.event.type or made.type != "received" or (provider, event) in WITHOUT_TYPE
+        assert not entry.event.id or made.deliveryid or provider in ID_IN_A_LIST
+
+
+@pytest.mark.parametrize(("provider", "name"), HANDSHAKES, ids=[f"{p}-{n}" for p, n in HANDSHAKES])
+def test_a_handshake_is_answered_and_makes_no_event(provider: str, name: str, tmp_path: Path) -> None:
+    firing = on_range(provider, tmp_path)
+    try:
+        request = firing.shot(name)
+    except CannotSign:
+        assert provider in NEEDS_A_KEY_FROM_ELSEWHERE
+        return
+    taken = firing.received(request)
+    assert isinstance(taken, Answered)
+    assert taken.reason == f"handshake {name}"
+
+
+@pytest.mark.parametrize("what", BREAKS)
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_what_is_broken_is_refused_for_just_that(provider: str, what: Break, tmp_path: Path) -> None:
+    firing = on_range(provider, tmp_path)
+    try:
+        request = firing.shot(None, what)
+    except CannotSign:
+        assert what != "signature"
+        return
+    except ValueError as nothing_to_break:
+        assert "so none can be wrong" in str(nothing_to_break)
+        return
+    with pytest.raises(HookchainError) as refused:
+        firing.received(request)
+    if isinstance(refused.value, Temporary):
+        assert provider in NEEDS_A_KEY_FROM_ELSEWHERE
+        return
+    assert refused.value.code in CODES[what]
+
+
+def test_names_of_secrets_made_for_providers_are_secret_names() -> None:
+    assert all(SECRET_NAME.fullmatch(f"{provider.replace('_', '-')}-secret") for provider in PROVIDERS)

@@ -13,9 +13,8 @@ from deploy.compiler import choose_config, compile_config, read_config, secrets_
 from deploy.config_file import ConfigFile
 from deploy.faults import ConfigFaults, Fault
 from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
-from shared.config.auth import PathAuth, QueryAuth
+from deploy.source_warnings import source_warnings
 from shared.config.bundle import BundleConfig
-from shared.config.source import SourceConfig
 from shared.jsontext import JsonObject
 from shared.secret_values import is_short, split_values, weakness
 from shared.secrets import from_environment, from_folder, variable_name
@@ -55,23 +54,13 @@ def warnings_of(file: ConfigFile) -> Iterator[Fault]:
     config = BundleConfig.model_validate(file.document)
     for name, source in config.sources.items():
         at = ("sources", name)
-        for rule in _source_warnings(source):
+        for rule in source_warnings(source, config):
             yield Fault(file.line(at), f"source {name!r}", rule)
         if not any(name in route.from_ or "all" in route.from_ for route in config.routes):
             yield Fault(file.line(at), f"source {name!r}", "no route takes its events: they are kept and go nowhere")
     for name in config.destinations:
         if not any(name in route.to for route in config.routes):
             yield Fault(file.line(("destinations", name)), f"destination {name!r}", "no route leads to it")
-
-
-def _source_warnings(source: SourceConfig) -> Iterator[str]:
-    if not source.auth and (source.provider is None or "auth" in source.model_fields_set):
-        yield "`auth: none` takes events from anyone who finds its URL"
-    for way in source.auth:
-        if isinstance(way, PathAuth | QueryAuth):
-            yield f"a token in the {way.scheme} ends up in logs and histories; use a header where the sender can"
-    if source.id is None and source.dedupe is None:
-        yield "no `id` and no `dedupe: body`: an event that its sender repeats after a 503 may be delivered twice"
 
 
 def secret_faults(names: list[str], environ: Mapping[str, str]) -> Iterator[Fault]:

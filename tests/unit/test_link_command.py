@@ -7,7 +7,7 @@ import pytest
 
 from deploy.commands.link import main
 from shared.jsontext import Json
-from tests.receiving import Receiving
+from tests.posting import Posting
 
 KEY = "a key for links, long enough"
 SOURCES = """
@@ -48,34 +48,34 @@ async def test_what_goes_into_a_link_comes_out_of_it(
     assert made(tmp_path, "go", *arguments) == 0
     url = capsys.readouterr().out.strip()
     assert url.startswith("http://localhost:8080/go?")
-    receiving = Receiving(SOURCES, {"link-key": KEY})
-    assert (await receiving.get(url.removeprefix("http://localhost:8080"))).status == 200
-    assert receiving.events[0].data == data
+    posting = Posting(SOURCES, {"link-key": KEY})
+    assert (await posting.get(url.removeprefix("http://localhost:8080"))).status == 200
+    assert posting.events[0].data == data
 
 
 async def test_a_link_is_good_for_an_hour_or_as_long_as_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    receiving = Receiving(SOURCES, {"link-key": KEY})
+    posting = Posting(SOURCES, {"link-key": KEY})
     paths: list[str] = []
     for options in ([], ["--expires", "2h"], ["--expires", "never"]):
         made(tmp_path, "go", "a=1", "--url", "https://h.example/", *options)
         paths.append(capsys.readouterr().out.strip().removeprefix("https://h.example"))
-    receiving.clock.advance(3_601)
-    assert [(await receiving.get(path)).status for path in paths] == [401, 200, 200]
+    posting.clock.advance(3_601)
+    assert [(await posting.get(path)).status for path in paths] == [401, 200, 200]
 
 
 async def test_two_links_for_once_are_two_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    receiving = Receiving(SOURCES, {"link-key": KEY})
+    posting = Posting(SOURCES, {"link-key": KEY})
     for _ in range(2):
         assert made(tmp_path, "go", "a=1", "--once", "--expires", "7d", "--json") == 0
         said = json.loads(capsys.readouterr().out)
         assert (said["once"], said["expires_at"]) == (True, "2026-09-28T14:13:20.000Z")
         for _ in range(2):
-            await receiving.get(said["url"].removeprefix("http://localhost:8080"))
+            await posting.get(said["url"].removeprefix("http://localhost:8080"))
         capsys.readouterr()  # receive's log lines
-    assert len(receiving.events) == 4
-    assert len({event.id for event in receiving.events}) == 2
+    assert len(posting.events) == 4
+    assert len({event.id for event in posting.events}) == 2
 
 
 def test_its_words_say_how_long_and_how_often(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

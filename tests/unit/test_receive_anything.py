@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.http import Reply
-from tests.receiving import Receiving
+from tests.posting import Posting
 
 SECRETS = {"key": "a secret of some length, for all", "public": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
 SOURCES = """
@@ -70,7 +70,7 @@ BODIES = st.one_of(
 def test_any_request_is_answered_and_never_with_a_fault(
     method: str, path: str, query: str, headers: list[tuple[str, str]], body: bytes, peer: str
 ) -> None:
-    reply = asyncio.run(RECEIVING.send(path, body, *headers, method=method, query=query, peer=peer))
+    reply = asyncio.run(POSTING.send(path, body, *headers, method=method, query=query, peer=peer))
     assert reply.status < 500, reply
     assert _can_be_sent(reply)
 
@@ -81,7 +81,7 @@ def _can_be_sent(reply: Reply) -> bool:
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_each_of_these_sources_is_there(name: str) -> None:
-    assert (await RECEIVING.send(f"/{name}", b"{}")).status != 404
+    assert (await POSTING.send(f"/{name}", b"{}")).status != 404
 
 
-RECEIVING = Receiving(SOURCES, SECRETS)
+POSTING = Posting(SOURCES, SECRETS)

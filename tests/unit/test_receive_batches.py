@@ -7,22 +7,22 @@ import pytest
 
 from shared.event import event_id
 from shared.jsontext import Json, canonical
-from tests.receiving import JSON, Receiving, code
+from tests.posting import JSON, Posting, code
 
 
-async def batch(source: str, body: Json, *headers: tuple[str, str]) -> Receiving:
-    receiving = Receiving(f"a: {{auth: none, {source}}}")
-    reply = await receiving.send("/a", json.dumps(body).encode(), JSON, *headers)
+async def batch(source: str, body: Json, *headers: tuple[str, str]) -> Posting:
+    posting = Posting(f"a: {{auth: none, {source}}}")
+    reply = await posting.send("/a", json.dumps(body).encode(), JSON, *headers)
     assert reply.status == 200, reply.body
-    ids: Json = [event.id for event in receiving.events]
-    assert json.loads(reply.body) == ({"ids": ids} if len(receiving.events) != 1 else {"id": receiving.events[0].id})
-    return receiving
+    ids: Json = [event.id for event in posting.events]
+    assert json.loads(reply.body) == ({"ids": ids} if len(posting.events) != 1 else {"id": posting.events[0].id})
+    return posting
 
 
 async def test_each_item_is_an_event_with_facts_of_its_own() -> None:
     body: Json = {"account": "acme", "events": [{"type": "a", "id": 1, "by": "Ann"}, {"type": "b", "id": 2}]}
-    receiving = await batch("batch: data.events.*, id: data.id, actor: data.by, subject: body.account", body)
-    first, second = receiving.events
+    posting = await batch("batch: data.events.*, id: data.id, actor: data.by, subject: body.account", body)
+    first, second = posting.events
     assert (first.type, first.actor, first.subject, first.data) == (
         "a",
         "Ann",
@@ -38,8 +38,8 @@ async def test_the_whole_body_may_be_the_list_and_an_item_may_lie_deeper() -> No
     body: Json = {"items": [{"Item": {"n": 1}}, {"n": 2}]}
     assert [event.data for event in (await batch("batch: 'data.items.*.Item'", body)).events] == [{"n": 1}, {"n": 2}]
     nested: Json = {"entry": [{"changes": [1, 2]}, {"changes": [3]}, {"other": 4}]}
-    receiving = await batch("batch: 'data.entry.*.changes.*'", nested)
-    assert [event.data for event in receiving.events] == [1, 2, 3, {"other": 4}]
+    posting = await batch("batch: 'data.entry.*.changes.*'", nested)
+    assert [event.data for event in posting.events] == [1, 2, 3, {"other": 4}]
 
 
 async def test_what_is_no_list_is_one_event() -> None:
@@ -79,20 +79,20 @@ async def test_without_ids_the_bodys_hash_and_the_number_tell_them_apart_where_t
 
 
 async def test_an_item_keeps_the_headers_but_not_the_body_of_all() -> None:
-    receiving = await batch("batch: 'data.*', keep_raw: true", [1, 2])
-    assert [(event.rawbody, bool(event.rawheaders)) for event in receiving.events] == [(None, True)] * 2
+    posting = await batch("batch: 'data.*', keep_raw: true", [1, 2])
+    assert [(event.rawbody, bool(event.rawheaders)) for event in posting.events] == [(None, True)] * 2
 
 
 @pytest.mark.parametrize(("items", "status"), [(5_000, 200), (5_001, 422)])
 async def test_a_batch_has_a_bound(items: int, status: int) -> None:
-    receiving = Receiving("a: {auth: none, batch: 'data.*'}")
-    reply = await receiving.send("/a", json.dumps([0] * items).encode(), JSON)
-    assert (reply.status, len(receiving.events)) == (status, items if status == 200 else 0)
+    posting = Posting("a: {auth: none, batch: 'data.*'}")
+    reply = await posting.send("/a", json.dumps([0] * items).encode(), JSON)
+    assert (reply.status, len(posting.events)) == (status, items if status == 200 else 0)
     if status == 422:
         assert code(reply) == "items"
 
 
 async def test_a_bus_that_refuses_takes_none_of_them() -> None:
-    receiving = Receiving("a: {auth: none, batch: 'data.*'}")
-    receiving.bus.fault = "down"
-    assert (await receiving.send("/a", b"[1, 2]", JSON)).status == 503
+    posting = Posting("a: {auth: none, batch: 'data.*'}")
+    posting.bus.fault = "down"
+    assert (await posting.send("/a", b"[1, 2]", JSON)).status == 503

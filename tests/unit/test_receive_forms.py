@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.receiving import FORM, JSON, Receiving, code, header
+from tests.posting import FORM, JSON, Posting, code, header
 
 SOURCE = """
 contact:
@@ -17,10 +17,10 @@ BODY = b"email=ann%40example.com&website="
 
 
 async def test_a_form_from_its_page_is_an_event_and_leads_to_the_thanks_page() -> None:
-    receiving = Receiving(SOURCE)
-    reply = await receiving.send("/contact", BODY, FORM, PAGE)
+    posting = Posting(SOURCE)
+    reply = await posting.send("/contact", BODY, FORM, PAGE)
     assert (reply.status, header(reply, "location"), reply.body) == (303, "https://www.example.com/thanks", b"")
-    assert receiving.events[0].data == {"email": "ann@example.com"}
+    assert posting.events[0].data == {"email": "ann@example.com"}
 
 
 @pytest.mark.parametrize(
@@ -42,53 +42,51 @@ async def test_a_form_from_its_page_is_an_event_and_leads_to_the_thanks_page() -
     ],
 )
 async def test_a_form_on_another_page_is_refused(headers: list[tuple[str, str]], status: int) -> None:
-    receiving = Receiving(SOURCE)
-    reply = await receiving.send("/contact", BODY, FORM, *headers)
-    assert (reply.status, len(receiving.events)) == (status, int(status == 303))
+    posting = Posting(SOURCE)
+    reply = await posting.send("/contact", BODY, FORM, *headers)
+    assert (reply.status, len(posting.events)) == (status, int(status == 303))
     if status == 403:
         assert code(reply) == "origin"
 
 
 async def test_a_filled_honeypot_is_answered_as_if_it_were_taken_and_logged(capsys: pytest.CaptureFixture[str]) -> None:
-    receiving = Receiving(SOURCE)
-    good = await receiving.send("/contact", BODY, FORM, PAGE)
-    trapped = await receiving.send("/contact", BODY + b"spam", FORM, PAGE)
+    posting = Posting(SOURCE)
+    good = await posting.send("/contact", BODY, FORM, PAGE)
+    trapped = await posting.send("/contact", BODY + b"spam", FORM, PAGE)
     assert (trapped.status, trapped.headers, trapped.body) == (good.status, good.headers, good.body)
-    assert len(receiving.events) == 1
+    assert len(posting.events) == 1
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (line["message"], line["reason"], line["source"]) == ("answered", "honeypot", "contact")
     assert "event_id" not in line
 
 
 async def test_a_script_has_the_answer_itself_and_may_read_it() -> None:
-    receiving = Receiving(SOURCE)
-    reply = await receiving.send("/contact", b'{"email": "a"}', JSON, PAGE, ("sec-fetch-mode", "cors"))
-    assert (reply.status, json.loads(reply.body)) == (200, {"id": receiving.events[0].id})
+    posting = Posting(SOURCE)
+    reply = await posting.send("/contact", b'{"email": "a"}', JSON, PAGE, ("sec-fetch-mode", "cors"))
+    assert (reply.status, json.loads(reply.body)) == (200, {"id": posting.events[0].id})
     assert header(reply, "access-control-allow-origin") == "https://www.example.com"
-    trapped = await receiving.send(
-        "/contact", b'{"email": "a", "website": "x"}', JSON, PAGE, ("sec-fetch-mode", "cors")
-    )
+    trapped = await posting.send("/contact", b'{"email": "a", "website": "x"}', JSON, PAGE, ("sec-fetch-mode", "cors"))
     assert trapped.headers == reply.headers
     assert json.loads(trapped.body).keys() == {"id"}
 
 
 async def test_a_browser_that_asks_before_it_posts_is_answered() -> None:
-    receiving = Receiving(SOURCE)
+    posting = Posting(SOURCE)
     asked = ("access-control-request-method", "POST")
-    reply = await receiving.send("/contact", b"", PAGE, asked, method="OPTIONS")
+    reply = await posting.send("/contact", b"", PAGE, asked, method="OPTIONS")
     assert (reply.status, header(reply, "access-control-allow-methods")) == (204, "POST")
     assert header(reply, "access-control-allow-headers") == "content-type"
-    assert code(await receiving.send("/contact", b"", ("origin", "https://evil.example"), method="OPTIONS")) == "origin"
-    assert receiving.events == []
+    assert code(await posting.send("/contact", b"", ("origin", "https://evil.example"), method="OPTIONS")) == "origin"
+    assert posting.events == []
 
 
 async def test_a_script_may_read_why_its_form_was_refused() -> None:
-    reply = await Receiving(SOURCE).send("/contact", b"a=1", FORM, PAGE, ("sec-fetch-mode", "cors"))
+    reply = await Posting(SOURCE).send("/contact", b"a=1", FORM, PAGE, ("sec-fetch-mode", "cors"))
     assert (reply.status, code(reply)) == (422, "schema")
     assert header(reply, "access-control-allow-origin") == "https://www.example.com"
 
 
 async def test_without_a_thanks_page_the_answer_is_the_usual_one() -> None:
-    receiving = Receiving("contact: {auth: none, form: {origins: https://a.example}}")
-    reply = await receiving.send("/contact", BODY, FORM, ("origin", "https://a.example"))
-    assert (reply.status, json.loads(reply.body)) == (200, {"id": receiving.events[0].id})
+    posting = Posting("contact: {auth: none, form: {origins: https://a.example}}")
+    reply = await posting.send("/contact", BODY, FORM, ("origin", "https://a.example"))
+    assert (reply.status, json.loads(reply.body)) == (200, {"id": posting.events[0].id})

@@ -11,7 +11,7 @@ from functions.receive.link import EXPIRES, ONCE, SIGNATURE, link_signature, ver
 from shared.errors import Rejected
 from shared.jsontext import Json
 from tests.fakes.clock import FakeClock
-from tests.receiving import Receiving, code, header
+from tests.posting import Posting, code, header
 
 SECRETS = {"link-key": "a key for links, long enough", "two": "newest key of the two\na key for links, long enough"}
 LINK = "go: {methods: [GET], auth: {scheme: link, secret: link-key}}"
@@ -46,20 +46,20 @@ def link(*pairs: tuple[str, str], source: str = "go", secret: str = SECRETS["lin
     ],
 )
 async def test_the_query_holds_the_event(query: str, data: Json) -> None:
-    receiving = Receiving(OPEN)
-    assert (await receiving.get(f"/go?{query}")).status == 200
-    assert receiving.events[0].data == data
+    posting = Posting(OPEN)
+    assert (await posting.get(f"/go?{query}")).status == 200
+    assert posting.events[0].data == data
 
 
 async def test_a_format_that_the_source_names_counts() -> None:
-    receiving = Receiving("go: {methods: [GET], auth: none, body: json}")
-    assert (await receiving.get("/go?body=1")).status == 200
-    assert code(await receiving.get("/go?body=no")) == "parse"
-    assert [event.data for event in receiving.events] == [1]
+    posting = Posting("go: {methods: [GET], auth: none, body: json}")
+    assert (await posting.get("/go?body=1")).status == 200
+    assert code(await posting.get("/go?body=no")) == "parse"
+    assert [event.data for event in posting.events] == [1]
 
 
 async def test_a_signed_link_is_taken_however_its_parameters_are_encoded_and_ordered() -> None:
-    receiving = Receiving(LINK, SECRETS)
+    posting = Posting(LINK, SECRETS)
     pairs = [("b", "two words"), ("a", "é/+"), ("a", "")]
     signature = link_signature("go", pairs, SECRETS["link-key"])
     for query in (
@@ -67,13 +67,13 @@ async def test_a_signed_link_is_taken_however_its_parameters_are_encoded_and_ord
         f"{SIGNATURE}={signature}&a=%C3%A9%2F%2b&b=two%20words&a=",
         f"a=\xc3\xa9/%2B&{SIGNATURE}={signature}&a=&b=%74wo+words",
     ):
-        assert (await receiving.get(f"/go?{query}")).status == 200
-    assert receiving.events[0].data == {"b": "two words", "a": ["é/+", ""]}
+        assert (await posting.get(f"/go?{query}")).status == 200
+    assert posting.events[0].data == {"b": "two words", "a": ["é/+", ""]}
 
 
 async def test_the_older_of_two_secrets_still_signs_links() -> None:
-    receiving = Receiving(LINK.replace("link-key", "two"), SECRETS)
-    assert (await receiving.get(link(("a", "1")))).status == 200
+    posting = Posting(LINK.replace("link-key", "two"), SECRETS)
+    assert (await posting.get(link(("a", "1")))).status == 200
 
 
 @pytest.mark.parametrize(
@@ -95,69 +95,69 @@ async def test_the_older_of_two_secrets_still_signs_links() -> None:
     ],
 )
 async def test_a_link_that_was_changed_or_made_by_nobody_is_refused(wrong: str) -> None:
-    receiving = Receiving(LINK, SECRETS)
-    assert (await receiving.get(wrong)).status == 401
-    assert receiving.events == []
+    posting = Posting(LINK, SECRETS)
+    assert (await posting.get(wrong)).status == 401
+    assert posting.events == []
 
 
 async def test_a_link_is_good_to_the_second_of_its_time_and_no_longer() -> None:
-    receiving = Receiving(LINK, SECRETS)
+    posting = Posting(LINK, SECRETS)
     url = link(("a", "1"), (EXPIRES, str(NOW)))
-    assert (await receiving.get(url)).status == 200
-    receiving.clock.advance(1)
-    assert (await receiving.get(url)).status == 401
-    assert len(receiving.events) == 1
+    assert (await posting.get(url)).status == 200
+    posting.clock.advance(1)
+    assert (await posting.get(url)).status == 401
+    assert len(posting.events) == 1
 
 
 @pytest.mark.parametrize("time", ["", "soon", "-1", "1e99", "9" * 30, "٣"])
 async def test_a_time_that_is_none_is_over(time: str) -> None:
-    receiving = Receiving(LINK, SECRETS)
-    assert (await receiving.get(link((EXPIRES, time)))).status == 401
+    posting = Posting(LINK, SECRETS)
+    assert (await posting.get(link((EXPIRES, time)))).status == 401
 
 
 async def test_a_link_for_once_is_the_same_event_however_often_it_is_opened_and_no_part_of_its_data() -> None:
-    receiving = Receiving(LINK, SECRETS)
-    replies = [await receiving.get(link(("a", "1"), (ONCE, nonce))) for nonce in ("n1", "n1", "n2")]
+    posting = Posting(LINK, SECRETS)
+    replies = [await posting.get(link(("a", "1"), (ONCE, nonce))) for nonce in ("n1", "n1", "n2")]
     assert [reply.status for reply in replies] == [200, 200, 200]
-    first, second, third = receiving.events
+    first, second, third = posting.events
     assert first.id == second.id != third.id
     assert (first.data, first.payloadhash) == ({"a": "1"}, second.payloadhash)
 
 
 async def test_looking_where_a_link_leads_makes_no_event() -> None:
-    receiving = Receiving(LINK, SECRETS)
-    head = await receiving.get(link(("a", "1")), method="HEAD")
+    posting = Posting(LINK, SECRETS)
+    head = await posting.get(link(("a", "1")), method="HEAD")
     assert (head.status, head.body) == (200, b"")
     for name, value in (("sec-purpose", "prefetch;prerender"), ("purpose", "prefetch"), ("x-moz", "prefetch")):
-        reply = await receiving.get(link(("a", "1")), (name, value))
+        reply = await posting.get(link(("a", "1")), (name, value))
         assert (reply.status, code(reply)) == (403, "prefetch")
-    assert receiving.events == []
+    assert posting.events == []
 
 
 async def test_what_a_link_answers_is_kept_by_no_cache() -> None:
-    receiving = Receiving(LINK, SECRETS)
-    assert header(await receiving.get(link(("a", "1"))), "cache-control") == "no-store"
+    posting = Posting(LINK, SECRETS)
+    assert header(await posting.get(link(("a", "1"))), "cache-control") == "no-store"
 
 
 async def test_a_source_that_takes_no_get_refuses_it() -> None:
-    receiving = Receiving("a: {auth: none}")
+    posting = Posting("a: {auth: none}")
     for method in ("GET", "HEAD", "OPTIONS"):
-        reply = await receiving.get("/a?b=1", method=method)
+        reply = await posting.get("/a?b=1", method=method)
         assert (reply.status, header(reply, "allow")) == (405, "POST")
 
 
 async def test_the_password_in_a_query_is_no_part_of_the_event() -> None:
-    receiving = Receiving("go: {methods: [GET], auth: {scheme: query, parameter: key, secret: link-key}}", SECRETS)
-    assert (await receiving.get(f"/go?a=1&key={quote(SECRETS['link-key'])}")).status == 200
-    assert receiving.events[0].data == {"a": "1"}
+    posting = Posting("go: {methods: [GET], auth: {scheme: query, parameter: key, secret: link-key}}", SECRETS)
+    assert (await posting.get(f"/go?a=1&key={quote(SECRETS['link-key'])}")).status == 200
+    assert posting.events[0].data == {"a": "1"}
 
 
 async def test_a_query_has_the_limits_of_a_body() -> None:
-    receiving = Receiving("go: {methods: [GET], auth: none, max_body_bytes: 100}")
-    assert code(await receiving.get("/go?a=" + "x" * 99)) == "raw"
+    posting = Posting("go: {methods: [GET], auth: none, max_body_bytes: 100}")
+    assert code(await posting.get("/go?a=" + "x" * 99)) == "raw"
     many = "&".join(f"a{number}=1" for number in range(1_001))
-    assert code(await Receiving(OPEN).get(f"/go?{many}")) == "fields"
-    assert (await Receiving(LINK, SECRETS).get(f"/go?{many}")).status == 422
+    assert code(await Posting(OPEN).get(f"/go?{many}")) == "fields"
+    assert (await Posting(LINK, SECRETS).get(f"/go?{many}")).status == 422
 
 
 @given(st.text(max_size=40), st.text(max_size=40))

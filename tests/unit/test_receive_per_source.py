@@ -9,7 +9,7 @@ from functions.receive.forwarded import requested_url
 from shared.event import event_id
 from shared.http import Request
 from shared.jsontext import Json
-from tests.receiving import JSON, Receiving, code, header
+from tests.posting import JSON, Posting, code, header
 
 ALLOW = "office: {auth: none, allow: [203.0.113.0/24, '2001:db8::/32']}"
 PROXIED = "office: {auth: none, allow: 203.0.113.7, trusted_proxies: 2}"
@@ -28,10 +28,10 @@ PROXIED = "office: {auth: none, allow: 203.0.113.7, trusted_proxies: 2}"
     ],
 )
 async def test_only_allowed_addresses_are_taken(peer: str, status: int) -> None:
-    receiving = Receiving(ALLOW)
-    reply = await receiving.send("/office", b"{}", JSON, ("x-forwarded-for", "203.0.113.1"), peer=peer)
+    posting = Posting(ALLOW)
+    reply = await posting.send("/office", b"{}", JSON, ("x-forwarded-for", "203.0.113.1"), peer=peer)
     assert reply.status == status
-    assert len(receiving.events) == (status == 200)
+    assert len(posting.events) == (status == 200)
 
 
 @pytest.mark.parametrize(
@@ -49,17 +49,17 @@ async def test_only_allowed_addresses_are_taken(peer: str, status: int) -> None:
     ],
 )
 async def test_behind_trusted_proxies_the_address_is_counted_from_the_right(forwarded: str, status: int) -> None:
-    receiving = Receiving(PROXIED)
-    reply = await receiving.send("/office", b"{}", JSON, ("x-forwarded-for", forwarded), peer="10.0.0.9")
+    posting = Posting(PROXIED)
+    reply = await posting.send("/office", b"{}", JSON, ("x-forwarded-for", forwarded), peer="10.0.0.9")
     assert reply.status == status
 
 
 async def test_the_bundles_proxies_and_url_hold_for_its_sources_and_a_source_may_say_others() -> None:
     before = "public_url: https://hooks.example.com/in/\ntrusted_proxies: 1"
-    receiving = Receiving(
+    posting = Posting(
         "a: {auth: none}\nb: {auth: none, trusted_proxies: 0, public_url: 'https://b.example.com/x'}", before=before
     )
-    a, b = receiving.sources["a"], receiving.sources["b"]
+    a, b = posting.sources["a"], posting.sources["b"]
     assert (a.trusted_proxies, b.trusted_proxies) == (1, 0)
     assert requested_url(Request("POST", "/a", "q=1"), a) == "https://hooks.example.com/in/a?q=1"
     assert requested_url(Request("POST", "/b/token"), b) == "https://b.example.com/x/token"
@@ -67,7 +67,7 @@ async def test_the_bundles_proxies_and_url_hold_for_its_sources_and_a_source_may
 
 def test_forwarded_headers_make_the_url_only_where_proxies_are_trusted() -> None:
     headers = (("host", "inner:8080"), ("x-forwarded-proto", "http, https"), ("x-forwarded-host", "a.example"))
-    sources = Receiving("none: {auth: none}\none: {auth: none, trusted_proxies: 1}").sources
+    sources = Posting("none: {auth: none}\none: {auth: none, trusted_proxies: 1}").sources
     assert requested_url(Request("POST", "/none", "a=1", headers), sources["none"]) == "http://inner:8080/none?a=1"
     assert requested_url(Request("POST", "/one", "", headers), sources["one"]) == "https://a.example/one"
 
@@ -87,9 +87,9 @@ def test_forwarded_headers_make_the_url_only_where_proxies_are_trusted() -> None
     ],
 )
 async def test_only_the_named_content_types_are_taken(content_type: str | None, status: int) -> None:
-    receiving = Receiving("a: {auth: none, content_types: [application/json, '*+json', text/*]}")
+    posting = Posting("a: {auth: none, content_types: [application/json, '*+json', text/*]}")
     headers = [] if content_type is None else [("content-type", content_type)]
-    assert (await receiving.send("/a", b"{}", *headers)).status == status
+    assert (await posting.send("/a", b"{}", *headers)).status == status
 
 
 SCHEMA = """
@@ -118,30 +118,30 @@ a:
 async def test_a_body_that_breaks_the_schema_is_told_place_and_rule_and_nothing_it_sent(
     data: Json, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    receiving = Receiving(SCHEMA)
-    reply = await receiving.send("/a", json.dumps(data).encode(), JSON)
-    assert (reply.status, code(reply), receiving.events) == (422, "schema", [])
+    posting = Posting(SCHEMA)
+    reply = await posting.send("/a", json.dumps(data).encode(), JSON)
+    assert (reply.status, code(reply), posting.events) == (422, "schema", [])
     assert words in json.loads(reply.body)["title"]
     assert b"canary" not in reply.body
     assert "canary" not in capsys.readouterr().out
 
 
 async def test_a_body_that_keeps_the_schema_is_taken() -> None:
-    receiving = Receiving(SCHEMA)
-    assert (await receiving.send("/a", b'{"email": "a@b.c", "tags": [1, true], "n": 1}', JSON)).status == 200
+    posting = Posting(SCHEMA)
+    assert (await posting.send("/a", b'{"email": "a@b.c", "tags": [1, true], "n": 1}', JSON)).status == 200
 
 
 async def test_many_items_are_compared_by_hash_and_not_each_with_each() -> None:
-    receiving = Receiving("a: {auth: none, schema: {uniqueItems: true}}")
+    posting = Posting("a: {auth: none, schema: {uniqueItems: true}}")
     items = [{"n": number} for number in range(50_000)]
-    assert (await receiving.send("/a", json.dumps(items).encode(), JSON)).status == 200
+    assert (await posting.send("/a", json.dumps(items).encode(), JSON)).status == 200
 
 
 async def test_the_schema_may_stand_in_a_file_beside_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"$ref": "#/$defs/x", "$defs": {"x": {"type": "string"}}}', encoding="utf-8")
     (tmp_path / "a.yaml").write_text("type: string\n", encoding="utf-8")
-    receiving = Receiving("a: {auth: none, schema: a.json}\nb: {auth: none, schema: a.yaml}", folder=tmp_path)
-    assert [(await receiving.send(path, b"1", JSON)).status for path in ("/a", "/b")] == [422, 422]
+    posting = Posting("a: {auth: none, schema: a.json}\nb: {auth: none, schema: a.yaml}", folder=tmp_path)
+    assert [(await posting.send(path, b"1", JSON)).status for path in ("/a", "/b")] == [422, 422]
 
 
 @pytest.mark.parametrize(
@@ -175,8 +175,8 @@ async def test_the_schema_may_stand_in_a_file_beside_the_configuration(tmp_path:
 async def test_a_source_answers_in_its_own_words(
     respond: str, status: int, content_type: str | None, body: bytes
 ) -> None:
-    receiving = Receiving(f"a: {{auth: none, id: data.id, respond: {respond}}}")
-    reply = await receiving.send("/a", b'{"id": 1, "n": [1, 2], "user": {"name": "<b>\\"A\\""}}', JSON)
+    posting = Posting(f"a: {{auth: none, id: data.id, respond: {respond}}}")
+    reply = await posting.send("/a", b'{"id": 1, "n": [1, 2], "user": {"name": "<b>\\"A\\""}}', JSON)
     assert (reply.status, header(reply, "content-type")) == (status, content_type)
     assert reply.body == body.replace(b"ID", event_id("a", "1").encode())
 
@@ -197,30 +197,28 @@ async def test_a_source_answers_in_its_own_words(
 async def test_a_source_may_say_which_format_its_bodies_have(
     body: str, content_type: str, sent: bytes, data: Json
 ) -> None:
-    receiving = Receiving(f"a: {{auth: none, body: {body}}}")
-    assert (await receiving.send("/a", sent, ("content-type", content_type))).status == 200
-    assert receiving.events[0].data == data
+    posting = Posting(f"a: {{auth: none, body: {body}}}")
+    assert (await posting.send("/a", sent, ("content-type", content_type))).status == 200
+    assert posting.events[0].data == data
 
 
 @pytest.mark.parametrize(("body", "status"), [("json", 400), ("xml", 400), ("text", 200), ("bytes", 200)])
 async def test_what_is_not_of_the_named_format_is_refused(body: str, status: int) -> None:
-    receiving = Receiving(f"a: {{auth: none, body: {body}}}")
-    assert (await receiving.send("/a", b"neither {", JSON)).status == status
+    posting = Posting(f"a: {{auth: none, body: {body}}}")
+    assert (await posting.send("/a", b"neither {", JSON)).status == status
 
 
 async def test_facts_come_from_the_first_place_that_has_them_and_may_be_joined() -> None:
-    receiving = Receiving(
-        "a: {auth: none, type: [header.X-Type + data.action, data.kind], actor: [data.by, data.user]}"
-    )
+    posting = Posting("a: {auth: none, type: [header.X-Type + data.action, data.kind], actor: [data.by, data.user]}")
     bodies = [({"action": "opened"}, "issues"), ({"n": 1}, "push"), ({"kind": "k", "user": "Ann"}, "")]
     for data, kind in bodies:
-        await receiving.send("/a", json.dumps(data).encode(), JSON, ("x-type", kind))
-    assert [event.type for event in receiving.events] == ["issues.opened", "push", "k"]
-    assert receiving.events[2].actor == "Ann"
+        await posting.send("/a", json.dumps(data).encode(), JSON, ("x-type", kind))
+    assert [event.type for event in posting.events] == ["issues.opened", "push", "k"]
+    assert posting.events[2].actor == "Ann"
 
 
 async def test_the_json_in_a_field_is_the_data_where_it_is_there() -> None:
-    receiving = Receiving("a: {auth: none, unpack: data.payload}")
+    posting = Posting("a: {auth: none, unpack: data.payload}")
     for body in (b"payload=%7B%22a%22%3A1%7D&x=1", b"payload=words", b"other=1"):
-        assert (await receiving.send("/a", body, ("content-type", "application/x-www-form-urlencoded"))).status == 200
-    assert [event.data for event in receiving.events] == [{"a": 1}, {"payload": "words"}, {"other": "1"}]
+        assert (await posting.send("/a", body, ("content-type", "application/x-www-form-urlencoded"))).status == 200
+    assert [event.data for event in posting.events] == [{"a": 1}, {"payload": "words"}, {"other": "1"}]

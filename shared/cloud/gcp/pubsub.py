@@ -6,7 +6,7 @@ and of its memory. https://cloud.google.com/pubsub/docs/reference/rest/v1/projec
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from shared.errors import Temporary
@@ -42,7 +42,7 @@ class PubSubBus:
         if len(messages) == 1:  # as good as always
             await gatherer.submit(messages)
         else:
-            await asyncio.gather(*(gatherer.submit([message]) for message in messages))
+            await asyncio.gather(*(gatherer.submit(group) for group in _groups(messages)))
 
     def close(self) -> None:
         self._client.close()
@@ -74,6 +74,20 @@ class PubSubBus:
             raise Temporary("bus", f"Pub/Sub answered {answer.status} to a publish on topic {topic!r}")
 
 
+def _groups(messages: Sequence[BusMessage]) -> Iterator[Sequence[BusMessage]]:
+    """As many together as one request takes, so that a batch waits in few places of the queue."""
+    group: list[BusMessage] = []
+    weight = 0
+    for message in messages:
+        weight += _weight([message])
+        if group and weight > MAX_BATCH_BYTES:
+            yield group
+            group, weight = [], _weight([message])
+        group.append(message)
+    if group:
+        yield group
+
+
 def publish_body(groups: Sequence[Sequence[BusMessage]]) -> bytes:
     return b'{"messages":[' + b",".join(_message(message) for group in groups for message in group) + b"]}"
 
@@ -87,4 +101,5 @@ def _attributes(attributes: Mapping[str, str]) -> bytes:
 
 
 def _weight(messages: Sequence[BusMessage]) -> int:
-    return sum(len(message.data) * 4 // 3 + 200 for message in messages)
+    """In bytes; a small message weighs as much as lets MAX_BATCH of them into a request."""
+    return sum(max(len(message.data) * 4 // 3 + 200, MAX_BATCH_BYTES // MAX_BATCH) for message in messages)

@@ -1,0 +1,31 @@
+"""What a source may say, but seldom means to."""
+
+from collections.abc import Iterator
+
+from deploy.catalogue import load_catalogue
+from shared.config.auth import PathAuth, QueryAuth
+from shared.config.bundle import BundleConfig
+from shared.config.link import LinkAuth
+from shared.config.source import SourceConfig
+
+
+def source_warnings(source: SourceConfig, config: BundleConfig) -> Iterator[str]:
+    """Of a configuration without faults."""
+    if not source.auth and (source.provider is None or "auth" in source.model_fields_set):
+        yield "`auth: none` takes events from anyone who finds its URL"
+        if "GET" in source.methods:
+            yield "it takes GET from anyone: any page that somebody looks at can send it events; see `hookchain link`"
+    for way in source.auth:
+        if isinstance(way, PathAuth | QueryAuth):
+            yield f"a token in the {way.scheme} ends up in logs and histories; use a header where the sender can"
+    if not _has_id(source):
+        yield "no `id` and no `dedupe: body`: an event that its sender repeats after a 503 may be delivered twice"
+    if source.allow and source.trusted_proxies is None and "trusted_proxies" not in config.model_fields_set:
+        yield "`allow` looks at who connects: behind a proxy, as on Cloud Run, say so with `trusted_proxies: 1`"
+
+
+def _has_id(source: SourceConfig) -> bool:
+    """A link for once has one of its own."""
+    if source.id or source.dedupe or any(isinstance(way, LinkAuth) for way in source.auth):
+        return True
+    return source.provider is not None and bool(load_catalogue()[source.provider].event.id)

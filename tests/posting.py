@@ -1,0 +1,76 @@
+"""Receive as a sender meets it, from hookchain.yaml's text to the reply, over fakes."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.compiler import compile_config
+from deploy.config_file import parse_config
+from functions.receive.entry import answer
+from functions.receive.receive import Receiver
+from functions.receive.sources import read_sources
+from shared.errors import Rejected
+from shared.event import Event, from_cloudevent
+from shared.http import Reply, Request
+from shared.jsontext import Json
+from shared.ports import EVENTS
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.bus import FakeBus
+from tests.fakes.clock import FakeClock
+from tests.fakes.secrets import FakeSecrets
+
+JSON = ("content-type", "application/json")
+FORM = ("content-type", "application/x-www-form-urlencoded")
+
+
+class Posting:
+    """`sources` is what stands under `sources:`, with whatever stands above it in `before`."""
+
+    def __init__(
+        self, sources: str, secrets: Mapping[str, str] | None = None, before: str = "", folder: Path = Path()
+    ) -> None:
+        text = f"{before}\nsources:\n" + "\n".join(f"  {line}" for line in sources.strip().splitlines()) + "\n"
+        self.sources = read_sources(compile_config(parse_config(text, "test.yaml", folder))["receive"])
+        self.bus = FakeBus()
+        self.clock = FakeClock()
+        self._ids = iter(range(1_000_000))
+        self._receiver = Receiver(
+            self.sources, FakeSecrets(secrets or {}), self.bus, FakeBlobs(), self.clock, random_id=self._random_id
+        )
+
+    def _random_id(self) -> str:
+        return f"{next(self._ids):032x}"
+
+    @property
+    def events(self) -> list[Event]:
+        return [from_cloudevent(json.loads(message.data)) for message in self.bus.on(EVENTS)]
+
+    async def send(
+        self,
+        path: str,
+        body: bytes = b"{}",
+        *headers: tuple[str, str],
+        method: str = "POST",
+        query: str = "",
+        peer: str = "127.0.0.1",
+    ) -> Reply:
+        async def read_body(max_bytes: int) -> bytes:
+            if len(body) > max_bytes:
+                raise Rejected("raw", "too large")
+            return body
+
+        return await answer(self._receiver, Request(method, path, query, headers, peer=peer), read_body)
+
+    async def get(self, path_and_query: str, *headers: tuple[str, str], method: str = "GET") -> Reply:
+        path, _, query = path_and_query.partition("?")
+        return await self.send(path, b"", *headers, method=method, query=query)
+
+
+def code(reply: Reply) -> Json:
+    document: Json = json.loads(reply.body)
+    assert isinstance(document, dict)
+    return document["code"]
+
+
+def header(reply: Reply, name: str) -> str | None:
+    return next((value for key, value in reply.headers if key == name), None)

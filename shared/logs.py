@@ -15,6 +15,7 @@ FIELDS: Final = frozenset(
     {
         "attempt_number",
         "bytes",
+        "chain",
         "code",
         "count",
         "delivery_id",

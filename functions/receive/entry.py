@@ -1,6 +1,8 @@
 """One request, answered and logged: what every platform's entry point calls."""
 
 import time
+from dataclasses import replace
+from typing import Final
 
 from functions.receive.admission import source_name
 from functions.receive.outcomes import Accepted, Answered
@@ -11,14 +13,23 @@ from shared.event import attribute_text
 from shared.http import ReadBody, Reply, Request
 from shared.logs import log
 
+DIAGNOSED: Final = frozenset({"sig", "ts", "password"})
+
 
 async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Reply:
     started = time.perf_counter()
+    body = b""
+
+    async def kept(max_bytes: int) -> bytes:
+        nonlocal body
+        body = await read_body(max_bytes)
+        return body
+
     try:
-        outcome = await receiver.receive(head, read_body)
+        outcome = await receiver.receive(head, kept)
         reply = outcome.reply if isinstance(outcome, Answered) else accepted_reply(outcome, head)
     except HookchainError as error:
-        _log_refusal(head, error, started)
+        _log_refusal(head, error, started, await _why(receiver, replace(head, body=body), error))
         return _readable(receiver, head, refusal_reply(error))
     except Exception as error:  # a fault of ours: the sender keeps the event and sends it again
         refusal = Temporary("fault", place_of(error))
@@ -29,6 +40,16 @@ async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Repl
     else:
         _log_accepted(head, outcome, reply, started)
     return reply
+
+
+async def _why(receiver: Receiver, request: Request, error: HookchainError) -> str | None:
+    """What the operator is told besides, and the sender never is; not of every refusal where many come."""
+    source = receiver.sources.get(source_name(request.path))
+    if error.code not in DIAGNOSED or source is None or not receiver.diagnoses.take(receiver.clock.now()):
+        return None
+    from functions.receive.diagnosis.refusal import Refusal, why_it_was  # once something is refused
+
+    return await why_it_was(Refusal(request, source, receiver.sources), receiver.secrets, receiver.clock.now())
 
 
 def _readable(receiver: Receiver, head: Request, reply: Reply) -> Reply:
@@ -68,7 +89,7 @@ def _log_answered(head: Request, answered: Answered, started: float) -> None:
     )
 
 
-def _log_refusal(head: Request, error: HookchainError, started: float) -> None:
+def _log_refusal(head: Request, error: HookchainError, started: float, why: str | None = None) -> None:
     refused = isinstance(error, Rejected)
     log(
         "WARNING" if refused else "ERROR",
@@ -78,7 +99,7 @@ def _log_refusal(head: Request, error: HookchainError, started: float) -> None:
         status=error.status if isinstance(error, Rejected) else 503,
         source=attribute_text(source_name(head.path))[:64],
         code=error.code,
-        detail=error.detail,
+        detail=f"{error.detail}. Why: {why}" if why else error.detail,
         duration_ms=_milliseconds(started),
     )
 

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from functions.receive.admission import admit
 from functions.receive.authentication import NO_KEYS, SecretValues, keys_wanted, verify_body, verify_head
 from functions.receive.build_event import build_events
+from functions.receive.diagnosis.ration import Ration
 from functions.receive.forwarded import requested_url, sender_address
 from functions.receive.outcomes import Accepted, Answered
 from functions.receive.read_data import body_of, read_data
@@ -40,6 +41,7 @@ class Receiver:
     limits: Limits = DEFAULT
     fetch: Fetch | None = None
     keys: "Keys | None" = None
+    diagnoses: Ration = field(default_factory=Ration)
 
     async def receive(self, head: Request, read_body: ReadBody) -> Accepted | Answered:
         """Raises Rejected, and Temporary where the event is not confirmed (it may arrive all the same)."""

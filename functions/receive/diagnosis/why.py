@@ -18,11 +18,15 @@ from shared.http import Request
 from shared.signatures.way import Way
 
 MAX_TRIES: Final = 60
+MAX_SIGNED_BYTES: Final = 4 * 1024 * 1024
+"""Over all the guesses of one diagnosis: of a large body few are tried, of a huge one none."""
 SIGNED: Final = frozenset({"hmac", "digest", "ed25519", "ecdsa", "rsa", "standard-webhooks"})
 _NOTHING: Final = (
     "no other encoding, algorithm or form of the body makes it right, so the secret at the sender is another one:"
     " set it anew there"
 )
+
+_TOO_LARGE: Final = "the body is too large to try what else it may have been; compare the secret first"
 
 
 def why_refused(
@@ -49,7 +53,11 @@ def _why(case: Case, now: float) -> str | None:
         return None
     if told := prefixed(case):
         return told
-    return next((guess.words for guess in islice(guesses(case), MAX_TRIES) if holds(guess.case)), None)
+    return next((guess.words for guess in islice(guesses(case), _tries(case)) if holds(guess.case)), None)
+
+
+def _tries(case: Case) -> int:
+    return min(MAX_TRIES, MAX_SIGNED_BYTES // (len(case.request.body) + 1) // max(1, len(case.secrets)))
 
 
 def _mixed_up(case: Case, others: Mapping[str, Sequence[str]]) -> str | None:
@@ -61,4 +69,6 @@ def _mixed_up(case: Case, others: Mapping[str, Sequence[str]]) -> str | None:
 
 
 def _no_guess(case: Case) -> str:
-    return wrong_password(case) if case.way.scheme in PASSWORDS else _NOTHING
+    if case.way.scheme in PASSWORDS:
+        return wrong_password(case)
+    return _NOTHING if _tries(case) == MAX_TRIES else _TOO_LARGE

@@ -50,10 +50,12 @@ export function checksView(code) {
   }));
 }
 
+// Receive's own diagnosis, where it made one, says more than what a code means in general.
 export function refusalWords(request) {
-  const advice = adviceOn(request.code);
+  const [told, why] = (request.detail || request.code).split(". Why: ", 2);
+  const advice = why ? `Why: ${why}.` : adviceOn(request.code);
   return [
-    h("p", { class: "reason" }, withLinks(request.detail || request.code)),
+    h("p", { class: "reason" }, withLinks(told)),
     advice && h("p", { class: "advice" }, advice),
   ];
 }

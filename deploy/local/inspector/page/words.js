@@ -31,9 +31,9 @@ export const OUTCOMES = {
 export const CHECKS = [
   ["Path and method", ["unknown_source", "method"]],
   ["Size and form", ["length", "raw", "encoding", "content_type", "slow", "disconnected"]],
-  ["Who sends it", ["address", "password", "sig", "ts", "id", "secret_unavailable", "secret_weak"]],
+  ["Who sends it", ["address", "origin", "prefetch", "password", "sig", "ts", "id", "cert_url", "sub_url", "key_unavailable", "secret_unavailable", "secret_weak", "secret_unusable"]],
   ["Body understood", ["decoded", "parse", "multi"]],
-  ["Limits and rules", ["depth", "nodes", "num", "dup_key", "key", "dtd", "tag", "expansion", "fields", "parts", "loop", "schema"]],
+  ["Limits and rules", ["depth", "nodes", "num", "dup_key", "key", "dtd", "tag", "expansion", "fields", "parts", "items", "loop", "schema"]],
   ["Confirmed by the bus", ["bus", "blobs", "queue_full", "fault"]],
 ];
 
@@ -42,6 +42,12 @@ const ADVICE = {
   sig: "The signature is missing or does not fit the body. The secret may differ, or something on the way changed the body.",
   ts: "The signed time is too far from now: an old request sent again, or a clock that is wrong.",
   id: "The signature scheme needs an id of its own in webhook-id.",
+  cert_url: "The request names a certificate or key that is not its provider's.",
+  sub_url: "The request asks to confirm a subscription at a URL that is not its provider's.",
+  key_unavailable: "The provider's key cannot be fetched now. The sender was told to come again.",
+  secret_unusable: "The secret is no key of the kind that this scheme needs. The sender was told to come again.",
+  origin: "The page that posted is not on the source's list of origins.",
+  prefetch: "A browser looked at the link beforehand; it takes effect once it is followed.",
   address: "The sender's address is not on the source's list.",
   raw: "The body is larger than the source takes (max_body_bytes).",
   decoded: "Unpacked, the body is larger than is safe.",

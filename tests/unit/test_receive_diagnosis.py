@@ -1,0 +1,69 @@
+"""What a refusal's line in the log says besides, and what its sender is never told."""
+
+import json
+
+import pytest
+
+from functions.receive.diagnosis.ration import BURST, SECONDS_EACH, Ration
+from shared.jsontext import Json
+from shared.signatures.macs import hmac_signature
+from tests.receiving import Receiving
+
+SOURCES = """
+hub: {auth: {scheme: hmac, header: X-Hub-Signature-256, prefix: sha256=, secret: hub-secret}}
+shop: {auth: {scheme: hmac, header: X-Shop-Signature, secret: shop-secret}}
+form: {auth: {scheme: basic, username: web, secret: form-password}}
+"""
+SECRETS = {
+    "hub-secret": "the hub's own secret",
+    "shop-secret": "the shop's own secret",
+    "form-password": "correct horse",
+}
+BODY = b'{"a":1}'
+
+
+def logged(capsys: pytest.CaptureFixture[str]) -> Json:
+    line: Json = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert isinstance(line, dict)
+    return line["detail"]
+
+
+async def test_the_log_says_why_and_the_sender_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+    receiving = Receiving(SOURCES, SECRETS)
+    signature = hmac_signature(BODY + b"\n", SECRETS["hub-secret"], prefix="sha256=")
+    reply = await receiving.send("/hub", BODY, ("x-hub-signature-256", signature))
+    assert reply.status == 401
+    assert b"newline" not in reply.body
+    assert "Why: the signature is over the raw body: yours was re-encoded" in str(logged(capsys))
+
+
+async def test_a_mixed_up_secret_is_told_by_its_sources_name(capsys: pytest.CaptureFixture[str]) -> None:
+    receiving = Receiving(SOURCES, SECRETS)
+    signature = hmac_signature(BODY, SECRETS["shop-secret"], prefix="sha256=")
+    await receiving.send("/hub", BODY, ("x-hub-signature-256", signature))
+    assert "the secret of the source 'shop' is the right one" in str(logged(capsys))
+
+
+async def test_a_password_refused_before_the_body_is_read_is_diagnosed_too(capsys: pytest.CaptureFixture[str]) -> None:
+    receiving = Receiving(SOURCES, SECRETS)
+    await receiving.send("/form", BODY, ("x-webhook-password", SECRETS["form-password"]))
+    detail = str(logged(capsys))
+    assert "the right secret stands in the header x-webhook-password" in detail
+    assert SECRETS["form-password"] not in detail
+
+
+async def test_a_flood_of_forgeries_is_refused_without_a_diagnosis_each(capsys: pytest.CaptureFixture[str]) -> None:
+    receiving = Receiving(SOURCES, SECRETS)
+    for _ in range(20):
+        await receiving.send("/hub", BODY, ("x-hub-signature-256", "sha256=00"))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 20
+    assert sum("Why:" in line for line in lines) == BURST
+
+
+def test_the_ration_grows_again_with_time() -> None:
+    ration, now = Ration(), 1_790_000_000.0
+    assert [ration.take(now) for _ in range(6)] == [True] * 5 + [False]
+    assert not ration.take(now + SECONDS_EACH - 0.1)
+    assert ration.take(now + 2 * SECONDS_EACH)
+    assert not ration.take(now + 2 * SECONDS_EACH)

@@ -22,8 +22,6 @@ def provider_part(source: SourceConfig, catalogue: Catalogue) -> JsonObject:
     part: JsonObject = dict(entry.event.model_dump(exclude_none=True))
     if "auth" not in source.model_fields_set:
         part["auth"] = [_way(offered, source) for offered in chosen_ways(entry, source.variant)]
-    if entry.content_types:
-        part["content_types"] = [*entry.content_types]
     if entry.handshakes:
         part["handshakes"] = _handshakes(entry, source)
     if respond := _respond(entry, source):

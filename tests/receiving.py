@@ -1,76 +1,97 @@
-"""Receive as a sender meets it, from hookchain.yaml's text to the reply, over fakes."""
+"""A source as an operator writes it, compiled and run over fakes: what a test sends goes through the real decision."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from deploy.compiler import compile_config
-from deploy.config_file import parse_config
-from functions.receive.entry import answer
+from deploy.config_file import ConfigFile
+from functions.receive.keys import Keys
+from functions.receive.outcomes import Accepted, Answered
 from functions.receive.receive import Receiver
 from functions.receive.sources import read_sources
-from shared.errors import Rejected
-from shared.event import Event, from_cloudevent
+from shared.errors import HookchainError
+from shared.event import Event
 from shared.http import Reply, Request
 from shared.jsontext import Json
-from shared.ports import EVENTS
+from shared.ports import Fetched
+from shared.secret_values import split_values
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
+from tests.fakes.fetch import FakeFetch
 from tests.fakes.secrets import FakeSecrets
 
-JSON = ("content-type", "application/json")
-FORM = ("content-type", "application/x-www-form-urlencoded")
+NAME = "hook"
+URL = f"https://hooks.example.com/{NAME}"
 
 
+class PublishedSecrets:
+    """Those of published examples, however weak."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+
+    async def values(self, name: str) -> tuple[str, ...]:
+        return split_values(self._texts[name])
+
+
+@dataclass(slots=True)
 class Receiving:
-    """`sources` is what stands under `sources:`, with whatever stands above it in `before`."""
+    """`source` is as under `sources` in hookchain.yaml; `url` the one that its sender uses."""
 
-    def __init__(
-        self, sources: str, secrets: Mapping[str, str] | None = None, before: str = "", folder: Path = Path()
-    ) -> None:
-        text = f"{before}\nsources:\n" + "\n".join(f"  {line}" for line in sources.strip().splitlines()) + "\n"
-        self.sources = read_sources(compile_config(parse_config(text, "test.yaml", folder))["receive"])
-        self.bus = FakeBus()
-        self.clock = FakeClock()
-        self._ids = iter(range(1_000_000))
-        self._receiver = Receiver(
-            self.sources, FakeSecrets(secrets or {}), self.bus, FakeBlobs(), self.clock, random_id=self._random_id
+    source: dict[str, Json]
+    secrets: Mapping[str, str]
+    now: float
+    url: str = URL
+    fetched: Mapping[str, bytes] = field(default_factory=dict)
+    weak_allowed: bool = False
+    bus: FakeBus = field(default_factory=FakeBus)
+    fetch: FakeFetch = field(init=False)
+
+    async def outcome(self, method: str, headers: Sequence[tuple[str, str]], body: bytes) -> Accepted | Answered:
+        """Raises as Receiver.receive does."""
+        self.fetch = FakeFetch({url: Fetched(200, (), content) for url, content in self.fetched.items()})
+        parts = urlsplit(self.url)
+        public = parts._replace(query="").geturl()
+        slices = compile_config(ConfigFile("test", Path(), {"sources": {NAME: {"public_url": public, **self.source}}}))
+        clock = FakeClock(self.now)
+        receiver = Receiver(
+            read_sources(slices["receive"]),
+            PublishedSecrets(self.secrets) if self.weak_allowed else FakeSecrets(dict(self.secrets)),
+            self.bus,
+            FakeBlobs(),
+            clock,
+            random_id=lambda: "f" * 32,
+            fetch=self.fetch,
+            keys=Keys(self.fetch, clock),
         )
 
-    def _random_id(self) -> str:
-        return f"{next(self._ids):032x}"
-
-    @property
-    def events(self) -> list[Event]:
-        return [from_cloudevent(json.loads(message.data)) for message in self.bus.on(EVENTS)]
-
-    async def send(
-        self,
-        path: str,
-        body: bytes = b"{}",
-        *headers: tuple[str, str],
-        method: str = "POST",
-        query: str = "",
-        peer: str = "127.0.0.1",
-    ) -> Reply:
         async def read_body(max_bytes: int) -> bytes:
-            if len(body) > max_bytes:
-                raise Rejected("raw", "too large")
+            assert len(body) <= max_bytes
             return body
 
-        return await answer(self._receiver, Request(method, path, query, headers, peer=peer), read_body)
+        lower = tuple((name.lower(), value) for name, value in headers)
+        return await receiver.receive(Request(method, f"/{NAME}", parts.query, lower), read_body)
 
-    async def get(self, path_and_query: str, *headers: tuple[str, str], method: str = "GET") -> Reply:
-        path, _, query = path_and_query.partition("?")
-        return await self.send(path, b"", *headers, method=method, query=query)
+    async def events(self, headers: Sequence[tuple[str, str]], body: bytes, method: str = "POST") -> tuple[Event, ...]:
+        outcome = await self.outcome(method, headers, body)
+        assert isinstance(outcome, Accepted), outcome
+        return outcome.events
 
+    async def reply(self, method: str, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> Reply:
+        """To what makes no event."""
+        outcome = await self.outcome(method, headers, body)
+        assert isinstance(outcome, Answered), outcome
+        assert not self.bus.sent
+        return outcome.reply
 
-def code(reply: Reply) -> Json:
-    document: Json = json.loads(reply.body)
-    assert isinstance(document, dict)
-    return document["code"]
-
-
-def header(reply: Reply, name: str) -> str | None:
-    return next((value for key, value in reply.headers if key == name), None)
+    async def code(self, headers: Sequence[tuple[str, str]], body: bytes, method: str = "POST") -> str:
+        """Of the refusal; empty where it is accepted."""
+        try:
+            await self.outcome(method, headers, body)
+        except HookchainError as error:
+            assert not self.bus.sent
+            return error.code
+        return ""

@@ -14,9 +14,9 @@ from shared.signatures.reading import Reading
 _HOLES: Final = re.compile(r"\{([^{}]*)\}")
 _CALL: Final = re.compile(r"([a-z0-9-]+)\((.*)\)")
 _PRINTABLE: Final = re.compile(r"[\x20-\x7e]{1,4096}")
-# Whoever asks gets a MAC under the key that also signs events: what is asked must never be a body that could be one.
-_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
-_SCALAR: Final = re.compile(r"[0-9.eE+-]*|true|false|null")
+TOKEN: Final = r"[A-Za-z0-9._~+/=-]{1,512}"
+"""What a handshake may ask to be signed. Whoever asks gets a MAC under the key that also signs events, so no event's
+body may be of this kind: handshaking.py refuses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,10 @@ def places_of(template: Filled) -> list[Place]:
     return [part for hole in holes for part in hole.parts if isinstance(part, Place)]
 
 
+def signs(template: Filled) -> bool:
+    return any(isinstance(piece, Hole) and piece.function.startswith("hmac-") for piece in template.pieces)
+
+
 def _hole(text: str) -> Hole:
     call = _CALL.fullmatch(text)
     if call is None:
@@ -70,8 +74,8 @@ def _text(hole: Hole, reading: Reading, key: bytes) -> str:
     content = "".join(texts)
     if hole.function == "sha256-hex":
         return hashlib.sha256(content.encode()).hexdigest()
-    if not _TOKEN.fullmatch(content) or _SCALAR.fullmatch(content):
-        raise Rejected("parse", "what the handshake asks to be signed is no token: it could be an event's body")
+    if not re.fullmatch(TOKEN, content):
+        raise Rejected("parse", "what the handshake asks to be signed is no single word: it could be an event's body")
     return hmac_text(content.encode(), key, "sha256", hole.function.removeprefix("hmac-"))
 
 

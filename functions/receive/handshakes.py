@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from functions.receive.authentication import SecretValues
-from functions.receive.handshake_text import Filled, filled, parse_filled, places_of
+from functions.receive.handshake_text import Filled, filled, parse_filled, places_of, signs
 from shared.http import Reply, Request
 from shared.jsontext import Json, JsonObject, to_json
 from shared.signatures.allowed_urls import AWS_SNS_HOST, allowed_url
@@ -42,12 +42,18 @@ class Handshake:
     @property
     def needs_body(self) -> bool:
         """To be known for one, or to be answered."""
-        texts = [text for _, text in self.headers] + ([self.text] if self.text else [])
-        texts += [text for text in (self.json or {}).values() if isinstance(text, Filled)]
-        places = [place for place, _ in (*self.when, *self.checks)] + [
-            place for text in texts for place in places_of(text)
-        ]
+        places = [place for place, _ in (*self.when, *self.checks)]
+        places += [place for text in self._texts for place in places_of(text)]
         return any(place.kind in {"data", "form"} for place in places)
+
+    @property
+    def signs_for_anyone(self) -> bool:
+        return not self.signed and any(signs(text) for text in self._texts)
+
+    @property
+    def _texts(self) -> list[Filled]:
+        texts = [text for _, text in self.headers] + ([self.text] if self.text else [])
+        return texts + [text for text in (self.json or {}).values() if isinstance(text, Filled)]
 
 
 @dataclass(frozen=True, slots=True)

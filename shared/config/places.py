@@ -41,5 +41,5 @@ Content = Annotated[str, AfterValidator(_content)]
 """`{timestamp}.{body}`: literal text, and parts of the request in braces, each as it was received.
 
 {body} {body.sha256} {body.crc32} {method} {url} {timestamp} {id} {secret} {param.NAME}, any place, and {form}: the
-fields sorted by name, each name with its values behind it, sorted and without repetition.
+fields sorted by name, a name before each of its values, these sorted and without repetition.
 """

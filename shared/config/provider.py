@@ -99,7 +99,6 @@ class ProviderEntry(Model):
     auth: list[OfferedWay] = Field(default=[])
     params: dict[str, Param] = Field(default={})
     event: EventFields = EventFields()
-    content_types: list[str] = Field(default=[])
     handshakes: list[Handshake] = Field(default=[])
     answer: Answer = Answer()
     proven: Proven

@@ -91,7 +91,7 @@ def wire(text: str) -> bytes:
 
 
 def sorted_form(reading: Reading) -> bytes:
-    """Each name, in order of its bytes, with its values behind it, sorted and each once. Raises Rejected (`sig`).
+    """Each name, in order of its bytes, before each of its values, sorted and each once. Raises Rejected (`sig`).
 
     A body that is no form would leave it unsigned.
     """
@@ -100,7 +100,7 @@ def sorted_form(reading: Reading) -> bytes:
     fields = reading.form()
     if reading.request.body and not fields:
         raise Rejected("sig", "the signature is over a form's fields, and the form cannot be read")
-    named = [name + "".join(sorted(set(_texts(fields[name])))) for name in sorted(fields)]
+    named = [name + value for name in sorted(fields) for value in sorted(set(_texts(fields[name])))]
     return "".join(named).encode("utf-8", "replace")
 
 

@@ -26,6 +26,8 @@ def is_signed(reading: Reading, way: Way) -> bool:
     """Whether there is anything where the way's signature stands."""
     if way.layout == "numbered":
         return bool(reading.request.header(way.header.replace("{n}", "1")))
+    if way.each:
+        return any(isinstance(item, dict) for item in reading.values(way.each))
     return bool(way.at and reading.text(way.at))
 
 

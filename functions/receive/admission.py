@@ -28,7 +28,7 @@ def admit(head: Request, sources: Mapping[str, Source]) -> Source:
     source = sources.get(source_name(head.path))
     if source is None or not _path_fits(head.path, source):
         raise Rejected("unknown_source", "no source has this path; the configuration's `sources` lists them")
-    if head.method not in source.answered_methods:
+    if head.method not in source.methods and head.method not in source.answered_methods:
         raise MethodRefused(source.answered_methods)
     _check_length(head.header("content-length"), source.max_body_bytes)
     if len(head.query) > source.max_body_bytes:

@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "dead-letters": Command(
         "deploy.commands.dead_letters", "look at what was given up on and why; try it anew, or drop it"
     ),
+    "inspect": Command("deploy.commands.inspect", "watch events on a page on this machine, also those on Google Cloud"),
     "release": Command("deploy.commands.release", "deliver what is held for a destination, once its fault is mended"),
     "doctor": Command("deploy.commands.doctor", "find why a deploy or a start would fail, before anything is made"),
     "secrets": Command("deploy.commands.secrets", "list the secrets that the configuration needs; set or rotate one"),

@@ -69,3 +69,9 @@ def _families_by_class() -> Mapping[str, list[str]]:
 def _family_files() -> Iterator[Path]:
     for folder in steps.__path__:
         yield from sorted(path for path in Path(folder).glob("*.py") if path.stem != "__init__")
+
+
+def families() -> list[tuple[str, StepModels]]:
+    """Each family's first line of words, and its steps. Imports every family."""
+    modules = [_family(name) for name in family_names()]
+    return [((module.__doc__ or module.__name__).strip().splitlines()[0], models_of(module)) for module in modules]

@@ -18,10 +18,11 @@ _ON_ERROR: Final[dict[Json, OnError]] = {"continue": "continue", "drop": "drop"}
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """All that transform's slice says."""
+    """All that transform's slice says. `own` are the operator's own steps."""
 
     routes: tuple[Route, ...]
     chains: NamedChains
+    own: StepModels
 
     @property
     def asks(self) -> bool:
@@ -41,7 +42,7 @@ def read_program(configuration: JsonObject) -> Program:
     routes = [_route(entry, own, read.chains, faults) for entry in _objects(configuration.get("routes"))]
     if faults:
         raise SliceFault("slice", "; ".join(faults))
-    return Program(tuple(routes), read.chains)
+    return Program(tuple(routes), read.chains, own)
 
 
 def read_routes(configuration: JsonObject) -> tuple[Route, ...]:

@@ -132,7 +132,9 @@ class SplitSettings(BaseModel):
     into: ReadPath | None = None
 
 
-class Split(RootModel[Annotated[SplitSettings, BeforeValidator(_split)]], Step):
+class Split(
+    RootModel[Annotated[SplitSettings, BeforeValidator(_split, json_schema_input_type=str | SplitSettings)]], Step
+):
     """`path`, or `{path, into}`: each item of the list there goes on as an event of its own. A thing that is no list
     is one item; where nothing is there, nothing goes on."""
 

@@ -31,7 +31,9 @@ def _keep(settings: object) -> object:
     return {"keep": settings} if isinstance(settings, str) else settings
 
 
-class Filter(RootModel[Annotated[FilterSettings, BeforeValidator(_keep)]], Step):
+class Filter(
+    RootModel[Annotated[FilterSettings, BeforeValidator(_keep, json_schema_input_type=str | FilterSettings)]], Step
+):
     """A JMESPath condition, or `{keep: condition, reason: words}`. What is false, null or empty stops here."""
 
     summary: ClassVar[str] = "Go on only with events for which a condition is true; say why not with the others."
@@ -65,7 +67,9 @@ def _reason(settings: object) -> object:
     return {"reason": settings} if isinstance(settings, str) else settings
 
 
-class Stop(RootModel[Annotated[StopSettings, BeforeValidator(_reason)]], Step):
+class Stop(
+    RootModel[Annotated[StopSettings, BeforeValidator(_reason, json_schema_input_type=str | StopSettings)]], Step
+):
     """The reason, or `{reason: words, when: JMESPath condition}`."""
 
     summary: ClassVar[str] = "End the route here on purpose, always or when a condition is true."

@@ -28,7 +28,10 @@ def _key(settings: object) -> object:
     return {"key": settings} if isinstance(settings, str) else settings
 
 
-class Deduplicate(RootModel[Annotated[DeduplicateSettings, BeforeValidator(_key)]], AskingStep):
+class Deduplicate(
+    RootModel[Annotated[DeduplicateSettings, BeforeValidator(_key, json_schema_input_type=str | DeduplicateSettings)]],
+    AskingStep,
+):
     """The key, or `{key, window}` (a day where it is not said). Of events of one key within the window the first goes
     on, and goes on again however often it comes. Where the key is null, nothing can be told, and the event goes on."""
 

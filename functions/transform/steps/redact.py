@@ -56,7 +56,16 @@ def _says_something(settings: RedactSettings) -> RedactSettings:
     return settings
 
 
-class Redact(RootModel[Annotated[RedactSettings, BeforeValidator(_paths), AfterValidator(_says_something)]], Step):
+class Redact(
+    RootModel[
+        Annotated[
+            RedactSettings,
+            BeforeValidator(_paths, json_schema_input_type=list[str] | RedactSettings),
+            AfterValidator(_says_something),
+        ]
+    ],
+    Step,
+):
     """A list of paths, or {paths, cards, emails, within, mask, keep_last}."""
 
     summary: ClassVar[str] = "Mask what paths name, card numbers and mail addresses."

@@ -48,7 +48,12 @@ class ParseTimeSettings(BaseModel):
     to_zone: Zone = "UTC"
 
 
-class ParseTime(RootModel[Annotated[ParseTimeSettings, BeforeValidator(_path)]], Step):
+class ParseTime(
+    RootModel[
+        Annotated[ParseTimeSettings, BeforeValidator(_path, json_schema_input_type=str | list[str] | ParseTimeSettings)]
+    ],
+    Step,
+):
     """A path, a list of paths, or {path, formats, zone, to, to_zone}."""
 
     summary: ClassVar[str] = "Read times in any usual form and write them as RFC 3339, Unix time or as you say."

@@ -1,0 +1,67 @@
+"""The configuration's own tests: each one's input through receive, the routes and the mails' templates, offline."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.chains.case_input import BadInput, events_of
+from deploy.chains.case_world import services_of
+from deploy.chains.expecting import Actual, verdict
+from deploy.chains.mails import mail_of
+from functions.transform.read_routes import Program, read_program
+from functions.transform.transform import Decision, decide
+from shared.config.bundle import BundleConfig
+from shared.config.case import CaseConfig
+from shared.delivery import Delivery
+from shared.errors import Permanent
+from shared.jsontext import Json, JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """`lines` say what is otherwise than expected, for people; none where it passed."""
+
+    name: str
+    lines: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return not self.lines
+
+
+def run_config_tests(document: Json, slices: Mapping[str, JsonObject], folder: Path) -> list[CaseResult]:
+    """`document` is the configuration as it is written, without faults; files in it are relative to `folder`."""
+    cases = BundleConfig.model_validate(document).tests
+    program = read_program(slices["transform"])
+    return [CaseResult(case.name, tuple(asyncio.run(_lines(case, program, slices, folder)))) for case in cases]
+
+
+async def _lines(case: CaseConfig, program: Program, slices: Mapping[str, JsonObject], folder: Path) -> Sequence[str]:
+    try:
+        events = await events_of(case, slices["receive"], folder)
+        decisions = [await decide(event, program.routes, services_of(case.answers)) for event in events]
+    except (BadInput, Permanent) as error:
+        return [error.detail if isinstance(error, Permanent) else str(error)]
+    actual = [each for decision in decisions for each in _actual(decision, slices["notify"])]
+    lines = verdict(case.expect, actual)
+    return [*lines, *_why(decisions)] if lines else []
+
+
+def _actual(decision: Decision, notify: JsonObject) -> list[Actual]:
+    deliveries = [Delivery(owed.event, owed.route, name) for owed in decision.owed for name in owed.destinations]
+    return [_one(delivery, notify) for delivery in deliveries]
+
+
+def _one(delivery: Delivery, notify: JsonObject) -> Actual:
+    try:
+        return Actual(delivery, mail_of(delivery, notify))
+    except Permanent as error:
+        return Actual(delivery, None, f"{error.code}: {error.detail}")
+
+
+def _why(decisions: Sequence[Decision]) -> list[str]:
+    routes = [route for decision in decisions for route in decision.routes]
+    return ["what the routes decided:"] + [
+        f"  {route.route}: {'matched' if route.matched else 'no match'}: {route.reason}" for route in routes
+    ]

@@ -1,0 +1,37 @@
+"""`hookchain schema`: the JSON Schema of the configuration."""
+
+import sys
+from typing import Final
+
+from deploy.cli import parser
+from deploy.commands.local_command import print_json
+from deploy.commands.operator_command import DONE, FAULTS, NOT_DONE, add_configuration, configured
+from deploy.commands.tables import printable
+from deploy.config_schema import config_schema
+from functions.transform.read_routes import read_program
+
+EPILOG: Final = """\
+example:
+  hookchain schema > deploy/hookchain.schema.json
+
+and as the first line of hookchain.yaml, for editors that speak with yaml-language-server:
+  # yaml-language-server: $schema=hookchain.schema.json
+
+With --config, the steps of your own are in it too. It says what may be written where; `hookchain lint` says more: which
+names lead nowhere, which expressions and templates do not parse.
+
+exit code: 0 done, 1 where the configuration that was named has faults"""
+
+
+def main(arguments: list[str]) -> int:
+    words = parser("schema", EPILOG)
+    add_configuration(words)
+    options = words.parse_args(arguments)
+    try:
+        own = read_program(configured(options).slices["transform"]).own if options.config else {}
+    except FAULTS as fault:
+        for line in str(fault).split("\n"):
+            print(f"hookchain schema: {printable(line)}", file=sys.stderr)
+        return NOT_DONE
+    print_json(config_schema(own))
+    return DONE

@@ -1,0 +1,62 @@
+"""`hookchain steps [NAME]`: which steps there are; of one, what it does, its settings and an example."""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+from pydantic import BaseModel
+
+from deploy.chains.step_words import listing, step_document, whole_step
+from deploy.cli import parser
+from deploy.commands.local_command import print_json
+from deploy.commands.operator_command import DONE, FAULTS, NOT_DONE, USAGE, add_configuration, configured
+from deploy.commands.tables import printable, screen_of
+from deploy.faults import did_you_mean
+from functions.transform.families import StepModels, step_models
+from functions.transform.read_routes import read_program
+
+EPILOG: Final = """\
+examples:
+  hookchain steps            all of them, by family
+  hookchain steps redact     what `redact` takes, and what it does to an event
+
+exit code: 0 done, 1 there is no such step, 2 for a command that makes no sense"""
+
+
+def main(arguments: list[str]) -> int:
+    words = parser("steps", EPILOG)
+    words.add_argument("name", metavar="NAME", nargs="?", help="one step")
+    words.add_argument("--json", action="store_true", help="print one JSON document")
+    add_configuration(words)
+    options = words.parse_args(arguments)
+    try:
+        own = _own(options)
+    except FAULTS as fault:
+        for line in str(fault).split("\n"):
+            print(f"hookchain steps: {printable(line)}", file=sys.stderr)
+        return USAGE
+    known = {**step_models(), **own}
+    if options.name is not None and options.name not in known:
+        hint = did_you_mean(options.name, known)
+        print(f"hookchain steps: there is no step {options.name!r}{hint}", file=sys.stderr)
+        return NOT_DONE
+    _print(options, known, own)
+    return DONE
+
+
+def _own(options: argparse.Namespace) -> StepModels:
+    """Those of the configuration that is named; the list needs none."""
+    return read_program(configured(options).slices["transform"]).own if options.config else {}
+
+
+def _print(options: argparse.Namespace, known: Mapping[str, type[BaseModel]], own: StepModels) -> None:
+    names = [options.name] if options.name else sorted(known)
+    screen = screen_of(sys.stdout, os.environ)
+    if options.json:
+        print_json({"steps": [step_document(name, known[name]) for name in names]})
+    elif options.name:
+        print("\n".join(whole_step(options.name, known[options.name], screen)))
+    else:
+        print("\n".join(listing(own, screen)))

@@ -1,0 +1,79 @@
+"""`hookchain test`: the configuration's own tests."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from deploy.chains.config_tests import CaseResult, run_config_tests
+from deploy.cli import parser
+from deploy.commands.local_command import print_json
+from deploy.commands.operator_command import (
+    DONE,
+    FAULTS,
+    NOT_DONE,
+    ROOT,
+    add_configuration,
+    environ_of,
+)
+from deploy.commands.tables import GREEN, RED, Screen, printable, screen_of
+from deploy.compiler import choose_config, compile_config, read_config
+from shared.jsontext import JsonObject
+
+EPILOG: Final = """\
+In hookchain.yaml:
+  tests:
+    - name: a paid sign-up goes to the list
+      input: {source: signup-form, body: {event: signup.created, plan: pro, password: x}}
+      expect:
+        - {to: newsletter-list, data: {event: signup.created, plan: pro}, mail: {subject: "New signup"}}
+
+`input` has a `body` (JSON, or a text as it is), a `file` or an `event` after receive, and `headers`; nothing has to be
+signed. `expect` is every delivery, in any order; what one does not say may be anything. `answers` say what other
+systems answer to steps that ask them, by URL. Nothing is sent, no secret is read, and it is always 2026-01-01.
+
+exit code: 0 all passed, 1 one failed or the configuration has faults, 2 for a command that makes no sense"""
+
+
+def main(arguments: list[str]) -> int:
+    words = parser("test", EPILOG)
+    add_configuration(words)
+    words.add_argument("--json", action="store_true", help="print one JSON object: the tests, and what failed in each")
+    options = words.parse_args(arguments)
+    try:
+        results = _results(options)
+    except FAULTS as fault:
+        for line in str(fault).split("\n"):
+            print(f"hookchain test: {printable(line)}", file=sys.stderr)
+        return NOT_DONE
+    if options.json:
+        print_json(
+            {"tests": [{"name": each.name, "passed": each.passed, "lines": list(each.lines)} for each in results]}
+        )
+    else:
+        _print(results, screen_of(sys.stdout, os.environ))
+    return DONE if all(each.passed for each in results) else NOT_DONE
+
+
+def _document(result: CaseResult) -> JsonObject:
+    return {"name": result.name, "passed": result.passed, "lines": list(result.lines)}
+
+
+def _results(options: argparse.Namespace) -> list[CaseResult]:
+    environ = environ_of(options)
+    path = choose_config({**environ, "HOOKCHAIN_CONFIG": options.config} if options.config else environ, ROOT)
+    file = read_config(path, environ)
+    return run_config_tests(file.document, compile_config(file), path.parent if path else Path())
+
+
+def _print(results: Sequence[CaseResult], screen: Screen) -> None:
+    for each in results:
+        mark = screen.coloured("ok  ", GREEN) if each.passed else screen.coloured("FAIL", RED)
+        print(f"{mark}  {printable(each.name)}")
+        for line in each.lines:
+            print(f"        {printable(line)}")
+    failed = sum(not each.passed for each in results)
+    count = f"{len(results)} test{'' if len(results) == 1 else 's'}"
+    print(f"{count}, {failed} failed" if results else "the configuration has no `tests`")

@@ -88,11 +88,8 @@ def _made_up(provider: str, entry: ProviderEntry) -> JsonObject:
     params: dict[str, str | list[str]] = {
         name: secret for name, param in entry.params.items() if param.required or param.secret
     }
-    config = SourceConfig.model_validate(
-        {"provider": provider, "secret": secret, "params": params}
-        if entry.auth
-        else {"provider": provider, "auth": {"scheme": "path", "secret": secret}}
-    )
+    proof = {"secret": secret} if entry.auth else {"auth": {"scheme": "path", "secret": secret}}
+    config = SourceConfig.model_validate({"provider": provider, "params": params, **proof})
     auth: list[Json] = [way.model_dump(exclude_none=True) for way in config.auth]
     part = provider_part(config, load_catalogue())
     return {"auth": auth, "methods": ["POST"], "max_body_bytes": config.max_body_bytes, **part}

@@ -24,23 +24,25 @@ from deploy.commands.operator_command import (
     is_gcp,
 )
 from deploy.commands.smoke_audience import Reached, audience
-from deploy.commands.smoke_event import TestEvent, event_of_file, made_event
+from deploy.commands.smoke_event import event_of_file, made_event, provider_event, request_of
 from deploy.commands.smoke_follow import Told, follow, stuck
 from deploy.commands.smoke_place import Place, place_of
 from deploy.commands.smoke_post import Posting, post, usable_way
-from deploy.commands.source_entries import routes_from
+from deploy.commands.source_entries import provider_key, routes_from, types_of
 from deploy.commands.tables import GREEN, RED, Screen, screen_of
 from deploy.faults import did_you_mean
 from deploy.local.supervisor.sources import sources_of
 from deploy.local.supervisor.trial import sample_beside, trial_type
-from shared.event import event_id
+from shared.http import Request
 from shared.jsontext import Json, JsonObject
+from shared.signatures.way import Way
 
 EPILOG: Final = """\
-The event is one that the source's routes take: of the type that its first route names, or of --type; its body is made
-up, or is --file's, or sample.json's beside the configuration. It is delivered as any other, to real people and systems:
-you are asked first, unless mails are only caught on this machine's page. It is marked: header `webhook-id: smoke-…`,
-user agent `hookchain-smoke`, and in a body that is made up the field `hookchainSmokeTest` and the name "Smoke Test".
+The event is one that the source's routes take: of the type that its first route names, or of --type. Its body is made
+up, or a sample of its provider's, or --file's, or sample.json's beside the configuration. It is delivered as any other,
+to real people and systems: you are asked first, unless mails are only caught on this machine's page. It is marked: user
+agent `hookchain-smoke`, header `webhook-id: smoke-…`, and in a body that is made up the field `hookchainSmokeTest` and
+the name "Smoke Test".
 
 examples:
   hookchain smoke
@@ -67,17 +69,17 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     have = configured(options)
-    name, source, way = _chosen_source(options, have)
+    name, settings, way = _chosen_source(options, have)
     mark = f"smoke-{secrets.token_hex(8)}"
-    event, event_type = _event(options, have, name, source, mark)
+    request, event_type = _event(options, have, name, settings, mark)
     with place_of(options, have) as place:
         url = options.to or f"{place.base_url}/{name}"
         if not _is_agreed(options, audience(have.slices, name, event_type), place, url):
             return USAGE
-        return _posted_and_followed(options, place, Posting(url, name, way, place.secret_of), event, mark)
+        return _posted_and_followed(options, place, Posting(url, name, settings, way, place.secret_of), request, mark)
 
 
-def _chosen_source(options: argparse.Namespace, have: Configured) -> tuple[str, JsonObject, JsonObject]:
+def _chosen_source(options: argparse.Namespace, have: Configured) -> tuple[str, JsonObject, Way]:
     """Its name, its part of receive's slice, and the way to prove the sender. Raises CannotTell."""
     known = sources_of(have.slices["receive"])
     if options.source is not None and options.source not in known:
@@ -98,16 +100,21 @@ def _routed_first(have: Configured, names: Sequence[str]) -> list[str]:
 
 
 def _event(
-    options: argparse.Namespace, have: Configured, name: str, source: JsonObject, mark: str
-) -> tuple[TestEvent, str | None]:
+    options: argparse.Namespace, have: Configured, name: str, settings: JsonObject, mark: str
+) -> tuple[Request, str | None]:
     """And its type, None where only its body knows."""
     is_only_one = len(sources_of(have.slices["receive"])) == 1
     file = options.file or (sample_beside(have.path) if is_only_one and options.type is None else None)
     if file is not None:
-        return event_of_file(file, source, mark, options.type), options.type
+        return request_of(event_of_file(file, settings, mark, options.type), mark), options.type
     routes: list[Json] = list(routes_from(have.slices["transform"], name))
+    if provider := provider_key(have, name):
+        types = [options.type] if options.type else types_of(routes)
+        sample = provider_event(provider, types, mark, time.time())
+        if sample is not None:
+            return sample, options.type
     event_type = options.type or trial_type(name, routes)
-    return made_event(source, event_type, mark), event_type
+    return request_of(made_event(settings, event_type, mark), mark), event_type
 
 
 def _is_agreed(options: argparse.Namespace, reached: Sequence[Reached], place: Place, url: str) -> bool:
@@ -128,17 +135,20 @@ def _is_agreed(options: argparse.Namespace, reached: Sequence[Reached], place: P
 
 
 def _posted_and_followed(
-    options: argparse.Namespace, place: Place, posting: Posting, event: TestEvent, mark: str
+    options: argparse.Namespace, place: Place, posting: Posting, request: Request, mark: str
 ) -> int:
     screen, began, posted_at = screen_of(sys.stdout, os.environ), time.monotonic(), time.time()
     waiting = _Waiting(screen)
     told = Told(screen, lambda: time.monotonic() - began, waiting.say)
-    outcome = post(posting, event, mark)
+    outcome = post(posting, request, mark, posted_at)
     if not outcome.ok:
         todo = "hookchain status; hookchain logs --function receive" + (" --platform gcp" if is_gcp(options) else "")
         told.stage("✗", RED, "accepted", outcome.words, todo)
         return NOT_DONE
-    identity = outcome.event_id or event_id(posting.source, mark)  # an answer of the source's own has no id in it
+    identity = outcome.event_id or place.newest(posting.source, posted_at - 1)  # a source's own answer may name none
+    if identity is None:
+        told.stage("✗", RED, "stopped", "accepted, and no event of this source is seen", "hookchain status")
+        return NOT_DONE
     told.stage("✓", GREEN, "accepted", f"as event {identity}")
     longest = options.timeout or place.longest_seconds
     sight = follow(

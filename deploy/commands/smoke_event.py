@@ -1,13 +1,18 @@
 """The test event that `hookchain smoke` posts: as the source's configuration says an event is, and marked as a test."""
 
+import fnmatch
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlencode
 
 from deploy.commands.operator_command import CannotTell
 from deploy.local.supervisor.trial import CONTENT_TYPES, EVENT
+from deploy.sending.formats import encode
+from deploy.trigger.samples import Fresh, events_of, load_sample
+from shared.http import Request
 from shared.jsontext import Json, JsonObject
 
 MARK: Final = "hookchainSmokeTest"
@@ -33,6 +38,28 @@ def made_event(source: JsonObject, event_type: str, mark: str) -> TestEvent:
     if location := _first(source.get("id")):
         _put(event, location, mark)
     return event
+
+
+def request_of(event: TestEvent, mark: str) -> Request:
+    """Unsigned, to `/`."""
+    if isinstance(event.data, bytes):
+        body, content_type = event.data, CONTENT_TYPES[event.form]
+    else:
+        body, content_type = encode(event.data, event.form)
+    headers = {"content-type": content_type, "webhook-id": mark}
+    headers |= {name.lower(): value for name, value in event.headers.items()}
+    return Request("POST", "/", urlencode(event.query), tuple(headers.items()), body)
+
+
+def provider_event(provider: str, types: Sequence[str], mark: str, now: float) -> Request | None:
+    """A sample of what it sends, of one of the types if there is one; None where there is no sample."""
+    names = events_of(provider)
+    wanted = [name for name in names if any(fnmatch.fnmatchcase(name, each) for each in types)]
+    if not names:
+        return None
+    digits = mark.rpartition("-")[2]
+    fresh = Fresh(now, digits[:12], str(int(digits, 16))[-10:].zfill(10))
+    return load_sample(provider, (wanted or names)[0], fresh).request
 
 
 def example_event(source: JsonObject, event_type: str) -> TestEvent:

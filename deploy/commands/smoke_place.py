@@ -3,9 +3,11 @@
 import argparse
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from deploy.commands.cloud import Cloud, cloud_of
@@ -20,21 +22,26 @@ from deploy.local.supervisor.dev_file import is_sending_mail
 from deploy.local.supervisor.ports import HOST
 from deploy.secrets.place import PlaceFault
 from deploy.secrets.secret_manager_place import SecretManagerPlace
+from shared.cloud.journal_rows import EventQuery
 from shared.errors import HookchainError
 
 LOCAL_SECONDS: Final = 30.0
 CLOUD_SECONDS: Final = 120.0
 """A function that has to start first takes seconds, and a log line some more until it can be read."""
+TRIES: Final = 20
+PAUSE_SECONDS: Final = 0.5
 CLOCKS_APART_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`sends_mail`: to people, and not into a mailbox that only the page shows."""
+    """`sends_mail`: to people, and not into a mailbox that only the page shows. `newest` answers the id of a source's
+    newest event since then, where the source's own answer named none."""
 
     base_url: str
     secret_of: Callable[[str], str]
     look: Callable[[str, float], Sight]
+    newest: Callable[[str, float], str | None]
     longest_seconds: float
     pause_seconds: float
     sends_mail: bool
@@ -64,14 +71,12 @@ def _here(state: State, options: argparse.Namespace, have: Configured) -> Place:
 
     ports = told_ports(options.state)
     base_url = f"http://{HOST}:{ports.receive}" if ports else ""
-    return Place(
-        base_url,
-        secret_of,
-        lambda event_id, _: _seen(state, event_id),
-        LOCAL_SECONDS,
-        0.1,
-        is_sending_mail(options.state),
-    )
+    look, newest = partial(_look, state), partial(_newest, state)
+    return Place(base_url, secret_of, look, newest, LOCAL_SECONDS, 0.1, is_sending_mail(options.state))
+
+
+def _look(state: State, event_id: str, _: float) -> Sight:
+    return _seen(state, event_id)
 
 
 def _seen(state: State, event_id: str) -> Sight:
@@ -92,7 +97,16 @@ def _in_cloud(state: State, cloud: Cloud) -> Place:
             raise CannotTell(f"secret {name!r} {why}: hookchain secrets set {name} --platform gcp")
         return kept.values[0]
 
-    return Place(cloud.receive_url(), secret_of, _CloudLook(state, cloud), CLOUD_SECONDS, 1.0, True)
+    look, newest = _CloudLook(state, cloud), partial(_newest, state)
+    return Place(cloud.receive_url(), secret_of, look, newest, CLOUD_SECONDS, 1.0, True)
+
+
+def _newest(state: State, source: str, since: float) -> str | None:
+    for _ in range(TRIES):
+        if events := state.reader.events(EventQuery(source=source, since=since, limit=1)).events:
+            return events[0].id
+        time.sleep(PAUSE_SECONDS)
+    return None
 
 
 class _CloudLook:

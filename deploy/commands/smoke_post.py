@@ -1,60 +1,69 @@
 """Posting the test event as its source asks: the way, the secret, the URL."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from urllib.parse import urlencode
+from dataclasses import dataclass, replace
+from typing import Final
+from urllib.parse import urlsplit
 
 from deploy.commands.operator_command import CannotTell
-from deploy.commands.send_source import auth_of, with_token
-from deploy.commands.smoke_event import TestEvent
-from deploy.commands.source_example import can_sign
 from deploy.local.supervisor.sources import ways_of
-from deploy.sending.send import Outcome, send
+from deploy.sending.outcome import Outcome, outcome_of
+from deploy.sending.wire import exchange, parse_target
+from deploy.trigger.edits import with_header
+from deploy.trigger.signing import BY_CERTIFICATE, Signer, is_asymmetric, signed
+from functions.receive.forwarded import requested_url
+from functions.receive.sources import read_sources
+from shared.errors import HookchainError
+from shared.http import Request
 from shared.jsontext import Json, JsonObject
+from shared.signatures.way import Way, read_way
 
-SEND_SECONDS = 15.0
-_PASSWORDS = frozenset({"basic", "header", "bearer"})
-_TOKENS = frozenset({"path", "query"})
+SEND_SECONDS: Final = 15.0
+_LINK: Final = "link"
 
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """`way` is the source's; `secret_of` answers a secret's newest value."""
+    """`settings` are the source's in receive's slice; `secret_of` answers a secret's newest value."""
 
     url: str
     source: str
-    way: JsonObject
+    settings: JsonObject
+    way: Way
     secret_of: Callable[[str], str]
 
 
-def usable_way(source: Json) -> JsonObject | None:
-    """The first of the source's ways that can be gone here."""
-    return next((way for way in ways_of(source) if _is_usable(way)), None)
+def usable_way(source: Json) -> Way | None:
+    """The first of the source's ways for which the secret is enough to sign."""
+    return next((way for way in map(read_way, ways_of(source)) if _is_usable(way)), None)
 
 
-def _is_usable(way: JsonObject) -> bool:
-    return way["scheme"] in {"none", *_PASSWORDS, *_TOKENS} or can_sign(way)
+def _is_usable(way: Way) -> bool:
+    return not (way.scheme in {*BY_CERTIFICATE, _LINK} or way.keys_url or is_asymmetric(way))
 
 
-def post(posting: Posting, event: TestEvent, mark: str) -> Outcome:
+def post(posting: Posting, unsigned: Request, mark: str, now: float) -> Outcome:
     """Raises CannotTell for what could not even be sent."""
-    way, url = posting.way, posting.url
-    secret = None if way["scheme"] == "none" else posting.secret_of(str(way["secret"]))
-    if way["scheme"] in _TOKENS and secret is not None:
-        url = with_token(url, posting.source, way, secret)
-    if event.query:
-        url += ("&" if "?" in url else "?") + urlencode(event.query)
-    is_in_request = way["scheme"] not in {"none", *_TOKENS}
+    key = posting.secret_of(posting.way.secret) if posting.way.secret else ""
     try:
-        return send(
-            url,
-            event.data,
-            secret=secret if is_in_request else None,
-            auth=auth_of(way) if is_in_request else None,
-            format=event.form,
-            headers={"User-Agent": "hookchain-smoke", **event.headers},
-            delivery_id=mark,
-            timeout_seconds=SEND_SECONDS,
+        target = parse_target(posting.url)
+        path, _, query = target.path.partition("?")
+        request = replace(unsigned, path=path, query="&".join(filter(None, (query, unsigned.query))))
+        request = with_header(
+            with_header(request, "host", urlsplit(posting.url).netloc), "user-agent", "hookchain-smoke"
         )
-    except ValueError as error:
-        raise CannotTell(str(error)) from error
+        [source] = read_sources({"sources": {posting.source: posting.settings}}).values()
+        signer = Signer(posting.way, key, lambda each: requested_url(each, source), now, mark)
+        request = signed(request, signer)
+    except (ValueError, HookchainError) as error:
+        raise CannotTell(error.detail if isinstance(error, HookchainError) else str(error)) from error
+    target = replace(target, path=request.path + (f"?{request.query}" if request.query else ""))
+    headers = [pair for pair in request.headers if pair[0] != "host"]
+    return outcome_of(exchange("POST", target, headers, request.body, SEND_SECONDS), SEND_SECONDS)
+
+
+def _url_of(posting: Posting) -> Callable[[Request], str]:
+    """As receive will take it to be, behind whatever proxies it trusts."""
+    [source] = read_sources({"sources": {posting.source: posting.settings}}).values()
+    scheme = urlsplit(posting.url).scheme
+    return lambda request: requested_url(with_header(request, "x-forwarded-proto", scheme), source)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
+from deploy.commands.operator_command import Configured
 from deploy.local.supervisor.sources import sources_of, ways_of
 from shared.jsontext import Json, JsonObject
 
@@ -75,6 +76,18 @@ def events_of(routes: Sequence[JsonObject]) -> tuple[str, ...]:
     if not all(_texts(route.get("types")) for route in routes):
         return ()
     return tuple(dict.fromkeys(each for route in routes for each in _texts(route.get("types"))))
+
+
+def types_of(routes: Sequence[Json]) -> list[str]:
+    return [each for route in routes if isinstance(route, dict) for each in _texts(route.get("types"))]
+
+
+def provider_key(have: Configured, name: str) -> str:
+    """The catalogue's, as the source names it; empty where it names none."""
+    document = have.document if isinstance(have.document, dict) else {}
+    written = document.get("sources")
+    settings: Json = written.get(name) if isinstance(written, dict) else None
+    return str(settings.get("provider") or "") if isinstance(settings, dict) else ""
 
 
 def url_of(url: str, ways: Sequence[JsonObject]) -> str:

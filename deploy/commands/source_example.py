@@ -53,7 +53,7 @@ def can_sign(way: JsonObject) -> bool:
         way["scheme"] == "hmac"
         and way.get("content", _PLAIN) == _PLAIN
         and way.get("layout", "plain") == "plain"
-        and way.get("key", "text") == "text"
+        and way.get("key", "utf8") == "utf8"
         and isinstance(way.get("header"), str)
     )
 

@@ -25,7 +25,7 @@ from deploy.commands.operator_command import (
     target_of,
 )
 from deploy.commands.smoke_event import example_event
-from deploy.commands.source_entries import Entry, entries, routes_from
+from deploy.commands.source_entries import Entry, entries, provider_key, routes_from
 from deploy.commands.source_example import example_line
 from deploy.commands.tables import BOLD, DIM, Screen, printable, screen_of
 from deploy.faults import did_you_mean
@@ -33,7 +33,7 @@ from deploy.gcp.target import Target
 from deploy.local.supervisor.ports import HOST
 from deploy.local.supervisor.sources import sources_of, ways_of
 from deploy.local.supervisor.trial import trial_type
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json
 
 EPILOG: Final = """\
 `<secret NAME>` stands for the newest value of that secret: `hookchain secrets list` says where each is. Of several ways
@@ -108,7 +108,7 @@ def _example(have: Configured, name: str, base: str, target: Target | None) -> s
     assert isinstance(source, dict)
     if not ways or "POST" not in _texts(source.get("methods")):
         return ""
-    provider = _provider_key(have, name)
+    provider = provider_key(have, name)
     routes: list[Json] = list(routes_from(have.slices["transform"], name))
     line = example_line(f"{base}/{name}", ways[0], example_event(source, trial_type(name, routes)), target)
     return line or (f"hookchain trigger {provider} --to {base}/{name}" if provider else "")
@@ -119,18 +119,10 @@ def _providers(have: Configured) -> dict[str, tuple[str, str]]:
     catalogue = load_catalogue()
     found: dict[str, tuple[str, str]] = {}
     for name in sources_of(have.slices["receive"]):
-        key = _provider_key(have, name)
+        key = provider_key(have, name)
         if key in catalogue:
             found[name] = (catalogue[key].name, catalogue[key].setup or "")
     return found
-
-
-def _provider_key(have: Configured, name: str) -> str:
-    document = have.document if isinstance(have.document, dict) else {}
-    written = document.get("sources")
-    source: Json = written.get(name) if isinstance(written, dict) else None
-    settings: JsonObject = source if isinstance(source, dict) else {}
-    return str(settings.get("provider", ""))
 
 
 def _texts(value: Json) -> list[str]:

@@ -32,7 +32,10 @@ sources:
     type: header.X-Event
     id: data.order.id
   in-path: {auth: {scheme: path, secret: path-token}}
+  pay: {provider: stripe, secret: pay-key}
+  chat: {provider: discord, secret: chat-key}
 routes:
+  - {name: money, from: pay, types: ["*.payment_failed"], to: crm}
   - {name: orders, from: signed, types: [order.*], to: people}
   - {name: from the path, from: in-path, where: data.plan == 'big', to: [people, crm]}
 destinations:
@@ -285,6 +288,10 @@ def test_through_the_whole_pipe_on_this_machine(tmp_path: Path, capsys: pytest.C
         (tmp_path / "big.json").write_text('{"event": "x", "plan": "big"}')
         assert smoke(stack, tmp_path, "--source", "in-path", "--file", str(tmp_path / "big.json")) == 0
         assert "It works: 2 of 2 delivered." in capsys.readouterr().out
+        assert smoke(stack, tmp_path, "--source", "pay") == 0
+        assert "route 'money' takes it: from 'pay'; type 'invoice.payment_failed'" in capsys.readouterr().out
+        assert smoke(stack, tmp_path, "--source", "chat") == 1
+        assert "`hookchain trigger`" in capsys.readouterr().err
         assert stack.trouble({"mail": {"unplugged": True}})
         assert smoke(stack, tmp_path) == 1
         assert "✗ retrying" in capsys.readouterr().out

@@ -87,7 +87,7 @@ def place_of(options: argparse.Namespace) -> Place:
 
 def set_secret(options: argparse.Namespace, place: Place) -> int:
     need = _need(options)
-    values = checked_values(new_text(options.random, need.is_signing_key), need.is_signing_key)
+    values = checked_values(new_text(options.random, need.ways), need.ways)
     before = place.find([need.name]).get(need.name)
     for line in place.write(need.name, joined(values), forget=False):
         print(f"{need.name}: {line}")
@@ -106,7 +106,7 @@ def rotate_secret(options: argparse.Namespace, place: Place) -> int:
         raise CannotTell(f"{need.name} {before.trouble}")
     if options.drop_old:
         return _drop_old(place, need, before.values)
-    [new, *more] = checked_values(new_text(options.random, need.is_signing_key), need.is_signing_key)
+    [new, *more] = checked_values(new_text(options.random, need.ways), need.ways)
     if more:
         raise CannotTell("rotate takes one new value; `set` takes several, one a line")
     values = rotated(new, before.values, options.keep)

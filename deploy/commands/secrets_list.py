@@ -58,7 +58,7 @@ def state_of(need: Need, kept: Kept | None) -> str:
     if kept.text is None:
         return UNREADABLE
     try:
-        values = checked_values(kept.text, need.is_signing_key)
+        values = checked_values(kept.text, need.ways)
     except Refused:
         return WEAK
     return SHORT if short_ones(values) else PRESENT
@@ -66,7 +66,7 @@ def state_of(need: Need, kept: Kept | None) -> str:
 
 def why_weak(need: Need, kept: Kept) -> str:
     try:
-        checked_values(kept.text or "", need.is_signing_key)
+        checked_values(kept.text or "", need.ways)
     except Refused as fault:
         return str(fault)
     return ""

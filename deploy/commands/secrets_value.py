@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from deploy.commands.operator_command import CannotTell
-from deploy.local.supervisor.made_secrets import random_signing_key, random_value
+from deploy.secrets.values import random_text
+from shared.signatures.way import Way
 
 NEVER: Final = (
     "a value is never an argument: your shell keeps it in its history, and others see it in the list of processes. "
@@ -23,10 +24,10 @@ def refuse_values(words: argparse.ArgumentParser, given: Sequence[str], unknown:
         words.error("there is an option that it does not have; see --help")
 
 
-def new_text(is_random: bool, is_signing_key: bool) -> str:
-    """Raises CannotTell."""
+def new_text(is_random: bool, ways: Sequence[Way]) -> str:
+    """Raises CannotTell and Refused."""
     if is_random:
-        return random_signing_key() if is_signing_key else random_value()
+        return random_text(ways)
     if not sys.stdin.isatty():
         return sys.stdin.read()
     first = getpass.getpass("New value (it is not shown): ")

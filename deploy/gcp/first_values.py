@@ -8,10 +8,9 @@ from deploy.gcp import names
 from deploy.gcp.graph import Deployment
 from deploy.gcp.plan import Action
 from deploy.gcp.questions import Questions
-from deploy.local.supervisor.made_secrets import random_signing_key, random_value
 from deploy.local.supervisor.sources import sources_of, ways_of
 from deploy.secrets.needs import Need, needs
-from deploy.secrets.values import Refused, checked_values, joined
+from deploy.secrets.values import Refused, checked_values, joined, random_text
 from shared.jsontext import JsonObject
 from shared.secrets import variable_name
 
@@ -50,23 +49,23 @@ def _chosen_freely(receive: JsonObject) -> frozenset[str]:
 
 def _asked(need: Need, ask: Questions, deployment: Deployment) -> str:
     """Empty: to be made at random, where that can serve."""
-    hint = "; Enter makes one at random" if need.is_made_locally else ""
+    hint = "; Enter makes one at random" if need.can_be_random else ""
     uses = ", ".join(need.uses)
     text = ask.ask_secret(f"Secret {need.name}, for {uses} (it is not shown{hint})", _how_to_set([need], deployment))
-    if not text and need.is_made_locally:
+    if not text and need.can_be_random:
         return ""
     return _checked(need, text)
 
 
 def _checked(need: Need, text: str) -> str:
     try:
-        return joined(checked_values(text, need.is_signing_key))
+        return joined(checked_values(text, need.ways))
     except Refused as refused:
         raise CannotTell(f"secret {need.name}: {refused}") from refused
 
 
 def _random(need: Need) -> str:
-    return random_signing_key() if need.is_signing_key else random_value()
+    return random_text(need.ways)
 
 
 def _how_to_set(missing: Sequence[Need], deployment: Deployment) -> str:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.compiler import FUNCTIONS, secrets_needed
-from deploy.local.supervisor.sources import standard_webhooks_secrets
+from deploy.local.supervisor.sources import sources_of, ways_of
+from deploy.trigger.signing import is_asymmetric
 from functions.notify.mail.smtp_url import SmtpUrlFault, parse_smtp_url
 from functions.notify.mail.ways import API_KEY
 from shared.jsontext import Json, JsonObject
+from shared.signatures.way import Way, read_way
 
 SMTP_PASSWORD: Final = "smtp-password"  # noqa: S105 its name
 _PARTS: Final = {"sources": "source", "routes": "route", "destinations": "destination"}
@@ -16,25 +18,30 @@ _PARTS: Final = {"sources": "source", "routes": "route", "destinations": "destin
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """`is_signing_key`: it must be one of Standard Webhooks. `is_made_locally`: `hookchain dev` makes one up."""
+    """`ways` are those of sources that it proves by. `is_made_locally`: `hookchain dev` makes one up."""
 
     name: str
     readers: tuple[str, ...]
     uses: tuple[str, ...]
-    is_signing_key: bool = False
+    ways: tuple[Way, ...] = ()
     is_made_locally: bool = True
+
+    @property
+    def can_be_random(self) -> bool:
+        """Not another's: a key for an account, or a public key, whose private half its sender has."""
+        return self.is_made_locally and not any(map(is_asymmetric, self.ways))
 
 
 def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> list[Need]:
     """In alphabetical order; what mails are sent with included."""
-    signing = standard_webhooks_secrets(slices["receive"])
+    ways = [read_way(way) for source in sources_of(slices["receive"]).values() for way in ways_of(source)]
     of_function = {function: secrets_needed({function: slices[function]}) for function in FUNCTIONS}
     found = [
         Need(
             name,
             tuple(function for function in FUNCTIONS if name in of_function[function]),
             tuple(dict.fromkeys(use for function in FUNCTIONS for use in _uses(slices[function], name))),
-            name in signing,
+            tuple(way for way in ways if way.secret == name),
         )
         for name in secrets_needed(slices)
     ]

@@ -1,14 +1,21 @@
 """What a secret's text may be, and how one value takes another's place: pure."""
 
+import secrets
 from collections.abc import Sequence
 from typing import Final
 
+from deploy.local.supervisor.made_secrets import random_value
+from deploy.trigger.fitting_secret import fitting_key
+from deploy.trigger.signing import is_asymmetric
 from shared.errors import Temporary
 from shared.secret_values import is_short, split_values, weakness
+from shared.signatures.keys import public_key, shared_key
 from shared.signatures.standard_webhooks import standard_key
+from shared.signatures.way import Way
 
 DEFAULT_KEEP: Final = 1
 MAX_KEEP: Final = 9
+RANDOM_BYTES: Final = 32
 _BLOCK: Final = "-----BEGIN "
 
 
@@ -16,13 +23,13 @@ class Refused(Exception):
     """A value that would protect nothing, or could not be used; the text never holds it."""
 
 
-def checked_values(text: str, is_signing_key: bool) -> tuple[str, ...]:
-    """The values in `text`, newest first. `is_signing_key`: of Standard Webhooks. Raises Refused."""
+def checked_values(text: str, ways: Sequence[Way]) -> tuple[str, ...]:
+    """The values in `text`, newest first, of a secret that these ways prove by. Raises Refused."""
     values = split_values(text)
     if not values:
         raise Refused("the value is empty")
     for value in values:
-        if fault := weakness(value) or _unusable(value, is_signing_key):
+        if fault := weakness(value) or _unusable(value, ways):
             raise Refused(f"the value {fault}")
     return values
 
@@ -41,16 +48,39 @@ def short_ones(values: Sequence[str]) -> int:
     return sum(is_short(value) for value in values)
 
 
-def _unusable(value: str, is_signing_key: bool) -> str | None:
+def random_text(ways: Sequence[Way]) -> str:
+    """Of the shape that the ways ask for. Raises Refused where only the sender can make one."""
+    if any(map(is_asymmetric, ways)):
+        raise Refused("it is a public key, of which its sender has the other half: take the one that the sender shows")
+    shaped = (fitting_key(way, secrets.token_bytes(RANDOM_BYTES)) for way in ways)
+    return next((text for text in shaped if text), None) or random_value()
+
+
+def _unusable(value: str, ways: Sequence[Way]) -> str | None:
+    if value.startswith(_BLOCK) and "-----END " not in value:
+        return "begins a PEM block and does not end it"
+    return _malformed(value) or next((fault for way in ways if (fault := _unfit(value, way))), None)
+
+
+def _malformed(value: str) -> str | None:
     if value.startswith(_BLOCK):
-        return None if "-----END " in value else "begins a PEM block and does not end it"
+        return None
     if value != value.strip():
         return "begins or ends with white space, as if pasted with too much"
     if not value.isprintable():
         return "holds a control character"
-    if is_signing_key:
-        try:
+    return None
+
+
+def _unfit(value: str, way: Way) -> str | None:
+    """A key that cannot be read would refuse every request."""
+    try:
+        if is_asymmetric(way) or (way.scheme == "standard-webhooks" and value.startswith("whpk_")):
+            public_key(value)
+        elif way.scheme == "standard-webhooks" and way.key != "utf8":
             standard_key(value)
-        except Temporary as fault:
-            return f"is not one that signs: {fault.detail}"
+        else:
+            shared_key(value, way.key, way.key_prefix)
+    except Temporary as fault:
+        return f"is not one for {way.scheme}: {fault.detail}"
     return None

@@ -20,6 +20,8 @@ CONFIG = """
 sources:
   shop: {auth: {scheme: basic, username: web, secret: shop-password}}
   pay: {auth: {scheme: standard-webhooks, secret: pay-key}}
+  chat: {provider: discord, secret: chat-key}
+  hex: {auth: {scheme: hmac, header: X-S, key: hex, secret: hex-key}}
 routes: [{name: all of it, to: people}]
 destinations: {people: {email: {to: ann@example.com}}}
 """
@@ -86,7 +88,9 @@ def test_a_link_to_the_file_stays_a_link(env_file: Path, monkeypatch: pytest.Mon
         ("shop-password", "with\ta-tab-in-the-middle", "control character"),
         ("shop-password", f"{STRONG}\nsecret\n", "is a placeholder"),
         ("shop-password", "-----BEGIN KEY-----\nMIIE\n", "does not end it"),
-        ("pay-key", "whsec_not base64!", "is not one that signs"),
+        ("pay-key", "whsec_not base64!", "is not one for standard-webhooks"),
+        ("chat-key", "not a public key at all", "is not one for ed25519"),
+        ("hex-key", "this is not hexadecimal", "is not one for hmac"),
     ],
 )
 def test_a_value_that_protects_nothing_is_refused(
@@ -148,6 +152,15 @@ def test_a_random_key_for_standard_webhooks_can_sign(env_file: Path, capsys: pyt
     told = capsys.readouterr()
     assert value not in told.out + told.err
     assert f"PAY_KEY in {env_file}" in told.out
+
+
+def test_a_random_value_has_the_shape_that_its_source_asks_for(
+    env_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(env_file, "set", "hex-key", "--random") == 0
+    assert len(bytes.fromhex(read_dotenv(env_file)["HEX_KEY"])) == 32
+    assert run(env_file, "set", "chat-key", "--random") == 1
+    assert "its sender has the other half" in capsys.readouterr().err
 
 
 def test_a_rotation_keeps_the_old_value_until_it_is_ended(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,7 +343,9 @@ def test_the_list_on_google_says_what_is_missing_and_how_old_the_rest_is(
     assert on_gcp(env_file, "list", "--json") == 1
     listed = {each["name"]: each for each in json.loads(capsys.readouterr().out)["secrets"]}
     states = {name: each["state"] for name, each in listed.items()}
-    assert states == {"pay-key": "unreadable", "sendgrid-api-key": "missing", "shop-password": "present"}
+    assert states["pay-key"] == "unreadable"
+    assert states["shop-password"] == "present"
+    assert {name for name, state in states.items() if state == "missing"} == {"chat-key", "hex-key", "sendgrid-api-key"}
     assert listed["shop-password"]["set_at"].startswith("2026-01-01")
     assert {request.headers["authorization"] for request in google.requests} == {"Bearer ya29.token"}
 

@@ -12,8 +12,8 @@ from shared.jsontext import JsonObject
 BODY = "event=hello"
 
 
-def closing(deployment: Deployment, made: Sequence[str]) -> Iterator[str]:
-    """`made` are the names of secrets that were made at random."""
+def closing(deployment: Deployment, made: Sequence[str], is_remembered: bool) -> Iterator[str]:
+    """`made` are the names of secrets that were made at random. `is_remembered`: commands know the target by now."""
     target = deployment.target
     for name in made:
         yield f"Secret {name} was made at random. To read it:"
@@ -24,12 +24,12 @@ def closing(deployment: Deployment, made: Sequence[str]) -> Iterator[str]:
         line = next((line for way in ways_of(source) if (line := curl(deployment, name, way))), None)
         yield f"    {line}" if line else "    it must be signed: `hookchain send --help` says how"
     yield "Follow a test event to its end:"
-    yield f"  .venv/bin/hookchain smoke {platform_options(deployment)}"
+    yield f"  .venv/bin/hookchain smoke --platform gcp{'' if is_remembered else target_options(deployment)}"
 
 
-def platform_options(deployment: Deployment) -> str:
+def target_options(deployment: Deployment) -> str:
     target = deployment.target
-    return f"--platform gcp --project {target.project} --region {target.region} --prefix {target.prefix}"
+    return f" --project {target.project} --region {target.region} --prefix {target.prefix}"
 
 
 def curl(deployment: Deployment, source: str, way: JsonObject) -> str | None:

@@ -10,14 +10,13 @@ from typing import Final
 from deploy.bundle import NotABundle
 from deploy.bundle_requirements import PinsFault
 from deploy.cli import parser
-from deploy.commands.google_api import ApiFault, GoogleApi, NotSignedIn, token_of
 from deploy.commands.operator_command import DONE, NOT_DONE, CannotTell, add_configuration, ended, environ_of
 from deploy.commands.tables import screen_of
-from deploy.doctor.policies import PUBLIC, policies
 from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.changes import changes
 from deploy.gcp.closing import closing
 from deploy.gcp.first_values import first_values
+from deploy.gcp.forbidden import PUBLIC, refuse_forbidden
 from deploy.gcp.gcloud import Gcloud, configured_project
 from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.live import project_number
@@ -25,6 +24,7 @@ from deploy.gcp.plan_command import UP_TO_DATE
 from deploy.gcp.prepare import ROOT, deployed_config, prepared
 from deploy.gcp.progress import Lines
 from deploy.gcp.questions import Questions, questions
+from deploy.gcp.remember import remember
 from deploy.gcp.target import Target, add_target_options, find_target
 
 EPILOG: Final = """\
@@ -32,6 +32,8 @@ It asks for what is missing: the project, the address that mails go to, the valu
 already and as it should be is left alone.
 
 exit code: 0 all is deployed, 1 something is at fault or failed, and the same command goes on from there"""
+
+_NOTHING_SAID: Final = argparse.Namespace(project=None, region=None, prefix=None)
 
 
 def main(arguments: list[str]) -> int:
@@ -48,16 +50,20 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
         how = "say EMAIL_ADDRESS=you@example.com, or write deploy/hookchain.yaml"
         environ["EMAIL_ADDRESS"] = ask.ask("Which address are webhooks mailed to?", f"there is no configuration: {how}")
     number = project_number(runner, target)
-    _refuse_forbidden(target, runner)
+    refuse_forbidden(target, runner)
     try:
         deployment = prepared(target, number, config, environ, options.out)
     except (PinsFault, NotABundle) as fault:
         raise CannotTell(str(fault)) from fault
+    settings = {} if config else {"EMAIL_ADDRESS": environ["EMAIL_ADDRESS"]}
+    for line in remember(options.env_file, target, settings):
+        print(line)
     print(f"Configuration: {config or 'none but EMAIL_ADDRESS'}. Looking at what is there", flush=True)
-    return _deployed(deployment, runner, ask)
+    is_remembered = find_target(_NOTHING_SAID, environ_of(options), lambda: None) == target
+    return _deployed(deployment, runner, ask, is_remembered)
 
 
-def _deployed(deployment: Deployment, runner: Gcloud, ask: Questions) -> int:
+def _deployed(deployment: Deployment, runner: Gcloud, ask: Questions, is_remembered: bool) -> int:
     target = deployment.target
     actions = changes(runner, target, graph(deployment))
     values, made = first_values(actions, deployment, os.environ, ask)
@@ -68,7 +74,7 @@ def _deployed(deployment: Deployment, runner: Gcloud, ask: Questions) -> int:
         _tell(failure)
         return NOT_DONE
     print(f"Done in {time.monotonic() - began:.0f} s: {len(actions)} changes." if actions else UP_TO_DATE)
-    print("\n".join(["", *closing(deployment, made)]))
+    print("\n".join(["", *closing(deployment, made, is_remembered)]))
     return DONE
 
 
@@ -80,18 +86,6 @@ def _target(options: argparse.Namespace, environ: dict[str, str], ask: Questions
         return configured_project(Gcloud()) or ask.ask("Which project? (gcloud projects list shows yours)", how)
 
     return find_target(options, environ, project)
-
-
-def _refuse_forbidden(target: Target, runner: Gcloud) -> None:
-    """A policy that forbids a public function is found before anything is made. Raises CannotTell."""
-    try:
-        finding = policies(target, GoogleApi(target.project, token_of(runner)))
-    except NotSignedIn as fault:
-        raise CannotTell(str(fault)) from fault
-    except ApiFault:  # not to be told from here, as where the API is off or this account may not look
-        return
-    if finding.verdict == "problem":
-        raise CannotTell(f"nothing was made: {finding.found}\n{finding.todo}")
 
 
 def _tell(failure: Failure) -> None:

@@ -15,6 +15,7 @@ from deploy.commands.operator_command import (
     target_of,
 )
 from deploy.gcp.changes import changes
+from deploy.gcp.forbidden import refuse_forbidden
 from deploy.gcp.gcloud import Gcloud
 from deploy.gcp.graph import graph
 from deploy.gcp.live import project_number
@@ -35,6 +36,8 @@ def _run(options: argparse.Namespace) -> int:
     target = target_of(options, environ)
     runner = Gcloud(target.project)
     number = project_number(runner, target) if options.live else PROJECT_NUMBER
+    if options.live:
+        refuse_forbidden(target, runner)
     try:
         deployment = prepared(target, number, deployed_config(options.config, environ), environ, options.out)
     except (PinsFault, NotABundle) as fault:

@@ -5,13 +5,16 @@ import pty
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from tests.gcloud_world import World
+from tests.gcp.serving import served
 from tests.stub_gcloud import WorldGcloud, install_world
 
 PROJECT = "my-project"
@@ -77,7 +80,7 @@ def test_from_nothing_to_a_url_and_again_and_away(root: Path, tmp_path: Path, gc
     assert password not in ran.out + ran.err
     assert not [call for call in world.calls if any("SG.a-key" in word or password in word for word in call)]
 
-    again = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, EMAIL_ADDRESS="me@example.com")
+    again = hookchain(root, tmp_path, ["deploy-gcp"], gcloud)
     assert (again.code, gcloud.world.changes) == (0, world.changes)
     assert "Nothing to do" in again.out
     assert url in again.out
@@ -122,6 +125,36 @@ def test_where_nobody_can_be_asked_missing_secrets_are_named_before_anything_is_
     assert ran.code == 1
     assert "hookchain secrets set sendgrid-api-key --platform gcp --project my-project" in ran.err
     assert gcloud.world.changes == 0
+
+
+def test_a_policy_against_public_functions_stops_before_anything_is_made(
+    root: Path, tmp_path: Path, gcloud: WorldGcloud
+) -> None:
+    given = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
+    with enforcing("run.managed.requireInvokerIam") as url:
+        given["CLOUDSDK_API_ENDPOINT_OVERRIDES_ORGPOLICY"] = url
+        both = [
+            hookchain(root, tmp_path, [*words, "--project", PROJECT], gcloud, **given)
+            for words in (["plan-gcp", "--live"], ["deploy-gcp"])
+        ]
+    for ran in both:
+        assert (ran.code, ran.out.count("gcloud "), gcloud.world.changes) == (1, 0, 0)
+        assert "run.managed.requireInvokerIam" in ran.err
+        assert "roles/orgpolicy.policyAdmin" in ran.err
+
+
+@contextmanager
+def enforcing(constraint: str) -> Iterator[str]:
+    """The URL of an organisation whose only policy enforces this."""
+
+    async def policy(request: web.Request) -> web.Response:
+        is_asked = request.path.endswith(f"/policies/{constraint}:getEffectivePolicy")
+        return web.json_response({"spec": {"rules": [{"enforce": True}] if is_asked else []}})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", policy)
+    with served(app) as host:
+        yield f"http://{host}"
 
 
 def test_a_weak_secret_is_refused_and_not_repeated(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:

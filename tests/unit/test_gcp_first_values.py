@@ -13,8 +13,10 @@ from deploy.gcp.first_values import first_values
 from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.plan import NOTHING, plan
 from deploy.gcp.questions import Questions
+from deploy.gcp.remember import remember
 from deploy.gcp.resources.services import Bundle
 from deploy.gcp.target import Target
+from deploy.local.supervisor.dotenv import read_dotenv
 from shared.signatures.standard_webhooks import standard_key
 
 CONFIG = """
@@ -114,7 +116,7 @@ def test_more_than_three_questions_are_never_asked() -> None:
 
 
 def test_the_end_has_a_line_to_paste_for_each_source_that_curl_can_speak_to() -> None:
-    said = list(closing(deployment(), ["shop-key"]))
+    said = list(closing(deployment(), ["shop-key"], is_remembered=True))
     url = "https://hookchain-receive-123.europe-west1.run.app"
     read = "$(gcloud secrets versions access latest --secret=hookchain-{} --project=my-project)"
     lines = [line.strip() for line in said]
@@ -124,4 +126,26 @@ def test_the_end_has_a_line_to_paste_for_each_source_that_curl_can_speak_to() ->
     assert f'curl -d event=hello "{url}/named?token={read.format("query-token")}"' in lines
     assert "must be signed" in lines[lines.index(f"{url}/signed") + 1]
     assert lines[0] == "Secret shop-key was made at random. To read it:"
-    assert lines[-1].startswith(".venv/bin/hookchain smoke --platform gcp --project my-project")
+    assert lines[-1] == ".venv/bin/hookchain smoke --platform gcp"
+
+
+def test_what_was_deployed_is_remembered_and_what_stands_in_env_is_left(tmp_path: Path) -> None:
+    env = tmp_path / "env"
+    env.write_text("# mine\nEMAIL_ADDRESS=old@example.com\n")
+    target = Target("my-project", "us-central1", "shop-")
+    notes = list(remember(env, target, {"EMAIL_ADDRESS": "new@example.com"}))
+    assert ["EMAIL_ADDRESS" in note for note in notes] == [True]
+    assert read_dotenv(env) == {
+        "EMAIL_ADDRESS": "old@example.com",
+        "GOOGLE_CLOUD_PROJECT": "my-project",
+        "HOOKCHAIN_REGION": "us-central1",
+        "HOOKCHAIN_PREFIX": "shop-",
+    }
+    before = env.read_text()
+    assert list(remember(env, target, {})) == []
+    assert env.read_text() == before
+
+
+def test_defaults_are_not_worth_remembering(tmp_path: Path) -> None:
+    assert list(remember(tmp_path / "env", Target("my-project"), {})) == []
+    assert read_dotenv(tmp_path / "env") == {"GOOGLE_CLOUD_PROJECT": "my-project"}

@@ -1,0 +1,26 @@
+"""What a deployment was told is kept in .env, so that the next commands need not be told again."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from deploy.gcp.target import DEFAULT_PREFIX, DEFAULT_REGION, Target
+from deploy.local.supervisor.dotenv import add_to_dotenv, read_dotenv
+
+COMMENT = "what was last deployed to Google Cloud, and where"
+
+
+def remember(path: Path, target: Target, settings: Mapping[str, str]) -> Iterator[str]:
+    """Adds to the file what it does not say yet, and yields a line for what it says otherwise. Raises DotenvFault."""
+    known = read_dotenv(path)
+    wanted = {"GOOGLE_CLOUD_PROJECT": target.project, **settings}
+    for name, value, default in (
+        ("HOOKCHAIN_REGION", target.region, DEFAULT_REGION),
+        ("HOOKCHAIN_PREFIX", target.prefix, DEFAULT_PREFIX),
+    ):
+        if value != known.get(name, default):
+            wanted[name] = value
+    if new := {name: value for name, value in wanted.items() if name not in known}:
+        add_to_dotenv(path, new, COMMENT)
+    for name, value in wanted.items():
+        if known.get(name, value) != value:
+            yield f"note: {path} has another {name}, which commands take where they are told none"

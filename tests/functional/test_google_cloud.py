@@ -1,86 +1,17 @@
-"""The three functions wired to Google Cloud's ports, all of it emulated; and the commands that look at them there."""
+"""The commands that look at what runs on Google Cloud, over functions that run on an emulated one."""
 
-import asyncio
-import contextlib
 import json
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import pytest
 
 from deploy.cli import main
-from deploy.compiler import compile_config
-from deploy.config_file import read_config_file
-from deploy.local.sendgrid.mailbox import Mailbox
-from deploy.local.topology import ensure, topology
-from deploy.sending.auth import Bearer
-from deploy.sending.send import send
 from shared.jsontext import Json, JsonObject
-from tests.emulation import Emulation
+from tests.gcp.deployment import PROJECT, Deployed, deploy, wait_for
 from tests.gcp.firestore_memory import MemoryStore
 from tests.gcp.firestore_npm import npm_store
-from tests.gcp.firestore_server import FirestoreServer, Store
-from tests.gcp.serving import served
-from tests.gcp.storage_server import StorageServer
-from tests.processes import Request, free_port, functions_framework, post, started
-
-SECRET: Final = "a-secret-of-this-test"
-PROJECT: Final = "a-project"
-BUCKET: Final = "a-project-hookchain-blobs"
-CONFIG: Final = """\
-sources:
-  shop: {auth: {scheme: bearer, secret: shop-key}, id: data.id}
-routes:
-  - {name: all, from: shop, to: inbox}
-  - {name: large orders, from: shop, types: [order.large], to: inbox}
-destinations:
-  inbox:
-    email:
-      to: ["{{ data.to }}"]
-      allow_recipients: [example.com]
-      from: shop@example.com
-      subject: "Order {{ data.id }}"
-"""
-SETTINGS: Final = {
-    "GOOGLE_CLOUD_PROJECT": PROJECT,
-    "HOOKCHAIN_PREFIX": "hookchain-",
-    "HOOKCHAIN_FIRESTORE": "hookchain",
-    "HOOKCHAIN_BUCKET": BUCKET,
-    "SENDGRID_API_KEY": "SG.a-key-of-this-test",
-    "SHOP_KEY": SECRET,
-}
-NOWHERE: Final = Request("/", b"", {})
-
-
-@dataclass(frozen=True, slots=True)
-class Deployed:
-    folder: Path
-    ports: dict[str, int]
-    emulation: Emulation
-    firestore: FirestoreServer
-    storage: StorageServer
-    environ: dict[str, str]
-    """For the operator's commands."""
-
-    def post(self, **event: Json) -> str:
-        """The event's id."""
-        whole: JsonObject = {"event": "order.created", "to": "ann@example.com", **event}
-        outcome = send(f"http://127.0.0.1:{self.ports['receive']}/shop", whole, secret=SECRET, auth=Bearer())
-        assert outcome.ok, outcome.words
-        assert outcome.event_id is not None
-        return outcome.event_id
-
-    def mails(self) -> list[str]:
-        with contextlib.closing(Mailbox(self.folder / "state")) as mailbox:
-            return [mail.subject for mail in mailbox.list_mail(100)]
-
-    def sweep(self) -> None:
-        """As Cloud Scheduler does each minute."""
-        assert post(self.ports["notify"], Request("/sweep", b"", {})) == 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,38 +40,6 @@ class Operator:
 
     def is_soon(self, event_id: str, status: str) -> None:
         wait_for(lambda: self.status(event_id) == status)
-
-
-def wait_for(claim: Callable[[], bool], seconds: float = 20.0) -> None:
-    give_up_at = time.monotonic() + seconds
-    while not claim():
-        assert time.monotonic() < give_up_at, "it did not come true in time"
-        time.sleep(0.1)
-
-
-@contextlib.contextmanager
-def deploy(folder: Path, store: Store) -> Iterator[Deployed]:
-    config = folder / "hookchain.yaml"
-    config.write_text(CONFIG, encoding="utf-8")
-    ports = {name: free_port() for name in ("receive", "transform", "notify")}
-    firestore, storage, emulation = FirestoreServer(store), StorageServer(BUCKET), Emulation(folder / "state")
-    with ExitStack() as stack:
-        stack.enter_context(emulation.running())
-        asyncio.run(ensure(emulation.url, topology(PROJECT, "hookchain-", ports["transform"], ports["notify"])))
-        cloud = {
-            "PUBSUB_EMULATOR_HOST": emulation.url.removeprefix("http://"),
-            "FIRESTORE_EMULATOR_HOST": stack.enter_context(served(firestore.app())),
-            "STORAGE_EMULATOR_HOST": "http://" + stack.enter_context(served(storage.app())),
-        }
-        for name, compiled in compile_config(read_config_file(config)).items():
-            compiled_file = folder / f"{name}.json"
-            compiled_file.write_text(json.dumps(compiled), encoding="utf-8")
-            command = functions_framework(f"functions/{name}", name, ports[name])
-            environ = {**cloud, **SETTINGS, "SENDGRID_API_URL": emulation.url, "HOOKCHAIN_SLICE": str(compiled_file)}
-            stack.enter_context(started(command, environ, ports[name], NOWHERE, ready="open"))
-        yield Deployed(folder, ports, emulation, firestore, storage, cloud)
-    assert firestore.problems == []
-    assert storage.problems == []
 
 
 @pytest.fixture(scope="module", params=["in memory", "npm's emulator"])

@@ -10,6 +10,7 @@ from deploy.cli import main
 from deploy.commands import local_state
 from deploy.commands.local_bus import local_bus, own_host
 from deploy.commands.local_state import StateFault
+from deploy.local.supervisor.ports import Ports
 from shared.claim_check import checked_in
 from shared.cloud.local.blobs import LocalBlobs
 from shared.event import Event
@@ -328,5 +329,6 @@ async def test_a_bus_that_is_not_there_is_told_in_plain_words(tmp_path: Path, fr
 def test_the_bus_is_where_the_running_pipe_says_else_where_its_ports_begin(tmp_path: Path) -> None:
     assert own_host(tmp_path, {}) == "127.0.0.1:8085"
     assert own_host(tmp_path, {"PORT_BASE": "9000"}) == "127.0.0.1:9005"
-    (tmp_path / "dev.json").write_text('{"ports": {"apis": 7005}}')
+    ports = {name: 7000 + number for number, name in enumerate(Ports.__dataclass_fields__)}
+    (tmp_path / "dev.json").write_text(json.dumps({"ports": {**ports, "apis": 7005}}))
     assert own_host(tmp_path, {"PORT_BASE": "9000"}) == "127.0.0.1:7005"

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
 from deploy.local.inspector.app import make_app, open_parts
-from deploy.local.inspector.parts import Parts
+from deploy.local.inspector.parts import LocalParts
 from deploy.local.sendgrid.requests import mail_request
 from shared.cloud.local.journal_requests import RequestEntry, write_requests
 from shared.cloud.local.journal_schema import FILE_NAME, open_journal, transaction
@@ -31,7 +31,7 @@ JSON_TYPE = {"Content-Type": "application/json"}
 @dataclass(frozen=True, slots=True)
 class Inspector:
     client: "TestClient[Request, Application]"
-    parts: Parts
+    parts: LocalParts
     bus: FakeBus
 
     async def get(self, path: str) -> JsonObject:

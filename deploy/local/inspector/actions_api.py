@@ -12,11 +12,9 @@ from deploy.commands.replay_messages import replay_of_dead_letter, replay_of_eve
 from deploy.local.inspector.answers import json_answer, json_body, not_found
 from deploy.local.inspector.apis import change_faults
 from deploy.local.inspector.documents import as_dead_letter, dead_letter_document
-from deploy.local.inspector.parts import PARTS, Parts
+from deploy.local.inspector.parts import LOCAL, PARTS, Parts
 from deploy.local.inspector.query import bad_request, before_of, limit_of
 from shared.cloud.journal_rows import DROPPED, KEPT, REPLAYED, DeadLetterRow
-from shared.cloud.local.journal_dead_letters import mark_dead_letters
-from shared.cloud.local.journal_schema import FILE_NAME
 from shared.errors import Temporary
 from shared.ports import EVENTS, BusMessage, DeadLetter
 
@@ -87,7 +85,7 @@ async def plug(request: web.Request) -> web.Response:
     plugged = (await json_body(request)).get("plugged")
     if not isinstance(plugged, bool):
         raise bad_request("`plugged` is true or false")
-    await change_faults(request.app[PARTS].apis_url, {"mail": {"unplugged": not plugged}})
+    await change_faults(request.app[LOCAL].apis_url, {"mail": {"unplugged": not plugged}})
     return json_answer({"plugged": plugged})
 
 
@@ -106,7 +104,7 @@ async def _dead_letter(parts: Parts, dead_letter_id: str) -> DeadLetterRow:
 
 
 async def _mark(parts: Parts, ids: Sequence[str], state: str) -> int:
-    return await parts.read(partial(mark_dead_letters, parts.state / FILE_NAME, ids, state))
+    return await parts.read(partial(parts.reader.mark_dead_letters, ids, state))
 
 
 ROUTES: Final = [
@@ -116,5 +114,5 @@ ROUTES: Final = [
     web.post("/api/dead-letters/replay", replay_dead_letters),
     web.post("/api/dead-letters/drop", drop_dead_letters),
     web.post("/api/release/{destination}", release),
-    web.post("/api/mail-sink", plug),
 ]
+LOCAL_ROUTES: Final = [web.post("/api/mail-sink", plug)]

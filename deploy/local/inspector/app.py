@@ -6,7 +6,6 @@
 import argparse
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +16,11 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy.local.guard import local_only
-from deploy.local.inspector import actions_api, events_api, live, mail_api, page
-from deploy.local.inspector.answers import MAX_BODY_BYTES, faults_in_words
-from deploy.local.inspector.board import BOARD, Board
-from deploy.local.inspector.gate import add_headers, same_site_only
-from deploy.local.inspector.parts import PARTS, Parts
-from deploy.local.inspector.upkeep import again_and_again, keep_index, keep_repairing
+from deploy.local.inspector import actions_api, mail_api
+from deploy.local.inspector.base_app import DEFAULT_PORT, base_app, serve_app, stopped_by_signal
+from deploy.local.inspector.board import Board, local_looks
+from deploy.local.inspector.parts import LOCAL, LocalParts
+from deploy.local.inspector.upkeep import keep_index, keep_repairing
 from deploy.local.sendgrid.mailbox import Mailbox
 from shared.cloud.gcp.pubsub import PubSubBus, no_authorization
 from shared.cloud.local.blobs import LocalBlobs
@@ -33,20 +30,30 @@ from shared.cloud.local.journal_schema import FILE_NAME
 from shared.cloud.local.ledger import LocalLedger
 from shared.settings import DEFAULT_STATE, Settings, read_settings
 
-HOST: Final = "127.0.0.1"
-DEFAULT_PORT: Final = 8090
+TICK_SECONDS: Final = 0.5
 DEFAULT_APIS: Final = "127.0.0.1:8085"
 
 
 @asynccontextmanager
-async def open_parts(state: Path, apis: str, settings: Settings) -> AsyncIterator[Parts]:
+async def open_parts(state: Path, apis: str, settings: Settings) -> AsyncIterator[LocalParts]:
     apis_url = f"http://{apis}"
     journal, ledger = LocalJournal(state / FILE_NAME), LocalLedger(state / "ledger.db")
     bus = PubSubBus(apis_url, settings.project, settings.topic_prefix, no_authorization)
     reader, mailbox = JournalReader(state / FILE_NAME), Mailbox(state)
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
     try:
-        yield Parts(state, reader, mailbox, journal, ledger, LocalBlobs(state / "blobs"), bus, apis_url, thread)
+        yield LocalParts(
+            reader=reader,
+            ledger=ledger,
+            blobs=LocalBlobs(state / "blobs"),
+            bus=bus,
+            thread=thread,
+            tick_seconds=TICK_SECONDS,
+            state=state,
+            mailbox=mailbox,
+            journal=journal,
+            apis_url=apis_url,
+        )
     finally:
         thread.shutdown()
         reader.close()
@@ -56,43 +63,22 @@ async def open_parts(state: Path, apis: str, settings: Settings) -> AsyncIterato
         bus.close()
 
 
-def make_app(parts: Parts) -> web.Application:
-    app = web.Application(middlewares=[local_only, same_site_only, faults_in_words], client_max_size=MAX_BODY_BYTES)
-    app[PARTS], app[BOARD] = parts, Board(parts)
-    for module in (page, events_api, mail_api, actions_api, live):
-        app.add_routes(module.ROUTES)
-    app.on_response_prepare.append(add_headers)
-    app.cleanup_ctx.append(_duties)
+def make_app(parts: LocalParts) -> web.Application:
+    works = (partial(keep_index, parts), partial(keep_repairing, parts))
+    app = base_app(parts, Board(local_looks(parts)), works)
+    app[LOCAL] = parts
+    app.add_routes([*mail_api.ROUTES, *actions_api.LOCAL_ROUTES])
     return app
-
-
-async def _duties(app: web.Application) -> AsyncIterator[None]:
-    parts, board = app[PARTS], app[BOARD]
-    works = (board.keep, partial(keep_index, parts), partial(keep_repairing, parts))
-    tasks = [asyncio.create_task(again_and_again(work)) for work in works]
-    yield
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
 
 
 async def serve(port: int, state: Path, environ: Mapping[str, str], stopped: asyncio.Event) -> None:
     settings = read_settings({"PUBSUB_EMULATOR_HOST": DEFAULT_APIS, **environ})
     async with open_parts(state, settings.emulator_host or DEFAULT_APIS, settings) as parts:
-        runner = web.AppRunner(make_app(parts), access_log=None, shutdown_timeout=0.2)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, HOST, port).start()
-            await stopped.wait()
-        finally:
-            await runner.cleanup()
+        await serve_app(make_app(parts), port, stopped)
 
 
 async def _run(options: argparse.Namespace) -> None:
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    await serve(options.port, options.state, os.environ, stopped)
+    await serve(options.port, options.state, os.environ, stopped_by_signal())
 
 
 def main(arguments: list[str]) -> int:

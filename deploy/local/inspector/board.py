@@ -2,7 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -11,7 +13,7 @@ from deploy.local.inspector.apis import is_unplugged, read_faults
 from deploy.local.inspector.documents import series_document
 from deploy.local.inspector.overview import hint_document, overview
 from deploy.local.inspector.pace import Pace
-from deploy.local.inspector.parts import Parts
+from deploy.local.inspector.parts import LocalParts, Parts
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
 
@@ -20,47 +22,55 @@ PLOT_SPAN_SECONDS: Final = 300.0
 PLOT_BUCKETS: Final = 60
 
 
-class Board:
-    """`documents` by name: overview, plots, sink, hint. `pages` is how many are open."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """`name` is the document's: overview, plots, sink or hint."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    name: str
+    pace: Pace
+    look: Callable[[], Awaitable[JsonObject]]
+
+
+class Board:
+    """`documents` by name. `pages` is how many are open."""
+
+    def __init__(self, looks: Sequence[Look]) -> None:
         self.documents: dict[str, JsonObject] = {}
         self.pages = 0
-        self._looks: tuple[tuple[str, Pace, Callable[[], Awaitable[JsonObject]]], ...] = (
-            ("overview", Pace(0.5), self._overview),
-            ("plots", Pace(2.0), self._plots),
-            ("sink", Pace(1.0), self._sink),
-            ("hint", Pace(5.0), self._hint),
-        )
+        self._looks = looks
 
     async def keep(self) -> None:
         """Until cancelled."""
         while True:
             if self.pages:
-                for name, pace, look in self._looks:
+                for each in self._looks:
                     began = time.monotonic()
-                    if pace.is_due(began):
-                        self.documents[name] = await look()
-                        pace.took(began, time.monotonic())
+                    if each.pace.is_due(began):
+                        self.documents[each.name] = await each.look()
+                        each.pace.took(began, time.monotonic())
             await asyncio.sleep(TICK_SECONDS)
 
-    async def _overview(self) -> JsonObject:
-        return await overview(self._parts, time.time())
 
-    async def _plots(self) -> JsonObject:
-        reader, now = self._parts.reader, time.time()
-        buckets = await self._parts.read(lambda: reader.series(now, PLOT_SPAN_SECONDS, PLOT_BUCKETS))
-        return series_document(buckets, PLOT_SPAN_SECONDS / PLOT_BUCKETS)
+def local_looks(parts: LocalParts) -> tuple[Look, ...]:
+    return (
+        Look("overview", Pace(0.5), lambda: overview(parts, time.time())),
+        Look("plots", Pace(2.0), partial(plots, parts)),
+        Look("sink", Pace(1.0), partial(_sink, parts)),
+        Look("hint", Pace(5.0), lambda: asyncio.to_thread(hint_document, parts.state)),
+    )
 
-    async def _sink(self) -> JsonObject:
-        try:
-            return {"answers": True, "plugged": not is_unplugged(await read_faults(self._parts.apis_url))}
-        except Temporary:
-            return {"answers": False, "plugged": True}
 
-    async def _hint(self) -> JsonObject:
-        return await asyncio.to_thread(hint_document, self._parts.state)
+async def plots(parts: Parts) -> JsonObject:
+    reader, now = parts.reader, time.time()
+    buckets = await parts.read(lambda: reader.series(now, PLOT_SPAN_SECONDS, PLOT_BUCKETS))
+    return series_document(buckets, PLOT_SPAN_SECONDS / PLOT_BUCKETS)
+
+
+async def _sink(parts: LocalParts) -> JsonObject:
+    try:
+        return {"answers": True, "plugged": not is_unplugged(await read_faults(parts.apis_url))}
+    except Temporary:
+        return {"answers": False, "plugged": True}
 
 
 BOARD: Final = web.AppKey("board", Board)

@@ -13,7 +13,7 @@ from deploy.local.inspector.documents import (
     request_document,
     summary_document,
 )
-from deploy.local.inspector.parts import PARTS, Parts
+from deploy.local.inspector.parts import LOCAL, PARTS, Parts
 from deploy.local.inspector.query import before_of, event_query, limit_of
 from deploy.local.sendgrid.mailbox import Mailbox
 from shared.claim_check import checked_out
@@ -54,7 +54,9 @@ async def show_event(request: web.Request) -> web.Response:
         raise not_found(f"no event {event_id!r} in the journal")
     rows = list(reversed(await parts.ledger.rows(MAX_DELIVERIES, event_id=event_id)))
     document = record_document(record, await _whole_event(parts, record), rows)
-    return json_answer({**document, "mails": await parts.read(partial(_mails_of, parts.mailbox, rows))})
+    local = request.app.get(LOCAL)
+    mails = await local.read(partial(_mails_of, local.mailbox, rows)) if local else {}
+    return json_answer({**document, "mails": mails})
 
 
 def _mails_of(mailbox: Mailbox, rows: Sequence[LedgerRow]) -> JsonObject:

@@ -16,7 +16,7 @@ from deploy.local.inspector.query import event_query
 from shared.cloud.journal_rows import EventQuery
 from shared.jsontext import Json, JsonObject, to_json
 
-TICK_SECONDS: Final = 0.5
+LOOK_SECONDS: Final = 0.5
 ALIVE_SECONDS: Final = 15.0
 
 
@@ -61,7 +61,7 @@ async def live(request: web.Request) -> web.StreamResponse:
 
 
 async def _tell(parts: Parts, board: Board, query: EventQuery, response: web.StreamResponse) -> None:
-    told, pace, version, spoke_at = Told(), Pace(TICK_SECONDS), -1, time.monotonic()
+    told, pace, version, spoke_at = Told(), Pace(parts.tick_seconds), -1, time.monotonic()
     while True:
         news = told.news(board.documents)
         began = time.monotonic()
@@ -80,7 +80,7 @@ async def _tell(parts: Parts, board: Board, query: EventQuery, response: web.Str
         elif time.monotonic() - spoke_at > ALIVE_SECONDS:
             spoke_at = time.monotonic()
             await response.write(b": still here\n\n")
-        await asyncio.sleep(TICK_SECONDS)
+        await asyncio.sleep(min(parts.tick_seconds, LOOK_SECONDS))
 
 
 ROUTES: Final = [web.get("/api/live", live)]

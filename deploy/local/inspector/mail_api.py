@@ -10,7 +10,7 @@ from aiohttp import web
 
 from deploy.local.inspector.answers import json_answer, not_found
 from deploy.local.inspector.documents import mail_document, whole_mail_document
-from deploy.local.inspector.parts import PARTS
+from deploy.local.inspector.parts import LOCAL
 from deploy.local.inspector.query import before_of, limit_of
 from deploy.local.sendgrid.mail import Mail
 
@@ -27,7 +27,7 @@ _IMAGE: Final = re.compile(r"image/(?:png|jpeg|gif|webp)")
 
 
 async def list_mail(request: web.Request) -> web.Response:
-    parts, query = request.app[PARTS], request.query
+    parts, query = request.app[LOCAL], request.query
     mails = await parts.read(partial(parts.mailbox.list_mail, limit_of(query), before_of(query)))
     return json_answer({"mail": [mail_document(mail) for mail in mails]})
 
@@ -52,7 +52,7 @@ async def show_html(request: web.Request) -> web.Response:
 
 async def show_source(request: web.Request) -> web.Response:
     """What was posted to SendGrid."""
-    parts, mail = request.app[PARTS], await _mail(request)
+    parts, mail = request.app[LOCAL], await _mail(request)
     source = await parts.read(partial(parts.mailbox.get_request, mail.id))
     return web.Response(text=source or "", content_type="text/plain", headers={"Content-Security-Policy": FILE_POLICY})
 
@@ -71,7 +71,7 @@ async def download(request: web.Request) -> web.Response:
 
 
 async def _mail(request: web.Request) -> Mail:
-    parts, mail_id = request.app[PARTS], int(request.match_info["id"])
+    parts, mail_id = request.app[LOCAL], int(request.match_info["id"])
     mail = await parts.read(partial(parts.mailbox.get_mail, mail_id))
     if mail is None:
         raise not_found(f"no mail {mail_id}")
@@ -79,7 +79,7 @@ async def _mail(request: web.Request) -> Mail:
 
 
 async def _content(request: web.Request, mail_id: int, index: int) -> bytes | None:
-    parts = request.app[PARTS]
+    parts = request.app[LOCAL]
     return await parts.read(partial(parts.mailbox.attachment_content, mail_id, index))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.commands.local_state import destination_names
-from deploy.local.inspector.parts import Parts
+from deploy.local.inspector.parts import LocalParts
 from deploy.local.supervisor.dev_file import read_hint
 from shared.jsontext import Json, JsonObject
 from shared.ports import DestinationState, Ledger
@@ -21,18 +21,18 @@ async def held_destinations(ledger: Ledger, names: Sequence[str], now: float) ->
         state = await ledger.destination_state(name)
         waiting = await ledger.rows(MAX_HELD, destination=name, state="disabled")
         if state.disabled_reason is not None or waiting:
-            held.append(_held(name, state, state.disabled_reason or waiting[0].reason, len(waiting)))
+            held.append(held_document(name, state, state.disabled_reason or waiting[0].reason, len(waiting)))
         elif state.paused_until is not None and state.paused_until > now:
-            held.append(_held(name, state, None, 0))
+            held.append(held_document(name, state, None, 0))
     return held
 
 
-def _held(name: str, state: DestinationState, reason: str | None, count: int) -> Json:
+def held_document(name: str, state: DestinationState, reason: str | None, count: int) -> Json:
     paused_until = None if state.paused_until is None else rfc3339(state.paused_until)
     return {"destination": name, "reason": reason, "count": count, "paused_until": paused_until}
 
 
-async def overview(parts: Parts, now: float) -> JsonObject:
+async def overview(parts: LocalParts, now: float) -> JsonObject:
     counts = await parts.read(lambda: (parts.reader.counts(), parts.reader.totals(), parts.mailbox.count()))
     statuses, totals, mails = counts
     return {

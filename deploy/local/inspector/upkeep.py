@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from deploy.local.inspector.parts import Parts
+from deploy.local.inspector.parts import LocalParts
 from shared.cloud.local.journal_repair import missing_entries
 from shared.errors import Temporary
 from shared.logs import log
@@ -33,7 +33,7 @@ async def again_and_again(work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def keep_index(parts: Parts) -> None:
+async def keep_index(parts: LocalParts) -> None:
     """A burst of events is indexed after it, so that the functions have the machine to themselves."""
     version = -1
     while True:
@@ -44,7 +44,7 @@ async def keep_index(parts: Parts) -> None:
         await asyncio.sleep(BUSY_INDEX_SECONDS if behind and before == version else INDEX_SECONDS)
 
 
-async def keep_repairing(parts: Parts) -> None:
+async def keep_repairing(parts: LocalParts) -> None:
     """Round and round through the events that are still open, a few at a time."""
     after = 0
     while True:
@@ -52,7 +52,7 @@ async def keep_repairing(parts: Parts) -> None:
         await asyncio.sleep(REPAIR_SECONDS)
 
 
-async def _repair_some(parts: Parts, after: int) -> int:
+async def _repair_some(parts: LocalParts, after: int) -> int:
     """Where the next round goes on."""
     settled = time.time() - SETTLED_SECONDS
     found = await parts.read(partial(parts.reader.open_events, after, settled, REPAIR_EVENTS))

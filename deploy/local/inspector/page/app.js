@@ -54,8 +54,9 @@ function route() {
 
 fill(tabs, SECTIONS.map(([each, title]) => h("a", { href: `#/${each}`, "data-name": each }, title, h("span", { class: "count" }))));
 on("overview", (overview) => {
-  SECTIONS.forEach(([, , , count], at) => {
+  SECTIONS.forEach(([each, , , count], at) => {
     const number = count(overview);
+    tabs.children[at].hidden = number === null && (each === "mail" || each === "refused"); // kept elsewhere, on a cloud
     const badge = tabs.children[at].querySelector(".count");
     badge.textContent = number === null ? "" : number.toLocaleString();
     badge.classList.toggle("alarm", at === 2 && number > 0);
@@ -65,6 +66,10 @@ on("open", (isOpen) => {
   const live = document.getElementById("live");
   live.classList.toggle("off", !isOpen);
   live.lastElementChild.textContent = isOpen ? "Live" : "Reconnecting";
+});
+
+on("hint", (hint) => {
+  document.getElementById("cloud").textContent = hint.cloud ?? "";
 });
 
 startBanners(document.getElementById("banners"), document.getElementById("sink"));

@@ -30,7 +30,7 @@ export function startBanners(element, sinkButton) {
     if (next === face) return;
     face = next;
     fill(element,
-      current("open") === false && banner("bad", "The inspector does not answer", "The page shows what it last knew, and goes on by itself. Is hookchain dev still running?"),
+      current("open") === false && banner("bad", "The inspector does not answer", "The page shows what it last knew, and goes on by itself. Is the command still running?"),
       sink && !sink.answers && banner("bad", "The emulated cloud does not answer", "Nothing is passed on until it is back; hookchain dev starts it again by itself."),
       held.filter((each) => each.reason).map(heldBanner),
       held.filter((each) => !each.reason).map((each) => banner("warn", `${each.destination} is paused`, "It answered that it is overloaded or that our key is wrong; its deliveries go on ", time(each.paused_until), ".")),

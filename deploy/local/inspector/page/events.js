@@ -25,7 +25,7 @@ export function eventsView(main, navigate) {
 
   const forget = [
     on("plots", (data) => showPlots(plots, data)),
-    on("overview", (overview) => { filters.showCounts(overview.statuses); show(); event.refresh(); }),
+    on("overview", (overview) => { filters.showCounts(overview.statuses, overview.newest); show(); event.refresh(); }),
     on("hint", () => show()),
     on("events", (news) => {
       const isFirst = page === null;

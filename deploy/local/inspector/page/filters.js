@@ -33,6 +33,7 @@ export function filterBar(changed) {
   const inputs = { text, source, type, span, since, until };
   let status = "";
   let counts = {};
+  let newest = null;
   let timer = null;
 
   const wanted = () => Object.fromEntries(NAMES.map((name) => [name, name === "status" ? status : inputs[name].value.trim()]).filter(([, value]) => value));
@@ -51,7 +52,7 @@ export function filterBar(changed) {
     }, word, h("span", { class: "count" }, count.toLocaleString()));
     const focused = statuses.contains(document.activeElement) && document.activeElement.className;
     const shown = Object.entries(STATUSES).filter(([value]) => counts[value] || status === value);
-    fill(statuses, button("", "All", total), shown.map(([value, [word]]) => button(value, word, counts[value] ?? 0)));
+    fill(statuses, button("", newest && total >= newest ? "Newest" : "All", total), shown.map(([value, [word]]) => button(value, word, counts[value] ?? 0)));
     if (focused) [...statuses.children].find((each) => each.className === focused)?.focus();
   }
 
@@ -71,7 +72,7 @@ export function filterBar(changed) {
       return isOther;
     },
     suffix: () => { const query = new URLSearchParams(wanted()).toString(); return query && `?${query}`; },
-    showCounts: (news) => { counts = news; showStatuses(); },
+    showCounts: (news, ofNewest) => { counts = news; newest = ofNewest ?? null; showStatuses(); },
     clear: () => changed({}),
     focus: () => { text.focus(); text.select(); },
   };

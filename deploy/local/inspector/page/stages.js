@@ -15,7 +15,8 @@ function stage(name, state, summary, ...content) {
 
 export function receiveStage(event) {
   const request = event.requests.find((each) => each.event_id) ?? event.requests[0];
-  if (!request) return stage("receive", "good", "accepted", h("p", { class: "faint" }, "Its request is not in the journal, which keeps what hookchain dev saw of receive."), checksView(null));
+  const where = current("hint")?.cloud ? "Its request is in receive's log: hookchain logs --platform gcp." : "Its request is not in the journal, which keeps what hookchain dev saw of receive.";
+  if (!request) return stage("receive", "good", "accepted", h("p", { class: "faint" }, where), checksView(null));
   const way = current("hint")?.sources.find((line) => line.includes(`/${event.source} `))?.split("  ").at(-1);
   const times = event.requests.filter((each) => each.event_id).length;
   return stage("receive", "good", `${request.method} /${request.source} → ${request.status}`,

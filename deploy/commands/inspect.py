@@ -1,0 +1,48 @@
+"""`hookchain inspect`: the inspector's page on this machine, over what is kept here or on Google Cloud."""
+
+import argparse
+import asyncio
+import os
+import sys
+from typing import Final
+
+from deploy.cli import parser
+from deploy.commands.cloud_state import configured_destinations, place_of
+from deploy.commands.state import StateFault
+from deploy.commands.state_choice import GCP, add_choice, chosen_target
+from deploy.local.inspector import app as local_app
+from deploy.local.inspector.base_app import DEFAULT_PORT, HOST, serve_app, stopped_by_signal
+from deploy.local.inspector.cloud_app import make_cloud_app, open_cloud_parts
+
+EPILOG: Final = """\
+The page is for this machine alone. On Google Cloud it reads with your own credentials, and while it is open each look
+costs reads of the database; refused requests are in receive's log: hookchain logs --platform gcp.
+
+exit code: 0 once stopped with Ctrl-C, 1 where it cannot be served"""
+
+
+def main(arguments: list[str]) -> int:
+    words = parser("inspect", EPILOG)
+    words.add_argument("--port", type=int, default=DEFAULT_PORT, help="the port on 127.0.0.1 (default: %(default)s)")
+    add_choice(words)
+    options = words.parse_args(arguments)
+    try:
+        asyncio.run(_serve(options))
+    except (StateFault, OSError) as fault:
+        print(f"hookchain inspect: {fault}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    stopped = stopped_by_signal()
+    if options.platform != GCP:
+        print(f"http://{HOST}:{options.port} shows what is kept in {options.state}; Ctrl-C ends it", flush=True)
+        await local_app.serve(options.port, options.state, os.environ, stopped)
+        return
+    place = place_of(chosen_target(options, os.environ), os.environ)
+    name = f"{place.target.bundle} in {place.target.project}"
+    async with open_cloud_parts(place) as parts:
+        app = make_cloud_app(parts, name, lambda: configured_destinations(os.environ))
+        print(f"http://{HOST}:{options.port} shows {name}; Ctrl-C ends it", flush=True)
+        await serve_app(app, options.port, stopped)

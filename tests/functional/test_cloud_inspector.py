@@ -1,0 +1,150 @@
+"""`hookchain inspect --platform gcp`: the page on this machine over the journal of an emulated Google Cloud."""
+
+import json
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+
+from shared.jsontext import Json, JsonObject
+from tests.chromium import Page, chromium_or_skip, chromium_page
+from tests.gcp.deployment import PROJECT, Deployed, deploy, wait_for
+from tests.gcp.firestore_memory import MemoryStore
+from tests.processes import Request, free_port, started
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+JSON: Mapping[str, str] = {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    deployed: Deployed
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def ask(
+        self, path: str, body: JsonObject | None = None, headers: Mapping[str, str] = JSON
+    ) -> tuple[int, JsonObject]:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, dict(headers))
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                document: Json = json.loads(answer.read())
+                return answer.status, document if isinstance(document, dict) else {}
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, {}
+
+    def rows(self, name: str, path: str) -> list[JsonObject]:
+        rows = self.ask(path)[1][name]
+        assert isinstance(rows, list)
+        return [row for row in rows if isinstance(row, dict)]
+
+    def status(self, event_id: str) -> str:
+        return str(self.ask(f"/api/events/{event_id}")[1].get("status", ""))
+
+
+@pytest.fixture(scope="module")
+def inspected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inspected]:
+    with deploy(tmp_path_factory.mktemp("cloud"), MemoryStore()) as deployed:
+        port = free_port()
+        command = [sys.executable, "-m", "deploy.cli", "inspect", "--platform", "gcp", "--project", PROJECT]
+        ready = Request("/", b"", {})
+        with started([*command, "--port", str(port)], deployed.environ, port, ready, ready="open") as running:
+            yield Inspected(deployed, port)
+            assert "shows hookchain in a-project" in running.output()
+
+
+async def test_an_event_is_shown_whole_and_found(inspected: Inspected) -> None:
+    event_id = inspected.deployed.post(id="1", name="Ada Lovelace")
+    wait_for(lambda: inspected.status(event_id) == "delivered")
+    status, record = inspected.ask(f"/api/events/{event_id}")
+    assert (status, record["passes"], record["requests"], record["mails"]) == (200, 1, [], {})
+    assert [row["id"] for row in inspected.rows("events", "/api/events?text=lovelace&status=delivered")] == [event_id]
+    assert inspected.rows("events", "/api/events?text=babbage") == []
+    assert [row["event_id"] for row in inspected.rows("deliveries", "/api/deliveries?state=done")] == [event_id]
+
+
+async def test_pages_go_on_by_time(inspected: Inspected) -> None:
+    ids = [inspected.deployed.post(id=f"page {number}", event="paged") for number in range(5)]
+    wait_for(lambda: all(inspected.status(each) == "delivered" for each in ids))
+    shown: list[str] = []
+    path = "/api/events?type=paged&limit=2"
+    for _ in range(3):
+        page = inspected.ask(path)[1]
+        events = page["events"]
+        assert isinstance(events, list)
+        shown += [str(each["id"]) for each in events if isinstance(each, dict)]
+        path = f"/api/events?type=paged&limit=2&before={page['next_before']}"
+    assert shown == ids[::-1]
+
+
+async def test_an_event_is_replayed_from_the_page(inspected: Inspected) -> None:
+    event_id = inspected.deployed.post(id="again")
+    wait_for(lambda: inspected.status(event_id) == "delivered")
+    assert inspected.ask("/api/replay", {"id": event_id, "force": True})[0] == 200
+    wait_for(lambda: inspected.deployed.mails().count("Order again") == 2)
+
+
+async def test_a_dead_letter_is_dropped_from_the_page(inspected: Inspected) -> None:
+    event_id = inspected.deployed.post(id="refused", to="eve@elsewhere.example")
+X    [letter] = inspected.rows("dead_letters", "/api/dead-letters")
+    assert inspected.ask("/api/dead-letters/drop", {"ids": [letter["id"]]}) == (200, {"dropped": 1})
+    assert inspected.rows("dead_letters", "/api/dead-letters") == []
+
+
+async def test_a_release_from_the_page_counts_what_was_held(inspected: Inspected) -> None:
+    inspected.deployed.emulation.ask("POST", "/emulator/faults", {"mail": {"next": [{"kind": "403", "count": 1}]}})
+    event_id = inspected.deployed.post(id="held")
+    wait_for(lambda: inspected.status(event_id) == "held")
+    assert inspected.ask("/api/release/inbox", {}) == (200, {"released": 1})
+
+
+@pytest.mark.parametrize(
+    ("headers", "path"),
+    [
+        ({**JSON, "Origin": "https://evil.example"}, "/api/replay"),
+        ({**JSON, "Host": "evil.example"}, "/api/replay"),
+        ({"Content-Type": "text/plain"}, "/api/replay"),
+        ({**JSON, "Sec-Fetch-Site": "cross-site"}, "/api/dead-letters/drop"),
+    ],
+)
+async def test_no_other_sites_page_may_act(inspected: Inspected, headers: Mapping[str, str], path: str) -> None:
+    assert inspected.ask(path, {"id": "x", "ids": ["x"]}, headers)[0] == 403
+
+
+@pytest.mark.parametrize("path", ["/api/mail", "/api/mail/1", "/api/mail-sink"])
+async def test_what_only_the_emulation_has_is_not_there(inspected: Inspected, path: str) -> None:
+    assert inspected.ask(path)[0] == 404
+
+
+async def test_refused_requests_are_not_in_this_journal(inspected: Inspected) -> None:
+    assert inspected.ask("/api/refused") == (200, {"refused": []})
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(inspected: Inspected, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Page]:
+    async with chromium_page(chromium_or_skip(), tmp_path_factory.mktemp("profile")) as made:
+        await made.look(1400, 900)
+        await made.open(f"{inspected.url}/")
+        yield made
+        assert made.faults == []
+
+
+async def test_the_page_says_which_bundle_it_shows_and_follows_it(inspected: Inspected, page: Page) -> None:
+    await page.until_shown("hookchain in a-project", "#cloud")
+    await page.until_shown("Live")
+    inspected.deployed.post(id="live", event="seen.live")
+    await page.until_shown("seen.live", ".rows")
+    await page.until("[...document.querySelectorAll('#tabs a')].filter((e) => !e.hidden).length === 3")
+    await page.until("document.getElementById('sink').hidden")
+    await page.click(".rows a", "seen.live")
+    await page.until_shown("Its request is in receive's log", ".stage")

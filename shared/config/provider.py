@@ -57,7 +57,7 @@ class EventFields(Model):
 
 
 class Answer(Model):
-    """What the provider takes for a yes, and by when. `status`, `body`, `type`, `headers`: where our usual ones do not do."""
+    """What the provider takes for a yes, and by when. `status`, `body`, `type` and `headers`: where ours do not do."""
 
     success: str | None = None
     status: int | None = None
@@ -69,7 +69,7 @@ class Answer(Model):
 
 
 class Param(Model):
-    """What a source may say under `params`. `secret`: the value is the name of a secret. `recommended`: lint misses it."""
+    """What a source may say under `params`. `secret`: the value names a secret. `recommended`: lint misses it."""
 
     about: str
     secret: bool = False

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel, ValidationError
 
 import functions.notify.destinations as kinds_package
+from deploy.case_checks import case_faults
 from deploy.config_file import ConfigFile
 from deploy.faults import Fault, Path, did_you_mean
 from deploy.model_rules import rule_of
@@ -37,6 +38,7 @@ def all_faults(file: ConfigFile) -> list[Fault]:
         *source_faults(file, file.document),
         *route_faults(file, file.document),
         *_destination_faults(file, file.document),
+        *case_faults(file, file.document),
     ]
 
 

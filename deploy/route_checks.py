@@ -6,7 +6,8 @@ from deploy.config_file import ConfigFile
 from deploy.faults import Fault, Path, did_you_mean
 from deploy.places import place
 from deploy.step_checks import step_checks
-from shared.expressions import Expression, ExpressionFault
+from functions.transform.expression_text import over_event
+from shared.expressions import ExpressionFault
 from shared.jsontext import Json, JsonObject
 
 
@@ -40,7 +41,7 @@ def _unknown_names(file: ConfigFile, path: Path, value: Json, known: list[str], 
 def _where_faults(file: ConfigFile, path: Path, where: Json) -> Iterator[Fault]:
     if isinstance(where, str):
         try:
-            Expression(where)
+            over_event(where)
         except ExpressionFault as fault:
             yield Fault(file.line(path), place(file, path), str(fault))
 

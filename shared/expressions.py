@@ -22,11 +22,15 @@ from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from jmespath.visitor import _TreeNode
 
 MAX_CHARACTERS: Final = 4_096
+# Of these only the first part looks at the searched value; the others at what the first one found.
+_LEADS_INSIDE: Final = frozenset(
+    {"subexpression", "index_expression", "projection", "value_projection", "filter_projection", "flatten", "pipe"}
+)
 
 
 class ExpressionFault(ValueError):
@@ -36,10 +40,18 @@ class ExpressionFault(ValueError):
 class Expression:
     """One JMESPath expression."""
 
-    def __init__(self, text: str) -> None:
-        """Raises ExpressionFault for what does not parse, and for a function that JMESPath does not have."""
+    def __init__(self, text: str, names: "Collection[str]" = ()) -> None:
+        """`names` are the keys of what it will search, where that is known.
+
+        Raises ExpressionFault for what does not parse, for a function that JMESPath does not have, and for a name that
+        can never be there.
+        """
         self.text = text
         self._parsed = _parsed(text)
+        for name in sorted(root_names(self._parsed.parsed)) if names else ():
+            if name not in names:
+                hint = f"did you mean 'data.{name}'? " if "data" in names else ""
+                raise ExpressionFault(f"{text!r}: there is no {name!r}; {hint}There are {', '.join(sorted(names))}")
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
@@ -105,6 +117,19 @@ def _verify_call(name: str, arguments: int) -> None:
     if arguments < expected or (arguments > expected and not variadic):
         at_least = "at least " if variadic else ""
         raise ExpressionFault(f"{name}() takes {at_least}{expected} arguments; found {arguments}")
+
+
+def root_names(node: "_TreeNode") -> set[str]:
+    """The names that are looked up in the searched value itself, and not in what was found there."""
+    match node["type"]:
+        case "field":
+            return {node["value"]}
+        case "expref":  # for a function to look with inside of something else
+            return set()
+        case "slice":  # whose children are its numbers
+            return set()
+    inner = node["children"][:1] if node["type"] in _LEADS_INSIDE else node["children"]
+    return set[str]().union(*map(root_names, inner))
 
 
 def _syntax(error: JMESPathError) -> str:

@@ -49,7 +49,7 @@ async def events_of(case: CaseConfig, receive: JsonObject, folder: Path) -> tupl
 
 
 def _given(case: CaseConfig) -> Event:
-    said: JsonObject = {name: value for name, value in (case.input.event or {}).items()}
+    said: JsonObject = {str(name): value for name, value in (case.input.event or {}).items()}
     data = said.get("data")
 
     def text(name: str) -> str | None:

@@ -1,15 +1,21 @@
-"""An expression in a step's settings: text that is checked when the configuration is."""
+"""Expressions over an event, in a step's settings and in a route's `where`: checked when the configuration is."""
 
 from typing import Annotated
 
 from pydantic import AfterValidator
 
+from shared.event_view import NAMES
 from shared.expressions import Expression
 
 
-def _expression(text: str) -> str:
-    Expression(text)
+def over_event(text: str) -> Expression:
+    """Raises ExpressionFault."""
+    return Expression(text, NAMES)
+
+
+def _checked(text: str) -> str:
+    over_event(text)
     return text
 
 
-ExpressionText = Annotated[str, AfterValidator(_expression)]
+ExpressionText = Annotated[str, AfterValidator(_checked)]

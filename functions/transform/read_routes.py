@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from functions.transform.chain import Chain, NamedChains, OnError
+from functions.transform.expression_text import over_event
 from functions.transform.families import StepModels
 from functions.transform.named_chains import read_chains, unknown_chains
 from functions.transform.own_steps import OwnStepsFault, load_own_steps
@@ -74,7 +75,7 @@ def read_where(text: Json) -> tuple[Expression | None, str | None]:
     if not isinstance(text, str):
         return None, None if text is None else f"where: an expression is text; found {kind_of(text)}"
     try:
-        return Expression(text), None
+        return over_event(text), None
     except ExpressionFault as error:
         return None, f"where: {error}"
 

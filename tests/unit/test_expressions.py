@@ -117,3 +117,29 @@ def test_an_event_is_seen_by_its_sources_name() -> None:
         "pro",
         None,
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "data.items[?sku == 'A'].id",
+        "{a: data.x, b: length(data.y)}",
+        "data.items[*].[id, name]",
+        "data | a",
+        "sort_by(data.items, &price)",
+        "data.*.a",
+        "data.items[0:2].x",
+        "map(&x, data.items)",
+        "@.data.a",
+        "data[].sku",
+        "data.items[?a == `1`] | [0]",
+    ],
+)
+def test_only_what_is_looked_up_in_the_whole_has_to_be_a_name_in_it(text: str) -> None:
+    Expression(text, ["data"])
+
+
+@pytest.mark.parametrize("text", ["plan == 'free'", "!vip", "contains(labels, 'bug')", "[data.a, kind]", "data.a && b"])
+def test_a_name_that_can_never_be_there_is_a_fault_with_the_likely_one(text: str) -> None:
+    with pytest.raises(ExpressionFault, match="did you mean 'data"):
+        Expression(text, ["data", "type"])

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue, PrivateAttr, 
 
 from functions.transform.attributes import with_attribute
 from functions.transform.casting import CASTS, Kind
+from functions.transform.expression_text import over_event
 from functions.transform.paths import Path, Unplaceable, parse_path, with_value
 from functions.transform.places import ReadPath
 from functions.transform.step import Example, Step, StepContext
@@ -59,7 +60,7 @@ class Set(RootModel[Annotated[dict[SetPath, JsonValue], Field(min_length=1)]], S
 
 def computed(value: Json) -> Expression | None:
     if isinstance(value, dict) and value.keys() == {"from"} and isinstance(value["from"], str):
-        return Expression(value["from"])
+        return over_event(value["from"])
     return None
 
 

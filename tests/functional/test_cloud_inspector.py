@@ -96,7 +96,9 @@ async def test_an_event_is_replayed_from_the_page(inspected: Inspected) -> None:
 
 async def test_a_dead_letter_is_dropped_from_the_page(inspected: Inspected) -> None:
     event_id = inspected.deployed.post(id="refused", to="eve@elsewhere.example")
-X    [letter] = inspected.rows("dead_letters", "/api/dead-letters")
+    wait_for(lambda: len(inspected.rows("dead_letters", "/api/dead-letters")) == 1)
+    assert inspected.status(event_id) == "failed"
+    [letter] = inspected.rows("dead_letters", "/api/dead-letters")
     assert inspected.ask("/api/dead-letters/drop", {"ids": [letter["id"]]}) == (200, {"dropped": 1})
     assert inspected.rows("dead_letters", "/api/dead-letters") == []
 

@@ -10,6 +10,7 @@ from deploy.gcp.gcloud import shown
 from deploy.gcp.names import secret_id
 from deploy.gcp.target import Target
 from deploy.local.supervisor.sources import SIGNED
+from deploy.local.supervisor.trial import program
 from shared.jsontext import JsonObject
 from shared.secrets import variable_name
 
@@ -61,7 +62,7 @@ def can_sign(way: JsonObject) -> bool:
 def _signed(url: str, way: JsonObject, body: str, target: Target | None) -> str:
     parts = [str(way.get(name, "")) for name in ("header", "algorithm", "encoding", "prefix")]
     proof = ["--hmac", ":".join(parts)] if way["scheme"] == "hmac" else ["--standard-webhooks"]
-    words = ["hookchain", "send", url, *proof]
+    words = [program(), "send", url, *proof]
     if target is None:
         return shlex.join([*words, "--secret", str(way["secret"]), "--data", body])
     return f"{_access(str(way['secret']), target)} | {shlex.join([*words, '--secret-stdin', '--data', body])}"

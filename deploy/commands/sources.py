@@ -32,7 +32,7 @@ from deploy.faults import did_you_mean
 from deploy.gcp.target import Target
 from deploy.local.supervisor.ports import HOST
 from deploy.local.supervisor.sources import sources_of, ways_of
-from deploy.local.supervisor.trial import trial_type
+from deploy.local.supervisor.trial import program, trial_type
 from shared.jsontext import Json
 
 EPILOG: Final = """\
@@ -111,7 +111,7 @@ def _example(have: Configured, name: str, base: str, target: Target | None) -> s
     provider = provider_key(have, name)
     routes: list[Json] = list(routes_from(have.slices["transform"], name))
     line = example_line(f"{base}/{name}", ways[0], example_event(source, trial_type(name, routes)), target)
-    return line or (f"hookchain trigger {provider} --to {base}/{name}" if provider else "")
+    return line or (f"{program()} trigger {provider} --to {base}/{name}" if provider else "")
 
 
 def _providers(have: Configured) -> dict[str, tuple[str, str]]:

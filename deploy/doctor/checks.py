@@ -94,7 +94,8 @@ def _configuration(subject: Subject) -> Finding:
 def _secrets(subject: Subject, place: Place, is_local: bool) -> Finding:
     if isinstance(subject.compiled, ConfigFaults):
         return unknown("the configuration has faults")
-    return secrets_check.secrets(needs(subject.compiled.slices, subject.environ), place, is_local)
+    slices = subject.compiled.slices
+    return secrets_check.secrets(needs(slices, subject.environ), place, slices["receive"], is_local)
 
 
 def _sender(subject: Subject, key: Callable[[], str | None], is_local: bool) -> Finding:

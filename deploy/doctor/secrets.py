@@ -4,11 +4,14 @@ from collections.abc import Sequence
 
 from deploy.commands.secrets_list import MISSING, PRESENT, UNREADABLE, WEAK, state_of, why_weak
 from deploy.doctor.finding import Finding, ok, problem, unknown
+from deploy.gcp.first_values import is_made_up
 from deploy.secrets.needs import Need
 from deploy.secrets.place import Place
+from shared.jsontext import JsonObject
 
 
-def secrets(needed: Sequence[Need], place: Place, is_local: bool) -> Finding:
+def secrets(needed: Sequence[Need], place: Place, receive: JsonObject, is_local: bool) -> Finding:
+    """`receive` is its slice."""
     if not needed:
         return ok("the configuration needs none")
     found = place.find([need.name for need in needed])
@@ -18,14 +21,16 @@ def secrets(needed: Sequence[Need], place: Place, is_local: bool) -> Finding:
         if states[need.name] == WEAK:
             said = f"{need.name}: {why_weak(need, found[need.name])}"
             return problem(_with_more(said, states, WEAK), f"hookchain secrets set {need.name}{where}")
-    missing = [name for name, state in states.items() if state == MISSING]
-    if missing and not is_local:
-        return problem(f"missing: {', '.join(missing)}", f"hookchain secrets set {missing[0]}{where}")
+    missing = [need for need in needed if states[need.name] == MISSING]
+    lacking = [need.name for need in missing if not is_local and not is_made_up(need, receive)]
+    if lacking:
+        return problem(f"missing: {', '.join(lacking)}", f"hookchain secrets set {lacking[0]}{where}")
     unreadable = [name for name, state in states.items() if state == UNREADABLE]
     if unreadable:
         return unknown(f"{unreadable[0]} {found[unreadable[0]].trouble}")
     if missing:
-        return ok(f"`hookchain dev` makes up or does not need: {', '.join(missing)}")
+        who = "`hookchain dev` makes up or does not need" if is_local else "the deploy makes up"
+        return ok(f"{who}: {', '.join(need.name for need in missing)}")
     strong = all(state == PRESENT for state in states.values())
     return ok(f"{len(needed)} there{'' if strong else ', some under 16 characters'}")
 

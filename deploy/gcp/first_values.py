@@ -25,8 +25,8 @@ def first_values(
     wanted = {command.secret for action in actions for command in action.commands if command.secret}
     missing = [need for need in needs(deployment.slices, deployment.environ) if need.name in wanted]
     found = {need.name: _checked(need, shell[variable_name(need.name)]) for need in missing if _is_set(need, shell)}
-    chosen = _chosen_freely(deployment.slices["receive"])
-    made = [need for need in missing if need.name not in found and need.readers == ("receive",) and need.name in chosen]
+    receive = deployment.slices["receive"]
+    made = [need for need in missing if need.name not in found and is_made_up(need, receive)]
     found |= {need.name: _random(need) for need in made}
     asked = [need for need in missing if need.name not in found]
     if len(asked) > ask.left:
@@ -39,6 +39,11 @@ def first_values(
 
 def _is_set(need: Need, shell: Mapping[str, str]) -> bool:
     return bool(shell.get(variable_name(need.name)))
+
+
+def is_made_up(need: Need, receive: JsonObject) -> bool:
+    """A first deployment makes it at random and asks nobody."""
+    return need.readers == ("receive",) and need.name in _chosen_freely(receive)
 
 
 def _chosen_freely(receive: JsonObject) -> frozenset[str]:

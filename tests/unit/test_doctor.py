@@ -145,10 +145,19 @@ def test_what_would_stop_a_deploy_is_found_and_said_with_what_to_do(
 def test_a_missing_secret_is_named(
     tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    gone = f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-shop-password/versions/latest"
-    del google.canned[("GET", gone)]
+    kept = f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-"
+    del google.canned[("GET", f"{kept}sendgrid-api-key/versions/latest")]
     code, checks = on_gcp(tmp_path, capsys)
-    assert (code, checks["secrets"]["found"]) == (1, "missing: shop-password")
+    assert (code, checks["secrets"]["found"]) == (1, "missing: sendgrid-api-key")
+    assert checks["sender"]["verdict"] == "unknown"
+
+
+def test_a_missing_password_that_the_deploy_makes_up_is_no_problem(
+    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del google.canned[("GET", f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-shop-password/versions/latest")]
+    code, checks = on_gcp(tmp_path, capsys)
+    assert (code, checks["secrets"]["found"]) == (0, "the deploy makes up: shop-password")
 
 
 def test_a_project_that_is_not_there_or_not_yours_is_told_as_that(

@@ -13,6 +13,7 @@ import pytest
 from deploy.cli import main
 from deploy.local.supervisor.dotenv import read_dotenv
 from shared.secret_values import split_values
+from tests.gcloud_flags import faults, known_commands
 from tests.google_stand_in import StandIn, standing_in
 from tests.stub_gcloud import StubGcloud, install
 
@@ -315,6 +316,27 @@ def test_the_end_of_a_rotation_destroys_what_held_the_old_value(
     assert on_gcp(env_file, "rotate", "shop-password", "--drop-old") == 0
     destroyed = [words for words in words_of(gcloud) if "destroy" in words]
     assert [words.split()[3] for words in destroyed] == ["2", "1"]
+
+
+def test_gcloud_has_every_command_that_is_run(
+    env_file: Path, gcloud: StubGcloud, google: StandIn, inputs_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there(google, "shop-password", STRONG, "the-value-until-now-1")
+    gcloud.answers("secrets versions add", code=1, stderr="NOT_FOUND")
+    gcloud.answers("secrets versions add", code=1, stderr="SERVICE_DISABLED")
+    gcloud.answers("secrets versions add")
+    gcloud.answers("secrets create", code=1, stderr="constraints/gcp.resourceLocations")
+    gcloud.answers("secrets create")
+    gcloud.answers("services enable")
+    gcloud.answers("secrets versions list", [{"name": f"x/versions/{n}", "state": "ENABLED"} for n in (2, 1)])
+    gcloud.answers("secrets versions disable")
+    gcloud.answers("secrets versions destroy")
+    for arguments in (["set", "--random"], ["rotate", "--random"], ["rotate", "--drop-old"]):
+        assert on_gcp(env_file, arguments[0], "shop-password", arguments[1]) == 0
+    known = known_commands(inputs_folder)
+    assert [fault for call in gcloud.calls for fault in faults(call.arguments, known)] == []
+    run = {" ".join(call.arguments[:3]) for call in gcloud.calls}
+    assert {"secrets versions destroy", "secrets versions disable", "secrets create hookchain-shop-password"} < run
 
 
 def test_a_failing_gcloud_is_told_with_the_command_and_without_the_value(

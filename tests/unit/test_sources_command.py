@@ -111,7 +111,7 @@ def test_on_google_the_url_is_the_deployed_functions(google: StandIn, capsys: py
     assert "gcloud secrets versions access latest --secret=hookchain-shop-password" in str(sources["shop"]["example"])
     signed = str(sources["git"]["example"])
     assert signed.startswith("gcloud secrets versions access latest --secret=hookchain-git-secret")
-    assert "| hookchain send https://hookchain-receive-abc-ew.a.run.app/git" in signed
+    assert "hookchain send https://hookchain-receive-abc-ew.a.run.app/git" in signed
     assert shlex.split(signed)
 
 

@@ -24,6 +24,7 @@ class LogFile:
         self._say = say
         self._most_bytes = most_bytes
         self._file: TextIO | None = None
+        self._characters = 0
         self._is_broken = False
 
     def hear(self, name: str, lines: Sequence[str]) -> None:
@@ -43,12 +44,13 @@ class LogFile:
             return
         try:
             file = self._file or self._opened()
-            if file.tell() > self._most_bytes:
+            if self._characters > self._most_bytes:
                 self.close()
                 self._path.replace(self._old)
                 file = self._opened()
             file.write(text)
             file.flush()
+            self._characters += len(text)
         except OSError as error:
             self._is_broken = True
             self._say(f"{self._path} is written no more: {error.strerror}")
@@ -56,6 +58,7 @@ class LogFile:
     def _opened(self) -> TextIO:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._file = os.fdopen(descriptor, "a", encoding="utf-8")
+        self._characters = os.fstat(descriptor).st_size
         return self._file
 
 

@@ -101,10 +101,10 @@ def _send_command(url: str, way: JsonObject, body: Body) -> str:
     parts = [str(way.get(name, "")) for name in ("header", "algorithm", "encoding", "prefix")]
     proof = ["--hmac", ":".join(parts)] if way.get("scheme") == "hmac" else ["--standard-webhooks"]
     data = ["--file" if body.is_file else "--data", body.content]
-    return shlex.join([_program(), "send", url, *proof, "--secret", str(way.get("secret")), *data])
+    return shlex.join([program(), "send", url, *proof, "--secret", str(way.get("secret")), *data])
 
 
-def _program() -> str:
+def program() -> str:
     """By its path: the terminal that it is pasted into may not have it on PATH."""
     return _as_typed_here(Path(sys.executable).parent / "hookchain")
 

@@ -22,7 +22,7 @@ from shared.jsontext import JsonObject, to_json
 from shared.times import rfc3339
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-LOCAL: Final = "http://localhost:8080"
+DEFAULT_PORT: Final = "8080"
 MAX_ONCE_SECONDS: Final = 30 * 86_400
 LONG_URL: Final = 2_000
 
@@ -69,7 +69,7 @@ def made_link(options: argparse.Namespace, environ: Mapping[str, str], now: floa
         pairs.append((ONCE, secrets.token_urlsafe(16)))
     pairs.append((SIGNATURE, link_signature(options.source, pairs, secret)))
     return {
-        "url": f"{_place(sources, options)}?{urlencode(pairs, quote_via=quote)}",
+        "url": f"{_place(sources, options, environ)}?{urlencode(pairs, quote_via=quote)}",
         "expires_at": None if seconds is None else rfc3339(int(now + seconds)),
         "once": options.once,
     }
@@ -100,12 +100,13 @@ def _link_secret(sources: Sources, name: str) -> str:
     )
 
 
-def _place(sources: Sources, options: argparse.Namespace) -> str:
+def _place(sources: Sources, options: argparse.Namespace, environ: Mapping[str, str]) -> str:
     settings = sources.all[options.source]
     public_url = settings.get("public_url") if isinstance(settings, dict) else None
     if options.url is None and isinstance(public_url, str):
         return public_url
-    return f"{(options.url or LOCAL).rstrip('/')}/{options.source}"
+    here = f"http://localhost:{environ.get('PORT_BASE') or DEFAULT_PORT}"
+    return f"{(options.url or here).rstrip('/')}/{options.source}"
 
 
 def _words(link: JsonObject) -> str:
@@ -124,7 +125,7 @@ def _add_arguments(words: argparse.ArgumentParser) -> None:
         "--expires", metavar="TIME", default="1h", help="good for: 90s, 15m, 1h, 7d, never (default: 1h)"
     )
     words.add_argument("--once", action="store_true", help="every opening is the same event, delivered once")
-    words.add_argument("--url", metavar="URL", help=f"where receive is (default: public_url, else {LOCAL})")
+    words.add_argument("--url", metavar="URL", help="where receive is (default: public_url, else this machine)")
     words.add_argument("--config", metavar="FILE", help="whose sources count (HOOKCHAIN_CONFIG)")
     words.add_argument("--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="secrets (default: .env)")
     words.add_argument("--json", action="store_true", help="print one JSON object: url, expires_at, once")

@@ -8,6 +8,7 @@ from functions.receive.sources import Source
 from shared.errors import Rejected
 from shared.http import Request
 
+MAX_QUERY_BYTES: Final = 65_536  # what servers take at most, whatever a body may have
 ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
 
@@ -31,8 +32,8 @@ def admit(head: Request, sources: Mapping[str, Source]) -> Source:
     if head.method not in source.methods and head.method not in source.answered_methods:
         raise MethodRefused(source.answered_methods)
     _check_length(head.header("content-length"), source.max_body_bytes)
-    if len(head.query) > source.max_body_bytes:
-        raise Rejected("raw", f"the query has {len(head.query)} bytes; this source takes {source.max_body_bytes}")
+    if len(head.query) > (most := min(source.max_body_bytes, MAX_QUERY_BYTES)):
+        raise Rejected("raw", f"the query has {len(head.query)} bytes; this source takes {most}")
     if (head.header("content-encoding") or "").strip().lower() not in ENCODINGS:
         raise Rejected("encoding", "the content encodings taken are gzip and deflate")
     if source.content_types and head.method in source.methods and head.method != "GET":

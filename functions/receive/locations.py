@@ -31,7 +31,7 @@ class Seen(NamedTuple):
 
 
 Choice = tuple[Location, ...]
-"""Its texts go together, joined by full stops; those that are not there are left out."""
+"""Its texts go together, joined by full stops."""
 
 Choices = tuple[Choice, ...]
 """Of several, the first that holds something counts."""
@@ -67,8 +67,15 @@ def text_of(choices: Choices, seen: Seen) -> str | None:
 
 
 def whole_text_of(choices: Choices, seen: Seen) -> str | None:
-    """The same as it was sent, however long: what two events differ by may stand at its end."""
-    return next((text for choice in choices if (text := _joined(choice, seen))), None)
+    """The same as it was sent, however long, for an id: what two events differ by may stand at its end.
+
+    Of what is joined, all must be there: a part alone could be of many.
+    """
+    for choice in choices:
+        texts = [whole_text_at(location, seen) for location in choice]
+        if all(texts):
+            return ".".join(text for text in texts if text)
+    return None
 
 
 def _joined(choice: Choice, seen: Seen) -> str:

@@ -71,6 +71,14 @@ async def test_an_items_own_id_is_enough_in_whatever_delivery_it_comes() -> None
     assert one.events[1].id == two.events[0].id == event_id("a", "y")
 
 
+async def test_an_id_of_two_parts_of_which_one_is_missing_is_none() -> None:
+    items: Json = [{"code": "AUTH", "ref": "1"}, {"code": "AUTH"}, {"code": "AUTH"}]
+    receiving = await batch("batch: 'data.*', id: data.code + data.ref", items)
+    assert receiving.events[0].id == event_id("a", "AUTH.1")
+    assert len({event.id for event in receiving.events}) == 3
+    assert receiving.events[1].deliveryid is None
+
+
 async def test_without_ids_the_bodys_hash_and_the_number_tell_them_apart_where_the_source_says_so() -> None:
     one = await batch("batch: 'data.*', dedupe: body", [1, 1])
     two = await batch("batch: 'data.*', dedupe: body", [1, 1])

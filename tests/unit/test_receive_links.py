@@ -155,6 +155,7 @@ async def test_the_password_in_a_query_is_no_part_of_the_event() -> None:
 async def test_a_query_has_the_limits_of_a_body() -> None:
     posting = Posting("go: {methods: [GET], auth: none, max_body_bytes: 100}")
     assert code(await posting.get("/go?a=" + "x" * 99)) == "raw"
+    assert code(await Posting(OPEN).get("/go?a=" + "x" * 70_000)) == "raw"
     many = "&".join(f"a{number}=1" for number in range(1_001))
     assert code(await Posting(OPEN).get(f"/go?{many}")) == "fields"
     assert (await Posting(LINK, SECRETS).get(f"/go?{many}")).status == 422

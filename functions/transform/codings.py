@@ -9,14 +9,16 @@ import re
 import zlib
 from base64 import b64decode, b64encode, urlsafe_b64encode
 from collections.abc import Callable
+from functools import lru_cache
 from html.entities import html5
 from typing import Final
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from urllib.parse import quote_from_bytes
 
 from functions.transform.output import MAX_OUTPUT_CHARACTERS
 from shared.errors import Rejected
 from shared.formats.charset import codec_of
 from shared.formats.decode import decode_content
+from shared.formats.form_body import unescaped
 from shared.limits import Limits
 
 _BASE64URL: Final = re.compile(rb"[A-Za-z0-9_-]*={0,2}")
@@ -24,7 +26,7 @@ _OCTETS: Final = re.compile(r"(?:[01]{8}(?: (?=[01]))?)*")
 _DIGITS: Final = tuple(f"{byte:08b}" for byte in range(256))
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _GRAPHIC: Final = bytes(range(0x21, 0x7F))
-_REFERENCE: Final = re.compile(r"&(?:(#[0-9]{1,7};|#[xX][0-9a-fA-F]{1,6};)|([A-Za-z][A-Za-z0-9]{0,40};))?")
+_REFERENCE: Final = re.compile(r"&(?:#[0-9]{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]{0,40};)?")
 _DECODED: Final = Limits(max_decoded_bytes=MAX_OUTPUT_CHARACTERS)
 
 
@@ -111,7 +113,7 @@ def _from_binary(content: bytes) -> bytes:
 def _from_percent(content: bytes) -> bytes:
     if content.translate(None, _GRAPHIC) or _BAD_ESCAPE.search(content):
         raise NotCoded("is no percent-encoding: ASCII, and two hex digits after each %")
-    return unquote_to_bytes(content)
+    return unescaped(content)
 
 
 def _from_html(content: bytes) -> bytes:
@@ -119,12 +121,13 @@ def _from_html(content: bytes) -> bytes:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
         raise NotCoded("is no UTF-8 text") from None
-    return _REFERENCE.sub(_character, text).encode("utf-8")
+    return _REFERENCE.sub(lambda found: _character(found[0]), text).encode("utf-8")
 
 
-def _character(found: re.Match[str]) -> str:
-    number, name = found[1], found[2]
-    character = html.unescape(found[0]) if number or name in html5 else ""
+@lru_cache(maxsize=1_024)
+def _character(reference: str) -> str:
+    name = reference[1:]
+    character = html.unescape(reference) if name.startswith("#") or name in html5 else ""
     if not character or "\ufffd" in character:
         raise NotCoded("has an & that begins no character reference of HTML's")
     return character

@@ -32,11 +32,11 @@ def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
 
 
 def _text(encoded: bytes, codec: str) -> str:
-    return _unescaped(encoded.replace(b"+", b" ")).decode(codec, "replace")
+    return unescaped(encoded.replace(b"+", b" ")).decode(codec, "replace")
 
 
-def _unescaped(encoded: bytes) -> bytes:
-    """Percent-encoding is quoted-printable with another sign, which Python decodes in C.
+def unescaped(encoded: bytes) -> bytes:
+    """What is no escape stays. Percent-encoding is quoted-printable with another sign, which Python decodes in C.
 
     Measured on a hostile 5 MiB, urllib.parse takes up to 400 MB and a second.
     """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -38,6 +38,11 @@ def refusal(settings: Json, data: Json) -> str:
     return caught.value.detail
 
 
+def as_text(value: Json) -> dict[str, Json]:
+    """What a step must be told of a text that is no document."""
+    return {"from": "text"} if isinstance(value, str) else {}
+
+
 LOSSLESS: dict[str, st.SearchStrategy[Json]] = {
     "yaml": json_values,
     "ndjson": st.lists(json_values),
@@ -50,11 +55,12 @@ LOSSLESS: dict[str, st.SearchStrategy[Json]] = {
 
 
 @pytest.mark.parametrize("name", LOSSLESS)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_what_a_format_can_say_comes_back_equal(name: str, data: st.DataObject) -> None:
     value = data.draw(LOSSLESS[name])
     try:
-        back = there_and_back({"to": name}, {"from": name, "to": "json"}, value)
+        back = there_and_back({"to": name, **as_text(value)}, {"from": name, "to": "json"}, value)
     except Permanent as error:
         assert name == "plist"
         assert "control character" in error.detail
@@ -65,7 +71,7 @@ def test_what_a_format_can_say_comes_back_equal(name: str, data: st.DataObject) 
 
 @given(json_values)
 def test_every_reader_of_yaml_takes_ours_for_the_same(value: Json) -> None:
-    written = there({"to": "yaml"}, value)
+    written = there({"to": "yaml", **as_text(value)}, value)
 
     assert isinstance(written, str)
     assert yaml.safe_load(written) == value
@@ -74,7 +80,7 @@ def test_every_reader_of_yaml_takes_ours_for_the_same(value: Json) -> None:
 @given(st.sampled_from(["xml", "csv", "form"]), json_values)
 def test_what_must_be_exact_comes_back_equal_or_is_refused(name: str, value: Json) -> None:
     try:
-        middle = event_after(Convert, {"to": name, "exact": True, "root": None}, replace(EVENT, data=value))
+        middle = event_after(Convert, {"to": name, "exact": True, **as_text(value)}, replace(EVENT, data=value))
     except Permanent as error:
         assert error.code == "convert"
         return
@@ -162,7 +168,7 @@ def test_a_root_goes_around_what_has_none() -> None:
     assert str(there({"to": "xml", "root": "r"}, {"a": 1, "b": [True, None]})).endswith(
         "<r><a>1</a><b>true</b><b/></r>\n"
     )
-    assert str(there({"to": "xml", "root": "r"}, "x\ry")).endswith("<r>x&#13;y</r>\n")
+    assert str(there({"from": "text", "to": "xml", "root": "r"}, "x\ry")).endswith("<r>x&#13;y</r>\n")
 
 
 def test_an_xml_declaration_does_not_name_the_charset_of_text() -> None:
@@ -219,7 +225,12 @@ def test_one_place_can_be_read_and_another_written() -> None:
         ({"to": "yaml"}, {"x": "\ud800"}, "data.x holds half of a surrogate pair"),
         ({"from": "json", "to": "yaml"}, '{"a":\n 1,}', "data cannot be read as json: not JSON: line 2, column"),
         ({"from": "yaml", "to": "json"}, "a: [1", "data cannot be read as yaml: not YAML: line 2, column 1"),
-        ({"to": "json"}, {"type": "image/png", "size": 1, "base64": "AA=="}, "data is bytes, and their type names no"),
+        (
+            {"to": "json"},
+            {"type": "image/png", "size": 1, "base64": "AA=="},
+            "data is bytes whose type names no format: say",
+        ),
+        ({"to": "json"}, "a: 1", "data is text: say what it is, as in `from: yaml`, or `from: text`"),
     ],
 )
 def test_what_a_format_cannot_say_is_refused_by_its_place(settings: Json, data: Json, words: str) -> None:
@@ -236,6 +247,20 @@ def test_no_refusal_holds_what_a_sender_wrote() -> None:
         assert "hunter2" not in refusal(
             {"to": name, "exact": True, "path": "data.a"}, {"a": {"b": [["hunter2\0", None]]}}
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("xml", {"r": {"x" * 60_000: [1] * 200_000}}),
+        ("form", {"x" * 60_000: ["1"] * 200_000}),
+        ("csv", [{str(number): 1 for number in range(5_000)}, *[{}] * 100_000]),
+    ],
+)
+def test_names_that_a_format_says_again_and_again_fill_no_memory(name: str, data: Json) -> None:
+    with pytest.raises(Permanent) as caught:
+        there({"to": name}, data)
+    assert caught.value.code == "output"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """encode and decode."""
 
 import gzip
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -112,6 +113,16 @@ def test_gzip_that_stands_for_too_much_is_refused() -> None:
 
     with pytest.raises(Permanent, match="is gzip of more than 4194304 bytes"):
         decoded("gzip", binary(bomb, "application/gzip"))
+
+
+def test_a_hostile_text_is_decoded_in_little_memory() -> None:
+    tracemalloc.start()
+    try:
+        assert decoded("percent", "%41" * 1_000_000) == "A" * 1_000_000
+        assert decoded("html", "&amp;" * 200_000) == "&" * 200_000
+        assert tracemalloc.get_traced_memory()[1] < 64 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
 
 
 def test_gzip_is_the_same_bytes_each_time() -> None:

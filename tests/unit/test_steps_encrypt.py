@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from deploy.local.supervisor.made_secrets import random_value
 from functions.transform.crypto.keys import parse_keys
 from functions.transform.crypto.sealed import Binding, seal, unseal
 from functions.transform.steps.decrypt import Decrypt
@@ -280,6 +281,13 @@ def test_a_secret_that_is_not_there_comes_again() -> None:
     for model in (Encrypt, Decrypt):
         with pytest.raises(Temporary):
             data_after(model, {"secret": "keys"}, "x", {})
+
+
+@pytest.mark.parametrize("name", ["aes-gcm", "jwe"])
+def test_a_secret_that_is_made_up_for_local_use_is_a_key(name: str) -> None:
+    keys = random_value()
+
+    assert decrypted(encrypted("x", keys, format=name), keys, format=name) == "x"
 
 
 def test_the_examples_open_one_another() -> None:

@@ -1,4 +1,4 @@
-"""Documents from one format to another."""
+"""Convert: documents from one format to another."""
 
 from base64 import b64decode
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Convert(Placed, Step):
     """What is at `path` (default: all of `data`), written in the format `to`.
 
-    from         the format of text or bytes; default: what a step before left, or what the bytes say. Without one, and
-                 for what was parsed when it came, the value is taken as it is. `to: json` is the value itself
+    from         the format of text or bytes; default: what a step before left, or what the bytes say. What was parsed
+                 when it came is taken as it is. `to: json` is the value itself
     into         where the document goes; default: the same place
     exact        refuse what would not come back equal: XML, CSV and forms know text only
     root         XML: the element around it all; default: the one key that there is
@@ -91,13 +91,12 @@ class Convert(Placed, Step):
 
     def _read(self, value: Json, datatype: str | None) -> Json:
         content = content_of(value)
+        if content is None or (self.to == "text" and isinstance(value, str)):
+            return value
         name = self.from_ or named(type_of(value) or datatype)
-        if content is None:
-            return value
         if name is None:
-            if isinstance(value, dict):
-                raise Unwritable(None, "is bytes, and their type names no format: say `from`")
-            return value
+            what = "text" if isinstance(value, str) else "bytes whose type names no format"
+            raise Unwritable(None, f"is {what}: say what it is, as in `from: yaml`, or `from: text`")
         if name == "protobuf" and self._message is None:
             raise Unwritable(None, "is Protobuf: say `from: protobuf`")
         return read(content, value, name, self._message)

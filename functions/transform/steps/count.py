@@ -1,4 +1,4 @@
-"""How many there are."""
+"""Count: how many there are."""
 
 from typing import ClassVar, Literal
 

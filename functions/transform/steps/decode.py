@@ -1,4 +1,4 @@
-"""What an encoder wrote, read back."""
+"""Decode: what an encoder wrote, read back."""
 
 from typing import Annotated, ClassVar, Literal
 

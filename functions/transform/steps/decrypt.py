@@ -1,4 +1,4 @@
-"""What encrypt made unreadable, read."""
+"""Decrypt: what was encrypted, readable again."""
 
 from typing import Annotated, ClassVar
 

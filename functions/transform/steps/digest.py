@@ -1,4 +1,4 @@
-"""What proves that a document is the same."""
+"""Digest: what tells whether a document is still the same."""
 
 from base64 import b64decode
 from hashlib import sha256

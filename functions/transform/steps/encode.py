@@ -1,4 +1,4 @@
-"""Text and bytes written as other text and bytes."""
+"""Encode: text and bytes written as other text and bytes."""
 
 from typing import Annotated, ClassVar
 

@@ -1,4 +1,4 @@
-"""Data made unreadable to whoever lacks a key."""
+"""Encrypt: data made unreadable to whoever lacks a key."""
 
 import os
 from typing import ClassVar

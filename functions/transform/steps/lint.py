@@ -1,4 +1,4 @@
-"""Whether a document is what it should be."""
+"""Lint: whether a document is what it should be."""
 
 from base64 import b64decode
 from collections.abc import Iterator

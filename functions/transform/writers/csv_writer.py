@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from functions.transform.writers.faults import Trail, Unwritable
+from functions.transform.writers.pieces import Pieces
 from functions.transform.writers.scalars import scalar_text
 from shared.expressions import kind_of
 from shared.jsontext import Json, JsonObject
@@ -13,7 +14,7 @@ _TO_QUOTE: Final = re.compile('[",;\t\r\n\ufeff]|^ | $')
 
 
 def write_csv(value: Json, delimiter: str) -> str:
-    """Raises Unwritable."""
+    """Raises Unwritable, and Permanent (`output`)."""
     if not isinstance(value, list):
         raise Unwritable(None, f"is {kind_of(value)}, and CSV is a list of objects")
     rows = [_row(item, (None, number)) for number, item in enumerate(value)]
@@ -21,11 +22,18 @@ def write_csv(value: Json, delimiter: str) -> str:
     for name in names:
         if "\n" in name or "\r" in name:
             raise Unwritable(None, "has a key with a line break in it, which is no name for a CSV column")
-    lines = [[_quoted(name) for name in names]] if names else []
+    pieces = Pieces()
+    pieces.verify_room(len(names) * len(rows))  # of cells, each a character at least
+    if names:
+        pieces.add(_line([_quoted(name) for name in names], delimiter))
     for number, row in enumerate(rows):
-        lines.append([_quoted(_cell(row, name, (None, number))) for name in names])
-    # An empty line is no row to a reader; a quoted one is.
-    return "".join((delimiter.join(line) or '""') + "\r\n" for line in lines)
+        pieces.add(_line([_quoted(_cell(row, name, (None, number))) for name in names], delimiter))
+    return pieces.text()
+
+
+def _line(cells: list[str], delimiter: str) -> str:
+    """An empty line is no row to a reader; a quoted one is."""
+    return (delimiter.join(cells) or '""') + "\r\n"
 
 
 def _row(item: Json, trail: Trail) -> JsonObject:

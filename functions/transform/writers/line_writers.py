@@ -3,6 +3,7 @@
 from urllib.parse import urlencode
 
 from functions.transform.writers.faults import Unwritable
+from functions.transform.writers.pieces import Pieces
 from functions.transform.writers.scalars import scalar_text
 from shared.expressions import kind_of
 from shared.jsontext import Json, to_json
@@ -16,15 +17,16 @@ def write_ndjson(value: Json) -> str:
 
 
 def write_form(value: Json) -> str:
-    """A list is the same field again. Raises Unwritable."""
+    """A list is the same field again. Raises Unwritable, and Permanent (`output`)."""
     if not isinstance(value, dict):
         raise Unwritable(None, f"is {kind_of(value)}, and a form is an object")
-    pairs = [
-        (name, scalar_text(item, (None, name)))
-        for name, field in value.items()
-        for item in (field if isinstance(field, list) else [field])
-    ]
-    return urlencode(pairs)
+    pieces = Pieces()
+    separator = ""
+    for name, field in value.items():
+        for item in field if isinstance(field, list) else [field]:
+            pieces.add(separator + urlencode({name: scalar_text(item, (None, name))}))
+            separator = "&"
+    return pieces.text()
 
 
 def write_text(value: Json) -> str:

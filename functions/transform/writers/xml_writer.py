@@ -9,6 +9,7 @@ from typing import Final
 from xml.parsers.expat import ExpatError, ParserCreate
 
 from functions.transform.writers.faults import Trail, Unwritable
+from functions.transform.writers.pieces import Pieces
 from functions.transform.writers.scalars import scalar_text
 from shared.expressions import kind_of
 from shared.jsontext import Json
@@ -23,10 +24,15 @@ _IN_ATTRIBUTE: Final = re.compile('[&<>\r"\n\t]')
 
 
 def write_xml(value: Json, root: str | None) -> str:
-    """`root` names the element around all of it; without it, the value is an object whose one key does. Raises
-    Unwritable."""
+    """`root` names the element around all of it; without it, the value is an object whose one key does.
+
+    Raises Unwritable, and Permanent (`output`).
+    """
     name, inner, trail = (root, value, None) if root is not None else _only_entry(value)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{_element(name, inner, trail)}\n'
+    pieces = Pieces('<?xml version="1.0" encoding="UTF-8"?>\n')
+    _write_element(name, inner, trail, pieces)
+    pieces.add("\n")
+    return pieces.text()
 
 
 def _only_entry(value: Json) -> tuple[str, Json, Trail]:
@@ -39,17 +45,23 @@ def _only_entry(value: Json) -> tuple[str, Json, Trail]:
     return name, inner, (None, name)
 
 
-def _element(name: str, value: Json, trail: Trail) -> str:
+def _write_element(name: str, value: Json, trail: Trail, pieces: Pieces) -> None:
     _verify_name(name, trail)
     if isinstance(value, list):
         raise Unwritable(trail, "is a list in a list, and XML has no name for what is in it")
-    if isinstance(value, dict):
-        attributes = [_attribute(key[1:], item, (trail, key)) for key, item in value.items() if key.startswith("@")]
-        content = "".join([_content(key, item, (trail, key)) for key, item in value.items() if not key.startswith("@")])
-        name_and_attributes = "".join([name, *attributes])
-    else:
-        content, name_and_attributes = _escaped(value, trail), name
-    return f"<{name_and_attributes}>{content}</{name}>" if content else f"<{name_and_attributes}/>"
+    if not isinstance(value, dict):
+        text = _escaped(value, trail)
+        pieces.add(f"<{name}>{text}</{name}>" if text else f"<{name}/>")
+        return
+    attributes = [_attribute(key[1:], item, (trail, key)) for key, item in value.items() if key.startswith("@")]
+    if len(attributes) == len(value):
+        pieces.add(f"<{name}{''.join(attributes)}/>")
+        return
+    pieces.add(f"<{name}{''.join(attributes)}>")
+    for key, item in value.items():
+        if not key.startswith("@"):
+            _write_content(key, item, (trail, key), pieces)
+    pieces.add(f"</{name}>")
 
 
 def _attribute(name: str, value: Json, trail: Trail) -> str:
@@ -58,12 +70,14 @@ def _attribute(name: str, value: Json, trail: Trail) -> str:
     return f' {name}="{_IN_ATTRIBUTE.sub(lambda found: _ATTRIBUTE[found[0]], text)}"'
 
 
-def _content(key: str, value: Json, trail: Trail) -> str:
+def _write_content(key: str, value: Json, trail: Trail, pieces: Pieces) -> None:
     if key == "#text":
-        return _escaped(value, trail)
-    if isinstance(value, list):
-        return "".join([_element(key, item, (trail, number)) for number, item in enumerate(value)])
-    return _element(key, value, trail)
+        pieces.add(_escaped(value, trail))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _write_element(key, item, (trail, number), pieces)
+    else:
+        _write_element(key, value, trail, pieces)
 
 
 def _escaped(value: Json, trail: Trail) -> str:

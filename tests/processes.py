@@ -63,7 +63,7 @@ def post(port: int, request: Request, timeout: float = 10.0) -> int:
 def started(
     command: Sequence[str], environ: Mapping[str, str], port: int, request: Request, ready: str = "200"
 ) -> Iterator[Running]:
-    """The process, from its start until it is ready (`200`: answers so; `open`: listens), and until the block ends."""
+    """The process, from its start until it is ready (a status: answers so; `open`: listens), and until the block ends."""
     with tempfile.TemporaryDirectory() as runtime:
         log = Path(runtime, "output")
         whole = {**os.environ, "XDG_RUNTIME_DIR": runtime, **environ}
@@ -73,7 +73,7 @@ def started(
                 command, cwd=ROOT, env=whole, stdout=output, stderr=output, start_new_session=True
             )
         try:
-            _wait(process, log, lambda: is_open(port) if ready == "open" else post(port, request) == 200)
+            _wait(process, log, lambda: is_open(port) if ready == "open" else post(port, request) == int(ready))
             yield Running(process.pid, port, time.perf_counter() - began, log)
         finally:
             with contextlib.suppress(ProcessLookupError):

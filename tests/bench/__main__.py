@@ -5,7 +5,7 @@ import platform
 import shutil
 import sys
 
-from tests.bench import inspector, pipe, receive
+from tests.bench import bundles, inspector, pipe, receive
 from tests.bench.table import Figure, at_least, at_most, table
 
 
@@ -49,6 +49,26 @@ def pipe_figures(seconds: int) -> list[Figure]:
     ]
 
 
+def bundle_figures(starts: int) -> list[Figure]:
+    bare, measured = bundles.measure(starts)
+    sizes = [
+        Figure(
+            f"{m.name}: its own files, installed with what it needs",
+            f"{m.own_kib:,.0f} KiB, {m.installed_mib:,.0f} MiB",
+        )
+        for m in measured
+    ]
+    receives, *others = measured
+    return [
+        *sizes,
+        Figure("bare: start to first answer", f"{bare:.2f} s"),
+        at_most("receive / bare, start to first answer", receives.start_seconds / bare, 1.5),
+        *(at_most(f"{m.name}: start to first answer", m.start_seconds, 0.6, " s") for m in others),
+        at_most("receive: memory of all its processes", receives.memory_mib, 60, " MiB"),
+        *(Figure(f"{m.name}: memory of all its processes", f"{m.memory_mib:,.0f} MiB") for m in others),
+    ]
+
+
 def inspector_figures(seconds: int) -> list[Figure]:
     events = 100_000
     return [
@@ -69,6 +89,7 @@ def main() -> int:
         return 1
     print(f"Python {platform.python_version()}, {platform.machine()}; {options.seconds} s of load each\n", flush=True)
     print(table("receive", receive_figures(options.seconds, options.starts)), flush=True)
+    print("\n" + table("the bundles for Google Cloud", bundle_figures(options.starts)), flush=True)
     print("\n" + table("the whole pipe", pipe_figures(options.seconds)), flush=True)
     print("\n" + table("the inspector", inspector_figures(options.seconds)))
     return 0

@@ -15,7 +15,7 @@ from deploy.faults import did_you_mean
 from deploy.secrets.place import PlaceFault
 from deploy.sending.outcome import Outcome, outcome_of
 from deploy.sending.wire import Answer, NoAnswer, exchange, parse_target
-from deploy.trigger.aftermath import became
+from deploy.trigger.aftermath import Sent, became, why_refused
 from deploy.trigger.aim import Aim, aimed, how_to_configure
 from deploy.trigger.breaking import BREAKS
 from deploy.trigger.made_key import made_key
@@ -64,6 +64,7 @@ def _add_arguments(words: argparse.ArgumentParser) -> None:
     words.add_argument("--to", metavar="URL", help="where to (default: the source's own URL on this machine)")
     words.add_argument("--source", metavar="NAME", help="as this source of the configuration")
     words.add_argument("--break", dest="what", choices=BREAKS, help="send it with this wrong, to see it refused")
+    words.add_argument("--variant", metavar="NAME", help="by this of the source's ways of proof (default: the first)")
     words.add_argument("--list", action="store_true", help="list the provider's samples and handshakes")
     words.add_argument("--make-key", action="store_true", help="make a key pair to sign with in the provider's place")
     words.add_argument("--json", action="store_true", help="print one JSON object: ok, status, event_id, code, words")
@@ -91,7 +92,8 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     fresh = Fresh(time.time(), secrets.token_hex(6), str(secrets.randbelow(9 * 10**9) + 10**9))
     sample = sample_of(aim, options.event, keys, fresh)
-    return _told(options, aim, sample, _sent(aim, shot(aim, sample, keys, fresh, options.what)))
+    request = shot(aim, sample, keys, fresh, options.what, options.variant)
+    return _told(options, aim, sample, _sent(aim, request), fresh.now)
 
 
 def _sent(aim: Aim, request: Request) -> Answer | NoAnswer:
@@ -102,7 +104,7 @@ def _sent(aim: Aim, request: Request) -> Answer | NoAnswer:
     return exchange(request.method, target, headers, request.body, TIMEOUT_SECONDS)
 
 
-def _told(options: argparse.Namespace, aim: Aim, sample: Sample, answer: Answer | NoAnswer) -> int:
+def _told(options: argparse.Namespace, aim: Aim, sample: Sample, answer: Answer | NoAnswer, at: float) -> int:
     outcome = outcome_of(answer, TIMEOUT_SECONDS)
     refused = outcome.status is not None and 400 <= outcome.status < 500
     is_right = refused if options.what else outcome.ok
@@ -114,9 +116,16 @@ def _told(options: argparse.Namespace, aim: Aim, sample: Sample, answer: Answer 
         f"{aim.entry.name}, {sample.event}{f', {options.what} broken' if options.what else ''}, to {printable(aim.url)}"
     )
     print(f"  {printable(_words(outcome, sample, answer))}{_judged(options, refused)}")
-    for line in became(outcome.event_id, options.state) if outcome.event_id and not options.to else ():
+    for line in () if options.to else _aftermath(options, aim, outcome, sample, at):
         print(f"  {printable(line)}")
     return 0 if is_right else 1
+
+
+def _aftermath(options: argparse.Namespace, aim: Aim, outcome: Outcome, sample: Sample, at: float) -> list[str]:
+    sent = Sent(aim.source.name, at, outcome.event_id)
+    if outcome.ok:
+        return [] if sample.is_handshake else became(sent, options.state)
+    return why_refused(sent, options.state) if outcome.status else []
 
 
 def _words(outcome: Outcome, sample: Sample, answer: Answer | NoAnswer) -> str:

@@ -11,7 +11,7 @@ from deploy.commands.send_secret import secret_named
 from deploy.sending.wire import parse_target
 from deploy.trigger.aim import Aim
 from deploy.trigger.breaking import Break, broken_request, broken_signer, why_not
-from deploy.trigger.edits import with_header
+from deploy.trigger.edits import with_header, with_text
 from deploy.trigger.handshake_sample import handshake_sample
 from deploy.trigger.private_keys import kept_key, make_pair
 from deploy.trigger.samples import Fresh, Sample, events_of, load_sample
@@ -20,7 +20,8 @@ from shared.config.handshake import Handshake
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import JsonObject
-from shared.signatures.verify import verify
+from shared.signatures.reading import Reading
+from shared.signatures.verify import verify, way_holds
 from shared.signatures.way import IN_HEAD, Way
 
 WRONG_KEY: Final = b"not the secret, so no use"
@@ -77,7 +78,9 @@ def is_unsigned(aim: Aim, sample: Sample) -> bool:
     return any(one.name == sample.event and not one.signed for one in aim.entry.handshakes)
 
 
-def shot(aim: Aim, sample: Sample, keys: Keys, fresh: Fresh, what: Break | None) -> Request:
+def shot(
+    aim: Aim, sample: Sample, keys: Keys, fresh: Fresh, what: Break | None = None, variant: str | None = None
+) -> Request:
     """Raises ValueError, CannotSign, and Temporary for a secret that is no key."""
     parts = urlsplit(aim.url)
     path, _, query = parse_target(aim.url).path.partition("?")
@@ -85,23 +88,21 @@ def shot(aim: Aim, sample: Sample, keys: Keys, fresh: Fresh, what: Break | None)
     request = with_header(replace(sample.request, path=path, query=both), "host", parts.netloc)
     if is_unsigned(aim, sample) and not any(way.scheme in IN_HEAD for way in aim.ways):
         return request
-    for refusal in _try_each(aim, request, keys, fresh, what):
-        if isinstance(refusal, Request):
-            return refusal
-        last = refusal
-    raise last
+    refusal: Exception = ValueError(
+        f"the source has no way of proof {variant!r}" if variant else "it has no way of proof"
+    )
+    for way in _likeliest_first(aim.ways, request):
+        if variant in {None, way.variant}:
+            try:
+                return _by(way, aim.signed_url, request, keys, fresh, what)
+            except (CannotSign, ValueError, HookchainError) as error:
+                refusal = error
+    raise refusal
 
 
-def _try_each(
-    aim: Aim, request: Request, keys: Keys, fresh: Fresh, what: Break | None
-) -> Sequence[Request | Exception]:
-    tries: list[Request | Exception] = []
-    for way in aim.ways:
-        try:
-            tries.append(_by(way, aim.signed_url, request, keys, fresh, what))
-        except (CannotSign, ValueError, HookchainError) as error:
-            tries.append(error)
-    return tries or [ValueError("the source has no way of proof")]
+def _likeliest_first(ways: Sequence[Way], request: Request) -> list[Way]:
+    """Those whose condition the request meets as it is, before those whose signature makes it so."""
+    return sorted(ways, key=lambda way: not way_holds(Reading(request), way))
 
 
 def _by(
@@ -114,6 +115,7 @@ def _by(
         return _forged(request)
     if what == "signature" and is_asymmetric(way):
         return signed(request, Signer(way, make_pair(way).private, url_of, fresh.now, delivery_id))
+    request = _meeting(way, request)
     signer = Signer(way, keys.of(way), url_of, fresh.now, delivery_id)
     right = signed(request, signer)
     if not is_asymmetric(way):
@@ -123,6 +125,14 @@ def _by(
     if what == "clock":
         return signed(request, broken_signer(what, signer))
     return broken_request(what, way, right)
+
+
+def _meeting(way: Way, request: Request) -> Request:
+    """With the headers that say by which of its ways the provider signs."""
+    for place, wanted in way.when:
+        if place.kind == "header" and isinstance(wanted, str):
+            request = with_text(request, place, wanted)
+    return request
 
 
 def _another(signer: Signer) -> str:

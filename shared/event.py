@@ -63,6 +63,11 @@ class Event:
     datatype: str | None = None
 
     @property
+    def origin(self) -> str:
+        """The id of the event as receive made it: what a step split off has that and a number, `<id>-<n>`."""
+        return self.id.partition("-")[0]
+
+    @property
     def source_name(self) -> str:
         return self.source.removeprefix("/sources/")
 

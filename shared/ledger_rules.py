@@ -29,7 +29,7 @@ def new_row(delivery: Delivery, key: str, message: bytes, now: float) -> LedgerR
     """A delivery that nobody has claimed yet: a lease that is over at once."""
     return LedgerRow(
         key=key,
-        event_id=delivery.event.id,
+        event_id=delivery.event.origin,
         route=delivery.route,
         destination=delivery.destination,
         state=CLAIMED,

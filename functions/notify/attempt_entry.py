@@ -10,7 +10,7 @@ def attempt_entry(
 ) -> AttemptEntry:
     return AttemptEntry(
         delivery_id=key,
-        event_id=delivery.event.id,
+        event_id=delivery.event.origin,
         route=delivery.route,
         destination=delivery.destination,
         attempt_number=attempt_number,

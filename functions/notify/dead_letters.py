@@ -52,7 +52,7 @@ def undeliverable(push: Push, document: Json, now: float) -> DeadLetter:
     reason = f"the subscription {subscription!r} gave up after {count} tries"
     if isinstance(document, dict) and document.get("type") == DELIVERY_TYPE:
         delivery = delivery_from(document)
-        names = delivery.event.id, delivery.route, delivery.destination
+        names = delivery.event.origin, delivery.route, delivery.destination
         return DeadLetter(delivery.id, "undeliverable", reason, now, push.data, DELIVERIES, *names)
     event = from_cloudevent(document)
     return DeadLetter(f"{event.id}:", "undeliverable", reason, now, push.data, EVENTS, event.id)

@@ -11,7 +11,7 @@ MAX_UNREADABLE_BYTES: Final = 256 * 1024
 
 
 def letter_of(delivery: Delivery, message: bytes, code: str, reason: str, now: float) -> DeadLetter:
-    event_id, route, destination = delivery.event.id, delivery.route, delivery.destination
+    event_id, route, destination = delivery.event.origin, delivery.route, delivery.destination
     return DeadLetter(delivery.id, code, reason, now, message, DELIVERIES, event_id, route, destination)
 
 
@@ -19,7 +19,7 @@ def conflict_letter(delivery: Delivery, message: bytes, now: float) -> DeadLette
     """Its id holds the payload's hash: the delivery's own id belongs to what came first."""
     dead_letter_id = f"{delivery.id}:{delivery.event.payloadhash[:16]}"
     reason = "the sender used this delivery id before, with another body"
-    event_id, route, destination = delivery.event.id, delivery.route, delivery.destination
+    event_id, route, destination = delivery.event.origin, delivery.route, delivery.destination
     return DeadLetter(dead_letter_id, "id_reuse", reason, now, message, DELIVERIES, event_id, route, destination)
 
 

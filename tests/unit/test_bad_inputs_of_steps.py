@@ -1,0 +1,87 @@
+"""The lines of bad-inputs.txt whose stage is a step that reads, writes or seals documents, each through a chain."""
+
+import gzip
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from functions.transform.chain import Chain
+from functions.transform.crypto.keys import parse_keys
+from functions.transform.crypto.sealed import Binding, seal
+from functions.transform.registry import read_chain
+from functions.transform.step import Services
+from shared.formats.bytes_body import binary
+from shared.jsontext import Json
+from tests.fakes.fetch import FakeFetch
+from tests.fakes.owners import FakeOwners
+from tests.fakes.secrets import FakeSecrets
+from tests.fakes.steps import EVENT
+
+STAGES: Final = frozenset({"convert", "decode", "encrypt", "decrypt"})
+SECRET: Final = "hunter2"
+KEYS: Final = f"2026:{'ab' * 32}\n2025:{'cd' * 32}"
+NEW, OLD = parse_keys("keys", KEYS.split("\n"))
+SEALED: Final = seal(f'"{SECRET}"'.encode(), NEW, Binding("", "data"), bytes(12))
+DECRYPT: Final[Json] = {"decrypt": {"secret": "keys"}}
+
+
+def changed(part: int, at: int) -> str:
+    parts = SEALED.split(".")
+    letter = parts[part][at]
+    parts[part] = parts[part][:at] + ("B" if letter == "A" else "A") + parts[part][at + 1 :]
+    return ".".join(parts)
+
+
+CASES: Final[dict[str, list[tuple[Json, Json, str]]]] = {
+    "P15": [
+        ({"decode": {"from": "base64"}}, "aGk=!!!!", "decode"),
+        ({"decode": {"from": "hex"}}, "abc", "decode"),
+        ({"decode": {"from": "hex"}}, "de ad", "decode"),
+        ({"decode": {"from": "gzip"}}, binary(gzip.compress(bytes(100 * 1024 * 1024), 1), ""), "decode"),
+        ({"decode": {"from": "utf-8"}}, binary("é".encode("latin-1"), ""), "decode"),
+    ],
+    "P18": [
+        (DECRYPT, SEALED.replace("2026", "2024"), "key"),
+        (DECRYPT, changed(3, -2), "crypto"),
+        (DECRYPT, changed(2, 3), "crypto"),
+        ({"decrypt": {"secret": "keys", "context": "another"}}, SEALED, "crypto"),
+        (DECRYPT, "hc1.2026.AAECAwQFBgcICQo.AAAAAAAAAAAAAAAAAAAAAA", "crypto"),
+        (DECRYPT, SEALED[:-8], "crypto"),
+    ],
+    "P24": [(DECRYPT, seal(b'"x"', OLD, Binding("", "data"), bytes(12)), "")],
+    "P25": [({"encrypt": {"secret": "keys"}}, SECRET, "")],  # nonces: test_steps_encrypt
+    "P27": [
+        ({"convert": {"to": "xml"}}, {"a><script>": 1}, "convert"),
+        ({"convert": {"to": "xml"}}, {"1a": 1}, "convert"),
+        ({"convert": {"to": "xml"}}, {"": 1}, "convert"),
+        ({"convert": {"to": "yaml"}}, {"x": float("nan")}, "convert"),
+        ({"convert": {"to": "yaml"}}, {None: 1}, "convert"),  # type: ignore[dict-item] # a step of one's own may
+    ],
+}
+
+
+async def codes(step: Json, data: Json) -> Sequence[str]:
+    steps, faults = read_chain([step])
+    assert not faults
+    event = replace(EVENT, data=data)
+    chain = Chain("route", tuple(steps))
+    services = Services(FakeSecrets({"keys": KEYS}), FakeFetch(), FakeOwners(), None)
+    course = await chain.ask(event, services) if chain.asks else chain.run(event)
+    for fault in course.faults:
+        assert SECRET not in f"{fault.detail}{fault.__cause__!r}"
+    return [fault.code for fault in course.faults]
+
+
+@pytest.mark.parametrize(("step", "data", "code"), [case for cases in CASES.values() for case in cases])
+async def test_each_bad_input_has_its_code(step: Json, data: Json, code: str) -> None:
+    assert await codes(step, data) == ([code] if code else [])
+
+
+def test_every_line_of_these_stages_has_its_cases(inputs_folder: Path) -> None:
+    lines = (inputs_folder / "bad-inputs.txt").read_text(encoding="utf-8").splitlines()
+    found = {line.split("|")[0] for line in lines if not line.startswith("#") and line.split("|")[1] in STAGES}
+
+    assert found == CASES.keys()

@@ -14,8 +14,6 @@ from deploy.commands.operator_command import (
     DONE,
     NOT_DONE,
     USAGE,
-    CannotTell,
-    Configured,
     add_configuration,
     add_platform,
     add_state,
@@ -24,18 +22,12 @@ from deploy.commands.operator_command import (
     is_gcp,
 )
 from deploy.commands.smoke_audience import Reached, audience
-from deploy.commands.smoke_event import event_of_file, made_event, provider_event, request_of
+from deploy.commands.smoke_choice import chosen_event, chosen_source
 from deploy.commands.smoke_follow import Told, follow, stuck
 from deploy.commands.smoke_place import Place, place_of
-from deploy.commands.smoke_post import Posting, post, usable_way
-from deploy.commands.source_entries import provider_key, routes_from, types_of
+from deploy.commands.smoke_post import Posting, post
 from deploy.commands.tables import GREEN, RED, Screen, screen_of
-from deploy.faults import did_you_mean
-from deploy.local.supervisor.sources import sources_of
-from deploy.local.supervisor.trial import sample_beside, trial_type
 from shared.http import Request
-from shared.jsontext import Json, JsonObject
-from shared.signatures.way import Way
 
 EPILOG: Final = """\
 The event is one that the source's routes take: of the type that its first route names, or of --type. Its body is made
@@ -69,52 +61,14 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     have = configured(options)
-    name, settings, way = _chosen_source(options, have)
+    name, settings, way = chosen_source(options, have)
     mark = f"smoke-{secrets.token_hex(8)}"
-    request, event_type = _event(options, have, name, settings, mark)
+    request, event_type = chosen_event(options, have, name, settings, mark)
     with place_of(options, have) as place:
         url = options.to or f"{place.base_url}/{name}"
         if not _is_agreed(options, audience(have.slices, name, event_type), place, url):
             return USAGE
         return _posted_and_followed(options, place, Posting(url, name, settings, way, place.secret_of), request, mark)
-
-
-def _chosen_source(options: argparse.Namespace, have: Configured) -> tuple[str, JsonObject, Way]:
-    """Its name, its part of receive's slice, and the way to prove the sender. Raises CannotTell."""
-    known = sources_of(have.slices["receive"])
-    if options.source is not None and options.source not in known:
-        raise CannotTell(f"there is no source {options.source!r}{did_you_mean(options.source, known)}")
-    for name in [options.source] if options.source else _routed_first(have, list(known)):
-        source = known[name]
-        way = usable_way(source)
-        if way is not None and isinstance(source, dict):
-            return name, source, way
-    which = f"source {options.source!r}" if options.source else "any source"
-    raise CannotTell(
-        f"no way to sign for {which} here: `hookchain trigger` sends what a provider of the catalogue sends"
-    )
-
-
-def _routed_first(have: Configured, names: Sequence[str]) -> list[str]:
-    return sorted(names, key=lambda name: not any(routes_from(have.slices["transform"], name)))
-
-
-def _event(
-    options: argparse.Namespace, have: Configured, name: str, settings: JsonObject, mark: str
-) -> tuple[Request, str | None]:
-    """And its type, None where only its body knows."""
-    is_only_one = len(sources_of(have.slices["receive"])) == 1
-    file = options.file or (sample_beside(have.path) if is_only_one and options.type is None else None)
-    if file is not None:
-        return request_of(event_of_file(file, settings, mark, options.type), mark), options.type
-    routes: list[Json] = list(routes_from(have.slices["transform"], name))
-    if provider := provider_key(have, name):
-        types = [options.type] if options.type else types_of(routes)
-        sample = provider_event(provider, types, mark, time.time())
-        if sample is not None:
-            return sample, options.type
-    event_type = options.type or trial_type(name, routes)
-    return request_of(made_event(settings, event_type, mark), mark), event_type
 
 
 def _is_agreed(options: argparse.Namespace, reached: Sequence[Reached], place: Place, url: str) -> bool:
@@ -139,15 +93,15 @@ def _posted_and_followed(
 ) -> int:
     screen, began, posted_at = screen_of(sys.stdout, os.environ), time.monotonic(), time.time()
     waiting = _Waiting(screen)
-    told = Told(screen, lambda: time.monotonic() - began, waiting.say)
+    where = " --platform gcp" if is_gcp(options) else ""
+    told = Told(screen, lambda: time.monotonic() - began, waiting.say, where)
     outcome = post(posting, request, mark, posted_at)
     if not outcome.ok:
-        todo = "hookchain status; hookchain logs --function receive" + (" --platform gcp" if is_gcp(options) else "")
-        told.stage("✗", RED, "accepted", outcome.words, todo)
+        told.stage("✗", RED, "accepted", outcome.words, f"hookchain logs --function receive{where}")
         return NOT_DONE
     identity = outcome.event_id or place.newest(posting.source, posted_at - 1)  # a source's own answer may name none
     if identity is None:
-        told.stage("✗", RED, "stopped", "accepted, and no event of this source is seen", "hookchain status")
+        told.stage("✗", RED, "stopped", "accepted, and no event of this source is seen", f"hookchain status{where}")
         return NOT_DONE
     told.stage("✓", GREEN, "accepted", f"as event {identity}")
     longest = options.timeout or place.longest_seconds
@@ -159,8 +113,8 @@ def _posted_and_followed(
         print(screen.coloured(f"It works: {len(sight.deliveries)} of {sight.expected} delivered.", GREEN))
         return DONE
     if not sight.is_complete:
-        told.stage("✗", RED, "stopped", *stuck(sight, longest))
-    print(f"It did not get through; `hookchain events show {identity[:12]}` tells all that is known.")
+        told.stage("✗", RED, "stopped", *stuck(sight, longest, where))
+    print(f"It did not get through; `hookchain events show {identity[:12]}{where}` tells all that is known.")
     return NOT_DONE
 
 

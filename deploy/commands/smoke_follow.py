@@ -10,19 +10,21 @@ from deploy.commands.tables import DIM, GREEN, RED, YELLOW, Screen, printable
 STAGE_WIDTH: Final = 11
 _MARKS: Final = {DELIVERED: ("✓", GREEN), RETRYING: ("✗", YELLOW), HELD: ("✗", YELLOW), FAILED: ("✗", RED)}
 _ADVICE: Final = {
-    RETRYING: "it is tried again by itself, for days; `hookchain events show` tells how it goes",
-    HELD: "mend what it says, then: hookchain release {destination}",
-    FAILED: "`hookchain dead-letters list` shows it, and `replay` tries it anew",
+    RETRYING: "it is tried again by itself, for days; `hookchain events list{where}` tells how it goes",
+    HELD: "mend what it says, then: hookchain release {destination}{where}",
+    FAILED: "`hookchain dead-letters list{where}` shows it, and `replay` tries it anew",
 }
 
 
 @dataclass(slots=True)
 class Told:
-    """Prints each stage once. `clock` is the time since the event was posted, in seconds."""
+    """Prints each stage once. `clock` is the time since the event was posted, in seconds; `where` is what a command
+    needs to look there too."""
 
     screen: Screen
     clock: Callable[[], float]
     say: Callable[[str], None]
+    where: str = ""
     is_routed: bool = False
     states: "dict[tuple[str, str], str] | None" = None
 
@@ -50,7 +52,7 @@ class Told:
         elif not sight.broken:
             self.stage("✗", YELLOW, "transformed", "no route leads it anywhere", "look at `from`, `types` and `where`")
         for broken in sight.broken:
-            self.stage("✗", RED, "transformed", broken, "`hookchain dead-letters list` shows it")
+            self.stage("✗", RED, "transformed", broken, f"`hookchain dead-letters list{self.where}` shows it")
         for route in sight.routes:
             if not route.code:
                 taken = f" → {', '.join(route.destinations)}" if route.destinations else ""
@@ -62,7 +64,13 @@ class Told:
         mark, colour = _MARKS[each.state]
         tried = f", attempt {each.attempts}" if each.attempts > 1 or each.state != DELIVERED else ""
         words = f"{each.destination}{tried}" + (f": {each.words}" if each.words else "")
-        self.stage(mark, colour, each.state, words, _ADVICE.get(each.state, "").format(destination=each.destination))
+        self.stage(
+            mark,
+            colour,
+            each.state,
+            words,
+            _ADVICE.get(each.state, "").format(destination=each.destination, where=self.where),
+        )
 
 
 def _plural(count: int) -> str:
@@ -79,14 +87,14 @@ def follow(look: Callable[[], Sight], told: Told, longest_seconds: float, sleep:
         sleep()
 
 
-def stuck(sight: Sight, longest_seconds: float) -> tuple[str, str]:
+def stuck(sight: Sight, longest_seconds: float, where: str = "") -> tuple[str, str]:
     """What did not happen in time, and what to do."""
     within = f"within {longest_seconds:g} s"
     if sight.expected is None:
         return (
             f"transform has not seen it {within}",
-            "`hookchain status` shows what waits; `hookchain logs` may say why",
+            f"`hookchain status{where}` shows what waits; `hookchain logs{where}` may say why",
         )
     lacking = sight.expected - sum(each.state != PENDING for each in sight.deliveries)
     words = f"{lacking} of {sight.expected} {_plural(sight.expected)} without an attempt {within}"
-    return words, "`hookchain status` shows what waits; `hookchain logs --function notify` may say why"
+    return words, f"`hookchain status{where}` shows what waits; `hookchain logs --function notify{where}` may say why"

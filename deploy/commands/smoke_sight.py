@@ -78,7 +78,7 @@ def sight_of_log(records: Iterable[Record], event_id: str) -> Sight:
     deliveries: dict[str, Seen] = {}
     for record in records:
         fields = record.document
-        if fields.get("event_id") != event_id:
+        if str(fields.get("event_id")).partition("-")[0] != event_id:  # a split one is `<id>-<n>`
             continue
         count = fields.get("count")
         if record.process == "transform" and isinstance(count, int):

@@ -54,7 +54,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(status.document(), indent=2))
     else:
-        print("\n".join(status_text(status, now, screen_of(sys.stdout, os.environ))))
+        where = " --platform gcp" if is_gcp(options) else ""
+        print("\n".join(status_text(status, now, screen_of(sys.stdout, os.environ), where)))
     return DONE
 
 

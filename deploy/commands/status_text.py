@@ -25,15 +25,16 @@ _BACKLOGS: Final = (
 )
 
 
-def status_text(status: Status, now: float, screen: Screen) -> Iterator[str]:
+def status_text(status: Status, now: float, screen: Screen, where: str = "") -> Iterator[str]:
+    """`where` is what a command needs to act there too."""
     yield table(_VERSIONS, [_version(each) for each in status.versions], screen)
     if status.sources:
         yield "\n" + table(_SOURCES, [_source(each, now) for each in status.sources], screen)
     if status.backlogs:
         yield "\n" + table(_BACKLOGS, [_backlog(each) for each in status.backlogs], screen)
-    yield "\n" + _letters(status.dead_letters, screen)
+    yield "\n" + _letters(status.dead_letters, screen, where)
     for held in status.held:
-        yield _held(held, screen)
+        yield _held(held, screen, where)
     for note in status.notes:
         yield screen.coloured(f"cannot be told: {printable(note)}", YELLOW)
 
@@ -60,20 +61,20 @@ def _backlog(each: Backlog) -> tuple[str, ...]:
     )
 
 
-def _letters(count: int | None, screen: Screen) -> str:
+def _letters(count: int | None, screen: Screen, where: str) -> str:
     if count is None:
         return "dead letters: cannot be told"
     if count == 0:
         return "dead letters: none"
-    return screen.coloured(f"dead letters: {count:,}", RED) + "  (hookchain dead-letters list)"
+    return screen.coloured(f"dead letters: {count:,}", RED) + f"  (hookchain dead-letters list{where})"
 
 
-def _held(held: JsonObject, screen: Screen) -> str:
+def _held(held: JsonObject, screen: Screen, where: str) -> str:
     name = printable(str(held.get("destination")))
     if held.get("reason") is None:
         return screen.coloured(f"paused: {name}, until {held.get('paused_until')}", YELLOW)
     told = f"held: {name}, {held.get('count')} waiting: {printable(str(held.get('reason')))}"
-    return screen.coloured(told, BOLD) + f"  (hookchain release {name})"
+    return screen.coloured(told, BOLD) + f"  (hookchain release {name}{where})"
 
 
 def duration(seconds: float) -> str:

@@ -166,10 +166,13 @@ def test_the_functions_logs_tell_an_events_way() -> None:
         a_record("notify", delivery_id="1", destination="crm", route="a", outcome="retry_later", attempt_number=1),
         a_record("notify", delivery_id="1", destination="crm", route="a", outcome="delivered", attempt_number=2),
         a_record("notify", delivery_id="1", destination="crm", route="a", outcome="finished"),
+        a_record("notify", event_id=f"{EVENT_ID}-2", delivery_id="2", destination="x", route="a", outcome="held"),
         Record(0.0, "notify", "INFO", {"event_id": "another", "delivery_id": "9", "outcome": "delivered"}),
     ]
     sight = sight_of_log(records, EVENT_ID)
-    assert sight == Sight(2, (), ("route 'b': step 1 fails",), (Seen("crm", "a", DELIVERED, 2),))
+    assert sight == Sight(
+        2, (), ("route 'b': step 1 fails",), (Seen("crm", "a", DELIVERED, 2), Seen("x", "a", HELD, 0))
+    )
 
 
 # On Google Cloud

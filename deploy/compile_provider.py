@@ -4,11 +4,14 @@ import re
 from typing import Final
 
 from deploy.catalogue import Catalogue
+from shared.config.handshake import Handshake
 from shared.config.provider import SOURCES_SECRET, OfferedWay, ProviderEntry
 from shared.config.source import SourceConfig
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, to_json
 
 _PARAM: Final = re.compile(r"\{param\.(\w+)\}")
+_PARAM_NAME: Final = re.compile(r"\bparam\.(\w+)")
+_PARAM_IN_CALL: Final = re.compile(r"(?<=[(+])param\.(\w+)(?=[)+])")
 
 
 def provider_part(source: SourceConfig, catalogue: Catalogue) -> JsonObject:
@@ -61,6 +64,7 @@ def _filled(value: Json, source: SourceConfig) -> Json:
         return [item for each in value for item in _items(_filled(each, source))] or None
     if not isinstance(value, str):
         return value
+    value = _PARAM_IN_CALL.sub(r"{param.\1}", value)
     names = _PARAM.findall(value)
     if any(name not in source.params for name in names):
         return None
@@ -75,19 +79,24 @@ def _items(value: Json) -> list[Json]:
 
 
 def _handshakes(entry: ProviderEntry, source: SourceConfig) -> list[Json]:
+    """Without those that take a secret or a param which the source does not name."""
+    return [found for handshake in entry.handshakes if (found := _handshake(handshake, source))]
+
+
+def _handshake(handshake: Handshake, source: SourceConfig) -> JsonObject | None:
     """`check`: at which place the value of which secret must stand, the param's or else the source's own."""
-    found: list[Json] = []
-    for handshake in entry.handshakes:
-        written: JsonObject = handshake.model_dump(exclude_defaults=True, by_alias=True, exclude={"note", "check"})
-        checks = {place: source.params.get(param, source.secret) for place, param in handshake.check.items()}
-        if None in checks.values():
-            continue
-        if checks:
-            written["check"] = [{"at": place, "secret": str(secret)} for place, secret in checks.items()]
-        if "secret" not in written and source.secret:
-            written["secret"] = source.secret
-        found.append(_with_params(written, source))
-    return found
+    written: JsonObject = handshake.model_dump(exclude_defaults=True, by_alias=True, exclude={"note", "check"})
+    secrets = [source.params.get(param, source.secret) for param in handshake.check.values()]
+    if signs := "hmac-" in to_json(written):
+        secrets.append(source.secret)
+    named = set(_PARAM_NAME.findall(to_json(written)))
+    if None in secrets or named - source.params.keys():
+        return None
+    if handshake.check:
+        written["check"] = [
+            {"at": place, "secret": str(secret)} for place, secret in zip(handshake.check, secrets, strict=False)
+        ]
+    return _with_params({**written, "secret": source.secret} if signs else written, source)
 
 
 def _respond(entry: ProviderEntry, source: SourceConfig) -> JsonObject:

@@ -6,7 +6,7 @@ from deploy.catalogue import load_catalogue
 from tests.receiving import Receiving
 from tests.unit.restated import NOW, SECRET, SIGNED, URL, Sent
 
-# The key, or the certificate's, is the sender's alone: test_catalogue_public_keys.py makes its own.
+# The key is the sender's alone: test_catalogue_public_keys.py and test_catalogue_certificates.py make their own.
 PUBLIC_KEYS = {
     "travis", "sendgrid", "telnyx", "discord", "plaid", "google_pubsub", "aws_sns", "paypal", "ebay", "monday",
 }  # fmt: skip

@@ -1,0 +1,200 @@
+"""Amazon SNS and PayPal, whose requests name the certificate they are proven by: the tests make their own."""
+
+import json
+import zlib
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from shared.jsontext import Json
+from tests.receiving import Receiving
+from tests.unit.sender_keys import BODY, JSON, NOW, RSA, b64, code, receiving
+
+SNS_CERT: Final = "https://sns.eu-central-1.amazonaws.com/SimpleNotificationService-1.pem"
+SNS_CONFIRM: Final = "https://sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&Token=t"
+TOPIC: Final = "arn:aws:sns:eu-central-1:123456789012:orders"
+
+
+def certificate(name: str, days: int = 30) -> bytes:
+    now = datetime.fromtimestamp(NOW, UTC)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(RSA.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=60))
+        .not_valid_after(now + timedelta(days=days))
+        .sign(RSA, hashes.SHA256())
+    )
+    return made.public_bytes(Encoding.PEM)
+
+
+# Amazon SNS
+
+
+def sns(**changes: str) -> dict[str, str]:
+    return {
+        "Type": "Notification",
+        "MessageId": "m-1",
+        "TopicArn": TOPIC,
+        "Subject": "hello",
+        "Message": '{"order": 1}',
+        "Timestamp": datetime.fromtimestamp(NOW, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        "SignatureVersion": "2",
+        "SigningCertURL": SNS_CERT,
+        **changes,
+    }
+
+
+def sns_signed(message: dict[str, str]) -> bytes:
+    names = ["Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"]
+    content = "".join(f"{name}\n{message[name]}\n" for name in names if name in message).encode()
+    digest = hashes.SHA256() if message["SignatureVersion"] == "2" else hashes.SHA1()
+    return json.dumps({**message, "Signature": b64(RSA.sign(content, padding.PKCS1v15(), digest))}).encode()
+
+
+def confirmation(**changes: str) -> dict[str, str]:
+    message = sns(Type="SubscriptionConfirmation", Token="t", SubscribeURL=SNS_CONFIRM, **changes)
+    del message["Subject"]
+    return message
+
+
+def sns_receiving(now: float = NOW, topics: Json = TOPIC, days: int = 30) -> Receiving:
+    where = receiving("aws_sns", now=now, params={"topics": topics})
+    where.fetched = {SNS_CERT: certificate("sns.amazonaws.com", days), SNS_CONFIRM: b"<ok/>"}
+    return where
+
+
+TEXT: Final = {"Content-Type": "text/plain; charset=UTF-8"}
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+async def test_a_notification_is_proven_by_the_certificate_it_names(version: str) -> None:
+    body = sns_signed(sns(SignatureVersion=version))
+    [event] = await sns_receiving().events(list(TEXT.items()), body)
+    assert (event.type, event.deliveryid, event.subject) == ("Notification", "m-1", TOPIC)
+    assert await code(sns_receiving(), TEXT, body.replace(b"hello", b"hallo")) == "sig"
+
+
+async def test_a_notification_late_by_its_retries_is_taken_and_no_later() -> None:
+    body = sns_signed(sns())
+    assert await code(sns_receiving(NOW + 3599), TEXT, body) == ""
+    assert await code(sns_receiving(NOW + 3601), TEXT, body) == "ts"
+
+
+@pytest.mark.parametrize("topics", ["123456789012", ["999999999999", TOPIC]])
+async def test_an_account_or_one_of_several_topics_may_send(topics: Json) -> None:
+    assert await code(sns_receiving(topics=topics), TEXT, sns_signed(sns())) == ""
+
+
+async def test_anybody_elses_topic_may_not() -> None:
+    assert await code(sns_receiving(topics="999999999999"), TEXT, sns_signed(sns())) == "sig"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://sns.evil.com/a.pem",
+        "https://sns.us-east-1.amazonaws.com.evil.com/a.pem",
+        "http://sns.us-east-1.amazonaws.com/a.pem",
+        "https://sns.us-east-1.amazonaws.com@evil.com/a.pem",
+        "https://evil.com\\@sns.us-east-1.amazonaws.com/a.pem",
+        "https://sns.us-east-1.amazonaws.com:8443/a.pem",
+        "https://sns.us-east-1.amazonaws.com/a.txt",
+        "https://sns.us-east-1.amazonaws.com/a?.pem",
+        "https://sns.us-east-1.amazonaws.com/a.pem\n",
+        "",
+    ],
+)
+async def test_a_certificate_from_elsewhere_is_never_fetched(url: str) -> None:
+    where = sns_receiving()
+    assert await code(where, TEXT, sns_signed(sns(SigningCertURL=url))) == "cert_url"
+    assert where.fetch.asked == []
+
+
+async def test_a_subscription_is_confirmed_once_it_is_proven() -> None:
+    where = sns_receiving()
+    reply = await where.reply("POST", list(TEXT.items()), sns_signed(confirmation()))
+    assert reply.status == 200
+    assert [request.url for request in where.fetch.asked] == [SNS_CERT, SNS_CONFIRM]
+
+
+@pytest.mark.parametrize("url", ["http://169.254.169.254/", "https://evil.com/", SNS_CONFIRM.replace("https", "http")])
+async def test_a_subscription_is_confirmed_nowhere_else(url: str) -> None:
+    where = sns_receiving()
+    assert await code(where, TEXT, sns_signed(confirmation() | {"SubscribeURL": url})) == "sub_url"
+    assert where.fetch.asked == []
+
+
+async def test_a_forged_confirmation_is_not_followed() -> None:
+    where = sns_receiving()
+    body = sns_signed(confirmation()).replace(b'"Token": "t"', b'"Token": "u"')
+    assert await code(where, TEXT, body) == "sig"
+    assert [request.url for request in where.fetch.asked] == [SNS_CERT]
+
+
+async def test_raw_delivery_and_other_bodies_are_refused() -> None:
+    for body in (b"plain", b"{}", b'{"Type": "Notification"}', b'{"Type": {"a": 1}}', b"[]", b""):
+        assert await code(sns_receiving(), TEXT, body) in {"sig", "cert_url"}
+
+
+async def test_an_expired_certificate_proves_nothing() -> None:
+    assert await code(sns_receiving(days=-1), TEXT, sns_signed(sns())) == "sig"
+
+
+async def test_what_is_fetched_and_is_no_certificate_decides_nothing() -> None:
+    where = sns_receiving()
+    where.fetched = {SNS_CERT: b"<html>"}
+    assert await code(where, TEXT, sns_signed(sns())) == "key_unavailable"
+
+
+# PayPal
+
+
+PAYPAL_CERT: Final = "https://api.paypal.com/v1/notifications/certs/CERT-1"
+
+
+def paypal(url: str = PAYPAL_CERT, algorithm: str = "SHA256withRSA") -> dict[str, str]:
+    at = datetime.fromtimestamp(NOW, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    content = f"t-1|{at}|WH-1|{zlib.crc32(BODY)}".encode()
+    return JSON | {
+        "PAYPAL-TRANSMISSION-ID": "t-1",
+        "PAYPAL-TRANSMISSION-TIME": at,
+        "PAYPAL-TRANSMISSION-SIG": b64(RSA.sign(content, padding.PKCS1v15(), hashes.SHA256())),
+        "PAYPAL-CERT-URL": url,
+        "PAYPAL-AUTH-ALGO": algorithm,
+    }
+
+
+def paypal_receiving(
+    now: float = NOW, name: str = "messageverificationcerts.paypal.com", hook: str = "WH-1"
+) -> Receiving:
+    where = receiving("paypal", now=now, params={"webhook_id": hook})
+    where.fetched = {PAYPAL_CERT: certificate(name)}
+    return where
+
+
+async def test_paypal_is_proven_by_its_own_certificate() -> None:
+    assert await code(paypal_receiving(), paypal()) == ""
+    assert await code(paypal_receiving(), paypal(), b"{}") == "sig"
+    assert await code(paypal_receiving(hook="WH-2"), paypal()) == "sig"
+    assert await code(paypal_receiving(NOW + 301), paypal()) == "ts"
+    assert await code(paypal_receiving(name="messageverificationcerts.evil.com"), paypal()) == "sig"
+    assert await code(paypal_receiving(), paypal(algorithm="SHA1withRSA")) == "sig"
+
+
+@pytest.mark.parametrize(
+    "url", ["https://paypal.com.evil.com/c", "https://evilpaypal.com/c", "http://api.paypal.com/c"]
+)
+async def test_paypals_certificate_is_fetched_from_paypal_alone(url: str) -> None:
+    where = paypal_receiving()
+    assert await code(where, paypal(url)) == "cert_url"
+    assert where.fetch.asked == []

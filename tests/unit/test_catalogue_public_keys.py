@@ -1,0 +1,182 @@
+"""The entries whose signing key is the sender's alone: the tests make keys of their own."""
+
+import base64
+import hashlib
+import json
+from typing import Final
+from urllib.parse import urlencode
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from shared.errors import Temporary
+from shared.jsontext import Json
+from tests.receiving import URL, Receiving
+from tests.unit.sender_keys import BODY, EC, ED, JSON, NOW, RSA, b64, code, pem_of, raw_ed25519, receiving
+
+JWKS_URL: Final = "https://www.googleapis.com/oauth2/v3/certs"
+
+
+# Ed25519 and ECDSA
+
+
+def signed_discord() -> dict[str, str]:
+    at = str(NOW)
+    return JSON | {"X-Signature-Ed25519": ED.sign(at.encode() + BODY).hex(), "X-Signature-Timestamp": at}
+
+
+@pytest.mark.parametrize("secret", [raw_ed25519().hex(), b64(raw_ed25519()), pem_of(ED)])
+async def test_discord_is_proven_by_its_public_key_in_any_writing(secret: str) -> None:
+    assert await code(receiving("discord", secret), signed_discord()) == ""
+    assert await code(receiving("discord", secret), signed_discord(), BODY + b" ") == "sig"
+    assert await code(receiving("discord", secret, NOW + 301), signed_discord()) == "ts"
+    other = ed25519.Ed25519PrivateKey.generate()
+    assert await code(receiving("discord", pem_of(other)), signed_discord()) == "sig"
+
+
+async def test_telnyx_is_proven_by_its_public_key() -> None:
+    signature = b64(ED.sign(f"{NOW}|".encode() + BODY))
+    headers = JSON | {"telnyx-signature-ed25519": signature, "telnyx-timestamp": str(NOW)}
+    assert await code(receiving("telnyx", b64(raw_ed25519())), headers) == ""
+    assert await code(receiving("telnyx", b64(raw_ed25519())), headers, b"{}") == "sig"
+
+
+async def test_sendgrids_signature_is_over_time_and_body() -> None:
+    signature = b64(EC.sign(str(NOW).encode() + BODY, ec.ECDSA(hashes.SHA256())))
+    name = "X-Twilio-Email-Event-Webhook"
+    headers = JSON | {f"{name}-Signature": signature, f"{name}-Timestamp": str(NOW)}
+    der = b64(EC.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    assert await code(receiving("sendgrid", der), headers) == ""
+    assert await code(receiving("sendgrid", der), headers, b"[]") == "sig"
+
+
+async def test_ebays_signature_stands_in_a_json_header() -> None:
+    signature = b64(EC.sign(BODY, ec.ECDSA(hashes.SHA1())))
+    header = b64(json.dumps({"alg": "ecdsa", "kid": "1", "signature": signature, "digest": "SHA1"}).encode())
+    assert await code(receiving("ebay", pem_of(EC)), JSON | {"x-ebay-signature": header}) == ""
+    assert await code(receiving("ebay", pem_of(EC)), JSON | {"x-ebay-signature": header}, b"{}") == "sig"
+    for junk in (b64(b"[]"), b64(b'{"signature": 1}'), "%%%", "e30"):
+        assert await code(receiving("ebay", pem_of(EC)), JSON | {"x-ebay-signature": junk}) == "sig"
+
+
+async def test_travis_signs_a_field_of_its_form() -> None:
+    payload = '{"state": "passed"}'
+    signature = b64(RSA.sign(payload.encode(), padding.PKCS1v15(), hashes.SHA1()))
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Signature": signature}
+    body = urlencode({"payload": payload}).encode()
+    events = await receiving("travis", pem_of(RSA)).events(list(headers.items()), body)
+    assert events[0].data == {"state": "passed"}
+    assert await code(receiving("travis", pem_of(RSA)), headers, body.replace(b"passed", b"failed")) == "sig"
+
+
+@pytest.mark.parametrize("secret", ["not a key at all", "AAAABBBB", "{}", pem_of(EC), "-----BEGIN PUBLIC KEY-----\n"])
+async def test_a_secret_that_is_no_such_key_is_our_trouble(secret: str) -> None:
+    headers = {"Signature": "AAAA", "Content-Type": "application/x-www-form-urlencoded"}
+    assert await code(receiving("travis", secret), headers, b"payload=1") == "secret_unusable"
+
+
+# JSON Web Tokens, made by PyJWT
+
+
+def plaid_token(body: bytes = BODY, at: int = NOW, **header: str) -> str:
+    claims = {"iat": at, "request_body_sha256": hashlib.sha256(body).hexdigest()}
+    return jwt.encode(claims, EC, algorithm="ES256", headers={"kid": "k1", **header})
+
+
+def jwk(kid: str = "k1") -> str:
+    numbers = EC.public_key().public_numbers()
+    x, y = (base64.urlsafe_b64encode(n.to_bytes(32, "big")).decode().rstrip("=") for n in (numbers.x, numbers.y))
+    return json.dumps({"kty": "EC", "crv": "P-256", "kid": kid, "x": x, "y": y})
+
+
+async def test_plaid_is_proven_by_the_key_with_the_tokens_kid() -> None:
+    headers = JSON | {"Plaid-Verification": plaid_token()}
+    assert await code(receiving("plaid", f"{jwk('other')}\n{jwk()}"), headers) == ""
+    assert await code(receiving("plaid", jwk("other")), headers) == "sig"
+    assert await code(receiving("plaid", jwk()), headers, b"{}") == "sig"
+    assert await code(receiving("plaid", jwk(), NOW + 301), headers) == "ts"
+
+
+async def test_a_token_chooses_no_algorithm_of_its_own() -> None:
+    unsigned = jwt.encode({"iat": NOW}, "", algorithm="none")
+    with_public_key_as_secret = jwt.encode({"iat": NOW}, "x" * 32, algorithm="HS256")
+    for token in (unsigned, with_public_key_as_secret, "a.b.c", "..", "", "a" * 20_000):
+        assert await code(receiving("plaid", jwk()), JSON | {"Plaid-Verification": token}) == "sig"
+
+
+def google(**claims: Json) -> dict[str, str]:
+    usual = {
+        "iss": "https://accounts.google.com",
+        "aud": URL,
+        "email": "push@project.iam.gserviceaccount.com",
+        "email_verified": True,
+        "iat": NOW,
+        "exp": NOW + 3600,
+    }
+    token = jwt.encode({**usual, **claims}, RSA, algorithm="RS256", headers={"kid": "g1"})
+    return JSON | {"Authorization": f"Bearer {token}"}
+
+
+def google_receiving(now: float = NOW) -> Receiving:
+    params: dict[str, Json] = {"audience": URL, "email": "push@project.iam.gserviceaccount.com"}
+    where = receiving("google_pubsub", now=now, params=params)
+    numbers = RSA.public_key().public_numbers()
+    n = base64.urlsafe_b64encode(numbers.n.to_bytes(256, "big")).decode().rstrip("=")
+    where.fetched = {JWKS_URL: json.dumps({"keys": [{"kty": "RSA", "kid": "g1", "n": n, "e": "AQAB"}]}).encode()}
+    return where
+
+
+async def test_googles_push_is_proven_by_a_token_for_us_from_its_service_account() -> None:
+    assert await code(google_receiving(), google()) == ""
+    assert await code(google_receiving(), google(aud="https://other.example.com")) == "sig"
+    assert await code(google_receiving(), google(email="other@project.iam.gserviceaccount.com")) == "sig"
+    assert await code(google_receiving(), google(email_verified=False)) == "sig"
+    assert await code(google_receiving(), google(iss="https://evil.example.com")) == "sig"
+    assert await code(google_receiving(NOW + 3901), google()) == "ts"
+    assert await code(google_receiving(), google(exp="soon")) == "ts"
+
+
+async def test_googles_keys_that_cannot_be_fetched_decide_nothing() -> None:
+    where = google_receiving()
+    where.fetched = {}
+    assert await code(where, google()) == "key_unavailable"
+
+
+async def test_mondays_token_is_signed_with_the_shared_secret() -> None:
+    secret = "a-shared-secret-of-thirty-two-bytes!"
+    token = jwt.encode({"iat": NOW, "exp": NOW + 300}, secret, algorithm="HS256")
+    assert await code(receiving("monday", secret), JSON | {"Authorization": token}) == ""
+    assert await code(receiving("monday", "another-shared-secret"), JSON | {"Authorization": token}) == "sig"
+
+
+# Standard Webhooks, v1a
+
+
+def v1a(body: bytes = BODY) -> dict[str, str]:
+    signature = "v1a," + b64(ED.sign(f"msg_1.{NOW}.".encode() + body))
+    return JSON | {"webhook-id": "msg_1", "webhook-timestamp": str(NOW), "webhook-signature": signature}
+
+
+async def test_v1a_is_proven_by_a_public_key_beside_shared_ones() -> None:
+    key = "whpk_" + b64(raw_ed25519())
+    shared = "whsec_" + b64(b"0123456789abcdef01234567")
+    for secret in (key, f"{shared}\n{key}"):
+        assert await code(receiving("standard_webhooks", secret), v1a()) == ""
+        assert await code(receiving("standard_webhooks", secret), v1a(), b"{}") == "sig"
+    assert await code(receiving("standard_webhooks", shared), v1a()) == "sig"
+
+
+async def test_a_signature_of_one_version_never_passes_for_the_other() -> None:
+    key = "whpk_" + b64(raw_ed25519())
+    as_v1 = v1a() | {"webhook-signature": v1a()["webhook-signature"].replace("v1a,", "v1,")}
+    assert await code(receiving("standard_webhooks", key), as_v1) == "sig"
+
+
+@pytest.mark.parametrize("secret", ["whpk_AAAA", "whpk_%%%", "whsk_AAAA", "whsec_%%%"])
+async def test_a_key_that_is_none_is_our_trouble(secret: str) -> None:
+    with pytest.raises(Temporary) as trouble:
+        await receiving("standard_webhooks", secret).outcome("POST", list(v1a().items()), BODY)
+    assert trouble.value.code == "secret_unusable"

@@ -49,7 +49,8 @@ def main(arguments: list[str]) -> int:
 def contents(root: Path, function: str, compiled: JsonObject, platform: str) -> dict[PurePosixPath, bytes]:
     """A bundle's files by their paths in it. Raises PinsFault."""
     files = {place: path.read_bytes() for place, path in bundle_files(root, function).items()}
-    extras = (function, platform, *features(function, compiled))
+    by_name = ("gcp-secrets",) if platform == "gcp" and function != "receive" else ()
+    extras = (function, platform, *by_name, *features(function, compiled))
     files[PurePosixPath("requirements.txt")] = requirements(
         root / "pyproject.toml", root / "deploy" / "pins.txt", extras
     ).encode()

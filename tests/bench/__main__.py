@@ -64,6 +64,7 @@ def bundle_figures(starts: int) -> list[Figure]:
         Figure("bare: start to first answer", f"{bare:.2f} s"),
         at_most("receive / bare, start to first answer", receives.start_seconds / bare, 1.5),
         *(at_most(f"{m.name}: start to first answer", m.start_seconds, 0.6, " s") for m in others),
+        at_most("receive: installed with what it needs", receives.installed_mib, 60, " MiB"),
         at_most("receive: memory of all its processes", receives.memory_mib, 60, " MiB"),
         *(Figure(f"{m.name}: memory of all its processes", f"{m.memory_mib:,.0f} MiB") for m in others),
     ]

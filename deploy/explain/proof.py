@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from functions.receive.diagnosis.guess import Case, as_signed
+from functions.receive.diagnosis.guess import Case, as_signed, holds
 from functions.receive.diagnosis.times import age_words
 from functions.receive.diagnosis.why import why_refused
 from shared.errors import HookchainError
@@ -37,6 +37,11 @@ def proof_of(request: Request, settings: JsonObject, secrets: Secrets, now: floa
                 case = as_signed(Case(request, way, [value], url))
                 return Proof(_words(way, number, len(values)), age_words(case, now))
     return None
+
+
+def is_right_but_for_time(request: Request, settings: JsonObject, secrets: Secrets, url: str) -> bool:
+    ways = [as_signed(Case(request, way, secrets.get(way.secret, ()), url)) for way in ways_of(settings)]
+    return any(holds(case) for case in ways)
 
 
 def _words(way: Way, number: int, count: int) -> str:

@@ -18,7 +18,7 @@ from deploy.gcp.closing import closing
 from deploy.gcp.first_values import first_values
 from deploy.gcp.forbidden import PUBLIC, refuse_forbidden
 from deploy.gcp.gcloud import Gcloud, configured_project
-from deploy.gcp.graph import Deployment, graph
+from deploy.gcp.graph import MAIL_VARIABLES, Deployment, graph
 from deploy.gcp.live import project_number
 from deploy.gcp.plan_command import UP_TO_DATE
 from deploy.gcp.prepare import ROOT, deployed_config, prepared
@@ -55,7 +55,8 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
         deployment = prepared(target, number, config, environ, options.out)
     except (PinsFault, NotABundle) as fault:
         raise CannotTell(str(fault)) from fault
-    settings = {} if config else {"EMAIL_ADDRESS": environ["EMAIL_ADDRESS"]}
+    told = MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *MAIL_VARIABLES)
+    settings = {name: environ[name] for name in told if environ.get(name)}
     for line in remember(options.env_file, target, settings):
         print(line)
     print(f"Configuration: {config or 'none but EMAIL_ADDRESS'}. Looking at what is there", flush=True)

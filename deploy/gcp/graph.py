@@ -24,7 +24,7 @@ from deploy.secrets.needs import needs
 from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 
-MAIL_VARIABLES: Final = ("EMAIL_FROM", "SMTP_URL", "SENDGRID_API_URL")
+MAIL_VARIABLES: Final = ("EMAIL_FROM", "SMTP_URL")
 """notify's own, taken over from the environment of the deployment where they are set."""
 
 

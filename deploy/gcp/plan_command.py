@@ -45,7 +45,12 @@ def _run(options: argparse.Namespace) -> int:
     resources = graph(deployment)
     actions = changes(runner, target, resources) if options.live else plan(resources, NOTHING)
     _write_files(actions)
-    print("\n".join(script(actions, target)) if actions else UP_TO_DATE)
+    if not actions:
+        print(UP_TO_DATE)
+        return DONE
+    what = "What is to change" if options.live else "All that is made"
+    print(f"# {what} in project {target.project}, region {target.region}: {len(actions)} steps")
+    print("\n".join(script(actions, target)))
     return DONE
 
 

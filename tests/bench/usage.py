@@ -1,8 +1,8 @@
 """What an event uses of what Google Cloud bills, measured: `python -m tests.bench.usage` prints it for a million.
 
 The whole pipe runs as in `make bench`, with ledger and journal in a Firestore of the tests, which counts documents as
-Google bills them. `--write` puts the figures into deploy/gcp/usage.json, from which `hookchain costs` reckons, and the
-table into deploy/gcp/README.md.
+Google bills them; it needs what `make test` installs. `--write` puts the figures into deploy/gcp/usage.json, from which
+`hookchain costs` reckons, and the table into deploy/gcp/README.md.
 """
 
 import argparse

@@ -18,6 +18,7 @@ from deploy.gcp.resources.access import Grant
 from deploy.gcp.resources.services import Bundle, joined
 from deploy.gcp.shell import PROJECT_NUMBER, script
 from deploy.gcp.target import Target
+from tests.discovery import faults_in
 from tests.gcloud_flags import faults, known_commands
 
 TARGET = Target("my-project")
@@ -298,3 +299,16 @@ def test_templates_name_what_the_plan_makes(name: str, root: Path) -> None:
     named = set(re.findall(r'\\"(hookchain-[a-z-]+)\\"', text))
     assert named
     assert named <= made
+
+
+@pytest.mark.parametrize(
+    ("kind", "version", "schema"), [("dashboard", "v1", "Dashboard"), ("alert", "v3", "AlertPolicy")]
+)
+def test_the_dashboard_and_the_alerts_are_what_googles_description_says(kind: str, version: str, schema: str) -> None:
+    cache = pytest.importorskip(
+        "googleapiclient.discovery_cache", reason="pip install google-api-python-client: it describes the API"
+    )
+    schemas = json.loads(cache.get_static_doc("monitoring", version))["schemas"]
+    written = [json.loads(file.content) for each in graph(deployment()) if each.kind == kind for file in each.files]
+    assert written
+    assert not [fault for each in written for fault in faults_in(each, schemas[schema], schemas, kind)]

@@ -1,0 +1,113 @@
+"""Requests made by the senders' own libraries, or by independent ones, through receive."""
+
+import base64
+import hashlib
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+import pytest
+import stripe
+from slack_sdk.signature import SignatureVerifier
+from standardwebhooks import Webhook as StandardWebhook
+from svix.webhooks import Webhook as SvixWebhook
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped] # the library has none
+
+from shared.jsontext import Json
+from shared.signatures.draft import Draft
+from shared.signatures.sign import sign
+from shared.signatures.way import read_way
+from tests.receiving import URL, Receiving
+
+NOW: Final = 1_790_000_000
+BODY: Final = '{"type": "invoice.paid", "id": "evt_1", "text": "é"}'
+JSON: Final = ("content-type", "application/json")
+WHSEC: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def receiving(provider: str, secret: str, url: str = URL, **more: Json) -> Receiving:
+    return Receiving({"provider": provider, "secret": "the-secret", **more}, {"the-secret": secret}, NOW, url)
+
+
+async def test_stripes_library_agrees() -> None:
+    secret = "whsec_test_secret_of_stripe"
+    signature = stripe.WebhookSignature._compute_signature(f"{NOW}.{BODY}", secret)
+    headers = [JSON, ("Stripe-Signature", f"t={NOW},v1={signature},v0=ignored")]
+    [event] = await receiving("stripe", secret).events(headers, BODY.encode())
+    assert (event.type, event.deliveryid) == ("invoice.paid", "evt_1")
+    assert await receiving("stripe", secret).code(headers, BODY.encode() + b" ") == "sig"
+
+
+async def test_slacks_library_agrees() -> None:
+    secret = "8f742231b10e8888abcd99yyyzzz85a5"
+    signature = SignatureVerifier(secret).generate_signature(timestamp=str(NOW), body=BODY)
+    assert signature
+    headers = [JSON, ("X-Slack-Request-Timestamp", str(NOW)), ("X-Slack-Signature", signature)]
+    assert await receiving("slack", secret).code(headers, BODY.encode()) == ""
+    assert await receiving("slack", secret).code(headers, b"{}") == "sig"
+
+
+@pytest.mark.parametrize("url", [f"{URL}?a=b", URL.replace("example.com", "example.com:443"), URL])
+async def test_twilios_library_agrees(url: str) -> None:
+    secret = "twilio-auth-token-0123"
+    form = {"From": "+15551234", "Body": "hi & bye", "Empty": ""}
+    signature = RequestValidator(secret).compute_signature(url, form)
+    headers = [("content-type", "application/x-www-form-urlencoded"), ("X-Twilio-Signature", signature)]
+    asked = url.replace(":443", "")
+    body = b"From=%2B15551234&Body=hi+%26+bye&Empty="
+    assert await receiving("twilio", secret, asked).code(headers, body) == ""
+    assert await receiving("twilio", secret, asked).code(headers, body + b"x") == "sig"
+
+
+async def test_twilios_library_agrees_on_json() -> None:
+    secret = "twilio-auth-token-0123"
+    url = f"{URL}?bodySHA256={hashlib.sha256(BODY.encode()).hexdigest()}"
+    headers = [JSON, ("X-Twilio-Signature", RequestValidator(secret).compute_signature(url, {}))]
+    assert await receiving("twilio", secret, url).code(headers, BODY.encode()) == ""
+    assert await receiving("twilio", secret, url).code(headers, b"{}") == "sig"
+
+
+@pytest.mark.parametrize("provider", ["standard_webhooks", "openai", "replicate", "gitlab"])
+async def test_the_standards_library_agrees(provider: str) -> None:
+    signature = StandardWebhook(WHSEC).sign("msg_1", datetime.fromtimestamp(NOW, UTC), BODY)
+    headers = [JSON, ("webhook-id", "msg_1"), ("webhook-timestamp", str(NOW)), ("webhook-signature", signature)]
+    assert await receiving(provider, WHSEC).code(headers, BODY.encode()) == ""
+    assert await receiving(provider, WHSEC).code(headers, b"{}") == "sig"
+
+
+async def test_polars_secret_is_a_key_that_the_library_gets_encoded() -> None:
+    secret = "polar_whs_0123456789abcdef"
+    encoded = base64.b64encode(secret.encode()).decode()
+    signature = StandardWebhook(encoded).sign("msg_1", datetime.fromtimestamp(NOW, UTC), BODY)
+    headers = [JSON, ("webhook-id", "msg_1"), ("webhook-timestamp", str(NOW)), ("webhook-signature", signature)]
+    assert await receiving("polar", secret).code(headers, BODY.encode()) == ""
+
+
+@pytest.mark.parametrize("provider", ["svix", "resend", "clerk"])
+@pytest.mark.parametrize("names", ["svix", "webhook"])
+async def test_svixs_library_agrees_under_either_name(provider: str, names: str) -> None:
+    signature = SvixWebhook(WHSEC).sign("msg_1", datetime.fromtimestamp(NOW, UTC), BODY)
+    headers = [JSON, (f"{names}-id", "msg_1"), (f"{names}-timestamp", str(NOW)), (f"{names}-signature", signature)]
+    assert await receiving(provider, WHSEC).code(headers, BODY.encode()) == ""
+    assert await receiving(provider, WHSEC).code(headers, b"{}") == "sig"
+
+
+async def test_what_we_sign_the_libraries_verify() -> None:
+    now = time.time()
+    standard = read_way({"scheme": "standard-webhooks", "secret": "s"})
+    draft = sign(standard, WHSEC, Draft("POST", URL, [], BODY.encode()), now)
+    assert StandardWebhook(WHSEC).verify(BODY, dict(draft.headers))
+    way: dict[str, Json] = {"scheme": "hmac", "header": "stripe-signature", "layout": "pairs", "take": ["v1"]}
+    way |= {"timestamp": "signature.t", "content": "{timestamp}.{body}"}
+    signed = dict(sign(read_way(way), "a-secret", Draft("POST", URL, [], BODY.encode()), now).headers)
+    assert stripe.WebhookSignature.verify_header(BODY, signed["stripe-signature"], "a-secret", 300)
+
+
+async def test_githubs_published_examples_verify() -> None:
+    # docs.github.com, "Validating webhook deliveries"; Atlassian's page for Bitbucket uses another digest of the same
+    secret = "It's a Secret to Everybody"
+    known = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+    assert await receiving("github", secret).code([("X-Hub-Signature-256", known)], b"Hello, World!") == ""
+    atlassian = "sha256=a4771c39fbe90f317c7824e83ddef3caae9cb3d976c214ace1f2937e133263c9"
+    for provider in ("bitbucket", "jira"):
+        assert await receiving(provider, secret).code([("X-Hub-Signature", atlassian)], b"Hello World!") == ""

@@ -113,6 +113,13 @@ async def test_an_aborted_transaction_is_read_and_decided_anew(
     assert firestore.server.counts["batchGet"] == 3
 
 
+async def test_a_document_that_another_made_meanwhile_is_read_and_decided_anew(
+    ledger: FirestoreLedger, firestore: EmulatedFirestore
+) -> None:
+    firestore.server.faults.append(Fault("commit", "ALREADY_EXISTS"))
+    assert isinstance(await ledger.claim(DELIVERY, b"{}", T, LEASE, due_fence=7), Claimed)
+
+
 async def test_contention_without_an_end_is_temporary_after_a_few_tries(
     ledger: FirestoreLedger, firestore: EmulatedFirestore
 ) -> None:

@@ -24,6 +24,8 @@ TRIES: Final = 5
 BACKOFF_SECONDS: Final = 0.05
 MAX_IDS_IN_QUERY: Final = 30
 MAX_WRITES: Final = 500
+OVERTAKEN: Final = frozenset({"ABORTED", "ALREADY_EXISTS"})
+"""What a transaction is told that others were faster than. Both are a 409: only the body tells them apart."""
 
 Answer = TypeVar("Answer")
 Decide = Callable[[Fields | None], tuple[Answer, Write | None]]
@@ -114,7 +116,7 @@ class Firestore:
                 else:
                     await self._call("commit", {"writes": [self._written(write)], "transaction": last})
             except _Refused as refused:
-                if refused.status != "ABORTED":
+                if refused.status not in OVERTAKEN:
                     raise self._temporary("commit", refused) from refused
             else:
                 return answer

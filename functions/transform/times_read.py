@@ -42,7 +42,9 @@ def time_of(text: str, formats: tuple[str, ...], zone: tzinfo | None) -> datetim
                 raise TimeFault("has no zone; say `zone`")
             found = found.replace(tzinfo=zone)
         return found.astimezone(UTC)
-    except (OverflowError, OSError) as error:
+    except TimeFault:
+        raise
+    except (ValueError, OverflowError, OSError) as error:
         raise TimeFault("is a time that no calendar has") from error
 
 

@@ -49,7 +49,10 @@ async def _why(receiver: Receiver, request: Request, error: HookchainError) -> s
         return None
     from functions.receive.diagnosis.refusal import Refusal, why_it_was  # once something is refused
 
-    return await why_it_was(Refusal(request, source, receiver.sources), receiver.secrets, receiver.clock.now())
+    try:
+        return await why_it_was(Refusal(request, source, receiver.sources), receiver.secrets, receiver.clock.now())
+    except Exception as fault:  # whatever becomes of the diagnosis, the refusal stands
+        return f"cannot be told: {place_of(fault)}"
 
 
 def _readable(receiver: Receiver, head: Request, reply: Reply) -> Reply:

@@ -46,10 +46,11 @@ def _line_ends(body: bytes) -> Iterator[Variant]:
 def _json(body: bytes) -> Iterator[Variant]:
     try:
         value: Json = json.loads(body)
+        written_anew = list(_written(value))
     except (ValueError, RecursionError):
         return
     seen = {body}
-    for words, written in _written(value):
+    for words, written in written_anew:
         if written not in seen:
             seen.add(written)
             yield f"{_REENCODED} ({words})", written

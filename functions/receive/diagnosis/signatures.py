@@ -95,7 +95,11 @@ def _urls(case: Case) -> Iterator[Guess]:
     if "url" not in case.way.content:
         return
     url = case.url or requested_url(case.request)
-    for words, spelled in _spellings(url):
+    try:
+        spellings = list(_spellings(url))
+    except ValueError:  # a host that is none
+        return
+    for words, spelled in spellings:
         if spelled != url:
             told = f"the signature is over another URL than {'`public_url`' if case.url else 'the one requested'}"
             yield Guess(

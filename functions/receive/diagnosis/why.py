@@ -4,6 +4,7 @@ Pure: the request, one way of the source, its secrets and the time in; words out
 words name rules, configured names and headers' names; never a secret, a header's value or a part of the body.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -15,6 +16,7 @@ from functions.receive.diagnosis.passwords import PASSWORDS, wrong_password
 from functions.receive.diagnosis.signatures import guesses
 from functions.receive.diagnosis.times import mistimed
 from shared.http import Request
+from shared.signatures.reading import Reading
 from shared.signatures.way import Way
 
 MAX_TRIES: Final = 60
@@ -71,4 +73,12 @@ def _mixed_up(case: Case, others: Mapping[str, Sequence[str]]) -> str | None:
 def _no_guess(case: Case) -> str:
     if case.way.scheme in PASSWORDS:
         return wrong_password(case)
+    if case.way.body_digest and not _is_digest_right(case):
+        return "the SHA-256 sent along is of another body: something on the way changed or cut it"
     return _NOTHING if _tries(case) == MAX_TRIES else _TOO_LARGE
+
+
+def _is_digest_right(case: Case) -> bool:
+    assert case.way.body_digest
+    text = Reading(case.request, case.url).text(case.way.body_digest) or ""
+    return text.lower() == hashlib.sha256(case.request.body).hexdigest()

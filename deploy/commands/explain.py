@@ -18,9 +18,10 @@ from deploy.explain.report import Report, report_document
 from deploy.explain.report_text import report_text
 
 EPILOG: Final = """\
-example:
+examples:
   hookchain explain --source github --body push.json \\
       -H 'X-GitHub-Event: push' -H 'X-Hub-Signature-256: sha256=0d1a…'
+  hookchain explain --curl "curl -u web:… -d event=signup http://localhost:8080/signup-form"
 
 Nothing is sent: receive itself decides, over the configuration and the secrets that are here (/secrets/<name>, the
 environment, .env). Give the body byte for byte as it came; --now is when it came, for signatures that carry a time.

@@ -2,9 +2,11 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from deploy.explain.curl_line import curl_request
 from functions.receive.admission import source_name
 from shared.http import Request
 
@@ -17,27 +19,34 @@ def add_request(words: argparse.ArgumentParser) -> None:
         "-H", "--header", metavar="'K: V'", action="append", default=[], help="a header, once for each of them"
     )
     words.add_argument("--body", metavar="FILE", help="the raw body as it came, byte for byte; - for standard input")
+    words.add_argument("--curl", metavar="LINE", help="the request as a curl command line, in place of all of these")
     words.add_argument("--from", dest="peer", metavar="ADDRESS", default="127.0.0.1", help="the sender's IP address")
 
 
 def request_of(options: argparse.Namespace) -> Request:
     """Raises ValueError and OSError."""
-    if options.url is None and options.source is None:
-        raise ValueError("say which request: --url, or --source for the URL that it has here")
-    url = urlsplit(options.url or f"http://localhost:8080/{quote(options.source)}")
+    if options.curl is not None:
+        address, request = curl_request(options.curl)
+    elif options.url is None and options.source is None:
+        raise ValueError("say which request: --url, --curl, or --source for the URL that it has here")
+    else:
+        address = options.url or f"http://localhost:8080/{quote(options.source)}"
+        headers = tuple(_header(line) for line in options.header)
+        request = Request(options.method.upper(), "/", headers=headers, body=_body(options.body))
+    return _at(address, options.source, replace(request, peer=options.peer))
+
+
+def _at(address: str, source: str | None, request: Request) -> Request:
+    """With what the URL says, and the headers that every client adds by itself."""
+    url = urlsplit(address if "://" in address else f"http://{address}")
     path = url.path if url.path.startswith("/") else f"/{url.path}"
-    if options.source is not None and source_name(path) != options.source:
-        path = f"/{quote(options.source)}"
-    body = _body(options.body)
-    headers = [_header(line) for line in options.header]
-    names = {name for name, _ in headers}
-    if url.netloc and "host" not in names:
-        headers.append(("host", url.netloc))
-    if url.scheme and "x-forwarded-proto" not in names:
-        headers.append(("x-forwarded-proto", url.scheme))
-    if body and "content-length" not in names:
-        headers.append(("content-length", str(len(body))))
-    return Request(options.method.upper(), path, url.query, tuple(headers), body, options.peer)
+    if source is not None and source_name(path) != source:
+        path = f"/{quote(source)}"
+    added = {"host": url.netloc, "x-forwarded-proto": url.scheme}
+    if request.body:
+        added["content-length"] = str(len(request.body))
+    missing = tuple(pair for pair in added.items() if request.header(pair[0]) is None)
+    return replace(request, path=path, query=url.query, headers=(*request.headers, *missing))
 
 
 def _header(line: str) -> tuple[str, str]:

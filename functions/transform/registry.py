@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from functions.transform.families import StepModels, step_model, step_models
+from functions.transform.setting_faults import setting_faults
 from functions.transform.step import Step
 from shared.expressions import kind_of
 from shared.jsontext import Json
@@ -73,7 +74,7 @@ def _read_step(number: int, entry: Json, own: StepModels, chain: str | None) -> 
     try:
         step = model.model_validate(settings)
     except ValidationError as error:
-        return [StepFault(number, name, reason) for reason in _reasons(error)]
+        return [StepFault(number, name, reason) for reason in setting_faults(error, model)]
     assert isinstance(step, Step)
     return NamedStep(number, name, step, chain)
 
@@ -83,12 +84,3 @@ def _unknown(name: str, own: StepModels) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
     return f"there is no such step; {meant}"
-
-
-def _reasons(error: ValidationError) -> list[str]:
-    reasons = []
-    for detail in error.errors(include_url=False, include_input=False):
-        place = ".".join(f"[{part}]" if isinstance(part, int) else part for part in detail["loc"])
-        reason = detail["msg"].removeprefix("Value error, ")
-        reasons.append(f"{place}: {reason}" if place else reason)
-    return reasons

@@ -1,0 +1,59 @@
+"""What pydantic finds in a step's settings, in an operator's words."""
+
+import difflib
+from collections.abc import Iterator
+from typing import Final
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+_WORDS: Final = {
+    "missing": "is missing",
+    "dict_type": "should be a mapping",
+    "model_type": "should be a mapping",
+    "list_type": "should be a list",
+    "string_type": "should be text",
+    "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
+    "int_type": "should be a whole number",
+    "int_parsing": "should be a whole number",
+    "float_type": "should be a number",
+    "float_parsing": "should be a number",
+    "union_tag_not_found": "has no `scheme`",
+}
+
+
+def setting_faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    return [_fault(detail, model) for detail in error.errors(include_url=False, include_input=False)]
+
+
+def _fault(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in _written(detail["loc"]))[:200]
+    place = place.removeprefix(".")
+    reason = _reason(detail, model)
+    return f"{place}: {reason}" if place else reason
+
+
+def _reason(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    if detail["type"] == "union_tag_invalid":
+        return f"there is no scheme {detail['ctx']['tag']!r}; there are: {detail['ctx']['expected_tags']}"
+    if detail["type"] != "extra_forbidden":
+        return _WORDS.get(detail["type"]) or detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    known = sorted(_keys(model))
+    near = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
+    if near:
+        return f"there is no such setting; did you mean {near[0]!r}?"
+    return f"there is no such setting; there are: {', '.join(known)}" if known else "there is no such setting"
+
+
+def _keys(model: type[BaseModel]) -> Iterator[str]:
+    """Of the model itself, or of the one that a short form stands for."""
+    root = model.model_fields.get("root")
+    inner = root.annotation if root else None
+    fields = inner.model_fields if isinstance(inner, type) and issubclass(inner, BaseModel) else model.model_fields
+    yield from (field.alias or name for name, field in fields.items() if name != "root")
+
+
+def _written(place: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Without the names that pydantic gives to its own parts."""
+    return tuple(part for part in place if isinstance(part, int) or not part.startswith(("function-", "tagged-union")))

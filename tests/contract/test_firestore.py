@@ -274,20 +274,6 @@ async def test_odd_ids_make_documents_of_their_own(journal: FirestoreJournal, do
     assert len(documents.documents) == len(ids)
 
 
-# Who owns a key
-
-
-async def test_the_first_event_owns_a_key_for_the_window(firestore: EmulatedFirestore) -> None:
-    owners = FirestoreOwners(firestore.connect("owners"))
-    found = await asyncio.gather(*(owners.owner("k", f"e{number}", T, 60.0) for number in range(3)))
-    assert len(set(found)) == 1
-    assert await owners.owner("k", "e9", T + 59.9, 60.0) == found[0]
-    assert await owners.owner("other", "e9", T, 60.0) == "e9"
-    assert await owners.owner("k", "e9", T + 60.0, 60.0) == "e9"
-    owners.close()
-    await asyncio.sleep(0)
-
-
 async def test_a_delivery_that_waits_is_left_as_it_is(ledger: FirestoreLedger, firestore: EmulatedFirestore) -> None:
     claim = await claimed(ledger)
     assert await ledger.retry_at(KEY, claim.fence, T, T + 60, "", "")

@@ -6,23 +6,31 @@ from pathlib import Path
 
 import pytest
 
+from shared.cloud.gcp.owners import FirestoreOwners
 from shared.cloud.local.owners import LocalOwners
 from shared.errors import Temporary
 from shared.ports import Owners
+from tests.contract.conftest import EmulatedFirestore
 from tests.fakes.owners import FakeOwners
 
 NOW = 1_790_000_000.0
 DAY = 86_400.0
 
 
-@pytest.fixture(params=["fake", "local"])
+@pytest.fixture(params=["fake", "local", "firestore", "npm_firestore"])
 async def owners(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Owners]:
     if request.param == "fake":
         yield FakeOwners()
-        return
-    local = LocalOwners(tmp_path / "state" / "owners.db")
-    yield local
-    local.close()
+    elif request.param == "local":
+        local = LocalOwners(tmp_path / "state" / "owners.db")
+        yield local
+        local.close()
+    else:
+        emulated: EmulatedFirestore = request.getfixturevalue(request.param)
+        on_firestore = FirestoreOwners(emulated.connect("owners"))
+        yield on_firestore
+        on_firestore.close()
+        await asyncio.sleep(0)  # in which its connections are gone
 
 
 async def test_the_first_event_with_a_key_owns_it(owners: Owners) -> None:

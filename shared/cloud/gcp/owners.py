@@ -19,7 +19,7 @@ class FirestoreOwners:
                 owner, since = str(fields["event_id"]), fields["since"]
                 if isinstance(since, float) and now - since < window_seconds:
                     return owner, None
-            taken: Fields = {"event_id": event_id, "since": now, EXPIRE_AT: Moment(now + window_seconds)}
+            taken: Fields = {"event_id": event_id, "since": float(now), EXPIRE_AT: Moment(now + window_seconds)}
             return event_id, Write(OWNERS, document_id(key), taken)
 
         return await self._store.transact(OWNERS, document_id(key), READ, decide)

@@ -20,14 +20,14 @@ from deploy.commands.operator_command import (
     ended,
     environ_of,
     is_gcp,
-    target_of,
 )
 from deploy.commands.tables import DIM, GREEN, RED, YELLOW, Screen, printable, screen_of, width_of
 from deploy.doctor.checks import Subject, gcp_checks, gcp_checks_without_project, local_checks
 from deploy.doctor.checkup import LONGEST_SECONDS, checkup
 from deploy.doctor.finding import Check, Finding
 from deploy.faults import ConfigFaults
-from deploy.gcp.target import TargetFault
+from deploy.gcp.gcloud import Answer, Gcloud, configured_project
+from deploy.gcp.target import TargetFault, find_target
 from deploy.secrets.dotenv_place import DotenvPlace
 from shared.jsontext import Json
 
@@ -75,7 +75,7 @@ def _checks(subject: Subject) -> list[Check]:
         today = datetime.datetime.now(datetime.UTC).date()
         return local_checks(subject, DotenvPlace(options.env_file, os.environ, folder, today))
     try:
-        return gcp_checks(subject, target_of(options, environ))
+        return gcp_checks(subject, find_target(options, environ, lambda: configured_project(_Hurried())))
     except TargetFault as fault:
         if options.project or options.region or options.prefix:
             raise CannotTell(str(fault)) from fault
@@ -106,6 +106,13 @@ def summary(found: Sequence[tuple[str, Finding]]) -> str:
     count = {verdict: sum(finding.verdict == verdict for _, finding in found) for verdict in _MARKS}
     problems = f"{count['problem']} problem{'' if count['problem'] == 1 else 's'}"
     return f"{count['ok']} fine, {problems}, {count['unknown']} that cannot be told"
+
+
+class _Hurried:
+    """gcloud, of which the other checks wait for the project's name."""
+
+    def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 3.0) -> Answer:
+        return Gcloud().run(arguments, stdin, min(timeout_seconds, 3.0))
 
 
 class _Progress:

@@ -10,11 +10,11 @@ from http.client import HTTPException
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
-from deploy.gcp.gcloud import Runner
+from deploy.gcp.gcloud import TIMED_OUT, GcloudMissing, Runner
 from shared.jsontext import Json, JsonObject, to_json
 
 CALL_SECONDS: Final = 5.0
-TOKEN_SECONDS: Final = 8.0
+TOKEN_SECONDS: Final = 7.0
 MAX_ANSWER_BYTES: Final = 20_000_000
 _OVERRIDE: Final = "CLOUDSDK_API_ENDPOINT_OVERRIDES_"  # gcloud's own variables, for private endpoints
 
@@ -37,20 +37,31 @@ class ApiFault(Exception):
 
 
 def token_of(gcloud: Runner) -> Token:
-    """gcloud is asked once, however many threads want it."""
+    """gcloud is asked once, however many threads want it, and whatever it answers."""
     lock = threading.Lock()
-    found: list[str] = []
+    answers: list[str | NotSignedIn | GcloudMissing] = []
 
     def token() -> str:
         with lock:
-            if not found:
-                answer = gcloud.run(["auth", "print-access-token"], timeout_seconds=TOKEN_SECONDS)
-                if answer.code or not answer.stdout.strip():
-                    raise NotSignedIn("gcloud has nobody signed in: gcloud auth login")
-                found.append(answer.stdout.strip())
-            return found[0]
+            if not answers:
+                answers.append(_asked_token(gcloud))
+        if isinstance(answers[0], str):
+            return answers[0]
+        raise answers[0]
 
     return token
+
+
+def _asked_token(gcloud: Runner) -> str | NotSignedIn | GcloudMissing:
+    try:
+        answer = gcloud.run(["auth", "print-access-token"], timeout_seconds=TOKEN_SECONDS)
+    except GcloudMissing as missing:
+        return missing
+    if answer.code == TIMED_OUT:
+        return NotSignedIn(f"gcloud did not say within {TOKEN_SECONDS:.0f} s who is signed in: gcloud auth list")
+    if answer.code or not answer.stdout.strip():
+        return NotSignedIn("gcloud has nobody signed in: gcloud auth login")
+    return answer.stdout.strip()
 
 
 class GoogleApi:

@@ -1,11 +1,11 @@
 """What Cloud Run and Cloud Monitoring tell of a bundle: revisions, and what waits in its subscriptions."""
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from deploy.commands.cloud import Cloud
 from deploy.commands.google_api import ApiFault
+from deploy.commands.side_by_side import side_by_side
 from deploy.commands.status_parts import Backlog, Version
 from deploy.compiler import FUNCTIONS
 from deploy.gcp import names
@@ -25,10 +25,8 @@ WINDOW_SECONDS: Final = 600.0
 
 def versions(cloud: Cloud) -> list[Version]:
     """Raises CannotTell."""
-    with ThreadPoolExecutor(len(FUNCTIONS)) as threads:
-        return [
-            _version(name, found) for name, found in zip(FUNCTIONS, threads.map(cloud.service, FUNCTIONS), strict=True)
-        ]
+    services = side_by_side(cloud.service, FUNCTIONS)
+    return [_version(name, found) for name, found in zip(FUNCTIONS, services, strict=True)]
 
 
 def _version(function: str, service: JsonObject | None) -> Version:
@@ -46,8 +44,7 @@ def _version(function: str, service: JsonObject | None) -> Version:
 
 def backlogs(cloud: Cloud, now: float) -> list[Backlog]:
     """Raises ApiFault."""
-    with ThreadPoolExecutor(2) as threads:
-        counts, oldest = threads.map(lambda metric: _newest_values(cloud, metric, now), (COUNT, OLDEST))
+    counts, oldest = side_by_side(lambda metric: _newest_values(cloud, metric, now), (COUNT, OLDEST))
     ids = [names.subscription(cloud.target, name) for name in SUBSCRIPTIONS]
     return [Backlog(each, _whole(counts.get(each)), oldest.get(each)) for each in ids]
 

@@ -4,13 +4,13 @@ import json
 from typing import Final
 
 from deploy.commands.google_api import NotSignedIn, Token
-from deploy.doctor.finding import Finding, ok, problem
+from deploy.doctor.finding import Finding, ok, problem, unknown
 from deploy.gcp.gcloud import GcloudMissing, Runner
 from shared.jsontext import Json
 
 NEEDED_FLAGS: Final = ("--function", "--base-image", "invoker-iam-check")
 """Of `gcloud run deploy`: an old gcloud has them in a beta, or not at all."""
-SECONDS: Final = 8.0
+SECONDS: Final = 7.0
 MISSING: Final = "install it: https://cloud.google.com/sdk/docs/install, or use Cloud Shell, which has it"
 
 
@@ -27,7 +27,9 @@ def gcloud(runner: Runner) -> Finding:
 def gcloud_flags(runner: Runner) -> Finding:
     """The help is asked rather than a version number compared: it says what this very gcloud can do."""
     answer = runner.run(["run", "deploy", "--help"], timeout_seconds=SECONDS)
-    lacking = [flag for flag in NEEDED_FLAGS if answer.stdout and flag not in answer.stdout]
+    if answer.code or not answer.stdout:
+        return unknown(f"`gcloud run deploy --help` does not answer: {_line(answer.stderr)}")
+    lacking = [flag for flag in NEEDED_FLAGS if flag not in answer.stdout]
     if lacking:
         return problem(f"too old: `gcloud run deploy` lacks {', '.join(lacking)}", "gcloud components update")
     return ok("knows how to deploy functions to Cloud Run")
@@ -36,8 +38,9 @@ def gcloud_flags(runner: Runner) -> Finding:
 def signed_in(runner: Runner, token: Token) -> Finding:
     try:
         token()
-    except NotSignedIn:
-        return problem("nobody", "gcloud auth login")
+    except NotSignedIn as fault:
+        said, _, todo = str(fault).partition(": ")
+        return problem(said, todo)
     answer = runner.run(["config", "get-value", "account"], timeout_seconds=SECONDS)
     return ok(answer.stdout.strip() or "yes")
 

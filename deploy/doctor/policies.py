@@ -5,10 +5,10 @@ run.managed.requireInvokerIam forbids. https://cloud.google.com/run/docs/authent
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from deploy.commands.google_api import ApiFault, GoogleApi
+from deploy.commands.side_by_side import side_by_side
 from deploy.doctor.finding import Finding, ok, problem, unknown
 from deploy.gcp.target import Target
 from shared.jsontext import JsonObject
@@ -22,8 +22,7 @@ ASKED: Final = (PUBLIC, ACCOUNTS, INGRESS, REGIONS, DOMAINS)
 
 
 def policies(target: Target, api: GoogleApi) -> Finding:
-    with ThreadPoolExecutor(len(ASKED)) as threads:
-        found = list(threads.map(lambda name: _rules(target, api, name), ASKED))
+    found = side_by_side(lambda name: _rules(target, api, name), ASKED)
     return policies_finding(target, dict(zip(ASKED, found, strict=True)))
 
 

@@ -3,10 +3,10 @@
 import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from deploy.commands.google_api import ApiFault, GoogleApi
+from deploy.commands.side_by_side import side_by_side
 from deploy.gcp.gcloud import Answer, Runner, shown
 from deploy.gcp.names import BUNDLE_LABEL, secret_id
 from deploy.gcp.target import Target
@@ -15,7 +15,6 @@ from shared.jsontext import Json, JsonObject
 from shared.times import unix_seconds
 
 API: Final = "secretmanager.googleapis.com"
-READERS: Final = 8
 _DISABLED: Final = ("SERVICE_DISABLED", "it is disabled")
 WRITE_SECONDS: Final = 120.0
 
@@ -27,9 +26,8 @@ class SecretManagerPlace:
         self._api = api
 
     def find(self, names: Sequence[str]) -> Mapping[str, Kept]:
-        with ThreadPoolExecutor(READERS) as threads:
-            kept = threads.map(self._find_one, names)
-            return {name: each for name, each in zip(names, kept, strict=True) if each is not None}
+        kept = side_by_side(self._find_one, names)
+        return {name: each for name, each in zip(names, kept, strict=True) if each is not None}
 
     def write(self, name: str, text: str, forget: bool) -> list[str]:
         secret = secret_id(self._target, name)

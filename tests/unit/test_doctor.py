@@ -5,7 +5,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +13,8 @@ import pytest
 
 from deploy.cli import main
 from deploy.commands.doctor import document, lines
+from deploy.commands.google_api import NotSignedIn, token_of
+from deploy.commands.side_by_side import side_by_side
 from deploy.commands.tables import Screen
 from deploy.doctor.checkup import checkup
 from deploy.doctor.clock import clock_finding
@@ -21,6 +23,7 @@ from deploy.doctor.machine import disk, python
 from deploy.doctor.policies import ASKED, policies_finding
 from deploy.doctor.project import PERMISSIONS
 from deploy.doctor.sender import Verified, sender_finding
+from deploy.gcp.gcloud import TIMED_OUT, Answer
 from deploy.gcp.resources.apis import APIS
 from deploy.gcp.target import Target
 from shared.jsontext import Json, JsonObject
@@ -249,6 +252,21 @@ def test_nobody_signed_in_and_a_gcloud_that_is_too_old_are_problems(
     assert checks["gcloud run"]["todo"] == "gcloud components update"
 
 
+def test_a_gcloud_that_hangs_is_asked_once_for_all_who_want_a_token() -> None:
+    asked: list[tuple[str, ...]] = []
+
+    class Hanging:
+        def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 600.0) -> Answer:
+            asked.append(tuple(arguments))
+            return Answer(TIMED_OUT, "", "gcloud did not answer")
+
+    token = token_of(Hanging())
+    for _ in range(3):
+        with pytest.raises(NotSignedIn, match="did not say"):
+            token()
+    assert len(asked) == 1
+
+
 def test_without_a_project_the_rest_is_looked_at_all_the_same(
     tmp_path: Path, gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -386,3 +404,9 @@ def test_people_get_a_line_a_check_with_colours_on_terminals_alone() -> None:
     assert "1 fine, 1 problem, 1 that cannot be told" in plain
     assert "\x1b[31m✗" in lines(found, Screen(80, colours=True))[0]
     assert document(found)["ok"] is False
+
+
+def test_things_done_side_by_side_answer_in_order_and_raise_the_first_fault() -> None:
+    assert side_by_side(lambda number: number * 2, [3, 1, 2]) == [6, 2, 4]
+    with pytest.raises(ZeroDivisionError):
+        side_by_side(lambda number: 1 // number, [1, 0, 2])

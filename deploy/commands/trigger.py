@@ -12,6 +12,7 @@ from deploy.commands.operator_command import FAULTS, add_configuration, add_stat
 from deploy.commands.providers import key_of
 from deploy.commands.tables import printable
 from deploy.faults import did_you_mean
+from deploy.providers.entry_text import PROVEN
 from deploy.secrets.place import PlaceFault
 from deploy.sending.outcome import Outcome, outcome_of
 from deploy.sending.wire import Answer, NoAnswer, exchange, parse_target
@@ -146,7 +147,7 @@ def _cannot(options: argparse.Namespace, reason: CannotSign) -> str:
     detail = f": {entry.proven.detail}" if entry.proven.detail else ""
     lines = [
         f"hookchain trigger: a sample of {entry.name} cannot be signed here: {reason}.",
-        f"Its verification was proven by {entry.proven.by}{detail}.",
+        f"How it is verified was tried with {PROVEN[entry.proven.by]}{detail}.",
         f"`hookchain trigger {provider} --break signature` sends a forged one, which must be refused.",
     ]
     if "public key" in str(reason):

@@ -17,7 +17,7 @@ _KNOWN_FROM: Final = {
     "library": "a third party's library or tests",
     "notes": "secondary notes",
 }
-_PROVEN: Final = {
+PROVEN: Final = {
     "vectors": "genuine requests, published",
     "library": "requests signed by the provider's own or an independent library",
     "restated": "requests signed in a test by code of its own, written from the facts",
@@ -94,7 +94,7 @@ def _wanted(value: str | bool) -> str:
 
 def _evidence(entry: ProviderEntry, screen: Screen) -> Iterator[str]:
     detail = f" ({entry.proven.detail})" if entry.proven.detail else ""
-    yield from _wrapped(f"Tried with {_PROVEN[entry.proven.by]}{detail}.")
+    yield from _wrapped(f"Tried with {PROVEN[entry.proven.by]}{detail}.")
     for group, source in entry.known_from.items():
         yield from _wrapped(f"{group}: from {_KNOWN_FROM[source]}")
     for what in entry.unverified:

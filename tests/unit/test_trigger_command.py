@@ -117,7 +117,7 @@ def test_what_only_the_provider_can_sign_says_how_it_was_proven(capsys: pytest.C
     assert triggered("aws_sns", "--to", "http://127.0.0.1:9/x") == 1
     told = capsys.readouterr().err
     assert "a key that only the provider has" in told
-    assert "proven by" in told
+    assert "was tried with" in told
 
 
 def test_the_samples_and_handshakes_of_a_provider_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,10 +24,9 @@ MAX_SIGNED_BYTES: Final = 4 * 1024 * 1024
 """Over all the guesses of one diagnosis: of a large body few are tried, of a huge one none."""
 SIGNED: Final = frozenset({"hmac", "digest", "ed25519", "ecdsa", "rsa", "standard-webhooks"})
 _NOTHING: Final = (
-    "no other encoding, algorithm or form of the body makes it right, so the secret at the sender is another one:"
-    " set it anew there"
+    "no other encoding, algorithm or form of the body makes it right: the secret at the sender is another one (set it"
+    " anew there), or the body was changed on its way"
 )
-
 _TOO_LARGE: Final = "the body is too large to try what else it may have been; compare the secret first"
 
 

@@ -7,9 +7,11 @@ from pydantic import ValidationError
 from deploy.catalogue import Catalogue, load_catalogue
 from deploy.compile_provider import chosen_ways
 from deploy.faults import Path, did_you_mean
+from shared.config.auth import Auth
 from shared.config.provider import SOURCES_SECRET, ProviderEntry
 from shared.config.source import SourceConfig
 from shared.jsontext import JsonObject
+from shared.secrets import SECRET_NAME
 
 
 def faults_of_providers(document: JsonObject) -> Iterator[tuple[Path, str]]:
@@ -41,9 +43,24 @@ def provider_faults(source: SourceConfig, catalogue: Catalogue) -> Iterator[tupl
         yield from _secret_faults(source, entry)
     for name in source.params.keys() - entry.params.keys():
         yield "params", f"{entry.name} has no param {name!r}{did_you_mean(name, entry.params)}"
+    yield from _param_faults(source, entry)
+
+
+def _param_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tuple[str, str]]:
     for name, param in entry.params.items():
-        if param.required and name not in source.params:
-            yield "params", f"{name} is missing: {param.about}"
+        if name not in source.params:
+            if param.required:
+                yield "params", f"{name} is missing: {param.about}"
+            continue
+        for text in listed_texts(source.params[name]):
+            if param.secret and not SECRET_NAME.fullmatch(text):
+                yield "params", f"{name} is the name of a secret, never its value"
+            elif set(text) & set("{}()"):
+                yield "params", f"{name} holds a brace or parenthesis, which no such value has"
+
+
+def listed_texts(value: str | list[str]) -> list[str]:
+    return value if isinstance(value, list) else [value]
 
 
 def _secret_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tuple[str, str]]:
@@ -53,3 +70,21 @@ def _secret_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tuple
         yield "provider", f"SECRET_MISSING: {rule}"
     if source.secret is None and any(way.way.model_dump().get("secret") == SOURCES_SECRET for way in ways):
         yield "provider", f"SECRET_MISSING: name the secret that {entry.name} signs or proves itself with: `secret`"
+
+
+def provider_warnings(source: SourceConfig, bundle_url: str | None) -> Iterator[str]:
+    """What is allowed, but seldom meant; nothing for a provider that is not there."""
+    entry = load_catalogue().get(source.provider or "")
+    if entry is None or "auth" in source.model_fields_set:
+        return
+    for name, param in entry.params.items():
+        if param.recommended and name not in source.params:
+            yield f"no param {name}: {param.about}"
+    if not (source.public_url or bundle_url) and any(
+        _signs_url(offered.way) for offered in chosen_ways(entry, source.variant)
+    ):
+        yield f"{entry.name} signs the URL as you gave it there: say it with `public_url`, unless no proxy changes it"
+
+
+def _signs_url(way: Auth) -> bool:
+    return "{url}" in str(getattr(way, "content", "")) or way.scheme == "contentful"

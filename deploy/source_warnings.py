@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 from deploy.catalogue import load_catalogue
+from deploy.provider_checks import provider_warnings
 from shared.config.auth import PathAuth, QueryAuth
 from shared.config.bundle import BundleConfig
 from shared.config.link import LinkAuth
+from shared.config.provider import ProviderEntry
 from shared.config.source import SourceConfig
 
 
@@ -20,6 +22,7 @@ def source_warnings(source: SourceConfig, config: BundleConfig) -> Iterator[str]
             yield f"a token in the {way.scheme} ends up in logs and histories; use a header where the sender can"
     if not _has_id(source):
         yield "no `id` and no `dedupe: body`: an event that its sender repeats after a 503 may be delivered twice"
+    yield from provider_warnings(source, config.public_url)
     if source.allow and source.trusted_proxies is None and "trusted_proxies" not in config.model_fields_set:
         yield "`allow` looks at who connects: behind a proxy, as on Cloud Run, say so with `trusted_proxies: 1`"
 
@@ -28,4 +31,8 @@ def _has_id(source: SourceConfig) -> bool:
     """A link for once has one of its own."""
     if source.id or source.dedupe or any(isinstance(way, LinkAuth) for way in source.auth):
         return True
-    return source.provider is not None and bool(load_catalogue()[source.provider].event.id)
+    return source.provider is not None and _tells_apart(load_catalogue()[source.provider])
+
+
+def _tells_apart(entry: ProviderEntry) -> bool:
+    return bool(entry.event.id or entry.event.dedupe)

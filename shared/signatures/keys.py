@@ -50,6 +50,8 @@ def public_key(text: str) -> PublicKey:
         found = _public_key(text)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise unusable("the secret is no public key: give PEM, a JWK, or its bytes in base64 or hex") from error
+    except ImportError as error:
+        raise unusable("a public key takes the package cryptography: install the extra crypto") from error
     if found is None:
         raise unusable("the secret is a public key of a kind that no scheme here uses: Ed25519, EC or RSA")
     return found

@@ -1,18 +1,18 @@
 """The one verifier: whether a request is from whom a way trusts. Pure: what it needs is handed in."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from shared.errors import Rejected
 from shared.http import Request
-from shared.signatures import aws_sns, paypal
-from shared.signatures.contentful import SIGNATURE, verify_contentful
 from shared.signatures.credentials import verify_credentials
-from shared.signatures.jwt import verify_jwt
 from shared.signatures.layouts import is_signed
 from shared.signatures.reading import Reading
 from shared.signatures.signed import verify_signed
 from shared.signatures.standard_webhooks import standard_names, verify_standard_way
 from shared.signatures.way import IN_HEAD, Way
+
+_SIGNATURES: Final = {"paypal": "paypal-transmission-sig", "contentful": "x-contentful-signature"}
 
 
 def verify(
@@ -37,12 +37,20 @@ def verify(
         case "standard-webhooks":
             verify_standard_way(reading, way, secrets, now)
         case "jwt":
+            from shared.signatures.jwt import verify_jwt  # this and the others: few have them, and a start is short
+
             verify_jwt(reading, way, secrets, keys, now)
         case "aws-sns":
-            aws_sns.verify_aws_sns(reading, way, keys, now)
+            from shared.signatures.aws_sns import verify_aws_sns
+
+            verify_aws_sns(reading, way, keys, now)
         case "paypal":
-            paypal.verify_paypal(reading, way, keys, now)
+            from shared.signatures.paypal import verify_paypal
+
+            verify_paypal(reading, way, keys, now)
         case "contentful":
+            from shared.signatures.contentful import verify_contentful
+
             verify_contentful(reading, way, secrets, now)
         case _:
             verify_credentials(reading, way, secrets)
@@ -55,8 +63,12 @@ def keys_needed(request: Request, way: Way) -> str | None:
     """
     match way.scheme:
         case "aws-sns":
+            from shared.signatures import aws_sns
+
             return aws_sns.certificate_url(Reading(request))
         case "paypal":
+            from shared.signatures import paypal
+
             return paypal.certificate_url(Reading(request))
         case "jwt":
             return way.keys_url or None
@@ -84,8 +96,6 @@ def is_attempted(request: Request, way: Way) -> bool:
             return bool(request.header(f"{standard_names(reading, way)}-signature"))
         case "jwt":
             return bool(request.header(way.header))
-        case "paypal":
-            return bool(request.header("paypal-transmission-sig"))
-        case "contentful":
-            return bool(request.header(SIGNATURE))
+        case "paypal" | "contentful":
+            return bool(request.header(_SIGNATURES[way.scheme]))
     return way.scheme not in IN_HEAD

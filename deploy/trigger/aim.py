@@ -85,8 +85,11 @@ def sources_of(provider: str, path: Path | None, environ: Mapping[str, str]) -> 
 def _made_up(provider: str, entry: ProviderEntry) -> JsonObject:
     """A source as `hookchain providers NAME` tells to write it, for a receiver that is configured elsewhere."""
     secret = secret_name_of(provider)
+    asked_for = " ".join(str(handshake.reply) for handshake in entry.handshakes)
     params: dict[str, str | list[str]] = {
-        name: secret for name, param in entry.params.items() if param.required or param.secret
+        name: secret
+        for name, param in entry.params.items()
+        if param.required or param.secret or f"param.{name}" in asked_for
     }
     proof = {"secret": secret} if entry.auth else {"auth": {"scheme": "path", "secret": secret}}
     config = SourceConfig.model_validate({"provider": provider, "params": params, **proof})

@@ -5,7 +5,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,7 @@ def stack() -> Iterator[Stack]:
 
 
 def under_load(stack: Stack, seconds: int) -> Piped:
-    before, cpu_before = _mails(stack), cpu_seconds(stack)
+    before, cpu_before = _mails(stack), _cpu_seconds(stack)
     began = time.perf_counter()
     load = wrk(stack.base, REQUEST, seconds)
     accepted = load.requests - load.refused
@@ -70,7 +70,7 @@ def under_load(stack: Stack, seconds: int) -> Piped:
         time.sleep(0.1)
     elapsed = time.perf_counter() - began
     time.sleep(1.0)  # what is written after the mail is accepted
-    cpu = cpu_seconds(stack) - cpu_before
+    cpu = _cpu_seconds(stack) - cpu_before
     return Piped(accepted, accepted - min(mails, accepted), elapsed, cpu / accepted * 1000)
 
 
@@ -91,8 +91,8 @@ def _mails(stack: Stack) -> int:
         return mailbox.count()
 
 
-def cpu_seconds(stack: Stack, names: Sequence[str] = FUNCTIONS) -> float:
-    pids = [str(pid) for name in names for pid in stack.pids(name)]
+def _cpu_seconds(stack: Stack) -> float:
+    pids = [str(pid) for name in FUNCTIONS for pid in stack.pids(name)]
     said = subprocess.run(["ps", "-o", "time=", "-p", ",".join(pids)], capture_output=True, text=True, check=True)
     return sum(_seconds(text.strip()) for text in said.stdout.splitlines())
 

@@ -1,6 +1,7 @@
 """What a step may put out: bounded, and JSON."""
 
 import math
+from collections.abc import Iterable
 from typing import Final
 
 from shared.errors import Permanent
@@ -14,38 +15,50 @@ def verify_output(data: Json) -> None:
     """Raises Permanent (`output`) as soon as the JSON would pass the limit.
 
     A few computed values can hold each other so often that the whole could never be written; so it is counted, level
-    by level, before anything is written. A value counts its text, and two characters for itself and a comma.
+    by level, before anything is written, and no container is looked into that there is no room for. A value counts its
+    text, and two characters for itself and a comma.
     """
     room = MAX_OUTPUT_CHARACTERS
-    level = [data]
-    for _ in range(MAX_OUTPUT_DEPTH):
-        room -= 2 * len(level) + sum(map(_text_characters, level))
-        level = _next_level(level, room)
-        if room < 0:
-            raise Permanent("output", f"its output is larger than {MAX_OUTPUT_CHARACTERS} characters")
-        if not level:
+    level: list[Json] = [[data]]
+    for _ in range(MAX_OUTPUT_DEPTH + 1):
+        below: list[Json] = []
+        for container in level:
+            room -= _characters(container, below)
+            if room < 0:
+                raise Permanent("output", f"its output is larger than {MAX_OUTPUT_CHARACTERS} characters")
+        if not below:
             return
+        level = below
     raise Permanent("output", f"its output is nested deeper than {MAX_OUTPUT_DEPTH}")
 
 
-def _text_characters(value: Json) -> int:
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(map(len, value))
-    if isinstance(value, float) and not math.isfinite(value):
+def _characters(container: Json, below: list[Json]) -> int:
+    """Of the container's own keys and plain values. Asked of every value after every step: exact types come first."""
+    values: Iterable[Json]
+    characters = 0
+    if isinstance(container, dict):
+        characters = sum(map(len, container))
+        values = container.values()
+    else:
+        assert isinstance(container, list)
+        values = container
+    for value in values:
+        kind = type(value)
+        characters += 2
+        if kind is str:
+            characters += len(value)  # type: ignore[arg-type] # a str, as its type says
+        elif kind is dict or kind is list:
+            below.append(value)
+        elif value is not None and kind is not bool:
+            characters += _odd_characters(value)
+    return characters
+
+
+def _odd_characters(value: Json) -> int:
+    if isinstance(value, int):
+        return value.bit_length() // 4
+    if not isinstance(value, float):
+        raise Permanent("output", f"its output holds what JSON lacks: {type(value).__name__}")
+    if not math.isfinite(value):
         raise Permanent("output", "its output holds a number that JSON lacks (infinity, or not a number)")
-    return value.bit_length() // 4 if isinstance(value, int) else 0
-
-
-def _next_level(level: list[Json], room: int) -> list[Json]:
-    """No more of it than there is room for, and one container."""
-    below: list[Json] = []
-    for value in level:
-        if isinstance(value, dict):
-            below += value.values()
-        elif isinstance(value, list):
-            below += value
-        if len(below) > room:
-            break
-    return below
+    return 0

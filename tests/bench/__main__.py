@@ -5,7 +5,7 @@ import platform
 import shutil
 import sys
 
-from tests.bench import bundles, inspector, pipe, receive
+from tests.bench import bundles, inspector, pipe, receive, steps
 from tests.bench.table import Figure, at_least, at_most, table
 
 
@@ -78,6 +78,13 @@ def inspector_figures(seconds: int) -> list[Figure]:
     ]
 
 
+def step_figures(starts: int) -> list[Figure]:
+    return [
+        at_most("ten ordinary steps on an event of 2 KB, CPU", steps.step_milliseconds(), 0.5, " ms"),
+        at_most("transform: start to first answer, everything configured", steps.start_seconds(starts), 0.45, " s"),
+    ]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--seconds", type=int, default=5, help="of load for each function (default 5)")
@@ -92,7 +99,8 @@ def main() -> int:
     print(table("receive", receive_figures(options.seconds, options.starts)), flush=True)
     print("\n" + table("the bundles for Google Cloud", bundle_figures(options.starts)), flush=True)
     print("\n" + table("the whole pipe", pipe_figures(options.seconds)), flush=True)
-    print("\n" + table("the inspector", inspector_figures(options.seconds)))
+    print("\n" + table("the inspector", inspector_figures(options.seconds)), flush=True)
+    print("\n" + table("steps", step_figures(options.starts)))
     return 0
 
 

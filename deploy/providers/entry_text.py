@@ -6,7 +6,7 @@ from typing import Final
 
 from deploy.commands.tables import BOLD, DIM, YELLOW, Screen
 from deploy.providers.proof_words import way_words
-from deploy.providers.source_block import needs_secret, own_url, secret_line, source_block
+from deploy.providers.source_block import is_fetched_key, needs_secret, own_url, secret_line, source_block
 from shared.config.handshake import Handshake
 from shared.config.provider import ProviderEntry
 
@@ -43,7 +43,8 @@ def _setup(key: str, entry: ProviderEntry, screen: Screen) -> Iterator[str]:
     if needs_secret(entry):
         yield f"secret   {secret_line(key)}"
     yield f"URL      {own_url(key, entry, 'https://<your receive URL>')}"
-    yield f"try it   hookchain trigger {key}" + screen.coloured("   while `make dev` runs", DIM)
+    how = "--break signature   (a right one only the provider can sign)" if is_fetched_key(entry) else ""
+    yield f"try it   hookchain trigger {key} {how}".rstrip() + screen.coloured("   while `make dev` runs", DIM)
 
 
 def _ways(entry: ProviderEntry) -> Iterator[tuple[int, str]]:

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from deploy.catalogue import Catalogue
 from deploy.compile_provider import chosen_ways
-from shared.config.provider import SOURCES_SECRET, ProviderEntry
+from shared.config.provider import NO_SECRET, SOURCES_SECRET, ProviderEntry
 from shared.secrets import variable_name
 
 
@@ -33,11 +32,11 @@ def _settings(key: str, entry: ProviderEntry) -> Iterator[str]:
         yield f"auth: {{scheme: path, secret: {name}}}"
     elif needs_secret(entry):
         yield f"secret: {name}"
-    required = {param: about for param, about in entry.params.items() if about.required}
-    if required:
-        yield "params:"
-    for param, about in required.items():
-        yield f"  {param}: {name if about.secret else '…'}  # {about.about}"
+    if entry.params:
+        yield "params:" if any(param.required for param in entry.params.values()) else "# params:"
+    for param, about in entry.params.items():
+        begun = f"  {param}: " if about.required else f"#   {param}: "
+        yield f"{begun}{name if about.secret else '…'}  # {about.about}"
 
 
 def own_url(key: str, entry: ProviderEntry, base: str) -> str:
@@ -49,5 +48,7 @@ def secret_line(key: str) -> str:
     return f"{variable_name(secret_name_of(key))} in .env, or: hookchain secrets set {secret_name_of(key)}"
 
 
-def names_in(catalogue: Catalogue) -> list[str]:
-    return [source_name_of(key) for key in catalogue]
+def is_fetched_key(entry: ProviderEntry) -> bool:
+    """Whether only the provider can sign: with a key that is fetched from it."""
+    ways = [offered.way.model_dump() for offered in chosen_ways(entry, None)]
+    return bool(ways) and all(way["scheme"] in NO_SECRET or way.get("keys_url") for way in ways)

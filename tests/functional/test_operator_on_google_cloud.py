@@ -1,0 +1,86 @@
+"""`hookchain smoke` and `status` over functions that run on an emulated Google Cloud."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.cli import main
+from shared.jsontext import JsonObject
+from tests.gcp.deployment import PROJECT, SECRET, Deployed, deploy
+from tests.gcp.firestore_memory import MemoryStore
+from tests.google_stand_in import StandIn, standing_in
+from tests.stub_gcloud import install
+
+SERVICES = f"/run/v2/projects/{PROJECT}/locations/europe-west1/services/hookchain-"
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    with deploy(tmp_path_factory.mktemp("cloud"), MemoryStore()) as up:
+        yield up
+
+
+@pytest.fixture
+def google(deployed: Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    gcloud = install(tmp_path / "bin")
+    gcloud.answers("auth print-access-token", "ya29.token\n")
+    monkeypatch.setenv("PATH", gcloud.path)
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(deployed.folder / "hookchain.yaml"))
+    for name, value in deployed.environ.items():
+        monkeypatch.setenv(name, value)
+    with standing_in() as stand_in:
+        for name, value in stand_in.environ.items():
+            monkeypatch.setenv(name, value)
+        receive: JsonObject = {"uri": f"http://127.0.0.1:{deployed.ports['receive']}", "latestReadyRevision": "s/r/one"}
+        stand_in.answers(f"{SERVICES}receive", receive)
+        stand_in.answers(f"/monitoring/v3/projects/{PROJECT}/timeSeries", {})
+        kept = f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-shop-key/versions/latest"
+        stand_in.answers(kept, {"state": "ENABLED", "createTime": "2026-01-01T00:00:00Z"})
+        stand_in.answers(f"{kept}:access", {"payload": {"data": base64.b64encode(SECRET.encode()).decode()}})
+        yield stand_in
+
+
+def run(*arguments: str) -> int:
+    return main([*arguments, "--platform", "gcp", "--project", PROJECT])
+
+
+def test_a_smoke_test_is_followed_to_its_mail(
+    deployed: Deployed, google: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order = tmp_path / "order.json"
+    order.write_text(json.dumps({"event": "order.large", "to": "ann@example.com"}))
+    assert run("smoke", "--file", str(order), "--yes") == 0, capsys.readouterr()
+    told = capsys.readouterr()
+    assert "route 'large orders' takes it" in told.out
+    assert told.out.count("✓ delivered") == 2
+    assert "It works: 2 of 2 delivered." in told.out
+    assert "journal cannot be read" not in told.err
+    assert any(subject.startswith("Order smoke-") for subject in deployed.mails())
+
+
+def test_an_address_that_the_configuration_does_not_allow_ends_the_smoke_test_with_the_reason(
+    deployed: Deployed, google: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order = tmp_path / "order.json"
+    order.write_text(json.dumps({"event": "order.created", "to": "ann@elsewhere.example"}))
+    assert run("smoke", "--file", str(order), "--yes") == 1
+    told = capsys.readouterr().out
+    assert "✗ failed" in told
+    assert "hookchain dead-letters list --platform gcp" in told
+
+
+def test_the_status_tells_what_came_and_what_was_given_up_on(
+    deployed: Deployed, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployed.post(id="status", name="Ada")
+    assert run("status", "--json") == 0
+    status = json.loads(capsys.readouterr().out)
+    assert status["notes"] == []
+    [shop] = status["sources"]
+    assert shop["last_day"] >= 1
+    assert isinstance(status["dead_letters"], int)
+    assert run("status") == 0
+    assert "receive    one" in capsys.readouterr().out

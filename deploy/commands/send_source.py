@@ -15,7 +15,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`ways` are those of receive's slice, without `none`."""
+    """`ways` are those of receive's slice that take a secret."""
 
     name: str
     ways: tuple[JsonObject, ...]
@@ -33,7 +33,7 @@ class Sources:
         auth = source.get("auth") if isinstance(source, dict) else None
         if not isinstance(auth, list):
             return None
-        return Source(name, tuple(way for way in auth if isinstance(way, dict) and way["scheme"] != "none"))
+        return Source(name, tuple(way for way in auth if isinstance(way, dict) and "secret" in way))
 
     def named(self, name: str) -> Source:
         """Raises ValueError."""
@@ -56,10 +56,11 @@ def known_sources(config: str | None, environ: Mapping[str, str]) -> Sources:
 
 def way_of(source: Source, secret: str | None) -> JsonObject | None:
     """The way that goes with the secret of this name, else the first; None where the source asks for none."""
-    return next((way for way in source.ways if way["secret"] == secret), next(iter(source.ways), None))
+    return next((way for way in source.ways if way.get("secret") == secret), next(iter(source.ways), None))
 
 
 def auth_of(way: JsonObject) -> Auth:
+    """Raises ValueError for a way that no header alone can meet, such as a signature with a time in it."""
     match way["scheme"]:
         case "header":
             return Password(str(way["header"]))
@@ -67,12 +68,19 @@ def auth_of(way: JsonObject) -> Auth:
             return Basic(str(way.get("username", "hookchain")))
         case "bearer":
             return Bearer()
-        case "hmac":
+        case "hmac" if is_plain(way):
             return Hmac(str(way["header"]), str(way["algorithm"]), str(way["encoding"]), str(way["prefix"]))
         case "standard-webhooks":
             return StandardWebhooks()
         case scheme:
-            raise ValueError(f"`hookchain send` knows no way for the scheme {scheme!r}")
+            raise ValueError(f"`hookchain send` cannot sign as this source asks ({scheme}); `hookchain trigger` may")
+
+
+def is_plain(way: JsonObject) -> bool:
+    """An HMAC of the body alone, in a header of its own."""
+    unusual = {"key", "each", "timestamp", "id", "body_digest"} & way.keys()
+    is_alone = way.get("layout", "plain") == "plain" and way.get("content", "{body}") == "{body}"
+    return is_alone and "header" in way and not unusual
 
 
 def with_token(url: str, source: str, way: JsonObject, token: str) -> str:

@@ -55,5 +55,7 @@ def _way(way: JsonObject) -> str:
             return f"/{variable} at the end of the URL"
         case "query":
             return f"?{way.get('parameter')}={variable}"
+        case scheme if not way.get("secret"):
+            return f"{scheme}, which takes no secret"
         case scheme:
             return f"{SIGNED.get(str(scheme), str(scheme))} made with {variable}"

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from deploy.commands.send_source import is_plain
 from deploy.local.supervisor.ports import Ports
 from deploy.local.supervisor.sources import SIGNED, source_url, sources_of, ways_of
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secret_values import split_values
 from shared.secrets import variable_name
+from shared.signatures.way import IN_HEAD
 
 EVENT: Final[Mapping[str, Json]] = {
     "customerName": "Chuck U Farley",
@@ -40,15 +42,20 @@ def trial_line(
     slices: Mapping[str, JsonObject], ports: Ports, secrets: Mapping[str, str], sample: Path | None = None
 ) -> str | None:
     """A line that works as printed: curl for the first source that takes a password, a token or anybody; else
-    `hookchain send`, which can sign. `secrets` are variables. None without sources."""
+    `hookchain send`, which can sign. `secrets` are variables. None without a source that takes either."""
     sources = sources_of(slices["receive"])
-    if not sources:
+    trials = [(name, way) for name, source in sources.items() for way in ways_of(source) if _can_be_tried(way)]
+    if not trials:
         return None
-    trials = [(name, way) for name, source in sources.items() for way in ways_of(source)]
     name, way = min(trials, key=lambda trial: trial[1].get("scheme") in SIGNED)
     values = split_values(secrets.get(variable_name(str(way.get("secret", ""))), ""))
     body = _sample_body(sample) if sample else _made_body(name, slices["transform"].get("routes"))
     return _command(source_url(name, ports), way, values[0] if values else "", body)
+
+
+def _can_be_tried(way: JsonObject) -> bool:
+    scheme = way.get("scheme")
+    return scheme in {*IN_HEAD, "standard-webhooks"} - {"link"} or (scheme == "hmac" and is_plain(way))
 
 
 def sample_beside(config: Path | None) -> Path | None:

@@ -66,7 +66,7 @@ def two_kilobytes() -> JsonObject:
             "price": "4.20",
             "internal": "bin 7, top shelf",
         }
-        for n in range(14)
+        for n in range(16)
     ]
     return {
         "id": "order-4711",

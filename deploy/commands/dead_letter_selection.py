@@ -1,19 +1,22 @@
 """Which dead letters a command is about; and a table of them."""
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 from deploy.commands.event_selection import require_choice, short_ids
 from deploy.commands.event_text import clock, colour_of
 from deploy.commands.local_command import add_limit, add_times
+from deploy.commands.searching import told
 from deploy.commands.state import State
 from deploy.commands.tables import Column, Screen, table
 from deploy.local.inspector.documents import dead_letter_document
 from shared.cloud.journal_rows import DROPPED, KEPT, REPLAYED, DeadLetterRow
 from shared.jsontext import Json, JsonObject
 
-PAGE: Final = 500
+PAGE: Final = 100
 ALL: Final = "all"
 STATUSES: Final = (KEPT, REPLAYED, DROPPED, ALL)
 FILTERS: Final = ("source", "type", "code", "route", "destination", "text", "since", "until", "limit", "status")
@@ -44,14 +47,14 @@ def add_filters(words: argparse.ArgumentParser, limit: int | None, status: str |
 
 def found(state: State, options: argparse.Namespace, limit: int | None) -> Iterator[DeadLetterRow]:
     """Newest first."""
-    status = options.status or KEPT
-    count, before = 0, None
-    while limit is None or count < limit:
+    return islice(told(_pages(state, options), sys.stderr), limit)
+
+
+def _pages(state: State, options: argparse.Namespace) -> Iterator[list[DeadLetterRow]]:
+    status, before = options.status or KEPT, None
+    while True:
         page = state.reader.dead_letters(PAGE, state=None if status == ALL else status, before=before)
-        for letter in page:
-            if is_wanted(letter, options) and (limit is None or count < limit):
-                count += 1
-                yield letter
+        yield [letter for letter in page if is_wanted(letter, options)]
         if len(page) < PAGE:
             return
         before = page[-1].seq

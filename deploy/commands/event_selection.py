@@ -1,12 +1,14 @@
 """Which events a command is about: by id, by filter and by time; and a table of them."""
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
 from deploy.commands.event_text import clock, colour_of
 from deploy.commands.local_command import BadUsage, add_limit, add_times
+from deploy.commands.searching import told
 from deploy.commands.state import State
 from deploy.commands.tables import Column, Screen, table
 from shared.cloud.journal_rows import STATUSES, EventQuery, EventSummary
@@ -39,10 +41,14 @@ def found(state: State, options: argparse.Namespace, limit: int | None) -> Itera
     query = EventQuery(**names, text=options.text or "")
     while query.text and state.reader.index():
         pass
+    yield from told(_pages(state, query, limit), sys.stderr)
+
+
+def _pages(state: State, query: EventQuery, limit: int | None) -> Iterator[list[EventSummary]]:
     count = 0
     while limit is None or count < limit:
         page = state.reader.events(replace(query, limit=PAGE if limit is None else min(PAGE, limit - count)))
-        yield from page.events
+        yield list(page.events)
         count += len(page.events)
         if page.next_before is None:
             return

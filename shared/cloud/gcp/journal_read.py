@@ -39,14 +39,14 @@ class FirestoreJournalReader:
     async def events(self, query: EventQuery) -> EventPage:
         """Ends where it is full, where there is no more, or where it has looked through enough."""
         found: list[EventSummary] = []
-        before, looked_through = query.before, 0
+        before, looked_through, chunk = query.before, 0, chunk_of(query)
         while looked_through < MAX_LOOKED_THROUGH:
-            documents = await self._store.query(events_query(query, before, CHUNK))
+            documents = await self._store.query(events_query(query, before, chunk))
             looked_through += len(documents)
             found += await self._matching(query, documents)
             if len(found) > query.limit:
                 return EventPage(tuple(found[: query.limit]), found[query.limit - 1].seq)
-            if len(documents) < CHUNK:
+            if len(documents) < chunk:
                 return EventPage(tuple(found))
             before = int(str(documents[-1].fields["seq"]))
         return EventPage(tuple(found), before)
@@ -114,6 +114,12 @@ class FirestoreJournalReader:
             )
             for each, document in zip(summaries, documents, strict=True)
         ]
+
+
+def chunk_of(query: EventQuery) -> int:
+    """How many events are read at once: no more than are wanted, where the index alone finds them."""
+    is_searched = query.status or query.text or (query.type and (query.source or query.type.endswith("*")))
+    return CHUNK if is_searched else min(CHUNK, query.limit + 1)
 
 
 def _text_of(body: Fields) -> str:

@@ -1,0 +1,85 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.cloud.gcp.firestore_values import (
+    Moment,
+    Value,
+    Where,
+    Write,
+    decoded,
+    document_id,
+    encoded,
+    from_fields,
+    query_document,
+    write_document,
+)
+from shared.cloud.gcp.journal_documents import first_seq, seq_of
+
+WRITTEN = st.none() | st.text() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.binary()
+
+
+@given(WRITTEN)
+def test_a_value_comes_back_as_it_was_written(value: Value) -> None:
+    back = decoded(encoded(value))
+    assert back == value
+    assert type(back) is type(value)
+
+
+def test_a_moment_is_a_timestamp_to_the_millisecond() -> None:
+    assert encoded(Moment(1_790_000_000.25)) == {"timestampValue": "2026-09-21T14:13:20.250Z"}
+    assert decoded({"timestampValue": "2026-09-21T14:13:20.250Z"}) == Moment(1_790_000_000.25)
+
+
+@pytest.mark.parametrize(
+    "value", [{"mapValue": {"fields": {}}}, {"booleanValue": True}, {}, None, {"integerValue": "1", "x": 1}]
+)
+def test_what_we_never_write_reads_as_nothing(value: dict[str, str] | None) -> None:
+    assert decoded(json.loads(json.dumps(value))) is None
+
+
+@given(st.text())
+def test_any_text_makes_an_id_that_firestore_takes(text: str) -> None:
+    made = document_id(text)
+    assert 0 < len(made.encode()) <= 1_500
+    assert "/" not in made
+    assert made not in (".", "..")
+    assert not made.startswith("__")
+    assert document_id(text) == made
+
+
+@given(st.text(), st.text())
+def test_ids_of_different_texts_are_different(one: str, other: str) -> None:
+    assert (document_id(one) == document_id(other)) == (one == other)
+
+
+@given(st.floats(0, 2e9), st.text(), st.text())
+def test_what_came_later_is_ordered_later_and_javascript_can_hold_it(at: float, one: str, other: str) -> None:
+    assert seq_of(at, one) < seq_of(at + 0.002, other) < 2**53
+    assert first_seq(at) <= seq_of(at, one) < first_seq(at + 0.002)
+
+
+def test_a_write_says_only_what_it_has_to() -> None:
+    assert write_document(Write("c", "d", None), "c/d") == {"delete": "c/d"}
+    whole = write_document(Write("c", "d", {"a": 1}, is_new=True), "c/d")
+    assert whole == {
+        "update": {"name": "c/d", "fields": {"a": {"integerValue": "1"}}},
+        "currentDocument": {"exists": False},
+    }
+    part = write_document(Write("c", "d", {"a": 1}, mask=("a",), increments={"n": 1}), "c/d")
+    assert part["updateMask"] == {"fieldPaths": ["a"]}
+    assert part["updateTransforms"] == [{"fieldPath": "n", "increment": {"integerValue": "1"}}]
+
+
+def test_one_condition_stands_alone_and_several_together() -> None:
+    one = query_document("c", [Where("a", "EQUAL", "x")], limit=1)
+    assert "fieldFilter" in json.dumps(one["where"])
+    two = query_document("c", [Where("a", "EQUAL", "x"), Where("a", "EQUAL", "y")], limit=1)
+    assert "compositeFilter" in json.dumps(two["where"])
+    assert "where" not in query_document("c", limit=1)
+
+
+def test_a_documents_fields_are_none_where_it_has_none() -> None:
+    assert from_fields({"name": "c/d"}) == {}

@@ -141,7 +141,8 @@ def test_what_is_wrong_is_told_in_words(source: dict[str, Json], rule: str) -> N
 
 def warnings(source: dict[str, Json]) -> str:
     document: Json = {"sources": {"hook": source}}
-    return " | ".join(fault.rule for fault in warnings_of(ConfigFile("test", Path(), document)))
+    file = ConfigFile("test", Path(), document)
+    return " | ".join(fault.rule for fault in warnings_of(file, compile_config(file)))
 
 
 def test_whoever_might_send_unseen_is_warned_of() -> None:

@@ -13,7 +13,9 @@ from deploy.compiler import choose_config, compile_config, read_config, secrets_
 from deploy.config_file import ConfigFile
 from deploy.faults import ConfigFaults, Fault
 from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
+from deploy.route_warnings import route_warnings
 from deploy.source_warnings import source_warnings
+from deploy.unused_secrets import unused_secrets
 from shared.config.bundle import BundleConfig
 from shared.jsontext import JsonObject
 from shared.secret_values import is_short, split_values, weakness
@@ -35,7 +37,8 @@ def main(arguments: list[str]) -> int:
     except ConfigFaults as refused:
         _print(refused.file, "fault", refused.faults, options.json)
         return 1
-    warnings = sorted([*warnings_of(file), *(short_secrets(slices, environ) if options.secrets else ())])
+    told = *warnings_of(file), *route_warnings(file, slices["transform"]), *secret_warnings(options, slices, environ)
+    warnings = sorted(told)
     _print(file.file, "warning", warnings, options.json)
     if not options.json:
         print(f"{file.file}: {_summary(slices)}; no faults")
@@ -61,6 +64,14 @@ def warnings_of(file: ConfigFile) -> Iterator[Fault]:
     for name in config.destinations:
         if not any(name in route.to for route in config.routes):
             yield Fault(file.line(("destinations", name)), f"destination {name!r}", "no route leads to it")
+
+
+def secret_warnings(
+    options: argparse.Namespace, slices: Mapping[str, JsonObject], environ: Mapping[str, str]
+) -> Iterator[Fault]:
+    if options.secrets:
+        yield from short_secrets(slices, environ)
+        yield from unused_secrets(str(options.env_file), read_dotenv(options.env_file), secrets_needed(slices))
 
 
 def secret_faults(names: list[str], environ: Mapping[str, str]) -> Iterator[Fault]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.chains.signing_secrets import signing_secrets
 from deploy.local.supervisor.configuration import Configuration, load_configuration
 from deploy.local.supervisor.dotenv import add_to_dotenv, read_dotenv
 from deploy.local.supervisor.made_secrets import as_variables, look_up, make
@@ -58,7 +59,8 @@ def set_up(options: Options, shell: Mapping[str, str], place: Place) -> Setup:
     found = look_up(names, readers)
     receive = configuration.slices["receive"]
     fitting = fitting_secrets(found.missing, receive, place.state, secrets.token_bytes(32))
-    made = as_variables({**make(found.missing, standard_webhooks_secrets(receive)), **fitting})
+    signing = standard_webhooks_secrets(receive) | signing_secrets(configuration.slices["transform"])
+    made = as_variables({**make(found.missing, signing), **fitting})
     if made:
         add_to_dotenv(options.env_file, made, "made up by hookchain dev, for this machine only")
     return Setup(

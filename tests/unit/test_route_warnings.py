@@ -1,0 +1,77 @@
+"""What lint says of routes and chains that no one means to write."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.compiler import compile_config
+from deploy.config_file import parse_config
+from deploy.route_warnings import route_warnings
+from deploy.unused_secrets import unused_secrets
+
+CONFIG = """\
+sources:
+  shop: {auth: none}
+chains:
+  clean: [{drop: [data.password]}]
+routes:
+  - {name: orders, from: shop, types: [order.*], where: data.paid, steps: clean, to: people}
+  - {name: rest, else: true, to: people}
+destinations:
+  people: {email: {to: [team], subject: x}}
+lists:
+  team: [ann@example.com]
+"""
+
+
+def warnings(text: str) -> list[str]:
+    file = parse_config(text, "hookchain.yaml", Path())
+    found = route_warnings(file, compile_config(file)["transform"])
+    return [f"{fault.line} {fault.where}: {fault.rule}" for fault in found]
+
+
+def test_a_configuration_as_it_is_meant_has_no_warning() -> None:
+    assert warnings(CONFIG) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        (
+            ("types: [order.*], where: data.paid", "types: ['*']"),
+            "7 route 'rest': can never take an event: 'orders' takes every one that it could",
+        ),
+        (("name: orders,", "name: orders, enabled: false,"), "6 route 'orders': is switched off (`enabled: false`)"),
+        (("steps: clean, ", ""), "4 chain 'clean': no route and no step leads to it: only POST /chains/ on transform"),
+        (
+            (
+                "  - {name: rest, else: true",
+                "  - {name: twice, from: shop, types: [order.*], where: data.paid, steps: clean",
+            ),
+            "7 route 'twice': takes the same events to the same destinations as 'orders': each is delivered twice",
+        ),
+        (
+            ("steps: clean", "steps: [{stop: done}, {chain: clean}]"),
+            "6 route 'orders': step 1 'stop' always ends it here: no event comes to the steps after it",
+        ),
+        (
+            ("clean: [", "clean: [{switch: {to: other}}, "),
+            "4 chain 'clean': step 1 'switch' always ends it here",
+        ),
+        (("[team]", "ann@example.com"), "11 list 'team': no destination sends to it"),
+    ],
+)
+def test_what_is_seldom_meant_is_a_warning_with_its_line(change: tuple[str, str], warning: str) -> None:
+    text = CONFIG.replace(*change).replace("routes:", "  other: [{drop: [data.x]}]\nroutes:", "other" in str(change))
+
+    assert any(each.startswith(warning) for each in warnings(text)), warnings(text)
+
+
+def test_a_secret_that_nothing_asks_for_is_named_with_the_likely_one() -> None:
+    variables = ["SHOP_SECRETT", "SHOP_SECRET", "EMAIL_FROM", "PORT_BASE", "HOOKCHAIN_STATE", "STRANGE_THING"]
+    said = [f"{fault.where}: {fault.rule}" for fault in unused_secrets(".env", variables, ["shop-secret"])]
+
+    assert said == [
+        ".env: SHOP_SECRETT: no secret that is needed and no setting has this name; did you mean 'SHOP_SECRET'?",
+        ".env: STRANGE_THING: no secret that is needed and no setting has this name",
+    ]

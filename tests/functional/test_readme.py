@@ -1,7 +1,7 @@
 """What the pages show is true: each fenced block is run or checked, by its language.
 
-    sh      README.md: run in order with `sh -e` from the checkout, while `hookchain dev` runs; a block that ends by
-            starting functions-framework must answer on its port. Other pages: its syntax is checked
+    sh      README.md and deploy/README.md: run in order with `sh -e` from the checkout, while `hookchain dev` runs; a
+            block that ends by starting functions-framework must answer on its port. Other pages: its syntax is checked
     python  run
     yaml    a configuration with `sources` is linted; any other must parse
     json    parsed
@@ -38,6 +38,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 EXAMPLE: Final = ROOT / "deploy" / "hookchain.example.yaml"
 OFFSETS: Final = (0, 1, 2, 5, 10)
 DEFAULT_BASE: Final = 8080
+RUN: Final = ("README.md", "deploy/README.md")
 UP_SECONDS: Final = 60
 ARRIVAL_SECONDS: Final = 20
 _FENCE: Final = re.compile(r"^(```+)[ ]*(\S*)[^\n]*\n(.*?)^\1[ ]*$", re.MULTILINE | re.DOTALL)
@@ -58,7 +59,10 @@ def blocks_of(page: str, text: str) -> Iterator[Block]:
 
 
 def pages() -> list[Path]:
-    found = [ROOT / "README.md", *sorted((ROOT / "deploy").rglob("*.md"))]
+    found = [
+        ROOT / "README.md",
+        *(page for room in ("deploy", "functions") for page in sorted((ROOT / room).rglob("*.md"))),
+    ]
     return [path for path in found if path.is_file() and not {"node_modules", ".hookchain"} & set(path.parts)]
 
 
@@ -160,7 +164,7 @@ def run_block(text: str, environ: Mapping[str, str], log: Path) -> None:
             assert process.wait(120) == 0, log.read_text()
 
 
-@pytest.mark.parametrize("block", [block for block in all_blocks("sh") if block.page == "README.md"], ids=named)
+@pytest.mark.parametrize("block", [block for block in all_blocks("sh") if block.page in RUN], ids=named)
 def test_a_command_in_the_readme_works_as_it_is_shown(block: Block, stack: Stack, tmp_path: Path) -> None:
     run_block(stack.moved(block.text), stack.environ, tmp_path / "block.log")
 

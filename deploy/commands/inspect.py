@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import errno
 import os
 import sys
 from typing import Final
@@ -13,6 +14,7 @@ from deploy.commands.state_choice import GCP, add_choice, chosen_target
 from deploy.local.inspector import app as local_app
 from deploy.local.inspector.base_app import DEFAULT_PORT, HOST, serve_app, stopped_by_signal
 from deploy.local.inspector.cloud_app import make_cloud_app, open_cloud_parts
+from shared.errors import HookchainError
 
 EPILOG: Final = """\
 The page is for this machine alone. On Google Cloud it reads with your own credentials, and while it is open each look
@@ -28,21 +30,31 @@ def main(arguments: list[str]) -> int:
     options = words.parse_args(arguments)
     try:
         asyncio.run(_serve(options))
-    except (StateFault, OSError) as fault:
-        print(f"hookchain inspect: {fault}", file=sys.stderr)
+    except (StateFault, HookchainError, OSError) as fault:
+        print(f"hookchain inspect: {_words(fault, options.port)}", file=sys.stderr)
         return 1
     return 0
 
 
+def _words(fault: Exception, port: int) -> str:
+    if isinstance(fault, OSError) and fault.errno == errno.EADDRINUSE:
+        return f"port {port} is taken, perhaps by `hookchain dev`: --port names another"
+    return fault.detail if isinstance(fault, HookchainError) else str(fault)
+
+
 async def _serve(options: argparse.Namespace) -> None:
     stopped = stopped_by_signal()
+
+    def tell(what: str) -> None:
+        print(f"http://{HOST}:{options.port} shows {what}; Ctrl-C ends it", flush=True)
+
     if options.platform != GCP:
-        print(f"http://{HOST}:{options.port} shows what is kept in {options.state}; Ctrl-C ends it", flush=True)
-        await local_app.serve(options.port, options.state, os.environ, stopped)
+        what = f"what is kept in {options.state}"
+        await local_app.serve(options.port, options.state, os.environ, stopped, lambda: tell(what))
         return
     place = place_of(chosen_target(options, os.environ), os.environ)
     name = f"{place.target.bundle} in {place.target.project}"
     async with open_cloud_parts(place) as parts:
+        await parts.read(parts.reader.version)  # nobody signed in, no such database: said here, and not on the page
         app = make_cloud_app(parts, name, lambda: configured_destinations(os.environ))
-        print(f"http://{HOST}:{options.port} shows {name}; Ctrl-C ends it", flush=True)
-        await serve_app(app, options.port, stopped)
+        await serve_app(app, options.port, stopped, lambda: tell(name))

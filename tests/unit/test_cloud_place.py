@@ -1,6 +1,7 @@
 """How an operator's commands reach what a bundle keeps on Google Cloud."""
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,10 @@ async def _ask() -> str | None:
     return await operator_authorization({})()
 
 
-def test_a_command_says_so_too(gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", [["events", "list"], ["dead-letters", "list"], ["release", "crm"], ["inspect"]])
+def test_every_command_says_so_too(gcloud: StubGcloud, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
     gcloud.answers("auth print-access-token", code=1)
-    assert main(["events", "list", "--platform", "gcp", "--project", "a-project"]) == 1
+    assert main([*command, "--platform", "gcp", "--project", "a-project"]) == 1
     assert capsys.readouterr().err.strip().endswith("gcloud has nobody signed in: gcloud auth login")
 
 
@@ -63,6 +65,14 @@ def test_a_cloud_that_is_emulated_in_part_is_refused(missing: str) -> None:
     environ = {name: "127.0.0.1:1" for name in EMULATED if name != missing}
     with pytest.raises(StateFault, match=f"{missing} is not: set all of them, or unset it"):
         place_of(TARGET, environ)
+
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["inspect", "--state", str(tmp_path), "--port", str(port)]) == 1
+    told = capsys.readouterr()
+    assert (told.out, f"port {port} is taken" in told.err) == ("", True)
 
 
 def test_a_cloud_is_emulated_whole_or_not_at_all() -> None:

@@ -7,7 +7,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -71,10 +71,16 @@ def make_app(parts: LocalParts) -> web.Application:
     return app
 
 
-async def serve(port: int, state: Path, environ: Mapping[str, str], stopped: asyncio.Event) -> None:
+async def serve(
+    port: int,
+    state: Path,
+    environ: Mapping[str, str],
+    stopped: asyncio.Event,
+    is_up: Callable[[], None] = lambda: None,
+) -> None:
     settings = read_settings({"PUBSUB_EMULATOR_HOST": DEFAULT_APIS, **environ})
     async with open_parts(state, settings.emulator_host or DEFAULT_APIS, settings) as parts:
-        await serve_app(make_app(parts), port, stopped)
+        await serve_app(make_app(parts), port, stopped, is_up)
 
 
 async def _run(options: argparse.Namespace) -> None:

@@ -38,12 +38,15 @@ def base_app(parts: Parts, board: Board, works: Sequence[Callable[[], Awaitable[
     return app
 
 
-async def serve_app(app: web.Application, port: int, stopped: asyncio.Event) -> None:
-    """Raises OSError where the port is taken."""
+async def serve_app(
+    app: web.Application, port: int, stopped: asyncio.Event, is_up: Callable[[], None] = lambda: None
+) -> None:
+    """`is_up` is called once it answers. Raises OSError where the port is taken."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
     await runner.setup()
     try:
         await web.TCPSite(runner, HOST, port).start()
+        is_up()
         await stopped.wait()
     finally:
         await runner.cleanup()

@@ -68,7 +68,9 @@ class Receiver:
         if shaking and (shaken := await shaking.before_proof(request, url)):
             return shaken
         if not proven:
+            began = loop.time()
             keys = await self._keys_for(request, source)
+            left -= loop.time() - began
             verify_body(request, source.auth, secrets, self.clock.now(), url, keys)
         return await self._taken(source, request, left, shaking)
 

@@ -8,11 +8,12 @@ import pytest
 import yaml
 
 from deploy.catalogue import CATALOGUE, load_catalogue
-from deploy.commands.lint import warnings_of
 from deploy.compiler import compile_config, secrets_needed
 from deploy.config_file import ConfigFile
 from deploy.faults import ConfigFaults
+from deploy.provider_checks import provider_warnings
 from shared.config.provider import SOURCES_SECRET
+from shared.config.source import SourceConfig
 from shared.jsontext import Json, JsonObject
 from tests.unit.restated import SIGNED
 
@@ -140,9 +141,7 @@ def test_what_is_wrong_is_told_in_words(source: dict[str, Json], rule: str) -> N
 
 
 def warnings(source: dict[str, Json]) -> str:
-    document: Json = {"sources": {"hook": source}}
-    file = ConfigFile("test", Path(), document)
-    return " | ".join(fault.rule for fault in warnings_of(file, compile_config(file)))
+    return " | ".join(provider_warnings(SourceConfig.model_validate(source), None))
 
 
 def test_whoever_might_send_unseen_is_warned_of() -> None:

@@ -1,22 +1,74 @@
-"""Two JSON values as a diff for people: lines that went with `-`, lines that came with `+`."""
+"""Two JSON values as a diff for people: each place that differs, what was there with `-`, what is there with `+`."""
 
 import difflib
-import json
+import itertools
+import re
+from collections.abc import Iterator
+from typing import Final
 
-from shared.jsontext import Json
+from shared.jsontext import Json, to_json
 
-CONTEXT_LINES = 2
-
-
-def differences(before: Json, after: Json) -> list[str]:
-    """None where they are equal."""
-    if before is after:
-        return []
-    pairs = difflib.unified_diff(_lines(before), _lines(after), lineterm="", n=CONTEXT_LINES)
-    return ["  …" if line.startswith("@@") else line for line in list(pairs)[2:]][1:]
+MAX_LINES: Final = 200
+MAX_VALUE_CHARACTERS: Final = 300
+MAX_ITEMS: Final = 1_000
+_PLAIN_KEY: Final = re.compile(r"[^\s.\[\]\"]{1,80}")
 
 
-def _lines(value: Json) -> list[str]:
-    if isinstance(value, str) and "\n" in value:
-        return value.split("\n")
-    return json.dumps(value, indent=2, ensure_ascii=False).split("\n")
+def differences(before: Json, after: Json, place: str = "") -> list[str]:
+    """No line where they are equal. `place` is the name of the whole."""
+    found = list(itertools.islice(_walk(before, after, place), MAX_LINES + 1))
+    return [*found[:MAX_LINES], "…"] if len(found) > MAX_LINES else found
+
+
+def same(one: Json, other: Json) -> bool:
+    """As JSON: 1 is 1.0, but not true."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+def _walk(before: Json, after: Json, place: str) -> Iterator[str]:
+    if before is after or same(before, after):
+        return
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in [*before, *(key for key in after if key not in before)]:
+            inner = _below(place, key)
+            if key not in after:
+                yield _line("-", inner, before[key])
+            elif key not in before:
+                yield _line("+", inner, after[key])
+            else:
+                yield from _walk(before[key], after[key], inner)
+    elif isinstance(before, list) and isinstance(after, list) and max(len(before), len(after)) <= MAX_ITEMS:
+        yield from _walk_items(before, after, place)
+    else:
+        yield _line("-", place, before)
+        yield _line("+", place, after)
+
+
+def _walk_items(before: list[Json], after: list[Json], place: str) -> Iterator[str]:
+    """An item that went or came moves the others: they are not told as changed."""
+    texts = [[to_json(item) for item in items] for items in (before, after)]
+    for what, first, end, start, stop in difflib.SequenceMatcher(None, *texts, autojunk=False).get_opcodes():
+        if what == "replace" and end - first == stop - start:
+            for number in range(end - first):
+                yield from _walk(before[first + number], after[start + number], f"{place}[{start + number}]")
+        elif what != "equal":
+            yield from (_line("-", f"{place}[{number}]", before[number]) for number in range(first, end))
+            yield from (_line("+", f"{place}[{number}]", after[number]) for number in range(start, stop))
+
+
+def _below(place: str, key: str) -> str:
+    if not _PLAIN_KEY.fullmatch(key):
+        return f"{place}[{to_json(key)}]"
+    return f"{place}.{key}" if place else key
+
+
+def _line(mark: str, place: str, value: Json) -> str:
+    text = to_json(value)
+    cut = text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[:MAX_VALUE_CHARACTERS]}…"
+    return f"{mark} {place}: {cut}" if place else f"{mark} {cut}"

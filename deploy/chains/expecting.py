@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploy.chains.differences import differences
+from deploy.chains.differences import differences, same
 from functions.notify.mail.mail import Mail
 from shared.config.case import CaseDelivery, CaseMail
 from shared.delivery import Delivery
-from shared.jsontext import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +52,11 @@ def _otherwise(wanted: CaseDelivery, actual: Actual) -> list[str]:
         if name in wanted.model_fields_set and getattr(wanted, name) != value
     ]
     if "data" in wanted.model_fields_set and not same(wanted.data, event.data):
-        lines += ["data (- expected, + found):", *(f"  {line}" for line in differences(wanted.data, event.data))]
+        lines += [
+            "data (- expected, + found):",
+            *(f"  {line}" for line in differences(wanted.data, event.data, "data")),
+        ]
     return lines + (_of_mail(wanted.mail, actual) if wanted.mail else [])
-
-
-def same(one: Json, other: Json) -> bool:
-    """As JSON: 1 is 1.0, but not true."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
 
 
 def _of_mail(wanted: CaseMail, actual: Actual) -> list[str]:

@@ -1,6 +1,5 @@
 """What steps ask with on this machine, outside of any function: secrets from here, the network itself, no memory."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,7 +17,11 @@ class FirstOwners:
 
 
 def local_services(environ: Mapping[str, str], fetching: Fetch | None = None) -> Services:
-    """Secrets as `hookchain dev` has them. `fetching` stands in for the network."""
-    folder = Path(environ.get("SECRETS_DIR") or os.devnull)
-    readers = (from_folder(folder), from_environment(environ))
-    return Services(SecretStore(readers, SystemClock()), fetching or fetch(), FirstOwners(), None)
+    """`fetching` stands in for the network."""
+    return Services(secrets_here(environ), fetching or fetch(), FirstOwners(), None)
+
+
+def secrets_here(environ: Mapping[str, str]) -> SecretStore:
+    """As `hookchain dev` has them: a mounted file, else the environment, of which .env may be a part."""
+    folder = Path(environ.get("SECRETS_DIR") or "/secrets")
+    return SecretStore((from_folder(folder), from_environment(environ)), SystemClock())

@@ -56,5 +56,5 @@ def explained(options: argparse.Namespace) -> Report:
     found = configured(options)
     now = time.time() if options.now is None else options.now
     report = explain_receive(request, found.slices["receive"], found.environ, now)
-    later = tuple(stage for event in report.events for stage in stages_of(event, found.slices))
+    later = tuple(stage for event in report.events for stage in stages_of(event, found.slices, found.environ))
     return replace(report, stages=(*report.stages, *later))

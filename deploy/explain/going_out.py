@@ -1,0 +1,63 @@
+"""What a delivery would send, as far as that is known offline."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from deploy.chains.mails import destination_entry, mail_of
+from deploy.explain.report import Check
+from functions.notify.mail.mail import Mail
+from shared.delivery import Delivery
+from shared.errors import Permanent
+from shared.jsontext import Json, JsonObject, to_json
+
+MAX_LINES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class GoingOut:
+    check: Check
+    lines: tuple[str, ...] = ()
+
+
+def going_out(delivery: Delivery, notify: JsonObject) -> GoingOut:
+    entry = destination_entry(notify, delivery.destination)
+    name = f"{delivery.destination} (route {delivery.route!r})"
+    try:
+        mail = mail_of(delivery, notify)
+    except Permanent as error:
+        return GoingOut(Check(name, "failed", f"{error.code}: {error.detail}"))
+    if mail is None:
+        return GoingOut(Check(name, "passed", f"a delivery by {entry.get('kind')}"), tuple(_settings(entry)))
+    people = ", ".join(address.address for address in mail.to)
+    return GoingOut(Check(name, "passed", f"a mail to {people}: {mail.subject}"), tuple(_mail(delivery, mail)))
+
+
+def mail_text(mail: Mail) -> Iterator[str]:
+    """From whom it comes is the platform's to say."""
+    yield f"To: {', '.join(address.address for address in mail.to)}"
+    for name, addresses in (("Cc", mail.cc), ("Bcc", mail.bcc)):
+        if addresses:
+            yield f"{name}: {', '.join(address.address for address in addresses)}"
+    if mail.reply_to:
+        yield f"Reply-To: {mail.reply_to.address}"
+    yield f"Subject: {mail.subject}"
+    for attachment in mail.attachments:
+        yield f"Attachment: {attachment.filename}, {attachment.media_type}, {len(attachment.content)} bytes"
+    yield ""
+    yield from (mail.text or "(HTML only)").split("\n")
+
+
+def _mail(delivery: Delivery, mail: Mail) -> Iterator[str]:
+    yield ""
+    yield f"The mail to {delivery.destination!r} by route {delivery.route!r}"
+    lines = list(mail_text(mail))
+    yield from (f"    {line}" for line in lines[:MAX_LINES])
+    if len(lines) > MAX_LINES:
+        yield f"    … {len(lines) - MAX_LINES} lines more"
+
+
+def _settings(entry: JsonObject) -> Iterator[str]:
+    settings: Json = entry.get("settings")
+    for name, value in settings.items() if isinstance(settings, dict) else ():
+        if value not in (None, "", [], {}):
+            yield f"    {name}: {value if isinstance(value, str) else to_json(value)}"

@@ -1,0 +1,89 @@
+"""What transform makes of an event, told: why each route took it or not, and what each step did to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from deploy.chains.differences import differences
+from functions.transform.read_routes import read_program
+from functions.transform.step import Many, Services, Stop, Switch
+from functions.transform.trail import Taken
+from functions.transform.transform import OfRoute, of_routes
+from shared.errors import HookchainError
+from shared.event import Event
+from shared.event_view import view_of
+from shared.jsontext import Json, JsonObject
+
+Outcome = Literal["changed", "unchanged", "split", "switched", "stopped", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepTold:
+    """`event_id` is a part's where the event was split before. `diff`: lines, of the event as steps see it."""
+
+    label: str
+    event_id: str
+    outcome: Outcome
+    words: str
+    diff: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTold:
+    """`owed` are the events that come out of its chain, for each of `destinations`."""
+
+    route: str
+    matched: bool
+    reason: str
+    code: str | None
+    destinations: tuple[str, ...]
+    steps: tuple[StepTold, ...] = ()
+    owed: tuple[Event, ...] = field(default=(), repr=False)
+
+
+async def told_routes(event: Event, transform: JsonObject, services: Services) -> list[RouteTold]:
+    """`transform` is its slice; `event` is whole. Raises Permanent (`loop`)."""
+    routes = read_program(transform).routes
+    return [_route(each) for each in await of_routes(event, routes, services, traced=True)]
+
+
+def _route(found: OfRoute) -> RouteTold:
+    decision = found.decision
+    return RouteTold(
+        route=decision.route,
+        matched=decision.matched,
+        reason=decision.reason,
+        code=decision.code or (found.unfinished.code if found.unfinished else None),
+        destinations=decision.destinations,
+        steps=tuple(map(_step, found.trail or ())),
+        owed=tuple(owed.event for owed in found.owed),
+    )
+
+
+def _step(taken: Taken) -> StepTold:
+    outcome, words, diff = _told(taken)
+    return StepTold(taken.step.label, taken.before.id, outcome, words, tuple(diff))
+
+
+def _told(taken: Taken) -> tuple[Outcome, str, Sequence[str]]:
+    result = taken.result
+    if isinstance(result, HookchainError):
+        return "failed", f"{result.code}: {result.detail}", ()
+    if isinstance(result, Stop):
+        return "stopped", result.reason, ()
+    if isinstance(result, Many):
+        return "split", f"{len(result.events)} event{'s' if len(result.events) != 1 else ''} of it", ()
+    if not isinstance(result, Event):
+        instead = "instead of the rest" if isinstance(result, Switch) else "and then on"
+        return "switched", f"through the chain {result.chain!r}, {instead}", _diff(taken.before, result.event)
+    diff = _diff(taken.before, result)
+    return ("changed", "", diff) if diff else ("unchanged", "it changed nothing", ())
+
+
+def _diff(before: Event, after: Event) -> list[str]:
+    return differences(seen(before), seen(after))
+
+
+def seen(event: Event) -> Json:
+    """What steps can change, without what is not there."""
+    return {name: value for name, value in view_of(event).items() if value is not None or name == "data"}

@@ -1,0 +1,67 @@
+"""Transform's and notify's part of an explanation: routes, steps as diffs, and what would go out."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from deploy.chains.local_services import FirstOwners, secrets_here
+from deploy.explain.going_out import going_out
+from deploy.explain.report import Check, Stage, State
+from deploy.explain.routes_told import RouteTold, StepTold, told_routes
+from functions.transform.step import Services
+from shared.delivery import Delivery
+from shared.errors import Permanent, Temporary
+from shared.event import Event
+from shared.jsontext import JsonObject
+from shared.ports import Fetched, Outgoing
+
+NAME: Final = "transform"
+_STEP_MARKS: Final = {"changed": "~", "unchanged": "=", "split": "%", "switched": ">", "stopped": "x", "failed": "!"}
+
+
+class OfflineFetch:
+    async def fetch(self, request: Outgoing) -> Fetched:
+        host = request.url.split("/")[2]
+        raise Temporary("offline", f"{host} is not asked offline; `hookchain step` asks it")
+
+
+def transform_stages(event: Event, slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> tuple[Stage, ...]:
+    """Of one event that receive made. Nothing is sent, and no other system is asked."""
+    services = Services(secrets_here(environ), OfflineFetch(), FirstOwners(), None)
+    try:
+        routes = asyncio.run(told_routes(event, slices["transform"], services))
+    except Permanent as error:
+        return (Stage(NAME, (Check("hops", "failed", error.detail),)),)
+    chains = tuple(_chain_stage(route) for route in routes if route.steps)
+    return (Stage(NAME, tuple(map(_check, routes))), *chains, *_notify_stages(routes, slices["notify"]))
+
+
+def _check(route: RouteTold) -> Check:
+    state: State = "failed" if route.code else "passed" if route.matched and route.owed else "skipped"
+    to = f" → {', '.join(route.destinations)}" if route.destinations and route.owed else ""
+    word = "matched" if route.matched else "no match"
+    return Check(route.route, state, f"{word}: {route.reason}{to}")
+
+
+def _chain_stage(route: RouteTold) -> Stage:
+    return Stage(f"route {route.route!r}, step by step", (), tuple(_steps(route.steps)))
+
+
+def _steps(steps: tuple[StepTold, ...]) -> Iterator[str]:
+    several = len({step.event_id for step in steps}) > 1
+    for step in steps:
+        of = f" of event {step.event_id}" if several else ""
+        yield f"{_STEP_MARKS[step.outcome]} {step.label}{of}: {step.words or step.outcome}"
+        yield from (f"    {line}" for line in step.diff)
+
+
+def _notify_stages(routes: list[RouteTold], notify: JsonObject) -> Iterator[Stage]:
+    deliveries = [
+        Delivery(event, route.route, destination)
+        for route in routes
+        for event in route.owed
+        for destination in route.destinations
+    ]
+    if deliveries:
+        told = [going_out(delivery, notify) for delivery in deliveries]
+        yield Stage("notify", tuple(each.check for each in told), tuple(line for each in told for line in each.lines))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.cloud.gcp.owners import FirestoreOwners
-from shared.cloud.local.owners import LocalOwners
+from shared.cloud.local.owners import KnownOwners, LocalOwners
 from shared.errors import Temporary
 from shared.ports import Owners
 from tests.contract.conftest import EmulatedFirestore
@@ -91,3 +91,16 @@ async def test_a_file_that_cannot_be_written_is_temporary(tmp_path: Path) -> Non
     (tmp_path / "state").write_text("a file where the folder should be")
     with pytest.raises(Temporary, match="does not answer"):
         await LocalOwners(tmp_path / "state" / "owners.db").owner("a", "e1", NOW, DAY)
+
+
+async def test_whoever_only_looks_learns_the_owner_and_becomes_none(tmp_path: Path) -> None:
+    known = KnownOwners(tmp_path / "owners.db")
+    assert await known.owner("order 7", "e2", NOW, DAY) == "e2"
+    owners = LocalOwners(tmp_path / "owners.db")
+    await owners.owner("order 7", "e1", NOW, DAY)
+
+    assert await known.owner("order 7", "e2", NOW + 1, DAY) == "e1"
+    assert await known.owner("order 7", "e2", NOW + DAY, DAY) == "e2"
+    assert await known.owner("order 8", "e2", NOW, DAY) == "e2"
+    assert await owners.owner("order 8", "e3", NOW, DAY) == "e3"
+    owners.close()

@@ -16,7 +16,7 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy.local.inspector import actions_api, mail_api
+from deploy.local.inspector import actions_api, mail_api, steps_api
 from deploy.local.inspector.base_app import DEFAULT_PORT, base_app, serve_app, stopped_by_signal
 from deploy.local.inspector.board import Board, local_looks
 from deploy.local.inspector.parts import LOCAL, LocalParts
@@ -67,7 +67,7 @@ def make_app(parts: LocalParts) -> web.Application:
     works = (partial(keep_index, parts), partial(keep_repairing, parts))
     app = base_app(parts, Board(local_looks(parts)), works)
     app[LOCAL] = parts
-    app.add_routes([*mail_api.ROUTES, *actions_api.LOCAL_ROUTES])
+    app.add_routes([*mail_api.ROUTES, *actions_api.LOCAL_ROUTES, *steps_api.ROUTES])
     return app
 
 

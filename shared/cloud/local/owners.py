@@ -1,6 +1,7 @@
 """The Owners port on SQLite, in `owners.db`."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -66,3 +67,20 @@ class LocalOwners:
                 raise
             self._connection = connection
         return self._connection
+
+
+class KnownOwners:
+    """Only looks: for those who ask what came of an event, and must not change it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def owner(self, key: str, event_id: str, now: float, window_seconds: float) -> str:
+        if not self._path.is_file():
+            return event_id
+        try:
+            with closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+                found = connection.execute("SELECT event_id, since FROM owners WHERE key = ?", (key,)).fetchone()
+        except sqlite3.Error as error:
+            raise Temporary("owners", f"{self._path.name} does not answer: {type(error).__name__}") from error
+        return str(found[0]) if found and now - found[1] < window_seconds else event_id

@@ -3,6 +3,7 @@
 import { bytes, duration, h, time, withLinks } from "/page/dom.js";
 import { chip, checksView } from "/page/pieces.js";
 import { current } from "/page/state.js";
+import { stepsView } from "/page/steps.js";
 import { releaseButton } from "/page/banners.js";
 import { DELIVERY_STATES, OUTCOMES, plural } from "/page/words.js";
 
@@ -32,7 +33,8 @@ export function transformStage(event) {
   const state = broken.length ? "bad" : matched.length ? "good" : "none";
   const summary = matched.length ? `${plural(matched.length, "route")} → ${plural(event.expected, "delivery", "deliveries")}` : broken.length ? "given up on" : "no route wanted it";
   return stage("transform", state, summary,
-    event.routes.length ? h("ul", { class: "routes" }, event.routes.map(routeView)) : h("p", { class: "faint" }, "There are no routes."));
+    event.routes.length ? h("ul", { class: "routes" }, event.routes.map(routeView)) : h("p", { class: "faint" }, "There are no routes."),
+    event.event && !current("hint")?.cloud && stepsView(event));
 }
 
 function routeView(route) {

@@ -1,0 +1,44 @@
+// What each step of each route did to an event: asked for when somebody opens it, for it is computed anew.
+
+import { get } from "/page/api.js";
+import { fill, h } from "/page/dom.js";
+
+const SIGNS = { changed: "✎", unchanged: "=", split: "⑂", switched: "↪", stopped: "◼", failed: "✕" };
+const KINDS = { changed: "good", switched: "good", split: "good", unchanged: "none", stopped: "warn", failed: "bad" };
+
+export function stepsView(event) {
+  const inside = h("div", { class: "inside" }, h("p", { class: "faint" }, "…"));
+  let asked = false;
+  const view = h("details", { ontoggle: () => { if (view.open && !asked) { asked = true; load(); } } },
+    h("summary", {}, "Step by step"), inside);
+
+  async function load() {
+    try {
+      const { routes } = await get(`/api/events/${encodeURIComponent(event.id)}/steps`);
+      const walked = routes.filter((route) => route.steps.length);
+      fill(inside, walked.length ? walked.map(routeSteps) : h("p", { class: "faint" }, "No route that took it has steps."),
+        h("p", { class: "faint" }, "Computed now, by the configuration as it is now. No other system was asked: where it answers no longer from what was kept, the step says so."));
+    } catch (error) {
+      asked = false;
+      fill(inside, h("p", { class: "faint" }, error.message));
+    }
+  }
+
+  return view;
+}
+
+function routeSteps(route) {
+  const several = new Set(route.steps.map((step) => step.event_id)).size > 1;
+  return h("section", { class: "steps", "aria-label": `Steps of ${route.route}` },
+    h("h4", {}, route.route),
+    h("ol", { class: "routes" }, route.steps.map((step) => h("li", { class: KINDS[step.outcome] ?? "none" },
+      h("span", { class: "sign", "aria-hidden": "true" }, SIGNS[step.outcome] ?? "·"),
+      h("div", {},
+        h("strong", {}, step.label), several && h("span", { class: "faint mono" }, ` ${step.event_id}`),
+        h("p", { class: "faint" }, step.words || step.outcome),
+        step.diff.length > 0 && h("pre", { class: "code diff", tabindex: "0" }, step.diff.map(diffLine)))))));
+}
+
+function diffLine(line) {
+  return h("span", { class: line.startsWith("+") ? "came" : line.startsWith("-") ? "went" : "" }, line, "\n");
+}

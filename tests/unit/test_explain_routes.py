@@ -1,0 +1,143 @@
+"""`hookchain explain` behind receive: why a route did not fire, what each step did, what would go out."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.chains.differences import MAX_LINES, differences
+from deploy.commands.explain import main
+from shared.jsontext import Json, JsonObject, to_json
+
+CONFIG: Final = """\
+sources:
+  shop: {auth: none, id: data.id}
+routes:
+  - name: orders
+    types: [order.*]
+    to: people
+  - name: paid
+    types: [sign*]
+    steps: [{drop: [data.password]}, {set: {data.team: north}}, {filter: {keep: data.paid, reason: not paid}}]
+    to: people
+  - name: broken
+    steps: [{set: {data.name.first: x}}]
+    to: people
+  - name: several
+    where: data.items
+    steps: [{split: data.items}, {rename: {data.sku: article}}]
+    to: [people, others]
+  - name: rest
+    else: true
+    to: people
+destinations:
+  people: {email: {to: ann@example.com, subject: "{{ type }}", text: "For {{ data.name | default('all') }}"}}
+  others: {email: {to: [bob@example.com], subject: "{{ data.article }}"}}
+"""
+EVENT: Final[JsonObject] = {"event": "signup.created", "id": 7, "name": "Ada", "password": "hunter2", "paid": False}
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(tmp_path, "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+
+def explained(capsys: pytest.CaptureFixture[str], event: Json, *arguments: str) -> str:
+    Path("body").write_text(to_json(event), encoding="utf-8")
+    known = ["--config", "hookchain.yaml", "--env-file", ".env", "--source", "shop", "--body", "body"]
+    code = main([*known, "-H", "content-type: application/json", *arguments])
+    said = capsys.readouterr()
+    assert (code, said.err) == (0, "")
+    return " ".join(said.out.split()) if "--json" not in arguments else said.out
+
+
+def test_a_wrong_type_is_named_with_the_types_that_are_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "orders no match: type 'signup.created' does not match order.*" in explained(capsys, EVENT)
+
+
+def test_a_filter_that_was_false_is_named_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    said = explained(capsys, EVENT)
+
+    assert "stopped at step 3 'filter': not paid: data.paid is not true" in said
+    assert "x step 3 'filter': not paid: data.paid is not true" in said
+
+
+def test_a_step_that_failed_is_named_with_the_place_and_the_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    said = explained(capsys, EVENT)
+
+    assert "! step 1 'set': path: 'data.name.first': data.name is text, not an object" in said
+
+
+def test_a_route_that_another_left_nothing_for_says_which(capsys: pytest.CaptureFixture[str]) -> None:
+    said = explained(capsys, EVENT)
+
+    assert "rest no match: it is for what nothing else takes; 'paid' took it" in said
+
+
+def test_each_step_is_shown_as_what_it_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    said = explained(capsys, {**EVENT, "paid": True})
+
+    assert (
+        "~ step 1 'drop': changed - data.password: \"hunter2\" ~ step 2 'set': changed + data.team: \"north\"" in said
+    )
+    assert "= step 3 'filter': it changed nothing" in said
+
+
+def test_the_mails_are_shown_as_they_would_go_out(capsys: pytest.CaptureFixture[str]) -> None:
+    said = explained(capsys, {**EVENT, "paid": True})
+
+    assert "people (route 'paid') a mail to ann@example.com: signup.created" in said
+    assert "Subject: signup.created For Ada" in said
+
+
+def test_an_event_that_becomes_several_is_told_part_by_part(capsys: pytest.CaptureFixture[str]) -> None:
+    report = json.loads(explained(capsys, {"id": 8, "items": [{"sku": "A"}, {"sku": "B"}]}, "--json"))
+    steps = report["details"]["route 'several', step by step"]
+
+    assert steps[0] == "% step 1 'split': 2 events of it" or steps[0].endswith("2 events of it")
+    assert [line for line in steps if line.strip().startswith(("+", "-"))] == [
+        '    - data.sku: "A"',
+        '    + data.article: "A"',
+        '    - data.sku: "B"',
+        '    + data.article: "B"',
+    ]
+    going_out = [check["words"] for check in report["checks"] if check["stage"] == "notify"]
+    assert going_out.count("a mail to bob@example.com: A") == 1
+    assert going_out.count("a mail to bob@example.com: B") == 1
+
+
+def test_a_refused_request_has_no_second_half(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("body").write_bytes(b"{")
+    code = main(
+        ["--config", "hookchain.yaml", "--source", "shop", "--body", "body", "-H", "content-type: application/json"]
+    )
+
+    assert code == 3
+    assert "transform" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        ({"a": 1}, {"a": 1}, []),
+        ({"a": 1}, {"a": 1.0}, []),
+        ({"a": 1}, {"a": True}, ["- a: 1", "+ a: true"]),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"c": 2, "d": 3}}, ["- a.b: 1", "+ a.d: 3"]),
+        ([1, 2, 3], [2, 3], ["- [0]: 1"]),
+        ([{"a": 1}], [{"a": 2}], ["- [0].a: 1", "+ [0].a: 2"]),
+        ({"a": [1]}, {"a": "x"}, ["- a: [1]", '+ a: "x"']),
+        ({"a.b": 1}, {}, ['- ["a.b"]: 1']),
+        ("x", None, ['- "x"', "+ null"]),
+        ("x" * 400, "y", [f'- "{"x" * 299}…', '+ "y"']),
+    ],
+)
+def test_a_difference_names_the_place_and_both_values(before: Json, after: Json, lines: list[str]) -> None:
+    assert differences(before, after) == lines
+
+
+def test_differences_have_an_end() -> None:
+    many: Json = {str(number): number for number in range(1_000)}
+
+    assert len(differences(many, {})) == MAX_LINES + 1

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.compiler import compile_file, secrets_needed
+from deploy.chains.config_tests import run_config_tests
+from deploy.compiler import compile_config, compile_file, secrets_needed
+from deploy.config_file import read_config_file
 from functions.notify.mail.mail import Mail
 from tests.pipeline import Pipeline
 
@@ -53,8 +55,20 @@ EXPECTED = {
 }
 
 
-def test_every_recipe_is_tried_here() -> None:
-    assert {folder.name for folder in RECIPES.iterdir() if folder.is_dir()} == set(EXPECTED)
+WITH_TESTS = sorted(path.parent.name for path in RECIPES.glob("*/hookchain.yaml") if "\ntests:" in path.read_text())
+
+
+def test_every_recipe_is_tried_here_or_by_its_own_tests() -> None:
+    assert {folder.name for folder in RECIPES.iterdir() if folder.is_dir()} == {*EXPECTED, *WITH_TESTS}
+
+
+@pytest.mark.parametrize("name", WITH_TESTS)
+def test_a_recipes_own_tests_pass(name: str) -> None:
+    file = read_config_file(RECIPES / name / "hookchain.yaml")
+    results = run_config_tests(file.document, compile_config(file), file.folder)
+
+    assert [(each.name, each.lines) for each in results if not each.passed] == []
+    assert len(results) >= 2
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))

@@ -251,8 +251,19 @@ def an_action(name: str, *needs: str) -> Action:
 NOT_YET = Answer(1, "", "Service account hookchain-push@my-project.iam.gserviceaccount.com does not exist.")
 
 
-def test_what_google_does_not_know_everywhere_yet_is_tried_again() -> None:
-    runner, noted = Answers(NOT_YET, NOT_YET, Answer(0, "", "")), Noted()
+@pytest.mark.parametrize(
+    "said",
+    [
+        NOT_YET.stderr,
+        "Permission 'iam.serviceaccounts.actAs' denied on service account x@y (or it may not exist).",
+        "ABORTED: Please retry, underlying data changed",
+        "ABORTED: Aborted due to cross-transaction contention. This occurs when multiple transactions attempt to",
+        'NOT_FOUND: Cannot find metric(s) that match type = "run.googleapis.com/request_count".',
+    ],
+)
+def test_what_google_does_not_know_everywhere_yet_is_tried_again(said: str) -> None:
+    not_yet = Answer(1, "", said)
+    runner, noted = Answers(not_yet, not_yet, Answer(0, "", "")), Noted()
     assert Applying(runner, TARGET, {}, noted, 1, sleep=lambda _: None).apply([an_action("a")]) is None
     assert noted.waited == list(WAITS_SECONDS[:2])
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -260,6 +261,17 @@ def test_an_alert_is_updated_by_the_name_google_gave_it() -> None:
     [action] = plan(resources, existing)
     assert action.commands[0].arguments[:4] == ("monitoring", "policies", "update", "projects/p/alertPolicies/7")
     assert not [text for text in action.commands[0].arguments if "channel" in text], "whom to tell is the operator's"
+
+
+def test_fields_of_the_database_are_changed_one_by_one_and_nothing_waits_for_them() -> None:
+    resources = graph(deployment())
+    fields = [each for each in resources if each.kind in ("exemption", "expiry")]
+    for before, after in pairwise(fields):
+        assert after.needs == ("database hookchain", before.key)
+        assert after.create[0].arguments[-1] == "--async"
+    keys = {each.key for each in fields}
+    assert not [each.key for each in resources if each not in fields and keys & set(each.needs)]
+    assert len(fields) < 15, "each takes its seconds of the first deployment"
 
 
 def test_all_apis_are_enabled_at_once() -> None:

@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -42,29 +44,35 @@ def database(target: Target) -> tuple[Resource, ...]:
         one("firestore", "databases", "create", *where),
         needs=(key_of(API, "firestore.googleapis.com"),),
     )
-    exempt = (_exemption(target, collection, field) for collection, fields in UNINDEXED.items() for field in fields)
-    return (made, *exempt, *(_expiry(target, collection) for collection in EXPIRING))
+    exempt = [_exemption(target, collection, field) for collection, fields in UNINDEXED.items() for field in fields]
+    return (made, *_one_by_one([*exempt, *(_expiry(target, collection) for collection in EXPIRING)]))
+
+
+def _one_by_one(changes: Sequence[Resource]) -> Iterator[Resource]:
+    """Firestore refuses a change of fields while it takes another in: "Please retry, underlying data changed"."""
+    before: tuple[str, ...] = ()
+    for change in changes:
+        yield replace(change, needs=(*change.needs, *before))
+        before = (change.key,)
 
 
 def _expiry(target: Target, collection: str) -> Resource:
-    """On a field of its own work one at a time, so its exemption comes first."""
     return Resource(
         EXPIRY,
         collection,
         f"documents of {collection} go when their {EXPIRE_AT} has passed",
         one("firestore", "fields", "ttls", "update", *_field(target, collection, EXPIRE_AT), "--enable-ttl", "--async"),
-        needs=(database_key(target), key_of(EXEMPTION, f"{collection}.{EXPIRE_AT}")),
+        needs=(database_key(target),),
     )
 
 
 def _exemption(target: Target, collection: str, field: str) -> Resource:
-    waited_for = () if field == EXPIRE_AT else ("--async",)
     update = ("firestore", "indexes", "fields", "update", *_field(target, collection, field), "--disable-indexes")
     return Resource(
         EXEMPTION,
         f"{collection}.{field}",
-        "nothing asks for it, and an index would make writing slower",
-        one(*update, *waited_for),
+        "large, and nothing asks for it: an index would make writing slower",
+        one(*update, "--async"),
         needs=(database_key(target),),
     )
 

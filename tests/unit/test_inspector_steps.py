@@ -29,6 +29,7 @@ routes:
     to: list
   - {name: once, steps: [{deduplicate: data.name}], to: list}
   - {name: asks, steps: [{fetch: {url: "https://api.example.com/x", into: data.x}}], to: list}
+  - {name: sealed, steps: [{encrypt: {secret: data-key}}], to: list}
   - {name: orders, types: [order.*], to: list}
 destinations: {list: {email: {to: a@example.com, subject: x}}}
 """
@@ -77,6 +78,7 @@ async def test_each_step_of_each_route_is_told_with_what_it_changed(page: Page) 
         ("tell", True, None),
         ("once", True, None),
         ("asks", True, "offline"),
+        ("sealed", True, "secret_unavailable"),
         ("orders", False, None),
     ]
     assert routes[0]["steps"] == [
@@ -95,7 +97,7 @@ async def test_each_step_of_each_route_is_told_with_what_it_changed(page: Page) 
             "diff": ['+ data.team: "north"'],
         },
     ]
-    assert routes[3]["reason"] == "type 'signup.created' does not match order.*"
+    assert routes[4]["reason"] == "type 'signup.created' does not match order.*"
 
 
 async def test_looking_makes_no_event_the_owner_of_its_key_and_tells_who_is(page: Page) -> None:

@@ -6,14 +6,12 @@ then is taken from where the function kept it, and nobody is asked again.
 """
 
 import json
-import os
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
-from deploy.chains.local_services import secrets_here
 from deploy.explain.routes_told import RouteTold, StepTold, told_routes
 from deploy.explain.transform_stage import OfflineFetch
 from deploy.local.inspector.answers import json_answer, not_found
@@ -21,14 +19,22 @@ from deploy.local.inspector.parts import LOCAL, LocalParts
 from functions.transform.step import Services
 from shared.claim_check import checked_out
 from shared.cloud.local.owners import FILE_NAME, KnownOwners
+from shared.errors import Temporary
 from shared.event import Event, from_cloudevent
 from shared.jsontext import Json, JsonObject
+
+
+class NoSecrets:
+    """The page's process is given none, and shows what it computes."""
+
+    async def values(self, name: str) -> tuple[str, ...]:
+        raise Temporary("secret_unavailable", f"the page has no secrets, so not {name!r}; `hookchain explain` has")
 
 
 async def show_steps(request: web.Request) -> web.Response:
     parts, event_id = request.app[LOCAL], request.match_info["id"]
     event = await _event(parts, event_id)
-    services = Services(secrets_here(os.environ), OfflineFetch(), KnownOwners(parts.state / FILE_NAME), parts.blobs)
+    services = Services(NoSecrets(), OfflineFetch(), KnownOwners(parts.state / FILE_NAME), parts.blobs)
     routes = await told_routes(event, _slice(parts.state), services)
     return json_answer({"routes": [_route(route) for route in routes]})
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime, tzinfo
 from typing import Annotated, ClassVar, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
 
@@ -73,6 +74,11 @@ class ParseTime(
         self._formats = tuple(self.root.formats)
         self._zone = None if self.root.zone is None else zone_of(self.root.zone)
         self._to_zone = zone_of(self.root.to_zone)
+
+    def needs(self) -> tuple[str, ...]:
+        """The names of zones come with the system, which some platforms have without them."""
+        named = isinstance(self._zone, ZoneInfo) or isinstance(self._to_zone, ZoneInfo)
+        return ("zones",) if named else ()
 
     def apply(self, event: Event, _: StepContext) -> Event:
         for path in self._paths:

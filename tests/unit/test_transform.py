@@ -7,6 +7,7 @@ import pytest
 
 from functions.transform import entry
 from functions.transform.read_routes import read_routes
+from functions.transform.step import Services
 from functions.transform.transformer import Transformer, read_event
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
 from shared.dead_letters import DEAD_LETTER_TYPE
@@ -16,12 +17,15 @@ from shared.event import Event, to_cloudevent
 from shared.http import Reply, Request
 from shared.journaling import Journaling
 from shared.jsontext import Json, to_json
-from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage, EventEntry
+from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage, EventEntry, Fetched
 from shared.push import Push
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
+from tests.fakes.fetch import FakeFetch
 from tests.fakes.journal import FakeJournal
+from tests.fakes.owners import FakeOwners
+from tests.fakes.secrets import FakeSecrets
 
 EVENT = Event("e1", "/sources/signup-form", "signup.created", "2026-03-01T12:00:00.000Z", "00", {"plan": "pro"})
 ROUTES: Json = [
@@ -38,6 +42,7 @@ class Bench:
     bus: FakeBus = field(default_factory=FakeBus)
     blobs: FakeBlobs = field(default_factory=FakeBlobs)
     journal: FakeJournal = field(default_factory=FakeJournal)
+    services: Services | None = None
 
     @property
     def transformer(self) -> Transformer:
@@ -47,6 +52,7 @@ class Bench:
             self.blobs,
             Journaling("transform", self.journal),
             FakeClock(),
+            self.services,
         )
 
     async def take(self, event: Event = EVENT, **attributes: str) -> None:
@@ -302,3 +308,79 @@ async def test_what_is_no_push_is_refused_and_acknowledges_nothing(
 
     assert reply.status == status
     assert bench.bus.sent == []
+
+
+def outside(answers: dict[str, Fetched] | None = None) -> Services:
+    return Services(FakeSecrets({}), FakeFetch(answers), FakeOwners(), None)
+
+
+FETCHING: Json = [{"fetch": {"url": "https://api.example.com/x", "into": "data.x"}}]
+
+
+async def test_a_route_that_has_to_wait_holds_back_no_other_and_brings_the_event_again(bench: Bench) -> None:
+    bench.services = outside()
+    bench.routes = [{"name": "asks", "steps": FETCHING, "to": ["crm"]}, {"name": "audit", "to": ["crm"]}]
+
+    with pytest.raises(Temporary, match="route 'asks': step 1 'fetch'"):
+        await bench.take()
+
+    assert [delivery.route for delivery in bench.deliveries] == ["audit"]
+    assert bench.letters == []
+    assert [(route.matched, route.code, route.destinations) for route in bench.journaled.routes] == [
+        (True, None, ("crm",)),
+        (True, None, ("crm",)),
+    ]
+    assert "to come again: route 'asks': step 1 'fetch'" in bench.journaled.routes[0].reason
+    assert (await bench.push(PUSH)).status == 503
+
+
+async def test_a_route_that_asks_is_delivered_with_the_answer(bench: Bench) -> None:
+    bench.services = outside({"https://api.example.com/x": Fetched(200, (), b'{"b": 1}')})
+    bench.routes = [{"name": "asks", "steps": FETCHING, "to": ["crm"]}]
+
+    await bench.take()
+
+    assert [delivery.event.data for delivery in bench.deliveries] == [{"plan": "pro", "x": {"b": 1}}]
+
+
+async def test_each_part_of_a_split_event_is_a_delivery_with_a_key_of_its_own(bench: Bench) -> None:
+    bench.routes = [{"name": "parts", "steps": [{"split": "data.items"}], "to": ["crm", "list"]}]
+    event = replace(EVENT, data={"items": [1, 2]})
+    await bench.take(event)
+    first = [delivery.id for delivery in bench.deliveries]
+    await bench.take(event)
+
+    assert [(each.event.id, each.event.data, each.destination) for each in bench.deliveries[:4]] == [
+        ("e1-1", 1, "crm"),
+        ("e1-1", 1, "list"),
+        ("e1-2", 2, "crm"),
+        ("e1-2", 2, "list"),
+    ]
+    assert len(set(first)) == 4
+    assert [delivery.id for delivery in bench.deliveries[4:]] == first
+    assert {each.event.origin for each in bench.deliveries} == {"e1"}
+
+
+async def test_a_part_that_fails_is_one_dead_letter_of_the_route_and_the_others_go_out(bench: Bench) -> None:
+    steps: Json = [{"split": "data.items"}, {"cast": {"data": "integer"}}]
+    bench.routes = [{"name": "parts", "steps": steps, "to": ["crm"]}]
+    await bench.take(replace(EVENT, data={"items": ["1", "x", "3", "y"]}))
+
+    assert [delivery.event.data for delivery in bench.deliveries] == [1, 3]
+    [letter] = bench.letters
+    reason = json.loads(letter.data)["data"]["reason"]
+    assert reason.startswith("route 'parts': step 2 'cast': data is text that is no integer (and so for 1 more")
+    assert reason.endswith("; done before: step 1 'split'")
+    [decision] = bench.journaled.routes
+    assert (decision.code, decision.destinations, decision.events) == ("cast", ("crm",), 2)
+
+
+async def test_what_stops_a_route_is_journaled_with_its_reason(bench: Bench) -> None:
+    steps: Json = [{"filter": {"keep": "data.plan == 'free'", "reason": "only free ones"}}]
+    bench.routes = [{"name": "free", "steps": steps, "to": ["crm"]}]
+    await bench.take()
+
+    assert bench.bus.sent == []
+    [decision] = bench.journaled.routes
+    assert (decision.matched, decision.code, decision.destinations) == (True, None, ())
+    assert decision.reason.endswith("stopped at step 1 'filter': only free ones: data.plan == 'free' is not true")

@@ -55,6 +55,7 @@ def graph(deployment: Deployment) -> tuple[Resource, ...]:
     granted = permissions(target, deployment.project_number, deployment.secrets)
     subscriptions = _subscriptions(deployment)
     kept_seconds = _kept_seconds(deployment.slices["notify"])
+    services = _services(deployment, [*granted, *subscriptions])
     return in_order(
         [
             *apis(),
@@ -66,9 +67,9 @@ def graph(deployment: Deployment) -> tuple[Resource, ...]:
             *_secrets(deployment),
             *granted,
             *subscriptions,
-            *_services(deployment, [*granted, *subscriptions]),
+            *services,
             sweep(target, deployment.url("notify"), _callable(target, "notify", granted)),
-            *monitoring(target, deployment.folder),
+            *monitoring(target, deployment.folder, keys(services)),
         ]
     )
 

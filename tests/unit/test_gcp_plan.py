@@ -274,6 +274,12 @@ def test_fields_of_the_database_are_changed_one_by_one_and_nothing_waits_for_the
     assert len(fields) < 15, "each takes its seconds of the first deployment"
 
 
+def test_alerts_come_after_what_they_watch() -> None:
+    resources = by_key(graph(deployment()))
+    services = {f"service hookchain-{name}" for name in FUNCTIONS}
+    assert all(services < {*each.needs} for each in resources.values() if each.kind == "alert")
+
+
 def test_all_apis_are_enabled_at_once() -> None:
     [first, *others] = plan(graph(deployment()), NOTHING)
     assert first.commands[0].arguments[:2] == ("services", "enable")

@@ -1,6 +1,7 @@
 """The dashboard and the alerts, from the templates beside this package."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -32,8 +33,10 @@ def alert_name(target: Target, name: str) -> str:
     return f"{target.prefix}{name}"
 
 
-def monitoring(target: Target, folder: Path) -> tuple[Resource, ...]:
-    return (_dashboard(target, folder), *(_alert(target, name, why, folder) for name, why in ALERTS.items()))
+def monitoring(target: Target, folder: Path, watched: tuple[str, ...]) -> tuple[Resource, ...]:
+    """`watched` are there before the alerts: Google refuses one on a metric that a new project does not have yet."""
+    alerts = (_alert(target, name, why, folder) for name, why in ALERTS.items())
+    return (_dashboard(target, folder), *(replace(alert, needs=(*alert.needs, *watched)) for alert in alerts))
 
 
 def _dashboard(target: Target, folder: Path) -> Resource:

@@ -52,8 +52,8 @@ def _walk(before: Json, after: Json, place: str) -> Iterator[str]:
 
 def _walk_items(before: list[Json], after: list[Json], place: str) -> Iterator[str]:
     """An item that went or came moves the others: they are not told as changed."""
-    texts = [[to_json(item) for item in items] for items in (before, after)]
-    for what, first, end, start, stop in difflib.SequenceMatcher(None, *texts, autojunk=False).get_opcodes():
+    old, new = ([to_json(item) for item in items] for items in (before, after))
+    for what, first, end, start, stop in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if what == "replace" and end - first == stop - start:
             for number in range(end - first):
                 yield from _walk(before[first + number], after[start + number], f"{place}[{start + number}]")

@@ -57,6 +57,7 @@ class World:
     before it has done anything, or where `fails_late` after."""
 
     project: str = "my-project"
+    organisation: str = ""
     things: dict[str, dict[str, Thing]] = field(default_factory=dict)
     policies: dict[str, list[list[str]]] = field(default_factory=dict)
     calls: list[list[str]] = field(default_factory=list)
@@ -81,7 +82,8 @@ class World:
         if words.command == ("config", "get-value"):
             return f"{self.project}\n"
         if words.command == ("projects", "describe"):
-            return {"projectId": self.project, "projectNumber": NUMBER}
+            parent = {"parent": {"type": "organization", "id": self.organisation}} if self.organisation else {}
+            return {"projectId": self.project, "projectNumber": NUMBER, **parent}
         self._need_api(words)
         if verb == "get-iam-policy":
             return self._policy(words)
@@ -243,7 +245,7 @@ class World:
     @property
     def kept(self) -> Thing:
         """What JSON takes, and World(**…) gives back."""
-        names = ("project", "things", "policies", "calls", "changes", "fail_at", "fails_late")
+        names = ("project", "organisation", "things", "policies", "calls", "changes", "fail_at", "fails_late")
         return {name: getattr(self, name) for name in names}
 
 

@@ -13,6 +13,7 @@ from deploy.doctor.finding import Finding, ok, problem, unknown
 from deploy.gcp.target import Target
 from shared.jsontext import JsonObject
 
+API: Final = "orgpolicy.googleapis.com"
 PUBLIC: Final = "run.managed.requireInvokerIam"
 ACCOUNTS: Final = "iam.disableServiceAccountCreation"
 INGRESS: Final = "run.allowedIngress"
@@ -22,6 +23,16 @@ ASKED: Final = (PUBLIC, ACCOUNTS, INGRESS, REGIONS, DOMAINS)
 
 
 def policies(target: Target, api: GoogleApi) -> Finding:
+    try:
+        return policies_in_force(target, api)
+    except ApiFault as fault:
+        if fault.reason != "SERVICE_DISABLED":
+            raise
+        return unknown("Google tells an organisation's policies once that API is on", f"gcloud services enable {API}")
+
+
+def policies_in_force(target: Target, api: GoogleApi) -> Finding:
+    """Raises ApiFault."""
     found = side_by_side(lambda name: _rules(target, api, name), ASKED)
     return policies_finding(target, dict(zip(ASKED, found, strict=True)))
 

@@ -50,7 +50,7 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
         how = "say EMAIL_ADDRESS=you@example.com, or write deploy/hookchain.yaml"
         environ["EMAIL_ADDRESS"] = ask.ask("Which address are webhooks mailed to?", f"there is no configuration: {how}")
     number = project_number(runner, target)
-    refuse_forbidden(target, runner)
+    refuse_forbidden(target, runner, may_enable=True)
     try:
         deployment = prepared(target, number, config, environ, options.out)
     except (PinsFault, NotABundle) as fault:

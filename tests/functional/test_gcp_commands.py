@@ -5,7 +5,7 @@ import pty
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,11 +143,32 @@ def test_a_policy_against_public_functions_stops_before_anything_is_made(
         assert "roles/orgpolicy.policyAdmin" in ran.err
 
 
+@pytest.mark.parametrize("organisation", ["", "4711"], ids=["nobody's project", "a project of an organisation"])
+def test_policies_that_only_an_api_tells_are_asked_for_once_it_is_on(
+    organisation: str, root: Path, tmp_path: Path
+) -> None:
+    gcloud = install_world(tmp_path / "bin", World(organisation=organisation))
+    given = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
+    with enforcing("run.managed.requireInvokerIam", is_on=lambda: "api" in gcloud.world.things) as url:
+        given["CLOUDSDK_API_ENDPOINT_OVERRIDES_ORGPOLICY"] = url
+        ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **given)
+    made = {kind: sorted(things) for kind, things in gcloud.world.things.items() if things}
+    if organisation:
+        assert (ran.code, made) == (1, {"api": ["orgpolicy.googleapis.com"]})
+        assert "roles/orgpolicy.policyAdmin" in ran.err
+    else:
+        assert ran.code == 0, ran.err
+        assert "orgpolicy.googleapis.com" not in made["api"]
+
+
 @contextmanager
-def enforcing(constraint: str) -> Iterator[str]:
-    """The URL of an organisation whose only policy enforces this."""
+def enforcing(constraint: str, is_on: Callable[[], bool] = lambda: True) -> Iterator[str]:
+    """The URL of an organisation whose only policy enforces this. `is_on`: whether the API is."""
 
     async def policy(request: web.Request) -> web.Response:
+        if not is_on():
+            details = [{"reason": "SERVICE_DISABLED"}]
+            return web.json_response({"error": {"message": "it is disabled", "details": details}}, status=403)
         is_asked = request.path.endswith(f"/policies/{constraint}:getEffectivePolicy")
         return web.json_response({"spec": {"rules": [{"enforce": True}] if is_asked else []}})
 

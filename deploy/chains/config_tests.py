@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deploy.chains.case_input import BadInput, events_of
 from deploy.chains.case_world import services_of
+from deploy.chains.example_test import example_lines
 from deploy.chains.expecting import Actual, verdict
 from deploy.chains.mails import mail_of
 from functions.transform.read_routes import Program, read_program
@@ -31,10 +32,20 @@ class CaseResult:
 
 
 def run_config_tests(document: Json, slices: Mapping[str, JsonObject], folder: Path) -> list[CaseResult]:
-    """`document` is the configuration as it is written, without faults; files in it are relative to `folder`."""
+    """`document` is the configuration as it is written, without faults; files in it are relative to `folder`.
+
+    The examples of steps of the operator's own are tests too.
+    """
     cases = BundleConfig.model_validate(document).tests
     program = read_program(slices["transform"])
-    return [CaseResult(case.name, tuple(asyncio.run(_lines(case, program, slices, folder)))) for case in cases]
+    examples = [
+        CaseResult(f"the example of the step {name!r}", tuple(asyncio.run(example_lines(name, model))))
+        for name, model in program.own.items()
+    ]
+    return [
+        *examples,
+        *(CaseResult(case.name, tuple(asyncio.run(_lines(case, program, slices, folder)))) for case in cases),
+    ]
 
 
 async def _lines(case: CaseConfig, program: Program, slices: Mapping[str, JsonObject], folder: Path) -> Sequence[str]:

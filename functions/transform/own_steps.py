@@ -29,6 +29,8 @@ def load_own_steps(sources: Mapping[str, str]) -> StepModels:
         if not found[file]:
             raise OwnStepsFault(f"{file}: no class in it is both a pydantic model and a Step")
         for name, model in found[file].items():
+            if missing := [each for each in ("summary", "example") if not hasattr(model, each)]:
+                raise OwnStepsFault(f"{file}: the step {name!r} has no `{missing[0]}: ClassVar[…]`")
             if name in models or step_model(name):
                 raise OwnStepsFault(f"{file}: there is another step {name!r}; give its class another name")
             models[name] = model

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.bundle import contents
+from deploy.chains.config_tests import run_config_tests
 from deploy.compiler import compile_config
 from deploy.config_file import ConfigFile, parse_config
 from deploy.faults import ConfigFaults
@@ -195,3 +196,21 @@ def test_a_slice_without_chains_says_nothing_of_them(folder: Path) -> None:
 
     assert "chains" not in plain
     assert "own_steps" not in plain
+
+
+def test_the_example_of_a_step_of_ones_own_is_a_test_of_the_configuration(folder: Path) -> None:
+    file = config_file(folder)
+    [result] = run_config_tests(file.document, compile_config(file), folder)
+    assert (result.name, result.lines) == ("the example of the step 'loyalty'", ())
+
+    (folder / "my_steps" / "loyalty.py").write_text(STEP.replace('"points": 4', '"points": 5'), encoding="utf-8")
+    [result] = run_config_tests(file.document, compile_config(file), folder)
+    assert result.lines == ("- data.points: 5", "+ data.points: 4")
+
+
+@pytest.mark.parametrize("missing", ["summary", "example"])
+def test_a_step_without_its_line_or_its_example_is_a_fault(folder: Path, missing: str) -> None:
+    source = STEP.replace(f"    {missing}: ClassVar", f"    other_{missing}: ClassVar")
+    (folder / "my_steps" / "loyalty.py").write_text(source, encoding="utf-8")
+
+    assert f"the step 'loyalty' has no `{missing}: ClassVar[…]`" in faults(folder, CONFIG)

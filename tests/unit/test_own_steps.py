@@ -1,5 +1,6 @@
 """Steps of the operator's own, named chains and routes, from the configuration to what they decide."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,22 @@ def test_a_step_without_its_line_or_its_example_is_a_fault(folder: Path, missing
     (folder / "my_steps" / "loyalty.py").write_text(source, encoding="utf-8")
 
     assert f"the step 'loyalty' has no `{missing}: ClassVar[…]`" in faults(folder, CONFIG)
+
+
+def test_the_step_and_the_routes_that_the_page_shows_work(tmp_path: Path, root: Path) -> None:
+    page = (root / "functions" / "transform" / "README.md").read_text(encoding="utf-8")
+    [python] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    blocks = {text.split(":")[0]: text for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)}
+    (tmp_path / "my_steps").mkdir()
+    (tmp_path / "my_steps" / "loyalty.py").write_text(python, encoding="utf-8")
+    rest = "sources: {shop: {auth: none}}\ndestinations:\n"
+    rest += "".join(f"  {name}: {{email: {{to: a@example.com, subject: x}}}}\n" for name in ("crm", "newsletter-list"))
+
+    file = config_file(tmp_path, blocks["steps_from"] + blocks["tests"] + rest)
+    results = run_config_tests(file.document, compile_config(file), tmp_path)
+    assert [(each.name, each.lines) for each in results] == [
+        ("the example of the step 'loyalty_points'", ()),
+        ("an order becomes points", ()),
+    ]
+    routes = next(text for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "\nroutes:" in text)
+    assert compile_config(parse_config(routes + rest, "hookchain.yaml", tmp_path))

@@ -9,12 +9,13 @@ from typing import Final
 
 from deploy.bundle import NotABundle
 from deploy.bundle_requirements import PinsFault
+from deploy.chains.before_deploy import refuse_failing_tests
 from deploy.cli import parser
 from deploy.commands.operator_command import DONE, NOT_DONE, CannotTell, add_configuration, ended, environ_of
 from deploy.commands.tables import screen_of
 from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.changes import changes
-from deploy.gcp.closing import closing
+from deploy.gcp.closing import closing, target_options
 from deploy.gcp.first_values import first_values
 from deploy.gcp.forbidden import PUBLIC, refuse_forbidden
 from deploy.gcp.gcloud import Gcloud, configured_project
@@ -49,6 +50,8 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
     if config is None and not environ.get("EMAIL_ADDRESS"):
         how = "say EMAIL_ADDRESS=you@example.com, or write deploy/hookchain.yaml"
         environ["EMAIL_ADDRESS"] = ask.ask("Which address are webhooks mailed to?", f"there is no configuration: {how}")
+    if tried := refuse_failing_tests(config, environ):
+        print(f"The configuration's own tests pass: {tried}", flush=True)
     number = project_number(runner, target)
     refuse_forbidden(target, runner, may_enable=True)
     try:
@@ -60,22 +63,22 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
     for line in remember(options.env_file, target, settings):
         print(line)
     print(f"Configuration: {config or 'none but EMAIL_ADDRESS'}. Looking at what is there", flush=True)
-    is_remembered = find_target(_NOTHING_SAID, environ_of(options), lambda: None) == target
-    return _deployed(deployment, runner, ask, is_remembered)
+    is_known = find_target(_NOTHING_SAID, environ_of(options), lambda: None) == target
+    return _deployed(deployment, runner, ask, "" if is_known else target_options(deployment))
 
 
-def _deployed(deployment: Deployment, runner: Gcloud, ask: Questions, is_remembered: bool) -> int:
+def _deployed(deployment: Deployment, runner: Gcloud, ask: Questions, told: str) -> int:
     target = deployment.target
     actions = changes(runner, target, graph(deployment))
-    values, made = first_values(actions, deployment, os.environ, ask)
+    values, made = first_values(actions, deployment, os.environ, ask, told)
     began = time.monotonic()
     progress = Lines(len(actions), screen_of(sys.stdout, os.environ))
     failure = Applying(runner, target, values, progress).apply(actions)
     if failure:
         _tell(failure)
         return NOT_DONE
-    print(f"Done in {time.monotonic() - began:.0f} s: {len(actions)} changes." if actions else UP_TO_DATE)
-    print("\n".join(["", *closing(deployment, made, is_remembered)]))
+    print(f"Done in {time.monotonic() - began:.0f} s: {counted(len(actions), 'change')}." if actions else UP_TO_DATE)
+    print("\n".join(["", *closing(deployment, made, told)]))
     return DONE
 
 

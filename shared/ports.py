@@ -10,7 +10,11 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
 from shared.delivery import Delivery
-from shared.event import Event
+from shared.journal_entries import AttemptEntry as AttemptEntry
+from shared.journal_entries import DeadLetter as DeadLetter
+from shared.journal_entries import EventEntry as EventEntry
+from shared.journal_entries import JournalEntry as JournalEntry
+from shared.journal_entries import RouteDecision as RouteDecision
 
 EVENTS: Final = "events"
 DELIVERIES: Final = "deliveries"
@@ -249,66 +253,7 @@ class Ledger(Protocol):
         ...
 
 
-# The journal: what people look at. Losing an entry loses no event.
-
-
-@dataclass(frozen=True, slots=True)
-class RouteDecision:
-    """Why a route took an event or did not, in words. `code` where its chain failed.
-
-    `destinations` are owed a delivery of each of the `events` that its chain made of the one.
-    """
-
-    route: str
-    matched: bool
-    reason: str
-    destinations: tuple[str, ...] = ()
-    code: str | None = None
-    events: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class EventEntry:
-    """An event as receive made it, and what transform decided."""
-
-    event: Event
-    routes: tuple[RouteDecision, ...]
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptEntry:
-    """`outcome` is delivered, retry_later, refused, disabled or unknown."""
-
-    delivery_id: str
-    event_id: str
-    route: str
-    destination: str
-    attempt_number: int
-    started_at: float
-    ended_at: float
-    outcome: str
-    reason: str = ""
-    answer: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A message given up on. `id` is the delivery's id, or `<event id>:<route>` before there is a delivery."""
-
-    id: str
-    code: str
-    reason: str
-    at: float
-    message: bytes
-    topic: str
-    event_id: str = ""
-    route: str = ""
-    destination: str = ""
-
-
-JournalEntry: TypeAlias = EventEntry | AttemptEntry | DeadLetter
-
-
 class Journal(Protocol):
+    """Losing an entry loses no event."""
+
     async def record(self, entries: Sequence[JournalEntry]) -> None: ...

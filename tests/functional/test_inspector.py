@@ -31,6 +31,11 @@ routes:
     from: form
     types: [once]
     to: impatient
+  - name: step by step
+    from: form
+    types: [stepped]
+    steps: [{drop: [data.password]}, {filter: {keep: data.paid, reason: not paid yet}}]
+    to: list
   - name: tell nobody
     from: form
     types: [never]
@@ -108,6 +113,15 @@ async def test_a_new_user_is_told_what_to_send_and_sees_it_arrive(stack: Stack, 
     await page.until_shown("New: Ada Lovelace", ".beside h2")
     await page.click("[role=tab]", "Text")
     await page.until_shown("ada@example.com", ".mail-text")
+
+
+async def test_what_each_step_did_to_an_event_is_shown_where_somebody_asks(stack: Stack, page: Page) -> None:
+    assert send(stack, {"event": "stepped", "mail": "steps@example.com", "password": "hunter2"}) == 200
+    await event_shown(page, "steps@example.com", "No route")
+    await page.click(".rows a", "steps@example.com")
+    await page.click("summary", "Step by step")
+    for words in ("step 1 'drop'", '- data.password: "hunter2"', "not paid yet: data.paid is not true"):
+        await page.until_shown(words, ".steps")
 
 
 async def test_a_refused_request_says_why(stack: Stack, page: Page) -> None:

@@ -91,7 +91,8 @@ def ended(command: str, run: Callable[[], int]) -> int:
         sys.stdout.flush()
     except (CannotTell, HookchainError, *FAULTS) as fault:
         text = fault.detail if isinstance(fault, HookchainError) else str(fault)
-        for line in text.split("\n"):
-            print(f"hookchain {command}: {printable(line)}", file=sys.stderr)
+        for line in map(printable, text.split("\n")):
+            is_to_paste = line.startswith("  ")
+            print(line if is_to_paste else f"hookchain {command}: {line}", file=sys.stderr)
         return NOT_DONE
     return code

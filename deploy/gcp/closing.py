@@ -12,19 +12,24 @@ from shared.jsontext import JsonObject
 BODY = "event=hello"
 
 
-def closing(deployment: Deployment, made: Sequence[str], is_remembered: bool) -> Iterator[str]:
-    """`made` are the names of secrets that were made at random. `is_remembered`: commands know the target by now."""
+def closing(deployment: Deployment, made: Sequence[str], told: str) -> Iterator[str]:
+    """`made` are the names of secrets that were made at random; `told` is what commands have to be told of where."""
     target = deployment.target
     for name in made:
         yield f"Secret {name} was made at random. To read it:"
         yield f"  {shown(where_to_read(name, deployment), target.project)}"
     yield "Senders post to:"
+    is_signed = False
     for name, source in sources_of(deployment.slices["receive"]).items():
         yield f"  {deployment.url('receive')}/{name}"
-        line = next((line for way in ways_of(source) if (line := curl(deployment, name, way))), None)
-        yield f"    {line}" if line else "    it must be signed: `hookchain send --help` says how"
+        if line := next((line for way in ways_of(source) if (line := curl(deployment, name, way))), None):
+            yield f"    {line}"
+        is_signed = is_signed or not line
+    if is_signed:
+        yield "What to type in each sender's settings:"
+        yield f"  .venv/bin/hookchain sources --platform gcp{told}"
     yield "Follow a test event to its end:"
-    yield f"  .venv/bin/hookchain smoke --platform gcp{'' if is_remembered else target_options(deployment)}"
+    yield f"  .venv/bin/hookchain smoke --platform gcp{told}"
 
 
 def target_options(deployment: Deployment) -> str:

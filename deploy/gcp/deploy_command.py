@@ -23,7 +23,7 @@ from deploy.gcp.graph import MAIL_VARIABLES, Deployment, graph
 from deploy.gcp.live import project_number
 from deploy.gcp.plan_command import UP_TO_DATE
 from deploy.gcp.prepare import ROOT, deployed_config, prepared
-from deploy.gcp.progress import Lines
+from deploy.gcp.progress import Lines, counted
 from deploy.gcp.questions import Questions, questions
 from deploy.gcp.remember import remember
 from deploy.gcp.target import Target, add_target_options, find_target
@@ -77,7 +77,8 @@ def _deployed(deployment: Deployment, runner: Gcloud, ask: Questions, told: str)
     if failure:
         _tell(failure)
         return NOT_DONE
-    print(f"Done in {time.monotonic() - began:.0f} s: {counted(len(actions), 'change')}." if actions else UP_TO_DATE)
+    done = f"Done in {time.monotonic() - began:.0f} s: {counted(len(actions), 'change')}."
+    print(done if actions else UP_TO_DATE)
     print("\n".join(["", *closing(deployment, made, told)]))
     return DONE
 

@@ -19,9 +19,10 @@ OPERATORS_CHOICE: Final = frozenset({"basic", "header", "bearer", "path", "query
 
 
 def first_values(
-    actions: Iterable[Action], deployment: Deployment, shell: Mapping[str, str], ask: Questions
+    actions: Iterable[Action], deployment: Deployment, shell: Mapping[str, str], ask: Questions, told: str
 ) -> tuple[dict[str, str], list[str]]:
-    """Texts by name, and which of them were made at random. Raises CannotTell: all that is missing, with what to do."""
+    """Texts by name, and which of them were made at random. `told` is what commands have to be told of where. Raises
+    CannotTell: all that is missing, with what to do."""
     wanted = {command.secret for action in actions for command in action.commands if command.secret}
     missing = [need for need in needs(deployment.slices, deployment.environ) if need.name in wanted]
     found = {need.name: _checked(need, shell[variable_name(need.name)]) for need in missing if _is_set(need, shell)}
@@ -30,8 +31,8 @@ def first_values(
     found |= {need.name: _random(need) for need in made}
     asked = [need for need in missing if need.name not in found]
     if len(asked) > ask.left:
-        raise CannotTell(_how_to_set(asked, deployment))
-    values = {need.name: _asked(need, ask, deployment) for need in asked}
+        raise CannotTell(_how_to_set(asked, told))
+    values = {need.name: _asked(need, ask, told) for need in asked}
     random = [*(need.name for need in made), *(need.name for need in asked if not values[need.name])]
     texts = {need.name: values[need.name] or _random(need) for need in asked}
     return {**found, **texts}, sorted(random)
@@ -52,11 +53,11 @@ def _chosen_freely(receive: JsonObject) -> frozenset[str]:
     return frozenset(str(way.get("secret")) for way in ways) - signed
 
 
-def _asked(need: Need, ask: Questions, deployment: Deployment) -> str:
+def _asked(need: Need, ask: Questions, told: str) -> str:
     """Empty: to be made at random, where that can serve."""
     hint = "; Enter makes one at random" if need.can_be_random else ""
     uses = ", ".join(need.uses)
-    text = ask.ask_secret(f"Secret {need.name}, for {uses} (it is not shown{hint})", _how_to_set([need], deployment))
+    text = ask.ask_secret(f"Secret {need.name}, for {uses} (it is not shown{hint})", _how_to_set([need], told))
     if not text and need.can_be_random:
         return ""
     return _checked(need, text)
@@ -73,11 +74,13 @@ def _random(need: Need) -> str:
     return random_text(need.ways)
 
 
-def _how_to_set(missing: Sequence[Need], deployment: Deployment) -> str:
-    target = deployment.target
-    where = f"--platform gcp --project {target.project} --prefix {target.prefix}"
+def _how_to_set(missing: Sequence[Need], told: str) -> str:
+    """Those of a first deployment are often in the environment already, in a shell or a CI."""
+    where = f"--platform gcp{told}"
     lines = [f"  .venv/bin/hookchain secrets set {need.name} {where}  # {', '.join(need.uses)}" for need in missing]
-    return "\n".join([f"nothing was made yet: {_count(len(missing))} first, with", *lines])
+    variables = ", ".join(variable_name(need.name) for need in missing)
+    first = f"nothing was changed: {_count(len(missing))} first, with"
+    return "\n".join([first, *lines, f"or in the environment, as {variables}"])
 
 
 def _count(number: int) -> str:

@@ -21,6 +21,7 @@ from deploy.gcp.graph import graph
 from deploy.gcp.live import project_number
 from deploy.gcp.plan import NOTHING, Action, plan
 from deploy.gcp.prepare import ROOT, deployed_config, prepared
+from deploy.gcp.progress import counted
 from deploy.gcp.shell import PROJECT_NUMBER, script
 from deploy.gcp.target import add_target_options
 
@@ -49,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
         print(UP_TO_DATE)
         return DONE
     what = "What is to change" if options.live else "All that is made"
-    print(f"# {what} in project {target.project}, region {target.region}: {len(actions)} steps")
+    print(f"# {what} in project {target.project}, region {target.region}: {counted(len(actions), 'step')}")
     print("\n".join(script(actions, target)))
     return DONE
 

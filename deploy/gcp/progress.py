@@ -1,5 +1,6 @@
 """What is being done, a line each, with how long it took."""
 
+import re
 import sys
 import threading
 from typing import TextIO
@@ -8,6 +9,7 @@ from deploy.commands.tables import DIM, GREEN, RED, Screen, cut
 from deploy.gcp.plan import Action
 
 _DONE = {"create": "made", "update": "updated", "delete": "removed"}
+_ACCOUNT = re.compile(r"serviceAccount:([^@ ]+)@\S+")
 _DOING = {"create": "making", "update": "updating", "delete": "removing"}
 
 
@@ -57,4 +59,9 @@ class Lines:
 def _named(action: Action) -> str:
     if action.kind == "api":
         return f"{len(action.settles)} APIs"
-    return f"{action.kind} {action.name}"
+    name = _ACCOUNT.sub(lambda found: found[1], action.name)
+    return f"{action.kind} {name}"
+
+
+def counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

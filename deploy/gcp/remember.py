@@ -10,9 +10,14 @@ COMMENT = "what was last deployed to Google Cloud, and where"
 
 
 def remember(path: Path, target: Target, settings: Mapping[str, str]) -> Iterator[str]:
-    """Adds to the file what it does not say yet, and yields a line for what it says otherwise. Raises DotenvFault."""
+    """Adds to the file what it does not say yet, and yields a line for what it says otherwise. Raises DotenvFault.
+
+    The first target stays: a second bundle, deployed with its prefix, must not become what `make deploy-gcp` means.
+    """
     known = read_dotenv(path)
     wanted = {"GOOGLE_CLOUD_PROJECT": target.project, **settings}
+    if "GOOGLE_CLOUD_PROJECT" in known:
+        known = {"HOOKCHAIN_REGION": DEFAULT_REGION, "HOOKCHAIN_PREFIX": DEFAULT_PREFIX, **known}
     for name, value, default in (
         ("HOOKCHAIN_REGION", target.region, DEFAULT_REGION),
         ("HOOKCHAIN_PREFIX", target.prefix, DEFAULT_PREFIX),
@@ -23,4 +28,4 @@ def remember(path: Path, target: Target, settings: Mapping[str, str]) -> Iterato
         add_to_dotenv(path, new, COMMENT)
     for name, value in wanted.items():
         if known.get(name, value) != value:
-            yield f"note: {path} has another {name}, which commands take where they are told none"
+            yield f"note: {path} says {name}={known[name]}, which is what commands take that are told nothing else"

@@ -123,7 +123,7 @@ def test_where_nobody_can_be_asked_missing_secrets_are_named_before_anything_is_
 ) -> None:
     ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, EMAIL_ADDRESS="me@example.com")
     assert ran.code == 1
-    assert "hookchain secrets set sendgrid-api-key --platform gcp --project my-project" in ran.err
+    assert "\n  .venv/bin/hookchain secrets set sendgrid-api-key --platform gcp  # mail by SendGrid\n" in ran.err
     assert gcloud.world.changes == 0
 
 

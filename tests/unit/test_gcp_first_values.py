@@ -29,6 +29,7 @@ sources:
 routes: [{name: all, from: all, to: inbox}]
 destinations: {inbox: {email: {to: [a@example.com]}}}
 """
+TOLD = " --project my-project"
 GIVEN = {"SENDGRID_API_KEY": "SG.a-key-of-the-test", "SIGNED_KEY": "a-key-to-sign-with-1"}
 
 
@@ -56,7 +57,7 @@ def values(
     shell: Mapping[str, str], ask: Questions | None = None, config: str = CONFIG
 ) -> tuple[dict[str, str], list[str]]:
     wanted = deployment(config)
-    return first_values(plan(graph(wanted), NOTHING), wanted, shell, ask or Questions(is_terminal=False))
+    return first_values(plan(graph(wanted), NOTHING), wanted, shell, ask or Questions(is_terminal=False), TOLD)
 
 
 def test_what_the_operator_may_choose_is_made_at_random_and_what_is_given_is_taken() -> None:
@@ -74,8 +75,9 @@ def test_what_nobody_gives_is_named_with_the_command_that_sets_it() -> None:
     said = str(refused.value)
     assert "2 secrets are to be set" in said
     for name in ("sendgrid-api-key", "signed-key"):
-        assert f"hookchain secrets set {name} --platform gcp --project my-project --prefix hookchain-" in said
+        assert f"hookchain secrets set {name} --platform gcp --project my-project  # " in said
     assert "shop-key" not in said
+    assert said.endswith("as SENDGRID_API_KEY, SIGNED_KEY")
 
 
 def test_a_terminal_is_asked_and_enter_makes_a_signing_secret_at_random() -> None:
@@ -116,7 +118,7 @@ def test_more_than_three_questions_are_never_asked() -> None:
 
 
 def test_the_end_has_a_line_to_paste_for_each_source_that_curl_can_speak_to() -> None:
-    said = list(closing(deployment(), ["shop-key"], is_remembered=True))
+    said = list(closing(deployment(), ["shop-key"], told=""))
     url = "https://hookchain-receive-123.europe-west1.run.app"
     read = "$(gcloud secrets versions access latest --secret=hookchain-{} --project=my-project)"
     lines = [line.strip() for line in said]
@@ -124,7 +126,8 @@ def test_the_end_has_a_line_to_paste_for_each_source_that_curl_can_speak_to() ->
     assert f"curl -d event=hello {url}/open" in lines
     assert f'curl -d event=hello "{url}/link/{read.format("link-token")}"' in lines
     assert f'curl -d event=hello "{url}/named?token={read.format("query-token")}"' in lines
-    assert "must be signed" in lines[lines.index(f"{url}/signed") + 1]
+    assert lines[lines.index(f"{url}/signed") + 1] == f"{url}/open", "no curl line can sign"
+    assert ".venv/bin/hookchain sources --platform gcp" in lines
     assert lines[0] == "Secret shop-key was made at random. To read it:"
     assert lines[-1] == ".venv/bin/hookchain smoke --platform gcp"
 
@@ -144,6 +147,14 @@ def test_what_was_deployed_is_remembered_and_what_stands_in_env_is_left(tmp_path
     before = env.read_text()
     assert list(remember(env, target, {})) == []
     assert env.read_text() == before
+
+
+def test_a_second_bundle_is_named_each_time_and_the_first_stays_what_commands_mean(tmp_path: Path) -> None:
+    env = tmp_path / "env"
+    list(remember(env, Target("my-project"), {}))
+    [note] = remember(env, Target("my-project", prefix="shop-"), {})
+    assert "HOOKCHAIN_PREFIX=hookchain-" in note
+    assert read_dotenv(env) == {"GOOGLE_CLOUD_PROJECT": "my-project"}
 
 
 def test_defaults_are_not_worth_remembering(tmp_path: Path) -> None:

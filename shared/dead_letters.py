@@ -5,8 +5,9 @@ import binascii
 from typing import Final
 
 from shared.errors import Permanent
+from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ports import BusMessage, DeadLetter
+from shared.ports import BusMessage
 from shared.times import rfc3339, unix_seconds
 
 DEAD_LETTER_TYPE: Final = "hookchain.dead-letter"

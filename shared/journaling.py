@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from shared.errors import Temporary
+from shared.journal import Journal, JournalEntry
 from shared.logs import log
-from shared.ports import Journal, JournalEntry
 
 JOURNAL_SECONDS: Final = 1.0
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from shared.delivery import Delivery
-from shared.ports import Busy, Claim, Claimed, Conflict, Finished, LedgerRow, Waiting
+from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, LedgerRow, Waiting
 
 CLAIMED: Final = "claimed"
 ATTEMPTED: Final = "attempted"

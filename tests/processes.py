@@ -63,7 +63,7 @@ def post(port: int, request: Request, timeout: float = 10.0) -> int:
 def started(
     command: Sequence[str], environ: Mapping[str, str], port: int, request: Request, ready: str = "200"
 ) -> Iterator[Running]:
-    """The process, from its start until it is ready (a status: answers so; `open`: listens), and until the block ends."""
+    """The process, from its start until it is ready (a status: answers so; `open`: listens) until the block ends."""
     with tempfile.TemporaryDirectory() as runtime:
         log = Path(runtime, "output")
         whole = {**os.environ, "XDG_RUNTIME_DIR": runtime, **environ}

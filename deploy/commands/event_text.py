@@ -6,8 +6,9 @@ from typing import Final
 
 from deploy.commands.tables import BOLD, DIM, GREEN, RED, YELLOW, Screen, printable
 from shared.cloud.journal_rows import DeadLetterRow, EventRecord, EventSummary, RequestRow
+from shared.journal import AttemptEntry, RouteDecision
 from shared.jsontext import Json, JsonObject
-from shared.ports import AttemptEntry, LedgerRow, RouteDecision
+from shared.ledger import LedgerRow
 from shared.times import rfc3339
 
 COLOURS: Final = {

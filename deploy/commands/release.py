@@ -15,7 +15,7 @@ from deploy.commands.state_choice import GCP, add_choice, chosen_target
 from deploy.faults import ConfigFaults, did_you_mean
 from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
 from shared.errors import HookchainError
-from shared.ports import Ledger
+from shared.ledger import Ledger
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 

@@ -4,8 +4,9 @@ import json
 from typing import Final
 
 from shared.errors import Permanent
+from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ports import DELIVERIES, EVENTS, BusMessage, DeadLetter
+from shared.ports import DELIVERIES, EVENTS, BusMessage
 
 REPLAYABLE: Final = (EVENTS, DELIVERIES)
 

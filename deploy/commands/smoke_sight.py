@@ -6,7 +6,8 @@ from typing import Final
 
 from deploy.commands.log_records import Record
 from shared.cloud.journal_rows import EventRecord
-from shared.ports import LedgerRow, RouteDecision
+from shared.journal import RouteDecision
+from shared.ledger import LedgerRow
 
 DELIVERED: Final = "delivered"
 RETRYING: Final = "retrying"

@@ -11,7 +11,8 @@ from shared.cloud.journal_view import JournalView
 from shared.errors import Permanent
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.jsontext import JsonObject
-from shared.ports import Blobs, Bus, Ledger, LedgerRow
+from shared.ledger import Ledger, LedgerRow
+from shared.ports import Blobs, Bus
 
 LEAST_ID_CHARACTERS: Final = 6
 MAX_DELIVERIES: Final = 1_000

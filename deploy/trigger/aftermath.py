@@ -10,7 +10,7 @@ from deploy.commands.local_bus import told_ports
 from deploy.commands.local_state import opened
 from deploy.commands.state import State, StateFault
 from shared.cloud.journal_rows import EventQuery
-from shared.ports import LedgerRow
+from shared.ledger import LedgerRow
 
 WAIT_SECONDS: Final = 5.0
 MAX_EVENTS: Final = 10

@@ -2,7 +2,7 @@
 
 from functions.notify.attempt import Unknown
 from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused
-from shared.ports import AttemptEntry
+from shared.journal import AttemptEntry
 
 
 def attempt_entry(

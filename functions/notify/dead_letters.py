@@ -12,8 +12,9 @@ from shared.dead_letters import dead_letter_from
 from shared.delivery import DELIVERY_TYPE, delivery_from
 from shared.errors import Permanent, Temporary
 from shared.event import from_cloudevent
+from shared.journal import DeadLetter, Journal
 from shared.jsontext import Json
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, DeadLetter, Journal
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 from shared.push import Push, parse_push
 
 SUBSCRIPTION: Final = "CloudPubSubDeadLetterSourceSubscription"

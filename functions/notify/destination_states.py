@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from shared.ports import Clock, DestinationState, Ledger
+from shared.ledger import DestinationState, Ledger
+from shared.ports import Clock
 
 CACHE_SECONDS: Final = 10.0
 

@@ -11,9 +11,9 @@ from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Parts, Result
 from shared.errors import HookchainError, Rejected, place_of
 from shared.http import ReadBody, Reply, Request, json_reply, problem
+from shared.journal import Journal
 from shared.jsontext import Json
 from shared.logs import log
-from shared.ports import Journal
 from shared.push import MAX_PUSH_BYTES
 
 ACKNOWLEDGED: Final = Reply(204, headers=())

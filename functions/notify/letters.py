@@ -5,7 +5,8 @@ from typing import Final
 
 from shared.delivery import Delivery
 from shared.errors import Permanent
-from shared.ports import DELIVERIES, DeadLetter
+from shared.journal import DeadLetter
+from shared.ports import DELIVERIES
 
 MAX_UNREADABLE_BYTES: Final = 256 * 1024
 

@@ -15,8 +15,10 @@ from functions.notify.work import Acknowledged, Nacked, Parts, Result, Work
 from shared.dead_letters import dead_letter_message
 from shared.delivery import Delivery, delivery_from
 from shared.errors import Permanent, Temporary
+from shared.journal import DeadLetter
 from shared.jsontext import Json
-from shared.ports import DEAD_LETTERS, Busy, Claim, Claimed, Conflict, DeadLetter, Finished, Waiting
+from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Waiting
+from shared.ports import DEAD_LETTERS
 from shared.push import Push, parse_push
 
 LEASE_MARGIN_SECONDS: Final = 30.0

@@ -6,7 +6,8 @@ from typing import Final
 
 from shared.delivery import DELIVERY_TYPE
 from shared.errors import Temporary
-from shared.ports import DELIVERIES, Bus, BusMessage, Clock, Ledger, LedgerRow
+from shared.ledger import Ledger, LedgerRow
+from shared.ports import DELIVERIES, Bus, BusMessage, Clock
 
 BATCH_ROWS: Final = 100
 SWEEP_SECONDS: Final = 20.0

@@ -7,7 +7,8 @@ from functions.notify.destination_states import DestinationStates
 from functions.notify.registry import Destinations
 from shared.delivery import Delivery
 from shared.journaling import Journaling
-from shared.ports import Bus, Claimed, Clock, Ledger
+from shared.ledger import Claimed, Ledger
+from shared.ports import Bus, Clock
 
 
 @dataclass(frozen=True, slots=True)

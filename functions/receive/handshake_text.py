@@ -14,14 +14,14 @@ from shared.signatures.reading import Reading
 _HOLES: Final = re.compile(r"\{([^{}]*)\}")
 _CALL: Final = re.compile(r"([a-z0-9-]+)\((.*)\)")
 _PRINTABLE: Final = re.compile(r"[\x20-\x7e]{1,4096}")
-TOKEN: Final = r"[A-Za-z0-9._~+/=-]{1,512}"
+WORD: Final = r"[A-Za-z0-9._~+/=-]{1,512}"
 """What a handshake may ask to be signed. Whoever asks gets a MAC under the key that also signs events, so no event's
 body may be of this kind: handshaking.py refuses it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """`function` is empty, hmac-hex, hmac-base64 or sha256-hex; a part that is None stands for the URL without its query."""
+    """`function` is empty, hmac-hex, hmac-base64 or sha256-hex; a part that is None is the URL without its query."""
 
     function: str
     parts: tuple[Place | str | None, ...]
@@ -74,7 +74,7 @@ def _text(hole: Hole, reading: Reading, key: bytes) -> str:
     content = "".join(texts)
     if hole.function == "sha256-hex":
         return hashlib.sha256(content.encode()).hexdigest()
-    if not re.fullmatch(TOKEN, content):
+    if not re.fullmatch(WORD, content):
         raise Rejected("parse", "what the handshake asks to be signed is no single word: it could be an event's body")
     return hmac_text(content.encode(), key, "sha256", hole.function.removeprefix("hmac-"))
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from functions.receive.authentication import SecretValues
+from functions.receive.handshake_text import WORD
 from functions.receive.handshakes import Handshake, handshake_reply, matching_handshake
-from functions.receive.handshake_text import TOKEN
 from functions.receive.keys import confirmed
 from functions.receive.outcomes import Answered
 from functions.receive.sources import Source
@@ -16,7 +16,7 @@ from shared.http import Request
 from shared.jsontext import Json
 from shared.ports import Fetch, Secrets
 
-_A_TOKEN: Final = re.compile(TOKEN.encode())
+_A_WORD: Final = re.compile(WORD.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Handshaking:
 
     async def before_proof(self, request: Request, url: str | None) -> Answered | None:
         """Raises Rejected (`sig`) also for an event whose signature a handshake would make for anyone."""
-        if any(each.signs_for_anyone for each in self.source.handshakes) and _A_TOKEN.fullmatch(request.body):
+        if any(each.signs_for_anyone for each in self.source.handshakes) and _A_WORD.fullmatch(request.body):
             raise Rejected("sig", "the body is a single word, such as the provider's handshake signs for anyone")
         return await self._shaken(self.source.handshakes, request, url, None, False)
 

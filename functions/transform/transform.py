@@ -10,7 +10,7 @@ from functions.transform.trail import Trail
 from functions.transform.walk import ChainFault, Course
 from shared.errors import Permanent, Temporary
 from shared.event import MAX_HOPS, Event
-from shared.ports import RouteDecision
+from shared.journal import RouteDecision
 
 
 @dataclass(frozen=True, slots=True)

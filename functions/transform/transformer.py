@@ -14,20 +14,10 @@ from shared.dead_letters import dead_letter_message
 from shared.delivery import DELIVERY_TYPE, Delivery, to_cloudevent_of
 from shared.errors import Permanent
 from shared.event import Event, from_cloudevent, to_cloudevent
+from shared.journal import DeadLetter, EventEntry, RouteDecision
 from shared.journaling import Journaling
 from shared.jsontext import Json, to_json
-from shared.ports import (
-    DEAD_LETTERS,
-    DELIVERIES,
-    EVENTS,
-    Blobs,
-    Bus,
-    BusMessage,
-    Clock,
-    DeadLetter,
-    EventEntry,
-    RouteDecision,
-)
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, Blobs, Bus, BusMessage, Clock
 from shared.push import Push
 
 CARRIED: Final = ("replay", "force")

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from shared.journal import AttemptEntry, RouteDecision
 from shared.jsontext import JsonObject
-from shared.ports import AttemptEntry, RouteDecision
 
 STATUSES: Final = ("received", "unmatched", "delivering", "delivered", "retrying", "held", "failed")
 """Of an event: one word for where it is."""

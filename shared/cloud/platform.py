@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final
 from shared.cloud.gcp.pubsub import Authorization, PubSubBus, no_authorization
 from shared.cloud.retention import Retention
 from shared.errors import Temporary
-from shared.ports import Blobs, Fetch, Journal, Ledger, Owners
+from shared.ports import Blobs, Fetch, Owners
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
 from shared.settings import Settings
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # receive has neither, and starts faster without
     from shared.cloud.gcp.firestore import Firestore
+    from shared.journal import Journal
+    from shared.ledger import Ledger
 
 PUBSUB_ENDPOINT: Final = "https://pubsub.googleapis.com"
 FIRESTORE_ENDPOINT: Final = "https://firestore.googleapis.com"
@@ -53,7 +55,7 @@ def fetch() -> Fetch:
     return GuardedFetch()
 
 
-def journal(settings: Settings, retention: Retention | None = None) -> Journal | None:
+def journal(settings: Settings, retention: Retention | None = None) -> "Journal | None":
     """`retention` is for the platforms that are told with each entry how long to keep it."""
     if store := _firestore(settings, "journal"):
         from shared.cloud.gcp.journal import FirestoreJournal
@@ -66,7 +68,7 @@ def journal(settings: Settings, retention: Retention | None = None) -> Journal |
     return LocalJournal(settings.state_folder / "journal.db")
 
 
-def ledger(settings: Settings) -> Ledger:
+def ledger(settings: Settings) -> "Ledger":
     """Raises Temporary where there is none: without it nothing may be delivered, for it would be delivered twice."""
     if store := _firestore(settings, "ledger"):
         from shared.cloud.gcp.ledger import FirestoreLedger

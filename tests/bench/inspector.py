@@ -15,8 +15,8 @@ from shared.cloud.local.journal import LocalJournal
 from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.journal_schema import FILE_NAME
 from shared.event import Event
+from shared.journal import EventEntry, RouteDecision
 from shared.jsontext import JsonObject
-from shared.ports import EventEntry, RouteDecision
 from shared.times import rfc3339
 from tests.bench import pipe
 from tests.stack import Stack

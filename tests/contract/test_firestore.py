@@ -15,7 +15,8 @@ from shared.cloud.retention import Retention
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.event import Event
-from shared.ports import AttemptEntry, Busy, Claimed, DeadLetter, EventEntry, Finished, Waiting
+from shared.journal import AttemptEntry, DeadLetter, EventEntry
+from shared.ledger import Busy, Claimed, Finished, Waiting
 from tests.contract.conftest import EmulatedFirestore
 from tests.fakes.blobs import FakeBlobs
 from tests.gcp.firestore_memory import MemoryStore

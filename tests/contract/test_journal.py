@@ -11,7 +11,7 @@ from shared.cloud.local.journal import LocalJournal
 from shared.cloud.retention import Retention
 from shared.errors import Temporary
 from shared.event import Event
-from shared.ports import AttemptEntry, DeadLetter, EventEntry, Journal, RouteDecision
+from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal, RouteDecision
 from tests.contract.conftest import EmulatedFirestore
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.journal import FakeJournal

@@ -20,8 +20,9 @@ from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.retention import Retention
 from shared.delivery import Delivery
 from shared.event import Event, to_cloudevent
+from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal, JournalEntry, RouteDecision
 from shared.jsontext import Json, to_json
-from shared.ports import AttemptEntry, Claimed, DeadLetter, EventEntry, Journal, JournalEntry, Ledger, RouteDecision
+from shared.ledger import Claimed, Ledger
 from shared.times import rfc3339
 from tests.contract.conftest import BUCKET, EmulatedFirestore
 from tests.gcp.storage_server import StorageServer

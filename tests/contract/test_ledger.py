@@ -14,7 +14,7 @@ from shared.cloud.local.ledger import LocalLedger
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.event import Event
-from shared.ports import Busy, Claim, Claimed, Conflict, DestinationState, Finished, Ledger, LedgerRow, Waiting
+from shared.ledger import Busy, Claim, Claimed, Conflict, DestinationState, Finished, Ledger, LedgerRow, Waiting
 from tests.contract.conftest import EmulatedFirestore
 from tests.fakes.ledger import FakeLedger
 

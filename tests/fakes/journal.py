@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 
 from shared.errors import Temporary
-from shared.ports import AttemptEntry, DeadLetter, JournalEntry
+from shared.journal import AttemptEntry, DeadLetter, JournalEntry
 
 
 class FakeJournal:

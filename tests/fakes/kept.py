@@ -10,8 +10,9 @@ from shared.cloud.local.journal_schema import FILE_NAME, open_journal, transacti
 from shared.cloud.local.ledger import LocalLedger
 from shared.delivery import Delivery, to_cloudevent_of
 from shared.event import Event, to_cloudevent
+from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision
 from shared.jsontext import Json, to_json
-from shared.ports import AttemptEntry, Claimed, DeadLetter, EventEntry, JournalEntry, RouteDecision
+from shared.ledger import Claimed
 from shared.times import rfc3339
 
 NOW: Final = 1_790_000_000.0

@@ -4,7 +4,7 @@ from dataclasses import replace
 from shared import ledger_rules as rules
 from shared.delivery import Delivery
 from shared.errors import Temporary
-from shared.ports import Claim, DestinationState, LedgerRow
+from shared.ledger import Claim, DestinationState, LedgerRow
 
 
 class FakeLedger:

@@ -10,7 +10,8 @@ from functions.notify.work import Parts, Result
 from shared.delivery import Delivery, to_cloudevent_of
 from shared.event import Event
 from shared.journaling import Journaling
-from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage, Ledger, LedgerRow
+from shared.ledger import Ledger, LedgerRow
+from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.destinations import FakeDestination, FakeDestinations

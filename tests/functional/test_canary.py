@@ -24,8 +24,8 @@ from shared.cloud.journal_rows import DeadLetterRow, EventQuery
 from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.journal_schema import FILE_NAME
 from shared.dead_letters import dead_letter_message
+from shared.journal import DeadLetter
 from shared.jsontext import JsonObject
-from shared.ports import DeadLetter
 from tests.stack import Stack, running
 
 CANARY: Final = "kanarienvogel"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared.cloud.local.ledger import LocalLedger
-from shared.ports import LedgerRow
+from shared.ledger import LedgerRow
 from tests.fakes.notifier import a_delivery, message_of, push_of
 from tests.processes import ROOT, Request, free_port, functions_framework, post, started
 from tests.standins import command

@@ -13,7 +13,7 @@ from typing import Final
 from deploy.local.sendgrid.mailbox import Mailbox
 from shared.cloud.local.ledger import LocalLedger
 from shared.jsontext import JsonObject
-from shared.ports import LedgerRow
+from shared.ledger import LedgerRow
 from tests.kill.senders import Sent, send_all
 from tests.stack import OFFSETS, Stack, running
 

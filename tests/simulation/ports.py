@@ -8,7 +8,8 @@ from typing import Final
 from functions.notify.destination import Attempt
 from shared import ledger_rules as rules
 from shared.delivery import Delivered, Delivery, Outcome, Refused, RetryLater
-from shared.ports import Claim, DeadLetter, DestinationState, JournalEntry, LedgerRow
+from shared.journal import DeadLetter, JournalEntry
+from shared.ledger import Claim, DestinationState, LedgerRow
 from tests.fakes.ledger import FakeLedger
 from tests.simulation.faults import RUN, Crash, Run, Weather
 

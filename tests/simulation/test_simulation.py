@@ -4,7 +4,8 @@ import pytest
 
 from shared.delivery import Delivery
 from shared.jsontext import Json
-from shared.ports import BusMessage, Claim, Claimed
+from shared.ledger import Claim, Claimed
+from shared.ports import BusMessage
 from tests.simulation.bus import SimulatedBus
 from tests.simulation.ports import WeatheredLedger
 from tests.simulation.world import World, simulate

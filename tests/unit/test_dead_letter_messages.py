@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from shared.dead_letters import dead_letter_from, dead_letter_message
 from shared.errors import Permanent
+from shared.journal import DeadLetter
 from shared.jsontext import Json
-from shared.ports import DeadLetter
 
 LETTER = DeadLetter("d1", "refused", "it said no", 1_790_000_000.25, b'{"a":1}', "deliveries", "e1", "tell", "crm")
 hostile_json: st.SearchStrategy[Json] = st.recursive(

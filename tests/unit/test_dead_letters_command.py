@@ -10,8 +10,9 @@ from deploy.commands import local_state
 from deploy.commands.replay_messages import replay_of_dead_letter
 from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.journal_schema import FILE_NAME
+from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject
-from shared.ports import DEAD_LETTERS, DeadLetter
+from shared.ports import DEAD_LETTERS
 from tests.fakes.bus import FakeBus
 from tests.fakes.kept import NOW, Kept
 

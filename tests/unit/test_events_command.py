@@ -14,8 +14,8 @@ from deploy.local.supervisor.ports import Ports
 from shared.claim_check import checked_in
 from shared.cloud.local.blobs import LocalBlobs
 from shared.event import Event
+from shared.journal import EventEntry
 from shared.jsontext import Json, JsonObject
-from shared.ports import EventEntry
 from shared.times import rfc3339
 from tests.fakes.bus import FakeBus
 from tests.fakes.kept import NOW, TELL, Kept

@@ -18,8 +18,9 @@ from shared.cloud.local.journal_requests import RequestEntry, write_requests
 from shared.cloud.local.journal_schema import FILE_NAME, open_journal, transaction
 from shared.delivery import Delivery, to_cloudevent_of
 from shared.event import Event, to_cloudevent
+from shared.journal import AttemptEntry, DeadLetter, EventEntry, RouteDecision
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ports import AttemptEntry, Claimed, DeadLetter, EventEntry, RouteDecision
+from shared.ledger import Claimed
 from shared.settings import read_settings
 from tests.fakes.bus import FakeBus
 

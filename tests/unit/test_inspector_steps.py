@@ -15,8 +15,8 @@ from deploy.local.inspector.app import make_app, open_parts
 from shared.claim_check import MAX_INLINE_BYTES, checked_in
 from shared.cloud.local.owners import LocalOwners
 from shared.event import Event
+from shared.journal import EventEntry
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ports import EventEntry
 from shared.settings import read_settings
 
 NOW: Final = 1_790_000_000.0

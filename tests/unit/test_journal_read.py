@@ -19,8 +19,8 @@ from shared.cloud.local.journal_schema import open_journal, transaction
 from shared.cloud.local.journal_search import match_expression
 from shared.cloud.retention import DAY_SECONDS, Retention
 from shared.event import Event
+from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision
 from shared.jsontext import Json
-from shared.ports import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision
 from shared.times import rfc3339
 
 NOW = 1_790_000_000.0

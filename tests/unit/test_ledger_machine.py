@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
 from shared.cloud.local.ledger import LocalLedger
+from shared.ledger import Busy, Claimed, Finished, Ledger, LedgerRow, Waiting
 from shared.ledger_rules import DISABLED, DONE, FAILED, FINAL, LEASED, RETRY_AT
-from shared.ports import Busy, Claimed, Finished, Ledger, LedgerRow, Waiting
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import a_delivery
 

@@ -9,8 +9,8 @@ from functions.notify.letters import MAX_UNREADABLE_BYTES
 from shared.dead_letters import dead_letter_message
 from shared.errors import Temporary
 from shared.event import to_cloudevent
+from shared.journal import DeadLetter
 from shared.jsontext import to_json
-from shared.ports import DeadLetter
 from tests.fakes.journal import FakeJournal
 from tests.fakes.notifier import DELIVERY, EVENT, message_of, push_of
 

@@ -9,7 +9,7 @@ from shared.dead_letters import dead_letter_message
 from shared.delivery import Refused, RetryLater
 from shared.errors import Rejected, Temporary
 from shared.http import ReadBody, Reply, Request
-from shared.ports import DeadLetter
+from shared.journal import DeadLetter
 from shared.push import MAX_PUSH_BYTES
 from tests.fakes.destinations import FakeDestination
 from tests.fakes.notifier import DELIVERY, FakeNotifier, message_of, push_of

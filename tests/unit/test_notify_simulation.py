@@ -20,8 +20,9 @@ from functions.notify.work import Acknowledged, Parts
 from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater
 from shared.errors import Temporary
 from shared.journaling import Journaling
+from shared.ledger import Claim, Claimed, DestinationState, LedgerRow
 from shared.ledger_rules import DONE, FAILED
-from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage, Claim, Claimed, DestinationState, LedgerRow
+from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
 from tests.fakes.destinations import FakeDestinations
 from tests.fakes.journal import FakeJournal
 from tests.fakes.ledger import FakeLedger

@@ -4,7 +4,7 @@ import asyncio
 
 from functions.notify.destination import Attempt
 from shared.delivery import Delivered, Delivery, Outcome
-from shared.ports import LedgerRow
+from shared.ledger import LedgerRow
 from tests.fakes.destinations import FakeDestinations
 from tests.fakes.notifier import FakeNotifier, a_delivery
 

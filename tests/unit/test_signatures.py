@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import Rejected, Temporary
-from shared.signatures.macs import hmac_signature, verify_hmac
 from shared.signatures.credentials import verify_password
+from shared.signatures.macs import hmac_signature, verify_hmac
 from shared.signatures.standard_webhooks import sign_standard, verify_standard
 
 NOW = 1_790_000_000

@@ -17,8 +17,8 @@ from deploy.commands.smoke_event import MARK, event_of_file, made_event
 from deploy.commands.smoke_follow import Told, follow, stuck
 from deploy.commands.smoke_sight import DELIVERED, FAILED, HELD, PENDING, RETRYING, Seen, Sight, sight_of_log
 from deploy.commands.tables import Screen
+from shared.journal import RouteDecision
 from shared.jsontext import JsonObject
-from shared.ports import RouteDecision
 from tests.google_stand_in import StandIn, standing_in
 from tests.stack import Stack, running
 from tests.stub_gcloud import StubGcloud, install

@@ -15,9 +15,10 @@ from shared.delivery import Delivery, delivery_from
 from shared.errors import Permanent, Temporary
 from shared.event import Event, to_cloudevent
 from shared.http import Reply, Request
+from shared.journal import EventEntry
 from shared.journaling import Journaling
 from shared.jsontext import Json, to_json
-from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage, EventEntry, Fetched
+from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage, Fetched
 from shared.push import Push
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bus import FakeBus

@@ -16,7 +16,8 @@ from deploy.local.inspector.parts import LOCAL, PARTS, Parts
 from deploy.local.inspector.query import bad_request, before_of, limit_of
 from shared.cloud.journal_rows import DROPPED, KEPT, REPLAYED, DeadLetterRow
 from shared.errors import Temporary
-from shared.ports import EVENTS, BusMessage, DeadLetter
+from shared.journal import DeadLetter
+from shared.ports import EVENTS, BusMessage
 
 STATES: Final = (KEPT, REPLAYED, DROPPED)
 

@@ -22,7 +22,7 @@ from deploy.local.inspector.pace import Pace
 from deploy.local.inspector.parts import Parts
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.jsontext import Json, JsonObject
-from shared.ports import DestinationState
+from shared.ledger import DestinationState
 
 TICK_SECONDS: Final = 3.0
 OVERVIEW_SECONDS: Final = 10.0

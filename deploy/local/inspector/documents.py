@@ -12,8 +12,9 @@ from deploy.commands.replay_messages import is_replayable
 from deploy.local.sendgrid.mail import Address, Mail
 from shared.cloud.journal_rows import DeadLetterRow, EventRecord, EventSummary, RequestRow
 from shared.cloud.journal_series import Bucket
+from shared.journal import AttemptEntry, DeadLetter, RouteDecision
 from shared.jsontext import Json, JsonObject
-from shared.ports import AttemptEntry, DeadLetter, LedgerRow, RouteDecision
+from shared.ledger import LedgerRow
 from shared.times import rfc3339
 
 PREVIEW_CHARACTERS: Final = 140

@@ -21,7 +21,7 @@ from shared.cloud.journal_rows import EventPage, EventQuery, EventRecord
 from shared.errors import Permanent
 from shared.event import from_cloudevent, to_cloudevent
 from shared.jsontext import JsonObject
-from shared.ports import LedgerRow
+from shared.ledger import LedgerRow
 
 MAX_DELIVERIES: Final = 100
 NEWEST_MAILS: Final = 200

@@ -8,7 +8,7 @@ from deploy.commands.local_state import destination_names
 from deploy.local.inspector.parts import LocalParts
 from deploy.local.supervisor.dev_file import read_hint
 from shared.jsontext import Json, JsonObject
-from shared.ports import DestinationState, Ledger
+from shared.ledger import DestinationState, Ledger
 from shared.times import rfc3339
 
 MAX_HELD: Final = 1_000

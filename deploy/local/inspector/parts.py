@@ -13,7 +13,8 @@ from deploy.local.sendgrid.mailbox import Mailbox
 from shared.cloud.journal_view import JournalView
 from shared.cloud.local.journal import LocalJournal
 from shared.cloud.local.journal_read import JournalReader
-from shared.ports import Blobs, Bus, Ledger
+from shared.ledger import Ledger
+from shared.ports import Blobs, Bus
 
 Answer = TypeVar("Answer")
 

@@ -13,7 +13,8 @@ from shared.cloud.gcp.journal_documents import attempt_write, dead_letter_write,
 from shared.cloud.retention import Retention
 from shared.errors import Temporary
 from shared.gather import Gatherer
-from shared.ports import AttemptEntry, Blobs, DeadLetter, EventEntry, JournalEntry
+from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry
+from shared.ports import Blobs
 
 MAX_BATCH: Final = 100
 MAX_BATCH_BYTES: Final = 4_000_000  # Firestore takes 10 MiB in one request, in which bytes are base64

@@ -20,8 +20,8 @@ from shared.cloud.gcp.firestore_values import MAX_DOCUMENT_BYTES, Fields, Moment
 from shared.cloud.journal_rows import KEPT
 from shared.cloud.retention import Retention
 from shared.event import to_cloudevent
+from shared.journal import AttemptEntry, DeadLetter, EventEntry, RouteDecision
 from shared.jsontext import Json, JsonObject, canonical, to_json
-from shared.ports import AttemptEntry, DeadLetter, EventEntry, RouteDecision
 from shared.times import unix_seconds
 
 MAX_TEXT: Final = 500

@@ -12,7 +12,7 @@ from shared.cloud.gcp.firestore_values import document_id
 from shared.cloud.gcp.journal_documents import attempt_of, entry_of
 from shared.cloud.gcp.journal_queries import attempts_since, events_since
 from shared.cloud.journal_series import Bucket, make_buckets
-from shared.ports import AttemptEntry
+from shared.journal import AttemptEntry
 
 MAX_POINTS: Final = 2_000
 MAX_LATENCIES: Final = 100

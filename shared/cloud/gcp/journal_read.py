@@ -18,8 +18,9 @@ from shared.cloud.gcp.journal_status import status_of
 from shared.cloud.gcp.ledger_documents import row_of
 from shared.cloud.journal_rows import EventPage, EventQuery, EventRecord, EventSummary
 from shared.cloud.journal_words import holds, words_of
+from shared.journal import AttemptEntry
 from shared.jsontext import Json
-from shared.ports import AttemptEntry, Blobs
+from shared.ports import Blobs
 
 CHUNK: Final = 100
 MAX_LOOKED_THROUGH: Final = 1_000

@@ -5,8 +5,8 @@ from fnmatch import fnmatchcase
 from shared.cloud.gcp.firestore_values import Fields
 from shared.cloud.gcp.journal_documents import entry_of
 from shared.cloud.journal_rows import DeadLetterRow, EventQuery, EventSummary
+from shared.journal import RouteDecision
 from shared.jsontext import Json, JsonObject
-from shared.ports import RouteDecision
 
 
 def summary_of(fields: Fields, status: str) -> EventSummary:

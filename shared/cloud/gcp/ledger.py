@@ -26,7 +26,7 @@ from shared.cloud.gcp.ledger_documents import (
 )
 from shared.delivery import Delivery
 from shared.jsontext import JsonObject
-from shared.ports import Claim, DestinationState, LedgerRow
+from shared.ledger import Claim, DestinationState, LedgerRow
 
 AT_ONCE: Final = 25
 MAX_PURGED: Final = 1_000

@@ -16,7 +16,7 @@ from shared import ledger_rules as rules
 from shared.cloud.gcp.collections import EXPIRE_AT, LEDGER
 from shared.cloud.gcp.firestore_values import Fields, Moment, Value, Where, Write, beginning, query_document
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ports import LedgerRow
+from shared.ledger import LedgerRow
 
 KEEP_SECONDS: Final = 45 * 86_400.0
 ROW: Final = ("row",)

@@ -13,8 +13,8 @@ from shared.cloud.local.journal_status import update_status
 from shared.errors import Temporary
 from shared.event import to_cloudevent
 from shared.gather import Gatherer
+from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision
 from shared.jsontext import Json, to_json
-from shared.ports import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision
 from shared.times import unix_seconds
 
 MAX_BATCH: Final = 200

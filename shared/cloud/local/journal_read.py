@@ -23,8 +23,8 @@ from shared.cloud.local.journal_dead_letters import mark_dead_letters
 from shared.cloud.local.journal_lookup import ids_beginning, stored_document
 from shared.cloud.local.journal_schema import open_journal
 from shared.cloud.local.journal_series import ATTEMPTS_SQL, LATENCIES_SQL, REQUESTS_SQL
+from shared.journal import AttemptEntry, RouteDecision
 from shared.jsontext import Json
-from shared.ports import AttemptEntry, RouteDecision
 
 Parameter = str | int | float | None
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from shared.ports import AttemptEntry, LedgerRow
+from shared.journal import AttemptEntry
+from shared.ledger import LedgerRow
 
 NOTE: Final = 0
 """The attempt number of an entry that was no attempt: it counts for the event's status and is not shown."""

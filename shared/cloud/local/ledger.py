@@ -13,7 +13,7 @@ from shared.cloud.local import ledger_tables as tables
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.gather import Gatherer
-from shared.ports import Claim, DestinationState, LedgerRow
+from shared.ledger import Claim, DestinationState, LedgerRow
 
 MAX_BATCH: Final = 200
 MAX_WAITING: Final = 20_000

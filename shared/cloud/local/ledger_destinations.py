@@ -4,7 +4,7 @@ import sqlite3
 
 from shared import ledger_rules as rules
 from shared.cloud.local.ledger_tables import change_row
-from shared.ports import DestinationState
+from shared.ledger import DestinationState
 
 
 def set_disabled(connection: sqlite3.Connection, destination: str, reason: str, now: float) -> None:

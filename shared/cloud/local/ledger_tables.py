@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from shared.errors import Temporary
 from shared.jsontext import to_json
-from shared.ports import LedgerRow
+from shared.ledger import LedgerRow
 
 FILE_NAME: Final = "ledger.db"
 BUSY_SECONDS: Final = 5.0

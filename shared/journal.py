@@ -1,0 +1,69 @@
+"""The journal: what people look at. Losing an entry loses no event."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from shared.event import Event
+
+
+@dataclass(frozen=True, slots=True)
+class RouteDecision:
+    """Why a route took an event or did not, in words. `code` where its chain failed.
+
+    `destinations` are owed a delivery of each of the `events` that its chain made of the one.
+    """
+
+    route: str
+    matched: bool
+    reason: str
+    destinations: tuple[str, ...] = ()
+    code: str | None = None
+    events: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class EventEntry:
+    """An event as receive made it, and what transform decided."""
+
+    event: Event
+    routes: tuple[RouteDecision, ...]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEntry:
+    """`outcome` is delivered, retry_later, refused, disabled or unknown."""
+
+    delivery_id: str
+    event_id: str
+    route: str
+    destination: str
+    attempt_number: int
+    started_at: float
+    ended_at: float
+    outcome: str
+    reason: str = ""
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message given up on. `id` is the delivery's id, or `<event id>:<route>` before there is a delivery."""
+
+    id: str
+    code: str
+    reason: str
+    at: float
+    message: bytes
+    topic: str
+    event_id: str = ""
+    route: str = ""
+    destination: str = ""
+
+
+JournalEntry: TypeAlias = EventEntry | AttemptEntry | DeadLetter
+
+
+class Journal(Protocol):
+    async def record(self, entries: Sequence[JournalEntry]) -> None: ...

@@ -18,8 +18,10 @@ from deploy.local.inspector.query import event_query, limit_of
 from shared.cloud.journal_rows import EventQuery
 from shared.cloud.local.journal_repair import missing_entries
 from shared.errors import Permanent
+from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject
-from shared.ports import DELIVERIES, EVENTS, DeadLetter, LedgerRow
+from shared.ledger import LedgerRow
+from shared.ports import DELIVERIES, EVENTS
 from tests.fakes.ledger import FakeLedger
 
 HOST = "127.0.0.1:8090"

@@ -1,7 +1,10 @@
 """Google Cloud's entry point of transform."""
 
+import os
 import sys
 from pathlib import Path
+
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # there are none, and looking for them takes 15 ms
 
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "shared").is_dir())
 sys.path.insert(0, str(ROOT))

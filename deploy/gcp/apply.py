@@ -25,7 +25,8 @@ _NOT_YET: Final = (
     "concurrent policy changes",
     "Permission denied on secret",  # what was just allowed
     "does not have storage.objects.get access",
-    "or it may not exist",  # to act as an account that was just made
+    "iam.serviceAccounts.actAs",  # as an account that was just made; Cloud Run writes it in either way
+    "iam.serviceaccounts.actAs",
     "underlying data changed",  # Firestore still takes in the change of another field
     "cross-transaction contention",
     "Cannot find metric",  # of an API that was just enabled

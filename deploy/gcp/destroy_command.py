@@ -61,7 +61,7 @@ def _confirm(given: str | None, target: Target) -> None:
     """Raises CannotTell unless the prefix was typed."""
     if given is None:
         if not sys.stdin.isatty():
-            raise CannotTell(f"nothing was removed: say --confirm {target.prefix} where nobody can be asked")
+            raise CannotTell(f"nothing was removed: where nobody can be asked, say ARGS='--confirm {target.prefix}'")
         given = input(f"Type {target.prefix} to remove all this: ").strip()
     if given != target.prefix:
         raise CannotTell("nothing was removed")

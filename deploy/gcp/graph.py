@@ -16,7 +16,7 @@ from deploy.gcp.resources.accounts import account_key, accounts
 from deploy.gcp.resources.apis import apis
 from deploy.gcp.resources.monitoring import monitoring
 from deploy.gcp.resources.secret_values import secret, value_key
-from deploy.gcp.resources.services import Bundle, service, service_key, service_url, sizes
+from deploy.gcp.resources.services import Bundle, Size, service, service_key, service_url, sizes
 from deploy.gcp.resources.sweep import sweep
 from deploy.gcp.resources.topics import Push
 from deploy.gcp.target import Target
@@ -90,7 +90,7 @@ def _secrets(deployment: Deployment) -> list[Resource]:
 
 
 def _services(deployment: Deployment, before: Sequence[Resource]) -> list[Resource]:
-    size = sizes(_longest_attempt(deployment.slices["notify"]))
+    size = _sizes(deployment)
     mail = {name: deployment.environ[name] for name in MAIL_VARIABLES if deployment.environ.get(name)}
     return [
         service(
@@ -125,7 +125,7 @@ def _callable(target: Target, function: str, granted: Sequence[Resource]) -> tup
 
 def _subscriptions(deployment: Deployment) -> tuple[Resource, ...]:
     """A service's URL is known before it is there, so nothing that receive takes finds no subscription."""
-    target, size = deployment.target, sizes(_longest_attempt(deployment.slices["notify"]))
+    target, size = deployment.target, _sizes(deployment)
 
     def pushed(name: str, topic: str, function: str, path: str, why: str) -> Resource:
         url, ack_seconds = deployment.url(function), topics.ack_deadline(size[function].timeout_seconds)
@@ -141,28 +141,36 @@ def _subscriptions(deployment: Deployment) -> tuple[Resource, ...]:
     )
 
 
-def _destinations(notify: JsonObject) -> list[JsonObject]:
-    found = notify["destinations"]
-    assert isinstance(found, dict)
-    return [each for each in found.values() if isinstance(each, dict)]
+def _entries(part: Json) -> list[JsonObject]:
+    """Of a slice's part that is a mapping of names."""
+    assert isinstance(part, dict)
+    return [each for each in part.values() if isinstance(each, dict)]
+
+
+def _sizes(deployment: Deployment) -> Mapping[str, Size]:
+    sources = _entries(deployment.slices["receive"]["sources"])
+    largest = max((_number(each["max_body_bytes"]) for each in sources), default=0.0)
+    return sizes(_longest_attempt(deployment.slices["notify"]), int(largest))
 
 
 def _longest_attempt(notify: JsonObject) -> float:
-    return max((_seconds(each["timeout_seconds"]) for each in _destinations(notify)), default=0.0)
+    return max((_number(each["timeout_seconds"]) for each in _entries(notify["destinations"])), default=0.0)
 
 
 def _kept_seconds(notify: JsonObject) -> float:
     """Bodies stay as long as the operator says, and at least until the last retry of who needs them."""
     retention = notify["retention"]
     assert isinstance(retention, dict)
-    return max(_seconds(retention["bodies_seconds"]), *(_retries(each) for each in _destinations(notify)), 0.0)
+    return max(
+        _number(retention["bodies_seconds"]), *(_retries(each) for each in _entries(notify["destinations"])), 0.0
+    )
 
 
 def _retries(destination: JsonObject) -> float:
     waits = destination["retry_seconds"]
-    return sum(map(_seconds, waits)) + stores.DAY_SECONDS if isinstance(waits, list) else 0.0
+    return sum(map(_number, waits)) + stores.DAY_SECONDS if isinstance(waits, list) else 0.0
 
 
-def _seconds(value: Json) -> float:
+def _number(value: Json) -> float:
     assert isinstance(value, int | float)
     return float(value)

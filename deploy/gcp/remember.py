@@ -28,4 +28,4 @@ def remember(path: Path, target: Target, settings: Mapping[str, str]) -> Iterato
         add_to_dotenv(path, new, COMMENT)
     for name, value in wanted.items():
         if known.get(name, value) != value:
-            yield f"note: {path} says {name}={known[name]}, which is what commands take that are told nothing else"
+            yield f"note: commands that are told no other take {name}={known[name]} still ({path})"

@@ -256,6 +256,7 @@ NOT_YET = Answer(1, "", "Service account hookchain-push@my-project.iam.gservicea
     [
         NOT_YET.stderr,
         "Permission 'iam.serviceaccounts.actAs' denied on service account x@y (or it may not exist).",
+        "Service account x@y was not found, verify that the caller has the 'iam.serviceAccounts.actAs' permission",
         "ABORTED: Please retry, underlying data changed",
         "ABORTED: Aborted due to cross-transaction contention. This occurs when multiple transactions attempt to",
         'NOT_FOUND: Cannot find metric(s) that match type = "run.googleapis.com/request_count".',

@@ -174,6 +174,16 @@ def test_a_message_is_not_pushed_again_while_its_function_may_still_work_on_it()
     assert int(flag(resources["service hookchain-notify"], "timeout")) >= 45 + 30, "the slowest destination, and more"
 
 
+@pytest.mark.parametrize(("megabytes", "receive", "later"), [(1, 80, 40), (4, 32, 10), (10, 12, 4)])
+def test_an_instance_takes_no_more_large_bodies_at_once_than_its_memory_holds(
+    megabytes: int, receive: int, later: int
+) -> None:
+    config = CONFIG.replace("secret: shop-key}", f"secret: shop-key}}, max_body_bytes: {megabytes << 20}")
+    resources = by_key(graph(deployment(config)))
+    found = {name: int(flag(resources[f"service hookchain-{name}"], "concurrency")) for name in FUNCTIONS}
+    assert found == {"receive": receive, "transform": later, "notify": later}
+
+
 def test_pushes_go_to_the_functions_with_tokens_made_out_to_them() -> None:
     resources = by_key(graph(deployment()))
     notify = "https://hookchain-notify-123.europe-west1.run.app"

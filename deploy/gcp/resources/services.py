@@ -26,14 +26,27 @@ class Size:
     memory: str = "512Mi"
 
 
-def sizes(longest_attempt_seconds: float) -> Mapping[str, Size]:
-    """receive: 10 s for the body and 4 s for the bus, and room for large bodies side by side. transform: chains are
-    short, but a step may ask another system. notify: its slowest destination decides."""
+BODIES_BYTES: Final = 128 * 1024 * 1024
+"""Of an instance's memory, what the bodies of the requests that it has at once may take."""
+PARSED: Final = 3
+"""As many times its size a body takes in transform and notify, which hold it parsed beside its text."""
+
+
+def sizes(longest_attempt_seconds: float, largest_body_bytes: int) -> Mapping[str, Size]:
+    """receive: 10 s for the body and 4 s for the bus. transform: chains are short, but a step may ask another system.
+    notify: its slowest destination decides."""
+    notify_seconds = max(60, math.ceil(longest_attempt_seconds) + NOTIFY_MARGIN_SECONDS)
+    later = _at_once(40, largest_body_bytes * PARSED)
     return {
-        "receive": Size(30, 80, 20),
-        "transform": Size(60, 40, 20),
-        "notify": Size(max(60, math.ceil(longest_attempt_seconds) + NOTIFY_MARGIN_SECONDS), 40, 20),
+        "receive": Size(30, _at_once(80, largest_body_bytes), 20),
+        "transform": Size(60, later, 20),
+        "notify": Size(notify_seconds, later, 20),
     }
+
+
+def _at_once(most: int, bytes_each: int) -> int:
+    """An instance that runs out of memory is killed, with all that it was at."""
+    return max(1, min(most, BODIES_BYTES // max(1, bytes_each)))
 
 
 @dataclass(frozen=True, slots=True)

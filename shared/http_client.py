@@ -6,7 +6,8 @@ threads that wait for each other. No redirects, no proxies.
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ __all__ = ["Answer", "ConnectionLost", "HttpClient", "NotConnected"]
 
 MAX_ANSWER_BYTES: Final = 11_000_000
 CONNECT_SECONDS: Final = 5.0
+IDLE_SECONDS: Final = 60.0
+"""A connection that was idle for longer is not trusted: an instance that slept through its end is not told of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,9 @@ class HttpClient:
     It has as many connections as there are calls at the same time.
     """
 
-    def __init__(self, endpoint: str, max_answer_bytes: int = MAX_ANSWER_BYTES) -> None:
+    def __init__(
+        self, endpoint: str, max_answer_bytes: int = MAX_ANSWER_BYTES, now: Callable[[], float] = time.monotonic
+    ) -> None:
         parts = urlsplit(endpoint)
         self._max_answer_bytes = max_answer_bytes
         assert parts.hostname is not None
@@ -43,7 +48,8 @@ class HttpClient:
         self._port = parts.port or (443 if self._secure else 80)
         self._authority = parts.netloc
         self._context: ssl.SSLContext | None = None
-        self._idle: list[Connection] = []
+        self._now = now
+        self._idle: list[tuple[Connection, float]] = []
 
     async def call(
         self,
@@ -74,7 +80,7 @@ class HttpClient:
 
     def close(self) -> None:
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop()[0].close()
 
     async def _exchange(self, connection: Connection, request: bytes) -> Answer:
         try:
@@ -83,14 +89,15 @@ class HttpClient:
             connection.close()
             raise
         if connection.is_open:
-            self._idle.append(connection)
+            self._idle.append((connection, self._now()))
         return Answer(status, content, dict(headers))
 
     def _kept(self) -> Connection | None:
         while self._idle:
-            connection = self._idle.pop()
-            if connection.is_open:
+            connection, since = self._idle.pop()
+            if connection.is_open and self._now() - since <= IDLE_SECONDS:
                 return connection
+            connection.close()
         return None
 
     async def _connect(self) -> Connection:

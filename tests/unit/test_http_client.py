@@ -1,18 +1,20 @@
 import asyncio
+import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
-from shared.http_client import Answer, ConnectionLost, HttpClient, NotConnected
+from shared.http_client import IDLE_SECONDS, Answer, ConnectionLost, HttpClient, NotConnected
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
 @asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[HttpClient]:
+async def serving(handler: Handler, now: Callable[[], float] = time.monotonic) -> AsyncIterator[HttpClient]:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await handler(reader, writer)
@@ -20,7 +22,7 @@ async def serving(handler: Handler) -> AsyncIterator[HttpClient]:
             writer.close()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    client = HttpClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    client = HttpClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", now=now)
     try:
         yield client
     finally:
@@ -70,6 +72,23 @@ async def test_a_kept_connection_that_its_server_closed_is_replaced() -> None:
     async with serving(handler) as client:
         for _ in range(3):
             assert (await call(client)).status == 200
+
+
+async def test_a_connection_that_was_idle_for_long_is_not_trusted() -> None:
+    connections, at = 0, 0.0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                await request(reader)
+                writer.write(OK)
+
+    async with serving(handler, lambda: at) as client:
+        for at in (0.0, IDLE_SECONDS, 2 * IDLE_SECONDS + 0.1, 2 * IDLE_SECONDS + 1):  # noqa: B007 read by the clock
+            await call(client)
+    assert connections == 2
 
 
 async def test_an_answer_in_chunks_and_in_pieces_is_read_whole() -> None:

@@ -18,8 +18,8 @@ from deploy.gcp.progress import Lines
 from deploy.gcp.target import Target, add_target_options
 
 EPILOG: Final = """\
-Messages that still wait are gone with their subscriptions. Images that were built stay in Artifact Registry, under
-cloud-run-source-deploy, and APIs stay enabled.
+Messages that still wait are gone with their subscriptions. What Cloud Run kept of its builds stays: images in
+Artifact Registry, under cloud-run-source-deploy, and sources in the bucket run-sources-…; APIs stay enabled.
 
 exit code: 0 all is gone that was to go, 1 refused or failed"""
 

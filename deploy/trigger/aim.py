@@ -53,7 +53,7 @@ def aimed(provider: str, options: argparse.Namespace, environ: Mapping[str, str]
     name = _source_name(provider, options, found, sources)
     settings = sources.get(name)
     is_configured = isinstance(settings, dict)
-    whole = settings if isinstance(settings, dict) else _made_up(provider, entry)
+    whole = settings if isinstance(settings, dict) else ready_source(provider, entry)
     url = options.to or f"http://localhost:{own_ports(options.state, environ).receive}/{quote(name)}"
     if not urlsplit(url).path.strip("/"):
         url = f"{url.rstrip('/')}/{quote(name)}"
@@ -82,7 +82,7 @@ def sources_of(provider: str, path: Path | None, environ: Mapping[str, str]) -> 
     ]
 
 
-def _made_up(provider: str, entry: ProviderEntry) -> JsonObject:
+def ready_source(provider: str, entry: ProviderEntry) -> JsonObject:
     """A source as `hookchain providers NAME` tells to write it, for a receiver that is configured elsewhere."""
     secret = secret_name_of(provider)
     asked_for = " ".join(str(handshake.reply) for handshake in entry.handshakes)

@@ -5,7 +5,7 @@ import platform
 import shutil
 import sys
 
-from tests.bench import bundles, inspector, pipe, receive, steps
+from tests.bench import bundles, inspector, pipe, proof, receive, steps
 from tests.bench.table import Figure, at_least, at_most, table
 
 
@@ -34,6 +34,15 @@ def receive_figures(seconds: int, starts: int) -> list[Figure]:
         at_most("receive: p99 at 16 connections", ours.load.p99_ms, 25, " ms"),
         at_most("receive / google-cloud-pubsub, start", ours.start_seconds / library.start_seconds, 0.75),
         at_most("receive: worker's memory", ours.worker_mib, 50, " MiB"),
+    ]
+
+
+def proof_figures(starts: int) -> list[Figure]:
+    costs = proof.microseconds()
+    return [
+        *(Figure(f"{provider}: verify and parse 2 KB, CPU", f"{cost:,.0f} µs") for provider, cost in costs.items()),
+        at_most("the dearest of these", max(costs.values()), 150, " µs"),
+        at_most("start with the whole catalogue as sources / with one", proof.start_ratio(starts), 1.1),
     ]
 
 
@@ -97,6 +106,7 @@ def main() -> int:
         return 1
     print(f"Python {platform.python_version()}, {platform.machine()}; {options.seconds} s of load each\n", flush=True)
     print(table("receive", receive_figures(options.seconds, options.starts)), flush=True)
+    print("\n" + table("proofs", proof_figures(options.starts)), flush=True)
     print("\n" + table("the bundles for Google Cloud", bundle_figures(options.starts)), flush=True)
     print("\n" + table("the whole pipe", pipe_figures(options.seconds)), flush=True)
     print("\n" + table("the inspector", inspector_figures(options.seconds)), flush=True)

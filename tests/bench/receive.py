@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.jsontext import JsonObject
 from tests.bench.load import Load, wrk
 from tests.processes import (
     Request,
@@ -38,7 +39,7 @@ REQUEST = Request(
         "Authorization": "Basic " + base64.b64encode(f"web:{PASSWORD}".encode()).decode(),
     },
 )
-SLICE = {
+SLICE: JsonObject = {
     "function": "receive",
     "sources": {
         "webhook": {
@@ -61,7 +62,7 @@ class Measured:
 
 def measure(seconds: int, starts: int) -> list[Measured]:
     """The bare function, the library's and receive, one after the other on the same machine."""
-    with tempfile.TemporaryDirectory() as folder, _bus("rest") as rest, _bus("grpc") as grpc:
+    with tempfile.TemporaryDirectory() as folder, stand_in_bus("rest") as rest, stand_in_bus("grpc") as grpc:
         slice_file = Path(folder, "slice.json")
         slice_file.write_text(json.dumps(SLICE), encoding="utf-8")
         ours = {
@@ -84,14 +85,14 @@ def measure(seconds: int, starts: int) -> list[Measured]:
 
 def bus_alone(seconds: int) -> Load:
     """The REST stand-in by itself, asked for one publish a request."""
-    with _bus("rest") as port:
+    with stand_in_bus("rest") as port:
         data = base64.b64encode(REQUEST.body).decode()
         body = json.dumps({"messages": [{"data": data}]}).encode()
         return wrk(port, Request("/v1/projects/bench/topics/events:publish", body, {}), seconds)
 
 
 @contextlib.contextmanager
-def _bus(kind: str) -> Iterator[int]:
+def stand_in_bus(kind: str) -> Iterator[int]:
     port = free_port()
     with started(command(kind, port), {}, port, REQUEST, ready="open"):
         yield port

@@ -4,7 +4,8 @@ from urllib.parse import unquote_plus
 
 from shared.errors import Rejected
 from shared.formats import json_body
-from shared.formats.media_type import media_type
+from shared.formats.decode import decode_content
+from shared.formats.media_type import MediaType, media_type
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.limits import DEFAULT
@@ -18,6 +19,7 @@ _FORM = "application/x-www-form-urlencoded"
 class Reading:
     """What does not parse holds nothing: whoever looks for a signature there finds none.
 
+    A body is read as its data will be, or what is signed and what is taken could be two readings of the same bytes.
     `url` is the request's URL as its sender knows it; `item`, where given, is what data's paths begin in.
     """
 
@@ -38,7 +40,7 @@ class Reading:
             case "query":
                 return self.query().get(place.name)
             case "form":
-                return _first_text(self.form().get(place.name))
+                return _one_text(self.form().get(place.name))
             case "data":
                 return next(iter(self.data_texts(place)), None)
         return None
@@ -59,7 +61,7 @@ class Reading:
 
     def data(self) -> Json:
         if self._data is None:
-            self._data = (_parsed(self.request.body),)
+            self._data = (_parsed(self.request),)
         return self._data[0]
 
     def query(self) -> dict[str, str]:
@@ -79,12 +81,22 @@ class Reading:
 
     @property
     def is_form(self) -> bool:
-        return media_type(self.request.header("content-type") or "").name == _FORM
+        return _media(self.request).name == _FORM
 
 
-def _parsed(body: bytes) -> Json:
+def _media(request: Request) -> MediaType:
+    return media_type(request.header("content-type") or "")
+
+
+def _content(request: Request) -> bytes:
+    """Raises Rejected."""
+    encoding = request.header("content-encoding")
+    return decode_content(request.body, encoding) if encoding else request.body
+
+
+def _parsed(request: Request) -> Json:
     try:
-        return json_body.parse(body, media_type(""), DEFAULT)
+        return json_body.parse(_content(request), _media(request), DEFAULT)
     except (Rejected, RecursionError, MemoryError):
         return None
 
@@ -92,11 +104,14 @@ def _parsed(body: bytes) -> Json:
 def _form_of(request: Request) -> JsonObject:
     from shared.formats import form_body  # few senders sign a form's fields
 
-    media = media_type(request.header("content-type") or "")
+    media = _media(request)
     if media.name != _FORM:
         return {}
     try:
-        parsed = form_body.parse(request.body, media, DEFAULT)
+        content = _content(request)
+        if content.lstrip()[:1] in (b"{", b"["):  # its data may be taken as JSON
+            return {}
+        parsed = form_body.parse(content, media, DEFAULT)
     except (Rejected, MemoryError):
         return {}
     return parsed if isinstance(parsed, dict) else {}
@@ -117,6 +132,6 @@ def text_of(value: Json) -> str | None:
     return str(value) if isinstance(value, str | int | float) else None
 
 
-def _first_text(value: Json) -> str | None:
-    first = value[0] if isinstance(value, list) and value else value
-    return first if isinstance(first, str) else None
+def _one_text(value: Json) -> str | None:
+    """None of a field that comes again: which of them counts, the sender and we may see differently."""
+    return value if isinstance(value, str) else None

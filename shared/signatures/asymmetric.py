@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from shared.signatures.keys import PublicKey
 
-SCHEMES: Final = ("ed25519", "ecdsa", "rsa")
 _KIND: Final = {"ed25519": "Ed25519", "ecdsa": "elliptic-curve", "rsa": "RSA"}
 
 

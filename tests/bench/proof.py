@@ -10,11 +10,11 @@ from typing import Final
 
 from deploy.catalogue import load_catalogue
 from deploy.trigger.aim import ready_source
+from deploy.trigger.signing import Signer, signed
 from functions.receive.ways import read_ways
 from shared.formats.parse import parse_body
+from shared.http import Request
 from shared.jsontext import JsonObject, to_json
-from shared.signatures.draft import Draft
-from shared.signatures.sign import sign
 from shared.signatures.verify import verify
 from shared.signatures.way import Way
 from tests.bench.receive import PASSWORD, REQUEST, SLICE, stand_in_bus
@@ -40,8 +40,8 @@ def _way(provider: str) -> Way:
 def _microseconds(way: Way) -> float:
     body = to_json(two_kilobytes()).encode()
     assert len(body) > 2_000
-    draft = Draft("POST", "https://hooks.example.com/sender", [("Content-Type", "application/json")], body)
-    request = sign(way, SECRET, draft, NOW).request()
+    unsigned = Request("POST", "/sender", "", (("content-type", "application/json"),), body)
+    request = signed(unsigned, Signer(way, SECRET, lambda _: "https://hooks.example.com/sender", NOW, "msg_1"))
     rounds = []
     for _ in range(ROUNDS):
         began = time.process_time()

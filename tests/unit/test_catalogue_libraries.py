@@ -13,10 +13,10 @@ from standardwebhooks import Webhook as StandardWebhook
 from svix.webhooks import Webhook as SvixWebhook
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped] # the library has none
 
+from deploy.trigger.signing import Signer, signed
+from shared.http import Request
 from shared.jsontext import Json
-from shared.signatures.draft import Draft
-from shared.signatures.sign import sign
-from shared.signatures.way import read_way
+from shared.signatures.way import Way, read_way
 from tests.receiving import URL, Receiving
 
 NOW: Final = 1_790_000_000
@@ -92,15 +92,18 @@ async def test_svixs_library_agrees_under_either_name(provider: str, names: str)
     assert await receiving(provider, WHSEC).code(headers, b"{}") == "sig"
 
 
-async def test_what_we_sign_the_libraries_verify() -> None:
-    now = time.time()
+def signed_headers(way: Way, key: str) -> dict[str, str]:
+    unsigned = Request("POST", "/hook", "", (), BODY.encode())
+    return dict(signed(unsigned, Signer(way, key, lambda _: URL, time.time(), "msg_1")).headers)
+
+
+def test_what_we_sign_the_libraries_verify() -> None:
     standard = read_way({"scheme": "standard-webhooks", "secret": "s"})
-    draft = sign(standard, WHSEC, Draft("POST", URL, [], BODY.encode()), now)
-    assert StandardWebhook(WHSEC).verify(BODY, dict(draft.headers))
+    assert StandardWebhook(WHSEC).verify(BODY, signed_headers(standard, WHSEC))
     way: dict[str, Json] = {"scheme": "hmac", "header": "stripe-signature", "layout": "pairs", "take": ["v1"]}
     way |= {"timestamp": "signature.t", "content": "{timestamp}.{body}"}
-    signed = dict(sign(read_way(way), "a-secret", Draft("POST", URL, [], BODY.encode()), now).headers)
-    assert stripe.WebhookSignature.verify_header(BODY, signed["stripe-signature"], "a-secret", 300)
+    signature = signed_headers(read_way(way), "a-secret")["stripe-signature"]
+    assert stripe.WebhookSignature.verify_header(BODY, signature, "a-secret", 300)
 
 
 async def test_githubs_published_examples_verify() -> None:

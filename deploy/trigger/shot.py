@@ -148,7 +148,7 @@ def _forged(request: Request) -> Request:
     forged = {
         "paypal-transmission-id": "forged",
         "paypal-transmission-sig": "Zm9yZ2Vk",
-        "paypal-cert-url": "https://api.paypal.com/forged",
+        "paypal-cert-url": "https://api.paypal.com/v1/notifications/certs/forged",
     }
     for name, value in forged.items():
         request = with_header(request, name, value)

@@ -8,7 +8,7 @@ from typing import Final
 
 from shared.errors import Rejected
 from shared.jsontext import JsonObject
-from shared.signatures.allowed_urls import AWS_SNS_HOST, allowed_url
+from shared.signatures.allowed_urls import AWS_SNS_CERTIFICATE, AWS_SNS_HOST, allowed_url
 from shared.signatures.asymmetric import is_signed_by
 from shared.signatures.certificates import certificate, fetched
 from shared.signatures.encodings import decoded
@@ -19,6 +19,8 @@ from shared.signatures.way import Way
 
 _NOTIFICATION: Final = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
 _CONFIRMATION: Final = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
+# The signature is over lines: with breaks in these, what SNS signed for a stranger's topic could be read as another's.
+_ONE_LINE: Final = frozenset(_NOTIFICATION + _CONFIRMATION) - {"Message"}
 # AWS's own libraries disagree about the last one.
 _SIGNED: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "Notification": (_NOTIFICATION,),
@@ -31,7 +33,7 @@ _ALGORITHM: Final = {"1": "sha1", "2": "sha256"}
 def certificate_url(reading: Reading) -> str:
     """Raises Rejected: `sig`, `cert_url`, `sub_url`. What it names is not fetched where either URL is another's."""
     message = _message(reading)
-    url = allowed_url(_text(message, "SigningCertURL"), AWS_SNS_HOST, "cert_url", ".pem")
+    url = allowed_url(_text(message, "SigningCertURL"), AWS_SNS_HOST, "cert_url", AWS_SNS_CERTIFICATE)
     if message.get("Type") == "SubscriptionConfirmation":
         allowed_url(_text(message, "SubscribeURL"), AWS_SNS_HOST, "sub_url")
     return url
@@ -59,6 +61,8 @@ def _message(reading: Reading) -> JsonObject:
     message = reading.data()
     if not isinstance(message, dict) or not isinstance(message.get("Type"), str) or message["Type"] not in _SIGNED:
         raise Rejected("sig", "the body is no message of SNS; raw message delivery has no signature, so turn it off")
+    if any("\n" in (_text(message, name) or "") for name in _ONE_LINE):
+        raise Rejected("sig", "a field other than the message has a line break, and could pass for several fields")
     return message
 
 

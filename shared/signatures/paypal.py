@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from shared.errors import Rejected
-from shared.signatures.allowed_urls import PAYPAL_HOST, allowed_url
+from shared.signatures.allowed_urls import PAYPAL_CERTIFICATE, PAYPAL_HOST, allowed_url
 from shared.signatures.asymmetric import is_signed_by
 from shared.signatures.certificates import certificate, common_names, fetched
 from shared.signatures.content import Named, parse_content, signed_content
@@ -22,7 +22,7 @@ def certificate_url(reading: Reading) -> str:
     """Raises Rejected (`sig`, `cert_url`)."""
     if not reading.request.header("paypal-transmission-sig"):
         raise Rejected("sig", "the request has no signature: it is expected in the header paypal-transmission-sig")
-    return allowed_url(reading.request.header("paypal-cert-url"), PAYPAL_HOST, "cert_url")
+    return allowed_url(reading.request.header("paypal-cert-url"), PAYPAL_HOST, "cert_url", PAYPAL_CERTIFICATE)
 
 
 def verify_paypal(reading: Reading, way: Way, keys: Mapping[str, bytes], now: float) -> None:

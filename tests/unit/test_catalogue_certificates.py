@@ -99,6 +99,20 @@ async def test_anybody_elses_topic_may_not() -> None:
     assert await code(sns_receiving(topics="999999999999"), TEXT, sns_signed(sns())) == "sig"
 
 
+async def test_what_a_strangers_topic_had_signed_is_not_read_as_a_trusted_accounts() -> None:
+    """SNS signs its fields a line each: a stranger's message may hold lines that look like other fields."""
+    at, theirs = sns()["Timestamp"], "arn:aws:sns:eu-central-1:666666666666:theirs"
+    lines = f"forged\nMessageId\nm-2\nTimestamp\n{at}\nTopicArn\n{TOPIC}"
+    signed = sns(TopicArn=theirs, Message=lines)
+    del signed["Subject"]
+    sent = json.loads(sns_signed(signed))
+    rest = f"\nMessageId\nm-1\nTimestamp\n{at}\nTopicArn\n{theirs}"
+    forged = {**sent, "Message": "forged", "MessageId": "m-2", "TopicArn": TOPIC + rest}
+    for message, account in ((sent, "666666666666"), (forged, "123456789012")):
+        expected = "" if message is sent else "sig"
+        assert await code(sns_receiving(topics=account), TEXT, json.dumps(message).encode()) == expected
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -111,6 +125,8 @@ async def test_anybody_elses_topic_may_not() -> None:
         "https://sns.us-east-1.amazonaws.com/a.txt",
         "https://sns.us-east-1.amazonaws.com/a?.pem",
         "https://sns.us-east-1.amazonaws.com/a.pem\n",
+        "https://sns.us-east-1.amazonaws.com/a.pem?Action=GetTopicAttributes",
+        "https://sns.us-east-1.amazonaws.com/a/b.pem",
         "",
     ],
 )
@@ -192,7 +208,17 @@ async def test_paypal_is_proven_by_its_own_certificate() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["https://paypal.com.evil.com/c", "https://evilpaypal.com/c", "http://api.paypal.com/c"]
+    "url",
+    [
+        PAYPAL_CERT.replace("api.", "") + ".evil.com",
+        PAYPAL_CERT.replace("paypal.com", "paypal.com.evil.com"),
+        PAYPAL_CERT.replace("api.", "evil"),
+        PAYPAL_CERT.replace("api.", "www."),
+        PAYPAL_CERT.replace("https", "http"),
+        PAYPAL_CERT + "?x=1",
+        PAYPAL_CERT + "/../../../../webapps/anything",
+        "https://api.paypal.com/c",
+    ],
 )
 async def test_paypals_certificate_is_fetched_from_paypal_alone(url: str) -> None:
     where = paypal_receiving()

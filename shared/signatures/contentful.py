@@ -29,12 +29,16 @@ def verify_contentful(reading: Reading, way: Way, secrets: Sequence[str], now: f
     names = (request.header(SIGNED_HEADERS) or "").split(",")
     if len(names) > _MAX_HEADERS or not {TIMESTAMP, SIGNED_HEADERS} <= set(names):
         raise Rejected("sig", f"{SIGNED_HEADERS} does not name itself and the timestamp, or names too many")
-    content = canonical_request(request, reading.url, names)
+    try:
+        content = canonical_request(request, reading.url, names)
+    except ValueError:  # of a Host header that is no host
+        raise Rejected("sig", "the signature is over the URL, and the request's is none") from None
     if not matches_any([given.lower()], [hmac_text(content, secret.encode(), "sha256", "hex") for secret in secrets]):
         raise Rejected("sig", "the signature does not match the request and the secret")
 
 
 def canonical_request(request: Request, url: str, names: Sequence[str]) -> bytes:
+    """Raises ValueError for what is no URL."""
     headers = ";".join(
         f"{name}:{value.strip()}" for name in sorted(set(names)) if (value := request.header(name)) is not None
     )

@@ -45,7 +45,8 @@ ATTEMPTS: Final = st.one_of(
             str(NOW), str(NOW * 1000), "9" * 400, "-1", "1e9", "٣٣٣", "2026-09-21T14:13:20Z", "9999-99-99T99:99:99Z",
             "0001-01-01T00:00:00+23:59", "Mon, 21 Sep 2026 14:13:20 GMT", "Mon, 99 Foo 0000 99:99:99 GMT",
             "\ud800", "\x00", "a" * 5000, "🦆", "ÿ" * 90, "x-contentful-signed-headers,x-contentful-timestamp,",
-            "https://sns.us-east-1.amazonaws.com/a.pem", "https://api.paypal.com/c", "SHA256withRSA", "v1", "v2",
+            "https://sns.us-east-1.amazonaws.com/a.pem", "https://api.paypal.com/v1/notifications/certs/c",
+            "SHA256withRSA", "v1", "v2",
         ]
     ),
 )  # fmt: skip
@@ -134,3 +135,18 @@ def test_without_any_secret_nothing_is_accepted(name: str) -> None:
     way = WAYS[name]
     with pytest.raises((Rejected, Temporary)):
         verify(Request("POST", "/hook", headers=(("authorization", "Basic Og=="),), body=b"{}"), way, [], {}, NOW)
+
+
+@pytest.mark.parametrize("host", ["[", "a]b", "x\u2100", ":", "a:99999999", "@", "", "\x00"])
+@pytest.mark.parametrize(
+    "name", sorted(name for name, way in WAYS.items() if way.scheme == "contentful" or "url" in way.content)
+)
+def test_a_host_header_that_is_no_host_is_refused_where_the_url_is_signed(name: str, host: str) -> None:
+    way = WAYS[name]
+    stamp = str(NOW * 1000 if way.scheme == "contentful" or way.unit == "ms" else NOW)
+    names = "x-contentful-signed-headers,x-contentful-timestamp"
+    headers = {"host": host, "x-contentful-signature": "a", "x-contentful-signed-headers": names}
+    headers |= {"x-contentful-timestamp": stamp, "x-hubspot-request-timestamp": stamp, way.header: "a"}
+    with pytest.raises(Rejected) as refused:
+        verify(Request("POST", "/hook", headers=tuple(headers.items())), way, [SECRET], {}, NOW)
+    assert refused.value.status == 401

@@ -96,6 +96,23 @@ async def test_a_token_is_renewed_before_it_ends() -> None:
     assert await authorization() == "Bearer t1"
 
 
+async def test_a_token_serves_to_its_end_while_no_new_one_comes() -> None:
+    clock, given = FakeClock(), iter([Token("t0", FakeClock().now() + 3_600)])
+
+    async def fetch() -> Token:
+        for token in given:
+            return token
+        raise Temporary("credentials", "the metadata server did not answer")
+
+    authorization = renewed(fetch, clock.now)
+    await authorization()
+    clock.advance(3_589)
+    assert await authorization() == "Bearer t0"
+    clock.advance(1)
+    with pytest.raises(Temporary, match="did not answer"):
+        await authorization()
+
+
 def test_only_cloud_run_has_a_metadata_server() -> None:
     assert read_settings({}).metadata_host is None
     assert read_settings({"GCE_METADATA_HOST": "127.0.0.1:1"}).metadata_host is None

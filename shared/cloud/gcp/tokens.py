@@ -21,6 +21,8 @@ TOKEN_PATH: Final = "/computeMetadata/v1/instance/service-accounts/default/token
 ASK_SECONDS: Final = 2.0
 MARGIN_SECONDS: Final = 225.0
 """The metadata server gives a new token once the old has five minutes left."""
+LAST_SECONDS: Final = 10.0
+"""A token that ends sooner may end on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,10 @@ class Token:
 
 
 def renewed(fetch: Callable[[], Awaitable[Token]], now: Callable[[], float] = time.time) -> Authorization:
-    """Those who ask while a token is being fetched wait for that one. `fetch` may raise Temporary."""
+    """Those who ask while a token is being fetched wait for that one; where none comes, the old serves to its end.
+
+    `fetch` may raise Temporary, and so does this once there is no token that is good.
+    """
     token: Token | None = None
     fetching: asyncio.Future[Token] | None = None
 
@@ -41,7 +46,11 @@ def renewed(fetch: Callable[[], Awaitable[Token]], now: Callable[[], float] = ti
         if token is None or now() >= token.expires_at - MARGIN_SECONDS:
             if fetching is None or fetching.done():
                 fetching = asyncio.ensure_future(fetch())
-            token = await asyncio.shield(fetching)
+            try:
+                token = await asyncio.shield(fetching)
+            except Temporary:
+                if token is None or now() >= token.expires_at - LAST_SECONDS:
+                    raise
         return f"Bearer {token.text}"
 
     return authorization

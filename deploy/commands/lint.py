@@ -57,7 +57,7 @@ def warnings_of(file: ConfigFile) -> Iterator[Fault]:
     config = BundleConfig.model_validate(file.document)
     for name, source in config.sources.items():
         at = ("sources", name)
-        for rule in source_warnings(source, config):
+        for rule in source_warnings(name, source, config):
             yield Fault(file.line(at), f"source {name!r}", rule)
         if not any(name in route.from_ or "all" in route.from_ for route in config.routes):
             yield Fault(file.line(at), f"source {name!r}", "no route takes its events: they are kept and go nowhere")

@@ -1,8 +1,10 @@
 """`hookchain sources`: for each source, what to type into its sender's settings."""
 
 import argparse
+import fnmatch
 import json
 import os
+import shlex
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -25,14 +27,15 @@ from deploy.commands.operator_command import (
     target_of,
 )
 from deploy.commands.smoke_event import example_event
-from deploy.commands.source_entries import Entry, entries, provider_key, routes_from
+from deploy.commands.source_entries import Entry, entries, provider_key, routes_from, types_of
 from deploy.commands.source_example import example_line
 from deploy.commands.tables import BOLD, DIM, Screen, printable, screen_of
 from deploy.faults import did_you_mean
 from deploy.gcp.target import Target
 from deploy.local.supervisor.ports import HOST
 from deploy.local.supervisor.sources import sources_of, ways_of
-from deploy.local.supervisor.trial import program, trial_type
+from deploy.local.supervisor.trial import as_typed_here, program, trial_type
+from deploy.trigger.samples import events_of
 from shared.jsontext import Json
 
 EPILOG: Final = """\
@@ -70,6 +73,10 @@ def _run(options: argparse.Namespace) -> int:
     else:
         screen = screen_of(sys.stdout, os.environ)
         print("\n\n".join("\n".join(entry_text(each, lines[each.name], screen)) for each in listed))
+        if target is None and any(line.startswith("curl") and "$" in line for line in lines.values()):
+            file = as_typed_here(options.env_file)
+            read = shlex.quote(file if "/" in file else f"./{file}")  # `.` alone would look for it on PATH
+            print(f"\nA shell knows $NAME once it has read .env:  . {read}")
     return DONE
 
 
@@ -110,8 +117,15 @@ def _example(have: Configured, name: str, base: str, target: Target | None) -> s
         return ""
     provider = provider_key(have, name)
     routes: list[Json] = list(routes_from(have.slices["transform"], name))
-    line = example_line(f"{base}/{name}", ways[0], example_event(source, trial_type(name, routes)), target)
-    return line or (f"{program()} trigger {provider} --to {base}/{name}" if provider else "")
+    if provider and target is None and events_of(provider):
+        return _trigger_line(name, provider, types_of(routes))
+    return example_line(f"{base}/{name}", ways[0], example_event(source, trial_type(name, routes)), target)
+
+
+def _trigger_line(name: str, provider: str, types: Sequence[str]) -> str:
+    """The first sample of a type that some route takes, else the provider's first."""
+    taken = [each for each in events_of(provider) if any(fnmatch.fnmatchcase(each, one) for one in types)]
+    return shlex.join([program(), "trigger", provider, *taken[:1], "--source", name])
 
 
 def _providers(have: Configured) -> dict[str, tuple[str, str]]:

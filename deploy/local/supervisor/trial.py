@@ -65,7 +65,7 @@ def sample_beside(config: Path | None) -> Path | None:
 
 
 def _sample_body(sample: Path) -> Body:
-    return Body(sample.suffix.removeprefix("."), _as_typed_here(sample), is_file=True)
+    return Body(sample.suffix.removeprefix("."), as_typed_here(sample), is_file=True)
 
 
 def _made_body(source: str, routes: Json) -> Body:
@@ -113,9 +113,9 @@ def _send_command(url: str, way: JsonObject, body: Body) -> str:
 
 def program() -> str:
     """By its path: the terminal that it is pasted into may not have it on PATH."""
-    return _as_typed_here(Path(sys.executable).parent / "hookchain")
+    return as_typed_here(Path(sys.executable).parent / "hookchain")
 
 
-def _as_typed_here(path: Path) -> str:
+def as_typed_here(path: Path) -> str:
     absolute = path.absolute()  # not resolved: a link stays as it was named
     return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)

@@ -191,6 +191,8 @@ def test_a_signature_over_the_body_alone_is_told() -> None:
         ("http://hooks.example.com/hook", "begins with https://"),
         ("https://hooks.example.com/hook/", "ends without a slash"),
         ("https://hooks.example.com:8443/hook", "has no port"),
+        ("https://hooks.example.com", "goes on with the path of this request"),
+        ("https://hooks.example.com/other", "has the path of this request"),
     ],
 )
 def test_a_url_that_differs_from_the_senders_is_told(configured: str, words: str) -> None:

@@ -96,7 +96,7 @@ def _urls(case: Case) -> Iterator[Guess]:
         return
     url = case.url or requested_url(case.request)
     try:
-        spellings = list(_spellings(url))
+        spellings = [*_spellings(url), *_on_path(url, case.request.path)]
     except ValueError:  # a host that is none
         return
     for words, spelled in spellings:
@@ -118,6 +118,13 @@ def _spellings(url: str) -> Iterator[tuple[str, str]]:
     bare = parts._replace(netloc=parts.netloc.rpartition(":")[0] or parts.netloc)
     yield "has no port", bare.geturl()
     yield f"begins with {other}:// and has no port", bare._replace(scheme=other).geturl()
+
+
+def _on_path(url: str, path: str) -> Iterator[tuple[str, str]]:
+    """A source's `public_url` without its name, which only the whole file's goes without."""
+    parts = urlsplit(url)
+    yield "goes on with the path of this request", parts._replace(path=parts.path.rstrip("/") + path).geturl()
+    yield "has the path of this request", parts._replace(path=path).geturl()
 
 
 def _contents(case: Case) -> Iterator[Guess]:

@@ -43,6 +43,8 @@ def _verify_in_head(request: Request, way: Way, secrets: Sequence[str], now: flo
     if way.scheme == "link":
         from functions.receive.link import verify_link  # where links are taken only
 
+        if request.method != "GET":
+            raise Rejected("sig", "a link's signature is over its query alone, so it proves a GET and nothing posted")
         verify_link(source_name(request.path), request.query, secrets, now)
     else:
         verify(request, way, secrets, NO_KEYS, now)

@@ -52,7 +52,7 @@ def _choices(choices: Choices, *, within: bool) -> Choices:
 
 
 def _once(source: Source, seen: Seen) -> str | None:
-    if not source.takes_links:
+    if not source.takes_links or seen.request.method != "GET":
         return None
     from functions.receive.link import once_of  # where links are taken only
 

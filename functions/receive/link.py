@@ -1,8 +1,8 @@
 """Signed links: an event in a URL, for an application that can do no more than open one.
 
 The signature is an HMAC-SHA256, in base64url, over the source's name and every other parameter of the query, each
-decoded, in the order of their names: an application may encode or order them anew. `hc_expires` is when the link
-ceases to be good (Unix seconds); `hc_once` makes whatever follows it the same event.
+decoded, in the order of their names: an application may encode them anew, and order all but those of one name.
+`hc_expires` is when the link ceases to be good (Unix seconds); `hc_once` makes whatever follows it the same event.
 """
 
 import base64
@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -36,7 +37,8 @@ def parameters(query: str) -> Pairs:
 
 def link_signature(source: str, pairs: Pairs, secret: str) -> str:
     """Of the parameters but for the signature itself."""
-    signed = urlencode(sorted(pair for pair in pairs if pair[0] != SIGNATURE), errors="surrogateescape")
+    others = sorted((pair for pair in pairs if pair[0] != SIGNATURE), key=itemgetter(0))
+    signed = urlencode(others, errors="surrogateescape")
     digest = hmac.new(secret.encode(), f"hookchain-link-1\n{source}\n{signed}".encode(), hashlib.sha256).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
@@ -60,4 +62,5 @@ def verify_link(source: str, query: str, secrets: Sequence[str], now: float) -> 
 
 
 def once_of(query: str) -> str | None:
-    return next((value for name, value in parameters(query) if name == ONCE), None)
+    once = next((value for name, value in parameters(query) if name == ONCE), None)
+    return once.encode(errors="surrogateescape").decode(errors="replace") if once else None

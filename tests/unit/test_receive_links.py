@@ -100,6 +100,32 @@ async def test_a_link_that_was_changed_or_made_by_nobody_is_refused(wrong: str) 
     assert posting.events == []
 
 
+async def test_values_of_one_name_stay_in_the_order_that_was_signed() -> None:
+    posting = Posting(LINK, SECRETS)
+    signature = link_signature("go", [("body", "first"), ("body", "a second")], SECRETS["link-key"])
+    assert (await posting.get(f"/go?body=first&body=a+second&{SIGNATURE}={signature}")).status == 200
+    assert (await posting.get(f"/go?body=a+second&body=first&{SIGNATURE}={signature}")).status == 401
+
+
+async def test_a_link_proves_nothing_that_is_posted_with_it() -> None:
+    both = "go: {methods: [GET, POST], auth: [{scheme: link, secret: link-key}, {scheme: bearer, secret: two}]}"
+    posting = Posting(both, SECRETS)
+    path, _, query = link(("a", "1")).partition("?")
+    assert (await posting.send(path, b'{"forged": true}', query=query)).status == 401
+    bearer = ("authorization", "Bearer newest key of the two")
+    assert (await posting.send(path, b'{"posted": true}', bearer, query=query)).status == 200
+    assert [event.data for event in posting.events] == [{"posted": True}]
+
+
+async def test_a_nonce_that_is_no_text_names_an_event_all_the_same() -> None:
+    posting = Posting(LINK, SECRETS)
+    signature = link_signature("go", [(ONCE, "\udcff")], SECRETS["link-key"])
+    for _ in range(2):
+        assert (await posting.get(f"/go?{ONCE}=%FF&{SIGNATURE}={signature}")).status == 200
+    first, second = posting.events
+    assert (first.id, first.deliveryid) == (second.id, "\ufffd")
+
+
 async def test_a_link_is_good_to_the_second_of_its_time_and_no_longer() -> None:
     posting = Posting(LINK, SECRETS)
     url = link(("a", "1"), (EXPIRES, str(NOW)))

@@ -16,7 +16,7 @@ _CALL: Final = re.compile(r"([a-z0-9-]+)\((.*)\)")
 _PRINTABLE: Final = re.compile(r"[\x20-\x7e]{1,4096}")
 WORD: Final = r"[A-Za-z0-9._~+/=-]{1,512}"
 """What a handshake may ask to be signed. Whoever asks gets a MAC under the key that also signs events, so no event's
-body may be of this kind: handshaking.py refuses it."""
+body may be of this kind, nor empty (before some bodies a word is signed): handshaking.py refuses it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from shared.http import Request
 from shared.jsontext import Json
 from shared.ports import Fetch, Secrets
 
-_A_WORD: Final = re.compile(WORD.encode())
+_A_WORD_OR_NOTHING: Final = re.compile(f"(?:{WORD})?".encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Handshaking:
 
     async def before_proof(self, request: Request, url: str | None) -> Answered | None:
         """Raises Rejected (`sig`) also for an event whose signature a handshake would make for anyone."""
-        if any(each.signs_for_anyone for each in self.source.handshakes) and _A_WORD.fullmatch(request.body):
-            raise Rejected("sig", "the body is a single word, such as the provider's handshake signs for anyone")
+        if any(each.signs_for_anyone for each in self.source.handshakes):
+            _refuse_signed_for_anyone(request.body)
         return await self._shaken(self.source.handshakes, request, url, None, False)
 
     async def after_proof(self, request: Request, data: Json, url: str | None) -> Answered | None:
@@ -57,3 +57,8 @@ class Handshaking:
                 raise Temporary("handshake", "there is no way out to confirm the subscription by")
             await confirmed(self.fetch, answer.fetch)
         return Answered(self.source, answer.reply, f"handshake {answer.name}")
+
+
+def _refuse_signed_for_anyone(body: bytes) -> None:
+    if _A_WORD_OR_NOTHING.fullmatch(body):
+        raise Rejected("sig", "the body is a single word or none, as the provider's handshake signs for anyone")

@@ -150,6 +150,14 @@ async def test_what_a_handshake_would_sign_for_anyone_is_no_event(body: bytes) -
     assert await receiving("x_twitter").code([("X-Twitter-Webhooks-Signature", signature)], body) == "sig"
 
 
+@pytest.mark.parametrize("body", [b"", b"word"])
+async def test_nor_is_what_a_handshake_signs_with_the_word_that_stands_before_an_event(body: bytes) -> None:
+    where = receiving("linkedin", f"challengeCode={quote(b'hmacsha256=' + body)}")
+    signature = mac("hmacsha256=" + body.decode()).hex()
+    assert signature.encode() in (await where.reply("GET")).body
+    assert await receiving("linkedin").code([("X-LI-Signature", signature)], body) == "sig"
+
+
 async def test_linkedin_gets_its_code_back_and_signed() -> None:
     reply = await receiving("linkedin", "challengeCode=890e4665-4dfe").reply("GET")
     assert data(reply) == {"challengeCode": "890e4665-4dfe", "challengeResponse": mac("890e4665-4dfe").hex()}

@@ -21,6 +21,15 @@ class RouteDecision:
     code: str | None = None
     events: int = 1
 
+    @property
+    def word(self) -> str:
+        """Stopped: it took the event, and its chain ended it on purpose."""
+        if self.code is not None:
+            return "failed"
+        if not self.matched:
+            return "no match"
+        return "matched" if self.destinations else "stopped"
+
 
 @dataclass(frozen=True, slots=True)
 class EventEntry:
@@ -29,6 +38,15 @@ class EventEntry:
     event: Event
     routes: tuple[RouteDecision, ...]
     at: float
+
+    @property
+    def expected(self) -> int:
+        """How many deliveries come of it."""
+        return sum(len(route.destinations) * route.events for route in self.routes if route.matched)
+
+    @property
+    def broken(self) -> int:
+        return sum(route.code is not None for route in self.routes)
 
 
 @dataclass(frozen=True, slots=True)

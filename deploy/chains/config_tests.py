@@ -73,6 +73,4 @@ def _one(delivery: Delivery, notify: JsonObject) -> Actual:
 
 def _why(decisions: Sequence[Decision]) -> list[str]:
     routes = [route for decision in decisions for route in decision.routes]
-    return ["what the routes decided:"] + [
-        f"  {route.route}: {'matched' if route.matched else 'no match'}: {route.reason}" for route in routes
-    ]
+    return ["what the routes decided:"] + [f"  {route.route}: {route.word}: {route.reason}" for route in routes]

@@ -116,8 +116,7 @@ def _request(request: RequestRow) -> Iterator[str]:
 
 
 def _route(route: RouteDecision) -> Iterator[str]:
-    failed = f"failed with {route.code}" if route.code else ""
-    decision = failed or ("matched" if route.matched else "no match")
+    decision = f"failed with {route.code}" if route.code else route.word
     to = f" → {', '.join(route.destinations)}" if route.destinations else ""
     yield printable(f"{route.route or 'every route'}: {decision}: {route.reason}{to}")
 

@@ -49,6 +49,8 @@ class Told:
     def _routed(self, sight: Sight) -> None:
         if sight.expected:
             self.stage("✓", GREEN, "transformed", f"{sight.expected} {_plural(sight.expected)} owed")
+        elif any(route.word == "stopped" for route in sight.routes):
+            self.stage("✗", YELLOW, "transformed", "a route took it, and ended it on purpose", "its steps say when")
         elif not sight.broken:
             self.stage("✗", YELLOW, "transformed", "no route leads it anywhere", "look at `from`, `types` and `where`")
         for broken in sight.broken:

@@ -30,10 +30,11 @@ class StepTold:
 
 @dataclass(frozen=True, slots=True)
 class RouteTold:
-    """`owed` are the events that come out of its chain, for each of `destinations`."""
+    """`word` is for people, as RouteDecision has it. `owed` are the events that come out of its chain, for each of `destinations`."""
 
     route: str
     matched: bool
+    word: str
     reason: str
     code: str | None
     destinations: tuple[str, ...]
@@ -52,6 +53,7 @@ def _route(found: OfRoute) -> RouteTold:
     return RouteTold(
         route=decision.route,
         matched=decision.matched,
+        word=decision.word,
         reason=decision.reason,
         code=decision.code or (found.unfinished.code if found.unfinished else None),
         destinations=decision.destinations,

@@ -39,8 +39,7 @@ def transform_stages(event: Event, slices: Mapping[str, JsonObject], environ: Ma
 def _check(route: RouteTold) -> Check:
     state: State = "failed" if route.code else "passed" if route.matched and route.owed else "skipped"
     to = f" → {', '.join(route.destinations)}" if route.destinations and route.owed else ""
-    word = "matched" if route.matched else "no match"
-    return Check(route.route, state, f"{word}: {route.reason}{to}")
+    return Check(route.route, state, f"{route.word}: {route.reason}{to}")
 
 
 def _chain_stage(route: RouteTold) -> Stage:

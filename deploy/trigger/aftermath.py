@@ -15,7 +15,7 @@ from shared.ledger import LedgerRow
 WAIT_SECONDS: Final = 5.0
 MAX_EVENTS: Final = 10
 _POLL_SECONDS: Final = 0.1
-_SETTLED: Final = frozenset({"unmatched", "delivered", "failed", "retrying", "held"})
+_SETTLED: Final = frozenset({"unmatched", "stopped", "delivered", "failed", "retrying", "held"})
 _WHY: Final = ". Why: "
 _WORDS: Final = {
     "done": "delivered",
@@ -80,7 +80,7 @@ def _event(event_id: str, local: State) -> Iterator[str]:
     if record is None:
         return
     yield f"{record.summary.type} {event_id[:8]}: {record.summary.status}"
-    yield from (f"  route {each.route!r}: {each.reason}" for each in record.routes)
+    yield from (f"  route {each.route!r}: {each.word}: {each.reason}" for each in record.routes)
     yield from (f"  to {row.destination}: {_words(row)}" for row in local.deliveries(event_id))
 
 

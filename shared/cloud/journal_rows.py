@@ -6,8 +6,8 @@ from typing import Final
 from shared.journal import AttemptEntry, RouteDecision
 from shared.jsontext import JsonObject
 
-STATUSES: Final = ("received", "unmatched", "delivering", "delivered", "retrying", "held", "failed")
-"""Of an event: one word for where it is."""
+STATUSES: Final = ("received", "unmatched", "stopped", "delivering", "delivered", "retrying", "held", "failed")
+"""Of an event: one word for where it is. No route wanted what is unmatched; what is stopped, one ended on purpose."""
 
 KEPT: Final = "kept"
 REPLAYED: Final = "replayed"

@@ -161,6 +161,19 @@ def test_an_event_that_no_route_wanted_is_unmatched(kept: Kept) -> None:
     assert kept.status("e1") == "unmatched"
 
 
+def test_an_event_that_a_route_took_and_ended_on_purpose_is_stopped(kept: Kept) -> None:
+    kept.event("e1", routes=(OTHER, RouteDecision("tell", True, "its type matches; stopped at step 1 'filter': free")))
+    assert kept.status("e1") == "stopped"
+    assert kept.found(status="stopped") == ["e1"]
+    assert kept.found(status="unmatched") == []
+
+
+def test_an_event_that_was_split_is_delivered_once_every_part_is(kept: Kept) -> None:
+    parts = RouteDecision("tell", True, "its type matches", ("crm",), events=2)
+    kept.deliver(kept.event("e1", routes=(parts,)), "delivered")
+    assert kept.status("e1") == "delivering"
+
+
 def test_an_event_whose_chain_failed_has_failed(kept: Kept) -> None:
     kept.event("e1", routes=(RouteDecision("broken", True, "step 1 failed", code="step"),))
     assert kept.status("e1") == "failed"

@@ -60,6 +60,7 @@ def test_a_wrong_type_is_named_with_the_types_that_are_taken(capsys: pytest.Capt
 def test_a_filter_that_was_false_is_named_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
     said = explained(capsys, EVENT)
 
+    assert "paid stopped: type 'signup.created' matches sign*; stopped at step 3" in said
     assert "stopped at step 3 'filter': not paid: data.paid is not true" in said
     assert "x step 3 'filter': not paid: data.paid is not true" in said
 

@@ -76,8 +76,8 @@ def _event_document(entry: EventEntry, received_at: float) -> JsonObject:
         "actor": event.actor,
         "received_at": received_at,
         "routed_at": entry.at,
-        "expected": sum(len(route.destinations) for route in entry.routes if route.matched and route.code is None),
-        "broken": sum(route.code is not None for route in entry.routes),
+        "expected": entry.expected,
+        "broken": entry.broken,
         "routes": [_route_document(route) for route in entry.routes],
     }
 

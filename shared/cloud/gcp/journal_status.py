@@ -18,6 +18,12 @@ def status_of(entry: JsonObject, states: Sequence[str], letters: Sequence[str]) 
     if rules.RETRY_AT in states:
         return "retrying"
     if not expected and not states:
-        return "unmatched"
+        return "stopped" if any(route["matched"] for route in _routes(entry)) else "unmatched"
     is_open = len(states) < expected or any(state in rules.LEASED for state in states)
     return "delivering" if is_open else "delivered"
+
+
+def _routes(entry: JsonObject) -> list[JsonObject]:
+    routes = entry["routes"]
+    assert isinstance(routes, list)
+    return [route for route in routes if isinstance(route, dict)]

@@ -115,8 +115,6 @@ def routes_text(routes: Sequence[RouteDecision]) -> str:
 
 def _event_values(entry: EventEntry) -> tuple[str | float | int | None, ...]:
     event = entry.event
-    expected = sum(len(route.destinations) * route.events for route in entry.routes if route.matched)
-    broken = sum(route.code is not None for route in entry.routes)
     return (
         event.id,
         event.source_name,
@@ -125,8 +123,8 @@ def _event_values(entry: EventEntry) -> tuple[str | float | int | None, ...]:
         event.actor,
         unix_seconds(event.receivedat),
         entry.at,
-        expected,
-        broken,
+        entry.expected,
+        entry.broken,
     )
 
 

@@ -30,20 +30,20 @@ export function transformStage(event) {
   if (!event.routed_at) return stage("transform", "busy", "not yet");
   const matched = event.routes.filter((route) => route.matched && !route.code);
   const broken = event.routes.filter((route) => route.code);
-  const state = broken.length ? "bad" : matched.length ? "good" : "none";
-  const summary = matched.length ? `${plural(matched.length, "route")} → ${plural(event.expected, "delivery", "deliveries")}` : broken.length ? "given up on" : "no route wanted it";
+  const state = broken.length ? "bad" : event.expected ? "good" : "none";
+  const summary = matched.length && !broken.length && !event.expected ? "stopped on purpose" : matched.length ? `${plural(matched.length, "route")} → ${plural(event.expected, "delivery", "deliveries")}` : broken.length ? "given up on" : "no route wanted it";
   return stage("transform", state, summary,
     event.routes.length ? h("ul", { class: "routes" }, event.routes.map(routeView)) : h("p", { class: "faint" }, "There are no routes."),
     event.event && !current("hint")?.cloud && stepsView(event));
 }
 
 function routeView(route) {
-  const kind = route.code ? "bad" : route.matched ? "good" : "none";
-  const sign = { good: "✓", bad: "✕", none: "–" }[kind];
+  const kind = route.code ? "bad" : !route.matched ? "none" : route.destinations.length ? "good" : "warn";
+  const sign = { good: "✓", bad: "✕", none: "–", warn: "◼" }[kind];
   return h("li", { class: kind },
     h("span", { class: "sign", "aria-hidden": "true" }, sign),
     h("div", {},
-      h("strong", {}, route.route || "the event as a whole"), route.matched && route.destinations.length > 0 && h("span", { class: "to" }, " → ", route.destinations.join(", ")),
+      h("strong", {}, route.route || "the event as a whole"), kind === "warn" && h("span", { class: "to" }, " stopped"), route.matched && route.destinations.length > 0 && h("span", { class: "to" }, " → ", route.destinations.join(", ")),
       route.code && chip(route.code, "failed"),
       h("p", { class: "faint" }, route.reason || (route.matched ? "it matched" : "it did not match"))));
 }
@@ -53,7 +53,7 @@ export function notifyStage(event, act) {
   const states = new Set(deliveries.map((each) => each.state));
   const letters = event.dead_letters.filter((letter) => letter.state !== "replayed");
   if (!deliveries.length && !letters.length) {
-    if (event.status === "unmatched") return stage("notify", "none", "nothing to deliver");
+    if (event.status === "unmatched" || event.status === "stopped") return stage("notify", "none", "nothing to deliver");
     return event.status === "failed" ? stage("notify", "none", "nothing came this far") : stage("notify", "busy", "not yet");
   }
   const state = letters.length || states.has("failed") ? "bad" : states.has("disabled") || states.has("retry_at") ? "warn" : [...states].every((each) => each === "done") && deliveries.length >= event.expected ? "good" : "busy";

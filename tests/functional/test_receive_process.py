@@ -20,7 +20,11 @@ SOURCE = {
     "max_body_bytes": 100_000,
     "keep_raw": "no",
 }
-SLICE = {"function": "receive", "sources": {"webhook": SOURCE, "open": {**SOURCE, "auth": [{"scheme": "none"}]}}}
+OPEN = {**SOURCE, "auth": [{"scheme": "none"}]}
+SLICE = {
+    "function": "receive",
+    "sources": {"webhook": SOURCE, "open": OPEN, "office": {**OPEN, "allow": ["10.0.0.0/8"]}},
+}
 GOOD = Request("/webhook", b'{"a": 1}', {"Content-Type": "application/json", "X-Webhook-Password": PASSWORD})
 
 
@@ -127,6 +131,12 @@ def test_a_refusal_is_a_problem_document_and_closes_the_connection(
     assert (answer.status, answer.code) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize("said", ["10.1.2.3", "10.1.2.3, 10.1.2.4", "[::ffff:10.1.2.3]:443"])
+def test_a_client_on_this_machine_is_not_believed_where_it_comes_from(served: Served, said: str) -> None:
+    answer = served.post("/office", b"{}", f"X-Forwarded-For: {said}")
+    assert (answer.status, answer.code) == (403, "address")
 
 
 def test_a_method_not_taken_is_told_which_are(served: Served) -> None:

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from collections.abc import Iterator
 
 import yaml
@@ -30,9 +31,11 @@ def listing(own: StepModels, screen: Screen) -> Iterator[str]:
 def whole_step(name: str, model: type[BaseModel], screen: Screen) -> Iterator[str]:
     step = step_class(model)
     yield screen.coloured(name, BOLD) + f": {step.summary}"
-    for text in (inspect.getdoc(model), *_inner_words(model)):
-        if text:
-            yield from ("", *text.splitlines())
+    texts = list(_texts(model))
+    for text in texts:
+        yield from ("", *text.splitlines())
+    if others := list(_unsaid(model, " ".join(texts))):
+        yield from ("", *others)
     if issubclass(step, AskingStep):
         yield from ("", "It asks outside of the event: a secret, another system, or what came before.")
     yield from ("", screen.coloured("Example", DIM))
@@ -54,12 +57,29 @@ def step_class(model: type[BaseModel]) -> type[Step]:
     return model
 
 
-def _inner_words(model: type[BaseModel]) -> Iterator[str | None]:
-    """Settings that are written in a short form too have a model of their own, which says what each means."""
+def _texts(model: type[BaseModel]) -> Iterator[str]:
+    """Of the step, of the settings that it shares with others, and of the model of what is written in short too."""
+    for part in dict.fromkeys((*model.__mro__, _inner(model))):
+        if issubclass(part, BaseModel) and not part.__module__.startswith("pydantic"):
+            text = vars(part).get("__doc__")
+            if isinstance(text, str):
+                yield inspect.cleandoc(text)
+
+
+def _inner(model: type[BaseModel]) -> type[BaseModel]:
     root = model.model_fields.get("root")
     inner = root.annotation if root else None
-    if inspect.isclass(inner) and issubclass(inner, BaseModel):
-        yield inspect.getdoc(inner) if inner.__doc__ != BaseModel.__doc__ else None
+    return inner if inspect.isclass(inner) and issubclass(inner, BaseModel) else model
+
+
+def _unsaid(model: type[BaseModel], said: str) -> Iterator[str]:
+    """The settings that no docstring names, as a step of the operator's own may have them."""
+    fields = {field.alias or name: field for name, field in _inner(model).model_fields.items() if name != "root"}
+    unsaid = {name: field for name, field in fields.items() if not re.search(rf"\b{re.escape(name)}\b", said)}
+    width = max(map(len, unsaid), default=0)
+    for name, field in unsaid.items():
+        default = "required" if field.is_required() else f"default: {json.dumps(field.default, default=str)}"
+        yield f"{name.ljust(width)}  {'; '.join(filter(None, (field.description, default)))}"
 
 
 def _example(name: str, example: Example) -> Iterator[str]:

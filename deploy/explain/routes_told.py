@@ -30,7 +30,7 @@ class StepTold:
 
 @dataclass(frozen=True, slots=True)
 class RouteTold:
-    """`word` is for people, as RouteDecision has it. `owed` are the events that come out of its chain, for each of `destinations`."""
+    """`word` is RouteDecision's. `owed` are the events that come out of its chain, for each of `destinations`."""
 
     route: str
     matched: bool

@@ -256,3 +256,40 @@ def test_the_schema_takes_what_the_models_take_and_refuses_what_they_refuse(
     for change in (("drop:", "dorp:"), ("email:", "emial:"), ("from: form", "form: form"), ("[data.password]", "7")):
         config.write_text(CONFIG.replace(*change))
         assert list(validator.iter_errors(read_config_file(config).document)), change
+
+
+@pytest.mark.parametrize("name", step_models())
+def test_a_step_is_told_once_and_in_its_own_words(hookchain: Hookchain, name: str) -> None:
+    code, out, _ = hookchain("steps", name)
+
+    assert code == 0
+    assert b"pydantic" not in out.lower()
+    paragraphs = out.decode().split("\n\n")
+    assert len(set(paragraphs)) == len(paragraphs)
+
+
+def test_a_setting_that_no_docstring_names_is_listed_with_its_default(hookchain: Hookchain, config: Path) -> None:
+    own = '''from typing import ClassVar
+
+from pydantic import BaseModel, Field
+
+from functions.transform.step import Example, Step, StepContext
+from shared.event import Event
+
+
+class Points(BaseModel, Step):
+    summary: ClassVar[str] = "Count points."
+    example: ClassVar[Example] = Example(settings={"per_point": 10}, before={}, after={})
+    per_point: int = Field(description="money")
+    round_up: bool = False
+
+    def apply(self, event: Event, _: StepContext) -> Event:
+        return event
+'''
+    Path(config.parent, "points.py").write_text(own, encoding="utf-8")
+    config.write_text(f"steps_from: [points.py]\n{CONFIG}", encoding="utf-8")
+
+    code, out, _ = hookchain("steps", "points", "--config", str(config))
+
+    assert code == 0
+    assert b"\nper_point  money; required\nround_up   default: false\n" in out

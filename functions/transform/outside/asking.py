@@ -25,8 +25,10 @@ _AGAIN: Final = frozenset({408, 425, 429})
 class AskingSettings(BaseModel):
     """
     secret         signs the request as Standard Webhooks has it, under the event's id
-    auth           how we prove ourselves besides: one way, or several
-    timeout        for the whole answer
+    auth           how we prove ourselves besides, one way or a list: `{scheme: basic, username, secret}`,
+                   `{scheme: bearer, secret}`, `{scheme: header, header, prefix, secret}`,
+                   `{scheme: query, parameter, secret}`, `{scheme: google}` for a private Cloud Run function
+    timeout        for the whole answer (default 10s)
     allow_private  the system may have a private address, and plain http
     """
 

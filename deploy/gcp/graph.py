@@ -21,6 +21,7 @@ from deploy.gcp.resources.sweep import sweep
 from deploy.gcp.resources.topics import Push
 from deploy.gcp.target import Target
 from deploy.secrets.needs import needs
+from shared.cloud.retention import retries_seconds
 from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 
@@ -161,14 +162,7 @@ def _kept_seconds(notify: JsonObject) -> float:
     """Bodies stay as long as the operator says, and at least until the last retry of who needs them."""
     retention = notify["retention"]
     assert isinstance(retention, dict)
-    return max(
-        _number(retention["bodies_seconds"]), *(_retries(each) for each in _entries(notify["destinations"])), 0.0
-    )
-
-
-def _retries(destination: JsonObject) -> float:
-    waits = destination["retry_seconds"]
-    return sum(map(_number, waits)) + stores.DAY_SECONDS if isinstance(waits, list) else 0.0
+    return max(_number(retention["bodies_seconds"]), retries_seconds(notify))
 
 
 def _number(value: Json) -> float:

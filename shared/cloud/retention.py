@@ -17,6 +17,15 @@ class Retention:
     dead_letters_seconds: float = 45 * DAY_SECONDS
 
 
+def retries_seconds(notify: JsonObject) -> float:
+    """How long the most patient destination of notify's slice may still want an event, with a day for its last try."""
+    destinations = notify["destinations"]
+    assert isinstance(destinations, dict)
+    waits = [each.get("retry_seconds") for each in destinations.values() if isinstance(each, dict)]
+    sums = [sum(wait for wait in each if isinstance(wait, int | float)) for each in waits if isinstance(each, list)]
+    return max((seconds + DAY_SECONDS for seconds in sums), default=0.0)
+
+
 def retention_of(compiled: JsonObject) -> Retention:
     """From a slice; the defaults where it says nothing."""
     written = compiled.get("retention")

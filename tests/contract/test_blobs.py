@@ -1,6 +1,7 @@
 """What every implementation of the Blobs port, and its fake, must do."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from shared.cloud.gcp.pubsub import no_authorization
 from shared.cloud.gcp.storage import BucketBlobs
-from shared.cloud.local.blobs import LocalBlobs
+from shared.cloud.local.blobs import LocalBlobs, purge_blobs
 from shared.errors import Temporary
 from shared.ports import Blobs
 from tests.contract.conftest import BUCKET
@@ -69,3 +70,20 @@ async def test_a_folder_that_cannot_be_written_is_temporary(tmp_path: Path) -> N
     (tmp_path / "blobs").write_text("a file where the folder should be")
     with pytest.raises(Temporary, match="cannot be written"):
         await LocalBlobs(tmp_path / "blobs").put("a", b"1")
+
+
+async def test_what_is_older_than_its_time_goes_and_the_rest_stays(tmp_path: Path) -> None:
+    blobs = LocalBlobs(tmp_path / "blobs")
+    for name in ("answers/e1/a", "e1"):
+        await blobs.put(name, b"old")
+    for path in tmp_path.glob("blobs/*/*"):
+        os.utime(path, (1_000, 1_000))
+    await blobs.put("e2", b"young")
+
+    assert purge_blobs(tmp_path / "blobs", 1_000) == 0
+    assert purge_blobs(tmp_path / "blobs", 1_001) == 2
+    assert [await blobs.get(name) for name in ("answers/e1/a", "e1", "e2")] == [None, None, b"young"]
+
+
+def test_where_nothing_was_ever_kept_there_is_nothing_to_purge(tmp_path: Path) -> None:
+    assert purge_blobs(tmp_path / "blobs", 1_000) == 0

@@ -269,7 +269,7 @@ def test_a_step_is_told_once_and_in_its_own_words(hookchain: Hookchain, name: st
 
 
 def test_a_setting_that_no_docstring_names_is_listed_with_its_default(hookchain: Hookchain, config: Path) -> None:
-    own = '''from typing import ClassVar
+    own = """from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
@@ -285,7 +285,7 @@ class Points(BaseModel, Step):
 
     def apply(self, event: Event, _: StepContext) -> Event:
         return event
-'''
+"""
     Path(config.parent, "points.py").write_text(own, encoding="utf-8")
     config.write_text(f"steps_from: [points.py]\n{CONFIG}", encoding="utf-8")
 

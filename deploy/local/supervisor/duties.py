@@ -15,10 +15,12 @@ from deploy.local.supervisor.ports import HOST
 from deploy.local.supervisor.probe import ask
 from deploy.local.supervisor.setup import CannotSend, Setup, set_up
 from deploy.local.supervisor.watch import Snapshot, changes, snapshot
+from shared.cloud.local.blobs import purge_blobs
 from shared.cloud.local.journal_retention import purge_journal
 from shared.cloud.local.journal_schema import FILE_NAME
-from shared.cloud.retention import Retention, retention_of
+from shared.cloud.retention import retention_of, retries_seconds
 from shared.errors import Temporary
+from shared.jsontext import JsonObject
 from shared.settings import LOCAL_PROJECT
 
 if TYPE_CHECKING:
@@ -45,16 +47,23 @@ async def sweep(supervisor: "Supervisor") -> None:
 
 async def forget(supervisor: "Supervisor") -> None:
     while True:
-        path = supervisor.setup.place.state / FILE_NAME
+        state, notify = supervisor.setup.place.state, supervisor.setup.configuration.slices["notify"]
         try:
-            await asyncio.to_thread(purge_journal, path, time.time(), _retention(supervisor.setup))
-        except sqlite3.Error as error:  # busy, or the disk is full: what is old is a little older the next time
-            supervisor.output.say("WARNING", f"{path.name} keeps what is past its retention: {type(error).__name__}")
+            await asyncio.to_thread(forget_old, state, notify, time.time())
+        except (sqlite3.Error, OSError) as error:  # busy, or the disk is full: what is old is a little older next time
+            supervisor.output.say("WARNING", f"{state} keeps what is past its retention: {type(error).__name__}")
         await asyncio.sleep(FORGET_SECONDS)
 
 
-def _retention(setup: Setup) -> Retention:
-    return retention_of(setup.configuration.slices["notify"])
+def forget_old(state: Path, notify: JsonObject, now: float) -> None:
+    """Large bodies, and what was answered to steps, rest together: as long as anything may ask for one of them.
+
+    `notify` is its slice. Raises sqlite3.Error and OSError.
+    """
+    retention = retention_of(notify)
+    purge_journal(state / FILE_NAME, now, retention)
+    wanted = max(retention.bodies_seconds, retention.dead_letters_seconds, retries_seconds(notify))
+    purge_blobs(state / "blobs", now - wanted)
 
 
 async def ensure_topology(setup: Setup) -> None:

@@ -1,6 +1,7 @@
 """The Blobs port on a folder: one file a blob, replaced whole."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -39,6 +40,20 @@ class LocalBlobs:
     def _path(self, name: str) -> Path:
         digest = hashlib.sha256(name.encode()).hexdigest()
         return self._folder / digest[:2] / digest
+
+
+def purge_blobs(folder: Path, before: float) -> int:
+    """Delete what was last written before that time, a killed writer's halves too; how many they were.
+
+    Raises OSError.
+    """
+    count = 0
+    for path in folder.glob("*/*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < before:
+                path.unlink()
+                count += 1
+    return count
 
 
 def _replace(path: Path, content: bytes) -> None:

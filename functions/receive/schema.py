@@ -3,8 +3,8 @@
 jsonschema is imported here only, and this module only where a source has a schema.
 """
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, TypeAlias
 
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
@@ -13,7 +13,16 @@ from referencing import Registry
 from shared.errors import Rejected
 from shared.jsontext import Json, JsonObject, canonical, to_json
 
+MAX_STEPS: Final = 200_000
+"""How much checking one body may ask for: some half a second. A schema whose rules branch can take years otherwise."""
+_STEPS_OF_AN_ERROR: Final = 4
+_STEPS_OF_A_PART: Final = {"items": 1, "contains": 2, "additionalProperties": 1, "patternProperties": 1}
+# The library looks each part up in the list of those that were seen before.
+_LOOKED_UP_IN_A_STEP: Final = 300
+_LOOKS_UP: Final = frozenset({"unevaluatedItems", "unevaluatedProperties"})
 _MAX_SHOWN: Final = 60
+
+Rule: TypeAlias = Callable[[Draft202012Validator, Json, Json, JsonObject], Iterator[ValidationError] | None]
 
 
 def _unique_items(_: Draft202012Validator, unique: bool, instance: Json, __: JsonObject) -> Iterator[ValidationError]:
@@ -38,20 +47,53 @@ def _number(value: Json) -> Json:
 Validator: Final = extend(Draft202012Validator, {"uniqueItems": _unique_items})  # type: ignore[no-untyped-call] # it has no types
 
 
+class _TooMuchWork(Exception):
+    """Of one body."""
+
+
 class SchemaCheck:
     """`document` was checked when it was compiled."""
 
     def __init__(self, document: Json) -> None:
-        self._validator = Validator(document, registry=Registry())  # which looks nothing up elsewhere
+        rules = {name: self._counted(name, rule) for name, rule in Validator.VALIDATORS.items()}
+        counting = extend(Validator, rules)  # type: ignore[no-untyped-call] # it has no types
+        self._validator = counting(document, registry=Registry())  # which looks nothing up elsewhere
+        self._steps_left = 0
+
+    def _counted(self, name: str, rule: Rule) -> Rule:
+        def counted(
+            validator: Draft202012Validator, wanted: Json, instance: Json, schema: JsonObject
+        ) -> Iterator[ValidationError]:
+            self._spend(_steps(name, instance))
+            for error in rule(validator, wanted, instance, schema) or ():
+                self._spend(_STEPS_OF_AN_ERROR)
+                yield error
+
+        return counted
+
+    def _spend(self, steps: int) -> None:
+        self._steps_left -= steps
+        if self._steps_left < 0:
+            raise _TooMuchWork
 
     def verify(self, data: Json) -> None:
         """Raises Rejected (`schema`), which names the place and the rule, and nothing that was sent."""
+        self._steps_left = MAX_STEPS
         try:
             error = next(self._validator.iter_errors(data), None)
         except (RecursionError, ArithmeticError, ValueError):  # of numbers too long to reckon with, schemas in circles
             raise Rejected("schema", "the body cannot be checked against the source's schema") from None
+        except _TooMuchWork:
+            raise Rejected(
+                "schema", "the body takes more checking against the source's schema than it is given"
+            ) from None
         if error:
             raise Rejected("schema", f"{_place(error)} {_rule(error)}")
+
+
+def _steps(rule: str, instance: Json) -> int:
+    size = len(instance) if isinstance(instance, list | dict) else 0
+    return 1 + (size**2 // _LOOKED_UP_IN_A_STEP if rule in _LOOKS_UP else size * _STEPS_OF_A_PART.get(rule, 0))
 
 
 def _place(error: ValidationError) -> str:

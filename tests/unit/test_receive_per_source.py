@@ -137,6 +137,31 @@ async def test_many_items_are_compared_by_hash_and_not_each_with_each() -> None:
     assert (await posting.send("/a", json.dumps(items).encode(), JSON)).status == 200
 
 
+@pytest.mark.parametrize(
+    ("schema", "body"),
+    [
+        ("{items: {type: integer}, unevaluatedItems: false}", b"[" + b",".join([b"1"] * 60_000) + b"]"),
+        ("{anyOf: [{items: {type: string}}, {items: {type: object}}]}", b"[" + b",".join([b"1"] * 60_000) + b"]"),
+        ("{$ref: '#/$defs/n', $defs: {n: {anyOf: [{type: string}, %s, %s]}}}", b"[" * 16 + b"1" + b"]" * 16),
+    ],
+    ids=["looked up", "many errors", "branches"],
+)
+async def test_a_body_is_not_checked_for_longer_than_a_sender_may_ask(schema: str, body: bytes) -> None:
+    branch = "{type: array, items: {$ref: '#/$defs/n'}}"
+    posting = Posting("a: {auth: none, schema: " + schema.replace("%s", branch) + "}")
+    reply = await posting.send("/a", body, JSON)
+    assert (reply.status, code(reply), posting.events) == (422, "schema", [])
+    assert b"more checking" in reply.body
+
+
+async def test_a_long_list_of_usual_things_is_checked_to_its_end() -> None:
+    item = "{type: object, required: [a, b], properties: {a: {type: integer}, b: {type: string}}}"
+    posting = Posting("a: {auth: none, schema: {type: array, items: " + item + "}}")
+    body = b"[" + b",".join([b'{"a": 1, "b": "x"}'] * 10_000)
+    assert (await posting.send("/a", body + b"]", JSON)).status == 200
+    assert code(await posting.send("/a", body + b",{}]", JSON)) == "schema"
+
+
 async def test_the_schema_may_stand_in_a_file_beside_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"$ref": "#/$defs/x", "$defs": {"x": {"type": "string"}}}', encoding="utf-8")
     (tmp_path / "a.yaml").write_text("type: string\n", encoding="utf-8")

@@ -20,7 +20,7 @@ def examples(folder: Path) -> Iterator[tuple[str, bytes, Json]]:
                 yield event["name"], json.dumps(example, indent=2, ensure_ascii=False).encode(), example
 
 
-async def test_all_of_githubs_examples_are_accepted_with_type_id_and_actor(
+async def test_all_of_githubs_examples_are_accepted_with_type_id_subject_and_actor(
     node_package: Callable[[str], Path],
 ) -> None:
     receiving = Receiving({"provider": "github", "secret": "github-secret"}, {"github-secret": SECRET}, 1_790_000_000)
@@ -35,9 +35,10 @@ async def test_all_of_githubs_examples_are_accepted_with_type_id_and_actor(
         ]
         [event] = await receiving.events(headers, body)
         assert isinstance(example, dict)
-        sender = example.get("sender")
+        sender, repository = example.get("sender"), example.get("repository")
         assert (event.type, event.deliveryid) == (name, f"delivery-{number}")
         assert event.actor == (sender["login"] if isinstance(sender, dict) else None)
+        assert event.subject == (repository["full_name"] if isinstance(repository, dict) else None)
         assert event.data == example
         tried.add(name)
     assert len(tried) > 40

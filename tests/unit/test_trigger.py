@@ -31,7 +31,6 @@ NEEDS_A_KEY_FROM_ELSEWHERE = frozenset({"google_pubsub", "aws_sns", "paypal"})
 WITHOUT_ID = frozenset(
     {
         ("slack", "slash_command"),
-        ("linkedin", "ORGANIZATION_SOCIAL_ACTION_NOTIFICATIONS"),
         ("mailgun", "delivered-form"),
     }
 )
@@ -133,8 +132,18 @@ def test_a_sample_is_accepted(provider: str, event: str, tmp_path: Path) -> None
     assert taken.events
     entry = load_catalogue()[provider]
     for made in taken.events:
-        assert not entry.event.type or made.type != "received"
+        assert not entry.event.type or made.type != "received" or provider == "twilio"  # its own word for a message
         assert not entry.event.id or made.deliveryid or (provider, event) in WITHOUT_ID
+
+
+@pytest.mark.parametrize("provider", sorted(set(PROVIDERS) - NEEDS_A_KEY_FROM_ELSEWHERE))
+def test_what_the_catalogue_says_of_events_stands_in_a_sample(provider: str, tmp_path: Path) -> None:
+    firing, fields = on_range(provider, tmp_path), load_catalogue()[provider].event
+    taken = [firing.received(firing.shot(event)) for event in events_of(provider)]
+    made = [event for each in taken if isinstance(each, Accepted) for event in each.events]
+    assert not fields.subject or any(event.subject for event in made)
+    assert not fields.actor or any(event.actor for event in made)
+    assert not fields.time or any(event.time for event in made)
 
 
 @pytest.mark.parametrize(("provider", "variant"), VARIANTS, ids=[f"{p}-{v}" for p, v in VARIANTS])

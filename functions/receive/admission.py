@@ -6,9 +6,12 @@ from urllib.parse import unquote
 
 from functions.receive.sources import Source
 from shared.errors import Rejected
-from shared.http import Request
+from shared.http import Headers, Request
 
 MAX_QUERY_BYTES: Final = 65_536  # what servers take at most, whatever a body may have
+MAX_HEADERS: Final = 256
+MAX_HEADER_BYTES: Final = 65_536
+"""What platforms and most servers take: each of the many that look for a header goes through all there are."""
 ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
 
@@ -31,6 +34,7 @@ def admit(head: Request, sources: Mapping[str, Source]) -> Source:
         raise Rejected("unknown_source", "no source has this path; the configuration's `sources` lists them")
     if head.method not in source.methods and head.method not in source.answered_methods:
         raise MethodRefused(source.answered_methods)
+    _check_headers(head.headers)
     _check_length(head.header("content-length"), source.max_body_bytes)
     if len(head.query) > (most := min(source.max_body_bytes, MAX_QUERY_BYTES)):
         raise Rejected("raw", f"the query has {len(head.query)} bytes; this source takes {most}")
@@ -58,6 +62,13 @@ def _type_fits(name: str, pattern: str) -> bool:
     if pattern.startswith("*"):
         return name.endswith(pattern[1:]) and len(name) >= len(pattern)
     return name.startswith(pattern[:-1]) if pattern.endswith("/*") else name == pattern
+
+
+def _check_headers(headers: Headers) -> None:
+    if len(headers) > MAX_HEADERS:
+        raise Rejected("raw", f"the request has {len(headers)} header lines; {MAX_HEADERS} are taken")
+    if (size := sum(len(name) + len(value) for name, value in headers)) > MAX_HEADER_BYTES:
+        raise Rejected("raw", f"the headers have {size} bytes; {MAX_HEADER_BYTES} are taken")
 
 
 def _check_length(text: str | None, max_body_bytes: int) -> None:

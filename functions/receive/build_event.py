@@ -10,12 +10,16 @@ from functions.receive.batches import items_of
 from functions.receive.identity import Identity, identity, item_identity
 from functions.receive.locations import Seen, default_type, text_of
 from functions.receive.sources import Source
+from shared.errors import Rejected
 from shared.event import Event, attribute_text
 from shared.http import Request
 from shared.jsontext import Json, canonical, to_json
+from shared.limits import MIB
 from shared.times import rfc3339, unix_seconds
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+MAX_KEPT_CHARACTERS: Final = 16 * MIB
+"""Of headers that a batch's items repeat."""
 _CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "x-webhook-password"})
 
 
@@ -34,6 +38,7 @@ def build_events(
         return (_event(source, seen, whole, payload_hash, now, _raw(source, request)),)
     events: list[Event] = []
     headers = _raw_headers(source, request)
+    _check_kept(headers, len(items))
     for number, item in enumerate(items, start=1):
         seen = Seen(request, item, data)
         payload_hash = hashlib.sha256(canonical(item)).hexdigest()
@@ -98,6 +103,12 @@ def _raw(source: Source, request: Request) -> dict[str, str | None]:
     except UnicodeDecodeError:
         kept["rawbase64"] = base64.b64encode(request.body).decode()
     return {**kept, **_raw_headers(source, request)}
+
+
+def _check_kept(headers: dict[str, str | None], times: int) -> None:
+    """Raises Rejected (`items`)."""
+    if sum(len(text or "") for text in headers.values()) * times > MAX_KEPT_CHARACTERS:
+        raise Rejected("items", f"the headers are too long to be kept with each of {times} items (`keep_raw`)")
 
 
 def _raw_headers(source: Source, request: Request) -> dict[str, str | None]:

@@ -2,12 +2,16 @@
 
 import hashlib
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from functions.receive.locations import Choices, Seen, whole_text_of
 from functions.receive.sources import Source
 from shared.event import event_id
 from shared.jsontext import Json, canonical
+
+MAX_WHOLE: Final = 1_024
+"""Characters of a delivery's id that stand themselves in the ids of its items; of a longer one, its hash does."""
 
 
 class Identity(NamedTuple):
@@ -44,7 +48,13 @@ def item_identity(source: Source, seen: Seen, number: int, random_id: Callable[[
 
 
 def _item_id(source_name: str, delivery_id: str, own: Json) -> str:
-    return hashlib.sha256(canonical([source_name, delivery_id, own])).hexdigest()[:32]
+    return hashlib.sha256(canonical([source_name, _short(delivery_id), own])).hexdigest()[:32]
+
+
+@lru_cache(maxsize=4)
+def _short(delivery_id: str) -> str:
+    """Reckoned once for a batch: of a megabyte, thousands of items would take a minute."""
+    return delivery_id if len(delivery_id) <= MAX_WHOLE else hashlib.sha256(canonical(delivery_id)).hexdigest()
 
 
 def _choices(choices: Choices, *, within: bool) -> Choices:

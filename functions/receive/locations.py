@@ -3,7 +3,10 @@
 Own code, not JMESPath: receive's start is what a sender waits for, and this is all it needs.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -89,10 +92,16 @@ def whole_text_at(location: Location, seen: Seen) -> str | None:
         case "header":
             return seen.request.header(location.path[0])
         case "query":
-            return dict(parse_qsl(seen.request.query)).get(location.path[0])
+            return _fields(seen.request.query).get(location.path[0])
         case "data":
             return _text(value_at(location.path, seen.data))
     return _text(value_at(location.path, seen.body))
+
+
+@lru_cache(maxsize=4)
+def _fields(query: str) -> Mapping[str, str]:
+    """Kept, as each item of a batch asks anew."""
+    return MappingProxyType(dict(parse_qsl(query)))
 
 
 def value_at(path: tuple[str, ...], value: Json) -> Json:

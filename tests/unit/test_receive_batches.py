@@ -104,3 +104,29 @@ async def test_a_bus_that_refuses_takes_none_of_them() -> None:
     posting = Posting("a: {auth: none, batch: 'data.*'}")
     posting.bus.fault = "down"
     assert (await posting.send("/a", b"[1, 2]", JSON)).status == 503
+
+
+async def test_headers_are_not_kept_with_each_of_many_items_where_they_are_long() -> None:
+    posting = Posting("a: {auth: none, batch: 'data.*', keep_raw: true}")
+    long = ("x-long", "a" * 60_000)
+    assert code(await posting.send("/a", json.dumps([1] * 5_000).encode(), JSON, long)) == "items"
+    assert (await posting.send("/a", json.dumps([1] * 50).encode(), JSON, long)).status == 200
+    assert len(posting.events) == 50
+
+
+async def test_a_deliverys_long_id_tells_its_items_from_anothers() -> None:
+    first, second = "a" * 900_000 + "1", "a" * 900_000 + "2"
+    ids: list[str] = []
+    for long in (first, first, second):
+        posting = await batch("batch: data.items.*, id: body.id", {"id": long, "items": [1, 2]})
+        ids += [event.id for event in posting.events]
+    assert ids[:2] == ids[2:4]
+    assert len(set(ids)) == 4
+
+
+async def test_each_of_many_items_takes_its_facts_from_a_query_that_is_read_once() -> None:
+    posting = Posting("a: {auth: none, batch: 'data.*', type: query.t, actor: query.who, subject: query.what}")
+    query = "who=Ann&" + "x=1&" * 16_000 + "t=push"
+    reply = await posting.send("/a", json.dumps([1] * 5_000).encode(), JSON, query=query)
+    assert (reply.status, len(posting.events)) == (200, 5_000)
+    assert {(event.type, event.actor, event.subject) for event in posting.events} == {("push", "Ann", None)}

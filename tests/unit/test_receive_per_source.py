@@ -247,3 +247,13 @@ async def test_the_json_in_a_field_is_the_data_where_it_is_there() -> None:
     for body in (b"payload=%7B%22a%22%3A1%7D&x=1", b"payload=words", b"other=1"):
         assert (await posting.send("/a", body, ("content-type", "application/x-www-form-urlencoded"))).status == 200
     assert [event.data for event in posting.events] == [{"a": 1}, {"payload": "words"}, {"other": "1"}]
+
+
+async def test_more_headers_than_a_server_takes_are_refused_whoever_serves() -> None:
+    posting = Posting("a: {auth: none}")
+    many = [(f"x-{number}", "1") for number in range(255)]
+    assert (await posting.send("/a", b"{}", JSON, *many)).status == 200
+    for more in ([*many, ("x-more", "1")], [("x-long", "1" * 65_536)]):
+        reply = await posting.send("/a", b"{}", JSON, *more)
+        assert (reply.status, code(reply)) == (413, "raw")
+    assert len(posting.events) == 1

@@ -52,9 +52,7 @@ def post(posting: Posting, unsigned: Request, mark: str, now: float) -> Outcome:
         request = with_header(
             with_header(request, "host", urlsplit(posting.url).netloc), "user-agent", "hookchain-smoke"
         )
-        [source] = read_sources({"sources": {posting.source: posting.settings}}).values()
-        signer = Signer(posting.way, key, lambda each: requested_url(each, source), now, mark)
-        request = signed(request, signer)
+        request = signed(request, Signer(posting.way, key, url_of(posting), now, mark))
     except (ValueError, HookchainError) as error:
         raise CannotTell(error.detail if isinstance(error, HookchainError) else str(error)) from error
     target = replace(target, path=request.path + (f"?{request.query}" if request.query else ""))
@@ -62,8 +60,8 @@ def post(posting: Posting, unsigned: Request, mark: str, now: float) -> Outcome:
     return outcome_of(exchange("POST", target, headers, request.body, SEND_SECONDS), SEND_SECONDS)
 
 
-def _url_of(posting: Posting) -> Callable[[Request], str]:
-    """As receive will take it to be, behind whatever proxies it trusts."""
+def url_of(posting: Posting) -> Callable[[Request], str]:
+    """As receive will take it to be, behind whatever proxies it trusts: they tell it the URL's scheme."""
     [source] = read_sources({"sources": {posting.source: posting.settings}}).values()
     scheme = urlsplit(posting.url).scheme
     return lambda request: requested_url(with_header(request, "x-forwarded-proto", scheme), source)

@@ -15,8 +15,13 @@ from deploy.commands.log_records import Record
 from deploy.commands.smoke_audience import Reached, audience
 from deploy.commands.smoke_event import MARK, event_of_file, made_event
 from deploy.commands.smoke_follow import Told, follow, stuck
+from deploy.commands.smoke_post import Posting, url_of, usable_way
 from deploy.commands.smoke_sight import DELIVERED, FAILED, HELD, PENDING, RETRYING, Seen, Sight, sight_of_log
 from deploy.commands.tables import Screen
+from deploy.compiler import compile_config
+from deploy.config_file import parse_config
+from deploy.local.supervisor.sources import sources_of
+from shared.http import Request
 from shared.journal import RouteDecision
 from shared.jsontext import JsonObject
 from tests.google_stand_in import StandIn, standing_in
@@ -66,6 +71,18 @@ def test_a_file_goes_as_it_is_but_for_its_id(tmp_path: Path) -> None:
     event = event_of_file(tmp_path / "sample.json", {"id": "data.id", "type": "header.X-Event"}, "smoke-1", "order")
     assert event.data == {"id": "smoke-1", "plan": "big"}
     assert event.headers == {"X-Event": "order"}
+
+
+def test_the_url_that_is_signed_has_the_scheme_that_a_trusted_proxy_tells() -> None:
+    text = "sources: {calls: {provider: twilio, secret: token, trusted_proxies: 1}}\n"
+    slices = compile_config(parse_config(text, "test.yaml", Path()))
+    [(name, settings)] = sources_of(slices["receive"]).items()
+    assert isinstance(settings, dict)
+    way = usable_way(settings)
+    assert way is not None
+    posting = Posting("https://hooks.example.com/calls", name, settings, way, lambda _: "")
+    request = Request("POST", "/calls", "", (("host", "hooks.example.com"),), b"")
+    assert url_of(posting)(request) == posting.url
 
 
 # Whom it reaches

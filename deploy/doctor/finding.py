@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 Verdict = Literal["ok", "problem", "unknown"]
-
-VERDICTS: Final[tuple[Verdict, ...]] = ("ok", "problem", "unknown")
 
 
 @dataclass(frozen=True, slots=True)

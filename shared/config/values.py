@@ -10,7 +10,6 @@ from shared.secrets import SECRET_NAME
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-_LOCATION: Final = re.compile(r"(header|query)\.[^\s.]+|data(\.[^.]+)+")
 
 
 class Model(BaseModel):
@@ -35,12 +34,6 @@ def _header_name(text: str) -> str:
     return text.lower()
 
 
-def _location(text: str) -> str:
-    if not _LOCATION.fullmatch(text):
-        raise ValueError("is not a location: write header.NAME, query.NAME or data.path.to.field")
-    return text
-
-
 def duration_seconds(value: object) -> object:
     """`90`, `90s`, `5m`, `2h` or `1d` as seconds; anything else unchanged, for pydantic to refuse."""
     if isinstance(value, str) and (found := _DURATION.fullmatch(value)):
@@ -55,5 +48,4 @@ def listed(value: object) -> object:
 SecretName = Annotated[str, AfterValidator(_secret_name)]
 Name = Annotated[str, AfterValidator(_name)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
-LocationText = Annotated[str, AfterValidator(_location)]
 Seconds = Annotated[float, BeforeValidator(duration_seconds), Field(ge=0)]

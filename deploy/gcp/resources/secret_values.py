@@ -11,10 +11,6 @@ SECRET: Final = "secret"  # noqa: S105 a kind of thing
 VALUE: Final = "value"
 
 
-def secret_key(target: Target, name: str) -> str:
-    return key_of(SECRET, names.secret_id(target, name))
-
-
 def value_key(target: Target, name: str) -> str:
     return key_of(VALUE, names.secret_id(target, name))
 

@@ -19,9 +19,6 @@ EXPIRE_AT: Final = "expire_at"
 EXPIRING: Final = (LEDGER, OWNERS, EVENTS, BODIES, ATTEMPTS, DEAD_LETTERS)
 """Whose documents go once EXPIRE_AT has passed, where it is a timestamp: each needs a TTL policy."""
 
-COMPOSITE_INDEXES: Final[tuple[str, ...]] = ()
-"""None are needed."""
-
 # What is large and no query asks for, exempted: two index entries a field make a write slower and its document dearer.
 # Each exemption is a change that a deployment waits its turn for, so small fields are left as they are.
 UNINDEXED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(

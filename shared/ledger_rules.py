@@ -8,8 +8,9 @@
 A rule answers the row as it then is (the same object where nothing changes), or None where the request is refused.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from shared.delivery import Delivery
 from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, LedgerRow, Waiting
@@ -20,6 +21,8 @@ DONE: Final = "done"
 FAILED: Final = "failed"
 RETRY_AT: Final = "retry_at"
 DISABLED: Final = "disabled"
+
+Rule: TypeAlias = Callable[[LedgerRow], LedgerRow | None]
 
 FINAL: Final = frozenset({DONE, FAILED})
 LEASED: Final = frozenset({CLAIMED, ATTEMPTED})

@@ -1,13 +1,15 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from shared import ledger_rules as rules
+from shared.cloud.ledger_writes import LedgerWrites
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.ledger import Claim, DestinationState, LedgerRow
+from shared.ledger_rules import Rule
 
 
-class FakeLedger:
+class FakeLedger(LedgerWrites):
     """The protocol over a dictionary. With `fault` set, it refuses instead."""
 
     def __init__(self) -> None:
@@ -25,36 +27,10 @@ class FakeLedger:
         self.table[key] = taken
         return answer
 
-    async def attempted(self, key: str, fence: int, now: float) -> bool:
-        return self._change(key, lambda row: rules.attempted(row, fence, now)) is not None
-
-    async def give_back(self, key: str, fence: int, now: float) -> bool:
-        return self._change(key, lambda row: rules.give_back(row, fence, now)) is not None
-
-    async def done(self, key: str, fence: int, now: float, answer: str) -> bool:
-        return self._change(key, lambda row: rules.done(row, fence, now, answer)) is not None
-
-    async def failed(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
-        return self._change(key, lambda row: rules.failed(row, fence, now, reason, answer)) is not None
-
-    async def retry_at(self, key: str, fence: int, now: float, at: float, reason: str, answer: str) -> bool:
-        return self._change(key, lambda row: rules.retry_at(row, fence, now, at, reason, answer)) is not None
-
-    async def hold(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
-        return self._change(key, lambda row: rules.hold(row, fence, now, reason, answer)) is not None
-
     async def due(self, now: float, limit: int) -> Sequence[LedgerRow]:
         self._fail_if_faulty()
         found = [row for row in self.table.values() if rules.is_due(row, now)]
         return sorted(found, key=lambda row: row.retry_at or 0.0)[:limit]
-
-    async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
-        row = self._change(key, lambda row: rules.postpone(row, fence, now, at))
-        return None if row is None else row.fence
-
-    async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
-        row = self._change(key, lambda row: rules.reopen(row, now, replay))
-        return None if row is None else row.generation
 
     async def disable(self, destination: str, reason: str, now: float) -> None:
         self._fail_if_faulty()
@@ -68,7 +44,7 @@ class FakeLedger:
         self._fail_if_faulty()
         self.states.pop(destination, None)
         keys = [key for key, row in self.table.items() if row.destination == destination]
-        return sum(self._change(key, lambda row: rules.release(row, now)) is not None for key in keys)
+        return sum([await self._changed(key, lambda row: rules.release(row, now)) for key in keys])
 
     async def destination_state(self, destination: str) -> DestinationState:
         self._fail_if_faulty()
@@ -94,7 +70,7 @@ class FakeLedger:
             del self.table[key]
         return len(old)
 
-    def _change(self, key: str, rule: Callable[[LedgerRow], LedgerRow | None]) -> LedgerRow | None:
+    async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
         self._fail_if_faulty()
         row = self.table.get(key)
         changed = None if row is None else rule(row)

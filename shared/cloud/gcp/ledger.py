@@ -5,7 +5,7 @@ A delivery that goes well costs three writes and two reads: it is made by create
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -24,20 +24,21 @@ from shared.cloud.gcp.ledger_documents import (
     row_of,
     rows_query,
 )
+from shared.cloud.ledger_writes import LedgerWrites
 from shared.delivery import Delivery
 from shared.jsontext import JsonObject
 from shared.ledger import Claim, DestinationState, LedgerRow
+from shared.ledger_rules import Rule
 
 AT_ONCE: Final = 25
 MAX_PURGED: Final = 1_000
 MESSAGES_AT_ONCE: Final = 30
 """At 200 KiB each, what one answer can hold."""
 
-Rule = Callable[[LedgerRow], LedgerRow | None]
 Item = TypeVar("Item")
 
 
-class FirestoreLedger:
+class FirestoreLedger(LedgerWrites):
     def __init__(self, store: Firestore) -> None:
         self._store = store
 
@@ -64,35 +65,9 @@ class FirestoreLedger:
 
         return await self._store.transact(LEDGER, key, ROW, decide)
 
-    async def attempted(self, key: str, fence: int, now: float) -> bool:
-        return await self._changed(key, lambda row: rules.attempted(row, fence, now))
-
-    async def give_back(self, key: str, fence: int, now: float) -> bool:
-        return await self._changed(key, lambda row: rules.give_back(row, fence, now))
-
-    async def done(self, key: str, fence: int, now: float, answer: str) -> bool:
-        return await self._changed(key, lambda row: rules.done(row, fence, now, answer))
-
-    async def failed(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
-        return await self._changed(key, lambda row: rules.failed(row, fence, now, reason, answer))
-
-    async def retry_at(self, key: str, fence: int, now: float, at: float, reason: str, answer: str) -> bool:
-        return await self._changed(key, lambda row: rules.retry_at(row, fence, now, at, reason, answer))
-
-    async def hold(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
-        return await self._changed(key, lambda row: rules.hold(row, fence, now, reason, answer))
-
     async def due(self, now: float, limit: int) -> Sequence[LedgerRow]:
         found = await self._rows(due_query(now, limit))
         return await self._with_messages([row for row in found if rules.is_due(row, now)])
-
-    async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
-        row = await self._change(key, lambda row: rules.postpone(row, fence, now, at))
-        return None if row is None else row.fence
-
-    async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
-        row = await self._change(key, lambda row: rules.reopen(row, now, replay))
-        return None if row is None else row.generation
 
     async def disable(self, destination: str, reason: str, now: float) -> None:
         await self._set(destination, {"disabled_reason": reason, "updated_at": now})
@@ -150,9 +125,6 @@ class FirestoreLedger:
 
     async def _release(self, key: str, now: float) -> bool:
         return await self._changed(key, lambda row: rules.release(row, now))
-
-    async def _changed(self, key: str, rule: Rule) -> bool:
-        return await self._change(key, rule) is not None
 
     async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
         def decide(fields: Fields | None) -> tuple[LedgerRow | None, Write | None]:

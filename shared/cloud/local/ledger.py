@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Final, TypeVar, cast
 
 from shared import ledger_rules as rules
+from shared.cloud.ledger_writes import LedgerWrites
 from shared.cloud.local import ledger_destinations as destinations
 from shared.cloud.local import ledger_tables as tables
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.gather import Gatherer
 from shared.ledger import Claim, DestinationState, LedgerRow
+from shared.ledger_rules import Rule
 
 MAX_BATCH: Final = 200
 MAX_WAITING: Final = 20_000
@@ -23,7 +25,7 @@ Answer = TypeVar("Answer")
 Operation = Callable[[sqlite3.Connection], object]
 
 
-class LocalLedger:
+class LocalLedger(LedgerWrites):
     """What asks at the same moment goes into one transaction, on the event loop itself.
 
     Measured: in a thread, the two wait for each other's turn more than SQLite takes, a commit some 50 µs without a
@@ -59,36 +61,10 @@ class LocalLedger:
 
         return await self._write(operation)
 
-    async def attempted(self, key: str, fence: int, now: float) -> bool:
-        return await self._changed(key, lambda row: rules.attempted(row, fence, now))
-
-    async def give_back(self, key: str, fence: int, now: float) -> bool:
-        return await self._changed(key, lambda row: rules.give_back(row, fence, now))
-
-    async def done(self, key: str, fence: int, now: float, answer: str) -> bool:
-        return await self._changed(key, lambda row: rules.done(row, fence, now, answer))
-
-    async def failed(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
-        return await self._changed(key, lambda row: rules.failed(row, fence, now, reason, answer))
-
-    async def retry_at(self, key: str, fence: int, now: float, at: float, reason: str, answer: str) -> bool:
-        return await self._changed(key, lambda row: rules.retry_at(row, fence, now, at, reason, answer))
-
-    async def hold(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
-        return await self._changed(key, lambda row: rules.hold(row, fence, now, reason, answer))
-
     async def due(self, now: float, limit: int) -> Sequence[LedgerRow]:
         # The literal is what lets SQLite use the partial index.
         rest = "WHERE state = 'retry_at' AND retry_at <= ? ORDER BY retry_at LIMIT ?"
         return await self._read(lambda connection: tables.read_rows(connection, rest, (now, limit)))
-
-    async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
-        row = await self._change(key, lambda row: rules.postpone(row, fence, now, at))
-        return None if row is None else row.fence
-
-    async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
-        row = await self._change(key, lambda row: rules.reopen(row, now, replay))
-        return None if row is None else row.generation
 
     async def disable(self, destination: str, reason: str, now: float) -> None:
         await self._write(lambda connection: destinations.set_disabled(connection, destination, reason, now))
@@ -120,10 +96,7 @@ class LocalLedger:
             self._connection.close()
             self._connection = None
 
-    async def _changed(self, key: str, rule: tables.Rule) -> bool:
-        return await self._change(key, rule) is not None
-
-    async def _change(self, key: str, rule: tables.Rule) -> LedgerRow | None:
+    async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
         return await self._write(lambda connection: tables.change_row(connection, key, rule))
 
     async def _write(self, operation: Callable[[sqlite3.Connection], Answer]) -> Answer:

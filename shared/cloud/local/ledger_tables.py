@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -10,12 +10,12 @@ from typing import Final, TypeAlias
 from shared.errors import Temporary
 from shared.jsontext import to_json
 from shared.ledger import LedgerRow
+from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
 BUSY_SECONDS: Final = 5.0
 VERSION: Final = 1
 
-Rule: TypeAlias = Callable[[LedgerRow], LedgerRow | None]
 Value: TypeAlias = str | float | bytes | None
 
 # A delivery's message, by far its largest part, rests in a table of its own, so that a change of state rewrites a

@@ -1,0 +1,42 @@
+"""What a ledger writes of a claimed delivery: each a rule of shared/ledger_rules.py, whatever stores the row."""
+
+from abc import ABC, abstractmethod
+
+from shared import ledger_rules as rules
+from shared.ledger import LedgerRow
+from shared.ledger_rules import Rule
+
+
+class LedgerWrites(ABC):
+    @abstractmethod
+    async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
+        """Store what the rule makes of the row, with no other write between. None where it refuses or finds no row."""
+
+    async def attempted(self, key: str, fence: int, now: float) -> bool:
+        return await self._changed(key, lambda row: rules.attempted(row, fence, now))
+
+    async def give_back(self, key: str, fence: int, now: float) -> bool:
+        return await self._changed(key, lambda row: rules.give_back(row, fence, now))
+
+    async def done(self, key: str, fence: int, now: float, answer: str) -> bool:
+        return await self._changed(key, lambda row: rules.done(row, fence, now, answer))
+
+    async def failed(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
+        return await self._changed(key, lambda row: rules.failed(row, fence, now, reason, answer))
+
+    async def retry_at(self, key: str, fence: int, now: float, at: float, reason: str, answer: str) -> bool:
+        return await self._changed(key, lambda row: rules.retry_at(row, fence, now, at, reason, answer))
+
+    async def hold(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
+        return await self._changed(key, lambda row: rules.hold(row, fence, now, reason, answer))
+
+    async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
+        row = await self._change(key, lambda row: rules.postpone(row, fence, now, at))
+        return None if row is None else row.fence
+
+    async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
+        row = await self._change(key, lambda row: rules.reopen(row, now, replay))
+        return None if row is None else row.generation
+
+    async def _changed(self, key: str, rule: Rule) -> bool:
+        return await self._change(key, rule) is not None

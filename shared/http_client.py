@@ -34,14 +34,20 @@ class Answer:
 class HttpClient:
     """`endpoint` is `http://host:port` or `https://host`; a path in it does not count.
 
-    It has as many connections as there are calls at the same time.
+    It has as many connections as there are calls at the same time. `takes_interim` as in Connection.
     """
 
     def __init__(
-        self, endpoint: str, max_answer_bytes: int = MAX_ANSWER_BYTES, now: Callable[[], float] = time.monotonic
+        self,
+        endpoint: str,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        now: Callable[[], float] = time.monotonic,
+        *,
+        takes_interim: bool = False,
     ) -> None:
         parts = urlsplit(endpoint)
         self._max_answer_bytes = max_answer_bytes
+        self._takes_interim = takes_interim
         assert parts.hostname is not None
         self._secure = parts.scheme == "https"
         self._host = parts.hostname
@@ -104,11 +110,13 @@ class HttpClient:
         """Raises NotConnected."""
         if self._secure and self._context is None:
             self._context = ssl.create_default_context()
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(self._max_answer_bytes), self._host, self._port, ssl=self._context
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    lambda: Connection(self._max_answer_bytes, takes_interim=self._takes_interim),
+                    self._host,
+                    self._port,
+                    ssl=self._context,
                 )
         except OSError as error:  # ssl's errors and a timeout are some
             raise NotConnected(type(error).__name__) from error

@@ -34,11 +34,15 @@ class ConnectionLost(ConnectionError):
 
 
 class Connection(asyncio.Protocol):
-    """A body of more than `max_bytes` is cut there where `may_cut`, and fails otherwise."""
+    """A body of more than `max_bytes` is cut there where `may_cut`, and fails otherwise.
 
-    def __init__(self, max_bytes: int, may_cut: bool = False) -> None:
+    `takes_interim`: a status under 200 is the answer, after which the connection ends, for another one would follow.
+    """
+
+    def __init__(self, max_bytes: int, *, may_cut: bool = False, takes_interim: bool = False) -> None:
         self._max_bytes = max_bytes
         self._may_cut = may_cut
+        self._takes_interim = takes_interim
         self._transport: asyncio.WriteTransport | None = None
         self._answer: asyncio.Future[WholeAnswer] | None = None
         self._begin()
@@ -110,10 +114,11 @@ class Connection(asyncio.Protocol):
             self._fail(ConnectionError(f"the answer is larger than {self._max_bytes} bytes"))
 
     def on_message_complete(self) -> None:
-        if 100 <= self._parser.get_status_code() < 200:  # a word before the answer
+        is_interim = self._parser.get_status_code() < 200
+        if is_interim and not self._takes_interim:  # a word before the answer
             self._headers.clear()
             return
-        if not self._parser.should_keep_alive():
+        if is_interim or not self._parser.should_keep_alive():
             self.close()
         self._finish()
 

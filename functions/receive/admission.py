@@ -10,8 +10,8 @@ from shared.http import Headers, Request
 
 MAX_QUERY_BYTES: Final = 65_536  # what servers take at most, whatever a body may have
 MAX_HEADERS: Final = 256
-MAX_HEADER_BYTES: Final = 65_536
-"""What platforms and most servers take: each of the many that look for a header goes through all there are."""
+MAX_HEADER_BYTES: Final = 1_048_576
+"""Beyond what senders need and platforms let through: whatever looks for a header goes through all there are."""
 ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
 

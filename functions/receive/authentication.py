@@ -9,9 +9,11 @@ from types import MappingProxyType
 from typing import Final
 
 from functions.receive.admission import source_name
+from functions.receive.ways import takes_fetch
 from shared.errors import Rejected
 from shared.http import Request
 from shared.signatures.layouts import place_text
+from shared.signatures.reading import Reading
 from shared.signatures.verify import is_attempted, keys_needed, verify
 from shared.signatures.way import IN_HEAD, Way
 
@@ -53,7 +55,9 @@ def _verify_in_head(request: Request, way: Way, secrets: Sequence[str], now: flo
 def keys_wanted(request: Request, ways: Sequence[Way]) -> set[str]:
     """The URLs of the keys that verify_body needs, without those that are not allowed: verify_body refuses these."""
     wanted: set[str] = set()
-    for way in _attempted(request, ways):
+    if not takes_fetch(ways):
+        return wanted
+    for way in _attempted(Reading(request), ways):
         try:
             url = keys_needed(request, way)
         except Rejected:
@@ -76,9 +80,10 @@ def verify_body(
     Raises Rejected, and Temporary for a secret or a key that is unusable.
     """
     refusal: Rejected | None = None
-    for way in _attempted(request, ways):
+    reading = Reading(request, url)
+    for way in _attempted(reading, ways):
         try:
-            verify(request, way, secrets.get(way.secret, ()), keys, now, url)
+            verify(reading, way, secrets.get(way.secret, ()), keys, now)
         except Rejected as error:
             refusal = refusal or error
         else:
@@ -86,8 +91,8 @@ def verify_body(
     raise refusal or _nothing_given(ways)
 
 
-def _attempted(request: Request, ways: Sequence[Way]) -> list[Way]:
-    return [way for way in ways if way.scheme not in IN_HEAD and is_attempted(request, way)]
+def _attempted(reading: Reading, ways: Sequence[Way]) -> list[Way]:
+    return [way for way in ways if way.scheme not in IN_HEAD and is_attempted(reading, way)]
 
 
 def _nothing_given(ways: Sequence[Way]) -> Rejected:

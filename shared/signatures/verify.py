@@ -16,7 +16,7 @@ _SIGNATURES: Final = {"paypal": "paypal-transmission-sig", "contentful": "x-cont
 
 
 def verify(
-    request: Request,
+    request: Request | Reading,
     way: Way,
     secrets: Sequence[str],
     keys: Mapping[str, bytes],
@@ -24,11 +24,12 @@ def verify(
     url: str | None = None,
 ) -> None:
     """Every one of `secrets` is tried. `keys`: what keys_needed named; `url`: the request's as its sender knew it.
+    A Reading in the request's place knows its URL itself, and its body is parsed once for all ways.
 
     Raises Rejected (401; 400 for a signed id that breaks the rule), or Temporary for a secret or key that is unusable:
     nothing else, whatever the request holds.
     """
-    reading = Reading(request, url)
+    reading = _reading(request, url)
     if not way_holds(reading, way):
         raise Rejected("sig", "this way of proof is not for such a request")
     match way.scheme:
@@ -84,18 +85,22 @@ def way_holds(reading: Reading, way: Way) -> bool:
     return True
 
 
-def is_attempted(request: Request, way: Way) -> bool:
+def is_attempted(request: Request | Reading, way: Way) -> bool:
     """Whether the request has anything where the way's proof stands: of several ways, those are tried."""
-    reading = Reading(request)
+    reading = _reading(request)
     if not way_holds(reading, way):
         return False
     match way.scheme:
         case "hmac" | "digest" | "ed25519" | "ecdsa" | "rsa":
             return is_signed(reading, way)
         case "standard-webhooks":
-            return bool(request.header(f"{standard_names(reading, way)}-signature"))
+            return bool(reading.request.header(f"{standard_names(reading, way)}-signature"))
         case "jwt":
-            return bool(request.header(way.header))
+            return bool(reading.request.header(way.header))
         case "paypal" | "contentful":
-            return bool(request.header(_SIGNATURES[way.scheme]))
+            return bool(reading.request.header(_SIGNATURES[way.scheme]))
     return way.scheme not in IN_HEAD
+
+
+def _reading(request: Request | Reading, url: str | None = None) -> Reading:
+    return request if isinstance(request, Reading) else Reading(request, url)

@@ -58,6 +58,13 @@ class Way:
     topics: tuple[str, ...] = ()
     webhook_id: str = ""
 
+    @property
+    def looks_in_body(self) -> bool:
+        """Whether the body is parsed to find its proof."""
+        places = [self.at, self.timestamp, self.id, self.each, self.body_digest, *(place for place, _ in self.when)]
+        kinds = {part.kind for part in (*places, *self.content) if isinstance(part, Place)}
+        return bool(kinds & {"data", "form"}) or "form" in self.content
+
 
 def read_way(entry: Json) -> Way:
     """From a slice, whose shape the compiler has checked."""

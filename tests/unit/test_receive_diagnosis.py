@@ -11,8 +11,11 @@ from functions.receive.diagnosis.ration import BURST, SECONDS_EACH, Ration
 from functions.receive.entry import answer
 from functions.receive.receive import Receiver
 from functions.receive.sources import read_sources
+from shared.formats import json_body
+from shared.formats.media_type import MediaType
 from shared.http import Reply, Request
 from shared.jsontext import Json
+from shared.limits import Limits
 from shared.signatures.macs import hmac_signature
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
@@ -23,11 +26,13 @@ sources:
   hub: {auth: {scheme: hmac, header: X-Hub-Signature-256, prefix: sha256=, secret: hub-secret}}
   shop: {auth: {scheme: hmac, header: X-Shop-Signature, secret: shop-secret}}
   form: {auth: {scheme: basic, username: web, secret: form-password}}
+  mail: {provider: mailgun, secret: mail-secret}
 """
 SECRETS = {
     "hub-secret": "the hub's own secret",
     "shop-secret": "the shop's own secret",
     "form-password": "correct horse",
+    "mail-secret": "the mail's own secret",
 }
 BODY = b'{"a":1}'
 
@@ -90,3 +95,22 @@ def test_the_ration_grows_again_with_time() -> None:
     assert [ration.take(now) for _ in range(6)] == [True] * 5 + [False]
     assert not ration.take(now + SECONDS_EACH - 0.1)
     assert [ration.take(now + 2 * SECONDS_EACH) for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize(("items", "most"), [(1, 100), (30_000, 4)])
+async def test_a_large_body_that_is_looked_into_is_not_parsed_for_each_guess(
+    items: int, most: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parsed: list[int] = []
+    really = json_body.parse
+
+    def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
+        parsed.append(len(body))
+        return really(body, media, limits)
+
+    monkeypatch.setattr(json_body, "parse", parse)
+    signature: Json = {"signature": "00", "timestamp": str(int(FakeClock().now())), "token": "t"}
+    body = json.dumps({"signature": signature, "items": [{}] * items}).encode()
+    assert (await Receiving().send("/mail", body)).status == 401
+    assert 0 < len(parsed) <= most
+    assert ("too large" in str(logged(capsys))) == (items > 1)

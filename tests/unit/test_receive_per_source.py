@@ -253,7 +253,7 @@ async def test_more_headers_than_a_server_takes_are_refused_whoever_serves() -> 
     posting = Posting("a: {auth: none}")
     many = [(f"x-{number}", "1") for number in range(255)]
     assert (await posting.send("/a", b"{}", JSON, *many)).status == 200
-    for more in ([*many, ("x-more", "1")], [("x-long", "1" * 65_536)]):
+    for more in ([*many, ("x-more", "1")], [("x-long", "1" * 1_048_576)]):
         reply = await posting.send("/a", b"{}", JSON, *more)
         assert (reply.status, code(reply)) == (413, "raw")
     assert len(posting.events) == 1

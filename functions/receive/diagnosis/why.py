@@ -22,6 +22,8 @@ from shared.signatures.way import Way
 MAX_TRIES: Final = 60
 MAX_SIGNED_BYTES: Final = 4 * 1024 * 1024
 """Over all the guesses of one diagnosis: of a large body few are tried, of a huge one none."""
+MAX_PARSED_BYTES: Final = 65_536
+"""Of a body that is parsed anew with each guess."""
 SIGNED: Final = frozenset({"hmac", "digest", "ed25519", "ecdsa", "rsa", "standard-webhooks"})
 _NOTHING: Final = (
     "no other encoding, algorithm or form of the body makes it right: the secret at the sender is another one (set it"
@@ -42,6 +44,8 @@ def why_refused(
     case = as_signed(Case(request, way, secrets, url))
     if way.scheme not in SIGNED and way.scheme not in PASSWORDS:
         return None
+    if way.looks_in_body and len(request.body) > MAX_PARSED_BYTES:
+        return _TOO_LARGE
     return _why(case, now) or _mixed_up(case, others or {}) or (_no_guess(case) if not holds(case) else None)
 
 
@@ -58,7 +62,8 @@ def _why(case: Case, now: float) -> str | None:
 
 
 def _tries(case: Case) -> int:
-    return min(MAX_TRIES, MAX_SIGNED_BYTES // (len(case.request.body) + 1) // max(1, len(case.secrets)))
+    most_bytes = 8 * MAX_PARSED_BYTES if case.way.looks_in_body else MAX_SIGNED_BYTES
+    return min(MAX_TRIES, most_bytes // (len(case.request.body) + 1) // max(1, len(case.secrets)))
 
 
 def _mixed_up(case: Case, others: Mapping[str, Sequence[str]]) -> str | None:

@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from pydantic import BaseModel, ValidationError
 
@@ -63,10 +63,14 @@ def _provider_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
         yield Fault(file.line(path), place(file, path), rule)
 
 
-def faults_of(error: ValidationError, file: ConfigFile, at: Path, model: type[BaseModel]) -> Iterator[Fault]:
+def faults_of(
+    error: ValidationError, file: ConfigFile, at: Path, model: type[BaseModel], known: Collection[Path] = ()
+) -> Iterator[Fault]:
+    """But for those at `known` places, of which more is told already."""
     for detail in error.errors(include_url=False):
         path = (*at, *detail["loc"])
-        yield Fault(file.line(path), place(file, path), rule_of(detail, model))
+        if path not in known:
+            yield Fault(file.line(path), place(file, path), rule_of(detail, model))
 
 
 def _destination_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
@@ -84,12 +88,19 @@ def _destination_faults(file: ConfigFile, document: JsonObject) -> Iterator[Faul
 
 def _settings_faults(file: ConfigFile, at: Path, document: JsonObject, settings: Json) -> Iterator[Fault]:
     model = settings_model(str(at[-1]))
+    faults: dict[str, Fault] = {}
+    filled: dict[str, Json] = {}
+    for key, value in settings.items() if isinstance(settings, dict) else ():
+        try:
+            filled[key] = _resolved_value(key, value, _lists(document), file)
+        except Unresolved as fault:
+            faults[key] = Fault(file.line((*at, key)), place(file, at), str(fault))
+    yield from faults.values()
     try:
-        model.model_validate(resolved(settings, document, file))
-    except Unresolved as fault:
-        yield Fault(file.line(at), place(file, at), str(fault))
+        model.model_validate(filled if isinstance(settings, dict) else settings)
     except ValidationError as error:
-        yield from faults_of(error, file, at, model)
+        known = {(*at, key) for key in faults}
+        yield from faults_of(error, file, at, model, known)
 
 
 def resolved(settings: Json, document: JsonObject, file: ConfigFile) -> Json:
@@ -99,9 +110,12 @@ def resolved(settings: Json, document: JsonObject, file: ConfigFile) -> Json:
     """
     if not isinstance(settings, dict):
         return settings
+    return {key: _resolved_value(key, value, _lists(document), file) for key, value in settings.items()}
+
+
+def _lists(document: JsonObject) -> JsonObject:
     lists = document.get("lists")
-    known = lists if isinstance(lists, dict) else {}
-    return {key: _resolved_value(key, value, known, file) for key, value in settings.items()}
+    return lists if isinstance(lists, dict) else {}
 
 
 def _resolved_value(key: str, value: Json, lists: JsonObject, file: ConfigFile) -> Json:

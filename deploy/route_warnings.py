@@ -1,15 +1,21 @@
 """What routes, chains and lists may be, but are seldom meant to be. Of a configuration without faults."""
 
+import fnmatch
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from deploy.config_file import ConfigFile
 from deploy.faults import Fault
 from functions.transform.read_routes import Program, read_program
 from functions.transform.registry import NamedStep
-from functions.transform.steps.decide import Stop, Switch
+from functions.transform.steps.decide import Filter, Stop, Switch
 from shared.config.bundle import BundleConfig
 from shared.config.route import RouteConfig
+from shared.expressions import Expression, is_true
 from shared.jsontext import JsonObject
+
+_WILD: Final = re.compile(r"[*?\[]")
 
 
 def route_warnings(file: ConfigFile, transform: JsonObject) -> Iterator[Fault]:
@@ -35,20 +41,43 @@ def _of_route(route: RouteConfig, config: BundleConfig, number: int) -> Iterator
         return
     others = [each for each in config.routes if each is not route and each.enabled]
     if route.else_:
-        covering = [each for each in others if not each.else_ and _covers(each, route, set(config.sources))]
-        if covering:
-            yield f"can never take an event: {covering[0].name!r} takes every one that it could"
+        takers = [each for each in others if not each.else_ and each.where in (None, route.where)]
+        if covering := _covering(route, takers, set(config.sources)):
+            names = " and ".join(repr(name) for name in covering)
+            yield f"can never take an event: {names} take{'' if len(covering) > 1 else 's'} every one that it could"
+    if route.where is not None and _is_never(Expression(route.where)):
+        yield f"can never take an event: `where: {route.where}` is false whatever comes"
     twins = [each for each in config.routes[:number] if each.enabled and _same(each, route)]
     if twins:
         yield f"takes the same events to the same destinations as {twins[0].name!r}: each is delivered twice"
 
 
-def _covers(one: RouteConfig, other: RouteConfig, known: set[str]) -> bool:
-    """Whether every event that the other could take is taken by this one for sure."""
-    ours, theirs = (known if "all" in route.from_ else set(route.from_) for route in (one, other))
-    sources = theirs <= ours
-    types = not one.types or "*" in one.types or (bool(other.types) and set(other.types) <= set(one.types))
-    return sources and types and one.where in (None, other.where)
+def _covering(route: RouteConfig, takers: list[RouteConfig], known: set[str]) -> list[str]:
+    """The names of those that together take for sure every event that the route could; none where they do not."""
+    names: dict[str, None] = {}
+    for source in sorted(known if "all" in route.from_ else set(route.from_)):
+        for glob in route.types or ["*"]:
+            taker = next((each for each in takers if _takes_all(each, source, glob)), None)
+            if taker is None:
+                return []
+            names[taker.name] = None
+    return list(names)
+
+
+def _takes_all(taker: RouteConfig, source: str, glob: str) -> bool:
+    from_it = source in taker.from_ or "all" in taker.from_
+    return from_it and any(_is_within(glob, each) for each in taker.types or ["*"])
+
+
+def _is_within(inner: str, outer: str) -> bool:
+    """Whether every type that the inner glob takes is taken by the outer one, as far as is easily told."""
+    if outer.endswith("*") and not _WILD.search(outer[:-1]):
+        return inner.startswith(outer[:-1])
+    return inner == outer or (not _WILD.search(inner) and fnmatch.fnmatchcase(inner, outer))
+
+
+def _is_never(condition: Expression) -> bool:
+    return condition.is_constant and not is_true(condition.search(None))
 
 
 def _same(one: RouteConfig, other: RouteConfig) -> bool:
@@ -59,7 +88,8 @@ def _same(one: RouteConfig, other: RouteConfig) -> bool:
 def _dead_ends(steps: tuple[NamedStep, ...]) -> Iterator[str]:
     for named in steps[:-1]:
         step = named.step
-        ends = isinstance(step, Stop) and step.root.when is None
+        stops = isinstance(step, Stop) and step.root.when is None
+        ends = stops or (isinstance(step, Filter) and _is_never(Expression(step.root.keep)))
         leads = isinstance(step, Switch) and any(case.when is None for case in step.root)
         if ends or leads:
             yield f"step {named.number} {named.name!r} always ends it here: no event comes to the steps after it"

@@ -19,6 +19,7 @@ from jmespath.functions import Functions
 from jmespath.parser import ParsedResult
 
 from shared.errors import Permanent
+from shared.expression_hints import hint_on_function, hint_on_name, hint_on_token
 from shared.jsontext import Json, JsonObject
 
 if TYPE_CHECKING:
@@ -50,8 +51,7 @@ class Expression:
         self._parsed = _parsed(text)
         for name in sorted(root_names(self._parsed.parsed)) if names else ():
             if name not in names:
-                hint = f"did you mean 'data.{name}'? " if "data" in names else ""
-                raise ExpressionFault(f"{text!r}: there is no {name!r}; {hint}There are {', '.join(sorted(names))}")
+                raise ExpressionFault(f"{text!r}: there is no {name!r}; {hint_on_name(name, text, names)}")
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
@@ -64,8 +64,18 @@ class Expression:
             raise Permanent("expression", f"{self.text!r}: {_reason(error)}") from error
         except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
             # jmespath lets Python's own errors through: ceil() of infinity, a slice step of zero, `1` in a text.
-            raise Permanent("expression", f"{self.text!r}: {type(error).__name__}") from error
+            why = (
+                "it compares or sorts values of different kinds"
+                if isinstance(error, TypeError)
+                else type(error).__name__
+            )
+            raise Permanent("expression", f"{self.text!r}: {why}") from error
         return found
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it finds the same in whatever it searches."""
+        return not _looks(self._parsed.parsed)
 
 
 def is_true(value: Json) -> bool:
@@ -93,7 +103,7 @@ def _parsed(text: str) -> ParsedResult:
         parsed = jmespath.compile(text)
         _verify_functions(parsed.parsed)
     except JMESPathError as error:
-        raise ExpressionFault(f"{text!r} is not JMESPath: {_syntax(error)}") from error
+        raise ExpressionFault(f"{text!r} is not JMESPath: {_syntax(error, text)}") from error
     except RecursionError as error:
         raise ExpressionFault("the expression is nested too deeply") from error
     return parsed
@@ -111,7 +121,7 @@ def _verify_functions(node: "_TreeNode") -> None:
 def _verify_call(name: str, arguments: int) -> None:
     table: Mapping[str, Mapping[str, Sequence[JsonObject]]] = Functions.FUNCTION_TABLE
     if name not in table:
-        raise ExpressionFault(f"JMESPath has no function {name!r}")
+        raise ExpressionFault(f"JMESPath has no function {name!r}{hint_on_function(name, table)}")
     expected = len(table[name]["signature"])
     variadic = any("variadic" in argument for argument in table[name]["signature"])
     if arguments < expected or (arguments > expected and not variadic):
@@ -132,16 +142,28 @@ def root_names(node: "_TreeNode") -> set[str]:
     return set[str]().union(*map(root_names, inner))
 
 
-def _syntax(error: JMESPathError) -> str:
+def _looks(node: "_TreeNode") -> bool:
+    if node["type"] in {"field", "current"}:
+        return True
+    return node["type"] != "slice" and any(map(_looks, node["children"]))  # a slice's children are its numbers
+
+
+def _syntax(error: JMESPathError, text: str) -> str:
     if isinstance(error, EmptyExpressionError):
         return "it is empty"
     if isinstance(error, IncompleteExpressionError):
         return "it ends too early"
     if isinstance(error, LexerError):
+        if error.message.startswith("Unknown token"):
+            return _at(error.lexer_position + 1, text[error.lexer_position], text)
         return f"column {error.lexer_position + 1}: {error.message}"
     if isinstance(error, ParseError):
-        return f"column {error.lex_position + 1}: {error.token_value!r} cannot stand there"
+        return _at(error.lex_position + 1, error.token_value, text)
     return type(error).__name__
+
+
+def _at(column: int, token: object, text: str) -> str:
+    return f"column {column}: {token!r} cannot stand there{hint_on_token(token, text, column)}"
 
 
 def _reason(error: JMESPathError) -> str:

@@ -3,6 +3,7 @@
 https://jinja.palletsprojects.com/en/stable/sandbox/
 """
 
+import difflib
 import re
 from collections.abc import Callable
 from functools import cache
@@ -106,7 +107,7 @@ class Template:
             _verify(environment, source, known)
             self._compiled = environment.from_string(source)
         except TemplateSyntaxError as error:
-            raise TemplateFault(f"line {error.lineno}: {error.message}") from error
+            raise TemplateFault(f"line {error.lineno}: {_syntax(error, environment)}") from error
         except RecursionError as error:
             raise TemplateFault("it is nested too deeply") from error
 
@@ -154,6 +155,15 @@ def _verify(environment: Sandbox, source: str, known: frozenset[str]) -> None:
     if unknown:
         names = ", ".join(sorted(known))
         raise TemplateFault(f"there is no {unknown[0]!r}; did you mean 'data.{unknown[0]}'? There are {names}")
+
+
+def _syntax(error: TemplateSyntaxError, environment: Sandbox) -> str:
+    words = (error.message or "it does not parse").rstrip(".")
+    if unknown := re.fullmatch(r"No (filter|test) named '(.+)'", words):
+        known = environment.filters if unknown[1] == "filter" else environment.tests
+        near = difflib.get_close_matches(unknown[2], known, n=1)
+        return f"{words}; did you mean {near[0]!r}?" if near else words
+    return words
 
 
 def one_line_template(name: str, source: str) -> Template:

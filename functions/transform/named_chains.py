@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from functions.transform.did_you_mean import did_you_mean
 from functions.transform.families import StepModels
 from functions.transform.registry import NamedStep, StepFault, read_chain
 from shared.jsontext import Json
@@ -33,8 +34,8 @@ def unknown_chains(steps: Sequence[NamedStep], chains: Mapping[str, object]) -> 
     for named in steps:
         for name in named.step.chains():
             if name not in chains:
-                there_are = f"there are {', '.join(sorted(chains))}" if chains else "`chains` names none"
-                yield StepFault(named.number, named.name, f"there is no chain {name!r}; {there_are}")
+                hint = did_you_mean(name, sorted(chains), "`chains` names none")
+                yield StepFault(named.number, named.name, f"there is no chain {name!r}; {hint}")
 
 
 def _cycle(name: str, chains: Mapping[str, tuple[NamedStep, ...]]) -> Iterator[StepFault]:

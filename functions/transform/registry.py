@@ -1,11 +1,11 @@
 """A chain of steps, read from its configuration: `[{name: settings}, …]`."""
 
-import difflib
 from dataclasses import dataclass
 from typing import Final
 
 from pydantic import ValidationError
 
+from functions.transform.did_you_mean import did_you_mean
 from functions.transform.families import StepModels, step_model, step_models
 from functions.transform.setting_faults import setting_faults
 from functions.transform.step import Step
@@ -81,6 +81,4 @@ def _read_step(number: int, entry: Json, own: StepModels, chain: str | None) -> 
 
 def _unknown(name: str, own: StepModels) -> str:
     known = sorted({*step_models(), *own})
-    near = difflib.get_close_matches(name, known, n=1)
-    meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-    return f"there is no such step; {meant}"
+    return f"there is no such step; {did_you_mean(name, known)}"

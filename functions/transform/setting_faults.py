@@ -1,11 +1,14 @@
 """What pydantic finds in a step's settings, in an operator's words."""
 
 import difflib
+import re
 from collections.abc import Iterator
 from typing import Final
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+
+from functions.transform.did_you_mean import did_you_mean
 
 _WORDS: Final = {
     "missing": "is missing",
@@ -24,7 +27,7 @@ _WORDS: Final = {
 
 
 def setting_faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    return [_fault(detail, model) for detail in error.errors(include_url=False, include_input=False)]
+    return [_fault(detail, model) for detail in error.errors(include_url=False)]
 
 
 def _fault(detail: ErrorDetails, model: type[BaseModel]) -> str:
@@ -37,13 +40,17 @@ def _fault(detail: ErrorDetails, model: type[BaseModel]) -> str:
 def _reason(detail: ErrorDetails, model: type[BaseModel]) -> str:
     if detail["type"] == "union_tag_invalid":
         return f"there is no scheme {detail['ctx']['tag']!r}; there are: {detail['ctx']['expected_tags']}"
+    if detail["type"] == "literal_error":
+        return _one_of(str(detail["ctx"]["expected"]), detail["input"])
     if detail["type"] != "extra_forbidden":
         return _WORDS.get(detail["type"]) or detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    known = sorted(_keys(model))
-    near = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
-    if near:
-        return f"there is no such setting; did you mean {near[0]!r}?"
-    return f"there is no such setting; there are: {', '.join(known)}" if known else "there is no such setting"
+    hint = did_you_mean(str(detail["loc"][-1]), sorted(_keys(model)))
+    return f"there is no such setting; {hint}".removesuffix("; ")
+
+
+def _one_of(expected: str, found: object) -> str:
+    near = difflib.get_close_matches(found, re.findall(r"'([^']*)'", expected), n=1) if isinstance(found, str) else []
+    return f"should be {expected}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 def _keys(model: type[BaseModel]) -> Iterator[str]:

@@ -101,6 +101,14 @@ def test_a_fault_names_its_rule(change: tuple[str, str], rule: str) -> None:
     assert rule in faults(WHOLE.replace(*change))
 
 
+def test_a_list_that_is_not_there_hides_no_other_fault_of_its_destination() -> None:
+    said = faults(WHOLE.replace("to: [team]", "to: [taem], cc: [nobody], text: '{{ data.x | uper }}'"))
+    assert "'taem' is no address, and no list has that name; did you mean 'team'?" in said
+    assert "'nobody' is no address" in said
+    assert "No filter named 'uper'; did you mean 'upper'?" in said
+    assert len(said.splitlines()) == 3
+
+
 @pytest.mark.parametrize("text", ["", "[]", "a: [", "\t", "sources: {}", "sources: 3\nroutes: 3\ndestinations: 3"])
 def test_what_is_no_configuration_is_refused_in_words(text: str) -> None:
     assert faults(text)

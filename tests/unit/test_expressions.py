@@ -21,11 +21,15 @@ json_values: st.SearchStrategy[Json] = st.recursive(
     ("text", "words"),
     [
         ("", "it is empty"),
-        ("data.plan = 'free'", """Unknown token '='"""),
+        ("data.plan = 'free'", "column 11: '=' cannot stand there; `==` compares"),
+        ("data.total > 10", "column 14: 10 cannot stand there; a number stands in backticks: `10`"),
+        ("data.a and data.b", "column 8: 'and' cannot stand there; `&&` is and"),
+        ("not data.a", "`!` is not"),
+        ("data.first-name", "a name with other characters stands in double quotes"),
         ("data..plan", "column 6: '.' cannot stand there"),
         ("data[", "it ends too early"),
         ("data['a", "Unclosed"),
-        ("lenght(data)", "JMESPath has no function 'lenght'"),
+        ("lenght(data)", "JMESPath has no function 'lenght'; did you mean length()?"),
         ("data[?starts_with(ref)]", "starts_with() takes 2 arguments; found 1"),
         ("merge()", "merge() takes at least 1 arguments; found 0"),
         ("(" * 3_000 + "a" + ")" * 3_000, "at most 4096 characters"),
@@ -143,3 +147,34 @@ def test_only_what_is_looked_up_in_the_whole_has_to_be_a_name_in_it(text: str) -
 def test_a_name_that_can_never_be_there_is_a_fault_with_the_likely_one(text: str) -> None:
     with pytest.raises(ExpressionFault, match="did you mean 'data"):
         Expression(text, ["data", "type"])
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("typ == 'order'", "there is no 'typ'; did you mean 'type'? There are data, type"),
+        ("total == 'order'", "there is no 'total'; did you mean 'data.total'? There are data, type"),
+        ('data.plan == "gold"', "there is no 'gold'; a text stands in single quotes: 'gold'"),
+        ("data.paid == true", "there is no 'true'; `true`, in backticks, is the value"),
+    ],
+)
+def test_a_name_that_can_never_be_there_is_refused_with_what_was_likely_meant(text: str, meant: str) -> None:
+    with pytest.raises(ExpressionFault) as caught:
+        Expression(text, {"data", "type"})
+
+    assert str(caught.value) == f"{text!r}: {meant}"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_constant"),
+    [("`false`", True), ("`1` > `2`", True), ("length('a')", True), ("data.x", False), ("@", False), ("a[0:1]", False)],
+)
+def test_an_expression_that_looks_at_nothing_is_constant(text: str, is_constant: bool) -> None:
+    assert Expression(text).is_constant is is_constant
+
+
+def test_what_cannot_be_compared_is_said_in_words() -> None:
+    with pytest.raises(Permanent) as caught:
+        Expression("data.total > `10`").search({"data": {"total": "42"}})
+
+    assert caught.value.detail == "'data.total > `10`': it compares or sorts values of different kinds"

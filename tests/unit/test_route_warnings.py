@@ -41,6 +41,15 @@ def test_a_configuration_as_it_is_meant_has_no_warning() -> None:
             ("types: [order.*], where: data.paid", "types: ['*']"),
             "7 route 'rest': can never take an event: 'orders' takes every one that it could",
         ),
+        (
+            ("name: rest, else: true", "name: rest, else: true, types: [order.paid, order.x*], where: data.paid"),
+            "7 route 'rest': can never take an event: 'orders' takes every one that it could",
+        ),
+        (("where: data.paid", "where: '`false`'"), "6 route 'orders': can never take an event: `where: `false`` is"),
+        (
+            ("steps: clean", "steps: [{filter: '`1` > `2`'}, {chain: clean}]"),
+            "6 route 'orders': step 1 'filter' always ends it here",
+        ),
         (("name: orders,", "name: orders, enabled: false,"), "6 route 'orders': is switched off (`enabled: false`)"),
         (("steps: clean, ", ""), "4 chain 'clean': no route and no step leads to it: only POST /chains/ on transform"),
         (
@@ -75,3 +84,21 @@ def test_a_secret_that_nothing_asks_for_is_named_with_the_likely_one() -> None:
         ".env: SHOP_SECRETT: no secret that is needed and no setting has this name; did you mean 'SHOP_SECRET'?",
         ".env: STRANGE_THING: no secret that is needed and no setting has this name",
     ]
+
+
+def test_routes_that_leave_nothing_together_are_named_together() -> None:
+    both = CONFIG.replace("types: [order.*], where: data.paid", "types: [order.*]").replace(
+        "  - {name: rest, else: true,",
+        "  - {name: users, types: ['user.?'], to: people}\n  - {name: rest, else: true, types: [order.a, 'user.?'],",
+    )
+
+    assert "8 route 'rest': can never take an event: 'orders' and 'users' take every one that it could" in warnings(
+        both
+    )
+
+
+@pytest.mark.parametrize("types", ["[order.*, user]", "['*']", "[ord*]", "[order]"])
+def test_an_else_route_that_may_still_take_something_is_left_alone(types: str) -> None:
+    text = CONFIG.replace(", where: data.paid", "").replace("else: true", f"else: true, types: {types}")
+
+    assert warnings(text) == []

@@ -114,7 +114,12 @@ def test_the_steps_of_a_chain_are_read_in_their_order() -> None:
         (["drop"], "step 1: a step is one name with its settings"),
         ([{"drop": ["data.a"], "set": {}}], "step 1: a step is one name"),
         ([{"dorp": ["data.a"]}], "step 1 'dorp': there is no such step; did you mean 'drop'?"),
-        ([{"frobnicate": {}}], "step 1 'frobnicate': there is no such step; there are call, "),
+        ([{"convert": {"to": "ymal"}}], "step 1 'convert': to: should be 'json', 'xml', 'yaml', "),
+        (
+            [{"template": {"data.a": "{{ data.b | uper }}"}}],
+            "step 1 'template': data.a: line 1: No filter named 'uper'",
+        ),
+        ([{"frobnicate": {}}], "step 1 'frobnicate': there is no such step; there are: call, "),
         ([{"drop": ["data.a"]}, {"drop": ["password"]}], "step 2 'drop': [0]: path 'password' begins with neither"),
         ([{"set": {"data.a": {"from": "a = 1"}}}], "step 1 'set': 'a = 1' is not JMESPath: column 3"),
     ],
@@ -123,6 +128,21 @@ def test_a_fault_in_a_chain_names_the_step(chain: Json, words: str) -> None:
     _, faults = read_chain(chain)
 
     assert str(faults[0]).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("step", "meant"),
+    [
+        ({"convert": {"to": "ymal"}}, "yaml"),
+        ({"cast": {"data.a": "int"}}, "integer"),
+        ({"template": {"data.a": "{{ data.b | uper }}"}}, "upper"),
+        ({"redact": {"card": True}}, "cards"),
+    ],
+)
+def test_a_fault_in_settings_says_what_was_likely_meant(step: Json, meant: str) -> None:
+    _, faults = read_chain([step])
+
+    assert str(faults[0]).endswith(f"did you mean {meant!r}?")
 
 
 def test_every_fault_of_a_chain_is_reported_at_once() -> None:

@@ -63,9 +63,15 @@ class Template(RootModel[Annotated[dict[SetPath, str], Field(min_length=1)]], St
     def model_post_init(self, _: object) -> None:
         from shared.event_view import NAMES
         from shared.templates import Template as Compiled
+        from shared.templates import TemplateFault
 
         known = frozenset(NAMES)
-        self._templates = [(parse_path(path), Compiled(path, text, known=known)) for path, text in self.root.items()]
+        self._templates = []
+        for path, text in self.root.items():
+            try:
+                self._templates.append((parse_path(path), Compiled(path, text, known=known)))
+            except TemplateFault as fault:
+                raise ValueError(f"{path}: {fault}") from fault
 
     def apply(self, event: Event, _: StepContext) -> Event:
         view = view_of(event)

@@ -1,15 +1,15 @@
 """The fakes, in bad weather; and a destination that remembers every effect it had."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from functions.notify.destination import Attempt
-from shared import ledger_rules as rules
 from shared.delivery import Delivered, Delivery, Outcome, Refused, RetryLater
 from shared.journal import DeadLetter, JournalEntry
 from shared.ledger import Claim, DestinationState, LedgerRow
+from shared.ledger_rules import Rule
 from tests.fakes.ledger import FakeLedger
 from tests.simulation.faults import RUN, Crash, Run, Weather
 
@@ -31,38 +31,19 @@ class WeatheredLedger(FakeLedger):
         await self._weather.after("ledger")
         return answer
 
-    async def attempted(self, key: str, fence: int, now: float) -> bool:
-        return await self._weathered(key, lambda row: rules.attempted(row, fence, now))
-
-    async def give_back(self, key: str, fence: int, now: float) -> bool:
-        return await self._weathered(key, lambda row: rules.give_back(row, fence, now))
-
-    async def done(self, key: str, fence: int, now: float, answer: str) -> bool:
-        return await self._weathered(key, lambda row: rules.done(row, fence, now, answer))
-
-    async def failed(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
-        return await self._weathered(key, lambda row: rules.failed(row, fence, now, reason, answer))
-
-    async def retry_at(self, key: str, fence: int, now: float, at: float, reason: str, answer: str) -> bool:
-        return await self._weathered(key, lambda row: rules.retry_at(row, fence, now, at, reason, answer))
-
     async def due(self, now: float, limit: int) -> Sequence[LedgerRow]:
         await self._weather.before("ledger")
         return await super().due(now, limit)
-
-    async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
-        await self._weather.before("ledger")
-        return await super().postpone(key, fence, now, at)
 
     async def destination_state(self, destination: str) -> DestinationState:
         await self._weather.before("ledger")
         return await super().destination_state(destination)
 
-    async def _weathered(self, key: str, rule: Callable[[LedgerRow], LedgerRow | None]) -> bool:
+    async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
         await self._weather.before("ledger")
-        written = self._change(key, rule) is not None
+        changed = await super()._change(key, rule)
         await self._weather.after("ledger")
-        return written
+        return changed
 
 
 class KeptDeadLetters:

@@ -15,6 +15,7 @@ from shared.http import Request
 from shared.jsontext import Json
 
 PLACES: Final = ("header", "query", "data", "body")
+_FILE: Final = frozenset({"type", "size", "base64"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +128,16 @@ def _text(value: Json) -> str | None:
 
 
 def default_type(data: Json) -> str:
-    """The first of a few usual fields, in the body or in an XML document's one element; else `received`."""
+    """The first of a few usual fields, in the body or in an XML document's one element; else `received`.
+
+    What stands for a file has a `type` that is ours, and its media type.
+    """
     places = [data]
     if isinstance(data, dict) and len(data) == 1:
         places.extend(data.values())
     for place in places:
+        if isinstance(place, dict) and place.keys() >= _FILE:
+            continue
         for name in ("event", "type", "event_type", "action"):
             if isinstance(place, dict) and (text := attribute_text(_text(place.get(name)) or "")):
                 return text

@@ -227,6 +227,14 @@ async def test_a_source_may_say_which_format_its_bodies_have(
     assert posting.events[0].data == data
 
 
+async def test_a_files_media_type_is_no_events_type() -> None:
+    posting = Posting("a: {auth: none, id: data.id}")
+    part = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.png"\r\n\r\n\x01\r\n--x--\r\n'
+    await posting.send("/a", b"\xff\x00", ("content-type", "image/png"))
+    await posting.send("/a", part, ("content-type", "multipart/form-data; boundary=x"))
+    assert [event.type for event in posting.events] == ["received", "received"]
+
+
 @pytest.mark.parametrize(("body", "status"), [("json", 400), ("xml", 400), ("text", 200), ("bytes", 200)])
 async def test_what_is_not_of_the_named_format_is_refused(body: str, status: int) -> None:
     posting = Posting(f"a: {{auth: none, body: {body}}}")

@@ -14,6 +14,8 @@ _OURS: Final = frozenset({"content-length", "content-type", "transfer-encoding",
 def _header_value(text: str) -> str:
     if not re.fullmatch(r"[\t\x20-\x7e\x80-\xff]{0,4096}", text):
         raise ValueError("has a line break, a control character, none of latin-1, or more than 4096 characters")
+    if "{{" in text:
+        raise ValueError("has a hole, and only the body's are filled: a header is sent as it is written")
     return text
 
 

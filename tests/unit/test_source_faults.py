@@ -48,6 +48,7 @@ def faults(source: str, folder: Path = Path(), before: str = "") -> str:
         ("auth: none, respond: {headers: {Content-Length: '1'}}", "the header content-length is not yours"),
         ("auth: none, respond: {headers: {Content-Type: a/b}}", "write `content_type`"),
         ('auth: none, respond: {headers: {X-A: "a\\r\\nb"}}', "has a line break"),
+        ("auth: none, respond: {headers: {X-A: '{{ id }}'}}", "only the body's are filled"),
         ("auth: none, respond: {body: 'x {{ headers.a }}'}", "respond.body: {{ headers.a }} is nothing of an event"),
         ("auth: none, respond: {body: {a: ['{{ id'] }}", "a hole in the answer is written"),
         ("auth: none, form: {origins: []}", "form.origins"),

@@ -30,7 +30,7 @@ async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Repl
         reply = outcome.reply if isinstance(outcome, Answered) else accepted_reply(outcome, head)
     except HookchainError as error:
         _log_refusal(head, error, started, await _why(receiver, replace(head, body=body), error))
-        return _readable(receiver, head, refusal_reply(error))
+        return _refused(receiver, head, error)
     except Exception as error:  # a fault of ours: the sender keeps the event and sends it again
         refusal = Temporary("fault", place_of(error))
         _log_refusal(head, refusal, started)
@@ -55,9 +55,10 @@ async def _why(receiver: Receiver, request: Request, error: HookchainError) -> s
         return f"cannot be told: {place_of(fault)}"
 
 
-def _readable(receiver: Receiver, head: Request, reply: Reply) -> Reply:
+def _refused(receiver: Receiver, head: Request, error: HookchainError) -> Reply:
     """A script of a form's own page may read why its form was refused."""
     source = receiver.sources.get(source_name(head.path))
+    reply = refusal_reply(error, source)
     return source.form.refusal(head, reply) if source and source.form else reply
 
 

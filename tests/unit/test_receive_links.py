@@ -165,6 +165,16 @@ async def test_what_a_link_answers_is_kept_by_no_cache() -> None:
     assert header(await posting.get(link(("a", "1"))), "cache-control") == "no-store"
 
 
+async def test_a_person_whose_link_is_refused_is_asked_for_no_password() -> None:
+    sources = f"{LINK}\nform: {{methods: [GET], auth: {{scheme: basic, secret: link-key}}}}"
+    posting = Posting(sources, SECRETS)
+    refused = [await posting.send(path, b"", method="GET") for path in ("/go", "/form")]
+    assert [header(reply, "www-authenticate") for reply in refused] == [
+        'Bearer realm="hookchain"',
+        'Basic realm="hookchain"',
+    ]
+
+
 async def test_a_source_that_takes_no_get_refuses_it() -> None:
     posting = Posting("a: {auth: none}")
     for method in ("GET", "HEAD", "OPTIONS"):

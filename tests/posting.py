@@ -27,11 +27,16 @@ class Posting:
     """`sources` is what stands under `sources:`, with whatever stands above it in `before`."""
 
     def __init__(
-        self, sources: str, secrets: Mapping[str, str] | None = None, before: str = "", folder: Path = Path()
+        self,
+        sources: str,
+        secrets: Mapping[str, str] | None = None,
+        before: str = "",
+        folder: Path = Path(),
+        bus: FakeBus | None = None,
     ) -> None:
         text = f"{before}\nsources:\n" + "\n".join(f"  {line}" for line in sources.strip().splitlines()) + "\n"
         self.sources = read_sources(compile_config(parse_config(text, "test.yaml", folder))["receive"])
-        self.bus = FakeBus()
+        self.bus = bus or FakeBus()
         self.clock = FakeClock()
         self._ids = iter(range(1_000_000))
         self._receiver = Receiver(

@@ -128,7 +128,7 @@ async def test_a_refused_request_says_why(stack: Stack, page: Page) -> None:
     assert send(stack, {"event": "signup.created"}, password="another-password-altogether") == 401
     await page.click("#tabs a", "Refused")
     await page.until_shown("POST /form", ".refusal")
-    assert "Compare it with the secret that the source names" in await page.text(".refusal")
+    assert "is not this source's secret: set it anew at the sender" in await page.text(".refusal")
     assert "Who sends it" in await page.text(".refusal .checks .bad")
 
 

@@ -16,12 +16,12 @@ from typing import Final
 from deploy.bundle_features import features
 from deploy.bundle_files import bundle_files
 from deploy.bundle_requirements import PinsFault, requirements
+from deploy.checkout import ROOT, choose_config
 from deploy.cli import parser
-from deploy.compiler import FUNCTIONS, choose_config, compile_file
+from deploy.compiler import FUNCTIONS, compile_file
 from deploy.faults import ConfigFaults
 from shared.jsontext import JsonObject
 
-ROOT: Final = Path(__file__).resolve().parent.parent
 WRITTEN_AT: Final = 315_619_200  # 1980-01-02: a ZIP file knows no time before 1980, in whichever zone it is read
 SLICE: Final = PurePosixPath("slice.json")
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from deploy.checkout import ROOT, choose_config
 from deploy.checks import all_faults, resolved, settings_model
 from deploy.compile_routes import compiled_routes
 from deploy.compile_sources import compiled_sources
@@ -20,27 +21,11 @@ from shared.config.destination import DestinationConfig
 from shared.jsontext import Json, JsonObject, to_json
 
 FUNCTIONS: Final = ("receive", "transform", "notify")
-OWN_CONFIG: Final = Path("deploy/hookchain.yaml")
-EXAMPLE_CONFIG: Final = Path("deploy/hookchain.example.yaml")
 
 _NOT_SETTINGS: Final = frozenset({"schema", "respond"})  # documents, in which a key `secret` names no secret of ours
 
 RETRY_SECONDS: Final = (5, 60, 300, 1800, 7200, 18_000, 36_000, 36_000, 86_400, 86_400)
 """Ten retries over some three days and a half, close together at first."""
-
-
-def choose_config(environ: Mapping[str, str], root: Path) -> Path | None:
-    """The configuration file that counts; None for the mode without one.
-
-    HOOKCHAIN_CONFIG names it (`none`: no file; any other must exist), else the operator's own where it is there, else
-    none where EMAIL_ADDRESS is set, else the example.
-    """
-    named = environ.get("HOOKCHAIN_CONFIG")
-    if named:
-        return None if named == "none" else Path(named)
-    if (root / OWN_CONFIG).is_file():
-        return root / OWN_CONFIG
-    return None if environ.get("EMAIL_ADDRESS") else root / EXAMPLE_CONFIG
 
 
 def compile_file(path: Path | None, environ: Mapping[str, str]) -> dict[str, JsonObject]:
@@ -112,9 +97,8 @@ def _destination(destination: DestinationConfig, document: JsonObject, file: Con
 
 def main(arguments: list[str]) -> int:
     [function] = arguments
-    root = Path(__file__).resolve().parent.parent
     try:
-        slices = compile_file(choose_config(os.environ, root), os.environ)
+        slices = compile_file(choose_config(os.environ, ROOT), os.environ)
     except ConfigFaults as faults:
         print(faults, file=sys.stderr)
         return 1

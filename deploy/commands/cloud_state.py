@@ -6,9 +6,9 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
+from deploy.checkout import EXAMPLE_CONFIG, ROOT, choose_config
 from deploy.commands.cloud_journal import CloudJournal
 from deploy.commands.google_api import NotSignedIn, token_of
 from deploy.commands.state import State, StateFault
@@ -24,7 +24,6 @@ from shared.cloud.gcp.tokens import Token, renewed
 from shared.errors import Temporary
 from shared.settings import Settings, read_settings
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 ASK_AGAIN_SECONDS: Final = 600.0
 """gcloud keeps its token for an hour, and does not say when it ends."""
 MAX_ANSWER_BYTES: Final = 200_000_000
@@ -142,7 +141,7 @@ async def _bus(place: CloudPlace) -> AsyncIterator[PubSubBus]:
 
 def configured_destinations(environ: Mapping[str, str]) -> Sequence[str]:
     """Of the operator's configuration here; none where there is none that reads."""
-    from deploy.compiler import EXAMPLE_CONFIG, choose_config, read_config  # slow to import
+    from deploy.compiler import read_config  # slow to import
     from deploy.faults import ConfigFaults
 
     path = choose_config(environ, ROOT)

@@ -1,7 +1,6 @@
 """`hookchain link SOURCE`: an event in a URL, signed, for an application that can do no more than open one."""
 
 import argparse
-import os
 import secrets
 import sys
 import time
@@ -10,18 +9,18 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
 
+from deploy.checkout import ROOT, environ_with
 from deploy.cli import parser
 from deploy.commands.link_query import link_query
 from deploy.commands.send_secret import secret_named
 from deploy.commands.send_source import Sources, known_sources
 from deploy.faults import ConfigFaults
-from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
+from deploy.local.supervisor.dotenv import DotenvFault
 from functions.receive.link import EXPIRES, ONCE, SIGNATURE, Pairs, link_signature
 from shared.config.values import duration_seconds
 from shared.jsontext import JsonObject, to_json
 from shared.times import rfc3339
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 DEFAULT_PORT: Final = "8080"
 MAX_ONCE_SECONDS: Final = 30 * 86_400
 LONG_URL: Final = 2_000
@@ -44,7 +43,7 @@ def main(arguments: list[str]) -> int:
     _add_arguments(words)
     options = words.parse_intermixed_args(arguments)
     try:
-        environ = {**read_dotenv(options.env_file), **os.environ}
+        environ = environ_with(options.env_file)
         link = made_link(options, environ, time.time())
     except ConfigFaults as faults:
         print(faults, file=sys.stderr)

@@ -2,14 +2,13 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
 
+from deploy.checkout import ROOT, choose_config, environ_with
 from deploy.cli import parser
-from deploy.compiler import choose_config, compile_config, read_config, secrets_needed
+from deploy.compiler import compile_config, read_config, secrets_needed
 from deploy.config_file import ConfigFile
 from deploy.faults import ConfigFaults, Fault
 from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
@@ -20,8 +19,6 @@ from shared.config.bundle import BundleConfig
 from shared.jsontext import JsonObject
 from shared.secret_values import is_short, split_values, weakness
 from shared.secrets import from_environment, from_folder, variable_name
-
-ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 def main(arguments: list[str]) -> int:
@@ -48,7 +45,7 @@ def main(arguments: list[str]) -> int:
 def _environ(env_file: Path) -> dict[str, str]:
     """With what .env adds, as `hookchain dev` has it. Raises ConfigFaults."""
     try:
-        return {**read_dotenv(env_file), **os.environ}
+        return environ_with(env_file)
     except DotenvFault as fault:
         raise ConfigFaults(str(env_file), [Fault(0, "", str(fault))]) from fault
 

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.checkout import ROOT, chosen_config, environ_with
 from deploy.commands.tables import printable
-from deploy.compiler import choose_config, compile_config, read_config
+from deploy.compiler import compile_config, read_config
 from deploy.faults import ConfigFaults
 from deploy.gcp.gcloud import Gcloud, GcloudFault, GcloudMissing, configured_project
 from deploy.gcp.target import Target, TargetFault, add_target_options, find_target
-from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
+from deploy.local.supervisor.dotenv import DotenvFault
 from shared.errors import HookchainError
 from shared.jsontext import Json, JsonObject
 from shared.settings import DEFAULT_STATE
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 DONE: Final = 0
 NOT_DONE: Final = 1
 USAGE: Final = 2
@@ -67,14 +67,13 @@ def is_gcp(options: argparse.Namespace) -> bool:
 
 def environ_of(options: argparse.Namespace) -> dict[str, str]:
     """Raises DotenvFault."""
-    return {**read_dotenv(options.env_file), **os.environ}
+    return environ_with(options.env_file)
 
 
 def configured(options: argparse.Namespace) -> Configured:
     """Raises ConfigFaults and DotenvFault."""
     environ = environ_of(options)
-    chosen = {**environ, "HOOKCHAIN_CONFIG": options.config} if options.config else environ
-    path = choose_config(chosen, ROOT)
+    path = chosen_config(options.config, environ)
     file = read_config(path, environ)
     return Configured(environ, path, file.document, compile_config(file))
 

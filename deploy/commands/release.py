@@ -7,17 +7,15 @@ import sys
 import time
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Final
 
+from deploy.checkout import ROOT, chosen_config, environ_with
 from deploy.cli import parser
 from deploy.commands.state import StateFault
 from deploy.commands.state_choice import GCP, add_choice, chosen_target
 from deploy.faults import ConfigFaults, did_you_mean
-from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
+from deploy.local.supervisor.dotenv import DotenvFault
 from shared.errors import HookchainError
 from shared.ledger import Ledger
-
-ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 class NoSuchDestination(Exception):
@@ -66,11 +64,10 @@ async def _release(opened: AbstractAsyncContextManager[Ledger], destination: str
 
 def _require_configured(destination: str, config: str | None) -> None:
     """The ledger comes first: it may hold deliveries for what the configuration has no more."""
-    from deploy.compiler import choose_config, read_config  # slow to import, and seldom needed
+    from deploy.compiler import read_config  # slow to import, and seldom needed
 
-    environ = {**read_dotenv(ROOT / ".env"), **os.environ}
-    chosen = {**environ, "HOOKCHAIN_CONFIG": config} if config else environ
-    file = read_config(choose_config(chosen, ROOT), environ)
+    environ = environ_with(ROOT / ".env")
+    file = read_config(chosen_config(config, environ), environ)
     destinations = file.document.get("destinations") if isinstance(file.document, dict) else None
     known = destinations if isinstance(destinations, dict) else {}
     if destination not in known:

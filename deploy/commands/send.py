@@ -1,21 +1,19 @@
 """`hookchain send URL`: post an event as a sender would, and say in words what came of it."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Final
 
+from deploy.checkout import ROOT, environ_with
 from deploy.cli import parser
 from deploy.commands.send_data import body_of, fields_of
 from deploy.commands.send_proof import proof_of
-from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
+from deploy.local.supervisor.dotenv import DotenvFault
 from deploy.sending.formats import FORMATS
 from deploy.sending.send import Outcome, send
 from shared.errors import HookchainError
 from shared.jsontext import to_json
-
-ROOT: Final = Path(__file__).resolve().parents[2]
 
 EPILOG: Final = """\
 examples:
@@ -53,7 +51,7 @@ def main(arguments: list[str]) -> int:
 
 def run(options: argparse.Namespace) -> Outcome:
     """Raises ValueError, OSError, HookchainError and DotenvFault for a command that makes no sense."""
-    environ = {**read_dotenv(options.env_file), **os.environ}
+    environ = environ_with(options.env_file)
     body, form = body_of(options, sys.stdin)
     proof = proof_of(options, environ, sys.stdin)
     if proof.said:

@@ -2,15 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+from deploy.checkout import chosen_config
 from deploy.faults import did_you_mean
 from deploy.sending.send import Auth, Basic, Bearer, Hmac, Password, StandardWebhooks
 from shared.jsontext import JsonObject
-
-ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +41,9 @@ class Sources:
 
 def known_sources(config: str | None, environ: Mapping[str, str]) -> Sources:
     """`config` counts before the environment, and may be `none`. Raises ConfigFaults."""
-    from deploy.compiler import choose_config, compile_config, read_config  # slow to import, and often not needed
+    from deploy.compiler import compile_config, read_config  # slow to import, and often not needed
 
-    chosen = {**environ, "HOOKCHAIN_CONFIG": config} if config else environ
-    path = choose_config(chosen, ROOT)
+    path = chosen_config(config, environ)
     file = read_config(path, environ)
     sources = compile_config(file)["receive"]["sources"]
     assert isinstance(sources, dict)

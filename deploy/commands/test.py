@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Final
 
 from deploy.chains.config_tests import CaseResult, run_config_tests
+from deploy.checkout import chosen_config
 from deploy.cli import parser
 from deploy.commands.local_command import print_json
 from deploy.commands.operator_command import (
     DONE,
     FAULTS,
     NOT_DONE,
-    ROOT,
     add_configuration,
     environ_of,
 )
 from deploy.commands.tables import GREEN, RED, Screen, printable, screen_of
-from deploy.compiler import choose_config, compile_config, read_config
+from deploy.compiler import compile_config, read_config
 from shared.jsontext import JsonObject
 
 EPILOG: Final = """\
@@ -63,7 +63,7 @@ def _document(result: CaseResult) -> JsonObject:
 
 def _results(options: argparse.Namespace) -> list[CaseResult]:
     environ = environ_of(options)
-    path = choose_config({**environ, "HOOKCHAIN_CONFIG": options.config} if options.config else environ, ROOT)
+    path = chosen_config(options.config, environ)
     file = read_config(path, environ)
     return run_config_tests(file.document, compile_config(file), path.parent if path else Path())
 

@@ -7,21 +7,21 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from deploy.bundle import contents, write
-from deploy.compiler import EXAMPLE_CONFIG, FUNCTIONS, choose_config, compile_file
+from deploy.checkout import EXAMPLE_CONFIG, ROOT, chosen_config
+from deploy.compiler import FUNCTIONS, compile_file
 from deploy.gcp.graph import Deployment
 from deploy.gcp.resources.services import Bundle
 from deploy.gcp.target import Target
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 COMMAND_FILES: Final = "gcp"
 """The folder beside the bundles that takes the files which commands read."""
 
 
 def deployed_config(named: str | None, environ: Mapping[str, str]) -> Path | None:
     """As everywhere, but that the example is deployed only by name: without a file it is the mode without one."""
-    chosen = {**environ, "HOOKCHAIN_CONFIG": named} if named else environ
-    path = choose_config(chosen, ROOT)
-    return None if path == ROOT / EXAMPLE_CONFIG and not chosen.get("HOOKCHAIN_CONFIG") else path
+    path = chosen_config(named, environ)
+    is_named = named or environ.get("HOOKCHAIN_CONFIG")
+    return None if path == ROOT / EXAMPLE_CONFIG and not is_named else path
 
 
 def prepared(

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.compiler import FUNCTIONS, choose_config, compile_config, compile_file, secrets_needed
+from deploy.checkout import choose_config
+from deploy.compiler import FUNCTIONS, compile_config, compile_file, secrets_needed
 from deploy.config_file import parse_config
 from deploy.default_config import config_from_environment
 from deploy.faults import ConfigFaults

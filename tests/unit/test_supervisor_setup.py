@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.compiler import EXAMPLE_CONFIG, OWN_CONFIG
+from deploy.checkout import EXAMPLE_CONFIG, OWN_CONFIG
 from deploy.local.supervisor.banner import news
 from deploy.local.supervisor.options import parse_options
 from deploy.local.supervisor.plan import Place

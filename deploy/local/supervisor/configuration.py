@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.compiler import OWN_CONFIG, choose_config, compile_config, read_config, secrets_needed
+from deploy.checkout import OWN_CONFIG, choose_config
+from deploy.compiler import compile_config, read_config, secrets_needed
 from deploy.local.supervisor.plan import Place
 from deploy.local.supervisor.watch import SUFFIXES
 from shared.jsontext import Json, JsonObject, to_json

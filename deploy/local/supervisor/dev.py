@@ -4,9 +4,8 @@ import asyncio
 import os
 import sys
 import time
-from pathlib import Path
-from typing import Final
 
+from deploy.checkout import ROOT
 from deploy.faults import ConfigFaults
 from deploy.local.supervisor.dotenv import DotenvFault
 from deploy.local.supervisor.made_secrets import WeakSecret
@@ -16,8 +15,6 @@ from deploy.local.supervisor.reaper_link import ReaperLink
 from deploy.local.supervisor.setup import CannotSend, Setup, make_place, set_up
 from deploy.local.supervisor.state_lock import StateInUse, locked
 from deploy.local.supervisor.supervisor import StartFailed, Supervisor
-
-ROOT: Final = Path(__file__).resolve().parents[3]
 
 
 def main(arguments: list[str]) -> int:

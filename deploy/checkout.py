@@ -1,0 +1,36 @@
+"""This checkout: its folder, the settings that count here, and the configuration that does."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from deploy.local.supervisor.dotenv import read_dotenv
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+OWN_CONFIG: Final = Path("deploy/hookchain.yaml")
+EXAMPLE_CONFIG: Final = Path("deploy/hookchain.example.yaml")
+
+
+def environ_with(env_file: Path) -> dict[str, str]:
+    """What the file sets, and over it what the shell does. Raises DotenvFault."""
+    return {**read_dotenv(env_file), **os.environ}
+
+
+def chosen_config(named: str | None, environ: Mapping[str, str]) -> Path | None:
+    """As choose_config, where a command's --config counts before HOOKCHAIN_CONFIG."""
+    return choose_config({**environ, "HOOKCHAIN_CONFIG": named} if named else environ, ROOT)
+
+
+def choose_config(environ: Mapping[str, str], root: Path) -> Path | None:
+    """The configuration file that counts; None for the mode without one.
+
+    HOOKCHAIN_CONFIG names it (`none`: no file; any other must exist), else the operator's own where it is there, else
+    none where EMAIL_ADDRESS is set, else the example.
+    """
+    named = environ.get("HOOKCHAIN_CONFIG")
+    if named:
+        return None if named == "none" else Path(named)
+    if (root / OWN_CONFIG).is_file():
+        return root / OWN_CONFIG
+    return None if environ.get("EMAIL_ADDRESS") else root / EXAMPLE_CONFIG

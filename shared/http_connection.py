@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, cast
 import httptools
 
 MAX_HEADER_BYTES: Final = 65_536
+_LARGE_HEAD: Final = f"the answer's headers are larger than {MAX_HEADER_BYTES} bytes"
 
 
 class WholeAnswer(NamedTuple):
@@ -52,8 +53,8 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._chunks: list[bytes] = []
         self._headers: list[tuple[str, str]] = []
-        self._size = self._header_size = 0
-        self._ends_with_connection = False
+        self._size = self._header_size = self._head_size = 0
+        self._is_in_body = self._ends_with_connection = False
         self.answered = False
 
     @property
@@ -86,15 +87,26 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._fail(ConnectionError(f"the answer is not HTTP: {type(error).__name__}"))
+        except httptools.HttpParserUpgrade:
+            self._fail(ConnectionError("the answer goes over to another protocol"))
+        self._bound_head(len(data))
+
+    def _bound_head(self, size: int) -> None:
+        """The parser keeps a header until its end, and an answer may never come to one."""
+        if not self._is_in_body:
+            self._head_size += size
+            if self._head_size > MAX_HEADER_BYTES:
+                self._fail(ConnectionError(_LARGE_HEAD))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._header_size += len(name) + len(value)
         if self._header_size > MAX_HEADER_BYTES:
-            self._fail(ConnectionError(f"the answer's headers are larger than {MAX_HEADER_BYTES} bytes"))
+            self._fail(ConnectionError(_LARGE_HEAD))
         else:
             self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:
+        self._is_in_body = self._parser.get_status_code() >= 200
         names = {name for name, _ in self._headers}
         self._ends_with_connection = not names & {"content-length", "transfer-encoding"}
         if not self._has_body and self._parser.get_status_code() >= 200:

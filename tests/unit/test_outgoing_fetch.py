@@ -151,6 +151,32 @@ async def test_an_endless_answer_ends_at_what_was_asked_for() -> None:
     assert (len(fetched.body), fetched.is_cut) == (65_536, True)
 
 
+@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\na: ", b"HTTP/1.1 200 ", b"HTTP/1.1 200 OK\r\n", b""])
+async def test_an_answer_whose_head_never_ends_is_given_up_on_at_a_size(start: bytes) -> None:
+    piece = {b"": b"HTTP/1.1 100 Continue\r\n\r\n" * 100, b"HTTP/1.1 200 OK\r\n": b"a: b\r\n" * 100}.get(
+        start, b"b" * 1_000
+    )
+    written = 0
+
+    async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal written
+        writer.write(start)
+        while True:
+            writer.write(piece)
+            written += len(piece)
+            await writer.drain()
+
+    async with serving(endless) as served:
+        assert "headers are larger" in await trouble(GuardedFetch(), served.get())
+    assert written < 16_000_000
+
+
+async def test_an_answer_that_goes_over_to_another_protocol_is_none() -> None:
+    head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n"
+    async with serving(head + b"else") as served:
+        assert "another protocol" in await trouble(GuardedFetch(), served.get())
+
+
 async def test_an_answer_that_drips_is_given_up_on() -> None:
     async def dripping(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")

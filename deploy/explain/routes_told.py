@@ -6,7 +6,7 @@ from typing import Literal
 
 from deploy.chains.differences import differences
 from functions.transform.read_routes import read_program
-from functions.transform.step import Many, Services, Stop, Switch
+from functions.transform.step import Many, Noted, Services, Stop, Switch
 from functions.transform.trail import Taken
 from functions.transform.transform import OfRoute, of_routes
 from shared.errors import HookchainError
@@ -14,7 +14,7 @@ from shared.event import Event
 from shared.event_view import view_of
 from shared.jsontext import Json, JsonObject
 
-Outcome = Literal["changed", "unchanged", "split", "switched", "stopped", "failed"]
+Outcome = Literal["changed", "unchanged", "noted", "split", "switched", "stopped", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,8 @@ def _told(taken: Taken) -> tuple[Outcome, str, Sequence[str]]:
         return "stopped", result.reason, ()
     if isinstance(result, Many):
         return "split", f"{len(result.events)} event{'s' if len(result.events) != 1 else ''} of it", ()
+    if isinstance(result, Noted):
+        return "noted", result.note, _diff(taken.before, result.event)
     if not isinstance(result, Event):
         instead = "instead of the rest" if isinstance(result, Switch) else "and then on"
         return "switched", f"through the chain {result.chain!r}, {instead}", _diff(taken.before, result.event)

@@ -16,7 +16,15 @@ from shared.jsontext import JsonObject
 from shared.ports import Fetched, Outgoing
 
 NAME: Final = "transform"
-_STEP_MARKS: Final = {"changed": "~", "unchanged": "=", "split": "%", "switched": ">", "stopped": "x", "failed": "!"}
+_STEP_MARKS: Final = {
+    "changed": "~",
+    "unchanged": "=",
+    "noted": "?",
+    "split": "%",
+    "switched": ">",
+    "stopped": "x",
+    "failed": "!",
+}
 
 
 class OfflineFetch:

@@ -43,9 +43,9 @@ async def answer_chain(
     except Permanent as error:
         return problem(422, error.code, error.detail), {**fields, "code": error.code}
     except Temporary as error:
-        reply = problem(503, error.code, error.detail, ("retry-after", "5"))
-        return reply, {**fields, "code": error.code, "detail": error.detail}
-    return _reply(course), {**fields, **({"code": course.faults[0].code} if course.faults else {})}
+        detail = _alone(error.detail, name)
+        return problem(503, error.code, detail, ("retry-after", "5")), {**fields, "code": error.code, "detail": detail}
+    return _reply(course, name), {**fields, **({"code": course.faults[0].code} if course.faults else {})}
 
 
 def _event(name: str, head: Request, body: bytes) -> Event:
@@ -74,10 +74,15 @@ def _json(body: bytes) -> Json:
     return document
 
 
-def _reply(course: Course) -> Reply:
+def _alone(detail: str, name: str) -> str:
+    """It is no route's."""
+    return detail.removeprefix(f"route {f'{CHAINS_PATH}{name}'!r}: ")
+
+
+def _reply(course: Course, name: str) -> Reply:
     """What a step refuses, and what is stopped on purpose, has no document to answer with."""
     if course.faults:
-        return problem(422, course.faults[0].code, course.faults[0].detail)
+        return problem(422, course.faults[0].code, _alone(course.faults[0].detail, name))
     if not course.arrived:
         return problem(422, "stopped", "; ".join(course.stopped))
     document = document_of(course.arrived)

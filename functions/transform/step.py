@@ -79,6 +79,14 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """The event goes on, and the note about it is journaled. It holds no value of the event's."""
+
+    event: Event
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class Switch:
     """The event goes on in the named chain instead of this one's rest."""
 
@@ -94,7 +102,7 @@ class Through:
     chain: str
 
 
-StepResult: TypeAlias = Event | Many | Stop | Switch | Through
+StepResult: TypeAlias = Event | Noted | Many | Stop | Switch | Through
 
 
 def step_name(class_name: str) -> str:

@@ -1,7 +1,9 @@
 """Transform's decision: an event in; what is owed to whom, what failed, and why, out."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from functions.transform.matching import Match, match, match_rest
 from functions.transform.routes import Route
@@ -11,6 +13,8 @@ from functions.transform.walk import ChainFault, Course
 from shared.errors import Permanent, Temporary
 from shared.event import MAX_HOPS, Event
 from shared.journal import RouteDecision
+
+MAX_TOLD: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +110,14 @@ async def _run(route: Route, event: Event, services: Services | None, trail: Tra
 
 def _of_course(route: Route, matched: RouteDecision, course: Course) -> OfRoute:
     owed = tuple(Owed(route.name, event, matched.destinations) for event in course.arrived)
-    notes = [f"went on from: {detail}" for detail in course.skipped]
-    notes += [f"stopped at {reason}" for reason in course.stopped]
+    own = f"route {route.name!r}: "
+    notes = _counted("noted at", course.noted)
+    notes += _counted("went on from", [each.removeprefix(own) for each in course.skipped])
+    notes += _counted("stopped at", course.stopped)
     failed = _failed(course.faults, route) if course.faults else None
     if course.faults:
         dropped = "; dropped, as `on_error` says" if route.chain.on_error == "drop" else ""
-        notes.append(f"but {course.faults[0].detail}{_more(course.faults)}{dropped}")
+        notes.append(f"failed at {course.faults[0].detail.removeprefix(own)}{_more(course.faults)}{dropped}")
     decision = replace(
         matched,
         reason="; ".join([matched.reason, *notes]),
@@ -127,6 +133,13 @@ def _failed(faults: Sequence[ChainFault], route: Route) -> Failed | None:
         return None
     first = faults[0]
     return Failed(route.name, first.code, f"{first.detail}{_more(faults)}", first.done)
+
+
+def _counted(what: str, words: Sequence[str]) -> list[str]:
+    """Each once, and no more than a person reads: an event can become a thousand."""
+    counts = Counter(words)
+    told = [f"{what} {word}{f' ({count} times)' if count > 1 else ''}" for word, count in counts.items()]
+    return told if len(told) <= MAX_TOLD else [*told[:MAX_TOLD], f"{len(told) - MAX_TOLD} more like these"]
 
 
 def _more(faults: Sequence[ChainFault]) -> str:

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from functions.transform.output import verify_output
 from functions.transform.registry import MAX_STEPS, NamedStep
-from functions.transform.step import AskingStep, Many, StepContext, StepResult, Stop, Switch, Through
+from functions.transform.step import AskingStep, Many, Noted, StepContext, StepResult, Stop, Switch, Through
 from functions.transform.time_bound import MAX_COMPUTING_SECONDS, OutOfTime
 from functions.transform.trail import Taken, Trail
 from shared.errors import HookchainError, Permanent, Temporary
@@ -47,13 +47,14 @@ class Traveller:
 
 @dataclass(slots=True)
 class Course:
-    """What came of an event: `arrived` at the end; `stopped` on purpose, and why; `faults`; and `skipped`, the faults
-    that it went on from."""
+    """What came of an event: `arrived` at the end; `stopped` on purpose, and why; `faults`; `skipped`, the faults that
+    it went on from; and what steps `noted`."""
 
     arrived: list[Event] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     faults: list[ChainFault] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    noted: list[str] = field(default_factory=list)
 
 
 Walk: TypeAlias = Generator[Asked, StepResult, None]
@@ -92,6 +93,9 @@ class Walker:
                 self.course.faults.append(fault)
                 return ()
             done = (*done, step)
+            if isinstance(result, Noted):
+                self.course.noted.append(f"{step.label}: {result.note}"[:MAX_REASON_CHARACTERS])
+                result = result.event
             if not isinstance(result, Event):
                 return (yield from self._parted(result, step, steps[position + 1 :], done))
             event = result
@@ -145,6 +149,8 @@ class Walker:
     def _verified(self, result: StepResult, step: NamedStep, before: Event) -> StepResult:
         if isinstance(result, Event):
             _verify_event(result, before)
+        elif isinstance(result, Noted):
+            _verify_event(result.event, before)
         elif isinstance(result, Switch | Through):
             _verify_event(result.event, before)
             if result.chain not in step.step.chains() or result.chain not in self._chains:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pydantic import BaseModel
 
-from functions.transform.step import AskingStep, Services, Step, StepContext, StepResult
+from functions.transform.step import AskingStep, Noted, Services, Step, StepContext, StepResult
 from shared.event import Event
 from shared.jsontext import Json
 from tests.fakes.fetch import FakeFetch
@@ -32,6 +32,8 @@ def event_after(
     model: type[BaseModel], settings: Json, event: Event, secrets: Mapping[str, str] | None = None
 ) -> Event:
     after = result_of(model, settings, event, secrets)
+    if isinstance(after, Noted):
+        return after.event
     assert isinstance(after, Event)
     return after
 

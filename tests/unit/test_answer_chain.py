@@ -123,6 +123,7 @@ async def test_a_problem_is_told_with_a_code_and_without_the_value(
 
     assert code(reply) == (status, word)
     assert b"hunter2" not in reply.body
+    assert b"route" not in reply.body, "a chain that is asked by itself is no route's"
 
 
 async def test_a_chain_takes_a_post_and_no_loop() -> None:

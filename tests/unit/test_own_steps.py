@@ -168,13 +168,13 @@ async def test_a_route_that_goes_on_delivers_the_event_from_before_the_step(fold
     decision = await decided(folder, event, text)
 
     assert data_of(decision) == [{"total": "hunter2"}]
-    assert "went on from: route 'rest': chain 'points' step 1 'loyalty': TypeError" in decision.routes[2].reason
+    assert "went on from chain 'points' step 1 'loyalty': TypeError" in decision.routes[2].reason
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("steps: points", "steps: pionts"), "there is no chain 'pionts'; there are points, vip"),
+        (("steps: points", "steps: pionts"), "there is no chain 'pionts'; did you mean 'points'?"),
         (("to: vip, when", "to: vpi, when"), "step 1 'switch': there is no chain 'vpi'"),
         (("vip: [{set: {data.vip: true}}]", "vip: [{chain: points}, {chain: vip}]"), "a chain cannot lead to itself"),
         (

@@ -12,6 +12,7 @@ from functions.transform.step import (
     AskingStep,
     Example,
     Many,
+    Noted,
     Services,
     Step,
     StepContext,
@@ -52,7 +53,7 @@ async def taken(step: Step, event: Event, example: Example) -> StepResult:
 
 
 def event_of(result: StepResult) -> Event:
-    if isinstance(result, Switch | Through):
+    if isinstance(result, Noted | Switch | Through):
         return result.event
     assert isinstance(result, Event)
     return result

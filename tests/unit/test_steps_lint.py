@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from functions.transform.step import Switch
+from functions.transform.step import Noted, Switch
 from functions.transform.steps.lint import Lint
 from shared.errors import Permanent
 from shared.formats.bytes_body import binary
@@ -139,6 +139,14 @@ def test_fields_of_their_types_pass() -> None:
     assert data_after(Lint, {"types": types}, data) == data
 
 
+def test_a_warning_is_noted_and_the_event_goes_on_as_it_was() -> None:
+    event = replace(EVENT, data={"age": "7"})
+    settings: Json = {"types": {"data.age": "integer"}, "on_fault": "warn"}
+
+    assert result_of(Lint, settings, event) == Noted(event, "data.age is text, not integer")
+    assert result_of(Lint, settings, replace(event, data={"age": 7})) == replace(event, data={"age": 7})
+
+
 def test_a_warning_is_put_into_a_field() -> None:
     settings: Json = {"schema": SIGNUP, "on_fault": "warn", "into": "data.faults"}
 
@@ -184,8 +192,7 @@ def test_a_long_list_of_different_objects_is_compared_in_no_time() -> None:
     [
         ({"on_fault": "refuse"}, "say what to check: `format`, `schema` or `types`"),
         ({"format": "csv"}, "Input should be 'json', 'xml', 'yaml' or 'plist'"),
-        ({"format": "json", "on_fault": "warn"}, "`on_fault: warn` and `into` go together"),
-        ({"format": "json", "into": "data.x"}, "`on_fault: warn` and `into` go together"),
+        ({"format": "json", "into": "data.x"}, "`into` is for `on_fault: warn`"),
         ({"format": "json", "on_fault": "switch"}, "`on_fault: switch` and `chain` go together"),
         ({"types": {"data.a": "string"}}, "there is no kind 'string'; there are: text, number"),
         ({"types": {"a": "text"}}, "path 'a' begins with neither 'data'"),

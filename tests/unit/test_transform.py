@@ -142,8 +142,32 @@ async def test_the_journal_says_what_each_route_decided_and_why(bench: Bench) ->
         ("pushes", False, (), None),
     ]
     assert entry.routes[0].reason == "type 'signup.created' matches signup.*"
-    assert entry.routes[2].reason.startswith("it takes every event; but route 'broken': step 1 'set'")
+    assert entry.routes[2].reason.startswith("it takes every event; failed at step 1 'set': ")
     assert entry.routes[3].reason == "type 'signup.created' does not match push"
+
+
+async def test_what_a_step_noted_and_why_parts_stopped_is_journaled_once_each() -> None:
+    checked: Json = {"lint": {"types": {"data.n": "integer"}, "on_fault": "warn"}}
+    steps: Json = [{"split": {"path": "data.items", "into": "data"}}, checked, {"filter": "data.n == `1`"}]
+    bench = Bench([{"name": "items", "steps": steps, "to": ["crm"]}])
+
+    await bench.take(EVENT.with_data({"items": [{"n": 1}, {"n": "x"}, {"n": "y"}]}))
+
+    assert bench.journaled.routes[0].reason == (
+        "it takes every event; noted at step 2 'lint': data.n is text, not integer (2 times);"
+        " stopped at step 3 'filter': data.n == `1` is not true (2 times)"
+    )
+    assert [delivery.event.data for delivery in bench.deliveries] == [{"n": 1}]
+
+
+async def test_of_many_different_reasons_a_few_are_journaled() -> None:
+    noting: Json = {"lint": {"schema": {"maxItems": 0}, "on_fault": "warn"}}
+    bench = Bench([{"name": "items", "steps": [noting] * 7, "to": ["crm"]}])
+
+    await bench.take(EVENT.with_data([1]))
+
+    *_, last, more = bench.journaled.routes[0].reason.split("; ")
+    assert (last, more) == ("noted at step 5 'lint': data breaks maxItems: 0", "2 more like these")
 
 
 async def test_an_event_that_nothing_takes_is_journaled_and_owed_to_nobody() -> None:

@@ -11,7 +11,7 @@ from functions.transform.kinds import Kind, parse_kind
 from functions.transform.paths import Path, parse_path
 from functions.transform.places import ReadPath, WritePath, put, values_at
 from functions.transform.schemas import MAX_FAULTS, Schema
-from functions.transform.step import Example, Step, StepContext, StepResult, Switch
+from functions.transform.step import Example, Noted, Step, StepContext, StepResult, Switch
 from shared.errors import Permanent, Rejected
 from shared.event import Event
 from shared.formats.parse import parse_as
@@ -25,8 +25,8 @@ class Lint(BaseModel, Step):
     schema    JSON Schema 2020-12, as a file's name or in place; of text, with `format`, what it says is checked
     types     `path: kind` of named fields: text, number, integer, boolean, list, object, null; `text or null` is
               either, `text?` may be absent
-    on_fault  refuse (default): a dead letter; warn: the faults are put into `into`, as a list; switch: the event goes
-              on in the chain `chain`
+    on_fault  refuse (default): a dead letter; warn: the event goes on, the faults are journaled, and put into `into`,
+              as a list, where that is said; switch: the event goes on in the chain `chain`
     """
 
     summary: ClassVar[str] = "Check JSON, XML, YAML or plist, a JSON Schema, or fields' types: refuse, warn or switch."
@@ -55,9 +55,10 @@ class Lint(BaseModel, Step):
     def model_post_init(self, _: object) -> None:
         if self.format is None and self.schema_ is None and self.types is None:
             raise ValueError("say what to check: `format`, `schema` or `types`")
-        for word, setting in (("warn", "into"), ("switch", "chain")):
-            if (self.on_fault == word) is not (getattr(self, setting) is not None):
-                raise ValueError(f"`on_fault: {word}` and `{setting}` go together")
+        if (self.on_fault == "switch") is not (self.chain is not None):
+            raise ValueError("`on_fault: switch` and `chain` go together")
+        if self.into is not None and self.on_fault != "warn":
+            raise ValueError("`into` is for `on_fault: warn`")
         self._path = parse_path(self.path)
         self._into = None if self.into is None else parse_path(self.into)
         self._schema = None if self.schema_ is None else Schema(_document(self.schema_))
@@ -76,8 +77,8 @@ class Lint(BaseModel, Step):
             return event
         if self.chain is not None:
             return Switch(event, self.chain)
-        if self._into is not None:
-            return put(event, self._into, list(faults))
+        if self.on_fault == "warn":
+            return Noted(event if self._into is None else put(event, self._into, list(faults)), "; ".join(faults))
         raise Permanent("lint", "; ".join(faults))
 
     def _faults(self, data: Json) -> Iterator[str]:

@@ -44,7 +44,7 @@ function routeView(route) {
     h("span", { class: "sign", "aria-hidden": "true" }, sign),
     h("div", {},
       h("strong", {}, route.route || "the event as a whole"), kind === "warn" && h("span", { class: "to" }, " stopped"), route.matched && route.destinations.length > 0 && h("span", { class: "to" }, " → ", route.destinations.join(", ")),
-      route.code && chip(route.code, "failed"),
+      route.code && [" ", chip(route.code, "failed")],
       h("p", { class: "faint" }, route.reason || (route.matched ? "it matched" : "it did not match"))));
 }
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from deploy.checkout import EXAMPLE_CONFIG, ROOT, choose_config
 from deploy.commands.cloud_journal import CloudJournal
@@ -100,43 +100,29 @@ def opened(target: Target, environ: Mapping[str, str]) -> Iterator[State]:
     try:
         yield State(
             reader=reader,
-            ledger=lambda: ledger_of(place),
-            blobs=lambda: _blobs(place),
-            bus=lambda: _bus(place),
+            ledger=lambda: closing(place.make_ledger()),
+            blobs=lambda: closing(place.make_blobs()),
+            bus=lambda: closing(place.make_bus()),
             destinations=lambda: configured_destinations(environ),
         )
     finally:
         reader.close()
 
 
+class Port(Protocol):
+    def close(self) -> None: ...
+
+
+AnyPort = TypeVar("AnyPort", bound=Port)
+
+
 @asynccontextmanager
-async def ledger_of(place: CloudPlace) -> AsyncIterator[FirestoreLedger]:
-    ledger = place.make_ledger()
+async def closing(port: AnyPort) -> AsyncIterator[AnyPort]:
     try:
-        yield ledger
+        yield port
     finally:
-        ledger.close()
+        port.close()
         await asyncio.sleep(0)  # in which its connections are gone
-
-
-@asynccontextmanager
-async def _blobs(place: CloudPlace) -> AsyncIterator[BucketBlobs]:
-    blobs = place.make_blobs()
-    try:
-        yield blobs
-    finally:
-        blobs.close()
-        await asyncio.sleep(0)
-
-
-@asynccontextmanager
-async def _bus(place: CloudPlace) -> AsyncIterator[PubSubBus]:
-    bus = place.make_bus()
-    try:
-        yield bus
-    finally:
-        bus.close()
-        await asyncio.sleep(0)
 
 
 def configured_destinations(environ: Mapping[str, str]) -> Sequence[str]:

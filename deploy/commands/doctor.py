@@ -11,16 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli import parser
-from deploy.commands.operator_command import (
-    CannotTell,
-    add_configuration,
-    add_platform,
-    add_state,
-    configured,
-    ended,
-    environ_of,
-    is_gcp,
-)
+from deploy.commands.operator_command import CannotTell, add_configuration, configured, ended, environ_of
+from deploy.commands.platform_options import add_platform, add_state, is_gcp
 from deploy.commands.tables import DIM, GREEN, RED, YELLOW, Screen, printable, screen_of, width_of
 from deploy.doctor.checks import Subject, gcp_checks, gcp_checks_without_project, local_checks
 from deploy.doctor.checkup import LONGEST_SECONDS, checkup

@@ -9,8 +9,9 @@ from typing import Final
 
 from deploy.cli import parser
 from deploy.commands.cloud_state import configured_destinations, place_of
+from deploy.commands.platform_options import add_platform, add_state, is_gcp
 from deploy.commands.state import StateFault
-from deploy.commands.state_choice import GCP, add_choice, chosen_target
+from deploy.commands.state_choice import chosen_target
 from deploy.local.inspector import app as local_app
 from deploy.local.inspector.base_app import DEFAULT_PORT, HOST, serve_app, stopped_by_signal
 from deploy.local.inspector.cloud_app import make_cloud_app, open_cloud_parts
@@ -26,7 +27,8 @@ exit code: 0 once stopped with Ctrl-C, 1 where it cannot be served"""
 def main(arguments: list[str]) -> int:
     words = parser("inspect", EPILOG)
     words.add_argument("--port", type=int, default=DEFAULT_PORT, help="the port on 127.0.0.1 (default: %(default)s)")
-    add_choice(words)
+    add_state(words)
+    add_platform(words)
     options = words.parse_args(arguments)
     try:
         asyncio.run(_serve(options))
@@ -48,7 +50,7 @@ async def _serve(options: argparse.Namespace) -> None:
     def tell(what: str) -> None:
         print(f"http://{HOST}:{options.port} shows {what}; Ctrl-C ends it", flush=True)
 
-    if options.platform != GCP:
+    if not is_gcp(options):
         what = f"what is kept in {options.state}"
         await local_app.serve(options.port, options.state, os.environ, stopped, lambda: tell(what))
         return

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.cli import parser
+from deploy.commands.platform_options import add_platform, add_state
 from deploy.commands.replaying import DEFAULT_RATE
 from deploy.commands.state import State, StateFault
-from deploy.commands.state_choice import add_choice, chosen_state
+from deploy.commands.state_choice import chosen_state
 from deploy.commands.tables import Screen, printable, screen_of
 from deploy.commands.when import moment
 from shared.errors import HookchainError
@@ -87,7 +88,8 @@ def _parser_of(name: str, action: str, one: Action) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     one.add_arguments(words)
-    add_choice(words)
+    add_state(words)
+    add_platform(words)
     words.add_argument("--json", action="store_true", help="print one JSON document")
     return words
 

@@ -14,16 +14,8 @@ from deploy.commands.local_command import add_limit
 from deploy.commands.log_records import Record, clock
 from deploy.commands.logs_cloud import Wanted, cloud_records
 from deploy.commands.logs_local import local_records
-from deploy.commands.operator_command import (
-    DONE,
-    add_configuration,
-    add_platform,
-    add_state,
-    ended,
-    environ_of,
-    is_gcp,
-    target_of,
-)
+from deploy.commands.operator_command import DONE, add_configuration, ended, environ_of
+from deploy.commands.platform_options import add_platform, add_state, is_gcp, target_of
 from deploy.commands.tables import screen_of
 from deploy.commands.when import moment
 from deploy.compiler import FUNCTIONS

@@ -1,7 +1,6 @@
-"""What the operator's commands have in common: which configuration, which platform, and how they end."""
+"""What the operator's commands have in common: which configuration, and how they end."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,12 +11,11 @@ from deploy.checkout import ROOT, chosen_config, environ_with
 from deploy.commands.tables import printable
 from deploy.compiler import compile_config, read_config
 from deploy.faults import ConfigFaults
-from deploy.gcp.gcloud import Gcloud, GcloudFault, GcloudMissing, configured_project
-from deploy.gcp.target import Target, TargetFault, add_target_options, find_target
+from deploy.gcp.gcloud import GcloudFault, GcloudMissing
+from deploy.gcp.target import TargetFault
 from deploy.local.supervisor.dotenv import DotenvFault
 from shared.errors import HookchainError
 from shared.jsontext import Json, JsonObject
-from shared.settings import DEFAULT_STATE
 
 DONE: Final = 0
 NOT_DONE: Final = 1
@@ -44,27 +42,6 @@ def add_configuration(words: argparse.ArgumentParser) -> None:
     words.add_argument("--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="settings, secrets (.env)")
 
 
-def add_state(words: argparse.ArgumentParser) -> None:
-    words.add_argument(
-        "--state",
-        metavar="FOLDER",
-        type=Path,
-        default=Path(os.environ.get("HOOKCHAIN_STATE") or DEFAULT_STATE),
-        help="where `hookchain dev` keeps what happens (HOOKCHAIN_STATE; .hookchain)",
-    )
-
-
-def add_platform(words: argparse.ArgumentParser) -> None:
-    words.add_argument(
-        "--platform", choices=("local", "gcp"), default="local", help="this machine, or Google Cloud (local)"
-    )
-    add_target_options(words)
-
-
-def is_gcp(options: argparse.Namespace) -> bool:
-    return bool(options.platform == "gcp")
-
-
 def environ_of(options: argparse.Namespace) -> dict[str, str]:
     """Raises DotenvFault."""
     return environ_with(options.env_file)
@@ -76,11 +53,6 @@ def configured(options: argparse.Namespace) -> Configured:
     path = chosen_config(options.config, environ)
     file = read_config(path, environ)
     return Configured(environ, path, file.document, compile_config(file))
-
-
-def target_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Target:
-    """Raises TargetFault."""
-    return find_target(options, environ, lambda: configured_project(Gcloud()))
 
 
 def ended(command: str, run: Callable[[], int]) -> int:

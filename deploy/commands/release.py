@@ -10,8 +10,9 @@ from pathlib import Path
 
 from deploy.checkout import ROOT, chosen_config, environ_with
 from deploy.cli import parser
+from deploy.commands.platform_options import add_platform, add_state, is_gcp
 from deploy.commands.state import StateFault
-from deploy.commands.state_choice import GCP, add_choice, chosen_target
+from deploy.commands.state_choice import chosen_target
 from deploy.faults import ConfigFaults, did_you_mean
 from deploy.local.supervisor.dotenv import DotenvFault
 from shared.errors import HookchainError
@@ -28,17 +29,18 @@ def main(arguments: list[str]) -> int:
     )
     words.add_argument("destination", help="its name in the configuration")
     words.add_argument("--config", metavar="FILE", help="the configuration (HOOKCHAIN_CONFIG)")
-    add_choice(words)
+    add_state(words)
+    add_platform(words)
     options = words.parse_args(arguments)
     destination: str = options.destination
     try:
-        place = _in_cloud(options) if options.platform == GCP else _here(options.state)
+        place = _in_cloud(options) if is_gcp(options) else _here(options.state)
         released = asyncio.run(_release(place, destination, options.config))
     except (NoSuchDestination, ConfigFaults, DotenvFault, StateFault, HookchainError) as fault:
         print(f"hookchain release: {fault.detail if isinstance(fault, HookchainError) else fault}", file=sys.stderr)
         return 1
     plural = "delivery" if released == 1 else "deliveries"
-    when = "a minute or two" if options.platform == GCP else "seconds"
+    when = "a minute or two" if is_gcp(options) else "seconds"
     print(f"{destination}: enabled; {released} {plural} held for it will go out within {when}")
     return 0
 
@@ -50,9 +52,9 @@ def _here(folder: Path) -> AbstractAsyncContextManager[Ledger]:
 
 
 def _in_cloud(options: argparse.Namespace) -> AbstractAsyncContextManager[Ledger]:
-    from deploy.commands.cloud_state import ledger_of, place_of
+    from deploy.commands.cloud_state import closing, place_of
 
-    return ledger_of(place_of(chosen_target(options, os.environ), os.environ))
+    return closing(place_of(chosen_target(options, os.environ), os.environ).make_ledger())
 
 
 async def _release(opened: AbstractAsyncContextManager[Ledger], destination: str, config: str | None) -> int:

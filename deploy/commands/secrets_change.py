@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from deploy.commands.operator_command import DONE, NOT_DONE, CannotTell, configured, is_gcp
+from deploy.commands.operator_command import DONE, NOT_DONE, CannotTell, configured
+from deploy.commands.platform_options import same_platform
 from deploy.commands.secrets_value import new_text
 from deploy.faults import ConfigFaults, did_you_mean
 from deploy.secrets.needs import Need, needs
@@ -27,7 +28,7 @@ def rotate_secret(options: argparse.Namespace, place: Place) -> int:
     need = _need(options)
     before = place.find([need.name]).get(need.name)
     if before is None:
-        raise CannotTell(f"{need.name} is not there yet: hookchain secrets set {need.name}{_where(options)}")
+        raise CannotTell(f"{need.name} is not there yet: hookchain secrets set {need.name}{same_platform(options)}")
     if before.trouble:
         raise CannotTell(f"{need.name} {before.trouble}")
     if options.drop_old:
@@ -41,7 +42,7 @@ def rotate_secret(options: argparse.Namespace, place: Place) -> int:
     print(
         f"{need.name}: {len(values)} values are taken now, the new one signs. Within 5 minutes every function knows it."
     )
-    print(f"Give the sender the new one, then: hookchain secrets rotate {need.name} --drop-old{_where(options)}")
+    print(f"Give the sender the new one, then: hookchain secrets rotate {need.name} --drop-old{same_platform(options)}")
     _tell_more(options, place, need, values[:1])
     return DONE
 
@@ -76,7 +77,3 @@ def _tell_more(options: argparse.Namespace, place: Place, need: Need, values: tu
         print("warning: it has fewer than 16 characters: a long random one cannot be guessed", file=sys.stderr)
     if options.random:
         print(f"{need.name}: to see the value that was made: {place.how_to_read(need.name)}")
-
-
-def _where(options: argparse.Namespace) -> str:
-    return " --platform gcp" if is_gcp(options) else ""

@@ -8,7 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from deploy.commands.operator_command import DONE, NOT_DONE, configured, is_gcp
+from deploy.commands.operator_command import DONE, NOT_DONE, configured
+from deploy.commands.platform_options import is_gcp, same_platform
 from deploy.commands.tables import GREEN, RED, YELLOW, Column, screen_of, table
 from deploy.secrets.needs import Need, needs
 from deploy.secrets.place import Kept, Place
@@ -103,7 +104,7 @@ def _document(need: Need, kept: Kept | None, state: str) -> JsonObject:
 def _advice(
     options: argparse.Namespace, needed: list[Need], found: Mapping[str, Kept], states: Mapping[str, str]
 ) -> list[str]:
-    where = " --platform gcp" if is_gcp(options) else ""
+    where = same_platform(options)
     lines: list[str] = []
     for need in needed:
         kept = found.get(need.name)

@@ -10,17 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli import parser
-from deploy.commands.operator_command import (
-    DONE,
-    NOT_DONE,
-    USAGE,
-    add_configuration,
-    add_platform,
-    add_state,
-    configured,
-    ended,
-    is_gcp,
-)
+from deploy.commands.operator_command import DONE, NOT_DONE, USAGE, add_configuration, configured, ended
+from deploy.commands.platform_options import add_platform, add_state, same_platform
 from deploy.commands.smoke_audience import Reached, audience
 from deploy.commands.smoke_choice import chosen_event, chosen_source
 from deploy.commands.smoke_follow import Told, follow, stuck
@@ -93,7 +84,7 @@ def _posted_and_followed(
 ) -> int:
     screen, began, posted_at = screen_of(sys.stdout, os.environ), time.monotonic(), time.time()
     waiting = _Waiting(screen)
-    where = " --platform gcp" if is_gcp(options) else ""
+    where = same_platform(options)
     told = Told(screen, lambda: time.monotonic() - began, waiting.say, where)
     outcome = post(posting, request, mark, posted_at)
     if not outcome.ok:

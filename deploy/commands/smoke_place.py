@@ -13,7 +13,8 @@ from typing import Final
 from deploy.commands.cloud import Cloud, cloud_of
 from deploy.commands.local_bus import told_ports
 from deploy.commands.logs_cloud import Wanted, log_filter, read_records
-from deploy.commands.operator_command import CannotTell, Configured, is_gcp, target_of
+from deploy.commands.operator_command import CannotTell, Configured
+from deploy.commands.platform_options import is_gcp, target_of
 from deploy.commands.send_secret import secret_named
 from deploy.commands.smoke_sight import Sight, sight_of_log, sight_of_records
 from deploy.commands.state import State, StateFault

@@ -14,18 +14,8 @@ from deploy.catalogue import load_catalogue
 from deploy.cli import parser
 from deploy.commands.cloud import cloud_of
 from deploy.commands.local_bus import own_ports
-from deploy.commands.operator_command import (
-    DONE,
-    CannotTell,
-    Configured,
-    add_configuration,
-    add_platform,
-    add_state,
-    configured,
-    ended,
-    is_gcp,
-    target_of,
-)
+from deploy.commands.operator_command import DONE, CannotTell, Configured, add_configuration, configured, ended
+from deploy.commands.platform_options import add_platform, add_state, is_gcp, target_of
 from deploy.commands.smoke_event import example_event
 from deploy.commands.source_entries import Entry, entries, provider_key, routes_from, types_of
 from deploy.commands.source_example import example_line
@@ -63,9 +53,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.name is not None and options.name not in known:
         raise CannotTell(f"there is no source {options.name!r}{did_you_mean(options.name, known)}")
     target = target_of(options, have.environ) if is_gcp(options) else None
-    base = (
-        cloud_of(target).receive_url() if target else f"http://{HOST}:{own_ports(options.state, have.environ).receive}"
-    )
+    base = cloud_of(target).receive_url() if target else _local_url(options, have)
     listed = [each for each in entries(have.slices, base, _providers(have)) if options.name in (None, each.name)]
     lines = {each.name: _example(have, each.name, base, target) for each in listed}
     if options.json:
@@ -80,15 +68,17 @@ def _run(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _local_url(options: argparse.Namespace, have: Configured) -> str:
+    return f"http://{HOST}:{own_ports(options.state, have.environ).receive}"
+
+
 def entry_text(entry: Entry, example: str, screen: Screen) -> Iterator[str]:
     yield screen.coloured(entry.name, BOLD) + (screen.coloured(f"  {entry.provider}", DIM) if entry.provider else "")
     rows = [("URL", entry.url), ("methods", ", ".join(entry.methods))]
     for number, way in enumerate(entry.ways):
-        rows += [
-            ("or" if number and not place else "settings" if not place else "", line) for place, line in enumerate(way)
-        ]
+        rows += _rows("or" if number else "settings", way)
     rows.append(("events", events_words(entry)))
-    rows += [("set up" if not place else "", line) for place, line in enumerate(textwrap.wrap(entry.setup, _WIDTH))]
+    rows += _rows("set up", textwrap.wrap(entry.setup, _WIDTH))
     if example:
         rows.append(("try it", example))
     yield from (f"  {title.ljust(8)}  {printable(text)}" for title, text in rows)
@@ -103,10 +93,6 @@ def events_words(entry: Entry) -> str:
         return "none: no route takes what it sends"
     named = f" ({', '.join(entry.routes)})"
     return (f"tick {', '.join(entry.events)}" if entry.events else "any: a route takes them all") + named
-
-
-def local_url(options: argparse.Namespace, have: Configured) -> str:
-    return f"http://{HOST}:{own_ports(options.state, have.environ).receive}"
 
 
 def _example(have: Configured, name: str, base: str, target: Target | None) -> str:

@@ -10,18 +10,8 @@ from typing import Final
 
 from deploy.cli import parser
 from deploy.commands.cloud import cloud_of
-from deploy.commands.operator_command import (
-    DONE,
-    CannotTell,
-    Configured,
-    add_configuration,
-    add_platform,
-    add_state,
-    configured,
-    ended,
-    is_gcp,
-    target_of,
-)
+from deploy.commands.operator_command import DONE, CannotTell, Configured, add_configuration, configured, ended
+from deploy.commands.platform_options import add_platform, add_state, is_gcp, same_platform, target_of
 from deploy.commands.state import StateFault
 from deploy.commands.state_choice import chosen_state
 from deploy.commands.status_cloud import backlogs_or_note, versions
@@ -54,7 +44,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(status.document(), indent=2))
     else:
-        where = " --platform gcp" if is_gcp(options) else ""
+        where = same_platform(options)
         print("\n".join(status_text(status, now, screen_of(sys.stdout, os.environ), where)))
     return DONE
 

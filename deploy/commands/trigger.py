@@ -8,7 +8,8 @@ from typing import Final
 
 from deploy.catalogue import load_catalogue
 from deploy.cli import parser
-from deploy.commands.operator_command import FAULTS, add_configuration, add_state, environ_of
+from deploy.commands.operator_command import FAULTS, add_configuration, environ_of
+from deploy.commands.platform_options import add_state
 from deploy.commands.providers import key_of
 from deploy.commands.tables import printable
 from deploy.faults import did_you_mean

@@ -1,0 +1,41 @@
+"""Where a command looks: what `hookchain dev` keeps here, or what a bundle keeps on Google Cloud."""
+
+import argparse
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.gcp.gcloud import Gcloud, configured_project
+from deploy.gcp.target import Target, add_target_options, find_target
+from shared.settings import DEFAULT_STATE
+
+
+def add_state(words: argparse.ArgumentParser) -> None:
+    words.add_argument(
+        "--state",
+        metavar="FOLDER",
+        type=Path,
+        default=Path(os.environ.get("HOOKCHAIN_STATE") or DEFAULT_STATE),
+        help="where `hookchain dev` keeps what happens (HOOKCHAIN_STATE; .hookchain)",
+    )
+
+
+def add_platform(words: argparse.ArgumentParser) -> None:
+    words.add_argument(
+        "--platform", choices=("local", "gcp"), default="local", help="this machine, or Google Cloud (default: local)"
+    )
+    add_target_options(words)
+
+
+def is_gcp(options: argparse.Namespace) -> bool:
+    return bool(options.platform == "gcp")
+
+
+def same_platform(options: argparse.Namespace) -> str:
+    """What the line of another command, told as advice, goes on with: nothing for this machine."""
+    return " --platform gcp" if is_gcp(options) else ""
+
+
+def target_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Target:
+    """Raises TargetFault."""
+    return find_target(options, environ, lambda: configured_project(Gcloud()))

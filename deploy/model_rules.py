@@ -1,27 +1,13 @@
 """What pydantic finds, in an operator's words: a fault names the rule and what there is instead."""
 
 from types import NoneType, UnionType
-from typing import Annotated, Final, Literal, TypeGuard, Union, get_args, get_origin
+from typing import Annotated, Literal, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from deploy.faults import Path, did_you_mean
-
-_WORDS: Final = {
-    "missing": "is missing",
-    "dict_type": "should be a mapping",
-    "model_type": "should be a mapping",
-    "model_attributes_type": "should be a mapping",
-    "list_type": "should be a list",
-    "string_type": "should be text",
-    "bool_type": "should be true or false",
-    "bool_parsing": "should be true or false",
-    "int_type": "should be a whole number",
-    "int_parsing": "should be a whole number",
-    "float_type": "should be a number",
-    "float_parsing": "should be a number",
-}
+from shared.config.fault_words import fault_words
 
 
 def rule_of(detail: ErrorDetails, model: type[BaseModel]) -> str:
@@ -36,8 +22,8 @@ def rule_of(detail: ErrorDetails, model: type[BaseModel]) -> str:
             *place, key = detail["loc"]
             return f"there is no such key{did_you_mean(str(key), keys_at(model, tuple(place)))}"
         case "missing":
-            return _WORDS["missing"]
-    rule = _WORDS.get(detail["type"]) or detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            return fault_words(detail)
+    rule = fault_words(detail)
     found = detail["input"]
     return f"{rule}; found {found!r}" if isinstance(found, str | int | float) else rule
 

@@ -3,27 +3,12 @@
 import difflib
 import re
 from collections.abc import Iterator
-from typing import Final
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from functions.transform.did_you_mean import did_you_mean
-
-_WORDS: Final = {
-    "missing": "is missing",
-    "dict_type": "should be a mapping",
-    "model_type": "should be a mapping",
-    "list_type": "should be a list",
-    "string_type": "should be text",
-    "bool_type": "should be true or false",
-    "bool_parsing": "should be true or false",
-    "int_type": "should be a whole number",
-    "int_parsing": "should be a whole number",
-    "float_type": "should be a number",
-    "float_parsing": "should be a number",
-    "union_tag_not_found": "has no `scheme`",
-}
+from shared.config.fault_words import fault_words
 
 
 def setting_faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
@@ -40,10 +25,12 @@ def _fault(detail: ErrorDetails, model: type[BaseModel]) -> str:
 def _reason(detail: ErrorDetails, model: type[BaseModel]) -> str:
     if detail["type"] == "union_tag_invalid":
         return f"there is no scheme {detail['ctx']['tag']!r}; there are: {detail['ctx']['expected_tags']}"
+    if detail["type"] == "union_tag_not_found":
+        return "has no `scheme`"
     if detail["type"] == "literal_error":
         return _one_of(str(detail["ctx"]["expected"]), detail["input"])
     if detail["type"] != "extra_forbidden":
-        return _WORDS.get(detail["type"]) or detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        return fault_words(detail)
     hint = did_you_mean(str(detail["loc"][-1]), sorted(_keys(model)))
     return f"there is no such setting; {hint}".removesuffix("; ")
 

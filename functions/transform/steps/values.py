@@ -1,7 +1,7 @@
 """Values: given, computed from the event, or made of another kind."""
 
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, PrivateAttr, RootModel
 
@@ -16,7 +16,7 @@ from shared.errors import Permanent
 from shared.event import Event
 from shared.event_view import view_of
 from shared.expressions import Expression, kind_of
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 
 
 def _settable(text: str) -> str:
@@ -25,6 +25,17 @@ def _settable(text: str) -> str:
 
 
 SetPath = Annotated[str, AfterValidator(_settable)]
+
+
+class Value(NamedTuple):
+    """What goes to a path: computed where there is an expression, else as it is given."""
+
+    path: Path
+    expression: Expression | None
+    given: Json
+
+    def in_view(self, view: JsonObject) -> Json:
+        return self.expression.search(view) if self.expression else self.given
 
 
 class Set(RootModel[Annotated[dict[SetPath, JsonValue], Field(min_length=1)]], Step):
@@ -41,20 +52,19 @@ class Set(RootModel[Annotated[dict[SetPath, JsonValue], Field(min_length=1)]], S
         attributes={"subject": "7"},
     )
     model_config = ConfigDict(frozen=True)
-    _values: list[tuple[Path, Expression | None, Json]] = PrivateAttr()
+    _values: list[Value] = PrivateAttr()
 
     def model_post_init(self, _: object) -> None:
-        self._values = [(parse_path(text), computed(value), value) for text, value in self.root.items()]
+        self._values = [Value(parse_path(text), computed(value), value) for text, value in self.root.items()]
 
     def apply(self, event: Event, _: StepContext) -> Event:
         view = view_of(event)
         data = event.data
-        for path, expression, literal in self._values:
-            value = expression.search(view) if expression else literal
-            if path.root == "data":
-                data = placed(data, path, value)
+        for each in self._values:
+            if each.path.root == "data":
+                data = placed(data, each.path, each.in_view(view))
             else:
-                event = with_attribute(event, path, value)
+                event = with_attribute(event, each.path, each.in_view(view))
         return event.with_data(data)
 
 
@@ -81,16 +91,15 @@ class Default(RootModel[Annotated[dict[ReadPath, JsonValue], Field(min_length=1)
         after={"country": "DE", "items": [{"count": 1}, {"count": 3}], "name": "Ada", "user": {"login": "ada"}},
     )
     model_config = ConfigDict(frozen=True)
-    _values: list[tuple[Path, Expression | None, Json]] = PrivateAttr()
+    _values: list[Value] = PrivateAttr()
 
     def model_post_init(self, _: object) -> None:
-        self._values = [(parse_path(text), computed(value), value) for text, value in self.root.items()]
+        self._values = [Value(parse_path(text), computed(value), value) for text, value in self.root.items()]
 
     def apply(self, event: Event, _: StepContext) -> Event:
         view = view_of(event)
-        for path, expression, literal in self._values:
-            value = expression.search(view) if expression else literal
-            event = update(event, path, partial(_or_default, value))
+        for each in self._values:
+            event = update(event, each.path, partial(_or_default, each.in_view(view)))
         return event
 
 

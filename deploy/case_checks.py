@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from deploy.config_file import ConfigFile
 from deploy.faults import Fault, Path, did_you_mean
 from deploy.places import place
+from deploy.route_checks import names_in
 from shared.jsontext import Json, JsonObject
 
 
@@ -28,7 +29,7 @@ def case_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
 def _input_faults(file: ConfigFile, at: Path, given: Json, document: JsonObject) -> Iterator[Fault]:
     if not isinstance(given, dict):
         return
-    yield from _unknown(file, (*at, "source"), given.get("source"), _keys(document, "sources"), "source")
+    yield from _unknown(file, (*at, "source"), given.get("source"), names_in(document, "sources"), "source")
     name = given.get("file")
     if isinstance(name, str) and not (file.folder / name).is_file():
         rule = f"there is no file {name!r}, relative to the configuration's folder"
@@ -40,15 +41,10 @@ def _expected_faults(file: ConfigFile, at: Path, delivery: Json, document: JsonO
         return
     routes = document.get("routes")
     names = [str(each.get("name")) for each in routes if isinstance(each, dict)] if isinstance(routes, list) else []
-    yield from _unknown(file, (*at, "to"), delivery.get("to"), _keys(document, "destinations"), "destination")
+    yield from _unknown(file, (*at, "to"), delivery.get("to"), names_in(document, "destinations"), "destination")
     yield from _unknown(file, (*at, "route"), delivery.get("route"), names, "route")
 
 
 def _unknown(file: ConfigFile, at: Path, name: Json, known: list[str], word: str) -> Iterator[Fault]:
     if isinstance(name, str) and name not in known:
         yield Fault(file.line(at), place(file, at), f"there is no {word} {name!r}{did_you_mean(name, known)}")
-
-
-def _keys(document: JsonObject, section: str) -> list[str]:
-    found = document.get(section)
-    return list(found) if isinstance(found, dict) else []

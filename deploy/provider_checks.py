@@ -52,14 +52,14 @@ def _param_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tuple[
             if param.required:
                 yield "params", f"{name} is missing: {param.about}"
             continue
-        for text in listed_texts(source.params[name]):
+        for text in _listed(source.params[name]):
             if param.secret and not SECRET_NAME.fullmatch(text):
                 yield "params", f"{name} is the name of a secret, never its value"
             elif set(text) & set("{}()"):
                 yield "params", f"{name} holds a brace or parenthesis, which no such value has"
 
 
-def listed_texts(value: str | list[str]) -> list[str]:
+def _listed(value: str | list[str]) -> list[str]:
     return value if isinstance(value, list) else [value]
 
 

@@ -12,10 +12,10 @@ from deploy.commands.local_command import print_json
 from deploy.commands.operator_command import FAULTS, add_configuration, configured
 from deploy.commands.tables import printable, screen_of
 from deploy.explain.given_request import add_request, request_of
-from deploy.explain.later_stages import stages_of
 from deploy.explain.receive_stage import explain_receive
 from deploy.explain.report import Report, report_document
 from deploy.explain.report_text import report_text
+from deploy.explain.transform_stage import transform_stages
 
 EPILOG: Final = """\
 examples:
@@ -56,5 +56,5 @@ def explained(options: argparse.Namespace) -> Report:
     found = configured(options)
     now = time.time() if options.now is None else options.now
     report = explain_receive(request, found.slices["receive"], found.environ, now)
-    later = tuple(stage for event in report.events for stage in stages_of(event, found.slices, found.environ))
+    later = tuple(stage for event in report.events for stage in transform_stages(event, found.slices, found.environ))
     return replace(report, stages=(*report.stages, *later))

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Final
 
 from functions.transform.families import StepModels, models_of, step_model
+from shared.errors import place_of
 
 PACKAGE: Final = "own_steps"
 
@@ -31,10 +32,21 @@ def load_own_steps(sources: Mapping[str, str]) -> StepModels:
         for name, model in found[file].items():
             if missing := [each for each in ("summary", "example") if not hasattr(model, each)]:
                 raise OwnStepsFault(f"{file}: the step {name!r} has no `{missing[0]}: ClassVar[…]`")
+            if lacking := sorted(getattr(model, "__abstractmethods__", ())):
+                raise OwnStepsFault(f"{file}: the step {name!r} has no `def {lacking[0]}(self, …)`")
             if name in models or step_model(name):
                 raise OwnStepsFault(f"{file}: there is another step {name!r}; give its class another name")
             models[name] = model
     return models
+
+
+def place_in_own_step(error: BaseException) -> str:
+    """Kind and place, as `place_of` has them, but the line of the operator's own file where one is on the way."""
+    place = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if str(frame.f_globals.get("__name__")).startswith(f"{PACKAGE}."):
+            place = f"{type(error).__name__} at {frame.f_code.co_filename}:{line}"
+    return place or place_of(error)
 
 
 @cache

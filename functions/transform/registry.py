@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from functions.transform.did_you_mean import did_you_mean
 from functions.transform.families import StepModels, step_model, step_models
+from functions.transform.own_steps import place_in_own_step
 from functions.transform.setting_faults import setting_faults
 from functions.transform.step import Step
 from shared.expressions import kind_of
@@ -75,6 +76,11 @@ def _read_step(number: int, entry: Json, own: StepModels, chain: str | None) -> 
         step = model.model_validate(settings)
     except ValidationError as error:
         return [StepFault(number, name, reason) for reason in setting_faults(error, model)]
+    except Exception as error:
+        if name not in own:
+            raise
+        # What the operator's own code does with its settings is its own matter, and may be wrong in any way.
+        return [StepFault(number, name, f"its code fails on these settings: {place_in_own_step(error)}")]
     assert isinstance(step, Step)
     return NamedStep(number, name, step, chain)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from functions.transform.output import verify_output
+from functions.transform.own_steps import place_in_own_step
 from functions.transform.registry import MAX_STEPS, NamedStep
 from functions.transform.step import AskingStep, Many, Noted, StepContext, StepResult, Stop, Switch, Through
 from functions.transform.time_bound import MAX_COMPUTING_SECONDS, OutOfTime
@@ -184,4 +185,4 @@ def _verify_event(event: Event, before: Event) -> None:
 def _of_any(error: BaseException) -> Permanent:
     if isinstance(error, OutOfTime):
         return Permanent("time", f"it computed for more than {MAX_COMPUTING_SECONDS:g} s")
-    return Permanent("step", type(error).__name__)
+    return Permanent("step", place_in_own_step(error))

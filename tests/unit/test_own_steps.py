@@ -116,6 +116,12 @@ def test_its_text_travels_in_the_slice_so_that_the_bundle_holds_it(folder: Path,
         ("x = (\n", "my_steps/loyalty.py: line 1: '(' was never closed"),
         ("x = 1\n\n1 / 0\n", "my_steps/loyalty.py: line 3: ZeroDivisionError"),
         ("x = 1\n", "no class in it is both a pydantic model and a Step"),
+        (STEP.replace("def apply", "def aply"), "the step 'loyalty' has no `def apply(self, …)`"),
+        (STEP.replace("    summary:", "    sumary:"), "the step 'loyalty' has no `summary: ClassVar[…]`"),
+        (
+            f"{STEP}\n    def model_post_init(self, _: object) -> None:\n        self.per_point / 0\n",
+            "step 1 'loyalty': its code fails on these settings: ZeroDivisionError at my_steps/loyalty.py:25",
+        ),
         (STEP.replace("class Loyalty", "class Drop"), "there is another step 'drop'; give its class another name"),
     ],
 )
@@ -168,7 +174,9 @@ async def test_a_route_that_goes_on_delivers_the_event_from_before_the_step(fold
     decision = await decided(folder, event, text)
 
     assert data_of(decision) == [{"total": "hunter2"}]
-    assert "went on from chain 'points' step 1 'loyalty': TypeError" in decision.routes[2].reason
+    assert (
+        "went on from chain 'points' step 1 'loyalty': TypeError at my_steps/loyalty.py:22" in decision.routes[2].reason
+    )
 
 
 @pytest.mark.parametrize(

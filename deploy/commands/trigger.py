@@ -14,6 +14,7 @@ from deploy.commands.providers import key_of
 from deploy.commands.tables import printable
 from deploy.faults import did_you_mean
 from deploy.providers.entry_text import PROVEN
+from deploy.providers.source_block import is_fetched_key
 from deploy.secrets.place import PlaceFault
 from deploy.sending.outcome import Outcome, outcome_of
 from deploy.sending.wire import Answer, NoAnswer, exchange, parse_target
@@ -117,7 +118,7 @@ def _told(options: argparse.Namespace, aim: Aim, sample: Sample, answer: Answer 
     print(
         f"{aim.entry.name}, {sample.event}{f', {options.what} broken' if options.what else ''}, to {printable(aim.url)}"
     )
-    print(f"  {printable(_words(outcome, sample, answer))}{_judged(options, refused)}")
+    print(f"  {printable(_words(outcome, sample, answer))}{_judged(options, aim, outcome, refused)}")
     for line in () if options.to else _aftermath(options, aim, outcome, sample, at):
         print(f"  {printable(line)}")
     return 0 if is_right else 1
@@ -136,10 +137,15 @@ def _words(outcome: Outcome, sample: Sample, answer: Answer | NoAnswer) -> str:
     return outcome.words
 
 
-def _judged(options: argparse.Namespace, refused: bool) -> str:
+def _judged(options: argparse.Namespace, aim: Aim, outcome: Outcome, refused: bool) -> str:
     if not options.what:
         return ""
-    return ", as it should be" if refused else "; IT SHOULD HAVE BEEN REFUSED"
+    if refused:
+        return ", as it should be"
+    if outcome.ok:
+        return "; IT SHOULD HAVE BEEN REFUSED"
+    key = ": the provider's key, to check it with, cannot be fetched" if is_fetched_key(aim.entry) else ""
+    return f"; neither taken nor refused{key if outcome.status == 503 else ''}"
 
 
 def _cannot(options: argparse.Namespace, reason: CannotSign) -> str:

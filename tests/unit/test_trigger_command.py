@@ -72,6 +72,20 @@ def test_what_is_broken_and_accepted_is_an_alarm(hook: ScriptedReceiver, capsys:
     assert "IT SHOULD HAVE BEEN REFUSED" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("provider", "words"), [("aws_sns", "the provider's key, to check it with, cannot be fetched"), ("github", "")]
+)
+def test_what_is_broken_and_not_decided_is_no_alarm(
+    provider: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with receiver(http_answer(503, b'{"title":"later","code":"unavailable"}')) as hook:
+        assert triggered(provider, "--break", "signature", "--to", hook.url) == 1
+    told = capsys.readouterr().out
+    assert "neither taken nor refused" in told
+    assert words in told
+    assert "SHOULD" not in told
+
+
 def test_a_time_that_is_not_signed_cannot_be_broken(capsys: pytest.CaptureFixture[str]) -> None:
     assert triggered("github", "--break", "clock") == 2
     assert "no time is signed" in capsys.readouterr().err

@@ -81,10 +81,10 @@ def provider_warnings(source: SourceConfig, bundle_url: str | None) -> Iterator[
         if param.recommended and name not in source.params:
             yield f"no param {name}: {param.about}"
     if not (source.public_url or bundle_url) and any(
-        _signs_url(offered.way) for offered in chosen_ways(entry, source.variant)
+        signs_url(offered.way) for offered in chosen_ways(entry, source.variant)
     ):
         yield f"{entry.name} signs the URL as you gave it there: say it with `public_url`, unless no proxy changes it"
 
 
-def _signs_url(way: Auth) -> bool:
+def signs_url(way: Auth) -> bool:
     return "{url}" in str(getattr(way, "content", "")) or way.scheme == "contentful"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from deploy.compile_provider import chosen_ways
+from deploy.provider_checks import signs_url
 from shared.config.provider import NO_SECRET, SOURCES_SECRET, ProviderEntry
 from shared.secrets import variable_name
 
@@ -32,6 +33,8 @@ def _settings(key: str, entry: ProviderEntry) -> Iterator[str]:
         yield f"auth: {{scheme: path, secret: {name}}}"
     elif needs_secret(entry):
         yield f"secret: {name}"
+    if any(signs_url(way.way) for way in chosen_ways(entry, None)):
+        yield f"# public_url: https://…/{source_name_of(key)}  # the URL as you gave it there, where a proxy changes it"
     if entry.params:
         yield "params:" if any(param.required for param in entry.params.values()) else "# params:"
     for param, about in entry.params.items():

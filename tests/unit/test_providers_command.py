@@ -72,6 +72,11 @@ def test_the_source_that_is_shown_is_one_that_is_taken(key: str) -> None:
     assert compile_config(parse_config(f"sources:\n{block}\n", "test.yaml", Path()))["receive"]["sources"]
 
 
+@pytest.mark.parametrize(("key", "is_signed"), [("twilio", True), ("contentful", True), ("github", False)])
+def test_the_source_that_is_shown_has_the_url_where_that_is_signed(key: str, is_signed: bool) -> None:
+    assert is_signed is ("# public_url: https://…/" in "\n".join(source_block(key, load_catalogue()[key])))
+
+
 @pytest.mark.parametrize("key", PROVIDERS)
 def test_whatever_an_entry_has_it_is_shown_in_lines_that_fit(key: str) -> None:
     lines = list(entry_text(key, load_catalogue()[key], Screen()))

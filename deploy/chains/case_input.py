@@ -40,7 +40,7 @@ async def events_of(case: CaseConfig, receive: JsonObject, folder: Path) -> tupl
     headers = {"content-type": content_type, **{name.lower(): text for name, text in case.input.headers.items()}}
     request = Request("POST", f"/{case.input.source}", "", tuple(headers.items()), body, "127.0.0.1")
     bus = RememberingBus()
-    receiver = offline_receiver(_without_proof(receive), secret_store({}, AT), bus, AT)
+    receiver = offline_receiver(without_proof(receive), secret_store({}, AT), bus, AT)
     try:
         await receiver.receive(request, body_reader(request))
     except HookchainError as error:
@@ -81,7 +81,8 @@ def _body(case: CaseConfig, folder: Path) -> tuple[bytes, str]:
     return json.dumps(case.input.body).encode(), "application/json"
 
 
-def _without_proof(receive: JsonObject) -> JsonObject:
+def without_proof(receive: JsonObject) -> JsonObject:
+    """Receive's slice, of which every source takes a request without any proof."""
     sources = receive["sources"]
     assert isinstance(sources, dict)
     return {**receive, "sources": {name: _open(source) for name, source in sources.items()}}

@@ -7,13 +7,14 @@ import time
 from dataclasses import replace
 from typing import Final
 
+from deploy.chains.case_input import without_proof
 from deploy.cli import parser
 from deploy.commands.local_command import print_json
 from deploy.commands.operator_command import FAULTS, add_configuration, configured
 from deploy.commands.tables import printable, screen_of
 from deploy.explain.given_request import add_request, request_of
 from deploy.explain.receive_stage import explain_receive
-from deploy.explain.report import Report, report_document
+from deploy.explain.report import Check, Report, report_document
 from deploy.explain.report_text import report_text
 from deploy.explain.transform_stage import transform_stages
 
@@ -21,6 +22,7 @@ EPILOG: Final = """\
 examples:
   hookchain explain --source github --body push.json \\
       -H 'X-GitHub-Event: push' -H 'X-Hub-Signature-256: sha256=0d1a…'
+  hookchain explain --source github --body push.json -H 'X-GitHub-Event: push' --unsigned
   hookchain explain --curl "curl -u web:… -d event=signup http://localhost:8080/signup-form"
 
 Nothing is sent: receive itself decides, over the configuration and the secrets that are here (/secrets/<name>, the
@@ -34,6 +36,7 @@ def main(arguments: list[str]) -> int:
     words = parser("explain", EPILOG)
     add_configuration(words)
     add_request(words)
+    words.add_argument("--unsigned", action="store_true", help="as if its proof held: what routes and steps make of it")
     words.add_argument("--now", metavar="UNIX", type=float, help="when it came, in Unix seconds (default: now)")
     words.add_argument("--json", action="store_true", help="print one JSON object: status, code, checks, events …")
     options = words.parse_args(arguments)
@@ -55,6 +58,20 @@ def explained(options: argparse.Namespace) -> Report:
     request = request_of(options)
     found = configured(options)
     now = time.time() if options.now is None else options.now
-    report = explain_receive(request, found.slices["receive"], found.environ, now)
+    receive = found.slices["receive"]
+    if options.unsigned:
+        report = _granted(explain_receive(request, without_proof(receive), found.environ, now))
+    else:
+        report = explain_receive(request, receive, found.environ, now)
     later = tuple(stage for event in report.events for stage in transform_stages(event, found.slices, found.environ))
     return replace(report, stages=(*report.stages, *later))
+
+
+def _granted(report: Report) -> Report:
+    """Receive was told that the source asks for no proof, which it does."""
+    granted = Check("signature", "skipped", "taken for granted, and with it all that proves the sender (--unsigned)")
+    stages = [
+        replace(stage, checks=tuple(granted if each.name == granted.name else each for each in stage.checks))
+        for stage in report.stages
+    ]
+    return replace(report, stages=tuple(stages))

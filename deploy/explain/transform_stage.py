@@ -29,8 +29,11 @@ _STEP_MARKS: Final = {
 
 class OfflineFetch:
     async def fetch(self, request: Outgoing) -> Fetched:
-        host = request.url.split("/")[2]
-        raise Temporary("offline", f"{host} is not asked offline; `hookchain step` asks it")
+        """Behind a question mark stand secrets too."""
+        where, mark, _ = request.url.partition("?")
+        body = f" with {len(request.body):,} bytes" if request.body else ""
+        asking = f"{request.method} {where}{mark and '?…'}{body}"
+        raise Temporary("offline", f"it would ask {asking}; nobody is asked offline: `hookchain step` asks")
 
 
 def transform_stages(event: Event, slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> tuple[Stage, ...]:

@@ -77,6 +77,36 @@ def test_a_route_that_another_left_nothing_for_says_which(capsys: pytest.Capture
     assert "rest no match: it is for what nothing else takes; 'paid' took it" in said
 
 
+def test_what_routes_make_of_a_request_is_told_without_its_signature_where_that_is_asked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    signed = CONFIG.replace("{auth: none", "{auth: {scheme: basic, username: web, secret: shop-password}")
+    Path("hookchain.yaml").write_text(signed, encoding="utf-8")
+
+    said = explained(capsys, EVENT, "--unsigned")
+    assert "- signature taken for granted" in said
+    assert "orders no match: type 'signup.created'" in said
+    assert main(["--config", "hookchain.yaml", "--env-file", ".env", "--source", "shop", "--body", "body"]) == 3
+
+
+def test_a_request_that_a_step_would_make_is_told_without_what_proves_us(capsys: pytest.CaptureFixture[str]) -> None:
+    fetch = """- name: looked up
+    steps:
+      - fetch:
+          url: "https://api.example.com/cards/{{ data.id }}?fields=name"
+          auth: {scheme: query, parameter: key, secret: api-key}
+          into: data.card
+    to: people
+  - name: orders"""
+    Path("hookchain.yaml").write_text(CONFIG.replace("- name: orders", fetch), encoding="utf-8")
+    Path(".env").write_text("API_KEY=hunter2hunter2hunter2\n", encoding="utf-8")
+    Path(".env").chmod(0o600)
+    said = explained(capsys, {**EVENT, "password": "x"})
+
+    assert "it would ask GET https://api.example.com/cards/7?…; nobody is asked offline" in said
+    assert "hunter2" not in said
+
+
 def test_each_step_is_shown_as_what_it_changed(capsys: pytest.CaptureFixture[str]) -> None:
     said = explained(capsys, {**EVENT, "paid": True})
 

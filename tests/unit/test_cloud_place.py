@@ -11,16 +11,9 @@ from deploy.commands.cloud_state import EMULATED, operator_authorization, place_
 from deploy.commands.state import StateFault
 from deploy.gcp.target import Target
 from shared.errors import Temporary
-from tests.stub_gcloud import StubGcloud, install
+from tests.stub_gcloud import StubGcloud
 
 TARGET = Target("a-project")
-
-
-@pytest.fixture
-def gcloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StubGcloud:
-    stub = install(tmp_path / "bin")
-    monkeypatch.setenv("PATH", stub.path)
-    return stub
 
 
 def test_the_token_is_of_whoever_is_signed_in_to_gcloud_and_asked_for_once(gcloud: StubGcloud) -> None:

@@ -1,12 +1,8 @@
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from deploy.cli import main
-from deploy.commands import local_state
 from deploy.commands.replay_messages import replay_of_dead_letter
 from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.journal_schema import FILE_NAME
@@ -17,26 +13,6 @@ from tests.fakes.bus import FakeBus
 from tests.fakes.kept import NOW, Kept
 
 OLD = NOW - 7_200.0
-
-
-@pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
-    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path))
-    monkeypatch.setattr("time.time", lambda: NOW)
-    return Kept(tmp_path)
-
-
-@pytest.fixture
-def bus(monkeypatch: pytest.MonkeyPatch) -> FakeBus:
-    """In place of the emulated one."""
-    fake = FakeBus()
-
-    @asynccontextmanager
-    async def opened(*_: object) -> AsyncIterator[FakeBus]:
-        yield fake
-
-    monkeypatch.setattr(local_state, "local_bus", opened)
-    return fake
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:

@@ -5,7 +5,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +27,7 @@ from deploy.gcp.gcloud import TIMED_OUT, Answer
 from deploy.gcp.resources.apis import APIS
 from deploy.gcp.target import Target
 from shared.jsontext import Json, JsonObject
-from tests.google_stand_in import StandIn, standing_in
+from tests.google_stand_in import StandIn
 from tests.stub_gcloud import StubGcloud, install
 
 PROJECT: Final = "acme-hooks"
@@ -50,28 +50,23 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def gcloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StubGcloud:
-    stub = install(tmp_path / "bin")
-    monkeypatch.setenv("PATH", stub.path)
-    stub.answers("auth print-access-token", "ya29.token\n")
-    stub.answers("version", {"Google Cloud SDK": "578.0.0"})
-    stub.answers("run deploy --help", HELP)
-    stub.answers("config get-value account", "ann@example.com\n")
-    return stub
+def gcloud(gcloud: StubGcloud) -> StubGcloud:
+    gcloud.answers("auth print-access-token", "ya29.token\n")
+    gcloud.answers("version", {"Google Cloud SDK": "578.0.0"})
+    gcloud.answers("run deploy --help", HELP)
+    gcloud.answers("config get-value account", "ann@example.com\n")
+    return gcloud
 
 
 @pytest.fixture
-def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+def google(google: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     """A project in which everything is as it should be."""
-    with standing_in() as stand_in:
-        for name, value in stand_in.environ.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("SENDGRID_API_URL", f"{stand_in.url}/sendgrid")
-        for path, answer in good_answers().items():
-            stand_in.answers(path, answer)
-        tested = f"/cloudresourcemanager/v3/projects/{PROJECT}:testIamPermissions"
-        stand_in.answers(tested, {"permissions": list(PERMISSIONS)}, method="POST")
-        yield stand_in
+    monkeypatch.setenv("SENDGRID_API_URL", f"{google.url}/sendgrid")
+    for path, answer in good_answers().items():
+        google.answers(path, answer)
+    tested = f"/cloudresourcemanager/v3/projects/{PROJECT}:testIamPermissions"
+    google.answers(tested, {"permissions": list(PERMISSIONS)}, method="POST")
+    return google
 
 
 def good_answers() -> dict[str, Json]:

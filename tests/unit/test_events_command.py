@@ -1,13 +1,10 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from deploy.cli import main
-from deploy.commands import local_state
 from deploy.commands.local_bus import local_bus, own_host
 from deploy.commands.local_state import StateFault
 from deploy.local.supervisor.ports import Ports
@@ -21,26 +18,6 @@ from tests.fakes.bus import FakeBus
 from tests.fakes.kept import NOW, TELL, Kept
 
 OLD = NOW - 7_200.0
-
-
-@pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
-    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path))
-    monkeypatch.setattr("time.time", lambda: NOW)
-    return Kept(tmp_path)
-
-
-@pytest.fixture
-def bus(monkeypatch: pytest.MonkeyPatch) -> FakeBus:
-    """In place of the emulated one."""
-    fake = FakeBus()
-
-    @asynccontextmanager
-    async def opened(*_: object) -> AsyncIterator[FakeBus]:
-        yield fake
-
-    monkeypatch.setattr(local_state, "local_bus", opened)
-    return fake
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:

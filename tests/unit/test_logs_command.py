@@ -20,7 +20,7 @@ from deploy.gcp.target import Target
 from deploy.local.supervisor.log_file import FILE_NAME, OLD_NAME, LogFile, marked
 from shared.jsontext import JsonObject
 from shared.logs import log_line
-from tests.stub_gcloud import StubGcloud, install
+from tests.stub_gcloud import StubGcloud
 
 TARGET = Target("acme-hooks")
 NOW = 1_772_366_400.0  # 2026-03-01T12:00:00Z
@@ -134,13 +134,6 @@ def entry(number: int, at: str = "2026-03-01T12:00:00.5Z", **fields: object) -> 
     resource = {"type": "cloud_run_revision", "labels": {"service_name": "hookchain-notify"}}
     payload = {"jsonPayload": {"message": f"number {number}", "destination": "crm"}}
     return {"insertId": str(number), "timestamp": at, "severity": "INFO", "resource": resource, **payload, **fields}
-
-
-@pytest.fixture
-def gcloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StubGcloud:
-    stub = install(tmp_path / "bin")
-    monkeypatch.setenv("PATH", stub.path)
-    return stub
 
 
 def test_an_entry_of_cloud_logging_is_read_whatever_kind_it_is() -> None:

@@ -5,7 +5,6 @@ import io
 import json
 import stat
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from deploy.cli import main
 from deploy.local.supervisor.dotenv import read_dotenv
 from shared.secret_values import split_values
 from tests.gcloud_flags import faults, known_commands
-from tests.google_stand_in import StandIn, standing_in
+from tests.google_stand_in import StandIn
 from tests.stub_gcloud import StubGcloud, install
 
 CONFIG = """
@@ -223,19 +222,9 @@ def test_nothing_is_wrong_with_what_dev_makes_up(env_file: Path) -> None:
 
 
 @pytest.fixture
-def gcloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StubGcloud:
-    stub = install(tmp_path / "bin")
-    monkeypatch.setenv("PATH", stub.path)
-    stub.answers("auth print-access-token", "ya29.token\n")
-    return stub
-
-
-@pytest.fixture
-def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    with standing_in() as stand_in:
-        for name, value in stand_in.environ.items():
-            monkeypatch.setenv(name, value)
-        yield stand_in
+def gcloud(gcloud: StubGcloud) -> StubGcloud:
+    gcloud.answers("auth print-access-token", "ya29.token\n")
+    return gcloud
 
 
 def there(google: StandIn, name: str, *values: str, version: int = 1) -> None:

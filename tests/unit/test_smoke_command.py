@@ -3,7 +3,6 @@
 import io
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -24,9 +23,9 @@ from deploy.local.supervisor.sources import sources_of
 from shared.http import Request
 from shared.journal import RouteDecision
 from shared.jsontext import JsonObject
-from tests.google_stand_in import StandIn, standing_in
+from tests.google_stand_in import StandIn
 from tests.stack import Stack, running
-from tests.stub_gcloud import StubGcloud, install
+from tests.stub_gcloud import StubGcloud
 
 EVENT_ID: Final = "4f2a9c0000000000000000000000abcd"
 PROJECT: Final = "acme-hooks"
@@ -196,28 +195,23 @@ def test_the_functions_logs_tell_an_events_way() -> None:
 
 
 @pytest.fixture
-def gcloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StubGcloud:
+def gcloud(gcloud: StubGcloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StubGcloud:
     (tmp_path / "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
     monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
-    stub = install(tmp_path / "bin")
-    monkeypatch.setenv("PATH", stub.path)
-    stub.answers("auth print-access-token", "ya29.token\n")
-    return stub
+    gcloud.answers("auth print-access-token", "ya29.token\n")
+    return gcloud
 
 
 @pytest.fixture
-def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    with standing_in() as stand_in:
-        for name, value in stand_in.environ.items():
-            monkeypatch.setenv(name, value)
-        service = f"/run/v2/projects/{PROJECT}/locations/europe-west1/services/hookchain-receive"
-        stand_in.answers(service, {"uri": f"{stand_in.url}/hooks"})
-        version = f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-signed-key/versions/latest"
-        stand_in.answers(version, {"state": "ENABLED", "createTime": "2026-01-01T00:00:00Z"})
-        stand_in.answers(f"{version}:access", {"payload": {"data": "YS1sb25nLWFuZC1yYW5kb20ta2V5"}})
-        for name in ("PUBSUB", "FIRESTORE", "STORAGE"):  # where nothing answers
-            monkeypatch.setenv(f"{name}_EMULATOR_HOST", "127.0.0.1:1")
-        yield stand_in
+def google(google: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    service = f"/run/v2/projects/{PROJECT}/locations/europe-west1/services/hookchain-receive"
+    google.answers(service, {"uri": f"{google.url}/hooks"})
+    version = f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-signed-key/versions/latest"
+    google.answers(version, {"state": "ENABLED", "createTime": "2026-01-01T00:00:00Z"})
+    google.answers(f"{version}:access", {"payload": {"data": "YS1sb25nLWFuZC1yYW5kb20ta2V5"}})
+    for name in ("PUBSUB", "FIRESTORE", "STORAGE"):  # where nothing answers
+        monkeypatch.setenv(f"{name}_EMULATOR_HOST", "127.0.0.1:1")
+    return google
 
 
 def cloud_entry(function: str, number: int, **fields: object) -> dict[str, object]:

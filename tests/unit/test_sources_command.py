@@ -3,7 +3,6 @@
 import json
 import shlex
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,8 @@ from deploy.cli import main
 from deploy.commands.smoke_event import example_event
 from deploy.commands.source_example import example_line
 from shared.jsontext import JsonObject
-from tests.google_stand_in import StandIn, standing_in
-from tests.stub_gcloud import install
+from tests.google_stand_in import StandIn
+from tests.stub_gcloud import StubGcloud
 
 CONFIG = """
 sources:
@@ -41,14 +40,9 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    gcloud = install(tmp_path / "bin")
+def google(google: StandIn, gcloud: StubGcloud) -> StandIn:
     gcloud.answers("auth print-access-token", "ya29.token\n")
-    monkeypatch.setenv("PATH", gcloud.path)
-    with standing_in() as stand_in:
-        for name, value in stand_in.environ.items():
-            monkeypatch.setenv(name, value)
-        yield stand_in
+    return google
 
 
 def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, JsonObject]:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +21,8 @@ from shared.cloud.local.journal_schema import open_journal
 from shared.cloud.local.ledger import LocalLedger
 from shared.jsontext import JsonObject
 from tests.fakes.notifier import a_delivery
-from tests.google_stand_in import StandIn, standing_in
-from tests.stub_gcloud import install
+from tests.google_stand_in import StandIn
+from tests.stub_gcloud import StubGcloud
 
 NOW: Final = 1_772_366_400.0  # 2026-03-01T12:00:00Z
 PROJECT: Final = "acme-hooks"
@@ -99,16 +98,11 @@ def as_objects(value: object) -> list[JsonObject]:
 
 
 @pytest.fixture
-def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    gcloud = install(tmp_path / "bin")
+def google(google: StandIn, gcloud: StubGcloud, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     gcloud.answers("auth print-access-token", "ya29.token\n")
-    monkeypatch.setenv("PATH", gcloud.path)
     for name in ("PUBSUB", "FIRESTORE", "STORAGE"):  # where nothing answers
         monkeypatch.setenv(f"{name}_EMULATOR_HOST", "127.0.0.1:1")
-    with standing_in() as stand_in:
-        for name, value in stand_in.environ.items():
-            monkeypatch.setenv(name, value)
-        yield stand_in
+    return google
 
 
 def on_gcp(capsys: pytest.CaptureFixture[str]) -> JsonObject:

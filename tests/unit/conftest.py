@@ -1,0 +1,51 @@
+"""What the tests of the operator's commands begin with. A test file that needs more of one makes it of this one."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from deploy.commands import local_state
+from tests.fakes.bus import FakeBus
+from tests.fakes.kept import NOW, Kept
+from tests.google_stand_in import StandIn, standing_in
+from tests.stub_gcloud import StubGcloud, install
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
+    """A state folder, which the commands look in, at NOW."""
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path))
+    monkeypatch.setattr("time.time", lambda: NOW)
+    return Kept(tmp_path)
+
+
+@pytest.fixture
+def bus(monkeypatch: pytest.MonkeyPatch) -> FakeBus:
+    """In place of the emulated one."""
+    fake = FakeBus()
+
+    @asynccontextmanager
+    async def opened(*_: object) -> AsyncIterator[FakeBus]:
+        yield fake
+
+    monkeypatch.setattr(local_state, "local_bus", opened)
+    return fake
+
+
+@pytest.fixture
+def gcloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StubGcloud:
+    """The gcloud on PATH. It knows nothing but what a test has it answer."""
+    stub = install(tmp_path / "bin")
+    monkeypatch.setenv("PATH", stub.path)
+    return stub
+
+
+@pytest.fixture
+def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """Google's APIs, as far as a test has them answer."""
+    with standing_in() as stand_in:
+        for name, value in stand_in.environ.items():
+            monkeypatch.setenv(name, value)
+        yield stand_in

@@ -91,6 +91,17 @@ def test_a_stripe_secret_that_was_decoded_by_hand_is_told() -> None:
     assert "whsec_ at its beginning" in told
 
 
+@pytest.mark.parametrize(
+    ("kept", "signed_with", "words"),
+    [(KEY, f"whsec_{KEY}", "lacks the `whsec_`"), (f"whsec_{KEY}", KEY, "begins with `whsec_`, which is no part")],
+)
+def test_a_secret_with_a_beginning_too_little_or_too_much_is_told(kept: str, signed_with: str, words: str) -> None:
+    request = posted(BODY, ("x-hub-signature-256", "sha256=" + mac(BODY, signed_with.encode())))
+    told = why_refused(request, way(HUB), [kept], NOW)
+    assert told is not None
+    assert words in told
+
+
 def test_another_algorithm_is_told() -> None:
     told = hub_words(BODY, "sha256=" + mac(BODY, algorithm="sha512"))
     assert told == "the signature is made with sha512, and this source expects sha256"

@@ -12,6 +12,7 @@ from shared.signatures.encodings import ENCODINGS
 from shared.signatures.macs import ALGORITHMS
 from shared.signatures.urls import requested_url
 
+_WHSEC: Final = "whsec_"
 SHARED: Final = frozenset({"hmac", "digest"})
 
 _KEYS: Final = {
@@ -49,11 +50,20 @@ def _secrets(case: Case) -> Iterator[Guess]:
     for words, change in (
         ("the secret here has white space around it, which the sender's has not", str.strip),
         ("the secret here stands in quotation marks, which the sender's does not", lambda text: text.strip("'\"")),
-        ("the secret here begins with `whsec_`, which is no part of the sender's", lambda text: text[6:]),
+        ("the secret here begins with `whsec_`, which is no part of the sender's", _without_whsec),
+        ("the secret here lacks the `whsec_` that the sender's begins with: keep it whole", _with_whsec),
     ):
         changed = tuple(change(text) for text in case.secrets if change(text))
-        if changed and changed != tuple(case.secrets) and ("whsec" not in words or _begin_with(case, "whsec_")):
+        if changed and changed != tuple(case.secrets):
             yield Guess(words, replace(case, secrets=changed))
+
+
+def _without_whsec(text: str) -> str:
+    return text.removeprefix(_WHSEC)
+
+
+def _with_whsec(text: str) -> str:
+    return text if text.startswith(_WHSEC) else _WHSEC + text
 
 
 def _begin_with(case: Case, prefix: str) -> bool:

@@ -68,6 +68,17 @@ def test_a_source_needs_no_more_than_the_provider_the_secret_and_the_params_that
 
 
 @pytest.mark.parametrize("key", ENTRIES)
+def test_the_source_that_is_shown_answers_every_handshake_of_its_provider(key: str) -> None:
+    entry = ENTRIES[key]
+    params: dict[str, Json] = {name: "a-name" for name, param in entry.params.items() if param.required}
+    proof: dict[str, Json] = {"secret": "a-name"} if entry.auth else {"auth": {"scheme": "path", "secret": "a-name"}}
+    source: dict[str, Json] = {"provider": key, "params": params, **proof}
+    handshakes = compiled(source).get("handshakes", [])
+    assert isinstance(handshakes, list)
+    assert len(handshakes) == len(entry.handshakes)
+
+
+@pytest.mark.parametrize("key", ENTRIES)
 def test_an_entry_says_how_it_was_proven_and_how_sure_it_is(key: str) -> None:
     entry = ENTRIES[key]
     assert (entry.proven.by == "nothing") is (not entry.auth)

@@ -81,6 +81,8 @@ def _event(options: argparse.Namespace, content: bytes) -> Event:
 
 
 def _done(course: Course, whole: bool) -> int:
+    for note in course.noted:
+        _told(note, DONE)
     if course.faults:
         return _told(course.faults[0].detail, NOT_DONE)
     if not course.arrived:

@@ -50,4 +50,5 @@ def _keys(model: type[BaseModel]) -> Iterator[str]:
 
 def _written(place: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """Without the names that pydantic gives to its own parts."""
-    return tuple(part for part in place if isinstance(part, int) or not part.startswith(("function-", "tagged-union")))
+    own = ("function-", "tagged-union", "[key]")
+    return tuple(part for part in place if isinstance(part, int) or not part.startswith(own))

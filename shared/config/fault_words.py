@@ -21,4 +21,6 @@ _WORDS: Final = {
 
 
 def fault_words(detail: ErrorDetails) -> str:
+    if detail["type"] in {"too_short", "string_too_short"} and detail["ctx"]["min_length"] == 1:
+        return "should not be empty"
     return _WORDS.get(detail["type"]) or detail["msg"].removeprefix("Value error, ").removeprefix("Input ")

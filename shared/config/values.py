@@ -35,10 +35,12 @@ def _header_name(text: str) -> str:
 
 
 def duration_seconds(value: object) -> object:
-    """`90`, `90s`, `5m`, `2h` or `1d` as seconds; anything else unchanged, for pydantic to refuse."""
-    if isinstance(value, str) and (found := _DURATION.fullmatch(value)):
+    """`90`, `90s`, `5m`, `2h` or `1d` as seconds; what is no text unchanged, for pydantic to judge."""
+    if not isinstance(value, str) or value.isdecimal():
+        return value
+    if found := _DURATION.fullmatch(value):
         return float(found[1]) * _UNIT_SECONDS[found[2]]
-    return value
+    raise ValueError("a time is a number of seconds, or such as 90s, 5m, 2h, 1d")
 
 
 def listed(value: object) -> object:

@@ -258,6 +258,12 @@ def test_the_schema_takes_what_the_models_take_and_refuses_what_they_refuse(
         assert list(validator.iter_errors(read_config_file(config).document)), change
 
 
+def test_what_a_step_notes_is_told_beside_the_document(hookchain: Hookchain) -> None:
+    code, out, err = hookchain("step", "lint: {types: {data.n: text}, on_fault: warn}", stdin=b'{"n": 1}')
+
+    assert (code, out, err) == (0, b'{"n":1}', "hookchain step: step 1 'lint': data.n is a number, not text\n")
+
+
 @pytest.mark.parametrize("name", step_models())
 def test_a_step_is_told_once_and_in_its_own_words(hookchain: Hookchain, name: str) -> None:
     code, out, _ = hookchain("steps", name)

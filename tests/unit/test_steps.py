@@ -132,6 +132,30 @@ def test_a_fault_in_a_chain_names_the_step(chain: Json, words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ({"sample": 50}, "write a percentage over 0% and under 100%, such as `10%`"),
+        ({"stop": ""}, "reason: should not be empty"),
+        ({"cast": {}}, "should not be empty"),
+        ({"set": {"dat.x": 1}}, "dat.x: path 'dat.x' begins with neither 'data' nor is one of type, subject, actor"),
+        ({"deduplicate": {"key": "data.x", "window": "soon"}}, "window: a time is a number of seconds, or such as 90s"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_in_words(step: Json, words: str) -> None:
+    _, [fault] = read_chain([step])
+
+    assert fault.reason.startswith(words)
+
+
+@pytest.mark.parametrize("name", ["drop", "keep"])
+def test_one_path_is_as_good_as_a_list_of_one(name: str) -> None:
+    [one], _ = read_chain([{name: "data.a"}])
+    [listed], _ = read_chain([{name: ["data.a"]}])
+
+    assert one.step == listed.step
+
+
+@pytest.mark.parametrize(
     ("step", "meant"),
     [
         ({"convert": {"to": "ymal"}}, "yaml"),

@@ -11,6 +11,7 @@ from functions.transform.places import ReadPath, put
 from functions.transform.step import Example, Many, Step, StepContext
 from functions.transform.steps.values import SetPath, placed
 from functions.transform.updates import value_at
+from shared.config.values import listed
 from shared.errors import Permanent
 from shared.event import Event
 from shared.event_view import view_of
@@ -97,7 +98,7 @@ class Merge(BaseModel, Step):
     )
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    from_: list[ReadPath] = Field(alias="from", min_length=1)
+    from_: Annotated[list[ReadPath], BeforeValidator(listed)] = Field(alias="from", min_length=1)
     into: ReadPath = "data"
     _from: list[Path] = PrivateAttr()
     _into: Path = PrivateAttr()

@@ -4,7 +4,7 @@ import hashlib
 import re
 from typing import Annotated, ClassVar, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
 
 from functions.transform.expression_text import ExpressionText
 from functions.transform.step import Example, Step, StepContext, StepResult, Through
@@ -151,7 +151,7 @@ def _share(value: object) -> object:
     return value
 
 
-class Sample(RootModel[Annotated[str, AfterValidator(_share)]], Step):
+class Sample(RootModel[Annotated[str, BeforeValidator(_share)]], Step):
     """A percentage. An event is always on the same side, however often it comes, and so are its parts after `split`."""
 
     summary: ClassVar[str] = "Go on with a share of the events, chosen by their ids."

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, RootModel
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
 
 from functions.transform.attributes import with_attribute
 from functions.transform.paths import Every, Part, Path, later_places_first, parse_path, without
 from functions.transform.places import readable
 from functions.transform.step import Example, Step, StepContext
 from functions.transform.updates import MISSING, Place, update
+from shared.config.values import listed
 from shared.errors import Permanent
 from shared.event import Event
 from shared.expressions import kind_of
@@ -41,8 +42,8 @@ InData = Annotated[str, AfterValidator(_in_data)]
 KeyPath = Annotated[str, AfterValidator(_key_path)]
 
 
-class Drop(RootModel[Annotated[list[DropPath], Field(min_length=1)]], Step):
-    """The listed paths, each as the event has it before the step. What is not there is no fault."""
+class Drop(RootModel[Annotated[list[DropPath], BeforeValidator(listed), Field(min_length=1)]], Step):
+    """A path, or a list of them, each as the event has it before the step. What is not there is no fault."""
 
     summary: ClassVar[str] = "Take out what the paths name."
     example: ClassVar[Example] = Example(
@@ -69,8 +70,8 @@ class Drop(RootModel[Annotated[list[DropPath], Field(min_length=1)]], Step):
 Kept = dict[Part, "Kept | None"]
 
 
-class Keep(RootModel[Annotated[list[InData], Field(min_length=1)]], Step):
-    """Of `data`, what the listed paths name, where it is; everything else goes. Attributes of the event stay."""
+class Keep(RootModel[Annotated[list[InData], BeforeValidator(listed), Field(min_length=1)]], Step):
+    """Of `data`, what a path, or a list of them, names, where it is; all else goes. The event's attributes stay."""
 
     summary: ClassVar[str] = "Keep what the paths name and take out the rest of the data."
     example: ClassVar[Example] = Example(

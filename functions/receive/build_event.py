@@ -21,6 +21,8 @@ _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f
 MAX_KEPT_CHARACTERS: Final = 16 * MIB
 """Of headers that a batch's items repeat."""
 _CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "x-webhook-password"})
+_NOT_SENT: Final = frozenset({"function-execution-id"})
+"""What functions-framework adds itself."""
 
 
 def build_events(
@@ -114,6 +116,6 @@ def _check_kept(headers: dict[str, str | None], times: int) -> None:
 def _raw_headers(source: Source, request: Request) -> dict[str, str | None]:
     if source.keep_raw != "all":
         return {}
-    secret_headers = _CREDENTIALS | {way.header for way in source.auth}
-    pairs: list[Json] = [[name, value] for name, value in request.headers if name not in secret_headers]
+    left_out = _CREDENTIALS | _NOT_SENT | {way.header for way in source.auth}
+    pairs: list[Json] = [[name, value] for name, value in request.headers if name not in left_out]
     return {"rawheaders": to_json(pairs)}

@@ -239,8 +239,9 @@ async def test_hostile_attributes_are_cut_and_cleaned(pipe: Pipe) -> None:
     assert event.type.isprintable()
 
 
-async def test_the_kept_body_and_headers_hold_no_credential(pipe: Pipe) -> None:
-    event = await pipe.post("/kept", b'{"a": 1}', JSON, basic("web"), ("cookie", "s=1"), ("x-other", "yes"))
+async def test_the_kept_body_and_headers_hold_no_credential_and_nothing_that_was_not_sent(pipe: Pipe) -> None:
+    added = ("function-execution-id", "sg8CgqhqZIQY")
+    event = await pipe.post("/kept", b'{"a": 1}', JSON, basic("web"), ("cookie", "s=1"), ("x-other", "yes"), added)
     assert event.rawbody == '{"a": 1}'
     assert event.rawheaders == '[["content-type","application/json"],["x-other","yes"]]'
 

@@ -100,7 +100,7 @@ def _secret_text(name: str, environ: Mapping[str, str]) -> str | None:
 def _options(arguments: list[str]) -> argparse.Namespace:
     words = parser("lint", "exit code: 0 without faults (warnings are no faults), 1 with any")
     words.add_argument("--config", metavar="FILE", help="default: HOOKCHAIN_CONFIG, else deploy/hookchain.yaml, else …")
-    words.add_argument("--secrets", action="store_true", help="look at the secrets too: missing, weak, short or unused ones")
+    words.add_argument("--secrets", action="store_true", help="look at the secrets too: missing, weak or unused")
     words.add_argument("--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="secrets (default: .env)")
     words.add_argument("--json", action="store_true", help="print one JSON object: file, faults, warnings")
     return words.parse_args(arguments)

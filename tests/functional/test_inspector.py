@@ -117,8 +117,9 @@ async def test_a_new_user_is_told_what_to_send_and_sees_it_arrive(stack: Stack, 
 
 async def test_what_each_step_did_to_an_event_is_shown_where_somebody_asks(stack: Stack, page: Page) -> None:
     assert send(stack, {"event": "stepped", "mail": "steps@example.com", "password": "hunter2"}) == 200
-    await event_shown(page, "steps@example.com", "No route")
+    await event_shown(page, "steps@example.com", "Stopped")
     await page.click(".rows a", "steps@example.com")
+    await page.until_shown("stopped on purpose", ".beside")
     await page.click("summary", "Step by step")
     for words in ("step 1 'drop'", '- data.password: "hunter2"', "not paid yet: data.paid is not true"):
         await page.until_shown(words, ".steps")

@@ -42,6 +42,8 @@ def main(arguments: list[str]) -> int:
     options = words.parse_args(arguments)
     try:
         report = explained(options)
+    except BrokenPipeError:  # whoever reads has seen enough
+        raise
     except (ValueError, OSError, *FAULTS) as fault:
         for line in str(fault).split("\n"):
             print(f"hookchain explain: {printable(line)}", file=sys.stderr)

@@ -54,6 +54,8 @@ def main(arguments: list[str]) -> int:
     except CannotSign as reason:
         print(_cannot(options, reason), file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever reads has seen enough
+        raise
     except (ValueError, OSError, HookchainError, PlaceFault, *FAULTS) as fault:
         text = fault.detail if isinstance(fault, HookchainError) else str(fault)
         for line in text.split("\n"):

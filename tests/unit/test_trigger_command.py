@@ -1,5 +1,6 @@
 """`hookchain trigger` as a person meets it: what it sends, what it says, and how it ends."""
 
+import io
 import json
 from collections.abc import Generator
 from pathlib import Path
@@ -153,6 +154,20 @@ def test_a_command_that_makes_no_sense_says_so(
 ) -> None:
     assert triggered(*arguments) == 2
     assert words in capsys.readouterr().err
+
+
+class ReaderGone(io.StringIO):
+    def write(self, text: str, /) -> int:
+        raise BrokenPipeError
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault_of_the_command(
+    hook: ScriptedReceiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout", ReaderGone())
+    with pytest.raises(BrokenPipeError):  # which the command of all commands takes for what it is
+        triggered("github", "--to", hook.url)
+    assert capsys.readouterr().err == ""
 
 
 def test_nobody_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:

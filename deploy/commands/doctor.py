@@ -12,6 +12,7 @@ from typing import Final
 
 from deploy.cli import parser
 from deploy.commands.operator_command import CannotTell, add_configuration, configured, ended, environ_of
+from deploy.commands.passing_line import PassingLine
 from deploy.commands.platform_options import add_platform, add_state, is_gcp
 from deploy.commands.tables import DIM, GREEN, RED, YELLOW, Screen, printable, screen_of, width_of
 from deploy.doctor.checks import Subject, gcp_checks, gcp_checks_without_project, local_checks
@@ -44,9 +45,13 @@ def _run(options: argparse.Namespace) -> int:
     began = time.monotonic()
     subject = _subject(options)
     checks = _checks(subject)
-    progress = _Progress(len(checks))
-    found = checkup(checks, progress.tell, LONGEST_SECONDS - (time.monotonic() - began))
-    progress.clear()
+    line = PassingLine(sys.stderr)
+    found = checkup(
+        checks,
+        lambda done: line.show(f"looking: {done} of {len(checks)} …"),
+        LONGEST_SECONDS - (time.monotonic() - began),
+    )
+    line.clear()
     screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
     print(json.dumps(document(found), indent=2) if options.json else "\n".join(lines(found, screen)))
     return 1 if any(finding.verdict == "problem" for _, finding in found) else 0
@@ -105,24 +110,3 @@ class _Hurried:
 
     def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 3.0) -> Answer:
         return Gcloud().run(arguments, stdin, min(timeout_seconds, 3.0))
-
-
-class _Progress:
-    """On a terminal, how far it is."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._is_shown = False
-
-    def tell(self, done: int) -> None:
-        if sys.stderr.isatty():
-            self._write(f"\rlooking: {done} of {self._total} …\x1b[K")
-            self._is_shown = True
-
-    def clear(self) -> None:
-        if self._is_shown:
-            self._write("\r\x1b[K")
-
-    def _write(self, text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Final, Self, TextIO, TypeVar
 
+from deploy.commands.passing_line import PassingLine
+
 DEFAULT_RATE: Final = 20.0
 BATCH_SECONDS: Final = 0.1
 QUIET_SECONDS: Final = 2.0
@@ -41,27 +43,22 @@ class Progress:
         self._total = total
         self._word = done_word
         self._stream = stream
+        self._line = PassingLine(stream)
         self._clock = clock
         self._began = clock()
-        self._is_shown = False
 
     def tell(self, done: int) -> None:
         self.done = done
         elapsed = self._clock() - self._began
-        if elapsed > QUIET_SECONDS and self._stream.isatty():
+        if elapsed > QUIET_SECONDS:
             left = elapsed / done * (self._total - done)
-            self._write(f"\r{done:,} of {self._total:,} {self._word}, about {left:.0f} s left\x1b[K")
-            self._is_shown = True
+            self._line.show(f"{done:,} of {self._total:,} {self._word}, about {left:.0f} s left")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._is_shown:
-            self._write("\r\x1b[K")
+        self._line.clear()
         if error is not None:
-            self._write(f"stopped: {self.done:,} of {self._total:,} {self._word}\n")
-
-    def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+            self._stream.write(f"stopped: {self.done:,} of {self._total:,} {self._word}\n")
+            self._stream.flush()

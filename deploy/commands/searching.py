@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, TextIO, TypeVar
 
+from deploy.commands.passing_line import PassingLine
+
 QUIET_SECONDS: Final = 2.0
 
 Row = TypeVar("Row")
@@ -11,23 +13,16 @@ Row = TypeVar("Row")
 
 class Searching:
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream = stream
+        self._line = PassingLine(stream)
         self._clock = clock
         self._began = clock()
-        self._is_shown = False
 
     def tell(self, found: int) -> None:
-        if self._clock() - self._began > QUIET_SECONDS and self._stream.isatty():
-            self._write(f"\rsearching, {found:,} found so far\x1b[K")
-            self._is_shown = True
+        if self._clock() - self._began > QUIET_SECONDS:
+            self._line.show(f"searching, {found:,} found so far")
 
     def end(self) -> None:
-        if self._is_shown:
-            self._write("\r\x1b[K")
-
-    def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        self._line.clear()
 
 
 def told(pages: Iterator[list[Row]], stream: TextIO) -> Iterator[Row]:

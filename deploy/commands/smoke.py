@@ -11,13 +11,14 @@ from typing import Final
 
 from deploy.cli import parser
 from deploy.commands.operator_command import DONE, NOT_DONE, USAGE, add_configuration, configured, ended
+from deploy.commands.passing_line import PassingLine
 from deploy.commands.platform_options import add_platform, add_state, same_platform
 from deploy.commands.smoke_audience import Reached, audience
 from deploy.commands.smoke_choice import chosen_event, chosen_source
 from deploy.commands.smoke_follow import Told, follow, stuck
 from deploy.commands.smoke_place import Place, place_of
 from deploy.commands.smoke_post import Posting, post
-from deploy.commands.tables import GREEN, RED, Screen, screen_of
+from deploy.commands.tables import GREEN, RED, screen_of
 from shared.http import Request
 
 EPILOG: Final = """\
@@ -83,7 +84,7 @@ def _posted_and_followed(
     options: argparse.Namespace, place: Place, posting: Posting, request: Request, mark: str
 ) -> int:
     screen, began, posted_at = screen_of(sys.stdout, os.environ), time.monotonic(), time.time()
-    waiting = _Waiting(screen)
+    waiting = _Waiting()
     where = same_platform(options)
     told = Told(screen, lambda: time.monotonic() - began, waiting.say, where)
     outcome = post(posting, request, mark, posted_at)
@@ -112,22 +113,17 @@ def _posted_and_followed(
 class _Waiting:
     """On a terminal, a line that shows that time goes by, and goes away for what is said."""
 
-    def __init__(self, screen: Screen) -> None:
-        self._is_terminal = screen.width is not None
-        self._is_shown = False
+    def __init__(self) -> None:
+        self._line = PassingLine(sys.stdout)
 
     def say(self, text: str) -> None:
-        self.clear()
+        self._line.clear()
         print(text, flush=True)
 
     def wait(self, seconds: float, gone_seconds: float) -> None:
-        if self._is_terminal and gone_seconds > 1:
-            sys.stdout.write(f"\r  waiting … {gone_seconds:.0f} s\x1b[K")
-            sys.stdout.flush()
-            self._is_shown = True
+        if gone_seconds > 1:
+            self._line.show(f"  waiting … {gone_seconds:.0f} s")
         time.sleep(seconds)
 
     def clear(self) -> None:
-        if self._is_shown:
-            sys.stdout.write("\r\x1b[K")
-            self._is_shown = False
+        self._line.clear()

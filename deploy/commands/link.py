@@ -22,8 +22,10 @@ from shared.jsontext import JsonObject, to_json
 from shared.times import rfc3339
 
 DEFAULT_PORT: Final = "8080"
+MAX_SECONDS: Final = 36_500 * 86_400
 MAX_ONCE_SECONDS: Final = 30 * 86_400
 LONG_URL: Final = 2_000
+_EXPIRES_RULE: Final = "--expires takes such as 90s, 15m, 1h, 7d or never; found {!r}"
 
 EPILOG: Final = """\
 examples:
@@ -74,6 +76,13 @@ def made_link(options: argparse.Namespace, environ: Mapping[str, str], now: floa
     }
 
 
+def _seconds(text: str) -> float:
+    try:
+        return float(str(duration_seconds(text)))
+    except ValueError:
+        raise ValueError(_EXPIRES_RULE.format(text)) from None
+
+
 def lifetime(text: str, is_once: bool) -> float | None:
     """In seconds; None for ever. Raises ValueError."""
     if text == "never":
@@ -82,9 +91,9 @@ def lifetime(text: str, is_once: bool) -> float | None:
                 "a link for once needs an end: that it was opened is remembered for some weeks, not for ever"
             )
         return None
-    seconds = duration_seconds(text)
-    if not isinstance(seconds, float) or seconds < 1:
-        raise ValueError(f"--expires takes such as 90s, 15m, 1h, 7d or never; found {text!r}")
+    seconds = _seconds(text)
+    if not 1 <= seconds <= MAX_SECONDS:
+        raise ValueError(_EXPIRES_RULE.format(text))
     if is_once and seconds > MAX_ONCE_SECONDS:
         raise ValueError("a link for once is good for at most 30d: that it was opened is not remembered for ever")
     return seconds

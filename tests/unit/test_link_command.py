@@ -96,6 +96,7 @@ def test_its_words_say_how_long_and_how_often(tmp_path: Path, capsys: pytest.Cap
         (["go"], "give the event as fields"),
         (["go", "a=1", "--data", "{}"], "not both"),
         (["go", "a=1", "--expires", "soon"], "--expires takes such as"),
+        (["go", "a=1", "--expires", "9" * 400], "--expires takes such as"),
         (["go", "a=1", "--once", "--expires", "never"], "needs an end"),
         (["go", "a=1", "--once", "--expires", "60d"], "at most 30d"),
         (["go", "hc_sig=1"], "the link's own"),

@@ -1,4 +1,4 @@
-"""Starting what is measured, and reading its start-up, memory and CPU time with ps alone."""
+"""Starting what is measured, waiting for what it brings about, and reading its time and memory with ps alone."""
 
 import contextlib
 import os
@@ -117,3 +117,10 @@ def cpu_seconds(pid: int) -> float:
     """User and system time so far; ps tells hundredths of a second where `times` asks for them."""
     done = subprocess.run(["ps", "-o", "cputimes=", "-p", str(pid)], capture_output=True, text=True, check=True)
     return float(done.stdout)
+
+
+def wait_for(claim: Callable[[], bool], seconds: float = 30.0) -> None:
+    give_up_at = time.monotonic() + seconds
+    while not claim():
+        assert time.monotonic() < give_up_at, "it did not come true in time"
+        time.sleep(0.05)

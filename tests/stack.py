@@ -13,6 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.local.sendgrid.mail import Mail
+from deploy.local.sendgrid.mailbox import Mailbox
+from shared.cloud.journal_rows import DeadLetterRow
+from shared.cloud.local.journal_read import JournalReader
+from shared.cloud.local.journal_schema import FILE_NAME
 from shared.jsontext import JsonObject
 from tests.processes import ROOT, is_open
 
@@ -45,6 +50,15 @@ class Stack:
         port = f"--port {self.base + OFFSETS[name]}"
         rows = [line.strip().partition(" ") for line in table.splitlines()]
         return [int(pid) for pid, _, arguments in rows if port in f"{arguments} ".replace("  ", " ")]
+
+    def mails(self) -> list[Mail]:
+        """What the emulated SendGrid has, newest first."""
+        with contextlib.closing(Mailbox(self.state)) as mailbox:
+            return list(mailbox.list_mail(1_000_000))
+
+    def dead_letters(self) -> list[DeadLetterRow]:
+        with JournalReader(self.state / FILE_NAME) as reader:
+            return list(reader.dead_letters(500, state=None))
 
     def trouble(self, faults: JsonObject) -> bool:
         """Set the emulated APIs' faults, which a restart forgets; False where they do not answer now."""

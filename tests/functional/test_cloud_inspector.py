@@ -12,9 +12,9 @@ import pytest_asyncio
 
 from shared.jsontext import Json, JsonObject
 from tests.chromium import Page, chromium_or_skip, chromium_page
-from tests.gcp.deployment import PROJECT, Deployed, deploy, wait_for
+from tests.gcp.deployment import PROJECT, Deployed, deploy
 from tests.gcp.firestore_memory import MemoryStore
-from tests.processes import Request, free_port, started
+from tests.processes import Request, free_port, started, wait_for
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

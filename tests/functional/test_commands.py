@@ -4,17 +4,14 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from deploy.local.sendgrid.mailbox import Mailbox
 from shared.jsontext import Json, JsonObject
-from tests.processes import ROOT, Request, post
+from tests.processes import ROOT, Request, post, wait_for
 from tests.stack import Stack, running
 
 CONFIG = """\
@@ -66,15 +63,7 @@ def the_only(rows: Json) -> JsonObject:
 
 
 def mails(stack: Stack) -> Counter[str]:
-    with closing(Mailbox(stack.state)) as mailbox:
-        return Counter(mail.subject for mail in mailbox.list_mail(1_000))
-
-
-def wait_for(claim: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + 15
-    while not claim():
-        assert time.monotonic() < give_up_at, "it did not come true in time"
-        time.sleep(0.05)
+    return Counter(mail.subject for mail in stack.mails())
 
 
 def listed_once(stack: Stack, *filters: str) -> Callable[[], bool]:

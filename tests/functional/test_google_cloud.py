@@ -9,9 +9,10 @@ import pytest
 
 from deploy.cli import main
 from shared.jsontext import Json, JsonObject
-from tests.gcp.deployment import PROJECT, Deployed, deploy, wait_for
+from tests.gcp.deployment import PROJECT, Deployed, deploy
 from tests.gcp.firestore_memory import MemoryStore
 from tests.gcp.firestore_npm import npm_store
+from tests.processes import wait_for
 
 
 @dataclass(frozen=True, slots=True)

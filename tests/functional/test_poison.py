@@ -6,16 +6,11 @@ For real, with notify's clock twenty times as fast. tests/unit/test_notify_suspe
 import json
 import time
 from collections import Counter
-from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from deploy.local.sendgrid.mailbox import Mailbox
-from shared.cloud.journal_rows import DeadLetterRow
-from shared.cloud.local.journal_read import JournalReader
-from shared.cloud.local.journal_schema import FILE_NAME
 from tests.kill.kill import ledger_rows
 from tests.processes import ROOT, Request, post
 from tests.stack import Stack, running
@@ -42,22 +37,12 @@ def send(stack: Stack, name: str, is_poison: bool = False) -> None:
     assert post(stack.base, Request("/shop", body, {"Content-Type": "application/json"})) == 200
 
 
-def letters(stack: Stack) -> list[DeadLetterRow]:
-    with JournalReader(stack.state / FILE_NAME) as reader:
-        return list(reader.dead_letters(500, state=None))
-
-
-def mails(stack: Stack) -> Counter[str]:
-    with closing(Mailbox(stack.state)) as mailbox:
-        return Counter(mail.subject for mail in mailbox.list_mail(1_000))
-
-
 def wait_until_finished(stack: Stack, deliveries: int) -> None:
     """Until all are at an end, and what was given up on is kept."""
     give_up_at = time.monotonic() + 50
     while time.monotonic() < give_up_at:
         rows = ledger_rows(stack)
-        if len(rows) == deliveries and all(row.state in {"done", "failed"} for row in rows) and letters(stack):
+        if len(rows) == deliveries and all(row.state in {"done", "failed"} for row in rows) and stack.dead_letters():
             return
         time.sleep(0.2)
     raise AssertionError(Counter(row.state for row in ledger_rows(stack)))
@@ -77,8 +62,8 @@ def test_a_delivery_that_ends_the_worker_is_dead_lettered_within_three_attempts(
             if number == PEERS // 2:
                 send(stack, "poison", is_poison=True)
         wait_until_finished(stack, 2 * PEERS + 2)
-        given_up = letters(stack)
-        arrived = mails(stack)
+        given_up = stack.dead_letters()
+        arrived = Counter(mail.subject for mail in stack.mails())
     noted = Counter(notes.read_text(encoding="utf-8").splitlines())
     twice = sum(count - 1 for count in arrived.values())
     print(f"the worker ended {noted['crashed poison']} times; {len(arrived)} mails arrived, {twice} of them twice")

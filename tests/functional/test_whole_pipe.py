@@ -4,19 +4,19 @@ import asyncio
 import email
 import email.policy
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from deploy.local.sendgrid.mailbox import Mailbox
 from deploy.sending.auth import Bearer
 from deploy.sending.send import send
 from shared.jsontext import JsonObject
 from tests.kill.senders import send_all
+from tests.processes import wait_for
 from tests.stack import Stack, running
 
 SECRET = "a-secret-of-this-test"
@@ -33,16 +33,8 @@ destinations:
 EVENT: JsonObject = {"event": "order.created", "customerName": "Chuck U Farley"}
 
 
-def wait_for(claim: Callable[[], bool], seconds: float = 30.0) -> None:
-    give_up_at = time.monotonic() + seconds
-    while not claim():
-        assert time.monotonic() < give_up_at, "it did not come true in time"
-        time.sleep(0.05)
-
-
 def subjects(stack: Stack) -> list[str]:
-    with closing(Mailbox(stack.state)) as mailbox:
-        return sorted(mail.subject for mail in mailbox.list_mail(10_000))
+    return sorted(mail.subject for mail in stack.mails())
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +72,7 @@ def test_a_large_body_is_mailed_as_an_attachment(stack: Stack) -> None:
     event = {**EVENT, "id": "large", "text": "x" * 900_000}
     assert send(f"{stack.url}/shop", event, secret=SECRET, auth=Bearer()).ok
     wait_for(lambda: "Order large" in subjects(stack))
-    with closing(Mailbox(stack.state)) as mailbox:
-        [mail] = [mail for mail in mailbox.list_mail(10_000) if mail.subject == "Order large"]
+    [mail] = [mail for mail in stack.mails() if mail.subject == "Order large"]
     assert [attachment.size_bytes > 900_000 for attachment in mail.attachments] == [True]
 
 

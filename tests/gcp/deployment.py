@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,13 +75,6 @@ class Deployed:
     def sweep(self) -> None:
         """As Cloud Scheduler does each minute."""
         assert post(self.ports["notify"], Request("/sweep", b"", {})) == 200
-
-
-def wait_for(claim: Callable[[], bool], seconds: float = 20.0) -> None:
-    give_up_at = time.monotonic() + seconds
-    while not claim():
-        assert time.monotonic() < give_up_at, "it did not come true in time"
-        time.sleep(0.1)
 
 
 @contextlib.contextmanager

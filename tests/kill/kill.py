@@ -5,12 +5,10 @@ import random
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.local.sendgrid.mailbox import Mailbox
 from shared.cloud.local.ledger import LocalLedger
 from shared.jsontext import JsonObject
 from shared.ledger import LedgerRow
@@ -124,8 +122,7 @@ def _judge(stack: Stack, events: int, sent: Sent, killed: Counter[str], seconds:
 
 def mails(stack: Stack) -> Counter[int]:
     """By event."""
-    with closing(Mailbox(stack.state)) as mailbox:
-        return Counter(int(mail.subject) for mail in mailbox.list_mail(1_000_000))
+    return Counter(int(mail.subject) for mail in stack.mails())
 
 
 def ledger_rows(stack: Stack) -> list[LedgerRow]:

@@ -4,7 +4,6 @@ import base64
 import json
 import socket
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -374,16 +373,17 @@ def test_a_check_that_hangs_is_not_waited_for_and_hides_no_other() -> None:
 
     def hang() -> Finding:
         released.wait(30)
+        ended.append("slow")
         return ok("late")
 
     def broken() -> Finding:
         raise ZeroDivisionError
 
-    began = time.monotonic()
+    ended: list[str] = []
     checks = [Check("slow", hang), Check("broken", broken), Check("good", lambda: ok("fine"))]
     found = dict(checkup(checks, lambda _: None, longest_seconds=0.5))
+    assert not ended
     released.set()
-    assert time.monotonic() - began < 10
     assert {name: each.verdict for name, each in found.items()} == {
         "slow": "unknown",
         "broken": "unknown",

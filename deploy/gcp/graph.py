@@ -21,7 +21,7 @@ from deploy.gcp.resources.sweep import sweep
 from deploy.gcp.resources.topics import Push
 from deploy.gcp.target import Target
 from deploy.secrets.needs import needs
-from shared.cloud.retention import retries_seconds
+from shared.cloud.retention import blobs_seconds, retention_of
 from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 
@@ -55,7 +55,8 @@ def graph(deployment: Deployment) -> tuple[Resource, ...]:
     target = deployment.target
     granted = permissions(target, deployment.project_number, deployment.secrets)
     subscriptions = _subscriptions(deployment)
-    kept_seconds = _kept_seconds(deployment.slices["notify"])
+    notify = deployment.slices["notify"]
+    kept_seconds = blobs_seconds(retention_of(notify), notify)
     services = _services(deployment, [*granted, *subscriptions])
     return in_order(
         [
@@ -156,13 +157,6 @@ def _sizes(deployment: Deployment) -> Mapping[str, Size]:
 
 def _longest_attempt(notify: JsonObject) -> float:
     return max((_number(each["timeout_seconds"]) for each in _entries(notify["destinations"])), default=0.0)
-
-
-def _kept_seconds(notify: JsonObject) -> float:
-    """Bodies stay as long as the operator says, and at least until the last retry of who needs them."""
-    retention = notify["retention"]
-    assert isinstance(retention, dict)
-    return max(_number(retention["bodies_seconds"]), retries_seconds(notify))
 
 
 def _number(value: Json) -> float:

@@ -26,6 +26,11 @@ def retries_seconds(notify: JsonObject) -> float:
     return max((seconds + DAY_SECONDS for seconds in sums), default=0.0)
 
 
+def blobs_seconds(retention: Retention, notify: JsonObject) -> float:
+    """How long a body that is too large for a bus may be asked for: by a replay, a retry, or a dead letter's replay."""
+    return max(retention.bodies_seconds, retention.dead_letters_seconds, retries_seconds(notify))
+
+
 def retention_of(compiled: JsonObject) -> Retention:
     """From a slice; the defaults where it says nothing."""
     written = compiled.get("retention")

@@ -235,10 +235,10 @@ def test_no_command_line_holds_a_secrets_value() -> None:
     assert all(command.arguments[-1] == "--data-file=-" for command in adding)
 
 
-def test_bodies_are_kept_until_the_last_retry_needs_them_no_more() -> None:
-    """bodies: 12h, but the inbox is tried for three days and a half."""
+def test_large_bodies_are_kept_as_long_as_a_dead_letter_may_be_replayed() -> None:
+    """bodies: 12h, and the inbox is tried for three days and a half; but dead letters stay for 45 days."""
     [file] = by_key(graph(deployment()))["bucket my-project-hookchain-blobs"].files
-    assert json.loads(file.content)["rule"][0]["condition"] == {"age": 5}
+    assert json.loads(file.content)["rule"][0]["condition"] == {"age": 45}
 
 
 def test_nothing_is_planned_for_what_is_there_as_it_should_be() -> None:

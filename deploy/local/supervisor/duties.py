@@ -18,7 +18,7 @@ from deploy.local.supervisor.watch import Snapshot, changes, snapshot
 from shared.cloud.local.blobs import purge_blobs
 from shared.cloud.local.journal_retention import purge_journal
 from shared.cloud.local.journal_schema import FILE_NAME
-from shared.cloud.retention import retention_of, retries_seconds
+from shared.cloud.retention import blobs_seconds, retention_of
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
 from shared.settings import LOCAL_PROJECT
@@ -62,7 +62,7 @@ def forget_old(state: Path, notify: JsonObject, now: float) -> None:
     """
     retention = retention_of(notify)
     purge_journal(state / FILE_NAME, now, retention)
-    wanted = max(retention.bodies_seconds, retention.dead_letters_seconds, retries_seconds(notify))
+    wanted = blobs_seconds(retention, notify)
     purge_blobs(state / "blobs", now - wanted)
 
 

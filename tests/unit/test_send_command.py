@@ -7,9 +7,9 @@ import pytest
 
 from deploy.commands.send import EPILOG, main
 from deploy.compiler import compile_file
-from shared.signatures.macs import verify_hmac
 from shared.signatures.standard_webhooks import verify_standard
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver
+from tests.unit.hmac_way import verify_hmac
 
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 CONFIG = """

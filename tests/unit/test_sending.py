@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from deploy.sending.send import Basic, Bearer, Hmac, Password, StandardWebhooks, send
-from shared.signatures.macs import verify_hmac
 from shared.signatures.standard_webhooks import verify_standard
 from tests.fakes.receiver import http_answer, receiver
+from tests.unit.hmac_way import verify_hmac
 
 ACCEPTED = http_answer(200, b'{"id":"3f2a9c"}')
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

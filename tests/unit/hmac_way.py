@@ -1,0 +1,17 @@
+"""A signature in a header, verified as a source with `scheme: hmac` does."""
+
+from collections.abc import Sequence
+
+from shared.http import Request
+from shared.signatures.verify import verify
+from shared.signatures.way import read_way
+
+
+def verify_hmac(
+    header: str | None, body: bytes, secrets: Sequence[str], algorithm: str, encoding: str, prefix: str
+) -> None:
+    """Raises Rejected."""
+    headers = () if header is None else (("x-sig", header),)
+    settings = {"algorithm": algorithm, "encoding": encoding, "prefix": prefix}
+    way = read_way({"scheme": "hmac", "header": "x-sig", "secret": "key", **settings})
+    verify(Request("POST", "/hook", "", headers, body), way, secrets, {}, 0.0)

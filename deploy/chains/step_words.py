@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import yaml
 from pydantic import BaseModel
 
-from deploy.commands.tables import BOLD, DIM, Screen
+from deploy.commands.terminal.tables import BOLD, DIM, Screen
 from functions.transform.families import StepModels, families
 from functions.transform.step import AskingStep, Example, Step
 from shared.jsontext import Json, JsonObject

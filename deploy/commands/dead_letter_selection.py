@@ -9,9 +9,9 @@ from typing import Final
 from deploy.commands.event_selection import require_choice, short_ids
 from deploy.commands.event_text import clock, colour_of
 from deploy.commands.local_command import add_limit, add_times
-from deploy.commands.searching import told
 from deploy.commands.state import State
-from deploy.commands.tables import Column, Screen, table
+from deploy.commands.terminal.searching import told
+from deploy.commands.terminal.tables import Column, Screen, table
 from deploy.local.inspector.documents import dead_letter_document
 from shared.cloud.journal_rows import DROPPED, KEPT, REPLAYED, DeadLetterRow
 from shared.jsontext import Json, JsonObject

@@ -12,9 +12,9 @@ from typing import Final
 
 from deploy.cli import parser
 from deploy.commands.operator_command import CannotTell, add_configuration, configured, ended, environ_of
-from deploy.commands.passing_line import PassingLine
 from deploy.commands.platform_options import add_platform, add_state, is_gcp
-from deploy.commands.tables import DIM, GREEN, RED, YELLOW, Screen, printable, screen_of, width_of
+from deploy.commands.terminal.passing_line import PassingLine
+from deploy.commands.terminal.tables import DIM, GREEN, RED, YELLOW, Screen, printable, screen_of, width_of
 from deploy.doctor.checks import Subject, gcp_checks, gcp_checks_without_project, local_checks
 from deploy.doctor.checkup import LONGEST_SECONDS, checkup
 from deploy.doctor.finding import Check, Finding

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from deploy.commands.tables import BOLD, DIM, GREEN, RED, YELLOW, Screen, printable
+from deploy.commands.terminal.tables import BOLD, DIM, GREEN, RED, YELLOW, Screen, printable
 from shared.cloud.journal_rows import DeadLetterRow, EventRecord, EventSummary, RequestRow
 from shared.journal import AttemptEntry, RouteDecision
 from shared.jsontext import Json, JsonObject

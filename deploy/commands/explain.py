@@ -11,7 +11,7 @@ from deploy.chains.case_input import without_proof
 from deploy.cli import parser
 from deploy.commands.local_command import print_json
 from deploy.commands.operator_command import FAULTS, add_configuration, configured
-from deploy.commands.tables import printable, screen_of
+from deploy.commands.terminal.tables import printable, screen_of
 from deploy.explain.given_request import add_request, request_of
 from deploy.explain.receive_stage import explain_receive
 from deploy.explain.report import Check, Report, report_document

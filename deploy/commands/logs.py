@@ -16,8 +16,8 @@ from deploy.commands.logs_cloud import Wanted, cloud_records
 from deploy.commands.logs_local import local_records
 from deploy.commands.operator_command import DONE, add_configuration, ended, environ_of
 from deploy.commands.platform_options import add_platform, add_state, is_gcp, target_of
-from deploy.commands.tables import screen_of
-from deploy.commands.when import moment
+from deploy.commands.terminal.tables import screen_of
+from deploy.commands.terminal.when import moment
 from deploy.compiler import FUNCTIONS
 from deploy.gcp.gcloud import Gcloud
 from deploy.local.supervisor.log_view import LogView

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.checkout import ROOT, chosen_config, environ_with
-from deploy.commands.tables import printable
+from deploy.commands.terminal.tables import printable
 from deploy.compiler import compile_config, read_config
 from deploy.faults import ConfigFaults
 from deploy.gcp.gcloud import GcloudFault, GcloudMissing

@@ -6,7 +6,7 @@ from typing import Final
 from deploy.cli import parser
 from deploy.commands.local_command import print_json
 from deploy.commands.operator_command import DONE, FAULTS, NOT_DONE, add_configuration, configured
-from deploy.commands.tables import printable
+from deploy.commands.terminal.tables import printable
 from deploy.config_schema import config_schema
 from functions.transform.read_routes import read_program
 

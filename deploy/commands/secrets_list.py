@@ -10,7 +10,7 @@ from typing import Final
 
 from deploy.commands.operator_command import DONE, NOT_DONE, configured
 from deploy.commands.platform_options import is_gcp, same_platform
-from deploy.commands.tables import GREEN, RED, YELLOW, Column, screen_of, table
+from deploy.commands.terminal.tables import GREEN, RED, YELLOW, Column, screen_of, table
 from deploy.secrets.needs import Need, needs
 from deploy.secrets.place import Kept, Place
 from deploy.secrets.values import Refused, checked_values, short_ones

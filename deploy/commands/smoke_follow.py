@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.commands.smoke_sight import DELIVERED, FAILED, HELD, PENDING, RETRYING, Seen, Sight
-from deploy.commands.tables import DIM, GREEN, RED, YELLOW, Screen, printable
+from deploy.commands.terminal.tables import DIM, GREEN, RED, YELLOW, Screen, printable
 
 STAGE_WIDTH: Final = 11
 _MARKS: Final = {DELIVERED: ("✓", GREEN), RETRYING: ("✗", YELLOW), HELD: ("✗", YELLOW), FAILED: ("✗", RED)}

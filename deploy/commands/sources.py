@@ -19,7 +19,7 @@ from deploy.commands.platform_options import add_platform, add_state, is_gcp, ta
 from deploy.commands.smoke_event import example_event
 from deploy.commands.source_entries import Entry, entries, provider_key, routes_from, types_of
 from deploy.commands.source_example import example_line
-from deploy.commands.tables import BOLD, DIM, Screen, printable, screen_of
+from deploy.commands.terminal.tables import BOLD, DIM, Screen, printable, screen_of
 from deploy.faults import did_you_mean
 from deploy.gcp.target import Target
 from deploy.local.supervisor.ports import HOST

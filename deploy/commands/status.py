@@ -18,7 +18,7 @@ from deploy.commands.status_cloud import backlogs_or_note, versions
 from deploy.commands.status_local import local_backlogs, local_version
 from deploy.commands.status_parts import Kept, Status, kept_in
 from deploy.commands.status_text import status_text
-from deploy.commands.tables import screen_of
+from deploy.commands.terminal.tables import screen_of
 from deploy.local.supervisor.sources import sources_of
 from shared.errors import HookchainError
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from deploy.commands.event_text import clock
 from deploy.commands.status_parts import Backlog, SourceNews, Status, Version
-from deploy.commands.tables import BOLD, GREEN, RED, YELLOW, Column, Screen, printable, table
+from deploy.commands.terminal.tables import BOLD, GREEN, RED, YELLOW, Column, Screen, printable, table
 from shared.jsontext import JsonObject
 
 LATE_SECONDS: Final = 300.0

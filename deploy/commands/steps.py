@@ -12,7 +12,7 @@ from deploy.chains.step_words import listing, step_document, whole_step
 from deploy.cli import parser
 from deploy.commands.local_command import print_json
 from deploy.commands.operator_command import DONE, FAULTS, NOT_DONE, USAGE, add_configuration, configured
-from deploy.commands.tables import printable, screen_of
+from deploy.commands.terminal.tables import printable, screen_of
 from deploy.faults import did_you_mean
 from functions.transform.families import StepModels, step_models
 from functions.transform.read_routes import read_program

@@ -18,7 +18,7 @@ from deploy.commands.operator_command import (
     add_configuration,
     environ_of,
 )
-from deploy.commands.tables import GREEN, RED, Screen, printable, screen_of
+from deploy.commands.terminal.tables import GREEN, RED, Screen, printable, screen_of
 from deploy.compiler import compile_config, read_config
 from shared.jsontext import JsonObject
 

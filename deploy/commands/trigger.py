@@ -11,7 +11,7 @@ from deploy.cli import parser
 from deploy.commands.operator_command import FAULTS, add_configuration, environ_of
 from deploy.commands.platform_options import add_state
 from deploy.commands.providers import key_of
-from deploy.commands.tables import printable
+from deploy.commands.terminal.tables import printable
 from deploy.faults import did_you_mean
 from deploy.providers.entry_text import PROVEN
 from deploy.providers.source_block import is_fetched_key

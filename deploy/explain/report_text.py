@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Final
 
-from deploy.commands.tables import BOLD, DIM, GREEN, RED, Screen, printable
+from deploy.commands.terminal.tables import BOLD, DIM, GREEN, RED, Screen, printable
 from deploy.explain.report import NOT_MADE, Check, Report, Stage
 from shared.event import Event, to_cloudevent
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deploy.cli import parser
 from deploy.commands.operator_command import DONE, CannotTell, ended
-from deploy.commands.tables import Column, screen_of, table
+from deploy.commands.terminal.tables import Column, screen_of, table
 from deploy.gcp.usage import MILLION, PRICES_FILE, PricesFault, Row, amount_text, read_prices, read_usage, rows
 
 

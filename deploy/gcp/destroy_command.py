@@ -10,7 +10,7 @@ from typing import Final
 from deploy.cli import parser
 from deploy.commands.operator_command import DONE, NOT_DONE, CannotTell, add_configuration, ended, environ_of
 from deploy.commands.platform_options import target_of
-from deploy.commands.tables import screen_of
+from deploy.commands.terminal.tables import screen_of
 from deploy.gcp.apply import Applying
 from deploy.gcp.destroy import Removal, own_things, removal, staying
 from deploy.gcp.gcloud import Gcloud

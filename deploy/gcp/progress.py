@@ -5,7 +5,7 @@ import sys
 import threading
 from typing import TextIO
 
-from deploy.commands.tables import DIM, GREEN, RED, Screen, cut
+from deploy.commands.terminal.tables import DIM, GREEN, RED, Screen, cut
 from deploy.gcp.plan import Action
 
 _DONE = {"create": "made", "update": "updated", "delete": "removed"}

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from deploy.commands.tables import BOLD, DIM, YELLOW, Screen
+from deploy.commands.terminal.tables import BOLD, DIM, YELLOW, Screen
 from deploy.providers.proof_words import way_words
 from deploy.providers.source_block import is_fetched_key, needs_secret, own_url, secret_line, source_block
 from shared.config.handshake import Handshake

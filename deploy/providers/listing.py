@@ -2,7 +2,7 @@
 
 from deploy.catalogue import Catalogue
 from deploy.commands.local_command import count_of
-from deploy.commands.tables import DIM, YELLOW, Column, Screen, table
+from deploy.commands.terminal.tables import DIM, YELLOW, Column, Screen, table
 from deploy.providers.proof_words import short_proofs
 from shared.config.provider import ProviderEntry
 

@@ -7,7 +7,7 @@ import pytest
 
 from deploy.catalogue import load_catalogue
 from deploy.commands.providers import main
-from deploy.commands.tables import Screen
+from deploy.commands.terminal.tables import Screen
 from deploy.compiler import compile_config
 from deploy.config_file import parse_config
 from deploy.providers.entry_text import entry_text

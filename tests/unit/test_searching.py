@@ -3,8 +3,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.commands import searching
-from deploy.commands.searching import QUIET_SECONDS, Searching, told
+from deploy.commands.terminal import searching
+from deploy.commands.terminal.searching import QUIET_SECONDS, Searching, told
 from tests.fakes.clock import FakeClock
 
 

@@ -16,7 +16,7 @@ from deploy.commands.smoke_event import MARK, event_of_file, made_event
 from deploy.commands.smoke_follow import Told, follow, stuck
 from deploy.commands.smoke_post import Posting, url_of, usable_way
 from deploy.commands.smoke_sight import DELIVERED, FAILED, HELD, PENDING, RETRYING, Seen, Sight, sight_of_log
-from deploy.commands.tables import Screen
+from deploy.commands.terminal.tables import Screen
 from deploy.compiler import compile_config
 from deploy.config_file import parse_config
 from deploy.local.supervisor.sources import sources_of

@@ -11,7 +11,7 @@ import pytest
 from deploy.cli import main
 from deploy.commands.status_parts import Backlog, SourceNews, Status, Version
 from deploy.commands.status_text import duration, status_text
-from deploy.commands.tables import Screen
+from deploy.commands.terminal.tables import Screen
 from deploy.local.pubsub.message_store import Changes, MessageStore
 from deploy.local.pubsub.messages import Message
 from deploy.local.pubsub.store import Store

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, TextIO, TypeVar
 
-from deploy.commands.passing_line import PassingLine
+from deploy.commands.terminal.passing_line import PassingLine
 
 QUIET_SECONDS: Final = 2.0
 

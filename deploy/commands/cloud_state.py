@@ -10,7 +10,7 @@ from typing import Final, Protocol, TypeVar
 
 from deploy.checkout import EXAMPLE_CONFIG, ROOT, choose_config
 from deploy.commands.cloud_journal import CloudJournal
-from deploy.commands.google_api import NotSignedIn, token_of
+from deploy.commands.google_cloud.api import NotSignedIn, token_of
 from deploy.commands.state import State, StateFault
 from deploy.gcp.gcloud import Gcloud, GcloudMissing
 from deploy.gcp.names import bucket, database

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli import parser
-from deploy.commands.google_api import GoogleApi, NotSignedIn, token_of
+from deploy.commands.google_cloud.api import GoogleApi, NotSignedIn, token_of
 from deploy.commands.operator_command import CannotTell, add_configuration, ended, environ_of
 from deploy.commands.platform_options import add_platform, is_gcp, target_of
 from deploy.commands.secrets_change import rotate_secret, set_secret

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from deploy.commands.cloud import Cloud, cloud_of
+from deploy.commands.google_cloud.cloud import Cloud, cloud_of
 from deploy.commands.local_bus import told_ports
 from deploy.commands.logs_cloud import Wanted, log_filter, read_records
 from deploy.commands.operator_command import CannotTell, Configured

@@ -12,7 +12,7 @@ from typing import Final
 
 from deploy.catalogue import load_catalogue
 from deploy.cli import parser
-from deploy.commands.cloud import cloud_of
+from deploy.commands.google_cloud.cloud import cloud_of
 from deploy.commands.local_bus import own_ports
 from deploy.commands.operator_command import DONE, CannotTell, Configured, add_configuration, configured, ended
 from deploy.commands.platform_options import add_platform, add_state, is_gcp, target_of

@@ -9,7 +9,7 @@ import time
 from typing import Final
 
 from deploy.cli import parser
-from deploy.commands.cloud import cloud_of
+from deploy.commands.google_cloud.cloud import cloud_of
 from deploy.commands.operator_command import DONE, CannotTell, Configured, add_configuration, configured, ended
 from deploy.commands.platform_options import add_platform, add_state, is_gcp, same_platform, target_of
 from deploy.commands.state import StateFault

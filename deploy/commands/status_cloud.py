@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from deploy.commands.cloud import Cloud
-from deploy.commands.google_api import ApiFault
-from deploy.commands.side_by_side import side_by_side
+from deploy.commands.google_cloud.api import ApiFault
+from deploy.commands.google_cloud.cloud import Cloud
+from deploy.commands.google_cloud.side_by_side import side_by_side
 from deploy.commands.status_parts import Backlog, Version
 from deploy.compiler import FUNCTIONS
 from deploy.gcp import names

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from deploy.commands.google_api import ApiFault, NotSignedIn
+from deploy.commands.google_cloud.api import ApiFault, NotSignedIn
 from deploy.doctor.finding import Check, Finding, unknown
 from deploy.gcp.gcloud import GcloudFault, GcloudMissing
 from deploy.secrets.place import PlaceFault

@@ -3,7 +3,7 @@
 import json
 from typing import Final
 
-from deploy.commands.google_api import NotSignedIn, Token
+from deploy.commands.google_cloud.api import NotSignedIn, Token
 from deploy.doctor.finding import Finding, ok, problem, unknown
 from deploy.gcp.gcloud import GcloudMissing, Runner
 from shared.jsontext import Json

@@ -7,8 +7,8 @@ run.managed.requireInvokerIam forbids. https://cloud.google.com/run/docs/authent
 from collections.abc import Sequence
 from typing import Final
 
-from deploy.commands.google_api import ApiFault, GoogleApi
-from deploy.commands.side_by_side import side_by_side
+from deploy.commands.google_cloud.api import ApiFault, GoogleApi
+from deploy.commands.google_cloud.side_by_side import side_by_side
 from deploy.doctor.finding import Finding, ok, problem, unknown
 from deploy.gcp.target import Target
 from shared.jsontext import JsonObject

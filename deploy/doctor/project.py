@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from deploy.commands.google_api import ApiFault, GoogleApi
+from deploy.commands.google_cloud.api import ApiFault, GoogleApi
 from deploy.doctor.finding import Finding, ok, problem, unknown
 from deploy.gcp.resources.apis import APIS
 from deploy.gcp.target import Target

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.commands.google_api import ApiFault, ask
+from deploy.commands.google_cloud.api import ApiFault, ask
 from deploy.doctor.finding import Finding, ok, problem, unknown
 from deploy.secrets.needs import mail_ways
 from functions.notify.mail.addresses import Address

@@ -5,8 +5,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from deploy.commands.google_api import ApiFault, GoogleApi
-from deploy.commands.side_by_side import side_by_side
+from deploy.commands.google_cloud.api import ApiFault, GoogleApi
+from deploy.commands.google_cloud.side_by_side import side_by_side
 from deploy.gcp.gcloud import Answer, Runner, shown
 from deploy.gcp.names import BUNDLE_LABEL, secret_id
 from deploy.gcp.target import Target

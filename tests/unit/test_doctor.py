@@ -12,8 +12,8 @@ import pytest
 
 from deploy.cli import main
 from deploy.commands.doctor import document, lines
-from deploy.commands.google_api import NotSignedIn, token_of
-from deploy.commands.side_by_side import side_by_side
+from deploy.commands.google_cloud.api import NotSignedIn, token_of
+from deploy.commands.google_cloud.side_by_side import side_by_side
 from deploy.commands.terminal.tables import Screen
 from deploy.doctor.checkup import checkup
 from deploy.doctor.clock import clock_finding

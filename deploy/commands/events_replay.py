@@ -14,7 +14,7 @@ from deploy.commands.event_selection import FILTERS, add_filters, chosen, events
 from deploy.commands.local_command import DONE, NOT_DONE, Asked, BadUsage, add_doing, count_of, print_json
 from deploy.commands.replay_messages import replay_of_event
 from deploy.commands.replaying import Progress, at_rate
-from deploy.commands.state import State
+from deploy.commands.state.state import State
 from deploy.faults import did_you_mean
 from deploy.local.inspector.documents import summary_document
 from shared.cloud.journal_rows import EventSummary

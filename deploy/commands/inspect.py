@@ -8,10 +8,10 @@ import sys
 from typing import Final
 
 from deploy.cli import parser
-from deploy.commands.cloud_state import configured_destinations, place_of
 from deploy.commands.platform_options import add_platform, add_state, is_gcp
-from deploy.commands.state import StateFault
-from deploy.commands.state_choice import chosen_target
+from deploy.commands.state.choice import chosen_target
+from deploy.commands.state.cloud import configured_destinations, place_of
+from deploy.commands.state.state import StateFault
 from deploy.local.inspector import app as local_app
 from deploy.local.inspector.base_app import DEFAULT_PORT, HOST, serve_app, stopped_by_signal
 from deploy.local.inspector.cloud_app import make_cloud_app, open_cloud_parts

@@ -13,8 +13,8 @@ from typing import Final
 from deploy.cli import parser
 from deploy.commands.platform_options import add_platform, add_state
 from deploy.commands.replaying import DEFAULT_RATE
-from deploy.commands.state import State, StateFault
-from deploy.commands.state_choice import chosen_state
+from deploy.commands.state.choice import chosen_state
+from deploy.commands.state.state import State, StateFault
 from deploy.commands.terminal.tables import Screen, printable, screen_of
 from deploy.commands.terminal.when import moment
 from shared.errors import HookchainError

@@ -11,8 +11,8 @@ from pathlib import Path
 from deploy.checkout import ROOT, chosen_config, environ_with
 from deploy.cli import parser
 from deploy.commands.platform_options import add_platform, add_state, is_gcp
-from deploy.commands.state import StateFault
-from deploy.commands.state_choice import chosen_target
+from deploy.commands.state.choice import chosen_target
+from deploy.commands.state.state import StateFault
 from deploy.faults import ConfigFaults, did_you_mean
 from deploy.local.supervisor.dotenv import DotenvFault
 from shared.errors import HookchainError
@@ -46,13 +46,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _here(folder: Path) -> AbstractAsyncContextManager[Ledger]:
-    from deploy.commands.local_state import ledger_in
+    from deploy.commands.state.local import ledger_in
 
     return ledger_in(folder)
 
 
 def _in_cloud(options: argparse.Namespace) -> AbstractAsyncContextManager[Ledger]:
-    from deploy.commands.cloud_state import closing, place_of
+    from deploy.commands.state.cloud import closing, place_of
 
     return closing(place_of(chosen_target(options, os.environ), os.environ).make_ledger())
 

@@ -11,14 +11,14 @@ from functools import partial
 from typing import Final
 
 from deploy.commands.google_cloud.cloud import Cloud, cloud_of
-from deploy.commands.local_bus import told_ports
 from deploy.commands.logs_cloud import Wanted, log_filter, read_records
 from deploy.commands.operator_command import CannotTell, Configured
 from deploy.commands.platform_options import is_gcp, target_of
 from deploy.commands.send_secret import secret_named
 from deploy.commands.smoke_sight import Sight, sight_of_log, sight_of_records
-from deploy.commands.state import State, StateFault
-from deploy.commands.state_choice import chosen_state
+from deploy.commands.state.choice import chosen_state
+from deploy.commands.state.local_bus import told_ports
+from deploy.commands.state.state import State, StateFault
 from deploy.local.supervisor.dev_file import is_sending_mail
 from deploy.local.supervisor.ports import HOST
 from deploy.secrets.place import PlaceFault

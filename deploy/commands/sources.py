@@ -13,12 +13,12 @@ from typing import Final
 from deploy.catalogue import load_catalogue
 from deploy.cli import parser
 from deploy.commands.google_cloud.cloud import cloud_of
-from deploy.commands.local_bus import own_ports
 from deploy.commands.operator_command import DONE, CannotTell, Configured, add_configuration, configured, ended
 from deploy.commands.platform_options import add_platform, add_state, is_gcp, target_of
 from deploy.commands.smoke_event import example_event
 from deploy.commands.source_entries import Entry, entries, provider_key, routes_from, types_of
 from deploy.commands.source_example import example_line
+from deploy.commands.state.local_bus import own_ports
 from deploy.commands.terminal.tables import BOLD, DIM, Screen, printable, screen_of
 from deploy.faults import did_you_mean
 from deploy.gcp.target import Target

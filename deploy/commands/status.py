@@ -12,8 +12,8 @@ from deploy.cli import parser
 from deploy.commands.google_cloud.cloud import cloud_of
 from deploy.commands.operator_command import DONE, CannotTell, Configured, add_configuration, configured, ended
 from deploy.commands.platform_options import add_platform, add_state, is_gcp, same_platform, target_of
-from deploy.commands.state import StateFault
-from deploy.commands.state_choice import chosen_state
+from deploy.commands.state.choice import chosen_state
+from deploy.commands.state.state import StateFault
 from deploy.commands.status_cloud import backlogs_or_note, versions
 from deploy.commands.status_local import local_backlogs, local_version
 from deploy.commands.status_parts import Kept, Status, kept_in

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from deploy.commands.local_bus import told_ports
+from deploy.commands.state.local_bus import told_ports
 from deploy.commands.status_parts import Backlog, Version
 from deploy.local.pubsub.waiting import waiting
 from deploy.local.supervisor.dev_file import FILE_NAME

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.commands.state import State
+from deploy.commands.state.state import State
 from shared.cloud.journal_rows import EventQuery
 from shared.cloud.journal_view import JournalView
 from shared.jsontext import Json, JsonObject

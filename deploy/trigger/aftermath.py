@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.commands.local_bus import told_ports
-from deploy.commands.local_state import opened
-from deploy.commands.state import State, StateFault
+from deploy.commands.state.local import opened
+from deploy.commands.state.local_bus import told_ports
+from deploy.commands.state.state import State, StateFault
 from shared.cloud.journal_rows import EventQuery
 from shared.ledger import LedgerRow
 

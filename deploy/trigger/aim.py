@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from deploy.catalogue import load_catalogue
-from deploy.commands.local_bus import own_ports
 from deploy.commands.operator_command import Configured, configured
+from deploy.commands.state.local_bus import own_ports
 from deploy.compile_provider import provider_part
 from deploy.compiler import read_config
 from deploy.faults import did_you_mean

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.commands.cloud_journal import CloudJournal
+from deploy.commands.state.cloud_journal import CloudJournal
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.pubsub import no_authorization

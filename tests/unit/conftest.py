@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.commands import local_state
+from deploy.commands.state import local
 from tests.fakes.bus import FakeBus
 from tests.fakes.kept import NOW, Kept
 from tests.google_stand_in import StandIn, standing_in

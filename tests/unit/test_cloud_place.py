@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import main
-from deploy.commands.cloud_state import EMULATED, operator_authorization, place_of
-from deploy.commands.state import StateFault
+from deploy.commands.state.cloud import EMULATED, operator_authorization, place_of
+from deploy.commands.state.state import StateFault
 from deploy.gcp.target import Target
 from shared.errors import Temporary
 from tests.stub_gcloud import StubGcloud

@@ -13,8 +13,8 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy.commands.cloud_journal import COUNTED_EVENTS
-from deploy.commands.cloud_state import CloudPlace
+from deploy.commands.state.cloud import CloudPlace
+from deploy.commands.state.cloud_journal import COUNTED_EVENTS
 from deploy.local.inspector.base_app import base_app
 from deploy.local.inspector.board import Board, Look, plots
 from deploy.local.inspector.overview import MAX_HELD, held_document

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.commands.local_state import destination_names
+from deploy.commands.state.local import destination_names
 from deploy.local.inspector.parts import LocalParts
 from deploy.local.supervisor.dev_file import read_hint
 from shared.jsontext import Json, JsonObject

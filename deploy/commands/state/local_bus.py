@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from deploy.commands.state import StateFault
+from deploy.commands.state.state import StateFault
 from deploy.local.supervisor.dev_file import FILE_NAME
 from deploy.local.supervisor.ports import DEFAULT_BASE, HOST, Ports, ports_from
 from shared.cloud.gcp.pubsub import PubSubBus, no_authorization

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from deploy.checkout import EXAMPLE_CONFIG, ROOT, choose_config
-from deploy.commands.cloud_journal import CloudJournal
 from deploy.commands.google_cloud.api import NotSignedIn, token_of
-from deploy.commands.state import State, StateFault
+from deploy.commands.state.cloud_journal import CloudJournal
+from deploy.commands.state.state import State, StateFault
 from deploy.gcp.gcloud import Gcloud, GcloudMissing
 from deploy.gcp.names import bucket, database
 from deploy.gcp.target import Target

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from deploy.commands.loop_thread import LoopThread
+from deploy.commands.state.loop_thread import LoopThread
 from shared.cloud.gcp.firestore import Firestore
 from shared.cloud.gcp.journal_plots import read_series
 from shared.cloud.gcp.journal_read import FirestoreJournalReader

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 
-from deploy.commands.local_bus import local_bus
-from deploy.commands.state import State, StateFault
+from deploy.commands.state.local_bus import local_bus
+from deploy.commands.state.state import State, StateFault
 from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.journal_schema import FILE_NAME

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from deploy.commands.platform_options import is_gcp, target_of
-from deploy.commands.state import State, StateFault
+from deploy.commands.state.state import State, StateFault
 from deploy.gcp.target import Target, TargetFault
 
 
@@ -13,14 +13,14 @@ from deploy.gcp.target import Target, TargetFault
 def chosen_state(options: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[State]:
     """Raises StateFault."""
     if is_gcp(options):
-        from deploy.commands import cloud_state  # brings an HTTP client along
+        from deploy.commands.state import cloud  # brings an HTTP client along
 
-        with cloud_state.opened(chosen_target(options, environ), environ) as state:
+        with cloud.opened(chosen_target(options, environ), environ) as state:
             yield state
     else:
-        from deploy.commands import local_state
+        from deploy.commands.state import local
 
-        with local_state.opened(options.state) as state:
+        with local.opened(options.state) as state:
             yield state
 
 

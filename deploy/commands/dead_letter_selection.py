@@ -8,7 +8,7 @@ from typing import Final
 
 from deploy.commands.event_selection import require_choice, short_ids
 from deploy.commands.event_text import clock, colour_of
-from deploy.commands.local_command import add_limit, add_times
+from deploy.commands.frame.kept_command import add_limit, add_times
 from deploy.commands.state.state import State
 from deploy.commands.terminal.searching import told
 from deploy.commands.terminal.tables import Column, Screen, table

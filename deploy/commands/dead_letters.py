@@ -7,7 +7,16 @@ from typing import Final
 from deploy.commands.dead_letter_selection import add_filters, event_of, found, letters_table, message_of
 from deploy.commands.dead_letters_replay import DROP_EPILOG, REPLAY_EPILOG, add_ids, drop_letters, replay_letters
 from deploy.commands.event_text import letter_text
-from deploy.commands.local_command import DONE, NOT_DONE, Action, Asked, add_doing, count_of, print_json, run_command
+from deploy.commands.frame.kept_command import (
+    DONE,
+    NOT_DONE,
+    Action,
+    Asked,
+    add_doing,
+    count_of,
+    print_json,
+    run_command,
+)
 from deploy.local.inspector.documents import dead_letter_document
 from shared.cloud.journal_rows import KEPT
 

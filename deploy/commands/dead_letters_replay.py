@@ -10,7 +10,7 @@ from typing import Final
 
 from deploy.commands.command_line import line_to_do_it
 from deploy.commands.dead_letter_selection import FILTERS, add_filters, chosen, letters_table
-from deploy.commands.local_command import DONE, NOT_DONE, Asked, count_of, print_json
+from deploy.commands.frame.kept_command import DONE, NOT_DONE, Asked, count_of, print_json
 from deploy.commands.replay_messages import is_replayable, replay_of_dead_letter
 from deploy.commands.replaying import Progress, at_rate
 from deploy.local.inspector.documents import as_dead_letter, dead_letter_document

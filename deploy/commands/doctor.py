@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli import parser
-from deploy.commands.operator_command import CannotTell, add_configuration, configured, ended, environ_of
-from deploy.commands.platform_options import add_platform, add_state, is_gcp
+from deploy.commands.frame.operator_command import CannotTell, add_configuration, configured, ended, environ_of
+from deploy.commands.frame.platform_options import add_platform, add_state, is_gcp
 from deploy.commands.terminal.passing_line import PassingLine
 from deploy.commands.terminal.tables import DIM, GREEN, RED, YELLOW, Screen, printable, screen_of, width_of
 from deploy.doctor.checks import Subject, gcp_checks, gcp_checks_without_project, local_checks

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from deploy.commands.event_text import clock, colour_of
-from deploy.commands.local_command import BadUsage, add_limit, add_times
+from deploy.commands.frame.kept_command import BadUsage, add_limit, add_times
 from deploy.commands.state.state import State
 from deploy.commands.terminal.searching import told
 from deploy.commands.terminal.tables import Column, Screen, table

@@ -11,7 +11,7 @@ from typing import Final
 
 from deploy.commands.command_line import line_to_do_it
 from deploy.commands.event_selection import FILTERS, add_filters, chosen, events_table
-from deploy.commands.local_command import DONE, NOT_DONE, Asked, BadUsage, add_doing, count_of, print_json
+from deploy.commands.frame.kept_command import DONE, NOT_DONE, Asked, BadUsage, add_doing, count_of, print_json
 from deploy.commands.replay_messages import replay_of_event
 from deploy.commands.replaying import Progress, at_rate
 from deploy.commands.state.state import State

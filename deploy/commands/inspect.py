@@ -8,7 +8,7 @@ import sys
 from typing import Final
 
 from deploy.cli import parser
-from deploy.commands.platform_options import add_platform, add_state, is_gcp
+from deploy.commands.frame.platform_options import add_platform, add_state, is_gcp
 from deploy.commands.state.choice import chosen_target
 from deploy.commands.state.cloud import configured_destinations, place_of
 from deploy.commands.state.state import StateFault

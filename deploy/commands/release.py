@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deploy.checkout import ROOT, chosen_config, environ_with
 from deploy.cli import parser
-from deploy.commands.platform_options import add_platform, add_state, is_gcp
+from deploy.commands.frame.platform_options import add_platform, add_state, is_gcp
 from deploy.commands.state.choice import chosen_target
 from deploy.commands.state.state import StateFault
 from deploy.faults import ConfigFaults, did_you_mean

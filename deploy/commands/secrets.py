@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli import parser
+from deploy.commands.frame.operator_command import CannotTell, add_configuration, ended, environ_of
+from deploy.commands.frame.platform_options import add_platform, is_gcp, target_of
 from deploy.commands.google_cloud.api import GoogleApi, NotSignedIn, token_of
-from deploy.commands.operator_command import CannotTell, add_configuration, ended, environ_of
-from deploy.commands.platform_options import add_platform, is_gcp, target_of
 from deploy.commands.secrets_change import rotate_secret, set_secret
 from deploy.commands.secrets_list import list_secrets
 from deploy.commands.secrets_value import refuse_values

@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from deploy.commands.operator_command import DONE, NOT_DONE, CannotTell, configured
-from deploy.commands.platform_options import same_platform
+from deploy.commands.frame.operator_command import DONE, NOT_DONE, CannotTell, configured
+from deploy.commands.frame.platform_options import same_platform
 from deploy.commands.secrets_value import new_text
 from deploy.faults import ConfigFaults, did_you_mean
 from deploy.secrets.needs import Need, needs

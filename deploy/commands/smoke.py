@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli import parser
-from deploy.commands.operator_command import DONE, NOT_DONE, USAGE, add_configuration, configured, ended
-from deploy.commands.platform_options import add_platform, add_state, same_platform
+from deploy.commands.frame.operator_command import DONE, NOT_DONE, USAGE, add_configuration, configured, ended
+from deploy.commands.frame.platform_options import add_platform, add_state, same_platform
 from deploy.commands.smoke_audience import Reached, audience
 from deploy.commands.smoke_choice import chosen_event, chosen_source
 from deploy.commands.smoke_follow import Told, follow, stuck

@@ -4,7 +4,7 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from deploy.commands.operator_command import CannotTell, Configured
+from deploy.commands.frame.operator_command import CannotTell, Configured
 from deploy.commands.smoke_event import event_of_file, made_event, provider_event, request_of
 from deploy.commands.smoke_post import usable_way
 from deploy.commands.source_entries import provider_key, routes_from, types_of

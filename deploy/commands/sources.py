@@ -12,9 +12,9 @@ from typing import Final
 
 from deploy.catalogue import load_catalogue
 from deploy.cli import parser
+from deploy.commands.frame.operator_command import DONE, CannotTell, Configured, add_configuration, configured, ended
+from deploy.commands.frame.platform_options import add_platform, add_state, is_gcp, target_of
 from deploy.commands.google_cloud.cloud import cloud_of
-from deploy.commands.operator_command import DONE, CannotTell, Configured, add_configuration, configured, ended
-from deploy.commands.platform_options import add_platform, add_state, is_gcp, target_of
 from deploy.commands.smoke_event import example_event
 from deploy.commands.source_entries import Entry, entries, provider_key, routes_from, types_of
 from deploy.commands.source_example import example_line

@@ -9,9 +9,9 @@ import time
 from typing import Final
 
 from deploy.cli import parser
+from deploy.commands.frame.operator_command import DONE, CannotTell, Configured, add_configuration, configured, ended
+from deploy.commands.frame.platform_options import add_platform, add_state, is_gcp, same_platform, target_of
 from deploy.commands.google_cloud.cloud import cloud_of
-from deploy.commands.operator_command import DONE, CannotTell, Configured, add_configuration, configured, ended
-from deploy.commands.platform_options import add_platform, add_state, is_gcp, same_platform, target_of
 from deploy.commands.state.choice import chosen_state
 from deploy.commands.state.state import StateFault
 from deploy.commands.status_cloud import backlogs_or_note, versions

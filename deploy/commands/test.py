@@ -10,8 +10,8 @@ from typing import Final
 from deploy.chains.config_tests import CaseResult, run_config_tests
 from deploy.checkout import chosen_config
 from deploy.cli import parser
-from deploy.commands.local_command import print_json
-from deploy.commands.operator_command import (
+from deploy.commands.frame.kept_command import print_json
+from deploy.commands.frame.operator_command import (
     DONE,
     FAULTS,
     NOT_DONE,

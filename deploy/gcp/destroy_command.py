@@ -8,8 +8,8 @@ from itertools import groupby
 from typing import Final
 
 from deploy.cli import parser
-from deploy.commands.operator_command import DONE, NOT_DONE, CannotTell, add_configuration, ended, environ_of
-from deploy.commands.platform_options import target_of
+from deploy.commands.frame.operator_command import DONE, NOT_DONE, CannotTell, add_configuration, ended, environ_of
+from deploy.commands.frame.platform_options import target_of
 from deploy.commands.terminal.tables import screen_of
 from deploy.gcp.apply import Applying
 from deploy.gcp.destroy import Removal, own_things, removal, staying

@@ -3,8 +3,8 @@
 import time
 from typing import Final
 
+from deploy.commands.frame.operator_command import CannotTell
 from deploy.commands.google_cloud.api import ApiFault, GoogleApi, NotSignedIn, token_of
-from deploy.commands.operator_command import CannotTell
 from deploy.doctor import policies
 from deploy.doctor.finding import Finding
 from deploy.gcp.gcloud import Runner, read_json

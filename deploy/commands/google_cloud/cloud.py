@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from deploy.commands.frame.operator_command import CannotTell
 from deploy.commands.google_cloud.api import ApiFault, GoogleApi, NotSignedIn, token_of
-from deploy.commands.operator_command import CannotTell
 from deploy.gcp.gcloud import Gcloud
 from deploy.gcp.names import service
 from deploy.gcp.target import Target

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from deploy.commands.platform_options import is_gcp, target_of
+from deploy.commands.frame.platform_options import is_gcp, target_of
 from deploy.commands.state.state import State, StateFault
 from deploy.gcp.target import Target, TargetFault
 

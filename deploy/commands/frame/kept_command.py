@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.cli import parser
-from deploy.commands.platform_options import add_platform, add_state
+from deploy.commands.frame.platform_options import add_platform, add_state
 from deploy.commands.replaying import DEFAULT_RATE
 from deploy.commands.state.choice import chosen_state
 from deploy.commands.state.state import State, StateFault

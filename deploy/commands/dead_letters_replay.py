@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from deploy.commands.command_line import line_to_do_it
 from deploy.commands.dead_letter_selection import FILTERS, add_filters, chosen, letters_table
 from deploy.commands.frame.kept_command import DONE, NOT_DONE, Asked, count_of, print_json
-from deploy.commands.replay_messages import is_replayable, replay_of_dead_letter
-from deploy.commands.replaying import Progress, at_rate
+from deploy.commands.replay.command_line import line_to_do_it
+from deploy.commands.replay.messages import is_replayable, replay_of_dead_letter
+from deploy.commands.replay.pace import Progress, at_rate
 from deploy.local.inspector.documents import as_dead_letter, dead_letter_document
 from shared.cloud.journal_rows import DROPPED, KEPT, REPLAYED, DeadLetterRow
 from shared.errors import Temporary

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from deploy.commands.command_line import line_to_do_it
 from deploy.commands.event_selection import FILTERS, add_filters, chosen, events_table
 from deploy.commands.frame.kept_command import DONE, NOT_DONE, Asked, BadUsage, add_doing, count_of, print_json
-from deploy.commands.replay_messages import replay_of_event
-from deploy.commands.replaying import Progress, at_rate
+from deploy.commands.replay.command_line import line_to_do_it
+from deploy.commands.replay.messages import replay_of_event
+from deploy.commands.replay.pace import Progress, at_rate
 from deploy.commands.state.state import State
 from deploy.faults import did_you_mean
 from deploy.local.inspector.documents import summary_document

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from deploy.cli import main
-from deploy.commands.replay_messages import replay_of_dead_letter
+from deploy.commands.replay.messages import replay_of_dead_letter
 from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.journal_schema import FILE_NAME
 from shared.journal import DeadLetter

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.commands.replaying import Progress, at_rate
+from deploy.commands.replay.pace import Progress, at_rate
 from deploy.commands.terminal.tables import GREEN, Column, Screen, cut, padded, printable, screen_of, table, width_of
 from deploy.commands.terminal.when import moment
 from tests.simulation.virtual_time import run

@@ -12,7 +12,7 @@ from typing import Final
 
 from deploy.cli import parser
 from deploy.commands.frame.platform_options import add_platform, add_state
-from deploy.commands.replaying import DEFAULT_RATE
+from deploy.commands.replay.pace import DEFAULT_RATE
 from deploy.commands.state.choice import chosen_state
 from deploy.commands.state.state import State, StateFault
 from deploy.commands.terminal.tables import Screen, printable, screen_of

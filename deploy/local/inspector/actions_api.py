@@ -8,7 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy.commands.replay_messages import replay_of_dead_letter, replay_of_event
+from deploy.commands.replay.messages import replay_of_dead_letter, replay_of_event
 from deploy.local.inspector.answers import json_answer, json_body, not_found
 from deploy.local.inspector.apis import change_faults
 from deploy.local.inspector.documents import as_dead_letter, dead_letter_document

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from deploy.commands.replay_messages import is_replayable
+from deploy.commands.replay.messages import is_replayable
 from deploy.local.sendgrid.mail import Address, Mail
 from shared.cloud.journal_rows import DeadLetterRow, EventRecord, EventSummary, RequestRow
 from shared.cloud.journal_series import Bucket

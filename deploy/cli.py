@@ -36,7 +36,7 @@ COMMANDS: Final = {
         "deploy.commands.providers", "whom the catalogue knows; of one, how to set it up and how sure that is"
     ),
     "events": Command(
-        "deploy.commands.events", "look at what arrived and what became of it; send it through once more"
+        "deploy.commands.events.command", "look at what arrived and what became of it; send it through once more"
     ),
     "dead-letters": Command(
         "deploy.commands.dead_letters", "look at what was given up on and why; try it anew, or drop it"

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from deploy.commands.event_selection import require_choice, short_ids
-from deploy.commands.event_text import clock, colour_of
+from deploy.commands.events.selection import require_choice, short_ids
+from deploy.commands.events.text import clock, colour_of
 from deploy.commands.frame.kept_command import add_limit, add_times
 from deploy.commands.state.state import State
 from deploy.commands.terminal.searching import told

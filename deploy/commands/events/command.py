@@ -4,9 +4,9 @@ import argparse
 import sys
 from typing import Final
 
-from deploy.commands.event_selection import add_filters, events_table, found
-from deploy.commands.event_text import event_text
-from deploy.commands.events_replay import EPILOG, add_replay_arguments, replay_events
+from deploy.commands.events.replay import EPILOG, add_replay_arguments, replay_events
+from deploy.commands.events.selection import add_filters, events_table, found
+from deploy.commands.events.text import event_text
 from deploy.commands.frame.kept_command import DONE, NOT_DONE, Action, Asked, count_of, print_json, run_command
 from deploy.local.inspector.documents import record_document, summary_document
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from deploy.commands.event_text import clock, colour_of
+from deploy.commands.events.text import clock, colour_of
 from deploy.commands.frame.kept_command import BadUsage, add_limit, add_times
 from deploy.commands.state.state import State
 from deploy.commands.terminal.searching import told

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from deploy.commands.event_selection import FILTERS, add_filters, chosen, events_table
+from deploy.commands.events.selection import FILTERS, add_filters, chosen, events_table
 from deploy.commands.frame.kept_command import DONE, NOT_DONE, Asked, BadUsage, add_doing, count_of, print_json
 from deploy.commands.replay.command_line import line_to_do_it
 from deploy.commands.replay.messages import replay_of_event

@@ -39,7 +39,7 @@ COMMANDS: Final = {
         "deploy.commands.events.command", "look at what arrived and what became of it; send it through once more"
     ),
     "dead-letters": Command(
-        "deploy.commands.dead_letters", "look at what was given up on and why; try it anew, or drop it"
+        "deploy.commands.dead_letters.command", "look at what was given up on and why; try it anew, or drop it"
     ),
     "inspect": Command("deploy.commands.inspect", "watch events on a page on this machine, also those on Google Cloud"),
     "release": Command("deploy.commands.release", "deliver what is held for a destination, once its fault is mended"),

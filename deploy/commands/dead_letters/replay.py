@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from deploy.commands.dead_letter_selection import FILTERS, add_filters, chosen, letters_table
+from deploy.commands.dead_letters.selection import FILTERS, add_filters, chosen, letters_table
 from deploy.commands.frame.kept_command import DONE, NOT_DONE, Asked, count_of, print_json
 from deploy.commands.replay.command_line import line_to_do_it
 from deploy.commands.replay.messages import is_replayable, replay_of_dead_letter

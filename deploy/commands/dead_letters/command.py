@@ -4,8 +4,8 @@ import argparse
 import sys
 from typing import Final
 
-from deploy.commands.dead_letter_selection import add_filters, event_of, found, letters_table, message_of
-from deploy.commands.dead_letters_replay import DROP_EPILOG, REPLAY_EPILOG, add_ids, drop_letters, replay_letters
+from deploy.commands.dead_letters.replay import DROP_EPILOG, REPLAY_EPILOG, add_ids, drop_letters, replay_letters
+from deploy.commands.dead_letters.selection import add_filters, event_of, found, letters_table, message_of
 from deploy.commands.events.text import letter_text
 from deploy.commands.frame.kept_command import (
     DONE,

@@ -44,7 +44,9 @@ COMMANDS: Final = {
     "inspect": Command("deploy.commands.inspect", "watch events on a page on this machine, also those on Google Cloud"),
     "release": Command("deploy.commands.release", "deliver what is held for a destination, once its fault is mended"),
     "doctor": Command("deploy.commands.doctor", "find why a deploy or a start would fail, before anything is made"),
-    "secrets": Command("deploy.commands.secrets", "list the secrets that the configuration needs; set or rotate one"),
+    "secrets": Command(
+        "deploy.commands.secrets.command", "list the secrets that the configuration needs; set or rotate one"
+    ),
     "sources": Command(
         "deploy.commands.sources", "each source's URL, and what to type into its sender's settings, with one example"
     ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from deploy.commands.secrets_list import MISSING, PRESENT, UNREADABLE, WEAK, state_of, why_weak
+from deploy.commands.secrets.listing import MISSING, PRESENT, UNREADABLE, WEAK, state_of, why_weak
 from deploy.doctor.finding import Finding, ok, problem, unknown
 from deploy.gcp.first_values import is_made_up
 from deploy.secrets.needs import Need

@@ -12,9 +12,9 @@ from deploy.cli import parser
 from deploy.commands.frame.operator_command import CannotTell, add_configuration, ended, environ_of
 from deploy.commands.frame.platform_options import add_platform, is_gcp, target_of
 from deploy.commands.google_cloud.api import GoogleApi, NotSignedIn, token_of
-from deploy.commands.secrets_change import rotate_secret, set_secret
-from deploy.commands.secrets_list import list_secrets
-from deploy.commands.secrets_value import refuse_values
+from deploy.commands.secrets.change import rotate_secret, set_secret
+from deploy.commands.secrets.listing import list_secrets
+from deploy.commands.secrets.value import refuse_values
 from deploy.gcp.gcloud import Gcloud
 from deploy.secrets.dotenv_place import DotenvPlace
 from deploy.secrets.place import Place, PlaceFault

@@ -5,7 +5,7 @@ import sys
 
 from deploy.commands.frame.operator_command import DONE, NOT_DONE, CannotTell, configured
 from deploy.commands.frame.platform_options import same_platform
-from deploy.commands.secrets_value import new_text
+from deploy.commands.secrets.value import new_text
 from deploy.faults import ConfigFaults, did_you_mean
 from deploy.secrets.needs import Need, needs
 from deploy.secrets.place import Place

@@ -22,7 +22,9 @@ COMMANDS: Final = {
         "deploy.local.supervisor.dev", "run the whole pipe here, with no cloud account, and a page to watch it"
     ),
     "lint": Command("deploy.commands.lint", "check the configuration: every fault at once, with line, name and rule"),
-    "send": Command("deploy.commands.send", "post an event to a source, signed as you say, and tell what came of it"),
+    "send": Command(
+        "deploy.commands.send.command", "post an event to a source, signed as you say, and tell what came of it"
+    ),
     "link": Command(
         "deploy.commands.link", "make a signed link that sends an event when it is opened, once or in its time"
     ),

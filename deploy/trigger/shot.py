@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from deploy.commands.send_secret import secret_named
+from deploy.commands.send.secret import secret_named
 from deploy.sending.wire import parse_target
 from deploy.trigger.aim import Aim
 from deploy.trigger.breaking import Break, broken_request, broken_signer, why_not

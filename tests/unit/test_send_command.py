@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.commands.send import EPILOG, main
+from deploy.commands.send.command import EPILOG, main
 from deploy.compiler import compile_file
 from shared.signatures.standard_webhooks import verify_standard
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from deploy.commands.send_source import is_plain
+from deploy.commands.send.source import is_plain
 from deploy.local.supervisor.ports import Ports
 from deploy.local.supervisor.sources import SIGNED, source_url, sources_of, ways_of
 from shared.jsontext import Json, JsonObject, to_json

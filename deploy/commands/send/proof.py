@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final, TextIO
 from urllib.parse import unquote, urlsplit
 
-from deploy.commands.send_secret import newest, secret_named
-from deploy.commands.send_source import Source, auth_of, known_sources, way_of, with_token
+from deploy.commands.send.secret import newest, secret_named
+from deploy.commands.send.source import Source, auth_of, known_sources, way_of, with_token
 from deploy.faults import ConfigFaults
 from deploy.sending.send import Auth, Basic, Bearer, Hmac, Password, StandardWebhooks
 from shared.jsontext import JsonObject

@@ -7,8 +7,8 @@ from typing import Final
 
 from deploy.checkout import ROOT, environ_with
 from deploy.cli import parser
-from deploy.commands.send_data import body_of, fields_of
-from deploy.commands.send_proof import proof_of
+from deploy.commands.send.data import body_of, fields_of
+from deploy.commands.send.proof import proof_of
 from deploy.local.supervisor.dotenv import DotenvFault
 from deploy.sending.formats import FORMATS
 from deploy.sending.send import Outcome, send

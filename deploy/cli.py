@@ -26,7 +26,7 @@ COMMANDS: Final = {
         "deploy.commands.send.command", "post an event to a source, signed as you say, and tell what came of it"
     ),
     "link": Command(
-        "deploy.commands.link", "make a signed link that sends an event when it is opened, once or in its time"
+        "deploy.commands.link.command", "make a signed link that sends an event when it is opened, once or in its time"
     ),
     "trigger": Command(
         "deploy.commands.trigger", "send a realistic, rightly signed sample of what a provider sends, or a broken one"

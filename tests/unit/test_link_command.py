@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.commands.link import main
+from deploy.commands.link.command import main
 from shared.jsontext import Json
 from tests.posting import Posting
 
@@ -22,7 +22,7 @@ def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "hookchain.yaml").write_text(text, encoding="utf-8")
     (tmp_path / ".env").write_text(f"LINK_KEY={KEY}\n", encoding="utf-8")
     monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
-    monkeypatch.setattr("deploy.commands.link.time.time", lambda: 1_790_000_000.0)
+    monkeypatch.setattr("deploy.commands.link.command.time.time", lambda: 1_790_000_000.0)
 
 
 def made(tmp_path: Path, *arguments: str) -> int:

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from deploy.checkout import ROOT, environ_with
 from deploy.cli import parser
-from deploy.commands.link_query import link_query
+from deploy.commands.link.query import link_query
 from deploy.commands.send.secret import secret_named
 from deploy.commands.send.source import Sources, known_sources
 from deploy.faults import ConfigFaults

@@ -53,7 +53,9 @@ COMMANDS: Final = {
         "deploy.commands.sources", "each source's URL, and what to type into its sender's settings, with one example"
     ),
     "status": Command("deploy.commands.status", "what runs, what came last, what waits, and what needs somebody"),
-    "logs": Command("deploy.commands.logs", "what the functions said, one readable line a record; with --follow, on"),
+    "logs": Command(
+        "deploy.commands.logs.command", "what the functions said, one readable line a record; with --follow, on"
+    ),
     "smoke": Command("deploy.commands.smoke", "post one test event as its source asks, and follow it to its end"),
     "step": Command(
         "deploy.commands.step", "put a document through a step, or a named chain, and print what it becomes"

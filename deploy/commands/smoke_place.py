@@ -13,7 +13,7 @@ from typing import Final
 from deploy.commands.frame.operator_command import CannotTell, Configured
 from deploy.commands.frame.platform_options import is_gcp, target_of
 from deploy.commands.google_cloud.cloud import Cloud, cloud_of
-from deploy.commands.logs_cloud import Wanted, log_filter, read_records
+from deploy.commands.logs.cloud import Wanted, log_filter, read_records
 from deploy.commands.send.secret import secret_named
 from deploy.commands.smoke_sight import Sight, sight_of_log, sight_of_records
 from deploy.commands.state.choice import chosen_state

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.cli import main
-from deploy.commands.log_records import Record, from_cloud, from_local
-from deploy.commands.logs_cloud import Cursor, Wanted, cloud_records, log_filter, read_arguments
-from deploy.commands.logs_local import local_records
+from deploy.commands.logs.cloud import Cursor, Wanted, cloud_records, log_filter, read_arguments
+from deploy.commands.logs.local import local_records
+from deploy.commands.logs.records import Record, from_cloud, from_local
 from deploy.gcp.gcloud import Gcloud
 from deploy.gcp.target import Target
 from deploy.local.supervisor.log_file import FILE_NAME, OLD_NAME, LogFile, marked
@@ -172,7 +172,7 @@ def test_the_newest_are_read_by_one_gcloud_and_printed_oldest_first(
 def test_a_follower_sees_each_entry_once_also_those_that_come_late(
     gcloud: StubGcloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deploy.commands.logs_cloud.POLL_SECONDS", 0.0)
+    monkeypatch.setattr("deploy.commands.logs.cloud.POLL_SECONDS", 0.0)
     gcloud.answers("logging read", [entry(2, "2026-03-01T12:00:40Z")])
     gcloud.answers("logging read", [entry(1, "2026-03-01T12:00:20Z"), entry(2, "2026-03-01T12:00:40Z")])
     gcloud.answers("logging read", code=1, stderr="ERROR: UNAVAILABLE")

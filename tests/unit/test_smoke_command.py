@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from deploy.cli import main
-from deploy.commands.log_records import Record
+from deploy.commands.logs.records import Record
 from deploy.commands.smoke_audience import Reached, audience
 from deploy.commands.smoke_event import MARK, event_of_file, made_event
 from deploy.commands.smoke_follow import Told, follow, stuck

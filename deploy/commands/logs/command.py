@@ -13,9 +13,9 @@ from deploy.cli import parser
 from deploy.commands.frame.kept_command import add_limit
 from deploy.commands.frame.operator_command import DONE, add_configuration, ended, environ_of
 from deploy.commands.frame.platform_options import add_platform, add_state, is_gcp, target_of
-from deploy.commands.log_records import Record, clock
-from deploy.commands.logs_cloud import Wanted, cloud_records
-from deploy.commands.logs_local import local_records
+from deploy.commands.logs.cloud import Wanted, cloud_records
+from deploy.commands.logs.local import local_records
+from deploy.commands.logs.records import Record, clock
 from deploy.commands.terminal.tables import screen_of
 from deploy.commands.terminal.when import moment
 from deploy.compiler import FUNCTIONS

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.commands.log_records import Record, from_cloud
+from deploy.commands.logs.records import Record, from_cloud
 from deploy.compiler import FUNCTIONS
 from deploy.gcp.gcloud import GcloudFault, Runner, shown
 from deploy.gcp.names import service

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from deploy.commands.frame.operator_command import CannotTell
-from deploy.commands.log_records import Record, from_local
+from deploy.commands.logs.records import Record, from_local
 from deploy.local.supervisor.log_file import FILE_NAME, OLD_NAME
 
 POLL_SECONDS: Final = 0.2

@@ -56,7 +56,9 @@ COMMANDS: Final = {
     "logs": Command(
         "deploy.commands.logs.command", "what the functions said, one readable line a record; with --follow, on"
     ),
-    "smoke": Command("deploy.commands.smoke", "post one test event as its source asks, and follow it to its end"),
+    "smoke": Command(
+        "deploy.commands.smoke.command", "post one test event as its source asks, and follow it to its end"
+    ),
     "step": Command(
         "deploy.commands.step", "put a document through a step, or a named chain, and print what it becomes"
     ),

@@ -5,7 +5,7 @@ import shlex
 from typing import Final
 from urllib.parse import quote
 
-from deploy.commands.smoke_event import TestEvent
+from deploy.commands.smoke.event import TestEvent
 from deploy.gcp.gcloud import shown
 from deploy.gcp.names import secret_id
 from deploy.gcp.target import Target

@@ -11,11 +11,11 @@ import pytest
 
 from deploy.cli import main
 from deploy.commands.logs.records import Record
-from deploy.commands.smoke_audience import Reached, audience
-from deploy.commands.smoke_event import MARK, event_of_file, made_event
-from deploy.commands.smoke_follow import Told, follow, stuck
-from deploy.commands.smoke_post import Posting, url_of, usable_way
-from deploy.commands.smoke_sight import DELIVERED, FAILED, HELD, PENDING, RETRYING, Seen, Sight, sight_of_log
+from deploy.commands.smoke.audience import Reached, audience
+from deploy.commands.smoke.event import MARK, event_of_file, made_event
+from deploy.commands.smoke.follow import Told, follow, stuck
+from deploy.commands.smoke.post import Posting, url_of, usable_way
+from deploy.commands.smoke.sight import DELIVERED, FAILED, HELD, PENDING, RETRYING, Seen, Sight, sight_of_log
 from deploy.commands.terminal.tables import Screen
 from deploy.compiler import compile_config
 from deploy.config_file import parse_config
@@ -228,7 +228,7 @@ def on_gcp(*arguments: str) -> int:
 def test_on_google_it_is_signed_with_the_kept_secret_and_followed_in_the_logs_where_no_journal_can_be_read(
     gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deploy.commands.smoke.time.sleep", lambda _: None)
+    monkeypatch.setattr("deploy.commands.smoke.command.time.sleep", lambda _: None)
     google.answers("/hooks/signed", {"id": EVENT_ID}, method="POST")
     owed = cloud_entry("transform", 1, outcome="routed", count=1)
     tried = cloud_entry("notify", 2, delivery_id="1", destination="people", route="orders", outcome="delivered")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import main
-from deploy.commands.smoke_event import example_event
+from deploy.commands.smoke.event import example_event
 from deploy.commands.source_example import example_line
 from shared.jsontext import JsonObject
 from tests.google_stand_in import StandIn

@@ -15,7 +15,7 @@ from deploy.commands.frame.platform_options import is_gcp, target_of
 from deploy.commands.google_cloud.cloud import Cloud, cloud_of
 from deploy.commands.logs.cloud import Wanted, log_filter, read_records
 from deploy.commands.send.secret import secret_named
-from deploy.commands.smoke_sight import Sight, sight_of_log, sight_of_records
+from deploy.commands.smoke.sight import Sight, sight_of_log, sight_of_records
 from deploy.commands.state.choice import chosen_state
 from deploy.commands.state.local_bus import told_ports
 from deploy.commands.state.state import State, StateFault

@@ -12,11 +12,11 @@ from typing import Final
 from deploy.cli import parser
 from deploy.commands.frame.operator_command import DONE, NOT_DONE, USAGE, add_configuration, configured, ended
 from deploy.commands.frame.platform_options import add_platform, add_state, same_platform
-from deploy.commands.smoke_audience import Reached, audience
-from deploy.commands.smoke_choice import chosen_event, chosen_source
-from deploy.commands.smoke_follow import Told, follow, stuck
-from deploy.commands.smoke_place import Place, place_of
-from deploy.commands.smoke_post import Posting, post
+from deploy.commands.smoke.audience import Reached, audience
+from deploy.commands.smoke.choice import chosen_event, chosen_source
+from deploy.commands.smoke.follow import Told, follow, stuck
+from deploy.commands.smoke.place import Place, place_of
+from deploy.commands.smoke.post import Posting, post
 from deploy.commands.terminal.passing_line import PassingLine
 from deploy.commands.terminal.tables import GREEN, RED, screen_of
 from shared.http import Request

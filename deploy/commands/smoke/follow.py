@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.commands.smoke_sight import DELIVERED, FAILED, HELD, PENDING, RETRYING, Seen, Sight
+from deploy.commands.smoke.sight import DELIVERED, FAILED, HELD, PENDING, RETRYING, Seen, Sight
 from deploy.commands.terminal.tables import DIM, GREEN, RED, YELLOW, Screen, printable
 
 STAGE_WIDTH: Final = 11

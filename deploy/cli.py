@@ -50,7 +50,8 @@ COMMANDS: Final = {
         "deploy.commands.secrets.command", "list the secrets that the configuration needs; set or rotate one"
     ),
     "sources": Command(
-        "deploy.commands.sources", "each source's URL, and what to type into its sender's settings, with one example"
+        "deploy.commands.sources.command",
+        "each source's URL, and what to type into its sender's settings, with one example",
     ),
     "status": Command("deploy.commands.status", "what runs, what came last, what waits, and what needs somebody"),
     "logs": Command(

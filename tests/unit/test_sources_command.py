@@ -9,7 +9,7 @@ import pytest
 
 from deploy.cli import main
 from deploy.commands.smoke.event import example_event
-from deploy.commands.source_example import example_line
+from deploy.commands.sources.example import example_line
 from shared.jsontext import JsonObject
 from tests.google_stand_in import StandIn
 from tests.stub_gcloud import StubGcloud

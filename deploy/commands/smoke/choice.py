@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from deploy.commands.frame.operator_command import CannotTell, Configured
 from deploy.commands.smoke.event import event_of_file, made_event, provider_event, request_of
 from deploy.commands.smoke.post import usable_way
-from deploy.commands.source_entries import provider_key, routes_from, types_of
+from deploy.commands.sources.entries import provider_key, routes_from, types_of
 from deploy.faults import did_you_mean
 from deploy.local.supervisor.sources import sources_of
 from deploy.local.supervisor.trial import sample_beside, trial_type

@@ -16,8 +16,8 @@ from deploy.commands.frame.operator_command import DONE, CannotTell, Configured,
 from deploy.commands.frame.platform_options import add_platform, add_state, is_gcp, target_of
 from deploy.commands.google_cloud.cloud import cloud_of
 from deploy.commands.smoke.event import example_event
-from deploy.commands.source_entries import Entry, entries, provider_key, routes_from, types_of
-from deploy.commands.source_example import example_line
+from deploy.commands.sources.entries import Entry, entries, provider_key, routes_from, types_of
+from deploy.commands.sources.example import example_line
 from deploy.commands.state.local_bus import own_ports
 from deploy.commands.terminal.tables import BOLD, DIM, Screen, printable, screen_of
 from deploy.faults import did_you_mean

@@ -53,7 +53,9 @@ COMMANDS: Final = {
         "deploy.commands.sources.command",
         "each source's URL, and what to type into its sender's settings, with one example",
     ),
-    "status": Command("deploy.commands.status", "what runs, what came last, what waits, and what needs somebody"),
+    "status": Command(
+        "deploy.commands.status.command", "what runs, what came last, what waits, and what needs somebody"
+    ),
     "logs": Command(
         "deploy.commands.logs.command", "what the functions said, one readable line a record; with --follow, on"
     ),

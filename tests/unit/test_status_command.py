@@ -9,8 +9,8 @@ from typing import Final
 import pytest
 
 from deploy.cli import main
-from deploy.commands.status_parts import Backlog, SourceNews, Status, Version
-from deploy.commands.status_text import duration, status_text
+from deploy.commands.status.parts import Backlog, SourceNews, Status, Version
+from deploy.commands.status.text import duration, status_text
 from deploy.commands.terminal.tables import Screen
 from deploy.local.pubsub.message_store import Changes, MessageStore
 from deploy.local.pubsub.messages import Message

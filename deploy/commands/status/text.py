@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from deploy.commands.events.text import clock
-from deploy.commands.status_parts import Backlog, SourceNews, Status, Version
+from deploy.commands.status.parts import Backlog, SourceNews, Status, Version
 from deploy.commands.terminal.tables import BOLD, GREEN, RED, YELLOW, Column, Screen, printable, table
 from shared.jsontext import JsonObject
 

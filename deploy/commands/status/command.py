@@ -14,10 +14,10 @@ from deploy.commands.frame.platform_options import add_platform, add_state, is_g
 from deploy.commands.google_cloud.cloud import cloud_of
 from deploy.commands.state.choice import chosen_state
 from deploy.commands.state.state import StateFault
-from deploy.commands.status_cloud import backlogs_or_note, versions
-from deploy.commands.status_local import local_backlogs, local_version
-from deploy.commands.status_parts import Kept, Status, kept_in
-from deploy.commands.status_text import status_text
+from deploy.commands.status.cloud import backlogs_or_note, versions
+from deploy.commands.status.local import local_backlogs, local_version
+from deploy.commands.status.parts import Kept, Status, kept_in
+from deploy.commands.status.text import status_text
 from deploy.commands.terminal.tables import screen_of
 from deploy.local.supervisor.sources import sources_of
 from shared.errors import HookchainError

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from deploy.commands.state.local_bus import told_ports
-from deploy.commands.status_parts import Backlog, Version
+from deploy.commands.status.parts import Backlog, Version
 from deploy.local.pubsub.waiting import waiting
 from deploy.local.supervisor.dev_file import FILE_NAME
 from deploy.local.supervisor.ports import HOST

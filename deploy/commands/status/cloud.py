@@ -6,7 +6,7 @@ from typing import Final
 from deploy.commands.google_cloud.api import ApiFault
 from deploy.commands.google_cloud.cloud import Cloud
 from deploy.commands.google_cloud.side_by_side import side_by_side
-from deploy.commands.status_parts import Backlog, Version
+from deploy.commands.status.parts import Backlog, Version
 from deploy.compiler import FUNCTIONS
 from deploy.gcp import names
 from shared.jsontext import Json, JsonObject

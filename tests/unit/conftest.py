@@ -30,7 +30,7 @@ def bus(monkeypatch: pytest.MonkeyPatch) -> FakeBus:
     async def opened(*_: object) -> AsyncIterator[FakeBus]:
         yield fake
 
-    monkeypatch.setattr(local_state, "local_bus", opened)
+    monkeypatch.setattr(local, "local_bus", opened)
     return fake
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli import parser
-from deploy.commands.frame.operator_command import CannotTell, add_configuration, configured, ended, environ_of
+from deploy.commands.frame.configuration import add_configuration, configured, environ_of
+from deploy.commands.frame.ending import CannotTell, ended
 from deploy.commands.frame.platform_options import add_platform, add_state, is_gcp
 from deploy.commands.terminal.passing_line import PassingLine
 from deploy.commands.terminal.tables import DIM, GREEN, RED, YELLOW, Screen, printable, screen_of, width_of

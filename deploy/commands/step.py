@@ -12,15 +12,8 @@ from typing import Final
 from deploy.chains.given_steps import StepsFault, given_chain
 from deploy.chains.local_services import local_services
 from deploy.cli import parser
-from deploy.commands.frame.operator_command import (
-    DONE,
-    FAULTS,
-    NOT_DONE,
-    USAGE,
-    add_configuration,
-    configured,
-    environ_of,
-)
+from deploy.commands.frame.configuration import add_configuration, configured, environ_of
+from deploy.commands.frame.ending import DONE, FAULTS, NOT_DONE, USAGE
 from deploy.commands.terminal.tables import printable
 from functions.transform.read_routes import Program, read_program
 from functions.transform.run_chain import document_of, event_of, run_alone

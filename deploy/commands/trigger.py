@@ -8,7 +8,8 @@ from typing import Final
 
 from deploy.catalogue import load_catalogue
 from deploy.cli import parser
-from deploy.commands.frame.operator_command import FAULTS, add_configuration, environ_of
+from deploy.commands.frame.configuration import add_configuration, environ_of
+from deploy.commands.frame.ending import FAULTS
 from deploy.commands.frame.platform_options import add_state
 from deploy.commands.providers import key_of
 from deploy.commands.terminal.tables import printable

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from deploy.commands.frame.operator_command import Configured
+from deploy.commands.frame.configuration import Configured
 from deploy.commands.google_cloud.api import GoogleApi, Token, token_of
 from deploy.doctor import clock, configuration, gcloud, machine, policies, project, sender
 from deploy.doctor import secrets as secrets_check

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from deploy.cli import parser
-from deploy.commands.frame.operator_command import DONE, CannotTell, ended
+from deploy.commands.frame.ending import DONE, CannotTell, ended
 from deploy.commands.terminal.tables import Column, screen_of, table
 from deploy.gcp.usage import MILLION, PRICES_FILE, PricesFault, Row, amount_text, read_prices, read_usage, rows
 

@@ -12,7 +12,8 @@ from deploy.bundle_requirements import PinsFault
 from deploy.chains.before_deploy import refuse_failing_tests
 from deploy.checkout import ROOT
 from deploy.cli import parser
-from deploy.commands.frame.operator_command import DONE, NOT_DONE, CannotTell, add_configuration, ended, environ_of
+from deploy.commands.frame.configuration import add_configuration, environ_of
+from deploy.commands.frame.ending import DONE, NOT_DONE, CannotTell, ended
 from deploy.commands.terminal.tables import screen_of
 from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.changes import changes

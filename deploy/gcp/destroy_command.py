@@ -8,7 +8,8 @@ from itertools import groupby
 from typing import Final
 
 from deploy.cli import parser
-from deploy.commands.frame.operator_command import DONE, NOT_DONE, CannotTell, add_configuration, ended, environ_of
+from deploy.commands.frame.configuration import add_configuration, environ_of
+from deploy.commands.frame.ending import DONE, NOT_DONE, CannotTell, ended
 from deploy.commands.frame.platform_options import target_of
 from deploy.commands.terminal.tables import screen_of
 from deploy.gcp.apply import Applying

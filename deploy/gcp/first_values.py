@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from deploy.commands.frame.operator_command import CannotTell
+from deploy.commands.frame.ending import CannotTell
 from deploy.gcp import names
 from deploy.gcp.graph import Deployment
 from deploy.gcp.plan import Action

@@ -3,7 +3,7 @@
 import time
 from typing import Final
 
-from deploy.commands.frame.operator_command import CannotTell
+from deploy.commands.frame.ending import CannotTell
 from deploy.commands.google_cloud.api import ApiFault, GoogleApi, NotSignedIn, token_of
 from deploy.doctor import policies
 from deploy.doctor.finding import Finding

@@ -7,7 +7,8 @@ from deploy.bundle import NotABundle
 from deploy.bundle_requirements import PinsFault
 from deploy.checkout import ROOT
 from deploy.cli import parser
-from deploy.commands.frame.operator_command import DONE, CannotTell, add_configuration, ended, environ_of
+from deploy.commands.frame.configuration import add_configuration, environ_of
+from deploy.commands.frame.ending import DONE, CannotTell, ended
 from deploy.commands.frame.platform_options import target_of
 from deploy.gcp.changes import changes
 from deploy.gcp.forbidden import refuse_forbidden

@@ -4,7 +4,7 @@ import getpass
 import sys
 from typing import Final
 
-from deploy.commands.frame.operator_command import CannotTell
+from deploy.commands.frame.ending import CannotTell
 
 MOST: Final = 3
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from deploy.catalogue import load_catalogue
-from deploy.commands.frame.operator_command import Configured, configured
+from deploy.commands.frame.configuration import Configured, configured
 from deploy.commands.state.local_bus import own_ports
 from deploy.compile_provider import provider_part
 from deploy.compiler import read_config

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from deploy.chains.before_deploy import refuse_failing_tests
-from deploy.commands.frame.operator_command import CannotTell
+from deploy.commands.frame.ending import CannotTell
 
 CONFIG = """\
 sources: {shop: {auth: none}}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.commands.frame.operator_command import CannotTell
+from deploy.commands.frame.ending import CannotTell
 from deploy.compiler import FUNCTIONS, compile_config
 from deploy.config_file import parse_config
 from deploy.gcp.closing import closing

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deploy.commands.frame.operator_command import CannotTell
+from deploy.commands.frame.ending import CannotTell
 from deploy.commands.google_cloud.api import ApiFault, GoogleApi, NotSignedIn, token_of
 from deploy.gcp.gcloud import Gcloud
 from deploy.gcp.names import service

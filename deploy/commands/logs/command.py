@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from deploy.cli import parser
+from deploy.commands.frame.configuration import add_configuration, environ_of
+from deploy.commands.frame.ending import DONE, ended
 from deploy.commands.frame.kept_command import add_limit
-from deploy.commands.frame.operator_command import DONE, add_configuration, ended, environ_of
 from deploy.commands.frame.platform_options import add_platform, add_state, is_gcp, target_of
 from deploy.commands.logs.cloud import Wanted, cloud_records
 from deploy.commands.logs.local import local_records

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, TextIO
 
-from deploy.commands.frame.operator_command import CannotTell
+from deploy.commands.frame.ending import CannotTell
 from deploy.commands.logs.records import Record, from_local
 from deploy.local.supervisor.log_file import FILE_NAME, OLD_NAME
 

@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from deploy.commands.frame.operator_command import DONE, NOT_DONE, CannotTell, configured
+from deploy.commands.frame.configuration import configured
+from deploy.commands.frame.ending import DONE, NOT_DONE, CannotTell
 from deploy.commands.frame.platform_options import same_platform
 from deploy.commands.secrets.value import new_text
 from deploy.faults import ConfigFaults, did_you_mean

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli import parser
-from deploy.commands.frame.operator_command import CannotTell, add_configuration, ended, environ_of
+from deploy.commands.frame.configuration import add_configuration, environ_of
+from deploy.commands.frame.ending import CannotTell, ended
 from deploy.commands.frame.platform_options import add_platform, is_gcp, target_of
 from deploy.commands.google_cloud.api import GoogleApi, NotSignedIn, token_of
 from deploy.commands.secrets.change import rotate_secret, set_secret

@@ -8,7 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from deploy.commands.frame.operator_command import DONE, NOT_DONE, configured
+from deploy.commands.frame.configuration import configured
+from deploy.commands.frame.ending import DONE, NOT_DONE
 from deploy.commands.frame.platform_options import is_gcp, same_platform
 from deploy.commands.terminal.tables import GREEN, RED, YELLOW, Column, screen_of, table
 from deploy.secrets.needs import Need, needs

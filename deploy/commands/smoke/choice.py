@@ -4,7 +4,8 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from deploy.commands.frame.operator_command import CannotTell, Configured
+from deploy.commands.frame.configuration import Configured
+from deploy.commands.frame.ending import CannotTell
 from deploy.commands.smoke.event import event_of_file, made_event, provider_event, request_of
 from deploy.commands.smoke.post import usable_way
 from deploy.commands.sources.entries import provider_key, routes_from, types_of

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli import parser
-from deploy.commands.frame.operator_command import DONE, NOT_DONE, USAGE, add_configuration, configured, ended
+from deploy.commands.frame.configuration import add_configuration, configured
+from deploy.commands.frame.ending import DONE, NOT_DONE, USAGE, ended
 from deploy.commands.frame.platform_options import add_platform, add_state, same_platform
 from deploy.commands.smoke.audience import Reached, audience
 from deploy.commands.smoke.choice import chosen_event, chosen_source

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
-from deploy.commands.frame.operator_command import CannotTell
+from deploy.commands.frame.ending import CannotTell
 from deploy.local.supervisor.trial import CONTENT_TYPES, EVENT
 from deploy.sending.formats import encode
 from deploy.trigger.samples import Fresh, events_of, load_sample

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from deploy.commands.frame.operator_command import CannotTell, Configured
+from deploy.commands.frame.configuration import Configured
+from deploy.commands.frame.ending import CannotTell
 from deploy.commands.frame.platform_options import is_gcp, target_of
 from deploy.commands.google_cloud.cloud import Cloud, cloud_of
 from deploy.commands.logs.cloud import Wanted, log_filter, read_records

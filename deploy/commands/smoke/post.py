@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
-from deploy.commands.frame.operator_command import CannotTell
+from deploy.commands.frame.ending import CannotTell
 from deploy.local.supervisor.sources import ways_of
 from deploy.sending.outcome import Outcome, outcome_of
 from deploy.sending.wire import exchange, parse_target

@@ -12,7 +12,8 @@ from typing import Final
 
 from deploy.catalogue import load_catalogue
 from deploy.cli import parser
-from deploy.commands.frame.operator_command import DONE, CannotTell, Configured, add_configuration, configured, ended
+from deploy.commands.frame.configuration import Configured, add_configuration, configured
+from deploy.commands.frame.ending import DONE, CannotTell, ended
 from deploy.commands.frame.platform_options import add_platform, add_state, is_gcp, target_of
 from deploy.commands.google_cloud.cloud import cloud_of
 from deploy.commands.smoke.event import example_event

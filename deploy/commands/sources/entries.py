@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from deploy.commands.frame.operator_command import Configured
+from deploy.commands.frame.configuration import Configured
 from deploy.local.supervisor.sources import sources_of, ways_of
 from shared.jsontext import Json, JsonObject
 

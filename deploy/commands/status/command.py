@@ -9,7 +9,8 @@ import time
 from typing import Final
 
 from deploy.cli import parser
-from deploy.commands.frame.operator_command import DONE, CannotTell, Configured, add_configuration, configured, ended
+from deploy.commands.frame.configuration import Configured, add_configuration, configured
+from deploy.commands.frame.ending import DONE, CannotTell, ended
 from deploy.commands.frame.platform_options import add_platform, add_state, is_gcp, same_platform, target_of
 from deploy.commands.google_cloud.cloud import cloud_of
 from deploy.commands.state.choice import chosen_state

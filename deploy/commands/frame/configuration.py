@@ -1,0 +1,38 @@
+"""Which configuration, and which environment, an operator's command is about."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.checkout import ROOT, chosen_config, environ_with
+from deploy.compiler import compile_config, read_config
+from shared.jsontext import Json, JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """`environ` is the shell's over .env's, `document` as it is written. Without a file `path` is None."""
+
+    environ: Mapping[str, str]
+    path: Path | None
+    document: Json
+    slices: Mapping[str, JsonObject]
+
+
+def add_configuration(words: argparse.ArgumentParser) -> None:
+    words.add_argument("--config", metavar="FILE", help="the configuration, or `none` for the mode without one")
+    words.add_argument("--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="settings, secrets (.env)")
+
+
+def environ_of(options: argparse.Namespace) -> dict[str, str]:
+    """Raises DotenvFault."""
+    return environ_with(options.env_file)
+
+
+def configured(options: argparse.Namespace) -> Configured:
+    """Raises ConfigFaults and DotenvFault."""
+    environ = environ_of(options)
+    path = chosen_config(options.config, environ)
+    file = read_config(path, environ)
+    return Configured(environ, path, file.document, compile_config(file))

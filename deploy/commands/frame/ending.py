@@ -1,0 +1,35 @@
+"""How a command ends: its exit code, and what it raises on purpose, told in words."""
+
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from deploy.commands.terminal.tables import printable
+from deploy.faults import ConfigFaults
+from deploy.gcp.gcloud import GcloudFault, GcloudMissing
+from deploy.gcp.target import TargetFault
+from deploy.local.supervisor.dotenv import DotenvFault
+from shared.errors import HookchainError
+
+DONE: Final = 0
+NOT_DONE: Final = 1
+USAGE: Final = 2
+FAULTS: Final = (ConfigFaults, DotenvFault, TargetFault, GcloudFault, GcloudMissing)
+
+
+class CannotTell(Exception):
+    """What was asked for cannot be had; its text says why, and what to do."""
+
+
+def ended(command: str, run: Callable[[], int]) -> int:
+    """The exit code of `run`; what it raises on purpose is told in words."""
+    try:
+        code = run()
+        sys.stdout.flush()
+    except (CannotTell, HookchainError, *FAULTS) as fault:
+        text = fault.detail if isinstance(fault, HookchainError) else str(fault)
+        for line in map(printable, text.split("\n")):
+            is_to_paste = line.startswith("  ")
+            print(line if is_to_paste else f"hookchain {command}: {line}", file=sys.stderr)
+        return NOT_DONE
+    return code

@@ -11,7 +11,7 @@ from deploy.chains.case_input import without_proof
 from deploy.cli import parser
 from deploy.commands.frame.configuration import add_configuration, configured
 from deploy.commands.frame.ending import FAULTS
-from deploy.commands.frame.kept_command import print_json
+from deploy.commands.terminal.printing import print_json
 from deploy.commands.terminal.tables import printable, screen_of
 from deploy.explain.given_request import add_request, request_of
 from deploy.explain.receive_stage import explain_receive

@@ -7,7 +7,7 @@ from typing import Final
 
 from deploy.catalogue import Catalogue, load_catalogue
 from deploy.cli import parser
-from deploy.commands.frame.kept_command import print_json
+from deploy.commands.terminal.printing import print_json
 from deploy.commands.terminal.tables import Screen, screen_of
 from deploy.faults import did_you_mean
 from deploy.providers.entry_document import entry_document

@@ -6,7 +6,7 @@ from typing import Final
 from deploy.cli import parser
 from deploy.commands.frame.configuration import add_configuration, configured
 from deploy.commands.frame.ending import DONE, FAULTS, NOT_DONE
-from deploy.commands.frame.kept_command import print_json
+from deploy.commands.terminal.printing import print_json
 from deploy.commands.terminal.tables import printable
 from deploy.config_schema import config_schema
 from functions.transform.read_routes import read_program

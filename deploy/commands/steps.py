@@ -12,7 +12,7 @@ from deploy.chains.step_words import listing, step_document, whole_step
 from deploy.cli import parser
 from deploy.commands.frame.configuration import add_configuration, configured
 from deploy.commands.frame.ending import DONE, FAULTS, NOT_DONE, USAGE
-from deploy.commands.frame.kept_command import print_json
+from deploy.commands.terminal.printing import print_json
 from deploy.commands.terminal.tables import printable, screen_of
 from deploy.faults import did_you_mean
 from functions.transform.families import StepModels, step_models

@@ -12,7 +12,7 @@ from deploy.checkout import chosen_config
 from deploy.cli import parser
 from deploy.commands.frame.configuration import add_configuration, environ_of
 from deploy.commands.frame.ending import DONE, FAULTS, NOT_DONE
-from deploy.commands.frame.kept_command import print_json
+from deploy.commands.terminal.printing import print_json
 from deploy.commands.terminal.tables import GREEN, RED, Screen, printable, screen_of
 from deploy.compiler import compile_config, read_config
 from shared.jsontext import JsonObject

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from deploy.commands.frame.kept_command import count_of
+from deploy.commands.terminal.printing import count_of
 from shared.event import Event
 from shared.http import Request
 from shared.jsontext import Json, JsonObject

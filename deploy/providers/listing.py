@@ -1,7 +1,7 @@
 """The catalogue as a table, one provider a line."""
 
 from deploy.catalogue import Catalogue
-from deploy.commands.frame.kept_command import count_of
+from deploy.commands.terminal.printing import count_of
 from deploy.commands.terminal.tables import DIM, YELLOW, Column, Screen, table
 from deploy.providers.proof_words import short_proofs
 from shared.config.provider import ProviderEntry

@@ -7,16 +7,9 @@ from typing import Final
 from deploy.commands.dead_letters.replay import DROP_EPILOG, REPLAY_EPILOG, add_ids, drop_letters, replay_letters
 from deploy.commands.dead_letters.selection import add_filters, event_of, found, letters_table, message_of
 from deploy.commands.events.text import letter_text
-from deploy.commands.frame.kept_command import (
-    DONE,
-    NOT_DONE,
-    Action,
-    Asked,
-    add_doing,
-    count_of,
-    print_json,
-    run_command,
-)
+from deploy.commands.frame.ending import DONE, NOT_DONE
+from deploy.commands.frame.kept_command import Action, Asked, add_doing, run_command
+from deploy.commands.terminal.printing import count_of, print_json
 from deploy.local.inspector.documents import dead_letter_document
 from shared.cloud.journal_rows import KEPT
 

@@ -9,10 +9,12 @@ from functools import partial
 from typing import Final
 
 from deploy.commands.dead_letters.selection import FILTERS, add_filters, chosen, letters_table
-from deploy.commands.frame.kept_command import DONE, NOT_DONE, Asked, count_of, print_json
+from deploy.commands.frame.ending import DONE, NOT_DONE
+from deploy.commands.frame.kept_command import Asked
 from deploy.commands.replay.command_line import line_to_do_it
 from deploy.commands.replay.messages import is_replayable, replay_of_dead_letter
 from deploy.commands.replay.pace import Progress, at_rate
+from deploy.commands.terminal.printing import count_of, print_json
 from deploy.local.inspector.documents import as_dead_letter, dead_letter_document
 from shared.cloud.journal_rows import DROPPED, KEPT, REPLAYED, DeadLetterRow
 from shared.errors import Temporary

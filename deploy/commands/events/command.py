@@ -7,7 +7,9 @@ from typing import Final
 from deploy.commands.events.replay import EPILOG, add_replay_arguments, replay_events
 from deploy.commands.events.selection import add_filters, events_table, found
 from deploy.commands.events.text import event_text
-from deploy.commands.frame.kept_command import DONE, NOT_DONE, Action, Asked, count_of, print_json, run_command
+from deploy.commands.frame.ending import DONE, NOT_DONE
+from deploy.commands.frame.kept_command import Action, Asked, run_command
+from deploy.commands.terminal.printing import count_of, print_json
 from deploy.local.inspector.documents import record_document, summary_document
 
 LISTED: Final = 50

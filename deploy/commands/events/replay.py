@@ -10,11 +10,13 @@ from functools import partial
 from typing import Final
 
 from deploy.commands.events.selection import FILTERS, add_filters, chosen, events_table
-from deploy.commands.frame.kept_command import DONE, NOT_DONE, Asked, BadUsage, add_doing, count_of, print_json
+from deploy.commands.frame.ending import DONE, NOT_DONE
+from deploy.commands.frame.kept_command import Asked, BadUsage, add_doing
 from deploy.commands.replay.command_line import line_to_do_it
 from deploy.commands.replay.messages import replay_of_event
 from deploy.commands.replay.pace import Progress, at_rate
 from deploy.commands.state.state import State
+from deploy.commands.terminal.printing import count_of, print_json
 from deploy.faults import did_you_mean
 from deploy.local.inspector.documents import summary_document
 from shared.cloud.journal_rows import EventSummary

@@ -1,7 +1,6 @@
 """What `hookchain events` and `hookchain dead-letters` have in common: actions, arguments, and how they end."""
 
 import argparse
-import json
 import os
 import sqlite3
 import sys
@@ -18,7 +17,6 @@ from deploy.commands.state.state import State, StateFault
 from deploy.commands.terminal.tables import Screen, printable, screen_of
 from deploy.commands.terminal.when import moment
 from shared.errors import HookchainError
-from shared.jsontext import JsonObject
 
 DONE: Final = 0
 NOT_DONE: Final = 1
@@ -136,12 +134,3 @@ def _rate(text: str) -> float:
     if not 0.001 <= rate <= 100_000:
         raise argparse.ArgumentTypeError(f"a number from 0.001 to 100000; found {text!r}")
     return rate
-
-
-def print_json(document: JsonObject) -> None:
-    """ASCII: what a sender wrote must not move a terminal's cursor."""
-    print(json.dumps(document, indent=2))
-
-
-def count_of(number: int, one: str, several: str = "") -> str:
-    return f"{number:,} {one if number == 1 else several or one + 's'}"

@@ -4,18 +4,16 @@ import argparse
 import asyncio
 import errno
 import os
-import sys
 from typing import Final
 
 from deploy.cli import parser
+from deploy.commands.frame.ending import DONE, CannotTell, ended
 from deploy.commands.frame.platform_options import add_platform, add_state, is_gcp
 from deploy.commands.state.choice import chosen_target
 from deploy.commands.state.cloud import configured_destinations, place_of
-from deploy.commands.state.state import StateFault
 from deploy.local.inspector import app as local_app
 from deploy.local.inspector.base_app import DEFAULT_PORT, HOST, serve_app, stopped_by_signal
 from deploy.local.inspector.cloud_app import make_cloud_app, open_cloud_parts
-from shared.errors import HookchainError
 
 EPILOG: Final = """\
 The page is for this machine alone. On Google Cloud it reads with your own credentials, and while it is open each look
@@ -30,18 +28,17 @@ def main(arguments: list[str]) -> int:
     add_state(words)
     add_platform(words)
     options = words.parse_args(arguments)
+    return ended("inspect", lambda: _run(options), OSError)
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         asyncio.run(_serve(options))
-    except (StateFault, HookchainError, OSError) as fault:
-        print(f"hookchain inspect: {_words(fault, options.port)}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _words(fault: Exception, port: int) -> str:
-    if isinstance(fault, OSError) and fault.errno == errno.EADDRINUSE:
-        return f"port {port} is taken, perhaps by `hookchain dev`: --port names another"
-    return fault.detail if isinstance(fault, HookchainError) else str(fault)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise CannotTell(f"port {options.port} is taken, perhaps by `hookchain dev`: --port names another") from error
+    return DONE
 
 
 async def _serve(options: argparse.Namespace) -> None:

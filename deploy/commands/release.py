@@ -3,24 +3,17 @@
 import argparse
 import asyncio
 import os
-import sys
 import time
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from deploy.checkout import ROOT, chosen_config, environ_with
 from deploy.cli import parser
+from deploy.commands.frame.ending import DONE, CannotTell, ended
 from deploy.commands.frame.platform_options import add_platform, add_state, is_gcp
 from deploy.commands.state.choice import chosen_target
-from deploy.commands.state.state import StateFault
-from deploy.faults import ConfigFaults, did_you_mean
-from deploy.local.supervisor.dotenv import DotenvFault
-from shared.errors import HookchainError
+from deploy.faults import did_you_mean
 from shared.ledger import Ledger
-
-
-class NoSuchDestination(Exception):
-    """Neither the configuration nor the ledger knows it."""
 
 
 def main(arguments: list[str]) -> int:
@@ -32,17 +25,17 @@ def main(arguments: list[str]) -> int:
     add_state(words)
     add_platform(words)
     options = words.parse_args(arguments)
+    return ended("release", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
     destination: str = options.destination
-    try:
-        place = _in_cloud(options) if is_gcp(options) else _here(options.state)
-        released = asyncio.run(_release(place, destination, options.config))
-    except (NoSuchDestination, ConfigFaults, DotenvFault, StateFault, HookchainError) as fault:
-        print(f"hookchain release: {fault.detail if isinstance(fault, HookchainError) else fault}", file=sys.stderr)
-        return 1
+    place = _in_cloud(options) if is_gcp(options) else _here(options.state)
+    released = asyncio.run(_release(place, destination, options.config))
     plural = "delivery" if released == 1 else "deliveries"
     when = "a minute or two" if is_gcp(options) else "seconds"
     print(f"{destination}: enabled; {released} {plural} held for it will go out within {when}")
-    return 0
+    return DONE
 
 
 def _here(folder: Path) -> AbstractAsyncContextManager[Ledger]:
@@ -74,4 +67,4 @@ def _require_configured(destination: str, config: str | None) -> None:
     known = destinations if isinstance(destinations, dict) else {}
     if destination not in known:
         hint = did_you_mean(destination, known)
-        raise NoSuchDestination(f"{file.file} has no destination {destination!r}, and nothing is held for one{hint}")
+        raise CannotTell(f"{file.file} has no destination {destination!r}, and nothing is held for one{hint}")

@@ -21,12 +21,15 @@ class CannotTell(Exception):
     """What was asked for cannot be had; its text says why, and what to do."""
 
 
-def ended(command: str, run: Callable[[], int]) -> int:
-    """The exit code of `run`; what it raises on purpose is told in words."""
+def ended(command: str, run: Callable[[], int], *also: type[Exception]) -> int:
+    """The exit code of `run`; what it raises on purpose is told in words, as is what is one of `also`."""
+    told: tuple[type[Exception], ...] = (CannotTell, HookchainError, *FAULTS, *also)
     try:
         code = run()
         sys.stdout.flush()
-    except (CannotTell, HookchainError, *FAULTS) as fault:
+    except BrokenPipeError:
+        raise  # an OSError, but no fault: deploy/cli.py ends every command whose reader has seen enough
+    except told as fault:
         text = fault.detail if isinstance(fault, HookchainError) else str(fault)
         for line in map(printable, text.split("\n")):
             is_to_paste = line.startswith("  ")

@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.cli import parser
+from deploy.commands.frame.ending import ended
 from deploy.commands.frame.platform_options import add_platform, add_state
 from deploy.commands.replay.pace import DEFAULT_RATE
 from deploy.commands.state.choice import chosen_state
-from deploy.commands.state.state import State, StateFault
-from deploy.commands.terminal.tables import Screen, printable, screen_of
+from deploy.commands.state.state import State
+from deploy.commands.terminal.tables import Screen, screen_of
 from deploy.commands.terminal.when import moment
-from shared.errors import HookchainError
 
-DONE: Final = 0
-NOT_DONE: Final = 1
 EXIT_CODES: Final = "exit code: 0 done, 1 nothing to act on or something failed, 2 for a command that makes no sense"
 
 
@@ -52,19 +50,15 @@ def run_command(name: str, actions: Mapping[str, Action], arguments: list[str]) 
     words = _parser_of(name, action, actions[action])
     options = words.parse_intermixed_args(arguments[1:])
     screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
-    try:
+
+    def run() -> int:
         with chosen_state(options, os.environ) as state:
-            code = actions[action].run(Asked(options, state, screen, time.time()))
-        sys.stdout.flush()
+            return actions[action].run(Asked(options, state, screen, time.time()))
+
+    try:
+        return ended(f"{name} {action}", run, OSError, sqlite3.Error)
     except BadUsage as fault:
         words.error(str(fault))
-    except BrokenPipeError:
-        raise  # it is no fault of the state's; deploy/cli.py ends every command whose reader has seen enough
-    except (StateFault, HookchainError, OSError, sqlite3.Error) as fault:
-        text = fault.detail if isinstance(fault, HookchainError) else str(fault)
-        print(f"hookchain {name} {action}: {printable(text)}", file=sys.stderr)
-        return NOT_DONE
-    return code
 
 
 def _action_of(name: str, actions: Mapping[str, Action], arguments: list[str]) -> str:

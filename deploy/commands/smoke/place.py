@@ -19,7 +19,7 @@ from deploy.commands.send.secret import secret_named
 from deploy.commands.smoke.sight import Sight, sight_of_log, sight_of_records
 from deploy.commands.state.choice import chosen_state
 from deploy.commands.state.local_bus import told_ports
-from deploy.commands.state.state import State, StateFault
+from deploy.commands.state.state import State
 from deploy.local.supervisor.dev_file import is_sending_mail
 from deploy.local.supervisor.ports import HOST
 from deploy.secrets.place import PlaceFault
@@ -60,7 +60,7 @@ def place_of(options: argparse.Namespace, have: Configured) -> Iterator[Place]:
                 yield _in_cloud(state, cloud_of(target_of(options, have.environ)))
             else:
                 yield _here(state, options, have)
-    except (StateFault, sqlite3.Error) as fault:
+    except sqlite3.Error as fault:
         raise CannotTell(str(fault)) from fault
 
 

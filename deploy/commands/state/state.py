@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from deploy.commands.frame.ending import CannotTell
 from shared.claim_check import checked_out
 from shared.cloud.journal_view import JournalView
 from shared.errors import Permanent
@@ -19,7 +20,7 @@ MAX_DELIVERIES: Final = 1_000
 _WORDS: Final = {"events": "event", "dead_letters": "dead letter"}
 
 
-class StateFault(Exception):
+class StateFault(CannotTell):
     """What keeps a command from its work, in words for a person."""
 
 

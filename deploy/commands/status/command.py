@@ -54,7 +54,7 @@ def _local_status(options: argparse.Namespace, have: Configured, now: float) -> 
     try:
         kept = _kept(options, have, now)
         waiting = local_backlogs(options.state, now)
-    except (StateFault, sqlite3.Error) as fault:
+    except sqlite3.Error as fault:
         raise CannotTell(str(fault)) from fault
     return Status([local_version(options.state)], kept.sources, waiting, kept.dead_letters, kept.held)
 

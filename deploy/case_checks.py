@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from deploy.config_file import ConfigFile
-from deploy.faults import Fault, Path, did_you_mean
+from deploy.faults import Fault, Path
 from deploy.places import place
 from deploy.route_checks import names_in
+from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
 
 

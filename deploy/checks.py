@@ -9,13 +9,14 @@ from pydantic import BaseModel, ValidationError
 import functions.notify.destinations as kinds_package
 from deploy.case_checks import case_faults
 from deploy.config_file import ConfigFile
-from deploy.faults import Fault, Path, did_you_mean
+from deploy.faults import Fault, Path
 from deploy.model_rules import rule_of
 from deploy.places import place
 from deploy.provider_checks import faults_of_providers
 from deploy.route_checks import route_faults
 from deploy.source_checks import source_faults
 from shared.config.bundle import BundleConfig
+from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
 
 COMMON_KEYS = frozenset({"retry", "timeout", "on_unknown"})

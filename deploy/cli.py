@@ -105,7 +105,7 @@ def _run(given: list[str]) -> int:
         return 0
     command = COMMANDS.get(given[0])
     if command is None:
-        from deploy.faults import did_you_mean
+        from shared.did_you_mean import did_you_mean
 
         print(f"hookchain: there is no command {given[0]!r}{did_you_mean(given[0], COMMANDS)}", file=sys.stderr)
         return 2

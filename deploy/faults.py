@@ -1,7 +1,6 @@
 """What is wrong with a configuration, all of it at once, each fault with its line."""
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 Path = tuple[str | int, ...]
@@ -28,12 +27,3 @@ class ConfigFaults(Exception):
         self.file = file
         self.faults = tuple(sorted(set(faults)))
         super().__init__("\n".join(fault.text(file) for fault in self.faults))
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'crm'?`, or what there is, or nothing."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; there are: {', '.join(names)}" if names else ""

@@ -6,8 +6,9 @@ from typing import Annotated, Literal, TypeGuard, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from deploy.faults import Path, did_you_mean
+from deploy.faults import Path
 from shared.config.fault_words import fault_words
+from shared.did_you_mean import did_you_mean
 
 
 def rule_of(detail: ErrorDetails, model: type[BaseModel]) -> str:

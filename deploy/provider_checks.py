@@ -6,10 +6,11 @@ from pydantic import ValidationError
 
 from deploy.catalogue import Catalogue, load_catalogue
 from deploy.compile_provider import chosen_ways
-from deploy.faults import Path, did_you_mean
+from deploy.faults import Path
 from shared.config.auth import Auth
 from shared.config.provider import SOURCES_SECRET, ProviderEntry
 from shared.config.source import SourceConfig
+from shared.did_you_mean import did_you_mean
 from shared.jsontext import JsonObject
 from shared.secrets import SECRET_NAME
 

@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterator
 from inspect import getdoc
 from typing import Final
 
-from deploy.faults import Fault, did_you_mean
+from deploy.faults import Fault
+from shared.did_you_mean import did_you_mean
 from shared.secrets import variable_name
 from shared.settings import Settings
 

@@ -1,8 +1,9 @@
 """What was likely meant by an expression that is no JMESPath, or that names what is not there."""
 
-import difflib
 from collections.abc import Collection
 from typing import Final
+
+from shared.did_you_mean import nearest
 
 _LITERALS: Final = frozenset({"true", "false", "null"})
 _MEANT: Final = {
@@ -20,9 +21,9 @@ def hint_on_name(name: str, text: str, known: Collection[str]) -> str:
         return f"`{name}`, in backticks, is the value"
     if f'"{name}"' in text:
         return f"a text stands in single quotes: '{name}'"
-    near = difflib.get_close_matches(name, known, n=1) or ([f"data.{name}"] if "data" in known else [])
+    near = nearest(name, known) or (f"data.{name}" if "data" in known else None)
     there_are = f"there are {', '.join(sorted(known))}"
-    return f"did you mean {near[0]!r}? T{there_are[1:]}" if near else there_are
+    return f"did you mean {near!r}? T{there_are[1:]}" if near else there_are
 
 
 def hint_on_token(token: object, text: str, column: int) -> str:
@@ -34,8 +35,8 @@ def hint_on_token(token: object, text: str, column: int) -> str:
 
 
 def hint_on_function(name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]}()?" if near else ""
+    near = nearest(name, known)
+    return f"; did you mean {near}()?" if near else ""
 
 
 def _word_before(text: str, column: int) -> str:

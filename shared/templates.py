@@ -3,7 +3,6 @@
 https://jinja.palletsprojects.com/en/stable/sandbox/
 """
 
-import difflib
 import re
 from collections.abc import Callable
 from functools import cache
@@ -14,6 +13,7 @@ from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, UndefinedErr
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from shared.did_you_mean import nearest
 from shared.errors import Permanent
 from shared.event_view import NAMES
 from shared.jsontext import Json, JsonObject, to_json
@@ -161,8 +161,8 @@ def _syntax(error: TemplateSyntaxError, environment: Sandbox) -> str:
     words = (error.message or "it does not parse").rstrip(".")
     if unknown := re.fullmatch(r"No (filter|test) named '(.+)'", words):
         known = environment.filters if unknown[1] == "filter" else environment.tests
-        near = difflib.get_close_matches(unknown[2], known, n=1)
-        return f"{words}; did you mean {near[0]!r}?" if near else words
+        near = nearest(unknown[2], known)
+        return f"{words}; did you mean {near!r}?" if near else words
     return words
 
 

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from deploy.config_file import parse_config
-from deploy.faults import ConfigFaults, did_you_mean
+from deploy.faults import ConfigFaults
 from deploy.step_files import UnreadableFile, with_files
 from functions.transform.chain import Chain, NamedChains
 from functions.transform.families import StepModels
 from functions.transform.named_chains import unknown_chains
 from functions.transform.registry import read_chain
+from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json
 
 

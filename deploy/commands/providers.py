@@ -9,10 +9,10 @@ from deploy.catalogue import Catalogue, load_catalogue
 from deploy.cli import parser
 from deploy.commands.terminal.printing import print_json
 from deploy.commands.terminal.tables import Screen, screen_of
-from deploy.faults import did_you_mean
 from deploy.providers.entry_document import entry_document
 from deploy.providers.entry_text import entry_text
 from deploy.providers.listing import listing, matching
+from shared.did_you_mean import did_you_mean
 
 EPILOG: Final = """\
 examples:

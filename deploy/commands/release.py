@@ -12,7 +12,7 @@ from deploy.cli import parser
 from deploy.commands.frame.ending import DONE, CannotTell, ended
 from deploy.commands.frame.platform_options import add_platform, add_state, is_gcp
 from deploy.commands.state.choice import chosen_target
-from deploy.faults import did_you_mean
+from shared.did_you_mean import did_you_mean
 from shared.ledger import Ledger
 
 

@@ -14,9 +14,9 @@ from deploy.commands.frame.configuration import add_configuration, configured
 from deploy.commands.frame.ending import DONE, FAULTS, NOT_DONE, USAGE
 from deploy.commands.terminal.printing import print_json
 from deploy.commands.terminal.tables import printable, screen_of
-from deploy.faults import did_you_mean
 from functions.transform.families import StepModels, step_models
 from functions.transform.read_routes import read_program
+from shared.did_you_mean import did_you_mean
 
 EPILOG: Final = """\
 examples:

@@ -13,7 +13,6 @@ from deploy.commands.frame.ending import FAULTS
 from deploy.commands.frame.platform_options import add_state
 from deploy.commands.providers import key_of
 from deploy.commands.terminal.tables import printable
-from deploy.faults import did_you_mean
 from deploy.providers.entry_text import PROVEN
 from deploy.providers.source_block import is_fetched_key
 from deploy.secrets.place import PlaceFault
@@ -25,6 +24,7 @@ from deploy.trigger.breaking import BREAKS
 from deploy.trigger.made_key import made_key
 from deploy.trigger.samples import Fresh, Sample, events_of
 from deploy.trigger.shot import CannotSign, Keys, sample_of, shot
+from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import to_json

@@ -20,7 +20,7 @@ from deploy.explain.receive_words import (
     size_words,
 )
 from deploy.explain.report import NOT_MADE, Check
-from deploy.faults import did_you_mean
+from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError, Rejected
 from shared.event import Event
 from shared.http import Reply, Request

@@ -11,12 +11,12 @@ from deploy.commands.frame.configuration import Configured, configured
 from deploy.commands.state.local_bus import own_ports
 from deploy.compile_provider import provider_part
 from deploy.compiler import read_config
-from deploy.faults import did_you_mean
 from deploy.providers.source_block import secret_name_of, source_block, source_name_of
 from functions.receive.forwarded import requested_url
 from functions.receive.sources import Source, read_sources
 from shared.config.provider import ProviderEntry
 from shared.config.source import SourceConfig
+from shared.did_you_mean import did_you_mean
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.signatures.way import Way, read_way

@@ -8,7 +8,7 @@ from typing import Final
 
 import yaml
 
-from deploy.faults import did_you_mean
+from shared.did_you_mean import did_you_mean
 from shared.http import Request
 from shared.times import rfc3339
 

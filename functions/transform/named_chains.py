@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from functions.transform.did_you_mean import did_you_mean
 from functions.transform.families import StepModels
 from functions.transform.registry import NamedStep, StepFault, read_chain
+from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json
 
 
@@ -34,8 +34,8 @@ def unknown_chains(steps: Sequence[NamedStep], chains: Mapping[str, object]) -> 
     for named in steps:
         for name in named.step.chains():
             if name not in chains:
-                hint = did_you_mean(name, sorted(chains), "`chains` names none")
-                yield StepFault(named.number, named.name, f"there is no chain {name!r}; {hint}")
+                hint = did_you_mean(name, chains) or "; `chains` names none"
+                yield StepFault(named.number, named.name, f"there is no chain {name!r}{hint}")
 
 
 def _cycle(name: str, chains: Mapping[str, tuple[NamedStep, ...]]) -> Iterator[StepFault]:

@@ -5,11 +5,11 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from functions.transform.did_you_mean import did_you_mean
 from functions.transform.families import StepModels, step_model, step_models
 from functions.transform.own_steps import place_in_own_step
 from functions.transform.setting_faults import setting_faults
 from functions.transform.step import Step
+from shared.did_you_mean import did_you_mean
 from shared.expressions import kind_of
 from shared.jsontext import Json
 
@@ -86,5 +86,4 @@ def _read_step(number: int, entry: Json, own: StepModels, chain: str | None) -> 
 
 
 def _unknown(name: str, own: StepModels) -> str:
-    known = sorted({*step_models(), *own})
-    return f"there is no such step; {did_you_mean(name, known)}"
+    return f"there is no such step{did_you_mean(name, {*step_models(), *own})}"

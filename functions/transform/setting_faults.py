@@ -1,14 +1,13 @@
 """What pydantic finds in a step's settings, in an operator's words."""
 
-import difflib
 import re
 from collections.abc import Iterator
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from functions.transform.did_you_mean import did_you_mean
 from shared.config.fault_words import fault_words
+from shared.did_you_mean import did_you_mean, nearest
 
 
 def setting_faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
@@ -31,13 +30,12 @@ def _reason(detail: ErrorDetails, model: type[BaseModel]) -> str:
         return _one_of(str(detail["ctx"]["expected"]), detail["input"])
     if detail["type"] != "extra_forbidden":
         return fault_words(detail)
-    hint = did_you_mean(str(detail["loc"][-1]), sorted(_keys(model)))
-    return f"there is no such setting; {hint}".removesuffix("; ")
+    return f"there is no such setting{did_you_mean(str(detail['loc'][-1]), _keys(model))}"
 
 
 def _one_of(expected: str, found: object) -> str:
-    near = difflib.get_close_matches(found, re.findall(r"'([^']*)'", expected), n=1) if isinstance(found, str) else []
-    return f"should be {expected}" + (f"; did you mean {near[0]!r}?" if near else "")
+    near = nearest(found, re.findall(r"'([^']*)'", expected)) if isinstance(found, str) else None
+    return f"should be {expected}" + (f"; did you mean {near!r}?" if near else "")
 
 
 def _keys(model: type[BaseModel]) -> Iterator[str]:

@@ -17,9 +17,9 @@ from deploy.commands.replay.messages import replay_of_event
 from deploy.commands.replay.pace import Progress, at_rate
 from deploy.commands.state.state import State
 from deploy.commands.terminal.printing import count_of, print_json
-from deploy.faults import did_you_mean
 from deploy.local.inspector.documents import summary_document
 from shared.cloud.journal_rows import EventSummary
+from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json
 from shared.ports import EVENTS, Bus, BusMessage
 

@@ -7,10 +7,11 @@ from deploy.commands.frame.configuration import configured
 from deploy.commands.frame.ending import DONE, NOT_DONE, CannotTell
 from deploy.commands.frame.platform_options import same_platform
 from deploy.commands.secrets.value import new_text
-from deploy.faults import ConfigFaults, did_you_mean
+from deploy.faults import ConfigFaults
 from deploy.secrets.needs import Need, needs
 from deploy.secrets.place import Place
 from deploy.secrets.values import checked_values, joined, rotated, short_ones
+from shared.did_you_mean import did_you_mean
 
 
 def set_secret(options: argparse.Namespace, place: Place) -> int:

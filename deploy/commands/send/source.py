@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from deploy.checkout import chosen_config
-from deploy.faults import did_you_mean
 from deploy.sending.send import Auth, Basic, Bearer, Hmac, Password, StandardWebhooks
+from shared.did_you_mean import did_you_mean
 from shared.jsontext import JsonObject
 
 

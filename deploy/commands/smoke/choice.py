@@ -9,9 +9,9 @@ from deploy.commands.frame.ending import CannotTell
 from deploy.commands.smoke.event import event_of_file, made_event, provider_event, request_of
 from deploy.commands.smoke.post import usable_way
 from deploy.commands.sources.entries import provider_key, routes_from, types_of
-from deploy.faults import did_you_mean
 from deploy.local.supervisor.sources import sources_of
 from deploy.local.supervisor.trial import sample_beside, trial_type
+from shared.did_you_mean import did_you_mean
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.signatures.way import Way

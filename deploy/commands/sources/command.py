@@ -21,12 +21,12 @@ from deploy.commands.sources.entries import Entry, entries, provider_key, routes
 from deploy.commands.sources.example import example_line
 from deploy.commands.state.local_bus import own_ports
 from deploy.commands.terminal.tables import BOLD, DIM, Screen, printable, screen_of
-from deploy.faults import did_you_mean
 from deploy.gcp.target import Target
 from deploy.local.supervisor.ports import HOST
 from deploy.local.supervisor.sources import sources_of, ways_of
 from deploy.local.supervisor.trial import as_typed_here, program, trial_type
 from deploy.trigger.samples import events_of
+from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json
 
 EPILOG: Final = """\

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import main
-from deploy.commands.state.local import StateFault
 from deploy.commands.state.local_bus import local_bus, own_host
+from deploy.commands.state.state import StateFault
 from deploy.local.supervisor.ports import Ports
 from shared.claim_check import checked_in
 from shared.cloud.local.blobs import LocalBlobs

@@ -15,8 +15,6 @@ from shared.cloud.local.journal_schema import FILE_NAME
 from shared.cloud.local.ledger import LocalLedger
 from shared.jsontext import Json
 
-__all__ = ["StateFault", "destination_names", "ledger_in", "opened"]
-
 
 @contextmanager
 def opened(folder: Path) -> Iterator[State]:

@@ -41,9 +41,11 @@ async def _resolve(host: str, port: int) -> Sequence[str]:
 @pytest.fixture(params=["fake", "guarded"])
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(ANSWER)
-        writer.close()
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(ANSWER)
+        finally:
+            writer.close()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -156,5 +157,6 @@ async def test_the_answers_headers_have_names_in_lower_case() -> None:
 
 
 async def test_nobody_listening_means_that_nothing_was_sent() -> None:
-    with pytest.raises(NotConnected):
-        await call(HttpClient("http://127.0.0.1:1"))
+    with socket.socket() as held, pytest.raises(NotConnected):
+        held.bind(("127.0.0.1", 0))  # held, so that nobody else listens there either
+        await call(HttpClient(f"http://127.0.0.1:{held.getsockname()[1]}"))

@@ -157,6 +157,8 @@ async def test_the_answers_headers_have_names_in_lower_case() -> None:
 
 
 async def test_nobody_listening_means_that_nothing_was_sent() -> None:
-    with socket.socket() as held, pytest.raises(NotConnected):
+    with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # held, so that nobody else listens there either
-        await call(HttpClient(f"http://127.0.0.1:{held.getsockname()[1]}"))
+        client = HttpClient(f"http://127.0.0.1:{held.getsockname()[1]}")
+        with pytest.raises(NotConnected):
+            await call(client)

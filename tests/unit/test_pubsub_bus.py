@@ -36,7 +36,6 @@ async def bus(
     finally:
         made.close()
         server.close()
-        await server.wait_closed()
 
 
 async def test_a_batch_larger_than_the_queue_is_published_in_few_requests() -> None:

@@ -1,12 +1,14 @@
 """`make bench`: what Hookchain costs, in one run, beside what the alternatives cost on the same machine."""
 
 import argparse
+import compileall
 import platform
 import shutil
 import sys
 
 from tests.bench import bundles, inspector, pipe, proof, receive, steps
 from tests.bench.table import Figure, at_least, at_most, table
+from tests.processes import ROOT
 
 
 def receive_figures(seconds: int, starts: int) -> list[Figure]:
@@ -104,6 +106,8 @@ def main() -> int:
             "make bench measures with wrk, which is not here: apt-get install wrk, or brew install wrk", file=sys.stderr
         )
         return 1
+    for folder in ("functions", "shared", "tests/bench/functions"):  # as they are where they are deployed
+        compileall.compile_dir(ROOT / folder, quiet=1)
     print(f"Python {platform.python_version()}, {platform.machine()}; {options.seconds} s of load each\n", flush=True)
     print(table("receive", receive_figures(options.seconds, options.starts)), flush=True)
     print("\n" + table("proofs", proof_figures(options.starts)), flush=True)

@@ -5,6 +5,7 @@ Run one request to the metadata server comes first, and nothing more is imported
 """
 
 import base64
+import compileall
 import contextlib
 import importlib.metadata
 import json
@@ -83,6 +84,7 @@ def _write_bundles(build: Path) -> None:
         os.environ |= before
     if code:
         raise RuntimeError("the bundles could not be written")
+    compileall.compile_dir(build, quiet=1)  # as Google's buildpack does
 
 
 def _bundle(folder: Path, ran: Sequence[tuple[float, float]]) -> Bundle:

@@ -14,6 +14,7 @@ from deploy.faults import ConfigFaults
 from deploy.gcp.gcloud import Gcloud
 from deploy.gcp.target import Target
 from deploy.local.supervisor.ports import DEFAULT_BASE, is_free, owner_of
+from deploy.mail_settings import mail_fault
 from deploy.secrets.needs import needs
 from deploy.secrets.place import Place
 from deploy.secrets.secret_manager_place import SecretManagerPlace
@@ -101,6 +102,8 @@ def _secrets(subject: Subject, place: Place, is_local: bool) -> Finding:
 def _sender(subject: Subject, key: Callable[[], str | None], is_local: bool) -> Finding:
     if isinstance(subject.compiled, ConfigFaults):
         return unknown("the configuration has faults")
+    if fault := mail_fault(subject.environ):
+        return problem(fault, "correct it where it is set: in your shell, or in .env")
     settings = read_settings(subject.environ)
     found = key()
     if is_local and not found:

@@ -8,10 +8,12 @@ from typing import Final
 
 from deploy.bundle import contents, write
 from deploy.checkout import EXAMPLE_CONFIG, ROOT, chosen_config
+from deploy.commands.frame.ending import CannotTell
 from deploy.compiler import FUNCTIONS, compile_file
 from deploy.gcp.graph import Deployment
 from deploy.gcp.resources.services import Bundle
 from deploy.gcp.target import Target
+from deploy.mail_settings import mail_fault
 
 COMMAND_FILES: Final = "gcp"
 """The folder beside the bundles that takes the files which commands read."""
@@ -27,7 +29,9 @@ def deployed_config(named: str | None, environ: Mapping[str, str]) -> Path | Non
 def prepared(
     target: Target, project_number: str, config: Path | None, environ: Mapping[str, str], out: Path
 ) -> Deployment:
-    """Compiles and bundles into `out`. Raises ConfigFaults, PinsFault and NotABundle."""
+    """Compiles and bundles into `out`. Raises ConfigFaults, PinsFault, NotABundle and CannotTell."""
+    if fault := mail_fault(environ):
+        raise CannotTell(fault)
     slices = compile_file(config, environ)
     folder = Path(os.path.relpath(out))
     bundles: dict[str, Bundle] = {}

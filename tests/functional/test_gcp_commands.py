@@ -127,6 +127,24 @@ def test_where_nobody_can_be_asked_missing_secrets_are_named_before_anything_is_
     assert gcloud.world.changes == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [("SMTP_URL", "smtp://me:sekrit-1@mail.example.com", "smtp-password"), ("EMAIL_FROM", "nobody", "EMAIL_FROM")],
+)
+def test_what_mails_are_sent_with_is_refused_before_it_stands_in_a_command_line(
+    name: str, value: str, words: str, root: Path, tmp_path: Path, gcloud: WorldGcloud
+) -> None:
+    given = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test", name: value}
+    for command in (["plan-gcp"], ["deploy-gcp"]):
+        ran = hookchain(root, tmp_path, [*command, "--project", PROJECT], gcloud, **given)
+        assert ran.code == 1
+        assert words in ran.err
+        assert value not in ran.out
+        assert "sekrit-1" not in ran.out + ran.err
+    assert gcloud.world.changes == 0
+    assert not (tmp_path / "env").exists(), "nor is it kept for the next time"
+
+
 def test_a_policy_against_public_functions_stops_before_anything_is_made(
     root: Path, tmp_path: Path, gcloud: WorldGcloud
 ) -> None:

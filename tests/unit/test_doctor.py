@@ -274,6 +274,20 @@ def test_without_a_project_the_rest_is_looked_at_all_the_same(
 # On this machine
 
 
+def test_an_smtp_url_with_a_password_is_found_and_not_repeated(
+    tmp_path: Path,
+    gcloud: StubGcloud,
+    google: StandIn,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SMTP_URL", "smtp://me:sekrit-1@mail.example.com")
+    code, checks = on_gcp(tmp_path, capsys)
+    assert (code, checks["sender"]["verdict"]) == (1, "problem")
+    assert "smtp-password" in str(checks["sender"]["found"])
+    assert "sekrit-1" not in json.dumps(checks)
+
+
 def test_this_machine_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / ".env").write_text("SHOP_PASSWORD=changeme\n")
     (tmp_path / ".env").chmod(0o644)

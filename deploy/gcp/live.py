@@ -42,14 +42,22 @@ def project_number(runner: Runner, target: Target) -> str:
 def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Live:
     """Raises GcloudFault and GcloudMissing."""
     wanted_keys = {resource.key for resource in wanted}
-    found = {key: each for key, each in read_things(runner, target).items() if key in wanted_keys}
-    things = [(kind, name) for kind, _, name in (key.partition(" ") for key in found)]
+    there = read_things(runner, target)
+    found = {key: each for key, each in there.items() if key in wanted_keys}
+    things = _kinds_and_names(found)
     secrets = [name for kind, name in things if kind == SECRET]
     with ThreadPoolExecutor(WORKERS) as pool:
         valued = pool.map(lambda name: _has_value(runner, target, name), secrets)
         found |= {key_of(VALUE, name): Existing() for name, has in zip(secrets, valued, strict=True) if has}
-    grants = read_grants(runner, target, things)
+    # A secret of ours that nothing needs any more stays; that it may be read does not.
+    unneeded = [key for key, each in there.items() if each.ours and key not in wanted_keys]
+    left = [thing for thing in _kinds_and_names(unneeded) if thing[0] == SECRET]
+    grants = read_grants(runner, target, [*things, *left])
     return Live(found | {grant.key: Existing() for grant in grants}, grants)
+
+
+def _kinds_and_names(keys: Iterable[str]) -> list[tuple[str, str]]:
+    return [(kind, name) for kind, _, name in (key.partition(" ") for key in keys)]
 
 
 def read_things(runner: Runner, target: Target) -> dict[str, Existing]:

@@ -169,7 +169,9 @@ def test_a_secret_that_is_no_longer_read_may_no_longer_be_read(tmp_path: Path) -
     deploy(world, deployment(tmp_path))
     wanted = deployment(tmp_path, {"receive": "x"}, CONFIG.replace("{scheme: bearer, secret: shop-key}", "none"))
     assert deploy(world, wanted)[0] is None
+    assert world.policies["secret hookchain-shop-key"] == []
     assert world.things["secret"]["hookchain-shop-key"], "its value is nobody's to throw away"
+    assert changes(Asked(world), TARGET, graph(wanted)) == ()
 
 
 def test_a_value_goes_to_standard_input_and_into_no_argument(tmp_path: Path) -> None:

@@ -1,18 +1,29 @@
 """The difference between what a configuration asks for and what is there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from deploy.commands.frame.ending import CannotTell
 from deploy.gcp.gcloud import Runner
 from deploy.gcp.live import read_live
 from deploy.gcp.plan import Action, plan, superfluous
-from deploy.gcp.resource import Resource
+from deploy.gcp.resource import Existing, Resource
 from deploy.gcp.resources.access import account_member
 from deploy.gcp.resources.accounts import ACCOUNTS
 from deploy.gcp.target import Target
 
 
 def changes(runner: Runner, target: Target, resources: Sequence[Resource]) -> tuple[Action, ...]:
-    """Raises GcloudFault and GcloudMissing."""
+    """Raises GcloudFault, GcloudMissing and CannotTell."""
     live = read_live(runner, target, resources)
+    refuse_others(target, live.existing)
     members = {account_member(target, account) for account in ACCOUNTS}
     return (*plan(resources, live.existing), *superfluous(live.grants, resources, members, target))
+
+
+def refuse_others(target: Target, existing: Mapping[str, Existing]) -> None:
+    """Prefixes `shop-` and `shop-eu-` give secrets `eu-key` and `key` one name. Raises CannotTell."""
+    others = [(key, found.owner) for key, found in existing.items() if found.owner not in ("", target.bundle)]
+    if others:
+        key, owner = others[0]
+        what = f"{key} is of the bundle {owner!r}, as its label says"
+        raise CannotTell(f"nothing was made: {what}: give it another name, or this bundle another prefix")

@@ -1,7 +1,7 @@
 """The lists that gcloud gives of what is there, and what in an entry of each matters to a plan."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from deploy.gcp import names
@@ -32,8 +32,9 @@ def _last(text: Json) -> str:
 def _labelled(entry: JsonObject, target: Target, labels: str = "labels") -> Existing:
     found = entry.get(labels)
     found = found if isinstance(found, dict) else {}
-    is_ours = found.get(names.BUNDLE_LABEL) == target.bundle
-    return Existing(str(found.get(names.PLAN_LABEL, "")) if is_ours else "", ours=is_ours)
+    owner = str(found.get(names.BUNDLE_LABEL, ""))
+    is_ours = owner == target.bundle
+    return Existing(str(found.get(names.PLAN_LABEL, "")) if is_ours else "", ours=is_ours, owner=owner)
 
 
 def _by_label(entry: JsonObject, target: Target) -> tuple[str, Existing]:
@@ -71,7 +72,7 @@ def _service(entry: JsonObject, target: Target) -> tuple[str, Existing] | None:
     if not isinstance(metadata, dict):
         return None
     found = _labelled(metadata, target)
-    return str(metadata.get("name")), found if _is_ready(status) else Existing(ours=found.ours)
+    return str(metadata.get("name")), found if _is_ready(status) else replace(found, digest="")
 
 
 def _is_ready(status: Json) -> bool:
@@ -90,7 +91,7 @@ def _job(entry: JsonObject, _: Target) -> tuple[str, Existing]:
 
 def _alert(entry: JsonObject, target: Target) -> tuple[str, Existing]:
     found = _labelled(entry, target, "userLabels")
-    return str(entry.get("displayName")), Existing(found.digest, str(entry.get("name")), found.ours)
+    return str(entry.get("displayName")), replace(found, address=str(entry.get("name")))
 
 
 def _plain(*words: str) -> Callable[[Target], list[str]]:

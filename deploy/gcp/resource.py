@@ -53,11 +53,13 @@ class Resource:
 @dataclass(frozen=True, slots=True)
 class Existing:
     """What was found. `digest` is of the plan that made it; empty where nothing says so, or it does not work.
-    `address` is Google's own name of it, where it chose one. `ours`: it carries our label."""
+    `address` is Google's own name of it, where it chose one. `ours`: it carries our label. `owner` is the bundle whose
+    label it carries, empty where it carries none."""
 
     digest: str = ""
     address: str = ""
     ours: bool = True
+    owner: str = ""
 
 
 def key_of(kind: str, name: str) -> str:

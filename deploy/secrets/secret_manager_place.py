@@ -31,6 +31,7 @@ class SecretManagerPlace:
 
     def write(self, name: str, text: str, forget: bool) -> list[str]:
         secret = secret_id(self._target, name)
+        self._refuse_others(secret)
         add = ["secrets", "versions", "add", secret, "--data-file=-"]
         answer = self._write(add, text)
         if answer.code and any(words in answer.stderr for words in _DISABLED):
@@ -62,6 +63,18 @@ class SecretManagerPlace:
                 return None
             raise PlaceFault(f"Secret Manager, {name!r}: {fault}") from fault
         return Kept(_text_of(payload), where, set_at)
+
+    def _refuse_others(self, secret: str) -> None:
+        """Prefixes `shop-` and `shop-eu-` give secrets `eu-key` and `key` one name."""
+        try:
+            labels = self._api.get("secretmanager", f"/v1/projects/{self._target.project}/secrets/{secret}").get(
+                "labels"
+            )
+        except ApiFault:
+            return  # not there; or gcloud, which writes it, will say why not
+        owner = labels.get(BUNDLE_LABEL) if isinstance(labels, dict) else None
+        if owner not in (None, self._target.bundle):
+            raise PlaceFault(f"nothing was changed: secret {secret} is of the bundle {owner!r}, as its label says")
 
     def _create(self, secret: str, text: str) -> list[str]:
         command = ["secrets", "create", secret, f"--labels={BUNDLE_LABEL}={self._target.bundle}", "--data-file=-"]

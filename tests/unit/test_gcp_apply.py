@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.commands.frame.ending import CannotTell
 from deploy.compiler import FUNCTIONS, compile_config
 from deploy.config_file import parse_config
 from deploy.gcp.apply import WAITS_SECONDS, Applying, Failure
@@ -189,6 +190,16 @@ def test_two_bundles_live_in_one_project_and_one_goes_without_the_other(tmp_path
     gone = removed(world, everything=True, target=other)
     assert Applying(Asked(world), other, {}, Noted(), 1).apply(gone.actions) is None
     assert world.state == alone
+
+
+def test_a_name_that_another_bundle_has_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    world, other = World(), Target("my-project", prefix="hookchain-shop-")
+    deploy(world, deployment(tmp_path))
+    changed = world.changes
+    config = CONFIG.replace("secret: shop-key", "secret: key")
+    with pytest.raises(CannotTell, match="secret hookchain-shop-key is of the bundle 'hookchain'"):
+        deploy(world, deployment(tmp_path, config=config, target=other))
+    assert world.changes == changed
 
 
 def test_removing_keeps_secrets_and_dead_letters_and_where_they_rest(tmp_path: Path) -> None:

@@ -259,6 +259,20 @@ def test_a_new_secret_is_made_with_its_value_on_standard_input(
     assert not any(STRONG in word for call in gcloud.calls for word in call.arguments)
 
 
+def test_a_secret_of_another_bundle_is_left_alone(
+    env_file: Path,
+    gcloud: StubGcloud,
+    google: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    google.answers(f"{SECRETS}shop-password", {"name": "x", "labels": {"hookchain": "hookchain-shop"}})
+    typed(monkeypatch, STRONG)
+    assert on_gcp(env_file, "set", "shop-password") == 1
+    assert "is of the bundle 'hookchain-shop'" in capsys.readouterr().err
+    assert words_of(gcloud) == []
+
+
 def test_where_the_api_is_off_it_is_turned_on_first(
     env_file: Path, gcloud: StubGcloud, google: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:

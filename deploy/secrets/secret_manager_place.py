@@ -9,6 +9,7 @@ from deploy.commands.google_cloud.api import ApiFault, GoogleApi
 from deploy.commands.google_cloud.side_by_side import side_by_side
 from deploy.gcp.gcloud import Answer, Runner, shown
 from deploy.gcp.names import BUNDLE_LABEL, secret_id
+from deploy.gcp.resources.secret_values import replication
 from deploy.gcp.target import Target
 from deploy.secrets.place import Kept, PlaceFault
 from shared.jsontext import Json, JsonObject
@@ -77,13 +78,9 @@ class SecretManagerPlace:
             raise PlaceFault(f"nothing was changed: secret {secret} is of the bundle {owner!r}, as its label says")
 
     def _create(self, secret: str, text: str) -> list[str]:
-        command = ["secrets", "create", secret, f"--labels={BUNDLE_LABEL}={self._target.bundle}", "--data-file=-"]
-        everywhere = [*command, "--replication-policy=automatic"]
-        answer = self._write(everywhere, text)
-        if answer.code and "resourceLocations" in answer.stderr:  # a policy that keeps data in some regions
-            here = [*command, "--replication-policy=user-managed", f"--locations={self._target.region}"]
-            answer = self._write(here, text)
-        self._require(everywhere, answer)
+        labels = f"--labels={BUNDLE_LABEL}={self._target.bundle}"
+        create = ["secrets", "create", secret, labels, "--data-file=-", *replication(self._target)]
+        self._require(create, self._write(create, text))
         return [f"made: secret {secret}; the next deploy lets the functions that need it read it"]
 
     def _retire(self, secret: str, forget: bool) -> Iterator[str]:

@@ -22,6 +22,13 @@ def chosen_config(named: str | None, environ: Mapping[str, str]) -> Path | None:
     return choose_config({**environ, "HOOKCHAIN_CONFIG": named} if named else environ, ROOT)
 
 
+def deployed_config(named: str | None, environ: Mapping[str, str]) -> Path | None:
+    """As chosen_config, but that the example is deployed only by name: without a file it is the mode without one."""
+    path = chosen_config(named, environ)
+    is_named = named or environ.get("HOOKCHAIN_CONFIG")
+    return None if path == ROOT / EXAMPLE_CONFIG and not is_named else path
+
+
 def choose_config(environ: Mapping[str, str], root: Path) -> Path | None:
     """The configuration file that counts; None for the mode without one.
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from deploy.default_config import NAME as NO_FILE
 from deploy.doctor.finding import Finding, ok, problem
 from deploy.faults import ConfigFaults
 from shared.jsontext import JsonObject
@@ -10,6 +11,8 @@ from shared.jsontext import JsonObject
 
 def configuration(path: Path | None, compiled: "Mapping[str, JsonObject] | ConfigFaults") -> Finding:
     if isinstance(compiled, ConfigFaults):
+        if compiled.file == NO_FILE:
+            return problem(compiled.faults[0].text(compiled.file), "set EMAIL_ADDRESS, or write deploy/hookchain.yaml")
         first = compiled.faults[0].text(compiled.file)
         more = f", and {len(compiled.faults) - 1} more" if len(compiled.faults) > 1 else ""
         return problem(f"{first}{more}", "hookchain lint tells every fault")

@@ -10,7 +10,7 @@ from typing import Final
 from deploy.bundle import NotABundle
 from deploy.bundle_requirements import PinsFault
 from deploy.chains.before_deploy import refuse_failing_tests
-from deploy.checkout import ROOT
+from deploy.checkout import ROOT, deployed_config
 from deploy.cli import parser
 from deploy.commands.frame.configuration import add_configuration, environ_of
 from deploy.commands.frame.ending import DONE, NOT_DONE, CannotTell, ended
@@ -24,7 +24,7 @@ from deploy.gcp.gcloud import Gcloud, configured_project
 from deploy.gcp.graph import MAIL_VARIABLES, Deployment, graph
 from deploy.gcp.live import project_number
 from deploy.gcp.plan_command import UP_TO_DATE
-from deploy.gcp.prepare import deployed_config, prepared
+from deploy.gcp.prepare import prepared
 from deploy.gcp.progress import Lines, counted
 from deploy.gcp.questions import Questions, questions
 from deploy.gcp.remember import remember

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from deploy.bundle import NotABundle
 from deploy.bundle_requirements import PinsFault
-from deploy.checkout import ROOT
+from deploy.checkout import ROOT, deployed_config
 from deploy.cli import parser
 from deploy.commands.frame.configuration import add_configuration, environ_of
 from deploy.commands.frame.ending import DONE, CannotTell, ended
@@ -16,7 +16,7 @@ from deploy.gcp.gcloud import Gcloud
 from deploy.gcp.graph import graph
 from deploy.gcp.live import project_number
 from deploy.gcp.plan import NOTHING, Action, plan
-from deploy.gcp.prepare import deployed_config, prepared
+from deploy.gcp.prepare import prepared
 from deploy.gcp.progress import counted
 from deploy.gcp.shell import PROJECT_NUMBER, script
 from deploy.gcp.target import add_target_options

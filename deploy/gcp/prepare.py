@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from deploy.bundle import contents, write
-from deploy.checkout import EXAMPLE_CONFIG, ROOT, chosen_config
+from deploy.checkout import ROOT
 from deploy.commands.frame.ending import CannotTell
 from deploy.compiler import FUNCTIONS, compile_file
 from deploy.gcp.graph import Deployment
@@ -17,13 +17,6 @@ from deploy.mail_settings import mail_fault
 
 COMMAND_FILES: Final = "gcp"
 """The folder beside the bundles that takes the files which commands read."""
-
-
-def deployed_config(named: str | None, environ: Mapping[str, str]) -> Path | None:
-    """As everywhere, but that the example is deployed only by name: without a file it is the mode without one."""
-    path = chosen_config(named, environ)
-    is_named = named or environ.get("HOOKCHAIN_CONFIG")
-    return None if path == ROOT / EXAMPLE_CONFIG and not is_named else path
 
 
 def prepared(

@@ -222,6 +222,25 @@ def test_faults_of_the_configuration_are_told_and_hide_nothing_else(
     assert checks["billing"]["verdict"] == "ok"
 
 
+def test_without_a_file_it_looks_at_what_would_be_deployed_and_not_at_the_example(
+    tmp_path: Path,
+    gcloud: StubGcloud,
+    google: StandIn,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("HOOKCHAIN_CONFIG")
+    monkeypatch.delenv("EMAIL_ADDRESS", raising=False)
+    monkeypatch.setattr("deploy.checkout.OWN_CONFIG", Path("there-is-none.yaml"))
+    _, checks = on_gcp(tmp_path, capsys)
+    assert (checks["configuration"]["verdict"], checks["secrets"]["verdict"]) == ("problem", "unknown")
+    assert str(checks["configuration"]["todo"]).startswith("set EMAIL_ADDRESS")
+    monkeypatch.setenv("EMAIL_ADDRESS", "hooks@example.com")
+    _, checks = on_gcp(tmp_path, capsys)
+    assert checks["configuration"]["found"] == "no file: 1 source, 1 destination"
+    assert checks["secrets"]["found"] == "the deploy makes up: webhook-password"
+
+
 def test_without_gcloud_the_one_thing_to_do_is_to_install_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.checkout import ROOT, chosen_config, environ_with
+from deploy.checkout import ROOT, chosen_config, deployed_config, environ_with
 from deploy.compiler import compile_config, read_config
 from shared.jsontext import Json, JsonObject
 
@@ -33,6 +33,7 @@ def environ_of(options: argparse.Namespace) -> dict[str, str]:
 def configured(options: argparse.Namespace) -> Configured:
     """Raises ConfigFaults and DotenvFault."""
     environ = environ_of(options)
-    path = chosen_config(options.config, environ)
+    is_deployed = getattr(options, "platform", None) == "gcp"  # not every command has a choice
+    path = (deployed_config if is_deployed else chosen_config)(options.config, environ)
     file = read_config(path, environ)
     return Configured(environ, path, file.document, compile_config(file))

@@ -11,6 +11,7 @@ DEFAULT_PREFIX: Final = "hookchain-"
 
 _PROJECT: Final = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _REGION: Final = re.compile(r"[a-z]+-[a-z]+\d+")
+_IS_GOOGLES: Final = re.compile(r"^goog|g[o0][o0]g[l1]e")
 _PREFIX: Final = re.compile(r"[a-z](?:-?[a-z0-9]){3,19}-")
 
 
@@ -39,10 +40,11 @@ def checked_target(project: str, region: str, prefix: str) -> Target:
         raise TargetFault(f"project {project!r}: a project's id is 6 to 30 lower-case letters, digits and dashes")
     if not _REGION.fullmatch(region):
         raise TargetFault(f"region {region!r}: a region is written like {DEFAULT_REGION}")
-    if not _PREFIX.fullmatch(prefix) or len(prefix) > 21 or prefix.startswith("goog"):
-        # A service account's name has at most 30 characters, a Firestore database's at least 4.
+    if not _PREFIX.fullmatch(prefix) or len(prefix) > 21 or _IS_GOOGLES.search(prefix):
+        # A service account's name has at most 30 characters, a Firestore database's at least 4. A topic's does not
+        # begin with "goog", and a bucket's holds no "google", however written.
         rule = "a prefix begins with a letter, is 4 to 20 lower-case letters, digits and single dashes, then a dash"
-        raise TargetFault(f"prefix {prefix!r}: {rule}, and does not begin with 'goog'")
+        raise TargetFault(f"prefix {prefix!r}: {rule}, and neither begins with 'goog' nor holds 'google'")
     return Target(project, region, prefix)
 
 

@@ -37,6 +37,8 @@ def test_without_a_project_it_says_how_to_name_one() -> None:
         ("my-project", "europe-west1", "abc-", "prefix"),
         ("my-project", "europe-west1", "a" * 21 + "-", "prefix"),
         ("my-project", "europe-west1", "goog-shop-", "prefix"),
+        ("my-project", "europe-west1", "my-google-", "prefix"),
+        ("my-project", "europe-west1", "my-g00gle-", "prefix"),
         ("my-project", "europe-west1", "two--dashes-", "prefix"),
         ("my-project", "europe-west1", "9lives-", "prefix"),
         ("my-project", "europe-west1", "", "prefix"),

@@ -117,6 +117,15 @@ def test_on_google_the_url_is_the_deployed_functions(google: StandIn, capsys: py
     assert shlex.split(signed)
 
 
+def test_of_a_services_urls_it_is_the_one_that_its_deployment_told(
+    google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = f"/run/v2/projects/{PROJECT}/locations/europe-west1/services/hookchain-receive"
+    told, other = "https://hookchain-receive-123.europe-west1.run.app", "https://hookchain-receive-abc-ew.a.run.app"
+    google.answers(path, {"uri": other, "urls": [other, told]})
+    assert listed(capsys, "--platform", "gcp", "--project", PROJECT)["shop"]["url"] == f"{told}/shop"
+
+
 def test_what_is_not_deployed_has_no_url(google: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sources", "--platform", "gcp", "--project", PROJECT]) == 1
     assert "hookchain-receive is not deployed in acme-hooks, europe-west1" in capsys.readouterr().err

@@ -30,12 +30,15 @@ class Cloud:
             raise CannotTell(f"Cloud Run, {name}: {fault}") from fault
 
     def receive_url(self) -> str:
-        """Raises CannotTell."""
+        """Of a service's URLs the one that its deployment told. Raises CannotTell."""
         found = self.service("receive")
         if found is None or not isinstance(found.get("uri"), str):
             where = f"{self.target.project}, {self.target.region}"
             raise CannotTell(f"{service(self.target, 'receive')} is not deployed in {where}: make deploy-gcp")
-        return str(found["uri"])
+        urls = found.get("urls")
+        listed = [str(url) for url in urls] if isinstance(urls, list) else []
+        told_by_deploy = (url for url in listed if url.endswith(f".{self.target.region}.run.app"))
+        return next(told_by_deploy, str(found["uri"]))
 
 
 def cloud_of(target: Target) -> Cloud:

@@ -1,15 +1,16 @@
 """What a deployment ends with: each source's URL, and a line that posts to it."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 
+from deploy.commands.smoke.event import example_event
+from deploy.commands.sources.entries import routes_from
+from deploy.commands.sources.example import example_line
 from deploy.gcp.first_values import where_to_read
 from deploy.gcp.gcloud import shown
 from deploy.gcp.graph import Deployment
-from deploy.local.supervisor.sources import sources_of, ways_of
-from shared.jsontext import JsonObject
-
-BODY = "event=hello"
+from deploy.local.supervisor.sources import SIGNED, sources_of, ways_of
+from deploy.local.supervisor.trial import trial_type
+from shared.jsontext import Json
 
 
 def closing(deployment: Deployment, made: Sequence[str], told: str) -> Iterator[str]:
@@ -22,7 +23,7 @@ def closing(deployment: Deployment, made: Sequence[str], told: str) -> Iterator[
     is_signed = False
     for name, source in sources_of(deployment.slices["receive"]).items():
         yield f"  {deployment.url('receive')}/{name}"
-        if line := next((line for way in ways_of(source) if (line := curl(deployment, name, way))), None):
+        if line := curl(deployment, name, source):
             yield f"    {line}"
         is_signed = is_signed or not line
     if is_signed:
@@ -37,24 +38,12 @@ def target_options(deployment: Deployment) -> str:
     return f" --project {target.project} --region {target.region} --prefix {target.prefix}"
 
 
-def curl(deployment: Deployment, source: str, way: JsonObject) -> str | None:
-    """The line reads the secret itself, so it can be pasted as it is; None for a signature."""
-    url = f"{deployment.url('receive')}/{source}"
-    name = str(way.get("secret", ""))
-    value = f"$({shown(where_to_read(name, deployment), deployment.target.project)})"
-    match way.get("scheme"):
-        case "none":
-            proof, where = "", url
-        case "basic":
-            proof, where = f'-u "{way.get("username") or "web"}:{value}" ', url
-        case "header":
-            proof, where = f'-H "{way.get("header")}: {value}" ', url
-        case "bearer":
-            proof, where = f'-H "Authorization: Bearer {value}" ', url
-        case "path":
-            return f'curl -d {shlex.quote(BODY)} "{url}/{value}"'
-        case "query":
-            return f'curl -d {shlex.quote(BODY)} "{url}?{way.get("parameter")}={value}"'
-        case _:
-            return None
-    return f"curl {proof}-d {shlex.quote(BODY)} {where}"
+def curl(deployment: Deployment, name: str, source: Json) -> str:
+    """As `hookchain sources` has it: it reads the secret itself, so it can be pasted as it is. Empty where a signature
+    is wanted, or no POST."""
+    methods = source.get("methods") if isinstance(source, dict) else None
+    if not (isinstance(source, dict) and isinstance(methods, list) and "POST" in methods):
+        return ""
+    event = example_event(source, trial_type(name, list(routes_from(deployment.slices["transform"], name))))
+    url, ways = f"{deployment.url('receive')}/{name}", [way for way in ways_of(source) if way["scheme"] not in SIGNED]
+    return next(filter(None, (example_line(url, way, event, deployment.target) for way in ways)), "")

@@ -69,8 +69,10 @@ def test_from_nothing_to_a_url_and_again_and_away(root: Path, tmp_path: Path, gc
     ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **given)
     assert ran.code == 0, ran.err
     url = "https://hookchain-receive-123456789012.europe-west1.run.app/webhook"
-    read = "$(gcloud secrets versions access latest --secret=hookchain-webhook-password --project=my-project)"
-    assert f'curl -u "web:{read}" -d event=hello {url}' in ran.out
+    read = "gcloud secrets versions access latest --secret=hookchain-webhook-password --project=my-project"
+    [line] = [line for line in ran.out.split("\n") if line.strip().startswith("curl")]
+    assert f'-u "anyone:$({read} | head -n 1)"' in line
+    assert line.endswith(f" {url}")
     assert ran.out.rstrip().split("\n")[-1].strip().startswith(".venv/bin/hookchain smoke --platform gcp")
     world = gcloud.world
     values = world.things["secret"]["hookchain-webhook-password"]["values"]

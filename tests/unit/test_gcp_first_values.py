@@ -1,6 +1,9 @@
 """Secrets that are not there yet: taken, made or asked for, and never lost sight of before anything is made."""
 
+import json
+import subprocess
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -120,16 +123,33 @@ def test_more_than_three_questions_are_never_asked() -> None:
 def test_the_end_has_a_line_to_paste_for_each_source_that_curl_can_speak_to() -> None:
     said = list(closing(deployment(), ["shop-key"], told=""))
     url = "https://hookchain-receive-123.europe-west1.run.app"
-    read = "$(gcloud secrets versions access latest --secret=hookchain-{} --project=my-project)"
+    read = "$(gcloud secrets versions access latest --secret=hookchain-{} --project=my-project | head -n 1)"
     lines = [line.strip() for line in said]
-    assert f'curl -H "Authorization: Bearer {read.format("shop-key")}" -d event=hello {url}/shop' in lines
-    assert f"curl -d event=hello {url}/open" in lines
-    assert f'curl -d event=hello "{url}/link/{read.format("link-token")}"' in lines
-    assert f'curl -d event=hello "{url}/named?token={read.format("query-token")}"' in lines
-    assert lines[lines.index(f"{url}/signed") + 1] == f"{url}/open", "no curl line can sign"
+    curls = dict(pairwise(lines))
+    assert curls[f"{url}/shop"].startswith(f'curl -H "Authorization: Bearer {read.format("shop-key")}" ')
+    assert curls[f"{url}/shop"].endswith(f" {url}/shop")
+    assert curls[f"{url}/open"].startswith("curl -H 'Content-Type: application/json' -d ")
+    assert curls[f"{url}/link"].endswith(f' "{url}/link/{read.format("link-token")}"')
+    assert curls[f"{url}/named"].endswith(f' "{url}/named?token={read.format("query-token")}"')
+    assert curls[f"{url}/signed"] == f"{url}/open", "no curl line can sign"
     assert ".venv/bin/hookchain sources --platform gcp" in lines
     assert lines[0] == "Secret shop-key was made at random. To read it:"
     assert lines[-1] == ".venv/bin/hookchain smoke --platform gcp"
+
+
+def test_a_shell_reads_the_line_as_it_is_meant_and_a_source_that_takes_no_post_has_none() -> None:
+    odd = """{auth: {scheme: basic, username: 'w$`"b', secret: odd-key}, type: data.kind}"""
+    seen = "{auth: {scheme: query, secret: seen-key}, methods: [GET]}"
+    config = CONFIG.replace("sources:", f"sources:\n  odd: {odd}\n  seen: {seen}")
+    lines = [line.strip() for line in closing(deployment(config.replace("from: all", "types: [order.*]")), [], "")]
+    url = "https://hookchain-receive-123.europe-west1.run.app"
+    assert not lines[lines.index(f"{url}/seen") + 1].startswith("curl")
+    line = lines[lines.index(f"{url}/odd") + 1]
+    script = f"""curl() {{ printf '%s\\n' "$@"; }}\ngcloud() {{ printf 'newest\\nolder\\n'; }}\n{line}"""
+    words = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert 'w$`"b:newest' in words, "the newest of several values"
+    body = json.loads(words[words.index("-d") + 1])
+    assert body["kind"].startswith("order."), "of a type that a route takes"
 
 
 def test_what_was_deployed_is_remembered_and_what_stands_in_env_is_left(tmp_path: Path) -> None:

@@ -318,6 +318,7 @@ def _shown_service(name: str, thing: Thing) -> Thing:
 
 SHOWN: Final[Mapping[str, Callable[[str, Thing], Thing]]] = {
     "account": lambda name, _: {"email": f"{name}@my-project.iam.gserviceaccount.com"},
+    "database": lambda name, thing: {"name": f"projects/p/databases/{name}", "locationId": thing["--location"]},
     "expiry": _shown_field("expiry"),
     "exemption": _shown_field("exemption"),
     "service": _shown_service,

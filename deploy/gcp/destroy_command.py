@@ -13,6 +13,7 @@ from deploy.commands.frame.ending import DONE, NOT_DONE, CannotTell, ended
 from deploy.commands.frame.platform_options import target_of
 from deploy.commands.terminal.tables import screen_of
 from deploy.gcp.apply import Applying
+from deploy.gcp.changes import refuse_elsewhere
 from deploy.gcp.destroy import Removal, own_things, removal, staying
 from deploy.gcp.gcloud import Gcloud
 from deploy.gcp.live import project_number, read_grants, read_things
@@ -35,6 +36,7 @@ def _run(options: argparse.Namespace) -> int:
     runner = Gcloud(target.project)
     project_number(runner, target)
     things = own_things(target, read_things(runner, target))
+    refuse_elsewhere(target, things)
     kept = staying(target, things, options.all)
     grants = read_grants(runner, target, [(kind, name) for kind, _, name in (key.partition(" ") for key in kept)])
     removed = removal(target, things, kept, grants)

@@ -45,6 +45,10 @@ def _by_name(entry: JsonObject, _: Target) -> tuple[str, Existing]:
     return _last(entry.get("name")), Existing()
 
 
+def _database(entry: JsonObject, _: Target) -> tuple[str, Existing]:
+    return _last(entry.get("name")), Existing(region=str(entry.get("locationId", "")))
+
+
 def _account(entry: JsonObject, _: Target) -> tuple[str, Existing]:
     return str(entry.get("email")).partition("@")[0], Existing()
 
@@ -102,7 +106,7 @@ LISTINGS: Final = (
     Listing(accounts.ACCOUNT, "iam.googleapis.com", _plain("iam", "service-accounts", "list"), _account),
     Listing(topics.TOPIC, "pubsub.googleapis.com", _plain("pubsub", "topics", "list"), _by_label),
     Listing(topics.SUBSCRIPTION, "pubsub.googleapis.com", _plain("pubsub", "subscriptions", "list"), _by_label),
-    Listing(stores.DATABASE, "firestore.googleapis.com", _plain("firestore", "databases", "list"), _by_name),
+    Listing(stores.DATABASE, "firestore.googleapis.com", _plain("firestore", "databases", "list"), _database),
     Listing(stores.BUCKET, "storage.googleapis.com", _plain("storage", "buckets", "list"), _by_label),
     Listing(
         stores.REPOSITORY,

@@ -54,12 +54,13 @@ class Resource:
 class Existing:
     """What was found. `digest` is of the plan that made it; empty where nothing says so, or it does not work.
     `address` is Google's own name of it, where it chose one. `ours`: it carries our label. `owner` is the bundle whose
-    label it carries, empty where it carries none."""
+    label it carries, empty where it carries none. `region` is told of databases alone."""
 
     digest: str = ""
     address: str = ""
     ours: bool = True
     owner: str = ""
+    region: str = ""
 
 
 def key_of(kind: str, name: str) -> str:

@@ -87,6 +87,9 @@ def test_from_nothing_to_a_url_and_again_and_away(root: Path, tmp_path: Path, gc
     assert "Nothing to do" in again.out
     assert url in again.out
 
+    elsewhere = ["destroy-gcp", "--project", PROJECT, "--region", "us-east1", "--confirm", "hookchain-"]
+    assert "is in europe-west1" in hookchain(root, tmp_path, elsewhere, gcloud).err
+    assert gcloud.world.changes == world.changes
     asked = hookchain(root, tmp_path, ["destroy-gcp", "--project", PROJECT], gcloud)
     assert (asked.code, gcloud.world.changes) == (1, world.changes)
     gone = hookchain(root, tmp_path, ["destroy-gcp", "--project", PROJECT, "--confirm", "hookchain-"], gcloud)

@@ -202,6 +202,16 @@ def test_a_name_that_another_bundle_has_is_refused_before_anything_is_made(tmp_p
     assert world.changes == changed
 
 
+def test_a_bundle_is_in_one_region(tmp_path: Path) -> None:
+    world = World()
+    deploy(world, deployment(tmp_path))
+    changed = world.changes
+    with pytest.raises(CannotTell, match="bundle 'hookchain' is in europe-west1"):
+        deploy(world, deployment(tmp_path, target=Target("my-project", "us-east1")))
+    assert world.changes == changed
+    assert deploy(world, deployment(tmp_path, target=Target("my-project", "us-east1", "other-")))[0] is None
+
+
 def test_removing_keeps_secrets_and_dead_letters_and_where_they_rest(tmp_path: Path) -> None:
     world = World()
     deploy(world, deployment(tmp_path))

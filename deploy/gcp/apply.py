@@ -27,6 +27,7 @@ _NOT_YET: Final = (
     "does not have storage.objects.get access",
     "iam.serviceAccounts.actAs",  # as an account that was just made; Cloud Run writes it in either way
     "iam.serviceaccounts.actAs",
+    "permissions might take a few minutes to propagate",  # to Cloud Run itself, in a project that just turned it on
     "underlying data changed",  # Firestore still takes in the change of another field
     "cross-transaction contention",
     "Cannot find metric",  # of an API that was just enabled

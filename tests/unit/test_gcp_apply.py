@@ -280,6 +280,8 @@ NOT_YET = Answer(1, "", "Service account hookchain-push@my-project.iam.gservicea
         NOT_YET.stderr,
         "Permission 'iam.serviceaccounts.actAs' denied on service account x@y (or it may not exist).",
         "Service account x@y was not found, verify that the caller has the 'iam.serviceAccounts.actAs' permission",
+        "Cloud Run Service Agent x@y must have permission to read the image, r/p/i. Ensure that the URL is correct. "
+        "If you just enabled the Cloud Run API, the permissions might take a few minutes to propagate.",
         "ABORTED: Please retry, underlying data changed",
         "ABORTED: Aborted due to cross-transaction contention. This occurs when multiple transactions attempt to",
         'NOT_FOUND: Cannot find metric(s) that match type = "run.googleapis.com/request_count".',

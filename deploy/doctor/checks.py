@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from deploy.commands.frame.configuration import Configured
+from deploy.commands.frame.platform_options import same_platform
 from deploy.commands.google_cloud.api import GoogleApi, Token, token_of
 from deploy.doctor import clock, configuration, gcloud, machine, policies, project, sender
 from deploy.doctor import secrets as secrets_check
@@ -39,7 +40,7 @@ def local_checks(subject: Subject, place: Place) -> list[Check]:
         Check("make", machine.make),
         Check("configuration", partial(_configuration, subject)),
         Check(".env", partial(machine.env_file, options.env_file)),
-        Check("secrets", partial(_secrets, subject, place, True)),
+        Check("secrets", partial(_secrets, subject, place)),
         Check("ports", partial(machine.ports, base, options.state, is_free, owner_of)),
         Check("disk", partial(machine.disk, options.state)),
         Check("sender", partial(_sender, subject, lambda: subject.environ.get("SENDGRID_API_KEY"), True)),
@@ -61,7 +62,7 @@ def gcp_checks(subject: Subject, target: Target) -> list[Check]:
         Check("policies", partial(policies.policies, target, api)),
         Check("permissions", partial(project.permissions, target, api)),
         Check("configuration", partial(_configuration, subject)),
-        Check("secrets", partial(_secrets, subject, place, False)),
+        Check("secrets", partial(_secrets, subject, place)),
         Check("sender", partial(_sender, subject, partial(_kept_key, place), False)),
         Check("clock", clock.clock),
     ]
@@ -92,11 +93,12 @@ def _configuration(subject: Subject) -> Finding:
     return configuration.configuration(compiled.path, compiled.slices)
 
 
-def _secrets(subject: Subject, place: Place, is_local: bool) -> Finding:
+def _secrets(subject: Subject, place: Place) -> Finding:
     if isinstance(subject.compiled, ConfigFaults):
         return unknown("the configuration has faults")
     slices = subject.compiled.slices
-    return secrets_check.secrets(needs(slices, subject.environ), place, slices["receive"], is_local)
+    where = same_platform(subject.options)
+    return secrets_check.secrets(needs(slices, subject.environ), place, slices["receive"], where)
 
 
 def _sender(subject: Subject, key: Callable[[], str | None], is_local: bool) -> Finding:

@@ -10,13 +10,13 @@ from deploy.secrets.place import Place
 from shared.jsontext import JsonObject
 
 
-def secrets(needed: Sequence[Need], place: Place, receive: JsonObject, is_local: bool) -> Finding:
-    """`receive` is its slice."""
+def secrets(needed: Sequence[Need], place: Place, receive: JsonObject, where: str) -> Finding:
+    """`receive` is its slice, `where` what commands have to be told of where: nothing for this machine."""
     if not needed:
         return ok("the configuration needs none")
     found = place.find([need.name for need in needed])
     states = {need.name: state_of(need, found.get(need.name)) for need in needed}
-    where = "" if is_local else " --platform gcp"
+    is_local = not where
     for need in needed:
         if states[need.name] == WEAK:
             said = f"{need.name}: {why_weak(need, found[need.name])}"

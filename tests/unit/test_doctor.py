@@ -121,7 +121,7 @@ BROKEN: Final[dict[str, tuple[str, JsonObject, str]]] = {
     "secrets": (
         f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-shop-password/versions/latest:access",
         {"payload": {"data": base64.b64encode(b"changeme").decode()}},
-        "hookchain secrets set shop-password --platform gcp",
+        f"hookchain secrets set shop-password --platform gcp --project {PROJECT}",
     ),
 }
 

@@ -303,7 +303,7 @@ def test_a_rotation_on_google_adds_a_version_and_disables_the_old_one(
     [added] = [call for call in gcloud.calls if call.arguments[:3] == ("secrets", "versions", "add")]
     assert split_values(added.stdin) == (STRONG, "the-value-until-now-1")
     told = capsys.readouterr().out
-    assert "hookchain secrets rotate shop-password --drop-old --platform gcp" in told
+    assert f"hookchain secrets rotate shop-password --drop-old --platform gcp --project {PROJECT}\n" in told
     assert STRONG not in told
 
 

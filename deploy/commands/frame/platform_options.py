@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,8 +33,13 @@ def is_gcp(options: argparse.Namespace) -> bool:
 
 
 def same_platform(options: argparse.Namespace) -> str:
-    """What the line of another command, told as advice, goes on with: nothing for this machine."""
-    return " --platform gcp" if is_gcp(options) else ""
+    """What the line of another command, told as advice, goes on with: nothing for this machine. A bundle that was named
+    is named again, or the advice would be about another one."""
+    if not is_gcp(options):
+        return ""
+    named = [(name, getattr(options, name)) for name in ("project", "region", "prefix")]
+    said = [word for name, value in named if value for word in (f"--{name}", value)]
+    return f" {shlex.join(['--platform', 'gcp', *said])}"
 
 
 def target_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Target:

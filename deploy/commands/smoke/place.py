@@ -12,7 +12,7 @@ from typing import Final
 
 from deploy.commands.frame.configuration import Configured
 from deploy.commands.frame.ending import CannotTell
-from deploy.commands.frame.platform_options import is_gcp, target_of
+from deploy.commands.frame.platform_options import is_gcp, same_platform, target_of
 from deploy.commands.google_cloud.cloud import Cloud, cloud_of
 from deploy.commands.logs.cloud import Wanted, log_filter, read_records
 from deploy.commands.send.secret import secret_named
@@ -57,7 +57,7 @@ def place_of(options: argparse.Namespace, have: Configured) -> Iterator[Place]:
     try:
         with chosen_state(options, have.environ) as state:
             if is_gcp(options):
-                yield _in_cloud(state, cloud_of(target_of(options, have.environ)))
+                yield _in_cloud(state, cloud_of(target_of(options, have.environ)), same_platform(options))
             else:
                 yield _here(state, options, have)
     except sqlite3.Error as fault:
@@ -86,7 +86,7 @@ def _seen(state: State, event_id: str) -> Sight:
     return sight_of_records(record, state.deliveries(event_id) if record else ())
 
 
-def _in_cloud(state: State, cloud: Cloud) -> Place:
+def _in_cloud(state: State, cloud: Cloud, where: str) -> Place:
     secrets = SecretManagerPlace(cloud.target, cloud.gcloud, cloud.api)
 
     def secret_of(name: str) -> str:
@@ -96,7 +96,7 @@ def _in_cloud(state: State, cloud: Cloud) -> Place:
             raise CannotTell(str(fault)) from fault
         if kept is None or not kept.values:
             why = kept.trouble if kept and kept.trouble else "is not there"
-            raise CannotTell(f"secret {name!r} {why}: hookchain secrets set {name} --platform gcp")
+            raise CannotTell(f"secret {name!r} {why}: hookchain secrets set {name}{where}")
         return kept.values[0]
 
     look, newest = _CloudLook(state, cloud), partial(_newest, state)

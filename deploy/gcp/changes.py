@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from deploy.commands.frame.ending import CannotTell
 from deploy.gcp.gcloud import Runner
 from deploy.gcp.live import read_live
+from deploy.gcp.marks import refuse_others
 from deploy.gcp.plan import Action, plan, superfluous
 from deploy.gcp.resource import Existing, Resource
 from deploy.gcp.resources.access import account_member
@@ -20,15 +21,6 @@ def changes(runner: Runner, target: Target, resources: Sequence[Resource]) -> tu
     refuse_elsewhere(target, live.existing)
     members = {account_member(target, account) for account in ACCOUNTS}
     return (*plan(resources, live.existing), *superfluous(live.grants, resources, members, target))
-
-
-def refuse_others(target: Target, existing: Mapping[str, Existing]) -> None:
-    """Prefixes `shop-` and `shop-eu-` give secrets `eu-key` and `key` one name. Raises CannotTell."""
-    others = [(key, found.owner) for key, found in existing.items() if found.owner not in ("", target.bundle)]
-    if others:
-        key, owner = others[0]
-        what = f"{key} is of the bundle {owner!r}, as its label says"
-        raise CannotTell(f"nothing was made: {what}: give it another name, or this bundle another prefix")
 
 
 def refuse_elsewhere(target: Target, existing: Mapping[str, Existing]) -> None:

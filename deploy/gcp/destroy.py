@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.gcp import names
+from deploy.gcp.marks import UNLABELLED, is_marked
 from deploy.gcp.plan import Action
 from deploy.gcp.resource import Command, Existing, key_of
 from deploy.gcp.resources.access import GRANT, Grant, account_member, addressed, removing
@@ -18,7 +19,8 @@ from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC, subscription_key, t
 from deploy.gcp.target import Target
 from shared.ports import DEAD_LETTERS
 
-ORDER: Final = (JOB, SUBSCRIPTION, SERVICE, ALERT, DASHBOARD, TOPIC, GRANT, ACCOUNT, SECRET, BUCKET, DATABASE)
+ORDER: Final = (JOB, SUBSCRIPTION, SERVICE, ALERT, DASHBOARD, GRANT, ACCOUNT, SECRET, BUCKET, DATABASE, TOPIC)
+"""Topics last: by their labels the rest is known to be ours, however often a removal stops."""
 LABELLED: Final = frozenset({SUBSCRIPTION, SERVICE, ALERT, DASHBOARD, TOPIC, SECRET, BUCKET})
 
 
@@ -40,7 +42,10 @@ def own_things(target: Target, existing: Mapping[str, Existing]) -> dict[str, Ex
         *(key_of(ALERT, alert_name(target, name)) for name in ALERTS),
         *(account_key(target, name) for name in ACCOUNTS),
     }
-    return {key: found for key, found in existing.items() if _is_own(key, found, own)}
+    found = {key: each for key, each in existing.items() if _is_own(key, each, own)}
+    if is_marked(target, existing):
+        return found
+    return {key: each for key, each in found.items() if key.partition(" ")[0] not in UNLABELLED}
 
 
 def _is_own(key: str, found: Existing, own: Collection[str]) -> bool:

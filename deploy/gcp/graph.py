@@ -61,7 +61,7 @@ def graph(deployment: Deployment) -> tuple[Resource, ...]:
     return in_order(
         [
             *apis(),
-            *accounts(target),
+            *accounts(target, (topics.topic_key(target, DEAD_LETTERS),)),
             *topics.topics(target),
             *stores.database(target),
             stores.bucket(target, kept_seconds, deployment.folder),

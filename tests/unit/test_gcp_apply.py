@@ -202,6 +202,21 @@ def test_a_name_that_another_bundle_has_is_refused_before_anything_is_made(tmp_p
     assert world.changes == changed
 
 
+@pytest.mark.parametrize("kind", ["database", "account", "service", "job"])
+def test_what_had_such_a_name_before_there_was_a_bundle_is_left_alone(
+    kind: str, tmp_path: Path, finished: tuple[object, int]
+) -> None:
+    made = World()
+    deploy(made, deployment(tmp_path))
+    name = {"database": "hookchain", "job": "hookchain-sweep"}.get(kind, "hookchain-notify")
+    thing = {**made.things[kind][name], "labels": {}}
+    world = World(things={"api": made.things["api"], kind: {name: thing}})
+    with pytest.raises(CannotTell, match=f"{kind} {name} is there, and nothing of a bundle 'hookchain'"):
+        deploy(world, deployment(tmp_path))
+    assert removed(world, everything=True).actions == ()
+    assert world.changes == 0
+
+
 def test_a_bundle_is_in_one_region(tmp_path: Path) -> None:
     world = World()
     deploy(world, deployment(tmp_path))

@@ -22,7 +22,8 @@ def account_key(target: Target, name: str) -> str:
     return key_of(ACCOUNT, names.account(target, name))
 
 
-def accounts(target: Target) -> tuple[Resource, ...]:
+def accounts(target: Target, before: tuple[str, ...]) -> tuple[Resource, ...]:
+    """`before` are keys of what is there before them."""
     return tuple(
         Resource(
             ACCOUNT,
@@ -35,7 +36,7 @@ def accounts(target: Target) -> tuple[Resource, ...]:
                 names.account(target, name),
                 f"--display-name=Hookchain {target.bundle} {name}",
             ),
-            needs=(key_of(API, "iam.googleapis.com"),),
+            needs=(key_of(API, "iam.googleapis.com"), *before),
         )
         for name, why in ACCOUNTS.items()
     )

@@ -10,9 +10,11 @@ from typing import Final
 from deploy.gcp import names
 from deploy.gcp.resource import File, Resource, digest_of, key_of, label_text, one
 from deploy.gcp.resources.apis import API
+from deploy.gcp.resources.topics import topic_key
 from deploy.gcp.target import Target
 from shared.cloud.gcp.collections import EXPIRE_AT, EXPIRING, UNINDEXED
 from shared.jsontext import JsonObject
+from shared.ports import DEAD_LETTERS
 
 DATABASE: Final = "database"
 EXPIRY: Final = "expiry"
@@ -42,7 +44,7 @@ def database(target: Target) -> tuple[Resource, ...]:
         name,
         "the ledger and the journal",
         one("firestore", "databases", "create", *where),
-        needs=(key_of(API, "firestore.googleapis.com"),),
+        needs=(key_of(API, "firestore.googleapis.com"), topic_key(target, DEAD_LETTERS)),
     )
     exempt = [_exemption(target, collection, field) for collection, fields in UNINDEXED.items() for field in fields]
     return (made, *_one_by_one([*exempt, *(_expiry(target, collection) for collection in EXPIRING)]))

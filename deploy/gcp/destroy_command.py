@@ -42,6 +42,8 @@ def _run(options: argparse.Namespace) -> int:
     removed = removal(target, things, kept, grants)
     if not removed.actions:
         print(f"There is nothing of {target.prefix} in project {target.project} to remove.")
+        if removed.kept:
+            print(f"Kept (ALL=1 removes them too): {', '.join(removed.kept)}")
         return DONE
     print("\n".join(told(target, removed)))
     _confirm(options.confirm, target)

@@ -97,6 +97,9 @@ def test_from_nothing_to_a_url_and_again_and_away(root: Path, tmp_path: Path, gc
     assert "secret hookchain-webhook-password" in gone.out
     assert not gcloud.world.things["service"]
     assert gcloud.world.things["secret"]
+    left = hookchain(root, tmp_path, ["destroy-gcp", "--project", PROJECT], gcloud)
+    assert left.code == 0
+    assert "Kept (ALL=1 removes them too): bucket my-project-hookchain-blobs, database hookchain" in left.out
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from typing import Final
 from deploy.commands.events.selection import FILTERS, add_filters, chosen, events_table
 from deploy.commands.frame.ending import DONE, NOT_DONE
 from deploy.commands.frame.kept_command import Asked, BadUsage, add_doing
+from deploy.commands.frame.platform_options import same_platform
 from deploy.commands.replay.command_line import line_to_do_it
 from deploy.commands.replay.messages import replay_of_event
 from deploy.commands.replay.pace import Progress, at_rate
@@ -92,7 +93,8 @@ def _tell_what_was(asked: Asked, count: int, left_out: Sequence[str], replay_id:
         print_json({"dry_run": False, "count": count, "replay": replay_id, "left_out": list(left_out)})
         return
     if count:
-        print(f"{count_of(count, 'event')} published as replay {replay_id}; `hookchain events show ID` tells the rest")
+        show = f"hookchain events show ID{same_platform(asked.options)}"
+        print(f"{count_of(count, 'event')} published as replay {replay_id}; `{show}` tells the rest")
     _tell_left_out(left_out)
 
 

@@ -1,7 +1,7 @@
 """Everything that a configuration needs on Google Cloud, as a graph: each thing, and what must be there before it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Final
@@ -79,7 +79,7 @@ def graph(deployment: Deployment) -> tuple[Resource, ...]:
 def in_order(resources: Sequence[Resource]) -> tuple[Resource, ...]:
     """What needs nothing first, then what needs only that, and so on. Raises KeyError for a need that nobody meets."""
     by_key = {resource.key: resource for resource in resources}
-    sorter = TopologicalSorter({resource.key: resource.needs for resource in resources})
+    sorter = TopologicalSorter({each.key: (*each.needs, *each.update_needs) for each in resources})
     return tuple(by_key[key] for key in sorter.static_order())
 
 
@@ -94,7 +94,7 @@ def _secrets(deployment: Deployment) -> list[Resource]:
 def _services(deployment: Deployment, before: Sequence[Resource]) -> list[Resource]:
     size = _sizes(deployment)
     mail = {name: deployment.environ[name] for name in MAIL_VARIABLES if deployment.environ.get(name)}
-    return [
+    made = [
         service(
             deployment.target,
             function,
@@ -106,6 +106,9 @@ def _services(deployment: Deployment, before: Sequence[Resource]) -> list[Resour
         )
         for function in FUNCTIONS
     ]
+    # At first nobody is there to take what comes too early, and it waits. Later an old transform would: what a new
+    # source sent would find no route there, and what goes to a new destination none in an old notify.
+    return [replace(each, update_needs=keys(made[number + 1 : number + 2])) for number, each in enumerate(made)]
 
 
 def _before(deployment: Deployment, function: str, others: Sequence[Resource]) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def _action(resource: Resource, found: Existing | None) -> Action | None:
         return None
     why = resource.why if found.ours else f"{resource.why}; it is there without our label, and becomes ours"
     commands = tuple(_addressed(command, found.address) for command in resource.update)
-    return replace(made, verb="update", why=why, commands=commands)
+    return replace(made, verb="update", why=why, commands=commands, needs=(*resource.needs, *resource.update_needs))
 
 
 def _addressed(command: Command, address: str) -> Command:

@@ -34,7 +34,7 @@ class File:
 class Resource:
     """`create` makes it where it is not there; `update` brings what is there up to date, and is empty where all that
     counts is that it is there. `digest` is of everything that decides it; the same digest means nothing to do. `needs`
-    are keys of other resources."""
+    are keys of other resources; an update waits for those of `update_needs` too, where they change as well."""
 
     kind: str
     name: str
@@ -44,6 +44,7 @@ class Resource:
     digest: str = ""
     needs: tuple[str, ...] = ()
     files: tuple[File, ...] = ()
+    update_needs: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

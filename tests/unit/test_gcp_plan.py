@@ -263,6 +263,17 @@ def test_another_bundle_is_one_new_revision_and_nothing_else(function: str) -> N
     ]
 
 
+def test_a_function_is_updated_only_once_those_know_of_it_that_its_messages_go_to() -> None:
+    resources = graph(deployment())
+    there = {each.key: Existing("older" if each.kind == "service" else each.digest) for each in resources}
+    found = {action.name: action for action in plan(resources, there)}
+    assert list(found) == [f"hookchain-{name}" for name in reversed(FUNCTIONS)], "as the lines are printed, too"
+    assert "service hookchain-transform" in found["hookchain-receive"].needs
+    assert "service hookchain-notify" in found["hookchain-transform"].needs
+    at_first = {action.name: action for action in plan(resources, NOTHING) if action.kind == "service"}
+    assert not any("service" in need.split() for action in at_first.values() for need in action.needs)
+
+
 def test_what_is_there_without_our_label_is_said_to_become_ours() -> None:
     resources = graph(deployment())
     existing = {each.key: Existing(each.digest) for each in resources}

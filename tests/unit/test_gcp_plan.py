@@ -348,6 +348,16 @@ def test_templates_name_what_the_plan_makes(name: str, root: Path) -> None:
     assert named <= made
 
 
+def test_a_sweep_that_fails_each_minute_is_enough_for_an_alert(root: Path) -> None:
+    alert = json.loads((root / "deploy" / "gcp" / "templates" / "alert-errors.json").read_text())
+    [condition] = [each["conditionThreshold"] for each in alert["conditions"]]
+    [aggregation] = condition["aggregations"]
+    assert aggregation["perSeriesAligner"] == "ALIGN_DELTA"
+    minutes = int(aggregation["alignmentPeriod"].removesuffix("s")) / 60
+    assert condition["thresholdValue"] < minutes
+    assert condition["duration"] == "0s"
+
+
 @pytest.mark.parametrize(
     ("kind", "version", "schema"), [("dashboard", "v1", "Dashboard"), ("alert", "v3", "AlertPolicy")]
 )

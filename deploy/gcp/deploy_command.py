@@ -100,6 +100,8 @@ def _tell(failure: Failure) -> None:
     print(failure.said or "gcloud failed and said nothing", file=sys.stderr)
     if PUBLIC in failure.said:
         print("Ask whoever has roles/orgpolicy.policyAdmin to exempt the project from it.", file=sys.stderr)
+    if "unrecognized arguments" in failure.said:
+        print("This gcloud is too old for it: gcloud components update", file=sys.stderr)
     print(f"\nTry it by hand:\n  {failure.line}", file=sys.stderr)
     print("The same `make deploy-gcp` goes on from here; what is done is not done again.", file=sys.stderr)
 

@@ -126,6 +126,18 @@ def test_a_failure_tells_gclouds_message_and_the_line_to_try(root: Path, tmp_pat
     assert hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **given).code == 0
 
 
+@pytest.mark.slow
+def test_a_gcloud_that_is_too_old_is_told(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:
+    newer = (gcloud.folder / "gcloud").rename(gcloud.folder / "newer")
+    lines = ["#!/bin/sh", 'case "$1 $2" in "run deploy") echo "unrecognized arguments: --function" >&2; exit 2;; esac']
+    (gcloud.folder / "gcloud").write_text("\n".join([*lines, f'exec {newer} "$@"', ""]))
+    (gcloud.folder / "gcloud").chmod(0o755)
+    given = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
+    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **given)
+    assert ran.code == 1
+    assert "gcloud components update" in ran.err
+
+
 def test_where_nobody_can_be_asked_missing_secrets_are_named_before_anything_is_made(
     root: Path, tmp_path: Path, gcloud: WorldGcloud
 ) -> None:

@@ -5,6 +5,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator
 
+from shared.config.values import Verbatim
+
 _PLACE: Final = re.compile(r"(header|query|form|signature)\.[^\s{}]+|data(\.[^.\s{}]+)+")
 _HOLES: Final = re.compile(r"\{([^{}]*)\}")
 _PARTS: Final = frozenset({"body", "body.sha256", "body.crc32", "timestamp", "id", "url", "method", "secret", "form"})
@@ -37,7 +39,7 @@ def _header_pattern(text: str) -> str:
 
 HeaderPattern = Annotated[str, AfterValidator(_header_pattern)]
 Place = Annotated[str, AfterValidator(_place)]
-Content = Annotated[str, AfterValidator(_content)]
+Content = Annotated[Verbatim, AfterValidator(_content)]
 """`{timestamp}.{body}`: literal text, and parts of the request in braces, each as it was received.
 
 {body} {body.sha256} {body.crc32} {method} {url} {timestamp} {id} {secret} {param.NAME}, any place, and {form}: the

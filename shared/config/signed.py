@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from shared.config.conditional import Conditional
 from shared.config.places import Content, HeaderPattern, Place
-from shared.config.values import HeaderName, Model, SecretName, listed
+from shared.config.values import HeaderName, Model, SecretName, Verbatim, listed
 from shared.signatures.timestamps import TOLERANCE_SECONDS
 
 Algorithm = Literal["sha256", "sha512", "sha384", "sha1", "md5"]
@@ -41,8 +41,8 @@ class SignedAuth(Conditional, Timed):
     at: Place | None = None
     layout: Literal["plain", "pairs", "versions", "numbered", "base64-json"] = "plain"
     take: Texts | None = None
-    separator: str | None = Field(None, min_length=1, max_length=1)
-    prefix: str = ""
+    separator: Verbatim | None = Field(None, min_length=1, max_length=1)
+    prefix: Verbatim = ""
     encoding: Encoding = "hex"
     content: Content = "{body}"
     id: Place | None = None
@@ -68,7 +68,7 @@ class HmacAuth(SignedAuth):
     scheme: Literal["hmac"]
     algorithm: Algorithm = "sha256"
     key: Literal["utf8", "base64", "hex"] | None = None
-    key_prefix: str | None = None
+    key_prefix: Verbatim | None = None
 
 
 class DigestAuth(SignedAuth):
@@ -105,7 +105,7 @@ class TokenAuth(Conditional):
 
     scheme: Literal["token"]
     at: Place
-    prefix: str = ""
+    prefix: Verbatim = ""
     secret: SecretName
 
 
@@ -131,7 +131,7 @@ class JwtAuth(Conditional):
 
     scheme: Literal["jwt"]
     header: HeaderName = "authorization"
-    prefix: str = "Bearer "
+    prefix: Verbatim = "Bearer "
     algorithms: Annotated[
         list[Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]],
         BeforeValidator(listed),

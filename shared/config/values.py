@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from shared.secrets import SECRET_NAME
 
@@ -46,6 +46,9 @@ def duration_seconds(value: object) -> object:
 def listed(value: object) -> object:
     return value if isinstance(value, list) else [value]
 
+
+Verbatim = Annotated[str, StringConstraints(strip_whitespace=False)]
+"""White space at its ends counts: it is compared with, or signed together with, what a sender wrote."""
 
 SecretName = Annotated[str, AfterValidator(_secret_name)]
 Name = Annotated[str, AfterValidator(_name)]

@@ -61,6 +61,15 @@ async def test_content_of_any_parts_with_the_time_among_pairs() -> None:
     assert await late.code(headers, BODY) == "ts"
 
 
+async def test_white_space_at_the_ends_of_what_is_signed_or_stands_before_it_counts() -> None:
+    way: dict[str, Json] = {"scheme": "hmac", "header": "X-Sig", "prefix": "HMAC ", "content": " {method}\n{body}\n"}
+    good = mac(b" POST\n" + BODY + b"\n")
+    assert await receiving(way).code([JSON, ("X-Sig", f"HMAC {good}")], BODY) == ""
+    assert await receiving(way).code([JSON, ("X-Sig", f"HMAC{good}")], BODY) == "sig"
+    token: dict[str, Json] = {"scheme": "token", "at": "header.Authorization", "prefix": "Token "}
+    assert await receiving(token).code([JSON, ("Authorization", f"Token {SECRET}")], BODY) == ""
+
+
 @pytest.mark.parametrize(
     "header",
     [

@@ -15,8 +15,8 @@ def rule_of(detail: ErrorDetails, model: type[BaseModel]) -> str:
     """`model` is what the detail's place begins in."""
     match detail["type"]:
         case "union_tag_invalid":
-            tag, tags = detail["ctx"]["tag"], detail["ctx"]["expected_tags"]
-            return f"there is no scheme {tag!r}; there are: {tags}"
+            tag, tags = str(detail["ctx"]["tag"]), str(detail["ctx"]["expected_tags"])
+            return f"there is no scheme {tag!r}{did_you_mean(tag, tags.replace(chr(39), '').split(', '))}"
         case "union_tag_not_found":
             return f"the key {detail['ctx']['discriminator']} is missing"
         case "extra_forbidden":

@@ -7,7 +7,8 @@ from pydantic import AfterValidator
 
 from shared.config.values import Verbatim
 
-_PLACE: Final = re.compile(r"(header|query|form|signature)\.[^\s{}]+|data(\.[^.\s{}]+)+")
+_PLACE: Final = re.compile(r"(header|query|form)\.[^\s{}]+|data(\.[^.\s{}]+)+")
+_ITEM: Final = re.compile(r"signature\.[^\s{}]+")
 _HOLES: Final = re.compile(r"\{([^{}]*)\}")
 _PARTS: Final = frozenset({"body", "body.sha256", "body.crc32", "timestamp", "id", "url", "method", "secret", "form"})
 
@@ -15,7 +16,15 @@ _PARTS: Final = frozenset({"body", "body.sha256", "body.crc32", "timestamp", "id
 def _place(text: str) -> str:
     if not _PLACE.fullmatch(text):
         raise ValueError(
-            "is not a place: write header.NAME, query.NAME, form.NAME, data.path.to.field (`*` for each element)"
+            "is not a place: write header.NAME, query.NAME, form.NAME or data.path.to.field (`*` for each element)"
+        )
+    return text
+
+
+def _place_of_time(text: str) -> str:
+    if not _ITEM.fullmatch(text) and not _PLACE.fullmatch(text):
+        raise ValueError(
+            "is not a place: write header.NAME, query.NAME, form.NAME, data.path.to.field"
             " or signature.KEY, for an item of the signature's own header"
         )
     return text
@@ -39,6 +48,7 @@ def _header_pattern(text: str) -> str:
 
 HeaderPattern = Annotated[str, AfterValidator(_header_pattern)]
 Place = Annotated[str, AfterValidator(_place)]
+PlaceOfTime = Annotated[str, AfterValidator(_place_of_time)]
 Content = Annotated[Verbatim, AfterValidator(_content)]
 """`{timestamp}.{body}`: literal text, and parts of the request in braces, each as it was received.
 

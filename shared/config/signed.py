@@ -1,11 +1,12 @@
 """The ways of proof that are over what was sent: signatures, digests, tokens in the body."""
 
+from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from shared.config.conditional import Conditional
-from shared.config.places import Content, HeaderPattern, Place
+from shared.config.places import Content, HeaderPattern, Place, PlaceOfTime
 from shared.config.values import HeaderName, Model, SecretName, Verbatim, listed
 from shared.signatures.timestamps import TOLERANCE_SECONDS
 
@@ -18,7 +19,7 @@ MAX_TOLERANCE_SECONDS: Final = 86_400
 class Timed(Model):
     """`timestamp` is when it was signed, in `unit`; further off than `tolerance_seconds`, either way, is refused."""
 
-    timestamp: Place | None = None
+    timestamp: PlaceOfTime | None = None
     unit: Literal["s", "ms", "rfc3339", "http-date"] = "s"
     tolerance_seconds: int = Field(TOLERANCE_SECONDS, ge=1, le=MAX_TOLERANCE_SECONDS)
 
@@ -52,14 +53,36 @@ class SignedAuth(Conditional, Timed):
     secret: SecretName
 
     @model_validator(mode="after")
-    def _stands_somewhere(self) -> "SignedAuth":
-        if (self.header is None) == (self.at is None):
-            raise ValueError("say where the signature stands: `header`, or `at` another place")
-        if self.layout in {"pairs", "versions", "base64-json"} and self.take is None:
-            raise ValueError(f"layout {self.layout} needs `take`: the keys that carry a signature")
-        if "{timestamp}" in self.content and self.timestamp is None:
-            raise ValueError("`content` has {timestamp}; say where it stands with `timestamp`")
+    def _goes_together(self) -> "SignedAuth":
+        for is_broken, rule in self._rules():
+            if is_broken:
+                raise ValueError(rule)
         return self
+
+    def _rules(self) -> Iterator[tuple[bool, str]]:
+        """Without these a signature never holds, or anybody can make it."""
+        once = (self.header is None) is not (self.at is None)
+        yield not once, "say where the signature stands: `header`, or `at` another place"
+        has_keys = self.layout in {"pairs", "versions", "base64-json"}
+        yield has_keys and not self.take, f"layout {self.layout} needs `take`: the keys that carry a signature"
+        yield not has_keys and self.take is not None, "`take` goes with `layout`: pairs, versions or base64-json"
+        is_numbered = "{n}" in (self.header or "")
+        yield is_numbered is not (self.layout == "numbered"), "`layout: numbered` and a `header` with {n} go together"
+        if self.layout != "pairs":
+            yield self.separator is not None, "`separator` goes with `layout: pairs`"
+            is_item = (self.timestamp or "").startswith("signature.")
+            yield is_item, "a `timestamp` at signature.KEY goes with `layout: pairs`"
+        yield from self._rules_of_content()
+
+    def _rules_of_content(self) -> Iterator[tuple[bool, str]]:
+        for name, place in (("timestamp", self.timestamp), ("id", self.id)):
+            is_lost = f"{{{name}}}" in self.content and place is None
+            yield is_lost, f"`content` has {{{name}}}; say where it stands with `{name}`"
+        has_secret = "{secret}" in self.content
+        if isinstance(self, DigestAuth):
+            yield not has_secret, "anybody can make a digest without the secret: `content` needs {secret}"
+        else:
+            yield has_secret, "{secret} in `content` goes with `scheme: digest`; else the secret is the key"
 
 
 class HmacAuth(SignedAuth):
@@ -148,6 +171,9 @@ class JwtAuth(Conditional):
     def _has_a_key(self) -> "JwtAuth":
         if (self.secret is None) == (self.keys_url is None):
             raise ValueError("say where the key is: `secret`, or `keys_url`")
-        if {name[:2] for name in self.algorithms} > {"HS"}:
+        families = {name[:2] for name in self.algorithms}
+        if self.keys_url and "HS" in families:
+            raise ValueError("what is at `keys_url` is public, and HS256 takes a key that is shared: name its `secret`")
+        if families > {"HS"}:
             raise ValueError("`algorithms` mixes shared and public keys; one token could pass for the other")
         return self

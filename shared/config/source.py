@@ -68,6 +68,8 @@ class SourceConfig(FromCatalogue):
 
     @model_validator(mode="after")
     def _methods_fit(self) -> "SourceConfig":
+        if any("{param." in str(way) for way in self.auth):
+            raise ValueError("{param.NAME} is for the catalogue's entries: under `auth`, write the value itself")
         if any(isinstance(way, LinkAuth) for way in self.auth) and "GET" not in self.methods:
             raise ValueError("a link is opened with GET: write `methods: [GET]`")
         if self.form and "POST" not in self.methods:

@@ -169,11 +169,24 @@ async def test_of_several_ways_any_will_do() -> None:
         ({"scheme": "jwt", "algorithms": ["HS256", "RS256"]}, "mixes shared and public keys"),
         ({"scheme": "jwt", "algorithms": "RS256", "keys_url": "https://k.example.com"}, "say where the key is"),
         ({"scheme": "jwt", "algorithms": "none"}, "algorithms"),
-        ({"scheme": "rot13"}, "there is no scheme 'rot13'"),
+        ({"scheme": "jwt", "algorithms": "HS256", "keys_url": "https://k.example.com", "secret": None}, "is public"),
+        ({"scheme": "rot13"}, "there is no scheme 'rot13'; there are: "),
+        ({"scheme": "standard_webhooks"}, "did you mean 'standard-webhooks'?"),
+        ({"scheme": "digest", "header": "X"}, "anybody can make a digest without the secret"),
+        ({"scheme": "hmac", "header": "X", "content": "{secret}{body}"}, "goes with `scheme: digest`"),
+        ({"scheme": "hmac", "header": "X", "content": "{id}.{body}"}, "say where it stands with `id`"),
+        ({"scheme": "hmac", "header": "X", "timestamp": "signature.t"}, "goes with `layout: pairs`"),
+        ({"scheme": "hmac", "header": "X", "take": "v1"}, "`take` goes with `layout`"),
+        ({"scheme": "hmac", "header": "X", "separator": ";"}, "`separator` goes with `layout: pairs`"),
+        ({"scheme": "hmac", "header": "X", "layout": "numbered"}, "a `header` with {n} go together"),
+        ({"scheme": "hmac", "header": "X-{n}"}, "a `header` with {n} go together"),
+        ({"scheme": "hmac", "at": "signature.v1"}, "is not a place"),
+        ({"scheme": "hmac", "header": "X", "content": "{param.a}{body}"}, "for the catalogue's entries"),
     ],
 )
 def test_what_cannot_work_is_refused_in_words(way: dict[str, Json], rule: str) -> None:
-    document: Json = {"sources": {"hook": {"auth": {"secret": "the-secret", **way}}}}
+    auth: dict[str, Json] = {"secret": "the-secret", **way}
+    document: Json = {"sources": {"hook": {"auth": {key: value for key, value in auth.items() if value is not None}}}}
     with pytest.raises(ConfigFaults) as refused:
         compile_config(ConfigFile("test", Path(), document))
     assert rule in str(refused.value)

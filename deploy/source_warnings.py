@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from deploy.auth_warnings import auth_warnings
 from deploy.catalogue import load_catalogue
 from deploy.provider_checks import provider_warnings
 from shared.config.auth import PathAuth, QueryAuth
@@ -20,6 +21,7 @@ def source_warnings(name: str, source: SourceConfig, config: BundleConfig) -> It
     for way in source.auth:
         if isinstance(way, PathAuth | QueryAuth):
             yield f"a token in the {way.scheme} ends up in logs and histories; use a header where the sender can"
+        yield from auth_warnings(way)
     if not _has_id(source):
         yield "no `id` and no `dedupe: body`: an event that its sender repeats after a 503 may be delivered twice"
     yield from provider_warnings(source, config.public_url)

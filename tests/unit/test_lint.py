@@ -65,6 +65,31 @@ def test_what_is_seldom_meant_is_a_warning_and_no_fault(
 
 
 @pytest.mark.parametrize(
+    ("written", "body_is_open", "time_is_open"),
+    [
+        ("content: '{url}'", True, False),
+        ("content: '{method} {data.id}'", False, False),
+        ("body_digest: header.Digest, content: '{header.digest}'", False, False),
+        ("timestamp: header.X-Time", False, True),
+        ("timestamp: header.X-Time, content: '{timestamp}.{body}'", False, False),
+        ("timestamp: header.X-Time, content: '{header.x-time}.{body}'", False, False),
+        ("timestamp: data.at", False, False),
+        ("timestamp: query.at, content: '{body}'", False, True),
+        ("timestamp: query.at, content: '{url}{body}'", False, False),
+    ],
+)
+def test_what_a_signature_leaves_open_is_a_warning(
+    config: Path, capsys: pytest.CaptureFixture[str], written: str, body_is_open: bool, time_is_open: bool
+) -> None:
+    way = f"{{scheme: hmac, header: X-Sig, {written}, secret: form-key}}"
+    config.write_text(GOOD.replace("{scheme: bearer, secret: form-key}", way), encoding="utf-8")
+    assert lint.main(["--config", str(config)]) == 0
+    said = capsys.readouterr().err
+    assert ("nothing of the body" in said) is body_is_open
+    assert ("`content` has no {timestamp}" in said) is time_is_open
+
+
+@pytest.mark.parametrize(
     ("value", "code", "said"),
     [
         (None, 1, "is not there: set FORM_KEY"),

@@ -60,13 +60,14 @@ def _plain(text: str, _: Way) -> Given:
 
 
 def _pairs(text: str, way: Way) -> Given:
+    """Items of no use here may come again, as signatures of another version do, one for each secret."""
     signatures: list[str] = []
     items: dict[str, str] = {}
     for item in text.split(way.separator):
         key, _, value = item.strip().partition("=")
         if key in way.take:
             signatures.append(value)
-        elif key in items:
+        elif key in items and way.timestamp and key == way.timestamp.name:
             raise Rejected("sig", f"{place_text(way)} has the same item twice")
         else:
             items[key] = value

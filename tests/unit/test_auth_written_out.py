@@ -89,6 +89,14 @@ async def test_pairs_that_leave_something_open_are_refused(header: str) -> None:
     assert await receiving(way).code([JSON, ("X-Sig", text)], BODY) in {"sig", "ts"}
 
 
+async def test_items_of_no_use_may_come_again_among_pairs() -> None:
+    way: dict[str, Json] = {"scheme": "hmac", "header": "X-Sig", "layout": "pairs", "take": "v1"}
+    way |= {"timestamp": "signature.t", "content": "{timestamp}.{body}"}
+    good = mac(f"{NOW}.".encode() + BODY)
+    for text in (f"t={NOW},v1={good},v2=00,v2=11", f"t={NOW},v0=00,v0=00,v1=00,v1={good}"):
+        assert await receiving(way).code([JSON, ("X-Sig", text)], BODY) == ""
+
+
 async def test_two_lines_of_a_header_are_one_value_joined_with_a_comma() -> None:
     way: dict[str, Json] = {"scheme": "hmac", "header": "X-Sig", "prefix": "sha256="}
     good = ("X-Sig", "sha256=" + mac(BODY))

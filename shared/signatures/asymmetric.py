@@ -51,6 +51,15 @@ def is_signed_by(
     return True
 
 
+def is_key_for(key: PublicKey, scheme: str) -> bool:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+    kinds = {"ed25519": Ed25519PublicKey, "ecdsa": EllipticCurvePublicKey, "rsa": RSAPublicKey}
+    return isinstance(key, kinds[scheme])
+
+
 def _der(raw: bytes, size: int) -> bytes:
     from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from shared.errors import Rejected
 from shared.jsontext import Json, JsonObject
-from shared.signatures.asymmetric import is_signed_by
+from shared.signatures.asymmetric import is_key_for, is_signed_by
 from shared.signatures.certificates import fetched
 from shared.signatures.compare import matches_any
 from shared.signatures.jwt_claims import verify_claims
@@ -87,7 +87,7 @@ def _keys(header: JsonObject, way: Way, secrets: Sequence[str], keys: Mapping[st
         return [key for jwk in jwks if jwk.get("kid") == kid and (key := _jwk_key(jwk))]
     if any(name.startswith("HS") for name in way.algorithms):
         return list(secrets)
-    return [key for secret in secrets if (key := _secret_key(secret, kid))]
+    return [key for secret in secrets if (key := _secret_key(secret, kid, way.algorithms))]
 
 
 def _jwks(content: bytes) -> list[JsonObject]:
@@ -106,8 +106,8 @@ def _jwk_key(jwk: JsonObject) -> PublicKey | None:
         return None
 
 
-def _secret_key(secret: str, kid: Json) -> PublicKey | None:
-    """A JWK with a `kid` is for tokens with the same; any other key is for all."""
+def _secret_key(secret: str, kid: Json, algorithms: Sequence[str]) -> PublicKey | None:
+    """A JWK with a `kid` is for tokens with the same; any other key is for all. Raises Temporary for one of no use."""
     if secret.lstrip().startswith("{"):
         try:
             named = json.loads(secret).get("kid")
@@ -115,7 +115,10 @@ def _secret_key(secret: str, kid: Json) -> PublicKey | None:
             named = None
         if named is not None and named != kid:
             return None
-    return public_key(secret)
+    key = public_key(secret)
+    if not any(is_key_for(key, _ALGORITHMS[name][0]) for name in algorithms):
+        raise unusable(f"the secret is no key for {' or '.join(algorithms)}")
+    return key
 
 
 def _is_signed(signed: bytes, signature_text: str, algorithm: str, keys: Sequence[str | PublicKey]) -> bool:
@@ -128,7 +131,8 @@ def _is_signed(signed: bytes, signature_text: str, algorithm: str, keys: Sequenc
     except ValueError:
         return False
     scheme, name, padding = _ALGORITHMS[algorithm]
-    public = [key for key in keys if not isinstance(key, str)]
+    # The token chose its algorithm, and by `kid` its key: one of another kind has not signed it.
+    public = [key for key in keys if not isinstance(key, str) and is_key_for(key, scheme)]
     checks = [
         is_signed_by(key, scheme, signature, signed, algorithm=name, form="raw", padding=padding) for key in public
     ]

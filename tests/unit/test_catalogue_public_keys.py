@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import RSAAlgorithm
 from sendgrid.helpers.eventwebhook import EventWebhook  # type: ignore[import-untyped] # the library has none
 
 from shared.errors import Temporary
@@ -108,6 +109,27 @@ async def test_a_token_chooses_no_algorithm_of_its_own() -> None:
     with_public_key_as_secret = jwt.encode({"iat": NOW}, "x" * 32, algorithm="HS256")
     for token in (unsigned, with_public_key_as_secret, "a.b.c", "..", "", "a" * 20_000):
         assert await code(receiving("plaid", jwk()), JSON | {"Plaid-Verification": token}) == "sig"
+
+
+def written_out(keys: Json, secret: str = "") -> Receiving:
+    auth: dict[str, Json] = {"scheme": "jwt", "algorithms": ["RS256", "ES256"]}
+    auth |= {"secret": "the-secret"} if secret else {"keys_url": JWKS_URL}
+    return Receiving({"auth": auth}, {"the-secret": secret}, NOW, fetched={JWKS_URL: json.dumps(keys).encode()})
+
+
+async def test_keys_of_two_kinds_stand_side_by_side_and_a_token_that_names_the_other_is_refused() -> None:
+    keys: Json = {"keys": [json.loads(RSAAlgorithm.to_jwk(RSA.public_key())) | {"kid": "r"}, json.loads(jwk("e"))]}
+    tokens = {
+        (algorithm, kid): jwt.encode({"iat": NOW}, key, algorithm=algorithm, headers={"kid": kid})
+        for algorithm, key in (("RS256", RSA), ("ES256", EC))
+        for kid in ("r", "e")
+    }
+    for (algorithm, kid), token in tokens.items():
+        headers = JSON | {"Authorization": f"Bearer {token}"}
+        refusal = "" if (algorithm, kid) in {("RS256", "r"), ("ES256", "e")} else "sig"
+        assert await code(written_out(keys), headers) == refusal
+        assert await code(written_out(None, pem_of(RSA) + pem_of(EC)), headers) == ""
+        assert await code(written_out(None, pem_of(ED)), headers) == "secret_unusable"
 
 
 def google(**claims: Json) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Final
 
 from functions.receive.admission import source_name
 from functions.receive.ways import takes_fetch
-from shared.errors import Rejected
+from shared.errors import Rejected, Temporary
 from shared.http import Request
 from shared.signatures.layouts import place_text
 from shared.signatures.reading import Reading
@@ -86,9 +86,18 @@ def verify_body(
             verify(reading, way, secrets.get(way.secret, ()), keys, now)
         except Rejected as error:
             refusal = refusal or error
+        except Temporary as error:
+            if error.code != "secret_unusable" or not _is_of_use_elsewhere(way, ways):
+                raise
+            refusal = refusal or Rejected("sig", f"{error.detail}; it is another way's, which this is not")
         else:
             return
     raise refusal or _nothing_given(ways)
+
+
+def _is_of_use_elsewhere(way: Way, ways: Sequence[Way]) -> bool:
+    """A secret is of one kind, and its sender chooses the way: what is no key for one may be another's password."""
+    return any(other.secret == way.secret and other.scheme in IN_HEAD for other in ways)
 
 
 def _attempted(reading: Reading, ways: Sequence[Way]) -> list[Way]:

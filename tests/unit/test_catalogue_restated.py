@@ -3,6 +3,7 @@
 import pytest
 
 from deploy.catalogue import load_catalogue
+from shared.jsontext import Json
 from tests.receiving import Receiving
 from tests.unit.restated import NOW, SECRET, SIGNED, URL, Sent
 
@@ -114,3 +115,11 @@ async def test_a_json_body_cannot_hide_behind_a_signature_over_no_form() -> None
     for provider, variant, given in (("twilio", "form", sent), ("mandrill", "sha1", signed_bare)):
         as_json = Sent({**given.headers, "Content-Type": "application/json"}, b'{"forged": true}', given.query)
         assert await code(receiving(provider, variant, given), as_json) == "sig"
+
+
+async def test_gitlabs_plain_token_is_no_signing_token_whatever_a_stranger_sends_and_both_may_be_kept() -> None:
+    signed, plain = SIGNED["gitlab", "signing_token"](), SIGNED["gitlab", "token"]()
+    source: dict[str, Json] = {"provider": "gitlab", "secret": "the-secret"}
+    assert await code(Receiving(source, {"the-secret": SECRET}, NOW), signed) == "sig"
+    for sent in (signed, plain):
+        assert await code(Receiving(source, {"the-secret": f"{signed.secret}\n{SECRET}"}, NOW), sent) == ""

@@ -98,6 +98,10 @@ def test_a_secret_that_is_not_base64_is_our_trouble_not_the_senders() -> None:
     assert trouble.value.code == "secret_unusable"
 
 
+def test_a_secret_that_is_no_key_keeps_no_other_from_proving_the_sender() -> None:
+    verify_standard("msg_1", str(NOW), valid(), BODY, ["whsec_not base64", KEY], NOW)
+
+
 @pytest.mark.parametrize("encoding", ["hex", "base64", "base64url"])
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512", "sha1"])
 def test_what_is_signed_verifies_and_nothing_else_does(algorithm: str, encoding: str) -> None:

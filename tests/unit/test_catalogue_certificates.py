@@ -127,6 +127,8 @@ async def test_what_a_strangers_topic_had_signed_is_not_read_as_a_trusted_accoun
         "https://sns.us-east-1.amazonaws.com/a.pem\n",
         "https://sns.us-east-1.amazonaws.com/a.pem?Action=GetTopicAttributes",
         "https://sns.us-east-1.amazonaws.com/a/b.pem",
+        "https://sns.s3-us-west-2.amazonaws.com/a.pem",
+        "https://sns.s3-accelerate.amazonaws.com/a.pem",
         "",
     ],
 )
@@ -134,6 +136,15 @@ async def test_a_certificate_from_elsewhere_is_never_fetched(url: str) -> None:
     where = sns_receiving()
     assert await code(where, TEXT, sns_signed(sns(SigningCertURL=url))) == "cert_url"
     assert where.fetch.asked == []
+
+
+@pytest.mark.parametrize(
+    "host", ["us-gov-west-1.amazonaws.com", "ap-southeast-2.amazonaws.com", "cn-north-1.amazonaws.com.cn"]
+)
+async def test_the_certificate_may_be_of_any_region(host: str) -> None:
+    where, url = sns_receiving(), f"https://sns.{host}/a.pem"
+    where.fetched = {url: certificate("sns.amazonaws.com", 30)}
+    assert await code(where, TEXT, sns_signed(sns(SigningCertURL=url))) == ""
 
 
 async def test_a_subscription_is_confirmed_once_it_is_proven() -> None:

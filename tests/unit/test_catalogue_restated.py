@@ -1,11 +1,13 @@
 """Every entry whose key a test can hold: signed by code that knows nothing of the catalogue, through receive."""
 
+import base64
+
 import pytest
 
 from deploy.catalogue import load_catalogue
 from shared.jsontext import Json
 from tests.receiving import Receiving
-from tests.unit.restated import NOW, SECRET, SIGNED, URL, Sent
+from tests.unit.restated import JSON, NOW, SECRET, SIGNED, URL, Sent, sha256
 
 # The key is the sender's alone: test_catalogue_public_keys.py and test_catalogue_certificates.py make their own.
 PUBLIC_KEYS = {
@@ -123,3 +125,28 @@ async def test_gitlabs_plain_token_is_no_signing_token_whatever_a_stranger_sends
     assert await code(Receiving(source, {"the-secret": SECRET}, NOW), signed) == "sig"
     for sent in (signed, plain):
         assert await code(Receiving(source, {"the-secret": f"{signed.secret}\n{SECRET}"}, NOW), sent) == ""
+
+
+async def test_what_two_sources_of_cloudevents_call_the_same_are_two_events() -> None:
+    where = Receiving({"provider": "cloudevents_webhook", "secret": "the-secret"}, {"the-secret": SECRET}, NOW)
+    token = {"Authorization": f"Bearer {SECRET}"}
+    ids = set()
+    for source in ("/a", "/b", "/b"):
+        headers = [*(JSON | token).items(), ("ce-source", source), ("ce-id", "1")]
+        [binary] = await where.events(headers, b"{}")
+        [structured] = await where.events(list((JSON | token).items()), f'{{"source": "{source}", "id": "1"}}'.encode())
+        assert binary.id == structured.id
+        ids.add(binary.id)
+    assert len(ids) == 2
+
+
+async def test_two_orders_that_woocommerce_sends_in_one_second_are_two_events() -> None:
+    where = Receiving({"provider": "woocommerce", "secret": "the-secret"}, {"the-secret": SECRET}, NOW)
+    ids = []
+    for body in (b'{"id": 1}', b'{"id": 2}', b'{"id": 2}', b'{"action": "a"}'):
+        signature = base64.b64encode(sha256(body)).decode()
+        headers = {"X-WC-Webhook-Signature": signature, "X-WC-Webhook-Delivery-ID": "hook-and-second"}
+        [event] = await where.events(list((JSON | headers).items()), body)
+        ids.append(event.id)
+    assert ids[1] == ids[2]
+    assert len(set(ids)) == 3

@@ -85,6 +85,8 @@ def _handshakes(entry: ProviderEntry, source: SourceConfig) -> list[Json]:
 
 def _handshake(handshake: Handshake, source: SourceConfig) -> JsonObject | None:
     """`check`: at which place the value of which secret must stand, the param's or else the source's own."""
+    if "auth" in source.model_fields_set and _is_what_has_no_signature(handshake):
+        return None  # nor have the events of such a source one
     written: JsonObject = handshake.model_dump(exclude_defaults=True, by_alias=True, exclude={"note", "check"})
     secrets = [source.params.get(param, source.secret) for param in handshake.check.values()]
     if signs := "hmac-" in to_json(written):
@@ -97,6 +99,10 @@ def _handshake(handshake: Handshake, source: SourceConfig) -> JsonObject | None:
             {"at": place, "secret": str(secret)} for place, secret in zip(handshake.check, secrets, strict=False)
         ]
     return _with_params({**written, "secret": source.secret} if signs else written, source)
+
+
+def _is_what_has_no_signature(handshake: Handshake) -> bool:
+    return bool(handshake.when) and not any(handshake.when.values())
 
 
 def _respond(entry: ProviderEntry, source: SourceConfig) -> JsonObject:

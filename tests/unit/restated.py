@@ -269,7 +269,9 @@ SIGNED: dict[tuple[str, str], Callable[[], Sent]] = {
     ("buildkite", "signature"): lambda: stripe_like("X-Buildkite-Signature", 300, "timestamp", "signature"),
     ("buildkite", "token"): token("X-Buildkite-Token"),
     ("vercel", "sha1"): lambda: Sent(JSON | {"x-vercel-signature": sha1(BODY).hex()}),
-    ("vercel_log_drain", "sha1"): lambda: Sent(JSON | {"x-vercel-signature": sha1(BODY).hex()}),
+    ("vercel_log_drain", "sha1"): lambda: Sent(
+        JSON | {"x-vercel-signature": sha1(BODY).hex()}, params={"verification_token": "v1a2b3"}
+    ),
     ("sentry", "hook"): plain_hex("Sentry-Hook-Signature"),
     ("sentry", "app"): plain_hex("Sentry-App-Signature"),
     ("pagerduty", "v1"): lambda: Sent(JSON | {"X-PagerDuty-Signature": f"v1={'0' * 64},v1={sha256(BODY).hex()}"}),

@@ -74,7 +74,11 @@ async def test_one_more_byte_in_the_body_is_refused(provider: str, variant: str)
 async def test_without_its_signature_it_is_refused(provider: str, variant: str) -> None:
     sent = SIGNED[provider, variant]()
     bare = Sent({"Content-Type": sent.headers["Content-Type"]}, b"{}")
-    assert await code(receiving(provider, variant, sent), bare) == "sig"
+    where = receiving(provider, variant, sent)
+    if provider == "vercel_log_drain":  # which asks whose URL it is in such a request
+        assert (await where.reply("POST", list(bare.headers.items()), bare.body)).body == b""
+    else:
+        assert await code(where, bare) == "sig"
 
 
 @pytest.mark.parametrize(("provider", "variant"), TIMED)

@@ -244,6 +244,26 @@ async def test_woocommerces_ping_passes_and_a_signed_event_is_none() -> None:
     assert len(await receiving("woocommerce").events(signed, b"webhook_id=7")) == 1
 
 
+async def test_vercel_finds_its_text_in_what_answers_its_unsigned_question_alone() -> None:
+    params: Json = {"verification_token": "v1a2b3"}
+    asked = await receiving("vercel_log_drain", secrets={}, params=params).reply("POST", [JSON], b"[]")
+    assert (asked.status, dict(asked.headers)["x-vercel-verify"]) == (200, "v1a2b3")
+    log = b'[{"id": "1"}]'
+    signature = hmac.new(SECRET.encode(), log, "sha1").hexdigest()
+    assert (
+        len(await receiving("vercel_log_drain", params=params).events([JSON, ("x-vercel-signature", signature)], log))
+        == 1
+    )
+    assert await receiving("vercel_log_drain", params=params).code([JSON, ("x-vercel-signature", "00")], log) == "sig"
+
+
+async def test_no_event_is_taken_for_vercels_question_where_events_are_proven_otherwise() -> None:
+    source: dict[str, Json] = {"provider": "vercel_log_drain", "params": {"verification_token": "v1a2b3"}}
+    source |= {"auth": {"scheme": "bearer", "secret": "the-secret"}}
+    where = Receiving(source, {"the-secret": SECRET}, NOW)
+    assert len(await where.events([JSON, ("Authorization", f"Bearer {SECRET}")], b"[]")) == 1
+
+
 async def test_xeros_probes_get_the_200_and_the_401_they_want() -> None:
     body = b'{"events": [], "firstEventSequence": 0}'
     good = base64.b64encode(mac(body.decode())).decode()

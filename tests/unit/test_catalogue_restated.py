@@ -154,3 +154,13 @@ async def test_two_orders_that_woocommerce_sends_in_one_second_are_two_events() 
         ids.append(event.id)
     assert ids[1] == ids[2]
     assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize("variant", ["json", "form"])
+async def test_a_signature_of_mailguns_that_was_seen_makes_no_second_event_of_another_body(variant: str) -> None:
+    sent = SIGNED["mailgun", variant]()
+    where = receiving("mailgun", variant, sent)
+    [genuine] = await where.events(list(sent.headers.items()), sent.body)
+    [forged] = await where.events(list(sent.headers.items()), sent.body.replace(b"opened", b"complained"))
+    assert (genuine.deliveryid, genuine.id) == (forged.deliveryid, forged.id) == ("token", genuine.id)
+    assert forged.payloadhash != genuine.payloadhash

@@ -1,4 +1,5 @@
-"""Where in a request a fact stands: `header.X-GitHub-Event`, `query.type`, or a dotted path as `data.sender.login`.
+"""Where in a request a fact stands: `header.X-GitHub-Event`, `query.type`, or a dotted path as `data.sender.login`;
+`beside.update_id` is the name of the one key that stands beside that one, where it says what the body is about.
 
 Own code, not JMESPath: receive's start is what a sender waits for, and this is all it needs.
 """
@@ -14,13 +15,13 @@ from shared.event import attribute_text
 from shared.http import Request
 from shared.jsontext import Json
 
-PLACES: Final = ("header", "query", "data", "body")
+PLACES: Final = ("header", "query", "data", "body", "beside")
 _FILE: Final = frozenset({"type", "size", "base64"})
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """`place` is header, query, data, or body: the whole body, of which `data` may be one item of many."""
+    """`place` is header, query, data, beside (a key of `data`) or body: all of it, where `data` is an item."""
 
     place: str
     path: tuple[str, ...]
@@ -96,6 +97,8 @@ def whole_text_at(location: Location, seen: Seen) -> str | None:
             return _fields(seen.request.query).get(location.path[0])
         case "data":
             return _text(value_at(location.path, seen.data))
+        case "beside":
+            return _other_key(location.path[0], seen.data)
     return _text(value_at(location.path, seen.body))
 
 
@@ -125,6 +128,11 @@ def _text(value: Json) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return str(value)
+
+
+def _other_key(key: str, data: Json) -> str | None:
+    others = [name for name in data if name != key] if isinstance(data, dict) and key in data else []
+    return others[0] if len(others) == 1 else None
 
 
 def default_type(data: Json) -> str:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from shared.config.values import listed
 
-_LOCATION: Final = re.compile(r"(header|query)\.[^\s.]+|(data|body)(\.[^.\s]+)+")
+_LOCATION: Final = re.compile(r"(header|query|beside)\.[^\s.]+|(data|body)(\.[^.\s]+)+")
 
 
 def _location(text: str) -> str:

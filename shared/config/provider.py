@@ -38,10 +38,11 @@ class OfferedWay(Model):
 class EventFields(Model):
     """Where the event's attributes stand: of several places, the first that holds something counts.
 
-    `header.NAME`, `query.NAME`, `data.path` and, once a batch is divided, `body.path` for what stands outside the
-    items. `batch`: the items, such as `data.events.*`, or `data.*` where the body is a list; each item is the `data`
-    of an event of its own, and what follows the last `*` leads from the element to the item. `unpack`: a field of text
-    that holds the real body as JSON, where it is there. `unwrap`: what an XML document's one element holds is the data.
+    `header.NAME`, `query.NAME`, `data.path`, `beside.KEY` (the name of the one key beside that one) and, once a batch
+    is divided, `body.path` for what stands outside the items. `batch`: the items, such as `data.events.*`, or `data.*`
+    where the body is a list; each item is the `data` of an event of its own, and what follows the last `*` leads from
+    the element to the item. `unpack`: a field of text that holds the real body as JSON, where it is there. `unwrap`:
+    what an XML document's one element holds is the data.
     `dedupe: body`: nothing tells deliveries apart but the body.
     """
 

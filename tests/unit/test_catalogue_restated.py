@@ -164,3 +164,20 @@ async def test_a_signature_of_mailguns_that_was_seen_makes_no_second_event_of_an
     [forged] = await where.events(list(sent.headers.items()), sent.body.replace(b"opened", b"complained"))
     assert (genuine.deliveryid, genuine.id) == (forged.deliveryid, forged.id) == ("token", genuine.id)
     assert forged.payloadhash != genuine.payloadhash
+
+
+@pytest.mark.parametrize(
+    ("body", "type_"),
+    [
+        (b'{"update_id": 1, "message": {"text": "hi"}}', "message"),
+        (b'{"callback_query": {}, "update_id": 1}', "callback_query"),
+        (b'{"update_id": 1, "message": {}, "other": {}}', "received"),
+        (b'{"update_id": 1}', "received"),
+        (b'{"message": {}, "event": "e"}', "e"),
+        (b"[1, 2]", "received"),
+    ],
+)
+async def test_an_update_of_telegrams_is_of_the_type_that_its_other_key_names(body: bytes, type_: str) -> None:
+    sent = SIGNED["telegram", "secret_token"]()
+    [event] = await receiving("telegram", "secret_token", sent).events(list(sent.headers.items()), body)
+    assert event.type == type_

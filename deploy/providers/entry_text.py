@@ -98,9 +98,21 @@ def _evidence(entry: ProviderEntry, screen: Screen) -> Iterator[str]:
     yield from _wrapped(f"Tried with {PROVEN[entry.proven.by]}{detail}.")
     for group, source in entry.known_from.items():
         yield from _wrapped(f"{group}: from {_KNOWN_FROM[source]}")
+    for unknown in _of_unknown_origin(entry):
+        yield screen.coloured(f"{unknown}: where this is from is not on record: take it as not confirmed", YELLOW)
     for what in entry.unverified:
         yield screen.coloured(f"not confirmed by anybody else: {what}", YELLOW)
     yield from _wrapped(f"read: {', '.join(entry.sources)}")
+
+
+def _of_unknown_origin(entry: ProviderEntry) -> list[str]:
+    """Groups of facts that the entry has, and does not say where they are from."""
+    has = {
+        "event": bool(_fields(entry)),
+        "handshakes": bool(entry.handshakes),
+        "answer": bool(entry.answer.model_fields_set),
+    }
+    return [group for group, is_there in has.items() if is_there and group not in entry.known_from]
 
 
 def _section(title: str, lines: Sequence[str], screen: Screen) -> list[str]:

@@ -50,6 +50,11 @@ def test_a_name_that_is_nearly_right_is_told_the_right_one(capsys: pytest.Captur
     assert capsys.readouterr().err == "hookchain providers: there is no provider 'githbu'; did you mean 'github'?\n"
 
 
+def test_facts_of_which_no_origin_is_on_record_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "event: where this is from is not on record: take it as not confirmed" in printed(capsys, "xero")
+    assert "not on record" not in printed(capsys, "github")
+
+
 def test_one_provider_says_how_to_set_it_up_and_how_sure_that_is(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, "github")
     for part in (

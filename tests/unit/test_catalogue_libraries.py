@@ -106,6 +106,41 @@ def test_what_we_sign_the_libraries_verify() -> None:
     assert stripe.WebhookSignature.verify_header(BODY, signature, "a-secret", 300)
 
 
+@pytest.mark.parametrize(
+    ("query", "signature"),
+    [
+        ("", "2ef80370d510553ab54d730a20b9d46580941d52d078f98a22fc7dd2cc8c446d"),
+        ("a=b%20c&d=%C3%A9", "2b637f5e64c66024ce6e609b1047b498b5d666d41c2ebc255b9da848fcb4b3b3"),
+    ],
+)
+async def test_what_contentfuls_library_signed_verifies(query: str, signature: str) -> None:
+    # signRequest of @contentful/node-apps-toolkit 3.16.1 made these
+    headers = [
+        ("X-Contentful-Topic", "ContentManagement.Entry.publish"),
+        ("Content-Type", "application/vnd.contentful.management.v1+json"),
+        ("X-Contentful-Timestamp", f"{NOW}000"),
+        (
+            "X-Contentful-Signed-Headers",
+            "content-type,x-contentful-signed-headers,x-contentful-timestamp,x-contentful-topic",
+        ),
+        ("X-Contentful-Signature", signature),
+    ]
+    body = '{"sys":{"type":"Entry","id":"42"},"title":"é"}'.encode()
+    secret = "contentful-signing-secret-of-64-characters-0123456789abcdefghijk"
+    url = f"{URL}?{query}" if query else URL
+    assert await receiving("contentful", secret, url).code(headers, body) == ""
+    assert await receiving("contentful", secret, url).code(headers, body + b" ") == "sig"
+
+
+async def test_what_sanitys_library_signed_verifies() -> None:
+    # encodeSignatureHeader of @sanity/webhook 4.0.4 made this
+    signature = f"t={NOW}123,v1=jNVlW-CnXC_pb3InfBArUhAlZ2gurMWhL0hVcq2Gc9s"
+    body, secret = '{"_id":"doc-42","title":"é"}'.encode(), "sanity-webhook-secret-of-our-own"
+    headers = [JSON, ("sanity-webhook-signature", signature)]
+    assert await receiving("sanity", secret).code(headers, body) == ""
+    assert await receiving("sanity", secret).code(headers, body + b" ") == "sig"
+
+
 async def test_githubs_published_examples_verify() -> None:
     # docs.github.com, "Validating webhook deliveries"; Atlassian's page for Bitbucket uses another digest of the same
     secret = "It's a Secret to Everybody"

@@ -10,6 +10,7 @@ from functions.receive.sources import Source
 from shared.event import event_id
 from shared.jsontext import Json, canonical
 
+_IN_ITEM: Final = frozenset({"data", "beside"})
 MAX_WHOLE: Final = 1_024
 """Characters of a delivery's id that stand themselves in the ids of its items; of a longer one, its hash does."""
 
@@ -32,8 +33,8 @@ def identity(source: Source, seen: Seen, payload_hash: str, random_id: Callable[
 def item_identity(source: Source, seen: Seen, number: int, random_id: Callable[[], str]) -> Identity:
     """Of item `number` (from 1) of a batch: the delivery's id and its own, else its number.
 
-    What stands within the item is its own id; what stands outside, in a header or in the rest of the body, is the
-    delivery's. An item's own id is enough where the delivery has none.
+    What stands within the item, alone or joined with what stands outside, is its own id; what stands outside, in a
+    header or in the rest of the body, is the delivery's. An item's own id is enough where the delivery has none.
     """
     own = whole_text_of(_choices(source.id, within=True), seen)
     delivery_id = whole_text_of(_choices(source.id, within=False), seen)
@@ -58,7 +59,7 @@ def _short(delivery_id: str) -> str:
 
 
 def _choices(choices: Choices, *, within: bool) -> Choices:
-    return tuple(choice for choice in choices if all((each.place == "data") == within for each in choice))
+    return tuple(choice for choice in choices if any(each.place in _IN_ITEM for each in choice) is within)
 
 
 def _once(source: Source, seen: Seen) -> str | None:

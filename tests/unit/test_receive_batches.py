@@ -71,6 +71,14 @@ async def test_an_items_own_id_is_enough_in_whatever_delivery_it_comes() -> None
     assert one.events[1].id == two.events[0].id == event_id("a", "y")
 
 
+async def test_an_items_id_may_be_joined_with_what_stands_outside_it() -> None:
+    source = "batch: data.items.*, id: body.account + data.n"
+    one, two = [await batch(source, {"account": account, "items": [{"n": 1}, {"n": 2}]}) for account in ("a", "b")]
+    again = await batch(source, {"account": "b", "items": [{"n": 2}]})
+    assert again.events[0].id == two.events[1].id == event_id("a", "b.2")
+    assert len({event.id for event in (*one.events, *two.events)}) == 4
+
+
 async def test_an_id_of_two_parts_of_which_one_is_missing_is_none() -> None:
     items: Json = [{"code": "AUTH", "ref": "1"}, {"code": "AUTH"}, {"code": "AUTH"}]
     receiving = await batch("batch: 'data.*', id: data.code + data.ref", items)

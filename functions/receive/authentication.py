@@ -89,7 +89,7 @@ def verify_body(
         except Temporary as error:
             if error.code != "secret_unusable" or not _is_of_use_elsewhere(way, ways):
                 raise
-            refusal = refusal or Rejected("sig", f"{error.detail}; it is another way's, which this is not")
+            refusal = refusal or Rejected("sig", f"{error.detail}; the source's goes with another of its ways")
         else:
             return
     raise refusal or _nothing_given(ways)

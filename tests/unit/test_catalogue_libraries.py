@@ -16,6 +16,7 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 from deploy.trigger.signing import Signer, signed
 from shared.http import Request
 from shared.jsontext import Json
+from shared.ports import EVENTS
 from shared.signatures.way import Way, read_way
 from tests.receiving import URL, Receiving
 
@@ -90,6 +91,18 @@ async def test_svixs_library_agrees_under_either_name(provider: str, names: str)
     headers = [JSON, (f"{names}-id", "msg_1"), (f"{names}-timestamp", str(NOW)), (f"{names}-signature", signature)]
     assert await receiving(provider, WHSEC).code(headers, BODY.encode()) == ""
     assert await receiving(provider, WHSEC).code(headers, b"{}") == "sig"
+
+
+@pytest.mark.parametrize(("provider", "names"), [("svix", "webhook"), ("svix", "svix"), ("gitlab", "webhook")])
+async def test_an_id_that_nobody_signed_makes_no_second_event(provider: str, names: str) -> None:
+    signature = SvixWebhook(WHSEC).sign("msg_1", datetime.fromtimestamp(NOW, UTC), BODY)
+    headers = [JSON, (f"{names}-id", "msg_1"), (f"{names}-timestamp", str(NOW)), (f"{names}-signature", signature)]
+    [genuine] = await receiving(provider, WHSEC).events(headers, BODY.encode())
+    for added in ("svix-id", "webhook-id", "Idempotency-Key", "X-Gitlab-Event-UUID"):
+        if added != f"{names}-id":
+            where = receiving(provider, WHSEC)
+            if await where.code([*headers, (added, "other")], BODY.encode()) == "":
+                assert where.bus.on(EVENTS)[0].attributes["ce-id"] == genuine.id
 
 
 def signed_headers(way: Way, key: str) -> dict[str, str]:

@@ -181,3 +181,10 @@ async def test_an_update_of_telegrams_is_of_the_type_that_its_other_key_names(bo
     sent = SIGNED["telegram", "secret_token"]()
     [event] = await receiving("telegram", "secret_token", sent).events(list(sent.headers.items()), body)
     assert event.type == type_
+
+
+async def test_shopifys_events_say_of_which_shop_they_are_as_their_bodies_do_not() -> None:
+    sent = SIGNED["shopify", "sha256"]()
+    headers = [*sent.headers.items(), ("X-Shopify-Shop-Domain", "apples.myshopify.com")]
+    [event] = await receiving("shopify", "sha256", sent).events(headers, sent.body)
+    assert event.subject == "apples.myshopify.com"

@@ -12,7 +12,10 @@ from referencing import Registry
 
 from shared.errors import Rejected
 from shared.jsontext import Json, JsonObject, canonical, to_json
+from shared.time_bound import OutOfTime, bounded
 
+MAX_SECONDS: Final = 0.5
+"""Of the processor: a pattern that goes back over what it has read is one step, and can take for ever."""
 MAX_STEPS: Final = 200_000
 """How much checking one body may ask for: some half a second. A schema whose rules branch can take years otherwise."""
 _STEPS_OF_AN_ERROR: Final = 4
@@ -80,10 +83,11 @@ class SchemaCheck:
         """Raises Rejected (`schema`), which names the place and the rule, and nothing that was sent."""
         self._steps_left = MAX_STEPS
         try:
-            error = next(self._validator.iter_errors(data), None)
+            with bounded(MAX_SECONDS):
+                error = next(self._validator.iter_errors(data), None)
         except (RecursionError, ArithmeticError, ValueError):  # of numbers too long to reckon with, schemas in circles
             raise Rejected("schema", "the body cannot be checked against the source's schema") from None
-        except _TooMuchWork:
+        except (_TooMuchWork, OutOfTime):
             raise Rejected(
                 "schema", "the body takes more checking against the source's schema than it is given"
             ) from None

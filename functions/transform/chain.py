@@ -7,11 +7,11 @@ from typing import Final, Literal, TypeAlias
 
 from functions.transform.registry import NamedStep
 from functions.transform.step import AskingStep, Services
-from functions.transform.time_bound import bounded
 from functions.transform.trail import Trail
 from functions.transform.walk import Asked, Course, Walk, Walker
 from shared.errors import Permanent, Temporary
 from shared.event import Event
+from shared.time_bound import bounded
 
 OnError: TypeAlias = Literal["dead_letter", "continue", "drop"]
 NamedChains: TypeAlias = Mapping[str, tuple[NamedStep, ...]]

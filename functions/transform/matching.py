@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from functions.transform.routes import Route
-from functions.transform.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
 from shared.errors import Permanent
 from shared.event import Event
 from shared.event_view import view_of
 from shared.expressions import is_true, kind_of
 from shared.jsontext import Json
+from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
 
 
 @dataclass(frozen=True, slots=True)

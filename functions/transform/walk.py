@@ -12,10 +12,10 @@ from functions.transform.output import verify_output
 from functions.transform.own_steps import place_in_own_step
 from functions.transform.registry import MAX_STEPS, NamedStep
 from functions.transform.step import AskingStep, Many, Noted, StepContext, StepResult, Stop, Switch, Through
-from functions.transform.time_bound import MAX_COMPUTING_SECONDS, OutOfTime
 from functions.transform.trail import Taken, Trail
 from shared.errors import HookchainError, Permanent, Temporary
 from shared.event import Event
+from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime
 
 MAX_REASON_CHARACTERS: Final = 500
 MAX_EVENTS: Final = 1_000

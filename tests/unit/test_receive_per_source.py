@@ -1,6 +1,7 @@
 """What a source may say of whom it takes, what it takes and what it answers."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from functions.receive.forwarded import requested_url
 from shared.event import event_id
 from shared.http import Request
-from shared.jsontext import Json
+from shared.jsontext import Json, to_json
 from tests.posting import JSON, Posting, code, header
 
 ALLOW = "office: {auth: none, allow: [203.0.113.0/24, '2001:db8::/32']}"
@@ -160,6 +161,24 @@ async def test_a_long_list_of_usual_things_is_checked_to_its_end() -> None:
     body = b"[" + b",".join([b'{"a": 1, "b": "x"}'] * 10_000)
     assert (await posting.send("/a", body + b"]", JSON)).status == 200
     assert code(await posting.send("/a", body + b",{}]", JSON)) == "schema"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (r"\s+$", " " * 900_000 + "x"),
+        ("^(a+)+$", "a" * 5_000 + "!"),
+        (r"^\w+([.-]?\w+)*@\w+$", "a" * 5_000),
+    ],
+    ids=["quadratic", "nested", "mail address"],
+)
+async def test_a_pattern_that_goes_back_over_what_it_read_stops_no_other_sender(pattern: str, text: str) -> None:
+    schema = to_json({"properties": {"a": {"pattern": pattern}}})
+    posting = Posting("a: {auth: none, schema: " + schema + "}")
+    before = time.process_time()
+    reply = await posting.send("/a", to_json({"a": text}).encode(), JSON)
+    assert (reply.status, code(reply), posting.events) == (422, "schema", [])
+    assert time.process_time() - before < 2
 
 
 async def test_the_schema_may_stand_in_a_file_beside_the_configuration(tmp_path: Path) -> None:

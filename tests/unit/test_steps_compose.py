@@ -12,11 +12,11 @@ from functions.transform.chain import Chain, OnError
 from functions.transform.redaction import is_card
 from functions.transform.registry import read_chain
 from functions.transform.step import Services
-from functions.transform.time_bound import bounded
 from functions.transform.walk import Course
 from shared.errors import Temporary
 from shared.event import Event
 from shared.jsontext import Json, to_json
+from shared.time_bound import bounded
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.owners import FakeOwners
 from tests.fakes.secrets import FakeSecrets

@@ -20,12 +20,12 @@ from functions.transform.step import (
     Switch,
     Through,
 )
-from functions.transform.time_bound import bounded
 from functions.transform.trail import Trail
 from functions.transform.walk import MAX_EVENTS, ChainFault, Course
 from shared.errors import HookchainError, Permanent, Temporary
 from shared.event import Event
 from shared.jsontext import Json
+from shared.time_bound import bounded
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.owners import FakeOwners
 from tests.fakes.secrets import FakeSecrets

@@ -1,4 +1,5 @@
-"""How long steps may compute, in seconds of the processor: a template or an expression can be made to run for days.
+"""How long the operator's own may compute over an event, in seconds of the processor: a template, an expression or a
+pattern can be made to run for days.
 
 SIGVTALRM counts only the time in which this process computes, so a machine that stalls fails no event. A signal reaches
 Python between two of its own instructions (and in the middle of a long search by `re`), in the main thread, which is

@@ -270,3 +270,13 @@ def test_an_address_beyond_ascii_travels_as_it_is() -> None:
     content = message_bytes(replace(MAIL, to=(Address("zoë@x.y", "Zoë"),)), 0)
 
     assert "<zoë@x.y>".encode() in content
+
+
+def test_a_template_that_looks_through_a_long_list_for_each_of_its_items_holds_up_no_other_mail() -> None:
+    items: list[Json] = [{"id": number, "of": -1} for number in range(30_000)]
+    joined = "{% for a in data.items %}{% for b in data.items if b.of == a.id %}{{ b.id }}{% endfor %}{% endfor %}"
+
+    with pytest.raises(Permanent) as caught:
+        written(with_data(items=items), text=joined)
+
+    assert (caught.value.code, "templates compute" in caught.value.detail) == ("time", True)

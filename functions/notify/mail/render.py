@@ -14,6 +14,7 @@ from shared.event import Event
 from shared.event_view import view_of
 from shared.jsontext import JsonObject
 from shared.templates import Template, is_template, one_line_template
+from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
 
 EMPTY: Final = " "
 NO_SUBJECT: Final = "(no subject)"
@@ -36,8 +37,16 @@ class MailWriter:
     def write(self, delivery: Delivery, event: Event, sender: Address, key: str) -> Mail:
         """`event` is the delivery's, whole.
 
-        Raises Permanent: `header`, `rcpt`, `undefined`, `output` or `template`.
+        Raises Permanent: `header`, `rcpt`, `undefined`, `output`, `template` or `time`.
         """
+        try:
+            with bounded():
+                return self._written(delivery, event, sender, key)
+        except OutOfTime:
+            reason = f"its templates compute for more than {MAX_COMPUTING_SECONDS:g} s with this event"
+            raise Permanent("time", reason) from None
+
+    def _written(self, delivery: Delivery, event: Event, sender: Address, key: str) -> Mail:
         view: JsonObject = {**view_of(event), "route": delivery.route, "destination": delivery.destination}
         to = self._addresses(self._to, view)
         if not to:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
+from functions.transform.bounded_await import bounded_await
 from functions.transform.registry import NamedStep
 from functions.transform.step import AskingStep, Services
 from functions.transform.trail import Trail
@@ -73,7 +74,7 @@ def _on_to_next(walk: Walk) -> Asked | None:
 async def _answered(walk: Walk, asked: Asked, services: Services) -> Asked | None:
     try:
         async with asyncio.timeout(ASK_SECONDS):
-            answer = await asked.step.ask(asked.event, asked.context, services)
+            answer = await bounded_await(asked.step.ask(asked.event, asked.context, services))
     except asyncio.CancelledError:
         walk.close()
         raise

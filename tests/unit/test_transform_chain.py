@@ -1,6 +1,7 @@
 import asyncio
 import math
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -328,6 +329,37 @@ def test_a_step_that_computes_forever_is_ended(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(bounded.__init__, "__defaults__", (0.02,))
     assert the_fault(chain(Endless()).run(EVENT)).code == "time"
+
+
+@pytest.mark.parametrize("waits_first", [False, True])
+async def test_a_step_that_computes_forever_while_it_is_asked_is_ended(
+    waits_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Endless(AskingStep):
+        async def ask(self, event: Event, context: StepContext, services: Services) -> Event:
+            if waits_first:
+                await asyncio.sleep(0)
+            while True:
+                sum(range(1_000))
+
+    monkeypatch.setattr(bounded.__init__, "__defaults__", (0.02,))
+    assert the_fault(await chain(Endless()).ask(EVENT, services())).code == "time"
+
+
+async def test_what_others_compute_while_a_step_waits_is_not_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Waiting(AskingStep):
+        async def ask(self, event: Event, context: StepContext, services: Services) -> Event:
+            await asyncio.sleep(0)
+            return event
+
+    async def computes() -> None:
+        ends = time.process_time() + 0.1
+        while time.process_time() < ends:
+            sum(range(1_000))
+
+    monkeypatch.setattr(bounded.__init__, "__defaults__", (0.02,))
+    course, _ = await asyncio.gather(chain(Waiting()).ask(EVENT, services()), computes())
+    assert way(course) == way(chain().run(EVENT))
 
 
 def test_the_way_is_told_step_by_step_where_it_is_asked_for() -> None:

@@ -171,6 +171,13 @@ async def test_secrets_in_the_query_are_added_and_are_no_part_of_any_fault() -> 
     assert (fault.code, fault.detail) == ("refused", "route 'r': step 1 'fetch': api.example.com answered 404")
 
 
+async def test_what_fills_a_url_right_after_its_host_is_no_part_of_any_fault() -> None:
+    world = World({"https://api.example.com?card=abc": json_answer({}, 404)})
+
+    [fault] = (await world.run(fetch(url="https://api.example.com?card={{ data.card }}"))).faults
+    assert fault.detail == "route 'r': step 1 'fetch': api.example.com answered 404"
+
+
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
 async def test_a_passing_trouble_of_the_other_side_brings_the_event_again(status: int) -> None:
     with pytest.raises(Temporary, match=f"step 1 'call': convert.example.com answered {status}"):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Final
@@ -51,7 +52,7 @@ class Question:
 
     @property
     def host(self) -> str:
-        return self.url.split("/")[2]
+        return re.split("[/?]", self.url, maxsplit=3)[2]
 
 
 async def ask(settings: AskingSettings, question: Question, event: Event, services: Services) -> Json:

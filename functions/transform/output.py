@@ -6,9 +6,11 @@ from typing import Final
 
 from shared.errors import Permanent
 from shared.jsontext import Json
+from shared.limits import DEFAULT
 
 MAX_OUTPUT_CHARACTERS: Final = 4 * 1024 * 1024
 MAX_OUTPUT_DEPTH: Final = 200
+_TOO_LARGE: Final[int] = 10**DEFAULT.max_number_digits
 
 
 def verify_output(data: Json) -> None:
@@ -56,6 +58,8 @@ def _characters(container: Json, below: list[Json]) -> int:
 
 def _odd_characters(value: Json) -> int:
     if isinstance(value, int):
+        if not -_TOO_LARGE < value < _TOO_LARGE:  # a sum of what was taken can be, and then nobody could write it
+            raise Permanent("output", f"its output holds an integer of more than {DEFAULT.max_number_digits} digits")
         return value.bit_length() // 4
     if not isinstance(value, float):
         raise Permanent("output", f"its output holds what JSON lacks: {type(value).__name__}")

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from shared.errors import Permanent
+from shared.errors import Permanent, Rejected
+from shared.http import Request
 from shared.jsontext import Json
 
 MAX_PUSH_BYTES: Final = 16 * 1024 * 1024
@@ -28,6 +29,15 @@ class Push:
     delivery_attempt: int | None = None
     subscription: str = ""
     published_at: str = ""
+
+
+def refuse_pages(head: Request) -> None:
+    """A page of any site can make a browser post to a function on the same machine, and cannot keep it from saying so.
+
+    Raises Rejected (`origin`).
+    """
+    if head.header("origin") is not None:
+        raise Rejected("origin", "this function is for programs: a browser's page has no business here")
 
 
 def parse_push(body: bytes) -> Push:

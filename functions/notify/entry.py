@@ -14,7 +14,7 @@ from shared.http import ReadBody, Reply, Request, json_reply, problem
 from shared.journal import Journal
 from shared.jsontext import Json
 from shared.logs import log
-from shared.push import MAX_PUSH_BYTES
+from shared.push import MAX_PUSH_BYTES, refuse_pages
 
 ACKNOWLEDGED: Final = Reply(204, headers=())
 AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")
@@ -48,6 +48,7 @@ async def answer(service: Callable[[], Service], head: Request, read_body: ReadB
 
 
 async def _serve(service: Service, head: Request, read_body: ReadBody, started: float) -> Reply:
+    refuse_pages(head)
     if head.method != "POST":
         raise Rejected("method", "a push is a POST")
     path = head.path.rstrip("/")

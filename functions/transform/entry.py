@@ -15,7 +15,7 @@ from shared.errors import Permanent, Rejected, Temporary, place_of
 from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json
 from shared.logs import log
-from shared.push import MAX_PUSH_BYTES, Push, parse_push
+from shared.push import MAX_PUSH_BYTES, Push, parse_push, refuse_pages
 
 ACKNOWLEDGED: Final = Reply(204, headers=())
 
@@ -31,6 +31,10 @@ class Service:
 
 async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
     started = time.perf_counter()
+    try:
+        refuse_pages(head)
+    except Rejected as error:
+        return _not_ours(error, started)
     if head.path.startswith(CHAINS_PATH):
         reply, fields = await answer_chain(service.chains, service.services, head, read_body)
         _log("INFO" if reply.status < 400 else "WARNING", "chain", started, status=reply.status, **fields)
@@ -42,9 +46,7 @@ async def _pushed(transformer: Transformer, head: Request, read_body: ReadBody, 
     try:
         push = await _push(head, read_body)
     except Rejected as error:
-        # Not what Pub/Sub sends: whoever calls is set up wrongly. Nothing was taken, so nothing is acknowledged.
-        _log("ERROR", "not a push", started, code=error.code, detail=error.detail)
-        return problem(error.status, error.code, error.detail)
+        return _not_ours(error, started)
     try:
         _log_transformed(await transformer.take(push), started)
     except Permanent as error:
@@ -54,6 +56,12 @@ async def _pushed(transformer: Transformer, head: Request, read_body: ReadBody, 
     except Exception as error:  # a fault of ours: the bus keeps the event and sends it again
         return _again(Temporary("fault", place_of(error)), started)
     return ACKNOWLEDGED
+
+
+def _not_ours(error: Rejected, started: float) -> Reply:
+    """Not what Pub/Sub sends: whoever calls is set up wrongly. Nothing was taken, so nothing is acknowledged."""
+    _log("ERROR", "not a push", started, code=error.code, detail=error.detail)
+    return problem(error.status, error.code, error.detail)
 
 
 async def _push(head: Request, read_body: ReadBody) -> Push:

@@ -124,5 +124,13 @@ async def test_other_requests_are_refused(method: str, path: str, status: int) -
     assert notifier.crm.attempts == []
 
 
+@pytest.mark.parametrize("path", ["/", "/sweep", "/dead-letters"])
+async def test_no_sites_page_makes_deliveries_through_a_browser_on_this_machine(path: str) -> None:
+    notifier = FakeNotifier()
+    request = Request("POST", path, headers=(("origin", "null"),))
+    reply = await answer(serving(notifier), request, reading(a_push()))
+    assert (reply.status, notifier.crm.attempts) == (403, [])
+
+
 async def test_a_push_larger_than_any_of_pubsubs_is_refused() -> None:
     assert (await post(FakeNotifier(), b"x" * (MAX_PUSH_BYTES + 1))).status == 413

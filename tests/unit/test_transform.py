@@ -14,7 +14,7 @@ from shared.dead_letters import DEAD_LETTER_TYPE
 from shared.delivery import Delivery, delivery_from
 from shared.errors import Permanent, Temporary
 from shared.event import Event, to_cloudevent
-from shared.http import Reply, Request
+from shared.http import Headers, Reply, Request
 from shared.journal import EventEntry
 from shared.journaling import Journaling
 from shared.jsontext import Json, to_json
@@ -73,11 +73,12 @@ class Bench:
         assert isinstance(entry, EventEntry)
         return entry
 
-    async def push(self, body: bytes, method: str = "POST") -> Reply:
+    async def push(self, body: bytes, method: str = "POST", path: str = "/", headers: Headers = ()) -> Reply:
         async def read_body(_: int) -> bytes:
             return body
 
-        return await entry.answer(entry.Service(self.transformer, {}, None), Request(method, "/"), read_body)
+        request = Request(method, path, headers=headers)
+        return await entry.answer(entry.Service(self.transformer, {}, None), request, read_body)
 
 
 @pytest.fixture
@@ -333,6 +334,13 @@ async def test_what_is_no_push_is_refused_and_acknowledges_nothing(
 
     assert reply.status == status
     assert bench.bus.sent == []
+
+
+@pytest.mark.parametrize("path", ["/", "/chains/clean"])
+async def test_no_sites_page_makes_events_through_a_browser_on_this_machine(bench: Bench, path: str) -> None:
+    reply = await bench.push(PUSH, path=path, headers=(("origin", "https://elsewhere.example"),))
+
+    assert (reply.status, bench.bus.sent) == (403, [])
 
 
 def outside(answers: dict[str, Fetched] | None = None) -> Services:

@@ -51,7 +51,7 @@ def _verdict(report: Report, screen: Screen) -> str:
     except ValueError:
         status = str(report.status)
     if report.code is None:
-        return screen.coloured(f"Accepted: {status}", GREEN) + (f"  {report.reply}" if report.reply else "")
+        return screen.coloured(f"Accepted: {status}", GREEN) + (f"  {printable(report.reply)}" if report.reply else "")
     word = "Not confirmed" if report.status >= 500 else "Rejected"
     return screen.coloured(f"{word}: {status}, code {report.code}", RED)
 

@@ -24,6 +24,7 @@ sources:
   open: {auth: none, content_types: [application/json]}
   lost: {auth: {scheme: bearer, secret: nowhere-to-be-found}}
   sns: {provider: aws_sns}
+  echo: {auth: none, respond: {content_type: text/plain, body: "thanks, {{ data.name }}"}}
 """
 DOTENV = f"""
 GITHUB_SECRET={SECRET}
@@ -241,3 +242,10 @@ def test_a_curl_line_is_a_request_too(line: str, code: str | None, capsys: pytes
 def test_a_curl_line_that_is_not_understood_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--config", "hookchain.yaml", "--env-file", ".env", "--curl", "curl --proxy x http://a/b"]) == 2
     assert "this curl line is not understood" in capsys.readouterr().err
+
+
+def test_an_answer_in_a_sources_own_words_moves_no_terminals_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert explained(b'{"name": "\\u001b]0;mine\\u0007\\u202eAda"}', "--source", "echo") == 0
+    told = capsys.readouterr().out
+    assert "thanks, " in told
+    assert not {"\x1b", "\x07", "\u202e"} & set(told)

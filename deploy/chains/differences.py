@@ -3,7 +3,8 @@
 import difflib
 import itertools
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from shared.jsontext import Json, to_json
@@ -11,6 +12,9 @@ from shared.jsontext import Json, to_json
 MAX_LINES: Final = 200
 MAX_VALUE_CHARACTERS: Final = 300
 MAX_ITEMS: Final = 1_000
+MAX_EQUAL_PAIRS: Final = 5_000
+"""Of an item of one list and one of the other. Each is looked at again and again: a sender's thousand zeros, for which
+steps made other ones, would take a minute."""
 _PLAIN_KEY: Final = re.compile(r"[^\s.\[\]\"]{1,80}")
 
 
@@ -53,13 +57,20 @@ def _walk(before: Json, after: Json, place: str) -> Iterator[str]:
 def _walk_items(before: list[Json], after: list[Json], place: str) -> Iterator[str]:
     """An item that went or came moves the others: they are not told as changed."""
     old, new = ([to_json(item) for item in items] for items in (before, after))
-    for what, first, end, start, stop in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    for what, first, end, start, stop in _opcodes(old, new):
         if what == "replace" and end - first == stop - start:
             for number in range(end - first):
                 yield from _walk(before[first + number], after[start + number], f"{place}[{start + number}]")
         elif what != "equal":
             yield from (_line("-", f"{place}[{number}]", before[number]) for number in range(first, end))
             yield from (_line("+", f"{place}[{number}]", after[number]) for number in range(start, stop))
+
+
+def _opcodes(old: list[str], new: list[str]) -> Sequence[tuple[str, int, int, int, int]]:
+    counted = Counter(old)
+    if sum(counted[item] for item in new) > MAX_EQUAL_PAIRS:
+        return [("replace", 0, len(old), 0, len(new))]
+    return difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
 
 
 def _below(place: str, key: str) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import quote
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, UndefinedError, meta
+from jinja2.filters import do_indent
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -77,12 +78,17 @@ def _quoted(value: object) -> object:
     return text
 
 
+def _indented(text: object, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
+    """Jinja's own, of a list, would add to the event's list."""
+    return do_indent(text if isinstance(text, str) else str(_shown(text)), width, first, blank)
+
+
 @cache
 def _environment(autoescape: bool, finalize: Callable[[object], object]) -> Sandbox:
     environment = Sandbox(undefined=StrictUndefined, autoescape=autoescape, finalize=finalize)
     del environment.globals["lipsum"]
     del environment.filters["random"]
-    environment.filters["oneline"] = oneline
+    environment.filters |= {"indent": _indented, "oneline": oneline}
     return environment
 
 

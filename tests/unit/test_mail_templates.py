@@ -48,6 +48,18 @@ def test_a_template_sees_the_event(source: str, output: str) -> None:
     assert rendered(source) == output
 
 
+def test_no_template_changes_the_event() -> None:
+    view: JsonObject = {"data": {"lines": ["a", "b"], "none": None}}
+    source = "{{ data.lines | indent(2) }}{{ data.none | indent }}{{ 'a\\nb' | indent(width=2, first=true) }}"
+
+    assert Template("text", source).render(view) == '["a","b"]  a\n  b'
+    assert view == {"data": {"lines": ["a", "b"], "none": None}}
+
+
+def test_indenting_leaves_what_is_escaped_as_it_is() -> None:
+    assert rendered("{{ (data.html ~ '\n') | e | indent }}", html=True) == "&lt;b&gt;&amp;&lt;/b&gt;\n"
+
+
 def test_html_is_escaped() -> None:
     assert rendered("<p>{{ data.html }}</p>", html=True) == "<p>&lt;b&gt;&amp;&lt;/b&gt;</p>"
 

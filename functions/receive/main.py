@@ -19,6 +19,9 @@ if __name__ == "main":  # loaded to serve, not imported
     # believe, `trusted_proxies` says.
     os.environ["FORWARDED_ALLOW_IPS"] = ""
     wiring.slice_or_exit()
+    from functions.receive import server
+
+    server.install()
 
 
 @aio.http

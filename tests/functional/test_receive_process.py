@@ -54,6 +54,13 @@ class Served:
                 time.sleep(pause)
             return _answer(connection)
 
+    def flood(self, begins: bytes, piece: bytes) -> None:
+        """32 MiB of the same. Raises ConnectionError where that is not taken."""
+        with socket.create_connection(("127.0.0.1", self.running.port), timeout=5) as connection:
+            connection.sendall(begins)
+            for _ in range(32 * 1_048_576 // len(piece)):
+                connection.sendall(piece)
+
     def post(self, path: str, body: bytes, *headers: str) -> Answer:
         lines = "".join(f"{header}\r\n" for header in headers)
         return self.raw(
@@ -160,6 +167,29 @@ def test_a_sender_that_goes_away_leaves_the_next_one_alone(served: Served) -> No
     with socket.create_connection(("127.0.0.1", served.running.port)) as connection:
         connection.sendall(b"POST /open HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
     assert served.post("/open", b"{}", "Content-Type: application/json").status == 200
+
+
+@pytest.mark.parametrize(
+    ("begins", "goes_on"),
+    [
+        (b"POST /open HTTP/1.1\r\nHost: x\r\n", b"X: y\r\n"),
+        (b"POST /open HTTP/1.1\r\nHost: x\r\nX: ", b"y"),
+        (b"POST /", b"a"),
+        (b"POST /open HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", b"X: y\r\n"),
+        (b"POST /open HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2", b";a=b"),
+    ],
+    ids=["headers", "one header", "path", "trailers", "chunk extensions"],
+)
+def test_what_is_no_body_and_has_no_end_is_not_kept_in_memory(served: Served, begins: bytes, goes_on: bytes) -> None:
+    with pytest.raises(ConnectionError):
+        served.flood(begins, goes_on * (65_536 // len(goes_on)))
+    assert served.post("/open", b"{}").status == 200
+
+
+def test_a_body_in_chunks_of_a_byte_is_taken(served: Served) -> None:
+    head = b"POST /open HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    body = b"".join(b"1\r\n%c\r\n" % each for each in b'{"a": "' + b"x" * 90_000 + b'"}')
+    assert served.raw(head, body + b"0\r\n\r\n").status == 200
 
 
 def test_malformed_http_does_not_reach_our_code_and_does_not_stop_it(served: Served) -> None:

@@ -118,3 +118,11 @@ def test_what_cannot_be_set_is_permanent_and_says_no_value(values: Json, words: 
         set_(values)
 
     assert (caught.value.code, caught.value.detail) == ("path", words)
+
+
+@pytest.mark.parametrize("found", ["to_number('inf')", "sum([`1e308`, `1e308`])", "sum(data.prices)"])
+def test_an_attribute_is_no_number_that_cannot_be_written(found: str) -> None:
+    event = EVENT.with_data({"prices": [10**4_300 - 1, 1]})
+    with pytest.raises(Permanent) as caught:
+        set_({"actor": {"from": found}}, event)
+    assert caught.value.code == "output"

@@ -9,12 +9,14 @@ from shared.jsontext import Json
 from shared.limits import DEFAULT
 
 MAX_OUTPUT_CHARACTERS: Final = 4 * 1024 * 1024
+MAX_SEVERAL_CHARACTERS: Final = 16 * MAX_OUTPUT_CHARACTERS
+"""Of all the events that one becomes: what each of them repeats is written as often."""
 MAX_OUTPUT_DEPTH: Final = 200
 _TOO_LARGE: Final[int] = 10**DEFAULT.max_number_digits
 
 
-def verify_output(data: Json) -> None:
-    """Raises Permanent (`output`) as soon as the JSON would pass the limit.
+def verify_output(data: Json) -> int:
+    """Its characters. Raises Permanent (`output`) as soon as the JSON would pass the limit.
 
     A few computed values can hold each other so often that the whole could never be written; so it is counted, level
     by level, before anything is written, and no container is looked into that there is no room for. A value counts its
@@ -29,7 +31,7 @@ def verify_output(data: Json) -> None:
             if room < 0:
                 raise Permanent("output", f"its output is larger than {MAX_OUTPUT_CHARACTERS} characters")
         if not below:
-            return
+            return MAX_OUTPUT_CHARACTERS - room
         level = below
     raise Permanent("output", f"its output is nested deeper than {MAX_OUTPUT_DEPTH}")
 

@@ -8,7 +8,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
-from functions.transform.output import verify_output
+from functions.transform.output import MAX_SEVERAL_CHARACTERS, verify_output
 from functions.transform.own_steps import place_in_own_step
 from functions.transform.registry import MAX_STEPS, NamedStep
 from functions.transform.step import AskingStep, Many, Noted, StepContext, StepResult, Stop, Switch, Through
@@ -76,6 +76,7 @@ class Walker:
         self._context = StepContext(event, route)
         self._trail = trail
         self._events = 1
+        self._characters = 0
 
     def walk(self, steps: _Steps) -> Walk:
         arrived = yield from self._through(steps, Traveller(self._context.original))
@@ -169,17 +170,20 @@ class Walker:
         if self._events > MAX_EVENTS:
             raise Permanent("output", f"it makes more than {MAX_EVENTS} events of one")
         for event in result.events:
-            _verify_event(event, before)
+            self._characters += _verify_event(event, before)
+            if self._characters > MAX_SEVERAL_CHARACTERS:
+                limit = f"{MAX_SEVERAL_CHARACTERS} characters"
+                raise Permanent("output", f"the events that it makes are larger together than {limit}")
         return Many(tuple(replace(event, id=f"{before.id}-{n}") for n, event in enumerate(result.events, 1)))
 
 
-def _verify_event(event: Event, before: Event) -> None:
+def _verify_event(event: Event, before: Event) -> int:
+    """The characters of what is new in it."""
     if not isinstance(event, Event):
         raise Permanent("step", f"it answered {type(event).__name__}, not an event")
     if event.id != before.id:
         raise Permanent("step", "it changed the event's id")
-    if event.data is not before.data:
-        verify_output(event.data)
+    return 0 if event.data is before.data else verify_output(event.data)
 
 
 def _of_any(error: BaseException) -> Permanent:

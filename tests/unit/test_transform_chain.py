@@ -25,7 +25,7 @@ from functions.transform.trail import Trail
 from functions.transform.walk import MAX_EVENTS, ChainFault, Course
 from shared.errors import HookchainError, Permanent, Temporary
 from shared.event import Event
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 from shared.time_bound import bounded
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.owners import FakeOwners
@@ -284,6 +284,19 @@ def test_a_stop_ends_the_chain_and_says_why() -> None:
 
 def test_a_switch_goes_on_in_the_other_chain_instead_of_the_rest_of_its_own() -> None:
     assert way(chain(Adding("a"), To("other", Switch), Adding("b"), other=[Adding("x")]).run(START)) == ["ax"]
+
+
+def test_what_the_parts_of_an_event_repeat_is_bounded() -> None:
+    split: JsonObject = {"split": {"path": "data.items", "into": "data.item"}}
+    items: list[Json] = list(range(1_000))
+    steps, _ = read_chain([split])
+
+    fits = Chain("r", tuple(steps)).run(EVENT.with_data({"items": items, "rest": "x" * 50_000}))
+    assert len(fits.arrived) == 1_000
+    assert (
+        the_fault(Chain("r", tuple(steps)).run(EVENT.with_data({"items": items, "rest": "x" * 100_000}))).code
+        == "output"
+    )
 
 
 def test_a_chain_that_is_gone_through_is_followed_by_the_rest() -> None:

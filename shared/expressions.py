@@ -15,8 +15,9 @@ from jmespath.exceptions import (
     LexerError,
     ParseError,
 )
-from jmespath.functions import Functions
+from jmespath.functions import Functions, signature
 from jmespath.parser import ParsedResult
+from jmespath.visitor import Options
 
 from shared.errors import Permanent
 from shared.expression_hints import hint_on_function, hint_on_name, hint_on_token
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from jmespath.visitor import _TreeNode
 
 MAX_CHARACTERS: Final = 4_096
+MAX_JOINED_CHARACTERS: Final = 4 * 1024 * 1024
 # Of these only the first part looks at the searched value; the others at what the first one found.
 _LEADS_INSIDE: Final = frozenset(
     {"subexpression", "index_expression", "projection", "value_projection", "filter_projection", "flatten", "pipe"}
@@ -36,6 +38,19 @@ _LEADS_INSIDE: Final = frozenset(
 
 class ExpressionFault(ValueError):
     """The expression itself is at fault: refused when the configuration is loaded."""
+
+
+class _BoundedFunctions(Functions):
+    """join() is the one that makes much of little: a long separator, from the event as well, between many items."""
+
+    @signature({"types": ["string"]}, {"types": ["array-string"]})
+    def _func_join(self, separator: str, texts: "Sequence[str]") -> str:
+        if len(separator) * len(texts) > MAX_JOINED_CHARACTERS:
+            raise OverflowError
+        return separator.join(texts)
+
+
+_OPTIONS: Final = Options(custom_functions=_BoundedFunctions())
 
 
 class Expression:
@@ -59,7 +74,7 @@ class Expression:
     def search(self, value: Json) -> Json:
         """Null where there is nothing. Raises Permanent (`expression`), whose detail holds no part of `value`."""
         try:
-            found: Json = self._parsed.search(value)
+            found: Json = self._parsed.search(value, _OPTIONS)
         except JMESPathError as error:
             raise Permanent("expression", f"{self.text!r}: {_reason(error)}") from error
         except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, UndefinedError, meta
-from jinja2.filters import do_indent
+from jinja2.filters import do_indent, sync_do_slice
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -19,12 +19,10 @@ from shared.errors import Permanent
 from shared.event_view import NAMES
 from shared.jsontext import Json, JsonObject, to_json
 from shared.one_line import oneline
+from shared.template_costs import MAX_OUTPUT_CHARACTERS, Called, bounded_filters, bounded_format, of_method, of_operator
 
-MAX_OUTPUT_CHARACTERS: Final = 4 * 1024 * 1024
 MAX_TEMPLATE_CHARACTERS: Final = 256 * 1024
-MAX_NUMBER_BITS: Final = 10_000
 KNOWN: Final = frozenset({*NAMES, "route", "destination"})
-_WIDE_FORMAT: Final = re.compile(r"%[^A-Za-z%]*(?:\d{4}|\*)")
 _FILE: Final = "<template>"
 
 
@@ -43,22 +41,18 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super().getattr(obj, attribute)
 
     def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
-        if _cost(operator, left, right) > MAX_OUTPUT_CHARACTERS:
+        if of_operator(operator, left, right) > MAX_OUTPUT_CHARACTERS:
             raise OverflowError
         return super().call_binop(context, operator, left, right)
 
+    def call(__self, __context: Context, __obj: object, *args: object, **kwargs: object) -> object:  # noqa: N805 Jinja's
+        if of_method(__obj, (*args, *kwargs.values())) > MAX_OUTPUT_CHARACTERS:
+            raise OverflowError
+        return super().call(__context, __obj, *args, **kwargs)
 
-def _cost(operator: str, left: object, right: object) -> float:
-    """Of text or a list that is repeated, its length; of numbers, as many characters where they grow too large."""
-    if operator == "*":
-        for repeated, times in ((left, right), (right, left)):
-            if isinstance(repeated, str | list | tuple) and isinstance(times, int):
-                return len(repeated) * times
-    if isinstance(left, int) and isinstance(right, int) and operator != "%":
-        bits = left.bit_length() * right if operator == "**" else left.bit_length() + right.bit_length()
-        return 0 if bits <= MAX_NUMBER_BITS else MAX_OUTPUT_CHARACTERS + 1
-    is_wide = operator == "%" and isinstance(left, str) and _WIDE_FORMAT.search(left)
-    return MAX_OUTPUT_CHARACTERS + 1 if is_wide else 0
+    def wrap_str_format(self, value: object) -> Called | None:  # type: ignore[override] # it makes text, as Jinja's does
+        wrapped = super().wrap_str_format(value)
+        return wrapped and bounded_format(wrapped, str(getattr(value, "__self__", "")))
 
 
 def _shown(value: object) -> object:
@@ -89,6 +83,8 @@ def _environment(autoescape: bool, finalize: Callable[[object], object]) -> Sand
     del environment.globals["lipsum"]
     del environment.filters["random"]
     environment.filters |= {"indent": _indented, "oneline": oneline}
+    environment.filters["slice"] = sync_do_slice  # the other one takes an argument more than it says
+    environment.filters |= bounded_filters(environment.filters)
     return environment
 
 

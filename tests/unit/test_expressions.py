@@ -62,6 +62,14 @@ def test_what_cannot_be_computed_is_permanent_and_says_nothing_of_the_value(text
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_long_separator_between_many_texts_is_refused_before_they_are_joined() -> None:
+    join = Expression("join(data.separator, data.texts)")
+
+    assert join.search({"data": {"separator": ", ", "texts": ["a", "b"]}}) == "a, b"
+    with pytest.raises(Permanent, match="OverflowError"):
+        join.search({"data": {"separator": "-" * 100_000, "texts": ["x"] * 100}})
+
+
 def test_a_wrong_kind_of_argument_is_named() -> None:
     with pytest.raises(Permanent, match=r"contains\(\) takes array or string; found null"):
         Expression("contains(data.labels, 'bug')").search({"data": {}})

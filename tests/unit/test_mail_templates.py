@@ -6,7 +6,8 @@ from functions.notify.mail.mail import MAX_SUBJECT_CHARACTERS, subject_line
 from shared.errors import Permanent
 from shared.jsontext import JsonObject
 from shared.one_line import oneline
-from shared.templates import MAX_OUTPUT_CHARACTERS, Template, TemplateFault, one_line_template
+from shared.template_costs import MAX_OUTPUT_CHARACTERS
+from shared.templates import Template, TemplateFault, one_line_template
 
 VIEW: JsonObject = {
     "type": "order",

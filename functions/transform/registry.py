@@ -19,12 +19,13 @@ NO_OWN_STEPS: Final[StepModels] = {}
 
 @dataclass(frozen=True, slots=True)
 class NamedStep:
-    """`number` counts from 1 in its chain, which is a route's own where it has no name."""
+    """`number` counts from 1 in its chain, which is a route's own where it has no name. `is_own`: the operator's."""
 
     number: int
     name: str
     step: Step
     chain: str | None = None
+    is_own: bool = False
 
     @property
     def label(self) -> str:
@@ -82,7 +83,7 @@ def _read_step(number: int, entry: Json, own: StepModels, chain: str | None) -> 
         # What the operator's own code does with its settings is its own matter, and may be wrong in any way.
         return [StepFault(number, name, f"its code fails on these settings: {place_in_own_step(error)}")]
     assert isinstance(step, Step)
-    return NamedStep(number, name, step, chain)
+    return NamedStep(number, name, step, chain, name in own)
 
 
 def _unknown(name: str, own: StepModels) -> str:

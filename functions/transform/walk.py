@@ -8,6 +8,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
+from functions.transform.lending import lent, taken_back
 from functions.transform.output import MAX_SEVERAL_CHARACTERS, verify_output
 from functions.transform.own_steps import place_in_own_step
 from functions.transform.registry import MAX_STEPS, NamedStep
@@ -122,11 +123,14 @@ class Walker:
         try:
             if len(done) >= MAX_STEPS:
                 raise Permanent("chain", f"an event takes at most {MAX_STEPS} steps of one route")
+            given, context = self._given(step, event)
             if isinstance(step.step, AskingStep):
-                result = yield Asked(step.step, event, self._context)
+                result = yield Asked(step.step, given, context)
             else:
-                result = step.step.apply(event, self._context)
+                result = step.step.apply(given, context)
             result = self._verified(result, step, event)
+            if step.is_own:
+                result = taken_back(result, given, event)
         except BaseException as error:
             if isinstance(error, GeneratorExit) and isinstance(step.step, AskingStep):
                 raise  # the walk was given up while it waited
@@ -137,6 +141,13 @@ class Walker:
             raise self._placed(known, step, done) from error
         self._note(step, event, result)
         return result
+
+    def _given(self, step: NamedStep, event: Event) -> tuple[Event, StepContext]:
+        if not step.is_own:
+            return event, self._context
+        given = lent(event)
+        original = self._context.original
+        return given, replace(self._context, original=given if original is event else lent(original))
 
     def _note(self, step: NamedStep, event: Event, result: StepResult | HookchainError) -> None:
         if self._trail is not None:

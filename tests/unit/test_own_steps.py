@@ -1,6 +1,7 @@
 """Steps of the operator's own, named chains and routes, from the configuration to what they decide."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,33 @@ async def test_a_step_of_the_operators_own_is_used_by_its_name(folder: Path) -> 
     decision = await decided(folder, EVENT)
 
     assert data_of(decision) == [{"total": 42, "points": 4}]
+
+
+WRITES_INTO_IT = STEP[: STEP.index("        return")] + (
+    "        event.data['points'] = event.data.pop('total') // self.per_point\n        return event\n"
+)
+
+
+async def test_what_it_writes_into_the_event_no_other_route_sees(folder: Path) -> None:
+    (folder / "my_steps" / "loyalty.py").write_text(WRITES_INTO_IT, encoding="utf-8")
+    second = CONFIG.replace("  - name: asleep\n    enabled: false\n", "  - name: second\n")
+    event = replace(EVENT, data={"total": 42}, rawbody='{"total": 42}')
+
+    changed, untouched = (await decided(folder, event, second)).owed
+
+    assert (changed.event.data, changed.event.rawbody) == ({"points": 4}, None)
+    assert (untouched.event.data, untouched.event.rawbody) == ({"total": 42}, '{"total": 42}')
+
+
+async def test_one_that_answers_the_event_as_it_is_leaves_the_body_as_it_came(folder: Path) -> None:
+    source = STEP[: STEP.index("        return")] + "        return event\n"
+    (folder / "my_steps" / "loyalty.py").write_text(source, encoding="utf-8")
+    event = replace(EVENT, rawbody='{"total": 42}')
+
+    [owed] = (await decided(folder, event)).owed
+
+    assert owed.event == event
+    assert owed.event.data is event.data
 
 
 def test_its_text_travels_in_the_slice_so_that_the_bundle_holds_it(folder: Path, root: Path) -> None:

@@ -1,6 +1,6 @@
 import json
 import plistlib
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -288,8 +288,8 @@ def test_a_step_names_the_packages_that_its_settings_need() -> None:
     assert Convert.model_validate({"from": "yaml", "to": "protobuf"}).needs() == ("yaml", "protobuf")
 
 
-def descriptors() -> bytes:
-    """`message Order { int64 id = 1; repeated string item_name = 2; }`"""
+def descriptors(*, parts: bool = False) -> bytes:
+    """`message Order { int64 id = 1; repeated string item_name = 2; }`, and with `map<string, Order> parts = 3;`"""
     from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorSet
 
     found = FileDescriptorSet()
@@ -297,6 +297,16 @@ def descriptors() -> bytes:
     message = file.message_type.add(name="Order")
     message.field.add(name="id", number=1, type=FieldDescriptorProto.TYPE_INT64, label=1)
     message.field.add(name="item_name", number=2, type=FieldDescriptorProto.TYPE_STRING, label=3)
+    if parts:
+        message.field.add(
+            name="parts", number=3, type=FieldDescriptorProto.TYPE_MESSAGE, label=3, type_name=".shop.Order.PartsEntry"
+        )
+        entry = message.nested_type.add(name="PartsEntry")
+        entry.options.map_entry = True
+        entry.field.add(name="key", number=1, type=FieldDescriptorProto.TYPE_STRING, label=1)
+        entry.field.add(
+            name="value", number=2, type=FieldDescriptorProto.TYPE_MESSAGE, label=1, type_name=".shop.Order"
+        )
     return found.SerializeToString()
 
 
@@ -322,6 +332,21 @@ def test_a_message_of_a_descriptor_file_holds_what_struct_would_round() -> None:
 
 def test_the_same_value_makes_the_same_message_however_its_keys_are_ordered() -> None:
     assert there({"to": "protobuf"}, {"a": 1, "b": 2, "c": 3}) == there({"to": "protobuf"}, {"c": 3, "b": 2, "a": 1})
+
+
+def test_the_same_message_makes_the_same_json_though_protobufs_maps_have_no_order() -> None:
+    names = [f"part {n:02}" for n in range(40)]
+    shuffled: Json = {name: {"z": 1.0, "a": [{"y": True, "x": None}]} for name in reversed(names)}
+    back = there_and_back({"to": "protobuf"}, {"from": "protobuf", "to": "json"}, shuffled)
+    assert repr(back) == repr({name: {"a": [{"x": None, "y": True}], "z": 1.0} for name in names})
+
+    settings: dict[str, Json] = {
+        "message": "shop.Order",
+        "descriptors": {"base64": b64encode(descriptors(parts=True)).decode()},
+    }
+    order: Json = {"id": "1", "itemName": ["bolt"], "parts": {name: {"id": "2"} for name in reversed(names)}}
+    back = there_and_back({"to": "protobuf", **settings}, {"from": "protobuf", "to": "json", **settings}, order)
+    assert repr(back) == repr({"id": "1", "itemName": ["bolt"], "parts": {name: {"id": "2"} for name in names}})
 
 
 def test_a_value_deeper_than_protobufs_readers_go_is_refused() -> None:

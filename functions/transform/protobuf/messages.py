@@ -6,11 +6,13 @@ A message is one of a descriptor file's (`protoc --descriptor_set_out=FILE --inc
 import re
 from typing import TYPE_CHECKING, Final
 
+from functions.transform.protobuf.order import in_order
 from functions.transform.writers.faults import Trail, Unwritable
 from shared.expressions import kind_of
 from shared.jsontext import Json
 
 if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor
     from google.protobuf.descriptor_pool import DescriptorPool
     from google.protobuf.message import Message
 
@@ -30,7 +32,7 @@ class MessageKind:
         """Raises DescriptorFault."""
         self.name = name or STRUCT
         self._keeps_names = keeps_names
-        self._pool, self._type = _message_type(descriptors, self.name)
+        self._pool, self._descriptor, self._type = _message_type(descriptors, self.name)
 
     def write(self, value: Json) -> bytes:
         """The same bytes for the same value. Raises Unwritable."""
@@ -48,7 +50,7 @@ class MessageKind:
         return message.SerializeToString(deterministic=True)
 
     def read(self, content: bytes) -> Json:
-        """Raises Unwritable for what is no such message, or has no JSON."""
+        """The same JSON for the same bytes. Raises Unwritable for what is no such message, or has no JSON."""
         from google.protobuf.json_format import Error, MessageToDict
         from google.protobuf.message import DecodeError
 
@@ -62,10 +64,10 @@ class MessageKind:
             raise Unwritable(None, f"is no message {self.name}") from None
         except (Error, ValueError, TypeError, RecursionError):
             raise Unwritable(None, f"is a message {self.name} with a value that JSON cannot say") from None
-        return value
+        return in_order(value, self._descriptor, keeps_names=self._keeps_names)
 
 
-def _message_type(descriptors: bytes | None, name: str) -> "tuple[DescriptorPool, type[Message]]":
+def _message_type(descriptors: bytes | None, name: str) -> "tuple[DescriptorPool, Descriptor, type[Message]]":
     from google.protobuf import descriptor_pool, message_factory
     from google.protobuf import struct_pb2 as _struct_is_in_the_default_pool  # noqa: F401
 
@@ -77,7 +79,7 @@ def _message_type(descriptors: bytes | None, name: str) -> "tuple[DescriptorPool
             raise DescriptorFault(f"without `descriptors` there is only the message {STRUCT}") from None
         raise DescriptorFault(f"the descriptor file has no message {name!r}") from None
     kind: type[Message] = message_factory.GetMessageClass(found)
-    return pool, kind
+    return pool, found, kind
 
 
 def _pool(descriptors: bytes) -> "DescriptorPool":

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from deploy.config_file import ConfigFile
 from deploy.faults import Fault
+from deploy.own_step_imports import left_behind, not_sure
 from functions.transform.families import StepModels
 from functions.transform.own_steps import OwnStepsFault, load_own_steps
 from shared.jsontext import Json
@@ -23,10 +24,25 @@ def own_step_sources(file: ConfigFile, names: Json) -> dict[str, str]:
 
 def own_steps(file: ConfigFile, names: Json) -> tuple[StepModels, list[Fault]]:
     faults = list(_unreadable(file, names))
+    sources = own_step_sources(file, names)
     try:
-        return load_own_steps(own_step_sources(file, names)), faults
+        models = load_own_steps(sources)
     except OwnStepsFault as fault:
         return {}, [*faults, Fault(file.line((SECTION,)), SECTION, str(fault))]
+    faults += [_fault(file, name, rule) for name, source in sources.items() for rule in left_behind(source)]
+    return models, faults
+
+
+def own_step_warnings(file: ConfigFile) -> Iterator[Fault]:
+    """Of a configuration without faults. A step that names `extras` has seen to its packages itself."""
+    document = file.document if isinstance(file.document, dict) else {}
+    for name, source in own_step_sources(file, document.get(SECTION)).items():
+        if not any(getattr(model, "extras", ()) for model in load_own_steps({name: source}).values()):
+            yield from (_fault(file, name, rule) for rule in not_sure(source))
+
+
+def _fault(file: ConfigFile, name: str, rule: str) -> Fault:
+    return Fault(file.line((SECTION,)), SECTION, f"{name}: {rule}")
 
 
 def _unreadable(file: ConfigFile, names: Json) -> Iterator[Fault]:

@@ -12,6 +12,7 @@ from deploy.compiler import compile_config, read_config, secrets_needed
 from deploy.config_file import ConfigFile
 from deploy.faults import ConfigFaults, Fault
 from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
+from deploy.own_step_files import own_step_warnings
 from deploy.route_warnings import route_warnings
 from deploy.source_warnings import source_warnings
 from deploy.unused_secrets import unused_secrets
@@ -34,8 +35,8 @@ def main(arguments: list[str]) -> int:
     except ConfigFaults as refused:
         _print(refused.file, "fault", refused.faults, options.json)
         return 1
-    told = *warnings_of(file), *route_warnings(file, slices["transform"]), *secret_warnings(options, slices, environ)
-    warnings = sorted(told)
+    told = *warnings_of(file), *route_warnings(file, slices["transform"]), *own_step_warnings(file)
+    warnings = sorted({*told, *secret_warnings(options, slices, environ)})
     _print(file.file, "warning", warnings, options.json)
     if not options.json:
         print(f"{file.file}: {_summary(slices)}; no faults")

@@ -58,7 +58,7 @@ def _module(file: str, source: str) -> ModuleType:
         exec(compile(source, file, "exec"), module.__dict__)  # noqa: S102 that is what the operator asks for
     except SyntaxError as error:
         raise OwnStepsFault(f"{file}: line {error.lineno}: {error.msg}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script's `sys.exit` would end us without a word
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
         place = f"{file}: line {lines[-1]}" if lines else file
         raise OwnStepsFault(f"{place}: {type(error).__name__}: {error}") from error

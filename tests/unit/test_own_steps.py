@@ -11,6 +11,7 @@ from deploy.chains.config_tests import run_config_tests
 from deploy.compiler import compile_config
 from deploy.config_file import ConfigFile, parse_config
 from deploy.faults import ConfigFaults
+from deploy.own_step_files import own_step_warnings
 from functions.transform.read_routes import read_program
 from functions.transform.transform import Decision, decide
 from shared.event import Event
@@ -143,6 +144,12 @@ def test_its_text_travels_in_the_slice_so_that_the_bundle_holds_it(folder: Path,
         ("import nothing_of_that_name\n", "my_steps/loyalty.py: line 1: ModuleNotFoundError"),
         ("x = (\n", "my_steps/loyalty.py: line 1: '(' was never closed"),
         ("x = 1\n\n1 / 0\n", "my_steps/loyalty.py: line 3: ZeroDivisionError"),
+        ("import sys\n\nsys.exit(1)\n", "my_steps/loyalty.py: line 3: SystemExit: 1"),
+        (
+            f"from functions.notify import notify\n{STEP}",
+            "my_steps/loyalty.py: imports 'functions.notify', which transform's bundle does not hold",
+        ),
+        (f"{STEP}\nfrom shared.cloud.local import owners\n", "imports 'shared.cloud.local', which transform's bundle"),
         ("x = 1\n", "no class in it is both a pydantic model and a Step"),
         (STEP.replace("def apply", "def aply"), "the step 'loyalty' has no `def apply(self, …)`"),
         (STEP.replace("    summary:", "    sumary:"), "the step 'loyalty' has no `summary: ClassVar[…]`"),
@@ -158,6 +165,25 @@ def test_a_file_that_gives_no_steps_is_a_fault_of_the_configuration(folder: Path
 
     said = faults(folder, CONFIG)
     assert f"hookchain.yaml:4: steps_from: {words}" in said or words in said
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (f"import requests.auth\n{STEP}", ["imports 'requests', which transform's bundle holds only where"]),
+        (f"import json\nimport collections.abc\n{STEP}", []),
+        (f"import yaml\n{STEP}".replace("    summary:", '    extras: ClassVar = ("yaml",)\n    summary:'), []),
+    ],
+)
+def test_a_package_that_may_be_missing_where_it_runs_is_told_of(folder: Path, source: str, words: list[str]) -> None:
+    (folder / "my_steps" / "loyalty.py").write_text(source, encoding="utf-8")
+    compile_config(config_file(folder))
+
+    found = [fault.text("hookchain.yaml") for fault in own_step_warnings(config_file(folder))]
+
+    assert len(found) == len(words)
+    for said, word in zip(found, words, strict=True):
+        assert said.startswith(f"hookchain.yaml:4: steps_from: my_steps/loyalty.py: {word}")
 
 
 def test_a_file_that_is_not_there_is_a_fault(folder: Path) -> None:

@@ -19,6 +19,11 @@ from deploy.explain.report import Check, Report, report_document
 from deploy.explain.report_text import report_text
 from deploy.explain.transform_stage import transform_stages
 
+_GRANTED: Final = {
+    "secret": "not asked for (--unsigned)",
+    "signature": "taken for granted, and with it all that proves the sender (--unsigned)",
+    "time": "not looked at (--unsigned)",
+}
 EPILOG: Final = """\
 examples:
   hookchain explain --source github --body push.json \\
@@ -72,9 +77,10 @@ def explained(options: argparse.Namespace) -> Report:
 
 def _granted(report: Report) -> Report:
     """Receive was told that the source asks for no proof, which it does."""
-    granted = Check("signature", "skipped", "taken for granted, and with it all that proves the sender (--unsigned)")
-    stages = [
-        replace(stage, checks=tuple(granted if each.name == granted.name else each for each in stage.checks))
-        for stage in report.stages
-    ]
+    stages = [replace(stage, checks=tuple(map(_granted_check, stage.checks))) for stage in report.stages]
     return replace(report, stages=tuple(stages))
+
+
+def _granted_check(check: Check) -> Check:
+    words = _GRANTED.get(check.name)
+    return Check(check.name, "skipped", words) if words else check

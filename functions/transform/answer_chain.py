@@ -16,6 +16,7 @@ from functions.transform.step import Services
 from functions.transform.walk import Course
 from shared.errors import Permanent, Rejected, Temporary
 from shared.event import MAX_HOPS, Event, from_cloudevent
+from shared.formats.decode import decode_content
 from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json, JsonObject
 from shared.limits import DEFAULT
@@ -36,7 +37,8 @@ async def answer_chain(
     if head.method != "POST":
         return problem(405, "method", "A chain takes a POST.", ("allow", "POST")), fields
     try:
-        event = _event(name, head, await read_body(DEFAULT.max_decoded_bytes))
+        sent = await read_body(DEFAULT.max_decoded_bytes)
+        event = _event(name, head, decode_content(sent, head.header("content-encoding")))
         course = await run_alone(Chain(f"{CHAINS_PATH}{name}", chains[name], chains), event, services)
     except Rejected as error:
         return problem(error.status, error.code, error.detail), {**fields, "code": error.code}
@@ -54,11 +56,17 @@ def _event(name: str, head: Request, body: bytes) -> Event:
     if (content_type or "").partition(";")[0].strip().lower() == CLOUDEVENT:
         event = from_cloudevent(_json(body))
     else:
-        asked = parse_qs(head.query).get("body", [""])[-1]
-        event = event_of(body, content_type, AS_IT_CAME.get(asked), name, time.time())
+        event = event_of(body, content_type, _asked_format(head), name, time.time())
     if max(event.hops, _hops(head)) > MAX_HOPS:
         raise Permanent("loop", f"more than {MAX_HOPS} hops are a loop")
     return event
+
+
+def _asked_format(head: Request) -> str | None:
+    asked = parse_qs(head.query).get("body", [""])[-1]
+    if asked and asked not in AS_IT_CAME:
+        raise Rejected("parse", "`?body=` is text or bytes, or is left out")
+    return AS_IT_CAME.get(asked)
 
 
 def _hops(head: Request) -> int:

@@ -1,5 +1,6 @@
 """A named chain asked by itself over HTTP."""
 
+import gzip
 import hashlib
 import json
 from typing import Final
@@ -43,12 +44,18 @@ def service() -> entry.Service:
 
 
 async def asked(
-    name: str, body: bytes, content_type: str = "application/json", method: str = "POST", query: str = "", hops: int = 0
+    name: str,
+    body: bytes,
+    content_type: str = "application/json",
+    method: str = "POST",
+    query: str = "",
+    hops: int = 0,
+    encoding: str = "identity",
 ) -> Reply:
     async def read_body(_: int) -> bytes:
         return body
 
-    headers = (("content-type", content_type), ("hookchain-hops", str(hops)))
+    headers = (("content-type", content_type), ("hookchain-hops", str(hops)), ("content-encoding", encoding))
     return await entry.answer(service(), Request(method, f"/chains/{name}", query, headers), read_body)
 
 
@@ -95,6 +102,16 @@ async def test_a_document_is_taken_as_text_where_that_is_asked_for() -> None:
     reply = await asked("hex", b'{"a": 1', query="body=text")
 
     assert (reply.status, reply.body) == (200, b'{"a": 1'.hex().encode())
+    assert code(await asked("hex", b"{}", query="body=txt")) == (400, "parse")
+
+
+async def test_a_compressed_document_is_taken_as_what_it_was() -> None:
+    body = b'{"a" : 1}'
+
+    assert (await asked("md5", gzip.compress(body), encoding="gzip")).body == hashlib.md5(body).hexdigest().encode()
+    assert code(await asked("md5", body, encoding="gzip")) == (400, "parse")
+    assert code(await asked("md5", body, encoding="br")) == (415, "encoding")
+    assert code(await asked("md5", gzip.compress(bytes(6_000_000)), encoding="gzip")) == (413, "decoded")
 
 
 async def test_a_cloudevent_is_the_event_itself() -> None:

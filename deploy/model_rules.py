@@ -1,5 +1,6 @@
 """What pydantic finds, in an operator's words: a fault names the rule and what there is instead."""
 
+import re
 from types import NoneType, UnionType
 from typing import Annotated, Literal, TypeGuard, Union, get_args, get_origin
 
@@ -8,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from deploy.faults import Path
 from shared.config.fault_words import fault_words
-from shared.did_you_mean import did_you_mean
+from shared.did_you_mean import did_you_mean, nearest
 
 
 def rule_of(detail: ErrorDetails, model: type[BaseModel]) -> str:
@@ -26,7 +27,14 @@ def rule_of(detail: ErrorDetails, model: type[BaseModel]) -> str:
             return fault_words(detail)
     rule = fault_words(detail)
     found = detail["input"]
-    return f"{rule}; found {found!r}" if isinstance(found, str | int | float) else rule
+    rule = f"{rule}; found {found!r}" if isinstance(found, str | int | float) else rule
+    return f"{rule}{_meant(found, detail)}" if detail["type"] == "literal_error" else rule
+
+
+def _meant(found: object, detail: ErrorDetails) -> str:
+    expected = re.findall(r"'([^']*)'", str(detail["ctx"]["expected"]))
+    near = nearest(found, expected) if isinstance(found, str) else None
+    return f"; did you mean {near!r}?" if near else ""
 
 
 def keys_at(model: type[BaseModel], place: Path) -> list[str]:

@@ -156,7 +156,8 @@ def _verify(environment: Sandbox, source: str, known: frozenset[str]) -> None:
     unknown = sorted(meta.find_undeclared_variables(tree) - known - environment.globals.keys())
     if unknown:
         names = ", ".join(sorted(known))
-        raise TemplateFault(f"there is no {unknown[0]!r}; did you mean 'data.{unknown[0]}'? There are {names}")
+        meant = nearest(unknown[0], known) or f"data.{unknown[0]}"
+        raise TemplateFault(f"there is no {unknown[0]!r}; did you mean {meant!r}? There are {names}")
 
 
 def _syntax(error: TemplateSyntaxError, environment: Sandbox) -> str:

@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import quote_from_bytes
 
 from functions.transform.output import MAX_OUTPUT_CHARACTERS
+from shared.did_you_mean import nearest
 from shared.errors import Rejected
 from shared.formats.charset import codec_of
 from shared.formats.decode import decode_content
@@ -41,7 +42,10 @@ def coding_or_charset(name: str) -> str:
             codec_of(name)
         except Rejected:
             known = ", ".join([*ENCODERS, "json"])
-            raise ValueError(f"{name!r} is neither one of {known} nor a charset that we know, in lower case") from None
+            near = nearest(name, [*ENCODERS, "json", "utf-8", "iso-8859-1", "windows-1252"])
+            hint = f"; did you mean {near!r}?" if near else ""
+            rule = f"{name!r} is neither one of {known} nor a charset that we know, in lower case"
+            raise ValueError(f"{rule}{hint}") from None
     return name
 
 

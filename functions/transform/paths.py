@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from shared.did_you_mean import nearest
 from shared.expressions import kind_of
 from shared.jsontext import Json, JsonObject
 
@@ -49,6 +50,13 @@ class Path:
     parts: tuple[Part, ...] = ()
 
 
+def _meant(text: str) -> str:
+    root, dot, rest = text.partition(".")
+    near = nearest(root, ("data", *ATTRIBUTES))
+    meant = f"data.{text}" if near is None else f"{near}{dot}{rest}" if near == "data" or not dot else ""
+    return f"; did you mean {meant!r}?" if root and meant else ""
+
+
 def parse_path(text: str) -> Path:
     """Raises PathFault."""
     if text in ATTRIBUTES:
@@ -56,7 +64,8 @@ def parse_path(text: str) -> Path:
     if len(text) > MAX_CHARACTERS:
         raise PathFault(f"a path has at most {MAX_CHARACTERS} characters; this one has {len(text)}")
     if not text.startswith("data"):
-        raise PathFault(f"path {text!r} begins with neither 'data' nor is one of {', '.join(ATTRIBUTES)}")
+        rule = f"path {text!r} begins with neither 'data' nor is one of {', '.join(ATTRIBUTES)}"
+        raise PathFault(f"{rule}{_meant(text)}")
     parts: list[Part] = []
     position = len("data")
     while position < len(text):

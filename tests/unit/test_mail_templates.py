@@ -72,6 +72,7 @@ def test_html_is_escaped() -> None:
         ("\n\n{% if %}", "line 3"),
         ("{{ data.name | uper }}", "No filter named 'uper'"),
         ("{{ name }}", "there is no 'name'; did you mean 'data.name'?"),
+        ("{{ dta.name }}", "there is no 'dta'; did you mean 'data'?"),
         ("{% include '/etc/passwd' %}", "a template stands alone"),
         ("{% include data.name %}", "a template stands alone"),
         ("{% import 'x' as x %}", "a template stands alone"),

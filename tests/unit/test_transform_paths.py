@@ -53,9 +53,11 @@ def test_an_attribute_that_steps_may_change_is_a_path(name: str) -> None:
     ("text", "words"),
     [
         ("", "begins with neither 'data' nor is one of type, subject, actor"),
-        ("password", "begins with neither"),
+        ("password", "begins with neither 'data' nor is one of type, subject, actor; did you mean 'data.password'?"),
+        ("date.items[0]", "did you mean 'data.items[0]'?"),
+        ("actr", "did you mean 'actor'?"),
         ("id", "begins with neither"),
-        ("actor.name", "begins with neither"),
+        ("actor.name", "begins with neither 'data' nor is one of type, subject, actor"),
         ("database", "column 5"),
         ("data.", "column 5"),
         ("data..x", "column 5"),

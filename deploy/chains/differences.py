@@ -42,16 +42,16 @@ def _walk(before: Json, after: Json, place: str) -> Iterator[str]:
         for key in [*before, *(key for key in after if key not in before)]:
             inner = _below(place, key)
             if key not in after:
-                yield _line("-", inner, before[key])
+                yield line_of("-", inner, before[key])
             elif key not in before:
-                yield _line("+", inner, after[key])
+                yield line_of("+", inner, after[key])
             else:
                 yield from _walk(before[key], after[key], inner)
     elif isinstance(before, list) and isinstance(after, list) and max(len(before), len(after)) <= MAX_ITEMS:
         yield from _walk_items(before, after, place)
     else:
-        yield _line("-", place, before)
-        yield _line("+", place, after)
+        yield line_of("-", place, before)
+        yield line_of("+", place, after)
 
 
 def _walk_items(before: list[Json], after: list[Json], place: str) -> Iterator[str]:
@@ -62,8 +62,8 @@ def _walk_items(before: list[Json], after: list[Json], place: str) -> Iterator[s
             for number in range(end - first):
                 yield from _walk(before[first + number], after[start + number], f"{place}[{start + number}]")
         elif what != "equal":
-            yield from (_line("-", f"{place}[{number}]", before[number]) for number in range(first, end))
-            yield from (_line("+", f"{place}[{number}]", after[number]) for number in range(start, stop))
+            yield from (line_of("-", f"{place}[{number}]", before[number]) for number in range(first, end))
+            yield from (line_of("+", f"{place}[{number}]", after[number]) for number in range(start, stop))
 
 
 def _opcodes(old: list[str], new: list[str]) -> Sequence[tuple[str, int, int, int, int]]:
@@ -79,7 +79,7 @@ def _below(place: str, key: str) -> str:
     return f"{place}.{key}" if place else key
 
 
-def _line(mark: str, place: str, value: Json) -> str:
+def line_of(mark: str, place: str, value: Json) -> str:
     text = to_json(value)
     cut = text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[:MAX_VALUE_CHARACTERS]}…"
     return f"{mark} {place}: {cut}" if place else f"{mark} {cut}"

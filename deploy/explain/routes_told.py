@@ -1,10 +1,11 @@
 """What transform makes of an event, told: why each route took it or not, and what each step did to it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
-from deploy.chains.differences import differences
+from deploy.chains.differences import differences, line_of
+from deploy.commands.terminal.printing import count_of
 from functions.transform.read_routes import read_program
 from functions.transform.step import Many, Noted, Services, Stop, Switch
 from functions.transform.trail import Taken
@@ -13,6 +14,8 @@ from shared.errors import HookchainError
 from shared.event import Event
 from shared.event_view import view_of
 from shared.jsontext import Json, JsonObject
+
+MAX_PARTS: Final = 10
 
 Outcome = Literal["changed", "unchanged", "noted", "split", "switched", "stopped", "failed"]
 
@@ -74,7 +77,7 @@ def _told(taken: Taken) -> tuple[Outcome, str, Sequence[str]]:
     if isinstance(result, Stop):
         return "stopped", result.reason, ()
     if isinstance(result, Many):
-        return "split", f"{len(result.events)} event{'s' if len(result.events) != 1 else ''} of it", ()
+        return "split", f"{count_of(len(result.events), 'event')} of it", list(_parts(result.events))
     if isinstance(result, Noted):
         return "noted", result.note, _diff(taken.before, result.event)
     if not isinstance(result, Event):
@@ -82,6 +85,13 @@ def _told(taken: Taken) -> tuple[Outcome, str, Sequence[str]]:
         return "switched", f"through the chain {result.chain!r}, {instead}", _diff(taken.before, result.event)
     diff = _diff(taken.before, result)
     return ("changed", "", diff) if diff else ("unchanged", "it changed nothing", ())
+
+
+def _parts(events: tuple[Event, ...]) -> Iterator[str]:
+    """All of each part's data, and no more parts than a person looks through."""
+    yield from (line_of("+", f"event {event.id}", event.data) for event in events[:MAX_PARTS])
+    if len(events) > MAX_PARTS:
+        yield "…"
 
 
 def _diff(before: Event, after: Event) -> list[str]:

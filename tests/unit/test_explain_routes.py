@@ -130,7 +130,10 @@ def test_an_event_that_becomes_several_is_told_part_by_part(capsys: pytest.Captu
     steps = report["details"]["route 'several', step by step"]
 
     assert steps[0] == "% step 1 'split': 2 events of it" or steps[0].endswith("2 events of it")
+    event_id = report["events"][0]["id"]
     assert [line for line in steps if line.strip().startswith(("+", "-"))] == [
+        f'    + event {event_id}-1: {{"sku":"A"}}',
+        f'    + event {event_id}-2: {{"sku":"B"}}',
         '    - data.sku: "A"',
         '    + data.article: "A"',
         '    - data.sku: "B"',

@@ -72,6 +72,13 @@ def test_rename_keeps_the_place_among_the_others_and_overwrites_nothing() -> Non
     assert code_and_reason({"rename": {"data.a": "b"}}, {"a": 1, "b": "hunter2"}) == ("path", "data has a 'b' already")
 
 
+@pytest.mark.parametrize("name", ["data.b", 'data["b"]'])
+def test_rename_takes_a_name_and_no_path(name: str) -> None:
+    _, [fault] = read_chain([{"rename": {"data.a": name}}])
+
+    assert f"{name!r} is a path, and a new name is none" in str(fault)
+
+
 def test_flatten_refuses_what_would_be_two_fields_of_one_name() -> None:
     fault = code_and_reason({"flatten": "data"}, {"a.b": 1, "a": {"b": "hunter2"}})
 

@@ -1,5 +1,6 @@
 """Shape: what an event holds, and under which names."""
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, ClassVar
@@ -115,7 +116,16 @@ def _below(value: Json, tree: "Kept | None") -> Json:
     return value if tree is None else _of(value, tree)
 
 
-class Rename(RootModel[Annotated[dict[KeyPath, Annotated[str, Field(min_length=1)]], Field(min_length=1)]], Step):
+def _no_path(name: str) -> str:
+    if re.match(r"data[.\[]", name):
+        raise ValueError(f"{name!r} is a path, and a new name is none: the thing stays where it is")
+    return name
+
+
+NewName = Annotated[str, Field(min_length=1), AfterValidator(_no_path)]
+
+
+class Rename(RootModel[Annotated[dict[KeyPath, NewName], Field(min_length=1)]], Step):
     """`path: new name`: the thing stays where it is. What is not there is no fault."""
 
     summary: ClassVar[str] = "Give fields other names, each where it is."

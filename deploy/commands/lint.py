@@ -14,6 +14,7 @@ from deploy.faults import ConfigFaults, Fault
 from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
 from deploy.own_step_files import own_step_warnings
 from deploy.route_warnings import route_warnings
+from deploy.schema_warnings import schema_warnings
 from deploy.source_warnings import source_warnings
 from deploy.unused_secrets import unused_secrets
 from shared.config.bundle import BundleConfig
@@ -36,7 +37,8 @@ def main(arguments: list[str]) -> int:
         _print(refused.file, "fault", refused.faults, options.json)
         return 1
     told = *warnings_of(file), *route_warnings(file, slices["transform"]), *own_step_warnings(file)
-    warnings = sorted({*told, *secret_warnings(options, slices, environ)})
+    told += *schema_warnings(file, slices["receive"], slices["transform"]), *secret_warnings(options, slices, environ)
+    warnings = sorted(told)
     _print(file.file, "warning", warnings, options.json)
     if not options.json:
         print(f"{file.file}: {_summary(slices)}; no faults")

@@ -54,6 +54,15 @@ def test_faults_are_data_for_a_program(config: Path, capsys: pytest.CaptureFixtu
         (("{scheme: bearer, secret: form-key}", "none"), "takes events from anyone"),
         (("routes: [{name: mail, to: people}]", ""), "no route leads to it"),
         (("name: mail, to", "name: mail, from: form, to"), ""),
+        (
+            ("id: data.id", "schema: {properties: {requird: {typ: string}}}"),
+            ":2: source 'form': the schema's 'typ' is no keyword and checks nothing; did you mean 'type'?",
+        ),
+        (
+            ("name: mail, to", "name: mail, steps: [{lint: {schema: {allOf: [{requird: [a]}]}}}], to"),
+            ":3: route 'mail': step 1 'lint': the schema's 'requird' is no keyword and checks nothing; did you mean",
+        ),
+        (("routes:", "chains: {c: [{lint: {schema: {propertys: {}}}}]}\nroutes:"), ":3: chain 'c': step 1 'lint': the"),
     ],
 )
 def test_what_is_seldom_meant_is_a_warning_and_no_fault(
@@ -62,6 +71,16 @@ def test_what_is_seldom_meant_is_a_warning_and_no_fault(
     config.write_text(GOOD.replace(*change), encoding="utf-8")
     assert lint.main(["--config", str(config)]) == 0
     assert warning in capsys.readouterr().err
+
+
+def test_a_key_of_a_schema_that_is_near_no_keyword_is_the_operators_own(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = "{properties: {typ: {}}, x-team: sales, $defs: {typ: {type: string}}, default: {typ: 1}}"
+    config.write_text(GOOD.replace("id: data.id", f"id: data.id, schema: {schema}"), encoding="utf-8")
+
+    assert lint.main(["--config", str(config)]) == 0
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

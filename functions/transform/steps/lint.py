@@ -52,6 +52,11 @@ class Lint(BaseModel, Step):
     _schema: Schema | None = PrivateAttr(default=None)
     _kinds: list[tuple[Path, Kind]] = PrivateAttr()
 
+    @property
+    def schema_document(self) -> Json:
+        """The schema itself, which the compiler leaves as a file's text; None where there is none."""
+        return None if self.schema_ is None else _document(self.schema_)
+
     def model_post_init(self, _: object) -> None:
         if self.format is None and self.schema_ is None and self.types is None:
             raise ValueError("say what to check: `format`, `schema` or `types`")
@@ -61,7 +66,7 @@ class Lint(BaseModel, Step):
             raise ValueError("`into` is for `on_fault: warn`")
         self._path = parse_path(self.path)
         self._into = None if self.into is None else parse_path(self.into)
-        self._schema = None if self.schema_ is None else Schema(_document(self.schema_))
+        self._schema = None if self.schema_ is None else Schema(self.schema_document)
         self._kinds = [(parse_path(path), parse_kind(words)) for path, words in (self.types or {}).items()]
 
     def needs(self) -> tuple[str, ...]:

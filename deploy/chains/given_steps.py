@@ -30,6 +30,8 @@ def given_chain(text: str, chains: NamedChains, own: StepModels, folder: Path) -
 
 
 def _written(text: str, chains: NamedChains) -> list[Json]:
+    if not text.strip():
+        raise StepsFault("no step is written: a step is `name: settings`")
     try:
         document = parse_config(text, "the step", Path()).document
     except ConfigFaults as fault:

@@ -15,7 +15,8 @@ from deploy.cli import parser
 from deploy.commands.frame.configuration import add_configuration, configured, environ_of
 from deploy.commands.frame.ending import DONE, FAULTS, NOT_DONE, USAGE
 from deploy.commands.terminal.tables import printable
-from functions.transform.read_routes import Program, read_program
+from functions.transform.chain import Chain
+from functions.transform.read_routes import read_program
 from functions.transform.run_chain import document_of, event_of, run_alone
 from functions.transform.walk import Course
 from shared.errors import HookchainError
@@ -52,8 +53,7 @@ def main(arguments: list[str]) -> int:
     options = words.parse_args(arguments)
     try:
         environ = environ_of(options)
-        program, folder = _configured(options)
-        chain = given_chain(options.step, program.chains, program.own, folder)
+        chain = _chain(options)
         if sys.stdin.isatty():
             print("hookchain step: type the document; Ctrl-D ends it", file=sys.stderr)
         event = _event(options, sys.stdin.buffer.read())
@@ -65,12 +65,30 @@ def main(arguments: list[str]) -> int:
     return _done(course, options.json)
 
 
-def _configured(options: argparse.Namespace) -> tuple[Program, Path]:
-    """A configuration is read only where one is named, or a chain is; files are relative to it, else to here."""
-    if options.config is None and not _CHAIN_NAME.fullmatch(options.step):
-        return Program((), {}, {}), Path()
+def _chain(options: argparse.Namespace) -> Chain:
+    """A configuration is read where one is named, or where the steps alone lead nowhere: to a chain of its, or a step.
+
+    Files are relative to it, else to here.
+    """
+    if options.config not in (None, "none"):
+        return _of_configuration(options)
+    try:
+        return given_chain(options.step, {}, {}, Path())
+    except StepsFault:
+        if options.config == "none":
+            raise
+        try:
+            return _of_configuration(options)
+        except FAULTS:
+            if _CHAIN_NAME.fullmatch(options.step):
+                raise
+        raise
+
+
+def _of_configuration(options: argparse.Namespace) -> Chain:
     found = configured(options)
-    return read_program(found.slices["transform"]), found.path.parent if found.path else Path()
+    program = read_program(found.slices["transform"])
+    return given_chain(options.step, program.chains, program.own, found.path.parent if found.path else Path())
 
 
 def _event(options: argparse.Namespace, content: bytes) -> Event:

@@ -140,6 +140,7 @@ def test_a_named_chain_of_the_configuration_is_run(hookchain: Hookchain, config:
     ("step", "code", "words"),
     [
         ("dorp: [data.a]", 2, "step 1 'dorp': there is no such step; did you mean 'drop'?"),
+        (" ", 2, "no step is written: a step is `name: settings`"),
         ("drop: [a]", 2, "begins with neither 'data'"),
         ("{drop: [", 2, "not YAML"),
         ("switch: {to: vip}", 2, "there is no chain 'vip'"),
@@ -299,3 +300,20 @@ class Points(BaseModel, Step):
 
     assert code == 0
     assert b"\nper_point  money; required\nround_up   default: false\n" in out
+
+
+def test_chains_and_steps_of_the_configuration_that_is_here_are_known(
+    hookchain: Hookchain, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(config))
+    document = b'{"a": 1, "password": "x"}'
+
+    assert hookchain("step", "[{chain: clean}]", stdin=document)[:2] == (0, b"a: 1\n")
+    assert hookchain("step", "convert: {to: yaml}", "--config", "none", stdin=b'{"a": 1}')[:2] == (0, b"a: 1\n")
+
+    config.write_text("sources: [", encoding="utf-8")
+    assert hookchain("step", "drop: [data.password]", stdin=document)[:2] == (0, b'{"a":1}')
+    code, _, said = hookchain("step", "dorp: [data.password]", stdin=document)
+    assert (code, "there is no such step; did you mean 'drop'?" in said) == (2, True)
+    code, _, said = hookchain("step", "clean", stdin=document)
+    assert (code, "not YAML" in said) == (2, True)

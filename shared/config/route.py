@@ -25,7 +25,7 @@ class RouteConfig(Model):
 
     name: str = Field(min_length=1, max_length=100)
     from_: Annotated[list[str], BeforeValidator(listed)] = Field(default=["all"], alias="from", min_length=1)
-    types: Annotated[list[str], BeforeValidator(listed)] = Field(default=[])
+    types: Annotated[list[str], BeforeValidator(listed)] = Field(default=[], min_length=1)
     where: str | None = None
     else_: bool = Field(default=False, alias="else")
     enabled: bool = True

@@ -244,6 +244,7 @@ async def test_a_route_that_goes_on_delivers_the_event_from_before_the_step(fold
             "chain 'vip': step 1 'chain': a chain cannot lead to itself: vip → two → vip",
         ),
         (("vip: [", "vip: [{dorp: [data.x]}, "), "chain 'vip': step 1 'dorp': there is no such step; did you mean"),
+        (("types: [order.*]", "types: []"), "route 'gold': types: should not be empty"),
         (("on_error: drop", "on_error: dead_leter"), "found 'dead_leter'"),
         (("on_error: drop", "on_error: dead_leter"), "; did you mean 'dead_letter'?"),
         (("vip: [", "vip: [{encode: {to: bas64}}, "), "that we know, in lower case; did you mean 'base64'?"),

@@ -22,24 +22,28 @@ def may_hold_card(text: str) -> bool:
 
 
 def card_places(text: str) -> Iterator[tuple[int, int]]:
-    """Where each begins and ends, none within another. The longest counts: rather a digit too many than one too few."""
+    """Where each begins and ends; of those that overlap, what they cover together, since a date before a card's first
+    groups can pass for one. Rather a digit too many than one too few."""
     for run in _RUN.finditer(text):
         groups = [(run.start() + group.start(), group[0]) for group in _GROUP.finditer(run[0])]
         for first, last in _rows([digits for _, digits in groups]):
             yield groups[first][0], groups[last][0] + len(groups[last][1])
 
 
-def _rows(groups: list[str]) -> Iterator[tuple[int, int]]:
-    """The first and the last group of each card."""
+def _rows(groups: list[str]) -> list[tuple[int, int]]:
+    """The first and the last group of each."""
     sums = _Sums("".join(groups))
     ends = list(accumulate(map(len, groups)))
-    first = 0
-    while first < len(groups):
-        start = ends[first] - len(groups[first])
-        last = _last(first, start, ends, sums)
-        if last is not None:
-            yield first, last
-        first = first + 1 if last is None else last + 1
+    joined: list[tuple[int, int]] = []
+    for first, group in enumerate(groups):
+        last = _last(first, ends[first] - len(group), ends, sums)
+        if last is None:
+            continue
+        if joined and first <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(last, joined[-1][1])
+        else:
+            joined.append((first, last))
+    return joined
 
 
 def _last(first: int, start: int, ends: list[int], sums: "_Sums") -> int | None:

@@ -14,8 +14,9 @@ from aiohttp.web import Application, Request
 from deploy.local.inspector.app import make_app, open_parts
 from deploy.local.inspector.parts import LocalParts
 from deploy.local.sendgrid.requests import mail_request
+from shared.cloud.local.database import transaction
 from shared.cloud.local.journal_requests import RequestEntry, write_requests
-from shared.cloud.local.journal_schema import FILE_NAME, open_journal, transaction
+from shared.cloud.local.journal_schema import FILE_NAME, open_journal
 from shared.delivery import Delivery, to_cloudevent_of
 from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, RouteDecision

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from shared.cloud.journal_rows import DROPPED, REPLAYED, EventQuery
 from shared.cloud.journal_words import words_of
+from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import write_entries
 from shared.cloud.local.journal_dead_letters import mark_dead_letters
 from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.journal_requests import RequestEntry, request_from_line, write_requests
 from shared.cloud.local.journal_retention import purge_journal
-from shared.cloud.local.journal_schema import open_journal, transaction
+from shared.cloud.local.journal_schema import open_journal
 from shared.cloud.local.journal_search import match_expression
 from shared.cloud.retention import DAY_SECONDS, Retention
 from shared.event import Event

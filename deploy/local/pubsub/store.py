@@ -5,12 +5,11 @@ the death of this process, measured at 30 µs: less than the way to a thread and
 """
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
-from deploy.local.database import open_database
+from shared.cloud.local.database import open_database, transaction
 
 FILE_NAME: Final = "bus.db"
 
@@ -36,11 +35,8 @@ class Store:
     def close(self) -> None:
         self.db.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        self.db.execute("BEGIN IMMEDIATE")
-        with self.db:
-            yield self.db
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        return transaction(self.db)
 
     def topics(self) -> list[tuple[str, str]]:
         """Names and resources."""

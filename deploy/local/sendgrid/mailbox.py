@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from deploy.local.database import open_database
 from deploy.local.sendgrid.mail import Mail
 from deploy.local.sendgrid.requests import MailRequest, mail_of
+from shared.cloud.local.database import open_database, transaction
 
 FILE_NAME: Final = "mail.db"
 
@@ -38,16 +38,14 @@ class Mailbox:
 
     def keep(self, requests: Sequence[MailRequest]) -> None:
         """All or none of them, kept when this returns."""
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
+        with transaction(self._db):
             for request in requests:
                 self._insert(request)
 
     def forget(self, received_before: float) -> None:
         """`received_before` is Unix seconds."""
         old = "(SELECT id FROM request WHERE received_at < ?)"
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
+        with transaction(self._db):
             self._db.execute(f"DELETE FROM attachment WHERE request IN {old}", (received_before,))  # noqa: S608
             self._db.execute(f"DELETE FROM mail WHERE request IN {old}", (received_before,))  # noqa: S608
             self._db.execute("DELETE FROM request WHERE received_at < ?", (received_before,))

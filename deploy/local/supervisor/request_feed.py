@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from shared.cloud.local.database import transaction
 from shared.cloud.local.journal_requests import RequestEntry, request_from_line, write_requests
-from shared.cloud.local.journal_schema import FILE_NAME, open_journal, transaction
+from shared.cloud.local.journal_schema import FILE_NAME, open_journal
 
 GATHER_SECONDS: Final = 0.2
 MAX_WAITING: Final = 50_000

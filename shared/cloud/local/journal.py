@@ -8,7 +8,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from shared.cloud.local.journal_schema import open_journal, transaction
+from shared.cloud.local.database import transaction
+from shared.cloud.local.journal_schema import open_journal
 from shared.cloud.local.journal_status import update_status
 from shared.errors import Temporary
 from shared.event import to_cloudevent

@@ -5,7 +5,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from shared.cloud.local.journal_schema import open_journal, transaction
+from shared.cloud.local.database import transaction
+from shared.cloud.local.journal_schema import open_journal
 from shared.cloud.local.journal_status import update_status
 
 _MARK: Final = "UPDATE dead_letters SET state = ?1 WHERE id = ?2 AND state <> ?1 RETURNING event_id"

@@ -1,13 +1,12 @@
 """The tables of `journal.db`. Several processes share the file; each opens a connection of its own."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from shared.cloud.local.database import open_database
+
 FILE_NAME: Final = "journal.db"
-BUSY_SECONDS: Final = 5.0
 
 # events    one row an event, small, so that lists and counts stay fast; `expected` deliveries, `broken` routes
 # bodies    the event itself and what its routes decided; the search index follows its `seq`
@@ -51,20 +50,4 @@ CREATE INDEX IF NOT EXISTS requests_refused ON requests (seq) WHERE status >= 40
 
 def open_journal(path: Path) -> sqlite3.Connection:
     """The file is made where it is missing. Raises sqlite3.Error and OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.executescript(_SCHEMA)
-    return connection
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
+    return open_database(path, _SCHEMA)

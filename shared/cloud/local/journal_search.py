@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.cloud.journal_words import readable
+from shared.cloud.local.database import transaction
 
 FILE_NAME: Final = "search.db"
 INDEX_BATCH: Final = 500
@@ -43,8 +44,7 @@ def events_behind(connection: sqlite3.Connection) -> int:
 def index_some(connection: sqlite3.Connection, limit: int = INDEX_BATCH) -> int:
     """Index the next events; how many they were."""
     # A deferred transaction whose first statement writes: it locks the index and not, as IMMEDIATE would, the journal.
-    connection.execute("BEGIN")
-    try:
+    with transaction(connection, "BEGIN"):
         connection.execute("UPDATE search.progress SET seq = seq")
         rows = connection.execute(_PENDING, (limit,)).fetchall()
         connection.executemany(
@@ -53,10 +53,6 @@ def index_some(connection: sqlite3.Connection, limit: int = INDEX_BATCH) -> int:
         )
         if rows:
             connection.execute("UPDATE search.progress SET seq = ?", (rows[-1][0],))
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
     return len(rows)
 
 

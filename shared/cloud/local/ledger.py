@@ -11,6 +11,7 @@ from shared import ledger_rules as rules
 from shared.cloud.ledger_writes import LedgerWrites
 from shared.cloud.local import ledger_destinations as destinations
 from shared.cloud.local import ledger_tables as tables
+from shared.cloud.local.database import transaction
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.gather import Gatherer
@@ -116,7 +117,7 @@ class LocalLedger(LedgerWrites):
 
     def _write_all(self, batch: Sequence[Operation]) -> Sequence[object]:
         connection = self._opened()
-        with tables.transaction(connection):
+        with transaction(connection):
             return [operation(connection) for operation in batch]
 
     def _read_all(self, batch: Sequence[Operation]) -> Sequence[object]:

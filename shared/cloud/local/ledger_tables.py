@@ -2,18 +2,17 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from shared.cloud.local.database import open_database
 from shared.errors import Temporary
 from shared.jsontext import to_json
 from shared.ledger import LedgerRow
 from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
-BUSY_SECONDS: Final = 5.0
 VERSION: Final = 1
 
 Value: TypeAlias = str | float | bytes | None
@@ -60,11 +59,8 @@ UPDATE deliveries SET state = ?, fence = ?, generation = ?, attempt_number = ?, 
 
 def open_ledger(path: Path) -> sqlite3.Connection:
     """The file is made where it is missing. Raises sqlite3.Error, OSError and Temporary."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection = open_database(path)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             raise Temporary(
@@ -76,18 +72,6 @@ def open_ledger(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def find_row(connection: sqlite3.Connection, key: str) -> LedgerRow | None:

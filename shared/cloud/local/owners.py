@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from shared.cloud.local.database import open_database, transaction
 from shared.errors import Temporary
 
 BUSY_SECONDS: Final = 2.0
@@ -33,8 +34,7 @@ class LocalOwners:
             raise Temporary("owners", f"{self._path.name} does not answer: {type(error).__name__}") from error
 
     def _owner(self, connection: sqlite3.Connection, key: str, event_id: str, now: float, window_seconds: float) -> str:
-        with connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with transaction(connection):
             found = connection.execute("SELECT event_id, since FROM owners WHERE key = ?", (key,)).fetchone()
             if found and now - found[1] < window_seconds:
                 return str(found[0])
@@ -56,16 +56,7 @@ class LocalOwners:
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = NORMAL")
-                connection.executescript(_SCHEMA)
-            except sqlite3.Error:
-                connection.close()
-                raise
-            self._connection = connection
+            self._connection = open_database(self._path, _SCHEMA, BUSY_SECONDS)
         return self._connection
 
 

@@ -1,11 +1,12 @@
 """Who may talk to a local service: programs on this machine, and no other site's page in a browser."""
 
-import ipaddress
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from urllib.parse import urlsplit
 
 from aiohttp import web
+
+from deploy.local.loopback import is_loopback
 
 
 @web.middleware
@@ -23,12 +24,6 @@ async def local_only(
 @lru_cache(maxsize=64)
 def is_local(url: str) -> bool:
     try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:
-        return False
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
+        return is_loopback(urlsplit(url).hostname or "")
     except ValueError:
         return False

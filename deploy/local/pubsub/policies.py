@@ -1,10 +1,10 @@
 """The parts of a subscription that say how messages are delivered: push, retry and dead-letter policies."""
 
-import ipaddress
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from deploy.local.loopback import is_loopback
 from deploy.local.pubsub.backoff import RetryPolicy
 from deploy.local.pubsub.errors import invalid
 from deploy.local.pubsub.fields import Fields
@@ -68,7 +68,7 @@ def _check_endpoint(endpoint: str) -> None:
     try:
         parts = urlsplit(endpoint)
         well_formed = endpoint.isascii() and endpoint.isprintable() and " " not in endpoint
-        well_formed = well_formed and parts.scheme == "http" and parts.port != 0 and _is_loopback(parts.hostname or "")
+        well_formed = well_formed and parts.scheme == "http" and parts.port != 0 and is_loopback(parts.hostname or "")
     except ValueError:
         well_formed = False
     if not well_formed:
@@ -76,12 +76,3 @@ def _check_endpoint(endpoint: str) -> None:
             "Invalid push endpoint given. This emulation pushes to http:// URLs on this machine only "
             "(localhost, 127.0.0.1 or [::1])."
         )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

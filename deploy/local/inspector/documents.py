@@ -12,7 +12,8 @@ from deploy.commands.replay.messages import is_replayable
 from deploy.local.sendgrid.mail import Address, Mail
 from shared.cloud.journal_rows import DeadLetterRow, EventRecord, EventSummary, RequestRow
 from shared.cloud.journal_series import Bucket
-from shared.journal import AttemptEntry, DeadLetter, RouteDecision
+from shared.cloud.route_documents import route_documents
+from shared.journal import AttemptEntry, DeadLetter
 from shared.jsontext import Json, JsonObject
 from shared.ledger import LedgerRow
 from shared.times import rfc3339
@@ -42,7 +43,7 @@ def record_document(record: EventRecord, document: JsonObject | None, rows: list
         "event": document,
         "passes": record.passes,
         "requests": [request_document(request) for request in record.requests],
-        "routes": [_route_document(route) for route in record.routes],
+        "routes": route_documents(record.routes),
         "deliveries": [delivery_document(row) for row in rows],
         "attempts": [attempt_document(attempt) for attempt in record.attempts],
         "dead_letters": [dead_letter_document(letter) for letter in record.dead_letters],
@@ -61,16 +62,6 @@ def request_document(request: RequestRow) -> JsonObject:
         "detail": request.detail,
         "bytes": request.bytes,
         "duration_ms": request.duration_ms,
-    }
-
-
-def _route_document(route: RouteDecision) -> JsonObject:
-    return {
-        "route": route.route,
-        "matched": route.matched,
-        "reason": route.reason,
-        "destinations": list(route.destinations),
-        "code": route.code,
     }
 
 

@@ -19,8 +19,9 @@ from shared.cloud.gcp.collections import ATTEMPTS, BODIES, DEAD_LETTERS, EVENTS,
 from shared.cloud.gcp.firestore_values import MAX_DOCUMENT_BYTES, Fields, Moment, Value, Write, document_id
 from shared.cloud.journal_rows import KEPT
 from shared.cloud.retention import Retention
+from shared.cloud.route_documents import route_documents
 from shared.event import to_cloudevent
-from shared.journal import AttemptEntry, DeadLetter, EventEntry, RouteDecision
+from shared.journal import AttemptEntry, DeadLetter, EventEntry
 from shared.jsontext import Json, JsonObject, canonical, to_json
 from shared.times import unix_seconds
 
@@ -78,17 +79,7 @@ def _event_document(entry: EventEntry, received_at: float) -> JsonObject:
         "routed_at": entry.at,
         "expected": entry.expected,
         "broken": entry.broken,
-        "routes": [_route_document(route) for route in entry.routes],
-    }
-
-
-def _route_document(route: RouteDecision) -> JsonObject:
-    return {
-        "route": route.route,
-        "matched": route.matched,
-        "reason": route.reason,
-        "destinations": list(route.destinations),
-        "code": route.code,
+        "routes": route_documents(entry.routes),
     }
 
 

@@ -13,11 +13,12 @@ from shared.cloud.gcp.firestore_values import Fields, document_id
 from shared.cloud.gcp.journal_documents import attempt_of, entry_of
 from shared.cloud.gcp.journal_letters import LetterReader
 from shared.cloud.gcp.journal_queries import events_query, ids_query, newest, of_events, states_of_events
-from shared.cloud.gcp.journal_rows_of import decisions_of, summary_of, wanted
+from shared.cloud.gcp.journal_rows_of import summary_of, wanted
 from shared.cloud.gcp.journal_status import status_of
 from shared.cloud.gcp.ledger_documents import row_of
 from shared.cloud.journal_rows import EventPage, EventQuery, EventRecord, EventSummary
 from shared.cloud.journal_words import holds, words_of
+from shared.cloud.route_documents import decisions_of
 from shared.journal import AttemptEntry
 from shared.jsontext import Json
 from shared.ports import Blobs
@@ -76,7 +77,7 @@ class FirestoreJournalReader:
         return EventRecord(
             summary=summary,
             document=document if isinstance(document, dict) else None,
-            routes=decisions_of(entry_of(fields)),
+            routes=decisions_of(entry_of(fields)["routes"]),
             passes=int(str(fields["passes"])),
             requests=(),
             attempts=_in_order([attempt_of(each.fields) for each in attempts]),

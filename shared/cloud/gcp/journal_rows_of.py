@@ -5,7 +5,6 @@ from fnmatch import fnmatchcase
 from shared.cloud.gcp.firestore_values import Fields
 from shared.cloud.gcp.journal_documents import entry_of
 from shared.cloud.journal_rows import DeadLetterRow, EventQuery, EventSummary
-from shared.journal import RouteDecision
 from shared.jsontext import Json, JsonObject
 
 
@@ -37,19 +36,6 @@ def wanted(query: EventQuery, entry: JsonObject) -> bool:
         pattern = query.type.replace("[", "[[]").replace("?", "[?]")
         return fnmatchcase(str(entry["type"]), pattern)
     return not query.type or query.type == entry["type"]
-
-
-def decisions_of(entry: JsonObject) -> tuple[RouteDecision, ...]:
-    routes = entry["routes"]
-    assert isinstance(routes, list)
-    return tuple(_decision(route) for route in routes if isinstance(route, dict))
-
-
-def _decision(route: JsonObject) -> RouteDecision:
-    destinations = route["destinations"]
-    assert isinstance(destinations, list)
-    names = tuple(str(name) for name in destinations)
-    return RouteDecision(str(route["route"]), bool(route["matched"]), str(route["reason"]), names, _text(route["code"]))
 
 
 def letter_of(fields: Fields, message: bytes) -> DeadLetterRow:

@@ -11,11 +11,12 @@ from typing import Final
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal_schema import open_journal
 from shared.cloud.local.journal_status import update_status
+from shared.cloud.route_documents import route_documents
 from shared.errors import Temporary
 from shared.event import to_cloudevent
 from shared.gather import Gatherer
-from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision
-from shared.jsontext import Json, to_json
+from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry
+from shared.jsontext import to_json
 from shared.times import unix_seconds
 
 MAX_BATCH: Final = 200
@@ -90,7 +91,7 @@ def write_entries(connection: sqlite3.Connection, entries: Sequence[JournalEntry
             connection.execute(_ATTEMPT, _attempt_values(entry))
         elif isinstance(entry, EventEntry):
             connection.execute(_EVENT, _event_values(entry))
-            connection.execute(_BODY, (entry.event.id, to_json(to_cloudevent(entry.event)), routes_text(entry.routes)))
+            connection.execute(_BODY, _body_values(entry))
         else:
             connection.execute(_DEAD_LETTER, _dead_letter_values(entry))
     update_status(connection, dict.fromkeys(event_id_of(entry) for entry in entries))
@@ -98,20 +99,6 @@ def write_entries(connection: sqlite3.Connection, entries: Sequence[JournalEntry
 
 def event_id_of(entry: JournalEntry) -> str:
     return entry.event.id if isinstance(entry, EventEntry) else entry.event_id
-
-
-def routes_text(routes: Sequence[RouteDecision]) -> str:
-    decisions: list[Json] = [
-        {
-            "route": route.route,
-            "matched": route.matched,
-            "reason": route.reason,
-            "destinations": list(route.destinations),
-            "code": route.code,
-        }
-        for route in routes
-    ]
-    return to_json(decisions)
 
 
 def _event_values(entry: EventEntry) -> tuple[str | float | int | None, ...]:
@@ -127,6 +114,10 @@ def _event_values(entry: EventEntry) -> tuple[str | float | int | None, ...]:
         entry.expected,
         entry.broken,
     )
+
+
+def _body_values(entry: EventEntry) -> tuple[str, str, str]:
+    return entry.event.id, to_json(to_cloudevent(entry.event)), to_json(route_documents(entry.routes))
 
 
 def _attempt_values(entry: AttemptEntry) -> tuple[str | float | int, ...]:

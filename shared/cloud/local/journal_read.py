@@ -23,7 +23,8 @@ from shared.cloud.local.journal_dead_letters import mark_dead_letters
 from shared.cloud.local.journal_lookup import ids_beginning, stored_document
 from shared.cloud.local.journal_schema import open_journal
 from shared.cloud.local.journal_series import ATTEMPTS_SQL, LATENCIES_SQL, REQUESTS_SQL
-from shared.journal import AttemptEntry, RouteDecision
+from shared.cloud.route_documents import decisions_of
+from shared.journal import AttemptEntry
 from shared.jsontext import Json
 
 Parameter = str | int | float | None
@@ -92,7 +93,7 @@ class JournalReader:
         return EventRecord(
             summary=EventSummary(*row),
             document=document if isinstance(document, dict) else None,
-            routes=decisions_from(body[1]) if body else (),
+            routes=decisions_of(json.loads(body[1])) if body else (),
             passes=body[2] if body else 0,
             requests=self._requests("WHERE event_id = ? ORDER BY seq", event_id),
             attempts=self.attempts(event_id),
@@ -206,22 +207,4 @@ def events_sql(query: EventQuery) -> tuple[str, Sequence[Parameter]]:
         f"SELECT {_EVENT_COLUMNS} FROM {tables}"  # noqa: S608 every value is a parameter
         f" WHERE {' AND '.join(conditions) or 'TRUE'} ORDER BY {order} DESC LIMIT ?",
         parameters,
-    )
-
-
-def decisions_from(text: str) -> tuple[RouteDecision, ...]:
-    decisions: Json = json.loads(text)
-    assert isinstance(decisions, list)
-    return tuple(_decision(entry) for entry in decisions if isinstance(entry, dict))
-
-
-def _decision(entry: dict[str, Json]) -> RouteDecision:
-    destinations, code = entry["destinations"], entry["code"]
-    assert isinstance(destinations, list)
-    return RouteDecision(
-        route=str(entry["route"]),
-        matched=bool(entry["matched"]),
-        reason=str(entry["reason"]),
-        destinations=tuple(str(name) for name in destinations),
-        code=code if isinstance(code, str) else None,
     )

@@ -11,7 +11,8 @@ from jsonschema.validators import extend
 from referencing import Registry
 
 from shared.errors import Rejected
-from shared.jsontext import Json, JsonObject, canonical, to_json
+from shared.json_equality import holds_equal
+from shared.jsontext import Json, JsonObject, to_json
 from shared.time_bound import OutOfTime, bounded
 
 MAX_SECONDS: Final = 0.5
@@ -29,22 +30,8 @@ Rule: TypeAlias = Callable[[Draft202012Validator, Json, Json, JsonObject], Itera
 
 
 def _unique_items(_: Draft202012Validator, unique: bool, instance: Json, __: JsonObject) -> Iterator[ValidationError]:
-    """By hash: the library compares each with each, which a sender could make take hours."""
-    if unique and isinstance(instance, list) and len({_key(item) for item in instance}) < len(instance):
+    if unique and isinstance(instance, list) and holds_equal(instance):
         yield ValidationError("has items that are the same")
-
-
-def _key(value: Json) -> bytes:
-    """The same for what JSON Schema calls equal: 1 and 1.0 are, 1 and true are not."""
-    return canonical(_number(value))
-
-
-def _number(value: Json) -> Json:
-    if isinstance(value, list):
-        return [_number(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _number(item) for key, item in value.items()}
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 Validator: Final = extend(Draft202012Validator, {"uniqueItems": _unique_items})  # type: ignore[no-untyped-call] # it has no types

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from functions.transform.places import inside
-from shared.jsontext import Json, canonical, to_json
+from shared.json_equality import holds_equal
+from shared.jsontext import Json, to_json
 from shared.times import unix_seconds
 
 if TYPE_CHECKING:
@@ -97,24 +98,10 @@ def _is_time(value: object) -> bool:
 
 
 def _unique_items(_: "Validator", wanted: Json, items: Json, __: Json) -> "Iterator[ValidationError]":
-    """jsonschema's own compares each item with each other one, which a sender can make take hours."""
     from jsonschema import ValidationError
 
-    if (
-        wanted is True
-        and isinstance(items, list)
-        and len({canonical(_as_compared(item)) for item in items}) < len(items)
-    ):
+    if wanted is True and isinstance(items, list) and holds_equal(items):
         yield ValidationError("not unique")
-
-
-def _as_compared(value: Json) -> Json:
-    """1.0 is 1, as JSON Schema has it."""
-    if isinstance(value, dict):
-        return {key: _as_compared(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_as_compared(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _words(error: "ValidationError", place: str) -> str:

@@ -29,10 +29,10 @@ from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 from shared.push import parse_push
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.secrets import FakeSecrets
+from tests.fakes.virtual_time import run
 from tests.simulation.bus import SimulatedBus
 from tests.simulation.faults import CALM, RUN, Crash, Rates, Run, SkewedClock, Weather
 from tests.simulation.ports import REFUSED_TYPE, Inbox, KeptDeadLetters, WeatheredLedger
-from tests.simulation.virtual_time import run
 
 EPOCH: Final = 1_790_000_000.0
 WORKERS: Final = 3

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from deploy.commands.replay.pace import Progress, at_rate
 from deploy.commands.terminal.tables import GREEN, Column, Screen, cut, padded, printable, screen_of, table, width_of
 from deploy.commands.terminal.when import moment
-from tests.simulation.virtual_time import run
+from tests.fakes.virtual_time import run
 
 COLUMNS = (Column("ID"), Column("WORDS", 5), Column("STATUS", colour=lambda text: GREEN if text == "done" else ""))
 

@@ -140,12 +140,49 @@ async def test_a_secret_that_is_no_such_key_is_a_503_and_never_a_yes(key: str, s
     assert await where.code([JSON, ("X-Sig", mac(BODY))], BODY) == "secret_unusable"
 
 
+async def test_every_item_that_carries_a_signature_is_verified() -> None:
+    way: dict[str, Json] = {"scheme": "hmac", "each": "data.items.*", "at": "data.sig", "content": "{data.n}"}
+
+    def body(*items: Json) -> bytes:
+        return json.dumps({"items": list(items)}).encode()
+
+    good: list[Json] = [{"n": n, "sig": mac(str(n).encode())} for n in range(3)]
+    assert await receiving(way).code([JSON], body(*good)) == ""
+    wrongs: list[Json] = [{"n": 9, "sig": mac(b"8")}, {"n": 9}, "text"]
+    for wrong in wrongs:
+        assert await receiving(way).code([JSON], body(*good, wrong)) == "sig"
+    assert await receiving(way).code([JSON], body()) == "sig"
+
+
+@pytest.mark.parametrize(("count", "code"), [(1000, ""), (1001, "sig")])
+async def test_as_many_items_are_verified_as_a_request_may_hold(count: int, code: str) -> None:
+    way: dict[str, Json] = {"scheme": "hmac", "each": "data.items.*", "at": "data.sig", "content": "{data.n}"}
+    items: Json = [{"n": 1, "sig": mac(b"1")}] * count
+    assert await receiving(way).code([JSON], json.dumps({"items": items}).encode()) == code
+
+
+@pytest.mark.parametrize(("message_id", "code"), [("m" * 256, ""), ("m" * 257, "id"), ("", "id")])
+async def test_a_signed_id_is_there_and_of_a_bounded_length(message_id: str, code: str) -> None:
+    way: dict[str, Json] = {"scheme": "hmac", "header": "X-Sig", "id": "header.x-id", "content": "{id}.{body}"}
+    signature = ("X-Sig", mac(f"{message_id}.".encode() + BODY))
+    assert await receiving(way).code([JSON, signature, ("X-Id", message_id)], BODY) == code
+    if not message_id:
+        assert await receiving(way).code([JSON, signature], BODY) == code
+
+
 async def test_a_way_counts_only_when_it_should() -> None:
     way: dict[str, Json] = {"scheme": "hmac", "header": "X-Sig", "when": {"header.x-version": "2", "query.test": False}}
     good = [JSON, ("X-Sig", mac(BODY))]
     assert await receiving(way).code([*good, ("X-Version", "2")], BODY) == ""
     assert await receiving(way).code([*good, ("X-Version", "1")], BODY) == "sig"
     assert await receiving(way, "test=1").code([*good, ("X-Version", "2")], BODY) == "sig"
+
+
+async def test_a_way_in_the_head_counts_only_when_it_should_too() -> None:
+    way: dict[str, Json] = {"scheme": "bearer", "when": {"header.x-version": "2"}}
+    good = [JSON, ("Authorization", f"Bearer {SECRET}")]
+    assert await receiving(way).code([*good, ("X-Version", "2")], BODY) == ""
+    assert await receiving(way).code(good, BODY) == "sig"
 
 
 async def test_of_several_ways_any_will_do() -> None:

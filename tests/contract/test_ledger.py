@@ -285,6 +285,27 @@ async def test_a_claim_that_made_no_attempt_counts_none(ledger: Ledger) -> None:
     assert (await claimed(ledger, T, due_fence=fence)).attempt_number == 1
 
 
+async def test_what_is_put_off_without_an_attempt_leaves_the_one_before_unknown(ledger: Ledger) -> None:
+    first = await claimed(ledger)
+    assert await ledger.attempted(KEY, first.fence, T)
+    second = await claimed(ledger, T + LEASE)
+    assert await ledger.retry_at(KEY, second.fence, T + LEASE, T + LEASE, "paused", "")
+    fence = await ledger.postpone(KEY, second.fence, T + LEASE, T + LEASE + 600)
+    third = await claimed(ledger, T + LEASE, due_fence=fence)
+    assert (third.unknown, third.crashes) == (True, 1)
+
+
+async def test_an_outcome_that_is_known_ends_the_count_of_crashes(ledger: Ledger) -> None:
+    first = await claimed(ledger)
+    assert await ledger.attempted(KEY, first.fence, T)
+    second = await claimed(ledger, T + LEASE)
+    assert await ledger.attempted(KEY, second.fence, T + LEASE)
+    assert await ledger.retry_at(KEY, second.fence, T + LEASE, T + LEASE, "busy there", "429")
+    fence = await ledger.postpone(KEY, second.fence, T + LEASE, T + LEASE + 600)
+    third = await claimed(ledger, T + LEASE, due_fence=fence)
+    assert (third.unknown, third.crashes) == (False, 0)
+
+
 # Whole destinations
 
 

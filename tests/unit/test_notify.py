@@ -320,6 +320,16 @@ async def test_a_worker_that_died_within_its_attempt_is_followed_by_another_atte
     assert [entry.outcome for entry in notifier.journal.attempts] == ["unknown", "delivered"]
 
 
+async def test_a_delivery_is_its_workers_for_as_long_as_its_destination_may_take_and_thirty_seconds() -> None:
+    crm = FakeDestination(KeyboardInterrupt())
+    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, timeout_seconds=240.0))
+    await crash(notifier)
+    notifier.clock.advance(240.0 + LEASE_MARGIN_SECONDS - 1)
+    assert (await notifier.take()).outcome == "busy"
+    notifier.clock.advance(1)
+    assert (await notifier.take()).outcome == "delivered"
+
+
 async def test_where_a_resend_would_harm_a_worker_that_died_leaves_its_delivery_held() -> None:
     crm = FakeDestination(KeyboardInterrupt())
     notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, on_unknown="hold"))

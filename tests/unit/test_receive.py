@@ -262,6 +262,18 @@ async def test_a_large_event_rests_beside_the_bus(pipe: Pipe) -> None:
     assert from_cloudevent(json.loads(content)) == event
 
 
+async def test_what_a_large_event_kept_rests_with_it(pipe: Pipe) -> None:
+    many = [(f"x-other-{number}", "y" * 500) for number in range(5)]
+    event = await pipe.post("/kept", json.dumps("x" * 300_000).encode(), JSON, basic("web"), *many)
+    [message] = pipe.bus.on(EVENTS)
+    assert len(message.data) < 2_000
+    assert event.rawheaders is not None
+    assert len(event.rawheaders) > 2_000
+    content = await pipe.blobs.get(from_cloudevent(json.loads(message.data)).dataref or "")
+    assert content is not None
+    assert from_cloudevent(json.loads(content)) == event
+
+
 async def test_a_bus_that_refuses_is_a_503_not_a_loss_in_silence(pipe: Pipe) -> None:
     pipe.bus.fault = "down"
     with pytest.raises(Temporary):

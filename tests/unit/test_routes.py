@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transform.matching import match
+from functions.transform.matching import match, match_rest
 from functions.transform.read_routes import read_routes
 from functions.transform.routes import Route
 from shared.event import Event
@@ -18,6 +18,11 @@ def route(**settings: Json) -> Route:
     entry: JsonObject = {"name": "tell the list", "from": None, "types": None, "where": None, "to": ["crm"], **settings}
     [read] = read_routes({"routes": [entry]})
     return read
+
+
+def else_route(**settings: Json) -> Route:
+    settings["else"] = True
+    return route(**settings)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +69,31 @@ def test_a_route_that_takes_no_event_says_the_first_condition_that_failed(settin
     found = match(route(**settings), EVENT)
 
     assert (found.matched, found.reason) == (False, reason)
+
+
+@pytest.mark.parametrize(
+    ("types", "taken", "reasons"),
+    [
+        (["push"], [False, True], ["type", "it takes every event; no other route took it"]),
+        (["signup.*"], [True, False], ["type", "it is for what nothing else takes; 'tell the list' took it"]),
+    ],
+)
+def test_an_else_route_takes_what_no_other_route_took(types: list[Json], taken: list[bool], reasons: list[str]) -> None:
+    routes = [route(types=types), else_route(name="rest")]
+    found = match_rest(routes, [match(each, EVENT) for each in routes])
+    assert [each.matched for each in found] == taken
+    assert found[0].reason.startswith(reasons[0])
+    assert found[1].reason == reasons[1]
+
+
+def test_several_else_routes_take_what_no_other_route_took_and_their_own_conditions_hold() -> None:
+    routes = [
+        else_route(name="rest"),
+        else_route(name="trials", types=["trial.*"]),
+        else_route(name="all the rest"),
+    ]
+    found = match_rest(routes, [match(each, EVENT) for each in routes])
+    assert [each.matched for each in found] == [True, False, True]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from functions.notify.sweep import BATCH_ROWS, KEEP_SECONDS, POSTPONE_SECONDS, Sweeper
+from functions.notify.sweep import BATCH_ROWS, KEEP_SECONDS, POSTPONE_SECONDS, PURGE_EVERY_SECONDS, Sweeper
 from shared.delivery import RetryLater
 from shared.errors import Temporary
 from shared.ports import DELIVERIES, BusMessage
@@ -91,5 +91,19 @@ async def test_a_sweep_forgets_what_was_finished_45_days_ago() -> None:
     await sweeper.sweep()
     assert len(await notifier.ledger.rows(10)) == 1
     notifier.clock.advance(3_601)
+    await sweeper.sweep()
+    assert await notifier.ledger.rows(10) == []
+
+
+async def test_what_is_old_is_looked_for_once_an_hour() -> None:
+    notifier = FakeNotifier()
+    await notifier.take(DELIVERY)
+    sweeper = Sweeper(notifier.ledger, notifier.bus, notifier.clock)
+    notifier.clock.advance(KEEP_SECONDS - 60)
+    await sweeper.sweep()
+    notifier.clock.advance(PURGE_EVERY_SECONDS - 1)
+    await sweeper.sweep()
+    assert len(await notifier.ledger.rows(10)) == 1
+    notifier.clock.advance(1)
     await sweeper.sweep()
     assert await notifier.ledger.rows(10) == []

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from deploy.bundle_features import features
-from deploy.bundle_files import bundle_files
-from deploy.bundle_requirements import PinsFault, requirements
+from deploy.bundling.features import features
+from deploy.bundling.files import bundle_files
+from deploy.bundling.requirements import PinsFault, requirements
 from deploy.checkout import ROOT, choose_config
 from deploy.cli import parser
 from deploy.compiler import FUNCTIONS, compile_file

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from deploy.checkout import ROOT, choose_config
-from deploy.checks import all_faults, resolved, settings_model
-from deploy.compile_routes import compiled_routes
-from deploy.compile_sources import compiled_sources
+from deploy.checks.configuration import all_faults, resolved, settings_model
+from deploy.compiling.routes import compiled_routes
+from deploy.compiling.sources import compiled_sources
 from deploy.config_file import ConfigFile, read_config_file
 from deploy.default_config import config_from_environment
 from deploy.faults import ConfigFaults

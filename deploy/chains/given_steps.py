@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from deploy.compiling.step_files import UnreadableFile, with_files
 from deploy.config_file import parse_config
 from deploy.faults import ConfigFaults
-from deploy.step_files import UnreadableFile, with_files
 from functions.transform.chain import Chain, NamedChains
 from functions.transform.families import StepModels
 from functions.transform.named_chains import unknown_chains

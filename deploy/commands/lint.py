@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from deploy.checkout import ROOT, choose_config, environ_with
+from deploy.checks.route_warnings import route_warnings
+from deploy.checks.schema_warnings import schema_warnings
+from deploy.checks.source_warnings import source_warnings
+from deploy.checks.unused_secrets import unused_secrets
 from deploy.cli import parser
 from deploy.compiler import compile_config, read_config, secrets_needed
+from deploy.compiling.own_step_files import own_step_warnings
 from deploy.config_file import ConfigFile
 from deploy.faults import ConfigFaults, Fault
 from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
-from deploy.own_step_files import own_step_warnings
-from deploy.route_warnings import route_warnings
-from deploy.schema_warnings import schema_warnings
-from deploy.source_warnings import source_warnings
-from deploy.unused_secrets import unused_secrets
 from shared.config.bundle import BundleConfig
 from shared.jsontext import JsonObject
 from shared.secret_values import is_short, split_values, weakness

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.bundle import NotABundle
-from deploy.bundle_requirements import PinsFault
+from deploy.bundling.requirements import PinsFault
 from deploy.chains.before_deploy import refuse_failing_tests
 from deploy.checkout import ROOT, deployed_config
 from deploy.cli import parser

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from deploy.bundle import NotABundle
-from deploy.bundle_requirements import PinsFault
+from deploy.bundling.requirements import PinsFault
 from deploy.checkout import ROOT, deployed_config
 from deploy.cli import parser
 from deploy.commands.frame.configuration import add_configuration, environ_of

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from deploy.compile_provider import chosen_ways
-from deploy.provider_checks import signs_url
+from deploy.checks.providers import signs_url
+from deploy.compiling.provider import chosen_ways
 from shared.config.provider import NO_SECRET, SOURCES_SECRET, ProviderEntry
 from shared.secrets import variable_name
 

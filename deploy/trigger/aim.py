@@ -9,8 +9,8 @@ from urllib.parse import quote, urlsplit
 from deploy.catalogue import load_catalogue
 from deploy.commands.frame.configuration import Configured, configured
 from deploy.commands.state.local_bus import own_ports
-from deploy.compile_provider import provider_part
 from deploy.compiler import read_config
+from deploy.compiling.provider import provider_part
 from deploy.providers.source_block import secret_name_of, source_block, source_name_of
 from functions.receive.forwarded import requested_url
 from functions.receive.sources import Source, read_sources

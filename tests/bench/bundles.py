@@ -22,7 +22,7 @@ from typing import Final
 from aiohttp import web
 
 from deploy import bundle
-from deploy.bundle_requirements import read_pins
+from deploy.bundling.requirements import read_pins
 from shared.delivery import Delivery, to_cloudevent_of
 from shared.event import Event, to_cloudevent
 from shared.jsontext import JsonObject

@@ -28,7 +28,7 @@ from typing import Final
 import pytest
 import yaml
 
-from deploy.checks import all_faults
+from deploy.checks.configuration import all_faults
 from deploy.compiler import compile_file, secrets_needed
 from deploy.config_file import parse_config
 from shared.secrets import variable_name

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from deploy.bundle_files import imported_modules
+from deploy.bundling.files import imported_modules
 
 FUNCTIONS: Final = ("receive", "transform", "notify")
 CLOUD_PACKAGES: Final = ("google", "boto3", "botocore", "functions_framework", "sendgrid")

@@ -7,7 +7,7 @@ import pytest
 
 from deploy import bundle
 from deploy.bundle import NotABundle, contents, write
-from deploy.bundle_files import bundle_files, imported_modules
+from deploy.bundling.files import bundle_files, imported_modules
 from shared.jsontext import JsonObject
 
 SLICE: JsonObject = {"function": "receive", "sources": {}}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.bundle import contents
-from deploy.bundle_features import features
+from deploy.bundling.features import features
 from deploy.compiler import compile_config
 from deploy.config_file import parse_config
 from shared.jsontext import JsonObject

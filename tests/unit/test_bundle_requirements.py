@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.bundle_requirements import PinsFault, read_pins, requirements
+from deploy.bundling.requirements import PinsFault, read_pins, requirements
 
 PINS = """\
 # made by hand

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from deploy.catalogue import CATALOGUE, load_catalogue
+from deploy.checks.providers import provider_warnings
 from deploy.compiler import compile_config, secrets_needed
 from deploy.config_file import ConfigFile
 from deploy.faults import ConfigFaults
-from deploy.provider_checks import provider_warnings
 from shared.config.provider import SOURCES_SECRET
 from shared.config.source import SourceConfig
 from shared.jsontext import Json, JsonObject

@@ -9,9 +9,9 @@ import pytest
 from deploy.bundle import contents
 from deploy.chains.config_tests import run_config_tests
 from deploy.compiler import compile_config
+from deploy.compiling.own_step_files import own_step_warnings
 from deploy.config_file import ConfigFile, parse_config
 from deploy.faults import ConfigFaults
-from deploy.own_step_files import own_step_warnings
 from functions.transform.read_routes import read_program
 from functions.transform.transform import Decision, decide
 from shared.event import Event

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from deploy.checks.route_warnings import route_warnings
+from deploy.checks.unused_secrets import unused_secrets
 from deploy.compiler import compile_config
 from deploy.config_file import parse_config
-from deploy.route_warnings import route_warnings
-from deploy.unused_secrets import unused_secrets
 
 CONFIG = """\
 sources:

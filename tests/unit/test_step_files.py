@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from deploy.compiler import compile_config
+from deploy.compiling.step_files import UnreadableFile, with_files
 from deploy.config_file import parse_config
 from deploy.faults import ConfigFaults
-from deploy.step_files import UnreadableFile, with_files
 from functions.transform.chain import Chain
 from functions.transform.read_routes import read_program
 from tests.fakes.steps import EVENT

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from deploy.auth_warnings import auth_warnings
 from deploy.catalogue import load_catalogue
-from deploy.provider_checks import provider_warnings
+from deploy.checks.auth_warnings import auth_warnings
+from deploy.checks.providers import provider_warnings
 from shared.config.auth import PathAuth, QueryAuth
 from shared.config.bundle import BundleConfig
 from shared.config.link import LinkAuth

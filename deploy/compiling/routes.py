@@ -1,8 +1,8 @@
 """The routes, the named chains and the operator's own steps of hookchain.yaml as transform's slice has them."""
 
+from deploy.compiling.own_step_files import own_step_sources
+from deploy.compiling.step_files import with_files
 from deploy.config_file import ConfigFile
-from deploy.own_step_files import own_step_sources
-from deploy.step_files import with_files
 from functions.transform.families import StepModels
 from functions.transform.own_steps import load_own_steps
 from shared.config.bundle import BundleConfig

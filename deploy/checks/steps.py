@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from deploy.checks.places import place
+from deploy.compiling.own_step_files import SECTION, own_steps
+from deploy.compiling.step_files import UnreadableFile, with_files
 from deploy.config_file import ConfigFile
 from deploy.faults import Fault, Path
-from deploy.own_step_files import SECTION, own_steps
-from deploy.places import place
-from deploy.step_files import UnreadableFile, with_files
 from functions.transform.families import StepModels
 from functions.transform.named_chains import read_chains, unknown_chains
 from functions.transform.registry import NamedStep, StepFault, read_chain

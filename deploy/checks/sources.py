@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from deploy.checks.places import place
+from deploy.compiling.source_schema import SchemaFault, schema_document
 from deploy.config_file import ConfigFile
 from deploy.faults import Fault, Path
-from deploy.places import place
-from deploy.source_schema import SchemaFault, schema_document
 from functions.receive.respond import template_fault
 from shared.jsontext import Json, JsonObject
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pydantic import ValidationError
 
 from deploy.catalogue import Catalogue, load_catalogue
-from deploy.compile_provider import chosen_ways
+from deploy.compiling.provider import chosen_ways
 from deploy.faults import Path
 from shared.config.auth import Auth
 from shared.config.provider import SOURCES_SECRET, ProviderEntry

@@ -7,14 +7,14 @@ from collections.abc import Collection, Iterator
 from pydantic import BaseModel, ValidationError
 
 import functions.notify.destinations as kinds_package
-from deploy.case_checks import case_faults
+from deploy.checks.cases import case_faults
+from deploy.checks.model_rules import rule_of
+from deploy.checks.places import place
+from deploy.checks.providers import faults_of_providers
+from deploy.checks.routes import route_faults
+from deploy.checks.sources import source_faults
 from deploy.config_file import ConfigFile
 from deploy.faults import Fault, Path
-from deploy.model_rules import rule_of
-from deploy.places import place
-from deploy.provider_checks import faults_of_providers
-from deploy.route_checks import route_faults
-from deploy.source_checks import source_faults
 from shared.config.bundle import BundleConfig
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from deploy.compiling.own_step_imports import left_behind, not_sure
 from deploy.config_file import ConfigFile
 from deploy.faults import Fault
-from deploy.own_step_imports import left_behind, not_sure
 from functions.transform.families import StepModels
 from functions.transform.own_steps import OwnStepsFault, load_own_steps
 from shared.jsontext import Json

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from deploy.bundle_files import imported_modules
+from deploy.bundling.files import imported_modules
 
 _LEFT_BEHIND: Final = ("deploy", "functions", "tests", "shared.cloud")
 RULE: Final = "a file of steps imports the standard library, pydantic, `shared` and `functions.transform`"

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from deploy.checks.places import place
+from deploy.checks.routes import names_in
 from deploy.config_file import ConfigFile
 from deploy.faults import Fault, Path
-from deploy.places import place
-from deploy.route_checks import names_in
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
 

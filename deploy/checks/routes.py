@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from deploy.checks.places import place
+from deploy.checks.steps import step_checks
 from deploy.config_file import ConfigFile
 from deploy.faults import Fault, Path
-from deploy.places import place
-from deploy.step_checks import step_checks
 from functions.transform.expression_text import over_event
 from shared.did_you_mean import did_you_mean
 from shared.expressions import ExpressionFault

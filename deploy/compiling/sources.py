@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.catalogue import load_catalogue
-from deploy.compile_provider import provider_part
-from deploy.source_schema import schema_document
+from deploy.compiling.provider import provider_part
+from deploy.compiling.source_schema import schema_document
 from shared.config.bundle import BundleConfig
 from shared.config.source import SourceConfig
 from shared.jsontext import Json, JsonObject

@@ -1,5 +1,7 @@
 """Plans carried out against a small Google Cloud: whatever fails and whenever, the same command ends it well."""
 
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -328,6 +330,37 @@ def test_any_other_error_stops_at_once_with_the_line_to_try() -> None:
     failure = Applying(runner, TARGET, {}, noted, 1).apply([an_action("a"), an_action("b", "a"), an_action("c", "b")])
     assert failure == Failure(an_action("b", "a"), "gcloud pubsub topics create b --project=my-project", "ERROR: no")
     assert noted.done == ["create topic a"]
+
+
+class FailsBesideAnother:
+    """A runner whose `a` fails while `b` goes on, and ends well a little later."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.b_began = threading.Event()
+        self.a_failed = threading.Event()
+
+    def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 0) -> Answer:
+        name = arguments[-1]
+        self.begun.append(name)
+        if name == "a":
+            self.b_began.wait(10)
+            self.a_failed.set()
+            return Answer(1, "", "ERROR: no")
+        self.b_began.set()
+        self.a_failed.wait(10)
+        time.sleep(0.1)  # in which the failure is noticed
+        return Answer(0, "", "")
+
+
+def test_what_goes_on_beside_a_failure_is_waited_for_and_nothing_new_is_begun() -> None:
+    runner, noted = FailsBesideAnother(), Noted()
+    actions = [an_action("a"), an_action("b"), an_action("c"), an_action("d", "b")]
+    failure = Applying(runner, TARGET, {}, noted, 2).apply(actions)
+    assert failure
+    assert failure.action == actions[0]
+    assert sorted(runner.begun) == ["a", "b"]
+    assert noted.done == ["create topic b"]
 
 
 def test_a_project_that_is_not_there_is_told_with_the_line_that_asked() -> None:

@@ -254,6 +254,11 @@ def test_nothing_is_planned_for_what_is_there_as_it_should_be() -> None:
     assert plan(resources, {each.key: Existing(each.digest) for each in resources}) == ()
 
 
+def test_what_only_has_to_be_there_is_left_as_it_is() -> None:
+    wanted = [Resource("bucket", "a", "", (Command(("make", "a")),), digest="new")]
+    assert plan(wanted, {"bucket a": Existing("old")}) == ()
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_another_bundle_is_one_new_revision_and_nothing_else(function: str) -> None:
     existing = {each.key: Existing(each.digest) for each in graph(deployment())}

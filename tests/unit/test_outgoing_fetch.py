@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.errors import Permanent, Temporary
-from shared.outgoing.fetch import GuardedFetch
+from shared.outgoing.fetch import MAX_ADDRESSES, GuardedFetch
 from shared.ports import Outgoing
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -88,6 +88,7 @@ async def test_a_name_is_looked_up_once_and_what_was_checked_is_connected_to() -
         ["2606:4700::1111", "::1"],
         ["::ffff:10.0.0.1"],
         ["fe80::1%2"],
+        ["2606:4700::1111%2"],
     ],
 )
 async def test_a_name_with_any_address_that_is_not_public_is_refused(addresses: list[str]) -> None:
@@ -105,6 +106,14 @@ async def test_the_second_address_is_tried_where_the_first_does_not_listen() -> 
     async with serving(b"HTTP/1.1 204 No Content\r\n\r\n") as served:
         request = Outgoing("GET", f"http://two.example:{served.port}/", allow_private=True)
         assert (await GuardedFetch(Names(["127.0.0.9", "127.0.0.1"])).fetch(request)).status == 204
+
+
+async def test_as_many_addresses_are_tried_as_a_request_has_time_for() -> None:
+    async with serving(b"HTTP/1.1 204 No Content\r\n\r\n") as served:
+        request = Outgoing("GET", f"http://many.example:{served.port}/", allow_private=True)
+        closed = [f"127.0.0.{number}" for number in range(9, 9 + MAX_ADDRESSES)]
+        assert (await GuardedFetch(Names([*closed[1:], "127.0.0.1"])).fetch(request)).status == 204
+        await trouble(GuardedFetch(Names([*closed, "127.0.0.1"])), request)
 
 
 async def test_what_is_sent_is_plain_http_of_our_own_making() -> None:
@@ -229,7 +238,7 @@ def certificate(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 async def test_tls_proves_the_name_that_was_asked_for(certificate: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
     server, client = certificate
     async with serving(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", server) as served:
-        for host, proven in (("good.example", True), ("wrong.example", False)):
+        for host, proven in (("good.example", True), ("good.example.", True), ("wrong.example", False)):
             fetch = GuardedFetch(Names(["127.0.0.1"]), client)
             request = Outgoing("GET", f"https://{host}:{served.port}/", allow_private=True)
             if proven:

@@ -134,6 +134,7 @@ def test_what_is_private_is_allowed_where_the_operator_says_so_and_by_http_too(h
     [
         *("169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "[fd00:ec2::254]", "metadata"),
         *("[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::]", "metadata.google.internal."),
+        *("[fd20:ce::254]", "[::a9fe:a9fe]", "192.0.0.192", "[64:ff9b:1::a9fe:a9fe]"),
     ],
 )
 def test_the_clouds_metadata_is_refused_whatever_is_allowed(host: str) -> None:

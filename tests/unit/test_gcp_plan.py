@@ -249,6 +249,12 @@ def test_large_bodies_are_kept_as_long_as_a_dead_letter_may_be_replayed() -> Non
     assert json.loads(file.content)["rule"][0]["condition"] == {"age": 45}
 
 
+def test_a_day_that_has_begun_is_kept_to_its_end() -> None:
+    resources = graph(deployment(CONFIG.replace("bodies: 12h", "bodies: 1201h")))
+    [file] = by_key(resources)["bucket my-project-hookchain-blobs"].files
+    assert json.loads(file.content)["rule"][0]["condition"] == {"age": 51}
+
+
 def test_nothing_is_planned_for_what_is_there_as_it_should_be() -> None:
     resources = graph(deployment())
     assert plan(resources, {each.key: Existing(each.digest) for each in resources}) == ()

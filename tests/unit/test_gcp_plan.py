@@ -249,6 +249,13 @@ def test_large_bodies_are_kept_as_long_as_a_dead_letter_may_be_replayed() -> Non
     assert json.loads(file.content)["rule"][0]["condition"] == {"age": 45}
 
 
+def test_the_bucket_can_be_made_public_by_nobody_and_keeps_nothing_that_was_deleted() -> None:
+    made, brought = by_key(graph(deployment()))["bucket my-project-hookchain-blobs"].create
+    closed = {"--uniform-bucket-level-access", "--public-access-prevention", "--soft-delete-duration=0"}
+    assert closed <= set(made.arguments)
+    assert closed <= set(brought.arguments)
+
+
 def test_a_day_that_has_begun_is_kept_to_its_end() -> None:
     resources = graph(deployment(CONFIG.replace("bodies: 12h", "bodies: 1201h")))
     [file] = by_key(resources)["bucket my-project-hookchain-blobs"].files

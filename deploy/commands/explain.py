@@ -10,9 +10,9 @@ from typing import Final
 from deploy.chains.case_input import without_proof
 from deploy.cli import parser
 from deploy.commands.frame.configuration import add_configuration, configured
-from deploy.commands.frame.ending import FAULTS
+from deploy.commands.frame.ending import USAGE, ended
 from deploy.commands.terminal.printing import print_json
-from deploy.commands.terminal.tables import printable, screen_of
+from deploy.commands.terminal.tables import screen_of
 from deploy.explain.given_request import add_request, request_of
 from deploy.explain.receive_stage import explain_receive
 from deploy.explain.report import Check, Report, report_document
@@ -46,14 +46,11 @@ def main(arguments: list[str]) -> int:
     words.add_argument("--now", metavar="UNIX", type=float, help="when it came, in Unix seconds (default: now)")
     words.add_argument("--json", action="store_true", help="print one JSON object: status, code, checks, events …")
     options = words.parse_args(arguments)
-    try:
-        report = explained(options)
-    except BrokenPipeError:  # whoever reads has seen enough
-        raise
-    except (ValueError, OSError, *FAULTS) as fault:
-        for line in str(fault).split("\n"):
-            print(f"hookchain explain: {printable(line)}", file=sys.stderr)
-        return 2
+    return ended("explain", lambda: _run(options), ValueError, OSError, faulty=USAGE)
+
+
+def _run(options: argparse.Namespace) -> int:
+    report = explained(options)
     if options.json:
         print_json(report_document(report))
     else:

@@ -1,13 +1,12 @@
 """`hookchain schema`: the JSON Schema of the configuration."""
 
-import sys
+import argparse
 from typing import Final
 
 from deploy.cli import parser
 from deploy.commands.frame.configuration import add_configuration, configured
-from deploy.commands.frame.ending import DONE, FAULTS, NOT_DONE
+from deploy.commands.frame.ending import DONE, ended
 from deploy.commands.terminal.printing import print_json
-from deploy.commands.terminal.tables import printable
 from deploy.config_schema import config_schema
 from functions.transform.read_routes import read_program
 
@@ -28,11 +27,10 @@ def main(arguments: list[str]) -> int:
     words = parser("schema", EPILOG)
     add_configuration(words)
     options = words.parse_args(arguments)
-    try:
-        own = read_program(configured(options).slices["transform"]).own if options.config else {}
-    except FAULTS as fault:
-        for line in str(fault).split("\n"):
-            print(f"hookchain schema: {printable(line)}", file=sys.stderr)
-        return NOT_DONE
+    return ended("schema", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    own = read_program(configured(options).slices["transform"]).own if options.config else {}
     print_json(config_schema(own))
     return DONE

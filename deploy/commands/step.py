@@ -13,8 +13,7 @@ from deploy.chains.given_steps import StepsFault, given_chain
 from deploy.chains.local_services import local_services
 from deploy.cli import parser
 from deploy.commands.frame.configuration import add_configuration, configured, environ_of
-from deploy.commands.frame.ending import DONE, FAULTS, NOT_DONE, USAGE
-from deploy.commands.terminal.tables import printable
+from deploy.commands.frame.ending import DONE, FAULTS, NOT_DONE, USAGE, tell
 from functions.transform.chain import Chain
 from functions.transform.read_routes import read_program
 from functions.transform.run_chain import document_of, event_of, run_alone
@@ -119,6 +118,5 @@ def _done(course: Course, whole: bool) -> int:
 
 
 def _told(text: str, code: int) -> int:
-    for line in _NOWHERE.sub("", text).split("\n"):
-        print(f"hookchain step: {printable(line)}", file=sys.stderr)
+    tell("step", _NOWHERE.sub("", text))
     return code

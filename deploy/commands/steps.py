@@ -11,9 +11,9 @@ from pydantic import BaseModel
 from deploy.chains.step_words import listing, step_document, whole_step
 from deploy.cli import parser
 from deploy.commands.frame.configuration import add_configuration, configured
-from deploy.commands.frame.ending import DONE, FAULTS, NOT_DONE, USAGE
+from deploy.commands.frame.ending import DONE, NOT_DONE, USAGE, ended, tell
 from deploy.commands.terminal.printing import print_json
-from deploy.commands.terminal.tables import printable, screen_of
+from deploy.commands.terminal.tables import screen_of
 from functions.transform.families import StepModels, step_models
 from functions.transform.read_routes import read_program
 from shared.did_you_mean import did_you_mean
@@ -32,16 +32,14 @@ def main(arguments: list[str]) -> int:
     words.add_argument("--json", action="store_true", help="print one JSON document")
     add_configuration(words)
     options = words.parse_args(arguments)
-    try:
-        own = _own(options)
-    except FAULTS as fault:
-        for line in str(fault).split("\n"):
-            print(f"hookchain steps: {printable(line)}", file=sys.stderr)
-        return USAGE
+    return ended("steps", lambda: _run(options), faulty=USAGE)
+
+
+def _run(options: argparse.Namespace) -> int:
+    own = _own(options)
     known = {**step_models(), **own}
     if options.name is not None and options.name not in known:
-        hint = did_you_mean(options.name, known)
-        print(f"hookchain steps: there is no step {options.name!r}{hint}", file=sys.stderr)
+        tell("steps", f"there is no step {options.name!r}{did_you_mean(options.name, known)}")
         return NOT_DONE
     _print(options, known, own)
     return DONE

@@ -11,7 +11,7 @@ from deploy.chains.config_tests import CaseResult, run_config_tests
 from deploy.checkout import chosen_config
 from deploy.cli import parser
 from deploy.commands.frame.configuration import add_configuration, environ_of
-from deploy.commands.frame.ending import DONE, FAULTS, NOT_DONE
+from deploy.commands.frame.ending import DONE, NOT_DONE, ended
 from deploy.commands.terminal.printing import print_json
 from deploy.commands.terminal.tables import GREEN, RED, Screen, printable, screen_of
 from deploy.compiler import compile_config, read_config
@@ -37,12 +37,11 @@ def main(arguments: list[str]) -> int:
     add_configuration(words)
     words.add_argument("--json", action="store_true", help="print one JSON object: the tests, and what failed in each")
     options = words.parse_args(arguments)
-    try:
-        results = _results(options)
-    except FAULTS as fault:
-        for line in str(fault).split("\n"):
-            print(f"hookchain test: {printable(line)}", file=sys.stderr)
-        return NOT_DONE
+    return ended("test", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    results = _results(options)
     if options.json:
         print_json(
             {"tests": [{"name": each.name, "passed": each.passed, "lines": list(each.lines)} for each in results]}

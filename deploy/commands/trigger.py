@@ -9,7 +9,7 @@ from typing import Final
 from deploy.catalogue import load_catalogue
 from deploy.cli import parser
 from deploy.commands.frame.configuration import add_configuration, environ_of
-from deploy.commands.frame.ending import FAULTS
+from deploy.commands.frame.ending import NOT_DONE, USAGE, ended
 from deploy.commands.frame.platform_options import add_state
 from deploy.commands.providers import key_of
 from deploy.commands.terminal.tables import printable
@@ -25,7 +25,6 @@ from deploy.trigger.made_key import made_key
 from deploy.trigger.samples import Fresh, Sample, events_of
 from deploy.trigger.shot import CannotSign, Keys, sample_of, shot
 from shared.did_you_mean import did_you_mean
-from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import to_json
 
@@ -50,18 +49,15 @@ def main(arguments: list[str]) -> int:
     words = parser("trigger", EPILOG)
     _add_arguments(words)
     options = words.parse_args(arguments)
+    return ended("trigger", lambda: _signed(options), ValueError, OSError, PlaceFault, faulty=USAGE)
+
+
+def _signed(options: argparse.Namespace) -> int:
     try:
         return _run(options)
     except CannotSign as reason:
         print(_cannot(options, reason), file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # whoever reads has seen enough
-        raise
-    except (ValueError, OSError, HookchainError, PlaceFault, *FAULTS) as fault:
-        text = fault.detail if isinstance(fault, HookchainError) else str(fault)
-        for line in text.split("\n"):
-            print(f"hookchain trigger: {printable(line)}", file=sys.stderr)
-        return 2
+        return NOT_DONE
 
 
 def _add_arguments(words: argparse.ArgumentParser) -> None:

@@ -21,8 +21,8 @@ class CannotTell(Exception):
     """What was asked for cannot be had; its text says why, and what to do."""
 
 
-def ended(command: str, run: Callable[[], int], *also: type[Exception]) -> int:
-    """The exit code of `run`; what it raises on purpose is told in words, as is what is one of `also`."""
+def ended(command: str, run: Callable[[], int], *also: type[Exception], faulty: int = NOT_DONE) -> int:
+    """The exit code of `run`; what it raises on purpose, or is one of `also`, is told in words and is `faulty`."""
     told: tuple[type[Exception], ...] = (CannotTell, HookchainError, *FAULTS, *also)
     try:
         code = run()
@@ -30,9 +30,13 @@ def ended(command: str, run: Callable[[], int], *also: type[Exception]) -> int:
     except BrokenPipeError:
         raise  # an OSError, but no fault: deploy/cli.py ends every command whose reader has seen enough
     except told as fault:
-        text = fault.detail if isinstance(fault, HookchainError) else str(fault)
-        for line in map(printable, text.split("\n")):
-            is_to_paste = line.startswith("  ")
-            print(line if is_to_paste else f"hookchain {command}: {line}", file=sys.stderr)
-        return NOT_DONE
+        tell(command, fault.detail if isinstance(fault, HookchainError) else str(fault))
+        return faulty
     return code
+
+
+def tell(command: str, text: str) -> None:
+    """On standard error, each line after the command's name but for those to paste."""
+    for line in map(printable, text.split("\n")):
+        is_to_paste = line.startswith("  ")
+        print(line if is_to_paste else f"hookchain {command}: {line}", file=sys.stderr)

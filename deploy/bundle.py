@@ -16,10 +16,12 @@ from typing import Final
 from deploy.bundling.features import features
 from deploy.bundling.files import bundle_files
 from deploy.bundling.requirements import PinsFault, requirements
-from deploy.checkout import ROOT, choose_config
+from deploy.checkout import ROOT, chosen_config
 from deploy.cli import parser
+from deploy.commands.frame.configuration import add_configuration, environ_of
 from deploy.compiler import FUNCTIONS, compile_file
 from deploy.faults import ConfigFaults
+from deploy.local.supervisor.dotenv import DotenvFault
 from shared.jsontext import JsonObject
 
 WRITTEN_AT: Final = 315_619_200  # 1980-01-02: a ZIP file knows no time before 1980, in whichever zone it is read
@@ -32,14 +34,15 @@ class NotABundle(Exception):
 
 def main(arguments: list[str]) -> int:
     options = _options(arguments)
-    config = Path(options.config) if options.config else choose_config(os.environ, ROOT)
     try:
-        slices = compile_file(config, os.environ)
+        environ = environ_of(options)
+        config = chosen_config(options.config, environ)
+        slices = compile_file(config, environ)
         for name in FUNCTIONS:
             files = contents(ROOT, name, slices[name], options.platform)
             write(options.out / name, files)
             print(f"{_shown(options.out / name)}: {len(files)} files, {sum(map(len, files.values())) // 1024} KiB")
-    except (ConfigFaults, PinsFault, NotABundle) as fault:
+    except (ConfigFaults, DotenvFault, PinsFault, NotABundle) as fault:
         print(fault, file=sys.stderr)
         return 1
     print(f"configuration: {_shown(config) if config else 'none but the environment'}")
@@ -82,7 +85,7 @@ def _shown(path: Path) -> Path:
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     words = parser("bundle", "exit code: 0, or 1 where the configuration has faults")
-    words.add_argument("--config", metavar="FILE", help="the configuration (default: as for `hookchain lint`)")
+    add_configuration(words)
     words.add_argument("--out", metavar="FOLDER", type=Path, default=ROOT / "build", help="where to (default: build)")
     words.add_argument(
         "--platform", default="gcp", help="the extra of pyproject.toml with what the platform needs (default: gcp)"

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from deploy.checkout import ROOT, choose_config, environ_with
+from deploy.checkout import chosen_config, environ_with
 from deploy.checks.route_warnings import route_warnings
 from deploy.checks.schema_warnings import schema_warnings
 from deploy.checks.source_warnings import source_warnings
 from deploy.checks.unused_secrets import unused_secrets
 from deploy.cli import parser
+from deploy.commands.frame.configuration import add_configuration
 from deploy.compiler import compile_config, read_config, secrets_needed
 from deploy.compiling.own_step_files import own_step_warnings
 from deploy.config_file import ConfigFile
@@ -27,8 +28,7 @@ def main(arguments: list[str]) -> int:
     options = _options(arguments)
     try:
         environ = _environ(options.env_file)
-        path = Path(options.config) if options.config else choose_config(environ, ROOT)
-        file = read_config(path, environ)
+        file = read_config(chosen_config(options.config, environ), environ)
         slices = compile_config(file)
         faults = list(secret_faults(secrets_needed(slices), environ)) if options.secrets else []
         if faults:
@@ -102,9 +102,8 @@ def _secret_text(name: str, environ: Mapping[str, str]) -> str | None:
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     words = parser("lint", "exit code: 0 without faults (warnings are no faults), 1 with any")
-    words.add_argument("--config", metavar="FILE", help="default: HOOKCHAIN_CONFIG, else deploy/hookchain.yaml, else …")
+    add_configuration(words)
     words.add_argument("--secrets", action="store_true", help="look at the secrets too: missing, weak or unused")
-    words.add_argument("--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="secrets (default: .env)")
     words.add_argument("--json", action="store_true", help="print one JSON object: file, faults, warnings")
     return words.parse_args(arguments)
 

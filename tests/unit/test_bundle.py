@@ -101,20 +101,32 @@ def test_what_an_older_bundle_held_is_gone_from_a_newer_one(tmp_path: Path) -> N
     assert tree(tmp_path / "receive").keys() == {"slice.json"}
 
 
+def bundled(folder: Path, *arguments: str) -> int:
+    return bundle.main(["--out", str(folder / "build"), "--env-file", str(folder / ".env"), *arguments])
+
+
 def test_the_command_writes_all_three_and_says_of_which_configuration(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOOKCHAIN_CONFIG", "none")
     monkeypatch.setenv("EMAIL_ADDRESS", "ann@example.com")
-    assert bundle.main(["--out", str(tmp_path / "build")]) == 0
+    assert bundled(tmp_path, "--config", "none") == 0
     assert sorted(path.name for path in (tmp_path / "build").iterdir()) == ["notify", "receive", "transform"]
     assert re.search(r"receive: \d+ files, \d+ KiB", capsys.readouterr().out)
 
 
-def test_a_faulty_configuration_writes_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOOKCHAIN_CONFIG", "none")
-    assert bundle.main(["--out", str(tmp_path / "build")]) == 1
+def test_a_faulty_configuration_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bundled(tmp_path, "--config", "none") == 1
     assert "EMAIL_ADDRESS" in capsys.readouterr().err
     assert not (tmp_path / "build").exists()
+
+
+def test_what_is_bundled_is_what_env_says_as_for_every_command(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("HOOKCHAIN_CONFIG=none\nEMAIL_ADDRESS=bob@example.com\n")
+    assert bundled(tmp_path) == 0
+    assert "bob@example.com" in (tmp_path / "build" / "notify" / "slice.json").read_text()
+
+
+def test_an_env_that_cannot_be_read_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / ".env").write_text('A="open\n')
+    assert bundled(tmp_path, "--config", "none") == 1
+    assert "the quote" in capsys.readouterr().err

@@ -33,6 +33,12 @@ def test_a_configuration_without_faults_exits_0_and_says_what_it_holds(
     assert said.err == ""
 
 
+def test_the_mode_without_a_file_is_linted_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / ".env").write_text("EMAIL_ADDRESS=ann@example.com\n")
+    assert lint.main(["--config", "none", "--env-file", str(tmp_path / ".env")]) == 0
+    assert "no file: 1 source, 1 route, 1 destination; no faults" in capsys.readouterr().out
+
+
 def test_faults_exit_1_and_name_file_and_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config.write_text(GOOD.replace("to: people", "to: poeple"), encoding="utf-8")
     assert lint.main(["--config", str(config)]) == 1

@@ -132,6 +132,19 @@ async def test_keys_of_two_kinds_stand_side_by_side_and_a_token_that_names_the_o
         assert await code(written_out(None, pem_of(ED)), headers) == "secret_unusable"
 
 
+async def test_a_token_that_asks_for_what_nobody_knows_or_has_no_end_is_refused() -> None:
+    claims: dict[str, Json] = {"iat": NOW, "request_body_sha256": hashlib.sha256(BODY).hexdigest()}
+    header: dict[str, Json] = {"kid": "k1"}
+
+    async def code_of(more_claims: dict[str, Json], more_header: dict[str, Json]) -> str:
+        token = jwt.encode({**claims, **more_claims}, EC, algorithm="ES256", headers={**header, **more_header})
+        return await code(receiving("plaid", jwk()), JSON | {"Plaid-Verification": token})
+
+    assert await code_of({"x": "y" * 1_000}, {"unknown": 1}) == ""
+    assert await code_of({}, {"crit": ["exp"]}) == "sig"
+    assert await code_of({"x": "y" * 20_000}, {}) == "sig"
+
+
 def google(**claims: Json) -> dict[str, str]:
     usual = {
         "iss": "https://accounts.google.com",
@@ -152,6 +165,12 @@ def google_receiving(now: float = NOW) -> Receiving:
     n = base64.urlsafe_b64encode(numbers.n.to_bytes(256, "big")).decode().rstrip("=")
     where.fetched = {JWKS_URL: json.dumps({"keys": [{"kty": "RSA", "kid": "g1", "n": n, "e": "AQAB"}]}).encode()}
     return where
+
+
+async def test_of_the_keys_that_were_fetched_only_the_one_that_the_token_names_is_tried() -> None:
+    where = google_receiving()
+    where.fetched = {JWKS_URL: where.fetched[JWKS_URL].replace(b'"g1"', b'"g0"')}
+    assert await code(where, google()) == "sig"
 
 
 async def test_googles_push_is_proven_by_a_token_for_us_from_its_service_account() -> None:

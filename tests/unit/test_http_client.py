@@ -146,6 +146,42 @@ async def test_what_must_not_be_done_twice_is_not_sent_twice() -> None:
     assert requests == 1
 
 
+async def test_what_was_answered_in_part_is_not_sent_again() -> None:
+    requests = 0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        await request(reader)
+        requests += 1
+        writer.write(OK)
+        await request(reader)
+        requests += 1
+        writer.write(OK[:20])
+
+    async with serving(handler) as client:
+        await call(client)
+        with pytest.raises(ConnectionLost):
+            await call(client)
+    assert requests == 2
+
+
+async def test_a_connection_that_its_server_gives_up_is_not_kept() -> None:
+    connections = 0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                await request(reader)
+                writer.write(OK.replace(b"content", b"connection: close\r\ncontent"))
+
+    async with serving(handler) as client:
+        for _ in range(3):
+            await call(client, may_repeat=False)
+    assert connections == 3
+
+
 async def test_the_answers_headers_have_names_in_lower_case() -> None:
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request(reader)

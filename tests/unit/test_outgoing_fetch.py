@@ -142,6 +142,13 @@ async def test_an_answer_is_read_in_whichever_way_it_ends_and_never_decompressed
     assert (fetched.status, fetched.body) == (200, body)
 
 
+async def test_what_a_server_says_before_its_answer_is_no_part_of_it() -> None:
+    hints = b"HTTP/1.1 103 Early Hints\r\nContent-Type: text/plain\r\n\r\n"
+    async with serving(hints + b"HTTP/1.1 200 OK\r\nX-One: 1\r\nContent-Length: 0\r\n\r\n") as served:
+        fetched = await GuardedFetch().fetch(served.get())
+    assert fetched.headers == (("x-one", "1"), ("content-length", "0"))
+
+
 async def test_the_answer_to_head_has_a_length_and_no_body() -> None:
     async with serving(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n") as served:
         fetched = await GuardedFetch().fetch(served.get("HEAD"))

@@ -124,6 +124,7 @@ async def test_an_accepted_request_is_one_confirmed_event(pipe: Pipe) -> None:
         ("/rotated", [("authorization", f"Bearer {PASSWORD}")], ""),
         ("/rotated", [("authorization", "Bearer newest-value")], ""),
         ("/open", [], ""),
+        ("/%6Fpen", [], ""),
     ],
 )
 async def test_the_right_credentials_pass(pipe: Pipe, path: str, headers: list[tuple[str, str]], query: str) -> None:

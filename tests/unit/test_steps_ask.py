@@ -239,6 +239,15 @@ def test_a_cache_has_an_end() -> None:
     assert cache.get("9", NOW + 60) is None
 
 
+def test_what_was_asked_for_last_stays_longest_in_a_cache() -> None:
+    cache = AnswerCache(max_bytes=100)
+    for name in ("a", "b", "c"):
+        cache.put(name, b"x" * 30, NOW + 60)
+    assert cache.get("a", NOW)
+    cache.put("d", b"x" * 30, NOW + 60)
+    assert [name for name in "abcd" if cache.get(name, NOW)] == ["a", "c", "d"]
+
+
 @pytest.mark.parametrize(
     ("step", "words"),
     [

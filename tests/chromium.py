@@ -4,7 +4,6 @@ https://chromedevtools.github.io/devtools-protocol/
 """
 
 import asyncio
-import base64
 import contextlib
 import json
 import os
@@ -134,10 +133,6 @@ class Page:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
         )
         await self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-
-    async def picture(self, path: Path) -> None:
-        answer = await self.ask("Page.captureScreenshot", format="png")
-        path.write_bytes(base64.b64decode(str(answer["data"])))
 
     def _note(self, document: JsonObject) -> None:
         parameters = document["params"]

@@ -11,7 +11,7 @@ from functions.notify.mail.settings import Settings
 from functions.receive.outcomes import Accepted
 from functions.receive.receive import Receiver
 from functions.receive.sources import Source, read_sources
-from functions.transform.read_routes import read_routes
+from functions.transform.read_routes import read_program
 from functions.transform.transformer import Transformer
 from shared.delivery import delivery_from
 from shared.event import Event
@@ -57,7 +57,7 @@ class Pipeline:
         _, message = await self.event(source, body, headers)
         bus = FakeBus()
         transformer = Transformer(
-            read_routes(self._slices["transform"]), bus, FakeBlobs(), Journaling("transform", None), FakeClock()
+            read_program(self._slices["transform"]).routes, bus, FakeBlobs(), Journaling("transform", None), FakeClock()
         )
         await transformer.take(Push(message.data, message.attributes))
         return [self._mail(delivery) for delivery in bus.on(DELIVERIES)]

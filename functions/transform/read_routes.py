@@ -46,11 +46,6 @@ def read_program(configuration: JsonObject) -> Program:
     return Program(tuple(routes), read.chains, own)
 
 
-def read_routes(configuration: JsonObject) -> tuple[Route, ...]:
-    """Raises SliceFault, which names every fault."""
-    return read_program(configuration).routes
-
-
 def _route(entry: JsonObject, own: StepModels, chains: NamedChains, faults: list[str]) -> Route:
     name = str(entry.get("name"))
     steps, step_faults = read_chain(entry.get("steps"), own)

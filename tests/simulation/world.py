@@ -17,7 +17,7 @@ from functions.notify.work import Acknowledged, Parts
 from functions.receive.outcomes import Accepted
 from functions.receive.receive import Receiver
 from functions.receive.sources import read_sources
-from functions.transform.read_routes import read_routes
+from functions.transform.read_routes import read_program
 from functions.transform.transformer import Transformer
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
@@ -103,7 +103,9 @@ class World:
         clocks = [SkewedClock(EPOCH, self.random.uniform(-skew, skew)) for _ in range(WORKERS)]
         self.receivers = [self._receiver(clock) for clock in clocks]
         self.transformers = [
-            Transformer(read_routes({"routes": ROUTES}), self.bus, FakeBlobs(), Journaling("transform", None), clock)
+            Transformer(
+                read_program({"routes": ROUTES}).routes, self.bus, FakeBlobs(), Journaling("transform", None), clock
+            )
             for clock in clocks
         ]
         self.parts = [self._parts(clock) for clock in clocks]

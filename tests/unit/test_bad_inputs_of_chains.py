@@ -10,7 +10,7 @@ import pytest
 from deploy.compiler import compile_config
 from deploy.config_file import parse_config
 from deploy.faults import ConfigFaults
-from functions.transform.read_routes import read_routes
+from functions.transform.read_routes import read_program
 from functions.transform.transform import decide
 from shared.errors import Permanent
 from shared.event import Event
@@ -94,7 +94,7 @@ async def test_it_is_one_dead_letter_with_its_reason_and_the_worker_lives(
 ) -> None:
     steps, data, code = case
     slices = compile_config(parse_config(config(to_json(steps)), "hookchain.yaml", folder))
-    decision = await decide(replace(EVENT, data=data), read_routes(slices["transform"]), None)
+    decision = await decide(replace(EVENT, data=data), read_program(slices["transform"]).routes, None)
 
     assert decision.owed == ()
     assert [failed.code for failed in decision.failed] == [code]
@@ -119,4 +119,4 @@ async def test_an_event_of_nine_of_our_hops_is_a_loop(number: int) -> None:
     routes: Sequence[Json] = [{"name": "r", "to": ["people"]}]
 
     with pytest.raises(Permanent, match="loop"):
-        await decide(hops(number), read_routes({"routes": list(routes)}), None)
+        await decide(hops(number), read_program({"routes": list(routes)}).routes, None)

@@ -13,7 +13,7 @@ import pytest
 from functions.notify import entry as notify_entry
 from functions.notify.entry import Service
 from functions.notify.sweep import Sweeper
-from functions.transform.read_routes import read_routes
+from functions.transform.read_routes import read_program
 from functions.transform.transformer import Transformer
 from shared.event import to_cloudevent
 from shared.http import ReadBody, Request
@@ -95,7 +95,7 @@ def test_a_push_is_read_whole(form: Form) -> None:
 @FORMS
 async def test_transform_takes_it(form: Form) -> None:
     bus = FakeBus()
-    routes = read_routes({"routes": [{"name": "all", "to": ["crm"]}]})
+    routes = read_program({"routes": [{"name": "all", "to": ["crm"]}]}).routes
     transformer = Transformer(routes, bus, FakeBlobs(), Journaling("transform", FakeJournal()), FakeClock())
     transformed = await transformer.take(parse_push(form.body(json.dumps(to_cloudevent(EVENT)).encode())))
     assert transformed.event == EVENT

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.transform.matching import match, match_rest
-from functions.transform.read_routes import read_routes
+from functions.transform.read_routes import read_program
 from functions.transform.routes import Route
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
@@ -16,7 +16,7 @@ EVENT = Event("e1", "/sources/signup-form", "signup.created", "2026-03-01T12:00:
 
 def route(**settings: Json) -> Route:
     entry: JsonObject = {"name": "tell the list", "from": None, "types": None, "where": None, "to": ["crm"], **settings}
-    [read] = read_routes({"routes": [entry]})
+    [read] = read_program({"routes": [entry]}).routes
     return read
 
 
@@ -124,7 +124,7 @@ def test_every_fault_of_the_routes_is_told_at_once() -> None:
     ]
 
     with pytest.raises(SliceFault) as caught:
-        read_routes({"routes": entries})
+        read_program({"routes": entries})
 
     assert "route 'one': where: 'a = 1' is not JMESPath" in caught.value.detail
     assert "route 'two': step 1 'dorp': there is no such step" in caught.value.detail

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from functions.transform import entry
-from functions.transform.read_routes import read_routes
+from functions.transform.read_routes import read_program
 from functions.transform.step import Services
 from functions.transform.transformer import Transformer, read_event
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
@@ -48,7 +48,7 @@ class Bench:
     @property
     def transformer(self) -> Transformer:
         return Transformer(
-            read_routes({"routes": self.routes}),
+            read_program({"routes": self.routes}).routes,
             self.bus,
             self.blobs,
             Journaling("transform", self.journal),

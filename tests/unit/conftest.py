@@ -1,4 +1,5 @@
-"""What the tests of the operator's commands begin with. A test file that needs more of one makes it of this one."""
+"""What the tests of the operator's commands, and those of tokens, begin with. A test file that needs more of one makes
+it of this one."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -9,6 +10,8 @@ import pytest
 from deploy.commands.state import local
 from tests.fakes.bus import FakeBus
 from tests.fakes.kept import NOW, Kept
+from tests.gcp.metadata_server import MetadataServer
+from tests.gcp.serving import served
 from tests.google_stand_in import StandIn, standing_in
 from tests.stub_gcloud import StubGcloud, install
 
@@ -49,3 +52,14 @@ def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
         for name, value in stand_in.environ.items():
             monkeypatch.setenv(name, value)
         yield stand_in
+
+
+@pytest.fixture
+def metadata() -> MetadataServer:
+    return MetadataServer()
+
+
+@pytest.fixture
+def metadata_host(metadata: MetadataServer) -> Iterator[str]:
+    with served(metadata.app()) as host:
+        yield host

@@ -1,9 +1,7 @@
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 
 import pytest
-from aiohttp import web
 
 from shared.cloud.gcp.pubsub import Authorization
 from shared.cloud.gcp.tokens import Token, metadata_authorization, renewed
@@ -11,50 +9,19 @@ from shared.errors import Temporary
 from shared.jsontext import JsonObject
 from shared.settings import read_settings
 from tests.fakes.clock import FakeClock
-from tests.gcp.serving import served
-
-
-@dataclass
-class MetadataServer:
-    answer: JsonObject = field(
-        default_factory=lambda: {"access_token": "t0", "expires_in": 3599, "token_type": "Bearer"}
-    )
-    status: int = 200
-    asked: int = 0
-
-    def app(self) -> web.Application:
-        app = web.Application()
-        app.router.add_get("/computeMetadata/v1/instance/service-accounts/default/token", self._give)
-        return app
-
-    async def _give(self, request: web.Request) -> web.Response:
-        self.asked += 1
-        if request.headers.get("Metadata-Flavor") != "Google":
-            return web.Response(status=403)
-        return web.json_response(self.answer, status=self.status)
+from tests.gcp.metadata_server import MetadataServer
 
 
 @pytest.fixture
-def server() -> MetadataServer:
-    return MetadataServer()
-
-
-@pytest.fixture
-def host(server: MetadataServer) -> Iterator[str]:
-    with served(server.app()) as host:
-        yield host
-
-
-@pytest.fixture
-async def authorization(host: str) -> AsyncIterator[Authorization]:
-    yield metadata_authorization(host, FakeClock().now)
+async def authorization(metadata_host: str) -> AsyncIterator[Authorization]:
+    yield metadata_authorization(metadata_host, FakeClock().now)
     await asyncio.sleep(0)  # in which its connection is gone
 
 
-async def test_a_token_is_asked_for_once_and_kept(server: MetadataServer, authorization: Authorization) -> None:
+async def test_a_token_is_asked_for_once_and_kept(metadata: MetadataServer, authorization: Authorization) -> None:
     assert await asyncio.gather(*(authorization() for _ in range(20))) == ["Bearer t0"] * 20
     assert await authorization() == "Bearer t0"
-    assert server.asked == 1
+    assert metadata.tokens_asked == 1
 
 
 @pytest.mark.parametrize(
@@ -67,13 +34,13 @@ async def test_a_token_is_asked_for_once_and_kept(server: MetadataServer, author
     ],
 )
 async def test_no_token_is_temporary_and_asked_for_again(
-    server: MetadataServer, authorization: Authorization, status: int, answer: JsonObject, words: str
+    metadata: MetadataServer, authorization: Authorization, status: int, answer: JsonObject, words: str
 ) -> None:
-    server.status, good = status, server.answer
-    server.answer = answer
+    metadata.status, good = status, metadata.token
+    metadata.token = answer
     with pytest.raises(Temporary, match=words):
         await authorization()
-    server.status, server.answer = 200, good
+    metadata.status, metadata.token = 200, good
     assert await authorization() == "Bearer t0"
 
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from deploy.commands.terminal.help_text import HelpText, listed
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -117,8 +119,7 @@ def _run(given: list[str]) -> int:
 
 
 def usage() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name.ljust(width)}  {command.summary}" for name, command in COMMANDS.items()]
+    lines = listed({name: command.summary for name, command in COMMANDS.items()})
     return "\n".join(["usage: hookchain COMMAND …", "", *lines, "", "hookchain COMMAND --help says more of one."])
 
 
@@ -128,7 +129,7 @@ def parser(name: str, epilog: str = "") -> argparse.ArgumentParser:
         prog=f"hookchain {name}",
         description=COMMANDS[name].summary[0].upper() + COMMANDS[name].summary[1:] + ".",
         epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpText,
     )
 
 

@@ -18,7 +18,7 @@ EPILOG: Final = """\
 examples:
   hookchain providers                 all of them
   hookchain providers --find mail     those that have to do with mail
-  hookchain providers github          how to set GitHub up, and what is known of it
+  hookchain providers github          how to set GitHub up, and how sure that is
 
 PROVEN is how the signature was tried: with genuine requests that were published (vectors), with requests signed by the
 provider's own or an independent library (library), with requests signed in a test by code written from the facts

@@ -30,10 +30,10 @@ from shared.jsontext import to_json
 
 EPILOG: Final = """\
 examples:
-  hookchain trigger github                       a push, to the source that takes from GitHub, while `make dev` runs
+  hookchain trigger github                 a push, while `make dev` runs
   hookchain trigger stripe invoice.payment_failed
-  hookchain trigger slack --break clock          signed too long ago: it must be refused
-  hookchain trigger github --list                the samples, and the handshakes, of GitHub
+  hookchain trigger slack --break clock    signed too long ago: it must be refused
+  hookchain trigger github --list          the samples, and handshakes, of GitHub
   hookchain trigger github --to https://hooks.example.com/github
 
 The secret is the source's, looked up as the functions do, and in .env. Where a source has a provider's public key,

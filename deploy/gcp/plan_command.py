@@ -59,7 +59,7 @@ def _write_files(actions: tuple[Action, ...]) -> None:
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
-    words = parser("plan-gcp", "Run nothing: print the lines. exit code: 0, or 1 where the configuration has faults")
+    words = parser("plan-gcp", "It runs nothing.\n\nexit code: 0, or 1 where the configuration has faults")
     add_target_options(words)
     add_configuration(words)
     words.add_argument("--live", action="store_true", help="ask Google Cloud what is there, and print the difference")

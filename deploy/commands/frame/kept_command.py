@@ -15,6 +15,7 @@ from deploy.commands.frame.platform_options import add_platform, add_state
 from deploy.commands.replay.pace import DEFAULT_RATE
 from deploy.commands.state.choice import chosen_state
 from deploy.commands.state.state import State
+from deploy.commands.terminal.help_text import HelpText, listed
 from deploy.commands.terminal.tables import Screen, screen_of
 from deploy.commands.terminal.when import moment
 
@@ -62,10 +63,9 @@ def run_command(name: str, actions: Mapping[str, Action], arguments: list[str]) 
 
 
 def _action_of(name: str, actions: Mapping[str, Action], arguments: list[str]) -> str:
-    width = max(map(len, actions))
-    listed = [f"  {each.ljust(width)}  {action.summary}" for each, action in actions.items()]
+    lines = listed({each: action.summary for each, action in actions.items()})
     more = f"hookchain {name} ACTION --help says more of one."
-    words = parser(name, "\n".join(["actions:", *listed, "", more]))
+    words = parser(name, "\n".join(["actions:", *lines, "", more]))
     words.usage = f"hookchain {name} ACTION …"
     words.add_argument("action", metavar="ACTION", choices=tuple(actions), help=argparse.SUPPRESS)
     chosen: str = words.parse_args(arguments).action
@@ -77,7 +77,7 @@ def _parser_of(name: str, action: str, one: Action) -> argparse.ArgumentParser:
         prog=f"hookchain {name} {action}",
         description=one.summary[0].upper() + one.summary[1:] + ".",
         epilog="\n\n".join(filter(None, (one.epilog, EXIT_CODES))),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpText,
     )
     one.add_arguments(words)
     add_state(words)

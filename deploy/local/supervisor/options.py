@@ -6,21 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.commands.terminal.help_text import HelpText
 from deploy.local.supervisor.ports import DEFAULT_BASE, HIGHEST_BASE
 from shared.logs import SEVERITIES
 from shared.settings import DEFAULT_STATE
 
 _DESCRIPTION: Final = """\
 Run the whole of Hookchain on this machine, with no cloud account: the three functions, an emulated Pub/Sub and
-SendGrid, and a page that shows what happens. Nothing leaves the machine: mails are kept and shown on the page.
-What you post is stored until you delete the state folder."""
+SendGrid, and a page that shows what happens. No mail leaves the machine without --send-mail: it is kept and shown on
+the page. What you post is stored until you delete the state folder."""
 
 _EPILOG: Final = """\
 Without --config or HOOKCHAIN_CONFIG it takes deploy/hookchain.yaml if you have one, else mails whatever is posted to
 /webhook if EMAIL_ADDRESS is set, else the example, deploy/hookchain.example.yaml.
 
 Secrets that the configuration names and nobody has set are made up and kept in .env, readable by you alone.
-Ctrl-C stops everything."""
+Ctrl-C stops everything.
+
+exit code: 0 once stopped, 1 where it cannot start, 2 for a command that makes no sense"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str], root: Pa
 
 def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "hookchain dev", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        "hookchain dev", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=HelpText
     )
     add = parser.add_argument
     add("--config", metavar="FILE", help="the configuration, or `none` for the mode without one (HOOKCHAIN_CONFIG)")

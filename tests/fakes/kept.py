@@ -18,6 +18,7 @@ from shared.times import rfc3339
 
 NOW: Final = 1_790_000_000.0
 TELL: Final = RouteDecision("tell", True, "its type matches", ("list",))
+BROKEN: Final = RouteDecision("broken", False, "failed at step 1 'set'", code="step")
 OTHER: Final = RouteDecision("other", False, "type 'signup.created' does not match order.*")
 
 
@@ -33,10 +34,17 @@ class Kept:
         connection.close()
 
     def event(
-        self, event_id: str, *, at: float = NOW, source: str = "web", type: str = "signup.created", data: Json = None
+        self,
+        event_id: str,
+        *,
+        at: float = NOW,
+        source: str = "web",
+        type: str = "signup.created",
+        data: Json = None,
+        routes: tuple[RouteDecision, ...] = (TELL, OTHER),
     ) -> Event:
         event = Event(event_id, f"/sources/{source}", type, rfc3339(at), "0" * 64, data, subject="Ada")
-        self.record(EventEntry(event, (TELL, OTHER), at))
+        self.record(EventEntry(event, routes, at))
         return event
 
     def received(self, event_id: str, at: float = NOW) -> None:

@@ -15,7 +15,7 @@ from shared.journal import EventEntry
 from shared.jsontext import Json, JsonObject
 from shared.times import rfc3339
 from tests.fakes.bus import FakeBus
-from tests.fakes.kept import NOW, TELL, Kept
+from tests.fakes.kept import BROKEN, NOW, TELL, Kept
 
 OLD = NOW - 7_200.0
 
@@ -224,8 +224,16 @@ def test_the_dry_run_tells_that_what_is_finished_stays_so(
     kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept.delivered(kept.event("e1"))
-    assert "staying so without --force: 1 of them" in printed(capsys, "replay", "e1")
+    assert "staying so without --force: deliveries of 1 of them" in printed(capsys, "replay", "e1")
     assert "what was delivered is delivered again" in printed(capsys, "replay", "e1", "--force")
+
+
+def test_the_dry_run_does_not_say_so_of_an_event_whose_route_failed(
+    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.route_dead_letter(kept.event("e1", routes=(BROKEN,)))
+    assert printed_json(capsys, "list", "--status", "failed")["events"]
+    assert "staying so" not in printed(capsys, "replay", "e1")
 
 
 def test_a_destination_that_does_not_exist_is_no_replay(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:

@@ -123,11 +123,11 @@ def _which(events: Sequence[EventSummary]) -> str:
 
 
 def _tell_finished(options: argparse.Namespace, events: Sequence[EventSummary]) -> None:
-    finished = sum(event.status in FINISHED for event in events)
+    finished = sum(event.status in FINISHED and event.expected > 0 for event in events)  # else no delivery came of it
     if options.force:
         print("--force: what was delivered is delivered again.")
     elif finished:
-        print(f"Delivered or given up on, and staying so without --force: {finished:,} of them.")
+        print(f"Delivered or given up on, and staying so without --force: deliveries of {finished:,} of them.")
 
 
 def _tell_left_out(left_out: Sequence[str]) -> None:

@@ -39,7 +39,8 @@ def _run(options: argparse.Namespace) -> int:
     own = _own(options)
     known = {**step_models(), **own}
     if options.name is not None and options.name not in known:
-        tell("steps", f"there is no step {options.name!r}{did_you_mean(options.name, known)}")
+        where = "" if options.config else "; steps of your own are those of --config FILE"
+        tell("steps", f"there is no step {options.name!r}{did_you_mean(options.name, known)}{where}")
         return NOT_DONE
     _print(options, known, own)
     return DONE

@@ -90,7 +90,7 @@ _SKIPPED: Final = {
 
 
 def _failed_words(error: HookchainError, name: str, sources: JsonObject) -> str:
-    hint = did_you_mean(name, sources) if error.code == "unknown_source" else ""
+    hint = did_you_mean(name, sources) if error.code == "unknown_source" and name not in sources else ""
     kind = "" if isinstance(error, Rejected) else "not confirmed: "
     return f"{kind}{error.detail}{hint}"
 

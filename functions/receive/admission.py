@@ -30,8 +30,10 @@ def source_name(path: str) -> str:
 def admit(head: Request, sources: Mapping[str, Source]) -> Source:
     """The source that the request is for. Raises Rejected."""
     source = sources.get(source_name(head.path))
-    if source is None or not _path_fits(head.path, source):
+    if source is None:
         raise Rejected("unknown_source", "no source has this path; the configuration's `sources` lists them")
+    if not _path_fits(head.path, source):
+        raise Rejected("unknown_source", "the path goes on after what its source takes, if only by a slash")
     if head.method not in source.methods and head.method not in source.answered_methods:
         raise MethodRefused(source.answered_methods)
     _check_headers(head.headers)

@@ -173,6 +173,13 @@ def test_an_unknown_source_is_told_the_nearest_one(capsys: pytest.CaptureFixture
     assert "did you mean 'github'?" in capsys.readouterr().out
 
 
+def test_a_slash_too_many_is_told_as_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    explained(BODY, "--url", "http://localhost/github/")
+    told = capsys.readouterr().out
+    assert "goes on after what its source takes, if only by a slash\n" in told
+    assert "did you mean" not in told
+
+
 def test_a_key_from_elsewhere_cannot_be_had_offline(capsys: pytest.CaptureFixture[str]) -> None:
     message = {
         "Type": "Notification",

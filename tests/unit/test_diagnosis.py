@@ -302,7 +302,9 @@ def test_whatever_was_sent_is_told_without_a_secret_or_a_value(
 
 def test_a_host_that_is_none_is_no_obstacle() -> None:
     request = posted(BODY, ("host", "["), ("x-hub-signature-256", "00"))
-    assert "another one" in (why_refused(request, way(HUB, content="{url}{body}", prefix=""), [KEY], NOW) or "")
+    told = why_refused(request, way(HUB, content="{url}{body}", prefix=""), [KEY], NOW) or ""
+    assert "another URL (set `public_url`" in told
+    assert "another one" in told
 
 
 def test_a_body_cut_on_its_way_is_told_by_the_digest_sent_along() -> None:

@@ -29,6 +29,10 @@ _NOTHING: Final = (
     "no other encoding, algorithm or form of the body makes it right: the secret at the sender is another one (set it"
     " anew there), or the body was changed on its way"
 )
+_NOTHING_OF_URL: Final = (
+    "no other encoding, algorithm or form of the body makes it right: the sender signs another URL (set `public_url` to"
+    " just what it calls), the secret there is another one, or the body was changed on its way"
+)
 _TOO_LARGE: Final = "the body is too large to try what else it may have been; compare the secret first"
 
 
@@ -79,7 +83,9 @@ def _no_guess(case: Case) -> str:
         return wrong_password(case)
     if case.way.body_digest and not _is_digest_right(case):
         return "the SHA-256 sent along is of another body: something on the way changed or cut it"
-    return _NOTHING if _tries(case) == MAX_TRIES else _TOO_LARGE
+    if _tries(case) < MAX_TRIES:
+        return _TOO_LARGE
+    return _NOTHING_OF_URL if "url" in case.way.content else _NOTHING
 
 
 def _is_digest_right(case: Case) -> bool:

@@ -76,7 +76,7 @@ def _read_step(number: int, entry: Json, own: StepModels, chain: str | None) -> 
     try:
         step = model.model_validate(settings)
     except ValidationError as error:
-        return [StepFault(number, name, reason) for reason in setting_faults(error, model)]
+        return [StepFault(number, name, reason) for reason in setting_faults(error, model, settings)]
     except Exception as error:
         if name not in own:
             raise

@@ -2,16 +2,22 @@
 
 import re
 from collections.abc import Iterator
+from typing import Final
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from shared.config.fault_words import fault_words
 from shared.did_you_mean import did_you_mean, nearest
+from shared.jsontext import Json
+
+_ALONE: Final = re.compile(r"^\[0\](: |\.)")
 
 
-def setting_faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    return [_fault(detail, model) for detail in error.errors(include_url=False)]
+def setting_faults(error: ValidationError, model: type[BaseModel], settings: Json) -> list[str]:
+    """`settings` as they are written: what stands alone has no position, though a model makes a list of it."""
+    faults = [_fault(detail, model) for detail in error.errors(include_url=False)]
+    return faults if isinstance(settings, list) else [_ALONE.sub("", fault) for fault in faults]
 
 
 def _fault(detail: ErrorDetails, model: type[BaseModel]) -> str:

@@ -89,7 +89,7 @@ def test_every_fault_is_said_at_once_with_its_line() -> None:
         (("    to: people", "    type: a\n    to: people"), "there is no such key; did you mean 'types'?"),
         (("username: web", "user: web"), "there is no such key; did you mean 'username'?"),
         (("username: web", "zzz: web"), "there is no such key; there are: scheme, secret, username"),
-        (("- name:", "- nmae:"), "name: is missing"),
+        (("- name:", "- nmae:"), "route 1: name: is missing"),
         (("auth: none", "auth: [3]"), "should be a mapping; found 3"),
         (("  other:\n    auth: none", "  other: 3"), "should be a mapping; found 3"),
         (("team: [ann@example.com, bob@example.com]", "team: ann@example.com"), "should be a list"),

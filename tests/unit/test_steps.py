@@ -122,6 +122,7 @@ def test_the_steps_of_a_chain_are_read_in_their_order() -> None:
         ),
         ([{"frobnicate": {}}], "step 1 'frobnicate': there is no such step; there are: call, "),
         ([{"drop": ["data.a"]}, {"drop": ["password"]}], "step 2 'drop': [0]: path 'password' begins with neither"),
+        ([{"drop": "card"}], "step 1 'drop': path 'card' begins with neither"),
         ([{"set": {"data.a": {"from": "a = 1"}}}], "step 1 'set': 'a = 1' is not JMESPath: column 3"),
     ],
 )

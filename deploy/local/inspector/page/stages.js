@@ -56,9 +56,11 @@ export function notifyStage(event, act) {
     if (event.status === "unmatched" || event.status === "stopped") return stage("notify", "none", "nothing to deliver");
     return event.status === "failed" ? stage("notify", "none", "nothing came this far") : stage("notify", "busy", "not yet");
   }
+  const owed = Math.max(event.expected, deliveries.length);
+  if (!owed) return stage("notify", "none", "nothing came this far", letters.map(letterView));
   const state = letters.length || states.has("failed") ? "bad" : states.has("disabled") || states.has("retry_at") ? "warn" : [...states].every((each) => each === "done") && deliveries.length >= event.expected ? "good" : "busy";
   const done = deliveries.filter((each) => each.state === "done").length;
-  return stage("notify", state, `${done} of ${Math.max(event.expected, deliveries.length)} delivered`,
+  return stage("notify", state, `${done} of ${owed} delivered`,
     deliveries.map((delivery) => deliveryView(delivery, event, act)),
     letters.map(letterView));
 }

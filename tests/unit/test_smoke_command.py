@@ -12,7 +12,7 @@ import pytest
 from deploy.cli import main
 from deploy.commands.logs.records import Record
 from deploy.commands.smoke.audience import Reached, audience
-from deploy.commands.smoke.event import MARK, event_of_file, made_event
+from deploy.commands.smoke.event import MARK, event_of_file, example_event, made_event
 from deploy.commands.smoke.follow import Told, follow, stuck
 from deploy.commands.smoke.post import Posting, url_of, usable_way
 from deploy.commands.smoke.sight import DELIVERED, FAILED, HELD, PENDING, RETRYING, Seen, Sight, sight_of_log
@@ -59,6 +59,12 @@ def test_type_and_id_stand_where_the_source_looks_for_them() -> None:
     assert event.data["order"] == {"id": "smoke-1"}
     assert event.data[MARK] == "smoke-1"
     assert made_event({"id": "query.id"}, "t", "smoke-1").query == {"id": "smoke-1"}
+
+
+def test_an_event_for_a_form_says_which_page_it_is_on() -> None:
+    source: JsonObject = {"form": {"origins": ["https://a.example", "https://b.example"]}}
+    assert made_event(source, "t", "smoke-1").headers == {"Origin": "https://a.example", "Sec-Fetch-Mode": "cors"}
+    assert example_event(source, "t").headers == {"Origin": "https://a.example", "Sec-Fetch-Mode": "cors"}
 
 
 def test_a_file_goes_as_it_is_but_for_its_id(tmp_path: Path) -> None:

@@ -80,6 +80,20 @@ def test_the_line_to_try_proves_its_sender(way: JsonObject, command: str) -> Non
     assert line.endswith(" http://127.0.0.1:8080/form")
 
 
+def test_the_line_to_try_a_form_says_which_page_it_is_on() -> None:
+    source: JsonObject = {"auth": [{"scheme": "none"}], "form": {"origins": ["https://a.example"], "thanks": ""}}
+    line = trial_line({"receive": {"sources": {"form": source}}, "transform": {}}, PORTS, {})
+    assert line
+    assert "Origin: https://a.example" in shlex.split(line)
+
+
+def test_a_source_that_takes_no_post_is_not_tried() -> None:
+    opened: JsonObject = {"auth": [{"scheme": "none"}], "methods": ["GET"]}
+    posted: JsonObject = {"auth": [{"scheme": "none"}], "methods": ["POST"]}
+    receive: JsonObject = {"sources": {"opened": opened, "posted": posted}}
+    assert (trial_line({"receive": receive, "transform": {}}, PORTS, {}) or "").endswith("/posted")
+
+
 @pytest.mark.parametrize(
     ("way", "end"),
     [

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from deploy.commands.frame.ending import CannotTell
+from deploy.local.supervisor.sources import page_headers
 from deploy.local.supervisor.trial import CONTENT_TYPES, EVENT
 from deploy.sending.formats import encode
 from deploy.trigger.samples import Fresh, events_of, load_sample
@@ -33,7 +34,7 @@ class TestEvent:
 
 def made_event(source: JsonObject, event_type: str, mark: str) -> TestEvent:
     """Type and id stand where the source looks for them, so that routes take it and no earlier test is its double."""
-    event = TestEvent({**PERSON, MARK: mark})
+    event = TestEvent({**PERSON, MARK: mark}, headers=page_headers(source))
     _put(event, _first(source.get("type")) or "data.event", event_type)
     if location := _first(source.get("id")):
         _put(event, location, mark)
@@ -64,7 +65,7 @@ def provider_event(provider: str, types: Sequence[str], mark: str, now: float) -
 
 def example_event(source: JsonObject, event_type: str) -> TestEvent:
     """The same for a person to type: without a mark."""
-    event = TestEvent(dict(EVENT))
+    event = TestEvent(dict(EVENT), headers=page_headers(source))
     _put(event, _first(source.get("type")) or "data.event", event_type)
     if location := _first(source.get("id")):
         _put(event, location, "example-1")
@@ -80,7 +81,7 @@ def event_of_file(path: Path, source: JsonObject, mark: str, event_type: str | N
     form = {"yml": "yaml"}.get(path.suffix.removeprefix("."), path.suffix.removeprefix("."))
     if form not in CONTENT_TYPES:
         raise CannotTell(f"{path}: the ending says the format, one of {', '.join(CONTENT_TYPES)}")
-    event = TestEvent(content, form)
+    event = TestEvent(content, form, page_headers(source))
     location, type_location = _first(source.get("id")), _first(source.get("type"))
     if location and location.startswith("data.") and form == "json":
         event.data = _json_object(path, content)

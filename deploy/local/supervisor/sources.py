@@ -39,6 +39,19 @@ def ways_of(source: Json) -> list[JsonObject]:
     return [way for way in auth if isinstance(way, dict)] if isinstance(auth, list) else []
 
 
+def page_headers(source: Json) -> dict[str, str]:
+    """What a browser says of the page that a form is on, for a source that takes forms: as a script of that page posts,
+    which gets the answer itself and not the way to the thanks page."""
+    form = source.get("form") if isinstance(source, dict) else None
+    origins = form.get("origins") if isinstance(form, dict) else None
+    return {"Origin": str(origins[0]), "Sec-Fetch-Mode": "cors"} if isinstance(origins, list) and origins else {}
+
+
+def takes_post(source: Json) -> bool:
+    methods = source.get("methods") if isinstance(source, dict) else None
+    return not isinstance(methods, list) or "POST" in methods
+
+
 def _way(way: JsonObject) -> str:
     variable = variable_name(str(way.get("secret", "")))
     match way.get("scheme"):

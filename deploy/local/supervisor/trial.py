@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from deploy.commands.send.source import is_plain
 from deploy.local.supervisor.ports import Ports
-from deploy.local.supervisor.sources import SIGNED, source_url, sources_of, ways_of
+from deploy.local.supervisor.sources import SIGNED, page_headers, source_url, sources_of, takes_post, ways_of
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secret_values import split_values
 from shared.secrets import variable_name
@@ -44,13 +44,14 @@ def trial_line(
     """A line that works as printed: curl for the first source that takes a password, a token or anybody; else
     `hookchain send`, which can sign. `secrets` are variables. None without a source that takes either."""
     sources = sources_of(slices["receive"])
-    trials = [(name, way) for name, source in sources.items() for way in ways_of(source) if _can_be_tried(way)]
+    posted = {name: source for name, source in sources.items() if takes_post(source)}
+    trials = [(name, way) for name, source in posted.items() for way in ways_of(source) if _can_be_tried(way)]
     if not trials:
         return None
     name, way = min(trials, key=lambda trial: trial[1].get("scheme") in SIGNED)
     values = split_values(secrets.get(variable_name(str(way.get("secret", ""))), ""))
     body = _sample_body(sample) if sample else _made_body(name, slices["transform"].get("routes"))
-    return _command(source_url(name, ports), way, values[0] if values else "", body)
+    return _command(source_url(name, ports), way, values[0] if values else "", body, page_headers(sources[name]))
 
 
 def _can_be_tried(way: JsonObject) -> bool:
@@ -84,10 +85,11 @@ def trial_type(source: str, routes: Sequence[Json]) -> str:
     return "password_created"
 
 
-def _command(url: str, way: JsonObject, secret: str, body: Body) -> str:
+def _command(url: str, way: JsonObject, secret: str, body: Body, headers: Mapping[str, str]) -> str:
     scheme = str(way.get("scheme"))
+    told = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
     if scheme in SIGNED:
-        return _send_command(url, way, body)
+        return _send_command(url, way, body, told)
     options: list[str] = []
     match scheme:
         case "basic":
@@ -101,14 +103,14 @@ def _command(url: str, way: JsonObject, secret: str, body: Body) -> str:
         case "query":
             url = f"{url}?{way.get('parameter')}={quote(secret, safe='')}"
     data = ["--data-binary", f"@{body.content}"] if body.is_file else ["-d", body.content]
-    return shlex.join(["curl", *options, "-H", f"Content-Type: {CONTENT_TYPES[body.form]}", *data, url])
+    return shlex.join(["curl", *options, "-H", f"Content-Type: {CONTENT_TYPES[body.form]}", *told, *data, url])
 
 
-def _send_command(url: str, way: JsonObject, body: Body) -> str:
+def _send_command(url: str, way: JsonObject, body: Body, told: Sequence[str]) -> str:
     parts = [str(way.get(name, "")) for name in ("header", "algorithm", "encoding", "prefix")]
     proof = ["--hmac", ":".join(parts)] if way.get("scheme") == "hmac" else ["--standard-webhooks"]
     data = ["--file" if body.is_file else "--data", body.content]
-    return shlex.join([program(), "send", url, *proof, "--secret", str(way.get("secret")), *data])
+    return shlex.join([program(), "send", url, *proof, "--secret", str(way.get("secret")), *told, *data])
 
 
 def program() -> str:

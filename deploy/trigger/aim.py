@@ -100,4 +100,4 @@ def ready_source(provider: str, entry: ProviderEntry) -> JsonObject:
 
 def how_to_configure(provider: str, entry: ProviderEntry) -> str:
     lines = "\n".join(f"  {line}" for line in source_block(provider, entry))
-    return f"no source of the configuration takes from {entry.name}; it would be:\n\nsources:\n{lines}\n"
+    return f"no source of the configuration takes from {entry.name}; it would be, under `sources`:\n{lines}"

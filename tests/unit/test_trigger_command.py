@@ -174,3 +174,10 @@ def test_nobody_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert triggered("github", "--to", "http://127.0.0.1:9/x", "--json") == 1
     told = json.loads(capsys.readouterr().out)
     assert (told["ok"], told["code"], told["event"]) == (False, "unreachable", "push")
+
+
+def test_the_source_that_is_lacking_can_be_pasted_as_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert triggered("shopify") == 2
+    [words, *lines] = capsys.readouterr().err.splitlines()
+    assert words.startswith("hookchain trigger: no source of the configuration takes from Shopify")
+    assert lines == ["  shopify:", "    provider: shopify", "    secret: shopify-secret"]

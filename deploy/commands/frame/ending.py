@@ -30,9 +30,15 @@ def ended(command: str, run: Callable[[], int], *also: type[Exception], faulty: 
     except BrokenPipeError:
         raise  # an OSError, but no fault: deploy/cli.py ends every command whose reader has seen enough
     except told as fault:
-        tell(command, fault.detail if isinstance(fault, HookchainError) else str(fault))
+        tell(command, _words(fault))
         return faulty
     return code
+
+
+def _words(fault: Exception) -> str:
+    if isinstance(fault, OSError) and fault.filename:
+        return f"{fault.filename} cannot be read: {fault.strerror}"
+    return fault.detail if isinstance(fault, HookchainError) else str(fault)
 
 
 def tell(command: str, text: str) -> None:

@@ -12,6 +12,7 @@ from deploy.cli import parser
 from deploy.commands.frame.ending import DONE, CannotTell, ended
 from deploy.commands.frame.platform_options import add_platform, add_state, is_gcp
 from deploy.commands.state.choice import chosen_target
+from deploy.commands.terminal.printing import count_of
 from shared.did_you_mean import did_you_mean
 from shared.ledger import Ledger
 
@@ -32,9 +33,9 @@ def _run(options: argparse.Namespace) -> int:
     destination: str = options.destination
     place = _in_cloud(options) if is_gcp(options) else _here(options.state)
     released = asyncio.run(_release(place, destination, options.config))
-    plural = "delivery" if released == 1 else "deliveries"
     when = "a minute or two" if is_gcp(options) else "seconds"
-    print(f"{destination}: enabled; {released} {plural} held for it will go out within {when}")
+    held = f"{count_of(released, 'delivery', 'deliveries')} held for it will go out within {when}"
+    print(f"{destination}: enabled; {held if released else 'nothing was held for it'}")
     return DONE
 
 

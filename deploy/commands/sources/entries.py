@@ -56,7 +56,7 @@ def entries(
             provider,
             url_of(public_url if isinstance(public_url, str) else f"{base_url}/{name}", ways),
             tuple(_texts(source.get("methods"))) or ("POST",),
-            tuple(tuple(way_settings(way)) for way in ways),
+            tuple(dict.fromkeys(tuple(way_settings(way)) for way in ways)),
             tuple(dict.fromkeys(str(way["secret"]) for way in ways if "secret" in way)),
             tuple(str(route["name"]) for route in routes),
             events_of(routes),

@@ -68,9 +68,17 @@ def _confirm(given: str | None, target: Target) -> None:
     if given is None:
         if not sys.stdin.isatty():
             raise CannotTell(f"nothing was removed: where nobody can be asked, say ARGS='--confirm {target.prefix}'")
-        given = input(f"Type {target.prefix} to remove all this: ").strip()
+        given = _typed(f"Type {target.prefix} to remove all this: ")
     if given != target.prefix:
         raise CannotTell("nothing was removed")
+
+
+def _typed(question: str) -> str:
+    """Empty where the input ends without an answer."""
+    try:
+        return input(question).strip()
+    except EOFError:
+        return ""
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:

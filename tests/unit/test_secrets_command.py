@@ -130,6 +130,21 @@ def test_a_value_is_never_an_argument_and_never_repeated(
     assert not env_file.exists()
 
 
+def test_an_input_that_ends_before_a_value_changes_nothing(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    monkeypatch.setattr("getpass.getpass", ended_input)
+    assert run(env_file, "set", "shop-password") == 1
+    assert "no value was typed; nothing was changed" in capsys.readouterr().err
+
+
+def ended_input(_: str) -> str:
+    raise EOFError
+
+
 def test_a_typed_value_is_asked_for_twice(
     env_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

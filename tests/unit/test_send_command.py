@@ -251,3 +251,19 @@ def test_the_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().out
     assert "examples:" in told
     assert all(len(line) <= 120 for line in told.splitlines())
+
+
+def test_a_secret_that_is_not_typed_is_none(
+    hook: ScriptedReceiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ended(_: str) -> str:
+        raise EOFError
+
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr("getpass.getpass", ended)
+    with pytest.raises(SystemExit, match="2"):
+        sent_with(tmp_path, hook.url, "--bearer", "a=b")
+    assert "no secret was typed; nothing was sent" in capsys.readouterr().err
+    assert not hook.bodies

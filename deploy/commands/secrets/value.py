@@ -30,7 +30,11 @@ def new_text(is_random: bool, ways: Sequence[Way]) -> str:
         return random_text(ways)
     if not sys.stdin.isatty():
         return sys.stdin.read()
-    first = getpass.getpass("New value (it is not shown): ")
-    if first != getpass.getpass("The same once more: "):
+    try:
+        first = getpass.getpass("New value (it is not shown): ")
+        again = getpass.getpass("The same once more: ")
+    except EOFError as error:
+        raise CannotTell("no value was typed; nothing was changed") from error
+    if first != again:
         raise CannotTell("the two are not the same; nothing was changed")
     return first

@@ -63,7 +63,10 @@ def _secret(options: argparse.Namespace, environ: Mapping[str, str], stdin: Text
         return newest(stdin.read(), "on standard input")
     if not stdin.isatty():
         raise ValueError("which secret? Name it with --secret, or give it with --secret-stdin")
-    return newest(getpass.getpass("Secret: "), "that you typed")
+    try:
+        return newest(getpass.getpass("Secret: "), "that you typed")
+    except EOFError as error:
+        raise ValueError("no secret was typed; nothing was sent") from error
 
 
 def _named_source(options: argparse.Namespace, environ: Mapping[str, str]) -> Source:

@@ -117,7 +117,8 @@ def _told(options: argparse.Namespace, aim: Aim, sample: Sample, answer: Answer 
     print(
         f"{aim.entry.name}, {sample.event}{f', {options.what} broken' if options.what else ''}, to {printable(aim.url)}"
     )
-    print(f"  {printable(_words(outcome, sample, answer))}{_judged(options, aim, outcome, refused)}")
+    start = "; start `make dev`" if options.to is None and isinstance(answer, NoAnswer) else ""
+    print(f"  {printable(_words(outcome, sample, answer))}{start}{_judged(options, aim, outcome, refused)}")
     for line in () if options.to else _aftermath(options, aim, outcome, sample, at):
         print(f"  {printable(line)}")
     return 0 if is_right else 1

@@ -181,3 +181,13 @@ def test_the_source_that_is_lacking_can_be_pasted_as_it_is_told(capsys: pytest.C
     [words, *lines] = capsys.readouterr().err.splitlines()
     assert words.startswith("hookchain trigger: no source of the configuration takes from Shopify")
     assert lines == ["  shopify:", "    provider: shopify", "    secret: shopify-secret"]
+
+
+def test_where_nothing_listens_it_is_said_what_to_start(
+    free_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PORT_BASE", str(free_port))
+    assert triggered("github") == 1
+    assert capsys.readouterr().out.endswith("; start `make dev`\n")
+    assert triggered("github", "--to", f"http://127.0.0.1:{free_port}") == 1
+    assert "make dev" not in capsys.readouterr().out

@@ -56,7 +56,7 @@ export function refusalWords(request) {
   const advice = why ? `Why: ${why}.` : adviceOn(request.code);
   return [
     h("p", { class: "reason" }, withLinks(told)),
-    advice && h("p", { class: "advice" }, advice),
+    advice && h("p", { class: "advice" }, withLinks(advice)),
   ];
 }
 

@@ -40,7 +40,7 @@ export const CHECKS = [
 
 const ADVICE = {
   password: "The password or token is missing or is another one. Compare it with the secret that the source names.",
-  sig: "The signature is missing or does not fit the body. The secret may differ, or something on the way changed the body.",
+  sig: "The signature is missing or does not fit the body. The secret may differ, or something on the way changed the body: `hookchain explain` looks into which.",
   ts: "The signed time is too far from now: an old request sent again, or a clock that is wrong.",
   id: "The signature scheme needs an id of its own in webhook-id.",
   cert_url: "The request names a certificate or key that is not its provider's.",
@@ -54,7 +54,7 @@ const ADVICE = {
   decoded: "Unpacked, the body is larger than is safe.",
   encoding: "Send the body plain or as gzip.",
   content_type: "The source does not take this content type.",
-  parse: "The body is not what its content type says it is.",
+  parse: "The body is not what its headers say it is, or was cut on its way.",
   dup_key: "A key stands twice in one object: which one is meant cannot be known.",
   dtd: "A DOCTYPE is how attacks through XML work; leave it out.",
   schema: "The body breaks the source's schema.",

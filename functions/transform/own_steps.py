@@ -61,5 +61,6 @@ def _module(file: str, source: str) -> ModuleType:
     except (Exception, SystemExit) as error:  # a script's `sys.exit` would end us without a word
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
         place = f"{file}: line {lines[-1]}" if lines else file
-        raise OwnStepsFault(f"{place}: {type(error).__name__}: {error}") from error
+        said = str(error).partition("\n")[0]  # a fault is one line, whatever pydantic adds
+        raise OwnStepsFault(f"{place}: {type(error).__name__}: {said}") from error
     return module

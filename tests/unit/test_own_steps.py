@@ -186,6 +186,14 @@ def test_a_package_that_may_be_missing_where_it_runs_is_told_of(folder: Path, so
         assert said.startswith(f"hookchain.yaml:4: steps_from: my_steps/loyalty.py: {word}")
 
 
+def test_a_fault_of_a_file_is_one_line(folder: Path) -> None:
+    (folder / "my_steps" / "loyalty.py").write_text(STEP.replace("summary: ClassVar[str]", "summary"), encoding="utf-8")
+
+    [told, *_] = faults(folder, CONFIG).splitlines()
+    assert "PydanticUserError: A non-annotated attribute was detected" in told
+    assert "For further information" not in faults(folder, CONFIG)
+
+
 def test_a_file_that_is_not_there_is_a_fault(folder: Path) -> None:
     said = faults(folder, CONFIG.replace("my_steps/loyalty.py", "my_steps/loyality.py"))
 

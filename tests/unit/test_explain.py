@@ -178,7 +178,7 @@ def test_an_unknown_source_is_told_the_nearest_one(capsys: pytest.CaptureFixture
 )
 def test_a_file_that_is_not_there_is_told_in_words(given: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--config", "hookchain.yaml", "--env-file", ".env", *given]) == 2
-    assert capsys.readouterr().err == "hookchain explain: lost.json cannot be read: No such file or directory\n"
+    assert capsys.readouterr().err == "hookchain explain: lost.json cannot be opened: No such file or directory\n"
 
 
 def test_a_slash_too_many_is_told_as_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,7 +37,7 @@ def ended(command: str, run: Callable[[], int], *also: type[Exception], faulty: 
 
 def _words(fault: Exception) -> str:
     if isinstance(fault, OSError) and fault.filename:
-        return f"{fault.filename} cannot be read: {fault.strerror}"
+        return f"{fault.filename} cannot be opened: {fault.strerror}"
     return fault.detail if isinstance(fault, HookchainError) else str(fault)
 
 

@@ -1,19 +1,24 @@
 """A secret of the shape that a source's ways ask for: base64, hex, or the public half of a key pair of our own."""
 
 import base64
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import Final
 
 from deploy.trigger.private_keys import keep_key, make_pair
 from deploy.trigger.signing import is_asymmetric
 from shared.jsontext import Json, JsonObject
 from shared.signatures.way import Way, read_way
 
+KEY_BYTES: Final = 32
 
-def fitting_secrets(names: Collection[str], receive: JsonObject, state: Path, random_bytes: bytes) -> dict[str, str]:
+
+def fitting_secrets(
+    names: Collection[str], receive: JsonObject, state: Path, random_bytes: Callable[[int], bytes]
+) -> dict[str, str]:
     """Of those secrets for which no other text will do. The private halves are kept in the state folder.
 
-    `receive` is its slice; of `random_bytes` each key takes what it needs.
+    `receive` is its slice; `random_bytes` answers as many as it is asked for, others each time.
     """
     made: dict[str, str] = {}
     for way in _ways(receive):
@@ -22,7 +27,7 @@ def fitting_secrets(names: Collection[str], receive: JsonObject, state: Path, ra
                 pair = make_pair(way)
                 keep_key(state, way.secret, pair)
                 made[way.secret] = pair.public
-            elif shaped := fitting_key(way, random_bytes):
+            elif shaped := fitting_key(way, random_bytes(KEY_BYTES)):
                 made[way.secret] = shaped
     return made
 

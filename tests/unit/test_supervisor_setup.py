@@ -49,6 +49,13 @@ def test_a_made_up_standard_webhooks_secret_is_a_key_that_can_sign(settle: SetUp
     assert not setup.environ["FORM_PASSWORD"].startswith("whsec_")
 
 
+def test_no_two_made_up_signing_keys_are_the_same(settle: SetUp, tmp_path: Path) -> None:
+    another = "  refunds:\n    auth: {scheme: standard-webhooks, secret: refund-key}\nroutes:"
+    (tmp_path / OWN_CONFIG).write_text(SIGNED.replace("routes:", another), encoding="utf-8")
+    made = settle({}).environ
+    assert made["PAY_KEY"] != made["REFUND_KEY"]
+
+
 @pytest.mark.parametrize("environ", [{}, {"EMAIL_ADDRESS": "ann@example.com"}])
 def test_a_configuration_that_is_written_later_is_seen_and_taken(
     settle: SetUp, tmp_path: Path, environ: Mapping[str, str]

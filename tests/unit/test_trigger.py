@@ -94,7 +94,7 @@ def on_range(provider: str, state: Path) -> Range:
     names = _names(aim)
     slice_: JsonObject = {"sources": {aim.source.name: aim.settings}}
     made = dict.fromkeys(names, "a-secret-of-some-length-0123456789")
-    made.update(fitting_secrets(names, slice_, state, RANDOM))
+    made.update(fitting_secrets(names, slice_, state, lambda size: RANDOM[:size]))
     return Range(aim, Keys({variable_name(name): value for name, value in made.items()}, state))
 
 

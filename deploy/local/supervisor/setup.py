@@ -58,7 +58,7 @@ def set_up(options: Options, shell: Mapping[str, str], place: Place) -> Setup:
     readers = (from_folder(read_settings(environ).secrets_folder), from_environment(environ))
     found = look_up(names, readers)
     receive = configuration.slices["receive"]
-    fitting = fitting_secrets(found.missing, receive, place.state, secrets.token_bytes(32))
+    fitting = fitting_secrets(found.missing, receive, place.state, secrets.token_bytes)
     signing = standard_webhooks_secrets(receive) | signing_secrets(configuration.slices["transform"])
     made = as_variables({**make(found.missing, signing), **fitting})
     if made:

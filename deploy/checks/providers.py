@@ -1,6 +1,8 @@
 """What is wrong with what sources take from the catalogue."""
 
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -13,6 +15,9 @@ from shared.config.source import SourceConfig
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import JsonObject
 from shared.secrets import SECRET_NAME
+
+_PRINTABLE: Final = re.compile(r"[\x20-\x7e]{1,1024}")
+"""An answer holds them in its headers and handshakes, and no server sends there what is no Latin-1."""
 
 
 def faults_of_providers(document: JsonObject) -> Iterator[tuple[Path, str]]:
@@ -58,6 +63,8 @@ def _param_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tuple[
                 yield "params", f"{name} is the name of a secret, never its value"
             elif set(text) & set("{}()"):
                 yield "params", f"{name} holds a brace or parenthesis, which no such value has"
+            elif not _PRINTABLE.fullmatch(text):
+                yield "params", f"{name} is empty, or holds more than printable ASCII: is it the … of an example?"
 
 
 def _listed(value: str | list[str]) -> list[str]:

@@ -145,6 +145,11 @@ def test_what_the_source_says_counts_before_what_the_catalogue_says() -> None:
         ({"provider": "github", "secret": "s", "tolerance": "2 weeks"}, "tolerance"),
         ({"provider": "meta", "secret": "s", "params": {"verify_token": "A VALUE"}}, "is the name of a secret"),
         ({"provider": "ebay", "secret": "s", "params": {"verification_token": "a){b"}}, "holds a brace or parenthesis"),
+        ({"provider": "vercel_log_drain", "secret": "s", "params": {"verification_token": "…"}}, "printable ASCII"),
+        (
+            {"provider": "vercel_log_drain", "secret": "s", "params": {"verification_token": "a\nb: c"}},
+            "printable ASCII",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_in_words(source: dict[str, Json], rule: str) -> None:

@@ -225,6 +225,20 @@ def test_standard_webhooks_with_a_secret_used_as_text_is_told() -> None:
     assert "used as it is" in told
 
 
+def standard(key: bytes, at: int, version: str = "v1", id: str = "msg_1") -> Request:
+    signed = f"{id}.{at}.".encode() + BODY
+    signature = base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+    headers = (("webhook-id", id), ("webhook-timestamp", str(at)), ("webhook-signature", f"{version},{signature}"))
+    return posted(BODY, *headers)
+
+
+def test_an_old_signature_by_a_standard_webhooks_secret_used_as_text_is_right_but_for_its_time() -> None:
+    secret = f"whsec_{KEY}"
+    settings = read_way({"scheme": "standard-webhooks", "secret": "s", "key": "utf8"})
+    told = why_refused(standard(secret.encode(), int(NOW) - 420), settings, [secret], NOW) or ""
+    assert told.startswith("signed 7 minutes ago, the limit is 5 minutes: the signature is right")
+
+
 BASIC: Json = {"scheme": "basic", "username": "web", "secret": "s"}
 
 

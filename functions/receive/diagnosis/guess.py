@@ -65,7 +65,7 @@ def as_signed(case: Case) -> Case:
         content=_STANDARD,
         timestamp=parse_place(f"header.{prefix}-timestamp"),
         id=parse_place(f"header.{prefix}-id"),
-        key_prefix="whsec_",
+        key_prefix="whsec_" if case.way.key == "base64" else "",
     )
     return replace(case, way=way)
 

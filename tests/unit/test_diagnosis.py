@@ -239,6 +239,13 @@ def test_an_old_signature_by_a_standard_webhooks_secret_used_as_text_is_right_bu
     assert told.startswith("signed 7 minutes ago, the limit is 5 minutes: the signature is right")
 
 
+def test_a_right_signature_is_no_other_sources() -> None:
+    settings = read_way({"scheme": "standard-webhooks", "secret": "s"})
+    secret = "whsec_" + base64.b64encode(KEY.encode()).decode()
+    request = standard(KEY.encode(), int(NOW), id="has.a.stop")
+    assert why_refused(request, settings, [secret], NOW, None, {"another": [secret]}) is None
+
+
 BASIC: Json = {"scheme": "basic", "username": "web", "secret": "s"}
 
 

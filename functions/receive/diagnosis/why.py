@@ -50,7 +50,9 @@ def why_refused(
         return None
     if way.looks_in_body and len(request.body) > MAX_PARSED_BYTES:
         return _TOO_LARGE
-    return _why(case, now) or _mixed_up(case, others or {}) or (_no_guess(case) if not holds(case) else None)
+    if told := _why(case, now):
+        return told
+    return None if holds(case) else _mixed_up(case, others or {}) or _no_guess(case)
 
 
 def _why(case: Case, now: float) -> str | None:

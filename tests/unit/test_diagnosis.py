@@ -190,6 +190,12 @@ def test_milliseconds_where_seconds_are_meant_are_told() -> None:
     assert "in milliseconds where this source expects seconds, and the signature is right" in told
 
 
+def test_a_list_without_a_signature_of_the_version_expected_is_told_as_that() -> None:
+    request = posted(BODY, ("x-sig", f"t={int(NOW)},v0={mac(BODY)}"))
+    told = why_refused(request, way(TIMED), [KEY], NOW)
+    assert told == "no signature of the kind v1 stands in the header x-sig"
+
+
 def test_a_signature_over_the_body_alone_is_told() -> None:
     told = why_refused(timed(str(int(NOW)), BODY), way(TIMED), [KEY], NOW)
     assert told is not None

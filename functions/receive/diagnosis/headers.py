@@ -7,8 +7,9 @@ from typing import Final
 
 from functions.receive.diagnosis.guess import Case, Guess, holds
 from functions.receive.diagnosis.signatures import SHARED
+from shared.errors import Rejected
 from shared.http import Request
-from shared.signatures.layouts import place_text
+from shared.signatures.layouts import given_signatures, place_text
 from shared.signatures.macs import ALGORITHMS
 from shared.signatures.places import parse_place
 from shared.signatures.reading import Reading
@@ -34,6 +35,17 @@ def missing(case: Case) -> str | None:
     if (request.header("authorization") or "").lower().startswith(("basic ", "bearer ")):
         return f"the request has an Authorization header; this source takes no password but a signature in {where}"
     return f"the request has no signature, expected in {where}: no secret is set at the sender, or a proxy drops it"
+
+
+def of_no_use(case: Case) -> str | None:
+    """What is wrong with a list of signatures as a list, such as one without any of the version expected."""
+    if case.way.layout in {"plain", "numbered"}:
+        return None
+    try:
+        given_signatures(Reading(case.request, case.url), case.way)
+    except Rejected as error:
+        return error.detail
+    return None
 
 
 def _alike(request: Request, way: Way) -> list[str]:

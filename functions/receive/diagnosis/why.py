@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Final
 
 from functions.receive.diagnosis.guess import Case, as_signed, holds
-from functions.receive.diagnosis.headers import missing, prefixed
+from functions.receive.diagnosis.headers import missing, of_no_use, prefixed
 from functions.receive.diagnosis.passwords import PASSWORDS, wrong_password
 from functions.receive.diagnosis.signatures import guesses
 from functions.receive.diagnosis.times import mistimed
@@ -58,7 +58,7 @@ def why_refused(
 def _why(case: Case, now: float) -> str | None:
     if case.way.scheme in PASSWORDS:
         return None
-    if told := missing(case) or mistimed(case, now):
+    if told := missing(case) or of_no_use(case) or mistimed(case, now):
         return told
     if holds(case):  # what was refused is nothing that is looked at here
         return None

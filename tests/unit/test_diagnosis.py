@@ -102,6 +102,11 @@ def test_a_secret_with_a_beginning_too_little_or_too_much_is_told(kept: str, sig
     assert words in told
 
 
+def test_a_newline_at_the_end_of_the_senders_secret_is_told() -> None:
+    told = hub_words(BODY, "sha256=" + mac(BODY, f"{KEY}\n".encode()))
+    assert told.startswith("the sender's secret ends in a newline")
+
+
 def test_another_algorithm_is_told() -> None:
     told = hub_words(BODY, "sha256=" + mac(BODY, algorithm="sha512"))
     assert told == "the signature is made with sha512, and this source expects sha256"

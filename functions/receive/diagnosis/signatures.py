@@ -50,12 +50,18 @@ def _secrets(case: Case) -> Iterator[Guess]:
     for words, change in (
         ("the secret here has white space around it, which the sender's has not", str.strip),
         ("the secret here stands in quotation marks, which the sender's does not", lambda text: text.strip("'\"")),
+        ("the sender's secret ends in a newline, which this one has not: set it anew there", _with_newline),
         ("the secret here begins with `whsec_`, which is no part of the sender's", _without_whsec),
         ("the secret here lacks the `whsec_` that the sender's begins with: keep it whole", _with_whsec),
     ):
         changed = tuple(change(text) for text in case.secrets if change(text))
         if changed and changed != tuple(case.secrets):
             yield Guess(words, replace(case, secrets=changed))
+
+
+def _with_newline(text: str) -> str:
+    """What `echo` and editors leave, where the sender keeps it."""
+    return text + "\n"
 
 
 def _without_whsec(text: str) -> str:

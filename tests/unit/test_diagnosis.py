@@ -226,6 +226,25 @@ def test_a_url_that_differs_from_the_senders_is_told(configured: str, words: str
     assert "public_url" in told
 
 
+def test_a_url_that_a_proxy_names_is_told() -> None:
+    settings = way(HUB, content="{url}{body}", prefix="")
+    request = posted(
+        BODY,
+        ("x-forwarded-host", "hooks.example.com"),
+        ("x-forwarded-proto", "https"),
+        ("x-hub-signature-256", mac(b"https://hooks.example.com/hook" + BODY)),
+    )
+    told = why_refused(request, settings, [KEY], NOW, "http://10.0.0.1:8080/hook") or ""
+    assert "X-Forwarded-Host; set `public_url`" in told
+
+
+def test_where_the_url_is_signed_an_unknown_one_is_thought_of_first() -> None:
+    settings = way(HUB, content="{url}{body}", prefix="")
+    request = posted(BODY, ("x-hub-signature-256", mac(b"https://hooks.example.com/hook" + BODY)))
+    told = why_refused(request, settings, [KEY], NOW, "http://localhost:8080/hook") or ""
+    assert "set `public_url` to the URL as the sender has it" in told
+
+
 def test_standard_webhooks_with_a_secret_used_as_text_is_told() -> None:
     settings = read_way({"scheme": "standard-webhooks", "secret": "s"})
     signed = f"msg_1.{int(NOW)}.".encode() + BODY
@@ -334,9 +353,7 @@ def test_whatever_was_sent_is_told_without_a_secret_or_a_value(
 
 def test_a_host_that_is_none_is_no_obstacle() -> None:
     request = posted(BODY, ("host", "["), ("x-hub-signature-256", "00"))
-    told = why_refused(request, way(HUB, content="{url}{body}", prefix=""), [KEY], NOW) or ""
-    assert "another URL (set `public_url`" in told
-    assert "another one" in told
+    assert "public_url" in (why_refused(request, way(HUB, content="{url}{body}", prefix=""), [KEY], NOW) or "")
 
 
 def test_a_body_cut_on_its_way_is_told_by_the_digest_sent_along() -> None:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from functions.receive.diagnosis.bodies import variants
 from functions.receive.diagnosis.guess import Case, Guess, with_body
+from shared.http import Request
 from shared.signatures.content import parse_content
 from shared.signatures.encodings import ENCODINGS
 from shared.signatures.macs import ALGORITHMS
@@ -20,6 +21,7 @@ _KEYS: Final = {
     "base64": "this secret is base64 of the key: decode it first (`key: base64`)",
     "hex": "this secret is the key in hex: decode it first (`key: hex`)",
 }
+_ANOTHER_URL: Final = "the signature is over another URL than the one taken here (`public_url`, else the request's)"
 _CONTENTS: Final = (
     "{body}",
     "{timestamp}.{body}",
@@ -50,7 +52,10 @@ def _secrets(case: Case) -> Iterator[Guess]:
     for words, change in (
         ("the secret here has white space around it, which the sender's has not", str.strip),
         ("the secret here stands in quotation marks, which the sender's does not", lambda text: text.strip("'\"")),
-        ("the sender's secret ends in a newline, which this one has not: set it anew there", _with_newline),
+        (
+            "the sender's secret ends in a newline, which this one has not: set it anew there",
+            _with_newline,
+        ),
         ("the secret here begins with `whsec_`, which is no part of the sender's", _without_whsec),
         ("the secret here lacks the `whsec_` that the sender's begins with: keep it whole", _with_whsec),
     ):
@@ -112,15 +117,13 @@ def _urls(case: Case) -> Iterator[Guess]:
         return
     url = case.url or requested_url(case.request)
     try:
-        spellings = [*_spellings(url), *_on_path(url, case.request.path)]
+        spellings = [*_spellings(url), *_on_path(url, case.request.path), *_by_proxies(url, case.request)]
     except ValueError:  # a host that is none
         return
     for words, spelled in spellings:
         if spelled != url:
-            told = f"the signature is over another URL than {'`public_url`' if case.url else 'the one requested'}"
-            yield Guess(
-                f"{told}: the sender's {words}; set `public_url` to just what it calls", replace(case, url=spelled)
-            )
+            words = f"{_ANOTHER_URL}: the sender's {words}; set `public_url` to just what it calls"
+            yield Guess(words, replace(case, url=spelled))
 
 
 def _spellings(url: str) -> Iterator[tuple[str, str]]:
@@ -141,6 +144,20 @@ def _on_path(url: str, path: str) -> Iterator[tuple[str, str]]:
     parts = urlsplit(url)
     yield "goes on with the path of this request", parts._replace(path=parts.path.rstrip("/") + path).geturl()
     yield "has the path of this request", parts._replace(path=path).geturl()
+
+
+def _by_proxies(url: str, request: Request) -> Iterator[tuple[str, str]]:
+    """What a proxy says was requested of it, which counts only where the source has `trusted_proxies`."""
+    scheme, host = (_last(request, name) for name in ("x-forwarded-proto", "x-forwarded-host"))
+    if scheme or host:
+        parts = urlsplit(url)
+        told = urlsplit(f"//{host}").netloc or parts.netloc
+        named = "is the one that the proxy before this names in X-Forwarded-Proto and X-Forwarded-Host"
+        yield named, parts._replace(scheme=scheme or parts.scheme, netloc=told).geturl()
+
+
+def _last(request: Request, name: str) -> str:
+    return (request.header(name) or "").rpartition(",")[2].strip()
 
 
 def _contents(case: Case) -> Iterator[Guess]:

@@ -29,9 +29,9 @@ _NOTHING: Final = (
     "no other encoding, algorithm or form of the body makes it right: the secret at the sender is another one (set it"
     " anew there), or the body was changed on its way"
 )
-_NOTHING_OF_URL: Final = (
-    "no other encoding, algorithm or form of the body makes it right: the sender signs another URL (set `public_url` to"
-    " just what it calls), the secret there is another one, or the body was changed on its way"
+_NO_URL: Final = (
+    "the signature is over the URL too, and no spelling of the one here makes it right: set `public_url` to the URL as"
+    " the sender has it; else the secret at the sender is another one, or the body was changed on its way"
 )
 _TOO_LARGE: Final = "the body is too large to try what else it may have been; compare the secret first"
 
@@ -87,7 +87,7 @@ def _no_guess(case: Case) -> str:
         return "the SHA-256 sent along is of another body: something on the way changed or cut it"
     if _tries(case) < MAX_TRIES:
         return _TOO_LARGE
-    return _NOTHING_OF_URL if "url" in case.way.content else _NOTHING
+    return _NO_URL if "url" in case.way.content else _NOTHING
 
 
 def _is_digest_right(case: Case) -> bool:

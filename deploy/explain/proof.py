@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from functions.receive.diagnosis.attempts import attempted
 from functions.receive.diagnosis.guess import Case, as_signed, holds
 from functions.receive.diagnosis.times import age_words
 from functions.receive.diagnosis.why import why_refused
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.signatures.verify import is_attempted, verify
+from shared.signatures.verify import verify
 from shared.signatures.way import Way, read_way
 
 Secrets = Mapping[str, Sequence[str]]
@@ -71,13 +72,12 @@ def reasons(
     request: Request, settings: JsonObject, secrets: Secrets, now: float, url: str, others: Secrets
 ) -> list[str]:
     """One line a way: of those that the request attempts, else of all."""
-    ways = ways_of(settings)
-    attempted = [way for way in ways if is_attempted(request, way)] or ways
+    ways = attempted(request, ways_of(settings))
     told: list[str] = []
-    for way in attempted:
+    for way in ways:
         words = why_refused(request, way, secrets.get(way.secret, ()), now, url, others)
         if words:
-            told.append(words if len(attempted) == 1 else f"{way_name(way)}: {words}")
+            told.append(words if len(ways) == 1 else f"{way_name(way)}: {words}")
     return told
 
 

@@ -27,11 +27,13 @@ sources:
   shop: {auth: {scheme: hmac, header: X-Shop-Signature, secret: shop-secret}}
   form: {auth: {scheme: basic, username: web, secret: form-password}}
   mail: {provider: mailgun, secret: mail-secret}
+  lab: {provider: gitlab, secret: lab-secret}
 """
 SECRETS = {
     "hub-secret": "the hub's own secret",
     "shop-secret": "the shop's own secret",
     "form-password": "correct horse",
+    "lab-secret": "the lab's own secret",
     "mail-secret": "the mail's own secret",
 }
 BODY = b'{"a":1}'
@@ -79,6 +81,13 @@ async def test_a_password_refused_before_the_body_is_read_is_diagnosed_too(capsy
     detail = str(logged(capsys))
     assert "the right secret stands in the header x-webhook-password" in detail
     assert SECRETS["form-password"] not in detail
+
+
+async def test_a_wrong_token_is_told_as_that_and_not_as_a_signature_that_is_missing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    await Receiving().send("/lab", BODY, ("x-gitlab-token", "another"))
+    assert "what stands in the header x-gitlab-token is another value" in str(logged(capsys))
 
 
 async def test_a_flood_of_forgeries_is_refused_without_a_diagnosis_each(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ def wrong_password(case: Case) -> str:
         return _in_basic(user, given, case.secrets)
     if place := _found_at(case.request, case.secrets):
         return f"the right secret stands in {place}; this source expects it {expected_place(case)}"
-    if not _has_any(case):
+    if not has_any(case):
         return f"the request has no password or token {expected_place(case)}{_lost(case)}"
     return f"what stands {expected_place(case)} is another value than this source's secret: set it anew at the sender"
 
@@ -55,7 +55,7 @@ def _found_at(request: Request, secrets: Sequence[str]) -> str | None:
     return "the path" if any(matches_any([part], secrets) for part in request.path.split("/")[1:]) else None
 
 
-def _has_any(case: Case) -> bool:
+def has_any(case: Case) -> bool:
     way, request = case.way, case.request
     match way.scheme:
         case "basic" | "bearer":

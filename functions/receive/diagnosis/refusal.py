@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from functions.receive.diagnosis.attempts import attempted
 from functions.receive.diagnosis.why import why_refused
 from functions.receive.forwarded import requested_url
 from functions.receive.sources import Source
 from shared.errors import Temporary
 from shared.http import Request
 from shared.ports import Secrets
-from shared.signatures.verify import is_attempted
 
 MAX_OTHERS: Final = 8
 SECRETS_SECONDS: Final = 0.2
@@ -30,9 +30,9 @@ class Refusal:
 async def why_it_was(refusal: Refusal, secrets: Secrets, now: float) -> str | None:
     """Why, of the first of its ways that the request attempts; None where nothing is known."""
     source, request = refusal.source, refusal.request
-    ways = [way for way in source.auth if is_attempted(request, way)] or list(source.auth)
-    if not ways or len(request.body) > MAX_BODY_BYTES:
+    if not source.auth or len(request.body) > MAX_BODY_BYTES:
         return None
+    ways = attempted(request, source.auth)
     try:
         async with asyncio.timeout(SECRETS_SECONDS):
             own = await secrets.values(ways[0].secret) if ways[0].secret else ()

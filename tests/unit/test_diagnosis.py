@@ -1,6 +1,7 @@
 """Why a request was refused: words that would have saved somebody an hour."""
 
 import base64
+import gzip
 import hashlib
 import hmac
 import json
@@ -361,6 +362,15 @@ def test_a_body_cut_on_its_way_is_told_by_the_digest_sent_along() -> None:
     settings = way(HUB, content="{url}", body_digest="query.bodySHA256", prefix="")
     request = posted(BODY[:-3], ("x-hub-signature-256", "00"), query=f"bodySHA256={digest}")
     assert "something on the way changed or cut it" in (why_refused(request, settings, [KEY], NOW) or "")
+
+
+def test_a_body_that_is_no_whole_json_is_told_as_that() -> None:
+    assert hub_words(BODY[:-9], "sha256=" + mac(BODY)).startswith("the body is no whole JSON: it was cut")
+    packed = posted(gzip.compress(BODY), ("content-encoding", "gzip"), ("x-hub-signature-256", "sha256=00"))
+    assert "JSON" not in (why_refused(packed, way(HUB), [KEY], NOW) or "")
+    token = read_way({"scheme": "token", "at": "data.token", "secret": "s"})
+    told = why_refused(posted(b'{"a": 1, "tok'), token, [KEY], NOW) or ""
+    assert told.startswith("what proves its sender is looked for in the body, and the body is no whole JSON")
 
 
 def test_a_large_body_is_not_written_anew() -> None:

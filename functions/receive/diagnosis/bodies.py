@@ -29,6 +29,19 @@ def variants(body: bytes, content_type: str) -> Iterator[Variant]:
     yield from _compressed(body)
 
 
+def is_broken_json(body: bytes, content_type: str) -> bool:
+    """Whether it is meant for JSON and is none, or not all of it."""
+    if not (content_type.partition(";")[0].strip().lower().endswith("json") or body.lstrip()[:1] in {b"{", b"["}):
+        return False
+    try:
+        json.loads(body)
+    except ValueError:
+        return True
+    except RecursionError:
+        return False
+    return False
+
+
 def _line_ends(body: bytes) -> Iterator[Variant]:
     stripped = body.rstrip(b"\r\n")
     if stripped != body:

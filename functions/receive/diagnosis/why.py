@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
+from functions.receive.diagnosis.bodies import is_broken_json
 from functions.receive.diagnosis.guess import Case, as_signed, holds
 from functions.receive.diagnosis.headers import missing, of_no_use, prefixed
 from functions.receive.diagnosis.passwords import PASSWORDS, wrong_password
@@ -33,6 +34,7 @@ _NO_URL: Final = (
     "the signature is over the URL too, and no spelling of the one here makes it right: set `public_url` to the URL as"
     " the sender has it; else the secret at the sender is another one, or the body was changed on its way"
 )
+_BROKEN: Final = "the body is no whole JSON: it was cut or changed on its way, or something else was sent"
 _TOO_LARGE: Final = "the body is too large to try what else it may have been; compare the secret first"
 
 
@@ -50,6 +52,8 @@ def why_refused(
         return None
     if way.looks_in_body and len(request.body) > MAX_PARSED_BYTES:
         return _TOO_LARGE
+    if way.looks_in_body and _is_broken(request):
+        return f"what proves its sender is looked for in the body, and {_BROKEN}"
     if told := _why(case, now):
         return told
     return None if holds(case) else _mixed_up(case, others or {}) or _no_guess(case)
@@ -85,9 +89,17 @@ def _no_guess(case: Case) -> str:
         return wrong_password(case)
     if case.way.body_digest and not _is_digest_right(case):
         return "the SHA-256 sent along is of another body: something on the way changed or cut it"
+    if _is_broken(case.request):
+        return f"{_BROKEN}; else the secret at the sender is another one"
     if _tries(case) < MAX_TRIES:
         return _TOO_LARGE
     return _NO_URL if "url" in case.way.content else _NOTHING
+
+
+def _is_broken(request: Request) -> bool:
+    if request.header("content-encoding"):  # what was compressed shows nothing
+        return False
+    return is_broken_json(request.body, request.header("content-type") or "")
 
 
 def _is_digest_right(case: Case) -> bool:

@@ -57,7 +57,7 @@ def checks_of(looked: Looked, sources: JsonObject) -> list[Check]:
     is_after = False
     for name in ORDER:
         if name == failed and error:
-            found.append(Check(name, "failed", _failed_words(error, looked.name, sources)))
+            found.append(Check(name, "failed", _failed_words(error, looked, sources)))
             is_after = True
         elif is_after:
             found.append(Check(name, "skipped", NOT_MADE))
@@ -89,8 +89,11 @@ _SKIPPED: Final = {
 }
 
 
-def _failed_words(error: HookchainError, name: str, sources: JsonObject) -> str:
-    hint = did_you_mean(name, sources) if error.code == "unknown_source" and name not in sources else ""
+def _failed_words(error: HookchainError, looked: Looked, sources: JsonObject) -> str:
+    if error.code == "address" and looked.settings is not None:
+        return address_words(looked.request, looked.settings, "is not within")
+    is_unknown = error.code == "unknown_source" and looked.name not in sources
+    hint = did_you_mean(looked.name, sources) if is_unknown else ""
     kind = "" if isinstance(error, Rejected) else "not confirmed: "
     return f"{kind}{error.detail}{hint}"
 

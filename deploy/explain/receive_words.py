@@ -1,9 +1,11 @@
 """What each check of receive looked at and found, in words, where it passed. From the source's slice, as compiled."""
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Final
 
 from deploy.commands.terminal.printing import count_of
+from functions.receive.forwarded import sender_address
 from shared.event import Event
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
@@ -83,11 +85,26 @@ def content_type_words(request: Request, settings: Settings) -> str:
     return f"{sent}; this source takes {', '.join(taken) or 'any'}"
 
 
-def address_words(request: Request, settings: Settings) -> str:
+def address_words(request: Request, settings: Settings, verb: str = "is within") -> str:
     blocks = _texts(settings.get("allow"))
     if not blocks:
         return "any address may send"
-    return f"{request.peer} is within {', '.join(blocks)}, or came through a trusted proxy"
+    proxies = settings.get("trusted_proxies")
+    address, by = _sender(request, proxies if isinstance(proxies, int) else 0)
+    return f"{address}, {by}, {verb} {', '.join(blocks)}"
+
+
+def _sender(request: Request, proxies: int) -> tuple[str, str]:
+    """Whose address it is held to be, and by whose word."""
+    try:
+        address = str(ip_address(sender_address(request, proxies)))
+    except ValueError:
+        address = "no address"
+    if not request.header("x-forwarded-for"):
+        return address, "from where it comes"
+    if not proxies:
+        return address, "from where it comes (X-Forwarded-For counts only with `trusted_proxies`)"
+    return address, f"by X-Forwarded-For behind {count_of(proxies, 'trusted proxy', 'trusted proxies')}"
 
 
 def schema_words(settings: Settings) -> str | None:

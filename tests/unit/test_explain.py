@@ -21,6 +21,7 @@ sources:
   stripe: {provider: stripe, secret: stripe-secret}
   slack: {provider: slack, secret: slack-secret}
   form: {auth: {scheme: basic, username: web, secret: form-password}, allow: [192.0.2.0/24]}
+  behind: {auth: none, allow: [192.0.2.0/24], trusted_proxies: 1}
   open: {auth: none, content_types: [application/json]}
   lost: {auth: {scheme: bearer, secret: nowhere-to-be-found}}
   sns: {provider: aws_sns}
@@ -166,6 +167,24 @@ def test_what_is_wrong_with_a_body_is_told(
     report = document(capsys)
     assert report["code"] == code
     assert states(report)[check] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("source", "forwarded", "words"),
+    [
+        ("form", "192.0.2.7", "198.51.100.7, from where it comes (X-Forwarded-For counts only with `trusted_proxies`)"),
+        ("behind", "192.0.2.7, 203.0.113.9", "203.0.113.9, by X-Forwarded-For behind 1 trusted proxy, is not within"),
+        ("behind", "canary", "no address, by X-Forwarded-For"),
+    ],
+)
+def test_an_address_that_is_refused_is_told_with_whose_word_it_was_taken_by(
+    source: str, forwarded: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent = ("--source", source, "--from", "198.51.100.7", "-H", f"X-Forwarded-For: {forwarded}")
+    assert explained(BODY, *sent, "--json") == 3
+    text = capsys.readouterr().out
+    assert words in text
+    assert "canary" not in text
 
 
 def test_an_unknown_source_is_told_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,7 @@ def became(sent: Sent, state: Path) -> list[str]:
 
 
 def why_refused(sent: Sent, state: Path) -> list[str]:
-    """Receive's own diagnosis, where it made one."""
+    """Receive's own diagnosis, or what its check found where it made none."""
     return _waited_for(state, lambda local: _refusal(sent, local))
 
 
@@ -89,9 +89,14 @@ def _words(row: LedgerRow) -> str:
     return f"{_WORDS.get(row.state, row.state)}{reason}"
 
 
+def why_of(detail: str) -> str:
+    """Of a refusal's detail in receive's log: its diagnosis, else what its check found."""
+    told, _, why = detail.partition(_WHY)
+    return why or told
+
+
 def _refusal(sent: Sent, local: State) -> tuple[list[str], bool]:
     for request in local.reader.refused(MAX_EVENTS):
         if request.source == sent.source and request.at >= sent.at:
-            _, found, why = request.detail.partition(_WHY)
-            return ([f"why: {why}"] if found else []), True
+            return [f"why: {why_of(request.detail)}"], True
     return [], False

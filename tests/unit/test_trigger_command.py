@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.commands.trigger import main
+from deploy.trigger.aftermath import why_of
 from shared.signatures.macs import hmac_signature
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver
 
@@ -168,6 +169,17 @@ def test_a_reader_that_has_seen_enough_is_no_fault_of_the_command(
     with pytest.raises(BrokenPipeError):  # which the command of all commands takes for what it is
         triggered("github", "--to", hook.url)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("detail", "why"),
+    [
+        ("no signature matches. Why: the secret is another one", "the secret is another one"),
+        ("the token has expired", "the token has expired"),
+    ],
+)
+def test_a_refusal_without_a_diagnosis_is_told_by_what_its_check_found(detail: str, why: str) -> None:
+    assert why_of(detail) == why
 
 
 def test_nobody_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,8 @@ def given_signatures(reading: Reading, way: Way) -> Given:
 
 
 def place_text(way: Way) -> str:
+    if way.scheme == "standard-webhooks":
+        return f"the header {way.names}-signature"
     if way.header:
         return f"the header {way.header}"
     return f"{way.at.kind}.{'.'.join(way.at.path)}" if way.at else "the request"

@@ -90,6 +90,13 @@ async def test_a_wrong_token_is_told_as_that_and_not_as_a_signature_that_is_miss
     assert "what stands in the header x-gitlab-token is another value" in str(logged(capsys))
 
 
+async def test_the_header_of_a_standard_webhooks_signature_is_named_where_it_is_missing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    await Receiving().send("/lab", BODY)
+    assert "it is expected in the header webhook-signature" in str(logged(capsys))
+
+
 async def test_a_flood_of_forgeries_is_refused_without_a_diagnosis_each(capsys: pytest.CaptureFixture[str]) -> None:
     receiving = Receiving()
     for _ in range(20):

@@ -13,7 +13,9 @@ from shared.formats.parse import parse_as
 from shared.formats.sniff import is_text, structured_format
 
 BODY: Final = b"body"
-_BASE64URL: Final = re.compile(rb"[A-Za-z0-9_-]{2,}={0,2}")
+_BASE64: Final = re.compile(rb"[A-Za-z0-9_/ +-]{2,}={0,2}")
+"""In either alphabet: what is base64 without `-` and `_` would else be taken for one body and not for another. A `+`
+that was not escaped has become a space."""
 
 
 class QueryBody(NamedTuple):
@@ -40,15 +42,15 @@ def _decoded(text: bytes) -> bytes:
 
 
 def document_in(content: bytes) -> QueryBody:
-    if _BASE64URL.fullmatch(content) and (inner := _from_base64url(content)) and (kind := _kind(inner)) != "text":
+    if _BASE64.fullmatch(content) and (inner := _from_base64(content)) and (kind := _kind(inner)) != "text":
         return QueryBody(inner, kind)
     return QueryBody(content, _kind(content))
 
 
-def _from_base64url(content: bytes) -> bytes | None:
-    bare = content.rstrip(b"=")
+def _from_base64(content: bytes) -> bytes | None:
+    bare = content.rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/").replace(b" ", b"+")
     try:
-        return base64.urlsafe_b64decode(bare + b"=" * (-len(bare) % 4))
+        return base64.b64decode(bare + b"=" * (-len(bare) % 4))
     except binascii.Error:
         return None
 

@@ -34,6 +34,8 @@ def link(*pairs: tuple[str, str], source: str = "go", secret: str = SECRETS["lin
         ("body=" + base64.urlsafe_b64encode(b'{"a": 1}').decode().rstrip("="), {"a": 1}),
         ("body=" + base64.urlsafe_b64encode(b"a: 1").decode().rstrip("="), {"a": 1}),
         ("body=" + base64.urlsafe_b64encode(b"<a>1</a>").decode().rstrip("="), {"a": "1"}),
+        ("body=" + quote(base64.b64encode(b'{"a": "\xc3\xa9?>~~>"}').decode()), {"a": "é?>~~>"}),
+        ("body=" + base64.b64encode(b'{"a": ">>>~~~"}').decode(), {"a": ">>>~~~"}),
         ("body=hello", "hello"),
         ("body=signup", "signup"),
         ("body=two+words", "two words"),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from shared.errors import Rejected, Temporary
 from shared.signatures.asymmetric import is_signed_by
 from shared.signatures.compare import matches_any
+from shared.signatures.content import wire
 from shared.signatures.encodings import decoded, encoded
 from shared.signatures.keys import public_key, unusable
 from shared.signatures.layouts import MAX_SIGNATURES
@@ -38,7 +39,7 @@ def standard_key(secret: str) -> bytes:
 
 
 def standard_content(webhook_id: str, timestamp: int, body: bytes) -> bytes:
-    return b"%b.%d.%b" % (webhook_id.encode("utf-8", "replace"), timestamp, body)
+    return b"%b.%d.%b" % (wire(webhook_id), timestamp, body)
 
 
 def sign_standard(secret: str, webhook_id: str, timestamp: int, body: bytes, key: str = "base64") -> str:

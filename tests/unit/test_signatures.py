@@ -1,4 +1,5 @@
 import base64
+import hmac
 
 import pytest
 from hypothesis import given
@@ -85,6 +86,14 @@ def test_a_timestamp_that_is_no_plain_number_is_refused(timestamp: str | None) -
 @pytest.mark.parametrize("webhook_id", [None, "", "a.b", "a\nb", "a" * 129])
 def test_an_id_outside_the_rule_is_a_bad_request(webhook_id: str | None) -> None:
     assert refused_code(valid(), webhook_id=webhook_id) == "id"
+
+
+def test_an_id_is_signed_in_the_bytes_that_came() -> None:
+    signed = f"msg_é.{NOW}.".encode() + BODY
+    key = base64.b64decode(KEY.removeprefix("whsec_"))
+    signature = "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+    as_servers_hand_it_on = "msg_é".encode().decode("latin-1")
+    verify_standard(as_servers_hand_it_on, str(NOW), signature, BODY, [KEY], NOW)
 
 
 def test_a_body_of_the_same_meaning_does_not_pass() -> None:

@@ -14,14 +14,16 @@ BODY_SECONDS: Final = 10.0
 
 
 def head_of(web: WebRequest) -> Request:
-    """The request without its body."""
+    """The request without its body. White space after a header's value is none of it, though the server leaves it."""
     scope = web.scope
     client = scope.get("client")
     return Request(
         method=scope["method"],
         path=scope.get("raw_path", scope["path"].encode()).decode("latin-1"),
         query=scope["query_string"].decode("latin-1"),
-        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
+        headers=tuple(
+            (name.decode("latin-1"), value.decode("latin-1").rstrip(" \t")) for name, value in scope["headers"]
+        ),
         peer=client[0] if client else "",
     )
 

@@ -119,6 +119,11 @@ def test_an_accepted_event_is_answered_with_its_id(served: Served) -> None:
     assert len(json.loads(answer.body)["id"]) == 32
 
 
+def test_white_space_after_a_header_is_none_of_its_value(served: Served) -> None:
+    answer = served.post("/webhook", b"{}", "Content-Type: application/json", f"X-Webhook-Password: {PASSWORD} \t")
+    assert answer.status == 200
+
+
 @pytest.mark.parametrize(
     ("path", "headers", "status", "code"),
     [

@@ -90,6 +90,14 @@ def test_its_words_say_how_long_and_how_often(tmp_path: Path, capsys: pytest.Cap
     assert "more than some applications take" in long
 
 
+@pytest.mark.parametrize("url", ["https://h.example.com", "https://h.example.com/", "https://h.example.com/go"])
+def test_the_place_may_be_named_with_or_without_its_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    assert made(tmp_path, "go", "a=1", "--url", url) == 0
+    assert capsys.readouterr().out.startswith("https://h.example.com/go?a=1&")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -103,6 +111,8 @@ def test_its_words_say_how_long_and_how_often(tmp_path: Path, capsys: pytest.Cap
         (["go", "=1"], "is no field"),
         (["other", "a=1"], "takes no links"),
         (["goo", "a=1"], "did you mean 'go'?"),
+        (["go", "a=1", "--url", "https://hooks.example.com/?x=1"], "--url takes where receive is"),
+        (["go", "a=1", "--url", "localhost:8080"], "--url takes where receive is"),
     ],
 )
 def test_what_makes_no_sense_is_told_and_no_link_is_made(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from deploy.checkout import ROOT, environ_with
 from deploy.cli import parser
@@ -114,7 +114,16 @@ def _place(sources: Sources, options: argparse.Namespace, environ: Mapping[str, 
     if options.url is None and isinstance(public_url, str):
         return public_url
     here = f"http://localhost:{environ.get('PORT_BASE') or DEFAULT_PORT}"
-    return f"{(options.url or here).rstrip('/')}/{options.source}"
+    return _source_url(options.url or here, options.source)
+
+
+def _source_url(url: str, source: str) -> str:
+    """Of where receive is, or where that source is already. Raises ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
+        raise ValueError(f"--url takes where receive is, such as https://hooks.example.com; found {url!r}")
+    place = url.rstrip("/")
+    return place if parts.path.rstrip("/").endswith(f"/{source}") else f"{place}/{source}"
 
 
 def _words(link: JsonObject) -> str:

@@ -3,15 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from functions.receive.admission import source_name
 from functions.receive.diagnosis.attempts import attempted
 from functions.receive.diagnosis.guess import Case, as_signed, holds
 from functions.receive.diagnosis.times import age_words
 from functions.receive.diagnosis.why import why_refused
+from functions.receive.link import EXPIRES, parameters, verify_link
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.signatures.verify import verify
 from shared.signatures.way import Way, read_way
+from shared.times import rfc3339
 
 Secrets = Mapping[str, Sequence[str]]
 
@@ -35,14 +38,20 @@ def proof_of(request: Request, settings: JsonObject, secrets: Secrets, now: floa
         values = secrets.get(way.secret, ())
         for number, value in enumerate(values or [""], 1):
             if _passes(request, way, [value] if values else [], now, url):
-                case = as_signed(Case(request, way, [value], url))
-                return Proof(_words(way, number, len(values)), age_words(case, now))
+                return Proof(_words(way, number, len(values)), _time_words(Case(request, way, [value], url), now))
     return None
 
 
 def is_right_but_for_time(request: Request, settings: JsonObject, secrets: Secrets, url: str) -> bool:
     ways = [as_signed(Case(request, way, secrets.get(way.secret, ()), url)) for way in ways_of(settings)]
-    return any(holds(case) for case in ways)
+    return any(holds(case) or _passes(request, case.way, case.secrets, 0, url) for case in ways)
+
+
+def _time_words(case: Case, now: float) -> str:
+    if case.way.scheme != "link":
+        return age_words(as_signed(case), now)
+    expires = next((value for name, value in parameters(case.request.query) if name == EXPIRES), None)
+    return f"good until {rfc3339(int(expires))}" if expires else "good for ever"
 
 
 def _words(way: Way, number: int, count: int) -> str:
@@ -62,7 +71,10 @@ def way_name(way: Way) -> str:
 
 def _passes(request: Request, way: Way, secrets: Sequence[str], now: float, url: str) -> bool:
     try:
-        verify(request, way, secrets, {}, now, url)
+        if way.scheme == "link":
+            verify_link(source_name(request.path), request.query, secrets, now)
+        else:
+            verify(request, way, secrets, {}, now, url)
     except HookchainError:
         return False
     return True

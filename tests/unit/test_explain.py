@@ -6,15 +6,18 @@ import hmac
 import io
 import json
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
 from deploy.commands.explain import main
+from functions.receive.link import EXPIRES, SIGNATURE, link_signature
 from shared.jsontext import Json, JsonObject
 
 NOW = 1_790_000_000
 SECRET = "the-hub-secret-of-some-length"
 BODY = b'{"action":"opened","sender":{"login":"ann"}}'
+LINK_KEY = "a key for links, long enough"
 CONFIG = """
 sources:
   github: {provider: github, secret: github-secret}
@@ -22,6 +25,7 @@ sources:
   slack: {provider: slack, secret: slack-secret}
   form: {auth: {scheme: basic, username: web, secret: form-password}, allow: [192.0.2.0/24]}
   behind: {auth: none, allow: [192.0.2.0/24], trusted_proxies: 1}
+  go: {methods: [GET], auth: {scheme: link, secret: link-key}}
   open: {auth: none, content_types: [application/json]}
   lost: {auth: {scheme: bearer, secret: nowhere-to-be-found}}
   sns: {provider: aws_sns}
@@ -32,6 +36,7 @@ GITHUB_SECRET={SECRET}
 STRIPE_SECRET=whsec_stripes-own-secret
 SLACK_SECRET=slacks-own-secret-0123
 FORM_PASSWORD=correct-horse-battery
+LINK_KEY={LINK_KEY}
 """
 
 
@@ -104,6 +109,25 @@ def test_an_old_signature_is_told_with_its_age(capsys: pytest.CaptureFixture[str
     assert report["code"] == "ts"
     assert states(report)["signature"] == "passed"
     assert "signed 7 minutes ago, the limit is 5 minutes" in str(report["advice"])
+
+
+@pytest.mark.parametrize(
+    ("expires", "code", "signature", "words"),
+    [
+        (NOW + 60, 0, "passed", "good until 2026-09-21T14:14:20.000Z"),
+        (NOW - 60, 3, "passed", "the link's time is over"),
+        (None, 0, "passed", "good for ever"),
+    ],
+)
+def test_a_link_is_told_with_its_end(
+    expires: int | None, code: int, signature: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = [("a", "1"), *([] if expires is None else [(EXPIRES, str(expires))])]
+    url = f"http://localhost:8080/go?{urlencode([*pairs, (SIGNATURE, link_signature('go', pairs, LINK_KEY))])}"
+    assert explained(b"", "--method", "GET", "--url", url, "--json") == code
+    text = capsys.readouterr().out
+    assert states(json.loads(text))["signature"] == signature
+    assert words in text
 
 
 def test_an_old_signature_that_is_not_right_either_fails_twice(capsys: pytest.CaptureFixture[str]) -> None:

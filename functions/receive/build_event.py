@@ -100,11 +100,23 @@ def _raw(source: Source, request: Request) -> dict[str, str | None]:
     if source.keep_raw == "no":
         return {}
     kept: dict[str, str | None] = {"rawtype": attribute_text(request.header("content-type") or "") or None}
+    body = request.body
+    if source.body_tokens:
+        from functions.receive.body_tokens import body_without_tokens  # few senders put their token there
+
+        without = body_without_tokens(request, source.body_tokens)
+        if without is None:
+            return _raw_headers(source, request)
+        body = without
     try:
-        kept["rawbody"] = request.body.decode("utf-8")
+        kept["rawbody"] = body.decode("utf-8")
     except UnicodeDecodeError:
-        kept["rawbase64"] = base64.b64encode(request.body).decode()
+        kept["rawbase64"] = base64.b64encode(body).decode()
     return {**kept, **_raw_headers(source, request)}
+
+
+def _places(source: Source, kind: str) -> set[str]:
+    return {way.at.name for way in source.auth if way.at and way.at.kind == kind}
 
 
 def _check_kept(headers: dict[str, str | None], times: int) -> None:
@@ -116,6 +128,6 @@ def _check_kept(headers: dict[str, str | None], times: int) -> None:
 def _raw_headers(source: Source, request: Request) -> dict[str, str | None]:
     if source.keep_raw != "all":
         return {}
-    left_out = _CREDENTIALS | _NOT_SENT | {way.header for way in source.auth}
+    left_out = _CREDENTIALS | _NOT_SENT | {way.header for way in source.auth} | _places(source, "header")
     pairs: list[Json] = [[name, value] for name, value in request.headers if name not in left_out]
     return {"rawheaders": to_json(pairs)}

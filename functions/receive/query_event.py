@@ -28,6 +28,7 @@ class QueryBody(NamedTuple):
 def query_body(source: Source, query: str) -> QueryBody:
     """What proves the sender is no part of it."""
     proof = OWN | {way.parameter for way in source.auth if way.scheme == "query"}
+    proof |= {way.at.name for way in source.auth if way.at and way.at.kind == "query"}
     parts = [part for part in query.encode("latin-1", "replace").split(b"&") if part]
     for part in parts:
         name, equals, value = part.partition(b"=")

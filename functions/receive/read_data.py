@@ -32,6 +32,12 @@ def read_data(source: Source, request: Request, limits: Limits) -> Json:
     return _unpacked(source, data, limits)
 
 
+def without_tokens(source: Source, data: Json) -> Json:
+    from functions.receive.body_tokens import data_without_tokens  # few senders put their token there
+
+    return data_without_tokens(data, source.body_tokens)
+
+
 def _of_body(source: Source, request: Request, limits: Limits) -> Parsed:
     body = decode_content(request.body, request.header("content-encoding"), limits)
     content_type = request.header("content-type")

@@ -11,7 +11,7 @@ from functions.receive.build_event import build_events
 from functions.receive.diagnosis.ration import Ration
 from functions.receive.forwarded import requested_url, sender_address
 from functions.receive.outcomes import Accepted, Answered
-from functions.receive.read_data import body_of, read_data
+from functions.receive.read_data import body_of, read_data, without_tokens
 from functions.receive.replies import accepted_reply
 from functions.receive.sources import Source
 from functions.receive.without_event import form_question, handshaking, refuse_prefetch, without_event
@@ -91,6 +91,8 @@ class Receiver:
             data = source.form.without_honeypot(data)
         if source.schema:
             source.schema.verify(data)
+        if source.body_tokens:
+            data = without_tokens(source, data)
         accepted = Accepted(source, build_events(source, request, data, self.clock.now(), self.random_id))
         if is_trapped:
             return Answered(source, accepted_reply(accepted, request), "honeypot")

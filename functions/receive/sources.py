@@ -8,6 +8,7 @@ from functions.receive.locations import Choices, parse_choices
 from functions.receive.source_parts import read_parts
 from functions.receive.ways import read_ways
 from shared.jsontext import Json, JsonObject
+from shared.signatures.places import Place
 from shared.signatures.way import Way
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ class Source:
     @property
     def takes_links(self) -> bool:
         return any(way.scheme == "link" for way in self.auth)
+
+    @property
+    def body_tokens(self) -> tuple[Place, ...]:
+        """Where its sender puts a token into the body."""
+        places = [way.at for way in self.auth if way.scheme == "token" and way.at]
+        return tuple(place for place in places if place.kind in {"data", "form"})
 
     @property
     def answered_methods(self) -> tuple[str, ...]:

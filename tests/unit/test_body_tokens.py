@@ -1,0 +1,64 @@
+"""A token proves its sender wherever it stands, and goes no further than receive."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from shared.jsontext import Json
+from tests.posting import FORM, JSON, Posting
+
+TOKEN = "a-token-that-is/long enough"
+SECRETS = {"key": TOKEN}
+
+
+def source(at: str, more: str = "") -> str:
+    return f"s: {{auth: {{scheme: token, at: {at}, secret: key}}, keep_raw: true{more}}}"
+
+
+@pytest.mark.parametrize(
+    ("at", "sent", "data"),
+    [
+        ("data.token", {"token": TOKEN, "n": 1}, {"n": 1}),
+        ("data.a.token", {"a": {"token": TOKEN, "b": 2}}, {"a": {"b": 2}}),
+        ("data.a.*.token", {"a": [{"token": TOKEN, "b": 1}, {"token": TOKEN}]}, {"a": [{"b": 1}, {}]}),
+        ("data.a.1", {"a": ["x", TOKEN]}, {"a": ["x", None]}),
+    ],
+)
+async def test_a_token_in_a_body_is_taken_out_of_what_is_kept(at: str, sent: Json, data: Json) -> None:
+    posting = Posting(source(at), SECRETS)
+    assert (await posting.send("/s", json.dumps(sent).encode(), JSON)).status == 200
+    [event] = posting.events
+    assert event.data == data
+    assert TOKEN not in str(asdict(event))
+    assert "[removed]" in (event.rawbody or "")
+
+
+async def test_a_body_in_which_the_token_is_escaped_is_not_kept_as_it_came() -> None:
+    posting = Posting(source("form.token"), SECRETS)
+    body = b"token=a-token-that-is%2Flong+enough&n=1"
+    assert (await posting.send("/s", body, FORM)).status == 200
+    [event] = posting.events
+    assert (event.data, event.rawbody, event.rawbase64) == ({"n": "1"}, None, None)
+
+
+async def test_each_item_of_a_batch_is_without_it() -> None:
+    posting = Posting("s: {provider: microsoft_graph, secret: key}", SECRETS)
+    item = {"clientState": TOKEN, "changeType": "updated", "id": "1"}
+    await posting.send("/s", json.dumps({"value": [item, {**item, "id": "2"}]}).encode(), JSON)
+    assert [event.data for event in posting.events] == [
+        {"changeType": "updated", "id": "1"},
+        {"changeType": "updated", "id": "2"},
+    ]
+
+
+async def test_a_token_in_a_header_is_not_kept() -> None:
+    posting = Posting(source("header.X-Tok"), SECRETS)
+    assert (await posting.send("/s", b"{}", JSON, ("x-tok", TOKEN))).status == 200
+    assert posting.events[0].rawheaders == '[["content-type","application/json"]]'
+
+
+async def test_a_token_in_a_query_is_no_field_of_it() -> None:
+    posting = Posting(source("query.t", ", methods: [GET]"), {"key": "a-token-of-letters-alone"})
+    assert (await posting.send("/s", b"", method="GET", query="n=1&t=a-token-of-letters-alone")).status == 200
+    assert posting.events[0].data == {"n": "1"}

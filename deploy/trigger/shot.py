@@ -88,9 +88,7 @@ def shot(
     request = with_header(replace(sample.request, path=path, query=both), "host", parts.netloc)
     if is_unsigned(aim, sample) and not any(way.scheme in IN_HEAD for way in aim.ways):
         return request
-    refusal: Exception = ValueError(
-        f"the source has no way of proof {variant!r}" if variant else "it has no way of proof"
-    )
+    refusal: Exception = ValueError(_no_way(aim.ways, variant))
     for way in _likeliest_first(aim.ways, request):
         if variant in {None, way.variant}:
             try:
@@ -98,6 +96,13 @@ def shot(
             except (CannotSign, ValueError, HookchainError) as error:
                 refusal = error
     raise refusal
+
+
+def _no_way(ways: Sequence[Way], variant: str | None) -> str:
+    if variant is None:
+        return "it has no way of proof"
+    there = ", ".join(filter(None, (way.variant for way in ways)))
+    return f"the source has no way of proof {variant!r}; it has {there or 'none with a name'}"
 
 
 def _likeliest_first(ways: Sequence[Way], request: Request) -> list[Way]:

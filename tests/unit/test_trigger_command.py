@@ -95,7 +95,7 @@ def test_a_time_that_is_not_signed_cannot_be_broken(capsys: pytest.CaptureFixtur
 
 def test_a_provider_without_a_source_is_told_what_to_write(capsys: pytest.CaptureFixture[str]) -> None:
     assert triggered("mailgun") == 2
-    assert "mailgun:\n" in capsys.readouterr().err.replace("hookchain trigger: ", "")
+    assert "\nsources:\n  mailgun:\n    provider: mailgun\n" in capsys.readouterr().err
 
 
 def test_a_receiver_configured_elsewhere_is_sent_to_with_the_secret_of_the_usual_name(hook: ScriptedReceiver) -> None:
@@ -148,6 +148,7 @@ def test_the_samples_and_handshakes_of_a_provider_are_listed(capsys: pytest.Capt
         (("github", "pusch"), "did you mean 'push'?"),
         (("github", "--source", "hubb"), "did you mean 'hub'?"),
         (("stripe", "--to", "http://127.0.0.1:9/x"), "there is no secret 'stripe-secret'"),
+        (("github", "--variant", "legacy_sha1"), "has no way of proof 'legacy_sha1'; it has sha256"),
     ],
 )
 def test_a_command_that_makes_no_sense_says_so(

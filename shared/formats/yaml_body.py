@@ -11,8 +11,9 @@ import yaml
 from yaml._yaml import CParser
 
 from shared.errors import Rejected
+from shared.formats import json_body
 from shared.formats.charset import decode_text
-from shared.formats.media_type import MediaType
+from shared.formats.media_type import MediaType, media_type
 from shared.formats.yaml_build import Builder
 from shared.jsontext import Json
 from shared.limits import Limits
@@ -20,6 +21,7 @@ from shared.limits import Limits
 # libyaml compares each with all before it. Only the core schema's tags are taken, so nobody needs many.
 _TAG_DIRECTIVE: Final = re.compile("^%TAG|[\n\r\x85\u2028\u2029]%TAG")
 _MAX_TAG_DIRECTIVES: Final = 20
+_JSON: Final = media_type("application/json")
 
 
 def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
@@ -34,10 +36,20 @@ def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
     try:
         _read(text, builder)
     except yaml.YAMLError as error:
+        if text.lstrip()[:1] in {"{", "["} and "\\u" in text:
+            return _as_json(text, limits, _refusal(error, limits))
         raise _refusal(error, limits) from None
     except UnicodeError:  # a tag may spell bytes that are no UTF-8
         raise Rejected("parse", "not YAML: a tag is not UTF-8") from None
     return builder.document()
+
+
+def _as_json(text: str, limits: Limits, refusal: Rejected) -> Json:
+    """JSON is YAML, but libyaml takes no pair of surrogates for the character it is. Raises the refusal otherwise."""
+    try:
+        return json_body.parse(text.encode(), _JSON, limits)
+    except Rejected:
+        raise refusal from None
 
 
 def _read(text: str, builder: Builder) -> None:

@@ -383,6 +383,12 @@ def test_json_is_yaml(value: Json) -> None:
     assert parsed(to_json({"value": value})) == {"value": value}
 
 
+def test_characters_that_json_writes_as_two_surrogates_come_out_as_they_were() -> None:
+    assert parsed(r'{"a": "\ud83d\ude00", "b": "\ud800"}') == {"a": "\U0001f600", "b": "\ufffd"}
+    assert refusal(r'{"a": "\ud83d\ude00", }}') == "parse"
+    assert refusal(r'a: "\ud83d\ude00"') == "parse"
+
+
 @given(st.binary(max_size=200) | st.text("ab:-[]{},&*!|>'\"%#?<\\ \n\t01.ex~", max_size=200).map(str.encode))
 def test_any_bytes_are_parsed_within_limits_or_rejected(body: bytes) -> None:
     assert_taken_or_refused(body, YAML, SMALL)

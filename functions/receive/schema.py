@@ -11,8 +11,8 @@ from jsonschema.validators import extend
 from referencing import Registry
 
 from shared.errors import Rejected
-from shared.json_equality import holds_equal
 from shared.jsontext import Json, JsonObject, to_json
+from shared.schema_rules import RULES, TOO_LONG
 from shared.time_bound import OutOfTime, bounded
 
 MAX_SECONDS: Final = 0.5
@@ -29,12 +29,7 @@ _MAX_SHOWN: Final = 60
 Rule: TypeAlias = Callable[[Draft202012Validator, Json, Json, JsonObject], Iterator[ValidationError] | None]
 
 
-def _unique_items(_: Draft202012Validator, unique: bool, instance: Json, __: JsonObject) -> Iterator[ValidationError]:
-    if unique and isinstance(instance, list) and holds_equal(instance):
-        yield ValidationError("has items that are the same")
-
-
-Validator: Final = extend(Draft202012Validator, {"uniqueItems": _unique_items})  # type: ignore[no-untyped-call] # it has no types
+Validator: Final = extend(Draft202012Validator, RULES)  # type: ignore[no-untyped-call] # it has no types
 
 
 class _TooMuchWork(Exception):
@@ -96,6 +91,8 @@ def _place(error: ValidationError) -> str:
 
 def _rule(error: ValidationError) -> str:
     rule, wanted = str(error.validator), error.validator_value
+    if error.message == TOO_LONG:
+        return TOO_LONG
     if rule == "required" and isinstance(wanted, list) and isinstance(error.instance, dict):
         missing = [str(name) for name in wanted if name not in error.instance]
         return f"lacks {', '.join(missing)} (rule required)"

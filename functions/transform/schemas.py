@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from functions.transform.places import inside
-from shared.json_equality import holds_equal
 from shared.jsontext import Json, to_json
 from shared.times import unix_seconds
 
@@ -44,6 +43,8 @@ def _validator(document: Json) -> "Validator":
     from jsonschema.validators import extend
     from referencing import Registry
 
+    from shared.schema_rules import RULES
+
     if not isinstance(document, dict):
         raise SchemaFault("a JSON Schema is an object")
     try:
@@ -52,7 +53,7 @@ def _validator(document: Json) -> "Validator":
         path = ".".join(map(str, error.absolute_path))
         raise SchemaFault(f"it is no JSON Schema: {path or 'its top'}: {error.message[:200]}") from error
     _verify_references(document)
-    kind = extend(Draft202012Validator, {"uniqueItems": _unique_items})  # type: ignore[no-untyped-call] # its stubs
+    kind = extend(Draft202012Validator, RULES)  # type: ignore[no-untyped-call] # its stubs
     # A registry of its own, which holds nothing but the schema and fetches nothing.
     made: Validator = kind(document, registry=Registry(), format_checker=_format_checker())
     return made
@@ -97,13 +98,6 @@ def _is_time(value: object) -> bool:
     return True
 
 
-def _unique_items(_: "Validator", wanted: Json, items: Json, __: Json) -> "Iterator[ValidationError]":
-    from jsonschema import ValidationError
-
-    if wanted is True and isinstance(items, list) and holds_equal(items):
-        yield ValidationError("not unique")
-
-
 def _words(error: "ValidationError", place: str) -> str:
     for part in error.absolute_path:
         place = f"{place}[{part}]" if isinstance(part, int) else inside(place, str(part))
@@ -112,7 +106,11 @@ def _words(error: "ValidationError", place: str) -> str:
 
 def _rule(error: "ValidationError") -> str:
     """By what the schema says, which is the operator's; the error's own words quote the value."""
+    from shared.schema_rules import TOO_LONG
+
     rule, wanted = str(error.validator), error.validator_value
+    if error.message == TOO_LONG:
+        return TOO_LONG
     if rule == "required":
         return f"lacks {error.message.removesuffix(' is a required property')}"
     if rule == "type":

@@ -95,7 +95,7 @@ def test_a_time_that_is_not_signed_cannot_be_broken(capsys: pytest.CaptureFixtur
 
 def test_a_provider_without_a_source_is_told_what_to_write(capsys: pytest.CaptureFixture[str]) -> None:
     assert triggered("mailgun") == 2
-    assert "\nsources:\n  mailgun:\n    provider: mailgun\n" in capsys.readouterr().err
+    assert "\n  mailgun:\n    provider: mailgun\n" in capsys.readouterr().err
 
 
 def test_a_receiver_configured_elsewhere_is_sent_to_with_the_secret_of_the_usual_name(hook: ScriptedReceiver) -> None:

@@ -82,7 +82,7 @@ def test_a_list_with_more_than_the_limit_says_so(kept: Kept, capsys: pytest.Capt
 
 def test_an_empty_list_is_no_failure_and_still_json(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["events", "list"]) == 0
-    assert capsys.readouterr().err == "no event is like that\n"
+    assert capsys.readouterr().err == "no events\n"
     assert printed_json(capsys, "list") == {"events": [], "more": False}
 
 

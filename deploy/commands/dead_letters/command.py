@@ -28,7 +28,7 @@ def list_letters(asked: Asked) -> int:
         print_json({"dead_letters": [dead_letter_document(letter) for letter in letters], "more": more})
         return DONE
     if not letters:
-        print("no dead letter is like that", file=sys.stderr)
+        print("no dead letters", file=sys.stderr)
         return DONE
     print(letters_table(letters, asked.screen))
     if more:

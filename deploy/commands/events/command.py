@@ -27,7 +27,7 @@ def list_events(asked: Asked) -> int:
         print_json({"events": [summary_document(event) for event in events], "more": more})
         return DONE
     if not events:
-        print("no event is like that", file=sys.stderr)
+        print("no events", file=sys.stderr)
         return DONE
     print(events_table(events, asked.screen))
     if more:

@@ -61,7 +61,7 @@ export function showPlots(element, data) {
     card("Delivered", delivered.toLocaleString(), troubled ? ` + ${troubled.toLocaleString()} not yet` : "",
       bars([data.delivered, data.not_delivered], ["good", "warn"]),
       `${plural(delivered, "attempt")} delivered and ${troubled} not in the last 5 minutes`),
-    card("Post to delivery", p50 === null ? "–" : duration(p50), p95 === null ? "" : ` p95 ${duration(p95)}`,
+    card("Delay", p50 === null ? "–" : duration(p50), p95 === null ? "" : ` p95 ${duration(p95)}`,
       lines([data.p95_ms, data.p50_ms], ["warn", "good"]),
       p50 === null ? "no delivery in the last 5 minutes" : `half of the deliveries within ${duration(p50)}, 95 percent within ${duration(p95)}`));
 }

@@ -4,15 +4,16 @@ import sqlite3
 from typing import Final, Literal
 
 _BEGINNING: Final = {
-    "events": "SELECT id FROM events WHERE id >= ?1 AND id < ?1 || char(1114111) ORDER BY id LIMIT ?2",
-    "dead_letters": "SELECT id FROM dead_letters WHERE id >= ?1 AND id < ?1 || char(1114111) ORDER BY id LIMIT ?2",
+    table: f"SELECT id FROM {table}"  # noqa: S608 either name stands here
+    " WHERE id >= :start AND id < :start || char(1114111) ORDER BY id LIMIT :limit"
+    for table in ("events", "dead_letters")
 }
 
 
 def ids_beginning(
     connection: sqlite3.Connection, table: Literal["events", "dead_letters"], beginning: str, limit: int
 ) -> list[str]:
-    return [row[0] for row in connection.execute(_BEGINNING[table], (beginning, limit))]
+    return [row[0] for row in connection.execute(_BEGINNING[table], {"start": beginning, "limit": limit})]
 
 
 def stored_document(connection: sqlite3.Connection, event_id: str) -> str | None:

@@ -95,9 +95,9 @@ class JournalReader:
             document=document if isinstance(document, dict) else None,
             routes=decisions_of(json.loads(body[1])) if body else (),
             passes=body[2] if body else 0,
-            requests=self._requests("WHERE event_id = ? ORDER BY seq", event_id),
+            requests=self._requests("WHERE event_id = :id ORDER BY seq", id=event_id),
             attempts=self.attempts(event_id),
-            dead_letters=self._dead_letters("WHERE event_id = ? ORDER BY seq", event_id),
+            dead_letters=self._dead_letters("WHERE event_id = :id ORDER BY seq", id=event_id),
         )
 
     def attempts(self, event_id: str) -> tuple[AttemptEntry, ...]:
@@ -118,23 +118,23 @@ class JournalReader:
 
     def refused(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
         """Newest first: 4xx, and the 503s that told a sender to come again."""
-        return self._requests(
-            "WHERE status >= 400 AND (?1 IS NULL OR seq < ?1) ORDER BY seq DESC LIMIT ?2", before, limit
-        )
+        where = "WHERE status >= 400 AND (:before IS NULL OR seq < :before) ORDER BY seq DESC LIMIT :limit"
+        return self._requests(where, before=before, limit=limit)
 
     def dead_letters(
         self, limit: int, *, state: str | None = "kept", before: int | None = None
     ) -> tuple[DeadLetterRow, ...]:
         """Newest first."""
         return self._dead_letters(
-            "WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR seq < ?2) ORDER BY seq DESC LIMIT ?3",
-            state,
-            before,
-            limit,
+            "WHERE (:state IS NULL OR state = :state) AND (:before IS NULL OR seq < :before)"
+            " ORDER BY seq DESC LIMIT :limit",
+            state=state,
+            before=before,
+            limit=limit,
         )
 
     def dead_letter(self, dead_letter_id: str) -> DeadLetterRow | None:
-        found = self._dead_letters("WHERE id = ?", dead_letter_id)
+        found = self._dead_letters("WHERE id = :id", id=dead_letter_id)
         return found[0] if found else None
 
     def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
@@ -151,7 +151,7 @@ class JournalReader:
         width = span_seconds / count
         since = (math.floor(now / width) + 1 - count) * width
         rows = [
-            self._connection.execute(sql, (since, width)).fetchall()
+            self._connection.execute(sql, {"since": since, "width": width}).fetchall()
             for sql in (REQUESTS_SQL, ATTEMPTS_SQL, LATENCIES_SQL)
         ]
         return make_buckets(since, width, count, *rows)
@@ -167,10 +167,10 @@ class JournalReader:
         ).fetchone()
         return Totals(*row)
 
-    def _requests(self, where: str, *parameters: Parameter) -> tuple[RequestRow, ...]:
+    def _requests(self, where: str, **parameters: Parameter) -> tuple[RequestRow, ...]:
         return tuple(RequestRow(*row) for row in self._connection.execute(f"{_REQUESTS} {where}", parameters))
 
-    def _dead_letters(self, where: str, *parameters: Parameter) -> tuple[DeadLetterRow, ...]:
+    def _dead_letters(self, where: str, **parameters: Parameter) -> tuple[DeadLetterRow, ...]:
         return tuple(DeadLetterRow(*row) for row in self._connection.execute(f"{_DEAD_LETTERS} {where}", parameters))
 
 

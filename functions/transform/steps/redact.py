@@ -9,11 +9,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from functions.transform.attributes import with_attribute
 from functions.transform.paths import Path, parse_path
 from functions.transform.places import readable
-from functions.transform.redaction import MASK, masked, without_cards, without_emails
+from functions.transform.redaction import MASK, cleaned_everywhere, masked, without_cards, without_emails
 from functions.transform.step import Example, Step, StepContext
 from functions.transform.updates import Missing, Place, update
 from shared.event import Event
-from shared.jsontext import Json
 
 
 def _redactable(text: str) -> str:
@@ -33,8 +32,8 @@ RedactPath = Annotated[str, AfterValidator(_redactable)]
 class RedactSettings(BaseModel):
     """
     paths      what is there is masked whole, whatever it is; null, and what is not there, stay so
-    cards      numbers of payment cards, wherever they stand in texts and numbers
-    emails     mail addresses, wherever they stand in texts; the domain stays
+    cards      numbers of payment cards, wherever they stand in texts, numbers and the names of fields
+    emails     mail addresses, wherever they stand in texts and the names of fields; the domain stays
     within     where `cards` and `emails` look (default: all of `data`, the subject and the actor)
     mask       what takes the place
     keep_last  so many characters at the end of what is masked stay
@@ -107,23 +106,7 @@ class Redact(
         )
 
     def _cleaned_place(self, value: Place, _: str) -> Place:
-        return value if isinstance(value, Missing) else self._cleaned(value)
-
-    def _cleaned(self, value: Json) -> Json:
-        """The very same value where nothing in it is masked."""
-        if isinstance(value, str):
-            return self._cleaned_text(value)
-        if isinstance(value, dict):
-            fields = {key: self._cleaned(item) for key, item in value.items()}
-            return value if all(fields[key] is value[key] for key in fields) else fields
-        if isinstance(value, list):
-            items = [self._cleaned(item) for item in value]
-            return value if all(a is b for a, b in zip(items, value, strict=True)) else items
-        if self.root.cards and isinstance(value, int) and not isinstance(value, bool) and 10**12 <= value < 10**19:
-            text = str(value)
-            cleaned = self._cleaned_text(text)
-            return value if cleaned == text else cleaned
-        return value
+        return value if isinstance(value, Missing) else cleaned_everywhere(value, self._cleaned_text)
 
     def _cleaned_text(self, text: str) -> str:
         cleaned = without_cards(text, self.root.mask, self.root.keep_last) if self.root.cards else text

@@ -4,6 +4,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -164,6 +165,29 @@ def test_xml_is_written_by_the_convention_by_which_it_is_read() -> None:
     assert there({"from": "xml", "to": "json"}, written) == value
 
 
+names = st.sampled_from(["a", "b:a", "c:a", "xml:a", "@d", "@xmlns", "@xmlns:b", "@xmlns:c", "@xmlns:xml", "@b:d"])
+elements = st.recursive(
+    st.sampled_from(["", "urn:b", "http://www.w3.org/XML/1998/namespace"]),
+    lambda inner: st.dictionaries(names, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(elements)
+def test_readers_that_know_namespaces_take_all_xml_that_is_written(value: Json) -> None:
+    try:
+        written = there({"to": "xml", "root": "r"}, {"a": value})
+    except Permanent as error:
+        assert error.code == "convert"
+        return
+    ElementTree.fromstring(str(written))
+
+
+def test_xml_whose_root_declares_its_prefixes_comes_back() -> None:
+    value: Json = {"s:Envelope": {"@xmlns:s": "urn:s", "s:Body": {"@xml:lang": "en", "@s:of": "x", "a": None}}}
+    assert there({"from": "xml", "to": "json"}, there({"to": "xml"}, value)) == value
+
+
 def test_a_root_goes_around_what_has_none() -> None:
     assert str(there({"to": "xml", "root": "r"}, {"a": 1, "b": [True, None]})).endswith(
         "<r><a>1</a><b>true</b><b/></r>\n"
@@ -210,6 +234,9 @@ def test_one_place_can_be_read_and_another_written() -> None:
         ({"to": "xml"}, {"1a": 1}, 'data["1a"] is no name for an XML element'),
         ({"to": "xml"}, {"": 1}, 'data[""] is no name for an XML element'),
         ({"to": "xml"}, {"a": {"@b c": 1}}, 'data.a["@b c"] is no name'),
+        ({"to": "xml"}, {"a": {"b:c:d": 1}}, 'data.a["b:c:d"] is no name'),
+        ({"to": "xml"}, {"a": {"b": {"@xmlns:c": "urn:c"}, "c:d": 1}}, 'data.a["c:d"] has the prefix `c`'),
+        ({"to": "xml"}, {"a": {"@b:c": "1"}}, 'data.a["@b:c"] has the prefix `b`, which no element around it declares'),
         ({"to": "xml"}, {"a": {"b": [[1]]}}, "data.a.b[0] is a list in a list"),
         ({"to": "xml"}, {"a": {"b": "\x01"}}, "data.a.b holds a control character"),
         ({"to": "xml", "exact": True}, {"a": {"b": [1]}}, "data.a.b would not come back from xml as it is"),

@@ -1,6 +1,7 @@
 """XML by the convention of shared.formats: `@name` is an attribute, `#text` the text, a list the same element again.
 
 XML knows text only: numbers and booleans are written as JSON writes them, null as an element that holds nothing.
+A prefix that nothing declares is refused: readers that know namespaces would take none of the document.
 """
 
 import re
@@ -15,7 +16,12 @@ from shared.expressions import kind_of
 from shared.jsontext import Json
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_MAYBE_NAME: Final = re.compile(r"[^\W\d][\w.:\u00b7-]*")
+_MAYBE_NAME: Final = re.compile(r"[^\W\d][\w.\u00b7-]*(?::[^\W\d][\w.\u00b7-]*)?")
+_DECLARES: Final = "@xmlns:"
+# Namespaces in XML 1.0, section 3: these two are bound from the start, and nothing else to the same.
+_BOUND: Final = frozenset({"xml", "xmlns"})
+_NAMESPACE_OF_XML: Final = "http://www.w3.org/XML/1998/namespace"
+_RESERVED: Final = frozenset({_NAMESPACE_OF_XML, "http://www.w3.org/2000/xmlns/"})
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TEXT: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 _IN_TEXT: Final = re.compile("[&<>\r]")
@@ -30,7 +36,7 @@ def write_xml(value: Json, root: str | None) -> str:
     """
     name, inner, trail = (root, value, None) if root is not None else _only_entry(value)
     pieces = Pieces('<?xml version="1.0" encoding="UTF-8"?>\n')
-    _write_element(name, inner, trail, pieces)
+    _write_element(name, inner, trail, _BOUND, pieces)
     pieces.add("\n")
     return pieces.text()
 
@@ -45,39 +51,51 @@ def _only_entry(value: Json) -> tuple[str, Json, Trail]:
     return name, inner, (None, name)
 
 
-def _write_element(name: str, value: Json, trail: Trail, pieces: Pieces) -> None:
-    _verify_name(name, trail)
+def _write_element(name: str, value: Json, trail: Trail, prefixes: frozenset[str], pieces: Pieces) -> None:
+    """`prefixes` are those that the elements around it declare."""
     if isinstance(value, list):
         raise Unwritable(trail, "is a list in a list, and XML has no name for what is in it")
     if not isinstance(value, dict):
+        _verify_name(name, trail, prefixes)
         text = _escaped(value, trail)
         pieces.add(f"<{name}>{text}</{name}>" if text else f"<{name}/>")
         return
-    attributes = [_attribute(key[1:], item, (trail, key)) for key, item in value.items() if key.startswith("@")]
+    if declared := [key.removeprefix(_DECLARES) for key in value if key.startswith(_DECLARES)]:
+        prefixes = prefixes.union(declared)
+    _verify_name(name, trail, prefixes)
+    attributes = [_attribute(key[1:], item, (trail, key), prefixes) for key, item in value.items() if key[:1] == "@"]
     if len(attributes) == len(value):
         pieces.add(f"<{name}{''.join(attributes)}/>")
         return
     pieces.add(f"<{name}{''.join(attributes)}>")
     for key, item in value.items():
         if not key.startswith("@"):
-            _write_content(key, item, (trail, key), pieces)
+            _write_content(key, item, (trail, key), prefixes, pieces)
     pieces.add(f"</{name}>")
 
 
-def _attribute(name: str, value: Json, trail: Trail) -> str:
-    _verify_name(name, trail)
+def _attribute(name: str, value: Json, trail: Trail, prefixes: frozenset[str]) -> str:
+    _verify_name(name, trail, prefixes)
     text = _text(value, trail)
+    if (name == "xmlns" or name.startswith("xmlns:")) and not _may_declare(name, text):
+        raise Unwritable(trail, "declares a prefix in a way that no reader of namespaces takes")
     return f' {name}="{_IN_ATTRIBUTE.sub(lambda found: _ATTRIBUTE[found[0]], text)}"'
 
 
-def _write_content(key: str, value: Json, trail: Trail, pieces: Pieces) -> None:
+def _may_declare(name: str, namespace: str) -> bool:
+    if name == "xmlns:xml":
+        return namespace == _NAMESPACE_OF_XML
+    return name != "xmlns:xmlns" and namespace not in _RESERVED and (namespace != "" or name == "xmlns")
+
+
+def _write_content(key: str, value: Json, trail: Trail, prefixes: frozenset[str], pieces: Pieces) -> None:
     if key == "#text":
         pieces.add(_escaped(value, trail))
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            _write_element(key, item, (trail, number), pieces)
+            _write_element(key, item, (trail, number), prefixes, pieces)
     else:
-        _write_element(key, value, trail, pieces)
+        _write_element(key, value, trail, prefixes, pieces)
 
 
 def _escaped(value: Json, trail: Trail) -> str:
@@ -92,9 +110,17 @@ def _text(value: Json, trail: Trail) -> str:
     return text
 
 
-def _verify_name(name: str, trail: Trail) -> None:
-    if not _PLAIN_NAME.fullmatch(name) and not _is_xml_name(name):
-        raise Unwritable(trail, "is no name for an XML element: a letter, then letters, digits, `_`, `-`, `.` and `:`")
+def _verify_name(name: str, trail: Trail, prefixes: frozenset[str]) -> None:
+    if _PLAIN_NAME.fullmatch(name):
+        return
+    if not _is_xml_name(name):
+        raise Unwritable(trail, "is no name for an XML element: a letter, then letters, digits, `_`, `-` and `.`")
+    prefix, colon, _ = name.partition(":")
+    if colon and prefix not in prefixes:
+        raise Unwritable(
+            trail,
+            f"has the prefix `{prefix}`, which no element around it declares: add `@xmlns:{prefix}`, or rename it",
+        )
 
 
 @lru_cache(maxsize=256)

@@ -99,6 +99,7 @@ async def test_a_call_is_signed_so_that_a_standard_webhooks_library_verifies_it(
 async def test_an_answer_goes_where_it_is_wanted_and_none_changes_nothing() -> None:
     assert await World({URL: json_answer(7)}).data(call(into="data.n")) == {"card": "abc", "n": 7}
     assert await World({URL: Fetched(204, (), b"")}).data(call()) == {"card": "abc"}
+    assert await World({CARD: Fetched(204, (), b"")}).data(fetch(into="data")) == {"card": "abc"}
 
 
 async def test_an_answer_in_another_format_is_parsed_by_its_content_type() -> None:

@@ -80,8 +80,8 @@ class Call(AskingSettings, AskingStep):
 class Fetch(AskingSettings, AskingStep):
     """`url` is a template; what fills it is percent-encoded, and its host stands there as it is.
 
-    What comes is merged into what is at `into`, object into object, or takes its place. `cached`: so long, this process
-    asks the same URL once.
+    What comes is merged into what is at `into`, object into object, or takes its place; an answer without a body leaves
+    the event as it is. `cached`: so long, this process asks the same URL once.
     """
 
     summary: ClassVar[str] = "Get what a URL made from the event answers and merge it at a path."
@@ -118,6 +118,8 @@ class Fetch(AskingSettings, AskingStep):
         question = Question("GET", self._url.render(view_of(event)))
         asking = partial(self._cached_or_asked, question, event, services)
         answer = await kept_or(asking, self, question, event, services.blobs)
+        if answer is None:
+            return event
         there = value_at(event.data, self._into.parts)
         both = merged(there, answer) if isinstance(there, dict) and isinstance(answer, dict) else answer
         return put(event, self._into, both)

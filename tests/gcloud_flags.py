@@ -65,7 +65,6 @@ LOOKED_UP: Final = {
     "scheduler jobs create http": (JOB, 1),
     "scheduler jobs delete": ("location", 9),
     "scheduler jobs list": (f"location {LISTING}", 0),
-    "scheduler jobs update http": (JOB, 1),
     "secrets delete": ("etag location", 1),
     "secrets get-iam-policy": (f"location {LISTING}", 1),
     "secrets list": (f"location {LISTING}", 0),

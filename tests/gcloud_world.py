@@ -262,7 +262,6 @@ KINDS: Final = {
     ("run", "services"): "service",
     ("scheduler", "jobs"): "job",
     ("scheduler", "jobs", "create"): "job",
-    ("scheduler", "jobs", "update"): "job",
     ("monitoring", "dashboards"): "dashboard",
     ("monitoring", "policies"): "alert",
 }
@@ -279,7 +278,7 @@ VERBS: Final = frozenset(
 
 
 def parsed(arguments: Sequence[str], stdin: str = "") -> Words:
-    """The command's words end with its verb; `http` after create and update belongs to it."""
+    """The command's words end with its verb; `http` after create belongs to it."""
     end = next(number for number, word in enumerate(arguments, 1) if word in VERBS)
     end += list(arguments[end : end + 1]) == ["http"]
     names = [word for word in arguments[end:] if not word.startswith("--")]
@@ -325,7 +324,7 @@ SHOWN: Final[Mapping[str, Callable[[str, Thing], Thing]]] = {
     "job": lambda name, thing: {
         "name": f"projects/p/locations/r/jobs/{name}",
         "description": thing["--description"],
-        "state": "ENABLED",
+        "state": thing.get("state", "ENABLED"),
     },
     "dashboard": lambda name, thing: {"name": f"projects/{NUMBER}/dashboards/{name}", "labels": thing["labels"]},
     "alert": lambda name, thing: {"name": f"projects/my-project/alertPolicies/{name}", **thing},

@@ -155,6 +155,15 @@ def test_a_function_that_is_not_ready_is_deployed_again(tmp_path: Path) -> None:
     assert deploy(world, deployment(tmp_path))[1].done == ["update service hookchain-notify"]
 
 
+def test_a_sweep_that_somebody_paused_runs_again(tmp_path: Path, finished: tuple[object, int]) -> None:
+    world = World()
+    deploy(world, deployment(tmp_path))
+    world.things["job"]["hookchain-sweep"]["state"] = "PAUSED"
+    failure, noted = deploy(world, deployment(tmp_path))
+    assert (failure, noted.done) == (None, ["update job hookchain-sweep"])
+    assert world.state == finished[0]
+
+
 def test_what_somebody_removed_is_made_again(tmp_path: Path, finished: tuple[object, int]) -> None:
     world = World()
     deploy(world, deployment(tmp_path))

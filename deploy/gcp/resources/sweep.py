@@ -24,13 +24,15 @@ def sweep(target: Target, notify_url: str, needs: tuple[str, ...]) -> Resource:
         "--attempt-deadline=60s",
     )
     digest = digest_of(settings)
-    described = f"--description={DESCRIPTION}{digest}"
+    create = one("scheduler", "jobs", "create", "http", name, *settings, f"--description={DESCRIPTION}{digest}")
+    # An update would leave a job that somebody paused as it is: paused.
+    update = (*one("scheduler", "jobs", "delete", name, f"--location={target.region}"), *create)
     return Resource(
         JOB,
         name,
         "retries whose time has come, each minute",
-        one("scheduler", "jobs", "create", "http", name, *settings, described),
-        one("scheduler", "jobs", "update", "http", name, *settings, described),
+        create,
+        update,
         digest,
         needs=(key_of(API, "cloudscheduler.googleapis.com"), *needs),
     )

@@ -33,11 +33,6 @@ def closing(deployment: Deployment, made: Sequence[str], told: str) -> Iterator[
     yield f"  .venv/bin/hookchain smoke --platform gcp{told}"
 
 
-def target_options(deployment: Deployment) -> str:
-    target = deployment.target
-    return f" --project {target.project} --region {target.region} --prefix {target.prefix}"
-
-
 def curl(deployment: Deployment, name: str, source: Json) -> str:
     """As `hookchain sources` has it: it reads the secret itself, so it can be pasted as it is. Empty where a signature
     is wanted, or no POST."""

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,26 +18,25 @@ from deploy.commands.frame.ending import DONE, NOT_DONE, CannotTell, ended
 from deploy.commands.terminal.tables import screen_of
 from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.changes import changes
-from deploy.gcp.closing import closing, target_options
+from deploy.gcp.closing import closing
 from deploy.gcp.first_values import first_values
 from deploy.gcp.forbidden import PUBLIC, refuse_forbidden
 from deploy.gcp.gcloud import Gcloud, configured_project
 from deploy.gcp.graph import MAIL_VARIABLES, Deployment, graph
 from deploy.gcp.live import project_number
+from deploy.gcp.plan import Action
 from deploy.gcp.plan_command import UP_TO_DATE
 from deploy.gcp.prepare import prepared
 from deploy.gcp.progress import Lines, counted
 from deploy.gcp.questions import Questions, questions
-from deploy.gcp.remember import remember
-from deploy.gcp.target import Target, add_target_options, find_target
+from deploy.gcp.remember import Memory
+from deploy.gcp.target import DEFAULT_REGION, Target, add_target_options, find_target
 
 EPILOG: Final = """\
 It asks for what is missing: the project, the address that mails go to, the value of a secret. Whatever is there
 already and as it should be is left alone.
 
 exit code: 0 all is deployed, 1 something is at fault or failed, and the same command goes on from there"""
-
-_NOTHING_SAID: Final = argparse.Namespace(project=None, region=None, prefix=None)
 
 
 def main(arguments: list[str]) -> int:
@@ -60,28 +60,29 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
         deployment = prepared(target, number, config, environ, options.out)
     except (PinsFault, NotABundle) as fault:
         raise CannotTell(str(fault)) from fault
-    told = MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *MAIL_VARIABLES)
-    settings = {name: environ[name] for name in told if environ.get(name)}
-    for line in remember(options.env_file, target, settings):
-        print(line)
     print(f"Configuration: {config or 'none but EMAIL_ADDRESS'}. Looking at what is there", flush=True)
-    is_known = find_target(_NOTHING_SAID, environ_of(options), lambda: None) == target
-    return _deployed(deployment, runner, ask, "" if is_known else target_options(deployment))
-
-
-def _deployed(deployment: Deployment, runner: Gcloud, ask: Questions, told: str) -> int:
-    target = deployment.target
     actions = changes(runner, target, graph(deployment))
-    values, made = first_values(actions, deployment, os.environ, ask, told)
+    settings = MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *MAIL_VARIABLES)
+    return _deployed(deployment, actions, runner, ask, Memory(options.env_file, deployment, settings))
+
+
+def _deployed(deployment: Deployment, actions: Sequence[Action], runner: Gcloud, ask: Questions, memory: Memory) -> int:
+    target = deployment.target
+    is_certain = target.region == DEFAULT_REGION  # another may be mistyped, until something runs there
+    if is_certain:
+        memory.keep()
+    values, made = first_values(actions, deployment, os.environ, ask, memory.untold())
     began = time.monotonic()
     progress = Lines(len(actions), screen_of(sys.stdout, os.environ))
     failure = Applying(runner, target, values, progress).apply(actions)
     if failure:
         _tell(failure)
         return NOT_DONE
+    if not is_certain:
+        memory.keep()
     done = f"Done in {time.monotonic() - began:.0f} s: {counted(len(actions), 'change')}."
     print(done if actions else UP_TO_DATE)
-    print("\n".join(["", *closing(deployment, made, told)]))
+    print("\n".join(["", *closing(deployment, made, memory.untold())]))
     return DONE
 
 

@@ -1,12 +1,44 @@
 """What a deployment was told is kept in .env, so that the next commands need not be told again."""
 
-from collections.abc import Iterator, Mapping
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from deploy.gcp.target import DEFAULT_PREFIX, DEFAULT_REGION, Target
+from deploy.checkout import environ_with
+from deploy.gcp.graph import Deployment
+from deploy.gcp.target import DEFAULT_PREFIX, DEFAULT_REGION, Target, TargetFault, find_target
 from deploy.local.supervisor.dotenv import add_to_dotenv, read_dotenv
 
 COMMENT = "what was last deployed to Google Cloud, and where"
+_NOTHING_SAID: Final = argparse.Namespace(project=None, region=None, prefix=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """`path` is of .env; `settings` are the names of the variables that are kept beside the target."""
+
+    path: Path
+    deployment: Deployment
+    settings: Sequence[str]
+
+    def keep(self) -> None:
+        """And says what stands there otherwise. Raises DotenvFault."""
+        environ = self.deployment.environ
+        settings = {name: environ[name] for name in self.settings if environ.get(name)}
+        for line in remember(self.path, self.deployment.target, settings):
+            print(line)
+
+    def untold(self) -> str:
+        """What commands still have to be told of where. Raises DotenvFault."""
+        target = self.deployment.target
+        try:
+            if find_target(_NOTHING_SAID, environ_with(self.path), lambda: None) == target:
+                return ""
+        except TargetFault:
+            pass
+        return f" --project {target.project} --region {target.region} --prefix {target.prefix}"
 
 
 def remember(path: Path, target: Target, settings: Mapping[str, str]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.gcloud_world import World
+from tests.gcloud_world import Thing, World
 from tests.gcp.serving import served
 from tests.stub_gcloud import WorldGcloud, install_world
 
@@ -124,6 +124,29 @@ def test_a_failure_tells_gclouds_message_and_the_line_to_try(root: Path, tmp_pat
     assert "Try it by hand:\n  gcloud " in ran.err
     assert "make deploy-gcp" in ran.err
     assert hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **given).code == 0
+
+
+@pytest.mark.slow
+def test_a_region_that_may_be_mistyped_is_remembered_once_something_runs_there(root: Path, tmp_path: Path) -> None:
+    gcloud = install_world(tmp_path / "bin", World(fail_at=1))
+    given = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
+    words = ["deploy-gcp", "--project", PROJECT, "--region"]
+    assert hookchain(root, tmp_path, [*words, "europe-wset4"], gcloud, **given).code == 1
+    assert not (tmp_path / "env").exists()
+    ran = hookchain(root, tmp_path, [*words, "europe-west4"], gcloud, **given)
+    assert (ran.code, "note:" in ran.out) == (0, False), ran.err
+    assert "\nHOOKCHAIN_REGION=europe-west4\n" in (tmp_path / "env").read_text()
+    assert ran.out.rstrip().endswith("hookchain smoke --platform gcp"), "where it is need not be told"
+
+
+def test_a_prefix_that_is_refused_is_not_remembered(root: Path, tmp_path: Path) -> None:
+    theirs: dict[str, Thing] = {"shop": {"--location": "europe-west1"}}
+    world = World(things={"api": {"firestore.googleapis.com": {}}, "database": theirs})
+    gcloud = install_world(tmp_path / "bin", world)
+    words = ["deploy-gcp", "--project", PROJECT, "--prefix", "shop-"]
+    ran = hookchain(root, tmp_path, words, gcloud, EMAIL_ADDRESS="me@example.com")
+    assert (ran.code, "database shop is there" in ran.err) == (1, True)
+    assert not (tmp_path / "env").exists()
 
 
 @pytest.mark.slow

@@ -292,8 +292,8 @@ def _file(words: Words) -> Thing:
     return read
 
 
-def _binding(role: str, member: str, expression: str) -> Thing:
-    condition: Thing = {"condition": {"expression": expression, "title": "hookchain"}} if expression else {}
+def _binding(role: str, member: str, expression: str, title: str = "hookchain") -> Thing:
+    condition: Thing = {"condition": {"expression": expression, "title": title}} if expression else {}
     return {"role": role, "members": [member], **condition}
 
 

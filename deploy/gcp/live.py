@@ -9,7 +9,7 @@ from deploy.gcp import names
 from deploy.gcp.gcloud import GcloudFault, Runner, read_json
 from deploy.gcp.listings import LISTINGS, OF_DATABASE, Listing
 from deploy.gcp.resource import Existing, Resource, key_of
-from deploy.gcp.resources.access import PROJECT, Grant, reading
+from deploy.gcp.resources.access import CONDITION_TITLE, PROJECT, Grant, reading
 from deploy.gcp.resources.apis import API
 from deploy.gcp.resources.secret_values import SECRET, VALUE
 from deploy.gcp.resources.stores import DATABASE
@@ -114,6 +114,8 @@ def grants_of(kind: str, name: str, policy: Json) -> Iterator[Grant]:
         if not isinstance(binding, dict):
             continue
         condition = binding.get("condition")
+        if isinstance(condition, dict) and condition.get("title") != CONDITION_TITLE:
+            continue  # somebody else's: gcloud finds it only by a title and a description that we do not know
         expression = str(condition.get("expression", "")) if isinstance(condition, dict) else ""
         members = binding.get("members")
         for member in members if isinstance(members, list) else []:

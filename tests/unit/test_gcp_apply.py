@@ -186,6 +186,17 @@ def test_a_secret_that_is_no_longer_read_may_no_longer_be_read(tmp_path: Path) -
     assert changes(Asked(world), TARGET, graph(wanted)) == ()
 
 
+def test_what_somebody_allowed_under_a_condition_of_their_own_is_left_to_them(tmp_path: Path) -> None:
+    """gcloud takes a role away only by the whole condition, of which we know no title and no description."""
+    world = World()
+    deploy(world, deployment(tmp_path))
+    member = "serviceAccount:hookchain-notify@my-project.iam.gserviceaccount.com"
+    theirs = ["roles/cloudtrace.agent", member, 'request.time < timestamp("2030-01-01T00:00:00Z")', "for a while"]
+    world.policies["project my-project"].append(theirs)
+    assert changes(Asked(world), TARGET, graph(deployment(tmp_path))) == ()
+    assert Applying(Asked(world), TARGET, {}, Noted(), 1).apply(removed(world, everything=True).actions) is None
+
+
 def test_a_value_goes_to_standard_input_and_into_no_argument(tmp_path: Path) -> None:
     world = World()
     deploy(world, deployment(tmp_path))

@@ -10,6 +10,7 @@ from deploy.gcp.target import Target
 
 GRANT: Final = "grant"
 PROJECT: Final = "project"
+CONDITION_TITLE: Final = "hookchain"
 
 _GROUPS: Final = {
     PROJECT: ("projects",),
@@ -84,7 +85,7 @@ def addressed(kind: str, name: str, target: Target) -> str:
 def _whom(grant: Grant) -> tuple[str, ...]:
     condition: tuple[str, ...] = ()
     if grant.condition:
-        condition = (f"--condition=title=hookchain,expression={grant.condition}",)
+        condition = (f"--condition=title={CONDITION_TITLE},expression={grant.condition}",)
     elif grant.on in _TAKES_CONDITION:
         condition = ("--condition=None",)  # else gcloud asks which, where the policy has any condition
     return (f"--member={grant.member}", f"--role={grant.role}", *condition)

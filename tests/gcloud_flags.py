@@ -62,6 +62,7 @@ LOOKED_UP: Final = {
     "run services get-iam-policy": (f"region {LISTING}", 1),
     "run services list": (f"region {LISTING}", 0),
     "run services remove-iam-policy-binding": (f"region {CONDITIONAL}", 1),
+    "run services update-traffic": ("region to-latest to-revisions to-tags async", 1),
     "scheduler jobs create http": (JOB, 1),
     "scheduler jobs delete": ("location", 9),
     "scheduler jobs list": (f"location {LISTING}", 0),

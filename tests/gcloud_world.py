@@ -112,6 +112,8 @@ class World:
             self._bind(words)
         elif words.command == ("run", "deploy"):
             self._deploy(words)
+        elif words.command[-1] == "update-traffic":
+            self._there("service", words.name).pop("traffic", None)
         elif words.command[:2] == ("firestore", "fields") or words.command[:2] == ("firestore", "indexes"):
             self._field(words)
         elif words.command == ("secrets", "versions", "add"):
@@ -271,7 +273,13 @@ LISTS: Final = {
     ("firestore", "indexes", "fields"): "exemption",
 }
 GLOBAL: Final = frozenset({"--project", "--quiet", "--format", "--source"})
-_OTHER_VERBS: Final = ("get-iam-policy", "add-iam-policy-binding", "remove-iam-policy-binding", "print-access-token")
+_OTHER_VERBS: Final = (
+    "update-traffic",
+    "get-iam-policy",
+    "add-iam-policy-binding",
+    "remove-iam-policy-binding",
+    "print-access-token",
+)
 VERBS: Final = frozenset(
     ("enable", "list", "describe", "create", "update", "delete", "add", "deploy", "rm", "get-value", *_OTHER_VERBS)
 )
@@ -312,7 +320,9 @@ def _shown_field(kind: str) -> Callable[[str, Thing], Thing]:
 
 def _shown_service(name: str, thing: Thing) -> Thing:
     ready = {"type": "Ready", "status": str(thing.get("ready", "True"))}
-    return {"metadata": {"name": name, "labels": thing["labels"]}, "status": {"conditions": [ready]}}
+    traffic = thing.get("traffic", [{"latestRevision": True, "percent": 100}])
+    metadata = {"name": name, "labels": thing["labels"]}
+    return {"metadata": metadata, "spec": {"traffic": traffic}, "status": {"conditions": [ready]}}
 
 
 SHOWN: Final[Mapping[str, Callable[[str, Thing], Thing]]] = {

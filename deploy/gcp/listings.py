@@ -71,12 +71,12 @@ def _field(entry: JsonObject) -> tuple[str, str]:
 
 
 def _service(entry: JsonObject, target: Target) -> tuple[str, Existing] | None:
-    """What is not ready was not deployed to its end, whatever its label says."""
-    metadata, status = entry.get("metadata"), entry.get("status")
+    """What is not ready, or not what is called, was not deployed to its end, whatever its label says."""
+    metadata, is_serving = entry.get("metadata"), _is_ready(entry.get("status")) and _is_called(entry.get("spec"))
     if not isinstance(metadata, dict):
         return None
     found = _labelled(metadata, target)
-    return str(metadata.get("name")), found if _is_ready(status) else replace(found, digest="")
+    return str(metadata.get("name")), found if is_serving else replace(found, digest="")
 
 
 def _is_ready(status: Json) -> bool:
@@ -85,6 +85,13 @@ def _is_ready(status: Json) -> bool:
         isinstance(each, dict) and each.get("type") == "Ready" and each.get("status") == "True"
         for each in (conditions if isinstance(conditions, list) else [])
     )
+
+
+def _is_called(spec: Json) -> bool:
+    """Whether requests go to the newest revision, as they do until somebody shares them out."""
+    traffic = spec.get("traffic") if isinstance(spec, dict) else None
+    shares = [each for each in traffic if isinstance(each, dict)] if isinstance(traffic, list) else []
+    return all(each.get("latestRevision") is True for each in shares if each.get("percent"))
 
 
 def _job(entry: JsonObject, _: Target) -> tuple[str, Existing]:

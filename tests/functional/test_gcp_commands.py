@@ -111,7 +111,9 @@ def test_a_live_plan_prints_only_the_difference(root: Path, tmp_path: Path, gclo
     given["EMAIL_ADDRESS"] = "you@example.com"
     other = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT, "--live"], gcloud, **given)
     lines = [line for line in other.out.split("\n") if line.startswith("gcloud")]
-    assert [line.split()[:4] for line in lines] == [["gcloud", "run", "deploy", "hookchain-notify"]]
+    made, called = (line.split()[:5] for line in lines)
+    assert made[:4] == ["gcloud", "run", "deploy", "hookchain-notify"]
+    assert called == ["gcloud", "run", "services", "update-traffic", "hookchain-notify"]
 
 
 @pytest.mark.slow

@@ -155,6 +155,15 @@ def test_a_function_that_is_not_ready_is_deployed_again(tmp_path: Path) -> None:
     assert deploy(world, deployment(tmp_path))[1].done == ["update service hookchain-notify"]
 
 
+def test_a_function_that_went_back_to_an_older_revision_goes_on_with_the_newest(tmp_path: Path) -> None:
+    world = World()
+    deploy(world, deployment(tmp_path))
+    older = {"revisionName": "hookchain-notify-00001-abc", "percent": 100}
+    world.things["service"]["hookchain-notify"]["traffic"] = [older, {"latestRevision": True, "tag": "new"}]
+    assert deploy(world, deployment(tmp_path))[1].done == ["update service hookchain-notify"]
+    assert changes(Asked(world), TARGET, graph(deployment(tmp_path))) == ()
+
+
 def test_a_sweep_that_somebody_paused_runs_again(tmp_path: Path, finished: tuple[object, int]) -> None:
     world = World()
     deploy(world, deployment(tmp_path))

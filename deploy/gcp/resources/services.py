@@ -76,10 +76,11 @@ def service(
     needs: tuple[str, ...],
 ) -> Resource:
     """`mounted` are names of secrets that become files; `variables` are added to the environment."""
+    region = f"--region={target.region}"
     settings = (
         f"--function={function}",
         f"--base-image={BASE_IMAGE}",
-        f"--region={target.region}",
+        region,
         f"--service-account={names.account_email(target, function)}",
         f"--build-service-account=projects/{target.project}/serviceAccounts/{names.account_email(target, 'build')}",
         *_who_may_call(function),
@@ -101,8 +102,10 @@ def service(
         *settings,
         f"--labels={label_text(target, digest)}",
     )
+    # Where somebody gave an older revision the traffic, as in going back to it, a new one would get none.
+    latest = one("run", "services", "update-traffic", names.service(target, function), "--to-latest", region)
     why = "takes what senders post" if function == "receive" else "private: called by Pub/Sub as the account push"
-    return Resource(SERVICE, names.service(target, function), why, deploy, deploy, digest, needs)
+    return Resource(SERVICE, names.service(target, function), why, deploy, (*deploy, *latest), digest, needs)
 
 
 def _who_may_call(function: str) -> tuple[str, ...]:

@@ -15,11 +15,12 @@ from shared.jsontext import JsonObject
 
 API: Final = "orgpolicy.googleapis.com"
 PUBLIC: Final = "run.managed.requireInvokerIam"
-ACCOUNTS: Final = "iam.disableServiceAccountCreation"
+ACCOUNTS: Final = ("iam.managed.disableServiceAccountCreation", "iam.disableServiceAccountCreation")
+"""The newer and the older of one meaning; an organisation may have either."""
 INGRESS: Final = "run.allowedIngress"
 REGIONS: Final = "gcp.resourceLocations"
 DOMAINS: Final = "iam.allowedPolicyMemberDomains"
-ASKED: Final = (PUBLIC, ACCOUNTS, INGRESS, REGIONS, DOMAINS)
+ASKED: Final = (PUBLIC, *ACCOUNTS, INGRESS, REGIONS, DOMAINS)
 
 
 def policies(target: Target, api: GoogleApi) -> Finding:
@@ -42,8 +43,8 @@ def policies_finding(target: Target, rules: dict[str, Sequence[JsonObject]]) -> 
     ask = "ask whoever has roles/orgpolicy.policyAdmin to exempt the project"
     if _is_enforced(rules[PUBLIC]):
         return problem(f"{PUBLIC} forbids a public function, and senders could not reach receive", f"{ask} from it")
-    if _is_enforced(rules[ACCOUNTS]):
-        return problem(f"{ACCOUNTS} forbids to make the functions' accounts", f"{ask} from it")
+    if forbidding := next((each for each in ACCOUNTS if _is_enforced(rules[each])), None):
+        return problem(f"{forbidding} forbids to make the functions' accounts", f"{ask} from it")
     if _forbids(rules[INGRESS], "all"):
         return problem(f"{INGRESS} forbids requests from the internet", f"{ask}, or to allow `all`")
     if (forbidden := _forbids(rules[REGIONS], target.region)) or forbidden is None:

@@ -367,6 +367,7 @@ def test_domain_restricted_sharing_does_not_stop_a_function_that_asks_for_no_inv
         ("run.managed.requireInvokerIam", {"enforce": True, "condition": {"expression": "resource.x"}}, "ok"),
         ("run.managed.requireInvokerIam", {"enforce": False}, "ok"),
         ("iam.disableServiceAccountCreation", {"enforce": True}, "problem"),
+        ("iam.managed.disableServiceAccountCreation", {"enforce": True}, "problem"),
         ("run.allowedIngress", {"values": {"allowedValues": ["internal"]}}, "problem"),
         ("run.allowedIngress", {"values": {"allowedValues": ["is:all"]}}, "ok"),
         ("run.allowedIngress", {"denyAll": True}, "problem"),

@@ -1,6 +1,6 @@
 """The body in which Pub/Sub pushes a message, directly or through Eventarc.
 
-Parsed here, because functions-framework's own conversion refuses it or drops `subscription` and `deliveryAttempt`.
+Parsed here, because functions-framework's own conversion for asynchronous functions answers it with a 400.
 https://cloud.google.com/pubsub/docs/push#receive_push
 """
 
@@ -21,14 +21,11 @@ MAX_PUSH_BYTES: Final = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """`delivery_attempt` is there only where the subscription has a dead-letter policy."""
+    """The message in it. What the body says of its subscription and of attempts nobody here goes by."""
 
     data: bytes
     attributes: Mapping[str, str] = field(default_factory=dict)
     message_id: str = ""
-    delivery_attempt: int | None = None
-    subscription: str = ""
-    published_at: str = ""
 
 
 def refuse_pages(head: Request) -> None:
@@ -47,16 +44,12 @@ def parse_push(body: bytes) -> Push:
     except (ValueError, RecursionError) as error:
         raise Permanent("push", "the pushed body is not JSON") from error
     message = document.get("message") if isinstance(document, dict) else None
-    if not isinstance(document, dict) or not isinstance(message, dict):
+    if not isinstance(message, dict):
         raise Permanent("push", "the pushed body has no 'message' object")
-    attempt = document.get("deliveryAttempt")
     return Push(
         data=_decoded(message.get("data", "")),
         attributes=_texts(message.get("attributes")),
         message_id=_text(message.get("messageId", message.get("message_id"))),
-        delivery_attempt=attempt if isinstance(attempt, int) else None,
-        subscription=_text(document.get("subscription")),
-        published_at=_text(message.get("publishTime", message.get("publish_time"))),
     )
 
 

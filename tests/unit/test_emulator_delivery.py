@@ -173,7 +173,8 @@ def test_our_own_functions_read_every_push(data: bytes, attributes: dict[str, st
         return
     push = parse_push(body)
     assert (push.data, push.attributes, push.message_id) == (data, attributes, "7")
-    assert (push.delivery_attempt, push.subscription) == (attempt, SUBSCRIPTION)
+    document = json.loads(body)
+    assert (document["deliveryAttempt"], document["subscription"]) == (attempt, SUBSCRIPTION)
 
 
 def test_a_bare_push_has_the_bytes_and_the_attributes_that_headers_can_hold() -> None:

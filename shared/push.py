@@ -27,6 +27,14 @@ class Push:
     attributes: Mapping[str, str] = field(default_factory=dict)
     message_id: str = ""
 
+    def document(self) -> Json:
+        """What the message says. Raises Permanent (`event`) where that is not JSON."""
+        try:
+            document: Json = json.loads(self.data)
+        except (ValueError, RecursionError) as error:
+            raise Permanent("event", "the bus message is not JSON") from error
+        return document
+
 
 def refuse_pages(head: Request) -> None:
     """A page of any site can make a browser post to a function on the same machine, and cannot keep it from saying so.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from functions.notify.dead_letters import keep_dead_letter
+from functions.notify.dead_letter_keeper import keep_dead_letter
 from functions.notify.notify import notify
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Parts, Result

@@ -1,13 +1,12 @@
 """Notify: one pushed delivery, claimed, attempted once, and its outcome recorded."""
 
-import json
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
 from functions.notify.attempt import Unknown, attempt_once
 from functions.notify.attempt_entry import attempt_entry
 from functions.notify.destination import Attempt, Destination
-from functions.notify.letters import conflict_letter, unreadable_letter
+from functions.notify.own_dead_letters import conflict_letter, unreadable_letter
 from functions.notify.registry import Configured
 from functions.notify.retry import spread
 from functions.notify.settle import give_up, hold, hold_while_disabled, settle, unknown_reason, wait
@@ -16,9 +15,8 @@ from shared.dead_letters import dead_letter_message
 from shared.delivery import Delivery, delivery_from
 from shared.errors import Permanent, Temporary
 from shared.journal import DeadLetter
-from shared.jsontext import Json
 from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Waiting
-from shared.ports import DEAD_LETTERS
+from shared.ports import DEAD_LETTERS, DELIVERIES
 from shared.push import Push, parse_push
 
 LEASE_MARGIN_SECONDS: Final = 30.0
@@ -32,9 +30,9 @@ async def notify(body: bytes, parts: Parts) -> Result:
     try:
         push = parse_push(body)
         content = push.data
-        delivery = read_delivery(content)
+        delivery = delivery_from(push.document())
     except Permanent as error:
-        await _publish(parts, unreadable_letter(content, error, parts.clock.now()))
+        await _publish(parts, unreadable_letter(content, error, DELIVERIES, parts.clock.now()))
         return Acknowledged("dead_letter", code=error.code, reason=error.detail)
     configured = parts.destinations.find(delivery.destination)
     destination = parts.destinations.connected(configured) if configured else None
@@ -47,15 +45,6 @@ async def notify(body: bytes, parts: Parts) -> Result:
         name = delivery.destination
         return await give_up(parts, work, "destination", f"the configuration has no destination {name!r}")
     return await _work(parts, work, configured, destination)
-
-
-def read_delivery(data: bytes) -> Delivery:
-    """Raises Permanent (`event`)."""
-    try:
-        document: Json = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise Permanent("event", "the bus message is not JSON") from error
-    return delivery_from(document)
 
 
 async def _claim(parts: Parts, push: Push, delivery: Delivery, key: str, configured: Configured | None) -> Claim:

@@ -1,7 +1,7 @@
 """What an attempt's outcome makes of its delivery: written in the ledger before the bus may forget it."""
 
 from functions.notify.attempt import Unknown
-from functions.notify.letters import letter_of
+from functions.notify.own_dead_letters import letter_of
 from functions.notify.registry import Configured
 from functions.notify.retry import next_retry_at
 from functions.notify.work import Acknowledged, Nacked, Parts, Result, Work

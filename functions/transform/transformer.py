@@ -1,7 +1,6 @@
 """One pushed event: decided, then published to those it is owed to, then journaled."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +15,7 @@ from shared.errors import Permanent
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.journal import DeadLetter, EventEntry, RouteDecision
 from shared.journaling import Journaling
-from shared.jsontext import Json, to_json
+from shared.jsontext import to_json
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, Blobs, Bus, BusMessage, Clock
 from shared.push import Push
 
@@ -65,7 +64,7 @@ class Transformer:
 
     async def _event(self, push: Push) -> Event:
         try:
-            return read_event(push.data)
+            return from_cloudevent(push.document())
         except Permanent as error:
             await self._give_up(push.message_id or _digest(push.data), error, push.data)
             raise
@@ -94,15 +93,6 @@ class Transformer:
 
     async def _journal(self, event: Event, routes: tuple[RouteDecision, ...], now: float) -> None:
         await self.journaling.record(EventEntry(event, routes, now), event.id)
-
-
-def read_event(data: bytes) -> Event:
-    """Raises Permanent (`event`)."""
-    try:
-        document: Json = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise Permanent("event", "the bus message is not JSON") from error
-    return from_cloudevent(document)
 
 
 def _letter(event: Event, failed: Failed, message: bytes, now: float) -> DeadLetter:

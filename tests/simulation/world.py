@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from functions.notify.dead_letters import keep_dead_letter
+from functions.notify.dead_letter_keeper import keep_dead_letter
 from functions.notify.destination import Destination
 from functions.notify.destination_states import DestinationStates
 from functions.notify.notify import notify

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.notify.dead_letters import keep_dead_letter, read_dead_letter
-from functions.notify.letters import MAX_UNREADABLE_BYTES
+from functions.notify.dead_letter_keeper import keep_dead_letter, read_dead_letter
+from functions.notify.own_dead_letters import MAX_UNREADABLE_BYTES
 from shared.dead_letters import dead_letter_message
 from shared.errors import Temporary
 from shared.event import to_cloudevent
@@ -77,3 +77,10 @@ def test_a_nest_of_brackets_is_kept_too() -> None:
     letter = read_dead_letter(push_of(b"[" * 100_000), NOW)
     assert letter.code == "event"
     assert json.loads(dead_letter_message(letter).data)["data"]["message"].startswith("[[[")
+
+
+def test_a_name_that_no_id_can_be_made_of_is_kept_and_told() -> None:
+    data = message_of(DELIVERY, NOW).replace(b'"tell the list"', b'"\\ud800"')
+    letter = read_dead_letter(push_of(data, GIVEN_UP), NOW)
+    assert (letter.message, letter.topic) == (data, "dead-letters")
+    assert "half of a surrogate pair" in letter.reason

@@ -8,12 +8,12 @@ import pytest
 from functions.transform import entry
 from functions.transform.read_routes import read_program
 from functions.transform.step import Services
-from functions.transform.transformer import Transformer, read_event
+from functions.transform.transformer import Transformer
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
 from shared.dead_letters import DEAD_LETTER_TYPE
 from shared.delivery import Delivery, delivery_from
 from shared.errors import Permanent, Temporary
-from shared.event import Event, to_cloudevent
+from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.http import Headers, Reply, Request
 from shared.journal import EventEntry
 from shared.journaling import Journaling
@@ -121,7 +121,7 @@ async def test_a_chain_that_fails_is_that_routes_dead_letter_and_stops_no_other(
     assert (document["id"], document["type"]) == ("e1:broken", DEAD_LETTER_TYPE)
     assert document["data"]["code"] == "path"
     assert document["data"]["reason"].startswith("route 'broken': step 1 'set': ")
-    assert read_event(document["data"]["message"].encode()) == EVENT
+    assert from_cloudevent(json.loads(document["data"]["message"])) == EVENT
     assert len(bench.deliveries) == 3
 
 

@@ -1,6 +1,7 @@
 """The dead letters that notify writes itself. A redelivery writes the same one, under the same id."""
 
 import hashlib
+from dataclasses import replace
 from typing import Final
 
 from shared.delivery import Delivery
@@ -18,13 +19,12 @@ def letter_of(delivery: Delivery, message: bytes, code: str, reason: str, now: f
 
 def conflict_letter(delivery: Delivery, message: bytes, now: float) -> DeadLetter:
     """Its id holds the payload's hash: the delivery's own id belongs to what came first."""
-    dead_letter_id = f"{delivery.id}:{delivery.event.payloadhash[:16]}"
     reason = "the sender used this delivery id before, with another body"
-    event_id, route, destination = delivery.event.origin, delivery.route, delivery.destination
-    return DeadLetter(dead_letter_id, "id_reuse", reason, now, message, DELIVERIES, event_id, route, destination)
+    letter = letter_of(delivery, message, "id_reuse", reason, now)
+    return replace(letter, id=f"{delivery.id}:{delivery.event.payloadhash[:16]}")
 
 
-def unreadable_letter(content: bytes, error: Permanent, now: float) -> DeadLetter:
-    """For what is not a delivery of ours: kept for a person to look at, and never sent on."""
+def unreadable_letter(content: bytes, error: Permanent, topic: str, now: float) -> DeadLetter:
+    """For what came by the topic and is nothing of ours: kept for a person to look at, and never sent on."""
     dead_letter_id = hashlib.sha256(content).hexdigest()
-    return DeadLetter(dead_letter_id, error.code, error.detail, now, content[:MAX_UNREADABLE_BYTES], DELIVERIES)
+    return DeadLetter(dead_letter_id, error.code, error.detail, now, content[:MAX_UNREADABLE_BYTES], topic)

@@ -3,11 +3,9 @@
 https://cloud.google.com/pubsub/docs/dead-letter-topics#track_delivery_attempts
 """
 
-import hashlib
-import json
 from typing import Final
 
-from functions.notify.letters import MAX_UNREADABLE_BYTES
+from functions.notify.own_dead_letters import unreadable_letter
 from shared.dead_letters import dead_letter_from
 from shared.delivery import DELIVERY_TYPE, delivery_from
 from shared.errors import Permanent, Temporary
@@ -36,12 +34,13 @@ def read_dead_letter(body: bytes, now: float) -> DeadLetter:
     try:
         push = parse_push(body)
         content = push.data
-        document: Json = json.loads(content)
+        document = push.document()
         return undeliverable(push, document, now) if SUBSCRIPTION in push.attributes else dead_letter_from(document)
     except Permanent as error:
-        return _unreadable(content, error.code, error.detail, now)
-    except (ValueError, RecursionError):
-        return _unreadable(content, "event", "the bus message is not JSON", now)
+        return unreadable_letter(content, error, DEAD_LETTERS, now)
+    except UnicodeEncodeError:
+        fault = Permanent("event", "the bus message has half of a surrogate pair in a name, so it has no id")
+        return unreadable_letter(content, fault, DEAD_LETTERS, now)
 
 
 def undeliverable(push: Push, document: Json, now: float) -> DeadLetter:
@@ -57,8 +56,3 @@ def undeliverable(push: Push, document: Json, now: float) -> DeadLetter:
         return DeadLetter(delivery.id, "undeliverable", reason, now, push.data, DELIVERIES, *names)
     event = from_cloudevent(document)
     return DeadLetter(f"{event.id}:", "undeliverable", reason, now, push.data, EVENTS, event.id)
-
-
-def _unreadable(content: bytes, code: str, reason: str, now: float) -> DeadLetter:
-    dead_letter_id = hashlib.sha256(content).hexdigest()
-    return DeadLetter(dead_letter_id, code, reason, now, content[:MAX_UNREADABLE_BYTES], DEAD_LETTERS)

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from shared.errors import HookchainError
@@ -31,12 +33,18 @@ def load_slice(settings: Settings, function_folder: Path) -> JsonObject:
 
 
 def load_or_exit(settings: Settings, function_folder: Path) -> JsonObject:
-    """The same for an entry point: a fault goes to the log and ends the process, so the platform shows it failed."""
-    try:
+    with exit_at_fault(function_folder.name):
         return load_slice(settings, function_folder)
+
+
+@contextmanager
+def exit_at_fault(function: str) -> Iterator[None]:
+    """For an entry point: a SliceFault goes to the log and ends the process, so the platform shows it failed."""
+    try:
+        yield
     except SliceFault as fault:
-        log("CRITICAL", "the configuration does not load", function=function_folder.name, detail=fault.detail)
-        raise SystemExit(f"{function_folder.name}: {fault.detail}") from fault
+        log("CRITICAL", "the configuration does not load", function=function, detail=fault.detail)
+        raise SystemExit(f"{function}: {fault.detail}") from fault
 
 
 def parse_slice(content: bytes, function: str) -> JsonObject:

@@ -43,9 +43,7 @@ def main(arguments: list[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     results = _results(options)
     if options.json:
-        print_json(
-            {"tests": [{"name": each.name, "passed": each.passed, "lines": list(each.lines)} for each in results]}
-        )
+        print_json({"tests": [_document(each) for each in results]})
     else:
         _print(results, screen_of(sys.stdout, os.environ))
     return DONE if all(each.passed for each in results) else NOT_DONE

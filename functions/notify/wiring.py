@@ -15,9 +15,8 @@ from shared.cloud import platform
 from shared.cloud.retention import retention_of
 from shared.journaling import Journaling
 from shared.jsontext import JsonObject
-from shared.logs import log
 from shared.settings import Settings, read_settings
-from shared.slices import SliceFault, load_or_exit
+from shared.slices import exit_at_fault, load_or_exit
 
 FOLDER = Path(__file__).parent
 
@@ -34,11 +33,8 @@ def slice_or_exit() -> JsonObject:
 
 @cache
 def destinations_or_exit() -> Mapping[str, Configured]:
-    try:
+    with exit_at_fault("notify"):
         return read_destinations(slice_or_exit())
-    except SliceFault as fault:
-        log("CRITICAL", "the configuration does not load", function="notify", detail=fault.detail)
-        raise SystemExit(f"notify: {fault.detail}") from fault
 
 
 @cache

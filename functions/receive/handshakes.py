@@ -69,11 +69,6 @@ def read_handshakes(entries: Json) -> tuple[Handshake, ...]:
     return tuple(_handshake(entry) for entry in entries) if isinstance(entries, list) else ()
 
 
-def handshake_methods(handshakes: Sequence[Handshake]) -> tuple[str, ...]:
-    """The methods that a source takes because of them."""
-    return tuple(dict.fromkeys(handshake.method for handshake in handshakes))
-
-
 def matching_handshake(
     request: Request, handshakes: Sequence[Handshake], *, signed: bool, data: Json = None
 ) -> Handshake | None:

@@ -24,6 +24,9 @@ DISABLED: Final = "disabled"
 
 Rule: TypeAlias = Callable[[LedgerRow], LedgerRow | None]
 
+KEEP_SECONDS: Final = 45 * 86_400.0
+"""A delivery that is final is forgotten so long after it was last written."""
+
 FINAL: Final = frozenset({DONE, FAILED})
 LEASED: Final = frozenset({CLAIMED, ATTEMPTED})
 

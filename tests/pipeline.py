@@ -51,7 +51,7 @@ class Pipeline:
         accepted = await receiver.receive(Request("POST", f"/{source}", query, pairs), read_body)
         assert isinstance(accepted, Accepted)
         [message] = bus.on(EVENTS)
-        return accepted.event, message
+        return accepted.events[0], message
 
     async def mails(self, source: str, body: bytes, headers: Mapping[str, str]) -> list[Mail]:
         _, message = await self.event(source, body, headers)

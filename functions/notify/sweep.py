@@ -7,12 +7,12 @@ from typing import Final
 from shared.delivery import DELIVERY_TYPE
 from shared.errors import Temporary
 from shared.ledger import Ledger, LedgerRow
+from shared.ledger_rules import KEEP_SECONDS
 from shared.ports import DELIVERIES, Bus, BusMessage, Clock
 
 BATCH_ROWS: Final = 100
 SWEEP_SECONDS: Final = 20.0
 POSTPONE_SECONDS: Final = 600.0
-KEEP_SECONDS: Final = 45 * 86_400.0
 PURGE_EVERY_SECONDS: Final = 3_600.0
 
 

@@ -14,10 +14,6 @@ class Accepted:
     source: Source
     events: tuple[Event, ...]
 
-    @property
-    def event(self) -> Event:
-        return self.events[0]
-
 
 @dataclass(frozen=True, slots=True)
 class Answered:

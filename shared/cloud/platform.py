@@ -64,8 +64,9 @@ def journal(settings: Settings, retention: Retention | None = None) -> "Journal 
     if not settings.is_local:
         return None
     from shared.cloud.local.journal import LocalJournal
+    from shared.cloud.local.journal_schema import FILE_NAME
 
-    return LocalJournal(settings.state_folder / "journal.db")
+    return LocalJournal(settings.state_folder / FILE_NAME)
 
 
 def ledger(settings: Settings) -> "Ledger":
@@ -77,8 +78,9 @@ def ledger(settings: Settings) -> "Ledger":
     if not settings.is_local:
         raise Temporary("ledger", "this platform's settings name no ledger: set HOOKCHAIN_FIRESTORE")
     from shared.cloud.local.ledger import LocalLedger
+    from shared.cloud.local.ledger_tables import FILE_NAME
 
-    return LocalLedger(settings.state_folder / "ledger.db")
+    return LocalLedger(settings.state_folder / FILE_NAME)
 
 
 def owners(settings: Settings) -> Owners:
@@ -88,9 +90,9 @@ def owners(settings: Settings) -> Owners:
         return FirestoreOwners(store)
     if not settings.is_local:
         return _NoOwners()
-    from shared.cloud.local.owners import LocalOwners
+    from shared.cloud.local.owners import FILE_NAME, LocalOwners
 
-    return LocalOwners(settings.state_folder / "owners.db")
+    return LocalOwners(settings.state_folder / FILE_NAME)
 
 
 class _NoOwners:

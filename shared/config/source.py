@@ -1,6 +1,6 @@
 """A source: a configured sender."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
@@ -12,8 +12,7 @@ from shared.config.locations import BatchPath, DataPath, Locations
 from shared.config.respond import RespondConfig
 from shared.config.sender import ContentTypes, Networks, PublicUrl, TrustedProxies
 from shared.config.values import listed
-
-MEBIBYTE: Final = 1024 * 1024
+from shared.limits import MIB
 
 BodyFormat = Literal["json", "ndjson", "xml", "yaml", "form", "multipart", "plist", "csv", "text", "bytes"]
 
@@ -38,7 +37,7 @@ class SourceConfig(FromCatalogue):
 
     auth: Annotated[list[Auth], BeforeValidator(_ways)] = Field(default=[])
     methods: list[Literal["POST", "PUT", "PATCH", "GET"]] = Field(default=["POST"], min_length=1)
-    max_body_bytes: int = Field(MEBIBYTE, ge=1, le=10 * MEBIBYTE)
+    max_body_bytes: int = Field(MIB, ge=1, le=10 * MIB)
     allow: Networks | None = None
     trusted_proxies: TrustedProxies | None = None
     public_url: PublicUrl | None = None

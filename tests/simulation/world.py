@@ -159,7 +159,8 @@ class World:
                 await asyncio.sleep(self.random.uniform(1, 20))
                 continue
             assert isinstance(accepted, Accepted)
-            self.accepted[accepted.event.id] = accepted.event
+            [event] = accepted.events
+            self.accepted[event.id] = event
             return
 
     async def _transform(self, body: bytes) -> bool:

@@ -83,7 +83,7 @@ class Pipe:
         head = Request(method, path, query, headers, peer="127.0.0.1")
         accepted = await self.receiver.receive(head, read_body)
         assert isinstance(accepted, Accepted)
-        return accepted.event
+        return accepted.events[0]
 
     async def code(
         self, path: str, body: bytes = b"{}", *headers: tuple[str, str], method: str = "POST", query: str = ""

@@ -3,9 +3,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from functions.notify.sweep import BATCH_ROWS, KEEP_SECONDS, POSTPONE_SECONDS, PURGE_EVERY_SECONDS, Sweeper
+from functions.notify.sweep import BATCH_ROWS, POSTPONE_SECONDS, PURGE_EVERY_SECONDS, Sweeper
 from shared.delivery import RetryLater
 from shared.errors import Temporary
+from shared.ledger_rules import KEEP_SECONDS
 from shared.ports import DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
 from tests.fakes.destinations import FakeDestination

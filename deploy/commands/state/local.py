@@ -13,6 +13,7 @@ from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.journal_schema import FILE_NAME
 from shared.cloud.local.ledger import LocalLedger
+from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
 from shared.jsontext import Json
 
 
@@ -34,7 +35,7 @@ def opened(folder: Path) -> Iterator[State]:
 
 @asynccontextmanager
 async def ledger_in(folder: Path) -> AsyncIterator[LocalLedger]:
-    ledger = LocalLedger(folder / "ledger.db")
+    ledger = LocalLedger(folder / LEDGER_FILE)
     try:
         yield ledger
     finally:

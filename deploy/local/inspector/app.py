@@ -28,6 +28,7 @@ from shared.cloud.local.journal import LocalJournal
 from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.journal_schema import FILE_NAME
 from shared.cloud.local.ledger import LocalLedger
+from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
 from shared.settings import DEFAULT_STATE, Settings, read_settings
 
 TICK_SECONDS: Final = 0.5
@@ -37,7 +38,7 @@ DEFAULT_APIS: Final = "127.0.0.1:8085"
 @asynccontextmanager
 async def open_parts(state: Path, apis: str, settings: Settings) -> AsyncIterator[LocalParts]:
     apis_url = f"http://{apis}"
-    journal, ledger = LocalJournal(state / FILE_NAME), LocalLedger(state / "ledger.db")
+    journal, ledger = LocalJournal(state / FILE_NAME), LocalLedger(state / LEDGER_FILE)
     bus = PubSubBus(apis_url, settings.project, settings.topic_prefix, no_authorization)
     reader, mailbox = JournalReader(state / FILE_NAME), Mailbox(state)
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")

@@ -8,12 +8,11 @@ from shared.cloud.gcp.collections import DEAD_LETTERS
 from shared.cloud.gcp.firestore import Document, Firestore
 from shared.cloud.gcp.firestore_values import Fields, Where, Write, document_id, query_document
 from shared.cloud.gcp.journal_documents import entry_of, keyed, marked_write
-from shared.cloud.gcp.journal_queries import FIRST, LAST, dead_letters_query, of_events
+from shared.cloud.gcp.journal_queries import FIRST, LAST, WITHOUT_MESSAGE, dead_letters_query, of_events
 from shared.cloud.gcp.journal_rows_of import letter_of
 from shared.cloud.journal_rows import KEPT, DeadLetterRow
 from shared.ports import Blobs
 
-WITHOUT_MESSAGE: Final = ("seq", "state", "entry", "message_blob")
 MAX_ANSWER_BYTES: Final = 6_000_000
 """Of messages, which base64 makes a third longer on the way."""
 MAX_COUNTED: Final = 10_000

@@ -12,6 +12,8 @@ from shared.jsontext import JsonObject
 FIRST: Final = 0
 LAST: Final = 2**53 - 1
 MAX_OF_EVENT: Final = 1_000
+WITHOUT_MESSAGE: Final = ("seq", "state", "entry", "message_blob")
+"""Of a dead letter."""
 
 
 def events_query(query: EventQuery, before: int | None, limit: int) -> JsonObject:
@@ -36,10 +38,10 @@ def _range(
 
 def dead_letters_query(state: str | None, before: int | None, limit: int) -> JsonObject:
     """Without their messages."""
-    high, select = LAST if before is None else before, ("seq", "state", "entry", "message_blob")
+    high = LAST if before is None else before
     if state is None:
-        return _range(DEAD_LETTERS, "seq", FIRST, high, limit, select)
-    return _range(DEAD_LETTERS, "by_state", keyed(state, FIRST), keyed(state, high), limit, select)
+        return _range(DEAD_LETTERS, "seq", FIRST, high, limit, WITHOUT_MESSAGE)
+    return _range(DEAD_LETTERS, "by_state", keyed(state, FIRST), keyed(state, high), limit, WITHOUT_MESSAGE)
 
 
 def of_events(collection: str, event_ids: Sequence[str], select: Sequence[str] = ()) -> JsonObject:

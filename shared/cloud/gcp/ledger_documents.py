@@ -18,7 +18,6 @@ from shared.cloud.gcp.firestore_values import Fields, Moment, Value, Where, Writ
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ledger import LedgerRow
 
-KEEP_SECONDS: Final = 45 * 86_400.0
 ROW: Final = ("row",)
 
 # An event has at most some hundreds of deliveries: one a route and destination.
@@ -67,7 +66,7 @@ def _fields(row: LedgerRow) -> dict[str, Value]:
         "by_destination": f"{row.destination}/{made:016d}",
         "by_state": f"{row.state}/{made:016d}",
         "by_destination_state": f"{row.destination}/{row.state}/{made:016d}",
-        EXPIRE_AT: Moment(row.updated_at + KEEP_SECONDS) if row.state in rules.FINAL else None,
+        EXPIRE_AT: Moment(row.updated_at + rules.KEEP_SECONDS) if row.state in rules.FINAL else None,
     }
 
 

@@ -18,7 +18,7 @@ class SchemaFault(ValueError):
 def schema_document(written: Json, folder: Path) -> Json:
     """The schema itself, or the one in the file of this name. Raises SchemaFault."""
     document = _read(written, folder) if isinstance(written, str) else written
-    _check(document)
+    _verify(document)
     return document
 
 
@@ -33,7 +33,7 @@ def _read(name: str, folder: Path) -> Json:
     return document
 
 
-def _check(document: Json) -> None:
+def _verify(document: Json) -> None:
     from jsonschema import Draft202012Validator, SchemaError  # slow to import, and few sources have a schema
 
     if not isinstance(document, dict):
@@ -45,10 +45,10 @@ def _check(document: Json) -> None:
     except SchemaError as error:
         place = ".".join(map(str, error.absolute_path)) or "the schema"
         raise SchemaFault(f"is no JSON Schema: {place}: {error.message[:200]}") from error
-    _check_references(document)
+    _verify_references(document)
 
 
-def _check_references(document: Json) -> None:
+def _verify_references(document: Json) -> None:
     """Everything that the schema refers to is in it: nothing is looked up elsewhere, now or later."""
     from referencing import Registry, Resource
     from referencing.exceptions import Unresolvable

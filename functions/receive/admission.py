@@ -36,14 +36,14 @@ def admit(head: Request, sources: Mapping[str, Source]) -> Source:
         raise Rejected("unknown_source", "the path goes on after what its source takes, if only by a slash")
     if head.method not in source.methods and head.method not in source.answered_methods:
         raise MethodRefused(source.answered_methods)
-    _check_headers(head.headers)
-    _check_length(head.header("content-length"), source.max_body_bytes)
+    _verify_headers(head.headers)
+    _verify_length(head.header("content-length"), source.max_body_bytes)
     if len(head.query) > (most := min(source.max_body_bytes, MAX_QUERY_BYTES)):
         raise Rejected("raw", f"the query has {len(head.query)} bytes; this source takes {most}")
     if (head.header("content-encoding") or "").strip().lower() not in ENCODINGS:
         raise Rejected("encoding", "the content encodings taken are gzip and deflate")
     if source.content_types and head.method in source.methods and head.method != "GET":
-        _check_content_type(head.header("content-type") or "", source.content_types)
+        _verify_content_type(head.header("content-type") or "", source.content_types)
     return source
 
 
@@ -53,7 +53,7 @@ def _path_fits(path: str, source: Source) -> bool:
     return len(parts) == 2 or (takes_token and len(parts) == 3)
 
 
-def _check_content_type(header: str, taken: tuple[str, ...]) -> None:
+def _verify_content_type(header: str, taken: tuple[str, ...]) -> None:
     name = header.partition(";")[0].strip().lower()
     if not any(_type_fits(name, pattern) for pattern in taken):
         raise Rejected("content_type", f"this source takes {', '.join(taken)}")
@@ -66,14 +66,14 @@ def _type_fits(name: str, pattern: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("/*") else name == pattern
 
 
-def _check_headers(headers: Headers) -> None:
+def _verify_headers(headers: Headers) -> None:
     if len(headers) > MAX_HEADERS:
         raise Rejected("raw", f"the request has {len(headers)} header lines; {MAX_HEADERS} are taken")
     if (size := sum(len(name) + len(value) for name, value in headers)) > MAX_HEADER_BYTES:
         raise Rejected("raw", f"the headers have {size} bytes; {MAX_HEADER_BYTES} are taken")
 
 
-def _check_length(text: str | None, max_body_bytes: int) -> None:
+def _verify_length(text: str | None, max_body_bytes: int) -> None:
     if text is None:
         return
     if not (text.isascii() and text.isdigit() and len(text) < 20):

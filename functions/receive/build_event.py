@@ -40,7 +40,7 @@ def build_events(
         return (_event(source, seen, whole, payload_hash, now, _raw(source, request)),)
     events: list[Event] = []
     headers = _raw_headers(source, request)
-    _check_kept(headers, len(items))
+    _verify_kept(headers, len(items))
     for number, item in enumerate(items, start=1):
         seen = Seen(request, item, data)
         payload_hash = hashlib.sha256(canonical(item)).hexdigest()
@@ -119,7 +119,7 @@ def _places(source: Source, kind: str) -> set[str]:
     return {way.at.name for way in source.auth if way.at and way.at.kind == kind}
 
 
-def _check_kept(headers: dict[str, str | None], times: int) -> None:
+def _verify_kept(headers: dict[str, str | None], times: int) -> None:
     """Raises Rejected (`items`)."""
     if sum(len(text or "") for text in headers.values()) * times > MAX_KEPT_CHARACTERS:
         raise Rejected("items", f"the headers are too long to be kept with each of {times} items (`keep_raw`)")

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 from shared.errors import Rejected
-from shared.formats.json_shape import check_shape
+from shared.formats.json_shape import verify_shape
 from shared.formats.media_type import MediaType
 from shared.formats.numbers import finite
 from shared.jsontext import Json, JsonObject, to_json
@@ -18,7 +18,7 @@ _UTF_8: Final = frozenset({None, "utf-8", "utf8"})
 def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
     """UTF-8, as the RFC has it, unless the sender names another charset; a byte order mark is passed over."""
     text = utf8_json(body, media)
-    check_shape(text, limits)
+    verify_shape(text, limits)
     return load(text, decoder_for(text, limits))
 
 

@@ -18,7 +18,7 @@ _NOT_BRACKETS: Final = bytes(set(range(256)) - set(_OPENING + _CLOSING))
 _SPACE: Final = b" \t\r\n"
 
 
-def check_shape(body: bytes, limits: Limits, *, texts: int = 1, inside: int = 0) -> None:
+def verify_shape(body: bytes, limits: Limits, *, texts: int = 1, inside: int = 0) -> None:
     """`body` is UTF-8; `texts`: how many JSON texts it holds; `inside`: how many levels they will be put into.
 
     Raises Rejected (`depth`, `nodes`). Up to the first fault in the JSON the answer is exact, and the scanner goes no
@@ -27,8 +27,8 @@ def check_shape(body: bytes, limits: Limits, *, texts: int = 1, inside: int = 0)
     openings = body.count(b"[") + body.count(b"{")
     if openings > limits.max_depth - inside or texts + openings + body.count(b",") > limits.max_nodes:
         bare = _without_strings(body, limits)
-        _check_depth(bare, limits, inside)
-        _check_nodes(bare, limits, texts)
+        _verify_depth(bare, limits, inside)
+        _verify_nodes(bare, limits, texts)
 
 
 def _without_strings(body: bytes, limits: Limits) -> bytes:
@@ -39,7 +39,7 @@ def _without_strings(body: bytes, limits: Limits) -> bytes:
     return b'"'.join(unescaped.split(b'"')[::2])
 
 
-def _check_nodes(bare: bytes, limits: Limits, texts: int) -> None:
+def _verify_nodes(bare: bytes, limits: Limits, texts: int) -> None:
     """A value is a text's own, the first in its list or object, or follows a comma."""
     bare = bare.translate(None, _SPACE)
     filled = bare.count(b"[") + bare.count(b"{") - bare.count(b"[]") - bare.count(b"{}")
@@ -47,7 +47,7 @@ def _check_nodes(bare: bytes, limits: Limits, texts: int) -> None:
         raise _too_many(limits)
 
 
-def _check_depth(bare: bytes, limits: Limits, inside: int) -> None:
+def _verify_depth(bare: bytes, limits: Limits, inside: int) -> None:
     steps = memoryview(bare.translate(_STEPS, _NOT_BRACKETS)).cast("b")
     if inside + max(accumulate(steps), default=0) > limits.max_depth:
         raise Rejected("depth", f"the JSON is nested deeper than {limits.max_depth} levels")

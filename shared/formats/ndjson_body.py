@@ -5,7 +5,7 @@ from typing import Final
 
 from shared.errors import Rejected
 from shared.formats.json_body import decoder_for, load, utf8_json
-from shared.formats.json_shape import check_shape
+from shared.formats.json_shape import verify_shape
 from shared.formats.media_type import MediaType
 from shared.jsontext import Json
 from shared.limits import Limits
@@ -17,7 +17,7 @@ _LINE: Final = re.compile(rb"^[ \t\r\x1e]*+([^\n]++)", re.MULTILINE)
 def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
     text = utf8_json(body, media)
     count = sum(1 for _ in _LINE.finditer(text))
-    check_shape(text, limits, texts=1 + count, inside=1)
+    verify_shape(text, limits, texts=1 + count, inside=1)
     decoder = decoder_for(text, limits)
     values: list[Json] = []
     for number, line in enumerate(_LINE.finditer(text), start=1):

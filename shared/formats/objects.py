@@ -9,14 +9,14 @@ def put(made: JsonObject, key: str, value: Json, limits: Limits) -> None:
     """Raises Rejected: `dup_key` for a key that is there, `nodes` for a key too long or one too many."""
     if key in made:
         raise Rejected("dup_key", "an object has the same key twice")
-    _check_key(made, key, limits)
+    _verify_key(made, key, limits)
     made[key] = value
 
 
 def gather(made: JsonObject, key: str, value: Json, limits: Limits) -> None:
     """A key's second value makes a list of both. `value` itself is no list. Raises Rejected (`nodes`)."""
     if key not in made:
-        _check_key(made, key, limits)
+        _verify_key(made, key, limits)
         made[key] = value
         return
     before = made[key]
@@ -26,7 +26,7 @@ def gather(made: JsonObject, key: str, value: Json, limits: Limits) -> None:
         made[key] = [before, value]
 
 
-def _check_key(made: JsonObject, key: str, limits: Limits) -> None:
+def _verify_key(made: JsonObject, key: str, limits: Limits) -> None:
     if len(key) > limits.max_key_characters:
         raise Rejected("nodes", f"a key is longer than {limits.max_key_characters} characters")
     if len(made) >= limits.max_keys:

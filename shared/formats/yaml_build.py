@@ -139,14 +139,14 @@ class Builder:
             raise Rejected("expansion", "a YAML alias stands for what it is in")
         self._has_aliases = True
         self._count(node.nodes, node.characters)
-        self._check_depth(node.height)
+        self._verify_depth(node.height)
         self._place(_copied(node.value), node.text, node.height)
 
     def _start(self, container: _List | _Object, tag: str | None, kind: str) -> None:
         if tag not in (None, "!", PREFIX + kind):
             raise Rejected("tag", "YAML tags are those of the core schema, on values that fit them")
         self._count(1, 0)
-        self._check_depth(1)
+        self._verify_depth(1)
         if container.anchor is not None:
             self._anchors[container.anchor] = None
         self._open.append(container)
@@ -163,7 +163,7 @@ class Builder:
             code = "expansion" if self._has_aliases else "nodes"
             raise Rejected(code, f"the YAML stands for more than {self._limits.max_nodes} values, or too much text")
 
-    def _check_depth(self, levels: int) -> None:
+    def _verify_depth(self, levels: int) -> None:
         if len(self._open) - 1 + levels > self._limits.max_depth:
             raise Rejected("depth", f"the YAML is nested deeper than {self._limits.max_depth} levels")
 

@@ -14,7 +14,7 @@ from typing import Final
 from shared.errors import Permanent, Temporary
 from shared.http_connection import Connection
 from shared.outgoing.addresses import address_of, refusal
-from shared.outgoing.headers import check_headers
+from shared.outgoing.headers import verify_headers
 from shared.outgoing.url import Target, read_target
 from shared.ports import Fetched, Outgoing
 
@@ -94,7 +94,7 @@ def checked(request: Outgoing) -> Target:
     """All that can be known before a name is looked up. Raises Permanent."""
     if request.method not in METHODS:
         raise Permanent("url", f"the method is one of {', '.join(sorted(METHODS))}, in capitals")
-    check_headers(request.headers)
+    verify_headers(request.headers)
     return read_target(request.url, request.allow_private)
 
 

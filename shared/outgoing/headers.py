@@ -29,7 +29,7 @@ OWN: Final = frozenset(
 )
 
 
-def check_headers(headers: Sequence[tuple[str, str]]) -> None:
+def verify_headers(headers: Sequence[tuple[str, str]]) -> None:
     """Raises Permanent (`header`), which names the header and never its value."""
     for name, value in headers:
         if not _NAME.fullmatch(name):

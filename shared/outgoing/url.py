@@ -101,7 +101,7 @@ def _checked_host(host: str, allow_private: bool) -> Address | None:
         return _checked_address(address, allow_private)
     if len(name) > 253 or not all(map(_LABEL.fullmatch, labels)):
         raise Permanent("url", "the URL's host is no DNS name")
-    _check_name(name, allow_private)
+    _verify_name(name, allow_private)
     return None
 
 
@@ -115,7 +115,7 @@ def _hint(address: Address) -> str:
     return "" if refusal(address, allow_private=True) else "; `allow_private: true` permits it"
 
 
-def _check_name(name: str, allow_private: bool) -> None:
+def _verify_name(name: str, allow_private: bool) -> None:
     if name in _METADATA_NAMES:
         raise Permanent("ssrf", "the URL's host is the cloud's metadata, which hands out credentials")
     if not allow_private and any(name == local or name.endswith(f".{local}") for local in _LOCAL_NAMES):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shared.errors import Permanent
 from shared.outgoing.addresses import refusal
-from shared.outgoing.headers import check_headers
+from shared.outgoing.headers import verify_headers
 from shared.outgoing.url import Target, read_target
 
 
@@ -194,10 +194,10 @@ def test_any_text_is_read_or_refused_and_what_is_read_has_one_plain_host(text: s
 )
 def test_a_header_that_could_change_the_request_is_refused_without_its_value(header: tuple[str, str]) -> None:
     with pytest.raises(Permanent) as refused:
-        check_headers([("Accept", "*/*"), header])
+        verify_headers([("Accept", "*/*"), header])
     assert refused.value.code == "header"
     assert header[1] not in refused.value.detail or header[1] in {"a", "1"}
 
 
 def test_usual_headers_pass() -> None:
-    check_headers([("X-Name", "Zoë"), ("Authorization", "Bearer x"), ("X-Empty", ""), ("X-Tab", "a\tb")])
+    verify_headers([("X-Name", "Zoë"), ("Authorization", "Bearer x"), ("X-Empty", ""), ("X-Tab", "a\tb")])

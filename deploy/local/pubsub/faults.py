@@ -37,7 +37,7 @@ class Faults:
         for name, value in changes.items():
             if name not in names:
                 raise ValueError(f"unknown bus fault {name!r}; known are {', '.join(sorted(names))}")
-            _check(name, value, 600.0 if name == "delay_seconds" else 1.0)
+            _verify(name, value, 600.0 if name == "delay_seconds" else 1.0)
         return replace(
             self, **{name: float(value) for name, value in changes.items() if isinstance(value, int | float)}
         )
@@ -85,6 +85,6 @@ class FaultPlan:
         return share > 0 and self.generator.random() < share
 
 
-def _check(name: str, value: Json, most: float) -> None:
+def _verify(name: str, value: Json, most: float) -> None:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= most:
         raise ValueError(f"the bus fault {name!r} is a number from 0 to {most:g}; found {value!r}")

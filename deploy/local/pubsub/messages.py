@@ -83,7 +83,7 @@ def _draft(message: Json, path: str) -> Draft:
     fields = Fields(message, path, _KNOWN)
     data = _base64(fields.text("data"), fields.path("data"))
     attributes = fields.texts("attributes")
-    _check_attributes(attributes)
+    _verify_attributes(attributes)
     if not data and not attributes:
         raise invalid("One or more messages in the publish request is empty. Each has data or at least one attribute.")
     return draft_of(data, attributes, fields.text("orderingKey"))
@@ -103,7 +103,7 @@ def _base64(text: str, path: str) -> str:
     return text
 
 
-def _check_attributes(attributes: Mapping[str, str]) -> None:
+def _verify_attributes(attributes: Mapping[str, str]) -> None:
     if len(attributes) > MAX_ATTRIBUTES:
         raise invalid(f"A message has more than {MAX_ATTRIBUTES} attributes.")
     for key, value in attributes.items():

@@ -36,7 +36,7 @@ def push_target(config: JsonObject | None) -> PushTarget | None:
     endpoint = fields.text("pushEndpoint")
     if not endpoint:
         return None
-    _check_endpoint(endpoint)
+    _verify_endpoint(endpoint)
     bare = fields.message("noWrapper")
     metadata = bare is not None and Fields(bare, fields.path("noWrapper"), {"writeMetadata"}).flag("writeMetadata")
     return PushTarget(endpoint, wrapped=bare is None, metadata=metadata)
@@ -64,7 +64,7 @@ def dead_letter_policy(policy: JsonObject | None) -> DeadLetterPolicy | None:
     return DeadLetterPolicy(checked_name(fields.text("deadLetterTopic"), "topics"), attempts)
 
 
-def _check_endpoint(endpoint: str) -> None:
+def _verify_endpoint(endpoint: str) -> None:
     try:
         parts = urlsplit(endpoint)
         well_formed = endpoint.isascii() and endpoint.isprintable() and " " not in endpoint

@@ -41,7 +41,7 @@ class SubscriptionAdmin:
         if name in self._registry.subscribers:
             raise already_exists(name)
         self._registry.topic(config.topic)
-        self._check_dead_letter_topic(config)
+        self._verify_dead_letter_topic(config)
         subscriber_id = self._store.add_subscription(name, to_json(config.resource))
         self._registry.put_subscriber(self.make(subscriber_id, config))
         return config.resource
@@ -103,13 +103,13 @@ class SubscriptionAdmin:
     def _change(self, subscriber: Subscriber, resource: JsonObject) -> JsonObject:
         config = subscription_from(subscriber.config.name, resource)
         if config.dead_letter != subscriber.config.dead_letter:
-            self._check_dead_letter_topic(config)
+            self._verify_dead_letter_topic(config)
         self._store.put_subscription(subscriber.id, to_json(config.resource))
         subscriber.config = config
         self._registry.put_subscriber(subscriber)
         subscriber.wake()
         return config.resource
 
-    def _check_dead_letter_topic(self, config: Subscription) -> None:
+    def _verify_dead_letter_topic(self, config: Subscription) -> None:
         if config.dead_letter:
             self._registry.topic(config.dead_letter.topic)

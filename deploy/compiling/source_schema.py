@@ -36,6 +36,8 @@ def _read(name: str, folder: Path) -> Json:
 def _verify(document: Json) -> None:
     from jsonschema import Draft202012Validator, SchemaError  # slow to import, and few sources have a schema
 
+    from shared.schema_references import reference_outside
+
     if not isinstance(document, dict):
         raise SchemaFault("a JSON Schema is an object")
     if str(document.get("$schema", DIALECT)).rstrip("#") != DIALECT:
@@ -45,27 +47,5 @@ def _verify(document: Json) -> None:
     except SchemaError as error:
         place = ".".join(map(str, error.absolute_path)) or "the schema"
         raise SchemaFault(f"is no JSON Schema: {place}: {error.message[:200]}") from error
-    _verify_references(document)
-
-
-def _verify_references(document: Json) -> None:
-    """Everything that the schema refers to is in it: nothing is looked up elsewhere, now or later."""
-    from referencing import Registry, Resource
-    from referencing.exceptions import Unresolvable
-    from referencing.jsonschema import DRAFT202012
-
-    root: Resource[Json] = DRAFT202012.create_resource(document)
-    waiting = [(root, Registry().resolver_with_root(root))]
-    while waiting:
-        resource, resolver = waiting.pop()
-        for reference in _references(resource.contents):
-            try:
-                resolver.lookup(reference)
-            except Unresolvable as error:
-                raise SchemaFault(f"{reference!r} leads out of the schema: put what it names into `$defs`") from error
-        waiting.extend((inner, resolver.in_subresource(inner)) for inner in resource.subresources())
-
-
-def _references(schema: Json) -> list[str]:
-    found = [schema.get(key) for key in ("$ref", "$dynamicRef")] if isinstance(schema, dict) else []
-    return [reference for reference in found if isinstance(reference, str)]
+    if (reference := reference_outside(document)) is not None:
+        raise SchemaFault(f"{reference!r} leads out of the schema: put what it names into `$defs`")

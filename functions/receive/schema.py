@@ -1,6 +1,6 @@
 """A source's JSON Schema (2020-12), checked at once on whatever was parsed.
 
-jsonschema is imported here only, and this module only where a source has a schema.
+It imports jsonschema, which is slow to import, and is itself imported only where a source has a schema.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,6 +1,5 @@
 """JSON Schema 2020-12, compiled once, whose faults name the place and the rule and never the value."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from functions.transform.places import inside
@@ -10,8 +9,6 @@ from shared.times import unix_seconds
 if TYPE_CHECKING:
     from jsonschema import FormatChecker, ValidationError
     from jsonschema.protocols import Validator
-    from referencing import Resource
-    from referencing._core import Resolver
 
 MAX_FAULTS: Final = 10
 FORMATS: Final = ("date", "email", "idn-email", "ipv4", "ipv6", "regex", "uuid")
@@ -43,6 +40,7 @@ def _validator(document: Json) -> "Validator":
     from jsonschema.validators import extend
     from referencing import Registry
 
+    from shared.schema_references import reference_outside
     from shared.schema_rules import RULES
 
     if not isinstance(document, dict):
@@ -52,35 +50,12 @@ def _validator(document: Json) -> "Validator":
     except SchemaError as error:
         path = ".".join(map(str, error.absolute_path))
         raise SchemaFault(f"it is no JSON Schema: {path or 'its top'}: {error.message[:200]}") from error
-    _verify_references(document)
+    if (reference := reference_outside(document)) is not None:
+        raise SchemaFault(f"{reference!r} leads to nothing in the schema, and nothing is fetched")
     kind = extend(Draft202012Validator, RULES)  # type: ignore[no-untyped-call] # its stubs
     # A registry of its own, which holds nothing but the schema and fetches nothing.
     made: Validator = kind(document, registry=Registry(), format_checker=_format_checker())
     return made
-
-
-def _verify_references(document: Json) -> None:
-    from referencing import Registry
-    from referencing.exceptions import Unresolvable
-    from referencing.jsonschema import DRAFT202012
-
-    resource = DRAFT202012.create_resource(document)
-    resolver = Registry().with_resource("", resource).resolver()
-    for reference, where in _references(resource, resolver):
-        try:
-            where.lookup(reference)
-        except Unresolvable:
-            raise SchemaFault(f"{reference!r} leads to nothing in the schema, and nothing is fetched") from None
-
-
-def _references(resource: "Resource[Json]", resolver: "Resolver[Json]") -> "Iterator[tuple[str, Resolver[Json]]]":
-    contents = resource.contents
-    if isinstance(contents, dict):
-        for key in ("$ref", "$dynamicRef"):
-            if isinstance(reference := contents.get(key), str):
-                yield reference, resolver
-    for inner in resource.subresources():
-        yield from _references(inner, resolver.in_subresource(inner))
 
 
 def _format_checker() -> "FormatChecker":

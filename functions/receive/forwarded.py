@@ -35,10 +35,11 @@ def requested_url(request: Request, source: Source) -> str:
         return source.public_url + rest[1] + rest[2] + query
     scheme, host = "http", request.header("host") or ""
     if source.trusted_proxies:
-        scheme = _last(request, "x-forwarded-proto") or scheme
-        host = _last(request, "x-forwarded-host") or host
+        scheme = last_told(request, "x-forwarded-proto") or scheme
+        host = last_told(request, "x-forwarded-host") or host
     return f"{scheme}://{host}{request.path}{query}"
 
 
-def _last(request: Request, name: str) -> str:
+def last_told(request: Request, name: str) -> str:
+    """The nearest proxy's word in a header that each adds to."""
     return (request.header(name) or "").rpartition(",")[2].strip()

@@ -10,7 +10,7 @@ from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.limits import DEFAULT
 from shared.signatures.places import Place
-from shared.signatures.urls import requested_url
+from shared.signatures.urls import https_url
 
 MAX_QUERY_FIELDS = 200
 _FORM = "application/x-www-form-urlencoded"
@@ -27,7 +27,7 @@ class Reading:
 
     def __init__(self, request: Request, url: str | None = None, item: Json = None) -> None:
         self.request = request
-        self.url = requested_url(request) if url is None else url
+        self.url = https_url(request) if url is None else url
         self._data: tuple[Json] | None = None if item is None else (item,)
         self._form: JsonObject | None = None
         self._query: dict[str, str] | None = None

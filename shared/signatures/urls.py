@@ -14,7 +14,7 @@ _ESCAPES: Final = (
 )
 
 
-def requested_url(request: Request) -> str:
+def https_url(request: Request) -> str:
     """What the request itself says, over https; where a `public_url` is configured, that counts instead."""
     query = f"?{request.query}" if request.query else ""
     return f"https://{request.header('host') or ''}{request.path}{query}"

@@ -7,11 +7,12 @@ from urllib.parse import urlsplit
 
 from functions.receive.diagnosis.bodies import variants
 from functions.receive.diagnosis.guess import Case, Guess, with_body
+from functions.receive.forwarded import last_told
 from shared.http import Request
 from shared.signatures.content import parse_content
 from shared.signatures.encodings import ENCODINGS
 from shared.signatures.macs import ALGORITHMS
-from shared.signatures.urls import requested_url
+from shared.signatures.urls import https_url
 
 _WHSEC: Final = "whsec_"
 SHARED: Final = frozenset({"hmac", "digest"})
@@ -115,7 +116,7 @@ def _encodings(case: Case) -> Iterator[Guess]:
 def _urls(case: Case) -> Iterator[Guess]:
     if "url" not in case.way.content:
         return
-    url = case.url or requested_url(case.request)
+    url = case.url or https_url(case.request)
     try:
         spellings = [*_spellings(url), *_on_path(url, case.request.path), *_by_proxies(url, case.request)]
     except ValueError:  # a host that is none
@@ -148,16 +149,12 @@ def _on_path(url: str, path: str) -> Iterator[tuple[str, str]]:
 
 def _by_proxies(url: str, request: Request) -> Iterator[tuple[str, str]]:
     """What a proxy says was requested of it, which counts only where the source has `trusted_proxies`."""
-    scheme, host = (_last(request, name) for name in ("x-forwarded-proto", "x-forwarded-host"))
+    scheme, host = (last_told(request, name) for name in ("x-forwarded-proto", "x-forwarded-host"))
     if scheme or host:
         parts = urlsplit(url)
         told = urlsplit(f"//{host}").netloc or parts.netloc
         named = "is the one that the proxy before this names in X-Forwarded-Proto and X-Forwarded-Host"
         yield named, parts._replace(scheme=scheme or parts.scheme, netloc=told).geturl()
-
-
-def _last(request: Request, name: str) -> str:
-    return (request.header(name) or "").rpartition(",")[2].strip()
 
 
 def _contents(case: Case) -> Iterator[Guess]:

@@ -3,14 +3,13 @@
 from dataclasses import replace
 from typing import Final
 
-from functions.receive.diagnosis.guess import Case, holds
+from functions.receive.diagnosis.guess import ANY_TIME_SECONDS, Case, holds
 from shared.errors import Rejected
 from shared.signatures.layouts import given_signatures
 from shared.signatures.reading import Reading
 from shared.signatures.timestamps import verify_timestamp
 
 _UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60))
-_ANY_TIME: Final = 10**12
 _OTHER_UNIT: Final = {"s": "ms", "ms": "s"}
 _NAMES: Final = {"s": "seconds", "ms": "milliseconds"}
 
@@ -74,7 +73,7 @@ def timestamp_of(case: Case) -> str | None:
 
 def _seconds(text: str, unit: str, now: float) -> float | None:
     try:
-        return verify_timestamp(text, now, _ANY_TIME, unit)
+        return verify_timestamp(text, now, ANY_TIME_SECONDS, unit)
     except Rejected:
         return None
 

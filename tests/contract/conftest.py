@@ -1,6 +1,8 @@
-"""The ports on Google Cloud, over stand-ins: Firestore with documents in memory and in npm's emulator."""
+"""Who is held to a contract, where several suites are: the fake, what runs on this machine, and what runs on Google
+Cloud, over stand-ins: Firestore with documents in memory and in npm's emulator."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -8,7 +10,11 @@ from typing import Final
 import pytest
 
 from shared.cloud.gcp.firestore import Firestore
+from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.pubsub import no_authorization
+from shared.cloud.local.ledger import LocalLedger
+from shared.ledger import Ledger
+from tests.fakes.ledger import FakeLedger
 from tests.gcp.firestore_memory import MemoryStore
 from tests.gcp.firestore_npm import npm_store
 from tests.gcp.firestore_server import FirestoreServer, Store
@@ -63,3 +69,19 @@ def storage() -> Iterator[tuple[StorageServer, str]]:
     with served(server.app()) as host:
         yield server, f"http://{host}"
     assert server.problems == []
+
+
+@pytest.fixture(params=["fake", "local", "firestore", "npm_firestore"])
+async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
+    if request.param == "fake":
+        yield FakeLedger()
+    elif request.param == "local":
+        local = LocalLedger(tmp_path / "state" / "ledger.db")
+        yield local
+        await local.close()
+    else:
+        emulated: EmulatedFirestore = request.getfixturevalue(request.param)
+        on_firestore = FirestoreLedger(emulated.connect())
+        yield on_firestore
+        on_firestore.close()
+        await asyncio.sleep(0)  # in which its connections are gone

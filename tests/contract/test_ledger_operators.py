@@ -1,0 +1,100 @@
+"""What operators do and look at, in every implementation of the Ledger port and in its fake."""
+
+from shared.ledger import Claimed, DestinationState, Finished, Ledger
+from tests.contract.claims import DELIVERY, KEY, LEASE, MESSAGE, T, claimed, delivery, finished, plain_claim, the_row
+
+# Whole destinations
+
+
+async def test_a_destination_is_enabled_until_it_is_disabled(ledger: Ledger) -> None:
+    assert await ledger.destination_state("crm") == DestinationState()
+    await ledger.disable("crm", "verify the sender", T)
+    assert await ledger.destination_state("crm") == DestinationState("verify the sender")
+    assert await ledger.destination_state("other") == DestinationState()
+
+
+async def test_a_paused_destination_says_until_when(ledger: Ledger) -> None:
+    await ledger.disable("crm", "verify the sender", T)
+    await ledger.pause("crm", T + 30, T)
+    await ledger.pause("crm", T + 60, T)
+    assert await ledger.destination_state("crm") == DestinationState("verify the sender", T + 60)
+
+
+async def test_what_is_held_is_finished_until_it_is_released_and_then_due(ledger: Ledger) -> None:
+    claim = await claimed(ledger)
+    await ledger.disable("crm", "verify the sender", T)
+    assert await ledger.hold(KEY, claim.fence, T, "verify the sender", "403")
+    assert await plain_claim(ledger, T + 10 * LEASE) == Finished()
+    assert await ledger.due(T + 10 * LEASE, 10) == []
+    assert await ledger.release("crm", T + 60) == 1
+    assert await ledger.destination_state("crm") == DestinationState()
+    (row,) = await ledger.due(T + 60, 10)
+    fence = await ledger.postpone(KEY, row.fence, T + 60, T + 660)
+    assert isinstance(await ledger.claim(DELIVERY, MESSAGE, T + 60, LEASE, fence), Claimed)
+
+
+async def test_a_release_leaves_other_destinations_alone(ledger: Ledger) -> None:
+    other = delivery(2, "other")
+    claim = await ledger.claim(other, MESSAGE, T, LEASE)
+    assert isinstance(claim, Claimed)
+    assert await ledger.hold(other.id, claim.fence, T, "", "")
+    assert await ledger.release("crm", T) == 0
+    assert [row.state for row in await ledger.rows(10)] == ["disabled"]
+
+
+# What operators do
+
+
+async def test_a_finished_delivery_reopened_is_claimed_for_the_first_attempt_of_the_next_generation(
+    ledger: Ledger,
+) -> None:
+    await finished(ledger)
+    assert await ledger.reopen(KEY, T + 60) == 1
+    again = await claimed(ledger, T + 60)
+    assert (again.generation, again.attempt_number, again.unknown) == (1, 1, False)
+
+
+async def test_a_delivery_that_is_not_finished_is_not_reopened(ledger: Ledger) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.reopen(KEY, T) is None
+    assert await ledger.hold(KEY, claim.fence, T, "", "")
+    assert await ledger.reopen(KEY, T) is None
+
+
+async def test_one_replay_reopens_a_delivery_once_and_the_next_replay_again(ledger: Ledger) -> None:
+    await finished(ledger)
+    assert await ledger.reopen(KEY, T, "replay-1") == 1
+    again = await claimed(ledger)
+    assert await ledger.failed(KEY, again.fence, T, "", "")
+    assert await ledger.reopen(KEY, T, "replay-1") is None
+    assert await ledger.reopen(KEY, T, "replay-2") == 2
+    assert (await the_row(ledger)).replays == ("replay-1", "replay-2")
+
+
+async def test_a_claim_keeps_the_message_that_it_came_with(ledger: Ledger) -> None:
+    await finished(ledger)
+    await ledger.reopen(KEY, T)
+    await ledger.claim(DELIVERY, b"after other steps", T, LEASE)
+    assert (await the_row(ledger)).message == b"after other steps"
+
+
+async def test_rows_come_newest_first_and_by_what_was_asked_for(ledger: Ledger) -> None:
+    for number in (1, 2, 3):
+        await ledger.claim(delivery(number, f"d{number % 2}"), MESSAGE, T + number, LEASE)
+    claim = await ledger.claim(delivery(3, "d1"), MESSAGE, T + 3 + LEASE, LEASE)
+    assert isinstance(claim, Claimed)
+    assert await ledger.failed(delivery(3, "d1").id, claim.fence, T, "", "")
+    assert [row.event_id for row in await ledger.rows(10)] == ["e3", "e2", "e1"]
+    assert [row.event_id for row in await ledger.rows(2)] == ["e3", "e2"]
+    assert [row.event_id for row in await ledger.rows(10, event_id="e2")] == ["e2"]
+    assert [row.event_id for row in await ledger.rows(10, destination="d1")] == ["e3", "e1"]
+    assert [row.event_id for row in await ledger.rows(10, destination="d1", state="claimed")] == ["e1"]
+
+
+async def test_a_purge_forgets_old_finished_rows_and_no_others(ledger: Ledger) -> None:
+    await finished(ledger)
+    await ledger.claim(delivery(2), MESSAGE, T, LEASE)
+    assert await ledger.purge(T) == 0
+    assert await ledger.purge(T + 1) == 1
+    assert [row.event_id for row in await ledger.rows(10)] == ["e2"]
+    assert isinstance(await plain_claim(ledger, T + 1), Claimed)

@@ -1,0 +1,92 @@
+"""Retries and the sweep, in every implementation of the Ledger port and in its fake."""
+
+import asyncio
+
+from shared.ledger import Busy, Claimed, Ledger, Waiting
+from tests.contract.claims import DELIVERY, KEY, LEASE, MESSAGE, T, claimed, delivery, in_retry, plain_claim
+
+
+async def test_a_retry_waits_for_the_sweep_even_when_its_time_has_come(ledger: Ledger) -> None:
+    await in_retry(ledger, at=T + 5)
+    assert await plain_claim(ledger, T) == Waiting(T + 5)
+    assert await plain_claim(ledger, T + 500) == Waiting(T + 5)
+
+
+async def test_what_is_due_is_found_when_its_time_has_come_and_not_before(ledger: Ledger) -> None:
+    await in_retry(ledger, at=T + 5)
+    assert await ledger.due(T + 4.999, 10) == []
+    (row,) = await ledger.due(T + 5, 10)
+    assert (row.key, row.message, row.retry_at, row.reason) == (KEY, MESSAGE, T + 5, "busy there")
+
+
+async def test_the_oldest_due_come_first_and_no_more_than_asked_for(ledger: Ledger) -> None:
+    for number, at in enumerate([30.0, 10.0, 20.0]):
+        claim = await ledger.claim(delivery(number), MESSAGE, T, LEASE)
+        assert isinstance(claim, Claimed)
+        assert await ledger.retry_at(delivery(number).id, claim.fence, T, T + at, "", "")
+    assert [row.event_id for row in await ledger.due(T + 60, 2)] == ["e1", "e2"]
+
+
+async def test_only_the_message_of_the_sweep_starts_the_retry(ledger: Ledger) -> None:
+    first = await in_retry(ledger, at=T + 5)
+    fence = await ledger.postpone(KEY, first.fence, T + 5, T + 605)
+    assert fence is not None
+    assert await ledger.claim(DELIVERY, MESSAGE, T + 5, LEASE, first.fence) == Waiting(T + 605)
+    second = await claimed(ledger, T + 5, due_fence=fence)
+    assert (second.attempt_number, second.unknown) == (2, False)
+
+
+async def test_a_row_is_postponed_by_one_sweep_only(ledger: Ledger) -> None:
+    first = await in_retry(ledger, at=T)
+    fences = await asyncio.gather(*(ledger.postpone(KEY, first.fence, T, T + 600) for _ in range(5)))
+    assert sum(fence is not None for fence in fences) == 1
+    assert await ledger.due(T, 10) == []
+
+
+async def test_only_what_waits_for_its_retry_is_postponed(ledger: Ledger) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.postpone(KEY, claim.fence, T, T + 600) is None
+    assert await ledger.attempted(KEY, claim.fence, T)
+
+
+async def test_a_postponed_row_whose_message_was_lost_is_due_again(ledger: Ledger) -> None:
+    first = await in_retry(ledger, at=T)
+    await ledger.postpone(KEY, first.fence, T, T + 600)
+    assert [row.key for row in await ledger.due(T + 600, 10)] == [KEY]
+
+
+async def test_a_message_of_the_sweep_that_comes_twice_starts_one_retry(ledger: Ledger) -> None:
+    first = await in_retry(ledger, at=T)
+    fence = await ledger.postpone(KEY, first.fence, T, T + 600)
+    second = await claimed(ledger, T, due_fence=fence)
+    assert await ledger.claim(DELIVERY, MESSAGE, T, LEASE, fence) == Busy()
+    assert await ledger.retry_at(KEY, second.fence, T, T + 60, "", "")
+    assert await ledger.claim(DELIVERY, MESSAGE, T, LEASE, fence) == Waiting(T + 60)
+
+
+async def test_a_claim_that_made_no_attempt_counts_none(ledger: Ledger) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.retry_at(KEY, claim.fence, T, T, "paused", "")
+    fence = await ledger.postpone(KEY, claim.fence, T, T + 600)
+    assert (await claimed(ledger, T, due_fence=fence)).attempt_number == 1
+
+
+async def test_what_is_put_off_without_an_attempt_leaves_the_one_before_unknown(ledger: Ledger) -> None:
+    first = await claimed(ledger)
+    assert await ledger.attempted(KEY, first.fence, T)
+    second = await claimed(ledger, T + LEASE)
+    assert await ledger.retry_at(KEY, second.fence, T + LEASE, T + LEASE, "paused", "")
+    fence = await ledger.postpone(KEY, second.fence, T + LEASE, T + LEASE + 600)
+    third = await claimed(ledger, T + LEASE, due_fence=fence)
+    assert (third.unknown, third.crashes) == (True, 1)
+
+
+async def test_an_outcome_that_is_known_ends_the_count_of_crashes(ledger: Ledger) -> None:
+    first = await claimed(ledger)
+    assert await ledger.attempted(KEY, first.fence, T)
+    second = await claimed(ledger, T + LEASE)
+    assert await ledger.attempted(KEY, second.fence, T + LEASE)
+    assert await ledger.retry_at(KEY, second.fence, T + LEASE, T + LEASE, "busy there", "429")
+    fence = await ledger.postpone(KEY, second.fence, T + LEASE, T + LEASE + 600)
+    third = await claimed(ledger, T + LEASE, due_fence=fence)
+    assert (third.unknown, third.crashes) == (False, 0)

@@ -1,0 +1,60 @@
+"""The ledger on SQLite: what its file may hold, and who may share it."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from shared.cloud.local.ledger import LocalLedger
+from shared.errors import Temporary
+from shared.ledger import Claimed, Finished
+from tests.contract.claims import LEASE, MESSAGE, T, delivery, finished, plain_claim
+
+
+async def test_two_processes_may_share_the_file(tmp_path: Path) -> None:
+    one, other = LocalLedger(tmp_path / "ledger.db"), LocalLedger(tmp_path / "ledger.db")
+    answers = await asyncio.gather(*(plain_claim(each, T) for each in (one, other) * 50))
+    assert [type(answer) for answer in answers].count(Claimed) == 1
+    await asyncio.gather(one.close(), other.close())
+
+
+async def test_what_was_written_outlives_the_process(tmp_path: Path) -> None:
+    first = LocalLedger(tmp_path / "ledger.db")
+    await finished(first)
+    await first.close()
+    second = LocalLedger(tmp_path / "ledger.db")
+    assert await plain_claim(second, T) == Finished()
+    await second.close()
+
+
+async def test_a_file_that_cannot_be_opened_is_temporary_and_says_which(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_bytes(b"this is no database" * 100)
+    local = LocalLedger(tmp_path / "ledger.db")
+    with pytest.raises(Temporary, match=r"ledger\.db"):
+        await plain_claim(local, T)
+    await local.close()
+
+
+async def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    local = LocalLedger(tmp_path / "ledger.db")
+    with pytest.raises(Temporary, match="newer"):
+        await plain_claim(local, T)
+    await local.close()
+
+
+async def test_a_large_purge_is_whole(tmp_path: Path) -> None:
+    local = LocalLedger(tmp_path / "ledger.db")
+
+    async def fail(number: int) -> None:
+        claim = await local.claim(delivery(number), MESSAGE, T, LEASE)
+        assert isinstance(claim, Claimed)
+        await local.failed(delivery(number).id, claim.fence, T, "", "")
+
+    await asyncio.gather(*(fail(number) for number in range(1_500)))
+    assert await local.purge(T + 1) == 1_500
+    assert await local.rows(10) == []
+    await local.close()

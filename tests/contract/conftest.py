@@ -3,41 +3,21 @@ Cloud, over stand-ins: Firestore with documents in memory and in npm's emulator.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from itertools import count
 from pathlib import Path
-from typing import Final
 
 import pytest
 
-from shared.cloud.gcp.firestore import Firestore
 from shared.cloud.gcp.ledger import FirestoreLedger
-from shared.cloud.gcp.pubsub import no_authorization
 from shared.cloud.local.ledger import LocalLedger
 from shared.ledger import Ledger
+from tests.contract.kept_journal import Kept, cloud_journal, local_journal
 from tests.fakes.ledger import FakeLedger
+from tests.gcp.firestore_emulated import EmulatedFirestore
 from tests.gcp.firestore_memory import MemoryStore
 from tests.gcp.firestore_npm import npm_store
 from tests.gcp.firestore_server import FirestoreServer, Store
 from tests.gcp.serving import served
-from tests.gcp.storage_server import StorageServer
-
-BUCKET: Final = "a-project-hookchain-blobs"
-_DATABASES: Final = count(1)
-
-
-class EmulatedFirestore:
-    """A database of its own on a server that all of a session's tests may share."""
-
-    def __init__(self, server: FirestoreServer, host: str) -> None:
-        self.server = server
-        self._host = host
-        self._database = f"hookchain-{next(_DATABASES)}"
-
-    def connect(self, part: str = "ledger") -> Firestore:
-        return Firestore(f"http://{self._host}", "a-project", self._database, no_authorization, part)
-
-    def elsewhere(self, port: int) -> Firestore:
-        return Firestore(f"http://127.0.0.1:{port}", "a-project", self._database, no_authorization)
+from tests.gcp.storage_server import BUCKET, StorageServer
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +41,14 @@ def _emulated(store: Store) -> Iterator[EmulatedFirestore]:
     with served(server.app()) as host:
         yield EmulatedFirestore(server, host)
     assert server.problems == []
+
+
+@pytest.fixture(params=["local", "firestore", "npm_firestore"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path, storage: tuple[StorageServer, str]) -> Iterator[Kept]:
+    if request.param == "local":
+        yield from local_journal(tmp_path)
+    else:
+        yield from cloud_journal(request.getfixturevalue(request.param), storage[1])
 
 
 @pytest.fixture

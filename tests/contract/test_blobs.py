@@ -12,8 +12,8 @@ from shared.cloud.gcp.storage import BucketBlobs
 from shared.cloud.local.blobs import LocalBlobs, purge_blobs
 from shared.errors import Temporary
 from shared.ports import Blobs
-from tests.contract.conftest import BUCKET
 from tests.fakes.blobs import FakeBlobs
+from tests.gcp.storage_server import BUCKET
 
 
 @pytest.fixture(params=["fake", "local", "storage"])

@@ -17,8 +17,8 @@ from shared.errors import Temporary
 from shared.event import Event
 from shared.journal import AttemptEntry, DeadLetter, EventEntry
 from shared.ledger import Busy, Claimed, Finished, Waiting
-from tests.contract.conftest import EmulatedFirestore
 from tests.fakes.blobs import FakeBlobs
+from tests.gcp.firestore_emulated import EmulatedFirestore
 from tests.gcp.firestore_memory import MemoryStore
 from tests.gcp.firestore_server import Fault
 

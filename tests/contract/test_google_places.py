@@ -12,8 +12,7 @@ from shared.cloud.gcp.pubsub import no_authorization
 from shared.cloud.gcp.secret_manager import from_secret_manager
 from shared.cloud.gcp.storage import BucketBlobs
 from shared.errors import Temporary
-from tests.contract.conftest import BUCKET
-from tests.gcp.storage_server import StorageServer
+from tests.gcp.storage_server import BUCKET, StorageServer
 from tests.google_stand_in import StandIn, standing_in
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from shared.cloud.retention import Retention
 from shared.errors import Temporary
 from shared.event import Event
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal, RouteDecision
-from tests.contract.conftest import EmulatedFirestore
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.journal import FakeJournal
+from tests.gcp.firestore_emulated import EmulatedFirestore
 
 NOW = 1_790_000_000.0
 

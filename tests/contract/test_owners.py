@@ -10,8 +10,8 @@ from shared.cloud.gcp.owners import FirestoreOwners
 from shared.cloud.local.owners import KnownOwners, LocalOwners
 from shared.errors import Temporary
 from shared.ports import Owners
-from tests.contract.conftest import EmulatedFirestore
 from tests.fakes.owners import FakeOwners
+from tests.gcp.firestore_emulated import EmulatedFirestore
 
 NOW = 1_790_000_000.0
 DAY = 86_400.0

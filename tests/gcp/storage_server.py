@@ -3,10 +3,13 @@
 import base64
 import hashlib
 import json
+from typing import Final
 
 from aiohttp import web
 
 from tests.gcp.description import Description
+
+BUCKET: Final = "a-project-hookchain-blobs"
 
 
 class StorageServer:

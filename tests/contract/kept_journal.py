@@ -1,0 +1,130 @@
+"""A journal that a test fills as the functions do, and looks at through the eyes of whoever reads it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.commands.state.cloud_journal import CloudJournal
+from shared.cloud.gcp.journal import FirestoreJournal
+from shared.cloud.gcp.ledger import FirestoreLedger
+from shared.cloud.gcp.pubsub import no_authorization
+from shared.cloud.gcp.storage import BucketBlobs
+from shared.cloud.journal_rows import EventQuery
+from shared.cloud.journal_view import JournalView
+from shared.cloud.local.journal import LocalJournal
+from shared.cloud.local.journal_read import JournalReader
+from shared.cloud.local.ledger import LocalLedger
+from shared.cloud.retention import Retention
+from shared.delivery import Delivery
+from shared.event import Event
+from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal, JournalEntry, RouteDecision
+from shared.jsontext import Json
+from shared.ledger import Claimed, Ledger
+from shared.times import rfc3339
+from tests.gcp.firestore_emulated import EmulatedFirestore
+from tests.gcp.storage_server import BUCKET
+
+NOW = 1_790_000_000.0
+TELL = RouteDecision("tell", True, "its type matches", ("crm",))
+OTHER = RouteDecision("other", False, "type 'signup.created' does not match order.*")
+Work = Callable[[Journal, Ledger], Coroutine[None, None, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """`do` lets the functions' ports work, over connections of their own."""
+
+    view: JournalView
+    do: Callable[[Work], None]
+
+    def record(self, *entries: JournalEntry) -> None:
+        async def work(journal: Journal, _: Ledger) -> None:
+            await journal.record(entries)
+
+        self.do(work)
+
+    def event(
+        self,
+        event_id: str,
+        *,
+        at: float = NOW,
+        source: str = "web",
+        type: str = "signup.created",
+        data: Json = None,
+        routes: tuple[RouteDecision, ...] = (TELL, OTHER),
+    ) -> Event:
+        event = Event(event_id, f"/sources/{source}", type, rfc3339(at), "0" * 64, data, subject="Ada")
+        self.record(EventEntry(event, routes, at + 0.1))
+        return event
+
+    def deliver(self, event: Event, outcome: str) -> None:
+        """One attempt, in the ledger and in the journal as notify writes them."""
+        delivery = Delivery(event, "tell", "crm")
+
+        async def work(journal: Journal, ledger: Ledger) -> None:
+            claim = await ledger.claim(delivery, b"{}", NOW, 60)
+            assert isinstance(claim, Claimed)
+            key, fence = delivery.id, claim.fence
+            assert await ledger.attempted(key, fence, NOW)
+            match outcome:
+                case "delivered":
+                    assert await ledger.done(key, fence, NOW, "202")
+                case "refused":
+                    assert await ledger.failed(key, fence, NOW, "no such user", "404")
+                case "retry_later":
+                    assert await ledger.retry_at(key, fence, NOW, NOW + 60, "busy there", "429")
+                case "disabled":
+                    assert await ledger.hold(key, fence, NOW, "verify the sender", "403")
+            names = key, event.id, "tell", "crm"
+            await journal.record([AttemptEntry(*names, 1, NOW + 1, NOW + 1.25, outcome, "why", "answer")])
+
+        self.do(work)
+
+    def letter(self, letter_id: str, event_id: str = "e1", at: float = NOW) -> None:
+        self.record(
+            DeadLetter(letter_id, "refused", "no such user", at, b'{"a":1}', "deliveries", event_id, "tell", "crm")
+        )
+
+    def found(self, **query: str | float | int | None) -> list[str]:
+        while self.view.index():
+            pass
+        return [event.id for event in self.view.events(EventQuery(**query)).events]  # type: ignore[arg-type] # a test's shorthand
+
+    def status(self, event_id: str) -> str:
+        [status] = [event.status for event in self.view.events(EventQuery()).events if event.id == event_id]
+        record = self.view.event(event_id)
+        assert record
+        assert record.summary.status == status
+        return status
+
+
+def local_journal(folder: Path) -> Iterator[Kept]:
+    async def run(work: Work) -> None:
+        journal, ledger = LocalJournal(folder / "journal.db"), LocalLedger(folder / "ledger.db")
+        await work(journal, ledger)
+        await journal.close()
+        await ledger.close()
+
+    with JournalReader(folder / "journal.db") as reader:
+        yield Kept(reader, lambda work: asyncio.run(run(work)))
+
+
+def cloud_journal(firestore: EmulatedFirestore, storage_url: str) -> Iterator[Kept]:
+    def blobs() -> BucketBlobs:
+        return BucketBlobs(storage_url, BUCKET, no_authorization)
+
+    async def run(work: Work) -> None:
+        places = blobs()
+        journal = FirestoreJournal(firestore.connect("journal"), places, Retention())
+        ledger = FirestoreLedger(firestore.connect())
+        await work(journal, ledger)
+        for port in (journal, ledger, places):
+            port.close()
+        await asyncio.sleep(0)  # in which their connections are gone
+
+    reader = CloudJournal(firestore.connect("journal"), blobs())
+    try:
+        yield Kept(reader, lambda work: asyncio.run(run(work)))
+    finally:
+        reader.close()

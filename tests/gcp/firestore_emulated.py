@@ -1,0 +1,25 @@
+"""The databases that a test's ports have on an emulated Firestore."""
+
+from itertools import count
+from typing import Final
+
+from shared.cloud.gcp.firestore import Firestore
+from shared.cloud.gcp.pubsub import no_authorization
+from tests.gcp.firestore_server import FirestoreServer
+
+_DATABASES: Final = count(1)
+
+
+class EmulatedFirestore:
+    """A database of its own on a server that all of a session's tests may share."""
+
+    def __init__(self, server: FirestoreServer, host: str) -> None:
+        self.server = server
+        self._host = host
+        self._database = f"hookchain-{next(_DATABASES)}"
+
+    def connect(self, part: str = "ledger") -> Firestore:
+        return Firestore(f"http://{self._host}", "a-project", self._database, no_authorization, part)
+
+    def elsewhere(self, port: int) -> Firestore:
+        return Firestore(f"http://127.0.0.1:{port}", "a-project", self._database, no_authorization)

@@ -1,38 +1,79 @@
 """What every Journal holds to: entries in any order, again and again, and Temporary as its one complaint."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from deploy.commands.state.cloud_journal import CloudJournal
 from shared.cloud.gcp.journal import FirestoreJournal
+from shared.cloud.gcp.pubsub import no_authorization
+from shared.cloud.gcp.storage import BucketBlobs
+from shared.cloud.journal_rows import EventQuery
+from shared.cloud.journal_view import JournalView
 from shared.cloud.local.journal import LocalJournal
+from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.retention import Retention
 from shared.errors import Temporary
 from shared.event import Event
-from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal, RouteDecision
+from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal, JournalEntry, RouteDecision
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.journal import FakeJournal
 from tests.gcp.firestore_emulated import EmulatedFirestore
+from tests.gcp.storage_server import BUCKET
 
 NOW = 1_790_000_000.0
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """`told`: what whoever reads the journal finds in it, as kinds and ids."""
+
+    journal: Journal
+    told: Callable[[], set[tuple[str, str]]]
+
+
 @pytest.fixture(params=["fake", "local", "firestore", "npm_firestore"])
-async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
+async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
     if request.param == "fake":
-        yield FakeJournal()
+        fake = FakeJournal()
+        yield Subject(fake, lambda: {_named(entry) for entry in fake.entries})
     elif request.param == "local":
-        local = LocalJournal(tmp_path / "state" / "journal.db")
-        yield local
+        path = tmp_path / "state" / "journal.db"
+        local = LocalJournal(path)
+        with JournalReader(path) as reader:
+            yield Subject(local, lambda: _told_by(reader))
         await local.close()
     else:
         emulated: EmulatedFirestore = request.getfixturevalue(request.param)
         on_firestore = FirestoreJournal(emulated.connect("journal"), FakeBlobs(), Retention())
-        yield on_firestore
+        reading = CloudJournal(emulated.connect("journal"), BucketBlobs("http://none", BUCKET, no_authorization))
+        yield Subject(on_firestore, lambda: _told_by(reading))
+        reading.close()
         on_firestore.close()
         await asyncio.sleep(0)  # in which its connections are gone
+
+
+def _named(entry: JournalEntry) -> tuple[str, str]:
+    match entry:
+        case EventEntry():
+            return "event", entry.event.id
+        case AttemptEntry():
+            return "attempt", entry.delivery_id
+        case DeadLetter():
+            return "dead letter", entry.id
+
+
+def _told_by(view: JournalView) -> set[tuple[str, str]]:
+    events = [event.id for event in view.events(EventQuery(limit=500)).events]
+    records = [record for event_id in events if (record := view.event(event_id))]
+    return {
+        *(("event", event_id) for event_id in events),
+        *(("attempt", attempt.delivery_id) for record in records for attempt in record.attempts),
+        *(("dead letter", letter.id) for letter in view.dead_letters(500)),
+    }
 
 
 def an_event_entry(event_id: str = "e1") -> EventEntry:
@@ -48,29 +89,61 @@ def a_dead_letter(event_id: str = "e1") -> DeadLetter:
     return DeadLetter("d" + event_id, "refused", "the destination refused it", NOW, b"{}", "deliveries", event_id)
 
 
-async def test_entries_of_every_kind_are_taken(journal: Journal) -> None:
-    await journal.record([an_event_entry(), an_attempt(), a_dead_letter()])
+async def test_entries_of_every_kind_are_taken(subject: Subject) -> None:
+    await subject.journal.record([an_event_entry(), an_attempt(), a_dead_letter()])
+    assert await asyncio.to_thread(subject.told) == {("event", "e1"), ("attempt", "de1"), ("dead letter", "de1")}
 
 
-async def test_nothing_to_record_is_taken(journal: Journal) -> None:
-    await journal.record([])
+async def test_nothing_to_record_is_taken(subject: Subject) -> None:
+    await subject.journal.record([])
+    assert await asyncio.to_thread(subject.told) == set()
 
 
-async def test_an_attempt_may_come_before_its_event(journal: Journal) -> None:
-    await journal.record([an_attempt()])
-    await journal.record([an_event_entry()])
+async def test_an_attempt_may_come_before_its_event(subject: Subject) -> None:
+    await subject.journal.record([an_attempt()])
+    await subject.journal.record([an_event_entry()])
+    assert await asyncio.to_thread(subject.told) == {("event", "e1"), ("attempt", "de1")}
 
 
-async def test_the_same_entry_may_come_again(journal: Journal) -> None:
+async def test_the_same_entry_may_come_again(subject: Subject) -> None:
     for _ in range(3):
-        await journal.record([an_event_entry(), a_dead_letter()])
+        await subject.journal.record([an_event_entry(), a_dead_letter()])
+    assert await asyncio.to_thread(subject.told) == {("event", "e1"), ("dead letter", "de1")}
 
 
-async def test_many_may_record_at_once(journal: Journal) -> None:
-    await asyncio.gather(*(journal.record([an_event_entry(f"e{n}"), an_attempt(f"e{n}")]) for n in range(200)))
+async def test_many_may_record_at_once(subject: Subject) -> None:
+    ids = [f"e{number}" for number in range(100)]
+    await asyncio.gather(*(subject.journal.record([an_event_entry(each), an_attempt(each)]) for each in ids))
+    told = await asyncio.to_thread(subject.told)
+    assert told == {("event", each) for each in ids} | {("attempt", f"d{each}") for each in ids}
 
 
-async def test_a_journal_that_cannot_write_raises_temporary(tmp_path: Path) -> None:
+@pytest.fixture(params=["fake", "local", "firestore"])
+async def broken(request: pytest.FixtureRequest, tmp_path: Path, free_port: int) -> AsyncIterator[Journal]:
+    """A journal that cannot write."""
+    if request.param == "fake":
+        fake = FakeJournal()
+        fake.fault = "the disk is full"
+        yield fake
+    elif request.param == "local":
+        (tmp_path / "file").write_text("a file where the folder should be")
+        local = LocalJournal(tmp_path / "file" / "journal.db")
+        yield local
+        await local.close()
+    else:
+        emulated: EmulatedFirestore = request.getfixturevalue("firestore")
+        on_firestore = FirestoreJournal(emulated.elsewhere(free_port, "journal"), FakeBlobs(), Retention())
+        yield on_firestore
+        on_firestore.close()
+
+
+async def test_a_journal_that_cannot_write_raises_temporary(broken: Journal) -> None:
+    with pytest.raises(Temporary) as error:
+        await broken.record([an_event_entry()])
+    assert error.value.code == "journal"
+
+
+async def test_a_journal_on_this_machine_names_the_file_that_it_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a file where the folder should be")
     journal = LocalJournal(tmp_path / "file" / "journal.db")
     with pytest.raises(Temporary, match=r"journal\.db cannot be written"):

@@ -21,5 +21,5 @@ class EmulatedFirestore:
     def connect(self, part: str = "ledger") -> Firestore:
         return Firestore(f"http://{self._host}", "a-project", self._database, no_authorization, part)
 
-    def elsewhere(self, port: int) -> Firestore:
-        return Firestore(f"http://127.0.0.1:{port}", "a-project", self._database, no_authorization)
+    def elsewhere(self, port: int, part: str = "ledger") -> Firestore:
+        return Firestore(f"http://127.0.0.1:{port}", "a-project", self._database, no_authorization, part)

@@ -217,7 +217,7 @@ REQUESTS: Final[dict[str, list[tuple[str, str, Sequence[Header], bytes, str]]]] 
 
 ELSEWHERE: Final = {
     "A22": ("functional/test_whole_pipe.py", "test_a_hundred_posts_of_the_same_delivery_id_are_one_mail"),
-    "A23": ("unit/test_notify.py", "id_reuse"),
+    "A23": ("unit/test_notify_refusals.py", "id_reuse"),
     "T04": ("functional/test_receive_process.py", "test_an_endless_body_is_refused_at_the_first_byte_too_many"),
     "T22": ("unit/test_receive.py", "test_a_bus_that_hangs_is_given_up_on_within_the_promised_time"),
     "T24": ("unit/test_receive.py", "test_a_large_event_rests_beside_the_bus"),

@@ -1,26 +1,17 @@
+"""Notify: one delivery claimed, attempted once, and what came of it recorded; then held, retried or replayed."""
+
 import asyncio
 import json
-from dataclasses import replace
 
 import pytest
 
 from functions.notify.destination import Attempt
-from functions.notify.notify import LEASE_MARGIN_SECONDS, notify
+from functions.notify.notify import notify
 from functions.notify.work import Acknowledged, Nacked
-from shared.dead_letters import dead_letter_from
 from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater
-from shared.errors import Permanent, Temporary
-from tests.fakes.destinations import FakeDestination, FakeDestinations
+from tests.fakes.destinations import FakeDestination
 from tests.fakes.ledger import FakeLedger
-from tests.fakes.notifier import DELIVERY, EVENT, FakeNotifier, a_delivery, message_of, push_of
-
-LEASE = 15.0 + LEASE_MARGIN_SECONDS
-
-
-def faulty(notifier: FakeNotifier) -> FakeLedger:
-    assert isinstance(notifier.ledger, FakeLedger)
-    return notifier.ledger
-
+from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery, message_of, push_of
 
 # What is delivered
 
@@ -137,101 +128,6 @@ async def test_a_destination_that_asks_for_a_pause_is_left_alone_and_the_wait_co
     assert sorted(attempt.attempt_number for attempt in notifier.crm.attempts) == [1, 1, 2]
 
 
-# What will never be taken
-
-
-async def test_a_refusal_is_dead_lettered_first_and_then_acknowledged() -> None:
-    notifier = FakeNotifier(FakeDestination(Refused("gone", "no such list", "410 Gone")))
-    result = await notifier.take()
-    assert (type(result), result.outcome, result.code) == (Acknowledged, "dead_letter", "gone")
-    (message,) = notifier.dead_letters
-    letter = dead_letter_from(json.loads(message.data))
-    assert (letter.id, letter.code, letter.reason, letter.topic) == (DELIVERY.id, "gone", "no such list", "deliveries")
-    assert (letter.event_id, letter.route, letter.destination) == ("e1", "tell the list", "crm")
-    assert json.loads(letter.message)["data"]["event"]["data"] == {"name": "Ada"}
-    row = await notifier.row()
-    assert (row.state, row.reason, row.answer) == ("failed", "gone: no such list", "410 Gone")
-
-
-async def test_a_refusal_that_cannot_be_dead_lettered_is_not_acknowledged_and_comes_again() -> None:
-    notifier = FakeNotifier(FakeDestination(Refused("gone", "no such list"), Refused("gone", "no such list")))
-    notifier.bus.fault = "down"
-    with pytest.raises(Temporary):
-        await notifier.take()
-    notifier.bus.fault = None
-    assert (await notifier.take()).outcome == "dead_letter"
-    assert [attempt.attempt_number for attempt in notifier.crm.attempts] == [1, 1]
-
-
-async def test_a_permanent_fault_of_a_destination_is_a_dead_letter_of_its_code() -> None:
-    notifier = FakeNotifier(FakeDestination(Permanent("template", "line 3")))
-    assert (await notifier.take()).code == "template"
-
-
-@pytest.mark.parametrize("fault", [RecursionError(), MemoryError(), KeyError("the body's own text"), OSError(5, "x")])
-async def test_a_destination_that_breaks_costs_one_delivery_and_says_nothing_of_what_it_held(
-    fault: BaseException,
-) -> None:
-    notifier = FakeNotifier(FakeDestination(fault))
-    result = await notifier.take(a_delivery(1))
-    assert (result.outcome, result.code) == ("dead_letter", "destination_fault")
-    assert "the body's own text" not in str(result.reason)
-    assert (await notifier.take(a_delivery(2))).outcome == "delivered"
-
-
-async def test_a_destination_that_answers_no_outcome_is_at_fault() -> None:
-    async def nothing(delivery: Delivery, attempt: Attempt) -> Outcome:
-        return None  # type: ignore[return-value] # what an operator's own code may do
-
-    result = await FakeNotifier(FakeDestination(nothing)).take()
-    assert (result.code, result.reason) == (
-        "destination_fault",
-        "the destination answered NoneType, not an outcome",
-    )
-
-
-async def test_the_sender_using_its_delivery_id_for_another_body_is_a_dead_letter_beside_the_first() -> None:
-    notifier = FakeNotifier()
-    await notifier.take()
-    other = replace(DELIVERY, event=replace(EVENT, payloadhash="b" * 64, data={"name": "Eve"}))
-    result = await notifier.take(other)
-    assert (type(result), result.code) == (Acknowledged, "id_reuse")
-    (letter,) = notifier.dead_letters
-    assert letter.attributes["id"] != DELIVERY.id
-    assert len(notifier.crm.attempts) == 1
-    assert (await notifier.row()).state == "done"
-
-
-async def test_a_destination_that_is_configured_no_more_is_a_dead_letter_once() -> None:
-    notifier = FakeNotifier()
-    gone = a_delivery(1, "old crm")
-    result = await notifier.take(gone)
-    assert (result.outcome, result.code) == ("dead_letter", "destination")
-    assert (await notifier.take(gone)).outcome == "finished"
-    assert len(notifier.dead_letters) == 1
-
-
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        (b"", "push"),
-        (b"[" * 100_000, "push"),
-        (b'{"message": 1}', "push"),
-        (b'{"message": {"data": "!"}}', "push"),
-        (push_of(b"\xff\xfe"), "event"),
-        (push_of(b"[" * 100_000), "event"),
-        (push_of(b'{"type": "hookchain.delivery", "data": {}}'), "event"),
-        (push_of(b'{"type": "signup.created"}'), "event"),
-    ],
-)
-async def test_what_is_no_delivery_is_dead_lettered_and_acknowledged(body: bytes, code: str) -> None:
-    notifier = FakeNotifier()
-    result = await notify(body, notifier.parts)
-    assert (type(result), result.outcome, result.code) == (Acknowledged, "dead_letter", code)
-    (letter,) = notifier.dead_letters
-    dead_letter_from(json.loads(letter.data))
-
-
 # What is held
 
 
@@ -272,125 +168,6 @@ async def test_a_release_that_comes_just_before_a_delivery_is_held_releases_that
     notifier = FakeNotifier(FakeDestination(Disabled("verify the sender")), ledger=ReleasedMeanwhile())
     await notifier.take()
     assert (await notifier.row()).state == "retry_at"
-
-
-# What nobody knows
-
-
-async def test_an_attempt_without_an_answer_is_cancelled_and_tried_again() -> None:
-    cancelled = asyncio.Event()
-
-    async def silent(delivery: Delivery, attempt: Attempt) -> Outcome:
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            cancelled.set()
-            raise
-        return Delivered()
-
-    crm = FakeDestination(silent)
-    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, timeout_seconds=0.01))
-    assert (await notifier.take()).outcome == "retry_later"
-    assert cancelled.is_set()
-    assert [entry.outcome for entry in notifier.journal.attempts] == ["unknown"]
-
-
-async def test_where_a_resend_would_harm_an_attempt_without_an_answer_is_held() -> None:
-    crm = FakeDestination(TimeoutError())
-    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, on_unknown="hold"))
-    assert (await notifier.take()).outcome == "held"
-    assert await notifier.ledger.release("crm", notifier.clock.now()) == 1
-    assert [result.outcome for result in await notifier.sweep_and_take()] == ["delivered"]
-
-
-async def crash(notifier: FakeNotifier) -> None:
-    """The worker dies within its attempt."""
-    with pytest.raises(KeyboardInterrupt):
-        await notifier.take()
-    notifier.start()
-
-
-async def test_a_worker_that_died_within_its_attempt_is_followed_by_another_attempt() -> None:
-    notifier = FakeNotifier(FakeDestination(KeyboardInterrupt()))
-    await crash(notifier)
-    assert (await notifier.take()).outcome == "busy"
-    notifier.clock.advance(LEASE)
-    result = await notifier.take()
-    assert (result.outcome, result.attempt_number) == ("delivered", 2)
-    assert [entry.outcome for entry in notifier.journal.attempts] == ["unknown", "delivered"]
-
-
-async def test_a_delivery_is_its_workers_for_as_long_as_its_destination_may_take_and_thirty_seconds() -> None:
-    crm = FakeDestination(KeyboardInterrupt())
-    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, timeout_seconds=240.0))
-    await crash(notifier)
-    notifier.clock.advance(240.0 + LEASE_MARGIN_SECONDS - 1)
-    assert (await notifier.take()).outcome == "busy"
-    notifier.clock.advance(1)
-    assert (await notifier.take()).outcome == "delivered"
-
-
-async def test_where_a_resend_would_harm_a_worker_that_died_leaves_its_delivery_held() -> None:
-    crm = FakeDestination(KeyboardInterrupt())
-    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, on_unknown="hold"))
-    await crash(notifier)
-    notifier.clock.advance(LEASE)
-    assert (await notifier.take()).outcome == "held"
-    assert len(crm.attempts) == 1
-
-
-async def test_a_delivery_that_ends_the_worker_each_time_is_a_dead_letter_after_three() -> None:
-    notifier = FakeNotifier(FakeDestination(*[KeyboardInterrupt()] * 5))
-    for _ in range(3):
-        await crash(notifier)
-        notifier.clock.advance(LEASE)
-    result = await notifier.take()
-    assert (type(result), result.code) == (Acknowledged, "crashed")
-    assert len(notifier.crm.attempts) == 3
-
-
-async def test_a_late_worker_records_nothing_and_is_not_acknowledged() -> None:
-    async def slow(delivery: Delivery, attempt: Attempt) -> Outcome:
-        notifier.clock.advance(2 * LEASE)
-        assert (await notifier.take()).outcome == "delivered"
-        return RetryLater("too late to matter")
-
-    notifier = FakeNotifier(FakeDestination(slow))
-    late = await notifier.take()
-    assert (type(late), late.outcome) == (Nacked, "lease_over")
-    assert (await notifier.row()).state == "done"
-
-
-# Parts of ours that fail
-
-
-async def test_a_ledger_that_is_down_nacks_before_anything_is_sent() -> None:
-    notifier = FakeNotifier()
-    faulty(notifier).fault = "down"
-    with pytest.raises(Temporary):
-        await notifier.take()
-    assert notifier.crm.attempts == []
-
-
-async def test_a_secret_store_that_is_down_nacks_and_the_attempt_does_not_count() -> None:
-    notifier = FakeNotifier(FakeDestination(Temporary("secret_unavailable", "down")))
-    with pytest.raises(Temporary):
-        await notifier.take()
-    result = await notifier.take()
-    assert (result.outcome, result.attempt_number) == ("delivered", 1)
-
-
-async def test_a_ledger_that_fails_after_the_delivery_leaves_it_unknown_and_not_claimable_at_once() -> None:
-    async def then_the_ledger_fails(delivery: Delivery, attempt: Attempt) -> Outcome:
-        faulty(notifier).fault = "down"
-        return Delivered()
-
-    notifier = FakeNotifier(FakeDestination(then_the_ledger_fails))
-    with pytest.raises(Temporary):
-        await notifier.take()
-    faulty(notifier).fault = None
-    assert (await notifier.take()).outcome == "busy"
-    assert (await notifier.row()).state == "attempted"
 
 
 # Replays

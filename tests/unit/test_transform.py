@@ -1,84 +1,20 @@
-import base64
+"""What transform makes of an event: deliveries, dead letters and the journal."""
+
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 
-from functions.transform import entry
-from functions.transform.read_routes import read_program
-from functions.transform.step import Services
-from functions.transform.transformer import Transformer
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
 from shared.dead_letters import DEAD_LETTER_TYPE
-from shared.delivery import Delivery, delivery_from
+from shared.delivery import delivery_from
 from shared.errors import Permanent, Temporary
-from shared.event import Event, from_cloudevent, to_cloudevent
-from shared.http import Headers, Reply, Request
-from shared.journal import EventEntry
-from shared.journaling import Journaling
-from shared.jsontext import Json, to_json
-from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage, Fetched
+from shared.event import from_cloudevent
+from shared.jsontext import Json
+from shared.ports import DEAD_LETTERS, DELIVERIES
 from shared.push import Push
-from tests.fakes.blobs import FakeBlobs
-from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
-from tests.fakes.fetch import FakeFetch
-from tests.fakes.journal import FakeJournal
-from tests.fakes.owners import FakeOwners
-from tests.fakes.secrets import FakeSecrets
-
-EVENT = Event("e1", "/sources/signup-form", "signup.created", "2026-03-01T12:00:00.000Z", "00", {"plan": "pro"})
-ROUTES: Json = [
-    {"name": "tell the list", "types": ["signup.*"], "steps": [{"set": {"data.team": "north"}}], "to": ["list", "crm"]},
-    {"name": "audit", "to": ["crm"]},
-    {"name": "broken", "steps": [{"set": {"data.plan.x": 1}}], "to": ["crm"]},
-    {"name": "pushes", "types": ["push"], "to": ["chat"]},
-]
-
-
-@dataclass
-class Bench:
-    routes: Json = field(default_factory=lambda: ROUTES)
-    bus: FakeBus = field(default_factory=FakeBus)
-    blobs: FakeBlobs = field(default_factory=FakeBlobs)
-    journal: FakeJournal = field(default_factory=FakeJournal)
-    services: Services | None = None
-
-    @property
-    def transformer(self) -> Transformer:
-        return Transformer(
-            read_program({"routes": self.routes}).routes,
-            self.bus,
-            self.blobs,
-            Journaling("transform", self.journal),
-            FakeClock(),
-            self.services,
-        )
-
-    async def take(self, event: Event = EVENT, **attributes: str) -> None:
-        await self.transformer.take(Push(to_json(to_cloudevent(event)).encode(), attributes, "m1"))
-
-    @property
-    def deliveries(self) -> list[Delivery]:
-        return [delivery_from(json.loads(message.data)) for message in self.bus.on(DELIVERIES)]
-
-    @property
-    def letters(self) -> list[BusMessage]:
-        return self.bus.on(DEAD_LETTERS)
-
-    @property
-    def journaled(self) -> EventEntry:
-        [entry] = self.journal.entries
-        assert isinstance(entry, EventEntry)
-        return entry
-
-    async def push(self, body: bytes, method: str = "POST", path: str = "/", headers: Headers = ()) -> Reply:
-        async def read_body(_: int) -> bytes:
-            return body
-
-        request = Request(method, path, headers=headers)
-        return await entry.answer(entry.Service(self.transformer, {}, None), request, read_body)
+from tests.unit.transform_bench import EVENT, Bench
 
 
 @pytest.fixture
@@ -277,103 +213,6 @@ async def test_a_journal_that_fails_is_logged_and_blocks_nothing(
     assert len(bench.deliveries) == 3
     line = json.loads(capsys.readouterr().out)
     assert (line["message"], line["detail"]) == ("not journaled", "disk full")
-
-
-def pushed(data: bytes) -> bytes:
-    return to_json({"message": {"data": base64.b64encode(data).decode(), "messageId": "m1"}}).encode()
-
-
-PUSH = pushed(to_json(to_cloudevent(EVENT)).encode())
-
-
-async def test_what_the_bus_confirmed_is_acknowledged_and_logged(
-    bench: Bench, capsys: pytest.CaptureFixture[str]
-) -> None:
-    reply = await bench.push(PUSH)
-
-    assert (reply.status, reply.body) == (204, b"")
-    failed, done = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert (failed["message"], failed["route"], failed["code"]) == ("dead letter", "broken", "path")
-    assert (done["message"], done["outcome"], done["count"], done["event_id"]) == ("transformed", "routed", 3, "e1")
-
-
-async def test_a_dead_letter_is_acknowledged(bench: Bench) -> None:
-    assert (await bench.push(pushed(b"junk"))).status == 204
-    assert len(bench.letters) == 1
-
-
-async def test_without_the_bus_nothing_is_acknowledged(bench: Bench) -> None:
-    bench.bus.fault = "down"
-
-    assert (await bench.push(PUSH)).status == 503
-    assert (await bench.push(pushed(b"junk"))).status == 503
-
-
-async def test_a_fault_of_ours_is_not_acknowledged_and_shows_no_data(
-    bench: Bench, capsys: pytest.CaptureFixture[str]
-) -> None:
-    class BrokenBus(FakeBus):
-        async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
-            raise ZeroDivisionError("hunter2")
-
-    bench.bus = BrokenBus()
-
-    assert (await bench.push(PUSH)).status == 503
-    written = capsys.readouterr().out
-    assert "ZeroDivisionError at test_transform.py" in written
-    assert "hunter2" not in written
-
-
-@pytest.mark.parametrize(
-    ("method", "body", "status"), [("GET", b"", 405), ("POST", b"", 400), ("POST", b'{"message": {"data": "!"}}', 400)]
-)
-async def test_what_is_no_push_is_refused_and_acknowledges_nothing(
-    bench: Bench, method: str, body: bytes, status: int
-) -> None:
-    reply = await bench.push(body, method)
-
-    assert reply.status == status
-    assert bench.bus.sent == []
-
-
-@pytest.mark.parametrize("path", ["/", "/chains/clean"])
-async def test_no_sites_page_makes_events_through_a_browser_on_this_machine(bench: Bench, path: str) -> None:
-    reply = await bench.push(PUSH, path=path, headers=(("origin", "https://elsewhere.example"),))
-
-    assert (reply.status, bench.bus.sent) == (403, [])
-
-
-def outside(answers: dict[str, Fetched] | None = None) -> Services:
-    return Services(FakeSecrets({}), FakeFetch(answers), FakeOwners(), None)
-
-
-FETCHING: Json = [{"fetch": {"url": "https://api.example.com/x", "into": "data.x"}}]
-
-
-async def test_a_route_that_has_to_wait_holds_back_no_other_and_brings_the_event_again(bench: Bench) -> None:
-    bench.services = outside()
-    bench.routes = [{"name": "asks", "steps": FETCHING, "to": ["crm"]}, {"name": "audit", "to": ["crm"]}]
-
-    with pytest.raises(Temporary, match="route 'asks': step 1 'fetch'"):
-        await bench.take()
-
-    assert [delivery.route for delivery in bench.deliveries] == ["audit"]
-    assert bench.letters == []
-    assert [(route.matched, route.code, route.destinations) for route in bench.journaled.routes] == [
-        (True, None, ("crm",)),
-        (True, None, ("crm",)),
-    ]
-    assert "to come again: route 'asks': step 1 'fetch'" in bench.journaled.routes[0].reason
-    assert (await bench.push(PUSH)).status == 503
-
-
-async def test_a_route_that_asks_is_delivered_with_the_answer(bench: Bench) -> None:
-    bench.services = outside({"https://api.example.com/x": Fetched(200, (), b'{"b": 1}')})
-    bench.routes = [{"name": "asks", "steps": FETCHING, "to": ["crm"]}]
-
-    await bench.take()
-
-    assert [delivery.event.data for delivery in bench.deliveries] == [{"plan": "pro", "x": {"b": 1}}]
 
 
 async def test_each_part_of_a_split_event_is_a_delivery_with_a_key_of_its_own(bench: Bench) -> None:

@@ -1,0 +1,140 @@
+"""What nobody knows: attempts without an answer, workers that died, and parts of ours that fail."""
+
+import asyncio
+
+import pytest
+
+from functions.notify.destination import Attempt
+from functions.notify.notify import LEASE_MARGIN_SECONDS
+from functions.notify.work import Acknowledged, Nacked
+from shared.delivery import Delivered, Delivery, Outcome, RetryLater
+from shared.errors import Temporary
+from tests.fakes.destinations import FakeDestination, FakeDestinations
+from tests.fakes.ledger import FakeLedger
+from tests.fakes.notifier import FakeNotifier
+
+LEASE = 15.0 + LEASE_MARGIN_SECONDS
+
+
+def faulty(notifier: FakeNotifier) -> FakeLedger:
+    assert isinstance(notifier.ledger, FakeLedger)
+    return notifier.ledger
+
+
+# What nobody knows
+
+
+async def test_an_attempt_without_an_answer_is_cancelled_and_tried_again() -> None:
+    cancelled = asyncio.Event()
+
+    async def silent(delivery: Delivery, attempt: Attempt) -> Outcome:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        return Delivered()
+
+    crm = FakeDestination(silent)
+    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, timeout_seconds=0.01))
+    assert (await notifier.take()).outcome == "retry_later"
+    assert cancelled.is_set()
+    assert [entry.outcome for entry in notifier.journal.attempts] == ["unknown"]
+
+
+async def test_where_a_resend_would_harm_an_attempt_without_an_answer_is_held() -> None:
+    crm = FakeDestination(TimeoutError())
+    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, on_unknown="hold"))
+    assert (await notifier.take()).outcome == "held"
+    assert await notifier.ledger.release("crm", notifier.clock.now()) == 1
+    assert [result.outcome for result in await notifier.sweep_and_take()] == ["delivered"]
+
+
+async def crash(notifier: FakeNotifier) -> None:
+    """The worker dies within its attempt."""
+    with pytest.raises(KeyboardInterrupt):
+        await notifier.take()
+    notifier.start()
+
+
+async def test_a_worker_that_died_within_its_attempt_is_followed_by_another_attempt() -> None:
+    notifier = FakeNotifier(FakeDestination(KeyboardInterrupt()))
+    await crash(notifier)
+    assert (await notifier.take()).outcome == "busy"
+    notifier.clock.advance(LEASE)
+    result = await notifier.take()
+    assert (result.outcome, result.attempt_number) == ("delivered", 2)
+    assert [entry.outcome for entry in notifier.journal.attempts] == ["unknown", "delivered"]
+
+
+async def test_a_delivery_is_its_workers_for_as_long_as_its_destination_may_take_and_thirty_seconds() -> None:
+    crm = FakeDestination(KeyboardInterrupt())
+    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, timeout_seconds=240.0))
+    await crash(notifier)
+    notifier.clock.advance(240.0 + LEASE_MARGIN_SECONDS - 1)
+    assert (await notifier.take()).outcome == "busy"
+    notifier.clock.advance(1)
+    assert (await notifier.take()).outcome == "delivered"
+
+
+async def test_where_a_resend_would_harm_a_worker_that_died_leaves_its_delivery_held() -> None:
+    crm = FakeDestination(KeyboardInterrupt())
+    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, on_unknown="hold"))
+    await crash(notifier)
+    notifier.clock.advance(LEASE)
+    assert (await notifier.take()).outcome == "held"
+    assert len(crm.attempts) == 1
+
+
+async def test_a_delivery_that_ends_the_worker_each_time_is_a_dead_letter_after_three() -> None:
+    notifier = FakeNotifier(FakeDestination(*[KeyboardInterrupt()] * 5))
+    for _ in range(3):
+        await crash(notifier)
+        notifier.clock.advance(LEASE)
+    result = await notifier.take()
+    assert (type(result), result.code) == (Acknowledged, "crashed")
+    assert len(notifier.crm.attempts) == 3
+
+
+async def test_a_late_worker_records_nothing_and_is_not_acknowledged() -> None:
+    async def slow(delivery: Delivery, attempt: Attempt) -> Outcome:
+        notifier.clock.advance(2 * LEASE)
+        assert (await notifier.take()).outcome == "delivered"
+        return RetryLater("too late to matter")
+
+    notifier = FakeNotifier(FakeDestination(slow))
+    late = await notifier.take()
+    assert (type(late), late.outcome) == (Nacked, "lease_over")
+    assert (await notifier.row()).state == "done"
+
+
+# Parts of ours that fail
+
+
+async def test_a_ledger_that_is_down_nacks_before_anything_is_sent() -> None:
+    notifier = FakeNotifier()
+    faulty(notifier).fault = "down"
+    with pytest.raises(Temporary):
+        await notifier.take()
+    assert notifier.crm.attempts == []
+
+
+async def test_a_secret_store_that_is_down_nacks_and_the_attempt_does_not_count() -> None:
+    notifier = FakeNotifier(FakeDestination(Temporary("secret_unavailable", "down")))
+    with pytest.raises(Temporary):
+        await notifier.take()
+    result = await notifier.take()
+    assert (result.outcome, result.attempt_number) == ("delivered", 1)
+
+
+async def test_a_ledger_that_fails_after_the_delivery_leaves_it_unknown_and_not_claimable_at_once() -> None:
+    async def then_the_ledger_fails(delivery: Delivery, attempt: Attempt) -> Outcome:
+        faulty(notifier).fault = "down"
+        return Delivered()
+
+    notifier = FakeNotifier(FakeDestination(then_the_ledger_fails))
+    with pytest.raises(Temporary):
+        await notifier.take()
+    faulty(notifier).fault = None
+    assert (await notifier.take()).outcome == "busy"
+    assert (await notifier.row()).state == "attempted"

@@ -10,7 +10,7 @@ from deploy.faults import ConfigFaults
 from functions.transform.chain import Chain
 from functions.transform.read_routes import read_program
 from tests.fakes.steps import EVENT
-from tests.unit.test_steps_convert import descriptors
+from tests.unit.converting import descriptors
 
 
 def test_a_file_in_a_steps_settings_becomes_its_text(tmp_path: Path) -> None:

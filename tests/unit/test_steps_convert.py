@@ -1,104 +1,20 @@
-import json
+"""convert: how each format is written, and what it cannot say."""
+
 import plistlib
-from base64 import b64decode, b64encode
-from collections.abc import Callable
+from base64 import b64decode
 from dataclasses import replace
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from functions.transform.step import StepContext
 from functions.transform.steps.convert import Convert
 from shared.errors import Permanent
-from shared.formats.bytes_body import binary
-from shared.jsontext import Json, to_json
-from tests.fakes.steps import EVENT, data_after, event_after
-from tests.unit.json_values import floats, json_values, texts, values_of
-
-SENT: Json = {"answer": "no", "size": "1e3", "code": "012", "seats": 3, "open": True, "tags": ["a", "b"]}
-
-
-def there(settings: Json, data: Json) -> Json:
-    return data_after(Convert, settings, data)
-
-
-def there_and_back(to: Json, back: Json, data: Json) -> Json:
-    middle = event_after(Convert, to, replace(EVENT, data=data))
-    return event_after(Convert, back, middle).data
-
-
-def refusal(settings: Json, data: Json) -> str:
-    with pytest.raises(Permanent) as caught:
-        there(settings, data)
-    assert caught.value.code == "convert"
-    return caught.value.detail
-
-
-def as_text(value: Json) -> dict[str, Json]:
-    """What a step must be told of a text that is no document."""
-    return {"from": "text"} if isinstance(value, str) else {}
-
-
-LOSSLESS: dict[str, st.SearchStrategy[Json]] = {
-    "yaml": json_values,
-    "ndjson": st.lists(json_values),
-    "plist": values_of(st.booleans() | st.integers(-(2**63), 2**64 - 1) | floats | texts),
-    "binary-plist": values_of(st.booleans() | st.integers(-(2**63), 2**64 - 1) | floats | texts),
-    "protobuf": st.dictionaries(
-        texts, values_of(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | floats | texts)
-    ),
-}
-
-
-@pytest.mark.parametrize("name", LOSSLESS)
-@settings(max_examples=50)
-@given(data=st.data())
-def test_what_a_format_can_say_comes_back_equal(name: str, data: st.DataObject) -> None:
-    value = data.draw(LOSSLESS[name])
-    try:
-        back = there_and_back({"to": name, **as_text(value)}, {"from": name, "to": "json"}, value)
-    except Permanent as error:
-        assert name == "plist"
-        assert "control character" in error.detail
-        return
-    assert back == value
-    assert repr(back) == repr(value) or name == "protobuf"
-
-
-@given(json_values)
-def test_every_reader_of_yaml_takes_ours_for_the_same(value: Json) -> None:
-    written = there({"to": "yaml", **as_text(value)}, value)
-
-    assert isinstance(written, str)
-    assert yaml.safe_load(written) == value
-
-
-@given(st.sampled_from(["xml", "csv", "form"]), json_values)
-def test_what_must_be_exact_comes_back_equal_or_is_refused(name: str, value: Json) -> None:
-    try:
-        middle = event_after(Convert, {"to": name, "exact": True, **as_text(value)}, replace(EVENT, data=value))
-    except Permanent as error:
-        assert error.code == "convert"
-        return
-    assert event_after(Convert, {"to": "json"}, middle).data == value
-
-
-@given(st.sampled_from(["json", "xml", "yaml", "plist", "csv", "ndjson", "form", "text", "protobuf"]), st.binary())
-def test_any_bytes_are_read_or_refused(name: str, content: bytes) -> None:
-    for document in (binary(content, ""), content.decode("utf-8", "replace")):
-        try:
-            there({"from": name, "to": "json"}, document)
-        except Permanent as error:
-            assert error.code == "convert"
-
-
-def test_the_words_that_yaml_takes_for_something_else_survive() -> None:
-    assert there_and_back({"to": "yaml"}, {"to": "json"}, SENT) == SENT
+from shared.jsontext import Json
+from tests.fakes.steps import EVENT, event_after
+from tests.unit.converting import SENT, an_object, refusal, there, there_and_back
 
 
 def test_a_document_says_its_content_type_and_json_needs_none() -> None:
@@ -131,7 +47,7 @@ def test_apples_own_reader_reads_both_kinds_of_property_list() -> None:
 
     for name in ("plist", "binary-plist"):
         written = there({"to": name}, value)
-        content = written.encode() if isinstance(written, str) else b64decode(str(_object(written)["base64"]))
+        content = written.encode() if isinstance(written, str) else b64decode(str(an_object(written)["base64"]))
         assert plistlib.loads(content) == value
 
 
@@ -313,112 +229,3 @@ def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, w
 def test_a_step_names_the_packages_that_its_settings_need() -> None:
     assert Convert.model_validate({"from": "json", "to": "yaml"}).needs() == ()
     assert Convert.model_validate({"from": "yaml", "to": "protobuf"}).needs() == ("yaml", "protobuf")
-
-
-def descriptors(*, parts: bool = False) -> bytes:
-    """`message Order { int64 id = 1; repeated string item_name = 2; }`, and with `map<string, Order> parts = 3;`"""
-    from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorSet
-
-    found = FileDescriptorSet()
-    file = found.file.add(name="shop.proto", package="shop", syntax="proto3")
-    message = file.message_type.add(name="Order")
-    message.field.add(name="id", number=1, type=FieldDescriptorProto.TYPE_INT64, label=1)
-    message.field.add(name="item_name", number=2, type=FieldDescriptorProto.TYPE_STRING, label=3)
-    if parts:
-        message.field.add(
-            name="parts", number=3, type=FieldDescriptorProto.TYPE_MESSAGE, label=3, type_name=".shop.Order.PartsEntry"
-        )
-        entry = message.nested_type.add(name="PartsEntry")
-        entry.options.map_entry = True
-        entry.field.add(name="key", number=1, type=FieldDescriptorProto.TYPE_STRING, label=1)
-        entry.field.add(
-            name="value", number=2, type=FieldDescriptorProto.TYPE_MESSAGE, label=1, type_name=".shop.Order"
-        )
-    return found.SerializeToString()
-
-
-def test_a_message_of_a_descriptor_file_holds_what_struct_would_round() -> None:
-    order: Json = {"id": str(2**53 + 1), "itemName": ["bolt", "nut"]}
-    settings: dict[str, Json] = {"message": "shop.Order", "descriptors": descriptors().decode("utf-8")}
-
-    written = there({"to": "protobuf", **settings}, order)
-
-    assert _object(written)["type"] == "application/x-protobuf"
-    assert there({"from": "protobuf", "to": "json", **settings}, written) == order
-    named = there({"from": "protobuf", "to": "json", "proto_names": True, **settings}, written)
-    assert _object(named)["item_name"] == ["bolt", "nut"]
-    wrong: list[tuple[Json, str]] = [
-        ({"id": "seven"}, "the field id"),
-        ({"ids": 1}, "it has a field that the message lacks"),
-    ]
-    for data, words in wrong:
-        assert refusal({"to": "protobuf", **settings}, data) == f"data does not fit the message shop.Order: {words}"
-    with pytest.raises(ValidationError, match=r"the descriptor file has no message 'shop\.Oder'"):
-        Convert.model_validate({"to": "protobuf", **settings, "message": "shop.Oder"})
-
-
-def test_the_same_value_makes_the_same_message_however_its_keys_are_ordered() -> None:
-    assert there({"to": "protobuf"}, {"a": 1, "b": 2, "c": 3}) == there({"to": "protobuf"}, {"c": 3, "b": 2, "a": 1})
-
-
-def test_the_same_message_makes_the_same_json_though_protobufs_maps_have_no_order() -> None:
-    names = [f"part {n:02}" for n in range(40)]
-    shuffled: Json = {name: {"z": 1.0, "a": [{"y": True, "x": None}]} for name in reversed(names)}
-    back = there_and_back({"to": "protobuf"}, {"from": "protobuf", "to": "json"}, shuffled)
-    assert repr(back) == repr({name: {"a": [{"x": None, "y": True}], "z": 1.0} for name in names})
-
-    settings: dict[str, Json] = {
-        "message": "shop.Order",
-        "descriptors": {"base64": b64encode(descriptors(parts=True)).decode()},
-    }
-    order: Json = {"id": "1", "itemName": ["bolt"], "parts": {name: {"id": "2"} for name in reversed(names)}}
-    back = there_and_back({"to": "protobuf", **settings}, {"from": "protobuf", "to": "json", **settings}, order)
-    assert repr(back) == repr({"id": "1", "itemName": ["bolt"], "parts": {name: {"id": "2"} for name in names}})
-
-
-def test_a_value_deeper_than_protobufs_readers_go_is_refused() -> None:
-    deep: Json = {"x": 1}
-    for _ in range(28):
-        deep = {"x": deep}
-    assert there_and_back({"to": "protobuf"}, {"from": "protobuf", "to": "json"}, deep) == deep
-    assert "deeper than 30 levels" in refusal({"to": "protobuf"}, {"x": {"x": deep}})
-
-
-def examples_of_github(node_package: Callable[[str], Path]) -> list[Json]:
-    """All of them, each version of its server's."""
-    files = sorted(node_package("@octokit/webhooks-examples").glob("*/index.json"))
-    kinds = [kind for file in files for kind in json.loads(file.read_bytes())]
-    distinct = {to_json(example): example for kind in kinds for example in kind["examples"]}
-    return list(distinct.values())
-
-
-def test_everything_github_sends_survives_every_lossless_conversion(node_package: Callable[[str], Path]) -> None:
-    examples = examples_of_github(node_package)
-
-    assert len(examples) > 200
-    for name in ("yaml", "protobuf"):
-        to, back = Convert.model_validate({"to": name}), Convert.model_validate({"from": name, "to": "json"})
-        for example in examples:
-            middle = to.apply(replace(EVENT, data=example), StepContext(EVENT))
-            assert back.apply(middle, StepContext(EVENT)).data == example
-    assert there_and_back({"to": "ndjson"}, {"to": "json"}, examples) == examples
-
-
-def test_a_property_list_holds_all_that_github_sends_but_null(node_package: Callable[[str], Path]) -> None:
-    for name in ("plist", "binary-plist"):
-        for example in examples_of_github(node_package):
-            without = _without_nulls(example)
-            if without != example:
-                assert "is null, which a property list lacks" in refusal({"to": name}, example)
-            assert there_and_back({"to": name, "nulls": "omit"}, {"to": "json"}, example) == without
-
-
-def _without_nulls(value: Json) -> Json:
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
-
-
-def _object(value: Json) -> dict[str, Json]:
-    assert isinstance(value, dict)
-    return value

@@ -4,11 +4,8 @@ import json
 import re
 from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import replace
-from typing import Final
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -23,24 +20,7 @@ from shared.event import Event
 from shared.jsontext import Json
 from tests.fakes.steps import EVENT, data_after, event_after
 from tests.unit.json_values import json_values
-
-OLD: Final = "2025:" + b64encode(bytes(range(32))).decode()
-NEW: Final = "2026:" + b64encode(bytes(range(32, 64))).decode()
-JWE: Final[dict[str, Json]] = {"secret": "keys", "format": "jwe"}
-
-
-def encrypted(data: Json, keys: str = NEW, **settings: Json) -> Json:
-    return data_after(Encrypt, {"secret": "keys", **settings}, data, {"keys": keys})
-
-
-def decrypted(data: Json, keys: str = NEW, **settings: Json) -> Json:
-    return data_after(Decrypt, {"secret": "keys", **settings}, data, {"keys": keys})
-
-
-def refused(data: Json, keys: str = NEW, **settings: Json) -> Permanent:
-    with pytest.raises(Permanent) as caught:
-        decrypted(data, keys, **settings)
-    return caught.value
+from tests.unit.sealing import JWE, NEW, OLD, decrypted, encrypted, refused
 
 
 @given(json_values, st.sampled_from(["aes-gcm", "jwe"]))
@@ -175,79 +155,6 @@ def test_what_would_stay_readable_by_mistake_is_refused() -> None:
 def test_any_text_opens_or_is_refused(text: str) -> None:
     assert refused(text).code in ("crypto", "key")
     assert refused(text, format="jwe").code in ("crypto", "key")
-
-
-@given(
-    st.dictionaries(st.sampled_from(["alg", "enc", "kid", "zip", "epk", "iv", "tag", "cty"]), json_values),
-    st.text("AQgw_-."),
-)
-def test_any_header_opens_nothing(header: dict[str, Json], rest: str) -> None:
-    encoded = urlsafe_b64encode(json.dumps({"alg": "A256KW", "enc": "A256GCM", **header}).encode()).decode().rstrip("=")
-
-    assert refused(f"{encoded}.{rest}", format="jwe").code in ("crypto", "key")
-    assert refused(f"{encoded}.AAAA.AAAA.AAAA.AAAA", format="jwe").code in ("crypto", "key")
-
-
-def pem_pair(kind: str) -> tuple[str, str]:
-    private: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
-    private = rsa.generate_private_key(65537, 2048) if kind == "RSA" else ec.generate_private_key(ec.SECP256R1())
-    private_pem = private.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    public_pem = private.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return private_pem.decode(), public_pem.decode()
-
-
-@pytest.mark.parametrize(("kind", "algorithm"), [("RSA", "RSA-OAEP-256"), ("EC", "ECDH-ES+A256KW")])
-def test_a_public_key_encrypts_and_its_private_key_decrypts(kind: str, algorithm: str) -> None:
-    private, public = pem_pair(kind)
-
-    sealed = encrypted({"a": 1}, public, format="jwe")
-
-    header = json.loads(urlsafe_b64decode(str(sealed).partition(".")[0] + "==="))
-    assert (header["alg"], header["enc"], header["cty"]) == (algorithm, "A256GCM", "json")
-    assert decrypted(sealed, f"{NEW}\n{private}", format="jwe") == {"a": 1}
-    assert refused(sealed, NEW, format="jwe").code == "key"
-
-
-def test_a_jwk_is_a_key_and_a_foreign_jwe_without_key_id_and_json_opens() -> None:
-    from joserfc.jwe import encrypt_compact
-    from joserfc.jwk import OctKey
-
-    octets = OctKey.import_key(bytes(range(32)))
-    jwk = json.dumps({"kty": "oct", "k": urlsafe_b64encode(bytes(range(32))).decode().rstrip("="), "kid": "k7"})
-    foreign = encrypt_compact({"alg": "dir", "enc": "A256GCM"}, b"just text", octets)
-
-    assert decrypted(foreign, f"{NEW}\n{jwk}", format="jwe") == "just text"
-    assert '"kid":"k7"' in urlsafe_b64decode(str(encrypted(1, jwk, format="jwe")).partition(".")[0] + "===").decode()
-
-
-def test_an_algorithm_that_is_not_on_the_list_is_not_tried() -> None:
-    from joserfc.jwe import JWERegistry, encrypt_compact
-    from joserfc.jwk import OctKey
-
-    octets = OctKey.import_key(b"a password that is a password")
-    registry = JWERegistry(algorithms=["PBES2-HS256+A128KW", "A128GCM", "dir", "A256GCM", "DEF"])
-    by_password = encrypt_compact({"alg": "PBES2-HS256+A128KW", "enc": "A128GCM"}, b"x", octets, registry=registry)
-    wide = OctKey.import_key(bytes(range(32, 64)))
-    packed = encrypt_compact({"alg": "dir", "enc": "A256GCM", "zip": "DEF"}, b"x", wide, registry=registry)
-
-    assert "not on the list" in refused(by_password, format="jwe").detail
-    assert "a header that is not taken" in refused(packed, format="jwe").detail
-    assert "not on the list" in refused(encrypted("x", format="jwe"), format="jwe", algorithms=["dir"]).detail
-
-
-def test_a_key_that_does_not_go_with_the_algorithm_says_so() -> None:
-    with pytest.raises(Permanent, match="the key does not encrypt by RSA-OAEP-256"):
-        encrypted("x", format="jwe", algorithm="RSA-OAEP-256")
-
-
-def test_what_is_larger_than_a_token_is_taken_too() -> None:
-    text = "x" * 1_000_000
-
-    assert decrypted(encrypted(text, format="jwe"), format="jwe") == text
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 import json
 from dataclasses import dataclass, field
 
-import pytest
-
 from functions.transform import entry
 from functions.transform.read_routes import read_program
 from functions.transform.step import Services
@@ -73,8 +71,3 @@ class Bench:
 
         request = Request(method, path, headers=headers)
         return await entry.answer(entry.Service(self.transformer, {}, None), request, read_body)
-
-
-@pytest.fixture
-def bench() -> Bench:
-    return Bench()

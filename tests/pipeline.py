@@ -21,6 +21,7 @@ from shared.jsontext import JsonObject
 from shared.ports import DELIVERIES, EVENTS, BusMessage
 from shared.push import Push
 from tests.fakes.blobs import FakeBlobs
+from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.secrets import FakeSecrets
@@ -43,12 +44,8 @@ class Pipeline:
         receiver = Receiver(self.sources, self._secrets, bus, FakeBlobs(), FakeClock(), random_id=lambda: "0" * 32)
         query, proof = self._proof(self.sources[source], body)
 
-        async def read_body(max_bytes: int) -> bytes:
-            assert len(body) <= max_bytes
-            return body
-
         pairs = tuple((name.lower(), value) for name, value in (*headers.items(), *proof))
-        accepted = await receiver.receive(Request("POST", f"/{source}", query, pairs), read_body)
+        accepted = await receiver.receive(Request("POST", f"/{source}", query, pairs), reading(body))
         assert isinstance(accepted, Accepted)
         [message] = bus.on(EVENTS)
         return accepted.events[0], message

@@ -9,12 +9,12 @@ from deploy.config_file import parse_config
 from functions.receive.entry import answer
 from functions.receive.receive import Receiver
 from functions.receive.sources import read_sources
-from shared.errors import Rejected
 from shared.event import Event, from_cloudevent
 from shared.http import Reply, Request
 from shared.jsontext import Json
 from shared.ports import EVENTS
 from tests.fakes.blobs import FakeBlobs
+from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.secrets import FakeSecrets
@@ -59,12 +59,7 @@ class Posting:
         query: str = "",
         peer: str = "127.0.0.1",
     ) -> Reply:
-        async def read_body(max_bytes: int) -> bytes:
-            if len(body) > max_bytes:
-                raise Rejected("raw", "too large")
-            return body
-
-        return await answer(self._receiver, Request(method, path, query, headers, peer=peer), read_body)
+        return await answer(self._receiver, Request(method, path, query, headers, peer=peer), reading(body))
 
     async def get(self, path_and_query: str, *headers: tuple[str, str], method: str = "GET") -> Reply:
         path, _, query = path_and_query.partition("?")

@@ -18,6 +18,7 @@ from shared.jsontext import Json
 from shared.ports import Fetched
 from shared.secret_values import split_values
 from tests.fakes.blobs import FakeBlobs
+from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.fetch import FakeFetch
@@ -68,12 +69,8 @@ class Receiving:
             keys=Keys(self.fetch, clock),
         )
 
-        async def read_body(max_bytes: int) -> bytes:
-            assert len(body) <= max_bytes
-            return body
-
         lower = tuple((name.lower(), value) for name, value in headers)
-        return await receiver.receive(Request(method, f"/{NAME}", parts.query, lower), read_body)
+        return await receiver.receive(Request(method, f"/{NAME}", parts.query, lower), reading(body))
 
     async def events(self, headers: Sequence[tuple[str, str]], body: bytes, method: str = "POST") -> tuple[Event, ...]:
         outcome = await self.outcome(method, headers, body)

@@ -28,6 +28,7 @@ from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 from shared.push import parse_push
 from tests.fakes.blobs import FakeBlobs
+from tests.fakes.bodies import reading
 from tests.fakes.secrets import FakeSecrets
 from tests.fakes.virtual_time import run
 from tests.simulation.bus import SimulatedBus
@@ -147,14 +148,10 @@ class World:
         body = json.dumps({"id": number, "event": kind}).encode()
         head = Request("POST", "/shop", "", (("content-type", "application/json"),))
 
-        async def read_body(max_bytes: int) -> bytes:
-            assert len(body) <= max_bytes
-            return body
-
         while True:
             RUN.set(Run())
             try:
-                accepted = await self.random.choice(self.receivers).receive(head, read_body)
+                accepted = await self.random.choice(self.receivers).receive(head, reading(body))
             except (Temporary, Crash):
                 await asyncio.sleep(self.random.uniform(1, 20))
                 continue

@@ -16,6 +16,7 @@ from shared.http import Reply, Request
 from shared.journaling import Journaling
 from shared.jsontext import Json, to_json
 from tests.fakes.blobs import FakeBlobs
+from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.fetch import FakeFetch
@@ -52,11 +53,8 @@ async def asked(
     hops: int = 0,
     encoding: str = "identity",
 ) -> Reply:
-    async def read_body(_: int) -> bytes:
-        return body
-
     headers = (("content-type", content_type), ("hookchain-hops", str(hops)), ("content-encoding", encoding))
-    return await entry.answer(service(), Request(method, f"/chains/{name}", query, headers), read_body)
+    return await entry.answer(service(), Request(method, f"/chains/{name}", query, headers), reading(body))
 
 
 def code(reply: Reply) -> tuple[int, str]:

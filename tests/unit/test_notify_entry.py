@@ -7,10 +7,11 @@ from functions.notify.entry import Service, answer
 from functions.notify.sweep import Sweeper
 from shared.dead_letters import dead_letter_message
 from shared.delivery import Refused, RetryLater
-from shared.errors import Rejected, Temporary
-from shared.http import ReadBody, Reply, Request
+from shared.errors import Temporary
+from shared.http import Reply, Request
 from shared.journal import DeadLetter
 from shared.push import MAX_PUSH_BYTES
+from tests.fakes.bodies import reading
 from tests.fakes.destinations import FakeDestination
 from tests.fakes.notifier import DELIVERY, FakeNotifier, message_of, push_of
 
@@ -18,15 +19,6 @@ from tests.fakes.notifier import DELIVERY, FakeNotifier, message_of, push_of
 def serving(notifier: FakeNotifier) -> Callable[[], Service]:
     sweeper = Sweeper(notifier.ledger, notifier.bus, notifier.clock)
     return lambda: Service(notifier.parts, sweeper, notifier.journal)
-
-
-def reading(body: bytes) -> ReadBody:
-    async def read_body(max_bytes: int) -> bytes:
-        if len(body) > max_bytes:
-            raise Rejected("raw", "too large")
-        return body
-
-    return read_body
 
 
 async def post(notifier: FakeNotifier, body: bytes, path: str = "/", method: str = "POST") -> Reply:

@@ -16,12 +16,13 @@ from functions.notify.sweep import Sweeper
 from functions.transform.read_routes import read_program
 from functions.transform.transformer import Transformer
 from shared.event import to_cloudevent
-from shared.http import ReadBody, Request
+from shared.http import Request
 from shared.journaling import Journaling
 from shared.jsontext import JsonObject
 from shared.ports import DELIVERIES
 from shared.push import parse_push
 from tests.fakes.blobs import FakeBlobs
+from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.journal import FakeJournal
@@ -75,13 +76,6 @@ EVENTARC = Form(
 )
 OLDER = Form("Eventarc, in one spelling", EVENTARC.headers, EVENTARC.subscription, {}, has_both_spellings=False)
 FORMS = pytest.mark.parametrize("form", [PUSHED, FIRST, EVENTARC, OLDER], ids=lambda form: form.name)
-
-
-def reading(body: bytes) -> ReadBody:
-    async def read_body(_: int) -> bytes:
-        return body
-
-    return read_body
 
 
 @FORMS

@@ -17,6 +17,7 @@ from shared.http import Reply, Request
 from shared.jsontext import Json
 from shared.limits import Limits
 from shared.signatures.macs import hmac_signature
+from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.secrets import FakeSecrets
@@ -47,10 +48,7 @@ class Receiving:
         )
 
     async def send(self, path: str, body: bytes, *headers: tuple[str, str]) -> Reply:
-        async def read_body(max_bytes: int) -> bytes:
-            return body
-
-        return await answer(self._receiver, Request("POST", path, headers=headers), read_body)
+        return await answer(self._receiver, Request("POST", path, headers=headers), reading(body))
 
 
 def logged(capsys: pytest.CaptureFixture[str]) -> Json:

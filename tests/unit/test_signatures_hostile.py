@@ -6,7 +6,6 @@ from typing import Final
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,19 +15,16 @@ from shared.errors import Rejected, Temporary
 from shared.http import Request
 from shared.signatures.verify import is_attempted, keys_needed, verify
 from shared.signatures.way import IN_HEAD, Way, read_way
+from tests.unit.sender_keys import pem_of
 
 NOW: Final = 1_790_000_000
 SECRET: Final = "whsec_" + base64.b64encode(b"no example finds this key").decode()
 
 
-def public(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> str:
-    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-
-
 KEYS: Final = {
-    "rsa": public(rsa.generate_private_key(65537, 2048)),
-    "ecdsa": public(ec.generate_private_key(ec.SECP256R1())),
-    "ed25519": public(ed25519.Ed25519PrivateKey.generate()),
+    "rsa": pem_of(rsa.generate_private_key(65537, 2048)),
+    "ecdsa": pem_of(ec.generate_private_key(ec.SECP256R1())),
+    "ed25519": pem_of(ed25519.Ed25519PrivateKey.generate()),
 }
 WAYS: Final = {
     f"{key}-{offered.way.variant}": read_way(offered.way.model_dump(exclude_none=True))

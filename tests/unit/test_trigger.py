@@ -22,6 +22,7 @@ from shared.http import Request
 from shared.jsontext import JsonObject
 from shared.secrets import SECRET_NAME, variable_name
 from tests.fakes.blobs import FakeBlobs
+from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.secrets import FakeSecrets
@@ -67,12 +68,7 @@ class Range:
             random_id=lambda: "0" * 32,
         )
 
-        async def read_body(max_bytes: int) -> bytes:
-            if len(request.body) > max_bytes:
-                raise Rejected("raw", "too large")
-            return request.body
-
-        return asyncio.run(receiver.receive(replace(request, body=b""), read_body))
+        return asyncio.run(receiver.receive(replace(request, body=b""), reading(request.body)))
 
 
 def _by_name(environ: Mapping[str, str], aim: Aim) -> dict[str, str]:

@@ -16,6 +16,7 @@ from shared.jsontext import Json, to_json
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
 from shared.push import Push
 from tests.fakes.blobs import FakeBlobs
+from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.journal import FakeJournal
@@ -66,8 +67,5 @@ class Bench:
         return entry
 
     async def push(self, body: bytes, method: str = "POST", path: str = "/", headers: Headers = ()) -> Reply:
-        async def read_body(_: int) -> bytes:
-            return body
-
         request = Request(method, path, headers=headers)
-        return await entry.answer(entry.Service(self.transformer, {}, None), request, read_body)
+        return await entry.answer(entry.Service(self.transformer, {}, None), request, reading(body))

@@ -20,6 +20,11 @@ class Fault:
         return f"{place}{self.where}: {self.rule}" if self.where else f"{place}{self.rule}"
 
 
+def unreadable(name: str) -> str:
+    """The rule for a file that the configuration names."""
+    return f"the file {name!r}, relative to the configuration's folder, cannot be read"
+
+
 class ConfigFaults(Exception):
     """The configuration is refused. Its text lists every fault, one a line."""
 

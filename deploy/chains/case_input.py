@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 from typing import Final
 
-from deploy.explain.offline import RememberingBus, body_reader, offline_receiver, secret_store
+from deploy.chains.local_services import secrets_here
+from deploy.explain.offline import FixedClock, RememberingBus, body_reader, offline_receiver
 from shared.config.case import CaseConfig
 from shared.errors import HookchainError
 from shared.event import Event, event_id
@@ -40,7 +41,7 @@ async def events_of(case: CaseConfig, receive: JsonObject, folder: Path) -> tupl
     headers = {"content-type": content_type, **{name.lower(): text for name, text in case.input.headers.items()}}
     request = Request("POST", f"/{case.input.source}", "", tuple(headers.items()), body, "127.0.0.1")
     bus = RememberingBus()
-    receiver = offline_receiver(without_proof(receive), secret_store({}, AT), bus, AT)
+    receiver = offline_receiver(without_proof(receive), secrets_here({}, FixedClock(AT)), bus, AT)
     try:
         await receiver.receive(request, body_reader(request))
     except HookchainError as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from functions.transform.step import Services
 from shared.cloud.platform import SystemClock, fetch
-from shared.ports import Fetch
+from shared.ports import Clock, Fetch
 from shared.secrets import SecretStore, from_environment, from_folder
 
 
@@ -21,7 +21,7 @@ def local_services(environ: Mapping[str, str], fetching: Fetch | None = None) ->
     return Services(secrets_here(environ), fetching or fetch(), FirstOwners(), None)
 
 
-def secrets_here(environ: Mapping[str, str]) -> SecretStore:
+def secrets_here(environ: Mapping[str, str], clock: Clock | None = None) -> SecretStore:
     """As `hookchain dev` has them: a mounted file, else the environment, of which .env may be a part."""
     folder = Path(environ.get("SECRETS_DIR") or "/secrets")
-    return SecretStore((from_folder(folder), from_environment(environ)), SystemClock())
+    return SecretStore((from_folder(folder), from_environment(environ)), clock or SystemClock())

@@ -14,7 +14,7 @@ from deploy.checks.providers import faults_of_providers
 from deploy.checks.routes import route_faults
 from deploy.checks.sources import source_faults
 from deploy.config_file import ConfigFile
-from deploy.faults import Fault, Path
+from deploy.faults import Fault, Path, unreadable
 from shared.config.bundle import BundleConfig
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
@@ -129,7 +129,7 @@ def _text_of(file: ConfigFile, name: str) -> str:
     try:
         return (file.folder / name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Unresolved(f"the file {name!r}, relative to the configuration's folder, cannot be read") from error
+        raise Unresolved(unreadable(name)) from error
 
 
 def _addresses(value: Json, lists: JsonObject) -> list[Json]:

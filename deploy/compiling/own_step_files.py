@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from deploy.compiling.own_step_imports import left_behind, not_sure
 from deploy.config_file import ConfigFile
-from deploy.faults import Fault
+from deploy.faults import Fault, unreadable
 from functions.transform.families import StepModels
 from functions.transform.own_steps import OwnStepsFault, load_own_steps
 from shared.jsontext import Json
@@ -48,8 +48,7 @@ def _fault(file: ConfigFile, name: str, rule: str) -> Fault:
 def _unreadable(file: ConfigFile, names: Json) -> Iterator[Fault]:
     for position, name in enumerate(names if isinstance(names, list) else []):
         if isinstance(name, str) and _text(file, name) is None:
-            rule = f"the file {name!r}, relative to the configuration's folder, cannot be read"
-            yield Fault(file.line((SECTION, position)), SECTION, rule)
+            yield Fault(file.line((SECTION, position)), SECTION, unreadable(name))
 
 
 def _text(file: ConfigFile, name: Json) -> str | None:

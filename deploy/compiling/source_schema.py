@@ -6,6 +6,7 @@ from typing import Final
 
 import yaml
 
+from deploy.faults import unreadable
 from shared.jsontext import Json
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -27,7 +28,7 @@ def _read(name: str, folder: Path) -> Json:
         text = (folder / name).read_text(encoding="utf-8")
         document: Json = yaml.safe_load(text) if name.endswith((".yaml", ".yml")) else json.loads(text)
     except (OSError, UnicodeDecodeError) as error:
-        raise SchemaFault(f"the file {name!r}, relative to the configuration's folder, cannot be read") from error
+        raise SchemaFault(unreadable(name)) from error
     except (ValueError, yaml.YAMLError) as error:
         raise SchemaFault(f"the file {name!r} is not {'YAML' if name.endswith('ml') else 'JSON'}") from error
     return document

@@ -3,6 +3,7 @@
 from base64 import b64encode
 from pathlib import Path
 
+from deploy.faults import unreadable
 from functions.transform.families import StepModels, step_model
 from functions.transform.registry import NO_OWN_STEPS
 from functions.transform.step import Step
@@ -44,7 +45,7 @@ def _content(name: str, folder: Path) -> Json:
     try:
         content = (folder / name).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
-        raise UnreadableFile(f"the file {name!r}, relative to the configuration's folder, cannot be read") from error
+        raise UnreadableFile(unreadable(name)) from error
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:

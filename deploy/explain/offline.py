@@ -1,10 +1,9 @@
-"""Receive's ports without a platform: secrets from here, a bus that only remembers, time as it is told."""
+"""Receive's ports without a platform: a bus that only remembers, and time as it is told."""
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from functions.receive.receive import Receiver
 from functions.receive.sources import read_sources
@@ -13,7 +12,7 @@ from shared.event import Event, from_cloudevent
 from shared.http import ReadBody, Request
 from shared.jsontext import JsonObject
 from shared.ports import BusMessage
-from shared.secrets import SecretStore, from_environment, from_folder
+from shared.secrets import SecretStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +33,6 @@ class RememberingBus:
     @property
     def events(self) -> tuple[Event, ...]:
         return tuple(from_cloudevent(json.loads(message.data)) for message in self.messages)
-
-
-def secret_store(environ: Mapping[str, str], now: float) -> SecretStore:
-    """As `hookchain dev` has them: a mounted file, else the shell's environment, else .env."""
-    folder = Path(environ.get("SECRETS_DIR") or "/secrets")
-    return SecretStore((from_folder(folder), from_environment(environ)), FixedClock(now))
 
 
 def offline_receiver(slice_: JsonObject, store: SecretStore, bus: RememberingBus, now: float) -> Receiver:

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from deploy.explain.offline import RememberingBus, body_reader, offline_receiver, secret_store
+from deploy.chains.local_services import secrets_here
+from deploy.explain.offline import FixedClock, RememberingBus, body_reader, offline_receiver
 from deploy.explain.proof import Secrets, is_right_but_for_time, proof_of, reasons, secret_names
 from deploy.explain.receive_checks import Looked, Outcome, checks_of
 from deploy.explain.report import Report, Stage
@@ -34,7 +35,7 @@ def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, 
     name = source_name(request.path)
     settings = sources.get(name)
     known = settings if isinstance(settings, dict) else None
-    store = secret_store(environ, now)
+    store = secrets_here(environ, FixedClock(now))
     outcome = asyncio.run(_run(request, slice_, store, now))
     secrets = asyncio.run(_values(store, secret_names(known)))
     url = requested_url(request, read_sources(slice_)[name]) if known is not None else ""

@@ -19,7 +19,6 @@ from shared.config.source import SourceConfig
 from shared.did_you_mean import did_you_mean
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.signatures.way import Way, read_way
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +31,6 @@ class Aim:
     settings: JsonObject
     url: str
     is_configured: bool
-
-    @property
-    def ways(self) -> list[Way]:
-        auth = self.settings["auth"]
-        assert isinstance(auth, list)
-        return [read_way(way) for way in auth]
 
     def signed_url(self, request: Request) -> str:
         """The URL as receive will take it to be."""

@@ -17,7 +17,7 @@ def made_key(aim: Aim, env_file: Path, state: Path) -> list[str]:
 
     Raises ValueError where the provider signs with no key pair, OSError, DotenvFault and PlaceFault.
     """
-    way = next((way for way in aim.ways if way.secret and is_asymmetric(way)), None)
+    way = next((way for way in aim.source.auth if way.secret and is_asymmetric(way)), None)
     if way is None:
         raise ValueError(f"{aim.entry.name} signs with no key pair that could be made here")
     pair = make_pair(way)

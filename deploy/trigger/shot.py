@@ -86,10 +86,10 @@ def shot(
     path, _, query = parse_target(aim.url).path.partition("?")
     both = "&".join(filter(None, (query, sample.request.query)))
     request = with_header(replace(sample.request, path=path, query=both), "host", parts.netloc)
-    if is_unsigned(aim, sample) and not any(way.scheme in IN_HEAD for way in aim.ways):
+    if is_unsigned(aim, sample) and not any(way.scheme in IN_HEAD for way in aim.source.auth):
         return request
-    refusal: Exception = ValueError(_no_way(aim.ways, variant))
-    for way in _likeliest_first(aim.ways, request):
+    refusal: Exception = ValueError(_no_way(aim.source.auth, variant))
+    for way in _likeliest_first(aim.source.auth, request):
         if variant in {None, way.variant}:
             try:
                 return _by(way, aim.signed_url, request, keys, fresh, what)

@@ -77,7 +77,11 @@ def _by_name(environ: Mapping[str, str], aim: Aim) -> dict[str, str]:
 
 def _names(aim: Aim) -> list[str]:
     text = json.dumps(aim.settings)
-    return [name for name in {f"{aim.source.name}-secret"} | {way.secret for way in aim.ways} if name and name in text]
+    return [
+        name
+        for name in {f"{aim.source.name}-secret"} | {way.secret for way in aim.source.auth}
+        if name and name in text
+    ]
 
 
 def on_range(provider: str, state: Path) -> Range:

@@ -9,7 +9,7 @@ from shared.cloud.gcp.firestore import Document, Firestore
 from shared.cloud.gcp.firestore_values import Fields, Where, Write, document_id, query_document
 from shared.cloud.gcp.journal_documents import entry_of, keyed, marked_write
 from shared.cloud.gcp.journal_queries import FIRST, LAST, WITHOUT_MESSAGE, dead_letters_query, of_events
-from shared.cloud.gcp.journal_rows_of import letter_of
+from shared.cloud.gcp.journal_rows_read import letter_of
 from shared.cloud.journal_rows import KEPT, DeadLetterRow
 from shared.ports import Blobs
 

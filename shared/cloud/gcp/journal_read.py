@@ -13,7 +13,7 @@ from shared.cloud.gcp.firestore_values import Fields, document_id
 from shared.cloud.gcp.journal_documents import attempt_of, entry_of
 from shared.cloud.gcp.journal_letters import LetterReader
 from shared.cloud.gcp.journal_queries import events_query, ids_query, newest, of_events, states_of_events
-from shared.cloud.gcp.journal_rows_of import summary_of, wanted
+from shared.cloud.gcp.journal_rows_read import summary_of, wanted
 from shared.cloud.gcp.journal_status import status_of
 from shared.cloud.gcp.ledger_documents import row_of
 from shared.cloud.journal_rows import EventPage, EventQuery, EventRecord, EventSummary

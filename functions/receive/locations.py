@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 from shared.event import attribute_text
 from shared.http import Request
 from shared.jsontext import Json
+from shared.signatures.reading import one_step
 
 PLACES: Final = ("header", "query", "data", "body", "beside")
 _FILE: Final = frozenset({"type", "size", "base64"})
@@ -111,16 +112,8 @@ def _fields(query: str) -> Mapping[str, str]:
 def value_at(path: tuple[str, ...], value: Json) -> Json:
     """None where the path leads nowhere."""
     for part in path:
-        value = _step(value, part)
+        value = one_step(value, part)
     return value
-
-
-def _step(value: Json, part: str) -> Json:
-    if isinstance(value, dict):
-        return value.get(part)
-    if isinstance(value, list) and part.isdecimal() and len(part) < 7 and int(part) < len(value):
-        return value[int(part)]
-    return None
 
 
 def _text(value: Json) -> str | None:

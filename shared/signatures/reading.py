@@ -56,7 +56,7 @@ class Reading:
             if step == "*":
                 found = [item for value in found for item in (value if isinstance(value, list) else [None])]
             else:
-                found = [_step(value, step) for value in found]
+                found = [one_step(value, step) for value in found]
         return found
 
     def data(self) -> Json:
@@ -117,7 +117,8 @@ def _form_of(request: Request) -> JsonObject:
     return parsed if isinstance(parsed, dict) else {}
 
 
-def _step(value: Json, step: str) -> Json:
+def one_step(value: Json, step: str) -> Json:
+    """A key's value, or the item at a position; None where there is none. So locations lead, and so proofs do."""
     if isinstance(value, dict):
         return value.get(step)
     if isinstance(value, list) and step.isdecimal() and len(step) < 7 and int(step) < len(value):

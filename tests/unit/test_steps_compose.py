@@ -1,6 +1,5 @@
 """Steps that shape and compose data, redact it, and decide where an event goes."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -8,38 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transform.chain import Chain, OnError
 from functions.transform.registry import read_chain
 from functions.transform.step import Services
-from functions.transform.walk import Course
 from shared.errors import Temporary
-from shared.event import Event
 from shared.jsontext import Json, to_json
 from shared.time_bound import bounded
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.owners import FakeOwners
 from tests.fakes.secrets import FakeSecrets
 from tests.unit.json_values import json_values
+from tests.unit.written_steps import EVENT, chain, data_after, run
 
-EVENT: Final = Event("e1", "/sources/crm", "lead.created", "2026-03-01T12:00:00.000Z", "00", actor="ada@example.com")
 CARD: Final = "4111 1111 1111 1111"
-
-
-def chain(steps: Json, chains: Mapping[str, Json] | None = None, on_error: OnError = "dead_letter") -> Chain:
-    named = {name: tuple(read_chain(raw, chain=name)[0]) for name, raw in (chains or {}).items()}
-    found, faults = read_chain(steps)
-    assert not faults, faults
-    return Chain("r", tuple(found), named, on_error)
-
-
-def run(step: Json, data: Json) -> Course:
-    return chain([step]).run(replace(EVENT, data=data))
-
-
-def data_after(step: Json, data: Json) -> Json:
-    course = run(step, data)
-    assert not course.faults, course.faults
-    return course.arrived[0].data
 
 
 def code_and_reason(step: Json, data: Json) -> tuple[str, str]:

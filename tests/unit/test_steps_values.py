@@ -5,26 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.transform.casting import CASTS
-from functions.transform.chain import Chain
 from functions.transform.registry import read_chain
-from functions.transform.walk import Course
-from shared.event import Event
 from shared.jsontext import Json
 from tests.unit.json_values import json_values
-
-EVENT = Event("e1", "/sources/crm", "lead.created", "2026-03-01T12:00:00.000Z", "00")
-
-
-def run(step: Json, data: Json) -> Course:
-    steps, faults = read_chain([step])
-    assert not faults, faults
-    return Chain("r", tuple(steps)).run(EVENT.with_data(data))
-
-
-def data_after(step: Json, data: Json) -> Json:
-    course = run(step, data)
-    assert not course.faults, course.faults
-    return course.arrived[0].data
+from tests.unit.written_steps import data_after, run
 
 
 def reason(step: Json, data: Json) -> str:

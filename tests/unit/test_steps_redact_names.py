@@ -3,7 +3,8 @@
 import pytest
 
 from shared.jsontext import Json
-from tests.unit.test_steps_compose import CARD, data_after
+from tests.unit.test_steps_compose import CARD
+from tests.unit.written_steps import data_after
 
 EVERYTHING: Json = {"redact": {"cards": True, "emails": True}}
 

@@ -5,7 +5,6 @@ it came, without parsing it; a CloudEvent, as the step `call` posts it, is the e
 """
 
 import json
-import time
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
@@ -26,7 +25,7 @@ AS_IT_CAME: Final = ("text", "bytes")
 
 
 async def answer_chain(
-    chains: NamedChains, services: Services | None, head: Request, read_body: ReadBody
+    chains: NamedChains, services: Services | None, head: Request, read_body: ReadBody, now: float
 ) -> tuple[Reply, JsonObject]:
     """The reply, and what the log says of it."""
     name = unquote(head.path.removeprefix(CHAINS_PATH))
@@ -37,7 +36,7 @@ async def answer_chain(
         return problem(405, "method", "A chain takes a POST.", ("allow", "POST")), fields
     try:
         sent = await read_body(DEFAULT.max_decoded_bytes)
-        event = _event(name, head, decode_content(sent, head.header("content-encoding")))
+        event = _event(name, head, decode_content(sent, head.header("content-encoding")), now)
         course = await run_alone(Chain(f"{CHAINS_PATH}{name}", chains[name], chains), event, services)
     except Rejected as error:
         return problem(error.status, error.code, error.detail), {**fields, "code": error.code}
@@ -49,13 +48,13 @@ async def answer_chain(
     return _reply(course, name), {**fields, **({"code": course.faults[0].code} if course.faults else {})}
 
 
-def _event(name: str, head: Request, body: bytes) -> Event:
+def _event(name: str, head: Request, body: bytes, now: float) -> Event:
     """Raises Rejected and Permanent."""
     content_type = head.header("content-type")
     if (content_type or "").partition(";")[0].strip().lower() == CLOUDEVENT:
         event = from_cloudevent(_json(body))
     else:
-        event = event_of(body, content_type, _asked_format(head), name, time.time())
+        event = event_of(body, content_type, _asked_format(head), name, now)
     if max(event.hops, _hops(head)) > MAX_HOPS:
         raise Permanent("loop", f"more than {MAX_HOPS} hops are a loop")
     return event

@@ -36,7 +36,9 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
     except Rejected as error:
         return _not_ours(error, started)
     if head.path.startswith(CHAINS_PATH):
-        reply, fields = await answer_chain(service.chains, service.services, head, read_body)
+        reply, fields = await answer_chain(
+            service.chains, service.services, head, read_body, service.transformer.clock.now()
+        )
         _log("INFO" if reply.status < 400 else "WARNING", "chain", started, status=reply.status, **fields)
         return reply
     return await _pushed(service.transformer, head, read_body, started)

@@ -16,7 +16,7 @@ from typing import Final
 from deploy.bundling.features import features
 from deploy.bundling.files import bundle_files
 from deploy.bundling.requirements import PinsFault, requirements
-from deploy.checkout import ROOT, chosen_config
+from deploy.checkout import ROOT, named_config
 from deploy.cli import parser
 from deploy.commands.frame.configuration import add_configuration, environ_of
 from deploy.compiler import FUNCTIONS, compile_file
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     options = _options(arguments)
     try:
         environ = environ_of(options)
-        config = chosen_config(options.config, environ)
+        config = named_config(options.config, environ)
         slices = compile_file(config, environ)
         for name in FUNCTIONS:
             files = contents(ROOT, name, slices[name], options.platform)

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from deploy.local.supervisor.dev_file import served_config
 from deploy.local.supervisor.dotenv import read_dotenv
+from shared.settings import DEFAULT_STATE
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 OWN_CONFIG: Final = Path("deploy/hookchain.yaml")
@@ -17,14 +19,25 @@ def environ_with(env_file: Path) -> dict[str, str]:
     return {**read_dotenv(env_file), **os.environ}
 
 
-def chosen_config(named: str | None, environ: Mapping[str, str]) -> Path | None:
+def state_folder() -> Path:
+    """Where `hookchain dev` keeps what happens, from whichever folder a command is run."""
+    return Path(os.environ.get("HOOKCHAIN_STATE") or ROOT / DEFAULT_STATE)
+
+
+def chosen_config(named: str | None, environ: Mapping[str, str], state: Path | None = None) -> Path | None:
+    """As named_config, but that what the `hookchain dev` of this folder serves comes before the checkout's own."""
+    is_named = named or environ.get("HOOKCHAIN_CONFIG")
+    return named_config(named if is_named else served_config(state or state_folder()), environ)
+
+
+def named_config(named: str | None, environ: Mapping[str, str]) -> Path | None:
     """As choose_config, where a command's --config counts before HOOKCHAIN_CONFIG."""
     return choose_config({**environ, "HOOKCHAIN_CONFIG": named} if named else environ, ROOT)
 
 
 def deployed_config(named: str | None, environ: Mapping[str, str]) -> Path | None:
-    """As chosen_config, but that the example is deployed only by name: without a file it is the mode without one."""
-    path = chosen_config(named, environ)
+    """As named_config, but that the example is deployed only by name: without a file it is the mode without one."""
+    path = named_config(named, environ)
     is_named = named or environ.get("HOOKCHAIN_CONFIG")
     return None if path == ROOT / EXAMPLE_CONFIG and not is_named else path
 

@@ -44,10 +44,12 @@ hypothesis.settings.load_profile("hookchain")
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for name in list(os.environ):
         if name in OURS or (name.startswith("HOOKCHAIN_") and name != "HOOKCHAIN_REQUIRE_ALL"):
             monkeypatch.delenv(name)
+    nothing_runs = tmp_path_factory.getbasetemp() / "no-state"  # the checkout's own may be a developer's `make dev`
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(nothing_runs))
 
 
 @pytest.fixture(scope="session")

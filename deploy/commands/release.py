@@ -7,8 +7,9 @@ import time
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from deploy.checkout import ROOT, chosen_config, environ_with
+from deploy.checkout import ROOT, environ_with
 from deploy.cli import parser
+from deploy.commands.frame.configuration import config_path
 from deploy.commands.frame.ending import DONE, CannotTell, ended
 from deploy.commands.frame.platform_options import add_platform, add_state, is_gcp
 from deploy.commands.state.choice import chosen_target
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     destination: str = options.destination
     place = _in_cloud(options) if is_gcp(options) else _here(options.state)
-    released = asyncio.run(_release(place, destination, options.config))
+    released = asyncio.run(_release(place, destination, options))
     when = "a minute or two" if is_gcp(options) else "seconds"
     held = f"{count_of(released, 'delivery', 'deliveries')} held for it will go out within {when}"
     print(f"{destination}: enabled; {held if released else 'nothing was held for it'}")
@@ -51,19 +52,19 @@ def _in_cloud(options: argparse.Namespace) -> AbstractAsyncContextManager[Ledger
     return closing(place_of(chosen_target(options, os.environ), os.environ).make_ledger())
 
 
-async def _release(opened: AbstractAsyncContextManager[Ledger], destination: str, config: str | None) -> int:
+async def _release(opened: AbstractAsyncContextManager[Ledger], destination: str, options: argparse.Namespace) -> int:
     async with opened as ledger:
         if not await ledger.rows(1, destination=destination):
-            _require_configured(destination, config)
+            _require_configured(destination, options)
         return await ledger.release(destination, time.time())
 
 
-def _require_configured(destination: str, config: str | None) -> None:
+def _require_configured(destination: str, options: argparse.Namespace) -> None:
     """The ledger comes first: it may hold deliveries for what the configuration has no more."""
     from deploy.compiler import read_config  # slow to import, and seldom needed
 
     environ = environ_with(ROOT / ".env")
-    file = read_config(chosen_config(config, environ), environ)
+    file = read_config(config_path(options, environ), environ)
     destinations = file.document.get("destinations") if isinstance(file.document, dict) else None
     known = destinations if isinstance(destinations, dict) else {}
     if destination not in known:

@@ -2,11 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from deploy.checkout import choose_config
+from deploy.checkout import choose_config, chosen_config, deployed_config
 from deploy.compiler import FUNCTIONS, compile_config, compile_file, secrets_needed
 from deploy.config_file import parse_config
 from deploy.default_config import config_from_environment
 from deploy.faults import ConfigFaults
+from deploy.local.supervisor.dev_file import Hint, remove_dev_file, write_dev_file
+from deploy.local.supervisor.ports import ports_from
 from shared.jsontext import JsonObject
 
 WHOLE = """\
@@ -151,6 +153,19 @@ def test_the_operators_file_comes_before_the_mode_without_one_and_that_before_th
     assert choose_config({"EMAIL_ADDRESS": "a@example.com"}, tmp_path) == own
     assert choose_config({"HOOKCHAIN_CONFIG": "none"}, tmp_path) is None
     assert choose_config({"HOOKCHAIN_CONFIG": "x.yaml"}, tmp_path) == Path("x.yaml")
+
+
+def test_a_command_goes_by_what_runs_unless_it_is_told_another_and_a_deployment_never(tmp_path: Path) -> None:
+    checkouts_own = chosen_config(None, {}, tmp_path)
+    write_dev_file(tmp_path, ports_from(9000), Hint("", ()), Path("/recipe.yaml"))
+    assert chosen_config(None, {}, tmp_path) == Path("/recipe.yaml")
+    assert chosen_config("mine.yaml", {}, tmp_path) == Path("mine.yaml")
+    assert chosen_config(None, {"HOOKCHAIN_CONFIG": "mine.yaml"}, tmp_path) == Path("mine.yaml")
+    assert deployed_config(None, {}) != Path("/recipe.yaml")
+    write_dev_file(tmp_path, ports_from(9000), Hint("", ()), None)
+    assert chosen_config(None, {}, tmp_path) is None
+    remove_dev_file(tmp_path)
+    assert chosen_config(None, {}, tmp_path) == checkouts_own
 
 
 def test_a_configuration_file_that_is_named_must_exist() -> None:

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -315,5 +316,5 @@ def test_the_bus_is_where_the_running_pipe_says_else_where_its_ports_begin(tmp_p
     assert own_host(tmp_path, {}) == "127.0.0.1:8085"
     assert own_host(tmp_path, {"PORT_BASE": "9000"}) == "127.0.0.1:9005"
     ports = {name: 7000 + number for number, name in enumerate(Ports.__dataclass_fields__)}
-    (tmp_path / "dev.json").write_text(json.dumps({"ports": {**ports, "apis": 7005}}))
+    (tmp_path / "dev.json").write_text(json.dumps({"process": os.getpid(), "ports": {**ports, "apis": 7005}}))
     assert own_host(tmp_path, {"PORT_BASE": "9000"}) == "127.0.0.1:7005"

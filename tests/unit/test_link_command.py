@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from deploy.commands.link.command import main
+from deploy.local.supervisor.dev_file import Hint, write_dev_file
+from deploy.local.supervisor.ports import ports_from
 from shared.jsontext import Json
 from tests.posting import Posting
 
@@ -51,6 +53,15 @@ async def test_what_goes_into_a_link_comes_out_of_it(
     posting = Posting(SOURCES, {"link-key": KEY})
     assert (await posting.get(url.removeprefix("http://localhost:8080"))).status == 200
     assert posting.events[0].data == data
+
+
+def test_a_link_leads_to_the_dev_that_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path))
+    write_dev_file(tmp_path, ports_from(9000), Hint("", ()), None)
+    assert made(tmp_path, "go", "a=b") == 0
+    assert capsys.readouterr().out.startswith("http://localhost:9000/go?")
 
 
 async def test_a_link_is_good_for_an_hour_or_as_long_as_is_said(

@@ -69,7 +69,7 @@ def test_what_is_kept_here_is_told_whether_dev_is_up_or_not(tmp_path: Path, caps
     assert 99 < float(str(backlog["oldest_seconds"])) < 200
     [held] = as_objects(found["held"])
     assert (held["destination"], held["reason"]) == ("people", "mend it")
-    write_dev_file(state, ports_from(9000), Hint("", ()))
+    write_dev_file(state, ports_from(9000), Hint("", ()), None)
     [version] = as_objects(told(capsys, "--state", str(state))["versions"])
     assert (version["version"], version["trouble"]) == ("http://127.0.0.1:9010", None)
 

@@ -27,7 +27,7 @@ def test_every_option_has_a_default() -> None:
     assert options() == Options(
         config=None,
         port_base=8080,
-        state=Path(".hookchain").absolute(),
+        state=Path("/root-folder/.hookchain"),
         env_file=Path("/root-folder/.env"),
         reload=True,
         send_mail=False,

@@ -1,7 +1,9 @@
 """What the supervisor says."""
 
+import os
 import shlex
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.local.supervisor.dev_file import Hint, read_hint, remove_dev_file, write_dev_file
+from deploy.local.supervisor.dev_file import Hint, read_hint, remove_dev_file, served_config, write_dev_file
 from deploy.local.supervisor.log_view import LogView
 from deploy.local.supervisor.ports import ports_from
 from deploy.local.supervisor.probe import status_of
@@ -164,11 +166,23 @@ def test_each_source_says_where_and_how() -> None:
 
 def test_what_runs_can_be_found_and_only_by_its_owner(tmp_path: Path) -> None:
     hint = Hint("curl …", ("http://…",))
-    write_dev_file(tmp_path, PORTS, hint)
+    write_dev_file(tmp_path, PORTS, hint, Path("x.yaml"))
     assert read_hint(tmp_path) == hint
+    assert served_config(tmp_path) == str(Path("x.yaml").absolute())
     assert stat.S_IMODE((tmp_path / "dev.json").stat().st_mode) == 0o600
     remove_dev_file(tmp_path)
     assert read_hint(tmp_path) is None
+    assert served_config(tmp_path) is None
+
+
+def test_what_was_killed_is_not_up_though_its_file_stays(tmp_path: Path) -> None:
+    write_dev_file(tmp_path, PORTS, Hint("curl …", ()), None)
+    assert (read_hint(tmp_path), served_config(tmp_path)) == (Hint("curl …", ()), "none")
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    text = (tmp_path / "dev.json").read_text(encoding="utf-8")
+    (tmp_path / "dev.json").write_text(text.replace(str(os.getpid()), str(killed.pid)), encoding="utf-8")
+    assert (read_hint(tmp_path), served_config(tmp_path)) == (None, None)
 
 
 @pytest.mark.parametrize(

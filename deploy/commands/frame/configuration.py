@@ -33,7 +33,13 @@ def environ_of(options: argparse.Namespace) -> dict[str, str]:
 def configured(options: argparse.Namespace) -> Configured:
     """Raises ConfigFaults and DotenvFault."""
     environ = environ_of(options)
-    is_deployed = getattr(options, "platform", None) == "gcp"  # not every command has a choice
-    path = (deployed_config if is_deployed else chosen_config)(options.config, environ)
+    path = config_path(options, environ)
     file = read_config(path, environ)
     return Configured(environ, path, file.document, compile_config(file))
+
+
+def config_path(options: argparse.Namespace, environ: Mapping[str, str]) -> Path | None:
+    """Not every command has a choice of a platform, or of a state folder."""
+    if getattr(options, "platform", None) == "gcp":
+        return deployed_config(options.config, environ)
+    return chosen_config(options.config, environ, getattr(options, "state", None))

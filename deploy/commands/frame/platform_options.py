@@ -1,14 +1,13 @@
 """Where a command looks: what `hookchain dev` keeps here, or what a bundle keeps on Google Cloud."""
 
 import argparse
-import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from deploy.checkout import state_folder
 from deploy.gcp.gcloud import Gcloud, configured_project
 from deploy.gcp.target import Target, add_target_options, find_target
-from shared.settings import DEFAULT_STATE
 
 
 def add_state(words: argparse.ArgumentParser) -> None:
@@ -16,7 +15,7 @@ def add_state(words: argparse.ArgumentParser) -> None:
         "--state",
         metavar="FOLDER",
         type=Path,
-        default=Path(os.environ.get("HOOKCHAIN_STATE") or DEFAULT_STATE),
+        default=state_folder(),
         help="where `hookchain dev` keeps what happens (HOOKCHAIN_STATE; .hookchain)",
     )
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
-from deploy.checkout import ROOT, environ_with
+from deploy.checkout import ROOT, environ_with, state_folder
 from deploy.cli import parser
 from deploy.commands.link.query import link_query
 from deploy.commands.send.secret import secret_named
 from deploy.commands.send.source import Sources, known_sources
+from deploy.commands.state.local_bus import own_ports
 from deploy.faults import ConfigFaults
 from deploy.local.supervisor.dotenv import DotenvFault
 from functions.receive.link import EXPIRES, ONCE, SIGNATURE, Pairs, link_signature
@@ -21,7 +22,6 @@ from shared.config.values import duration_seconds
 from shared.jsontext import JsonObject, to_json
 from shared.times import rfc3339
 
-DEFAULT_PORT: Final = "8080"
 MAX_SECONDS: Final = 36_500 * 86_400
 MAX_ONCE_SECONDS: Final = 30 * 86_400
 LONG_URL: Final = 2_000
@@ -113,7 +113,7 @@ def _place(sources: Sources, options: argparse.Namespace, environ: Mapping[str, 
     public_url = settings.get("public_url") if isinstance(settings, dict) else None
     if options.url is None and isinstance(public_url, str):
         return public_url
-    here = f"http://localhost:{environ.get('PORT_BASE') or DEFAULT_PORT}"
+    here = f"http://localhost:{own_ports(state_folder(), environ).receive}"
     return _source_url(options.url or here, options.source)
 
 

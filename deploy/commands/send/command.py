@@ -28,8 +28,8 @@ A secret is never an argument: --secret names it, and it is looked up as the fun
 environment variable SIGNUP_PASSWORD for signup-password), and in .env. Without --secret you are asked for it.
 
 Without a way to prove yourself, a URL on this machine is sent to as its source in the configuration asks: --config,
-else HOOKCHAIN_CONFIG, else deploy/hookchain.yaml, else what `hookchain dev` takes without one. --secret alone goes the
-way of the source in the configuration, where that is known.
+else HOOKCHAIN_CONFIG, else the one that `hookchain dev` runs here, or would take. --secret alone goes the way of the
+source in the configuration, where that is known.
 What is read from --data, --file or standard input is sent byte for byte, unless --format or --extra change it; the
 endings .json, .yaml, .yml, .xml and .form of a file say its format.
 

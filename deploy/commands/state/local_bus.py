@@ -1,17 +1,15 @@
 """The bus of the `hookchain dev` that runs here, or of another emulator; never Google's own."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 from deploy.commands.state.state import StateFault
-from deploy.local.supervisor.dev_file import FILE_NAME
+from deploy.local.supervisor.dev_file import read_dev_file
 from deploy.local.supervisor.ports import DEFAULT_BASE, HOST, Ports, ports_from
 from shared.cloud.gcp.pubsub import PubSubBus, no_authorization
-from shared.jsontext import Json
 from shared.settings import LOCAL_PROJECT, read_settings
 
 CONNECT_SECONDS: Final = 2.0
@@ -56,10 +54,7 @@ def own_ports(state: Path, environ: Mapping[str, str]) -> Ports:
 
 def told_ports(state: Path) -> Ports | None:
     """None where no `hookchain dev` is up."""
-    try:
-        document: Json = json.loads((state / FILE_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    ports = document.get("ports") if isinstance(document, dict) else None
+    document = read_dev_file(state)
+    ports = document.get("ports") if document else None
     named = {name: port for name, port in ports.items() if isinstance(port, int)} if isinstance(ports, dict) else {}
     return Ports(**named) if named.keys() == set(Ports.__dataclass_fields__) else None

@@ -20,13 +20,14 @@ class Hint:
     sources: tuple[str, ...]
 
 
-def write_dev_file(state: Path, ports: Ports, hint: Hint, sends_mail: bool = False) -> None:
-    """`sends_mail`: for real, to people."""
+def write_dev_file(state: Path, ports: Ports, hint: Hint, config: Path | None, sends_mail: bool = False) -> None:
+    """`config` is None in the mode without a file. `sends_mail`: for real, to people."""
     document: Json = {
         "process": os.getpid(),
         "ports": dict(ports.named()),
         "trial": hint.trial,
         "sources": list(hint.sources),
+        "config": str(config.absolute()) if config else "none",
         "sends_mail": sends_mail,
     }
     descriptor = os.open(state / FILE_NAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -36,7 +37,7 @@ def write_dev_file(state: Path, ports: Ports, hint: Hint, sends_mail: bool = Fal
 
 def read_hint(state: Path) -> Hint | None:
     """None where no `hookchain dev` is up."""
-    document = _read(state)
+    document = read_dev_file(state)
     if document is None:
         return None
     sources = document.get("sources")
@@ -45,16 +46,36 @@ def read_hint(state: Path) -> Hint | None:
 
 def is_sending_mail(state: Path) -> bool:
     """Whether the `hookchain dev` that is up sends mails for real."""
-    document = _read(state)
+    document = read_dev_file(state)
     return document is not None and document.get("sends_mail") is True
 
 
-def _read(state: Path) -> JsonObject | None:
+def served_config(state: Path) -> str | None:
+    """What the `hookchain dev` that is up serves, as HOOKCHAIN_CONFIG would name it; None where none is up."""
+    document = read_dev_file(state)
+    config = document.get("config") if document else None
+    return config if isinstance(config, str) else None
+
+
+def read_dev_file(state: Path) -> JsonObject | None:
+    """None where no `hookchain dev` is up: one that was killed leaves its file behind."""
     try:
         document: Json = json.loads((state / FILE_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return document if isinstance(document, dict) else None
+    return document if isinstance(document, dict) and _is_alive(document.get("process")) else None
+
+
+def _is_alive(process: Json) -> bool:
+    if not isinstance(process, int) or process < 1:
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def remove_dev_file(state: Path) -> None:

@@ -70,7 +70,7 @@ def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
         "--state",
         metavar="FOLDER",
         type=Path,
-        default=Path(environ.get("HOOKCHAIN_STATE") or DEFAULT_STATE),
+        default=Path(environ.get("HOOKCHAIN_STATE") or root / DEFAULT_STATE),
         help="where events, deliveries and mails are kept (HOOKCHAIN_STATE; .hookchain)",
     )
     add("--env-file", metavar="FILE", type=Path, default=root / ".env", help="settings and secrets (.env)")

@@ -96,7 +96,8 @@ class Supervisor:
 
     def _tell_where(self) -> None:
         setup = self.setup
-        write_dev_file(setup.place.state, setup.ports, hint(setup), setup.options.send_mail)
+        config = setup.configuration.path
+        write_dev_file(setup.place.state, setup.ports, hint(setup), config, setup.options.send_mail)
 
     async def _start(self) -> None:
         await race(self._until_all_answer(), self._watch_start())

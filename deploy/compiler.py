@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.checkout import ROOT, choose_config
-from deploy.checks.configuration import all_faults, resolved, settings_model
+from deploy.checks.configuration import all_faults, resolved
+from deploy.checks.kinds import settings_model
 from deploy.compiling.routes import compiled_routes
 from deploy.compiling.sources import compiled_sources
 from deploy.config_file import ConfigFile, read_config_file

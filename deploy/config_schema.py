@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
-from deploy.checks.configuration import destination_kinds, settings_model
+from deploy.checks.kinds import destination_kinds, settings_model
 from functions.transform.families import StepModels, step_models
 from functions.transform.registry import MAX_STEPS
 from shared.config.bundle import BundleConfig

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from deploy.checks.configuration import settings_model
+from deploy.checks.kinds import settings_model
 from functions.transform.read_routes import read_program
 from shared.jsontext import Json, JsonObject
 

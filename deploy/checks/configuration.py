@@ -1,13 +1,11 @@
 """Every check of a configuration. Each looks at the document as it was written, so that one fault hides no other."""
 
-import importlib
-import pkgutil
 from collections.abc import Collection, Iterator
 
 from pydantic import BaseModel, ValidationError
 
-import functions.notify.destinations as kinds_package
 from deploy.checks.cases import case_faults
+from deploy.checks.kinds import KindFault, destination_kinds, settings_model
 from deploy.checks.model_rules import rule_of
 from deploy.checks.places import place
 from deploy.checks.providers import faults_of_providers
@@ -41,15 +39,6 @@ def all_faults(file: ConfigFile) -> list[Fault]:
         *_destination_faults(file, file.document),
         *case_faults(file, file.document),
     ]
-
-
-def destination_kinds() -> list[str]:
-    return [module.name for module in pkgutil.iter_modules(kinds_package.__path__)]
-
-
-def settings_model(kind: str) -> type[BaseModel]:
-    model: type[BaseModel] = importlib.import_module(f"functions.notify.destinations.{kind}").Settings
-    return model
 
 
 def _shape_faults(file: ConfigFile) -> Iterator[Fault]:
@@ -88,7 +77,11 @@ def _destination_faults(file: ConfigFile, document: JsonObject) -> Iterator[Faul
 
 
 def _settings_faults(file: ConfigFile, at: Path, document: JsonObject, settings: Json) -> Iterator[Fault]:
-    model = settings_model(str(at[-1]))
+    try:
+        model = settings_model(str(at[-1]))
+    except KindFault as fault:
+        yield Fault(file.line(at), place(file, at[:2]), str(fault))
+        return
     faults: dict[str, Fault] = {}
     filled: dict[str, Json] = {}
     for key, value in settings.items() if isinstance(settings, dict) else ():

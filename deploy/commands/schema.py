@@ -3,6 +3,7 @@
 import argparse
 from typing import Final
 
+from deploy.checks.kinds import KindFault
 from deploy.cli import parser
 from deploy.commands.frame.configuration import add_configuration, configured
 from deploy.commands.frame.ending import DONE, ended
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> int:
     words = parser("schema", EPILOG)
     add_configuration(words)
     options = words.parse_args(arguments)
-    return ended("schema", lambda: _run(options))
+    return ended("schema", lambda: _run(options), KindFault)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -1,0 +1,56 @@
+"""The kinds of destinations: a module each in `functions/notify/destinations/`, some the operator's own."""
+
+import importlib
+import importlib.util
+import pkgutil
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from pydantic import BaseModel
+
+import functions.notify.destinations as kinds_package
+
+_PARTS: Final = ("Settings", "connect")
+_loaded: Final[dict[str, int]] = {}
+"""By a kind, when the file that its module was read from was written: `hookchain dev` sees it change."""
+
+
+class KindFault(ValueError):
+    """A module cannot be used. Its text names the file, and the line where there is one."""
+
+
+def destination_kinds() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(kinds_package.__path__)]
+
+
+def settings_model(kind: str) -> type[BaseModel]:
+    """Raises KindFault."""
+    try:
+        module = _module(kind)
+    except SyntaxError as error:
+        raise KindFault(f"{kind}.py: line {error.lineno}: {error.msg}") from error
+    except (Exception, SystemExit) as error:  # it is the operator's own code, so its words may be shown
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == _file(kind)]
+        place = f"{kind}.py: line {lines[-1]}" if lines else f"{kind}.py"
+        said = str(error).partition("\n")[0]
+        raise KindFault(f"{place}: {type(error).__name__}: {said}") from error
+    if missing := [part for part in _PARTS if not hasattr(module, part)]:
+        raise KindFault(f"{kind}.py: has no `{missing[0]}`; functions/notify/destination.py says what it exposes")
+    model: type[BaseModel] = module.Settings
+    return model
+
+
+def _module(kind: str) -> ModuleType:
+    module = importlib.import_module(f"{kinds_package.__name__}.{kind}")
+    written = Path(_file(kind)).stat().st_mtime_ns
+    if _loaded.setdefault(kind, written) != written:
+        module = importlib.reload(module)
+        _loaded[kind] = written
+    return module
+
+
+def _file(kind: str) -> str:
+    spec = importlib.util.find_spec(f"{kinds_package.__name__}.{kind}")
+    return str(spec.origin) if spec else ""

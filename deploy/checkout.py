@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.local.supervisor.dev_file import served_config
-from deploy.local.supervisor.dotenv import read_dotenv
+from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
 from shared.settings import DEFAULT_STATE
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -21,7 +21,11 @@ def environ_with(env_file: Path) -> dict[str, str]:
 
 def state_folder() -> Path:
     """Where `hookchain dev` keeps what happens, from whichever folder a command is run."""
-    return Path(os.environ.get("HOOKCHAIN_STATE") or ROOT / DEFAULT_STATE)
+    try:
+        environ: Mapping[str, str] = environ_with(ROOT / ".env")
+    except DotenvFault:  # told by whoever needs what is in it
+        environ = os.environ
+    return Path(environ.get("HOOKCHAIN_STATE") or ROOT / DEFAULT_STATE)
 
 
 def chosen_config(named: str | None, environ: Mapping[str, str], state: Path | None = None) -> Path | None:

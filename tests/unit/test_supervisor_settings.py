@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.local.supervisor import dev
 from deploy.local.supervisor.dotenv import DotenvFault, add_to_dotenv, parse_dotenv, read_dotenv
 from deploy.local.supervisor.made_secrets import WeakSecret, look_up, random_value
 from deploy.local.supervisor.options import Options, parse_options
@@ -60,6 +61,25 @@ def test_what_makes_no_sense_is_refused(arguments: list[str], capsys: pytest.Cap
 def test_a_port_base_from_the_environment_is_checked_too() -> None:
     with pytest.raises(SystemExit):
         options(environ={"PORT_BASE": "many"})
+
+
+def test_what_the_env_file_sets_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text(f"PORT_BASE=9000\nLOG_LEVEL=ERROR\nHOOKCHAIN_STATE={tmp_path / 'other'}\n", encoding="utf-8")
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
+    run: list[Options] = []
+    monkeypatch.setattr(dev, "_run", lambda chosen, _: run.append(chosen))
+    assert dev.main(["--env-file", str(env_file)]) == 0
+    [chosen] = run
+    assert (chosen.port_base, chosen.log_level, chosen.state) == (9000, "ERROR", tmp_path / "state")
+
+
+def test_an_env_file_that_does_not_read_is_told_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".env").write_text("PORT BASE=9000\n", encoding="utf-8")
+    assert dev.main(["--env-file", str(tmp_path / ".env")]) == 1
+    assert f"{tmp_path / '.env'}:1" in capsys.readouterr().err
 
 
 # Ports

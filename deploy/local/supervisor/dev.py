@@ -5,11 +5,11 @@ import os
 import sys
 import time
 
-from deploy.checkout import ROOT
+from deploy.checkout import ROOT, environ_with
 from deploy.faults import ConfigFaults
 from deploy.local.supervisor.dotenv import DotenvFault
 from deploy.local.supervisor.made_secrets import WeakSecret
-from deploy.local.supervisor.options import Options, parse_options
+from deploy.local.supervisor.options import Options, env_file_in, parse_options
 from deploy.local.supervisor.ports import PortsTaken, is_free, owner_of, require_free
 from deploy.local.supervisor.reaper_link import ReaperLink
 from deploy.local.supervisor.setup import CannotSend, Setup, make_place, set_up
@@ -19,8 +19,9 @@ from deploy.local.supervisor.supervisor import StartFailed, Supervisor
 
 def main(arguments: list[str]) -> int:
     began = time.monotonic()
-    options = parse_options(arguments, os.environ, ROOT, sys.stdout.isatty())
     try:
+        environ = environ_with(env_file_in(arguments, ROOT))
+        options = parse_options(arguments, environ, ROOT, sys.stdout.isatty())
         with locked(options.state):
             _run(options, began)
     except (ConfigFaults, DotenvFault, WeakSecret, CannotSend, PortsTaken, StateInUse, StartFailed) as fault:

@@ -53,6 +53,14 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str], root: Pa
     )
 
 
+def env_file_in(arguments: Sequence[str], root: Path) -> Path:
+    """It is read before the rest is, because what it sets counts for the rest."""
+    parser = argparse.ArgumentParser(add_help=False)
+    _add_env_file(parser, root)
+    path: Path = parser.parse_known_args(arguments)[0].env_file
+    return path
+
+
 def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "hookchain dev", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=HelpText
@@ -73,7 +81,7 @@ def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
         default=Path(environ.get("HOOKCHAIN_STATE") or root / DEFAULT_STATE),
         help="where events, deliveries and mails are kept (HOOKCHAIN_STATE; .hookchain)",
     )
-    add("--env-file", metavar="FILE", type=Path, default=root / ".env", help="settings and secrets (.env)")
+    _add_env_file(parser, root)
     add("--no-reload", action="store_true", help="do not restart on a change of the configuration or the code")
     add("--send-mail", action="store_true", help="send mails for real, by SENDGRID_API_KEY or SMTP_URL")
     add(
@@ -85,6 +93,12 @@ def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
     )
     add("--no-color", action="store_true", help="no colours, not even on a terminal (NO_COLOR)")
     return parser
+
+
+def _add_env_file(parser: argparse.ArgumentParser, root: Path) -> None:
+    parser.add_argument(
+        "--env-file", metavar="FILE", type=Path, default=root / ".env", help="settings and secrets (.env)"
+    )
 
 
 def _port_base(text: str) -> int:

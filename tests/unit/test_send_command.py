@@ -19,6 +19,7 @@ sources:
   open: {auth: none}
   path: {auth: {scheme: path, secret: form-password}}
   query: {auth: {scheme: query, secret: form-password}}
+  link: {methods: [GET], auth: {scheme: link, secret: form-password}}
 """
 
 
@@ -176,6 +177,22 @@ def test_who_sends_without_proof_is_told_why(
     told = capsys.readouterr().err
     assert told.startswith("sent without proof: ")
     assert reason in told
+
+
+def test_what_is_not_sent_is_not_told_as_sent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        sent_with(tmp_path, "open", "a=1")
+    told = capsys.readouterr().err
+    assert "the URL begins with http" in told
+    assert "sent without" not in told
+
+
+def test_who_would_send_to_a_source_of_links_is_shown_the_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        sent_with(tmp_path, "http://localhost:1/link", "a=1")
+    assert "`hookchain link` makes one" in capsys.readouterr().err
 
 
 def test_a_named_secret_goes_the_way_of_its_source(

@@ -54,9 +54,7 @@ def run(options: argparse.Namespace) -> Outcome:
     environ = environ_with(options.env_file)
     body, form = body_of(options, sys.stdin)
     proof = proof_of(options, environ, sys.stdin)
-    if proof.said:
-        print(proof.said, file=sys.stderr)
-    return send(
+    outcome = send(
         proof.url,
         body,
         secret=proof.secret,
@@ -67,6 +65,9 @@ def run(options: argparse.Namespace) -> Outcome:
         delivery_id=options.id,
         timeout_seconds=options.timeout,
     )
+    if proof.said:  # only now has it been sent
+        print(proof.said, file=sys.stderr)
+    return outcome
 
 
 def _header(line: str) -> tuple[str, str]:

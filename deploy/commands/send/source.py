@@ -68,6 +68,10 @@ def auth_of(way: JsonObject) -> Auth:
             return Hmac(str(way["header"]), str(way["algorithm"]), str(way["encoding"]), str(way["prefix"]))
         case "standard-webhooks":
             return StandardWebhooks()
+        case "link":
+            raise ValueError(
+                "a link is its own proof: `hookchain link` makes one of this source, to be opened as it is"
+            )
         case scheme:
             raise ValueError(f"`hookchain send` cannot sign as this source asks ({scheme}); `hookchain trigger` may")
 

@@ -29,7 +29,8 @@ def chosen_source(options: argparse.Namespace, have: Configured) -> tuple[str, J
             return name, source, way
     which = f"source {options.source!r}" if options.source else "any source"
     raise CannotTell(
-        f"no way to sign for {which} here: `hookchain trigger` sends what a provider of the catalogue sends"
+        f"no way to sign for {which} here: `hookchain trigger` sends what a provider of the catalogue sends, "
+        "`hookchain link` makes what a source of links takes"
     )
 
 

@@ -100,6 +100,8 @@ def _example(have: Configured, name: str, base: str, target: Target | None) -> s
     source = sources_of(have.slices["receive"])[name]
     ways = ways_of(source)
     assert isinstance(source, dict)
+    if ways and ways[0]["scheme"] == "link" and target is None:
+        return shlex.join([program(), "link", name, "event=example"])
     if not ways or "POST" not in _texts(source.get("methods")):
         return ""
     provider = provider_key(have, name)

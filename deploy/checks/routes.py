@@ -22,10 +22,10 @@ def route_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
         if not isinstance(route, dict):
             continue
         at: Path = ("routes", number)
-        name = str(route.get("name"))
-        if name in seen:
-            yield Fault(file.line((*at, "name")), place(file, at), "another route has this name")
-        seen.add(name)
+        if isinstance(name := route.get("name"), str):
+            if name in seen:
+                yield Fault(file.line((*at, "name")), place(file, at), "another route has this name")
+            seen.add(name)
         yield from _unknown_names(file, (*at, "from"), route.get("from"), [*sources, "all"], "source")
         yield from _unknown_names(file, (*at, "to"), route.get("to"), destinations, "destination")
         yield from _where_faults(file, (*at, "where"), route.get("where"))

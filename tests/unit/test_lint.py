@@ -45,6 +45,15 @@ def test_faults_exit_1_and_name_file_and_line(config: Path, capsys: pytest.Captu
     assert f"{config}:3: route 'mail': to: there is no destination 'poeple'" in capsys.readouterr().err
 
 
+def test_routes_have_a_name_each_and_those_without_one_are_not_called_the_same(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for names, is_same in (("name: mail, to: people}, {name: mail", True), ("to: people}, {name: ", False)):
+        config.write_text(GOOD.replace("name: mail", names), encoding="utf-8")
+        assert lint.main(["--config", str(config)]) == 1
+        assert ("another route has this name" in capsys.readouterr().err) == is_same
+
+
 def test_faults_are_data_for_a_program(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config.write_text(GOOD.replace("bearer", "bear"), encoding="utf-8")
     assert lint.main(["--config", str(config), "--json"]) == 1

@@ -154,6 +154,18 @@ def test_a_change_of_the_configuration_is_taken_and_a_fault_in_it_is_told(start:
     dev.until_said(f"point senders at http://127.0.0.1:{dev.base}/shop  basic auth, user web, password FORM_PASSWORD")
 
 
+def test_what_mends_a_configuration_that_was_refused_may_be_a_file_that_it_names(start: Start) -> None:
+    dev = start()
+    dev.until_said("Hookchain is up")
+    text = CONFIG.replace('"New: {{ data.customerName }}"', "{file: subject.txt}")
+    dev.config.write_text(text, encoding="utf-8")
+    dev.until_said("hookchain.yaml changed; what runs is as before, because:")
+    dev.config.with_name("subject.txt").write_text("{{ type", encoding="utf-8")
+    dev.until_said("subject.txt changed; what runs is as before, because:")
+    dev.config.with_name("subject.txt").write_text("{{ type }}", encoding="utf-8")
+    dev.until_said("subject.txt changed: restarted notify")
+
+
 def test_a_taken_port_is_told_in_plain_words(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

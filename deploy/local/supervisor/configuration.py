@@ -6,6 +6,7 @@ from pathlib import Path
 
 from deploy.checkout import OWN_CONFIG, choose_config
 from deploy.compiler import compile_config, read_config, secrets_needed
+from deploy.faults import ConfigFaults
 from deploy.local.supervisor.plan import Place
 from deploy.local.supervisor.watch import SUFFIXES
 from shared.jsontext import Json, JsonObject, to_json
@@ -33,16 +34,31 @@ class Configuration:
 def load_configuration(environ: Mapping[str, str], root: Path) -> Configuration:
     """Raises ConfigFaults."""
     path = choose_config(environ, root)
-    file = read_config(path, environ)
-    named = tuple(_named_files(file.document, file.folder)) if path else ()
+    return Configuration(path, compile_config(read_config(path, environ)), files_to_watch(environ, root))
+
+
+def files_to_watch(environ: Mapping[str, str], root: Path) -> tuple[Path, ...]:
+    """Of a configuration with faults too: what mends it may be in any of them, or be one that is not there yet."""
+    path = choose_config(environ, root)
     own = () if environ.get("HOOKCHAIN_CONFIG") else (root / OWN_CONFIG,)
-    return Configuration(path, compile_config(file), (*((path,) if path else ()), *named, *own))
+    try:
+        file = read_config(path, environ)
+    except ConfigFaults:
+        named: tuple[Path, ...] = ()
+    else:
+        named = tuple(_named_files(file.document, file.folder)) if path else ()
+    return (*((path,) if path else ()), *named, *own)
 
 
 def _named_files(value: Json, folder: Path) -> Iterator[Path]:
-    """Templates, schemas: every text in the configuration that is the name of a file."""
+    """Templates, schemas: every text in the configuration that could be the name of a file."""
     if isinstance(value, str):
-        if len(value) < 256 and value.isprintable() and Path(value).suffix in SUFFIXES and (folder / value).is_file():
+        if (
+            len(value) < 256
+            and value.isprintable()
+            and Path(value).suffix in SUFFIXES
+            and not (folder / value).is_dir()
+        ):
             yield folder / value
     elif isinstance(value, list | dict):
         for each in value.values() if isinstance(value, dict) else value:

@@ -13,7 +13,7 @@ from deploy.local.supervisor.dotenv import DotenvFault
 from deploy.local.supervisor.made_secrets import WeakSecret
 from deploy.local.supervisor.ports import HOST
 from deploy.local.supervisor.probe import ask
-from deploy.local.supervisor.setup import CannotSend, Setup, set_up
+from deploy.local.supervisor.setup import CannotSend, Setup, files_of_refused, set_up
 from deploy.local.supervisor.watch import Snapshot, changes, snapshot
 from shared.cloud.local.blobs import purge_blobs
 from shared.cloud.local.journal_retention import purge_journal
@@ -94,7 +94,7 @@ async def reload(supervisor: "Supervisor") -> None:
 
 
 def look(supervisor: "Supervisor") -> Snapshot:
-    return snapshot([*supervisor.code_folders(), *_settings_files(supervisor.setup)])
+    return snapshot([*supervisor.code_folders(), *_settings_files(supervisor.setup), *supervisor.refused])
 
 
 def _settings_files(setup: Setup) -> tuple[Path, ...]:
@@ -104,12 +104,17 @@ def _settings_files(setup: Setup) -> tuple[Path, ...]:
 async def _take_changes(supervisor: "Supervisor", changed: tuple[Path, ...]) -> None:
     what = ", ".join(path.name for path in changed[:3]) + (" …" if len(changed) > 3 else "")
     setup = before = supervisor.setup
-    if set(changed) & set(_settings_files(setup)):
+    # What mends a configuration that was refused may be code: a destination's module.
+    if supervisor.refused or set(changed) & set(_settings_files(setup)):
         try:
             setup = await asyncio.to_thread(set_up, setup.options, setup.shell, setup.place)
         except (ConfigFaults, DotenvFault, WeakSecret, CannotSend) as fault:
             supervisor.output.say("ERROR", f"{what} changed; what runs is as before, because:\n{fault}")
-            return
+            supervisor.refused = files_of_refused(setup)
+            if not supervisor.affected(changed):
+                return
+        else:
+            supervisor.refused = ()
     restarted = await supervisor.change(setup, supervisor.affected(changed))
     done = f"restarted {', '.join(restarted)}" if restarted else "nothing to restart"
     supervisor.output.say("NOTICE", f"{what} changed: {done}")

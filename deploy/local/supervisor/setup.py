@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.chains.signing_secrets import signing_secrets
-from deploy.local.supervisor.configuration import Configuration, load_configuration
-from deploy.local.supervisor.dotenv import add_to_dotenv, read_dotenv
+from deploy.local.supervisor.configuration import Configuration, files_to_watch, load_configuration
+from deploy.local.supervisor.dotenv import DotenvFault, add_to_dotenv, read_dotenv
 from deploy.local.supervisor.made_secrets import as_variables, look_up, make
 from deploy.local.supervisor.options import Options, prefer_config
 from deploy.local.supervisor.plan import FUNCTIONS, Child, Place, base_environ, plan_children
@@ -73,6 +73,15 @@ def set_up(options: Options, shell: Mapping[str, str], place: Place) -> Setup:
         made=found.missing,
         short=found.short,
     )
+
+
+def files_of_refused(setup: Setup) -> tuple[Path, ...]:
+    """What may mend the configuration that was refused after this set-up."""
+    try:
+        environ = {**read_dotenv(setup.options.env_file), **setup.shell}
+    except DotenvFault:  # that file itself is to mend
+        return (setup.options.env_file,)
+    return files_to_watch(prefer_config(setup.options, environ), setup.place.root)
 
 
 def make_place(options: Options, root: Path) -> Place:

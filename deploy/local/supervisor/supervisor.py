@@ -36,6 +36,7 @@ class Supervisor:
 
     def __init__(self, setup: Setup, link: ReaperLink, began: float) -> None:
         self.setup = setup
+        self.refused: tuple[Path, ...] = ()  # the files of a configuration that was refused, until one is taken
         self._began = began
         view = LogView(setup.options.log_level, setup.options.colours)
         self.output = Output(view, self.stop, setup.place.state)

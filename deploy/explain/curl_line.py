@@ -2,14 +2,27 @@
 
 import argparse
 import base64
+import re
 import shlex
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
+from urllib.parse import quote_plus
 
 from shared.http import Request
 
-_IGNORED: Final = ("-s", "--silent", "-i", "--include", "-v", "--verbose", "-k", "--insecure", "-L", "--location")
+# What changes nothing in the request that arrives: alone, and with a value.
+_IGNORED: Final = (
+    *("-s", "--silent", "-S", "--show-error", "-f", "--fail", "-i", "--include", "-v", "--verbose"),
+    *("-k", "--insecure", "-L", "--location", "-N", "--no-buffer", "--compressed", "--http1.1", "--http2"),
+)
+_IGNORED_VALUES: Final = ("-o", "--output", "-w", "--write-out", "-m", "--max-time", "--connect-timeout", "--retry")
+_HEADERS: Final = {"user-agent": ("-A", "--user-agent"), "cookie": ("-b", "--cookie"), "referer": ("-e", "--referer")}
+
+# $'…', which browsers write for texts that hold quotes or letters beyond ASCII, is bash's, and shlex does not know it.
+_DOLLAR_QUOTED: Final = re.compile(r"(?<=\s)\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
+_ESCAPE: Final = re.compile(r"\\(?:u([0-9A-Fa-f]{1,4})|x([0-9A-Fa-f]{1,2})|(.))", re.DOTALL)
+_ESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
 
 class _Words(argparse.ArgumentParser):
@@ -19,37 +32,69 @@ class _Words(argparse.ArgumentParser):
 
 def curl_request(line: str) -> tuple[str, Request]:
     """The URL, and the request without it. Raises ValueError and OSError."""
-    words = shlex.split(line.replace("\\\n", " "))
+    words = shlex.split(_DOLLAR_QUOTED.sub(_plainly_quoted, line.replace("\\\n", " ")))
+    if words[1:] and words[0] != "curl" and words[0].isalnum():
+        raise ValueError(f"a curl line begins with curl, and this one with {words[0]!r}")
     given = _words().parse_args(words[1:] if words[:1] == ["curl"] else words)
     headers = [_header(text) for text in given.header]
     names = {name for name, _ in headers}
-    body = b"&".join(_data(text, kind) for kind, text in given.data)
+    headers += [(name, value) for name in _HEADERS if name not in names and (value := getattr(given, name)) is not None]
+    data = b"&".join(_data(text, kind) for kind, text in given.data)
     if given.user is not None:
         headers.append(("authorization", "Basic " + base64.b64encode(given.user.encode()).decode()))
-    if given.data and "content-type" not in names:
+    has_body = given.data and not given.get
+    if has_body and "content-type" not in names:
         is_json = any(kind == "json" for kind, _ in given.data)
         headers.append(("content-type", "application/json" if is_json else "application/x-www-form-urlencoded"))
-    method = given.request or ("POST" if given.data else "HEAD" if given.head else "GET")
-    return given.url, Request(method.upper(), "/", headers=tuple(headers), body=body)
+    method = given.request or ("POST" if has_body else "HEAD" if given.head else "GET")
+    url = _with_query(_url(given), data.decode("utf-8", "surrogateescape")) if given.get else _url(given)
+    return url, Request(method.upper(), "/", headers=tuple(headers), body=data if has_body else b"")
+
+
+def _plainly_quoted(found: re.Match[str]) -> str:
+    return shlex.quote(_ESCAPE.sub(_unescaped, found[1]))
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    code = found[1] or found[2]
+    return chr(int(code, 16)) if code else _ESCAPED.get(found[3], found[3])
+
+
+def _url(given: argparse.Namespace) -> str:
+    url: str | None = given.url or given.named_url
+    if url is None:
+        raise ValueError("this curl line has no URL")
+    return url
+
+
+def _with_query(url: str, query: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
 
 
 def _words() -> _Words:
     words = _Words(prog="curl", add_help=False, allow_abbrev=False)
-    words.add_argument("url")
+    words.add_argument("url", nargs="?")
+    words.add_argument("--url", dest="named_url")
     words.add_argument("-X", "--request")
     words.add_argument("-I", "--head", action="store_true")
     words.add_argument("-H", "--header", action="append", default=[])
     words.add_argument("-u", "--user")
+    words.add_argument("-G", "--get", action="store_true")
+    for header, short_and_long in _HEADERS.items():
+        words.add_argument(*short_and_long, dest=header)
     words.set_defaults(data=[])
     for kind, names in (
         ("ascii", ("-d", "--data", "--data-ascii")),
         ("raw", ("--data-raw",)),
         ("binary", ("--data-binary",)),
         ("json", ("--json",)),
+        ("urlencode", ("--data-urlencode",)),
     ):
         words.add_argument(*names, dest="data", action="append", type=partial(_of_kind, kind))
     for name in _IGNORED:
         words.add_argument(name, action="store_true", dest="ignored")
+    for name in _IGNORED_VALUES:
+        words.add_argument(name, dest="ignored")
     return words
 
 
@@ -64,7 +109,19 @@ def _header(text: str) -> tuple[str, str]:
 
 def _data(text: str, kind: str) -> bytes:
     """`@file` is read; of `-d @file`, curl leaves out line ends."""
+    if kind == "urlencode":
+        return _urlencoded(text)
     if kind == "raw" or not text.startswith("@"):
         return text.encode()
     content = Path(text[1:]).read_bytes()
     return content.replace(b"\r", b"").replace(b"\n", b"") if kind == "ascii" else content
+
+
+def _urlencoded(text: str) -> bytes:
+    """`content`, `=content`, `name=content`, `@file` or `name@file`: the first of the two signs decides."""
+    sign = re.search("[=@]", text)
+    if sign is None:
+        return quote_plus(text).encode()
+    name, content = text[: sign.start()], text[sign.end() :]
+    value = quote_plus(Path(content).read_bytes() if sign[0] == "@" else content)
+    return f"{name}={value}".encode() if name else value.encode()

@@ -30,12 +30,12 @@ def ended(command: str, run: Callable[[], int], *also: type[Exception], faulty: 
     except BrokenPipeError:
         raise  # an OSError, but no fault: deploy/cli.py ends every command whose reader has seen enough
     except told as fault:
-        tell(command, _words(fault))
+        tell(command, words_of(fault))
         return faulty
     return code
 
 
-def _words(fault: Exception) -> str:
+def words_of(fault: Exception) -> str:
     if isinstance(fault, OSError) and fault.filename:
         return f"{fault.filename} cannot be opened: {fault.strerror}"
     return fault.detail if isinstance(fault, HookchainError) else str(fault)

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from deploy.checkout import ROOT, environ_with, state_folder
 from deploy.cli import parser
+from deploy.commands.frame.ending import words_of
 from deploy.commands.link.query import link_query
 from deploy.commands.send.secret import secret_named
 from deploy.commands.send.source import Sources, known_sources
@@ -51,7 +52,7 @@ def main(arguments: list[str]) -> int:
         print(faults, file=sys.stderr)
         return 2
     except (ValueError, OSError, DotenvFault) as error:
-        words.error(str(error))
+        words.error(words_of(error))
     print(to_json(link) if options.json else link["url"])
     if not options.json:
         print(_words(link), file=sys.stderr)

@@ -7,6 +7,7 @@ from typing import Final
 
 from deploy.checkout import ROOT, environ_with
 from deploy.cli import parser
+from deploy.commands.frame.ending import words_of
 from deploy.commands.send.data import body_of, fields_of
 from deploy.commands.send.proof import proof_of
 from deploy.local.supervisor.dotenv import DotenvFault
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> int:
     try:
         outcome = run(options)
     except (ValueError, OSError, HookchainError, DotenvFault) as error:
-        words.error(str(error))
+        words.error(words_of(error))
     fields = {name: getattr(outcome, name) for name in ("ok", "status", "event_id", "code", "words")}
     print(to_json(fields) if options.json else outcome.words)
     return 0 if outcome.ok else 1

@@ -34,10 +34,11 @@ def item_identity(source: Source, seen: Seen, number: int, random_id: Callable[[
     """Of item `number` (from 1) of a batch: the delivery's id and its own, else its number.
 
     What stands within the item, alone or joined with what stands outside, is its own id; what stands outside, in a
-    header or in the rest of the body, is the delivery's. An item's own id is enough where the delivery has none.
+    header or in the rest of the body, is the delivery's; a link that is for once brings its own. An item's own id is
+    enough where the delivery has none.
     """
     own = whole_text_of(_choices(source.id, within=True), seen)
-    delivery_id = whole_text_of(_choices(source.id, within=False), seen)
+    delivery_id = _once(source, seen) or whole_text_of(_choices(source.id, within=False), seen)
     if delivery_id is None and own:
         return Identity(event_id(source.name, own), own)
     if delivery_id is None and source.dedupe == "body":

@@ -16,14 +16,28 @@ _FRAMING: Final = 8
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Counts what of a request is no body: its head, what follows its chunks' sizes, and the headers after them."""
+    """Counts what of a request is no body: its head, what follows its chunks' sizes, and the headers after them.
+
+    These, which the server would put among the head's, are dropped: a proxy that says in a header who sent the request
+    may let them through, and they would be the last word.
+    """
 
     _received = 0
     _body = 0
+    _is_in_head = True
 
     def on_message_begin(self) -> None:
         self._received = self._body = 0
+        self._is_in_head = True
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._is_in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._body += len(body)

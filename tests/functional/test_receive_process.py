@@ -21,9 +21,10 @@ SOURCE = {
     "keep_raw": "no",
 }
 OPEN = {**SOURCE, "auth": [{"scheme": "none"}]}
+BEHIND = {**OPEN, "allow": ["10.0.0.0/8"], "trusted_proxies": 1}
 SLICE = {
     "function": "receive",
-    "sources": {"webhook": SOURCE, "open": OPEN, "office": {**OPEN, "allow": ["10.0.0.0/8"]}},
+    "sources": {"webhook": SOURCE, "open": OPEN, "office": {**OPEN, "allow": ["10.0.0.0/8"]}, "behind": BEHIND},
 }
 GOOD = Request("/webhook", b'{"a": 1}', {"Content-Type": "application/json", "X-Webhook-Password": PASSWORD})
 
@@ -195,6 +196,15 @@ def test_a_body_in_chunks_of_a_byte_is_taken(served: Served) -> None:
     head = b"POST /open HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     body = b"".join(b"1\r\n%c\r\n" % each for each in b'{"a": "' + b"x" * 90_000 + b'"}')
     assert served.raw(head, body + b"0\r\n\r\n").status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "field"), [("/behind", "X-Forwarded-For: 10.0.0.1"), ("/webhook", f"X-Webhook-Password: {PASSWORD}")]
+)
+def test_a_header_after_the_body_is_none(served: Served, path: str, field: str) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = served.raw(f"{head}2\r\n{{}}\r\n0\r\n{field}\r\n\r\n".encode())
+    assert answer.status in {401, 403}
 
 
 def test_malformed_http_does_not_reach_our_code_and_does_not_stop_it(served: Served) -> None:

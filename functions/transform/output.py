@@ -9,10 +9,37 @@ from shared.jsontext import Json
 from shared.limits import DEFAULT
 
 MAX_OUTPUT_CHARACTERS: Final = 4 * 1024 * 1024
+MAX_EVENTS: Final = 1_000
 MAX_SEVERAL_CHARACTERS: Final = 16 * MAX_OUTPUT_CHARACTERS
 """Of all the events that one becomes: what each of them repeats is written as often."""
 MAX_OUTPUT_DEPTH: Final = 200
 _TOO_LARGE: Final[int] = 10**DEFAULT.max_number_digits
+
+
+class Room:
+    """The characters that are left for an output while it is made of what stands for many of them."""
+
+    def __init__(self) -> None:
+        self._left = MAX_OUTPUT_CHARACTERS
+
+    def take(self, characters: int) -> None:
+        """Raises Permanent (`output`)."""
+        self.verify(characters)
+        self._left -= characters
+
+    def verify(self, characters: int) -> None:
+        """Raises Permanent (`output`)."""
+        if characters > self._left:
+            raise Permanent("output", f"its output is larger than {MAX_OUTPUT_CHARACTERS} characters")
+
+
+def verify_several(events: int, characters: int = 0) -> None:
+    """Of what one event becomes. Raises Permanent (`output`)."""
+    if events > MAX_EVENTS:
+        raise Permanent("output", f"it makes more than {MAX_EVENTS} events of one")
+    if characters > MAX_SEVERAL_CHARACTERS:
+        limit = f"{MAX_SEVERAL_CHARACTERS} characters"
+        raise Permanent("output", f"the events that it makes are larger together than {limit}")
 
 
 def verify_output(data: Json) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from functions.transform.lending import lent, taken_back
-from functions.transform.output import MAX_SEVERAL_CHARACTERS, verify_output
+from functions.transform.output import verify_output, verify_several
 from functions.transform.own_steps import place_in_own_step
 from functions.transform.registry import MAX_STEPS, NamedStep
 from functions.transform.step import AskingStep, Many, Noted, StepContext, StepResult, Stop, Switch, Through
@@ -19,7 +19,6 @@ from shared.event import Event
 from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime
 
 MAX_REASON_CHARACTERS: Final = 500
-MAX_EVENTS: Final = 1_000
 
 
 class ChainFault(Permanent):
@@ -178,13 +177,10 @@ class Walker:
         if not result.events:
             return Stop("there was nothing to make events of")
         self._events += len(result.events) - 1
-        if self._events > MAX_EVENTS:
-            raise Permanent("output", f"it makes more than {MAX_EVENTS} events of one")
+        verify_several(self._events)
         for event in result.events:
             self._characters += _verify_event(event, before)
-            if self._characters > MAX_SEVERAL_CHARACTERS:
-                limit = f"{MAX_SEVERAL_CHARACTERS} characters"
-                raise Permanent("output", f"the events that it makes are larger together than {limit}")
+            verify_several(self._events, self._characters)
         return Many(tuple(replace(event, id=f"{before.id}-{n}") for n, event in enumerate(result.events, 1)))
 
 

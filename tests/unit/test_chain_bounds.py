@@ -7,10 +7,9 @@ import time
 import pytest
 
 from functions.transform.chain import Chain
-from functions.transform.output import MAX_OUTPUT_CHARACTERS, verify_output
+from functions.transform.output import MAX_EVENTS, MAX_OUTPUT_CHARACTERS, verify_output
 from functions.transform.registry import read_chain
 from functions.transform.step import AskingStep, Services, Step, StepContext, Through
-from functions.transform.walk import MAX_EVENTS
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, JsonObject

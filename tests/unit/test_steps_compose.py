@@ -1,5 +1,6 @@
 """Steps that shape and compose data, redact it, and decide where an event goes."""
 
+import tracemalloc
 from dataclasses import replace
 from typing import Final
 
@@ -19,6 +20,7 @@ from tests.unit.json_values import json_values
 from tests.unit.written_steps import EVENT, chain, data_after, run
 
 CARD: Final = "4111 1111 1111 1111"
+WORDS: Final = [f"a word of some length, as keys are: {number:04}" for number in range(2_000)]
 
 
 def code_and_reason(step: Json, data: Json) -> tuple[str, str]:
@@ -62,6 +64,25 @@ def test_flatten_refuses_what_would_be_two_fields_of_one_name() -> None:
     fault = code_and_reason({"flatten": "data"}, {"a.b": 1, "a": {"b": "hunter2"}})
 
     assert fault == ("path", "data has two fields that would have one name")
+
+
+@pytest.mark.parametrize(
+    ("step", "data"),
+    [
+        ({"flatten": "data"}, {"x" * 60_000: [1] * 5_000}),
+        ({"flatten": "data"}, {"x" * 30_000: {"y" * 30_000: {"z": [1] * 5_000}}}),
+        ({"split": {"path": "data.items", "into": "data.item"}}, {"items": [1] * 1_001, **dict.fromkeys(WORDS, 1)}),
+        ({"split": {"path": "data.items", "into": "data.item"}}, {"items": [1] * 1_000, **dict.fromkeys(WORDS, 1)}),
+        ({"split": "data"}, [1] * 200_000),
+    ],
+)
+def test_what_an_event_says_once_and_a_step_again_and_again_fills_no_memory(step: Json, data: Json) -> None:
+    tracemalloc.start()
+    try:
+        assert code_and_reason(step, data)[0] == "output"
+        assert tracemalloc.get_traced_memory()[1] < 32 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
 
 
 @given(json_values)

@@ -6,6 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 
 from functions.transform.attributes import with_attribute
 from functions.transform.expression_text import ExpressionText
+from functions.transform.output import verify_output, verify_several
 from functions.transform.paths import Path, parse_path, without
 from functions.transform.places import ReadPath, put
 from functions.transform.step import Example, Many, Step, StepContext
@@ -165,7 +166,9 @@ class Split(
     def apply(self, event: Event, _: StepContext) -> Many:
         found = value_at(event.data, self._path.parts)
         items = found if isinstance(found, list) else [] if found is None else [found]
+        verify_several(len(items))
         if self._into is None:
             return Many(tuple(event.with_data(item) for item in items))
         rest: Json = without(event.data, self._path.parts) if self._path.parts else {}
+        verify_several(len(items), len(items) * verify_output(rest))  # each has a copy of it
         return Many(tuple(event.with_data(placed(rest, self._into, item)) for item in items))

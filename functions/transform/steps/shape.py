@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
 
 from functions.transform.attributes import with_attribute
+from functions.transform.output import Room
 from functions.transform.paths import Every, Part, Path, later_places_first, parse_path, without
 from functions.transform.places import readable
 from functions.transform.step import Example, Step, StepContext
@@ -182,17 +183,18 @@ def _flat(value: Place, place: str) -> Place:
     if not isinstance(value, dict):
         raise Permanent("path", f"{place} is {kind_of(value)}, not an object")  # type: ignore[arg-type] # not missing
     flat: dict[str, Json] = {}
-    _flatten(value, "", flat, place)
+    _flatten(value, "", flat, Room(), place)
     return flat
 
 
-def _flatten(value: Mapping[str, Json], prefix: str, flat: dict[str, Json], place: str) -> None:
+def _flatten(value: Mapping[str, Json], prefix: str, flat: dict[str, Json], room: Room, place: str) -> None:
     for key, item in value.items():
         name = f"{prefix}{key}"
         inner = {str(number): each for number, each in enumerate(item)} if isinstance(item, list) else item
         if isinstance(inner, dict) and inner:
-            _flatten(inner, f"{name}.", flat, place)
+            _flatten(inner, f"{name}.", flat, room, place)
         elif name in flat:
             raise Permanent("path", f"{place} has two fields that would have one name")
         else:
+            room.take(len(name))
             flat[name] = item

@@ -23,7 +23,7 @@ from shared.formats.form_body import unescaped
 from shared.limits import Limits
 
 _BASE64URL: Final = re.compile(rb"[A-Za-z0-9_-]*={0,2}")
-_OCTETS: Final = re.compile(r"(?:[01]{8}(?: (?=[01]))?)*")
+_OCTETS: Final = re.compile(r"(?:[01]{8}(?: (?=[01]))?)*+")
 _DIGITS: Final = tuple(f"{byte:08b}" for byte in range(256))
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _GRAPHIC: Final = bytes(range(0x21, 0x7F))

@@ -1,6 +1,7 @@
 """convert: how each format is written, and what it cannot say."""
 
 import plistlib
+import tracemalloc
 from base64 import b64decode
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -15,6 +16,10 @@ from shared.errors import Permanent
 from shared.jsontext import Json
 from tests.fakes.steps import EVENT, event_after
 from tests.unit.converting import SENT, an_object, refusal, there, there_and_back
+
+
+def nested(value: Json, levels: int) -> Json:
+    return value if levels == 0 else [nested(value, levels - 1)]
 
 
 def test_a_document_says_its_content_type_and_json_needs_none() -> None:
@@ -198,11 +203,18 @@ def test_no_refusal_holds_what_a_sender_wrote() -> None:
         ("xml", {"r": {"x" * 60_000: [1] * 200_000}}),
         ("form", {"x" * 60_000: ["1"] * 200_000}),
         ("csv", [{str(number): 1 for number in range(5_000)}, *[{}] * 100_000]),
+        ("yaml", nested("ab\n" * 250_000, 60)),
+        ("yaml", nested([1] * 100_000, 60)),
     ],
 )
-def test_names_that_a_format_says_again_and_again_fill_no_memory(name: str, data: Json) -> None:
-    with pytest.raises(Permanent) as caught:
-        there({"to": name}, data)
+def test_what_a_format_says_again_and_again_fills_no_memory(name: str, data: Json) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(Permanent) as caught:
+            there({"to": name}, data)
+        assert tracemalloc.get_traced_memory()[1] < 32 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
     assert caught.value.code == "output"
 
 

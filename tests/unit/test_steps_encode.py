@@ -119,6 +119,7 @@ def test_a_hostile_text_is_decoded_in_little_memory() -> None:
     tracemalloc.start()
     try:
         assert decoded("percent", "%41" * 1_000_000) == "A" * 1_000_000
+        assert decoded("binary", "01000001 " * 200_000 + "01000001") == "A" * 200_001
         assert decoded("html", "&amp;" * 200_000) == "&" * 200_000
         assert tracemalloc.get_traced_memory()[1] < 64 * 1024 * 1024
     finally:

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Final
 
+from functions.transform.writers.pieces import Pieces
 from shared.jsontext import Json
 
 _PLAIN: Final = re.compile(r"[^\W\d_](?:[\w./@+=%&?()'-]| (?=[\w./@(])|:(?=[\w/@]))*")
@@ -20,40 +21,41 @@ _LONGEST_KEY: Final = 500  # a reader looks no further than 1,024 characters for
 
 
 def write_yaml(value: Json) -> str:
-    lines: list[str] = []
-    _write(value, "", "", lines)
-    return "\n".join(lines) + "\n"
+    """Raises Permanent (`output`)."""
+    pieces = Pieces()
+    _write(value, "", "", pieces)
+    return pieces.text()
 
 
-def _write(value: Json, lead: str, pad: str, lines: list[str]) -> None:
+def _write(value: Json, lead: str, pad: str, pieces: Pieces) -> None:
     """`lead` begins the first line, which may stand after a key or a dash; `pad` each further one."""
     if isinstance(value, dict) and value:
         for key, item in value.items():
-            _write_entry(key, item, lead, pad, lines)
+            _write_entry(key, item, lead, pad, pieces)
             lead = pad
     elif isinstance(value, list) and value:
         for item in value:
-            _write(item, f"{lead}- ", f"{pad}  ", lines)
+            _write(item, f"{lead}- ", f"{pad}  ", pieces)
             lead = pad
     else:
-        lines.append(lead + _scalar(value, pad))
+        pieces.add(f"{lead}{_scalar(value, pad, pieces)}\n")
 
 
-def _write_entry(key: str, value: Json, lead: str, pad: str, lines: list[str]) -> None:
+def _write_entry(key: str, value: Json, lead: str, pad: str, pieces: Pieces) -> None:
     name = _flow_text(key)
     if len(name) > _LONGEST_KEY:
-        lines.append(f"{lead}? {name}")
-        _write(value, f"{pad}: ", f"{pad}  ", lines)
+        pieces.add(f"{lead}? {name}\n")
+        _write(value, f"{pad}: ", f"{pad}  ", pieces)
     elif isinstance(value, dict | list) and value:
-        lines.append(f"{lead}{name}:")
-        _write(value, f"{pad}  ", f"{pad}  ", lines)
+        pieces.add(f"{lead}{name}:\n")
+        _write(value, f"{pad}  ", f"{pad}  ", pieces)
     else:
-        lines.append(f"{lead}{name}: {_scalar(value, pad)}")
+        pieces.add(f"{lead}{name}: {_scalar(value, pad, pieces)}\n")
 
 
-def _scalar(value: Json, pad: str) -> str:
+def _scalar(value: Json, pad: str, pieces: Pieces) -> str:
     if isinstance(value, str):
-        return _block(value, pad) if "\n" in value and _BLOCK.fullmatch(value) else _flow_text(value)
+        return _block(value, pad, pieces) if "\n" in value and _BLOCK.fullmatch(value) else _flow_text(value)
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -77,6 +79,9 @@ def _escaped(found: re.Match[str]) -> str:
     return f"\\u{ord(found[0]):04x}"
 
 
-def _block(text: str, pad: str) -> str:
+def _block(text: str, pad: str, pieces: Pieces) -> str:
     mark = "|" if text.endswith("\n") else "|-"
-    return "\n".join([mark, *(f"{pad}  {line}" if line else "" for line in text.removesuffix("\n").split("\n"))])
+    pieces.verify_room(len(text))
+    lines = text.removesuffix("\n").split("\n")
+    pieces.verify_room(sum(len(pad) + len(line) for line in lines if line))
+    return "\n".join([mark, *(f"{pad}  {line}" if line else "" for line in lines)])

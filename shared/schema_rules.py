@@ -1,10 +1,11 @@
-"""Rules of JSON Schema that a sender could make jsonschema's own take hours over.
+"""Rules of JSON Schema that a sender could make jsonschema's own take hours or all memory over.
 
 Imported only where a schema is checked, as jsonschema is.
 """
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from jsonschema import Draft202012Validator, ValidationError
@@ -33,7 +34,27 @@ def pattern(_: Draft202012Validator, wanted: Json, text: Json, __: JsonObject) -
         yield ValidationError("does not match")
 
 
-RULES: Final = {"uniqueItems": unique_items, "pattern": pattern}
+def any_of(kind: Draft202012Validator, schemas: Json, value: Json, _: JsonObject) -> Iterator[ValidationError]:
+    """The library keeps all that is wrong under each of the schemas: 2 KB for each item of a list."""
+    if not any(_fitting(kind, schemas, value)):
+        yield ValidationError("fits none of the schemas")
+
+
+def one_of(kind: Draft202012Validator, schemas: Json, value: Json, _: JsonObject) -> Iterator[ValidationError]:
+    if len(list(islice(_fitting(kind, schemas, value), 2))) != 1:
+        yield ValidationError("fits none of the schemas, or several")
+
+
+RULES: Final = {"uniqueItems": unique_items, "pattern": pattern, "anyOf": any_of, "oneOf": one_of}
+
+
+def _fitting(kind: Draft202012Validator, schemas: Json, value: Json) -> Iterator[bool]:
+    """True for each schema that the value fits."""
+    assert isinstance(schemas, list)
+    for schema in schemas:
+        assert isinstance(schema, dict | bool)
+        if next(kind.descend(value, schema), None) is None:
+            yield True
 
 
 def _holds_equal(items: list[Json]) -> bool:

@@ -1,5 +1,6 @@
 """JSON Schema 2020-12, compiled once, whose faults name the place and the rule and never the value."""
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from functions.transform.places import inside
@@ -28,11 +29,12 @@ class Schema:
     def faults(self, value: Json, place: str) -> list[str]:
         """At most MAX_FAULTS of them."""
         found: list[str] = []
-        for error in self._validator.iter_errors(value):
-            found.append(_words(error, place))
-            if len(found) == MAX_FAULTS:
-                break
-        return found
+        try:
+            for error in islice(self._validator.iter_errors(value), MAX_FAULTS):
+                found.append(_words(error, place))
+        except (RecursionError, ArithmeticError, ValueError):  # numbers too long to reckon with, a text as a regex
+            found.append(f"{place} cannot be checked against the schema")
+        return found[:MAX_FAULTS]
 
 
 def _validator(document: Json) -> "Validator":

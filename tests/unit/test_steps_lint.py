@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from base64 import b64encode
 from dataclasses import replace
 
@@ -185,6 +186,39 @@ def test_a_long_list_of_different_objects_is_compared_in_no_time() -> None:
 
     assert data_after(Lint, {"schema": {"uniqueItems": True}}, items) == items
     assert faults({"schema": {"uniqueItems": True}}, [{"a": 1}, {"a": 1.0}]) == "data holds an item twice"
+
+
+@pytest.mark.parametrize(
+    ("schema", "data"),
+    [
+        ({"multipleOf": 0.01}, 10**4_000),
+        ({"format": "regex"}, "(" * 5_000),
+        ({"$ref": "#"}, 1),
+    ],
+    ids=["number", "regex", "circle"],
+)
+def test_what_cannot_be_checked_is_a_fault(schema: Json, data: Json) -> None:
+    assert faults({"schema": schema}, data) == "data cannot be checked against the schema"
+
+
+@pytest.mark.parametrize("rule", ["anyOf", "oneOf"])
+def test_what_is_wrong_under_each_of_several_schemas_fills_no_memory(rule: str) -> None:
+    schema: Json = {rule: [{"items": {"type": "object"}}, {"items": {"type": "null"}}]}
+    tracemalloc.start()
+    try:
+        assert faults({"schema": schema}, [1] * 20_000) == f"data breaks {rule}"
+        assert tracemalloc.get_traced_memory()[1] < 4 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+def test_one_of_several_schemas_is_fitted_and_no_other() -> None:
+    kinds: Json = [{"type": "integer"}, {"minimum": 5}]
+
+    assert data_after(Lint, {"schema": {"anyOf": kinds}}, 7) == 7
+    assert data_after(Lint, {"schema": {"oneOf": kinds}}, 3) == 3
+    for data in (7, 2.5):
+        assert faults({"schema": {"oneOf": kinds}}, data) == "data breaks oneOf"
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,9 @@ def _bounded(filter_: Called, cost: Callable[[Arguments], int]) -> Called:
     @wraps(filter_)  # with its marks: whether it is given the environment
     def bounded(*args: object, **kwargs: object) -> object:
         bound = binds.bind(*args, **kwargs)
-        if "value" in bound.arguments and not isinstance(bound.arguments["value"], str | list):
-            bound.arguments["value"] = _drawn(bound.arguments["value"])
+        for name in bound.arguments.keys() & {"value", "iterable"}:
+            if not isinstance(bound.arguments[name], str | list):
+                bound.arguments[name] = _drawn(bound.arguments[name])
         if cost(bound.arguments) > MAX_OUTPUT_CHARACTERS:
             raise OverflowError
         return filter_(*bound.args, **bound.kwargs)
@@ -117,6 +118,12 @@ def _indented(arguments: Arguments) -> int:
     return (str(arguments["text"]).count("\n") + 1) * each
 
 
+def _summed(arguments: Arguments) -> int:
+    """Of lists: each addition copies all that came before, and no bound of time can stop it half-way."""
+    items = arguments["iterable"]
+    return len(items) ** 2 // 4 if isinstance(arguments.get("start"), list) and isinstance(items, list) else 0
+
+
 def _of_percent(text: object) -> int:
     return _TOO_LARGE if isinstance(text, str) and _WIDE.search(text) else 0
 
@@ -137,6 +144,7 @@ _FILTERS: Final[Mapping[str, Callable[[Arguments], int]]] = {
     "indent": _indented,
     "tojson": lambda given: _TOO_LARGE if _number(given.get("indent")) > 100 else 0,
     "batch": lambda given: _number(given["linecount"]),
+    "sum": _summed,
     "slice": lambda given: _number(given["slices"]),
     "format": lambda given: _of_percent(given["value"]),
 }

@@ -141,6 +141,11 @@ def test_a_time_is_read_as_it_is_written(settings: Json, before: Json, after: Js
         ("data.at", [1], "data.at is a list, not a time"),
         ("data.at", True, "data.at is a boolean, not a time"),
         ({"path": "data.at", "zone": "+14:00"}, "0001-01-01T00:00:00", "data.at is a time that no calendar has"),
+        (
+            {"path": "data.at", "to": "%Y", "to_zone": "-05:00"},
+            "0001-01-01T00:00:00Z",
+            "data.at is a time that cannot be written so",
+        ),
         ({"path": "data.at", "formats": "%Y", "zone": "UTC"}, "hunter2", "data.at is in none of the formats"),
     ],
 )

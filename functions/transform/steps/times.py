@@ -94,6 +94,8 @@ class ParseTime(
             return self._as(time_of(str(value), self._formats, self._zone))
         except TimeFault as fault:
             raise Permanent("time", f"{place} {fault}") from None
+        except (ValueError, OverflowError):  # midnight of the first year is before it elsewhere
+            raise Permanent("time", f"{place} is a time that cannot be written so") from None
 
     def _as(self, time: datetime) -> Json:
         match self.root.to:

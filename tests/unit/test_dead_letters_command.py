@@ -1,14 +1,17 @@
 import json
+from collections.abc import Sequence
 
 import pytest
 
 from deploy.cli import main
 from deploy.commands.replay.messages import replay_of_dead_letter
+from shared.cloud.journal_rows import REPLAYED
+from shared.cloud.local.journal_dead_letters import mark_dead_letters
 from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.journal_schema import FILE_NAME
 from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject
-from shared.ports import DEAD_LETTERS
+from shared.ports import DEAD_LETTERS, BusMessage
 from tests.fakes.bus import FakeBus
 from tests.fakes.kept import NOW, Kept
 
@@ -120,6 +123,22 @@ def test_with_yes_a_delivery_is_tried_anew_and_no_longer_listed(
     assert message.attributes["force"] == "true"
     assert states(kept) == {letter_id: "replayed"}
     assert printed_json(capsys, "list")["dead_letters"] == []
+
+
+def test_what_somebody_else_replays_meanwhile_is_not_replayed_twice(
+    kept: Kept, bus: FakeBus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    letter_ids = [kept.dead_letter(kept.event(name)) for name in ("e1", "e2")]
+
+    async def published_beside_another_replay(topic: str, messages: Sequence[BusMessage]) -> None:
+        mark_dead_letters(kept.folder / FILE_NAME, letter_ids, REPLAYED)
+        bus.sent.extend((topic, message) for message in messages)
+
+    monkeypatch.setattr(bus, "publish", published_beside_another_replay)
+    printed(capsys, "replay", "--code", "refused", "--yes")
+    assert len(bus.sent) == 1
+    printed(capsys, "replay", letter_ids[1], "--yes")
+    assert len(bus.sent) == 2
 
 
 def test_a_route_that_failed_is_tried_anew_and_the_others_do_not_deliver_again(

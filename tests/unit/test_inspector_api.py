@@ -180,6 +180,14 @@ async def test_a_dead_letter_is_replayed_to_its_topic_and_marked(inspector: Insp
     assert len(rows_of(await inspector.get("/api/dead-letters?state=replayed"), "dead_letters")) == 1
 
 
+async def test_a_dead_letter_that_is_asked_for_twice_is_replayed_once(inspector: Inspector) -> None:
+    letter = a_dead_letter(an_event())
+    await inspector.parts.journal.record([letter])
+    assert await inspector.post("/api/dead-letters/replay", {"ids": [letter.id] * 2}) == (200, '{"replayed":1}')
+    assert await inspector.post("/api/dead-letters/replay", {"ids": [letter.id]}) == (200, '{"replayed":0}')
+    assert len(inspector.bus.sent) == 1
+
+
 async def test_a_dead_letter_that_the_bus_did_not_take_stays_kept(inspector: Inspector) -> None:
     letter = a_dead_letter(an_event())
     await inspector.parts.journal.record([letter])

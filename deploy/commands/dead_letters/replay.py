@@ -68,11 +68,15 @@ async def _publish(asked: Asked, letters: Sequence[DeadLetterRow], replay_id: st
 
 
 async def _send(asked: Asked, bus: Bus, replay_id: str, letters: Sequence[DeadLetterRow]) -> None:
-    """Marked first: one that fails again at once is kept again, which must come last."""
+    """Marked first: one that fails again at once is kept again, which must come last.
+
+    What somebody else has replayed since it was chosen is left out: it would be delivered twice.
+    """
     for row in letters:
         letter = as_dead_letter(row)
         message = replay_of_dead_letter(letter, replay_id)
-        asked.state.reader.mark_dead_letters([row.id], REPLAYED)
+        if not asked.state.reader.mark_dead_letters([row.id], REPLAYED) and row.state != REPLAYED:
+            continue
         try:
             await bus.publish(letter.topic, [message])
         except Temporary:

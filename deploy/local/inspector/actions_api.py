@@ -57,19 +57,23 @@ async def replay_dead_letters(request: web.Request) -> web.Response:
     ids = await _ids(request)
     letters = [as_dead_letter(await _dead_letter(parts, each)) for each in ids]
     messages = [(letter, replay_of_dead_letter(letter, secrets.token_hex(8))) for letter in letters]
-    for letter, message in messages:
-        await _replay(parts, letter, message)
-    return json_answer({"replayed": len(messages)})
+    replayed = [await _replay(parts, letter, message) for letter, message in messages]
+    return json_answer({"replayed": sum(replayed)})
 
 
-async def _replay(parts: Parts, letter: DeadLetter, message: BusMessage) -> None:
-    """Marked first: one that fails again at once is kept again, which must come last."""
-    await _mark(parts, [letter.id], REPLAYED)
+async def _replay(parts: Parts, letter: DeadLetter, message: BusMessage) -> bool:
+    """Marked first: one that fails again at once is kept again, which must come last.
+
+    False for what was replayed already: asked for twice, it would be delivered twice.
+    """
+    if not await _mark(parts, [letter.id], REPLAYED):
+        return False
     try:
         await parts.bus.publish(letter.topic, [message])
     except Temporary:
         await _mark(parts, [letter.id], KEPT)
         raise
+    return True
 
 
 async def drop_dead_letters(request: web.Request) -> web.Response:

@@ -81,8 +81,8 @@ export function deadLettersView(main, navigate) {
 
   async function act(path, ids, word) {
     try {
-      await post(path, { ids });
-      toast(`${plural(ids.length, "dead letter")} ${word}`);
+      const done = await post(path, { ids });
+      toast(`${plural(done[word], "dead letter")} ${word}`);
     } catch (error) {
       toast(error.message, "fault");
     }

@@ -74,8 +74,8 @@ def verify_body(
     now: float,
     url: str | None = None,
     keys: Mapping[str, bytes] = NO_KEYS,
-) -> None:
-    """`url` is the request's as its sender knows it; `keys` are what keys_wanted named, fetched.
+) -> Way:
+    """The way that proves it. `url` is the request's as its sender knows it; `keys` are what keys_wanted named.
 
     Raises Rejected, and Temporary for a secret or a key that is unusable.
     """
@@ -91,7 +91,7 @@ def verify_body(
                 raise
             refusal = refusal or Rejected("sig", f"{error.detail}; the source's goes with another of its ways")
         else:
-            return
+            return way
     raise refusal or _nothing_given(ways)
 
 

@@ -11,6 +11,7 @@ from shared.formats.parse import Parsed, parse_as, parse_body
 from shared.http import ReadBody, Request
 from shared.jsontext import Json
 from shared.limits import Limits
+from shared.signatures.way import Way
 
 if TYPE_CHECKING:
     from functions.receive.query_event import QueryBody
@@ -23,11 +24,13 @@ async def body_of(source: Source, head: Request, read_body: ReadBody) -> bytes:
     return await read_body(source.max_body_bytes)
 
 
-def read_data(source: Source, request: Request, limits: Limits) -> Json:
-    """Raises Rejected."""
+def read_data(source: Source, request: Request, limits: Limits, by: Way | None = None) -> Json:
+    """`by` is the way that proved it, where its head did not. Raises Rejected."""
     if source.max_body_bytes > limits.max_decoded_bytes:
         limits = replace(limits, max_decoded_bytes=source.max_body_bytes)
     parsed = (_of_query if request.method == "GET" else _of_body)(source, request, limits)
+    if by and by.signs_fields and not source.body and parsed.format != "json":
+        raise Rejected("content_type", f"fields of JSON are signed, and the body is called {parsed.format}")
     data = _unwrapped(parsed.data) if source.unwrap and parsed.format == "xml" else parsed.data
     return _unpacked(source, data, limits)
 

@@ -21,6 +21,7 @@ from shared.event import Event
 from shared.http import ReadBody, Request
 from shared.limits import DEFAULT, Limits
 from shared.ports import EVENTS, Blobs, Bus, BusMessage, Clock, Fetch, Secrets
+from shared.signatures.way import Way
 
 if TYPE_CHECKING:
     from functions.receive.handshaking import Handshaking
@@ -67,12 +68,13 @@ class Receiver:
         request = replace(head, body=await body_of(source, head, read_body))
         if shaking and (shaken := await shaking.before_proof(request, url)):
             return shaken
+        by: Way | None = None
         if not proven:
             began = loop.time()
             keys = await self._keys_for(request, source)
             left -= loop.time() - began
-            verify_body(request, source.auth, secrets, self.clock.now(), url, keys)
-        return await self._taken(source, request, left, shaking)
+            by = verify_body(request, source.auth, secrets, self.clock.now(), url, keys)
+        return await self._taken(source, request, left, shaking, by)
 
     async def _keys_for(self, request: Request, source: Source) -> Mapping[str, bytes]:
         """Those that few schemes take and that the request names, of the places that are allowed."""
@@ -80,10 +82,10 @@ class Receiver:
         return await self.keys.at(urls) if urls and self.keys else NO_KEYS
 
     async def _taken(
-        self, source: Source, request: Request, seconds: float, shaking: "Handshaking | None"
+        self, source: Source, request: Request, seconds: float, shaking: "Handshaking | None", by: Way | None
     ) -> Accepted | Answered:
-        """What a proven sender's request becomes."""
-        data = read_data(source, request, self.limits)
+        """What a proven sender's request becomes. `by` is what proved it, where its head did not."""
+        data = read_data(source, request, self.limits, by)
         if shaking and (shaken := await shaking.after_proof(request, data, requested_url(request, source))):
             return shaken
         is_trapped = source.form is not None and source.form.is_trapped(data)

@@ -65,6 +65,11 @@ class Way:
         kinds = {part.kind for part in (*places, *self.content) if isinstance(part, Place)}
         return bool(kinds & {"data", "form"}) or "form" in self.content
 
+    @property
+    def signs_fields(self) -> bool:
+        """Whether some fields of JSON are signed, and not the body."""
+        return self.scheme == "aws-sns" or any(isinstance(part, Place) and part.kind == "data" for part in self.content)
+
 
 def read_way(entry: Json) -> Way:
     """From a slice, whose shape the compiler has checked."""

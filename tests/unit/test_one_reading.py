@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.posting import JSON, Posting
 from tests.receiving import Receiving
 from tests.unit.sender_keys import b64, code, receiving
 
@@ -63,6 +64,18 @@ async def test_a_signed_field_of_a_form_is_taken_also_where_the_form_is_compress
 )
 async def test_a_signed_field_proves_nothing_that_is_not_read_from_it(headers: dict[str, str], body: bytes) -> None:
     assert await code(gitea(), signed(SEEN) | headers, body) == "sig"
+
+
+@pytest.mark.parametrize("name", ["text/csv", "text/tab-separated-values", "text/yaml", "text/html", "image/png"])
+async def test_signed_fields_of_json_prove_nothing_that_is_read_as_another_format(name: str) -> None:
+    way = '{scheme: hmac, secret: key, at: data.sig, content: "{data.id}"}'
+    posting = Posting(f"a: {{auth: {way}}}", {"key": SECRET})
+    signature = hmac.new(SECRET.encode(), b"7", hashlib.sha256).hexdigest()
+    body = f'{{"x": [1,"event"\n,"forged","more"\n],"id": "7","sig": "{signature}"}}'.encode()
+    assert (await posting.send("/a", body, JSON)).status == 200
+    assert (await posting.send("/a", body)).status == 200
+    assert (await posting.send("/a", body, ("content-type", name))).status in {400, 415}
+    assert len(posting.events) == 2
 
 
 async def test_signed_items_of_json_are_looked_for_in_the_charset_that_the_data_is_read_in() -> None:

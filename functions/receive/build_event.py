@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from functions.receive.batches import items_of
-from functions.receive.identity import Identity, identity, item_identity
+from functions.receive.identity import Identity, batch_of, identity, item_identity
 from functions.receive.locations import Seen, default_type, text_of
 from functions.receive.sources import Source
 from shared.errors import Rejected
@@ -41,10 +41,11 @@ def build_events(
     events: list[Event] = []
     headers = _raw_headers(source, request)
     _verify_kept(headers, len(items))
+    batch = batch_of(source, Seen(request, None, data))
     for number, item in enumerate(items, start=1):
         seen = Seen(request, item, data)
         payload_hash = hashlib.sha256(canonical(item)).hexdigest()
-        own = item_identity(source, seen, number, random_id)
+        own = item_identity(source, batch, seen, number, random_id)
         events.append(_event(source, seen, own, payload_hash, now, headers))  # the raw body is of all of them
     return tuple(events)
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from functions.receive.locations import Choices, Seen, whole_text_of
@@ -30,32 +29,44 @@ def identity(source: Source, seen: Seen, payload_hash: str, random_id: Callable[
     return Identity(event_id(source.name, payload_hash) if source.dedupe == "body" else random_id(), None)
 
 
-def item_identity(source: Source, seen: Seen, number: int, random_id: Callable[[], str]) -> Identity:
-    """Of item `number` (from 1) of a batch: the delivery's id and its own, else its number.
+class Batch(NamedTuple):
+    """A body of several items. `delivery_id` is what its sender calls it, or the link that is for once; `key` stands
+    for it in the ids of its items, and is the body's hash where nothing names it and that counts.
 
-    What stands within the item, alone or joined with what stands outside, is its own id; what stands outside, in a
-    header or in the rest of the body, is the delivery's; a link that is for once brings its own. An item's own id is
-    enough where the delivery has none.
+    Found once: in a megabyte of headers or of body, each of thousands of items would look for it anew.
+    """
+
+    delivery_id: str | None
+    key: str | None
+
+
+def batch_of(source: Source, seen: Seen) -> Batch:
+    """What stands outside of the items, in a header or in the rest of the body, is the delivery's id."""
+    delivery_id = _once(source, seen) or whole_text_of(_choices(source.id, within=False), seen)
+    if delivery_id is not None:
+        return Batch(delivery_id, _short(delivery_id))
+    return Batch(None, hashlib.sha256(seen.request.body).hexdigest() if source.dedupe == "body" else None)
+
+
+def item_identity(source: Source, batch: Batch, seen: Seen, number: int, random_id: Callable[[], str]) -> Identity:
+    """Of item `number` (from 1): the delivery's id and its own, else its number.
+
+    What stands within the item, alone or joined with what stands outside, is its own id, which is enough where the
+    delivery has none.
     """
     own = whole_text_of(_choices(source.id, within=True), seen)
-    delivery_id = _once(source, seen) or whole_text_of(_choices(source.id, within=False), seen)
-    if delivery_id is None and own:
+    if batch.delivery_id is None and own:
         return Identity(event_id(source.name, own), own)
-    if delivery_id is None and source.dedupe == "body":
-        delivery_id = hashlib.sha256(seen.request.body).hexdigest()
-        return Identity(_item_id(source.name, delivery_id, number), None)
-    if delivery_id is None:
+    if batch.key is None:
         return Identity(random_id(), None)
-    return Identity(_item_id(source.name, delivery_id, own or number), own or delivery_id)
+    return Identity(_item_id(source.name, batch.key, own or number), own or batch.delivery_id)
 
 
-def _item_id(source_name: str, delivery_id: str, own: Json) -> str:
-    return hashlib.sha256(canonical([source_name, _short(delivery_id), own])).hexdigest()[:32]
+def _item_id(source_name: str, key: str, own: Json) -> str:
+    return hashlib.sha256(canonical([source_name, key, own])).hexdigest()[:32]
 
 
-@lru_cache(maxsize=4)
 def _short(delivery_id: str) -> str:
-    """Reckoned once for a batch: of a megabyte, thousands of items would take a minute."""
     return delivery_id if len(delivery_id) <= MAX_WHOLE else hashlib.sha256(canonical(delivery_id)).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 
 import pytest
 
@@ -138,3 +139,14 @@ async def test_each_of_many_items_takes_its_facts_from_a_query_that_is_read_once
     reply = await posting.send("/a", json.dumps([1] * 5_000).encode(), JSON, query=query)
     assert (reply.status, len(posting.events)) == (200, 5_000)
     assert {(event.type, event.actor, event.subject) for event in posting.events} == {("push", "Ann", None)}
+
+
+@pytest.mark.parametrize("settings", ["dedupe: body", "id: header.X-Id", "id: [body.id, header.X-Id]"])
+async def test_what_names_a_delivery_is_looked_for_once_for_all_its_items(settings: str) -> None:
+    posting = Posting("a: {auth: none, max_body_bytes: 5000000, batch: data.items.*, " + settings + "}")
+    body = json.dumps({"items": [1] * 5_000, "text": "x" * 4_000_000}).encode()
+    headers = [("x-id", "x" * 4_000)] * 250
+    before = time.process_time()
+    assert (await posting.send("/a", body, JSON, *headers)).status == 200
+    assert time.process_time() - before < 1
+    assert len({event.id for event in posting.events}) == 5_000

@@ -15,7 +15,7 @@ from deploy.local.pubsub.message_store import Changes, MessageStore
 from deploy.local.pubsub.messages import Draft, Message
 from deploy.local.pubsub.registry import Registry
 from deploy.local.pubsub.subscriber import Subscriber
-from shared.gather import Gatherer
+from shared.cloud.gather import Gatherer
 from shared.logs import log
 
 # Acknowledgements wait this long for each other, or go along with the next publish: a kill in between costs

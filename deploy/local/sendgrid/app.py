@@ -26,8 +26,8 @@ from deploy.local.sendgrid.faults import MailFaults
 from deploy.local.sendgrid.mailbox import Mailbox
 from deploy.local.sendgrid.requests import MailRequest, mail_request
 from deploy.local.sendgrid.validation import complaints_about
+from shared.cloud.gather import Gatherer
 from shared.errors import Temporary
-from shared.gather import Gatherer
 from shared.jsontext import Json, JsonObject, to_json
 from shared.logs import log
 

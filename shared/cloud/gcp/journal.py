@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Final
 
+from shared.cloud.gather import Gatherer
 from shared.cloud.gcp.firestore import Firestore
 from shared.cloud.gcp.firestore_values import MAX_DOCUMENT_BYTES, Write, document_id
 from shared.cloud.gcp.journal_documents import attempt_write, dead_letter_write, event_writes
 from shared.cloud.retention import Retention
 from shared.errors import Temporary
-from shared.gather import Gatherer
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry
 from shared.ports import Blobs
 

@@ -9,8 +9,8 @@ import base64
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Final
 
+from shared.cloud.gather import Gatherer
 from shared.errors import Temporary
-from shared.gather import Gatherer
 from shared.http_client import HttpClient
 from shared.jsontext import to_json
 from shared.ports import BusMessage

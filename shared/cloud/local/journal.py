@@ -8,13 +8,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from shared.cloud.gather import Gatherer
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal_schema import open_journal
 from shared.cloud.local.journal_status import update_status
 from shared.cloud.route_documents import route_documents
 from shared.errors import Temporary
 from shared.event import to_cloudevent
-from shared.gather import Gatherer
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry
 from shared.jsontext import to_json
 from shared.times import unix_seconds

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Final, TypeVar, cast
 
 from shared import ledger_rules as rules
+from shared.cloud.gather import Gatherer
 from shared.cloud.ledger_writes import LedgerWrites
 from shared.cloud.local import ledger_destinations as destinations
 from shared.cloud.local import ledger_tables as tables
 from shared.cloud.local.database import transaction
 from shared.delivery import Delivery
 from shared.errors import Temporary
-from shared.gather import Gatherer
 from shared.ledger import Claim, DestinationState, LedgerRow
 from shared.ledger_rules import Rule
 

@@ -34,7 +34,9 @@ def build_events(
     """
     items = items_of(source.batch, data) if source.batch else None
     if items is None:
-        payload_hash = hashlib.sha256(request.body).hexdigest()
+        # A query that is opened again may be encoded otherwise, and holds the same.
+        payload = canonical(data) if request.method == "GET" else request.body
+        payload_hash = hashlib.sha256(payload).hexdigest()
         seen = Seen(request, data, data)
         whole = identity(source, seen, payload_hash, random_id)
         return (_event(source, seen, whole, payload_hash, now, _raw(source, request)),)

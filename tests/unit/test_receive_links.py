@@ -152,6 +152,15 @@ async def test_a_link_for_once_is_the_same_event_however_often_it_is_opened_and_
     assert (first.data, first.payloadhash) == ({"a": "1"}, second.payloadhash)
 
 
+async def test_a_link_that_a_program_encoded_otherwise_is_the_same_event_again() -> None:
+    posting = Posting(LINK, SECRETS)
+    url = link(("a", "b c~"), (ONCE, "n1"))
+    for spelled in (url, url.replace("b+c", "b%20c").replace("~", "%7E")):
+        assert (await posting.get(spelled)).status == 200
+    first, second = posting.events
+    assert (first.id, first.payloadhash) == (second.id, second.payloadhash)
+
+
 @pytest.mark.parametrize("settings", ["", ", id: header.X-Id", ", id: data.id", ", dedupe: body"])
 async def test_a_batch_in_a_link_for_once_is_the_same_events_however_often_it_is_opened(settings: str) -> None:
     posting = Posting(LINK.replace("}}", f"}}, batch: data.*{settings}}}"), SECRETS)

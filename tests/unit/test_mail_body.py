@@ -212,6 +212,17 @@ def test_without_the_body_as_received_the_data_is_shown() -> None:
     assert received_body(EVENT.with_data("plain words")).text == "plain words"
 
 
+def test_data_that_indenting_would_blow_up_is_attached_as_it_is() -> None:
+    nested: Json = []
+    for _ in range(100):
+        nested = [nested]
+    data: Json = [nested] * 1_000
+    attachment = received_body(EVENT.with_data(data)).attachment
+    assert attachment is not None
+    assert json.loads(attachment.content) == data
+    assert len(attachment.content) < 2 * len(json.dumps(data))
+
+
 @pytest.mark.parametrize(
     ("html", "safe"),
     [

@@ -9,9 +9,11 @@ from typing import Final
 from functions.notify.mail.fields import visible
 from functions.notify.mail.mail import Attachment
 from shared.event import Event
-from shared.jsontext import Json
+from shared.jsontext import Json, to_json
 
 MAX_INLINE_BYTES: Final = 10 * 1024
+MAX_GROWTH: Final = 4
+_INDENTING: Final = json.JSONEncoder(ensure_ascii=False, indent=2)
 
 # By the end of the media type; the name and the type of an attachment are never the sender's words.
 _KINDS: Final = (
@@ -64,7 +66,18 @@ def _kind(media_type: str, is_text: bool) -> tuple[str, str]:
 
 
 def _pretty(data: Json) -> str:
-    return data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, indent=2)
+    """Indented, unless that makes much more of it, as of lists in lists in lists."""
+    if isinstance(data, str):
+        return data
+    compact = to_json(data)
+    room = MAX_INLINE_BYTES + MAX_GROWTH * len(compact)
+    pieces: list[str] = []
+    for piece in _INDENTING.iterencode(data):
+        room -= len(piece)
+        if room < 0:
+            return compact
+        pieces.append(piece)
+    return "".join(pieces)
 
 
 def _decoded(text: str) -> bytes:

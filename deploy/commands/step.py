@@ -18,8 +18,9 @@ from functions.transform.chain import Chain
 from functions.transform.read_routes import read_program
 from functions.transform.run_chain import document_of, event_of, run_alone
 from functions.transform.walk import Course
-from shared.errors import HookchainError
+from shared.errors import HookchainError, Rejected
 from shared.event import Event, from_cloudevent, to_cloudevent
+from shared.formats.parse import parse_as
 from shared.jsontext import Json
 
 FORMATS: Final = ("json", "ndjson", "xml", "yaml", "form", "multipart", "plist", "csv", "text", "bytes")
@@ -93,9 +94,20 @@ def _of_configuration(options: argparse.Namespace) -> Chain:
 def _event(options: argparse.Namespace, content: bytes) -> Event:
     """Raises ValueError and HookchainError."""
     if not options.event:
-        return event_of(content, None, options.format, "standard-input", time.time())
+        event = event_of(content, None, options.format, "standard-input", time.time())
+        if options.format is None and isinstance(event.data, str) and event.data.lstrip().startswith(("{", "[")):
+            _tell_of_text(content)
+        return event
     document: Json = json.loads(content)
     return from_cloudevent(document)
+
+
+def _tell_of_text(content: bytes) -> None:
+    """What was cut off on its way is otherwise a text that most steps take."""
+    try:
+        parse_as("json", content, None)
+    except Rejected as error:
+        _told(f"taken for text, as it is {error.detail}; `--as text` says so, `--as json` refuses it", DONE)
 
 
 def _done(course: Course, whole: bool) -> int:

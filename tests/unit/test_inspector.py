@@ -20,9 +20,10 @@ from shared.cloud.local.journal_repair import missing_entries
 from shared.errors import Permanent
 from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject
-from shared.ledger import LedgerRow
+from shared.ledger import Claimed, LedgerRow
 from shared.ports import DELIVERIES, EVENTS
 from tests.fakes.ledger import FakeLedger
+from tests.fakes.notifier import a_delivery
 
 HOST = "127.0.0.1:8090"
 JSON_TYPE = {"Content-Type": "application/json"}
@@ -154,6 +155,16 @@ async def test_a_disabled_destination_is_held_and_a_paused_one_says_until_when()
         {"destination": "chat", "reason": None, "count": 0, "paused_until": "1970-01-01T00:03:20.000Z"},
     ]
     assert await held_destinations(ledger, ["chat"], 250.0) == []
+
+
+async def test_what_is_held_for_a_destination_that_was_renamed_is_told_too() -> None:
+    ledger, delivery = FakeLedger(), a_delivery(1, "old-name")
+    claim = await ledger.claim(delivery, b"message", 100.0, 30.0)
+    assert isinstance(claim, Claimed)
+    await ledger.hold(delivery.id, claim.fence, 100.0, "verify the address", "")
+    assert await held_destinations(ledger, ["new-name"], 150.0) == [
+        {"destination": "old-name", "reason": "verify the address", "count": 1, "paused_until": None}
+    ]
 
 
 # What is put on the bus again

@@ -9,17 +9,19 @@ from typing import Final
 import pytest
 
 from deploy.cli import main
-from deploy.commands.status.parts import Backlog, SourceNews, Status, Version
+from deploy.commands.status.local import local_version
+from deploy.commands.status.parts import Backlog, Retrying, SourceNews, Status, Version
 from deploy.commands.status.text import duration, status_text
 from deploy.commands.terminal.tables import Screen
 from deploy.local.pubsub.message_store import Changes, MessageStore
 from deploy.local.pubsub.messages import Message
 from deploy.local.pubsub.store import Store
 from deploy.local.supervisor.dev_file import Hint, write_dev_file
-from deploy.local.supervisor.ports import ports_from
+from deploy.local.supervisor.ports import Ports
 from shared.cloud.local.journal_schema import open_journal
 from shared.cloud.local.ledger import LocalLedger
 from shared.jsontext import JsonObject
+from shared.ledger import Claimed
 from tests.fakes.notifier import a_delivery
 from tests.google_stand_in import StandIn
 from tests.stub_gcloud import StubGcloud
@@ -69,9 +71,26 @@ def test_what_is_kept_here_is_told_whether_dev_is_up_or_not(tmp_path: Path, caps
     assert 99 < float(str(backlog["oldest_seconds"])) < 200
     [held] = as_objects(found["held"])
     assert (held["destination"], held["reason"]) == ("people", "mend it")
-    write_dev_file(state, ports_from(9000), Hint("", ()), None)
-    [version] = as_objects(told(capsys, "--state", str(state))["versions"])
-    assert (version["version"], version["trouble"]) == ("http://127.0.0.1:9010", None)
+    retrying = {"destination": "people", "count": 1, "more": False, "reason": "SendGrid answered 503"}
+    assert found["retrying"] == [retrying]
+
+
+async def test_which_processes_do_not_answer_is_told(tmp_path: Path) -> None:
+    async with await asyncio.start_server(answer_not_found, "127.0.0.1", 0) as server:
+        answering = server.sockets[0].getsockname()[1]
+        ports = Ports(answering, answering, 1, answering, answering)  # where nothing answers
+        write_dev_file(tmp_path, ports, Hint("", ()), None)
+        version = await asyncio.to_thread(local_version, tmp_path)
+        assert version.trouble == "no answer from notify: hookchain logs"
+        write_dev_file(tmp_path, Ports(*[answering] * 5), Hint("", ()), None)
+        version = await asyncio.to_thread(local_version, tmp_path)
+    assert (version.version, version.trouble) == (f"http://127.0.0.1:{answering}", "")
+
+
+async def answer_not_found(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 404 Not Found\r\n\r\n")
+    writer.close()
 
 
 async def keep_some(state: Path) -> None:
@@ -79,7 +98,10 @@ async def keep_some(state: Path) -> None:
     (state / "slices" / "notify.json").write_text('{"destinations": {"people": {}}}')
     open_journal(state / "journal.db").close()
     ledger = LocalLedger(state / "ledger.db")
-    await ledger.claim(a_delivery(1, "people"), b"message", time.time(), 30.0)
+    now, delivery = time.time(), a_delivery(1, "people")
+    claim = await ledger.claim(delivery, b"message", now, 30.0)
+    assert isinstance(claim, Claimed)
+    await ledger.retry_at(delivery.id, claim.fence, now, now + 60, "SendGrid answered 503", "")
     await ledger.disable("people", "mend it", time.time())
     await ledger.close()
     store = Store(state)
@@ -169,6 +191,7 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
         backlogs=[Backlog("a", 3, 301.0), Backlog("b", 0, None), Backlog("c", None, None)],
         dead_letters=2,
         held=[{"destination": "crm", "reason": "mend\x1b[2J it", "count": 4, "paused_until": None}],
+        retrying=[Retrying("list", 100, "SendGrid answered \x1b503", is_more=True)],
         notes=["what waits: refused"],
     )
     text = "\n".join(status_text(status, NOW, Screen()))
@@ -180,6 +203,8 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
     assert "dead letters: 2  (hookchain dead-letters list)" in text
     assert "held: crm, 4 waiting: mend" in text
     assert "hookchain release crm" in text
+    assert "retrying: list, 100 and more waiting: SendGrid answered" in text
+    assert "(hookchain events list --status retrying)" in text
     assert "cannot be told: what waits: refused" in text
     assert "\x1b" not in text
 

@@ -56,7 +56,7 @@ def _local_status(options: argparse.Namespace, have: Configured, now: float) -> 
         waiting = local_backlogs(options.state, now)
     except sqlite3.Error as fault:
         raise CannotTell(str(fault)) from fault
-    return Status([local_version(options.state)], kept.sources, waiting, kept.dead_letters, kept.held)
+    return Status([local_version(options.state)], kept.sources, waiting, kept.dead_letters, kept.held, kept.retrying)
 
 
 def _cloud_status(options: argparse.Namespace, have: Configured, now: float) -> Status:
@@ -69,7 +69,7 @@ def _cloud_status(options: argparse.Namespace, have: Configured, now: float) -> 
     except (StateFault, HookchainError) as fault:
         reason = fault.detail if isinstance(fault, HookchainError) else str(fault)
         return Status(running, backlogs=waiting, notes=[*notes, f"events, dead letters and what is held: {reason}"])
-    return Status(running, kept.sources, waiting, kept.dead_letters, kept.held, notes)
+    return Status(running, kept.sources, waiting, kept.dead_letters, kept.held, kept.retrying, notes)
 
 
 def _kept(options: argparse.Namespace, have: Configured, now: float) -> Kept:

@@ -1,6 +1,7 @@
 """What `hookchain status` tells, as data; and the parts of it that are had the same way on every platform."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,10 +10,12 @@ from deploy.commands.state.state import State
 from shared.cloud.journal_rows import EventQuery
 from shared.cloud.journal_view import JournalView
 from shared.jsontext import Json, JsonObject
+from shared.ledger import LedgerRow
 from shared.times import rfc3339
 
 DAY_SECONDS: Final = 86_400.0
 MOST_COUNTED: Final = 500
+MOST_RETRYING: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,16 @@ class Backlog:
 
 
 @dataclass(frozen=True, slots=True)
+class Retrying:
+    """What is to be tried again for a destination. `reason` is of the newest; `is_more`: than `count`."""
+
+    destination: str
+    count: int
+    reason: str
+    is_more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """`held` are documents of deploy/local/inspector/overview.py; `notes` say what could not be had, and why."""
 
@@ -53,6 +66,7 @@ class Status:
     backlogs: Sequence[Backlog] = ()
     dead_letters: int | None = None
     held: Sequence[JsonObject] = ()
+    retrying: Sequence[Retrying] = ()
     notes: Sequence[str] = ()
 
     def document(self) -> JsonObject:
@@ -68,12 +82,17 @@ class Status:
             {"subscription": each.subscription, "waiting": each.count, "oldest_seconds": each.oldest_seconds}
             for each in self.backlogs
         ]
+        retrying: list[Json] = [
+            {"destination": each.destination, "count": each.count, "more": each.is_more, "reason": each.reason}
+            for each in self.retrying
+        ]
         return {
             "versions": versions,
             "sources": sources,
             "backlog": backlogs,
             "dead_letters": self.dead_letters,
             "held": list(self.held),
+            "retrying": retrying,
             "notes": list(self.notes),
         }
 
@@ -85,21 +104,30 @@ class Kept:
     sources: Sequence[SourceNews]
     dead_letters: int
     held: Sequence[JsonObject]
+    retrying: Sequence[Retrying]
 
 
 def kept_in(state: State, sources: Iterable[str], now: float) -> Kept:
     """Raises HookchainError and sqlite3.Error."""
-    return Kept(news_of(state.reader, sources, now), state.reader.totals().dead_letters, held_in(state, now))
+    held, retrying = asyncio.run(owed_in(state, now))
+    return Kept(news_of(state.reader, sources, now), state.reader.totals().dead_letters, held, retrying)
 
 
-def held_in(state: State, now: float) -> list[JsonObject]:
+async def owed_in(state: State, now: float) -> tuple[list[JsonObject], list[Retrying]]:
+    """What is held, and what is to be tried again."""
     from deploy.local.inspector.overview import held_destinations  # brings a web server along
 
-    async def look() -> list[Json]:
-        async with state.ledger() as ledger:
-            return await held_destinations(ledger, state.destinations(), now)
+    async with state.ledger() as ledger:
+        held = await held_destinations(ledger, state.destinations(), now)
+        rows = await ledger.rows(MOST_RETRYING, state="retry_at")
+    return [each for each in held if isinstance(each, dict)], retrying_of(rows)
 
-    return [each for each in asyncio.run(look()) if isinstance(each, dict)]
+
+def retrying_of(rows: Sequence[LedgerRow]) -> list[Retrying]:
+    """`rows` come newest first."""
+    reasons = {row.destination: row.reason for row in reversed(rows)}
+    counts = Counter(row.destination for row in rows)
+    return [Retrying(name, count, reasons[name], len(rows) == MOST_RETRYING) for name, count in counts.items()]
 
 
 def news_of(reader: JournalView, sources: Iterable[str], now: float) -> list[SourceNews]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from deploy.commands.events.text import clock
-from deploy.commands.status.parts import Backlog, SourceNews, Status, Version
+from deploy.commands.status.parts import Backlog, Retrying, SourceNews, Status, Version
 from deploy.commands.terminal.tables import BOLD, GREEN, RED, YELLOW, Column, Screen, printable, table
 from shared.jsontext import JsonObject
 
@@ -35,6 +35,8 @@ def status_text(status: Status, now: float, screen: Screen, where: str = "") -> 
     yield "\n" + _letters(status.dead_letters, screen, where)
     for held in status.held:
         yield _held(held, screen, where)
+    for retrying in status.retrying:
+        yield _retrying(retrying, screen, where)
     for note in status.notes:
         yield screen.coloured(f"cannot be told: {printable(note)}", YELLOW)
 
@@ -75,6 +77,12 @@ def _held(held: JsonObject, screen: Screen, where: str) -> str:
         return screen.coloured(f"paused: {name}, until {held.get('paused_until')}", YELLOW)
     told = f"held: {name}, {held.get('count')} waiting: {printable(str(held.get('reason')))}"
     return screen.coloured(told, BOLD) + f"  (hookchain release {name}{where})"
+
+
+def _retrying(each: Retrying, screen: Screen, where: str) -> str:
+    count = f"{each.count:,}{' and more' if each.is_more else ''}"
+    told = f"retrying: {printable(each.destination)}, {count} waiting: {printable(each.reason)}"
+    return screen.coloured(told, YELLOW) + f"  (hookchain events list --status retrying{where})"
 
 
 def duration(seconds: float) -> str:

@@ -12,12 +12,15 @@ from shared.ledger import DestinationState, Ledger
 from shared.times import rfc3339
 
 MAX_HELD: Final = 1_000
+LOOKED_AT: Final = 100
+"""Of what is held, so many of the newest may tell of a destination that the configuration has no more."""
 
 
 async def held_destinations(ledger: Ledger, names: Sequence[str], now: float) -> list[Json]:
     """Those that take nothing, and why; `count` deliveries wait, up to a bound."""
     held: list[Json] = []
-    for name in names:
+    newest = await ledger.rows(LOOKED_AT, state="disabled")
+    for name in dict.fromkeys([*names, *(row.destination for row in newest)]):
         state = await ledger.destination_state(name)
         waiting = await ledger.rows(MAX_HELD, destination=name, state="disabled")
         if state.disabled_reason is not None or waiting:

@@ -1,6 +1,7 @@
 """`hookchain logs`: the file that `hookchain dev` keeps, and Cloud Logging."""
 
 import json
+import resource
 import stat
 import threading
 import time
@@ -55,19 +56,34 @@ def test_no_line_of_a_process_can_break_the_file(line: str) -> None:
     from_local(text)
 
 
-def test_the_file_is_bounded_and_its_disk_may_be_full(tmp_path: Path) -> None:
-    said: list[str] = []
-    log = LogFile(tmp_path, said.append, most_bytes=1_000)
+def test_the_file_is_bounded(tmp_path: Path) -> None:
+    log = LogFile(tmp_path, pytest.fail, most_bytes=1_000)
     for number in range(100):
         log.hear("receive", [a_line(f"number {number}")])
     log.close()
     sizes = [(tmp_path / name).stat().st_size for name in (FILE_NAME, OLD_NAME)]
     assert all(size < 1_300 for size in sizes)
     assert "number 99" in (tmp_path / FILE_NAME).read_text()
-    broken = LogFile(tmp_path / "gone", said.append)
-    broken.hear("receive", ["a", "b"])
-    broken.hear("receive", ["c"])
+
+
+def test_a_disk_that_is_full_is_said_once_and_the_log_goes_on_after_it(tmp_path: Path) -> None:
+    said: list[str] = []
+    log = LogFile(tmp_path, said.append)
+    log.hear("receive", ["before"])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / FILE_NAME).stat().st_size + 10, limits[1]))
+    try:
+        log.hear("receive", ["cut", "off"])
+        log.hear("receive", ["lost"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    log.hear("receive", ["after"])
+    log.close()
     assert len(said) == 1
+    records = [from_local(line) for line in (tmp_path / FILE_NAME).read_text().splitlines()]
+    messages = [each.document["message"] for each in records if each]
+    assert (messages[0], messages[-1]) == ("before", "after")
+    assert "lost" not in messages
 
 
 def kept(state: Path, *lines: tuple[str, str]) -> None:

@@ -1,5 +1,6 @@
 """The log of `hookchain dev` on disk, for whoever comes later: a JSON object a line, of all processes, bounded."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,8 @@ MOST_BYTES: Final = 8_000_000
 
 
 class LogFile:
-    """Opened at the first line. A disk that is full ends the writing, and is said once through `say`."""
+    """Opened at the first line. What a full disk does not take is lost, which is said through `say` as it begins; the
+    log goes on once there is room."""
 
     def __init__(self, state: Path, say: Callable[[str], None], most_bytes: int = MOST_BYTES) -> None:
         self._path = state / FILE_NAME
@@ -35,25 +37,33 @@ class LogFile:
         self._write(marked("dev", to_json(document), 0.0))
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     def _write(self, text: str) -> None:
-        if self._is_broken or not text:
+        if not text:
             return
         try:
-            file = self._file or self._opened()
-            if self._characters > self._most_bytes:
-                self.close()
-                self._path.replace(self._old)
-                file = self._opened()
-            file.write(text)
-            file.flush()
-            self._characters += len(text)
+            # After trouble, the last line may be half a line.
+            self._append("\n" + text if self._is_broken else text)
+            self._is_broken = False
         except OSError as error:
+            with contextlib.suppress(OSError):
+                self.close()
+            if not self._is_broken:
+                self._say(f"{self._path} lacks what comes, until it can be written again: {error.strerror}")
             self._is_broken = True
-            self._say(f"{self._path} is written no more: {error.strerror}")
+
+    def _append(self, text: str) -> None:
+        file = self._file or self._opened()
+        if self._characters > self._most_bytes:
+            self.close()
+            self._path.replace(self._old)
+            file = self._opened()
+        file.write(text)
+        file.flush()
+        self._characters += len(text)
 
     def _opened(self) -> TextIO:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

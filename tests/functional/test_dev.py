@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -181,6 +182,16 @@ def test_a_state_folder_in_use_is_told(start: Start) -> None:
     second = start("--no-reload")
     assert second.process.wait(20) == 1
     assert f"in use by another hookchain dev (process {first.process.pid})" in second.output
+
+
+def test_a_state_folder_that_is_removed_ends_it(start: Start, tmp_path: Path) -> None:
+    dev = start("--no-reload")
+    dev.until_said("Hookchain is up")
+    shutil.rmtree(tmp_path / "state")
+    assert dev.process.wait(20) == 1
+    assert f"{tmp_path / 'state'} was removed while hookchain dev ran" in dev.output
+    assert "Traceback" not in dev.output
+    assert dev.ports_open() == []
 
 
 def test_a_configuration_with_faults_is_not_started(start: Start, tmp_path: Path) -> None:

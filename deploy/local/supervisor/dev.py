@@ -13,7 +13,7 @@ from deploy.local.supervisor.options import Options, env_file_in, parse_options
 from deploy.local.supervisor.ports import PortsTaken, is_free, owner_of, require_free
 from deploy.local.supervisor.reaper_link import ReaperLink
 from deploy.local.supervisor.setup import CannotSend, Setup, make_place, set_up
-from deploy.local.supervisor.state_lock import StateInUse, locked
+from deploy.local.supervisor.state_lock import StateGone, StateInUse, locked
 from deploy.local.supervisor.supervisor import StartFailed, Supervisor
 
 
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
         options = parse_options(arguments, environ, ROOT, sys.stdout.isatty())
         with locked(options.state):
             _run(options, began)
-    except (ConfigFaults, DotenvFault, WeakSecret, CannotSend, PortsTaken, StateInUse, StartFailed) as fault:
+    except (ConfigFaults, DotenvFault, WeakSecret, CannotSend, PortsTaken, StateInUse, StateGone, StartFailed) as fault:
         print(fault, file=sys.stderr)
         return 1
     return 0

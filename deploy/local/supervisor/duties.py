@@ -14,6 +14,7 @@ from deploy.local.supervisor.made_secrets import WeakSecret
 from deploy.local.supervisor.ports import HOST
 from deploy.local.supervisor.probe import ask
 from deploy.local.supervisor.setup import CannotSend, Setup, files_of_refused, set_up
+from deploy.local.supervisor.state_lock import require_there
 from deploy.local.supervisor.watch import Snapshot, changes, snapshot
 from shared.cloud.local.blobs import purge_blobs
 from shared.cloud.local.journal_retention import purge_journal
@@ -34,7 +35,7 @@ FORGET_SECONDS: Final = 3600.0
 
 
 def of(supervisor: "Supervisor") -> list[Coroutine[None, None, None]]:
-    duties = [sweep(supervisor), forget(supervisor)]
+    duties = [sweep(supervisor), forget(supervisor), keep_state(supervisor)]
     return [*duties, reload(supervisor)] if supervisor.setup.options.reload else duties
 
 
@@ -43,6 +44,13 @@ async def sweep(supervisor: "Supervisor") -> None:
     while True:
         await ask(supervisor.setup.ports.notify, "POST", "/sweep", SWEEP_TIMEOUT_SECONDS)
         await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def keep_state(supervisor: "Supervisor") -> None:
+    """Until the state folder is taken away. Raises StateGone."""
+    while True:
+        require_there(supervisor.setup.place.state)
+        await asyncio.sleep(WATCH_SECONDS)
 
 
 async def forget(supervisor: "Supervisor") -> None:

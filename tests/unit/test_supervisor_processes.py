@@ -1,6 +1,8 @@
 """Processes kept running and ended: with real ones, for that is the point."""
 
 import asyncio
+import errno
+import io
 import os
 import signal
 import subprocess
@@ -12,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from deploy.local.supervisor import reaper
+from deploy.local.supervisor.log_view import LogView
+from deploy.local.supervisor.output import Output
 from deploy.local.supervisor.plan import Child
 from deploy.local.supervisor.race import race
 from deploy.local.supervisor.reaper import groups_left
@@ -34,6 +38,10 @@ PARENT = (
     "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
     "print('ready', flush=True)\n"
     "time.sleep(600)\n"
+)
+REQUEST = (
+    '{"message":"accepted","time":"2026-09-21T14:13:20.500Z","function":"receive","method":"POST","status":200,'
+    '"source":"web","event_id":"e1"}'
 )
 
 
@@ -189,21 +197,50 @@ async def test_a_race_raises_what_its_first_raised() -> None:
 
 async def test_requests_that_receive_logs_are_in_the_journal_soon(tmp_path: Path) -> None:
     feed = RequestFeed(tmp_path, lambda severity, text: None)
-    line = (
-        '{"message":"accepted","time":"2026-09-21T14:13:20.500Z","function":"receive","method":"POST","status":200,'
-        '"source":"web","event_id":"e1"}'
-    )
     feed.take("no request")
-    feed.take(line)
+    feed.take(REQUEST)
     task = asyncio.create_task(feed.run())
     with JournalReader(tmp_path / "journal.db") as reader:
         async with asyncio.timeout(5):
             while reader.event("e1") is None:
                 await asyncio.sleep(0.01)
-        feed.take(line.replace("e1", "e2"))
+        feed.take(REQUEST.replace("e1", "e2"))
         task.cancel()
         await asyncio.wait([task])
         assert reader.event("e2")
+
+
+async def test_a_journal_that_cannot_be_opened_yet_takes_the_requests_that_come_once_it_can(
+    tmp_path: Path,
+) -> None:
+    state = tmp_path / "state"
+    state.write_text("no folder", encoding="utf-8")
+    said: list[str] = []
+    feed = RequestFeed(state, lambda severity, text: said.append(text))
+    feed.take(REQUEST)
+    task = asyncio.create_task(feed.run())
+    async with asyncio.timeout(5):
+        while not said:
+            await asyncio.sleep(0.01)
+    state.unlink()
+    feed.take(REQUEST.replace("e1", "e2"))
+    task.cancel()  # which writes what waits
+    await asyncio.wait([task])
+    with JournalReader(state / "journal.db") as reader:
+        assert (reader.event("e1"), reader.event("e2") is None) == (None, False)
+
+
+def test_a_file_on_a_full_disk_that_takes_no_word_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = Output(LogView("INFO", colours=False), lambda: pytest.fail("somebody reads still"), tmp_path)
+    monkeypatch.setattr(sys, "stdout", FullDisk())
+    output.say("ERROR", "notify ended with exit status 1")
+    output.file.close()
+    assert "notify ended" in (tmp_path / "log.jsonl").read_text(encoding="utf-8")
+
+
+class FullDisk(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 async def test_a_program_that_is_not_there_is_told_and_tried_again(tmp_path: Path, heard: Heard) -> None:

@@ -44,6 +44,8 @@ class Output:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             self._reader_left()
+        except OSError:  # a file on a disk that is full: what is said is lost, and what runs goes on
+            pass
 
 
 def clock() -> str:

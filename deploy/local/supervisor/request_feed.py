@@ -20,6 +20,7 @@ class RequestFeed:
         self._say = say
         self._waiting: list[RequestEntry] = []
         self._arrived = asyncio.Event()
+        self._connection: sqlite3.Connection | None = None
 
     def take(self, line: str) -> None:
         """What is not a request's line is left aside; so is what passes the bound, for the page is no ledger."""
@@ -30,23 +31,24 @@ class RequestFeed:
 
     async def run(self) -> None:
         """Until cancelled; what came until then is written."""
-        connection = await asyncio.to_thread(open_journal, self._path)
         try:
             while True:
                 await self._arrived.wait()
-                await asyncio.to_thread(self._flush, connection)
+                await asyncio.to_thread(self._flush)
                 await asyncio.sleep(GATHER_SECONDS)
         finally:
-            self._flush(connection)
-            connection.close()
+            self._flush()
+            if self._connection:
+                self._connection.close()
 
-    def _flush(self, connection: sqlite3.Connection) -> None:
+    def _flush(self) -> None:
         self._arrived.clear()
         entries, self._waiting = self._waiting, []
         if not entries:
             return
         try:
-            with transaction(connection):
-                write_requests(connection, entries)
-        except sqlite3.Error as error:  # the page lacks them; no event does
+            self._connection = self._connection or open_journal(self._path)
+            with transaction(self._connection):
+                write_requests(self._connection, entries)
+        except (sqlite3.Error, OSError) as error:  # the page lacks them; no event does
             self._say("WARNING", f"{len(entries)} requests are not on the page: {type(error).__name__}")

@@ -34,7 +34,8 @@ class Answer:
 class HttpClient:
     """`endpoint` is `http://host:port` or `https://host`; a path in it does not count.
 
-    It has as many connections as there are calls at the same time. `takes_interim` as in Connection.
+    It has as many connections as there are calls at the same time. `may_cut` and `takes_interim` as in
+    Connection.
     """
 
     def __init__(
@@ -43,11 +44,12 @@ class HttpClient:
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         now: Callable[[], float] = time.monotonic,
         *,
+        may_cut: bool = False,
         takes_interim: bool = False,
     ) -> None:
         parts = urlsplit(endpoint)
         self._max_answer_bytes = max_answer_bytes
-        self._takes_interim = takes_interim
+        self._may_cut, self._takes_interim = may_cut, takes_interim
         assert parts.hostname is not None
         self._secure = parts.scheme == "https"
         self._host = parts.hostname
@@ -113,7 +115,9 @@ class HttpClient:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    lambda: Connection(self._max_answer_bytes, takes_interim=self._takes_interim),
+                    lambda: Connection(
+                        self._max_answer_bytes, may_cut=self._may_cut, takes_interim=self._takes_interim
+                    ),
                     self._host,
                     self._port,
                     ssl=self._context,

@@ -169,6 +169,12 @@ async def test_its_answer_is_the_outcome(api: FakeApi, status: int, message: str
     assert API_KEY not in repr(found)
 
 
+async def test_a_mail_that_was_taken_with_many_words_is_not_sent_again(api: FakeApi) -> None:
+    api.status, api.answer = 200, {"words": "w" * 12_000_000}
+    assert await send(api.url) == [Delivered("200 m1")]
+    assert len(api.requests) == 1
+
+
 async def test_a_server_that_is_not_there_is_tried_again_later(free_port: int) -> None:
     [found] = await send(f"http://127.0.0.1:{free_port}")
 

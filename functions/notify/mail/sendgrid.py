@@ -24,6 +24,8 @@ from shared.jsontext import Json, to_json
 from shared.ports import Clock
 
 MAX_AT_ONCE: Final = 32
+MAX_ANSWER_BYTES: Final = 65_536
+"""The status is what counts: a mail that was taken is not sent again because too much was said about it."""
 
 
 class KeptAliveClient(python_http_client.Client):  # type: ignore[misc] # its base has no types
@@ -98,7 +100,7 @@ class SendGrid:
         self._destination = destination
         self._url = url
         self._clock = clock
-        self._http = HttpClient(url)
+        self._http = HttpClient(url, MAX_ANSWER_BYTES, may_cut=True)
         self._free = asyncio.Semaphore(MAX_AT_ONCE)
         self._api_key = ""
         self._way: SendGridWay | None = None

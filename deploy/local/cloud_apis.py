@@ -10,7 +10,6 @@ import json
 import signal
 import sqlite3
 import sys
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,6 @@ from shared.settings import DEFAULT_STATE
 HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8085
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
-KEEP_MAIL_SECONDS: Final = 45 * 86_400
 EXIT_USAGE: Final = 2
 EXIT_PORT_TAKEN: Final = 3
 EXIT_STATE: Final = 4
@@ -64,7 +62,6 @@ async def serve(options: Options, stopped: asyncio.Event) -> None:
     try:
         _set_faults(fault_routes, options.faults)
         await _listen(runner, options.port)
-        mailbox.forget(time.time() - KEEP_MAIL_SECONDS)
         owed = pubsub.start()
         log("INFO", f"the emulated Pub/Sub and SendGrid answer on http://{HOST}:{options.port}", count=owed)
         await stopped.wait()

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.sendgrid.mailbox import KEEP_SECONDS, Mailbox
+from deploy.local.sendgrid.requests import MailRequest
 from deploy.local.supervisor.duties import forget_old
 from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.retention import DAY_SECONDS
@@ -38,3 +40,11 @@ def test_a_large_body_stays_as_long_as_whoever_may_ask_for_it(
     assert path.exists()
     forget_old(tmp_path, notify, NOW + days * DAY_SECONDS + 1)
     assert not path.exists()
+
+
+def test_mails_are_forgotten_while_it_runs(tmp_path: Path) -> None:
+    mailbox = Mailbox(tmp_path)
+    mailbox.keep([MailRequest("old", NOW - KEEP_SECONDS - 1, "{}", 1), MailRequest("new", NOW, "{}", 1)])
+    forget_old(tmp_path, {"destinations": {}}, NOW)
+    assert mailbox.count() == 1
+    mailbox.close()

@@ -12,6 +12,7 @@ from deploy.local.sendgrid.requests import MailRequest, mail_of
 from shared.cloud.local.database import open_database, transaction
 
 FILE_NAME: Final = "mail.db"
+KEEP_SECONDS: Final = 45 * 86_400
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS request (

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Coroutine
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -64,10 +65,16 @@ async def forget(supervisor: "Supervisor") -> None:
 
 
 def forget_old(state: Path, notify: JsonObject, now: float) -> None:
-    """Large bodies, and what was answered to steps, rest together: as long as anything may ask for one of them.
+    """Mails too, which nobody asks for after so long. Large bodies, and what was answered to steps, rest together: as
+    long as anything may ask for one of them.
 
     `notify` is its slice. Raises sqlite3.Error and OSError.
     """
+    # Imported here: it is the emulated SendGrid's, and the children now take the time to start.
+    from deploy.local.sendgrid.mailbox import KEEP_SECONDS, Mailbox
+
+    with closing(Mailbox(state)) as mailbox:
+        mailbox.forget(now - KEEP_SECONDS)
     retention = retention_of(notify)
     purge_journal(state / FILE_NAME, now, retention)
     wanted = blobs_seconds(retention, notify)

@@ -49,6 +49,10 @@ class SecretMissing(Temporary):
     """No place has it. An operator may still make it."""
 
 
+class SecretDenied(Temporary):
+    """The platform lets us read no such secret; whether there is one, it does not say."""
+
+
 class SecretStore:
     """The Secrets port over readers that are asked in order."""
 

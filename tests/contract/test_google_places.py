@@ -12,6 +12,7 @@ from shared.cloud.gcp.pubsub import no_authorization
 from shared.cloud.gcp.secret_manager import from_secret_manager
 from shared.cloud.gcp.storage import BucketBlobs
 from shared.errors import Temporary
+from shared.secrets import SecretDenied
 from tests.gcp.storage_server import BUCKET, StorageServer
 from tests.google_stand_in import StandIn, standing_in
 
@@ -104,7 +105,16 @@ def test_a_secret_that_is_not_there_is_none(
     assert from_secret_manager("a-project", "hookchain-", client)("crm-key") is None
 
 
-@pytest.mark.parametrize("status", [403, 429, 500, 503])
+def test_a_secret_that_this_account_may_not_read_may_not_be_there_at_all(
+    google: StandIn, client: "Callable[[], SecretManagerServiceClient]"
+) -> None:
+    """So Google answers an account that was granted some secrets and asks for another, whether it is there or not."""
+    google.refuses(VERSION, 403, "IAM_PERMISSION_DENIED")
+    with pytest.raises(SecretDenied, match="read no secret 'hookchain-crm-key', or there is none"):
+        from_secret_manager("a-project", "hookchain-", client)("crm-key")
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_secret_manager_that_refuses_is_temporary(
     google: StandIn, client: "Callable[[], SecretManagerServiceClient]", status: int
 ) -> None:

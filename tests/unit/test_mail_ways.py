@@ -10,6 +10,7 @@ from functions.notify.mail.ways import ASK_AGAIN_SECONDS, Via, Ways
 from shared.delivery import Delivery, Disabled
 from shared.errors import Permanent, Temporary
 from shared.event import Event
+from shared.secrets import SecretDenied
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock
@@ -71,6 +72,24 @@ async def test_a_secret_store_that_is_down_decides_nothing() -> None:
 
     with pytest.raises(Temporary):
         await Ways("list", "auto", context(secrets, SMTP)).choose()
+
+
+class DeniedSecrets(FakeSecrets):
+    async def values(self, name: str) -> tuple[str, ...]:
+        raise SecretDenied("secret_unavailable", f"no secret {name!r} is ours to read")
+
+
+async def test_where_smtp_serves_a_key_that_may_not_be_read_is_as_good_as_missing() -> None:
+    """Google tells an account that was granted other secrets nothing else of one that is not there."""
+    assert isinstance(await Ways("list", "auto", context(DeniedSecrets({}), SMTP)).choose(), SmtpWay)
+
+
+@pytest.mark.parametrize(("via", "smtp_url"), [("auto", None), ("sendgrid", SMTP)])
+async def test_where_nothing_else_serves_a_key_that_may_not_be_read_is_asked_for_again(
+    via: Via, smtp_url: str | None
+) -> None:
+    with pytest.raises(SecretDenied):
+        await Ways("list", via, context(DeniedSecrets({}), smtp_url)).choose()
 
 
 async def test_where_smtp_serves_a_missing_key_is_asked_for_once_a_minute() -> None:

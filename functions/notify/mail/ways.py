@@ -9,7 +9,7 @@ from functions.notify.mail.smtp import SmtpWay
 from functions.notify.mail.smtp_url import SmtpUrlFault, parse_smtp_url
 from functions.notify.mail.threads import BoundedThreads
 from shared.delivery import Disabled, Outcome
-from shared.secrets import SecretMissing
+from shared.secrets import SecretDenied, SecretMissing
 
 API_KEY: Final = "sendgrid-api-key"
 ASK_AGAIN_SECONDS: Final = 60.0
@@ -45,10 +45,12 @@ class Ways:
             return self._smtp
         try:
             [api_key, *_] = await self._context.secrets.values(API_KEY)
-        except SecretMissing:
+        except (SecretMissing, SecretDenied) as error:
             self._no_key_until = now + ASK_AGAIN_SECONDS
             if self._via == "auto" and self._smtp:
                 return self._smtp
+            if isinstance(error, SecretDenied):  # a grant takes minutes until it counts: to be tried again
+                raise
             key = f"put a SendGrid API key in the secret {API_KEY}"
             return self._nothing(key if self._via == "sendgrid" else f"{key}, or set SMTP_URL (smtp://user@host:587)")
         return self._sendgrid.way(api_key)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shared.errors import Temporary
-from shared.secrets import READ_SECONDS, Reader
+from shared.secrets import READ_SECONDS, Reader, SecretDenied
 
 if TYPE_CHECKING:
     from google.cloud.secretmanager import SecretManagerServiceClient
@@ -22,7 +22,7 @@ def from_secret_manager(
     def read(name: str) -> str | None:
         nonlocal client
         try:
-            from google.api_core.exceptions import GoogleAPICallError, NotFound
+            from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound
             from google.auth.exceptions import GoogleAuthError
         except ImportError:  # a bundle whose secrets are all mounted comes without the client
             return None
@@ -32,6 +32,9 @@ def from_secret_manager(
             answer = client.access_secret_version(name=version, timeout=READ_SECONDS, retry=None)
         except NotFound:
             return None
+        except Forbidden as error:  # also for what is not there, to an account that may read only its own
+            detail = f"Secret Manager lets this account read no secret {prefix + name!r}, or there is none"
+            raise SecretDenied("secret_unavailable", detail) from error
         except (GoogleAPICallError, GoogleAuthError) as error:
             kind = type(error).__name__
             raise Temporary("secret_unavailable", f"Secret Manager has no answer for {name!r}: {kind}") from error

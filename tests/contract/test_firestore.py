@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from shared.cloud.gcp import collections
-from shared.cloud.gcp.firestore import TRIES
+from shared.cloud.gcp.firestore import PASSING, TRIES
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.owners import FirestoreOwners
@@ -20,7 +20,7 @@ from shared.ledger import Busy, Claimed, Finished, Waiting
 from tests.fakes.blobs import FakeBlobs
 from tests.gcp.firestore_emulated import EmulatedFirestore
 from tests.gcp.firestore_memory import MemoryStore
-from tests.gcp.firestore_server import Fault
+from tests.gcp.firestore_server import CODES, Fault
 
 T = 1_790_000_000.0
 LEASE = 45.0
@@ -161,7 +161,30 @@ async def test_what_changes_nothing_leaves_no_transaction_open(
     assert firestore.server.open_transactions == 0
 
 
-@pytest.mark.parametrize("status", ["UNAVAILABLE", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"])
+@pytest.mark.parametrize("status", sorted({*CODES} & PASSING))
+async def test_an_outcome_is_noted_though_firestore_refuses_for_a_moment(
+    ledger: FirestoreLedger, firestore: EmulatedFirestore, status: str
+) -> None:
+    """One that is not noted is delivered once more."""
+    claim = await claimed(ledger)
+    firestore.server.faults += [Fault("batchGet", status), Fault("commit", status)] * 2
+    assert await ledger.attempted(KEY, claim.fence, T)
+    assert await ledger.done(KEY, claim.fence, T, "202")
+    assert firestore.server.faults == []
+    assert await ledger.claim(DELIVERY, b"{}", T, LEASE) == Finished()
+
+
+async def test_what_firestore_goes_on_refusing_is_temporary_after_a_few_tries(
+    ledger: FirestoreLedger, firestore: EmulatedFirestore
+) -> None:
+    claim = await claimed(ledger)
+    firestore.server.faults += [Fault("commit", "UNAVAILABLE")] * TRIES
+    with pytest.raises(Temporary, match="Firestore answered UNAVAILABLE to commit"):
+        await ledger.attempted(KEY, claim.fence, T)
+    assert await ledger.attempted(KEY, claim.fence, T)
+
+
+@pytest.mark.parametrize("status", ["INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"])
 async def test_every_other_refusal_is_temporary_and_says_which(
     ledger: FirestoreLedger, firestore: EmulatedFirestore, status: str
 ) -> None:

@@ -23,6 +23,9 @@ CODES: Final = {
     "INVALID_ARGUMENT": 400,
     "FAILED_PRECONDITION": 400,
     "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+    "INTERNAL": 500,
+    "RESOURCE_EXHAUSTED": 429,
 }
 TIME: Final = "2026-01-01T00:00:00Z"
 STREAMS: Final = ("batchGet", "runQuery", "runAggregationQuery")

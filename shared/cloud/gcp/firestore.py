@@ -24,8 +24,12 @@ TRIES: Final = 5
 BACKOFF_SECONDS: Final = 0.05
 MAX_IDS_IN_QUERY: Final = 30
 MAX_WRITES: Final = 500
+PASSING: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED", "502", "503", "504"})
+"""What Google asks to be asked again after, or what stands before Firestore says in a number."""
 OVERTAKEN: Final = frozenset({"ABORTED", "ALREADY_EXISTS"})
 """What a transaction is told that others were faster than. Both are a 409: only the body tells them apart."""
+ALONE: Final = PASSING | {"ABORTED"}
+"""Outside a transaction, contention passes too."""
 
 Answer = TypeVar("Answer")
 Decide = Callable[[Fields | None], tuple[Answer, Write | None]]
@@ -39,7 +43,7 @@ class Document:
 
 
 class _Refused(Exception):
-    """Firestore said no. `status` is its own word, such as ABORTED."""
+    """Firestore said no. `status` is its own word, such as ABORTED; else HTTP's number."""
 
     def __init__(self, status: str) -> None:
         super().__init__(status)
@@ -69,7 +73,7 @@ class Firestore:
     async def create(self, write: Write) -> bool:
         """False where the document is there already. Raises Temporary, as all of these do."""
         try:
-            await self._repeat("commit", {"writes": [self._written(write)]})
+            await self._call("commit", {"writes": [self._written(write)]}, ALONE)
         except _Refused as refused:
             if refused.status == "ALREADY_EXISTS":
                 return False
@@ -107,7 +111,7 @@ class Firestore:
         last: str | None = None
         for number in range(TRIES):
             if number:
-                await asyncio.sleep(random.uniform(0.5, 1.5) * BACKOFF_SECONDS * 2**number)  # noqa: S311 no secret
+                await _back_off(number)
             try:
                 fields, last = await self._begin(collection, doc_id, mask, last)
                 answer, write = decide(fields)
@@ -148,22 +152,26 @@ class Firestore:
 
     async def _ask(self, method: str, body: JsonObject) -> Json:
         try:
-            return await self._repeat(method, body)
+            return await self._call(method, body, ALONE)
         except _Refused as refused:
             raise self._temporary(method, refused) from refused
 
-    async def _repeat(self, method: str, body: JsonObject) -> Json:
-        """Outside a transaction, contention is waited out here."""
+    async def _call(self, method: str, body: JsonObject, passing: frozenset[str] = PASSING) -> Json:
+        """What is refused for a moment is asked for again: an outcome that is not noted is delivered once more.
+
+        The whole is over before a lease is: a refusal that took its time is the last.
+        """
+        until = asyncio.get_running_loop().time() + CALL_SECONDS
         for number in range(TRIES - 1):
             try:
-                return await self._call(method, body)
+                return await self._call_once(method, body)
             except _Refused as refused:
-                if refused.status != "ABORTED":
+                if refused.status not in passing or asyncio.get_running_loop().time() >= until:
                     raise
-            await asyncio.sleep(random.uniform(0.5, 1.5) * BACKOFF_SECONDS * 2**number)  # noqa: S311 no secret
-        return await self._call(method, body)
+            await _back_off(number)
+        return await self._call_once(method, body)
 
-    async def _call(self, method: str, body: JsonObject) -> Json:
+    async def _call_once(self, method: str, body: JsonObject) -> Json:
         headers = {"Content-Type": "application/json"}
         if authorization := await self._authorization():
             headers["Authorization"] = authorization
@@ -177,7 +185,7 @@ class Firestore:
         if fault := _fault_in(document):
             raise _Refused(fault)
         if answer.status != 200 or document is None:
-            raise Temporary(self._part, f"Firestore answered {answer.status} to {method}")
+            raise _Refused(str(answer.status))
         return document
 
     def _temporary(self, method: str, refused: _Refused) -> Temporary:
@@ -188,6 +196,10 @@ class Firestore:
 
     def _name(self, collection: str, doc_id: str) -> str:
         return f"{self._documents}/{collection}/{doc_id}"
+
+
+async def _back_off(number: int) -> None:
+    await asyncio.sleep(random.uniform(0.5, 1.5) * BACKOFF_SECONDS * 2**number)  # noqa: S311 no secret
 
 
 def _parsed(body: bytes) -> Json:

@@ -26,7 +26,7 @@ class Sweeper:
         self._purge_at = 0.0
 
     async def sweep(self) -> int:
-        """How many deliveries were published. Raises Temporary; what was not published stays due."""
+        """How many deliveries were published. Raises Temporary; what was not moved or not published stays due."""
         await self._purge()
         count = 0
         end = self._clock.now() + SWEEP_SECONDS
@@ -38,20 +38,30 @@ class Sweeper:
         return count
 
     async def _publish(self, rows: Sequence[LedgerRow]) -> int:
-        """The rows are moved ahead first: if this process dies in between, they are due again in ten minutes."""
+        """The rows are moved ahead first: if this process dies in between, they are due again in ten minutes.
+
+        One that cannot be moved holds up no other.
+        """
         now = self._clock.now()
         ahead = now + POSTPONE_SECONDS
-        fences = await asyncio.gather(*(self._ledger.postpone(row.key, row.fence, now, ahead) for row in rows))
-        moved = [(row, fence) for row, fence in zip(rows, fences, strict=True) if fence is not None]
-        if not moved:
-            return 0
+        fences = await asyncio.gather(
+            *(self._ledger.postpone(row.key, row.fence, now, ahead) for row in rows), return_exceptions=True
+        )
+        moved = [(row, fence) for row, fence in zip(rows, fences, strict=True) if isinstance(fence, int)]
+        if moved:
+            await self._publish_moved(moved, now)
+        for fence in fences:
+            if isinstance(fence, BaseException):
+                raise fence
+        return len(moved)
+
+    async def _publish_moved(self, moved: Sequence[tuple[LedgerRow, int]], now: float) -> None:
         try:
             await self._bus.publish(DELIVERIES, [due_message(row, fence) for row, fence in moved])
         except Temporary:
             # Not confirmed: due now, under a new fence that leaves a message which did arrive without effect.
             await asyncio.gather(*(self._ledger.postpone(row.key, fence, now, now) for row, fence in moved))
             raise
-        return len(moved)
 
     async def _purge(self) -> None:
         now = self._clock.now()

@@ -10,6 +10,7 @@ from shared.ledger_rules import KEEP_SECONDS
 from shared.ports import DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
 from tests.fakes.destinations import FakeDestination
+from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery
 
 
@@ -66,6 +67,25 @@ async def test_what_the_bus_did_not_confirm_is_due_at_once() -> None:
         await notifier.sweep()
     notifier.bus.fault = None
     assert [result.outcome for result in await notifier.sweep_and_take()] == ["delivered"]
+
+
+async def test_a_row_that_cannot_be_moved_holds_up_no_other() -> None:
+    """It is due first again and again, and the others, moved ahead, would each time be due once more too late."""
+
+    class OneStuck(FakeLedger):
+        async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
+            if key == a_delivery(1).id:
+                raise Temporary("ledger", "others kept writing it")
+            return await super().postpone(key, fence, now, at)
+
+    notifier = FakeNotifier(FakeDestination(*[RetryLater("busy there")] * 3), ledger=OneStuck())
+    for number in range(3):
+        await notifier.take(a_delivery(number))
+    notifier.clock.advance(6)
+    with pytest.raises(Temporary, match="others kept writing it"):
+        await notifier.sweep()
+    published = {message.attributes["ce-id"] for message in notifier.bus.on(DELIVERIES)}
+    assert published == {a_delivery(0).id, a_delivery(2).id}
 
 
 async def test_a_message_that_arrived_without_being_confirmed_starts_no_second_retry() -> None:

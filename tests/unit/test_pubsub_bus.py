@@ -7,15 +7,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from shared.cloud.gcp.pubsub import PubSubBus, no_authorization
+from shared.cloud.gcp.pubsub import PASSING, PubSubBus, no_authorization
 from shared.errors import Temporary
 from shared.ports import BusMessage
 
 
 @asynccontextmanager
 async def bus(
-    answer: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    *answers: int,
 ) -> AsyncIterator[tuple[PubSubBus, list[int]]]:
+    """A bus, and how many messages each request had; the last of `answers`, HTTP statuses, is repeated."""
     counts: list[int] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -23,7 +24,8 @@ async def bus(
             while head := await reader.readuntil(b"\r\n\r\n"):
                 length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
                 counts.append(len(json.loads(await reader.readexactly(length))["messages"]))
-                writer.write(answer)
+                status = answers[min(len(counts), len(answers)) - 1] if answers else 200
+                writer.write(b"HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\n{}" % status)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the bus has gone
         finally:
@@ -51,6 +53,22 @@ async def test_large_messages_go_fewer_together() -> None:
 
 
 async def test_a_batch_of_which_one_request_is_refused_is_not_confirmed() -> None:
-    async with bus(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n") as (made, _):
-        with pytest.raises(Temporary):
+    async with bus(403) as (made, _):
+        with pytest.raises(Temporary, match="Pub/Sub answered 403"):
             await made.publish("events", [BusMessage(b"x")] * 1_200)
+
+
+@pytest.mark.parametrize("status", sorted(PASSING))
+async def test_what_is_refused_for_a_moment_is_sent_again(status: int) -> None:
+    """A sender that is told 503 may never send again."""
+    async with bus(status, status, 200) as (made, counts):
+        await made.publish("events", [BusMessage(b"x")])
+    assert counts == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("status", "times"), [(503, 3), (400, 1), (401, 1), (404, 1)])
+async def test_what_goes_on_being_refused_is_not_confirmed(status: int, times: int) -> None:
+    async with bus(status) as (made, counts):
+        with pytest.raises(Temporary, match=f"Pub/Sub answered {status}"):
+            await made.publish("events", [BusMessage(b"x")])
+    assert counts == [1] * times

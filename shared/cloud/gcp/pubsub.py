@@ -16,6 +16,9 @@ from shared.jsontext import to_json
 from shared.ports import BusMessage
 
 PUBLISH_SECONDS: Final = 2.0
+PASSING: Final = frozenset({429, 500, 502, 503, 504})
+"""After these Google wants to be asked again, and some senders never send again."""
+PAUSES: Final = (0.1, 0.3)
 MAX_WAITING: Final = 2_000
 MAX_BATCH: Final = 500  # Pub/Sub takes at most 1,000 messages and 10 MB in one request
 MAX_BATCH_BYTES: Final = 6_000_000
@@ -62,6 +65,19 @@ class PubSubBus:
         return gatherer
 
     async def _post(self, topic: str, body: bytes) -> None:
+        """Refused for a moment, it is sent again: not once time is up, for others wait."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PUBLISH_SECONDS / 2
+        status = await self._post_once(topic, body)
+        for pause in PAUSES:
+            if status not in PASSING or loop.time() >= until:
+                break
+            await asyncio.sleep(pause)
+            status = await self._post_once(topic, body)
+        if status != 200:
+            raise Temporary("bus", f"Pub/Sub answered {status} to a publish on topic {topic!r}")
+
+    async def _post_once(self, topic: str, body: bytes) -> int:
         headers = {"Content-Type": "application/json"}
         if authorization := await self._authorization():
             headers["Authorization"] = authorization
@@ -70,8 +86,7 @@ class PubSubBus:
             answer = await self._client.call("POST", path, headers, body, PUBLISH_SECONDS, may_repeat=True)
         except OSError as error:
             raise Temporary("bus", f"Pub/Sub did not confirm: {type(error).__name__}") from error
-        if answer.status != 200:
-            raise Temporary("bus", f"Pub/Sub answered {answer.status} to a publish on topic {topic!r}")
+        return answer.status
 
 
 def _groups(messages: Sequence[BusMessage]) -> Iterator[Sequence[BusMessage]]:

@@ -118,5 +118,6 @@ class Receiver:
             raise Temporary("bus", f"the bus did not confirm within {seconds:.1f} s") from error
 
     async def _message(self, event: Event) -> BusMessage:
-        light, content = await checked_in(event, self.blobs, event.id)
+        # A sender may use an id again for another body, and must not overwrite the first one's.
+        light, content = await checked_in(event, self.blobs, f"{event.id}-{event.payloadhash[:32]}")
         return BusMessage(content, {"ce-id": light.id, "ce-type": light.type, "ce-source": light.source})

@@ -35,12 +35,21 @@ def read_dead_letter(body: bytes, now: float) -> DeadLetter:
         push = parse_push(body)
         content = push.data
         document = push.document()
-        return undeliverable(push, document, now) if SUBSCRIPTION in push.attributes else dead_letter_from(document)
+        is_from_bus = SUBSCRIPTION in push.attributes
+        letter = undeliverable(push, document, now) if is_from_bus else dead_letter_from(document)
+        _verify_writable(letter)
+        return letter
     except Permanent as error:
         return unreadable_letter(content, error, DEAD_LETTERS, now)
     except UnicodeEncodeError:
         fault = Permanent("event", "the bus message has half of a surrogate pair in a name, so it has no id")
         return unreadable_letter(content, fault, DEAD_LETTERS, now)
+
+
+def _verify_writable(letter: DeadLetter) -> None:
+    """Raises UnicodeEncodeError here, and not where it is to be kept, which would be tried until the bus forgets it."""
+    names = letter.id, letter.code, letter.reason, letter.topic, letter.event_id, letter.route, letter.destination
+    "".join(names).encode()
 
 
 def undeliverable(push: Push, document: Json, now: float) -> DeadLetter:

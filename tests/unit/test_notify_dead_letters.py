@@ -84,3 +84,18 @@ def test_a_name_that_no_id_can_be_made_of_is_kept_and_told() -> None:
     letter = read_dead_letter(push_of(data, GIVEN_UP), NOW)
     assert (letter.message, letter.topic) == (data, "dead-letters")
     assert "half of a surrogate pair" in letter.reason
+
+
+@pytest.mark.parametrize("name", ["id", "reason"])
+def test_a_dead_letter_that_could_not_be_written_down_is_kept_as_it_came(name: str) -> None:
+    """It would come again and again until the bus forgets it."""
+    data = dead_letter_message(LETTER).data.replace(f'"{name}":"'.encode(), f'"{name}":"\\ud800'.encode())
+    letter = read_dead_letter(push_of(data), NOW)
+    assert (letter.code, letter.message) == ("event", data)
+    assert "half of a surrogate pair" in letter.reason
+
+
+def test_an_event_given_up_on_whose_id_could_not_be_written_down_is_kept_as_it_came() -> None:
+    data = json.dumps({**to_cloudevent(EVENT), "id": "\ud800"}).encode()
+    letter = read_dead_letter(push_of(data, GIVEN_UP), NOW)
+    assert (letter.code, letter.message) == ("event", data)

@@ -9,8 +9,11 @@ import pytest
 from shared.cloud.gcp import collections
 from shared.cloud.gcp.firestore import PASSING, TRIES
 from shared.cloud.gcp.journal import FirestoreJournal
+from shared.cloud.gcp.journal_letters import LetterReader
+from shared.cloud.gcp.journal_read import FirestoreJournalReader
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.owners import FirestoreOwners
+from shared.cloud.journal_rows import DROPPED, EventQuery
 from shared.cloud.retention import Retention
 from shared.delivery import Delivery
 from shared.errors import Temporary
@@ -304,3 +307,33 @@ async def test_a_delivery_that_waits_is_left_as_it_is(ledger: FirestoreLedger, f
     written = firestore.server.counts["documents written"]
     assert await ledger.claim(DELIVERY, b"{}", T, LEASE) == Waiting(T + 60)
     assert firestore.server.counts["documents written"] == written
+
+
+# What is much
+
+
+async def test_many_dead_letters_are_marked_over_few_connections(
+    journal: FirestoreJournal, firestore: EmulatedFirestore
+) -> None:
+    """A process may not have hundreds of them open."""
+    ids = [f"d{number}" for number in range(300)]
+    await journal.record([DeadLetter(each, "refused", "", T, b"{}", "deliveries") for each in ids])
+    store = firestore.connect("journal")
+    assert await LetterReader(store, None).mark(ids, DROPPED) == 300
+    assert len(firestore.server.peers) < 30
+    store.close()
+    await asyncio.sleep(0)
+
+
+async def test_a_search_by_text_looks_through_large_events(
+    journal: FirestoreJournal, firestore: EmulatedFirestore
+) -> None:
+    """Sixty, each with as much as travels without a blob, are more than one answer may hold."""
+    for number in range(60):
+        event = replace(EVENT, id=f"e{number:02}", data={"name": f"Ada{number}", "text": "x" * 190_000})
+        await journal.record([EventEntry(event, (), T)])
+    store = firestore.connect("journal")
+    page = await FirestoreJournalReader(store, None).events(EventQuery(text="Ada7"))
+    assert [event.id for event in page.events] == ["e07"]
+    store.close()
+    await asyncio.sleep(0)

@@ -56,12 +56,16 @@ class Fault:
 
 
 class FirestoreServer:
-    """`counts`: calls by method, and documents read and written, as Google bills them. `faults` come in order."""
+    """`counts`: calls by method, and documents read and written, as Google bills them. `faults` come in order.
+
+    `peers`: one for each connection that was used.
+    """
 
     def __init__(self, store: Store) -> None:
         self.counts: Counter[str] = Counter()
         self.faults: list[Fault] = []
         self.problems: list[str] = []
+        self.peers: set[object] = set()
         self.store = store
         self._description = Description("firestore", "v1")
         self._versions: Counter[str] = Counter()
@@ -77,6 +81,8 @@ class FirestoreServer:
         return app
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        self.peers.add(request.transport.get_extra_info("peername"))
         name = request.path.rpartition(":")[2]
         content = await request.read()
         self.counts["bytes received"] += len(content)
@@ -98,7 +104,6 @@ class FirestoreServer:
             return _refused(name, refusal)
         self._description.check_answer(method, answer)
         if fault:
-            assert request.transport is not None
             request.transport.close()
         return web.json_response(answer)
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from shared.cloud.batches import batches
 from shared.cloud.gcp.collections import DEAD_LETTERS
 from shared.cloud.gcp.firestore import Document, Firestore
 from shared.cloud.gcp.firestore_values import Fields, Where, Write, document_id, query_document
@@ -16,6 +17,7 @@ from shared.ports import Blobs
 MAX_ANSWER_BYTES: Final = 6_000_000
 """Of messages, which base64 makes a third longer on the way."""
 MAX_COUNTED: Final = 10_000
+AT_ONCE: Final = 25
 
 
 class LetterReader:
@@ -45,7 +47,11 @@ class LetterReader:
         return await self._store.count(query_document(DEAD_LETTERS, where, order_by="by_state", limit=MAX_COUNTED))
 
     async def mark(self, ids: Sequence[str], state: str) -> int:
-        return sum(await asyncio.gather(*(self._mark(document_id(each), state) for each in ids)))
+        """A few at a time: each at once takes a connection of its own."""
+        count = 0
+        for some in batches(ids, AT_ONCE):
+            count += sum(await asyncio.gather(*(self._mark(document_id(each), state) for each in some)))
+        return count
 
     async def _mark(self, name: str, state: str) -> bool:
         def decide(fields: Fields | None) -> tuple[bool, Write | None]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Final, Literal
 
+from shared.cloud.batches import batches
 from shared.cloud.gcp.collections import ATTEMPTS, BODIES, DEAD_LETTERS, EVENTS
 from shared.cloud.gcp.firestore import MAX_IDS_IN_QUERY, Document, Firestore
 from shared.cloud.gcp.firestore_values import Fields, document_id
@@ -24,6 +25,8 @@ from shared.jsontext import Json
 from shared.ports import Blobs
 
 CHUNK: Final = 100
+BODIES_AT_ONCE: Final = 30
+"""Each of 200 KiB at most, above which it rests in a blob."""
 MAX_LOOKED_THROUGH: Final = 1_000
 """Events that one page of a search reads. Each costs a read, and where bodies are searched another."""
 
@@ -56,10 +59,17 @@ class FirestoreJournalReader:
     async def _matching(self, query: EventQuery, documents: Sequence[Document]) -> list[EventSummary]:
         documents = [each for each in documents if wanted(query, entry_of(each.fields))]
         if words := words_of(query.text):
-            bodies = await self._store.get(BODIES, [each.id for each in documents], ("document",)) if documents else {}
+            bodies = await self._bodies([each.id for each in documents])
             documents = [each for each in documents if holds(_text_of(bodies.get(each.id, {})), words)]
         summaries = await self._summaries(documents)
         return [each for each in summaries if query.status in (None, each.status)]
+
+    async def _bodies(self, names: Sequence[str]) -> dict[str, Fields]:
+        """So many at a time as an answer can hold, and as come within a call's time."""
+        found: dict[str, Fields] = {}
+        for some in batches(names, BODIES_AT_ONCE):
+            found |= await self._store.get(BODIES, some, ("document",))
+        return found
 
     async def event(self, event_id: str) -> EventRecord | None:
         name = document_id(event_id)
@@ -101,8 +111,7 @@ class FirestoreJournalReader:
     async def _summaries(self, documents: Sequence[Document]) -> list[EventSummary]:
         summaries = [summary_of(each.fields, "received") for each in documents]
         ids = [each.id for each in summaries]
-        groups = [ids[start : start + MAX_IDS_IN_QUERY] for start in range(0, len(ids), MAX_IDS_IN_QUERY)]
-        queries = list(chain.from_iterable(states_of_events(group) for group in groups))
+        queries = list(chain.from_iterable(states_of_events(group) for group in batches(ids, MAX_IDS_IN_QUERY)))
         answers = await asyncio.gather(*(self._store.query(query) for query in queries))
         states: dict[str, list[str]] = {}
         letters: dict[str, list[str]] = {}

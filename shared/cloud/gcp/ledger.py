@@ -5,11 +5,12 @@ A delivery that goes well costs three writes and two reads: it is made by create
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final
 
 from shared import ledger_rules as rules
+from shared.cloud.batches import batches
 from shared.cloud.gcp.collections import DESTINATIONS, LEDGER
 from shared.cloud.gcp.firestore import MAX_WRITES, Firestore
 from shared.cloud.gcp.firestore_values import Fields, Write, query_document
@@ -34,8 +35,6 @@ AT_ONCE: Final = 25
 MAX_PURGED: Final = 1_000
 MESSAGES_AT_ONCE: Final = 30
 """At 200 KiB each, what one answer can hold."""
-
-Item = TypeVar("Item")
 
 
 class FirestoreLedger(LedgerWrites):
@@ -80,7 +79,7 @@ class FirestoreLedger(LedgerWrites):
         count = 0
         while held := await self._rows(rows_query(MAX_WRITES, None, destination, rules.DISABLED)):
             released = 0
-            for keys in _batches([row.key for row in held], AT_ONCE):
+            for keys in batches([row.key for row in held], AT_ONCE):
                 released += sum(await asyncio.gather(*(self._release(key, now) for key in keys)))
             count += released
             if not released:  # others release them
@@ -116,7 +115,7 @@ class FirestoreLedger(LedgerWrites):
             for row in await self._rows(old_query(before, MAX_PURGED))
             if row.state in rules.FINAL and row.updated_at < before
         ]
-        for rows in _batches(old, MAX_WRITES):
+        for rows in batches(old, MAX_WRITES):
             await self._store.commit([removed_document(row.key) for row in rows])
         return len(old)
 
@@ -144,7 +143,7 @@ class FirestoreLedger(LedgerWrites):
     async def _with_messages(self, rows: Sequence[LedgerRow]) -> list[LedgerRow]:
         """Read by themselves, so many at a time as an answer can hold. What is gone by now is left out."""
         whole: list[LedgerRow] = []
-        for some in _batches(rows, MESSAGES_AT_ONCE):
+        for some in batches(rows, MESSAGES_AT_ONCE):
             found = await self._store.get(LEDGER, [row.key for row in some], ("message",))
             messages = {key: fields.get("message") for key, fields in found.items()}
             whole += [
@@ -158,9 +157,3 @@ def state_of(fields: Fields) -> DestinationState:
     return DestinationState(
         reason if isinstance(reason, str) else None, float(until) if isinstance(until, int | float) else None
     )
-
-
-def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """itertools.batched is of Python 3.12."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

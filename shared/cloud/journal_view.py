@@ -40,6 +40,10 @@ class JournalView(Protocol):
 
     def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]: ...
 
+    def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
+        """Those of them whose `stored_document` is there, without reading it."""
+        ...
+
     def stored_document(self, event_id: str) -> str | None:
         """The event's CloudEvent as JSON text; None before transform has seen it, and after its body's retention."""
         ...

@@ -325,6 +325,20 @@ async def test_many_dead_letters_are_marked_over_few_connections(
     await asyncio.sleep(0)
 
 
+async def test_whether_many_events_can_be_replayed_is_asked_in_few_calls_and_without_reading_them(
+    journal: FirestoreJournal, firestore: EmulatedFirestore
+) -> None:
+    events = [replace(EVENT, id=f"e{number}", data="x" * 10_000) for number in range(400)]
+    await journal.record([EventEntry(event, (), T) for event in events[:200]])
+    await journal.record([EventEntry(event, (), T) for event in events[200:399]])
+    store = firestore.connect("journal", max_answer_bytes=200_000)
+    found = await FirestoreJournalReader(store, None).with_document([event.id for event in events])
+    assert found == {event.id for event in events[:399]}
+    assert firestore.server.counts["batchGet"] == 2
+    store.close()
+    await asyncio.sleep(0)
+
+
 async def test_a_search_by_text_looks_through_large_events(
     journal: FirestoreJournal, firestore: EmulatedFirestore
 ) -> None:

@@ -83,6 +83,14 @@ def test_a_second_pass_counts_and_changes_what_was_decided(kept: Kept) -> None:
 def test_an_unknown_event_is_none(kept: Kept) -> None:
     assert kept.view.event("e1") is None
     assert kept.view.stored_document("e1") is None
+    assert kept.view.with_document(["e1"]) == frozenset()
+
+
+def test_of_many_events_those_are_told_whose_document_is_there(kept: Kept) -> None:
+    kept.event("e1")
+    kept.event("../e2/ü")
+    assert kept.view.with_document(["e0", "../e2/ü", "e1"]) == {"e1", "../e2/ü"}
+    assert kept.view.with_document([]) == frozenset()
 
 
 def test_a_hostile_id_is_an_id(kept: Kept) -> None:

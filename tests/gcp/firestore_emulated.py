@@ -5,6 +5,7 @@ from typing import Final
 
 from shared.cloud.gcp.firestore import Firestore
 from shared.cloud.gcp.pubsub import no_authorization
+from shared.http_client import MAX_ANSWER_BYTES
 from tests.gcp.firestore_server import FirestoreServer
 
 _DATABASES: Final = count(1)
@@ -18,8 +19,9 @@ class EmulatedFirestore:
         self._host = host
         self._database = f"hookchain-{next(_DATABASES)}"
 
-    def connect(self, part: str = "ledger") -> Firestore:
-        return Firestore(f"http://{self._host}", "a-project", self._database, no_authorization, part)
+    def connect(self, part: str = "ledger", max_answer_bytes: int = MAX_ANSWER_BYTES) -> Firestore:
+        names = "a-project", self._database
+        return Firestore(f"http://{self._host}", *names, no_authorization, part, max_answer_bytes)
 
     def elsewhere(self, port: int, part: str = "ledger") -> Firestore:
         return Firestore(f"http://127.0.0.1:{port}", "a-project", self._database, no_authorization, part)

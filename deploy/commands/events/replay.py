@@ -47,7 +47,7 @@ def replay_events(asked: Asked) -> int:
     options = asked.options
     _require_known(asked.state, options.only)
     events = chosen(asked.state, options)
-    stored = {event.id for event in events if asked.state.reader.stored_document(event.id) is not None}
+    stored = asked.state.reader.with_document([event.id for event in events])
     kept = [event for event in events if event.id in stored]
     left_out = [event.id for event in events if event.id not in stored]
     if not events:

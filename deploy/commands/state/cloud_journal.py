@@ -54,6 +54,9 @@ class CloudJournal:
     def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]:
         return self._thread.run(self._reader.ids_beginning(kind, beginning, limit))
 
+    def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
+        return self._thread.run(self._reader.with_document(event_ids))
+
     def stored_document(self, event_id: str) -> str | None:
         return self._thread.run(self._reader.stored_document(event_id))
 

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Final, Literal
 
 from shared.cloud.batches import batches
-from shared.cloud.gcp.collections import ATTEMPTS, BODIES, DEAD_LETTERS, EVENTS
+from shared.cloud.gcp.collections import ATTEMPTS, BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT
 from shared.cloud.gcp.firestore import MAX_IDS_IN_QUERY, Document, Firestore
 from shared.cloud.gcp.firestore_values import Fields, document_id
 from shared.cloud.gcp.journal_documents import attempt_of, entry_of
@@ -25,6 +25,7 @@ from shared.jsontext import Json
 from shared.ports import Blobs
 
 CHUNK: Final = 100
+NAMES_AT_ONCE: Final = 300
 BODIES_AT_ONCE: Final = 30
 """Each of 200 KiB at most, above which it rests in a blob."""
 MAX_LOOKED_THROUGH: Final = 1_000
@@ -93,6 +94,13 @@ class FirestoreJournalReader:
             attempts=_in_order([attempt_of(each.fields) for each in attempts]),
             dead_letters=letters,
         )
+
+    async def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
+        names = {document_id(each): each for each in event_ids}
+        found: set[str] = set()
+        for some in batches([*names], NAMES_AT_ONCE):
+            found |= {names[name] for name in await self._store.get(BODIES, some, (EXPIRE_AT,))}
+        return frozenset(found)
 
     async def stored_document(self, event_id: str) -> str | None:
         name = document_id(event_id)

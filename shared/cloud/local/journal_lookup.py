@@ -20,3 +20,8 @@ def stored_document(connection: sqlite3.Connection, event_id: str) -> str | None
     """The event's CloudEvent as JSON text; None before transform has seen it, and after its body's retention."""
     row = connection.execute("SELECT document FROM bodies WHERE event_id = ?", (event_id,)).fetchone()
     return row[0] or None if row else None
+
+
+def has_document(connection: sqlite3.Connection, event_id: str) -> bool:
+    found = connection.execute("SELECT 1 FROM bodies WHERE event_id = ? AND document <> ''", (event_id,))
+    return found.fetchone() is not None

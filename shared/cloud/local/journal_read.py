@@ -20,7 +20,7 @@ from shared.cloud.journal_series import Bucket, make_buckets
 from shared.cloud.journal_words import words_of
 from shared.cloud.local import journal_search as search
 from shared.cloud.local.journal_dead_letters import mark_dead_letters
-from shared.cloud.local.journal_lookup import ids_beginning, stored_document
+from shared.cloud.local.journal_lookup import has_document, ids_beginning, stored_document
 from shared.cloud.local.journal_schema import open_journal
 from shared.cloud.local.journal_series import ATTEMPTS_SQL, LATENCIES_SQL, REQUESTS_SQL
 from shared.cloud.route_documents import decisions_of
@@ -142,6 +142,9 @@ class JournalReader:
 
     def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]:
         return ids_beginning(self._connection, kind, beginning, limit)
+
+    def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
+        return frozenset(each for each in event_ids if has_document(self._connection, each))
 
     def stored_document(self, event_id: str) -> str | None:
         return stored_document(self._connection, event_id)

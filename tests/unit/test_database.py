@@ -1,5 +1,6 @@
 """The SQLite files of the local emulation."""
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.cloud.local.database import open_database, transaction
+from shared.cloud.local.database import open_database, reason_of, transaction
 
 SCHEMA = """
 PRAGMA foreign_keys = ON;
@@ -54,3 +55,16 @@ def test_a_file_with_other_content_is_told_of_and_not_left_open(tmp_path: Path) 
     (tmp_path / "no.db").write_bytes(b"no database" * 100)
     with pytest.raises(sqlite3.DatabaseError, match="not a database"):
         open_database(tmp_path / "no.db", SCHEMA)
+
+
+def test_a_full_disk_is_told_in_words_and_what_was_written_is_not(database: sqlite3.Connection) -> None:
+    database.execute("CREATE TABLE text (words TEXT UNIQUE)")
+    database.execute("INSERT INTO text VALUES ('hush')")
+    with pytest.raises(sqlite3.Error) as twice:
+        database.execute("INSERT INTO text VALUES ('hush')")
+    assert reason_of(twice.value) == "UNIQUE constraint failed: text.words"
+    database.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(sqlite3.Error) as full:
+        database.execute("INSERT INTO text VALUES (?)", ("w" * 100_000,))
+    assert reason_of(full.value) == "database or disk is full"
+    assert reason_of(OSError(errno.ENOSPC, "No space left on device", "/home/me")) == "No space left on device"

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 
 from deploy.local.inspector.parts import LocalParts
+from shared.cloud.local.database import reason_of
 from shared.cloud.local.journal_repair import missing_entries
 from shared.errors import Temporary
 from shared.logs import log
@@ -28,7 +29,7 @@ async def again_and_again(work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         except (sqlite3.Error, Temporary) as error:
-            detail = error.detail if isinstance(error, Temporary) else type(error).__name__
+            detail = error.detail if isinstance(error, Temporary) else reason_of(error)
             log("WARNING", "the page may be behind", function="inspector", detail=detail)
         await asyncio.sleep(PAUSE_SECONDS)
 

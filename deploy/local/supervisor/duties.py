@@ -18,6 +18,7 @@ from deploy.local.supervisor.setup import CannotSend, Setup, files_of_refused, s
 from deploy.local.supervisor.state_lock import require_there
 from deploy.local.supervisor.watch import Snapshot, changes, snapshot
 from shared.cloud.local.blobs import purge_blobs
+from shared.cloud.local.database import reason_of
 from shared.cloud.local.journal_retention import purge_journal
 from shared.cloud.local.journal_schema import FILE_NAME
 from shared.cloud.retention import blobs_seconds, retention_of
@@ -60,7 +61,7 @@ async def forget(supervisor: "Supervisor") -> None:
         try:
             await asyncio.to_thread(forget_old, state, notify, time.time())
         except (sqlite3.Error, OSError) as error:  # busy, or the disk is full: what is old is a little older next time
-            supervisor.output.say("WARNING", f"{state} keeps what is past its retention: {type(error).__name__}")
+            supervisor.output.say("WARNING", f"{state} keeps what is past its retention: {reason_of(error)}")
         await asyncio.sleep(FORGET_SECONDS)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from shared.cloud.local.database import transaction
+from shared.cloud.local.database import reason_of, transaction
 from shared.cloud.local.journal_requests import RequestEntry, request_from_line, write_requests
 from shared.cloud.local.journal_schema import FILE_NAME, open_journal
 
@@ -51,4 +51,4 @@ class RequestFeed:
             with transaction(self._connection):
                 write_requests(self._connection, entries)
         except (sqlite3.Error, OSError) as error:  # the page lacks them; no event does
-            self._say("WARNING", f"{len(entries)} requests are not on the page: {type(error).__name__}")
+            self._say("WARNING", f"{len(entries)} requests are not on the page: {reason_of(error)}")

@@ -32,3 +32,8 @@ def transaction(database: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") ->
     database.execute(begin)
     with database:  # which commits; and rolls back what fails, a commit as well
         yield database
+
+
+def reason_of(error: sqlite3.Error | OSError) -> str:
+    """`database is locked`, `database or disk is full`: SQLite's words name tables, and hold no value."""
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)

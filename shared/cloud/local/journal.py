@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.cloud.gather import Gatherer
-from shared.cloud.local.database import transaction
+from shared.cloud.local.database import reason_of, transaction
 from shared.cloud.local.journal_schema import open_journal
 from shared.cloud.local.journal_status import update_status
 from shared.cloud.route_documents import route_documents
@@ -81,7 +81,7 @@ class LocalJournal:
             with transaction(self._connection):
                 write_entries(self._connection, list(chain.from_iterable(batch)))
         except (sqlite3.Error, OSError) as error:
-            raise Temporary("journal", f"{self._path.name} cannot be written: {type(error).__name__}") from error
+            raise Temporary("journal", f"{self._path.name} cannot be written: {reason_of(error)}") from error
 
 
 def write_entries(connection: sqlite3.Connection, entries: Sequence[JournalEntry]) -> None:

@@ -12,7 +12,7 @@ from shared.cloud.gather import Gatherer
 from shared.cloud.ledger_writes import LedgerWrites
 from shared.cloud.local import ledger_destinations as destinations
 from shared.cloud.local import ledger_tables as tables
-from shared.cloud.local.database import transaction
+from shared.cloud.local.database import reason_of, transaction
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.ledger import Claim, DestinationState, LedgerRow
@@ -113,7 +113,7 @@ class LocalLedger(LedgerWrites):
         try:
             return run_all(batch)
         except (sqlite3.Error, OSError) as error:
-            raise Temporary("ledger", f"{self._path.name} does not answer: {type(error).__name__}") from error
+            raise Temporary("ledger", f"{self._path.name} does not answer: {reason_of(error)}") from error
 
     def _write_all(self, batch: Sequence[Operation]) -> Sequence[object]:
         connection = self._opened()

@@ -202,6 +202,14 @@ async def test_what_a_stranger_writes_stays_text(stack: Stack, page: Page) -> No
     page.faults[:] = [fault for fault in page.faults if "sandboxed" not in fault and "/html" not in fault]
 
 
+async def test_what_a_stranger_writes_is_read_in_its_own_order(stack: Stack, page: Page) -> None:
+    assert send(stack, {"event": "signup.turned", "name": "\u202eexe.gnp", "mail": "مرحبا"}) == 200
+    await event_shown(page, "signup.turned", "Delivered")
+    await page.click(".rows a", "signup.turned")
+    await page.until_shown('"name": "\\u202eexe.gnp"', ".beside .code")
+    await page.until_shown('"mail": "مرحبا"', ".beside .code")
+
+
 def post_mail(stack: Stack, html: str) -> None:
     document = {
         "personalizations": [{"to": [{"email": "ann@example.com"}]}],
@@ -240,9 +248,18 @@ async def test_other_names_and_other_origins_are_refused(stack: Stack) -> None:
     assert call(stack, "POST", "/api/mail-sink", json_type | {"Origin": f"http://{own}"}, b'{"plugged":true}') == 200
 
 
+LARGE_NUMBERS_FIT = """[...document.querySelectorAll('.figure')].every((figure) => {
+    figure.innerHTML = '26,615<small> + 5,523 not yet</small>';
+    const [inside, around] = [figure.lastChild, figure.closest('.card')].map((each) => each.getBoundingClientRect());
+    return inside.right < around.right;
+})"""
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_section_fits_a_narrow_window(stack: Stack, page: Page, scheme: str) -> None:
     await page.look(390, 800, scheme)
+    await page.until("document.querySelector('.figure')")
+    assert await page.run(LARGE_NUMBERS_FIT) is True
     for section in ("events", "mail", "dead-letters", "refused", "deliveries"):
         await page.run(f"location.hash = '#/{section}'")
         await page.until(f"document.querySelector('main').className.startsWith('view-{section}')")

@@ -12,10 +12,15 @@ export function chip(word, kind, title = "") {
   return h("span", { class: `chip ${kind}`, title }, word);
 }
 
+// Characters that turn the direction of what follows are written out: a stranger would have the order of a text read
+// otherwise than it is.
+const TURNS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const escaped = (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
 // JSON with its keys, texts and numbers told apart.
 export function jsonView(value) {
   const view = h("pre", { class: "code", tabindex: "0" });
-  const text = JSON.stringify(value, null, 2) ?? "null";
+  const text = (JSON.stringify(value, null, 2) ?? "null").replace(TURNS, escaped);
   const token = /("(?:\\.|[^"\\])*")(\s*:)?|\b(?:true|false|null)\b|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
   let last = 0;
   let shown = 0;

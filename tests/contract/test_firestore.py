@@ -198,6 +198,18 @@ async def test_every_other_refusal_is_temporary_and_says_which(
         await ledger.due(T, 10)
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [("PERMISSION_DENIED", "lacks a role such as roles/datastore.user"), ("NOT_FOUND", "there is no such database")],
+)
+async def test_what_an_operator_can_mend_is_told_in_words(
+    ledger: FirestoreLedger, firestore: EmulatedFirestore, status: str, words: str
+) -> None:
+    firestore.server.faults.append(Fault("runQuery", status))
+    with pytest.raises(Temporary, match=f"{status} to runQuery in projects/a-project/databases/hookchain-.*{words}"):
+        await ledger.due(T, 10)
+
+
 async def test_a_database_that_nothing_answers_for_is_temporary(firestore: EmulatedFirestore, free_port: int) -> None:
     ledger = FirestoreLedger(firestore.elsewhere(free_port))
     with pytest.raises(Temporary, match="Firestore did not answer: NotConnected"):

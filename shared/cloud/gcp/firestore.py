@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 from shared.cloud.gcp.firestore_values import Fields, Write, from_fields, write_document
@@ -30,6 +31,12 @@ OVERTAKEN: Final = frozenset({"ABORTED", "ALREADY_EXISTS"})
 """What a transaction is told that others were faster than. Both are a 409: only the body tells them apart."""
 ALONE: Final = PASSING | {"ABORTED"}
 """Outside a transaction, contention passes too."""
+WHY: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "PERMISSION_DENIED": ": whoever asks lacks a role such as roles/datastore.user there, or the API is off",
+        "NOT_FOUND": ": there is no such database; a deployment makes it",
+    }
+)
 
 Answer = TypeVar("Answer")
 Decide = Callable[[Fields | None], tuple[Answer, Write | None]]
@@ -63,7 +70,8 @@ class Firestore:
         max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
         self._client = HttpClient(endpoint, max_answer_bytes)
-        self._documents = f"projects/{project}/databases/{database}/documents"
+        self._database = f"projects/{project}/databases/{database}"
+        self._documents = f"{self._database}/documents"
         self._authorization = authorization
         self._part = part
 
@@ -189,7 +197,8 @@ class Firestore:
         return document
 
     def _temporary(self, method: str, refused: _Refused) -> Temporary:
-        return Temporary(self._part, f"Firestore answered {refused.status} to {method}")
+        why = WHY.get(refused.status, "")
+        return Temporary(self._part, f"Firestore answered {refused.status} to {method} in {self._database}{why}")
 
     def _written(self, write: Write) -> JsonObject:
         return write_document(write, self._name(write.collection, write.id))

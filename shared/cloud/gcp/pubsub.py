@@ -7,6 +7,7 @@ and of its memory. https://cloud.google.com/pubsub/docs/reference/rest/v1/projec
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from shared.cloud.gather import Gatherer
@@ -19,6 +20,12 @@ PUBLISH_SECONDS: Final = 2.0
 PASSING: Final = frozenset({429, 500, 502, 503, 504})
 """After these Google wants to be asked again, and some senders never send again."""
 PAUSES: Final = (0.1, 0.3)
+WHY: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        403: ": whoever publishes lacks roles/pubsub.publisher on it",
+        404: ": it is not there; a deployment makes it",
+    }
+)
 MAX_WAITING: Final = 2_000
 MAX_BATCH: Final = 500  # Pub/Sub takes at most 1,000 messages and 10 MB in one request
 MAX_BATCH_BYTES: Final = 6_000_000
@@ -75,7 +82,7 @@ class PubSubBus:
             await asyncio.sleep(pause)
             status = await self._post_once(topic, body)
         if status != 200:
-            raise Temporary("bus", f"Pub/Sub answered {status} to a publish on topic {topic!r}")
+            raise Temporary("bus", f"Pub/Sub answered {status} to a publish on topic {topic!r}{WHY.get(status, '')}")
 
     async def _post_once(self, topic: str, body: bytes) -> int:
         headers = {"Content-Type": "application/json"}

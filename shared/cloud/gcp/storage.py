@@ -67,4 +67,5 @@ def object_name(name: str) -> str:
 
 
 def _temporary(answer: Answer, verb: str, name: str) -> Temporary:
-    return Temporary("blobs", f"Cloud Storage answered {answer.status} when it was to {verb} the blob {name!r}")
+    why = ": whoever asks lacks a role such as roles/storage.objectUser on the bucket" if answer.status == 403 else ""
+    return Temporary("blobs", f"Cloud Storage answered {answer.status} when it was to {verb} the blob {name!r}{why}")

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shared.cloud.gcp.pubsub import Authorization
-from shared.cloud.gcp.tokens import Token, metadata_authorization, renewed
+from shared.cloud.gcp.tokens import MARGIN_SECONDS, PAUSE_SECONDS, Token, metadata_authorization, renewed
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
 from shared.settings import read_settings
@@ -78,6 +78,26 @@ async def test_a_token_serves_to_its_end_while_no_new_one_comes() -> None:
     clock.advance(1)
     with pytest.raises(Temporary, match="did not answer"):
         await authorization()
+
+
+async def test_while_the_old_token_serves_nobody_waits_for_one_failure_after_another() -> None:
+    clock, asked = FakeClock(), 0
+
+    async def fetch() -> Token:
+        nonlocal asked
+        asked += 1
+        if asked in (1, 4):
+            return Token(f"t{asked}", clock.now() + 3_600)
+        raise Temporary("credentials", "the metadata server did not answer")
+
+    authorization = renewed(fetch, clock.now)
+    await authorization()
+    clock.advance(3_600 - MARGIN_SECONDS)
+    for expected in (2, 3):
+        assert [await authorization() for _ in range(3)] == ["Bearer t1"] * 3
+        assert asked == expected
+        clock.advance(PAUSE_SECONDS)
+    assert await authorization() == "Bearer t4"
 
 
 def test_only_cloud_run_has_a_metadata_server() -> None:

@@ -23,6 +23,8 @@ MARGIN_SECONDS: Final = 225.0
 """The metadata server gives a new token once the old has five minutes left."""
 LAST_SECONDS: Final = 10.0
 """A token that ends sooner may end on its way."""
+PAUSE_SECONDS: Final = 15.0
+"""Between two tries while the old token serves: each may make whoever asks wait ASK_SECONDS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,11 @@ def renewed(fetch: Callable[[], Awaitable[Token]], now: Callable[[], float] = ti
     """
     token: Token | None = None
     fetching: asyncio.Future[Token] | None = None
+    renew_at = 0.0
 
     async def authorization() -> str | None:
-        nonlocal token, fetching
-        if token is None or now() >= token.expires_at - MARGIN_SECONDS:
+        nonlocal token, fetching, renew_at
+        if token is None or now() >= max(renew_at, token.expires_at - MARGIN_SECONDS):
             if fetching is None or fetching.done():
                 fetching = asyncio.ensure_future(fetch())
             try:
@@ -51,6 +54,7 @@ def renewed(fetch: Callable[[], Awaitable[Token]], now: Callable[[], float] = ti
             except Temporary:
                 if token is None or now() >= token.expires_at - LAST_SECONDS:
                     raise
+                renew_at = min(now() + PAUSE_SECONDS, token.expires_at - LAST_SECONDS)
         return f"Bearer {token.text}"
 
     return authorization

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from shared.cloud.gcp.again import PASSING
 from shared.cloud.gcp.pubsub import no_authorization
 from shared.cloud.gcp.secret_manager import from_secret_manager
 from shared.cloud.gcp.storage import BucketBlobs
@@ -32,6 +33,21 @@ async def test_a_bucket_that_refuses_is_temporary(storage: tuple[StorageServer, 
             await call
     blobs.close()
     await asyncio.sleep(0)  # in which its connections are gone
+
+
+@pytest.mark.parametrize("status", sorted(PASSING))
+async def test_what_a_bucket_refuses_for_a_moment_is_asked_for_again(
+    storage: tuple[StorageServer, str], status: int
+) -> None:
+    """A sender that is told 503 may never send again."""
+    server, url = storage
+    blobs = BucketBlobs(url, BUCKET, no_authorization)
+    server.passing = [status, status]
+    await blobs.put("a", b"1")
+    server.passing = [status]
+    assert await blobs.get("a") == b"1"
+    blobs.close()
+    await asyncio.sleep(0)
 
 
 async def test_a_bucket_that_is_not_there_takes_nothing(storage: tuple[StorageServer, str]) -> None:

@@ -13,12 +13,13 @@ BUCKET: Final = "a-project-hookchain-blobs"
 
 
 class StorageServer:
-    """`refuse` is the status of every answer, where set."""
+    """`refuse` is the status of every answer, where set; `passing` are those of the next ones."""
 
     def __init__(self, bucket: str) -> None:
         self.objects: dict[str, bytes] = {}
         self.problems: list[str] = []
         self.refuse: int | None = None
+        self.passing: list[int] = []
         self._bucket = bucket
         self._description = Description("storage", "v1")
 
@@ -36,8 +37,8 @@ class StorageServer:
         except AssertionError as error:
             self.problems.append(str(error))
             return _fault(400, str(error))
-        if self.refuse:
-            return _fault(self.refuse, "as the test asked")
+        if refused := self.passing.pop(0) if self.passing else self.refuse:
+            return _fault(refused, "as the test asked")
         if request.rel_url.parts[-1 if method.is_upload else -2] != "o" or f"/b/{self._bucket}/" not in path:
             return _fault(404, "The specified bucket does not exist.")
         name = request.query["name"] if method.is_upload else request.rel_url.parts[-1]

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from shared.cloud.gcp.pubsub import PASSING, PubSubBus, no_authorization
+from shared.cloud.gcp.again import PASSING
+from shared.cloud.gcp.pubsub import PubSubBus, no_authorization
 from shared.errors import Temporary
 from shared.ports import BusMessage
 

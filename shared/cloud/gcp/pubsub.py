@@ -11,15 +11,13 @@ from types import MappingProxyType
 from typing import Final
 
 from shared.cloud.gather import Gatherer
+from shared.cloud.gcp.again import until_it_passes
 from shared.errors import Temporary
-from shared.http_client import HttpClient
+from shared.http_client import Answer, HttpClient
 from shared.jsontext import to_json
 from shared.ports import BusMessage
 
 PUBLISH_SECONDS: Final = 2.0
-PASSING: Final = frozenset({429, 500, 502, 503, 504})
-"""After these Google wants to be asked again, and some senders never send again."""
-PAUSES: Final = (0.1, 0.3)
 WHY: Final[Mapping[int, str]] = MappingProxyType(
     {
         403: ": whoever publishes lacks roles/pubsub.publisher on it",
@@ -72,28 +70,20 @@ class PubSubBus:
         return gatherer
 
     async def _post(self, topic: str, body: bytes) -> None:
-        """Refused for a moment, it is sent again: not once time is up, for others wait."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + PUBLISH_SECONDS / 2
-        status = await self._post_once(topic, body)
-        for pause in PAUSES:
-            if status not in PASSING or loop.time() >= until:
-                break
-            await asyncio.sleep(pause)
-            status = await self._post_once(topic, body)
-        if status != 200:
-            raise Temporary("bus", f"Pub/Sub answered {status} to a publish on topic {topic!r}{WHY.get(status, '')}")
+        answer = await until_it_passes(lambda: self._post_once(topic, body))
+        if answer.status != 200:
+            why = WHY.get(answer.status, "")
+            raise Temporary("bus", f"Pub/Sub answered {answer.status} to a publish on topic {topic!r}{why}")
 
-    async def _post_once(self, topic: str, body: bytes) -> int:
+    async def _post_once(self, topic: str, body: bytes) -> Answer:
         headers = {"Content-Type": "application/json"}
         if authorization := await self._authorization():
             headers["Authorization"] = authorization
         path = f"{self._topic_path}{topic}:publish"
         try:
-            answer = await self._client.call("POST", path, headers, body, PUBLISH_SECONDS, may_repeat=True)
+            return await self._client.call("POST", path, headers, body, PUBLISH_SECONDS, may_repeat=True)
         except OSError as error:
             raise Temporary("bus", f"Pub/Sub did not confirm: {type(error).__name__}") from error
-        return answer.status
 
 
 def _groups(messages: Sequence[BusMessage]) -> Iterator[Sequence[BusMessage]]:

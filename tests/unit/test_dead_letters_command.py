@@ -1,4 +1,6 @@
+import asyncio
 import json
+import signal
 from collections.abc import Sequence
 
 import pytest
@@ -158,6 +160,21 @@ def test_one_that_the_bus_did_not_take_is_kept(kept: Kept, bus: FakeBus, capsys:
     bus.fault = "Pub/Sub did not confirm: TimeoutError"
     assert main(["dead-letters", "replay", letter_id, "--yes"]) == 1
     assert bus.fault in capsys.readouterr().err
+    assert states(kept) == {letter_id: "kept"}
+
+
+def test_one_that_ctrl_c_kept_from_the_bus_is_kept(
+    kept: Kept, bus: FakeBus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    letter_id = kept.dead_letter(kept.event("e1"))
+
+    async def interrupted(topic: str, messages: Sequence[BusMessage]) -> None:
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(10)
+
+    monkeypatch.setattr(bus, "publish", interrupted)
+    assert main(["dead-letters", "replay", letter_id, "--yes"]) == 130
+    assert "stopped: 0 of 1 published" in capsys.readouterr().err
     assert states(kept) == {letter_id: "kept"}
 
 

@@ -79,7 +79,7 @@ async def _send(asked: Asked, bus: Bus, replay_id: str, letters: Sequence[DeadLe
             continue
         try:
             await bus.publish(letter.topic, [message])
-        except Temporary:
+        except (Temporary, asyncio.CancelledError):  # Ctrl-C too: it may not have been sent
             asked.state.reader.mark_dead_letters([row.id], KEPT)
             raise
 

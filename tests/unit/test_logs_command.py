@@ -185,6 +185,13 @@ def test_the_newest_are_read_by_one_gcloud_and_printed_oldest_first(
     assert {"--order=desc", "--format=json", "--project=acme-hooks"} < set(call.arguments)
 
 
+@pytest.mark.parametrize(("limit", "read"), [("5", 1_000), ("5000", 5_000)])
+def test_as_much_is_read_as_was_asked_for(gcloud: StubGcloud, limit: str, read: int) -> None:
+    gcloud.answers("logging read", [entry(1, "2026-03-01T12:00:00Z")])
+    assert main(["logs", "--platform", "gcp", "--project", "acme-hooks", "--limit", limit]) == 0
+    assert f"--limit={read}" in gcloud.calls[0].arguments
+
+
 def test_a_follower_sees_each_entry_once_also_those_that_come_late(
     gcloud: StubGcloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,7 +200,7 @@ def test_a_follower_sees_each_entry_once_also_those_that_come_late(
     gcloud.answers("logging read", [entry(1, "2026-03-01T12:00:20Z"), entry(2, "2026-03-01T12:00:40Z")])
     gcloud.answers("logging read", code=1, stderr="ERROR: UNAVAILABLE")
     gcloud.answers("logging read", [entry(3, "2026-03-01T12:01:00Z")])
-    records = cloud_records(Gcloud("acme-hooks"), TARGET, Wanted(("notify",)), NOW, follow_limit=100)
+    records = cloud_records(Gcloud("acme-hooks"), TARGET, Wanted(("notify",)), NOW, limit=100, is_followed=True)
     found = (each for each in records if each is not None)
     assert [each.id for each in islice(found, 3)] == ["2", "1", "3"]
     assert 'timestamp>="2026-03-01T12:00:10' in gcloud.calls[2].arguments[2]

@@ -75,17 +75,18 @@ def read_arguments(query: str, order: str, limit: int) -> list[str]:
 
 
 def cloud_records(
-    gcloud: Runner, target: Target, wanted: Wanted, since: float, follow_limit: int | None
+    gcloud: Runner, target: Target, wanted: Wanted, since: float, limit: int, is_followed: bool
 ) -> Iterator[Record | None]:
-    """The newest `PAGE` since then, oldest first; with `follow_limit` only so many at first, then None, and then on
-    without end. Raises GcloudFault and GcloudMissing."""
-    limit = follow_limit or PAGE
+    """The newest `limit` since then, oldest first; followed, then None, and then on without end.
+
+    Raises GcloudFault and GcloudMissing.
+    """
     newest = read_records(gcloud, target, log_filter(target, wanted, since), "desc", limit)
     # Where there is more than was asked for, what is older than the first shown is not wanted later either.
     cursor = Cursor(min(each.at for each in newest) if len(newest) == limit else since)
     yield from cursor.fresh(newest, is_full_page=False)
     failures = 0
-    while follow_limit is not None:
+    while is_followed:
         yield None
         time.sleep(POLL_SECONDS)
         try:

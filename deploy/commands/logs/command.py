@@ -14,7 +14,7 @@ from deploy.commands.frame.configuration import add_configuration, environ_of
 from deploy.commands.frame.ending import DONE, ended
 from deploy.commands.frame.kept_command import add_limit
 from deploy.commands.frame.platform_options import add_platform, add_state, is_gcp, target_of
-from deploy.commands.logs.cloud import Wanted, cloud_records
+from deploy.commands.logs.cloud import PAGE, Wanted, cloud_records
 from deploy.commands.logs.local import local_records
 from deploy.commands.logs.records import Record, clock
 from deploy.commands.terminal.tables import screen_of
@@ -97,8 +97,9 @@ def _records(options: argparse.Namespace) -> Iterator[Record | None]:
         return local_records(options.state, options.since, options.follow)
     target = target_of(options, environ_of(options))
     wanted = Wanted(options.function or FUNCTIONS, options.severity, options.event)
-    follow_limit = options.limit if options.follow else None
-    return cloud_records(Gcloud(target.project), target, wanted, options.since, follow_limit)
+    # Some of what is read says nothing for a person; followed, more than was asked for would be read again.
+    limit = options.limit if options.follow else max(PAGE, options.limit)
+    return cloud_records(Gcloud(target.project), target, wanted, options.since, limit, options.follow)
 
 
 def _is_wanted(record: Record, options: argparse.Namespace) -> bool:

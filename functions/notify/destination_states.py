@@ -6,6 +6,8 @@ from shared.ledger import DestinationState, Ledger
 from shared.ports import Clock
 
 CACHE_SECONDS: Final = 10.0
+STEP_SECONDS: Final = 1.0
+"""A pause that is longer by less than this is no other."""
 
 
 class DestinationStates:
@@ -37,7 +39,10 @@ class DestinationStates:
         return is_news
 
     async def pause(self, name: str, seconds: float) -> None:
-        """Raises Temporary."""
+        """Raises Temporary. All that are refused together say the same, and one document takes few writes a second."""
         now = self._clock.now()
+        state, until = self._known.get(name, (DestinationState(), 0.0))
+        if state.paused_until is not None and now < until and now + seconds < state.paused_until + STEP_SECONDS:
+            return
         self._known[name] = (DestinationState(paused_until=now + seconds), now + CACHE_SECONDS)
         await self._ledger.pause(name, now + seconds, now)

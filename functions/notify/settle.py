@@ -33,13 +33,16 @@ def unknown_reason(reason: str) -> str:
 async def _retry(parts: Parts, work: Work, configured: Configured, outcome: RetryLater | Unknown) -> Result:
     after = outcome.after_seconds if isinstance(outcome, RetryLater) else None
     pause = outcome.pause_destination_seconds if isinstance(outcome, RetryLater) else None
-    if pause:
-        await parts.states.pause(configured.name, pause)
     number = work.claim.attempt_number
     at = next_retry_at(configured.retry_seconds, number, work.key, parts.clock.now(), after)
     if at is None:
-        return await give_up(parts, work, "exhausted", f"attempt {number}, the last: {outcome.reason}", outcome.answer)
-    return await wait(parts, work, at, outcome.reason, outcome.answer)
+        last = f"attempt {number}, the last: {outcome.reason}"
+        result = await give_up(parts, work, "exhausted", last, outcome.answer)
+    else:
+        result = await wait(parts, work, at, outcome.reason, outcome.answer)
+    if pause:  # once the outcome is noted, which is not to be lost with it
+        await parts.states.pause(configured.name, pause)
+    return result
 
 
 async def _disable(parts: Parts, work: Work, outcome: Disabled) -> Result:

@@ -9,6 +9,7 @@ from functions.notify.destination import Attempt
 from functions.notify.notify import notify
 from functions.notify.work import Acknowledged, Nacked
 from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater
+from shared.errors import Temporary
 from tests.fakes.destinations import FakeDestination
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery, message_of, push_of
@@ -126,6 +127,47 @@ async def test_a_destination_that_asks_for_a_pause_is_left_alone_and_the_wait_co
     notifier.clock.advance(14)
     assert {result.outcome for result in await notifier.sweep_and_take()} == {"delivered"}
     assert sorted(attempt.attempt_number for attempt in notifier.crm.attempts) == [1, 1, 2]
+
+
+class PausingLedger(FakeLedger):
+    """Counts pauses, and refuses them where `fault_of_pauses` is set, as a document does that many write at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses = 0
+        self.fault_of_pauses: str | None = None
+
+    async def pause(self, destination: str, until: float, now: float) -> None:
+        self.pauses += 1
+        if self.fault_of_pauses:
+            raise Temporary("ledger", self.fault_of_pauses)
+        await super().pause(destination, until, now)
+
+
+async def test_of_many_that_are_refused_together_one_writes_the_pause() -> None:
+    ledger, all_are_there = PausingLedger(), asyncio.Barrier(40)
+
+    class Together(FakeDestination):
+        async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+            await all_are_there.wait()
+            return RetryLater("locked out", pause_destination_seconds=120.0)
+
+    notifier = FakeNotifier(Together(), ledger=ledger)
+    results = await asyncio.gather(*(notifier.take(a_delivery(number)) for number in range(40)))
+    assert {result.outcome for result in results} == {"retry_later"}
+    assert ledger.pauses == 1
+
+
+async def test_a_pause_that_cannot_be_written_loses_no_outcome() -> None:
+    """Else the attempt would count as one that ended without a record, and three of those as a crash."""
+    ledger = PausingLedger()
+    ledger.fault_of_pauses = "others kept writing it"
+    notifier = FakeNotifier(FakeDestination(RetryLater("locked out", pause_destination_seconds=120.0)), ledger=ledger)
+    with pytest.raises(Temporary):
+        await notifier.take()
+    row = await notifier.row()
+    assert (row.state, row.reason) == ("retry_at", "locked out")
+    assert (await notifier.take()).outcome == "waiting"
 
 
 # What is held

@@ -17,6 +17,7 @@ from deploy.trigger.samples import FOLDER, Fresh, events_of, load_sample
 from deploy.trigger.shot import CannotSign, Keys, sample_of, shot
 from functions.receive.outcomes import Accepted, Answered
 from functions.receive.receive import Receiver
+from functions.receive.replies import accepted_reply
 from shared.errors import HookchainError, Rejected, Temporary
 from shared.http import Request
 from shared.jsontext import JsonObject
@@ -188,6 +189,25 @@ def test_what_is_broken_is_refused_for_just_that(provider: str, what: Break, tmp
         assert provider in NEEDS_A_KEY_FROM_ELSEWHERE
         return
     assert refused.value.code in CODES[what]
+
+
+@pytest.mark.parametrize(
+    ("provider", "event", "content_type", "body"),
+    [
+        ("slack", "slash_command", None, b""),  # a dialog's sender takes any other body for a failure
+        ("twilio", None, "text/xml", b"<Response/>"),  # its error 12300 is an answer that is no XML
+        ("xero", None, None, b""),  # its first probe fails where the answer has a body
+    ],
+)
+def test_an_answer_that_its_sender_reads_is_one_that_it_understands(
+    provider: str, event: str | None, content_type: str | None, body: bytes, tmp_path: Path
+) -> None:
+    firing = on_range(provider, tmp_path)
+    request = firing.shot(event)
+    taken = firing.received(request)
+    assert isinstance(taken, Accepted)
+    reply = accepted_reply(taken, request)
+    assert (reply.status, dict(reply.headers).get("content-type"), reply.body) == (200, content_type, body)
 
 
 def test_names_of_secrets_made_for_providers_are_secret_names() -> None:

@@ -30,7 +30,7 @@ from tests.fakes.secrets import FakeSecrets
 
 # Their keys and certificates are fetched: only the provider can sign, and nobody is asked here.
 NEEDS_A_KEY_FROM_ELSEWHERE = frozenset({"google_pubsub", "aws_sns", "paypal"})
-WITHOUT_ID = frozenset({("slack", "slash_command")})
+WITHOUT_ID = frozenset({("slack", "slash_command"), ("microsoft_graph", "reauthorizationRequired")})
 CODES = {"signature": {"sig", "password"}, "clock": {"ts"}, "body": {"sig", "parse", "password"}}
 
 NOW = 1_790_000_000.0

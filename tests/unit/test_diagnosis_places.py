@@ -1,5 +1,7 @@
 """A proof that is right and stands in another place, or is of another kind than the source expects."""
 
+import json
+
 import pytest
 
 from functions.receive.diagnosis.why import why_refused
@@ -55,6 +57,39 @@ def test_a_password_where_a_signature_is_expected_is_told() -> None:
 )
 def test_a_password_is_looked_for_where_senders_put_it(settings: Json, header: tuple[str, str], words: str) -> None:
     told = why_refused(posted(BODY, header), read_way(settings), [KEY], NOW)
+    assert told is not None
+    assert words in told
+
+
+@pytest.mark.parametrize(("kept", "words"), [(f"{KEY} ", "white space around it"), (f'"{KEY}"', "quotation marks")])
+def test_a_token_that_is_kept_with_more_around_it_is_told(kept: str, words: str) -> None:
+    settings = read_way({"scheme": "header", "header": "x-token", "secret": "s"})
+    told = why_refused(posted(BODY, ("x-token", KEY)), settings, [kept], NOW)
+    assert told is not None
+    assert words in told
+
+
+def test_the_header_of_the_time_is_no_signature_in_another_place() -> None:
+    timed = way(HUB, timestamp="header.X-Signature-Timestamp", content="{timestamp}{body}")
+    told = why_refused(posted(BODY, ("x-signature-timestamp", str(int(NOW)))), timed, [KEY], NOW)
+    assert told is not None
+    assert told.startswith("the request has no signature, expected in the header x-hub-signature-256")
+
+
+def test_a_numbered_header_that_is_missing_is_told() -> None:
+    numbered = way(HUB, header="X-Signature-{n}", layout="numbered")
+    told = why_refused(posted(BODY), numbered, [KEY], NOW)
+    assert told is not None
+    assert told.startswith("the request has no signature, expected in the header x-signature-1")
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [({"sig": "00"}, "the secret at the sender is another one"), ({}, "in data.sig of each item, and not every one")],
+)
+def test_signatures_within_items_are_looked_for_there(second: Json, words: str) -> None:
+    each = read_way({"scheme": "hmac", "each": "data.items.*", "at": "data.sig", "content": "{data.id}", "secret": "s"})
+    told = why_refused(posted(json.dumps({"items": [{"sig": "00"}, second]}).encode()), each, [KEY], NOW)
     assert told is not None
     assert words in told
 

@@ -9,7 +9,7 @@ from functions.receive.diagnosis.guess import Case, Guess, holds
 from functions.receive.diagnosis.signatures import SHARED
 from shared.errors import Rejected
 from shared.http import Request
-from shared.signatures.layouts import given_signatures, place_text
+from shared.signatures.layouts import given_signatures, is_signed, place_text
 from shared.signatures.macs import ALGORITHMS
 from shared.signatures.places import parse_place
 from shared.signatures.reading import Reading
@@ -22,9 +22,13 @@ _PREFIX: Final = re.compile(r"(?:sha1|sha256|sha384|sha512|md5|v0|v1|hmac-sha256
 def missing(case: Case) -> str | None:
     """None where there is something in the signature's place."""
     way, request = case.way, case.request
-    if way.layout == "numbered" or way.at is None or Reading(request, case.url).text(way.at):
+    if way.at is None or all(_is_there(reading, way) for reading in _signed_parts(case)):
         return None
-    where = place_text(way)
+    where = place_text(way).replace("{n}", "1")
+    if way.each:
+        return (
+            f"the signature is expected in {where} of each item, and not every one has it: set the secret at the sender"
+        )
     if way.at.kind == "header" and request.header(way.at.name) is not None:
         return f"{where} is there and empty: no secret is set at the sender; set this source's there"
     for guess in _elsewhere(case):
@@ -48,8 +52,19 @@ def of_no_use(case: Case) -> str | None:
     return None
 
 
+def _signed_parts(case: Case) -> list[Reading]:
+    """The request, or each of the items that carry a signature of their own."""
+    whole = Reading(case.request, case.url)
+    return [Reading(case.request, case.url, item) for item in whole.values(case.way.each)] if case.way.each else [whole]
+
+
+def _is_there(reading: Reading, way: Way) -> bool:
+    return is_signed(reading, replace(way, each=None))
+
+
 def _alike(request: Request, way: Way) -> list[str]:
-    names = dict.fromkeys(name for name, _ in request.headers if name != way.header)
+    signed_too = {place.name for place in (way.timestamp, way.id) if place and place.kind == "header"}
+    names = dict.fromkeys(name for name, _ in request.headers if name != way.header and name not in signed_too)
     return [name for name in names if _LIKE_A_SIGNATURE.fullmatch(name)][:3]
 
 

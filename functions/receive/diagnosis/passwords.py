@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from functions.receive.diagnosis.guess import Case, holds
+from functions.receive.diagnosis.signatures import spelled_otherwise
 from shared.http import Request
 from shared.signatures.compare import matches_any
 from shared.signatures.credentials import basic_credentials, bearer_token
@@ -20,6 +21,8 @@ def wrong_password(case: Case) -> str:
     user, given = basic_credentials(case.request.header("authorization"))
     if user is not None and given is not None and case.way.scheme == "basic":
         return _in_basic(user, given, case.secrets)
+    if told := next((guess.words for guess in spelled_otherwise(case) if holds(guess.case)), None):
+        return told
     if place := _found_at(case.request, case.secrets):
         return f"the right secret stands in {place}; this source expects it {expected_place(case)}"
     if not has_any(case):

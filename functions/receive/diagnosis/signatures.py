@@ -40,7 +40,7 @@ _CONTENTS: Final = (
 
 def guesses(case: Case) -> Iterator[Guess]:
     if case.way.scheme in SHARED:
-        yield from _secrets(case)
+        yield from spelled_otherwise(case)
         yield from _keys(case)
     yield from _bodies(case)
     yield from _algorithms(case)
@@ -49,7 +49,7 @@ def guesses(case: Case) -> Iterator[Guess]:
     yield from _contents(case)
 
 
-def _secrets(case: Case) -> Iterator[Guess]:
+def spelled_otherwise(case: Case) -> Iterator[Guess]:
     for words, change in (
         ("the secret here has white space around it, which the sender's has not", str.strip),
         ("the secret here stands in quotation marks, which the sender's does not", lambda text: text.strip("'\"")),

@@ -27,8 +27,8 @@ MAX_PARSED_BYTES: Final = 65_536
 """Of a body that is parsed anew with each guess."""
 SIGNED: Final = frozenset({"hmac", "digest", "ed25519", "ecdsa", "rsa", "standard-webhooks"})
 _NOTHING: Final = (
-    "no other encoding, algorithm or form of the body makes it right: the secret at the sender is another one (set it"
-    " anew there), or the body was changed on its way"
+    "no other encoding, algorithm or form of the body makes it right: the secret at the sender is another one (as of"
+    " its test mode, or of another endpoint: set it anew), or the body was changed on its way"
 )
 _NO_URL: Final = (
     "the signature is over the URL too, and no spelling of the one here makes it right: set `public_url` to the URL as"

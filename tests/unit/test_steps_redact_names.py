@@ -31,3 +31,8 @@ def test_redact_masks_a_card_that_was_sent_as_a_number(number: int | float) -> N
 def test_redact_leaves_other_numbers(number: int | float) -> None:
     after = data_after(EVERYTHING, {"n": number})
     assert (after, type(after)) == ({"n": number}, dict)
+
+
+@pytest.mark.parametrize("step", ["data.iban", ["data.iban"], {"paths": "data.iban"}])
+def test_one_path_may_stand_alone(step: Json) -> None:
+    assert data_after({"redact": step}, {"iban": "GB33", "name": "Ada"}) == {"iban": "***", "name": "Ada"}

@@ -8,10 +8,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from functions.transform.attributes import with_attribute
 from functions.transform.paths import Path, parse_path
-from functions.transform.places import readable
+from functions.transform.places import ReadPath
 from functions.transform.redaction import MASK, cleaned_everywhere, masked, without_cards, without_emails
 from functions.transform.step import Example, Step, StepContext
 from functions.transform.updates import Missing, Place, update
+from shared.config.values import listed
 from shared.event import Event
 
 
@@ -23,7 +24,7 @@ def _redactable(text: str) -> str:
 
 
 def _paths(settings: object) -> object:
-    return {"paths": settings} if isinstance(settings, list) else settings
+    return {"paths": settings} if isinstance(settings, str | list) else settings
 
 
 RedactPath = Annotated[str, AfterValidator(_redactable)]
@@ -41,10 +42,10 @@ class RedactSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    paths: list[RedactPath] = Field(default=[])
+    paths: Annotated[list[RedactPath], BeforeValidator(listed)] = Field(default=[])
     cards: bool = False
     emails: bool = False
-    within: list[Annotated[str, AfterValidator(readable)]] | None = Field(default=None, min_length=1)
+    within: Annotated[list[ReadPath] | None, BeforeValidator(listed), Field(min_length=1)] = None
     mask: str = Field(MASK, max_length=100)
     keep_last: int = Field(0, ge=0, le=8)
 
@@ -59,13 +60,13 @@ class Redact(
     RootModel[
         Annotated[
             RedactSettings,
-            BeforeValidator(_paths, json_schema_input_type=list[str] | RedactSettings),
+            BeforeValidator(_paths, json_schema_input_type=str | list[str] | RedactSettings),
             AfterValidator(_says_something),
         ]
     ],
     Step,
 ):
-    """A list of paths, or {paths, cards, emails, within, mask, keep_last}."""
+    """A path, a list of paths, or {paths, cards, emails, within, mask, keep_last}."""
 
     summary: ClassVar[str] = "Mask what paths name, card numbers and mail addresses."
     example: ClassVar[Example] = Example(

@@ -14,5 +14,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    near = difflib.get_close_matches(name, known, n=1)
+    """One that differs in its case and punctuation alone before one that differs in a letter: `sha-256` is `sha256`."""
+    names = list(known)
+    alike = [each for each in names if _bare(each) == _bare(name)]
+    near = alike or difflib.get_close_matches(name, names, n=1)
     return near[0] if near else None
+
+
+def _bare(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).lower()

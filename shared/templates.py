@@ -4,12 +4,14 @@ https://jinja.palletsprojects.com/en/stable/sandbox/
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, UndefinedError, meta
+from jinja2.exceptions import SecurityError
 from jinja2.filters import do_indent, sync_do_slice
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -130,7 +132,7 @@ class Template:
         except Exception as error:
             # A template can make anything of what a sender sent: adding a number to a text, a range too large.
             code = "output" if isinstance(error, OverflowError | MemoryError) else "template"
-            raise Permanent(code, f"{self._place(error)}: {type(error).__name__}") from error
+            raise Permanent(code, f"{self._place(error)}: {_kind(error)}") from error
         return "".join(pieces)
 
     def _place(self, error: Exception) -> str:
@@ -147,6 +149,22 @@ class Template:
         if names and names[-1] in self._source:
             return f"{names[-1]!r} is not in this event; write {{{{ … | default('') }}}} where it may be missing"
         return "something it names is not in this event; write {{ … | default('') }} where it may be missing"
+
+
+def _kind(error: Exception) -> str:
+    """Its own words may hold a part of the event; these do not."""
+    name = type(error).__name__
+    return next((f"{name}: {words}" for kind, words in _KINDS.items() if isinstance(error, kind)), name)
+
+
+_KINDS: Final[Mapping[type[Exception], str]] = MappingProxyType(
+    {
+        TypeError: "a value is of another kind than is needed here; `| int`, `| float` and `| string` make one",
+        SecurityError: "it reaches for what a template must not touch",
+        ZeroDivisionError: "it divides by zero",
+        OverflowError: "it makes too large a text, list or number",
+    }
+)
 
 
 def _verify(environment: Sandbox, source: str, known: frozenset[str]) -> None:

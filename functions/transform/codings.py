@@ -81,7 +81,7 @@ def _from_base64(content: bytes) -> bytes:
     try:
         decoded = b64decode(content, validate=True)
     except binascii.Error:
-        raise NotCoded("is no base64") from None
+        raise NotCoded("is no base64: letters, digits, + and /, ended by = to fours, with nothing between") from None
     if b64encode(decoded) != content:
         raise NotCoded("is no base64 that an encoder writes: its last bits say something")
     return decoded
@@ -92,7 +92,7 @@ def _from_base64url(content: bytes) -> bytes:
     bare = content.rstrip(b"=")
     padded = bare + b"=" * (-len(bare) % 4)
     if not _BASE64URL.fullmatch(content) or content not in (bare, padded) or len(bare) % 4 == 1:
-        raise NotCoded("is no base64url")
+        raise NotCoded("is no base64url: letters, digits, - and _, with nothing between")
     decoded = b64decode(padded, altchars=b"-_")
     if urlsafe_b64encode(decoded) != padded:
         raise NotCoded("is no base64url that an encoder writes: its last bits say something")

@@ -90,6 +90,25 @@ def test_each_step_says_in_one_line_what_it_does(name: str) -> None:
     assert "\n" not in summary
 
 
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ({"convert": {"to": "xml", "root": "no name"}}, "`root: no name` is no name for an XML element: a letter"),
+        ({"convert": {"to": "xml", "root": "a", "exact": True}}, "leave out `root` or `exact`"),
+        ({"digest": {"algorithm": "sha-256"}}, "did you mean 'sha256'?"),
+        ({"parse_time": {"path": "data.at", "to": "iso"}}, "to: write rfc3339, unix or unix_ms, or a form of"),
+        ({"parse_time": {"path": "data.at", "formats": "%Q"}}, "'%Q' has a % before no letter of strptime's"),
+        ({"parse_time": {"path": "data.at", "formats": ["%Y", "%"]}}, "'%' has a % before no letter"),
+        ({"parse_time": {"path": "data.at", "formats": "%Y %Y"}}, "'%Y %Y' says a part of a time twice"),
+    ],
+)
+def test_what_no_event_could_pass_is_told_at_once(step: Json, words: str) -> None:
+    steps, [fault] = read_chain([step])
+
+    assert not steps
+    assert words in fault.reason
+
+
 @pytest.mark.parametrize("name", step_models())
 @pytest.mark.parametrize("settings", [None, 7, "", [], {}, [[]], {"": ""}, True])
 def test_no_step_takes_settings_that_say_nothing(name: str, settings: Json) -> None:

@@ -137,7 +137,7 @@ def test_what_is_counted(of: str, data: Json, number: int) -> None:
     ("of", "data", "words"),
     [
         ("fields", [1], "data is a list, which has no fields"),
-        ("all_fields", "x", "data is text, which has no all fields"),
+        ("all_fields", "x", "data is text, which has no fields"),
         ("items", {"a": 1}, "data is an object, which has no items"),
         ("characters", 7, "data is a number, which has no characters"),
         ("bytes", {"a": 1}, "data is an object, which has no bytes"),

@@ -7,6 +7,7 @@ from shared.errors import Permanent
 from shared.jsontext import JsonObject
 from shared.templates import Template
 
+TOO_LARGE = "OverflowError: it makes too large a text, list or number"
 HOSTILE: JsonObject = {"data": {"long": "a" * 5_000, "huge": 10**9, "lines": "a\n" * 1_000, "list": ["x"] * 1_000}}
 KIND: JsonObject = {"data": {"name": "Ada Lovelace", "few": 3, "lines": "a\nb", "list": ["x", "y", "z"]}}
 
@@ -53,7 +54,7 @@ def test_what_would_be_too_large_is_refused_before_it_is_made(source: str) -> No
     with pytest.raises(Permanent) as caught:
         template.render(HOSTILE)
 
-    assert (caught.value.code, caught.value.detail) == ("output", "template 'text', line 1: OverflowError")
+    assert (caught.value.code, caught.value.detail) == ("output", f"template 'text', line 1: {TOO_LARGE}")
 
 
 @pytest.mark.parametrize("html", [False, True])

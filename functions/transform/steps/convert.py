@@ -11,6 +11,7 @@ from functions.transform.formats import CONTENT_TYPES, Format, Writing, named, r
 from functions.transform.places import Placed
 from functions.transform.step import Example, Step, StepContext
 from functions.transform.writers.faults import Unwritable
+from functions.transform.writers.xml_writer import NAME_RULE, is_xml_name
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json
@@ -65,6 +66,10 @@ class Convert(Placed, Step):
             self._message = MessageKind(_descriptors(self.descriptors), self.message, keeps_names=self.proto_names)
         elif self.message is not None or self.descriptors is not None:
             raise ValueError("`message` and `descriptors` go with `to: protobuf` or `from: protobuf`")
+        if self.root is not None and not is_xml_name(self.root):
+            raise ValueError(f"`root: {self.root}` is no name for an XML element: {NAME_RULE}")
+        if self.root is not None and self.exact and self.to == "xml":
+            raise ValueError("`root` adds an element, so nothing comes back as it was: leave out `root` or `exact`")
         self._writing = Writing(self.root, self.nulls == "omit", self.dates, self.delimiter, self._message)
 
     def needs(self) -> tuple[str, ...]:

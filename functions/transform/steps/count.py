@@ -38,7 +38,7 @@ class Count(Placed, Step):
             return len(content)
         if _has(self.of, value) and isinstance(value, dict | list | str):
             return len(value)
-        raise Permanent("count", f"{place} is {kind_of(value)}, which has no {self.of.replace('_', ' ')}")
+        raise Permanent("count", f"{place} is {kind_of(value)}, which has no {self.of.removeprefix('all_')}")
 
 
 def _has(what: str, value: Json) -> bool:

@@ -1,10 +1,20 @@
 """Times: read as senders write them, written as one."""
 
+import re
 from datetime import datetime, tzinfo
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    RootModel,
+    WithJsonSchema,
+)
 
 from functions.transform.paths import Path, parse_path
 from functions.transform.places import ReadPath
@@ -28,6 +38,26 @@ def _path(settings: object) -> object:
     return {"path": settings} if isinstance(settings, str | list) else settings
 
 
+def _readable(form: str) -> str:
+    """What strptime would refuse for its form alone, with every event; that a text is none of its times is no fault."""
+    try:
+        datetime.strptime("", form)
+    except re.error:
+        raise ValueError(f"{form!r} says a part of a time twice") from None
+    except ValueError as error:
+        if "directive in format" in str(error) or "stray %" in str(error):
+            raise ValueError(f"{form!r} has a % before no letter of strptime's; `%%` is a % itself") from None
+    return form
+
+
+def _written_as(form: str) -> str:
+    if form not in _NAMED and "%" not in form:
+        raise ValueError(f"write rfc3339, unix or unix_ms, or a form of strftime's such as '%d %B %Y'; found {form!r}")
+    return form
+
+
+_NAMED: Final = ("rfc3339", "unix", "unix_ms")
+_WRITTEN: Final[dict[str, object]] = {"anyOf": [{"enum": [*_NAMED]}, {"type": "string", "pattern": "%"}]}
 Zone = Annotated[str, AfterValidator(_zone)]
 
 
@@ -43,9 +73,9 @@ class ParseTimeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Annotated[list[ReadPath], BeforeValidator(listed), Field(min_length=1)]
-    formats: Annotated[list[str], BeforeValidator(listed)] = Field(default=[])
+    formats: Annotated[list[Annotated[str, AfterValidator(_readable)]], BeforeValidator(listed)] = Field(default=[])
     zone: Zone | None = None
-    to: Literal["rfc3339", "unix", "unix_ms"] | Annotated[str, Field(pattern="%")] = "rfc3339"
+    to: Annotated[str, AfterValidator(_written_as), WithJsonSchema(_WRITTEN)] = "rfc3339"
     to_zone: Zone = "UTC"
 
 

@@ -15,6 +15,7 @@ from functions.transform.writers.scalars import scalar_text
 from shared.expressions import kind_of
 from shared.jsontext import Json
 
+NAME_RULE: Final = "a letter, then letters, digits, `_`, `-` and `.`"
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _MAYBE_NAME: Final = re.compile(r"[^\W\d][\w.\u00b7-]*(?::[^\W\d][\w.\u00b7-]*)?")
 _DECLARES: Final = "@xmlns:"
@@ -113,8 +114,8 @@ def _text(value: Json, trail: Trail) -> str:
 def _verify_name(name: str, trail: Trail, prefixes: frozenset[str]) -> None:
     if _PLAIN_NAME.fullmatch(name):
         return
-    if not _is_xml_name(name):
-        raise Unwritable(trail, "is no name for an XML element: a letter, then letters, digits, `_`, `-` and `.`")
+    if not is_xml_name(name):
+        raise Unwritable(trail, f"is no name for an XML element: {NAME_RULE}")
     prefix, colon, _ = name.partition(":")
     if colon and prefix not in prefixes:
         raise Unwritable(
@@ -124,7 +125,7 @@ def _verify_name(name: str, trail: Trail, prefixes: frozenset[str]) -> None:
 
 
 @lru_cache(maxsize=256)
-def _is_xml_name(name: str) -> bool:
+def is_xml_name(name: str) -> bool:
     """Which letters beyond ASCII make a name is a long table, and the parser has it."""
     if not _MAYBE_NAME.fullmatch(name):
         return False

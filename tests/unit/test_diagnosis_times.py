@@ -45,6 +45,13 @@ def test_milliseconds_where_seconds_are_meant_are_told() -> None:
     assert "in milliseconds where this source expects seconds, and the signature is right" in told
 
 
+def test_a_signature_of_years_ago_is_old_and_not_written_otherwise() -> None:
+    """As an example in a provider's documentation is, or a request that was kept."""
+    told = why_refused(timed(str(int(NOW) - 86_400 * 3_000)), way(TIMED), [KEY], NOW)
+    assert told is not None
+    assert told.startswith("signed 3000 days ago, the limit is 5 minutes: the signature is right")
+
+
 def test_a_list_without_a_signature_of_the_version_expected_is_told_as_that() -> None:
     request = posted(BODY, ("x-sig", f"t={int(NOW)},v0={mac(BODY)}"))
     told = why_refused(request, way(TIMED), [KEY], NOW)

@@ -10,6 +10,7 @@ from shared.signatures.reading import Reading
 from shared.signatures.timestamps import verify_timestamp
 
 _UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60))
+_A_YEAR: Final = 86_400 * 365
 _OTHER_UNIT: Final = {"s": "ms", "ms": "s"}
 _NAMES: Final = {"s": "seconds", "ms": "milliseconds"}
 
@@ -30,8 +31,10 @@ def mistimed(case: Case, now: float) -> str | None:
     if not text:
         return "the request has no time of signing where this source expects one"
     signed_at = _seconds(text, case.way.unit, now)
-    if signed_at is None or abs(now - signed_at) > 86_400 * 365:
-        return _in_another_unit(text, case, now)
+    if (signed_at is None or abs(now - signed_at) > _A_YEAR) and (told := _in_another_unit(text, case, now)):
+        return told
+    if signed_at is None:
+        return "the time of signing is not written as this source expects it (`unit`)"
     age, limit = now - signed_at, case.way.tolerance_seconds
     if abs(age) <= limit:
         return None
@@ -78,11 +81,11 @@ def _seconds(text: str, unit: str, now: float) -> float | None:
         return None
 
 
-def _in_another_unit(text: str, case: Case, now: float) -> str:
+def _in_another_unit(text: str, case: Case, now: float) -> str | None:
     other = _OTHER_UNIT.get(case.way.unit)
     at = _seconds(text, other, now) if other else None
-    if other and at is not None and abs(now - at) < 86_400 * 365:
+    if other and at is not None and abs(now - at) < _A_YEAR:
         rule = f"is in {_NAMES[other]} where this source expects {_NAMES[case.way.unit]}"
         right = ", and the signature is right" if holds(replace(case, way=replace(case.way, unit=other))) else ""
         return f"the time of signing {rule}{right}: say `unit: {other}`"
-    return "the time of signing is not written as this source expects it (`unit`)"
+    return None

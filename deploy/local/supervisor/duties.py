@@ -14,7 +14,7 @@ from deploy.local.supervisor.dotenv import DotenvFault
 from deploy.local.supervisor.made_secrets import WeakSecret
 from deploy.local.supervisor.ports import HOST
 from deploy.local.supervisor.probe import ask
-from deploy.local.supervisor.setup import CannotSend, Setup, files_of_refused, set_up
+from deploy.local.supervisor.setup import CannotSend, Setup, files_named, set_up
 from deploy.local.supervisor.state_lock import require_there
 from deploy.local.supervisor.watch import Snapshot, changes, snapshot
 from shared.cloud.local.blobs import purge_blobs
@@ -101,10 +101,13 @@ async def reload(supervisor: "Supervisor") -> None:
     while True:
         after = await asyncio.to_thread(look, supervisor)
         if changed := changes(before, after):
+            # The configuration may name other files now: as they are before it is taken, or not there yet, so that what
+            # changes meanwhile is seen the next time.
+            named = await asyncio.to_thread(files_named, supervisor.setup)
+            known = {**await asyncio.to_thread(snapshot, named), **after}
             await _take_changes(supervisor, changed)
-            # The configuration may name other files now; what changed while it was taken is seen the next time.
             now = await asyncio.to_thread(look, supervisor)
-            after = {path: after.get(path, written_at) for path, written_at in now.items()}
+            after = {path: known.get(path, at) for path, at in now.items() if path in known or path not in named}
         before = after
         await asyncio.sleep(WATCH_SECONDS)
 
@@ -126,7 +129,7 @@ async def _take_changes(supervisor: "Supervisor", changed: tuple[Path, ...]) -> 
             setup = await asyncio.to_thread(set_up, setup.options, setup.shell, setup.place)
         except (ConfigFaults, DotenvFault, WeakSecret, CannotSend) as fault:
             supervisor.output.say("ERROR", f"{what} changed; what runs is as before, because:\n{fault}")
-            supervisor.refused = files_of_refused(setup)
+            supervisor.refused = files_named(setup)
             if not supervisor.affected(changed):
                 return
         else:

@@ -75,8 +75,8 @@ def set_up(options: Options, shell: Mapping[str, str], place: Place) -> Setup:
     )
 
 
-def files_of_refused(setup: Setup) -> tuple[Path, ...]:
-    """What may mend the configuration that was refused after this set-up."""
+def files_named(setup: Setup) -> tuple[Path, ...]:
+    """By the configuration as it is on disk now, whether or not it is at fault: what changes or mends it is in them."""
     try:
         environ = {**read_dotenv(setup.options.env_file), **setup.shell}
     except DotenvFault:  # that file itself is to mend

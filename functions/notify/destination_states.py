@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from shared.errors import Temporary
 from shared.ledger import DestinationState, Ledger
 from shared.ports import Clock
 
@@ -45,4 +46,8 @@ class DestinationStates:
         if state.paused_until is not None and now < until and now + seconds < state.paused_until + STEP_SECONDS:
             return
         self._known[name] = (DestinationState(paused_until=now + seconds), now + CACHE_SECONDS)
-        await self._ledger.pause(name, now + seconds, now)
+        try:
+            await self._ledger.pause(name, now + seconds, now)
+        except Temporary:  # nobody else knows of it yet: the next that is refused writes it
+            self._known.pop(name, None)
+            raise

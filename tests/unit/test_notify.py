@@ -170,6 +170,18 @@ async def test_a_pause_that_cannot_be_written_loses_no_outcome() -> None:
     assert (await notifier.take()).outcome == "waiting"
 
 
+async def test_a_pause_that_could_not_be_written_is_written_by_the_next_that_is_refused() -> None:
+    ledger = PausingLedger()
+    ledger.fault_of_pauses = "others kept writing it"
+    refusal = RetryLater("locked out", pause_destination_seconds=120.0)
+    notifier = FakeNotifier(FakeDestination(refusal, refusal), ledger=ledger)
+    with pytest.raises(Temporary):
+        await notifier.take(a_delivery(1))
+    ledger.fault_of_pauses = None
+    assert (await notifier.take(a_delivery(2))).outcome == "retry_later"
+    assert (await ledger.destination_state("crm")).paused_until is not None
+
+
 # What is held
 
 

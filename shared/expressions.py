@@ -73,24 +73,30 @@ class Expression:
 
     def search(self, value: Json) -> Json:
         """Null where there is nothing. Raises Permanent (`expression`), whose detail holds no part of `value`."""
-        try:
-            found: Json = self._parsed.search(value, _OPTIONS)
-        except JMESPathError as error:
-            raise Permanent("expression", f"{self.text!r}: {_reason(error)}") from error
-        except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
-            # jmespath lets Python's own errors through: ceil() of infinity, a slice step of zero, `1` in a text.
-            why = (
-                "it compares or sorts values of different kinds"
-                if isinstance(error, TypeError)
-                else type(error).__name__
-            )
-            raise Permanent("expression", f"{self.text!r}: {why}") from error
-        return found
+        return search_parsed(self._parsed, value, self.text)
+
+    @property
+    def tree(self) -> "_TreeNode":
+        """Return the parsed expression, as jmespath keeps it."""
+        return self._parsed.parsed
 
     @property
     def is_constant(self) -> bool:
         """Whether it finds the same in whatever it searches."""
         return not _looks(self._parsed.parsed)
+
+
+def search_parsed(parsed: ParsedResult, value: Json, text: str = "") -> Json:
+    """Return what the expression finds in `value`; `text` names it. Raises Permanent (`expression`)."""
+    try:
+        found: Json = parsed.search(value, _OPTIONS)
+    except JMESPathError as error:
+        raise Permanent("expression", f"{text!r}: {_reason(error)}") from error
+    except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
+        # jmespath lets Python's own errors through: ceil() of infinity, a slice step of zero, `1` in a text.
+        why = "it compares or sorts values of different kinds" if isinstance(error, TypeError) else type(error).__name__
+        raise Permanent("expression", f"{text!r}: {why}") from error
+    return found
 
 
 def is_true(value: Json) -> bool:

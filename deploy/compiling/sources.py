@@ -13,6 +13,7 @@ from shared.jsontext import Json, JsonObject
 WRITTEN: Final = frozenset(
     {
         *("methods", "max_body_bytes", "allow", "content_types", "body", "unwrap", "unpack", "batch", "dedupe"),
+        "cast",
         *("type", "id", "subject", "actor", "time", "respond", "form"),
     }
 )
@@ -48,6 +49,8 @@ def _source(source: SourceConfig, is_mailed: bool) -> JsonObject:
     keep_raw = {True: "all", False: "no", None: "body" if is_mailed else "no"}[source.keep_raw]
     settings: JsonObject = source.model_dump(mode="json", include=set(WRITTEN), exclude_none=True)
     taken = provider_part(source, load_catalogue()) if source.provider else {}
+    if isinstance(of_provider := taken.get("cast"), dict) and isinstance(own := settings.get("cast"), dict):
+        settings["cast"] = {**of_provider, **own}
     said = {key: value for key, value in settings.items() if key in source.model_fields_set}
     return {"auth": auth, "keep_raw": keep_raw, **settings, **taken, **said}
 

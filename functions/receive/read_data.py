@@ -32,7 +32,10 @@ def read_data(source: Source, request: Request, limits: Limits, by: Way | None =
     if by and by.signs_fields and not source.body and parsed.format != "json":
         raise Rejected("content_type", f"fields of JSON are signed, and the body is called {parsed.format}")
     data = _unwrapped(parsed.data) if source.unwrap and parsed.format == "xml" else parsed.data
-    return _unpacked(source, data, limits)
+    data = _unpacked(source, data, limits)
+    for cast in source.casts:
+        data = cast.apply(data)
+    return data
 
 
 def without_tokens(source: Source, data: Json) -> Json:

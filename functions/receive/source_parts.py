@@ -7,6 +7,7 @@ from shared.jsontext import Json, JsonObject
 if TYPE_CHECKING:
     from functions.receive.allow import AllowList
     from functions.receive.browser_form import BrowserForm
+    from functions.receive.casts import Cast
     from functions.receive.handshakes import Handshake
     from functions.receive.respond import Respond
     from functions.receive.schema import SchemaCheck
@@ -18,6 +19,7 @@ class Parts(TypedDict, total=False):
     respond: "Respond"
     form: "BrowserForm"
     handshakes: "tuple[Handshake, ...]"
+    casts: "tuple[Cast, ...]"
 
 
 def read_parts(settings: JsonObject) -> Parts:
@@ -32,7 +34,15 @@ def read_parts(settings: JsonObject) -> Parts:
         parts["form"] = _form(form)
     if handshakes := settings.get("handshakes"):
         parts["handshakes"] = _handshakes(handshakes)
+    if isinstance(cast := settings.get("cast"), dict):
+        parts["casts"] = _casts(cast)
     return parts
+
+
+def _casts(settings: JsonObject) -> "tuple[Cast, ...]":
+    from functions.receive.casts import read_casts
+
+    return read_casts(settings)
 
 
 def _allow(blocks: list[Json]) -> "AllowList":

@@ -14,6 +14,7 @@ from shared.signatures.way import Way
 if TYPE_CHECKING:
     from functions.receive.allow import AllowList
     from functions.receive.browser_form import BrowserForm
+    from functions.receive.casts import Cast
     from functions.receive.handshakes import Handshake
     from functions.receive.respond import Respond
     from functions.receive.schema import SchemaCheck
@@ -30,6 +31,7 @@ class Source:
     content_types       those taken, such as `application/json`, `text/*` or `*+json`; any where there are none
     trusted_proxies     how many of the last in X-Forwarded-For are ours
     public_url          the URL that its sender uses, without a query; empty where the request itself says it
+    casts               values converted to the kinds that the source declares
     handshake_methods   which methods its provider's handshakes come by
     """
 
@@ -57,6 +59,7 @@ class Source:
     respond: "Respond | None" = None
     form: "BrowserForm | None" = None
     handshakes: "tuple[Handshake, ...]" = ()
+    casts: "tuple[Cast, ...]" = ()
 
     @property
     def takes_links(self) -> bool:

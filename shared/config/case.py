@@ -56,9 +56,13 @@ class CaseDelivery(Model):
 
 
 class CaseConfig(Model):
-    """`expect`: all the deliveries, in any order; none where it is empty. `answers` by the URLs that steps ask."""
+    """`expect`: all the deliveries, in any order; none where it is empty. `answers` by the URLs that steps ask.
+
+    `fails`: the code with which a chain or a mail is expected to fail. Without it, an event that fails fails the test.
+    """
 
     name: str = Field(min_length=1, max_length=100)
     input: CaseInput
     answers: dict[str, CaseAnswer] = Field(default={})
     expect: list[CaseDelivery]
+    fails: str | None = Field(None, pattern=r"^[a-z][a-z0-9_]*$")

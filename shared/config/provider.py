@@ -4,8 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from shared.casting import Kind
 from shared.config.auth import Auth
 from shared.config.handshake import Handshake
+from shared.config.locations import DataPath
 from shared.config.values import Model, Seconds, listed
 
 NO_SECRET = frozenset({"aws-sns", "paypal"})
@@ -43,6 +45,7 @@ class EventFields(Model):
     where the body is a list; each item is the `data` of an event of its own, and what follows the last `*` leads from
     the element to the item. `unpack`: a field of text that holds the real body as JSON, where it is there. `unwrap`:
     what an XML document's one element holds is the data.
+    `cast`: the kinds of values that its XML or forms carry as text.
     `dedupe: body`: nothing tells deliveries apart but the body.
     """
 
@@ -54,6 +57,7 @@ class EventFields(Model):
     batch: str | None = Field(None, pattern=r"^data\.(.+\.)?\*(\..+)?$")
     unpack: str | None = None
     unwrap: bool | None = None
+    cast: dict[DataPath, Kind] | None = None
     dedupe: Literal["body"] | None = None
 
 

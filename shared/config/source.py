@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
+from shared.casting import Kind
 from shared.config.auth import Auth
 from shared.config.browser_form import FormConfig
 from shared.config.from_catalogue import FromCatalogue
@@ -32,6 +33,8 @@ class SourceConfig(FromCatalogue):
     body             the format, whatever the content type says; `text` and `bytes` take it as it came
     unwrap           what the one element of an XML document holds is the data, as if it had come in JSON
     unpack, batch    a field that holds the real body as JSON; the items that are an event each (`data.events.*`)
+    cast             the kind of the value at a path: text, integer, number, boolean or list; XML, forms and CSV
+                     carry everything as text, and an XML element that occurs once is no list
     schema           JSON Schema 2020-12, or the file that has it
     """
 
@@ -45,6 +48,7 @@ class SourceConfig(FromCatalogue):
     body: BodyFormat | None = None
     unwrap: bool = False
     unpack: DataPath | None = None
+    cast: dict[DataPath, Kind] | None = Field(None, max_length=100)
     batch: BatchPath | None = None
     schema_: dict[str, JsonValue] | str | None = Field(None, alias="schema")
     keep_raw: bool | None = None

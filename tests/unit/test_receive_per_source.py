@@ -299,3 +299,46 @@ async def test_more_headers_than_a_server_takes_are_refused_whoever_serves() -> 
         reply = await posting.send("/a", b"{}", JSON, *more)
         assert (reply.status, code(reply)) == (413, "raw")
     assert len(posting.events) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b'{"order": {"total": 1500, "paid": true, "items": [{"n": 2}], "ref": "0042"}}', "application/json"),
+        (
+            b"<x><order><total>1500</total><paid>true</paid><items><n>2</n></items><ref>0042</ref></order></x>",
+            "text/xml",
+        ),
+        (b"order:\n  total: 1500\n  paid: true\n  items: [{n: 2}]\n  ref: '0042'\n", "application/yaml"),
+    ],
+)
+async def test_declared_kinds_make_every_format_mean_the_same(body: bytes, content_type: str) -> None:
+    kinds = "{data.order.total: number, data.order.paid: boolean, data.order.items: list, data.order.items.n: integer}"
+    posting = Posting(f"a: {{auth: none, unwrap: true, cast: {kinds}}}")
+
+    assert (await posting.send("/a", body, ("content-type", content_type))).status == 200
+
+    [event] = posting.events
+    assert event.data == {"order": {"total": 1500, "paid": True, "items": [{"n": 2}], "ref": "0042"}}
+
+
+async def test_a_value_that_does_not_read_as_its_kind_stays_as_it_came() -> None:
+    posting = Posting("a: {auth: none, cast: {data.total: number, data.lost.x: number}}")
+
+    assert (await posting.send("/a", b'{"total": "a lot", "lost": "y"}', JSON)).status == 200
+
+    [event] = posting.events
+    assert event.data == {"total": "a lot", "lost": "y"}
+
+
+async def test_jamfs_json_and_its_xml_have_the_same_kinds_of_values() -> None:
+    posting = Posting("jamf: {provider: jamf_pro, auth: none, cast: {data.event.size: integer}}")
+    json_body = b'{"webhook": {"id": 1, "eventTimestamp": 1700000000000}, "event": {"jssID": 42, "size": 3}}'
+    xml_body = (
+        b"<JSSEvent><webhook><id>1</id><eventTimestamp>1700000000000</eventTimestamp></webhook>"
+        b"<event><jssID>42</jssID><size>3</size></event></JSSEvent>"
+    )
+    for body in (json_body, xml_body):
+        assert (await posting.send("/jamf", body)).status == 200
+
+    assert posting.events[0].data == posting.events[1].data

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transform.casting import CASTS
 from functions.transform.registry import read_chain
+from shared.casting import CASTS
 from shared.jsontext import Json
 from tests.unit.json_values import json_values
 from tests.unit.written_steps import data_after, run

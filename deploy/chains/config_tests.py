@@ -55,8 +55,19 @@ async def _lines(case: CaseConfig, program: Program, slices: Mapping[str, JsonOb
     except (BadInput, Permanent) as error:
         return [error.detail if isinstance(error, Permanent) else str(error)]
     actual = [each for decision in decisions for each in _actual(decision, slices["notify"])]
-    lines = verdict(case.expect, actual)
+    lines = [*_failures(case.fails, decisions, actual), *verdict(case.expect, actual)]
     return [*lines, *_why(decisions)] if lines else []
+
+
+def _failures(expected: str | None, decisions: Sequence[Decision], actual: Sequence[Actual]) -> list[str]:
+    """Return a line for each failure of a chain or a mail that is not expected, and for a missing one that is."""
+    found = [(failed.code, failed.reason) for decision in decisions for failed in decision.failed]
+    found += [(each.unfinished.code, each.unfinished.detail) for each in decisions if each.unfinished]
+    found += [(each.code, f"to {each.delivery.destination!r}: {each.fault}") for each in actual if each.code]
+    lines = [f"failed: {code}: {reason}" for code, reason in found if code != expected]
+    if expected and all(code != expected for code, _ in found):
+        lines.append(f"nothing failed with the code {expected!r}, which `fails` expects")
+    return lines
 
 
 def _actual(decision: Decision, notify: JsonObject) -> list[Actual]:
@@ -68,7 +79,7 @@ def _one(delivery: Delivery, notify: JsonObject) -> Actual:
     try:
         return Actual(delivery, mail_of(delivery, notify))
     except Permanent as error:
-        return Actual(delivery, None, f"{error.code}: {error.detail}")
+        return Actual(delivery, None, error.detail, error.code)
 
 
 def _why(decisions: Sequence[Decision]) -> list[str]:

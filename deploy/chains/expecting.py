@@ -11,11 +11,12 @@ from shared.delivery import Delivery
 
 @dataclass(frozen=True, slots=True)
 class Actual:
-    """`mail` is what the delivery makes, where its destination sends mail; `fault` is why it cannot."""
+    """`mail` is what the delivery makes, where its destination sends mail; `fault` and `code` are why it cannot."""
 
     delivery: Delivery
     mail: Mail | None
     fault: str = ""
+    code: str = ""
 
 
 def verdict(expected: Sequence[CaseDelivery], actual: Sequence[Actual]) -> list[str]:
@@ -62,7 +63,7 @@ def _otherwise(wanted: CaseDelivery, actual: Actual) -> list[str]:
 def _of_mail(wanted: CaseMail, actual: Actual) -> list[str]:
     mail = actual.mail
     if mail is None:
-        return [f"no mail: {actual.fault or 'its destination sends none'}"]
+        return [f"no mail: {f'{actual.code}: {actual.fault}' if actual.code else 'its destination sends none'}"]
     lines = []
     if wanted.subject is not None and wanted.subject != mail.subject:
         lines.append(f"mail's subject: expected {wanted.subject!r}, found {mail.subject!r}")

@@ -7,15 +7,19 @@ from typing import Final
 
 from deploy.config_file import ConfigFile
 from deploy.faults import Fault
+from functions.transform.comparisons import compared_paths
 from functions.transform.read_routes import Program, read_program
 from functions.transform.registry import NamedStep
+from functions.transform.routes import Route
 from functions.transform.steps.decide import Filter, Stop, Switch
+from functions.transform.steps.values import Cast
 from shared.config.bundle import BundleConfig
 from shared.config.route import RouteConfig
 from shared.expressions import Expression, is_true
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 
 _WILD: Final = re.compile(r"[*?\[]")
+_UNTYPED: Final = ("xml", "form", "multipart", "csv")
 
 
 def route_warnings(file: ConfigFile, transform: JsonObject) -> Iterator[Fault]:
@@ -50,6 +54,53 @@ def _of_route(route: RouteConfig, config: BundleConfig, number: int) -> Iterator
     twins = [each for each in config.routes[:number] if each.enabled and _same(each, route)]
     if twins:
         yield f"takes the same events to the same destinations as {twins[0].name!r}: each is delivered twice"
+
+
+def number_warnings(file: ConfigFile, receive: JsonObject, transform: JsonObject) -> Iterator[Fault]:
+    """Yield each comparison with a number of what XML, forms or CSV carry as text, which is false in silence."""
+    config = BundleConfig.model_validate(file.document)
+    sources = receive["sources"]
+    assert isinstance(sources, dict)
+    for number, route in enumerate(read_program(transform).routes):
+        names = sorted(sources if route.sources is None else route.sources)
+        untyped = {name: _cast_paths(settings) for name in names if _carries_text(settings := sources[name])}
+        for path in dict.fromkeys(_compared_with_numbers(route)):
+            lacking = [name for name, cast in untyped.items() if path not in cast]
+            if lacking:
+                rule = (
+                    f"compares {path} with a number, but source {lacking[0]!r} can get XML, forms or CSV, where every "
+                    f"value is text: write to_number({path}), or `cast: {{{path}: number}}` on the source"
+                )
+                yield Fault(file.line(("routes", number)), f"route {config.routes[number].name!r}", rule)
+
+
+def _compared_with_numbers(route: Route) -> Iterator[str]:
+    if route.where is not None:
+        yield from compared_paths(route.where)
+    for named in route.chain.steps:
+        if isinstance(named.step, Cast):
+            return
+        if isinstance(named.step, Filter):
+            yield from compared_paths(Expression(named.step.root.keep))
+
+
+def _carries_text(settings: Json) -> bool:
+    """Return whether the source's settings say that its bodies can be in a format without numbers."""
+    assert isinstance(settings, dict)
+    types, methods = settings.get("content_types"), settings.get("methods")
+    return (
+        settings.get("body") in _UNTYPED
+        or settings.get("unwrap") is True
+        or "form" in settings
+        or (isinstance(methods, list) and "GET" in methods)
+        or (isinstance(types, list) and any(word in str(each) for each in types for word in _UNTYPED))
+    )
+
+
+def _cast_paths(settings: Json) -> frozenset[str]:
+    assert isinstance(settings, dict)
+    cast = settings.get("cast")
+    return frozenset(cast) if isinstance(cast, dict) else frozenset()
 
 
 def _covering(route: RouteConfig, takers: list[RouteConfig], known: set[str]) -> list[str]:

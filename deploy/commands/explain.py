@@ -35,7 +35,7 @@ Nothing is sent: receive itself decides, over the configuration and the secrets 
 environment, .env). Give the body byte for byte as it came; --now is when it came, for signatures that carry a time.
 What needs a key from somewhere else (Amazon SNS, PayPal, keys_url) cannot be told offline and ends as not confirmed.
 
-exit code: 0 it is accepted, 3 it is not, 2 for a command that makes no sense"""
+exit code: 0 if it is accepted, 3 if it is not, 4 if it is accepted and nothing is delivered, 2 for a usage error"""
 
 
 def main(arguments: list[str]) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from deploy.checkout import chosen_config, environ_with
-from deploy.checks.route_warnings import route_warnings
+from deploy.checks.route_warnings import number_warnings, route_warnings
 from deploy.checks.schema_warnings import schema_warnings
 from deploy.checks.source_warnings import source_warnings
 from deploy.checks.unused_secrets import unused_secrets
@@ -37,6 +37,7 @@ def main(arguments: list[str]) -> int:
         _print(refused.file, "fault", refused.faults, options.json)
         return 1
     told = *warnings_of(file), *route_warnings(file, slices["transform"]), *own_step_warnings(file)
+    told += tuple(number_warnings(file, slices["receive"], slices["transform"]))
     told += *schema_warnings(file, slices["receive"], slices["transform"]), *secret_warnings(options, slices, environ)
     warnings = sorted(told)
     _print(file.file, "warning", warnings, options.json)

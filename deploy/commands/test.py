@@ -26,8 +26,9 @@ In hookchain.yaml:
         - {to: newsletter-list, data: {event: signup.created, plan: pro}, mail: {subject: "New signup"}}
 
 `input` has a `body` (JSON, or a text as it is), a `file` or an `event` after receive, and `headers`; nothing has to be
-signed. `expect` is every delivery, in any order; what one does not say may be anything. `answers` say what other
-systems answer to steps that ask them, by URL. Nothing is sent, no secret is read, and it is always 2026-01-01.
+signed. `expect` is every delivery, in any order; what one does not say may be anything. A chain or a mail that fails
+fails the test, unless `fails: CODE` expects it. `answers` say what other systems answer to steps that ask them, by URL.
+Nothing is sent, no secret is read, and it is always 2026-01-01.
 
 exit code: 0 all passed, 1 one failed or the configuration has faults, 2 for a command that makes no sense"""
 

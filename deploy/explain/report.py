@@ -10,6 +10,10 @@ State = Literal["passed", "failed", "skipped"]
 
 ACCEPTED: Final = 0
 REJECTED: Final = 3
+NOT_DELIVERED: Final = 4
+TRANSFORM: Final = "transform"
+NOTIFY: Final = "notify"
+"""The name of the stage that has a check for each delivery."""
 NOT_MADE: Final = "not made"
 """The words of a check that comes behind the one that failed."""
 
@@ -46,7 +50,24 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        return ACCEPTED if self.code is None else REJECTED
+        if self.code is not None:
+            return REJECTED
+        return NOT_DELIVERED if self.events and not self.deliveries else ACCEPTED
+
+    @property
+    def deliveries(self) -> tuple[str, ...]:
+        """Return the destination and the route of each delivery that would be sent."""
+        checks = [check for stage in self.stages if stage.name == NOTIFY for check in stage.checks]
+        return tuple(check.name for check in checks if check.state == "passed")
+
+    @property
+    def undelivered_because(self) -> tuple[str, ...]:
+        """Return why nothing is delivered of an accepted request: each route's and each failed delivery's reason."""
+        if self.exit_code != NOT_DELIVERED:
+            return ()
+        stages = [stage for stage in self.stages if stage.name in {TRANSFORM, NOTIFY}]
+        reasons = [f"{check.name}: {check.words}" for stage in stages for check in stage.checks]
+        return tuple(reasons) or ("the configuration has no routes",)
 
 
 def report_document(report: Report) -> JsonObject:
@@ -64,5 +85,7 @@ def report_document(report: Report) -> JsonObject:
         "advice": list(report.advice),
         "events": [to_cloudevent(event) for event in report.events],
         "reply": report.reply,
+        "deliveries": list(report.deliveries),
+        "undelivered_because": list(report.undelivered_because),
         "details": details,
     }

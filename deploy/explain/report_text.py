@@ -6,24 +6,28 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Final
 
+from deploy.commands.terminal.printing import count_of
 from deploy.commands.terminal.tables import BOLD, DIM, GREEN, RED, Screen, printable
-from deploy.explain.report import NOT_MADE, Check, Report, Stage
+from deploy.explain.report import NOT_DELIVERED, NOT_MADE, Check, Report, Stage
 from shared.event import Event, to_cloudevent
 
 _MARKS: Final = {"passed": "ok  ", "failed": "NO  ", "skipped": "-   "}
 _COLOURS: Final = {"passed": GREEN, "failed": RED, "skipped": DIM}
 _WIDTH: Final = 110
+MAX_REASONS: Final = 10
 
 
 def report_text(report: Report, screen: Screen) -> Iterator[str]:
     """Lines."""
     for stage in report.stages:
         yield from (*_stage(stage, screen), "")
-    yield _verdict(report, screen)
-    for line in report.advice:
-        yield from textwrap.wrap(line, _WIDTH, initial_indent="  ▸ ", subsequent_indent="    ")
     for event in report.events:
-        yield from ("", *_event(event, screen))
+        yield from (*_event(event, screen), "")
+    yield _verdict(report, screen)
+    for line in (*report.advice, *report.undelivered_because[:MAX_REASONS]):
+        yield from textwrap.wrap(printable(line), _WIDTH, initial_indent="  ▸ ", subsequent_indent="    ")
+    if (more := len(report.undelivered_because) - MAX_REASONS) > 0:
+        yield f"  ▸ {more} more routes"
 
 
 def _stage(stage: Stage, screen: Screen) -> Iterator[str]:
@@ -51,7 +55,11 @@ def _verdict(report: Report, screen: Screen) -> str:
     except ValueError:
         status = str(report.status)
     if report.code is None:
-        return screen.coloured(f"Accepted: {status}", GREEN) + (f"  {printable(report.reply)}" if report.reply else "")
+        reply = f"  {printable(report.reply)}" if report.reply else ""
+        if report.exit_code == NOT_DELIVERED:
+            return screen.coloured(f"Accepted: {status}, but nothing is delivered", RED) + reply
+        count = f", {count_of(len(report.deliveries), 'delivery', 'deliveries')}" if report.events else ""
+        return screen.coloured(f"Accepted: {status}{count}", GREEN) + reply
     word = "Not confirmed" if report.status >= 500 else "Rejected"
     return screen.coloured(f"{word}: {status}, code {report.code}", RED)
 

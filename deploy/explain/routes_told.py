@@ -6,13 +6,17 @@ from typing import Final, Literal
 
 from deploy.chains.differences import differences, line_of
 from deploy.commands.terminal.printing import count_of
+from functions.transform.comparisons import values_read
 from functions.transform.read_routes import read_program
+from functions.transform.routes import Route
 from functions.transform.step import Many, Noted, Services, Stop, Switch
+from functions.transform.steps.decide import Filter
 from functions.transform.trail import Taken
 from functions.transform.transform import OfRoute, of_routes
 from shared.errors import HookchainError
 from shared.event import Event
 from shared.event_view import view_of
+from shared.expressions import Expression
 from shared.jsontext import Json, JsonObject
 
 MAX_PARTS: Final = 10
@@ -33,13 +37,17 @@ class StepTold:
 
 @dataclass(frozen=True, slots=True)
 class RouteTold:
-    """`word` is RouteDecision's. `owed` are the events that come out of its chain, for each of `destinations`."""
+    """`word` is RouteDecision's. `values`: the values that its `where` read in the event, where it was false.
+
+    `owed` are the events that come out of its chain, for each of `destinations`.
+    """
 
     route: str
     matched: bool
     word: str
     reason: str
     code: str | None
+    values: tuple[str, ...]
     destinations: tuple[str, ...]
     steps: tuple[StepTold, ...] = ()
     owed: tuple[Event, ...] = field(default=(), repr=False)
@@ -48,16 +56,18 @@ class RouteTold:
 async def told_routes(event: Event, transform: JsonObject, services: Services) -> list[RouteTold]:
     """`transform` is its slice; `event` is whole. Raises Permanent (`loop`)."""
     routes = read_program(transform).routes
-    return [_route(each) for each in await of_routes(event, routes, services, traced=True)]
+    outcomes = await of_routes(event, routes, services, traced=True)
+    return [_route(route, each, event) for route, each in zip(routes, outcomes, strict=True)]
 
 
-def _route(found: OfRoute) -> RouteTold:
+def _route(route: Route, found: OfRoute, event: Event) -> RouteTold:
     decision = found.decision
     return RouteTold(
         route=decision.route,
         matched=decision.matched,
         word=decision.word,
         reason=decision.reason,
+        values=() if decision.matched or route.where is None else values_shown(route.where, event),
         code=decision.code or (found.unfinished.code if found.unfinished else None),
         destinations=decision.destinations,
         steps=tuple(map(_step, found.trail or ())),
@@ -75,7 +85,12 @@ def _told(taken: Taken) -> tuple[Outcome, str, Sequence[str]]:
     if isinstance(result, HookchainError):
         return "failed", f"{result.code}: {result.detail}", ()
     if isinstance(result, Stop):
-        return "stopped", result.reason, ()
+        step = taken.step.step
+        return (
+            "stopped",
+            result.reason,
+            values_shown(Expression(step.root.keep), taken.before) if isinstance(step, Filter) else (),
+        )
     if isinstance(result, Many):
         return "split", f"{count_of(len(result.events), 'event')} of it", list(_parts(result.events))
     if isinstance(result, Noted):
@@ -85,6 +100,11 @@ def _told(taken: Taken) -> tuple[Outcome, str, Sequence[str]]:
         return "switched", f"through the chain {result.chain!r}, {instead}", _diff(taken.before, result.event)
     diff = _diff(taken.before, result)
     return ("changed", "", diff) if diff else ("unchanged", "it changed nothing", ())
+
+
+def values_shown(condition: Expression, event: Event) -> tuple[str, ...]:
+    """Return a line for each path that the condition reads, with the value that is there."""
+    return tuple(line_of("·", each.path, each.value) for each in values_read(condition, view_of(event)))
 
 
 def _parts(events: tuple[Event, ...]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from deploy.chains.local_services import FirstOwners, secrets_here
 from deploy.explain.going_out import going_out
-from deploy.explain.report import Check, Stage, State
+from deploy.explain.report import NOTIFY, TRANSFORM, Check, Stage, State
 from deploy.explain.routes_told import RouteTold, StepTold, told_routes
 from functions.transform.step import Services
 from shared.delivery import Delivery
@@ -15,7 +15,6 @@ from shared.event import Event
 from shared.jsontext import JsonObject
 from shared.ports import Fetched, Outgoing
 
-NAME: Final = "transform"
 _STEP_MARKS: Final = {
     "changed": "~",
     "unchanged": "=",
@@ -42,15 +41,25 @@ def transform_stages(event: Event, slices: Mapping[str, JsonObject], environ: Ma
     try:
         routes = asyncio.run(told_routes(event, slices["transform"], services))
     except Permanent as error:
-        return (Stage(NAME, (Check("hops", "failed", error.detail),)),)
+        return (Stage(TRANSFORM, (Check("hops", "failed", error.detail),)),)
+    falsehoods = tuple(_values_stage(route) for route in routes if route.values)
     chains = tuple(_chain_stage(route) for route in routes if route.steps)
-    return (Stage(NAME, tuple(map(_check, routes))), *chains, *_notify_stages(routes, slices["notify"]))
+    return (
+        Stage(TRANSFORM, tuple(map(_check, routes))),
+        *falsehoods,
+        *chains,
+        *_notify_stages(routes, slices["notify"]),
+    )
 
 
 def _check(route: RouteTold) -> Check:
     state: State = "failed" if route.code else "passed" if route.matched and route.owed else "skipped"
     to = f" → {', '.join(route.destinations)}" if route.destinations and route.owed else ""
     return Check(route.route, state, f"{route.word}: {route.reason}{to}")
+
+
+def _values_stage(route: RouteTold) -> Stage:
+    return Stage(f"route {route.route!r}, the values that its `where` read", (), route.values)
 
 
 def _chain_stage(route: RouteTold) -> Stage:
@@ -74,4 +83,4 @@ def _notify_stages(routes: list[RouteTold], notify: JsonObject) -> Iterator[Stag
     ]
     if deliveries:
         told = [going_out(delivery, notify) for delivery in deliveries]
-        yield Stage("notify", tuple(each.check for each in told), tuple(line for each in told for line in each.lines))
+        yield Stage(NOTIFY, tuple(each.check for each in told), tuple(line for each in told for line in each.lines))

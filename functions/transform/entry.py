@@ -86,8 +86,8 @@ def _log_transformed(transformed: Transformed, started: float) -> None:
     for failed in decision.failed:
         _log("WARNING", "dead letter", started, route=failed.route, code=failed.code, reason=failed.reason, **names)
     deliveries = sum(len(owed.destinations) for owed in decision.owed)
-    outcome = "routed" if deliveries else "nothing owed"
-    _log("INFO", "transformed", started, outcome=outcome, count=deliveries, traceparent=event.traceparent, **names)
+    names = {**names, "reason": decision.because or None, "traceparent": event.traceparent}
+    _log("INFO", "transformed", started, outcome=decision.outcome, count=deliveries, **names)
 
 
 def _log(severity: str, message: str, started: float, **fields: Json) -> None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from functions.transform.comparisons import number_hint
 from functions.transform.routes import Route
 from shared.errors import Permanent
 from shared.event import Event
@@ -11,17 +13,25 @@ from shared.expressions import is_true, kind_of
 from shared.jsontext import Json
 from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
 
+_UNCOMPUTED: Final = "where cannot be computed for this event, which counts as false"
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
+    """`reason` is for people who may see the event. `logged` is for the log: it holds no text of the event, and is
+    empty where the route is not for the event's source at all.
+    """
+
     matched: bool
     reason: str
+    logged: str = ""
 
 
 def match(route: Route, event: Event) -> Match:
     """The first condition that fails is the reason; where none does, the conditions that held are."""
     if not route.enabled:
-        return Match(False, "it is switched off (`enabled: false`)")
+        rule = "it is switched off (`enabled: false`)"
+        return Match(False, rule, rule if _source_matches(route, event) else "")
     held = []
     for condition in (_source, _type, _where):
         found = condition(route, event)
@@ -43,15 +53,19 @@ def match_rest(routes: Sequence[Route], matches: Sequence[Match]) -> list[Match]
             for route, found in pairs
         ]
     rule = f"it is for what nothing else takes; {taken_by[0]!r} took it"
-    return [Match(False, rule) if found.matched and route.is_else else found for route, found in pairs]
+    return [Match(False, rule, rule) if found.matched and route.is_else else found for route, found in pairs]
 
 
 def _source(route: Route, event: Event) -> Match | None:
     if route.sources is None:
         return None
-    if event.source_name in route.sources:
+    if _source_matches(route, event):
         return Match(True, f"from {event.source_name!r}")
     return Match(False, f"from {event.source_name!r}, which is not {_either(sorted(route.sources))}")
+
+
+def _source_matches(route: Route, event: Event) -> bool:
+    return route.sources is None or event.source_name in route.sources
 
 
 def _type(route: Route, event: Event) -> Match | None:
@@ -59,24 +73,29 @@ def _type(route: Route, event: Event) -> Match | None:
         return None
     if route.types.take(event.type):
         return Match(True, f"type {event.type!r} matches {_either(route.types.globs)}")
-    return Match(False, f"type {event.type!r} does not match {_either(route.types.globs)}")
+    globs = _either(route.types.globs)
+    return Match(False, f"type {event.type!r} does not match {globs}", f"the type does not match {globs}")
 
 
 def _where(route: Route, event: Event) -> Match | None:
     """What cannot be computed for this event, such as the length of a field that is not there, counts as false."""
     if route.where is None:
         return None
+    view = view_of(event)
     try:
         with bounded():
-            answer = route.where.search(view_of(event))
+            answer = route.where.search(view)
     except OutOfTime:
-        reason = f"it computes for more than {MAX_COMPUTING_SECONDS:g} s"
-        return Match(False, f"where cannot be computed for this event, which counts as false: {reason}")
+        return _false(f"{_UNCOMPUTED}: it computes for more than {MAX_COMPUTING_SECONDS:g} s")
     except Permanent as error:
-        return Match(False, f"where cannot be computed for this event, which counts as false: {error.detail}")
+        return _false(f"{_UNCOMPUTED}: {error.detail}{number_hint(route.where, view)}")
     if is_true(answer):
         return Match(True, f"where {route.where.text} is true")
-    return Match(False, f"where {route.where.text} is {_falsehood(answer)}")
+    return _false(f"where {route.where.text} is {_falsehood(answer)}{number_hint(route.where, view)}")
+
+
+def _false(reason: str) -> Match:
+    return Match(False, reason, reason)
 
 
 def _falsehood(answer: Json) -> str:

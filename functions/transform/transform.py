@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from functions.transform.matching import Match, match, match_rest
 from functions.transform.routes import Route
@@ -38,23 +38,39 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`unfinished` is why the event should come again, though what is owed by other routes is not held back for it."""
+    """`unfinished` is why the event should come again, though what is owed by other routes is not held back for it.
+
+    `outcome` is `routed`, `filtered` (a step ended the event on purpose), `dead_lettered` (a chain failed) or
+    `no_route`; `because` says why nothing is owed, in words that hold no text of the event.
+    """
 
     routes: tuple[RouteDecision, ...]
     owed: tuple[Owed, ...]
     failed: tuple[Failed, ...]
     unfinished: Temporary | None = None
+    because: str = ""
+
+    @property
+    def outcome(self) -> Literal["routed", "dead_lettered", "filtered", "no_route"]:
+        if self.owed:
+            return "routed"
+        if self.failed:
+            return "dead_lettered"
+        return "filtered" if any(route.matched for route in self.routes) else "no_route"
 
 
 @dataclass(frozen=True, slots=True)
 class OfRoute:
-    """What one route decided. `trail` has the steps that were taken, where that was asked for."""
+    """What one route decided. `trail` has the steps that were taken, where that was asked for. `because` says why it
+    owes nothing, in words that hold no text of the event.
+    """
 
     decision: RouteDecision
     owed: tuple[Owed, ...] = ()
     failed: Failed | None = None
     unfinished: Temporary | None = None
     trail: Trail | None = None
+    because: tuple[str, ...] = ()
 
 
 async def decide(event: Event, routes: Sequence[Route], services: Services | None, only: str | None = None) -> Decision:
@@ -68,7 +84,19 @@ async def decide(event: Event, routes: Sequence[Route], services: Services | Non
         owed=tuple(owed for each in outcomes for owed in each.owed),
         failed=tuple(each.failed for each in outcomes if each.failed),
         unfinished=next((each.unfinished for each in outcomes if each.unfinished), None),
+        because=_because(outcomes),
     )
+
+
+def _because(outcomes: Sequence[OfRoute]) -> str:
+    """Return why nothing is owed, naming a few routes; empty where something is, or where a failure says it."""
+    if any(each.owed or each.failed or each.unfinished for each in outcomes):
+        return ""
+    why = [f"route {each.decision.route!r}: {reason}" for each in outcomes for reason in each.because]
+    if not why:
+        return f"none of {len(outcomes)} routes is for this source" if outcomes else "there are no routes"
+    more = len(why) - MAX_TOLD
+    return "; ".join([*why[:MAX_TOLD], *([f"{more} more"] if more > 0 else [])])
 
 
 async def of_routes(
@@ -88,7 +116,7 @@ async def _of_route(
     route: Route, event: Event, found: Match, services: Services | None, only: str | None, trail: Trail | None
 ) -> OfRoute:
     if not found.matched:
-        return OfRoute(RouteDecision(route.name, False, found.reason))
+        return OfRoute(RouteDecision(route.name, False, found.reason), because=(found.logged,) if found.logged else ())
     destinations = tuple(name for name in route.destinations if only in (None, name))
     if not destinations:
         return OfRoute(RouteDecision(route.name, False, f"{found.reason}; but this replay is for {only!r} only"))
@@ -125,7 +153,7 @@ def _of_course(route: Route, matched: RouteDecision, course: Course) -> OfRoute:
         events=max(1, len(owed)),
         code=failed.code if failed else None,
     )
-    return OfRoute(decision, owed, failed)
+    return OfRoute(decision, owed, failed, because=tuple(dict.fromkeys(course.stopped_logged)))
 
 
 def _failed(faults: Sequence[ChainFault], route: Route) -> Failed | None:

@@ -49,10 +49,12 @@ class Traveller:
 @dataclass(slots=True)
 class Course:
     """What came of an event: `arrived` at the end; `stopped` on purpose, and why; `faults`; `skipped`, the faults that
-    it went on from; and what steps `noted`."""
+    it went on from; and what steps `noted`. `stopped_logged` has no words of an operator's own step, which may quote
+    the event."""
 
     arrived: list[Event] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
+    stopped_logged: list[str] = field(default_factory=list)
     faults: list[ChainFault] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     noted: list[str] = field(default_factory=list)
@@ -105,7 +107,9 @@ class Walker:
 
     def _parted(self, result: Many | Stop | Switch | Through, step: NamedStep, rest: _Steps, done: _Steps) -> _Part:
         if isinstance(result, Stop):
-            self.course.stopped.append(f"{step.label}: {result.reason}"[:MAX_REASON_CHARACTERS])
+            reason = f"{step.label}: {result.reason}"[:MAX_REASON_CHARACTERS]
+            self.course.stopped.append(reason)
+            self.course.stopped_logged.append(step.label if step.is_own else reason)
             return ()
         if isinstance(result, Switch):
             return (yield from self._through(self._chains[result.chain], Traveller(result.event, done)))

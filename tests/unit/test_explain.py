@@ -30,6 +30,10 @@ sources:
   lost: {auth: {scheme: bearer, secret: nowhere-to-be-found}}
   sns: {provider: aws_sns}
   echo: {auth: none, respond: {content_type: text/plain, body: "thanks, {{ data.name }}"}}
+routes:
+  - {name: all of it, from: all, to: ops}
+destinations:
+  ops: {email: {to: [ops@example.com], subject: "{{ type }}"}}
 """
 DOTENV = f"""
 GITHUB_SECRET={SECRET}

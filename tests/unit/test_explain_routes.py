@@ -49,12 +49,45 @@ def explained(capsys: pytest.CaptureFixture[str], event: Json, *arguments: str) 
     known = ["--config", "hookchain.yaml", "--env-file", ".env", "--source", "shop", "--body", "body"]
     code = main([*known, "-H", "content-type: application/json", *arguments])
     said = capsys.readouterr()
-    assert (code, said.err) == (0, "")
+    nothing = "but nothing is delivered" in said.out or '"deliveries": []' in said.out
+    assert (code, said.err) == (4 if nothing else 0, "")
     return " ".join(said.out.split()) if "--json" not in arguments else said.out
 
 
 def test_a_wrong_type_is_named_with_the_types_that_are_taken(capsys: pytest.CaptureFixture[str]) -> None:
     assert "orders no match: type 'signup.created' does not match order.*" in explained(capsys, EVENT)
+
+
+def test_a_false_condition_shows_the_values_that_it_read(capsys: pytest.CaptureFixture[str]) -> None:
+    config = CONFIG.replace("types: [order.*]", "where: data.total > `1000` && data.plan != 'free'")
+    Path("hookchain.yaml").write_text(config, encoding="utf-8")
+    said = explained(capsys, {"event": "signup.created", "total": 900, "plan": "pro"})
+
+    assert "route 'orders', the values that its `where` read · data.total: 900 · data.plan: \"pro\"" in said
+    assert "step 3 'filter': not paid: data.paid is not true · data.paid: null" in said
+
+
+def test_an_accepted_event_that_goes_nowhere_ends_with_that_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    config = CONFIG.split("  - name: broken", maxsplit=1)[0] + "destinations:" + CONFIG.split("destinations:")[1]
+    Path("hookchain.yaml").write_text(config, encoding="utf-8")
+    said = explained(capsys, EVENT)
+
+    _, verdict = said.split("Accepted: 200 OK, but nothing is delivered")
+    assert "orders: no match: type 'signup.created' does not match order.*" in verdict
+    assert "paid: stopped: type 'signup.created' matches sign*; stopped at step 3 'filter': not paid" in verdict
+
+
+def test_a_number_that_came_as_text_is_named_with_the_setting_that_makes_it_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = CONFIG.replace("types: [order.*]", "where: data.total > `1000`")
+    Path("hookchain.yaml").write_text(config, encoding="utf-8")
+    said = explained(capsys, {"event": "order.paid", "total": "1500"})
+    assert "data.total is text, which never equals or exceeds a number; write to_number(data.total)" in said
+    assert "`cast: {data.total: number}` on source 'shop'" in said
+
+    Path("hookchain.yaml").write_text(config.replace("id: data.id", "cast: {data.total: number}"), encoding="utf-8")
+    assert "orders matched: where data.total > `1000` is true" in explained(capsys, {"event": "x", "total": "1500"})
 
 
 def test_a_filter_that_was_false_is_named_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.checks.route_warnings import route_warnings
+from deploy.checks.route_warnings import number_warnings, route_warnings
 from deploy.checks.unused_secrets import unused_secrets
 from deploy.compiler import compile_config
 from deploy.config_file import parse_config
@@ -102,3 +102,32 @@ def test_an_else_route_that_may_still_take_something_is_left_alone(types: str) -
     text = CONFIG.replace(", where: data.paid", "").replace("else: true", f"else: true, types: {types}")
 
     assert warnings(text) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "route", "is_warned"),
+    [
+        ("body: xml", "where: data.total > `1000`", True),
+        ("unwrap: true", "steps: [{filter: data.total > `1000`}]", True),
+        ("content_types: [text/csv]", "where: data.total > `1000`", True),
+        ("body: xml, cast: {data.total: number}", "where: data.total > `1000`", False),
+        ("body: xml", "where: to_number(data.total) > `1000`", False),
+        ("body: xml", "steps: [{cast: {data.total: number}}, {filter: data.total > `1000`}]", False),
+        ("body: json", "where: data.total > `1000`", False),
+    ],
+)
+def test_a_number_is_not_compared_with_what_can_only_be_text(source: str, route: str, is_warned: bool) -> None:
+    text = f"""\
+sources: {{shop: {{auth: none, {source}}}}}
+routes: [{{name: large, {route}, to: people}}]
+destinations: {{people: {{email: {{to: [ann@example.com], subject: x}}}}}}
+"""
+    file = parse_config(text, "hookchain.yaml", Path())
+    slices = compile_config(file)
+    found = [fault.rule for fault in number_warnings(file, slices["receive"], slices["transform"])]
+
+    rule = (
+        "compares data.total with a number, but source 'shop' can get XML, forms or CSV, where every value is text: "
+        "write to_number(data.total), or `cast: {data.total: number}` on the source"
+    )
+    assert found == ([rule] if is_warned else [])

@@ -215,6 +215,32 @@ def test_the_configurations_tests_pass_or_say_what_is_otherwise(hookchain: Hookc
     assert "3 tests, 2 failed" in said
 
 
+def test_an_event_that_fails_fails_its_test_unless_the_test_expects_that(hookchain: Hookchain, config: Path) -> None:
+    broken = CONFIG.replace("    expect: []", "    expect: []").replace(
+        "steps: [{fetch", "steps: [{set: {data.name.first: x}}, {fetch"
+    )
+    text = broken.replace("expect: [{to: people, data: {card", "expect: []\n  # [{to: people, data: {card")
+    config.write_text(text)
+    code, out, _ = hookchain("test", "--config", str(config))
+    assert code == 1
+    assert "failed: path: route 'details': step 1 'set': " in out.decode()
+
+    config.write_text(text.replace("    answers:", "    fails: path\n    answers:"))
+    assert hookchain("test", "--config", str(config))[0] == 0
+
+    config.write_text(text.replace("    answers:", "    fails: schema\n    answers:"))
+    said = hookchain("test", "--config", str(config))[1].decode()
+    assert "nothing failed with the code 'schema', which `fails` expects" in said
+
+
+def test_a_mail_that_cannot_be_made_fails_its_test(hookchain: Hookchain, config: Path) -> None:
+    config.write_text(CONFIG.replace('subject: "New {{ data.name }}"', 'subject: "{{ data.nobody.x }}"'))
+    code, out, _ = hookchain("test", "--config", str(config))
+
+    assert code == 1
+    assert "a card is looked up\n        failed: undefined: to 'people': " in out.decode()
+
+
 def test_a_delivery_that_is_not_expected_fails_its_test(hookchain: Hookchain, config: Path) -> None:
     config.write_text(CONFIG.replace("expect: [{to: people, data", "expect: []\n  #"))
     code, out, _ = hookchain("test", "--config", str(config), "--json")

@@ -3,13 +3,14 @@
 import base64
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from functions.transform.step import Services
 from shared.errors import Temporary
 from shared.event import to_cloudevent
-from shared.jsontext import Json, to_json
+from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import BusMessage, Fetched
 from tests.fakes.bus import FakeBus
 from tests.fakes.fetch import FakeFetch
@@ -39,6 +40,37 @@ async def test_what_the_bus_confirmed_is_acknowledged_and_logged(
     failed, done = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (failed["message"], failed["route"], failed["code"]) == ("dead letter", "broken", "path")
     assert (done["message"], done["outcome"], done["count"], done["event_id"]) == ("transformed", "routed", 3, "e1")
+
+
+@pytest.mark.parametrize(
+    ("route", "outcome", "reason"),
+    [
+        (
+            {"types": ["order.*"]},
+            "no_route",
+            "route 'r': the type does not match order.*",
+        ),
+        ({"where": "data.plan == 'free'"}, "no_route", "route 'r': where data.plan == 'free' is false"),
+        ({"from": ["other"]}, "no_route", "none of 1 routes is for this source"),
+        (
+            {"steps": [{"filter": {"keep": "data.paid", "reason": "not paid yet"}}]},
+            "filtered",
+            "route 'r': step 1 'filter': not paid yet: data.paid is not true",
+        ),
+        ({"steps": [{"set": {"data.plan.x": 1}}]}, "dead_lettered", ""),
+    ],
+)
+async def test_the_log_says_why_nothing_is_owed_without_a_word_of_the_event(
+    bench: Bench, capsys: pytest.CaptureFixture[str], route: JsonObject, outcome: str, reason: str
+) -> None:
+    bench.routes = [{"name": "r", "to": ["crm"], **route}]
+    event = replace(EVENT, type="card 4111 1111 1111 1111")
+
+    await bench.push(pushed(to_json(to_cloudevent(event)).encode()))
+
+    *_, line = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (line["outcome"], line.get("reason", "")) == (outcome, reason)
+    assert "4111" not in line.get("reason", "")
 
 
 async def test_a_dead_letter_is_acknowledged(bench: Bench) -> None:

@@ -6,11 +6,13 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
 
+from functions.transform.comparisons import number_hint
 from functions.transform.expression_text import ExpressionText
 from functions.transform.step import Example, Step, StepContext, StepResult, Through
 from functions.transform.step import Stop as Stopped
 from functions.transform.step import Switch as Switched
 from shared.config.values import Name, listed
+from shared.errors import Permanent
 from shared.event import Event
 from shared.event_view import view_of
 from shared.expressions import Expression, is_true
@@ -18,6 +20,15 @@ from shared.expressions import Expression, is_true
 _PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%")
 
 Reason = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def _holds(condition: Expression, event: Event) -> bool:
+    """Return whether the condition is true. Raises Permanent (`expression`) where it cannot be computed."""
+    view = view_of(event)
+    try:
+        return is_true(condition.search(view))
+    except Permanent as error:
+        raise Permanent(error.code, f"{error.detail}{number_hint(condition, view)}") from error
 
 
 class FilterSettings(BaseModel):
@@ -50,9 +61,9 @@ class Filter(
         self._keep = Expression(self.root.keep)
 
     def apply(self, event: Event, _: StepContext) -> Event | Stopped:
-        if is_true(self._keep.search(view_of(event))):
+        if _holds(self._keep, event):
             return event
-        rule = f"{self._keep.text} is not true"
+        rule = f"{self._keep.text} is not true{number_hint(self._keep, view_of(event))}"
         return Stopped(f"{self.root.reason}: {rule}" if self.root.reason else rule)
 
 
@@ -86,7 +97,7 @@ class Stop(
         self._when = None if self.root.when is None else Expression(self.root.when)
 
     def apply(self, event: Event, _: StepContext) -> Event | Stopped:
-        if self._when is None or is_true(self._when.search(view_of(event))):
+        if self._when is None or _holds(self._when, event):
             return Stopped(self.root.reason)
         return event
 
@@ -123,9 +134,8 @@ class Switch(RootModel[Annotated[list[Case], BeforeValidator(listed), Field(min_
         return tuple(case.to for case in self.root)
 
     def apply(self, event: Event, _: StepContext) -> Event | Switched:
-        view = view_of(event)
         for when, chain in self._cases:
-            if when is None or is_true(when.search(view)):
+            if when is None or _holds(when, event):
                 return Switched(event, chain)
         return event
 

@@ -1,0 +1,163 @@
+"""The values that an expression compared in one event, to explain why a condition is false."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from jmespath.parser import ParsedResult
+
+from shared.casting import CASTS
+from shared.errors import Permanent
+from shared.expressions import Expression, search_parsed
+from shared.jsontext import Json, JsonObject, to_json
+
+if TYPE_CHECKING:
+    from jmespath.visitor import _TreeNode
+
+_PATHS: Final = frozenset({"field", "subexpression", "index_expression"})
+_PROJECTIONS: Final = frozenset({"projection", "filter_projection", "value_projection", "flatten"})
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+MAX_ITEMS: Final = 100
+"""Items of a list in which a comparison inside `[? … ]` is evaluated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A path that an expression reads, as JMESPath writes it, and the value found there."""
+
+    path: str
+    value: Json
+
+
+def values_read(expression: Expression, value: Json) -> list[Looked]:
+    """Return each path that the expression reads in `value`, once, in the order in which it is written.
+
+    Paths inside a list's `[? … ]` are not listed; the path of the list is.
+    """
+    paths = {path_text(node): node for node in _paths(expression.tree)}
+    return [Looked(path, _search(node, value)) for path, node in paths.items()]
+
+
+def numbers_as_text(expression: Expression, value: Json) -> list[str]:
+    """Return the paths whose text reads as a number and is compared with a number, which is never true.
+
+    XML, forms and CSV have no numbers: every value in them arrives as text.
+    """
+    return list(dict.fromkeys(_numbers_as_text(expression.tree, value)))
+
+
+def compared_paths(expression: Expression) -> list[str]:
+    """Return the paths that the expression compares with a number that it states, whatever the event is."""
+    return list(dict.fromkeys(_compared_paths(expression.tree)))
+
+
+def number_hint(condition: Expression, view: JsonObject) -> str:
+    """Return why the condition is false and what to write, where it compares such text; else an empty string.
+
+    `view` is the event as expressions see it. The hint holds no value, so that it can be logged.
+    """
+    paths = numbers_as_text(condition, view)
+    if not paths:
+        return ""
+    casts = ", ".join(f"{path}: number" for path in paths)
+    return (
+        f": {' and '.join(paths)} {'is' if len(paths) == 1 else 'are'} text, which never equals or exceeds a number; "
+        f"write to_number({paths[0]}), or `cast: {{{casts}}}` on source {view.get('source')!r}"
+    )
+
+
+def path_text(node: "_TreeNode") -> str:
+    """Return the path as JMESPath writes it, such as `data.items[0]."first name"`."""
+    if node["type"] == "field":
+        name = str(node["value"])
+        return name if _IDENTIFIER.fullmatch(name) else to_json(name)
+    if node["type"] == "index_expression":
+        inner, index = node["children"]
+        return f"{'' if inner['type'] == 'identity' else path_text(inner)}[{index['value']}]"
+    return ".".join(map(path_text, node["children"]))
+
+
+def _paths(node: "_TreeNode") -> Iterator["_TreeNode"]:
+    if _is_path(node):
+        yield node
+        return
+    if node["type"] == "subexpression":
+        leading = list(_leading_path(node["children"]))
+        if leading:
+            yield {"type": "subexpression", "value": None, "children": leading}
+            return
+    if node["type"] in _PROJECTIONS or node["type"] in {"subexpression", "index_expression", "pipe"}:
+        yield from _paths(node["children"][0])  # what follows is looked up in what was found there
+        return
+    if node["type"] not in {"expref", "slice"}:
+        for child in node["children"]:
+            yield from _paths(child)
+
+
+def _leading_path(nodes: "list[_TreeNode]") -> Iterator["_TreeNode"]:
+    """Yield the parts up to the first list that is projected, with that list's own path."""
+    for node in nodes:
+        if not _is_path(node):
+            if node["type"] in _PROJECTIONS and _is_path(node["children"][0]):
+                yield node["children"][0]
+            return
+        yield node
+
+
+def _is_path(node: "_TreeNode") -> bool:
+    if node["type"] == "index_expression":
+        inner, index = node["children"]
+        return index["type"] == "index" and (inner["type"] == "identity" or _is_path(inner))
+    return node["type"] == "field" or (node["type"] == "subexpression" and all(map(_is_path, node["children"])))
+
+
+def _numbers_as_text(node: "_TreeNode", value: Json) -> Iterator[str]:
+    if node["type"] == "comparator":
+        left, right = node["children"]
+        for one, other in ((left, right), (right, left)):
+            if _is_path(one) and _is_number_as_text(_search(one, value)) and _is_number(_search(other, value)):
+                yield path_text(one)
+        return
+    if node["type"] == "filter_projection":
+        found = _search(node["children"][0], value)
+        for item in found[:MAX_ITEMS] if isinstance(found, list) else ():
+            yield from _numbers_as_text(node["children"][2], item)
+        return
+    if node["type"] in {"and_expression", "or_expression", "not_expression"}:
+        for child in node["children"]:
+            yield from _numbers_as_text(child, value)
+    elif node["type"] in {"pipe", "projection", "function_expression", "subexpression"} and node["children"]:
+        yield from _numbers_as_text(node["children"][0], value)
+
+
+def _compared_paths(node: "_TreeNode") -> Iterator[str]:
+    if node["type"] == "comparator":
+        left, right = node["children"]
+        for one, other in ((left, right), (right, left)):
+            if _is_path(one) and other["type"] == "literal" and _is_number(other["value"]):
+                yield path_text(one)
+    elif node["type"] in {"and_expression", "or_expression", "not_expression"}:
+        for child in node["children"]:
+            yield from _compared_paths(child)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_number_as_text(value: Json) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        CASTS["number"](value)
+    except ValueError:
+        return False
+    return True
+
+
+def _search(node: "_TreeNode", value: Json) -> Json:
+    try:
+        return search_parsed(ParsedResult("", node), value)
+    except Permanent:  # what cannot be computed has no value to show
+        return None

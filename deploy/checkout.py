@@ -3,9 +3,9 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from deploy.local.supervisor.dev_file import served_config
+from deploy.local.supervisor.dev_file import is_served_by_name, served_config
 from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
 from shared.settings import DEFAULT_STATE
 
@@ -32,6 +32,42 @@ def chosen_config(named: str | None, environ: Mapping[str, str], state: Path | N
     """As named_config, but that what the `hookchain dev` of this folder serves comes before the checkout's own."""
     is_named = named or environ.get("HOOKCHAIN_CONFIG")
     return named_config(named if is_named else served_config(state or state_folder()), environ)
+
+
+class CheckedConfig(NamedTuple):
+    """The configuration that `lint`, `test` and `doctor` check, and the line that says which and why."""
+
+    path: Path | None
+    line: str
+
+
+def checked_config(
+    named: str | None, environ: Mapping[str, str], state: Path | None = None, root: Path = ROOT
+) -> CheckedConfig:
+    """Return the file that the operator means to be checked.
+
+    It is the one that is named, or that a running `hookchain dev` was started with by name. Otherwise it is chosen as
+    `hookchain dev` chooses at its start, so that a faulty deploy/hookchain.yaml is checked while the example is served.
+    """
+    state = state or state_folder()
+    served = served_config(state)
+    if named:
+        return _checked(choose_config({"HOOKCHAIN_CONFIG": named}, root), "named by --config", served)
+    if environ.get("HOOKCHAIN_CONFIG"):
+        return _checked(choose_config(environ, root), "named by HOOKCHAIN_CONFIG", served)
+    if served and is_served_by_name(state):
+        reason = "`hookchain dev` was started with it; name another file with --config"
+        return _checked(choose_config({"HOOKCHAIN_CONFIG": served}, root), reason, served)
+    path = choose_config(environ, root)
+    if path == root / EXAMPLE_CONFIG:
+        return _checked(path, f"the example; there is no {OWN_CONFIG}", served)
+    return _checked(path, "your configuration" if path else "EMAIL_ADDRESS is set", served)
+
+
+def _checked(path: Path | None, why: str, served: str | None) -> CheckedConfig:
+    is_served = served is None or served == (str(path.absolute()) if path else "none")
+    serving = "" if is_served else f". `hookchain dev` serves another: {'no file' if served == 'none' else served}"
+    return CheckedConfig(path, f"Checking {path or 'the mode without a file'} ({why}){serving}")
 
 
 def named_config(named: str | None, environ: Mapping[str, str]) -> Path | None:

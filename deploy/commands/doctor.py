@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from deploy.checkout import checked_config
 from deploy.cli import parser
-from deploy.commands.frame.configuration import add_configuration, configured, environ_of
+from deploy.commands.frame.configuration import add_configuration, config_path, configured_at, environ_of
 from deploy.commands.frame.ending import CannotTell, ended
 from deploy.commands.frame.platform_options import add_platform, add_state, is_gcp
 from deploy.commands.terminal.passing_line import PassingLine
@@ -61,9 +62,18 @@ def _run(options: argparse.Namespace) -> int:
 def _subject(options: argparse.Namespace) -> Subject:
     environ = environ_of(options)
     try:
-        return Subject(options, environ, configured(options))
+        return Subject(options, environ, configured_at(_path(options, environ), environ))
     except ConfigFaults as faults:
         return Subject(options, environ, faults)
+
+
+def _path(options: argparse.Namespace, environ: Mapping[str, str]) -> Path | None:
+    if is_gcp(options):
+        return config_path(options, environ)
+    chosen = checked_config(options.config, environ, options.state)
+    if not options.json:
+        print(chosen.line, flush=True)
+    return chosen.path
 
 
 def _checks(subject: Subject) -> list[Check]:

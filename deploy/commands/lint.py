@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from deploy.checkout import chosen_config, environ_with
+from deploy.checkout import checked_config, environ_with
 from deploy.checks.route_warnings import number_warnings, route_warnings
 from deploy.checks.schema_warnings import schema_warnings
 from deploy.checks.source_warnings import source_warnings
@@ -28,7 +28,10 @@ def main(arguments: list[str]) -> int:
     options = _options(arguments)
     try:
         environ = _environ(options.env_file)
-        file = read_config(chosen_config(options.config, environ), environ)
+        chosen = checked_config(options.config, environ)
+        if not options.json:
+            print(chosen.line, flush=True)
+        file = read_config(chosen.path, environ)
         slices = compile_config(file)
         faults = list(secret_faults(secrets_needed(slices), environ)) if options.secrets else []
         if faults:

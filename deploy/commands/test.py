@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.chains.config_tests import CaseResult, run_config_tests
-from deploy.checkout import chosen_config
+from deploy.checkout import checked_config
 from deploy.cli import parser
 from deploy.commands.frame.configuration import add_configuration, environ_of
 from deploy.commands.frame.ending import DONE, NOT_DONE, ended
@@ -56,9 +56,11 @@ def _document(result: CaseResult) -> JsonObject:
 
 def _results(options: argparse.Namespace) -> list[CaseResult]:
     environ = environ_of(options)
-    path = chosen_config(options.config, environ)
-    file = read_config(path, environ)
-    return run_config_tests(file.document, compile_config(file), path.parent if path else Path())
+    chosen = checked_config(options.config, environ)
+    if not options.json:
+        print(chosen.line, flush=True)
+    file = read_config(chosen.path, environ)
+    return run_config_tests(file.document, compile_config(file), chosen.path.parent if chosen.path else Path())
 
 
 def _print(results: Sequence[CaseResult], screen: Screen) -> None:

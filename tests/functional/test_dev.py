@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 import pytest
 
+from deploy.local.supervisor.dev_file import config_faults
 from tests.processes import ROOT, is_open
 from tests.stack import free_base
 
@@ -150,8 +151,10 @@ def test_a_change_of_the_configuration_is_taken_and_a_fault_in_it_is_told(start:
     dev.config.write_text(CONFIG.replace("to: list", "to: lost"), encoding="utf-8")
     dev.until_said("hookchain.yaml changed; what runs is as before, because:")
     dev.until_said("there is no destination 'lost'")
+    assert "there is no destination 'lost'" in config_faults(dev.config.with_name("state")), "which the page shows"
     dev.config.write_text(CONFIG.replace("form:", "shop:").replace("from: form", "from: shop"), encoding="utf-8")
     dev.until_said("hookchain.yaml changed: restarted receive, transform")
+    assert config_faults(dev.config.with_name("state")) == ""
     dev.until_said(f"point senders at http://127.0.0.1:{dev.base}/shop  basic auth, user web, password FORM_PASSWORD")
 
 

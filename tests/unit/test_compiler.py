@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.checkout import choose_config, chosen_config, deployed_config
+from deploy.checkout import checked_config, choose_config, chosen_config, deployed_config
 from deploy.compiler import FUNCTIONS, compile_config, compile_file, secrets_needed
 from deploy.config_file import parse_config
 from deploy.default_config import config_from_environment
@@ -153,6 +153,29 @@ def test_the_operators_file_comes_before_the_mode_without_one_and_that_before_th
     assert choose_config({"EMAIL_ADDRESS": "a@example.com"}, tmp_path) == own
     assert choose_config({"HOOKCHAIN_CONFIG": "none"}, tmp_path) is None
     assert choose_config({"HOOKCHAIN_CONFIG": "x.yaml"}, tmp_path) == Path("x.yaml")
+
+
+def test_the_operators_faulty_file_is_checked_though_dev_serves_the_example(tmp_path: Path) -> None:
+    example, own = tmp_path / "deploy/hookchain.example.yaml", tmp_path / "deploy/hookchain.yaml"
+    own.parent.mkdir()
+    state = tmp_path / "state"
+    state.mkdir()
+    write_dev_file(state, ports_from(9000), Hint("", ()), example)
+    before = checked_config(None, {}, state, tmp_path)
+    own.touch()
+    after = checked_config(None, {}, state, tmp_path)
+
+    assert before == (example, f"Checking {example} (the example; there is no deploy/hookchain.yaml)")
+    assert after == (own, f"Checking {own} (your configuration). `hookchain dev` serves another: {example}")
+
+
+def test_the_file_that_dev_was_started_with_is_checked_and_the_line_says_why(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    write_dev_file(tmp_path, ports_from(9000), Hint("", ()), recipe, by_name=True)
+
+    why = "`hookchain dev` was started with it; name another file with --config"
+    assert checked_config(None, {}, tmp_path, tmp_path) == (recipe, f"Checking {recipe} ({why})")
+    assert checked_config("x.yaml", {}, tmp_path, tmp_path).line.startswith("Checking x.yaml (named by --config). ")
 
 
 def test_a_command_goes_by_what_runs_unless_it_is_told_another_and_a_deployment_never(tmp_path: Path) -> None:

@@ -33,7 +33,11 @@ def environ_of(options: argparse.Namespace) -> dict[str, str]:
 def configured(options: argparse.Namespace) -> Configured:
     """Raises ConfigFaults and DotenvFault."""
     environ = environ_of(options)
-    path = config_path(options, environ)
+    return configured_at(config_path(options, environ), environ)
+
+
+def configured_at(path: Path | None, environ: Mapping[str, str]) -> Configured:
+    """Raises ConfigFaults."""
     file = read_config(path, environ)
     return Configured(environ, path, file.document, compile_config(file))
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from deploy.commands.state.local import destination_names
 from deploy.local.inspector.parts import LocalParts
-from deploy.local.supervisor.dev_file import read_hint
+from deploy.local.supervisor.dev_file import config_faults, read_hint
 from shared.jsontext import Json, JsonObject
 from shared.ledger import DestinationState, Ledger
 from shared.times import rfc3339
@@ -43,6 +43,7 @@ async def overview(parts: LocalParts, now: float) -> JsonObject:
         "refused": totals.refused,
         "dead_letters": totals.dead_letters,
         "mail": mails,
+        "config_faults": config_faults(parts.state),
         "held": await held_destinations(parts.ledger, destination_names(parts.state), now),
     }
 

@@ -20,8 +20,20 @@ class Hint:
     sources: tuple[str, ...]
 
 
-def write_dev_file(state: Path, ports: Ports, hint: Hint, config: Path | None, sends_mail: bool = False) -> None:
-    """`config` is None in the mode without a file. `sends_mail`: for real, to people."""
+def write_dev_file(
+    state: Path,
+    ports: Ports,
+    hint: Hint,
+    config: Path | None,
+    sends_mail: bool = False,
+    by_name: bool = False,
+    faults: str = "",
+) -> None:
+    """Write what runs for the other commands and the page.
+
+    `config` is None in the mode without a file. `sends_mail`: for real, to people. `by_name`: the configuration was
+    named when `hookchain dev` was started. `faults`: why the files as they are now are not the ones served.
+    """
     document: Json = {
         "process": os.getpid(),
         "ports": dict(ports.named()),
@@ -29,6 +41,8 @@ def write_dev_file(state: Path, ports: Ports, hint: Hint, config: Path | None, s
         "sources": list(hint.sources),
         "config": str(config.absolute()) if config else "none",
         "sends_mail": sends_mail,
+        "by_name": by_name,
+        "faults": faults,
     }
     descriptor = os.open(state / FILE_NAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -55,6 +69,18 @@ def served_config(state: Path) -> str | None:
     document = read_dev_file(state)
     config = document.get("config") if document else None
     return config if isinstance(config, str) else None
+
+
+def is_served_by_name(state: Path) -> bool:
+    """Return whether the `hookchain dev` that is up was started with the name of its configuration."""
+    document = read_dev_file(state)
+    return document is not None and document.get("by_name") is True
+
+
+def config_faults(state: Path) -> str:
+    """Return why the `hookchain dev` that is up serves an older configuration; empty where it does not."""
+    document = read_dev_file(state)
+    return str(document.get("faults", "")) if document else ""
 
 
 def read_dev_file(state: Path) -> JsonObject | None:

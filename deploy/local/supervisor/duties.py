@@ -129,11 +129,12 @@ async def _take_changes(supervisor: "Supervisor", changed: tuple[Path, ...]) -> 
             setup = await asyncio.to_thread(set_up, setup.options, setup.shell, setup.place)
         except (ConfigFaults, DotenvFault, WeakSecret, CannotSend) as fault:
             supervisor.output.say("ERROR", f"{what} changed; what runs is as before, because:\n{fault}")
-            supervisor.refused = files_named(setup)
+            supervisor.refused, supervisor.faults = files_named(setup), str(fault)
+            supervisor.tell_where()
             if not supervisor.affected(changed):
                 return
         else:
-            supervisor.refused = ()
+            supervisor.refused, supervisor.faults = (), ""
     restarted = await supervisor.change(setup, supervisor.affected(changed))
     done = f"restarted {', '.join(restarted)}" if restarted else "nothing to restart"
     supervisor.output.say("NOTICE", f"{what} changed: {done}")

@@ -13,6 +13,7 @@ from deploy.local.supervisor.banner import banner, hint
 from deploy.local.supervisor.configuration import write_slices
 from deploy.local.supervisor.dev_file import remove_dev_file, write_dev_file
 from deploy.local.supervisor.log_view import LogView
+from deploy.local.supervisor.options import prefer_config
 from deploy.local.supervisor.output import Output
 from deploy.local.supervisor.plan import affected
 from deploy.local.supervisor.probe import wait_until_answering
@@ -37,6 +38,7 @@ class Supervisor:
     def __init__(self, setup: Setup, link: ReaperLink, began: float) -> None:
         self.setup = setup
         self.refused: tuple[Path, ...] = ()  # the files of a configuration that was refused, until one is taken
+        self.faults = ""  # why that configuration was refused
         self._began = began
         view = LogView(setup.options.log_level, setup.options.colours)
         self.output = Output(view, self.stop, setup.place.state)
@@ -80,7 +82,7 @@ class Supervisor:
         names |= {child.name for child in children if child != self._runners[child.name].child}
         affected_children = [child for child in children if child.name in names]
         await asyncio.gather(*(self._runners[child.name].replace(child) for child in affected_children))
-        self._tell_where()
+        self.tell_where()
         return tuple(child.name for child in affected_children)
 
     def affected(self, changed: Sequence[Path]) -> tuple[str, ...]:
@@ -91,14 +93,22 @@ class Supervisor:
 
     async def _serve(self) -> None:
         await self._start()
-        self._tell_where()
+        self.tell_where()
         self.output.show(banner(self.setup, time.monotonic() - self._began))
         await race(*duties.of(self))
 
-    def _tell_where(self) -> None:
+    def tell_where(self) -> None:
         setup = self.setup
-        config = setup.configuration.path
-        write_dev_file(setup.place.state, setup.ports, hint(setup), config, setup.options.send_mail)
+        by_name = bool(prefer_config(setup.options, setup.environ).get("HOOKCHAIN_CONFIG"))
+        write_dev_file(
+            setup.place.state,
+            setup.ports,
+            hint(setup),
+            setup.configuration.path,
+            setup.options.send_mail,
+            by_name,
+            self.faults,
+        )
 
     async def _start(self) -> None:
         await race(self._until_all_answer(), self._watch_start())

@@ -26,12 +26,14 @@ export function startBanners(element, sinkButton) {
   const show = () => {
     const held = current("overview")?.held ?? [];
     const sink = current("sink");
-    const next = JSON.stringify([held, sink, current("open")]);
+    const faults = current("overview")?.config_faults ?? "";
+    const next = JSON.stringify([held, sink, faults, current("open")]);
     if (next === face) return;
     face = next;
     fill(element,
       current("open") === false && banner("bad", "The inspector does not answer", "The page shows what it last knew, and goes on by itself. Is the command still running?"),
       sink && !sink.answers && banner("bad", "The emulated cloud does not answer", "Nothing is passed on until it is back; hookchain dev starts it again by itself."),
+      faults && banner("bad", "The configuration has faults; the previous one is still in use", h("pre", {}, faults)),
       held.filter((each) => each.reason).map(heldBanner),
       held.filter((each) => !each.reason).map((each) => banner("warn", `${each.destination} is paused`, "It answered that it is overloaded or that our key is wrong; its deliveries go on ", time(each.paused_until), ".")),
       sink && sink.answers && !sink.plugged && banner("warn", "The mail sink is unplugged", "Mails wait and are tried again, as when a provider is down. Plug it in with the switch above."));

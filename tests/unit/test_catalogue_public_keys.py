@@ -30,7 +30,7 @@ def signed_discord() -> dict[str, str]:
     return JSON | {"X-Signature-Ed25519": ED.sign(at.encode() + BODY).hex(), "X-Signature-Timestamp": at}
 
 
-@pytest.mark.parametrize("secret", [raw_ed25519().hex(), b64(raw_ed25519()), pem_of(ED)])
+@pytest.mark.parametrize("secret", [raw_ed25519().hex(), b64(raw_ed25519()), pem_of(ED)], ids=["hex", "base64", "pem"])
 async def test_discord_is_proven_by_its_public_key_in_any_writing(secret: str) -> None:
     assert await code(receiving("discord", secret), signed_discord()) == ""
     assert await code(receiving("discord", secret), signed_discord(), BODY + b" ") == "sig"

@@ -78,4 +78,4 @@ def _verify_length(text: str | None, max_body_bytes: int) -> None:
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise Rejected("length", "content-length is not a whole number")
     if int(text) > max_body_bytes:
-        raise Rejected("raw", f"the body has {int(text)} bytes; this source takes {max_body_bytes}")
+        raise Rejected("raw", f"the body is larger than {max_body_bytes} bytes")

@@ -13,7 +13,7 @@ from deploy.checkout import ROOT, choose_config
 from deploy.checks.configuration import all_faults, resolved
 from deploy.checks.kinds import settings_model
 from deploy.compiling.routes import compiled_routes
-from deploy.compiling.sources import compiled_sources
+from deploy.compiling.sources import compiled_sources, logged_sources
 from deploy.config_file import ConfigFile, read_config_file
 from deploy.default_config import config_from_environment
 from deploy.faults import ConfigFaults
@@ -45,7 +45,12 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
     config = BundleConfig.model_validate(file.document)
     return {
         "receive": {"function": "receive", "sources": compiled_sources(config, file.folder)},
-        "transform": {"function": "transform", **compiled_routes(config, file), **_retention(config)},
+        "transform": {
+            "function": "transform",
+            "sources": logged_sources(config),
+            **compiled_routes(config, file),
+            **_retention(config),
+        },
         "notify": {
             "function": "notify",
             "destinations": {

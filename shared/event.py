@@ -4,6 +4,7 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 """
 
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,6 +13,8 @@ from shared.jsontext import Json, JsonObject, canonical
 
 MAX_ATTRIBUTE_CHARACTERS: Final = 255
 MAX_HOPS: Final = 8
+TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+"""The trace's id is its group (https://www.w3.org/TR/trace-context/)."""
 
 # CloudEvents asks for attribute names of lower-case letters and digits only.
 _TEXTS: Final = (
@@ -70,6 +73,12 @@ class Event:
     @property
     def source_name(self) -> str:
         return self.source.removeprefix("/sources/")
+
+    @property
+    def trace_id(self) -> str | None:
+        """The one part of `traceparent` that a log holds."""
+        match = TRACEPARENT.fullmatch(self.traceparent or "")
+        return match[1] if match else None
 
     def with_data(self, data: Json, datatype: str | None = None) -> "Event":
         """The event with other data. The body as it came goes: it may hold what a step took out."""

@@ -2,10 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from shared.jsontext import JsonObject, to_json
 
 Headers = tuple[tuple[str, str], ...]
+
+MAX_HEADER_BYTES: Final = 1_048_576
+"""Of all header lines of a request: more than senders need and platforms let through."""
 
 ReadBody = Callable[[int], Awaitable[bytes]]
 """Reads a request's body of at most so many bytes. Raises Rejected: `raw`, `slow` or `disconnected`."""

@@ -4,8 +4,10 @@ Only the fields listed here are written. Whatever else a caller has at hand (a h
 a log by mistake.
 """
 
+import re
 import sys
 import time
+from functools import lru_cache
 from typing import Final
 
 from shared.jsontext import Json, JsonObject, to_json
@@ -33,11 +35,23 @@ FIELDS: Final = frozenset(
         "status",
         "step",
         "topic",
-        "traceparent",
+        "trace",
         "type",
     }
 )
+OTHER_TYPE: Final = "other"
+"""Stands for an event's type that may be more than a type."""
+_TYPE: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,80}(?: [A-Za-z0-9_.:/-]{1,80})*")
+_DIGITS: Final = re.compile(r"[0-9](?:[_.:/ -]?[0-9]){6}")
+"""Seven digits or more, as in a card's, an account's or a person's number, whatever stands between them."""
 SEVERITIES: Final = ("DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL")
+
+
+@lru_cache(maxsize=256)
+def loggable_type(event_type: str, max_words: int = 1) -> str:
+    """Return the type, or `other` where it does not look like one: a sender can write anything there."""
+    looks_like_one = _TYPE.fullmatch(event_type) and event_type.count(" ") < max_words
+    return event_type if looks_like_one and not _DIGITS.search(event_type) else OTHER_TYPE
 
 
 def log_line(severity: str, message: str, at: float, fields: JsonObject) -> str:

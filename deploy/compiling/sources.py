@@ -18,6 +18,7 @@ WRITTEN: Final = frozenset(
     }
 )
 """The keys that a slice has as they were written."""
+_HEADER_TYPE_WORDS: Final = 4
 
 
 def compiled_sources(config: BundleConfig, folder: Path) -> JsonObject:
@@ -27,10 +28,25 @@ def compiled_sources(config: BundleConfig, folder: Path) -> JsonObject:
         name: {
             **_source(source, name in mailed),
             **_place(name, source, config),
+            **({} if (words := _type_words(source)) == 1 else {"type_words": words}),
             **({} if source.schema_ is None else {"schema": schema_document(source.schema_, folder)}),
         }
         for name, source in config.sources.items()
     }
+
+
+def logged_sources(config: BundleConfig) -> JsonObject:
+    """How many words of each source's event types transform's log may hold. A source not named there is not logged."""
+    return {name: _type_words(source) for name, source in config.sources.items()}
+
+
+def _type_words(source: SourceConfig) -> int:
+    """Several where the catalogue takes the type from a header, as GitLab's `Push Hook`; one for all other sources."""
+    if source.provider is None or "type" in source.model_fields_set:
+        return 1
+    located = load_catalogue()[source.provider].event.type
+    first = located[0] if isinstance(located, list) else located
+    return _HEADER_TYPE_WORDS if first and first.startswith("header.") else 1
 
 
 def _place(name: str, source: SourceConfig, config: BundleConfig) -> JsonObject:

@@ -87,7 +87,7 @@ def _log_result(result: Result, started: float) -> None:
             "event_id": delivery.event.id,
             "route": delivery.route,
             "destination": delivery.destination,
-            "traceparent": delivery.event.traceparent,
+            "trace": delivery.event.trace_id,
         }
     severity = _SEVERITIES.get(result.outcome, "INFO")
     _log(

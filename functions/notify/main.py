@@ -15,6 +15,9 @@ from shared.serving import head_of, read_body, web_reply  # noqa: E402
 
 if __name__ == "main":  # loaded to serve, not imported
     wiring.destinations_or_exit()
+    from shared.cloud.gcp import http_server
+
+    http_server.install("notify")
 
 
 @aio.http

@@ -6,11 +6,10 @@ from urllib.parse import unquote
 
 from functions.receive.sources import Source
 from shared.errors import Rejected
-from shared.http import Headers, Request
+from shared.http import MAX_HEADER_BYTES, Headers, Request
 
 MAX_QUERY_BYTES: Final = 65_536  # what servers take at most, whatever a body may have
 MAX_HEADERS: Final = 256
-MAX_HEADER_BYTES: Final = 1_048_576
 """Beyond what senders need and platforms let through: whatever looks for a header goes through all there are."""
 ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
@@ -79,4 +78,4 @@ def _verify_length(text: str | None, max_body_bytes: int) -> None:
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise Rejected("length", "content-length is not a whole number")
     if int(text) > max_body_bytes:
-        raise Rejected("raw", f"the body has {int(text)} bytes; this source takes {max_body_bytes}")
+        raise Rejected("raw", f"the body is larger than {max_body_bytes} bytes")

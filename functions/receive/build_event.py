@@ -11,13 +11,12 @@ from functions.receive.identity import Identity, batch_of, identity, item_identi
 from functions.receive.locations import Seen, default_type, text_of
 from functions.receive.sources import Source
 from shared.errors import Rejected
-from shared.event import Event, attribute_text
+from shared.event import TRACEPARENT, Event, attribute_text
 from shared.http import Request
 from shared.jsontext import Json, canonical, to_json
 from shared.limits import MIB
 from shared.times import rfc3339, unix_seconds
 
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 MAX_KEPT_CHARACTERS: Final = 16 * MIB
 """Of headers that a batch's items repeat."""
 _CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "x-webhook-password"})
@@ -89,8 +88,8 @@ def _time(text: str | None) -> str | None:
 
 
 def _traceparent(header: str | None, identity: str) -> str:
-    """The sender's trace goes on; else the event's id begins one (https://www.w3.org/TR/trace-context/)."""
-    if header and _TRACEPARENT.fullmatch(header):
+    """The sender's trace goes on; else the event's id begins one."""
+    if header and TRACEPARENT.fullmatch(header):
         return header
     return f"00-{identity}-{identity[:16]}-01"
 

@@ -19,9 +19,9 @@ if __name__ == "main":  # loaded to serve, not imported
     # believe, `trusted_proxies` says.
     os.environ["FORWARDED_ALLOW_IPS"] = ""
     wiring.slice_or_exit()
-    from functions.receive import server
+    from shared.cloud.gcp import http_server
 
-    server.install()
+    http_server.install("receive")
 
 
 @aio.http

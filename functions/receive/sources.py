@@ -33,6 +33,7 @@ class Source:
     public_url          the URL that its sender uses, without a query; empty where the request itself says it
     casts               values converted to the kinds that the source declares
     handshake_methods   which methods its provider's handshakes come by
+    type_words          how many words of an event's type a log may hold, where the type comes from a header
     """
 
     name: str
@@ -54,6 +55,7 @@ class Source:
     trusted_proxies: int = 0
     public_url: str = ""
     handshake_methods: tuple[str, ...] = ()
+    type_words: int = 1
     allow: "AllowList | None" = None
     schema: "SchemaCheck | None" = None
     respond: "Respond | None" = None
@@ -91,7 +93,9 @@ def _source(name: str, settings: Json) -> Source:
     size, batch = settings["max_body_bytes"], settings.get("batch")
     assert isinstance(size, int)
     proxies = settings.get("trusted_proxies", 0)
+    type_words = settings.get("type_words", 1)
     assert isinstance(proxies, int)
+    assert isinstance(type_words, int)
     return Source(
         name=name,
         auth=read_ways(settings["auth"]),
@@ -112,6 +116,7 @@ def _source(name: str, settings: Json) -> Source:
         trusted_proxies=proxies,
         public_url=str(settings.get("public_url", "")),
         handshake_methods=_handshake_methods(settings.get("handshakes", [])),
+        type_words=type_words,
         **read_parts(settings),
     )
 

@@ -4,7 +4,8 @@ A push is acknowledged with 204, and asked for again with 503; what goes to `/ch
 """
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from functions.transform.answer_chain import CHAINS_PATH, answer_chain
@@ -14,7 +15,7 @@ from functions.transform.transformer import Transformed, Transformer
 from shared.errors import Permanent, Rejected, Temporary, place_of
 from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json
-from shared.logs import log
+from shared.logs import log, loggable_type
 from shared.push import MAX_PUSH_BYTES, Push, parse_push, refuse_pages
 
 ACKNOWLEDGED: Final = Reply(204, headers=())
@@ -22,11 +23,15 @@ ACKNOWLEDGED: Final = Reply(204, headers=())
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`services` is None where no step asks outside of the event."""
+    """`services` is None where no step asks outside of the event.
+
+    `type_words` says of each configured source how many words of its events' types a log may hold.
+    """
 
     transformer: Transformer
     chains: NamedChains
     services: Services | None
+    type_words: Mapping[str, int] = field(default_factory=dict)
 
 
 async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
@@ -41,16 +46,16 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
         )
         _log("INFO" if reply.status < 400 else "WARNING", "chain", started, status=reply.status, **fields)
         return reply
-    return await _pushed(service.transformer, head, read_body, started)
+    return await _pushed(service, head, read_body, started)
 
 
-async def _pushed(transformer: Transformer, head: Request, read_body: ReadBody, started: float) -> Reply:
+async def _pushed(service: Service, head: Request, read_body: ReadBody, started: float) -> Reply:
     try:
         push = await _push(head, read_body)
     except Rejected as error:
         return _not_ours(error, started)
     try:
-        _log_transformed(await transformer.take(push), started)
+        _log_transformed(await service.transformer.take(push), service.type_words, started)
     except Permanent as error:
         _log("WARNING", "dead letter", started, code=error.code, reason=error.detail)
     except Temporary as error:
@@ -80,13 +85,15 @@ def _again(error: Temporary, started: float) -> Reply:
     return problem(503, "unavailable", "Not done. Send it again later.")
 
 
-def _log_transformed(transformed: Transformed, started: float) -> None:
+def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], started: float) -> None:
     event, decision = transformed.event, transformed.decision
-    names: dict[str, Json] = {"event_id": event.id, "source": event.source_name, "type": event.type}
+    source = event.source_name if event.source_name in type_words else None
+    event_type = loggable_type(event.type, type_words.get(event.source_name, 1))
+    names: dict[str, Json] = {"event_id": event.id, "source": source, "type": event_type}
     for failed in decision.failed:
         _log("WARNING", "dead letter", started, route=failed.route, code=failed.code, reason=failed.reason, **names)
     deliveries = sum(len(owed.destinations) for owed in decision.owed)
-    names = {**names, "reason": decision.because or None, "traceparent": event.traceparent}
+    names = {**names, "reason": decision.because or None, "trace": event.trace_id}
     _log("INFO", "transformed", started, outcome=decision.outcome, count=deliveries, **names)
 
 

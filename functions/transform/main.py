@@ -18,6 +18,9 @@ from shared.serving import head_of, read_body, web_reply  # noqa: E402
 
 if __name__ == "main":  # loaded to serve, not imported
     wiring.program_or_exit()
+    from shared.cloud.gcp import http_server
+
+    http_server.install("transform")
 
 
 @aio.http

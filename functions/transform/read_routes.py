@@ -1,6 +1,7 @@
 """Transform's slice, read: its named chains and its routes."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from functions.transform.chain import Chain, NamedChains, OnError
@@ -19,11 +20,15 @@ _ON_ERROR: Final[dict[Json, OnError]] = {"continue": "continue", "drop": "drop"}
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """All that transform's slice says. `own` are the operator's own steps."""
+    """All that transform's slice says. `own` are the operator's own steps.
+
+    `type_words` says of each configured source how many words of its events' types a log may hold.
+    """
 
     routes: tuple[Route, ...]
     chains: NamedChains
     own: StepModels
+    type_words: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def asks(self) -> bool:
@@ -43,7 +48,7 @@ def read_program(configuration: JsonObject) -> Program:
     routes = [_route(entry, own, read.chains, faults) for entry in _objects(configuration.get("routes"))]
     if faults:
         raise SliceFault("slice", "; ".join(faults))
-    return Program(tuple(routes), read.chains, own)
+    return Program(tuple(routes), read.chains, own, _numbers(configuration.get("sources")))
 
 
 def _route(entry: JsonObject, own: StepModels, chains: NamedChains, faults: list[str]) -> Route:
@@ -81,6 +86,11 @@ def _objects(value: Json) -> list[JsonObject]:
 
 def _texts(value: Json) -> tuple[str, ...]:
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+
+
+def _numbers(value: Json) -> dict[str, int]:
+    pairs = value.items() if isinstance(value, dict) else ()
+    return {name: number for name, number in pairs if isinstance(number, int)}
 
 
 def _sources(value: Json) -> dict[str, str]:

@@ -51,7 +51,7 @@ def services() -> Services | None:
 
 @cache
 def service() -> Service:
-    return Service(transformer(), program_or_exit().chains, services())
+    return Service(transformer(), program_or_exit().chains, services(), program_or_exit().type_words)
 
 
 @cache

@@ -1,7 +1,8 @@
 """What senders and operators entrust to the pipe stays in it: a canary in every secret, header and body is in no log
 line, in no reply and in nothing that is written about a dead letter.
 
-One field is told on purpose, and so holds no canary here: what a source's configuration takes as the event's type.
+Two things are logged on purpose. An event's type is, where it looks like one, so the canary in it is among other words
+or digits. The id of a trace is, in the field `trace` alone.
 """
 
 import base64
@@ -9,6 +10,7 @@ import gzip
 import hashlib
 import hmac
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from typing import Final
 
 import pytest
 
+from deploy.local.supervisor.log_file import FILE_NAME as FILE_NAME_OF_LOG
 from shared.cloud.journal_rows import DeadLetterRow, EventQuery
 from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.journal_schema import FILE_NAME
@@ -36,7 +39,14 @@ SECRETS: Final = {
     "QUERY_TOKEN": f"{CANARY}-query-token",
     "PAY_KEY": "whsec_" + base64.b64encode(f"{CANARY}-signing-key".encode()).decode(),
 }
-NEEDLES: Final = (CANARY, base64.b64encode(CANARY.encode()).decode()[:12], *SECRETS.values())
+CARD: Final = "4111-1111-1111-1111"
+LENGTH: Final = "987654321"
+TRACE: Final = "0af7651916cd43dd8448eb211c80319c"
+SPAN: Final = "b7ad6b7169203331"
+NEEDLES: Final = (
+    *(CANARY, base64.b64encode(CANARY.encode()).decode()[:12], *SECRETS.values()),
+    *(CARD, LENGTH, TRACE, SPAN),
+)
 CONFIG: Final = """\
 sources:
   open: {auth: none, type: data.event, id: data.id, subject: data.who, actor: data.who, time: data.when}
@@ -90,7 +100,8 @@ EVERY_HEADER: Final = {
     "Host": f"{CANARY}.example.com",
     "Idempotency-Key": CANARY,
     "Referer": f"https://{CANARY}.example.com",
-    "Traceparent": f"00-{CANARY}-01",
+    "Traceparent": f"00-{TRACE}-{SPAN}-01",
+    "Tracestate": f"{CANARY}={CANARY}",
     "User-Agent": f"{CANARY}/1.0",
     "Webhook-Id": f"msg_{CANARY}",
     "X-Forwarded-For": CANARY,
@@ -136,6 +147,12 @@ def accepted() -> Iterator[Post]:
         Content_Type="application/x-www-form-urlencoded"
     )
     yield Post("/open", CANARY.encode()).with_headers(Content_Type=f"text/plain; note={CANARY}")
+    for event_type in (f"card {CANARY}", CARD, f"{CANARY}@example.com", f"<{CANARY}>", f"{CANARY}\n{CANARY}"):
+        yield Post("/open", a_body(event_type, id=f"{event_type} {CANARY}"))
+    yield Post("/open", a_body("upgrade.offered", id=f"h2c {CANARY}")).with_headers(
+        Connection="close, Upgrade", Upgrade=f"h2c, {CANARY}", HTTP2_Settings=CANARY
+    )
+    yield Post("/open", a_body("trace.broken", id=f"trace {CANARY}")).with_headers(Traceparent=f"00-{CANARY}-01")
 
 
 def breaking() -> Iterator[Post]:
@@ -155,7 +172,10 @@ def refused() -> Iterator[Post]:
     yield Post(f"/path/{CANARY}", body, expected=4)
     yield Post(f"/query?token={CANARY}", body, expected=4)
     yield Post("/pay", body, {"Webhook-Timestamp": CANARY, "Webhook-Signature": CANARY}, expected=4)
-    yield Post(f"/unknown/{CANARY}?{CANARY}", body, expected=4)
+    for path in (f"/{CANARY}", f"/tok%2F{CANARY}", f"/unknown/{CANARY}?{CANARY}", f"/open%2F{CANARY}", f"//{CANARY}"):
+        yield Post(path, body, expected=4)
+    yield Post(f"/path%2F{SECRETS['PATH_TOKEN']}", body, expected=4)
+    yield Post("/open", body, {"Content-Length": LENGTH}, expected=4)
     yield Post("/open", body, method="DELETE", expected=4)
     yield Post("/open", body, {"Content-Encoding": CANARY}, expected=4)
     yield Post("/open", CANARY.encode(), {"Content-Type": f"text/plain; charset={CANARY}"}, expected=4)
@@ -163,6 +183,18 @@ def refused() -> Iterator[Post]:
     yield Post("/open", gzip.compress(CANARY.encode() * 500_000), {"Content-Encoding": "gzip"}, expected=4)
     too_large = json.dumps({"event": "large", "who": CANARY * 1_000}).encode()
     yield Post("/form", too_large, {"Authorization": basic(SECRETS["FORM_PASSWORD"])}, expected=4)
+
+
+def not_http() -> Iterator[Post]:
+    """What the server itself answers."""
+    yield Post("/", method=CANARY, expected=4)
+    yield Post(f"{CANARY}:443", method="CONNECT", expected=4)
+    yield Post(f"/{CANARY} {CANARY}", expected=4)
+    yield Post(f"http://[{CANARY}", expected=4)
+    yield Post("/", headers={"Content-Length": CANARY}, expected=4)
+    yield Post("/", headers={f"{CANARY}\0": CANARY}, expected=4)
+    yield Post("/", CANARY.encode(), {"Content-Length": "2", "Transfer-Encoding": "chunked"}, expected=4)
+    yield Post(f"/{CANARY}", method="TRACE", expected=4)
 
 
 def unparsable() -> Iterator[Post]:
@@ -192,7 +224,10 @@ def unparsable() -> Iterator[Post]:
 def pushes() -> Iterator[Post]:
     """To transform and notify, as no bus of ours would."""
     event = base64.b64encode(f'{{"id": "{CANARY}", "type": 7}}'.encode()).decode()
+    whole = {"id": "e" * 32, "source": f"/sources/{CANARY}", "type": f"card {CANARY}", "traceparent": f"00-{CANARY}-01"}
+    readable = base64.b64encode(json.dumps({**whole, "receivedat": CANARY, "payloadhash": CANARY}).encode()).decode()
     bodies = [CANARY, "{}", '{"message": {"data": "CANARY!"}}', f'{{"message": {{"data": "{event}"}}}}']
+    bodies += [f'{{"message": {{"data": "{readable}"}}}}']
     for path in ("/", "/dead-letters", f"/{CANARY}"):
         for body in bodies:
             yield Post(path, body.replace("CANARY", CANARY).encode(), expected=0)
@@ -200,7 +235,7 @@ def pushes() -> Iterator[Post]:
 
 def send(port: int, post: Post) -> bytes:
     """The whole reply, head and body, as it was on the wire."""
-    headers = {**EVERY_HEADER, **post.headers, "Content-Length": str(len(post.body)), "Connection": "close"}
+    headers = {**EVERY_HEADER, "Content-Length": str(len(post.body)), "Connection": "close", **post.headers}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     reply = b""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
@@ -248,22 +283,27 @@ def test_no_log_no_reply_and_no_dead_letters_metadata_holds_what_was_entrusted(t
                 reply = send(port, each)
                 replies[f"the reply {len(replies)} to {each.method} {each.path}"] = reply.decode(errors="replace")
 
-        post(stack.base, *accepted(), *breaking(), *refused(), *unparsable())
+        post(stack.base, *accepted(), *breaking(), *refused(), *unparsable(), *not_http())
         events = len([*accepted(), *breaking()])
         wait_until_settled(stack, events, 3)
         assert stack.trouble({"mail": {"unplugged": True}})
         post(stack.base, Post("/open", a_body("mail.breaks", id=f"unplugged {CANARY}")))
-        post(stack.base + 1, *pushes())
-        post(stack.base + 2, *pushes())
+        post(stack.base + 1, *pushes(), *not_http())
+        post(stack.base + 2, *pushes(), *not_http())
         wait_until_settled(stack, events + 1, 6)
         assert stack.trouble({"mail": {"unplugged": False, "next": [{"kind": "403"}]}})
         post(stack.base, Post("/open", a_body("mail.held", id=f"held {CANARY}")))
         wait_until_settled(stack, events + 2, 6)
         letters = stack.dead_letters()
         assert any(CANARY in mail.text for mail in stack.mails()), "the canary did not even fly"
+        lines = (stack.state / FILE_NAME_OF_LOG).read_text(encoding="utf-8", errors="replace")
     log = (tmp_path / "output").read_text(encoding="utf-8", errors="replace")
+    lines, traces = re.subn(f'"trace":"{TRACE}"', "", lines)
+    assert traces > len([*accepted()]), "no line has the id of its trace"
     assert {"exhausted", "expression", "rcpt", "template"} <= {letter.code for letter in letters}
     assert "dead letter kept" in log
     assert "destination disabled" in log
     about = {f"dead letter {letter.code}": metadata(letter) for letter in letters}
-    assert_nowhere({"the log": log, **replies, **about})
+    assert '"code":"malformed_http"' in lines
+    assert '"type":"other"' in lines
+    assert_nowhere({"the log": log, "the log's file": lines, **replies, **about})

@@ -3,6 +3,8 @@
 import asyncio
 import email
 import email.policy
+import re
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from deploy.sending.auth import Bearer
 from deploy.sending.send import send
 from shared.jsontext import JsonObject
+from tests.fakes.notifier import push_of
 from tests.kill.senders import send_all
 from tests.processes import wait_for
 from tests.stack import Stack, running
@@ -93,6 +96,43 @@ class Inbox:
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 its name there
         self.received.append(envelope)
         return "250 OK"
+
+
+def answers_to(port: int, *parts: bytes) -> list[str]:
+    """The status of each answer on one connection, on which the parts are sent 0.3 s after each other."""
+    received = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(0.3)
+        while chunk := connection.recv(65_536):
+            received += chunk
+    return re.findall(r"HTTP/1\.1 (\d+) ", received.decode("latin-1"))
+
+
+@pytest.mark.parametrize(
+    ("function", "head", "body", "status"),
+    [
+        (
+            0,
+            f"POST /shop HTTP/1.1\r\nAuthorization: Bearer {SECRET}\r\n",
+            b'{"event": "order.paid", "id": "h2c"}',
+            "200",
+        ),
+        (1, "POST / HTTP/1.1\r\n", push_of(b"no event of ours"), "204"),
+        (2, "POST /dead-letters HTTP/1.1\r\n", push_of(b"no letter of ours"), "204"),
+    ],
+    ids=["receive", "transform", "notify"],
+)
+def test_each_function_reads_the_body_of_a_request_that_offers_http2(
+    stack: Stack, function: int, head: str, body: bytes, status: str
+) -> None:
+    """Java's HttpClient offers h2c by default."""
+    offer = f"Host: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: {len(body)}\r\n\r\n"
+    following = b"GET /robots.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert answers_to(stack.base + function, f"{head}{offer}".encode(), body, following) == [status, "404"]
+    if function == 0:
+        wait_for(lambda: "Order h2c" in subjects(stack))
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 import gzip
+import tracemalloc
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -55,10 +57,23 @@ def test_any_other_encoding_is_refused(encoding: str) -> None:
     assert refusal(gzip.compress(b"hello"), encoding) == "encoding"
 
 
-def test_a_bomb_is_refused_without_being_unpacked() -> None:
-    assert refusal(gzip.compress(bytes(100 * MIB)), "gzip") == "decoded"
-    assert refusal(zlib.compress(bytes(100 * MIB)), "deflate") == "decoded"
-    assert refusal(gzip.compress(bytes(3 * MIB)) * 2, "gzip") == "decoded"
+def after_another_member(content: bytes) -> bytes:
+    return gzip.compress(bytes(3 * MIB)) + gzip.compress(content)
+
+
+@pytest.mark.parametrize(
+    ("pack", "encoding"),
+    [(gzip.compress, "gzip"), (after_another_member, "gzip"), (zlib.compress, "deflate"), (raw_deflate, "deflate")],
+)
+def test_a_bomb_is_rejected_in_bounded_memory(pack: Callable[[bytes], bytes], encoding: str) -> None:
+    bomb = pack(bytes(64 * MIB))
+    tracemalloc.start()
+    try:
+        assert refusal(bomb, encoding) == "decoded"
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * DEFAULT.max_decoded_bytes
 
 
 @pytest.mark.parametrize(

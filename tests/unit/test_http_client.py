@@ -44,6 +44,19 @@ async def call(
     return replace(answer, headers={})
 
 
+async def test_an_answer_that_offers_another_protocol_is_an_answer_with_its_body() -> None:
+    """Apache's servers offer h2 in every first answer."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        writer.write(
+            OK.replace(b"content-length", b"Upgrade: h2,h2c\r\nConnection: Upgrade, Keep-Alive\r\ncontent-length")
+        )
+
+    async with serving(handler) as client:
+        assert await call(client) == Answer(200, b"ok")
+
+
 async def test_calls_share_a_connection() -> None:
     connections = 0
     requests: list[bytes] = []

@@ -193,6 +193,15 @@ def test_an_accepted_event_is_listed_before_transform_has_seen_it(journal: Journ
     assert journal.find(text="ada") == ["e1"]
 
 
+def test_an_event_whose_type_the_log_withholds_has_it_from_transform(journal: Journal) -> None:
+    journal.request(RequestEntry(NOW, "POST", 200, "web", event_id="e1", type="other"))
+    assert journal.find(type="other") == []
+    journal.record(entry("e1", TELL))
+    record = journal.reader.event("e1")
+    assert record
+    assert record.summary.type == "signup.created"
+
+
 def test_a_second_pass_changes_the_decisions_and_not_the_event(journal: Journal) -> None:
     journal.record(entry("e1", TELL, data={"name": "Ada"}))
     journal.record(entry("e1", RouteDecision("other", True, "", ("crm",)), data={"name": "another body"}))

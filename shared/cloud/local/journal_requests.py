@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.jsontext import Json, JsonObject
+from shared.logs import OTHER_TYPE
 from shared.times import unix_seconds
 
 
@@ -13,7 +14,7 @@ from shared.times import unix_seconds
 class RequestEntry:
     """A request as receive logged it. `event_id` where it was accepted; else `code` and `detail` say why not.
 
-    `at` is Unix seconds; `source` is the name in the path, which need not be one of ours.
+    `at` is Unix seconds; `source` is empty where the path names none of the configured sources.
     """
 
     at: float
@@ -75,8 +76,13 @@ _RECEIVED = "INSERT OR IGNORE INTO events (id, source, type, received_at) VALUES
 def write_requests(connection: sqlite3.Connection, entries: Sequence[RequestEntry]) -> None:
     """Within the caller's transaction. An accepted event is in the list from now on, before transform has seen it."""
     connection.executemany(_REQUEST, [_values(entry) for entry in entries])
-    received = [(entry.event_id, entry.source, entry.type, entry.at) for entry in entries if entry.event_id]
+    received = [(entry.event_id, entry.source, _known_type(entry), entry.at) for entry in entries if entry.event_id]
     connection.executemany(_RECEIVED, received)
+
+
+def _known_type(entry: RequestEntry) -> str | None:
+    """None where the log does not say it: transform's entry does then."""
+    return None if entry.type == OTHER_TYPE else entry.type
 
 
 def _values(entry: RequestEntry) -> tuple[str | int | float | None, ...]:

@@ -45,7 +45,7 @@ function card(request) {
   return h("li", { class: "refusal" },
     h("header", {},
       chip(String(request.status), again ? "retrying" : "failed", again ? "the sender was told to come again" : "nothing was published"),
-      h("strong", { class: "mono" }, `${request.method} /${request.source}`),
+      h("strong", { class: "mono" }, `${request.method} ${request.source ? `/${request.source}` : "(a path of no source)"}`),
       h("code", {}, request.code),
       h("span", { class: "faint" }, time(request.at, true), request.duration_ms !== null && ` · ${duration(request.duration_ms)}`)),
     h("div", { class: "why" }, refusalWords(request)),

@@ -31,7 +31,7 @@ export const OUTCOMES = {
 // What receive checks, in its order, and the codes of those who fail there.
 export const CHECKS = [
   ["Path and method", ["unknown_source", "method"]],
-  ["Size and form", ["length", "raw", "encoding", "content_type", "slow", "disconnected"]],
+  ["Size and form", ["malformed_http", "head_too_large", "length", "raw", "encoding", "content_type", "slow", "disconnected"]],
   ["Who sends it", ["address", "origin", "prefetch", "password", "sig", "ts", "id", "cert_url", "sub_url", "key_unavailable", "secret_unavailable", "secret_weak", "secret_unusable"]],
   ["Body understood", ["decoded", "parse", "multi"]],
   ["Limits and rules", ["depth", "nodes", "num", "dup_key", "key", "dtd", "tag", "expansion", "fields", "parts", "items", "loop", "schema"]],

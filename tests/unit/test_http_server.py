@@ -1,0 +1,281 @@
+"""The server's protocol over a transport that is not real, in a loop whose time is not: what a client may send, what it
+may leave out, and when it is cut off. tests/functional/test_receive_process.py has some of it over real sockets.
+"""
+
+import asyncio
+import itertools
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from shared.cloud.gcp.http_server import HEAD_SECONDS, MAX_IDLE_CONNECTIONS, BoundedProtocol
+from tests.fakes.virtual_time import run
+
+Message = dict[str, object]
+H2C: Final = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+SMUGGLED: Final = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class FakeTransport(asyncio.Transport):
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.is_closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Server:
+    """`requests` are those that the application got, each with its body."""
+
+    state: ServerState = field(default_factory=ServerState)
+    requests: list[tuple[str, str, bytes]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+
+    async def app(
+        self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            part = message.get("body", b"")
+            assert isinstance(part, bytes)
+            body += part
+            if not message.get("more_body"):
+                break
+        pairs = scope["headers"]
+        assert isinstance(pairs, list)
+        self.headers.append({name.decode(): value.decode() for name, value in pairs})
+        self.requests.append((str(scope["method"]), str(scope["path"]), body))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    def connect(self) -> tuple[BoundedProtocol, FakeTransport]:
+        config = Config(
+            self.app, http=BoundedProtocol, ws="none", log_config=None, interface="asgi3", proxy_headers=False
+        )
+        protocol, transport = BoundedProtocol(config, self.state, {}), FakeTransport()
+        protocol.connection_made(transport)
+        return protocol, transport
+
+
+def served(*parts: bytes) -> tuple[Server, str]:
+    """Send the parts on one connection, each once all that the one before brought about is done."""
+    server = Server()
+
+    async def talk() -> str:
+        protocol, transport = server.connect()
+        for part in parts:
+            if not transport.is_closed:
+                protocol.data_received(part)
+            await asyncio.sleep(0.001)
+        protocol.connection_lost(None)
+        return transport.written.decode()
+
+    return server, run(talk())
+
+
+def post(path: str, body: bytes, *headers: str) -> bytes:
+    lines = "".join(f"{each.rstrip()}\r\n" for each in headers)
+    return f"POST {path} HTTP/1.1\r\nHost: x\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def chunked(path: str, body: bytes, *headers: str) -> bytes:
+    lines = "".join(f"{each.rstrip()}\r\n" for each in headers)
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\n{lines}Transfer-Encoding: chunked\r\n\r\n"
+    return head.encode() + b"".join(b"1\r\n%c\r\n" % each for each in body) + b"0\r\n\r\n"
+
+
+def in_pieces(whole: bytes, cuts: Iterable[int]) -> list[bytes]:
+    places = [0, *sorted({cut % len(whole) for cut in cuts}), len(whole)]
+    return [whole[start:end] for start, end in itertools.pairwise(places) if start < end]
+
+
+@given(
+    st.lists(st.integers(0, 10_000), max_size=6),
+    st.sampled_from([post, chunked]),
+    st.sampled_from(
+        [
+            H2C,
+            "Connection: Upgrade\r\nUpgrade: websocket",
+            "connection: close, uPGRADE\r\nuPGRADE: TLS/1.0, h2c",
+            "Upgrade: h2c\r\nConnection: keep-alive\r\nConnection: Upgrade",
+            "Connection: Upgrade\r\nUpgrade: h2c\r\nExpect: 100-continue",
+        ]
+    ),
+)
+def test_the_body_of_a_request_that_offers_an_upgrade_is_read_however_it_arrives(
+    cuts: list[int], write: Callable[[str, bytes, str], bytes], offer: str
+) -> None:
+    whole = write("/open", SMUGGLED, offer) + post("/next", b"n", "Connection: close")
+    server, answers = served(*in_pieces(whole, cuts))
+    requests = [("POST", "/open", SMUGGLED), ("POST", "/next", b"n")]
+    expected = requests[:1] if "close" in offer else requests
+    assert server.requests == expected
+    assert answers.count("HTTP/1.1 204") == len(expected)
+    assert answers.count("HTTP/1.1 100") <= offer.count("Expect")
+
+
+def test_many_requests_that_offer_an_upgrade_may_come_at_once() -> None:
+    server, answers = served(post("/open", SMUGGLED, H2C) * 2_000)
+    assert server.requests == [("POST", "/open", SMUGGLED)] * 2_000
+    assert answers.count("HTTP/1.1 204") == 2_000
+
+
+def test_a_request_that_offers_an_upgrade_keeps_all_other_headers() -> None:
+    server, _ = served(post("/open?a=%20b", b"", "X-One:  1 ", H2C, "X-One: 2", "X-Empty:"))
+    assert server.headers == [
+        {
+            "host": "x",
+            "x-one": "2",
+            "connection": "Upgrade, HTTP2-Settings",
+            "http2-settings": "AAMAAABkAAQAoAAAAAIAAAAA",
+            "x-empty": "",
+            "content-length": "0",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"canary-7f3a9c51e0\r\n\r\n",
+        b"CONNECT canary-7f3a9c51e0:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET http://[canary-7f3a9c51e0 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: canary-7f3a9c51e0\r\n\r\n",
+        b"POST / HTTP/1.1\r\ncanary-7f3a9c51e0\x00: 1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nX: canary-7f3a9c51e0\r\n folded\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\ncanary-7f3a9c51e0\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+    ],
+)
+def test_what_is_not_http_is_answered_400_and_logged_in_one_line_without_its_bytes(
+    garbage: bytes, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BoundedProtocol, "function", "receive")
+    server, answers = served(garbage, SMUGGLED)
+    assert not server.requests
+    assert answers.startswith("HTTP/1.1 400 Bad Request\r\n")
+    assert answers.endswith("\r\nconnection: close\r\n\r\nInvalid HTTP request received.")
+    [line] = capsys.readouterr().out.splitlines()
+    assert "canary" not in line
+    logged = json.loads(line)
+    assert (logged["function"], logged["status"], logged["code"]) == ("receive", 400, "malformed_http")
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    is_closed: bool
+    written: bytes
+
+
+async def after(seconds: float, *parts: bytes, server: Server | None = None) -> Connection:
+    """A connection as it is when so much time has passed since its last part."""
+    protocol, transport = (server or Server()).connect()
+    for part in parts:
+        protocol.data_received(part)
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(seconds)
+    return Connection(transport.is_closed, transport.written)
+
+
+def test_a_head_that_is_not_complete_in_time_is_answered_408_and_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    head = (b"POST /canary HTTP/1.1\r\n", b"X-One: canary\r\n", b"X-Two: canary\r\n")
+    assert run(after(HEAD_SECONDS - 0.4, *head)) == Connection(False, b"")
+    late = run(after(HEAD_SECONDS - 0.2, *head))
+    assert late.is_closed
+    assert late.written.startswith(b"HTTP/1.1 408 ")
+    [line] = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["code"] == "slow"
+    assert "canary" not in line
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (),
+        (b"\r\n", b"\r\n"),
+        (post("/open", b"body"), b"\r\n"),
+        (post("/open", b"body", H2C), b"\r\n"),
+        (post("/open", b"body") * 3, b"\r\n"),
+    ],
+    ids=["nothing", "line ends", "after an answer", "after an upgrade", "after pipelined requests"],
+)
+def test_a_connection_on_which_no_request_comes_is_closed_without_an_answer(parts: tuple[bytes, ...]) -> None:
+    server = Server()
+    connection = run(after(HEAD_SECONDS, *parts, server=server))
+    assert connection.is_closed
+    assert connection.written.count(b"HTTP/1.1 ") == connection.written.count(b"HTTP/1.1 204 ") == len(server.requests)
+
+
+def test_the_time_of_a_head_begins_with_the_answer_before_it() -> None:
+    head, rest = post("/open", b"body")[:9], post("/open", b"body")[9:]
+    later = HEAD_SECONDS - 0.2
+
+    async def talk() -> bool:
+        protocol, transport = Server().connect()
+        for _ in range(3):
+            protocol.data_received(head)
+            await asyncio.sleep(later)
+            protocol.data_received(rest)
+            await asyncio.sleep(0.1)
+        return transport.is_closed
+
+    assert not run(talk())
+
+
+def test_a_body_has_no_timeout_of_the_server() -> None:
+    """What reads it has one: 10 s, in shared/serving.py."""
+    assert not run(after(3 * HEAD_SECONDS, post("/open", b"body")[:-1])).is_closed
+
+
+def test_a_connection_that_is_gone_leaves_no_timer() -> None:
+    async def talk() -> bool:
+        protocol, transport = Server().connect()
+        protocol.connection_lost(None)
+        await asyncio.sleep(2 * HEAD_SECONDS)
+        return transport.written == b""
+
+    assert run(talk())
+
+
+def test_of_too_many_idle_connections_the_longest_idle_are_closed_and_no_request_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server = Server()
+
+    async def crowd() -> tuple[list[bool], bool]:
+        protocol, busy = server.connect()
+        protocol.data_received(post("/open", b"body")[:-1])
+        transports = []
+        for _ in range(MAX_IDLE_CONNECTIONS + 1):
+            transports.append(server.connect()[1])
+            await asyncio.sleep(0.001)
+        return [each.is_closed for each in transports], busy.is_closed
+
+    closed, is_busy_closed = run(crowd())
+    assert not is_busy_closed
+    assert closed == sorted(closed, reverse=True)
+    assert 0 < sum(closed) <= MAX_IDLE_CONNECTIONS // 10
+    assert json.loads(capsys.readouterr().out)["count"] == sum(closed)

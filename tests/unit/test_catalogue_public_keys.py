@@ -183,6 +183,20 @@ async def test_googles_push_is_proven_by_a_token_for_us_from_its_service_account
     assert await code(google_receiving(), google(exp="soon")) == "ts"
 
 
+async def test_a_token_that_cannot_be_right_makes_nobody_fetch_googles_keys() -> None:
+    for token, refusal in (
+        (google(aud="https://other.example.com"), "sig"),
+        (google(email="other@project.iam.gserviceaccount.com"), "sig"),
+        (google(exp=NOW - 3600, iat=NOW - 7200), "ts"),
+        (google(iat=NOW + 3600), "ts"),
+        (JSON | {"Authorization": "Bearer " + jwt.encode({"iat": NOW}, EC, algorithm="ES256")}, "sig"),
+        (JSON | {"Authorization": google()["Authorization"].rpartition(".")[0] + ".%"}, "sig"),
+    ):
+        where = google_receiving()
+        assert await code(where, token) == refusal
+        assert where.fetch.asked == []
+
+
 async def test_googles_keys_that_cannot_be_fetched_decide_nothing() -> None:
     where = google_receiving()
     where.fetched = {}

@@ -29,7 +29,7 @@ class Source:
     batch               the way to the items of a body that tells of several things; empty where it does not
     content_types       those taken, such as `application/json`, `text/*` or `*+json`; any where there are none
     trusted_proxies     how many of the last in X-Forwarded-For are ours
-    public_url          the URL that its sender uses, without a query; empty where the request itself says it
+    public_url          the URL that its sender uses, as written, without a query; empty where the request says it
     handshake_methods   which methods its provider's handshakes come by
     """
 

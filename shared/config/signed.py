@@ -14,6 +14,7 @@ Algorithm = Literal["sha256", "sha512", "sha384", "sha1", "md5"]
 Encoding = Literal["hex", "base64", "base64url", "base64-of-hex"]
 Texts = Annotated[list[str], BeforeValidator(listed), Field(min_length=1)]
 MAX_TOLERANCE_SECONDS: Final = 86_400
+MAX_LEEWAY_SECONDS: Final = 10
 
 
 class Timed(Model):
@@ -150,6 +151,8 @@ class JwtAuth(Conditional):
 
     `keys_url` names a JWKS to take the key from, by `kid`; without it the secret is the key: a shared one for HS256,
     else PEM or JWK. `claims` must have one of the texts given; `body_digest` names the claim with the body's SHA-256.
+    `leeway_seconds`: how long after its `exp` a token is still accepted. `tolerance_seconds`: how far ahead `nbf` and
+    `iat` may lie and, with `max_age`, how old `iat` may be.
     """
 
     scheme: Literal["jwt"]
@@ -164,7 +167,8 @@ class JwtAuth(Conditional):
     claims: dict[str, Texts] | None = None
     body_digest: str | None = None
     max_age: bool | None = None
-    tolerance_seconds: int = Field(TOLERANCE_SECONDS, ge=1, le=MAX_TOLERANCE_SECONDS)
+    leeway_seconds: int = Field(0, ge=0, le=MAX_LEEWAY_SECONDS)
+    tolerance_seconds: int = Field(TOLERANCE_SECONDS, ge=0, le=MAX_TOLERANCE_SECONDS)
     secret: SecretName | None = None
 
     @model_validator(mode="after")

@@ -179,8 +179,37 @@ async def test_googles_push_is_proven_by_a_token_for_us_from_its_service_account
     assert await code(google_receiving(), google(email="other@project.iam.gserviceaccount.com")) == "sig"
     assert await code(google_receiving(), google(email_verified=False)) == "sig"
     assert await code(google_receiving(), google(iss="https://evil.example.com")) == "sig"
-    assert await code(google_receiving(NOW + 3901), google()) == "ts"
     assert await code(google_receiving(), google(exp="soon")) == "ts"
+
+
+@pytest.mark.parametrize(
+    ("settings", "accepted_seconds"),
+    [({}, 0), ({"leeway": "10s"}, 10), ({"tolerance": "0s"}, 0), ({"tolerance": "1h"}, 0)],
+)
+async def test_a_token_ends_with_its_exp_and_the_leeway_that_the_source_gives_it(
+    settings: dict[str, Json], accepted_seconds: int
+) -> None:
+    params: dict[str, Json] = {"audience": URL, "email": "push@project.iam.gserviceaccount.com"}
+    for seconds_after, refusal in ((accepted_seconds - 1, ""), (accepted_seconds, "ts")):
+        source: dict[str, Json] = {"provider": "google_pubsub", "params": params, **settings}
+        where = Receiving(source, {}, NOW + 3600 + seconds_after)
+        where.fetched = google_receiving().fetched
+        assert await code(where, google()) == refusal
+
+
+async def test_a_tolerance_of_nothing_takes_no_token_from_the_future() -> None:
+    for tolerance, refusal in (("0s", "ts"), ("1s", "")):
+        where = receiving("google_pubsub", now=NOW - 1, params={"audience": URL}, tolerance=tolerance)
+        where.fetched = google_receiving().fetched
+        assert await code(where, google()) == refusal
+
+
+async def test_a_leeway_in_auth_holds_for_a_shared_key_too() -> None:
+    token = jwt.encode({"exp": NOW - 5}, "a-shared-secret-of-thirty-two-bytes!", algorithm="HS256")
+    for leeway, refusal in ((0, "ts"), (5, "ts"), (6, "")):
+        auth: Json = {"scheme": "jwt", "algorithms": "HS256", "secret": "the-secret", "leeway_seconds": leeway}
+        where = Receiving({"auth": auth}, {"the-secret": "a-shared-secret-of-thirty-two-bytes!"}, NOW)
+        assert await code(where, JSON | {"Authorization": f"Bearer {token}"}) == refusal
 
 
 async def test_a_token_that_cannot_be_right_makes_nobody_fetch_googles_keys() -> None:

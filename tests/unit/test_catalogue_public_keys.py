@@ -167,6 +167,15 @@ def google_receiving(now: float = NOW) -> Receiving:
     return where
 
 
+@pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS256"])
+async def test_a_token_by_googles_own_key_and_an_algorithm_that_the_source_does_not_list_is_rejected(
+    algorithm: str,
+) -> None:
+    claims = jwt.decode(google()["Authorization"].removeprefix("Bearer "), options={"verify_signature": False})
+    token = jwt.encode(claims, RSA, algorithm=algorithm, headers={"kid": "g1"})
+    assert await code(google_receiving(), JSON | {"Authorization": f"Bearer {token}"}) == "sig"
+
+
 async def test_of_the_keys_that_were_fetched_only_the_one_that_the_token_names_is_tried() -> None:
     where = google_receiving()
     where.fetched = {JWKS_URL: where.fetched[JWKS_URL].replace(b'"g1"', b'"g0"')}

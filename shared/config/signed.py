@@ -34,8 +34,9 @@ class SignedAuth(Conditional, Timed):
       versions       `v1,SIGNATURE v1a,SIGNATURE`: items at spaces; those whose version is in `take` are signatures
       numbered       several headers, `{n}` in the header's name being 1, 2 …
       base64-json    base64 of a JSON object, whose field `take` is the signature
-    `id` is the id for `{id}`. `url`: which spellings of the URL `{url}` stands for: as it is (`exact`), with its port
-    and without (`ports`), with some of its escapes decoded (`unescaped`). `each`: every object there carries a
+    `separator` is one character, with a space after it where the sender writes one. `id` is the id for `{id}`. `url`:
+    which spellings of the URL `{url}` stands for: as it is (`exact`), with its port and without (`ports`), with some of
+    its escapes decoded (`unescaped`). `each`: every object there carries a
     signature of its own, and `at` and `content` are read in it. `body_digest` holds the body's SHA-256 in hex.
     """
 
@@ -43,7 +44,7 @@ class SignedAuth(Conditional, Timed):
     at: Place | None = None
     layout: Literal["plain", "pairs", "versions", "numbered", "base64-json"] = "plain"
     take: Texts | None = None
-    separator: Verbatim | None = Field(None, min_length=1, max_length=1)
+    separator: Verbatim | None = Field(None, pattern=r"^(.|[^ ] )$")
     prefix: Verbatim = ""
     encoding: Encoding = "hex"
     content: Content = "{body}"

@@ -1,6 +1,7 @@
 // Verifies signed requests with their vendors' own libraries: one JSON object a line in, one verdict a line out.
 //
-// In: {vendor, method, url, headers, body, secret}, where the body is text and the names of headers are in lower case.
+// In: {vendor, now, method, url, headers, body, secret}, where `now` is the time in Unix seconds that the libraries are to
+// take for the present, the body is text and the names of headers are in lower case.
 // Out: {"verified": true}, {"verified": false}, or {"error": "…"} where the library threw.
 
 import { createRequire } from "node:module";
@@ -145,8 +146,19 @@ const VENDORS = {
   },
 };
 
+let now = 0;
+globalThis.Date = class extends Date {
+  constructor(...parts) {
+    super(...(parts.length ? parts : [now]));
+  }
+  static now() {
+    return now;
+  }
+};
+
 for await (const line of createInterface({ input: process.stdin })) {
   const { vendor, ...request } = JSON.parse(line);
+  now = request.now * 1000;
   let verdict;
   try {
     verdict = { verified: (await VENDORS[vendor](request)) === true };

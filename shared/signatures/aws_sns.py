@@ -53,17 +53,17 @@ class Unproven:
 
 
 def read_unproven(reading: Reading, way: Way, now: float) -> Unproven:
-    """Check all that needs no network: topic, timestamp, both URLs and their regions.
+    """Check all that needs no network: both URLs and their regions, topic, timestamp.
 
     Raises Rejected: `sig`, `ts`, `cert_url`, `sub_url`.
     """
     message = _message(reading)
-    _verify_topic(message, way)
-    verify_timestamp(_text(message, "Timestamp"), now, way.tolerance_seconds, "rfc3339")
     url = allowed_url(_text(message, "SigningCertURL"), AWS_SNS_HOST, "cert_url", AWS_SNS_CERTIFICATE)
     _verify_region(url, "cert_url", way)
     if message.get("Type") == "SubscriptionConfirmation":
         _verify_region(allowed_url(_text(message, "SubscribeURL"), AWS_SNS_HOST, "sub_url"), "sub_url", way)
+    _verify_topic(message, way)
+    verify_timestamp(_text(message, "Timestamp"), now, way.tolerance_seconds, "rfc3339")
     algorithm = _ALGORITHM.get(_text(message, "SignatureVersion") or "")
     if algorithm is None:
         raise Rejected("sig", f"SignatureVersion is none of {', '.join(_ALGORITHM)}")

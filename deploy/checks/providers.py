@@ -47,6 +47,8 @@ def provider_faults(source: SourceConfig, catalogue: Catalogue) -> Iterator[tupl
         yield "variant", f"{entry.name} has no variant {source.variant!r}{did_you_mean(source.variant, variants)}"
     if "auth" not in source.model_fields_set:
         yield from _secret_faults(source, entry)
+    if source.leeway is not None and not any(offered.way.scheme == "jwt" for offered in entry.auth):
+        yield "leeway", f"{entry.name} sends no JSON Web Token, whose `exp` a leeway is for"
     for name in source.params.keys() - entry.params.keys():
         yield "params", f"{entry.name} has no param {name!r}{did_you_mean(name, entry.params)}"
     yield from _param_faults(source, entry)
@@ -88,10 +90,18 @@ def provider_warnings(source: SourceConfig, bundle_url: str | None) -> Iterator[
     for name, param in entry.params.items():
         if param.recommended and name not in source.params:
             yield f"no param {name}: {param.about}"
+    if source.tolerance == 0 and any(_signs_time(offered.way) for offered in chosen_ways(entry, source.variant)):
+        yield f"`tolerance: 0s` rejects all that {entry.name} signs: a request always arrives after its timestamp"
     if not (source.public_url or bundle_url) and any(
         signs_url(offered.way) for offered in chosen_ways(entry, source.variant)
     ):
         yield f"{entry.name} signs the URL as you gave it there: say it with `public_url`, unless no proxy changes it"
+
+
+def _signs_time(way: Auth) -> bool:
+    """Whether the age of a request is held against the tolerance."""
+    has_age = way.scheme in {"standard-webhooks", "contentful", "aws-sns", "paypal"}
+    return has_age or bool(getattr(way, "timestamp", None) or getattr(way, "max_age", None))
 
 
 def signs_url(way: Auth) -> bool:

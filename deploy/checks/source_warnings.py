@@ -25,8 +25,9 @@ def source_warnings(name: str, source: SourceConfig, config: BundleConfig) -> It
     if not _has_id(source):
         yield "no `id` and no `dedupe: body`: an event that its sender repeats after a 503 may be delivered twice"
     yield from provider_warnings(source, config.public_url)
-    if source.public_url and not source.public_url.endswith(f"/{name}"):
-        yield f"`public_url` is the whole URL that its sender calls: it ends with /{name}, unless a proxy changes it"
+    if source.public_url and not source.public_url.endswith((f"/{name}", f"/{name}/")):
+        ends = f"it ends with /{name} or /{name}/"
+        yield f"`public_url` is the whole URL that its sender calls: {ends}, unless a proxy changes it"
     if source.allow and source.trusted_proxies is None and "trusted_proxies" not in config.model_fields_set:
         yield "`allow` looks at who connects: behind a proxy, as on Cloud Run, say so with `trusted_proxies: 1`"
 

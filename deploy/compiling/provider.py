@@ -44,6 +44,8 @@ def _way(offered: OfferedWay, source: SourceConfig) -> JsonObject:
         way["secret"] = source.secret
     if source.tolerance is not None and "tolerance_seconds" in way:
         way["tolerance_seconds"] = int(source.tolerance)
+    if source.leeway is not None and "leeway_seconds" in way:
+        way["leeway_seconds"] = int(source.leeway)
     return _with_params(way, source)
 
 

@@ -51,7 +51,7 @@ def _type_words(source: SourceConfig) -> int:
 
 def _place(name: str, source: SourceConfig, config: BundleConfig) -> JsonObject:
     """Where it is, and what stands before it."""
-    public_url = source.public_url or (config.public_url and f"{config.public_url}/{name}")
+    public_url = source.public_url or (config.public_url and f"{config.public_url.rstrip('/')}/{name}")
     proxies = config.trusted_proxies if source.trusted_proxies is None else source.trusted_proxies
     return {
         **({"public_url": public_url} if public_url else {}),

@@ -31,7 +31,7 @@ def with_header(request: Request, name: str, value: str) -> Request:
 
 
 def with_data(request: Request, data: Json) -> Request:
-    return replace(request, body=json.dumps(data, indent=2, ensure_ascii=False).encode())
+    return replace(request, body=json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode())
 
 
 def set_in(value: Json, path: Sequence[str], text: str) -> Json:

@@ -1,5 +1,6 @@
 """The samples in deploy/samples: what each provider sends, made new at each sending."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +24,7 @@ _CONTENT_TYPES: Final = {
 # What stands in the files for what is new at each sending: deploy/samples/heads.yaml says so too.
 _SECONDS: Final = "1700000000"
 _MOMENT: Final = "2023-11-14T22:13:20"
+_STRING_OR_SPACE: Final = re.compile(r'("(?:[^"\\]|\\.)*")|\s+')
 _HEX: Final = "5eed5eed5eed"
 _DIGITS: Final = "5050505050"
 
@@ -85,8 +87,14 @@ def _request(path: Path, head: Mapping[str, object], fresh: Fresh) -> Request:
 
 
 def _body(path: Path, fresh: Fresh) -> bytes:
-    """Without the newline that ends a text file, unless it is one of those that senders write (CR LF)."""
+    """Return the file's text without the newline at its end, unless that is a CR LF, which senders write.
+
+    JSON is made compact: it is how most senders write it, and some vendors' libraries (WorkOS, eBay) parse a body and
+    verify the signature over what JSON.stringify makes of it.
+    """
     text = path.read_bytes().decode("utf-8")
+    if path.suffix == ".json":
+        text = _STRING_OR_SPACE.sub(lambda found: found[1] or "", text)
     if text.endswith("\n") and not text.endswith("\r\n"):
         text = text[:-1]
     return fresh.filled(text).encode()

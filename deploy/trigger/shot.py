@@ -20,6 +20,7 @@ from shared.config.handshake import Handshake
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import JsonObject
+from shared.signatures.layouts import is_signed
 from shared.signatures.reading import Reading
 from shared.signatures.verify import verify, way_holds
 from shared.signatures.way import IN_HEAD, Way
@@ -106,8 +107,10 @@ def _no_way(ways: Sequence[Way], variant: str | None) -> str:
 
 
 def _likeliest_first(ways: Sequence[Way], request: Request) -> list[Way]:
-    """Those whose condition the request meets as it is, before those whose signature makes it so."""
-    return sorted(ways, key=lambda way: not way_holds(Reading(request), way))
+    """Return the ways in the order to try: first those whose condition the request meets as it is, and of these first
+    one that signs each item of a body which has such items."""
+    reading = Reading(request)
+    return sorted(ways, key=lambda way: (not way_holds(reading, way), not (way.each and is_signed(reading, way))))
 
 
 def _by(

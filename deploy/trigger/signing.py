@@ -98,7 +98,7 @@ def _standard(request: Request, signer: Signer) -> Request:
 
 def _contentful(request: Request, signer: Signer) -> Request:
     request = with_header(request, TIMESTAMP, timestamp_text(signer.now, "ms"))
-    names = ["x-contentful-topic", TIMESTAMP, SIGNED_HEADERS]
+    names = sorted(["x-contentful-topic", TIMESTAMP, SIGNED_HEADERS])  # its library signs the list in this order
     request = with_header(request, SIGNED_HEADERS, ",".join(names))
     content = canonical_request(request, signer.url_of(request), names)
     return with_header(request, SIGNATURE, hmac_text(content, signer.key.encode(), "sha256", "hex"))

@@ -32,7 +32,7 @@ def admit(head: Request, sources: Mapping[str, Source]) -> Source:
     if source is None:
         raise Rejected("unknown_source", "no source has this path; the configuration's `sources` lists them")
     if not _path_fits(head.path, source):
-        raise Rejected("unknown_source", "the path goes on after what its source takes, if only by a slash")
+        raise Rejected("unknown_source", f"the path of this source is {_ITS_PATH}")
     if head.method not in source.methods and head.method not in source.answered_methods:
         raise MethodRefused(source.answered_methods)
     _verify_headers(head.headers)
@@ -46,10 +46,18 @@ def admit(head: Request, sources: Mapping[str, Source]) -> Source:
     return source
 
 
+_ITS_PATH: Final = "its name alone, or /name/ where its `public_url` ends in a slash"
+
+
 def _path_fits(path: str, source: Source) -> bool:
-    parts = path.split("/")
-    takes_token = any(way.scheme == "path" for way in source.auth)
-    return len(parts) == 2 or (takes_token and len(parts) == 3)
+    _, _, rest = path.removeprefix("/").partition("/")
+    if not rest:
+        return not path.endswith("/") or source.public_url.endswith("/") or _takes_token(source)
+    return _takes_token(source) and "/" not in rest
+
+
+def _takes_token(source: Source) -> bool:
+    return any(way.scheme == "path" for way in source.auth)
 
 
 def _verify_content_type(header: str, taken: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@ from shared.errors import Rejected, Temporary
 from shared.http import Request
 from shared.signatures.layouts import place_text
 from shared.signatures.reading import Reading
-from shared.signatures.verify import is_attempted, keys_needed, verify
+from shared.signatures.verify import NeededKey, is_attempted, key_needed, verify
 from shared.signatures.way import IN_HEAD, Way
 
 SecretValues = Mapping[str, Sequence[str]]
@@ -52,18 +52,22 @@ def _verify_in_head(request: Request, way: Way, secrets: Sequence[str], now: flo
         verify(request, way, secrets, NO_KEYS, now)
 
 
-def keys_wanted(request: Request, ways: Sequence[Way]) -> set[str]:
-    """The URLs of the keys that verify_body needs, without those that are not allowed: verify_body refuses these."""
-    wanted: set[str] = set()
+def keys_wanted(request: Request, ways: Sequence[Way], now: float) -> set[NeededKey]:
+    """Return the keys that verify_body needs.
+
+    None where the request fails a check that needs no key: verify_body makes the same check, and rejects it.
+    """
+    wanted: set[NeededKey] = set()
     if not takes_fetch(ways):
         return wanted
-    for way in _attempted(Reading(request), ways):
+    reading = Reading(request)
+    for way in _attempted(reading, ways):
         try:
-            url = keys_needed(request, way)
+            key = key_needed(reading, way, now)
         except Rejected:
             continue
-        if url:
-            wanted.add(url)
+        if key:
+            wanted.add(key)
     return wanted
 
 

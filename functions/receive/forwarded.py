@@ -28,11 +28,12 @@ def _without_port(hop: str) -> str:
 
 
 def requested_url(request: Request, source: Source) -> str:
-    """The URL that the sender used, which is what it signs: as configured, else as the request says."""
+    """The URL that the sender used, which is what it signs: exactly as configured, else as the request says."""
     query = f"?{request.query}" if request.query else ""
     if source.public_url:
-        rest = request.path.removeprefix("/").partition("/")
-        return source.public_url + rest[1] + rest[2] + query
+        token = request.path.removeprefix("/").partition("/")[2]
+        url = f"{source.public_url.rstrip('/')}/{token}" if token else source.public_url
+        return url + query
     scheme, host = "http", request.header("host") or ""
     if source.trusted_proxies:
         scheme = last_told(request, "x-forwarded-proto") or scheme

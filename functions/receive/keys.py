@@ -1,49 +1,128 @@
-"""Keys and certificates of providers, fetched from where their schemes allow, and kept for a while."""
+"""Fetch the keys and certificates of providers from the URLs that their schemes allow, and cache them.
 
-from collections.abc import Iterable, Mapping
+A stranger can make a request name a URL, so fetches are bounded: one at a time for each URL, ten a minute in all. Every
+outcome is cached: a key for ten minutes, "there is no such key" for a minute, a failed fetch for ten seconds.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Final
 
 from shared.errors import Permanent, Rejected, Temporary
 from shared.ports import Clock, Fetch, Outgoing
+from shared.signatures.verify import NeededKey
 
 KEEP_SECONDS: Final = 600.0
+MISSING_SECONDS: Final = 60.0
+FAILED_SECONDS: Final = 10.0
 MAX_KEPT: Final = 64
 MAX_BYTES: Final = 262_144
 FETCH_SECONDS: Final = 2.0
 
+MINUTE_SECONDS: Final = 60.0
+MAX_FETCHES_A_MINUTE: Final = 10
+RESERVED_FETCHES: Final = 2
+"""Fetches a minute that are left to configured URLs and to those that have held a key: strangers cannot use them up."""
+
+Outcome = bytes | Rejected | Temporary
+
 
 class Keys:
-    """Kept for ten minutes each, so that a key that a provider has taken back is not trusted for long."""
+    """A cache of the providers' keys. A key is kept for ten minutes, so that a revoked one is not trusted for long."""
 
     def __init__(self, fetch: Fetch, clock: Clock) -> None:
         self._fetch = fetch
         self._clock = clock
-        self._kept: dict[str, tuple[float, bytes]] = {}
+        self._kept: dict[str, tuple[float, Outcome]] = {}
+        self._proven: dict[str, None] = {}
+        self._fetched_at: deque[float] = deque()
+        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
-    async def at(self, urls: Iterable[str]) -> Mapping[str, bytes]:
-        """By URL. Raises Temporary where one cannot be had now, Rejected (`cert_url`) where there is none."""
-        return {url: await self._key(url) for url in urls}
+    async def at(self, keys: Iterable[NeededKey]) -> Mapping[str, bytes]:
+        """Return the keys by URL.
 
-    async def _key(self, url: str) -> bytes:
+        Raises Temporary where a key cannot be fetched now, Rejected (`cert_url`) where the URL that a request names
+        holds none.
+        """
+        return {key.url: await self._key(key) for key in keys}
+
+    async def _key(self, needed: NeededKey) -> bytes:
+        outcome = self._cached(needed.url)
+        if outcome is None:
+            async with self._one_at_a_time(needed.url):
+                outcome = self._cached(needed.url)
+                if outcome is None:
+                    outcome = await self._fetched(needed)
+        if isinstance(outcome, bytes):
+            return outcome
+        raise type(outcome)(outcome.code, outcome.detail)
+
+    def _cached(self, url: str) -> Outcome | None:
         kept = self._kept.get(url)
-        if kept and self._clock.now() < kept[0]:
-            return kept[1]
-        content = await self._fetched(url)
-        while len(self._kept) >= MAX_KEPT:
-            self._kept.pop(next(iter(self._kept)))
-        self._kept[url] = (self._clock.now() + KEEP_SECONDS, content)
-        return content
+        return kept[1] if kept and self._clock.now() < kept[0] else None
 
-    async def _fetched(self, url: str) -> bytes:
+    @asynccontextmanager
+    async def _one_at_a_time(self, url: str) -> AsyncIterator[None]:
+        lock, users = self._locks.get(url, (asyncio.Lock(), 0))
+        self._locks[url] = (lock, users + 1)
         try:
-            answer = await self._fetch.fetch(Outgoing("GET", url, timeout_seconds=FETCH_SECONDS, max_bytes=MAX_BYTES))
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks.pop(url)
+            if users > 1:
+                self._locks[url] = (lock, users - 1)
+
+    async def _fetched(self, needed: NeededKey) -> Outcome:
+        """Fetch the key and cache the outcome. Raises Temporary, uncached, once a minute's fetches are used up."""
+        self._count_fetch(needed)
+        outcome, seconds = await self._outcome(needed)
+        if isinstance(outcome, bytes):
+            _make_room(self._proven)
+            self._proven[needed.url] = None
+        now = self._clock.now()
+        for url in [url for url, (until, _) in self._kept.items() if until <= now]:
+            del self._kept[url]
+        _make_room(self._kept)
+        self._kept[needed.url] = (now + seconds, outcome)
+        return outcome
+
+    def _count_fetch(self, needed: NeededKey) -> None:
+        now, times = self._clock.now(), self._fetched_at
+        while times and not now - MINUTE_SECONDS < times[0] <= now:
+            times.popleft()
+        is_trusted = needed.is_configured or needed.url in self._proven
+        if len(times) >= MAX_FETCHES_A_MINUTE - (0 if is_trusted else RESERVED_FETCHES):
+            raise Temporary(
+                "key_unavailable", f"{len(times)} keys have been fetched within a minute; wait for the next"
+            )
+        times.append(now)
+
+    async def _outcome(self, needed: NeededKey) -> tuple[Outcome, float]:
+        """Return what the fetch came to, and for how many seconds that holds."""
+        request = Outgoing("GET", needed.url, timeout_seconds=FETCH_SECONDS, max_bytes=MAX_BYTES)
+        try:
+            answer = await self._fetch.fetch(request)
         except (Temporary, Permanent) as error:
-            raise Temporary("key_unavailable", f"the provider's key cannot be fetched: {error.code}") from error
-        if 400 <= answer.status < 500 and answer.status not in {408, 429}:
-            raise Rejected("cert_url", f"where the request says its key is, there is none: status {answer.status}")
-        if answer.status != 200:
-            raise Temporary("key_unavailable", f"the provider's key cannot be fetched: status {answer.status}")
-        return answer.body
+            return _unavailable(error.code), FAILED_SECONDS
+        if answer.status == 200 and not answer.is_cut:
+            return answer.body, KEEP_SECONDS
+        if 400 <= answer.status < 500 and answer.status not in {408, 429} and not needed.is_configured:
+            detail = f"the URL that the request names for its key holds none: status {answer.status}"
+            return Rejected("cert_url", detail), MISSING_SECONDS
+        found = f"more than {MAX_BYTES} bytes" if answer.is_cut else f"status {answer.status}"
+        return _unavailable(found), FAILED_SECONDS
+
+
+def _unavailable(found: str) -> Temporary:
+    return Temporary("key_unavailable", f"the provider's key cannot be fetched: {found}")
+
+
+def _make_room(kept: dict[str, tuple[float, Outcome]] | dict[str, None]) -> None:
+    while len(kept) >= MAX_KEPT:
+        del kept[next(iter(kept))]
 
 
 async def confirmed(fetch: Fetch, url: str) -> None:

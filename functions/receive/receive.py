@@ -78,8 +78,8 @@ class Receiver:
 
     async def _keys_for(self, request: Request, source: Source) -> Mapping[str, bytes]:
         """Those that few schemes take and that the request names, of the places that are allowed."""
-        urls = keys_wanted(request, source.auth)
-        return await self.keys.at(urls) if urls and self.keys else NO_KEYS
+        needed = keys_wanted(request, source.auth, self.clock.now())
+        return await self.keys.at(needed) if needed and self.keys else NO_KEYS
 
     async def _taken(
         self, source: Source, request: Request, seconds: float, shaking: "Handshaking | None", by: Way | None

@@ -30,7 +30,7 @@ class Source:
     batch               the way to the items of a body that tells of several things; empty where it does not
     content_types       those taken, such as `application/json`, `text/*` or `*+json`; any where there are none
     trusted_proxies     how many of the last in X-Forwarded-For are ours
-    public_url          the URL that its sender uses, without a query; empty where the request itself says it
+    public_url          the URL that its sender uses, as written, without a query; empty where the request says it
     casts               values converted to the kinds that the source declares
     handshake_methods   which methods its provider's handshakes come by
     type_words          how many words of an event's type a log may hold, where the type comes from a header

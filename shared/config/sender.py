@@ -24,11 +24,12 @@ def _network(text: str) -> str:
 def _public_url(text: str) -> str:
     if not _URL.fullmatch(text):
         raise ValueError("is not a URL of ours: write https://hooks.example.com, without a query or a user name")
-    return text.rstrip("/")
+    return text
 
 
 Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], BeforeValidator(listed), Field(min_length=1)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
+"""Kept exactly as written, a slash at its end included: senders sign it."""
 TrustedProxies = Annotated[int, Field(ge=0, le=10)]
 """How many proxies stand in front whose X-Forwarded headers are true: 1 on Cloud Run, 0 where senders connect to us."""
 

@@ -14,6 +14,7 @@ Algorithm = Literal["sha256", "sha512", "sha384", "sha1", "md5"]
 Encoding = Literal["hex", "base64", "base64url", "base64-of-hex"]
 Texts = Annotated[list[str], BeforeValidator(listed), Field(min_length=1)]
 MAX_TOLERANCE_SECONDS: Final = 86_400
+MAX_LEEWAY_SECONDS: Final = 10
 
 
 class Timed(Model):
@@ -33,8 +34,9 @@ class SignedAuth(Conditional, Timed):
       versions       `v1,SIGNATURE v1a,SIGNATURE`: items at spaces; those whose version is in `take` are signatures
       numbered       several headers, `{n}` in the header's name being 1, 2 …
       base64-json    base64 of a JSON object, whose field `take` is the signature
-    `id` is the id for `{id}`. `url`: which spellings of the URL `{url}` stands for: as it is (`exact`), with its port
-    and without (`ports`), with some of its escapes decoded (`unescaped`). `each`: every object there carries a
+    `separator` is one character, with a space after it where the sender writes one. `id` is the id for `{id}`. `url`:
+    which spellings of the URL `{url}` stands for: as it is (`exact`), with its port and without (`ports`), with some of
+    its escapes decoded (`unescaped`). `each`: every object there carries a
     signature of its own, and `at` and `content` are read in it. `body_digest` holds the body's SHA-256 in hex.
     """
 
@@ -42,7 +44,7 @@ class SignedAuth(Conditional, Timed):
     at: Place | None = None
     layout: Literal["plain", "pairs", "versions", "numbered", "base64-json"] = "plain"
     take: Texts | None = None
-    separator: Verbatim | None = Field(None, min_length=1, max_length=1)
+    separator: Verbatim | None = Field(None, pattern=r"^(.|[^ ] )$")
     prefix: Verbatim = ""
     encoding: Encoding = "hex"
     content: Content = "{body}"
@@ -150,6 +152,8 @@ class JwtAuth(Conditional):
 
     `keys_url` names a JWKS to take the key from, by `kid`; without it the secret is the key: a shared one for HS256,
     else PEM or JWK. `claims` must have one of the texts given; `body_digest` names the claim with the body's SHA-256.
+    `leeway_seconds`: how long after its `exp` a token is still accepted. `tolerance_seconds`: how far ahead `nbf` and
+    `iat` may lie and, with `max_age`, how old `iat` may be.
     """
 
     scheme: Literal["jwt"]
@@ -164,7 +168,8 @@ class JwtAuth(Conditional):
     claims: dict[str, Texts] | None = None
     body_digest: str | None = None
     max_age: bool | None = None
-    tolerance_seconds: int = Field(TOLERANCE_SECONDS, ge=1, le=MAX_TOLERANCE_SECONDS)
+    leeway_seconds: int = Field(0, ge=0, le=MAX_LEEWAY_SECONDS)
+    tolerance_seconds: int = Field(TOLERANCE_SECONDS, ge=0, le=MAX_TOLERANCE_SECONDS)
     secret: SecretName | None = None
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ _PLAIN: Final = re.compile(
 )
 
 # A region and nothing else: at sns.s3-us-west-2.amazonaws.com lies what the owner of a bucket named sns puts there.
-AWS_SNS_HOST: Final = r"sns\.[a-z]{2}(-[a-z]+){1,2}-[0-9]{1,2}\.amazonaws\.com(\.cn)?"
+AWS_SNS_HOST: Final = r"sns\.([a-z]{2,4}(?:-[a-z]+){1,2}-[0-9]{1,2})\.(amazonaws\.(?:com|com\.cn|eu))"
 PAYPAL_HOST: Final = r"api(-m)?(\.sandbox)?\.paypal\.com"
 # Where keys lie, and no query: the same hosts answer questions, with what strangers have put there.
 AWS_SNS_CERTIFICATE: Final = r"/[A-Za-z0-9._-]+\.pem"

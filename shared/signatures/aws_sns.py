@@ -3,7 +3,9 @@
 https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
 """
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from shared.errors import Rejected
@@ -27,33 +29,59 @@ _SIGNED: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "SubscriptionConfirmation": (_CONFIRMATION,),
     "UnsubscribeConfirmation": (_CONFIRMATION, _NOTIFICATION),
 }
+_NAME_IT: Final = "give the topic's whole ARN in `topics`"
 _ALGORITHM: Final = {"1": "sha1", "2": "sha256"}
 
+# botocore's endpoints and partitions. A region that is newer is taken where the operator's `topics` name it in an ARN.
+_REGIONS: Final = {
+    "amazonaws.com": r"af-south-1|ap-(east|south)-[12]|ap-northeast-[1-3]|ap-southeast-[1-7]|ca-(central|west)-1"
+    r"|eu-(central|south)-[12]|eu-north-1|eu-west-[1-3]|il-central-1|me-(central|south|west)-1|mx-central-1"
+    r"|sa-(east|west)-1|us-(east|west)-[12]|us-gov-(east|west)-1",
+    "amazonaws.com.cn": r"cn-(north|northwest)-1",
+    "amazonaws.eu": r"eusc-de-east-1",
+}
 
-def certificate_url(reading: Reading) -> str:
-    """Raises Rejected: `sig`, `cert_url`, `sub_url`. What it names is not fetched where either URL is another's."""
+
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """A message that passed every check that needs no certificate. `url` is where its certificate is."""
+
+    url: str
+    algorithm: str
+    signature: bytes
+    contents: tuple[bytes, ...]
+
+
+def read_unproven(reading: Reading, way: Way, now: float) -> Unproven:
+    """Check all that needs no network: both URLs and their regions, topic, timestamp.
+
+    Raises Rejected: `sig`, `ts`, `cert_url`, `sub_url`.
+    """
     message = _message(reading)
     url = allowed_url(_text(message, "SigningCertURL"), AWS_SNS_HOST, "cert_url", AWS_SNS_CERTIFICATE)
+    _verify_region(url, "cert_url", way)
     if message.get("Type") == "SubscriptionConfirmation":
-        allowed_url(_text(message, "SubscribeURL"), AWS_SNS_HOST, "sub_url")
-    return url
+        _verify_region(allowed_url(_text(message, "SubscribeURL"), AWS_SNS_HOST, "sub_url"), "sub_url", way)
+    _verify_topic(message, way)
+    verify_timestamp(_text(message, "Timestamp"), now, way.tolerance_seconds, "rfc3339")
+    algorithm = _ALGORITHM.get(_text(message, "SignatureVersion") or "")
+    if algorithm is None:
+        raise Rejected("sig", f"SignatureVersion is none of {', '.join(_ALGORITHM)}")
+    contents = tuple(_content(message, names) for names in _SIGNED[str(message["Type"])])
+    return Unproven(url, algorithm, _signature(message), contents)
 
 
 def verify_aws_sns(reading: Reading, way: Way, keys: Mapping[str, bytes], now: float) -> None:
     """Raises Rejected: `sig`, `ts`, `cert_url`, `sub_url`; Temporary without the certificate."""
-    url = certificate_url(reading)
-    message = _message(reading)
-    _verify_topic(message, way)
-    verify_timestamp(_text(message, "Timestamp"), now, way.tolerance_seconds, "rfc3339")
-    pem = fetched(keys, url)
+    message = read_unproven(reading, way, now)
+    pem = fetched(keys, message.url)
     certificate(pem, now)
     key = public_key(pem.decode("ascii", "replace"))
-    algorithm = _ALGORITHM.get(_text(message, "SignatureVersion") or "")
-    if algorithm is None:
-        raise Rejected("sig", f"SignatureVersion is none of {', '.join(_ALGORITHM)}")
-    signature = _signature(message)
-    contents = [_content(message, names) for names in _SIGNED[str(message["Type"])]]
-    if True not in [is_signed_by(key, "rsa", signature, content, algorithm=algorithm) for content in contents]:
+    checks = [
+        is_signed_by(key, "rsa", message.signature, content, algorithm=message.algorithm)
+        for content in message.contents
+    ]
+    if True not in checks:
         raise Rejected("sig", "the signature does not match the message and the certificate")
 
 
@@ -74,11 +102,22 @@ def _verify_topic(message: JsonObject, way: Way) -> None:
         raise Rejected("sig", "neither the topic nor its account is one that the source names")
 
 
+def _verify_region(url: str, code: str, way: Way) -> None:
+    found = re.match(f"https://{AWS_SNS_HOST}[:/]", url)
+    region, suffix = found.groups() if found else ("", "")
+    named = {topic.split(":")[3] for topic in way.topics if topic.count(":") >= 5}
+    if region not in named and not re.fullmatch(_REGIONS.get(suffix, ""), region):
+        raise Rejected(code, f"the URL names an unknown AWS region; for a new one, {_NAME_IT}")
+
+
 def _signature(message: JsonObject) -> bytes:
     try:
-        return decoded(_text(message, "Signature") or "", "base64")
+        signature = decoded(_text(message, "Signature") or "", "base64")
     except ValueError:
-        return b""
+        signature = b""
+    if not signature:
+        raise Rejected("sig", "the message has no Signature in base64")
+    return signature
 
 
 def _content(message: JsonObject, names: tuple[str, ...]) -> bytes:

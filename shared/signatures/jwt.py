@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from shared.errors import Rejected
@@ -35,23 +36,39 @@ _ALGORITHMS: Final = {
 }
 
 
-def verify_jwt(reading: Reading, way: Way, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
-    """Raises Rejected: `sig` or `ts`; Temporary without the keys, or for a secret that is none."""
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """A token that passed every check that needs no key."""
+
+    header: JsonObject
+    algorithm: str
+    signed: bytes
+    signature: str
+
+
+def read_unproven(reading: Reading, way: Way, now: float) -> Unproven:
+    """Check all that needs no key: algorithm, claims, times, the body's digest. Raises Rejected (`sig`, `ts`)."""
     token = _token(reading, way)
-    signed, _, signature_text = token.rpartition(".")
+    signed, _, signature = token.rpartition(".")
     header, claims = (_object(part) for part in signed.split("."))
     algorithm = header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in way.algorithms:
         raise Rejected("sig", f"the token is not signed by {' or '.join(way.algorithms)}")
     if "crit" in header:
         raise Rejected("sig", "the token has critical extensions, of which none is known")
-    if not _is_signed(signed.encode(), signature_text, algorithm, _keys(header, way, secrets, keys)):
-        raise Rejected("sig", "the token's signature does not match, or its key is not known")
     verify_claims(claims, way, now)
     if way.digest_claim:
         expected = hashlib.sha256(reading.request.body).hexdigest()
         if not matches_any([str(claims.get(way.digest_claim)).lower()], [expected]):
             raise Rejected("sig", f"the token's claim {way.digest_claim} is not the body's SHA-256")
+    return Unproven(header, algorithm, signed.encode(), signature)
+
+
+def verify_jwt(reading: Reading, way: Way, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
+    """Raises Rejected: `sig` or `ts`; Temporary without the keys, or for a secret that is none."""
+    token = read_unproven(reading, way, now)
+    if not _is_signed(token.signed, token.signature, token.algorithm, _keys(token.header, way, secrets, keys)):
+        raise Rejected("sig", "the token's signature does not match, or its key is not known")
 
 
 def _token(reading: Reading, way: Way) -> str:
@@ -59,9 +76,16 @@ def _token(reading: Reading, way: Way) -> str:
     if not text or not text[: len(way.prefix)].lower() == way.prefix.lower():
         raise Rejected("sig", f"the request has no token: it is expected in the header {way.header}")
     token = text[len(way.prefix) :].strip()
-    if token.count(".") != 2 or len(token) > _MAX_CHARACTERS or not token.isascii():
+    if token.count(".") != 2 or len(token) > _MAX_CHARACTERS or not token.isascii() or not _has_signature(token):
         raise Rejected("sig", "the token is no JSON Web Token")
     return token
+
+
+def _has_signature(token: str) -> bool:
+    try:
+        return bool(_bytes(token.rpartition(".")[2]))
+    except ValueError:
+        return False
 
 
 def _object(part: str) -> JsonObject:
@@ -126,10 +150,7 @@ def _is_signed(signed: bytes, signature_text: str, algorithm: str, keys: Sequenc
         name = f"sha{algorithm[2:]}"
         expected = [hmac_text(signed, key.encode(), name, "base64url") for key in keys if isinstance(key, str)]
         return matches_any([signature_text], expected)
-    try:
-        signature = _bytes(signature_text)
-    except ValueError:
-        return False
+    signature = _bytes(signature_text)
     scheme, name, padding = _ALGORITHMS[algorithm]
     # The token chose its algorithm, and by `kid` its key: one of another kind has not signed it.
     public = [key for key in keys if not isinstance(key, str) and is_key_for(key, scheme)]

@@ -17,9 +17,9 @@ def verify_claims(claims: JsonObject, way: Way, now: float) -> None:
 
 
 def _verify_times(claims: JsonObject, way: Way, now: float) -> None:
-    """`exp` and `nbf` with the tolerance on top; `iat` no further ahead, and no older where it must be fresh."""
+    """Check `exp` with the leeway alone, `nbf` and `iat` with the tolerance. `exp` is the first second too late."""
     expires, begins, issued = (_seconds(claims, name) for name in ("exp", "nbf", "iat"))
-    if expires is not None and now > expires + way.tolerance_seconds:
+    if expires is not None and now >= expires + way.leeway_seconds:
         raise Rejected("ts", "the token has expired")
     for time in (begins, issued):
         if time is not None and time > now + way.tolerance_seconds:

@@ -65,7 +65,7 @@ def _pairs(text: str, way: Way) -> Given:
     """Items of no use here may come again, as signatures of another version do, one for each secret."""
     signatures: list[str] = []
     items: dict[str, str] = {}
-    for item in text.split(way.separator):
+    for item in text.split(way.separator[0]):
         key, _, value = item.strip().partition("=")
         if key in way.take:
             signatures.append(value)

@@ -1,6 +1,7 @@
 """PayPal: a header names the certificate; the signature is over ids, time and the body's CRC-32."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from shared.errors import Rejected
@@ -18,27 +19,36 @@ _CONTENT: Final = parse_content("{header.paypal-transmission-id}|{header.paypal-
 _SUBJECTS: Final = frozenset({"messageverificationcerts.paypal.com", "messageverificationcerts.sandbox.paypal.com"})
 
 
-def certificate_url(reading: Reading) -> str:
-    """Raises Rejected (`sig`, `cert_url`)."""
-    if not reading.request.header("paypal-transmission-sig"):
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """A request that passed every check that needs no certificate. `url` is where its certificate is."""
+
+    url: str
+    signature: bytes
+    content: bytes
+
+
+def read_unproven(reading: Reading, way: Way, now: float) -> Unproven:
+    """Check all that needs no network: algorithm, time, certificate URL. Raises Rejected (`sig`, `ts`, `cert_url`)."""
+    request = reading.request
+    if not (signature_text := request.header("paypal-transmission-sig")):
         raise Rejected("sig", "the request has no signature: it is expected in the header paypal-transmission-sig")
-    return allowed_url(reading.request.header("paypal-cert-url"), PAYPAL_HOST, "cert_url", PAYPAL_CERTIFICATE)
+    url = allowed_url(request.header("paypal-cert-url"), PAYPAL_HOST, "cert_url", PAYPAL_CERTIFICATE)
+    if (request.header("paypal-auth-algo") or "").lower() != "sha256withrsa":
+        raise Rejected("sig", "the header paypal-auth-algo names another algorithm than SHA256withRSA")
+    verify_timestamp(request.header("paypal-transmission-time"), now, way.tolerance_seconds, "rfc3339")
+    try:
+        signature = decoded(signature_text, "base64")
+    except ValueError:
+        raise Rejected("sig", "the signature is not base64") from None
+    return Unproven(url, signature, signed_content(_CONTENT, Named(reading, id=way.webhook_id)))
 
 
 def verify_paypal(reading: Reading, way: Way, keys: Mapping[str, bytes], now: float) -> None:
     """Raises Rejected: `sig`, `ts`, `cert_url`; Temporary without the certificate."""
-    request = reading.request
-    url = certificate_url(reading)
-    if (request.header("paypal-auth-algo") or "").lower() != "sha256withrsa":
-        raise Rejected("sig", "the header paypal-auth-algo names another algorithm than SHA256withRSA")
-    verify_timestamp(request.header("paypal-transmission-time"), now, way.tolerance_seconds, "rfc3339")
-    content = signed_content(_CONTENT, Named(reading, id=way.webhook_id))
-    pem = fetched(keys, url)
+    request = read_unproven(reading, way, now)
+    pem = fetched(keys, request.url)
     if not _SUBJECTS.intersection(common_names(certificate(pem, now))):
         raise Rejected("sig", "the certificate is not made out to PayPal's signing of webhooks")
-    try:
-        signature = decoded(request.header("paypal-transmission-sig") or "", "base64")
-    except ValueError:
-        raise Rejected("sig", "the signature is not base64") from None
-    if not is_signed_by(public_key(pem.decode("ascii", "replace")), "rsa", signature, content):
+    if not is_signed_by(public_key(pem.decode("ascii", "replace")), "rsa", request.signature, request.content):
         raise Rejected("sig", "the signature does not match the ids, the time, the body and the certificate")

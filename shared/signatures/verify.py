@@ -1,6 +1,7 @@
 """The one verifier: whether a request is from whom a way trusts. Pure: what it needs is handed in."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from shared.errors import Rejected
@@ -13,6 +14,14 @@ from shared.signatures.standard_webhooks import standard_names, verify_standard_
 from shared.signatures.way import IN_HEAD, Way
 
 _SIGNATURES: Final = {"paypal": "paypal-transmission-sig", "contentful": "x-contentful-signature"}
+
+
+@dataclass(frozen=True, slots=True)
+class NeededKey:
+    """The URL of a key or certificate. `is_configured`: the operator's configuration names it, not the request."""
+
+    url: str
+    is_configured: bool
 
 
 def verify(
@@ -57,22 +66,27 @@ def verify(
             verify_credentials(reading, way, secrets)
 
 
-def keys_needed(request: Request, way: Way) -> str | None:
-    """The URL of the key or certificate that verifying takes, of those that are allowed; None for most schemes.
+def key_needed(request: Request | Reading, way: Way, now: float) -> NeededKey | None:
+    """Return the key or certificate that verify needs for this request; None for most schemes.
 
-    Raises Rejected (`cert_url`, `sub_url`, `sig`): then nothing is fetched.
+    Runs every check of the scheme that needs no network first, the same that verify runs. Raises Rejected (`cert_url`,
+    `sub_url`, `sig`, `ts`): then nothing is to be fetched.
     """
+    reading = _reading(request)
     match way.scheme:
         case "aws-sns":
             from shared.signatures import aws_sns
 
-            return aws_sns.certificate_url(Reading(request))
+            return NeededKey(aws_sns.read_unproven(reading, way, now).url, is_configured=False)
         case "paypal":
             from shared.signatures import paypal
 
-            return paypal.certificate_url(Reading(request))
-        case "jwt":
-            return way.keys_url or None
+            return NeededKey(paypal.read_unproven(reading, way, now).url, is_configured=False)
+        case "jwt" if way.keys_url:
+            from shared.signatures import jwt
+
+            jwt.read_unproven(reading, way, now)
+            return NeededKey(way.keys_url, is_configured=True)
     return None
 
 

@@ -55,6 +55,7 @@ class Way:
     claims: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     digest_claim: str = ""
     max_age: bool = False
+    leeway_seconds: int = 0
     topics: tuple[str, ...] = ()
     webhook_id: str = ""
 
@@ -76,6 +77,8 @@ def read_way(entry: Json) -> Way:
     assert isinstance(entry, dict)
     tolerance = entry.get("tolerance_seconds", TOLERANCE_SECONDS)
     assert isinstance(tolerance, int)
+    leeway = entry.get("leeway_seconds", 0)
+    assert isinstance(leeway, int)
     username, claims = entry.get("username"), entry.get("claims")
     scheme = str(entry["scheme"])
     header = _text(entry, "header").lower()
@@ -97,6 +100,7 @@ def read_way(entry: Json) -> Way:
         algorithms=_texts(entry.get("algorithms")),
         claims={name: _texts(wanted) for name, wanted in claims.items()} if isinstance(claims, dict) else {},
         max_age=entry.get("max_age") is True,
+        leeway_seconds=leeway,
         topics=_texts(entry.get("topics")),
         **{name: _text(entry, name, default) for name, default in _PLAIN.items()},
     )

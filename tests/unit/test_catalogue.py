@@ -143,6 +143,8 @@ def test_what_the_source_says_counts_before_what_the_catalogue_says() -> None:
         ({"provider": "github", "secret": "A VALUE"}, "a secret is given by its name"),
         ({"auth": "none", "variant": "v1"}, "`variant` goes with `provider`"),
         ({"provider": "github", "secret": "s", "tolerance": "2 weeks"}, "tolerance"),
+        ({"provider": "google_pubsub", "leeway": "11s"}, "leeway"),
+        ({"provider": "github", "secret": "s", "leeway": "5s"}, "GitHub sends no JSON Web Token"),
         ({"provider": "meta", "secret": "s", "params": {"verify_token": "A VALUE"}}, "is the name of a secret"),
         ({"provider": "ebay", "secret": "s", "params": {"verification_token": "a){b"}}, "holds a brace or parenthesis"),
         ({"provider": "vercel_log_drain", "secret": "s", "params": {"verification_token": "…"}}, "printable ASCII"),
@@ -163,6 +165,13 @@ def warnings(source: dict[str, Json]) -> str:
 def test_whoever_might_send_unseen_is_warned_of() -> None:
     assert "any AWS account's topic may send to you" in warnings({"provider": "aws_sns"})
     assert "topic may" not in warnings({"provider": "aws_sns", "params": {"topics": "123456789012"}})
+
+
+def test_a_tolerance_that_rejects_every_request_is_warned_of() -> None:
+    assert "rejects all that Stripe signs" in warnings({"provider": "stripe", "secret": "s", "tolerance": "0s"})
+    assert "rejects all that Plaid signs" in warnings({"provider": "plaid", "secret": "s", "tolerance": "0s"})
+    assert "rejects" not in warnings({"provider": "google_pubsub", "tolerance": "0s"})
+    assert "rejects" not in warnings({"provider": "stripe", "secret": "s", "tolerance": "1s"})
 
 
 def test_a_url_that_is_signed_has_to_be_known() -> None:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from shared.errors import Temporary
 from shared.jsontext import Json
 from tests.receiving import Receiving
 from tests.unit.sender_keys import BODY, JSON, NOW, RSA, b64, code, receiving
@@ -99,6 +100,44 @@ async def test_anybody_elses_topic_may_not() -> None:
     assert await code(sns_receiving(topics="999999999999"), TEXT, sns_signed(sns())) == "sig"
 
 
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"TopicArn": "arn:aws:sns:eu-central-1:666666666666:theirs"}, "sig"),
+        ({"Timestamp": "2020-01-01T00:00:00.000Z"}, "ts"),
+        ({"Timestamp": "now"}, "ts"),
+        ({"SignatureVersion": "3"}, "sig"),
+        ({"Signature": ""}, "sig"),
+        ({"Signature": "%"}, "sig"),
+        ({"SigningCertURL": "https://sns.eu-nowhere-9.amazonaws.com/a.pem"}, "cert_url"),
+        ({"SigningCertURL": "https://sns.cn-north-1.amazonaws.com/a.pem"}, "cert_url"),
+        ({"Type": "SubscriptionConfirmation", "SubscribeURL": "https://sns.eu-nowhere-9.amazonaws.com/"}, "sub_url"),
+    ],
+)
+async def test_an_unsigned_message_makes_nobody_fetch_a_certificate(changes: dict[str, str], refusal: str) -> None:
+    where = sns_receiving()
+    message = {**sns(), "Signature": "Zm9yZ2Vk", **changes}
+    assert await code(where, TEXT, json.dumps(message).encode()) == refusal
+    assert where.fetch.asked == []
+
+
+async def test_a_region_newer_than_this_version_is_taken_where_topics_name_it() -> None:
+    topic, url = TOPIC.replace("eu-central-1", "eu-nowhere-9"), "https://sns.eu-nowhere-9.amazonaws.com/a.pem"
+    body = sns_signed(sns(TopicArn=topic, SigningCertURL=url))
+    for topics, refusal in ((topic, ""), ("123456789012", "cert_url")):
+        where = sns_receiving(topics=topics)
+        where.fetched = {url: certificate("sns.amazonaws.com", 30)}
+        assert await code(where, TEXT, body) == refusal
+
+
+async def test_a_genuine_message_is_not_rejected_while_its_certificate_cannot_be_fetched() -> None:
+    where = sns_receiving()
+    where.fetched = {}
+    with pytest.raises(Temporary) as trouble:
+        await where.outcome("POST", list(TEXT.items()), sns_signed(sns()))
+    assert trouble.value.code == "key_unavailable"
+
+
 async def test_what_a_strangers_topic_had_signed_is_not_read_as_a_trusted_accounts() -> None:
     """SNS signs its fields a line each: a stranger's message may hold lines that look like other fields."""
     at, theirs = sns()["Timestamp"], "arn:aws:sns:eu-central-1:666666666666:theirs"
@@ -139,7 +178,13 @@ async def test_a_certificate_from_elsewhere_is_never_fetched(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["us-gov-west-1.amazonaws.com", "ap-southeast-2.amazonaws.com", "cn-north-1.amazonaws.com.cn"]
+    "host",
+    [
+        "us-gov-west-1.amazonaws.com",
+        "ap-southeast-2.amazonaws.com",
+        "cn-north-1.amazonaws.com.cn",
+        "eusc-de-east-1.amazonaws.eu",
+    ],
 )
 async def test_the_certificate_may_be_of_any_region(host: str) -> None:
     where, url = sns_receiving(), f"https://sns.{host}/a.pem"
@@ -235,3 +280,15 @@ async def test_paypals_certificate_is_fetched_from_paypal_alone(url: str) -> Non
     where = paypal_receiving()
     assert await code(where, paypal(url)) == "cert_url"
     assert where.fetch.asked == []
+
+
+async def test_an_unsigned_request_makes_nobody_fetch_paypals_certificate() -> None:
+    for changes, refusal in (
+        ({"PAYPAL-TRANSMISSION-TIME": "2020-01-01T00:00:00Z"}, "ts"),
+        ({"PAYPAL-TRANSMISSION-TIME": ""}, "ts"),
+        ({"PAYPAL-AUTH-ALGO": "SHA1withRSA"}, "sig"),
+        ({"PAYPAL-TRANSMISSION-SIG": "%"}, "sig"),
+    ):
+        where = paypal_receiving()
+        assert await code(where, paypal() | changes) == refusal
+        assert where.fetch.asked == []

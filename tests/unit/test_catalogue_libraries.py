@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import hmac
 import time
 from datetime import UTC, datetime
 from typing import Final
@@ -162,3 +163,12 @@ async def test_githubs_published_examples_verify() -> None:
     atlassian = "sha256=a4771c39fbe90f317c7824e83ddef3caae9cb3d976c214ace1f2937e133263c9"
     for provider in ("bitbucket", "jira"):
         assert await receiving(provider, secret).code([("X-Hub-Signature", atlassian)], b"Hello World!") == ""
+
+
+@pytest.mark.parametrize("separator", [",", ", "])
+async def test_workos_signature_is_accepted_with_and_without_the_space_that_it_writes(separator: str) -> None:
+    secret = "workos-endpoint-secret-0123456789"
+    digest = hmac.new(secret.encode(), f"{NOW}000.{BODY}".encode(), hashlib.sha256).hexdigest()
+    headers = [JSON, ("WorkOS-Signature", f"t={NOW}000{separator}v1={digest}")]
+    assert await receiving("workos", secret).code(headers, BODY.encode()) == ""
+    assert await receiving("workos", secret).code(headers, b"{}") == "sig"

@@ -167,6 +167,15 @@ def google_receiving(now: float = NOW) -> Receiving:
     return where
 
 
+@pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS256"])
+async def test_a_token_by_googles_own_key_and_an_algorithm_that_the_source_does_not_list_is_rejected(
+    algorithm: str,
+) -> None:
+    claims = jwt.decode(google()["Authorization"].removeprefix("Bearer "), options={"verify_signature": False})
+    token = jwt.encode(claims, RSA, algorithm=algorithm, headers={"kid": "g1"})
+    assert await code(google_receiving(), JSON | {"Authorization": f"Bearer {token}"}) == "sig"
+
+
 async def test_of_the_keys_that_were_fetched_only_the_one_that_the_token_names_is_tried() -> None:
     where = google_receiving()
     where.fetched = {JWKS_URL: where.fetched[JWKS_URL].replace(b'"g1"', b'"g0"')}
@@ -179,8 +188,51 @@ async def test_googles_push_is_proven_by_a_token_for_us_from_its_service_account
     assert await code(google_receiving(), google(email="other@project.iam.gserviceaccount.com")) == "sig"
     assert await code(google_receiving(), google(email_verified=False)) == "sig"
     assert await code(google_receiving(), google(iss="https://evil.example.com")) == "sig"
-    assert await code(google_receiving(NOW + 3901), google()) == "ts"
     assert await code(google_receiving(), google(exp="soon")) == "ts"
+
+
+@pytest.mark.parametrize(
+    ("settings", "accepted_seconds"),
+    [({}, 0), ({"leeway": "10s"}, 10), ({"tolerance": "0s"}, 0), ({"tolerance": "1h"}, 0)],
+)
+async def test_a_token_ends_with_its_exp_and_the_leeway_that_the_source_gives_it(
+    settings: dict[str, Json], accepted_seconds: int
+) -> None:
+    params: dict[str, Json] = {"audience": URL, "email": "push@project.iam.gserviceaccount.com"}
+    for seconds_after, refusal in ((accepted_seconds - 1, ""), (accepted_seconds, "ts")):
+        source: dict[str, Json] = {"provider": "google_pubsub", "params": params, **settings}
+        where = Receiving(source, {}, NOW + 3600 + seconds_after)
+        where.fetched = google_receiving().fetched
+        assert await code(where, google()) == refusal
+
+
+async def test_a_tolerance_of_nothing_takes_no_token_from_the_future() -> None:
+    for tolerance, refusal in (("0s", "ts"), ("1s", "")):
+        where = receiving("google_pubsub", now=NOW - 1, params={"audience": URL}, tolerance=tolerance)
+        where.fetched = google_receiving().fetched
+        assert await code(where, google()) == refusal
+
+
+async def test_a_leeway_in_auth_holds_for_a_shared_key_too() -> None:
+    token = jwt.encode({"exp": NOW - 5}, "a-shared-secret-of-thirty-two-bytes!", algorithm="HS256")
+    for leeway, refusal in ((0, "ts"), (5, "ts"), (6, "")):
+        auth: Json = {"scheme": "jwt", "algorithms": "HS256", "secret": "the-secret", "leeway_seconds": leeway}
+        where = Receiving({"auth": auth}, {"the-secret": "a-shared-secret-of-thirty-two-bytes!"}, NOW)
+        assert await code(where, JSON | {"Authorization": f"Bearer {token}"}) == refusal
+
+
+async def test_a_token_that_cannot_be_right_makes_nobody_fetch_googles_keys() -> None:
+    for token, refusal in (
+        (google(aud="https://other.example.com"), "sig"),
+        (google(email="other@project.iam.gserviceaccount.com"), "sig"),
+        (google(exp=NOW - 3600, iat=NOW - 7200), "ts"),
+        (google(iat=NOW + 3600), "ts"),
+        (JSON | {"Authorization": "Bearer " + jwt.encode({"iat": NOW}, EC, algorithm="ES256")}, "sig"),
+        (JSON | {"Authorization": google()["Authorization"].rpartition(".")[0] + ".%"}, "sig"),
+    ):
+        where = google_receiving()
+        assert await code(where, token) == refusal
+        assert where.fetch.asked == []
 
 
 async def test_googles_keys_that_cannot_be_fetched_decide_nothing() -> None:

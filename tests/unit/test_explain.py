@@ -231,7 +231,7 @@ def test_a_file_that_is_not_there_is_told_in_words(given: tuple[str, ...], capsy
 def test_a_slash_too_many_is_told_as_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     explained(BODY, "--url", "http://localhost/github/")
     told = capsys.readouterr().out
-    assert "goes on after what its source takes, if only by a slash\n" in told
+    assert "the path of this source is its name alone, or /name/ where" in told
     assert "did you mean" not in told
 
 

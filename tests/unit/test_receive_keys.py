@@ -1,10 +1,23 @@
 """Providers' keys: fetched where their schemes allow, kept for a while, and never a yes when they cannot be had."""
 
+import asyncio
+
 import pytest
 
-from functions.receive.keys import KEEP_SECONDS, MAX_KEPT, Keys, confirmed
+from functions.receive.keys import (
+    FAILED_SECONDS,
+    KEEP_SECONDS,
+    MAX_FETCHES_A_MINUTE,
+    MAX_KEPT,
+    MINUTE_SECONDS,
+    MISSING_SECONDS,
+    RESERVED_FETCHES,
+    Keys,
+    confirmed,
+)
 from shared.errors import Rejected, Temporary
-from shared.ports import Fetched
+from shared.ports import Fetched, Outgoing
+from shared.signatures.verify import NeededKey
 from tests.fakes.clock import FakeClock
 from tests.fakes.fetch import FakeFetch
 
@@ -15,45 +28,137 @@ def answer(status: int = 200, body: bytes = b"pem") -> Fetched:
     return Fetched(status, (), body)
 
 
+def named(url: str = URL) -> NeededKey:
+    return NeededKey(url, is_configured=False)
+
+
+CONFIGURED = NeededKey("https://www.googleapis.com/oauth2/v3/certs", is_configured=True)
+
+
+async def code_of(keys: Keys, key: NeededKey) -> str:
+    try:
+        await keys.at([key])
+    except (Rejected, Temporary) as error:
+        return error.code
+    return ""
+
+
 async def test_a_key_is_fetched_once_and_again_when_its_time_is_over() -> None:
     fetch, clock = FakeFetch({URL: answer()}), FakeClock()
     keys = Keys(fetch, clock)
     for _ in range(3):
-        assert await keys.at([URL]) == {URL: b"pem"}
+        assert await keys.at([named()]) == {URL: b"pem"}
     assert len(fetch.asked) == 1
     clock.advance(KEEP_SECONDS + 1)
     fetch.answers[URL] = answer(body=b"newer")
-    assert await keys.at([URL]) == {URL: b"newer"}
+    assert await keys.at([named()]) == {URL: b"newer"}
 
 
 @pytest.mark.parametrize("status", [301, 408, 429, 500, 503])
 async def test_a_key_that_cannot_be_had_now_is_our_trouble(status: int) -> None:
     with pytest.raises(Temporary) as trouble:
-        await Keys(FakeFetch({URL: answer(status)}), FakeClock()).at([URL])
+        await Keys(FakeFetch({URL: answer(status)}), FakeClock()).at([named()])
     assert trouble.value.code == "key_unavailable"
 
 
 async def test_a_place_out_of_reach_or_not_public_is_our_trouble_too() -> None:
     for fetch in (FakeFetch(), FakeFetch({URL: answer()}, {"sns.eu-west-1.amazonaws.com": ["10.0.0.1"]})):
-        with pytest.raises(Temporary):
-            await Keys(fetch, FakeClock()).at([URL])
+        assert await code_of(Keys(fetch, FakeClock()), named()) == "key_unavailable"
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
-async def test_a_key_that_is_not_there_is_the_senders_fault(status: int) -> None:
-    with pytest.raises(Rejected) as refusal:
-        await Keys(FakeFetch({URL: answer(status)}), FakeClock()).at([URL])
-    assert refusal.value.code == "cert_url"
+async def test_a_key_that_is_not_there_is_the_senders_fault_for_a_minute(status: int) -> None:
+    fetch, clock = FakeFetch({URL: answer(status)}), FakeClock()
+    keys = Keys(fetch, clock)
+    for _ in range(3):
+        assert await code_of(keys, named()) == "cert_url"
+    assert len(fetch.asked) == 1
+    fetch.answers[URL] = answer()
+    clock.advance(MISSING_SECONDS - 1)
+    assert await code_of(keys, named()) == "cert_url"
+    clock.advance(1)
+    assert await keys.at([named()]) == {URL: b"pem"}
+
+
+async def test_a_configured_url_without_a_key_is_our_trouble_and_rejects_no_genuine_event() -> None:
+    fetch = FakeFetch({CONFIGURED.url: answer(404)})
+    assert await code_of(Keys(fetch, FakeClock()), CONFIGURED) == "key_unavailable"
+
+
+async def test_a_failed_fetch_is_repeated_after_ten_seconds_and_not_for_each_request() -> None:
+    fetch, clock = FakeFetch(), FakeClock()
+    keys = Keys(fetch, clock)
+    fetch.answers[URL] = answer(503)
+    for _ in range(3):
+        assert await code_of(keys, named()) == "key_unavailable"
+    assert len(fetch.asked) == 1
+    fetch.answers[URL] = answer()
+    clock.advance(FAILED_SECONDS)
+    assert await keys.at([named()]) == {URL: b"pem"}
+
+
+class SlowFetch(FakeFetch):
+    """Answers once the test lets it."""
+
+    def __init__(self, answers: dict[str, Fetched]) -> None:
+        super().__init__(answers)
+        self.may_answer = asyncio.Event()
+
+    async def fetch(self, request: Outgoing) -> Fetched:
+        found = await super().fetch(request)
+        await self.may_answer.wait()
+        return found
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, ""), (404, "cert_url"), (503, "key_unavailable")])
+async def test_requests_that_need_the_same_key_at_once_share_one_fetch(status: int, code: str) -> None:
+    fetch = SlowFetch({URL: answer(status)})
+    keys = Keys(fetch, FakeClock())
+    waiting = [asyncio.create_task(code_of(keys, named())) for _ in range(20)]
+    await asyncio.sleep(0)
+    fetch.may_answer.set()
+    assert await asyncio.gather(*waiting) == [code] * 20
+    assert len(fetch.asked) == 1
+
+
+async def test_a_request_that_ends_early_takes_the_shared_fetch_from_no_other() -> None:
+    fetch = SlowFetch({URL: answer()})
+    keys = Keys(fetch, FakeClock())
+    first, second = (asyncio.create_task(code_of(keys, named())) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    fetch.may_answer.set()
+    assert await second == ""
+
+
+async def test_at_most_ten_keys_are_fetched_in_a_minute_and_strangers_leave_two_to_known_ones() -> None:
+    urls = [f"https://sns.eu-west-1.amazonaws.com/{number}.pem" for number in range(20)]
+    fetch, clock = FakeFetch({**dict.fromkeys(urls, answer(404)), URL: answer(), CONFIGURED.url: answer()}), FakeClock()
+    keys = Keys(fetch, clock)
+    await keys.at([named()])
+    clock.advance(KEEP_SECONDS)
+    codes = [await code_of(keys, named(url)) for url in urls]
+    allowed = MAX_FETCHES_A_MINUTE - RESERVED_FETCHES
+    assert codes == ["cert_url"] * allowed + ["key_unavailable"] * (len(urls) - allowed)
+    assert await keys.at([CONFIGURED, named()]) == {CONFIGURED.url: b"pem", URL: b"pem"}
+    assert len(fetch.asked) == 1 + MAX_FETCHES_A_MINUTE
+    other = NeededKey("https://login.example.com/keys", is_configured=True)
+    assert await code_of(keys, other) == "key_unavailable"
+    assert len(fetch.asked) == 1 + MAX_FETCHES_A_MINUTE
+    clock.advance(MINUTE_SECONDS)
+    assert await code_of(keys, named(urls[-1])) == "cert_url"
 
 
 async def test_no_more_keys_are_kept_than_memory_has_room_for() -> None:
-    urls = [f"https://sns.eu-west-1.amazonaws.com/{number}.pem" for number in range(MAX_KEPT + 5)]
-    fetch = FakeFetch(dict.fromkeys(urls, answer()))
-    keys = Keys(fetch, FakeClock())
-    await keys.at(urls)
-    await keys.at(urls[-1:])
+    urls = [f"https://login.example.com/{number}" for number in range(MAX_KEPT + 1)]
+    fetch, clock = FakeFetch(dict.fromkeys(urls, answer())), FakeClock()
+    keys = Keys(fetch, clock)
+    for url in urls:
+        await keys.at([NeededKey(url, is_configured=True)])
+        clock.advance(MINUTE_SECONDS / MAX_FETCHES_A_MINUTE)
+    assert await keys.at([NeededKey(urls[-1], is_configured=True)])
     assert len(fetch.asked) == len(urls)
-    await keys.at(urls[:1])
+    assert await keys.at([NeededKey(urls[0], is_configured=True)])
     assert len(fetch.asked) == len(urls) + 1
 
 

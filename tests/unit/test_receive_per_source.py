@@ -2,10 +2,13 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from deploy.trigger.samples import Fresh, events_of, load_sample
+from deploy.trigger.signing import Signer, signed
 from functions.receive.forwarded import requested_url
 from shared.event import event_id
 from shared.http import Request
@@ -64,6 +67,36 @@ async def test_the_bundles_proxies_and_url_hold_for_its_sources_and_a_source_may
     assert (a.trusted_proxies, b.trusted_proxies) == (1, 0)
     assert requested_url(Request("POST", "/a", "q=1"), a) == "https://hooks.example.com/in/a?q=1"
     assert requested_url(Request("POST", "/b/token"), b) == "https://b.example.com/x/token"
+
+
+SLASHED = "trello: {auth: none, public_url: 'https://hooks.example.com/in/trello/'}\nplain: {auth: none}"
+
+
+async def test_a_public_url_is_used_exactly_as_written_and_a_slash_at_its_end_is_served() -> None:
+    posting = Posting(SLASHED, before="public_url: https://hooks.example.com/")
+    slashed, plain = posting.sources["trello"], posting.sources["plain"]
+    for path in ("/trello", "/trello/"):
+        assert requested_url(Request("POST", path, "a=1"), slashed) == "https://hooks.example.com/in/trello/?a=1"
+        assert (await posting.send(path, b"{}", JSON)).status == 200
+    assert requested_url(Request("POST", "/trello/token"), slashed) == "https://hooks.example.com/in/trello/token"
+    assert requested_url(Request("POST", "/plain"), plain) == "https://hooks.example.com/plain"
+    for path in ("/plain/", "/trello//", "/trello/x"):
+        assert (await posting.send(path, b"{}", JSON)).status == 404
+
+
+@pytest.mark.parametrize("provider", ["twilio", "square", "trello", "mandrill"])
+async def test_what_a_provider_signed_for_a_url_with_a_slash_at_its_end_is_accepted(
+    provider: str, tmp_path: Path
+) -> None:
+    url = f"https://hooks.example.com/{provider}/"
+    secret = "a-secret-of-some-length-0123456789"
+    posting = Posting(f"{provider}: {{provider: {provider}, secret: k, public_url: '{url}'}}", {"k": secret})
+    source = posting.sources[provider]
+    sample = load_sample(provider, events_of(provider)[0], Fresh(posting.clock.now(), "abcdefabcdef", "9876543210"))
+    request = replace(sample.request, path=f"/{provider}/")
+    signer = Signer(source.auth[-1], secret, lambda _: url, posting.clock.now(), "msg_1")
+    sent = signed(request, signer)
+    assert (await posting.send(sent.path, sent.body, *sent.headers)).status == 200
 
 
 def test_forwarded_headers_make_the_url_only_where_proxies_are_trusted() -> None:

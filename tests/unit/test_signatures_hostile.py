@@ -13,7 +13,7 @@ from deploy.catalogue import load_catalogue
 from functions.receive.authentication import keys_wanted, verify_body, verify_head
 from shared.errors import Rejected, Temporary
 from shared.http import Request
-from shared.signatures.verify import is_attempted, keys_needed, verify
+from shared.signatures.verify import is_attempted, key_needed, verify
 from shared.signatures.way import IN_HEAD, Way, read_way
 from tests.unit.sender_keys import pem_of
 
@@ -97,7 +97,7 @@ def test_any_request_is_refused_and_raises_nothing_else(name: str, data: st.Data
     request = data.draw(requests(way))
     is_attempted(request, way)
     try:
-        keys_needed(request, way)
+        key_needed(request, way, NOW)
     except Rejected as refusal:
         assert refusal.status == 401
     try:
@@ -118,7 +118,7 @@ def test_of_many_ways_none_lets_a_stranger_in(data: st.DataObject) -> None:
     secrets = {"the-source-s-own": ["0" * 64]}
     try:
         assert verify_head(request, ways, secrets, NOW) is False
-        keys_wanted(request, ways)
+        keys_wanted(request, ways, NOW)
         verify_body(request, ways, secrets, NOW)
     except Rejected as refusal:
         assert refusal.status in {400, 401}

@@ -1,41 +1,24 @@
 """Every provider's samples, signed as it signs, against a receiver in this process."""
 
-import argparse
-import asyncio
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from deploy.catalogue import load_catalogue
-from deploy.trigger.aim import Aim, aimed
 from deploy.trigger.breaking import BREAKS, Break
-from deploy.trigger.fitting_secret import fitting_secrets
-from deploy.trigger.samples import FOLDER, Fresh, events_of, load_sample
-from deploy.trigger.shot import CannotSign, Keys, sample_of, shot
+from deploy.trigger.samples import FOLDER, events_of, load_sample
+from deploy.trigger.shot import CannotSign, sample_of
 from functions.receive.outcomes import Accepted, Answered
-from functions.receive.receive import Receiver
 from functions.receive.replies import accepted_reply
 from shared.errors import HookchainError, Rejected, Temporary
-from shared.http import Request
-from shared.jsontext import JsonObject
-from shared.secrets import SECRET_NAME, variable_name
-from tests.fakes.blobs import FakeBlobs
-from tests.fakes.bodies import reading
-from tests.fakes.bus import FakeBus
-from tests.fakes.clock import FakeClock
-from tests.fakes.secrets import FakeSecrets
+from shared.secrets import SECRET_NAME
+from tests.signed_samples import FRESH, on_range
 
 # Their keys and certificates are fetched: only the provider can sign, and nobody is asked here.
 NEEDS_A_KEY_FROM_ELSEWHERE = frozenset({"google_pubsub", "aws_sns", "paypal"})
 WITHOUT_ID = frozenset({("slack", "slash_command"), ("microsoft_graph", "reauthorizationRequired")})
 CODES = {"signature": {"sig", "password"}, "clock": {"ts"}, "body": {"sig", "parse", "password"}}
 
-NOW = 1_790_000_000.0
-FRESH = Fresh(NOW, "abcdefabcdef", "9876543210")
-RANDOM = bytes(range(32))
 PROVIDERS = sorted(load_catalogue())
 SAMPLES = [(provider, event) for provider in PROVIDERS for event in events_of(provider)]
 VARIANTS = [
@@ -45,58 +28,6 @@ VARIANTS = [
     if offered.way.variant and not offered.on_request
 ]
 HANDSHAKES = [(provider, one.name) for provider in PROVIDERS for one in load_catalogue()[provider].handshakes]
-
-
-@dataclass(frozen=True)
-class Range:
-    """A provider's source, as `hookchain providers` tells to write it, and its secrets."""
-
-    aim: Aim
-    keys: Keys
-
-    def shot(self, event: str | None, what: Break | None = None, variant: str | None = None) -> Request:
-        return shot(self.aim, sample_of(self.aim, event, self.keys, FRESH), self.keys, FRESH, what, variant)
-
-    def received(self, request: Request) -> Accepted | Answered:
-        """Raises HookchainError."""
-        source = self.aim.source
-        receiver = Receiver(
-            {source.name: source},
-            FakeSecrets(_by_name(self.keys.environ, self.aim)),
-            FakeBus(),
-            FakeBlobs(),
-            FakeClock(NOW),
-            random_id=lambda: "0" * 32,
-        )
-
-        return asyncio.run(receiver.receive(replace(request, body=b""), reading(request.body)))
-
-
-def _by_name(environ: Mapping[str, str], aim: Aim) -> dict[str, str]:
-    return {name: environ[variable_name(name)] for name in _names(aim) if variable_name(name) in environ}
-
-
-def _names(aim: Aim) -> list[str]:
-    text = json.dumps(aim.settings)
-    return [
-        name
-        for name in {f"{aim.source.name}-secret"} | {way.secret for way in aim.source.auth}
-        if name and name in text
-    ]
-
-
-def on_range(provider: str, state: Path) -> Range:
-    options = argparse.Namespace(
-        to=None, source=None, config=None, env_file=state / "no.env", state=state, provider=provider
-    )
-    (state / "hookchain.yaml").write_text("sources:\n  other: {auth: none}\n")
-    options.config = str(state / "hookchain.yaml")
-    aim = aimed(provider, options, {})
-    names = _names(aim)
-    slice_: JsonObject = {"sources": {aim.source.name: aim.settings}}
-    made = dict.fromkeys(names, "a-secret-of-some-length-0123456789")
-    made.update(fitting_secrets(names, slice_, state, lambda size: RANDOM[:size]))
-    return Range(aim, Keys({variable_name(name): value for name, value in made.items()}, state))
 
 
 def test_every_provider_has_a_sample() -> None:

@@ -1,0 +1,83 @@
+"""Samples of providers, signed as `hookchain trigger` signs them, and a receiver in this process for them."""
+
+import argparse
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from deploy.trigger.aim import Aim, aimed
+from deploy.trigger.breaking import Break
+from deploy.trigger.fitting_secret import fitting_secrets
+from deploy.trigger.samples import Fresh
+from deploy.trigger.shot import Keys, sample_of, shot
+from functions.receive.outcomes import Accepted, Answered
+from functions.receive.receive import Receiver
+from shared.http import Request
+from shared.jsontext import JsonObject
+from shared.secrets import variable_name
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.bodies import reading
+from tests.fakes.bus import FakeBus
+from tests.fakes.clock import FakeClock
+from tests.fakes.secrets import FakeSecrets
+
+NOW = 1_790_000_000.0
+FRESH = Fresh(NOW, "abcdefabcdef", "9876543210")
+RANDOM = bytes(range(32))
+SECRET = "a-secret-of-some-length-0123456789"
+
+
+@dataclass(frozen=True)
+class Range:
+    """A provider's source, as `hookchain providers` tells to write it, and its secrets."""
+
+    aim: Aim
+    keys: Keys
+    fresh: Fresh
+
+    def shot(self, event: str | None, what: Break | None = None, variant: str | None = None) -> Request:
+        return shot(self.aim, sample_of(self.aim, event, self.keys, self.fresh), self.keys, self.fresh, what, variant)
+
+    def received(self, request: Request) -> Accepted | Answered:
+        """Raises HookchainError."""
+        source = self.aim.source
+        receiver = Receiver(
+            {source.name: source},
+            FakeSecrets(_by_name(self.keys.environ, self.aim)),
+            FakeBus(),
+            FakeBlobs(),
+            FakeClock(self.fresh.now),
+            random_id=lambda: "0" * 32,
+        )
+
+        return asyncio.run(receiver.receive(replace(request, body=b""), reading(request.body)))
+
+
+def _by_name(environ: Mapping[str, str], aim: Aim) -> dict[str, str]:
+    return {name: environ[variable_name(name)] for name in _names(aim) if variable_name(name) in environ}
+
+
+def _names(aim: Aim) -> list[str]:
+    text = json.dumps(aim.settings)
+    return [
+        name
+        for name in {f"{aim.source.name}-secret"} | {way.secret for way in aim.source.auth}
+        if name and name in text
+    ]
+
+
+def on_range(provider: str, state: Path, fresh: Fresh = FRESH, secret: str = SECRET) -> Range:
+    """A provider's range at the time of `fresh`. `secret` is every secret that may be any text."""
+    options = argparse.Namespace(
+        to=None, source=None, config=None, env_file=state / "no.env", state=state, provider=provider
+    )
+    (state / "hookchain.yaml").write_text("sources:\n  other: {auth: none}\n")
+    options.config = str(state / "hookchain.yaml")
+    aim = aimed(provider, options, {})
+    names = _names(aim)
+    slice_: JsonObject = {"sources": {aim.source.name: aim.settings}}
+    made = dict.fromkeys(names, secret)
+    made.update(fitting_secrets(names, slice_, state, lambda size: RANDOM[:size]))
+    return Range(aim, Keys({variable_name(name): value for name, value in made.items()}, state), fresh)

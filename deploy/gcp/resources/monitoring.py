@@ -20,8 +20,6 @@ ALERTS: Final = {
     "oldest-message": "something waits for more than five minutes",
     "errors": "a function answers with errors",
 }
-UPDATED_FIELDS: Final = "displayName,documentation,conditions,combiner,alertStrategy,userLabels"
-"""All but the notification channels: whom to tell is the operator's choice."""
 
 
 def dashboard_id(target: Target) -> str:
@@ -66,7 +64,9 @@ def _alert(target: Target, name: str, why: str, folder: Path) -> Resource:
     file = _file(folder / f"alert-{name}.json", content)
     read = f"--policy-from-file={file.path}"
     create = one("monitoring", "policies", "create", read)
-    update = one("monitoring", "policies", "update", ADDRESS, read, f"--fields={UPDATED_FIELDS}")
+    # --fields knows disabled and notificationChannels alone. Without it the file replaces the whole policy, so a plan
+    # writes into it what the operator chose: whom to tell, and whether at all.
+    update = one("monitoring", "policies", "update", ADDRESS, read)
     return Resource(ALERT, alert_name(target, name), why, create, update, digest, _needs(), (file,))
 
 

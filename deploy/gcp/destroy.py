@@ -7,7 +7,7 @@ from typing import Final
 from deploy.gcp import names
 from deploy.gcp.marks import UNLABELLED, is_marked
 from deploy.gcp.plan import Action
-from deploy.gcp.resource import Command, Existing, key_of
+from deploy.gcp.resource import Command, Existing, key_of, one
 from deploy.gcp.resources.access import GRANT, Grant, account_member, addressed, removing
 from deploy.gcp.resources.accounts import ACCOUNT, ACCOUNTS, account_key
 from deploy.gcp.resources.monitoring import ALERT, ALERTS, DASHBOARD, alert_name, dashboard_id
@@ -68,7 +68,7 @@ def removal(
     members = {account_member(target, account) for account in ACCOUNTS}
     found = {
         **{key: _deletion(target, key, each) for key, each in things.items() if key not in kept},
-        **{grant.key: removing(grant, target) for grant in grants if grant.member in members},
+        **{grant.key: (removing(grant, target),) for grant in grants if grant.member in members},
     }
     actions: list[Action] = []
     for kind in ORDER:
@@ -77,32 +77,34 @@ def removal(
             # Grants one by one: those on the same thing would undo each other.
             needs = before if kind != GRANT else tuple(each for action in actions for each in action.settles)
             name = key.partition(" ")[2]
-            actions.append(Action("delete", kind, name, "is to go", (found[key],), (key,), needs))
+            actions.append(Action("delete", kind, name, "is to go", found[key], (key,), needs))
     return Removal(tuple(actions), tuple(sorted(kept)))
 
 
-def _deletion(target: Target, key: str, found: Existing) -> Command:
+def _deletion(target: Target, key: str, found: Existing) -> tuple[Command, ...]:
     kind, _, name = key.partition(" ")
     match kind:
         case "job":
-            return Command(("scheduler", "jobs", "delete", name, f"--location={target.region}"))
+            return one("scheduler", "jobs", "delete", name, f"--location={target.region}")
         case "subscription":
-            return Command(("pubsub", "subscriptions", "delete", name))
+            return one("pubsub", "subscriptions", "delete", name)
         case "service":
-            return Command(("run", "services", "delete", name, f"--region={target.region}"))
+            return one("run", "services", "delete", name, f"--region={target.region}")
         case "alert":
-            return Command(("monitoring", "policies", "delete", found.address))
+            return one("monitoring", "policies", "delete", found.address)
         case "dashboard":
-            return Command(("monitoring", "dashboards", "delete", name))
+            return one("monitoring", "dashboards", "delete", name)
         case "topic":
-            return Command(("pubsub", "topics", "delete", name))
+            return one("pubsub", "topics", "delete", name)
         case "account":
-            return Command(("iam", "service-accounts", "delete", addressed(ACCOUNT, name, target)))
+            return one("iam", "service-accounts", "delete", addressed(ACCOUNT, name, target))
         case "secret":
-            return Command(("secrets", "delete", name))
+            return one("secrets", "delete", name)
         case "bucket":
-            return Command(("storage", "rm", "--recursive", addressed(BUCKET, name, target)))
+            return one("storage", "rm", "--recursive", addressed(BUCKET, name, target))
         case "database":
-            return Command(("firestore", "databases", "delete", f"--database={name}"))
+            command = ("firestore", "databases")
+            unprotected = one(*command, "update", f"--database={name}", "--no-delete-protection")
+            return (*unprotected, *one(*command, "delete", f"--database={name}"))
         case _:
             raise ValueError(f"a plan removes no {kind}")

@@ -66,6 +66,7 @@ def graph(deployment: Deployment) -> tuple[Resource, ...]:
             *stores.database(target),
             stores.bucket(target, kept_seconds, deployment.folder),
             stores.image_repository(target),
+            stores.sources_bucket(target, {each.key: each.name for each in services}, deployment.folder),
             *_secrets(deployment),
             *granted,
             *subscriptions,

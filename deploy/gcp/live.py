@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from deploy.gcp import names
@@ -89,7 +89,7 @@ def listed(runner: Runner, target: Target, listing: Listing) -> Iterator[tuple[s
     for entry in found if isinstance(found, list) else []:
         if isinstance(entry, dict) and (read := listing.read(entry, target)):
             name, existing = read
-            yield key_of(listing.kind, name), existing
+            yield key_of(listing.kind, name), replace(existing, description=entry)
 
 
 def _enabled(runner: Runner, target: Target) -> Iterator[tuple[str, Existing]]:

@@ -47,6 +47,7 @@ APIS: Final = {
     "scheduler": "cloudscheduler",
     "monitoring": "monitoring",
     "iam": "iam",
+    "logging": "logging",
     "artifacts": "artifactregistry",
 }
 
@@ -101,13 +102,20 @@ class World:
 
     def _need_api(self, words: Words) -> None:
         api = APIS.get(words.command[0])
-        if api and f"{api}.googleapis.com" not in self.things.get("api", {}):
-            raise Refused(f"SERVICE_DISABLED: {api}.googleapis.com has not been used in project {self.project} before")
+        if api:
+            self._need(f"{api}.googleapis.com")
+
+    def _need(self, api: str) -> None:
+        if api not in self.things.get("api", {}):
+            raise Refused(f"SERVICE_DISABLED: {api} has not been used in project {self.project} before")
 
     def _change(self, words: Words) -> None:
         if words.command == ("services", "enable"):
             for name in words.names:
                 self._of("api")[name] = {}
+        elif words.command == ("beta", "services", "identity", "create"):
+            self._need(words.flags["--service"])
+            self._of("agent")[words.flags["--service"]] = {}
         elif words.command == ("monitoring", "policies", "update"):
             self._replace_policy(words)
         elif words.command == ("iam", "service-accounts", "enable"):
@@ -200,6 +208,8 @@ class World:
             self._there(kind, words.name)
         member = words.flags["--member"]
         own = member.removeprefix("serviceAccount:")
+        if own.startswith(f"{AGENTS}pubsub") and "pubsub.googleapis.com" not in self._of("agent"):
+            raise Refused(f"INVALID_ARGUMENT: Service account {own} does not exist.")
         is_elsewhere = own.startswith(AGENTS) or own in ("allUsers", "allAuthenticatedUsers")
         if not is_elsewhere and own.partition("@")[0] not in self._of("account"):
             raise Refused(f"INVALID_ARGUMENT: Service account {own} does not exist.")
@@ -292,6 +302,7 @@ KINDS: Final = {
     ("scheduler", "jobs"): "job",
     ("scheduler", "jobs", "create"): "job",
     ("monitoring", "dashboards"): "dashboard",
+    ("logging", "metrics"): "metric",
     ("monitoring", "policies"): "alert",
 }
 LISTS: Final = {
@@ -489,6 +500,11 @@ SHOWN: Final[Mapping[str, Callable[[str, Thing], Thing]]] = {
     "service": _shown_service,
     "job": _shown_job,
     "dashboard": lambda name, thing: {"name": f"projects/{NUMBER}/dashboards/{name}", "labels": thing["labels"]},
+    "metric": lambda name, thing: {
+        "name": name,
+        "description": thing["--description"],
+        "filter": thing["--log-filter"],
+    },
     "alert": lambda name, thing: {"name": f"projects/my-project/alertPolicies/{name}", **thing},
 }
 

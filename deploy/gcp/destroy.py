@@ -10,7 +10,15 @@ from deploy.gcp.plan import Action
 from deploy.gcp.resource import Command, Existing, key_of, one
 from deploy.gcp.resources.access import GRANT, Grant, account_member, addressed, removing
 from deploy.gcp.resources.accounts import ACCOUNT, ACCOUNTS, account_key
-from deploy.gcp.resources.monitoring import ALERT, ALERTS, DASHBOARD, alert_name, dashboard_id
+from deploy.gcp.resources.monitoring import (
+    ALERT,
+    ALERTS,
+    DASHBOARD,
+    METRIC,
+    alert_name,
+    dashboard_id,
+    sweep_metric_name,
+)
 from deploy.gcp.resources.secret_values import SECRET
 from deploy.gcp.resources.services import SERVICE
 from deploy.gcp.resources.stores import BUCKET, DATABASE, bucket_key, database_key
@@ -19,7 +27,7 @@ from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC, subscription_key, t
 from deploy.gcp.target import Target
 from shared.ports import DEAD_LETTERS
 
-ORDER: Final = (JOB, SUBSCRIPTION, SERVICE, ALERT, DASHBOARD, GRANT, ACCOUNT, SECRET, BUCKET, DATABASE, TOPIC)
+ORDER: Final = (JOB, SUBSCRIPTION, SERVICE, ALERT, METRIC, DASHBOARD, GRANT, ACCOUNT, SECRET, BUCKET, DATABASE, TOPIC)
 """Topics last: by their labels the rest is known to be ours, however often a removal stops."""
 LABELLED: Final = frozenset({SUBSCRIPTION, SERVICE, ALERT, DASHBOARD, TOPIC, SECRET, BUCKET})
 
@@ -37,6 +45,7 @@ def own_things(target: Target, existing: Mapping[str, Existing]) -> dict[str, Ex
     own = {
         key_of(JOB, names.sweep_job(target)),
         key_of(DASHBOARD, dashboard_id(target)),
+        key_of(METRIC, sweep_metric_name(target)),
         database_key(target),
         bucket_key(target),
         *(key_of(ALERT, alert_name(target, name)) for name in ALERTS),
@@ -92,6 +101,8 @@ def _deletion(target: Target, key: str, found: Existing) -> tuple[Command, ...]:
             return one("run", "services", "delete", name, f"--region={target.region}")
         case "alert":
             return one("monitoring", "policies", "delete", found.address)
+        case "metric":
+            return one("logging", "metrics", "delete", name)
         case "dashboard":
             return one("monitoring", "dashboards", "delete", name)
         case "topic":

@@ -99,6 +99,7 @@ FLAGS: Final[Mapping[str, Mapping[str, Live | str]]] = {
         "attempt-deadline": Live("attemptDeadline", "duration"),
         "description": "holds the digest",
     },
+    monitoring.METRIC: {"description": Live("description"), "log-filter": Live("filter")},
     accounts.ACCOUNT: {"display-name": Live("displayName")},
 }
 

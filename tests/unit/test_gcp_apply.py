@@ -284,7 +284,7 @@ def test_removing_keeps_secrets_and_dead_letters_and_where_they_rest(tmp_path: P
     assert not [policy for policy in world.policies.values() for entry in policy if "hookchain-" in entry[1]]
 
 
-_LEFT = {"api", "expiry", "exemption"}
+_LEFT = {"api", "agent", "expiry", "exemption"}
 
 
 def test_a_bundle_comes_back_after_it_was_removed(tmp_path: Path, finished: tuple[object, int]) -> None:

@@ -21,7 +21,9 @@ from tests.discovery import faults_in
 from tests.gcloud_world import SHOWN, Thing, World
 from tests.unit.test_gcp_apply import TARGET, Asked, deploy, deployment
 
-ONLY_THERE: Final = frozenset({"api", "grant", "secret", "value", "repository", "expiry", "exemption", "dashboard"})
+ONLY_THERE: Final = frozenset(
+    {"api", "agent", "grant", "secret", "value", "repository", "expiry", "exemption", "dashboard"}
+)
 """What only has to be there, and a dashboard, whose widgets are the operator's to arrange."""
 Change = Callable[[Thing], object]
 
@@ -88,6 +90,7 @@ ENV: Final = "GOOGLE_CLOUD_PROJECT=my-project,HOOKCHAIN_PREFIX=hookchain-,HOOKCH
         ("bucket run-sources-my-project-europe-west1", without("--lifecycle-file"), "lifecycle-file is not set"),
         ("database hookchain", without("--delete-protection"), "delete-protection is false, planned true"),
         ("job hookchain-sweep", with_value("--schedule", "0 * * * *"), "schedule is 0 * * * *, planned * * * * *"),
+        ("metric hookchain-sweeps", with_value("--log-filter", "severity>=ERROR"), "log-filter is severity>=ERROR"),
         ("account hookchain-notify", with_value("disabled", True), "enabled is false, planned true"),
         ("alert number-of-hookchain-errors", deafened, "conditions is [{"),
     ],
@@ -190,6 +193,7 @@ def test_every_flag_that_a_plan_sets_is_compared_or_has_its_reason(tmp_path: Pat
         ("database", "firestore", "v1", "GoogleFirestoreAdminV1Database"),
         ("account", "iam", "v1", "ServiceAccount"),
         ("alert", "monitoring", "v3", "AlertPolicy"),
+        ("metric", "logging", "v2", "LogMetric"),
     ],
 )
 def test_live_settings_are_read_from_fields_that_google_describes(

@@ -37,19 +37,32 @@ FIELDS: Final = frozenset(
         "type",
     }
 )
+TRACE_FIELD: Final = "logging.googleapis.com/trace"
+"""Cloud Logging shows the lines of one trace together, those of all functions."""
 SEVERITIES: Final = ("DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL")
 
 
-def log_line(severity: str, message: str, at: float, fields: JsonObject) -> str:
+_trace_project = ""
+
+
+def trace_in(project: str) -> None:
+    """Write each line's trace as a trace of this Google Cloud project from now on; empty: as a plain field."""
+    global _trace_project
+    _trace_project = project
+
+
+def log_line(severity: str, message: str, at: float, fields: JsonObject, trace_project: str = "") -> str:
     """Raises ValueError for a field that is not in FIELDS. Fields that are None are left out."""
     unknown = fields.keys() - FIELDS
     if unknown:
         raise ValueError(f"not a log field: {', '.join(sorted(unknown))}; the allowed ones are in shared/logs.py")
     line: JsonObject = {"severity": severity, "message": message, "time": rfc3339(at)}
     line.update((name, value) for name, value in fields.items() if value is not None)
+    if trace_project and (traceparent := line.get("traceparent")):
+        line[TRACE_FIELD] = f"projects/{trace_project}/traces/{str(traceparent).split('-')[1]}"
     return to_json(line)
 
 
 def log(severity: str, message: str, **fields: Json) -> None:
-    sys.stdout.write(log_line(severity, message, time.time(), fields) + "\n")
+    sys.stdout.write(log_line(severity, message, time.time(), fields, _trace_project) + "\n")
     sys.stdout.flush()

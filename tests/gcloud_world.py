@@ -193,7 +193,8 @@ class World:
         for flag in filter(words.flags.__contains__, OPPOSITES):
             service.pop(OPPOSITES[flag], None)
         service.update(self._settings("service", words))
-        sources = f"run-sources-{self.project}-{words.flags['--region']}"
+        project = words.flags.get("--project", self.project)
+        sources = f"run-sources-{project}-{words.flags['--region']}"
         self._of("bucket").setdefault(sources, {"--location": words.flags["--region"]})
 
     def _field(self, words: Words) -> None:

@@ -4,6 +4,7 @@ Only the fields listed here are written. Whatever else a caller has at hand (a h
 a log by mistake.
 """
 
+import re
 import sys
 import time
 from typing import Final
@@ -58,8 +59,9 @@ def log_line(severity: str, message: str, at: float, fields: JsonObject, trace_p
         raise ValueError(f"not a log field: {', '.join(sorted(unknown))}; the allowed ones are in shared/logs.py")
     line: JsonObject = {"severity": severity, "message": message, "time": rfc3339(at)}
     line.update((name, value) for name, value in fields.items() if value is not None)
-    if trace_project and (traceparent := line.get("traceparent")):
-        line[TRACE_FIELD] = f"projects/{trace_project}/traces/{str(traceparent).split('-')[1]}"
+    if trace_project and (trace := line.get("trace") or line.get("traceparent")):
+        trace_id = re.search(r"[0-9a-f]{32}", str(trace))  # alone, or within a traceparent
+        line.update({TRACE_FIELD: f"projects/{trace_project}/traces/{trace_id[0]}"} if trace_id else {})
     return to_json(line)
 
 

@@ -13,7 +13,9 @@ import jmespath
 
 from shared.jsontext import Json, JsonObject, to_json
 
-Form: TypeAlias = Literal["text", "duration", "quantity", "name", "list", "variables", "mounts", "document", "part"]
+Form: TypeAlias = Literal[
+    "text", "duration", "quantity", "name", "list", "variables", "mounts", "inside", "document", "part"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,11 @@ def differences(settings: Iterable[Setting], description: JsonObject) -> tuple[D
 
 def _matches(setting: Setting, found: Json) -> bool:
     planned = _normal(setting.form, setting.planned)
+    if planned == "":
+        return found in (None, "", [])
     match setting.form:
+        case "inside":  # a name, alone or at the end of a path, in a text that is JSON
+            return bool(re.search(rf'["/]{re.escape(str(planned))}"', str(found)))
         case "document":
             return _is_within(planned, found)
         case "part":
@@ -149,6 +155,7 @@ _NORMAL: Final[Mapping[Form, Callable[[Json], Json]]] = {
     "list": _list,
     "variables": _variables,
     "mounts": _mounts,
+    "inside": _text,
     "document": _document,
     "part": _document,
 }

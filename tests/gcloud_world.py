@@ -315,6 +315,8 @@ ALERT_FIELDS: Final = frozenset({"disabled", "notificationChannels"})
 OPPOSITES: Final = {
     "--invoker-iam-check": "--no-invoker-iam-check",
     "--no-invoker-iam-check": "--invoker-iam-check",
+    "--clear-network": "--network",
+    "--clear-vpc-connector": "--vpc-connector",
     "--clear-secrets": "--set-secrets",
     "--set-secrets": "--clear-secrets",
 }
@@ -364,6 +366,13 @@ def _shown_field(kind: str) -> Callable[[str, Thing], Thing]:
     return show
 
 
+ON_REVISIONS: Final = {
+    "--min-instances": "autoscaling.knative.dev/minScale",
+    "--vpc-connector": "run.googleapis.com/vpc-access-connector",
+    "--vpc-egress": "run.googleapis.com/vpc-access-egress",
+}
+
+
 def _shown_service(name: str, thing: Thing) -> Thing:
     """As Cloud Run's API v1 describes a service: annotations hold what Knative has no field for."""
     secrets = [mounted.partition("=") for mounted in str(thing.get("--set-secrets", "")).split(",") if mounted]
@@ -386,6 +395,12 @@ def _shown_service(name: str, thing: Thing) -> Thing:
         "volumeMounts": mounts,
     }
     revision: Thing = {"autoscaling.knative.dev/maxScale": thing["--max-instances"]}
+    for flag, annotation in ON_REVISIONS.items():
+        if flag in thing:
+            revision[annotation] = thing[flag]
+    if "--network" in thing:
+        interface = {"network": thing["--network"], "subnetwork": thing.get("--subnet", "")}
+        revision["run.googleapis.com/network-interfaces"] = json.dumps([interface])
     if "--cpu-boost" in thing:
         revision["run.googleapis.com/startup-cpu-boost"] = "true"
     annotations: Thing = {"run.googleapis.com/ingress": thing["--ingress"]}

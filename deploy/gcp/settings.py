@@ -27,6 +27,8 @@ class Live:
 _SPEC: Final = "spec.template.spec"
 _REVISION: Final = "spec.template.metadata.annotations"
 _SERVICE: Final = "metadata.annotations"
+_OURS: Final = "!starts_with(name, 'FUNCTION_') && name != 'LOG_EXECUTION_ID'"
+"""Google sets some variables of a function by itself."""
 _LABELS: Final = "compared as the label of the plan"
 _BUILD: Final = "part of the build: the digest in the label covers it"
 
@@ -72,7 +74,10 @@ FLAGS: Final[Mapping[str, Mapping[str, Live | str]]] = {
         "cpu-boost": Live(f"""{_REVISION}."run.googleapis.com/startup-cpu-boost" || 'false'"""),
         "cpu-throttling": Live(f"""{_REVISION}."run.googleapis.com/cpu-throttling" || 'true'"""),
         "vpc-egress": Live(f"""{_REVISION}."run.googleapis.com/vpc-access-egress\""""),
-        "set-env-vars": Live(f"{_SPEC}.containers[0].env || `[]`", "variables"),
+        "vpc-connector": Live(f"""{_REVISION}."run.googleapis.com/vpc-access-connector\"""", "name"),
+        "network": Live(f"""{_REVISION}."run.googleapis.com/network-interfaces\"""", "inside"),
+        "subnet": Live(f"""{_REVISION}."run.googleapis.com/network-interfaces\"""", "inside"),
+        "set-env-vars": Live(f"{_SPEC}.containers[0].env[?{_OURS}] || `[]`", "variables"),
         "set-secrets": Live(f"{_SPEC}.{{volumes: volumes, mounts: containers[0].volumeMounts}}", "mounts"),
     },
     stores.BUCKET: {
@@ -110,7 +115,11 @@ ALWAYS: Final[Mapping[str, Mapping[str, tuple[Json, Live]]]] = {
 }
 """What no flag says and is true of everything that was just created."""
 ALERT_FIELDS: Final = ("combiner", "conditions", "documentation", "alertStrategy")
-_SAME_FLAG: Final = {"clear-secrets": ("set-secrets", "")}
+_SAME_FLAG: Final = {
+    "clear-network": ("network", ""),
+    "clear-secrets": ("set-secrets", ""),
+    "clear-vpc-connector": ("vpc-connector", ""),
+}
 _READ_ONLY: Final = frozenset({"name", "creationRecord", "mutationRecord", "validity"})
 
 

@@ -57,7 +57,7 @@ def deafened(alert: Thing) -> None:
 
 
 PUSH: Final = ("--push-endpoint", "--push-auth-service-account", "--push-auth-token-audience")
-ENV: Final = "GOOGLE_CLOUD_PROJECT=my-project,HOOKCHAIN_PREFIX=hookchain-,HOOKCHAIN_BUCKET=other,TOKEN=sesame"
+ENV: Final = "GOOGLE_CLOUD_PROJECT=my-project,HOOKCHAIN_PREFIX=hookchain-,HOOKCHAIN_BUCKET=other,TOKEN=sesame,FUNCTION_TARGET=receive"
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,7 @@ def test_the_values_of_variables_are_shown_nowhere(world: World, tmp_path: Path)
     world.things["service"]["hookchain-receive"]["--set-env-vars"] = ENV
     [action] = planned(world, tmp_path)
     assert action.differences == ("set-env-vars: HOOKCHAIN_BUCKET has another value, TOKEN is not planned",)
+    assert "FUNCTION_TARGET" not in action.differences[0], "Google's own"
     assert "sesame" not in "\n".join(script([action], TARGET))
 
 
@@ -220,6 +221,7 @@ def test_live_settings_are_read_from_fields_that_google_describes(
         ("name", "topic", "projects/p/topics/topic"),
         ("list", "b,a", ["a", "b"]),
         ("variables", "^@@^A=1,2@@B=x", [{"name": "B", "value": "x"}, {"name": "A", "value": "1,2"}]),
+        ("inside", "default", '[{"network":"projects/p/global/networks/default"}]'),
         ("document", {"a": 0, "b": [], "c": [1]}, {"c": [1], "d": 2}),
     ],
 )

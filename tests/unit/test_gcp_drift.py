@@ -57,7 +57,8 @@ def deafened(alert: Thing) -> None:
 
 
 PUSH: Final = ("--push-endpoint", "--push-auth-service-account", "--push-auth-token-audience")
-ENV: Final = "GOOGLE_CLOUD_PROJECT=my-project,HOOKCHAIN_PREFIX=hookchain-,HOOKCHAIN_BUCKET=other,TOKEN=sesame,FUNCTION_TARGET=receive"
+OWN: Final = "GOOGLE_CLOUD_PROJECT=my-project,HOOKCHAIN_PREFIX=hookchain-,HOOKCHAIN_BUCKET=other"
+ENV: Final = f"{OWN},TOKEN=sesame,FUNCTION_TARGET=receive"
 
 
 @pytest.mark.parametrize(

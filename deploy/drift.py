@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeAlias
 import jmespath
 
 from shared.jsontext import Json, JsonObject, to_json
+from shared.one_line import oneline
 
 Form: TypeAlias = Literal[
     "text", "duration", "quantity", "name", "list", "variables", "mounts", "inside", "document", "part"
@@ -38,9 +39,10 @@ class Difference:
 
     @property
     def text(self) -> str:
-        """What differs, for people. The values of environment variables are left out: one may be a secret."""
+        """What differs, on one line: it stands in a comment of a script that people paste. The values of environment
+        variables are left out, as one may be a secret."""
         if self.setting.form == "variables":
-            return f"{self.setting.name}: {', '.join(_different_names(self.setting.planned, self.found))}"
+            return oneline(f"{self.setting.name}: {', '.join(_different_names(self.setting.planned, self.found))}")
         found = _normal("mounts", self.found) if self.setting.form == "mounts" else self.found
         return f"{self.setting.name} is {_shown(found)}, planned {_shown(self.setting.planned)}"
 
@@ -177,5 +179,5 @@ def _different_names(planned: Json, found: Json) -> Iterator[str]:
 def _shown(value: Json) -> str:
     if value is None or value == "":
         return "not set"
-    text = value if isinstance(value, str) else to_json(value)
+    text = oneline(value if isinstance(value, str) else to_json(value))
     return text if len(text) <= 120 else f"{text[:117]}..."

@@ -120,6 +120,13 @@ def test_the_values_of_variables_are_shown_nowhere(world: World, tmp_path: Path)
     assert "sesame" not in "\n".join(script([action], TARGET))
 
 
+def test_a_line_break_in_a_live_value_ends_no_comment_of_a_pasted_plan(world: World, tmp_path: Path) -> None:
+    world.things["metric"]["hookchain-sweeps"]["--log-filter"] = "x\nrm -rf ~"
+    [action] = planned(world, tmp_path)
+    assert action.differences[0].startswith("log-filter is x rm -rf ~, planned")
+    assert not [line for line in script([action], TARGET) if line.startswith("rm")]
+
+
 @pytest.mark.parametrize("member", ["allUsers", "allAuthenticatedUsers"])
 def test_what_somebody_opened_to_everybody_is_closed_again(member: str, world: World, tmp_path: Path) -> None:
     before = world.state

@@ -68,9 +68,9 @@ def _action(resource: Resource, found: Existing | None) -> Action | None:
 
 
 def fixed_differences(wanted: Iterable[Resource], existing: Mapping[str, Existing]) -> tuple[Difference, ...]:
-    """Return those that no update can change."""
+    """Return those that no update can change. What gcloud does not report stops no deployment."""
     found = ((each, existing[each.key]) for each in wanted if each.key in existing)
-    return tuple(each for pair in found for each in _different(*pair) if each.setting.fixed)
+    return tuple(each for pair in found for each in _different(*pair) if each.setting.fixed and each.found is not None)
 
 
 def _different(resource: Resource, found: Existing) -> tuple[Difference, ...]:

@@ -26,6 +26,14 @@ from shared.jsontext import JsonObject
 
 WRITTEN_AT: Final = 315_619_200  # 1980-01-02: a ZIP file knows no time before 1980, in whichever zone it is read
 SLICE: Final = PurePosixPath("slice.json")
+IGNORE_FILE: Final = PurePosixPath(".gcloudignore")
+IGNORED: Final = """\
+# What gcloud does not upload of this folder. Without this file it would follow a .gitignore.
+.gcloudignore
+.env
+__pycache__/
+*.pyc
+"""
 
 
 class NotABundle(Exception):
@@ -57,6 +65,8 @@ def contents(root: Path, function: str, compiled: JsonObject, platform: str) -> 
     files[PurePosixPath("requirements.txt")] = requirements(
         root / "pyproject.toml", root / "deploy" / "pins.txt", extras
     ).encode()
+    if platform == "gcp":
+        files[IGNORE_FILE] = IGNORED.encode()
     files[SLICE] = (json.dumps(compiled, ensure_ascii=False, indent=2) + "\n").encode()
     return dict(sorted(files.items()))
 

@@ -44,6 +44,8 @@ OTHER_TYPE: Final = "other"
 _TYPE: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,80}(?: [A-Za-z0-9_.:/-]{1,80})*")
 _DIGITS: Final = re.compile(r"[0-9](?:[_.:/ -]?[0-9]){6}")
 """Seven digits or more, as in a card's, an account's or a person's number, whatever stands between them."""
+TRACE_FIELD: Final = "logging.googleapis.com/trace"
+"""Cloud Logging shows the lines of one trace together, those of all functions."""
 SEVERITIES: Final = ("DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -54,16 +56,27 @@ def loggable_type(event_type: str, max_words: int = 1) -> str:
     return event_type if looks_like_one and not _DIGITS.search(event_type) else OTHER_TYPE
 
 
-def log_line(severity: str, message: str, at: float, fields: JsonObject) -> str:
+_trace_project = ""
+
+
+def trace_in(project: str) -> None:
+    """Write each line's trace as a trace of this Google Cloud project from now on; empty: as a plain field."""
+    global _trace_project
+    _trace_project = project
+
+
+def log_line(severity: str, message: str, at: float, fields: JsonObject, trace_project: str = "") -> str:
     """Raises ValueError for a field that is not in FIELDS. Fields that are None are left out."""
     unknown = fields.keys() - FIELDS
     if unknown:
         raise ValueError(f"not a log field: {', '.join(sorted(unknown))}; the allowed ones are in shared/logs.py")
     line: JsonObject = {"severity": severity, "message": message, "time": rfc3339(at)}
     line.update((name, value) for name, value in fields.items() if value is not None)
+    if trace_project and "trace" in line:
+        line[TRACE_FIELD] = f"projects/{trace_project}/traces/{line['trace']}"
     return to_json(line)
 
 
 def log(severity: str, message: str, **fields: Json) -> None:
-    sys.stdout.write(log_line(severity, message, time.time(), fields) + "\n")
+    sys.stdout.write(log_line(severity, message, time.time(), fields, _trace_project) + "\n")
     sys.stdout.flush()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shared.errors import HookchainError
 from shared.jsontext import Json, JsonObject
-from shared.logs import log
+from shared.logs import log, trace_in
 from shared.settings import Settings
 
 
@@ -33,6 +33,9 @@ def load_slice(settings: Settings, function_folder: Path) -> JsonObject:
 
 
 def load_or_exit(settings: Settings, function_folder: Path) -> JsonObject:
+    """Load the slice, and name the project of the traces in the log where Cloud Run reads it."""
+    if settings.metadata_host:
+        trace_in(settings.project)
     with exit_at_fault(function_folder.name):
         return load_slice(settings, function_folder)
 

@@ -28,17 +28,25 @@ LOOKED_UP: Final = {
     "artifacts repositories list": (f"location {LISTING}", 0),
     "auth login": ("brief no-launch-browser", 1),
     "auth print-access-token": ("", 1),
+    "beta services identity create": ("service folder organization", 0),
     "config get-value": ("", 1),
     "config set": ("", 2),
     "firestore databases delete": ("database etag", 0),
     "firestore databases list": (LISTING, 0),
+    "firestore databases update": ("database delete-protection enable-pitr type async", 0),
     "firestore fields ttls list": (f"collection-group database {LISTING}", 0),
     "firestore indexes fields list": (f"collection-group database {LISTING}", 0),
     "firestore indexes fields update": ("collection-group database async clear-exemption disable-indexes index", 1),
     "iam service-accounts delete": ("", 1),
+    "iam service-accounts enable": ("", 1),
     "iam service-accounts get-iam-policy": (LISTING, 1),
     "iam service-accounts list": (LISTING, 0),
     "iam service-accounts remove-iam-policy-binding": (CONDITIONAL, 1),
+    "iam service-accounts update": ("display-name description", 1),
+    "logging metrics create": ("description log-filter config-from-file bucket-name", 1),
+    "logging metrics delete": ("", 1),
+    "logging metrics list": (LISTING, 0),
+    "logging metrics update": ("description log-filter config-from-file bucket-name", 1),
     "monitoring dashboards create": ("config config-from-file validate-only", 0),
     "monitoring dashboards delete": ("etag", 1),
     "monitoring dashboards list": (LISTING, 0),
@@ -58,7 +66,11 @@ LOOKED_UP: Final = {
     "pubsub topics get-iam-policy": (LISTING, 1),
     "pubsub topics list": (LISTING, 0),
     "pubsub topics remove-iam-policy-binding": (BINDING, 1),
-    "pubsub topics update": ("update-labels remove-labels clear-labels message-retention-duration", 1),
+    "pubsub topics update": (
+        "update-labels remove-labels clear-labels message-retention-duration message-storage-policy-allowed-regions "
+        "message-storage-policy-enforce-in-transit recompute-message-storage-policy",
+        1,
+    ),
     "run services get-iam-policy": (f"region {LISTING}", 1),
     "run services list": (f"region {LISTING}", 0),
     "run services remove-iam-policy-binding": (f"region {CONDITIONAL}", 1),
@@ -86,6 +98,46 @@ LOOKED_UP: Final = {
     "storage rm": ("recursive all-versions continue-on-error", 9),
 }
 MANY: Final = {"services enable": 20}
+
+_DURATION: Final = r"\d+[smhdw]?"
+_PAIRS: Final = r"[a-z][a-z0-9_-]*=[a-z0-9_-]*(,[a-z][a-z0-9_-]*=[a-z0-9_-]*)*"
+_EMAIL: Final = r"[a-z0-9-]+@[a-z0-9.-]+"
+_URL: Final = r"https://\S+"
+_PLACE: Final = r"[a-z]+-[a-z]+\d+"
+VALUES: Final = {
+    "ack-deadline": r"\d+",
+    "attempt-deadline": r"\d+[smh]",
+    "condition": r"None|title=[^,]+,expression=.+",
+    "cpu": r"\d+(\.\d+|m)?",
+    "expiration-period": rf"never|{_DURATION}",
+    "http-method": r"DELETE|GET|HEAD|PATCH|POST|PUT",
+    "labels": _PAIRS,
+    "location": _PLACE,
+    "locations": rf"{_PLACE}(,{_PLACE})*",
+    "max-retry-delay": _DURATION,
+    "member": rf"serviceAccount:{_EMAIL}|(user|group):\S+@\S+|allUsers|allAuthenticatedUsers",
+    "memory": r"\d+(Ki|Mi|Gi|k|M|G)?",
+    "message-retention-duration": _DURATION,
+    "message-storage-policy-allowed-regions": rf"{_PLACE}(,{_PLACE})*",
+    "min-retry-delay": _DURATION,
+    "oidc-service-account-email": _EMAIL,
+    "push-auth-service-account": _EMAIL,
+    "push-endpoint": _URL,
+    "region": _PLACE,
+    "replication-policy": "automatic|user-managed",
+    "repository-format": "apt|docker|generic|go|googet|kfp|maven|npm|python|yum",
+    "role": r"(roles|(projects|organizations)/[^/]+/roles)/[A-Za-z0-9_.]+",
+    "schedule": r"(\S+ ){4}\S+",
+    "soft-delete-duration": _DURATION,
+    "timeout": _DURATION,
+    "update-labels": _PAIRS,
+    "uri": _URL,
+}
+"""What a flag takes, whichever command it belongs to: https://cloud.google.com/sdk/gcloud/reference says it of each."""
+VALUES_OF: Final = {
+    # The parser's own choices: googlecloudsdk/surface/monitoring/policies/update.py, fields_choices.
+    "monitoring policies update": {"fields": r"(disabled|notificationChannels)(,(disabled|notificationChannels))*"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +182,14 @@ def faults(arguments: Sequence[str], known: Mapping[str, Known]) -> Iterator[str
     for word in rest:
         if word.startswith("--"):
             yield from (f"gcloud {command}: {fault}" for fault in _flag_faults(word, known[command]))
+            yield from (f"gcloud {command}: {fault}" for fault in _value_faults(word, command))
+
+
+def _value_faults(word: str, command: str) -> Iterator[str]:
+    flag, equals, value = word.removeprefix("--").partition("=")
+    pattern = {**VALUES, **VALUES_OF.get(command, {})}.get(flag)
+    if pattern and equals and not re.fullmatch(pattern, value):
+        yield f"--{flag} does not take {value!r}"
 
 
 def _flag_faults(word: str, known: Known) -> Iterator[str]:

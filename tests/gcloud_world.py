@@ -9,7 +9,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +47,7 @@ APIS: Final = {
     "scheduler": "cloudscheduler",
     "monitoring": "monitoring",
     "iam": "iam",
+    "logging": "logging",
     "artifacts": "artifactregistry",
 }
 
@@ -101,13 +102,24 @@ class World:
 
     def _need_api(self, words: Words) -> None:
         api = APIS.get(words.command[0])
-        if api and f"{api}.googleapis.com" not in self.things.get("api", {}):
-            raise Refused(f"SERVICE_DISABLED: {api}.googleapis.com has not been used in project {self.project} before")
+        if api:
+            self._need(f"{api}.googleapis.com")
+
+    def _need(self, api: str) -> None:
+        if api not in self.things.get("api", {}):
+            raise Refused(f"SERVICE_DISABLED: {api} has not been used in project {self.project} before")
 
     def _change(self, words: Words) -> None:
         if words.command == ("services", "enable"):
             for name in words.names:
                 self._of("api")[name] = {}
+        elif words.command == ("beta", "services", "identity", "create"):
+            self._need(words.flags["--service"])
+            self._of("agent")[words.flags["--service"]] = {}
+        elif words.command == ("monitoring", "policies", "update"):
+            self._replace_policy(words)
+        elif words.command == ("iam", "service-accounts", "enable"):
+            self._there("account", words.name).pop("disabled", None)
         elif words.command[-1].endswith("-iam-policy-binding"):
             self._bind(words)
         elif words.command == ("run", "deploy"):
@@ -123,13 +135,23 @@ class World:
         else:
             self._plain_change(words)
 
+    def _replace_policy(self, words: Words) -> None:
+        """https://cloud.google.com/sdk/gcloud/reference/monitoring/policies/update: without --fields, the file is the
+        whole policy."""
+        if unknown := set(filter(None, words.flags.get("--fields", "").split(","))) - ALERT_FIELDS:
+            raise Refused(f"argument --fields: {unknown} must be one of [{', '.join(sorted(ALERT_FIELDS))}]")
+        policy, file = self._there("alert", words.name.rpartition("/")[2]), _file(words)
+        policy.clear()
+        policy.update(file)
+
     def _plain_change(self, words: Words) -> None:
         kind, verb = KINDS[words.command[:-1]], words.command[-1]
         name = self._name(kind, words)
         if (verb == "create" and kind != "job") or words.command[-2:] == ("create", "http"):
             self._make(kind, name, words)
         elif verb in ("delete", "rm"):
-            self._there(kind, name)
+            if "--delete-protection" in self._there(kind, name):
+                raise Refused("FAILED_PRECONDITION: delete protection is enabled: disable it first")
             del self._of(kind)[name]
             if kind == "database":
                 for fields in (self._of("expiry"), self._of("exemption")):
@@ -140,6 +162,10 @@ class World:
                     policy[:] = [entry for entry in policy if f":{name}@" not in entry[1]]
             self.policies.pop(f"{kind} {name}", None)
         else:
+            if verb == "update" and "--clear-dead-letter-policy" in words.flags:
+                for flag in ("--dead-letter-topic", "--max-delivery-attempts", "--clear-dead-letter-policy"):
+                    self._there(kind, name).pop(flag, None)
+                words = replace(words, flags={k: v for k, v in words.flags.items() if not k.startswith("--clear-")})
             self._there(kind, name).update(self._settings(kind, words))
 
     def _make(self, kind: str, name: str, words: Words) -> None:
@@ -163,7 +189,13 @@ class World:
             reader = ["roles/secretmanager.secretAccessor", f"serviceAccount:{words.flags['--service-account']}", ""]
             if reader not in self.policies.get(f"secret {secret}", []):
                 raise Refused(f"Permission denied on secret: {secret}")
-        self._of("service").setdefault(words.name, {}).update(self._settings("service", words))
+        service = self._of("service").setdefault(words.name, {})
+        for flag in filter(words.flags.__contains__, OPPOSITES):
+            service.pop(OPPOSITES[flag], None)
+        service.update(self._settings("service", words))
+        project = words.flags.get("--project", self.project)
+        sources = f"run-sources-{project}-{words.flags['--region']}"
+        self._of("bucket").setdefault(sources, {"--location": words.flags["--region"]})
 
     def _field(self, words: Words) -> None:
         self._there("database", words.flags["--database"])
@@ -177,7 +209,10 @@ class World:
             self._there(kind, words.name)
         member = words.flags["--member"]
         own = member.removeprefix("serviceAccount:")
-        if not own.startswith(AGENTS) and own.partition("@")[0] not in self._of("account"):
+        if own.startswith(f"{AGENTS}pubsub") and "pubsub.googleapis.com" not in self._of("agent"):
+            raise Refused(f"INVALID_ARGUMENT: Service account {own} does not exist.")
+        is_elsewhere = own.startswith(AGENTS) or own in ("allUsers", "allAuthenticatedUsers")
+        if not is_elsewhere and own.partition("@")[0] not in self._of("account"):
             raise Refused(f"INVALID_ARGUMENT: Service account {own} does not exist.")
         condition = words.flags.get("--condition", "None")
         expression = "" if condition == "None" else condition.partition("expression=")[2]
@@ -221,6 +256,9 @@ class World:
 
     def _settings(self, kind: str, words: Words) -> Thing:
         found: Thing = {name: value for name, value in words.flags.items() if name not in GLOBAL}
+        if "--no-delete-protection" in found:
+            del found["--no-delete-protection"]
+            self._there(kind, self._name(kind, words)).pop("--delete-protection", None)
         for flag in ("--labels", "--update-labels"):
             if flag in found:
                 found["labels"] = dict(pair.split("=") for pair in str(found.pop(flag)).split(","))
@@ -265,12 +303,22 @@ KINDS: Final = {
     ("scheduler", "jobs"): "job",
     ("scheduler", "jobs", "create"): "job",
     ("monitoring", "dashboards"): "dashboard",
+    ("logging", "metrics"): "metric",
     ("monitoring", "policies"): "alert",
 }
 LISTS: Final = {
     ("services",): "api",
     ("firestore", "fields", "ttls"): "expiry",
     ("firestore", "indexes", "fields"): "exemption",
+}
+ALERT_FIELDS: Final = frozenset({"disabled", "notificationChannels"})
+OPPOSITES: Final = {
+    "--invoker-iam-check": "--no-invoker-iam-check",
+    "--no-invoker-iam-check": "--invoker-iam-check",
+    "--clear-network": "--network",
+    "--clear-vpc-connector": "--vpc-connector",
+    "--clear-secrets": "--set-secrets",
+    "--set-secrets": "--clear-secrets",
 }
 GLOBAL: Final = frozenset({"--project", "--quiet", "--format", "--source"})
 _OTHER_VERBS: Final = (
@@ -318,25 +366,161 @@ def _shown_field(kind: str) -> Callable[[str, Thing], Thing]:
     return show
 
 
+ON_REVISIONS: Final = {
+    "--min-instances": "autoscaling.knative.dev/minScale",
+    "--vpc-connector": "run.googleapis.com/vpc-access-connector",
+    "--vpc-egress": "run.googleapis.com/vpc-access-egress",
+}
+
+
 def _shown_service(name: str, thing: Thing) -> Thing:
+    """As Cloud Run's API v1 describes a service: annotations hold what Knative has no field for."""
+    secrets = [mounted.partition("=") for mounted in str(thing.get("--set-secrets", "")).split(",") if mounted]
+    volumes = [
+        {
+            "name": f"v{number}",
+            "secret": {
+                "secretName": secret.partition(":")[0],
+                "items": [{"key": secret.partition(":")[2], "path": path.rpartition("/")[2]}],
+            },
+        }
+        for number, (path, _, secret) in enumerate(secrets)
+    ]
+    mounts = [{"name": f"v{number}", "mountPath": path.rpartition("/")[0]} for number, (path, *_) in enumerate(secrets)]
+    variables = [pair.partition("=") for pair in str(thing.get("--set-env-vars", "")).split(",") if pair]
+    container = {
+        "image": "europe-west1-docker.pkg.dev/my-project/cloud-run-source-deploy/it",
+        "env": [{"name": variable, "value": value} for variable, _, value in variables],
+        "resources": {"limits": {"cpu": f"{thing['--cpu']}000m", "memory": thing["--memory"]}},
+        "volumeMounts": mounts,
+    }
+    revision: Thing = {"autoscaling.knative.dev/maxScale": thing["--max-instances"]}
+    for flag, annotation in ON_REVISIONS.items():
+        if flag in thing:
+            revision[annotation] = thing[flag]
+    if "--network" in thing:
+        interface = {"network": thing["--network"], "subnetwork": thing.get("--subnet", "")}
+        revision["run.googleapis.com/network-interfaces"] = json.dumps([interface])
+    if "--cpu-boost" in thing:
+        revision["run.googleapis.com/startup-cpu-boost"] = "true"
+    annotations: Thing = {"run.googleapis.com/ingress": thing["--ingress"]}
+    if "--no-invoker-iam-check" in thing:
+        annotations["run.googleapis.com/invoker-iam-disabled"] = "true"
+    template = {
+        "metadata": {"annotations": revision},
+        "spec": {
+            "serviceAccountName": thing["--service-account"],
+            "timeoutSeconds": int(str(thing["--timeout"])),
+            "containerConcurrency": int(str(thing["--concurrency"])),
+            "containers": [container],
+            "volumes": volumes,
+        },
+    }
     ready = {"type": "Ready", "status": str(thing.get("ready", "True"))}
     traffic = thing.get("traffic", [{"latestRevision": True, "percent": 100}])
-    metadata = {"name": name, "labels": thing["labels"]}
-    return {"metadata": metadata, "spec": {"traffic": traffic}, "status": {"conditions": [ready]}}
+    metadata = {"name": name, "labels": thing["labels"], "annotations": annotations}
+    return {"metadata": metadata, "spec": {"template": template, "traffic": traffic}, "status": {"conditions": [ready]}}
 
 
-SHOWN: Final[Mapping[str, Callable[[str, Thing], Thing]]] = {
-    "account": lambda name, _: {"email": f"{name}@my-project.iam.gserviceaccount.com"},
-    "database": lambda name, thing: {"name": f"projects/p/databases/{name}", "locationId": thing["--location"]},
-    "expiry": _shown_field("expiry"),
-    "exemption": _shown_field("exemption"),
-    "service": _shown_service,
-    "job": lambda name, thing: {
+def _shown_topic(name: str, thing: Thing) -> Thing:
+    regions = str(thing.get("--message-storage-policy-allowed-regions", ""))
+    policy = {"messageStoragePolicy": {"allowedPersistenceRegions": regions.split(",")}} if regions else {}
+    return {"name": f"projects/my-project/topics/{name}", "labels": thing.get("labels", {}), **policy}
+
+
+def _shown_subscription(name: str, thing: Thing) -> Thing:
+    shown: Thing = {
+        "name": f"projects/my-project/subscriptions/{name}",
+        "topic": f"projects/my-project/topics/{thing['--topic']}",
+        "labels": thing["labels"],
+        "ackDeadlineSeconds": int(str(thing.get("--ack-deadline", 10))),
+        "messageRetentionDuration": f"{int(str(thing['--message-retention-duration']).removesuffix('d')) * 86_400}s",
+        "expirationPolicy": {} if thing["--expiration-period"] == "never" else {"ttl": "2678400s"},
+        "pushConfig": {},
+        "state": "ACTIVE",
+    }
+    if "--push-endpoint" in thing:
+        account, audience = thing.get("--push-auth-service-account"), thing.get("--push-auth-token-audience")
+        token = {"oidcToken": {"serviceAccountEmail": account, "audience": audience}} if account else {}
+        shown["pushConfig"] = {"pushEndpoint": thing["--push-endpoint"], **token}
+        shown["retryPolicy"] = {
+            "minimumBackoff": thing["--min-retry-delay"],
+            "maximumBackoff": thing["--max-retry-delay"],
+        }
+    if "--dead-letter-topic" in thing:
+        topic = f"projects/my-project/topics/{thing['--dead-letter-topic']}"
+        shown["deadLetterPolicy"] = {
+            "deadLetterTopic": topic,
+            "maxDeliveryAttempts": int(str(thing["--max-delivery-attempts"])),
+        }
+    return shown
+
+
+def _shown_bucket(name: str, thing: Thing) -> Thing:
+    """gcloud's own words for it, as `gcloud storage buckets list --format=json` has them."""
+    shown: Thing = {"name": name, "location": str(thing["--location"]).upper(), "storage_url": f"gs://{name}/"}
+    shown |= {"labels": thing["labels"]} if "labels" in thing else {}
+    shown |= {"lifecycle_config": thing["--lifecycle-file"]} if "--lifecycle-file" in thing else {}
+    return {
+        **shown,
+        "uniform_bucket_level_access": "--uniform-bucket-level-access" in thing,
+        "public_access_prevention": "enforced" if "--public-access-prevention" in thing else "inherited",
+        "soft_delete_policy": {"retentionDurationSeconds": str(thing.get("--soft-delete-duration", 604_800))},
+    }
+
+
+def _shown_job(name: str, thing: Thing) -> Thing:
+    account, audience = thing["--oidc-service-account-email"], thing["--oidc-token-audience"]
+    return {
         "name": f"projects/p/locations/r/jobs/{name}",
         "description": thing["--description"],
         "state": thing.get("state", "ENABLED"),
-    },
+        "schedule": thing["--schedule"],
+        "timeZone": "Etc/UTC",
+        "attemptDeadline": thing["--attempt-deadline"],
+        "httpTarget": {
+            "uri": thing["--uri"],
+            "httpMethod": thing["--http-method"],
+            "oidcToken": {"serviceAccountEmail": account, "audience": audience},
+        },
+    }
+
+
+def _shown_database(name: str, thing: Thing) -> Thing:
+    state = "ENABLED" if "--delete-protection" in thing else "DISABLED"
+    return {
+        "name": f"projects/p/databases/{name}",
+        "locationId": thing["--location"],
+        "type": "FIRESTORE_NATIVE",
+        "deleteProtectionState": f"DELETE_PROTECTION_{state}",
+    }
+
+
+def _shown_account(name: str, thing: Thing) -> Thing:
+    disabled = {"disabled": True} if "disabled" in thing else {}
+    return {
+        "email": f"{name}@my-project.iam.gserviceaccount.com",
+        "displayName": thing.get("--display-name", ""),
+        **disabled,
+    }
+
+
+SHOWN: Final[Mapping[str, Callable[[str, Thing], Thing]]] = {
+    "account": _shown_account,
+    "topic": _shown_topic,
+    "subscription": _shown_subscription,
+    "bucket": _shown_bucket,
+    "database": _shown_database,
+    "expiry": _shown_field("expiry"),
+    "exemption": _shown_field("exemption"),
+    "service": _shown_service,
+    "job": _shown_job,
     "dashboard": lambda name, thing: {"name": f"projects/{NUMBER}/dashboards/{name}", "labels": thing["labels"]},
+    "metric": lambda name, thing: {
+        "name": name,
+        "description": thing["--description"],
+        "filter": thing["--log-filter"],
+    },
     "alert": lambda name, thing: {"name": f"projects/my-project/alertPolicies/{name}", **thing},
 }
 

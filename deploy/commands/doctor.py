@@ -27,7 +27,7 @@ from deploy.secrets.dotenv_place import DotenvPlace
 from shared.jsontext import Json
 
 EPILOG: Final = """\
-It makes nothing and changes nothing, and takes at most ten seconds. `?` is what it cannot tell.
+It makes nothing and changes nothing, and takes at most 45 seconds. `?` is what it cannot tell.
 
 exit code: 0 where there is no problem, 1 with any, 2 for a command that makes no sense"""
 _MARKS: Final = {"ok": ("✓", GREEN), "problem": ("✗", RED), "unknown": ("?", YELLOW)}
@@ -119,5 +119,5 @@ def summary(found: Sequence[tuple[str, Finding]]) -> str:
 class _Hurried:
     """gcloud, of which the other checks wait for the project's name."""
 
-    def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 3.0) -> Answer:
-        return Gcloud().run(arguments, stdin, min(timeout_seconds, 3.0))
+    def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 10.0) -> Answer:
+        return Gcloud().run(arguments, stdin, min(timeout_seconds, 10.0))

@@ -12,7 +12,8 @@ from deploy.gcp.gcloud import GcloudFault, GcloudMissing
 from deploy.secrets.place import PlaceFault
 from shared.errors import place_of
 
-LONGEST_SECONDS: Final = 9.0
+LONGEST_SECONDS: Final = 45.0
+"""gcloud may take 30 for a token on a small machine, and Google some more for what is asked with it."""
 TELL_SECONDS: Final = 0.5
 
 

@@ -10,7 +10,7 @@ from shared.jsontext import Json
 
 NEEDED_FLAGS: Final = ("--function", "--base-image", "invoker-iam-check")
 """Of `gcloud run deploy`: an old gcloud has them in a beta, or not at all."""
-SECONDS: Final = 7.0
+SECONDS: Final = 30.0
 MISSING: Final = "install it: https://cloud.google.com/sdk/docs/install, or use Cloud Shell, which has it"
 
 

@@ -14,6 +14,7 @@ PERMISSIONS: Final = (
     "datastore.databases.create",
     "iam.serviceAccounts.actAs",
     "iam.serviceAccounts.create",
+    "logging.logMetrics.create",
     "monitoring.alertPolicies.create",
     "monitoring.dashboards.create",
     "pubsub.subscriptions.create",
@@ -26,6 +27,7 @@ PERMISSIONS: Final = (
     "secretmanager.secrets.setIamPolicy",
     "serviceusage.services.enable",
     "storage.buckets.create",
+    "storage.buckets.update",
 )
 """What a first deploy does. roles/owner has all of them."""
 

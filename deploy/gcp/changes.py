@@ -1,17 +1,21 @@
 """The difference between what a configuration asks for and what is there."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
 
 from deploy.commands.frame.ending import CannotTell
 from deploy.gcp.gcloud import Runner
-from deploy.gcp.live import read_live
+from deploy.gcp.live import Live, read_live
 from deploy.gcp.marks import refuse_others
-from deploy.gcp.plan import Action, plan, superfluous
-from deploy.gcp.resource import Existing, Resource
-from deploy.gcp.resources.access import account_member
+from deploy.gcp.plan import Action, fixed_differences, plan, superfluous
+from deploy.gcp.resource import Existing, Resource, key_of
+from deploy.gcp.resources.access import GRANT, account_member
 from deploy.gcp.resources.accounts import ACCOUNTS
 from deploy.gcp.resources.stores import database_key
 from deploy.gcp.target import Target
+
+EVERYBODY: Final = frozenset({"allUsers", "allAuthenticatedUsers"})
 
 
 def changes(runner: Runner, target: Target, resources: Sequence[Resource]) -> tuple[Action, ...]:
@@ -19,8 +23,31 @@ def changes(runner: Runner, target: Target, resources: Sequence[Resource]) -> tu
     live = read_live(runner, target, resources)
     refuse_others(target, live.existing)
     refuse_elsewhere(target, live.existing)
+    refuse_fixed(resources, live.existing)
     members = {account_member(target, account) for account in ACCOUNTS}
-    return (*plan(resources, live.existing), *superfluous(live.grants, resources, members, target))
+    actions = (*plan(resources, live.existing), *superfluous(live.grants, resources, members, target))
+    return (*actions, *closings(live, resources, actions, target))
+
+
+def closings(
+    live: Live, resources: Sequence[Resource], actions: Sequence[Action], target: Target
+) -> tuple[Action, ...]:
+    """Take from everybody what somebody opened to everybody, on things that are ours alone."""
+    own = {each.key for each in resources if not each.is_shared}
+    granted = [each for each in live.grants if each.member in EVERYBODY and key_of(each.on, each.name) in own]
+    before = tuple(key for action in actions if action.kind == GRANT for key in action.settles)
+    why = "open to everybody, which the plan is not"
+    return tuple(
+        replace(each, why=why, needs=(*each.needs, *before), differences=(f"{each.name} is not planned",))
+        for each in superfluous(granted, resources, EVERYBODY, target)
+    )
+
+
+def refuse_fixed(resources: Sequence[Resource], existing: Mapping[str, Existing]) -> None:
+    """Raises CannotTell for what differs and cannot be changed: to remove it may lose messages or events."""
+    for difference in fixed_differences(resources, existing):
+        what = f"{difference.setting.resource}: {difference.text}, and Google Cloud cannot change that"
+        raise CannotTell(f"nothing was changed: {what}. Remove it, if you need nothing that it holds, and deploy again")
 
 
 def refuse_elsewhere(target: Target, existing: Mapping[str, Existing]) -> None:

@@ -62,6 +62,8 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
         raise CannotTell(str(fault)) from fault
     print(f"Configuration: {config or 'none but EMAIL_ADDRESS'}. Looking at what is there", flush=True)
     actions = changes(runner, target, graph(deployment))
+    for line in different_settings(actions):
+        print(line, flush=True)
     settings = MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *MAIL_VARIABLES)
     return _deployed(deployment, actions, runner, ask, Memory(options.env_file, deployment, settings))
 
@@ -84,6 +86,12 @@ def _deployed(deployment: Deployment, actions: Sequence[Action], runner: Gcloud,
     print(done if actions else UP_TO_DATE)
     print("\n".join(["", *closing(deployment, made, memory.untold())]))
     return DONE
+
+
+def different_settings(actions: Sequence[Action]) -> list[str]:
+    """Return the lines that say which settings of what is there are not the planned ones."""
+    found = [f"  {action.kind} {action.name}: {each}" for action in actions for each in action.differences]
+    return ["Settings that differ from the plan:", *found] if found else []
 
 
 def _target(options: argparse.Namespace, environ: dict[str, str], ask: Questions) -> Target:

@@ -7,10 +7,18 @@ from typing import Final
 from deploy.gcp import names
 from deploy.gcp.marks import UNLABELLED, is_marked
 from deploy.gcp.plan import Action
-from deploy.gcp.resource import Command, Existing, key_of
+from deploy.gcp.resource import Command, Existing, key_of, one
 from deploy.gcp.resources.access import GRANT, Grant, account_member, addressed, removing
 from deploy.gcp.resources.accounts import ACCOUNT, ACCOUNTS, account_key
-from deploy.gcp.resources.monitoring import ALERT, ALERTS, DASHBOARD, alert_name, dashboard_id
+from deploy.gcp.resources.monitoring import (
+    ALERT,
+    ALERTS,
+    DASHBOARD,
+    METRIC,
+    alert_name,
+    dashboard_id,
+    sweep_metric_name,
+)
 from deploy.gcp.resources.secret_values import SECRET
 from deploy.gcp.resources.services import SERVICE
 from deploy.gcp.resources.stores import BUCKET, DATABASE, bucket_key, database_key
@@ -19,7 +27,7 @@ from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC, subscription_key, t
 from deploy.gcp.target import Target
 from shared.ports import DEAD_LETTERS
 
-ORDER: Final = (JOB, SUBSCRIPTION, SERVICE, ALERT, DASHBOARD, GRANT, ACCOUNT, SECRET, BUCKET, DATABASE, TOPIC)
+ORDER: Final = (JOB, SUBSCRIPTION, SERVICE, ALERT, METRIC, DASHBOARD, GRANT, ACCOUNT, SECRET, BUCKET, DATABASE, TOPIC)
 """Topics last: by their labels the rest is known to be ours, however often a removal stops."""
 LABELLED: Final = frozenset({SUBSCRIPTION, SERVICE, ALERT, DASHBOARD, TOPIC, SECRET, BUCKET})
 
@@ -37,6 +45,7 @@ def own_things(target: Target, existing: Mapping[str, Existing]) -> dict[str, Ex
     own = {
         key_of(JOB, names.sweep_job(target)),
         key_of(DASHBOARD, dashboard_id(target)),
+        key_of(METRIC, sweep_metric_name(target)),
         database_key(target),
         bucket_key(target),
         *(key_of(ALERT, alert_name(target, name)) for name in ALERTS),
@@ -68,7 +77,7 @@ def removal(
     members = {account_member(target, account) for account in ACCOUNTS}
     found = {
         **{key: _deletion(target, key, each) for key, each in things.items() if key not in kept},
-        **{grant.key: removing(grant, target) for grant in grants if grant.member in members},
+        **{grant.key: (removing(grant, target),) for grant in grants if grant.member in members},
     }
     actions: list[Action] = []
     for kind in ORDER:
@@ -77,32 +86,36 @@ def removal(
             # Grants one by one: those on the same thing would undo each other.
             needs = before if kind != GRANT else tuple(each for action in actions for each in action.settles)
             name = key.partition(" ")[2]
-            actions.append(Action("delete", kind, name, "is to go", (found[key],), (key,), needs))
+            actions.append(Action("delete", kind, name, "is to go", found[key], (key,), needs))
     return Removal(tuple(actions), tuple(sorted(kept)))
 
 
-def _deletion(target: Target, key: str, found: Existing) -> Command:
+def _deletion(target: Target, key: str, found: Existing) -> tuple[Command, ...]:
     kind, _, name = key.partition(" ")
     match kind:
         case "job":
-            return Command(("scheduler", "jobs", "delete", name, f"--location={target.region}"))
+            return one("scheduler", "jobs", "delete", name, f"--location={target.region}")
         case "subscription":
-            return Command(("pubsub", "subscriptions", "delete", name))
+            return one("pubsub", "subscriptions", "delete", name)
         case "service":
-            return Command(("run", "services", "delete", name, f"--region={target.region}"))
+            return one("run", "services", "delete", name, f"--region={target.region}")
         case "alert":
-            return Command(("monitoring", "policies", "delete", found.address))
+            return one("monitoring", "policies", "delete", found.address)
+        case "metric":
+            return one("logging", "metrics", "delete", name)
         case "dashboard":
-            return Command(("monitoring", "dashboards", "delete", name))
+            return one("monitoring", "dashboards", "delete", name)
         case "topic":
-            return Command(("pubsub", "topics", "delete", name))
+            return one("pubsub", "topics", "delete", name)
         case "account":
-            return Command(("iam", "service-accounts", "delete", addressed(ACCOUNT, name, target)))
+            return one("iam", "service-accounts", "delete", addressed(ACCOUNT, name, target))
         case "secret":
-            return Command(("secrets", "delete", name))
+            return one("secrets", "delete", name)
         case "bucket":
-            return Command(("storage", "rm", "--recursive", addressed(BUCKET, name, target)))
+            return one("storage", "rm", "--recursive", addressed(BUCKET, name, target))
         case "database":
-            return Command(("firestore", "databases", "delete", f"--database={name}"))
+            command = ("firestore", "databases")
+            unprotected = one(*command, "update", f"--database={name}", "--no-delete-protection")
+            return (*unprotected, *one(*command, "delete", f"--database={name}"))
         case _:
             raise ValueError(f"a plan removes no {kind}")

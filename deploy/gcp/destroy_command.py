@@ -22,7 +22,7 @@ from deploy.gcp.target import Target, add_target_options
 
 EPILOG: Final = """\
 Messages that still wait are gone with their subscriptions. What Cloud Run kept of its builds stays: images in
-Artifact Registry, under cloud-run-source-deploy, and sources in the bucket run-sources-…; APIs stay enabled.
+Artifact Registry, under cloud-run-source-deploy; sources in the bucket run-sources-… expire. APIs stay enabled.
 
 exit code: 0 all is gone that was to go, 1 refused or failed"""
 

@@ -11,9 +11,9 @@ from deploy.gcp import names
 from deploy.gcp.permissions import permissions
 from deploy.gcp.resource import Resource, keys
 from deploy.gcp.resources import stores, topics
-from deploy.gcp.resources.access import GRANT, account_member
+from deploy.gcp.resources.access import GRANT, account_member, pubsub_agent
 from deploy.gcp.resources.accounts import account_key, accounts
-from deploy.gcp.resources.apis import apis
+from deploy.gcp.resources.apis import apis, pubsub_service_agent
 from deploy.gcp.resources.monitoring import monitoring
 from deploy.gcp.resources.secret_values import secret, value_key
 from deploy.gcp.resources.services import Bundle, Size, service, service_key, service_url, sizes
@@ -53,7 +53,7 @@ class Deployment:
 def graph(deployment: Deployment) -> tuple[Resource, ...]:
     """In an order in which they can be made, and always the same."""
     target = deployment.target
-    granted = permissions(target, deployment.project_number, deployment.secrets)
+    agent, granted = pubsub_service_agent(), _granted(deployment)
     subscriptions = _subscriptions(deployment)
     notify = deployment.slices["notify"]
     kept_seconds = blobs_seconds(retention_of(notify), notify)
@@ -61,11 +61,13 @@ def graph(deployment: Deployment) -> tuple[Resource, ...]:
     return in_order(
         [
             *apis(),
+            agent,
             *accounts(target, (topics.topic_key(target, DEAD_LETTERS),)),
             *topics.topics(target),
             *stores.database(target),
             stores.bucket(target, kept_seconds, deployment.folder),
             stores.image_repository(target),
+            stores.sources_bucket(target, {each.key: each.name for each in services}, deployment.folder),
             *_secrets(deployment),
             *granted,
             *subscriptions,
@@ -74,6 +76,14 @@ def graph(deployment: Deployment) -> tuple[Resource, ...]:
             *monitoring(target, deployment.folder, keys(services)),
         ]
     )
+
+
+def _granted(deployment: Deployment) -> tuple[Resource, ...]:
+    """Nobody can give a role to an account that is not there yet."""
+    number, agent = deployment.project_number, pubsub_service_agent()
+    grants = permissions(deployment.target, number, deployment.secrets)
+    to_agent = f" to {pubsub_agent(number)}"
+    return tuple(replace(each, needs=(*each.needs, agent.key)) if to_agent in each.name else each for each in grants)
 
 
 def in_order(resources: Sequence[Resource]) -> tuple[Resource, ...]:

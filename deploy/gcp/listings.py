@@ -135,6 +135,7 @@ LISTINGS: Final = (
         _job,
     ),
     Listing(monitoring.DASHBOARD, "monitoring.googleapis.com", _plain("monitoring", "dashboards", "list"), _by_label),
+    Listing(monitoring.METRIC, "logging.googleapis.com", _plain("logging", "metrics", "list"), _by_name),
     Listing(monitoring.ALERT, "monitoring.googleapis.com", _plain("monitoring", "policies", "list"), _alert),
 )
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from deploy.gcp import names
 from deploy.gcp.gcloud import GcloudFault, Runner, read_json
 from deploy.gcp.listings import LISTINGS, OF_DATABASE, Listing
 from deploy.gcp.resource import Existing, Resource, key_of
-from deploy.gcp.resources.access import CONDITION_TITLE, PROJECT, Grant, reading
-from deploy.gcp.resources.apis import API
+from deploy.gcp.resources.access import CONDITION_TITLE, PROJECT, Grant, is_pubsub_agent, reading
+from deploy.gcp.resources.apis import API, pubsub_service_agent
 from deploy.gcp.resources.secret_values import SECRET, VALUE
 from deploy.gcp.resources.stores import DATABASE
 from deploy.gcp.target import Target
@@ -53,6 +53,8 @@ def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Liv
     unneeded = [key for key, each in there.items() if each.ours and key not in wanted_keys]
     left = [thing for thing in _kinds_and_names(unneeded) if thing[0] == SECRET]
     grants = read_grants(runner, target, [*things, *left])
+    if any(is_pubsub_agent(grant.member) for grant in grants):  # who was given a role is there
+        found |= {pubsub_service_agent().key: Existing()}
     return Live(found | {grant.key: Existing() for grant in grants}, grants)
 
 
@@ -89,7 +91,7 @@ def listed(runner: Runner, target: Target, listing: Listing) -> Iterator[tuple[s
     for entry in found if isinstance(found, list) else []:
         if isinstance(entry, dict) and (read := listing.read(entry, target)):
             name, existing = read
-            yield key_of(listing.kind, name), existing
+            yield key_of(listing.kind, name), replace(existing, description=entry)
 
 
 def _enabled(runner: Runner, target: Target) -> Iterator[tuple[str, Existing]]:

@@ -10,13 +10,14 @@ from typing import Final
 from deploy.commands.frame.ending import CannotTell
 from deploy.gcp.resource import Existing
 from deploy.gcp.resources.accounts import ACCOUNT
+from deploy.gcp.resources.monitoring import METRIC
 from deploy.gcp.resources.services import SERVICE
 from deploy.gcp.resources.stores import DATABASE
 from deploy.gcp.resources.sweep import JOB
 from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC
 from deploy.gcp.target import Target
 
-UNLABELLED: Final = frozenset({DATABASE, ACCOUNT, JOB})
+UNLABELLED: Final = frozenset({DATABASE, ACCOUNT, JOB, METRIC})
 _MARKED: Final = frozenset({TOPIC, SUBSCRIPTION, SERVICE})
 
 

@@ -1,13 +1,17 @@
 """What is to be done, as data: the difference between what is wanted and what is there."""
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final, Literal
 
+from deploy.drift import Difference, differences
 from deploy.gcp.resource import ADDRESS, Command, Existing, File, Resource, key_of
 from deploy.gcp.resources.access import GRANT, Grant, removing
 from deploy.gcp.resources.apis import API
+from deploy.gcp.resources.monitoring import ALERT
+from deploy.gcp.settings import kept_content, settings_of
 from deploy.gcp.target import Target
 
 NOTHING: Final[Mapping[str, Existing]] = {}
@@ -16,7 +20,8 @@ NOTHING: Final[Mapping[str, Existing]] = {}
 @dataclass(frozen=True, slots=True)
 class Action:
     """`commands` are run in order; running them all again after a failure leads to the same end. `settles` are the
-    keys of what is as wanted afterwards, `needs` those of what must be so before."""
+    keys of what is as wanted afterwards, `needs` those of what must be so before. `differences` say which settings of
+    what is there are not the planned ones."""
 
     verb: Literal["create", "update", "delete"]
     kind: str
@@ -26,6 +31,7 @@ class Action:
     settles: tuple[str, ...]
     needs: tuple[str, ...] = ()
     files: tuple[File, ...] = ()
+    differences: tuple[str, ...] = ()
 
 
 def plan(wanted: Sequence[Resource], existing: Mapping[str, Existing]) -> tuple[Action, ...]:
@@ -46,11 +52,37 @@ def _action(resource: Resource, found: Existing | None) -> Action | None:
     )
     if found is None:
         return made
-    if found.digest == resource.digest or not resource.update:
+    different = tuple(each.text for each in _different(resource, found) if not each.setting.fixed)
+    if not resource.update or (found.digest == resource.digest and not different):
         return None
-    why = resource.why if found.ours else f"{resource.why}; it is there without our label, and becomes ours"
-    commands = tuple(_addressed(command, found.address) for command in resource.update)
-    return replace(made, verb="update", why=why, commands=commands, needs=(*resource.needs, *resource.update_needs))
+    becomes_ours = "" if found.ours or resource.is_shared else "; it is there without our label, and becomes ours"
+    return replace(
+        made,
+        verb="update",
+        why="; ".join((f"{resource.why}{becomes_ours}", *different)),
+        commands=tuple(_addressed(command, found.address) for command in resource.update),
+        needs=(*resource.needs, *resource.update_needs),
+        files=_files(resource, found),
+        differences=different,
+    )
+
+
+def fixed_differences(wanted: Iterable[Resource], existing: Mapping[str, Existing]) -> tuple[Difference, ...]:
+    """Return those that no update can change. What gcloud does not report stops no deployment."""
+    found = ((each, existing[each.key]) for each in wanted if each.key in existing)
+    return tuple(each for pair in found for each in _different(*pair) if each.setting.fixed and each.found is not None)
+
+
+def _different(resource: Resource, found: Existing) -> tuple[Difference, ...]:
+    return () if found.description is None else differences(settings_of(resource), found.description)
+
+
+def _files(resource: Resource, found: Existing) -> tuple[File, ...]:
+    """What gcloud replaces as a whole keeps what is not ours."""
+    if found.description is None or not (resource.kind == ALERT or resource.is_shared):
+        return resource.files
+    content = json.dumps(kept_content(resource, found.description), indent=2) + "\n"
+    return tuple(replace(file, content=content) for file in resource.files)
 
 
 def _addressed(command: Command, address: str) -> Command:

@@ -9,6 +9,7 @@ from typing import Final
 
 from deploy.gcp import names
 from deploy.gcp.target import Target
+from shared.jsontext import JsonObject
 
 ADDRESS: Final = "{address}"
 """Stands in a command for the name that Google gave what exists, where that is no name of ours."""
@@ -34,7 +35,8 @@ class File:
 class Resource:
     """`create` makes it where it is not there; `update` brings what is there up to date, and is empty where all that
     counts is that it is there. `digest` is of everything that decides it; the same digest means nothing to do. `needs`
-    are keys of other resources; an update waits for those of `update_needs` too, where they change as well."""
+    are keys of other resources; an update waits for those of `update_needs` too, where they change as well. Others use
+    what `is_shared` too, so it carries no label of ours."""
 
     kind: str
     name: str
@@ -45,6 +47,7 @@ class Resource:
     needs: tuple[str, ...] = ()
     files: tuple[File, ...] = ()
     update_needs: tuple[str, ...] = ()
+    is_shared: bool = False
 
     @property
     def key(self) -> str:
@@ -55,13 +58,15 @@ class Resource:
 class Existing:
     """What was found. `digest` is of the plan that made it; empty where nothing says so, or it does not work.
     `address` is Google's own name of it, where it chose one. `ours`: it carries our label. `owner` is the bundle whose
-    label it carries, empty where it carries none. `region` is told of databases alone."""
+    label it carries, empty where it carries none. `region` is told of databases alone. `description` is the entry of
+    gcloud's list; None where nothing describes it."""
 
     digest: str = ""
     address: str = ""
     ours: bool = True
     owner: str = ""
     region: str = ""
+    description: JsonObject | None = None
 
 
 def key_of(kind: str, name: str) -> str:

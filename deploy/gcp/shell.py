@@ -9,6 +9,7 @@ from deploy.gcp.gcloud import command_line
 from deploy.gcp.plan import Action
 from deploy.gcp.resource import Command
 from deploy.gcp.target import Target
+from shared.one_line import oneline
 
 PROJECT_NUMBER: Final = "${PROJECT_NUMBER}"
 """Stands for the number in a plan that asked nobody."""
@@ -21,7 +22,7 @@ def script(actions: Sequence[Action], target: Target) -> Iterator[str]:
         yield f"PROJECT_NUMBER=$({shlex.join(command_line(asking, target.project))})"
     for number, action in enumerate(actions, 1):
         yield ""
-        yield f"# {number} of {len(actions)}: {action.verb} {action.kind} {action.name}: {action.why}"
+        yield oneline(f"# {number} of {len(actions)}: {action.verb} {action.kind} {action.name}: {action.why}")
         for command in action.commands:
             yield shell_line(command, target)
 

@@ -1,62 +1,67 @@
-"""What an event was measured to use, as a table for many of them, and what that costs at the operator's prices."""
+"""What an event was measured to use, the operator's prices, and the table of the page."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import yaml
+
+from deploy.compiler import FUNCTIONS, compile_file
+from deploy.gcp.costs import GIB, Row, Traffic, rows
+from deploy.gcp.graph import Deployment, graph
+from deploy.gcp.resource import Resource
+from deploy.gcp.resources.services import Bundle
+from deploy.gcp.target import Target
+from shared.cloud.retention import Retention
+from shared.jsontext import JsonObject
 
 FOLDER: Final = Path(__file__).resolve().parent
 USAGE_FILE: Final = FOLDER / "usage.json"
 PRICES_FILE: Final = FOLDER / "prices.yaml"
 BEGIN: Final = "<!-- usage: written by `python -m tests.bench.usage --write` -->"
 END: Final = "<!-- end of usage -->"
-MILLION: Final = 1_000_000
-TIB: Final = 2**40
-MEMORY_GIB: Final = 0.5
-"""What each instance has: deploy/gcp/resources/services.py."""
+SPARSE: Final = Traffic(1_000)
+STEADY: Final = Traffic(1_000_000)
 
 
 class PricesFault(Exception):
     """The price file cannot be read as one; the text says what and where."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """`amount` of `unit`; `price` is the key in the price file, for `per` of them."""
-
-    what: str
-    amount: float
-    unit: str
-    price: str
-    per: float
+def resources(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> tuple[Resource, ...]:
+    """Return what a deployment of the configuration consists of. Names and builds decide no amount."""
+    bundles = {name: Bundle(Path(name), "") for name in FUNCTIONS}
+    return graph(Deployment(Target("my-project"), "0", slices, bundles, environ, Path()))
 
 
-def rows(usage: Mapping[str, float], events: float = MILLION) -> list[Row]:
-    """`usage` is of one event."""
-    cpu = usage["cpu_seconds"]
-    return [
-        Row("requests to the functions", usage["requests"] * events, "", "million_requests", MILLION),
-        Row("CPU of the functions", cpu * events, "s", "cpu_second", 1),
-        Row("memory meanwhile", cpu * MEMORY_GIB * events, "GiB s", "memory_gib_second", 1),
-        Row("bus, published and delivered", usage["bus_bytes"] * events, "bytes", "bus_tib", TIB),
-        Row("ledger and journal, writes", usage["documents_written"] * events, "", "million_document_writes", MILLION),
-        Row("ledger and journal, reads", usage["documents_read"] * events, "", "million_document_reads", MILLION),
-        Row("documents deleted in the end", usage["documents_kept"] * events, "", "million_document_deletes", MILLION),
-    ]
+def default_plan() -> tuple[Resource, ...]:
+    """Return the plan without a configuration file: one source, one route, one mail."""
+    environ = {"EMAIL_ADDRESS": "you@example.com"}
+    return resources(compile_file(None, environ), environ)
 
 
 def usage_table(usage: Mapping[str, float]) -> str:
-    """For a million events, as Markdown."""
-    lines = ["| a million events, one route and one mail each | |", "|---|---:|"]
-    return "\n".join([*lines, *(f"| {row.what} | {amount_text(row)} |" for row in rows(usage))])
+    """For a month of sparse and one of steady traffic, as Markdown."""
+    plan = default_plan()
+    sparse, steady = (used(rows(plan, usage, traffic, Retention())) for traffic in (SPARSE, STEADY))
+    head = [
+        "| a month, one route and one mail each | 1,000 events, one by one | a million, spread evenly |",
+        "|---|---:|---:|",
+    ]
+    pairs = zip(sparse, steady, strict=True)
+    return "\n".join([*head, *(f"| {one.what} | {amount_text(one)} | {amount_text(many)} |" for one, many in pairs)])
+
+
+def used(found: Iterable[Row]) -> list[Row]:
+    """Leave out what only some configurations have."""
+    return [row for row in found if row.amount or not row.price.startswith("idle_")]
 
 
 def amount_text(row: Row) -> str:
     if row.unit == "bytes":
-        return f"{row.amount / 2**30:,.1f} GiB"
+        gib = row.amount / GIB
+        return f"{gib:,.1f} GiB" if gib >= 0.1 else f"{gib * 1024:,.1f} MiB"
     return f"{row.amount:,.0f} {row.unit}".rstrip()
 
 
@@ -72,6 +77,10 @@ def read_usage() -> dict[str, float]:
     return usage
 
 
+def price_rows() -> Sequence[Row]:
+    return rows(default_plan(), read_usage(), STEADY, Retention())
+
+
 def read_prices(path: Path) -> tuple[str, dict[str, float]]:
     """The currency, and the prices that are filled in. Raises PricesFault."""
     try:
@@ -80,7 +89,7 @@ def read_prices(path: Path) -> tuple[str, dict[str, float]]:
         raise PricesFault(f"{path} cannot be read: {type(error).__name__}") from error
     if not isinstance(document, dict):
         raise PricesFault(f"{path}: a price file is lines of `name: price`")
-    known = {row.price for row in rows(read_usage())}
+    known = {row.price for row in price_rows()}
     filled = {str(name): value for name, value in document.items() if name != "currency" and value is not None}
     for name, value in filled.items():
         if name not in known:

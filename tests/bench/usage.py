@@ -21,6 +21,8 @@ from deploy.gcp.usage import USAGE_FILE, in_readme, usage_table
 from deploy.local.pubsub.messages import Content, content_of
 from deploy.local.pubsub.store import FILE_NAME
 from deploy.local.sendgrid.mailbox import Mailbox
+from shared.cloud.gcp.collections import ATTEMPTS, BODIES, EVENTS, LEDGER, UNINDEXED
+from shared.jsontext import Json, JsonObject
 from tests.gcp.deployment import PROJECT, Deployed, deploy
 from tests.gcp.firestore_memory import MemoryStore
 from tests.processes import cpu_seconds
@@ -29,6 +31,8 @@ README: Final = Path(__file__).resolve().parents[2] / "deploy" / "gcp" / "README
 WARM_UP: Final = 100
 SENDERS: Final = 4
 TOPICS: Final = ("events", "deliveries")
+COLLECTIONS: Final = (LEDGER, EVENTS, ATTEMPTS, BODIES)
+CALLS: Final = ("batchGet", "commit", "runQuery", "runAggregationQuery")
 ID_AND_TIME_BYTES: Final = 40
 """Of a message, beside its data and attributes: https://cloud.google.com/pubsub/pricing"""
 
@@ -40,17 +44,21 @@ def measure(events: int) -> dict[str, float]:
         _post(deployed, "warm", WARM_UP)
         for topic in TOPICS:
             _keep_all(deployed, topic)
-        before, cpu, documents = dict(deployed.firestore.counts), _cpu_seconds(deployed), len(store.documents)
+        before, cpu, documents = dict(deployed.firestore.counts), _cpu_seconds(deployed), dict(store.documents)
         _post(deployed, "event", events)
         spent = _cpu_seconds(deployed) - cpu
         used = {name: count - before.get(name, 0) for name, count in deployed.firestore.counts.items()}
         messages, size = _messages(deployed)
+    kept = [document for name, document in store.documents.items() if name not in documents]
+    stored = {name: sum(_stored_bytes(each) for each in kept if _collection(each) == name) for name in COLLECTIONS}
     return {
         "requests": (events + messages) / events,
         "bus_bytes": 2 * size / events,
         "documents_read": used["documents read"] / events,
         "documents_written": used["documents written"] / events,
-        "documents_kept": (len(store.documents) - documents) / events,
+        "documents_kept": len(kept) / events,
+        "database_calls": sum(used.get(name, 0) for name in CALLS) / events,
+        **{f"bytes_{name}": size / events for name, size in stored.items()},
         "cpu_seconds": spent / events,
     }
 
@@ -100,6 +108,36 @@ def _billed_bytes(content: Content) -> int:
     attributes = content.get("attributes", {})
     data = len(content.get("data", "")) * 3 // 4
     return data + sum(len(name) + len(value) for name, value in attributes.items()) + ID_AND_TIME_BYTES
+
+
+def _collection(document: JsonObject) -> str:
+    return str(document["name"]).split("/")[-2]
+
+
+def _stored_bytes(document: JsonObject) -> int:
+    """Of the document and its index entries, two a field: https://cloud.google.com/firestore/docs/storage-size"""
+    name = sum(len(part) + 1 for part in str(document["name"]).split("/documents/")[1].split("/")) + 16
+    fields = document["fields"]
+    assert isinstance(fields, dict)
+    sizes = {field: len(field) + 1 + _value_bytes(value) for field, value in fields.items()}
+    indexed = [size for field, size in sizes.items() if field not in UNINDEXED[_collection(document)]]
+    return name + sum(sizes.values()) + 32 + 2 * sum(2 * name + size + 32 for size in indexed)
+
+
+def _value_bytes(value: Json) -> int:
+    assert isinstance(value, dict)
+    [(kind, content)] = value.items()
+    match kind:
+        case "stringValue":
+            return len(str(content).encode()) + 1
+        case "bytesValue":
+            return len(str(content)) * 3 // 4
+        case "booleanValue" | "nullValue":
+            return 1
+        case "integerValue" | "doubleValue" | "timestampValue":
+            return 8
+        case _:
+            return len(json.dumps(content))
 
 
 def main() -> int:

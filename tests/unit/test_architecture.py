@@ -142,7 +142,7 @@ def test_the_top_level_is_the_designs(root: Path) -> None:
     if listed.returncode:
         pytest.skip("this is no git checkout, so nobody knows what belongs to it: git clone it")
     tops = {name.split("/")[0] for name in listed.stdout.split("\0") if name}
-    allowed = {"pyproject.toml", "Makefile", "README.md", "LICENSE", ".gitignore", ".ci"}
+    allowed = {"pyproject.toml", "Makefile", "README.md", "LICENSE", ".gitignore", ".gcloudignore", ".ci"}
     assert tops <= allowed | {"functions", "shared", "deploy", "tests"}
 
 

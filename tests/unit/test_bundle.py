@@ -1,6 +1,7 @@
 import os
 import re
 import shutil
+from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -46,6 +47,17 @@ def test_the_same_inputs_give_the_same_bytes_modes_and_times_from_any_folder(roo
         os.umask(umask)
     assert tree(tmp_path / "first") == tree(tmp_path / "second")
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_gcloud_uploads_a_bundle_whole_and_of_a_checkout_no_secret_and_no_state(root: Path) -> None:
+    files = contents(root, "receive", SLICE, "gcp")
+    ignored = files[PurePosixPath(".gcloudignore")].decode().splitlines()
+    patterns = [line.strip("/") for line in ignored if not line.startswith("#")]
+    left_out = [place for place in files if any(fnmatch(part, each) for part in place.parts for each in patterns)]
+    assert left_out == [PurePosixPath(".gcloudignore")]
+    of_the_checkout = (root / ".gcloudignore").read_text().splitlines()
+    by_git = set((root / ".gitignore").read_text().splitlines()) - {"deploy/hookchain.yaml"}
+    assert by_git <= set(of_the_checkout), "the configuration is no secret, and a checkout without it does nothing"
 
 
 @pytest.mark.parametrize("function", ["receive", "transform", "notify"])

@@ -1,5 +1,6 @@
 """Plans carried out against a small Google Cloud: whatever fails and whenever, the same command ends it well."""
 
+import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -220,6 +221,11 @@ def test_two_bundles_live_in_one_project_and_one_goes_without_the_other(tmp_path
     assert deploy(world, deployment(tmp_path, target=other))[0] is None
     gone = removed(world, everything=True, target=other)
     assert Applying(Asked(world), other, {}, Noted(), 1).apply(gone.actions) is None
+    sources = world.things["bucket"]["run-sources-my-project-europe-west1"]["--lifecycle-file"]
+    assert "services/hookchain-eu-notify/" in json.dumps(sources), "its sources still expire"
+    assert deploy(world, deployment(tmp_path))[1].done == []
+    rules = sources["rule"]  # type: ignore[index] # a lifecycle
+    del rules[1]
     assert world.state == alone
 
 
@@ -273,11 +279,12 @@ def test_removing_keeps_secrets_and_dead_letters_and_where_they_rest(tmp_path: P
     )
     assert Applying(Asked(world), TARGET, {}, Noted(), 1).apply(gone.actions) is None
     left = {f"{kind} {name}" for kind, things in world.things.items() for name in things if kind not in _LEFT}
-    assert left == {*gone.kept, "topic somebody-elses", "repository cloud-run-source-deploy"}
+    of_builds = {"repository cloud-run-source-deploy", "bucket run-sources-my-project-europe-west1"}
+    assert left == {*gone.kept, "topic somebody-elses", *of_builds}
     assert not [policy for policy in world.policies.values() for entry in policy if "hookchain-" in entry[1]]
 
 
-_LEFT = {"api", "expiry", "exemption"}
+_LEFT = {"api", "agent", "expiry", "exemption"}
 
 
 def test_a_bundle_comes_back_after_it_was_removed(tmp_path: Path, finished: tuple[object, int]) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from deploy.cli import COMMANDS
 from deploy.gcp import costs_command
-from deploy.gcp.usage import PRICES_FILE, PricesFault, amount_text, in_readme, read_prices, read_usage, rows
+from deploy.gcp.costs import Row
+from deploy.gcp.usage import PRICES_FILE, PricesFault, amount_text, in_readme, price_rows, read_prices, read_usage
 from tests.gcloud_flags import command_lines, faults, known_commands
 
 
@@ -65,19 +66,20 @@ def test_an_event_uses_three_requests_and_some_writes() -> None:
     assert 3 <= used["documents_written"] <= 8
 
 
-def test_no_prices_are_made_up(tmp_path: Path) -> None:
+def test_no_prices_are_made_up() -> None:
     assert read_prices(PRICES_FILE) == ("EUR", {})
     text = PRICES_FILE.read_text(encoding="utf-8")
-    assert all(f"\n{row.price}:" in text for row in rows(read_usage()))
+    assert {row.price for row in price_rows()} | {"currency"} == set(re.findall(r"^(\w+):", text, re.MULTILINE))
 
 
 def test_costs_are_use_times_price(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prices = tmp_path / "prices.yaml"
-    prices.write_text("currency: CHF\nmillion_requests: 0.5\nmillion_document_writes: 2\n")
-    assert costs_command.main(["--events", "2e6", "--prices", str(prices)]) == 0
+    prices.write_text("currency: CHF\nmillion_requests: 0.5\nmillion_document_writes: 2\nscheduler_job_month: 0.1\n")
+    words = ["--events", "2e6", "--prices", str(prices), "--config", "none", "--env-file", str(tmp_path / "env")]
+    assert costs_command.main(words) == 0
     said = capsys.readouterr().out
-    requests, writes = 2 * read_usage()["requests"] * 0.5, 2 * read_usage()["documents_written"] * 2
-    assert f"in all {requests + writes:,.2f} CHF, without what has no price" in said
+    requests, writes = (2 * read_usage()["requests"] + 0.0432) * 0.5, 2 * read_usage()["documents_written"] * 2
+    assert f"in all {requests + writes + 0.1:,.2f} CHF, without what has no price" in said
     assert "bus_tib" in said.split("No price")[1]
 
 
@@ -93,6 +95,7 @@ def test_a_price_file_that_is_none_is_told(text: str, reason: str, tmp_path: Pat
 
 
 def test_amounts_are_shown_in_units_that_people_read() -> None:
-    shown = {row.what: amount_text(row) for row in rows(read_usage())}
+    shown = {row.what: amount_text(row) for row in price_rows()}
     assert shown["requests to the functions"].startswith("3,0")
     assert shown["bus, published and delivered"].endswith(" GiB")
+    assert amount_text(Row("logs", 1_048_576, "bytes", "log_gib")) == "1.0 MiB"

@@ -357,13 +357,34 @@ def test_values_with_commas_stand_between_other_separators() -> None:
     assert joined({"A": "1,2", "B": "x@@y"}) == "^##^A=1,2##B=x@@y"
 
 
-@pytest.mark.parametrize("name", ["dashboard.json", "alert-dead-letters.json", "alert-errors.json"])
-def test_templates_name_what_the_plan_makes(name: str, root: Path) -> None:
-    text = (root / "deploy" / "gcp" / "templates" / name).read_text().replace("PREFIX-", TARGET.prefix)
-    made = {each.name for each in graph(deployment()) if each.kind in ("service", "subscription")}
-    named = set(re.findall(r'\\"(hookchain-[a-z-]+)\\"', text))
-    assert named
-    assert named <= made
+def test_templates_name_what_the_plan_makes(root: Path) -> None:
+    made = {each.name for each in graph(deployment()) if each.kind in ("service", "subscription", "metric")}
+    for path in (root / "deploy" / "gcp" / "templates").iterdir():
+        text = path.read_text().replace("PREFIX-", TARGET.prefix)
+        named = set(re.findall(r'["/](hookchain-[a-z-]+)\\"', text))
+        assert named, path.name
+        assert named <= made, path.name
+
+
+def test_a_sweep_that_does_not_succeed_is_an_alarm_also_where_nothing_is_written_any_more() -> None:
+    resources = by_key(graph(deployment()))
+    [file] = resources["alert hookchain-sweep"].files
+    [condition] = [each["conditionThreshold"] for each in json.loads(file.content)["conditions"]]
+    assert (condition["comparison"], condition["thresholdValue"]) == ("COMPARISON_LT", 1)
+    assert condition["evaluationMissingData"] == "EVALUATION_MISSING_DATA_ACTIVE"
+    assert int(condition["duration"].removesuffix("s")) >= 60, "else Google ignores what is missing"
+    assert "metric hookchain-sweeps" in resources["alert hookchain-sweep"].needs
+    counted = flag(resources["metric hookchain-sweeps"], "log-filter")
+    assert 'service_name="hookchain-notify"' in counted
+    assert 'requestUrl=~"/sweep$"' in counted
+    assert "status>=200 AND httpRequest.status<300" in counted
+
+
+def test_roles_are_given_to_pubsubs_own_account_once_it_was_asked_for() -> None:
+    resources = graph(deployment())
+    agents = [each for each in resources if each.kind == "grant" and "gcp-sa-pubsub" in each.name]
+    assert agents
+    assert all("agent pubsub.googleapis.com" in each.needs for each in agents)
 
 
 def test_a_sweep_that_fails_each_minute_is_enough_for_an_alert(root: Path) -> None:

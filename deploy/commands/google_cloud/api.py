@@ -14,7 +14,7 @@ from deploy.gcp.gcloud import TIMED_OUT, GcloudMissing, Runner
 from shared.jsontext import Json, JsonObject, to_json
 
 CALL_SECONDS: Final = 5.0
-TOKEN_SECONDS: Final = 7.0
+TOKEN_SECONDS: Final = 30.0
 MAX_ANSWER_BYTES: Final = 20_000_000
 _OVERRIDE: Final = "CLOUDSDK_API_ENDPOINT_OVERRIDES_"  # gcloud's own variables, for private endpoints
 

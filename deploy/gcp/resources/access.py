@@ -53,6 +53,11 @@ def pubsub_agent(project_number: str) -> str:
     return f"serviceAccount:service-{project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 
 
+def is_pubsub_agent(member: str) -> bool:
+    """Whether it is the Pub/Sub service agent of a project."""
+    return member.endswith("@gcp-sa-pubsub.iam.gserviceaccount.com")
+
+
 def granted(grant: Grant, target: Target, why: str, needs: tuple[str, ...]) -> Resource:
     return Resource(GRANT, grant.text, why, (adding(grant, target),), needs=needs)
 

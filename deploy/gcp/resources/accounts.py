@@ -24,19 +24,17 @@ def account_key(target: Target, name: str) -> str:
 
 def accounts(target: Target, before: tuple[str, ...]) -> tuple[Resource, ...]:
     """`before` are keys of what is there before them."""
-    return tuple(
-        Resource(
-            ACCOUNT,
-            names.account(target, name),
-            why,
-            one(
-                "iam",
-                "service-accounts",
-                "create",
-                names.account(target, name),
-                f"--display-name=Hookchain {target.bundle} {name}",
-            ),
-            needs=(key_of(API, "iam.googleapis.com"), *before),
-        )
-        for name, why in ACCOUNTS.items()
+    return tuple(_account(target, name, why, before) for name, why in ACCOUNTS.items())
+
+
+def _account(target: Target, name: str, why: str, before: tuple[str, ...]) -> Resource:
+    command, email = ("iam", "service-accounts"), names.account_email(target, name)
+    shown = f"--display-name=Hookchain {target.bundle} {name}"
+    return Resource(
+        ACCOUNT,
+        names.account(target, name),
+        why,
+        one(*command, "create", names.account(target, name), shown),
+        (*one(*command, "update", email, shown), *one(*command, "enable", email)),
+        needs=(key_of(API, "iam.googleapis.com"), *before),
     )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from deploy.gcp.resource import Resource, one
+from deploy.gcp.resource import Resource, key_of, one
 
 API: Final = "api"
 
@@ -15,10 +15,22 @@ APIS: Final = {
     "storage.googleapis.com": "keeps bodies that are too large for a bus",
     "secretmanager.googleapis.com": "keeps the secrets",
     "cloudscheduler.googleapis.com": "calls the sweep each minute",
+    "logging.googleapis.com": "keeps what the functions log, and counts the sweeps",
     "monitoring.googleapis.com": "the dashboard and the alerts",
     "iam.googleapis.com": "the accounts they run as",
     "iamcredentials.googleapis.com": "the tokens of pushes",
 }
+
+
+AGENT: Final = "agent"
+
+
+def pubsub_service_agent() -> Resource:
+    """Pub/Sub's own account in the project. Google creates it some time after the API is enabled, or at once when
+    asked; asking again changes nothing."""
+    api = "pubsub.googleapis.com"
+    create = one("beta", "services", "identity", "create", f"--service={api}")
+    return Resource(AGENT, api, "the account that Pub/Sub acts as", create, needs=(key_of(API, api),))
 
 
 def apis() -> tuple[Resource, ...]:

@@ -1,4 +1,4 @@
-"""The dashboard and the alerts, from the templates beside this package."""
+"""The dashboard, the count of sweeps and the alerts, from the templates beside this package."""
 
 import json
 from dataclasses import replace
@@ -8,20 +8,22 @@ from typing import Final
 from deploy.gcp import names
 from deploy.gcp.resource import ADDRESS, File, Resource, digest_of, key_of, one
 from deploy.gcp.resources.apis import API
+from deploy.gcp.resources.topics import topic_key
 from deploy.gcp.target import Target
 from shared.jsontext import JsonObject
+from shared.ports import DEAD_LETTERS
 
 DASHBOARD: Final = "dashboard"
 ALERT: Final = "alert"
+METRIC: Final = "metric"
 TEMPLATES: Final = Path(__file__).resolve().parents[1] / "templates"
 
 ALERTS: Final = {
     "dead-letters": "something was given up on",
     "oldest-message": "something waits for more than five minutes",
     "errors": "a function answers with errors",
+    "sweep": "no sweep succeeded for ten minutes",
 }
-UPDATED_FIELDS: Final = "displayName,documentation,conditions,combiner,alertStrategy,userLabels"
-"""All but the notification channels: whom to tell is the operator's choice."""
 
 
 def dashboard_id(target: Target) -> str:
@@ -33,10 +35,35 @@ def alert_name(target: Target, name: str) -> str:
     return f"{target.prefix}{name}"
 
 
+def sweep_metric_name(target: Target) -> str:
+    return f"{target.prefix}sweeps"
+
+
 def monitoring(target: Target, folder: Path, watched: tuple[str, ...]) -> tuple[Resource, ...]:
     """`watched` are there before the alerts: Google refuses one on a metric that a new project does not have yet."""
+    metric = _sweep_metric(target)
     alerts = (_alert(target, name, why, folder) for name, why in ALERTS.items())
-    return (_dashboard(target, folder), *(replace(alert, needs=(*alert.needs, *watched)) for alert in alerts))
+    before = (*watched, metric.key)
+    return (_dashboard(target, folder), metric, *(replace(alert, needs=(*alert.needs, *before)) for alert in alerts))
+
+
+def _sweep_metric(target: Target) -> Resource:
+    """Cloud Run counts requests by service and not by path: deliveries would hide that the sweep stands still."""
+    service, name = names.service(target, "notify"), sweep_metric_name(target)
+    log_filter = (
+        f'resource.type="cloud_run_revision" AND resource.labels.service_name="{service}" '
+        'AND log_id("run.googleapis.com/requests") AND httpRequest.requestUrl=~"/sweep$" '
+        "AND httpRequest.status>=200 AND httpRequest.status<300"
+    )
+    settings = ("--description=Sweeps that notify answered with success", f"--log-filter={log_filter}")
+    return Resource(
+        METRIC,
+        name,
+        "how often the sweep succeeded",
+        one("logging", "metrics", "create", name, *settings),
+        one("logging", "metrics", "update", name, *settings),
+        needs=(key_of(API, "logging.googleapis.com"), topic_key(target, DEAD_LETTERS)),
+    )
 
 
 def _dashboard(target: Target, folder: Path) -> Resource:
@@ -66,7 +93,9 @@ def _alert(target: Target, name: str, why: str, folder: Path) -> Resource:
     file = _file(folder / f"alert-{name}.json", content)
     read = f"--policy-from-file={file.path}"
     create = one("monitoring", "policies", "create", read)
-    update = one("monitoring", "policies", "update", ADDRESS, read, f"--fields={UPDATED_FIELDS}")
+    # --fields knows disabled and notificationChannels alone. Without it the file replaces the whole policy, so a plan
+    # writes into it what the operator chose: whom to tell, and whether at all.
+    update = one("monitoring", "policies", "update", ADDRESS, read)
     return Resource(ALERT, alert_name(target, name), why, create, update, digest, _needs(), (file,))
 
 

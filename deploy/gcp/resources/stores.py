@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,7 @@ REPOSITORY: Final = "repository"
 IMAGES: Final = "cloud-run-source-deploy"
 """The repository that `gcloud run deploy --source` uses, and would make at once for each function that it deploys."""
 DAY_SECONDS: Final = 86_400
+SOURCES_DAYS: Final = 30
 
 
 def database_key(target: Target) -> str:
@@ -39,11 +40,13 @@ def database(target: Target) -> tuple[Resource, ...]:
     """A named one: the project's `(default)` may be somebody else's. Its documents go when their time has come."""
     name = names.database(target)
     where = (f"--database={name}", f"--location={target.region}", "--type=firestore-native")
+    protected = "--delete-protection"  # deleted by mistake, it takes every claim and every record along
     made = Resource(
         DATABASE,
         name,
         "the ledger and the journal",
-        one("firestore", "databases", "create", *where),
+        one("firestore", "databases", "create", *where, protected),
+        one("firestore", "databases", "update", f"--database={name}", protected),
         needs=(key_of(API, "firestore.googleapis.com"), topic_key(target, DEAD_LETTERS)),
     )
     exempt = [_exemption(target, collection, field) for collection, fields in UNINDEXED.items() for field in fields]
@@ -106,6 +109,19 @@ def bucket(target: Target, kept_seconds: float, folder: Path) -> Resource:
         needs=(key_of(API, "storage.googleapis.com"),),
         files=(file,),
     )
+
+
+def sources_bucket(target: Target, services: Mapping[str, str], folder: Path) -> Resource:
+    """The bucket that `gcloud run deploy --source` makes with the first function: each archive that it uploaded stays
+    there for ever. `services` are the names of the functions' services by their keys. Other functions of the project
+    may have theirs in it, so only our own expire."""
+    name = f"run-sources-{target.project.replace('google', 'elgoog')}-{target.region}"
+    condition: JsonObject = {"age": SOURCES_DAYS, "matchesPrefix": [f"services/{each}/" for each in services.values()]}
+    rules: JsonObject = {"rule": [{"action": {"type": "Delete"}, "condition": condition}]}
+    file = File(folder / "sources-lifecycle.json", json.dumps(rules, indent=2) + "\n")
+    update = one("storage", "buckets", "update", f"gs://{name}", f"--lifecycle-file={file.path}")
+    why = f"the sources of a build go after {SOURCES_DAYS} days"
+    return Resource(BUCKET, name, why, update, update, needs=tuple(services), files=(file,), is_shared=True)
 
 
 def image_repository(target: Target) -> Resource:

@@ -44,14 +44,16 @@ def topics(target: Target) -> tuple[Resource, ...]:
 
 def _topic(target: Target, name: str) -> Resource:
     topic = names.topic(target, name)
-    digest = digest_of("topic")
+    # Else a message is kept in whichever region its publisher is near to.
+    regions = f"--message-storage-policy-allowed-regions={target.region}"
+    digest = digest_of("topic", regions)
     labels = label_text(target, digest)
     return Resource(
         TOPIC,
         topic,
         _WHY[name],
-        one("pubsub", "topics", "create", topic, f"--labels={labels}"),
-        one("pubsub", "topics", "update", topic, f"--update-labels={labels}"),
+        one("pubsub", "topics", "create", topic, regions, f"--labels={labels}"),
+        one("pubsub", "topics", "update", topic, regions, f"--update-labels={labels}"),
         digest,
         needs=(key_of(API, "pubsub.googleapis.com"),),
     )
@@ -105,13 +107,15 @@ def _subscription(
     digest = digest_of(topic, settings)
     labels = label_text(target, digest)
     command = ("pubsub", "subscriptions")
+    gives_up = any(each.startswith("--dead-letter-topic") for each in settings)
+    cleared = () if gives_up else ("--clear-dead-letter-policy",)
     dead_letters = topic_key(target, DEAD_LETTERS)
     return Resource(
         SUBSCRIPTION,
         subscription,
         why,
         one(*command, "create", subscription, f"--topic={names.topic(target, topic)}", *settings, f"--labels={labels}"),
-        one(*command, "update", subscription, *settings, f"--update-labels={labels}"),
+        one(*command, "update", subscription, *settings, *cleared, f"--update-labels={labels}"),
         digest,
         needs=(*dict.fromkeys((topic_key(target, topic), dead_letters)), *needs),
     )

@@ -1,0 +1,183 @@
+"""Comparison of the settings that a plan sets with the settings that the platform reports.
+
+A setting is data: the resource, its name, the planned value, and a JMESPath expression that reads the live value from
+the platform's own description of the resource. Each platform has a table of such expressions.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+import jmespath
+
+from shared.jsontext import Json, JsonObject, to_json
+from shared.one_line import oneline
+
+Form: TypeAlias = Literal[
+    "text", "duration", "quantity", "name", "list", "variables", "mounts", "inside", "document", "part"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A planned setting. `planned` is None for what must not be set. `live` is a JMESPath expression over the
+    platform's description. `form` says how both values are written. The platform cannot change a `fixed` setting."""
+
+    resource: str
+    name: str
+    planned: Json
+    live: str
+    form: Form = "text"
+    fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    setting: Setting
+    found: Json
+
+    @property
+    def text(self) -> str:
+        """What differs, on one line: it stands in a comment of a script that people paste. The values of environment
+        variables are left out, as one may be a secret."""
+        if self.setting.form == "variables":
+            return oneline(f"{self.setting.name}: {', '.join(_different_names(self.setting.planned, self.found))}")
+        found = _normal("mounts", self.found) if self.setting.form == "mounts" else self.found
+        return f"{self.setting.name} is {_shown(found)}, planned {_shown(self.setting.planned)}"
+
+
+def differences(settings: Iterable[Setting], description: JsonObject) -> tuple[Difference, ...]:
+    """Return the settings whose live value is not the planned one. Values are normalised: 7d is 604800s."""
+    found = ((each, jmespath.search(each.live, description)) for each in settings)
+    return tuple(Difference(each, value) for each, value in found if not _matches(each, _normal(each.form, value)))
+
+
+def _matches(setting: Setting, found: Json) -> bool:
+    planned = _normal(setting.form, setting.planned)
+    if planned == "":
+        return found in (None, "", [])
+    match setting.form:
+        case "inside":  # a name, alone or at the end of a path, in a text that is JSON
+            return bool(re.search(rf'["/]{re.escape(str(planned))}"', str(found)))
+        case "document":
+            return _is_within(planned, found)
+        case "part":
+            rules = found if isinstance(found, list) else []
+            return all(any(_is_within(each, rule) for rule in rules) for each in (planned or []))  # type: ignore[union-attr] # of this form, a list
+        case _:
+            return planned == found
+
+
+def _is_within(planned: Json, found: Json) -> bool:
+    """Platforms add fields of their own to an object, but no elements to a list."""
+    if isinstance(planned, dict):
+        return isinstance(found, dict) and all(_is_within(value, found.get(name)) for name, value in planned.items())
+    if isinstance(planned, list):
+        is_same_length = isinstance(found, list) and len(found) == len(planned)
+        return is_same_length and all(_is_within(*pair) for pair in zip(planned, found, strict=True))  # type: ignore[arg-type] # a list
+    return planned == found
+
+
+def _normal(form: Form, value: Json) -> Json:
+    return None if value is None else _NORMAL[form](value)
+
+
+def _text(value: Json) -> Json:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _duration(value: Json) -> Json:
+    """Return seconds as text. `never`, and an object without a limit, stay `never`."""
+    if value == {} or value == "never":
+        return "never"
+    found = re.fullmatch(r"(\d+)(?:\.0+)?([smhd]?)", str(value))
+    return str(int(found[1]) * _SECONDS[found[2] or "s"]) if found else str(value)
+
+
+def _quantity(value: Json) -> Json:
+    """As Kubernetes writes them: 1000m is 1."""
+    text = str(value)
+    return f"{int(text[:-1]) / 1000:g}" if re.fullmatch(r"\d+m", text) else text
+
+
+def _name(value: Json) -> Json:
+    """Return the last part of a path. APIs write their constants in capitals and with underscores."""
+    return str(value).rpartition("/")[2].lower().replace("_", "-")
+
+
+def _list(value: Json) -> Json:
+    texts = map(str, value) if isinstance(value, list) else filter(None, str(value).split(","))
+    return [*sorted(texts)]
+
+
+def _variables(value: Json) -> Json:
+    """Return a mapping of `A=1,B=2`, with gcloud's escape `^@@^A=1@@B=2`, or of a list of {name, value}."""
+    if isinstance(value, list):
+        return {str(each.get("name")): str(each.get("value", "")) for each in value if isinstance(each, dict)}
+    escape = re.match(r"\^(.+?)\^", text := str(value))
+    pairs = text[escape.end() :].split(escape[1]) if escape else text.split(",")
+    return {name: worth for name, _, worth in (pair.partition("=") for pair in pairs if pair)}
+
+
+def _mounts(value: Json) -> Json:
+    """Return the secret's version by the path of its file, from `/path=secret:version,…` or from volumes and mounts."""
+    if not isinstance(value, dict):
+        return _variables(value)
+    secrets = {each.get("name"): each.get("secret") for each in _objects(value.get("volumes"))}
+    found: JsonObject = {}
+    for mount in _objects(value.get("mounts")):
+        secret = secrets.get(mount.get("name"))
+        for item in _objects(secret.get("items")) if isinstance(secret, dict) else []:
+            path = f"{mount.get('mountPath')}/{item.get('path')}"
+            found[path] = f"{secret['secretName']}:{item.get('key')}"  # type: ignore[index,call-overload] # an object
+    return found
+
+
+def _objects(value: Json) -> list[JsonObject]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _document(value: Json) -> Json:
+    """Leave out zeros and what is empty, as APIs do that answer with protocol buffers."""
+    if isinstance(value, dict):
+        kept = {name: _document(each) for name, each in value.items()}
+        return {name: each for name, each in kept.items() if each not in (None, "", 0, False, "0s") and each != []}
+    return [_document(each) for each in value] if isinstance(value, list) else value
+
+
+_NORMAL: Final[Mapping[Form, Callable[[Json], Json]]] = {
+    "text": _text,
+    "duration": _duration,
+    "quantity": _quantity,
+    "name": _name,
+    "list": _list,
+    "variables": _variables,
+    "mounts": _mounts,
+    "inside": _text,
+    "document": _document,
+    "part": _document,
+}
+
+
+def _different_names(planned: Json, found: Json) -> Iterator[str]:
+    wanted, there = _normal("variables", planned) or {}, _normal("variables", found) or {}
+    assert isinstance(wanted, dict)
+    assert isinstance(there, dict)
+    for name in sorted({*wanted, *there}):
+        if name not in there:
+            yield f"{name} is missing"
+        elif name not in wanted:
+            yield f"{name} is not planned"
+        elif wanted[name] != there[name]:
+            yield f"{name} has another value"
+
+
+def _shown(value: Json) -> str:
+    if value is None or value == "":
+        return "not set"
+    text = oneline(value if isinstance(value, str) else to_json(value))
+    return text if len(text) <= 120 else f"{text[:117]}..."

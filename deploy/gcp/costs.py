@@ -1,0 +1,185 @@
+"""What a plan uses in a month: from its own resources, and from what one event was measured to use.
+
+Cloud Run bills the time in which an instance has a request open, waits included, and its start; not the CPU that the
+request takes. So the estimate follows how requests overlap: alone where they are few, many at once where they are many.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from deploy.compiler import FUNCTIONS
+from deploy.gcp.resource import Resource
+from deploy.gcp.resources.monitoring import ALERT
+from deploy.gcp.resources.secret_values import SECRET
+from deploy.gcp.resources.services import SERVICE
+from deploy.gcp.resources.sweep import JOB
+from deploy.gcp.settings import planned_flags
+from shared.cloud.retention import DAY_SECONDS, Retention
+from shared.ledger_rules import KEEP_SECONDS
+
+MILLION: Final = 1_000_000
+TIB: Final = 2**40
+GIB: Final = 2**30
+MONTH_SECONDS: Final = 30 * DAY_SECONDS
+STEP_SECONDS: Final = 0.1
+"""What an instance is billed is rounded up to this: https://cloud.google.com/run/pricing"""
+IDLE_SECONDS: Final = 15 * 60.0
+"""How long Cloud Run keeps an instance that has nothing to do, at most."""
+UTILISATION: Final = 0.6
+"""Of an instance's CPU and concurrency; with more, Cloud Run starts another one."""
+
+# Assumed, not measured: no emulator answers as slowly as what it stands for.
+START_SECONDS: Final = 4.0
+PUBLISH_SECONDS: Final = 0.05
+DATABASE_SECONDS: Final = 0.03
+ANSWER_SECONDS: Final = 0.5
+LOG_BYTES: Final = 2_000
+"""A line of ours and Cloud Run's own of the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`amount` of `unit`; `price` is the key in the price file, for `per` of them."""
+
+    what: str
+    amount: float
+    unit: str
+    price: str
+    per: float = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """A month's events, spread over it evenly, and how long a destination takes to answer."""
+
+    events: float = MILLION
+    answer_seconds: float = ANSWER_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Requests of one kind to one function: how many a month, and how long each is open."""
+
+    requests: float
+    open_seconds: float
+    cpu_seconds: float = 0.0
+
+    @property
+    def load(self) -> float:
+        """How many are open at once, on average."""
+        billed = math.ceil(round(self.open_seconds / STEP_SECONDS, 6)) * STEP_SECONDS
+        return self.requests * billed / MONTH_SECONDS
+
+
+def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic, kept: Retention) -> list[Row]:
+    """`usage` is what one event was measured to use; `kept` is the configuration's retention."""
+    sweeps, events = sweeps_a_month(plan), traffic.events
+    services = {each.name.rpartition("-")[2]: planned_flags(each) for each in plan if each.kind == SERVICE}
+    streams = _streams(usage, traffic, sweeps)
+    busy = {name: instance_seconds(streams[name], services[name]) for name in FUNCTIONS}
+    idle = {name: max(0.0, _least(services[name]) * MONTH_SECONDS - busy[name]) for name in FUNCTIONS}
+    requests = usage["requests"] * events + sweeps
+    return [
+        Row("requests to the functions", requests, "", "million_requests", MILLION),
+        Row("CPU while a request is open", _times(busy, services, _cpus), "s", "cpu_second"),
+        Row("memory meanwhile", _times(busy, services, _gib), "GiB s", "memory_gib_second"),
+        Row("CPU of idle minimum instances", _times(idle, services, _cpus), "s", "idle_cpu_second"),
+        Row("memory of idle minimum instances", _times(idle, services, _gib), "GiB s", "idle_memory_gib_second"),
+        Row("bus, published and delivered", usage["bus_bytes"] * events, "bytes", "bus_tib", TIB),
+        Row("ledger and journal, writes", usage["documents_written"] * events, "", "million_document_writes", MILLION),
+        Row(
+            "ledger and journal, reads",
+            usage["documents_read"] * events + sweeps,
+            "",
+            "million_document_reads",
+            MILLION,
+        ),
+        Row("documents deleted in the end", usage["documents_kept"] * events, "", "million_document_deletes", MILLION),
+        Row("ledger and journal, stored", stored_bytes(usage, events, kept), "bytes", "database_gib_month", GIB),
+        Row("logs", LOG_BYTES * requests, "bytes", "log_gib", GIB),
+        Row("scheduler jobs", _count(plan, JOB), "", "scheduler_job_month"),
+        Row("secrets", _count(plan, SECRET), "", "secret_version_month"),
+        Row("alert conditions", _conditions(plan), "", "alert_condition_month"),
+    ]
+
+
+def instance_seconds(streams: Sequence[Stream], flags: Mapping[str, str]) -> float:
+    """Return the billed seconds of a service's instances. Requests that overlap on one instance are billed once;
+    a request that finds no instance pays for its start."""
+    load = sum(each.load for each in streams)
+    requests = sum(each.requests for each in streams)
+    cpu_seconds = sum(each.requests * each.cpu_seconds for each in streams)
+    at_least_one_open = 1 - math.exp(-load)
+    full_instances = load / (UTILISATION * float(flags["concurrency"]))
+    full_processors = cpu_seconds / MONTH_SECONDS / (UTILISATION * _cpus(flags))
+    finds_none = math.exp(-IDLE_SECONDS * requests / MONTH_SECONDS) if not _least(flags) else 0.0
+    instances = max(full_instances, full_processors)  # below one, a single instance takes all that comes
+    open_seconds = MONTH_SECONDS * (max(at_least_one_open, instances) if instances > 1 else at_least_one_open)
+    return open_seconds + requests * finds_none * START_SECONDS
+
+
+def stored_bytes(usage: Mapping[str, float], events: float, kept: Retention) -> float:
+    """Return what the database holds once the oldest documents expire as new ones are written."""
+    seconds = {
+        "bytes_ledger": KEEP_SECONDS,
+        "bytes_events": kept.events_seconds,
+        "bytes_attempts": kept.events_seconds,
+        "bytes_bodies": kept.bodies_seconds,
+    }
+    return sum(usage[name] * events * each / MONTH_SECONDS for name, each in seconds.items())
+
+
+def sweeps_a_month(plan: Iterable[Resource]) -> float:
+    """From the job's schedule: `* * * * *`, or each so many minutes."""
+    [schedule] = [planned_flags(each)["schedule"] for each in plan if each.kind == JOB]
+    found = re.fullmatch(r"\*(?:/(\d+))? \* \* \* \*", schedule)
+    assert found, f"a sweep runs each so many minutes, not {schedule!r}"
+    return MONTH_SECONDS / 60 / int(found[1] or 1)
+
+
+def _streams(usage: Mapping[str, float], traffic: Traffic, sweeps: float) -> dict[str, list[Stream]]:
+    """receive publishes; transform writes one entry and publishes; notify claims, delivers and records."""
+    cpu, calls = usage["cpu_seconds"] / len(FUNCTIONS), usage["database_calls"]
+    waits = {
+        "receive": PUBLISH_SECONDS,
+        "transform": PUBLISH_SECONDS + DATABASE_SECONDS,
+        "notify": (calls - 1) * DATABASE_SECONDS + traffic.answer_seconds,
+    }
+    found = {name: [Stream(traffic.events, cpu + wait, cpu)] for name, wait in waits.items()}
+    found["notify"].append(Stream(sweeps, DATABASE_SECONDS))
+    return found
+
+
+def _times(
+    seconds: Mapping[str, float], services: Mapping[str, Mapping[str, str]], size: Callable[[Mapping[str, str]], float]
+) -> float:
+    return sum(each * size(services[name]) for name, each in seconds.items())
+
+
+def _cpus(flags: Mapping[str, str]) -> float:
+    text = flags["cpu"]
+    return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
+
+
+def _gib(flags: Mapping[str, str]) -> float:
+    found = re.fullmatch(r"(\d+)(Mi|Gi)", flags["memory"])
+    assert found, f"memory is in Mi or Gi, not {flags['memory']!r}"
+    return int(found[1]) / (1024 if found[2] == "Mi" else 1)
+
+
+def _least(flags: Mapping[str, str]) -> float:
+    return float(flags.get("min-instances", 0))
+
+
+def _count(plan: Iterable[Resource], kind: str) -> int:
+    return sum(each.kind == kind for each in plan)
+
+
+def _conditions(plan: Iterable[Resource]) -> int:
+    return sum(
+        len(json.loads(file.content)["conditions"]) for each in plan if each.kind == ALERT for file in each.files
+    )

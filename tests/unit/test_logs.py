@@ -1,0 +1,40 @@
+"""What a line of the log holds for the platform that reads it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared import logs
+from shared.settings import read_settings
+from shared.slices import load_or_exit
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.fixture(autouse=True)
+def untraced() -> Iterator[None]:
+    yield
+    logs.trace_in("")
+
+
+@pytest.mark.parametrize("function", ["receive", "transform", "notify"])
+def test_cloud_logging_shows_the_lines_of_one_trace_together(
+    function: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "slice.json").write_text(json.dumps({"function": function}))
+    environ = {"K_SERVICE": "x", "GOOGLE_CLOUD_PROJECT": "a-project", "HOOKCHAIN_SLICE": str(tmp_path / "slice.json")}
+    load_or_exit(read_settings(environ), Path(function))
+    logs.log("INFO", "done", trace=TRACE)
+    logs.log("INFO", "of no event")
+    traced, other = map(json.loads, capsys.readouterr().out.splitlines())
+    assert traced["logging.googleapis.com/trace"] == "projects/a-project/traces/0af7651916cd43dd8448eb211c80319c"
+    assert "logging.googleapis.com/trace" not in other
+
+
+def test_elsewhere_a_line_has_no_field_of_google_cloud(capsys: pytest.CaptureFixture[str]) -> None:
+    load_environ = {"GOOGLE_CLOUD_PROJECT": "a-project", "PUBSUB_EMULATOR_HOST": "127.0.0.1:8085"}
+    assert read_settings(load_environ).metadata_host is None
+    logs.log("INFO", "done", trace=TRACE)
+    assert "googleapis" not in capsys.readouterr().out

@@ -17,6 +17,9 @@ from shared.jsontext import Json
 from shared.logs import log
 from shared.push import MAX_PUSH_BYTES, Push, parse_push, refuse_pages
 
+_DUPLICATE: Final = (
+    "an event with the same signed bytes came first; if the sender repeats bodies on purpose, set `dedupe: delivery_id`"
+)
 ACKNOWLEDGED: Final = Reply(204, headers=())
 
 
@@ -83,6 +86,17 @@ def _again(error: Temporary, started: float) -> Reply:
 def _log_transformed(transformed: Transformed, started: float) -> None:
     event, decision = transformed.event, transformed.decision
     names: dict[str, Json] = {"event_id": event.id, "source": event.source_name, "type": event.type}
+    if transformed.duplicate_of is not None:
+        _log(
+            "WARNING",
+            "transformed",
+            started,
+            outcome="duplicate",
+            reason="same_signed_bytes",
+            detail=_DUPLICATE,
+            **names,
+        )
+        return
     for failed in decision.failed:
         _log("WARNING", "dead letter", started, route=failed.route, code=failed.code, reason=failed.reason, **names)
     deliveries = sum(len(owed.destinations) for owed in decision.owed)

@@ -10,6 +10,7 @@ from functions.receive.signed_part import signs_content
 from functions.receive.sources import Source
 from shared.errors import Rejected
 from shared.formats.decode import decode_content
+from shared.formats.media_type import media_type
 from shared.formats.parse import Parsed, parse_as, parse_body
 from shared.formats.sniff import structured_format
 from shared.http import ReadBody, Request
@@ -29,6 +30,9 @@ _CONTENT_TYPES: Final = MappingProxyType(
         "form": "application/x-www-form-urlencoded",
     }
 )
+_WHOLE: Final = frozenset({"json", "xml"})
+"""The formats that refuse whatever follows their document."""
+
 _BEGINS_LIKE: Final = MappingProxyType[str, Callable[[bytes], bool]](
     {
         "json": lambda body: body[:1] in {b"{", b"["},
@@ -58,6 +62,17 @@ def as_sent_by_provider(source: Source, request: Request) -> Request:
         return request
     headers = tuple(pair for pair in request.headers if pair[0] != "content-type")
     return replace(request, headers=(*headers, ("content-type", content_type)))
+
+
+def refuse_extended(source: Source, request: Request, by: Way) -> None:
+    """Of a signature that can be made for longer content, only what its provider sends is taken: a document that
+    nothing can follow, under its own content type. Raises Rejected (`content_type`)."""
+    if not by.can_be_extended or not source.formats:
+        return
+    sent = media_type(request.header("content-type") or "").name
+    if sent not in {_CONTENT_TYPES[name] for name in source.formats if name in _WHOLE}:
+        rule = "its digest could be that of a longer body, so only the provider's own content type is taken"
+        raise Rejected("content_type", rule)
 
 
 def _sent_format(formats: tuple[str, ...], request: Request) -> str:

@@ -12,7 +12,7 @@ from functions.receive.diagnosis.ration import Ration
 from functions.receive.forwarded import requested_url, sender_address
 from functions.receive.identity import SignedRequest
 from functions.receive.outcomes import Accepted, Answered
-from functions.receive.read_data import as_sent_by_provider, body_of, read_data, without_tokens
+from functions.receive.read_data import as_sent_by_provider, body_of, read_data, refuse_extended, without_tokens
 from functions.receive.replies import accepted_reply
 from functions.receive.signed_part import signs_content
 from functions.receive.sources import Source
@@ -77,6 +77,7 @@ class Receiver:
             keys = await self._keys_for(read_as, source)
             left -= loop.time() - began
             by = verify_body(read_as, source.auth, secrets, self.clock.now(), url, keys)
+            refuse_extended(source, request, by)
         return await self._taken(source, request, read_as, left, shaking, by)
 
     async def _keys_for(self, request: Request, source: Source) -> Mapping[str, bytes]:

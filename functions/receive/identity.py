@@ -95,14 +95,14 @@ class SignedRequest:
         texts: list[Json] = [text_of(choices, seen) for choices in facts[:-1]]
         time = part.time if by_hash and own.delivery_id is None else ""
         told = [own.id, own.delivery_id, default_type(seen.data), payload_hash, time, *texts]
-        signed: list[Json] = [self.hash_of(seen.data)] if number and self.signs_items else [self.content_hash, number]
-        key = hashlib.sha256(canonical([source.name, *signed]))
+        signed = self.hash_of(seen.data) if number and self.signs_items else f"{self.content_hash}/{number}"
+        key = hashlib.sha256(signed.encode())
         return f"{key.hexdigest()[:32]}.{hashlib.sha256(canonical(told)).hexdigest()[:32]}"
 
 
 def _holds(when: tuple[tuple[Place, str | bool], ...], body: Json) -> bool:
     for place, wanted in when:
-        text = text_at(value_at(place.path, body))
+        text = text_at(value_at(place.path, body)) if isinstance(body, dict) else None
         if (text != wanted) if isinstance(wanted, str) else (bool(text) is not wanted):
             return False
     return True

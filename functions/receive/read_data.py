@@ -30,6 +30,8 @@ _CONTENT_TYPES: Final = MappingProxyType(
         "form": "application/x-www-form-urlencoded",
     }
 )
+_LOOKED_AT: Final = 1_024
+
 _WHOLE: Final = frozenset({"json", "xml"})
 """The formats that refuse whatever follows their document."""
 
@@ -82,7 +84,7 @@ def _sent_format(formats: tuple[str, ...], request: Request) -> str:
         body = decode_content(request.body, request.header("content-encoding"))
     except Rejected:  # reading the data says so again, once the sender is proven
         return formats[0]
-    start = body.lstrip(b"\xef\xbb\xbf \t\r\n")
+    start = body[:_LOOKED_AT].lstrip(b"\xef\xbb\xbf \t\r\n")
     return next((name for name in formats if _BEGINS_LIKE.get(name, bool)(start)), formats[0])
 
 

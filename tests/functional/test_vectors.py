@@ -56,7 +56,8 @@ async def test_the_genuine_requests_come_out_as_their_source_says(inputs_folder:
         receiving = receiving_of(case)
         code = await receiving.code(headers_of(case), body_of(case), str(case["method"]))
         if case["expected_valid"]:
-            assert code in {"", "parse"}, case["id"]  # some bodies are proven, and are no JSON
+            # Some bodies are proven and are no JSON; where the digest could be a longer body's, that is refused first.
+            assert code in {"", "parse", "content_type"}, case["id"]
         else:
             assert code in {"sig", "ts", "password"}, case["id"]
 

@@ -29,6 +29,7 @@ _TEXTS: Final = (
     "rawtype",
     "rawheaders",
     "datatype",
+    "signedas",
 )
 
 
@@ -42,6 +43,8 @@ class Event:
     data          the parsed body, or None where `dataref` names the blob that holds it
     datatype      the content type of a document that a step left in `data` as text; None where `data` is JSON, bytes
                   that say their own type, or text of no kind
+    signedas      where something about the event was not signed: a hash of what was, a full stop, and a hash of the
+                  rest. Of the events with the same signed bytes, transform takes the one that came first
     rawbody       the body as it came where the source keeps it (`rawbase64` where it is not UTF-8), of content type
                   `rawtype`; `rawheaders` is a JSON array of pairs, credentials removed
     """
@@ -64,6 +67,7 @@ class Event:
     rawtype: str | None = None
     rawheaders: str | None = None
     datatype: str | None = None
+    signedas: str | None = None
 
     @property
     def origin(self) -> str:

@@ -9,7 +9,8 @@ from shared.event import Event
 
 @dataclass(frozen=True, slots=True)
 class RouteDecision:
-    """Why a route took an event or did not, in words. `code` where its chain failed.
+    """Why a route took an event or did not, in words. `code` where its chain failed. `route` is empty where the event
+    as a whole came to no route: given up on, or a duplicate.
 
     `destinations` are owed a delivery of each of the `events` that its chain made of the one.
     """
@@ -23,9 +24,11 @@ class RouteDecision:
 
     @property
     def word(self) -> str:
-        """Stopped: it took the event, and its chain ended it on purpose."""
+        """Stopped: it took the event, and its chain ended it on purpose. Duplicate: no route was asked."""
         if self.code is not None:
             return "failed"
+        if not self.route:
+            return "duplicate"
         if not self.matched:
             return "no match"
         return "matched" if self.destinations else "stopped"

@@ -3,13 +3,18 @@
 from collections.abc import Iterator
 
 from shared.config.auth import Auth
-from shared.config.signed import SignedAuth
+from shared.config.signed import DigestAuth, SignedAuth
 
 
 def auth_warnings(way: Auth) -> Iterator[str]:
     if not isinstance(way, SignedAuth):
         return
     signed = way.content.lower()
+    if isinstance(way, DigestAuth) and way.algorithm != "sha384" and not signed.endswith("{secret}"):
+        yield (
+            "a digest of the secret and what follows it can be lengthened: whoever has seen one signature can sign a"
+            " longer body. Use `scheme: hmac` if the sender can, or a `content` that ends with {secret}"
+        )
     if not _covers_the_body(way, signed):
         yield "`content` has nothing of the body: who has seen one signature can send any other body with it"
     if way.timestamp and not _covers_the_time(way.timestamp.lower(), signed):

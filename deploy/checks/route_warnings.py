@@ -87,11 +87,12 @@ def _compared_with_numbers(route: Route) -> Iterator[str]:
 def _carries_text(settings: Json) -> bool:
     """Return whether the source's settings say that its bodies can be in a format without numbers."""
     assert isinstance(settings, dict)
-    types, methods = settings.get("content_types"), settings.get("methods")
+    types, methods, formats = (settings.get(key) for key in ("content_types", "methods", "formats"))
     return (
         settings.get("body") in _UNTYPED
         or settings.get("unwrap") is True
         or "form" in settings
+        or (isinstance(formats, list) and any(each in formats for each in _UNTYPED))
         or (isinstance(methods, list) and "GET" in methods)
         or (isinstance(types, list) and any(word in str(each) for each in types for word in _UNTYPED))
     )

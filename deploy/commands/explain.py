@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from deploy.chains.case_input import without_proof
+from deploy.checkout import state_folder
 from deploy.cli import parser
 from deploy.commands.frame.configuration import add_configuration, configured
 from deploy.commands.frame.ending import USAGE, ended
@@ -18,6 +19,7 @@ from deploy.explain.receive_stage import explain_receive
 from deploy.explain.report import Check, Report, report_document
 from deploy.explain.report_text import report_text
 from deploy.explain.transform_stage import transform_stages
+from shared.cloud.local.owners import FILE_NAME, KnownOwners
 
 _GRANTED: Final = {
     "secret": "not asked for (--unsigned)",
@@ -68,7 +70,10 @@ def explained(options: argparse.Namespace) -> Report:
         report = _granted(explain_receive(request, without_proof(receive), found.environ, now))
     else:
         report = explain_receive(request, receive, found.environ, now)
-    later = tuple(stage for event in report.events for stage in transform_stages(event, found.slices, found.environ))
+    seen = KnownOwners(state_folder() / FILE_NAME)
+    later = tuple(
+        stage for event in report.events for stage in transform_stages(event, found.slices, found.environ, seen)
+    )
     return replace(report, stages=(*report.stages, *later))
 
 

@@ -16,13 +16,14 @@ _PARAM_IN_CALL: Final = re.compile(r"(?<=[(+])param\.(\w+)(?=[)+])")
 
 def provider_part(source: SourceConfig, catalogue: Catalogue) -> JsonObject:
     """The keys of the source's slice that its entry gives: `auth` (where the source has none of its own), `handshakes`,
-    the event's (`type`, `id`, `subject`, `actor`, `time`: lists of locations; `batch`, `unpack`, `unwrap`) and
-    `respond` (`status`, `body`, `content_type`), the provider's usual answer. Nothing without a provider.
+    the event's (`type`, `id`, `subject`, `actor`, `time`: lists of locations; `batch`, `unpack`, `unwrap`, `dedupe`,
+    `repeats`), `formats` and `respond` (`status`, `body`, `content_type`), the provider's usual answer. Nothing without
+    a provider.
     """
     if source.provider is None:
         return {}
     entry = catalogue[source.provider]
-    part: JsonObject = dict(entry.event.model_dump(exclude_none=True))
+    part: JsonObject = {**entry.event.model_dump(exclude_none=True), "formats": list(entry.formats)}
     if "auth" not in source.model_fields_set:
         part["auth"] = [_way(offered, source) for offered in chosen_ways(entry, source.variant)]
     if entry.handshakes:

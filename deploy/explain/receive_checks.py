@@ -120,7 +120,7 @@ def _passed_words(looked: Looked) -> dict[str, str | None]:
         "origin": origin_words(settings),
         "secret": f"{', '.join(map(repr, names))}: there, and not shown" if names else None,
         "signature": proof.signature if proof else "right, or proven by a part of it",
-        "id": id_words(events[0]) if events else None,
+        "id": id_words(events[0], settings) if events else None,
         "time": proof.time if proof else None,
         "parse": data_words(events[0].data) if events else "it parses",
         "limits": "within all of them",

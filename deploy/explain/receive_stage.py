@@ -17,6 +17,7 @@ from deploy.explain.report import Report, Stage
 from functions.receive.admission import source_name
 from functions.receive.forwarded import requested_url
 from functions.receive.outcomes import Accepted, Answered
+from functions.receive.read_data import as_sent_by_provider
 from functions.receive.replies import accepted_reply, refusal_reply
 from functions.receive.sources import read_sources
 from shared.errors import HookchainError, Temporary
@@ -39,6 +40,8 @@ def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, 
     outcome = asyncio.run(_run(request, slice_, store, now))
     secrets = asyncio.run(_values(store, secret_names(known)))
     url = requested_url(request, read_sources(slice_)[name]) if known is not None else ""
+    if known is not None:
+        request = as_sent_by_provider(read_sources(slice_)[name], request)
     proof = proof_of(request, known, secrets, now, url) if known is not None else None
     is_right = known is not None and is_right_but_for_time(request, known, secrets, url)
     checks = tuple(checks_of(Looked(request, name, known, outcome, proof, is_right), sources))

@@ -6,9 +6,11 @@ from typing import Final
 
 from deploy.commands.terminal.printing import count_of
 from functions.receive.forwarded import sender_address
-from shared.event import Event
+from functions.receive.signed_part import signs_content
+from shared.event import Event, event_id
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
+from shared.signatures.way import read_way
 
 Settings = JsonObject
 
@@ -115,7 +117,16 @@ def origin_words(settings: Settings) -> str | None:
     return "the page's origin is one that may post" if "form" in settings else None
 
 
-def id_words(event: Event) -> str:
+def id_words(event: Event, settings: Settings) -> str:
+    is_named = bool(event.deliveryid) and event.id == event_id(event.source_name, str(event.deliveryid))
+    auth = settings.get("auth")
+    signs = isinstance(auth, list) and any(signs_content(read_way(way)) for way in auth)
+    if signs and not is_named and settings.get("dedupe") not in {"delivery_id", "body"}:
+        unsigned = "the delivery id is not signed" if event.deliveryid else "no delivery id"
+        return (
+            f"{unsigned}: the signed bytes name the event, and the same bytes again, under whatever headers, are a"
+            " duplicate (reason same_signed_bytes), unless the source says `dedupe: delivery_id`"
+        )
     if event.deliveryid:
         return "the sender's delivery id is there: the same request again is the same event"
     return "no delivery id: the same request again is another event, unless the source says `dedupe: body`"

@@ -8,12 +8,14 @@ from deploy.chains.local_services import FirstOwners, secrets_here
 from deploy.explain.going_out import going_out
 from deploy.explain.report import NOTIFY, TRANSFORM, Check, Stage, State
 from deploy.explain.routes_told import RouteTold, StepTold, told_routes
+from functions.transform.signed_bytes import first_with_signed_bytes
 from functions.transform.step import Services
+from functions.transform.transformer import duplicate_reason
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.event import Event
 from shared.jsontext import JsonObject
-from shared.ports import Fetched, Outgoing
+from shared.ports import Fetched, Outgoing, Owners
 
 _STEP_MARKS: Final = {
     "changed": "~",
@@ -35,8 +37,14 @@ class OfflineFetch:
         raise Temporary("offline", f"it would ask {asking}; nobody is asked offline: `hookchain step` asks")
 
 
-def transform_stages(event: Event, slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> tuple[Stage, ...]:
-    """Of one event that receive made. Nothing is sent, and no other system is asked."""
+def transform_stages(
+    event: Event, slices: Mapping[str, JsonObject], environ: Mapping[str, str], seen: Owners | None = None
+) -> tuple[Stage, ...]:
+    """Of one event that receive made. Nothing is sent, and no other system is asked. `seen`: the events that came here
+    before, which are looked at and not changed."""
+    first = asyncio.run(first_with_signed_bytes(event, seen)) if seen else None
+    if first is not None:
+        return (Stage(TRANSFORM, (Check("duplicate", "failed", duplicate_reason(first)),)),)
     services = Services(secrets_here(environ), OfflineFetch(), FirstOwners(), None)
     try:
         routes = asyncio.run(told_routes(event, slices["transform"], services))

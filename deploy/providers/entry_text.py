@@ -4,11 +4,12 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from deploy.checks.providers import names_events
 from deploy.commands.terminal.tables import BOLD, DIM, YELLOW, Screen
 from deploy.providers.proof_words import way_words
 from deploy.providers.source_block import is_fetched_key, needs_secret, own_url, secret_line, source_block
 from shared.config.handshake import Handshake
-from shared.config.provider import ProviderEntry
+from shared.config.provider import ProviderEntry, RepeatingBody
 
 _INDENT: Final = "  "
 _WIDTH: Final = 100
@@ -31,6 +32,7 @@ def entry_text(key: str, entry: ProviderEntry, screen: Screen) -> Iterator[str]:
     yield from _section("Set it up", [*_setup(key, entry, screen)], screen)
     yield from _section("How it proves itself", _named({_way_name(n, entry): w for n, w in _ways(entry)}), screen)
     yield from _section("What its events have", _named(_fields(entry)), screen)
+    yield from _section("What makes two requests one event", [*_identity(entry)], screen)
     yield from _section("The answer that it takes", _wrapped(_answer(entry)), screen)
     yield from _section("Handshakes", [line for one in entry.handshakes for line in _handshake(one)], screen)
     yield from _section("Mind", [line for note in entry.notes for line in _wrapped(note, "- ")], screen)
@@ -64,10 +66,34 @@ def _fields(entry: ProviderEntry) -> dict[str, str]:
         "subject": event.subject,
         "actor": event.actor,
         "time": event.time,
+        "sent as": [" or ".join(entry.formats)] if entry.formats else None,
         "one event each": [event.batch] if event.batch else None,
         "the body is in": [event.unpack] if event.unpack else None,
     }
     return {name: ", else ".join(texts) for name, texts in places.items() if texts}
+
+
+def _identity(entry: ProviderEntry) -> Iterator[str]:
+    """For a provider that signs, where its delivery id is not signed."""
+    is_named = names_events(entry)
+    if is_named is None or is_named:
+        return
+    repeats = entry.event.repeats or []
+    if all(each.when for each in repeats):
+        unsigned = f": the delivery id ({', else '.join(entry.event.id)}) is not signed" if entry.event.id else ""
+        yield from _wrapped(f"The same signed bytes are one event, under any header{unsigned}.")
+    if not repeats:
+        return
+    yield from _wrapped(f"Different events with the same body, so the delivery id counts: {_listed(repeats)}.")
+    yield from _wrapped(
+        "Risk: whoever has captured such a request can send it again under another delivery id, and it has its effect"
+        " again. `dedupe: signed` on the source prevents that, and drops repeats that were meant."
+        " `dedupe: delivery_id` goes by the delivery id for all events.",
+    )
+
+
+def _listed(repeats: Sequence[RepeatingBody]) -> str:
+    return ", ".join(each.event for each in repeats)
 
 
 def _answer(entry: ProviderEntry) -> str:

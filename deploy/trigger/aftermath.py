@@ -15,7 +15,7 @@ from shared.ledger import LedgerRow
 WAIT_SECONDS: Final = 5.0
 MAX_EVENTS: Final = 10
 _POLL_SECONDS: Final = 0.1
-_SETTLED: Final = frozenset({"unmatched", "stopped", "delivered", "failed", "retrying", "held"})
+_SETTLED: Final = frozenset({"unmatched", "stopped", "duplicate", "delivered", "failed", "retrying", "held"})
 _WHY: Final = ". Why: "
 _WORDS: Final = {
     "done": "delivered",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from functions.receive.batches import items_of
-from functions.receive.identity import Identity, batch_of, identity, item_identity
+from functions.receive.identity import Identity, SignedRequest, batch_of, identity, item_identity
 from functions.receive.locations import Seen, default_type, text_of
 from functions.receive.sources import Source
 from shared.errors import Rejected
@@ -25,9 +25,15 @@ _NOT_SENT: Final = frozenset({"function-execution-id"})
 
 
 def build_events(
-    source: Source, request: Request, data: Json, now: float, random_id: Callable[[], str]
+    source: Source,
+    request: Request,
+    data: Json,
+    now: float,
+    random_id: Callable[[], str],
+    signed: SignedRequest | None = None,
 ) -> tuple[Event, ...]:
     """One, or one for each item of a batch. `random_id` answers 32 hex digits, for what nothing that was sent names.
+    `signed` is there where a signature proved the request.
 
     Raises Rejected (`items`).
     """
@@ -37,16 +43,16 @@ def build_events(
         payload = canonical(data) if request.method == "GET" else request.body
         payload_hash = hashlib.sha256(payload).hexdigest()
         seen = Seen(request, data, data)
-        whole = identity(source, seen, payload_hash, random_id)
+        whole = identity(source, seen, payload_hash, random_id, signed)
         return (_event(source, seen, whole, payload_hash, now, _raw(source, request)),)
     events: list[Event] = []
     headers = _raw_headers(source, request)
     _verify_kept(headers, len(items))
-    batch = batch_of(source, Seen(request, None, data))
+    batch = batch_of(source, Seen(request, None, data), signed)
     for number, item in enumerate(items, start=1):
         seen = Seen(request, item, data)
         payload_hash = hashlib.sha256(canonical(item)).hexdigest()
-        own = item_identity(source, batch, seen, number, random_id)
+        own = item_identity(source, batch, seen, number, payload_hash, random_id, signed)
         events.append(_event(source, seen, own, payload_hash, now, headers))  # the raw body is of all of them
     return tuple(events)
 
@@ -68,6 +74,7 @@ def _event(
         traceparent=_traceparent(request.header("traceparent"), own.id),
         deliveryid=attribute_text(own.delivery_id or "") or None,
         hops=_hops(request.header("hookchain-hops")),
+        signedas=own.signedas,
         **raw,
     )
 

@@ -10,9 +10,11 @@ from functions.receive.authentication import NO_KEYS, SecretValues, keys_wanted,
 from functions.receive.build_event import build_events
 from functions.receive.diagnosis.ration import Ration
 from functions.receive.forwarded import requested_url, sender_address
+from functions.receive.identity import SignedRequest
 from functions.receive.outcomes import Accepted, Answered
-from functions.receive.read_data import body_of, read_data, without_tokens
+from functions.receive.read_data import as_sent_by_provider, body_of, read_data, refuse_extended, without_tokens
 from functions.receive.replies import accepted_reply
+from functions.receive.signed_part import signs_content
 from functions.receive.sources import Source
 from functions.receive.without_event import form_question, handshaking, refuse_prefetch, without_event
 from shared.claim_check import checked_in
@@ -66,15 +68,17 @@ class Receiver:
         now = self.clock.now()
         proven = verify_head(head, source.auth, secrets, now)
         request = replace(head, body=await body_of(source, head, read_body))
-        if shaking and (shaken := await shaking.before_proof(request, url)):
+        read_as = as_sent_by_provider(source, request)
+        if shaking and (shaken := await shaking.before_proof(read_as, url)):
             return shaken
         by: Way | None = None
         if not proven:
             began = loop.time()
-            keys = await self._keys_for(request, source)
+            keys = await self._keys_for(read_as, source)
             left -= loop.time() - began
-            by = verify_body(request, source.auth, secrets, self.clock.now(), url, keys)
-        return await self._taken(source, request, left, shaking, by)
+            by = verify_body(read_as, source.auth, secrets, self.clock.now(), url, keys)
+            refuse_extended(source, request, by)
+        return await self._taken(source, request, read_as, left, shaking, by)
 
     async def _keys_for(self, request: Request, source: Source) -> Mapping[str, bytes]:
         """Those that few schemes take and that the request names, of the places that are allowed."""
@@ -82,11 +86,18 @@ class Receiver:
         return await self.keys.at(needed) if needed and self.keys else NO_KEYS
 
     async def _taken(
-        self, source: Source, request: Request, seconds: float, shaking: "Handshaking | None", by: Way | None
+        self,
+        source: Source,
+        request: Request,
+        read_as: Request,
+        seconds: float,
+        shaking: "Handshaking | None",
+        by: Way | None,
     ) -> Accepted | Answered:
         """What a proven sender's request becomes. `by` is what proved it, where its head did not."""
-        data = read_data(source, request, self.limits, by)
-        if shaking and (shaken := await shaking.after_proof(request, data, requested_url(request, source))):
+        data, by_body = read_data(source, read_as, self.limits, by)
+        url = requested_url(request, source)
+        if shaking and (shaken := await shaking.after_proof(read_as, data, url)):
             return shaken
         is_trapped = source.form is not None and source.form.is_trapped(data)
         if source.form:
@@ -95,7 +106,8 @@ class Receiver:
             source.schema.verify(data)
         if source.body_tokens:
             data = without_tokens(source, data)
-        accepted = Accepted(source, build_events(source, request, data, self.clock.now(), self.random_id))
+        signed = SignedRequest.of(source, read_as, url, by, by_body) if by and signs_content(by) else None
+        accepted = Accepted(source, build_events(source, request, data, self.clock.now(), self.random_id, signed))
         if is_trapped:
             return Answered(source, accepted_reply(accepted, request), "honeypot")
         await self._publish(accepted.events, seconds)

@@ -9,7 +9,7 @@ from functions.receive.source_parts import read_parts
 from functions.receive.ways import read_ways
 from shared.jsontext import Json, JsonObject
 from shared.signatures.places import Place
-from shared.signatures.way import Way
+from shared.signatures.way import Conditions, Way, read_conditions
 
 if TYPE_CHECKING:
     from functions.receive.allow import AllowList
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`auth` passes if any of its ways does. `keep_raw` is `no`, `body` or `all`; `dedupe` is `no` or `body`.
+    """`auth` passes if any of its ways does. `keep_raw` is `no`, `body` or `all`; `dedupe` is empty, `body`, `signed`
+    or `delivery_id`.
 
     unwrap              what an XML document's one element holds is the data
     unpack              a field of text that holds the real body as JSON, where it is there
     body                the format, whatever the content type says; empty where that decides
+    formats             those that its provider sends: the body's first bytes decide which; none where that is not known
+    repeats             conditions on the body: each is true of events that are different though their bodies are alike
     batch               the way to the items of a body that tells of several things; empty where it does not
     content_types       those taken, such as `application/json`, `text/*` or `*+json`; any where there are none
     trusted_proxies     how many of the last in X-Forwarded-For are ours
@@ -43,9 +46,11 @@ class Source:
     unwrap: bool = False
     unpack: Choices = ()
     body: str = ""
+    formats: tuple[str, ...] = ()
+    repeats: tuple[Conditions, ...] = ()
     batch: tuple[str, ...] = ()
     keep_raw: str = "no"
-    dedupe: str = "no"
+    dedupe: str = ""
     type: Choices = ()
     id: Choices = ()
     subject: Choices = ()
@@ -104,9 +109,11 @@ def _source(name: str, settings: Json) -> Source:
         unwrap=settings.get("unwrap") is True,
         unpack=parse_choices(settings.get("unpack")),
         body=str(settings.get("body", "")),
+        formats=_texts(settings.get("formats", [])),
+        repeats=_repeats(settings.get("repeats", [])),
         batch=tuple(batch.split(".")[1:]) if isinstance(batch, str) else (),
         keep_raw=str(settings.get("keep_raw", "no")),
-        dedupe=str(settings.get("dedupe", "no")),
+        dedupe=str(settings.get("dedupe", "")),
         type=parse_choices(settings.get("type")),
         id=parse_choices(settings.get("id")),
         subject=parse_choices(settings.get("subject")),
@@ -124,6 +131,11 @@ def _source(name: str, settings: Json) -> Source:
 def _texts(value: Json) -> tuple[str, ...]:
     assert isinstance(value, list)
     return tuple(map(str, value))
+
+
+def _repeats(value: Json) -> tuple[Conditions, ...]:
+    assert isinstance(value, list)
+    return tuple(read_conditions(each.get("when")) for each in value if isinstance(each, dict))
 
 
 def _handshake_methods(handshakes: Json) -> tuple[str, ...]:

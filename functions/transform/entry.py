@@ -18,6 +18,9 @@ from shared.jsontext import Json
 from shared.logs import log, loggable_type
 from shared.push import MAX_PUSH_BYTES, Push, parse_push, refuse_pages
 
+_DUPLICATE: Final = (
+    "an event with the same signed bytes came first; if the sender repeats bodies on purpose, set `dedupe: delivery_id`"
+)
 ACKNOWLEDGED: Final = Reply(204, headers=())
 
 
@@ -90,6 +93,17 @@ def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], st
     source = event.source_name if event.source_name in type_words else None
     event_type = loggable_type(event.type, type_words.get(event.source_name, 1))
     names: dict[str, Json] = {"event_id": event.id, "source": source, "type": event_type}
+    if transformed.duplicate_of is not None:
+        _log(
+            "WARNING",
+            "transformed",
+            started,
+            outcome="duplicate",
+            reason="same_signed_bytes",
+            detail=_DUPLICATE,
+            **names,
+        )
+        return
     for failed in decision.failed:
         _log("WARNING", "dead letter", started, route=failed.route, code=failed.code, reason=failed.reason, **names)
     deliveries = sum(len(owed.destinations) for owed in decision.owed)

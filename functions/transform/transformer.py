@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from functions.transform.routes import Route
+from functions.transform.signed_bytes import first_with_signed_bytes
 from functions.transform.step import Services
 from functions.transform.transform import Decision, Failed, Owed, decide
 from shared.claim_check import checked_in, checked_out
@@ -16,7 +17,7 @@ from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.journal import DeadLetter, EventEntry, RouteDecision
 from shared.journaling import Journaling
 from shared.jsontext import to_json
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, Blobs, Bus, BusMessage, Clock
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, Blobs, Bus, BusMessage, Clock, Owners
 from shared.push import Push
 
 CARRIED: Final = ("replay", "force")
@@ -25,20 +26,24 @@ CARRIED: Final = ("replay", "force")
 
 @dataclass(frozen=True, slots=True)
 class Transformed:
-    """`event` is as it travelled."""
+    """`event` is as it travelled. `duplicate_of` is the event that had the same signed bytes before."""
 
     event: Event
     decision: Decision
+    duplicate_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Transformer:
+    """`owners` remembers which event was first with its signed bytes; None where the platform has no place for it."""
+
     routes: tuple[Route, ...]
     bus: Bus
     blobs: Blobs | None
     journaling: Journaling
     clock: Clock
     services: Services | None = None
+    owners: Owners | None = None
 
     async def take(self, push: Push) -> Transformed:
         """Returns once the bus has confirmed what follows from the event.
@@ -47,6 +52,10 @@ class Transformer:
         event as a whole is a dead letter, which the bus has confirmed.
         """
         event = await self._event(push)
+        if self.owners and "force" not in push.attributes:
+            first = await first_with_signed_bytes(event, self.owners)
+            if first is not None:
+                return await self._duplicate(event, first)
         try:
             whole = await checked_out(event, self.blobs)
             decision = await decide(whole, self.routes, self.services, push.attributes.get("only"))
@@ -61,6 +70,15 @@ class Transformer:
         if decision.unfinished:
             raise decision.unfinished
         return Transformed(event, decision)
+
+    async def _duplicate(self, event: Event, first: str) -> Transformed:
+        """Routed nowhere. Its entry leaves that of the first, which may have the same id, as it is."""
+        decision = RouteDecision("", False, duplicate_reason(first))
+        entry_id = event.id
+        if first == event.id:
+            entry_id = _digest(f"{event.id}.{event.signedas}".encode())
+        await self._journal(replace(event, id=entry_id), (decision,), self.clock.now())
+        return Transformed(event, Decision((decision,), (), ()), first)
 
     async def _event(self, push: Push) -> Event:
         try:
@@ -93,6 +111,13 @@ class Transformer:
 
     async def _journal(self, event: Event, routes: tuple[RouteDecision, ...], now: float) -> None:
         await self.journaling.record(EventEntry(event, routes, now), event.id)
+
+
+def duplicate_reason(first: str) -> str:
+    return (
+        f"same_signed_bytes: the event {first} came first with the same signed bytes, and what differs was signed by"
+        " nobody. If its sender repeats bodies on purpose, set `dedupe: delivery_id` on the source"
+    )
 
 
 def _letter(event: Event, failed: Failed, message: bytes, now: float) -> DeadLetter:

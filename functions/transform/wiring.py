@@ -12,6 +12,7 @@ from shared.cloud import platform
 from shared.cloud.retention import retention_of
 from shared.journaling import Journaling
 from shared.jsontext import JsonObject
+from shared.ports import Owners
 from shared.settings import Settings, read_settings
 from shared.slices import exit_at_fault, load_or_exit
 
@@ -42,11 +43,18 @@ def services() -> Services | None:
     return Services(
         secrets=platform.secrets(settings(), os.environ),
         fetch=platform.fetch(),
-        owners=platform.owners(settings()),
+        owners=owners() or platform.owners(settings()),
         blobs=platform.blobs(settings()),
         identity=platform.identity(settings()),
         now=platform.SystemClock().now,
     )
+
+
+@cache
+def owners() -> Owners | None:
+    """None where the settings name no place for it."""
+    has_place = settings().is_local or settings().firestore
+    return platform.owners(settings()) if has_place else None
 
 
 @cache
@@ -63,4 +71,5 @@ def transformer() -> Transformer:
         journaling=Journaling("transform", platform.journal(settings(), retention_of(slice_or_exit()))),
         clock=platform.SystemClock(),
         services=services(),
+        owners=owners(),
     )

@@ -6,8 +6,11 @@ from typing import Final
 from shared.journal import AttemptEntry, RouteDecision
 from shared.jsontext import JsonObject
 
-STATUSES: Final = ("received", "unmatched", "stopped", "delivering", "delivered", "retrying", "held", "failed")
-"""Of an event: one word for where it is. No route wanted what is unmatched; what is stopped, one ended on purpose."""
+STATUSES: Final = (
+    *("received", "unmatched", "stopped", "duplicate", "delivering", "delivered", "retrying", "held", "failed"),
+)
+"""Of an event: one word for where it is. No route wanted what is unmatched; what is stopped, one ended on purpose; a
+duplicate has the signed bytes of an event that came before it."""
 
 KEPT: Final = "kept"
 REPLAYED: Final = "replayed"

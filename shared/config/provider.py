@@ -15,6 +15,8 @@ SOURCES_SECRET = "the-source-s-own"  # noqa: S105 a name that stands for the one
 
 Texts = Annotated[list[str], BeforeValidator(listed)]
 Evidence = Literal["provider", "library", "notes"]
+SentFormat = Literal["json", "ndjson", "xml", "form", "multipart"]
+Dedupe = Literal["body", "signed", "delivery_id"]
 
 
 class OfferedWay(Model):
@@ -37,6 +39,13 @@ class OfferedWay(Model):
         return {"way": way, "on_request": value.get("on_request", False)}
 
 
+class RepeatingBody(Model):
+    """Events whose bodies are alike although they are different events; every place of `when` is in the body."""
+
+    event: str
+    when: dict[Annotated[str, Field(pattern=r"^data\.")], str | bool]
+
+
 class EventFields(Model):
     """Where the event's attributes stand: of several places, the first that holds something counts.
 
@@ -46,7 +55,8 @@ class EventFields(Model):
     the element to the item. `unpack`: a field of text that holds the real body as JSON, where it is there. `unwrap`:
     what an XML document's one element holds is the data.
     `cast`: the kinds of values that its XML or forms carry as text.
-    `dedupe: body`: nothing tells deliveries apart but the body.
+    `dedupe`: what makes two requests one event, as a source may say it. `repeats`: events that are different though
+    their bodies are the same, so they are told apart by the delivery id, signed or not.
     """
 
     type: Texts | None = None
@@ -58,7 +68,8 @@ class EventFields(Model):
     unpack: str | None = None
     unwrap: bool | None = None
     cast: dict[DataPath, Kind] | None = None
-    dedupe: Literal["body"] | None = None
+    dedupe: Dedupe | None = None
+    repeats: list[RepeatingBody] | None = None
 
 
 class Answer(Model):
@@ -96,12 +107,15 @@ class Proven(Model):
 class ProviderEntry(Model):
     """`known_from` says how sure each group of facts is: from the provider's own documentation or code, a third party's
     library or test suite, or secondary notes. What is `unverified` was told by one source and confirmed by none.
+    `formats`: what it sends, JSON if the entry does not say. The first bytes of a body decide which of them it is, in
+    this order, and the content type never does; with an empty list, the content type decides.
     """
 
     name: str
     setup: str | None = None
     same_as: str | None = None
     auth: list[OfferedWay] = Field(default=[])
+    formats: list[SentFormat] = Field(default=["json"])
     params: dict[str, Param] = Field(default={})
     event: EventFields = EventFields()
     handshakes: list[Handshake] = Field(default=[])

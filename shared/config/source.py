@@ -10,6 +10,7 @@ from shared.config.browser_form import FormConfig
 from shared.config.from_catalogue import FromCatalogue
 from shared.config.link import LinkAuth
 from shared.config.locations import BatchPath, DataPath, Locations
+from shared.config.provider import Dedupe
 from shared.config.respond import RespondConfig
 from shared.config.sender import ContentTypes, Networks, PublicUrl, TrustedProxies
 from shared.config.values import listed
@@ -35,6 +36,8 @@ class SourceConfig(FromCatalogue):
     unpack, batch    a field that holds the real body as JSON; the items that are an event each (`data.events.*`)
     cast             the kind of the value at a path: text, integer, number, boolean or list; XML, forms and CSV
                      carry everything as text, and an XML element that occurs once is no list
+    dedupe           what makes two requests one event where nothing signed names it: `signed` (the signed bytes; what
+                     counts for a sender that signs), `body`, or `delivery_id` (`id`, wherever it stands)
     schema           JSON Schema 2020-12, or the file that has it
     """
 
@@ -52,7 +55,7 @@ class SourceConfig(FromCatalogue):
     batch: BatchPath | None = None
     schema_: dict[str, JsonValue] | str | None = Field(None, alias="schema")
     keep_raw: bool | None = None
-    dedupe: Literal["body"] | None = None
+    dedupe: Dedupe | None = None
     type: Locations | None = None
     id: Locations | None = None
     subject: Locations | None = None

@@ -85,6 +85,13 @@ def verify_aws_sns(reading: Reading, way: Way, keys: Mapping[str, bytes], now: f
         raise Rejected("sig", "the signature does not match the message and the certificate")
 
 
+def signed_fields(reading: Reading) -> JsonObject:
+    """Of a message that was verified."""
+    message = _message(reading)
+    names = {name for choice in _SIGNED[str(message["Type"])] for name in choice}
+    return {name: text for name in sorted(names) if (text := _text(message, name)) is not None}
+
+
 def _message(reading: Reading) -> JsonObject:
     message = reading.data()
     if not isinstance(message, dict) or not isinstance(message.get("Type"), str) or message["Type"] not in _SIGNED:

@@ -16,6 +16,7 @@ from shared.signatures.timestamps import verify_timestamp
 from shared.signatures.way import Way
 
 _CONTENT: Final = parse_content("{header.paypal-transmission-id}|{header.paypal-transmission-time}|{id}|{body.crc32}")
+_LASTING: Final = parse_content("{header.paypal-transmission-id}|{body.crc32}")
 _SUBJECTS: Final = frozenset({"messageverificationcerts.paypal.com", "messageverificationcerts.sandbox.paypal.com"})
 
 
@@ -52,3 +53,8 @@ def verify_paypal(reading: Reading, way: Way, keys: Mapping[str, bytes], now: fl
         raise Rejected("sig", "the certificate is not made out to PayPal's signing of webhooks")
     if not is_signed_by(public_key(pem.decode("ascii", "replace")), "rsa", request.signature, request.content):
         raise Rejected("sig", "the signature does not match the ids, the time, the body and the certificate")
+
+
+def lasting_content(reading: Reading) -> bytes:
+    """What is signed of a request that was verified, without the time."""
+    return signed_content(_LASTING, Named(reading))

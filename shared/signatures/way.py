@@ -67,6 +67,12 @@ class Way:
         return bool(kinds & {"data", "form"}) or "form" in self.content
 
     @property
+    def can_be_extended(self) -> bool:
+        """Whether whoever has seen one signature can make one for longer content: a plain digest goes on from where
+        it ended (length extension), unless the secret stands at the end."""
+        return self.scheme == "digest" and self.algorithm != "sha384" and self.content[-1:] != ("secret",)
+
+    @property
     def signs_fields(self) -> bool:
         """Whether some fields of JSON are signed, and not the body."""
         return self.scheme == "aws-sns" or any(isinstance(part, Place) and part.kind == "data" for part in self.content)

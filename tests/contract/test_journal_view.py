@@ -36,6 +36,12 @@ def test_an_event_that_a_route_took_and_ended_on_purpose_is_stopped(kept: Kept) 
     assert kept.found(status="unmatched") == []
 
 
+def test_an_event_that_was_asked_of_no_route_is_a_duplicate(kept: Kept) -> None:
+    kept.event("e1-5eed", routes=(RouteDecision("", False, "same_signed_bytes: the event e1 came first"),))
+    assert kept.status("e1-5eed") == "duplicate"
+    assert kept.found(status="duplicate") == ["e1-5eed"]
+
+
 def test_an_event_that_was_split_is_delivered_once_every_part_is(kept: Kept) -> None:
     parts = RouteDecision("tell", True, "its type matches", ("crm",), events=2)
     kept.deliver(kept.event("e1", routes=(parts,)), "delivered")

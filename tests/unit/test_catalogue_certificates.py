@@ -12,8 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from functions.transform.signed_bytes import first_with_signed_bytes
 from shared.errors import Temporary
 from shared.jsontext import Json
+from tests.fakes.owners import FakeOwners
 from tests.receiving import Receiving
 from tests.unit.sender_keys import BODY, JSON, NOW, RSA, b64, code, receiving
 
@@ -292,3 +294,45 @@ async def test_an_unsigned_request_makes_nobody_fetch_paypals_certificate() -> N
         where = paypal_receiving()
         assert await code(where, paypal() | changes) == refusal
         assert where.fetch.asked == []
+
+
+async def test_of_requests_with_one_signature_of_paypals_or_amazons_the_first_counts_whatever_was_not_signed() -> None:
+    extra = b'{"id": "another", "x": "'
+    forged = extra + of_the_same_crc(extra, b'"}', zlib.crc32(BODY)) + b'"}'
+    message = json.loads(sns_signed(sns()))
+    unsigned = json.dumps({**message, "MessageAttributes": {"kind": {"Type": "String", "Value": "other"}}}).encode()
+    for where, headers, first, second in (
+        (paypal_receiving(), paypal(), BODY, forged),
+        (sns_receiving(), TEXT, json.dumps(message).encode(), unsigned),
+    ):
+        owners = FakeOwners()
+        [one] = await where.events(list(headers.items()), first)
+        [two] = await where.events(list(headers.items()), second)
+        assert await first_with_signed_bytes(one, owners) is None
+        assert await first_with_signed_bytes(two, owners) == one.id
+        assert await first_with_signed_bytes(one, owners) is None
+
+
+def of_the_same_crc(before: bytes, after: bytes, wanted: int) -> bytes:
+    """Printable bytes between the two that make the whole have that CRC-32: it is linear, so bits are solved for."""
+    free = 64  # letters, of which two bits each can be chosen
+
+    def crc(bits: int) -> int:
+        middle = bytes(0x41 ^ (bits >> 2 * at & 3) << 1 for at in range(free))
+        return zlib.crc32(before + middle + after)
+
+    base = crc(0)
+    rows: list[tuple[int, int]] = []
+    for at in range(2 * free):
+        value, mask = crc(1 << at) ^ base, 1 << at
+        for pivot, of in rows:
+            if value ^ pivot < value:
+                value, mask = value ^ pivot, mask ^ of
+        if value:
+            rows.append((value, mask))
+    left, chosen = base ^ wanted, 0
+    for pivot, of in rows:
+        if left ^ pivot < left:
+            left, chosen = left ^ pivot, chosen ^ of
+    assert left == 0
+    return bytes(0x41 ^ (chosen >> 2 * at & 3) << 1 for at in range(free))

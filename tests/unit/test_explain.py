@@ -1,5 +1,6 @@
 """`hookchain explain`: what would happen to a request, offline, in words and in JSON."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -12,6 +13,9 @@ import pytest
 
 from deploy.commands.explain import main
 from functions.receive.link import EXPIRES, SIGNATURE, link_signature
+from functions.transform.signed_bytes import first_with_signed_bytes
+from shared.cloud.local.owners import FILE_NAME, LocalOwners
+from shared.event import from_cloudevent
 from shared.jsontext import Json, JsonObject
 
 NOW = 1_790_000_000
@@ -311,3 +315,23 @@ def test_an_answer_in_a_sources_own_words_moves_no_terminals_cursor(capsys: pyte
     told = capsys.readouterr().out
     assert "thanks, " in told
     assert not {"\x1b", "\x07", "\u202e"} & set(told)
+
+
+def test_the_same_signed_bytes_under_another_delivery_id_are_told_as_a_duplicate(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path))
+    explained(BODY, "--source", "github", "-H", signed(BODY), "-H", "X-GitHub-Delivery: one", "--json")
+    report = document(capsys)
+    [event] = report["events"] if isinstance(report["events"], list) else []
+    owners = LocalOwners(tmp_path / FILE_NAME)
+    asyncio.run(first_with_signed_bytes(from_cloudevent(event), owners))  # as transform does
+    owners.close()
+
+    explained(BODY, "--source", "github", "-H", signed(BODY), "-H", "X-GitHub-Delivery: two")
+    text = " ".join(capsys.readouterr().out.split())
+    assert "the delivery id is not signed" in text
+    assert "same_signed_bytes: the event" in text
+    assert "`dedupe: delivery_id`" in text
+    explained(BODY, "--source", "github", "-H", signed(BODY), "-H", "X-GitHub-Delivery: one", "--json")
+    assert "duplicate" not in states(document(capsys))

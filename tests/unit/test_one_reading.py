@@ -78,16 +78,16 @@ async def test_signed_fields_of_json_prove_nothing_that_is_read_as_another_forma
     assert len(posting.events) == 2
 
 
-async def test_signed_items_of_json_are_looked_for_in_the_charset_that_the_data_is_read_in() -> None:
+async def test_signed_items_of_a_providers_json_are_read_as_it_sends_them_whatever_charset_a_header_names() -> None:
     item = {"pspReference": "1", "amount": {"value": 1, "currency": "EUR"}, "eventCode": "PAID", "success": "true"}
     signature = b64(hmac.digest(bytes.fromhex(ADYEN_KEY), b"1::::1:EUR:PAID:true", "sha256"))
     seen = {"NotificationRequestItem": item | {"additionalData": {"hmacSignature": signature}}}
     text = json.dumps({"notificationItems": [seen]})
     for charset, used, expected in (
         ("utf-8", "utf-8", ""),
-        ("utf-16le", "utf-16le", ""),
-        ("utf-16le", "utf-8", "sig"),
-        ("nonsense", "utf-8", "sig"),
+        ("utf-16le", "utf-16le", "sig"),
+        ("utf-16le", "utf-8", ""),
+        ("nonsense", "utf-8", ""),
     ):
         headers = {"Content-Type": f"application/json; charset={charset}"}
         assert await code(receiving("adyen", ADYEN_KEY), headers, text.encode(used)) == expected

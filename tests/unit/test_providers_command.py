@@ -70,6 +70,13 @@ def test_one_provider_says_how_to_set_it_up_and_how_sure_that_is(capsys: pytest.
         assert part in text, part
 
 
+def test_a_provider_names_the_events_whose_bodies_repeat_and_the_risk(capsys: pytest.CaptureFixture[str]) -> None:
+    text = " ".join(printed(capsys, "github").split())
+    for part in ("ping, workflow_dispatch, repository_dispatch", "Risk: whoever has captured", "`dedupe: signed`"):
+        assert part in text, part
+    assert "What makes two requests one event" not in printed(capsys, "stripe")
+
+
 @pytest.mark.parametrize("key", PROVIDERS)
 def test_the_source_that_is_shown_is_one_that_is_taken(key: str) -> None:
     entry = load_catalogue()[key]

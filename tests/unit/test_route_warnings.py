@@ -114,6 +114,7 @@ def test_an_else_route_that_may_still_take_something_is_left_alone(types: str) -
         ("body: xml", "where: to_number(data.total) > `1000`", False),
         ("body: xml", "steps: [{cast: {data.total: number}}, {filter: data.total > `1000`}]", False),
         ("body: json", "where: data.total > `1000`", False),
+        ("provider: jamf_pro", "where: data.total > `1000`", True),
     ],
 )
 def test_a_number_is_not_compared_with_what_can_only_be_text(source: str, route: str, is_warned: bool) -> None:

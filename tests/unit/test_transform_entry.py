@@ -150,3 +150,15 @@ async def test_a_route_that_asks_is_delivered_with_the_answer(bench: Bench) -> N
     await bench.take()
 
     assert [delivery.event.data for delivery in bench.deliveries] == [{"plan": "pro", "x": {"b": 1}}]
+
+
+async def test_a_duplicate_is_acknowledged_and_logged_with_the_setting_that_changes_it(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for facts in ("one", "two"):
+        event = replace(EVENT, signedas=f"bytes.{facts}")
+        assert (await bench.push(pushed(to_json(to_cloudevent(event)).encode()))).status == 204
+
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (line["outcome"], line["reason"], line["event_id"]) == ("duplicate", "same_signed_bytes", "e1")
+    assert "dedupe: delivery_id" in line["detail"]

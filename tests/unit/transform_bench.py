@@ -20,6 +20,7 @@ from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.journal import FakeJournal
+from tests.fakes.owners import FakeOwners
 
 EVENT = Event("e1", "/sources/signup-form", "signup.created", "2026-03-01T12:00:00.000Z", "00", {"plan": "pro"})
 ROUTES: Json = [
@@ -37,6 +38,7 @@ class Bench:
     blobs: FakeBlobs = field(default_factory=FakeBlobs)
     journal: FakeJournal = field(default_factory=FakeJournal)
     services: Services | None = None
+    owners: FakeOwners = field(default_factory=FakeOwners)
 
     @property
     def transformer(self) -> Transformer:
@@ -47,6 +49,7 @@ class Bench:
             Journaling("transform", self.journal),
             FakeClock(),
             self.services,
+            self.owners,
         )
 
     async def take(self, event: Event = EVENT, **attributes: str) -> None:

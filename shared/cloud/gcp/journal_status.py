@@ -18,7 +18,9 @@ def status_of(entry: JsonObject, states: Sequence[str], letters: Sequence[str]) 
     if rules.RETRY_AT in states:
         return "retrying"
     if not expected and not states:
-        return "stopped" if any(route["matched"] for route in _routes(entry)) else "unmatched"
+        if any(route["matched"] for route in _routes(entry)):
+            return "stopped"
+        return "duplicate" if any(not route["route"] for route in _routes(entry)) else "unmatched"
     is_open = len(states) < expected or any(state in rules.LEASED for state in states)
     return "delivering" if is_open else "delivered"
 

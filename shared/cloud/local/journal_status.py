@@ -13,9 +13,10 @@ UPDATE events SET status = (
         WHEN total(outcome = 'disabled') > 0 THEN 'held'
         WHEN total(outcome IN ('retry_later', 'unknown')) > 0 THEN 'retrying'
         WHEN events.routed_at IS NULL THEN iif(count(*), 'delivering', 'received')
-        WHEN events.expected = 0 AND count(*) = 0 THEN iif(EXISTS (
-            SELECT 1 FROM bodies, json_each(routes)
-            WHERE event_id = events.id AND json_extract(value, '$.matched')), 'stopped', 'unmatched')
+        WHEN events.expected = 0 AND count(*) = 0 THEN (
+            SELECT CASE WHEN total(json_extract(value, '$.matched')) > 0 THEN 'stopped'
+                WHEN total(json_extract(value, '$.route') = '') > 0 THEN 'duplicate' ELSE 'unmatched' END
+            FROM bodies, json_each(routes) WHERE event_id = events.id)
         WHEN count(*) < events.expected THEN 'delivering'
         ELSE 'delivered' END
     FROM (SELECT outcome, max(seq) FROM attempts WHERE event_id = events.id GROUP BY delivery_id))

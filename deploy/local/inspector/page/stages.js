@@ -31,7 +31,7 @@ export function transformStage(event) {
   const matched = event.routes.filter((route) => route.matched && !route.code);
   const broken = event.routes.filter((route) => route.code);
   const state = broken.length ? "bad" : event.expected ? "good" : "none";
-  const summary = matched.length && !broken.length && !event.expected ? "stopped on purpose" : matched.length ? `${plural(matched.length, "route")} → ${plural(event.expected, "delivery", "deliveries")}` : broken.length ? "given up on" : "no route wanted it";
+  const summary = matched.length && !broken.length && !event.expected ? "stopped on purpose" : matched.length ? `${plural(matched.length, "route")} → ${plural(event.expected, "delivery", "deliveries")}` : broken.length ? "given up on" : event.status === "duplicate" ? "duplicate: the same signed bytes came before" : "no route wanted it";
   return stage("transform", state, summary,
     event.routes.length ? h("ul", { class: "routes" }, event.routes.map(routeView)) : h("p", { class: "faint" }, "There are no routes."),
     event.event && !current("hint")?.cloud && stepsView(event));
@@ -53,7 +53,7 @@ export function notifyStage(event, act) {
   const states = new Set(deliveries.map((each) => each.state));
   const letters = event.dead_letters.filter((letter) => letter.state !== "replayed");
   if (!deliveries.length && !letters.length) {
-    if (event.status === "unmatched" || event.status === "stopped") return stage("notify", "none", "nothing to deliver");
+    if (["unmatched", "stopped", "duplicate"].includes(event.status)) return stage("notify", "none", "nothing to deliver");
     return event.status === "failed" ? stage("notify", "none", "nothing came this far") : stage("notify", "busy", "not yet");
   }
   const owed = Math.max(event.expected, deliveries.length);

@@ -4,6 +4,7 @@ export const STATUSES = {
   received: ["Received", "◔", "receive has it, confirmed by the bus; transform has not looked at it yet"],
   unmatched: ["No route", "∅", "no route wanted it"],
   stopped: ["Stopped", "◼", "a route took it, and ended it on purpose: a filter, a stop, or what on_error drops"],
+  duplicate: ["Duplicate", "⧉", "the same signed bytes came before, under another delivery id or event type"],
   delivering: ["Delivering", "◑", "some of its deliveries are still on their way"],
   delivered: ["Delivered", "✓", "every delivery was accepted by its destination"],
   retrying: ["Retrying", "↻", "a destination was in trouble; it is tried again"],

@@ -50,6 +50,21 @@ async def test_what_a_bucket_refuses_for_a_moment_is_asked_for_again(
     await asyncio.sleep(0)
 
 
+async def test_an_account_that_may_only_create_objects_stores_a_retried_body_once(
+    storage: tuple[StorageServer, str],
+) -> None:
+    server, url = storage
+    server.may_delete = False
+    blobs = BucketBlobs(url, BUCKET, no_authorization)
+    for _ in range(2):  # a sender's retry has the same name
+        await blobs.create("event-hash", b"body")
+    with pytest.raises(Temporary):
+        await blobs.put("event-hash", b"forged")
+    assert server.objects == {"event-hash": b"body"}
+    blobs.close()
+    await asyncio.sleep(0)
+
+
 async def test_a_bucket_that_is_not_there_takes_nothing(storage: tuple[StorageServer, str]) -> None:
     blobs = BucketBlobs(storage[1], "another", no_authorization)
     with pytest.raises(Temporary, match="answered 404 when it was to take"):

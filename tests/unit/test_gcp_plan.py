@@ -134,7 +134,7 @@ def test_only_roles_that_exist_are_given_and_each_on_one_thing() -> None:
         "roles/run.builder": "project",
         "roles/run.invoker": "service",
         "roles/secretmanager.secretAccessor": "secret",
-        "roles/storage.legacyBucketWriter": "bucket",
+        "roles/storage.objectCreator": "bucket",
         "roles/storage.objectUser": "bucket",
     }
     on_the_database = [each.name for each in given if each.name.startswith("roles/datastore.user")]
@@ -150,7 +150,7 @@ def test_receive_may_publish_events_read_its_secrets_and_write_blobs_and_nothing
         f"roles/pubsub.publisher on topic hookchain-events to {member}",
         f"roles/secretmanager.secretAccessor on secret hookchain-shop-key to {member}",
         f"roles/secretmanager.secretAccessor on secret hookchain-signup-password to {member}",
-        f"roles/storage.legacyBucketWriter on bucket my-project-hookchain-blobs to {member}",
+        f"roles/storage.objectCreator on bucket my-project-hookchain-blobs to {member}",
     }
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from deploy.local.supervisor.supervisor import Supervisor
 
 SWEEP_SECONDS: Final = 1.0
-SWEEP_TIMEOUT_SECONDS: Final = 30.0
+SWEEP_TIMEOUT_SECONDS: Final = 60.0
 WATCH_SECONDS: Final = 1.0
 TOPOLOGY_SECONDS: Final = 0.2
 FORGET_SECONDS: Final = 3600.0

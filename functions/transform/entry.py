@@ -16,17 +16,19 @@ from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json
 from shared.logs import log
 from shared.push import MAX_PUSH_BYTES, Push, parse_push, refuse_pages
+from shared.push_identity import VerifyPush
 
 ACKNOWLEDGED: Final = Reply(204, headers=())
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`services` is None where no step asks outside of the event."""
+    """`services` is None where no step asks outside of the event. Whoever may call `/chains/` may not push."""
 
     transformer: Transformer
     chains: NamedChains
     services: Services | None
+    verify_push: VerifyPush
 
 
 async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
@@ -41,16 +43,15 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
         )
         _log("INFO" if reply.status < 400 else "WARNING", "chain", started, status=reply.status, **fields)
         return reply
-    return await _pushed(service.transformer, head, read_body, started)
+    return await _pushed(service, head, read_body, started)
 
 
-async def _pushed(transformer: Transformer, head: Request, read_body: ReadBody, started: float) -> Reply:
+async def _pushed(service: Service, head: Request, read_body: ReadBody, started: float) -> Reply:
     try:
-        push = await _push(head, read_body)
+        push = await _push(service, head, read_body)
+        _log_transformed(await service.transformer.take(push), started)
     except Rejected as error:
         return _not_ours(error, started)
-    try:
-        _log_transformed(await transformer.take(push), started)
     except Permanent as error:
         _log("WARNING", "dead letter", started, code=error.code, reason=error.detail)
     except Temporary as error:
@@ -66,9 +67,10 @@ def _not_ours(error: Rejected, started: float) -> Reply:
     return problem(error.status, error.code, error.detail)
 
 
-async def _push(head: Request, read_body: ReadBody) -> Push:
+async def _push(service: Service, head: Request, read_body: ReadBody) -> Push:
     if head.method != "POST":
         raise Rejected("method", "a push is a POST")
+    await service.verify_push(head)
     try:
         return parse_push(await read_body(MAX_PUSH_BYTES))
     except Permanent as error:

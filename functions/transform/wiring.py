@@ -12,6 +12,7 @@ from shared.cloud import platform
 from shared.cloud.retention import retention_of
 from shared.journaling import Journaling
 from shared.jsontext import JsonObject
+from shared.push_identity import push_verifier
 from shared.settings import Settings, read_settings
 from shared.slices import exit_at_fault, load_or_exit
 
@@ -51,7 +52,7 @@ def services() -> Services | None:
 
 @cache
 def service() -> Service:
-    return Service(transformer(), program_or_exit().chains, services())
+    return Service(transformer(), program_or_exit().chains, services(), push_verifier(settings()))
 
 
 @cache

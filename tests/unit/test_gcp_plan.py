@@ -143,6 +143,18 @@ def test_only_roles_that_exist_are_given_and_each_on_one_thing() -> None:
     assert all(name.endswith(f" if {own}") for name in on_the_database)
 
 
+@pytest.mark.parametrize("function", ["transform", "notify"])
+def test_a_private_function_is_told_which_account_pushes_to_it_and_receive_is_not(function: str) -> None:
+    resources = by_key(graph(deployment()))
+    subscription = "hookchain-events-transform" if function == "transform" else "hookchain-deliveries-notify"
+    pushed = resources[f"subscription {subscription}"]
+    variables = flag(resources[f"service hookchain-{function}"], "set-env-vars")
+    assert f"HOOKCHAIN_PUSH_ACCOUNT={flag(pushed, 'push-auth-service-account')}" in variables
+    assert f"HOOKCHAIN_PUSH_AUDIENCE={flag(pushed, 'push-auth-token-audience')}" in variables
+    assert "HOOKCHAIN_INVOKER_CHECK=cloud-run" in variables
+    assert "HOOKCHAIN_PUSH" not in flag(resources["service hookchain-receive"], "set-env-vars")
+
+
 def test_receive_may_publish_events_read_its_secrets_and_write_blobs_and_nothing_more() -> None:
     member = "serviceAccount:hookchain-receive@my-project.iam.gserviceaccount.com"
     found = {each.name for each in graph(deployment()) if each.kind == "grant" and f"to {member}" in each.name}

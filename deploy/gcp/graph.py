@@ -167,7 +167,9 @@ def _entries(part: Json) -> list[JsonObject]:
 def _sizes(deployment: Deployment) -> Mapping[str, Size]:
     sources = _entries(deployment.slices["receive"]["sources"])
     largest = max((_number(each["max_body_bytes"]) for each in sources), default=0.0)
-    return sizes(_longest_attempt(deployment.slices["notify"]), int(largest))
+    found = {name: slice_.get("google_cloud") for name, slice_ in deployment.slices.items()}
+    configured = {name: each for name, each in found.items() if isinstance(each, dict)}
+    return sizes(_longest_attempt(deployment.slices["notify"]), int(largest), configured)
 
 
 def _longest_attempt(notify: JsonObject) -> float:

@@ -19,6 +19,7 @@ from deploy.default_config import config_from_environment
 from deploy.faults import ConfigFaults
 from shared.config.bundle import BundleConfig
 from shared.config.destination import DestinationConfig
+from shared.config.google_cloud import CloudRunConfig
 from shared.jsontext import Json, JsonObject, to_json
 
 FUNCTIONS: Final = ("receive", "transform", "notify")
@@ -44,12 +45,17 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
     assert isinstance(file.document, dict)
     config = BundleConfig.model_validate(file.document)
     return {
-        "receive": {"function": "receive", "sources": compiled_sources(config, file.folder)},
+        "receive": {
+            "function": "receive",
+            "sources": compiled_sources(config, file.folder),
+            **_google_cloud(config.google_cloud.receive),
+        },
         "transform": {
             "function": "transform",
             "sources": logged_sources(config),
             **compiled_routes(config, file),
             **_retention(config),
+            **_google_cloud(config.google_cloud.transform),
         },
         "notify": {
             "function": "notify",
@@ -58,8 +64,15 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
                 for name, destination in config.destinations.items()
             },
             **_retention(config),
+            **_google_cloud(config.google_cloud.notify),
         },
     }
+
+
+def _google_cloud(config: CloudRunConfig) -> JsonObject:
+    """Return what the configuration says of the function on Cloud Run, for the deployment alone."""
+    written = config.model_dump(exclude_unset=True)
+    return {"google_cloud": written} if written else {}
 
 
 def _retention(config: BundleConfig) -> JsonObject:

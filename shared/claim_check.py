@@ -12,15 +12,19 @@ from shared.ports import Blobs
 MAX_INLINE_BYTES: Final = 200 * 1024
 
 
-async def checked_in(event: Event, blobs: Blobs | None, name: str) -> tuple[Event, bytes]:
+async def checked_in(
+    event: Event, blobs: Blobs | None, name: str, *, is_named_by_content: bool = False
+) -> tuple[Event, bytes]:
     """The event as it may travel, and its JSON. Over 200 KiB it is put under `name` first. Raises Temporary.
+
+    `is_named_by_content`: the same name always has the same content, so an existing blob is not written again.
 
     Where the platform has no Blobs it travels whole, which Pub/Sub takes to 10 MB.
     """
     content = to_json(to_cloudevent(event)).encode()
     if blobs is None or len(content) <= MAX_INLINE_BYTES:
         return event, content
-    await blobs.put(name, content)
+    await (blobs.create if is_named_by_content else blobs.put)(name, content)
     light = replace(event, data=None, dataref=name, rawbody=None, rawbase64=None, rawheaders=None)
     return light, to_json(to_cloudevent(light)).encode()
 

@@ -25,6 +25,7 @@ REJECTION_STATUS: Mapping[str, int] = MappingProxyType(
         "sig": 401,
         "ts": 401,
         "password": 401,
+        "push_identity_mismatch": 401,
         "cert_url": 401,
         "sub_url": 401,
         "address": 403,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from shared.delivery import Delivery
+from shared.errors import Temporary
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +120,18 @@ class Ledger(Protocol):
         """To `disabled`: kept until `release`."""
         ...
 
-    async def due(self, now: float, limit: int) -> Sequence[LedgerRow]:
-        """The rows in `retry_at` whose time has come, oldest first."""
+    async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
+        """The rows in `retry_at` whose time has come, and came at `since` or later, oldest first."""
         ...
 
     async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
         """Move a due row's `retry_at` to `at`; the row's new fence, or None where another was faster."""
+        ...
+
+    async def postpone_all(
+        self, moves: Sequence[tuple[str, int]], now: float, at: float
+    ) -> Sequence[int | Temporary | None]:
+        """Postpone many due rows, given as key and fence. Return for each what `postpone` returns or raises."""
         ...
 
     async def reopen(self, key: str, now: float, replay: str = "") -> int | None:

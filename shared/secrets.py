@@ -1,19 +1,26 @@
 """Secrets by name, from a mounted file, the environment or the platform's secret manager."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from shared.errors import Temporary
+from shared.logs import log
 from shared.ports import Clock
 from shared.secret_values import split_values, weakness
 
 SECRET_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 CACHE_SECONDS: Final = 300.0
 READ_SECONDS: Final = 2.0
+STALE_SECONDS: Final = 86_400.0
+"""For how long the last value that was read serves while the store cannot be reached."""
+RETRY_SECONDS: Final = 15.0
+"""Between two attempts to reach the store: one request in that time waits up to READ_SECONDS for it."""
+WARN_SECONDS: Final = 300.0
 
 Reader = Callable[[str], str | None]
 """Answers the secret's text, or None where this place does not have it. May block; may raise OSError or Temporary."""
@@ -24,7 +31,8 @@ def from_folder(folder: Path) -> Reader:
 
     def read(name: str) -> str | None:
         for path in (folder / name / "value", folder / name):
-            if path.is_file():
+            # Not `is_file`, which answers False where the disk or mount fails: only a file that is gone is gone.
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return path.read_text(encoding="utf-8")
         return None
 
@@ -39,12 +47,6 @@ def from_environment(environ: Mapping[str, str]) -> Reader:
     return lambda name: environ.get(variable_name(name))
 
 
-@dataclass(frozen=True, slots=True)
-class _Cached:
-    values: tuple[str, ...]
-    until: float
-
-
 class SecretMissing(Temporary):
     """No place has it. An operator may still make it."""
 
@@ -53,8 +55,30 @@ class SecretDenied(Temporary):
     """The platform lets us read no such secret; whether there is one, it does not say."""
 
 
+class SecretStoreUnreachable(Temporary):
+    """The store gave no answer about the secret: a timeout, a connection fault, a 429 or a 5xx."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cached:
+    """Values as the store last answered them. Times are Unix seconds."""
+
+    values: tuple[str, ...]
+    read_at: float
+    refresh_at: float
+    warn_at: float = 0.0
+
+    @property
+    def stale_until(self) -> float:
+        return self.read_at + STALE_SECONDS
+
+
 class SecretStore:
-    """The Secrets port over readers that are asked in order."""
+    """The Secrets port over readers that are asked in order.
+
+    While the store cannot be reached, the last values serve for STALE_SECONDS. Whatever the store answers (missing,
+    denied, disabled, empty) takes effect at once, and ends what was cached: that is how a secret is revoked.
+    """
 
     def __init__(self, readers: tuple[Reader, ...], clock: Clock) -> None:
         self._readers = readers
@@ -62,17 +86,47 @@ class SecretStore:
         self._cache: dict[str, _Cached] = {}
 
     async def values(self, name: str) -> tuple[str, ...]:
+        now = self._clock.now()
         cached = self._cache.get(name)
-        if cached and self._clock.now() < cached.until:
+        if cached and now < cached.refresh_at:
             return cached.values
+        if cached and now < cached.stale_until:
+            # Whoever asks while this call refreshes takes the last values instead of waiting with it.
+            self._cache[name] = replace(cached, refresh_at=min(now + RETRY_SECONDS, cached.stale_until))
+        try:
+            values = usable_values(name, await self._text(name))
+        except SecretStoreUnreachable as error:
+            return self._last_values(name, error)
+        except Temporary:
+            self._cache.pop(name, None)
+            raise
+        now = self._clock.now()
+        self._cache[name] = _Cached(values, now, now + CACHE_SECONDS)
+        return values
+
+    async def _text(self, name: str) -> str | None:
+        """Raises Temporary."""
         try:
             async with asyncio.timeout(READ_SECONDS):
-                text = await asyncio.to_thread(self._read, name)
-        except (OSError, UnicodeDecodeError) as error:  # a timeout is an OSError too
+                return await asyncio.to_thread(self._read, name)
+        except (PermissionError, UnicodeDecodeError) as error:
             raise Temporary("secret_unavailable", f"secret {name!r} cannot be read: {type(error).__name__}") from error
-        values = usable_values(name, text)
-        self._cache[name] = _Cached(values, self._clock.now() + CACHE_SECONDS)
-        return values
+        except OSError as error:  # a timeout is one, and so are the errors of HTTP clients
+            detail = f"secret {name!r} cannot be read: {type(error).__name__}"
+            raise SecretStoreUnreachable("secret_unavailable", detail) from error
+
+    def _last_values(self, name: str, error: SecretStoreUnreachable) -> tuple[str, ...]:
+        """Return the cached values, with a warning now and then; raise the error where they are missing or too old."""
+        now = self._clock.now()
+        cached = self._cache.get(name)
+        if cached is None or not cached.read_at <= now < cached.stale_until:
+            raise error
+        if now >= cached.warn_at:
+            hours = (cached.stale_until - now) / 3_600
+            detail = f"{error.detail}. Its last value is used for at most {hours:.1f} h more."
+            log("WARNING", "secret store unreachable", secret_name=name, code=error.code, detail=detail)
+            self._cache[name] = replace(cached, warn_at=now + WARN_SECONDS)
+        return cached.values
 
     def _read(self, name: str) -> str | None:
         for reader in self._readers:

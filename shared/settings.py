@@ -7,6 +7,8 @@ from typing import Final
 
 DEFAULT_STATE: Final = ".hookchain"
 LOCAL_PROJECT: Final = "hookchain-local"
+LOCAL_PUSH_ACCOUNT: Final = f"push@{LOCAL_PROJECT}.iam.gserviceaccount.com"
+CLOUD_RUN: Final = "cloud-run"
 METADATA_HOST: Final = "metadata.google.internal"
 
 
@@ -21,6 +23,10 @@ class Settings:
     bucket             HOOKCHAIN_BUCKET: the Cloud Storage bucket of what is too large for a bus or a database
     storage_host       STORAGE_EMULATOR_HOST: `host:port` of an emulated Cloud Storage, or its URL
     metadata_host      GCE_METADATA_HOST: where Cloud Run, which sets K_SERVICE, gives access tokens; elsewhere None
+    push_account       HOOKCHAIN_PUSH_ACCOUNT: the e-mail address of the account that may push to transform and notify
+    push_audience      HOOKCHAIN_PUSH_AUDIENCE: to whom its tokens are made out, which is the function's URL
+    is_invoker_checked HOOKCHAIN_INVOKER_CHECK: `cloud-run`, set by a deployment that has Cloud Run verify each token's
+                       signature, which it then removes; counts on Cloud Run only
     state_folder       HOOKCHAIN_STATE: where the local ledger, journal and blobs are
     secrets_folder     SECRETS_DIR: where mounted secrets are
     slice_file         HOOKCHAIN_SLICE: the function's compiled configuration (a bundle has its own beside main.py)
@@ -38,6 +44,9 @@ class Settings:
     bucket: str | None
     storage_host: str | None
     metadata_host: str | None
+    push_account: str | None
+    push_audience: str | None
+    is_invoker_checked: bool
     state_folder: Path
     secrets_folder: Path
     slice_file: Path | None
@@ -62,6 +71,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         bucket=environ.get("HOOKCHAIN_BUCKET") or None,
         storage_host=environ.get("STORAGE_EMULATOR_HOST") or None,
         metadata_host=(environ.get("GCE_METADATA_HOST") or METADATA_HOST) if environ.get("K_SERVICE") else None,
+        push_account=environ.get("HOOKCHAIN_PUSH_ACCOUNT") or None,
+        push_audience=environ.get("HOOKCHAIN_PUSH_AUDIENCE") or None,
+        is_invoker_checked=bool(environ.get("K_SERVICE")) and environ.get("HOOKCHAIN_INVOKER_CHECK") == CLOUD_RUN,
         state_folder=Path(environ.get("HOOKCHAIN_STATE") or DEFAULT_STATE),
         secrets_folder=Path(environ.get("SECRETS_DIR") or "/secrets"),
         slice_file=Path(slice_file) if slice_file else None,

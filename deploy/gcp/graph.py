@@ -24,6 +24,7 @@ from deploy.secrets.needs import needs
 from shared.cloud.retention import blobs_seconds, retention_of
 from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+from shared.settings import CLOUD_RUN
 
 MAIL_VARIABLES: Final = ("EMAIL_FROM", "SMTP_URL")
 """notify's own, taken over from the environment of the deployment where they are set."""
@@ -111,7 +112,7 @@ def _services(deployment: Deployment, before: Sequence[Resource]) -> list[Resour
             deployment.bundles[function],
             size[function],
             mounted=deployment.secrets[function] if function == "receive" else (),
-            variables=mail if function == "notify" else {},
+            variables={**_push_variables(deployment, function), **(mail if function == "notify" else {})},
             needs=_before(deployment, function, before),
         )
         for function in FUNCTIONS
@@ -119,6 +120,17 @@ def _services(deployment: Deployment, before: Sequence[Resource]) -> list[Resour
     # At first nobody is there to take what comes too early, and it waits. Later an old transform would: what a new
     # source sent would find no route there, and what goes to a new destination none in an old notify.
     return [replace(each, update_needs=keys(made[number + 1 : number + 2])) for number, each in enumerate(made)]
+
+
+def _push_variables(deployment: Deployment, function: str) -> Mapping[str, str]:
+    """Who may push to the function. Cloud Run, which verifies each token, removes its signature."""
+    if function == "receive":
+        return {}
+    return {
+        "HOOKCHAIN_PUSH_ACCOUNT": names.account_email(deployment.target, "push"),
+        "HOOKCHAIN_PUSH_AUDIENCE": deployment.url(function),
+        "HOOKCHAIN_INVOKER_CHECK": CLOUD_RUN,
+    }
 
 
 def _before(deployment: Deployment, function: str, others: Sequence[Resource]) -> tuple[str, ...]:
@@ -165,7 +177,9 @@ def _entries(part: Json) -> list[JsonObject]:
 def _sizes(deployment: Deployment) -> Mapping[str, Size]:
     sources = _entries(deployment.slices["receive"]["sources"])
     largest = max((_number(each["max_body_bytes"]) for each in sources), default=0.0)
-    return sizes(_longest_attempt(deployment.slices["notify"]), int(largest))
+    found = {name: slice_.get("google_cloud") for name, slice_ in deployment.slices.items()}
+    configured = {name: each for name, each in found.items() if isinstance(each, dict)}
+    return sizes(_longest_attempt(deployment.slices["notify"]), int(largest), configured)
 
 
 def _longest_attempt(notify: JsonObject) -> float:

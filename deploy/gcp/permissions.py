@@ -19,7 +19,7 @@ DATABASE_USER: Final = "roles/datastore.user"
 BUILDER: Final = "roles/run.builder"
 TOKEN_MAKER: Final = "roles/iam.serviceAccountOpenIdTokenCreator"  # noqa: S105 a role's name
 BLOB_ROLES: Final = {
-    "receive": "roles/storage.legacyBucketWriter",  # writes, and overwrites when a sender comes again; reads nothing
+    "receive": "roles/storage.objectCreator",  # it creates objects, and cannot list, read or delete them
     "transform": "roles/storage.objectUser",
     "notify": "roles/storage.objectUser",
 }

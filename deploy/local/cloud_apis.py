@@ -25,6 +25,7 @@ from deploy.local.sendgrid.app import SendGrid
 from deploy.local.sendgrid.mailbox import Mailbox
 from shared.jsontext import Json
 from shared.logs import log
+from shared.push_identity import EMULATED_KEYS_PATH
 from shared.settings import DEFAULT_STATE
 
 HOST: Final = "127.0.0.1"
@@ -76,6 +77,7 @@ def _application(pubsub: PubSub, sendgrid: SendGrid, faults: FaultRoutes) -> web
     app = web.Application(middlewares=[local_only], client_max_size=MAX_BODY_BYTES)
     app.router.add_get("/", _ready)
     app.add_routes(faults.routes())
+    app.router.add_get(EMULATED_KEYS_PATH, lambda _: _push_keys(pubsub))
     app.add_subapp("/v1", pubsub_app(pubsub))
     app.add_subapp("/v3", sendgrid.app())
     return app
@@ -84,6 +86,11 @@ def _application(pubsub: PubSub, sendgrid: SendGrid, faults: FaultRoutes) -> web
 async def _ready(_: web.Request) -> web.Response:
     """As Google's own emulator answers; whoever waits for the start asks here."""
     return web.Response(text="Ok\n")
+
+
+async def _push_keys(pubsub: PubSub) -> web.Response:
+    """As https://www.googleapis.com/oauth2/v3/certs: by which keys the tokens of pushes are signed."""
+    return web.json_response(pubsub.tokens.keys())
 
 
 def _set_faults(routes: FaultRoutes, faults: Json) -> None:

@@ -10,9 +10,11 @@ from typing import Final
 
 import aiohttp
 
+from deploy.local.supervisor.ports import function_url
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+from shared.settings import LOCAL_PUSH_ACCOUNT
 
 LABELS: Final[Mapping[str, str]] = {"managed-by": "hookchain"}
 ACK_DEADLINE_SECONDS: Final = 60
@@ -33,23 +35,26 @@ class Resource:
 def topology(project: str, prefix: str, transform_port: int, notify_port: int) -> tuple[Resource, ...]:
     """In the order in which they can be made. `prefix` stands before each name, as Settings.topic_prefix says."""
     topics = {topic: f"projects/{project}/topics/{prefix}{topic}" for topic in (EVENTS, DELIVERIES, DEAD_LETTERS)}
-    transform, notify = f"http://127.0.0.1:{transform_port}", f"http://127.0.0.1:{notify_port}"
+    transform, notify = function_url(transform_port), function_url(notify_port)
     owed: JsonObject = {
         "deadLetterPolicy": {"deadLetterTopic": topics[DEAD_LETTERS], "maxDeliveryAttempts": MAX_DELIVERY_ATTEMPTS}
     }
     subscriptions = f"projects/{project}/subscriptions/{prefix}"
     return (
         *(Resource(name, {"labels": dict(LABELS)}) for name in topics.values()),
-        Resource(f"{subscriptions}transform-events", _pushed(topics[EVENTS], f"{transform}/") | owed),
-        Resource(f"{subscriptions}notify-deliveries", _pushed(topics[DELIVERIES], f"{notify}/") | owed),
-        Resource(f"{subscriptions}notify-dead-letters", _pushed(topics[DEAD_LETTERS], f"{notify}/dead-letters")),
+        Resource(f"{subscriptions}transform-events", _pushed(topics[EVENTS], transform, "/") | owed),
+        Resource(f"{subscriptions}notify-deliveries", _pushed(topics[DELIVERIES], notify, "/") | owed),
+        Resource(f"{subscriptions}notify-dead-letters", _pushed(topics[DEAD_LETTERS], notify, "/dead-letters")),
     )
 
 
-def _pushed(topic: str, endpoint: str) -> JsonObject:
+def _pushed(topic: str, url: str, path: str) -> JsonObject:
     return {
         "topic": topic,
-        "pushConfig": {"pushEndpoint": endpoint},
+        "pushConfig": {
+            "pushEndpoint": f"{url}{path}",
+            "oidcToken": {"serviceAccountEmail": LOCAL_PUSH_ACCOUNT, "audience": url},
+        },
         "ackDeadlineSeconds": ACK_DEADLINE_SECONDS,
         "retryPolicy": {"minimumBackoff": MINIMUM_BACKOFF, "maximumBackoff": MAXIMUM_BACKOFF},
         "labels": dict(LABELS),

@@ -15,6 +15,7 @@ from shared.journal import Journal
 from shared.jsontext import Json
 from shared.logs import log
 from shared.push import MAX_PUSH_BYTES, refuse_pages
+from shared.push_identity import VerifyPush
 
 ACKNOWLEDGED: Final = Reply(204, headers=())
 AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")
@@ -29,6 +30,7 @@ class Service:
     parts: Parts
     sweeper: Sweeper
     journal: Journal | None
+    verify_push: VerifyPush
 
 
 async def answer(service: Callable[[], Service], head: Request, read_body: ReadBody) -> Reply:
@@ -52,10 +54,11 @@ async def _serve(service: Service, head: Request, read_body: ReadBody, started: 
     if head.method != "POST":
         raise Rejected("method", "a push is a POST")
     path = head.path.rstrip("/")
+    if path not in ("", "/sweep", "/dead-letters"):
+        raise Rejected("unknown_source", "notify serves /, /sweep and /dead-letters")
+    await service.verify_push(head)
     if path == "/sweep":
         return await _sweep(service, started)
-    if path not in ("", "/dead-letters"):
-        raise Rejected("unknown_source", "notify serves /, /sweep and /dead-letters")
     body = await read_body(MAX_PUSH_BYTES)
     if path == "/dead-letters":
         return await _keep(service, body, started)

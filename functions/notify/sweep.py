@@ -10,10 +10,15 @@ from shared.ledger import Ledger, LedgerRow
 from shared.ledger_rules import KEEP_SECONDS
 from shared.ports import DELIVERIES, Bus, BusMessage, Clock
 
-BATCH_ROWS: Final = 100
-SWEEP_SECONDS: Final = 20.0
+BATCH_ROWS: Final = 200
+PAGES_AT_ONCE: Final = 3
+"""Pages that are moved and published while the next is read. A row has up to 200 KiB: 120 MB of an instance's 512."""
+SWEEP_SECONDS: Final = 45.0
+"""Less than the scheduler waits for an answer, by what the last pages may take."""
 POSTPONE_SECONDS: Final = 600.0
 PURGE_EVERY_SECONDS: Final = 3_600.0
+BACK_SECONDS: Final = 600.0
+"""How far before the end of the last complete sweep the next one begins: longer than an outcome takes to be written."""
 
 
 class Sweeper:
@@ -24,50 +29,100 @@ class Sweeper:
         self._bus = bus
         self._clock = clock
         self._purge_at = 0.0
+        self._complete_at: float | None = None
 
     async def sweep(self) -> int:
-        """How many deliveries were published. Raises Temporary; what was not moved or not published stays due."""
+        """Return how many deliveries were published. Raises Temporary; what was not moved or published stays due."""
         await self._purge()
-        count = 0
-        end = self._clock.now() + SWEEP_SECONDS
-        while self._clock.now() < end:
-            rows = await self._ledger.due(self._clock.now(), BATCH_ROWS)
-            count += await self._publish(rows)
-            if len(rows) < BATCH_ROWS:
-                break
-        return count
-
-    async def _publish(self, rows: Sequence[LedgerRow]) -> int:
-        """The rows are moved ahead first: if this process dies in between, they are due again in ten minutes.
-
-        One that cannot be moved holds up no other.
-        """
-        now = self._clock.now()
-        ahead = now + POSTPONE_SECONDS
-        fences = await asyncio.gather(
-            *(self._ledger.postpone(row.key, row.fence, now, ahead) for row in rows), return_exceptions=True
-        )
-        moved = [(row, fence) for row, fence in zip(rows, fences, strict=True) if isinstance(fence, int)]
-        if moved:
-            await self._publish_moved(moved, now)
-        for fence in fences:
-            if isinstance(fence, BaseException):
-                raise fence
-        return len(moved)
-
-    async def _publish_moved(self, moved: Sequence[tuple[LedgerRow, int]], now: float) -> None:
-        try:
-            await self._bus.publish(DELIVERIES, [due_message(row, fence) for row, fence in moved])
-        except Temporary:
-            # Not confirmed: due now, under a new fence that leaves a message which did arrive without effect.
-            await asyncio.gather(*(self._ledger.postpone(row.key, fence, now, now) for row, fence in moved))
-            raise
+        run = _Run(self._ledger, self._bus, self._clock)
+        since = 0.0 if self._complete_at is None else max(0.0, self._complete_at - BACK_SECONDS)
+        complete_at = await run.drain(since)
+        if run.faults:
+            raise run.faults[0]
+        self._complete_at = complete_at or self._complete_at
+        return run.count
 
     async def _purge(self) -> None:
         now = self._clock.now()
         if now >= self._purge_at:
             self._purge_at = now + PURGE_EVERY_SECONDS
+            self._complete_at = None  # once an hour, whatever is due is looked for, however old it is
             await self._ledger.purge(now - KEEP_SECONDS)
+
+
+class _Run:
+    """One sweep: pages of due rows, several of them at once."""
+
+    def __init__(self, ledger: Ledger, bus: Bus, clock: Clock) -> None:
+        self._ledger = ledger
+        self._bus = bus
+        self._clock = clock
+        self._seen: set[tuple[str, int]] = set()
+        self._pages: dict[asyncio.Task[None], Sequence[LedgerRow]] = {}
+        self._is_bus_down = False
+        self.count = 0
+        self.faults: list[Temporary] = []
+
+    async def drain(self, since: float) -> float | None:
+        """Publish what is due. Return since when nothing was; None where time ran out or a row could not be moved."""
+        try:
+            complete_at = await self._start_pages(since)
+            await asyncio.gather(*self._pages)
+        except BaseException:  # cancelled too: no page outlives the sweep
+            for page in self._pages:
+                page.cancel()
+            await asyncio.gather(*self._pages, return_exceptions=True)
+            raise
+        return complete_at
+
+    async def _start_pages(self, since: float) -> float | None:
+        end = self._clock.now() + SWEEP_SECONDS
+        while (now := self._clock.now()) < end and not self._is_bus_down:
+            try:
+                found = await self._ledger.due(now, BATCH_ROWS + self._under_way_at(since), since)
+            except Temporary as error:
+                self.faults.append(error)
+                return None
+            if not found:
+                return now
+            fresh = [row for row in found if (row.key, row.fence) not in self._seen]
+            if fresh:
+                self._seen.update((row.key, row.fence) for row in fresh)
+                self._pages[asyncio.create_task(self._publish(fresh))] = fresh
+                since = fresh[-1].retry_at or since
+            elif not self._pages:
+                return None  # they cannot be moved, or others move them: the next sweep looks again
+            if not fresh or len(self._pages) >= PAGES_AT_ONCE:
+                await asyncio.wait(self._pages, return_when=asyncio.FIRST_COMPLETED)
+            for page in [page for page in self._pages if page.done()]:
+                del self._pages[page]
+                page.result()
+        return None
+
+    def _under_way_at(self, since: float) -> int:
+        """Return how many rows at the lower bound are being moved: the next page may still show them."""
+        return sum(row.retry_at == since for rows in self._pages.values() for row in rows)
+
+    async def _publish(self, rows: Sequence[LedgerRow]) -> None:
+        """The rows are moved ahead first: if this process dies in between, they are due again in ten minutes.
+
+        One that cannot be moved holds up no other.
+        """
+        now = self._clock.now()
+        moves = [(row.key, row.fence) for row in rows]
+        fences = await self._ledger.postpone_all(moves, now, now + POSTPONE_SECONDS)
+        moved = [(row, fence) for row, fence in zip(rows, fences, strict=True) if isinstance(fence, int)]
+        self.faults += [fence for fence in fences if isinstance(fence, Temporary)]
+        try:
+            if moved:
+                await self._bus.publish(DELIVERIES, [due_message(row, fence) for row, fence in moved])
+        except Temporary as error:
+            # Not confirmed: due now, under a new fence that leaves a message which did arrive without effect.
+            self.faults.append(error)
+            self._is_bus_down = True
+            await self._ledger.postpone_all([(row.key, fence) for row, fence in moved], now, now)
+        else:
+            self.count += len(moved)
 
 
 def due_message(row: LedgerRow, fence: int) -> BusMessage:

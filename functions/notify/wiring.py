@@ -15,6 +15,7 @@ from shared.cloud import platform
 from shared.cloud.retention import retention_of
 from shared.journaling import Journaling
 from shared.jsontext import JsonObject
+from shared.push_identity import push_verifier
 from shared.settings import Settings, read_settings
 from shared.slices import exit_at_fault, load_or_exit
 
@@ -51,4 +52,4 @@ def service() -> Service:
         journaling=Journaling("notify", journal),
         clock=clock,
     )
-    return Service(parts, Sweeper(ledger, bus, clock), journal)
+    return Service(parts, Sweeper(ledger, bus, clock), journal, push_verifier(settings()))

@@ -131,5 +131,6 @@ class Receiver:
 
     async def _message(self, event: Event) -> BusMessage:
         # A sender may use an id again for another body, and must not overwrite the first one's.
-        light, content = await checked_in(event, self.blobs, f"{event.id}-{event.payloadhash[:32]}")
+        name = f"{event.id}-{event.payloadhash[:32]}"
+        light, content = await checked_in(event, self.blobs, name, is_named_by_content=True)
         return BusMessage(content, {"ce-id": light.id, "ce-type": light.type, "ce-source": light.source})

@@ -17,6 +17,7 @@ from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json
 from shared.logs import log, loggable_type
 from shared.push import MAX_PUSH_BYTES, Push, parse_push, refuse_pages
+from shared.push_identity import VerifyPush
 
 _DUPLICATE: Final = (
     "an event with the same signed bytes came first; if the sender repeats bodies on purpose, set `dedupe: delivery_id`"
@@ -26,7 +27,7 @@ ACKNOWLEDGED: Final = Reply(204, headers=())
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`services` is None where no step asks outside of the event.
+    """`services` is None where no step asks outside of the event. Whoever may call `/chains/` may not push.
 
     `type_words` says of each configured source how many words of its events' types a log may hold.
     """
@@ -34,6 +35,7 @@ class Service:
     transformer: Transformer
     chains: NamedChains
     services: Services | None
+    verify_push: VerifyPush
     type_words: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -54,11 +56,10 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
 
 async def _pushed(service: Service, head: Request, read_body: ReadBody, started: float) -> Reply:
     try:
-        push = await _push(head, read_body)
+        push = await _push(service, head, read_body)
+        _log_transformed(await service.transformer.take(push), service.type_words, started)
     except Rejected as error:
         return _not_ours(error, started)
-    try:
-        _log_transformed(await service.transformer.take(push), service.type_words, started)
     except Permanent as error:
         _log("WARNING", "dead letter", started, code=error.code, reason=error.detail)
     except Temporary as error:
@@ -74,9 +75,10 @@ def _not_ours(error: Rejected, started: float) -> Reply:
     return problem(error.status, error.code, error.detail)
 
 
-async def _push(head: Request, read_body: ReadBody) -> Push:
+async def _push(service: Service, head: Request, read_body: ReadBody) -> Push:
     if head.method != "POST":
         raise Rejected("method", "a push is a POST")
+    await service.verify_push(head)
     try:
         return parse_push(await read_body(MAX_PUSH_BYTES))
     except Permanent as error:

@@ -13,6 +13,7 @@ from shared.cloud.retention import retention_of
 from shared.journaling import Journaling
 from shared.jsontext import JsonObject
 from shared.ports import Owners
+from shared.push_identity import push_verifier
 from shared.settings import Settings, read_settings
 from shared.slices import exit_at_fault, load_or_exit
 
@@ -59,7 +60,9 @@ def owners() -> Owners | None:
 
 @cache
 def service() -> Service:
-    return Service(transformer(), program_or_exit().chains, services(), program_or_exit().type_words)
+    return Service(
+        transformer(), program_or_exit().chains, services(), push_verifier(settings()), program_or_exit().type_words
+    )
 
 
 @cache

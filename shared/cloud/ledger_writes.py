@@ -1,8 +1,11 @@
 """What a ledger writes of a claimed delivery: each a rule of shared/ledger_rules.py, whatever stores the row."""
 
+import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from shared import ledger_rules as rules
+from shared.errors import Temporary
 from shared.ledger import LedgerRow
 from shared.ledger_rules import Rule
 
@@ -33,6 +36,17 @@ class LedgerWrites(ABC):
     async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
         row = await self._change(key, lambda row: rules.postpone(row, fence, now, at))
         return None if row is None else row.fence
+
+    async def postpone_all(
+        self, moves: Sequence[tuple[str, int]], now: float, at: float
+    ) -> Sequence[int | Temporary | None]:
+        return await asyncio.gather(*(self._postponed(key, fence, now, at) for key, fence in moves))
+
+    async def _postponed(self, key: str, fence: int, now: float, at: float) -> int | Temporary | None:
+        try:
+            return await self.postpone(key, fence, now, at)
+        except Temporary as error:
+            return error
 
     async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
         row = await self._change(key, lambda row: rules.reopen(row, now, replay))

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from shared.config.case import CaseConfig
 from shared.config.destination import DestinationConfig
+from shared.config.google_cloud import GoogleCloudConfig
 from shared.config.route import RouteConfig, StepsConfig
 from shared.config.sender import PublicUrl, TrustedProxies
 from shared.config.source import SourceConfig
@@ -34,4 +35,5 @@ class BundleConfig(Model):
     destinations: dict[Name, DestinationConfig] = Field(default={})
     lists: dict[Name, list[str]] = Field(default={})
     retention: Retention = Retention()
+    google_cloud: GoogleCloudConfig = GoogleCloudConfig()
     tests: list[CaseConfig] = Field(default=[])

@@ -27,6 +27,7 @@ from shared.delivery import Delivery, to_cloudevent_of
 from shared.event import Event, to_cloudevent
 from shared.jsontext import JsonObject
 from tests.bench.receive import PASSWORD, REQUEST
+from tests.fakes.pushes import cloud_run_environment, cloud_run_headers
 from tests.gcp.firestore_memory import MemoryStore
 from tests.gcp.firestore_server import FirestoreServer
 from tests.gcp.serving import served
@@ -132,7 +133,7 @@ def _first_request(name: str, number: int) -> Request:
     document = to_cloudevent(event)
     if name == "notify":
         document = to_cloudevent_of(Delivery(event, "mail", "mail"), 1_790_000_000.0)
-    return Request("/", json.dumps(_push(document)).encode(), JSON)
+    return Request("/", json.dumps(_push(document)).encode(), {**JSON, **cloud_run_headers()})
 
 
 def _push(document: JsonObject) -> JsonObject:
@@ -153,6 +154,7 @@ def _cloud() -> Iterator[Mapping[str, str]]:
         yield {
             "PATH": os.environ.get("PATH", ""),
             "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{port}",
+            **cloud_run_environment(),
             "FIRESTORE_EMULATOR_HOST": firestore,
             "HOOKCHAIN_FIRESTORE": "hookchain",
             "GOOGLE_CLOUD_PROJECT": "bench",

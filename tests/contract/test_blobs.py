@@ -41,6 +41,12 @@ async def test_putting_the_same_name_again_replaces_it(blobs: Blobs) -> None:
     assert await blobs.get("a") == b"second"
 
 
+async def test_creating_a_name_that_exists_keeps_what_is_there(blobs: Blobs) -> None:
+    await blobs.create("a", b"first")
+    await blobs.create("a", b"second")
+    assert await blobs.get("a") == b"first"
+
+
 async def test_an_unknown_name_is_none(blobs: Blobs) -> None:
     assert await blobs.get("nothing") is None
 

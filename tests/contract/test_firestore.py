@@ -1,6 +1,7 @@
 """What is Firestore's own: contention, answers that are lost, faults, what it costs, and what a document can hold."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -96,6 +97,34 @@ async def test_what_comes_at_once_is_journaled_in_few_commits(
 async def test_a_sweep_that_finds_nothing_costs_one_read(ledger: FirestoreLedger, firestore: EmulatedFirestore) -> None:
     assert await ledger.due(T, 100) == []
     assert firestore.server.counts["documents read"] == 1
+
+
+async def test_a_page_of_due_rows_is_moved_in_few_calls(ledger: FirestoreLedger, firestore: EmulatedFirestore) -> None:
+    deliveries = [replace(DELIVERY, event=replace(EVENT, id=f"e{number}")) for number in range(200)]
+    for delivery in deliveries:
+        claim = await ledger.claim(delivery, b"{}", T, LEASE)
+        assert isinstance(claim, Claimed)
+        assert await ledger.retry_at(delivery.id, claim.fence, T, T, "", "")
+    moves = [(row.key, row.fence) for row in await ledger.due(T, 200)]
+    before = Counter(firestore.server.counts)
+    assert None not in await ledger.postpone_all(moves, T, T + 600)
+    calls = firestore.server.counts - before
+    assert (calls["batchGet"], calls["commit"], calls["documents written"]) == (2, 2, 200)
+
+
+async def test_a_row_that_others_keep_writing_holds_up_no_other_row_of_its_transaction(
+    ledger: FirestoreLedger, firestore: EmulatedFirestore
+) -> None:
+    moves = []
+    for number in range(3):
+        delivery = replace(DELIVERY, event=replace(EVENT, id=f"e{number}"))
+        claim = await ledger.claim(delivery, b"{}", T, LEASE)
+        assert isinstance(claim, Claimed)
+        assert await ledger.retry_at(delivery.id, claim.fence, T, T, "", "")
+        moves.append((delivery.id, claim.fence))
+    firestore.server.faults += [Fault("commit", "ABORTED")] * TRIES
+    assert None not in await ledger.postpone_all(moves, T, T + 600)
+    assert await ledger.due(T, 10) == []
 
 
 # Contention and loss

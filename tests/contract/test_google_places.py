@@ -13,7 +13,8 @@ from shared.cloud.gcp.pubsub import no_authorization
 from shared.cloud.gcp.secret_manager import from_secret_manager
 from shared.cloud.gcp.storage import BucketBlobs
 from shared.errors import Temporary
-from shared.secrets import SecretDenied
+from shared.secrets import CACHE_SECONDS, SecretDenied, SecretStore, SecretStoreUnreachable
+from tests.fakes.clock import FakeClock
 from tests.gcp.storage_server import BUCKET, StorageServer
 from tests.google_stand_in import StandIn, standing_in
 
@@ -46,6 +47,21 @@ async def test_what_a_bucket_refuses_for_a_moment_is_asked_for_again(
     await blobs.put("a", b"1")
     server.passing = [status]
     assert await blobs.get("a") == b"1"
+    blobs.close()
+    await asyncio.sleep(0)
+
+
+async def test_an_account_that_may_only_create_objects_stores_a_retried_body_once(
+    storage: tuple[StorageServer, str],
+) -> None:
+    server, url = storage
+    server.may_delete = False
+    blobs = BucketBlobs(url, BUCKET, no_authorization)
+    for _ in range(2):  # a sender's retry has the same name
+        await blobs.create("event-hash", b"body")
+    with pytest.raises(Temporary):
+        await blobs.put("event-hash", b"forged")
+    assert server.objects == {"event-hash": b"body"}
     blobs.close()
     await asyncio.sleep(0)
 
@@ -130,13 +146,50 @@ def test_a_secret_that_this_account_may_not_read_may_not_be_there_at_all(
         from_secret_manager("a-project", "hookchain-", client)("crm-key")
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_secret_manager_that_refuses_is_temporary(
+@pytest.mark.parametrize("status", [408, 429, 500, 503, 504])
+def test_a_secret_manager_that_is_busy_or_down_says_nothing_about_the_secret(
     google: StandIn, client: "Callable[[], SecretManagerServiceClient]", status: int
 ) -> None:
     google.refuses(VERSION, status, "SECRET_REFUSED")
-    with pytest.raises(Temporary, match="Secret Manager has no answer for 'crm-key'"):
+    with pytest.raises(SecretStoreUnreachable, match=f"Secret Manager answered {status} for 'hookchain-crm-key'"):
         from_secret_manager("a-project", "hookchain-", client)("crm-key")
+
+
+@pytest.mark.parametrize("status", [400, 401, 409, 410])
+def test_a_disabled_version_or_a_refused_account_is_an_answer_about_the_secret(
+    google: StandIn, client: "Callable[[], SecretManagerServiceClient]", status: int
+) -> None:
+    google.refuses(VERSION, status, "SECRET_REFUSED")
+    with pytest.raises(Temporary) as caught:
+        from_secret_manager("a-project", "hookchain-", client)("crm-key")
+    assert not isinstance(caught.value, SecretStoreUnreachable)
+
+
+async def test_a_secret_manager_without_connection_is_unreachable_and_the_last_value_serves(
+    google: StandIn, client: "Callable[[], SecretManagerServiceClient]", free_port: int
+) -> None:
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud.secretmanager import SecretManagerServiceClient
+    from google.cloud.secretmanager_v1.services.secret_manager_service.transports import (
+        SecretManagerServiceRestTransport,
+    )
+
+    data = base64.b64encode(b"a-strong-value-of-24-char").decode()
+    google.answers(VERSION, {"name": "x/versions/2", "payload": {"data": data}})
+    credentials = AnonymousCredentials()  # type: ignore[no-untyped-call] # google-auth has none here
+    cut_off = SecretManagerServiceRestTransport(
+        host=f"127.0.0.1:{free_port}", credentials=credentials, url_scheme="http"
+    )
+    readers = [
+        from_secret_manager("a-project", "hookchain-", client),
+        from_secret_manager("a-project", "hookchain-", lambda: SecretManagerServiceClient(transport=cut_off)),
+    ]
+    clock = FakeClock()
+    store = SecretStore((lambda name: readers[0](name),), clock)
+    before = await store.values("crm-key")
+    del readers[0]
+    clock.advance(CACHE_SECONDS)
+    assert await store.values("crm-key") == before
 
 
 def test_one_client_serves_all_secrets(google: StandIn, client: "Callable[[], SecretManagerServiceClient]") -> None:

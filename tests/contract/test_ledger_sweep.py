@@ -27,6 +27,31 @@ async def test_the_oldest_due_come_first_and_no_more_than_asked_for(ledger: Ledg
     assert [row.event_id for row in await ledger.due(T + 60, 2)] == ["e1", "e2"]
 
 
+async def test_what_was_due_before_the_lower_bound_is_left_out(ledger: Ledger) -> None:
+    for number, at in enumerate([10.0, 20.0, 30.0]):
+        claim = await ledger.claim(delivery(number), MESSAGE, T, LEASE)
+        assert isinstance(claim, Claimed)
+        assert await ledger.retry_at(delivery(number).id, claim.fence, T, T + at, "", "")
+    assert [row.event_id for row in await ledger.due(T + 60, 10, T + 20)] == ["e1", "e2"]
+
+
+async def test_many_rows_are_postponed_at_once_each_by_its_own_fence(ledger: Ledger) -> None:
+    moves: list[tuple[str, int]] = []
+    for number in range(3):
+        claim = await ledger.claim(delivery(number), MESSAGE, T, LEASE)
+        assert isinstance(claim, Claimed)
+        assert await ledger.retry_at(delivery(number).id, claim.fence, T, T, "", "")
+        moves.append((delivery(number).id, claim.fence))
+    first = await ledger.postpone(*moves[1], T, T + 600)
+    fences = await ledger.postpone_all([*moves, ("unknown", 1)], T, T + 300)
+    assert [isinstance(fence, int) for fence in fences] == [True, False, True, False]
+    assert {row.key: (row.fence, row.retry_at) for row in await ledger.due(T + 600, 10)} == {
+        moves[0][0]: (fences[0], T + 300),
+        moves[1][0]: (first, T + 600),
+        moves[2][0]: (fences[2], T + 300),
+    }
+
+
 async def test_only_the_message_of_the_sweep_starts_the_retry(ledger: Ledger) -> None:
     first = await in_retry(ledger, at=T + 5)
     fence = await ledger.postpone(KEY, first.fence, T + 5, T + 605)

@@ -12,6 +12,10 @@ class FakeBlobs:
         self._fail_if_faulty()
         self.contents[name] = content
 
+    async def create(self, name: str, content: bytes) -> None:
+        self._fail_if_faulty()
+        self.contents.setdefault(name, content)
+
     async def get(self, name: str) -> bytes | None:
         self._fail_if_faulty()
         return self.contents.get(name)

@@ -27,9 +27,9 @@ class FakeLedger(LedgerWrites):
         self.table[key] = taken
         return answer
 
-    async def due(self, now: float, limit: int) -> Sequence[LedgerRow]:
+    async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
         self._fail_if_faulty()
-        found = [row for row in self.table.values() if rules.is_due(row, now)]
+        found = [row for row in self.table.values() if rules.is_due(row, now) and (row.retry_at or 0.0) >= since]
         return sorted(found, key=lambda row: row.retry_at or 0.0)[:limit]
 
     async def disable(self, destination: str, reason: str, now: float) -> None:

@@ -12,6 +12,7 @@ import pytest
 from shared.cloud.local.ledger import LocalLedger
 from shared.ledger import LedgerRow
 from tests.fakes.notifier import a_delivery, message_of, push_of
+from tests.fakes.pushes import cloud_run_environment, cloud_run_headers
 from tests.processes import ROOT, Request, free_port, functions_framework, post, started
 from tests.standins import command
 
@@ -31,6 +32,7 @@ def environment(folder: Path, destinations: object, bus_port: int) -> dict[str, 
         "HOOKCHAIN_SLICE": str(slice_file),
         "HOOKCHAIN_STATE": str(folder / "state"),
         "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{bus_port}",
+        **cloud_run_environment(),
         "SECRETS_DIR": str(folder / "secrets"),
         "SMTP_URL": "",
         "EMAIL_FROM": "from@example.com",
@@ -48,7 +50,12 @@ def port(folder: Path) -> Iterator[int]:
     environ = environment(folder, {"crm": DESTINATION}, bus_port)
     with (
         started(command("rest", bus_port), {}, bus_port, Request("/", b"", {}), ready="open"),
-        started(functions_framework("functions/notify", "notify", port), environ, port, Request("/sweep", b"", {})),
+        started(
+            functions_framework("functions/notify", "notify", port),
+            environ,
+            port,
+            Request("/sweep", b"", cloud_run_headers()),
+        ),
     ):
         yield port
 
@@ -66,17 +73,24 @@ def rows(folder: Path, event_id: str) -> Sequence[LedgerRow]:
 
 def test_a_delivery_that_needs_an_operator_is_held_in_the_ledger_and_acknowledged(port: int, folder: Path) -> None:
     body = push_of(message_of(a_delivery(1), time.time()))
-    assert post(port, Request("/", body, {"Content-Type": "application/json"})) == 204
+    assert post(port, Request("/", body, cloud_run_headers())) == 204
     (row,) = rows(folder, "e1")
     assert row.state == "disabled"
 
 
+def test_a_push_of_another_account_is_rejected(port: int, folder: Path) -> None:
+    body = push_of(message_of(a_delivery(2), time.time()))
+    another = cloud_run_headers(email="convert@a-project.iam.gserviceaccount.com")
+    assert [post(port, Request(path, body, another)) for path in ("/", "/dead-letters", "/sweep")] == [401] * 3
+    assert rows(folder, "e2") == []
+
+
 def test_what_is_no_delivery_is_dead_lettered_and_acknowledged(port: int) -> None:
-    assert post(port, Request("/", b"\xff", {})) == 204
+    assert post(port, Request("/", b"\xff", cloud_run_headers())) == 204
 
 
 def test_a_dead_letter_is_kept_and_acknowledged(port: int, folder: Path) -> None:
-    assert post(port, Request("/dead-letters", push_of(b"no letter of ours"), {})) == 204
+    assert post(port, Request("/dead-letters", push_of(b"no letter of ours"), cloud_run_headers())) == 204
     assert (folder / "state" / "journal.db").is_file()
 
 

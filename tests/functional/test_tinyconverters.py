@@ -140,7 +140,7 @@ def port(folder: Path) -> Iterator[int]:
     with (
         started(command("rest", bus_port), {}, bus_port, Request("/", b"", {}), ready="open"),
         started(
-            functions_framework("functions/transform", "transform", port), environ, port, Request("/", b"", {}), "400"
+            functions_framework("functions/transform", "transform", port), environ, port, Request("/", b"", {}), "503"
         ),
     ):
         yield port

@@ -17,6 +17,7 @@ from deploy.sending.auth import Bearer
 from deploy.sending.send import send
 from shared.jsontext import Json, JsonObject
 from tests.emulation import Emulation
+from tests.fakes.pushes import push_environment, push_headers
 from tests.gcp.firestore_server import FirestoreServer, Store
 from tests.gcp.serving import served
 from tests.gcp.storage_server import StorageServer
@@ -74,7 +75,8 @@ class Deployed:
 
     def sweep(self) -> None:
         """As Cloud Scheduler does each minute."""
-        assert post(self.ports["notify"], Request("/sweep", b"", {})) == 200
+        headers = push_headers(self.folder / "state", self.ports["notify"])
+        assert post(self.ports["notify"], Request("/sweep", b"", headers)) == 200
 
 
 @contextlib.contextmanager
@@ -95,7 +97,13 @@ def deploy(folder: Path, store: Store) -> Iterator[Deployed]:
             compiled_file = folder / f"{name}.json"
             compiled_file.write_text(json.dumps(compiled), encoding="utf-8")
             command = functions_framework(f"functions/{name}", name, ports[name])
-            environ = {**cloud, **SETTINGS, "SENDGRID_API_URL": emulation.url, "HOOKCHAIN_SLICE": str(compiled_file)}
+            environ = {
+                **cloud,
+                **SETTINGS,
+                **push_environment(ports[name]),
+                "SENDGRID_API_URL": emulation.url,
+                "HOOKCHAIN_SLICE": str(compiled_file),
+            }
             stack.enter_context(started(command, environ, ports[name], NOWHERE, ready="open"))
         yield Deployed(folder, ports, emulation, firestore, storage, cloud)
     assert firestore.problems == []

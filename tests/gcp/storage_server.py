@@ -13,13 +13,17 @@ BUCKET: Final = "a-project-hookchain-blobs"
 
 
 class StorageServer:
-    """`refuse` is the status of every answer, where set; `passing` are those of the next ones."""
+    """`refuse` is the status of every answer, where set; `passing` are those of the next ones.
+
+    `may_delete`: the caller's role includes storage.objects.delete, which replacing an object needs.
+    """
 
     def __init__(self, bucket: str) -> None:
         self.objects: dict[str, bytes] = {}
         self.problems: list[str] = []
         self.refuse: int | None = None
         self.passing: list[int] = []
+        self.may_delete = True
         self._bucket = bucket
         self._description = Description("storage", "v1")
 
@@ -48,6 +52,10 @@ class StorageServer:
         match request.method:
             case "POST":
                 assert request.query["uploadType"] == "media"
+                if name in self.objects and not self.may_delete:
+                    return _fault(403, "receive does not have storage.objects.delete access to the object.")
+                if name in self.objects and request.query.get("ifGenerationMatch") == "0":
+                    return _fault(412, "At least one of the pre-conditions you specified did not hold.")
                 self.objects[name] = body
                 answer = {
                     "kind": "storage#object",

@@ -31,9 +31,9 @@ class WeatheredLedger(FakeLedger):
         await self._weather.after("ledger")
         return answer
 
-    async def due(self, now: float, limit: int) -> Sequence[LedgerRow]:
+    async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
         await self._weather.before("ledger")
-        return await super().due(now, limit)
+        return await super().due(now, limit, since)
 
     async def destination_state(self, destination: str) -> DestinationState:
         await self._weather.before("ledger")

@@ -21,6 +21,7 @@ from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.owners import FakeOwners
+from tests.fakes.pushes import from_anybody
 from tests.fakes.secrets import FakeSecrets
 
 CHAINS: Final[Json] = {
@@ -41,7 +42,7 @@ def service() -> entry.Service:
     program = read_program({"routes": [], "chains": CHAINS})
     services = Services(FakeSecrets({}), FakeFetch(), FakeOwners(), None)
     transformer = Transformer((), FakeBus(), FakeBlobs(), Journaling("transform", None), FakeClock())
-    return entry.Service(transformer, program.chains, services)
+    return entry.Service(transformer, program.chains, services, from_anybody)
 
 
 async def asked(

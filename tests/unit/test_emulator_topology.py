@@ -6,9 +6,15 @@ from deploy.local.guard import is_local
 from deploy.local.pubsub.subscriptions import subscription_from
 from deploy.local.pubsub.topics import topic_from
 from deploy.local.topology import topology
+from shared.jsontext import JsonObject
+from shared.settings import LOCAL_PUSH_ACCOUNT
 
 BUNDLE = topology("hookchain-local", "blue-", 8081, 8082)
 SETTINGS = {resource.name.removeprefix("projects/hookchain-local/"): resource.settings for resource in BUNDLE}
+
+
+def token_for(audience: str) -> JsonObject:
+    return {"serviceAccountEmail": LOCAL_PUSH_ACCOUNT, "audience": audience}
 
 
 def test_each_topic_is_pushed_to_the_function_that_consumes_it() -> None:
@@ -18,9 +24,12 @@ def test_each_topic_is_pushed_to_the_function_that_consumes_it() -> None:
         if name.startswith("subscriptions/")
     }
     assert pushed == {
-        "blue-events": {"pushEndpoint": "http://127.0.0.1:8081/"},
-        "blue-deliveries": {"pushEndpoint": "http://127.0.0.1:8082/"},
-        "blue-dead-letters": {"pushEndpoint": "http://127.0.0.1:8082/dead-letters"},
+        "blue-events": {"pushEndpoint": "http://127.0.0.1:8081/", "oidcToken": token_for("http://127.0.0.1:8081")},
+        "blue-deliveries": {"pushEndpoint": "http://127.0.0.1:8082/", "oidcToken": token_for("http://127.0.0.1:8082")},
+        "blue-dead-letters": {
+            "pushEndpoint": "http://127.0.0.1:8082/dead-letters",
+            "oidcToken": token_for("http://127.0.0.1:8082"),
+        },
     }
 
 

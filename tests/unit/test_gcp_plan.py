@@ -12,6 +12,7 @@ import pytest
 
 from deploy.compiler import FUNCTIONS, compile_config
 from deploy.config_file import parse_config
+from deploy.faults import ConfigFaults
 from deploy.gcp.graph import Deployment, graph, in_order
 from deploy.gcp.plan import NOTHING, Action, plan, superfluous
 from deploy.gcp.resource import Command, Existing, Resource
@@ -134,13 +135,77 @@ def test_only_roles_that_exist_are_given_and_each_on_one_thing() -> None:
         "roles/run.builder": "project",
         "roles/run.invoker": "service",
         "roles/secretmanager.secretAccessor": "secret",
-        "roles/storage.legacyBucketWriter": "bucket",
+        "roles/storage.objectCreator": "bucket",
         "roles/storage.objectUser": "bucket",
     }
     on_the_database = [each.name for each in given if each.name.startswith("roles/datastore.user")]
     own = 'resource.name == "projects/my-project/databases/hookchain"'
     assert len(on_the_database) == 2
     assert all(name.endswith(f" if {own}") for name in on_the_database)
+
+
+SCALED = """
+google_cloud:
+  receive: {min_instances: 1, max_instances: 50, ingress: internal-and-cloud-load-balancing}
+  transform: {memory: 2Gi, ingress: all}
+  notify: {concurrency: 10, vpc: {network: default, subnet: functions, egress: all-traffic}}
+"""
+
+
+def test_the_configuration_says_how_each_function_runs_on_cloud_run() -> None:
+    usual, scaled = (by_key(graph(deployment(config))) for config in (CONFIG, CONFIG + SCALED))
+    names = ("min-instances", "max-instances", "memory", "concurrency", "ingress")
+
+    def settings(resources: dict[str, Resource], function: str) -> list[str]:
+        return [flag(resources[f"service hookchain-{function}"], name) for name in names]
+
+    assert settings(usual, "receive") == ["0", "20", "512Mi", "80", "all"]
+    assert settings(usual, "transform") == ["0", "20", "512Mi", "40", "internal"]
+    assert settings(usual, "notify") == ["0", "20", "512Mi", "40", "internal"]
+    assert settings(scaled, "receive") == ["1", "50", "512Mi", "80", "internal-and-cloud-load-balancing"]
+    assert settings(scaled, "transform") == ["0", "20", "2Gi", "40", "all"]
+    assert settings(scaled, "notify") == ["0", "20", "512Mi", "10", "internal"]
+    network = [flag(scaled["service hookchain-notify"], name) for name in ("network", "subnet", "vpc-egress")]
+    assert network == ["default", "functions", "all-traffic"]
+    assert "--network" not in " ".join(usual["service hookchain-notify"].create[0].arguments)
+    assert "--invoker-iam-check" in scaled["service hookchain-transform"].create[0].arguments
+
+
+def test_more_memory_takes_more_large_bodies_at_once() -> None:
+    large = CONFIG.replace("sources:", "sources:\n  big: {auth: none, max_body_bytes: 10485760}", 1)
+    concurrency = [
+        flag(by_key(graph(deployment(large + more)))["service hookchain-transform"], "concurrency")
+        for more in ("", "\ngoogle_cloud: {transform: {memory: 2Gi}}\n")
+    ]
+    assert concurrency == ["4", "17"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("{receive: {min_instances: 5, max_instances: 2}}", "min_instances: must not exceed max_instances"),
+        ("{receive: {memory: 300Mi}}", "memory"),
+        ("{receive: {max_instances: 0}}", "max_instances"),
+        ("{notify: {ingress: all}}", "ingress"),
+        ("{transform: {vpc: {egress: all-traffic}}}", "vpc: must name a network or a subnet"),
+        ("{transform: {vpc: {network: 'default --allow-unauthenticated'}}}", "network"),
+    ],
+)
+def test_a_setting_that_cloud_run_cannot_have_is_a_fault_of_the_configuration(settings: str, words: str) -> None:
+    with pytest.raises(ConfigFaults, match=words):
+        deployment(f"{CONFIG}\ngoogle_cloud: {settings}\n")
+
+
+@pytest.mark.parametrize("function", ["transform", "notify"])
+def test_a_private_function_is_told_which_account_pushes_to_it_and_receive_is_not(function: str) -> None:
+    resources = by_key(graph(deployment()))
+    subscription = "hookchain-events-transform" if function == "transform" else "hookchain-deliveries-notify"
+    pushed = resources[f"subscription {subscription}"]
+    variables = flag(resources[f"service hookchain-{function}"], "set-env-vars")
+    assert f"HOOKCHAIN_PUSH_ACCOUNT={flag(pushed, 'push-auth-service-account')}" in variables
+    assert f"HOOKCHAIN_PUSH_AUDIENCE={flag(pushed, 'push-auth-token-audience')}" in variables
+    assert "HOOKCHAIN_INVOKER_CHECK=cloud-run" in variables
+    assert "HOOKCHAIN_PUSH" not in flag(resources["service hookchain-receive"], "set-env-vars")
 
 
 def test_receive_may_publish_events_read_its_secrets_and_write_blobs_and_nothing_more() -> None:
@@ -150,7 +215,7 @@ def test_receive_may_publish_events_read_its_secrets_and_write_blobs_and_nothing
         f"roles/pubsub.publisher on topic hookchain-events to {member}",
         f"roles/secretmanager.secretAccessor on secret hookchain-shop-key to {member}",
         f"roles/secretmanager.secretAccessor on secret hookchain-signup-password to {member}",
-        f"roles/storage.legacyBucketWriter on bucket my-project-hookchain-blobs to {member}",
+        f"roles/storage.objectCreator on bucket my-project-hookchain-blobs to {member}",
     }
 
 

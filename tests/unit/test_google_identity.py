@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.cloud.gcp.identity import KEPT_SECONDS, MetadataIdentity
+from shared.cloud.gcp.identity import KEPT_SECONDS, LAST_SECONDS, MetadataIdentity
 from shared.errors import Temporary
 from tests.fakes.clock import FakeClock
 from tests.gcp.metadata_server import MetadataServer
@@ -32,6 +32,18 @@ async def test_a_token_is_for_its_audience_and_is_kept_for_half_its_life(
     clock.advance(KEPT_SECONDS)
     assert await identity(AUDIENCE) == "token-3"
     assert metadata.audiences == [AUDIENCE, "https://other.example.com", AUDIENCE]
+
+
+async def test_a_token_that_is_still_good_serves_while_there_is_no_new_one(
+    metadata: MetadataServer, identity: MetadataIdentity, clock: FakeClock
+) -> None:
+    await identity(AUDIENCE)
+    metadata.status = 503
+    clock.advance(LAST_SECONDS - 1)
+    assert await identity(AUDIENCE) == "token-1"
+    clock.advance(1)
+    with pytest.raises(Temporary, match="answered 503"):
+        await identity(AUDIENCE)
 
 
 async def test_without_a_token_the_event_comes_again(metadata: MetadataServer, identity: MetadataIdentity) -> None:

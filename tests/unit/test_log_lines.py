@@ -15,6 +15,7 @@ from shared.jsontext import Json, JsonObject, to_json
 from shared.logs import loggable_type
 from tests.fakes.bodies import reading
 from tests.fakes.notifier import push_of
+from tests.fakes.pushes import from_anybody
 from tests.posting import JSON, Posting, code
 from tests.unit.transform_bench import EVENT, Bench
 
@@ -138,7 +139,7 @@ async def test_transform_logs_configured_sources_and_what_looks_like_their_types
 ) -> None:
     bench = Bench()
     event = replace(EVENT, source=f"/sources/{source}", type=event_type, traceparent="canary")
-    service = Service(bench.transformer, {}, None, {"web": 1, "gitlab": 4})
+    service = Service(bench.transformer, {}, None, from_anybody, {"web": 1, "gitlab": 4})
     push = push_of(to_json(to_cloudevent(event)).encode())
     await answer(service, Request("POST", "/"), reading(push))
     lines: list[JsonObject] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

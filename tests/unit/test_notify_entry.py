@@ -14,11 +14,12 @@ from shared.push import MAX_PUSH_BYTES
 from tests.fakes.bodies import reading
 from tests.fakes.destinations import FakeDestination
 from tests.fakes.notifier import DELIVERY, FakeNotifier, message_of, push_of
+from tests.fakes.pushes import from_anybody
 
 
 def serving(notifier: FakeNotifier) -> Callable[[], Service]:
     sweeper = Sweeper(notifier.ledger, notifier.bus, notifier.clock)
-    return lambda: Service(notifier.parts, sweeper, notifier.journal)
+    return lambda: Service(notifier.parts, sweeper, notifier.journal, from_anybody)
 
 
 async def post(notifier: FakeNotifier, body: bytes, path: str = "/", method: str = "POST") -> Reply:

@@ -119,8 +119,8 @@ class ChaosLedger(FakeLedger):
     async def hold(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
         return await self.chaos.around("ledger", super().hold, key, fence, now, reason, answer)
 
-    async def due(self, now: float, limit: int) -> Sequence[LedgerRow]:
-        return await self.chaos.around("ledger", super().due, now, limit)
+    async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
+        return await self.chaos.around("ledger", super().due, now, limit, since)
 
     async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
         return await self.chaos.around("ledger", super().postpone, key, fence, now, at)

@@ -27,6 +27,7 @@ from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.journal import FakeJournal
 from tests.fakes.notifier import DELIVERY, EVENT, FakeNotifier, message_of
+from tests.fakes.pushes import from_anybody
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,9 @@ async def test_transform_takes_it(form: Form) -> None:
 @FORMS
 async def test_notify_takes_it(form: Form) -> None:
     notifier = FakeNotifier()
-    service = Service(notifier.parts, Sweeper(notifier.ledger, notifier.bus, notifier.clock), notifier.journal)
+    service = Service(
+        notifier.parts, Sweeper(notifier.ledger, notifier.bus, notifier.clock), notifier.journal, from_anybody
+    )
     body = form.body(message_of(DELIVERY, notifier.clock.now()))
     reply = await notify_entry.answer(lambda: service, Request("POST", "/", "", form.headers), reading(body))
     assert reply.status == 204

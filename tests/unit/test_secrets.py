@@ -1,7 +1,10 @@
 """The Secrets port: where a secret is looked for, what its text means, and how long it is remembered."""
 
+import asyncio
+import errno
+import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,17 @@ import pytest
 from shared import secrets
 from shared.errors import Temporary
 from shared.secret_values import split_values
-from shared.secrets import CACHE_SECONDS, Reader, SecretMissing, SecretStore, from_environment, from_folder
+from shared.secrets import (
+    CACHE_SECONDS,
+    STALE_SECONDS,
+    Reader,
+    SecretDenied,
+    SecretMissing,
+    SecretStore,
+    SecretStoreUnreachable,
+    from_environment,
+    from_folder,
+)
 from tests.fakes.clock import FakeClock
 
 STRONG = "a-strong-value-of-24-char"
@@ -125,3 +138,126 @@ async def test_a_place_that_fails_is_not_passed_over_for_the_next(tmp_path: Path
 
     with pytest.raises(Temporary, match="PermissionError"):
         await store(failing, from_environment({"KEY": STRONG})).values("key")
+
+
+class Place:
+    """A reader whose next answers are set by the test: a text, None, or an error to raise."""
+
+    def __init__(self, answer: str | Exception | None) -> None:
+        self.answer = answer
+        self.reads = 0
+
+    def __call__(self, _: str) -> str | None:
+        self.reads += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+UNREACHABLE = (
+    SecretStoreUnreachable("secret_unavailable", "Secret Manager answered 503"),
+    TimeoutError(),
+    ConnectionResetError(),
+    OSError(errno.EIO, "Input/output error"),
+)
+ANSWERS = (
+    None,
+    "",
+    "changeme",
+    SecretDenied("secret_unavailable", "denied"),
+    Temporary("secret_unavailable", "the version is destroyed"),
+    PermissionError(),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no text"),
+)
+
+
+@pytest.mark.parametrize("fault", UNREACHABLE, ids=repr)
+async def test_the_last_value_serves_for_a_day_while_the_store_cannot_be_reached(fault: Exception) -> None:
+    place, clock = Place(STRONG), FakeClock()
+    found = store(place, clock=clock)
+    await found.values("key")
+    place.answer = fault
+    clock.advance(STALE_SECONDS - 1)
+    assert await found.values("key") == (STRONG,)
+    clock.advance(1)
+    with pytest.raises(Temporary) as unavailable:
+        await found.values("key")
+    assert unavailable.value.code == "secret_unavailable"
+    place.answer = OLDER
+    assert await found.values("key") == (OLDER,)
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=repr)
+async def test_a_secret_that_is_revoked_stops_at_the_next_refresh_even_if_the_store_goes_down_after(
+    answer: str | Exception | None,
+) -> None:
+    place, clock = Place(STRONG), FakeClock()
+    found = store(place, clock=clock)
+    await found.values("key")
+    place.answer = answer
+    clock.advance(CACHE_SECONDS)
+    with pytest.raises(Temporary):
+        await found.values("key")
+    place.answer = TimeoutError()
+    with pytest.raises(Temporary):
+        await found.values("key")
+
+
+@pytest.mark.parametrize("fault", UNREACHABLE, ids=repr)
+async def test_a_secret_never_read_is_unavailable_while_the_store_cannot_be_reached(fault: Exception) -> None:
+    with pytest.raises(Temporary) as unavailable:
+        await store(Place(fault)).values("key")
+    assert unavailable.value.code == "secret_unavailable"
+
+
+async def test_an_unreachable_store_is_warned_of_every_five_minutes_and_tried_every_fifteen_seconds(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    place, clock = Place(STRONG), FakeClock()
+    found = store(place, clock=clock)
+    await found.values("key")
+    place.answer = TimeoutError()
+    clock.advance(CACHE_SECONDS)
+    place.reads = 0
+    for _ in range(601):
+        await found.values("key")
+        clock.advance(1)
+    assert place.reads == 41
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["severity"], line["secret_name"]) for line in lines] == [("WARNING", "key")] * 3
+    assert "its last value is used for at most 23.9 h more" in lines[0]["detail"].lower()
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_text("\n")], ids=["gone", "empty"])
+async def test_a_mounted_file_that_is_gone_or_empty_revokes_its_secret(
+    tmp_path: Path, change: Callable[[Path], object]
+) -> None:
+    clock = FakeClock()
+    found = store(from_folder(written(tmp_path, {"key": STRONG.encode()})), clock=clock)
+    await found.values("key")
+    change(tmp_path / "key")
+    clock.advance(CACHE_SECONDS)
+    with pytest.raises(Temporary):
+        await found.values("key")
+
+
+async def test_those_who_ask_during_a_refresh_take_the_last_value_instead_of_waiting() -> None:
+    asked, go_on = threading.Event(), threading.Event()
+    answers = iter((STRONG, OLDER))
+
+    def slow(_: str) -> str | None:
+        value = next(answers)
+        if value == OLDER:
+            asked.set()
+            go_on.wait(10)
+        return value
+
+    clock = FakeClock()
+    found = store(slow, clock=clock)
+    await found.values("key")
+    clock.advance(CACHE_SECONDS)
+    refresh = asyncio.create_task(found.values("key"))
+    await asyncio.to_thread(asked.wait, 10)
+    assert await found.values("key") == (STRONG,)
+    go_on.set()
+    assert await refresh == (OLDER,)

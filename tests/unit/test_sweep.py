@@ -3,9 +3,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from functions.notify.sweep import BATCH_ROWS, POSTPONE_SECONDS, PURGE_EVERY_SECONDS, Sweeper
-from shared.delivery import RetryLater
+from functions.notify.sweep import BACK_SECONDS, BATCH_ROWS, POSTPONE_SECONDS, PURGE_EVERY_SECONDS, Sweeper
+from shared.delivery import Disabled, RetryLater
 from shared.errors import Temporary
+from shared.ledger import LedgerRow
 from shared.ledger_rules import KEEP_SECONDS
 from shared.ports import DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
@@ -67,6 +68,80 @@ async def test_what_the_bus_did_not_confirm_is_due_at_once() -> None:
         await notifier.sweep()
     notifier.bus.fault = None
     assert [result.outcome for result in await notifier.sweep_and_take()] == ["delivered"]
+
+
+async def test_a_release_of_many_deliveries_that_are_due_at_the_same_second_is_swept_at_once() -> None:
+    count = BATCH_ROWS * 4 + 1
+    notifier = FakeNotifier(FakeDestination(*[Disabled("out of order")] * count))
+    for number in range(count):
+        await notifier.take(a_delivery(number))
+    await notifier.ledger.release("crm", notifier.clock.now())
+    assert await notifier.sweep() == count
+    published = [message.attributes["ce-id"] for message in notifier.bus.on(DELIVERIES)]
+    assert len(set(published)) == len(published) == count
+
+
+async def test_the_next_page_is_read_while_one_is_being_moved() -> None:
+    class Slow(FakeLedger):
+        """Moves no page before the next one was asked for."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.reads = asyncio.Semaphore(0)
+
+        async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
+            self.reads.release()
+            return await super().due(now, limit, since)
+
+        async def postpone_all(
+            self, moves: Sequence[tuple[str, int]], now: float, at: float
+        ) -> Sequence[int | Temporary | None]:
+            await self.reads.acquire()
+            await self.reads.acquire()
+            return await super().postpone_all(moves, now, at)
+
+    ledger = Slow()
+    notifier = FakeNotifier(FakeDestination(*[RetryLater("busy there")] * (BATCH_ROWS + 1)), ledger=ledger)
+    for number in range(BATCH_ROWS + 1):
+        await notifier.take(a_delivery(number))
+        notifier.clock.advance(0.001)
+    notifier.clock.advance(6)
+    async with asyncio.timeout(60):
+        assert await notifier.sweep() == BATCH_ROWS + 1
+
+
+async def test_a_sweep_looks_back_to_the_last_complete_one_and_once_an_hour_to_the_beginning() -> None:
+    class Watched(FakeLedger):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bounds: list[float] = []
+
+        async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
+            self.bounds.append(since)
+            return await super().due(now, limit, since)
+
+    ledger = Watched()
+    notifier = FakeNotifier(ledger=ledger)
+    sweeper = Sweeper(ledger, notifier.bus, notifier.clock)
+    start = notifier.clock.now()
+    await sweeper.sweep()
+    notifier.clock.advance(60)
+    await sweeper.sweep()
+    notifier.clock.advance(PURGE_EVERY_SECONDS)
+    await sweeper.sweep()
+    assert ledger.bounds == [0.0, start - BACK_SECONDS, 0.0]
+
+
+async def test_a_sweep_that_left_rows_behind_does_not_raise_the_lower_bound() -> None:
+    notifier = await waiting()
+    sweeper = Sweeper(notifier.ledger, notifier.bus, notifier.clock)
+    notifier.bus.fault = "down"
+    for _ in range(3):
+        with pytest.raises(Temporary):
+            await sweeper.sweep()
+        notifier.clock.advance(BACK_SECONDS)
+    notifier.bus.fault = None
+    assert await sweeper.sweep() == 1
 
 
 async def test_a_row_that_cannot_be_moved_holds_up_no_other() -> None:

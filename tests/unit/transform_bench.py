@@ -21,6 +21,7 @@ from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.journal import FakeJournal
 from tests.fakes.owners import FakeOwners
+from tests.fakes.pushes import from_anybody
 
 EVENT = Event("e1", "/sources/signup-form", "signup.created", "2026-03-01T12:00:00.000Z", "00", {"plan": "pro"})
 ROUTES: Json = [
@@ -71,4 +72,4 @@ class Bench:
 
     async def push(self, body: bytes, method: str = "POST", path: str = "/", headers: Headers = ()) -> Reply:
         request = Request(method, path, headers=headers)
-        return await entry.answer(entry.Service(self.transformer, {}, None), request, reading(body))
+        return await entry.answer(entry.Service(self.transformer, {}, None, from_anybody), request, reading(body))

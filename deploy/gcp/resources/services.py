@@ -9,6 +9,7 @@ from typing import Final
 from deploy.gcp import names
 from deploy.gcp.resource import Resource, digest_of, key_of, label_text, one
 from deploy.gcp.target import Target
+from shared.jsontext import Json, JsonObject
 
 SERVICE: Final = "service"
 BASE_IMAGE: Final = "python313"
@@ -24,29 +25,59 @@ class Size:
     concurrency: int
     max_instances: int
     memory: str = "512Mi"
+    min_instances: int = 0
+    ingress: str = ""
+    network: tuple[str, ...] = ()
 
 
-BODIES_BYTES: Final = 128 * 1024 * 1024
-"""Of an instance's memory, what the bodies of the requests that it has at once may take."""
+MEMORY_BYTES: Final = {"512Mi": 2**29, "1Gi": 2**30, "2Gi": 2**31, "4Gi": 2**32}
+BODIES_SHARE: Final = 4
+"""The bodies of the requests that an instance has at once may take a fourth of its memory."""
+INGRESS: Final = {"receive": "all", "transform": "internal", "notify": "internal"}
+MAX_INSTANCES: Final = 20
 PARSED: Final = 3
 """As many times its size a body takes in transform and notify, which hold it parsed beside its text."""
 
 
-def sizes(longest_attempt_seconds: float, largest_body_bytes: int) -> Mapping[str, Size]:
+def sizes(
+    longest_attempt_seconds: float, largest_body_bytes: int, configured: Mapping[str, JsonObject]
+) -> Mapping[str, Size]:
     """receive: 10 s for the body and 4 s for the bus. transform: chains are short, but a step may ask another system.
-    notify: its slowest destination decides."""
+    notify: its slowest destination decides. `configured` is `google_cloud` of each function's slice."""
     notify_seconds = max(60, math.ceil(longest_attempt_seconds) + NOTIFY_MARGIN_SECONDS)
-    later = _at_once(40, largest_body_bytes * PARSED)
-    return {
-        "receive": Size(30, _at_once(80, largest_body_bytes), 20),
-        "transform": Size(60, later, 20),
-        "notify": Size(notify_seconds, later, 20),
+    usual = {
+        "receive": (30, 80, largest_body_bytes),
+        "transform": (60, 40, largest_body_bytes * PARSED),
+        "notify": (notify_seconds, 40, largest_body_bytes * PARSED),
     }
+    return {name: _size(name, *each, configured.get(name, {})) for name, each in usual.items()}
 
 
-def _at_once(most: int, bytes_each: int) -> int:
+def _size(function: str, timeout_seconds: int, most_at_once: int, bytes_each: int, configured: JsonObject) -> Size:
+    memory, vpc = str(configured.get("memory", "512Mi")), configured.get("vpc")
+    return Size(
+        timeout_seconds,
+        _whole(configured.get("concurrency"), _at_once(most_at_once, bytes_each, MEMORY_BYTES[memory])),
+        _whole(configured.get("max_instances"), max(MAX_INSTANCES, _whole(configured.get("min_instances"), 0))),
+        memory,
+        _whole(configured.get("min_instances"), 0),
+        str(configured.get("ingress", INGRESS[function])),
+        _network_flags(vpc) if isinstance(vpc, dict) else (),
+    )
+
+
+def _at_once(most: int, bytes_each: int, memory_bytes: int) -> int:
     """An instance that runs out of memory is killed, with all that it was at."""
-    return max(1, min(most, BODIES_BYTES // max(1, bytes_each)))
+    return max(1, min(most, memory_bytes // BODIES_SHARE // max(1, bytes_each)))
+
+
+def _whole(value: Json, default: int) -> int:
+    return value if isinstance(value, int) else default
+
+
+def _network_flags(vpc: JsonObject) -> tuple[str, ...]:
+    named = [f"--{name}={vpc[name]}" for name in ("network", "subnet") if vpc.get(name)]
+    return (*named, f"--vpc-egress={vpc.get('egress', 'private-ranges-only')}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +114,17 @@ def service(
         region,
         f"--service-account={names.account_email(target, function)}",
         f"--build-service-account=projects/{target.project}/serviceAccounts/{names.account_email(target, 'build')}",
-        *_who_may_call(function),
+        *_who_may_call(function, size.ingress),
         f"--timeout={size.timeout_seconds}",
         f"--concurrency={size.concurrency}",
+        f"--min-instances={size.min_instances}",
         f"--max-instances={size.max_instances}",
         "--cpu=1",
         f"--memory={size.memory}",
         "--cpu-boost",
         f"--set-env-vars={joined({**names.environment(target, function), **variables})}",
         _secrets(target, mounted),
+        *size.network,
     )
     digest = digest_of(bundle.digest, settings)
     deploy = one(
@@ -108,11 +141,11 @@ def service(
     return Resource(SERVICE, names.service(target, function), why, deploy, (*deploy, *latest), digest, needs)
 
 
-def _who_may_call(function: str) -> tuple[str, ...]:
+def _who_may_call(function: str, ingress: str) -> tuple[str, ...]:
     """receive checks its senders itself. Pub/Sub and Cloud Scheduler of the same project count as internal."""
     if function == "receive":
-        return ("--no-invoker-iam-check", "--ingress=all")
-    return ("--invoker-iam-check", "--no-allow-unauthenticated", "--ingress=internal")
+        return ("--no-invoker-iam-check", f"--ingress={ingress}")
+    return ("--invoker-iam-check", "--no-allow-unauthenticated", f"--ingress={ingress}")
 
 
 def _secrets(target: Target, mounted: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from deploy.local.pubsub.errors import ApiError
 from deploy.local.pubsub.faults import FaultPlan, Faults
 from deploy.local.pubsub.message_store import MessageStore
 from deploy.local.pubsub.push_client import PushClient
+from deploy.local.pubsub.push_tokens import PushTokens
 from deploy.local.pubsub.recovery import load
 from deploy.local.pubsub.registry import Registry
 from deploy.local.pubsub.retention import expire
@@ -33,7 +34,8 @@ class PubSub:
         self.registry = Registry()
         self._store = Store(state_folder)
         self._messages = MessageStore(self._store)
-        self._client = PushClient()
+        self.tokens = PushTokens(state_folder)
+        self._client = PushClient(self.tokens)
         self.broker = Broker(self.registry, self._messages)
         self.topics = TopicAdmin(self.registry, self._store, self._messages, self.broker)
         self.subscriptions = SubscriptionAdmin(

@@ -16,11 +16,16 @@ _PUSH: Final = frozenset({"pushEndpoint", "attributes", "oidcToken", "pubsubWrap
 
 @dataclass(frozen=True, slots=True)
 class PushTarget:
-    """`wrapped`: the body is the message's JSON; else its bytes, and with `metadata` its attributes as headers."""
+    """`wrapped`: the body is the message's JSON; else its bytes, and with `metadata` its attributes as headers.
+
+    `account`: as whom it pushes, with a token made out to `audience`; empty for pushes without a token.
+    """
 
     endpoint: str
     wrapped: bool = True
     metadata: bool = False
+    account: str = ""
+    audience: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class DeadLetterPolicy:
 
 
 def push_target(config: JsonObject | None) -> PushTarget | None:
-    """None for a pull subscription. An `oidcToken` is taken and has no effect: pushes carry no token here."""
+    """None for a pull subscription."""
     fields = Fields(config or {}, "subscription.push_config", _PUSH)
     fields.texts("attributes")
     endpoint = fields.text("pushEndpoint")
@@ -39,7 +44,11 @@ def push_target(config: JsonObject | None) -> PushTarget | None:
     _verify_endpoint(endpoint)
     bare = fields.message("noWrapper")
     metadata = bare is not None and Fields(bare, fields.path("noWrapper"), {"writeMetadata"}).flag("writeMetadata")
-    return PushTarget(endpoint, wrapped=bare is None, metadata=metadata)
+    token = Fields(
+        fields.message("oidcToken") or {}, fields.path("oidcToken"), frozenset({"serviceAccountEmail", "audience"})
+    )
+    account, audience = token.text("serviceAccountEmail"), token.text("audience") or endpoint
+    return PushTarget(endpoint, bare is None, metadata, account, audience if account else "")
 
 
 def retry_policy(policy: JsonObject | None) -> RetryPolicy | None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from deploy.local.pubsub.policies import PushTarget
+from deploy.local.pubsub.push_tokens import PushTokens
 from shared.http_client import HttpClient
 
 ACKNOWLEDGING: Final = frozenset({102, 200, 201, 202, 204})
@@ -15,12 +17,19 @@ _HEADERS: Final = {"Accept": "application/json", "User-Agent": "CloudPubSub-Goog
 
 
 class PushClient:
-    def __init__(self) -> None:
+    def __init__(self, tokens: PushTokens | None = None) -> None:
+        self._tokens = tokens
         self._clients: dict[str, HttpClient] = {}
 
     def close(self) -> None:
         for client in self._clients.values():
             client.close()
+
+    def authorization(self, target: PushTarget) -> dict[str, str]:
+        """Return the header that says as whom it pushes, if the subscription names an account. Raises OSError."""
+        if not target.account or self._tokens is None:
+            return {}
+        return {"Authorization": f"Bearer {self._tokens.token(target.account, target.audience)}"}
 
     async def push(self, url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float) -> bool:
         """Whether the endpoint acknowledged. No answer in time, or none at all, is a no like any other."""

@@ -87,7 +87,11 @@ class Pusher:
         if target is None:
             return False
         if target.wrapped:
-            body = push_body(owed.message, config.name, self._debtor.attempt_of(owed))
-            return await self._client.push(target.endpoint, body, _JSON, config.ack_deadline_seconds)
-        headers = _BARE | bare_headers(owed.message, config.name, target)
-        return await self._client.push(target.endpoint, bare_body(owed.message), headers, config.ack_deadline_seconds)
+            body, headers = push_body(owed.message, config.name, self._debtor.attempt_of(owed)), _JSON
+        else:
+            body, headers = bare_body(owed.message), _BARE | bare_headers(owed.message, config.name, target)
+        try:
+            headers = headers | self._client.authorization(target)
+        except OSError:  # the state folder is gone or full: the message comes again, as after any failed push
+            return False
+        return await self._client.push(target.endpoint, body, headers, config.ack_deadline_seconds)

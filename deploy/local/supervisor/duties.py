@@ -1,6 +1,7 @@
 """What the supervisor does beside watching its children: the sweep's clock, reloading, forgetting."""
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections.abc import Coroutine
@@ -12,7 +13,7 @@ from deploy.faults import ConfigFaults
 from deploy.local.supervisor.banner import news
 from deploy.local.supervisor.dotenv import DotenvFault
 from deploy.local.supervisor.made_secrets import WeakSecret
-from deploy.local.supervisor.ports import HOST
+from deploy.local.supervisor.ports import HOST, function_url
 from deploy.local.supervisor.probe import ask
 from deploy.local.supervisor.setup import CannotSend, Setup, files_named, set_up
 from deploy.local.supervisor.state_lock import require_there
@@ -24,13 +25,13 @@ from shared.cloud.local.journal_schema import FILE_NAME
 from shared.cloud.retention import blobs_seconds, retention_of
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
-from shared.settings import LOCAL_PROJECT
+from shared.settings import LOCAL_PROJECT, LOCAL_PUSH_ACCOUNT
 
 if TYPE_CHECKING:
     from deploy.local.supervisor.supervisor import Supervisor
 
 SWEEP_SECONDS: Final = 1.0
-SWEEP_TIMEOUT_SECONDS: Final = 30.0
+SWEEP_TIMEOUT_SECONDS: Final = 60.0
 WATCH_SECONDS: Final = 1.0
 TOPOLOGY_SECONDS: Final = 0.2
 FORGET_SECONDS: Final = 3600.0
@@ -43,8 +44,14 @@ def of(supervisor: "Supervisor") -> list[Coroutine[None, None, None]]:
 
 async def sweep(supervisor: "Supervisor") -> None:
     """The scheduler's part: retries whose time has come. While notify is down nothing is due, and its end is told."""
+    # Imported here: signing takes a tenth of a second to import, which the children now take to start.
+    from deploy.local.pubsub.push_tokens import PushTokens
+
+    tokens, port = PushTokens(supervisor.setup.place.state), supervisor.setup.ports.notify
     while True:
-        await ask(supervisor.setup.ports.notify, "POST", "/sweep", SWEEP_TIMEOUT_SECONDS)
+        with contextlib.suppress(OSError):  # the state folder is gone, which keep_state tells, or full
+            token = await asyncio.to_thread(tokens.token, LOCAL_PUSH_ACCOUNT, function_url(port))
+            await ask(port, "POST", "/sweep", SWEEP_TIMEOUT_SECONDS, f"Authorization: Bearer {token}")
         await asyncio.sleep(SWEEP_SECONDS)
 
 

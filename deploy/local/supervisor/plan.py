@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.local.supervisor.ports import HOST, Ports
-from shared.settings import LOCAL_PROJECT
+from deploy.local.supervisor.ports import HOST, Ports, function_url
+from shared.settings import LOCAL_PROJECT, LOCAL_PUSH_ACCOUNT
 
 FUNCTIONS: Final = ("receive", "transform", "notify")
 
@@ -99,6 +99,8 @@ def _function(place: Place, name: str, port: int, environ: Mapping[str, str]) ->
         "HOOKCHAIN_SLICE": str(place.slice_file(name)),
         "XDG_RUNTIME_DIR": str(place.sockets / name),  # gunicorn opens a control socket there
         "FORWARDED_ALLOW_IPS": "",
+        "HOOKCHAIN_PUSH_ACCOUNT": LOCAL_PUSH_ACCOUNT,
+        "HOOKCHAIN_PUSH_AUDIENCE": function_url(port),
     }
     # The framework's own route: it answers as soon as the function is loaded, and the function logs nothing of it.
     return Child(name, tuple(command), {**environ, **own}, port, "/robots.txt", _code(place, f"functions/{name}"))

@@ -27,6 +27,11 @@ class Ports:
         return asdict(self)
 
 
+def function_url(port: int) -> str:
+    """Return a local function's URL, to which the tokens of pushes are made out."""
+    return f"http://{HOST}:{port}"
+
+
 def ports_from(base: int) -> Ports:
     return Ports(base, base + 1, base + 2, base + 5, base + 10)
 

@@ -5,14 +5,16 @@ import asyncio
 from deploy.local.supervisor.ports import HOST
 
 
-async def ask(port: int, method: str, path: str, timeout_seconds: float) -> int | None:
+async def ask(port: int, method: str, path: str, timeout_seconds: float, *header_lines: str) -> int | None:
     """The status; None where nothing answers HTTP in time."""
+    more = "".join(f"{line}\r\n" for line in header_lines)
     try:
         async with asyncio.timeout(timeout_seconds):
             reader, writer = await asyncio.open_connection(HOST, port)
             try:
                 head = (
-                    f"{method} {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                    f"{method} {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\n{more}"
+                    "Content-Length: 0\r\nConnection: close\r\n\r\n"
                 )
                 writer.write(head.encode())
                 return status_of(await reader.readline())

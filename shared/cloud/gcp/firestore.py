@@ -41,6 +41,8 @@ WHY: Final[Mapping[str, str]] = MappingProxyType(
 Answer = TypeVar("Answer")
 Decide = Callable[[Fields | None], tuple[Answer, Write | None]]
 """From a document's fields, None where there is none, to an answer and what is to be written, if anything."""
+DecideAll = Callable[[Mapping[str, Fields]], tuple[Answer, Sequence[Write]]]
+"""The same of many documents, by id: those that exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,37 +114,49 @@ class Firestore:
         return int(str(fields["integerValue"]))
 
     async def transact(self, collection: str, doc_id: str, mask: Sequence[str], decide: Decide[Answer]) -> Answer:
+        """Do `transact_all` with one document."""
+
+        def decide_all(found: Mapping[str, Fields]) -> tuple[Answer, Sequence[Write]]:
+            answer, write = decide(found.get(doc_id))
+            return answer, () if write is None else (write,)
+
+        return await self.transact_all(collection, [doc_id], mask, decide_all)
+
+    async def transact_all(
+        self, collection: str, ids: Sequence[str], mask: Sequence[str], decide: DecideAll[Answer]
+    ) -> Answer:
         """Read, decide, write, as if alone: where another was faster, all of it again, a few times.
 
-        `mask`: the fields that are read.
+        `mask`: the fields that are read. Raises Temporary.
         """
         last: str | None = None
         for number in range(TRIES):
             if number:
                 await _back_off(number)
             try:
-                fields, last = await self._begin(collection, doc_id, mask, last)
-                answer, write = decide(fields)
-                if write is None:
+                found, last = await self._begin(collection, ids, mask, last)
+                answer, writes = decide(found)
+                if not writes:
                     await self._roll_back(last)
                 else:
-                    await self._call("commit", {"writes": [self._written(write)], "transaction": last})
+                    written: list[Json] = [self._written(write) for write in writes]
+                    await self._call("commit", {"writes": written, "transaction": last})
             except _Refused as refused:
                 if refused.status not in OVERTAKEN:
                     raise self._temporary("commit", refused) from refused
             else:
                 return answer
-        raise Temporary(self._part, f"Firestore: others kept writing {collection}/{doc_id}, {TRIES} times in a row")
+        raise Temporary(self._part, f"Firestore: others kept writing {collection}/{ids[0]}, {TRIES} times in a row")
 
     async def _begin(
-        self, collection: str, doc_id: str, mask: Sequence[str], last: str | None
-    ) -> tuple[Fields | None, str]:
+        self, collection: str, ids: Sequence[str], mask: Sequence[str], last: str | None
+    ) -> tuple[Mapping[str, Fields], str]:
         """`last` is the transaction tried before this one, which gives this one its place in the queue."""
         read_write: JsonObject = {"retryTransaction": last} if last else {}
         answers = await self._call(
             "batchGet",
             {
-                "documents": [self._name(collection, doc_id)],
+                "documents": [self._name(collection, each) for each in ids],
                 "mask": {"fieldPaths": list(mask)},
                 "newTransaction": {"readWrite": read_write},
             },
@@ -150,8 +164,7 @@ class Firestore:
         begun = [str(each["transaction"]) for each in _objects(answers) if each.get("transaction")]
         if not begun:
             raise Temporary(self._part, "Firestore began no transaction")
-        found = _documents(answers, "found")
-        return (found[0].fields if found else None), begun[0]
+        return {found.id: found.fields for found in _documents(answers, "found")}, begun[0]
 
     async def _roll_back(self, transaction: str) -> None:
         """So that the document is not locked until the transaction is found idle, which is all a failure means."""

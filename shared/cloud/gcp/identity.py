@@ -14,6 +14,8 @@ from shared.http_client import HttpClient
 IDENTITY_PATH: Final = "/computeMetadata/v1/instance/service-accounts/default/identity"
 ASK_SECONDS: Final = 2.0
 KEPT_SECONDS: Final = 1_800.0  # of the hour that a token is good for
+LAST_SECONDS: Final = 3_300.0
+"""Until then a token still serves where the metadata server gives no new one."""
 MAX_AUDIENCES: Final = 100
 
 
@@ -26,13 +28,19 @@ class MetadataIdentity:
         self._kept: dict[str, tuple[float, str]] = {}
 
     async def __call__(self, audience: str) -> str:
-        until, token = self._kept.get(audience, (0.0, ""))
-        if self._now() >= until:
-            token = await self._fetch(audience)
-            if len(self._kept) >= MAX_AUDIENCES:
-                self._kept.clear()
-            self._kept[audience] = self._now() + KEPT_SECONDS, token
-        return token
+        fetched_at, token = self._kept.get(audience, (-LAST_SECONDS, ""))
+        if self._now() < fetched_at + KEPT_SECONDS:
+            return token
+        try:
+            new = await self._fetch(audience)
+        except Temporary:
+            if self._now() >= fetched_at + LAST_SECONDS:
+                raise
+            return token
+        if len(self._kept) >= MAX_AUDIENCES:
+            self._kept.clear()
+        self._kept[audience] = self._now(), new
+        return new
 
     async def _fetch(self, audience: str) -> str:
         client = HttpClient(f"http://{self._host}")

@@ -5,7 +5,7 @@ A delivery that goes well costs three writes and two reads: it is made by create
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -27,11 +27,14 @@ from shared.cloud.gcp.ledger_documents import (
 )
 from shared.cloud.ledger_writes import LedgerWrites
 from shared.delivery import Delivery
+from shared.errors import Temporary
 from shared.jsontext import JsonObject
 from shared.ledger import Claim, DestinationState, LedgerRow
 from shared.ledger_rules import Rule
 
 AT_ONCE: Final = 25
+MOVED_AT_ONCE: Final = 100
+"""A row is some 500 bytes: far below the 10 MB of a commit, and what one conflict makes be read again."""
 MAX_PURGED: Final = 1_000
 MESSAGES_AT_ONCE: Final = 30
 """At 200 KiB each, what one answer can hold."""
@@ -64,9 +67,32 @@ class FirestoreLedger(LedgerWrites):
 
         return await self._store.transact(LEDGER, key, ROW, decide)
 
-    async def due(self, now: float, limit: int) -> Sequence[LedgerRow]:
-        found = await self._rows(due_query(now, limit))
+    async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
+        found = await self._rows(due_query(now, limit, since))
         return await self._with_messages([row for row in found if rules.is_due(row, now)])
+
+    async def postpone_all(
+        self, moves: Sequence[tuple[str, int]], now: float, at: float
+    ) -> Sequence[int | Temporary | None]:
+        """A transaction moves many rows, for two calls: what each row alone would cost."""
+        groups = batches(moves, MOVED_AT_ONCE)
+        moved = await asyncio.gather(*(self._postpone_group(group, now, at) for group in groups))
+        return [fence for group in moved for fence in group]
+
+    async def _postpone_group(
+        self, moves: Sequence[tuple[str, int]], now: float, at: float
+    ) -> Sequence[int | Temporary | None]:
+        def decide(found: Mapping[str, Fields]) -> tuple[list[int | None], list[Write]]:
+            rows = [
+                rules.postpone(row_of(found[key]), fence, now, at) if key in found else None for key, fence in moves
+            ]
+            writes = [changed_document(row, with_message=False) for row in rows if row is not None]
+            return [None if row is None else row.fence for row in rows], writes
+
+        try:
+            return await self._store.transact_all(LEDGER, [key for key, _ in moves], ROW, decide)
+        except Temporary:  # perhaps because of one of them, which is to hold up no other
+            return await super().postpone_all(moves, now, at)
 
     async def disable(self, destination: str, reason: str, now: float) -> None:
         await self._set(destination, {"disabled_reason": reason, "updated_at": now})
@@ -142,14 +168,10 @@ class FirestoreLedger(LedgerWrites):
 
     async def _with_messages(self, rows: Sequence[LedgerRow]) -> list[LedgerRow]:
         """Read by themselves, so many at a time as an answer can hold. What is gone by now is left out."""
-        whole: list[LedgerRow] = []
-        for some in batches(rows, MESSAGES_AT_ONCE):
-            found = await self._store.get(LEDGER, [row.key for row in some], ("message",))
-            messages = {key: fields.get("message") for key, fields in found.items()}
-            whole += [
-                replace(row, message=message) for row in some if isinstance(message := messages.get(row.key), bytes)
-            ]
-        return whole
+        groups = [[row.key for row in some] for some in batches(rows, MESSAGES_AT_ONCE)]
+        answers = await asyncio.gather(*(self._store.get(LEDGER, keys, ("message",)) for keys in groups))
+        messages = {key: fields.get("message") for found in answers for key, fields in found.items()}
+        return [replace(row, message=message) for row in rows if isinstance(message := messages.get(row.key), bytes)]
 
 
 def state_of(fields: Fields) -> DestinationState:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shared.errors import Temporary
-from shared.secrets import READ_SECONDS, Reader, SecretDenied
+from shared.secrets import READ_SECONDS, Reader, SecretDenied, SecretStoreUnreachable
 
 if TYPE_CHECKING:
     from google.cloud.secretmanager import SecretManagerServiceClient
@@ -23,7 +23,7 @@ def from_secret_manager(
         nonlocal client
         try:
             from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound
-            from google.auth.exceptions import GoogleAuthError
+            from google.auth.exceptions import GoogleAuthError, TransportError
         except ImportError:  # a bundle whose secrets are all mounted comes without the client
             return None
         try:
@@ -35,13 +35,26 @@ def from_secret_manager(
         except Forbidden as error:  # also for what is not there, to an account that may read only its own
             detail = f"Secret Manager lets this account read no secret {prefix + name!r}, or there is none"
             raise SecretDenied("secret_unavailable", detail) from error
-        except (GoogleAPICallError, GoogleAuthError) as error:
-            kind = type(error).__name__
-            raise Temporary("secret_unavailable", f"Secret Manager has no answer for {name!r}: {kind}") from error
+        except GoogleAPICallError as error:
+            detail = f"Secret Manager answered {error.code} for {prefix + name!r}: {type(error).__name__}"
+            raise _fault(detail, is_answer=not _is_passing(error.code)) from error
+        except GoogleAuthError as error:
+            is_transport = isinstance(error, TransportError) or isinstance(error.__cause__, TransportError)
+            detail = f"no access token for Secret Manager: {type(error).__name__}"
+            raise _fault(detail, is_answer=not (is_transport or error.retryable)) from error
         text: str = answer.payload.data.decode("utf-8")
         return text
 
     return read
+
+
+def _is_passing(status: int | None) -> bool:
+    """Return True for a status that says nothing about the secret. A disabled or destroyed version is a 400."""
+    return status is not None and (status in (408, 429) or status >= 500)
+
+
+def _fault(detail: str, is_answer: bool) -> Temporary:
+    return (Temporary if is_answer else SecretStoreUnreachable)("secret_unavailable", detail)
 
 
 def _over_rest() -> "SecretManagerServiceClient":

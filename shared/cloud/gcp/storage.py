@@ -27,10 +27,19 @@ class BucketBlobs:
         self._authorization = authorization
 
     async def put(self, name: str, content: bytes) -> None:
-        query = f"uploadType=media&name={quote(object_name(name), safe='')}"
-        answer = await self._call("POST", f"/upload/storage/v1/b/{self._bucket}/o?{query}", content)
+        answer = await self._upload(name, content)
         if answer.status != 200:
             raise _temporary(answer, "take", name)
+
+    async def create(self, name: str, content: bytes) -> None:
+        """Needs roles/storage.objectCreator only, which can neither replace, read nor delete."""
+        answer = await self._upload(name, content, "&ifGenerationMatch=0")
+        if answer.status != 200 and not _exists_already(answer):
+            raise _temporary(answer, "take", name)
+
+    async def _upload(self, name: str, content: bytes, condition: str = "") -> Answer:
+        query = f"uploadType=media&name={quote(object_name(name), safe='')}{condition}"
+        return await self._call("POST", f"/upload/storage/v1/b/{self._bucket}/o?{query}", content)
 
     async def get(self, name: str) -> bytes | None:
         answer = await self._call("GET", f"{self._object(name)}?alt=media")
@@ -68,6 +77,15 @@ def object_name(name: str) -> str:
     """Any text as an object's name: as it is where that is plain, else its hash."""
     is_plain = _PLAIN_NAME.fullmatch(name) and ".." not in name and "//" not in name
     return name if is_plain else "other/" + hashlib.sha256(name.encode()).hexdigest()
+
+
+def _exists_already(answer: Answer) -> bool:
+    """Return True where the object is there: its precondition failed, or to write it would be to delete the old one.
+
+    Cloud Storage asks for `storage.objects.delete` only of who would replace an object.
+    https://cloud.google.com/storage/docs/access-control/iam-permissions#object_permissions
+    """
+    return answer.status == 412 or (answer.status == 403 and b"storage.objects.delete" in answer.body)
 
 
 def _temporary(answer: Answer, verb: str, name: str) -> Temporary:

@@ -22,6 +22,10 @@ class LocalBlobs:
         except OSError as error:
             raise Temporary("blobs", f"blob {name!r} cannot be written: {error.strerror}") from error
 
+    async def create(self, name: str, content: bytes) -> None:
+        if not await asyncio.to_thread(self._path(name).exists):
+            await self.put(name, content)
+
     async def get(self, name: str) -> bytes | None:
         try:
             return await asyncio.to_thread(self._path(name).read_bytes)

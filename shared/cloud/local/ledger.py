@@ -62,10 +62,10 @@ class LocalLedger(LedgerWrites):
 
         return await self._write(operation)
 
-    async def due(self, now: float, limit: int) -> Sequence[LedgerRow]:
+    async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
         # The literal is what lets SQLite use the partial index.
-        rest = "WHERE state = 'retry_at' AND retry_at <= ? ORDER BY retry_at LIMIT ?"
-        return await self._read(lambda connection: tables.read_rows(connection, rest, (now, limit)))
+        rest = "WHERE state = 'retry_at' AND retry_at >= ? AND retry_at <= ? ORDER BY retry_at LIMIT ?"
+        return await self._read(lambda connection: tables.read_rows(connection, rest, (since, now, limit)))
 
     async def disable(self, destination: str, reason: str, now: float) -> None:
         await self._write(lambda connection: destinations.set_disabled(connection, destination, reason, now))

@@ -1,0 +1,100 @@
+"""The tokens of emulated pushes: as Google signs them, by a key that each state folder has of its own."""
+
+import base64
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from shared.jsontext import JsonObject
+from shared.push_identity import ALGORITHM, EMULATED_ISSUER
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+FILE_NAME: Final = "push-key.pem"
+TOKEN_SECONDS: Final = 3_600
+RENEW_SECONDS: Final = 300
+KEY_BITS: Final = 2_048
+
+
+class PushTokens:
+    """The key is read, or made, at first use. Whoever can read its file can push as the emulator does."""
+
+    def __init__(self, state_folder: Path, now: Callable[[], float] = time.time) -> None:
+        self._path = state_folder / FILE_NAME
+        self._now = now
+        self._key: RSAPrivateKey | None = None
+        self._tokens: dict[tuple[str, str], tuple[float, str]] = {}
+
+    def token(self, account: str, audience: str) -> str:
+        """Raises OSError where the state folder cannot be read or written."""
+        now = self._now()
+        expires_at, token = self._tokens.get((account, audience), (0.0, ""))
+        if now >= expires_at - RENEW_SECONDS:
+            expires_at = int(now) + TOKEN_SECONDS
+            claims: JsonObject = {
+                "iss": EMULATED_ISSUER,
+                "aud": audience,
+                "sub": account,
+                "email": account,
+                "email_verified": True,
+                "iat": int(now),
+                "exp": expires_at,
+            }
+            token = self._signed(claims)
+            self._tokens[account, audience] = expires_at, token
+        return token
+
+    def keys(self) -> JsonObject:
+        """Return the public key, as a JSON Web Key Set."""
+        numbers = self._private_key().public_key().public_numbers()
+        e, n = (_base64url(each.to_bytes((each.bit_length() + 7) // 8, "big")) for each in (numbers.e, numbers.n))
+        return {"keys": [{"kty": "RSA", "use": "sig", "alg": ALGORITHM, "kid": self._kid(), "e": e, "n": n}]}
+
+    def _signed(self, claims: JsonObject) -> str:
+        from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+        from cryptography.hazmat.primitives.hashes import SHA256
+
+        header: JsonObject = {"alg": ALGORITHM, "kid": self._kid(), "typ": "JWT"}
+        signed = ".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
+        return f"{signed}.{_base64url(self._private_key().sign(signed.encode(), PKCS1v15(), SHA256()))}"
+
+    def _kid(self) -> str:
+        return f"{self._private_key().public_key().public_numbers().n:x}"[:16]
+
+    def _private_key(self) -> "RSAPrivateKey":
+        if self._key is None:
+            from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+            from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+            if not self._path.exists():
+                _make_key(self._path)
+            key = load_pem_private_key(self._path.read_bytes(), None)
+            assert isinstance(key, RSAPrivateKey)
+            self._key = key
+        return self._key
+
+
+def _make_key(path: Path) -> None:
+    """Two processes may be at it: the first that is done has made it."""
+    from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    pem = generate_private_key(65_537, KEY_BITS).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem)
+    try:
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)
+    finally:
+        draft.unlink()
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")

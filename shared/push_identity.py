@@ -1,0 +1,153 @@
+"""Who pushed: the OpenID Connect token that Pub/Sub and Cloud Scheduler send with each request.
+
+The account that pushes is one of several that may call a function: others may be allowed to ask `/chains/`. So a push
+is taken only with a token of that account, made out to this function.
+https://cloud.google.com/pubsub/docs/authenticate-push-subscriptions
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from shared.errors import Rejected, Temporary
+from shared.http import Request
+from shared.http_client import HttpClient
+from shared.settings import Settings
+from shared.signatures.jwt import unverified_claims, verify_jwt
+from shared.signatures.jwt_claims import verify_claims
+from shared.signatures.reading import Reading
+from shared.signatures.way import Way
+
+GOOGLE_ISSUER: Final = "https://accounts.google.com"
+GOOGLE_KEYS: Final = "https://www.googleapis.com/oauth2/v3/certs"
+EMULATED_ISSUER: Final = "http://pubsub.emulator.invalid"
+EMULATED_KEYS_PATH: Final = "/emulator/push-keys"
+ALGORITHM: Final = "RS256"
+
+KEYS_SECONDS: Final = 3_600.0
+ASK_AGAIN_SECONDS: Final = 10.0
+"""A token by an unknown key asks for the keys again, at most so often."""
+FETCH_SECONDS: Final = 2.0
+SKEW_SECONDS: Final = 10
+
+VerifyPush = Callable[[Request], Awaitable[None]]
+"""Takes a request's head. Raises Rejected (`push_identity_mismatch`) and Temporary."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushIdentity:
+    """Whom to believe. `keys_url` is empty where Cloud Run has verified the signature already."""
+
+    account: str
+    audience: str
+    issuer: str
+    keys_url: str
+
+
+def push_identity(settings: Settings) -> PushIdentity:
+    """Raises Temporary where a deployment says neither who pushes nor to whom: nothing is taken, nothing is lost."""
+    if not settings.push_account or not settings.push_audience:
+        detail = "HOOKCHAIN_PUSH_ACCOUNT and HOOKCHAIN_PUSH_AUDIENCE are not set: set both to those of the subscription"
+        raise Temporary("push_identity_unset", detail)
+    issuer, keys_url = GOOGLE_ISSUER, GOOGLE_KEYS
+    if settings.is_invoker_checked:
+        keys_url = ""
+    elif settings.emulator_host:
+        issuer, keys_url = EMULATED_ISSUER, f"http://{settings.emulator_host}{EMULATED_KEYS_PATH}"
+    return PushIdentity(settings.push_account, settings.push_audience, issuer, keys_url)
+
+
+def push_verifier(settings: Settings, now: Callable[[], float] = time.time) -> VerifyPush:
+    """Return what verifies each push; the settings are looked at by the first."""
+    verifier: PushVerifier | None = None
+
+    async def verify(head: Request) -> None:
+        nonlocal verifier
+        verifier = verifier or PushVerifier(push_identity(settings), now)
+        await verifier.verify(head)
+
+    return verify
+
+
+class PushVerifier:
+    def __init__(self, identity: PushIdentity, now: Callable[[], float] = time.time) -> None:
+        self._way = Way(
+            scheme="jwt",
+            header="authorization",
+            prefix="Bearer ",
+            algorithms=(ALGORITHM,),
+            keys_url=identity.keys_url,
+            tolerance_seconds=SKEW_SECONDS,
+            claims={
+                "iss": (identity.issuer,),
+                "aud": (identity.audience,),
+                "email": (identity.account,),
+                "email_verified": ("True",),
+            },
+        )
+        self._now = now
+        self._keys = b""
+        self._fetched_at = float("-inf")
+
+    async def verify(self, head: Request) -> None:
+        """Raises Rejected (`push_identity_mismatch`); Temporary where the keys cannot be fetched."""
+        try:
+            if self._way.keys_url:
+                await self._verify_signed(head)
+            else:
+                self._verify_checked(head)
+        except Rejected as error:
+            raise Rejected("push_identity_mismatch", f"not a push of this deployment: {error.detail}") from error
+
+    def _verify_checked(self, head: Request) -> None:
+        """Cloud Run lets in only whose token it verified, and hands the token on without its signature.
+
+        Of a request with both headers it verifies X-Serverless-Authorization alone: the other could be forged.
+        https://cloud.google.com/run/docs/authenticating/service-to-service
+        """
+        verified = head.header("x-serverless-authorization")
+        text = head.header("authorization") if verified is None else verified
+        self._verify_claims(text)
+
+    async def _verify_signed(self, head: Request) -> None:
+        age = self._now() - self._fetched_at
+        if not 0 <= age < KEYS_SECONDS:
+            await self._fetch()
+        try:
+            self._verify_signature(head)
+        except Rejected:
+            if 0 <= age < ASK_AGAIN_SECONDS or age >= KEYS_SECONDS:
+                raise
+            await self._fetch()
+            self._verify_signature(head)
+
+    def _verify_signature(self, head: Request) -> None:
+        try:
+            verify_jwt(Reading(head, url=""), self._way, (), {self._way.keys_url: self._keys}, self._now())
+        except ImportError as error:  # a bundle for Cloud Run, which verifies signatures itself, comes without
+            raise Temporary("push_keys", "to verify a push's signature, install the package cryptography") from error
+        self._verify_claims(head.header("authorization"))
+
+    def _verify_claims(self, text: str | None) -> None:
+        scheme, _, token = (text or "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise Rejected("sig", "the request has no bearer token")
+        claims = unverified_claims(token.strip())
+        if claims.get("exp") is None:
+            raise Rejected("sig", "the token never expires")
+        verify_claims(claims, self._way, self._now())
+
+    async def _fetch(self) -> None:
+        scheme, _, rest = self._way.keys_url.partition("://")
+        host, _, path = rest.partition("/")
+        client = HttpClient(f"{scheme}://{host}")
+        try:
+            answer = await client.call("GET", f"/{path}", {}, b"", FETCH_SECONDS, may_repeat=True)
+        except OSError as error:
+            raise Temporary("push_keys", f"{host} did not answer with its keys: {type(error).__name__}") from error
+        finally:
+            client.close()
+        if answer.status != 200:
+            raise Temporary("push_keys", f"{host} answered {answer.status} when asked for its keys")
+        self._keys, self._fetched_at = answer.body, self._now()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import time
+from typing import Final
 
 from deploy.checkout import ROOT, environ_with
 from deploy.faults import ConfigFaults
@@ -13,18 +14,26 @@ from deploy.local.supervisor.options import Options, env_file_in, parse_options
 from deploy.local.supervisor.ports import PortsTaken, is_free, owner_of, require_free
 from deploy.local.supervisor.reaper_link import ReaperLink
 from deploy.local.supervisor.setup import CannotSend, Setup, make_place, set_up
-from deploy.local.supervisor.state_lock import StateGone, StateInUse, locked
+from deploy.local.supervisor.state_lock import StateExposed, StateGone, StateInUse, locked
 from deploy.local.supervisor.supervisor import StartFailed, Supervisor
+
+FAULTS: Final = (
+    *(ConfigFaults, DotenvFault, WeakSecret, CannotSend, PortsTaken),
+    *(StateInUse, StateGone, StateExposed, StartFailed),
+)
+PRIVATE: Final = 0o077
+"""The umask: what this process and its children write is for their user alone."""
 
 
 def main(arguments: list[str]) -> int:
     began = time.monotonic()
+    os.umask(PRIVATE)
     try:
         environ = environ_with(env_file_in(arguments, ROOT))
         options = parse_options(arguments, environ, ROOT, sys.stdout.isatty())
         with locked(options.state):
             _run(options, began)
-    except (ConfigFaults, DotenvFault, WeakSecret, CannotSend, PortsTaken, StateInUse, StateGone, StartFailed) as fault:
+    except FAULTS as fault:
         print(fault, file=sys.stderr)
         return 1
     return 0

@@ -7,6 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from shared.cloud.local.database import PRIVATE_FOLDER
 from shared.errors import Temporary
 
 
@@ -58,7 +59,7 @@ def purge_blobs(folder: Path, before: float) -> int:
 
 def _replace(path: Path, content: bytes) -> None:
     """Nobody ever reads half a blob, and what was confirmed outlives a loss of power."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as draft:
         try:
             draft.write(content)

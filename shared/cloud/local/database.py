@@ -2,10 +2,13 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+PRIVATE_FOLDER: Final = 0o700
+PRIVATE_FILE: Final = 0o600
+OTHERS: Final = 0o077
 BUSY_SECONDS: Final = 5.0
 
 
@@ -14,9 +17,11 @@ def open_database(path: Path, schema: str = "", busy_seconds: float = BUSY_SECON
 
     Raises sqlite3.Error and OSError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     database = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
     try:
+        database.execute("PRAGMA schema_version")  # which makes the file
+        make_private(path)
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
         database.executescript(schema)
@@ -24,6 +29,17 @@ def open_database(path: Path, schema: str = "", busy_seconds: float = BUSY_SECON
         database.close()
         raise
     return database
+
+
+def make_private(path: Path) -> None:
+    """Let only the owner read a SQLite file and what lies beside it. SQLite makes new ones beside it with its mode.
+
+    By name: closing a descriptor of the file would drop the locks that this process holds on it. Raises OSError.
+    """
+    for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        with suppress(FileNotFoundError):
+            if each.stat().st_mode & OTHERS:
+                each.chmod(PRIVATE_FILE)
 
 
 @contextmanager

@@ -53,6 +53,11 @@ class MessageStore:
         row: tuple[int] = self._store.db.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()
         return row[0]
 
+    def newest_at(self) -> float | None:
+        """Return when the newest message was published, or None without messages."""
+        row = self._store.db.execute("SELECT published_at FROM message ORDER BY id DESC LIMIT 1").fetchone()
+        return None if row is None else float(row[0])
+
     def seek(self, subscription_id: int, to: float, retains_acked: bool) -> None:
         """What was published before is acknowledged; what came since and is still kept is not."""
         with self._store.transaction() as db:

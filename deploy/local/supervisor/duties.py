@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import Coroutine
 from contextlib import closing
 from pathlib import Path
@@ -19,11 +18,12 @@ from deploy.local.supervisor.state_lock import require_there
 from deploy.local.supervisor.watch import Snapshot, changes, snapshot
 from shared.cloud.local.blobs import purge_blobs
 from shared.cloud.local.database import reason_of
-from shared.cloud.local.journal_retention import purge_journal
+from shared.cloud.local.journal_retention import newest_at, purge_journal
 from shared.cloud.local.journal_schema import FILE_NAME
-from shared.cloud.retention import blobs_seconds, retention_of
+from shared.cloud.retention import DAY_SECONDS, blobs_seconds, retention_of
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
+from shared.purge_clock import PurgeClock
 from shared.settings import LOCAL_PROJECT
 
 if TYPE_CHECKING:
@@ -56,10 +56,15 @@ async def keep_state(supervisor: "Supervisor") -> None:
 
 
 async def forget(supervisor: "Supervisor") -> None:
+    clock: PurgeClock | None = None
     while True:
         state, notify = supervisor.setup.place.state, supervisor.setup.configuration.slices["notify"]
         try:
-            await asyncio.to_thread(forget_old, state, notify, time.time())
+            clock = clock or PurgeClock(await asyncio.to_thread(newest_at, state / FILE_NAME))
+            if clock.ahead_seconds:
+                years = f"{clock.ahead_seconds / 365 / DAY_SECONDS:.1f} years"
+                supervisor.output.say("WARNING", f"the clock is {years} ahead: nothing is removed because of its age")
+            await asyncio.to_thread(forget_old, state, notify, clock.now())
         except (sqlite3.Error, OSError) as error:  # busy, or the disk is full: what is old is a little older next time
             supervisor.output.say("WARNING", f"{state} keeps what is past its retention: {reason_of(error)}")
         await asyncio.sleep(FORGET_SECONDS)

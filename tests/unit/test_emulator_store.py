@@ -1,13 +1,16 @@
 """What the emulated bus keeps on disk, and what it forgets."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from deploy.local.pubsub.emulator import PubSub
 from deploy.local.pubsub.message_store import Changes, MessageStore
 from deploy.local.pubsub.messages import Message
 from deploy.local.pubsub.store import Store
+from deploy.local.pubsub.waiting import waiting
 
 TOPIC = "projects/p1/topics/events"
 
@@ -120,3 +123,15 @@ def test_messages_of_a_deleted_topic_go_when_nobody_holds_them(messages: Message
     messages.forget_orphans()
     assert owed(messages, 1) == [(2, 0)]
     assert count(store, "message") == 1
+
+
+async def test_what_is_owed_is_still_owed_when_the_clock_has_jumped_by_years_before_a_start(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.put_topic(TOPIC, "{}")
+    number = store.add_subscription("projects/p1/subscriptions/reader", f'{{"topic":"{TOPIC}"}}')
+    publish(MessageStore(store), message(1, time.time() - 5 * 365 * 86_400), to=(number,))
+    store.close()
+    pubsub = PubSub(tmp_path)
+    pubsub.start()
+    await pubsub.stop()
+    assert [each.count for each in waiting(tmp_path)] == [1]

@@ -8,7 +8,7 @@ import pytest
 from deploy.local.supervisor.backoff import LONGEST_SECONDS, SETTLED_SECONDS, Backoff
 from deploy.local.supervisor.plan import FUNCTIONS, Child, Place, affected, base_environ, plan_children
 from deploy.local.supervisor.ports import ports_from
-from deploy.local.supervisor.state_lock import StateExposed, StateInUse, locked
+from deploy.local.supervisor.state_lock import StateInUse, locked
 from deploy.local.supervisor.watch import changes, snapshot
 
 PORTS = ports_from(8080)
@@ -93,25 +93,3 @@ def test_a_state_folder_serves_one_at_a_time(tmp_path: Path) -> None:
         pass
     with locked(tmp_path / "state"):
         pass
-
-
-def test_a_state_folder_that_others_could_read_is_closed_to_them_with_all_it_holds(tmp_path: Path) -> None:
-    state, blobs = tmp_path / "state", tmp_path / "state" / "blobs"
-    blobs.mkdir(parents=True)
-    files = [state / "ledger.db", blobs / "body"]
-    for path in files:
-        path.touch(0o644)
-    for path in (state, blobs):
-        path.chmod(0o755)
-    with locked(state):
-        assert {path.stat().st_mode & 0o777 for path in (state, blobs)} == {0o700}
-        assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
-
-
-@pytest.mark.parametrize(("mode", "file"), [(0o1777, "dev.lock"), (0o755, "holiday.jpg")])
-def test_a_folder_that_is_not_our_own_is_refused_and_stays_as_it_is(tmp_path: Path, mode: int, file: str) -> None:
-    (tmp_path / file).touch()
-    tmp_path.chmod(mode)
-    with pytest.raises(StateExposed, match="not Hookchain's"), locked(tmp_path):
-        pass
-    assert tmp_path.stat().st_mode & 0o7777 == mode

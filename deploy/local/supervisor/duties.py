@@ -14,6 +14,7 @@ from deploy.local.supervisor.made_secrets import WeakSecret
 from deploy.local.supervisor.ports import HOST
 from deploy.local.supervisor.probe import ask
 from deploy.local.supervisor.setup import CannotSend, Setup, files_named, set_up
+from deploy.local.supervisor.state_check import DAMAGED_MARK
 from deploy.local.supervisor.state_lock import require_there
 from deploy.local.supervisor.watch import Snapshot, changes, snapshot
 from shared.cloud.local.blobs import purge_blobs
@@ -85,6 +86,9 @@ def forget_old(state: Path, notify: JsonObject, now: float) -> None:
     purge_journal(state / FILE_NAME, now, retention)
     wanted = blobs_seconds(retention, notify)
     purge_blobs(state / "blobs", now - wanted)
+    for path in state.glob(f"*{DAMAGED_MARK}*"):
+        if path.stat().st_mtime < now - wanted:
+            path.unlink()
 
 
 async def ensure_topology(setup: Setup) -> None:

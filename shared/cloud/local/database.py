@@ -52,4 +52,11 @@ def transaction(database: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") ->
 
 def reason_of(error: sqlite3.Error | OSError) -> str:
     """`database is locked`, `database or disk is full`: SQLite's words name tables, and hold no value."""
-    return error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return f"{error}; start `hookchain dev` again: it finds the damaged file" if is_damage(error) else str(error)
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Return whether the file itself cannot be read."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

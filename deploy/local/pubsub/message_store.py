@@ -32,7 +32,7 @@ class MessageStore:
         wanted = [each for each in changes if each]
         if not wanted:
             return
-        with self._store.transaction() as db:
+        with self._store.transaction(is_synced=any(each.messages for each in wanted)) as db:
             for each in wanted:
                 _write(db, each)
 

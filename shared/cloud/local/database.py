@@ -23,7 +23,7 @@ def open_database(path: Path, schema: str = "", busy_seconds: float = BUSY_SECON
         database.execute("PRAGMA schema_version")  # which makes the file
         make_private(path)
         database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
+        sync_commits(database, False)
         database.executescript(schema)
     except sqlite3.Error:
         database.close()
@@ -40,6 +40,14 @@ def make_private(path: Path) -> None:
         with suppress(FileNotFoundError):
             if each.stat().st_mode & OTHERS:
                 each.chmod(PRIVATE_FILE)
+
+
+def sync_commits(database: sqlite3.Connection, is_synced: bool) -> None:
+    """Choose whether the commits that follow survive a power cut, too; every commit survives the end of the process.
+
+    A synced commit takes what an fsync takes on this disk: from under a millisecond to some ten.
+    """
+    database.execute(f"PRAGMA synchronous = {'FULL' if is_synced else 'NORMAL'}")
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from tests.ports import free_bases
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SECONDS_TO_START: Final = 20
+JSON_TYPE: Final = {"Content-Type": "application/json"}
 
 
 class Emulation:
@@ -50,7 +51,7 @@ class Emulation:
     def ask(self, method: str, path: str, body: Json = None, **headers: str) -> tuple[int, Json]:
         """Status and JSON; None where the body is none."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        request = urllib.request.Request(self.url + path, data, {**JSON_TYPE, **headers}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, _json(answer.read())

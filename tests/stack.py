@@ -19,6 +19,7 @@ from shared.cloud.journal_rows import DeadLetterRow
 from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.journal_schema import FILE_NAME
 from shared.jsontext import JsonObject
+from tests.emulation import JSON_TYPE
 from tests.processes import ROOT, is_open
 
 OFFSETS: Final = {"receive": 0, "transform": 1, "notify": 2, "apis": 5}
@@ -63,7 +64,7 @@ class Stack:
     def trouble(self, faults: JsonObject) -> bool:
         """Set the emulated APIs' faults, which a restart forgets; False where they do not answer now."""
         body = json.dumps(faults).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.base + 5}/emulator/faults", body)
+        request = urllib.request.Request(f"http://127.0.0.1:{self.base + 5}/emulator/faults", body, JSON_TYPE)
         try:
             with urllib.request.urlopen(request, timeout=2) as answer:
                 return bool(answer.status == 200)

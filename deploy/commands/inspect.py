@@ -12,8 +12,9 @@ from deploy.commands.frame.platform_options import add_platform, add_state, is_g
 from deploy.commands.state.choice import chosen_target
 from deploy.commands.state.cloud import configured_destinations, place_of
 from deploy.local.inspector import app as local_app
-from deploy.local.inspector.base_app import DEFAULT_PORT, HOST, serve_app, stopped_by_signal
+from deploy.local.inspector.base_app import DEFAULT_PORT, serve_app, stopped_by_signal
 from deploy.local.inspector.cloud_app import make_cloud_app, open_cloud_parts
+from deploy.local.site import HOST
 
 EPILOG: Final = """\
 The page is for this machine alone. On Google Cloud it reads with your own credentials, and while it is open each look

@@ -23,12 +23,12 @@ from deploy.local.pubsub.app import pubsub_app
 from deploy.local.pubsub.emulator import PubSub
 from deploy.local.sendgrid.app import SendGrid
 from deploy.local.sendgrid.mailbox import Mailbox
+from deploy.local.site import HOST, LocalSite
 from shared.jsontext import Json
 from shared.logs import log
 from shared.push_identity import EMULATED_KEYS_PATH
 from shared.settings import DEFAULT_STATE
 
-HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8085
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 EXIT_USAGE: Final = 2
@@ -103,7 +103,7 @@ def _set_faults(routes: FaultRoutes, faults: Json) -> None:
 async def _listen(runner: web.AppRunner, port: int) -> None:
     await runner.setup()
     try:
-        await web.TCPSite(runner, HOST, port).start()
+        await LocalSite(runner, port).start()
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise Failed(EXIT_PORT_TAKEN, f"port {port} on {HOST} cannot be used: {error}") from error

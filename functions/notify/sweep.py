@@ -9,6 +9,7 @@ from shared.errors import Temporary
 from shared.ledger import Ledger, LedgerRow
 from shared.ledger_rules import KEEP_SECONDS
 from shared.ports import DELIVERIES, Bus, BusMessage, Clock
+from shared.purge_clock import PurgeClock
 
 BATCH_ROWS: Final = 200
 PAGES_AT_ONCE: Final = 3
@@ -30,6 +31,7 @@ class Sweeper:
         self._clock = clock
         self._purge_at = 0.0
         self._complete_at: float | None = None
+        self._purge_clock: PurgeClock | None = None
 
     async def sweep(self) -> int:
         """Return how many deliveries were published. Raises Temporary; what was not moved or published stays due."""
@@ -47,7 +49,11 @@ class Sweeper:
         if now >= self._purge_at:
             self._purge_at = now + PURGE_EVERY_SECONDS
             self._complete_at = None  # once an hour, whatever is due is looked for, however old it is
-            await self._ledger.purge(now - KEEP_SECONDS)
+            # A jump of the clock by years must not forget what was delivered: it would be delivered again.
+            if self._purge_clock is None:
+                newest_at = next((row.created_at for row in await self._ledger.rows(1)), None)
+                self._purge_clock = PurgeClock(newest_at, self._clock.now)
+            await self._ledger.purge(self._purge_clock.now() - KEEP_SECONDS)
 
 
 class _Run:

@@ -1,6 +1,7 @@
 """`hookchain dev` as people use it: its words, its line to try, its reloading, and that nothing outlives it."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
@@ -16,6 +18,7 @@ from typing import Final, Protocol
 import pytest
 
 from deploy.local.supervisor.dev_file import config_faults
+from deploy.local.supervisor.dotenv import read_dotenv
 from tests.processes import ROOT, is_open
 from tests.stack import free_base
 
@@ -105,7 +108,13 @@ def end(dev: Dev) -> None:
     dev.until(lambda: not dev.ports_open())
 
 
-def test_the_line_it_prints_works_as_printed(start: Start) -> None:
+def test_the_line_it_prints_works_as_printed(start: Start, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "journal.db").touch()
+    for path in (state, state / "journal.db", tmp_path / "env"):
+        path.touch()
+        path.chmod(0o755)
     dev = start("--no-reload")
     dev.until_said("Ctrl-C stops everything.")
     assert f"http://127.0.0.1:{dev.base}/form  basic auth, user web, password FORM_PASSWORD" in dev.output
@@ -116,6 +125,25 @@ def test_the_line_it_prints_works_as_printed(start: Start) -> None:
     dev.until_said("notify    delivered")
     assert "\x1b[" not in dev.output
     assert dev.env.stat().st_mode & 0o777 == 0o600
+    exposed = [path for path in (state, *state.rglob("*")) if path.stat().st_mode & 0o077 and not path.is_socket()]
+    assert exposed == []
+
+
+def test_the_line_that_the_page_shows_works_and_holds_no_secret(start: Start) -> None:
+    dev = start("--no-reload")
+    dev.until_said("Ctrl-C stops everything.")
+    [(name, secret)] = read_dotenv(dev.env).items()
+    assert name == "FORM_PASSWORD"
+    with urllib.request.urlopen(f"http://127.0.0.1:{dev.base + 10}/api/live", timeout=20) as live:
+        shown = ""
+        while '"trial"' not in shown:
+            shown = live.readline().decode()
+            assert secret not in shown
+    line = json.loads(shown.removeprefix("data: "))["trial"]
+    done = subprocess.run(
+        f"{line} --env-file {dev.env}", shell=True, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_ctrl_c_stops_everything_and_nothing_stays(start: Start) -> None:

@@ -103,7 +103,9 @@ async def event_shown(page: Page, text: str, status: str) -> None:
 
 async def test_a_new_user_is_told_what_to_send_and_sees_it_arrive(stack: Stack, page: Page) -> None:
     await page.until_shown("Waiting for the first event")
-    assert "curl -u web:" in await page.text(".foot")
+    shown = await page.text(".foot")
+    assert "--basic web --secret form-password" in shown
+    assert "curl -u" not in shown
     assert send(stack, {"event": "signup.created", "name": "Ada Lovelace", "mail": "ada@example.com"}) == 200
     await event_shown(page, "ada@example.com", "Delivered")
     await page.click(".rows a", "ada@example.com")

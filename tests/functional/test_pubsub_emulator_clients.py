@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 
+import grpc
 import pytest
 
 from shared.jsontext import Json
@@ -227,7 +228,29 @@ def test_errors_are_in_googles_form(google: GoogleClient, project: str) -> None:
     assert error_of(google, "subscriptions.acknowledge", subscription=subscription, body={"ackIds": ["x"]})[0] == 400
     assert error_of(google, "subscriptions.seek", subscription=subscription, body={"time": "soon"})[0] == 400
     assert error_of(google, "subscriptions.seek", subscription=subscription, body={"snapshot": "x"})[0] == 501
-    assert error_of(google, "snapshots.list", project=project) == (501, "UNIMPLEMENTED")
+
+
+def test_what_is_not_emulated_is_501_unimplemented_with_that_word(google: GoogleClient, project: str) -> None:
+    topic, subscription = made(google, project)
+    missing = (501, "UNIMPLEMENTED")
+    assert error_of(google, "snapshots.list", project=project) == missing
+    assert error_of(google, "topics.getIamPolicy", resource=topic) == missing
+    assert error_of(google, "topics.setIamPolicy", resource=topic, body={"policy": {}}) == missing
+    assert error_of(google, "subscriptions.testIamPermissions", resource=subscription, body={}) == missing
+    ordered: Json = {"subscription": {"enableMessageOrdering": True}, "updateMask": "enableMessageOrdering"}
+    assert error_of(google, "subscriptions.patch", name=subscription, body=ordered) == missing
+    schema: Json = {"topic": {"schemaSettings": {"schema": "x"}}, "updateMask": "schemaSettings"}
+    assert error_of(google, "topics.patch", name=topic, body=schema) == missing
+
+
+def test_a_grpc_client_is_told_at_once_that_only_rest_is_served(emulation: Emulation) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{emulation.port}") as channel:
+        publish = channel.unary_unary("/google.pubsub.v1.Publisher/Publish")
+        for _ in range(2):  # on the same connection
+            with pytest.raises(grpc.RpcError) as caught:
+                publish(b"", timeout=20)
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+            assert "REST only: transport='rest'" in caught.value.details()
 
 
 async def test_gcloud_aio_finds_the_emulation_by_its_variable(

@@ -1,12 +1,15 @@
 """The emulated cloud APIs as a process: starting, stopping, dying, and trouble on demand."""
 
 import asyncio
+import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -63,7 +66,8 @@ def test_it_ends_at_once_though_someone_waits_for_a_message(tmp_path: Path) -> N
     emulation.ask("PUT", f"/v1/{SUBSCRIPTION}", {"topic": TOPIC})
     body = b'{"maxMessages": 1}'
     with socket.create_connection(("127.0.0.1", emulation.port)) as waiting:
-        head = f"POST /v1/{SUBSCRIPTION}:pull HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST /v1/{SUBSCRIPTION}:pull HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+        head += "Content-Type: application/json\r\n\r\n"
         waiting.sendall(head.encode() + body)
         assert emulation.stop() == 0
 
@@ -178,12 +182,54 @@ async def test_trouble_on_demand_begins_and_ends_while_it_runs(tmp_path: Path) -
             assert status == 400
 
 
-def test_no_other_sites_page_may_drive_it(tmp_path: Path) -> None:
-    with Emulation(tmp_path).running() as emulation:
-        for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example:8085"}):
-            status, _ = emulation.ask("POST", "/emulator/faults", {"mail": {"unplugged": True}}, **headers)
-            assert status == 403
-        assert emulation.ask("GET", "/emulator/faults", Origin="http://localhost:8090")[0] == 200
+@pytest.fixture(scope="module")
+def emulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulation]:
+    with Emulation(tmp_path_factory.mktemp("bus")).running() as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "http://localhost:3000"},
+        {"Origin": "null"},
+        {"Host": "evil.example:8085"},
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_a_page_that_is_not_ours_can_neither_publish_nor_send_mail_nor_change_faults(
+    emulation: Emulation, headers: dict[str, str]
+) -> None:
+    topic = "/v1/projects/p1/topics/events"
+    emulation.ask("PUT", topic, {})
+    for path in (f"{topic}:publish", "/v3/mail/send", "/emulator/faults"):
+        assert emulation.ask("POST", path, {"messages": [{"data": "aGk="}]}, **headers)[0] == 403
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not Path("/proc/net/tcp").exists(), reason="only root can become another user, on Linux"
+)
+def test_another_user_of_this_machine_is_answered_403(emulation: Emulation) -> None:
+    script = "import http.client, sys; c = http.client.HTTPConnection('127.0.0.1', int(sys.argv[1])); "
+    script += "c.request('GET', '/emulator/faults'); print(c.getresponse().status)"
+    command = [sys.executable, "-I", "-S", "-c", script, str(emulation.port)]
+    statuses = [
+        subprocess.run(command, user=user, cwd="/", capture_output=True, text=True, check=True).stdout.strip()
+        for user in (65_534, os.geteuid())
+    ]
+    assert statuses == ["403", "200"]
+
+
+def test_a_request_that_comes_byte_by_byte_is_served(emulation: Emulation) -> None:
+    with socket.create_connection(("127.0.0.1", emulation.port)) as client:
+        for byte in b"PUT /v1/projects/p1/topics/slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n":
+            client.send(bytes((byte,)))
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        assert answer.status == 200
 
 
 async def test_a_bundles_topology_is_laid_once_and_brought_up_to_date(tmp_path: Path) -> None:

@@ -133,7 +133,8 @@ def test_a_person_unplugs_the_provider_and_plugs_it_in(emulation: Emulation, mai
 def test_a_provider_that_hangs_gives_no_answer(emulation: Emulation) -> None:
     trouble(emulation, {"next": [{"kind": "hang"}], "hang_seconds": 30})
     connection = http.client.HTTPConnection("127.0.0.1", emulation.port, timeout=0.2)
-    connection.request("POST", "/v3/mail/send", json.dumps(GOOD), {"Authorization": "Bearer SG.local"})
+    headers = {"Authorization": "Bearer SG.local", "Content-Type": "application/json"}
+    connection.request("POST", "/v3/mail/send", json.dumps(GOOD), headers)
     with pytest.raises(TimeoutError):
         connection.getresponse()
     connection.close()

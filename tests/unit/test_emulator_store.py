@@ -1,13 +1,19 @@
 """What the emulated bus keeps on disk, and what it forgets."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from deploy.local.pubsub.emulator import PubSub
 from deploy.local.pubsub.message_store import Changes, MessageStore
 from deploy.local.pubsub.messages import Message
 from deploy.local.pubsub.store import Store
+from deploy.local.pubsub.waiting import waiting
+from shared.cloud.local.ledger_tables import open_ledger
 
 TOPIC = "projects/p1/topics/events"
 
@@ -120,3 +126,36 @@ def test_messages_of_a_deleted_topic_go_when_nobody_holds_them(messages: Message
     messages.forget_orphans()
     assert owed(messages, 1) == [(2, 0)]
     assert count(store, "message") == 1
+
+
+async def test_what_is_owed_is_still_owed_when_the_clock_has_jumped_by_years_before_a_start(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.put_topic(TOPIC, "{}")
+    number = store.add_subscription("projects/p1/subscriptions/reader", f'{{"topic":"{TOPIC}"}}')
+    publish(MessageStore(store), message(1, time.time() - 5 * 365 * 86_400), to=(number,))
+    store.close()
+    pubsub = PubSub(tmp_path)
+    pubsub.start()
+    await pubsub.stop()
+    assert [each.count for each in waiting(tmp_path)] == [1]
+
+
+def is_synced(database: sqlite3.Connection) -> bool:
+    """Whether the last commit waited for the disk: SQLite's `synchronous` was FULL."""
+    return bool(database.execute("PRAGMA synchronous").fetchone() == (2,))
+
+
+def test_a_message_is_on_the_disk_before_it_is_confirmed_and_an_acknowledgement_need_not_be(
+    store: Store, messages: MessageStore
+) -> None:
+    publish(messages, message(1))
+    assert is_synced(store.db)
+    messages.write(Changes(done=[(1, 1)]))
+    assert not is_synced(store.db)
+    messages.write(Changes(done=[(1, 1)]), Changes(messages=[message(2)]))
+    assert is_synced(store.db)
+
+
+def test_what_the_ledger_has_decided_is_on_the_disk_before_the_bus_forgets_its_message(tmp_path: Path) -> None:
+    with closing(open_ledger(tmp_path / "ledger.db")) as ledger:
+        assert is_synced(ledger)

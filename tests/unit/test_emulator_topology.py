@@ -1,8 +1,11 @@
 """A local bundle's topics and subscriptions, and who may speak to the emulation."""
 
+import sys
+
 import pytest
 
 from deploy.local.guard import is_local
+from deploy.local.peer import owner_in
 from deploy.local.pubsub.subscriptions import subscription_from
 from deploy.local.pubsub.topics import topic_from
 from deploy.local.topology import topology
@@ -10,6 +13,7 @@ from shared.jsontext import JsonObject
 from shared.settings import LOCAL_PUSH_ACCOUNT
 
 BUNDLE = topology("hookchain-local", "blue-", 8081, 8082)
+MAPPED = "0000000000000000FFFF0000"
 SETTINGS = {resource.name.removeprefix("projects/hookchain-local/"): resource.settings for resource in BUNDLE}
 
 
@@ -71,3 +75,18 @@ def test_this_machine_is_local(url: str) -> None:
 )
 def test_no_other_name_is_local(url: str) -> None:
     assert not is_local(url)
+
+
+@pytest.mark.parametrize(
+    ("row", "owner"),
+    [
+        ("0100007F:D431 0100007F:1F95 01 00000000:00000000 00:00000000 00000000  1000        0 4711 1 x", 1000),
+        ("0100007F:D431 0100007F:1F95 06 00000000:00000000 00:00000000 00000000     0        0 0 3 x", None),
+        ("0100007F:1F95 0100007F:D431 01 00000000:00000000 00:00000000 00000000     7        0 4712 1 x", None),
+        (f"{MAPPED}0100007F:D431 {MAPPED}0100007F:1F95 01 0:0 0:0 0  1000  0 4711 1 x", 1000),
+    ],
+    ids=["held", "closed", "our own end", "over an IPv6 socket"],
+)
+@pytest.mark.skipif(sys.byteorder != "little", reason="the rows are a little-endian machine's")
+def test_a_connections_owner_is_who_holds_its_clients_end(row: str, owner: int | None) -> None:
+    assert owner_in([f"  1: {row}"], ("127.0.0.1", 54_321), ("127.0.0.1", 8_085)) == owner

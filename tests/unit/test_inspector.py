@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.commands.replay.messages import is_replayable, replay_of_dead_letter, replay_of_event
-from deploy.local.inspector.gate import refusal
+from deploy.local.guard import refusal
 from deploy.local.inspector.live import Told
 from deploy.local.inspector.overview import held_destinations
 from deploy.local.inspector.pace import REST_FACTOR, Pace

@@ -17,7 +17,7 @@ from deploy.local.supervisor.ports import ports_from
 from deploy.local.supervisor.probe import status_of
 from deploy.local.supervisor.runner import how_it_ended
 from deploy.local.supervisor.sources import source_lines
-from deploy.local.supervisor.trial import sample_beside, trial_line
+from deploy.local.supervisor.trial import sample_beside, trial_line, trial_line_without_secret
 from shared.jsontext import JsonObject
 
 PORTS = ports_from(8080)
@@ -80,6 +80,24 @@ def test_the_line_to_try_proves_its_sender(way: JsonObject, command: str) -> Non
     assert line.startswith(command)
     assert '"event":"signup.created"' in line
     assert line.endswith(" http://127.0.0.1:8080/form")
+
+
+@pytest.mark.parametrize(
+    ("way", "options"),
+    [
+        ({"scheme": "basic", "username": "web"}, "--basic web --secret pw"),
+        ({"scheme": "basic"}, "--basic anyone --secret pw"),
+        ({"scheme": "header", "header": "X-Key"}, "--password-header X-Key --secret pw"),
+        ({"scheme": "bearer"}, "--bearer --secret pw"),
+        ({"scheme": "path"}, "--source form --secret pw"),
+        ({"scheme": "query", "parameter": "key"}, "--source form --secret pw"),
+        ({"scheme": "standard-webhooks"}, "--standard-webhooks --secret pw"),
+    ],
+)
+def test_the_line_that_others_may_read_names_the_secret(way: JsonObject, options: str) -> None:
+    line = trial_line_without_secret(slices({**way, "secret": "pw"}), PORTS)
+    assert line
+    assert f" send http://127.0.0.1:8080/form {options} --data " in line
 
 
 def test_the_line_to_try_a_form_says_which_page_it_is_on() -> None:

@@ -191,6 +191,22 @@ async def test_a_sweep_forgets_what_was_finished_45_days_ago() -> None:
     assert await notifier.ledger.rows(10) == []
 
 
+@pytest.mark.parametrize("starts", ["before", "after"])
+async def test_a_clock_that_jumps_by_years_forgets_nothing_whatever_else_arrives(starts: str) -> None:
+    notifier = FakeNotifier()
+    await notifier.take(DELIVERY)
+    sweeper = Sweeper(notifier.ledger, notifier.bus, notifier.clock)
+    if starts == "before":
+        await sweeper.sweep()
+    notifier.clock.advance(5 * 365 * 86_400)
+    for number in (7, 8):  # after the jump, and an hour later
+        await sweeper.sweep()
+        await notifier.take(a_delivery(number))
+        notifier.clock.advance(PURGE_EVERY_SECONDS)
+    await sweeper.sweep()
+    assert len(await notifier.ledger.rows(10)) == 3
+
+
 async def test_what_is_old_is_looked_for_once_an_hour() -> None:
     notifier = FakeNotifier()
     await notifier.take(DELIVERY)

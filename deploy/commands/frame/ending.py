@@ -1,5 +1,6 @@
 """How a command ends: its exit code, and what it raises on purpose, told in words."""
 
+import sqlite3
 import sys
 from collections.abc import Callable
 from typing import Final
@@ -9,6 +10,7 @@ from deploy.faults import ConfigFaults
 from deploy.gcp.gcloud import GcloudFault, GcloudMissing
 from deploy.gcp.target import TargetFault
 from deploy.local.supervisor.dotenv import DotenvFault
+from shared.cloud.local.database import reason_of
 from shared.errors import HookchainError
 
 DONE: Final = 0
@@ -38,6 +40,8 @@ def ended(command: str, run: Callable[[], int], *also: type[Exception], faulty: 
 def words_of(fault: Exception) -> str:
     if isinstance(fault, OSError) and fault.filename:
         return f"{fault.filename} cannot be opened: {fault.strerror}"
+    if isinstance(fault, sqlite3.Error):
+        return reason_of(fault)
     return fault.detail if isinstance(fault, HookchainError) else str(fault)
 
 

@@ -11,17 +11,17 @@ from deploy.local.guard import local_only
 from deploy.local.inspector import actions_api, events_api, live, page
 from deploy.local.inspector.answers import MAX_BODY_BYTES, faults_in_words
 from deploy.local.inspector.board import BOARD, Board
-from deploy.local.inspector.gate import add_headers, same_site_only
+from deploy.local.inspector.gate import add_headers
 from deploy.local.inspector.parts import PARTS, Parts
 from deploy.local.inspector.upkeep import again_and_again
+from deploy.local.site import LocalSite
 
-HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8090
 
 
 def base_app(parts: Parts, board: Board, works: Sequence[Callable[[], Awaitable[None]]] = ()) -> web.Application:
     """`works` go on beside the page, for as long as it is served."""
-    app = web.Application(middlewares=[local_only, same_site_only, faults_in_words], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[local_only, faults_in_words], client_max_size=MAX_BODY_BYTES)
     app[PARTS], app[BOARD] = parts, board
     for module in (page, events_api, actions_api, live):
         app.add_routes(module.ROUTES)
@@ -45,7 +45,7 @@ async def serve_app(
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
     await runner.setup()
     try:
-        await web.TCPSite(runner, HOST, port).start()
+        await LocalSite(runner, port).start()
         is_up()
         await stopped.wait()
     finally:

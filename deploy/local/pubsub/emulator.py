@@ -3,7 +3,6 @@
 import asyncio
 import random
 import sqlite3
-import time
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +20,7 @@ from deploy.local.pubsub.store import Store
 from deploy.local.pubsub.subscription_admin import SubscriptionAdmin
 from deploy.local.pubsub.topic_admin import TopicAdmin
 from shared.logs import log
+from shared.purge_clock import PurgeClock
 
 EXPIRE_EVERY_SECONDS: Final = 600.0
 STOP_GRACE_SECONDS: Final = 1.0
@@ -42,6 +42,7 @@ class PubSub:
             self.registry, self._store, self._messages, self.broker, self._client, self.plan
         )
         self._expiry = Alarm(self._expire)
+        self._purge_clock = PurgeClock(self._messages.newest_at())
 
     def start(self) -> int:
         """Answers how many deliveries are owed from before."""
@@ -62,6 +63,6 @@ class PubSub:
     def _expire(self) -> None:
         self._expiry.set(asyncio.get_running_loop().time() + EXPIRE_EVERY_SECONDS)
         try:
-            expire(self.registry, self._messages, self.broker, time.time())
+            expire(self.registry, self._messages, self.broker, self._purge_clock.now())
         except (ApiError, sqlite3.Error) as error:
             log("ERROR", "the emulated bus cannot clear away old messages; it tries again later", detail=str(error))

@@ -49,4 +49,4 @@ def already_exists(name: str) -> ApiError:
 
 
 def not_emulated(what: str) -> ApiError:
-    return ApiError("UNIMPLEMENTED", f"{what} is not part of this emulation; Google's service has it.")
+    return ApiError("UNIMPLEMENTED", f"UNIMPLEMENTED: this emulator does not have {what}; Google Cloud has it.")

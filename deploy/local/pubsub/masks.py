@@ -1,18 +1,21 @@
 """Update masks: which members of a resource a patch replaces."""
 
+from collections.abc import Collection
 from copy import deepcopy
 
-from deploy.local.pubsub.errors import invalid
+from deploy.local.pubsub.errors import invalid, not_emulated
 from deploy.local.pubsub.fields import camel
 from shared.jsontext import JsonObject
 
 
-def mask_paths(mask: str, updatable: frozenset[str]) -> list[list[str]]:
+def mask_paths(mask: str, updatable: Collection[str], unimplemented: Collection[str] = ()) -> list[list[str]]:
     """`pushConfig,retryPolicy.minimumBackoff`, camelCase or snake_case."""
     paths = [camel(path.strip()).split(".") for path in mask.split(",") if path.strip()]
     if not paths:
         raise invalid("The update_mask in the request is empty; it names the fields to update.")
     for path in paths:
+        if path[0] in unimplemented:
+            raise not_emulated(path[0])
         if path[0] not in updatable:
             raise invalid(f"Invalid update_mask: the field '{'.'.join(path)}' cannot be updated.")
     return paths

@@ -78,7 +78,7 @@ class MessageRoutes:
     async def seek(self, request: web.Request) -> web.Response:
         fields = Fields(parse_object(await request.read()), "", {"time", "snapshot"})
         if fields.asks_for("snapshot"):
-            raise not_emulated("Seeking to a snapshot")
+            raise not_emulated("seeking to a snapshot")
         try:
             to = unix_seconds(fields.text("time"))
         except ValueError as error:

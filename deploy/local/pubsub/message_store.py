@@ -32,7 +32,7 @@ class MessageStore:
         wanted = [each for each in changes if each]
         if not wanted:
             return
-        with self._store.transaction() as db:
+        with self._store.transaction(is_synced=any(each.messages for each in wanted)) as db:
             for each in wanted:
                 _write(db, each)
 
@@ -52,6 +52,11 @@ class MessageStore:
     def newest_id(self) -> int:
         row: tuple[int] = self._store.db.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()
         return row[0]
+
+    def newest_at(self) -> float | None:
+        """Return when the newest message was published, or None without messages."""
+        row = self._store.db.execute("SELECT published_at FROM message ORDER BY id DESC LIMIT 1").fetchone()
+        return None if row is None else float(row[0])
 
     def seek(self, subscription_id: int, to: float, retains_acked: bool) -> None:
         """What was published before is acknowledged; what came since and is still kept is not."""

@@ -15,7 +15,7 @@ from deploy.local.pubsub.recovery import restore
 from deploy.local.pubsub.registry import Registry
 from deploy.local.pubsub.store import Store
 from deploy.local.pubsub.subscriber import Subscriber
-from deploy.local.pubsub.subscriptions import UPDATABLE, Subscription, subscription_from
+from deploy.local.pubsub.subscriptions import NOT_EMULATED, UPDATABLE, Subscription, subscription_from
 from shared.jsontext import JsonObject, to_json
 
 
@@ -49,7 +49,7 @@ class SubscriptionAdmin:
     def patch(self, name: str, body: JsonObject) -> JsonObject:
         subscriber = self._registry.subscriber(name)
         fields = Fields(body, "", {"subscription", "updateMask"})
-        paths = mask_paths(fields.text("updateMask"), UPDATABLE)
+        paths = mask_paths(fields.text("updateMask"), UPDATABLE, NOT_EMULATED)
         changes = fields.message("subscription") or {}
         return self._change(subscriber, patched(subscriber.config.resource, changes, paths))
 

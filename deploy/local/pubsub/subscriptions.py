@@ -31,7 +31,7 @@ UPDATABLE: Final = frozenset(
         "retryPolicy",
     }
 )
-_NOT_EMULATED: Final = (
+NOT_EMULATED: Final = (
     "bigqueryConfig",
     "bigtableConfig",
     "cloudStorageConfig",
@@ -40,7 +40,7 @@ _NOT_EMULATED: Final = (
     "messageTransforms",
 )
 _IGNORED: Final = frozenset({"analyticsHubSubscriptionInfo", "state", "tags", "topicMessageRetentionDuration"})
-_KNOWN: Final = UPDATABLE | _IGNORED | frozenset(_NOT_EMULATED) | {"name", "topic", "filter", "detached"}
+_KNOWN: Final = UPDATABLE | _IGNORED | frozenset(NOT_EMULATED) | {"name", "topic", "filter", "detached"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,9 @@ class Subscription:
 def subscription_from(name: str, body: JsonObject) -> Subscription:
     checked_name(name, "subscriptions")
     fields = Fields(body, "subscription", _KNOWN)
-    for member in _NOT_EMULATED:
+    for member in NOT_EMULATED:
         if fields.asks_for(member):
-            raise not_emulated(f"A subscription's {member}")
+            raise not_emulated(f"a subscription's {member}")
     topic = fields.text("topic")
     subscription = Subscription(
         name=name,

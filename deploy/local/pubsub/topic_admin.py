@@ -12,7 +12,7 @@ from deploy.local.pubsub.registry import Registry
 from deploy.local.pubsub.store import Store
 from deploy.local.pubsub.subscriber import Subscriber
 from deploy.local.pubsub.subscriptions import subscription_from
-from deploy.local.pubsub.topics import UPDATABLE, Topic, topic_from
+from deploy.local.pubsub.topics import NOT_EMULATED, UPDATABLE, Topic, topic_from
 from shared.jsontext import JsonObject, to_json
 
 
@@ -32,7 +32,7 @@ class TopicAdmin:
     def patch(self, name: str, body: JsonObject) -> JsonObject:
         old = self._registry.topic(name)
         fields = Fields(body, "", {"topic", "updateMask"})
-        paths = mask_paths(fields.text("updateMask"), UPDATABLE)
+        paths = mask_paths(fields.text("updateMask"), UPDATABLE, NOT_EMULATED)
         return self._put(topic_from(name, patched(old.resource, fields.message("topic") or {}, paths)))
 
     def delete(self, name: str) -> None:

@@ -15,9 +15,9 @@ DAY_SECONDS: Final = 86_400
 _SETTINGS: Final = frozenset({"labels", "messageRetentionDuration"})
 # Kept and given back, without any effect here.
 _KEPT: Final = frozenset({"kmsKeyName", "messageStoragePolicy"})
-_NOT_EMULATED: Final = ("schemaSettings", "ingestionDataSourceSettings", "messageTransforms")
+NOT_EMULATED: Final = ("schemaSettings", "ingestionDataSourceSettings", "messageTransforms")
 _IGNORED: Final = frozenset({"name", "state", "satisfiesPzs", "tags"})
-_KNOWN: Final = _SETTINGS | _KEPT | _IGNORED | frozenset(_NOT_EMULATED)
+_KNOWN: Final = _SETTINGS | _KEPT | _IGNORED | frozenset(NOT_EMULATED)
 
 UPDATABLE: Final = _SETTINGS | _KEPT
 
@@ -34,9 +34,9 @@ class Topic:
 def topic_from(name: str, body: JsonObject) -> Topic:
     checked_name(name, "topics")
     fields = Fields(body, "topic", _KNOWN)
-    for member in _NOT_EMULATED:
+    for member in NOT_EMULATED:
         if fields.asks_for(member):
-            raise not_emulated(f"A topic's {member}")
+            raise not_emulated(f"a topic's {member}")
     retention = fields.seconds("messageRetentionDuration", 0, 10 * MINUTE_SECONDS, 31 * DAY_SECONDS)
     resource: JsonObject = {"name": name}
     if labels := fields.texts("labels"):

@@ -4,13 +4,14 @@ from deploy.local.supervisor.dev_file import Hint
 from deploy.local.supervisor.ports import HOST
 from deploy.local.supervisor.setup import Setup
 from deploy.local.supervisor.sources import source_lines, sources_of
-from deploy.local.supervisor.trial import sample_beside, trial_line
+from deploy.local.supervisor.trial import sample_beside, trial_line, trial_line_without_secret
 from shared.secrets import variable_name
 
 
 def hint(setup: Setup) -> Hint:
+    """Return what others may read: the page shows it, and every local user may reach the page on some systems."""
     slices, sample = setup.configuration.slices, sample_beside(setup.configuration.path)
-    trial = trial_line(slices, setup.ports, setup.environ, sample)
+    trial = trial_line_without_secret(slices, setup.ports, sample)
     return Hint(trial or "", tuple(source_lines(sources_of(slices["receive"]), setup.ports)))
 
 
@@ -37,11 +38,14 @@ def banner(setup: Setup, seconds: float) -> str:
     lines = ["", f"Hookchain is up, after {seconds:.1f} s. Configuration: {setup.configuration.title}", ""]
     lines += ["  Point senders at:", *(f"    {line}" for line in told.sources), ""]
     lines += ["  Watch what happens:", f"    http://{HOST}:{setup.ports.inspector}", ""]
-    if told.trial:
-        lines += ["  Try it:", f"    {told.trial}", ""]
+    slices, sample = setup.configuration.slices, sample_beside(setup.configuration.path)
+    if trial := trial_line(slices, setup.ports, setup.environ, sample):
+        lines += ["  Try it:", f"    {trial}", ""]
     if setup.made:
         lines += [f"  Made up and kept in {setup.options.env_file}: {', '.join(map(variable_name, setup.made))}", ""]
     if setup.short:
         lines += [f"  Short enough to guess: {', '.join(map(variable_name, setup.short))}. Take 16 characters.", ""]
+    if setup.is_env_file_exposed:
+        lines += [f"  Other users can read the secrets in {setup.options.env_file}: chmod 600 it.", ""]
     mails = "are sent for real" if setup.options.send_mail else "are kept and shown on the page, not sent"
     return "\n".join([*lines, f"  Mails {mails}. Ctrl-C stops everything.", ""])

@@ -4,6 +4,8 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Sequence
+from typing import Final
 
 from deploy.checkout import ROOT, environ_with
 from deploy.faults import ConfigFaults
@@ -13,18 +15,27 @@ from deploy.local.supervisor.options import Options, env_file_in, parse_options
 from deploy.local.supervisor.ports import PortsTaken, is_free, owner_of, require_free
 from deploy.local.supervisor.reaper_link import ReaperLink
 from deploy.local.supervisor.setup import CannotSend, Setup, make_place, set_up
-from deploy.local.supervisor.state_lock import StateGone, StateInUse, locked
+from deploy.local.supervisor.state_check import StateDamaged, set_aside_damaged
+from deploy.local.supervisor.state_lock import StateExposed, StateGone, StateInUse, locked
 from deploy.local.supervisor.supervisor import StartFailed, Supervisor
+
+FAULTS: Final = (
+    *(ConfigFaults, DotenvFault, WeakSecret, CannotSend, PortsTaken),
+    *(StateInUse, StateGone, StateExposed, StateDamaged, StartFailed),
+)
+PRIVATE: Final = 0o077
+"""The umask: what this process and its children write is for their user alone."""
 
 
 def main(arguments: list[str]) -> int:
     began = time.monotonic()
+    os.umask(PRIVATE)
     try:
         environ = environ_with(env_file_in(arguments, ROOT))
         options = parse_options(arguments, environ, ROOT, sys.stdout.isatty())
         with locked(options.state):
             _run(options, began)
-    except (ConfigFaults, DotenvFault, WeakSecret, CannotSend, PortsTaken, StateInUse, StateGone, StartFailed) as fault:
+    except FAULTS as fault:
         print(fault, file=sys.stderr)
         return 1
     return 0
@@ -32,11 +43,15 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: Options, began: float) -> None:
     require_free(options.port_base, is_free, owner_of)
+    warnings = set_aside_damaged(options.state, time.time())
     place = make_place(options, ROOT)
     with ReaperLink(place.sockets) as link:
         setup = set_up(options, dict(os.environ), place)
-        asyncio.run(_supervise(setup, link, began))
+        asyncio.run(_supervise(setup, link, began, warnings))
 
 
-async def _supervise(setup: Setup, link: ReaperLink, began: float) -> None:
-    await Supervisor(setup, link, began).run()
+async def _supervise(setup: Setup, link: ReaperLink, began: float, warnings: Sequence[str]) -> None:
+    supervisor = Supervisor(setup, link, began)
+    for warning in warnings:
+        supervisor.output.say("WARNING", warning)
+    await supervisor.run()

@@ -14,7 +14,7 @@ FILE_NAME: Final = "dev.json"
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """`trial` is a command that sends a first event; it holds a secret. `sources` say where to send and how."""
+    """`trial` is a command that sends a first event; it names its secret. `sources` say where to send and how."""
 
     trial: str
     sources: tuple[str, ...]
@@ -46,6 +46,7 @@ def write_dev_file(
     }
     descriptor = os.open(state / FILE_NAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(descriptor, 0o600)  # it may be there already
         file.write(to_json(document))
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -88,6 +89,13 @@ def add_to_dotenv(path: Path, values: Mapping[str, str], comment: str) -> None:
         start = "" if not text or text.endswith("\n") else "\n"
         lines = [f"# {comment}", *(f"{name}={quoted(value)}" for name, value in values.items())]
         file.write(start + "\n".join(lines) + "\n")
+
+
+def make_dotenv_private(path: Path) -> None:
+    """Let only the owner read the file, where it is there and may be changed."""
+    with suppress(OSError):  # another user's, or on a read-only file system: `hookchain dev` and `doctor` tell
+        if path.stat().st_mode & 0o077:
+            path.chmod(PRIVATE_MODE)
 
 
 def quoted(value: str) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import sqlite3
-import time
 from collections.abc import Coroutine
 from contextlib import closing
 from pathlib import Path
@@ -16,15 +15,17 @@ from deploy.local.supervisor.made_secrets import WeakSecret
 from deploy.local.supervisor.ports import HOST, function_url
 from deploy.local.supervisor.probe import ask
 from deploy.local.supervisor.setup import CannotSend, Setup, files_named, set_up
+from deploy.local.supervisor.state_check import DAMAGED_MARK
 from deploy.local.supervisor.state_lock import require_there
 from deploy.local.supervisor.watch import Snapshot, changes, snapshot
 from shared.cloud.local.blobs import purge_blobs
 from shared.cloud.local.database import reason_of
-from shared.cloud.local.journal_retention import purge_journal
+from shared.cloud.local.journal_retention import newest_at, purge_journal
 from shared.cloud.local.journal_schema import FILE_NAME
-from shared.cloud.retention import blobs_seconds, retention_of
+from shared.cloud.retention import DAY_SECONDS, blobs_seconds, retention_of
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
+from shared.purge_clock import PurgeClock
 from shared.settings import LOCAL_PROJECT, LOCAL_PUSH_ACCOUNT
 
 if TYPE_CHECKING:
@@ -63,10 +64,15 @@ async def keep_state(supervisor: "Supervisor") -> None:
 
 
 async def forget(supervisor: "Supervisor") -> None:
+    clock: PurgeClock | None = None
     while True:
         state, notify = supervisor.setup.place.state, supervisor.setup.configuration.slices["notify"]
         try:
-            await asyncio.to_thread(forget_old, state, notify, time.time())
+            clock = clock or PurgeClock(await asyncio.to_thread(newest_at, state / FILE_NAME))
+            if clock.ahead_seconds:
+                years = f"{clock.ahead_seconds / 365 / DAY_SECONDS:.1f} years"
+                supervisor.output.say("WARNING", f"the clock is {years} ahead: nothing is removed because of its age")
+            await asyncio.to_thread(forget_old, state, notify, clock.now())
         except (sqlite3.Error, OSError) as error:  # busy, or the disk is full: what is old is a little older next time
             supervisor.output.say("WARNING", f"{state} keeps what is past its retention: {reason_of(error)}")
         await asyncio.sleep(FORGET_SECONDS)
@@ -87,6 +93,9 @@ def forget_old(state: Path, notify: JsonObject, now: float) -> None:
     purge_journal(state / FILE_NAME, now, retention)
     wanted = blobs_seconds(retention, notify)
     purge_blobs(state / "blobs", now - wanted)
+    for path in state.glob(f"*{DAMAGED_MARK}*"):
+        if path.stat().st_mtime < now - wanted:
+            path.unlink()
 
 
 async def ensure_topology(setup: Setup) -> None:

@@ -67,6 +67,7 @@ class LogFile:
 
     def _opened(self) -> TextIO:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.fchmod(descriptor, 0o600)  # it may be there already
         self._file = os.fdopen(descriptor, "a", encoding="utf-8")
         self._characters = os.fstat(descriptor).st_size
         return self._file

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from deploy.chains.signing_secrets import signing_secrets
 from deploy.local.supervisor.configuration import Configuration, files_to_watch, load_configuration
-from deploy.local.supervisor.dotenv import DotenvFault, add_to_dotenv, read_dotenv
+from deploy.local.supervisor.dotenv import DotenvFault, add_to_dotenv, make_dotenv_private, read_dotenv
 from deploy.local.supervisor.made_secrets import as_variables, look_up, make
 from deploy.local.supervisor.options import Options, prefer_config
 from deploy.local.supervisor.plan import FUNCTIONS, Child, Place, base_environ, plan_children
 from deploy.local.supervisor.ports import Ports, ports_from
 from deploy.local.supervisor.sources import standard_webhooks_secrets
 from deploy.trigger.fitting_secret import fitting_secrets
+from shared.cloud.local.database import OTHERS
 from shared.secrets import from_environment, from_folder, variable_name
 from shared.settings import read_settings
 
@@ -43,6 +44,11 @@ class Setup:
         key = None if self.options.send_mail else sendgrid_key
         return plan_children(self.place, self.ports, inherited, secrets, key)
 
+    @property
+    def is_env_file_exposed(self) -> bool:
+        file = self.options.env_file
+        return file.exists() and bool(file.stat().st_mode & OTHERS)
+
     def _secrets_of(self, function: str) -> dict[str, str]:
         names = [variable_name(name) for name in self.configuration.secrets_of(function)]
         return {name: self.environ[name] for name in names if name in self.environ}
@@ -51,6 +57,7 @@ class Setup:
 def set_up(options: Options, shell: Mapping[str, str], place: Place) -> Setup:
     """Raises ConfigFaults, DotenvFault, WeakSecret and CannotSend. Makes the secrets that are missing."""
     environ = {**read_dotenv(options.env_file), **shell}
+    make_dotenv_private(options.env_file)
     configuration = load_configuration(prefer_config(options, environ), place.root)
     if options.send_mail and not environ.get("SENDGRID_API_KEY") and not environ.get("SMTP_URL"):
         raise CannotSend("--send-mail needs a way to send: set SENDGRID_API_KEY or SMTP_URL, here or in .env.")

@@ -38,20 +38,50 @@ class Body:
     is_file: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A first request: to which source, authenticated by which of its ways, with which body and further headers."""
+
+    source: str
+    url: str
+    way: JsonObject
+    body: Body
+    headers: Mapping[str, str]
+
+    @property
+    def header_options(self) -> list[str]:
+        return [word for name, value in self.headers.items() for word in ("-H", f"{name}: {value}")]
+
+
 def trial_line(
     slices: Mapping[str, JsonObject], ports: Ports, secrets: Mapping[str, str], sample: Path | None = None
 ) -> str | None:
     """A line that works as printed: curl for the first source that takes a password, a token or anybody; else
     `hookchain send`, which can sign. `secrets` are variables. None without a source that takes either."""
+    trial = _trial(slices, ports, sample)
+    if trial is None:
+        return None
+    values = split_values(secrets.get(variable_name(str(trial.way.get("secret", ""))), ""))
+    return _command(trial, values[0] if values else "")
+
+
+def trial_line_without_secret(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | None = None) -> str | None:
+    """Return the same request as a line that anybody may read: `hookchain send` looks a secret up by its name."""
+    trial = _trial(slices, ports, sample)
+    if trial is None:
+        return None
+    return _send_command(trial) if trial.way.get("secret") else _command(trial, "")
+
+
+def _trial(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | None) -> "Trial | None":
     sources = sources_of(slices["receive"])
     posted = {name: source for name, source in sources.items() if takes_post(source)}
     trials = [(name, way) for name, source in posted.items() for way in ways_of(source) if _can_be_tried(way)]
     if not trials:
         return None
     name, way = min(trials, key=lambda trial: trial[1].get("scheme") in SIGNED)
-    values = split_values(secrets.get(variable_name(str(way.get("secret", ""))), ""))
     body = _sample_body(sample) if sample else _made_body(name, slices["transform"].get("routes"))
-    return _command(source_url(name, ports), way, values[0] if values else "", body, page_headers(sources[name]))
+    return Trial(name, source_url(name, ports), way, body, page_headers(sources[name]))
 
 
 def _can_be_tried(way: JsonObject) -> bool:
@@ -85,11 +115,11 @@ def trial_type(source: str, routes: Sequence[Json]) -> str:
     return "password_created"
 
 
-def _command(url: str, way: JsonObject, secret: str, body: Body, headers: Mapping[str, str]) -> str:
+def _command(trial: Trial, secret: str) -> str:
+    url, way, body = trial.url, trial.way, trial.body
     scheme = str(way.get("scheme"))
-    told = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
     if scheme in SIGNED:
-        return _send_command(url, way, body, told)
+        return _send_command(trial)
     options: list[str] = []
     match scheme:
         case "basic":
@@ -103,14 +133,33 @@ def _command(url: str, way: JsonObject, secret: str, body: Body, headers: Mappin
         case "query":
             url = f"{url}?{way.get('parameter')}={quote(secret, safe='')}"
     data = ["--data-binary", f"@{body.content}"] if body.is_file else ["-d", body.content]
-    return shlex.join(["curl", *options, "-H", f"Content-Type: {CONTENT_TYPES[body.form]}", *told, *data, url])
+    return shlex.join(
+        ["curl", *options, "-H", f"Content-Type: {CONTENT_TYPES[body.form]}", *trial.header_options, *data, url]
+    )
 
 
-def _send_command(url: str, way: JsonObject, body: Body, told: Sequence[str]) -> str:
-    parts = [str(way.get(name, "")) for name in ("header", "algorithm", "encoding", "prefix")]
-    proof = ["--hmac", ":".join(parts)] if way.get("scheme") == "hmac" else ["--standard-webhooks"]
-    data = ["--file" if body.is_file else "--data", body.content]
-    return shlex.join([program(), "send", url, *proof, "--secret", str(way.get("secret")), *told, *data])
+def _send_command(trial: Trial) -> str:
+    data = ["--file" if trial.body.is_file else "--data", trial.body.content]
+    return shlex.join([program(), "send", trial.url, *_proof_options(trial), *trial.header_options, *data])
+
+
+def _proof_options(trial: Trial) -> list[str]:
+    """A token in the URL is put there by the source's configuration."""
+    way, secret = trial.way, ["--secret", str(trial.way.get("secret"))]
+    match way.get("scheme"):
+        case "basic":
+            return ["--basic", str(way.get("username") or "anyone"), *secret]
+        case "header":
+            return ["--password-header", str(way.get("header")), *secret]
+        case "bearer":
+            return ["--bearer", *secret]
+        case "hmac":
+            parts = [str(way.get(name, "")) for name in ("header", "algorithm", "encoding", "prefix")]
+            return ["--hmac", ":".join(parts), *secret]
+        case "standard-webhooks":
+            return ["--standard-webhooks", *secret]
+        case _:
+            return ["--source", trial.source, *secret]
 
 
 def program() -> str:

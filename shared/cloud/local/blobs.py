@@ -7,6 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from shared.cloud.local.database import PRIVATE_FOLDER
 from shared.errors import Temporary
 
 
@@ -60,15 +61,25 @@ def purge_blobs(folder: Path, before: float) -> int:
     return count
 
 
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _replace(path: Path, content: bytes) -> None:
     """Nobody ever reads half a blob, and what was confirmed outlives a loss of power."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as draft:
         try:
             draft.write(content)
             draft.flush()
             os.fsync(draft.fileno())
             Path(draft.name).replace(path)
+            for folder in (path.parent, path.parent.parent):  # where the new names are
+                _sync(folder)
         except BaseException:
             Path(draft.name).unlink(missing_ok=True)
             raise

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.cloud.gather import Gatherer
-from shared.cloud.local.database import reason_of, transaction
+from shared.cloud.local.database import reason_of, sync_commits, transaction
 from shared.cloud.local.journal_schema import open_journal
 from shared.cloud.local.journal_status import update_status
 from shared.cloud.route_documents import route_documents
@@ -78,8 +78,11 @@ class LocalJournal:
     def _write_now(self, batch: Sequence[Sequence[JournalEntry]]) -> None:
         try:
             self._connection = self._connection or open_journal(self._path)
+            entries = list(chain.from_iterable(batch))
+            # Nobody else keeps a dead letter; of all other entries the ledger or the bus has what counts.
+            sync_commits(self._connection, any(isinstance(entry, DeadLetter) for entry in entries))
             with transaction(self._connection):
-                write_entries(self._connection, list(chain.from_iterable(batch)))
+                write_entries(self._connection, entries)
         except (sqlite3.Error, OSError) as error:
             raise Temporary("journal", f"{self._path.name} cannot be written: {reason_of(error)}") from error
 

@@ -50,6 +50,17 @@ def purge_journal(path: Path, now: float, retention: Retention) -> Purged:
     return purged
 
 
+def newest_at(path: Path) -> float | None:
+    """Return when the journal's newest row was written, or None without rows."""
+    columns = {"events": "received_at", "requests": "at", "dead_letters": "at"}
+    with closing(open_journal(path)) as connection:
+        newest = [
+            connection.execute(f"SELECT {column} FROM {table} ORDER BY seq DESC LIMIT 1").fetchone()  # noqa: S608 above
+            for table, column in columns.items()
+        ]
+    return max((row[0] for row in newest if row), default=None)
+
+
 def _repeat(connection: sqlite3.Connection, statement: str, before: float) -> int:
     total = 0
     while True:

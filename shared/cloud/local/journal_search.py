@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.cloud.journal_words import readable
-from shared.cloud.local.database import transaction
+from shared.cloud.local.database import make_private, transaction
 
 FILE_NAME: Final = "search.db"
 INDEX_BATCH: Final = 500
@@ -27,6 +27,8 @@ _BEHIND: Final = "SELECT max(seq) - (SELECT seq FROM search.progress) FROM main.
 
 def attach_index(connection: sqlite3.Connection, folder: Path) -> None:
     connection.execute("ATTACH ? AS search", (str(folder / FILE_NAME),))
+    connection.execute("PRAGMA search.schema_version")  # which makes the file
+    make_private(folder / FILE_NAME)
     connection.execute("PRAGMA search.journal_mode = WAL")
     connection.executescript(_SCHEMA)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from shared.cloud.local.database import open_database
+from shared.cloud.local.database import open_database, sync_commits
 from shared.errors import Temporary
 from shared.jsontext import to_json
 from shared.ledger import LedgerRow
@@ -68,6 +68,8 @@ def open_ledger(path: Path) -> sqlite3.Connection:
             )
         if version < VERSION:
             connection.executescript(_SCHEMA)
+        # The bus forgets a message once its outcome is in here: a power cut must not lose the one without the other.
+        sync_commits(connection, True)
     except BaseException:
         connection.close()
         raise

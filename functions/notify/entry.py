@@ -19,7 +19,7 @@ from shared.push import MAX_PUSH_BYTES, refuse_pages
 ACKNOWLEDGED: Final = Reply(204, headers=())
 AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")
 
-_SEVERITIES: Final = {"dead_letter": "WARNING", "held": "WARNING", "retry_later": "WARNING"}
+_SEVERITIES: Final = {"dead_letter": "WARNING", "held": "WARNING", "retry_later": "WARNING", "unknown": "WARNING"}
 
 
 @dataclass(frozen=True, slots=True)

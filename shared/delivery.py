@@ -80,6 +80,17 @@ class RetryLater:
 
 
 @dataclass(frozen=True, slots=True)
+class Unknown:
+    """A request that was sent and got no answer: the destination may have accepted it or not.
+
+    It is neither delivered nor failed. See functions/notify/retry.py for what follows.
+    """
+
+    reason: str
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """It will never take this delivery: a dead letter with this code."""
 
@@ -96,4 +107,4 @@ class Disabled:
     answer: str = ""
 
 
-Outcome: TypeAlias = Delivered | RetryLater | Refused | Disabled
+Outcome: TypeAlias = Delivered | RetryLater | Unknown | Refused | Disabled

@@ -3,6 +3,7 @@
     HookchainError
     ├── Rejected    the sender's request is at fault: a 4xx, nothing published
     ├── Temporary   one of our own parts is in trouble: a 503 or a nack, so it comes again
+    │   └── Unanswered   a request that we sent got no answer, and may have been acted on
     └── Permanent   can never succeed: dead-lettered first, then acknowledged
 
 Every one carries a stable `code` for programs and a `detail` for people. A detail may name a rule, a limit, a
@@ -75,6 +76,10 @@ class Rejected(HookchainError):
 
 class Temporary(HookchainError):
     """A part of ours (bus, ledger, secret store) failed or was too slow. Trying again later may help."""
+
+
+class Unanswered(Temporary):
+    """A request was sent whole, and no answer came: the other side may have acted on it."""
 
 
 class Permanent(HookchainError):

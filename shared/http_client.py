@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
-from shared.http_connection import Connection, ConnectionLost, NotConnected
+from shared.http_connection import Connection, ConnectionLost, NotConnected, NotSent
 
-__all__ = ["Answer", "ConnectionLost", "HttpClient", "NotConnected"]
+__all__ = ["Answer", "ConnectionLost", "HttpClient", "NotConnected", "NotSent"]
 
 MAX_ANSWER_BYTES: Final = 11_000_000
 CONNECT_SECONDS: Final = 5.0
@@ -69,7 +69,7 @@ class HttpClient:
         *,
         may_repeat: bool = False,
     ) -> Answer:
-        """Raises NotConnected, and other OSErrors (a timeout is one): then the request may have been taken or not.
+        """Raises NotSent, and other OSErrors (a timeout is one): then the request may have been accepted or not.
 
         `may_repeat`, for what may be done twice: where a kept-alive connection turns out to be closed by its server,
         the request is sent again on another.
@@ -77,24 +77,30 @@ class HttpClient:
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         head = f"{method} {path} HTTP/1.1\r\nHost: {self._authority}\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
         request = head.encode("latin-1") + body
-        async with asyncio.timeout(timeout_seconds):
-            while connection := self._kept():
-                try:
-                    return await self._exchange(connection, request)
-                except ConnectionLost as lost:
-                    if lost.answered or not may_repeat:
-                        raise
-            return await self._exchange(await self._connect(), request)
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        while connection := self._kept():
+            try:
+                return await self._exchange(connection, request, deadline)
+            except ConnectionLost as lost:
+                if lost.answered or not may_repeat:
+                    raise
+        return await self._exchange(await self._connect(deadline), request, deadline)
 
     def close(self) -> None:
         while self._idle:
             self._idle.pop()[0].close()
 
-    async def _exchange(self, connection: Connection, request: bytes) -> Answer:
+    async def _exchange(self, connection: Connection, request: bytes, deadline: float) -> Answer:
         try:
-            status, headers, content, _ = await connection.exchange(request)
-        except BaseException:  # cancelled too: an answer that comes late must not meet the next request
-            connection.close()
+            async with asyncio.timeout_at(deadline):
+                status, headers, content, _ = await connection.exchange(request)
+        except BaseException as error:
+            is_sent = connection.is_request_sent
+            # Cancelled too: an answer that comes late must not meet the next request. Aborted, not closed: closing
+            # would still send the rest of the request.
+            connection.abort()
+            if isinstance(error, OSError) and not is_sent:
+                raise NotSent(type(error).__name__) from error
             raise
         if connection.is_open:
             self._idle.append((connection, self._now()))
@@ -103,18 +109,19 @@ class HttpClient:
     def _kept(self) -> Connection | None:
         while self._idle:
             connection, since = self._idle.pop()
-            if connection.is_open and self._now() - since <= IDLE_SECONDS:
+            if connection.is_reusable and self._now() - since <= IDLE_SECONDS:
                 return connection
             connection.close()
         return None
 
-    async def _connect(self) -> Connection:
+    async def _connect(self, deadline: float) -> Connection:
         """Raises NotConnected."""
+        loop = asyncio.get_running_loop()
         if self._secure and self._context is None:
             self._context = ssl.create_default_context()
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                _, connection = await asyncio.get_running_loop().create_connection(
+            async with asyncio.timeout_at(min(deadline, loop.time() + CONNECT_SECONDS)):
+                _, connection = await loop.create_connection(
                     lambda: Connection(
                         self._max_answer_bytes, may_cut=self._may_cut, takes_interim=self._takes_interim
                     ),

@@ -5,6 +5,7 @@ connection's end; it follows no redirect and decompresses nothing.
 """
 
 import asyncio
+import select
 from typing import Final, NamedTuple, cast
 
 import httptools
@@ -22,8 +23,12 @@ class WholeAnswer(NamedTuple):
     is_cut: bool
 
 
-class NotConnected(ConnectionError):
-    """There was no connection, so nothing was sent. Its text is the kind of what went wrong."""
+class NotSent(ConnectionError):
+    """The request was not sent whole, so it had no effect. Its text is the kind of what went wrong."""
+
+
+class NotConnected(NotSent):
+    """There was no connection."""
 
 
 class ConnectionLost(ConnectionError):
@@ -61,8 +66,24 @@ class Connection(asyncio.Protocol):
     def is_open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
+    @property
+    def is_reusable(self) -> bool:
+        """False also where its server has closed it or sent something, and the loop has not seen that yet."""
+        return self.is_open and not self._has_input()
+
+    def _has_input(self) -> bool:
+        poll = select.poll()
+        poll.register(self._fileno, select.POLLIN)
+        return bool(poll.poll(0))
+
+    @property
+    def is_request_sent(self) -> bool:
+        """False while a part of the request still waits to be sent: without its end, a request has no effect."""
+        return self._transport is None or self._transport.get_write_buffer_size() == 0
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is one, and no subclass
+        self._fileno: int = transport.get_extra_info("socket").fileno()
 
     async def exchange(self, request: bytes, *, has_body: bool = True) -> WholeAnswer:
         """`has_body` is false for HEAD, whose answer tells the length of what it does not send."""

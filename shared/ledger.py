@@ -13,6 +13,8 @@ class Claimed:
     """Ours until the lease is over. `unknown`: an attempt before this one ended without a record of its outcome.
 
     `crashes` counts the attempts in a row that ended so; `generation` is 0, and one more for each `reopen`.
+    `unknown_count` counts the attempts in a row before this one that the destination may have accepted or not: those
+    that ended without a record, and those recorded as unknown.
     """
 
     fence: int
@@ -20,6 +22,7 @@ class Claimed:
     unknown: bool = False
     generation: int = 0
     crashes: int = 0
+    unknown_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,8 @@ class LedgerRow:
     """A delivery as the ledger has it. `state` is claimed, attempted, done, failed, retry_at or disabled.
 
     `message` is the delivery's CloudEvent as bytes, all that is needed to publish it again. `attempt_number` counts
-    the attempts of this generation that began. `lease_until` matters in claimed and attempted, `crashes` is as in
-    Claimed, `replays` are the ids of the replays that reopened it.
+    the attempts of this generation that began. `lease_until` matters in claimed and attempted, `crashes` and
+    `unknown_count` are as in Claimed, `replays` are the ids of the replays that reopened it.
     """
 
     key: str
@@ -81,6 +84,7 @@ class LedgerRow:
     payload_hash: str = ""
     lease_until: float = 0.0
     crashes: int = 0
+    unknown_count: int = 0
     replays: tuple[str, ...] = ()
 
 
@@ -114,7 +118,11 @@ class Ledger(Protocol):
 
     async def failed(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool: ...
 
-    async def retry_at(self, key: str, fence: int, now: float, at: float, reason: str, answer: str) -> bool: ...
+    async def retry_at(
+        self, key: str, fence: int, now: float, at: float, reason: str, answer: str, *, is_unknown: bool = False
+    ) -> bool:
+        """Schedule the next attempt. `is_unknown`: the destination may have accepted this one."""
+        ...
 
     async def hold(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
         """To `disabled`: kept until `release`."""

@@ -65,17 +65,20 @@ def claim(
     if row.state == RETRY_AT and row.fence != due_fence:
         return Waiting(row.retry_at or now), row
     crashes = row.crashes + (row.state == ATTEMPTED)
+    unknown_count = row.unknown_count + (row.state == ATTEMPTED)
     taken = replace(
         row,
         state=CLAIMED,
         fence=row.fence + 1,
         retry_at=None,
         crashes=crashes,
+        unknown_count=unknown_count,
         updated_at=now,
         lease_until=now + lease_seconds,
         message=message,
     )
-    return Claimed(taken.fence, taken.attempt_number + 1, crashes > 0, taken.generation, crashes), taken
+    answer = Claimed(taken.fence, taken.attempt_number + 1, crashes > 0, taken.generation, crashes, unknown_count)
+    return answer, taken
 
 
 def attempted(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:
@@ -109,11 +112,16 @@ def hold(row: LedgerRow, fence: int, now: float, reason: str, answer: str) -> Le
     return _finished(row, fence, now, DISABLED, reason, answer)
 
 
-def retry_at(row: LedgerRow, fence: int, now: float, at: float, reason: str, answer: str) -> LedgerRow | None:
+def retry_at(
+    row: LedgerRow, fence: int, now: float, at: float, reason: str, answer: str, *, is_unknown: bool = False
+) -> LedgerRow | None:
     """From `claimed` no attempt was made, so what is not known of the one before it stays not known."""
     crashes = row.crashes if row.state == CLAIMED else 0
     finished = _finished(row, fence, now, RETRY_AT, reason, answer)
-    return finished if finished is None or finished is row else replace(finished, retry_at=at, crashes=crashes)
+    if finished is None or finished is row:
+        return finished
+    unknown_count = row.unknown_count + 1 if is_unknown else finished.unknown_count
+    return replace(finished, retry_at=at, crashes=crashes, unknown_count=unknown_count)
 
 
 def _finished(row: LedgerRow, fence: int, now: float, state: str, reason: str, answer: str) -> LedgerRow | None:
@@ -123,7 +131,10 @@ def _finished(row: LedgerRow, fence: int, now: float, state: str, reason: str, a
         return row
     if row.state not in LEASED:
         return None
-    return replace(row, state=state, reason=reason, answer=answer, crashes=0, updated_at=now)
+    unknown_count = row.unknown_count if row.state == CLAIMED else 0
+    return replace(
+        row, state=state, reason=reason, answer=answer, crashes=0, unknown_count=unknown_count, updated_at=now
+    )
 
 
 def is_due(row: LedgerRow, now: float) -> bool:
@@ -147,6 +158,7 @@ def reopen(row: LedgerRow, now: float, replay: str) -> LedgerRow | None:
         attempt_number=0,
         reason="",
         answer="",
+        unknown_count=0,
         updated_at=now,
         lease_until=now,
         replays=(*row.replays, replay) if replay else row.replays,

@@ -4,8 +4,8 @@ https://jinja.palletsprojects.com/en/stable/sandbox/
 """
 
 import re
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, wraps
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
@@ -32,6 +32,47 @@ class TemplateFault(ValueError):
     """The template itself is at fault: refused when the configuration is loaded."""
 
 
+class NotAValue(TypeError):
+    """Written as text, it would show an address in this process's memory."""
+
+
+class _Callable:
+    """A method, to be called and nothing else."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Called) -> None:
+        self.call = call
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        return self.call(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        raise NotAValue
+
+
+class _Items:
+    """What a filter makes one after another, to be gone through and nothing else."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Iterable[object]) -> None:
+        self._items = iter(items)
+
+    def __iter__(self) -> "_Items":
+        return self
+
+    def __next__(self) -> object:
+        return next(self._items)
+
+    def __repr__(self) -> str:
+        raise NotAValue
+
+
+def _callable(value: object) -> object:
+    return _Callable(value) if callable(value) and not isinstance(value, Undefined) else value
+
+
 class Sandbox(ImmutableSandboxedEnvironment):
     """An event's own keys come before Python's methods, so that `data.items` is what the sender sent."""
 
@@ -40,7 +81,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def getattr(self, obj: object, attribute: str) -> object:
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]
-        return super().getattr(obj, attribute)
+        return _callable(super().getattr(obj, attribute))
+
+    def getitem(self, obj: object, argument: object) -> object:
+        return _callable(super().getitem(obj, argument))
 
     def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
         if of_operator(operator, left, right) > MAX_OUTPUT_CHARACTERS:
@@ -48,6 +92,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
     def call(__self, __context: Context, __obj: object, *args: object, **kwargs: object) -> object:  # noqa: N805 Jinja's
+        if isinstance(__obj, _Callable):
+            __obj = __obj.call
         if of_method(__obj, (*args, *kwargs.values())) > MAX_OUTPUT_CHARACTERS:
             raise OverflowError
         return super().call(__context, __obj, *args, **kwargs)
@@ -58,10 +104,16 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 def _shown(value: object) -> object:
-    """Null is nothing, and lists, objects and truth values are JSON, not Python."""
-    if isinstance(value, Undefined):
+    """Null is nothing, and lists, objects and truth values are JSON, not Python. Raises NotAValue."""
+    if isinstance(value, str | Undefined):
         return value
-    return "" if value is None else to_json(value) if isinstance(value, bool | list | dict) else value
+    if isinstance(value, bool | list | dict):
+        return to_json(value)
+    if value is None:
+        return ""
+    if not isinstance(value, int | float | tuple | range):
+        raise NotAValue
+    return value
 
 
 def _quoted(value: object) -> object:
@@ -79,6 +131,19 @@ def _indented(text: object, width: int | str = 4, first: bool = False, blank: bo
     return do_indent(text if isinstance(text, str) else str(_shown(text)), width, first, blank)
 
 
+_LAZY: Final = ("map", "select", "selectattr", "reject", "rejectattr", "unique", "batch", "slice")
+
+
+def _hidden(lazy: Callable[..., Iterable[object]]) -> Called:  # type: ignore[explicit-any] # each takes others
+    """The filter, its generator in an _Items."""
+
+    @wraps(lazy)  # with its marks: whether it is given the environment
+    def hidden(*args: object, **kwargs: object) -> object:
+        return _Items(lazy(*args, **kwargs))
+
+    return hidden
+
+
 @cache
 def _environment(autoescape: bool, finalize: Callable[[object], object]) -> Sandbox:
     environment = Sandbox(undefined=StrictUndefined, autoescape=autoescape, finalize=finalize)
@@ -86,6 +151,7 @@ def _environment(autoescape: bool, finalize: Callable[[object], object]) -> Sand
     del environment.filters["random"]
     environment.filters |= {"indent": _indented, "oneline": oneline}
     environment.filters["slice"] = sync_do_slice  # the other one takes an argument more than it says
+    environment.filters |= {name: _hidden(environment.filters[name]) for name in _LAZY}
     environment.filters |= bounded_filters(environment.filters)
     return environment
 
@@ -112,8 +178,12 @@ class Template:
             self._compiled = environment.from_string(source)
         except TemplateSyntaxError as error:
             raise TemplateFault(f"line {error.lineno}: {_syntax(error, environment)}") from error
+        except TemplateFault:
+            raise
         except RecursionError as error:
             raise TemplateFault("it is nested too deeply") from error
+        except Exception as error:  # what needs no event is computed here already
+            raise TemplateFault(f"it can never be filled: {_kind(error)}") from error
 
     def render(self, view: JsonObject) -> str:
         """Raises Permanent: `undefined`, `output` or `template`. Its detail holds no part of the event."""
@@ -159,6 +229,7 @@ def _kind(error: Exception) -> str:
 
 _KINDS: Final[Mapping[type[Exception], str]] = MappingProxyType(
     {
+        NotAValue: "it is no text, number, list or object: call it, or write `| list`",
         TypeError: "a value is of another kind than is needed here; `| int`, `| float` and `| string` make one",
         SecurityError: "it reaches for what a template must not touch",
         ZeroDivisionError: "it divides by zero",

@@ -56,13 +56,24 @@ def main(arguments: list[str]) -> int:
         chain = _chain(options)
         if sys.stdin.isatty():
             print("hookchain step: type the document; Ctrl-D ends it", file=sys.stderr)
-        event = _event(options, sys.stdin.buffer.read())
+        content = sys.stdin.buffer.read()
+        event = _event(options, content)
         course = asyncio.run(run_alone(chain, event, local_services(environ) if chain.asks else None))
     except (StepsFault, ValueError, *FAULTS) as fault:
         return _told(str(fault), USAGE)
     except HookchainError as error:
         return _told(error.detail, NOT_DONE)
+    if course.faults and options.format is None and isinstance(event.data, str) and _is_json(content):
+        _told("standard input was taken for text; `--as json` takes it for JSON", DONE)
     return _done(course, options.json)
+
+
+def _is_json(content: bytes) -> bool:
+    try:
+        parse_as("json", content, None)
+    except Rejected:
+        return False
+    return True
 
 
 def _chain(options: argparse.Namespace) -> Chain:

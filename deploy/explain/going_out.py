@@ -27,9 +27,11 @@ def going_out(delivery: Delivery, notify: JsonObject) -> GoingOut:
     except Permanent as error:
         return GoingOut(Check(name, "failed", f"{error.code}: {error.detail}"))
     if mail is None:
-        return GoingOut(Check(name, "passed", f"a delivery by {entry.get('kind')}"), tuple(_settings(entry)))
+        lines = (*_settings(entry), *_without_answer(delivery.destination, entry))
+        return GoingOut(Check(name, "passed", f"a delivery by {entry.get('kind')}"), lines)
     people = ", ".join(address.address for address in mail.to)
-    return GoingOut(Check(name, "passed", f"a mail to {people}: {mail.subject}"), tuple(_mail(delivery, mail)))
+    lines = (*_mail(delivery, mail), *_without_answer(delivery.destination, entry))
+    return GoingOut(Check(name, "passed", f"a mail to {people}: {mail.subject}"), lines)
 
 
 def mail_text(mail: Mail) -> Iterator[str]:
@@ -54,6 +56,14 @@ def _mail(delivery: Delivery, mail: Mail) -> Iterator[str]:
     yield from (f"    {line}" for line in lines[:MAX_LINES])
     if len(lines) > MAX_LINES:
         yield f"    … {len(lines) - MAX_LINES} lines more"
+
+
+def _without_answer(name: str, entry: JsonObject) -> Iterator[str]:
+    """What follows where the destination does not answer in time."""
+    seconds, on_unknown = entry.get("timeout_seconds"), entry.get("on_unknown")
+    if isinstance(seconds, int | float):
+        act = f"keeps it until `hookchain release {name}`" if on_unknown == "hold" else "sends it again, minutes later"
+        yield f"    Without an answer within {seconds:g} s, its outcome is unknown: `on_unknown: {on_unknown}` {act}."
 
 
 def _settings(entry: JsonObject) -> Iterator[str]:

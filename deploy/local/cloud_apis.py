@@ -21,7 +21,7 @@ from deploy.local.fault_routes import FaultRoutes
 from deploy.local.guard import local_only
 from deploy.local.pubsub.app import pubsub_app
 from deploy.local.pubsub.emulator import PubSub
-from deploy.local.sendgrid.app import SendGrid
+from deploy.local.sendgrid.app import LOCK_POLL_SECONDS, SendGrid
 from deploy.local.sendgrid.mailbox import Mailbox
 from deploy.local.site import HOST, LocalSite
 from shared.jsontext import Json
@@ -54,7 +54,7 @@ class Failed(Exception):
 async def serve(options: Options, stopped: asyncio.Event) -> None:
     """Answers until `stopped` is set. Raises Failed."""
     try:
-        pubsub, mailbox = PubSub(options.state_folder), Mailbox(options.state_folder)
+        pubsub, mailbox = PubSub(options.state_folder), Mailbox(options.state_folder, LOCK_POLL_SECONDS)
     except (sqlite3.Error, OSError) as error:
         raise Failed(EXIT_STATE, f"the state in {options.state_folder} cannot be used: {error}") from error
     sendgrid = SendGrid(mailbox)

@@ -1,25 +1,20 @@
 """One attempt at a destination, bounded in time, whatever the destination does."""
 
 import asyncio
-from dataclasses import dataclass
+from typing import Final
 
 from functions.notify.destination import Attempt, Destination
-from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater
-from shared.errors import Permanent, Temporary, place_of
+from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater, Unknown
+from shared.errors import Permanent, Temporary, Unanswered, place_of
+
+GRACE_SECONDS: Final = 1.0
+"""A destination ends by itself at its timeout, and knows then whether it sent anything. Cancelled, it cannot tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """Something was sent, and whether it was taken nobody knows."""
-
-    reason: str
-    answer: str = ""
-
-
-async def attempt_once(destination: Destination, delivery: Delivery, attempt: Attempt) -> Outcome | Unknown:
+async def attempt_once(destination: Destination, delivery: Delivery, attempt: Attempt) -> Outcome:
     """Raises Temporary, and then nothing was sent."""
     try:
-        async with asyncio.timeout(attempt.timeout_seconds) as limit:
+        async with asyncio.timeout(attempt.timeout_seconds + GRACE_SECONDS) as limit:
             outcome = await destination.attempt(delivery, attempt)
     except TimeoutError:
         if limit.expired():
@@ -27,12 +22,14 @@ async def attempt_once(destination: Destination, delivery: Delivery, attempt: At
         return Unknown("no answer came")
     except Permanent as error:
         return Refused(error.code, error.detail)
+    except Unanswered as error:
+        return Unknown(error.detail)
     except Temporary:
         raise
     except Exception as error:
         # A destination may be the operator's own code, and any library's fault comes through it. It costs this
         # delivery, which is dead-lettered and can be replayed; the worker and its other deliveries live on.
         return Refused("destination_fault", f"the destination's code failed: {place_of(error)}")
-    if not isinstance(outcome, Delivered | RetryLater | Refused | Disabled):
+    if not isinstance(outcome, Delivered | RetryLater | Unknown | Refused | Disabled):
         return Refused("destination_fault", f"the destination answered {type(outcome).__name__}, not an outcome")
     return outcome

@@ -1,12 +1,11 @@
 """An attempt and its outcome, as the journal has them."""
 
-from functions.notify.attempt import Unknown
-from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused
+from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, Unknown
 from shared.journal import AttemptEntry
 
 
 def attempt_entry(
-    delivery: Delivery, key: str, attempt_number: int, outcome: Outcome | Unknown, started: float, ended: float
+    delivery: Delivery, key: str, attempt_number: int, outcome: Outcome, started: float, ended: float
 ) -> AttemptEntry:
     return AttemptEntry(
         delivery_id=key,
@@ -22,7 +21,7 @@ def attempt_entry(
     )
 
 
-def _name(outcome: Outcome | Unknown) -> str:
+def _name(outcome: Outcome) -> str:
     if isinstance(outcome, Delivered):
         return "delivered"
     if isinstance(outcome, Refused):

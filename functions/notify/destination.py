@@ -22,7 +22,8 @@ class Attempt:
     attempt_number    from 1 in each generation
     generation        0, and one more each time an operator reopens the delivery
     now               Unix seconds at its start
-    timeout_seconds   it is cancelled after that long; what cannot be cancelled (a thread) limits itself to it
+    timeout_seconds   the destination ends the attempt by itself after that long, and says what came of it; a second
+                      later it is cancelled, which counts as Unknown. A thread limits itself: it cannot be cancelled
     """
 
     idempotency_key: str
@@ -43,12 +44,23 @@ class Context:
 
 
 class Destination(Protocol):
+    """A place to deliver to, connected.
+
+    `dedupes_repeats` is True only where the receiver is told `Attempt.idempotency_key` and is specified to act on a
+    key once. After an attempt whose outcome is unknown, such a destination gets the rest of its schedule; any other
+    gets no further attempt after three in a row. A kind that does not have the attribute counts as False.
+    """
+
+    dedupes_repeats: bool
+
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
         """Try once; whether and when to try again is not decided here. Many attempts run at once.
 
         Raises Temporary where one of our own parts (the secret store, the blobs) fails before anything was sent: the
         attempt does not count. Raises Permanent for what this delivery can never become (its template fails): a dead
-        letter with that code, as Refused. Raises TimeoutError where something was sent and no answer came: whether it
-        was taken is not known, and the destination's `on_unknown` decides.
+        letter with that code, as Refused.
+
+        Returns Unknown, or raises TimeoutError, only where the whole request was sent and no answer came. A connection
+        that fails before that is RetryLater: nothing was sent, so a retry repeats nothing.
         """
         ...

@@ -20,7 +20,7 @@ from shared.push_identity import VerifyPush
 ACKNOWLEDGED: Final = Reply(204, headers=())
 AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")
 
-_SEVERITIES: Final = {"dead_letter": "WARNING", "held": "WARNING", "retry_later": "WARNING"}
+_SEVERITIES: Final = {"dead_letter": "WARNING", "held": "WARNING", "retry_later": "WARNING", "unknown": "WARNING"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,25 @@
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
-from functions.notify.attempt import Unknown, attempt_once
+from functions.notify.attempt import attempt_once
 from functions.notify.attempt_entry import attempt_entry
 from functions.notify.destination import Attempt, Destination
 from functions.notify.own_dead_letters import conflict_letter, unreadable_letter
-from functions.notify.registry import Configured
+from functions.notify.registry import Configured, dedupes_repeats
 from functions.notify.retry import spread
-from functions.notify.settle import give_up, hold, hold_while_disabled, settle, unknown_reason, wait
+from functions.notify.settle import (
+    give_up,
+    give_up_unknown,
+    hold_unknown,
+    hold_while_disabled,
+    is_last_unknown,
+    settle,
+    unknown_words,
+    wait,
+)
 from functions.notify.work import Acknowledged, Nacked, Parts, Result, Work
 from shared.dead_letters import dead_letter_message
-from shared.delivery import Delivery, delivery_from
+from shared.delivery import Delivery, Unknown, delivery_from
 from shared.errors import Permanent, Temporary
 from shared.journal import DeadLetter
 from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Waiting
@@ -86,7 +95,7 @@ async def _work(parts: Parts, work: Work, configured: Configured, destination: D
 
 async def _try_once(parts: Parts, work: Work, configured: Configured, destination: Destination) -> Result:
     try:
-        if result := await _blocked(parts, work, configured):
+        if result := await _blocked(parts, work, configured, destination):
             return result
         started = parts.clock.now()
         if not await parts.ledger.attempted(work.key, work.claim.fence, started):
@@ -97,7 +106,7 @@ async def _try_once(parts: Parts, work: Work, configured: Configured, destinatio
         await parts.ledger.give_back(work.key, work.claim.fence, parts.clock.now())
         raise
     ended = parts.clock.now()
-    result = await settle(parts, work, configured, outcome)
+    result = await settle(parts, work, configured, outcome, dedupes_repeats=dedupes_repeats(destination))
     number = work.claim.attempt_number
     await parts.journaling.record(
         attempt_entry(work.delivery, work.key, number, outcome, started, ended), work.delivery.event.id
@@ -105,9 +114,9 @@ async def _try_once(parts: Parts, work: Work, configured: Configured, destinatio
     return result
 
 
-async def _blocked(parts: Parts, work: Work, configured: Configured) -> Result | None:
+async def _blocked(parts: Parts, work: Work, configured: Configured, destination: Destination) -> Result | None:
     """What is decided without an attempt; None where there is nothing against one."""
-    if work.claim.unknown and (result := await _after_a_crash(parts, work, configured)):
+    if work.claim.unknown and (result := await _after_a_crash(parts, work, configured, destination)):
         return result
     state = await parts.states.of(configured.name)
     if state.disabled_reason is not None:
@@ -119,16 +128,20 @@ async def _blocked(parts: Parts, work: Work, configured: Configured) -> Result |
     return None
 
 
-async def _after_a_crash(parts: Parts, work: Work, configured: Configured) -> Result | None:
+async def _after_a_crash(parts: Parts, work: Work, configured: Configured, destination: Destination) -> Result | None:
+    """An attempt that ended without a record is unknown too, and counts like one that got no answer in time."""
     number, now = work.claim.attempt_number - 1, parts.clock.now()
     reason = f"attempt {number} ended without a record of its outcome"
     await parts.journaling.record(
         attempt_entry(work.delivery, work.key, number, Unknown(reason), now, now), work.delivery.event.id
     )
     if work.claim.crashes >= MAX_CRASHES:
-        return await give_up(parts, work, "crashed", f"{work.claim.crashes} attempts in a row ended without a record")
+        words = unknown_words(f"{work.claim.crashes} attempts in a row ended without a record")
+        return await give_up(parts, work, "crashed", words)
     if configured.on_unknown == "hold":
-        return await hold(parts, work, unknown_reason(reason))
+        return await hold_unknown(parts, work, reason)
+    if is_last_unknown(configured, work.claim.unknown_count, dedupes_repeats(destination)):
+        return await give_up_unknown(parts, work, work.claim.unknown_count, reason)
     return None
 
 

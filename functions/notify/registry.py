@@ -65,6 +65,11 @@ class Destinations:
         return destination
 
 
+def dedupes_repeats(destination: Destination) -> bool:
+    """Return True where the receiver recognises a repeat. A kind that does not say so counts as one that does not."""
+    return getattr(destination, "dedupes_repeats", False) is True
+
+
 def _connect(configured: Configured, context: Context) -> Destination:
     try:
         module = importlib.import_module(f"{KINDS}.{configured.kind}")

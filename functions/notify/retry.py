@@ -5,6 +5,10 @@ from collections.abc import Sequence
 from typing import Final
 
 JITTER: Final = 0.1
+UNKNOWN_SECONDS: Final = 300.0
+"""The least wait after an attempt whose outcome is unknown: a destination that is slow gets time to finish."""
+MAX_UNKNOWN: Final = 3
+"""After so many in a row, a destination that does not recognise a repeat gets no further attempt."""
 MAX_ASKED_SECONDS: Final = 86_400.0
 """A destination that asks for more is asked again after a day: it may have erred, or be hostile."""
 
@@ -26,6 +30,11 @@ def next_retry_at(
     if after_seconds is not None and after_seconds > wait:
         wait = min(after_seconds, MAX_ASKED_SECONDS)
     return now + spread(wait, delivery_id, attempt_number)
+
+
+def unknown_wait_seconds(unknown_count: int) -> float:
+    """Return the least wait after that many attempts in a row whose outcome is unknown: it doubles, up to a day."""
+    return min(UNKNOWN_SECONDS * 2.0 ** min(unknown_count - 1, 20), MAX_ASKED_SECONDS)
 
 
 def spread(wait_seconds: float, delivery_id: str, attempt_number: int) -> float:

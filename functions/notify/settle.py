@@ -1,18 +1,19 @@
 """What an attempt's outcome makes of its delivery: written in the ledger before the bus may forget it."""
 
-from functions.notify.attempt import Unknown
 from functions.notify.own_dead_letters import letter_of
 from functions.notify.registry import Configured
-from functions.notify.retry import next_retry_at
+from functions.notify.retry import MAX_UNKNOWN, next_retry_at, unknown_wait_seconds
 from functions.notify.work import Acknowledged, Nacked, Parts, Result, Work
 from shared.dead_letters import dead_letter_message
-from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater
+from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater, Unknown
 from shared.errors import Temporary
 from shared.logs import log
 from shared.ports import DEAD_LETTERS
 
 
-async def settle(parts: Parts, work: Work, configured: Configured, outcome: Outcome | Unknown) -> Result:
+async def settle(
+    parts: Parts, work: Work, configured: Configured, outcome: Outcome, *, dedupes_repeats: bool
+) -> Result:
     """Raises Temporary."""
     if isinstance(outcome, Delivered):
         written = await parts.ledger.done(work.key, work.claim.fence, parts.clock.now(), outcome.answer)
@@ -21,26 +22,60 @@ async def settle(parts: Parts, work: Work, configured: Configured, outcome: Outc
         return await give_up(parts, work, outcome.code, outcome.reason, outcome.answer)
     if isinstance(outcome, Disabled):
         return await _disable(parts, work, outcome)
-    if isinstance(outcome, Unknown) and configured.on_unknown == "hold":
-        return await hold(parts, work, unknown_reason(outcome.reason))
+    if isinstance(outcome, Unknown):
+        return await _settle_unknown(parts, work, configured, outcome, dedupes_repeats)
     return await _retry(parts, work, configured, outcome)
 
 
-def unknown_reason(reason: str) -> str:
-    return f"{reason}; whether it was taken is not known: release the destination to send it again"
+async def _settle_unknown(
+    parts: Parts, work: Work, configured: Configured, outcome: Unknown, dedupes_repeats: bool
+) -> Result:
+    """Hold it, wait longer than after a failure, or end it with a dead letter. A repeat may have its effect twice."""
+    if configured.on_unknown == "hold":
+        return await hold_unknown(parts, work, outcome.reason)
+    count, number = work.claim.unknown_count + 1, work.claim.attempt_number
+    if is_last_unknown(configured, count, dedupes_repeats):
+        return await give_up_unknown(parts, work, count, outcome.reason, outcome.answer, is_sent=True)
+    now = parts.clock.now()
+    at = next_retry_at(configured.retry_seconds, number, work.key, now, unknown_wait_seconds(count))
+    if at is None:
+        reason = unknown_words(f"attempt {number}, the last: {outcome.reason}")
+        return await give_up(parts, work, "exhausted", reason, outcome.answer, is_sent=True)
+    reason = unknown_words(outcome.reason)
+    written = await parts.ledger.retry_at(work.key, work.claim.fence, now, at, reason, outcome.answer, is_unknown=True)
+    return _acknowledged(work, "unknown", reason=reason) if written else _lost(work)
 
 
-async def _retry(parts: Parts, work: Work, configured: Configured, outcome: RetryLater | Unknown) -> Result:
-    after = outcome.after_seconds if isinstance(outcome, RetryLater) else None
-    pause = outcome.pause_destination_seconds if isinstance(outcome, RetryLater) else None
+def unknown_words(reason: str) -> str:
+    return f"{reason}; accepted or not: unknown"
+
+
+def is_last_unknown(configured: Configured, unknown_count: int, dedupes_repeats: bool) -> bool:
+    """With `hold`, an operator decides about each repeat, so there is no limit."""
+    return configured.on_unknown == "resend" and not dedupes_repeats and unknown_count >= MAX_UNKNOWN
+
+
+async def hold_unknown(parts: Parts, work: Work, reason: str) -> Result:
+    act = f"`hookchain release {work.delivery.destination}` sends it again"
+    return await hold(parts, work, f"{unknown_words(reason)}. Ask the recipient; {act}")
+
+
+async def give_up_unknown(
+    parts: Parts, work: Work, unknown_count: int, reason: str, answer: str = "", *, is_sent: bool = False
+) -> Result:
+    words = unknown_words(f"{unknown_count} attempts in a row got no answer, the last: {reason}")
+    return await give_up(parts, work, "outcome_unknown", words, answer, is_sent=is_sent)
+
+
+async def _retry(parts: Parts, work: Work, configured: Configured, outcome: RetryLater) -> Result:
     number = work.claim.attempt_number
-    at = next_retry_at(configured.retry_seconds, number, work.key, parts.clock.now(), after)
+    at = next_retry_at(configured.retry_seconds, number, work.key, parts.clock.now(), outcome.after_seconds)
     if at is None:
         last = f"attempt {number}, the last: {outcome.reason}"
         result = await give_up(parts, work, "exhausted", last, outcome.answer)
     else:
         result = await wait(parts, work, at, outcome.reason, outcome.answer)
-    if pause:  # once the outcome is noted, which is not to be lost with it
+    if pause := outcome.pause_destination_seconds:  # once the outcome is noted, which is not to be lost with it
         await parts.states.pause(configured.name, pause)
     return result
 
@@ -72,15 +107,19 @@ async def wait(parts: Parts, work: Work, at: float, reason: str, answer: str = "
     return _acknowledged(work, "retry_later", reason=reason) if written else _lost(work)
 
 
-async def give_up(parts: Parts, work: Work, code: str, reason: str, answer: str = "") -> Result:
-    """The dead letter is with the bus before the delivery is final."""
+async def give_up(
+    parts: Parts, work: Work, code: str, reason: str, answer: str = "", *, is_sent: bool = False
+) -> Result:
+    """The dead letter is with the bus before the delivery is final. `is_sent`: this attempt may have been accepted."""
     now = parts.clock.now()
     letter = letter_of(work.delivery, work.message, code, reason, now)
     try:
         await parts.bus.publish(DEAD_LETTERS, [dead_letter_message(letter)])
     except Temporary:
-        # What was refused had no effect, so the next claim may simply try it again.
-        await parts.ledger.give_back(work.key, work.claim.fence, now)
+        # What was refused had no effect, so the next claim may simply try it again. What may have been accepted keeps
+        # its lease: the attempt then counts as one that ended without a record.
+        if not is_sent:
+            await parts.ledger.give_back(work.key, work.claim.fence, now)
         raise
     written = await parts.ledger.failed(work.key, work.claim.fence, now, f"{code}: {reason}", answer)
     return _acknowledged(work, "dead_letter", code, reason) if written else _lost(work)

@@ -1,10 +1,12 @@
 """Documents in an event: text is a string, bytes are `{"type": …, "size": …, "base64": …}`, the rest is JSON."""
 
 from base64 import b64decode
+from typing import Final
 
 from shared.formats.bytes_body import binary
 from shared.jsontext import Json
 
+JSON_TYPE: Final = "application/json"
 _KEYS = frozenset({"type", "size", "base64"})
 
 

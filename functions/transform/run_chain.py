@@ -5,7 +5,7 @@ from base64 import b64encode
 from dataclasses import dataclass, replace
 
 from functions.transform.chain import Chain
-from functions.transform.documents import bytes_of, type_of
+from functions.transform.documents import JSON_TYPE, bytes_of, type_of
 from functions.transform.step import Services
 from functions.transform.walk import Course
 from shared.event import Event, event_id
@@ -14,7 +14,6 @@ from shared.jsontext import Json, to_json
 from shared.times import rfc3339
 
 TEXT = "text/plain; charset=utf-8"
-JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +37,7 @@ def event_of(content: bytes, content_type: str | None, format_name: str | None, 
         payloadhash=digest,
         data=parsed.data,
         rawtype=content_type,
+        datatype=JSON_TYPE if isinstance(parsed.data, str) and parsed.format != "text" else None,
     )
     try:
         return replace(event, rawbody=content.decode("utf-8"))
@@ -56,15 +56,15 @@ async def run_alone(chain: Chain, event: Event, services: Services | None) -> Co
 def document_of(events: list[Event]) -> Document:
     """The data as it is: a text or bytes with their own type, anything else as JSON; of several events a list."""
     if len(events) != 1:
-        return Document(to_json([event.data for event in events]).encode(), JSON)
+        return Document(to_json([event.data for event in events]).encode(), JSON_TYPE)
     [event] = events
     return _document(event.data, event.datatype)
 
 
 def _document(data: Json, datatype: str | None) -> Document:
-    if isinstance(data, str):
+    if isinstance(data, str) and datatype != JSON_TYPE:
         return Document(data.encode("utf-8", "replace"), datatype or TEXT)
     content = bytes_of(data)
     if content is not None:
         return Document(content, type_of(data) or "application/octet-stream")
-    return Document(to_json(data).encode(), JSON)
+    return Document(to_json(data).encode(), JSON_TYPE)

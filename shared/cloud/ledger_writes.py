@@ -27,8 +27,12 @@ class LedgerWrites(ABC):
     async def failed(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
         return await self._changed(key, lambda row: rules.failed(row, fence, now, reason, answer))
 
-    async def retry_at(self, key: str, fence: int, now: float, at: float, reason: str, answer: str) -> bool:
-        return await self._changed(key, lambda row: rules.retry_at(row, fence, now, at, reason, answer))
+    async def retry_at(
+        self, key: str, fence: int, now: float, at: float, reason: str, answer: str, *, is_unknown: bool = False
+    ) -> bool:
+        return await self._changed(
+            key, lambda row: rules.retry_at(row, fence, now, at, reason, answer, is_unknown=is_unknown)
+        )
 
     async def hold(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
         return await self._changed(key, lambda row: rules.hold(row, fence, now, reason, answer))

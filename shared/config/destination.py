@@ -10,7 +10,13 @@ from shared.jsontext import Json
 
 
 class DestinationConfig(BaseModel):
-    """One key names the kind and holds its settings; the others are the same for every kind."""
+    """One key names the kind and holds its settings; the others are the same for every kind.
+
+    retry        the waits between attempts
+    timeout      how long one attempt may take
+    on_unknown   what follows an attempt that was sent and got no answer: `resend` waits for minutes and sends again,
+                 `hold` keeps the delivery until `hookchain release`
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 

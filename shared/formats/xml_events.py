@@ -1,6 +1,7 @@
 """XML as a stream of elements and text, bounded while expat reads it. Nothing is ever opened or fetched.
 
-No document type declaration is taken, so there are no entities but XML's own five.
+No document type declaration is taken, so there are no entities but XML's own five. The version is 1.0, and prefixes are
+used as Namespaces in XML has it.
 """
 
 import re
@@ -11,6 +12,7 @@ from xml.parsers import expat  # the document is read with no DTD, which is wher
 from shared.errors import Rejected
 from shared.formats.charset import codec_of, decode_text, marked_codec
 from shared.formats.media_type import MediaType
+from shared.formats.xml_namespaces import NamespaceFault, Namespaces
 from shared.limits import Limits
 
 SPACE: Final = " \t\r\n"
@@ -72,6 +74,7 @@ def read_xml(text: str, target: Target, limits: Limits) -> None:
 
 def _bounded_parser(target: Target, limits: Limits) -> expat.XMLParserType:
     depth = nodes = 0
+    namespaces = Namespaces()
 
     def start(name: str, attributes: dict[str, str]) -> None:
         nonlocal depth, nodes
@@ -81,12 +84,26 @@ def _bounded_parser(target: Target, limits: Limits) -> expat.XMLParserType:
             raise Rejected("depth", f"the XML is nested deeper than {limits.max_depth} elements")
         if nodes > limits.max_nodes:
             raise _too_many(limits)
+        if attributes or ":" in name:
+            try:
+                namespaces.start(name, attributes, depth)
+            except NamespaceFault as fault:
+                raise misplaced(fault) from None
         target.start(name, attributes)
 
     def end(name: str) -> None:
         nonlocal depth
+        namespaces.end(depth)
         depth -= 1
         target.end(name)
+
+    def instruction(target: str, _: str) -> None:
+        if ":" in target:
+            raise misplaced(NamespaceFault("the target of a processing instruction has a colon"))
+
+    def misplaced(fault: NamespaceFault) -> Rejected:
+        line, column = parser.CurrentLineNumber, parser.CurrentColumnNumber + 1
+        return Rejected("parse", f"not XML: line {line}, column {column}: {fault}")
 
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -94,12 +111,19 @@ def _bounded_parser(target: Target, limits: Limits) -> expat.XMLParserType:
     parser.StartElementHandler = start
     parser.EndElementHandler = end
     parser.CharacterDataHandler = target.text
+    parser.ProcessingInstructionHandler = instruction
+    parser.XmlDeclHandler = _verify_version
     parser.StartDoctypeDeclHandler = _refuse_declaration
     return parser
 
 
 def _refuse_declaration(*_: object) -> None:
     raise Rejected("dtd", "XML with a DOCTYPE is not taken")
+
+
+def _verify_version(version: str, *_: object) -> None:
+    if version != "1.0":
+        raise Rejected("parse", "XML is taken in version 1.0 only; the declaration says another one")
 
 
 def _too_many(limits: Limits) -> Rejected:

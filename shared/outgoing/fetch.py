@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from shared.errors import Permanent, Temporary
+from shared.errors import Permanent, Temporary, Unanswered
 from shared.http_connection import Connection
 from shared.outgoing.addresses import address_of, refusal
 from shared.outgoing.headers import verify_headers
@@ -40,16 +40,21 @@ class GuardedFetch:
 
     async def fetch(self, request: Outgoing) -> Fetched:
         target = checked(request)
+        is_sent = False
         try:
             async with asyncio.timeout(request.timeout_seconds):
                 addresses = await self._addresses(target, request.allow_private)
                 connection = await self._connect(target, addresses, request.max_bytes)
                 try:
                     answer = await connection.exchange(wire(request, target), has_body=request.method != "HEAD")
+                except BaseException:
+                    is_sent = connection.is_request_sent
+                    raise
                 finally:
                     connection.abort()
         except OSError as error:  # ssl's errors and a timeout are some
-            raise Temporary("fetch", f"{target.host} {_words(error, request)}") from error
+            kind = Unanswered if is_sent else Temporary
+            raise kind("fetch", f"{target.host} {_words(error, request)}") from error
         return Fetched(answer.status, tuple(answer.headers), answer.body, answer.is_cut)
 
     async def _addresses(self, target: Target, allow_private: bool) -> Sequence[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from shared.errors import Permanent, Temporary
+from shared.errors import Permanent, Temporary, Unanswered
 from shared.outgoing.fetch import GuardedFetch
 from shared.ports import Fetch, Fetched, Outgoing
 from tests.fakes.fetch import FakeFetch
@@ -42,14 +42,17 @@ async def _resolve(host: str, port: int) -> Sequence[str]:
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(ANSWER)
+            head = await reader.readuntil(b"\r\n\r\n")
+            if b"/mute" not in head:
+                writer.write(ANSWER)
         finally:
             writer.close()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
-    fetch: Fetch = FakeFetch({url: FETCHED}, NAMES) if request.param == "fake" else GuardedFetch(_resolve)
+    fetch: Fetch = (
+        FakeFetch({url: FETCHED}, NAMES, mute={f"{url}/mute"}) if request.param == "fake" else GuardedFetch(_resolve)
+    )
     yield Subject(fetch, url, _silent_url())
     server.close()
 
@@ -67,6 +70,12 @@ async def test_nobody_listening_is_temporary(subject: Subject) -> None:
     with pytest.raises(Temporary) as trouble:
         await subject.fetch.fetch(Outgoing("GET", subject.silent, allow_private=True))
     assert trouble.value.code == "fetch"
+    assert not isinstance(trouble.value, Unanswered)
+
+
+async def test_a_request_that_was_sent_and_got_no_answer_may_have_been_acted_on(subject: Subject) -> None:
+    with pytest.raises(Unanswered):
+        await subject.fetch.fetch(Outgoing("POST", f"{subject.url}/mute", allow_private=True))
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """Retries and the sweep, in every implementation of the Ledger port and in its fake."""
 
 import asyncio
+import json
 
+from shared.cloud.gcp.ledger_documents import new_document, row_of
 from shared.ledger import Busy, Claimed, Ledger, Waiting
+from shared.ledger_rules import new_row
 from tests.contract.claims import DELIVERY, KEY, LEASE, MESSAGE, T, claimed, delivery, in_retry, plain_claim
 
 
@@ -104,6 +107,53 @@ async def test_what_is_put_off_without_an_attempt_leaves_the_one_before_unknown(
     fence = await ledger.postpone(KEY, second.fence, T + LEASE, T + LEASE + 600)
     third = await claimed(ledger, T + LEASE, due_fence=fence)
     assert (third.unknown, third.crashes) == (True, 1)
+
+
+async def retried(ledger: Ledger, due_fence: int | None, at: float, *, is_unknown: bool) -> int:
+    """One attempt, recorded as unknown or not, and due again at once; the fence of the sweep's message."""
+    claim = await claimed(ledger, at, due_fence)
+    assert await ledger.attempted(KEY, claim.fence, at)
+    assert await ledger.retry_at(KEY, claim.fence, at, at, "no answer", "", is_unknown=is_unknown)
+    fence = await ledger.postpone(KEY, claim.fence, at, at + 600)
+    assert fence is not None
+    return fence
+
+
+async def test_attempts_in_a_row_whose_outcome_is_unknown_are_counted(ledger: Ledger) -> None:
+    fence = await retried(ledger, None, T, is_unknown=True)
+    fence = await retried(ledger, fence, T, is_unknown=True)
+    paused = await claimed(ledger, T, fence)
+    assert (paused.unknown_count, paused.unknown, paused.crashes) == (2, False, 0)
+    assert await ledger.retry_at(KEY, paused.fence, T, T, "paused", "")
+    due_fence = await ledger.postpone(KEY, paused.fence, T, T + 600)
+    assert (await claimed(ledger, T, due_fence)).unknown_count == 2
+
+
+async def test_an_attempt_without_a_record_counts_as_unknown_and_a_known_outcome_ends_the_count(ledger: Ledger) -> None:
+    fence = await retried(ledger, None, T, is_unknown=True)
+    crashed = await claimed(ledger, T, fence)
+    assert await ledger.attempted(KEY, crashed.fence, T)
+    after = await claimed(ledger, T + LEASE)
+    assert (after.unknown_count, after.unknown, after.crashes) == (2, True, 1)
+    assert await ledger.attempted(KEY, after.fence, T + LEASE)
+    assert await ledger.retry_at(KEY, after.fence, T + LEASE, T + LEASE, "busy there", "429")
+    due_fence = await ledger.postpone(KEY, after.fence, T + LEASE, T + LEASE + 600)
+    assert (await claimed(ledger, T + LEASE, due_fence)).unknown_count == 0
+
+
+def test_a_document_of_firestore_from_before_the_count_has_none() -> None:
+    fields = dict(new_document(new_row(DELIVERY, KEY, MESSAGE, T)).fields or {})
+    written = json.loads(str(fields["row"]))
+    del written["unknown_count"]
+    assert row_of({"row": json.dumps(written)}).unknown_count == 0
+
+
+async def test_a_delivery_that_is_reopened_has_no_unknown_attempts(ledger: Ledger) -> None:
+    fence = await retried(ledger, None, T, is_unknown=True)
+    claim = await claimed(ledger, T, fence)
+    assert await ledger.failed(KEY, claim.fence, T, "outcome_unknown: no answer", "")
+    await ledger.reopen(KEY, T)
+    assert (await claimed(ledger, T)).unknown_count == 0
 
 
 async def test_an_outcome_that_is_known_ends_the_count_of_crashes(ledger: Ledger) -> None:

@@ -46,6 +46,20 @@ async def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     await local.close()
 
 
+async def test_a_file_of_the_version_before_is_upgraded_by_one_of_two_processes(tmp_path: Path) -> None:
+    old = LocalLedger(tmp_path / "ledger.db")
+    await finished(old)
+    await old.close()
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        connection.execute("ALTER TABLE deliveries DROP COLUMN unknown_count")
+        connection.execute("PRAGMA user_version = 1")
+    one, other = LocalLedger(tmp_path / "ledger.db"), LocalLedger(tmp_path / "ledger.db")
+    assert await plain_claim(one, T) == await plain_claim(other, T) == Finished()
+    (row,) = await one.rows(10)
+    assert (row.answer, row.unknown_count) == ("202 Accepted", 0)
+    await asyncio.gather(one.close(), other.close())
+
+
 async def test_a_large_purge_is_whole(tmp_path: Path) -> None:
     local = LocalLedger(tmp_path / "ledger.db")
 

@@ -16,8 +16,9 @@ Answer: TypeAlias = Outcome | BaseException | Callable[[Delivery, Attempt], Awai
 class FakeDestination:
     """Answers what `answers` hold, one after another, then Delivered; an exception is raised, a function called."""
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: Answer, dedupes_repeats: bool = False) -> None:
         self.answers = list(answers)
+        self.dedupes_repeats = dedupes_repeats
         self.attempts: list[Attempt] = []
         self.delivered: list[Delivery] = []
 

@@ -1,6 +1,6 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from shared.errors import Permanent, Temporary
+from shared.errors import Permanent, Temporary, Unanswered
 from shared.outgoing.addresses import address_of, refusal
 from shared.outgoing.fetch import checked
 from shared.ports import Fetched, Outgoing
@@ -10,13 +10,18 @@ class FakeFetch:
     """Answers what stands under a request's URL, by the rules of the real one, and keeps what was asked.
 
     `names` are the addresses of hosts that have others than a public one. What has no answer is out of reach.
+    `mute` are URLs that take a request and never answer it.
     """
 
     def __init__(
-        self, answers: dict[str, Fetched] | None = None, names: Mapping[str, Sequence[str]] | None = None
+        self,
+        answers: dict[str, Fetched] | None = None,
+        names: Mapping[str, Sequence[str]] | None = None,
+        mute: Collection[str] = (),
     ) -> None:
         self.answers = dict(answers or {})
         self.names = dict(names or {})
+        self.mute = mute
         self.asked: list[Outgoing] = []
 
     async def fetch(self, request: Outgoing) -> Fetched:
@@ -26,6 +31,8 @@ class FakeFetch:
             if address is None or refusal(address, request.allow_private):
                 raise Permanent("ssrf", f"{target.host} has an address that is not public")
         self.asked.append(request)
+        if request.url in self.mute:
+            raise Unanswered("fetch", f"{target.host} did not answer within {request.timeout_seconds:g} s")
         answer = self.answers.get(request.url)
         if answer is None:
             raise Temporary("fetch", f"{target.host} refused the connection")

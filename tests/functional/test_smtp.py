@@ -2,15 +2,21 @@
 
 import email
 import email.policy
+import socket
+import threading
+from contextlib import closing
 from dataclasses import replace
 from email.message import EmailMessage
 
 import pytest
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP
 
-from shared.delivery import Delivered, Disabled, Refused, RetryLater
+from functions.notify.destinations.email import Settings
+from functions.notify.destinations.email import connect as connect_mail
+from shared.delivery import Delivered, Delivery, Disabled, Refused, RetryLater, Unknown
 from shared.jsontext import Json
-from tests.functional.smtp_inbox import ATTEMPT, HOST, Bench, serving
+from tests.functional.smtp_inbox import ATTEMPT, EVENT, HOST, Bench, serving
 
 
 @pytest.fixture
@@ -111,11 +117,48 @@ async def test_a_server_that_is_not_there_is_tried_again_later(bench: Bench) -> 
 
 async def test_no_answer_to_a_mail_that_was_sent_is_unknown(bench: Bench) -> None:
     bench.inbox.hang = True
+    with serving(Controller(bench.inbox, HOST, bench.port)):
+        found = await bench.send(replace(ATTEMPT, timeout_seconds=1.2))
+    assert isinstance(found, Unknown)
+    assert "did not say whether it took" in found.reason
+
+
+async def test_a_connection_that_breaks_before_the_mail_is_sent_repeats_nothing(bench: Bench) -> None:
+    class BreaksOffAtData(SMTP):
+        async def smtp_DATA(self, _: str) -> None:  # noqa: N802 aiosmtpd's name
+            assert self.transport is not None
+            self.transport.close()
+
+    class Breaking(Controller):
+        def factory(self) -> SMTP:
+            return BreaksOffAtData(self.handler)
+
+    with serving(Breaking(bench.inbox, HOST, bench.port)):
+        found = await bench.send()
+
+    assert isinstance(found, RetryLater)
+
+
+async def test_a_look_up_of_the_server_that_takes_too_long_sends_nothing_then_or_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on, connect = threading.Event(), socket.create_connection
+
+    def after_a_long_look_up(address: tuple[str, int], *_: object, **__: object) -> socket.socket:
+        may_go_on.wait()
+        return connect(address)
+
+    monkeypatch.setattr(socket, "create_connection", after_a_long_look_up)
+    attempt = replace(ATTEMPT, timeout_seconds=0.6)
     with (
         serving(Controller(bench.inbox, HOST, bench.port)),
-        pytest.raises(TimeoutError, match="did not say whether it took"),
+        closing(connect_mail("list", Settings(to=["ada@example.com"]), bench.context())) as destination,
     ):
-        await bench.send(replace(ATTEMPT, timeout_seconds=1.2))
+        found = await destination.attempt(Delivery(EVENT, "tell the list", "list"), attempt)
+        may_go_on.set()
+
+    assert isinstance(found, RetryLater)
+    assert bench.inbox.envelopes == []
 
 
 async def test_an_address_beyond_ascii_is_sent_as_it_is(bench: Bench) -> None:

@@ -158,7 +158,7 @@ def posted(port: int, path: str, body: bytes, content_type: str) -> tuple[int, s
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_each_converter_works_over_http(name: str, port: int, folder: Path) -> None:
-    taken_as = re.search(r"--as (\w+)", COMMANDS[name])
+    taken_as = re.search(r"--as (text|bytes)", COMMANDS[name])
     path = f"/chains/{name}?body={taken_as[1]}" if taken_as else f"/chains/{name}"
     body = (folder / input_of(name)).read_bytes()
 
@@ -166,6 +166,20 @@ def test_each_converter_works_over_http(name: str, port: int, folder: Path) -> N
 
     assert status == 200
     assert RIGHT[name](answer)
+
+
+SCALARS: Final = {b'"no"': b'"no"\n', b'"12"': b'"12"\n', b"42": b"42\n", b"true": b"true\n", b"null": b"null\n"}
+
+
+@pytest.mark.parametrize("scalar", SCALARS)
+def test_a_scalar_alone_becomes_yaml_and_json_again(scalar: bytes, port: int, folder: Path) -> None:
+    (folder / "in.json").write_bytes(scalar)
+    written = run(COMMANDS["json-to-yaml"], folder).stdout
+    (folder / "in.json").write_bytes(JSON)
+
+    assert written == SCALARS[scalar]
+    assert posted(port, "/chains/json-to-yaml", scalar, "application/json")[2] == written
+    assert posted(port, "/chains/yaml-to-json", written, "application/yaml")[2] == scalar
 
 
 @pytest.mark.parametrize(

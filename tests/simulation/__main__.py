@@ -25,7 +25,7 @@ def main() -> int:
         for report in pool.map(partial(_quiet, events=options.events), seeds, chunksize=4):
             reports.append(report)
             if not report.is_good:
-                print(f"\nseed {report.seed}: lost {report.lost}, doubled {report.doubled}")
+                print(f"\nseed {report.seed}: lost {report.lost}, doubled {report.doubled}, repeated {report.repeated}")
             if sys.stderr.isatty():
                 print(f"\r{len(reports)}/{options.seeds} seeds", end="", file=sys.stderr, flush=True)
     print(summary(reports, time.monotonic() - began))
@@ -46,7 +46,8 @@ def summary(reports: list[Report], seconds: float) -> str:
         f"{len(reports)} seeds in {seconds:.0f} s: {total('accepted'):,} events accepted, "
         f"{total('strikes'):,} crashes and failures and {total('stalls'):,} stalls; "
         f"{total('effects'):,} effects ({total('in_window'):,} of them in the promised window), "
-        f"{total('dead_letters'):,} dead letters; {total('lost')} lost, {total('doubled')} done twice outside it"
+        f"{total('dead_letters'):,} dead letters; {total('lost')} lost, {total('doubled')} done twice outside it, "
+        f"{total('repeated')} repeated too soon or too often"
     )
 
 

@@ -58,22 +58,30 @@ class KeptDeadLetters:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """`strikes_before`: what had struck its run by then."""
+    """`strikes_before`: what had struck its run by then. `is_silent`: it had its effect and gave no answer."""
 
     attempt_number: int
     run: Run
     strikes_before: int
+    at: float
+    is_silent: bool
 
     @property
     def is_in_window(self) -> bool:
-        """Its worker died or failed between the effect and the ledger's note of it, or slept past its lease."""
-        return self.run.strikes > self.strikes_before or self.run.stalls > 0
+        """Its worker died or failed between the effect and the ledger's note of it, or slept past its lease, or
+        was not answered."""
+        return self.is_silent or not self.is_recorded
+
+    @property
+    def is_recorded(self) -> bool:
+        return self.run.strikes == self.strikes_before and self.run.stalls == 0
 
 
 class Inbox:
     """A destination. What it took it never forgets, and it does not know whether we know."""
 
-    def __init__(self, weather: Weather) -> None:
+    def __init__(self, weather: Weather, *, dedupes_repeats: bool) -> None:
+        self.dedupes_repeats = dedupes_repeats
         self._weather = weather
         self.effects: dict[str, list[Effect]] = {}
 
@@ -87,10 +95,12 @@ class Inbox:
             return Refused("refused", "as it always is")
         run = RUN.get()
         assert run is not None
-        self.effects.setdefault(delivery.id, []).append(Effect(attempt.attempt_number, run, run.strikes))
+        is_silent = weather.happens(weather.rates.destination_silent)
+        at = asyncio.get_running_loop().time()
+        effect = Effect(attempt.attempt_number, run, run.strikes, at, is_silent)
+        self.effects.setdefault(delivery.id, []).append(effect)
         self._die(weather.rates.crash)
-        if weather.happens(weather.rates.destination_silent):
-            weather.strike()
+        if is_silent:
             raise TimeoutError
         return Delivered("202")
 

@@ -1,12 +1,16 @@
 """A few seeds of the simulation in each run; `python -m tests.simulation` runs as many as wanted."""
 
+from dataclasses import replace
+
 import pytest
 
-from shared.delivery import Delivery
+from functions.notify.destination import Attempt, Destination
+from shared.delivery import Delivery, Outcome, RetryLater
 from shared.jsontext import Json
 from shared.ledger import Claim, Claimed
 from shared.ports import BusMessage
 from tests.simulation.bus import SimulatedBus
+from tests.simulation.faults import CALM, Rates
 from tests.simulation.ports import WeatheredLedger
 from tests.simulation.world import World, simulate
 
@@ -19,6 +23,27 @@ def test_nothing_accepted_is_lost_and_nothing_is_done_twice_outside_the_window(s
     assert report.accepted == EVENTS
     assert report.strikes > 50
     assert report.is_good, report
+
+
+SILENT, SILENT_IN_THE_END = Rates(destination_silent=0.6), replace(CALM, destination_silent=0.6)
+
+
+def test_a_destination_that_often_answers_too_late_gets_few_repeats_and_late_ones() -> None:
+    report = simulate(5, EVENTS, SILENT, SILENT_IN_THE_END)
+    assert report.in_window > EVENTS / 2
+    assert report.dead_letters > EVENTS / 10
+    assert report.is_good, report
+
+
+def test_it_would_see_a_worker_that_takes_no_answer_for_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def attempt_once(destination: Destination, delivery: Delivery, attempt: Attempt) -> Outcome:
+        try:
+            return await destination.attempt(delivery, attempt)
+        except TimeoutError:
+            return RetryLater("no answer")
+
+    monkeypatch.setattr("functions.notify.notify.attempt_once", attempt_once)
+    assert simulate(5, EVENTS, SILENT, SILENT_IN_THE_END).repeated
 
 
 def test_the_same_seed_is_the_same_run() -> None:

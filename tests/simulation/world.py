@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 from typing import Final
 
@@ -12,6 +13,7 @@ from functions.notify.destination import Destination
 from functions.notify.destination_states import DestinationStates
 from functions.notify.notify import notify
 from functions.notify.registry import Configured, Destinations
+from functions.notify.retry import MAX_UNKNOWN, UNKNOWN_SECONDS
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Parts
 from functions.receive.outcomes import Accepted
@@ -33,7 +35,7 @@ from tests.fakes.secrets import FakeSecrets
 from tests.fakes.virtual_time import run
 from tests.simulation.bus import SimulatedBus
 from tests.simulation.faults import CALM, RUN, Crash, Rates, Run, SkewedClock, Weather
-from tests.simulation.ports import REFUSED_TYPE, Inbox, KeptDeadLetters, WeatheredLedger
+from tests.simulation.ports import REFUSED_TYPE, Effect, Inbox, KeptDeadLetters, WeatheredLedger
 
 EPOCH: Final = 1_790_000_000.0
 WORKERS: Final = 3
@@ -47,7 +49,7 @@ ROUTES: Final[list[Json]] = [
         "name": "large",
         "from": ["shop"],
         "types": None,
-        "where": "data.id > `900`",
+        "where": "data.id > `250`",
         "steps": [],
         "to": ["inbox", "other"],
     },
@@ -56,7 +58,10 @@ ROUTES: Final[list[Json]] = [
 
 @dataclass(slots=True)
 class Report:
-    """What a run came to. `lost` and `doubled` are the faults; each text says which delivery."""
+    """What a run came to. `lost`, `doubled` and `repeated` are the faults; each text says which delivery.
+
+    `repeated`: a repeat too soon, or too often, where the attempt before it may have been accepted.
+    """
 
     seed: int
     accepted: int = 0
@@ -67,14 +72,16 @@ class Report:
     stalls: int = 0
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
 
     @property
     def is_good(self) -> bool:
-        return not self.lost and not self.doubled
+        return not self.lost and not self.doubled and not self.repeated
 
 
-def simulate(seed: int, events: int, rates: Rates | None = None) -> Report:
-    return run(World(seed, rates or Rates()).live(events))
+def simulate(seed: int, events: int, rates: Rates | None = None, calm: Rates = CALM) -> Report:
+    """`calm`: the rates once every event was sent."""
+    return run(World(seed, rates or Rates(), calm).live(events))
 
 
 class Connected(Destinations):
@@ -91,13 +98,17 @@ class Connected(Destinations):
 
 
 class World:
-    def __init__(self, seed: int, rates: Rates) -> None:
+    def __init__(self, seed: int, rates: Rates, calm: Rates) -> None:
+        self.calm = calm
         self.random = Random(seed)
         self.weather = Weather(self.random, rates)
         self.bus = SimulatedBus(self.weather)
         self.ledger = WeatheredLedger(self.weather)
         self.dead_letters = KeptDeadLetters()
-        self.inboxes = {"inbox": Inbox(self.weather), "other": Inbox(self.weather)}
+        self.inboxes = {
+            "inbox": Inbox(self.weather, dedupes_repeats=False),
+            "other": Inbox(self.weather, dedupes_repeats=True),
+        }
         self.accepted: dict[str, Event] = {}
         self.seed = seed
         skew = rates.skew_seconds
@@ -133,7 +144,7 @@ class World:
     async def live(self, events: int) -> Report:
         sweeping = asyncio.create_task(self._sweep_for_ever())
         await asyncio.gather(*(self._send(number) for number in range(events)))
-        self.weather.rates = CALM
+        self.weather.rates = self.calm
         for _ in range(10_000):
             await asyncio.sleep(10)
             if self.bus.is_empty and all(row.state in {"done", "failed"} for row in self.ledger.table.values()):
@@ -199,7 +210,8 @@ class World:
         return report
 
     def _judge(self, report: Report, delivery: Delivery) -> None:
-        effects = self.inboxes[delivery.destination].effects.get(delivery.id, [])
+        inbox = self.inboxes[delivery.destination]
+        effects = inbox.effects.get(delivery.id, [])
         report.effects += len(effects)
         in_window = sum(effect.is_in_window for effect in effects)
         report.in_window += in_window
@@ -207,8 +219,28 @@ class World:
             report.lost.append(f"{delivery.event.deliveryid} to {delivery.destination} by {delivery.route}")
         if len(effects) - in_window > 1:
             report.doubled.append(f"{delivery.event.deliveryid} to {delivery.destination} by {delivery.route}")
+        if _is_repeated_too_soon(effects) or (not inbox.dedupes_repeats and _longest_row(effects) > MAX_UNKNOWN):
+            report.repeated.append(f"{delivery.event.deliveryid} to {delivery.destination} by {delivery.route}")
+
+
+def _is_repeated_too_soon(effects: Sequence[Effect]) -> bool:
+    """The wait is counted by one worker's clock and ended by another's."""
+    least = UNKNOWN_SECONDS - 2 * Rates().skew_seconds
+    return any(
+        before.is_silent and before.is_recorded and after.at - before.at < least for before, after in pairwise(effects)
+    )
+
+
+def _longest_row(effects: Sequence[Effect]) -> int:
+    """Of effects that attempts with no other between them had."""
+    longest = length = 0
+    for number, effect in enumerate(effects):
+        follows = number > 0 and effect.attempt_number == effects[number - 1].attempt_number + 1
+        length = length + 1 if follows else 1
+        longest = max(longest, length)
+    return longest
 
 
 def _owed(event: Event) -> list[tuple[str, str]]:
-    is_large = int(event.deliveryid or 0) > 900
+    is_large = int(event.deliveryid or 0) > 250
     return [("all", "inbox")] + ([("large", "inbox"), ("large", "other")] if is_large else [])

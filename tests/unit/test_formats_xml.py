@@ -2,11 +2,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TypeAlias
+from xml.parsers import expat
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.errors import Rejected
+from shared.formats.parse import parse_as
 from shared.jsontext import Json
 from shared.limits import DEFAULT, Limits
 from tests.unit import format_outcomes
@@ -73,7 +77,15 @@ def refusal(body: str | bytes, limits: Limits = DEFAULT) -> str:
             '<s:a xmlns:s="urn:s" xmlns="urn:d"><s:b/></s:a>',
             {"s:a": {"@xmlns:s": "urn:s", "@xmlns": "urn:d", "s:b": None}},
         ),
-        ("<unbound:a/>", {"unbound:a": None}),
+        (
+            "<a xml:lang='de' xmlns:p='u' p:b='1' b='2'/>",
+            {"a": {"@xml:lang": "de", "@xmlns:p": "u", "@p:b": "1", "@b": "2"}},
+        ),
+        (
+            "<p:a xmlns:p='u'><b xmlns:p='v'/><p:c/></p:a>",
+            {"p:a": {"@xmlns:p": "u", "b": {"@xmlns:p": "v"}, "p:c": None}},
+        ),
+        ("<a xmlns:p='u'><p:ب/></a>", {"a": {"@xmlns:p": "u", "p:ب": None}}),
         ('<a>\u00a0<b c="\u00e9"/></a>', {"a": {"b": {"@c": "é"}, "#text": "\u00a0"}}),
     ],
 )
@@ -225,6 +237,81 @@ def test_an_encoding_that_is_no_charset_we_know_is_refused(encoding: str) -> Non
 )
 def test_what_is_not_well_formed_does_not_parse(body: str) -> None:
     assert refusal(body) == "parse"
+
+
+XML_NAMESPACE, XMLNS_NAMESPACE = "http://www.w3.org/XML/1998/namespace", "http://www.w3.org/2000/xmlns/"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("<p:a/>", "<a p:b='1'/>", "<a><b xmlns:p='u'/><p:c/></a>", "<a><b xmlns:p='u'/><c p:d='1'/></a>"),
+        *("<a xmlns:p=''/>", "<a xmlns:p='u'><b xmlns:p=''/></a>"),
+        *("<:a/>", "<a:/>", "<a :b='1'/>", "<a b:='1'/>", "<a:b:c xmlns:a='u'/>", "<a xmlns:1b='u'/>"),
+        *("<a xmlns:p='u'><p:1b/></a>", "<a xmlns:p='u'><p:·b/></a>", "<a xmlns:p:q='u'/>"),
+        *("<a xmlns:xml='u'/>", "<a xmlns:xmlns='u'/>", "<xmlns:a/>"),
+        *(f"<a xmlns:p='{XML_NAMESPACE}'/>", f"<a xmlns='{XML_NAMESPACE}'/>"),
+        *(f"<a xmlns:p='{XMLNS_NAMESPACE}'/>", f"<a xmlns='{XMLNS_NAMESPACE}'/>"),
+        "<a xmlns:p='u' xmlns:q='u' p:b='1' q:b='2'/>",
+        "<a><?p:q r?></a>",
+    ],
+)
+def test_what_breaks_the_rules_of_namespaces_does_not_parse(body: str) -> None:
+    assert refusal(body) == "parse"
+    by_expat = expat.ParserCreate(namespace_separator=" ")
+    with pytest.raises(expat.ExpatError):
+        by_expat.Parse(body, True)
+
+
+qnames = st.sampled_from(["a", "p:a", "q:a", "xml:a", "xmlns:a", ":a", "a:", "p:1", "p:q:a"])
+attributes = st.dictionaries(
+    st.one_of(qnames, st.sampled_from(["xmlns", "xmlns:p", "xmlns:q", "xmlns:xml", "xmlns:xmlns"])),
+    st.sampled_from(["", "u", "v", XML_NAMESPACE, XMLNS_NAMESPACE]),
+    max_size=4,
+)
+Tree: TypeAlias = "tuple[str, dict[str, str], list[Tree]]"
+trees: st.SearchStrategy[Tree] = st.recursive(
+    st.tuples(qnames, attributes, st.just([])),
+    lambda inner: st.tuples(st.sampled_from(["a", "p:a"]), attributes, st.lists(inner, max_size=3)),
+    max_leaves=6,
+)
+
+
+def written(tree: Tree) -> str:
+    name, values, children = tree
+    inner = "".join(written(child) for child in children)
+    return f"<{name}{''.join(f' {key}={value!r}' for key, value in values.items())}>{inner}</{name}>"
+
+
+@given(trees)
+def test_prefixes_are_taken_or_refused_as_expat_does(tree: Tree) -> None:
+    body = written(tree)
+    try:
+        expat.ParserCreate(namespace_separator=" ").Parse(body, True)
+    except expat.ExpatError:
+        assert refusal(body) == "parse", body
+    else:
+        parse_as("xml", body.encode(), None)
+
+
+def test_a_fault_of_namespaces_is_told_by_its_place() -> None:
+    with pytest.raises(Rejected, match=r"line 2, column 4: a prefix is not declared"):
+        parse_as("xml", b"<a>\n   <hunter2:b/>\n</a>", None)
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.2", "1.10"])
+def test_another_version_than_1_0_is_refused(version: str) -> None:
+    with pytest.raises(Rejected, match=r"version 1\.0 only"):
+        parse_as("xml", f"<?xml version='{version}'?><a/>".encode(), None)
+
+
+@pytest.mark.parametrize(
+    "place", ["<a>{}</a>", "<a b='{}'/>", "<a><!--{}--></a>", "<?p {}?><a/>", "<a><![CDATA[{}]]></a>"]
+)
+def test_no_character_is_taken_anywhere_that_xml_does_not_have(place: str) -> None:
+    for number in (*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF):
+        assert refusal(place.format(chr(number))) == "parse"
+        assert refusal(f"<a>&#{number};</a>") == "parse"
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -36,6 +37,33 @@ def bomb(first: str, level: str, aliases: int, levels: int = 9) -> str:
 def test_libyaml_is_there() -> None:
     """Without it there is no parser that is fast enough: PyYAML's own takes seconds for a megabyte."""
     assert yaml.__with_libyaml__
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        ("[?x]", [{"x": None}]),
+        ("{ ?foo: bar }", {"foo": "bar"}),
+        ("key: &an:chor value", {"key": ":chor value"}),
+        ("foo: |\n  x\n   ", {"foo": "x\n "}),
+    ],
+)
+def test_the_four_values_that_differ_from_yaml_1_2_are_as_the_page_says(body: str, value: Json) -> None:
+    assert parsed(body) == value
+    page = (Path(__file__).parents[2] / "functions" / "receive" / "README.md").read_text(encoding="utf-8")
+    assert "\n" in body or f"| `{body}` | `{json.dumps(value)}` |" in page
+
+
+@pytest.mark.parametrize(
+    "body", [": a", "-\t-1", "{x: :x}", "{foo\n: bar}", "%FOO bar\n---\na", "a\n...\nb: c", "# a\n"]
+)
+def test_valid_yaml_that_the_page_names_as_rejected_is(body: str) -> None:
+    assert refusal(body) == "parse"
+
+
+@pytest.mark.parametrize("body", ["[-]", "[ a ]#b", "a:\n  b: [c,\nd]"])
+def test_invalid_yaml_that_the_page_names_as_accepted_is(body: str) -> None:
+    parsed(body)
 
 
 # the core schema

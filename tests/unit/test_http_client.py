@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.http_client import IDLE_SECONDS, Answer, ConnectionLost, HttpClient, NotConnected
+from shared.http_client import IDLE_SECONDS, Answer, ConnectionLost, HttpClient, NotConnected, NotSent
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -140,6 +140,59 @@ async def test_a_late_answer_never_meets_the_next_request() -> None:
             await call(client, b"slow", timeout_seconds=0.02)
         await asyncio.sleep(0.1)
         assert (await call(client, b"quick")).body == b"quick"
+
+
+async def test_a_request_that_could_not_be_sent_whole_says_so_and_its_rest_is_never_sent() -> None:
+    received, may_read, is_over = bytearray(), asyncio.Event(), asyncio.Event()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await may_read.wait()
+        with contextlib.suppress(ConnectionError):
+            while piece := await reader.read(1_000_000):
+                received.extend(piece)
+        is_over.set()
+
+    body = b"x" * 30_000_000
+    async with serving(handler) as client:
+        with pytest.raises(NotSent, match="TimeoutError"):
+            await call(client, body, timeout_seconds=0.1)
+        may_read.set()
+        await is_over.wait()
+    assert len(received) < len(body)
+
+
+async def test_a_server_that_does_not_complete_a_connection_was_sent_nothing() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # says nothing to the client's first words of TLS
+
+    server = await asyncio.start_server(handler, "127.0.0.1", 0)
+    client = HttpClient(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    with pytest.raises(NotConnected):
+        await call(client, timeout_seconds=0.1)
+    server.close()
+
+
+async def test_a_kept_connection_is_not_used_whose_end_the_loop_has_not_seen_yet() -> None:
+    """An instance that slept finds the end of its connections in the kernel; a request on one would be unanswered."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    loop = asyncio.get_running_loop()
+    client = HttpClient(f"http://127.0.0.1:{listener.getsockname()[1]}")
+
+    async def serve_one() -> socket.socket:
+        accepted, _ = await loop.sock_accept(listener)
+        await loop.sock_recv(accepted, 65_536)
+        await loop.sock_sendall(accepted, OK)
+        return accepted
+
+    first = asyncio.create_task(serve_one())
+    await call(client, may_repeat=False)
+    (await first).close()  # and no turn of the loop comes between this and the next call
+    second = asyncio.create_task(serve_one())
+    assert (await call(client, may_repeat=False)).status == 200
+    (await second).close()
+    client.close()
+    listener.close()
 
 
 async def test_what_must_not_be_done_twice_is_not_sent_twice() -> None:

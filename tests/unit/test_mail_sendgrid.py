@@ -111,7 +111,7 @@ def test_a_refused_key_is_tried_again_after_a_pause_for_all(status: int) -> None
     assert found.pause_destination_seconds == 300
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
 def test_trouble_is_tried_again_later(status: int) -> None:
     assert isinstance(outcome(status), RetryLater)
 

@@ -116,6 +116,40 @@ def test_what_fails_for_an_event_is_permanent_and_says_nothing_of_the_event(sour
     assert "hunter2" not in caught.value.detail
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ ''|attr('format') }}",
+        "{{ data.name.upper }}",
+        "{{ data.name['upper'] | string }}",
+        "{{ [data.name.upper] | join }}",
+        "{{ data.name.upper ~ '' }}",
+        "{{ data.tags | map('upper') }}",
+        "{{ data.tags | map('upper') ~ '' }}",
+        "{{ data.tags | map(attribute='upper') | join }}",
+        "{{ range }}",
+        "{{ cycler('a') }}",
+        "{% macro m() %}{% endmacro %}{{ m }}",
+        "{% for tag in data.tags %}{{ loop }}{% endfor %}",
+    ],
+)
+def test_what_would_show_an_address_in_memory_is_refused(source: str) -> None:
+    template = Template("text", source)
+    with pytest.raises(Permanent, match=r"template.*NotAValue"):
+        template.render({"data": {"name": "Ada", "tags": ["a"]}})
+
+
+def test_what_is_called_or_gone_through_is_a_value() -> None:
+    source = "{{ data.name.upper() }} {{ data.tags | map('upper') | join(',') }} {{ data.tags | batch(2) | list }}"
+    assert Template("text", source).render({"data": {"name": "Ada", "tags": ["a", "b"]}}) == 'ADA A,B [["a","b"]]'
+
+
+@pytest.mark.parametrize("source", ["{{ ''.format ~ '' }}", "{{ ''.nothing ~ '' }}"])
+def test_what_can_never_be_filled_is_refused_when_it_is_compiled(source: str) -> None:
+    with pytest.raises(TemplateFault, match="can never be filled"):
+        Template("text", source)
+
+
 def test_output_up_to_the_limit_passes() -> None:
     assert len(rendered("{{ 'x' * 4000000 }}")) == 4_000_000 < MAX_OUTPUT_CHARACTERS
 

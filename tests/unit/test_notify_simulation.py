@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 import pytest
@@ -113,8 +114,11 @@ class ChaosLedger(FakeLedger):
     async def failed(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
         return await self.chaos.around("ledger", super().failed, key, fence, now, reason, answer)
 
-    async def retry_at(self, key: str, fence: int, now: float, at: float, reason: str, answer: str) -> bool:
-        return await self.chaos.around("ledger", super().retry_at, key, fence, now, at, reason, answer)
+    async def retry_at(
+        self, key: str, fence: int, now: float, at: float, reason: str, answer: str, *, is_unknown: bool = False
+    ) -> bool:
+        write = partial(super().retry_at, is_unknown=is_unknown)
+        return await self.chaos.around("ledger", write, key, fence, now, at, reason, answer)
 
     async def hold(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
         return await self.chaos.around("ledger", super().hold, key, fence, now, reason, answer)
@@ -131,6 +135,8 @@ class ChaosLedger(FakeLedger):
 
 class ChaosDestination:
     """Counts what it really took, whatever it answered or whoever heard it."""
+
+    dedupes_repeats = False
 
     def __init__(self, chaos: Chaos) -> None:
         self.chaos = chaos

@@ -6,12 +6,14 @@ import pytest
 
 from functions.notify.destination import Attempt
 from functions.notify.notify import LEASE_MARGIN_SECONDS
-from functions.notify.work import Acknowledged, Nacked
+from functions.notify.work import Acknowledged, Nacked, Result
 from shared.delivery import Delivered, Delivery, Outcome, RetryLater
-from shared.errors import Temporary
+from shared.errors import Temporary, Unanswered
+from shared.ports import DELIVERIES
 from tests.fakes.destinations import FakeDestination, FakeDestinations
 from tests.fakes.ledger import FakeLedger
-from tests.fakes.notifier import FakeNotifier
+from tests.fakes.notifier import DELIVERY, FakeNotifier
+from tests.fakes.virtual_time import run
 
 LEASE = 15.0 + LEASE_MARGIN_SECONDS
 
@@ -24,7 +26,7 @@ def faulty(notifier: FakeNotifier) -> FakeLedger:
 # What nobody knows
 
 
-async def test_an_attempt_without_an_answer_is_cancelled_and_tried_again() -> None:
+def test_an_attempt_without_an_answer_is_cancelled_and_its_outcome_is_unknown() -> None:
     cancelled = asyncio.Event()
 
     async def silent(delivery: Delivery, attempt: Attempt) -> Outcome:
@@ -35,11 +37,99 @@ async def test_an_attempt_without_an_answer_is_cancelled_and_tried_again() -> No
             raise
         return Delivered()
 
-    crm = FakeDestination(silent)
-    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, timeout_seconds=0.01))
-    assert (await notifier.take()).outcome == "retry_later"
+    notifier = FakeNotifier(FakeDestination(silent))
+    assert run(notifier.take()).outcome == "unknown"
     assert cancelled.is_set()
     assert [entry.outcome for entry in notifier.journal.attempts] == ["unknown"]
+
+
+RETRIES = (5.0, 60.0, 300.0, 1_800.0)
+
+
+async def attempts_of(notifier: FakeNotifier) -> tuple[list[float], Result]:
+    """Take the delivery to its end, each time in a process that has just started; the waits, and the last result."""
+    waits: list[float] = []
+    result = await notifier.take()
+    while (row := await notifier.row()).state == "retry_at":
+        assert row.retry_at is not None
+        waits.append(row.retry_at - notifier.clock.now())
+        notifier.clock.advance(waits[-1])
+        notifier.start()
+        (result,) = await notifier.sweep_and_take()
+    return waits, result
+
+
+async def test_a_destination_that_answers_too_late_gets_three_attempts_minutes_apart_and_then_a_dead_letter() -> None:
+    crm = FakeDestination(*[TimeoutError()] * 11)
+    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, retry_seconds=RETRIES))
+    waits, last = await attempts_of(notifier)
+    assert len(crm.attempts) == 3
+    assert [wait // 300 for wait in waits] == [1, 2]
+    assert (type(last), last.outcome, last.code) == (Acknowledged, "dead_letter", "outcome_unknown")
+    (letter,) = notifier.dead_letters
+    assert b"accepted or not: unknown" in letter.data
+    assert [entry.outcome for entry in notifier.journal.attempts] == ["unknown"] * 3
+
+
+async def test_a_destination_that_recognises_a_repeat_gets_its_whole_schedule() -> None:
+    crm = FakeDestination(*[TimeoutError()] * 11, dedupes_repeats=True)
+    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, retry_seconds=RETRIES))
+    waits, last = await attempts_of(notifier)
+    assert len(crm.attempts) == len(RETRIES) + 1
+    assert {attempt.idempotency_key for attempt in crm.attempts} == {DELIVERY.id}
+    assert waits[0] >= 300
+    assert waits == sorted(waits)
+    assert last.code == "exhausted"
+    assert "accepted or not: unknown" in (last.reason or "")
+
+
+async def test_an_answer_ends_the_count_of_unknown_attempts() -> None:
+    silent, busy = TimeoutError(), RetryLater("busy there")
+    crm = FakeDestination(silent, silent, busy, silent, Delivered())
+    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, retry_seconds=RETRIES))
+    _, last = await attempts_of(notifier)
+    assert (last.outcome, last.attempt_number) == ("delivered", 5)
+
+
+async def test_a_worker_that_died_counts_among_the_three_unknown_attempts() -> None:
+    crm = FakeDestination(TimeoutError(), TimeoutError(), KeyboardInterrupt())
+    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, retry_seconds=RETRIES))
+    await notifier.take()
+    notifier.clock.advance(400)
+    await notifier.sweep_and_take()
+    notifier.clock.advance(700)
+    with pytest.raises(KeyboardInterrupt):
+        await notifier.sweep_and_take()
+    notifier.clock.advance(LEASE)
+    notifier.start()
+    assert (await notifier.take()).code == "outcome_unknown"
+    assert len(crm.attempts) == 3
+
+
+async def test_a_dead_letter_that_cannot_be_published_causes_no_fourth_attempt() -> None:
+    crm = FakeDestination(*[TimeoutError()] * 11)
+    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, retry_seconds=RETRIES))
+    await notifier.take()
+    notifier.clock.advance(400)
+    await notifier.sweep_and_take()
+    notifier.clock.advance(700)
+    await notifier.sweep()
+    notifier.bus.fault = "down"
+    with pytest.raises(Temporary):
+        await notifier.take_message(notifier.bus.on(DELIVERIES)[-1])
+    notifier.bus.fault = None
+    notifier.clock.advance(LEASE)
+    assert (await notifier.take()).code == "outcome_unknown"
+    assert len(crm.attempts) == 3
+
+
+async def test_a_request_that_was_sent_by_fetch_and_got_no_answer_is_unknown() -> None:
+    notifier = FakeNotifier(FakeDestination(Unanswered("fetch", "example.com did not answer within 15 s")))
+    result = await notifier.take()
+    assert (result.outcome, result.reason) == (
+        "unknown",
+        "example.com did not answer within 15 s; accepted or not: unknown",
+    )
 
 
 async def test_where_a_resend_would_harm_an_attempt_without_an_answer_is_held() -> None:

@@ -71,7 +71,7 @@ def test_what_is_kept_here_is_told_whether_dev_is_up_or_not(tmp_path: Path, caps
     assert 99 < float(str(backlog["oldest_seconds"])) < 200
     [held] = as_objects(found["held"])
     assert (held["destination"], held["reason"]) == ("people", "mend it")
-    retrying = {"destination": "people", "count": 1, "more": False, "reason": "SendGrid answered 503"}
+    retrying = {"destination": "people", "count": 1, "more": False, "unknown": 0, "reason": "SendGrid answered 503"}
     assert found["retrying"] == [retrying]
 
 
@@ -191,7 +191,7 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
         backlogs=[Backlog("a", 3, 301.0), Backlog("b", 0, None), Backlog("c", None, None)],
         dead_letters=2,
         held=[{"destination": "crm", "reason": "mend\x1b[2J it", "count": 4, "paused_until": None}],
-        retrying=[Retrying("list", 100, "SendGrid answered \x1b503", is_more=True)],
+        retrying=[Retrying("list", 100, "SendGrid answered \x1b503", is_more=True, unknown=3)],
         notes=["what waits: refused"],
     )
     text = "\n".join(status_text(status, NOW, Screen()))
@@ -203,7 +203,7 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
     assert "dead letters: 2  (hookchain dead-letters list)" in text
     assert "held: crm, 4 waiting: mend" in text
     assert "hookchain release crm" in text
-    assert "retrying: list, 100 and more waiting: SendGrid answered" in text
+    assert "retrying: list, 100 and more waiting (3 accepted or not: unknown): SendGrid answered" in text
     assert "(hookchain events list --status retrying)" in text
     assert "cannot be told: what waits: refused" in text
     assert "\x1b" not in text

@@ -86,7 +86,9 @@ def test_xml_is_written_by_the_convention_by_which_it_is_read() -> None:
     assert there({"from": "xml", "to": "json"}, written) == value
 
 
-names = st.sampled_from(["a", "b:a", "c:a", "xml:a", "@d", "@xmlns", "@xmlns:b", "@xmlns:c", "@xmlns:xml", "@b:d"])
+names = st.sampled_from(
+    ["a", "b:a", "c:a", "xml:a", "xmlns:a", "@d", "@xmlns", "@xmlns:b", "@xmlns:c", "@xmlns:xml", "@b:d", "@c:d"]
+)
 elements = st.recursive(
     st.sampled_from(["", "urn:b", "http://www.w3.org/XML/1998/namespace"]),
     lambda inner: st.dictionaries(names, inner, max_size=4),

@@ -16,7 +16,13 @@ FAILED: Final = "failed"
 PENDING: Final = "pending"
 
 _LEDGER_STATES: Final = {"done": DELIVERED, "failed": FAILED, "retry_at": RETRYING, "disabled": HELD}
-_LOGGED: Final = {"delivered": DELIVERED, "retry_later": RETRYING, "held": HELD, "dead_letter": FAILED}
+_LOGGED: Final = {
+    "delivered": DELIVERED,
+    "retry_later": RETRYING,
+    "unknown": RETRYING,
+    "held": HELD,
+    "dead_letter": FAILED,
+}
 
 
 @dataclass(frozen=True, slots=True)

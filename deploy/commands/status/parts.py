@@ -49,12 +49,16 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """What is to be tried again for a destination. `reason` is of the newest; `is_more`: than `count`."""
+    """What is to be tried again for a destination. `reason` is of the newest; `is_more`: than `count`.
+
+    `unknown` counts those that the destination may have accepted: the last attempt got no answer.
+    """
 
     destination: str
     count: int
     reason: str
     is_more: bool = False
+    unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,13 @@ class Status:
             for each in self.backlogs
         ]
         retrying: list[Json] = [
-            {"destination": each.destination, "count": each.count, "more": each.is_more, "reason": each.reason}
+            {
+                "destination": each.destination,
+                "count": each.count,
+                "more": each.is_more,
+                "unknown": each.unknown,
+                "reason": each.reason,
+            }
             for each in self.retrying
         ]
         return {
@@ -127,7 +137,9 @@ def retrying_of(rows: Sequence[LedgerRow]) -> list[Retrying]:
     """`rows` come newest first."""
     reasons = {row.destination: row.reason for row in reversed(rows)}
     counts = Counter(row.destination for row in rows)
-    return [Retrying(name, count, reasons[name], len(rows) == MOST_RETRYING) for name, count in counts.items()]
+    unknown = Counter(row.destination for row in rows if row.unknown_count)
+    is_more = len(rows) == MOST_RETRYING
+    return [Retrying(name, count, reasons[name], is_more, unknown[name]) for name, count in counts.items()]
 
 
 def news_of(reader: JournalView, sources: Iterable[str], now: float) -> list[SourceNews]:

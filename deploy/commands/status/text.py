@@ -81,7 +81,8 @@ def _held(held: JsonObject, screen: Screen, where: str) -> str:
 
 def _retrying(each: Retrying, screen: Screen, where: str) -> str:
     count = f"{each.count:,}{' and more' if each.is_more else ''}"
-    told = f"retrying: {printable(each.destination)}, {count} waiting: {printable(each.reason)}"
+    unknown = f" ({each.unknown:,} accepted or not: unknown)" if each.unknown else ""
+    told = f"retrying: {printable(each.destination)}, {count} waiting{unknown}: {printable(each.reason)}"
     return screen.coloured(told, YELLOW) + f"  (hookchain events list --status retrying{where})"
 
 

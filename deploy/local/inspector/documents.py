@@ -74,6 +74,7 @@ def delivery_document(row: LedgerRow) -> JsonObject:
         "state": row.state,
         "generation": row.generation,
         "attempt_number": row.attempt_number,
+        "unknown_count": row.unknown_count,
         "retry_at": _time(row.retry_at),
         "reason": row.reason,
         "answer": row.answer,

@@ -7,7 +7,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from aiohttp import web
 
@@ -32,6 +32,9 @@ from shared.jsontext import Json, JsonObject, to_json
 from shared.logs import log
 
 MAX_BODY_BYTES: Final = 30 * 1024 * 1024
+LOCK_POLL_SECONDS: Final = 0.05
+LOCKED_SECONDS: Final = 5.0
+"""So long a request waits for a mail store that another process has locked: no client gives up sooner."""
 
 _ANSWERS: Final = {
     "429": (429, TOO_MANY),
@@ -41,6 +44,9 @@ _ANSWERS: Final = {
 }
 
 
+_Waiting: TypeAlias = tuple[web.Request, MailRequest]
+
+
 class SendGrid:
     """Make it within the running event loop."""
 
@@ -48,7 +54,7 @@ class SendGrid:
         self.faults = MailFaults()
         self.generator = random.Random(0)  # noqa: S311 -- dice for faults
         self._mailbox = mailbox
-        self._gatherer: Gatherer[MailRequest, None] = Gatherer(self._keep, max_batch=200, max_waiting=5000)
+        self._gatherer: Gatherer[_Waiting, None] = Gatherer(self._keep, max_batch=200, max_waiting=5000)
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
@@ -61,22 +67,24 @@ class SendGrid:
         except web.HTTPRequestEntityTooLarge:
             return _refusal(413, [TOO_LARGE])
         fault = self.faults.strike(self.generator)
-        if fault in ("unplugged", "hang"):
-            return await self._cut(request, 0 if fault == "unplugged" else self.faults.hang_seconds)
+        if fault == "unplugged":
+            return _refusal(503, [UNAVAILABLE])
+        if fault == "hang":
+            return await self._hang(request)
         if not request.headers.get("Authorization", "").lower().startswith("bearer "):
             return _refusal(401, [NO_CREDENTIALS])
         if fault in _ANSWERS:
             status, complaint = _ANSWERS[fault]
             return _refusal(status, [complaint])
-        return await self._take(raw)
+        return await self._take(raw, request)
 
-    async def _cut(self, request: web.Request, after_seconds: float) -> web.Response:
-        await asyncio.sleep(after_seconds)
+    async def _hang(self, request: web.Request) -> web.Response:
+        await asyncio.sleep(self.faults.hang_seconds)
         if request.transport:
             request.transport.abort()
         return _refusal(503, [UNAVAILABLE])  # reaches nobody
 
-    async def _take(self, raw: bytes) -> web.Response:
+    async def _take(self, raw: bytes, request: web.Request) -> web.Response:
         try:
             text = raw.decode()
             document: Json = json.loads(text)
@@ -91,16 +99,31 @@ class SendGrid:
             return web.Response(status=200)
         message_id = secrets.token_urlsafe(16)
         try:
-            await self._gatherer.submit(mail_request(text, document, message_id, time.time()))
+            await self._gatherer.submit((request, mail_request(text, document, message_id, time.time())))
         except (Temporary, sqlite3.Error) as error:
             log("ERROR", "the emulated SendGrid cannot keep a mail", detail=str(error))
             return _refusal(503, [UNAVAILABLE])
         return web.Response(status=202, headers={"X-Message-Id": message_id})
 
-    async def _keep(self, batch: Sequence[MailRequest]) -> list[None]:
-        """What arrived in one turn of the event loop is one commit."""
-        self._mailbox.keep(batch)
-        return [None] * len(batch)
+    async def _keep(self, batch: Sequence[_Waiting]) -> list[None]:
+        """Write what arrived in one turn of the event loop in one commit. Raises sqlite3.Error.
+
+        A client that gave up while the mail store was locked will send again, so its mail is not kept.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + LOCKED_SECONDS
+        while True:
+            try:
+                self._mailbox.keep([mail for request, mail in batch if _is_there(request)])
+                return [None] * len(batch)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or loop.time() >= deadline:
+                    raise
+            await asyncio.sleep(LOCK_POLL_SECONDS)
+
+
+def _is_there(request: web.Request) -> bool:
+    return request.transport is not None and not request.transport.is_closing()
 
 
 def _refusal(status: int, complaints: Sequence[Complaint]) -> web.Response:

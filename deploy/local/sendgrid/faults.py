@@ -14,7 +14,7 @@ MOST_NEXT: Final = 1_000_000
 @dataclass(slots=True)
 class MailFaults:
     """
-    unplugged   every connection is cut without an answer, as if the provider were not there
+    unplugged   every request is answered 503, as by a provider that is down: nothing is accepted, and that is known
     shares      share (0 to 1) of the requests that get each of KINDS: an answer of that status (403 is SendGrid's for
                 an unverified sender), or `hang`: no answer for `hang_seconds`
     next        kinds that the next requests get, in order, before any share counts

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from deploy.local.sendgrid.mail import Mail
 from deploy.local.sendgrid.requests import MailRequest, mail_of
-from shared.cloud.local.database import open_database, transaction
+from shared.cloud.local.database import BUSY_SECONDS, open_database, transaction
 
 FILE_NAME: Final = "mail.db"
 KEEP_SECONDS: Final = 45 * 86_400
@@ -31,8 +31,8 @@ _Row: TypeAlias = tuple[int, str, float, str, int]
 class Mailbox:
     """One connection, for one thread at a time. Any number of processes may have the file open."""
 
-    def __init__(self, state_folder: Path) -> None:
-        self._db = open_database(state_folder / FILE_NAME, _SCHEMA)
+    def __init__(self, state_folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._db = open_database(state_folder / FILE_NAME, _SCHEMA, busy_seconds)
 
     def close(self) -> None:
         self._db.close()

@@ -1,5 +1,8 @@
 """The destination `email`: one mail a delivery, or one for each person on a list."""
 
+import time
+from dataclasses import replace
+
 from functions.notify.destination import Attempt, Context
 from functions.notify.mail.render import MailWriter
 from functions.notify.mail.sender import sender_of
@@ -7,11 +10,16 @@ from functions.notify.mail.settings import Settings
 from functions.notify.mail.ways import Ways
 from shared.claim_check import checked_out
 from shared.delivery import Delivery, Disabled, Outcome
+from shared.errors import Temporary
 
 __all__ = ["Settings", "connect"]
 
 
 class EmailDestination:
+    """Mail services and mailboxes do not recognise a repeat: each attempt may be another mail."""
+
+    dedupes_repeats = False
+
     def __init__(self, name: str, settings: Settings, context: Context) -> None:
         self._context = context
         self._sender = sender_of(settings.from_, context.settings.email_from, settings.to)
@@ -19,6 +27,7 @@ class EmailDestination:
         self._ways = Ways(name, settings.via, context)
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+        began = time.monotonic()
         if isinstance(self._sender, Disabled):
             return self._sender
         way = await self._ways.choose()
@@ -26,7 +35,12 @@ class EmailDestination:
             return way
         event = await checked_out(delivery.event, self._context.blobs)
         mail = self._writer.write(delivery, event, self._sender, attempt.idempotency_key)
-        return await way.send(mail, attempt)
+        left = attempt.timeout_seconds - (time.monotonic() - began)
+        if left <= 0:
+            raise Temporary(
+                "mail_late", f"the attempt's {attempt.timeout_seconds:g} s were over before the mail was sent"
+            )
+        return await way.send(mail, replace(attempt, timeout_seconds=left))
 
     def close(self) -> None:
         self._ways.close()

@@ -5,6 +5,7 @@ bundle each time. What it builds is sent on the event loop instead: in threads, 
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,9 +18,9 @@ from functions.notify.destination import Attempt
 from functions.notify.mail.mail import Mail
 from functions.notify.mail.sendgrid_answer import outcome_of
 from functions.notify.mail.sendgrid_body import sendgrid_body
-from shared.delivery import Outcome, RetryLater
+from shared.delivery import Outcome, RetryLater, Unknown
 from shared.errors import Temporary
-from shared.http_client import Answer, HttpClient, NotConnected
+from shared.http_client import Answer, HttpClient, NotSent
 from shared.jsontext import Json, to_json
 from shared.ports import Clock
 
@@ -61,15 +62,16 @@ class SendGridWay:
     clock: Clock
 
     async def send(self, mail: Mail, attempt: Attempt) -> Outcome:
-        """Raises TimeoutError where the mail was sent and no answer came, and Temporary where too many wait."""
+        """Raises Temporary where too many wait."""
         endpoint, body = self.client.mail.send, sendgrid_body(mail)
+        began = time.monotonic()
         try:
             async with self._place(attempt.timeout_seconds / 2):
-                answer = await endpoint.post(body, attempt.timeout_seconds)
-        except NotConnected as error:
+                answer = await endpoint.post(body, attempt.timeout_seconds - (time.monotonic() - began))
+        except NotSent as error:
             return RetryLater(f"SendGrid cannot be reached: {error}")
         except OSError as error:
-            raise TimeoutError(f"SendGrid did not answer: {type(error).__name__}") from error
+            return Unknown(f"SendGrid did not answer: {type(error).__name__}")
         return outcome_of(
             answer.status,
             answer.headers,

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
-from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater
+from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater, Unknown
 from shared.jsontext import Json
 
 MAX_ANSWER_CHARACTERS: Final = 500
@@ -26,6 +26,8 @@ def outcome_of(
     if status in {401, 403}:
         reason = f"SendGrid refuses the API key ({status}): see that the secret sendgrid-api-key may send mail"
         return RetryLater(reason, answer=answer, pause_destination_seconds=KEY_PAUSE_SECONDS)
+    if status == 504:  # a gateway's own timeout: what is behind it may have accepted the mail
+        return Unknown(f"SendGrid answered {status}", answer)
     if status == 429 or status >= 500 or status == 408:
         return RetryLater(f"SendGrid answered {status}", _after_seconds(headers, now), answer)
     if status == 413:

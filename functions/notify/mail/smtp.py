@@ -1,5 +1,6 @@
 """The way over an SMTP server."""
 
+import asyncio
 import ssl
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -8,11 +9,11 @@ from typing import Final
 from functions.notify.destination import Attempt, Context
 from functions.notify.mail.mail import Mail
 from functions.notify.mail.smtp_connection import CannotSend, Login
-from functions.notify.mail.smtp_dialogue import Letter, RecipientFate, send_letters
+from functions.notify.mail.smtp_dialogue import Letter, RecipientFate, Sent, send_letters
 from functions.notify.mail.smtp_progress import SETTLED, Progress
 from functions.notify.mail.smtp_url import SmtpServer
 from functions.notify.mail.threads import BoundedThreads
-from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater
+from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater, Unknown
 from shared.secrets import SecretMissing
 
 PASSWORD: Final = "smtp-password"  # noqa: S105 a secret's name
@@ -32,7 +33,7 @@ class SmtpWay:
         return ssl.create_default_context()
 
     async def send(self, mail: Mail, attempt: Attempt) -> Outcome:
-        """Raises TimeoutError where a mail was sent and no answer came, and Temporary."""
+        """Raises Temporary."""
         try:
             login = await self._login()
         except SecretMissing:
@@ -42,11 +43,18 @@ class SmtpWay:
         letters = letters_of(mail, settled)
         if not letters:
             return conclude([*settled.values()])
+        sent = Sent()
         try:
-            fates = await self._threads.run(
-                lambda left: send_letters(self._server, login, self._tls, letters, attempt.now, left - END_SECONDS),
-                attempt.timeout_seconds,
-            )
+            async with asyncio.timeout(attempt.timeout_seconds):
+                fates = await self._threads.run(
+                    lambda left: send_letters(
+                        self._server, login, self._tls, letters, attempt.now, left - END_SECONDS, sent
+                    ),
+                    attempt.timeout_seconds,
+                )
+        except TimeoutError:  # the thread hangs, in a look-up of the server's name for instance
+            reason = f"no answer from the SMTP server within {attempt.timeout_seconds:g} s"
+            return Unknown(reason) if sent.end() else RetryLater(reason)
         except CannotSend as fault:
             return self._held(fault.words) if fault.held else RetryLater(fault.words)
         everyone = [*settled.values(), *fates]
@@ -76,14 +84,12 @@ def letters_of(mail: Mail, settled: Mapping[str, RecipientFate]) -> list[Letter]
 def conclude(fates: Sequence[RecipientFate]) -> Outcome:
     """The delivery's outcome: a retry where somebody remains, a refusal where nobody has it.
 
-    Raises TimeoutError where it is not known whether somebody has it.
+    It is Unknown where it is not known whether somebody has it.
     """
     total = len(fates)
     unknown = [fate.words for fate in fates if fate.fate == "unknown"]
     if unknown:
-        raise TimeoutError(
-            f"the SMTP server did not say whether it took the mail for {len(unknown)} of {total} recipients"
-        )
+        return Unknown(f"the SMTP server did not say whether it took the mail for {len(unknown)} of {total} recipients")
     later = [fate.words for fate in fates if fate.fate == "later"]
     if later:
         return RetryLater(f"not yet for {len(later)} of {total} recipients: {later[0]}", answer=later[0])

@@ -9,8 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from functions.notify.mail.smtp_url import SmtpServer
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+END_OF_MAIL: Final = b"\r\n.\r\n"
 
 
 class CannotSend(Exception):
@@ -28,10 +34,19 @@ class Login:
     password: str
 
 
-class _Bounded(smtplib.SMTP):
-    """`deadline` is a time of time.monotonic()."""
+class BoundedSmtp(smtplib.SMTP):
+    """`deadline` is a time of time.monotonic(). `is_mail_sent`: what was sent last is a mail with its end.
+
+    A server accepts no mail before its end: https://www.rfc-editor.org/rfc/rfc5321#section-4.1.1.4
+    """
 
     deadline = float("inf")
+    is_mail_sent = False
+
+    def send(self, s: "ReadableBuffer | str") -> None:
+        self.is_mail_sent = False
+        super().send(s)
+        self.is_mail_sent = isinstance(s, bytes) and s.endswith(END_OF_MAIL)
 
     def getreply(self) -> tuple[int, bytes]:
         if self.sock and self.deadline != float("inf"):
@@ -39,14 +54,14 @@ class _Bounded(smtplib.SMTP):
         return super().getreply()
 
 
-class _BoundedTls(_Bounded, smtplib.SMTP_SSL):
+class _BoundedTls(BoundedSmtp, smtplib.SMTP_SSL):
     """The same over TLS from the start."""
 
 
 @contextmanager
 def connection(
     server: SmtpServer, login: Login | None, tls: ssl.SSLContext, ehlo_name: str, deadline: float
-) -> Iterator[smtplib.SMTP]:
+) -> Iterator[BoundedSmtp]:
     """Raises CannotSend."""
     smtp = _connect(server, tls, ehlo_name, deadline)
     try:
@@ -58,13 +73,13 @@ def connection(
         _close(smtp)
 
 
-def _connect(server: SmtpServer, tls: ssl.SSLContext, ehlo_name: str, deadline: float) -> smtplib.SMTP:
+def _connect(server: SmtpServer, tls: ssl.SSLContext, ehlo_name: str, deadline: float) -> BoundedSmtp:
     seconds = max(0.001, deadline - time.monotonic())
     try:
         if server.security == "tls":
-            smtp: _Bounded = _BoundedTls(server.host, server.port, ehlo_name, timeout=seconds, context=tls)
+            smtp: BoundedSmtp = _BoundedTls(server.host, server.port, ehlo_name, timeout=seconds, context=tls)
         else:
-            smtp = _Bounded(server.host, server.port, ehlo_name, timeout=seconds)
+            smtp = BoundedSmtp(server.host, server.port, ehlo_name, timeout=seconds)
     except (smtplib.SMTPException, OSError) as error:
         raise CannotSend(f"{server.host} cannot be reached: {reason_of(error)}", held=False) from error
     smtp.deadline = deadline

@@ -2,6 +2,7 @@
 
 import smtplib
 import ssl
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import Final, Literal
 from functions.notify.mail.addresses import Address
 from functions.notify.mail.mail import Mail
 from functions.notify.mail.mime import message_bytes
-from functions.notify.mail.smtp_connection import CannotSend, Login, connection, reason_of
+from functions.notify.mail.smtp_connection import BoundedSmtp, CannotSend, Login, connection, reason_of
 from functions.notify.mail.smtp_url import SmtpServer
 
 MIN_SECONDS: Final = 0.5
@@ -29,6 +30,26 @@ class RecipientFate:
     words: str
 
 
+class Sent:
+    """A note of whether the content of a mail was sent, shared by the thread that sends and the event loop."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_any = self._is_over = False
+
+    def begin(self) -> bool:
+        """Return True where content may still be sent."""
+        with self._lock:
+            self._is_any = self._is_any or not self._is_over
+            return not self._is_over
+
+    def end(self) -> bool:
+        """Let nothing more be sent, and return True where something was."""
+        with self._lock:
+            self._is_over = True
+            return self._is_any
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """A mail for those who do not have it yet; its headers name everyone all the same."""
@@ -38,7 +59,13 @@ class Letter:
 
 
 def send_letters(
-    server: SmtpServer, login: Login | None, tls: ssl.SSLContext, letters: Sequence[Letter], now: float, seconds: float
+    server: SmtpServer,
+    login: Login | None,
+    tls: ssl.SSLContext,
+    letters: Sequence[Letter],
+    now: float,
+    seconds: float,
+    sent: Sent,
 ) -> list[RecipientFate]:
     """Takes at most that many seconds, and says of every recipient what became of it. `now` is the mails' date.
 
@@ -49,7 +76,7 @@ def send_letters(
     with connection(server, login, tls, letters[0].mail.sender.domain, deadline) as smtp:
         for letter in letters:
             try:
-                fates += _send(smtp, letter, now, deadline)
+                fates += _send(smtp, letter, now, deadline, sent)
             except CannotSend as fault:
                 if not fates:
                     raise
@@ -57,7 +84,7 @@ def send_letters(
     return fates
 
 
-def _send(smtp: smtplib.SMTP, letter: Letter, now: float, deadline: float) -> list[RecipientFate]:
+def _send(smtp: BoundedSmtp, letter: Letter, now: float, deadline: float, sent: Sent) -> list[RecipientFate]:
     if smtp.sock is None:
         return _all(letter.recipients, "later", "the connection broke")
     if deadline - time.monotonic() < MIN_SECONDS:
@@ -70,7 +97,7 @@ def _send(smtp: smtplib.SMTP, letter: Letter, now: float, deadline: float) -> li
     except (smtplib.SMTPException, OSError) as error:
         smtp.close()
         return _all(letter.recipients, "later", reason_of(error))
-    return [*fates, *_content(smtp, letter.mail, taken, now)] if taken else fates
+    return [*fates, *_content(smtp, letter.mail, taken, now, sent)] if taken else fates
 
 
 def _options(smtp: smtplib.SMTP, letter: Letter) -> list[str] | None:
@@ -101,7 +128,10 @@ def _envelope(smtp: smtplib.SMTP, letter: Letter, options: list[str]) -> tuple[l
     return fates, taken
 
 
-def _content(smtp: smtplib.SMTP, mail: Mail, taken: list[Address], now: float) -> list[RecipientFate]:
+def _content(smtp: BoundedSmtp, mail: Mail, taken: list[Address], now: float, sent: Sent) -> list[RecipientFate]:
+    if not sent.begin():
+        smtp.close()
+        return _all(taken, "later", "no time was left")
     try:
         code, words = smtp.data(message_bytes(mail, now))
     except smtplib.SMTPDataError as error:  # refused before any of it was sent
@@ -110,7 +140,8 @@ def _content(smtp: smtplib.SMTP, mail: Mail, taken: list[Address], now: float) -
         return _all(taken, _refusal(error.smtp_code), _words(error.smtp_code, error.smtp_error))
     except (smtplib.SMTPException, OSError) as error:
         smtp.close()
-        return _all(taken, "unknown", reason_of(error))
+        # A server accepts no mail whose end it did not get.
+        return _all(taken, "unknown" if smtp.is_mail_sent else "later", reason_of(error))
     return _all(taken, "taken" if code < 400 else _refusal(code), _words(code, words))
 
 

@@ -20,7 +20,7 @@ Via = Literal["auto", "sendgrid", "smtp"]
 
 class Way(Protocol):
     async def send(self, mail: Mail, attempt: Attempt) -> Outcome:
-        """Raises Temporary and TimeoutError as a destination does."""
+        """Raises Temporary as a destination does."""
         ...
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, JsonValue, PrivateAttr
 
 from functions.transform.differences import Differs, verify_equal
-from functions.transform.documents import content_of, type_of
+from functions.transform.documents import JSON_TYPE, content_of, type_of
 from functions.transform.formats import CONTENT_TYPES, Format, Writing, named, read, write
 from functions.transform.places import Placed
 from functions.transform.step import Example, Step, StepContext
@@ -85,7 +85,12 @@ class Convert(Placed, Step):
             except Unwritable as fault:
                 raise Permanent("convert", fault.words(place)) from None
 
-        return self.changed(event, convert, CONTENT_TYPES[self.to])
+        converted = self.changed(event, convert, CONTENT_TYPES[self.to])
+        target = self._path if self._into is None else self._into
+        is_json_text = self.to == "json" and isinstance(converted.data, str)
+        if is_json_text and target.root == "data" and not target.parts:
+            return converted.with_data(converted.data, JSON_TYPE)
+        return converted
 
     def _converted(self, value: Json, datatype: str | None) -> Json:
         value = self._read(value, datatype)
@@ -97,6 +102,8 @@ class Convert(Placed, Step):
     def _read(self, value: Json, datatype: str | None) -> Json:
         content = content_of(value)
         if content is None or (self.to == "text" and isinstance(value, str)):
+            return value
+        if isinstance(value, str) and datatype == JSON_TYPE:  # parsed already
             return value
         name = self.from_ or named(type_of(value) or datatype)
         if name is None:

@@ -5,6 +5,7 @@ A prefix that nothing declares is refused: readers that know namespaces would ta
 """
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 from xml.parsers.expat import ExpatError, ParserCreate
@@ -13,16 +14,16 @@ from functions.transform.writers.faults import Trail, Unwritable
 from functions.transform.writers.pieces import Pieces
 from functions.transform.writers.scalars import scalar_text
 from shared.expressions import kind_of
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 
 NAME_RULE: Final = "a letter, then letters, digits, `_`, `-` and `.`"
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _MAYBE_NAME: Final = re.compile(r"[^\W\d][\w.\u00b7-]*(?::[^\W\d][\w.\u00b7-]*)?")
 _DECLARES: Final = "@xmlns:"
 # Namespaces in XML 1.0, section 3: these two are bound from the start, and nothing else to the same.
-_BOUND: Final = frozenset({"xml", "xmlns"})
 _NAMESPACE_OF_XML: Final = "http://www.w3.org/XML/1998/namespace"
-_RESERVED: Final = frozenset({_NAMESPACE_OF_XML, "http://www.w3.org/2000/xmlns/"})
+_BOUND: Final = {"xml": _NAMESPACE_OF_XML, "xmlns": "http://www.w3.org/2000/xmlns/"}
+_RESERVED: Final = frozenset(_BOUND.values())
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TEXT: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 _IN_TEXT: Final = re.compile("[&<>\r]")
@@ -52,18 +53,21 @@ def _only_entry(value: Json) -> tuple[str, Json, Trail]:
     return name, inner, (None, name)
 
 
-def _write_element(name: str, value: Json, trail: Trail, prefixes: frozenset[str], pieces: Pieces) -> None:
-    """`prefixes` are those that the elements around it declare."""
+def _write_element(name: str, value: Json, trail: Trail, prefixes: Mapping[str, str], pieces: Pieces) -> None:
+    """`prefixes` are those that the elements around it declare, with their namespaces."""
     if isinstance(value, list):
         raise Unwritable(trail, "is a list in a list, and XML has no name for what is in it")
+    if name.startswith("xmlns:"):
+        raise Unwritable(trail, "has the prefix `xmlns`, which no element may have")
     if not isinstance(value, dict):
         _verify_name(name, trail, prefixes)
         text = _escaped(value, trail)
         pieces.add(f"<{name}>{text}</{name}>" if text else f"<{name}/>")
         return
-    if declared := [key.removeprefix(_DECLARES) for key in value if key.startswith(_DECLARES)]:
-        prefixes = prefixes.union(declared)
+    if declared := {key.removeprefix(_DECLARES): key for key in value if key.startswith(_DECLARES)}:
+        prefixes = {**prefixes, **{prefix: _text(value[key], (trail, key)) for prefix, key in declared.items()}}
     _verify_name(name, trail, prefixes)
+    _verify_attributes(value, trail, prefixes)
     attributes = [_attribute(key[1:], item, (trail, key), prefixes) for key, item in value.items() if key[:1] == "@"]
     if len(attributes) == len(value):
         pieces.add(f"<{name}{''.join(attributes)}/>")
@@ -75,7 +79,7 @@ def _write_element(name: str, value: Json, trail: Trail, prefixes: frozenset[str
     pieces.add(f"</{name}>")
 
 
-def _attribute(name: str, value: Json, trail: Trail, prefixes: frozenset[str]) -> str:
+def _attribute(name: str, value: Json, trail: Trail, prefixes: Mapping[str, str]) -> str:
     _verify_name(name, trail, prefixes)
     text = _text(value, trail)
     if (name == "xmlns" or name.startswith("xmlns:")) and not _may_declare(name, text):
@@ -89,7 +93,7 @@ def _may_declare(name: str, namespace: str) -> bool:
     return name != "xmlns:xmlns" and namespace not in _RESERVED and (namespace != "" or name == "xmlns")
 
 
-def _write_content(key: str, value: Json, trail: Trail, prefixes: frozenset[str], pieces: Pieces) -> None:
+def _write_content(key: str, value: Json, trail: Trail, prefixes: Mapping[str, str], pieces: Pieces) -> None:
     if key == "#text":
         pieces.add(_escaped(value, trail))
     elif isinstance(value, list):
@@ -111,7 +115,14 @@ def _text(value: Json, trail: Trail) -> str:
     return text
 
 
-def _verify_name(name: str, trail: Trail, prefixes: frozenset[str]) -> None:
+def _verify_attributes(value: JsonObject, trail: Trail, prefixes: Mapping[str, str]) -> None:
+    """No two attributes are the same by two prefixes of one namespace."""
+    names = [key[1:].partition(":") for key in value if key[:1] == "@" and ":" in key]
+    if len(names) > 1 and len({(prefixes.get(prefix, prefix), local) for prefix, _, local in names}) < len(names):
+        raise Unwritable(trail, "has the same attribute twice, under two prefixes of one namespace")
+
+
+def _verify_name(name: str, trail: Trail, prefixes: Mapping[str, str]) -> None:
     if _PLAIN_NAME.fullmatch(name):
         return
     if not is_xml_name(name):

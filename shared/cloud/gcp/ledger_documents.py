@@ -40,7 +40,10 @@ _WRITTEN: Final = (
     "payload_hash",
     "lease_until",
     "crashes",
+    "unknown_count",
 )
+_ADDED: Final[JsonObject] = {"unknown_count": 0}
+"""What a document of an earlier version lacks."""
 
 
 def new_document(row: LedgerRow) -> Write:
@@ -80,6 +83,7 @@ def row_of(fields: Fields, message: bytes = b"") -> LedgerRow:
     assert isinstance(document, dict)
     replays = document.pop("replays")
     assert isinstance(replays, list)
+    document = _ADDED | document
     known = {name: document[name] for name in _WRITTEN}
     return LedgerRow(**known, message=message, replays=tuple(map(str, replays)))  # type: ignore[arg-type] # ours
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from shared.cloud.local.database import open_database, sync_commits
+from shared.cloud.local.database import open_database, sync_commits, transaction
 from shared.errors import Temporary
 from shared.jsontext import to_json
 from shared.ledger import LedgerRow
 from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
-VERSION: Final = 1
+VERSION: Final = 2
 
 Value: TypeAlias = str | float | bytes | None
 
@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
     destination TEXT NOT NULL, state TEXT NOT NULL, fence INTEGER NOT NULL, generation INTEGER NOT NULL,
     attempt_number INTEGER NOT NULL, retry_at REAL, reason TEXT NOT NULL, answer TEXT NOT NULL,
     created_at REAL NOT NULL, updated_at REAL NOT NULL, payload_hash TEXT NOT NULL, lease_until REAL NOT NULL,
-    crashes INTEGER NOT NULL, replays TEXT NOT NULL);
+    crashes INTEGER NOT NULL, replays TEXT NOT NULL, unknown_count INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS deliveries_event ON deliveries (event_id);
 CREATE INDEX IF NOT EXISTS deliveries_destination ON deliveries (destination);
 CREATE INDEX IF NOT EXISTS deliveries_created ON deliveries (created_at);
@@ -47,13 +47,13 @@ _BEFORE: Final = (
     "key, event_id, route, destination, state, fence, generation, attempt_number, retry_at, reason, answer, "
     "created_at, updated_at"
 )
-_AFTER: Final = "payload_hash, lease_until, crashes, replays"
+_AFTER: Final = "payload_hash, lease_until, crashes, unknown_count, replays"
 _FIND: Final = f"SELECT {_BEFORE}, x'', {_AFTER} FROM deliveries WHERE key = ?"  # noqa: S608 our own columns
 _READ: Final = f"SELECT {_BEFORE}, message, {_AFTER} FROM deliveries JOIN messages USING (id)"  # noqa: S608 our own columns
-_INSERT: Final = f"INSERT INTO deliveries ({_BEFORE}, {_AFTER}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
+_INSERT: Final = f"INSERT INTO deliveries ({_BEFORE}, {_AFTER}) VALUES (?{17 * ',?'})"  # noqa: S608
 _UPDATE: Final = """
 UPDATE deliveries SET state = ?, fence = ?, generation = ?, attempt_number = ?, retry_at = ?, reason = ?, answer = ?,
-    updated_at = ?, lease_until = ?, crashes = ?, replays = ? WHERE key = ?
+    updated_at = ?, lease_until = ?, crashes = ?, unknown_count = ?, replays = ? WHERE key = ?
 """
 
 
@@ -66,7 +66,9 @@ def open_ledger(path: Path) -> sqlite3.Connection:
             raise Temporary(
                 "ledger", f"{path.name} is of version {version}, made by a newer Hookchain; ours: {VERSION}"
             )
-        if version < VERSION:
+        if version == 1:
+            _upgrade(connection)
+        elif version < VERSION:
             connection.executescript(_SCHEMA)
         # The bus forgets a message once its outcome is in here: a power cut must not lose the one without the other.
         sync_commits(connection, True)
@@ -74,6 +76,15 @@ def open_ledger(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """From version 1 to 2. Another process may have done it since the version was read."""
+    with transaction(connection):
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == 1:
+            connection.execute("ALTER TABLE deliveries ADD COLUMN unknown_count INTEGER NOT NULL DEFAULT 0")
+            connection.execute("PRAGMA user_version = 2")
 
 
 def find_row(connection: sqlite3.Connection, key: str) -> LedgerRow | None:
@@ -98,7 +109,8 @@ def conditions(wanted: Mapping[str, str]) -> tuple[str, list[str]]:
 def insert_row(connection: sqlite3.Connection, row: LedgerRow) -> None:
     values = (row.key, row.event_id, row.route, row.destination, row.state, row.fence, row.generation,
               row.attempt_number, row.retry_at, row.reason, row.answer, row.created_at, row.updated_at,
-              row.payload_hash, row.lease_until, row.crashes, to_json(list(row.replays)))  # fmt: skip
+              row.payload_hash, row.lease_until, row.crashes, row.unknown_count,
+              to_json(list(row.replays)))  # fmt: skip
     row_id = connection.execute(_INSERT, values).lastrowid
     connection.execute("INSERT INTO messages (id, message) VALUES (?, ?)", (row_id, row.message))
 
@@ -106,7 +118,8 @@ def insert_row(connection: sqlite3.Connection, row: LedgerRow) -> None:
 def update_row(connection: sqlite3.Connection, row: LedgerRow) -> None:
     """Everything but its message, and what never changes."""
     values = (row.state, row.fence, row.generation, row.attempt_number, row.retry_at, row.reason, row.answer,
-              row.updated_at, row.lease_until, row.crashes, to_json(list(row.replays)), row.key)  # fmt: skip
+              row.updated_at, row.lease_until, row.crashes, row.unknown_count, to_json(list(row.replays)),
+              row.key)  # fmt: skip
     connection.execute(_UPDATE, values)
 
 

@@ -4,7 +4,7 @@ import { get } from "/page/api.js";
 import { fill, h, reconcile, time } from "/page/dom.js";
 import { chip, empty } from "/page/pieces.js";
 import { on } from "/page/state.js";
-import { DELIVERY_STATES } from "/page/words.js";
+import { deliveryState } from "/page/words.js";
 
 const FILTERS = [["", "All"], ["retry_at", "Waiting"], ["disabled", "Held"], ["failed", "Given up"], ["done", "Delivered"]];
 
@@ -41,7 +41,7 @@ export function deliveriesView(main) {
 }
 
 function row(delivery) {
-  const [word, kind, meaning] = DELIVERY_STATES[delivery.state] ?? [delivery.state, "", ""];
+  const [word, kind, meaning] = deliveryState(delivery);
   return h("li", {}, h("a", { href: `#/events/${encodeURIComponent(delivery.event_id)}`, "data-id": delivery.id },
     chip(word, kind, meaning),
     h("span", { class: "what" }, h("strong", {}, delivery.destination), h("span", { class: "faint" }, `route ${delivery.route}`, delivery.attempt_number > 0 && ` · attempt ${delivery.attempt_number}`, delivery.state !== "done" && delivery.reason && ` · ${delivery.reason}`)),

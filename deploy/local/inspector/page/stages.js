@@ -5,7 +5,7 @@ import { chip, checksView } from "/page/pieces.js";
 import { current } from "/page/state.js";
 import { stepsView } from "/page/steps.js";
 import { releaseButton } from "/page/banners.js";
-import { DELIVERY_STATES, OUTCOMES, plural } from "/page/words.js";
+import { OUTCOMES, deliveryState, plural } from "/page/words.js";
 
 function stage(name, state, summary, ...content) {
   const sign = { good: "✓", bad: "✕", busy: "◑", none: "·", warn: "!" }[state];
@@ -68,7 +68,7 @@ export function notifyStage(event, act) {
 const FINISHED = new Set(["done", "failed"]);
 
 function deliveryView(delivery, event, act) {
-  const [word, kind, meaning] = DELIVERY_STATES[delivery.state] ?? [delivery.state, "", ""];
+  const [word, kind, meaning] = deliveryState(delivery);
   const attempts = event.attempts.filter((each) => each.delivery_id === delivery.id);
   const mail = delivery.state === "done" && event.mails?.[delivery.id];
   return h("article", { class: "delivery", "aria-label": `Delivery to ${delivery.destination}` },
@@ -87,9 +87,9 @@ function attemptsTable(attempts) {
   return h("div", { class: "scroll", tabindex: "0" }, h("table", {},
     h("thead", {}, h("tr", {}, ["#", "At", "Took", "Outcome", "Answer"].map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, attempts.map((each) => {
-      const [word, kind] = OUTCOMES[each.outcome] ?? [each.outcome, ""];
+      const [word, kind, meaning] = OUTCOMES[each.outcome] ?? [each.outcome, ""];
       return h("tr", {}, h("td", {}, String(each.attempt_number)), h("td", {}, time(each.started_at, true)), h("td", {}, duration(each.duration_ms)),
-        h("td", {}, chip(word, kind)), h("td", { class: "answer" }, [each.reason, each.answer].filter(Boolean).join(" — ") || "–"));
+        h("td", {}, chip(word, kind, meaning)), h("td", { class: "answer" }, [each.reason, each.answer].filter(Boolean).join(" — ") || "–"));
     }))));
 }
 

@@ -12,7 +12,7 @@ export const STATUSES = {
   failed: ["Failed", "✕", "a step or a delivery was given up on: see its dead letter"],
 };
 
-export const DELIVERY_STATES = {
+const DELIVERY_STATES = {
   claimed: ["In work", "delivering", "a worker has it"],
   attempted: ["In work", "delivering", "it is being attempted just now"],
   done: ["Delivered", "delivered", "accepted by the destination"],
@@ -26,8 +26,15 @@ export const OUTCOMES = {
   retry_later: ["Not now", "retrying"],
   refused: ["Refused", "failed"],
   disabled: ["Held", "held"],
-  unknown: ["Unknown", "retrying"],
+  unknown: ["Unknown", "retrying", "the request was sent and no answer came: the destination may have accepted it or not"],
 };
+
+const WAITING_UNKNOWN = ["Unknown", "retrying", "the last attempt got no answer, so it may have been accepted or not; the next one is minutes later"];
+
+export function deliveryState(delivery) {
+  if (delivery.state === "retry_at" && delivery.unknown_count > 0) return WAITING_UNKNOWN;
+  return DELIVERY_STATES[delivery.state] ?? [delivery.state, "", ""];
+}
 
 // What receive checks, in its order, and the codes of those who fail there.
 export const CHECKS = [

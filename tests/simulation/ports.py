@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from functions.notify.destination import Attempt
@@ -10,8 +9,9 @@ from shared.delivery import Delivered, Delivery, Outcome, Refused, RetryLater
 from shared.journal import DeadLetter, JournalEntry
 from shared.ledger import Claim, DestinationState, LedgerRow
 from shared.ledger_rules import Rule
+from tests.checker import Arrival
 from tests.fakes.ledger import FakeLedger
-from tests.simulation.faults import RUN, Crash, Run, Weather
+from tests.simulation.faults import RUN, Crash, Weather
 
 REFUSED_TYPE: Final = "refused"
 
@@ -56,26 +56,12 @@ class KeptDeadLetters:
         self.ids.update(entry.id for entry in entries if isinstance(entry, DeadLetter))
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """`strikes_before`: what had struck its run by then."""
-
-    attempt_number: int
-    run: Run
-    strikes_before: int
-
-    @property
-    def is_in_window(self) -> bool:
-        """Its worker died or failed between the effect and the ledger's note of it, or slept past its lease."""
-        return self.run.strikes > self.strikes_before or self.run.stalls > 0
-
-
 class Inbox:
     """A destination. What it took it never forgets, and it does not know whether we know."""
 
     def __init__(self, weather: Weather) -> None:
         self._weather = weather
-        self.effects: dict[str, list[Effect]] = {}
+        self.arrivals: list[Arrival] = []
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
         weather = self._weather
@@ -87,7 +73,8 @@ class Inbox:
             return Refused("refused", "as it always is")
         run = RUN.get()
         assert run is not None
-        self.effects.setdefault(delivery.id, []).append(Effect(attempt.attempt_number, run, run.strikes))
+        now = asyncio.get_running_loop().time()
+        self.arrivals.append(Arrival(delivery.id, now, now, run.worker))
         self._die(weather.rates.crash)
         if weather.happens(weather.rates.destination_silent):
             weather.strike()

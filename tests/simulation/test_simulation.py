@@ -37,7 +37,7 @@ def test_it_would_see_a_ledger_that_lets_two_workers_have_a_delivery(monkeypatch
     monkeypatch.setattr(WeatheredLedger, "claim", claim_for_everyone)
     for name in ("attempted", "done", "failed", "retry_at", "give_back"):
         monkeypatch.setattr(WeatheredLedger, name, written)
-    assert simulate(1, EVENTS).doubled
+    assert simulate(1, EVENTS).verdict.unexplained
 
 
 def test_it_would_see_a_bus_that_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def test_it_would_see_a_bus_that_forgets(monkeypatch: pytest.MonkeyPatch) -> Non
             keep(self, topic, message)
 
     monkeypatch.setattr(SimulatedBus, "_keep", keep_most)
-    assert simulate(1, EVENTS).lost
+    assert simulate(1, EVENTS).verdict.lost
 
 
 def test_it_would_see_a_worker_that_acknowledges_what_it_did_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,4 +59,4 @@ def test_it_would_see_a_worker_that_acknowledges_what_it_did_not_do(monkeypatch:
         return True
 
     monkeypatch.setattr(World, "_notify", notify_and_acknowledge)
-    assert simulate(1, EVENTS).lost
+    assert simulate(1, EVENTS).verdict.lost

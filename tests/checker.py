@@ -102,7 +102,7 @@ def check(
     posts: Iterable[Post],
     arrivals: Iterable[Arrival],
     disturbances: Sequence[Disturbance] = (),
-    grace: Grace = Grace(),  # noqa: B008 -- a value that cannot change
+    grace: Grace = Grace(),
     given_up: Collection[str] = (),
 ) -> Verdict:
     """Return the verdict. `given_up` are the ids whose senders were told of a failure: a dead letter is no loss."""
@@ -139,9 +139,7 @@ def _excused(copies: Sequence[Arrival], by_worker: Mapping[str, Sequence[Disturb
 
     The last copy excuses none that came before it, except where it may itself be the late one.
     """
-    struck = [
-        [each for each in by_worker.get(copy.worker, ()) if _is_struck(copy, each, grace)] for copy in copies
-    ]
+    struck = [[each for each in by_worker.get(copy.worker, ()) if _is_struck(copy, each, grace)] for copy in copies]
     count = sum(bool(strikes) for strikes in struck[:-1]) + any(each.delays for each in struck[-1])
     return min(count, len(copies) - 1)
 

@@ -23,6 +23,8 @@ FAULTS: Final[JsonObject] = {"bus": {"duplicate": 0.05, "nack": 0.05}}
 BACK_SECONDS: Final = 30.0
 HOUR: Final = 3_600.0
 MOST_MEBIBYTES: Final = 512
+DRAIN_SECONDS: Final = 2.0
+"""So long after a partition or a pause what was held by it may still be arriving, on a busy machine."""
 
 
 class Clock:
@@ -175,7 +177,8 @@ class Disturber:
 
     def _note(self, kind: str, name: str, began_at: float, delays: bool = False) -> None:
         worker = "" if name == "notify" else name  # the arrivals' worker: there is one notify
-        self.noted.append(Disturbance(kind, began_at, time.monotonic(), worker, delays))
+        ended_at = time.monotonic() + (DRAIN_SECONDS if delays else 0.0)
+        self.noted.append(Disturbance(kind, began_at, ended_at, worker, delays))
 
 
 def _signal(pids: list[int], number: int) -> None:

@@ -91,9 +91,9 @@ def _wait(process: "subprocess.Popen[bytes]", log: Path, is_ready: Callable[[], 
     raise RuntimeError(f"{process.args!r} did not get ready:\n{log.read_text(errors='replace')[-2000:]}")
 
 
-def is_open(port: int) -> bool:
+def is_open(port: int, host: str = "127.0.0.1") -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((host, port)) == 0
 
 
 def functions_framework(folder: str, target: str, port: int) -> list[str]:

@@ -35,6 +35,9 @@ class Stack:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.base}"
 
+    def port(self, name: str) -> int:
+        return self.base + OFFSETS[name]
+
     def kill(self, name: str) -> int:
         """End every process of that part at once, as a crash would; how many there were."""
         pids = self.pids(name)
@@ -48,7 +51,7 @@ class Stack:
         table = subprocess.run(
             ["ps", "-A", "-ww", "-o", "pid=,args="], capture_output=True, text=True, check=True
         ).stdout
-        port = f"--port {self.base + OFFSETS[name]}"
+        port = f"--port {self.port(name)}"
         rows = [line.strip().partition(" ") for line in table.splitlines()]
         return [int(pid) for pid, _, arguments in rows if port in f"{arguments} ".replace("  ", " ")]
 
@@ -87,11 +90,15 @@ def running(
     environ: Mapping[str, str],
     arguments: Sequence[str] = (),
     log_level: str = "WARNING",
+    base: int | None = None,
 ) -> Iterator[Stack]:
-    """The whole pipe, until the block ends; None is the mode without a file. It prints into `<folder>/output`."""
+    """The whole pipe, until the block ends; None is the mode without a file. It prints into `<folder>/output`.
+
+    `base` is the first of its ports, from `free_base`, for those who must know it before.
+    """
     path = folder / "hookchain.yaml"
     path.write_text(config or "", encoding="utf-8")
-    stack = Stack(free_base(), folder / "state")
+    stack = Stack(base or free_base(), folder / "state")
     command = [
         sys.executable,
         "-m",

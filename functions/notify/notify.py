@@ -43,6 +43,17 @@ async def notify(body: bytes, parts: Parts) -> Result:
     except Permanent as error:
         await _publish(parts, unreadable_letter(content, error, DELIVERIES, parts.clock.now()))
         return Acknowledged("dead_letter", code=error.code, reason=error.detail)
+    # The lease alone would not tell: it ends early where the clock is set ahead or the process was paused.
+    if delivery.id in parts.under_way:
+        return Nacked("busy", delivery, reason="this worker has it")
+    parts.under_way.add(delivery.id)
+    try:
+        return await _deliver(parts, push, delivery)
+    finally:
+        parts.under_way.remove(delivery.id)
+
+
+async def _deliver(parts: Parts, push: Push, delivery: Delivery) -> Result:
     configured = parts.destinations.find(delivery.destination)
     destination = parts.destinations.connected(configured) if configured else None
     key = delivery.id

@@ -13,7 +13,10 @@ from shared.ports import Bus, Clock
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`suspects`: held by a delivery whose attempt before ended without a record, one at a time."""
+    """`suspects`: held by a delivery whose attempt before ended without a record, one at a time.
+
+    `under_way`: the ids of the deliveries that this process works on now.
+    """
 
     destinations: Destinations
     states: DestinationStates
@@ -22,6 +25,7 @@ class Parts:
     journaling: Journaling
     clock: Clock
     suspects: asyncio.Lock = field(default_factory=asyncio.Lock)
+    under_way: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)

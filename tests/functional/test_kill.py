@@ -1,10 +1,30 @@
+"""The kill test in small, and that it can fail. `python -m tests.kill` is the whole of it."""
+
 from pathlib import Path
 
-from tests.kill.kill import kill_test
+import pytest
+
+from tests.kill.kill import TROUBLES, Storm, kill_test
 
 
-def test_what_was_accepted_arrives_though_each_part_is_killed(tmp_path: Path) -> None:
-    verdict = kill_test(tmp_path, events=400, kills=4, rate=60.0, seed=3)
-    print(verdict)
-    assert sum(verdict.kills.values()) == 4
-    assert verdict.is_good, verdict
+def test_what_was_accepted_arrives_once_though_each_part_is_killed(tmp_path: Path) -> None:
+    outcome = kill_test(tmp_path, Storm(events=400, rate=60.0, seed=3, kills=4, hurries=True))
+    print(outcome)
+    assert sum(outcome.disturbed.values()) == 4
+    assert outcome.is_good, outcome
+
+
+@pytest.mark.slow
+def test_what_was_accepted_arrives_once_though_network_processes_disk_and_clock_fail(tmp_path: Path) -> None:
+    outcome = kill_test(tmp_path, Storm(1_000, 25.0, 3, kills=4, troubles=TROUBLES, seconds=3.0, hurries=True))
+    print(outcome)
+    assert {name.split()[0] for name in outcome.disturbed} == {"kill", "partition", "pause", "disk", "clock"}
+    assert outcome.is_good, outcome
+
+
+@pytest.mark.slow
+def test_the_kill_test_fails_where_nothing_prevents_duplicates(tmp_path: Path) -> None:
+    outcome = kill_test(tmp_path, Storm(400, 100.0, 3, kills=4, hurries=True, removed="deduplication"))
+    print(outcome)
+    assert not outcome.verdict.lost
+    assert len(outcome.verdict.unexplained) > 10

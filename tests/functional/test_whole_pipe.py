@@ -14,12 +14,13 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from deploy.local.supervisor.ports import ports_from
 from deploy.sending.auth import Bearer
 from deploy.sending.send import send
 from shared.jsontext import JsonObject
 from tests.fakes.notifier import push_of
 from tests.kill.senders import send_all
-from tests.processes import wait_for
+from tests.processes import is_open, wait_for
 from tests.stack import Stack, running
 
 SECRET = "a-secret-of-this-test"
@@ -69,6 +70,16 @@ def test_mails_that_the_provider_does_not_take_now_go_out_when_it_does(stack: St
     assert "Order patient" not in subjects(stack)
     assert stack.trouble({"mail": {"unplugged": False}})
     wait_for(lambda: "Order patient" in subjects(stack))
+
+
+def test_nothing_of_it_listens_on_an_address_that_another_machine_could_reach(stack: Stack) -> None:
+    """127.0.0.2 is this machine too, and no listener on 127.0.0.1 alone answers there."""
+    with socket.create_server(("", 0)) as everywhere:
+        if not is_open(everywhere.getsockname()[1], "127.0.0.2"):
+            pytest.skip("127.0.0.2 is no address of this machine: on macOS, sudo ifconfig lo0 alias 127.0.0.2")
+    for name, port in ports_from(stack.base).named().items():
+        assert is_open(port), name
+        assert not is_open(port, "127.0.0.2"), name
 
 
 def test_a_large_body_is_mailed_as_an_attachment(stack: Stack) -> None:

@@ -1,24 +1,48 @@
-"""`python -m tests.kill`: the kill test in full, and its count."""
+"""Run the kill test in full and print its account.
+
+Example: python -m tests.kill --with partition,pause,disk,clock
+"""
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.kill.kill import kill_test
+from tests.kill.kill import TROUBLES, Storm, busy_seconds, kill_test
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.kill", description=__doc__)
-    parser.add_argument("--events", type=int, default=10_000, help="posted (default 10000)")
-    parser.add_argument("--kills", type=int, default=20, help="spread over the posting (default 20)")
-    parser.add_argument("--rate", type=float, default=150.0, help="events a second (default 150)")
-    parser.add_argument("--seed", type=int, default=1, help="of the moments and of the bus's own faults (default 1)")
-    options = parser.parse_args()
+    options = parse_options()
+    troubles = [name for name in options.troubles.split(",") if name]
+    storm = Storm(options.events, options.rate, options.seed, options.kills, troubles, options.seconds)
+    # Events are posted for as long as something is disturbed, however many there are.
+    rate = min(options.rate, options.events / max(1.0, 1.2 * busy_seconds(storm)))
+    storm = Storm(options.events, rate, options.seed, options.kills, troubles, options.seconds)
     with tempfile.TemporaryDirectory() as folder:
-        verdict = kill_test(Path(folder), options.events, options.kills, options.rate, options.seed)
-    print(verdict)
-    return 0 if verdict.is_good else 1
+        outcome = kill_test(Path(folder), storm)
+    print(outcome)
+    return 0 if outcome.is_good else 1
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.kill", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--events", type=int, default=10_000, help="how many events to post [10000]")
+    parser.add_argument("--kills", type=int, default=20, help="how many kills to spread over the posting [20]")
+    parser.add_argument("--rate", type=float, default=150.0, help="events a second, at most [150]")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the moments and of the bus's own faults [1]")
+    parser.add_argument(
+        "--with", dest="troubles", default="", metavar="NAMES", help=f"a comma list of {', '.join(TROUBLES)} [none]"
+    )
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long each of them lasts [60]")
+    options = parser.parse_args()
+    if unknown := set(options.troubles.split(",")) - {"", *TROUBLES}:
+        parser.error(f"--with: must name some of {', '.join(TROUBLES)}; got {min(unknown)!r}.")
+    if "disk" in options.troubles and os.geteuid() != 0:
+        sys.stderr.write("disk: only root can mount a small disk; the processes' file size is limited instead.\n")
+    return options
 
 
 if __name__ == "__main__":

@@ -1,21 +1,32 @@
-"""The kill test: events are posted while the processes behind them are killed; then every mail is accounted for."""
+"""The kill test: events are posted while the processes behind them are disturbed; then every mail is accounted for.
+
+The verdict is tests/checker.py's. It sees what the senders posted and were answered, what a mail service outside the
+pipe received, and when the test disturbed notify; the pipe's own records only tell when the test may end.
+"""
 
 import asyncio
+import contextlib
+import json
 import random
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from shared.cloud.local.ledger import LocalLedger
-from shared.jsontext import JsonObject
 from shared.ledger import LedgerRow
+from tests.checker import Verdict, check
+from tests.kill.disturbances import FAULTS, HOUR, Clock, Disturber, disk_of
+from tests.kill.proxy import network
 from tests.kill.senders import Sent, send_all
-from tests.stack import OFFSETS, Stack, running
+from tests.mail_receiver import MailReceiver, receiving_mail
+from tests.processes import ROOT
+from tests.stack import OFFSETS, Stack, free_base, running
 
 SECRET: Final = "a-secret-of-the-kill-test"
 CONFIG: Final = """\
@@ -29,112 +40,139 @@ destinations:
     timeout: 2s
     retry: [1s, 2s, 5s, 10s, 10s, 10s, 10s, 10s, 10s, 10s]
 """
-FAULTS: Final[JsonObject] = {"bus": {"duplicate": 0.05, "nack": 0.05}}
-SETTLE_SECONDS: Final = 240.0
-BACK_SECONDS: Final = 30.0
+TROUBLES: Final = ("partition", "pause", "disk", "clock")
+SETTLE_SECONDS: Final = 900.0
+QUIET_SECONDS: Final = 3.0
+MOST_CLOCK_SECONDS: Final = 10.0
+LEAST_ACCEPTED: Final = 0.95
+
+Action = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """`unexplained`: events with more mails than attempts that the ledger saw begin."""
+class Storm:
+    """`kills` are spread over all parts. Each of `troubles` strikes each part that it can strike for `seconds`.
 
-    posted: int
-    accepted: int
+    `hurries`: at the end the clock goes an hour ahead, so that leases are over and retries are due.
+    `removed`: what the pipe is to lack (hooks/sitecustomize.py).
+    """
+
+    events: int
+    rate: float
+    seed: int
+    kills: int = 0
+    troubles: Sequence[str] = ()
+    seconds: float = 60.0
+    hurries: bool = False
+    removed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    verdict: Verdict
     tries: int
-    kills: Mapping[str, int]
-    mails: int
-    extra: int
-    lost: tuple[int, ...]
-    unexplained: tuple[int, ...]
+    disturbed: Mapping[str, int]
     seconds: float
 
     @property
     def is_good(self) -> bool:
-        return not self.lost and not self.unexplained and self.accepted >= 0.95 * self.posted
+        return self.verdict.is_good and self.verdict.accepted >= LEAST_ACCEPTED * self.verdict.posted
 
     def __str__(self) -> str:
-        kills = ", ".join(f"{name} {count}" for name, count in sorted(self.kills.items()))
-        return (
-            f"{self.posted:,} events posted in {self.tries:,} tries, {self.accepted:,} accepted; "
-            f"killed -9: {kills}; {self.mails:,} mails, {len(self.lost)} accepted without one, "
-            f"{self.extra} extra, {len(self.unexplained)} of those without an attempt; {self.seconds:.0f} s"
-        )
+        disturbed = ", ".join(f"{name} {count}" for name, count in sorted(self.disturbed.items())) or "nothing"
+        return f"{self.verdict}\n  {self.tries:,} requests; disturbed: {disturbed}; {self.seconds:.0f} s"
 
 
-def kill_test(folder: Path, events: int, kills: int, rate: float, seed: int) -> Verdict:
+def kill_test(folder: Path, storm: Storm) -> Outcome:
     began = time.monotonic()
-    with running(folder, CONFIG, {"SHOP_KEY": SECRET}) as stack:
-        assert stack.trouble({"seed": seed, **FAULTS})
-        sent, killed = asyncio.run(_storm(stack, events, kills, rate, seed))
-        _settle(stack, sent)
-        return _judge(stack, events, sent, killed, time.monotonic() - began)
+    base, clock = free_base(), Clock(folder / "clock")
+    ports = {name: base + offset for name, offset in OFFSETS.items() if name != "receive"}
+    with contextlib.ExitStack() as stage:
+        receiver = stage.enter_context(receiving_mail(folder / "arrivals"))
+        is_cut = "partition" in storm.troubles
+        cable = stage.enter_context(network([receiver.port, *ports.values()])) if is_cut else None
+        disk = stage.enter_context(disk_of(folder / "state")) if "disk" in storm.troubles else None
+        environ = {
+            **clock.environ,
+            "DISTURBED_PORTS": json.dumps(cable.ports if cable else {}),
+            "DISTURBED_REMOVED": storm.removed,
+            "PYTHONPATH": str(ROOT / "tests" / "kill" / "hooks"),
+            "SENDGRID_API_KEY": "SG.of-the-kill-test",
+            "SENDGRID_API_URL": f"http://127.0.0.1:{receiver.port}",
+            "SHOP_KEY": SECRET,
+        }
+        stack = stage.enter_context(running(folder, CONFIG, environ, ["--send-mail"], base=base))
+        assert stack.trouble({"seed": storm.seed, **FAULTS})
+        disturber = Disturber(stack, cable, clock, disk, receiver.port)
+        sent = asyncio.run(_storm(disturber, storm))
+        _settle(stack, receiver, sent, clock if storm.hurries else None)
+        verdict = check(sent.posts, receiver.arrivals(), disturber.noted)
+        disturbed = Counter(f"{each.kind} {each.worker or 'notify'}" for each in disturber.noted)
+        return Outcome(verdict, len(sent.posts), disturbed, time.monotonic() - began)
 
 
-async def _storm(stack: Stack, events: int, kills: int, rate: float, seed: int) -> tuple[Sent, Counter[str]]:
-    chance = random.Random(seed)
-    duration = events / rate
-    moments = sorted(chance.uniform(0.05, 0.95) * duration for _ in range(kills))
-    names = [name for _ in range(kills) for name in OFFSETS][:kills]
-    chance.shuffle(names)
+async def _storm(disturber: Disturber, storm: Storm) -> Sent:
+    actions = _actions(disturber, storm)
+    rests = random.Random(storm.seed)
+    spare = max(0.0, storm.events / storm.rate - busy_seconds(storm))
     headers = {"Authorization": f"Bearer {SECRET}"}
-    sending = asyncio.create_task(send_all(f"{stack.url}/shop", headers, events, rate, seed))
-    killed = await _kill(stack, list(zip(moments, names, strict=True)))
-    return await sending, killed
+    sending = asyncio.create_task(
+        send_all(f"{disturber.stack.url}/shop", headers, storm.events, storm.rate, storm.seed)
+    )
+    for action in actions:
+        await asyncio.sleep(rests.uniform(0.2, 1.8) * spare / (len(actions) + 1))
+        await action()
+    return await sending
 
 
-async def _kill(stack: Stack, plan: list[tuple[float, str]]) -> Counter[str]:
-    began = time.monotonic()
-    killed: Counter[str] = Counter()
-    for moment, name in plan:
-        await asyncio.sleep(max(0.0, began + moment - time.monotonic()))
-        async with asyncio.timeout(BACK_SECONDS):  # dead already: once it is back
-            while not await asyncio.to_thread(stack.kill, name):
-                await asyncio.sleep(0.2)
-            killed[name] += 1
-            while name == "apis" and not await asyncio.to_thread(stack.trouble, FAULTS):
-                await asyncio.sleep(0.1)
-    return killed
+def _actions(disturber: Disturber, storm: Storm) -> list[Action]:
+    """In an order of chance; only the clock comes last, for it stays wrong."""
+    names = [name for _ in range(storm.kills) for name in OFFSETS][: storm.kills]
+    actions: list[Action] = [partial(disturber.kill, name) for name in names]
+    if "pause" in storm.troubles:
+        actions += [partial(disturber.pause, name, storm.seconds) for name in OFFSETS]
+    if "partition" in storm.troubles:
+        ways = ("mail", "apis", "transform", "notify")
+        actions += [partial(disturber.partition, name, storm.seconds) for name in ways]
+    if "disk" in storm.troubles and disturber.disk:
+        actions.append(partial(disturber.fill_disk, storm.seconds))
+    random.Random(storm.seed).shuffle(actions)
+    if "clock" in storm.troubles:
+        actions.append(partial(disturber.step_clock, min(storm.seconds, MOST_CLOCK_SECONDS)))
+    return actions
 
 
-def _settle(stack: Stack, sent: Sent) -> None:
-    """Until every accepted event has a mail and no delivery is open, or the time is over."""
+def busy_seconds(storm: Storm) -> float:
+    """How long the troubles take together."""
+    parts = {"pause": 4, "partition": 4, "disk": 1}
+    clock = 3 * min(storm.seconds, MOST_CLOCK_SECONDS) if "clock" in storm.troubles else 0.0
+    return storm.seconds * sum(parts.get(trouble, 0) for trouble in storm.troubles) + clock
+
+
+def _settle(stack: Stack, receiver: MailReceiver, sent: Sent, clock: Clock | None) -> None:
+    """Until every accepted event has a mail, no delivery is open and nothing comes any more, or the time is over."""
     give_up_at = time.monotonic() + SETTLE_SECONDS
-    while time.monotonic() < give_up_at:
-        rows = ledger_rows(stack)
-        if all(row.state in {"done", "failed"} for row in rows) and sent.accepted <= mails(stack).keys():
-            return
-        _pass_unknown_waits(stack)
-        time.sleep(1.0)
+    seen, quiet_since = -1, time.monotonic()
+    while (now := time.monotonic()) < give_up_at:
+        arrivals = receiver.arrivals()
+        if len(arrivals) != seen:
+            seen, quiet_since = len(arrivals), now
+        if now - quiet_since >= QUIET_SECONDS:
+            is_closed = all(row.state in {"done", "failed"} for row in ledger_rows(stack))
+            if is_closed and sent.accepted <= {int(arrival.id) for arrival in arrivals}:
+                return
+            if clock:
+                clock.step(HOUR)
+            _pass_unknown_waits(stack)
+        time.sleep(0.5)
 
 
 def _pass_unknown_waits(stack: Stack) -> None:
-    """Make due what waits for minutes because the mail service was killed before it answered. Other tests hold the
-    length of that wait."""
+    """Make due what waits for minutes because the mail service did not answer. Other tests hold how long it waits."""
     with closing(sqlite3.connect(stack.state / "ledger.db", timeout=10.0)) as ledger, ledger:
         ledger.execute(
             "UPDATE deliveries SET retry_at = ? WHERE state = 'retry_at' AND unknown_count > 0", (time.time(),)
         )
-
-
-def _judge(stack: Stack, events: int, sent: Sent, killed: Counter[str], seconds: float) -> Verdict:
-    counts = mails(stack)
-    attempts = {int(row_number(row)): row.attempt_number for row in ledger_rows(stack)}
-    return Verdict(
-        posted=events,
-        accepted=len(sent.accepted),
-        tries=sent.tries,
-        kills=dict(killed),
-        mails=sum(counts.values()),
-        extra=sum(count - 1 for count in counts.values()),
-        lost=tuple(sorted(sent.accepted - counts.keys())),
-        unexplained=tuple(sorted(number for number, count in counts.items() if count > attempts.get(number, 0))),
-        seconds=seconds,
-    )
-
-
-def mails(stack: Stack) -> Counter[int]:
-    """By event."""
-    return Counter(int(mail.subject) for mail in stack.mails())
 
 
 def ledger_rows(stack: Stack) -> list[LedgerRow]:
@@ -146,9 +184,3 @@ def ledger_rows(stack: Stack) -> list[LedgerRow]:
             await ledger.close()
 
     return asyncio.run(read())
-
-
-def row_number(row: LedgerRow) -> str:
-    """The event's own number, from the delivery that the row holds."""
-    found = row.message.partition(b'"deliveryid":"')[2].partition(b'"')[0]
-    return found.decode()

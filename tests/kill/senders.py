@@ -8,14 +8,20 @@ from typing import Final
 
 import aiohttp
 
-PATIENCE_SECONDS: Final = 60.0
+from tests.checker import Post
+
+PATIENCE_SECONDS: Final = 180.0
 
 
 @dataclass(slots=True)
 class Sent:
-    accepted: set[int] = field(default_factory=set)
-    given_up: set[int] = field(default_factory=set)
-    tries: int = 0
+    """Every request, with its answer."""
+
+    posts: list[Post] = field(default_factory=list)
+
+    @property
+    def accepted(self) -> set[int]:
+        return {int(post.id) for post in self.posts if post.status == 200}
 
 
 async def send_all(url: str, headers: dict[str, str], count: int, rate: float, seed: int) -> Sent:
@@ -36,14 +42,13 @@ async def send_all(url: str, headers: dict[str, str], count: int, rate: float, s
 
 async def _send(session: aiohttp.ClientSession, url: str, number: int, sent: Sent, chance: random.Random) -> None:
     give_up_at = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < give_up_at:
-        sent.tries += 1
+    status = None
+    while status != 200 and time.monotonic() < give_up_at:
         try:
             async with session.post(url, json={"event": "kill.test", "id": number}) as answer:
-                if answer.status == 200:
-                    sent.accepted.add(number)
-                    return
+                status = answer.status
         except (aiohttp.ClientError, TimeoutError):
-            pass  # not confirmed: it is sent again
-        await asyncio.sleep(chance.uniform(0.2, 1.0))
-    sent.given_up.add(number)
+            status = None  # not confirmed: it is sent again
+        sent.posts.append(Post(str(number), status))
+        if status != 200:
+            await asyncio.sleep(chance.uniform(0.2, 1.0))

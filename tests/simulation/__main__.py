@@ -25,7 +25,7 @@ def main() -> int:
         for report in pool.map(partial(_quiet, events=options.events), seeds, chunksize=4):
             reports.append(report)
             if not report.is_good:
-                print(f"\nseed {report.seed}: lost {report.lost}, doubled {report.doubled}, repeated {report.repeated}")
+                print(f"\nseed {report.seed}: {report.verdict}; repeated {report.repeated}")
             if sys.stderr.isatty():
                 print(f"\r{len(reports)}/{options.seeds} seeds", end="", file=sys.stderr, flush=True)
     print(summary(reports, time.monotonic() - began))
@@ -38,16 +38,17 @@ def _quiet(seed: int, events: int) -> Report:
 
 
 def summary(reports: list[Report], seconds: float) -> str:
-    def total(name: str) -> int:
-        values = [getattr(report, name) for report in reports]
-        return sum(value if isinstance(value, int) else len(value) for value in values)
-
+    verdicts = [report.verdict for report in reports]
     return (
-        f"{len(reports)} seeds in {seconds:.0f} s: {total('accepted'):,} events accepted, "
-        f"{total('strikes'):,} crashes and failures and {total('stalls'):,} stalls; "
-        f"{total('effects'):,} effects ({total('in_window'):,} of them in the promised window), "
-        f"{total('dead_letters'):,} dead letters; {total('lost')} lost, {total('doubled')} done twice outside it, "
-        f"{total('repeated')} repeated too soon or too often"
+        f"{len(reports)} seeds in {seconds:.0f} s: {sum(report.accepted for report in reports):,} events accepted, "
+        f"{sum(report.strikes for report in reports):,} crashes and failures and "
+        f"{sum(report.stalls for report in reports):,} stalls; "
+        f"{sum(verdict.arrivals for verdict in verdicts):,} deliveries arrived "
+        f"({sum(verdict.explained for verdict in verdicts):,} extra and explained), "
+        f"{sum(report.dead_letters for report in reports):,} dead letters; "
+        f"{sum(len(verdict.lost) for verdict in verdicts)} lost, "
+        f"{sum(sum(verdict.unexplained.values()) for verdict in verdicts)} extra and not explained, "
+        f"{sum(len(report.repeated) for report in reports)} repeated too soon or too often"
     )
 
 

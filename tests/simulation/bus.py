@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from shared.ports import BusMessage
-from tests.simulation.faults import CALM, RUN, Crash, Run, Weather
+from tests.simulation.faults import CALM, Crash, Weather
 
 ACK_DEADLINE_SECONDS: Final = 60.0
 
@@ -53,7 +53,7 @@ class SimulatedBus:
 
     async def _pushed(self, handler: Handler, body: bytes) -> bool:
         """A worker that is too slow goes on beside the next delivery of the same message: nothing stops it."""
-        worker = asyncio.get_running_loop().create_task(_survived(handler, body))
+        worker = asyncio.get_running_loop().create_task(self._survived(handler, body))
         self._tasks.add(worker)
         worker.add_done_callback(self._tasks.discard)
         done, _ = await asyncio.wait({worker}, timeout=ACK_DEADLINE_SECONDS)
@@ -61,13 +61,12 @@ class SimulatedBus:
         is_lost = self._weather.rates is not CALM and self._weather.happens(self._weather.rates.fail)
         return acknowledged and not is_lost
 
-
-async def _survived(handler: Handler, body: bytes) -> bool:
-    RUN.set(Run())
-    try:
-        return await handler(body)
-    except Crash:
-        return False
+    async def _survived(self, handler: Handler, body: bytes) -> bool:
+        self._weather.begin_run()
+        try:
+            return await handler(body)
+        except Crash:
+            return False
 
 
 def push_body(data: bytes, attributes: Mapping[str, str], message_id: str) -> bytes:

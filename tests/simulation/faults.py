@@ -1,12 +1,14 @@
 """What goes wrong, and when: all of it from one seeded source of chance, so that a seed replays a run."""
 
 import asyncio
+import math
 from contextvars import ContextVar
 from dataclasses import dataclass
 from random import Random
 from typing import Final
 
 from shared.errors import Temporary
+from tests.checker import Disturbance
 
 
 class Crash(BaseException):
@@ -27,12 +29,11 @@ class Rates:
     skew_seconds: float = 1.0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Run:
-    """One worker's run of one message, and what struck it."""
+    """One worker's run of one message."""
 
-    strikes: int = 0
-    stalls: int = 0
+    worker: str
 
 
 RUN: Final[ContextVar[Run | None]] = ContextVar("RUN", default=None)
@@ -46,8 +47,13 @@ class Weather:
     def __init__(self, random: Random, rates: Rates) -> None:
         self.random = random
         self.rates = rates
-        self.strikes = 0
-        self.stalls = 0
+        self.noted: list[Disturbance] = []
+        self._runs = 0
+
+    def begin_run(self) -> None:
+        """In this task, from here on, another worker is at work."""
+        self._runs += 1
+        RUN.set(Run(str(self._runs)))
 
     async def before(self, part: str) -> None:
         await self._delay()
@@ -67,17 +73,27 @@ class Weather:
             raise Crash(part) if chance < self.rates.crash else Temporary(part, "as the simulation has it")
 
     def strike(self) -> None:
-        self.strikes += 1
-        if run := RUN.get():
-            run.strikes += 1
+        now = asyncio.get_running_loop().time()
+        self._note("strike", now, now)
+
+    def note_silence(self) -> None:
+        """The destination took a copy and answers nothing: its sender cannot know."""
+        now = asyncio.get_running_loop().time()
+        self._note("silence", now, now)
+
+    def _note(self, kind: str, began_at: float, ended_at: float, delays: bool = False) -> None:
+        run = RUN.get()
+        self.noted.append(Disturbance(kind, began_at, ended_at, run.worker if run else "nobody", delays))
+
+    def count(self, kind: str) -> int:
+        return sum(each.kind == kind for each in self.noted)
 
     async def _delay(self) -> None:
         """Mostly milliseconds, now and then seconds, seldom longer than any lease."""
         chance = self.random.random()
         if chance < self.rates.stall:
-            self.stalls += 1
-            if run := RUN.get():
-                run.stalls += 1
+            # Its lease may be over: whatever this worker still does comes late.
+            self._note("stall", asyncio.get_running_loop().time(), math.inf, delays=True)
             await asyncio.sleep(self.random.uniform(30, 120))
         elif chance < self.rates.stall + self.rates.slow:
             await asyncio.sleep(self.random.uniform(0.5, 5))

@@ -10,8 +10,9 @@ from shared.delivery import Delivered, Delivery, Outcome, Refused, RetryLater
 from shared.journal import DeadLetter, JournalEntry
 from shared.ledger import Claim, DestinationState, LedgerRow
 from shared.ledger_rules import Rule
+from tests.checker import Arrival
 from tests.fakes.ledger import FakeLedger
-from tests.simulation.faults import RUN, Crash, Run, Weather
+from tests.simulation.faults import RUN, Crash, Weather
 
 REFUSED_TYPE: Final = "refused"
 
@@ -58,23 +59,12 @@ class KeptDeadLetters:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """`strikes_before`: what had struck its run by then. `is_silent`: it had its effect and gave no answer."""
+    """One copy that a destination took. `is_silent`: it took the copy and gave no answer."""
 
     attempt_number: int
-    run: Run
-    strikes_before: int
+    worker: str
     at: float
     is_silent: bool
-
-    @property
-    def is_in_window(self) -> bool:
-        """Its worker died or failed between the effect and the ledger's note of it, or slept past its lease, or
-        was not answered."""
-        return self.is_silent or not self.is_recorded
-
-    @property
-    def is_recorded(self) -> bool:
-        return self.run.strikes == self.strikes_before and self.run.stalls == 0
 
 
 class Inbox:
@@ -83,6 +73,7 @@ class Inbox:
     def __init__(self, weather: Weather, *, dedupes_repeats: bool) -> None:
         self.dedupes_repeats = dedupes_repeats
         self._weather = weather
+        self.arrivals: list[Arrival] = []
         self.effects: dict[str, list[Effect]] = {}
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
@@ -96,11 +87,12 @@ class Inbox:
         run = RUN.get()
         assert run is not None
         is_silent = weather.happens(weather.rates.destination_silent)
-        at = asyncio.get_running_loop().time()
-        effect = Effect(attempt.attempt_number, run, run.strikes, at, is_silent)
-        self.effects.setdefault(delivery.id, []).append(effect)
+        now = asyncio.get_running_loop().time()
+        self.arrivals.append(Arrival(delivery.id, now, now, run.worker))
+        self.effects.setdefault(delivery.id, []).append(Effect(attempt.attempt_number, run.worker, now, is_silent))
         self._die(weather.rates.crash)
         if is_silent:
+            weather.note_silence()
             raise TimeoutError
         return Delivered("202")
 

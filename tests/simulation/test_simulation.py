@@ -30,7 +30,7 @@ SILENT, SILENT_IN_THE_END = Rates(destination_silent=0.6), replace(CALM, destina
 
 def test_a_destination_that_often_answers_too_late_gets_few_repeats_and_late_ones() -> None:
     report = simulate(5, EVENTS, SILENT, SILENT_IN_THE_END)
-    assert report.in_window > EVENTS / 2
+    assert report.verdict.explained > EVENTS / 2
     assert report.dead_letters > EVENTS / 10
     assert report.is_good, report
 
@@ -62,7 +62,7 @@ def test_it_would_see_a_ledger_that_lets_two_workers_have_a_delivery(monkeypatch
     monkeypatch.setattr(WeatheredLedger, "claim", claim_for_everyone)
     for name in ("attempted", "done", "failed", "retry_at", "give_back"):
         monkeypatch.setattr(WeatheredLedger, name, written)
-    assert simulate(1, EVENTS).doubled
+    assert simulate(1, EVENTS).verdict.unexplained
 
 
 def test_it_would_see_a_bus_that_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_it_would_see_a_bus_that_forgets(monkeypatch: pytest.MonkeyPatch) -> Non
             keep(self, topic, message)
 
     monkeypatch.setattr(SimulatedBus, "_keep", keep_most)
-    assert simulate(1, EVENTS).lost
+    assert simulate(1, EVENTS).verdict.lost
 
 
 def test_it_would_see_a_worker_that_acknowledges_what_it_did_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,4 +84,4 @@ def test_it_would_see_a_worker_that_acknowledges_what_it_did_not_do(monkeypatch:
         return True
 
     monkeypatch.setattr(World, "_notify", notify_and_acknowledge)
-    assert simulate(1, EVENTS).lost
+    assert simulate(1, EVENTS).verdict.lost

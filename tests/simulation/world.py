@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
 from typing import Final
@@ -29,12 +30,13 @@ from shared.journaling import Journaling
 from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 from shared.push import parse_push
+from tests.checker import Grace, Post, Verdict, check
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bodies import reading
 from tests.fakes.secrets import FakeSecrets
 from tests.fakes.virtual_time import run
 from tests.simulation.bus import SimulatedBus
-from tests.simulation.faults import CALM, RUN, Crash, Rates, Run, SkewedClock, Weather
+from tests.simulation.faults import CALM, Crash, Rates, SkewedClock, Weather
 from tests.simulation.ports import REFUSED_TYPE, Effect, Inbox, KeptDeadLetters, WeatheredLedger
 
 EPOCH: Final = 1_790_000_000.0
@@ -56,27 +58,28 @@ ROUTES: Final[list[Json]] = [
 ]
 
 
-@dataclass(slots=True)
-class Report:
-    """What a run came to. `lost`, `doubled` and `repeated` are the faults; each text says which delivery.
+# A strike or a stall is noted with the worker whom it struck: it may explain a copy until that worker's end.
+GRACE: Final = Grace(before_seconds=0.0, after_seconds=math.inf)
 
-    `repeated`: a repeat too soon, or too often, where the attempt before it may have been accepted.
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run came to.
+
+    `repeated`: deliveries repeated too soon, or too often, where the attempt before may have been accepted.
     """
 
     seed: int
-    accepted: int = 0
-    effects: int = 0
-    dead_letters: int = 0
-    in_window: int = 0
-    strikes: int = 0
-    stalls: int = 0
-    lost: list[str] = field(default_factory=list)
-    doubled: list[str] = field(default_factory=list)
-    repeated: list[str] = field(default_factory=list)
+    verdict: Verdict
+    accepted: int
+    dead_letters: int
+    strikes: int
+    stalls: int
+    repeated: tuple[str, ...]
 
     @property
     def is_good(self) -> bool:
-        return not self.lost and not self.doubled and not self.repeated
+        return self.verdict.is_good and not self.repeated
 
 
 def simulate(seed: int, events: int, rates: Rates | None = None, calm: Rates = CALM) -> Report:
@@ -160,7 +163,7 @@ class World:
         head = Request("POST", "/shop", "", (("content-type", "application/json"),))
 
         while True:
-            RUN.set(Run())
+            self.weather.begin_run()
             try:
                 accepted = await self.random.choice(self.receivers).receive(head, reading(body))
             except (Temporary, Crash):
@@ -200,39 +203,50 @@ class World:
                 continue
 
     def _report(self) -> Report:
-        report = Report(
-            self.seed, accepted=len(self.accepted), strikes=self.weather.strikes, stalls=self.weather.stalls
+        owed = [
+            Delivery(event, route, destination).id
+            for event in self.accepted.values()
+            for route, destination in _owed(event)
+        ]
+        arrivals = [arrival for inbox in self.inboxes.values() for arrival in inbox.arrivals]
+        posts = [Post(id, 200) for id in owed]
+        return Report(
+            seed=self.seed,
+            verdict=check(posts, arrivals, self.weather.noted, GRACE, given_up=self.dead_letters.ids),
+            accepted=len(self.accepted),
+            dead_letters=len(self.dead_letters.ids),
+            strikes=self.weather.count("strike"),
+            stalls=self.weather.count("stall"),
+            repeated=tuple(sorted(self._repeated())),
         )
-        report.dead_letters = len(self.dead_letters.ids)
-        for event in self.accepted.values():
-            for route, destination in _owed(event):
-                self._judge(report, Delivery(event, route, destination))
-        return report
 
-    def _judge(self, report: Report, delivery: Delivery) -> None:
-        inbox = self.inboxes[delivery.destination]
-        effects = inbox.effects.get(delivery.id, [])
-        report.effects += len(effects)
-        in_window = sum(effect.is_in_window for effect in effects)
-        report.in_window += in_window
-        if not effects and delivery.id not in self.dead_letters.ids:
-            report.lost.append(f"{delivery.event.deliveryid} to {delivery.destination} by {delivery.route}")
-        if len(effects) - in_window > 1:
-            report.doubled.append(f"{delivery.event.deliveryid} to {delivery.destination} by {delivery.route}")
-        if _is_repeated_too_soon(effects) or (not inbox.dedupes_repeats and _longest_row(effects) > MAX_UNKNOWN):
-            report.repeated.append(f"{delivery.event.deliveryid} to {delivery.destination} by {delivery.route}")
+    def _repeated(self) -> Iterator[str]:
+        """Yield the deliveries that were repeated too soon or too often after an attempt without an answer."""
+        disturbed: dict[str, float] = {}
+        for each in self.weather.noted:
+            if each.kind != "silence":
+                disturbed[each.worker] = max(each.ended_at, disturbed.get(each.worker, 0.0))
+        for inbox in self.inboxes.values():
+            for delivery_id, effects in inbox.effects.items():
+                is_too_often = not inbox.dedupes_repeats and _longest_row(effects) > MAX_UNKNOWN
+                if is_too_often or _is_repeated_too_soon(effects, disturbed):
+                    yield delivery_id
 
 
-def _is_repeated_too_soon(effects: Sequence[Effect]) -> bool:
-    """The wait is counted by one worker's clock and ended by another's."""
+def _is_repeated_too_soon(effects: Sequence[Effect], disturbed: Mapping[str, float]) -> bool:
+    """The wait is counted by one worker's clock and ended by another's.
+
+    A worker that was disturbed after the effect (`disturbed`: until when, by worker) may not have recorded it.
+    """
     least = UNKNOWN_SECONDS - 2 * Rates().skew_seconds
     return any(
-        before.is_silent and before.is_recorded and after.at - before.at < least for before, after in pairwise(effects)
+        before.is_silent and disturbed.get(before.worker, -1.0) < before.at and after.at - before.at < least
+        for before, after in pairwise(effects)
     )
 
 
 def _longest_row(effects: Sequence[Effect]) -> int:
-    """Of effects that attempts with no other between them had."""
+    """Return the length of the longest row of effects that attempts with no other between them had."""
     longest = length = 0
     for number, effect in enumerate(effects):
         follows = number > 0 and effect.attempt_number == effects[number - 1].attempt_number + 1

@@ -189,6 +189,7 @@ async def test_a_delivery_that_ends_the_worker_each_time_is_a_dead_letter_after_
 async def test_a_late_worker_records_nothing_and_is_not_acknowledged() -> None:
     async def slow(delivery: Delivery, attempt: Attempt) -> Outcome:
         notifier.clock.advance(2 * LEASE)
+        notifier.start()
         assert (await notifier.take()).outcome == "delivered"
         return RetryLater("too late to matter")
 
@@ -196,6 +197,18 @@ async def test_a_late_worker_records_nothing_and_is_not_acknowledged() -> None:
     late = await notifier.take()
     assert (type(late), late.outcome) == (Nacked, "lease_over")
     assert (await notifier.row()).state == "done"
+
+
+async def test_a_clock_that_is_set_ahead_during_an_attempt_leads_to_no_second_one() -> None:
+    async def slow(delivery: Delivery, attempt: Attempt) -> Outcome:
+        notifier.clock.advance(3_600.0)
+        again = await notifier.take()
+        assert (type(again), again.outcome) == (Nacked, "busy")
+        return Delivered()
+
+    notifier = FakeNotifier(FakeDestination(slow))
+    assert (await notifier.take()).outcome == "delivered"
+    assert len(notifier.crm.attempts) == 1
 
 
 # Parts of ours that fail

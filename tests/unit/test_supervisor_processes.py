@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from deploy.local.supervisor import reaper
 from deploy.local.supervisor.log_view import LogView
 from deploy.local.supervisor.output import Output
 from deploy.local.supervisor.plan import Child
-from deploy.local.supervisor.race import race
+from deploy.local.supervisor.race import race, raise_first_fault
 from deploy.local.supervisor.reaper import groups_left
 from deploy.local.supervisor.reaper_link import ReaperLink
 from deploy.local.supervisor.request_feed import RequestFeed
@@ -105,6 +105,31 @@ async def test_what_a_child_says_comes_in_whole_lines(start: Callable[[str], Run
     start(PIECES)
     await heard.until(lambda: len(heard.lines) >= 3)
     assert heard.lines[:3] == ["one", "two", "end"]
+
+
+async def test_a_fault_while_a_child_is_heard_ends_the_child_and_is_raised(tmp_path: Path) -> None:
+    pids: list[int] = []
+
+    def fail(name: str, lines: Sequence[str]) -> None:
+        pids.append(int(lines[0]))
+        raise LookupError(lines[0])
+
+    program = "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n"
+    with ReaperLink(tmp_path / "sockets") as link:
+        runner = Runner(child(program), tmp_path, link, fail, lambda severity, text: None)
+        async with asyncio.timeout(10):
+            with pytest.raises(ExceptionGroup):
+                await raise_first_fault([asyncio.create_task(runner.run()), asyncio.create_task(asyncio.sleep(600))])
+            while is_alive(pids[0]):
+                await asyncio.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 async def test_a_child_that_has_changed_is_replaced_without_complaint(
@@ -216,7 +241,13 @@ async def test_a_journal_that_cannot_be_opened_yet_takes_the_requests_that_come_
     state = tmp_path / "state"
     state.write_text("no folder", encoding="utf-8")
     said: list[str] = []
-    feed = RequestFeed(state, lambda severity, text: said.append(text))
+    threads: set[int] = set()
+
+    def say(severity: str, text: str) -> None:
+        said.append(text)
+        threads.add(threading.get_ident())
+
+    feed = RequestFeed(state, say)
     feed.take(REQUEST)
     task = asyncio.create_task(feed.run())
     async with asyncio.timeout(5):
@@ -228,6 +259,7 @@ async def test_a_journal_that_cannot_be_opened_yet_takes_the_requests_that_come_
     await asyncio.wait([task])
     with JournalReader(state / "journal.db") as reader:
         assert (reader.event("e1"), reader.event("e2") is None) == (None, False)
+    assert threads == {threading.get_ident()}  # the log file that it is said to is the event loop's
 
 
 def test_a_file_on_a_full_disk_that_takes_no_word_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Several coroutines at once, until the first of them ends."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 
 
 async def race(*works: Coroutine[None, None, object]) -> None:
@@ -15,4 +15,11 @@ async def race(*works: Coroutine[None, None, object]) -> None:
             task.cancel()
         await asyncio.wait(tasks)
     for task in ended:
+        task.result()
+
+
+async def raise_first_fault(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Wait until one of the tasks fails, and raise its exception. Cancels none of them."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    for task in done:
         task.result()

@@ -34,21 +34,28 @@ class RequestFeed:
         try:
             while True:
                 await self._arrived.wait()
-                await asyncio.to_thread(self._flush)
+                self._tell(await asyncio.to_thread(self._flush))
                 await asyncio.sleep(GATHER_SECONDS)
         finally:
-            self._flush()
+            self._tell(self._flush())
             if self._connection:
                 self._connection.close()
 
-    def _flush(self) -> None:
+    def _tell(self, fault: str | None) -> None:
+        """On the event loop only: `say` writes to the log file, which one thread at a time may do."""
+        if fault is not None:
+            self._say("WARNING", fault)
+
+    def _flush(self) -> str | None:
+        """Write what waits. Return what went wrong, in words; None where nothing did."""
         self._arrived.clear()
         entries, self._waiting = self._waiting, []
         if not entries:
-            return
+            return None
         try:
             self._connection = self._connection or open_journal(self._path)
             with transaction(self._connection):
                 write_requests(self._connection, entries)
         except (sqlite3.Error, OSError) as error:  # the page lacks them; no event does
-            self._say("WARNING", f"{len(entries)} requests are not on the page: {reason_of(error)}")
+            return f"{len(entries)} requests are not on the page: {reason_of(error)}"
+        return None

@@ -41,7 +41,7 @@ class Runner:
         return self._backoff.failures
 
     async def run(self) -> None:
-        """Until `stop`."""
+        """Until `stop`. A fault in `hear` ends the child and is raised: a child that nobody reads would block."""
         while not self._stopping:
             self._replaced.clear()
             started = time.monotonic()
@@ -84,14 +84,18 @@ class Runner:
         self._link.watch(process.pid)
         self._process = process
         assert process.stdout
-        listening = asyncio.create_task(self._listen(process.stdout))
-        if self._replaced.is_set():  # while it was being started
-            signal_group(process.pid, signal.SIGTERM)
-        code = await process.wait()
-        signal_group(process.pid, signal.SIGKILL)  # a worker that outlived its master would keep the port
-        await listening
-        self._process = None
-        self._link.forget(process.pid)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen(process.stdout))
+                if self._replaced.is_set():  # while it was being started
+                    signal_group(process.pid, signal.SIGTERM)
+                code = await process.wait()
+                signal_group(process.pid, signal.SIGKILL)  # a worker that outlived its master would keep the port
+        finally:
+            if process.returncode is None:
+                signal_group(process.pid, signal.SIGKILL)
+            self._process = None
+            self._link.forget(process.pid)
         return code
 
     async def _listen(self, stream: asyncio.StreamReader) -> None:

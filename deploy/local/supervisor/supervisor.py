@@ -17,7 +17,7 @@ from deploy.local.supervisor.options import prefer_config
 from deploy.local.supervisor.output import Output
 from deploy.local.supervisor.plan import affected
 from deploy.local.supervisor.probe import wait_until_answering
-from deploy.local.supervisor.race import race
+from deploy.local.supervisor.race import race, raise_first_fault
 from deploy.local.supervisor.reaper_link import ReaperLink
 from deploy.local.supervisor.request_feed import RequestFeed
 from deploy.local.supervisor.runner import Runner
@@ -58,11 +58,11 @@ class Supervisor:
         feeding = asyncio.create_task(self._feed.run())
         running = [asyncio.create_task(runner.run()) for runner in self._runners.values()]
         try:
-            await race(self._serve(), self._stopped.wait())
+            await race(self._serve(), self._stopped.wait(), raise_first_fault([feeding, *running]))
         finally:
             remove_dev_file(self.setup.place.state)
             await asyncio.gather(*(runner.stop() for runner in self._runners.values()))
-            await asyncio.gather(*running)
+            await asyncio.gather(*running, return_exceptions=True)
             feeding.cancel()
             await asyncio.wait([feeding])
             self.output.file.close()

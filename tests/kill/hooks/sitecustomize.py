@@ -1,0 +1,50 @@
+"""Python runs this when it starts and finds it on PYTHONPATH: the pipe as it is, in a world that a test disturbs.
+
+DISTURBED_CLOCK    a file of eight bytes: by how many seconds this machine's clock is wrong, changed while it runs
+DISTURBED_PORTS    {"20005": 31000}: what is sent to the first port goes through the second, where a proxy listens
+DISTURBED_REMOVED  `deduplication`: the ledger lets every claim have its delivery, to show that the test sees it
+"""
+
+import json
+import mmap
+import os
+import struct
+import time
+from dataclasses import replace
+from pathlib import Path
+
+if path := os.environ.get("DISTURBED_CLOCK"):
+    with Path(path).open("rb") as file:
+        OFFSET = mmap.mmap(file.fileno(), 8, prot=mmap.PROT_READ)
+    REAL_TIME = time.time
+
+    def disturbed_time() -> float:
+        offset: float = struct.unpack_from("d", OFFSET)[0]
+        return REAL_TIME() + offset
+
+    vars(time)["time"] = disturbed_time
+
+if text := os.environ.get("DISTURBED_PORTS"):
+    from shared.http_client import HttpClient
+    from shared.http_connection import Connection
+
+    PORTS: dict[int, int] = {int(port): proxy for port, proxy in json.loads(text).items()}
+    CONNECT = HttpClient._connect
+
+    async def connect_through_proxy(self: HttpClient, deadline: float) -> Connection:
+        self._port = PORTS.get(self._port, self._port)
+        return await CONNECT(self, deadline)
+
+    HttpClient._connect = connect_through_proxy  # type: ignore[method-assign]
+
+if os.environ.get("DISTURBED_REMOVED") == "deduplication":
+    from shared import ledger_rules
+    from shared.ledger import Claim, Claimed, LedgerRow
+
+    def claim_for_everyone(
+        row: LedgerRow, payload_hash: str, message: bytes, now: float, lease: float, due_fence: int | None
+    ) -> tuple[Claim, LedgerRow]:
+        taken = replace(row, state=ledger_rules.CLAIMED, fence=row.fence + 1, updated_at=now, lease_until=now + lease)
+        return Claimed(taken.fence, taken.attempt_number + 1), taken
+
+    vars(ledger_rules)["claim"] = claim_for_everyone

@@ -63,7 +63,8 @@ def test_a_mail_whose_client_gave_up_while_the_mail_store_was_locked_is_not_kept
     with closing(sqlite3.connect(emulation.state_folder / FILE_NAME, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with closing(http.client.HTTPConnection("127.0.0.1", emulation.port)) as client:
-            client.request("POST", "/v3/mail/send", json.dumps(GOOD), {"Authorization": "Bearer SG.local"})
+            headers = {"Authorization": "Bearer SG.local", "Content-Type": "application/json"}
+            client.request("POST", "/v3/mail/send", json.dumps(GOOD), headers)
             assert client.sock is not None
             client.sock.settimeout(0.2)
             with pytest.raises(TimeoutError):

@@ -19,6 +19,7 @@ from deploy.sending.auth import Bearer
 from deploy.sending.send import send
 from shared.jsontext import JsonObject
 from tests.fakes.notifier import push_of
+from tests.fakes.pushes import push_headers
 from tests.kill.senders import send_all
 from tests.processes import is_open, wait_for
 from tests.stack import Stack, running
@@ -139,6 +140,8 @@ def test_each_function_reads_the_body_of_a_request_that_offers_http2(
     stack: Stack, function: int, head: str, body: bytes, status: str
 ) -> None:
     """Java's HttpClient offers h2c by default."""
+    pushed = push_headers(stack.state, stack.base + function) if function else {}
+    head += "".join(f"{name}: {value}\r\n" for name, value in pushed.items())
     offer = f"Host: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: {len(body)}\r\n\r\n"
     following = b"GET /robots.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     assert answers_to(stack.base + function, f"{head}{offer}".encode(), body, following) == [status, "404"]

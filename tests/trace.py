@@ -1,8 +1,8 @@
 """Count the files and functions that one event enters, from the request to the mail: `python -m tests.trace`.
 
-One signed GitHub event goes through receive, transform and notify in this process, over faked ports. The mail goes to a
-stand-in of SendGrid in a thread of its own, which is not counted. What runs only at the first event, such as imports and
-compiled templates, is left out: the second event is traced.
+One signed GitHub event goes through receive, transform and notify in this process, over faked ports. The mail goes to
+a stand-in of SendGrid in a thread of its own, which is not counted. The second event is traced, so that what runs only
+at the first, such as imports and the compilation of templates, is left out.
 """
 
 import argparse

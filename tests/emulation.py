@@ -34,7 +34,7 @@ class Emulation:
 
     def start(self) -> str:
         """Its first line on standard output."""
-        command = [sys.executable, "-m", "deploy.local.cloud_apis"]
+        command = [sys.executable, "-m", "deploy.dev.cloud_apis"]
         command += ["--port", str(self.port), "--state", str(self.state_folder), "--faults", json.dumps(self._faults)]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.compiler import compile_config
-from deploy.config_file import parse_config
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import parse_config
 from functions.receive.entry import answer
 from functions.receive.receive import Receiver
 from functions.receive.sources import read_sources

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deploy.compiler import compile_config
-from deploy.config_file import ConfigFile
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import ConfigFile
 from functions.receive.keys import Keys
 from functions.receive.outcomes import Accepted, Answered
 from functions.receive.receive import Receiver

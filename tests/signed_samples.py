@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deploy.trigger.aim import Aim, aimed
-from deploy.trigger.breaking import Break
-from deploy.trigger.fitting_secret import fitting_secrets
-from deploy.trigger.samples import Fresh
-from deploy.trigger.shot import Keys, sample_of, shot
+from deploy.cli.trigger_aim import Aim, aimed
+from deploy.cli.trigger_shot import Keys, sample_of, shot
+from deploy.requests.breaking import Break
+from deploy.requests.fitting_secret import fitting_secrets
+from deploy.requests.samples import Fresh
 from functions.receive.outcomes import Accepted, Answered
 from functions.receive.receive import Receiver
 from shared.http import Request

@@ -21,8 +21,8 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Final
 
-from deploy.compiler import compile_config
-from deploy.config_file import parse_config
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import parse_config
 from functions.notify import entry as notify_entry
 from functions.notify.destination import Context
 from functions.notify.destination_states import DestinationStates
@@ -46,6 +46,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.journal import FakeJournal
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import push_of
+from tests.fakes.pushes import from_anybody
 from tests.fakes.secrets import FakeSecrets
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -120,7 +121,7 @@ class Pipe:
         transformer = Transformer(
             program.routes, self._bus, FakeBlobs(), Journaling("transform", FakeJournal()), clock, None
         )
-        self._transform = transform_entry.Service(transformer, program.chains, None)
+        self._transform = transform_entry.Service(transformer, program.chains, None, from_anybody)
         ledger, journal = FakeLedger(), FakeJournal()
         context = Context(secrets, read_settings({"SENDGRID_API_URL": sendgrid_url}), FakeBlobs(), clock)
         parts = Parts(
@@ -131,7 +132,7 @@ class Pipe:
             journaling=Journaling("notify", journal),
             clock=clock,
         )
-        self._notify = notify_entry.Service(parts, Sweeper(ledger, self._bus, clock), journal)
+        self._notify = notify_entry.Service(parts, Sweeper(ledger, self._bus, clock), journal, from_anybody)
 
     async def take(self, number: int) -> None:
         """Post one push and carry it through. Raises RuntimeError where a function does not take it."""

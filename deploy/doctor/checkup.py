@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from deploy.commands.google_cloud.api import ApiFault, NotSignedIn
-from deploy.doctor.finding import Check, Finding, unknown
-from deploy.gcp.gcloud import GcloudFault, GcloudMissing
+from deploy.google.api import ApiFault, NotSignedIn
+from deploy.google.gcloud import GcloudFault, GcloudMissing
 from deploy.secrets.place import PlaceFault
+from deploy.terminal.finding import Check, Finding, unknown
 from shared.errors import place_of
 
 LONGEST_SECONDS: Final = 45.0

@@ -4,8 +4,8 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from deploy.commands.google_cloud.api import exchange
-from deploy.doctor.finding import Finding, ok, problem, unknown
+from deploy.google.api import exchange
+from deploy.terminal.finding import Finding, ok, problem, unknown
 
 URL: Final = "https://www.googleapis.com/discovery/v1/apis?name=run&preferred=true"
 MOST_SECONDS: Final = 60.0

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.default_config import NAME as NO_FILE
-from deploy.doctor.finding import Finding, ok, problem
-from deploy.faults import ConfigFaults
+from deploy.config.default_config import NAME as NO_FILE
+from deploy.config.faults import ConfigFaults
+from deploy.terminal.finding import Finding, ok, problem
 from shared.jsontext import JsonObject
 
 

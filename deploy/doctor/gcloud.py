@@ -3,9 +3,9 @@
 import json
 from typing import Final
 
-from deploy.commands.google_cloud.api import NotSignedIn, Token
-from deploy.doctor.finding import Finding, ok, problem, unknown
-from deploy.gcp.gcloud import GcloudMissing, Runner
+from deploy.google.api import NotSignedIn, Token
+from deploy.google.gcloud import GcloudMissing, Runner
+from deploy.terminal.finding import Finding, ok, problem, unknown
 from shared.jsontext import Json
 
 NEEDED_FLAGS: Final = ("--function", "--base-image", "invoker-iam-check")

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from deploy.doctor.finding import Finding, ok, problem, unknown
-from deploy.local.supervisor.dev_file import read_hint
-from deploy.local.supervisor.dotenv import DotenvFault, read_dotenv
-from deploy.local.supervisor.ports import PortsTaken, require_free
+from deploy.config.dev_file import read_hint
+from deploy.config.dotenv import DotenvFault, read_dotenv
+from deploy.config.ports import PortsTaken, require_free
+from deploy.terminal.finding import Finding, ok, problem, unknown
 
 NEEDED: Final = ("functions_framework", "aiohttp", "pydantic", "yaml", "jinja2", "httptools")
 LEAST_FREE_BYTES: Final = 500_000_000

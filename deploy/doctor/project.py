@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from deploy.commands.google_cloud.api import ApiFault, GoogleApi
-from deploy.doctor.finding import Finding, ok, problem, unknown
 from deploy.gcp.resources.apis import APIS
-from deploy.gcp.target import Target
+from deploy.google.api import ApiFault, GoogleApi
+from deploy.google.target import Target
+from deploy.terminal.finding import Finding, ok, problem, unknown
 
 PERMISSIONS: Final = (
     "artifactregistry.repositories.create",

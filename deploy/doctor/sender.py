@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.commands.google_cloud.api import ApiFault, ask
-from deploy.doctor.finding import Finding, ok, problem, unknown
+from deploy.google.api import ApiFault, ask
 from deploy.secrets.needs import mail_ways
+from deploy.terminal.finding import Finding, ok, problem, unknown
 from functions.notify.mail.addresses import Address
 from functions.notify.mail.sender import sender_of
 from shared.jsontext import Json, JsonObject

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from deploy.chains.mails import destination_entry, mail_of
+from deploy.explain.mails import destination_entry, mail_of
 from deploy.explain.report import Check
 from functions.notify.mail.mail import Mail
 from shared.delivery import Delivery

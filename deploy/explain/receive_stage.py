@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from deploy.chains.local_services import secrets_here
+from deploy.explain.local_services import secrets_here
 from deploy.explain.offline import FixedClock, RememberingBus, body_reader, offline_receiver
 from deploy.explain.proof import Secrets, is_right_but_for_time, proof_of, reasons, secret_names
 from deploy.explain.receive_checks import Looked, Outcome, checks_of

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Final
 
-from deploy.commands.terminal.printing import count_of
+from deploy.terminal.printing import count_of
 from functions.receive.forwarded import sender_address
 from functions.receive.signed_part import signs_content
 from shared.event import Event, event_id

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Final
 
-from deploy.commands.terminal.printing import count_of
-from deploy.commands.terminal.tables import BOLD, DIM, GREEN, RED, Screen, printable
 from deploy.explain.report import NOT_DELIVERED, NOT_MADE, Check, Report, Stage
+from deploy.terminal.printing import count_of
+from deploy.terminal.tables import BOLD, DIM, GREEN, RED, Screen, printable
 from shared.event import Event, to_cloudevent
 
 _MARKS: Final = {"passed": "ok  ", "failed": "NO  ", "skipped": "-   "}

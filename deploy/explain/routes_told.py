@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from deploy.chains.differences import differences, line_of
-from deploy.commands.terminal.printing import count_of
+from deploy.explain.differences import differences, line_of
+from deploy.terminal.printing import count_of
 from functions.transform.comparisons import values_read
 from functions.transform.read_routes import read_program
 from functions.transform.routes import Route

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Final, Protocol
 
-from deploy.gcp.gcloud import Answer, Runner
 from deploy.gcp.plan import Action
 from deploy.gcp.resource import Command
 from deploy.gcp.shell import shell_line
-from deploy.gcp.target import Target
+from deploy.google.gcloud import Answer, Runner
+from deploy.google.target import Target
 
 WORKERS: Final = 4
 COMMAND_SECONDS: Final = 1200.0

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from deploy.commands.frame.ending import CannotTell
-from deploy.gcp.gcloud import Runner
 from deploy.gcp.live import Live, read_live
 from deploy.gcp.marks import refuse_others
 from deploy.gcp.plan import Action, fixed_differences, plan, superfluous
@@ -13,7 +11,9 @@ from deploy.gcp.resource import Existing, Resource, key_of
 from deploy.gcp.resources.access import GRANT, account_member
 from deploy.gcp.resources.accounts import ACCOUNTS
 from deploy.gcp.resources.stores import database_key
-from deploy.gcp.target import Target
+from deploy.google.gcloud import Runner
+from deploy.google.target import Target
+from deploy.terminal.command_error import CannotTell
 
 EVERYBODY: Final = frozenset({"allUsers", "allAuthenticatedUsers"})
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from deploy.commands.smoke.event import example_event
-from deploy.commands.sources.entries import routes_from
-from deploy.commands.sources.example import example_line
 from deploy.gcp.first_values import where_to_read
-from deploy.gcp.gcloud import shown
 from deploy.gcp.graph import Deployment
-from deploy.local.supervisor.sources import SIGNED, sources_of, ways_of
-from deploy.local.supervisor.trial import trial_type
+from deploy.google.gcloud import shown
+from deploy.requests.smoke_event import example_event
+from deploy.requests.source_entries import routes_from
+from deploy.requests.source_example import example_line
+from deploy.requests.source_lines import SIGNED, sources_of, ways_of
+from deploy.requests.trial import trial_type
 from shared.jsontext import Json
 
 

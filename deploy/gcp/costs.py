@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.compiler import FUNCTIONS
+from deploy.config.compiler import FUNCTIONS
 from deploy.gcp.resource import Resource
 from deploy.gcp.resources.monitoring import ALERT
 from deploy.gcp.resources.secret_values import SECRET

@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.gcp import names
 from deploy.gcp.marks import UNLABELLED, is_marked
 from deploy.gcp.plan import Action
 from deploy.gcp.resource import Command, Existing, key_of, one
@@ -24,7 +23,8 @@ from deploy.gcp.resources.services import SERVICE
 from deploy.gcp.resources.stores import BUCKET, DATABASE, bucket_key, database_key
 from deploy.gcp.resources.sweep import JOB
 from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC, subscription_key, topic_key
-from deploy.gcp.target import Target
+from deploy.google import names
+from deploy.google.target import Target
 from shared.ports import DEAD_LETTERS
 
 ORDER: Final = (JOB, SUBSCRIPTION, SERVICE, ALERT, METRIC, DASHBOARD, GRANT, ACCOUNT, SECRET, BUCKET, DATABASE, TOPIC)

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from deploy.commands.frame.ending import CannotTell
-from deploy.gcp import names
 from deploy.gcp.graph import Deployment
 from deploy.gcp.plan import Action
 from deploy.gcp.questions import Questions
-from deploy.local.supervisor.sources import sources_of, ways_of
+from deploy.google import names
+from deploy.requests.source_lines import sources_of, ways_of
 from deploy.secrets.needs import Need, needs
 from deploy.secrets.values import Refused, checked_values, joined, random_text
+from deploy.terminal.command_error import CannotTell
 from shared.jsontext import JsonObject
 from shared.secrets import variable_name
 

@@ -3,12 +3,12 @@
 import time
 from typing import Final
 
-from deploy.commands.frame.ending import CannotTell
-from deploy.commands.google_cloud.api import ApiFault, GoogleApi, NotSignedIn, token_of
-from deploy.doctor import policies
-from deploy.doctor.finding import Finding
-from deploy.gcp.gcloud import Runner, read_json
-from deploy.gcp.target import Target
+from deploy.gcp import policies
+from deploy.google.api import ApiFault, GoogleApi, NotSignedIn, token_of
+from deploy.google.gcloud import Runner, read_json
+from deploy.google.target import Target
+from deploy.terminal.command_error import CannotTell
+from deploy.terminal.finding import Finding
 
 PUBLIC: Final = policies.PUBLIC
 WAITS_SECONDS: Final = (0.0, 5.0, 10.0)

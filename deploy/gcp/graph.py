@@ -6,8 +6,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Final
 
-from deploy.compiler import FUNCTIONS
-from deploy.gcp import names
+from deploy.config.compiler import FUNCTIONS
 from deploy.gcp.permissions import permissions
 from deploy.gcp.resource import Resource, keys
 from deploy.gcp.resources import stores, topics
@@ -19,7 +18,8 @@ from deploy.gcp.resources.secret_values import secret, value_key
 from deploy.gcp.resources.services import Bundle, Size, service, service_key, service_url, sizes
 from deploy.gcp.resources.sweep import sweep
 from deploy.gcp.resources.topics import Push
-from deploy.gcp.target import Target
+from deploy.google import names
+from deploy.google.target import Target
 from deploy.secrets.needs import needs
 from shared.cloud.retention import blobs_seconds, retention_of
 from shared.jsontext import Json, JsonObject

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from deploy.gcp import names
 from deploy.gcp.resource import Existing
 from deploy.gcp.resources import accounts, monitoring, secret_values, services, stores, sweep, topics
-from deploy.gcp.target import Target
+from deploy.google import names
+from deploy.google.target import Target
 from shared.cloud.gcp.collections import EXPIRE_AT
 from shared.jsontext import Json, JsonObject
 

@@ -5,15 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
-from deploy.gcp import names
-from deploy.gcp.gcloud import GcloudFault, Runner, read_json
 from deploy.gcp.listings import LISTINGS, OF_DATABASE, Listing
 from deploy.gcp.resource import Existing, Resource, key_of
 from deploy.gcp.resources.access import CONDITION_TITLE, PROJECT, Grant, is_pubsub_agent, reading
 from deploy.gcp.resources.apis import API, pubsub_service_agent
 from deploy.gcp.resources.secret_values import SECRET, VALUE
 from deploy.gcp.resources.stores import DATABASE
-from deploy.gcp.target import Target
+from deploy.google import names
+from deploy.google.gcloud import GcloudFault, Runner, read_json
+from deploy.google.target import Target
 from shared.jsontext import Json
 
 WORKERS: Final = 4

@@ -7,7 +7,6 @@ prefix `shop-`. The topic of dead letters, with its label, is made before such t
 from collections.abc import Mapping
 from typing import Final
 
-from deploy.commands.frame.ending import CannotTell
 from deploy.gcp.resource import Existing
 from deploy.gcp.resources.accounts import ACCOUNT
 from deploy.gcp.resources.monitoring import METRIC
@@ -15,7 +14,8 @@ from deploy.gcp.resources.services import SERVICE
 from deploy.gcp.resources.stores import DATABASE
 from deploy.gcp.resources.sweep import JOB
 from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC
-from deploy.gcp.target import Target
+from deploy.google.target import Target
+from deploy.terminal.command_error import CannotTell
 
 UNLABELLED: Final = frozenset({DATABASE, ACCOUNT, JOB, METRIC})
 _MARKED: Final = frozenset({TOPIC, SUBSCRIPTION, SERVICE})

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from deploy.compiler import FUNCTIONS
-from deploy.gcp import names
+from deploy.config.compiler import FUNCTIONS
 from deploy.gcp.resource import Resource, key_of
 from deploy.gcp.resources.access import PROJECT, Grant, account_member, granted, pubsub_agent
 from deploy.gcp.resources.accounts import ACCOUNTS, account_key
 from deploy.gcp.resources.apis import API
-from deploy.gcp.target import Target
+from deploy.google import names
+from deploy.google.target import Target
 
 INVOKER: Final = "roles/run.invoker"
 PUBLISHER: Final = "roles/pubsub.publisher"

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final, Literal
 
-from deploy.drift import Difference, differences
+from deploy.gcp.drift import Difference, differences
 from deploy.gcp.resource import ADDRESS, Command, Existing, File, Resource, key_of
 from deploy.gcp.resources.access import GRANT, Grant, removing
 from deploy.gcp.resources.apis import API
 from deploy.gcp.resources.monitoring import ALERT
 from deploy.gcp.settings import kept_content, settings_of
-from deploy.gcp.target import Target
+from deploy.google.target import Target
 
 NOTHING: Final[Mapping[str, Existing]] = {}
 

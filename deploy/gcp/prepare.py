@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from deploy.bundle import contents, write
-from deploy.checkout import ROOT
-from deploy.commands.frame.ending import CannotTell
-from deploy.compiler import FUNCTIONS, compile_file
+from deploy.bundle.bundle import contents, write
+from deploy.config.checkout import ROOT
+from deploy.config.compiler import FUNCTIONS, compile_file
+from deploy.config.mail_settings import mail_fault
 from deploy.gcp.graph import Deployment
 from deploy.gcp.resources.services import Bundle
-from deploy.gcp.target import Target
-from deploy.mail_settings import mail_fault
+from deploy.google.target import Target
+from deploy.terminal.command_error import CannotTell
 
 COMMAND_FILES: Final = "gcp"
 """The folder beside the bundles that takes the files which commands read."""

@@ -5,8 +5,8 @@ import sys
 import threading
 from typing import TextIO
 
-from deploy.commands.terminal.tables import DIM, GREEN, RED, Screen, cut
 from deploy.gcp.plan import Action
+from deploy.terminal.tables import DIM, GREEN, RED, Screen, cut
 
 _DONE = {"create": "made", "update": "updated", "delete": "removed"}
 _ACCOUNT = re.compile(r"serviceAccount:([^@ ]+)@\S+")

@@ -4,7 +4,7 @@ import getpass
 import sys
 from typing import Final
 
-from deploy.commands.frame.ending import CannotTell
+from deploy.terminal.command_error import CannotTell
 
 MOST: Final = 3
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.checkout import environ_with
+from deploy.config.checkout import environ_with
+from deploy.config.dotenv import add_to_dotenv, read_dotenv
 from deploy.gcp.graph import Deployment
-from deploy.gcp.target import DEFAULT_PREFIX, DEFAULT_REGION, Target, TargetFault, find_target
-from deploy.local.supervisor.dotenv import add_to_dotenv, read_dotenv
+from deploy.google.target import DEFAULT_PREFIX, DEFAULT_REGION, Target, TargetFault, find_target
 
 COMMENT = "what was last deployed to Google Cloud, and where"
 _NOTHING_SAID: Final = argparse.Namespace(project=None, region=None, prefix=None)

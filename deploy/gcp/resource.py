@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.gcp import names
-from deploy.gcp.target import Target
+from deploy.google import names
+from deploy.google.target import Target
 from shared.jsontext import JsonObject
 
 ADDRESS: Final = "{address}"

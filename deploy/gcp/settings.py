@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.drift import Form, Setting
+from deploy.gcp.drift import Form, Setting
 from deploy.gcp.resource import Resource
 from deploy.gcp.resources import accounts, monitoring, services, stores, sweep, topics
 from shared.jsontext import Json, JsonObject

@@ -5,10 +5,10 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from deploy.gcp.gcloud import command_line
 from deploy.gcp.plan import Action
 from deploy.gcp.resource import Command
-from deploy.gcp.target import Target
+from deploy.google.gcloud import command_line
+from deploy.google.target import Target
 from shared.one_line import oneline
 
 PROJECT_NUMBER: Final = "${PROJECT_NUMBER}"

@@ -7,12 +7,12 @@ from typing import Final
 
 import yaml
 
-from deploy.compiler import FUNCTIONS, compile_file
+from deploy.config.compiler import FUNCTIONS, compile_file
 from deploy.gcp.costs import GIB, Row, Traffic, rows
 from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.resource import Resource
 from deploy.gcp.resources.services import Bundle
-from deploy.gcp.target import Target
+from deploy.google.target import Target
 from shared.cloud.retention import Retention
 from shared.jsontext import JsonObject
 

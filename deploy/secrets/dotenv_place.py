@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.local.supervisor.dotenv import PRIVATE_MODE, DotenvFault, Entry, dotenv_entries, quoted
+from deploy.config.dotenv import PRIVATE_MODE, DotenvFault, Entry, dotenv_entries, quoted
 from deploy.secrets.place import Kept, PlaceFault
 from shared.secrets import from_environment, from_folder, variable_name
 

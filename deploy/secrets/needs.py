@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.compiler import FUNCTIONS, secrets_needed
-from deploy.local.supervisor.sources import sources_of, ways_of
-from deploy.trigger.signing import is_asymmetric
+from deploy.config.compiler import FUNCTIONS, secrets_needed
+from deploy.requests.signing import is_asymmetric
+from deploy.requests.source_lines import sources_of, ways_of
 from functions.notify.mail.smtp_url import SmtpUrlFault, parse_smtp_url
 from functions.notify.mail.ways import API_KEY
 from shared.jsontext import Json, JsonObject

@@ -4,9 +4,9 @@ import secrets
 from collections.abc import Sequence
 from typing import Final
 
-from deploy.local.supervisor.made_secrets import random_value
-from deploy.trigger.fitting_secret import fitting_key
-from deploy.trigger.signing import is_asymmetric
+from deploy.requests.fitting_secret import fitting_key
+from deploy.requests.signing import is_asymmetric
+from deploy.secrets.made_secrets import random_value
 from shared.errors import Temporary
 from shared.secret_values import is_short, split_values, weakness
 from shared.signatures.keys import public_key, shared_key

@@ -21,8 +21,8 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy import bundle
-from deploy.bundling.requirements import read_pins
+from deploy.bundle.requirements import read_pins
+from deploy.cli import bundle
 from shared.delivery import Delivery, to_cloudevent_of
 from shared.event import Event, to_cloudevent
 from shared.jsontext import JsonObject

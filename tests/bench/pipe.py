@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.sendgrid.mailbox import Mailbox
+from deploy.dev.sendgrid.mailbox import Mailbox
 from tests.bench.load import wrk
 from tests.processes import Request
 from tests.stack import Stack, running

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import Final
 
-from deploy.catalogue import load_catalogue
-from deploy.trigger.aim import ready_source
-from deploy.trigger.signing import Signer, signed
+from deploy.cli.trigger_aim import ready_source
+from deploy.config.catalogue import load_catalogue
+from deploy.requests.signing import Signer, signed
 from functions.receive.ways import read_ways
 from shared.formats.parse import parse_body
 from shared.http import Request

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-from deploy.compiler import compile_config
-from deploy.config_file import parse_config
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import parse_config
 from functions.transform.chain import Chain
 from functions.transform.read_routes import read_program
 from shared.event import Event

@@ -17,10 +17,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from deploy.dev.pubsub.messages import Content, content_of
+from deploy.dev.pubsub.store import FILE_NAME
+from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.gcp.usage import USAGE_FILE, in_readme, usage_table
-from deploy.local.pubsub.messages import Content, content_of
-from deploy.local.pubsub.store import FILE_NAME
-from deploy.local.sendgrid.mailbox import Mailbox
 from shared.cloud.gcp.collections import ATTEMPTS, BODIES, EVENTS, LEDGER, UNINDEXED
 from shared.jsontext import Json, JsonObject
 from tests.gcp.deployment import PROJECT, Deployed, deploy

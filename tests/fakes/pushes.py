@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-from deploy.local.pubsub.push_tokens import PushTokens
-from deploy.local.supervisor.ports import function_url
+from deploy.config.ports import function_url
+from deploy.dev.pubsub.push_tokens import PushTokens
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.push_identity import GOOGLE_ISSUER

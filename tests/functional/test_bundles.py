@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from deploy import bundle
+from deploy.cli import bundle
 
 pytestmark = pytest.mark.slow
 

@@ -17,8 +17,8 @@ from typing import Final, Protocol
 
 import pytest
 
-from deploy.local.supervisor.dev_file import config_faults
-from deploy.local.supervisor.dotenv import read_dotenv
+from deploy.config.dev_file import config_faults
+from deploy.config.dotenv import read_dotenv
 from tests.processes import ROOT, is_open
 from tests.stack import free_base
 

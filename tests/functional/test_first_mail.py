@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.compiler import compile_file, secrets_needed
-from deploy.sending.formats import encode
+from deploy.config.compiler import compile_file, secrets_needed
+from deploy.requests.formats import encode
 from functions.notify.mail.mail import Mail
 from shared.jsontext import JsonObject
 from tests.pipeline import Pipeline

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli import main
+from deploy.cli.main import main
 from shared.jsontext import JsonObject
 from tests.gcp.deployment import PROJECT, SECRET, Deployed, deploy
 from tests.gcp.firestore_memory import MemoryStore

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.topology import ensure, topology
+from deploy.dev.topology import ensure, topology
 from shared.jsontext import Json, JsonObject
 from tests.emulation import ROOT, Emulation, Endpoint, attributes_of
 
@@ -45,7 +45,7 @@ def names_in(endpoint: Endpoint) -> Counter[str]:
 
 def run_to_its_end(*arguments: str) -> tuple[int, str]:
     """The exit code and standard error of a process that cannot start."""
-    command = [sys.executable, "-m", "deploy.local.cloud_apis", *arguments]
+    command = [sys.executable, "-m", "deploy.dev.cloud_apis", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
     return done.returncode, done.stderr
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import pytest
 
-from deploy.local.pubsub.push_client import PushClient
+from deploy.dev.pubsub.push_client import PushClient
 from shared.jsontext import Json, JsonObject
 from tests.emulation import Emulation, Endpoint, attributes_of, message_of
 

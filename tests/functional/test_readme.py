@@ -28,9 +28,9 @@ from typing import Final
 import pytest
 import yaml
 
-from deploy.checks.configuration import all_faults
-from deploy.compiler import compile_file, secrets_needed
-from deploy.config_file import parse_config
+from deploy.config.checks.configuration import all_faults
+from deploy.config.compiler import compile_file, secrets_needed
+from deploy.config.config_file import parse_config
 from shared.secrets import variable_name
 from tests.ports import free_bases, is_free
 

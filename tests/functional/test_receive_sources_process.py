@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.compiler import compile_config
-from deploy.config_file import parse_config
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import parse_config
 from tests.functional.test_receive_process import Served
 from tests.processes import ROOT, Request, free_port, functions_framework, started
 from tests.standins import command

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.chains.config_tests import run_config_tests
-from deploy.compiler import compile_config, compile_file, secrets_needed
-from deploy.config_file import read_config_file
+from deploy.config.compiler import compile_config, compile_file, secrets_needed
+from deploy.config.config_file import read_config_file
+from deploy.explain.config_tests import run_config_tests
 from functions.notify.mail.mail import Mail
 from tests.pipeline import Pipeline
 

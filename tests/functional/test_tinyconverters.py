@@ -15,8 +15,8 @@ from typing import Final
 import pytest
 import yaml
 
-from deploy.compiler import compile_config
-from deploy.config_file import parse_config
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import parse_config
 from tests.processes import BIN, ROOT, Request, free_port, functions_framework, started
 from tests.standins import command
 

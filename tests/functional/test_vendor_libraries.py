@@ -22,9 +22,9 @@ from standardwebhooks import Webhook as StandardWebhook
 from svix.webhooks import Webhook as SvixWebhook
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped] # the library has none
 
-from deploy.catalogue import load_catalogue
-from deploy.trigger.breaking import Break
-from deploy.trigger.samples import Fresh, events_of
+from deploy.config.catalogue import load_catalogue
+from deploy.requests.breaking import Break
+from deploy.requests.samples import Fresh, events_of
 from shared.http import Request
 from shared.secrets import variable_name
 from tests.signed_samples import FRESH, SECRET, Range, on_range

@@ -14,9 +14,9 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from deploy.local.supervisor.ports import ports_from
-from deploy.sending.auth import Bearer
-from deploy.sending.send import send
+from deploy.config.ports import ports_from
+from deploy.requests.auth import Bearer
+from deploy.requests.send import send
 from shared.jsontext import JsonObject
 from tests.fakes.notifier import push_of
 from tests.fakes.pushes import push_headers

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.compiler import compile_config
-from deploy.config_file import read_config_file
-from deploy.local.sendgrid.mailbox import Mailbox
-from deploy.local.topology import ensure, topology
-from deploy.sending.auth import Bearer
-from deploy.sending.send import send
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import read_config_file
+from deploy.dev.sendgrid.mailbox import Mailbox
+from deploy.dev.topology import ensure, topology
+from deploy.requests.auth import Bearer
+from deploy.requests.send import send
 from shared.jsontext import Json, JsonObject
 from tests.emulation import Emulation
 from tests.fakes.pushes import push_environment, push_headers

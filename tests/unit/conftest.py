@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.commands.state import local
+from deploy.history import state_local as local
 from tests.fakes.bus import FakeBus
 from tests.fakes.kept import NOW, Kept
 from tests.gcp.metadata_server import MetadataServer

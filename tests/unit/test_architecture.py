@@ -10,12 +10,26 @@ from typing import Final
 
 import pytest
 
-from deploy.bundling.files import imported_modules
+from deploy.config.imports import imported_modules
 
 FUNCTIONS: Final = ("receive", "transform", "notify")
 CLOUD_PACKAGES: Final = ("google", "boto3", "botocore", "functions_framework", "sendgrid")
 REST: Final = "the rest"
 PARTS: Final = {"formats": 1300, "signatures": 1450, "config": 750, "outgoing": 350, REST: 2100}
+
+LAYERS: Final = (
+    {"cli"},
+    {"doctor"},
+    {"dev", "gcp"},
+    {"explain"},
+    {"history"},
+    {"secrets", "bundle"},
+    {"requests"},
+    {"google"},
+    {"config"},
+    {"terminal"},
+)
+"""The rooms of deploy/, top to bottom: each imports rooms below it, and none beside it."""
 
 # What the system says; a secret's variable, as the README has them; and what is told to our own server only.
 NO_SETTINGS: Final = {"PATH", "SENDGRID_API_KEY", "FORWARDED_ALLOW_IPS"}
@@ -92,6 +106,20 @@ def test_only_the_entry_points_and_the_wiring_know_a_platform(root: Path, functi
     assert not forbidden_imports(root, iter(inner), "shared.cloud")
     readers = [str(path) for path in inner if re.search(r"os\.(environ|getenv)", (root / path).read_text())]
     assert not readers
+
+
+def test_each_room_of_deploy_imports_only_rooms_below_it(root: Path) -> None:
+    layer = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
+    upward = []
+    for path in python_files(root, "deploy"):
+        if len(path.parts) < 3:
+            continue
+        room = path.parts[1]
+        for module in sorted(imports_of(root, path)):
+            other = module.split(".")[1] if module.startswith("deploy.") else ""
+            if other and other != room and layer[other] <= layer[room]:
+                upward.append(f"{path} imports {module}")
+    assert not upward
 
 
 def test_receive_is_imported_without_models_yaml_queries_templates_or_a_cloud_library(root: Path) -> None:

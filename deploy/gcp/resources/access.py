@@ -4,9 +4,9 @@ thing can be named."""
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.gcp import names
 from deploy.gcp.resource import Command, Resource, key_of
-from deploy.gcp.target import Target
+from deploy.google import names
+from deploy.google.target import Target
 
 GRANT: Final = "grant"
 PROJECT: Final = "project"

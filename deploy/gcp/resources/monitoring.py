@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from deploy.gcp import names
 from deploy.gcp.resource import ADDRESS, File, Resource, digest_of, key_of, one
 from deploy.gcp.resources.apis import API
 from deploy.gcp.resources.topics import topic_key
-from deploy.gcp.target import Target
+from deploy.google import names
+from deploy.google.target import Target
 from shared.jsontext import JsonObject
 from shared.ports import DEAD_LETTERS
 

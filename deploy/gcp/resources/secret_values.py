@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from deploy.gcp import names
 from deploy.gcp.resource import Command, Resource, key_of, label_text, one
 from deploy.gcp.resources.apis import API
-from deploy.gcp.target import Target
+from deploy.google import names
+from deploy.google.target import Target
 
 SECRET: Final = "secret"  # noqa: S105 a kind of thing
 VALUE: Final = "value"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.gcp import names
 from deploy.gcp.resource import Resource, digest_of, key_of, label_text, one
-from deploy.gcp.target import Target
+from deploy.google import names
+from deploy.google.target import Target
 from shared.jsontext import Json, JsonObject
 
 SERVICE: Final = "service"

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from deploy.gcp import names
 from deploy.gcp.resource import File, Resource, digest_of, key_of, label_text, one
 from deploy.gcp.resources.apis import API
 from deploy.gcp.resources.topics import topic_key
-from deploy.gcp.target import Target
+from deploy.google import names
+from deploy.google.target import Target
 from shared.cloud.gcp.collections import EXPIRE_AT, EXPIRING, UNINDEXED
 from shared.jsontext import JsonObject
 from shared.ports import DEAD_LETTERS

@@ -4,11 +4,11 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.gcp import names
 from deploy.gcp.resource import Resource, digest_of, key_of, label_text, one
 from deploy.gcp.resources.accounts import account_key
 from deploy.gcp.resources.apis import API
-from deploy.gcp.target import Target
+from deploy.google import names
+from deploy.google.target import Target
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 
 TOPIC: Final = "topic"

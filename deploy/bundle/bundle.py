@@ -1,0 +1,64 @@
+"""Build each function's folder, ready to deploy.
+
+The same inputs give the same bytes, modes and times, in whatever folder and however often: what was deployed can be
+compared with what would be.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from deploy.bundle.features import features
+from deploy.bundle.files import bundle_files
+from deploy.bundle.requirements import requirements
+from shared.jsontext import JsonObject
+
+WRITTEN_AT: Final = 315_619_200  # 1980-01-02: a ZIP file knows no time before 1980, in whichever zone it is read
+SLICE: Final = PurePosixPath("slice.json")
+IGNORE_FILE: Final = PurePosixPath(".gcloudignore")
+IGNORED: Final = """\
+# What gcloud does not upload of this folder. Without this file it would follow a .gitignore.
+.gcloudignore
+.env
+__pycache__/
+*.pyc
+"""
+
+
+class NotABundle(Exception):
+    """What stands where a bundle should go was not written by us, and is left alone."""
+
+
+def contents(root: Path, function: str, compiled: JsonObject, platform: str) -> dict[PurePosixPath, bytes]:
+    """A bundle's files by their paths in it. Raises PinsFault."""
+    files = {place: path.read_bytes() for place, path in bundle_files(root, function).items()}
+    by_name = ("gcp-secrets",) if platform == "gcp" and function != "receive" else ()
+    extras = (function, platform, *by_name, *features(function, compiled))
+    files[PurePosixPath("requirements.txt")] = requirements(
+        root / "pyproject.toml", root / "deploy" / "pins.txt", extras
+    ).encode()
+    if platform == "gcp":
+        files[IGNORE_FILE] = IGNORED.encode()
+    files[SLICE] = (json.dumps(compiled, ensure_ascii=False, indent=2) + "\n").encode()
+    return dict(sorted(files.items()))
+
+
+def write(folder: Path, files: Mapping[PurePosixPath, bytes]) -> None:
+    """The folder holds these files afterwards and nothing else. Raises NotABundle."""
+    if folder.exists() and not (folder / SLICE).is_file():
+        raise NotABundle(f"{folder} is there and is no bundle: move it away, or choose another place with --out")
+    fresh = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    for place, content in files.items():
+        path = fresh / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    for path in [fresh, *fresh.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+        os.utime(path, (WRITTEN_AT, WRITTEN_AT))
+    if folder.exists():
+        shutil.rmtree(folder)
+    fresh.rename(folder)

@@ -1,0 +1,91 @@
+"""`make destroy-gcp`: takes away what a deployment made. Secrets and dead letters stay unless ALL=1."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Final
+
+from deploy.cli.ending import DONE, NOT_DONE, ended
+from deploy.cli.main import parser
+from deploy.config.configured import add_configuration, environ_of
+from deploy.gcp.apply import Applying
+from deploy.gcp.changes import refuse_elsewhere
+from deploy.gcp.destroy import Removal, own_things, removal, staying
+from deploy.gcp.live import project_number, read_grants, read_things
+from deploy.gcp.progress import Lines
+from deploy.google.gcloud import Gcloud
+from deploy.google.target import Target, add_target_options
+from deploy.history.platform_options import target_of
+from deploy.terminal.command_error import CannotTell
+from deploy.terminal.tables import screen_of
+
+EPILOG: Final = """\
+Messages that still wait are gone with their subscriptions. What Cloud Run kept of its builds stays: images in
+Artifact Registry, under cloud-run-source-deploy; sources in the bucket run-sources-… expire. APIs stay enabled.
+
+exit code: 0 all is gone that was to go, 1 refused or failed"""
+
+
+def main(arguments: list[str]) -> int:
+    return ended("destroy-gcp", lambda: _run(_options(arguments)))
+
+
+def _run(options: argparse.Namespace) -> int:
+    target = target_of(options, environ_of(options))
+    runner = Gcloud(target.project)
+    project_number(runner, target)
+    things = own_things(target, read_things(runner, target))
+    refuse_elsewhere(target, things)
+    kept = staying(target, things, options.all)
+    grants = read_grants(runner, target, [(kind, name) for kind, _, name in (key.partition(" ") for key in kept)])
+    removed = removal(target, things, kept, grants)
+    if not removed.actions:
+        print(f"There is nothing of {target.prefix} in project {target.project} to remove.")
+        if removed.kept:
+            print(f"Kept (ALL=1 removes them too): {', '.join(removed.kept)}")
+        return DONE
+    print("\n".join(told(target, removed)))
+    _confirm(options.confirm, target)
+    progress = Lines(len(removed.actions), screen_of(sys.stdout, os.environ))
+    if failure := Applying(runner, target, {}, progress).apply(removed.actions):
+        print(f"\n{failure.said}\nTry it by hand:\n  {failure.line}", file=sys.stderr)
+        return NOT_DONE
+    return DONE
+
+
+def told(target: Target, removed: Removal) -> Iterator[str]:
+    yield f"This removes from project {target.project}:"
+    for kind, actions in groupby(removed.actions, key=lambda action: action.kind):
+        named = [action.name for action in actions]
+        yield f"  {kind}: {', '.join(named) if kind != 'grant' else f'{len(named)} of the accounts below'}"
+    if removed.kept:
+        yield f"and keeps (ALL=1 removes them too): {', '.join(removed.kept)}"
+
+
+def _confirm(given: str | None, target: Target) -> None:
+    """Raises CannotTell unless the prefix was typed."""
+    if given is None:
+        if not sys.stdin.isatty():
+            raise CannotTell(f"nothing was removed: where nobody can be asked, say ARGS='--confirm {target.prefix}'")
+        given = _typed(f"Type {target.prefix} to remove all this: ")
+    if given != target.prefix:
+        raise CannotTell("nothing was removed")
+
+
+def _typed(question: str) -> str:
+    """Empty where the input ends without an answer."""
+    try:
+        return input(question).strip()
+    except EOFError:
+        return ""
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    words = parser("destroy-gcp", EPILOG)
+    add_target_options(words)
+    add_configuration(words)
+    words.add_argument("--all", action="store_true", help="secrets, dead letters and their store too")
+    words.add_argument("--confirm", metavar="PREFIX", help="the prefix once more, instead of being asked for it")
+    return words.parse_args(arguments)

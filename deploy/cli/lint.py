@@ -1,0 +1,137 @@
+"""`hookchain lint`: every fault of a configuration at once; and what is allowed, but seldom meant."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from deploy.cli.main import parser
+from deploy.config.checkout import checked_config, environ_with
+from deploy.config.checks.route_warnings import number_warnings, route_warnings
+from deploy.config.checks.schema_warnings import schema_warnings
+from deploy.config.checks.source_warnings import source_warnings
+from deploy.config.checks.unused_secrets import unused_secrets
+from deploy.config.compiler import compile_config, read_config, secrets_needed
+from deploy.config.compiling.own_step_files import own_step_warnings
+from deploy.config.config_file import ConfigFile
+from deploy.config.configured import add_configuration
+from deploy.config.dotenv import DotenvFault, read_dotenv
+from deploy.config.faults import ConfigFaults, Fault
+from shared.config.bundle import BundleConfig
+from shared.jsontext import JsonObject
+from shared.secret_values import is_short, split_values, weakness
+from shared.secrets import from_environment, from_folder, variable_name
+
+
+def main(arguments: list[str]) -> int:
+    options = _options(arguments)
+    try:
+        environ = _environ(options.env_file)
+        chosen = checked_config(options.config, environ)
+        if not options.json:
+            print(chosen.line, flush=True)
+        file = read_config(chosen.path, environ)
+        slices = compile_config(file)
+        faults = list(secret_faults(secrets_needed(slices), environ)) if options.secrets else []
+        if faults:
+            raise ConfigFaults(file.file, faults)
+    except ConfigFaults as refused:
+        _print(refused.file, "fault", refused.faults, options.json)
+        return 1
+    told = *warnings_of(file), *route_warnings(file, slices["transform"]), *own_step_warnings(file)
+    told += tuple(number_warnings(file, slices["receive"], slices["transform"]))
+    told += *schema_warnings(file, slices["receive"], slices["transform"]), *secret_warnings(options, slices, environ)
+    warnings = sorted(told)
+    _print(file.file, "warning", warnings, options.json)
+    if not options.json:
+        print(f"{file.file}: {_summary(slices)}; no faults")
+    return 0
+
+
+def _environ(env_file: Path) -> dict[str, str]:
+    """With what .env adds, as `hookchain dev` has it. Raises ConfigFaults."""
+    try:
+        return environ_with(env_file)
+    except DotenvFault as fault:
+        raise ConfigFaults(str(env_file), [Fault(0, "", str(fault))]) from fault
+
+
+def warnings_of(file: ConfigFile) -> Iterator[Fault]:
+    config = BundleConfig.model_validate(file.document)
+    for name, source in config.sources.items():
+        at = ("sources", name)
+        for rule in source_warnings(name, source, config):
+            yield Fault(file.line(at), f"source {name!r}", rule)
+        if not any(name in route.from_ or "all" in route.from_ for route in config.routes):
+            yield Fault(file.line(at), f"source {name!r}", "no route takes its events: they are kept and go nowhere")
+    for name in config.destinations:
+        if not any(name in route.to for route in config.routes):
+            yield Fault(file.line(("destinations", name)), f"destination {name!r}", "no route leads to it")
+
+
+def secret_warnings(
+    options: argparse.Namespace, slices: Mapping[str, JsonObject], environ: Mapping[str, str]
+) -> Iterator[Fault]:
+    if options.secrets:
+        yield from short_secrets(slices, environ)
+        yield from unused_secrets(str(options.env_file), read_dotenv(options.env_file), secrets_needed(slices))
+
+
+def secret_faults(names: list[str], environ: Mapping[str, str]) -> Iterator[Fault]:
+    for name in names:
+        text = _secret_text(name, environ)
+        if text is None:
+            yield Fault(0, f"secret {name!r}", f"is not there: set {variable_name(name)}, or make it in your cloud")
+        for value in split_values(text or ""):
+            if fault := weakness(value):
+                yield Fault(0, f"secret {name!r}", f"SECRET_WEAK: its value {fault}")
+        if text is not None and not split_values(text):
+            yield Fault(0, f"secret {name!r}", "SECRET_WEAK: its value is empty")
+
+
+def short_secrets(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[Fault]:
+    for name in secrets_needed(slices):
+        if any(is_short(value) for value in split_values(_secret_text(name, environ) or "")):
+            yield Fault(0, f"secret {name!r}", "has fewer than 16 characters: a long random one cannot be guessed")
+
+
+def _secret_text(name: str, environ: Mapping[str, str]) -> str | None:
+    folder = Path(environ.get("SECRETS_DIR") or "/secrets")
+    for read in (from_folder(folder), from_environment(environ)):
+        if (text := read(name)) is not None:
+            return text
+    return None
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    words = parser("lint", "exit code: 0 without faults (warnings are no faults), 1 with any")
+    add_configuration(words)
+    words.add_argument("--secrets", action="store_true", help="look at the secrets too: missing, weak or unused")
+    words.add_argument("--json", action="store_true", help="print one JSON object: file, faults, warnings")
+    return words.parse_args(arguments)
+
+
+def _print(file: str, severity: str, faults: "list[Fault] | tuple[Fault, ...]", as_json: bool) -> None:
+    if as_json:
+        listed = [{"line": fault.line, "where": fault.where, "rule": fault.rule} for fault in faults]
+        both = {"fault": [], "warning": [], severity: listed}
+        print(json.dumps({"file": file, "faults": both["fault"], "warnings": both["warning"]}, indent=2))
+        return
+    for fault in faults:
+        print(f"{fault.text(file)}" if severity == "fault" else f"warning: {fault.text(file)}", file=sys.stderr)
+    if severity == "fault":
+        print(f"{len(faults)} fault{'s' if len(faults) != 1 else ''}", file=sys.stderr)
+
+
+def _summary(slices: Mapping[str, JsonObject]) -> str:
+    counts = [
+        (slices["receive"]["sources"], "source"),
+        (slices["transform"]["routes"], "route"),
+        (slices["notify"]["destinations"], "destination"),
+    ]
+    return ", ".join(
+        f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
+        for things, word in counts
+        if isinstance(things, list | dict)
+    )

@@ -1,0 +1,70 @@
+"""`hookchain providers [NAME]`: whom the catalogue knows; of one, how to set it up and what it is known to do."""
+
+import argparse
+import os
+import sys
+from typing import Final
+
+from deploy.cli.main import parser
+from deploy.config.catalogue import Catalogue, load_catalogue
+from deploy.config.catalogue_entry_document import entry_document
+from deploy.config.catalogue_entry_text import entry_text
+from deploy.config.catalogue_listing import listing, matching
+from deploy.terminal.printing import print_json
+from deploy.terminal.tables import Screen, screen_of
+from shared.did_you_mean import did_you_mean
+
+EPILOG: Final = """\
+examples:
+  hookchain providers                 all of them
+  hookchain providers --find mail     those that have to do with mail
+  hookchain providers github          how to set GitHub up, and how sure that is
+
+PROVEN is how the signature was tried: with genuine requests that were published (vectors), with requests signed by the
+provider's own or an independent library (library), with requests signed in a test by code written from the facts
+(restated), or not at all, as there is no signature (nothing).
+
+exit code: 0 done, 1 nothing is found, 2 for a command that makes no sense"""
+
+
+def main(arguments: list[str]) -> int:
+    words = parser("providers", EPILOG)
+    words.add_argument("name", metavar="NAME", nargs="?", help="one provider's key, such as github")
+    words.add_argument("--find", metavar="TEXT", help="only those with this text in their key, name, proof or notes")
+    words.add_argument("--json", action="store_true", help="print one JSON document")
+    options = words.parse_args(arguments)
+    if options.name is not None and options.find is not None:
+        words.error("name one provider, or find some; not both")
+    screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
+    catalogue = load_catalogue()
+    return _one(options, catalogue, screen) if options.name is not None else _several(options, catalogue, screen)
+
+
+def _one(options: argparse.Namespace, catalogue: Catalogue, screen: Screen) -> int:
+    key = key_of(options.name)
+    if key not in catalogue:
+        hint = did_you_mean(key, catalogue)
+        more = hint if hint.startswith("; did") else "; `hookchain providers` lists them"
+        print(f"hookchain providers: there is no provider {options.name!r}{more}", file=sys.stderr)
+        return 1
+    if options.json:
+        print_json(entry_document(key, catalogue[key]))
+    else:
+        print("\n".join(entry_text(key, catalogue[key], screen)))
+    return 0
+
+
+def _several(options: argparse.Namespace, catalogue: Catalogue, screen: Screen) -> int:
+    found = matching(catalogue, options.find)
+    if options.json:
+        print_json({"providers": [entry_document(key, entry) for key, entry in found.items()]})
+    elif found:
+        print(listing(found, screen))
+    if not found:
+        print(f"hookchain providers: nothing in the catalogue has the text {options.find!r}", file=sys.stderr)
+    return 0 if found else 1
+
+
+def key_of(name: str) -> str:
+    """`GitHub`, `jamf-pro` and `Jamf Pro` are what people write for `github` and `jamf_pro`."""
+    return name.strip().lower().replace("-", "_").replace(" ", "_")

@@ -1,0 +1,73 @@
+"""`hookchain release DESTINATION`: what was held for it goes out, now that its fault is mended."""
+
+import argparse
+import asyncio
+import os
+import time
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from deploy.cli.ending import DONE, ended
+from deploy.cli.main import parser
+from deploy.config.checkout import ROOT, environ_with
+from deploy.config.configured import config_path
+from deploy.history.platform_options import add_platform, add_state, is_gcp
+from deploy.history.state_choice import chosen_target
+from deploy.terminal.command_error import CannotTell
+from deploy.terminal.printing import count_of
+from shared.did_you_mean import did_you_mean
+from shared.ledger import Ledger
+
+
+def main(arguments: list[str]) -> int:
+    words = parser(
+        "release", "exit code: 0 released, 1 where there is no such destination or the ledger cannot be read"
+    )
+    words.add_argument("destination", help="its name in the configuration")
+    words.add_argument("--config", metavar="FILE", help="the configuration (HOOKCHAIN_CONFIG)")
+    add_state(words)
+    add_platform(words)
+    options = words.parse_args(arguments)
+    return ended("release", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    destination: str = options.destination
+    place = _in_cloud(options) if is_gcp(options) else _here(options.state)
+    released = asyncio.run(_release(place, destination, options))
+    when = "a minute or two" if is_gcp(options) else "seconds"
+    held = f"{count_of(released, 'delivery', 'deliveries')} held for it will go out within {when}"
+    print(f"{destination}: enabled; {held if released else 'nothing was held for it'}")
+    return DONE
+
+
+def _here(folder: Path) -> AbstractAsyncContextManager[Ledger]:
+    from deploy.history.state_local import ledger_in
+
+    return ledger_in(folder)
+
+
+def _in_cloud(options: argparse.Namespace) -> AbstractAsyncContextManager[Ledger]:
+    from deploy.history.state_cloud import closing, place_of
+
+    return closing(place_of(chosen_target(options, os.environ), os.environ).make_ledger())
+
+
+async def _release(opened: AbstractAsyncContextManager[Ledger], destination: str, options: argparse.Namespace) -> int:
+    async with opened as ledger:
+        if not await ledger.rows(1, destination=destination):
+            _require_configured(destination, options)
+        return await ledger.release(destination, time.time())
+
+
+def _require_configured(destination: str, options: argparse.Namespace) -> None:
+    """The ledger comes first: it may hold deliveries for what the configuration has no more."""
+    from deploy.config.compiler import read_config  # slow to import, and seldom needed
+
+    environ = environ_with(ROOT / ".env")
+    file = read_config(config_path(options, environ), environ)
+    destinations = file.document.get("destinations") if isinstance(file.document, dict) else None
+    known = destinations if isinstance(destinations, dict) else {}
+    if destination not in known:
+        hint = did_you_mean(destination, known)
+        raise CannotTell(f"{file.file} has no destination {destination!r}, and nothing is held for one{hint}")

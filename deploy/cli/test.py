@@ -1,0 +1,74 @@
+"""`hookchain test`: the configuration's own tests."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from deploy.cli.ending import DONE, NOT_DONE, ended
+from deploy.cli.main import parser
+from deploy.config.checkout import checked_config
+from deploy.config.compiler import compile_config, read_config
+from deploy.config.configured import add_configuration, environ_of
+from deploy.explain.config_tests import CaseResult, run_config_tests
+from deploy.terminal.printing import print_json
+from deploy.terminal.tables import GREEN, RED, Screen, printable, screen_of
+from shared.jsontext import JsonObject
+
+EPILOG: Final = """\
+In hookchain.yaml:
+  tests:
+    - name: a paid sign-up goes to the list
+      input: {source: signup-form, body: {event: signup.created, plan: pro, password: x}}
+      expect:
+        - {to: newsletter-list, data: {event: signup.created, plan: pro}, mail: {subject: "New signup"}}
+
+`input` has a `body` (JSON, or a text as it is), a `file` or an `event` after receive, and `headers`; nothing has to be
+signed. `expect` is every delivery, in any order; what one does not say may be anything. A chain or a mail that fails
+fails the test, unless `fails: CODE` expects it. `answers` say what other systems answer to steps that ask them, by URL.
+Nothing is sent, no secret is read, and it is always 2026-01-01.
+
+exit code: 0 all passed, 1 one failed or the configuration has faults, 2 for a command that makes no sense"""
+
+
+def main(arguments: list[str]) -> int:
+    words = parser("test", EPILOG)
+    add_configuration(words)
+    words.add_argument("--json", action="store_true", help="print one JSON object: the tests, and what failed in each")
+    options = words.parse_args(arguments)
+    return ended("test", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    results = _results(options)
+    if options.json:
+        print_json({"tests": [_document(each) for each in results]})
+    else:
+        _print(results, screen_of(sys.stdout, os.environ))
+    return DONE if all(each.passed for each in results) else NOT_DONE
+
+
+def _document(result: CaseResult) -> JsonObject:
+    return {"name": result.name, "passed": result.passed, "lines": list(result.lines)}
+
+
+def _results(options: argparse.Namespace) -> list[CaseResult]:
+    environ = environ_of(options)
+    chosen = checked_config(options.config, environ)
+    if not options.json:
+        print(chosen.line, flush=True)
+    file = read_config(chosen.path, environ)
+    return run_config_tests(file.document, compile_config(file), chosen.path.parent if chosen.path else Path())
+
+
+def _print(results: Sequence[CaseResult], screen: Screen) -> None:
+    for each in results:
+        mark = screen.coloured("ok  ", GREEN) if each.passed else screen.coloured("FAIL", RED)
+        print(f"{mark}  {printable(each.name)}")
+        for line in each.lines:
+            print(f"        {printable(line)}")
+    failed = sum(not each.passed for each in results)
+    count = f"{len(results)} test{'' if len(results) == 1 else 's'}"
+    print(f"{count}, {failed} failed" if results else "the configuration has no `tests`")

@@ -1,0 +1,166 @@
+"""What routes, chains and lists may be, but are seldom meant to be. Of a configuration without faults."""
+
+import fnmatch
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from deploy.config.config_file import ConfigFile
+from deploy.config.faults import Fault
+from functions.transform.comparisons import compared_paths
+from functions.transform.read_routes import Program, read_program
+from functions.transform.registry import NamedStep
+from functions.transform.routes import Route
+from functions.transform.steps.decide import Filter, Stop, Switch
+from functions.transform.steps.values import Cast
+from shared.config.bundle import BundleConfig
+from shared.config.route import RouteConfig
+from shared.expressions import Expression, is_true
+from shared.jsontext import Json, JsonObject
+
+_WILD: Final = re.compile(r"[*?\[]")
+_UNTYPED: Final = ("xml", "form", "multipart", "csv")
+
+
+def route_warnings(file: ConfigFile, transform: JsonObject) -> Iterator[Fault]:
+    """`transform` is its slice, compiled of the file."""
+    config = BundleConfig.model_validate(file.document)
+    program = read_program(transform)
+    for number, route in enumerate(config.routes):
+        for rule in (*_of_route(route, config, number), *_dead_ends(program.routes[number].chain.steps)):
+            yield Fault(file.line(("routes", number)), f"route {route.name!r}", rule)
+    used = _used_chains(program)
+    for name, steps in program.chains.items():
+        if name not in used:
+            rule = "no route and no step leads to it: only POST /chains/ on transform does"
+            yield Fault(file.line(("chains", name)), f"chain {name!r}", rule)
+        for rule in _dead_ends(steps):
+            yield Fault(file.line(("chains", name)), f"chain {name!r}", rule)
+    yield from _unused_lists(file, config)
+
+
+def _of_route(route: RouteConfig, config: BundleConfig, number: int) -> Iterator[str]:
+    if not route.enabled:
+        yield "is switched off (`enabled: false`)"
+        return
+    others = [each for each in config.routes if each is not route and each.enabled]
+    if route.else_:
+        takers = [each for each in others if not each.else_ and each.where in (None, route.where)]
+        if covering := _covering(route, takers, set(config.sources)):
+            names = " and ".join(repr(name) for name in covering)
+            yield f"can never take an event: {names} take{'' if len(covering) > 1 else 's'} every one that it could"
+    if route.where is not None and _is_never(Expression(route.where)):
+        yield f"can never take an event: `where: {route.where}` is false whatever comes"
+    twins = [each for each in config.routes[:number] if each.enabled and _same(each, route)]
+    if twins:
+        yield f"takes the same events to the same destinations as {twins[0].name!r}: each is delivered twice"
+
+
+def number_warnings(file: ConfigFile, receive: JsonObject, transform: JsonObject) -> Iterator[Fault]:
+    """Yield each comparison with a number of what XML, forms or CSV carry as text, which is false in silence."""
+    config = BundleConfig.model_validate(file.document)
+    sources = receive["sources"]
+    assert isinstance(sources, dict)
+    for number, route in enumerate(read_program(transform).routes):
+        names = sorted(sources if route.sources is None else route.sources)
+        untyped = {name: _cast_paths(settings) for name in names if _carries_text(settings := sources[name])}
+        for path in dict.fromkeys(_compared_with_numbers(route)):
+            lacking = [name for name, cast in untyped.items() if path not in cast]
+            if lacking:
+                rule = (
+                    f"compares {path} with a number, but source {lacking[0]!r} can get XML, forms or CSV, where every "
+                    f"value is text: write to_number({path}), or `cast: {{{path}: number}}` on the source"
+                )
+                yield Fault(file.line(("routes", number)), f"route {config.routes[number].name!r}", rule)
+
+
+def _compared_with_numbers(route: Route) -> Iterator[str]:
+    if route.where is not None:
+        yield from compared_paths(route.where)
+    for named in route.chain.steps:
+        if isinstance(named.step, Cast):
+            return
+        if isinstance(named.step, Filter):
+            yield from compared_paths(Expression(named.step.root.keep))
+
+
+def _carries_text(settings: Json) -> bool:
+    """Return whether the source's settings say that its bodies can be in a format without numbers."""
+    assert isinstance(settings, dict)
+    types, methods, formats = (settings.get(key) for key in ("content_types", "methods", "formats"))
+    return (
+        settings.get("body") in _UNTYPED
+        or settings.get("unwrap") is True
+        or "form" in settings
+        or (isinstance(formats, list) and any(each in formats for each in _UNTYPED))
+        or (isinstance(methods, list) and "GET" in methods)
+        or (isinstance(types, list) and any(word in str(each) for each in types for word in _UNTYPED))
+    )
+
+
+def _cast_paths(settings: Json) -> frozenset[str]:
+    assert isinstance(settings, dict)
+    cast = settings.get("cast")
+    return frozenset(cast) if isinstance(cast, dict) else frozenset()
+
+
+def _covering(route: RouteConfig, takers: list[RouteConfig], known: set[str]) -> list[str]:
+    """The names of those that together take for sure every event that the route could; none where they do not."""
+    names: dict[str, None] = {}
+    for source in sorted(known if "all" in route.from_ else set(route.from_)):
+        for glob in route.types or ["*"]:
+            taker = next((each for each in takers if _takes_all(each, source, glob)), None)
+            if taker is None:
+                return []
+            names[taker.name] = None
+    return list(names)
+
+
+def _takes_all(taker: RouteConfig, source: str, glob: str) -> bool:
+    from_it = source in taker.from_ or "all" in taker.from_
+    return from_it and any(_is_within(glob, each) for each in taker.types or ["*"])
+
+
+def _is_within(inner: str, outer: str) -> bool:
+    """Whether every type that the inner glob takes is taken by the outer one, as far as is easily told."""
+    if outer.endswith("*") and not _WILD.search(outer[:-1]):
+        return inner.startswith(outer[:-1])
+    return inner == outer or (not _WILD.search(inner) and fnmatch.fnmatchcase(inner, outer))
+
+
+def _is_never(condition: Expression) -> bool:
+    return condition.is_constant and not is_true(condition.search(None))
+
+
+def _same(one: RouteConfig, other: RouteConfig) -> bool:
+    own = {"name", "on_error"}
+    return one.model_dump(exclude=own) == other.model_dump(exclude=own)
+
+
+def _dead_ends(steps: tuple[NamedStep, ...]) -> Iterator[str]:
+    for named in steps[:-1]:
+        step = named.step
+        stops = isinstance(step, Stop) and step.root.when is None
+        ends = stops or (isinstance(step, Filter) and _is_never(Expression(step.root.keep)))
+        leads = isinstance(step, Switch) and any(case.when is None for case in step.root)
+        if ends or leads:
+            yield f"step {named.number} {named.name!r} always ends it here: no event comes to the steps after it"
+
+
+def _used_chains(program: Program) -> set[str]:
+    reached = [named for route in program.routes for named in route.chain.reachable()]
+    return {name for named in reached for name in named.step.chains()}
+
+
+def _unused_lists(file: ConfigFile, config: BundleConfig) -> Iterator[Fault]:
+    named = set(_texts([dict(destination.kinds) for destination in config.destinations.values()]))
+    for name in config.lists:
+        if name not in named:
+            yield Fault(file.line(("lists", name)), f"list {name!r}", "no destination sends to it")
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _texts(each)

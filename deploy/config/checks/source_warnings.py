@@ -1,0 +1,61 @@
+"""What a source may say, but seldom means to."""
+
+from collections.abc import Iterator
+
+from deploy.config.catalogue import load_catalogue
+from deploy.config.checks.auth_warnings import auth_warnings
+from deploy.config.checks.providers import provider_warnings
+from deploy.config.compiling.provider import chosen_ways
+from functions.receive.signed_part import signs_content
+from shared.config.auth import PathAuth, QueryAuth
+from shared.config.bundle import BundleConfig
+from shared.config.link import LinkAuth
+from shared.config.provider import ProviderEntry
+from shared.config.source import SourceConfig
+from shared.signatures.way import read_way
+
+
+def source_warnings(name: str, source: SourceConfig, config: BundleConfig) -> Iterator[str]:
+    """Of a configuration without faults."""
+    if not source.auth and (source.provider is None or "auth" in source.model_fields_set):
+        yield "`auth: none` takes events from anyone who finds its URL"
+        if "GET" in source.methods:
+            yield "it takes GET from anyone: any page that somebody looks at can send it events; see `hookchain link`"
+    for way in source.auth:
+        if isinstance(way, PathAuth | QueryAuth):
+            yield f"a token in the {way.scheme} ends up in logs and histories; use a header where the sender can"
+        yield from auth_warnings(way)
+    if _signs(source):
+        if source.provider is None and not source.id and not source.dedupe:
+            yield (
+                "no `id`: two requests with the same signed bytes are one event. Name the sender's own id, or set"
+                " `dedupe: delivery_id` if equal bodies are different events, or `dedupe: signed` if that is meant"
+            )
+    elif source.dedupe == "signed":
+        yield "`dedupe: signed` has no effect: its sender signs nothing; set `id`, or `dedupe: body`"
+    elif not _has_id(source):
+        yield "no `id` and no `dedupe: body`: an event that its sender repeats after a 503 may be delivered twice"
+    yield from provider_warnings(source, config.public_url)
+    if source.public_url and not source.public_url.endswith((f"/{name}", f"/{name}/")):
+        ends = f"it ends with /{name} or /{name}/"
+        yield f"`public_url` is the whole URL that its sender calls: {ends}, unless a proxy changes it"
+    if source.allow and source.trusted_proxies is None and "trusted_proxies" not in config.model_fields_set:
+        yield "`allow` looks at who connects: behind a proxy, as on Cloud Run, say so with `trusted_proxies: 1`"
+
+
+def _signs(source: SourceConfig) -> bool:
+    ways = list(source.auth)
+    if source.provider and "auth" not in source.model_fields_set:
+        ways = [offered.way for offered in chosen_ways(load_catalogue()[source.provider], source.variant)]
+    return bool(ways) and all(signs_content(read_way(way.model_dump(exclude_none=True))) for way in ways)
+
+
+def _has_id(source: SourceConfig) -> bool:
+    """A link for once has one of its own."""
+    if source.id or source.dedupe or any(isinstance(way, LinkAuth) for way in source.auth):
+        return True
+    return source.provider is not None and _tells_apart(load_catalogue()[source.provider])
+
+
+def _tells_apart(entry: ProviderEntry) -> bool:
+    return bool(entry.event.id or entry.event.dedupe)

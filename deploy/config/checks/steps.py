@@ -1,0 +1,75 @@
+"""Checks of chains of steps: those of the routes, and those that have a name."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from deploy.config.checks.places import place
+from deploy.config.compiling.own_step_files import SECTION, own_steps
+from deploy.config.compiling.step_files import UnreadableFile, with_files
+from deploy.config.config_file import ConfigFile
+from deploy.config.faults import Fault, Path
+from functions.transform.families import StepModels
+from functions.transform.named_chains import read_chains, unknown_chains
+from functions.transform.registry import NamedStep, StepFault, read_chain
+from shared.config.route import as_steps
+from shared.jsontext import Json, JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class StepChecks:
+    """What a route's steps are checked against: the operator's own steps, and the named chains."""
+
+    file: ConfigFile
+    own: StepModels
+    chains: dict[str, tuple[NamedStep, ...]]
+    faults: list[Fault]
+
+    def of_route(self, path: Path, steps: Json) -> Iterator[Fault]:
+        filled, faults = _with_files(self.file, steps, self.own)
+        found, wrong = read_chain(filled, self.own)
+        told = {fault.number for fault in faults}
+        faults += [fault for fault in wrong if fault.number not in told]
+        yield from _at(self.file, path, [*faults, *unknown_chains(found, self.chains)])
+
+
+def step_checks(file: ConfigFile, document: JsonObject) -> StepChecks:
+    own, faults = own_steps(file, document.get(SECTION))
+    written = document.get("chains")
+    filled: dict[str, Json] = {}
+    told = set[tuple[str, int | None]]()
+    for name, steps in written.items() if isinstance(written, dict) else ():
+        filled[name], unreadable = _with_files(file, steps, own)
+        faults += _at(file, ("chains", name), unreadable)
+        told |= {(name, fault.number) for fault in unreadable}
+    read = read_chains(filled, own)
+    for name, fault in read.faults:
+        if (name, fault.number) not in told:
+            faults += _at(file, ("chains", name), [fault])
+    return StepChecks(file, own, dict(read.chains), faults)
+
+
+def _at(file: ConfigFile, path: Path, faults: Iterable[StepFault]) -> Iterator[Fault]:
+    for fault in faults:
+        at = path if fault.number is None else (*path, fault.number - 1)
+        yield Fault(file.line(at), place(file, path[:2]), str(fault))
+
+
+def _with_files(file: ConfigFile, written: Json, own: StepModels) -> tuple[Json, list[StepFault]]:
+    """A step whose file cannot be read stays as it is written."""
+    steps = as_steps(written)
+    if not isinstance(steps, list):
+        return written, []
+    filled = list(steps)
+    faults: list[StepFault] = []
+    for position, step in enumerate(steps):
+        try:
+            filled[position] = _with_file(file, step, own)
+        except UnreadableFile as fault:
+            faults.append(StepFault(position + 1, None, str(fault)))
+    return filled, faults
+
+
+def _with_file(file: ConfigFile, step: Json, own: StepModels) -> Json:
+    if not isinstance(step, dict):
+        return step
+    return {name: with_files(settings, name, file.folder, own) for name, settings in step.items()}

@@ -1,0 +1,129 @@
+"""hookchain.yaml in, one slice of plain JSON a function out.
+
+`python -m deploy.config.compiler receive` prints a function's slice, of the configuration that the environment names.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from deploy.config.checkout import ROOT, choose_config
+from deploy.config.checks.configuration import all_faults, resolved
+from deploy.config.checks.kinds import settings_model
+from deploy.config.compiling.routes import compiled_routes
+from deploy.config.compiling.sources import compiled_sources, logged_sources
+from deploy.config.config_file import ConfigFile, read_config_file
+from deploy.config.default_config import config_from_environment
+from deploy.config.faults import ConfigFaults
+from shared.config.bundle import BundleConfig
+from shared.config.destination import DestinationConfig
+from shared.config.google_cloud import CloudRunConfig
+from shared.jsontext import Json, JsonObject, to_json
+
+FUNCTIONS: Final = ("receive", "transform", "notify")
+
+_NOT_SETTINGS: Final = frozenset({"schema", "respond"})  # documents, in which a key `secret` names no secret of ours
+
+RETRY_SECONDS: Final = (5, 60, 300, 1800, 7200, 18_000, 36_000, 36_000, 86_400, 86_400)
+"""Ten retries over some three days and a half, close together at first."""
+
+
+def compile_file(path: Path | None, environ: Mapping[str, str]) -> dict[str, JsonObject]:
+    """A slice for each function. Raises ConfigFaults, which lists every fault."""
+    return compile_config(read_config(path, environ))
+
+
+def read_config(path: Path | None, environ: Mapping[str, str]) -> ConfigFile:
+    return read_config_file(path) if path else config_from_environment(environ)
+
+
+def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
+    if faults := all_faults(file):
+        raise ConfigFaults(file.file, faults)
+    assert isinstance(file.document, dict)
+    config = BundleConfig.model_validate(file.document)
+    return {
+        "receive": {
+            "function": "receive",
+            "sources": compiled_sources(config, file.folder),
+            **_google_cloud(config.google_cloud.receive),
+        },
+        "transform": {
+            "function": "transform",
+            "sources": logged_sources(config),
+            **compiled_routes(config, file),
+            **_retention(config),
+            **_google_cloud(config.google_cloud.transform),
+        },
+        "notify": {
+            "function": "notify",
+            "destinations": {
+                name: _destination(destination, file.document, file)
+                for name, destination in config.destinations.items()
+            },
+            **_retention(config),
+            **_google_cloud(config.google_cloud.notify),
+        },
+    }
+
+
+def _google_cloud(config: CloudRunConfig) -> JsonObject:
+    """Return what the configuration says of the function on Cloud Run, for the deployment alone."""
+    written = config.model_dump(exclude_unset=True)
+    return {"google_cloud": written} if written else {}
+
+
+def _retention(config: BundleConfig) -> JsonObject:
+    """For the functions that keep a journal: on some platforms each entry says how long it stays."""
+    kept = config.retention
+    seconds: JsonObject = {
+        "events_seconds": kept.events,
+        "bodies_seconds": kept.bodies,
+        "dead_letters_seconds": kept.dead_letters,
+    }
+    return {"retention": seconds}
+
+
+def secrets_needed(slices: Mapping[str, Json]) -> list[str]:
+    """The names of the secrets that the slices speak of, each once, in alphabetical order."""
+    return sorted(set(_secret_names(dict(slices))))
+
+
+def _secret_names(value: Json) -> list[str]:
+    if isinstance(value, list):
+        return [name for item in value for name in _secret_names(item)]
+    if not isinstance(value, dict):
+        return []
+    own = value.get("secret")
+    found = [own] if isinstance(own, str) and own else []
+    inner = [item for key, item in value.items() if key not in _NOT_SETTINGS]
+    return found + [name for item in inner for name in _secret_names(item)]
+
+
+def _destination(destination: DestinationConfig, document: JsonObject, file: ConfigFile) -> JsonObject:
+    [(kind, written)] = destination.kinds.items()
+    settings = resolved(written, document, file)
+    return {
+        "kind": kind,
+        "settings": settings_model(kind).model_validate(settings).model_dump(mode="json", by_alias=True),
+        "retry_seconds": list(RETRY_SECONDS if destination.retry is None else destination.retry),
+        "timeout_seconds": destination.timeout,
+        "on_unknown": destination.on_unknown,
+    }
+
+
+def main(arguments: list[str]) -> int:
+    [function] = arguments
+    try:
+        slices = compile_file(choose_config(os.environ, ROOT), os.environ)
+    except ConfigFaults as faults:
+        print(faults, file=sys.stderr)
+        return 1
+    print(to_json(slices[function]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,58 @@
+"""The operator's own steps: the files that `steps_from` names, read for the slice and loaded for the checks."""
+
+from collections.abc import Iterator
+
+from deploy.config.compiling.own_step_imports import left_behind, not_sure
+from deploy.config.config_file import ConfigFile
+from deploy.config.faults import Fault, unreadable
+from functions.transform.families import StepModels
+from functions.transform.own_steps import OwnStepsFault, load_own_steps
+from shared.jsontext import Json
+
+SECTION = "steps_from"
+
+
+def own_step_sources(file: ConfigFile, names: Json) -> dict[str, str]:
+    """Each file's text by its name, those that can be read."""
+    sources = {}
+    for name in names if isinstance(names, list) else []:
+        text = _text(file, name)
+        if isinstance(name, str) and text is not None:
+            sources[name] = text
+    return sources
+
+
+def own_steps(file: ConfigFile, names: Json) -> tuple[StepModels, list[Fault]]:
+    faults = list(_unreadable(file, names))
+    sources = own_step_sources(file, names)
+    try:
+        models = load_own_steps(sources)
+    except OwnStepsFault as fault:
+        return {}, [*faults, Fault(file.line((SECTION,)), SECTION, str(fault))]
+    faults += [_fault(file, name, rule) for name, source in sources.items() for rule in left_behind(source)]
+    return models, faults
+
+
+def own_step_warnings(file: ConfigFile) -> Iterator[Fault]:
+    """Of a configuration without faults. A step that names `extras` has seen to its packages itself."""
+    document = file.document if isinstance(file.document, dict) else {}
+    for name, source in own_step_sources(file, document.get(SECTION)).items():
+        if not any(getattr(model, "extras", ()) for model in load_own_steps({name: source}).values()):
+            yield from (_fault(file, name, rule) for rule in not_sure(source))
+
+
+def _fault(file: ConfigFile, name: str, rule: str) -> Fault:
+    return Fault(file.line((SECTION,)), SECTION, f"{name}: {rule}")
+
+
+def _unreadable(file: ConfigFile, names: Json) -> Iterator[Fault]:
+    for position, name in enumerate(names if isinstance(names, list) else []):
+        if isinstance(name, str) and _text(file, name) is None:
+            yield Fault(file.line((SECTION, position)), SECTION, unreadable(name))
+
+
+def _text(file: ConfigFile, name: Json) -> str | None:
+    try:
+        return (file.folder / str(name)).read_text(encoding="utf-8")
+    except (OSError, ValueError):  # ValueError: no UTF-8, or a name with a NUL in it
+        return None

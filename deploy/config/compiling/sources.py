@@ -1,0 +1,82 @@
+"""The sources of hookchain.yaml as receive's slice has them."""
+
+from pathlib import Path
+from typing import Final
+
+from deploy.config.catalogue import load_catalogue
+from deploy.config.compiling.provider import provider_part
+from deploy.config.compiling.source_schema import schema_document
+from shared.config.bundle import BundleConfig
+from shared.config.source import SourceConfig
+from shared.jsontext import Json, JsonObject
+
+WRITTEN: Final = frozenset(
+    {
+        *("methods", "max_body_bytes", "allow", "content_types", "body", "unwrap", "unpack", "batch", "dedupe"),
+        "cast",
+        *("type", "id", "subject", "actor", "time", "respond", "form"),
+    }
+)
+"""The keys that a slice has as they were written."""
+_HEADER_TYPE_WORDS: Final = 4
+
+
+def compiled_sources(config: BundleConfig, folder: Path) -> JsonObject:
+    """`folder` is what the names of files are relative to."""
+    mailed = _sources_mailed_as_they_came(config)
+    return {
+        name: {
+            **_source(source, name in mailed),
+            **_place(name, source, config),
+            **({} if (words := _type_words(source)) == 1 else {"type_words": words}),
+            **({} if source.schema_ is None else {"schema": schema_document(source.schema_, folder)}),
+        }
+        for name, source in config.sources.items()
+    }
+
+
+def logged_sources(config: BundleConfig) -> JsonObject:
+    """How many words of each source's event types transform's log may hold. A source not named there is not logged."""
+    return {name: _type_words(source) for name, source in config.sources.items()}
+
+
+def _type_words(source: SourceConfig) -> int:
+    """Several where the catalogue takes the type from a header, as GitLab's `Push Hook`; one for all other sources."""
+    if source.provider is None or "type" in source.model_fields_set:
+        return 1
+    located = load_catalogue()[source.provider].event.type
+    first = located[0] if isinstance(located, list) else located
+    return _HEADER_TYPE_WORDS if first and first.startswith("header.") else 1
+
+
+def _place(name: str, source: SourceConfig, config: BundleConfig) -> JsonObject:
+    """Where it is, and what stands before it."""
+    public_url = source.public_url or (config.public_url and f"{config.public_url.rstrip('/')}/{name}")
+    proxies = config.trusted_proxies if source.trusted_proxies is None else source.trusted_proxies
+    return {
+        **({"public_url": public_url} if public_url else {}),
+        **({"trusted_proxies": proxies} if proxies else {}),
+    }
+
+
+def _source(source: SourceConfig, is_mailed: bool) -> JsonObject:
+    """What the source says itself counts before what its provider's entry says, and that before our defaults."""
+    auth: list[Json] = [way.model_dump(exclude_none=True) for way in source.auth] or [{"scheme": "none"}]
+    keep_raw = {True: "all", False: "no", None: "body" if is_mailed else "no"}[source.keep_raw]
+    settings: JsonObject = source.model_dump(mode="json", include=set(WRITTEN), exclude_none=True)
+    taken = provider_part(source, load_catalogue()) if source.provider else {}
+    if isinstance(of_provider := taken.get("cast"), dict) and isinstance(own := settings.get("cast"), dict):
+        settings["cast"] = {**of_provider, **own}
+    said = {key: value for key, value in settings.items() if key in source.model_fields_set}
+    return {"auth": auth, "keep_raw": keep_raw, **settings, **taken, **said}
+
+
+def _sources_mailed_as_they_came(config: BundleConfig) -> set[str]:
+    """A mail without a template of the operator's shows the body as it came, so its sources keep that."""
+    plain = {
+        name
+        for name, destination in config.destinations.items()
+        if isinstance(email := destination.kinds.get("email"), dict) and not email.keys() & {"html", "text"}
+    }
+    routes = [route for route in config.routes if plain.intersection(route.to)]
+    return {name for route in routes for name in (config.sources if "all" in route.from_ else route.from_)}

@@ -1,0 +1,98 @@
+"""The JSON Schema of hookchain.yaml, with the steps and the kinds of destinations as their own models have them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue, models_json_schema
+from pydantic_core import core_schema
+
+from deploy.config.checks.kinds import destination_kinds, settings_model
+from functions.transform.families import StepModels, step_models
+from functions.transform.registry import MAX_STEPS
+from shared.config.bundle import BundleConfig
+from shared.jsontext import Json, JsonObject
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_MODE: Final[JsonSchemaMode] = "validation"
+_DURATION: Final = {"type": "string", "pattern": r"^\d+(\.\d+)?(s|m|h|d)$", "description": "90s, 5m, 2h or 1d"}
+
+
+class _AsWritten(GenerateJsonSchema):
+    """With what may be written in short: one thing for a list of it, `5m` for seconds, `none` for no way at all."""
+
+    def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
+        whole = super().function_before_schema(schema)
+        match getattr(schema["function"]["function"], "__name__", ""):
+            case "listed" | "_listed":
+                return {"anyOf": [whole.get("items", {}), whole]}
+            case "_ways":
+                return {"anyOf": [{"const": "none"}, whole.get("items", {}), whole]}
+            case "duration_seconds":
+                return {"anyOf": [whole, dict(_DURATION)]}
+        return whole
+
+
+def config_schema(own: StepModels) -> JsonObject:
+    """`own` are the operator's own steps."""
+    steps = {**step_models(), **own}
+    kinds = {kind: settings_model(kind) for kind in destination_kinds()}
+    models: list[type[BaseModel]] = [BundleConfig, *steps.values(), *kinds.values()]
+    references, whole = models_json_schema([(model, _MODE) for model in models], schema_generator=_AsWritten)
+    definitions = _object(whole["$defs"])
+    bundle = _object(definitions.pop("BundleConfig"))
+    _add_steps(definitions, bundle, {name: references[model, _MODE] for name, model in steps.items()}, steps)
+    _add_kinds(_object(definitions["DestinationConfig"]), {kind: references[m, _MODE] for kind, m in kinds.items()})
+    _allow_files(definitions, [references[model, _MODE] for model in (*steps.values(), *kinds.values())])
+    return {"$schema": DIALECT, "title": "hookchain.yaml", **bundle, "$defs": dict(sorted(definitions.items()))}
+
+
+def _add_steps(
+    definitions: JsonObject, bundle: JsonObject, references: Mapping[str, JsonObject], models: StepModels
+) -> None:
+    """A step is an object with one of these keys; its summary is what an editor shows."""
+    definitions["Step"] = {
+        "type": "object",
+        "properties": {
+            name: {"description": str(getattr(models[name], "summary", "")), "allOf": [reference]}
+            for name, reference in references.items()
+        },
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    }
+    definitions["Steps"] = {
+        "anyOf": [
+            {"type": "array", "items": {"$ref": "#/$defs/Step"}, "maxItems": MAX_STEPS},
+            {"type": "string", "description": "the name of a chain"},
+        ]
+    }
+    steps: JsonObject = {"$ref": "#/$defs/Steps"}
+    _object(_object(definitions["RouteConfig"])["properties"])["steps"] = steps
+    _object(_object(bundle["properties"])["chains"])["additionalProperties"] = steps
+
+
+def _add_kinds(destination: JsonObject, kinds: Mapping[str, JsonObject]) -> None:
+    """One of the kinds beside the settings that every destination has."""
+    _object(destination["properties"]).update(kinds)
+    destination["additionalProperties"] = False
+    destination["oneOf"] = [{"required": [kind]} for kind in kinds]
+
+
+def _allow_files(definitions: JsonObject, references: Iterable[JsonObject]) -> None:
+    """`{file: NAME}` may stand for any setting of a step or a destination."""
+    definitions["File"] = {
+        "type": "object",
+        "properties": {"file": {"type": "string", "description": "relative to the configuration's folder"}},
+        "required": ["file"],
+        "additionalProperties": False,
+    }
+    for reference in references:
+        properties = _object(definitions[str(reference["$ref"]).rpartition("/")[2]]).get("properties")
+        if isinstance(properties, dict):
+            properties |= {name: {"anyOf": [each, {"$ref": "#/$defs/File"}]} for name, each in properties.items()}
+
+
+def _object(value: Json) -> JsonObject:
+    assert isinstance(value, dict)
+    return value

@@ -1,0 +1,49 @@
+"""Which configuration, and which environment, an operator's command is about."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.config.checkout import ROOT, chosen_config, deployed_config, environ_with
+from deploy.config.compiler import compile_config, read_config
+from shared.jsontext import Json, JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """`environ` is the shell's over .env's, `document` as it is written. Without a file `path` is None."""
+
+    environ: Mapping[str, str]
+    path: Path | None
+    document: Json
+    slices: Mapping[str, JsonObject]
+
+
+def add_configuration(words: argparse.ArgumentParser) -> None:
+    words.add_argument("--config", metavar="FILE", help="the configuration, or `none` for the mode without one")
+    words.add_argument("--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="settings, secrets (.env)")
+
+
+def environ_of(options: argparse.Namespace) -> dict[str, str]:
+    """Raises DotenvFault."""
+    return environ_with(options.env_file)
+
+
+def configured(options: argparse.Namespace) -> Configured:
+    """Raises ConfigFaults and DotenvFault."""
+    environ = environ_of(options)
+    return configured_at(config_path(options, environ), environ)
+
+
+def configured_at(path: Path | None, environ: Mapping[str, str]) -> Configured:
+    """Raises ConfigFaults."""
+    file = read_config(path, environ)
+    return Configured(environ, path, file.document, compile_config(file))
+
+
+def config_path(options: argparse.Namespace, environ: Mapping[str, str]) -> Path | None:
+    """Not every command has a choice of a platform, or of a state folder."""
+    if getattr(options, "platform", None) == "gcp":
+        return deployed_config(options.config, environ)
+    return chosen_config(options.config, environ, getattr(options, "state", None))

@@ -1,0 +1,157 @@
+"""The emulated cloud APIs, as one process on one port: Pub/Sub's at /v1, SendGrid's at /v3.
+
+`python -m deploy.dev.cloud_apis --port 8085 --state .hookchain`
+"""
+
+import argparse
+import asyncio
+import errno
+import json
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from deploy.dev.fault_routes import FaultRoutes
+from deploy.dev.guard import local_only
+from deploy.dev.pubsub.app import pubsub_app
+from deploy.dev.pubsub.emulator import PubSub
+from deploy.dev.sendgrid.app import LOCK_POLL_SECONDS, SendGrid
+from deploy.dev.sendgrid.mailbox import Mailbox
+from deploy.dev.site import HOST, LocalSite
+from shared.jsontext import Json
+from shared.logs import log
+from shared.push_identity import EMULATED_KEYS_PATH
+from shared.settings import DEFAULT_STATE
+
+DEFAULT_PORT: Final = 8085
+MAX_BODY_BYTES: Final = 32 * 1024 * 1024
+EXIT_USAGE: Final = 2
+EXIT_PORT_TAKEN: Final = 3
+EXIT_STATE: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    port: int
+    state_folder: Path
+    faults: Json
+
+
+class Failed(Exception):
+    """The process cannot start; the text says why and what to do."""
+
+    def __init__(self, exit_code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.exit_code = exit_code
+
+
+async def serve(options: Options, stopped: asyncio.Event) -> None:
+    """Answers until `stopped` is set. Raises Failed."""
+    try:
+        pubsub, mailbox = PubSub(options.state_folder), Mailbox(options.state_folder, LOCK_POLL_SECONDS)
+    except (sqlite3.Error, OSError) as error:
+        raise Failed(EXIT_STATE, f"the state in {options.state_folder} cannot be used: {error}") from error
+    sendgrid = SendGrid(mailbox)
+    fault_routes = FaultRoutes(pubsub, sendgrid)
+    runner = web.AppRunner(_application(pubsub, sendgrid, fault_routes), access_log=None, shutdown_timeout=0.5)
+    try:
+        _set_faults(fault_routes, options.faults)
+        await _listen(runner, options.port)
+        owed = pubsub.start()
+        log("INFO", f"the emulated Pub/Sub and SendGrid answer on http://{HOST}:{options.port}", count=owed)
+        await stopped.wait()
+    finally:
+        await runner.cleanup()
+        await pubsub.stop()
+        mailbox.close()
+
+
+def _application(pubsub: PubSub, sendgrid: SendGrid, faults: FaultRoutes) -> web.Application:
+    # The outermost application's limit is the one that counts; each API refuses what is too large in its own words.
+    app = web.Application(middlewares=[local_only], client_max_size=MAX_BODY_BYTES)
+    app.router.add_get("/", _ready)
+    app.add_routes(faults.routes())
+    app.router.add_get(EMULATED_KEYS_PATH, lambda _: _push_keys(pubsub))
+    app.add_subapp("/v1", pubsub_app(pubsub))
+    app.add_subapp("/v3", sendgrid.app())
+    return app
+
+
+async def _ready(_: web.Request) -> web.Response:
+    """As Google's own emulator answers; whoever waits for the start asks here."""
+    return web.Response(text="Ok\n")
+
+
+async def _push_keys(pubsub: PubSub) -> web.Response:
+    """As https://www.googleapis.com/oauth2/v3/certs: by which keys the tokens of pushes are signed."""
+    return web.json_response(pubsub.tokens.keys())
+
+
+def _set_faults(routes: FaultRoutes, faults: Json) -> None:
+    try:
+        routes.apply(faults)
+    except ValueError as error:
+        raise Failed(EXIT_USAGE, f"--faults: {error}") from error
+
+
+async def _listen(runner: web.AppRunner, port: int) -> None:
+    await runner.setup()
+    try:
+        await LocalSite(runner, port).start()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise Failed(EXIT_PORT_TAKEN, f"port {port} on {HOST} cannot be used: {error}") from error
+        reason = f"port {port} on {HOST} is taken by another program; stop it, or choose another port with --port"
+        raise Failed(EXIT_PORT_TAKEN, reason) from error
+
+
+def parse_options(arguments: list[str]) -> Options:
+    parser = argparse.ArgumentParser(prog="python -m deploy.dev.cloud_apis", description="Emulated cloud APIs.")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="the port on 127.0.0.1 (default: %(default)s)")
+    parser.add_argument("--state", type=Path, default=Path(DEFAULT_STATE), help="the folder of bus.db and mail.db")
+    parser.add_argument(
+        "--faults",
+        type=json.loads,
+        default={},
+        metavar="JSON",
+        help='trouble on demand, like \'{"seed": 7, "bus": {"duplicate": 0.05}, "mail": {"unplugged": true}}\'; '
+        "change it while running with POST /emulator/faults",
+    )
+    parsed = parser.parse_args(arguments)
+    return Options(parsed.port, parsed.state, parsed.faults)
+
+
+async def _run(options: Options) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await serve(options, stopped)
+
+
+def _runner() -> Callable[[Coroutine[None, None, None]], None]:
+    """uvloop's where it is installed: it halves what a request costs."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run
+    return uvloop.run
+
+
+def main(arguments: list[str]) -> int:
+    options = parse_options(arguments)
+    try:
+        _runner()(_run(options))
+    except Failed as failure:
+        sys.stderr.write(f"cloud_apis: {failure}\n")
+        return failure.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,101 @@
+"""The inspector on the laptop over the journal that a bundle keeps on Google Cloud.
+
+Each look costs reads there: an open page asks every few seconds whether anything is new, which costs three.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
+
+from aiohttp import web
+
+from deploy.dev.inspector.base_app import base_app
+from deploy.dev.inspector.board import Board, Look, plots
+from deploy.dev.inspector.pace import Pace
+from deploy.dev.inspector.parts import Parts
+from deploy.history.cloud_journal import COUNTED_EVENTS
+from deploy.history.held import MAX_HELD, held_document
+from deploy.history.state_cloud import CloudPlace
+from shared.cloud.gcp.ledger import FirestoreLedger
+from shared.jsontext import Json, JsonObject
+from shared.ledger import DestinationState
+
+TICK_SECONDS: Final = 3.0
+OVERVIEW_SECONDS: Final = 10.0
+PLOTS_SECONDS: Final = 30.0
+
+
+@asynccontextmanager
+async def open_cloud_parts(place: CloudPlace) -> AsyncIterator[Parts]:
+    reader, ledger, blobs, bus = place.journal(), place.make_ledger(), place.make_blobs(), place.make_bus()
+    thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
+    try:
+        yield Parts(reader, ledger, blobs, bus, thread, TICK_SECONDS)
+    finally:
+        await asyncio.to_thread(thread.shutdown)
+        await asyncio.to_thread(reader.close)
+        for port in (ledger, blobs, bus):
+            port.close()
+        await asyncio.sleep(0)  # in which their connections are gone
+
+
+def make_cloud_app(parts: Parts, name: str, destinations: Callable[[], Sequence[str]]) -> web.Application:
+    """`name` is what people call this bundle; `destinations` answers the names that are known here."""
+    overviews = _Overviews(parts, destinations)
+    looks = (
+        Look("overview", Pace(OVERVIEW_SECONDS), overviews.look),
+        Look("plots", Pace(PLOTS_SECONDS), partial(plots, parts)),
+        Look("hint", Pace(PLOTS_SECONDS), partial(_hint, name)),
+    )
+    return base_app(parts, Board(looks))
+
+
+async def _hint(name: str) -> JsonObject:
+    return {"trial": "", "sources": [], "cloud": name}
+
+
+class _Overviews:
+    """Looked up anew only once somebody has written."""
+
+    def __init__(self, parts: Parts, destinations: Callable[[], Sequence[str]]) -> None:
+        self._parts = parts
+        self._destinations = destinations
+        self._version: int | None = None
+        self._last: JsonObject = {}
+
+    async def look(self) -> JsonObject:
+        version = await self._parts.read(self._parts.reader.version)
+        if version != self._version:
+            self._last, self._version = await self._overview(), version
+        return {**self._last, "held": await self._held(time.time())}
+
+    async def _overview(self) -> JsonObject:
+        """Refused requests are in receive's log, mails in people's inboxes: with None the page shows neither."""
+        reader = self._parts.reader
+        statuses, totals = await self._parts.read(lambda: (reader.counts(), reader.totals()))
+        return {
+            "statuses": dict(statuses),
+            "newest": COUNTED_EVENTS,
+            "refused": None,
+            "dead_letters": totals.dead_letters,
+            "mail": None,
+        }
+
+    async def _held(self, now: float) -> list[Json]:
+        ledger = self._parts.ledger
+        assert isinstance(ledger, FirestoreLedger)
+        states = await ledger.destination_states()
+        held: list[Json] = []
+        for name in dict.fromkeys((*states, *await asyncio.to_thread(self._destinations))):
+            state = states.get(name, DestinationState())
+            count = await ledger.held(name, MAX_HELD)
+            if state.disabled_reason is not None or count:
+                reason = state.disabled_reason or (await ledger.rows(1, destination=name, state="disabled"))[0].reason
+                held.append(held_document(name, state, reason, count))
+            elif state.paused_until is not None and state.paused_until > now:
+                held.append(held_document(name, state, None, 0))
+        return held

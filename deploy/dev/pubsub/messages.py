@@ -1,0 +1,113 @@
+"""Messages: what a publisher sends, and what is kept of it."""
+
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypedDict
+
+from deploy.dev.pubsub.errors import invalid
+from deploy.dev.pubsub.fields import Fields, parse_object
+from shared.jsontext import Json, to_json
+
+MAX_MESSAGES: Final = 1000
+MAX_BYTES: Final = 10_000_000
+MAX_ATTRIBUTES: Final = 100
+MAX_KEY_BYTES: Final = 256
+MAX_VALUE_BYTES: Final = 1024
+
+# A publisher may not set the last two; Google takes them and overwrites them.
+_KNOWN: Final = frozenset({"data", "attributes", "orderingKey", "messageId", "publishTime"})
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message as it was sent. `content` is its members as JSON without the braces, ready to be put into a push."""
+
+    content: str
+    attributes: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class Message:
+    """A message as it is kept. `holders` counts the subscriptions that need it: they owe it, or keep it for a seek."""
+
+    id: int
+    topic: str
+    content: str
+    attributes: Mapping[str, str]
+    published_at: float
+    holders: int = 0
+
+
+class Content(TypedDict, total=False):
+    data: str
+    attributes: dict[str, str]
+    orderingKey: str
+
+
+def content_of(text: str) -> Content:
+    """What the text of a Draft's or Message's `content` says; `data` is base64."""
+    content: Content = json.loads("{" + text + "}")
+    return content
+
+
+def drafts_from(body: bytes) -> list[Draft]:
+    messages = Fields(parse_object(body), "", {"messages"}).messages("messages")
+    if not messages:
+        raise invalid("The request contained an empty list of messages.")
+    if len(messages) > MAX_MESSAGES:
+        raise invalid(
+            f"The value for message_count is too large. You passed {len(messages)} in the request, but the maximum "
+            f"value is {MAX_MESSAGES}."
+        )
+    drafts = [_draft(message, f"messages[{n}]") for n, message in enumerate(messages)]
+    if sum(len(draft.content) for draft in drafts) > MAX_BYTES * 4 // 3:
+        raise invalid(f"Request payload size exceeds the limit: {MAX_BYTES} bytes.")
+    return drafts
+
+
+def draft_of(data: str, attributes: Mapping[str, str], ordering_key: str = "") -> Draft:
+    """`data` is base64, checked."""
+    members: list[str] = []
+    if data:
+        members.append(f'"data":"{data}"')
+    if attributes:
+        members.append(f'"attributes":{to_json(dict(attributes))}')
+    if ordering_key:
+        members.append(f'"orderingKey":{to_json(ordering_key)}')
+    return Draft(",".join(members), attributes)
+
+
+def _draft(message: Json, path: str) -> Draft:
+    fields = Fields(message, path, _KNOWN)
+    data = _base64(fields.text("data"), fields.path("data"))
+    attributes = fields.texts("attributes")
+    _verify_attributes(attributes)
+    if not data and not attributes:
+        raise invalid("One or more messages in the publish request is empty. Each has data or at least one attribute.")
+    return draft_of(data, attributes, fields.text("orderingKey"))
+
+
+def _base64(text: str, path: str) -> str:
+    """Standard base64 with its padding; protobuf's JSON takes the URL-safe kind and missing padding as well."""
+    try:
+        binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        text = text.replace("-", "+").replace("_", "/")
+        text += "=" * (-len(text) % 4)
+        try:
+            binascii.a2b_base64(text, strict_mode=True)
+        except ValueError as error:
+            raise invalid(f"Invalid value at '{path}': base64 is expected.") from error
+    return text
+
+
+def _verify_attributes(attributes: Mapping[str, str]) -> None:
+    if len(attributes) > MAX_ATTRIBUTES:
+        raise invalid(f"A message has more than {MAX_ATTRIBUTES} attributes.")
+    for key, value in attributes.items():
+        if not key or len(key.encode()) > MAX_KEY_BYTES or key.startswith("goog"):
+            raise invalid(f"An attribute key is empty, over {MAX_KEY_BYTES} bytes or begins with 'goog'.")
+        if len(value.encode()) > MAX_VALUE_BYTES:
+            raise invalid(f"An attribute value is over {MAX_VALUE_BYTES} bytes.")

@@ -1,0 +1,139 @@
+"""The emulated SendGrid as an aiohttp application, to be mounted at /v3."""
+
+import asyncio
+import json
+import random
+import secrets
+import sqlite3
+import time
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+from aiohttp import web
+
+from deploy.dev.sendgrid.errors import (
+    BAD_REQUEST,
+    INTERNAL,
+    NO_CREDENTIALS,
+    TOO_LARGE,
+    TOO_MANY,
+    UNAVAILABLE,
+    UNVERIFIED_SENDER,
+    Complaint,
+    errors_document,
+)
+from deploy.dev.sendgrid.faults import MailFaults
+from deploy.dev.sendgrid.mailbox import Mailbox
+from deploy.dev.sendgrid.requests import MailRequest, mail_request
+from deploy.dev.sendgrid.validation import complaints_about
+from shared.cloud.gather import Gatherer
+from shared.errors import Temporary
+from shared.jsontext import Json, JsonObject, to_json
+from shared.logs import log
+
+MAX_BODY_BYTES: Final = 30 * 1024 * 1024
+LOCK_POLL_SECONDS: Final = 0.05
+LOCKED_SECONDS: Final = 5.0
+"""So long a request waits for a mail store that another process has locked: no client gives up sooner."""
+
+_ANSWERS: Final = {
+    "429": (429, TOO_MANY),
+    "500": (500, INTERNAL),
+    "503": (503, UNAVAILABLE),
+    "403": (403, UNVERIFIED_SENDER),
+}
+
+
+_Waiting: TypeAlias = tuple[web.Request, MailRequest]
+
+
+class SendGrid:
+    """Make it within the running event loop."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self.faults = MailFaults()
+        self.generator = random.Random(0)  # noqa: S311 -- dice for faults
+        self._mailbox = mailbox
+        self._gatherer: Gatherer[_Waiting, None] = Gatherer(self._keep, max_batch=200, max_waiting=5000)
+
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app.router.add_post("/mail/send", self.send)
+        return app
+
+    async def send(self, request: web.Request) -> web.Response:
+        try:
+            raw = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return _refusal(413, [TOO_LARGE])
+        fault = self.faults.strike(self.generator)
+        if fault == "unplugged":
+            return _refusal(503, [UNAVAILABLE])
+        if fault == "hang":
+            return await self._hang(request)
+        if not request.headers.get("Authorization", "").lower().startswith("bearer "):
+            return _refusal(401, [NO_CREDENTIALS])
+        if fault in _ANSWERS:
+            status, complaint = _ANSWERS[fault]
+            return _refusal(status, [complaint])
+        return await self._take(raw, request)
+
+    async def _hang(self, request: web.Request) -> web.Response:
+        await asyncio.sleep(self.faults.hang_seconds)
+        if request.transport:
+            request.transport.abort()
+        return _refusal(503, [UNAVAILABLE])  # reaches nobody
+
+    async def _take(self, raw: bytes, request: web.Request) -> web.Response:
+        try:
+            text = raw.decode()
+            document: Json = json.loads(text)
+            if "\\u" in text:
+                to_json(document).encode()  # half of a surrogate pair is no text that could be kept
+        except (ValueError, RecursionError):
+            return _refusal(400, [BAD_REQUEST])
+        if complaints := complaints_about(document):
+            return _refusal(400, complaints)
+        assert isinstance(document, dict)  # else there was a complaint
+        if _is_sandboxed(document):
+            return web.Response(status=200)
+        message_id = secrets.token_urlsafe(16)
+        try:
+            await self._gatherer.submit((request, mail_request(text, document, message_id, time.time())))
+        except (Temporary, sqlite3.Error) as error:
+            log("ERROR", "the emulated SendGrid cannot keep a mail", detail=str(error))
+            return _refusal(503, [UNAVAILABLE])
+        return web.Response(status=202, headers={"X-Message-Id": message_id})
+
+    async def _keep(self, batch: Sequence[_Waiting]) -> list[None]:
+        """Write what arrived in one turn of the event loop in one commit. Raises sqlite3.Error.
+
+        A client that gave up while the mail store was locked will send again, so its mail is not kept.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + LOCKED_SECONDS
+        while True:
+            try:
+                self._mailbox.keep([mail for request, mail in batch if _is_there(request)])
+                return [None] * len(batch)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or loop.time() >= deadline:
+                    raise
+            await asyncio.sleep(LOCK_POLL_SECONDS)
+
+
+def _is_there(request: web.Request) -> bool:
+    return request.transport is not None and not request.transport.is_closing()
+
+
+def _refusal(status: int, complaints: Sequence[Complaint]) -> web.Response:
+    return web.Response(
+        status=status, body=to_json(errors_document(complaints)).encode(), content_type="application/json"
+    )
+
+
+def _is_sandboxed(document: JsonObject) -> bool:
+    """SendGrid checks such a request, answers 200 and sends nothing."""
+    settings = document.get("mail_settings")
+    sandbox = settings.get("sandbox_mode") if isinstance(settings, dict) else None
+    return isinstance(sandbox, dict) and sandbox.get("enable") is True

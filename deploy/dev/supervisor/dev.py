@@ -1,0 +1,57 @@
+"""`hookchain dev`: the whole pipe on this machine."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from deploy.config.checkout import ROOT, environ_with
+from deploy.config.dotenv import DotenvFault
+from deploy.config.faults import ConfigFaults
+from deploy.config.ports import PortsTaken, is_free, owner_of, require_free
+from deploy.dev.supervisor.options import Options, env_file_in, parse_options
+from deploy.dev.supervisor.reaper_link import ReaperLink
+from deploy.dev.supervisor.setup import CannotSend, Setup, make_place, set_up
+from deploy.dev.supervisor.state_check import StateDamaged, set_aside_damaged
+from deploy.dev.supervisor.state_lock import StateExposed, StateGone, StateInUse, locked
+from deploy.dev.supervisor.supervisor import StartFailed, Supervisor
+from deploy.secrets.made_secrets import WeakSecret
+
+FAULTS: Final = (
+    *(ConfigFaults, DotenvFault, WeakSecret, CannotSend, PortsTaken),
+    *(StateInUse, StateGone, StateExposed, StateDamaged, StartFailed),
+)
+PRIVATE: Final = 0o077
+"""The umask: what this process and its children write is for their user alone."""
+
+
+def main(arguments: list[str]) -> int:
+    began = time.monotonic()
+    os.umask(PRIVATE)
+    try:
+        environ = environ_with(env_file_in(arguments, ROOT))
+        options = parse_options(arguments, environ, ROOT, sys.stdout.isatty())
+        with locked(options.state):
+            _run(options, began)
+    except FAULTS as fault:
+        print(fault, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(options: Options, began: float) -> None:
+    require_free(options.port_base, is_free, owner_of)
+    warnings = set_aside_damaged(options.state, time.time())
+    place = make_place(options, ROOT)
+    with ReaperLink(place.sockets) as link:
+        setup = set_up(options, dict(os.environ), place)
+        asyncio.run(_supervise(setup, link, began, warnings))
+
+
+async def _supervise(setup: Setup, link: ReaperLink, began: float, warnings: Sequence[str]) -> None:
+    supervisor = Supervisor(setup, link, began)
+    for warning in warnings:
+        supervisor.output.say("WARNING", warning)
+    await supervisor.run()

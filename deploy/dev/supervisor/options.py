@@ -1,0 +1,119 @@
+"""What `hookchain dev` can be told, on its command line or by the environment."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deploy.config.ports import DEFAULT_BASE, HIGHEST_BASE
+from deploy.terminal.help_text import HelpText
+from shared.logs import SEVERITIES
+from shared.settings import DEFAULT_STATE
+
+_DESCRIPTION: Final = """\
+Run the whole of Hookchain on this machine, with no cloud account: the three functions, an emulated Pub/Sub and
+SendGrid, and a page that shows what happens. No mail leaves the machine without --send-mail: it is kept and shown on
+the page. What you post is stored until you delete the state folder."""
+
+_EPILOG: Final = """\
+Without --config or HOOKCHAIN_CONFIG it takes deploy/hookchain.yaml if you have one, else mails whatever is posted to
+/webhook if EMAIL_ADDRESS is set, else the example, deploy/hookchain.example.yaml.
+
+Secrets that the configuration names and nobody has set are made up and kept in .env, readable by you alone.
+Ctrl-C stops everything.
+
+exit code: 0 once stopped, 1 where it cannot start, 2 for a command that makes no sense"""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    config: str | None
+    port_base: int
+    state: Path
+    env_file: Path
+    reload: bool
+    send_mail: bool
+    log_level: str
+    colours: bool
+
+
+def parse_options(arguments: Sequence[str], environ: Mapping[str, str], root: Path, is_terminal: bool) -> Options:
+    """Exits with argparse's own words and status for what it cannot take."""
+    parsed = _parser(environ, root).parse_args(arguments)
+    return Options(
+        config=parsed.config,
+        port_base=parsed.port_base,
+        state=parsed.state.absolute(),
+        env_file=parsed.env_file,
+        reload=not parsed.no_reload,
+        send_mail=parsed.send_mail,
+        log_level=parsed.log_level,
+        colours=is_terminal and not parsed.no_color and not environ.get("NO_COLOR"),
+    )
+
+
+def env_file_in(arguments: Sequence[str], root: Path) -> Path:
+    """It is read before the rest is, because what it sets counts for the rest."""
+    parser = argparse.ArgumentParser(add_help=False)
+    _add_env_file(parser, root)
+    path: Path = parser.parse_known_args(arguments)[0].env_file
+    return path
+
+
+def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "hookchain dev", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=HelpText
+    )
+    add = parser.add_argument
+    add("--config", metavar="FILE", help="the configuration, or `none` for the mode without one (HOOKCHAIN_CONFIG)")
+    add(
+        "--port-base",
+        metavar="N",
+        type=_port_base,
+        default=environ.get("PORT_BASE") or DEFAULT_BASE,
+        help="receive's port; transform has N+1, notify N+2, the emulated APIs N+5, the page N+10 (PORT_BASE; 8080)",
+    )
+    add(
+        "--state",
+        metavar="FOLDER",
+        type=Path,
+        default=Path(environ.get("HOOKCHAIN_STATE") or root / DEFAULT_STATE),
+        help="where events, deliveries and mails are kept (HOOKCHAIN_STATE; .hookchain)",
+    )
+    _add_env_file(parser, root)
+    add("--no-reload", action="store_true", help="do not restart on a change of the configuration or the code")
+    add("--send-mail", action="store_true", help="send mails for real, by SENDGRID_API_KEY or SMTP_URL")
+    add(
+        "--log-level",
+        metavar="LEVEL",
+        type=_log_level,
+        default=environ.get("LOG_LEVEL") or "INFO",
+        help=f"the least severe lines to print: {', '.join(SEVERITIES)} (LOG_LEVEL; INFO)",
+    )
+    add("--no-color", action="store_true", help="no colours, not even on a terminal (NO_COLOR)")
+    return parser
+
+
+def _add_env_file(parser: argparse.ArgumentParser, root: Path) -> None:
+    parser.add_argument(
+        "--env-file", metavar="FILE", type=Path, default=root / ".env", help="settings and secrets (.env)"
+    )
+
+
+def _port_base(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= HIGHEST_BASE:
+        raise argparse.ArgumentTypeError(f"a port base is a number from 1 to {HIGHEST_BASE}; found {text!r}")
+    return int(text)
+
+
+def _log_level(text: str) -> str:
+    level = {"WARN": "WARNING", "FATAL": "CRITICAL"}.get(text.upper(), text.upper())
+    if level not in SEVERITIES:
+        raise argparse.ArgumentTypeError(f"there is no level {text!r}; there are: {', '.join(SEVERITIES)}")
+    return level
+
+
+def prefer_config(options: Options, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which --config counts before HOOKCHAIN_CONFIG."""
+    return {**environ, "HOOKCHAIN_CONFIG": options.config} if options.config else dict(environ)

@@ -1,0 +1,134 @@
+"""One child kept running: started, listened to, started again when it dies, replaced when it changed."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from deploy.dev.supervisor.backoff import Backoff
+from deploy.dev.supervisor.plan import Child
+from deploy.dev.supervisor.reaper import GRACE_SECONDS, signal_group
+from deploy.dev.supervisor.reaper_link import ReaperLink
+
+CHUNK_BYTES: Final = 65_536
+CANNOT_START: Final = 127  # as a shell says it
+
+Hear = Callable[[str, Sequence[str]], None]
+"""Takes the child's name and lines of its output."""
+Say = Callable[[str, str], None]
+"""Takes a severity and a text."""
+
+
+class Runner:
+    """`failures`: how often in a row it died before it had settled."""
+
+    def __init__(self, child: Child, root: Path, link: ReaperLink, hear: Hear, say: Say) -> None:
+        self.child = child
+        self._root = root
+        self._link = link
+        self._hear = hear
+        self._say = say
+        self._backoff = Backoff()
+        self._process: asyncio.subprocess.Process | None = None
+        self._replaced = asyncio.Event()
+        self._stopping = False
+
+    @property
+    def failures(self) -> int:
+        return self._backoff.failures
+
+    async def run(self) -> None:
+        """Until `stop`. A fault in `hear` ends the child and is raised: a child that nobody reads would block."""
+        while not self._stopping:
+            self._replaced.clear()
+            started = time.monotonic()
+            try:
+                code = await self._run_once()
+            except OSError as error:
+                self._say("ERROR", f"{self.child.command[0]} cannot be started: {error.strerror}")
+                code = CANNOT_START
+            if not self._replaced.is_set():
+                await self._wait_after(code, time.monotonic() - started)
+
+    async def replace(self, child: Child) -> None:
+        """End what runs now; `run` starts the new one."""
+        self.child = child
+        self._backoff = Backoff()
+        self._replaced.set()
+        await self._end()
+
+    async def stop(self) -> None:
+        self._stopping = True
+        self._replaced.set()
+        await self._end()
+
+    def kill(self) -> None:
+        self._stopping = True
+        self._replaced.set()
+        if self._process:
+            signal_group(self._process.pid, signal.SIGKILL)
+
+    async def _run_once(self) -> int:
+        process = await asyncio.create_subprocess_exec(
+            *self.child.command,
+            cwd=self._root,
+            env=self.child.environ,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._link.watch(process.pid)
+        self._process = process
+        assert process.stdout
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen(process.stdout))
+                if self._replaced.is_set():  # while it was being started
+                    signal_group(process.pid, signal.SIGTERM)
+                code = await process.wait()
+                signal_group(process.pid, signal.SIGKILL)  # a worker that outlived its master would keep the port
+        finally:
+            if process.returncode is None:
+                signal_group(process.pid, signal.SIGKILL)
+            self._process = None
+            self._link.forget(process.pid)
+        return code
+
+    async def _listen(self, stream: asyncio.StreamReader) -> None:
+        rest = b""
+        while chunk := await stream.read(CHUNK_BYTES):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if lines:
+                self._hear(self.child.name, [line.decode(errors="replace") for line in lines])
+        if rest:
+            self._hear(self.child.name, [rest.decode(errors="replace")])
+
+    async def _wait_after(self, code: int, ran_seconds: float) -> None:
+        self._backoff = self._backoff.after(ran_seconds)
+        wait_seconds = self._backoff.wait_seconds
+        self._say("ERROR", f"{self.child.name} {how_it_ended(code)}; it is started again in {wait_seconds:g} s")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._replaced.wait(), wait_seconds)
+
+    async def _end(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        signal_group(process.pid, signal.SIGTERM)
+        try:
+            await asyncio.wait_for(asyncio.shield(process.wait()), GRACE_SECONDS)
+        except TimeoutError:
+            signal_group(process.pid, signal.SIGKILL)
+
+
+def how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit status {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"

@@ -1,0 +1,95 @@
+"""The events that a test of the configuration begins with: made by receive itself, which asks for no proof here."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Final
+
+from deploy.explain.local_services import secrets_here
+from deploy.explain.offline import FixedClock, RememberingBus, body_reader, offline_receiver
+from shared.config.case import CaseConfig
+from shared.errors import HookchainError
+from shared.event import Event, event_id
+from shared.http import Request
+from shared.jsontext import Json, JsonObject, to_json
+from shared.times import rfc3339
+
+AT: Final = 1_767_225_600.0
+"""When everything in a test happens: 2026-01-01T00:00:00Z."""
+
+_ASKS_FOR_PROOF: Final = frozenset({"allow", "handshakes", "links", "form"})
+_TYPES: Final = {
+    ".json": "application/json",
+    ".xml": "application/xml",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+    ".form": "application/x-www-form-urlencoded",
+    ".csv": "text/csv",
+    ".plist": "application/x-plist",
+}
+
+
+class BadInput(ValueError):
+    """The test's input makes no event."""
+
+
+async def events_of(case: CaseConfig, receive: JsonObject, folder: Path) -> tuple[Event, ...]:
+    """`folder` is the configuration's. Raises BadInput."""
+    if case.input.event is not None:
+        return (_given(case),)
+    body, content_type = _body(case, folder)
+    headers = {"content-type": content_type, **{name.lower(): text for name, text in case.input.headers.items()}}
+    request = Request("POST", f"/{case.input.source}", "", tuple(headers.items()), body, "127.0.0.1")
+    bus = RememberingBus()
+    receiver = offline_receiver(without_proof(receive), secrets_here({}, FixedClock(AT)), bus, AT)
+    try:
+        await receiver.receive(request, body_reader(request))
+    except HookchainError as error:
+        raise BadInput(f"receive would refuse it: {error.code}: {error.detail}") from error
+    return bus.events
+
+
+def _given(case: CaseConfig) -> Event:
+    said: JsonObject = {str(name): value for name, value in (case.input.event or {}).items()}
+    data = said.get("data")
+
+    def text(name: str) -> str | None:
+        value = said.get(name)
+        return value if value is None or isinstance(value, str) else to_json(value)
+
+    return Event(
+        id=text("id") or event_id(case.input.source, case.name),
+        source=f"/sources/{case.input.source}",
+        type=text("type") or "received",
+        receivedat=text("receivedat") or rfc3339(AT),
+        payloadhash=hashlib.sha256(to_json(data).encode()).hexdigest(),
+        data=data,
+        subject=text("subject"),
+        actor=text("actor"),
+        time=text("time"),
+    )
+
+
+def _body(case: CaseConfig, folder: Path) -> tuple[bytes, str]:
+    if case.input.file is not None:
+        path = folder / case.input.file
+        try:
+            return path.read_bytes(), _TYPES.get(path.suffix.lower(), "")
+        except OSError as error:
+            raise BadInput(f"the file {case.input.file!r} cannot be read: {error.strerror}") from error
+    if isinstance(case.input.body, str):
+        return case.input.body.encode(), ""
+    return json.dumps(case.input.body).encode(), "application/json"
+
+
+def without_proof(receive: JsonObject) -> JsonObject:
+    """Receive's slice, of which every source takes a request without any proof."""
+    sources = receive["sources"]
+    assert isinstance(sources, dict)
+    return {**receive, "sources": {name: _open(source) for name, source in sources.items()}}
+
+
+def _open(source: Json) -> JsonObject:
+    assert isinstance(source, dict)
+    kept = {key: value for key, value in source.items() if key not in _ASKS_FOR_PROOF}
+    return {**kept, "auth": [{"scheme": "none"}], "methods": ["POST"]}

@@ -1,0 +1,106 @@
+"""The steps in words: a list of the families, and all of one step."""
+
+import inspect
+import json
+import re
+from collections.abc import Iterator
+
+import yaml
+from pydantic import BaseModel
+
+from deploy.terminal.tables import BOLD, DIM, Screen
+from functions.transform.families import StepModels, families
+from functions.transform.step import AskingStep, Example, Step
+from shared.jsontext import Json, JsonObject
+
+
+def listing(own: StepModels, screen: Screen) -> Iterator[str]:
+    """A family's own words, then a line a step."""
+    groups = [(words, models) for words, models in families() if models]
+    if own:
+        groups.append(("Your own.", own))
+    width = max(len(name) for _, models in groups for name in models)
+    for words, models in groups:
+        yield screen.coloured(words, BOLD)
+        for name, model in models.items():
+            yield f"  {name.ljust(width)}  {step_class(model).summary}"
+        yield ""
+    yield "hookchain steps NAME says more of one."
+
+
+def whole_step(name: str, model: type[BaseModel], screen: Screen) -> Iterator[str]:
+    step = step_class(model)
+    yield screen.coloured(name, BOLD) + f": {step.summary}"
+    texts = list(_texts(model))
+    for text in texts:
+        yield from ("", *text.splitlines())
+    if others := list(_unsaid(model, " ".join(texts))):
+        yield from ("", *others)
+    if issubclass(step, AskingStep):
+        yield from ("", "It asks outside of the event: a secret, another system, or what came before.")
+    yield from ("", screen.coloured("Example", DIM))
+    yield from _example(name, step.example)
+
+
+def step_document(name: str, model: type[BaseModel]) -> JsonObject:
+    example = step_class(model).example
+    return {
+        "name": name,
+        "summary": step_class(model).summary,
+        "settings": model.model_json_schema(),
+        "example": {"settings": example.settings, "before": example.before, "after": _after(example)},
+    }
+
+
+def step_class(model: type[BaseModel]) -> type[Step]:
+    assert issubclass(model, Step)
+    return model
+
+
+def _texts(model: type[BaseModel]) -> Iterator[str]:
+    """Of the step, of the settings that it shares with others, and of the model of what is written in short too."""
+    for part in dict.fromkeys((*model.__mro__, _inner(model))):
+        if issubclass(part, BaseModel) and not part.__module__.startswith("pydantic"):
+            text = vars(part).get("__doc__")
+            if isinstance(text, str):
+                yield inspect.cleandoc(text)
+
+
+def _inner(model: type[BaseModel]) -> type[BaseModel]:
+    root = model.model_fields.get("root")
+    inner = root.annotation if root else None
+    return inner if inspect.isclass(inner) and issubclass(inner, BaseModel) else model
+
+
+def _unsaid(model: type[BaseModel], said: str) -> Iterator[str]:
+    """The settings that no docstring names, as a step of the operator's own may have them."""
+    fields = {field.alias or name: field for name, field in _inner(model).model_fields.items() if name != "root"}
+    unsaid = {name: field for name, field in fields.items() if not re.search(rf"\b{re.escape(name)}\b", said)}
+    width = max(map(len, unsaid), default=0)
+    for name, field in unsaid.items():
+        default = "required" if field.is_required() else f"default: {json.dumps(field.default, default=str)}"
+        yield f"{name.ljust(width)}  {'; '.join(filter(None, (field.description, default)))}"
+
+
+def _example(name: str, example: Example) -> Iterator[str]:
+    yield from _indented(yaml.safe_dump({"steps": [{name: example.settings}]}, sort_keys=False, allow_unicode=True))
+    yield f"  makes of  {json.dumps(example.before, ensure_ascii=False)}"
+    yield f"  this      {_shown(example)}"
+    for attribute, value in example.attributes.items():
+        yield f"  {attribute.ljust(8)}  {value}"
+
+
+def _shown(example: Example) -> str:
+    if example.stops:
+        return f"nothing: it stops ({example.stops})"
+    to = f", which goes on in the chain {example.leads_to!r}" if example.leads_to else ""
+    such = ", or the like: it is another each time" if example.varies else ""
+    return json.dumps(example.after, ensure_ascii=False) + to + such
+
+
+def _after(example: Example) -> Json:
+    return {"stops": example.stops} if example.stops else example.after
+
+
+def _indented(text: str) -> Iterator[str]:
+    yield from (f"  {line}" for line in text.splitlines())

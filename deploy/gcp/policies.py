@@ -1,0 +1,95 @@
+"""The organisation's policies that would stop a deploy half-way.
+
+receive is made public by `--no-invoker-iam-check`, which domain-restricted sharing allows and
+run.managed.requireInvokerIam forbids. https://cloud.google.com/run/docs/authenticating/public
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from deploy.google.api import ApiFault, GoogleApi
+from deploy.google.side_by_side import side_by_side
+from deploy.google.target import Target
+from deploy.terminal.finding import Finding, ok, problem, unknown
+from shared.jsontext import JsonObject
+
+API: Final = "orgpolicy.googleapis.com"
+PUBLIC: Final = "run.managed.requireInvokerIam"
+ACCOUNTS: Final = ("iam.managed.disableServiceAccountCreation", "iam.disableServiceAccountCreation")
+"""The newer and the older of one meaning; an organisation may have either."""
+INGRESS: Final = "run.allowedIngress"
+REGIONS: Final = "gcp.resourceLocations"
+DOMAINS: Final = "iam.allowedPolicyMemberDomains"
+ASKED: Final = (PUBLIC, *ACCOUNTS, INGRESS, REGIONS, DOMAINS)
+
+
+def policies(target: Target, api: GoogleApi) -> Finding:
+    try:
+        return policies_in_force(target, api)
+    except ApiFault as fault:
+        if fault.reason != "SERVICE_DISABLED":
+            raise
+        return unknown("Google tells an organisation's policies once that API is on", f"gcloud services enable {API}")
+
+
+def policies_in_force(target: Target, api: GoogleApi) -> Finding:
+    """Raises ApiFault."""
+    found = side_by_side(lambda name: _rules(target, api, name), ASKED)
+    return policies_finding(target, dict(zip(ASKED, found, strict=True)))
+
+
+def policies_finding(target: Target, rules: dict[str, Sequence[JsonObject]]) -> Finding:
+    """`rules` are those in force of each constraint; none where there is no policy."""
+    ask = "ask whoever has roles/orgpolicy.policyAdmin to exempt the project"
+    if _is_enforced(rules[PUBLIC]):
+        return problem(f"{PUBLIC} forbids a public function, and senders could not reach receive", f"{ask} from it")
+    if forbidding := next((each for each in ACCOUNTS if _is_enforced(rules[each])), None):
+        return problem(f"{forbidding} forbids to make the functions' accounts", f"{ask} from it")
+    if _forbids(rules[INGRESS], "all"):
+        return problem(f"{INGRESS} forbids requests from the internet", f"{ask}, or to allow `all`")
+    if (forbidden := _forbids(rules[REGIONS], target.region)) or forbidden is None:
+        allowed = ", ".join(_values(rules[REGIONS], "allowedValues")[:5]) or "others"
+        if forbidden is None:
+            return unknown(f"{REGIONS} allows {allowed}: whether {target.region} is among them cannot be told", ask)
+        return problem(f"{REGIONS} forbids {target.region}; it allows {allowed}", "take another with --region")
+    if rules[DOMAINS]:
+        return ok("domain-restricted sharing is on, which does not matter here")
+    return ok("none that stops a deploy")
+
+
+def _rules(target: Target, api: GoogleApi, constraint: str) -> Sequence[JsonObject]:
+    path = f"/v2/projects/{target.project}/policies/{constraint}:getEffectivePolicy"
+    try:
+        spec = api.get("orgpolicy", path).get("spec")
+    except ApiFault as fault:
+        if fault.status == 404:
+            return []
+        raise
+    rules = spec.get("rules") if isinstance(spec, dict) else None
+    return [rule for rule in rules if isinstance(rule, dict)] if isinstance(rules, list) else []
+
+
+def _is_enforced(rules: Sequence[JsonObject]) -> bool:
+    """A rule with a condition is about tagged resources; ours carry no tags."""
+    return any(rule.get("enforce") is True and "condition" not in rule for rule in rules)
+
+
+def _forbids(rules: Sequence[JsonObject], value: str) -> bool | None:
+    """None where the policy names groups of values."""
+    if any(rule.get("denyAll") is True for rule in rules):
+        return True
+    allowed, denied = _values(rules, "allowedValues"), _values(rules, "deniedValues")
+    if value in denied or f"is:{value}" in denied:
+        return True
+    if not allowed or value in allowed or f"is:{value}" in allowed or f"in:{value}-locations" in allowed:
+        return False
+    return None if any(each.startswith(("in:", "under:")) for each in allowed) else True
+
+
+def _values(rules: Sequence[JsonObject], name: str) -> list[str]:
+    found: list[str] = []
+    for rule in rules:
+        values = rule.get("values")
+        listed = values.get(name) if isinstance(values, dict) else None
+        found += [str(each) for each in listed] if isinstance(listed, list) else []
+    return found

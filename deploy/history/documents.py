@@ -1,0 +1,140 @@
+"""What the journal, the ledger and the mailbox hold, as the JSON that the page and other readers get.
+
+Times are RFC 3339. Nothing here is safe to show as HTML: senders wrote it.
+"""
+
+import json
+from collections.abc import Sequence
+
+from deploy.history.replay_messages import is_replayable
+from shared.cloud.journal_rows import DeadLetterRow, EventRecord, EventSummary, RequestRow
+from shared.cloud.journal_series import Bucket
+from shared.cloud.route_documents import route_documents
+from shared.journal import AttemptEntry, DeadLetter
+from shared.jsontext import Json, JsonObject
+from shared.ledger import LedgerRow
+from shared.times import rfc3339
+
+
+def summary_document(event: EventSummary) -> JsonObject:
+    return {
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "subject": event.subject,
+        "actor": event.actor,
+        "received_at": rfc3339(event.received_at),
+        "routed_at": _time(event.routed_at),
+        "expected": event.expected,
+        "status": event.status,
+    }
+
+
+def record_document(record: EventRecord, document: JsonObject | None, rows: list[LedgerRow]) -> JsonObject:
+    """One event whole. `document` is its CloudEvent with its data, from wherever that rests."""
+    return {
+        **summary_document(record.summary),
+        "event": document,
+        "passes": record.passes,
+        "requests": [request_document(request) for request in record.requests],
+        "routes": route_documents(record.routes),
+        "deliveries": [delivery_document(row) for row in rows],
+        "attempts": [attempt_document(attempt) for attempt in record.attempts],
+        "dead_letters": [dead_letter_document(letter) for letter in record.dead_letters],
+    }
+
+
+def request_document(request: RequestRow) -> JsonObject:
+    return {
+        "seq": request.seq,
+        "at": rfc3339(request.at),
+        "method": request.method,
+        "status": request.status,
+        "code": request.code,
+        "source": request.source,
+        "event_id": request.event_id,
+        "detail": request.detail,
+        "bytes": request.bytes,
+        "duration_ms": request.duration_ms,
+    }
+
+
+def delivery_document(row: LedgerRow) -> JsonObject:
+    return {
+        "id": row.key,
+        "event_id": row.event_id,
+        "route": row.route,
+        "destination": row.destination,
+        "state": row.state,
+        "generation": row.generation,
+        "attempt_number": row.attempt_number,
+        "unknown_count": row.unknown_count,
+        "retry_at": _time(row.retry_at),
+        "reason": row.reason,
+        "answer": row.answer,
+        "created_at": rfc3339(row.created_at),
+        "updated_at": rfc3339(row.updated_at),
+    }
+
+
+def attempt_document(attempt: AttemptEntry) -> JsonObject:
+    return {
+        "delivery_id": attempt.delivery_id,
+        "route": attempt.route,
+        "destination": attempt.destination,
+        "attempt_number": attempt.attempt_number,
+        "started_at": rfc3339(attempt.started_at),
+        "duration_ms": round((attempt.ended_at - attempt.started_at) * 1000, 1),
+        "outcome": attempt.outcome,
+        "reason": attempt.reason,
+        "answer": attempt.answer,
+    }
+
+
+def dead_letter_document(letter: DeadLetterRow, whole: bool = False) -> JsonObject:
+    document: JsonObject = {
+        "seq": letter.seq,
+        "id": letter.id,
+        "code": letter.code,
+        "reason": letter.reason,
+        "at": rfc3339(letter.at),
+        "topic": letter.topic,
+        "event_id": letter.event_id,
+        "route": letter.route,
+        "destination": letter.destination,
+        "state": letter.state,
+        "replayable": is_replayable(as_dead_letter(letter)),
+    }
+    return {**document, "message": _message(letter.message)} if whole else document
+
+
+def as_dead_letter(row: DeadLetterRow) -> DeadLetter:
+    names = row.event_id, row.route, row.destination
+    return DeadLetter(row.id, row.code, row.reason, row.at, row.message, row.topic, *names)
+
+
+def _message(message: bytes) -> Json:
+    """As JSON where it is some, else as text."""
+    try:
+        document: Json = json.loads(message)
+    except (ValueError, RecursionError):
+        return message.decode("utf-8", errors="replace")
+    return document
+
+
+def series_document(buckets: Sequence[Bucket], bucket_seconds: float) -> JsonObject:
+    """A list for each figure, oldest first."""
+    return {
+        "since": rfc3339(buckets[0].at),
+        "bucket_seconds": bucket_seconds,
+        "accepted": [each.accepted for each in buckets],
+        "refused": [each.refused for each in buckets],
+        "delivered": [each.delivered for each in buckets],
+        "not_delivered": [each.not_delivered for each in buckets],
+        "p50_ms": [each.p50_ms for each in buckets],
+        "p95_ms": [each.p95_ms for each in buckets],
+    }
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else rfc3339(seconds)

@@ -1,0 +1,145 @@
+import os
+import re
+import shutil
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from deploy.bundle.bundle import NotABundle, contents, write
+from deploy.bundle.files import bundle_files
+from deploy.cli import bundle
+from deploy.config.imports import imported_modules
+from shared.jsontext import JsonObject
+
+SLICE: JsonObject = {"function": "receive", "sources": {}}
+
+
+def tree(folder: Path) -> dict[str, tuple[int, float, bytes]]:
+    """Mode, time and content of everything in it."""
+    found: dict[str, tuple[int, float, bytes]] = {}
+    for path in sorted(folder.rglob("*")):
+        state = path.stat()
+        found[str(path.relative_to(folder))] = (
+            state.st_mode,
+            state.st_mtime,
+            b"" if path.is_dir() else path.read_bytes(),
+        )
+    return found
+
+
+def copy_of_checkout(root: Path, to: Path) -> Path:
+    for name in ("functions", "shared", "deploy"):
+        shutil.copytree(root / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(root / "pyproject.toml", to)
+    return to
+
+
+def test_the_same_inputs_give_the_same_bytes_modes_and_times_from_any_folder(root: Path, tmp_path: Path) -> None:
+    write(tmp_path / "first", contents(root, "receive", SLICE, "gcp"))
+    moved = copy_of_checkout(root, tmp_path / "elsewhere")
+    (moved / "shared" / "__pycache__").mkdir()
+    (moved / "shared" / "__pycache__" / "event.cpython-313.pyc").write_bytes(b"")
+    umask = os.umask(0o077)
+    try:
+        write(tmp_path / "second", contents(moved, "receive", SLICE, "gcp"))
+        write(tmp_path / "second", contents(moved, "receive", SLICE, "gcp"))
+    finally:
+        os.umask(umask)
+    assert tree(tmp_path / "first") == tree(tmp_path / "second")
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_gcloud_uploads_a_bundle_whole_and_of_a_checkout_no_secret_and_no_state(root: Path) -> None:
+    files = contents(root, "receive", SLICE, "gcp")
+    ignored = files[PurePosixPath(".gcloudignore")].decode().splitlines()
+    patterns = [line.strip("/") for line in ignored if not line.startswith("#")]
+    left_out = [place for place in files if any(fnmatch(part, each) for part in place.parts for each in patterns)]
+    assert left_out == [PurePosixPath(".gcloudignore")]
+    of_the_checkout = (root / ".gcloudignore").read_text().splitlines()
+    by_git = set((root / ".gitignore").read_text().splitlines()) - {"deploy/hookchain.yaml"}
+    assert by_git <= set(of_the_checkout), "the configuration is no secret, and a checkout without it does nothing"
+
+
+@pytest.mark.parametrize("function", ["receive", "transform", "notify"])
+def test_a_bundle_holds_its_function_and_no_other_part_of_the_checkout(root: Path, function: str) -> None:
+    places = {place.as_posix() for place in bundle_files(root, function)}
+    assert {"main.py", "functions/__init__.py", f"functions/{function}/wiring.py", "shared/event.py"} <= places
+    tops = {place.split("/")[0] for place in places}
+    assert tops <= {"main.py", "lambda_handler.py", "functions", "shared"}
+    folders = {place.split("/")[1] for place in places if place.startswith("functions/")}
+    assert folders == {"__init__.py", function}
+    assert f"functions/{function}/main.py" not in places
+
+
+def test_of_the_platforms_only_what_is_imported_comes_along(tmp_path: Path) -> None:
+    files = {
+        "functions/__init__.py": "",
+        "functions/receive/main.py": "from shared.cloud import platform",
+        "shared/__init__.py": "",
+        "shared/event.py": "",
+        "shared/cloud/__init__.py": "",
+        "shared/cloud/platform.py": "def bus():\n    from shared.cloud.gcp.bus import Bus\n",
+        "shared/cloud/gcp/__init__.py": "",
+        "shared/cloud/gcp/bus.py": "",
+        "shared/cloud/gcp/unused.py": "",
+        "shared/cloud/aws/__init__.py": "",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    places = {place.as_posix() for place in bundle_files(tmp_path, "receive")}
+    left_out = {"shared/cloud/gcp/unused.py", "shared/cloud/aws/__init__.py", "functions/receive/main.py"}
+    assert places == files.keys() - left_out | {"main.py"}
+
+
+def test_every_way_to_write_an_import_is_seen() -> None:
+    source = "import a.b as c, d\nfrom e.f import g, h as i\ndef j():\n    from k import l\n"
+    assert {"a.b", "d", "e.f", "e.f.g", "e.f.h", "k.l"} <= set(imported_modules(source))
+
+
+def test_what_is_no_bundle_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "receive").mkdir()
+    (tmp_path / "receive" / "diary.txt").write_text("dear diary")
+    with pytest.raises(NotABundle, match="choose another place with --out"):
+        write(tmp_path / "receive", {PurePosixPath("slice.json"): b"{}"})
+    assert (tmp_path / "receive" / "diary.txt").is_file()
+
+
+def test_what_an_older_bundle_held_is_gone_from_a_newer_one(tmp_path: Path) -> None:
+    slice_only = {PurePosixPath("slice.json"): b"{}"}
+    write(tmp_path / "receive", {**slice_only, PurePosixPath("shared/old.py"): b""})
+    write(tmp_path / "receive", slice_only)
+    assert tree(tmp_path / "receive").keys() == {"slice.json"}
+
+
+def bundled(folder: Path, *arguments: str) -> int:
+    return bundle.main(["--out", str(folder / "build"), "--env-file", str(folder / ".env"), *arguments])
+
+
+def test_the_command_writes_all_three_and_says_of_which_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMAIL_ADDRESS", "ann@example.com")
+    assert bundled(tmp_path, "--config", "none") == 0
+    assert sorted(path.name for path in (tmp_path / "build").iterdir()) == ["notify", "receive", "transform"]
+    assert re.search(r"receive: \d+ files, \d+ KiB", capsys.readouterr().out)
+
+
+def test_a_faulty_configuration_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bundled(tmp_path, "--config", "none") == 1
+    assert "EMAIL_ADDRESS" in capsys.readouterr().err
+    assert not (tmp_path / "build").exists()
+
+
+def test_what_is_bundled_is_what_env_says_as_for_every_command(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("HOOKCHAIN_CONFIG=none\nEMAIL_ADDRESS=bob@example.com\n")
+    assert bundled(tmp_path) == 0
+    assert "bob@example.com" in (tmp_path / "build" / "notify" / "slice.json").read_text()
+
+
+def test_an_env_that_cannot_be_read_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / ".env").write_text('A="open\n')
+    assert bundled(tmp_path, "--config", "none") == 1
+    assert "the quote" in capsys.readouterr().err

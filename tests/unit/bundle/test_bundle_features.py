@@ -1,0 +1,50 @@
+"""A bundle has the packages that its configuration uses, and none that it does not."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.bundle.bundle import contents
+from deploy.bundle.features import features
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import parse_config
+from shared.jsontext import JsonObject
+
+
+def compiled(source: str = "auth: none", steps: str = "[]") -> dict[str, JsonObject]:
+    text = f"sources: {{a: {{{source}}}}}\nroutes: [{{name: r, steps: {steps}, to: d}}]\n"
+    text += "destinations: {d: {email: {to: a@b.example}}}\n"
+    return compile_config(parse_config(text, "test.yaml", Path()))
+
+
+@pytest.mark.parametrize(
+    ("source", "extras"),
+    [
+        ("auth: none", ()),
+        ("auth: {scheme: hmac, header: X-Sig, secret: key}", ()),
+        ("auth: none, schema: {type: object}", ("schema",)),
+        ("auth: {scheme: standard-webhooks, secret: key}", ("crypto",)),
+        ("auth: {scheme: ed25519, header: X-Sig, secret: key}", ("crypto",)),
+        ("auth: {scheme: jwt, algorithms: HS256, secret: key}", ()),
+        ("auth: {scheme: jwt, algorithms: [RS256, ES256], secret: key}", ("crypto",)),
+        ("provider: aws_sns", ("crypto",)),
+        ("provider: github, secret: key", ()),
+    ],
+)
+def test_receive_needs_what_its_sources_use(source: str, extras: tuple[str, ...]) -> None:
+    assert features("receive", compiled(source)["receive"]) == extras
+
+
+def test_transform_needs_what_its_steps_say() -> None:
+    slices = compiled(steps="[{drop: [data.x]}, {lint: {schema: {type: object}}}]")
+    assert "schema" in features("transform", slices["transform"])
+    assert features("transform", compiled()["transform"]) == ()
+
+
+def test_what_is_used_is_in_the_requirements(root: Path) -> None:
+    def requirements(slices: dict[str, JsonObject]) -> str:
+        files = contents(root, "receive", slices["receive"], "gcp")
+        return next(content.decode() for place, content in files.items() if place.name == "requirements.txt")
+
+    assert "jsonschema==" not in requirements(compiled())
+    assert "jsonschema==" in requirements(compiled("auth: none, schema: {type: object}"))

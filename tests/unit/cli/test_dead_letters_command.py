@@ -1,0 +1,207 @@
+import asyncio
+import json
+import signal
+from collections.abc import Sequence
+
+import pytest
+
+from deploy.cli.main import main
+from deploy.history.replay_messages import replay_of_dead_letter
+from shared.cloud.journal_rows import REPLAYED
+from shared.cloud.local.journal_dead_letters import mark_dead_letters
+from shared.cloud.local.journal_read import JournalReader
+from shared.cloud.local.journal_schema import FILE_NAME
+from shared.journal import DeadLetter
+from shared.jsontext import Json, JsonObject
+from shared.ports import DEAD_LETTERS, BusMessage
+from tests.fakes.bus import FakeBus
+from tests.fakes.kept import NOW, Kept
+
+OLD = NOW - 7_200.0
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    assert main(["dead-letters", *arguments]) == code
+    return capsys.readouterr().out
+
+
+def printed_json(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> JsonObject:
+    document: Json = json.loads(printed(capsys, *arguments, "--json", code=code))
+    assert isinstance(document, dict)
+    return document
+
+
+def states(kept: Kept) -> dict[str, str]:
+    with JournalReader(kept.folder / FILE_NAME) as reader:
+        return {letter.id: letter.state for letter in reader.dead_letters(100, state=None)}
+
+
+def test_dead_letters_are_listed_newest_first_with_their_reason(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    letter_id = kept.dead_letter(kept.event("e1"), at=OLD)
+    kept.route_dead_letter(kept.event("e2"))
+    titles, newest, oldest = printed(capsys, "list").splitlines()
+    assert titles.split() == ["TIME", "ID", "CODE", "REASON", "ROUTE", "DESTINATION", "EVENT", "STATUS"]
+    assert newest.split() == [
+        "2026-09-21T14:13:20Z",
+        "e2:broken",
+        "step",
+        "step",
+        "1",
+        "'set'",
+        "failed",
+        "broken",
+        "e2",
+        "kept",
+    ]
+    assert oldest.split() == f"2026-09-21T12:13:20Z {letter_id} refused no such user tell list e1 kept".split()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--source", "shop"], {"e2"}),
+        (["--type", "order.*"], {"e2"}),
+        (["--type", "signup.created"], {"e1", "e3"}),
+        (["--code", "step"], {"e3"}),
+        (["--route", "broken"], {"e3"}),
+        (["--destination", "list"], {"e1", "e2"}),
+        (["--text", "SUCH order"], {"e2"}),
+        (["--since", "1h"], {"e2", "e3"}),
+        (["--until", "1h"], {"e1"}),
+        (["--limit", "1"], {"e3"}),
+        (["--status", "all"], {"e1", "e2", "e3"}),
+    ],
+)
+def test_the_list_is_filtered(
+    arguments: list[str], expected: set[str], kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.dead_letter(kept.event("e1"), at=OLD)
+    kept.dead_letter(kept.event("e2", source="shop", type="order.paid"))
+    kept.route_dead_letter(kept.event("e3"))
+    letters = printed_json(capsys, "list", *arguments)["dead_letters"]
+    assert isinstance(letters, list)
+    assert {letter["event_id"] for letter in letters if isinstance(letter, dict)} == expected
+
+
+def test_a_dead_letter_is_shown_with_the_event_in_it(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    letter_id = kept.dead_letter(kept.event("e1", data={"name": "Ada"}))
+    text = printed(capsys, "show", letter_id[:8])
+    assert text.startswith(f"Dead letter {letter_id}\n  2026-09-21T14:13:20Z  kept  refused: no such user\n")
+    assert '"name": "Ada"' in text
+    document = printed_json(capsys, "show", letter_id)
+    assert isinstance(document["event"], dict)
+    assert document["event"]["id"] == "e1"
+
+
+def test_one_that_was_never_a_message_of_ours_is_shown_and_not_replayed(
+    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.record(DeadLetter("0123456789", "event", "it is not JSON", NOW, b"\xff\x1b[2Jx", DEAD_LETTERS))
+    assert "\ufffd [2Jx" in printed(capsys, "show", "012345")
+    assert main(["dead-letters", "replay", "012345", "--yes"]) == 1
+    assert "they hold nothing that could be sent on again: 0123456789" in capsys.readouterr().err
+    assert bus.sent == []
+
+
+def test_a_replay_is_a_dry_run_that_says_what_and_how(
+    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    letter_id = kept.dead_letter(kept.event("e1"))
+    out = printed(capsys, "replay", "--code", "refused")
+    assert out.startswith("1 dead letter would be replayed:\n")
+    assert out.endswith(
+        "Nothing was done. To do it:\n  hookchain dead-letters replay --code refused "
+        f"--until 2026-09-21T14:13:20.000Z --state {kept.folder} --yes\n"
+    )
+    assert (bus.sent, states(kept)) == ([], {letter_id: "kept"})
+
+
+def test_with_yes_a_delivery_is_tried_anew_and_no_longer_listed(
+    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    letter_id = kept.dead_letter(kept.event("e1"))
+    assert printed(capsys, "replay", letter_id, "--yes") == "1 dead letter replayed\n"
+    [message] = bus.on("deliveries")
+    assert message.attributes["force"] == "true"
+    assert states(kept) == {letter_id: "replayed"}
+    assert printed_json(capsys, "list")["dead_letters"] == []
+
+
+def test_what_somebody_else_replays_meanwhile_is_not_replayed_twice(
+    kept: Kept, bus: FakeBus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    letter_ids = [kept.dead_letter(kept.event(name)) for name in ("e1", "e2")]
+
+    async def published_beside_another_replay(topic: str, messages: Sequence[BusMessage]) -> None:
+        mark_dead_letters(kept.folder / FILE_NAME, letter_ids, REPLAYED)
+        bus.sent.extend((topic, message) for message in messages)
+
+    monkeypatch.setattr(bus, "publish", published_beside_another_replay)
+    printed(capsys, "replay", "--code", "refused", "--yes")
+    assert len(bus.sent) == 1
+    printed(capsys, "replay", letter_ids[1], "--yes")
+    assert len(bus.sent) == 2
+
+
+def test_a_route_that_failed_is_tried_anew_and_the_others_do_not_deliver_again(
+    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.route_dead_letter(kept.event("e1"))
+    printed(capsys, "replay", "e1:broken", "--yes")
+    [message] = bus.on("events")
+    assert "replay" in message.attributes
+    assert "force" not in message.attributes
+    letter = DeadLetter("e1:broken", "step", "", NOW, message.data, "events")
+    assert replay_of_dead_letter(letter, "r2").attributes.keys() == message.attributes.keys()
+
+
+def test_one_that_the_bus_did_not_take_is_kept(kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]) -> None:
+    letter_id = kept.dead_letter(kept.event("e1"))
+    bus.fault = "Pub/Sub did not confirm: TimeoutError"
+    assert main(["dead-letters", "replay", letter_id, "--yes"]) == 1
+    assert bus.fault in capsys.readouterr().err
+    assert states(kept) == {letter_id: "kept"}
+
+
+def test_one_that_ctrl_c_kept_from_the_bus_is_kept(
+    kept: Kept, bus: FakeBus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    letter_id = kept.dead_letter(kept.event("e1"))
+
+    async def interrupted(topic: str, messages: Sequence[BusMessage]) -> None:
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(10)
+
+    monkeypatch.setattr(bus, "publish", interrupted)
+    assert main(["dead-letters", "replay", letter_id, "--yes"]) == 130
+    assert "stopped: 0 of 1 published" in capsys.readouterr().err
+    assert states(kept) == {letter_id: "kept"}
+
+
+def test_what_is_dropped_needs_a_yes_and_is_listed_on_demand(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    letter_id = kept.dead_letter(kept.event("e1"))
+    assert "1 dead letter would be dropped:" in printed(capsys, "drop", letter_id)
+    assert states(kept) == {letter_id: "kept"}
+    assert printed(capsys, "drop", letter_id, "--yes") == "1 dead letter dropped\n"
+    assert states(kept) == {letter_id: "dropped"}
+    assert printed(capsys, "list", "--status", "dropped").splitlines()[1].split()[1] == letter_id
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["drop"], ["replay"], ["drop", "x", "--code", "y"], ["drop", "x", "--rate", "1"]]
+)
+def test_what_makes_no_sense_is_exit_code_2(
+    arguments: list[str], kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["dead-letters", *arguments])
+
+
+def test_an_empty_list_is_no_failure(kept: Kept) -> None:
+    assert main(["dead-letters", "list"]) == 0
+
+
+def test_nothing_found_to_act_on_is_exit_code_1(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["show", "abcdef"], ["replay", "--code", "x", "--yes"], ["drop", "--code", "x"]):
+        assert main(["dead-letters", *arguments]) == 1
+    assert printed_json(capsys, "drop", "--code", "x", "--yes", code=1)["count"] == 0

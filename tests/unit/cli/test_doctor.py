@@ -1,0 +1,314 @@
+"""`hookchain doctor`: each reason for which a first deploy fails is found, in time, with the one thing to do."""
+
+import base64
+import json
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.cli.main import main
+from deploy.doctor.project import PERMISSIONS
+from deploy.gcp.resources.apis import APIS
+from deploy.google.api import NotSignedIn, token_of
+from deploy.google.gcloud import TIMED_OUT, Answer
+from deploy.terminal.finding import ok
+from shared.jsontext import Json, JsonObject
+from tests.google_stand_in import StandIn
+from tests.stub_gcloud import StubGcloud, install
+
+PROJECT: Final = "acme-hooks"
+CONFIG: Final = """
+sources: {shop: {auth: {scheme: header, secret: shop-password}}}
+routes: [{name: all of it, to: people}]
+destinations: {people: {email: {to: ann@example.com, from: hooks@example.com}}}
+"""
+HELP: Final = "--base-image --function --[no-]invoker-iam-check"
+
+
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "hookchain.yaml"
+    path.write_text(CONFIG, encoding="utf-8")
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(path))
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr("deploy.doctor.clock.clock", lambda: ok("right"))
+    return path
+
+
+@pytest.fixture
+def gcloud(gcloud: StubGcloud) -> StubGcloud:
+    gcloud.answers("auth print-access-token", "ya29.token\n")
+    gcloud.answers("version", {"Google Cloud SDK": "578.0.0"})
+    gcloud.answers("run deploy --help", HELP)
+    gcloud.answers("config get-value account", "ann@example.com\n")
+    return gcloud
+
+
+@pytest.fixture
+def google(google: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """A project in which everything is as it should be."""
+    monkeypatch.setenv("SENDGRID_API_URL", f"{google.url}/sendgrid")
+    for path, answer in good_answers().items():
+        google.answers(path, answer)
+    tested = f"/cloudresourcemanager/v3/projects/{PROJECT}:testIamPermissions"
+    google.answers(tested, {"permissions": list(PERMISSIONS)}, method="POST")
+    return google
+
+
+def good_answers() -> dict[str, Json]:
+    services: list[Json] = [{"name": f"projects/1/services/{name}", "state": "ENABLED"} for name in APIS]
+    secrets = {"shop-password": "a-long-and-random-value", "sendgrid-api-key": "SG.long-and-random-value"}
+    answers: dict[str, Json] = {
+        f"/cloudresourcemanager/v3/projects/{PROJECT}": {"state": "ACTIVE", "displayName": "Acme"},
+        f"/cloudbilling/v1/projects/{PROJECT}/billingInfo": {"billingEnabled": True},
+        f"/serviceusage/v1/projects/{PROJECT}/services:batchGet": {"services": services},
+        f"/run/v1/projects/{PROJECT}/locations": {"locations": [{"locationId": "europe-west1"}]},
+        "/sendgrid/v3/verified_senders": {"results": [{"from_email": "Hooks@example.com", "verified": True}]},
+        "/sendgrid/v3/whitelabel/domains": [],
+    }
+    for name, value in secrets.items():
+        version = f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-{name}/versions/latest"
+        answers[version] = {"state": "ENABLED", "createTime": "2026-01-01T00:00:00Z"}
+        answers[f"{version}:access"] = {"payload": {"data": base64.b64encode(value.encode()).decode()}}
+    return answers
+
+
+def examined(tmp_path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, JsonObject]]:
+    asked = ["doctor", "--json", "--env-file", str(tmp_path / ".env"), *arguments]
+    code = main(asked)
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"] == (code == 0)
+    return code, {each["check"]: each for each in told["checks"]}
+
+
+def on_gcp(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, JsonObject]]:
+    return examined(tmp_path, capsys, "--platform", "gcp", "--project", PROJECT)
+
+
+def test_where_all_is_well_nothing_is_to_be_done(
+    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, checks = on_gcp(tmp_path, capsys)
+    assert {name: each["verdict"] for name, each in checks.items() if each["verdict"] != "ok"} == {}
+    assert code == 0
+    assert checks["gcloud"]["found"] == "version 578.0.0"
+    assert checks["signed in"]["found"] == "ann@example.com"
+    assert not any("create" in call.arguments or "enable" in call.arguments for call in gcloud.calls)
+    assert {request.method for request in google.requests if "testIam" not in request.path} == {"GET"}
+
+
+POLICY = f"/orgpolicy/v2/projects/{PROJECT}/policies/"
+ENFORCED: Final[JsonObject] = {"spec": {"rules": [{"enforce": True}]}}
+BROKEN: Final[dict[str, tuple[str, JsonObject, str]]] = {
+    "project": (f"/cloudresourcemanager/v3/projects/{PROJECT}", {"state": "DELETE_REQUESTED"}, "undelete"),
+    "billing": (f"/cloudbilling/v1/projects/{PROJECT}/billingInfo", {"billingEnabled": False}, "billing account"),
+    "region": (f"/run/v1/projects/{PROJECT}/locations", {"locations": [{"locationId": "x"}]}, "run regions list"),
+    "policies": (f"{POLICY}run.managed.requireInvokerIam:getEffectivePolicy", ENFORCED, "orgpolicy.policyAdmin"),
+    "sender": ("/sendgrid/v3/verified_senders", {"results": []}, "verify it: https://app.sendgrid.com"),
+    "secrets": (
+        f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-shop-password/versions/latest:access",
+        {"payload": {"data": base64.b64encode(b"changeme").decode()}},
+        f"hookchain secrets set shop-password --platform gcp --project {PROJECT}",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_would_stop_a_deploy_is_found_and_said_with_what_to_do(
+    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    path, answer, todo = BROKEN[name]
+    google.canned[("GET", path)] = [(200, answer)]
+    code, checks = on_gcp(tmp_path, capsys)
+    assert code == 1
+    assert {check for check, each in checks.items() if each["verdict"] == "problem"} == {name}
+    assert todo in str(checks[name]["todo"])
+    assert "changeme" not in json.dumps(checks)
+
+
+def test_a_missing_secret_is_named(
+    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-"
+    del google.canned[("GET", f"{kept}sendgrid-api-key/versions/latest")]
+    code, checks = on_gcp(tmp_path, capsys)
+    assert (code, checks["secrets"]["found"]) == (1, "missing: sendgrid-api-key")
+    assert checks["sender"]["verdict"] == "unknown"
+
+
+def test_a_missing_password_that_the_deploy_makes_up_is_no_problem(
+    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del google.canned[("GET", f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-shop-password/versions/latest")]
+    code, checks = on_gcp(tmp_path, capsys)
+    assert (code, checks["secrets"]["found"]) == (0, "the deploy makes up: shop-password")
+
+
+def test_a_project_that_is_not_there_or_not_yours_is_told_as_that(
+    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    google.canned[("GET", f"/cloudresourcemanager/v3/projects/{PROJECT}")] = []
+    google.refuses(f"/cloudresourcemanager/v3/projects/{PROJECT}", 403, "PERMISSION_DENIED")
+    code, checks = on_gcp(tmp_path, capsys)
+    assert code == 1
+    assert "does not exist, or you may not see it" in str(checks["project"]["found"])
+
+
+def test_apis_that_are_off_are_a_note_for_the_deploy_turns_them_on(
+    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = f"/serviceusage/v1/projects/{PROJECT}/services:batchGet"
+    google.canned[("GET", path)] = [(200, {"services": [{"name": "p/run.googleapis.com", "state": "ENABLED"}]})]
+    code, checks = on_gcp(tmp_path, capsys)
+    assert code == 0
+    assert str(checks["apis"]["found"]).startswith("the deploy turns these on: cloudbuild, ")
+    [asked] = [request for request in google.requests if request.path == path]
+    assert asked.query.count("names=") == len(APIS)
+
+
+def test_lacking_permissions_are_listed_for_whoever_can_give_them(
+    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = f"/cloudresourcemanager/v3/projects/{PROJECT}:testIamPermissions"
+    google.canned[("POST", path)] = [(200, {"permissions": [p for p in PERMISSIONS if not p.startswith("run.")]})]
+    code, checks = on_gcp(tmp_path, capsys)
+    assert code == 1
+    assert checks["permissions"]["found"] == "you lack run.services.create, run.services.setIamPolicy"
+
+
+def test_what_may_not_be_looked_at_is_no_problem(
+    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    google.refuses(f"{POLICY}run.managed.requireInvokerIam:getEffectivePolicy", 403, "IAM_PERMISSION_DENIED")
+    for path in ("/sendgrid/v3/verified_senders", "/sendgrid/v3/whitelabel/domains"):
+        google.canned[("GET", path)] = [(403, {"errors": [{"message": "access forbidden"}]})]
+    code, checks = on_gcp(tmp_path, capsys)
+    assert code == 0
+    assert {name for name, each in checks.items() if each["verdict"] == "unknown"} == {"policies", "sender"}
+
+
+def test_an_api_that_asks_on_whose_quota_is_asked_on_ours(
+    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = f"/cloudbilling/v1/projects/{PROJECT}/billingInfo"
+    google.canned[("GET", path)] = []
+    google.refuses(path, 403, "SERVICE_DISABLED")
+    google.answers(path, {"billingEnabled": True})
+    assert on_gcp(tmp_path, capsys)[1]["billing"]["verdict"] == "ok"
+    asked = [request.headers.get("x-goog-user-project") for request in google.requests if request.path == path]
+    assert asked == [None, PROJECT]
+
+
+def test_faults_of_the_configuration_are_told_and_hide_nothing_else(
+    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    config.write_text(CONFIG + "rotues: []\n")
+    code, checks = on_gcp(tmp_path, capsys)
+    assert code == 1
+    assert checks["configuration"]["todo"] == "hookchain lint tells every fault"
+    assert checks["billing"]["verdict"] == "ok"
+
+
+def test_without_a_file_it_looks_at_what_would_be_deployed_and_not_at_the_example(
+    tmp_path: Path,
+    gcloud: StubGcloud,
+    google: StandIn,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("HOOKCHAIN_CONFIG")
+    monkeypatch.delenv("EMAIL_ADDRESS", raising=False)
+    monkeypatch.setattr("deploy.config.checkout.OWN_CONFIG", Path("there-is-none.yaml"))
+    _, checks = on_gcp(tmp_path, capsys)
+    assert (checks["configuration"]["verdict"], checks["secrets"]["verdict"]) == ("problem", "unknown")
+    assert str(checks["configuration"]["todo"]).startswith("set EMAIL_ADDRESS")
+    monkeypatch.setenv("EMAIL_ADDRESS", "hooks@example.com")
+    _, checks = on_gcp(tmp_path, capsys)
+    assert checks["configuration"]["found"] == "no file: 1 source, 1 destination"
+    assert checks["secrets"]["found"] == "the deploy makes up: webhook-password"
+
+
+def test_without_gcloud_the_one_thing_to_do_is_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, checks = on_gcp(tmp_path, capsys)
+    assert code == 1
+    assert [name for name, each in checks.items() if each["verdict"] == "problem"] == ["gcloud"]
+    assert "cloud.google.com/sdk" in str(checks["gcloud"]["todo"])
+
+
+def test_nobody_signed_in_and_a_gcloud_that_is_too_old_are_problems(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub = install(tmp_path / "old")
+    monkeypatch.setenv("PATH", stub.path)
+    stub.answers("version", {"Google Cloud SDK": "400.0.0"})
+    stub.answers("run deploy --help", "--image")
+    stub.answers("auth print-access-token", code=1, stderr="ERROR: You do not currently have an active account")
+    code, checks = on_gcp(tmp_path, capsys)
+    assert code == 1
+    assert checks["signed in"]["todo"] == "gcloud auth login"
+    assert checks["gcloud run"]["todo"] == "gcloud components update"
+
+
+def test_a_gcloud_that_hangs_is_asked_once_for_all_who_want_a_token() -> None:
+    asked: list[float] = []
+
+    class Hanging:
+        def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 600.0) -> Answer:
+            asked.append(timeout_seconds)
+            return Answer(TIMED_OUT, "", "gcloud did not answer")
+
+    token = token_of(Hanging())
+    for _ in range(3):
+        with pytest.raises(NotSignedIn, match="did not say"):
+            token()
+    assert asked == [30.0], "a cold gcloud on a small machine takes more than ten seconds"
+
+
+def test_without_a_project_the_rest_is_looked_at_all_the_same(
+    tmp_path: Path, gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gcloud.answers("config get-value project", "(unset)\n")
+    code, checks = examined(tmp_path, capsys, "--platform", "gcp")
+    assert code == 1
+    assert checks["project"]["found"] == "no project is named"
+    assert checks["configuration"]["verdict"] == "ok"
+
+
+# On this machine
+
+
+def test_an_smtp_url_with_a_password_is_found_and_not_repeated(
+    tmp_path: Path,
+    gcloud: StubGcloud,
+    google: StandIn,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SMTP_URL", "smtp://me:sekrit-1@mail.example.com")
+    code, checks = on_gcp(tmp_path, capsys)
+    assert (code, checks["sender"]["verdict"]) == (1, "problem")
+    assert "smtp-password" in str(checks["sender"]["found"])
+    assert "sekrit-1" not in json.dumps(checks)
+
+
+def test_this_machine_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / ".env").write_text("SHOP_PASSWORD=changeme\n")
+    (tmp_path / ".env").chmod(0o644)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        base = taken.getsockname()[1]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PORT_BASE", str(min(base, 65_000)))
+            code, checks = examined(tmp_path, capsys)
+    assert code == 1
+    assert checks[".env"]["todo"] == f"chmod 600 {tmp_path / '.env'}"
+    assert "placeholder" in str(checks["secrets"]["found"])
+    assert checks["sender"]["found"] == "mails are caught here, not sent"
+    if base <= 65_000:
+        assert f"Port {base} (receive) is taken" in str(checks["ports"]["found"])
+        assert "PORT_BASE=" in str(checks["ports"]["todo"])

@@ -1,0 +1,136 @@
+"""The single checks of `hookchain doctor`, from what they are given; and how they are made side by side."""
+
+import threading
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.cli.doctor import document, lines
+from deploy.doctor.checkup import checkup
+from deploy.doctor.clock import clock_finding
+from deploy.doctor.machine import disk, python
+from deploy.doctor.sender import Verified, sender_finding
+from deploy.gcp.policies import ASKED, policies_finding
+from deploy.google.side_by_side import side_by_side
+from deploy.google.target import Target
+from deploy.terminal.finding import Check, Finding, ok, problem, unknown
+from deploy.terminal.tables import Screen
+from shared.jsontext import JsonObject
+
+
+def test_a_python_that_is_too_old_and_a_disk_that_is_there(tmp_path: Path) -> None:
+    assert python((3, 10)).verdict == "problem"
+    assert disk(tmp_path / "not" / "yet").verdict == "ok"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("date", "verdict"),
+    [
+        ("Thu, 01 Jan 1970 00:16:40 GMT", "ok"),
+        ("Thu, 01 Jan 1970 00:17:40 GMT", "ok"),
+        ("Thu, 01 Jan 1970 00:17:41 GMT", "problem"),
+        ("Thu, 01 Jan 1970 00:15:39 GMT", "problem"),
+        ("yesterday", "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_a_clock_that_is_a_minute_off_is_a_problem(date: str | None, verdict: str) -> None:
+    assert clock_finding(date, 1000.0).verdict == verdict
+
+
+# Policies and senders, as data
+
+TARGET: Final = Target("acme-hooks")
+
+
+def policy(constraint: str, *rules: JsonObject) -> Finding:
+    return policies_finding(TARGET, {**dict.fromkeys(ASKED, ()), constraint: rules})
+
+
+def test_domain_restricted_sharing_does_not_stop_a_function_that_asks_for_no_invoker() -> None:
+    rules: JsonObject = {"values": {"allowedValues": ["C0abc"]}}
+    found = policy("iam.allowedPolicyMemberDomains", rules)
+    assert (found.verdict, "domain-restricted" in found.found) == ("ok", True)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "rule", "verdict"),
+    [
+        ("run.managed.requireInvokerIam", {"enforce": True}, "problem"),
+        ("run.managed.requireInvokerIam", {"enforce": True, "condition": {"expression": "resource.x"}}, "ok"),
+        ("run.managed.requireInvokerIam", {"enforce": False}, "ok"),
+        ("iam.disableServiceAccountCreation", {"enforce": True}, "problem"),
+        ("iam.managed.disableServiceAccountCreation", {"enforce": True}, "problem"),
+        ("run.allowedIngress", {"values": {"allowedValues": ["internal"]}}, "problem"),
+        ("run.allowedIngress", {"values": {"allowedValues": ["is:all"]}}, "ok"),
+        ("run.allowedIngress", {"denyAll": True}, "problem"),
+        ("gcp.resourceLocations", {"values": {"allowedValues": ["in:us-locations"]}}, "unknown"),
+        ("gcp.resourceLocations", {"values": {"allowedValues": ["in:europe-west1-locations"]}}, "ok"),
+        ("gcp.resourceLocations", {"values": {"allowedValues": ["us-east1"]}}, "problem"),
+        ("gcp.resourceLocations", {"values": {"deniedValues": ["europe-west1"]}}, "problem"),
+        ("gcp.resourceLocations", {"allowAll": True}, "ok"),
+    ],
+)
+def test_a_policy_is_read_as_it_is_meant(constraint: str, rule: JsonObject, verdict: str) -> None:
+    assert policy(constraint, rule).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("addresses", "domains", "verdict"),
+    [
+        (frozenset({"hooks@example.com"}), frozenset(), "ok"),
+        (frozenset(), frozenset({"example.com"}), "ok"),
+        (frozenset(), frozenset({"ample.com"}), "problem"),
+        (None, frozenset({"example.com"}), "ok"),
+        (None, frozenset(), "unknown"),
+        (frozenset({"other@example.com"}), frozenset(), "problem"),
+    ],
+)
+def test_an_address_or_its_domain_is_verified(
+    addresses: frozenset[str] | None, domains: frozenset[str] | None, verdict: str
+) -> None:
+    assert sender_finding(["Hooks@Example.com"], Verified(addresses, domains)).verdict == verdict
+
+
+# Time, and how it is told
+
+
+def test_a_check_that_hangs_is_not_waited_for_and_hides_no_other() -> None:
+    released = threading.Event()
+
+    def hang() -> Finding:
+        released.wait(30)
+        ended.append("slow")
+        return ok("late")
+
+    def broken() -> Finding:
+        raise ZeroDivisionError
+
+    ended: list[str] = []
+    checks = [Check("slow", hang), Check("broken", broken), Check("good", lambda: ok("fine"))]
+    found = dict(checkup(checks, lambda _: None, longest_seconds=0.5))
+    assert not ended
+    released.set()
+    assert {name: each.verdict for name, each in found.items()} == {
+        "slow": "unknown",
+        "broken": "unknown",
+        "good": "ok",
+    }
+    assert "ZeroDivisionError at test_doctor_checks.py" in found["broken"].found
+
+
+def test_people_get_a_line_a_check_with_colours_on_terminals_alone() -> None:
+    found = [("billing", problem("off", "link an account")), ("clock", unknown("no answer")), ("gcloud", ok("1"))]
+    plain = "\n".join(lines(found, Screen()))
+    assert "✗ billing  off\n           → link an account\n? clock    no answer\n✓ gcloud   1" in plain
+    assert "1 fine, 1 problem, 1 that cannot be told" in plain
+    assert "\x1b[31m✗" in lines(found, Screen(80, colours=True))[0]
+    assert document(found)["ok"] is False
+
+
+def test_things_done_side_by_side_answer_in_order_and_raise_the_first_fault() -> None:
+    assert side_by_side(lambda number: number * 2, [3, 1, 2]) == [6, 2, 4]
+    with pytest.raises(ZeroDivisionError):
+        side_by_side(lambda number: 1 // number, [1, 0, 2])

@@ -1,0 +1,320 @@
+import asyncio
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from deploy.cli.main import main
+from deploy.config.ports import Ports
+from deploy.history.local_bus import local_bus, own_host
+from deploy.history.state import StateFault
+from shared.claim_check import checked_in
+from shared.cloud.local.blobs import LocalBlobs
+from shared.event import Event
+from shared.journal import EventEntry
+from shared.jsontext import Json, JsonObject
+from shared.times import rfc3339
+from tests.fakes.bus import FakeBus
+from tests.fakes.kept import BROKEN, NOW, TELL, Kept
+
+OLD = NOW - 7_200.0
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    assert main(["events", *arguments]) == code
+    return capsys.readouterr().out
+
+
+def printed_json(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> JsonObject:
+    document: Json = json.loads(printed(capsys, *arguments, "--json", code=code))
+    assert isinstance(document, dict)
+    return document
+
+
+def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    """The ids of the events in the table."""
+    return [line.split()[1] for line in printed(capsys, "list", *arguments).splitlines()[1:]]
+
+
+# list
+
+
+def test_events_are_listed_newest_first_in_a_table(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    kept.event("e1", at=OLD)
+    kept.delivered(kept.event("e2"))
+    assert printed(capsys, "list").splitlines() == [
+        "TIME                  EVENT  SOURCE  TYPE            SUBJECT  STATUS",
+        "2026-09-21T14:13:20Z  e2     web     signup.created  Ada      delivered",
+        "2026-09-21T12:13:20Z  e1     web     signup.created  Ada      delivering",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--source", "shop"], ["e2"]),
+        (["--type", "order.*"], ["e2"]),
+        (["--status", "delivered"], ["e3"]),
+        (["--text", "love ada"], ["e3"]),
+        (["--since", "1h"], ["e3", "e2"]),
+        (["--until", "1h"], ["e1"]),
+        (["--since", "2026-09-21T12:00:00Z", "--until", "2026-09-21T14:00:00+00:00"], ["e1"]),
+        (["--limit", "1"], ["e3"]),
+    ],
+)
+def test_the_list_is_filtered(
+    arguments: list[str], expected: list[str], kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.event("e1", at=OLD)
+    kept.event("e2", source="shop", type="order.paid")
+    kept.delivered(kept.event("e3", data={"name": "Ada Lovelace"}))
+    assert listed(capsys, *arguments) == expected
+
+
+def test_a_list_with_more_than_the_limit_says_so(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    kept.event("e1")
+    kept.event("e2")
+    assert main(["events", "list", "--limit", "1"]) == 0
+    assert capsys.readouterr().err == "the newest 1 event; --limit shows more of them\n"
+    assert printed_json(capsys, "list", "--limit", "1")["more"] is True
+    assert printed_json(capsys, "list", "--limit", "2")["more"] is False
+
+
+def test_an_empty_list_is_no_failure_and_still_json(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["events", "list"]) == 0
+    assert capsys.readouterr().err == "no events\n"
+    assert printed_json(capsys, "list") == {"events": [], "more": False}
+
+
+def test_what_a_sender_wrote_stays_on_its_line(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    kept.event("e1", type="a\x1b[2J\nb\u202ec")
+    assert len(printed(capsys, "list").splitlines()) == 2
+    assert "\x1b" not in printed(capsys, "list") + printed(capsys, "list", "--json")
+
+
+# show
+
+
+def test_an_event_is_shown_with_its_whole_way(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    kept.received("4f2a9c0d")
+    event = kept.event("4f2a9c0d", data={"name": "Ada"})
+    delivery = kept.delivered(event)
+    assert printed(capsys, "show", "4f2a9c").splitlines()[:22] == [
+        "Event 4f2a9c0d",
+        "  type         signup.created",
+        "  source       web",
+        "  subject      Ada",
+        "  received     2026-09-21T14:13:20.000Z",
+        "  status       delivered",
+        "",
+        "Arrived",
+        "  2026-09-21T14:13:20.000Z  POST answered 200 after 3 ms",
+        "",
+        "Routes",
+        "  tell: matched: its type matches → list",
+        "  other: no match: type 'signup.created' does not match order.*",
+        "",
+        "Deliveries",
+        "  to list by route 'tell': delivered",
+        "    1. 2026-09-21T14:13:21.000Z  delivered after 250 ms  answer: 202 accepted",
+        f"    delivery {delivery.id}",
+        "",
+        "The event",
+        "  {",
+        '    "specversion": "1.0",',
+    ]
+
+
+def test_a_dead_letter_is_part_of_its_events_way(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    letter_id = kept.dead_letter(kept.event("e1"))
+    text = printed(capsys, "show", "e1")
+    assert "Dead letters\n  2026-09-21T14:13:20Z  kept  refused: no such user\n" in text
+    assert f"    id           {letter_id}\n" in text
+
+
+def test_an_event_is_one_json_document(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    kept.delivered(kept.event("e1", data={"name": "Ada"}))
+    document = printed_json(capsys, "show", "e1")
+    assert document["id"] == "e1"
+    assert isinstance(document["event"], dict)
+    assert document["event"]["data"] == {"name": "Ada"}
+    assert [len(document[name]) for name in ("deliveries", "attempts", "routes")] == [1, 1, 2]  # type: ignore[arg-type] # they are lists
+
+
+def test_an_event_that_travels_by_reference_is_shown_whole(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    large = Event("e1", "/sources/web", "big", rfc3339(NOW), "0" * 64, {"text": "x" * 300_000, "last": "here"})
+    light, _ = asyncio.run(checked_in(large, LocalBlobs(kept.folder / "blobs"), "e1"))
+    assert light.dataref
+    kept.record(EventEntry(light, (TELL,), NOW))
+    assert '"last": "here"' in printed(capsys, "show", "e1")
+
+
+def test_an_event_that_transform_has_not_seen_says_so(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    kept.received("e1")
+    assert printed(capsys, "show", "e1").endswith("The event\n  transform has not seen it yet\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("abcde", "the beginning of an id has at least 6 characters; found 'abcde'"),
+        ("abcdef", "more than one event begins with 'abcdef': abcdef01, abcdef02 …"),
+        ("abcdef03", "no event has the id 'abcdef03', or one that begins so"),
+        ("ABCDEF01", "no event has the id 'ABCDEF01', or one that begins so"),
+        ("%", "no event has the id '%', or one that begins so"),
+    ],
+)
+def test_the_beginning_of_an_id_names_one_event(
+    given: str, words: str, kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.event("abcdef01")
+    kept.event("abcdef02")
+    assert main(["events", "show", given]) == 1
+    assert capsys.readouterr().err == f"hookchain events show: {words}\n"
+
+
+def test_a_whole_id_is_one_though_another_begins_with_it(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    kept.event("abcdef01")
+    kept.event("abcdef01-2")
+    assert printed(capsys, "show", "abcdef01").startswith("Event abcdef01\n")
+
+
+# replay
+
+
+def test_a_replay_is_a_dry_run_that_says_what_and_how(
+    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(7):
+        kept.event(f"e{number}", at=NOW - 60 + number)
+    out = printed(capsys, "replay", "--source", "web", "--since", "1h")
+    assert out.startswith("7 events would be replayed, oldest first; the first 5:\n")
+    assert [line.split()[1] for line in out.splitlines()[3:8]] == ["e0", "e1", "e2", "e3", "e4"]
+    assert out.endswith(
+        "Nothing was sent. To do it, at most 20 a second:\n  hookchain events replay --source web "
+        "--since 2026-09-21T13:13:20.000Z --until 2026-09-21T14:13:20.000Z "
+        f"--state {kept.folder} --yes\n"
+    )
+    assert bus.sent == []
+
+
+def test_with_yes_they_are_published_oldest_first_as_one_replay(
+    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.event("e2", at=OLD)
+    kept.event("e1", data={"name": "Ada"})
+    document = printed_json(capsys, "replay", "--since", "1d", "--yes", "--rate", "1000")
+    messages = bus.on("events")
+    assert [json.loads(message.data)["id"] for message in messages] == ["e2", "e1"]
+    assert {message.attributes["replay"] for message in messages} == {document["replay"]}
+    assert not messages[0].attributes.keys() & {"only", "force"}
+    assert (document["dry_run"], document["count"]) == (False, 2)
+
+
+def test_a_replay_may_be_for_one_destination_and_forced(
+    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.event("e1")
+    printed(capsys, "replay", "e1", "--yes", "--only", "list", "--force")
+    [message] = bus.on("events")
+    assert (message.attributes["only"], message.attributes["force"]) == ("list", "true")
+
+
+def test_the_dry_run_tells_that_what_is_finished_stays_so(
+    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.delivered(kept.event("e1"))
+    assert "staying so without --force: deliveries of 1 of them" in printed(capsys, "replay", "e1")
+    assert "what was delivered is delivered again" in printed(capsys, "replay", "e1", "--force")
+
+
+def test_the_dry_run_does_not_say_so_of_an_event_whose_route_failed(
+    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.route_dead_letter(kept.event("e1", routes=(BROKEN,)))
+    assert printed_json(capsys, "list", "--status", "failed")["events"]
+    assert "staying so" not in printed(capsys, "replay", "e1")
+
+
+def test_a_destination_that_does_not_exist_is_no_replay(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    (kept.folder / "slices").mkdir()
+    (kept.folder / "slices" / "notify.json").write_text('{"destinations": {"inbox": {}}}')
+    kept.event("e1")
+    with pytest.raises(SystemExit, match="2"):
+        main(["events", "replay", "e1", "--only", "inbocks"])
+    assert "there is no destination 'inbocks'; did you mean 'inbox'?" in capsys.readouterr().err
+
+
+def test_what_has_nothing_to_replay_is_left_out_and_said(
+    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.event("e1")
+    kept.received("e2")
+    assert main(["events", "replay", "e1", "e2", "--yes"]) == 1
+    assert "left out, with nothing to replay" in capsys.readouterr().err
+    assert len(bus.on("events")) == 1
+    assert printed_json(capsys, "replay", "--since", "1h")["left_out"] == ["e2"]
+
+
+def test_a_bus_that_refuses_is_exit_code_1_with_how_far_it_came(
+    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.event("e1")
+    bus.fault = "Pub/Sub answered 503 to a publish on topic 'events'"
+    assert main(["events", "replay", "e1", "--yes"]) == 1
+    assert capsys.readouterr().err == f"stopped: 0 of 1 published\nhookchain events replay: {bus.fault}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nothing"],
+        ["show"],
+        ["list", "--limit", "0"],
+        ["list", "--since", "yesterday"],
+        ["list", "--status", "sent"],
+        ["replay"],
+        ["replay", "e1", "--since", "1h"],
+        ["replay", "e1", "--rate", "0"],
+    ],
+)
+def test_what_makes_no_sense_is_exit_code_2(
+    arguments: list[str], kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.event("e1")
+    with pytest.raises(SystemExit, match="2"):
+        main(["events", *arguments])
+
+
+def test_options_may_stand_between_ids(kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]) -> None:
+    kept.event("e1")
+    kept.event("e2")
+    printed(capsys, "replay", "e1", "--yes", "e2")
+    assert len(bus.on("events")) == 2
+
+
+# Where it looks and where it sends
+
+
+def test_a_folder_in_which_nothing_is_kept_is_told_and_not_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["events", "list", "--state", str(tmp_path / "none")]) == 1
+    assert "nothing is kept in" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+async def test_a_bus_that_is_not_there_is_told_in_plain_words(tmp_path: Path, free_port: int) -> None:
+    with pytest.raises(StateFault, match=f"does not answer at 127.0.0.1:{free_port}: start `make dev`"):
+        async with local_bus(tmp_path, {"PUBSUB_EMULATOR_HOST": f"127.0.0.1:{free_port}"}):
+            pass
+
+
+def test_the_bus_is_where_the_running_pipe_says_else_where_its_ports_begin(tmp_path: Path) -> None:
+    assert own_host(tmp_path, {}) == "127.0.0.1:8085"
+    assert own_host(tmp_path, {"PORT_BASE": "9000"}) == "127.0.0.1:9005"
+    ports = {name: 7000 + number for number, name in enumerate(Ports.__dataclass_fields__)}
+    (tmp_path / "dev.json").write_text(json.dumps({"process": os.getpid(), "ports": {**ports, "apis": 7005}}))
+    assert own_host(tmp_path, {"PORT_BASE": "9000"}) == "127.0.0.1:7005"

@@ -1,0 +1,337 @@
+"""`hookchain explain`: what would happen to a request, offline, in words and in JSON."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import io
+import json
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from deploy.cli.explain import main
+from functions.receive.link import EXPIRES, SIGNATURE, link_signature
+from functions.transform.signed_bytes import first_with_signed_bytes
+from shared.cloud.local.owners import FILE_NAME, LocalOwners
+from shared.event import from_cloudevent
+from shared.jsontext import Json, JsonObject
+
+NOW = 1_790_000_000
+SECRET = "the-hub-secret-of-some-length"
+BODY = b'{"action":"opened","sender":{"login":"ann"}}'
+LINK_KEY = "a key for links, long enough"
+CONFIG = """
+sources:
+  github: {provider: github, secret: github-secret}
+  stripe: {provider: stripe, secret: stripe-secret}
+  slack: {provider: slack, secret: slack-secret}
+  form: {auth: {scheme: basic, username: web, secret: form-password}, allow: [192.0.2.0/24]}
+  behind: {auth: none, allow: [192.0.2.0/24], trusted_proxies: 1}
+  go: {methods: [GET], auth: {scheme: link, secret: link-key}}
+  open: {auth: none, content_types: [application/json]}
+  lost: {auth: {scheme: bearer, secret: nowhere-to-be-found}}
+  sns: {provider: aws_sns}
+  echo: {auth: none, respond: {content_type: text/plain, body: "thanks, {{ data.name }}"}}
+routes:
+  - {name: all of it, from: all, to: ops}
+destinations:
+  ops: {email: {to: [ops@example.com], subject: "{{ type }}"}}
+"""
+DOTENV = f"""
+GITHUB_SECRET={SECRET}
+STRIPE_SECRET=whsec_stripes-own-secret
+SLACK_SECRET=slacks-own-secret-0123
+FORM_PASSWORD=correct-horse-battery
+LINK_KEY={LINK_KEY}
+"""
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hookchain.yaml").write_text(CONFIG)
+    (tmp_path / ".env").write_text(DOTENV)
+    monkeypatch.chdir(tmp_path)
+
+
+def explained(body: bytes, *arguments: str, monkeypatch: pytest.MonkeyPatch | None = None, now: int = NOW) -> int:
+    Path("body").write_bytes(body)
+    places = ["--config", "hookchain.yaml", "--env-file", ".env", "--now", str(now)]
+    return main([*places, "--body", "body", *arguments])
+
+
+def document(capsys: pytest.CaptureFixture[str]) -> JsonObject:
+    read: Json = json.loads(capsys.readouterr().out)
+    assert isinstance(read, dict)
+    return read
+
+
+def states(report: JsonObject) -> dict[str, str]:
+    checks = report["checks"]
+    assert isinstance(checks, list)
+    return {str(check["name"]): str(check["state"]) for check in checks if isinstance(check, dict)}
+
+
+def signed(body: bytes, secret: str = SECRET) -> str:
+    return "X-Hub-Signature-256: sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def test_an_accepted_request_shows_its_event(capsys: pytest.CaptureFixture[str]) -> None:
+    code = explained(BODY, "--source", "github", "-H", signed(BODY), "-H", "X-GitHub-Event: issues", "--json")
+    report = document(capsys)
+    assert code == 0
+    assert (report["status"], report["code"]) == (200, None)
+    assert set(states(report).values()) <= {"passed", "skipped"}
+    [event] = report["events"] if isinstance(report["events"], list) else []
+    assert isinstance(event, dict)
+    assert (event["type"], event["actor"], event["receivedat"]) == ("issues", "ann", "2026-09-21T14:13:20.000Z")
+
+
+def test_a_refused_request_names_the_check_and_what_comes_behind_it_was_never_made(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert explained(BODY + b"\n", "--source", "github", "-H", signed(BODY), "--json") == 3
+    report = document(capsys)
+    assert (report["status"], report["code"], report["events"]) == (401, "sig", [])
+    found = states(report)
+    assert found["path"] == found["size"] == found["secret"] == "passed"
+    assert found["signature"] == "failed"
+    assert found["parse"] == found["event"] == "skipped"
+    assert "ends in a newline that was not signed" in str(report["advice"])
+
+
+def test_the_words_are_for_a_person(capsys: pytest.CaptureFixture[str]) -> None:
+    assert explained(BODY + b"\n", "--url", "https://hooks.example.com/github", "-H", signed(BODY)) == 3
+    text = capsys.readouterr().out
+    assert "Rejected: 401 Unauthorized, code sig" in text
+    assert "not made" in text
+    assert SECRET not in text
+
+
+def test_an_old_signature_is_told_with_its_age(capsys: pytest.CaptureFixture[str]) -> None:
+    at = NOW - 7 * 60
+    mac = hmac.new(b"whsec_stripes-own-secret", f"{at}.".encode() + BODY, hashlib.sha256).hexdigest()
+    assert explained(BODY, "--source", "stripe", "-H", f"Stripe-Signature: t={at},v1={mac}", "--json") == 3
+    report = document(capsys)
+    assert report["code"] == "ts"
+    assert states(report)["signature"] == "passed"
+    assert "signed 7 minutes ago, the limit is 5 minutes" in str(report["advice"])
+
+
+@pytest.mark.parametrize(
+    ("expires", "code", "signature", "words"),
+    [
+        (NOW + 60, 0, "passed", "good until 2026-09-21T14:14:20.000Z"),
+        (NOW - 60, 3, "passed", "the link's time is over"),
+        (None, 0, "passed", "good for ever"),
+    ],
+)
+def test_a_link_is_told_with_its_end(
+    expires: int | None, code: int, signature: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = [("a", "1"), *([] if expires is None else [(EXPIRES, str(expires))])]
+    url = f"http://localhost:8080/go?{urlencode([*pairs, (SIGNATURE, link_signature('go', pairs, LINK_KEY))])}"
+    assert explained(b"", "--method", "GET", "--url", url, "--json") == code
+    text = capsys.readouterr().out
+    assert states(json.loads(text))["signature"] == signature
+    assert words in text
+
+
+def test_an_old_signature_that_is_not_right_either_fails_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    header = f"Stripe-Signature: t={NOW - 420},v1={'0' * 64}"
+    assert explained(BODY, "--source", "stripe", "-H", header, "--json") == 3
+    found = states(document(capsys))
+    assert (found["signature"], found["time"]) == ("failed", "failed")
+
+
+def test_the_same_is_accepted_when_it_came_in_time(capsys: pytest.CaptureFixture[str]) -> None:
+    mac = hmac.new(b"whsec_stripes-own-secret", f"{NOW}.".encode() + BODY, hashlib.sha256).hexdigest()
+    header = f"Stripe-Signature: t={NOW},v1={mac}"
+    assert explained(BODY, "--source", "stripe", "-H", header, now=NOW + 12) == 0
+    assert "signed 12 seconds ago, the limit is 5 minutes" in capsys.readouterr().out
+
+
+def test_a_handshake_is_answered_and_makes_no_event(capsys: pytest.CaptureFixture[str]) -> None:
+    body = b'{"type":"url_verification","challenge":"abc"}'
+    mac = hmac.new(b"slacks-own-secret-0123", f"v0:{NOW}:".encode() + body, hashlib.sha256).hexdigest()
+    headers = ["-H", f"X-Slack-Signature: v0={mac}", "-H", f"X-Slack-Request-Timestamp: {NOW}"]
+    assert explained(body, "--source", "slack", *headers, "--json") == 0
+    report = document(capsys)
+    assert (report["status"], report["reply"], report["events"]) == (200, "abc", [])
+    assert states(report)["handshake"] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "check"),
+    [
+        (("--url", "http://localhost/githb"), "unknown_source", "path"),
+        (("--source", "open", "--method", "DELETE"), "method", "method"),
+        (("--source", "open", "-H", "Content-Length: 99999999999"), "raw", "size"),
+        (
+            ("--source", "open", "-H", "Content-Type: application/json", "-H", "Content-Encoding: br"),
+            "encoding",
+            "encoding",
+        ),
+        (("--source", "open", "-H", "Content-Type: text/plain"), "content_type", "content type"),
+        (("--source", "form", "--from", "198.51.100.7"), "address", "address"),
+        (("--source", "form", "--from", "192.0.2.7"), "password", "signature"),
+        (("--source", "lost"), "secret_unavailable", "secret"),
+    ],
+)
+def test_each_check_is_told_by_its_name(
+    arguments: tuple[str, ...], code: str, check: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explained(BODY, *arguments, "--json") == 3
+    report = document(capsys)
+    assert report["code"] == code
+    assert [name for name, state in states(report).items() if state == "failed"] == [check]
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "check"),
+    [(b"{", "parse", "parse"), (b'{"a":1,"a":2}', "dup_key", "limits"), (b"[" * 5000, "depth", "limits")],
+)
+def test_what_is_wrong_with_a_body_is_told(
+    body: bytes, code: str, check: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explained(body, "--source", "open", "-H", "Content-Type: application/json", "--json") == 3
+    report = document(capsys)
+    assert report["code"] == code
+    assert states(report)[check] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("source", "forwarded", "words"),
+    [
+        ("form", "192.0.2.7", "198.51.100.7, from where it comes (X-Forwarded-For counts only with `trusted_proxies`)"),
+        ("behind", "192.0.2.7, 203.0.113.9", "203.0.113.9, by X-Forwarded-For behind 1 trusted proxy, is not within"),
+        ("behind", "canary", "no address, by X-Forwarded-For"),
+    ],
+)
+def test_an_address_that_is_refused_is_told_with_whose_word_it_was_taken_by(
+    source: str, forwarded: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent = ("--source", source, "--from", "198.51.100.7", "-H", f"X-Forwarded-For: {forwarded}")
+    assert explained(BODY, *sent, "--json") == 3
+    text = capsys.readouterr().out
+    assert words in text
+    assert "canary" not in text
+
+
+def test_an_unknown_source_is_told_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+    explained(BODY, "--url", "http://localhost/githb")
+    assert "did you mean 'github'?" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "given", [("--source", "github", "--body", "lost.json"), ("--curl", "curl -d @lost.json http://x/")]
+)
+def test_a_file_that_is_not_there_is_told_in_words(given: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config", "hookchain.yaml", "--env-file", ".env", *given]) == 2
+    assert capsys.readouterr().err == "hookchain explain: lost.json cannot be opened: No such file or directory\n"
+
+
+def test_a_slash_too_many_is_told_as_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    explained(BODY, "--url", "http://localhost/github/")
+    told = capsys.readouterr().out
+    assert "the path of this source is its name alone, or /name/ where" in told
+    assert "did you mean" not in told
+
+
+def test_a_key_from_elsewhere_cannot_be_had_offline(capsys: pytest.CaptureFixture[str]) -> None:
+    message = {
+        "Type": "Notification",
+        "MessageId": "1",
+        "Message": "x",
+        "TopicArn": "arn:aws:sns:eu-central-1:123456789012:orchard",
+        "Timestamp": "2026-09-21T14:13:20.000Z",
+        "SignatureVersion": "2",
+        "Signature": base64.b64encode(b"x").decode(),
+        "SigningCertURL": "https://sns.eu-central-1.amazonaws.com/x.pem",
+    }
+    assert explained(json.dumps(message).encode(), "--source", "sns", "--json") == 3
+    report = document(capsys)
+    assert report["status"] == 503
+    assert states(report)["key"] == "failed"
+
+
+def test_the_body_may_come_on_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(BODY)))
+    places = ["--config", "hookchain.yaml", "--env-file", ".env", "--body", "-"]
+    assert main([*places, "--source", "github", "-H", signed(BODY)]) == 0
+    assert "Accepted: 200 OK" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--source", "github", "-H", "no colon"),
+        ("--source", "github", "--body", "no-such-file"),
+        ("--source", "github", "--config", "no-such.yaml"),
+    ],
+)
+def test_a_command_that_makes_no_sense_says_so(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config", "hookchain.yaml", "--env-file", ".env", *arguments]) == 2
+    assert capsys.readouterr().err.startswith("hookchain explain: ")
+
+
+def test_no_secret_and_no_header_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    password = base64.b64encode(b"web:correct-horse-battery").decode()
+    headers = ["-H", f"Authorization: Basic {password}", "-H", "X-Other: canary-0123456789"]
+    assert explained(BODY, "--source", "form", "--from", "192.0.2.7", *headers) == 0
+    text = capsys.readouterr().out
+    for secret in ("correct-horse-battery", password, "canary-0123456789"):
+        assert secret not in text
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("curl -u web:correct-horse-battery -d event=x http://localhost:8080/form", None),
+        ("curl -u web:wrong -d event=x http://localhost:8080/form", "password"),
+        ("curl -X DELETE http://localhost:8080/open", "method"),
+        ("curl -s localhost:8080/open --json '{}'", None),
+        ("curl http://localhost:8080/open -H 'Content-Type: application/json' --data-binary @body", None),
+    ],
+)
+def test_a_curl_line_is_a_request_too(line: str, code: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("body").write_bytes(BODY)
+    places = ["--config", "hookchain.yaml", "--env-file", ".env", "--from", "192.0.2.7", "--json"]
+    assert main([*places, "--curl", line]) == (3 if code else 0)
+    assert document(capsys)["code"] == code
+
+
+def test_a_curl_line_that_is_not_understood_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config", "hookchain.yaml", "--env-file", ".env", "--curl", "curl --proxy x http://a/b"]) == 2
+    assert "this curl line is not understood" in capsys.readouterr().err
+
+
+def test_an_answer_in_a_sources_own_words_moves_no_terminals_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert explained(b'{"name": "\\u001b]0;mine\\u0007\\u202eAda"}', "--source", "echo") == 0
+    told = capsys.readouterr().out
+    assert "thanks, " in told
+    assert not {"\x1b", "\x07", "\u202e"} & set(told)
+
+
+def test_the_same_signed_bytes_under_another_delivery_id_are_told_as_a_duplicate(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path))
+    explained(BODY, "--source", "github", "-H", signed(BODY), "-H", "X-GitHub-Delivery: one", "--json")
+    report = document(capsys)
+    [event] = report["events"] if isinstance(report["events"], list) else []
+    owners = LocalOwners(tmp_path / FILE_NAME)
+    asyncio.run(first_with_signed_bytes(from_cloudevent(event), owners))  # as transform does
+    owners.close()
+
+    explained(BODY, "--source", "github", "-H", signed(BODY), "-H", "X-GitHub-Delivery: two")
+    text = " ".join(capsys.readouterr().out.split())
+    assert "the delivery id is not signed" in text
+    assert "same_signed_bytes: the event" in text
+    assert "`dedupe: delivery_id`" in text
+    explained(BODY, "--source", "github", "-H", signed(BODY), "-H", "X-GitHub-Delivery: one", "--json")
+    assert "duplicate" not in states(document(capsys))

@@ -1,0 +1,212 @@
+"""`hookchain explain` behind receive: why a route did not fire, what each step did, what would go out."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.cli.explain import main
+from deploy.explain.differences import MAX_LINES, differences
+from shared.jsontext import Json, JsonObject, to_json
+
+CONFIG: Final = """\
+sources:
+  shop: {auth: none, id: data.id}
+routes:
+  - name: orders
+    types: [order.*]
+    to: people
+  - name: paid
+    types: [sign*]
+    steps: [{drop: [data.password]}, {set: {data.team: north}}, {filter: {keep: data.paid, reason: not paid}}]
+    to: people
+  - name: broken
+    steps: [{set: {data.name.first: x}}]
+    to: people
+  - name: several
+    where: data.items
+    steps: [{split: data.items}, {rename: {data.sku: article}}]
+    to: [people, others]
+  - name: rest
+    else: true
+    to: people
+destinations:
+  people: {email: {to: ann@example.com, subject: "{{ type }}", text: "For {{ data.name | default('all') }}"}}
+  others: {email: {to: [bob@example.com], subject: "{{ data.article }}"}}
+"""
+EVENT: Final[JsonObject] = {"event": "signup.created", "id": 7, "name": "Ada", "password": "hunter2", "paid": False}
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(tmp_path, "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+
+def explained(capsys: pytest.CaptureFixture[str], event: Json, *arguments: str) -> str:
+    Path("body").write_text(to_json(event), encoding="utf-8")
+    known = ["--config", "hookchain.yaml", "--env-file", ".env", "--source", "shop", "--body", "body"]
+    code = main([*known, "-H", "content-type: application/json", *arguments])
+    said = capsys.readouterr()
+    nothing = "but nothing is delivered" in said.out or '"deliveries": []' in said.out
+    assert (code, said.err) == (4 if nothing else 0, "")
+    return " ".join(said.out.split()) if "--json" not in arguments else said.out
+
+
+def test_a_wrong_type_is_named_with_the_types_that_are_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "orders no match: type 'signup.created' does not match order.*" in explained(capsys, EVENT)
+
+
+def test_a_false_condition_shows_the_values_that_it_read(capsys: pytest.CaptureFixture[str]) -> None:
+    config = CONFIG.replace("types: [order.*]", "where: data.total > `1000` && data.plan != 'free'")
+    Path("hookchain.yaml").write_text(config, encoding="utf-8")
+    said = explained(capsys, {"event": "signup.created", "total": 900, "plan": "pro"})
+
+    assert "route 'orders', the values that its `where` read · data.total: 900 · data.plan: \"pro\"" in said
+    assert "step 3 'filter': not paid: data.paid is not true · data.paid: null" in said
+
+
+def test_an_accepted_event_that_goes_nowhere_ends_with_that_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    config = CONFIG.split("  - name: broken", maxsplit=1)[0] + "destinations:" + CONFIG.split("destinations:")[1]
+    Path("hookchain.yaml").write_text(config, encoding="utf-8")
+    said = explained(capsys, EVENT)
+
+    _, verdict = said.split("Accepted: 200 OK, but nothing is delivered")
+    assert "orders: no match: type 'signup.created' does not match order.*" in verdict
+    assert "paid: stopped: type 'signup.created' matches sign*; stopped at step 3 'filter': not paid" in verdict
+
+
+def test_a_number_that_came_as_text_is_named_with_the_setting_that_makes_it_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = CONFIG.replace("types: [order.*]", "where: data.total > `1000`")
+    Path("hookchain.yaml").write_text(config, encoding="utf-8")
+    said = explained(capsys, {"event": "order.paid", "total": "1500"})
+    assert "data.total is text, which never equals or exceeds a number; write to_number(data.total)" in said
+    assert "`cast: {data.total: number}` on source 'shop'" in said
+
+    Path("hookchain.yaml").write_text(config.replace("id: data.id", "cast: {data.total: number}"), encoding="utf-8")
+    assert "orders matched: where data.total > `1000` is true" in explained(capsys, {"event": "x", "total": "1500"})
+
+
+def test_a_filter_that_was_false_is_named_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    said = explained(capsys, EVENT)
+
+    assert "paid stopped: type 'signup.created' matches sign*; stopped at step 3" in said
+    assert "stopped at step 3 'filter': not paid: data.paid is not true" in said
+    assert "x step 3 'filter': not paid: data.paid is not true" in said
+
+
+def test_a_step_that_failed_is_named_with_the_place_and_the_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    said = explained(capsys, EVENT)
+
+    assert "! step 1 'set': path: 'data.name.first': data.name is text, not an object" in said
+
+
+def test_a_route_that_another_left_nothing_for_says_which(capsys: pytest.CaptureFixture[str]) -> None:
+    said = explained(capsys, EVENT)
+
+    assert "rest no match: it is for what nothing else takes; 'paid' took it" in said
+
+
+def test_what_routes_make_of_a_request_is_told_without_its_signature_where_that_is_asked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    signed = CONFIG.replace("{auth: none", "{auth: {scheme: basic, username: web, secret: shop-password}")
+    Path("hookchain.yaml").write_text(signed, encoding="utf-8")
+
+    said = explained(capsys, EVENT, "--unsigned")
+    assert "- secret not asked for (--unsigned)" in said
+    assert "- signature taken for granted" in said
+    assert "- time not looked at (--unsigned)" in said
+    assert "orders no match: type 'signup.created'" in said
+    assert main(["--config", "hookchain.yaml", "--env-file", ".env", "--source", "shop", "--body", "body"]) == 3
+
+
+def test_a_request_that_a_step_would_make_is_told_without_what_proves_us(capsys: pytest.CaptureFixture[str]) -> None:
+    fetch = """- name: looked up
+    steps:
+      - fetch:
+          url: "https://api.example.com/cards/{{ data.id }}?fields=name"
+          auth: {scheme: query, parameter: key, secret: api-key}
+          into: data.card
+    to: people
+  - name: orders"""
+    Path("hookchain.yaml").write_text(CONFIG.replace("- name: orders", fetch), encoding="utf-8")
+    Path(".env").write_text("API_KEY=hunter2hunter2hunter2\n", encoding="utf-8")
+    Path(".env").chmod(0o600)
+    said = explained(capsys, {**EVENT, "password": "x"})
+
+    assert "it would ask GET https://api.example.com/cards/7?…; nobody is asked offline" in said
+    assert "hunter2" not in said
+
+
+def test_each_step_is_shown_as_what_it_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    said = explained(capsys, {**EVENT, "paid": True})
+
+    assert (
+        "~ step 1 'drop': changed - data.password: \"hunter2\" ~ step 2 'set': changed + data.team: \"north\"" in said
+    )
+    assert "= step 3 'filter': it changed nothing" in said
+
+
+def test_the_mails_are_shown_as_they_would_go_out(capsys: pytest.CaptureFixture[str]) -> None:
+    said = explained(capsys, {**EVENT, "paid": True})
+
+    assert "people (route 'paid') a mail to ann@example.com: signup.created" in said
+    assert "Subject: signup.created For Ada" in said
+
+
+def test_an_event_that_becomes_several_is_told_part_by_part(capsys: pytest.CaptureFixture[str]) -> None:
+    report = json.loads(explained(capsys, {"id": 8, "items": [{"sku": "A"}, {"sku": "B"}]}, "--json"))
+    steps = report["details"]["route 'several', step by step"]
+
+    assert steps[0] == "% step 1 'split': 2 events of it" or steps[0].endswith("2 events of it")
+    event_id = report["events"][0]["id"]
+    assert [line for line in steps if line.strip().startswith(("+", "-"))] == [
+        f'    + event {event_id}-1: {{"sku":"A"}}',
+        f'    + event {event_id}-2: {{"sku":"B"}}',
+        '    - data.sku: "A"',
+        '    + data.article: "A"',
+        '    - data.sku: "B"',
+        '    + data.article: "B"',
+    ]
+    going_out = [check["words"] for check in report["checks"] if check["stage"] == "notify"]
+    assert going_out.count("a mail to bob@example.com: A") == 1
+    assert going_out.count("a mail to bob@example.com: B") == 1
+
+
+def test_a_refused_request_has_no_second_half(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("body").write_bytes(b"{")
+    code = main(
+        ["--config", "hookchain.yaml", "--source", "shop", "--body", "body", "-H", "content-type: application/json"]
+    )
+
+    assert code == 3
+    assert "transform" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        ({"a": 1}, {"a": 1}, []),
+        ({"a": 1}, {"a": 1.0}, []),
+        ({"a": 1}, {"a": True}, ["- a: 1", "+ a: true"]),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"c": 2, "d": 3}}, ["- a.b: 1", "+ a.d: 3"]),
+        ([1, 2, 3], [2, 3], ["- [0]: 1"]),
+        ([{"a": 1}], [{"a": 2}], ["- [0].a: 1", "+ [0].a: 2"]),
+        ({"a": [1]}, {"a": "x"}, ["- a: [1]", '+ a: "x"']),
+        ({"a.b": 1}, {}, ['- ["a.b"]: 1']),
+        ("x", None, ['- "x"', "+ null"]),
+        ("x" * 400, "y", [f'- "{"x" * 299}…', '+ "y"']),
+    ],
+)
+def test_a_difference_names_the_place_and_both_values(before: Json, after: Json, lines: list[str]) -> None:
+    assert differences(before, after) == lines
+
+
+def test_differences_have_an_end() -> None:
+    many: Json = {str(number): number for number in range(1_000)}
+
+    assert len(differences(many, {})) == MAX_LINES + 1

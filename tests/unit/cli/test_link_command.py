@@ -1,0 +1,136 @@
+"""`hookchain link`, and what receive makes of the links it prints."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deploy.cli.link import main
+from deploy.config.dev_file import Hint, write_dev_file
+from deploy.config.ports import ports_from
+from shared.jsontext import Json
+from tests.posting import Posting
+
+KEY = "a key for links, long enough"
+SOURCES = """
+go: {methods: [GET], auth: {scheme: link, secret: link-key}}
+other: {auth: none}
+"""
+
+
+@pytest.fixture(autouse=True)
+def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "sources:\n" + "\n".join(f"  {line}" for line in SOURCES.strip().splitlines()) + "\n"
+    (tmp_path / "hookchain.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / ".env").write_text(f"LINK_KEY={KEY}\n", encoding="utf-8")
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
+    monkeypatch.setattr("deploy.cli.link.time.time", lambda: 1_790_000_000.0)
+
+
+def made(tmp_path: Path, *arguments: str) -> int:
+    return main([*arguments, "--env-file", str(tmp_path / ".env")])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "data"),
+    [
+        (["serial=C02 XL/0", "name=Zoë"], {"serial": "C02 XL/0", "name": "Zoë"}),
+        (["n:=40", "a=b"], {"n": 40, "a": "b"}),
+        (["body=x"], {"body": "x"}),
+        (["--data", '{"a": ["é", 1]}'], {"a": ["é", 1]}),
+        (["--data", "<a><b>1</b></a>"], {"a": {"b": "1"}}),
+        (["--data", "a: 1\nb: [x]\n"], {"a": 1, "b": ["x"]}),
+        (["--data", "hello"], "hello"),
+        (["--data", "two words & more"], "two words & more"),
+    ],
+)
+async def test_what_goes_into_a_link_comes_out_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], data: Json
+) -> None:
+    assert made(tmp_path, "go", *arguments) == 0
+    url = capsys.readouterr().out.strip()
+    assert url.startswith("http://localhost:8080/go?")
+    posting = Posting(SOURCES, {"link-key": KEY})
+    assert (await posting.get(url.removeprefix("http://localhost:8080"))).status == 200
+    assert posting.events[0].data == data
+
+
+def test_a_link_leads_to_the_dev_that_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path))
+    write_dev_file(tmp_path, ports_from(9000), Hint("", ()), None)
+    assert made(tmp_path, "go", "a=b") == 0
+    assert capsys.readouterr().out.startswith("http://localhost:9000/go?")
+
+
+async def test_a_link_is_good_for_an_hour_or_as_long_as_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    posting = Posting(SOURCES, {"link-key": KEY})
+    paths: list[str] = []
+    for options in ([], ["--expires", "2h"], ["--expires", "never"]):
+        made(tmp_path, "go", "a=1", "--url", "https://h.example/", *options)
+        paths.append(capsys.readouterr().out.strip().removeprefix("https://h.example"))
+    posting.clock.advance(3_601)
+    assert [(await posting.get(path)).status for path in paths] == [401, 200, 200]
+
+
+async def test_two_links_for_once_are_two_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    posting = Posting(SOURCES, {"link-key": KEY})
+    for _ in range(2):
+        assert made(tmp_path, "go", "a=1", "--once", "--expires", "7d", "--json") == 0
+        said = json.loads(capsys.readouterr().out)
+        assert (said["once"], said["expires_at"]) == (True, "2026-09-28T14:13:20.000Z")
+        for _ in range(2):
+            await posting.get(said["url"].removeprefix("http://localhost:8080"))
+        capsys.readouterr()  # receive's log lines
+    assert len(posting.events) == 4
+    assert len({event.id for event in posting.events}) == 2
+
+
+def test_its_words_say_how_long_and_how_often(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(tmp_path, "go", "a=1")
+    made(tmp_path, "go", "a=1", "--once")
+    made(tmp_path, "go", "a=1", "--expires", "never")
+    made(tmp_path, "go", "a=" + "x" * 3_000)
+    hour, once, ever, long = capsys.readouterr().err.splitlines()
+    assert hour == "good until 2026-09-21T15:13:20.000Z; each opening is an event"
+    assert "opened again, it is the same event and delivered once" in once
+    assert ever.startswith("good for ever")
+    assert "more than some applications take" in long
+
+
+@pytest.mark.parametrize("url", ["https://h.example.com", "https://h.example.com/", "https://h.example.com/go"])
+def test_the_place_may_be_named_with_or_without_its_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    assert made(tmp_path, "go", "a=1", "--url", url) == 0
+    assert capsys.readouterr().out.startswith("https://h.example.com/go?a=1&")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["go"], "give the event as fields"),
+        (["go", "a=1", "--data", "{}"], "not both"),
+        (["go", "a=1", "--expires", "soon"], "--expires takes such as"),
+        (["go", "a=1", "--expires", "9" * 400], "--expires takes such as"),
+        (["go", "a=1", "--once", "--expires", "never"], "needs an end"),
+        (["go", "a=1", "--once", "--expires", "60d"], "at most 30d"),
+        (["go", "hc_sig=1"], "the link's own"),
+        (["go", "=1"], "is no field"),
+        (["other", "a=1"], "takes no links"),
+        (["goo", "a=1"], "did you mean 'go'?"),
+        (["go", "a=1", "--url", "https://hooks.example.com/?x=1"], "--url takes where receive is"),
+        (["go", "a=1", "--url", "localhost:8080"], "--url takes where receive is"),
+    ],
+)
+def test_what_makes_no_sense_is_told_and_no_link_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        made(tmp_path, *arguments)
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out) == (2, "")
+    assert words in said.err

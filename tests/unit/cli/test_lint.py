@@ -1,0 +1,189 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.cli import lint
+from deploy.cli.main import COMMANDS, main, usage
+
+GOOD = """\
+sources:
+  form: {auth: {scheme: bearer, secret: form-key}, id: data.id}
+routes: [{name: mail, to: people}]
+destinations: {people: {email: {to: ann@example.com}}}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "hookchain.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    return path
+
+
+def test_a_configuration_without_faults_exits_0_and_says_what_it_holds(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lint.main(["--config", str(config)]) == 0
+    said = capsys.readouterr()
+    assert "1 source, 1 route, 1 destination; no faults" in said.out
+    assert said.err == ""
+
+
+def test_the_mode_without_a_file_is_linted_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / ".env").write_text("EMAIL_ADDRESS=ann@example.com\n")
+    assert lint.main(["--config", "none", "--env-file", str(tmp_path / ".env")]) == 0
+    assert "no file: 1 source, 1 route, 1 destination; no faults" in capsys.readouterr().out
+
+
+def test_faults_exit_1_and_name_file_and_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text(GOOD.replace("to: people", "to: poeple"), encoding="utf-8")
+    assert lint.main(["--config", str(config)]) == 1
+    assert f"{config}:3: route 'mail': to: there is no destination 'poeple'" in capsys.readouterr().err
+
+
+def test_routes_have_a_name_each_and_those_without_one_are_not_called_the_same(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for names, is_same in (("name: mail, to: people}, {name: mail", True), ("to: people}, {name: ", False)):
+        config.write_text(GOOD.replace("name: mail", names), encoding="utf-8")
+        assert lint.main(["--config", str(config)]) == 1
+        assert ("another route has this name" in capsys.readouterr().err) == is_same
+
+
+def test_faults_are_data_for_a_program(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text(GOOD.replace("bearer", "bear"), encoding="utf-8")
+    assert lint.main(["--config", str(config), "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert [(fault["line"], fault["where"]) for fault in said["faults"]] == [(2, "source 'form': auth")]
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        (("scheme: bearer", "scheme: query"), "a token in the query"),
+        ((", id: data.id", ""), "may be delivered twice"),
+        (("{scheme: bearer, secret: form-key}", "none"), "takes events from anyone"),
+        (("routes: [{name: mail, to: people}]", ""), "no route leads to it"),
+        (("name: mail, to", "name: mail, from: form, to"), ""),
+        (
+            ("id: data.id", "schema: {properties: {requird: {typ: string}}}"),
+            ":2: source 'form': the schema's 'typ' is no keyword and checks nothing; did you mean 'type'?",
+        ),
+        (
+            ("name: mail, to", "name: mail, steps: [{lint: {schema: {allOf: [{requird: [a]}]}}}], to"),
+            ":3: route 'mail': step 1 'lint': the schema's 'requird' is no keyword and checks nothing; did you mean",
+        ),
+        (("routes:", "chains: {c: [{lint: {schema: {propertys: {}}}}]}\nroutes:"), ":3: chain 'c': step 1 'lint': the"),
+    ],
+)
+def test_what_is_seldom_meant_is_a_warning_and_no_fault(
+    config: Path, capsys: pytest.CaptureFixture[str], change: tuple[str, str], warning: str
+) -> None:
+    config.write_text(GOOD.replace(*change), encoding="utf-8")
+    assert lint.main(["--config", str(config)]) == 0
+    assert warning in capsys.readouterr().err
+
+
+def test_a_key_of_a_schema_that_is_near_no_keyword_is_the_operators_own(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = "{properties: {typ: {}}, x-team: sales, $defs: {typ: {type: string}}, default: {typ: 1}}"
+    config.write_text(GOOD.replace("id: data.id", f"id: data.id, schema: {schema}"), encoding="utf-8")
+
+    assert lint.main(["--config", str(config)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("written", "body_is_open", "time_is_open"),
+    [
+        ("content: '{url}'", True, False),
+        ("content: '{method} {data.id}'", False, False),
+        ("body_digest: header.Digest, content: '{header.digest}'", False, False),
+        ("timestamp: header.X-Time", False, True),
+        ("timestamp: header.X-Time, content: '{timestamp}.{body}'", False, False),
+        ("timestamp: header.X-Time, content: '{header.x-time}.{body}'", False, False),
+        ("timestamp: data.at", False, False),
+        ("timestamp: query.at, content: '{body}'", False, True),
+        ("timestamp: query.at, content: '{url}{body}'", False, False),
+    ],
+)
+def test_what_a_signature_leaves_open_is_a_warning(
+    config: Path, capsys: pytest.CaptureFixture[str], written: str, body_is_open: bool, time_is_open: bool
+) -> None:
+    way = f"{{scheme: hmac, header: X-Sig, {written}, secret: form-key}}"
+    config.write_text(GOOD.replace("{scheme: bearer, secret: form-key}", way), encoding="utf-8")
+    assert lint.main(["--config", str(config)]) == 0
+    said = capsys.readouterr().err
+    assert ("nothing of the body" in said) is body_is_open
+    assert ("`content` has no {timestamp}" in said) is time_is_open
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "said"),
+    [
+        (None, 1, "is not there: set FORM_KEY"),
+        ("", 1, "is empty"),
+        ("whsec_", 1, "SECRET_WEAK"),
+        ("changeme", 1, "SECRET_WEAK"),
+        ("short", 0, "fewer than 16 characters"),
+        ("long-and-random-0123456789", 0, ""),
+    ],
+)
+def test_the_secrets_are_looked_at_where_it_is_asked_for(
+    config: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    value: str | None,
+    code: int,
+    said: str,
+) -> None:
+    monkeypatch.delenv("FORM_KEY", raising=False)
+    if value is not None:
+        monkeypatch.setenv("FORM_KEY", value)
+    assert lint.main(["--config", str(config), "--secrets", "--env-file", str(config.parent / ".env")]) == code
+    assert said in capsys.readouterr().err
+
+
+def test_secrets_in_the_env_file_are_there(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FORM_KEY", raising=False)
+    env_file = config.parent / ".env"
+    env_file.write_text("FORM_KEY=long-and-random-0123456789\n", encoding="utf-8")
+    asked = ["--config", str(config), "--secrets", "--env-file", str(env_file)]
+    assert lint.main(asked) == 0
+    env_file.write_text("no line\n", encoding="utf-8")
+    assert lint.main(asked) == 1
+    assert f"{env_file}:1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["lint", "--config", "{config}"], ["lint", "--help"], ["help"]])
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_traceback(config: Path, arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "deploy.cli", *(word.format(config=config) for word in arguments)]
+    try:
+        ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=30, check=False)
+    finally:
+        os.close(writer)
+    assert ended.stderr == b""
+    assert ended.returncode in {0, 141}
+
+
+def test_a_command_that_there_is_not_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lnit"]) == 2
+    assert "did you mean 'lint'?" in capsys.readouterr().err
+
+
+def test_every_command_is_in_the_list_and_has_a_help_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in COMMANDS:
+        assert name in usage()
+        with pytest.raises(SystemExit) as ended:
+            main([name, "--help"])
+        assert ended.value.code == 0
+        assert f"hookchain {name}" in capsys.readouterr().out

@@ -1,0 +1,241 @@
+"""`hookchain logs`: the file that `hookchain dev` keeps, and Cloud Logging."""
+
+import json
+import resource
+import stat
+import threading
+import time
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.cli.main import main
+from deploy.google.gcloud import Gcloud
+from deploy.google.target import Target
+from deploy.history.log_file import FILE_NAME, OLD_NAME, LogFile, marked
+from deploy.history.logs_cloud import Cursor, Wanted, cloud_records, log_filter, read_arguments
+from deploy.history.logs_local import local_records
+from deploy.history.logs_records import Record, from_cloud, from_local
+from shared.jsontext import JsonObject
+from shared.logs import log_line
+from tests.stub_gcloud import StubGcloud
+
+TARGET = Target("acme-hooks")
+NOW = 1_772_366_400.0  # 2026-03-01T12:00:00Z
+
+
+def a_line(message: str, at: float = NOW, severity: str = "INFO", **fields: str) -> str:
+    return log_line(severity, message, at, dict(fields))
+
+
+# On disk
+
+
+def test_every_line_is_kept_with_its_process_whatever_it_is(tmp_path: Path) -> None:
+    log = LogFile(tmp_path, pytest.fail)
+    log.hear("receive", [a_line("accepted", source="shop"), "Traceback (most recent call last):", ""])
+    log.own("ERROR", "notify ended with exit status 1")
+    log.close()
+    records = [from_local(line) for line in (tmp_path / FILE_NAME).read_text().splitlines()]
+    assert [(each.process, each.document["message"]) for each in records if each] == [
+        ("receive", "accepted"),
+        ("receive", "Traceback (most recent call last):"),
+        ("dev", "notify ended with exit status 1"),
+    ]
+    assert stat.S_IMODE((tmp_path / FILE_NAME).stat().st_mode) == 0o600
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="\n", exclude_categories=["Cs"])))
+def test_no_line_of_a_process_can_break_the_file(line: str) -> None:
+    text = marked("receive", line, NOW)
+    assert text.endswith("\n")
+    assert text.count("\n") == 1
+    from_local(text)
+
+
+def test_the_file_is_bounded(tmp_path: Path) -> None:
+    log = LogFile(tmp_path, pytest.fail, most_bytes=1_000)
+    for number in range(100):
+        log.hear("receive", [a_line(f"number {number}")])
+    log.close()
+    sizes = [(tmp_path / name).stat().st_size for name in (FILE_NAME, OLD_NAME)]
+    assert all(size < 1_300 for size in sizes)
+    assert "number 99" in (tmp_path / FILE_NAME).read_text()
+
+
+def test_a_disk_that_is_full_is_said_once_and_the_log_goes_on_after_it(tmp_path: Path) -> None:
+    said: list[str] = []
+    log = LogFile(tmp_path, said.append)
+    log.hear("receive", ["before"])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / FILE_NAME).stat().st_size + 10, limits[1]))
+    try:
+        log.hear("receive", ["cut", "off"])
+        log.hear("receive", ["lost"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    log.hear("receive", ["after"])
+    log.close()
+    assert len(said) == 1
+    records = [from_local(line) for line in (tmp_path / FILE_NAME).read_text().splitlines()]
+    messages = [each.document["message"] for each in records if each]
+    assert (messages[0], messages[-1]) == ("before", "after")
+    assert "lost" not in messages
+
+
+def kept(state: Path, *lines: tuple[str, str]) -> None:
+    with (state / FILE_NAME).open("a") as file:
+        file.writelines(marked(name, line, NOW) for name, line in lines)
+
+
+def run(state: Path, *arguments: str) -> int:
+    return main(["logs", "--state", str(state), "--since", "2026-01-01T00:00:00Z", *arguments])
+
+
+def test_people_read_one_line_a_record_of_what_they_ask_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept(
+        tmp_path,
+        ("receive", a_line("accepted", source="shop", event_id="4f2a9c")),
+        ("notify", a_line("given up", severity="ERROR", event_id="4f2a9c", reason="x\x1b[2J")),
+        ("notify", a_line("delivered", event_id="777777")),
+    )
+    assert run(tmp_path) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "2026-03-01T12:00:00.000Z receive   accepted  source=shop  event_id=4f2a9c"
+    assert "error: given up" in lines[1]
+    assert "\x1b" not in lines[1]
+    assert run(tmp_path, "--function", "notify", "--severity", "warning") == 0
+    assert capsys.readouterr().out.count("\n") == 1
+    assert run(tmp_path, "--event", "4f2a", "--limit", "1", "--json") == 0
+    [line] = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["message"] == "given up"
+    assert run(tmp_path, "--event", "nobody") == 0
+    assert "nothing was logged" in capsys.readouterr().err
+
+
+def test_without_a_log_it_is_said_where_one_would_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path / "nowhere") == 1
+    assert "make dev" in capsys.readouterr().err
+
+
+def test_a_follower_sees_what_comes_across_a_change_of_files(tmp_path: Path) -> None:
+    kept(tmp_path, ("receive", a_line("first")))
+    records = local_records(tmp_path, 0.0, is_followed=True)
+    seen: list[str] = []
+
+    def follow() -> None:
+        found = (each for each in records if each is not None)
+        seen.extend(str(each.document["message"]) for each in islice(found, 3))
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    with (tmp_path / FILE_NAME).open("a") as file:
+        file.write(marked("receive", a_line("second"), NOW)[:20])
+    time.sleep(0.05)
+    with (tmp_path / FILE_NAME).open("a") as file:
+        file.write(marked("receive", a_line("second"), NOW)[20:])
+    (tmp_path / FILE_NAME).replace(tmp_path / OLD_NAME)
+    kept(tmp_path, ("receive", a_line("third")))
+    thread.join(20)
+    assert seen == ["first", "second", "third"]
+
+
+# Cloud Logging
+
+
+def entry(number: int, at: str = "2026-03-01T12:00:00.5Z", **fields: object) -> dict[str, object]:
+    resource = {"type": "cloud_run_revision", "labels": {"service_name": "hookchain-notify"}}
+    payload = {"jsonPayload": {"message": f"number {number}", "destination": "crm"}}
+    return {"insertId": str(number), "timestamp": at, "severity": "INFO", "resource": resource, **payload, **fields}
+
+
+def test_an_entry_of_cloud_logging_is_read_whatever_kind_it_is() -> None:
+    assert message_of(entry(1)) == ("notify", "INFO", "number 1")
+    assert message_of({**entry(1), "jsonPayload": None, "textPayload": "Traceback\n"})[2] == "Traceback"
+    request = {"requestMethod": "POST", "status": 503}
+    assert message_of({**entry(1, severity="ERROR"), "jsonPayload": None, "httpRequest": request})[1] == "ERROR"
+    proto = {"methodName": "Services.ReplaceService", "status": {"message": "no such image"}}
+    assert message_of({**entry(1), "jsonPayload": None, "protoPayload": proto})[2] == "no such image"
+    assert from_cloud({"insertId": "1"}, "hookchain-") is None
+
+
+def message_of(document: dict[str, object]) -> tuple[str, str, str]:
+    parsed: JsonObject = json.loads(json.dumps(document))
+    record = from_cloud(parsed, "hookchain-")
+    assert record is not None
+    return record.process, record.severity, str(record.document["message"])
+
+
+def test_the_newest_are_read_by_one_gcloud_and_printed_oldest_first(
+    gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gcloud.answers("logging read", [entry(2, "2026-03-01T12:00:02Z"), entry(1)])
+    asked = ["logs", "--platform", "gcp", "--project", "acme-hooks", "--severity", "info", "--since", "1h"]
+    assert main([*asked, "--function", "notify"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "2026-03-01T12:00:00.500Z notify    number 1  destination=crm"
+    assert "number 2" in lines[1]
+    [call] = gcloud.calls
+    query = call.arguments[2]
+    assert 'resource.labels.service_name=("hookchain-notify")' in query
+    assert " AND severity>=INFO AND timestamp>=" in query
+    assert {"--order=desc", "--format=json", "--project=acme-hooks"} < set(call.arguments)
+
+
+@pytest.mark.parametrize(("limit", "read"), [("5", 1_000), ("5000", 5_000)])
+def test_as_much_is_read_as_was_asked_for(gcloud: StubGcloud, limit: str, read: int) -> None:
+    gcloud.answers("logging read", [entry(1, "2026-03-01T12:00:00Z")])
+    assert main(["logs", "--platform", "gcp", "--project", "acme-hooks", "--limit", limit]) == 0
+    assert f"--limit={read}" in gcloud.calls[0].arguments
+
+
+def test_a_follower_sees_each_entry_once_also_those_that_come_late(
+    gcloud: StubGcloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.history.logs_cloud.POLL_SECONDS", 0.0)
+    gcloud.answers("logging read", [entry(2, "2026-03-01T12:00:40Z")])
+    gcloud.answers("logging read", [entry(1, "2026-03-01T12:00:20Z"), entry(2, "2026-03-01T12:00:40Z")])
+    gcloud.answers("logging read", code=1, stderr="ERROR: UNAVAILABLE")
+    gcloud.answers("logging read", [entry(3, "2026-03-01T12:01:00Z")])
+    records = cloud_records(Gcloud("acme-hooks"), TARGET, Wanted(("notify",)), NOW, limit=100, is_followed=True)
+    found = (each for each in records if each is not None)
+    assert [each.id for each in islice(found, 3)] == ["2", "1", "3"]
+    assert 'timestamp>="2026-03-01T12:00:10' in gcloud.calls[2].arguments[2]
+    assert all("--order=asc" in call.arguments for call in gcloud.calls[1:])
+
+
+def test_a_page_that_is_full_is_gone_on_from_at_its_end() -> None:
+    cursor = Cursor(NOW)
+    page = [Record(NOW + 10, "notify", "INFO", {}, str(number)) for number in range(3)]
+    assert len(cursor.fresh(page, is_full_page=True)) == 3
+    assert cursor.since == NOW + 10
+    assert cursor.fresh(page, is_full_page=False) == []
+
+
+@given(st.lists(st.lists(st.integers(0, 200), max_size=20), max_size=20))
+def test_no_entry_is_shown_twice(looks: list[list[int]]) -> None:
+    cursor, shown = Cursor(NOW), []
+    for look in looks:
+        records = [
+            Record(NOW + number, "notify", "INFO", {}, str(number)) for number in look if NOW + number >= cursor.since
+        ]
+        shown += [each.id for each in cursor.fresh(records, is_full_page=False)]
+    assert len(shown) == len(set(shown))
+
+
+def test_a_reader_who_may_not_is_told_the_command(gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]) -> None:
+    gcloud.answers("logging read", code=1, stderr="ERROR: PERMISSION_DENIED")
+    assert main(["logs", "--platform", "gcp", "--project", "acme-hooks"]) == 1
+    told = capsys.readouterr().err
+    assert "PERMISSION_DENIED" in told
+    assert "gcloud logging read" in told
+
+
+def test_the_command_is_one_that_gcloud_has(inputs_folder: Path) -> None:
+    flags = json.loads((inputs_folder / "gcloud-flags.json").read_text())["gcloud logging read"]
+    words = read_arguments(log_filter(TARGET, Wanted(("notify",), "ERROR", "4f2a"), NOW), "asc", 10)
+    given = {word.partition("=")[0] for word in words if word.startswith("--")} - {"--format"}
+    assert given <= set(flags)

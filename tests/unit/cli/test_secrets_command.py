@@ -1,0 +1,398 @@
+"""`hookchain secrets` on this machine and on Google Cloud."""
+
+import base64
+import io
+import json
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.cli.main import main
+from deploy.config.dotenv import read_dotenv
+from shared.secret_values import split_values
+from tests.gcloud_flags import faults, known_commands
+from tests.google_stand_in import StandIn
+from tests.stub_gcloud import StubGcloud, install
+
+CONFIG = """
+sources:
+  shop: {auth: {scheme: basic, username: web, secret: shop-password}}
+  pay: {auth: {scheme: standard-webhooks, secret: pay-key}}
+  chat: {provider: discord, secret: chat-key}
+  hex: {auth: {scheme: hmac, header: X-S, key: hex, secret: hex-key}}
+routes: [{name: all of it, to: people}]
+destinations: {people: {email: {to: ann@example.com}}}
+"""
+STRONG = "a-long-and-random-value-1"
+PEM = "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n"
+PROJECT = "acme-hooks"
+SECRETS = f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-"
+
+
+@pytest.fixture
+def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path / "mounted"))
+    return tmp_path / ".env"
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+
+
+def run(env_file: Path, *arguments: str) -> int:
+    return main(["secrets", *arguments, "--env-file", str(env_file)])
+
+
+def test_a_value_from_standard_input_takes_its_place_and_nothing_else_changes(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env_file.write_text("# mine\nA=1\nexport SHOP_PASSWORD='old\nolder'\n\nB=2\nSHOP_PASSWORD=again\nC=3\n")
+    env_file.chmod(0o644)
+    typed(monkeypatch, STRONG + "\n")
+    assert run(env_file, "set", "shop-password") == 0
+    lines = env_file.read_text().split("\n")
+    assert lines[:4] == ["# mine", "A=1", "", "B=2"]
+    assert lines[4].startswith(f"SHOP_PASSWORD={STRONG} # set 20")
+    assert lines[5:] == ["C=3", ""]
+    assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
+    told = capsys.readouterr()
+    assert STRONG not in told.out + told.err
+    assert "the value it had counts no more" in told.out
+
+
+def test_a_pem_key_and_several_values_come_back_as_they_were(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    typed(monkeypatch, f"{PEM}{STRONG}\n")
+    assert run(env_file, "set", "shop-password") == 0
+    assert split_values(read_dotenv(env_file)["SHOP_PASSWORD"]) == (PEM, STRONG)
+
+
+def test_a_link_to_the_file_stays_a_link(env_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("A=1\n")
+    env_file.symlink_to(tmp_path / "real")
+    typed(monkeypatch, STRONG)
+    assert run(env_file, "set", "shop-password") == 0
+    assert env_file.is_symlink()
+    assert read_dotenv(tmp_path / "real") == {"A": "1", "SHOP_PASSWORD": STRONG}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("shop-password", "", "is empty"),
+        ("shop-password", "changeme", "is a placeholder"),
+        ("shop-password", f" {STRONG}", "white space"),
+        ("shop-password", "with\ta-tab-in-the-middle", "control character"),
+        ("shop-password", f"{STRONG}\nsecret\n", "is a placeholder"),
+        ("shop-password", "-----BEGIN KEY-----\nMIIE\n", "does not end it"),
+        ("pay-key", "whsec_not base64!", "is not one for standard-webhooks"),
+        ("chat-key", "not a public key at all", "is not one for ed25519"),
+        ("hex-key", "this is not hexadecimal", "is not one for hmac"),
+    ],
+)
+def test_a_value_that_protects_nothing_is_refused(
+    env_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    text: str,
+    words: str,
+) -> None:
+    typed(monkeypatch, text)
+    assert run(env_file, "set", name) == 1
+    assert words in capsys.readouterr().err
+    assert not env_file.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("set", "shop-password", "hunter2hunter2"),
+        ("set", "shop-password=hunter2hunter2"),
+        ("set", "shop-password", "--value=hunter2hunter2"),
+        ("set", "shop-password", "--value", "hunter2hunter2"),
+        ("rotate", "shop-password", "hunter2hunter2"),
+        ("set", "Hunter2hunter2"),
+    ],
+)
+def test_a_value_is_never_an_argument_and_never_repeated(
+    env_file: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(env_file, *arguments)
+    assert ended.value.code == 2
+    told = capsys.readouterr()
+    assert "hunter2" not in (told.out + told.err).lower()
+    assert "never an argument" in told.err or "which secret?" in told.err
+    assert not env_file.exists()
+
+
+def test_an_input_that_ends_before_a_value_changes_nothing(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    monkeypatch.setattr("getpass.getpass", ended_input)
+    assert run(env_file, "set", "shop-password") == 1
+    assert "no value was typed; nothing was changed" in capsys.readouterr().err
+
+
+def ended_input(_: str) -> str:
+    raise EOFError
+
+
+def test_a_typed_value_is_asked_for_twice(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    given = iter([STRONG, "another-one-altogether", STRONG, STRONG])
+    monkeypatch.setattr("getpass.getpass", lambda _: next(given))
+    assert run(env_file, "set", "shop-password") == 1
+    assert "not the same" in capsys.readouterr().err
+    assert run(env_file, "set", "shop-password") == 0
+    assert read_dotenv(env_file) == {"SHOP_PASSWORD": STRONG}
+
+
+def test_a_random_key_for_standard_webhooks_can_sign(env_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(env_file, "set", "pay-key", "--random") == 0
+    value = read_dotenv(env_file)["PAY_KEY"]
+    assert value.startswith("whsec_")
+    assert len(base64.b64decode(value.removeprefix("whsec_"))) == 24
+    told = capsys.readouterr()
+    assert value not in told.out + told.err
+    assert f"PAY_KEY in {env_file}" in told.out
+
+
+def test_a_random_value_has_the_shape_that_its_source_asks_for(
+    env_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(env_file, "set", "hex-key", "--random") == 0
+    assert len(bytes.fromhex(read_dotenv(env_file)["HEX_KEY"])) == 32
+    assert run(env_file, "set", "chat-key", "--random") == 1
+    assert "its sender has the other half" in capsys.readouterr().err
+
+
+def test_a_rotation_keeps_the_old_value_until_it_is_ended(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env_file.write_text("SHOP_PASSWORD='older-value-number-two\nold-value-number-three'\n")
+    typed(monkeypatch, STRONG)
+    assert run(env_file, "rotate", "shop-password") == 0
+    assert split_values(read_dotenv(env_file)["SHOP_PASSWORD"]) == (STRONG, "older-value-number-two")
+    assert run(env_file, "rotate", "shop-password", "--drop-old") == 0
+    assert read_dotenv(env_file)["SHOP_PASSWORD"] == STRONG
+    assert run(env_file, "rotate", "shop-password", "--drop-old") == 1
+
+
+def test_what_is_not_there_cannot_be_rotated(env_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(env_file, "rotate", "shop-password", "--random") == 1
+    assert "hookchain secrets set shop-password" in capsys.readouterr().err
+
+
+def test_a_name_that_the_configuration_has_not_is_taken_with_a_warning(
+    env_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(env_file, "set", "shop-pasword", "--random") == 0
+    assert "did you mean 'shop-password'?" in capsys.readouterr().err
+
+
+def test_a_variable_in_the_shell_that_counts_before_the_file_is_told(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SHOP_PASSWORD", "from-the-shell-long-enough")
+    assert run(env_file, "set", "shop-password", "--random") == 0
+    assert "the shell's SHOP_PASSWORD counts before it" in capsys.readouterr().out
+
+
+def test_the_list_says_what_is_needed_and_never_a_value(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env_file.write_text(f"SHOP_PASSWORD='{STRONG}\nan-older-one-that-is-long' # set 2026-01-01\nPAY_KEY=changeme\n")
+    assert run(env_file, "list", "--json") == 1
+    text = capsys.readouterr().out
+    assert STRONG not in text
+    listed = {each["name"]: each for each in json.loads(text)["secrets"]}
+    assert listed["shop-password"]["readers"] == ["receive"]
+    assert listed["shop-password"]["uses"] == ["source shop"]
+    assert (listed["shop-password"]["state"], listed["shop-password"]["values"]) == ("present", 2)
+    assert listed["shop-password"]["set_at"].startswith("2026-01-01")
+    assert listed["pay-key"]["state"] == "weak"
+    assert listed["sendgrid-api-key"]["state"] == "missing"
+    assert run(env_file, "list") == 1
+    told = capsys.readouterr()
+    assert STRONG not in told.out + told.err
+    assert "pay-key: the value is a placeholder" in told.err
+    assert "mail is caught" in told.err
+
+
+def test_nothing_is_wrong_with_what_dev_makes_up(env_file: Path) -> None:
+    assert run(env_file, "list") == 0
+
+
+# Google Secret Manager
+
+
+@pytest.fixture
+def gcloud(gcloud: StubGcloud) -> StubGcloud:
+    gcloud.answers("auth print-access-token", "ya29.token\n")
+    return gcloud
+
+
+def there(google: StandIn, name: str, *values: str, version: int = 1) -> None:
+    path = f"{SECRETS}{name}/versions/latest"
+    full = f"projects/1/secrets/hookchain-{name}/versions/{version}"
+    google.answers(path, {"name": full, "state": "ENABLED", "createTime": "2026-01-01T00:00:00Z"})
+    data = base64.b64encode("\n".join(values).encode()).decode()
+    google.answers(f"{path}:access", {"name": full, "payload": {"data": data}})
+
+
+def on_gcp(env_file: Path, *arguments: str) -> int:
+    return run(env_file, *arguments, "--platform", "gcp", "--project", PROJECT)
+
+
+def words_of(gcloud: StubGcloud) -> list[str]:
+    kept = [call.arguments for call in gcloud.calls if call.arguments[0] != "auth"]
+    return [" ".join(word for word in words if word not in {"--quiet", f"--project={PROJECT}"}) for words in kept]
+
+
+def test_a_new_secret_is_made_with_its_value_on_standard_input(
+    env_file: Path, gcloud: StubGcloud, google: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gcloud.answers("secrets versions add", code=1, stderr="ERROR: NOT_FOUND: Secret [x] not found")
+    gcloud.answers("secrets create", code=0)
+    typed(monkeypatch, STRONG)
+    assert on_gcp(env_file, "set", "shop-password") == 0
+    assert words_of(gcloud)[-1] == (
+        "secrets create hookchain-shop-password --labels=hookchain=hookchain --data-file=- "
+        "--replication-policy=user-managed --locations=europe-west1"
+    )
+    assert gcloud.calls[-1].stdin == STRONG
+    assert not any(STRONG in word for call in gcloud.calls for word in call.arguments)
+
+
+def test_a_secret_of_another_bundle_is_left_alone(
+    env_file: Path,
+    gcloud: StubGcloud,
+    google: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    google.answers(f"{SECRETS}shop-password", {"name": "x", "labels": {"hookchain": "hookchain-shop"}})
+    typed(monkeypatch, STRONG)
+    assert on_gcp(env_file, "set", "shop-password") == 1
+    assert "is of the bundle 'hookchain-shop'" in capsys.readouterr().err
+    assert words_of(gcloud) == []
+
+
+def test_where_the_api_is_off_it_is_turned_on_first(
+    env_file: Path, gcloud: StubGcloud, google: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off = "ERROR: PERMISSION_DENIED: Secret Manager API has not been used in project 1 before or it is disabled."
+    gcloud.answers("secrets versions add", code=1, stderr=off)
+    gcloud.answers("secrets versions add", code=1, stderr="ERROR: NOT_FOUND")
+    gcloud.answers("services enable secretmanager.googleapis.com")
+    gcloud.answers("secrets create")
+    typed(monkeypatch, STRONG)
+    assert on_gcp(env_file, "set", "shop-password") == 0
+    assert words_of(gcloud)[-1].startswith("secrets create hookchain-shop-password")
+
+
+def test_a_rotation_on_google_adds_a_version_and_disables_the_old_one(
+    env_file: Path,
+    gcloud: StubGcloud,
+    google: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    there(google, "shop-password", "the-value-until-now-1")
+    gcloud.answers("secrets versions add")
+    versions = [{"name": f"projects/1/secrets/s/versions/{n}", "state": "ENABLED"} for n in (10, 9)]
+    gcloud.answers("secrets versions list", [*versions, {"name": "x/versions/8", "state": "DESTROYED"}])
+    gcloud.answers("secrets versions disable 9 --secret=hookchain-shop-password")
+    typed(monkeypatch, STRONG)
+    assert on_gcp(env_file, "rotate", "shop-password") == 0
+    [added] = [call for call in gcloud.calls if call.arguments[:3] == ("secrets", "versions", "add")]
+    assert split_values(added.stdin) == (STRONG, "the-value-until-now-1")
+    told = capsys.readouterr().out
+    assert f"hookchain secrets rotate shop-password --drop-old --platform gcp --project {PROJECT}\n" in told
+    assert STRONG not in told
+
+
+def test_the_end_of_a_rotation_destroys_what_held_the_old_value(
+    env_file: Path, gcloud: StubGcloud, google: StandIn
+) -> None:
+    there(google, "shop-password", STRONG, "the-value-until-now-1")
+    gcloud.answers("secrets versions add")
+    states = {3: "ENABLED", 2: "ENABLED", 1: "DISABLED"}
+    gcloud.answers("secrets versions list", [{"name": f"x/versions/{n}", "state": s} for n, s in states.items()])
+    gcloud.answers("secrets versions destroy")
+    assert on_gcp(env_file, "rotate", "shop-password", "--drop-old") == 0
+    destroyed = [words for words in words_of(gcloud) if "destroy" in words]
+    assert [words.split()[3] for words in destroyed] == ["2", "1"]
+
+
+def test_gcloud_has_every_command_that_is_run(
+    env_file: Path, gcloud: StubGcloud, google: StandIn, inputs_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there(google, "shop-password", STRONG, "the-value-until-now-1")
+    gcloud.answers("secrets versions add", code=1, stderr="NOT_FOUND")
+    gcloud.answers("secrets versions add", code=1, stderr="SERVICE_DISABLED")
+    gcloud.answers("secrets versions add")
+    gcloud.answers("secrets create")
+    gcloud.answers("services enable")
+    gcloud.answers("secrets versions list", [{"name": f"x/versions/{n}", "state": "ENABLED"} for n in (2, 1)])
+    gcloud.answers("secrets versions disable")
+    gcloud.answers("secrets versions destroy")
+    for arguments in (["set", "--random"], ["rotate", "--random"], ["rotate", "--drop-old"]):
+        assert on_gcp(env_file, arguments[0], "shop-password", arguments[1]) == 0
+    known = known_commands(inputs_folder)
+    assert [fault for call in gcloud.calls for fault in faults(call.arguments, known)] == []
+    run = {" ".join(call.arguments[:3]) for call in gcloud.calls}
+    assert {"secrets versions destroy", "secrets versions disable", "secrets create hookchain-shop-password"} < run
+
+
+def test_a_failing_gcloud_is_told_with_the_command_and_without_the_value(
+    env_file: Path,
+    gcloud: StubGcloud,
+    google: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gcloud.answers("secrets versions add", code=1, stderr="ERROR: PERMISSION_DENIED: secretmanager.versions.add")
+    typed(monkeypatch, STRONG)
+    assert on_gcp(env_file, "set", "shop-password") == 1
+    told = capsys.readouterr().err
+    assert "PERMISSION_DENIED" in told
+    assert "gcloud secrets versions add hookchain-shop-password --data-file=-" in told
+    assert STRONG not in told
+
+
+def test_the_list_on_google_says_what_is_missing_and_how_old_the_rest_is(
+    env_file: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there(google, "shop-password", STRONG)
+    path = f"{SECRETS}pay-key/versions/latest"
+    google.answers(path, {"name": "x/versions/1", "state": "ENABLED", "createTime": "2026-01-01T00:00:00Z"})
+    google.refuses(f"{path}:access", 403, "IAM_PERMISSION_DENIED")
+    assert on_gcp(env_file, "list", "--json") == 1
+    listed = {each["name"]: each for each in json.loads(capsys.readouterr().out)["secrets"]}
+    states = {name: each["state"] for name, each in listed.items()}
+    assert states["pay-key"] == "unreadable"
+    assert states["shop-password"] == "present"
+    assert {name for name, state in states.items() if state == "missing"} == {"chat-key", "hex-key", "sendgrid-api-key"}
+    assert listed["shop-password"]["set_at"].startswith("2026-01-01")
+    assert {request.headers["authorization"] for request in google.requests} == {"Bearer ya29.token"}
+
+
+def test_nobody_signed_in_is_told_in_words(
+    env_file: Path, tmp_path: Path, google: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub = install(tmp_path / "bin")
+    monkeypatch.setenv("PATH", stub.path)
+    stub.answers("auth print-access-token", code=1, stderr="ERROR: (gcloud.auth.print-access-token) …")
+    assert on_gcp(env_file, "list") == 1
+    assert "gcloud auth login" in capsys.readouterr().err

@@ -1,0 +1,324 @@
+"""`hookchain smoke`: a test event through the whole pipe, stage by stage, and plainly why where it stops."""
+
+import io
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.cli.main import main
+from deploy.cli.smoke_follow import Told, follow, stuck
+from deploy.cli.smoke_sight import DELIVERED, FAILED, HELD, PENDING, RETRYING, Seen, Sight, sight_of_log
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import parse_config
+from deploy.history.logs_records import Record
+from deploy.requests.smoke_audience import Reached, audience
+from deploy.requests.smoke_event import MARK, event_of_file, example_event, made_event
+from deploy.requests.smoke_post import Posting, url_of, usable_way
+from deploy.requests.source_lines import sources_of
+from deploy.terminal.tables import Screen
+from shared.http import Request
+from shared.journal import RouteDecision
+from shared.jsontext import JsonObject
+from tests.google_stand_in import StandIn
+from tests.stack import Stack, running
+from tests.stub_gcloud import StubGcloud
+
+EVENT_ID: Final = "4f2a9c0000000000000000000000abcd"
+PROJECT: Final = "acme-hooks"
+CONFIG: Final = """
+sources:
+  signed:
+    auth: {scheme: hmac, header: X-Signature, secret: signed-key}
+    type: header.X-Event
+    id: data.order.id
+  in-path: {auth: {scheme: path, secret: path-token}}
+  pay: {provider: stripe, secret: pay-key}
+  chat: {provider: discord, secret: chat-key}
+routes:
+  - {name: money, from: pay, types: ["*.payment_failed"], to: crm}
+  - {name: orders, from: signed, types: [order.*], to: people}
+  - {name: from the path, from: in-path, where: data.plan == 'big', to: [people, crm]}
+destinations:
+  people: {email: {to: [ann@example.com]}}
+  crm: {email: {to: [bob@example.com]}}
+"""
+
+
+# The event
+
+
+def test_type_and_id_stand_where_the_source_looks_for_them() -> None:
+    source: JsonObject = {"type": ["header.X-Event", "data.kind"], "id": "data.order.id"}
+    event = made_event(source, "order.created", "smoke-1")
+    assert event.headers == {"X-Event": "order.created"}
+    assert isinstance(event.data, dict)
+    assert event.data["order"] == {"id": "smoke-1"}
+    assert event.data[MARK] == "smoke-1"
+    assert made_event({"id": "query.id"}, "t", "smoke-1").query == {"id": "smoke-1"}
+
+
+def test_an_event_for_a_form_says_which_page_it_is_on() -> None:
+    source: JsonObject = {"form": {"origins": ["https://a.example", "https://b.example"]}}
+    assert made_event(source, "t", "smoke-1").headers == {"Origin": "https://a.example", "Sec-Fetch-Mode": "cors"}
+    assert example_event(source, "t").headers == {"Origin": "https://a.example", "Sec-Fetch-Mode": "cors"}
+
+
+def test_a_file_goes_as_it_is_but_for_its_id(tmp_path: Path) -> None:
+    (tmp_path / "sample.xml").write_text("<event><id>7</id></event>")
+    assert (
+        event_of_file(tmp_path / "sample.xml", {"id": "data.id"}, "smoke-1", None).data == b"<event><id>7</id></event>"
+    )
+    (tmp_path / "sample.json").write_text('{"id": 7, "plan": "big"}')
+    event = event_of_file(tmp_path / "sample.json", {"id": "data.id", "type": "header.X-Event"}, "smoke-1", "order")
+    assert event.data == {"id": "smoke-1", "plan": "big"}
+    assert event.headers == {"X-Event": "order"}
+
+
+def test_the_url_that_is_signed_has_the_scheme_that_a_trusted_proxy_tells() -> None:
+    text = "sources: {calls: {provider: twilio, secret: token, trusted_proxies: 1}}\n"
+    slices = compile_config(parse_config(text, "test.yaml", Path()))
+    [(name, settings)] = sources_of(slices["receive"]).items()
+    assert isinstance(settings, dict)
+    way = usable_way(settings)
+    assert way is not None
+    posting = Posting("https://hooks.example.com/calls", name, settings, way, lambda _: "")
+    request = Request("POST", "/calls", "", (("host", "hooks.example.com"),), b"")
+    assert url_of(posting)(request) == posting.url
+
+
+# Whom it reaches
+
+SLICES: Final[dict[str, JsonObject]] = {
+    "transform": {
+        "routes": [
+            {"name": "a", "from": ["shop"], "types": ["order.*"], "to": ["people"]},
+            {"name": "b", "from": None, "types": None, "to": ["crm", "people"]},
+            {"name": "c", "from": ["other"], "types": None, "to": ["nobody"]},
+        ]
+    },
+    "notify": {
+        "destinations": {
+            "people": {"kind": "email", "settings": {"to": ["a@x", "b@x", "c@x"], "cc": ["d@x"]}},
+            "crm": {"kind": "webhook", "settings": {"url": "https://crm.example.com/in"}},
+        }
+    },
+}
+
+
+def test_whom_it_may_reach_is_known_before_it_is_sent() -> None:
+    assert audience(SLICES, "shop", "order.created") == [
+        Reached("people", "email", "a@x, b@x, c@x and 1 more"),
+        Reached("crm", "webhook", "https://crm.example.com/in"),
+    ]
+    assert [each.destination for each in audience(SLICES, "shop", "refund")] == ["crm", "people"]
+    assert [each.destination for each in audience(SLICES, "shop", None)] == ["people", "crm"]
+
+
+# Following it
+
+MATCHED: Final = RouteDecision("orders", True, "from 'shop'", ("crm",))
+UNMATCHED: Final = RouteDecision("refunds", False, "type 'order' does not match refund")
+
+
+def followed(*sights: Sight) -> tuple[Sight, list[str]]:
+    said: list[str] = []
+    seconds = iter(range(1000))
+    left = list(sights)
+    told = Told(Screen(), lambda: float(next(seconds)), said.append)
+    last = follow(lambda: left.pop(0) if len(left) > 1 else left[0], told, 30.0, lambda: None)
+    return last, said
+
+
+def delivery(state: str, words: str = "", attempts: int = 1) -> Seen:
+    return Seen("crm", "orders", state, attempts, words)
+
+
+def test_each_stage_is_told_once_and_the_end_is_the_end() -> None:
+    routed = Sight(1, (MATCHED, UNMATCHED))
+    done = replace(routed, deliveries=(delivery(DELIVERED, "202"),))
+    last, said = followed(Sight(), Sight(), routed, replace(routed, deliveries=(delivery(PENDING),)), done)
+    assert last.is_good
+    assert [line.split("  ")[0].strip() for line in said if line[0] in "✓✗"] == ["✓ transformed", "✓ delivered"]
+    assert "does not take it: type 'order' does not match refund" in said[2]
+    assert said[-1].endswith("crm: 202")
+
+
+@pytest.mark.parametrize(
+    ("state", "todo"),
+    [(RETRYING, "tried again by itself"), (HELD, "hookchain release crm"), (FAILED, "hookchain dead-letters list")],
+)
+def test_a_delivery_that_did_not_work_ends_it_with_what_to_do(state: str, todo: str) -> None:
+    last, said = followed(Sight(1, deliveries=(delivery(state, "550 no such user"),)))
+    assert last.is_complete
+    assert not last.is_good
+    assert "crm, attempt 1: 550 no such user" in said[-2]
+    assert todo in said[-1]
+
+
+def test_an_event_that_leads_nowhere_is_no_success() -> None:
+    last, said = followed(Sight(0, (UNMATCHED,)))
+    assert (last.is_complete, last.is_good) == (True, False)
+    assert "no route leads it anywhere" in said[0]
+    broken, words = followed(Sight(0, broken=("route 'orders': step 1 fails",)))
+    assert not broken.is_good
+    assert "step 1 fails" in words[0]
+
+
+def test_what_does_not_come_is_said_as_that() -> None:
+    last, said = followed(Sight())
+    assert said == []
+    assert "transform has not seen it" in stuck(last, 30)[0]
+    assert "1 of 2 deliveries without an attempt" in stuck(Sight(2, deliveries=(delivery(DELIVERED),)), 30)[0]
+
+
+def a_record(process: str, **fields: object) -> Record:
+    document: JsonObject = json.loads(json.dumps({"event_id": EVENT_ID, **fields}))
+    return Record(0.0, process, "INFO", document)
+
+
+def test_the_functions_logs_tell_an_events_way() -> None:
+    records = [
+        a_record("receive", status=200),
+        a_record("transform", outcome="routed", count=2),
+        a_record("transform", code="step", route="b", reason="step 1 fails"),
+        a_record("notify", delivery_id="1", destination="crm", route="a", outcome="retry_later", attempt_number=1),
+        a_record("notify", delivery_id="1", destination="crm", route="a", outcome="delivered", attempt_number=2),
+        a_record("notify", delivery_id="1", destination="crm", route="a", outcome="finished"),
+        a_record("notify", event_id=f"{EVENT_ID}-2", delivery_id="2", destination="x", route="a", outcome="held"),
+        Record(0.0, "notify", "INFO", {"event_id": "another", "delivery_id": "9", "outcome": "delivered"}),
+    ]
+    sight = sight_of_log(records, EVENT_ID)
+    assert sight == Sight(
+        2, (), ("route 'b': step 1 fails",), (Seen("crm", "a", DELIVERED, 2), Seen("x", "a", HELD, 0))
+    )
+
+
+# On Google Cloud
+
+
+@pytest.fixture
+def gcloud(gcloud: StubGcloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StubGcloud:
+    (tmp_path / "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
+    gcloud.answers("auth print-access-token", "ya29.token\n")
+    return gcloud
+
+
+@pytest.fixture
+def google(google: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    service = f"/run/v2/projects/{PROJECT}/locations/europe-west1/services/hookchain-receive"
+    google.answers(service, {"uri": f"{google.url}/hooks"})
+    version = f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-signed-key/versions/latest"
+    google.answers(version, {"state": "ENABLED", "createTime": "2026-01-01T00:00:00Z"})
+    google.answers(f"{version}:access", {"payload": {"data": "YS1sb25nLWFuZC1yYW5kb20ta2V5"}})
+    for name in ("PUBSUB", "FIRESTORE", "STORAGE"):  # where nothing answers
+        monkeypatch.setenv(f"{name}_EMULATOR_HOST", "127.0.0.1:1")
+    return google
+
+
+def cloud_entry(function: str, number: int, **fields: object) -> dict[str, object]:
+    resource = {"labels": {"service_name": f"hookchain-{function}"}}
+    at = f"2026-03-01T12:00:0{number}Z"
+    payload = {"message": "x", "event_id": EVENT_ID, **fields}
+    return {"insertId": str(number), "timestamp": at, "severity": "INFO", "resource": resource, "jsonPayload": payload}
+
+
+def on_gcp(*arguments: str) -> int:
+    return main(["smoke", "--platform", "gcp", "--project", PROJECT, "--source", "signed", *arguments])
+
+
+def test_on_google_it_is_signed_with_the_kept_secret_and_followed_in_the_logs_where_no_journal_can_be_read(
+    gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.cli.smoke.time.sleep", lambda _: None)
+    google.answers("/hooks/signed", {"id": EVENT_ID}, method="POST")
+    owed = cloud_entry("transform", 1, outcome="routed", count=1)
+    tried = cloud_entry("notify", 2, delivery_id="1", destination="people", route="orders", outcome="delivered")
+    gcloud.answers("logging read", [])
+    gcloud.answers("logging read", [owed])
+    gcloud.answers("logging read", [owed, tried])
+    assert on_gcp("--yes") == 0
+    told = capsys.readouterr()
+    assert "It works: 1 of 1 delivered." in told.out
+    assert told.err.count("the journal cannot be read") == 1
+    [posted] = [request for request in google.requests if request.method == "POST"]
+    assert posted.headers["x-event"] == "order.created"
+    assert posted.headers["webhook-id"].startswith("smoke-")
+    assert len(posted.headers["x-signature"]) == 64
+    assert json.loads(posted.body)["order"]["id"] == posted.headers["webhook-id"]
+    query = next(call.arguments[2] for call in gcloud.calls if call.arguments[0] == "logging")
+    assert f'jsonPayload.event_id=~"^{EVENT_ID}"' in query
+
+
+def test_nobody_is_written_to_unasked(
+    gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    assert on_gcp() == 2
+    told = capsys.readouterr().err
+    assert "people (email)  ann@example.com" in told
+    assert "--yes says that this is meant" in told
+    assert not [request for request in google.requests if request.method == "POST"]
+
+
+def test_a_refusal_is_told_in_words_with_where_to_look(
+    gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    google.answers("/hooks/signed", {"code": "sig"}, status=401, method="POST")
+    assert on_gcp("--yes") == 1
+    told = capsys.readouterr().out
+    assert "✗ accepted" in told
+    assert "the signature does not match" in told
+    assert "hookchain logs --function receive --platform gcp" in told
+
+
+def test_a_secret_that_is_not_there_is_said_before_anything_is_sent(
+    gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["smoke", "--platform", "gcp", "--project", PROJECT, "--source", "in-path", "--yes"]
+    assert main(asked) == 1
+    assert "hookchain secrets set path-token --platform gcp" in capsys.readouterr().err
+
+
+# On this machine
+
+
+def test_without_dev_it_is_said_what_to_start(
+    tmp_path: Path, gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["smoke", "--state", str(tmp_path / "state")]) == 1
+    assert "start `make dev`, or say --platform gcp" in capsys.readouterr().err
+    assert main(["smoke", "--source", "singed"]) == 1
+    assert "did you mean 'signed'?" in capsys.readouterr().err
+
+
+def test_through_the_whole_pipe_on_this_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with running(tmp_path, CONFIG, {}) as stack:
+        assert smoke(stack, tmp_path) == 0
+        told = capsys.readouterr().out
+        assert "✓ accepted" in told
+        assert "route 'orders' takes it" in told
+        assert "✓ delivered" in told
+        assert smoke(stack, tmp_path, "--source", "in-path") == 1
+        assert "no route leads it anywhere" in capsys.readouterr().out
+        (tmp_path / "big.json").write_text('{"event": "x", "plan": "big"}')
+        assert smoke(stack, tmp_path, "--source", "in-path", "--file", str(tmp_path / "big.json")) == 0
+        assert "It works: 2 of 2 delivered." in capsys.readouterr().out
+        assert smoke(stack, tmp_path, "--source", "pay") == 0
+        assert "route 'money' takes it: from 'pay'; type 'invoice.payment_failed'" in capsys.readouterr().out
+        assert smoke(stack, tmp_path, "--source", "chat") == 1
+        assert "`hookchain trigger`" in capsys.readouterr().err
+        assert stack.trouble({"mail": {"unplugged": True}})
+        assert smoke(stack, tmp_path) == 1
+        assert "✗ retrying" in capsys.readouterr().out
+        assert main(["logs", "--state", str(stack.state), "--function", "notify"]) == 0
+        assert "warning: retry later" in capsys.readouterr().out
+
+
+def smoke(stack: Stack, folder: Path, *arguments: str) -> int:
+    config = ["--config", str(folder / "hookchain.yaml"), "--env-file", str(folder / "env")]
+    return main(["smoke", "--state", str(stack.state), *config, *arguments])

@@ -1,0 +1,151 @@
+"""`hookchain sources`: what a sender's administrator types where."""
+
+import json
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deploy.cli.main import main
+from deploy.requests.smoke_event import example_event
+from deploy.requests.source_example import example_line
+from shared.jsontext import JsonObject
+from tests.google_stand_in import StandIn
+from tests.stub_gcloud import StubGcloud
+
+CONFIG = """
+sources:
+  shop: {auth: {scheme: basic, username: web, secret: shop-password}}
+  old: {auth: {scheme: path, secret: old-token}}
+  asked: {auth: {scheme: query, parameter: key, secret: asked-token}}
+  several: {auth: [{scheme: bearer, secret: a-token}, {scheme: header, header: X-Key, secret: b-token}]}
+  git: {provider: github, secret: git-secret}
+  open: {auth: none}
+routes:
+  - {name: orders, from: [shop, old], types: [order.*, refund], to: people}
+  - {name: pushes, from: git, types: [push], to: people}
+  - {name: all of it, from: old, to: people}
+destinations: {people: {email: {to: ann@example.com}}}
+"""
+PROJECT = "acme-hooks"
+
+
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("PORT_BASE", "9000")
+
+
+@pytest.fixture
+def google(google: StandIn, gcloud: StubGcloud) -> StandIn:
+    gcloud.answers("auth print-access-token", "ya29.token\n")
+    return google
+
+
+def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, JsonObject]:
+    assert main(["sources", "--json", *arguments]) == 0
+    return {each["name"]: each for each in json.loads(capsys.readouterr().out)["sources"]}
+
+
+def test_each_source_has_its_url_its_settings_and_its_events(capsys: pytest.CaptureFixture[str]) -> None:
+    sources = listed(capsys)
+    assert sources["shop"]["url"] == "http://127.0.0.1:9000/shop"
+    assert sources["shop"]["ways"] == [["authentication: basic", "user name: web", "password: <secret shop-password>"]]
+    assert sources["shop"]["events"] == ["order.*", "refund"]
+    assert sources["old"]["url"] == "http://127.0.0.1:9000/old/<secret old-token>"
+    assert sources["old"]["events"] == []
+    assert sources["old"]["routes"] == ["orders", "all of it"]
+    assert sources["asked"]["url"] == "http://127.0.0.1:9000/asked?key=<secret asked-token>"
+    assert len(sources["several"]["ways"]) == 2  # type: ignore[arg-type] # a list
+    assert sources["git"]["provider"] == "GitHub"
+    assert "Add webhook" in str(sources["git"]["setup"])
+    assert sources["git"]["secrets"] == ["git-secret"]
+
+
+def test_people_get_them_one_under_another(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sources"]) == 0
+    told = capsys.readouterr().out
+    assert "  events    tick order.*, refund (orders)" in told
+    assert "  events    none: no route takes what it sends" in told
+    assert "  or        header x-key: <secret b-token>" in told
+    assert "A shell knows $NAME once it has read .env:  . " in told
+    assert main(["sources", "shop"]) == 0
+    assert "git" not in capsys.readouterr().out
+    assert main(["sources", "shpo"]) == 1
+    assert "did you mean 'shop'?" in capsys.readouterr().err
+
+
+def test_two_ways_that_are_set_up_alike_are_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "hookchain.yaml").write_text("sources: {sms: {provider: twilio, secret: sms-token}}", encoding="utf-8")
+    assert len(listed(capsys)["sms"]["ways"]) == 1  # type: ignore[arg-type] # a list
+
+
+def test_the_example_fetches_the_secret_and_says_what_the_source_looks_for(capsys: pytest.CaptureFixture[str]) -> None:
+    sources = listed(capsys)
+    assert str(sources["shop"]["example"]).startswith('curl -u "web:$SHOP_PASSWORD" -H ')
+    assert '"event": "order.created"' in str(sources["shop"]["example"])
+    assert str(sources["old"]["example"]).endswith('"http://127.0.0.1:9000/old/$OLD_TOKEN"')
+
+
+def test_of_a_source_of_links_the_example_makes_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "sources: {door: {methods: [GET], auth: {scheme: link, secret: door-link}}}"
+    (tmp_path / "hookchain.yaml").write_text(text, encoding="utf-8")
+    assert str(listed(capsys)["door"]["example"]).endswith("hookchain link door event=example")
+
+
+def test_of_a_provider_the_example_is_a_sample_that_some_route_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert str(listed(capsys)["git"]["example"]).endswith("hookchain trigger github push --source git")
+    text = CONFIG.replace("types: [push]", "types: [issues]")
+    (tmp_path / "hookchain.yaml").write_text(text, encoding="utf-8")
+    assert str(listed(capsys)["git"]["example"]).endswith("hookchain trigger github issues --source git")
+
+
+@pytest.mark.parametrize("scheme", ["basic", "header", "bearer", "path", "query", "none"])
+def test_a_shell_reads_the_example_as_it_is_meant(scheme: str, tmp_path: Path) -> None:
+    way: JsonObject = {"scheme": scheme, "secret": "a-key", "username": 'w$`"b', "header": "x-key", "parameter": "t"}
+    line = example_line("http://127.0.0.1:1/shop", way, example_event({}, "it's `one`"), None)
+    script = f'curl() {{ for word in "$@"; do printf "%s\\n" "$word"; done; }}\nA_KEY=se\\ cret\n{line}'
+    words = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert any("it's `one`" in word for word in words)
+    assert scheme == "none" or any("se cret" in word for word in words)
+    assert scheme != "basic" or 'w$`"b:se cret' in words
+
+
+def test_on_google_the_url_is_the_deployed_functions(google: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+    path = f"/run/v2/projects/{PROJECT}/locations/europe-west1/services/hookchain-receive"
+    google.answers(path, {"uri": "https://hookchain-receive-abc-ew.a.run.app"})
+    sources = listed(capsys, "--platform", "gcp", "--project", PROJECT)
+    assert sources["shop"]["url"] == "https://hookchain-receive-abc-ew.a.run.app/shop"
+    assert "gcloud secrets versions access latest --secret=hookchain-shop-password" in str(sources["shop"]["example"])
+    signed = str(sources["git"]["example"])
+    assert signed.startswith("gcloud secrets versions access latest --secret=hookchain-git-secret")
+    assert "hookchain send https://hookchain-receive-abc-ew.a.run.app/git" in signed
+    assert shlex.split(signed)
+
+
+def test_of_a_services_urls_it_is_the_one_that_its_deployment_told(
+    google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = f"/run/v2/projects/{PROJECT}/locations/europe-west1/services/hookchain-receive"
+    told, other = "https://hookchain-receive-123.europe-west1.run.app", "https://hookchain-receive-abc-ew.a.run.app"
+    google.answers(path, {"uri": other, "urls": [other, told]})
+    assert listed(capsys, "--platform", "gcp", "--project", PROJECT)["shop"]["url"] == f"{told}/shop"
+
+
+def test_what_is_not_deployed_has_no_url(google: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sources", "--platform", "gcp", "--project", PROJECT]) == 1
+    assert "hookchain-receive is not deployed in acme-hooks, europe-west1" in capsys.readouterr().err
+
+
+def test_the_project_may_come_from_the_environment(
+    google: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", PROJECT)
+    monkeypatch.setenv("HOOKCHAIN_PREFIX", "other-")
+    assert main(["sources", "--platform", "gcp"]) == 1
+    assert "other-receive is not deployed" in capsys.readouterr().err

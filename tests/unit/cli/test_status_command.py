@@ -1,0 +1,216 @@
+"""`hookchain status`: what runs, what came, what waits, what needs somebody."""
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.cli.main import main
+from deploy.cli.status_text import duration, status_text
+from deploy.config.dev_file import Hint, write_dev_file
+from deploy.config.ports import Ports
+from deploy.dev.pubsub.message_store import Changes, MessageStore
+from deploy.dev.pubsub.messages import Message
+from deploy.dev.pubsub.store import Store
+from deploy.dev.status import local_version
+from deploy.history.status_parts import Backlog, Retrying, SourceNews, Status, Version
+from deploy.terminal.tables import Screen
+from shared.cloud.local.journal_schema import open_journal
+from shared.cloud.local.ledger import LocalLedger
+from shared.jsontext import JsonObject
+from shared.ledger import Claimed
+from tests.fakes.notifier import a_delivery
+from tests.google_stand_in import StandIn
+from tests.stub_gcloud import StubGcloud
+
+NOW: Final = 1_772_366_400.0  # 2026-03-01T12:00:00Z
+PROJECT: Final = "acme-hooks"
+SERVICES: Final = f"/run/v2/projects/{PROJECT}/locations/europe-west1/services/hookchain-"
+SERIES: Final = f"/monitoring/v3/projects/{PROJECT}/timeSeries"
+CONFIG: Final = """
+sources: {shop: {auth: {scheme: header, secret: shop-password}}, quiet: {auth: none}}
+routes: [{name: all of it, to: [people]}]
+destinations: {people: {email: {to: ann@example.com}}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> JsonObject:
+    assert main(["status", "--json", *arguments]) == 0
+    document: JsonObject = json.loads(capsys.readouterr().out)
+    return document
+
+
+# On this machine
+
+
+def test_without_a_state_it_is_said_where_one_would_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--state", str(tmp_path / "none")]) == 1
+    assert "make dev" in capsys.readouterr().err
+
+
+def test_what_is_kept_here_is_told_whether_dev_is_up_or_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = tmp_path / "state"
+    asyncio.run(keep_some(state))
+    found = told(capsys, "--state", str(state))
+    assert found["versions"] == [{"name": "hookchain dev", "version": "", "since": None, "trouble": "not up: make dev"}]
+    assert found["sources"] == [
+        {"source": "shop", "last_at": None, "last_day": 0, "more": False},
+        {"source": "quiet", "last_at": None, "last_day": 0, "more": False},
+    ]
+    [backlog] = [each for each in as_objects(found["backlog"]) if each["subscription"] == "transform-events"]
+    assert backlog["waiting"] == 1
+    assert 99 < float(str(backlog["oldest_seconds"])) < 200
+    [held] = as_objects(found["held"])
+    assert (held["destination"], held["reason"]) == ("people", "mend it")
+    retrying = {"destination": "people", "count": 1, "more": False, "unknown": 0, "reason": "SendGrid answered 503"}
+    assert found["retrying"] == [retrying]
+
+
+async def test_which_processes_do_not_answer_is_told(tmp_path: Path) -> None:
+    async with await asyncio.start_server(answer_not_found, "127.0.0.1", 0) as server:
+        answering = server.sockets[0].getsockname()[1]
+        ports = Ports(answering, answering, 1, answering, answering)  # where nothing answers
+        write_dev_file(tmp_path, ports, Hint("", ()), None)
+        version = await asyncio.to_thread(local_version, tmp_path)
+        assert version.trouble == "no answer from notify: hookchain logs"
+        write_dev_file(tmp_path, Ports(*[answering] * 5), Hint("", ()), None)
+        version = await asyncio.to_thread(local_version, tmp_path)
+    assert (version.version, version.trouble) == (f"http://127.0.0.1:{answering}", "")
+
+
+async def answer_not_found(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 404 Not Found\r\n\r\n")
+    writer.close()
+
+
+async def keep_some(state: Path) -> None:
+    (state / "slices").mkdir(parents=True)
+    (state / "slices" / "notify.json").write_text('{"destinations": {"people": {}}}')
+    open_journal(state / "journal.db").close()
+    ledger = LocalLedger(state / "ledger.db")
+    now, delivery = time.time(), a_delivery(1, "people")
+    claim = await ledger.claim(delivery, b"message", now, 30.0)
+    assert isinstance(claim, Claimed)
+    await ledger.retry_at(delivery.id, claim.fence, now, now + 60, "SendGrid answered 503", "")
+    await ledger.disable("people", "mend it", time.time())
+    await ledger.close()
+    store = Store(state)
+    subscription = store.add_subscription("projects/p/subscriptions/transform-events", "{}")
+    message = Message(1, "projects/p/topics/events", "{}", {}, time.time() - 100, 1)
+    MessageStore(store).write(Changes(messages=[message], owed=[(subscription, 1)]))
+    store.close()
+
+
+def as_objects(value: object) -> list[JsonObject]:
+    assert isinstance(value, list)
+    return [each for each in value if isinstance(each, dict)]
+
+
+# On Google Cloud
+
+
+@pytest.fixture
+def google(google: StandIn, gcloud: StubGcloud, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    gcloud.answers("auth print-access-token", "ya29.token\n")
+    for name in ("PUBSUB", "FIRESTORE", "STORAGE"):  # where nothing answers
+        monkeypatch.setenv(f"{name}_EMULATOR_HOST", "127.0.0.1:1")
+    return google
+
+
+def on_gcp(capsys: pytest.CaptureFixture[str]) -> JsonObject:
+    return told(capsys, "--platform", "gcp", "--project", PROJECT)
+
+
+def service(ready: str, created: str, state: str = "CONDITION_SUCCEEDED") -> JsonObject:
+    revisions = f"projects/p/locations/l/services/s/revisions/{ready}", f"projects/p/l/s/revisions/{created}"
+    return {
+        "latestReadyRevision": revisions[0],
+        "latestCreatedRevision": revisions[1],
+        "updateTime": "2026-03-01T12:00:00Z",
+        "terminalCondition": {"state": state, "message": "it did not listen on its port"},
+    }
+
+
+def test_revisions_are_told_with_what_keeps_one_from_serving(
+    google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    google.answers(f"{SERVICES}receive", service("receive-00002", "receive-00002"))
+    google.answers(f"{SERVICES}transform", service("transform-00002", "transform-00003", "CONDITION_FAILED"))
+    google.answers(SERIES, {})
+    versions = {str(each["name"]): each for each in as_objects(on_gcp(capsys)["versions"])}
+    assert (versions["receive"]["version"], versions["receive"]["trouble"]) == ("receive-00002", None)
+    assert str(versions["receive"]["since"]).startswith("2026-03-01T12:00:00")
+    assert versions["transform"]["trouble"] == "it did not listen on its port"
+    assert versions["notify"]["trouble"] == "not deployed: make deploy-gcp"
+
+
+def test_what_waits_comes_from_monitoring(google: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = {"subscription_id": "hookchain-deliveries-notify"}
+    points: list[object] = [{"value": {"int64Value": "7"}}, {"value": {"int64Value": "900"}}]
+    answer: JsonObject = json.loads(json.dumps({"timeSeries": [{"resource": {"labels": labels}, "points": points}]}))
+    google.answers(SERIES, answer)
+    backlog = {str(each["subscription"]): each for each in as_objects(on_gcp(capsys)["backlog"])}
+    assert backlog["hookchain-deliveries-notify"]["waiting"] == 7
+    assert backlog["hookchain-deliveries-notify"]["oldest_seconds"] == 7
+    assert backlog["hookchain-events-transform"]["waiting"] is None
+    asked = [request.query for request in google.requests if request.path == SERIES]
+    assert sorted("num_undelivered_messages" in query for query in asked) == [False, True]
+    assert all('one_of("hookchain-events-transform", ' in query for query in asked)
+
+
+def test_what_one_part_does_not_tell_hides_nothing_of_the_others(
+    google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    google.answers(f"{SERVICES}receive", service("receive-00002", "receive-00002"))
+    google.refuses(SERIES, 403, "IAM_PERMISSION_DENIED")
+    found = on_gcp(capsys)
+    assert as_objects(found["versions"])[0]["trouble"] is None
+    assert found["dead_letters"] is None
+    notes = found["notes"]
+    assert isinstance(notes, list)
+    assert ["Cloud Monitoring" in str(notes[0]), "dead letters" in str(notes[1])] == [True, True]
+
+
+# How it is told
+
+
+def test_people_see_what_is_wrong_at_a_glance() -> None:
+    status = Status(
+        versions=[Version("receive", "receive-00002", NOW - 7200), Version("notify", "", None, "not deployed")],
+        sources=[SourceNews("shop", NOW - 30, 500, is_more=True), SourceNews("quiet", None, 0)],
+        backlogs=[Backlog("a", 3, 301.0), Backlog("b", 0, None), Backlog("c", None, None)],
+        dead_letters=2,
+        held=[{"destination": "crm", "reason": "mend\x1b[2J it", "count": 4, "paused_until": None}],
+        retrying=[Retrying("list", 100, "SendGrid answered \x1b503", is_more=True, unknown=3)],
+        notes=["what waits: refused"],
+    )
+    text = "\n".join(status_text(status, NOW, Screen()))
+    assert "receive  receive-00002  2026-03-01T10:00:00Z  serves" in text
+    assert "shop    2026-03-01T11:59:30Z  30 s  500 and more" in text
+    assert "quiet   none yet" in text
+    assert "a             3        5 min !" in text
+    assert "c             ?" in text
+    assert "dead letters: 2  (hookchain dead-letters list)" in text
+    assert "held: crm, 4 waiting: mend" in text
+    assert "hookchain release crm" in text
+    assert "retrying: list, 100 and more waiting (3 accepted or not: unknown): SendGrid answered" in text
+    assert "(hookchain events list --status retrying)" in text
+    assert "cannot be told: what waits: refused" in text
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7_200, "2 h"), (172_800, "2 d"), (-3, "0 s")]
+)
+def test_a_duration_is_told_in_its_own_unit(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

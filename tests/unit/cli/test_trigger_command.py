@@ -1,0 +1,206 @@
+"""`hookchain trigger` as a person meets it: what it sends, what it says, and how it ends."""
+
+import io
+import json
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from deploy.cli.trigger import main
+from deploy.cli.trigger_aftermath import why_of
+from shared.signatures.macs import hmac_signature
+from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver
+
+CONFIG = """
+sources:
+  hub: {provider: github, secret: hub-secret}
+  chat: {provider: discord, secret: chat-key}
+  open: {auth: none}
+"""
+SECRET = "the-hub-secret-of-some-length"
+ACCEPTED = http_answer(200, b'{"id":"3f2a9c"}')
+REFUSED = http_answer(401, b'{"title":"no","code":"sig"}')
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hookchain.yaml").write_text(CONFIG)
+    (tmp_path / ".env").write_text(f"HUB_SECRET={SECRET}\nMAILGUN_SECRET=a-mailgun-key-0123\n")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def hook() -> Generator[ScriptedReceiver, None, None]:
+    with receiver(ACCEPTED) as scripted:
+        yield scripted
+
+
+def triggered(*arguments: str) -> int:
+    return main([*arguments, "--config", "hookchain.yaml", "--env-file", ".env", "--state", "state"])
+
+
+def test_a_sample_goes_signed_to_the_source_that_takes_from_the_provider(
+    hook: ScriptedReceiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert triggered("github", "--to", f"http://{hook.address}") == 0
+    assert hook.heads[0].startswith("POST /hub HTTP/1.1")
+    assert hook.header("x-hub-signature-256") == hmac_signature(hook.bodies[0], SECRET, prefix="sha256=")
+    assert hook.header("x-github-event") == "push"
+    assert capsys.readouterr().out.endswith("accepted as event 3f2a9c\n")
+
+
+def test_another_event_can_be_named(hook: ScriptedReceiver) -> None:
+    assert triggered("github", "issues", "--to", hook.url) == 0
+    assert json.loads(hook.bodies[0])["action"] == "opened"
+
+
+def test_each_sending_is_another_event(hook: ScriptedReceiver) -> None:
+    triggered("github", "--to", hook.url)
+    first = hook.header("x-github-delivery")
+    triggered("github", "--to", hook.url)
+    assert first != hook.header("x-github-delivery")
+
+
+def test_what_is_broken_and_refused_is_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
+    with receiver(REFUSED) as hook:
+        assert triggered("github", "--break", "signature", "--to", hook.url) == 0
+        assert hook.header("x-hub-signature-256") != hmac_signature(hook.bodies[0], SECRET, prefix="sha256=")
+    assert "(401 sig), as it should be" in capsys.readouterr().out
+
+
+def test_what_is_broken_and_accepted_is_an_alarm(hook: ScriptedReceiver, capsys: pytest.CaptureFixture[str]) -> None:
+    assert triggered("github", "--break", "body", "--to", hook.url) == 1
+    assert "IT SHOULD HAVE BEEN REFUSED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("provider", "words"), [("aws_sns", "the provider's key, to check it with, cannot be fetched"), ("github", "")]
+)
+def test_what_is_broken_and_not_decided_is_no_alarm(
+    provider: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with receiver(http_answer(503, b'{"title":"later","code":"unavailable"}')) as hook:
+        assert triggered(provider, "--break", "signature", "--to", hook.url) == 1
+    told = capsys.readouterr().out
+    assert "neither taken nor refused" in told
+    assert words in told
+    assert "SHOULD" not in told
+
+
+def test_a_time_that_is_not_signed_cannot_be_broken(capsys: pytest.CaptureFixture[str]) -> None:
+    assert triggered("github", "--break", "clock") == 2
+    assert "no time is signed" in capsys.readouterr().err
+
+
+def test_a_provider_without_a_source_is_told_what_to_write(capsys: pytest.CaptureFixture[str]) -> None:
+    assert triggered("mailgun") == 2
+    assert "\n  mailgun:\n    provider: mailgun\n" in capsys.readouterr().err
+
+
+def test_a_receiver_configured_elsewhere_is_sent_to_with_the_secret_of_the_usual_name(hook: ScriptedReceiver) -> None:
+    assert triggered("mailgun", "--to", hook.url) == 0
+    assert json.loads(hook.bodies[0])["signature"]["signature"]
+
+
+def test_a_handshake_is_told_by_its_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    with receiver(http_answer(200, b"the challenge")) as hook:
+        assert triggered("dropbox", "challenge", "--to", hook.url) == 0
+        assert hook.heads[0].startswith("GET /hook?challenge=hookchain-")
+    assert "answered (200): the challenge" in capsys.readouterr().out
+
+
+def test_without_a_key_of_our_own_a_public_key_cannot_be_signed_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert triggered("discord") == 1
+    told = capsys.readouterr().err
+    assert "only the provider has the other half" in told
+    assert "--make-key" in told
+
+
+def test_a_key_pair_of_our_own_signs_in_the_providers_place(
+    hook: ScriptedReceiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".env").write_text('CHAT_KEY="the provider\'s own public key"\n')
+    assert triggered("discord", "--make-key") == 0
+    assert triggered("discord", "--to", hook.url) == 0
+    assert hook.header("x-signature-ed25519")
+    assert (tmp_path / "state/keys/chat-key.pem").stat().st_mode & 0o777 == 0o600
+    assert "the provider's own public key" in (tmp_path / ".env").read_text()
+    assert "PRIVATE" not in capsys.readouterr().out + (tmp_path / ".env").read_text()
+
+
+def test_what_only_the_provider_can_sign_says_how_it_was_proven(capsys: pytest.CaptureFixture[str]) -> None:
+    assert triggered("aws_sns", "--to", "http://127.0.0.1:9/x") == 1
+    told = capsys.readouterr().err
+    assert "a key that only the provider has" in told
+    assert "was tried with" in told
+
+
+def test_the_samples_and_handshakes_of_a_provider_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert triggered("slack", "--list") == 0
+    assert capsys.readouterr().out.split("\n")[0] == "app_mention"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("githbu",), "did you mean 'github'?"),
+        (("github", "pusch"), "did you mean 'push'?"),
+        (("github", "--source", "hubb"), "did you mean 'hub'?"),
+        (("stripe", "--to", "http://127.0.0.1:9/x"), "there is no secret 'stripe-secret'"),
+        (("github", "--variant", "legacy_sha1"), "has no way of proof 'legacy_sha1'; it has sha256"),
+    ],
+)
+def test_a_command_that_makes_no_sense_says_so(
+    arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert triggered(*arguments) == 2
+    assert words in capsys.readouterr().err
+
+
+class ReaderGone(io.StringIO):
+    def write(self, text: str, /) -> int:
+        raise BrokenPipeError
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault_of_the_command(
+    hook: ScriptedReceiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout", ReaderGone())
+    with pytest.raises(BrokenPipeError):  # which the command of all commands takes for what it is
+        triggered("github", "--to", hook.url)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("detail", "why"),
+    [
+        ("no signature matches. Why: the secret is another one", "the secret is another one"),
+        ("the token has expired", "the token has expired"),
+    ],
+)
+def test_a_refusal_without_a_diagnosis_is_told_by_what_its_check_found(detail: str, why: str) -> None:
+    assert why_of(detail) == why
+
+
+def test_nobody_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert triggered("github", "--to", "http://127.0.0.1:9/x", "--json") == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["ok"], told["code"], told["event"]) == (False, "unreachable", "push")
+
+
+def test_the_source_that_is_lacking_can_be_pasted_as_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert triggered("shopify") == 2
+    [words, *lines] = capsys.readouterr().err.splitlines()
+    assert words.startswith("hookchain trigger: no source of the configuration takes from Shopify")
+    assert lines == ["  shopify:", "    provider: shopify", "    secret: shopify-secret"]
+
+
+def test_where_nothing_listens_it_is_said_what_to_start(
+    free_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PORT_BASE", str(free_port))
+    assert triggered("github") == 1
+    assert capsys.readouterr().out.endswith("; start `make dev`\n")
+    assert triggered("github", "--to", f"http://127.0.0.1:{free_port}") == 1
+    assert "make dev" not in capsys.readouterr().out

@@ -1,0 +1,207 @@
+from pathlib import Path
+
+import pytest
+
+from deploy.config.checkout import checked_config, choose_config, chosen_config, deployed_config
+from deploy.config.compiler import FUNCTIONS, compile_config, compile_file, secrets_needed
+from deploy.config.config_file import parse_config
+from deploy.config.default_config import config_from_environment
+from deploy.config.dev_file import Hint, remove_dev_file, write_dev_file
+from deploy.config.faults import ConfigFaults
+from deploy.config.ports import ports_from
+from shared.jsontext import JsonObject
+
+WHOLE = """\
+sources:
+  form:
+    auth: {scheme: basic, username: web, secret: form-password}
+  other:
+    auth: none
+routes:
+  - name: mail it
+    from: form
+    where: data.plan != 'free'
+    steps:
+      - drop: [data.password]
+    to: people
+destinations:
+  people:
+    email: {to: [team], subject: "New: {{ data.name }}"}
+lists:
+  team: [ann@example.com, bob@example.com]
+"""
+
+
+def compiled(text: str) -> dict[str, JsonObject]:
+    return compile_config(parse_config(text, "test.yaml", Path()))
+
+
+def faults(text: str) -> str:
+    with pytest.raises(ConfigFaults) as refused:
+        compiled(text)
+    return str(refused.value)
+
+
+def test_each_function_gets_its_own_slice_and_nothing_of_the_others() -> None:
+    slices = compiled(WHOLE)
+    assert tuple(slices) == FUNCTIONS
+    assert "people" not in str(slices["receive"])
+    assert "form-password" not in str(slices["transform"]) + str(slices["notify"])
+
+
+def test_the_names_of_lists_become_their_addresses() -> None:
+    destinations = compiled(WHOLE)["notify"]["destinations"]
+    assert "['ann@example.com', 'bob@example.com']" in str(destinations)
+
+
+def test_a_source_whose_body_is_mailed_as_it_came_keeps_it_and_no_other_does() -> None:
+    sources = compiled(WHOLE)["receive"]["sources"]
+    assert isinstance(sources, dict)
+    assert {name: source["keep_raw"] for name, source in sources.items() if isinstance(source, dict)} == {
+        "form": "body",
+        "other": "no",
+    }
+
+
+def test_every_fault_is_said_at_once_with_its_line() -> None:
+    said = faults(
+        WHOLE.replace("auth: none", "auth: {scheme: hmmac}")
+        .replace("from: form", "from: forms")
+        .replace("to: people", "to: poeple")
+        .replace("data.plan !=", "data.plan !!")
+        .replace("drop:", "dorp:")
+    )
+    lines = said.splitlines()
+    assert [line.split(":")[1] for line in lines] == ["5", "8", "9", "11", "12"]
+    assert "did you mean 'people'?" in said
+    assert "did you mean 'drop'?" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (("auth: none", "methods: [POST]"), "SECRET_MISSING"),
+        (("auth: none", "auth: []"), "SECRET_MISSING"),
+        (("secret: form-password", "secret: Form Password"), "a secret is given by its name"),
+        (("steps:\n      - drop: [data.password]", "steps: {drop: [data.password]}"), "list"),
+        (("to: [team]", "to: [taem]"), "did you mean 'team'?"),
+        (("email: {to", "email: {too: 1, to"), "there is no such key"),
+        (("email:", "emial:"), "did you mean 'email'?"),
+        (("  other:", "  form:"), "stands twice"),
+        (("    to: people", "    type: a\n    to: people"), "there is no such key; did you mean 'types'?"),
+        (("username: web", "user: web"), "there is no such key; did you mean 'username'?"),
+        (("username: web", "zzz: web"), "there is no such key; there are: scheme, secret, username"),
+        (("- name:", "- nmae:"), "route 1: name: is missing"),
+        (("auth: none", "auth: [3]"), "should be a mapping; found 3"),
+        (("  other:\n    auth: none", "  other: 3"), "should be a mapping; found 3"),
+        (("team: [ann@example.com, bob@example.com]", "team: ann@example.com"), "should be a list"),
+        (("name: mail it", "name: 3"), "should be text; found 3"),
+        (("scheme: basic, ", ""), "the key 'scheme' is missing"),
+        (("  other:", '  "o t":'), "a name is letters"),
+    ],
+)
+def test_a_fault_names_its_rule(change: tuple[str, str], rule: str) -> None:
+    assert rule in faults(WHOLE.replace(*change))
+
+
+def test_a_list_that_is_not_there_hides_no_other_fault_of_its_destination() -> None:
+    said = faults(WHOLE.replace("to: [team]", "to: [taem], cc: [nobody], text: '{{ data.x | uper }}'"))
+    assert "'taem' is no address, and no list has that name; did you mean 'team'?" in said
+    assert "'nobody' is no address" in said
+    assert "No filter named 'uper'; did you mean 'upper'?" in said
+    assert len(said.splitlines()) == 3
+
+
+@pytest.mark.parametrize("text", ["", "[]", "a: [", "\t", "sources: {}", "sources: 3\nroutes: 3\ndestinations: 3"])
+def test_what_is_no_configuration_is_refused_in_words(text: str) -> None:
+    assert faults(text)
+
+
+def test_a_key_that_stands_twice_hides_no_other_fault() -> None:
+    said = faults(WHOLE.replace("auth: none", "auth: none\n    auth: none").replace("to: people", "to: poeple"))
+    assert "sources.other.auth: stands twice; keep one" in said
+    assert "did you mean 'people'?" in said
+
+
+def test_a_chain_of_33_steps_is_refused() -> None:
+    step = "      - drop: [data.password]\n"
+    assert "at most 32" in faults(WHOLE.replace(step, step * 33))
+
+
+def test_the_secrets_that_are_needed_are_named_once() -> None:
+    assert secrets_needed(compiled(WHOLE)) == ["form-password"]
+
+
+def test_without_a_file_one_password_and_one_address_are_enough() -> None:
+    slices = compile_config(config_from_environment({"EMAIL_ADDRESS": "a@example.com, b@example.com"}))
+    assert secrets_needed(slices) == ["webhook-password"]
+    assert "['a@example.com', 'b@example.com']" in str(slices["notify"])
+
+
+def test_without_a_file_and_without_an_address_it_says_what_to_set() -> None:
+    with pytest.raises(ConfigFaults, match="EMAIL_ADDRESS"):
+        compile_file(None, {})
+
+
+def test_the_operators_file_comes_before_the_mode_without_one_and_that_before_the_example(tmp_path: Path) -> None:
+    example = tmp_path / "deploy/hookchain.example.yaml"
+    own = tmp_path / "deploy/hookchain.yaml"
+    assert choose_config({}, tmp_path) == example
+    assert choose_config({"EMAIL_ADDRESS": "a@example.com"}, tmp_path) is None
+    own.parent.mkdir()
+    own.touch()
+    assert choose_config({"EMAIL_ADDRESS": "a@example.com"}, tmp_path) == own
+    assert choose_config({"HOOKCHAIN_CONFIG": "none"}, tmp_path) is None
+    assert choose_config({"HOOKCHAIN_CONFIG": "x.yaml"}, tmp_path) == Path("x.yaml")
+
+
+def test_the_operators_faulty_file_is_checked_though_dev_serves_the_example(tmp_path: Path) -> None:
+    example, own = tmp_path / "deploy/hookchain.example.yaml", tmp_path / "deploy/hookchain.yaml"
+    own.parent.mkdir()
+    state = tmp_path / "state"
+    state.mkdir()
+    write_dev_file(state, ports_from(9000), Hint("", ()), example)
+    before = checked_config(None, {}, state, tmp_path)
+    own.touch()
+    after = checked_config(None, {}, state, tmp_path)
+
+    assert before == (example, f"Checking {example} (the example; there is no deploy/hookchain.yaml)")
+    assert after == (own, f"Checking {own} (your configuration). `hookchain dev` serves another: {example}")
+
+
+def test_the_file_that_dev_was_started_with_is_checked_and_the_line_says_why(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    write_dev_file(tmp_path, ports_from(9000), Hint("", ()), recipe, by_name=True)
+
+    why = "`hookchain dev` was started with it; name another file with --config"
+    assert checked_config(None, {}, tmp_path, tmp_path) == (recipe, f"Checking {recipe} ({why})")
+    assert checked_config("x.yaml", {}, tmp_path, tmp_path).line.startswith("Checking x.yaml (named by --config). ")
+
+
+def test_a_command_goes_by_what_runs_unless_it_is_told_another_and_a_deployment_never(tmp_path: Path) -> None:
+    checkouts_own = chosen_config(None, {}, tmp_path)
+    write_dev_file(tmp_path, ports_from(9000), Hint("", ()), Path("/recipe.yaml"))
+    assert chosen_config(None, {}, tmp_path) == Path("/recipe.yaml")
+    assert chosen_config("mine.yaml", {}, tmp_path) == Path("mine.yaml")
+    assert chosen_config(None, {"HOOKCHAIN_CONFIG": "mine.yaml"}, tmp_path) == Path("mine.yaml")
+    assert deployed_config(None, {}) != Path("/recipe.yaml")
+    write_dev_file(tmp_path, ports_from(9000), Hint("", ()), None)
+    assert chosen_config(None, {}, tmp_path) is None
+    remove_dev_file(tmp_path)
+    assert chosen_config(None, {}, tmp_path) == checkouts_own
+
+
+def test_a_configuration_file_that_is_named_must_exist() -> None:
+    with pytest.raises(ConfigFaults, match="cannot be read"):
+        compile_file(Path("nowhere.yaml"), {})
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path("deploy").glob("recipes/*/hookchain.yaml")), ids=lambda path: path.parent.name
+)
+def test_every_recipe_compiles(path: Path) -> None:
+    assert compile_file(path, {})
+
+
+def test_the_example_compiles() -> None:
+    assert compile_file(Path("deploy/hookchain.example.yaml"), {})

@@ -1,0 +1,80 @@
+"""A module of a kind of destination as the configuration's checks meet it: half written, wrong, or changed since."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import functions.notify.destinations as kinds_package
+from deploy.config.checks.kinds import KindFault, settings_model
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import parse_config
+from deploy.config.faults import ConfigFaults
+
+WHOLE = """\
+from pydantic import BaseModel, ConfigDict
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    path: str
+
+
+def connect(name, settings, context): ...
+"""
+CONFIG = """\
+sources: {form: {auth: none}}
+routes: [{name: keep, from: form, to: notes}]
+destinations:
+  notes: {jotter: {path: /notes.txt}}
+"""
+
+
+@pytest.fixture
+def jotter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr(kinds_package, "__path__", [*kinds_package.__path__, str(tmp_path)])
+    yield tmp_path / "jotter.py"
+    sys.modules.pop("functions.notify.destinations.jotter", None)
+
+
+def words_about(jotter: Path, text: str) -> str:
+    jotter.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigFaults) as caught:
+        compile_config(parse_config(CONFIG, "hookchain.yaml", Path()))
+    return str(caught.value)
+
+
+def test_a_module_that_cannot_be_used_is_a_fault_of_its_destination_with_its_line(jotter: Path) -> None:
+    said = words_about(jotter, f"{WHOLE}x = (\n")
+    assert said == "hookchain.yaml:4: destination 'notes': jotter.py: line 10: '(' was never closed"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            f"{WHOLE}import no_such_module\n",
+            "jotter.py: line 10: ModuleNotFoundError: No module named 'no_such_module'",
+        ),
+        (f"{WHOLE}1 / 0\n", "jotter.py: line 10: ZeroDivisionError: division by zero"),
+        (f"{WHOLE}raise SystemExit(3)\n", "jotter.py: line 10: SystemExit: 3"),
+        (WHOLE.replace("class Settings", "class Setings"), "has no `Settings`"),
+        (WHOLE.replace("def connect", "def conect"), "has no `connect`"),
+    ],
+)
+def test_what_is_wrong_with_it_is_said(jotter: Path, text: str, words: str) -> None:
+    assert words in words_about(jotter, text)
+
+
+def test_a_module_that_was_changed_is_read_anew(jotter: Path) -> None:
+    jotter.write_text(WHOLE, encoding="utf-8")
+    assert "line" not in settings_model("jotter").model_fields
+    jotter.write_text(WHOLE.replace("    path: str", '    path: str\n    line: str = ""'), encoding="utf-8")
+    assert "line" in settings_model("jotter").model_fields
+    jotter.write_text("x = (\n", encoding="utf-8")
+    os.utime(jotter, (1, 1))
+    for _ in range(2):
+        with pytest.raises(KindFault, match="line 1"):
+            settings_model("jotter")

@@ -1,0 +1,134 @@
+"""What lint says of routes and chains that no one means to write."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.config.checks.route_warnings import number_warnings, route_warnings
+from deploy.config.checks.unused_secrets import unused_secrets
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import parse_config
+
+CONFIG = """\
+sources:
+  shop: {auth: none}
+chains:
+  clean: [{drop: [data.password]}]
+routes:
+  - {name: orders, from: shop, types: [order.*], where: data.paid, steps: clean, to: people}
+  - {name: rest, else: true, to: people}
+destinations:
+  people: {email: {to: [team], subject: x}}
+lists:
+  team: [ann@example.com]
+"""
+
+
+def warnings(text: str) -> list[str]:
+    file = parse_config(text, "hookchain.yaml", Path())
+    found = route_warnings(file, compile_config(file)["transform"])
+    return [f"{fault.line} {fault.where}: {fault.rule}" for fault in found]
+
+
+def test_a_configuration_as_it_is_meant_has_no_warning() -> None:
+    assert warnings(CONFIG) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        (
+            ("types: [order.*], where: data.paid", "types: ['*']"),
+            "7 route 'rest': can never take an event: 'orders' takes every one that it could",
+        ),
+        (
+            ("name: rest, else: true", "name: rest, else: true, types: [order.paid, order.x*], where: data.paid"),
+            "7 route 'rest': can never take an event: 'orders' takes every one that it could",
+        ),
+        (("where: data.paid", "where: '`false`'"), "6 route 'orders': can never take an event: `where: `false`` is"),
+        (
+            ("steps: clean", "steps: [{filter: '`1` > `2`'}, {chain: clean}]"),
+            "6 route 'orders': step 1 'filter' always ends it here",
+        ),
+        (("name: orders,", "name: orders, enabled: false,"), "6 route 'orders': is switched off (`enabled: false`)"),
+        (("steps: clean, ", ""), "4 chain 'clean': no route and no step leads to it: only POST /chains/ on transform"),
+        (
+            (
+                "  - {name: rest, else: true",
+                "  - {name: twice, from: shop, types: [order.*], where: data.paid, steps: clean",
+            ),
+            "7 route 'twice': takes the same events to the same destinations as 'orders': each is delivered twice",
+        ),
+        (
+            ("steps: clean", "steps: [{stop: done}, {chain: clean}]"),
+            "6 route 'orders': step 1 'stop' always ends it here: no event comes to the steps after it",
+        ),
+        (
+            ("clean: [", "clean: [{switch: {to: other}}, "),
+            "4 chain 'clean': step 1 'switch' always ends it here",
+        ),
+        (("[team]", "ann@example.com"), "11 list 'team': no destination sends to it"),
+    ],
+)
+def test_what_is_seldom_meant_is_a_warning_with_its_line(change: tuple[str, str], warning: str) -> None:
+    text = CONFIG.replace(*change).replace("routes:", "  other: [{drop: [data.x]}]\nroutes:", "other" in str(change))
+
+    assert any(each.startswith(warning) for each in warnings(text)), warnings(text)
+
+
+def test_a_secret_that_nothing_asks_for_is_named_with_the_likely_one() -> None:
+    variables = ["SHOP_SECRETT", "SHOP_SECRET", "EMAIL_FROM", "PORT_BASE", "HOOKCHAIN_STATE", "STRANGE_THING"]
+    said = [f"{fault.where}: {fault.rule}" for fault in unused_secrets(".env", variables, ["shop-secret"])]
+
+    assert said == [
+        ".env: SHOP_SECRETT: no secret that is needed and no setting has this name; did you mean 'SHOP_SECRET'?",
+        ".env: STRANGE_THING: no secret that is needed and no setting has this name",
+    ]
+
+
+def test_routes_that_leave_nothing_together_are_named_together() -> None:
+    both = CONFIG.replace("types: [order.*], where: data.paid", "types: [order.*]").replace(
+        "  - {name: rest, else: true,",
+        "  - {name: users, types: ['user.?'], to: people}\n  - {name: rest, else: true, types: [order.a, 'user.?'],",
+    )
+
+    assert "8 route 'rest': can never take an event: 'orders' and 'users' take every one that it could" in warnings(
+        both
+    )
+
+
+@pytest.mark.parametrize("types", ["[order.*, user]", "['*']", "[ord*]", "[order]"])
+def test_an_else_route_that_may_still_take_something_is_left_alone(types: str) -> None:
+    text = CONFIG.replace(", where: data.paid", "").replace("else: true", f"else: true, types: {types}")
+
+    assert warnings(text) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "route", "is_warned"),
+    [
+        ("body: xml", "where: data.total > `1000`", True),
+        ("unwrap: true", "steps: [{filter: data.total > `1000`}]", True),
+        ("content_types: [text/csv]", "where: data.total > `1000`", True),
+        ("body: xml, cast: {data.total: number}", "where: data.total > `1000`", False),
+        ("body: xml", "where: to_number(data.total) > `1000`", False),
+        ("body: xml", "steps: [{cast: {data.total: number}}, {filter: data.total > `1000`}]", False),
+        ("body: json", "where: data.total > `1000`", False),
+        ("provider: jamf_pro", "where: data.total > `1000`", True),
+    ],
+)
+def test_a_number_is_not_compared_with_what_can_only_be_text(source: str, route: str, is_warned: bool) -> None:
+    text = f"""\
+sources: {{shop: {{auth: none, {source}}}}}
+routes: [{{name: large, {route}, to: people}}]
+destinations: {{people: {{email: {{to: [ann@example.com], subject: x}}}}}}
+"""
+    file = parse_config(text, "hookchain.yaml", Path())
+    slices = compile_config(file)
+    found = [fault.rule for fault in number_warnings(file, slices["receive"], slices["transform"])]
+
+    rule = (
+        "compares data.total with a number, but source 'shop' can get XML, forms or CSV, where every value is text: "
+        "write to_number(data.total), or `cast: {data.total: number}` on the source"
+    )
+    assert found == ([rule] if is_warned else [])

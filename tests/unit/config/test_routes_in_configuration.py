@@ -1,0 +1,89 @@
+"""Named chains and routes, from the configuration to what they decide."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import parse_config
+from shared.event import Event
+from shared.jsontext import JsonObject
+from tests.unit.config.own_configuration import CONFIG, EVENT, STEP, data_of, decided, faults
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "my_steps").mkdir()
+    (tmp_path / "my_steps" / "loyalty.py").write_text(STEP, encoding="utf-8")
+    return tmp_path
+
+
+async def test_an_else_route_takes_what_no_other_took(folder: Path) -> None:
+    other = await decided(folder, Event("e2", "/sources/web", "x", EVENT.receivedat, "00", {"total": 7}))
+
+    assert data_of(other) == [{"total": 7, "points": 0}]
+    assert [(route.route, route.matched, route.reason) for route in other.routes] == [
+        ("gold", False, "from 'web', which is not shop"),
+        ("asleep", False, "it is switched off (`enabled: false`)"),
+        ("rest", True, "it takes every event; no other route took it"),
+    ]
+    taken = await decided(folder, EVENT)
+    assert taken.routes[2].reason == "it is for what nothing else takes; 'gold' took it"
+
+
+async def test_what_a_chain_was_switched_to_does_is_all_that_is_done(folder: Path) -> None:
+    decision = await decided(folder, Event("e2", "/sources/web", "x", EVENT.receivedat, "00", {"vip": 1}))
+
+    assert data_of(decision) == [{"vip": True}]
+
+
+async def test_a_route_that_drops_what_fails_says_so_and_leaves_no_dead_letter(folder: Path) -> None:
+    decision = await decided(folder, Event("e2", "/sources/web", "x", EVENT.receivedat, "00", {"total": "hunter2"}))
+
+    assert (decision.owed, decision.failed) == ((), ())
+    assert decision.routes[2].matched
+    assert decision.routes[2].code is None
+    assert "dropped, as `on_error` says" in decision.routes[2].reason
+    assert "hunter2" not in decision.routes[2].reason
+
+
+async def test_a_route_that_goes_on_delivers_the_event_from_before_the_step(folder: Path) -> None:
+    text = CONFIG.replace("on_error: drop", "on_error: continue")
+    event = Event("e2", "/sources/web", "x", EVENT.receivedat, "00", {"total": "hunter2"})
+    decision = await decided(folder, event, text)
+
+    assert data_of(decision) == [{"total": "hunter2"}]
+    assert (
+        "went on from chain 'points' step 1 'loyalty': TypeError at my_steps/loyalty.py:22" in decision.routes[2].reason
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("steps: points", "steps: pionts"), "there is no chain 'pionts'; did you mean 'points'?"),
+        (("to: vip, when", "to: vpi, when"), "step 1 'switch': there is no chain 'vpi'"),
+        (("vip: [{set: {data.vip: true}}]", "vip: [{chain: points}, {chain: vip}]"), "a chain cannot lead to itself"),
+        (
+            ("vip: [{set: {data.vip: true}}]", "vip: [{chain: two}]\n  two: [{switch: {to: vip}}]"),
+            "chain 'vip': step 1 'chain': a chain cannot lead to itself: vip → two → vip",
+        ),
+        (("vip: [", "vip: [{dorp: [data.x]}, "), "chain 'vip': step 1 'dorp': there is no such step; did you mean"),
+        (("types: [order.*]", "types: []"), "route 'gold': types: should not be empty"),
+        (("on_error: drop", "on_error: dead_leter"), "found 'dead_leter'"),
+        (("on_error: drop", "on_error: dead_leter"), "; did you mean 'dead_letter'?"),
+        (("vip: [", "vip: [{encode: {to: bas64}}, "), "that we know, in lower case; did you mean 'base64'?"),
+        (("per_point: 10", "per_piont: 10"), "there is no such setting; did you mean 'per_point'?"),
+    ],
+)
+def test_a_fault_in_chains_and_routes_names_its_place(folder: Path, change: tuple[str, str], words: str) -> None:
+    assert words in faults(folder, CONFIG.replace(*change))
+
+
+def test_a_slice_without_chains_says_nothing_of_them(folder: Path) -> None:
+    plain: JsonObject = compile_config(
+        parse_config("sources: {shop: {auth: none}}\nroutes: []\ndestinations: {}", "x", folder)
+    )["transform"]
+
+    assert "chains" not in plain
+    assert "own_steps" not in plain

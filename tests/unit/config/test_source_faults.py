@@ -1,0 +1,116 @@
+"""Faults and warnings of what a source may say: each names the place and the rule."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deploy.cli.lint import warnings_of
+from deploy.config.compiler import compile_config, secrets_needed
+from deploy.config.config_file import parse_config
+from deploy.config.faults import ConfigFaults
+
+
+def faults(source: str, folder: Path = Path(), before: str = "") -> str:
+    text = f"{before}\nsources:\n  a: {{{source}}}\n"
+    with pytest.raises(ConfigFaults) as refused:
+        compile_config(parse_config(text, "test.yaml", folder))
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("auth: none, allow: [10.0.0.1/8]", "allow.0: is no address or block of addresses"),
+        ("auth: none, allow: [10.0.0.1/8]", "its host bits are set"),
+        ("auth: none, allow: [everyone]", "is no address or block"),
+        ("auth: none, allow: []", "allow"),
+        ("auth: none, trusted_proxies: -1", "trusted_proxies"),
+        ("auth: none, public_url: 'https://u:p@h.example'", "public_url: is not a URL of ours"),
+        ("auth: none, public_url: 'https://h.example/?a=1'", "public_url"),
+        ("auth: none, content_types: json", "content_types: is no content type"),
+        ("auth: none, body: jsno", "body"),
+        ("auth: none, methods: [DELETE]", "methods.0"),
+        ("auth: none, max_body_bytes: 99999999", "max_body_bytes"),
+        ("auth: none, type: here", "type: is not a location"),
+        ("auth: none, type: data.a.b +data.c", "is not a location"),
+        ("auth: none, batch: data.events", "batch"),
+        ("auth: none, unpack: header.x", "unpack: is not a place in the body"),
+        ("auth: none, schema: nowhere.json", "schema: the file 'nowhere.json', relative to the configuration's folder"),
+        ("auth: none, schema: {type: text}", "schema: is no JSON Schema: type: 'text' is not valid"),
+        ("auth: none, schema: {$ref: 'https://example.com/s.json'}", "leads out of the schema"),
+        ("auth: none, schema: {properties: {a: {$ref: 'other.json'}}}", "'other.json' leads out of the schema"),
+        ("auth: none, schema: {$ref: '#/$defs/none'}", "leads out of the schema"),
+        ("auth: none, schema: {$schema: 'http://json-schema.org/draft-07/schema#'}", "of another dialect"),
+        ("auth: none, respond: {status: 404}", "respond: status 404 is no yes"),
+        ("auth: none, respond: {status: 303}", "say where with"),
+        ("auth: none, respond: {status: 204, body: x}", "has no body"),
+        ("auth: none, respond: {headers: {Content-Length: '1'}}", "the header content-length is not yours"),
+        ("auth: none, respond: {headers: {Content-Type: a/b}}", "write `content_type`"),
+        ('auth: none, respond: {headers: {X-A: "a\\r\\nb"}}', "has a line break"),
+        ("auth: none, respond: {headers: {X-A: '{{ id }}'}}", "only the body's are filled"),
+        ("auth: none, respond: {body: 'x {{ headers.a }}'}", "respond.body: {{ headers.a }} is nothing of an event"),
+        ("auth: none, respond: {body: {a: ['{{ id'] }}", "a hole in the answer is written"),
+        ("auth: none, form: {origins: []}", "form.origins"),
+        ("auth: none, form: {honeypot: x}", "form.origins: is missing"),
+        ("auth: none, form: {origins: 'https://a.example/'}", "form.origins: is not an origin"),
+        ("auth: none, form: {origins: '*'}", "is not an origin"),
+        ("auth: none, form: {origins: 'https://a.example', thanks: /thanks}", "form.thanks: is not the URL of a page"),
+        ("auth: none, form: {origins: 'https://a.example', thanks: 'javascript:1'}", "is not the URL of a page"),
+        ("auth: none, methods: [PUT], form: {origins: 'https://a.example'}", "`methods` needs POST"),
+        ("auth: {scheme: link, secret: key}", "write `methods: [GET]`"),
+        ("auth: {scheme: link}, methods: [GET]", "source 'a': auth.secret: is missing"),
+        ("auth: {scheme: header, header: X-Key, secret: K}", "source 'a': auth.secret: a secret is given by its name"),
+        ("auth: {scheme: hmac, secret: k}", "source 'a': auth: say where the signature stands"),
+        ("auth: [{scheme: bearer, secret: k}, {scheme: link}]", "source 'a': auth.1.secret: is missing"),
+    ],
+)
+def test_a_fault_says_where_and_what(source: str, words: str) -> None:
+    assert words in faults(source)
+
+
+def test_a_file_that_is_no_json_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{", encoding="utf-8")
+    assert "is not JSON" in faults("auth: none, schema: a.json", tmp_path)
+    (tmp_path / "b.yaml").write_text("a: [", encoding="utf-8")
+    assert "is not YAML" in faults("auth: none, schema: b.yaml", tmp_path)
+
+
+def test_the_bundles_own_settings_are_checked_too() -> None:
+    assert "public_url: is not a URL of ours" in faults("auth: none", before="public_url: ftp://a")
+    assert "trusted_proxies" in faults("auth: none", before="trusted_proxies: 11")
+
+
+def test_a_reference_within_the_schema_is_none_to_elsewhere() -> None:
+    schema = {"$id": "https://a.example/s", "$ref": "#/$defs/x", "$defs": {"x": {"$ref": "y"}, "y": {"$id": "y"}}}
+    text = f"sources: {{a: {{auth: none, schema: {json.dumps(schema)}}}}}"
+    assert compile_config(parse_config(text, "test.yaml", Path()))
+
+
+def test_a_secret_in_a_schema_or_an_answer_is_no_secret_of_ours() -> None:
+    text = "sources: {a: {auth: none, schema: {const: {secret: x}}, respond: {body: {secret: y}}}}"
+    assert secrets_needed(compile_config(parse_config(text, "test.yaml", Path()))) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("auth: none, id: data.id, methods: [GET]", "it takes GET from anyone"),
+        ("auth: {scheme: bearer, secret: k}, id: data.id, allow: 10.0.0.1", "`trusted_proxies: 1`"),
+        ("auth: {scheme: bearer, secret: k}, id: data.id, allow: 10.0.0.1, trusted_proxies: 0", None),
+        ("auth: {scheme: bearer, secret: k}", "may be delivered twice"),
+        ("auth: {scheme: hmac, header: X-Sig, secret: k}", "two requests with the same signed bytes are one event"),
+        ("auth: {scheme: hmac, header: X-Sig, secret: k}, dedupe: signed", None),
+        ("auth: {scheme: bearer, secret: k}, id: data.id, dedupe: signed", "`dedupe: signed` has no effect"),
+        ("auth: {scheme: link, secret: k}, methods: [GET]", None),
+        ("provider: github, secret: k", None),
+        ("provider: square, secret: k, public_url: 'https://h.example'", "it ends with /a or /a/, unless a proxy"),
+        ("provider: square, secret: k, public_url: 'https://h.example/b/'", "it ends with /a or /a/, unless a proxy"),
+        ("provider: square, secret: k, public_url: 'https://h.example/a/'", None),
+    ],
+)
+def test_what_is_seldom_meant_is_a_warning(source: str, words: str | None) -> None:
+    rest = "routes: [{name: r, to: d}]\ndestinations: {d: {email: {to: a@b.example}}}\n"
+    text = f"sources: {{a: {{{source}}}}}\n{rest}"
+    said = "\n".join(warning.rule for warning in warnings_of(parse_config(text, "test.yaml", Path())))
+    assert (words in said) if words else not said

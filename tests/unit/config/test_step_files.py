@@ -1,0 +1,64 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploy.config.compiler import compile_config
+from deploy.config.compiling.step_files import UnreadableFile, with_files
+from deploy.config.config_file import parse_config
+from deploy.config.faults import ConfigFaults
+from functions.transform.chain import Chain
+from functions.transform.read_routes import read_program
+from tests.fakes.steps import EVENT
+from tests.unit.transform.converting import descriptors
+
+
+def test_a_file_in_a_steps_settings_becomes_its_text(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("Grüße", encoding="utf-8")
+
+    settings = with_files({"data.note": {"file": "note.txt"}, "data.file": {"file": 7}}, "set", tmp_path)
+
+    assert settings == {"data.note": "Grüße", "data.file": {"file": 7}}
+
+
+def test_a_file_that_is_no_text_becomes_base64(tmp_path: Path) -> None:
+    (tmp_path / "descriptors.pb").write_bytes(b"\xff\x00")
+
+    assert with_files({"x": {"file": "descriptors.pb"}}, "set", tmp_path) == {"x": {"base64": "/wA="}}
+
+
+@pytest.mark.parametrize("name", ["missing.json", "a\0b", ""])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UnreadableFile, match="relative to the configuration's folder, cannot be read"):
+        with_files({"x": {"file": name}}, "set", tmp_path)
+
+
+def test_a_schema_and_a_descriptor_file_travel_in_the_slice(tmp_path: Path) -> None:
+    (tmp_path / "signup.json").write_text('{"required": ["email"]}', encoding="utf-8")
+    (tmp_path / "shop.pb").write_bytes(descriptors())
+    text = """\
+sources: {shop: {auth: none}}
+chains:
+  check: [{lint: {schema: signup.json}}]
+  pack: [{convert: {to: protobuf, message: shop.Order, descriptors: shop.pb}}]
+"""
+    compiled = compile_config(parse_config(text, "hookchain.yaml", tmp_path))["transform"]
+    (tmp_path / "signup.json").unlink()
+    (tmp_path / "shop.pb").unlink()
+
+    program = read_program(compiled)
+
+    event = replace(EVENT, data={"id": "7"})
+    [fault] = Chain("check", program.chains["check"]).run(event).faults
+    [packed] = Chain("pack", program.chains["pack"]).run(event).arrived
+    assert "data lacks 'email'" in fault.detail
+    assert packed.data == {"type": "application/x-protobuf", "size": 2, "base64": "CAc="}
+
+
+def test_a_schema_that_is_not_there_is_told_with_its_line(tmp_path: Path) -> None:
+    text = "sources: {shop: {auth: none}}\nchains:\n  check:\n    - lint: {schema: signup.json}\n"
+
+    with pytest.raises(ConfigFaults) as caught:
+        compile_config(parse_config(text, "hookchain.yaml", tmp_path))
+    assert "hookchain.yaml:4: chain 'check'" in str(caught.value)
+    assert "the file 'signup.json', relative to the configuration's folder, cannot be read" in str(caught.value)

@@ -1,0 +1,252 @@
+"""How messages are kept, handed out and given up on: the decisions, without a socket or a clock."""
+
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.dev.pubsub.backlog import Backlog, Owed
+from deploy.dev.pubsub.backoff import WITHOUT_POLICY_SECONDS, RetryPolicy, retry_delay
+from deploy.dev.pubsub.deadletter import dead_letter
+from deploy.dev.pubsub.errors import ApiError
+from deploy.dev.pubsub.leases import Leases, checked_ack_ids
+from deploy.dev.pubsub.messages import Message, draft_of, drafts_from
+from deploy.dev.pubsub.policies import PushTarget
+from deploy.dev.pubsub.window import (
+    FAILURES_BEFORE_PAUSE,
+    FIRST_LIMIT,
+    FIRST_PAUSE_SECONDS,
+    LEAST_LIMIT,
+    LONGEST_PAUSE_SECONDS,
+    MOST_LIMIT,
+    Window,
+)
+from deploy.dev.pubsub.wire import bare_body, bare_headers, push_body, received_message
+from shared.push import parse_push
+
+SUBSCRIPTION = "projects/p1/subscriptions/to-transform"
+TOPIC = "projects/p1/topics/events"
+
+
+def a_message(number: int = 1, data: bytes = b"hello", **attributes: str) -> Message:
+    draft = draft_of(base64.b64encode(data).decode(), attributes)
+    return Message(number, TOPIC, draft.content, draft.attributes, 1_790_000_000.25)
+
+
+@pytest.mark.parametrize(
+    ("failures", "seconds"), [(1, 0.5), (2, 1.0), (3, 2.0), (7, 32.0), (8, 60.0), (100, 60.0), (10_000, 60.0)]
+)
+def test_the_wait_doubles_from_the_minimum_to_the_maximum(failures: int, seconds: float) -> None:
+    assert retry_delay(RetryPolicy(0.5, 60.0), failures) == seconds
+
+
+def test_without_a_policy_a_message_comes_again_almost_at_once() -> None:
+    assert retry_delay(None, 50) == WITHOUT_POLICY_SECONDS
+
+
+def test_the_backlog_keeps_its_order_and_each_ones_time() -> None:
+    backlog = Backlog()
+    later, first, second = (Owed(a_message(n)) for n in (1, 2, 3))
+    backlog.add_at(later, 5.0)
+    backlog.add(first)
+    backlog.add(second)
+    assert (backlog.take(4.9), backlog.take(4.9), backlog.take(4.9)) == (first, second, None)
+    assert backlog.next_time() == 5.0
+    assert backlog.take(5.0) is later
+
+
+def test_what_is_settled_meanwhile_is_not_taken() -> None:
+    backlog = Backlog()
+    owed = Owed(a_message())
+    backlog.add(owed)
+    owed.settled = True
+    assert backlog.take(0.0) is None
+
+
+def test_a_lease_ends_at_its_deadline_and_not_before() -> None:
+    leases = Leases()
+    owed = Owed(a_message())
+    ack_id = leases.grant(owed, until=10.0)
+    assert leases.end(9.9) == []
+    assert leases.end(10.0) == [owed]
+    assert leases.release(ack_id) is None
+
+
+def test_an_extended_lease_lives_longer_and_a_shortened_one_shorter() -> None:
+    leases = Leases()
+    long, short = Owed(a_message(1)), Owed(a_message(2))
+    leases.extend(leases.grant(long, until=10.0), 30.0)
+    leases.extend(leases.grant(short, until=10.0), 3.0)
+    assert leases.next_time() == 3.0
+    assert leases.end(10.0) == [short]
+    assert leases.end(30.0) == [long]
+
+
+def test_a_message_handed_out_again_has_another_ack_id() -> None:
+    leases = Leases()
+    owed = Owed(a_message())
+    first, second = leases.grant(owed, 1.0), leases.grant(owed, 2.0)
+    assert first != second
+    assert checked_ack_ids([first, second]) == [first, second]
+
+
+@pytest.mark.parametrize("ack_ids", [[], [""], ["1-2", 3], ["1-2\n"], ["made up"]])
+def test_what_cannot_be_an_ack_id_is_refused(ack_ids: list[object]) -> None:
+    with pytest.raises(ApiError, match="INVALID_ARGUMENT"):
+        checked_ack_ids(ack_ids)
+
+
+def test_the_window_opens_with_success_and_closes_by_half() -> None:
+    window = Window()
+    assert window.opens_at(FIRST_LIMIT - 1, 0.0) == 0.0
+    assert window.opens_at(FIRST_LIMIT, 0.0) is None
+    for _ in range(2 * MOST_LIMIT):
+        window.succeeded()
+    assert window.limit == MOST_LIMIT
+    window.failed(0.0)
+    assert window.limit == MOST_LIMIT // 2
+    for _ in range(20):
+        window.failed(0.0)
+    assert window.limit == LEAST_LIMIT
+
+
+def test_nothing_but_failures_pause_delivery_longer_and_longer() -> None:
+    window, now = Window(), 100.0
+    for _ in range(FAILURES_BEFORE_PAUSE - 1):
+        window.failed(now)
+    assert window.opens_at(0, now) == now
+    pauses: list[float] = []
+    for _ in range(8):
+        window.failed(now)
+        opens_at = window.opens_at(0, now)
+        assert opens_at is not None
+        pauses.append(opens_at - now)
+        now = opens_at
+    assert pauses == sorted(pauses)
+    assert pauses[0] == pytest.approx(FIRST_PAUSE_SECONDS)
+    assert pauses[-1] == pytest.approx(LONGEST_PAUSE_SECONDS)
+
+
+def test_one_success_ends_the_pause() -> None:
+    window = Window()
+    for _ in range(FAILURES_BEFORE_PAUSE):
+        window.failed(100.0)
+    window.succeeded()
+    assert window.opens_at(0, 100.0) == 100.0
+
+
+def test_one_bad_message_among_good_ones_pauses_nothing() -> None:
+    window = Window()
+    for _ in range(50):
+        window.failed(0.0)
+        window.succeeded()
+        window.succeeded()
+    assert window.opens_at(LEAST_LIMIT, 0.0) == 0.0
+
+
+def test_a_push_has_both_spellings_and_no_attempt_without_a_dead_letter_policy() -> None:
+    document = json.loads(push_body(a_message(7, kind='a "b"'), SUBSCRIPTION, None))
+    assert document == {
+        "message": {
+            "data": "aGVsbG8=",
+            "attributes": {"kind": 'a "b"'},
+            "messageId": "7",
+            "message_id": "7",
+            "publishTime": "2026-09-21T14:13:20.250Z",
+            "publish_time": "2026-09-21T14:13:20.250Z",
+        },
+        "subscription": SUBSCRIPTION,
+    }
+
+
+@given(
+    st.binary(min_size=1, max_size=50), st.dictionaries(st.text(min_size=1), st.text(), max_size=3), st.integers(1, 100)
+)
+def test_our_own_functions_read_every_push(data: bytes, attributes: dict[str, str], attempt: int) -> None:
+    draft = draft_of(base64.b64encode(data).decode(), attributes)
+    message = Message(7, TOPIC, draft.content, draft.attributes, 0.0)
+    try:
+        body = push_body(message, SUBSCRIPTION, attempt)
+    except UnicodeEncodeError:  # half of a surrogate pair, which the API refuses at the door
+        return
+    push = parse_push(body)
+    assert (push.data, push.attributes, push.message_id) == (data, attributes, "7")
+    document = json.loads(body)
+    assert (document["deliveryAttempt"], document["subscription"]) == (attempt, SUBSCRIPTION)
+
+
+def test_a_bare_push_has_the_bytes_and_the_attributes_that_headers_can_hold() -> None:
+    message = a_message(7, b"\x00\xff", **{"ce-id": "e1", "bad name": "x", "line": "a\r\nX-Evil: 1"})
+    assert bare_body(message) == b"\x00\xff"
+    headers = bare_headers(message, SUBSCRIPTION, PushTarget("http://localhost/", wrapped=False, metadata=True))
+    assert headers == {
+        "x-goog-pubsub-subscription-name": SUBSCRIPTION,
+        "x-goog-pubsub-message-id": "7",
+        "x-goog-pubsub-publish-time": "2026-09-21T14:13:20.250Z",
+        "ce-id": "e1",
+    }
+
+
+def test_a_pulled_message_has_its_ack_id_and_attempt() -> None:
+    document = json.loads(received_message(a_message(7), "7-1", 3))
+    assert (document["ackId"], document["deliveryAttempt"]) == ("7-1", 3)
+    assert document["message"] == {
+        "data": "aGVsbG8=",
+        "messageId": "7",
+        "publishTime": "2026-09-21T14:13:20.250Z",
+    }
+
+
+def test_a_dead_letter_says_where_it_comes_from() -> None:
+    letter = dead_letter(a_message(7, kind="signup"), SUBSCRIPTION, 100)
+    assert json.loads(f"{{{letter.content}}}") == {
+        "data": "aGVsbG8=",
+        "attributes": {
+            "kind": "signup",
+            "CloudPubSubDeadLetterSourceDeliveryCount": "100",
+            "CloudPubSubDeadLetterSourceSubscription": "to-transform",
+            "CloudPubSubDeadLetterSourceSubscriptionProject": "p1",
+            "CloudPubSubDeadLetterSourceTopicPublishTime": "2026-09-21T14:13:20.250+00:00",
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"data": ""},
+        {"data": "not base64!"},
+        {"data": "aGk=", "attributes": {"": "x"}},
+        {"data": "aGk=", "attributes": {"googclient": "x"}},
+        {"data": "aGk=", "attributes": {"k" * 257: "x"}},
+        {"data": "aGk=", "attributes": {"k": "x" * 1025}},
+        {"data": "aGk=", "attributes": {str(n): "x" for n in range(101)}},
+        {"data": "aGk=", "attributes": {"k": 1}},
+        {"data": 7},
+        "aGk=",
+    ],
+)
+def test_a_message_that_google_refuses_is_refused(message: object) -> None:
+    with pytest.raises(ApiError, match="INVALID_ARGUMENT"):
+        drafts_from(json.dumps({"messages": [message]}).encode())
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"messages": []}', b'{"messages": {}}', b"[]", b""])
+def test_a_publish_of_nothing_is_refused(body: bytes) -> None:
+    with pytest.raises(ApiError, match="INVALID_ARGUMENT"):
+        drafts_from(body)
+
+
+def test_more_than_a_thousand_messages_or_ten_megabytes_are_refused() -> None:
+    with pytest.raises(ApiError, match="maximum value is 1000"):
+        drafts_from(json.dumps({"messages": [{"data": "aGk="}] * 1001}).encode())
+    with pytest.raises(ApiError, match="exceeds the limit"):
+        drafts_from(json.dumps({"messages": [{"data": "aGlo" * 3_400_000}]}).encode())
+
+
+def test_base64_for_urls_is_made_the_standard_kind() -> None:
+    drafts = drafts_from(json.dumps({"messages": [{"data": "-_8"}]}).encode())
+    assert [draft.content for draft in drafts] == ['"data":"+/8="']

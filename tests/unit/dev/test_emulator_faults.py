@@ -1,0 +1,106 @@
+"""Faults on demand: what is asked for happens, as often as asked, and the same again from the same seed."""
+
+import random
+
+import pytest
+
+from deploy.dev.pubsub.faults import UNTROUBLED, FaultPlan, Faults
+from deploy.dev.sendgrid.faults import MailFaults
+from shared.jsontext import JsonObject
+
+
+def a_plan(seed: int = 1, **shares: float) -> FaultPlan:
+    return FaultPlan(Faults(**shares), random.Random(seed))
+
+
+def test_without_faults_nothing_happens_and_no_die_is_cast() -> None:
+    plan = a_plan()
+    before = plan.generator.getstate()
+    assert plan.arrival() is UNTROUBLED
+    assert [plan.refuses_publish(), plan.loses_confirmation(), plan.loses_acknowledgement()] == [False] * 3
+    assert plan.generator.getstate() == before
+
+
+def test_the_same_seed_makes_the_same_trouble() -> None:
+    one, other = (a_plan(7, duplicate=0.3, delay=0.3, reorder=0.3) for _ in range(2))
+    assert [one.arrival() for _ in range(200)] == [other.arrival() for _ in range(200)]
+
+
+def test_shares_are_kept() -> None:
+    plan = a_plan(3, unavailable=0.05, unconfirmed=0.2, nack=0.5, duplicate=0.1)
+    count = 20_000
+    assert sum(plan.refuses_publish() for _ in range(count)) / count == pytest.approx(0.05, abs=0.01)
+    assert sum(plan.loses_confirmation() for _ in range(count)) / count == pytest.approx(0.2, abs=0.02)
+    assert sum(plan.loses_acknowledgement() for _ in range(count)) / count == pytest.approx(0.5, abs=0.02)
+    copies = [plan.arrival().copy_after_seconds for _ in range(count)]
+    assert sum(copy is not None for copy in copies) / count == pytest.approx(0.1, abs=0.01)
+
+
+def test_a_delay_is_within_its_bound() -> None:
+    plan = a_plan(delay=1.0, delay_seconds=0.5)
+    delays = [plan.arrival().delay_seconds for _ in range(500)]
+    assert 0 <= min(delays) < max(delays) <= 0.5
+
+
+def test_what_a_change_does_not_name_stays() -> None:
+    faults = Faults(duplicate=0.1).changed({"nack": 1, "delay_seconds": 30})
+    assert faults == Faults(duplicate=0.1, nack=1.0, delay_seconds=30.0)
+    assert faults.document()["nack"] == 1.0
+
+
+@pytest.mark.parametrize("changes", [{"nack": 1.1}, {"nack": -0.1}, {"nack": True}, {"nack": "0.1"}, {"neck": 0.1}])
+def test_a_bus_fault_that_cannot_be_is_refused(changes: JsonObject) -> None:
+    with pytest.raises(ValueError, match=r"n[ae]ck"):
+        Faults().changed(changes)
+
+
+def test_the_next_mails_fail_in_order_before_any_share_counts() -> None:
+    faults, generator = MailFaults(), random.Random(1)
+    faults.change({"next": [{"kind": "429", "count": 2}, {"kind": "503"}], "shares": {"500": 1}})
+    assert [faults.strike(generator) for _ in range(4)] == ["429", "429", "503", "500"]
+
+
+def test_mail_shares_are_kept() -> None:
+    faults, generator = MailFaults(), random.Random(1)
+    faults.change({"shares": {"429": 0.1, "hang": 0.2}})
+    struck = [faults.strike(generator) for _ in range(20_000)]
+    assert struck.count("429") / len(struck) == pytest.approx(0.1, abs=0.01)
+    assert struck.count("hang") / len(struck) == pytest.approx(0.2, abs=0.01)
+
+
+def test_unplugged_goes_before_all_else_and_uses_nothing_up() -> None:
+    faults, generator = MailFaults(), random.Random(1)
+    faults.change({"next": [{"kind": "503"}], "unplugged": True})
+    assert faults.strike(generator) == "unplugged"
+    faults.change({"unplugged": False})
+    assert (faults.strike(generator), faults.strike(generator)) == ("503", None)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"unplugged": 1},
+        {"shares": {"418": 0.1}},
+        {"shares": {"429": 0.6, "503": 0.6}},
+        {"shares": []},
+        {"next": [{"kind": "429", "count": 0}]},
+        {"next": [{"count": 1}]},
+        {"next": ["429"]},
+        {"next": {}},
+        {"hang_seconds": -1},
+        {"plugged": False},
+    ],
+)
+def test_a_mail_fault_that_cannot_be_is_refused_and_changes_nothing(changes: JsonObject) -> None:
+    faults = MailFaults()
+    before = faults.document()
+    with pytest.raises(ValueError, match=r"\w"):
+        faults.change({"hang_seconds": 1, **changes})
+    assert faults.document() == before
+
+
+def test_clearing_forgets_them_all() -> None:
+    faults = MailFaults()
+    faults.change({"unplugged": True, "shares": {"500": 1}, "next": [{"kind": "403"}], "hang_seconds": 1})
+    faults.clear()
+    assert faults.document() == MailFaults().document()

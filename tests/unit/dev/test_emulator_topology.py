@@ -1,0 +1,92 @@
+"""A local bundle's topics and subscriptions, and who may speak to the emulation."""
+
+import sys
+
+import pytest
+
+from deploy.dev.guard import is_local
+from deploy.dev.peer import owner_in
+from deploy.dev.pubsub.subscriptions import subscription_from
+from deploy.dev.pubsub.topics import topic_from
+from deploy.dev.topology import topology
+from shared.jsontext import JsonObject
+from shared.settings import LOCAL_PUSH_ACCOUNT
+
+BUNDLE = topology("hookchain-local", "blue-", 8081, 8082)
+MAPPED = "0000000000000000FFFF0000"
+SETTINGS = {resource.name.removeprefix("projects/hookchain-local/"): resource.settings for resource in BUNDLE}
+
+
+def token_for(audience: str) -> JsonObject:
+    return {"serviceAccountEmail": LOCAL_PUSH_ACCOUNT, "audience": audience}
+
+
+def test_each_topic_is_pushed_to_the_function_that_consumes_it() -> None:
+    pushed = {
+        str(settings["topic"]).rpartition("/")[2]: settings["pushConfig"]
+        for name, settings in SETTINGS.items()
+        if name.startswith("subscriptions/")
+    }
+    assert pushed == {
+        "blue-events": {"pushEndpoint": "http://127.0.0.1:8081/", "oidcToken": token_for("http://127.0.0.1:8081")},
+        "blue-deliveries": {"pushEndpoint": "http://127.0.0.1:8082/", "oidcToken": token_for("http://127.0.0.1:8082")},
+        "blue-dead-letters": {
+            "pushEndpoint": "http://127.0.0.1:8082/dead-letters",
+            "oidcToken": token_for("http://127.0.0.1:8082"),
+        },
+    }
+
+
+def test_only_the_dead_letters_themselves_have_no_dead_letter_policy() -> None:
+    policy = {"deadLetterTopic": "projects/hookchain-local/topics/blue-dead-letters", "maxDeliveryAttempts": 100}
+    assert SETTINGS["subscriptions/blue-transform-events"]["deadLetterPolicy"] == policy
+    assert SETTINGS["subscriptions/blue-notify-deliveries"]["deadLetterPolicy"] == policy
+    assert "deadLetterPolicy" not in SETTINGS["subscriptions/blue-notify-dead-letters"]
+
+
+def test_everything_in_it_is_what_the_api_takes_and_gives_back() -> None:
+    for resource in BUNDLE:
+        made = topic_from if "/topics/" in resource.name else subscription_from
+        answered = made(resource.name, resource.settings).resource
+        assert resource.settings.items() <= answered.items()
+
+
+def test_topics_come_before_what_needs_them() -> None:
+    kinds = [resource.name.split("/")[2] for resource in BUNDLE]
+    assert kinds == ["topics"] * 3 + ["subscriptions"] * 3
+
+
+@pytest.mark.parametrize("url", ["//127.0.0.1:8085", "//localhost", "http://[::1]:8090", "http://127.8.9.10"])
+def test_this_machine_is_local(url: str) -> None:
+    assert is_local(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "//127.0.0.1.evil.example",
+        "http://evil.example",
+        "null",
+        "",
+        "//0.0.0.0",
+        "http://localhost.evil.example",
+        "//[",
+    ],
+)
+def test_no_other_name_is_local(url: str) -> None:
+    assert not is_local(url)
+
+
+@pytest.mark.parametrize(
+    ("row", "owner"),
+    [
+        ("0100007F:D431 0100007F:1F95 01 00000000:00000000 00:00000000 00000000  1000        0 4711 1 x", 1000),
+        ("0100007F:D431 0100007F:1F95 06 00000000:00000000 00:00000000 00000000     0        0 0 3 x", None),
+        ("0100007F:1F95 0100007F:D431 01 00000000:00000000 00:00000000 00000000     7        0 4712 1 x", None),
+        (f"{MAPPED}0100007F:D431 {MAPPED}0100007F:1F95 01 0:0 0:0 0  1000  0 4711 1 x", 1000),
+    ],
+    ids=["held", "closed", "our own end", "over an IPv6 socket"],
+)
+@pytest.mark.skipif(sys.byteorder != "little", reason="the rows are a little-endian machine's")
+def test_a_connections_owner_is_who_holds_its_clients_end(row: str, owner: int | None) -> None:
+    assert owner_in([f"  1: {row}"], ("127.0.0.1", 54_321), ("127.0.0.1", 8_085)) == owner

@@ -1,0 +1,218 @@
+"""The inspector's pure parts: who may pass, what is asked for, what is told, what is put on the bus again."""
+
+import contextlib
+import json
+from collections.abc import Mapping
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.dev.guard import refusal
+from deploy.dev.inspector.live import Told
+from deploy.dev.inspector.pace import REST_FACTOR, Pace
+from deploy.dev.inspector.query import event_query, limit_of
+from deploy.history.held import held_destinations
+from deploy.history.replay_messages import is_replayable, replay_of_dead_letter, replay_of_event
+from shared.cloud.journal_rows import EventQuery
+from shared.cloud.local.journal_repair import missing_entries
+from shared.errors import Permanent
+from shared.journal import DeadLetter
+from shared.jsontext import Json, JsonObject
+from shared.ledger import Claimed, LedgerRow
+from shared.ports import DELIVERIES, EVENTS
+from tests.fakes.ledger import FakeLedger
+from tests.fakes.notifier import a_delivery
+
+HOST = "127.0.0.1:8090"
+JSON_TYPE = {"Content-Type": "application/json"}
+
+
+# Who may pass
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": f"http://{HOST}"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Content-Type": "application/json; charset=x"},
+    ],
+)
+def test_the_page_and_programs_may_act(headers: Mapping[str, str]) -> None:
+    assert refusal("POST", HOST, {**JSON_TYPE, **headers}) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("POST", {**JSON_TYPE, "Origin": "https://evil.example"}),
+        ("POST", {**JSON_TYPE, "Origin": "http://127.0.0.1:3000"}),
+        ("POST", {**JSON_TYPE, "Origin": "null"}),
+        ("POST", {**JSON_TYPE, "Sec-Fetch-Site": "same-site"}),
+        ("POST", {"Content-Type": "text/plain"}),
+        ("POST", {"Content-Type": "application/x-www-form-urlencoded"}),
+        ("POST", {}),
+        ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "script"}),
+        ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}),
+    ],
+)
+def test_another_sites_page_may_not(method: str, headers: Mapping[str, str]) -> None:
+    assert refusal(method, HOST, headers) is not None
+
+
+def test_a_link_to_the_page_may_be_followed_from_anywhere() -> None:
+    visit = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert refusal("GET", HOST, visit) is None
+
+
+# What is asked for
+
+
+def test_a_query_is_read_whole() -> None:
+    query = {"source": "web", "type": "a.*", "status": "held", "text": "ada", "limit": "7", "before": "9"}
+    since = {"since": "2026-09-21T14:13:20Z"}
+    assert event_query({**query, **since}) == EventQuery("web", "a.*", "held", "ada", 1_790_000_000.0, None, 7, 9)
+    assert event_query({}) == EventQuery()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"limit": "0"},
+        {"limit": "501"},
+        {"limit": "-1"},
+        {"limit": "١"},
+        {"before": "x"},
+        {"status": "?"},
+        {"since": "noon"},
+    ],
+)
+def test_a_query_that_makes_no_sense_is_refused_in_words(query: Mapping[str, str]) -> None:
+    with pytest.raises(web.HTTPBadRequest) as refused:
+        event_query(query)
+    assert refused.value.text
+
+
+@given(st.text())
+def test_any_limit_is_a_limit_or_refused(text: str) -> None:
+    with contextlib.suppress(web.HTTPBadRequest):
+        assert 1 <= limit_of({"limit": text}) <= 500
+
+
+# What is told
+
+
+def page(*rows: tuple[str, str]) -> JsonObject:
+    events: list[Json] = [{"id": event_id, "status": status} for event_id, status in rows]
+    return {"events": events, "next_before": None, "not_indexed": 0}
+
+
+def test_a_page_is_told_only_what_it_does_not_know() -> None:
+    told = Told()
+    first = told.news_of_list(page(("a", "received")))
+    assert first
+    assert first["ids"] == ["a"]
+    assert told.news_of_list(page(("a", "received"))) is None
+    second = told.news_of_list(page(("b", "received"), ("a", "received")))
+    assert second
+    assert second["ids"] == ["b", "a"]
+    assert second["events"] == [{"id": "b", "status": "received"}]
+    third = told.news_of_list(page(("b", "received"), ("a", "delivered")))
+    assert third
+    assert third["events"] == [{"id": "a", "status": "delivered"}]
+
+
+def test_an_empty_list_is_told_once() -> None:
+    told = Told()
+    assert told.news_of_list(page()) is not None
+    assert told.news_of_list(page()) is None
+
+
+def test_numbers_are_told_when_they_are_others() -> None:
+    told = Told()
+    assert told.news({"sink": {"plugged": True}}) == {"sink": {"plugged": True}}
+    assert told.news({"sink": {"plugged": True}, "hint": {}}) == {"hint": {}}
+
+
+def test_what_is_dear_is_looked_at_less_often() -> None:
+    pace = Pace(0.5)
+    assert pace.is_due(0.0)
+    pace.took(10.0, 10.001)
+    assert (pace.is_due(10.49), pace.is_due(10.51)) == (False, True)
+    pace.took(20.0, 21.0)
+    assert not pace.is_due(21.0 + REST_FACTOR - 0.1)
+
+
+async def test_a_disabled_destination_is_held_and_a_paused_one_says_until_when() -> None:
+    ledger = FakeLedger()
+    await ledger.disable("crm", "verify the address", 100.0)
+    await ledger.pause("chat", 200.0, 100.0)
+    assert await held_destinations(ledger, ["list", "crm", "chat"], 150.0) == [
+        {"destination": "crm", "reason": "verify the address", "count": 0, "paused_until": None},
+        {"destination": "chat", "reason": None, "count": 0, "paused_until": "1970-01-01T00:03:20.000Z"},
+    ]
+    assert await held_destinations(ledger, ["chat"], 250.0) == []
+
+
+async def test_what_is_held_for_a_destination_that_was_renamed_is_told_too() -> None:
+    ledger, delivery = FakeLedger(), a_delivery(1, "old-name")
+    claim = await ledger.claim(delivery, b"message", 100.0, 30.0)
+    assert isinstance(claim, Claimed)
+    await ledger.hold(delivery.id, claim.fence, 100.0, "verify the address", "")
+    assert await held_destinations(ledger, ["new-name"], 150.0) == [
+        {"destination": "old-name", "reason": "verify the address", "count": 1, "paused_until": None}
+    ]
+
+
+# What is put on the bus again
+
+EVENT: JsonObject = {"specversion": "1.0", "id": "e1", "type": "signup", "source": "/sources/web", "data": {"é": 1}}
+
+
+def test_a_replayed_event_is_the_stored_one_under_a_new_replay() -> None:
+    message = replay_of_event(EVENT, "r1")
+    assert json.loads(message.data) == EVENT
+    assert message.attributes == {"ce-id": "e1", "ce-type": "signup", "ce-source": "/sources/web", "replay": "r1"}
+
+
+def test_a_replay_may_be_for_one_destination_and_forced() -> None:
+    attributes = replay_of_event(EVENT, "r1", only="crm", force=True).attributes
+    assert (attributes["only"], attributes["force"]) == ("crm", "true")
+
+
+def letter(topic: str, message: bytes) -> DeadLetter:
+    return DeadLetter("d1", "refused", "no such user", 0.0, message, topic)
+
+
+def test_a_dead_letter_is_sent_on_as_it_was_and_forced() -> None:
+    content = json.dumps(EVENT).encode()
+    message = replay_of_dead_letter(letter(DELIVERIES, content), "r1")
+    assert message.data == content
+    assert (message.attributes["replay"], message.attributes["force"]) == ("r1", "true")
+
+
+@pytest.mark.parametrize(
+    ("topic", "message"),
+    [("dead-letters", json.dumps(EVENT).encode()), (EVENTS, b"\xff"), (EVENTS, b"[]"), (DELIVERIES, b'{"id": 1}')],
+)
+def test_what_was_never_a_message_of_ours_is_not_sent_on(topic: str, message: bytes) -> None:
+    assert not is_replayable(letter(topic, message))
+    with pytest.raises(Permanent, match="nothing that could be sent on"):
+        replay_of_dead_letter(letter(topic, message), "r1")
+
+
+# What the journal lacks of the ledger
+
+
+def row(key: str, state: str) -> LedgerRow:
+    return LedgerRow(key, "e1", "tell", "list", state, 1, 0, 1, None, "why", "202", 1.0, 2.0, b"")
+
+
+def test_what_the_ledger_knows_and_the_journal_does_not_is_noted() -> None:
+    rows = [row("a", "done"), row("b", "disabled"), row("c", "retry_at"), row("d", "claimed"), row("e", "failed")]
+    outcomes = {"a": "delivered", "b": "retry_later", "c": "unknown"}
+    found = [(entry.delivery_id, entry.outcome, entry.attempt_number) for entry in missing_entries(outcomes, rows)]
+    assert found == [("b", "disabled", 0), ("e", "refused", 0)]

@@ -1,0 +1,247 @@
+"""The inspector's JSON interface, over a journal, a ledger and a mailbox on disk and a bus that only remembers."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from aiohttp import StreamReader
+from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web import Application, Request
+
+from deploy.dev.inspector.app import make_app, open_parts
+from deploy.dev.inspector.parts import LocalParts
+from deploy.dev.sendgrid.requests import mail_request
+from shared.cloud.local.database import transaction
+from shared.cloud.local.journal_requests import RequestEntry, write_requests
+from shared.cloud.local.journal_schema import FILE_NAME, open_journal
+from shared.delivery import Delivery, to_cloudevent_of
+from shared.event import Event, to_cloudevent
+from shared.journal import AttemptEntry, DeadLetter, EventEntry, RouteDecision
+from shared.jsontext import Json, JsonObject, to_json
+from shared.ledger import Claimed
+from shared.settings import read_settings
+from tests.fakes.bus import FakeBus
+
+NOW = 1_790_000_000.0
+TELL = RouteDecision("tell", True, "its type matches", ("list",))
+JSON_TYPE = {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Inspector:
+    client: "TestClient[Request, Application]"
+    parts: LocalParts
+    bus: FakeBus
+
+    async def get(self, path: str) -> JsonObject:
+        async with self.client.get(path) as answer:
+            assert answer.status == 200, await answer.text()
+            document: Json = await answer.json()
+            assert isinstance(document, dict)
+            return document
+
+    async def post(self, path: str, body: JsonObject) -> tuple[int, str]:
+        async with self.client.post(path, data=to_json(body), headers=JSON_TYPE) as answer:
+            return answer.status, await answer.text()
+
+
+@pytest.fixture
+async def inspector(tmp_path: Path) -> AsyncIterator[Inspector]:
+    bus = FakeBus()
+    async with open_parts(tmp_path, "127.0.0.1:9", read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"})) as opened:
+        parts = replace(opened, bus=bus)
+        async with TestClient(TestServer(make_app(parts))) as client:
+            yield Inspector(client, parts, bus)
+
+
+def an_event(event_id: str = "e1") -> Event:
+    return Event(event_id, "/sources/web", "signup.created", "2026-09-21T14:13:20.000Z", "0" * 64, {"name": "Ada"})
+
+
+def a_dead_letter(event: Event) -> DeadLetter:
+    delivery = Delivery(event, "tell", "list")
+    message = to_json(to_cloudevent_of(delivery, NOW)).encode()
+    return DeadLetter(delivery.id, "refused", "no such user", NOW, message, "deliveries", event.id, "tell", "list")
+
+
+def rows_of(document: JsonObject, name: str) -> list[JsonObject]:
+    rows = document[name]
+    assert isinstance(rows, list)
+    return [row for row in rows if isinstance(row, dict)]
+
+
+async def test_an_event_is_shown_whole_with_its_delivery_and_its_mail(inspector: Inspector) -> None:
+    event = an_event()
+    delivery = Delivery(event, "tell", "list")
+    claim = await inspector.parts.ledger.claim(delivery, b"{}", NOW, 60)
+    assert isinstance(claim, Claimed)
+    await inspector.parts.ledger.attempted(delivery.id, claim.fence, NOW)
+    keep_mail(inspector, "<p>Hello</p>")
+    await inspector.parts.ledger.done(delivery.id, claim.fence, NOW, "202 message-1")
+    attempt = AttemptEntry(delivery.id, event.id, "tell", "list", 1, NOW, NOW + 0.5, "delivered", "", "202")
+    await inspector.parts.journal.record([EventEntry(event, (TELL,), NOW), attempt])
+
+    document = await inspector.get("/api/events/e1")
+    assert document["status"] == "delivered"
+    assert document["event"] == to_cloudevent(event)
+    assert [route["reason"] for route in rows_of(document, "routes")] == ["its type matches"]
+    assert [row["state"] for row in rows_of(document, "deliveries")] == ["done"]
+    assert [row["duration_ms"] for row in rows_of(document, "attempts")] == [500.0]
+    assert document["mails"] == {delivery.id: 1}
+    assert [row["id"] for row in rows_of(await inspector.get("/api/deliveries?state=done"), "deliveries")] == [
+        delivery.id
+    ]
+
+
+def keep_mail(inspector: Inspector, html: str) -> None:
+    body = mail_body(html)
+    inspector.parts.mailbox.keep([mail_request(to_json(body), body, "message-1", NOW)])
+
+
+def mail_body(html: str) -> JsonObject:
+    return {
+        "personalizations": [{"to": [{"email": "ann@example.com"}]}],
+        "from": {"email": "shop@example.com"},
+        "subject": "Hello",
+        "content": [{"type": "text/plain", "value": "Hello\n====\nthere"}, {"type": "text/html", "value": html}],
+        "attachments": [
+            {"content": "aGVsbG8=", "filename": 'a "file".txt', "type": "text/html", "disposition": "attachment"},
+            {"content": "AAEC", "filename": "x.png", "type": "image/png", "disposition": "inline", "content_id": "pic"},
+        ],
+    }
+
+
+async def test_a_mail_is_shown_walled_in(inspector: Inspector) -> None:
+    html = '<script>alert(1)</script><img src="cid:pic"><img src="https://evil.example/x.png">'
+    keep_mail(inspector, html)
+    [listed] = rows_of(await inspector.get("/api/mail"), "mail")
+    assert (listed["subject"], listed["preview"], listed["attachments"]) == ("Hello", "Hello there", 2)
+    async with inspector.client.get("/api/mail/1/html") as answer:
+        policy, text = answer.headers["Content-Security-Policy"], await answer.text()
+    assert policy.startswith("sandbox ")
+    assert "allow-scripts" not in policy
+    assert "allow-same-origin" not in policy
+    assert "default-src 'none'" in policy
+    assert 'src="data:image/png;base64,AAEC"' in text
+    async with inspector.client.get("/api/mail/1/attachments/0") as answer:
+        assert await answer.read() == b"hello"
+        assert answer.headers["Content-Type"] == "application/octet-stream"
+        assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''a%20%22file%22.txt"
+    for missing in ("/api/mail/2", "/api/mail/1/attachments/7", "/api/mail/x", "/api/mail/99999999999999999999"):
+        async with inspector.client.get(missing) as answer:
+            assert answer.status == 404
+
+
+async def test_every_answer_says_what_a_browser_may_do_with_it(inspector: Inspector) -> None:
+    for path in ("/", "/page/app.js", "/api/events", "/nowhere"):
+        async with inspector.client.get(path) as answer:
+            assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+async def test_only_the_pages_own_files_are_served(inspector: Inspector) -> None:
+    for path in ("/page/..%2fapp.py", "/page/app.py", "/page/%2e%2e/app.py", "/page/index", "/page/missing.js"):
+        async with inspector.client.get(path) as answer:
+            assert answer.status == 404, path
+
+
+async def test_an_event_is_replayed_as_it_was_stored(inspector: Inspector) -> None:
+    await inspector.parts.journal.record([EventEntry(an_event(), (TELL,), NOW)])
+    status, _ = await inspector.post("/api/replay", {"id": "e1", "only": "list", "force": True})
+    assert status == 200
+    [message] = inspector.bus.on("events")
+    assert json.loads(message.data) == to_cloudevent(an_event())
+    assert (message.attributes["only"], message.attributes["force"]) == ("list", "true")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"), [({}, 400), ({"id": "nobody"}, 404), ({"id": "e1", "force": "yes"}, 400)]
+)
+async def test_a_replay_of_nothing_is_refused_in_words(inspector: Inspector, body: JsonObject, expected: int) -> None:
+    status, words = await inspector.post("/api/replay", body)
+    assert status == expected
+    assert words.strip()
+    assert inspector.bus.sent == []
+
+
+async def test_a_dead_letter_is_replayed_to_its_topic_and_marked(inspector: Inspector) -> None:
+    letter = a_dead_letter(an_event())
+    await inspector.parts.journal.record([letter])
+    [listed] = rows_of(await inspector.get("/api/dead-letters"), "dead_letters")
+    assert listed["replayable"] is True
+    assert await inspector.post("/api/dead-letters/replay", {"ids": [letter.id]}) == (200, '{"replayed":1}')
+    [message] = inspector.bus.on("deliveries")
+    assert message.data == letter.message
+    assert rows_of(await inspector.get("/api/dead-letters"), "dead_letters") == []
+    assert len(rows_of(await inspector.get("/api/dead-letters?state=replayed"), "dead_letters")) == 1
+
+
+async def test_a_dead_letter_that_is_asked_for_twice_is_replayed_once(inspector: Inspector) -> None:
+    letter = a_dead_letter(an_event())
+    await inspector.parts.journal.record([letter])
+    assert await inspector.post("/api/dead-letters/replay", {"ids": [letter.id] * 2}) == (200, '{"replayed":1}')
+    assert await inspector.post("/api/dead-letters/replay", {"ids": [letter.id]}) == (200, '{"replayed":0}')
+    assert len(inspector.bus.sent) == 1
+
+
+async def test_a_dead_letter_that_the_bus_did_not_take_stays_kept(inspector: Inspector) -> None:
+    letter = a_dead_letter(an_event())
+    await inspector.parts.journal.record([letter])
+    inspector.bus.fault = "the bus is down"
+    assert await inspector.post("/api/dead-letters/replay", {"ids": [letter.id]}) == (503, "the bus is down\n")
+    assert len(rows_of(await inspector.get("/api/dead-letters"), "dead_letters")) == 1
+
+
+async def test_a_dead_letter_that_holds_nothing_of_ours_can_only_be_dropped(inspector: Inspector) -> None:
+    await inspector.parts.journal.record([DeadLetter("x", "event", "not JSON", NOW, b"\xff\x00", "dead-letters")])
+    status, words = await inspector.post("/api/dead-letters/replay", {"ids": ["x"]})
+    assert (status, "nothing that could be sent on" in words) == (409, True)
+    assert (await inspector.get("/api/dead-letter?id=x"))["message"] == "\ufffd\x00"
+    assert await inspector.post("/api/dead-letters/drop", {"ids": ["x"]}) == (200, '{"dropped":1}')
+    assert (await inspector.post("/api/dead-letters/drop", {"ids": []}))[0] == 400
+
+
+async def test_a_held_destination_is_released(inspector: Inspector) -> None:
+    await inspector.parts.ledger.disable("list", "verify the address", NOW)
+    assert await inspector.post("/api/release/list", {}) == (200, '{"released":0}')
+    assert (await inspector.parts.ledger.destination_state("list")).disabled_reason is None
+
+
+async def test_a_switch_that_reaches_nobody_says_so(inspector: Inspector) -> None:
+    status, words = await inspector.post("/api/mail-sink", {"plugged": False})
+    assert (status, words) == (503, "the emulated APIs do not answer: ClientConnectorError\n")
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"plugged": 1}', b"[" * 100_000])
+async def test_a_body_that_makes_no_sense_is_a_400(inspector: Inspector, body: bytes) -> None:
+    async with inspector.client.post("/api/mail-sink", data=body, headers=JSON_TYPE) as answer:
+        assert answer.status in {400, 413}
+
+
+async def test_what_happens_is_told_while_it_happens(inspector: Inspector, tmp_path: Path) -> None:
+    async with asyncio.timeout(10), inspector.client.get("/api/live") as answer:
+        assert answer.headers["Content-Type"] == "text/event-stream"
+        first = await next_told(answer.content, "events")
+        assert first["ids"] == []
+        connection = open_journal(tmp_path / FILE_NAME)
+        with transaction(connection):
+            write_requests(connection, [RequestEntry(NOW, "POST", 200, "web", event_id="e1", type="signup")])
+        connection.close()
+        second = await next_told(answer.content, "events")
+        assert second["ids"] == ["e1"]
+        await inspector.parts.journal.record([EventEntry(an_event(), (TELL,), NOW)])
+        third = await next_told(answer.content, "events")
+        assert [row["status"] for row in rows_of(third, "events")] == ["delivering"]
+
+
+async def next_told(stream: StreamReader, name: str) -> JsonObject:
+    while line := await stream.readline():
+        if line == f"event: {name}\n".encode():
+            document: Json = json.loads((await stream.readline()).removeprefix(b"data: "))
+            assert isinstance(document, dict)
+            return document
+    raise EOFError(name)

@@ -1,0 +1,124 @@
+"""What each step did to an event that arrived, as the inspector tells it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web import Application, Request
+
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import parse_config
+from deploy.dev.inspector.app import make_app, open_parts
+from shared.claim_check import MAX_INLINE_BYTES, checked_in
+from shared.cloud.local.owners import LocalOwners
+from shared.event import Event
+from shared.journal import EventEntry
+from shared.jsontext import Json, JsonObject, to_json
+from shared.settings import read_settings
+
+NOW: Final = 1_790_000_000.0
+CONFIG: Final = """\
+sources: {web: {auth: none}}
+routes:
+  - name: tell
+    types: [signup.*]
+    steps: [{drop: [data.password]}, {set: {data.team: north}}]
+    to: list
+  - {name: once, steps: [{deduplicate: data.name}], to: list}
+  - {name: asks, steps: [{fetch: {url: "https://api.example.com/x", into: data.x}}], to: list}
+  - {name: sealed, steps: [{encrypt: {secret: data-key}}], to: list}
+  - {name: orders, types: [order.*], to: list}
+destinations: {list: {email: {to: a@example.com, subject: x}}}
+"""
+EVENT: Final = Event(
+    "e1", "/sources/web", "signup.created", "2026-09-21T14:13:20.000Z", "00", {"name": "Ada", "password": "hunter2"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    client: "TestClient[Request, Application]"
+    state: Path
+
+    async def steps(self, event_id: str = "e1") -> tuple[int, list[JsonObject]]:
+        async with self.client.get(f"/api/events/{event_id}/steps") as answer:
+            document: Json = await answer.json() if answer.status == 200 else {}
+        routes = document.get("routes", []) if isinstance(document, dict) else []
+        assert isinstance(routes, list)
+        return answer.status, [route for route in routes if isinstance(route, dict)]
+
+    def configure(self, text: str) -> None:
+        file = self.state / "slices" / "transform.json"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(to_json(compile_config(parse_config(text, "x", Path()))["transform"]), encoding="utf-8")
+
+
+@pytest.fixture
+async def page(tmp_path: Path) -> AsyncIterator[Page]:
+    async with open_parts(tmp_path, "127.0.0.1:9", read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"})) as parts:
+        light, _ = await checked_in(
+            Event("e2", "/sources/web", "signup.x", EVENT.receivedat, "00", {"text": "x" * MAX_INLINE_BYTES}),
+            parts.blobs,
+            "e2",
+        )
+        await parts.journal.record([EventEntry(EVENT, (), NOW), EventEntry(light, (), NOW)])
+        async with TestClient(TestServer(make_app(parts))) as client:
+            yield Page(client, tmp_path)
+
+
+async def test_each_step_of_each_route_is_told_with_what_it_changed(page: Page) -> None:
+    page.configure(CONFIG)
+    status, routes = await page.steps()
+
+    assert status == 200
+    assert [(route["route"], route["matched"], route["code"]) for route in routes] == [
+        ("tell", True, None),
+        ("once", True, None),
+        ("asks", True, "offline"),
+        ("sealed", True, "secret_unavailable"),
+        ("orders", False, None),
+    ]
+    assert routes[0]["steps"] == [
+        {
+            "label": "step 1 'drop'",
+            "event_id": "e1",
+            "outcome": "changed",
+            "words": "",
+            "diff": ['- data.password: "hunter2"'],
+        },
+        {
+            "label": "step 2 'set'",
+            "event_id": "e1",
+            "outcome": "changed",
+            "words": "",
+            "diff": ['+ data.team: "north"'],
+        },
+    ]
+    assert routes[4]["reason"] == "type 'signup.created' does not match order.*"
+
+
+async def test_looking_makes_no_event_the_owner_of_its_key_and_tells_who_is(page: Page) -> None:
+    page.configure(CONFIG)
+    await page.steps()
+    assert not (page.state / "owners.db").exists()
+
+    owners = LocalOwners(page.state / "owners.db")
+    _, routes = await page.steps()
+    assert "unchanged" in str(routes[1]["steps"])
+    owners.close()
+
+
+async def test_an_event_that_rests_in_a_blob_is_told_whole(page: Page) -> None:
+    page.configure(CONFIG)
+    _, routes = await page.steps("e2")
+
+    assert "data.team" in str(routes[0]["steps"])
+
+
+async def test_without_the_event_or_a_configuration_there_is_nothing_to_tell(page: Page) -> None:
+    assert (await page.steps())[0] == 404
+    page.configure(CONFIG)
+    assert (await page.steps("e9"))[0] == 404

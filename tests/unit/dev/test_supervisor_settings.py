@@ -1,0 +1,203 @@
+"""What the supervisor is told: options, ports, .env, secrets."""
+
+import stat
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.config.dotenv import DotenvFault, add_to_dotenv, parse_dotenv, read_dotenv
+from deploy.config.ports import PortsTaken, owner_from, ports_from, require_free
+from deploy.dev.supervisor import dev
+from deploy.dev.supervisor.options import Options, parse_options
+from deploy.secrets.made_secrets import WeakSecret, look_up, random_value
+from shared.secret_values import weakness
+from shared.secrets import from_environment
+
+# Options
+
+
+def options(*arguments: str, environ: Mapping[str, str] | None = None, is_terminal: bool = True) -> Options:
+    return parse_options(arguments, environ or {}, Path("/root-folder"), is_terminal)
+
+
+def test_every_option_has_a_default() -> None:
+    assert options() == Options(
+        config=None,
+        port_base=8080,
+        state=Path("/root-folder/.hookchain"),
+        env_file=Path("/root-folder/.env"),
+        reload=True,
+        send_mail=False,
+        log_level="INFO",
+        colours=True,
+    )
+
+
+def test_the_environment_counts_and_the_command_line_counts_more() -> None:
+    environ = {"PORT_BASE": "9000", "HOOKCHAIN_STATE": "/state", "LOG_LEVEL": "debug", "NO_COLOR": "1"}
+    from_environ = options(environ=environ)
+    assert (from_environ.port_base, from_environ.state) == (9000, Path("/state"))
+    assert (from_environ.log_level, from_environ.colours) == ("DEBUG", False)
+    assert options("--port-base", "9100", environ=environ).port_base == 9100
+
+
+def test_no_colours_where_nobody_watches() -> None:
+    assert not options(is_terminal=False).colours
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--port-base", "0"], ["--port-base", "65530"], ["--port-base", "x"], ["--log-level", "LOUD"]]
+)
+def test_what_makes_no_sense_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        options(*arguments)
+    assert arguments[1] in capsys.readouterr().err
+
+
+def test_a_port_base_from_the_environment_is_checked_too() -> None:
+    with pytest.raises(SystemExit):
+        options(environ={"PORT_BASE": "many"})
+
+
+def test_what_the_env_file_sets_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text(f"PORT_BASE=9000\nLOG_LEVEL=ERROR\nHOOKCHAIN_STATE={tmp_path / 'other'}\n", encoding="utf-8")
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
+    run: list[Options] = []
+    monkeypatch.setattr(dev, "_run", lambda chosen, _: run.append(chosen))
+    assert dev.main(["--env-file", str(env_file)]) == 0
+    [chosen] = run
+    assert (chosen.port_base, chosen.log_level, chosen.state) == (9000, "ERROR", tmp_path / "state")
+
+
+def test_an_env_file_that_does_not_read_is_told_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".env").write_text("PORT BASE=9000\n", encoding="utf-8")
+    assert dev.main(["--env-file", str(tmp_path / ".env")]) == 1
+    assert f"{tmp_path / '.env'}:1" in capsys.readouterr().err
+
+
+# Ports
+
+
+def test_the_ports_keep_their_distances() -> None:
+    assert ports_from(9000).named() == {
+        "receive": 9000,
+        "transform": 9001,
+        "notify": 9002,
+        "apis": 9005,
+        "inspector": 9010,
+    }
+
+
+def test_a_taken_port_is_named_with_its_owner_and_a_way_out() -> None:
+    with pytest.raises(PortsTaken) as refusal:
+        require_free(8080, lambda port: port not in {8082, 9080}, lambda _: "node (process 77)")
+    assert str(refusal.value) == (
+        "Port 8082 (notify) is taken by node (process 77).\n"
+        "Stop what listens there, or move all five ports: PORT_BASE=10080 make dev"
+    )
+
+
+def test_an_unknown_owner_is_not_spoken_of() -> None:
+    with pytest.raises(PortsTaken, match=r"Port 8080 \(receive\) is taken\."):
+        require_free(8080, lambda port: port != 8080, lambda _: None)
+
+
+def test_free_ports_raise_nothing() -> None:
+    require_free(8080, lambda _: True, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("listing", "owner"), [("p77\ncnode\nf12\n", "node (process 77)"), ("", None), ("p77\n", None)]
+)
+def test_the_owner_is_read_from_what_lsof_says(listing: str, owner: str | None) -> None:
+    assert owner_from(listing) == owner
+
+
+# .env
+
+
+def test_dotenv_lines_are_read() -> None:
+    text = """# a comment
+
+PLAIN=a b
+export QUOTED='x # y'
+ESCAPED="one\\ntwo \\"three\\"" # why
+BARE=z # why
+EMPTY=
+"""
+    assert parse_dotenv(text, ".env") == {
+        "PLAIN": "a b",
+        "QUOTED": "x # y",
+        "ESCAPED": 'one\ntwo "three"',
+        "BARE": "z",
+        "EMPTY": "",
+    }
+
+
+@pytest.mark.parametrize("line", ["no equals sign", "1NAME=x", "NAME='open"])
+def test_a_line_that_cannot_be_read_is_named_without_its_value(line: str) -> None:
+    with pytest.raises(DotenvFault, match=r"\.env:2:") as fault:
+        parse_dotenv(f"\n{line}\n", ".env")
+    assert "open" not in str(fault.value)
+
+
+def test_what_is_added_keeps_what_stands_there_and_is_readable_by_the_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("OLD='as it was'")
+    add_to_dotenv(path, {"NEW": "value"}, "made up")
+    assert path.read_text() == "OLD='as it was'\n# made up\nNEW=value\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"])) | st.just("-----BEGIN\nline\n-----END\n"))
+def test_what_is_written_is_read_again(tmp_path_factory: pytest.TempPathFactory, value: str) -> None:
+    path = tmp_path_factory.mktemp("env") / ".env"
+    add_to_dotenv(path, {"NAME": value}, "made up")
+    assert parse_dotenv(path.read_text(), ".env") == {"NAME": value}
+
+
+PEM = "-----BEGIN PRIVATE KEY-----\nMIIE$(id)`id`\n-----END PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize("value", [PEM, "new one\nold one", "it's $HOME\nand \\n", "a  \n b", '"', "!#$&()"])
+def test_a_shell_reads_from_dotenv_what_dev_reads(tmp_path: Path, value: str) -> None:
+    """The README has people source it."""
+    path = tmp_path / ".env"
+    add_to_dotenv(path, {"NAME": value, "NEXT": "1"}, "made up")
+    script = f'set -eu; . {path}; printf %s_ "$NAME"; printf %s "$NEXT"'
+    sourced = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
+    assert sourced.stdout == f"{value}_1"
+    assert read_dotenv(path) == {"NAME": value, "NEXT": "1"}
+
+
+def test_no_file_is_no_settings(tmp_path: Path) -> None:
+    assert read_dotenv(tmp_path / ".env") == {}
+
+
+# Secrets
+
+
+def test_secrets_are_found_missing_and_short() -> None:
+    readers = (from_environment({"SET": "a-strong-value-of-24-char", "TINY": "abc"}),)
+    found = look_up(["set", "tiny", "gone"], readers)
+    assert (found.missing, found.short) == (("gone",), ("tiny",))
+
+
+def test_every_weak_secret_is_named_and_none_is_shown() -> None:
+    readers = (from_environment({"ONE": "changeme", "TWO": "", "THREE": "whsec_"}),)
+    with pytest.raises(WeakSecret) as fault:
+        look_up(["one", "two", "three"], readers)
+    assert [line.split()[1] for line in str(fault.value).splitlines()] == ["'one'", "'two'", "'three'"]
+    assert "changeme" not in str(fault.value)
+
+
+def test_a_made_up_secret_is_strong() -> None:
+    assert weakness(random_value()) is None
+    assert len(random_value()) == 32

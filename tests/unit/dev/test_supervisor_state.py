@@ -1,0 +1,84 @@
+"""The state folder: closed to other users, and what becomes of damaged files in it."""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from deploy.dev.sendgrid.mailbox import Mailbox
+from deploy.dev.supervisor.state_check import StateDamaged, set_aside_damaged
+from deploy.dev.supervisor.state_lock import StateExposed, locked
+from shared.cloud.local.database import transaction
+from shared.cloud.local.journal import write_entries
+from shared.cloud.local.journal_read import JournalReader
+from shared.cloud.local.journal_requests import RequestEntry, write_requests
+from shared.cloud.local.journal_schema import open_journal
+from shared.journal import DeadLetter
+
+NOW = 1_790_000_000.0
+
+
+def test_a_state_folder_that_others_could_read_is_closed_to_them_with_all_it_holds(tmp_path: Path) -> None:
+    state, blobs = tmp_path / "state", tmp_path / "state" / "blobs"
+    blobs.mkdir(parents=True)
+    files = [state / "ledger.db", blobs / "body"]
+    for path in files:
+        path.touch(0o644)
+    for path in (state, blobs):
+        path.chmod(0o755)
+    with locked(state):
+        assert {path.stat().st_mode & 0o777 for path in (state, blobs)} == {0o700}
+        assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+
+
+@pytest.mark.parametrize(("mode", "file"), [(0o1777, "dev.lock"), (0o755, "holiday.jpg")])
+def test_a_folder_that_is_not_our_own_is_refused_and_stays_as_it_is(tmp_path: Path, mode: int, file: str) -> None:
+    (tmp_path / file).touch()
+    tmp_path.chmod(mode)
+    with pytest.raises(StateExposed, match="not Hookchain's"), locked(tmp_path):
+        pass
+    assert tmp_path.stat().st_mode & 0o7777 == mode
+
+
+def a_journal(state: Path, events: int) -> None:
+    with closing(open_journal(state / "journal.db")) as journal, transaction(journal):
+        requests = [RequestEntry(NOW, "POST", 200, "shop", event_id=f"e{n}") for n in range(events)]
+        write_requests(journal, requests)
+        write_entries(journal, [DeadLetter("d1", "refused", "no", NOW, b"{}", "events")])
+    with closing(sqlite3.connect(state / "journal.db")) as journal:
+        journal.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@pytest.mark.parametrize("name", ["journal.db", "search.db", "mail.db"])
+def test_a_damaged_file_that_no_delivery_needs_is_set_aside_with_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"this is no database" * 1_000)
+    [line] = set_aside_damaged(tmp_path, NOW)
+    assert line.startswith(f"{name} is damaged (file is not a database) and was set aside as {name}.damaged-20260921T")
+    assert "\n" not in line
+    assert len(list(tmp_path.glob(f"{name}.damaged-*"))) == 1
+    JournalReader(tmp_path / "journal.db").close()
+    Mailbox(tmp_path).close()
+    assert set_aside_damaged(tmp_path, NOW) == []
+
+
+def test_what_can_still_be_read_of_a_damaged_journal_is_kept(tmp_path: Path) -> None:
+    a_journal(tmp_path, events=5_000)
+    size = (tmp_path / "journal.db").stat().st_size
+    with (tmp_path / "journal.db").open("r+b") as file:
+        file.seek(size * 3 // 4 // 4_096 * 4_096)
+        file.write(os.urandom(8 * 4_096))
+    [line] = set_aside_damaged(tmp_path, NOW)
+    assert line.startswith("journal.db is damaged (")
+    with JournalReader(tmp_path / "journal.db") as reader:
+        assert [letter.id for letter in reader.dead_letters(10)] == ["d1"]
+        assert reader.event("e1") is not None
+
+
+@pytest.mark.parametrize("name", ["bus.db", "ledger.db", "owners.db"])
+def test_a_damaged_file_that_deliveries_need_is_named_with_what_is_lost(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"this is no database" * 1_000)
+    with pytest.raises(StateDamaged, match=rf"{name}: must be a readable SQLite file; got: .* move it away; then"):
+        set_aside_damaged(tmp_path, NOW)
+    assert (tmp_path / name).exists()

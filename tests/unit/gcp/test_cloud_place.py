@@ -1,0 +1,73 @@
+"""How an operator's commands reach what a bundle keeps on Google Cloud."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from deploy.cli.main import main
+from deploy.google.target import Target
+from deploy.history.state import StateFault
+from deploy.history.state_cloud import EMULATED, operator_authorization, place_of
+from shared.errors import Temporary
+from tests.stub_gcloud import StubGcloud
+
+TARGET = Target("a-project")
+
+
+def test_the_token_is_of_whoever_is_signed_in_to_gcloud_and_asked_for_once(gcloud: StubGcloud) -> None:
+    gcloud.answers("auth print-access-token", "a-token\n")
+    authorization = operator_authorization({})
+
+    async def ask() -> list[str | None]:
+        return [await authorization(), await authorization()]
+
+    assert asyncio.run(ask()) == ["Bearer a-token"] * 2
+    assert len(gcloud.calls) == 1
+
+
+def test_nobody_signed_in_is_said_with_what_to_do(gcloud: StubGcloud) -> None:
+    gcloud.answers("auth print-access-token", code=1, stderr="ERROR: no account")
+    with pytest.raises(Temporary, match="gcloud auth login"):
+        asyncio.run(_ask())
+
+
+async def _ask() -> str | None:
+    return await operator_authorization({})()
+
+
+@pytest.mark.parametrize("command", [["events", "list"], ["dead-letters", "list"], ["release", "crm"], ["inspect"]])
+def test_every_command_says_so_too(gcloud: StubGcloud, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    gcloud.answers("auth print-access-token", code=1)
+    assert main([*command, "--platform", "gcp", "--project", "a-project"]) == 1
+    assert capsys.readouterr().err.strip().endswith("gcloud has nobody signed in: gcloud auth login")
+
+
+def test_a_project_that_is_none_is_said_before_anything_is_asked(
+    gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (["events", "list"], ["dead-letters", "list"], ["release", "crm"], ["inspect"]):
+        assert main([*command, "--platform", "gcp", "--project", "No Project"]) == 1
+        assert "a project's id is 6 to 30" in capsys.readouterr().err
+    assert gcloud.calls == []
+
+
+@pytest.mark.parametrize("missing", EMULATED)
+def test_a_cloud_that_is_emulated_in_part_is_refused(missing: str) -> None:
+    environ = {name: "127.0.0.1:1" for name in EMULATED if name != missing}
+    with pytest.raises(StateFault, match=f"{missing} is not: set all of them, or unset it"):
+        place_of(TARGET, environ)
+
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["inspect", "--state", str(tmp_path), "--port", str(port)]) == 1
+    told = capsys.readouterr()
+    assert (told.out, f"port {port} is taken" in told.err) == ("", True)
+
+
+def test_a_cloud_is_emulated_whole_or_not_at_all() -> None:
+    assert place_of(TARGET, {}).settings.is_local is False
+    assert place_of(TARGET, dict.fromkeys(EMULATED, "127.0.0.1:1")).settings.is_local is True

@@ -1,0 +1,405 @@
+"""Plans carried out against a small Google Cloud: whatever fails and whenever, the same command ends it well."""
+
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from deploy.config.compiler import FUNCTIONS, compile_config
+from deploy.config.config_file import parse_config
+from deploy.gcp.apply import WAITS_SECONDS, Applying, Failure
+from deploy.gcp.changes import changes
+from deploy.gcp.destroy import Removal, own_things, removal, staying
+from deploy.gcp.graph import Deployment, graph
+from deploy.gcp.live import project_number, read_grants, read_things
+from deploy.gcp.plan import Action
+from deploy.gcp.resource import Command
+from deploy.gcp.resources.services import Bundle
+from deploy.google.gcloud import Answer, GcloudFault
+from deploy.google.target import Target
+from deploy.terminal.command_error import CannotTell
+from tests.gcloud_flags import faults, known_commands
+from tests.gcloud_world import NUMBER, World
+
+TARGET = Target("my-project")
+CONFIG = """
+sources: {shop: {auth: {scheme: bearer, secret: shop-key}}}
+routes: [{name: all, from: shop, to: inbox}]
+destinations: {inbox: {email: {to: [a@example.com]}}}
+"""
+VALUES = {
+    "shop-key": "a-value-of-the-test",
+    "other-key": "one-more-of-the-test",
+    "sendgrid-api-key": "another-of-the-test",
+}
+
+
+@dataclass
+class Asked:
+    """A runner that asks the world, with the project said as the real one says it."""
+
+    world: World
+
+    def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 0) -> Answer:
+        return Answer(
+            *self.world.call([*arguments, f"--project={self.world.project}", "--quiet"], (stdin or b"").decode())
+        )
+
+
+@dataclass
+class Noted:
+    done: list[str] = field(default_factory=list)
+    waited: list[float] = field(default_factory=list)
+
+    def began(self, action: Action) -> None: ...
+
+    def waits(self, action: Action, seconds: float) -> None:
+        self.waited.append(seconds)
+
+    def ended(self, action: Action, seconds: float, failed: bool) -> None:
+        if not failed:
+            self.done.append(f"{action.verb} {action.kind} {action.name}")
+
+
+def deployment(
+    folder: Path, digests: Mapping[str, str] | None = None, config: str = CONFIG, target: Target = TARGET
+) -> Deployment:
+    slices = compile_config(parse_config(config, "hookchain.yaml", Path()))
+    bundles = {name: Bundle(Path("build") / name, (digests or {}).get(name, name)) for name in FUNCTIONS}
+    return Deployment(target, NUMBER, slices, bundles, {}, folder / "gcp")
+
+
+def deploy(world: World, wanted: Deployment, workers: int = 1) -> tuple[Failure | None, Noted]:
+    """All that one `make deploy-gcp` does with the cloud."""
+    runner, noted = Asked(world), Noted()
+    actions = changes(runner, wanted.target, graph(wanted))
+    applying = Applying(runner, wanted.target, VALUES, noted, workers, sleep=noted.waited.append)
+    return applying.apply(actions), noted
+
+
+def removed(world: World, everything: bool = False, target: Target = TARGET) -> Removal:
+    runner = Asked(world)
+    things = own_things(target, read_things(runner, target))
+    kept = staying(target, things, everything)
+    grants = read_grants(runner, target, [(kind, name) for kind, _, name in (key.partition(" ") for key in kept)])
+    return removal(target, things, kept, grants)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, int]:
+    """The end of a deployment that nothing disturbed, and how many changes it took."""
+    world = World()
+    failure, _ = deploy(world, deployment(tmp_path_factory.mktemp("finished")))
+    assert failure is None
+    return world.state, world.changes
+
+
+def test_a_second_deploy_with_nothing_changed_changes_nothing(tmp_path: Path) -> None:
+    world = World()
+    deploy(world, deployment(tmp_path))
+    changed = world.changes
+    assert changes(Asked(world), TARGET, graph(deployment(tmp_path))) == ()
+    assert world.changes == changed
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before it is done", "after it was done"])
+def test_whichever_step_fails_the_second_run_ends_in_the_same_state(
+    late: bool, finished: tuple[object, int], tmp_path: Path
+) -> None:
+    end, steps = finished
+    for step in range(steps):
+        world = World(fail_at=step, fails_late=late)
+        failure, _ = deploy(world, deployment(tmp_path))
+        assert failure, f"step {step} of {steps} did not fail"
+        assert "the wire was cut" in failure.said
+        assert failure.line.startswith("gcloud ")
+        assert world.changes == step + 1, "nothing was begun after the failure"
+        failure, _ = deploy(world, deployment(tmp_path))
+        assert failure is None, f"step {step} of {steps}: {failure}"
+        assert world.state == end, f"step {step} of {steps}"
+
+
+def test_side_by_side_ends_in_the_same_state(finished: tuple[object, int], tmp_path: Path) -> None:
+    world = World()
+    failure, _ = deploy(world, deployment(tmp_path), workers=4)
+    assert failure is None
+    assert world.state == finished[0]
+
+
+def test_every_question_that_is_asked_of_gcloud_is_one_that_it_takes(inputs_folder: Path, tmp_path: Path) -> None:
+    world = World()
+    deploy(world, deployment(tmp_path))
+    deploy(world, deployment(tmp_path, config=CONFIG.replace("shop-key", "other-key")))
+    project_number(Asked(world), TARGET)
+    runner, noted = Asked(world), Noted()
+    Applying(runner, TARGET, {}, noted, 1).apply(removed(world, everything=True).actions)
+    known = known_commands(inputs_folder)
+    assert not {fault for call in world.calls for fault in faults(call, known)}
+    assert {tuple(call[:2]) for call in world.calls} >= {("storage", "rm"), ("firestore", "databases")}
+
+
+def test_changing_one_route_makes_one_revision_of_transform(tmp_path: Path) -> None:
+    world = World()
+    deploy(world, deployment(tmp_path))
+    _, noted = deploy(world, deployment(tmp_path, {"transform": "with another route"}))
+    assert noted.done == ["update service hookchain-transform"]
+
+
+def test_a_function_that_is_not_ready_is_deployed_again(tmp_path: Path) -> None:
+    world = World()
+    deploy(world, deployment(tmp_path))
+    world.things["service"]["hookchain-notify"]["ready"] = "False"
+    assert deploy(world, deployment(tmp_path))[1].done == ["update service hookchain-notify"]
+
+
+def test_a_function_that_went_back_to_an_older_revision_goes_on_with_the_newest(tmp_path: Path) -> None:
+    world = World()
+    deploy(world, deployment(tmp_path))
+    older = {"revisionName": "hookchain-notify-00001-abc", "percent": 100}
+    world.things["service"]["hookchain-notify"]["traffic"] = [older, {"latestRevision": True, "tag": "new"}]
+    assert deploy(world, deployment(tmp_path))[1].done == ["update service hookchain-notify"]
+    assert changes(Asked(world), TARGET, graph(deployment(tmp_path))) == ()
+
+
+def test_a_sweep_that_somebody_paused_runs_again(tmp_path: Path, finished: tuple[object, int]) -> None:
+    world = World()
+    deploy(world, deployment(tmp_path))
+    world.things["job"]["hookchain-sweep"]["state"] = "PAUSED"
+    failure, noted = deploy(world, deployment(tmp_path))
+    assert (failure, noted.done) == (None, ["update job hookchain-sweep"])
+    assert world.state == finished[0]
+
+
+def test_what_somebody_removed_is_made_again(tmp_path: Path, finished: tuple[object, int]) -> None:
+    world = World()
+    deploy(world, deployment(tmp_path))
+    del world.things["subscription"]["hookchain-events-transform"]
+    world.policies.pop("subscription hookchain-events-transform")
+    world.policies["secret hookchain-shop-key"].clear()
+    failure, noted = deploy(world, deployment(tmp_path))
+    assert failure is None
+    assert len(noted.done) == 3
+    assert world.state == finished[0]
+
+
+def test_a_secret_that_is_no_longer_read_may_no_longer_be_read(tmp_path: Path) -> None:
+    world = World()
+    deploy(world, deployment(tmp_path))
+    wanted = deployment(tmp_path, {"receive": "x"}, CONFIG.replace("{scheme: bearer, secret: shop-key}", "none"))
+    assert deploy(world, wanted)[0] is None
+    assert world.policies["secret hookchain-shop-key"] == []
+    assert world.things["secret"]["hookchain-shop-key"], "its value is nobody's to throw away"
+    assert changes(Asked(world), TARGET, graph(wanted)) == ()
+
+
+def test_what_somebody_allowed_under_a_condition_of_their_own_is_left_to_them(tmp_path: Path) -> None:
+    """gcloud takes a role away only by the whole condition, of which we know no title and no description."""
+    world = World()
+    deploy(world, deployment(tmp_path))
+    member = "serviceAccount:hookchain-notify@my-project.iam.gserviceaccount.com"
+    theirs = ["roles/cloudtrace.agent", member, 'request.time < timestamp("2030-01-01T00:00:00Z")', "for a while"]
+    world.policies["project my-project"].append(theirs)
+    assert changes(Asked(world), TARGET, graph(deployment(tmp_path))) == ()
+    assert Applying(Asked(world), TARGET, {}, Noted(), 1).apply(removed(world, everything=True).actions) is None
+
+
+def test_a_value_goes_to_standard_input_and_into_no_argument(tmp_path: Path) -> None:
+    world = World()
+    deploy(world, deployment(tmp_path))
+    assert world.things["secret"]["hookchain-shop-key"]["values"] == [VALUES["shop-key"]]
+    assert not [call for call in world.calls if any(value in text for text in call for value in VALUES.values())]
+
+
+def test_two_bundles_live_in_one_project_and_one_goes_without_the_other(tmp_path: Path) -> None:
+    world, other = World(), Target("my-project", prefix="hookchain-eu-")
+    deploy(world, deployment(tmp_path))
+    alone = world.state
+    assert deploy(world, deployment(tmp_path, target=other))[0] is None
+    gone = removed(world, everything=True, target=other)
+    assert Applying(Asked(world), other, {}, Noted(), 1).apply(gone.actions) is None
+    sources = world.things["bucket"]["run-sources-my-project-europe-west1"]["--lifecycle-file"]
+    assert "services/hookchain-eu-notify/" in json.dumps(sources), "its sources still expire"
+    assert deploy(world, deployment(tmp_path))[1].done == []
+    rules = sources["rule"]  # type: ignore[index] # a lifecycle
+    del rules[1]
+    assert world.state == alone
+
+
+def test_a_name_that_another_bundle_has_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    world, other = World(), Target("my-project", prefix="hookchain-shop-")
+    deploy(world, deployment(tmp_path))
+    changed = world.changes
+    config = CONFIG.replace("secret: shop-key", "secret: key")
+    with pytest.raises(CannotTell, match="secret hookchain-shop-key is of the bundle 'hookchain'"):
+        deploy(world, deployment(tmp_path, config=config, target=other))
+    assert world.changes == changed
+
+
+@pytest.mark.parametrize("kind", ["database", "account", "service", "job"])
+def test_what_had_such_a_name_before_there_was_a_bundle_is_left_alone(
+    kind: str, tmp_path: Path, finished: tuple[object, int]
+) -> None:
+    made = World()
+    deploy(made, deployment(tmp_path))
+    name = {"database": "hookchain", "job": "hookchain-sweep"}.get(kind, "hookchain-notify")
+    thing = {**made.things[kind][name], "labels": {}}
+    world = World(things={"api": made.things["api"], kind: {name: thing}})
+    with pytest.raises(CannotTell, match=f"{kind} {name} is there, and nothing of a bundle 'hookchain'"):
+        deploy(world, deployment(tmp_path))
+    assert removed(world, everything=True).actions == ()
+    assert world.changes == 0
+
+
+def test_a_bundle_is_in_one_region(tmp_path: Path) -> None:
+    world = World()
+    deploy(world, deployment(tmp_path))
+    changed = world.changes
+    with pytest.raises(CannotTell, match="bundle 'hookchain' is in europe-west1"):
+        deploy(world, deployment(tmp_path, target=Target("my-project", "us-east1")))
+    assert world.changes == changed
+    assert deploy(world, deployment(tmp_path, target=Target("my-project", "us-east1", "other-")))[0] is None
+
+
+def test_removing_keeps_secrets_and_dead_letters_and_where_they_rest(tmp_path: Path) -> None:
+    world = World()
+    deploy(world, deployment(tmp_path))
+    world.things["topic"]["somebody-elses"] = {}
+    gone = removed(world)
+    assert gone.kept == (
+        "bucket my-project-hookchain-blobs",
+        "database hookchain",
+        "secret hookchain-sendgrid-api-key",
+        "secret hookchain-shop-key",
+        "subscription hookchain-dead-letters-hold",
+        "topic hookchain-dead-letters",
+    )
+    assert Applying(Asked(world), TARGET, {}, Noted(), 1).apply(gone.actions) is None
+    left = {f"{kind} {name}" for kind, things in world.things.items() for name in things if kind not in _LEFT}
+    of_builds = {"repository cloud-run-source-deploy", "bucket run-sources-my-project-europe-west1"}
+    assert left == {*gone.kept, "topic somebody-elses", *of_builds}
+    assert not [policy for policy in world.policies.values() for entry in policy if "hookchain-" in entry[1]]
+
+
+_LEFT = {"api", "agent", "expiry", "exemption"}
+
+
+def test_a_bundle_comes_back_after_it_was_removed(tmp_path: Path, finished: tuple[object, int]) -> None:
+    world = World()
+    deploy(world, deployment(tmp_path))
+    Applying(Asked(world), TARGET, {}, Noted(), 1).apply(removed(world).actions)
+    assert deploy(world, deployment(tmp_path))[0] is None
+    assert changes(Asked(world), TARGET, graph(deployment(tmp_path))) == ()
+
+
+def test_whichever_removal_fails_the_second_run_removes_the_rest(tmp_path: Path) -> None:
+    world = World()
+    deploy(world, deployment(tmp_path))
+    whole = world.things, world.policies
+    steps = len(removed(world, everything=True).actions)
+    for step in range(0, steps, 3):
+        things = {kind: {name: {**thing} for name, thing in each.items()} for kind, each in whole[0].items()}
+        broken = World(things=things, policies={key: [*policy] for key, policy in whole[1].items()}, fail_at=step)
+        assert Applying(Asked(broken), TARGET, {}, Noted(), 1).apply(removed(broken, everything=True).actions)
+        assert Applying(Asked(broken), TARGET, {}, Noted(), 1).apply(removed(broken, everything=True).actions) is None
+        assert removed(broken, everything=True).actions == ()
+
+
+class Answers:
+    """A runner that gives these answers in turn, the last of them for ever."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.calls: list[tuple[str, ...]] = []
+
+    def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 0) -> Answer:
+        self.calls.append(tuple(arguments))
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+def an_action(name: str, *needs: str) -> Action:
+    return Action("create", "topic", name, "", (Command(("pubsub", "topics", "create", name)),), (name,), needs)
+
+
+NOT_YET = Answer(1, "", "Service account hookchain-push@my-project.iam.gserviceaccount.com does not exist.")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        NOT_YET.stderr,
+        "Permission 'iam.serviceaccounts.actAs' denied on service account x@y (or it may not exist).",
+        "Service account x@y was not found, verify that the caller has the 'iam.serviceAccounts.actAs' permission",
+        "Cloud Run Service Agent x@y must have permission to read the image, r/p/i. Ensure that the URL is correct. "
+        "If you just enabled the Cloud Run API, the permissions might take a few minutes to propagate.",
+        "ABORTED: Please retry, underlying data changed",
+        "ABORTED: Aborted due to cross-transaction contention. This occurs when multiple transactions attempt to",
+        'NOT_FOUND: Cannot find metric(s) that match type = "run.googleapis.com/request_count".',
+    ],
+)
+def test_what_google_does_not_know_everywhere_yet_is_tried_again(said: str) -> None:
+    not_yet = Answer(1, "", said)
+    runner, noted = Answers(not_yet, not_yet, Answer(0, "", "")), Noted()
+    assert Applying(runner, TARGET, {}, noted, 1, sleep=lambda _: None).apply([an_action("a")]) is None
+    assert noted.waited == list(WAITS_SECONDS[:2])
+
+
+def test_it_is_not_tried_for_ever() -> None:
+    runner, noted = Answers(NOT_YET), Noted()
+    failure = Applying(runner, TARGET, {}, noted, 1, sleep=lambda _: None).apply([an_action("a")])
+    assert failure
+    assert "does not exist" in failure.said
+    assert len(runner.calls) == 1 + len(WAITS_SECONDS)
+
+
+def test_a_try_that_said_no_and_did_it_is_done() -> None:
+    runner = Answers(NOT_YET, Answer(1, "", "ALREADY_EXISTS: topic a"))
+    assert Applying(runner, TARGET, {}, Noted(), 1, sleep=lambda _: None).apply([an_action("a")]) is None
+
+
+def test_any_other_error_stops_at_once_with_the_line_to_try() -> None:
+    runner = Answers(Answer(0, "", ""), Answer(1, "", "ERROR: no\n"))
+    noted = Noted()
+    failure = Applying(runner, TARGET, {}, noted, 1).apply([an_action("a"), an_action("b", "a"), an_action("c", "b")])
+    assert failure == Failure(an_action("b", "a"), "gcloud pubsub topics create b --project=my-project", "ERROR: no")
+    assert noted.done == ["create topic a"]
+
+
+class FailsBesideAnother:
+    """A runner whose `a` fails while `b` goes on, and ends well a little later."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.b_began = threading.Event()
+        self.a_failed = threading.Event()
+
+    def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 0) -> Answer:
+        name = arguments[-1]
+        self.begun.append(name)
+        if name == "a":
+            self.b_began.wait(10)
+            self.a_failed.set()
+            return Answer(1, "", "ERROR: no")
+        self.b_began.set()
+        self.a_failed.wait(10)
+        time.sleep(0.1)  # in which the failure is noticed
+        return Answer(0, "", "")
+
+
+def test_what_goes_on_beside_a_failure_is_waited_for_and_nothing_new_is_begun() -> None:
+    runner, noted = FailsBesideAnother(), Noted()
+    actions = [an_action("a"), an_action("b"), an_action("c"), an_action("d", "b")]
+    failure = Applying(runner, TARGET, {}, noted, 2).apply(actions)
+    assert failure
+    assert failure.action == actions[0]
+    assert sorted(runner.begun) == ["a", "b"]
+    assert noted.done == ["create topic b"]
+
+
+def test_a_project_that_is_not_there_is_told_with_the_line_that_asked() -> None:
+    runner = Answers(Answer(1, "", "ERROR: (gcloud.projects.describe) it may not exist"))
+    with pytest.raises(GcloudFault, match="gcloud projects describe my-project"):
+        project_number(runner, TARGET)

@@ -1,0 +1,182 @@
+"""Secrets that are not there yet: taken, made or asked for, and never lost sight of before anything is made."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from deploy.config.compiler import FUNCTIONS, compile_config
+from deploy.config.config_file import parse_config
+from deploy.config.dotenv import read_dotenv
+from deploy.gcp.closing import closing
+from deploy.gcp.first_values import first_values
+from deploy.gcp.graph import Deployment, graph
+from deploy.gcp.plan import NOTHING, plan
+from deploy.gcp.questions import Questions
+from deploy.gcp.remember import remember
+from deploy.gcp.resources.services import Bundle
+from deploy.google.target import Target
+from deploy.terminal.command_error import CannotTell
+from shared.signatures.standard_webhooks import standard_key
+
+CONFIG = """
+sources:
+  shop: {auth: {scheme: bearer, secret: shop-key}}
+  signed: {auth: {scheme: hmac, header: X-Sig, secret: signed-key}}
+  open: {auth: none}
+  link: {auth: {scheme: path, secret: link-token}}
+  named: {auth: {scheme: query, secret: query-token}}
+routes: [{name: all, from: all, to: inbox}]
+destinations: {inbox: {email: {to: [a@example.com]}}}
+"""
+TOLD = " --project my-project"
+GIVEN = {"SENDGRID_API_KEY": "SG.a-key-of-the-test", "SIGNED_KEY": "a-key-to-sign-with-1"}
+
+
+class Typed(Questions):
+    """Answers in turn, as if typed."""
+
+    def __init__(self, *answers: str) -> None:
+        super().__init__(is_terminal=bool(answers))
+        self.answers = list(answers)
+        self.asked: list[str] = []
+
+    def ask_secret(self, question: str, otherwise: str) -> str:
+        self._take(otherwise)
+        self.asked.append(question)
+        return self.answers.pop(0)
+
+
+def deployment(config: str = CONFIG) -> Deployment:
+    slices = compile_config(parse_config(config, "hookchain.yaml", Path()))
+    bundles = {name: Bundle(Path("build") / name, name) for name in FUNCTIONS}
+    return Deployment(Target("my-project"), "123", slices, bundles, {}, Path("build/gcp"))
+
+
+def values(
+    shell: Mapping[str, str], ask: Questions | None = None, config: str = CONFIG
+) -> tuple[dict[str, str], list[str]]:
+    wanted = deployment(config)
+    return first_values(plan(graph(wanted), NOTHING), wanted, shell, ask or Questions(is_terminal=False), TOLD)
+
+
+def test_what_the_operator_may_choose_is_made_at_random_and_what_is_given_is_taken() -> None:
+    found, made = values(GIVEN)
+    assert made == ["link-token", "query-token", "shop-key"]
+    assert found["sendgrid-api-key"] == "SG.a-key-of-the-test"
+    assert found["signed-key"] == "a-key-to-sign-with-1"
+    assert len({found[name] for name in made}) == 3
+    assert all(len(found[name]) >= 24 for name in made)
+
+
+def test_what_nobody_gives_is_named_with_the_command_that_sets_it() -> None:
+    with pytest.raises(CannotTell) as refused:
+        values({})
+    said = str(refused.value)
+    assert "2 secrets are to be set" in said
+    for name in ("sendgrid-api-key", "signed-key"):
+        assert f"hookchain secrets set {name} --platform gcp --project my-project  # " in said
+    assert "shop-key" not in said
+    assert said.endswith("as SENDGRID_API_KEY, SIGNED_KEY")
+
+
+def test_a_terminal_is_asked_and_enter_makes_a_signing_secret_at_random() -> None:
+    ask = Typed("SG.typed-in-the-test", "")
+    found, made = values({}, ask)
+    assert found["sendgrid-api-key"] == "SG.typed-in-the-test"
+    assert "signed-key" in made
+    assert "Enter makes one at random" not in ask.asked[0]
+    assert "Enter makes one at random" in ask.asked[1]
+
+
+def test_an_api_key_cannot_be_made_up() -> None:
+    with pytest.raises(CannotTell, match="sendgrid-api-key"):
+        values({"SIGNED_KEY": "a-key-to-sign-with-1"}, Typed(""))
+
+
+def test_a_placeholder_is_refused_and_not_repeated() -> None:
+    with pytest.raises(CannotTell) as refused:
+        values({**GIVEN, "SIGNED_KEY": "changeme"})
+    assert "signed-key" in str(refused.value)
+    assert "changeme" not in str(refused.value)
+
+
+def test_a_standard_webhooks_secret_is_made_as_one() -> None:
+    config = CONFIG.replace(
+        "{scheme: hmac, header: X-Sig, secret: signed-key}", "{scheme: standard-webhooks, secret: k}"
+    )
+    found, _ = values({"SENDGRID_API_KEY": GIVEN["SENDGRID_API_KEY"]}, Typed(""), config)
+    assert standard_key(found["k"])
+
+
+def test_more_than_three_questions_are_never_asked() -> None:
+    more = "\n".join(f"  s{n}: {{auth: {{scheme: hmac, header: X, secret: key-{n}}}}}" for n in range(4))
+    ask = Typed("a", "b", "c", "d")
+    with pytest.raises(CannotTell, match="6 secrets are to be set"):
+        values({}, ask, CONFIG.replace("sources:", f"sources:\n{more}"))
+    assert not ask.asked
+
+
+def test_the_end_has_a_line_to_paste_for_each_source_that_curl_can_speak_to() -> None:
+    said = list(closing(deployment(), ["shop-key"], told=""))
+    url = "https://hookchain-receive-123.europe-west1.run.app"
+    read = "$(gcloud secrets versions access latest --secret=hookchain-{} --project=my-project | head -n 1)"
+    lines = [line.strip() for line in said]
+    curls = dict(pairwise(lines))
+    assert curls[f"{url}/shop"].startswith(f'curl -H "Authorization: Bearer {read.format("shop-key")}" ')
+    assert curls[f"{url}/shop"].endswith(f" {url}/shop")
+    assert curls[f"{url}/open"].startswith("curl -H 'Content-Type: application/json' -d ")
+    assert curls[f"{url}/link"].endswith(f' "{url}/link/{read.format("link-token")}"')
+    assert curls[f"{url}/named"].endswith(f' "{url}/named?token={read.format("query-token")}"')
+    assert curls[f"{url}/signed"] == f"{url}/open", "no curl line can sign"
+    assert ".venv/bin/hookchain sources --platform gcp" in lines
+    assert lines[0] == "Secret shop-key was made at random. To read it:"
+    assert lines[-1] == ".venv/bin/hookchain smoke --platform gcp"
+
+
+def test_a_shell_reads_the_line_as_it_is_meant_and_a_source_that_takes_no_post_has_none() -> None:
+    odd = """{auth: {scheme: basic, username: 'w$`"b', secret: odd-key}, type: data.kind}"""
+    seen = "{auth: {scheme: query, secret: seen-key}, methods: [GET]}"
+    config = CONFIG.replace("sources:", f"sources:\n  odd: {odd}\n  seen: {seen}")
+    lines = [line.strip() for line in closing(deployment(config.replace("from: all", "types: [order.*]")), [], "")]
+    url = "https://hookchain-receive-123.europe-west1.run.app"
+    assert not lines[lines.index(f"{url}/seen") + 1].startswith("curl")
+    line = lines[lines.index(f"{url}/odd") + 1]
+    script = f"""curl() {{ printf '%s\\n' "$@"; }}\ngcloud() {{ printf 'newest\\nolder\\n'; }}\n{line}"""
+    words = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert 'w$`"b:newest' in words, "the newest of several values"
+    body = json.loads(words[words.index("-d") + 1])
+    assert body["kind"].startswith("order."), "of a type that a route takes"
+
+
+def test_what_was_deployed_is_remembered_and_what_stands_in_env_is_left(tmp_path: Path) -> None:
+    env = tmp_path / "env"
+    env.write_text("# mine\nEMAIL_ADDRESS=old@example.com\n")
+    target = Target("my-project", "us-central1", "shop-")
+    notes = list(remember(env, target, {"EMAIL_ADDRESS": "new@example.com"}))
+    assert ["EMAIL_ADDRESS" in note for note in notes] == [True]
+    assert read_dotenv(env) == {
+        "EMAIL_ADDRESS": "old@example.com",
+        "GOOGLE_CLOUD_PROJECT": "my-project",
+        "HOOKCHAIN_REGION": "us-central1",
+        "HOOKCHAIN_PREFIX": "shop-",
+    }
+    before = env.read_text()
+    assert list(remember(env, target, {})) == []
+    assert env.read_text() == before
+
+
+def test_a_second_bundle_is_named_each_time_and_the_first_stays_what_commands_mean(tmp_path: Path) -> None:
+    env = tmp_path / "env"
+    list(remember(env, Target("my-project"), {}))
+    [note] = remember(env, Target("my-project", prefix="shop-"), {})
+    assert "HOOKCHAIN_PREFIX=hookchain-" in note
+    assert read_dotenv(env) == {"GOOGLE_CLOUD_PROJECT": "my-project"}
+
+
+def test_defaults_are_not_worth_remembering(tmp_path: Path) -> None:
+    assert list(remember(tmp_path / "env", Target("my-project"), {})) == []
+    assert read_dotenv(tmp_path / "env") == {"GOOGLE_CLOUD_PROJECT": "my-project"}

@@ -1,0 +1,101 @@
+"""deploy/gcp/README.md tells the truth: its commands are ones, its table is what was measured, its prices add up."""
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.cli import costs_gcp as costs_command
+from deploy.cli.main import COMMANDS
+from deploy.gcp.costs import Row
+from deploy.gcp.usage import PRICES_FILE, PricesFault, amount_text, in_readme, price_rows, read_prices, read_usage
+from tests.gcloud_flags import command_lines, faults, known_commands
+
+
+@pytest.fixture(scope="module")
+def page(root: Path) -> str:
+    return (root / "deploy" / "gcp" / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+
+
+def shell_lines(page: str) -> Iterator[list[str]]:
+    for block in blocks(page):
+        for line in block.splitlines():
+            if words := shlex.split(line, comments=True):
+                yield words
+
+
+def test_from_a_checkout_to_a_url_takes_at_most_three_commands(page: str) -> None:
+    assert len(blocks(page)[0].splitlines()) <= 3
+    assert blocks(page)[0].startswith("make deploy-gcp PROJECT=my-project EMAIL_ADDRESS=")
+
+
+def test_the_pages_gcloud_commands_are_ones(page: str, inputs_folder: Path) -> None:
+    found = [line for block in blocks(page) for line in command_lines(block)]
+    assert found
+    assert not [fault for line in found for fault in faults(line, known_commands(inputs_folder))]
+
+
+def test_the_pages_other_commands_are_ones(page: str, root: Path) -> None:
+    for words in shell_lines(page):
+        if words[0] == "make":
+            assert subprocess.run(["make", "-n", *words[1:]], cwd=root, capture_output=True).returncode == 0, words
+        elif words[0] != "gcloud":
+            assert words[0] == ".venv/bin/hookchain"
+            assert words[1] in COMMANDS
+
+
+def test_the_page_is_one_page(page: str) -> None:
+    assert len(page.splitlines()) <= 125
+
+
+def test_the_table_is_what_was_measured(page: str) -> None:
+    assert in_readme(page, read_usage()) == page
+
+
+def test_an_event_uses_three_requests_and_some_writes() -> None:
+    """One request a function, and no more writes than the ledger's and the journal's few."""
+    used = read_usage()
+    assert used["requests"] == pytest.approx(3, abs=0.1)
+    assert 3 <= used["documents_written"] <= 8
+
+
+def test_no_prices_are_made_up() -> None:
+    assert read_prices(PRICES_FILE) == ("EUR", {})
+    text = PRICES_FILE.read_text(encoding="utf-8")
+    assert {row.price for row in price_rows()} | {"currency"} == set(re.findall(r"^(\w+):", text, re.MULTILINE))
+
+
+def test_costs_are_use_times_price(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("currency: CHF\nmillion_requests: 0.5\nmillion_document_writes: 2\nscheduler_job_month: 0.1\n")
+    words = ["--events", "2e6", "--prices", str(prices), "--config", "none", "--env-file", str(tmp_path / "env")]
+    assert costs_command.main(words) == 0
+    said = capsys.readouterr().out
+    requests, writes = (2 * read_usage()["requests"] + 0.0432) * 0.5, 2 * read_usage()["documents_written"] * 2
+    assert f"in all {requests + writes + 0.1:,.2f} CHF, without what has no price" in said
+    assert "bus_tib" in said.split("No price")[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("million_request: 1", "is no price"), ("bus_tib: much", "is a number"), ("[]", "lines of"), ("a: [", "read")],
+)
+def test_a_price_file_that_is_none_is_told(text: str, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "prices.yaml"
+    path.write_text(text)
+    with pytest.raises(PricesFault, match=reason):
+        read_prices(path)
+
+
+def test_amounts_are_shown_in_units_that_people_read() -> None:
+    shown = {row.what: amount_text(row) for row in price_rows()}
+    assert shown["requests to the functions"].startswith("3,0")
+    assert shown["bus, published and delivered"].endswith(" GiB")
+    assert amount_text(Row("logs", 1_048_576, "bytes", "log_gib")) == "1.0 MiB"

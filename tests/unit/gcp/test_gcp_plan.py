@@ -1,0 +1,475 @@
+"""Plans as data: what is made, in which order, by which command lines."""
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from deploy.config.compiler import FUNCTIONS, compile_config
+from deploy.config.config_file import parse_config
+from deploy.config.faults import ConfigFaults
+from deploy.gcp.graph import Deployment, graph, in_order
+from deploy.gcp.plan import NOTHING, Action, plan, superfluous
+from deploy.gcp.resource import Command, Existing, Resource
+from deploy.gcp.resources.access import Grant
+from deploy.gcp.resources.services import Bundle, joined
+from deploy.gcp.shell import PROJECT_NUMBER, script
+from deploy.google.target import Target
+from tests.discovery import faults_in
+from tests.gcloud_flags import faults, known_commands
+
+TARGET = Target("my-project")
+CONFIG = """
+sources:
+  shop: {auth: {scheme: bearer, secret: shop-key}}
+  signup: {auth: {scheme: basic, secret: signup-password}}
+routes:
+  - {name: all, from: all, to: [inbox, slow]}
+destinations:
+  inbox: {email: {to: [a@example.com]}}
+  slow: {email: {to: [b@example.com], via: smtp}, timeout: 45, retry: [5, 60]}
+retention: {bodies: 12h}
+"""
+
+
+def deployment(
+    config: str = CONFIG, environ: Mapping[str, str] | None = None, digests: Mapping[str, str] | None = None
+) -> Deployment:
+    slices = compile_config(parse_config(config, "hookchain.yaml", Path()))
+    bundles = {name: Bundle(Path("build") / name, (digests or {}).get(name, name)) for name in FUNCTIONS}
+    return Deployment(TARGET, "123", slices, bundles, environ or {}, Path("build/gcp"))
+
+
+def arguments_of(resources: tuple[Resource, ...]) -> list[tuple[str, ...]]:
+    return [command.arguments for each in resources for command in (*each.create, *each.update)]
+
+
+def by_key(resources: tuple[Resource, ...]) -> dict[str, Resource]:
+    return {each.key: each for each in resources}
+
+
+def flag(resource: Resource, name: str) -> str:
+    found = [text.partition("=")[2] for text in resource.create[0].arguments if text.startswith(f"--{name}=")]
+    assert len(found) == 1, f"{resource.key} has {len(found)} of --{name}"
+    return found[0]
+
+
+def test_whatever_a_thing_needs_is_made_before_it() -> None:
+    resources = graph(deployment())
+    seen: set[str] = set()
+    for resource in resources:
+        assert seen.issuperset(resource.needs), f"{resource.key} comes before {set(resource.needs) - seen}"
+        seen.add(resource.key)
+    assert len(seen) == len(resources)
+
+
+def test_the_same_configuration_gives_the_same_plan() -> None:
+    assert graph(deployment()) == graph(deployment())
+
+
+def test_a_need_that_nobody_meets_is_a_fault() -> None:
+    with pytest.raises(KeyError):
+        in_order([Resource("topic", "a", "", (), needs=("topic b",))])
+
+
+def test_every_command_line_is_one_that_gcloud_takes(inputs_folder: Path) -> None:
+    known = known_commands(inputs_folder)
+    lines = arguments_of(graph(deployment(environ={"SMTP_URL": "smtp://me@example.com", "EMAIL_FROM": "a@b.co, c"})))
+    assert not [fault for line in lines for fault in faults(line, known)]
+
+
+def test_an_offline_plan_pasted_into_a_shell_runs_what_a_deployment_would() -> None:
+    offline = replace(deployment(), project_number=PROJECT_NUMBER)
+    gcloud = """gcloud() { [ "$1 $2" = "projects describe" ] && { echo 123; return; }; printf '%s\\n' "$@" --; }"""
+    pasted = "\n".join([gcloud, *script(plan(graph(offline), NOTHING), TARGET)])
+    ran = subprocess.run(["sh", "-eu", "-c", pasted], capture_output=True, text=True, check=True).stdout
+    actions = plan(graph(deployment()), NOTHING)
+    lines = [[*command.arguments, "--project=my-project"] for action in actions for command in action.commands]
+    digest = re.compile(r"\b[0-9a-f]{16}\b")  # a URL with a placeholder has another digest
+    assert digest.sub("", ran) == digest.sub("", "".join(f"{word}\n" for line in lines for word in [*line, "--"]))
+
+
+def test_what_gclouds_parser_leaves_to_google_is_within_googles_bounds() -> None:
+    for key, resource in by_key(graph(deployment())).items():
+        if resource.kind == "subscription":
+            days = int(flag(resource, "message-retention-duration").removesuffix("d"))
+            assert 1 <= days <= 31, key
+            if any(text.startswith("--push") for text in resource.create[0].arguments):
+                assert 10 <= int(flag(resource, "ack-deadline")) <= 600, key
+                assert 10 <= int(flag(resource, "min-retry-delay").removesuffix("s")) <= 600
+                assert 10 <= int(flag(resource, "max-retry-delay").removesuffix("s")) <= 600
+            if any(text.startswith("--dead-letter") for text in resource.create[0].arguments):
+                assert 5 <= int(flag(resource, "max-delivery-attempts")) <= 100
+        if resource.kind == "service":
+            assert flag(resource, "base-image") == "python313"
+            assert 1 <= int(flag(resource, "concurrency")) <= 1000
+            assert 1 <= int(flag(resource, "timeout")) <= 3600
+        if resource.kind == "job":
+            assert 15 <= int(flag(resource, "attempt-deadline").removesuffix("s")) <= 1800
+            assert len(flag(resource, "description")) <= 500
+        if resource.kind == "account":
+            assert re.fullmatch(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", resource.name)
+        for text in arguments_of((resource,))[0]:
+            if text.startswith(("--labels=", "--update-labels=")):
+                assert all(re.fullmatch(r"[a-z][a-z0-9_-]*=[a-z0-9_-]{1,63}", pair) for pair in labels(text))
+
+
+def labels(text: str) -> list[str]:
+    return text.partition("=")[2].split(",")
+
+
+def test_only_roles_that_exist_are_given_and_each_on_one_thing() -> None:
+    """Read in https://cloud.google.com/iam/docs/roles-permissions; on the whole project only two."""
+    given = [each for each in graph(deployment()) if each.kind == "grant"]
+    roles = {each.name.split()[0]: each.name.split()[2] for each in given}
+    assert roles == {
+        "roles/datastore.user": "project",
+        "roles/iam.serviceAccountOpenIdTokenCreator": "account",
+        "roles/pubsub.publisher": "topic",
+        "roles/pubsub.subscriber": "subscription",
+        "roles/run.builder": "project",
+        "roles/run.invoker": "service",
+        "roles/secretmanager.secretAccessor": "secret",
+        "roles/storage.objectCreator": "bucket",
+        "roles/storage.objectUser": "bucket",
+    }
+    on_the_database = [each.name for each in given if each.name.startswith("roles/datastore.user")]
+    own = 'resource.name == "projects/my-project/databases/hookchain"'
+    assert len(on_the_database) == 2
+    assert all(name.endswith(f" if {own}") for name in on_the_database)
+
+
+SCALED = """
+google_cloud:
+  receive: {min_instances: 1, max_instances: 50, ingress: internal-and-cloud-load-balancing}
+  transform: {memory: 2Gi, ingress: all}
+  notify: {concurrency: 10, vpc: {network: default, subnet: functions, egress: all-traffic}}
+"""
+
+
+def test_the_configuration_says_how_each_function_runs_on_cloud_run() -> None:
+    usual, scaled = (by_key(graph(deployment(config))) for config in (CONFIG, CONFIG + SCALED))
+    names = ("min-instances", "max-instances", "memory", "concurrency", "ingress")
+
+    def settings(resources: dict[str, Resource], function: str) -> list[str]:
+        return [flag(resources[f"service hookchain-{function}"], name) for name in names]
+
+    assert settings(usual, "receive") == ["0", "20", "512Mi", "80", "all"]
+    assert settings(usual, "transform") == ["0", "20", "512Mi", "40", "internal"]
+    assert settings(usual, "notify") == ["0", "20", "512Mi", "40", "internal"]
+    assert settings(scaled, "receive") == ["1", "50", "512Mi", "80", "internal-and-cloud-load-balancing"]
+    assert settings(scaled, "transform") == ["0", "20", "2Gi", "40", "all"]
+    assert settings(scaled, "notify") == ["0", "20", "512Mi", "10", "internal"]
+    network = [flag(scaled["service hookchain-notify"], name) for name in ("network", "subnet", "vpc-egress")]
+    assert network == ["default", "functions", "all-traffic"]
+    assert "--network" not in " ".join(usual["service hookchain-notify"].create[0].arguments)
+    assert "--invoker-iam-check" in scaled["service hookchain-transform"].create[0].arguments
+
+
+def test_more_memory_takes_more_large_bodies_at_once() -> None:
+    large = CONFIG.replace("sources:", "sources:\n  big: {auth: none, max_body_bytes: 10485760}", 1)
+    concurrency = [
+        flag(by_key(graph(deployment(large + more)))["service hookchain-transform"], "concurrency")
+        for more in ("", "\ngoogle_cloud: {transform: {memory: 2Gi}}\n")
+    ]
+    assert concurrency == ["4", "17"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("{receive: {min_instances: 5, max_instances: 2}}", "min_instances: must not exceed max_instances"),
+        ("{receive: {memory: 300Mi}}", "memory"),
+        ("{receive: {max_instances: 0}}", "max_instances"),
+        ("{notify: {ingress: all}}", "ingress"),
+        ("{transform: {vpc: {egress: all-traffic}}}", "vpc: must name a network or a subnet"),
+        ("{transform: {vpc: {network: 'default --allow-unauthenticated'}}}", "network"),
+    ],
+)
+def test_a_setting_that_cloud_run_cannot_have_is_a_fault_of_the_configuration(settings: str, words: str) -> None:
+    with pytest.raises(ConfigFaults, match=words):
+        deployment(f"{CONFIG}\ngoogle_cloud: {settings}\n")
+
+
+@pytest.mark.parametrize("function", ["transform", "notify"])
+def test_a_private_function_is_told_which_account_pushes_to_it_and_receive_is_not(function: str) -> None:
+    resources = by_key(graph(deployment()))
+    subscription = "hookchain-events-transform" if function == "transform" else "hookchain-deliveries-notify"
+    pushed = resources[f"subscription {subscription}"]
+    variables = flag(resources[f"service hookchain-{function}"], "set-env-vars")
+    assert f"HOOKCHAIN_PUSH_ACCOUNT={flag(pushed, 'push-auth-service-account')}" in variables
+    assert f"HOOKCHAIN_PUSH_AUDIENCE={flag(pushed, 'push-auth-token-audience')}" in variables
+    assert "HOOKCHAIN_INVOKER_CHECK=cloud-run" in variables
+    assert "HOOKCHAIN_PUSH" not in flag(resources["service hookchain-receive"], "set-env-vars")
+
+
+def test_receive_may_publish_events_read_its_secrets_and_write_blobs_and_nothing_more() -> None:
+    member = "serviceAccount:hookchain-receive@my-project.iam.gserviceaccount.com"
+    found = {each.name for each in graph(deployment()) if each.kind == "grant" and f"to {member}" in each.name}
+    assert found == {
+        f"roles/pubsub.publisher on topic hookchain-events to {member}",
+        f"roles/secretmanager.secretAccessor on secret hookchain-shop-key to {member}",
+        f"roles/secretmanager.secretAccessor on secret hookchain-signup-password to {member}",
+        f"roles/storage.objectCreator on bucket my-project-hookchain-blobs to {member}",
+    }
+
+
+def test_each_push_subscription_gives_up_into_dead_letters_with_both_grants() -> None:
+    resources = by_key(graph(deployment()))
+    agent = "serviceAccount:service-123@gcp-sa-pubsub.iam.gserviceaccount.com"
+    for name in ("hookchain-events-transform", "hookchain-deliveries-notify"):
+        assert flag(resources[f"subscription {name}"], "dead-letter-topic") == "hookchain-dead-letters"
+        assert f"grant roles/pubsub.subscriber on subscription {name} to {agent}" in resources
+    assert f"grant roles/pubsub.publisher on topic hookchain-dead-letters to {agent}" in resources
+    keeper = resources["subscription hookchain-dead-letters-notify"]
+    assert not [text for text in keeper.create[0].arguments if "dead-letter-topic" in text]
+    assert flag(resources["subscription hookchain-dead-letters-hold"], "message-retention-duration") == "31d"
+
+
+def test_a_message_is_not_pushed_again_while_its_function_may_still_work_on_it() -> None:
+    resources = by_key(graph(deployment()))
+    for name, function in (("events-transform", "transform"), ("deliveries-notify", "notify")):
+        timeout = int(flag(resources[f"service hookchain-{function}"], "timeout"))
+        assert int(flag(resources[f"subscription hookchain-{name}"], "ack-deadline")) > timeout
+    assert int(flag(resources["service hookchain-notify"], "timeout")) >= 45 + 30, "the slowest destination, and more"
+
+
+@pytest.mark.parametrize(("megabytes", "receive", "later"), [(1, 80, 40), (4, 32, 10), (10, 12, 4)])
+def test_an_instance_takes_no_more_large_bodies_at_once_than_its_memory_holds(
+    megabytes: int, receive: int, later: int
+) -> None:
+    config = CONFIG.replace("secret: shop-key}", f"secret: shop-key}}, max_body_bytes: {megabytes << 20}")
+    resources = by_key(graph(deployment(config)))
+    found = {name: int(flag(resources[f"service hookchain-{name}"], "concurrency")) for name in FUNCTIONS}
+    assert found == {"receive": receive, "transform": later, "notify": later}
+
+
+def test_pushes_go_to_the_functions_with_tokens_made_out_to_them() -> None:
+    resources = by_key(graph(deployment()))
+    notify = "https://hookchain-notify-123.europe-west1.run.app"
+    pushed = {name: flag(resources[f"subscription hookchain-{name}"], "push-endpoint") for name in
+              ("events-transform", "deliveries-notify", "dead-letters-notify")}  # fmt: skip
+    assert pushed == {
+        "events-transform": "https://hookchain-transform-123.europe-west1.run.app/",
+        "deliveries-notify": f"{notify}/",
+        "dead-letters-notify": f"{notify}/dead-letters",
+    }
+    keeper = resources["subscription hookchain-dead-letters-notify"]
+    assert flag(keeper, "push-auth-token-audience") == notify
+    assert flag(keeper, "push-auth-service-account") == "hookchain-push@my-project.iam.gserviceaccount.com"
+    assert flag(resources["job hookchain-sweep"], "uri") == f"{notify}/sweep"
+    assert flag(resources["job hookchain-sweep"], "oidc-token-audience") == notify
+
+
+def test_only_receive_is_public() -> None:
+    resources = by_key(graph(deployment()))
+    said = {name: resources[f"service hookchain-{name}"].create[0].arguments for name in FUNCTIONS}
+    access = re.compile("--(no-)?(invoker|ingress|allow)")
+    ways = {name: [text for text in arguments if access.match(text)] for name, arguments in said.items()}
+    private = ["--invoker-iam-check", "--no-allow-unauthenticated", "--ingress=internal"]
+    assert ways == {
+        "receive": ["--no-invoker-iam-check", "--ingress=all"],
+        "transform": private,
+        "notify": private,
+    }
+
+
+def test_secrets_are_mounted_for_receive_and_only_readable_for_the_others() -> None:
+    resources = by_key(graph(deployment(environ={"SMTP_URL": "smtp://me@example.com:587"})))
+    assert flag(resources["service hookchain-receive"], "set-secrets") == (
+        "/secrets/shop-key/value=hookchain-shop-key:latest,"
+        "/secrets/signup-password/value=hookchain-signup-password:latest"
+    )
+    for name in ("transform", "notify"):
+        assert "--clear-secrets" in resources[f"service hookchain-{name}"].create[0].arguments
+    assert "secret hookchain-smtp-password" in resources
+    assert "secret hookchain-sendgrid-api-key" not in resources, "mail goes by SMTP"
+    variables = flag(resources["service hookchain-notify"], "set-env-vars")
+    assert "SMTP_URL=smtp://me@example.com:587" in variables
+    assert "SMTP_URL" not in flag(resources["service hookchain-receive"], "set-env-vars")
+
+
+def test_secrets_are_kept_where_the_functions_are_as_a_policy_on_locations_may_demand() -> None:
+    secrets = [each for each in graph(deployment()) if each.kind == "secret"]
+    assert secrets
+    for each in secrets:
+        assert flag(each, "replication-policy") == "user-managed"
+        assert flag(each, "locations") == "europe-west1"
+
+
+def test_no_command_line_holds_a_secrets_value() -> None:
+    adding = [command for each in graph(deployment()) for command in each.create if command.secret]
+    assert {command.secret for command in adding} == {"sendgrid-api-key", "shop-key", "signup-password"}
+    assert all(command.arguments[-1] == "--data-file=-" for command in adding)
+
+
+def test_large_bodies_are_kept_as_long_as_a_dead_letter_may_be_replayed() -> None:
+    """bodies: 12h, and the inbox is tried for three days and a half; but dead letters stay for 45 days."""
+    [file] = by_key(graph(deployment()))["bucket my-project-hookchain-blobs"].files
+    assert json.loads(file.content)["rule"][0]["condition"] == {"age": 45}
+
+
+def test_the_bucket_can_be_made_public_by_nobody_and_keeps_nothing_that_was_deleted() -> None:
+    made, brought = by_key(graph(deployment()))["bucket my-project-hookchain-blobs"].create
+    closed = {"--uniform-bucket-level-access", "--public-access-prevention", "--soft-delete-duration=0"}
+    assert closed <= set(made.arguments)
+    assert closed <= set(brought.arguments)
+
+
+def test_a_day_that_has_begun_is_kept_to_its_end() -> None:
+    resources = graph(deployment(CONFIG.replace("bodies: 12h", "bodies: 1201h")))
+    [file] = by_key(resources)["bucket my-project-hookchain-blobs"].files
+    assert json.loads(file.content)["rule"][0]["condition"] == {"age": 51}
+
+
+def test_nothing_is_planned_for_what_is_there_as_it_should_be() -> None:
+    resources = graph(deployment())
+    assert plan(resources, {each.key: Existing(each.digest) for each in resources}) == ()
+
+
+def test_what_only_has_to_be_there_is_left_as_it_is() -> None:
+    wanted = [Resource("bucket", "a", "", (Command(("make", "a")),), digest="new")]
+    assert plan(wanted, {"bucket a": Existing("old")}) == ()
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_another_bundle_is_one_new_revision_and_nothing_else(function: str) -> None:
+    existing = {each.key: Existing(each.digest) for each in graph(deployment())}
+    actions = plan(graph(deployment(digests={function: "another"})), existing)
+    assert [(action.verb, action.kind, action.name) for action in actions] == [
+        ("update", "service", f"hookchain-{function}")
+    ]
+
+
+def test_a_function_is_updated_only_once_those_know_of_it_that_its_messages_go_to() -> None:
+    resources = graph(deployment())
+    there = {each.key: Existing("older" if each.kind == "service" else each.digest) for each in resources}
+    found = {action.name: action for action in plan(resources, there)}
+    assert list(found) == [f"hookchain-{name}" for name in reversed(FUNCTIONS)], "as the lines are printed, too"
+    assert "service hookchain-transform" in found["hookchain-receive"].needs
+    assert "service hookchain-notify" in found["hookchain-transform"].needs
+    at_first = {action.name: action for action in plan(resources, NOTHING) if action.kind == "service"}
+    assert not any("service" in need.split() for action in at_first.values() for need in action.needs)
+
+
+def test_what_is_there_without_our_label_is_said_to_become_ours() -> None:
+    resources = graph(deployment())
+    existing = {each.key: Existing(each.digest) for each in resources}
+    existing["topic hookchain-events"] = Existing(ours=False)
+    [action] = plan(resources, existing)
+    assert (action.verb, action.name) == ("update", "hookchain-events")
+    assert "becomes ours" in action.why
+
+
+def test_an_alert_is_updated_by_the_name_google_gave_it() -> None:
+    resources = graph(deployment())
+    existing = {each.key: Existing(each.digest) for each in resources}
+    existing["alert hookchain-errors"] = Existing("old", "projects/p/alertPolicies/7")
+    [action] = plan(resources, existing)
+    assert action.commands[0].arguments[:4] == ("monitoring", "policies", "update", "projects/p/alertPolicies/7")
+    assert not [text for text in action.commands[0].arguments if "channel" in text], "whom to tell is the operator's"
+
+
+def test_fields_of_the_database_are_changed_one_by_one_and_nothing_waits_for_them() -> None:
+    resources = graph(deployment())
+    fields = [each for each in resources if each.kind in ("exemption", "expiry")]
+    for before, after in pairwise(fields):
+        assert after.needs == ("database hookchain", before.key)
+        assert after.create[0].arguments[-1] == "--async"
+    keys = {each.key for each in fields}
+    assert not [each.key for each in resources if each not in fields and keys & set(each.needs)]
+    assert len(fields) < 15, "each takes its seconds of the first deployment"
+
+
+def test_alerts_come_after_what_they_watch() -> None:
+    resources = by_key(graph(deployment()))
+    services = {f"service hookchain-{name}" for name in FUNCTIONS}
+    assert all(services < {*each.needs} for each in resources.values() if each.kind == "alert")
+
+
+def test_all_apis_are_enabled_at_once() -> None:
+    [first, *others] = plan(graph(deployment()), NOTHING)
+    assert first.commands[0].arguments[:2] == ("services", "enable")
+    assert not [action for action in others if action.kind == "api"]
+
+
+def test_what_an_account_of_ours_may_do_and_nothing_needs_is_taken_away() -> None:
+    resources = graph(deployment())
+    ours, others = "serviceAccount:ours", "user:me@example.com"
+    stale = Grant("secret", "hookchain-old", "roles/secretmanager.secretAccessor", ours)
+    granted = [stale, Grant("project", "my-project", "roles/owner", others)]
+    assert superfluous(granted, resources, {ours}, TARGET) == (
+        Action(
+            "delete",
+            "grant",
+            stale.text,
+            "nothing needs it any more",
+            (Command(("secrets", "remove-iam-policy-binding", "hookchain-old", f"--member={ours}",
+                      "--role=roles/secretmanager.secretAccessor", "--condition=None")),),
+            (stale.key,),
+            superfluous(granted, resources, {ours}, TARGET)[0].needs,
+        ),
+    )  # fmt: skip
+
+
+def test_values_with_commas_stand_between_other_separators() -> None:
+    assert joined({"A": "1", "B": "2"}) == "A=1,B=2"
+    assert joined({"A": "1,2", "B": "x@@y"}) == "^##^A=1,2##B=x@@y"
+
+
+def test_templates_name_what_the_plan_makes(root: Path) -> None:
+    made = {each.name for each in graph(deployment()) if each.kind in ("service", "subscription", "metric")}
+    for path in (root / "deploy" / "gcp" / "templates").iterdir():
+        text = path.read_text().replace("PREFIX-", TARGET.prefix)
+        named = set(re.findall(r'["/](hookchain-[a-z-]+)\\"', text))
+        assert named, path.name
+        assert named <= made, path.name
+
+
+def test_a_sweep_that_does_not_succeed_is_an_alarm_also_where_nothing_is_written_any_more() -> None:
+    resources = by_key(graph(deployment()))
+    [file] = resources["alert hookchain-sweep"].files
+    [condition] = [each["conditionThreshold"] for each in json.loads(file.content)["conditions"]]
+    assert (condition["comparison"], condition["thresholdValue"]) == ("COMPARISON_LT", 1)
+    assert condition["evaluationMissingData"] == "EVALUATION_MISSING_DATA_ACTIVE"
+    assert int(condition["duration"].removesuffix("s")) >= 60, "else Google ignores what is missing"
+    assert "metric hookchain-sweeps" in resources["alert hookchain-sweep"].needs
+    counted = flag(resources["metric hookchain-sweeps"], "log-filter")
+    assert 'service_name="hookchain-notify"' in counted
+    assert 'requestUrl=~"/sweep$"' in counted
+    assert "status>=200 AND httpRequest.status<300" in counted
+
+
+def test_roles_are_given_to_pubsubs_own_account_once_it_was_asked_for() -> None:
+    resources = graph(deployment())
+    agents = [each for each in resources if each.kind == "grant" and "gcp-sa-pubsub" in each.name]
+    assert agents
+    assert all("agent pubsub.googleapis.com" in each.needs for each in agents)
+
+
+def test_a_sweep_that_fails_each_minute_is_enough_for_an_alert(root: Path) -> None:
+    alert = json.loads((root / "deploy" / "gcp" / "templates" / "alert-errors.json").read_text())
+    [condition] = [each["conditionThreshold"] for each in alert["conditions"]]
+    [aggregation] = condition["aggregations"]
+    assert aggregation["perSeriesAligner"] == "ALIGN_DELTA"
+    minutes = int(aggregation["alignmentPeriod"].removesuffix("s")) / 60
+    assert condition["thresholdValue"] < minutes
+    assert condition["duration"] == "0s"
+
+
+@pytest.mark.parametrize(
+    ("kind", "version", "schema"), [("dashboard", "v1", "Dashboard"), ("alert", "v3", "AlertPolicy")]
+)
+def test_the_dashboard_and_the_alerts_are_what_googles_description_says(kind: str, version: str, schema: str) -> None:
+    cache = pytest.importorskip(
+        "googleapiclient.discovery_cache", reason="pip install google-api-python-client: it describes the API"
+    )
+    schemas = json.loads(cache.get_static_doc("monitoring", version))["schemas"]
+    written = [json.loads(file.content) for each in graph(deployment()) if each.kind == kind for file in each.files]
+    assert written
+    assert not [fault for each in written for fault in faults_in(each, schemas[schema], schemas, kind)]

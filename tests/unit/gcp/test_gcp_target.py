@@ -1,0 +1,119 @@
+"""Where a bundle lives, how it is named, and how gcloud is run there."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.google import names
+from deploy.google.gcloud import TIMED_OUT, Gcloud, GcloudFault, GcloudMissing, configured_project, read_json, shown
+from deploy.google.target import Target, TargetFault, checked_target, find_target
+from tests.stub_gcloud import install
+
+NOBODY = argparse.Namespace(project=None, region=None, prefix=None)
+
+
+def test_an_option_counts_before_the_environment_and_that_before_gclouds_own() -> None:
+    environ = {"GOOGLE_CLOUD_PROJECT": "from-environ", "HOOKCHAIN_REGION": "us-central1", "HOOKCHAIN_PREFIX": "shop-"}
+    said = argparse.Namespace(project="from-option", region="europe-west4", prefix="sales")
+    assert find_target(said, environ, lambda: "from-gcloud") == Target("from-option", "europe-west4", "sales-")
+    assert find_target(NOBODY, environ, lambda: "from-gcloud") == Target("from-environ", "us-central1", "shop-")
+    assert find_target(NOBODY, {}, lambda: "from-gcloud") == Target("from-gcloud", "europe-west1", "hookchain-")
+
+
+def test_without_a_project_it_says_how_to_name_one() -> None:
+    with pytest.raises(TargetFault, match="PROJECT=ID"):
+        find_target(NOBODY, {}, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("project", "region", "prefix", "word"),
+    [
+        ("short", "europe-west1", "hookchain-", "project"),
+        ("My-Project", "europe-west1", "hookchain-", "project"),
+        ("my-project", "Europe", "hookchain-", "region"),
+        ("my-project", "europe-west1", "abc-", "prefix"),
+        ("my-project", "europe-west1", "a" * 21 + "-", "prefix"),
+        ("my-project", "europe-west1", "goog-shop-", "prefix"),
+        ("my-project", "europe-west1", "my-google-", "prefix"),
+        ("my-project", "europe-west1", "my-g00gle-", "prefix"),
+        ("my-project", "europe-west1", "two--dashes-", "prefix"),
+        ("my-project", "europe-west1", "9lives-", "prefix"),
+        ("my-project", "europe-west1", "", "prefix"),
+        ("my-project", "europe-west1", "shop-;rm -rf-", "prefix"),
+    ],
+)
+def test_what_cannot_be_a_name_is_refused_before_anything_is_asked(
+    project: str, region: str, prefix: str, word: str
+) -> None:
+    with pytest.raises(TargetFault, match=word):
+        checked_target(project, region, prefix)
+
+
+@given(st.from_regex(r"[a-z](-?[a-z0-9]){3,19}-", fullmatch=True), st.sampled_from(["a12345", "p" * 30]))
+def test_every_name_of_a_taken_prefix_is_one_that_google_takes(prefix: str, project: str) -> None:
+    try:
+        target = checked_target(project, "europe-west1", prefix)
+    except TargetFault:
+        return
+    assert all(6 <= len(names.account(target, name)) <= 30 for name in ("receive", "transform", "push"))
+    assert 4 <= len(names.database(target)) <= 63
+    assert 3 <= len(names.bucket(target)) <= 63
+    assert len(f"{names.service(target, 'transform')}-123456789012") <= 63
+
+
+def test_gcloud_never_asks_and_always_says_the_project(tmp_path: Path) -> None:
+    stub = install(tmp_path / "bin")
+    stub.answers("run services list", [{"a": 1}])
+    gcloud = Gcloud("my-project", stub.environ)
+    assert read_json(gcloud, ["run", "services", "list"], "my-project") == [{"a": 1}]
+    assert stub.calls[0].arguments[-2:] == ("--project=my-project", "--quiet")
+
+
+def test_what_gcloud_says_is_told_with_the_line_to_try(tmp_path: Path) -> None:
+    stub = install(tmp_path / "bin")
+    stub.answers("pubsub topics list", code=1, stderr="ERROR: no\n")
+    with pytest.raises(GcloudFault, match="ERROR: no\ntry it by hand: gcloud pubsub topics list --format=json"):
+        read_json(Gcloud("my-project", stub.environ), ["pubsub", "topics", "list"], "my-project")
+
+
+def test_an_answer_that_is_not_json_is_a_fault(tmp_path: Path) -> None:
+    stub = install(tmp_path / "bin")
+    stub.answers("secrets list", "Listed 0 items.")
+    with pytest.raises(GcloudFault, match="not JSON"):
+        read_json(Gcloud("my-project", stub.environ), ["secrets", "list"], "my-project")
+
+
+def test_a_gcloud_that_hangs_is_given_up_on(tmp_path: Path) -> None:
+    program = tmp_path / "gcloud"
+    program.write_text("#!/bin/sh\nexec sleep 20\n")
+    program.chmod(0o755)
+    gcloud = Gcloud("my-project", {"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    assert gcloud.run(["version"], timeout_seconds=0.2).code == TIMED_OUT
+
+
+def test_standard_input_reaches_gcloud_and_no_argument(tmp_path: Path) -> None:
+    stub = install(tmp_path / "bin")
+    stub.answers("secrets versions add")
+    Gcloud("my-project", stub.environ).run(["secrets", "versions", "add", "a", "--data-file=-"], b"a value")
+    assert stub.calls[0].stdin == "a value"
+
+
+def test_without_gcloud_it_says_where_to_get_it(tmp_path: Path) -> None:
+    nowhere = Gcloud("my-project", {"PATH": str(tmp_path)})
+    with pytest.raises(GcloudMissing, match="cloud"):
+        nowhere.run(["version"])
+    assert configured_project(nowhere) is None
+
+
+@pytest.mark.parametrize(("said", "project"), [("my-project\n", "my-project"), ("(unset)\n", None), ("", None)])
+def test_gclouds_own_project_is_found(said: str, project: str | None, tmp_path: Path) -> None:
+    stub = install(tmp_path / "bin")
+    stub.answers("config get-value project", said)
+    assert configured_project(Gcloud(None, stub.environ)) == project
+
+
+def test_a_line_can_be_pasted() -> None:
+    assert shown(["a", "--schedule=* * *"], "my-project") == "gcloud a '--schedule=* * *' --project=my-project"

@@ -1,0 +1,175 @@
+"""Requests made by the senders' own libraries, or by independent ones, through receive."""
+
+import base64
+import hashlib
+import hmac
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+import pytest
+import stripe
+from slack_sdk.signature import SignatureVerifier
+from standardwebhooks import Webhook as StandardWebhook
+from svix.webhooks import Webhook as SvixWebhook
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped] # the library has none
+
+from deploy.requests.signing import Signer, signed
+from shared.http import Request
+from shared.jsontext import Json
+from shared.ports import EVENTS
+from shared.signatures.way import Way, read_way
+from tests.receiving import URL, Receiving
+
+NOW: Final = 1_790_000_000
+BODY: Final = '{"type": "invoice.paid", "id": "evt_1", "text": "é"}'
+JSON: Final = ("content-type", "application/json")
+WHSEC: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def receiving(provider: str, secret: str, url: str = URL, **more: Json) -> Receiving:
+    return Receiving({"provider": provider, "secret": "the-secret", **more}, {"the-secret": secret}, NOW, url)
+
+
+async def test_stripes_library_agrees() -> None:
+    secret = "whsec_test_secret_of_stripe"
+    signature = stripe.WebhookSignature._compute_signature(f"{NOW}.{BODY}", secret)
+    headers = [JSON, ("Stripe-Signature", f"t={NOW},v1={signature},v0=ignored")]
+    [event] = await receiving("stripe", secret).events(headers, BODY.encode())
+    assert (event.type, event.deliveryid) == ("invoice.paid", "evt_1")
+    assert await receiving("stripe", secret).code(headers, BODY.encode() + b" ") == "sig"
+
+
+async def test_slacks_library_agrees() -> None:
+    secret = "8f742231b10e8888abcd99yyyzzz85a5"
+    signature = SignatureVerifier(secret).generate_signature(timestamp=str(NOW), body=BODY)
+    assert signature
+    headers = [JSON, ("X-Slack-Request-Timestamp", str(NOW)), ("X-Slack-Signature", signature)]
+    assert await receiving("slack", secret).code(headers, BODY.encode()) == ""
+    assert await receiving("slack", secret).code(headers, b"{}") == "sig"
+
+
+@pytest.mark.parametrize("url", [f"{URL}?a=b", URL.replace("example.com", "example.com:443"), URL])
+async def test_twilios_library_agrees(url: str) -> None:
+    secret = "twilio-auth-token-0123"
+    form = {"From": "+15551234", "Body": "hi & bye", "Empty": ""}
+    signature = RequestValidator(secret).compute_signature(url, form)
+    headers = [("content-type", "application/x-www-form-urlencoded"), ("X-Twilio-Signature", signature)]
+    asked = url.replace(":443", "")
+    body = b"From=%2B15551234&Body=hi+%26+bye&Empty="
+    assert await receiving("twilio", secret, asked).code(headers, body) == ""
+    assert await receiving("twilio", secret, asked).code(headers, body + b"x") == "sig"
+
+
+async def test_twilios_library_agrees_on_json() -> None:
+    secret = "twilio-auth-token-0123"
+    url = f"{URL}?bodySHA256={hashlib.sha256(BODY.encode()).hexdigest()}"
+    headers = [JSON, ("X-Twilio-Signature", RequestValidator(secret).compute_signature(url, {}))]
+    assert await receiving("twilio", secret, url).code(headers, BODY.encode()) == ""
+    assert await receiving("twilio", secret, url).code(headers, b"{}") == "sig"
+
+
+@pytest.mark.parametrize("provider", ["standard_webhooks", "openai", "replicate", "gitlab"])
+async def test_the_standards_library_agrees(provider: str) -> None:
+    signature = StandardWebhook(WHSEC).sign("msg_1", datetime.fromtimestamp(NOW, UTC), BODY)
+    headers = [JSON, ("webhook-id", "msg_1"), ("webhook-timestamp", str(NOW)), ("webhook-signature", signature)]
+    assert await receiving(provider, WHSEC).code(headers, BODY.encode()) == ""
+    assert await receiving(provider, WHSEC).code(headers, b"{}") == "sig"
+
+
+async def test_polars_secret_is_a_key_that_the_library_gets_encoded() -> None:
+    secret = "polar_whs_0123456789abcdef"
+    encoded = base64.b64encode(secret.encode()).decode()
+    signature = StandardWebhook(encoded).sign("msg_1", datetime.fromtimestamp(NOW, UTC), BODY)
+    headers = [JSON, ("webhook-id", "msg_1"), ("webhook-timestamp", str(NOW)), ("webhook-signature", signature)]
+    assert await receiving("polar", secret).code(headers, BODY.encode()) == ""
+
+
+@pytest.mark.parametrize("provider", ["svix", "resend", "clerk"])
+@pytest.mark.parametrize("names", ["svix", "webhook"])
+async def test_svixs_library_agrees_under_either_name(provider: str, names: str) -> None:
+    signature = SvixWebhook(WHSEC).sign("msg_1", datetime.fromtimestamp(NOW, UTC), BODY)
+    headers = [JSON, (f"{names}-id", "msg_1"), (f"{names}-timestamp", str(NOW)), (f"{names}-signature", signature)]
+    assert await receiving(provider, WHSEC).code(headers, BODY.encode()) == ""
+    assert await receiving(provider, WHSEC).code(headers, b"{}") == "sig"
+
+
+@pytest.mark.parametrize(("provider", "names"), [("svix", "webhook"), ("svix", "svix"), ("gitlab", "webhook")])
+async def test_an_id_that_nobody_signed_makes_no_second_event(provider: str, names: str) -> None:
+    signature = SvixWebhook(WHSEC).sign("msg_1", datetime.fromtimestamp(NOW, UTC), BODY)
+    headers = [JSON, (f"{names}-id", "msg_1"), (f"{names}-timestamp", str(NOW)), (f"{names}-signature", signature)]
+    [genuine] = await receiving(provider, WHSEC).events(headers, BODY.encode())
+    for added in ("svix-id", "webhook-id", "Idempotency-Key", "X-Gitlab-Event-UUID"):
+        if added != f"{names}-id":
+            where = receiving(provider, WHSEC)
+            if await where.code([*headers, (added, "other")], BODY.encode()) == "":
+                assert where.bus.on(EVENTS)[0].attributes["ce-id"] == genuine.id
+
+
+def signed_headers(way: Way, key: str) -> dict[str, str]:
+    unsigned = Request("POST", "/hook", "", (), BODY.encode())
+    return dict(signed(unsigned, Signer(way, key, lambda _: URL, time.time(), "msg_1")).headers)
+
+
+def test_what_we_sign_the_libraries_verify() -> None:
+    standard = read_way({"scheme": "standard-webhooks", "secret": "s"})
+    assert StandardWebhook(WHSEC).verify(BODY, signed_headers(standard, WHSEC))
+    way: dict[str, Json] = {"scheme": "hmac", "header": "stripe-signature", "layout": "pairs", "take": ["v1"]}
+    way |= {"timestamp": "signature.t", "content": "{timestamp}.{body}"}
+    signature = signed_headers(read_way(way), "a-secret")["stripe-signature"]
+    assert stripe.WebhookSignature.verify_header(BODY, signature, "a-secret", 300)
+
+
+@pytest.mark.parametrize(
+    ("query", "signature"),
+    [
+        ("", "2ef80370d510553ab54d730a20b9d46580941d52d078f98a22fc7dd2cc8c446d"),
+        ("a=b%20c&d=%C3%A9", "2b637f5e64c66024ce6e609b1047b498b5d666d41c2ebc255b9da848fcb4b3b3"),
+    ],
+)
+async def test_what_contentfuls_library_signed_verifies(query: str, signature: str) -> None:
+    # signRequest of @contentful/node-apps-toolkit 3.16.1 made these
+    headers = [
+        ("X-Contentful-Topic", "ContentManagement.Entry.publish"),
+        ("Content-Type", "application/vnd.contentful.management.v1+json"),
+        ("X-Contentful-Timestamp", f"{NOW}000"),
+        (
+            "X-Contentful-Signed-Headers",
+            "content-type,x-contentful-signed-headers,x-contentful-timestamp,x-contentful-topic",
+        ),
+        ("X-Contentful-Signature", signature),
+    ]
+    body = '{"sys":{"type":"Entry","id":"42"},"title":"é"}'.encode()
+    secret = "contentful-signing-secret-of-64-characters-0123456789abcdefghijk"
+    url = f"{URL}?{query}" if query else URL
+    assert await receiving("contentful", secret, url).code(headers, body) == ""
+    assert await receiving("contentful", secret, url).code(headers, body + b" ") == "sig"
+
+
+async def test_what_sanitys_library_signed_verifies() -> None:
+    # encodeSignatureHeader of @sanity/webhook 4.0.4 made this
+    signature = f"t={NOW}123,v1=jNVlW-CnXC_pb3InfBArUhAlZ2gurMWhL0hVcq2Gc9s"
+    body, secret = '{"_id":"doc-42","title":"é"}'.encode(), "sanity-webhook-secret-of-our-own"
+    headers = [JSON, ("sanity-webhook-signature", signature)]
+    assert await receiving("sanity", secret).code(headers, body) == ""
+    assert await receiving("sanity", secret).code(headers, body + b" ") == "sig"
+
+
+async def test_githubs_published_examples_verify() -> None:
+    # docs.github.com, "Validating webhook deliveries"; Atlassian's page for Bitbucket uses another digest of the same
+    secret = "It's a Secret to Everybody"
+    known = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+    assert await receiving("github", secret).code([("X-Hub-Signature-256", known)], b"Hello, World!") == ""
+    atlassian = "sha256=a4771c39fbe90f317c7824e83ddef3caae9cb3d976c214ace1f2937e133263c9"
+    for provider in ("bitbucket", "jira"):
+        code = await receiving(provider, secret).code([("X-Hub-Signature", atlassian)], b"Hello World!")
+        assert code == "parse"  # it is proven, and no JSON
+
+
+@pytest.mark.parametrize("separator", [",", ", "])
+async def test_workos_signature_is_accepted_with_and_without_the_space_that_it_writes(separator: str) -> None:
+    secret = "workos-endpoint-secret-0123456789"
+    digest = hmac.new(secret.encode(), f"{NOW}000.{BODY}".encode(), hashlib.sha256).hexdigest()
+    headers = [JSON, ("WorkOS-Signature", f"t={NOW}000{separator}v1={digest}")]
+    assert await receiving("workos", secret).code(headers, BODY.encode()) == ""
+    assert await receiving("workos", secret).code(headers, b"{}") == "sig"

@@ -1,0 +1,278 @@
+"""The entries whose signing key is the sender's alone: the tests make keys of their own."""
+
+import base64
+import hashlib
+import json
+from typing import Final
+from urllib.parse import urlencode
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import RSAAlgorithm
+from sendgrid.helpers.eventwebhook import EventWebhook  # type: ignore[import-untyped] # the library has none
+
+from shared.errors import Temporary
+from shared.jsontext import Json
+from tests.receiving import URL, Receiving
+from tests.unit.receive.sender_keys import BODY, EC, ED, JSON, NOW, RSA, b64, code, pem_of, raw_ed25519, receiving
+
+JWKS_URL: Final = "https://www.googleapis.com/oauth2/v3/certs"
+
+
+# Ed25519 and ECDSA
+
+
+def signed_discord() -> dict[str, str]:
+    at = str(NOW)
+    return JSON | {"X-Signature-Ed25519": ED.sign(at.encode() + BODY).hex(), "X-Signature-Timestamp": at}
+
+
+@pytest.mark.parametrize("secret", [raw_ed25519().hex(), b64(raw_ed25519()), pem_of(ED)], ids=["hex", "base64", "pem"])
+async def test_discord_is_proven_by_its_public_key_in_any_writing(secret: str) -> None:
+    assert await code(receiving("discord", secret), signed_discord()) == ""
+    assert await code(receiving("discord", secret), signed_discord(), BODY + b" ") == "sig"
+    assert await code(receiving("discord", secret, NOW + 301), signed_discord()) == "ts"
+    other = ed25519.Ed25519PrivateKey.generate()
+    assert await code(receiving("discord", pem_of(other)), signed_discord()) == "sig"
+
+
+async def test_telnyx_is_proven_by_its_public_key() -> None:
+    signature = b64(ED.sign(f"{NOW}|".encode() + BODY))
+    headers = JSON | {"telnyx-signature-ed25519": signature, "telnyx-timestamp": str(NOW)}
+    assert await code(receiving("telnyx", b64(raw_ed25519())), headers) == ""
+    assert await code(receiving("telnyx", b64(raw_ed25519())), headers, b"{}") == "sig"
+
+
+async def test_sendgrids_signature_is_over_time_and_body() -> None:
+    signature = b64(EC.sign(str(NOW).encode() + BODY, ec.ECDSA(hashes.SHA256())))
+    name = "X-Twilio-Email-Event-Webhook"
+    headers = JSON | {f"{name}-Signature": signature, f"{name}-Timestamp": str(NOW)}
+    der = b64(EC.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    assert EventWebhook(der).verify_signature(BODY.decode(), signature, str(NOW))  # so says their own library
+    assert await code(receiving("sendgrid", der), headers) == ""
+    assert await code(receiving("sendgrid", der), headers, b"[]") == "sig"
+
+
+async def test_ebays_signature_stands_in_a_json_header() -> None:
+    signature = b64(EC.sign(BODY, ec.ECDSA(hashes.SHA1())))
+    header = b64(json.dumps({"alg": "ecdsa", "kid": "1", "signature": signature, "digest": "SHA1"}).encode())
+    where = receiving("ebay", pem_of(EC), params={"verification_token": "a-token-of-ours"})
+    for junk in (b64(b"[]"), b64(b'{"signature": 1}'), "%%%", "e30"):
+        assert await code(where, JSON | {"x-ebay-signature": junk}) == "sig"
+    assert await code(where, JSON | {"x-ebay-signature": header}, b"{}") == "sig"
+    assert await code(where, JSON | {"x-ebay-signature": header}) == ""
+
+
+async def test_travis_signs_a_field_of_its_form() -> None:
+    payload = '{"state": "passed"}'
+    signature = b64(RSA.sign(payload.encode(), padding.PKCS1v15(), hashes.SHA1()))
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Signature": signature}
+    body = urlencode({"payload": payload}).encode()
+    events = await receiving("travis", pem_of(RSA)).events(list(headers.items()), body)
+    assert events[0].data == {"state": "passed"}
+    assert await code(receiving("travis", pem_of(RSA)), headers, body.replace(b"passed", b"failed")) == "sig"
+
+
+@pytest.mark.parametrize("secret", ["not a key at all", "AAAABBBB", "{}", pem_of(EC), "-----BEGIN PUBLIC KEY-----\n"])
+async def test_a_secret_that_is_no_such_key_is_our_trouble(secret: str) -> None:
+    headers = {"Signature": "AAAA", "Content-Type": "application/x-www-form-urlencoded"}
+    assert await code(receiving("travis", secret), headers, b"payload=1") == "secret_unusable"
+
+
+# JSON Web Tokens, made by PyJWT
+
+
+def plaid_token(body: bytes = BODY, at: int = NOW, **header: str) -> str:
+    claims = {"iat": at, "request_body_sha256": hashlib.sha256(body).hexdigest()}
+    return jwt.encode(claims, EC, algorithm="ES256", headers={"kid": "k1", **header})
+
+
+def jwk(kid: str = "k1") -> str:
+    numbers = EC.public_key().public_numbers()
+    x, y = (base64.urlsafe_b64encode(n.to_bytes(32, "big")).decode().rstrip("=") for n in (numbers.x, numbers.y))
+    return json.dumps({"kty": "EC", "crv": "P-256", "kid": kid, "x": x, "y": y})
+
+
+async def test_plaid_is_proven_by_the_key_with_the_tokens_kid() -> None:
+    headers = JSON | {"Plaid-Verification": plaid_token()}
+    assert await code(receiving("plaid", f"{jwk('other')}\n{jwk()}"), headers) == ""
+    assert await code(receiving("plaid", jwk("other")), headers) == "sig"
+    assert await code(receiving("plaid", jwk()), headers, b"{}") == "sig"
+    assert await code(receiving("plaid", jwk(), NOW + 301), headers) == "ts"
+
+
+async def test_a_token_chooses_no_algorithm_of_its_own() -> None:
+    unsigned = jwt.encode({"iat": NOW}, "", algorithm="none")
+    with_public_key_as_secret = jwt.encode({"iat": NOW}, "x" * 32, algorithm="HS256")
+    for token in (unsigned, with_public_key_as_secret, "a.b.c", "..", "", "a" * 20_000):
+        assert await code(receiving("plaid", jwk()), JSON | {"Plaid-Verification": token}) == "sig"
+
+
+def written_out(keys: Json, secret: str = "") -> Receiving:
+    auth: dict[str, Json] = {"scheme": "jwt", "algorithms": ["RS256", "ES256"]}
+    auth |= {"secret": "the-secret"} if secret else {"keys_url": JWKS_URL}
+    return Receiving({"auth": auth}, {"the-secret": secret}, NOW, fetched={JWKS_URL: json.dumps(keys).encode()})
+
+
+async def test_keys_of_two_kinds_stand_side_by_side_and_a_token_that_names_the_other_is_refused() -> None:
+    keys: Json = {"keys": [json.loads(RSAAlgorithm.to_jwk(RSA.public_key())) | {"kid": "r"}, json.loads(jwk("e"))]}
+    tokens = {
+        (algorithm, kid): jwt.encode({"iat": NOW}, key, algorithm=algorithm, headers={"kid": kid})
+        for algorithm, key in (("RS256", RSA), ("ES256", EC))
+        for kid in ("r", "e")
+    }
+    for (algorithm, kid), token in tokens.items():
+        headers = JSON | {"Authorization": f"Bearer {token}"}
+        refusal = "" if (algorithm, kid) in {("RS256", "r"), ("ES256", "e")} else "sig"
+        assert await code(written_out(keys), headers) == refusal
+        assert await code(written_out(None, pem_of(RSA) + pem_of(EC)), headers) == ""
+        assert await code(written_out(None, pem_of(ED)), headers) == "secret_unusable"
+
+
+async def test_a_token_that_asks_for_what_nobody_knows_or_has_no_end_is_refused() -> None:
+    claims: dict[str, Json] = {"iat": NOW, "request_body_sha256": hashlib.sha256(BODY).hexdigest()}
+    header: dict[str, Json] = {"kid": "k1"}
+
+    async def code_of(more_claims: dict[str, Json], more_header: dict[str, Json]) -> str:
+        token = jwt.encode({**claims, **more_claims}, EC, algorithm="ES256", headers={**header, **more_header})
+        return await code(receiving("plaid", jwk()), JSON | {"Plaid-Verification": token})
+
+    assert await code_of({"x": "y" * 1_000}, {"unknown": 1}) == ""
+    assert await code_of({}, {"crit": ["exp"]}) == "sig"
+    assert await code_of({"x": "y" * 20_000}, {}) == "sig"
+
+
+def google(**claims: Json) -> dict[str, str]:
+    usual = {
+        "iss": "https://accounts.google.com",
+        "aud": URL,
+        "email": "push@project.iam.gserviceaccount.com",
+        "email_verified": True,
+        "iat": NOW,
+        "exp": NOW + 3600,
+    }
+    token = jwt.encode({**usual, **claims}, RSA, algorithm="RS256", headers={"kid": "g1"})
+    return JSON | {"Authorization": f"Bearer {token}"}
+
+
+def google_receiving(now: float = NOW) -> Receiving:
+    params: dict[str, Json] = {"audience": URL, "email": "push@project.iam.gserviceaccount.com"}
+    where = receiving("google_pubsub", now=now, params=params)
+    numbers = RSA.public_key().public_numbers()
+    n = base64.urlsafe_b64encode(numbers.n.to_bytes(256, "big")).decode().rstrip("=")
+    where.fetched = {JWKS_URL: json.dumps({"keys": [{"kty": "RSA", "kid": "g1", "n": n, "e": "AQAB"}]}).encode()}
+    return where
+
+
+@pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS256"])
+async def test_a_token_by_googles_own_key_and_an_algorithm_that_the_source_does_not_list_is_rejected(
+    algorithm: str,
+) -> None:
+    claims = jwt.decode(google()["Authorization"].removeprefix("Bearer "), options={"verify_signature": False})
+    token = jwt.encode(claims, RSA, algorithm=algorithm, headers={"kid": "g1"})
+    assert await code(google_receiving(), JSON | {"Authorization": f"Bearer {token}"}) == "sig"
+
+
+async def test_of_the_keys_that_were_fetched_only_the_one_that_the_token_names_is_tried() -> None:
+    where = google_receiving()
+    where.fetched = {JWKS_URL: where.fetched[JWKS_URL].replace(b'"g1"', b'"g0"')}
+    assert await code(where, google()) == "sig"
+
+
+async def test_googles_push_is_proven_by_a_token_for_us_from_its_service_account() -> None:
+    assert await code(google_receiving(), google()) == ""
+    assert await code(google_receiving(), google(aud="https://other.example.com")) == "sig"
+    assert await code(google_receiving(), google(email="other@project.iam.gserviceaccount.com")) == "sig"
+    assert await code(google_receiving(), google(email_verified=False)) == "sig"
+    assert await code(google_receiving(), google(iss="https://evil.example.com")) == "sig"
+    assert await code(google_receiving(), google(exp="soon")) == "ts"
+
+
+@pytest.mark.parametrize(
+    ("settings", "accepted_seconds"),
+    [({}, 0), ({"leeway": "10s"}, 10), ({"tolerance": "0s"}, 0), ({"tolerance": "1h"}, 0)],
+)
+async def test_a_token_ends_with_its_exp_and_the_leeway_that_the_source_gives_it(
+    settings: dict[str, Json], accepted_seconds: int
+) -> None:
+    params: dict[str, Json] = {"audience": URL, "email": "push@project.iam.gserviceaccount.com"}
+    for seconds_after, refusal in ((accepted_seconds - 1, ""), (accepted_seconds, "ts")):
+        source: dict[str, Json] = {"provider": "google_pubsub", "params": params, **settings}
+        where = Receiving(source, {}, NOW + 3600 + seconds_after)
+        where.fetched = google_receiving().fetched
+        assert await code(where, google()) == refusal
+
+
+async def test_a_tolerance_of_nothing_takes_no_token_from_the_future() -> None:
+    for tolerance, refusal in (("0s", "ts"), ("1s", "")):
+        where = receiving("google_pubsub", now=NOW - 1, params={"audience": URL}, tolerance=tolerance)
+        where.fetched = google_receiving().fetched
+        assert await code(where, google()) == refusal
+
+
+async def test_a_leeway_in_auth_holds_for_a_shared_key_too() -> None:
+    token = jwt.encode({"exp": NOW - 5}, "a-shared-secret-of-thirty-two-bytes!", algorithm="HS256")
+    for leeway, refusal in ((0, "ts"), (5, "ts"), (6, "")):
+        auth: Json = {"scheme": "jwt", "algorithms": "HS256", "secret": "the-secret", "leeway_seconds": leeway}
+        where = Receiving({"auth": auth}, {"the-secret": "a-shared-secret-of-thirty-two-bytes!"}, NOW)
+        assert await code(where, JSON | {"Authorization": f"Bearer {token}"}) == refusal
+
+
+async def test_a_token_that_cannot_be_right_makes_nobody_fetch_googles_keys() -> None:
+    for token, refusal in (
+        (google(aud="https://other.example.com"), "sig"),
+        (google(email="other@project.iam.gserviceaccount.com"), "sig"),
+        (google(exp=NOW - 3600, iat=NOW - 7200), "ts"),
+        (google(iat=NOW + 3600), "ts"),
+        (JSON | {"Authorization": "Bearer " + jwt.encode({"iat": NOW}, EC, algorithm="ES256")}, "sig"),
+        (JSON | {"Authorization": google()["Authorization"].rpartition(".")[0] + ".%"}, "sig"),
+    ):
+        where = google_receiving()
+        assert await code(where, token) == refusal
+        assert where.fetch.asked == []
+
+
+async def test_googles_keys_that_cannot_be_fetched_decide_nothing() -> None:
+    where = google_receiving()
+    where.fetched = {}
+    assert await code(where, google()) == "key_unavailable"
+
+
+async def test_mondays_token_is_signed_with_the_shared_secret() -> None:
+    secret = "a-shared-secret-of-thirty-two-bytes!"
+    token = jwt.encode({"iat": NOW, "exp": NOW + 300}, secret, algorithm="HS256")
+    assert await code(receiving("monday", secret), JSON | {"Authorization": token}) == ""
+    assert await code(receiving("monday", "another-shared-secret"), JSON | {"Authorization": token}) == "sig"
+
+
+# Standard Webhooks, v1a
+
+
+def v1a(body: bytes = BODY) -> dict[str, str]:
+    signature = "v1a," + b64(ED.sign(f"msg_1.{NOW}.".encode() + body))
+    return JSON | {"webhook-id": "msg_1", "webhook-timestamp": str(NOW), "webhook-signature": signature}
+
+
+async def test_v1a_is_proven_by_a_public_key_beside_shared_ones() -> None:
+    key = "whpk_" + b64(raw_ed25519())
+    shared = "whsec_" + b64(b"0123456789abcdef01234567")
+    for secret in (key, f"{shared}\n{key}"):
+        assert await code(receiving("standard_webhooks", secret), v1a()) == ""
+        assert await code(receiving("standard_webhooks", secret), v1a(), b"{}") == "sig"
+    assert await code(receiving("standard_webhooks", shared), v1a()) == "sig"
+
+
+async def test_a_signature_of_one_version_never_passes_for_the_other() -> None:
+    key = "whpk_" + b64(raw_ed25519())
+    as_v1 = v1a() | {"webhook-signature": v1a()["webhook-signature"].replace("v1a,", "v1,")}
+    assert await code(receiving("standard_webhooks", key), as_v1) == "sig"
+
+
+@pytest.mark.parametrize("secret", ["whpk_AAAA", "whpk_%%%", "whsk_AAAA", "whsec_%%%"])
+async def test_a_key_that_is_none_is_our_trouble(secret: str) -> None:
+    with pytest.raises(Temporary) as trouble:
+        await receiving("standard_webhooks", secret).outcome("POST", list(v1a().items()), BODY)
+    assert trouble.value.code == "secret_unusable"

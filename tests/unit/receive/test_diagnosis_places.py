@@ -1,0 +1,101 @@
+"""A proof that is right and stands in another place, or is of another kind than the source expects."""
+
+import json
+
+import pytest
+
+from functions.receive.diagnosis.why import why_refused
+from shared.jsontext import Json
+from shared.signatures.way import read_way
+from tests.unit.receive.refusals import BASIC, BODY, HUB, KEY, NOW, basic, hub_words, mac, posted, way
+
+
+def test_the_older_header_beside_the_one_expected_is_told() -> None:
+    told = hub_words(BODY, "sha1=" + mac(BODY, algorithm="sha1"), "x-hub-signature")
+    assert "a right signature stands in the header x-hub-signature, made with sha1" in told
+    assert "expects it in the header x-hub-signature-256, made with sha256" in told
+
+
+def test_a_missing_prefix_is_told() -> None:
+    assert hub_words(BODY, mac(BODY)) == "the signature has no prefix; this source expects 'sha256=' before it"
+
+
+def test_a_prefix_too_many_is_told() -> None:
+    told = hub_words(BODY, "sha256=" + mac(BODY), prefix="")
+    assert told == "the signature begins with 'sha256='; this source expects nothing before it"
+
+
+def test_an_empty_signature_says_that_the_sender_has_no_secret() -> None:
+    assert "is there and empty: no secret is set at the sender" in hub_words(BODY, "")
+
+
+def test_a_request_without_any_signature_says_so() -> None:
+    told = why_refused(posted(BODY), way(HUB), [KEY], NOW)
+    assert told is not None
+    assert "no secret is set at the sender" in told
+
+
+def test_a_password_where_a_signature_is_expected_is_told() -> None:
+    told = why_refused(posted(BODY, ("authorization", "Basic eDp5")), way(HUB), [KEY], NOW)
+    assert told is not None
+    assert "takes no password but a signature" in told
+
+
+@pytest.mark.parametrize(
+    ("settings", "header", "words"),
+    [
+        (BASIC, basic("someone", KEY), "the password is right, the user name is not"),
+        (BASIC, basic(KEY, "x"), "sent as the user name"),
+        (BASIC, basic("web", f"{KEY} "), "but for white space"),
+        (BASIC, basic("web", "other"), "is not this source's secret"),
+        (BASIC, ("x-webhook-password", KEY), "stands in the header x-webhook-password"),
+        (BASIC, ("authorization", f"Bearer {KEY}"), "stands in `Authorization: Bearer`"),
+        (BASIC, ("x-nothing", "1"), "some senders drop user and password from a URL"),
+        ({"scheme": "bearer", "secret": "s"}, basic("web", KEY), "stands in basic authentication"),
+        ({"scheme": "header", "header": "x-token", "secret": "s"}, ("x-token", "other"), "another value"),
+    ],
+)
+def test_a_password_is_looked_for_where_senders_put_it(settings: Json, header: tuple[str, str], words: str) -> None:
+    told = why_refused(posted(BODY, header), read_way(settings), [KEY], NOW)
+    assert told is not None
+    assert words in told
+
+
+@pytest.mark.parametrize(("kept", "words"), [(f"{KEY} ", "white space around it"), (f'"{KEY}"', "quotation marks")])
+def test_a_token_that_is_kept_with_more_around_it_is_told(kept: str, words: str) -> None:
+    settings = read_way({"scheme": "header", "header": "x-token", "secret": "s"})
+    told = why_refused(posted(BODY, ("x-token", KEY)), settings, [kept], NOW)
+    assert told is not None
+    assert words in told
+
+
+def test_the_header_of_the_time_is_no_signature_in_another_place() -> None:
+    timed = way(HUB, timestamp="header.X-Signature-Timestamp", content="{timestamp}{body}")
+    told = why_refused(posted(BODY, ("x-signature-timestamp", str(int(NOW)))), timed, [KEY], NOW)
+    assert told is not None
+    assert told.startswith("the request has no signature, expected in the header x-hub-signature-256")
+
+
+def test_a_numbered_header_that_is_missing_is_told() -> None:
+    numbered = way(HUB, header="X-Signature-{n}", layout="numbered")
+    told = why_refused(posted(BODY), numbered, [KEY], NOW)
+    assert told is not None
+    assert told.startswith("the request has no signature, expected in the header x-signature-1")
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [({"sig": "00"}, "the secret at the sender is another one"), ({}, "in data.sig of each item, and not every one")],
+)
+def test_signatures_within_items_are_looked_for_there(second: Json, words: str) -> None:
+    each = read_way({"scheme": "hmac", "each": "data.items.*", "at": "data.sig", "content": "{data.id}", "secret": "s"})
+    told = why_refused(posted(json.dumps({"items": [{"sig": "00"}, second]}).encode()), each, [KEY], NOW)
+    assert told is not None
+    assert words in told
+
+
+def test_a_token_in_the_query_where_a_header_is_expected_is_told() -> None:
+    settings = read_way({"scheme": "header", "header": "x-token", "secret": "s"})
+    told = why_refused(posted(BODY, query=f"key={KEY}"), settings, [KEY], NOW)
+    assert told is not None
+    assert "stands in the query parameter key" in told

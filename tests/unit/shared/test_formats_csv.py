@@ -1,0 +1,95 @@
+import csv
+import io
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.jsontext import Json
+from shared.limits import DEFAULT, Limits
+from tests.unit.shared import format_outcomes
+from tests.unit.shared.format_outcomes import assert_taken_or_refused
+
+CSV = "text/csv"
+SMALL = replace(DEFAULT, max_nodes=20, max_keys=5, max_key_characters=10, max_expanded_characters=100)
+
+
+def parsed(body: str | bytes, content_type: str = CSV, limits: Limits = DEFAULT) -> Json:
+    return format_outcomes.parsed(body, content_type, limits)
+
+
+def refusal(body: str | bytes, content_type: str = CSV, limits: Limits = DEFAULT) -> str:
+    return format_outcomes.refusal(body, content_type, limits)
+
+
+@pytest.mark.parametrize(
+    ("body", "rows"),
+    [
+        ("", []),
+        ("a,b\n", []),
+        ("a,b\n1,2\n3,4", [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]),
+        ("a,b\r\n1,2\r\n", [{"a": "1", "b": "2"}]),
+        ('a,b\n"x,y","say ""hi""\n twice"\n', [{"a": "x,y", "b": 'say "hi"\n twice'}]),
+        ("a,b\n1\n", [{"a": "1", "b": None}]),
+        ("a,b\n1,2,,\n", [{"a": "1", "b": "2"}]),
+        ("\n\na\n\n1\n\n", [{"a": "1"}]),
+        ("a,,c\n1,2,3\n", [{"a": "1", "": "2", "c": "3"}]),
+        ("a;b\n1,5;2\n", [{"a": "1,5", "b": "2"}]),
+        ("a\tb\n1\t2\n", [{"a": "1", "b": "2"}]),
+        ("name\nAda é\n", [{"name": "Ada é"}]),
+        ("\ufeffa,b\n1,2\n", [{"a": "1", "b": "2"}]),
+    ],
+)
+def test_each_row_is_an_object_named_by_the_header(body: str, rows: Json) -> None:
+    assert parsed(body) == rows
+
+
+def test_a_content_type_with_tabs_has_tabs_alone() -> None:
+    assert parsed("a,b\tc\n1,2\t3\n", "text/tab-separated-values") == [{"a,b": "1,2", "c": "3"}]
+
+
+def test_a_charset_is_honoured() -> None:
+    assert parsed("a\né\n".encode("latin-1"), "text/csv; charset=iso-8859-1; header=present") == [{"a": "é"}]
+    assert parsed("a\né\n".encode("utf-16")) == [{"a": "é"}]
+    assert refusal("a\né\n".encode("latin-1")) == "parse"
+
+
+@pytest.mark.parametrize("body", ['a\n"1', 'a\n"1"2\n', "a,b\n1,2,3\n", "a\rb,c\r1,2"])
+def test_what_no_header_fits_does_not_parse(body: str) -> None:
+    assert refusal(body) == "parse"
+
+
+def test_two_columns_of_one_name_are_refused() -> None:
+    assert refusal("a,b,a\n1,2,3\n") == "dup_key"
+
+
+def test_values_are_counted() -> None:
+    rows = 124_999
+    assert parsed("a\n" + "1\n" * rows) == [{"a": "1"}] * rows
+    assert refusal("a\n" + "1\n" * (rows + 1)) == "nodes"
+    assert refusal("," * 5_000_000) == "nodes"
+    assert refusal(",".join(f"c{number}" for number in range(10_001))) == "nodes"
+    assert refusal("a" * 900_000) == "nodes"
+
+
+def test_a_long_cell_is_taken() -> None:
+    assert parsed("a\n" + "x" * 900_000) == [{"a": "x" * 900_000}]
+
+
+def test_a_long_header_is_not_said_again_in_thousands_of_rows() -> None:
+    assert refusal("a" * 60_000 + "\n" + "1\n" * 100_000) == "expansion"
+
+
+@given(st.lists(st.fixed_dictionaries({"a": st.text("xé,;\"\n '"), "b c": st.text("0.-\t")}), max_size=5))
+def test_what_an_independent_writer_writes_comes_out_as_it_was(rows: list[dict[str, str]]) -> None:
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, ["a", "b c"])
+    writer.writeheader()
+    writer.writerows(rows)
+    assert parsed(out.getvalue()) == rows
+
+
+@given(st.binary(max_size=200) | st.text('ab,;\t"\r\n\0é', max_size=200).map(str.encode))
+def test_any_bytes_are_parsed_within_limits_or_rejected(body: bytes) -> None:
+    assert_taken_or_refused(body, CSV, SMALL)

@@ -1,0 +1,103 @@
+from dataclasses import replace
+from urllib.parse import parse_qsl, unquote_to_bytes, urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.jsontext import Json
+from shared.limits import DEFAULT, Limits
+from tests.unit.shared import format_outcomes
+from tests.unit.shared.format_outcomes import assert_taken_or_refused
+
+FORM = "application/x-www-form-urlencoded"
+SMALL = replace(DEFAULT, max_fields=5, max_key_characters=10)
+
+
+def parsed(body: str | bytes, limits: Limits = DEFAULT) -> Json:
+    return format_outcomes.parsed(body, FORM, limits)
+
+
+def refusal(body: str | bytes, limits: Limits = DEFAULT) -> str:
+    return format_outcomes.refusal(body, FORM, limits)
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        ("", {}),
+        ("a=1&b=2", {"a": "1", "b": "2"}),
+        ("a=1&a=2", {"a": ["1", "2"]}),
+        ("a=1&b=x&a=2&a=", {"a": ["1", "2", ""], "b": "x"}),
+        ("a", {"a": ""}),
+        ("a=", {"a": ""}),
+        ("=a", {"": "a"}),
+        ("a==b", {"a": "=b"}),
+        ("&&a=1&", {"a": "1"}),
+        ("a=1;b=2", {"a": "1;b=2"}),
+        ("a=b+c%2B%20d", {"a": "b c+ d"}),
+        ("a%20b=%C3%A9%26%3D", {"a b": "é&="}),
+        ("a[b][]=1", {"a[b][]": "1"}),
+        ("payload=%7B%22a%22%3A1%7D", {"payload": '{"a":1}'}),
+        ("a=é", {"a": "é"}),
+        ("a=1\r\nb=2", {"a": "1\r\nb=2"}),
+    ],
+)
+def test_fields_are_strings_and_repeated_ones_lists(body: str, value: Json) -> None:
+    assert parsed(body) == value
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("a=%FF", "\ufffd"),
+        (b"a=\xff", "\ufffd"),
+        ("a=%ED%A0%80", "\ufffd\ufffd\ufffd"),
+        ("a=x%C3", "x\ufffd"),
+        ("a=%00", "\0"),
+    ],
+)
+def test_what_is_no_utf_8_becomes_the_replacement_character(body: str | bytes, text: str) -> None:
+    assert parsed(body) == {"a": text}
+
+
+@pytest.mark.parametrize("text", ["%", "%%", "100%", "%zz", "%4", "%4g41", "%u0041", "=%3D=", "%=41", "%0A%\n"])
+def test_what_is_no_escape_stays(text: str) -> None:
+    assert parsed("a=" + text) == {"a": unquote_to_bytes(text).decode()}
+
+
+def test_a_thousand_fields_are_taken_and_one_more_is_not() -> None:
+    assert parsed("&".join(["a=1"] * 1_000)) == {"a": ["1"] * 1_000}
+    assert refusal("&".join(["a=1"] * 1_001)) == "fields"
+    assert refusal("&".join(f"{number}" for number in range(1_001))) == "fields"
+    assert parsed("&" * 5_000_000) == {}
+
+
+def test_a_huge_name_is_refused_and_a_huge_value_is_not() -> None:
+    assert refusal("a" * 900_000) == "nodes"
+    assert parsed("a=" + "b" * 900_000) == {"a": "b" * 900_000}
+
+
+def test_the_senders_charset_is_honoured_and_an_unknown_one_refused() -> None:
+    assert format_outcomes.parsed("a=%E9", f"{FORM}; charset=ISO-8859-1") == {"a": "é"}
+    assert format_outcomes.refusal("a=1", f"{FORM}; charset=x-evil") == "encoding"
+
+
+@given(st.dictionaries(st.text(), st.text(), max_size=20))
+def test_what_an_independent_writer_writes_comes_out_as_it_was(form: dict[str, str]) -> None:
+    assert parsed(urlencode(form)) == form
+
+
+@given(st.text("%0aAfF9gz=\n\r+é", max_size=60))
+def test_escapes_are_read_as_the_standard_library_reads_them(text: str) -> None:
+    assert parsed("a=" + text) == dict(parse_qsl("a=" + text, keep_blank_values=True))
+
+
+@given(st.text("%0aAg", min_size=1, max_size=5))
+def test_escapes_are_read_across_any_length(text: str) -> None:
+    assert parsed("a=" + text * 10_000) == {"a": unquote_to_bytes(text * 10_000).decode("utf-8", "replace")}
+
+
+@given(st.binary(max_size=200) | st.text("ab&=%;+0fF", max_size=200).map(str.encode))
+def test_any_bytes_are_parsed_within_limits_or_rejected(body: bytes) -> None:
+    assert_taken_or_refused(body, FORM, SMALL)

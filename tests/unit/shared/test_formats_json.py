@@ -1,0 +1,331 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import REJECTION_STATUS, Rejected
+from shared.jsontext import Json, to_json
+from shared.limits import DEFAULT, Limits
+from tests.unit.shared import format_outcomes
+from tests.unit.shared.format_outcomes import depth_of, nodes_of, outcome
+
+SMALL = replace(DEFAULT, max_depth=4, max_nodes=20, max_keys=5, max_key_characters=10, max_number_digits=12)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+def parsed(body: str | bytes, limits: Limits = DEFAULT) -> Json:
+    return format_outcomes.parsed(body, "application/json", limits)
+
+
+def refusal(body: str | bytes, limits: Limits = DEFAULT) -> str:
+    return format_outcomes.refusal(body, "application/json", limits)
+
+
+def test_an_object_is_taken_as_it_is() -> None:
+    body = '{"a": [1, -2.5, true, false, null, "\\u00e9\\n"], "b": {}}'
+    assert parsed(body) == {"a": [1, -2.5, True, False, None, "é\n"], "b": {}}
+
+
+@pytest.mark.parametrize("body", ["1", '"a"', "null", " true ", "[]", "\t{}\r\n"])
+def test_any_value_may_stand_at_the_top(body: str) -> None:
+    assert parsed(body) == json.loads(body)
+
+
+# depth
+
+
+@pytest.mark.parametrize("body", ["[" * 64 + "]" * 64, '{"":' * 64 + "1" + "}" * 64, '[{"":' * 32 + "1" + "}]" * 32])
+def test_sixty_four_levels_are_taken(body: str) -> None:
+    assert to_json(parsed(body)) == body
+
+
+@pytest.mark.parametrize(
+    "body", ["[" * 65 + "]" * 65, "[" * 65, "[" * 100_000, "[" * 1_000_000, '[{"":' * 50_000, '{"a":' * 65 + "1"]
+)
+def test_a_level_more_is_refused_whether_or_not_it_is_closed(body: str) -> None:
+    assert refusal(body) == "depth"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '"' + "[" * 100_000 + '"',
+        '["' + "[{" * 1_000 + '"]',
+        '["\\"' + "[" * 1_000 + '\\\\"]',
+        '{"' + "[" * 1_000 + '\\\\": "' + "{" * 1_000 + '"}',
+        "[" + ",".join(["[]"] * 1_000) + "]",
+        "[" + ",".join(['{"a": [{}]}'] * 1_000) + "]",
+    ],
+)
+def test_brackets_in_strings_and_beside_one_another_are_no_depth(body: str) -> None:
+    assert parsed(body) == json.loads(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '["\\\\"' + "[" * 70,
+        '["\\\\\\"' + "[" * 70 + '"' + "[" * 70,
+        '["a", "\\"", ' + "[" * 70,
+        '"' + "]" * 100 + '"["',
+    ],
+)
+def test_depth_after_escaped_quotes_is_seen_for_what_it_is(body: str) -> None:
+    assert refusal(body) in {"depth", "parse"}
+
+
+def test_a_fault_before_the_depth_is_a_fault_of_parsing_or_of_depth_but_never_an_exception() -> None:
+    assert refusal('[\\"' + "[" * 100_000) in {"depth", "parse"}
+    assert refusal("]" * 100_000 + "[" * 100_000) in {"depth", "parse"}
+
+
+# nodes
+
+
+def test_values_are_counted_to_the_last() -> None:
+    assert parsed("[" + "1," * 249_998 + "1]") == [1] * 249_999
+    assert refusal("[" + "1," * 249_999 + "1]") == "nodes"
+
+
+@pytest.mark.parametrize("value", ["[]", "{}", "[ ]", '""', '"a,b"', "null", '{"a":1}'])
+def test_too_many_values_of_any_kind_are_refused(value: str) -> None:
+    assert refusal("[" + (value + ",") * 250_000 + "1]") == "nodes"
+
+
+def test_commas_in_strings_are_no_values() -> None:
+    assert parsed('["' + "," * 300_000 + '"]') == ["," * 300_000]
+
+
+def test_empty_lists_count_once() -> None:
+    assert parsed("[" + "[]," * 200_000 + "{}]") == [[]] * 200_000 + [{}]
+
+
+def test_an_object_has_at_most_ten_thousand_keys() -> None:
+    body = {str(number): 1 for number in range(10_000)}
+    assert parsed(json.dumps(body)) == body
+    assert refusal(json.dumps({**body, "more": 1})) == "nodes"
+
+
+def test_a_huge_key_is_refused() -> None:
+    assert refusal('{"' + "a" * 900_000 + '": 1}') == "nodes"
+    assert refusal('{"b": {"' + "a" * 65_537 + '": 1}}') == "nodes"
+    assert parsed('{"' + "a" * 65_536 + '": {}}') == {"a" * 65_536: {}}
+
+
+# numbers
+
+
+@pytest.mark.parametrize("body", ["1e400", "-1e400", "[1e309]", '{"a": -1.5E+999}', "1" + "0" * 400 + ".5"])
+def test_a_number_beyond_a_float_is_refused(body: str) -> None:
+    assert refusal(body) == "num"
+
+
+@pytest.mark.parametrize("digits", [20, 100, 4_300])
+def test_long_integers_are_exact(digits: int) -> None:
+    body = "9" * digits
+    assert to_json(parsed(body)) == body
+    assert to_json(parsed("-" + body)) == "-" + body
+
+
+@pytest.mark.parametrize("body", ["9" * 4_301, "-" + "9" * 4_301, "[1, " + "1" * 100_000 + "]", "1" * 1_000_000])
+def test_longer_integers_are_refused(body: str) -> None:
+    assert refusal(body) == "num"
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        ("9007199254740993", 9007199254740993),
+        ("18446744073709551616", 18446744073709551616),
+        ("1.10", 1.1),
+        ("1E5", 100000.0),
+        ("-0", 0),
+        ("1e-400", 0.0),
+        ("1.0", 1.0),
+    ],
+)
+def test_a_number_keeps_its_value_and_whether_it_is_an_integer(body: str, value: float) -> None:
+    found = parsed(body)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize("body", ["NaN", "Infinity", "-Infinity", "[NaN]", '{"a": -Infinity}', "nan", "inf"])
+def test_not_a_number_and_infinity_are_no_json(body: str) -> None:
+    assert refusal(body) == "parse"
+
+
+# text
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (r'"\ud800"', "\ufffd"),
+        (r'"\udc00\ud800"', "\ufffd\ufffd"),
+        (r'"\ud83d\ude00"', "😀"),
+        (r'"\uD83D\uDE00 \uDBFF"', "😀 \ufffd"),
+        (r'"\ud83d\ud83d\ude00"', "\ufffd😀"),
+        (r'"\\ud800"', r"\ud800"),
+        (r'"\\\ud800\\udc00"', "\\\ufffd\\udc00"),
+        (r'["\ud800\n", {"\udfff": "\ud800"}]', ["\ufffd\n", {"\ufffd": "\ufffd"}]),
+    ],
+)
+def test_each_lone_surrogate_becomes_the_replacement_character(body: str, value: Json) -> None:
+    assert parsed(body) == value
+
+
+def test_keys_that_lone_surrogates_make_equal_are_the_same_key() -> None:
+    assert refusal(r'{"\ud800": 1, "\udc00": 2}') == "dup_key"
+
+
+def test_one_byte_order_mark_is_passed_over() -> None:
+    assert parsed(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+    assert refusal(b"\xef\xbb\xbf\xef\xbb\xbf{}") == "parse"
+    assert refusal(b"{}\xef\xbb\xbf") == "parse"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xff\xfe",
+        "{}".encode("utf-16"),
+        "{}".encode("utf-16-be"),
+        "{}".encode("utf-32"),
+        b'"\xc0\xaf"',
+        b'"\xe0\x80\xaf"',
+        b'"\xed\xa0\x80"',
+        b'"\xf4\x90\x80\x80"',
+        b'"\xe9"',
+        b'"\xff"',
+        b'["a\x80"]',
+    ],
+)
+def test_what_is_not_utf_8_does_not_parse(body: bytes) -> None:
+    assert refusal(body) == "parse"
+
+
+@pytest.mark.parametrize("body", ['{"a": 1, "a": 1}', '[{"a": {"b": 1, "c": 2, "b": 3}}]', r'{"a": 1, "\u0061": 2}'])
+def test_a_key_twice_is_refused(body: str) -> None:
+    assert refusal(body) == "dup_key"
+
+
+def test_odd_keys_are_plain_data() -> None:
+    body = {"__proto__": {"a": 1}, "constructor": 2, "__class__": 3, "": 4, "a.b": 5, "\0": 6}
+    assert parsed(json.dumps(body)) == body
+
+
+# what is no JSON (after the classes of the public JSON parsing suite)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(
+            "",
+            " ",
+            "\x00",
+            "\ufeff",
+            "[",
+            "]",
+            "{",
+            "}",
+            '"',
+            "[1",
+            '["a',
+            '{"a',
+            '{"a"',
+            '{"a":',
+            '{"a":1',
+            "[1}",
+            "{]",
+        ),
+        *("[1,]", "[,1]", "[1,,2]", "[,]", '{"a":1,}', "{,}", '{"a" 1}', '{"a"::1}', "{1:1}", "{a:1}", "{'a':1}"),
+        *('{"a":1 "b":2}', '["a" "b"]', "[1 2]", "[1:2]", '["a":1]', "1 2", "[] []", "{}{}", "[]x", "x[]", "[1]]"),
+        *("01", "-01", "+1", "-", "--1", "1.", ".1", "-.1", "1.e1", "1e", "1e+", "1ee1", "0x1", "1_000", "1 000"),
+        *("[１]", "1.2.3", "2.e3", "-a", "1a", "0e+-1", "[-]", "[- 1]", "1,2"),
+        *("nul", "True", "tru", "fals", "None", "undefined", "truefalse", "[nulll]", "TRUE"),
+        *("'a'", '"\t"', '"\n"', '"\x00"', '"\x1f"', r'"\x"', r'"\u12"', r'"\u123g"', r'"\ "', r'"\U0041"', '"\\'),
+        *(r'"\u', r'"\ud800\u"', r'"\a"', r'"\0"', '"a" "b"', '"\\\x00"', '["\\\n"]', r'"\ud800\u1x"'),
+        *("// a\n1", "/* a */ 1", "[1] # a", "[1] // a", "<a/>", "\u00a01", "\u20601", "[\u000b1]", "[\f]", "1\x00"),
+        *("[*]", "[a]", "[\\u0031]", "{[]:1}", "{null:1}", "[1,\n1\n,1", '{"a":/*b*/1}', "é", "&", "a: 1"),
+    ],
+)
+def test_what_is_no_json_does_not_parse(body: str) -> None:
+    assert refusal(body) == "parse"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("0", "-0", "0.0", "1e5", "1E+5", "1e-5", "-1.25e-2", "123.456", "20e1", "0e1", "[0e+1]"),
+        *(r'"\"\\\/\b\f\n\r\t"', r'"\u0000"', r'"\u0022"', r'"\uFFFF"', '"\x7f"', '"\u2028\u2029"', '"\U0010ffff"'),
+        *('""', "[[]]", '{"":0}', '{"a":[]}', "[1\n,\t2 \r]", '" "', '["a/*b*/"]', '"\\u00e9é"', '{"a":{"b":{}}}'),
+    ],
+)
+def test_all_that_is_json_is_taken(body: str) -> None:
+    assert parsed(body) == json.loads(body)
+
+
+def test_the_public_parsing_suite_is_judged_as_its_authors_do(node_package: Callable[[str], Path]) -> None:
+    """Duplicate keys aside, which we refuse. Their implementation-defined cases have any answer but an exception."""
+    source = (node_package("json-test-suite") / "data" / "parsing.js").read_text(encoding="utf-8")
+    cases = json.loads(source.partition("export default")[2])
+    assert len(cases) > 300
+    for case in cases:
+        found = outcome(case["input"].encode("utf-8", "surrogatepass"), "application/json")
+        is_taken = not isinstance(found, str) or found == "dup_key"
+        assert case["name"][0] in {"i", "y" if is_taken else "n"}, case["name"]
+
+
+# properties
+
+
+@given(VALUES)
+def test_what_json_can_say_comes_out_as_it_went_in(value: Json) -> None:
+    assert parsed(to_json(value)) == value
+    assert parsed(json.dumps(value)) == value
+
+
+@given(st.binary(max_size=200) | st.text('[]{}",:\\u0d8e1. ntf', max_size=200).map(str.encode))
+def test_any_bytes_are_parsed_within_limits_or_rejected(body: bytes) -> None:
+    found = outcome(body, "application/json", SMALL)
+    if isinstance(found, str):
+        assert 400 <= REJECTION_STATUS[found] < 500
+        return
+    to_json(found.data).encode()
+    assert depth_of(found.data) <= SMALL.max_depth
+    assert nodes_of(found.data) <= SMALL.max_nodes
+
+
+@given(VALUES)
+def test_the_count_before_parsing_is_the_count_after_it(value: Json) -> None:
+    """Depth and values, both exact: at the limit it is taken, a step below it is refused."""
+    depth, nodes = depth_of(value), nodes_of(value)
+    body = json.dumps(value, indent=1)
+    parsed(body, replace(DEFAULT, max_depth=depth, max_nodes=nodes))
+    if depth:
+        assert refusal(body, replace(DEFAULT, max_depth=depth - 1)) == "depth"
+    assert refusal(body, replace(DEFAULT, max_nodes=nodes - 1)) == "nodes"
+
+
+def test_no_refusal_holds_any_of_the_body() -> None:
+    for body in (
+        '{"secret-7F": tru}',
+        '{"secret-7F": 1, "secret-7F": 2}',
+        '"secret-7F',
+        '["secret-7F", 1e999]',
+        "secret-7F",
+    ):
+        with pytest.raises(Rejected) as caught:
+            parsed(body)
+        assert "secret-7F" not in caught.value.detail
+        assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__ or caught.value.__context__ is None

@@ -1,0 +1,200 @@
+import base64
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from urllib3.fields import RequestField
+from urllib3.filepost import encode_multipart_formdata
+
+from shared.jsontext import Json
+from shared.limits import DEFAULT, Limits
+from tests.unit.shared import format_outcomes
+from tests.unit.shared.format_outcomes import assert_taken_or_refused
+
+MULTIPART = "multipart/form-data; boundary=b"
+SMALL = replace(DEFAULT, max_parts=3, max_key_characters=10)
+
+
+def part(headers: str, content: bytes = b"x") -> bytes:
+    return b"--b\r\n" + headers.encode() + b"\r\n\r\n" + content + b"\r\n"
+
+
+def named(name: str, content: bytes = b"x") -> bytes:
+    return part(f'Content-Disposition: form-data; name="{name}"', content)
+
+
+def parsed(body: bytes, content_type: str = MULTIPART, limits: Limits = DEFAULT) -> Json:
+    return format_outcomes.parsed(body, content_type, limits)
+
+
+def refusal(body: bytes, content_type: str = MULTIPART, limits: Limits = DEFAULT) -> str:
+    return format_outcomes.refusal(body, content_type, limits)
+
+
+def test_fields_are_strings_and_files_are_attachments() -> None:
+    file = 'Content-Disposition: form-data; name="cv"; filename="cv.pdf"\r\nContent-Type: application/pdf'
+    body = named("name", "Ada é".encode()) + part(file, b"%PDF\x00\r\n\xff") + b"--b--\r\n"
+    assert parsed(body) == {
+        "name": "Ada é",
+        "cv": {
+            "name": "cv.pdf",
+            "type": "application/pdf",
+            "size": 8,
+            "base64": base64.b64encode(b"%PDF\x00\r\n\xff").decode(),
+        },
+    }
+
+
+def test_a_name_that_comes_again_makes_a_list() -> None:
+    assert parsed(named("a", b"1") + named("b", b"2") + named("a", b"3") + b"--b--") == {"a": ["1", "3"], "b": "2"}
+
+
+def test_what_comes_before_the_first_part_and_after_the_last_is_dropped() -> None:
+    assert parsed(b"preamble\r\n" + named("a") + b"--b--\r\nepilogue\r\n--b\r\n") == {"a": "x"}
+    assert parsed(b"--b--") == {}
+
+
+def test_content_is_kept_to_the_byte() -> None:
+    content = b"\r\n--c\r\n\r\n-- b\n--b\r"
+    assert parsed(named("a", content) + b"--b--") == {"a": content.decode()}
+
+
+@pytest.mark.parametrize(
+    ("headers", "value"),
+    [
+        ("Content-Disposition: form-data; name=a", {"a": "x"}),
+        ("content-disposition:form-data;name=a", {"a": "x"}),
+        ('Content-Disposition: form-data;\r\n name="a"', {"a": "x"}),
+        ('Content-Disposition: form-data; name="a;\\"b\\""', {'a;"b"': "x"}),
+        ('Content-Disposition: form-data; name="é"', {"é": "x"}),
+        ("Content-Disposition: form-data", {"": "x"}),
+        ("X: y", {"": "x"}),
+        ("Content-Disposition: form-data; name=a\r\nContent-Type: application/json", {"a": "x"}),
+    ],
+)
+def test_a_parts_name_is_read_from_its_headers(headers: str, value: Json) -> None:
+    assert parsed(part(headers) + b"--b--") == value
+
+
+def test_a_part_without_headers_has_no_name() -> None:
+    assert parsed(b"--b\r\n\r\nx\r\n--b--") == {"": "x"}
+
+
+@pytest.mark.parametrize(
+    ("parameter", "name"),
+    [
+        ('filename="a.txt"', "a.txt"),
+        ("filename*=UTF-8''na%C3%AFve.txt", "naïve.txt"),
+        ("filename=\"x\"; filename*=utf-8''%E2%82%AC.txt", "€.txt"),
+        ('filename="C:\\dir\\a.txt"', "C:\\dir\\a.txt"),
+        ('filename="../../etc/passwd"', "../../etc/passwd"),
+        ('filename=""', ""),
+    ],
+)
+def test_a_file_keeps_the_name_it_was_sent_with(parameter: str, name: str) -> None:
+    body = part(f"Content-Disposition: form-data; name=a; {parameter}") + b"--b--"
+    assert parsed(body) == {"a": {"name": name, "type": "application/octet-stream", "size": 1, "base64": "eA=="}}
+
+
+def test_a_part_without_file_name_that_is_no_text_is_a_file_all_the_same() -> None:
+    headers = "Content-Disposition: form-data; name=a\r\nContent-Type: image/png"
+    assert parsed(part(headers, b"\xff\xff\xff") + b"--b--") == {
+        "a": {"name": "", "type": "image/png", "size": 3, "base64": "////"}
+    }
+
+
+def test_bad_text_becomes_the_replacement_character_and_a_charset_is_honoured() -> None:
+    assert parsed(named("a", b"x\xff") + b"--b--") == {"a": "x\ufffd"}
+    headers = "Content-Disposition: form-data; name=a\r\nContent-Type: text/plain; charset=iso-8859-1"
+    assert parsed(part(headers, b"\xe9") + b"--b--") == {"a": "é"}
+    assert refusal(part("Content-Type: text/plain; charset=x-evil") + b"--b--") == "encoding"
+
+
+@pytest.mark.parametrize(("encoding", "content"), [("base64", b"aGk="), ("Quoted-Printable", b"h=69"), ("8bit", b"hi")])
+def test_a_transfer_encoding_is_undone(encoding: str, content: bytes) -> None:
+    headers = f"Content-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: {encoding}"
+    assert parsed(part(headers, content) + b"--b--") == {"a": "hi"}
+
+
+def test_a_hundred_parts_are_taken_and_one_more_is_not() -> None:
+    assert parsed(named("a") * 100 + b"--b--") == {"a": ["x"] * 100}
+    assert refusal(named("a") * 101 + b"--b--") == "parts"
+    assert refusal(named("a") * 50_000) == "parts"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"x",
+        b"--b",
+        b"--b\r\n",
+        named("a"),
+        named("a")[:-2] + b"--b--",
+        named("a") + b"--b",
+        named("a") + b"--c--",
+        b"--b\r\nContent-Disposition: form-data; name=a\r\n--b--",
+        b"--bx\r\n\r\nx\r\n--b--",
+        b"--b x\r\n\r\nx\r\n--b--",
+        b"--b\n\nx\n--b--",
+        part("X: " + "y" * 20_000) + b"--b--",
+        part("Content-Transfer-Encoding: base64", b"a") + b"--b--",
+    ],
+)
+def test_what_is_no_whole_multipart_body_does_not_parse(body: bytes) -> None:
+    assert refusal(body) == "parse"
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        'multipart/form-data; boundary=""',
+        "multipart/form-data; boundary=" + "b" * 71,
+        "multipart/form-data; boundary=" + "b" * 80,
+        "multipart/form-data; boundary=é",
+        'multipart/form-data; boundary="a\r\nb"',
+        'multipart/form-data; boundary="b "',
+        "multipart/mixed; x=boundary",
+    ],
+)
+def test_a_missing_or_impossible_boundary_does_not_parse(content_type: str) -> None:
+    assert refusal(named("a") + b"--b--", content_type) == "parse"
+
+
+@pytest.mark.parametrize("boundary", ["b" * 70, "----WebKitFormBoundary7MA4YWxk", "a b", "'()+_,-./:=?"])
+def test_any_boundary_that_the_rule_allows_is_taken(boundary: str) -> None:
+    body = (named("a") + b"--b--").replace(b"--b", b"--" + boundary.encode())
+    assert parsed(body, f'Multipart/Form-Data; charset=utf-8; Boundary="{boundary}"') == {"a": "x"}
+
+
+@given(st.lists(st.tuples(st.text("abc é", min_size=1), st.binary(max_size=50), st.booleans()), max_size=5))
+def test_what_an_independent_writer_writes_comes_out_as_it_was(sent: list[tuple[str, bytes, bool]]) -> None:
+    fields = []
+    expected: dict[str, list[Json]] = {}
+    for name, content, is_file in sent:
+        field = RequestField(name, content, "f.bin" if is_file else None)
+        field.make_multipart(content_type="application/x-test" if is_file else None)
+        fields.append(field)
+        text = base64.b64encode(content).decode()
+        file: Json = {"name": "f.bin", "type": "application/x-test", "size": len(content), "base64": text}
+        expected.setdefault(name, []).append(file if is_file else content.decode("utf-8", "replace"))
+    body, content_type = encode_multipart_formdata(fields)
+    assert parsed(body, content_type) == {
+        name: values[0] if len(values) == 1 else values for name, values in expected.items()
+    }
+
+
+@given(
+    st.lists(st.sampled_from([b"--b", b"--b--", b"\r\n", b"\r\n\r\n", b"Content-Disposition: form-data; name=a", b"x"]))
+)
+def test_any_order_of_a_multipart_bodys_pieces_is_parsed_or_rejected(pieces: list[bytes]) -> None:
+    assert_taken_or_refused(b"".join(pieces), MULTIPART, SMALL)
+
+
+@given(st.binary(max_size=100), st.binary(max_size=100), st.text(max_size=20))
+def test_any_bytes_are_parsed_or_rejected(head: bytes, content: bytes, boundary: str) -> None:
+    assert_taken_or_refused(b"--b\r\n" + head + b"\r\n\r\n" + content + b"\r\n--b--", MULTIPART, SMALL)
+    assert_taken_or_refused(head, f"multipart/form-data; boundary={boundary}", SMALL)

@@ -1,0 +1,86 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import Rejected
+from shared.formats.parse import parse_body
+from shared.jsontext import Json, to_json
+from shared.limits import DEFAULT, Limits
+from tests.unit.shared import format_outcomes
+from tests.unit.shared.format_outcomes import assert_taken_or_refused, depth_of, nodes_of
+
+NDJSON = "application/x-ndjson"
+SMALL = replace(DEFAULT, max_depth=4, max_nodes=20, max_keys=5)
+VALUES = st.recursive(
+    st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+)
+
+
+def parsed(body: str | bytes, limits: Limits = DEFAULT) -> Json:
+    return format_outcomes.parsed(body, NDJSON, limits)
+
+
+def refusal(body: str | bytes, limits: Limits = DEFAULT) -> str:
+    return format_outcomes.refusal(body, NDJSON, limits)
+
+
+@pytest.mark.parametrize(
+    ("body", "values"),
+    [
+        ("", []),
+        ("\n \r\n\t\n", []),
+        ('{"a": 1}\n{"b": 2}\n', [{"a": 1}, {"b": 2}]),
+        ('{"a": 1}\r\n\r\n{"b": 2}', [{"a": 1}, {"b": 2}]),
+        ('1\n"x"\nnull\n[]', [1, "x", None, []]),
+        ('\x1e{"a": 1}\n\x1e{"b": 2}\n', [{"a": 1}, {"b": 2}]),
+        ('\ufeff{"a": "\u2028"}\n', [{"a": "\u2028"}]),
+        (r'"\ud800"', ["\ufffd"]),
+    ],
+)
+def test_each_line_is_a_value(body: str, values: Json) -> None:
+    assert parsed(body) == values
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("1\nx", "parse"),
+        ('{"a":\n1}', "parse"),
+        ("1 2", "parse"),
+        ("1,2", "parse"),
+        ("[1],[2]", "parse"),
+        ("1\n1e400", "num"),
+        ('1\n{"a": 1, "a": 2}', "dup_key"),
+        ("9" * 4_301, "num"),
+        ("[" * 64 + "]" * 64, "depth"),
+        ("[\n" * 100_000, "depth"),
+        ("1\n" * 250_000, "nodes"),
+        ("[1,1]\n" * 90_000, "nodes"),
+    ],
+)
+def test_each_line_is_held_to_jsons_rules_and_all_together_to_the_limits(body: str, code: str) -> None:
+    assert refusal(body) == code
+
+
+def test_a_refusal_says_which_text_it_was() -> None:
+    with pytest.raises(Rejected) as caught:
+        parse_body(b"1\n2\n\nx\n4", NDJSON)
+    assert caught.value.detail == "JSON text 3 of 4: not JSON: line 1, column 1"
+
+
+@given(st.lists(VALUES))
+def test_the_count_before_parsing_is_the_count_after_it(values: list[Json]) -> None:
+    body = "\n".join(map(to_json, values))
+    depth, nodes = depth_of(values), nodes_of(values)
+    assert parsed(body, replace(DEFAULT, max_depth=depth, max_nodes=nodes)) == values
+    if depth > 1:
+        assert refusal(body, replace(DEFAULT, max_depth=depth - 1)) == "depth"
+    if values:
+        assert refusal(body, replace(DEFAULT, max_nodes=nodes - 1)) == "nodes"
+
+
+@given(st.binary(max_size=200) | st.text('[]{}",:\n\r1 \x1e', max_size=200).map(str.encode))
+def test_any_bytes_are_parsed_within_limits_or_rejected(body: bytes) -> None:
+    assert_taken_or_refused(body, NDJSON, SMALL)

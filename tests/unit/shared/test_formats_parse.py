@@ -1,0 +1,300 @@
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from shared.errors import Rejected
+from shared.formats.parse import parse_as, parse_body
+from shared.jsontext import Json
+from shared.limits import DEFAULT
+from tests.unit.shared.format_outcomes import assert_taken_or_refused, outcome, refusal
+
+SMALL = replace(DEFAULT, max_depth=4, max_nodes=20, max_keys=5, max_fields=5, max_parts=3, max_expanded_characters=100)
+GENERIC: Final = (
+    None,
+    "",
+    "text/plain",
+    "text/plain; charset=UTF-8",
+    "application/octet-stream",
+    "application/x-unheard-of",
+    "nonsense",
+    "*/*",
+)
+MULTIPART: Final = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--'
+
+
+# what the content type names
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "format_name", "data"),
+    [
+        *(
+            (content_type, b'{"a": 1}', "json", {"a": 1})
+            for content_type in (
+                "application/json",
+                "APPLICATION/JSON ; Charset=UTF-8",
+                'application/json;charset="utf-8"',
+                "application/json; charset=",
+                "application/cloudevents+json",
+                "application/vnd.api+json; version=1",
+                "text/json",
+                "application/csp-report",
+            )
+        ),
+        ("application/x-ndjson", b'{"a": 1}\n2', "ndjson", [{"a": 1}, 2]),
+        ("application/xml", b"<a>1</a>", "xml", {"a": "1"}),
+        ("text/xml; charset=utf-8", b"<a>1</a>", "xml", {"a": "1"}),
+        ("application/soap+xml", b"<a>1</a>", "xml", {"a": "1"}),
+        ("image/svg+xml", b"<svg/>", "xml", {"svg": None}),
+        ("application/yaml", b"a: 1", "yaml", {"a": 1}),
+        ("text/x-yaml", b"a: 1", "yaml", {"a": 1}),
+        ("application/openapi+yaml", b"a: 1", "yaml", {"a": 1}),
+        ("application/x-www-form-urlencoded", b"a=1", "form", {"a": "1"}),
+        ("application/x-www-form-urlencoded", b' {"a": 1}', "json", {"a": 1}),
+        ("application/x-www-form-urlencoded", b"{a=1", "form", {"{a": "1"}),
+        ("multipart/form-data; boundary=x", MULTIPART, "multipart", {"a": "1"}),
+        ("multipart/mixed; boundary=x", MULTIPART, "multipart", {"a": "1"}),
+        ("text/csv", b"a\n1", "csv", [{"a": "1"}]),
+        ("text/tab-separated-values", b"a\tb\n1\t2", "csv", [{"a": "1", "b": "2"}]),
+        ("application/x-plist", b"<plist><true/></plist>", "plist", True),
+        ("text/html", b"<p>hi<br>", "text", "<p>hi<br>"),
+        ("text/markdown", b'{"a": 1}', "text", '{"a": 1}'),
+        ("image/png", b"\x89PNG", "bytes", {"type": "image/png", "size": 4, "base64": "iVBORw=="}),
+    ],
+)
+def test_a_content_type_that_names_a_format_decides(
+    content_type: str, body: bytes, format_name: str, data: Json
+) -> None:
+    assert outcome(body, content_type) == (data, format_name)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b"<a/>"),
+        ("application/json", b"plain words"),
+        ("application/xml", b'{"a": 1}'),
+        ("application/xml", b"plain words"),
+        ("application/yaml", b"{a"),
+        ("application/x-plist", b'{"a": 1}'),
+        ("multipart/form-data; boundary=x", b'{"a": 1}'),
+        ("application/x-ndjson", b"<a/>"),
+    ],
+)
+def test_what_is_not_what_its_content_type_names_does_not_parse(content_type: str, body: bytes) -> None:
+    assert outcome(body, content_type) == "parse"
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json",
+        "application/xml",
+        "application/yaml",
+        "application/x-plist",
+        "multipart/form-data; boundary=x",
+    ],
+)
+@pytest.mark.parametrize("body", [b"", b" \r\n"])
+def test_an_empty_body_of_a_format_that_has_no_empty_one_does_not_parse(content_type: str, body: bytes) -> None:
+    assert outcome(body, content_type) == "parse"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "data", "format_name"),
+    [
+        ("application/x-www-form-urlencoded", {}, "form"),
+        ("application/x-ndjson", [], "ndjson"),
+        ("text/csv", [], "csv"),
+        ("text/html", "", "text"),
+        ("text/plain", "", "text"),
+        (None, "", "text"),
+        ("image/png", {"type": "image/png", "size": 0, "base64": ""}, "bytes"),
+    ],
+)
+def test_an_empty_body_of_any_other_is_empty_data(content_type: str | None, data: Json, format_name: str) -> None:
+    assert outcome(b"", content_type) == (data, format_name)
+
+
+# what the body looks like
+
+
+@pytest.mark.parametrize("content_type", GENERIC)
+@pytest.mark.parametrize(
+    ("body", "format_name", "data"),
+    [
+        (b'{"Type": "Notification"}', "json", {"Type": "Notification"}),
+        (b' \n[1, "a"]', "json", [1, "a"]),
+        (b'\xef\xbb\xbf{"a": 1}', "json", {"a": 1}),
+        (b"<a b='1'>x</a>", "xml", {"a": {"@b": "1", "#text": "x"}}),
+        (b'\r\n<?xml version="1.0"?><a/>', "xml", {"a": None}),
+        (b"<?xml version='1.0'?><!DOCTYPE plist><plist><string>a</string></plist>", "plist", "a"),
+        (b"plain words", "text", "plain words"),
+        ("naïve ☺".encode(), "text", "naïve ☺"),
+        (b"123", "text", "123"),
+        (b'"quoted"', "text", '"quoted"'),
+        (b"true", "text", "true"),
+        (b"null", "text", "null"),
+        (b"a: 1\nb: 2", "text", "a: 1\nb: 2"),
+        (b"a=1&b=2", "text", "a=1&b=2"),
+        (b"[INFO] server started", "text", "[INFO] server started"),
+        (b"{name}, hello", "text", "{name}, hello"),
+        (b"<p>an unclosed paragraph", "text", "<p>an unclosed paragraph"),
+        (b"<3", "text", "<3"),
+        (b"<!DOCTYPE html><html><br></html>", "text", "<!DOCTYPE html><html><br></html>"),
+        (b"bplist00", "text", "bplist00"),
+        (b" ", "text", " "),
+    ],
+)
+def test_where_it_names_none_the_body_is_what_it_looks_like(
+    content_type: str | None, body: bytes, format_name: str, data: Json
+) -> None:
+    assert outcome(body, content_type) == (data, format_name)
+
+
+@pytest.mark.parametrize("content_type", GENERIC)
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"[" * 100_000, "depth"),
+        (b'{"a": 1e400}', "num"),
+        (b'{"a": 1, "a": 2}', "dup_key"),
+        (b"[" + b"1," * 250_000 + b"1]", "nodes"),
+        (b"<a>" * 65, "depth"),
+        (b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "dtd"),
+    ],
+)
+def test_a_limit_passed_is_refused_and_not_taken_for_text(content_type: str | None, body: bytes, code: str) -> None:
+    assert outcome(body, content_type) == code
+
+
+@pytest.mark.parametrize("body", [b"\x89PNG\r\n", b"PK\x03\x04\x00", b"\xff\xd8\xff", b"a\0b", b"\xe9"])
+def test_bytes_that_are_no_text_are_kept_as_base64(body: bytes) -> None:
+    for content_type in (None, "application/octet-stream", "application/pdf"):
+        found = parse_body(body, content_type)
+        assert found.format == "bytes"
+        assert isinstance(found.data, dict)
+        assert found.data["type"] == (content_type or "application/octet-stream")
+
+
+def test_bytes_that_the_sender_calls_text_are_text() -> None:
+    assert outcome(b"a\xe9", "text/plain") == ("a\ufffd", "text")
+    assert outcome(b"a\xe9", "text/plain; charset=iso-8859-1") == ("aé", "text")
+    assert outcome("aé".encode("utf-16"), None) == ("aé", "text")
+
+
+# charsets
+
+
+@pytest.mark.parametrize(
+    "charset",
+    ["x-evil", "base64", "zlib", "rot13", "unicode_escape", "idna", "punycode", "utf-7", "../../etc", "a" * 5_000],
+)
+@pytest.mark.parametrize(
+    "media",
+    [
+        "application/json",
+        "application/xml",
+        "application/yaml",
+        "text/csv",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+    ],
+)
+def test_a_charset_that_is_none_we_know_is_refused(media: str, charset: str) -> None:
+    assert refusal("{}", f"{media}; charset={charset}") == "encoding"
+
+
+@pytest.mark.parametrize(
+    "charset", ["utf-8", "UTF8", "us-ascii", "utf-16", "UTF-16LE", "iso-8859-1", "windows-1252", "gb18030"]
+)
+def test_a_known_charset_is_honoured(charset: str) -> None:
+    codec = "utf-8" if charset == "us-ascii" else charset
+    assert outcome('{"a": "é"}'.encode(codec), f"application/json; charset={charset}") == ({"a": "é"}, "json")
+
+
+def test_a_body_that_is_not_in_its_charset_does_not_parse() -> None:
+    assert refusal(b"{}\x00", "application/json; charset=utf-16") == "parse"
+    assert refusal(b"\x81", "application/json; charset=windows-1252") == "parse"
+
+
+# the format that a configuration names
+
+
+def test_a_named_format_is_taken_whatever_the_content_type() -> None:
+    assert parse_as("text", b'{"a": 1}', "application/json") == ('{"a": 1}', "text")
+    assert parse_as("bytes", b"hi", "text/plain").data == {"type": "text/plain", "size": 2, "base64": "aGk="}
+    assert parse_as("yaml", b"a: yes", None) == ({"a": "yes"}, "yaml")
+    with pytest.raises(Rejected):
+        parse_as("json", b"a: yes", "application/yaml")
+
+
+# the boundary
+
+
+def test_a_parser_that_runs_out_of_stack_or_memory_rejects(monkeypatch: pytest.MonkeyPatch) -> None:
+    for error in (RecursionError, MemoryError):
+
+        def fail(*_: object, error: type[Exception] = error) -> Json:
+            raise error
+
+        monkeypatch.setattr("shared.formats.json_body.parse", fail)
+        assert outcome(b"{}", "application/json") == "nodes"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "imported"),
+    [
+        ("application/json", []),
+        ("text/plain", []),
+        ("application/xml", ["pyexpat"]),
+        ("application/yaml", ["yaml"]),
+        ("text/csv", ["csv"]),
+    ],
+)
+def test_a_parser_is_imported_when_its_format_first_comes(root: Path, content_type: str, imported: list[str]) -> None:
+    script = (
+        "import sys\nfrom shared.formats.parse import parse_body\n"
+        "heavy = {'pyexpat', 'yaml', 'csv'}\n"
+        "assert not heavy & sys.modules.keys()\n"
+        f"try: parse_body(b'{{}}', {content_type!r})\nexcept Exception: pass\n"
+        "print(*sorted(heavy & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == imported
+
+
+CONTENT_TYPES: Final = (
+    *GENERIC,
+    "application/json",
+    "application/x-ndjson",
+    "application/xml",
+    "application/yaml",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=x",
+    "text/csv",
+    "application/x-plist",
+    "text/html; charset=utf-16",
+    "image/png",
+)
+
+
+@given(st.binary(max_size=200), st.sampled_from(CONTENT_TYPES))
+@example(b"[" * 65, None)
+@example(MULTIPART, "multipart/form-data; boundary=x")
+def test_any_bytes_of_any_known_type_are_parsed_or_rejected(body: bytes, content_type: str | None) -> None:
+    assert_taken_or_refused(body, content_type, SMALL)
+
+
+@given(st.text(max_size=200) | st.text('ab/+;="\\ ,charset', max_size=60), st.binary(max_size=20))
+@example('a/b; c="' + '\\"' * 50_000, b"{}")
+@example('multipart/x; boundary="' * 5_000, b"{}")
+def test_any_content_type_is_read_or_rejected(content_type: str, body: bytes) -> None:
+    assert_taken_or_refused(body, content_type, SMALL)
+    assert_taken_or_refused(b"{}", "application/json" + content_type, SMALL)

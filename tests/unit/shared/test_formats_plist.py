@@ -1,0 +1,265 @@
+import base64
+import plistlib
+import struct
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.jsontext import Json
+from shared.limits import DEFAULT, Limits
+from tests.unit.shared import format_outcomes
+from tests.unit.shared.format_outcomes import assert_taken_or_refused
+
+PLIST = "application/x-plist"
+SMALL = replace(DEFAULT, max_depth=4, max_nodes=20, max_keys=5, max_key_characters=10, max_expanded_characters=100)
+HEAD: Final = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" '
+    '"http://www.apple.com/DTDs/PropertyList-1.0.dtd">\n'
+)
+REPEATED: Final = 1  # of the objects in a hand-made list, the one that the first refers to
+
+
+def parsed(body: str | bytes, limits: Limits = DEFAULT) -> Json:
+    return format_outcomes.parsed(body, PLIST, limits)
+
+
+def refusal(body: str | bytes, limits: Limits = DEFAULT) -> str:
+    return format_outcomes.refusal(body, PLIST, limits)
+
+
+def xml(inner: str) -> str:
+    return f'{HEAD}<plist version="1.0">{inner}</plist>'
+
+
+def binary(*objects: bytes, top: int = 0, offset_bytes: int = 4, reference_bytes: int = 1) -> bytes:
+    """A binary property list of objects as they stand in the file."""
+    body, offsets = b"bplist00", b""
+    for written in objects:
+        offsets += len(body).to_bytes(4, "big")
+        body += written
+    return body + offsets + struct.pack(">6xBBQQQ", offset_bytes, reference_bytes, len(objects), top, len(body))
+
+
+def array_of(count: int, reference: int) -> bytes:
+    return b"\xaf\x12" + count.to_bytes(4, "big") + bytes([reference]) * count
+
+
+def date(seconds: float) -> bytes:
+    return b"\x33" + struct.pack(">d", seconds)
+
+
+@pytest.mark.parametrize("form", [plistlib.FMT_XML, plistlib.FMT_BINARY])
+def test_what_apple_can_say_becomes_json(form: plistlib.PlistFormat) -> None:
+    sent = {
+        "Status": "Acknowledged",
+        "true": True,
+        "false": False,
+        "int": -5,
+        "large": 2**63,
+        "real": 1.5,
+        "text": "é😀 & <",
+        "when": datetime(2026, 3, 1, 12, 0, 5),
+        "data": b"\x00\x01\xff",
+        "list": ["", {}, [], list(range(300))],
+        "deep": {"a": {"b": [1]}},
+    }
+    expected = {**sent, "when": "2026-03-01T12:00:05.000Z", "data": "AAH/"}
+    assert parsed(plistlib.dumps(sent, fmt=form)) == expected
+
+
+@pytest.mark.parametrize(
+    ("inner", "value"),
+    [
+        ("<string/>", ""),
+        ("<string> a </string>", " a "),
+        ("<integer> 0x1F </integer>", 31),
+        ("<integer>-0xa</integer>", -10),
+        ("<integer>+7</integer>", 7),
+        ("<real>-1e3</real>", -1000.0),
+        ("<data>\n\taG\n\tk=\n</data>", "aGk="),
+        ("<data/>", ""),
+        ("<dict> <key>a b</key> <array> <true/> </array> </dict>", {"a b": [True]}),
+        ("<date>0001-01-01T00:00:00Z</date>", "0001-01-01T00:00:00.000Z"),
+    ],
+)
+def test_each_kind_of_element_is_read(inner: str, value: Json) -> None:
+    found = parsed(xml(inner))
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_a_list_is_recognised_without_its_content_type() -> None:
+    for content_type in (None, "application/octet-stream", "text/plain", "application/x-apple-aspen-mdm-checkin"):
+        for form in (plistlib.FMT_XML, plistlib.FMT_BINARY):
+            found = format_outcomes.outcome(plistlib.dumps({"a": 1}, fmt=form), content_type)
+            assert found == ({"a": 1}, "plist")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "<!DOCTYPE plist [<!ENTITY a 'b'>]>",
+        "<!DOCTYPE plist SYSTEM \"file:///etc/passwd\" [<!ENTITY a SYSTEM 'file:///etc/passwd'>]>",
+        "<!DOCTYPE other>",
+        "<!DOCTYPE plist><!DOCTYPE plist>",
+        "<!DOCTYPE plist",
+        "<!DOCTYPE plist SYSTEM '<!ENTITY'>",
+    ],
+)
+def test_any_document_type_but_apples_is_refused(head: str) -> None:
+    assert refusal(head + "<plist><string>&a;</string></plist>") == "dtd"
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        *("", "text", "<string/><string/>", "<other/>", "<key>a</key>", "<array><key>a</key></array>"),
+        *("<dict><string/></dict>", "<dict><key>a</key></dict>", "<dict><key>a</key><key>b</key><true/></dict>"),
+        *(
+            "<string><b/></string>",
+            "<key><dict/></key>",
+            "<dict><key>a</key><plist/></dict>",
+            "<array><plist/></array>",
+        ),
+        *(
+            "<integer/>",
+            "<integer>a</integer>",
+            "<integer>0x</integer>",
+            "<integer>1.5</integer>",
+            "<integer>1_0</integer>",
+        ),
+        *("<real/>", "<real>x</real>", "<real>1_0</real>", "<data>!</data>", "<data>a</data>", "<data>é</data>"),
+        *(
+            "<date/>",
+            "<date>2026-02-30T00:00:00Z</date>",
+            "<date>2026-01-01</date>",
+            "<date>2026-01-01T25:00:00Z</date>",
+        ),
+    ],
+)
+def test_xml_that_is_no_list_does_not_parse(inner: str) -> None:
+    assert refusal(xml(inner)) == "parse"
+
+
+@pytest.mark.parametrize(
+    ("inner", "code"),
+    [
+        ("<real>nan</real>", "num"),
+        ("<real>+infinity</real>", "num"),
+        ("<real>1e400</real>", "num"),
+        (f"<integer>{'9' * 4_301}</integer>", "num"),
+        ("<dict><key>a</key><true/><key>a</key><true/></dict>", "dup_key"),
+        ("<array>" * 64 + "</array>" * 64, "depth"),
+        ("<array>" + "<true/>" * 250_000 + "</array>", "nodes"),
+        (f"<dict><key>{'k' * 65_537}</key><true/></dict>", "nodes"),
+    ],
+)
+def test_xml_past_a_limit_is_refused(inner: str, code: str) -> None:
+    assert refusal(xml(inner)) == code
+
+
+@pytest.mark.parametrize(
+    ("objects", "value"),
+    [
+        ((b"\x00",), None),
+        ((b"\x09",), True),
+        ((b"\x10\xff",), 255),
+        ((b"\x13" + b"\xff" * 8,), -1),
+        ((b"\x14" + b"\x00" * 8 + b"\xff" * 8,), 2**64 - 1),
+        ((b"\x22" + struct.pack(">f", 1.5),), 1.5),
+        ((b"\x81\x01\x00",), {"CF$UID": 256}),
+        ((b"\x62\xd8\x3d\xde\x00",), "😀"),
+        ((b"\x61\xd8\x3d",), "\ufffd"),
+        ((b"\x51\xff",), "\ufffd"),
+        ((b"\xc1\x01", b"\x51a"), ["a"]),
+        ((date(0),), "2001-01-01T00:00:00.000Z"),
+        ((date(-978_307_200.5),), "1969-12-31T23:59:59.500Z"),
+        ((b"\xa2\x01\x01", b"\xd1\x02\x02", b"\x51a"), [{"a": "a"}, {"a": "a"}]),
+    ],
+)
+def test_each_kind_of_binary_object_is_read(objects: tuple[bytes, ...], value: Json) -> None:
+    assert parsed(binary(*objects)) == value
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"bplist00", "parse"),
+        (b"bplist00" + bytes(32), "parse"),
+        (binary(b"\x09", top=1), "parse"),
+        (binary(b"\x09", offset_bytes=0), "parse"),
+        (binary(b"\x09", reference_bytes=0), "parse"),
+        (binary(b"\x09", offset_bytes=255), "parse"),
+        (binary(b"\x0f"), "parse"),
+        (binary(b"\x15" + bytes(32)), "parse"),
+        (binary(b"\x20\x00"), "parse"),
+        (binary(b"\xf0"), "parse"),
+        (binary(b"\x5f\x51"), "parse"),
+        (binary(b"\x5f\x13" + b"\xff" * 8), "parse"),
+        (binary(b"\x5f\x14" + b"\x7f" * 16), "parse"),
+        (binary(b"\x5f\x12\x7f\xff\xff\xff"), "parse"),
+        (binary(b"\xa1\x07"), "parse"),
+        (binary(b"\xd1\x01\x01", b"\x09"), "key"),
+        (binary(b"\xd1\x01\x01", b"\xa0"), "key"),
+        (binary(b"\xd2\x01\x01\x01\x01", b"\x51a"), "dup_key"),
+        (binary(b"\x23" + struct.pack(">d", float("nan"))), "num"),
+        (binary(b"\x23" + struct.pack(">d", float("-inf"))), "num"),
+        (binary(date(1e300)), "num"),
+        (binary(date(float("nan"))), "num"),
+        (binary(date(1e12)), "num"),
+        (binary(b"\xa1\x00"), "depth"),
+        (binary(b"\xd1\x01\x00", b"\x51a"), "depth"),
+        (binary(array_of(250_000, 0)), "depth"),
+        (binary(*(bytes([0xA1, level + 1]) for level in range(65)), b"\x09"), "depth"),
+        (binary(array_of(250_000, REPEATED), b"\x09"), "expansion"),
+        (binary(*(b"\xa9" + bytes([level + 1]) * 9 for level in range(20)), b"\x09"), "expansion"),
+        (binary(array_of(1_000, REPEATED), b"\x5f\x12\x00\x0f\x42\x40" + b"x" * 1_000_000), "expansion"),
+        (binary(array_of(1_000, REPEATED), b"\x4f\x12\x00\x0f\x42\x40" + b"x" * 1_000_000), "expansion"),
+    ],
+)
+def test_a_binary_list_that_is_broken_or_past_a_limit_is_refused(body: bytes, code: str) -> None:
+    assert refusal(body) == code
+
+
+def test_sixty_four_levels_are_taken() -> None:
+    levels = (bytes([0xA1, level + 1]) for level in range(63))
+    assert parsed(binary(*levels, b"\xa0"))
+
+
+PLISTS = st.recursive(
+    st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text("aé😀<&\n"),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text("aé😀<&"), inner),
+)
+
+
+@given(PLISTS)
+def test_what_an_independent_writer_writes_comes_out_as_it_was(value: Json) -> None:
+    assert parsed(plistlib.dumps({"value": value}, fmt=plistlib.FMT_BINARY)) == {"value": value}
+    assert parsed(plistlib.dumps({"value": value}, fmt=plistlib.FMT_XML)) == {"value": value}
+
+
+@given(st.binary(max_size=300), st.datetimes(datetime(1900, 1, 1), datetime(2400, 1, 1)))
+def test_data_and_times_come_out_alike_from_both(content: bytes, when: datetime) -> None:
+    when = when.replace(microsecond=0)
+    expected = [base64.b64encode(content).decode(), when.replace(tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")]
+    for form in (plistlib.FMT_BINARY, plistlib.FMT_XML):
+        assert parsed(plistlib.dumps([content, when], fmt=form)) == expected
+
+
+@given(st.binary(max_size=100), st.lists(st.integers(0, 255), min_size=26, max_size=26))
+def test_any_bytes_are_parsed_within_limits_or_rejected(body: bytes, trailer: list[int]) -> None:
+    assert_taken_or_refused(body, PLIST, SMALL)
+    assert_taken_or_refused(b"bplist00" + body + bytes(6) + bytes(trailer), PLIST, SMALL)
+    assert_taken_or_refused(b"<plist>" + body + b"</plist>", PLIST, SMALL)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=12), min_size=1, max_size=8))
+def test_any_binary_objects_are_parsed_within_limits_or_rejected(objects: list[bytes]) -> None:
+    assert_taken_or_refused(binary(*objects), PLIST, SMALL)

@@ -1,0 +1,328 @@
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TypeAlias
+from xml.parsers import expat
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import Rejected
+from shared.formats.parse import parse_as
+from shared.jsontext import Json
+from shared.limits import DEFAULT, Limits
+from tests.unit.shared import format_outcomes
+from tests.unit.shared.format_outcomes import assert_taken_or_refused
+
+XML = "application/xml"
+SMALL = replace(DEFAULT, max_depth=4, max_nodes=20, max_keys=5, max_key_characters=10)
+QUADRATIC = f'<!DOCTYPE a [<!ENTITY b "{"x" * 25_000}">]><a>{"&b;" * 8_000}</a>'
+LAUGHS = (
+    "<!DOCTYPE lolz [<!ENTITY lol0 'lol'>"
+    + "".join(f"<!ENTITY lol{level} '{f'&lol{level - 1};' * 10}'>" for level in range(1, 10))
+    + "]><lolz>&lol9;</lolz>"
+)
+
+_watched: list[tuple[str, str]] = []
+_is_watching = False
+
+
+def _watch(event: str, arguments: tuple[object, ...]) -> None:
+    if _is_watching and (event == "open" or event.startswith(("socket.", "urllib."))):
+        _watched.append((event, str(arguments)))
+
+
+@contextmanager
+def opens_and_sockets() -> Iterator[list[tuple[str, str]]]:
+    """What Python opened meanwhile. An audit hook stays for the life of the process, so it is put there once."""
+    global _is_watching
+    if not hasattr(sys, "_hookchain_watches"):
+        sys.addaudithook(_watch)
+        sys._hookchain_watches = True  # type: ignore[attr-defined]  # a mark of ours
+    _watched.clear()
+    _is_watching = True
+    try:
+        yield _watched
+    finally:
+        _is_watching = False
+
+
+def parsed(body: str | bytes, limits: Limits = DEFAULT) -> Json:
+    return format_outcomes.parsed(body, XML, limits)
+
+
+def refusal(body: str | bytes, limits: Limits = DEFAULT) -> str:
+    return format_outcomes.refusal(body, XML, limits)
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        ("<a/>", {"a": None}),
+        ("<a></a>", {"a": None}),
+        ("<a> \n </a>", {"a": None}),
+        ("<a>text</a>", {"a": "text"}),
+        ("<a>\n  text \t</a>", {"a": "text"}),
+        ('<a b="1"/>', {"a": {"@b": "1"}}),
+        ('<a b=" 1 ">text</a>', {"a": {"@b": " 1 ", "#text": "text"}}),
+        ("<a><b>1</b><c>2</c></a>", {"a": {"b": "1", "c": "2"}}),
+        ("<a><b>1</b><b/><b>3</b></a>", {"a": {"b": ["1", None, "3"]}}),
+        ("<a><b>1</b><c/><b>2</b></a>", {"a": {"b": ["1", "2"], "c": None}}),
+        ("<a>one<b/>two</a>", {"a": {"b": None, "#text": "onetwo"}}),
+        ("<a><![CDATA[<b>]]> &amp; &#233;&#x1F600;</a>", {"a": "<b> & é😀"}),
+        ("<?xml version='1.0'?><!-- c --><?p i?><a>x<!-- c -->y</a><!-- end -->", {"a": "xy"}),
+        (
+            '<s:a xmlns:s="urn:s" xmlns="urn:d"><s:b/></s:a>',
+            {"s:a": {"@xmlns:s": "urn:s", "@xmlns": "urn:d", "s:b": None}},
+        ),
+        (
+            "<a xml:lang='de' xmlns:p='u' p:b='1' b='2'/>",
+            {"a": {"@xml:lang": "de", "@xmlns:p": "u", "@p:b": "1", "@b": "2"}},
+        ),
+        (
+            "<p:a xmlns:p='u'><b xmlns:p='v'/><p:c/></p:a>",
+            {"p:a": {"@xmlns:p": "u", "b": {"@xmlns:p": "v"}, "p:c": None}},
+        ),
+        ("<a xmlns:p='u'><p:ب/></a>", {"a": {"@xmlns:p": "u", "p:ب": None}}),
+        ('<a>\u00a0<b c="\u00e9"/></a>', {"a": {"b": {"@c": "é"}, "#text": "\u00a0"}}),
+    ],
+)
+def test_elements_attributes_and_text_have_their_usual_places(body: str, value: Json) -> None:
+    assert parsed(body) == value
+
+
+def test_a_webhook_of_an_apple_device_manager_reads_as_people_expect() -> None:
+    body = """<?xml version="1.0" encoding="UTF-8"?>
+    <JSSEvent><webhook><id>1</id><webhookEvent>ComputerAdded</webhookEvent></webhook>
+      <event><udid>F00</udid><site/></event></JSSEvent>"""
+    assert parsed(body) == {
+        "JSSEvent": {"webhook": {"id": "1", "webhookEvent": "ComputerAdded"}, "event": {"udid": "F00", "site": None}}
+    }
+
+
+@pytest.mark.parametrize("body", ["\n<?xml version='1.0'?><a/>", "\ufeff<a/>", " \r\n<a/>\n"])
+def test_white_space_and_a_byte_order_mark_before_the_document_are_passed_over(body: str) -> None:
+    assert parsed(body) == {"a": None}
+
+
+# document type declarations
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<!DOCTYPE a><a/>",
+        "<!DOCTYPE a []><a/>",
+        "<!DOCTYPE a",
+        "<?xml version='1.0'?>\n<!-- <a> --><?p?> <!DOCTYPE a><a/>",
+        '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd"><a/>',
+        LAUGHS,
+        QUADRATIC,
+        "<!DOCTYPE a [<!ENTITY b '&c;'><!ENTITY c '&b;'>]><a>&b;</a>",
+        "<!DOCTYPE a [<!ENTITY % p SYSTEM 'http://127.0.0.1/p.dtd'> %p;]><a/>",
+        "<!DOCTYPE a [<!ENTITY % p '<!ENTITY b \"c\">'> %p;]><a>&b;</a>",
+        "<!DOCTYPE a [<!ATTLIST a b CDATA 'c'>]><a/>",
+        "<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/passwd'>]><a>&b;</a>",
+        "<!DOCTYPE a [<!ENTITY b SYSTEM 'http://127.0.0.1/'>]><a>&b;</a>",
+        "<!DOCTYPE a SYSTEM 'http://127.0.0.1/a.dtd'><a/>",
+        "<!DOCTYPE a SYSTEM 'file:///dev/zero'><a/>",
+        "<!DOCTYPE plist PUBLIC '-//Apple//DTD PLIST 1.0//EN' 'http://www.apple.com/DTDs/PropertyList-1.0.dtd'><plist/>",
+    ],
+)
+def test_any_document_type_is_refused_and_nothing_is_opened(body: str) -> None:
+    parsed("<a/>")  # so that its parser is imported
+    with opens_and_sockets() as seen:
+        assert refusal(body) == "dtd"
+        assert refusal(body.encode("utf-16")) == "dtd"
+    assert seen == []
+
+
+@pytest.mark.parametrize(
+    "body", ["<a><!DOCTYPE a></a>", "<a/><!DOCTYPE a>", "<!doctype a><a/>", "<a>&b;</a>", "<a>&nbsp;</a>"]
+)
+def test_a_declaration_where_none_can_be_and_an_unknown_entity_do_not_parse(body: str) -> None:
+    assert refusal(body) == "parse"
+
+
+@pytest.mark.parametrize(
+    "body", ["<!-- <!DOCTYPE a> --><a/>", "<a><![CDATA[<!DOCTYPE a>]]></a>", '<a b="&lt;!DOCTYPE"/>']
+)
+def test_what_only_looks_like_a_document_type_is_taken(body: str) -> None:
+    assert parsed(body)
+
+
+# limits
+
+
+def test_sixty_four_levels_are_taken_and_one_more_is_not() -> None:
+    assert parsed("<a>" * 64 + "</a>" * 64)
+    assert refusal("<a>" * 65 + "</a>" * 65) == "depth"
+
+
+@pytest.mark.parametrize("levels", [65, 300_000])
+def test_a_deep_document_is_refused_where_it_gets_too_deep(levels: int) -> None:
+    assert refusal("<a>" * levels + "</a>" * levels) == "depth"
+    assert refusal("<a>" * levels) == "depth"
+
+
+def test_elements_and_attributes_are_counted() -> None:
+    assert parsed("<a>" + "<b/>" * 249_999 + "</a>") == {"a": {"b": [None] * 249_999}}
+    assert refusal("<a>" + "<b/>" * 250_000 + "</a>") == "nodes"
+    assert refusal("<a>" + "<b/>" * 1_000_000 + "</a>") == "nodes"
+    assert refusal("<a>" + '<b c="1"/>' * 125_000 + "</a>") == "nodes"
+
+
+@pytest.mark.parametrize("count", [10_001, 100_000, 400_000])
+def test_too_many_attributes_of_one_element_are_refused(count: int) -> None:
+    assert refusal("<a " + " ".join(f'b{number}=""' for number in range(count)) + "/>") == "nodes"
+
+
+def test_too_many_children_of_different_names_are_refused() -> None:
+    assert refusal("<a>" + "".join(f"<b{number}/>" for number in range(10_001)) + "</a>") == "nodes"
+
+
+def test_a_long_attribute_and_a_long_text_are_taken_but_no_long_name() -> None:
+    assert parsed(f'<a b="{"x" * 800_000}">{"y" * 800_000}</a>') == {"a": {"@b": "x" * 800_000, "#text": "y" * 800_000}}
+    assert refusal(f"<{'a' * 900_000}/>") == "nodes"
+    assert refusal(f'<a {"b" * 900_000}=""/>') == "nodes"
+
+
+# encodings
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ("<a>é</a>".encode(), XML),
+        ("<a>é</a>".encode("utf-16"), XML),
+        (b"\xfe\xff" + "<?xml version='1.0' encoding='UTF-16'?><a>é</a>".encode("utf-16-be"), XML),
+        ("<?xml version='1.0' encoding='ISO-8859-1'?><a>é</a>".encode("latin-1"), XML),
+        ('<?xml version="1.0" encoding="windows-1252" standalone="yes"?><a>é</a>'.encode("cp1252"), "text/xml"),
+        ("<?xml version='1.0' encoding='UTF-16'?><a>é</a>".encode(), XML),
+        ("<?xml version='1.0' encoding='UTF-8'?><a>é</a>".encode("latin-1"), "text/xml; charset=ISO-8859-1"),
+        ("<a>é</a>".encode("utf-16-le"), 'application/soap+xml; charset="utf-16le"'),
+    ],
+)
+def test_text_is_read_by_the_senders_charset_the_mark_or_the_declaration(body: bytes, content_type: str) -> None:
+    assert format_outcomes.parsed(body, content_type) == {"a": "é"}
+
+
+@pytest.mark.parametrize("encoding", ["x-evil", "unicode_escape", "rot13", "zlib", "idna", "utf-7", "undefined"])
+def test_an_encoding_that_is_no_charset_we_know_is_refused(encoding: str) -> None:
+    assert refusal(f"<?xml version='1.0' encoding='{encoding}'?><a/>") == "encoding"
+
+
+# what is no XML
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("", " ", "plain words", "{}", "<", "<>", "<a", "<a>", "</a>", "<a></b>", "<a/><b/>", "<a/>text", "text<a/>"),
+        *(
+            "<1a/>",
+            "<a b/>",
+            "<a b=1/>",
+            "<a b='1' b='2'/>",
+            "<a b='<'/>",
+            "<a>&</a>",
+            "<a>&#0;</a>",
+            "<a>&#xD800;</a>",
+        ),
+        *("<a>\0</a>", "<a>\x01</a>", "<a>]]></a>", "<a><!-- -- --></a>", "<a>\uffff</a>"),
+        *("<?xml version='1.0'?>", "<!---->", "<a><?xml version='1.0'?></a>", "<a><b></a></b>", "<![CDATA[a]]>"),
+    ],
+)
+def test_what_is_not_well_formed_does_not_parse(body: str) -> None:
+    assert refusal(body) == "parse"
+
+
+XML_NAMESPACE, XMLNS_NAMESPACE = "http://www.w3.org/XML/1998/namespace", "http://www.w3.org/2000/xmlns/"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("<p:a/>", "<a p:b='1'/>", "<a><b xmlns:p='u'/><p:c/></a>", "<a><b xmlns:p='u'/><c p:d='1'/></a>"),
+        *("<a xmlns:p=''/>", "<a xmlns:p='u'><b xmlns:p=''/></a>"),
+        *("<:a/>", "<a:/>", "<a :b='1'/>", "<a b:='1'/>", "<a:b:c xmlns:a='u'/>", "<a xmlns:1b='u'/>"),
+        *("<a xmlns:p='u'><p:1b/></a>", "<a xmlns:p='u'><p:·b/></a>", "<a xmlns:p:q='u'/>"),
+        *("<a xmlns:xml='u'/>", "<a xmlns:xmlns='u'/>", "<xmlns:a/>"),
+        *(f"<a xmlns:p='{XML_NAMESPACE}'/>", f"<a xmlns='{XML_NAMESPACE}'/>"),
+        *(f"<a xmlns:p='{XMLNS_NAMESPACE}'/>", f"<a xmlns='{XMLNS_NAMESPACE}'/>"),
+        "<a xmlns:p='u' xmlns:q='u' p:b='1' q:b='2'/>",
+        "<a><?p:q r?></a>",
+    ],
+)
+def test_what_breaks_the_rules_of_namespaces_does_not_parse(body: str) -> None:
+    assert refusal(body) == "parse"
+    by_expat = expat.ParserCreate(namespace_separator=" ")
+    with pytest.raises(expat.ExpatError):
+        by_expat.Parse(body, True)
+
+
+qnames = st.sampled_from(["a", "p:a", "q:a", "xml:a", "xmlns:a", ":a", "a:", "p:1", "p:q:a"])
+attributes = st.dictionaries(
+    st.one_of(qnames, st.sampled_from(["xmlns", "xmlns:p", "xmlns:q", "xmlns:xml", "xmlns:xmlns"])),
+    st.sampled_from(["", "u", "v", XML_NAMESPACE, XMLNS_NAMESPACE]),
+    max_size=4,
+)
+Tree: TypeAlias = "tuple[str, dict[str, str], list[Tree]]"
+trees: st.SearchStrategy[Tree] = st.recursive(
+    st.tuples(qnames, attributes, st.just([])),
+    lambda inner: st.tuples(st.sampled_from(["a", "p:a"]), attributes, st.lists(inner, max_size=3)),
+    max_leaves=6,
+)
+
+
+def written(tree: Tree) -> str:
+    name, values, children = tree
+    inner = "".join(written(child) for child in children)
+    return f"<{name}{''.join(f' {key}={value!r}' for key, value in values.items())}>{inner}</{name}>"
+
+
+@given(trees)
+def test_prefixes_are_taken_or_refused_as_expat_does(tree: Tree) -> None:
+    body = written(tree)
+    try:
+        expat.ParserCreate(namespace_separator=" ").Parse(body, True)
+    except expat.ExpatError:
+        assert refusal(body) == "parse", body
+    else:
+        parse_as("xml", body.encode(), None)
+
+
+def test_a_fault_of_namespaces_is_told_by_its_place() -> None:
+    with pytest.raises(Rejected, match=r"line 2, column 4: a prefix is not declared"):
+        parse_as("xml", b"<a>\n   <hunter2:b/>\n</a>", None)
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.2", "1.10"])
+def test_another_version_than_1_0_is_refused(version: str) -> None:
+    with pytest.raises(Rejected, match=r"version 1\.0 only"):
+        parse_as("xml", f"<?xml version='{version}'?><a/>".encode(), None)
+
+
+@pytest.mark.parametrize(
+    "place", ["<a>{}</a>", "<a b='{}'/>", "<a><!--{}--></a>", "<?p {}?><a/>", "<a><![CDATA[{}]]></a>"]
+)
+def test_no_character_is_taken_anywhere_that_xml_does_not_have(place: str) -> None:
+    for number in (*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF):
+        assert refusal(place.format(chr(number))) == "parse"
+        assert refusal(f"<a>&#{number};</a>") == "parse"
+
+
+@pytest.mark.parametrize(
+    "body", [b"<a>\xff</a>", b"<a>\xc0\xaf</a>", b"<a>\xed\xa0\x80</a>", b"\xff\xfe<a/>", b"\xfe\xff"]
+)
+def test_what_is_not_text_does_not_parse(body: bytes) -> None:
+    assert refusal(body) == "parse"
+
+
+@given(st.binary(max_size=200) | st.text("<>/ab='\"&;!-?[]DOCTYPE x\n", max_size=200).map(str.encode))
+def test_any_bytes_are_parsed_within_limits_or_rejected(body: bytes) -> None:
+    assert_taken_or_refused(body, XML, SMALL)
+    assert_taken_or_refused(b"<a>" + body + b"</a>", XML, SMALL)
+    assert_taken_or_refused(b"<?xml version='1.0' encoding='" + body + b"'?><a/>", XML, SMALL)

@@ -1,0 +1,147 @@
+"""Fields that a sender has a say in, as they get into a log line, or do not."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import parse_config
+from functions.transform.entry import Service, answer
+from shared.event import to_cloudevent
+from shared.http import Request
+from shared.jsontext import Json, JsonObject, to_json
+from shared.logs import loggable_type
+from tests.fakes.bodies import reading
+from tests.fakes.notifier import push_of
+from tests.fakes.pushes import from_anybody
+from tests.posting import JSON, Posting, code
+from tests.unit.transform.transform_bench import EVENT, Bench
+
+SOURCES = """
+open: {auth: none}
+gitlab: {provider: gitlab, secret: token}
+mine: {provider: gitlab, secret: token, type: header.X-Mine}
+"""
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+@pytest.fixture
+def posting() -> Posting:
+    return Posting(SOURCES, {"token": "a-token-of-this-test"})
+
+
+def logged(capsys: pytest.CaptureFixture[str]) -> JsonObject:
+    [line] = capsys.readouterr().out.splitlines()
+    document: Json = json.loads(line)
+    assert isinstance(document, dict)
+    return document
+
+
+@pytest.mark.parametrize(
+    "event_type",
+    ["order.paid", "pull_request", "zen:event-type:ticket.created", "orders/create", "a" * 80, "v2024-01", "received"],
+)
+def test_what_looks_like_a_type_is_logged(event_type: str) -> None:
+    assert loggable_type(event_type) == event_type
+
+
+@pytest.mark.parametrize(
+    "event_type",
+    [
+        *("", "a" * 81, "card 4111", "Push Hook", "a  b", " a", "a\n", "naïve", "a@example.com", "<b>", "a,b", "{}"),
+        *("4111111111111111", "card.4111-1111-1111-1111", "id:123-45-67-89", "tel/030.1234.567", "x1234567"),
+    ],
+)
+def test_what_may_be_more_than_a_type_is_logged_as_other(event_type: str) -> None:
+    assert loggable_type(event_type) == "other"
+
+
+@pytest.mark.parametrize(
+    ("event_type", "is_logged"),
+    [
+        ("Push Hook", True),
+        ("Confidential Issue Hook x", True),
+        ("one two three four five", False),
+        ("call 030 1234 567", False),
+        ("two  spaces", False),
+        ("a@b.example c", False),
+    ],
+)
+def test_of_a_type_in_words_four_are_logged(event_type: str, is_logged: bool) -> None:
+    assert loggable_type(event_type, 4) == (event_type if is_logged else "other")
+
+
+@pytest.mark.parametrize(
+    ("path", "header", "kind", "expected"),
+    [
+        ("/gitlab", "X-Gitlab-Event", "push", "Push Hook"),
+        ("/gitlab", "X-Other", "Push Hook", "other"),
+        ("/gitlab", "X-Other", "push", "push"),
+        ("/mine", "X-Mine", "push", "other"),
+    ],
+    ids=["a header of the catalogue", "the body in its place", "one word of the body", "a header of the operator"],
+)
+async def test_several_words_are_logged_of_a_header_that_the_catalogue_names(
+    posting: Posting, capsys: pytest.CaptureFixture[str], path: str, header: str, kind: str, expected: str
+) -> None:
+    body = to_json({"object_kind": kind}).encode()
+    token = ("x-gitlab-token", "a-token-of-this-test")
+    assert (await posting.send(path, body, JSON, token, (header.lower(), "Push Hook"))).status == 200
+    assert logged(capsys)["type"] == expected
+
+
+def test_transform_is_compiled_with_every_source_and_the_words_of_its_types() -> None:
+    file = parse_config("sources:" + SOURCES.replace("\n", "\n  "), "test.yaml", Path())
+    assert compile_config(file)["transform"]["sources"] == {"open": 1, "gitlab": 4, "mine": 1}
+
+
+async def test_a_path_that_names_no_source_is_not_logged(posting: Posting, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in ("/canary", "/tok%2Fcanary", "/canary/open", "/open%2Fcanary", "//canary", "/OPEN-canary"):
+        assert code(await posting.send(path)) == "unknown_source"
+        line = logged(capsys)
+        assert "source" not in line
+        assert "canary" not in to_json(line)
+
+
+async def test_a_refusal_names_its_source(posting: Posting, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (await posting.send("/open", b"{", JSON)).status == 400
+    assert logged(capsys)["source"] == "open"
+
+
+async def test_of_a_trace_only_its_id_is_logged(posting: Posting, capsys: pytest.CaptureFixture[str]) -> None:
+    await posting.send("/open", b"{}", JSON, ("traceparent", f"00-{TRACE}-{SPAN}-01"))
+    line = logged(capsys)
+    assert line["trace"] == TRACE
+    assert to_json(line).count(TRACE) == 1
+    assert SPAN not in to_json(line)
+
+
+async def test_the_refusal_of_a_length_does_not_repeat_it(posting: Posting, capsys: pytest.CaptureFixture[str]) -> None:
+    reply = await posting.send("/open", b"", ("content-length", "987654321"))
+    assert reply.status == 413
+    assert b"987654321" not in reply.body
+    assert "987654321" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("source", "event_type", "expected"),
+    [
+        ("web", "order.paid", ("web", "order.paid")),
+        ("web", "Push Hook", ("web", "other")),
+        ("gitlab", "Push Hook", ("gitlab", "Push Hook")),
+        ("canary", "Push Hook", (None, "other")),
+    ],
+)
+async def test_transform_logs_configured_sources_and_what_looks_like_their_types(
+    capsys: pytest.CaptureFixture[str], source: str, event_type: str, expected: tuple[str | None, str]
+) -> None:
+    bench = Bench()
+    event = replace(EVENT, source=f"/sources/{source}", type=event_type, traceparent="canary")
+    service = Service(bench.transformer, {}, None, from_anybody, {"web": 1, "gitlab": 4})
+    push = push_of(to_json(to_cloudevent(event)).encode())
+    await answer(service, Request("POST", "/"), reading(push))
+    lines: list[JsonObject] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {(line.get("source"), line["type"]) for line in lines} == {expected}
+    assert all("canary" not in to_json(line) for line in lines)

@@ -1,0 +1,144 @@
+import base64
+import hmac
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import Rejected, Temporary
+from shared.signatures.credentials import verify_password
+from shared.signatures.macs import hmac_signature
+from shared.signatures.standard_webhooks import sign_standard, verify_standard
+from tests.unit.shared.hmac_way import verify_hmac
+
+NOW = 1_790_000_000
+KEY = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()
+OLD_KEY = "whsec_" + base64.b64encode(b"another-key-another-key!").decode()
+BODY = b'{"a":1}'
+
+
+def standard(
+    signatures: str | None, *, webhook_id: str | None = "msg_1", timestamp: str | None = str(NOW), body: bytes = BODY
+) -> None:
+    verify_standard(webhook_id, timestamp, signatures, body, [KEY, OLD_KEY], NOW)
+
+
+def refused_code(signatures: str | None, **changes: str | None) -> str:
+    with pytest.raises(Rejected) as refusal:
+        standard(signatures, **changes)  # type: ignore[arg-type] # only text is passed below
+    return refusal.value.code
+
+
+def valid(secret: str = KEY, timestamp: int = NOW) -> str:
+    return sign_standard(secret, "msg_1", timestamp, BODY)
+
+
+def test_the_published_example_of_standard_webhooks_verifies() -> None:
+    # from the specification's reference libraries' tests
+    secret, webhook_id, at = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330
+    signature = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    body = b'{"test": 2432232314}'
+    assert sign_standard(secret, webhook_id, at, body) == signature
+    verify_standard(webhook_id, str(at), signature, body, [secret], at)
+
+
+@pytest.mark.parametrize("signatures", [None, "", "v1,", "abc", "v1,é", "v1,A", "v1," + "A" * 10, "v9," + valid()[3:]])
+def test_what_is_no_signature_of_ours_is_refused(signatures: str | None) -> None:
+    assert refused_code(signatures) == "sig"
+
+
+def test_the_first_bytes_of_the_right_signature_do_not_pass() -> None:
+    assert refused_code(valid()[:13]) == "sig"
+
+
+def test_one_right_signature_among_wrong_ones_passes() -> None:
+    standard("v1,AAAA  " + valid())
+
+
+def test_the_secret_before_the_newest_still_verifies() -> None:
+    standard(valid(OLD_KEY))
+
+
+def test_more_than_ten_signatures_are_not_tried() -> None:
+    standard(" ".join(["v1,AAAA"] * 9 + [valid()]))
+    assert refused_code(" ".join(["v1,AAAA"] * 10 + [valid()])) == "sig"
+
+
+def test_two_header_lines_joined_with_a_comma_are_no_list_of_signatures() -> None:
+    assert refused_code("v1,AAAA," + valid()) == "sig"
+
+
+@pytest.mark.parametrize("age", [-300, 300])
+def test_a_signature_at_the_edge_of_the_tolerance_passes(age: int) -> None:
+    standard(valid(timestamp=NOW - age), timestamp=str(NOW - age))
+
+
+@pytest.mark.parametrize("age", [-301, 301])
+def test_a_signature_a_second_beyond_it_is_stale(age: int) -> None:
+    assert refused_code(valid(timestamp=NOW - age), timestamp=str(NOW - age)) == "ts"
+
+
+@pytest.mark.parametrize("timestamp", [None, "", "-1", "1e9", "٣٣٣", "9" * 30, " 1"])
+def test_a_timestamp_that_is_no_plain_number_is_refused(timestamp: str | None) -> None:
+    assert refused_code(valid(), timestamp=timestamp) == "ts"
+
+
+@pytest.mark.parametrize("webhook_id", [None, "", "a.b", "a\nb", "a" * 129])
+def test_an_id_outside_the_rule_is_a_bad_request(webhook_id: str | None) -> None:
+    assert refused_code(valid(), webhook_id=webhook_id) == "id"
+
+
+def test_an_id_is_signed_in_the_bytes_that_came() -> None:
+    signed = f"msg_é.{NOW}.".encode() + BODY
+    key = base64.b64decode(KEY.removeprefix("whsec_"))
+    signature = "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+    as_servers_hand_it_on = "msg_é".encode().decode("latin-1")
+    verify_standard(as_servers_hand_it_on, str(NOW), signature, BODY, [KEY], NOW)
+
+
+def test_a_body_of_the_same_meaning_does_not_pass() -> None:
+    with pytest.raises(Rejected):
+        standard(valid(), body=b'{"a": 1}')
+
+
+def test_a_secret_that_is_not_base64_is_our_trouble_not_the_senders() -> None:
+    with pytest.raises(Temporary) as trouble:
+        verify_standard("msg_1", str(NOW), valid(), BODY, ["whsec_not base64"], NOW)
+    assert trouble.value.code == "secret_unusable"
+
+
+def test_a_secret_that_is_no_key_keeps_no_other_from_proving_the_sender() -> None:
+    verify_standard("msg_1", str(NOW), valid(), BODY, ["whsec_not base64", KEY], NOW)
+
+
+@pytest.mark.parametrize("encoding", ["hex", "base64", "base64url"])
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512", "sha1"])
+def test_what_is_signed_verifies_and_nothing_else_does(algorithm: str, encoding: str) -> None:
+    signature = hmac_signature(BODY, "a secret", algorithm, encoding, "sha=")
+    verify_hmac(signature, BODY, ["other", "a secret"], algorithm, encoding, "sha=")
+    for wrong in (signature[4:], signature[:-1], "", "sha=", signature + "0"):
+        with pytest.raises(Rejected):
+            verify_hmac(wrong, BODY, ["a secret"], algorithm, encoding, "sha=")
+    with pytest.raises(Rejected):
+        verify_hmac(signature, BODY + b" ", ["a secret"], algorithm, encoding, "sha=")
+
+
+def test_githubs_published_example_verifies() -> None:
+    # docs.github.com, "Validating webhook deliveries"
+    signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+    verify_hmac(signature, b"Hello, World!", ["It's a Secret to Everybody"], "sha256", "hex", "sha256=")
+
+
+def test_hex_digits_may_be_upper_case() -> None:
+    verify_hmac(hmac_signature(BODY, "s").upper(), BODY, ["s"], "sha256", "hex", "")
+
+
+@given(st.one_of(st.none(), st.text()), st.binary())
+def test_no_header_makes_the_verifiers_raise_anything_else(header: str | None, body: bytes) -> None:
+    for encoding in ("hex", "base64", "base64url"):
+        with pytest.raises(Rejected):
+            verify_hmac(header, body, ["s"], "sha256", encoding, "p=")
+    with pytest.raises(Rejected):
+        verify_password(header, ["a secret that no example finds"])
+    with pytest.raises(Rejected):
+        verify_standard(header, header, header, body, [KEY], NOW)

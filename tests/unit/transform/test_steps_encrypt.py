@@ -1,0 +1,223 @@
+"""encrypt and decrypt."""
+
+import json
+import re
+from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from deploy.secrets.made_secrets import random_value
+from functions.transform.crypto.keys import parse_keys
+from functions.transform.crypto.sealed import Binding, seal, unseal
+from functions.transform.steps.decrypt import Decrypt
+from functions.transform.steps.encrypt import Encrypt, new_nonce
+from shared.errors import Permanent, Temporary
+from shared.event import Event
+from shared.jsontext import Json
+from tests.fakes.steps import EVENT, data_after, event_after
+from tests.unit.shared.json_values import json_values
+from tests.unit.transform.sealing import JWE, NEW, OLD, decrypted, encrypted, refused
+
+
+@given(json_values, st.sampled_from(["aes-gcm", "jwe"]))
+def test_any_value_comes_back_equal(value: Json, name: str) -> None:
+    sealed = encrypted(value, format=name)
+
+    assert isinstance(sealed, str)
+    assert decrypted(sealed, format=name) == value
+
+
+def test_named_fields_are_sealed_where_they_are_and_the_rest_stays() -> None:
+    data: Json = {"name": "Ada", "cards": [{"no": 41}, {"kind": "visa"}, {"no": None}], "iban": "GB33"}
+    paths: Json = ["data.iban", "data.cards[*].no", "data.nothing.there"]
+
+    sealed = encrypted(data, paths=paths)
+
+    assert isinstance(sealed, dict)
+    assert sealed["name"] == "Ada"
+    assert "GB33" not in json.dumps(sealed)
+    assert decrypted(sealed, paths=paths) == data
+
+
+def test_sealing_all_of_the_data_takes_the_body_as_it_came_along() -> None:
+    event = replace(EVENT, data={"pin": "hunter2"}, rawbody='{"pin": "hunter2"}')
+
+    after = event_after(Encrypt, {"secret": "keys"}, event, {"keys": NEW})
+    jose = event_after(Encrypt, {"secret": "keys", "format": "jwe"}, event, {"keys": NEW})
+
+    assert "hunter2" not in repr(after)
+    assert (after.datatype, jose.datatype) == (None, "application/jose")
+
+
+def test_the_newest_key_encrypts_and_every_one_decrypts() -> None:
+    for name in ("aes-gcm", "jwe"):
+        before = encrypted("x", OLD, format=name)
+        after = encrypted("x", f"{NEW}\n{OLD}", format=name)
+
+        assert decrypted(before, f"{NEW}\n{OLD}", format=name) == "x"
+        assert decrypted(after, NEW, format=name) == "x"
+        assert refused(after, OLD, format=name).code == "key"
+
+
+def test_a_key_needs_no_id() -> None:
+    bare = b64encode(bytes(32)).decode()
+    sealed = encrypted("x", bare)
+
+    assert re.fullmatch(r"hc1\.[0-9a-f]{8}\.[\w-]{16}\.[\w-]+", str(sealed))
+    assert decrypted(sealed, f"{NEW}\n{bare}") == "x"
+
+
+@pytest.mark.parametrize(
+    "key", ["00" * 16, "ab" * 32, b64encode(bytes(24)).decode(), urlsafe_b64encode(b"\xff" * 32).decode()]
+)
+def test_a_key_is_written_in_hex_or_base64(key: str) -> None:
+    assert decrypted(encrypted("x", key), key) == "x"
+
+
+@pytest.mark.parametrize("key", ["a-password-that-is-long-enough", "AAAA", "a:b:c", "ab" * 20, "=" * 44])
+@pytest.mark.parametrize("name", ["aes-gcm", "jwe"])
+def test_a_key_that_is_none_is_told_apart_by_its_number_and_not_shown(key: str, name: str) -> None:
+    with pytest.raises(Temporary, match=r"secret 'keys': value 2 is no AES key") as caught:
+        encrypted("x", f"{NEW}\n{key}", format=name)
+    assert caught.value.code == "secret_weak"
+    assert key not in caught.value.detail
+
+
+def test_the_same_text_twice_is_another_each_time() -> None:
+    for name in ("aes-gcm", "jwe"):
+        assert encrypted("x", format=name) != encrypted("x", format=name)
+
+
+def flipped(sealed: Json, part: int, at: int) -> str:
+    parts = str(sealed).split(".")
+    content = bytearray(urlsafe_b64decode(parts[part] + "=" * (-len(parts[part]) % 4)))
+    content[at] ^= 1
+    parts[part] = urlsafe_b64encode(content).decode().rstrip("=")
+    return ".".join(parts)
+
+
+@pytest.mark.parametrize(("part", "at"), [(2, 0), (2, 11), (3, 0), (3, -1)])
+def test_one_flipped_bit_and_nothing_opens(part: int, at: int) -> None:
+    error = refused(flipped(encrypted("hunter2"), part, at))
+
+    assert error.code == "crypto"
+    assert error.detail.startswith("data does not open: it was changed, moved from its place, or sealed under another")
+
+
+@pytest.mark.parametrize(
+    ("made", "code", "words"),
+    [
+        ("hc1.2024.AAECAwQFBgcICQoL.AAAAAAAAAAAAAAAAAAAAAA", "key", "a key id that the secret does not have"),
+        ("hc1.2026.AAECAwQFBgcICQo.AAAAAAAAAAAAAAAAAAAAAA", "crypto", "a nonce or a tag of another length"),
+        ("hc1.2026.AAECAwQFBgcICQoL.AAAA", "crypto", "a nonce or a tag of another length"),
+        ("hc1.2026.AAECAwQFBgcICQoL.AAAAAAAAAAAAAAAAAAAAA!", "crypto", "damaged"),
+        ("hc1.2026.AAECAwQFBgcICQoL", "crypto", "no sealed text"),
+        ("hc2.2026.AAECAwQFBgcICQoL.AAAAAAAAAAAAAAAAAAAAAA", "crypto", "no sealed text"),
+        ("in the clear", "crypto", "no sealed text"),
+        ({"a": 1}, "crypto", "not encrypted"),
+    ],
+)
+def test_what_was_not_sealed_just_so_is_refused(made: Json, code: str, words: str) -> None:
+    error = refused(made)
+
+    assert error.code == code
+    assert words in error.detail
+
+
+def test_a_sealed_value_opens_in_its_place_and_context_only() -> None:
+    sealed = encrypted({"a": "one", "b": "two"}, paths=["data.a", "data.b"], context="payments")
+    assert isinstance(sealed, dict)
+    moved: Json = {"a": sealed["b"], "b": sealed["a"]}
+
+    assert decrypted(sealed, paths=["data.a"], context="payments") == {"a": "one", "b": sealed["b"]}
+    assert refused(moved, paths=["data.a"], context="payments").code == "crypto"
+    assert refused(sealed, paths=["data.a"], context="refunds").code == "crypto"
+    assert refused(sealed, paths=["data.a"]).code == "crypto"
+
+
+def test_an_item_of_a_list_cannot_be_exchanged_for_another() -> None:
+    sealed = encrypted([{"x": 1}, {"x": 2}], paths=["data[*].x"])
+    assert isinstance(sealed, list)
+
+    assert refused(list(reversed(sealed)), paths=["data[*].x"]).code == "crypto"
+
+
+def test_what_would_stay_readable_by_mistake_is_refused() -> None:
+    with pytest.raises(Permanent, match=r"data\.card is text, not an object"):
+        encrypted({"card": "4111111111111111"}, paths=["data.card.number"])
+
+
+@given(st.text() | st.from_regex(r"hc1\.2026\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*", fullmatch=True))
+def test_any_text_opens_or_is_refused(text: str) -> None:
+    assert refused(text).code in ("crypto", "key")
+    assert refused(text, format="jwe").code in ("crypto", "key")
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "words"),
+    [
+        (Encrypt, {"paths": ["data.x"]}, "secret"),
+        (Encrypt, {"secret": "keys", "paths": ["subject"]}, "'subject' is no place in 'data'"),
+        (Encrypt, {"secret": "keys", "algorithm": "A256KW"}, "`algorithm` goes with `format: jwe`"),
+        (Encrypt, {**JWE, "algorithm": "RSA1_5"}, "Input should be 'dir'"),
+        (Encrypt, {**JWE, "context": "x"}, "`context` goes with `format: aes-gcm`"),
+        (Decrypt, {"secret": "keys", "algorithms": ["dir"]}, "`algorithms` goes with `format: jwe`"),
+        (Decrypt, {**JWE, "algorithms": []}, "at least 1 item"),
+    ],
+)
+def test_a_fault_in_the_settings_is_found_when_they_are_loaded(
+    model: type[Encrypt] | type[Decrypt], settings: Json, words: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(settings)
+    assert words in str(caught.value)
+
+
+def test_no_key_shows_in_what_is_printed() -> None:
+    [key] = parse_keys("keys", [NEW])
+
+    assert str(key.content) not in repr(key)
+    assert "2026" in repr(key)
+
+
+def test_a_secret_that_is_not_there_comes_again() -> None:
+    for model in (Encrypt, Decrypt):
+        with pytest.raises(Temporary):
+            data_after(model, {"secret": "keys"}, "x", {})
+
+
+@pytest.mark.parametrize("name", ["aes-gcm", "jwe"])
+def test_a_secret_that_is_made_up_for_local_use_is_a_key(name: str) -> None:
+    keys = random_value()
+
+    assert decrypted(encrypted("x", keys, format=name), keys, format=name) == "x"
+
+
+def test_the_examples_open_one_another() -> None:
+    example = Encrypt.example
+    event: Event = replace(EVENT, data=example.after)
+
+    assert event_after(Decrypt, example.settings, event, example.secrets).data == example.before
+
+
+@pytest.mark.slow
+def test_a_million_seals_use_a_million_nonces() -> None:
+    [key] = parse_keys("keys", [NEW])
+    binding = Binding("", "data")
+    nonces: set[str] = set()
+    for _ in range(1_000_000):
+        nonces.add(seal(b'"x"', key, binding, new_nonce()).split(".")[2])
+
+    assert len(nonces) == 1_000_000
+
+
+def test_a_seal_is_the_same_for_the_same_nonce_and_opens() -> None:
+    [key] = parse_keys("keys", [NEW])
+    binding = Binding("c", "data.x")
+
+    assert seal(b"1", key, binding, bytes(12)) == seal(b"1", key, binding, bytes(12))
+    assert unseal(seal(b"1", key, binding, bytes(12)), [key], binding) == b"1"

@@ -1,0 +1,246 @@
+import json
+import tracemalloc
+from base64 import b64encode
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from functions.transform.step import Noted, Switch
+from functions.transform.steps.lint import Lint
+from shared.errors import Permanent
+from shared.formats.bytes_body import binary
+from shared.jsontext import Json
+from tests.fakes.steps import EVENT, data_after, event_after, result_of
+from tests.unit.shared.json_values import json_values
+
+SIGNUP: dict[str, Json] = {
+    "type": "object",
+    "required": ["email"],
+    "properties": {
+        "email": {"type": "string", "format": "email"},
+        "age": {"type": "integer", "minimum": 18},
+        "at": {"format": "date-time"},
+        "plan": {"enum": ["free", "pro"]},
+        "tags": {"type": "array", "uniqueItems": True, "items": {"$ref": "#/$defs/tag"}},
+    },
+    "additionalProperties": False,
+    "$defs": {"tag": {"type": ["string", "null"], "maxLength": 5}},
+}
+
+
+def faults(settings: Json, data: Json) -> str:
+    with pytest.raises(Permanent) as caught:
+        data_after(Lint, settings, data)
+    assert caught.value.code == "lint"
+    return caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("json", '{"a": 1}'),
+        ("xml", "<a>1</a>"),
+        ("yaml", "a: 1\n"),
+        ("plist", '<plist version="1.0"><dict><key>a</key><integer>1</integer></dict></plist>'),
+    ],
+)
+def test_a_well_formed_document_passes_as_it_is(name: str, text: str) -> None:
+    for data in (text, binary(text.encode(), "")):
+        event = replace(EVENT, data=data, rawbody="kept")
+        assert event_after(Lint, {"format": name}, event) is event
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("json", '{"a":\n  }', "data: not JSON: line 2, column 3"),
+        ("json", '{"a": 1, "a": 2}', "data: an object has the same key twice"),
+        ("xml", "<a>\n<b></a>", "data: not XML: line 2, column 6"),
+        ("xml", '<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>', "data: XML with a DOCTYPE is not taken"),
+        ("yaml", "a: 1\nb: [", "data: not YAML: line 3, column 1"),
+        ("yaml", "a: !!python/object/apply:os.system [x]", "data: YAML tags are those of the core schema"),
+        ("yaml", "[" * 1_000, "data: the YAML is nested deeper than 64 levels"),
+        ("plist", "<plist><dict><key>a</key></dict></plist>", "data: the XML is not a property list"),
+        ("plist", "nothing like it", "data: not XML: line 1, column 1"),
+    ],
+)
+def test_a_fault_in_a_document_says_where(name: str, text: str, words: str) -> None:
+    assert faults({"format": name}, text).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({}, "data lacks 'email'"),
+        ({"email": 1}, "data.email is not of type string"),
+        ({"email": "hunter2"}, 'data.email breaks format: "email"'),
+        ({"email": "a@b", "age": 3}, "data.age breaks minimum: 18"),
+        ({"email": "a@b", "at": "yesterday"}, 'data.at breaks format: "date-time"'),
+        ({"email": "a@b", "plan": "hunter2"}, "data.plan breaks enum"),
+        ({"email": "a@b", "hunter2": 1}, "data has a field that the schema does not name"),
+        ({"email": "a@b", "tags": ["x", "hunter2"]}, "data.tags[1] breaks maxLength: 5"),
+        ({"email": "a@b", "tags": [1]}, "data.tags[0] is not of type string or null"),
+        ({"email": "a@b", "tags": ["x", "x"]}, "data.tags holds an item twice"),
+        ([], "data is not of type object"),
+    ],
+)
+def test_a_fault_against_a_schema_names_place_and_rule_and_no_value(data: Json, words: str) -> None:
+    assert faults({"schema": SIGNUP}, data) == words
+
+
+def test_every_fault_is_told_at_once_up_to_ten() -> None:
+    assert faults({"schema": SIGNUP}, {"age": 1, "plan": 2}).count(";") == 2
+    assert faults({"schema": {"items": {"type": "null"}}}, [1] * 1_000).count(";") == 9
+
+
+def test_what_fits_passes() -> None:
+    data: Json = {"email": "a@b", "age": 36, "at": "2026-03-01T12:00:00Z", "plan": "pro", "tags": ["x", None]}
+
+    assert data_after(Lint, {"schema": SIGNUP}, data) == data
+
+
+def test_a_file_brings_the_schema_as_text_or_in_base64() -> None:
+    text = json.dumps(SIGNUP)
+
+    forms: list[Json] = [text, {"base64": b64encode(text.encode()).decode()}]
+    for settings in forms:
+        assert faults({"schema": settings}, {}) == "data lacks 'email'"
+
+
+def test_what_text_says_is_checked_against_the_schema() -> None:
+    settings: Json = {"format": "yaml", "schema": SIGNUP, "path": "data.form"}
+
+    assert faults(settings, {"form": "email: 7"}) == "data.form.email is not of type string"
+    assert faults(settings, {}) == "data.form is not there"
+
+
+@pytest.mark.parametrize(
+    ("types", "data", "words"),
+    [
+        ({"data.a": "text"}, {"a": 1}, "data.a is a number, not text"),
+        ({"data.a": "integer"}, {"a": 1.5}, "data.a is a number, not integer"),
+        ({"data.a": "number"}, {"a": True}, "data.a is a boolean, not number"),
+        ({"data.a": "list or null"}, {"a": "x"}, "data.a is text, not list or null"),
+        ({"data.a": "text"}, {}, "data.a is not there"),
+        ({"data.a[*].b": "boolean"}, {"a": [{"b": True}, {"b": None}]}, "data.a[1].b is null, not boolean"),
+        ({"data.a": "text", "data.b": "text"}, {"a": 1, "b": 2}, "data.a is a number, not text; data.b is a number"),
+    ],
+)
+def test_fields_of_another_type_are_named(types: dict[str, Json], data: Json, words: str) -> None:
+    assert faults({"types": types}, data).startswith(words)
+
+
+def test_fields_of_their_types_pass() -> None:
+    types: dict[str, Json] = {"data.n": "integer", "data.x": "text or null", "data.o": "object?", "data.l": "list"}
+    data: Json = {"n": 7.0, "x": None, "l": []}
+
+    assert data_after(Lint, {"types": types}, data) == data
+
+
+def test_a_warning_is_noted_and_the_event_goes_on_as_it_was() -> None:
+    event = replace(EVENT, data={"age": "7"})
+    settings: Json = {"types": {"data.age": "integer"}, "on_fault": "warn"}
+
+    assert result_of(Lint, settings, event) == Noted(event, "data.age is text, not integer")
+    assert result_of(Lint, settings, replace(event, data={"age": 7})) == replace(event, data={"age": 7})
+
+
+def test_a_warning_is_put_into_a_field() -> None:
+    settings: Json = {"schema": SIGNUP, "on_fault": "warn", "into": "data.faults"}
+
+    assert data_after(Lint, settings, {"age": 1}) == {
+        "age": 1,
+        "faults": ["data lacks 'email'", "data.age breaks minimum: 18"],
+    }
+
+
+def test_what_is_faulty_goes_on_in_another_chain() -> None:
+    settings: Json = {"format": "json", "on_fault": "switch", "chain": "mend"}
+    event = replace(EVENT, data="{")
+
+    assert result_of(Lint, settings, event) == Switch(event, "mend")
+    assert Lint.model_validate(settings).chains() == ("mend",)
+
+
+@given(st.sampled_from(["json", "xml", "yaml", "plist"]), st.text() | st.binary())
+def test_any_document_passes_or_is_refused(name: str, content: str | bytes) -> None:
+    try:
+        data_after(Lint, {"format": name}, content if isinstance(content, str) else binary(content, ""))
+    except Permanent as error:
+        assert error.code == "lint"
+
+
+@given(json_values)
+def test_any_value_fits_a_schema_or_does_not(value: Json) -> None:
+    try:
+        data_after(Lint, {"schema": SIGNUP}, value)
+    except Permanent as error:
+        assert error.code == "lint"
+
+
+def test_a_long_list_of_different_objects_is_compared_in_no_time() -> None:
+    items: Json = [{"n": number} for number in range(20_000)]
+
+    assert data_after(Lint, {"schema": {"uniqueItems": True}}, items) == items
+    assert faults({"schema": {"uniqueItems": True}}, [{"a": 1}, {"a": 1.0}]) == "data holds an item twice"
+
+
+@pytest.mark.parametrize(
+    ("schema", "data"),
+    [
+        ({"multipleOf": 0.01}, 10**4_000),
+        ({"format": "regex"}, "(" * 5_000),
+        ({"$ref": "#"}, 1),
+    ],
+    ids=["number", "regex", "circle"],
+)
+def test_what_cannot_be_checked_is_a_fault(schema: Json, data: Json) -> None:
+    assert faults({"schema": schema}, data) == "data cannot be checked against the schema"
+
+
+@pytest.mark.parametrize("rule", ["anyOf", "oneOf"])
+def test_what_is_wrong_under_each_of_several_schemas_fills_no_memory(rule: str) -> None:
+    schema: Json = {rule: [{"items": {"type": "object"}}, {"items": {"type": "null"}}]}
+    tracemalloc.start()
+    try:
+        assert faults({"schema": schema}, [1] * 20_000) == f"data breaks {rule}"
+        assert tracemalloc.get_traced_memory()[1] < 4 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+def test_one_of_several_schemas_is_fitted_and_no_other() -> None:
+    kinds: Json = [{"type": "integer"}, {"minimum": 5}]
+
+    assert data_after(Lint, {"schema": {"anyOf": kinds}}, 7) == 7
+    assert data_after(Lint, {"schema": {"oneOf": kinds}}, 3) == 3
+    for data in (7, 2.5):
+        assert faults({"schema": {"oneOf": kinds}}, data) == "data breaks oneOf"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"on_fault": "refuse"}, "say what to check: `format`, `schema` or `types`"),
+        ({"format": "csv"}, "Input should be 'json', 'xml', 'yaml' or 'plist'"),
+        ({"format": "json", "into": "data.x"}, "`into` is for `on_fault: warn`"),
+        ({"format": "json", "on_fault": "switch"}, "`on_fault: switch` and `chain` go together"),
+        ({"types": {"data.a": "string"}}, "there is no kind 'string'; there are: text, number"),
+        ({"types": {"a": "text"}}, "path 'a' begins with neither 'data'"),
+        ({"schema": {"type": "strin"}}, "it is no JSON Schema: type: 'strin' is not valid"),
+        ({"schema": {"$ref": "#/$defs/nothing"}}, "'#/$defs/nothing' leads to nothing in the schema"),
+        (
+            {"schema": {"items": {"$ref": "https://example.com/x.json"}}},
+            "leads to nothing in the schema, and nothing is",
+        ),
+        ({"schema": [1]}, "a JSON Schema is an object"),
+        ({"schema": "signup.json"}, "the schema's file: not JSON"),
+    ],
+)
+def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, words: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Lint.model_validate(settings)
+    assert words in str(caught.value)

@@ -23,7 +23,7 @@ dev: $(VENV)/installed-local ## run the whole pipe on this machine, with no clou
 	@$(BIN)/hookchain dev $(ARGS)
 
 test: $(VENV)/installed-test ## run the tests that take seconds
-	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow" --numprocesses auto $(ARGS)
 
 check: $(VENV)/installed-check ## the gate: lint, format, types, every test, the bundles
 	$(BIN)/ruff check .

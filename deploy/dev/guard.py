@@ -1,8 +1,9 @@
-"""Which requests a local service accepts: those of programs on this machine and of its own pages.
+"""The requests that a local service accepts: those of programs on this machine and of its own pages.
 
 Who may connect at all is decided before: see deploy.dev.site.
 """
 
+import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import Final
@@ -10,7 +11,15 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from deploy.dev.loopback import is_loopback
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
 
 FOREIGN_PAGE: Final = "A page of another site must not use this local service."
 _JSON: Final = "application/json"

@@ -9,8 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from deploy.dev.sendgrid.mail import Address
-from deploy.dev.sendgrid.mailbox import FILE_NAME, Mailbox
+from deploy.dev.sendgrid.mailbox import FILE_NAME, Address, Mailbox
 from shared.jsontext import Json, JsonObject
 from tests.emulation import Emulation
 

@@ -62,7 +62,7 @@ class FaultPlan:
         self.faults = faults
         self.generator = generator
 
-    def refuses_publish(self) -> bool:
+    def rejects_publish(self) -> bool:
         return self._happens(self.faults.unavailable)
 
     def loses_confirmation(self) -> bool:

@@ -23,8 +23,7 @@ from deploy.dev.sendgrid.errors import (
     errors_document,
 )
 from deploy.dev.sendgrid.faults import MailFaults
-from deploy.dev.sendgrid.mailbox import Mailbox
-from deploy.dev.sendgrid.requests import MailRequest, mail_request
+from deploy.dev.sendgrid.mailbox import Mailbox, MailRequest, mail_request
 from deploy.dev.sendgrid.validation import complaints_about
 from shared.cloud.gather import Gatherer
 from shared.errors import Temporary

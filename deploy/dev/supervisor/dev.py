@@ -12,10 +12,9 @@ from deploy.config.dotenv import DotenvFault
 from deploy.config.faults import ConfigFaults
 from deploy.config.ports import PortsTaken, is_free, owner_of, require_free
 from deploy.dev.supervisor.options import Options, env_file_in, parse_options
-from deploy.dev.supervisor.reaper_link import ReaperLink
+from deploy.dev.supervisor.runner import ReaperLink
 from deploy.dev.supervisor.setup import CannotSend, Setup, make_place, set_up
-from deploy.dev.supervisor.state_check import StateDamaged, set_aside_damaged
-from deploy.dev.supervisor.state_lock import StateExposed, StateGone, StateInUse, locked
+from deploy.dev.supervisor.state import StateDamaged, StateExposed, StateGone, StateInUse, locked, set_aside_damaged
 from deploy.dev.supervisor.supervisor import StartFailed, Supervisor
 from deploy.secrets.made_secrets import WeakSecret
 

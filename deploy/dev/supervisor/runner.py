@@ -1,17 +1,75 @@
-"""One child kept running: started, listened to, started again when it dies, replaced when it changed."""
+"""One child process kept running: started, restarted when it dies, replaced when it changed, ended with its group."""
 
 import asyncio
 import contextlib
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
-from deploy.dev.supervisor.backoff import Backoff
+from deploy.dev.supervisor import reaper
 from deploy.dev.supervisor.plan import Child
 from deploy.dev.supervisor.reaper import GRACE_SECONDS, signal_group
-from deploy.dev.supervisor.reaper_link import ReaperLink
+
+
+class ReaperLink:
+    """Within `with`, the groups that were given to `watch` end when this process does. `sockets` is removed last."""
+
+    def __init__(self, sockets: Path) -> None:
+        self._sockets = sockets
+
+    def __enter__(self) -> Self:
+        # A session of its own: neither Ctrl-C nor a kill of our group reaches it.
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", reaper.__file__, str(self._sockets)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            text=True,
+        )
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+
+    def watch(self, group: int) -> None:
+        self._tell(f"+{group}\n")
+
+    def forget(self, group: int) -> None:
+        self._tell(f"-{group}\n")
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(line)
+        self._process.stdin.flush()
+
+
+FIRST_SECONDS: Final = 0.25
+LONGEST_SECONDS: Final = 10.0
+SETTLED_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """`failures` in a row, each before the process had run for long enough to count as settled."""
+
+    failures: int = 0
+
+    def after(self, ran_seconds: float) -> "Backoff":
+        return Backoff(1 if ran_seconds >= SETTLED_SECONDS else self.failures + 1)
+
+    @property
+    def wait_seconds(self) -> float:
+        return min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** (self.failures - 1)) if self.failures else 0.0
+
 
 CHUNK_BYTES: Final = 65_536
 CANNOT_START: Final = 127  # as a shell says it

@@ -1,27 +1,45 @@
-"""`hookchain dev` while it runs: its children started, watched, changed and stopped."""
+"""`hookchain dev` while it runs: its children started, watched, replaced and stopped."""
 
 import asyncio
 import secrets
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Final
 
 from deploy.config.dev_file import remove_dev_file, write_dev_file
 from deploy.dev.supervisor import duties
 from deploy.dev.supervisor.banner import banner, hint
-from deploy.dev.supervisor.configuration import write_slices
 from deploy.dev.supervisor.options import prefer_config
-from deploy.dev.supervisor.output import Output
+from deploy.dev.supervisor.output import Output, RequestFeed
 from deploy.dev.supervisor.plan import affected
-from deploy.dev.supervisor.race import race, raise_first_fault
-from deploy.dev.supervisor.reaper_link import ReaperLink
-from deploy.dev.supervisor.request_feed import RequestFeed
-from deploy.dev.supervisor.runner import Runner
-from deploy.dev.supervisor.setup import Setup
+from deploy.dev.supervisor.runner import ReaperLink, Runner
+from deploy.dev.supervisor.setup import Setup, write_slices
 from deploy.history.probe import wait_until_answering
 from deploy.terminal.log_view import LogView
+
+
+async def race(*works: Coroutine[None, None, object]) -> None:
+    """The others are cancelled, and waited for. Raises what the first raised."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ended = [task for task in tasks if task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in ended:
+        task.result()
+
+
+async def raise_first_fault(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Wait until one of the tasks fails, and raise its exception. Cancels none of them."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    for task in done:
+        task.result()
+
 
 START_FAILURES: Final = 3
 START_SECONDS: Final = 60.0

@@ -17,7 +17,7 @@ def test_without_faults_nothing_happens_and_no_die_is_cast() -> None:
     plan = a_plan()
     before = plan.generator.getstate()
     assert plan.arrival() is UNTROUBLED
-    assert [plan.refuses_publish(), plan.loses_confirmation(), plan.loses_acknowledgement()] == [False] * 3
+    assert [plan.rejects_publish(), plan.loses_confirmation(), plan.loses_acknowledgement()] == [False] * 3
     assert plan.generator.getstate() == before
 
 
@@ -29,7 +29,7 @@ def test_the_same_seed_makes_the_same_trouble() -> None:
 def test_shares_are_kept() -> None:
     plan = a_plan(3, unavailable=0.05, unconfirmed=0.2, nack=0.5, duplicate=0.1)
     count = 20_000
-    assert sum(plan.refuses_publish() for _ in range(count)) / count == pytest.approx(0.05, abs=0.01)
+    assert sum(plan.rejects_publish() for _ in range(count)) / count == pytest.approx(0.05, abs=0.01)
     assert sum(plan.loses_confirmation() for _ in range(count)) / count == pytest.approx(0.2, abs=0.02)
     assert sum(plan.loses_acknowledgement() for _ in range(count)) / count == pytest.approx(0.5, abs=0.02)
     copies = [plan.arrival().copy_after_seconds for _ in range(count)]

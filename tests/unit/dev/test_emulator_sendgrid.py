@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.dev.sendgrid.errors import errors_document
-from deploy.dev.sendgrid.requests import mail_of, mail_request
+from deploy.dev.sendgrid.mailbox import mail_of, mail_request
 from deploy.dev.sendgrid.validation import complaints_about
 from shared.jsontext import Json, JsonObject
 

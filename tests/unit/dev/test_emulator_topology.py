@@ -5,9 +5,8 @@ import sys
 import pytest
 
 from deploy.dev.guard import is_local
-from deploy.dev.peer import owner_in
-from deploy.dev.pubsub.subscriptions import subscription_from
-from deploy.dev.pubsub.topics import topic_from
+from deploy.dev.pubsub.resources import subscription_from, topic_from
+from deploy.dev.site import owner_in
 from deploy.dev.topology import topology
 from shared.jsontext import JsonObject
 from shared.settings import LOCAL_PUSH_ACCOUNT

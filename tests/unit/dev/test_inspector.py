@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.dev.guard import refusal
-from deploy.dev.inspector.live import Told
-from deploy.dev.inspector.pace import REST_FACTOR, Pace
-from deploy.dev.inspector.query import event_query, limit_of
+from deploy.dev.inspector.api import event_query, limit_of
+from deploy.dev.inspector.live import REST_FACTOR, Pace, SentDocuments
 from deploy.history.held import held_destinations
 from deploy.history.replay_messages import is_replayable, replay_of_dead_letter, replay_of_event
 from shared.cloud.journal_rows import EventQuery
@@ -111,30 +110,30 @@ def page(*rows: tuple[str, str]) -> JsonObject:
 
 
 def test_a_page_is_told_only_what_it_does_not_know() -> None:
-    told = Told()
-    first = told.news_of_list(page(("a", "received")))
+    told = SentDocuments()
+    first = told.list_update(page(("a", "received")))
     assert first
     assert first["ids"] == ["a"]
-    assert told.news_of_list(page(("a", "received"))) is None
-    second = told.news_of_list(page(("b", "received"), ("a", "received")))
+    assert told.list_update(page(("a", "received"))) is None
+    second = told.list_update(page(("b", "received"), ("a", "received")))
     assert second
     assert second["ids"] == ["b", "a"]
     assert second["events"] == [{"id": "b", "status": "received"}]
-    third = told.news_of_list(page(("b", "received"), ("a", "delivered")))
+    third = told.list_update(page(("b", "received"), ("a", "delivered")))
     assert third
     assert third["events"] == [{"id": "a", "status": "delivered"}]
 
 
 def test_an_empty_list_is_told_once() -> None:
-    told = Told()
-    assert told.news_of_list(page()) is not None
-    assert told.news_of_list(page()) is None
+    told = SentDocuments()
+    assert told.list_update(page()) is not None
+    assert told.list_update(page()) is None
 
 
 def test_numbers_are_told_when_they_are_others() -> None:
-    told = Told()
-    assert told.news({"sink": {"plugged": True}}) == {"sink": {"plugged": True}}
-    assert told.news({"sink": {"plugged": True}, "hint": {}}) == {"hint": {}}
+    told = SentDocuments()
+    assert told.updates({"sink": {"plugged": True}}) == {"sink": {"plugged": True}}
+    assert told.updates({"sink": {"plugged": True}, "hint": {}}) == {"hint": {}}
 
 
 def test_what_is_dear_is_looked_at_less_often() -> None:

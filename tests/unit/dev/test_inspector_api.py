@@ -11,9 +11,9 @@ from aiohttp import StreamReader
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
-from deploy.dev.inspector.app import make_app, open_parts
-from deploy.dev.inspector.parts import LocalParts
-from deploy.dev.sendgrid.requests import mail_request
+from deploy.dev.inspector.app import make_app, open_backend
+from deploy.dev.inspector.backend import LocalBackend
+from deploy.dev.sendgrid.mailbox import mail_request
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal_requests import RequestEntry, write_requests
 from shared.cloud.local.journal_schema import FILE_NAME, open_journal
@@ -33,7 +33,7 @@ JSON_TYPE = {"Content-Type": "application/json"}
 @dataclass(frozen=True, slots=True)
 class Inspector:
     client: "TestClient[Request, Application]"
-    parts: LocalParts
+    parts: LocalBackend
     bus: FakeBus
 
     async def get(self, path: str) -> JsonObject:
@@ -51,7 +51,7 @@ class Inspector:
 @pytest.fixture
 async def inspector(tmp_path: Path) -> AsyncIterator[Inspector]:
     bus = FakeBus()
-    async with open_parts(tmp_path, "127.0.0.1:9", read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"})) as opened:
+    async with open_backend(tmp_path, "127.0.0.1:9", read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"})) as opened:
         parts = replace(opened, bus=bus)
         async with TestClient(TestServer(make_app(parts))) as client:
             yield Inspector(client, parts, bus)

@@ -11,7 +11,7 @@ from aiohttp.web import Application, Request
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.dev.inspector.app import make_app, open_parts
+from deploy.dev.inspector.app import make_app, open_backend
 from shared.claim_check import MAX_INLINE_BYTES, checked_in
 from shared.cloud.local.owners import LocalOwners
 from shared.event import Event
@@ -58,7 +58,7 @@ class Page:
 
 @pytest.fixture
 async def page(tmp_path: Path) -> AsyncIterator[Page]:
-    async with open_parts(tmp_path, "127.0.0.1:9", read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"})) as parts:
+    async with open_backend(tmp_path, "127.0.0.1:9", read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"})) as parts:
         light, _ = await checked_in(
             Event("e2", "/sources/web", "signup.x", EVENT.receivedat, "00", {"text": "x" * MAX_INLINE_BYTES}),
             parts.blobs,

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.dev.sendgrid.mailbox import KEEP_SECONDS, Mailbox
-from deploy.dev.sendgrid.requests import MailRequest
+from deploy.dev.sendgrid.mailbox import KEEP_SECONDS, Mailbox, MailRequest
 from deploy.dev.supervisor.duties import forget_old
 from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.journal_requests import RequestEntry, write_requests

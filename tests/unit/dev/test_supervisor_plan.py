@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from deploy.config.ports import ports_from
-from deploy.dev.supervisor.backoff import LONGEST_SECONDS, SETTLED_SECONDS, Backoff
 from deploy.dev.supervisor.plan import FUNCTIONS, Child, Place, affected, base_environ, plan_children
-from deploy.dev.supervisor.state_lock import StateInUse, locked
-from deploy.dev.supervisor.watch import changes, snapshot
+from deploy.dev.supervisor.reload import changes, snapshot
+from deploy.dev.supervisor.runner import LONGEST_SECONDS, SETTLED_SECONDS, Backoff
+from deploy.dev.supervisor.state import StateInUse, locked
 
 PORTS = ports_from(8080)
 

@@ -14,13 +14,11 @@ from pathlib import Path
 import pytest
 
 from deploy.dev.supervisor import reaper
-from deploy.dev.supervisor.output import Output
+from deploy.dev.supervisor.output import Output, RequestFeed
 from deploy.dev.supervisor.plan import Child
-from deploy.dev.supervisor.race import race, raise_first_fault
 from deploy.dev.supervisor.reaper import groups_left
-from deploy.dev.supervisor.reaper_link import ReaperLink
-from deploy.dev.supervisor.request_feed import RequestFeed
-from deploy.dev.supervisor.runner import Runner
+from deploy.dev.supervisor.runner import ReaperLink, Runner
+from deploy.dev.supervisor.supervisor import race, raise_first_fault
 from deploy.terminal.log_view import LogView
 from shared.cloud.local.journal_read import JournalReader
 

@@ -10,8 +10,8 @@ from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG
 from deploy.dev.supervisor.banner import news
 from deploy.dev.supervisor.options import parse_options
 from deploy.dev.supervisor.plan import Place
+from deploy.dev.supervisor.reload import changes, snapshot
 from deploy.dev.supervisor.setup import Setup, set_up
-from deploy.dev.supervisor.watch import changes, snapshot
 
 CONFIG = """
 sources:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.dev.sendgrid.mailbox import Mailbox
-from deploy.dev.supervisor.state_check import StateDamaged, set_aside_damaged
-from deploy.dev.supervisor.state_lock import StateExposed, locked
+from deploy.dev.supervisor.state import StateDamaged, StateExposed, locked, set_aside_damaged
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import write_entries
 from shared.cloud.local.journal_read import JournalReader

@@ -116,7 +116,7 @@ def test_the_line_it_prints_works_as_printed(start: Start, tmp_path: Path) -> No
         path.touch()
         path.chmod(0o755)
     dev = start("--no-reload")
-    dev.until_said("Ctrl-C stops everything.")
+    dev.until_said("Press Ctrl-C to stop.")
     assert f"http://127.0.0.1:{dev.base}/form  basic auth, user web, password FORM_PASSWORD" in dev.output
     assert f"http://127.0.0.1:{dev.base + 10}" in dev.output
     line = next(line.strip() for line in dev.output.splitlines() if line.strip().startswith("curl "))
@@ -131,7 +131,7 @@ def test_the_line_it_prints_works_as_printed(start: Start, tmp_path: Path) -> No
 
 def test_the_line_that_the_page_shows_works_and_holds_no_secret(start: Start) -> None:
     dev = start("--no-reload")
-    dev.until_said("Ctrl-C stops everything.")
+    dev.until_said("Press Ctrl-C to stop.")
     [(name, secret)] = read_dotenv(dev.env).items()
     assert name == "FORM_PASSWORD"
     with urllib.request.urlopen(f"http://127.0.0.1:{dev.base + 10}/api/live", timeout=20) as live:
@@ -151,6 +151,7 @@ def test_ctrl_c_stops_everything_and_nothing_stays(start: Start) -> None:
     dev.until_said("Hookchain is up")
     assert len(dev.ports_open()) == 5
     assert dev.interrupt() == 0
+    assert dev.output.endswith("Stopped. Events are kept in " + f"{dev.config.with_name('state')}/.\n")
     assert dev.ports_open() == []
     assert dev.pids(f"--port {dev.base}") == []
 
@@ -169,7 +170,7 @@ def test_what_dies_is_started_again(start: Start) -> None:
     for pid in dev.pids(f"--target notify --host 127.0.0.1 --port {dev.base + 2}"):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    dev.until_said("notify was ended by SIGKILL; it is started again in 0.25 s")
+    dev.until_said("notify was ended by SIGKILL; restarting in 0.25 s")
     dev.until(lambda: is_open(dev.base + 2))
 
 
@@ -177,13 +178,13 @@ def test_a_change_of_the_configuration_is_taken_and_a_fault_in_it_is_told(start:
     dev = start()
     dev.until_said("Hookchain is up")
     dev.config.write_text(CONFIG.replace("to: list", "to: lost"), encoding="utf-8")
-    dev.until_said("hookchain.yaml changed; what runs is as before, because:")
+    dev.until_said("hookchain.yaml changed; the previous configuration is still in use:")
     dev.until_said("there is no destination 'lost'")
     assert "there is no destination 'lost'" in config_faults(dev.config.with_name("state")), "which the page shows"
     dev.config.write_text(CONFIG.replace("form:", "shop:").replace("from: form", "from: shop"), encoding="utf-8")
     dev.until_said("hookchain.yaml changed: restarted receive, transform")
     assert config_faults(dev.config.with_name("state")) == ""
-    dev.until_said(f"point senders at http://127.0.0.1:{dev.base}/shop  basic auth, user web, password FORM_PASSWORD")
+    dev.until_said(f"Send webhooks to http://127.0.0.1:{dev.base}/shop  basic auth, user web, password FORM_PASSWORD")
 
 
 def test_what_mends_a_configuration_that_was_refused_may_be_a_file_that_it_names(start: Start) -> None:
@@ -191,9 +192,9 @@ def test_what_mends_a_configuration_that_was_refused_may_be_a_file_that_it_names
     dev.until_said("Hookchain is up")
     text = CONFIG.replace('"New: {{ data.customerName }}"', "{file: subject.txt}")
     dev.config.write_text(text, encoding="utf-8")
-    dev.until_said("hookchain.yaml changed; what runs is as before, because:")
+    dev.until_said("hookchain.yaml changed; the previous configuration is still in use:")
     dev.config.with_name("subject.txt").write_text("{{ type", encoding="utf-8")
-    dev.until_said("subject.txt changed; what runs is as before, because:")
+    dev.until_said("subject.txt changed; the previous configuration is still in use:")
     dev.config.with_name("subject.txt").write_text("{{ type }}", encoding="utf-8")
     dev.until_said("subject.txt changed: restarted notify")
 
@@ -220,7 +221,7 @@ def test_a_state_folder_that_is_removed_ends_it(start: Start, tmp_path: Path) ->
     dev.until_said("Hookchain is up")
     shutil.rmtree(tmp_path / "state")
     assert dev.process.wait(20) == 1
-    assert f"{tmp_path / 'state'} was removed while hookchain dev ran" in dev.output
+    assert f"{tmp_path / 'state'}: must exist while hookchain dev runs; it was removed" in dev.output
     assert "Traceback" not in dev.output
     assert dev.ports_open() == []
 

@@ -186,8 +186,8 @@ class Mailbox:
             for request in requests:
                 self._insert(request)
 
-    def forget(self, received_before: float) -> None:
-        """`received_before` is Unix seconds."""
+    def purge(self, received_before: float) -> None:
+        """Delete older mails. `received_before` is Unix seconds."""
         old = "(SELECT id FROM request WHERE received_at < ?)"
         with transaction(self._db):
             self._db.execute(f"DELETE FROM attachment WHERE request IN {old}", (received_before,))  # noqa: S608

@@ -16,61 +16,9 @@ from deploy.dev.supervisor import reaper
 from deploy.dev.supervisor.plan import Child
 from deploy.dev.supervisor.reaper import GRACE_SECONDS, signal_group
 
-
-class ReaperLink:
-    """Within `with`, the groups that were given to `watch` end when this process does. `sockets` is removed last."""
-
-    def __init__(self, sockets: Path) -> None:
-        self._sockets = sockets
-
-    def __enter__(self) -> Self:
-        # A session of its own: neither Ctrl-C nor a kill of our group reaches it.
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", reaper.__file__, str(self._sockets)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            text=True,
-        )
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait()
-
-    def watch(self, group: int) -> None:
-        self._tell(f"+{group}\n")
-
-    def forget(self, group: int) -> None:
-        self._tell(f"-{group}\n")
-
-    def _tell(self, line: str) -> None:
-        assert self._process.stdin
-        self._process.stdin.write(line)
-        self._process.stdin.flush()
-
-
 FIRST_SECONDS: Final = 0.25
 LONGEST_SECONDS: Final = 10.0
 SETTLED_SECONDS: Final = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """`failures` in a row, each before the process had run for long enough to count as settled."""
-
-    failures: int = 0
-
-    def after(self, ran_seconds: float) -> "Backoff":
-        return Backoff(1 if ran_seconds >= SETTLED_SECONDS else self.failures + 1)
-
-    @property
-    def wait_seconds(self) -> float:
-        return min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** (self.failures - 1)) if self.failures else 0.0
-
-
 CHUNK_BYTES: Final = 65_536
 CANNOT_START: Final = 127  # as a shell says it
 
@@ -81,9 +29,9 @@ Say = Callable[[str, str], None]
 
 
 class Runner:
-    """`failures`: how often in a row it died before it had settled."""
+    """A child process. `failures`: how often in a row it died soon after its start."""
 
-    def __init__(self, child: Child, root: Path, link: ReaperLink, hear: Hear, say: Say) -> None:
+    def __init__(self, child: Child, root: Path, link: "ReaperLink", hear: Hear, say: Say) -> None:
         self.child = child
         self._root = root
         self._link = link
@@ -99,7 +47,7 @@ class Runner:
         return self._backoff.failures
 
     async def run(self) -> None:
-        """Until `stop`. A fault in `hear` ends the child and is raised: a child that nobody reads would block."""
+        """Run until `stop`. A fault in `hear` ends the child and is raised: a child that nobody reads would block."""
         while not self._stopping:
             self._replaced.clear()
             started = time.monotonic()
@@ -112,7 +60,7 @@ class Runner:
                 await self._wait_after(code, time.monotonic() - started)
 
     async def replace(self, child: Child) -> None:
-        """End what runs now; `run` starts the new one."""
+        """End the process that runs; `run` starts the new one."""
         self.child = child
         self._backoff = Backoff()
         self._replaced.set()
@@ -168,7 +116,7 @@ class Runner:
     async def _wait_after(self, code: int, ran_seconds: float) -> None:
         self._backoff = self._backoff.after(ran_seconds)
         wait_seconds = self._backoff.wait_seconds
-        self._say("ERROR", f"{self.child.name} {how_it_ended(code)}; it is started again in {wait_seconds:g} s")
+        self._say("ERROR", f"{self.child.name} {how_it_ended(code)}; restarting in {wait_seconds:g} s")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._replaced.wait(), wait_seconds)
 
@@ -181,6 +129,55 @@ class Runner:
             await asyncio.wait_for(asyncio.shield(process.wait()), GRACE_SECONDS)
         except TimeoutError:
             signal_group(process.pid, signal.SIGKILL)
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """The wait before a restart, after `failures` in a row, each before the process had run for SETTLED_SECONDS."""
+
+    failures: int = 0
+
+    def after(self, ran_seconds: float) -> "Backoff":
+        return Backoff(1 if ran_seconds >= SETTLED_SECONDS else self.failures + 1)
+
+    @property
+    def wait_seconds(self) -> float:
+        return min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** (self.failures - 1)) if self.failures else 0.0
+
+
+class ReaperLink:
+    """The pipe to the reaper. The groups given to `watch` end when this process does; then `sockets` is removed."""
+
+    def __init__(self, sockets: Path) -> None:
+        self._sockets = sockets
+
+    def __enter__(self) -> Self:
+        # A session of its own: neither Ctrl-C nor a kill of our group reaches it.
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", reaper.__file__, str(self._sockets)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            text=True,
+        )
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+
+    def watch(self, group: int) -> None:
+        self._write(f"+{group}\n")
+
+    def forget(self, group: int) -> None:
+        self._write(f"-{group}\n")
+
+    def _write(self, line: str) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(line)
+        self._process.stdin.flush()
 
 
 def how_it_ended(code: int) -> str:

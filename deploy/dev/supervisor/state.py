@@ -21,30 +21,30 @@ from shared.cloud.local.journal_search import FILE_NAME as SEARCH
 
 FILE_NAME: Final = "dev.lock"
 OURS: Final = (FILE_NAME, "bus.db", "journal.db", "ledger.db", "mail.db")
-"""One of them is in every folder that has been a state folder."""
+"""Every folder that has been a state folder has one of them."""
 
 
 class StateInUse(Exception):
-    """Its text says by which process, and what to do."""
+    """Another process uses the folder; the text says which, and what to do."""
 
 
 class StateExposed(Exception):
-    """Its text says which folder other users can read, and what to do."""
+    """Other users can read the folder; the text says what to do."""
 
 
 class StateGone(Exception):
-    """Its text says which folder, and what to do."""
+    """The folder was removed; the text says what to do."""
 
 
-def require_there(state: Path) -> None:
-    """Raises StateGone: what has a file open goes on with it, and what arrives is lost with the last of them."""
+def require_state_folder(state: Path) -> None:
+    """Raises StateGone if the folder was removed: processes keep their open files, and all they write is lost."""
     if not (state / FILE_NAME).exists():
-        advice = "start it again; stop it before you remove the folder"
-        raise StateGone(f"{state} was removed while hookchain dev ran, so that nothing would be kept: {advice}.")
+        advice = "Start it again, and stop it before you remove the folder"
+        raise StateGone(f"{state}: must exist while hookchain dev runs; it was removed. {advice}.")
 
 
 def make_private(state: Path) -> None:
-    """Make the folder if it is missing, and let only its owner read it and all that it holds. Raises StateExposed.
+    """Create the folder if it is missing, and make it and all that it holds private. Raises StateExposed.
 
     A folder that is not Hookchain's own, such as /tmp or a home folder, stays as it is.
     """
@@ -72,7 +72,7 @@ def make_private(state: Path) -> None:
 
 @contextmanager
 def locked(state: Path) -> Iterator[None]:
-    """Raises StateInUse and StateExposed. The lock goes with the process, however that ends."""
+    """Hold the folder's lock; the system releases it when the process ends. Raises StateInUse and StateExposed."""
     make_private(state)
     with (state / FILE_NAME).open("a+") as file:
         try:
@@ -80,8 +80,8 @@ def locked(state: Path) -> Iterator[None]:
         except BlockingIOError as error:
             file.seek(0)
             owner = file.read().strip() or "unknown"
-            advice = "stop that one, or name another folder with --state"
-            raise StateInUse(f"{state} is in use by another hookchain dev (process {owner}): {advice}.") from error
+            advice = "Stop that one, or name another folder with --state"
+            raise StateInUse(f"{state}: is in use by another hookchain dev (process {owner}). {advice}.") from error
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -96,24 +96,24 @@ REBUILT: Final[Mapping[str, str]] = {
     JOURNAL: "The page and the commands show what could be recovered; no delivery is affected",
     "mail.db": "The page shows no mails that were caught before; no delivery is affected",
 }
-"""What follows where the file is set aside: no delivery depends on it."""
+"""Files that no delivery depends on, and the effect of setting one aside."""
 NEEDED: Final[Mapping[str, str]] = {
     "bus.db": "events and deliveries that are on their way are lost",
     "ledger.db": "retries are lost, and what was delivered can be delivered again",
     "owners.db": "the step `deduplicate` lets through what it has seen before",
 }
-"""What is lost with the file: a person decides."""
+"""Files that a person must decide about, and what is lost with each."""
 DAMAGED_MARK: Final = ".damaged-"
 _BESIDE: Final = ("", "-wal", "-shm")
 _TABLES: Final = ("events", "bodies", "attempts", "dead_letters", "requests")
 
 
 class StateDamaged(Exception):
-    """Its text says which file, what is lost with it, and what to do."""
+    """A needed file is damaged; the text says which, what is lost with it, and what to do."""
 
 
 def set_aside_damaged(state: Path, now: float) -> list[str]:
-    """Return what to tell, a line for each file that was set aside. Raises StateDamaged, sqlite3.Error and OSError."""
+    """Set damaged files aside; return a warning for each. Raises StateDamaged, sqlite3.Error and OSError."""
     for name, loss in NEEDED.items():
         if damage := damage_of(state / name):
             advice = f"Restore it from a copy, or move it away; then {loss}"
@@ -126,7 +126,7 @@ def set_aside_damaged(state: Path, now: float) -> list[str]:
 
 
 def damage_of(path: Path) -> str:
-    """Return SQLite's words for what is wrong with the file, or an empty text. Raises sqlite3.Error."""
+    """Return SQLite's description of the damage, or an empty text. Raises sqlite3.Error."""
     if not path.is_file():
         return ""
     check = "quick_check(1)" if path.stat().st_size <= MOST_BYTES_READ else "schema_version"

@@ -105,7 +105,7 @@ def test_a_request_without_attachments_is_kept_as_it_was_posted(mailbox: Mailbox
 def test_old_mails_are_forgotten_with_all_that_belongs_to_them(mailbox: Mailbox) -> None:
     attachment = {"content": "aGk=", "filename": "x"}
     mailbox.keep([a_request("old", attachments=[attachment]), replace(a_request("new"), received_at=1_790_000_001.0)])
-    mailbox.forget(1_790_000_001.0)
+    mailbox.purge(1_790_000_001.0)
     assert [mail.message_id for mail in mailbox.list_mail(10)] == ["new"]
     assert mailbox.attachment_content(1, 0) is None
 

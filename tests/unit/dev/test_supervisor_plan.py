@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.config.ports import ports_from
-from deploy.dev.supervisor.plan import FUNCTIONS, Child, Place, affected, base_environ, plan_children
+from deploy.dev.supervisor.plan import FUNCTIONS, Child, Folders, affected, base_environ, plan_children
 from deploy.dev.supervisor.reload import changes, snapshot
 from deploy.dev.supervisor.runner import LONGEST_SECONDS, SETTLED_SECONDS, Backoff
 from deploy.dev.supervisor.state import StateInUse, locked
@@ -19,8 +19,8 @@ PORTS = ports_from(8080)
 
 def plan(sendgrid_key: str | None = "SG.x", inherited: Mapping[str, str] | None = None) -> dict[str, Child]:
     secrets = {"receive": {"FORM_PASSWORD": "p"}, "transform": {}, "notify": {"CRM_KEY": "k"}}
-    place = Place(Path("/checkout"), Path("/state"), Path("/sockets"))
-    return {child.name: child for child in plan_children(place, PORTS, inherited or {}, secrets, sendgrid_key)}
+    folders = Folders(Path("/checkout"), Path("/state"), Path("/sockets"))
+    return {child.name: child for child in plan_children(folders, PORTS, inherited or {}, secrets, sendgrid_key)}
 
 
 def test_five_processes_each_on_its_port() -> None:

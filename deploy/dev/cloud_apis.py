@@ -29,8 +29,96 @@ from shared.logs import log
 from shared.push_identity import EMULATED_KEYS_PATH
 from shared.settings import DEFAULT_STATE
 
+DEFAULT_PORT: Final = 8085
+MAX_BODY_BYTES: Final = 32 * 1024 * 1024
+EXIT_USAGE: Final = 2
+EXIT_PORT_TAKEN: Final = 3
+EXIT_STATE: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    port: int
+    state_folder: Path
+    faults: Json
+
+
+class Failed(Exception):
+    """The process cannot start; the text says why and what to do."""
+
+    def __init__(self, exit_code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.exit_code = exit_code
+
+
+async def serve(options: Options, stopped: asyncio.Event) -> None:
+    """Serve until `stopped` is set. Raises Failed."""
+    try:
+        pubsub, mailbox = PubSub(options.state_folder), Mailbox(options.state_folder, LOCK_POLL_SECONDS)
+    except (sqlite3.Error, OSError) as error:
+        raise Failed(EXIT_STATE, f"the state in {options.state_folder} cannot be used: {error}") from error
+    sendgrid = SendGrid(mailbox)
+    fault_routes = FaultRoutes(pubsub, sendgrid)
+    runner = web.AppRunner(_application(pubsub, sendgrid, fault_routes), access_log=None, shutdown_timeout=0.5)
+    try:
+        _set_faults(fault_routes, options.faults)
+        await _listen(runner, options.port)
+        owed = pubsub.start()
+        log("INFO", f"the emulated Pub/Sub and SendGrid answer on http://{HOST}:{options.port}", count=owed)
+        await stopped.wait()
+    finally:
+        await runner.cleanup()
+        await pubsub.stop()
+        mailbox.close()
+
+
+def _application(pubsub: PubSub, sendgrid: SendGrid, faults: "FaultRoutes") -> web.Application:
+    # The outermost application's limit is the one that applies; each API rejects larger bodies with its own message.
+    app = web.Application(middlewares=[local_only], client_max_size=MAX_BODY_BYTES)
+    app.router.add_get("/", _ready)
+    app.add_routes(faults.routes())
+    app.router.add_get(EMULATED_KEYS_PATH, lambda _: _push_keys(pubsub))
+    app.add_subapp("/v1", pubsub_app(pubsub))
+    app.add_subapp("/v3", sendgrid.app())
+    return app
+
+
+async def _ready(_: web.Request) -> web.Response:
+    """Answer a readiness check as Google's own emulator does."""
+    return web.Response(text="Ok\n")
+
+
+async def _push_keys(pubsub: PubSub) -> web.Response:
+    """Answer the public keys of the pushes' tokens, as https://www.googleapis.com/oauth2/v3/certs does."""
+    return web.json_response(pubsub.tokens.keys())
+
+
+def _set_faults(routes: "FaultRoutes", faults: Json) -> None:
+    try:
+        routes.apply(faults)
+    except ValueError as error:
+        raise Failed(EXIT_USAGE, f"--faults: {error}") from error
+
+
+async def _listen(runner: web.AppRunner, port: int) -> None:
+    await runner.setup()
+    try:
+        await LocalSite(runner, port).start()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise Failed(EXIT_PORT_TAKEN, f"port {port} on {HOST} cannot be used: {error}") from error
+        reason = f"port {port} on {HOST} is taken by another program. Stop it, or choose another port with --port."
+        raise Failed(EXIT_PORT_TAKEN, reason) from error
+
 
 class FaultRoutes:
+    """Faults on demand, changed while the APIs run: GET, POST and DELETE /emulator/faults.
+
+    The document is the same as of `--faults`:
+    `{"seed": 7, "bus": {"duplicate": 0.05, "nack": 0.05}, "mail": {"unplugged": true}}`
+    What it does not name stays as it is. pubsub/faults.py and sendgrid/faults.py describe the members.
+    """
+
     def __init__(self, pubsub: PubSub, sendgrid: SendGrid) -> None:
         self._pubsub = pubsub
         self._sendgrid = sendgrid
@@ -58,14 +146,14 @@ class FaultRoutes:
         return self._document()
 
     def apply(self, changes: Json) -> None:
-        """Raises ValueError, in words for a person, and changes nothing."""
+        """Change the faults. Raises ValueError, and changes nothing then."""
         if not isinstance(changes, dict) or changes.keys() - {"seed", "bus", "mail"}:
-            raise ValueError("faults are a JSON object of 'seed', 'bus' and 'mail'")
+            raise ValueError("faults: must be a JSON object of 'seed', 'bus' and 'mail'.")
         bus, mail, seed = changes.get("bus", {}), changes.get("mail", {}), changes.get("seed")
         if not isinstance(bus, dict) or not isinstance(mail, dict):
-            raise ValueError("'bus' and 'mail' are objects")
+            raise ValueError("faults: 'bus' and 'mail' must be objects.")
         if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
-            raise ValueError(f"'seed' is a whole number; found {seed!r}")
+            raise ValueError(f"seed: must be a whole number; got {seed!r}.")
         changed = self._pubsub.plan.faults.changed(bus)
         self._sendgrid.faults.change(mail)
         self._pubsub.plan.faults = changed
@@ -81,88 +169,6 @@ class FaultRoutes:
         return web.Response(body=to_json(document).encode(), content_type="application/json")
 
 
-DEFAULT_PORT: Final = 8085
-MAX_BODY_BYTES: Final = 32 * 1024 * 1024
-EXIT_USAGE: Final = 2
-EXIT_PORT_TAKEN: Final = 3
-EXIT_STATE: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    port: int
-    state_folder: Path
-    faults: Json
-
-
-class Failed(Exception):
-    """The process cannot start; the text says why and what to do."""
-
-    def __init__(self, exit_code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.exit_code = exit_code
-
-
-async def serve(options: Options, stopped: asyncio.Event) -> None:
-    """Answers until `stopped` is set. Raises Failed."""
-    try:
-        pubsub, mailbox = PubSub(options.state_folder), Mailbox(options.state_folder, LOCK_POLL_SECONDS)
-    except (sqlite3.Error, OSError) as error:
-        raise Failed(EXIT_STATE, f"the state in {options.state_folder} cannot be used: {error}") from error
-    sendgrid = SendGrid(mailbox)
-    fault_routes = FaultRoutes(pubsub, sendgrid)
-    runner = web.AppRunner(_application(pubsub, sendgrid, fault_routes), access_log=None, shutdown_timeout=0.5)
-    try:
-        _set_faults(fault_routes, options.faults)
-        await _listen(runner, options.port)
-        owed = pubsub.start()
-        log("INFO", f"the emulated Pub/Sub and SendGrid answer on http://{HOST}:{options.port}", count=owed)
-        await stopped.wait()
-    finally:
-        await runner.cleanup()
-        await pubsub.stop()
-        mailbox.close()
-
-
-def _application(pubsub: PubSub, sendgrid: SendGrid, faults: FaultRoutes) -> web.Application:
-    # The outermost application's limit is the one that counts; each API refuses what is too large in its own words.
-    app = web.Application(middlewares=[local_only], client_max_size=MAX_BODY_BYTES)
-    app.router.add_get("/", _ready)
-    app.add_routes(faults.routes())
-    app.router.add_get(EMULATED_KEYS_PATH, lambda _: _push_keys(pubsub))
-    app.add_subapp("/v1", pubsub_app(pubsub))
-    app.add_subapp("/v3", sendgrid.app())
-    return app
-
-
-async def _ready(_: web.Request) -> web.Response:
-    """As Google's own emulator answers; whoever waits for the start asks here."""
-    return web.Response(text="Ok\n")
-
-
-async def _push_keys(pubsub: PubSub) -> web.Response:
-    """As https://www.googleapis.com/oauth2/v3/certs: by which keys the tokens of pushes are signed."""
-    return web.json_response(pubsub.tokens.keys())
-
-
-def _set_faults(routes: FaultRoutes, faults: Json) -> None:
-    try:
-        routes.apply(faults)
-    except ValueError as error:
-        raise Failed(EXIT_USAGE, f"--faults: {error}") from error
-
-
-async def _listen(runner: web.AppRunner, port: int) -> None:
-    await runner.setup()
-    try:
-        await LocalSite(runner, port).start()
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise Failed(EXIT_PORT_TAKEN, f"port {port} on {HOST} cannot be used: {error}") from error
-        reason = f"port {port} on {HOST} is taken by another program; stop it, or choose another port with --port"
-        raise Failed(EXIT_PORT_TAKEN, reason) from error
-
-
 def parse_options(arguments: list[str]) -> Options:
     parser = argparse.ArgumentParser(prog="python -m deploy.dev.cloud_apis", description="Emulated cloud APIs.")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="the port on 127.0.0.1 (default: %(default)s)")
@@ -172,7 +178,7 @@ def parse_options(arguments: list[str]) -> Options:
         type=json.loads,
         default={},
         metavar="JSON",
-        help='trouble on demand, like \'{"seed": 7, "bus": {"duplicate": 0.05}, "mail": {"unplugged": true}}\'; '
+        help='faults on demand, such as \'{"seed": 7, "bus": {"duplicate": 0.05}, "mail": {"unplugged": true}}\'; '
         "change it while running with POST /emulator/faults",
     )
     parsed = parser.parse_args(arguments)
@@ -187,7 +193,7 @@ async def _run(options: Options) -> None:
 
 
 def _runner() -> Callable[[Coroutine[None, None, None]], None]:
-    """uvloop's where it is installed: it halves what a request costs."""
+    """Return uvloop's runner if it is installed: it halves the CPU time of a request."""
     try:
         import uvloop
     except ImportError:

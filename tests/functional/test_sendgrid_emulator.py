@@ -4,6 +4,7 @@ import http.client
 import itertools
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -68,6 +69,7 @@ def test_a_mail_whose_client_gave_up_while_the_mail_store_was_locked_is_not_kept
             client.sock.settimeout(0.2)
             with pytest.raises(TimeoutError):
                 client.getresponse()
+        time.sleep(0.5)  # in which the emulation notices that the client is gone
         other.execute("ROLLBACK")
     assert send(emulation)[0] == 202
     assert mailbox.count() == before + 1

@@ -79,7 +79,7 @@ class _Overviews:
         return {
             "statuses": dict(statuses),
             "newest": COUNTED_EVENTS,
-            "refused": None,
+            "rejected": None,
             "dead_letters": totals.dead_letters,
             "mail": None,
         }

@@ -1,4 +1,4 @@
-"""Events, deliveries and rejected requests: GET /api/events, /api/events/<id>, /api/deliveries, /api/refused."""
+"""Events, deliveries and rejected requests: GET /api/events, /api/events/<id>, /api/deliveries, /api/rejected."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -77,15 +77,15 @@ async def list_deliveries(request: web.Request) -> web.Response:
     return json_answer({"deliveries": [delivery_document(row) for row in rows]})
 
 
-async def list_refused(request: web.Request) -> web.Response:
+async def list_rejected(request: web.Request) -> web.Response:
     backend, query = request.app[BACKEND], request.query
     requests = await backend.read(partial(backend.reader.refused, limit_of(query), before_of(query)))
-    return json_answer({"refused": [request_document(each) for each in requests]})
+    return json_answer({"rejected": [request_document(each) for each in requests]})
 
 
 ROUTES: Final = [
     web.get("/api/events", list_events),
     web.get("/api/events/{id}", show_event),
     web.get("/api/deliveries", list_deliveries),
-    web.get("/api/refused", list_refused),
+    web.get("/api/rejected", list_rejected),
 ]

@@ -14,6 +14,22 @@ from typing import Final, TypeAlias
 from shared.cloud.local.database import BUSY_SECONDS, open_database, transaction
 from shared.jsontext import Json, JsonObject, to_json
 
+FILE_NAME: Final = "mail.db"
+KEEP_SECONDS: Final = 45 * 86_400
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS request (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, message_id TEXT NOT NULL, received_at REAL NOT NULL, text TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS mail (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, request INTEGER NOT NULL, personalization INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS attachment (
+    request INTEGER NOT NULL, position INTEGER NOT NULL, content BLOB NOT NULL, PRIMARY KEY (request, position));
+"""
+_SELECT: Final = (
+    "SELECT mail.id, message_id, received_at, text, personalization FROM mail JOIN request ON request.id = request "
+)
+_Row: TypeAlias = tuple[int, str, float, str, int]
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -23,7 +39,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """`disposition` is `attachment` or `inline`; an inline one is shown where the HTML says `cid:<content_id>`."""
+    """An attachment. An `inline` one is shown where the HTML says `cid:<content_id>`."""
 
     filename: str
     type: str
@@ -34,9 +50,9 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """`received_at` is Unix seconds. All text in it is hostile.
+    """A mail as one personalization's recipients see it. `received_at` is Unix seconds. All text in it is hostile.
 
-    `message_id` is what SendGrid answered as X-Message-Id: one request's mails share it.
+    `message_id` is the response's X-Message-Id, which all mails of a request share.
     """
 
     id: int
@@ -58,7 +74,7 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class MailRequest:
-    """`text` is the request's JSON; `attachments` are its attachments' bytes, for which it has a `size_bytes` only."""
+    """An accepted request. `text` is its JSON, with each attachment's content replaced by its `size_bytes`."""
 
     message_id: str
     received_at: float
@@ -67,8 +83,73 @@ class MailRequest:
     attachments: tuple[bytes, ...] = ()
 
 
+class Mailbox:
+    """One connection to the file, for one thread at a time. Several processes may have the file open."""
+
+    def __init__(self, state_folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._db = open_database(state_folder / FILE_NAME, _SCHEMA, busy_seconds)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def keep(self, requests: Sequence[MailRequest]) -> None:
+        """Store all of them or none."""
+        with transaction(self._db):
+            for request in requests:
+                self._insert(request)
+
+    def purge(self, received_before: float) -> None:
+        """Delete older mails. `received_before` is Unix seconds."""
+        old = "(SELECT id FROM request WHERE received_at < ?)"
+        with transaction(self._db):
+            self._db.execute(f"DELETE FROM attachment WHERE request IN {old}", (received_before,))  # noqa: S608
+            self._db.execute(f"DELETE FROM mail WHERE request IN {old}", (received_before,))  # noqa: S608
+            self._db.execute("DELETE FROM request WHERE received_at < ?", (received_before,))
+
+    def list_mail(self, limit: int, before_id: int | None = None) -> list[Mail]:
+        """Return mails, newest first; with `before_id`, those older than that mail."""
+        bound = 2**62 if before_id is None else before_id
+        rows = self._db.execute(_SELECT + "WHERE mail.id < ? ORDER BY mail.id DESC LIMIT ?", (bound, limit))
+        return [mail_of(*row) for row in rows]
+
+    def get_mail(self, mail_id: int) -> Mail | None:
+        row = self._row(mail_id)
+        return mail_of(*row) if row else None
+
+    def get_request(self, mail_id: int) -> str | None:
+        """Return the JSON text that was posted, with attachments' sizes instead of their contents."""
+        row = self._row(mail_id)
+        return row[3] if row else None
+
+    def attachment_content(self, mail_id: int, index: int) -> bytes | None:
+        """Return the bytes of `attachments[index]` of that mail."""
+        row: tuple[bytes] | None = self._db.execute(
+            "SELECT content FROM mail JOIN attachment USING (request) WHERE mail.id = ? AND position = ?",
+            (mail_id, index),
+        ).fetchone()
+        return row[0] if row else None
+
+    def count(self) -> int:
+        row: tuple[int] = self._db.execute("SELECT count(*) FROM mail").fetchone()
+        return row[0]
+
+    def _row(self, mail_id: int) -> _Row | None:
+        row: _Row | None = self._db.execute(_SELECT + "WHERE mail.id = ?", (mail_id,)).fetchone()
+        return row
+
+    def _insert(self, request: MailRequest) -> None:
+        cursor = self._db.execute(
+            "INSERT INTO request (message_id, received_at, text) VALUES (?, ?, ?)",
+            (request.message_id, request.received_at, request.text),
+        )
+        for number in range(request.mails):
+            self._db.execute("INSERT INTO mail (request, personalization) VALUES (?, ?)", (cursor.lastrowid, number))
+        for position, content in enumerate(request.attachments):
+            self._db.execute("INSERT INTO attachment VALUES (?, ?, ?)", (cursor.lastrowid, position, content))
+
+
 def mail_request(text: str, document: JsonObject, message_id: str, received_at: float) -> MailRequest:
-    """`document` is what `text` says, found without fault."""
+    """Return the request to store. `document` is the parsed `text`, validated."""
     mails = len(_objects(document.get("personalizations")))
     attachments = _objects(document.get("attachments"))
     if not attachments:
@@ -82,7 +163,7 @@ def mail_request(text: str, document: JsonObject, message_id: str, received_at: 
 
 
 def mail_of(mail_id: int, message_id: str, received_at: float, text: str, personalization_number: int) -> Mail:
-    """The mail of that personalization, counted from 0, of a MailRequest's text."""
+    """Return the mail of a personalization, counted from 0, of a stored request's text."""
     document: JsonObject = json.loads(text)
     personalization = _objects(document.get("personalizations"))[personalization_number]
     substitutions = _texts(personalization.get("substitutions"))
@@ -152,85 +233,3 @@ def _texts(values: Json) -> dict[str, str]:
 
 def _text(value: Json) -> str:
     return value if isinstance(value, str) else ""
-
-
-FILE_NAME: Final = "mail.db"
-KEEP_SECONDS: Final = 45 * 86_400
-
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS request (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, message_id TEXT NOT NULL, received_at REAL NOT NULL, text TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS mail (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, request INTEGER NOT NULL, personalization INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS attachment (
-    request INTEGER NOT NULL, position INTEGER NOT NULL, content BLOB NOT NULL, PRIMARY KEY (request, position));
-"""
-_SELECT: Final = (
-    "SELECT mail.id, message_id, received_at, text, personalization FROM mail JOIN request ON request.id = request "
-)
-_Row: TypeAlias = tuple[int, str, float, str, int]
-
-
-class Mailbox:
-    """One connection, for one thread at a time. Any number of processes may have the file open."""
-
-    def __init__(self, state_folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
-        self._db = open_database(state_folder / FILE_NAME, _SCHEMA, busy_seconds)
-
-    def close(self) -> None:
-        self._db.close()
-
-    def keep(self, requests: Sequence[MailRequest]) -> None:
-        """All or none of them, kept when this returns."""
-        with transaction(self._db):
-            for request in requests:
-                self._insert(request)
-
-    def purge(self, received_before: float) -> None:
-        """Delete older mails. `received_before` is Unix seconds."""
-        old = "(SELECT id FROM request WHERE received_at < ?)"
-        with transaction(self._db):
-            self._db.execute(f"DELETE FROM attachment WHERE request IN {old}", (received_before,))  # noqa: S608
-            self._db.execute(f"DELETE FROM mail WHERE request IN {old}", (received_before,))  # noqa: S608
-            self._db.execute("DELETE FROM request WHERE received_at < ?", (received_before,))
-
-    def list_mail(self, limit: int, before_id: int | None = None) -> list[Mail]:
-        """Newest first; with `before_id`, those older than that mail."""
-        bound = 2**62 if before_id is None else before_id
-        rows = self._db.execute(_SELECT + "WHERE mail.id < ? ORDER BY mail.id DESC LIMIT ?", (bound, limit))
-        return [mail_of(*row) for row in rows]
-
-    def get_mail(self, mail_id: int) -> Mail | None:
-        row = self._row(mail_id)
-        return mail_of(*row) if row else None
-
-    def get_request(self, mail_id: int) -> str | None:
-        """The JSON text as it was posted to SendGrid, with attachments' sizes for their contents."""
-        row = self._row(mail_id)
-        return row[3] if row else None
-
-    def attachment_content(self, mail_id: int, index: int) -> bytes | None:
-        """The bytes of `attachments[index]` of that mail."""
-        row: tuple[bytes] | None = self._db.execute(
-            "SELECT content FROM mail JOIN attachment USING (request) WHERE mail.id = ? AND position = ?",
-            (mail_id, index),
-        ).fetchone()
-        return row[0] if row else None
-
-    def count(self) -> int:
-        row: tuple[int] = self._db.execute("SELECT count(*) FROM mail").fetchone()
-        return row[0]
-
-    def _row(self, mail_id: int) -> _Row | None:
-        row: _Row | None = self._db.execute(_SELECT + "WHERE mail.id = ?", (mail_id,)).fetchone()
-        return row
-
-    def _insert(self, request: MailRequest) -> None:
-        cursor = self._db.execute(
-            "INSERT INTO request (message_id, received_at, text) VALUES (?, ?, ?)",
-            (request.message_id, request.received_at, request.text),
-        )
-        for number in range(request.mails):
-            self._db.execute("INSERT INTO mail (request, personalization) VALUES (?, ?)", (cursor.lastrowid, number))
-        for position, content in enumerate(request.attachments):
-            self._db.execute("INSERT INTO attachment VALUES (?, ?, ?)", (cursor.lastrowid, position, content))

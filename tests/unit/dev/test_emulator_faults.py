@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from deploy.dev.pubsub.faults import UNTROUBLED, FaultPlan, Faults
+from deploy.dev.pubsub.faults import AT_ONCE, FaultPlan, Faults
 from deploy.dev.sendgrid.faults import MailFaults
 from shared.jsontext import JsonObject
 
@@ -16,7 +16,7 @@ def a_plan(seed: int = 1, **shares: float) -> FaultPlan:
 def test_without_faults_nothing_happens_and_no_die_is_cast() -> None:
     plan = a_plan()
     before = plan.generator.getstate()
-    assert plan.arrival() is UNTROUBLED
+    assert plan.arrival() is AT_ONCE
     assert [plan.rejects_publish(), plan.loses_confirmation(), plan.loses_acknowledgement()] == [False] * 3
     assert plan.generator.getstate() == before
 
@@ -57,13 +57,13 @@ def test_a_bus_fault_that_cannot_be_is_refused(changes: JsonObject) -> None:
 def test_the_next_mails_fail_in_order_before_any_share_counts() -> None:
     faults, generator = MailFaults(), random.Random(1)
     faults.change({"next": [{"kind": "429", "count": 2}, {"kind": "503"}], "shares": {"500": 1}})
-    assert [faults.strike(generator) for _ in range(4)] == ["429", "429", "503", "500"]
+    assert [faults.choose(generator) for _ in range(4)] == ["429", "429", "503", "500"]
 
 
 def test_mail_shares_are_kept() -> None:
     faults, generator = MailFaults(), random.Random(1)
     faults.change({"shares": {"429": 0.1, "hang": 0.2}})
-    struck = [faults.strike(generator) for _ in range(20_000)]
+    struck = [faults.choose(generator) for _ in range(20_000)]
     assert struck.count("429") / len(struck) == pytest.approx(0.1, abs=0.01)
     assert struck.count("hang") / len(struck) == pytest.approx(0.2, abs=0.01)
 
@@ -71,9 +71,9 @@ def test_mail_shares_are_kept() -> None:
 def test_unplugged_goes_before_all_else_and_uses_nothing_up() -> None:
     faults, generator = MailFaults(), random.Random(1)
     faults.change({"next": [{"kind": "503"}], "unplugged": True})
-    assert faults.strike(generator) == "unplugged"
+    assert faults.choose(generator) == "unplugged"
     faults.change({"unplugged": False})
-    assert (faults.strike(generator), faults.strike(generator)) == ("503", None)
+    assert (faults.choose(generator), faults.choose(generator)) == ("503", None)
 
 
 @pytest.mark.parametrize(

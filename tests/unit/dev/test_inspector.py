@@ -9,7 +9,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.dev.guard import refusal
+from deploy.dev.guard import rejection_reason
 from deploy.dev.inspector.api import event_query, limit_of
 from deploy.dev.inspector.live import REST_FACTOR, Pace, SentDocuments
 from deploy.history.held import held_destinations
@@ -41,7 +41,7 @@ JSON_TYPE = {"Content-Type": "application/json"}
     ],
 )
 def test_the_page_and_programs_may_act(headers: Mapping[str, str]) -> None:
-    assert refusal("POST", HOST, {**JSON_TYPE, **headers}) is None
+    assert rejection_reason("POST", HOST, {**JSON_TYPE, **headers}) is None
 
 
 @pytest.mark.parametrize(
@@ -59,12 +59,12 @@ def test_the_page_and_programs_may_act(headers: Mapping[str, str]) -> None:
     ],
 )
 def test_another_sites_page_may_not(method: str, headers: Mapping[str, str]) -> None:
-    assert refusal(method, HOST, headers) is not None
+    assert rejection_reason(method, HOST, headers) is not None
 
 
 def test_a_link_to_the_page_may_be_followed_from_anywhere() -> None:
     visit = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-    assert refusal("GET", HOST, visit) is None
+    assert rejection_reason("GET", HOST, visit) is None
 
 
 # What is asked for

@@ -94,15 +94,16 @@ def test_a_taken_port_is_said_in_plain_words(tmp_path: Path) -> None:
         code, words = run_to_its_end("--port", port, "--state", str(tmp_path))
     assert (code, words) == (
         3,
-        f"cloud_apis: port {port} on 127.0.0.1 is taken by another program; "
-        "stop it, or choose another port with --port\n",
+        f"cloud_apis: port {port} on 127.0.0.1 is taken by another program. "
+        "Stop it, or choose another port with --port.\n",
     )
 
 
 def test_a_fault_that_does_not_exist_is_refused_at_the_start(tmp_path: Path) -> None:
     code, words = run_to_its_end("--state", str(tmp_path), "--faults", '{"bus": {"lose": 1}}')
     assert code == 2
-    assert "unknown bus fault 'lose'" in words
+    assert "bus: must have delay, " in words
+    assert "got 'lose'." in words
 
 
 def test_a_state_folder_that_cannot_be_used_is_said(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_killed_itself_it_leaves_no_process_behind(start: Start) -> None:
     dev.until(lambda: not dev.ports_open())
 
 
-def test_what_dies_is_started_again(start: Start) -> None:
+def test_a_process_that_dies_is_restarted(start: Start) -> None:
     dev = start("--no-reload")
     dev.until_said("Hookchain is up")
     for pid in dev.pids(f"--target notify --host 127.0.0.1 --port {dev.base + 2}"):
@@ -174,7 +174,7 @@ def test_what_dies_is_started_again(start: Start) -> None:
     dev.until(lambda: is_open(dev.base + 2))
 
 
-def test_a_change_of_the_configuration_is_taken_and_a_fault_in_it_is_told(start: Start) -> None:
+def test_a_changed_configuration_is_served_and_its_faults_are_shown(start: Start) -> None:
     dev = start()
     dev.until_said("Hookchain is up")
     dev.config.write_text(CONFIG.replace("to: list", "to: lost"), encoding="utf-8")
@@ -187,7 +187,7 @@ def test_a_change_of_the_configuration_is_taken_and_a_fault_in_it_is_told(start:
     dev.until_said(f"Send webhooks to http://127.0.0.1:{dev.base}/shop  basic auth, user web, password FORM_PASSWORD")
 
 
-def test_what_mends_a_configuration_that_was_refused_may_be_a_file_that_it_names(start: Start) -> None:
+def test_a_rejected_configuration_may_be_fixed_in_a_file_that_it_names(start: Start) -> None:
     dev = start()
     dev.until_said("Hookchain is up")
     text = CONFIG.replace('"New: {{ data.customerName }}"', "{file: subject.txt}")
@@ -199,7 +199,7 @@ def test_what_mends_a_configuration_that_was_refused_may_be_a_file_that_it_names
     dev.until_said("subject.txt changed: restarted notify")
 
 
-def test_a_taken_port_is_told_in_plain_words(start: Start) -> None:
+def test_a_port_in_use_is_reported_with_advice(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         dev = start("--port-base", str(port))
@@ -208,7 +208,7 @@ def test_a_taken_port_is_told_in_plain_words(start: Start) -> None:
         assert "PORT_BASE=" in dev.output
 
 
-def test_a_state_folder_in_use_is_told(start: Start) -> None:
+def test_a_state_folder_in_use_is_reported(start: Start) -> None:
     first = start("--no-reload")
     first.until_said("Hookchain is up")
     second = start("--no-reload")
@@ -234,14 +234,14 @@ def test_a_configuration_with_faults_is_not_started(start: Start, tmp_path: Path
     assert "Traceback" not in dev.output
 
 
-def test_a_weak_secret_is_refused(start: Start, tmp_path: Path) -> None:
+def test_a_weak_secret_stops_the_start(start: Start, tmp_path: Path) -> None:
     (tmp_path / "env").write_text("FORM_PASSWORD=changeme\n", encoding="utf-8")
     dev = start()
     assert dev.process.wait(20) == 1
     assert "Secret 'form-password' (FORM_PASSWORD) is a placeholder" in dev.output
 
 
-def test_its_help_tells_every_option() -> None:
+def test_its_help_lists_every_option() -> None:
     command = [sys.executable, "-m", "deploy.cli", "dev", "--help"]
     text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for option in ("--config", "--port-base", "--state", "--env-file", "--no-reload", "--send-mail", "--log-level"):

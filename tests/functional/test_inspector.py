@@ -102,7 +102,7 @@ async def event_shown(page: Page, text: str, status: str) -> None:
     await page.until(f"{row}?.innerText.includes({json.dumps(status)}) ?? false")
 
 
-async def test_a_new_user_is_told_what_to_send_and_sees_it_arrive(stack: Stack, page: Page) -> None:
+async def test_a_new_user_sees_a_command_and_the_event_that_it_sends(stack: Stack, page: Page) -> None:
     await page.until_shown("Waiting for the first event")
     shown = await page.text(".foot")
     assert "--basic web --secret form-password" in shown
@@ -270,7 +270,7 @@ async def test_another_sites_page_reads_nothing_and_moves_nothing(stack: Stack, 
     await page.until("document.getElementById('sink').getAttribute('aria-checked') === 'true'")
 
 
-async def test_other_names_and_other_origins_are_refused(stack: Stack) -> None:
+async def test_other_hosts_and_origins_are_rejected(stack: Stack) -> None:
     own, json_type = f"127.0.0.1:{stack.base + 10}", {"Content-Type": "application/json"}
     assert call(stack, "GET", "/api/events", {}) == 200
     assert call(stack, "GET", "/api/events", {"Host": "evil.example"}) == 403

@@ -187,7 +187,7 @@ def test_errors_are_in_googles_form(google: GoogleClient, project: str) -> None:
     assert error_of(google, "subscriptions.acknowledge", subscription=subscription, body={"ackIds": ["x"]})[0] == 400
 
 
-def test_what_is_not_emulated_is_501_unimplemented_with_that_word(google: GoogleClient, project: str) -> None:
+def test_what_is_not_emulated_is_answered_501_unimplemented(google: GoogleClient, project: str) -> None:
     topic, subscription = made(google, project)
     missing = (501, "UNIMPLEMENTED")
     back: Json = {"time": "2020-01-01T00:00:00Z"}
@@ -205,7 +205,7 @@ def test_what_is_not_emulated_is_501_unimplemented_with_that_word(google: Google
     assert error_of(google, "topics.patch", name=topic, body=schema) == missing
 
 
-def test_a_grpc_client_is_told_at_once_that_only_rest_is_served(emulation: Emulation) -> None:
+def test_a_grpc_client_gets_unimplemented_at_once(emulation: Emulation) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{emulation.port}") as channel:
         publish = channel.unary_unary("/google.pubsub.v1.Publisher/Publish")
         for _ in range(2):  # on the same connection

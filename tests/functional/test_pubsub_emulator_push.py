@@ -136,7 +136,7 @@ async def test_after_its_last_attempt_a_message_is_a_dead_letter_and_its_peers_n
     assert Counter(names_in(endpoint.pushes)) == {"poison": 5, **{f"good {n}": 1 for n in range(20)}}
 
 
-async def test_what_an_endpoint_missed_while_it_was_down_is_pushed_when_it_is_back(
+async def test_messages_for_an_endpoint_that_was_down_are_pushed_when_it_is_back(
     bus: Bus, endpoint: Endpoint, free_port: int
 ) -> None:
     await bus.push_to(f"http://127.0.0.1:{free_port}/", retryPolicy=QUICK)

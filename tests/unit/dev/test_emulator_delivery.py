@@ -61,7 +61,7 @@ def test_the_backlog_keeps_its_order_and_each_ones_time() -> None:
     assert backlog.take(5.0) is later
 
 
-def test_what_is_settled_meanwhile_is_not_taken() -> None:
+def test_a_settled_delivery_is_not_taken_from_the_backlog() -> None:
     backlog = Backlog()
     owed = Owed(a_message())
     backlog.add(owed)
@@ -97,7 +97,7 @@ def test_a_message_handed_out_again_has_another_ack_id() -> None:
 
 
 @pytest.mark.parametrize("ack_ids", [[], [""], ["1-2", 3], ["1-2\n"], ["made up"]])
-def test_what_cannot_be_an_ack_id_is_rejected(ack_ids: list[object]) -> None:
+def test_an_impossible_ack_id_is_rejected(ack_ids: list[object]) -> None:
     with pytest.raises(ApiError, match="INVALID_ARGUMENT"):
         checked_ack_ids(ack_ids)
 

@@ -42,14 +42,14 @@ def test_a_delay_is_within_its_bound() -> None:
     assert 0 <= min(delays) < max(delays) <= 0.5
 
 
-def test_what_a_change_does_not_name_stays() -> None:
+def test_a_fault_that_a_change_does_not_name_stays() -> None:
     faults = Faults(duplicate=0.1).changed({"nack": 1, "delay_seconds": 30})
     assert faults == Faults(duplicate=0.1, nack=1.0, delay_seconds=30.0)
     assert faults.document()["nack"] == 1.0
 
 
 @pytest.mark.parametrize("changes", [{"nack": 1.1}, {"nack": -0.1}, {"nack": True}, {"nack": "0.1"}, {"neck": 0.1}])
-def test_a_bus_fault_that_cannot_be_is_refused(changes: JsonObject) -> None:
+def test_an_invalid_bus_fault_is_rejected(changes: JsonObject) -> None:
     with pytest.raises(ValueError, match=r"n[ae]ck"):
         Faults().changed(changes)
 
@@ -91,7 +91,7 @@ def test_unplugged_goes_before_all_else_and_uses_nothing_up() -> None:
         {"plugged": False},
     ],
 )
-def test_a_mail_fault_that_cannot_be_is_refused_and_changes_nothing(changes: JsonObject) -> None:
+def test_an_invalid_mail_fault_is_rejected_and_changes_nothing(changes: JsonObject) -> None:
     faults = MailFaults()
     before = faults.document()
     with pytest.raises(ValueError, match=r"\w"):

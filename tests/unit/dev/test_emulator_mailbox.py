@@ -117,7 +117,7 @@ def test_of_requests_that_cannot_all_be_kept_none_is(mailbox: Mailbox) -> None:
     assert mailbox.count() == 0
 
 
-def test_a_second_reader_sees_what_the_first_kept(tmp_path: Path) -> None:
+def test_a_second_reader_sees_what_the_first_stored(tmp_path: Path) -> None:
     writer, reader = Mailbox(tmp_path), Mailbox(tmp_path)
     writer.keep([a_request()])
     assert reader.count() == 1
@@ -125,7 +125,7 @@ def test_a_second_reader_sees_what_the_first_kept(tmp_path: Path) -> None:
     reader.close()
 
 
-def test_what_is_no_database_is_not_taken_for_one(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "mail.db").write_text("this is not a database, it only has the name of one" * 20)
     with pytest.raises(sqlite3.DatabaseError):
         Mailbox(tmp_path)

@@ -61,7 +61,7 @@ def test_resources_are_there_after_a_restart(tmp_path: Path) -> None:
     again.close()
 
 
-def test_what_is_not_acknowledged_comes_back_oldest_first_with_its_failures(store: Store) -> None:
+def test_unacknowledged_messages_are_read_oldest_first_with_their_failures(store: Store) -> None:
     publish(store, message(2), message(1), to=(1, 2))
     store.write(Changes(failures=[(3, 1, 2)], done=[(1, 1)]))
     assert owed(store, 1) == [(2, 3)]
@@ -78,7 +78,7 @@ def test_a_transaction_that_fails_writes_nothing_of_it(store: Store) -> None:
     assert count(store, "message") == 1
 
 
-def test_what_is_too_old_goes_and_what_another_holds_stays(store: Store) -> None:
+def test_an_expired_message_stays_while_another_subscription_owes_it(store: Store) -> None:
     publish(store, message(1, 10.0), message(2, 20.0), to=(1, 2))
     store.expire(1, published_before=20.0)
     store.forget_unowed()
@@ -89,7 +89,7 @@ def test_what_is_too_old_goes_and_what_another_holds_stays(store: Store) -> None
     assert count(store, "message") == 1
 
 
-async def test_what_is_owed_is_still_owed_when_the_clock_has_jumped_by_years_before_a_start(tmp_path: Path) -> None:
+async def test_a_clock_that_jumps_by_years_before_a_start_expires_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.put_topic(TOPIC, "{}")
     number = store.add_subscription("projects/p1/subscriptions/reader", f'{{"topic":"{TOPIC}"}}')
@@ -130,6 +130,6 @@ def test_a_message_is_on_the_disk_before_it_is_confirmed_and_an_acknowledgement_
     assert is_synced(store.db)
 
 
-def test_what_the_ledger_has_decided_is_on_the_disk_before_the_bus_forgets_its_message(tmp_path: Path) -> None:
+def test_the_ledgers_decision_is_on_the_disk_before_the_bus_deletes_the_message(tmp_path: Path) -> None:
     with closing(open_ledger(tmp_path / "ledger.db")) as ledger:
         assert is_synced(ledger)

@@ -69,7 +69,7 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
             yield Page(client, tmp_path)
 
 
-async def test_each_step_of_each_route_is_told_with_what_it_changed(page: Page) -> None:
+async def test_each_step_of_each_route_is_shown_with_what_it_changed(page: Page) -> None:
     page.configure(CONFIG)
     status, routes = await page.steps()
 
@@ -111,7 +111,7 @@ async def test_looking_makes_no_event_the_owner_of_its_key_and_tells_who_is(page
     owners.close()
 
 
-async def test_an_event_that_rests_in_a_blob_is_told_whole(page: Page) -> None:
+async def test_an_event_in_a_blob_is_shown_with_its_data(page: Page) -> None:
     page.configure(CONFIG)
     _, routes = await page.steps("e2")
 

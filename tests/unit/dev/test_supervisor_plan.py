@@ -54,7 +54,7 @@ def test_mails_are_caught_unless_they_are_to_be_sent() -> None:
     assert "SENDGRID_API_URL" not in sent
 
 
-def test_a_change_restarts_what_it_is_about() -> None:
+def test_a_change_restarts_the_processes_whose_code_it_is() -> None:
     children = list(plan().values())
     assert affected(children, [Path("/checkout/functions/notify/notify.py")]) == ("notify",)
     assert affected(children, [Path("/checkout/deploy/dev/inspector/app.js")]) == ("apis", "inspector")
@@ -65,7 +65,7 @@ def test_a_change_restarts_what_it_is_about() -> None:
 # Backoff, watching, the lock
 
 
-def test_waits_double_up_to_a_bound_and_begin_anew_once_settled() -> None:
+def test_waits_double_up_to_a_bound_and_start_over_once_settled() -> None:
     backoff, waits = Backoff(), []
     for _ in range(8):
         backoff = backoff.after(0.1)

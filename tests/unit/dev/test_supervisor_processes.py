@@ -105,7 +105,7 @@ async def test_a_child_that_dies_is_started_again(start: Callable[[str], Runner]
     assert runner.failures >= 1
 
 
-async def test_what_a_child_says_comes_in_whole_lines(start: Callable[[str], Runner], heard: Heard) -> None:
+async def test_the_output_of_a_child_arrives_in_whole_lines(start: Callable[[str], Runner], heard: Heard) -> None:
     start(PIECES)
     await heard.until(lambda: len(heard.lines) >= 3)
     assert heard.lines[:3] == ["one", "two", "end"]
@@ -193,7 +193,7 @@ def test_the_reaper_ends_what_is_left_and_removes_its_folder(tmp_path: Path) -> 
     assert not (tmp_path / "sockets").exists()
 
 
-def test_what_does_not_end_when_asked_is_made_to() -> None:
+def test_a_process_that_ignores_sigterm_is_killed() -> None:
     stubborn = begin_group(STUBBORN)
     reaper.end_groups([stubborn.pid], 0.1)
     assert stubborn.wait(5) == -signal.SIGKILL
@@ -300,7 +300,7 @@ class FullDisk(io.StringIO):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-async def test_a_program_that_is_not_there_is_told_and_tried_again(tmp_path: Path, heard: Heard) -> None:
+async def test_a_missing_program_is_logged_and_retried(tmp_path: Path, heard: Heard) -> None:
     with ReaperLink(tmp_path / "sockets") as link:
         missing = Child("child", (str(tmp_path / "missing"),), {}, 0, "/", ())
         runner = Runner(missing, tmp_path, link, heard.hear, heard.say)

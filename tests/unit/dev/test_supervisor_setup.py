@@ -144,7 +144,7 @@ def test_a_sample_beside_the_configuration_is_tried_before_a_providers_own(settl
     assert f"--data-binary @{tmp_path / 'deploy/sample.xml'} http://127.0.0.1:8080/mdm" in banner(settle({}), 1.0)
 
 
-def test_what_only_its_provider_can_sign_is_not_tried(settle: SetUp, tmp_path: Path) -> None:
+def test_a_source_that_only_its_provider_can_sign_for_is_not_suggested(settle: SetUp, tmp_path: Path) -> None:
     (tmp_path / OWN_CONFIG).write_text(with_sources(SNS), encoding="utf-8")
     setup = settle({})
     assert hint(setup).trial == ""

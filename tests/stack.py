@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.dev.sendgrid.mail import Mail
-from deploy.dev.sendgrid.mailbox import Mailbox
+from deploy.dev.sendgrid.mailbox import Mail, Mailbox
 from shared.cloud.journal_rows import DeadLetterRow
 from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.journal_schema import FILE_NAME

@@ -10,7 +10,7 @@ from deploy.cli.ending import DONE, ended
 from deploy.cli.main import parser
 from deploy.dev.inspector import app as local_app
 from deploy.dev.inspector.base_app import DEFAULT_PORT, serve_app, stopped_by_signal
-from deploy.dev.inspector.cloud_app import make_cloud_app, open_cloud_parts
+from deploy.dev.inspector.cloud_app import make_cloud_app, open_cloud_backend
 from deploy.dev.site import HOST
 from deploy.history.platform_options import add_platform, add_state, is_gcp
 from deploy.history.state_choice import chosen_target
@@ -55,7 +55,7 @@ async def _serve(options: argparse.Namespace) -> None:
         return
     place = place_of(chosen_target(options, os.environ), os.environ)
     name = f"{place.target.bundle} in {place.target.project}"
-    async with open_cloud_parts(place) as parts:
+    async with open_cloud_backend(place) as parts:
         await parts.read(parts.reader.version)  # nobody signed in, no such database: said here, and not on the page
         app = make_cloud_app(parts, name, lambda: configured_destinations(os.environ))
         await serve_app(app, options.port, stopped, lambda: tell(name))

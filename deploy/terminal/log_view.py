@@ -29,11 +29,11 @@ class LogView:
         """A line of the supervisor's own."""
         return self._line(clock, "dev", severity, text)
 
-    def line(self, name: str, line: str, clock: str) -> str | None:
-        """A line of a process as it is shown; None where it is not."""
+    def line(self, name: str, line: str, clock: str, parsed: JsonObject | None = None) -> str | None:
+        """Return a line of a process as it is shown, or None if it is not. `parsed` spares parsing it again."""
         if line.startswith(_START) and not self.shown(line[len(_START) :].partition('"')[0]):
             return None  # most lines of a busy pipe end here, before they are parsed
-        document = parse_log_line(line)
+        document = parsed or parse_log_line(line)
         if document is None:  # a traceback, a word of the server's own
             return self._line(clock, name, "", _printable(line)) if line.strip() else None
         severity = str(document.get("severity", "INFO"))

@@ -12,9 +12,8 @@ from deploy.cli.main import main
 from deploy.cli.status_text import duration, status_text
 from deploy.config.dev_file import Hint, write_dev_file
 from deploy.config.ports import Ports
-from deploy.dev.pubsub.message_store import Changes, MessageStore
 from deploy.dev.pubsub.messages import Message
-from deploy.dev.pubsub.store import Store
+from deploy.dev.pubsub.store import Changes, Store
 from deploy.dev.status import local_version
 from deploy.history.status_parts import Backlog, Retrying, SourceNews, Status, Version
 from deploy.terminal.tables import Screen
@@ -107,7 +106,7 @@ async def keep_some(state: Path) -> None:
     store = Store(state)
     subscription = store.add_subscription("projects/p/subscriptions/transform-events", "{}")
     message = Message(1, "projects/p/topics/events", "{}", {}, time.time() - 100, 1)
-    MessageStore(store).write(Changes(messages=[message], owed=[(subscription, 1)]))
+    store.write(Changes(messages=[message], owed=[(subscription, 1)]))
     store.close()
 
 

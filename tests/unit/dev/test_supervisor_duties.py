@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.dev.sendgrid.mailbox import KEEP_SECONDS, Mailbox
-from deploy.dev.sendgrid.requests import MailRequest
-from deploy.dev.supervisor.duties import forget_old
+from deploy.dev.sendgrid.mailbox import KEEP_SECONDS, Mailbox, MailRequest
+from deploy.dev.supervisor.duties import purge_state
 from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.journal_requests import RequestEntry, write_requests
 from shared.cloud.local.journal_retention import newest_at
@@ -42,16 +41,16 @@ def test_a_large_body_stays_as_long_as_whoever_may_ask_for_it(
         "destinations": {"crm": {"retry_seconds": [wait * DAY_SECONDS for wait in retry_days]}},
     }
 
-    forget_old(tmp_path, notify, NOW + days * DAY_SECONDS)
+    purge_state(tmp_path, notify, NOW + days * DAY_SECONDS)
     assert path.exists()
-    forget_old(tmp_path, notify, NOW + days * DAY_SECONDS + 1)
+    purge_state(tmp_path, notify, NOW + days * DAY_SECONDS + 1)
     assert not path.exists()
 
 
 def test_mails_are_forgotten_while_it_runs(tmp_path: Path) -> None:
     mailbox = Mailbox(tmp_path)
     mailbox.keep([MailRequest("old", NOW - KEEP_SECONDS - 1, "{}", 1), MailRequest("new", NOW, "{}", 1)])
-    forget_old(tmp_path, {"destinations": {}}, NOW)
+    purge_state(tmp_path, {"destinations": {}}, NOW)
     assert mailbox.count() == 1
     mailbox.close()
 

@@ -1,4 +1,4 @@
-"""What the inspector reads and acts through."""
+"""The ports that the inspector reads and acts through."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,8 +20,8 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """`thread` is where `reader` is used, and nowhere else. `tick_seconds`: how often an open page is told news."""
+class Backend:
+    """The ports on any platform. `reader` is used in `thread` only. `tick_seconds`: how often a page gets updates."""
 
     reader: JournalView
     ledger: Ledger
@@ -31,12 +31,13 @@ class Parts:
     tick_seconds: float
 
     async def read(self, look: Callable[[], Answer]) -> Answer:
+        """Return what `look` returns in `thread`."""
         return await asyncio.get_running_loop().run_in_executor(self.thread, look)
 
 
 @dataclass(frozen=True, slots=True)
-class LocalParts(Parts):
-    """What `hookchain dev` has besides. `mailbox` too is used in `thread`; `apis_url` is the emulated cloud's."""
+class LocalBackend(Backend):
+    """The backend beside `hookchain dev`. `mailbox` too is used in `thread` only; `apis_url`: the emulated cloud."""
 
     reader: JournalReader
     state: Path
@@ -45,6 +46,6 @@ class LocalParts(Parts):
     apis_url: str
 
 
-PARTS: Final = web.AppKey("parts", Parts)
-LOCAL: Final = web.AppKey("local", LocalParts)
-"""There only beside `hookchain dev`."""
+BACKEND: Final = web.AppKey("backend", Backend)
+LOCAL: Final = web.AppKey("local", LocalBackend)
+"""Present only beside `hookchain dev`."""

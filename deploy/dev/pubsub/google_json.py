@@ -1,13 +1,79 @@
-"""Reading a request's JSON as protobuf's JSON mapping does: camelCase or snake_case names, null as absent."""
+"""Google's JSON: requests parsed by protobuf's mapping (camelCase or snake_case, null as absent), and errors.
+
+https://cloud.google.com/apis/design/errors
+"""
 
 import json
 import re
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from types import MappingProxyType
 from typing import Final
 
-from deploy.dev.pubsub.durations import seconds_from
-from deploy.dev.pubsub.errors import ApiError, invalid
 from shared.jsontext import Json, JsonObject, to_json
+
+HTTP_CODES: Mapping[str, int] = MappingProxyType(
+    {
+        "INVALID_ARGUMENT": 400,
+        "FAILED_PRECONDITION": 400,
+        "PERMISSION_DENIED": 403,
+        "NOT_FOUND": 404,
+        "ALREADY_EXISTS": 409,
+        "RESOURCE_EXHAUSTED": 429,
+        "INTERNAL": 500,
+        "UNIMPLEMENTED": 501,
+        "UNAVAILABLE": 503,
+    }
+)
+
+
+class ApiError(Exception):
+    """An error that a request is answered with. `status` is a key of HTTP_CODES."""
+
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status = status
+        self.message = message
+
+    @property
+    def http_code(self) -> int:
+        return HTTP_CODES[self.status]
+
+    def document(self) -> JsonObject:
+        return {"error": {"code": self.http_code, "message": self.message, "status": self.status}}
+
+
+def invalid(message: str) -> ApiError:
+    return ApiError("INVALID_ARGUMENT", message)
+
+
+def not_found(name: str) -> ApiError:
+    return ApiError("NOT_FOUND", f"Resource not found (resource={name.rpartition('/')[2]}).")
+
+
+def already_exists(name: str) -> ApiError:
+    return ApiError("ALREADY_EXISTS", f"Resource already exists in the project (resource={name.rpartition('/')[2]}).")
+
+
+def not_emulated(what: str) -> ApiError:
+    return ApiError("UNIMPLEMENTED", f"UNIMPLEMENTED: this emulator does not have {what}; Google Cloud has it.")
+
+
+_DURATION: Final = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)s")
+
+
+def seconds_from(text: str, path: str) -> float:
+    """Parse a duration such as `3.5s`. Raises ApiError."""
+    found = _DURATION.fullmatch(text)
+    if not found:
+        raise invalid(f"Invalid value at '{path}': a duration is seconds with an 's', like \"3.5s\".")
+    return float(found[1])
+
+
+def duration_text(seconds: float) -> str:
+    """Return `600s` or `0.500s`: whole seconds, else milliseconds."""
+    return f"{seconds:.0f}s" if seconds == int(seconds) else f"{seconds:.3f}s"
+
 
 _SNAKE: Final = re.compile(r"_([a-z])")
 
@@ -17,7 +83,7 @@ def camel(name: str) -> str:
 
 
 def parse_object(body: bytes) -> JsonObject:
-    """An empty body is an empty message."""
+    """Parse a request's body; an empty one is an empty message. Raises ApiError."""
     try:
         document: Json = json.loads(body, parse_constant=_no_constant) if body.strip() else {}
         if b"\\u" in body:
@@ -34,7 +100,7 @@ def _no_constant(name: str) -> Json:
 
 
 class Fields:
-    """The members of one message. Reading one of another type than asked for raises INVALID_ARGUMENT."""
+    """The members of one message. Reading one as another type than it has raises INVALID_ARGUMENT."""
 
     def __init__(self, value: Json, path: str, known: AbstractSet[str]) -> None:
         if not isinstance(value, dict):
@@ -48,7 +114,7 @@ class Fields:
         return name in self._members
 
     def asks_for(self, name: str) -> bool:
-        """Clients spell out what they do not want, too: false and empty are no wish."""
+        """Return whether a member is set. Clients send false and empty values for what they do not want."""
         return self._members.get(name) not in (None, False, "", [], {})
 
     def path(self, name: str) -> str:
@@ -67,7 +133,7 @@ class Fields:
         return value
 
     def whole(self, name: str, default: int = 0) -> int:
-        """protobuf's JSON takes whole numbers as text too."""
+        """Return an integer; protobuf's JSON mapping accepts it as a string too."""
         value = self._members.get(name, default)
         if isinstance(value, str) and value.isdecimal() and len(value) <= 18:
             return int(value)

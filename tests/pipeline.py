@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 
 from deploy.requests.auth import Auth, Basic, Hmac, Password, auth_headers
-from functions.notify.mail.addresses import Address
-from functions.notify.mail.mail import Mail
-from functions.notify.mail.render import MailWriter
-from functions.notify.mail.settings import Settings
+from functions.notify.destinations.email.addresses import Address
+from functions.notify.destinations.email.mail import Mail
+from functions.notify.destinations.email.render import MailWriter
+from functions.notify.destinations.email.settings import Settings
 from functions.receive.outcomes import Accepted
 from functions.receive.receive import Receiver
 from functions.receive.sources import Source, read_sources

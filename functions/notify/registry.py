@@ -4,14 +4,11 @@ import importlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
-from functions.notify.destination import Context, Destination
+from functions.notify.destination import KINDS, Context, Destination, kind_module
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
 from shared.slices import SliceFault
-
-KINDS: Final = "functions.notify.destinations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,7 @@ def dedupes_repeats(destination: Destination) -> bool:
 
 def _connect(configured: Configured, context: Context) -> Destination:
     try:
-        module = importlib.import_module(f"{KINDS}.{configured.kind}")
+        module = importlib.import_module(kind_module(configured.kind))
         settings = module.Settings.model_validate(configured.settings)
         destination: Destination = module.connect(configured.name, settings, context)
     except (ImportError, ValueError) as error:  # pydantic's ValidationError is a ValueError

@@ -12,8 +12,8 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP
 
-from functions.notify.destinations.email import Settings
-from functions.notify.destinations.email import connect as connect_mail
+from functions.notify.destinations.email.email import Settings
+from functions.notify.destinations.email.email import connect as connect_mail
 from shared.delivery import Delivered, Delivery, Disabled, Refused, RetryLater, Unknown
 from shared.jsontext import Json
 from tests.functional.smtp_inbox import ATTEMPT, EVENT, HOST, Bench, serving

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from functions.notify.mail.smtp import SmtpWay
-from functions.notify.mail.smtp_url import Security, SmtpServer
-from functions.notify.mail.threads import BoundedThreads
+from functions.notify.destinations.email.smtp import SmtpWay
+from functions.notify.destinations.email.smtp_url import Security, SmtpServer
+from functions.notify.destinations.email.threads import BoundedThreads
 from shared.delivery import Delivered, Disabled, Outcome, RetryLater
 from tests.functional.smtp_inbox import ATTEMPT, HOST, MAIL, PASSWORD, Bench, serving
 

@@ -2,7 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.notify.mail.addresses import Address, AddressFault, is_allowed, parse_address, without_doubles
+from functions.notify.destinations.email.addresses import (
+    Address,
+    AddressFault,
+    is_allowed,
+    parse_address,
+    without_doubles,
+)
 
 
 @pytest.mark.parametrize(

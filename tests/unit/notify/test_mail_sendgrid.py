@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.notify.mail.addresses import Address
-from functions.notify.mail.mail import Attachment, Mail
-from functions.notify.mail.sendgrid_answer import outcome_of
-from functions.notify.mail.sendgrid_body import sendgrid_body
+from functions.notify.destinations.email.addresses import Address
+from functions.notify.destinations.email.mail import Attachment, Mail
+from functions.notify.destinations.email.sendgrid_answer import outcome_of
+from functions.notify.destinations.email.sendgrid_body import sendgrid_body
 from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater
 from shared.jsontext import Json, JsonObject, to_json
 

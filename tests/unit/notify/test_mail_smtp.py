@@ -1,10 +1,10 @@
 import pytest
 
-from functions.notify.mail.addresses import Address
-from functions.notify.mail.mail import Mail
-from functions.notify.mail.smtp import conclude, letters_of
-from functions.notify.mail.smtp_dialogue import Fate, RecipientFate
-from functions.notify.mail.smtp_url import SmtpServer, SmtpUrlFault, parse_smtp_url
+from functions.notify.destinations.email.addresses import Address
+from functions.notify.destinations.email.mail import Mail
+from functions.notify.destinations.email.smtp import conclude, letters_of
+from functions.notify.destinations.email.smtp_dialogue import Fate, RecipientFate
+from functions.notify.destinations.email.smtp_url import SmtpServer, SmtpUrlFault, parse_smtp_url
 from shared.delivery import Delivered, Refused, RetryLater, Unknown
 
 MAIL = Mail("k", Address("s@x.y"), (Address("a@x.y"), Address("b@x.y")), "Hi", "words", None, bcc=(Address("c@x.y"),))

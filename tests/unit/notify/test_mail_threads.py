@@ -4,7 +4,7 @@ from contextlib import closing, suppress
 
 import pytest
 
-from functions.notify.mail.threads import BoundedThreads
+from functions.notify.destinations.email.threads import BoundedThreads
 from shared.errors import Temporary
 
 

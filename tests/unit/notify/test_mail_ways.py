@@ -3,10 +3,10 @@ from dataclasses import replace
 import pytest
 
 from functions.notify.destination import Attempt, Context
-from functions.notify.destinations.email import Settings, connect
-from functions.notify.mail.sendgrid import SendGridWay
-from functions.notify.mail.smtp import SmtpWay
-from functions.notify.mail.ways import ASK_AGAIN_SECONDS, Via, Ways
+from functions.notify.destinations.email.email import Settings, connect
+from functions.notify.destinations.email.sendgrid import SendGridWay
+from functions.notify.destinations.email.smtp import SmtpWay
+from functions.notify.destinations.email.ways import ASK_AGAIN_SECONDS, Via, Ways
 from shared.delivery import Delivery, Disabled
 from shared.errors import Permanent, Temporary
 from shared.event import Event

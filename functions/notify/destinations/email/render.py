@@ -3,11 +3,17 @@
 from collections.abc import Iterable
 from typing import Final
 
-from functions.notify.mail.addresses import Address, AddressFault, is_allowed, parse_address, without_doubles
-from functions.notify.mail.default_body import default_body
-from functions.notify.mail.links import text_of, without_unsafe_links
-from functions.notify.mail.mail import Attachment, Mail, subject_line
-from functions.notify.mail.settings import Settings
+from functions.notify.destinations.email.addresses import (
+    Address,
+    AddressFault,
+    is_allowed,
+    parse_address,
+    without_doubles,
+)
+from functions.notify.destinations.email.default_body import default_body
+from functions.notify.destinations.email.links import text_of, without_unsafe_links
+from functions.notify.destinations.email.mail import Attachment, Mail, subject_line
+from functions.notify.destinations.email.settings import Settings
 from shared.delivery import Delivery
 from shared.errors import Permanent
 from shared.event import Event

@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from functions.notify.mail.fields import Row, rows_of, visible
-from functions.notify.mail.mail import Attachment
-from functions.notify.mail.received_body import ReceivedBody, received_body
+from functions.notify.destinations.email.fields import Row, rows_of, visible
+from functions.notify.destinations.email.mail import Attachment
+from functions.notify.destinations.email.received_body import ReceivedBody, received_body
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json, JsonObject

@@ -4,10 +4,10 @@ import time
 from dataclasses import replace
 
 from functions.notify.destination import Attempt, Context
-from functions.notify.mail.render import MailWriter
-from functions.notify.mail.sender import sender_of
-from functions.notify.mail.settings import Settings
-from functions.notify.mail.ways import Ways
+from functions.notify.destinations.email.render import MailWriter
+from functions.notify.destinations.email.sender import sender_of
+from functions.notify.destinations.email.settings import Settings
+from functions.notify.destinations.email.ways import Ways
 from shared.claim_check import checked_out
 from shared.delivery import Delivery, Disabled, Outcome
 from shared.errors import Temporary

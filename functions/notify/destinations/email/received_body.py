@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
-from functions.notify.mail.fields import visible
-from functions.notify.mail.mail import Attachment
+from functions.notify.destinations.email.fields import visible
+from functions.notify.destinations.email.mail import Attachment
 from shared.event import Event
 from shared.jsontext import Json, to_json
 

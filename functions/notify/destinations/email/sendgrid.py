@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import python_http_client  # type: ignore[import-untyped] # it has no types
 
 from functions.notify.destination import Attempt
-from functions.notify.mail.mail import Mail
-from functions.notify.mail.sendgrid_answer import outcome_of
-from functions.notify.mail.sendgrid_body import sendgrid_body
+from functions.notify.destinations.email.mail import Mail
+from functions.notify.destinations.email.sendgrid_answer import outcome_of
+from functions.notify.destinations.email.sendgrid_body import sendgrid_body
 from shared.delivery import Outcome, RetryLater, Unknown
 from shared.errors import Temporary
 from shared.http_client import Answer, HttpClient, NotSent

@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from functions.notify.mail.addresses import Address
-from functions.notify.mail.mail import Mail
-from functions.notify.mail.mime import message_bytes
-from functions.notify.mail.smtp_connection import BoundedSmtp, CannotSend, Login, connection, reason_of
-from functions.notify.mail.smtp_url import SmtpServer
+from functions.notify.destinations.email.addresses import Address
+from functions.notify.destinations.email.mail import Mail
+from functions.notify.destinations.email.mime import message_bytes
+from functions.notify.destinations.email.smtp_connection import BoundedSmtp, CannotSend, Login, connection, reason_of
+from functions.notify.destinations.email.smtp_url import SmtpServer
 
 MIN_SECONDS: Final = 0.5
 MAX_WORDS: Final = 300

@@ -3,8 +3,8 @@
 import base64
 from collections.abc import Iterable
 
-from functions.notify.mail.addresses import Address
-from functions.notify.mail.mail import Attachment, Mail
+from functions.notify.destinations.email.addresses import Address
+from functions.notify.destinations.email.mail import Attachment, Mail
 from shared.jsontext import Json, JsonObject
 
 

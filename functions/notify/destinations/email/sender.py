@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from functions.notify.mail.addresses import Address, AddressFault, parse_address
+from functions.notify.destinations.email.addresses import Address, AddressFault, parse_address
 from shared.delivery import Disabled
 from shared.templates import is_template
 

@@ -3,11 +3,11 @@
 from typing import Final, Literal, Protocol
 
 from functions.notify.destination import Attempt, Context
-from functions.notify.mail.mail import Mail
-from functions.notify.mail.sendgrid import SendGrid
-from functions.notify.mail.smtp import SmtpWay
-from functions.notify.mail.smtp_url import SmtpUrlFault, parse_smtp_url
-from functions.notify.mail.threads import BoundedThreads
+from functions.notify.destinations.email.mail import Mail
+from functions.notify.destinations.email.sendgrid import SendGrid
+from functions.notify.destinations.email.smtp import SmtpWay
+from functions.notify.destinations.email.smtp_url import SmtpUrlFault, parse_smtp_url
+from functions.notify.destinations.email.threads import BoundedThreads
 from shared.delivery import Disabled, Outcome
 from shared.secrets import SecretDenied, SecretMissing
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from functions.notify.mail.smtp_url import SmtpServer
+from functions.notify.destinations.email.smtp_url import SmtpServer
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from functions.notify.destination import Attempt
-from functions.notify.mail.smtp_dialogue import RecipientFate
+from functions.notify.destinations.email.smtp_dialogue import RecipientFate
 from shared.errors import Temporary
 from shared.jsontext import Json, to_json
 from shared.logs import log

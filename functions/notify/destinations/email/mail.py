@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
-from functions.notify.mail.addresses import Address
+from functions.notify.destinations.email.addresses import Address
 from shared.errors import Permanent
 from shared.one_line import UNFIT
 

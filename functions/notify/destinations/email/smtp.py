@@ -7,12 +7,12 @@ from functools import cached_property
 from typing import Final
 
 from functions.notify.destination import Attempt, Context
-from functions.notify.mail.mail import Mail
-from functions.notify.mail.smtp_connection import CannotSend, Login
-from functions.notify.mail.smtp_dialogue import Letter, RecipientFate, Sent, send_letters
-from functions.notify.mail.smtp_progress import SETTLED, Progress
-from functions.notify.mail.smtp_url import SmtpServer
-from functions.notify.mail.threads import BoundedThreads
+from functions.notify.destinations.email.mail import Mail
+from functions.notify.destinations.email.smtp_connection import CannotSend, Login
+from functions.notify.destinations.email.smtp_dialogue import Letter, RecipientFate, Sent, send_letters
+from functions.notify.destinations.email.smtp_progress import SETTLED, Progress
+from functions.notify.destinations.email.smtp_url import SmtpServer
+from functions.notify.destinations.email.threads import BoundedThreads
 from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater, Unknown
 from shared.secrets import SecretMissing
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from shared.event import Event
+
+KEPT: Final = "kept"
+"""The state of a dead letter that an operator has not decided about."""
 
 
 @dataclass(frozen=True, slots=True)

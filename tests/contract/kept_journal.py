@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.history.cloud_journal import CloudJournal
+from deploy.history.journal_rows import EventQuery
+from deploy.history.journal_view import JournalView
+from deploy.history.local_read import JournalReader
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.pubsub import no_authorization
 from shared.cloud.gcp.storage import BucketBlobs
-from shared.cloud.journal_rows import EventQuery
-from shared.cloud.journal_view import JournalView
 from shared.cloud.local.journal import LocalJournal
-from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.retention import Retention
 from shared.delivery import Delivery

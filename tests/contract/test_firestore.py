@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from deploy.history.firestore_letters import LetterReader
+from deploy.history.firestore_read import FirestoreJournalReader
+from deploy.history.journal_rows import DROPPED, EventQuery
 from shared.cloud.gcp import collections
 from shared.cloud.gcp.firestore import PASSING, TRIES
 from shared.cloud.gcp.journal import FirestoreJournal
-from shared.cloud.gcp.journal_letters import LetterReader
-from shared.cloud.gcp.journal_read import FirestoreJournalReader
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.owners import FirestoreOwners
-from shared.cloud.journal_rows import DROPPED, EventQuery
 from shared.cloud.retention import Retention
 from shared.delivery import Delivery
 from shared.errors import Temporary

@@ -22,10 +22,10 @@ from deploy.dev.inspector.board import Board, local_looks
 from deploy.dev.inspector.parts import LOCAL, LocalParts
 from deploy.dev.inspector.upkeep import keep_index, keep_repairing
 from deploy.dev.sendgrid.mailbox import Mailbox
+from deploy.history.local_read import JournalReader
 from shared.cloud.gcp.pubsub import PubSubBus, no_authorization
 from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.journal import LocalJournal
-from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.journal_schema import FILE_NAME
 from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE

@@ -16,11 +16,11 @@ from deploy.dev.supervisor.setup import CannotSend, Setup, files_named, set_up
 from deploy.dev.supervisor.state_check import DAMAGED_MARK
 from deploy.dev.supervisor.state_lock import require_there
 from deploy.dev.supervisor.watch import Snapshot, changes, snapshot
+from deploy.history.local_retention import newest_at, purge_journal
 from deploy.history.probe import ask
 from deploy.secrets.made_secrets import WeakSecret
 from shared.cloud.local.blobs import purge_blobs
 from shared.cloud.local.database import reason_of
-from shared.cloud.local.journal_retention import newest_at, purge_journal
 from shared.cloud.local.journal_schema import FILE_NAME
 from shared.cloud.retention import DAY_SECONDS, blobs_seconds, retention_of
 from shared.errors import Temporary

@@ -17,11 +17,10 @@ from typing import Final
 
 from shared.cloud.gcp.collections import ATTEMPTS, BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT
 from shared.cloud.gcp.firestore_values import MAX_DOCUMENT_BYTES, Fields, Moment, Value, Write, document_id
-from shared.cloud.journal_rows import KEPT
 from shared.cloud.retention import Retention
 from shared.cloud.route_documents import route_documents
 from shared.event import to_cloudevent
-from shared.journal import AttemptEntry, DeadLetter, EventEntry
+from shared.journal import KEPT, AttemptEntry, DeadLetter, EventEntry
 from shared.jsontext import Json, JsonObject, canonical, to_json
 from shared.times import unix_seconds
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import pytest
 
 from deploy.cli.main import main
+from deploy.history.journal_rows import REPLAYED
+from deploy.history.local_dead_letters import mark_dead_letters
+from deploy.history.local_read import JournalReader
 from deploy.history.replay_messages import replay_of_dead_letter
-from shared.cloud.journal_rows import REPLAYED
-from shared.cloud.local.journal_dead_letters import mark_dead_letters
-from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.journal_schema import FILE_NAME
 from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject

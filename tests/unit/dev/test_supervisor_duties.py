@@ -10,9 +10,9 @@ import pytest
 from deploy.dev.sendgrid.mailbox import KEEP_SECONDS, Mailbox
 from deploy.dev.sendgrid.requests import MailRequest
 from deploy.dev.supervisor.duties import forget_old
+from deploy.history.local_requests import RequestEntry, write_requests
+from deploy.history.local_retention import newest_at
 from shared.cloud.local.blobs import LocalBlobs
-from shared.cloud.local.journal_requests import RequestEntry, write_requests
-from shared.cloud.local.journal_retention import newest_at
 from shared.cloud.local.journal_schema import open_journal
 from shared.cloud.retention import DAY_SECONDS
 from shared.jsontext import JsonObject

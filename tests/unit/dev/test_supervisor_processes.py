@@ -21,8 +21,8 @@ from deploy.dev.supervisor.reaper import groups_left
 from deploy.dev.supervisor.reaper_link import ReaperLink
 from deploy.dev.supervisor.request_feed import RequestFeed
 from deploy.dev.supervisor.runner import Runner
+from deploy.history.local_read import JournalReader
 from deploy.terminal.log_view import LogView
-from shared.cloud.local.journal_read import JournalReader
 
 FOREVER = "import time\nprint('ready', flush=True)\ntime.sleep(600)\n"
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + FOREVER

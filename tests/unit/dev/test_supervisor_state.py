@@ -10,10 +10,10 @@ import pytest
 from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.dev.supervisor.state_check import StateDamaged, set_aside_damaged
 from deploy.dev.supervisor.state_lock import StateExposed, locked
+from deploy.history.local_read import JournalReader
+from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import write_entries
-from shared.cloud.local.journal_read import JournalReader
-from shared.cloud.local.journal_requests import RequestEntry, write_requests
 from shared.cloud.local.journal_schema import open_journal
 from shared.journal import DeadLetter
 

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cloud.journal_rows import DROPPED, REPLAYED, EventQuery
-from shared.cloud.journal_words import words_of
+from deploy.history.journal_rows import DROPPED, REPLAYED, EventQuery
+from deploy.history.journal_words import words_of
+from deploy.history.local_dead_letters import mark_dead_letters
+from deploy.history.local_read import JournalReader
+from deploy.history.local_requests import RequestEntry, request_from_line, write_requests
+from deploy.history.local_retention import purge_journal
+from deploy.history.local_search import match_expression
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import write_entries
-from shared.cloud.local.journal_dead_letters import mark_dead_letters
-from shared.cloud.local.journal_read import JournalReader
-from shared.cloud.local.journal_requests import RequestEntry, request_from_line, write_requests
-from shared.cloud.local.journal_retention import purge_journal
 from shared.cloud.local.journal_schema import open_journal
-from shared.cloud.local.journal_search import match_expression
 from shared.cloud.retention import DAY_SECONDS, Retention
 from shared.event import Event
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision

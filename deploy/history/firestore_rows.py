@@ -2,9 +2,9 @@
 
 from fnmatch import fnmatchcase
 
+from deploy.history.journal_rows import DeadLetterRow, EventQuery, EventSummary
 from shared.cloud.gcp.firestore_values import Fields
 from shared.cloud.gcp.journal_documents import entry_of
-from shared.cloud.journal_rows import DeadLetterRow, EventQuery, EventSummary
 from shared.jsontext import Json, JsonObject
 
 

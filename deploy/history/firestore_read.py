@@ -7,18 +7,18 @@ from dataclasses import replace
 from itertools import chain
 from typing import Final, Literal
 
+from deploy.history.firestore_letters import LetterReader
+from deploy.history.firestore_queries import events_query, ids_query, newest, of_events, states_of_events
+from deploy.history.firestore_rows import summary_of, wanted
+from deploy.history.firestore_status import status_of
+from deploy.history.journal_rows import EventPage, EventQuery, EventRecord, EventSummary
+from deploy.history.journal_words import holds, words_of
 from shared.cloud.batches import batches
 from shared.cloud.gcp.collections import ATTEMPTS, BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT
 from shared.cloud.gcp.firestore import MAX_IDS_IN_QUERY, Document, Firestore
 from shared.cloud.gcp.firestore_values import Fields, document_id
 from shared.cloud.gcp.journal_documents import attempt_of, entry_of
-from shared.cloud.gcp.journal_letters import LetterReader
-from shared.cloud.gcp.journal_queries import events_query, ids_query, newest, of_events, states_of_events
-from shared.cloud.gcp.journal_rows_read import summary_of, wanted
-from shared.cloud.gcp.journal_status import status_of
 from shared.cloud.gcp.ledger_documents import row_of
-from shared.cloud.journal_rows import EventPage, EventQuery, EventRecord, EventSummary
-from shared.cloud.journal_words import holds, words_of
 from shared.cloud.route_documents import decisions_of
 from shared.journal import AttemptEntry
 from shared.jsontext import Json

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Final
 
+from deploy.history.journal_rows import EventQuery
 from shared.cloud.gcp.collections import ATTEMPTS, DEAD_LETTERS, EVENTS, LEDGER
 from shared.cloud.gcp.firestore_values import Where, beginning, query_document
 from shared.cloud.gcp.journal_documents import MAX_TEXT, first_seq, keyed
-from shared.cloud.journal_rows import EventQuery
 from shared.jsontext import JsonObject
 
 FIRST: Final = 0

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from deploy.history.firestore_queries import attempts_since, events_since
+from deploy.history.journal_series import Bucket, make_buckets
 from shared.cloud.gcp.collections import EVENTS
 from shared.cloud.gcp.firestore import Firestore
 from shared.cloud.gcp.firestore_values import document_id
 from shared.cloud.gcp.journal_documents import attempt_of, entry_of
-from shared.cloud.gcp.journal_queries import attempts_since, events_since
-from shared.cloud.journal_series import Bucket, make_buckets
 from shared.journal import AttemptEntry
 
 MAX_POINTS: Final = 2_000

@@ -7,7 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
-from shared.cloud.journal_rows import (
+from deploy.history import local_search as search
+from deploy.history.journal_rows import (
     DeadLetterRow,
     EventPage,
     EventQuery,
@@ -16,13 +17,12 @@ from shared.cloud.journal_rows import (
     RequestRow,
     Totals,
 )
-from shared.cloud.journal_series import Bucket, make_buckets
-from shared.cloud.journal_words import words_of
-from shared.cloud.local import journal_search as search
-from shared.cloud.local.journal_dead_letters import mark_dead_letters
-from shared.cloud.local.journal_lookup import has_document, ids_beginning, stored_document
+from deploy.history.journal_series import Bucket, make_buckets
+from deploy.history.journal_words import words_of
+from deploy.history.local_dead_letters import mark_dead_letters
+from deploy.history.local_lookup import has_document, ids_beginning, stored_document
+from deploy.history.local_series import ATTEMPTS_SQL, LATENCIES_SQL, REQUESTS_SQL
 from shared.cloud.local.journal_schema import open_journal
-from shared.cloud.local.journal_series import ATTEMPTS_SQL, LATENCIES_SQL, REQUESTS_SQL
 from shared.cloud.route_documents import decisions_of
 from shared.journal import AttemptEntry
 from shared.jsontext import Json

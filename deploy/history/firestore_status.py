@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from deploy.history.journal_rows import REPLAYED
 from shared import ledger_rules as rules
-from shared.cloud.journal_rows import REPLAYED
 from shared.jsontext import JsonObject
 
 

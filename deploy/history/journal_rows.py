@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from shared.journal import KEPT as KEPT
 from shared.journal import AttemptEntry, RouteDecision
 from shared.jsontext import JsonObject
 
@@ -12,7 +13,6 @@ STATUSES: Final = (
 """Of an event: one word for where it is. No route wanted what is unmatched; what is stopped, one ended on purpose; a
 duplicate has the signed bytes of an event that came before it."""
 
-KEPT: Final = "kept"
 REPLAYED: Final = "replayed"
 DROPPED: Final = "dropped"
 """What was decided about a dead letter. One that fails again after its replay is kept again."""

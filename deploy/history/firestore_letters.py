@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from deploy.history.firestore_queries import FIRST, LAST, WITHOUT_MESSAGE, dead_letters_query, of_events
+from deploy.history.firestore_rows import letter_of
+from deploy.history.journal_rows import KEPT, DeadLetterRow
 from shared.cloud.batches import batches
 from shared.cloud.gcp.collections import DEAD_LETTERS
 from shared.cloud.gcp.firestore import Document, Firestore
 from shared.cloud.gcp.firestore_values import Fields, Where, Write, document_id, query_document
 from shared.cloud.gcp.journal_documents import entry_of, keyed, marked_write
-from shared.cloud.gcp.journal_queries import FIRST, LAST, WITHOUT_MESSAGE, dead_letters_query, of_events
-from shared.cloud.gcp.journal_rows_read import letter_of
-from shared.cloud.journal_rows import KEPT, DeadLetterRow
 from shared.ports import Blobs
 
 MAX_ANSWER_BYTES: Final = 6_000_000

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.history.local_search import attach_index, drop_index
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal_schema import open_journal
-from shared.cloud.local.journal_search import attach_index, drop_index
 from shared.cloud.retention import Retention
 
 CHUNK: Final = 500

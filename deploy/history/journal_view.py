@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-from shared.cloud.journal_rows import DeadLetterRow, EventPage, EventQuery, EventRecord, RequestRow, Totals
-from shared.cloud.journal_series import Bucket
+from deploy.history.journal_rows import DeadLetterRow, EventPage, EventQuery, EventRecord, RequestRow, Totals
+from deploy.history.journal_series import Bucket
 
 
 class JournalView(Protocol):

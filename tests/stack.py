@@ -15,7 +15,7 @@ from typing import Final
 
 from deploy.dev.sendgrid.mail import Mail
 from deploy.dev.sendgrid.mailbox import Mailbox
-from deploy.history.journal_rows import DeadLetterRow
+from deploy.history.journal_view import DeadLetterRow
 from deploy.history.local_read import JournalReader
 from shared.cloud.local.journal_schema import FILE_NAME
 from shared.jsontext import JsonObject

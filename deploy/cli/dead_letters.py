@@ -10,7 +10,7 @@ from deploy.cli.ending import DONE, NOT_DONE
 from deploy.cli.events_text import letter_text
 from deploy.cli.kept_command import Action, Asked, add_doing, run_command
 from deploy.history.documents import dead_letter_document
-from deploy.history.journal_rows import KEPT
+from deploy.history.journal_view import KEPT
 from deploy.terminal.printing import count_of, print_json
 
 LISTED: Final = 50

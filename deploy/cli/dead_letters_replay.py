@@ -13,7 +13,7 @@ from deploy.cli.ending import DONE, NOT_DONE
 from deploy.cli.kept_command import Asked
 from deploy.cli.replay_command_line import line_to_do_it
 from deploy.history.documents import as_dead_letter, dead_letter_document
-from deploy.history.journal_rows import DROPPED, KEPT, REPLAYED, DeadLetterRow
+from deploy.history.journal_view import DROPPED, KEPT, REPLAYED, DeadLetterRow
 from deploy.history.replay_messages import is_replayable, replay_of_dead_letter
 from deploy.history.replay_pace import Progress, at_rate
 from deploy.terminal.printing import count_of, print_json

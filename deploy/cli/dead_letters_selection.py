@@ -10,7 +10,7 @@ from deploy.cli.events_selection import require_choice, short_ids
 from deploy.cli.events_text import clock, colour_of
 from deploy.cli.kept_command import add_limit, add_times
 from deploy.history.documents import dead_letter_document
-from deploy.history.journal_rows import DROPPED, KEPT, REPLAYED, DeadLetterRow
+from deploy.history.journal_view import DROPPED, KEPT, REPLAYED, DeadLetterRow
 from deploy.history.state import State
 from deploy.terminal.searching import told
 from deploy.terminal.tables import Column, Screen, table

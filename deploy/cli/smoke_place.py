@@ -16,7 +16,7 @@ from deploy.config.dev_file import is_sending_mail
 from deploy.config.ports import HOST
 from deploy.gcp.secret_manager_place import SecretManagerPlace
 from deploy.google.cloud import Cloud, cloud_of
-from deploy.history.journal_rows import EventQuery
+from deploy.history.journal_view import EventQuery
 from deploy.history.local_bus import told_ports
 from deploy.history.logs_cloud import Wanted, log_filter, read_records
 from deploy.history.platform_options import is_gcp, same_platform, target_of

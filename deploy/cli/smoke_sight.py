@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.history.journal_rows import EventRecord
+from deploy.history.journal_view import EventRecord
 from deploy.history.logs_records import Record
 from shared.journal import RouteDecision
 from shared.ledger import LedgerRow

@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from deploy.history.firestore_plots import read_series
+from deploy.history.firestore_queries import read_series
 from deploy.history.firestore_read import FirestoreJournalReader
-from deploy.history.journal_rows import DeadLetterRow, EventPage, EventQuery, EventRecord, RequestRow, Totals
-from deploy.history.journal_series import Bucket
+from deploy.history.journal_view import Bucket, DeadLetterRow, EventPage, EventQuery, EventRecord, RequestRow, Totals
 from deploy.history.loop_thread import LoopThread
 from shared.cloud.gcp.firestore import Firestore
 from shared.cloud.gcp.storage import BucketBlobs

@@ -6,8 +6,7 @@ Times are RFC 3339. Nothing here is safe to show as HTML: senders wrote it.
 import json
 from collections.abc import Sequence
 
-from deploy.history.journal_rows import DeadLetterRow, EventRecord, EventSummary, RequestRow
-from deploy.history.journal_series import Bucket
+from deploy.history.journal_view import Bucket, DeadLetterRow, EventRecord, EventSummary, RequestRow
 from deploy.history.replay_messages import is_replayable
 from shared.cloud.route_documents import route_documents
 from shared.journal import AttemptEntry, DeadLetter

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from deploy.history.firestore_queries import FIRST, LAST, WITHOUT_MESSAGE, dead_letters_query, of_events
-from deploy.history.firestore_rows import letter_of
-from deploy.history.journal_rows import KEPT, DeadLetterRow
+from deploy.history.journal_view import KEPT, DeadLetterRow
 from shared.cloud.batches import batches
 from shared.cloud.gcp.collections import DEAD_LETTERS
 from shared.cloud.gcp.firestore import Document, Firestore
@@ -69,7 +68,7 @@ class LetterReader:
         for each in documents:
             if blob := each.fields.get("message_blob"):
                 messages[each.id] = await self._blob(str(blob))
-        return tuple(letter_of(each.fields, messages.get(each.id, b"")) for each in documents)
+        return tuple(_letter(each.fields, messages.get(each.id, b"")) for each in documents)
 
     async def _blob(self, name: str) -> bytes:
         """Empty where it is gone: what was given up on, and why, is still told."""
@@ -89,3 +88,20 @@ def _groups(documents: Sequence[Document]) -> Iterator[list[str]]:
         size += length
     if names:
         yield names
+
+
+def _letter(fields: Fields, message: bytes) -> DeadLetterRow:
+    entry = entry_of(fields)
+    return DeadLetterRow(
+        seq=int(str(fields["seq"])),
+        id=str(entry["id"]),
+        code=str(entry["code"]),
+        reason=str(entry["reason"]),
+        at=float(str(entry["at"])),
+        message=message,
+        topic=str(entry["topic"]),
+        event_id=str(entry["event_id"]),
+        route=str(entry["route"]),
+        destination=str(entry["destination"]),
+        state=str(fields["state"]),
+    )

@@ -4,15 +4,22 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from itertools import chain
 from typing import Final, Literal
 
 from deploy.history.firestore_letters import LetterReader
 from deploy.history.firestore_queries import events_query, ids_query, newest, of_events, states_of_events
-from deploy.history.firestore_rows import summary_of, wanted
-from deploy.history.firestore_status import status_of
-from deploy.history.journal_rows import EventPage, EventQuery, EventRecord, EventSummary
-from deploy.history.journal_words import holds, words_of
+from deploy.history.journal_view import (
+    REPLAYED,
+    EventPage,
+    EventQuery,
+    EventRecord,
+    EventSummary,
+    holds,
+    words_of,
+)
+from shared import ledger_rules as rules
 from shared.cloud.batches import batches
 from shared.cloud.gcp.collections import ATTEMPTS, BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT
 from shared.cloud.gcp.firestore import MAX_IDS_IN_QUERY, Document, Firestore
@@ -21,7 +28,7 @@ from shared.cloud.gcp.journal_documents import attempt_of, entry_of
 from shared.cloud.gcp.ledger_documents import row_of
 from shared.cloud.route_documents import decisions_of
 from shared.journal import AttemptEntry
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 from shared.ports import Blobs
 
 CHUNK: Final = 100
@@ -148,3 +155,57 @@ def _text_of(body: Fields) -> str:
 
 def _in_order(attempts: Sequence[AttemptEntry]) -> tuple[AttemptEntry, ...]:
     return tuple(sorted(attempts, key=lambda each: (each.ended_at, each.delivery_id)))
+
+
+def status_of(entry: JsonObject, states: Sequence[str], letters: Sequence[str]) -> str:
+    """`states` of its deliveries, `letters` those of its dead letters. One that was replayed no longer speaks."""
+    expected = entry["expected"]
+    assert isinstance(expected, int)
+    if entry["broken"] or rules.FAILED in states or any(letter != REPLAYED for letter in letters):
+        return "failed"
+    if rules.DISABLED in states:
+        return "held"
+    if rules.RETRY_AT in states:
+        return "retrying"
+    if not expected and not states:
+        if any(route["matched"] for route in _routes(entry)):
+            return "stopped"
+        return "duplicate" if any(not route["route"] for route in _routes(entry)) else "unmatched"
+    is_open = len(states) < expected or any(state in rules.LEASED for state in states)
+    return "delivering" if is_open else "delivered"
+
+
+def _routes(entry: JsonObject) -> list[JsonObject]:
+    routes = entry["routes"]
+    assert isinstance(routes, list)
+    return [route for route in routes if isinstance(route, dict)]
+
+
+def summary_of(fields: Fields, status: str) -> EventSummary:
+    entry = entry_of(fields)
+    return EventSummary(
+        seq=int(str(fields["seq"])),
+        id=str(fields["id"]),
+        source=str(entry["source"]),
+        type=_text(entry["type"]),
+        subject=_text(entry["subject"]),
+        actor=_text(entry["actor"]),
+        received_at=float(str(entry["received_at"])),
+        routed_at=float(str(entry["routed_at"])),
+        expected=int(str(entry["expected"])),
+        status=status,
+    )
+
+
+def _text(value: Json) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def wanted(query: EventQuery, entry: JsonObject) -> bool:
+    """As far as the event's own entry tells; times were the query's own."""
+    if query.source and query.source != entry["source"]:
+        return False
+    if query.type and query.type.endswith("*"):
+        pattern = query.type.replace("[", "[[]").replace("?", "[?]")
+        return fnmatchcase(str(entry["type"]), pattern)
+    return not query.type or query.type == entry["type"]

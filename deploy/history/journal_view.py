@@ -1,10 +1,188 @@
-"""The read side of a journal, whichever the platform: what the page and the commands look through."""
+"""The read side of the journal, the same on every platform: its rows, and how a search reads its words."""
 
+import re
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
 
-from deploy.history.journal_rows import DeadLetterRow, EventPage, EventQuery, EventRecord, RequestRow, Totals
-from deploy.history.journal_series import Bucket
+from shared.journal import KEPT as KEPT
+from shared.journal import AttemptEntry, RouteDecision
+from shared.jsontext import JsonObject
+
+STATUSES: Final = (
+    *("received", "unmatched", "stopped", "duplicate", "delivering", "delivered", "retrying", "held", "failed"),
+)
+"""Of an event: one word for where it is. No route wanted what is unmatched; what is stopped, one ended on purpose; a
+duplicate has the signed bytes of an event that came before it."""
+
+REPLAYED: Final = "replayed"
+DROPPED: Final = "dropped"
+"""What was decided about a dead letter. One that fails again after its replay is kept again."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """Newest first. `text`: every word, as the beginning of one in the event. Times are Unix seconds.
+
+    `type` may end in `*`. `before` is the `next_before` of the page read last.
+    """
+
+    source: str | None = None
+    type: str | None = None
+    status: str | None = None
+    text: str = ""
+    since: float | None = None
+    until: float | None = None
+    limit: int = 50
+    before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventSummary:
+    """`status` is one of STATUSES. `type` is unknown until transform has seen it."""
+
+    seq: int
+    id: str
+    source: str
+    type: str | None
+    subject: str | None
+    actor: str | None
+    received_at: float
+    routed_at: float | None
+    expected: int
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """`next_before` where there is more. `not_indexed`: so many events a search by text could not see yet."""
+
+    events: tuple[EventSummary, ...]
+    next_before: int | None = None
+    not_indexed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Refused requests, and dead letters that are kept."""
+
+    refused: int
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRow:
+    """A request as receive logged it; `code` and `detail` say why one was refused."""
+
+    seq: int
+    at: float
+    method: str
+    status: int
+    code: str | None
+    source: str
+    event_id: str | None
+    type: str | None
+    detail: str
+    bytes: int | None
+    duration_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterRow:
+    """`state` is kept, replayed or dropped."""
+
+    seq: int
+    id: str
+    code: str
+    reason: str
+    at: float
+    message: bytes
+    topic: str
+    event_id: str
+    route: str
+    destination: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """All the journal knows of one event. `document` is its CloudEvent, None before transform has seen it, or after
+    its body's retention is over. `passes`: how often transform saw it."""
+
+    summary: EventSummary
+    document: JsonObject | None
+    routes: tuple[RouteDecision, ...]
+    passes: int
+    requests: tuple[RequestRow, ...]
+    attempts: tuple[AttemptEntry, ...]
+    dead_letters: tuple[DeadLetterRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Latency is from receive's answer to the destination's, first attempts only; None where none was delivered."""
+
+    at: float
+    accepted: int = 0
+    refused: int = 0
+    delivered: int = 0
+    not_delivered: int = 0
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+
+
+def make_buckets(
+    since: float,
+    bucket_seconds: float,
+    count: int,
+    requests: list[tuple[int, float, float]],
+    attempts: list[tuple[int, float, float]],
+    latencies: list[tuple[int, float]],
+) -> tuple[Bucket, ...]:
+    taken = {number: (int(good), int(bad)) for number, good, bad in requests}
+    tried = {number: (int(good), int(bad)) for number, good, bad in attempts}
+    seconds: dict[int, list[float]] = {}
+    for number, latency in latencies:
+        seconds.setdefault(number, []).append(latency)
+    return tuple(
+        Bucket(
+            since + number * bucket_seconds,
+            *taken.get(number, (0, 0)),
+            *tried.get(number, (0, 0)),
+            _percentile_ms(seconds.get(number, []), 0.5),
+            _percentile_ms(seconds.get(number, []), 0.95),
+        )
+        for number in range(count)
+    )
+
+
+def _percentile_ms(seconds: list[float], share: float) -> float | None:
+    if not seconds:
+        return None
+    ordered = sorted(seconds)
+    return round(max(0.0, ordered[min(len(ordered) - 1, int(len(ordered) * share))]) * 1000, 1)
+
+
+_ESCAPES: Final = re.compile(r'\\(?:u[0-9a-f]{4}|[\\"/bfnrt])')
+_WORD: Final = re.compile(r'"([^"]*)"|(\S+)')
+
+
+def readable(document: str) -> str:
+    """JSON text without its escapes, which would stick to the words beside them."""
+    return _ESCAPES.sub(" ", document)
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """What was typed, as words; "double quotes" keep several together. What holds no letter or digit is no word."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    found = (match[1] or match[2] or "" for match in _WORD.finditer(printable))
+    return tuple(word for word in found if any(character.isalnum() for character in word))
+
+
+def holds(document: str, words: tuple[str, ...]) -> bool:
+    """Every word, as the beginning of one in the document's text, in whichever case."""
+    text = readable(document)
+    return all(re.search(rf"(?<!\w){re.escape(word)}", text, re.IGNORECASE) for word in words)
 
 
 class JournalView(Protocol):

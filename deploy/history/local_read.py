@@ -3,12 +3,14 @@
 import json
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
 from deploy.history import local_search as search
-from deploy.history.journal_rows import (
+from deploy.history.journal_view import (
+    Bucket,
     DeadLetterRow,
     EventPage,
     EventQuery,
@@ -16,13 +18,12 @@ from deploy.history.journal_rows import (
     EventSummary,
     RequestRow,
     Totals,
+    make_buckets,
+    words_of,
 )
-from deploy.history.journal_series import Bucket, make_buckets
-from deploy.history.journal_words import words_of
-from deploy.history.local_dead_letters import mark_dead_letters
-from deploy.history.local_lookup import has_document, ids_beginning, stored_document
-from deploy.history.local_series import ATTEMPTS_SQL, LATENCIES_SQL, REQUESTS_SQL
+from shared.cloud.local.database import transaction
 from shared.cloud.local.journal_schema import open_journal
+from shared.cloud.local.journal_status import update_status
 from shared.cloud.route_documents import decisions_of
 from shared.journal import AttemptEntry
 from shared.jsontext import Json
@@ -42,6 +43,26 @@ _ATTEMPTS: Final = (
     "SELECT delivery_id, event_id, route, destination, attempt_number, started_at, ended_at, outcome, reason, answer"
     " FROM attempts WHERE event_id = ? AND attempt_number > 0 ORDER BY seq"
 )
+_BEGINNING: Final = {
+    table: f"SELECT id FROM {table}"  # noqa: S608 either name stands here
+    " WHERE id >= :start AND id < :start || char(1114111) ORDER BY id LIMIT :limit"
+    for table in ("events", "dead_letters")
+}
+_MARK: Final = "UPDATE dead_letters SET state = :state WHERE id = :id AND state <> :state RETURNING event_id"
+# `:since` is where the window begins, `:width` a bucket's seconds. The newest 4,000 deliveries say how long one takes.
+_REQUEST_COUNTS: Final = """
+SELECT CAST((at - :since) / :width AS INTEGER), total(status < 400), total(status >= 400) FROM requests
+WHERE at >= :since GROUP BY 1
+"""
+_ATTEMPT_COUNTS: Final = """
+SELECT CAST((ended_at - :since) / :width AS INTEGER), total(outcome = 'delivered'), total(outcome <> 'delivered')
+FROM attempts WHERE ended_at >= :since AND attempt_number > 0 GROUP BY 1
+"""
+_LATENCIES: Final = """
+SELECT CAST((ended_at - :since) / :width AS INTEGER), ended_at - received_at
+FROM (SELECT event_id, ended_at FROM attempts WHERE ended_at >= :since AND outcome = 'delivered' AND attempt_number = 1
+    ORDER BY ended_at DESC LIMIT 4000) JOIN events ON events.id = event_id
+"""
 
 
 class JournalReader:
@@ -74,7 +95,7 @@ class JournalReader:
         return search.events_behind(self._connection)
 
     def events(self, query: EventQuery) -> EventPage:
-        sql, parameters = events_sql(query)
+        sql, parameters = _events_sql(query)
         rows = [EventSummary(*row) for row in self._connection.execute(sql, parameters)]
         more = len(rows) > query.limit
         rows = rows[: query.limit]
@@ -138,16 +159,22 @@ class JournalReader:
         return found[0] if found else None
 
     def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
-        return mark_dead_letters(self._path, ids, state)
+        with closing(open_journal(self._path)) as connection, transaction(connection):
+            found = [row for each in ids for row in connection.execute(_MARK, {"state": state, "id": each}).fetchall()]
+            update_status(connection, {event_id for (event_id,) in found})
+        return len(found)
 
     def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]:
-        return ids_beginning(self._connection, kind, beginning, limit)
+        found = self._connection.execute(_BEGINNING[kind], {"start": beginning, "limit": limit})
+        return [event_id for (event_id,) in found]
 
     def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
-        return frozenset(each for each in event_ids if has_document(self._connection, each))
+        select = "SELECT 1 FROM bodies WHERE event_id = ? AND document <> ''"
+        return frozenset(each for each in event_ids if self._connection.execute(select, (each,)).fetchone())
 
     def stored_document(self, event_id: str) -> str | None:
-        return stored_document(self._connection, event_id)
+        row = self._connection.execute("SELECT document FROM bodies WHERE event_id = ?", (event_id,)).fetchone()
+        return row[0] or None if row else None
 
     def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
         """The last `span_seconds` in `count` buckets, oldest first. Their edges stand still as time goes on."""
@@ -155,7 +182,7 @@ class JournalReader:
         since = (math.floor(now / width) + 1 - count) * width
         rows = [
             self._connection.execute(sql, {"since": since, "width": width}).fetchall()
-            for sql in (REQUESTS_SQL, ATTEMPTS_SQL, LATENCIES_SQL)
+            for sql in (_REQUEST_COUNTS, _ATTEMPT_COUNTS, _LATENCIES)
         ]
         return make_buckets(since, width, count, *rows)
 
@@ -177,7 +204,7 @@ class JournalReader:
         return tuple(DeadLetterRow(*row) for row in self._connection.execute(f"{_DEAD_LETTERS} {where}", parameters))
 
 
-def events_sql(query: EventQuery) -> tuple[str, Sequence[Parameter]]:
+def _events_sql(query: EventQuery) -> tuple[str, Sequence[Parameter]]:
     """One row more than the limit, to know whether there is more."""
     conditions: list[str] = []
     parameters: list[Parameter] = []

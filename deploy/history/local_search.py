@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from deploy.history.journal_words import readable
+from deploy.history.journal_view import readable
 from shared.cloud.local.database import make_private, transaction
 
 FILE_NAME: Final = "search.db"

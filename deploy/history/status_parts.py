@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.history.held import held_destinations
-from deploy.history.journal_rows import EventQuery
-from deploy.history.journal_view import JournalView
+from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.state import State
 from shared.jsontext import Json, JsonObject
 from shared.ledger import LedgerRow

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.history.journal_rows import EventQuery
+from deploy.history.journal_view import EventQuery
 from deploy.history.local_read import JournalReader
 from shared.cloud.local.journal import LocalJournal
 from shared.cloud.local.journal_schema import FILE_NAME

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.history.cloud_journal import CloudJournal
-from deploy.history.journal_rows import EventQuery
-from deploy.history.journal_view import JournalView
+from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.local_read import JournalReader
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger

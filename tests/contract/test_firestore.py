@@ -9,7 +9,7 @@ import pytest
 
 from deploy.history.firestore_letters import LetterReader
 from deploy.history.firestore_read import FirestoreJournalReader
-from deploy.history.journal_rows import DROPPED, EventQuery
+from deploy.history.journal_view import DROPPED, EventQuery
 from shared.cloud.gcp import collections
 from shared.cloud.gcp.firestore import PASSING, TRIES
 from shared.cloud.gcp.journal import FirestoreJournal

@@ -1,6 +1,6 @@
 """What every reader of a journal tells of dead letters, and how they are marked."""
 
-from deploy.history.journal_rows import DROPPED, KEPT, REPLAYED
+from deploy.history.journal_view import DROPPED, KEPT, REPLAYED
 from shared.journal import DeadLetter
 from tests.contract.kept_journal import NOW, Kept
 

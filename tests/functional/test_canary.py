@@ -20,7 +20,7 @@ from typing import Final
 
 import pytest
 
-from deploy.history.journal_rows import DeadLetterRow, EventQuery
+from deploy.history.journal_view import DeadLetterRow, EventQuery
 from deploy.history.local_read import JournalReader
 from deploy.history.log_file import FILE_NAME as FILE_NAME_OF_LOG
 from shared.cloud.local.journal_schema import FILE_NAME

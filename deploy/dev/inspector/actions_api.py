@@ -13,7 +13,7 @@ from deploy.dev.inspector.apis import change_faults
 from deploy.dev.inspector.parts import LOCAL, PARTS, Parts
 from deploy.dev.inspector.query import bad_request, before_of, limit_of
 from deploy.history.documents import as_dead_letter, dead_letter_document
-from deploy.history.journal_rows import DROPPED, KEPT, REPLAYED, DeadLetterRow
+from deploy.history.journal_view import DROPPED, KEPT, REPLAYED, DeadLetterRow
 from deploy.history.replay_messages import replay_of_dead_letter, replay_of_event
 from shared.errors import Temporary
 from shared.journal import DeadLetter

@@ -11,7 +11,7 @@ from deploy.dev.inspector.parts import LOCAL, PARTS, Parts
 from deploy.dev.inspector.query import before_of, event_query, limit_of
 from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.history.documents import delivery_document, record_document, request_document, summary_document
-from deploy.history.journal_rows import EventPage, EventQuery, EventRecord
+from deploy.history.journal_view import EventPage, EventQuery, EventRecord
 from shared.claim_check import checked_out
 from shared.errors import Permanent
 from shared.event import from_cloudevent, to_cloudevent

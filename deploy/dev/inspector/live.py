@@ -13,7 +13,7 @@ from deploy.dev.inspector.events_api import find_events
 from deploy.dev.inspector.pace import Pace
 from deploy.dev.inspector.parts import PARTS, Parts
 from deploy.dev.inspector.query import event_query
-from deploy.history.journal_rows import EventQuery
+from deploy.history.journal_view import EventQuery
 from shared.jsontext import Json, JsonObject, to_json
 
 LOOK_SECONDS: Final = 0.5

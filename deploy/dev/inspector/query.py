@@ -5,7 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy.history.journal_rows import STATUSES, EventQuery
+from deploy.history.journal_view import STATUSES, EventQuery
 from shared.times import unix_seconds
 
 DEFAULT_LIMIT: Final = 50

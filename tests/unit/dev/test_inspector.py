@@ -14,7 +14,7 @@ from deploy.dev.inspector.live import Told
 from deploy.dev.inspector.pace import REST_FACTOR, Pace
 from deploy.dev.inspector.query import event_query, limit_of
 from deploy.history.held import held_destinations
-from deploy.history.journal_rows import EventQuery
+from deploy.history.journal_view import EventQuery
 from deploy.history.local_repair import missing_entries
 from deploy.history.replay_messages import is_replayable, replay_of_dead_letter, replay_of_event
 from shared.errors import Permanent

@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.history.journal_rows import DROPPED, REPLAYED, EventQuery
-from deploy.history.journal_words import words_of
-from deploy.history.local_dead_letters import mark_dead_letters
+from deploy.history.journal_view import DROPPED, REPLAYED, EventQuery, words_of
 from deploy.history.local_read import JournalReader
 from deploy.history.local_requests import RequestEntry, request_from_line, write_requests
 from deploy.history.local_retention import purge_journal
@@ -169,12 +167,12 @@ def test_a_broken_chain_makes_the_event_failed(journal: Journal) -> None:
 def test_a_replayed_dead_letter_no_longer_speaks_for_its_event_and_a_dropped_one_does(journal: Journal) -> None:
     journal.record(entry("e1", TELL), attempt("e1", "retry_later"), dead_letter("e1"))
     assert journal.status("e1") == "failed"
-    assert mark_dead_letters(journal.path, ["e1-list", "nobody"], REPLAYED) == 1
+    assert journal.reader.mark_dead_letters(["e1-list", "nobody"], REPLAYED) == 1
     journal.record(attempt("e1", "delivered", number=2))
     assert journal.status("e1") == "delivered"
     journal.record(dead_letter("e1"))
     assert [letter.id for letter in journal.reader.dead_letters(10)] == ["e1-list"]
-    mark_dead_letters(journal.path, ["e1-list"], DROPPED)
+    journal.reader.mark_dead_letters(["e1-list"], DROPPED)
     assert journal.reader.dead_letters(10) == ()
     assert journal.status("e1") == "failed"
 

@@ -1,13 +1,18 @@
-"""The journal: what people look at. Losing an entry loses no event."""
+"""The journal: what people look at, and how the functions write it. Losing an entry loses no event."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
+from shared.errors import Temporary
 from shared.event import Event
+from shared.jsontext import Json
+from shared.logs import log
 
 KEPT: Final = "kept"
 """The state of a dead letter that an operator has not decided about."""
+JOURNAL_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +96,37 @@ JournalEntry: TypeAlias = EventEntry | AttemptEntry | DeadLetter
 
 class Journal(Protocol):
     async def record(self, entries: Sequence[JournalEntry]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Journaling:
+    """Entries that block nothing: one that is not written in time is missing from the journal and nowhere else.
+
+    `function` is whose entries they are, for the log; `journal` is None where the platform keeps none."""
+
+    function: str
+    journal: Journal | None
+
+    async def record(self, entry: JournalEntry, event_id: str) -> None:
+        if self.journal is None:
+            return
+        try:
+            async with asyncio.timeout(JOURNAL_SECONDS):
+                await self.journal.record([entry])
+        except (Temporary, TimeoutError) as error:
+            detail = error.detail if isinstance(error, Temporary) else f"not written within {JOURNAL_SECONDS:g} s"
+            log("WARNING", "not journaled", function=self.function, event_id=event_id, detail=detail)
+
+
+def route_documents(routes: Sequence[RouteDecision]) -> list[Json]:
+    """Return the decisions as the journals store them and the page shows them."""
+    return [
+        {
+            "route": route.route,
+            "matched": route.matched,
+            "reason": route.reason,
+            "destinations": list(route.destinations),
+            "code": route.code,
+        }
+        for route in routes
+    ]

@@ -16,7 +16,7 @@ from functions.transform.transformer import Transformer
 from shared.delivery import delivery_from
 from shared.event import Event
 from shared.http import Request
-from shared.journaling import Journaling
+from shared.journal import Journaling
 from shared.jsontext import JsonObject
 from shared.ports import DELIVERIES, EVENTS, BusMessage
 from shared.push import Push

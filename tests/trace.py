@@ -36,7 +36,7 @@ from functions.transform import entry as transform_entry
 from functions.transform.read_routes import read_program
 from functions.transform.transformer import Transformer
 from shared.http import Reply, Request
-from shared.journaling import Journaling
+from shared.journal import Journaling
 from shared.ports import DELIVERIES, EVENTS
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs

@@ -6,11 +6,11 @@ from typing import Final
 
 from deploy.history.firestore_queries import FIRST, LAST, WITHOUT_MESSAGE, dead_letters_query, of_events
 from deploy.history.journal_view import KEPT, DeadLetterRow
-from shared.cloud.batches import batches
+from shared.cloud.gather import batches
 from shared.cloud.gcp.collections import DEAD_LETTERS
 from shared.cloud.gcp.firestore import Document, Firestore
 from shared.cloud.gcp.firestore_values import Fields, Where, Write, document_id, query_document
-from shared.cloud.gcp.journal_documents import entry_of, keyed, marked_write
+from shared.cloud.gcp.journal import entry_of, keyed, marked_write
 from shared.ports import Blobs
 
 MAX_ANSWER_BYTES: Final = 6_000_000

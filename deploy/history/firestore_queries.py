@@ -10,7 +10,7 @@ from deploy.history.journal_view import Bucket, EventQuery, make_buckets
 from shared.cloud.gcp.collections import ATTEMPTS, DEAD_LETTERS, EVENTS, LEDGER
 from shared.cloud.gcp.firestore import Firestore
 from shared.cloud.gcp.firestore_values import Where, beginning, document_id, query_document
-from shared.cloud.gcp.journal_documents import MAX_TEXT, attempt_of, entry_of, first_seq, keyed
+from shared.cloud.gcp.journal import MAX_TEXT, attempt_of, entry_of, first_seq, keyed
 from shared.journal import AttemptEntry
 from shared.jsontext import JsonObject
 

@@ -16,17 +16,17 @@ from deploy.history.journal_view import (
     EventQuery,
     EventRecord,
     EventSummary,
+    decisions_from,
     holds,
     words_of,
 )
 from shared import ledger_rules as rules
-from shared.cloud.batches import batches
+from shared.cloud.gather import batches
 from shared.cloud.gcp.collections import ATTEMPTS, BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT
 from shared.cloud.gcp.firestore import MAX_IDS_IN_QUERY, Document, Firestore
 from shared.cloud.gcp.firestore_values import Fields, document_id
-from shared.cloud.gcp.journal_documents import attempt_of, entry_of
+from shared.cloud.gcp.journal import attempt_of, entry_of
 from shared.cloud.gcp.ledger_documents import row_of
-from shared.cloud.route_documents import decisions_of
 from shared.journal import AttemptEntry
 from shared.jsontext import Json, JsonObject
 from shared.ports import Blobs
@@ -95,7 +95,7 @@ class FirestoreJournalReader:
         return EventRecord(
             summary=summary,
             document=document if isinstance(document, dict) else None,
-            routes=decisions_of(entry_of(fields)["routes"]),
+            routes=decisions_from(entry_of(fields)["routes"]),
             passes=int(str(fields["passes"])),
             requests=(),
             attempts=_in_order([attempt_of(each.fields) for each in attempts]),

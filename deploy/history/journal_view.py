@@ -7,7 +7,7 @@ from typing import Final, Literal, Protocol
 
 from shared.journal import KEPT as KEPT
 from shared.journal import AttemptEntry, RouteDecision
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 
 STATUSES: Final = (
     *("received", "unmatched", "stopped", "duplicate", "delivering", "delivered", "retrying", "held", "failed"),
@@ -183,6 +183,24 @@ def holds(document: str, words: tuple[str, ...]) -> bool:
     """Every word, as the beginning of one in the document's text, in whichever case."""
     text = readable(document)
     return all(re.search(rf"(?<!\w){re.escape(word)}", text, re.IGNORECASE) for word in words)
+
+
+def decisions_from(documents: Json) -> tuple[RouteDecision, ...]:
+    """Read what shared.journal.route_documents made."""
+    assert isinstance(documents, list)
+    return tuple(_decision(document) for document in documents if isinstance(document, dict))
+
+
+def _decision(document: JsonObject) -> RouteDecision:
+    destinations, code = document["destinations"], document["code"]
+    assert isinstance(destinations, list)
+    return RouteDecision(
+        route=str(document["route"]),
+        matched=bool(document["matched"]),
+        reason=str(document["reason"]),
+        destinations=tuple(str(name) for name in destinations),
+        code=code if isinstance(code, str) else None,
+    )
 
 
 class JournalView(Protocol):

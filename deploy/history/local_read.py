@@ -18,13 +18,12 @@ from deploy.history.journal_view import (
     EventSummary,
     RequestRow,
     Totals,
+    decisions_from,
     make_buckets,
     words_of,
 )
 from shared.cloud.local.database import transaction
-from shared.cloud.local.journal_schema import open_journal
-from shared.cloud.local.journal_status import update_status
-from shared.cloud.route_documents import decisions_of
+from shared.cloud.local.journal import open_journal, update_status
 from shared.journal import AttemptEntry
 from shared.jsontext import Json
 
@@ -114,7 +113,7 @@ class JournalReader:
         return EventRecord(
             summary=EventSummary(*row),
             document=document if isinstance(document, dict) else None,
-            routes=decisions_of(json.loads(body[1])) if body else (),
+            routes=decisions_from(json.loads(body[1])) if body else (),
             passes=body[2] if body else 0,
             requests=self._requests("WHERE event_id = :id ORDER BY seq", id=event_id),
             attempts=self.attempts(event_id),

@@ -8,8 +8,8 @@ from typing import Final
 
 from deploy.history.local_search import attach_index, drop_index
 from shared.cloud.local.database import transaction
-from shared.cloud.local.journal_schema import open_journal
-from shared.cloud.retention import Retention
+from shared.cloud.local.journal import open_journal
+from shared.retention import Retention
 
 CHUNK: Final = 500
 

@@ -9,7 +9,7 @@ from shared.errors import Temporary
 from shared.ledger import Ledger, LedgerRow
 from shared.ledger_rules import KEEP_SECONDS
 from shared.ports import DELIVERIES, Bus, BusMessage, Clock
-from shared.purge_clock import PurgeClock
+from shared.retention import PurgeClock
 
 BATCH_ROWS: Final = 200
 PAGES_AT_ONCE: Final = 3

@@ -12,10 +12,10 @@ from functions.notify.registry import Configured, Destinations, read_destination
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Parts
 from shared.cloud import platform
-from shared.cloud.retention import retention_of
-from shared.journaling import Journaling
+from shared.journal import Journaling
 from shared.jsontext import JsonObject
 from shared.push_identity import push_verifier
+from shared.retention import retention_of
 from shared.settings import Settings, read_settings
 from shared.slices import exit_at_fault, load_or_exit
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functions.notify.destination_states import DestinationStates
 from functions.notify.registry import Destinations
 from shared.delivery import Delivery
-from shared.journaling import Journaling
+from shared.journal import Journaling
 from shared.ledger import Claimed, Ledger
 from shared.ports import Bus, Clock
 

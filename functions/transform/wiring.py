@@ -9,11 +9,11 @@ from functions.transform.read_routes import Program, read_program
 from functions.transform.step import Services
 from functions.transform.transformer import Transformer
 from shared.cloud import platform
-from shared.cloud.retention import retention_of
-from shared.journaling import Journaling
+from shared.journal import Journaling
 from shared.jsontext import JsonObject
 from shared.ports import Owners
 from shared.push_identity import push_verifier
+from shared.retention import retention_of
 from shared.settings import Settings, read_settings
 from shared.slices import exit_at_fault, load_or_exit
 

@@ -6,7 +6,7 @@ thousand publishes a second over plain HTTP, and SQLite commit as many ledger wr
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from shared.errors import Temporary
@@ -85,3 +85,9 @@ def _again(error: BaseException) -> BaseException:
     if isinstance(error, Temporary):
         return Temporary(error.code, error.detail)
     return error
+
+
+def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Do what itertools.batched does since Python 3.12."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

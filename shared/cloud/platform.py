@@ -5,10 +5,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from shared.cloud.gcp.pubsub import Authorization, PubSubBus, no_authorization
-from shared.cloud.retention import Retention
+from shared.cloud.gcp.pubsub import PubSubBus
+from shared.cloud.gcp.tokens import (
+    Authorization,
+    MetadataIdentity,
+    google_authorization,
+    metadata_authorization,
+    no_authorization,
+)
 from shared.errors import Temporary
 from shared.ports import Blobs, Fetch, Owners
+from shared.retention import Retention
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
 from shared.settings import Settings
 
@@ -63,8 +70,7 @@ def journal(settings: Settings, retention: Retention | None = None) -> "Journal 
         return FirestoreJournal(store, blobs(settings), retention or Retention())
     if not settings.is_local:
         return None
-    from shared.cloud.local.journal import LocalJournal
-    from shared.cloud.local.journal_schema import FILE_NAME
+    from shared.cloud.local.journal import FILE_NAME, LocalJournal
 
     return LocalJournal(settings.state_folder / FILE_NAME)
 
@@ -102,11 +108,7 @@ class _NoOwners:
 
 def identity(settings: Settings) -> Callable[[str], Awaitable[str]] | None:
     """Tokens that prove to an audience who this function is; None where the platform gives none."""
-    if not settings.metadata_host:
-        return None
-    from shared.cloud.gcp.identity import MetadataIdentity
-
-    return MetadataIdentity(settings.metadata_host)
+    return MetadataIdentity(settings.metadata_host) if settings.metadata_host else None
 
 
 def secrets(settings: Settings, environ: Mapping[str, str]) -> SecretStore:
@@ -137,10 +139,4 @@ def _authorization(settings: Settings, emulated_host: str | None) -> Authorizati
 @cache
 def _google_authorization(metadata_host: str | None) -> Authorization:
     """One for all the ports, so that an instance asks for one token."""
-    if metadata_host:
-        from shared.cloud.gcp.tokens import metadata_authorization
-
-        return metadata_authorization(metadata_host)
-    from shared.cloud.gcp.credentials import google_authorization
-
-    return google_authorization()
+    return metadata_authorization(metadata_host) if metadata_host else google_authorization()

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from deploy.history.journal_view import EventQuery
 from deploy.history.local_read import JournalReader
-from shared.cloud.local.journal import LocalJournal
-from shared.cloud.local.journal_schema import FILE_NAME
+from shared.cloud.local.journal import FILE_NAME, LocalJournal
 from shared.event import Event
 from shared.journal import EventEntry, RouteDecision
 from shared.jsontext import JsonObject

@@ -9,7 +9,7 @@ from functions.notify.sweep import Sweeper
 from functions.notify.work import Parts, Result
 from shared.delivery import Delivery, to_cloudevent_of
 from shared.event import Event
-from shared.journaling import Journaling
+from shared.journal import Journaling
 from shared.ledger import Ledger, LedgerRow
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus

@@ -26,7 +26,7 @@ from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.event import Event
 from shared.http import Request
-from shared.journaling import Journaling
+from shared.journal import Journaling
 from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 from shared.push import parse_push

@@ -23,10 +23,10 @@ from deploy.dev.inspector.parts import LOCAL, LocalParts
 from deploy.dev.inspector.upkeep import keep_index, keep_repairing
 from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.history.local_read import JournalReader
-from shared.cloud.gcp.pubsub import PubSubBus, no_authorization
+from shared.cloud.gcp.pubsub import PubSubBus
+from shared.cloud.gcp.tokens import no_authorization
 from shared.cloud.local.blobs import LocalBlobs
-from shared.cloud.local.journal import LocalJournal
-from shared.cloud.local.journal_schema import FILE_NAME
+from shared.cloud.local.journal import FILE_NAME, LocalJournal
 from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
 from shared.settings import DEFAULT_STATE, Settings, read_settings

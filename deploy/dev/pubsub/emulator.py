@@ -20,7 +20,7 @@ from deploy.dev.pubsub.store import Store
 from deploy.dev.pubsub.subscription_admin import SubscriptionAdmin
 from deploy.dev.pubsub.topic_admin import TopicAdmin
 from shared.logs import log
-from shared.purge_clock import PurgeClock
+from shared.retention import PurgeClock
 
 EXPIRE_EVERY_SECONDS: Final = 600.0
 STOP_GRACE_SECONDS: Final = 1.0

@@ -8,7 +8,7 @@ from typing import Final
 
 from deploy.history.local_requests import RequestEntry, request_from_line, write_requests
 from shared.cloud.local.database import reason_of, transaction
-from shared.cloud.local.journal_schema import FILE_NAME, open_journal
+from shared.cloud.local.journal import FILE_NAME, open_journal
 
 GATHER_SECONDS: Final = 0.2
 MAX_WAITING: Final = 50_000

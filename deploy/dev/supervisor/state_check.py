@@ -12,8 +12,8 @@ from typing import Final
 
 from deploy.history.local_search import FILE_NAME as SEARCH
 from shared.cloud.local.database import is_damage
-from shared.cloud.local.journal_schema import FILE_NAME as JOURNAL
-from shared.cloud.local.journal_schema import open_journal
+from shared.cloud.local.journal import FILE_NAME as JOURNAL
+from shared.cloud.local.journal import open_journal
 
 MOST_BYTES_READ: Final = 250_000_000
 """A larger file is only opened: reading it whole would hold up the start for more than half a second."""

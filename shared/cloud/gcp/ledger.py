@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from shared import ledger_rules as rules
-from shared.cloud.batches import batches
+from shared.cloud.gather import batches
 from shared.cloud.gcp.collections import DESTINATIONS, LEDGER
 from shared.cloud.gcp.firestore import MAX_WRITES, Firestore
 from shared.cloud.gcp.firestore_values import Fields, Write, query_document

@@ -8,8 +8,8 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-from shared.cloud.gcp.again import until_it_passes
-from shared.cloud.gcp.pubsub import Authorization
+from shared.cloud.gcp.retries import is_passing_answer, with_retries
+from shared.cloud.gcp.tokens import Authorization
 from shared.errors import Temporary
 from shared.http_client import Answer, HttpClient
 
@@ -61,7 +61,7 @@ class BucketBlobs:
         return f"/storage/v1/b/{self._bucket}/o/{quote(object_name(name), safe='')}"
 
     async def _call(self, method: str, path: str, body: bytes = b"") -> Answer:
-        return await until_it_passes(lambda: self._call_once(method, path, body))
+        return await with_retries(lambda: self._call_once(method, path, body), is_passing_answer)
 
     async def _call_once(self, method: str, path: str, body: bytes) -> Answer:
         headers = {"Content-Type": "application/octet-stream"} if body else {}

@@ -10,7 +10,7 @@ from typing import Final, TypeVar, cast
 from shared import ledger_rules as rules
 from shared.cloud.gather import Gatherer
 from shared.cloud.ledger_writes import LedgerWrites
-from shared.cloud.local import ledger_destinations as destinations
+from shared.cloud.local import ledger_tables as destinations
 from shared.cloud.local import ledger_tables as tables
 from shared.cloud.local.database import reason_of, transaction
 from shared.delivery import Delivery

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from shared import ledger_rules as rules
 from shared.cloud.local.database import open_database, sync_commits, transaction
 from shared.errors import Temporary
 from shared.jsontext import to_json
-from shared.ledger import LedgerRow
+from shared.ledger import DestinationState, LedgerRow
 from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
@@ -152,3 +153,36 @@ def forget(connection: sqlite3.Connection, before: float, limit: int) -> int:
 def _row(values: Sequence[object]) -> LedgerRow:
     *before, replays = values
     return LedgerRow(*before, tuple(json.loads(str(replays))))  # type: ignore[call-arg, arg-type] # as the columns stand
+
+
+def set_disabled(connection: sqlite3.Connection, destination: str, reason: str, now: float) -> None:
+    connection.execute(
+        "INSERT INTO destinations (name, disabled_reason, updated_at) VALUES (?, ?, ?) ON CONFLICT (name)"
+        " DO UPDATE SET disabled_reason = excluded.disabled_reason, updated_at = excluded.updated_at",
+        (destination, reason, now),
+    )
+
+
+def set_paused(connection: sqlite3.Connection, destination: str, until: float, now: float) -> None:
+    connection.execute(
+        "INSERT INTO destinations (name, paused_until, updated_at) VALUES (?, ?, ?) ON CONFLICT (name)"
+        " DO UPDATE SET paused_until = excluded.paused_until, updated_at = excluded.updated_at",
+        (destination, until, now),
+    )
+
+
+def destination_state(connection: sqlite3.Connection, destination: str) -> DestinationState:
+    found = connection.execute(
+        "SELECT disabled_reason, paused_until FROM destinations WHERE name = ?", (destination,)
+    ).fetchone()
+    return DestinationState(*found) if found else DestinationState()
+
+
+def release(connection: sqlite3.Connection, destination: str, now: float) -> int:
+    connection.execute("DELETE FROM destinations WHERE name = ?", (destination,))
+    held = connection.execute(
+        "SELECT key FROM deliveries WHERE destination = ? AND state = 'disabled'", (destination,)
+    ).fetchall()
+    for (key,) in held:
+        change_row(connection, key, lambda row: rules.release(row, now))
+    return len(held)

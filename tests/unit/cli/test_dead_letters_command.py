@@ -9,7 +9,7 @@ from deploy.cli.main import main
 from deploy.history.journal_view import REPLAYED
 from deploy.history.local_read import JournalReader
 from deploy.history.replay_messages import replay_of_dead_letter
-from shared.cloud.local.journal_schema import FILE_NAME
+from shared.cloud.local.journal import FILE_NAME
 from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS, BusMessage

@@ -16,7 +16,7 @@ from deploy.dev.inspector.parts import LocalParts
 from deploy.dev.sendgrid.requests import mail_request
 from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
-from shared.cloud.local.journal_schema import FILE_NAME, open_journal
+from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.delivery import Delivery, to_cloudevent_of
 from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, RouteDecision

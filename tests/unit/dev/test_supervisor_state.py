@@ -13,8 +13,7 @@ from deploy.dev.supervisor.state_lock import StateExposed, locked
 from deploy.history.local_read import JournalReader
 from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
-from shared.cloud.local.journal import write_entries
-from shared.cloud.local.journal_schema import open_journal
+from shared.cloud.local.journal import open_journal, write_entries
 from shared.journal import DeadLetter
 
 NOW = 1_790_000_000.0

@@ -20,7 +20,7 @@ from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Parts
 from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater
 from shared.errors import Temporary
-from shared.journaling import Journaling
+from shared.journal import Journaling
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow
 from shared.ledger_rules import DONE, FAILED
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage

@@ -3,8 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.cloud.gcp.pubsub import Authorization
-from shared.cloud.gcp.tokens import MARGIN_SECONDS, PAUSE_SECONDS, Token, metadata_authorization, renewed
+from shared.cloud.gcp.tokens import MARGIN_SECONDS, PAUSE_SECONDS, Authorization, Token, metadata_authorization, renewed
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
 from shared.settings import read_settings

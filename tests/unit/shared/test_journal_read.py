@@ -14,12 +14,11 @@ from deploy.history.local_requests import RequestEntry, request_from_line, write
 from deploy.history.local_retention import purge_journal
 from deploy.history.local_search import match_expression
 from shared.cloud.local.database import transaction
-from shared.cloud.local.journal import write_entries
-from shared.cloud.local.journal_schema import open_journal
-from shared.cloud.retention import DAY_SECONDS, Retention
+from shared.cloud.local.journal import open_journal, write_entries
 from shared.event import Event
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision
 from shared.jsontext import Json
+from shared.retention import DAY_SECONDS, Retention
 from shared.times import rfc3339
 
 NOW = 1_790_000_000.0

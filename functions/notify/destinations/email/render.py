@@ -16,8 +16,7 @@ from functions.notify.destinations.email.mail import Attachment, Mail, subject_l
 from functions.notify.destinations.email.settings import Settings
 from shared.delivery import Delivery
 from shared.errors import Permanent
-from shared.event import Event
-from shared.event_view import view_of
+from shared.event import Event, view_of
 from shared.jsontext import JsonObject
 from shared.templates import Template, is_template, one_line_template
 from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded

@@ -1,10 +1,31 @@
-"""A clock to purge by."""
+"""How long stored events and dead letters are kept, and the clock by which they are purged."""
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
-JUMP_SECONDS: Final = 365 * 86_400.0
+from shared.jsontext import JsonObject
+
+DAY_SECONDS: Final = 86_400.0
+JUMP_SECONDS: Final = 365 * DAY_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """`bodies`: after it an event's way can still be seen, and what it said cannot; it cannot be replayed either."""
+
+    events_seconds: float = 30 * DAY_SECONDS
+    bodies_seconds: float = 7 * DAY_SECONDS
+    dead_letters_seconds: float = 45 * DAY_SECONDS
+
+
+def retention_of(compiled: JsonObject) -> Retention:
+    """Return the retention that a slice holds, or the defaults."""
+    written = compiled.get("retention")
+    if not isinstance(written, dict):
+        return Retention()
+    return Retention(**{name: float(value) for name, value in written.items() if isinstance(value, int | float)})
 
 
 class PurgeClock:

@@ -69,12 +69,11 @@ class Connection(asyncio.Protocol):
     @property
     def is_reusable(self) -> bool:
         """False also where its server has closed it or sent something, and the loop has not seen that yet."""
-        return self.is_open and not self._has_input()
-
-    def _has_input(self) -> bool:
+        if not self.is_open:
+            return False
         poll = select.poll()
         poll.register(self._fileno, select.POLLIN)
-        return bool(poll.poll(0))
+        return not poll.poll(0)
 
     @property
     def is_request_sent(self) -> bool:
@@ -110,12 +109,9 @@ class Connection(asyncio.Protocol):
             self._fail(ConnectionError(f"the answer is not HTTP: {type(error).__name__}"))
         except httptools.HttpParserUpgrade:
             self._fail(ConnectionError("the answer goes over to another protocol"))
-        self._bound_head(len(data))
-
-    def _bound_head(self, size: int) -> None:
-        """The parser keeps a header until its end, and an answer may never come to one."""
+        # The parser keeps a header until its end, and an answer may never come to one.
         if not self._is_in_body:
-            self._head_size += size
+            self._head_size += len(data)
             if self._head_size > MAX_HEADER_BYTES:
                 self._fail(ConnectionError(_LARGE_HEAD))
 

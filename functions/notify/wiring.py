@@ -1,9 +1,8 @@
-"""Notify's parts, put together once, at first use. The only reader of the environment here."""
+"""Notify's parts, put together once, at first use. Only wiring reads the environment."""
 
 import os
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 
 from functions.notify.destination import Context
 from functions.notify.destination_states import DestinationStates
@@ -13,36 +12,22 @@ from functions.notify.sweep import Sweeper
 from functions.notify.work import Parts
 from shared.cloud import platform
 from shared.journal import Journaling
-from shared.jsontext import JsonObject
 from shared.push_identity import push_verifier
 from shared.retention import retention_of
-from shared.settings import Settings, read_settings
-from shared.slices import exit_at_fault, load_or_exit
-
-FOLDER = Path(__file__).parent
-
-
-@cache
-def settings() -> Settings:
-    return read_settings(os.environ)
-
-
-@cache
-def slice_or_exit() -> JsonObject:
-    return load_or_exit(settings(), FOLDER)
+from shared.slices import exit_at_fault, settings, slice_or_exit
 
 
 @cache
 def destinations_or_exit() -> Mapping[str, Configured]:
     with exit_at_fault("notify"):
-        return read_destinations(slice_or_exit())
+        return read_destinations(slice_or_exit("notify"))
 
 
 @cache
 def service() -> Service:
     clock = platform.SystemClock()
     ledger, bus = platform.ledger(settings()), platform.bus(settings())
-    journal = platform.journal(settings(), retention_of(slice_or_exit()))
+    journal = platform.journal(settings(), retention_of(slice_or_exit("notify")))
     context = Context(platform.secrets(settings(), os.environ), settings(), platform.blobs(settings()), clock)
     parts = Parts(
         destinations=Destinations(destinations_or_exit(), context),

@@ -63,13 +63,9 @@ class Connection(asyncio.Protocol):
         self.answered = False
 
     @property
-    def is_open(self) -> bool:
-        return self._transport is not None and not self._transport.is_closing()
-
-    @property
     def is_reusable(self) -> bool:
         """False also where its server has closed it or sent something, and the loop has not seen that yet."""
-        if not self.is_open:
+        if self._transport is None or self._transport.is_closing():
             return False
         poll = select.poll()
         poll.register(self._fileno, select.POLLIN)

@@ -4,8 +4,7 @@ import json
 from collections.abc import Mapping
 
 from deploy.requests.auth import Auth, Basic, Hmac, Password, auth_headers
-from functions.notify.destinations.email.addresses import Address
-from functions.notify.destinations.email.mail import Mail
+from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailWriter
 from functions.notify.destinations.email.settings import Settings
 from functions.receive.outcomes import Accepted

@@ -25,10 +25,9 @@ from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from functions.notify import entry as notify_entry
 from functions.notify.destination import Context
-from functions.notify.destination_states import DestinationStates
-from functions.notify.registry import Destinations, read_destinations
+from functions.notify.registry import Destinations, DestinationStates, read_destinations
 from functions.notify.sweep import Sweeper
-from functions.notify.work import Parts
+from functions.notify.work import Notifier
 from functions.receive import entry as receive_entry
 from functions.receive.receive import Receiver
 from functions.receive.sources import read_sources
@@ -124,7 +123,7 @@ class Pipe:
         self._transform = transform_entry.Service(transformer, program.chains, None, from_anybody)
         ledger, journal = FakeLedger(), FakeJournal()
         context = Context(secrets, read_settings({"SENDGRID_API_URL": sendgrid_url}), FakeBlobs(), clock)
-        parts = Parts(
+        parts = Notifier(
             destinations=Destinations(read_destinations(slices["notify"]), context),
             states=DestinationStates(ledger, clock),
             ledger=ledger,

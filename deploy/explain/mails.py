@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from functions.notify.destinations.email.addresses import Address
-from functions.notify.destinations.email.mail import Mail
+from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailWriter
 from functions.notify.destinations.email.settings import Settings
 from shared.delivery import Delivery

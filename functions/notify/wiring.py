@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from functools import cache
 
 from functions.notify.destination import Context
-from functions.notify.destination_states import DestinationStates
 from functions.notify.entry import Service
-from functions.notify.registry import Configured, Destinations, read_destinations
+from functions.notify.registry import Configured, Destinations, DestinationStates, read_destinations
 from functions.notify.sweep import Sweeper
-from functions.notify.work import Parts
+from functions.notify.work import Notifier
 from shared.cloud import platform
 from shared.journal import Journaling
 from shared.push_identity import push_verifier
@@ -29,7 +28,7 @@ def service() -> Service:
     ledger, bus = platform.ledger(settings()), platform.bus(settings())
     journal = platform.journal(settings(), retention_of(slice_or_exit("notify")))
     context = Context(platform.secrets(settings(), os.environ), settings(), platform.blobs(settings()), clock)
-    parts = Parts(
+    notifier = Notifier(
         destinations=Destinations(destinations_or_exit(), context),
         states=DestinationStates(ledger, clock),
         ledger=ledger,
@@ -37,4 +36,4 @@ def service() -> Service:
         journaling=Journaling("notify", journal),
         clock=clock,
     )
-    return Service(parts, Sweeper(ledger, bus, clock), journal, push_verifier(settings()))
+    return Service(notifier, Sweeper(ledger, bus, clock), journal, push_verifier(settings()))

@@ -149,7 +149,7 @@ class FirestoreLedger(LedgerWrites):
         self._store.close()
 
     async def _release(self, key: str, now: float) -> bool:
-        return await self._changed(key, lambda row: rules.release(row, now))
+        return await self._change(key, lambda row: rules.release(row, now)) is not None
 
     async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
         def decide(fields: Fields | None) -> tuple[LedgerRow | None, Write | None]:

@@ -38,7 +38,7 @@ class Rows:
 
 
 def rows_of(data: Json) -> Rows:
-    """The first MAX_ROWS of them. Data that is one value and no object or list has none: the body shows it."""
+    """Return the first MAX_ROWS of them. Data that is one value has none: the body shows it."""
     if not isinstance(data, dict | list):
         return Rows((), False)
     found = list(itertools.islice(_walk("", data), MAX_ROWS + 1))
@@ -48,7 +48,8 @@ def rows_of(data: Json) -> Rows:
 def _walk(name: str, value: Json) -> Iterator[Row]:
     if isinstance(value, dict) and value:
         for key, item in value.items():
-            yield from _walk(_below(name, key), item)
+            shown = key if _PLAIN_KEY.fullmatch(key) else f"[{to_json(key)}]"
+            yield from _walk(f"{name}.{shown}" if name and not shown.startswith("[") else f"{name}{shown}", item)
     elif isinstance(value, list) and value:
         joined = _joined(value)
         if joined is not None:
@@ -60,15 +61,8 @@ def _walk(name: str, value: Json) -> Iterator[Row]:
         yield _row(name, _text(value))
 
 
-def _below(name: str, key: str) -> str:
-    shown = key if _PLAIN_KEY.fullmatch(key) else f"[{to_json(key)}]"
-    if not name or shown.startswith("["):
-        return f"{name}{shown}"
-    return f"{name}.{shown}"
-
-
 def _joined(items: list[Json]) -> str | None:
-    """A short list of plain values on one line."""
+    """Return a short list of plain values on one line, else None."""
     if len(items) > MAX_JOINED or any(isinstance(item, dict | list) for item in items):
         return None
     texts = [_text(item) for item in items]
@@ -94,5 +88,5 @@ def _text(value: Json) -> str:
 
 
 def visible(text: str) -> str:
-    """Without what a reader cannot see and a terminal or a mail program might obey."""
+    """Return the text without what a reader cannot see and a terminal or a mail program might obey."""
     return _UNSEEN.sub("\ufffd", text)

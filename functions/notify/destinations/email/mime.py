@@ -16,8 +16,7 @@ from email.policy import compat32
 from email.utils import formatdate
 from typing import Final
 
-from functions.notify.destinations.email.addresses import Address
-from functions.notify.destinations.email.mail import Attachment, Mail
+from functions.notify.destinations.email.mail import Address, Attachment, Mail
 
 WORD_BYTES: Final = 39
 """52 characters of base64 and 12 around them: two such words never share a line, nor does one outgrow it."""

@@ -1,127 +1,157 @@
-"""SendGrid through its own library, with kept-alive connections under it.
+"""The mail transport over SendGrid's API.
 
-The library's client opens a connection for each call, knows no timeout and, since Python 3.12, reads the certificate
-bundle each time. What it builds is sent on the event loop instead: in threads, a mail cost twice the CPU.
+Its own library builds the endpoint and its headers. The library's client opens a connection for each call, knows no
+timeout and, since Python 3.12, reads the certificate bundle each time; in threads, a mail cost twice the CPU. So
+requests are sent here, over kept-alive connections on the event loop.
+https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send
+https://www.twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/responses
 """
 
-import asyncio
+import base64
+import json
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-import python_http_client  # type: ignore[import-untyped] # it has no types
-
 from functions.notify.destination import Attempt
-from functions.notify.destinations.email.mail import Mail
-from functions.notify.destinations.email.sendgrid_answer import outcome_of
-from functions.notify.destinations.email.sendgrid_body import sendgrid_body
-from shared.delivery import Outcome, RetryLater, Unknown
-from shared.errors import Temporary
+from functions.notify.destinations.email.mail import Address, Mail, SendLimit
+from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater, Unknown
 from shared.http_client import Answer, HttpClient, NotSent
-from shared.jsontext import Json, to_json
+from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import Clock
 
 MAX_AT_ONCE: Final = 32
 MAX_ANSWER_BYTES: Final = 65_536
-"""The status is what counts: a mail that was taken is not sent again because too much was said about it."""
+"""The status is what counts: a mail that was accepted is not sent again because too much was said about it."""
+MAX_ANSWER_CHARACTERS: Final = 500
+KEY_PAUSE_SECONDS: Final = 300.0
+"""As long as a secret is cached: a new key is not seen sooner."""
+SENDER_PAGE: Final = "https://app.sendgrid.com/settings/sender_auth"
 
 
-class KeptAliveClient(python_http_client.Client):  # type: ignore[misc] # its base has no types
-    """The library's client, its calls made over `http`. A status is an answer, not an exception."""
-
-    host: str
-    request_headers: Mapping[str, str]
-    _url_path: list[str]
-
-    def __init__(self, http: HttpClient, prefix: str, headers: Mapping[str, str], url_path: list[str]) -> None:
-        super().__init__(host=prefix, request_headers=headers, version=3, url_path=url_path)
-        self._http = http
-
-    def _build_client(self, name: str | None = None) -> "KeptAliveClient":
-        url_path = [*self._url_path, name] if name else self._url_path
-        return KeptAliveClient(self._http, self.host, self.request_headers, url_path)
-
-    def __getattr__(self, name: str) -> "KeptAliveClient":
-        return self._build_client(name)
-
-    async def post(self, request_body: Json, timeout: float) -> Answer:
-        """Raises what HttpClient raises."""
-        url: str = super()._build_url(query_params=None)
-        headers = {**self.request_headers, "Content-Type": "application/json"}
-        return await self._http.call("POST", url, headers, to_json(request_body).encode(), timeout)
-
-
-@dataclass(frozen=True, slots=True)
-class SendGridWay:
-    client: KeptAliveClient
-    destination: str
-    free: asyncio.Semaphore
-    clock: Clock
-
-    async def send(self, mail: Mail, attempt: Attempt) -> Outcome:
-        """Raises Temporary where too many wait."""
-        endpoint, body = self.client.mail.send, sendgrid_body(mail)
-        began = time.monotonic()
-        try:
-            async with self._place(attempt.timeout_seconds / 2):
-                answer = await endpoint.post(body, attempt.timeout_seconds - (time.monotonic() - began))
-        except NotSent as error:
-            return RetryLater(f"SendGrid cannot be reached: {error}")
-        except OSError as error:
-            return Unknown(f"SendGrid did not answer: {type(error).__name__}")
-        return outcome_of(
-            answer.status,
-            answer.headers,
-            answer.body,
-            sender=mail.sender.address,
-            destination=self.destination,
-            now=self.clock.now(),
-        )
-
-    @asynccontextmanager
-    async def _place(self, max_seconds: float) -> AsyncIterator[None]:
-        """One of those who may send at the same time."""
-        try:
-            async with asyncio.timeout(max_seconds if self.free.locked() else None):
-                await self.free.acquire()
-        except TimeoutError as error:
-            raise Temporary("mail_busy", f"{MAX_AT_ONCE} mails are being sent, and none is done") from error
-        try:
-            yield
-        finally:
-            self.free.release()
-
-
-class SendGrid:
-    """`url` is the API's base, such as https://api.sendgrid.com."""
+class SendGridTransport:
+    """`url` is the API's base, such as https://api.sendgrid.com. The first mail needs `use_key` before it."""
 
     def __init__(self, destination: str, url: str, clock: Clock) -> None:
         self._destination = destination
         self._url = url
         self._clock = clock
         self._http = HttpClient(url, MAX_ANSWER_BYTES, may_cut=True)
-        self._free = asyncio.Semaphore(MAX_AT_ONCE)
-        self._api_key = ""
-        self._way: SendGridWay | None = None
+        self._limit = SendLimit(MAX_AT_ONCE)
+        self.api_key = ""
+        self._path = ""
+        self.headers: Mapping[str, str] = {}
 
-    def way(self, api_key: str) -> SendGridWay:
-        """A new key is used from the next mail on."""
-        if self._way is None or api_key != self._api_key:
-            self._api_key = api_key
-            self._way = SendGridWay(self._client(api_key), self._destination, self._free, self._clock)
-        return self._way
-
-    def _client(self, api_key: str) -> KeptAliveClient:
+    def use_key(self, api_key: str) -> None:
+        """Use this key from the next mail on."""
         # Imported here: it costs 60 ms, which those who send by SMTP need not pay.
         from sendgrid import SendGridAPIClient  # type: ignore[import-untyped] # it has no types
 
-        api = SendGridAPIClient(api_key, host=self._url)
-        prefix = urlsplit(self._url).path.rstrip("/")
-        api.client = client = KeptAliveClient(self._http, prefix, api.client.request_headers, [])
-        return client
+        endpoint = SendGridAPIClient(api_key, host=self._url.rstrip("/")).client.mail.send
+        self._path = urlsplit(str(endpoint._build_url(query_params=None))).path
+        self.headers = {**endpoint.request_headers, "Content-Type": "application/json"}
+        self.api_key = api_key
+
+    async def send(self, mail: Mail, attempt: Attempt) -> Outcome:
+        """Raises Temporary where too many wait."""
+        body = to_json(request_body(mail)).encode()
+        began = time.monotonic()
+        try:
+            async with self._limit.place(attempt.timeout_seconds / 2):
+                left = attempt.timeout_seconds - (time.monotonic() - began)
+                answer = await self._http.call("POST", self._path, self.headers, body, left)
+        except NotSent as error:
+            return RetryLater(f"SendGrid cannot be reached: {error}")
+        except OSError as error:
+            return Unknown(f"SendGrid did not answer: {type(error).__name__}")
+        return outcome_of(answer, sender=mail.sender.address, destination=self._destination, now=self._clock.now())
 
     def close(self) -> None:
         self._http.close()
+
+
+def request_body(mail: Mail) -> JsonObject:
+    """Return the body of one request, with one personalization for each mail that is really sent."""
+    parts = (("text/plain", mail.text), ("text/html", mail.html))  # text first: the API refuses another order
+    body: JsonObject = {
+        "personalizations": [
+            {
+                field: [_address(each) for each in addresses]
+                for field, addresses in (("to", one.to), ("cc", one.cc), ("bcc", one.bcc))
+                if addresses
+            }
+            for one in mail.each()
+        ],
+        "from": _address(mail.sender),
+        "subject": mail.subject,
+        "content": [{"type": media_type, "value": value} for media_type, value in parts if value is not None],
+        "headers": dict(mail.headers),
+        "custom_args": {"hookchain_delivery": mail.key},
+    }
+    if mail.reply_to:
+        body["reply_to"] = _address(mail.reply_to)
+    if mail.attachments:
+        body["attachments"] = [
+            {
+                "content": base64.b64encode(attachment.content).decode(),
+                "type": attachment.media_type,
+                "filename": attachment.filename,
+                "disposition": "attachment",
+            }
+            for attachment in mail.attachments
+        ]
+    return body
+
+
+def _address(address: Address) -> JsonObject:
+    return {"email": address.address, "name": address.name} if address.name else {"email": address.address}
+
+
+def outcome_of(answer: Answer, *, sender: str, destination: str, now: float) -> Outcome:
+    """Return what SendGrid's answer means for the delivery. `now` is Unix seconds."""
+    status = answer.status
+    if 200 <= status < 300:
+        return Delivered(f"{status} {answer.headers.get('x-message-id', '')}".strip())
+    text = f"{status} {_error_text(answer.body)}".strip()[:MAX_ANSWER_CHARACTERS]
+    if status == 403 and "verified sender" in text.lower():
+        act = (
+            f"SendGrid sends nothing from {sender} until you show that it is yours: verify that address or its domain "
+            f"under Settings → Sender Authentication ({SENDER_PAGE}), then run `hookchain release {destination}`"
+        )
+        return Disabled(act, text)
+    if status in {401, 403}:
+        reason = f"SendGrid refuses the API key ({status}): see that the secret sendgrid-api-key may send mail"
+        return RetryLater(reason, answer=text, pause_destination_seconds=KEY_PAUSE_SECONDS)
+    if status == 504:  # a gateway's own timeout: what is behind it may have accepted the mail
+        return Unknown(f"SendGrid answered {status}", text)
+    if status == 429 or status >= 500 or status == 408:
+        return RetryLater(f"SendGrid answered {status}", _retry_after_seconds(answer.headers, now), text)
+    if status == 413:
+        return Refused("size", "the mail is larger than SendGrid takes", text)
+    return Refused("sendgrid", f"SendGrid refuses the mail ({status})", text)
+
+
+def _retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
+    """Read `Retry-After` in seconds, else `X-RateLimit-Reset`, a Unix time."""
+    for name, zero in (("retry-after", 0.0), ("x-ratelimit-reset", now)):
+        text = headers.get(name, "")
+        if text.isdecimal() and len(text) <= 12:
+            return max(0.0, float(text) - zero)
+    return None
+
+
+def _error_text(body: bytes) -> str:
+    """Return SendGrid's own words, each error with its field; else the body's first characters."""
+    try:
+        document: Json = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
+    errors = document.get("errors") if isinstance(document, dict) else None
+    words = [
+        f"{error['field']}: {error.get('message')}" if error.get("field") else str(error.get("message"))
+        for error in (errors if isinstance(errors, list) else [])
+        if isinstance(error, dict)
+    ]
+    text = "; ".join(words) or body.decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else " " for c in text[: 4 * MAX_ANSWER_CHARACTERS]).strip()

@@ -4,7 +4,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from functions.notify.destinations.email.addresses import parse_address
+from functions.notify.destinations.email.mail import parse_address
 from shared.templates import Template, is_template, one_line_template
 
 MAX_TOGETHER: Final = 50

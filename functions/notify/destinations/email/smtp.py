@@ -1,32 +1,113 @@
-"""The way over an SMTP server."""
+"""The mail transport over the SMTP server that SMTP_URL names."""
 
 import asyncio
+import json
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from ipaddress import ip_address
+from typing import Final, Literal
+from urllib.parse import unquote, urlsplit
 
 from functions.notify.destination import Attempt, Context
-from functions.notify.destinations.email.mail import Mail
-from functions.notify.destinations.email.smtp_connection import CannotSend, Login
-from functions.notify.destinations.email.smtp_dialogue import Letter, RecipientFate, Sent, send_letters
-from functions.notify.destinations.email.smtp_progress import SETTLED, Progress
-from functions.notify.destinations.email.smtp_url import SmtpServer
-from functions.notify.destinations.email.threads import BoundedThreads
+from functions.notify.destinations.email.mail import Address, Mail, SendLimit
 from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater, Unknown
+from shared.errors import Temporary
+from shared.jsontext import Json, to_json
+from shared.logs import log
+from shared.ports import Blobs
 from shared.secrets import SecretMissing
 
 PASSWORD: Final = "smtp-password"  # noqa: S105 a secret's name
+MAX_AT_ONCE: Final = 16
 END_SECONDS: Final = 0.5
-"""The dialogue ends so long before the attempt does, so that what came of it still counts."""
+"""The session ends so long before the attempt does, so that what came of it still counts."""
+SETTLED: Final = frozenset({"taken", "refused"})
+
+Security = Literal["tls", "starttls", "none"]
+Fate = Literal["taken", "refused", "later", "unknown"]
 
 
-class SmtpWay:
-    def __init__(self, destination: str, server: SmtpServer, context: Context, threads: BoundedThreads) -> None:
+class SmtpUrlFault(ValueError):
+    """SMTP_URL cannot be used. The text never holds the URL, which may hold a password."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpServer:
+    """The server that takes our mail. `security` is `none` only for a server on this machine."""
+
+    host: str
+    port: int
+    security: Security
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    user: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail for those who do not have it yet; its headers name everyone all the same."""
+
+    mail: Mail
+    recipients: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientFate:
+    """What became of one recipient. `unknown`: the mail was sent and no answer came.
+
+    `words` are the server's, or ours where it said none.
+    """
+
+    address: str
+    fate: Fate
+    words: str
+
+
+class CannotSend(Exception):
+    """The server takes nothing from us: `held` until an operator acts, as its words say, or only for now."""
+
+    def __init__(self, words: str, *, held: bool) -> None:
+        super().__init__(words)
+        self.words = words
+        self.held = held
+
+
+def parse_smtp_url(url: str) -> SmtpServer:
+    """Read `smtp://user@host:587` (STARTTLS) or `smtps://user@host:465` (TLS). Raises SmtpUrlFault."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise SmtpUrlFault("is not a URL such as smtp://user@host:587") from error
+    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise SmtpUrlFault("is not a URL such as smtp://user@host:587 or smtps://user@host:465")
+    if parts.password is not None:
+        raise SmtpUrlFault("holds a password: put it in the secret smtp-password, and leave the user name alone")
+    user = unquote(parts.username) if parts.username else None
+    if parts.scheme == "smtps":
+        return SmtpServer(parts.hostname, port or 465, "tls", user)
+    return SmtpServer(parts.hostname, port or 587, "none" if _is_this_machine(parts.hostname) else "starttls", user)
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class SmtpTransport:
+    def __init__(self, destination: str, server: SmtpServer, context: Context) -> None:
         self._destination = destination
         self._server = server
         self._context = context
-        self._threads = threads
+        self._limit = SendLimit(MAX_AT_ONCE)
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -34,27 +115,21 @@ class SmtpWay:
 
     async def send(self, mail: Mail, attempt: Attempt) -> Outcome:
         """Raises Temporary."""
+        deadline = asyncio.get_running_loop().time() + attempt.timeout_seconds - END_SECONDS
         try:
             login = await self._login()
         except SecretMissing:
             return self._held(f"SMTP_URL names a user, and the secret {PASSWORD} is not there: put the password in it")
         progress = Progress(self._context.blobs, attempt)
         settled = await progress.settled()
-        letters = letters_of(mail, settled)
+        letters = unsent_letters(mail, settled)
         if not letters:
             return conclude([*settled.values()])
-        sent = Sent()
+        from functions.notify.destinations.email.smtp_session import send_letters  # with aiosmtplib
+
         try:
-            async with asyncio.timeout(attempt.timeout_seconds):
-                fates = await self._threads.run(
-                    lambda left: send_letters(
-                        self._server, login, self._tls, letters, attempt.now, left - END_SECONDS, sent
-                    ),
-                    attempt.timeout_seconds,
-                )
-        except TimeoutError:  # the thread hangs, in a look-up of the server's name for instance
-            reason = f"no answer from the SMTP server within {attempt.timeout_seconds:g} s"
-            return Unknown(reason) if sent.end() else RetryLater(reason)
+            async with self._limit.place(attempt.timeout_seconds / 2):
+                fates = await send_letters(self._server, login, self._tls, letters, attempt.now, deadline)
         except CannotSend as fault:
             return self._held(fault.words) if fault.held else RetryLater(fault.words)
         everyone = [*settled.values(), *fates]
@@ -71,8 +146,8 @@ class SmtpWay:
         return Disabled(f"{words}; then run `hookchain release {self._destination}`")
 
 
-def letters_of(mail: Mail, settled: Mapping[str, RecipientFate]) -> list[Letter]:
-    """The mails that are still to be sent, each for those who do not have it."""
+def unsent_letters(mail: Mail, settled: Mapping[str, RecipientFate]) -> list[Letter]:
+    """Return the mails that are still to be sent, each for those who do not have it."""
     letters = []
     for each in mail.each():
         recipients = tuple(address for address in each.recipients if address.address not in settled)
@@ -82,7 +157,7 @@ def letters_of(mail: Mail, settled: Mapping[str, RecipientFate]) -> list[Letter]
 
 
 def conclude(fates: Sequence[RecipientFate]) -> Outcome:
-    """The delivery's outcome: a retry where somebody remains, a refusal where nobody has it.
+    """Return the delivery's outcome: a retry where somebody remains, a refusal where nobody has it.
 
     It is Unknown where it is not known whether somebody has it.
     """
@@ -101,3 +176,34 @@ def conclude(fates: Sequence[RecipientFate]) -> Outcome:
             f"taken for {total - len(refused)} of {total} recipients, refused for the others: {refused[0]}"
         )
     return Delivered(fates[0].words)
+
+
+class Progress:
+    """A record, kept between the attempts of one delivery, of who has a mail already or never will."""
+
+    def __init__(self, blobs: Blobs | None, attempt: Attempt) -> None:
+        self._blobs = blobs
+        self._attempt = attempt
+        self._name = f"mail-{attempt.idempotency_key}"
+
+    async def settled(self) -> dict[str, RecipientFate]:
+        """Return their fates by address; none at the first attempt. Raises Temporary."""
+        if self._blobs is None or self._attempt.attempt_number == 1:
+            return {}
+        content = await self._blobs.get(self._name)
+        rows: list[list[str]] = json.loads(content) if content else []
+        return {
+            address: RecipientFate(address, "taken" if fate == "taken" else "refused", words)
+            for address, fate, words in rows
+        }
+
+    async def remember(self, fates: Iterable[RecipientFate]) -> None:
+        """Mails have gone out by now: that this cannot be written must not undo it."""
+        rows: list[Json] = [[fate.address, fate.fate, fate.words] for fate in fates if fate.fate in SETTLED]
+        try:
+            if self._blobs is None:
+                raise Temporary("blobs", "this platform's settings name no place for blobs")
+            await self._blobs.put(self._name, to_json(rows).encode())
+        except Temporary as error:
+            key = self._attempt.idempotency_key
+            log("WARNING", "a retry will repeat mails", function="notify", delivery_id=key, detail=error.detail)

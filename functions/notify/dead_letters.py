@@ -1,13 +1,15 @@
-"""The keeper of dead letters: ours, and those that Pub/Sub itself gave up on.
+"""Dead letters: those that notify writes itself, and the keeper of all of them, also of what Pub/Sub gave up on.
 
+A redelivery writes the same dead letter, under the same id.
 https://cloud.google.com/pubsub/docs/dead-letter-topics#track_delivery_attempts
 """
 
+import hashlib
+from dataclasses import replace
 from typing import Final
 
-from functions.notify.own_dead_letters import unreadable_letter
 from shared.dead_letters import dead_letter_from
-from shared.delivery import DELIVERY_TYPE, delivery_from
+from shared.delivery import DELIVERY_TYPE, Delivery, delivery_from
 from shared.errors import Permanent, Temporary
 from shared.event import from_cloudevent
 from shared.journal import DeadLetter, Journal
@@ -17,10 +19,11 @@ from shared.push import Push, parse_push
 
 SUBSCRIPTION: Final = "CloudPubSubDeadLetterSourceSubscription"
 DELIVERY_COUNT: Final = "CloudPubSubDeadLetterSourceDeliveryCount"
+MAX_UNREADABLE_BYTES: Final = 256 * 1024
 
 
 async def keep_dead_letter(body: bytes, journal: Journal | None, now: float) -> DeadLetter:
-    """Raises Temporary where it cannot be kept; the bus then keeps it."""
+    """Write the pushed dead letter into the journal. Raises Temporary where that fails; the bus then keeps it."""
     if journal is None:
         raise Temporary("journal", "this platform's settings name no journal to keep dead letters in")
     letter = read_dead_letter(body, now)
@@ -29,7 +32,7 @@ async def keep_dead_letter(body: bytes, journal: Journal | None, now: float) -> 
 
 
 def read_dead_letter(body: bytes, now: float) -> DeadLetter:
-    """Whatever comes is kept, also what is neither: nothing that was given up on is dropped."""
+    """Return a dead letter of whatever comes, also of what is none: nothing that was given up on is dropped."""
     content = body
     try:
         push = parse_push(body)
@@ -53,7 +56,7 @@ def _verify_writable(letter: DeadLetter) -> None:
 
 
 def undeliverable(push: Push, document: Json, now: float) -> DeadLetter:
-    """What Pub/Sub gave up on: a delivery or an event, pushed as often as its subscription's policy allows.
+    """Return the dead letter of a delivery or an event that was pushed as often as its subscription's policy allows.
 
     Raises Permanent (`event`).
     """
@@ -65,3 +68,21 @@ def undeliverable(push: Push, document: Json, now: float) -> DeadLetter:
         return DeadLetter(delivery.id, "undeliverable", reason, now, push.data, DELIVERIES, *names)
     event = from_cloudevent(document)
     return DeadLetter(f"{event.id}:", "undeliverable", reason, now, push.data, EVENTS, event.id)
+
+
+def delivery_letter(delivery: Delivery, message: bytes, code: str, reason: str, now: float) -> DeadLetter:
+    event_id, route, destination = delivery.event.origin, delivery.route, delivery.destination
+    return DeadLetter(delivery.id, code, reason, now, message, DELIVERIES, event_id, route, destination)
+
+
+def conflict_letter(delivery: Delivery, message: bytes, now: float) -> DeadLetter:
+    """Its id holds the payload's hash: the delivery's own id belongs to what came first."""
+    reason = "the sender used this delivery id before, with another body"
+    letter = delivery_letter(delivery, message, "id_reuse", reason, now)
+    return replace(letter, id=f"{delivery.id}:{delivery.event.payloadhash[:16]}")
+
+
+def unreadable_letter(content: bytes, error: Permanent, topic: str, now: float) -> DeadLetter:
+    """Return one for what came by the topic and is nothing of ours: for a person to look at, never sent on."""
+    dead_letter_id = hashlib.sha256(content).hexdigest()
+    return DeadLetter(dead_letter_id, error.code, error.detail, now, content[:MAX_UNREADABLE_BYTES], topic)

@@ -3,10 +3,9 @@ from dataclasses import replace
 import pytest
 
 from functions.notify.destination import Attempt, Context
-from functions.notify.destinations.email.email import Settings, connect
-from functions.notify.destinations.email.sendgrid import SendGridWay
-from functions.notify.destinations.email.smtp import SmtpWay
-from functions.notify.destinations.email.ways import ASK_AGAIN_SECONDS, Via, Ways
+from functions.notify.destinations.email.email import ASK_AGAIN_SECONDS, MailTransports, Settings, Via, connect
+from functions.notify.destinations.email.sendgrid import SendGridTransport
+from functions.notify.destinations.email.smtp import SmtpTransport
 from shared.delivery import Delivery, Disabled
 from shared.errors import Permanent, Temporary
 from shared.event import Event
@@ -39,27 +38,27 @@ def context(secrets: FakeSecrets, smtp_url: str | None = None, email_from: str |
 
 
 @pytest.mark.parametrize(
-    ("via", "secrets", "smtp_url", "way"),
+    ("via", "secrets", "smtp_url", "transport"),
     [
-        ("auto", KEY, None, SendGridWay),
-        ("auto", KEY, SMTP, SendGridWay),
-        ("auto", {}, SMTP, SmtpWay),
-        ("sendgrid", KEY, SMTP, SendGridWay),
-        ("smtp", KEY, SMTP, SmtpWay),
+        ("auto", KEY, None, SendGridTransport),
+        ("auto", KEY, SMTP, SendGridTransport),
+        ("auto", {}, SMTP, SmtpTransport),
+        ("sendgrid", KEY, SMTP, SendGridTransport),
+        ("smtp", KEY, SMTP, SmtpTransport),
     ],
 )
 async def test_sendgrid_goes_before_smtp_unless_the_destination_says(
-    via: Via, secrets: dict[str, str], smtp_url: str | None, way: type[object]
+    via: Via, secrets: dict[str, str], smtp_url: str | None, transport: type[object]
 ) -> None:
-    assert isinstance(await Ways("list", via, context(FakeSecrets(secrets), smtp_url)).choose(), way)
+    assert isinstance(await MailTransports("list", via, context(FakeSecrets(secrets), smtp_url)).choose(), transport)
 
 
 @pytest.mark.parametrize(
     ("via", "words"),
     [("auto", "sendgrid-api-key, or set SMTP_URL"), ("sendgrid", "sendgrid-api-key"), ("smtp", "set SMTP_URL")],
 )
-async def test_with_no_way_the_destination_waits_and_says_what_to_set(via: Via, words: str) -> None:
-    found = await Ways("list", via, context(FakeSecrets({}))).choose()
+async def test_with_no_transport_the_destination_waits_and_says_what_to_set(via: Via, words: str) -> None:
+    found = await MailTransports("list", via, context(FakeSecrets({}))).choose()
 
     assert isinstance(found, Disabled)
     assert words in found.reason
@@ -71,7 +70,7 @@ async def test_a_secret_store_that_is_down_decides_nothing() -> None:
     secrets.is_down = True
 
     with pytest.raises(Temporary):
-        await Ways("list", "auto", context(secrets, SMTP)).choose()
+        await MailTransports("list", "auto", context(secrets, SMTP)).choose()
 
 
 class DeniedSecrets(FakeSecrets):
@@ -81,7 +80,7 @@ class DeniedSecrets(FakeSecrets):
 
 async def test_where_smtp_serves_a_key_that_may_not_be_read_is_as_good_as_missing() -> None:
     """Google tells an account that was granted other secrets nothing else of one that is not there."""
-    assert isinstance(await Ways("list", "auto", context(DeniedSecrets({}), SMTP)).choose(), SmtpWay)
+    assert isinstance(await MailTransports("list", "auto", context(DeniedSecrets({}), SMTP)).choose(), SmtpTransport)
 
 
 @pytest.mark.parametrize(("via", "smtp_url"), [("auto", None), ("sendgrid", SMTP)])
@@ -89,34 +88,31 @@ async def test_where_nothing_else_serves_a_key_that_may_not_be_read_is_asked_for
     via: Via, smtp_url: str | None
 ) -> None:
     with pytest.raises(SecretDenied):
-        await Ways("list", via, context(DeniedSecrets({}), smtp_url)).choose()
+        await MailTransports("list", via, context(DeniedSecrets({}), smtp_url)).choose()
 
 
 async def test_where_smtp_serves_a_missing_key_is_asked_for_once_a_minute() -> None:
     secrets = CountingSecrets({})
     given = context(secrets, SMTP)
-    ways = Ways("list", "auto", given)
+    transports = MailTransports("list", "auto", given)
     for _ in range(3):
-        await ways.choose()
+        await transports.choose()
     assert secrets.asked == 1
 
     assert isinstance(given.clock, FakeClock)
     given.clock.advance(ASK_AGAIN_SECONDS)
     secrets.texts = KEY
-    assert isinstance(await ways.choose(), SendGridWay)
+    assert isinstance(await transports.choose(), SendGridTransport)
 
 
 async def test_a_new_key_is_used_from_the_next_mail_on() -> None:
     secrets = FakeSecrets(KEY)
-    ways = Ways("list", "auto", context(secrets))
-    first = await ways.choose()
-    secrets.texts = {"sendgrid-api-key": "SG.another-key-0123456789abc"}
-    second = await ways.choose()
-
-    assert isinstance(first, SendGridWay)
-    assert isinstance(second, SendGridWay)
-    assert first.client.request_headers["Authorization"] == f"Bearer {KEY['sendgrid-api-key']}"
-    assert second.client.request_headers["Authorization"] == "Bearer SG.another-key-0123456789abc"
+    transports = MailTransports("list", "auto", context(secrets))
+    for key in ("SG.a-key-0123456789abcdef", "SG.another-key-0123456789abc"):
+        secrets.texts = {"sendgrid-api-key": key}
+        transport = await transports.choose()
+        assert isinstance(transport, SendGridTransport)
+        assert transport.headers["Authorization"] == f"Bearer {key}"
 
 
 EVENT = Event("e1", "/sources/s", "t", "2026-03-01T12:00:05.000Z", "00", {})

@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_reusable(self) -> bool:
-        """False also where its server has closed it or sent something, and the loop has not seen that yet."""
+        """Return False also where the server has closed it or sent something, and the loop has not seen that yet."""
         if self._transport is None or self._transport.is_closing():
             return False
         poll = select.poll()
@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_request_sent(self) -> bool:
-        """False while a part of the request still waits to be sent: without its end, a request has no effect."""
+        """Return False while a part of the request waits to be sent: without its end, a request has no effect."""
         return self._transport is None or self._transport.get_write_buffer_size() == 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
         self._fileno: int = transport.get_extra_info("socket").fileno()
 
     async def exchange(self, request: bytes, *, has_body: bool = True) -> WholeAnswer:
-        """`has_body` is false for HEAD, whose answer tells the length of what it does not send."""
+        """Send the request and return its answer. `has_body` is false for HEAD: its answer has no body."""
         assert self._transport is not None
         self._begin(has_body)
         self._answer = asyncio.get_running_loop().create_future()
@@ -93,7 +93,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """Without waiting for what is still to be sent, or for the other side's goodbye."""
+        """Close without waiting for what is still to be sent, or for the other side's end."""
         if self._transport is not None:
             self._transport.abort()
 

@@ -32,7 +32,7 @@ class RouteDecision:
 
     @property
     def word(self) -> str:
-        """Stopped: it took the event, and its chain ended it on purpose. Duplicate: no route was asked."""
+        """Return one word. Stopped: its chain ended the event on purpose. Duplicate: no route was asked."""
         if self.code is not None:
             return "failed"
         if not self.route:
@@ -52,7 +52,7 @@ class EventEntry:
 
     @property
     def expected(self) -> int:
-        """How many deliveries come of it."""
+        """Return the number of deliveries that come of it."""
         return sum(len(route.destinations) * route.events for route in self.routes if route.matched)
 
     @property

@@ -28,7 +28,7 @@ class Push:
     message_id: str = ""
 
     def document(self) -> Json:
-        """What the message says. Raises Permanent (`event`) where that is not JSON."""
+        """Return the message's JSON. Raises Permanent (`event`) where it is not JSON."""
         try:
             document: Json = json.loads(self.data)
         except (ValueError, RecursionError) as error:
@@ -37,7 +37,7 @@ class Push:
 
 
 def refuse_pages(head: Request) -> None:
-    """A page of any site can make a browser post to a function on the same machine, and cannot keep it from saying so.
+    """Refuse a browser's page, which can post to a function on the same machine, and cannot hide that it is one.
 
     Raises Rejected (`origin`).
     """

@@ -1,4 +1,4 @@
-"""How long stored events and dead letters are kept, and the clock by which they are purged."""
+"""The retention of stored events and dead letters, and the clock by which they are purged."""
 
 import time
 from collections.abc import Callable

@@ -54,7 +54,7 @@ def load_slice(function: str, slice_file: Path | None = None, root: Path = ROOT)
 
 @contextmanager
 def exit_at_fault(function: str) -> Iterator[None]:
-    """For an entry point: a SliceFault goes to the log and ends the process, so the platform shows it failed."""
+    """Log a SliceFault and end the process, so that the platform shows that it failed."""
     try:
         yield
     except SliceFault as fault:
@@ -75,7 +75,7 @@ def parse_slice(content: bytes, function: str) -> JsonObject:
 
 
 def _compile_now(root: Path, function: str) -> bytes:
-    """In a process of its own, so that this one imports no more here than it does in a bundle."""
+    """Compile in a process of its own, so that this one imports no more here than it does in a bundle."""
     if not (root / "deploy" / "config" / "compiler.py").is_file():
         raise SliceFault("slice", f"no slice.json in {root}; make one with `make bundle`")
     command = [sys.executable, "-m", "deploy.config.compiler", function]

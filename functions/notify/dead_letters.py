@@ -76,7 +76,7 @@ def delivery_letter(delivery: Delivery, message: bytes, code: str, reason: str, 
 
 
 def conflict_letter(delivery: Delivery, message: bytes, now: float) -> DeadLetter:
-    """Its id holds the payload's hash: the delivery's own id belongs to what came first."""
+    """Return one whose id holds the payload's hash: the delivery's own id belongs to what came first."""
     reason = "the sender used this delivery id before, with another body"
     letter = delivery_letter(delivery, message, "id_reuse", reason, now)
     return replace(letter, id=f"{delivery.id}:{delivery.event.payloadhash[:16]}")

@@ -48,7 +48,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What every destination may use. `blobs` is None where the platform has none."""
+    """The ports that every destination may use. `blobs` is None where the platform has none."""
 
     secrets: Secrets
     settings: Settings

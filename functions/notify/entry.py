@@ -34,7 +34,7 @@ class Service:
 
 
 async def answer(service: Callable[[], Service], head: Request, read_body: ReadBody) -> Reply:
-    """`service` is called in here: a part that cannot be made is a part of ours that failed."""
+    """Answer one request. `service` is called in here: a part that cannot be made is a part of ours that failed."""
     started = time.perf_counter()
     try:
         return await _serve(service(), head, read_body, started)

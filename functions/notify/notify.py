@@ -70,7 +70,7 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
 
 
 async def _claim(notifier: Notifier, push: Push, delivery: Delivery, configured: Configured | None) -> Claim:
-    """A replay that is forced begins a finished delivery anew, once."""
+    """Claim the delivery. A replay that is forced reopens a finished delivery, once."""
     lease = LEASE_MARGIN_SECONDS + (configured.timeout_seconds if configured else 0.0)
     due = push.attributes.get("due", "")
     due_fence = int(due) if due.isascii() and due.isdigit() and len(due) < 19 else None
@@ -134,7 +134,7 @@ async def _blocked(notifier: Notifier, work: Work, configured: Configured, desti
 async def _after_a_crash(
     notifier: Notifier, work: Work, configured: Configured, destination: Destination
 ) -> Result | None:
-    """An attempt that ended without a record is unknown too, and counts like one that got no answer in time."""
+    """Count an attempt that ended without a record like one that got no answer in time."""
     number, now = work.claim.attempt_number - 1, notifier.clock.now()
     reason = f"attempt {number} ended without a record of its outcome"
     await notifier.journaling.record(

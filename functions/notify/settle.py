@@ -54,7 +54,7 @@ def unknown_reason(reason: str) -> str:
 
 
 def is_last_unknown(configured: Configured, destination: Destination, unknown_count: int) -> bool:
-    """With `hold`, an operator decides about each repeat, so there is no limit."""
+    """Return True where no repeat may follow. With `hold`, an operator decides about each, so there is no limit."""
     return configured.on_unknown == "resend" and not dedupes_repeats(destination) and unknown_count >= MAX_UNKNOWN
 
 
@@ -92,7 +92,7 @@ async def _disable(notifier: Notifier, work: Work, outcome: Disabled) -> Result:
 
 
 async def hold_while_disabled(notifier: Notifier, work: Work, reason: str, answer: str = "") -> Result:
-    """An operator may release the destination just before this one is held, and would not do so again for it."""
+    """Hold the delivery, and release it where an operator released the destination just before."""
     result = await hold(notifier, work, reason, answer)
     state = await notifier.ledger.destination_state(work.delivery.destination)
     if state.disabled_reason is None:
@@ -113,7 +113,7 @@ async def wait(notifier: Notifier, work: Work, at: float, reason: str, answer: s
 async def give_up(
     notifier: Notifier, work: Work, code: str, reason: str, answer: str = "", *, is_sent: bool = False
 ) -> Result:
-    """The dead letter is with the bus before the delivery is final. `is_sent`: this attempt may have been accepted."""
+    """Publish a dead letter before the delivery is final. `is_sent`: this attempt may have been accepted."""
     now = notifier.clock.now()
     letter = delivery_letter(work.delivery, work.message, code, reason, now)
     try:
@@ -133,5 +133,5 @@ def _acknowledged(work: Work, outcome: str, code: str | None = None, reason: str
 
 
 def _lost(work: Work) -> Nacked:
-    """Another worker has taken the delivery over. The bus keeps the message until that one has finished."""
+    """Return the result where another worker has taken over: the bus keeps the message until that one has finished."""
     return Nacked("lease_over", work.delivery, reason="its lease was over, and another worker has it")

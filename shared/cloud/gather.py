@@ -40,7 +40,7 @@ class Gatherer(Generic[Item, Answer]):
         self._worker: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Answer:
-        """Cancelled while the item waits, it is withdrawn; cancelled in flight, its outcome is not known."""
+        """Return the item's answer. Cancelled while it waits, it is withdrawn; in flight, its outcome is not known."""
         if len(self._waiting) >= self._max_waiting:
             raise Temporary("queue_full", f"{self._max_waiting} items already wait")
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()

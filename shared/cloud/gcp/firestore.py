@@ -79,7 +79,7 @@ class Firestore:
         self._client.close()
 
     async def create(self, write: Write) -> bool:
-        """False where the document is there already. Raises Temporary, as all of these do."""
+        """Return False where the document exists. Raises Temporary, as all of these do."""
         try:
             await self._call("commit", {"writes": [self._written(write)]}, ALONE)
         except _Refused as refused:
@@ -89,11 +89,11 @@ class Firestore:
         return True
 
     async def commit(self, writes: Sequence[Write]) -> None:
-        """All or none; MAX_WRITES at most."""
+        """Write all or none, MAX_WRITES at most."""
         await self._ask("commit", {"writes": [self._written(write) for write in writes]})
 
     async def get(self, collection: str, ids: Sequence[str], mask: Sequence[str] = ()) -> dict[str, Fields]:
-        """Those that are there, by id."""
+        """Return those that exist, by id."""
         body: JsonObject = {"documents": [self._name(collection, each) for each in ids]}
         if mask:
             body["mask"] = {"fieldPaths": list(mask)}
@@ -105,7 +105,7 @@ class Firestore:
         return _documents(answers, "document")
 
     async def count(self, query: JsonObject) -> int:
-        """How many documents it would answer, up to its limit: far cheaper than to read them."""
+        """Count the documents that the query finds, up to its limit: far cheaper than to read them."""
         body: JsonObject = {"structuredQuery": query, "aggregations": [{"alias": "n", "count": {}}]}
         [answer, *_] = _objects(await self._ask("runAggregationQuery", {"structuredAggregationQuery": body}))
         fields = _member(_member(_member(answer, "result"), "aggregateFields"), "n")
@@ -149,7 +149,7 @@ class Firestore:
     async def _begin(
         self, collection: str, ids: Sequence[str], mask: Sequence[str], last: str | None
     ) -> tuple[Mapping[str, Fields], str]:
-        """`last` is the transaction tried before this one, which gives this one its place in the queue."""
+        """Begin a transaction. `last` is the one tried before it, which gives it its place in the queue."""
         read_write: JsonObject = {"retryTransaction": last} if last else {}
         answers = await self._call(
             "batchGet",
@@ -165,7 +165,7 @@ class Firestore:
         return {found.id: found.fields for found in _documents(answers, "found")}, begun[0]
 
     async def _roll_back(self, transaction: str) -> None:
-        """So that the document is not locked until the transaction is found idle, which is all a failure means."""
+        """Unlock the document before the transaction is found idle, which is all a failure means."""
         with contextlib.suppress(Temporary, _Refused):
             await self._call("rollback", {"transaction": transaction})
 
@@ -176,7 +176,7 @@ class Firestore:
             raise self._temporary(method, refused) from refused
 
     async def _call(self, method: str, body: JsonObject, passing: frozenset[str] = PASSING_CODES) -> Json:
-        """The whole is over before a lease is: a refusal that took its time is the last."""
+        """Call with retries. The whole ends before a lease does: after a slow refusal there is no retry."""
         answer = await with_retries(
             lambda: self._call_once(method, body),
             lambda answer: isinstance(answer, _Refused) and answer.status in passing,
@@ -223,7 +223,7 @@ def _parsed(body: bytes) -> Json:
 
 
 def _fault_in(document: Json) -> str | None:
-    """A stream of answers is a JSON array, in which an error may come last."""
+    """Return the status of an error. A stream of answers is a JSON array, in which an error may come last."""
     for each in _objects(document):
         error = each.get("error")
         if isinstance(error, dict):

@@ -1,6 +1,14 @@
 """The Journal port on Firestore. An event costs two writes, an attempt one, a dead letter one.
 
-Who reads it works out an event's status from the ledger then, so that no write here has to read first.
+Readers compute an event's status from the ledger, so that no write here has to read first. The documents:
+
+    events        `entry`: all that is known of an event but itself, as JSON; `passes`: how often transform saw it
+    bodies        `document`: the event's CloudEvent, in a collection of its own, because it expires sooner
+    attempts      `entry`
+    dead-letters  `entry`, and beside it `message`, or `message_blob`, which names where a large one is stored
+
+`seq` orders them by time: milliseconds, and twelve bits of the id's hash, which keep those of one millisecond apart in
+a number that JavaScript can hold. In `by_…` it stands behind a value, as in the ledger's documents.
 """
 
 import hashlib
@@ -85,7 +93,7 @@ def seq_of(seconds: float, identity: str) -> int:
 
 
 def first_seq(seconds: float) -> int:
-    """The least of that millisecond."""
+    """Return the least `seq` of that millisecond."""
     return max(0, round(seconds * 1_000)) << 12
 
 
@@ -94,7 +102,7 @@ def keyed(value: str, seq: int) -> str:
 
 
 def event_writes(entry: EventEntry, retention: Retention) -> list[Write]:
-    """A second pass (redelivery, replay) writes what was decided anew, and the rest as it was."""
+    """Return the event's writes. A second pass (redelivery, replay) changes only what was decided."""
     event = entry.event
     received_at = unix_seconds(event.receivedat)
     seq = seq_of(received_at, event.id)
@@ -134,7 +142,7 @@ def _event_document(entry: EventEntry, received_at: float) -> JsonObject:
 
 
 def attempt_write(entry: AttemptEntry, retention: Retention) -> Write:
-    """The same entry written twice is one document."""
+    """Return the attempt's write. The same entry written twice is one document."""
     document: JsonObject = asdict(entry)
     fields: dict[str, Value] = {
         "event_id": entry.event_id,
@@ -150,7 +158,7 @@ def attempt_of(fields: Fields) -> AttemptEntry:
 
 
 def dead_letter_write(letter: DeadLetter, blob: str | None, retention: Retention) -> Write:
-    """`blob` names where its message was put, which then is not in the document."""
+    """Return the dead letter's write. `blob` names where its message was put, which then is not in the document."""
     document: JsonObject = {
         name: getattr(letter, name)
         for name in ("id", "code", "reason", "at", "topic", "event_id", "route", "destination")

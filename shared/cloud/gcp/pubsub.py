@@ -81,7 +81,7 @@ class PubSubBus:
 
 
 def _groups(messages: Sequence[BusMessage]) -> Iterator[Sequence[BusMessage]]:
-    """As many together as one request takes, so that a batch waits in few places of the queue."""
+    """Yield groups as large as one request takes, so that a batch waits in few places of the queue."""
     group: list[BusMessage] = []
     weight = 0
     for message in messages:
@@ -107,5 +107,5 @@ def _attributes(attributes: Mapping[str, str]) -> bytes:
 
 
 def _weight(messages: Sequence[BusMessage]) -> int:
-    """In bytes; a small message weighs as much as lets MAX_BATCH of them into a request."""
+    """Return the weight in bytes; a small message weighs as much as lets MAX_BATCH of them into a request."""
     return sum(max(len(message.data) * 4 // 3 + 200, MAX_BATCH_BYTES // MAX_BATCH) for message in messages)

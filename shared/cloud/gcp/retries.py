@@ -1,4 +1,4 @@
-"""The one retry policy for Google's APIs: which answers are asked for again, how often, and after what waits.
+"""The retry policy for Google's APIs: which answers are asked for again, how often, and after what waits.
 
     Pub/Sub, Cloud Storage, metadata server   BRIEF: a sender waits for the answer, and some senders never send again
     Firestore                                 PATIENT: an outcome that is not recorded is delivered once more

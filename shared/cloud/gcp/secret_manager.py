@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def from_secret_manager(
     project: str, prefix: str = "", make_client: "Callable[[], SecretManagerServiceClient] | None" = None
 ) -> Reader:
-    """`prefix` is before each secret's name there.
+    """Return a reader of the project's secrets. `prefix` stands before each secret's name there.
 
     The client, which is slow to import, is made at the first secret that no nearer place has.
     """

@@ -32,7 +32,7 @@ class BucketBlobs:
             raise _temporary(answer, "take", name)
 
     async def create(self, name: str, content: bytes) -> None:
-        """Needs roles/storage.objectCreator only, which can neither replace, read nor delete."""
+        """Create with roles/storage.objectCreator only, which can neither replace, read nor delete."""
         answer = await self._upload(name, content, "&ifGenerationMatch=0")
         if answer.status != 200 and not _exists_already(answer):
             raise _temporary(answer, "take", name)
@@ -74,7 +74,7 @@ class BucketBlobs:
 
 
 def object_name(name: str) -> str:
-    """Any text as an object's name: as it is where that is plain, else its hash."""
+    """Return any text as an object's name: as it is where that is plain, else its hash."""
     is_plain = _PLAIN_NAME.fullmatch(name) and ".." not in name and "//" not in name
     return name if is_plain else "other/" + hashlib.sha256(name.encode()).hexdigest()
 

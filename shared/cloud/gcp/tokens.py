@@ -82,7 +82,7 @@ def renewed(fetch: Callable[[], Awaitable[Token]], now: Callable[[], float] = ti
 
 
 def metadata_authorization(host: str, now: Callable[[], float] = time.time) -> Authorization:
-    """`host` is the metadata server's, with its port if that is another than 80."""
+    """Return an authorization by the metadata server at that host, with its port if that is not 80."""
 
     async def fetch() -> Token:
         return _token(await _ask_metadata(host, "token", "credentials", "a token"), now())

@@ -85,7 +85,7 @@ class LocalJournal:
 
 
 def write_entries(connection: sqlite3.Connection, entries: Sequence[JournalEntry]) -> None:
-    """Within the caller's transaction."""
+    """Write the entries within the caller's transaction."""
     for entry in entries:
         if isinstance(entry, AttemptEntry):
             connection.execute(_ATTEMPT, _attempt_values(entry))
@@ -192,7 +192,7 @@ CREATE INDEX IF NOT EXISTS requests_refused ON requests (seq) WHERE status >= 40
 
 
 def open_journal(path: Path) -> sqlite3.Connection:
-    """The file is made where it is missing. Raises sqlite3.Error and OSError."""
+    """Open the journal, and create its file where it is missing. Raises sqlite3.Error and OSError."""
     return open_database(path, _SCHEMA)
 
 
@@ -217,5 +217,5 @@ WHERE id = ?
 
 
 def update_status(connection: sqlite3.Connection, event_ids: Iterable[str]) -> None:
-    """Within the caller's transaction."""
+    """Compute the events' statuses within the caller's transaction, so that a search by status reads an index."""
     connection.executemany(_UPDATE, [(event_id,) for event_id in event_ids])

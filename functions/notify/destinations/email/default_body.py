@@ -104,7 +104,7 @@ def title_of(event: Event) -> str:
 
 
 def _facts(event: Event) -> list[tuple[str, str]]:
-    """The time is in UTC, to the second: whoever reads it may be anywhere."""
+    """Return names and values. The time is in UTC, to the second: the reader may be anywhere."""
     when = event.time or event.receivedat
     try:
         moment = datetime.fromtimestamp(unix_seconds(when), UTC)

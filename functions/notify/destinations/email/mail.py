@@ -44,7 +44,7 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """`ada@example.com`, `Ada <ada@example.com>` or `"Lovelace, Ada" <ada@example.com>`: exactly one.
+    """Read `ada@example.com`, `Ada <ada@example.com>` or `"Lovelace, Ada" <ada@example.com>`: exactly one.
 
     Raises AddressFault.
     """
@@ -127,7 +127,7 @@ class Mail:
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """The same at each retry, so that a mailbox that gets the mail twice can tell."""
+        """Return headers that are the same at each retry: a mailbox that gets the mail twice can recognise it."""
         return (
             ("Message-ID", f"<{self.key[:32]}{self.key[64:]}@{self.sender.domain}>"),
             ("Auto-Submitted", "auto-generated"),

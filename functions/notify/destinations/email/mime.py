@@ -29,7 +29,7 @@ _POLICY: Final = compat32.clone(linesep="\r\n", max_line_length=MAX_LINE)
 
 
 def message_bytes(mail: Mail, now: float) -> bytes:
-    """`now` (Unix seconds) is its Date. Bcc is nobody's to read and stands in no header."""
+    """Return the mail as bytes. `now` (Unix seconds) is its Date. No header holds Bcc."""
     message = _body(mail)
     message["From"] = _address(mail.sender)
     message["To"] = _addresses(mail.to)
@@ -45,14 +45,14 @@ def message_bytes(mail: Mail, now: float) -> bytes:
 
 
 def encoded(text: str) -> str:
-    """As it stands where it is plain ASCII and holds nothing that reads as an encoded word, else encoded words."""
+    """Return plain ASCII without anything that reads as an encoded word as it is, and all else as encoded words."""
     if _PLAIN.fullmatch(text) and "=?" not in text:
         return text
     return " ".join(f"=?utf-8?b?{base64.b64encode(piece).decode()}?=" for piece in _pieces(text))
 
 
 def _pieces(text: str) -> Iterable[bytes]:
-    """Cut between characters, never within one."""
+    """Yield pieces that are cut between characters, never within one."""
     piece = b""
     for character in text:
         more = character.encode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""What an operator may say of a mail: the settings of the destination `email`."""
+"""The settings of the destination `email`."""
 
 from typing import Annotated, Final, Literal
 

@@ -59,7 +59,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class RecipientFate:
-    """What became of one recipient. `unknown`: the mail was sent and no answer came.
+    """The result of a mail for one recipient. `unknown`: the mail was sent and no answer came.
 
     `words` are the server's, or ours where it said none.
     """
@@ -198,7 +198,7 @@ class Progress:
         }
 
     async def remember(self, fates: Iterable[RecipientFate]) -> None:
-        """Mails have gone out by now: that this cannot be written must not undo it."""
+        """Write who is settled. Mails have gone out by now, so a failure to write is logged and not raised."""
         rows: list[Json] = [[fate.address, fate.fate, fate.words] for fate in fates if fate.fate in SETTLED]
         try:
             if self._blobs is None:

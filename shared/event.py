@@ -16,6 +16,9 @@ MAX_HOPS: Final = 8
 TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 """The trace's id is its group (https://www.w3.org/TR/trace-context/)."""
 
+NAMES: Final = ("id", "source", "type", "subject", "actor", "time", "receivedat", "deliveryid", "hops", "data")
+"""What `view_of` shows of an event."""
+
 # CloudEvents asks for attribute names of lower-case letters and digits only.
 _TEXTS: Final = (
     "subject",
@@ -154,9 +157,6 @@ def from_cloudevent(document: Json) -> Event:
         hops=hops,
         **{name: text(name) for name in _TEXTS},
     )
-
-
-NAMES: Final = ("id", "source", "type", "subject", "actor", "time", "receivedat", "deliveryid", "hops", "data")
 
 
 def view_of(event: Event) -> JsonObject:

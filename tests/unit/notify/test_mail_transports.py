@@ -1,9 +1,11 @@
+import asyncio
 from dataclasses import replace
 
 import pytest
 
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.email.email import ASK_AGAIN_SECONDS, MailTransports, Settings, Via, connect
+from functions.notify.destinations.email.mail import SendLimit
 from functions.notify.destinations.email.sendgrid import SendGridTransport
 from functions.notify.destinations.email.smtp import SmtpTransport
 from shared.delivery import Delivery, Disabled
@@ -148,3 +150,37 @@ async def test_a_sender_that_is_no_address_holds_the_destination() -> None:
 async def test_an_event_whose_data_is_gone_is_permanent() -> None:
     with pytest.raises(Permanent, match="dataref"):
         await attempted(context(FakeSecrets(KEY)), Settings(to=["a@x.y"]), replace(EVENT, dataref="gone"))
+
+
+async def test_a_mail_waits_until_another_is_done() -> None:
+    limit, done = SendLimit(1), []
+
+    async def send(name: str) -> None:
+        async with limit.place(5):
+            await asyncio.sleep(0)
+            done.append(name)
+
+    await asyncio.gather(send("first"), send("second"))
+    assert done == ["first", "second"]
+
+
+async def test_where_no_place_comes_free_nothing_is_sent() -> None:
+    limit = SendLimit(1)
+    async with limit.place(5):
+        with pytest.raises(Temporary, match="1 mails are being sent"):
+            async with limit.place(0.01):
+                pytest.fail("it was sent")
+    async with limit.place(0.01):
+        pass
+
+
+async def test_what_fails_or_is_cancelled_gives_its_place_back() -> None:
+    limit = SendLimit(1)
+    with pytest.raises(ZeroDivisionError):
+        async with limit.place(5):
+            raise ZeroDivisionError
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01), limit.place(5):
+            await asyncio.sleep(5)
+    async with limit.place(0.01):
+        pass

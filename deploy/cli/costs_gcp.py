@@ -15,7 +15,7 @@ from deploy.gcp.costs import ANSWER_SECONDS, MILLION, Row, Traffic, rows
 from deploy.gcp.usage import PRICES_FILE, PricesFault, amount_text, read_prices, read_usage, resources, used
 from deploy.terminal.command_error import CannotTell
 from deploy.terminal.tables import Column, screen_of, table
-from shared.cloud.retention import retention_of
+from shared.retention import retention_of
 
 EPILOG: Final = """\
 The amounts follow the plan of your configuration: sizes, schedule, retention. Measured: one route, one mail an event,

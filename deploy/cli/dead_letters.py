@@ -11,7 +11,7 @@ from deploy.cli.events_text import letter_text
 from deploy.cli.kept_command import Action, Asked, add_doing, run_command
 from deploy.history.documents import dead_letter_document
 from deploy.terminal.printing import count_of, print_json
-from shared.cloud.journal_rows import KEPT
+from shared.journal import KEPT
 
 LISTED: Final = 50
 

@@ -13,11 +13,12 @@ from deploy.cli.ending import DONE, NOT_DONE
 from deploy.cli.kept_command import Asked
 from deploy.cli.replay_command_line import line_to_do_it
 from deploy.history.documents import as_dead_letter, dead_letter_document
+from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow
 from deploy.history.replay_messages import is_replayable, replay_of_dead_letter
 from deploy.history.replay_pace import Progress, at_rate
 from deploy.terminal.printing import count_of, print_json
-from shared.cloud.journal_rows import DROPPED, KEPT, REPLAYED, DeadLetterRow
 from shared.errors import Temporary
+from shared.journal import KEPT
 from shared.jsontext import Json, JsonObject
 from shared.ports import Bus
 

@@ -10,10 +10,11 @@ from deploy.cli.events_selection import require_choice, short_ids
 from deploy.cli.events_text import clock, colour_of
 from deploy.cli.kept_command import add_limit, add_times
 from deploy.history.documents import dead_letter_document
+from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow
 from deploy.history.state import State
 from deploy.terminal.searching import told
 from deploy.terminal.tables import Column, Screen, table
-from shared.cloud.journal_rows import DROPPED, KEPT, REPLAYED, DeadLetterRow
+from shared.journal import KEPT
 from shared.jsontext import Json, JsonObject
 
 PAGE: Final = 100

@@ -20,7 +20,7 @@ from deploy.history.platform_options import same_platform
 from deploy.secrets.needs import needs
 from deploy.secrets.place import Place
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
-from functions.notify.mail.ways import API_KEY
+from functions.notify.destinations.email.email import API_KEY
 from shared.settings import read_settings
 
 

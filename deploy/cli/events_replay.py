@@ -14,12 +14,12 @@ from deploy.cli.events_selection import FILTERS, add_filters, chosen, events_tab
 from deploy.cli.kept_command import Asked, BadUsage, add_doing
 from deploy.cli.replay_command_line import line_to_do_it
 from deploy.history.documents import summary_document
+from deploy.history.journal_view import EventSummary
 from deploy.history.platform_options import same_platform
 from deploy.history.replay_messages import replay_of_event
 from deploy.history.replay_pace import Progress, at_rate
 from deploy.history.state import State
 from deploy.terminal.printing import count_of, print_json
-from shared.cloud.journal_rows import EventSummary
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json
 from shared.ports import EVENTS, Bus, BusMessage

@@ -8,10 +8,10 @@ from typing import Final
 
 from deploy.cli.events_text import clock, colour_of
 from deploy.cli.kept_command import BadUsage, add_limit, add_times
+from deploy.history.journal_view import STATUSES, EventQuery, EventSummary
 from deploy.history.state import State
 from deploy.terminal.searching import told
 from deploy.terminal.tables import Column, Screen, table
-from shared.cloud.journal_rows import STATUSES, EventQuery, EventSummary
 
 PAGE: Final = 500
 SHORT_ID: Final = 12

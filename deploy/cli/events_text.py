@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from deploy.history.journal_view import DeadLetterRow, EventRecord, EventSummary, RequestRow
 from deploy.terminal.tables import BOLD, DIM, GREEN, RED, YELLOW, Screen, printable
-from shared.cloud.journal_rows import DeadLetterRow, EventRecord, EventSummary, RequestRow
 from shared.journal import AttemptEntry, RouteDecision
 from shared.jsontext import Json, JsonObject
 from shared.ledger import LedgerRow

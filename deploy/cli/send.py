@@ -10,7 +10,8 @@ from deploy.cli.main import parser
 from deploy.config.checkout import ROOT, environ_with
 from deploy.config.dotenv import DotenvFault
 from deploy.requests.formats import FORMATS
-from deploy.requests.send import Outcome, send
+from deploy.requests.outcome import Outcome
+from deploy.requests.send import send
 from deploy.requests.send_data import body_of, fields_of
 from deploy.requests.send_proof import proof_of
 from shared.errors import HookchainError

@@ -16,6 +16,7 @@ from deploy.config.dev_file import is_sending_mail
 from deploy.config.ports import HOST
 from deploy.gcp.secret_manager_place import SecretManagerPlace
 from deploy.google.cloud import Cloud, cloud_of
+from deploy.history.journal_view import EventQuery
 from deploy.history.local_bus import told_ports
 from deploy.history.logs_cloud import Wanted, log_filter, read_records
 from deploy.history.platform_options import is_gcp, same_platform, target_of
@@ -24,7 +25,6 @@ from deploy.history.state_choice import chosen_state
 from deploy.requests.send_secret import secret_named
 from deploy.secrets.place import PlaceFault
 from deploy.terminal.command_error import CannotTell
-from shared.cloud.journal_rows import EventQuery
 from shared.errors import HookchainError
 
 LOCAL_SECONDS: Final = 30.0

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from deploy.history.journal_view import EventRecord
 from deploy.history.logs_records import Record
-from shared.cloud.journal_rows import EventRecord
 from shared.journal import RouteDecision
 from shared.ledger import LedgerRow
 

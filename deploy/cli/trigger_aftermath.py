@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.history.journal_view import EventQuery
 from deploy.history.local_bus import told_ports
 from deploy.history.state import State, StateFault
 from deploy.history.state_local import opened
-from shared.cloud.journal_rows import EventQuery
 from shared.ledger import LedgerRow
 
 WAIT_SECONDS: Final = 5.0

@@ -10,8 +10,8 @@ from typing import Final
 from deploy.google.api import ApiFault, ask
 from deploy.secrets.needs import mail_ways
 from deploy.terminal.finding import Finding, ok, problem, unknown
-from functions.notify.mail.addresses import Address
-from functions.notify.mail.sender import sender_of
+from functions.notify.destinations.email.email import sender_of
+from functions.notify.destinations.email.mail import Address
 from shared.jsontext import Json, JsonObject
 
 PAGE: Final = "https://app.sendgrid.com/settings/sender_auth"

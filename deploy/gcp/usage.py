@@ -13,8 +13,8 @@ from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.resource import Resource
 from deploy.gcp.resources.services import Bundle
 from deploy.google.target import Target
-from shared.cloud.retention import Retention
 from shared.jsontext import JsonObject
+from shared.retention import Retention
 
 FOLDER: Final = Path(__file__).resolve().parent
 USAGE_FILE: Final = FOLDER / "usage.json"

@@ -7,8 +7,8 @@ from typing import Final
 from deploy.config.compiler import FUNCTIONS, secrets_needed
 from deploy.requests.signing import is_asymmetric
 from deploy.requests.source_lines import sources_of, ways_of
-from functions.notify.mail.smtp_url import SmtpUrlFault, parse_smtp_url
-from functions.notify.mail.ways import API_KEY
+from functions.notify.destinations.email.email import API_KEY
+from functions.notify.destinations.email.smtp import SmtpUrlFault, parse_smtp_url
 from shared.jsontext import Json, JsonObject
 from shared.signatures.way import Way, read_way
 

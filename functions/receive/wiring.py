@@ -1,40 +1,25 @@
-"""Receive's parts, put together once, at first use. The only reader of the environment here."""
+"""Receive's parts, put together once, at first use. Only wiring reads the environment."""
 
 import os
 import secrets
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from functions.receive.receive import Receiver
 from functions.receive.sources import Source, read_sources
 from functions.receive.ways import takes_fetch
 from shared.cloud import platform
-from shared.jsontext import JsonObject
 from shared.ports import Fetch
-from shared.settings import Settings, read_settings
-from shared.slices import load_or_exit
+from shared.slices import settings, slice_or_exit
 
 if TYPE_CHECKING:
     from functions.receive.keys import Keys
 
-FOLDER = Path(__file__).parent
-
-
-@cache
-def settings() -> Settings:
-    return read_settings(os.environ)
-
-
-@cache
-def slice_or_exit() -> JsonObject:
-    return load_or_exit(settings(), FOLDER)
-
 
 @cache
 def receiver() -> Receiver:
-    sources = read_sources(slice_or_exit())
+    sources = read_sources(slice_or_exit("receive"))
     fetch = _fetch(sources)
     return Receiver(
         sources=sources,

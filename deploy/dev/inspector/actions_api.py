@@ -11,10 +11,10 @@ from aiohttp import web
 from deploy.dev.inspector.api import bad_request, before_of, json_answer, json_body, limit_of, not_found
 from deploy.dev.inspector.backend import BACKEND, Backend
 from deploy.history.documents import as_dead_letter, dead_letter_document
+from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow
 from deploy.history.replay_messages import replay_of_dead_letter, replay_of_event
-from shared.cloud.journal_rows import DROPPED, KEPT, REPLAYED, DeadLetterRow
 from shared.errors import Temporary
-from shared.journal import DeadLetter
+from shared.journal import KEPT, DeadLetter
 from shared.ports import EVENTS, BusMessage
 
 STATES: Final = (KEPT, REPLAYED, DROPPED)

@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from shared.cloud.journal_rows import STATUSES, EventQuery
+from deploy.history.journal_view import STATUSES, EventQuery
 from shared.errors import Permanent, Temporary
 from shared.jsontext import Json, JsonObject, to_json
 from shared.times import unix_seconds

@@ -25,12 +25,12 @@ from deploy.dev.inspector.live import Board, Look, Pace, plots
 from deploy.dev.inspector.upkeep import repair_journal, update_index
 from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.history.held import held_destinations
+from deploy.history.local_read import JournalReader
 from deploy.history.state_local import destination_names
-from shared.cloud.gcp.pubsub import PubSubBus, no_authorization
+from shared.cloud.gcp.pubsub import PubSubBus
+from shared.cloud.gcp.tokens import no_authorization
 from shared.cloud.local.blobs import LocalBlobs
-from shared.cloud.local.journal import LocalJournal
-from shared.cloud.local.journal_read import JournalReader
-from shared.cloud.local.journal_schema import FILE_NAME
+from shared.cloud.local.journal import FILE_NAME, LocalJournal
 from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
 from shared.jsontext import JsonObject

@@ -10,9 +10,9 @@ from typing import Final, TypeVar
 from aiohttp import web
 
 from deploy.dev.sendgrid.mailbox import Mailbox
-from shared.cloud.journal_view import JournalView
+from deploy.history.journal_view import JournalView
+from deploy.history.local_read import JournalReader
 from shared.cloud.local.journal import LocalJournal
-from shared.cloud.local.journal_read import JournalReader
 from shared.ledger import Ledger
 from shared.ports import Blobs, Bus
 

@@ -10,8 +10,8 @@ from deploy.dev.inspector.api import before_of, event_query, json_answer, limit_
 from deploy.dev.inspector.backend import BACKEND, LOCAL, Backend
 from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.history.documents import delivery_document, record_document, request_document, summary_document
+from deploy.history.journal_view import EventPage, EventQuery, EventRecord
 from shared.claim_check import checked_out
-from shared.cloud.journal_rows import EventPage, EventQuery, EventRecord
 from shared.errors import Permanent
 from shared.event import from_cloudevent, to_cloudevent
 from shared.jsontext import JsonObject

@@ -13,7 +13,7 @@ from deploy.dev.inspector.api import event_query
 from deploy.dev.inspector.backend import BACKEND, Backend
 from deploy.dev.inspector.events_api import find_events
 from deploy.history.documents import series_document
-from shared.cloud.journal_rows import EventQuery
+from deploy.history.journal_view import EventQuery
 from shared.jsontext import Json, JsonObject, to_json
 
 BOARD_SECONDS: Final = 0.25

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Final
 
 from deploy.dev.inspector.backend import LocalBackend
+from deploy.history.local_repair import missing_entries
 from shared.cloud.local.database import reason_of
-from shared.cloud.local.journal_repair import missing_entries
 from shared.errors import Temporary
 from shared.logs import log
 

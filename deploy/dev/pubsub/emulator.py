@@ -15,7 +15,7 @@ from deploy.dev.pubsub.push_tokens import PushTokens
 from deploy.dev.pubsub.pusher import PushClient
 from deploy.dev.pubsub.store import Store
 from shared.logs import log
-from shared.purge_clock import PurgeClock
+from shared.retention import PurgeClock
 
 EXPIRE_EVERY_SECONDS: Final = 600.0
 STOP_GRACE_SECONDS: Final = 1.0

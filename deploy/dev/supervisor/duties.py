@@ -8,19 +8,19 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from deploy.config.blob_retention import blobs_seconds
 from deploy.config.ports import HOST, function_url
 from deploy.dev.supervisor.reload import reload
 from deploy.dev.supervisor.setup import Setup
 from deploy.dev.supervisor.state import DAMAGED_MARK, require_state_folder
+from deploy.history.local_retention import newest_at, purge_journal
 from deploy.history.probe import ask
 from shared.cloud.local.blobs import purge_blobs
 from shared.cloud.local.database import reason_of
-from shared.cloud.local.journal_retention import newest_at, purge_journal
-from shared.cloud.local.journal_schema import FILE_NAME
-from shared.cloud.retention import DAY_SECONDS, blobs_seconds, retention_of
+from shared.cloud.local.journal import FILE_NAME
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
-from shared.purge_clock import PurgeClock
+from shared.retention import DAY_SECONDS, PurgeClock, retention_of
 from shared.settings import LOCAL_PROJECT, LOCAL_PUSH_ACCOUNT
 
 if TYPE_CHECKING:

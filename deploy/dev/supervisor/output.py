@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from deploy.history.local_requests import RequestEntry, request_from, write_requests
 from deploy.history.log_file import LogFile
 from deploy.terminal.log_view import LogView, parse_log_line
 from shared.cloud.local.database import reason_of, transaction
-from shared.cloud.local.journal_requests import RequestEntry, request_from, write_requests
-from shared.cloud.local.journal_schema import FILE_NAME, open_journal
+from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.jsontext import JsonObject
 
 GATHER_SECONDS: Final = 0.2

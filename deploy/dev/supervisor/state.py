@@ -14,10 +14,10 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from deploy.history.local_search import FILE_NAME as SEARCH
 from shared.cloud.local.database import OTHERS, PRIVATE_FILE, PRIVATE_FOLDER, is_damage
-from shared.cloud.local.journal_schema import FILE_NAME as JOURNAL
-from shared.cloud.local.journal_schema import open_journal
-from shared.cloud.local.journal_search import FILE_NAME as SEARCH
+from shared.cloud.local.journal import FILE_NAME as JOURNAL
+from shared.cloud.local.journal import open_journal
 
 FILE_NAME: Final = "dev.lock"
 OURS: Final = (FILE_NAME, "bus.db", "journal.db", "ledger.db", "mail.db")

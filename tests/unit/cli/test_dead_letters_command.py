@@ -6,11 +6,10 @@ from collections.abc import Sequence
 import pytest
 
 from deploy.cli.main import main
+from deploy.history.journal_view import REPLAYED
+from deploy.history.local_read import JournalReader
 from deploy.history.replay_messages import replay_of_dead_letter
-from shared.cloud.journal_rows import REPLAYED
-from shared.cloud.local.journal_dead_letters import mark_dead_letters
-from shared.cloud.local.journal_read import JournalReader
-from shared.cloud.local.journal_schema import FILE_NAME
+from shared.cloud.local.journal import FILE_NAME
 from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS, BusMessage
@@ -133,7 +132,8 @@ def test_what_somebody_else_replays_meanwhile_is_not_replayed_twice(
     letter_ids = [kept.dead_letter(kept.event(name)) for name in ("e1", "e2")]
 
     async def published_beside_another_replay(topic: str, messages: Sequence[BusMessage]) -> None:
-        mark_dead_letters(kept.folder / FILE_NAME, letter_ids, REPLAYED)
+        with JournalReader(kept.folder / FILE_NAME) as other:
+            other.mark_dead_letters(letter_ids, REPLAYED)
         bus.sent.extend((topic, message) for message in messages)
 
     monkeypatch.setattr(bus, "publish", published_beside_another_replay)

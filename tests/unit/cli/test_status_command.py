@@ -17,7 +17,7 @@ from deploy.dev.pubsub.store import Changes, Store
 from deploy.dev.status import local_version
 from deploy.history.status_parts import Backlog, Retrying, SourceNews, Status, Version
 from deploy.terminal.tables import Screen
-from shared.cloud.local.journal_schema import open_journal
+from shared.cloud.local.journal import open_journal
 from shared.cloud.local.ledger import LocalLedger
 from shared.jsontext import JsonObject
 from shared.ledger import Claimed

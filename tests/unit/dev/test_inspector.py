@@ -15,9 +15,9 @@ from deploy.dev.inspector.api import event_query, limit_of
 from deploy.dev.inspector.base_app import PAGE
 from deploy.dev.inspector.live import REST_FACTOR, Pace, SentDocuments
 from deploy.history.held import held_destinations
+from deploy.history.journal_view import STATUSES, EventQuery
+from deploy.history.local_repair import missing_entries
 from deploy.history.replay_messages import is_replayable, replay_of_dead_letter, replay_of_event
-from shared.cloud.journal_rows import STATUSES, EventQuery
-from shared.cloud.local.journal_repair import missing_entries
 from shared.errors import Permanent
 from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject

@@ -14,9 +14,9 @@ from aiohttp.web import Application, Request
 from deploy.dev.inspector.app import make_app, open_backend
 from deploy.dev.inspector.backend import LocalBackend
 from deploy.dev.sendgrid.mailbox import mail_request
+from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
-from shared.cloud.local.journal_requests import RequestEntry, write_requests
-from shared.cloud.local.journal_schema import FILE_NAME, open_journal
+from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.delivery import Delivery, to_cloudevent_of
 from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, RouteDecision

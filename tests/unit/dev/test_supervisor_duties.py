@@ -9,13 +9,12 @@ import pytest
 
 from deploy.dev.sendgrid.mailbox import KEEP_SECONDS, Mailbox, MailRequest
 from deploy.dev.supervisor.duties import purge_state
+from deploy.history.local_requests import RequestEntry, write_requests
+from deploy.history.local_retention import newest_at
 from shared.cloud.local.blobs import LocalBlobs
-from shared.cloud.local.journal_requests import RequestEntry, write_requests
-from shared.cloud.local.journal_retention import newest_at
-from shared.cloud.local.journal_schema import open_journal
-from shared.cloud.retention import DAY_SECONDS
+from shared.cloud.local.journal import open_journal
 from shared.jsontext import JsonObject
-from shared.purge_clock import PurgeClock
+from shared.retention import DAY_SECONDS, PurgeClock
 from tests.fakes.clock import FakeClock
 
 NOW = 1_790_000_000.0

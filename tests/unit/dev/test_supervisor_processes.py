@@ -19,8 +19,8 @@ from deploy.dev.supervisor.plan import Child
 from deploy.dev.supervisor.reaper import groups_left
 from deploy.dev.supervisor.runner import ReaperLink, Runner
 from deploy.dev.supervisor.supervisor import race, raise_first_fault
+from deploy.history.local_read import JournalReader
 from deploy.terminal.log_view import LogView
-from shared.cloud.local.journal_read import JournalReader
 from shared.jsontext import JsonObject, to_json
 
 FOREVER = "import time\nprint('ready', flush=True)\ntime.sleep(600)\n"

@@ -9,11 +9,10 @@ import pytest
 
 from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.dev.supervisor.state import StateDamaged, StateExposed, locked, set_aside_damaged
+from deploy.history.local_read import JournalReader
+from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
-from shared.cloud.local.journal import write_entries
-from shared.cloud.local.journal_read import JournalReader
-from shared.cloud.local.journal_requests import RequestEntry, write_requests
-from shared.cloud.local.journal_schema import open_journal
+from shared.cloud.local.journal import open_journal, write_entries
 from shared.journal import DeadLetter
 
 NOW = 1_790_000_000.0

@@ -8,9 +8,9 @@ from functions.notify.mail.addresses import Address
 from functions.notify.mail.mail import Mail
 from functions.notify.mail.render import MailWriter
 from functions.notify.mail.settings import Settings
-from functions.receive.outcomes import Accepted
 from functions.receive.receive import Receiver
-from functions.receive.sources import Source, read_sources
+from functions.receive.replies import Accepted
+from functions.receive.source import Source, read_sources
 from functions.transform.read_routes import read_program
 from functions.transform.transformer import Transformer
 from shared.delivery import delivery_from

@@ -10,7 +10,7 @@ from typing import Final
 from shared.errors import Rejected
 from shared.formats.charset import codec_of
 from shared.formats.media_type import MediaType
-from shared.formats.objects import gather
+from shared.formats.values import gather
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
 

@@ -4,8 +4,7 @@ import re
 from typing import Final
 
 from shared.errors import Rejected
-from shared.formats.json_body import decoder_for, load, utf8_json
-from shared.formats.json_shape import verify_shape
+from shared.formats.json_body import decoder_for, load, utf8_json, verify_shape
 from shared.formats.media_type import MediaType
 from shared.jsontext import Json
 from shared.limits import Limits

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 from shared.errors import Rejected
 from shared.formats import json_body
-from shared.formats.media_type import MediaType, media_type
-from shared.formats.named import named_format
+from shared.formats.media_type import MediaType, media_type, named_format
 from shared.jsontext import Json
 from shared.limits import DEFAULT, Limits
 
@@ -53,7 +52,7 @@ def _parse_mistaken_form(body: bytes, media: MediaType, limits: Limits) -> Parse
 
 
 def _parse_unnamed(body: bytes, media: MediaType, limits: Limits) -> Parsed:
-    from shared.formats.sniff import is_text, structured_format
+    from shared.formats.media_type import is_text, structured_format
 
     format_name = structured_format(body)
     if format_name:

@@ -3,7 +3,7 @@
 from shared.formats.media_type import MediaType
 from shared.formats.plist_binary import MAGIC, read_binary_plist
 from shared.formats.plist_xml import read_xml_plist
-from shared.formats.xml_events import decode_xml
+from shared.formats.xml_body import decode_xml
 from shared.jsontext import Json
 from shared.limits import Limits
 

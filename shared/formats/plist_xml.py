@@ -8,9 +8,8 @@ from datetime import datetime
 from typing import Final
 
 from shared.errors import Rejected
-from shared.formats.numbers import finite, integer
-from shared.formats.objects import put
-from shared.formats.xml_events import PROLOG, SPACE, read_xml
+from shared.formats.values import finite, integer, put
+from shared.formats.xml_body import PROLOG, SPACE, read_xml
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
 

@@ -25,7 +25,7 @@ _RULES: Final = {
 
 
 def verify_timestamp(text: str | None, now: float, tolerance_seconds: float, unit: str = "s") -> float:
-    """The signed time in Unix seconds, once it is within the tolerance both ways. Raises Rejected (`ts`)."""
+    """The signed time in Unix seconds, once it is within the tolerance both schemes. Raises Rejected (`ts`)."""
     signed_at = None if text is None else _seconds(text, unit)
     if signed_at is None:
         raise Rejected("ts", f"the signed timestamp is not {_RULES[unit]}")

@@ -5,21 +5,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from functions.receive.diagnosis.guess import Case, holds
-from functions.receive.diagnosis.signatures import spelled_otherwise
+from functions.receive.diagnosis.guesses import Case, holds, spelled_otherwise
 from shared.http import Request
-from shared.signatures.compare import matches_any
 from shared.signatures.credentials import basic_credentials, bearer_token
+from shared.signatures.macs import matches_any
 from shared.signatures.reading import Reading
 
 PASSWORDS: Final = frozenset({"basic", "header", "bearer", "path", "query", "token"})
 
 
 def wrong_password(case: Case) -> str:
-    if case.way.username is not None and holds(replace(case, way=replace(case.way, username=None))):
+    if case.auth.username is not None and holds(replace(case, auth=replace(case.auth, username=None))):
         return "the password is right, the user name is not"
     user, given = basic_credentials(case.request.header("authorization"))
-    if user is not None and given is not None and case.way.scheme == "basic":
+    if user is not None and given is not None and case.auth.scheme == "basic":
         return _in_basic(user, given, case.secrets)
     if told := next((guess.words for guess in spelled_otherwise(case) if holds(guess.case)), None):
         return told
@@ -59,37 +58,37 @@ def _found_at(request: Request, secrets: Sequence[str]) -> str | None:
 
 
 def has_any(case: Case) -> bool:
-    way, request = case.way, case.request
-    match way.scheme:
+    auth, request = case.auth, case.request
+    match auth.scheme:
         case "basic" | "bearer":
             return bool(request.header("authorization"))
         case "header":
-            return bool(request.header(way.header))
+            return bool(request.header(auth.header))
         case "query":
-            return bool(Reading(request).query().get(way.parameter))
+            return bool(Reading(request).query().get(auth.parameter))
         case "path":
             return len(request.path.split("/")) > 2
-    return bool(way.at and Reading(request, case.url).text(way.at))
+    return bool(auth.at and Reading(request, case.url).text(auth.at))
 
 
 def expected_place(case: Case) -> str:
-    way = case.way
-    match way.scheme:
+    auth = case.auth
+    match auth.scheme:
         case "basic":
             return "as the password of basic authentication"
         case "bearer":
             return "in `Authorization: Bearer`"
         case "header":
-            return f"in the header {way.header}"
+            return f"in the header {auth.header}"
         case "query":
-            return f"in the query parameter {way.parameter}"
+            return f"in the query parameter {auth.parameter}"
         case "path":
             return "in the path, after the source's name"
-    return f"at {way.at.kind}.{'.'.join(way.at.path)}" if way.at else "in the request"
+    return f"at {auth.at.kind}.{'.'.join(auth.at.path)}" if auth.at else "in the request"
 
 
 def _lost(case: Case) -> str:
-    if case.way.scheme != "basic":
+    if case.auth.scheme != "basic":
         return ""
     if _is_encoded_alone(case):
         return ": the Authorization header lacks the word `Basic`"
@@ -98,5 +97,5 @@ def _lost(case: Case) -> str:
 
 def _is_encoded_alone(case: Case) -> bool:
     text = case.request.header("authorization") or ""
-    wanted = [base64.b64encode(f"{case.way.username or ''}:{each}".encode()).decode() for each in case.secrets]
+    wanted = [base64.b64encode(f"{case.auth.username or ''}:{each}".encode()).decode() for each in case.secrets]
     return matches_any([text], wanted)

@@ -11,8 +11,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from functions.receive.diagnosis.why import why_refused
-from shared.signatures.way import Way, read_way
+from functions.receive.diagnosis.diagnose import why_refused
+from shared.signatures.scheme import AuthScheme, read_scheme
 from tests.unit.receive.refusals import BASIC, BODY, HUB, KEY, NOW, TIMED, hub_words, mac, posted, way
 
 
@@ -136,7 +136,7 @@ def test_where_the_url_is_signed_an_unknown_one_is_thought_of_first() -> None:
 
 
 def test_standard_webhooks_with_a_secret_used_as_text_is_told() -> None:
-    settings = read_way({"scheme": "standard-webhooks", "secret": "s"})
+    settings = read_scheme({"scheme": "standard-webhooks", "secret": "s"})
     signed = f"msg_1.{int(NOW)}.".encode() + BODY
     signature = base64.b64encode(hmac.digest(KEY.encode(), signed, "sha256")).decode()
     headers = (("webhook-id", "msg_1"), ("webhook-timestamp", str(int(NOW))), ("webhook-signature", f"v1,{signature}"))
@@ -165,9 +165,9 @@ WAYS = [
     way(BASIC),
     way(HUB, content="{url}{body}"),
     way(HUB, body_digest="query.digest"),
-    read_way({"scheme": "query", "parameter": "token", "secret": "s"}),
-    read_way({"scheme": "standard-webhooks", "secret": "s"}),
-    read_way({"scheme": "token", "at": "data.value.*.clientState", "secret": "s"}),
+    read_scheme({"scheme": "query", "parameter": "token", "secret": "s"}),
+    read_scheme({"scheme": "standard-webhooks", "secret": "s"}),
+    read_scheme({"scheme": "token", "at": "data.value.*.clientState", "secret": "s"}),
 ]
 BODIES = st.binary(max_size=60) | st.sampled_from(
     [b"[" * 3000, b"[" * 800 + b"]" * 800, b'{"a":' * 900, b"\x1f\x8b\x00"]
@@ -176,7 +176,7 @@ BODIES = st.binary(max_size=60) | st.sampled_from(
 
 @given(body=BODIES, headers=HEADERS, settings=st.sampled_from(WAYS), query=st.text(max_size=20))
 def test_whatever_was_sent_is_told_without_a_secret_or_a_value(
-    body: bytes, headers: list[tuple[str, str]], settings: Way, query: str
+    body: bytes, headers: list[tuple[str, str]], settings: AuthScheme, query: str
 ) -> None:
     marked = [(name, f"{value}canary") for name, value in headers]
     told = why_refused(posted(body, *marked, query=query), settings, [KEY, f"whsec_{KEY}"], NOW) or ""
@@ -200,7 +200,7 @@ def test_a_body_that_is_no_whole_json_is_told_as_that() -> None:
     assert hub_words(BODY[:-9], "sha256=" + mac(BODY)).startswith("the body is no whole JSON: it was cut")
     packed = posted(gzip.compress(BODY), ("content-encoding", "gzip"), ("x-hub-signature-256", "sha256=00"))
     assert "JSON" not in (why_refused(packed, way(HUB), [KEY], NOW) or "")
-    token = read_way({"scheme": "token", "at": "data.token", "secret": "s"})
+    token = read_scheme({"scheme": "token", "at": "data.token", "secret": "s"})
     told = why_refused(posted(b'{"a": 1, "tok'), token, [KEY], NOW) or ""
     assert told.startswith("what proves its sender is looked for in the body, and the body is no whole JSON")
 

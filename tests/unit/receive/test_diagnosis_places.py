@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from functions.receive.diagnosis.why import why_refused
+from functions.receive.diagnosis.diagnose import why_refused
 from shared.jsontext import Json
-from shared.signatures.way import read_way
+from shared.signatures.scheme import read_scheme
 from tests.unit.receive.refusals import BASIC, BODY, HUB, KEY, NOW, basic, hub_words, mac, posted, way
 
 
@@ -56,14 +56,14 @@ def test_a_password_where_a_signature_is_expected_is_told() -> None:
     ],
 )
 def test_a_password_is_looked_for_where_senders_put_it(settings: Json, header: tuple[str, str], words: str) -> None:
-    told = why_refused(posted(BODY, header), read_way(settings), [KEY], NOW)
+    told = why_refused(posted(BODY, header), read_scheme(settings), [KEY], NOW)
     assert told is not None
     assert words in told
 
 
 @pytest.mark.parametrize(("kept", "words"), [(f"{KEY} ", "white space around it"), (f'"{KEY}"', "quotation marks")])
 def test_a_token_that_is_kept_with_more_around_it_is_told(kept: str, words: str) -> None:
-    settings = read_way({"scheme": "header", "header": "x-token", "secret": "s"})
+    settings = read_scheme({"scheme": "header", "header": "x-token", "secret": "s"})
     told = why_refused(posted(BODY, ("x-token", KEY)), settings, [kept], NOW)
     assert told is not None
     assert words in told
@@ -88,14 +88,16 @@ def test_a_numbered_header_that_is_missing_is_told() -> None:
     [({"sig": "00"}, "the secret at the sender is another one"), ({}, "in data.sig of each item, and not every one")],
 )
 def test_signatures_within_items_are_looked_for_there(second: Json, words: str) -> None:
-    each = read_way({"scheme": "hmac", "each": "data.items.*", "at": "data.sig", "content": "{data.id}", "secret": "s"})
+    each = read_scheme(
+        {"scheme": "hmac", "each": "data.items.*", "at": "data.sig", "content": "{data.id}", "secret": "s"}
+    )
     told = why_refused(posted(json.dumps({"items": [{"sig": "00"}, second]}).encode()), each, [KEY], NOW)
     assert told is not None
     assert words in told
 
 
 def test_a_token_in_the_query_where_a_header_is_expected_is_told() -> None:
-    settings = read_way({"scheme": "header", "header": "x-token", "secret": "s"})
+    settings = read_scheme({"scheme": "header", "header": "x-token", "secret": "s"})
     told = why_refused(posted(BODY, query=f"key={KEY}"), settings, [KEY], NOW)
     assert told is not None
     assert "stands in the query parameter key" in told

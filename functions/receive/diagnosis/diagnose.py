@@ -1,24 +1,29 @@
 """Why a request was refused, in words for the operator's log: never for the sender.
 
-Pure: the request, one way of the source, its secrets and the time in; words out, or None where nothing is known. The
+Pure: the request, one auth of the source, its secrets and the time in; words out, or None where nothing is known. The
 words name rules, configured names and headers' names; never a secret, a header's value or a part of the body.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
+from functions.receive.admission import requested_url
 from functions.receive.diagnosis.bodies import is_broken_json
-from functions.receive.diagnosis.guess import Case, as_signed, holds
+from functions.receive.diagnosis.guesses import Case, as_signed, guesses, holds
 from functions.receive.diagnosis.headers import missing, of_no_use, prefixed
-from functions.receive.diagnosis.passwords import PASSWORDS, wrong_password
-from functions.receive.diagnosis.signatures import guesses
+from functions.receive.diagnosis.passwords import PASSWORDS, has_any, wrong_password
 from functions.receive.diagnosis.times import mistimed
+from functions.receive.source import Source
+from shared.errors import Temporary
 from shared.http import Request
+from shared.ports import Secrets
 from shared.signatures.reading import Reading
-from shared.signatures.way import Way
+from shared.signatures.scheme import AuthScheme
+from shared.signatures.verify import is_attempted
 
 MAX_TRIES: Final = 60
 MAX_SIGNED_BYTES: Final = 4 * 1024 * 1024
@@ -40,19 +45,19 @@ _TOO_LARGE: Final = "the body is too large to try what else it may have been; co
 
 def why_refused(
     request: Request,
-    way: Way,
+    auth: AuthScheme,
     secrets: Sequence[str],
     now: float,
     url: str | None = None,
     others: Mapping[str, Sequence[str]] | None = None,
 ) -> str | None:
     """`others`: the secrets of the other sources, by the source's name."""
-    case = as_signed(Case(request, way, secrets, url))
-    if way.scheme not in SIGNED and way.scheme not in PASSWORDS:
+    case = as_signed(Case(request, auth, secrets, url))
+    if auth.scheme not in SIGNED and auth.scheme not in PASSWORDS:
         return None
-    if way.looks_in_body and len(request.body) > MAX_PARSED_BYTES:
+    if auth.looks_in_body and len(request.body) > MAX_PARSED_BYTES:
         return _TOO_LARGE
-    if way.looks_in_body and _is_broken(request):
+    if auth.looks_in_body and _is_broken(request):
         return f"what proves its sender is looked for in the body, and {_BROKEN}"
     if told := _why(case, now):
         return told
@@ -60,7 +65,7 @@ def why_refused(
 
 
 def _why(case: Case, now: float) -> str | None:
-    if case.way.scheme in PASSWORDS:
+    if case.auth.scheme in PASSWORDS:
         return None
     if told := missing(case) or of_no_use(case) or mistimed(case, now):
         return told
@@ -72,7 +77,7 @@ def _why(case: Case, now: float) -> str | None:
 
 
 def _tries(case: Case) -> int:
-    most_bytes = 8 * MAX_PARSED_BYTES if case.way.looks_in_body else MAX_SIGNED_BYTES
+    most_bytes = 8 * MAX_PARSED_BYTES if case.auth.looks_in_body else MAX_SIGNED_BYTES
     return min(MAX_TRIES, most_bytes // (len(case.request.body) + 1) // max(1, len(case.secrets)))
 
 
@@ -85,15 +90,15 @@ def _mixed_up(case: Case, others: Mapping[str, Sequence[str]]) -> str | None:
 
 
 def _no_guess(case: Case) -> str:
-    if case.way.scheme in PASSWORDS:
+    if case.auth.scheme in PASSWORDS:
         return wrong_password(case)
-    if case.way.body_digest and not _is_digest_right(case):
+    if case.auth.body_digest and not _is_digest_right(case):
         return "the SHA-256 sent along is of another body: something on the way changed or cut it"
     if _is_broken(case.request):
         return f"{_BROKEN}; else the secret at the sender is another one"
     if _tries(case) < MAX_TRIES:
         return _TOO_LARGE
-    return _NO_URL if "url" in case.way.content else _NOTHING
+    return _NO_URL if "url" in case.auth.content else _NOTHING
 
 
 def _is_broken(request: Request) -> bool:
@@ -103,6 +108,56 @@ def _is_broken(request: Request) -> bool:
 
 
 def _is_digest_right(case: Case) -> bool:
-    assert case.way.body_digest
-    text = Reading(case.request, case.url).text(case.way.body_digest) or ""
+    assert case.auth.body_digest
+    text = Reading(case.request, case.url).text(case.auth.body_digest) or ""
     return text.lower() == hashlib.sha256(case.request.body).hexdigest()
+
+
+MAX_OTHERS: Final = 8
+SECRETS_SECONDS: Final = 0.2
+MAX_BODY_BYTES: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A request, whole, and the source that refused it."""
+
+    request: Request
+    source: Source
+    sources: Mapping[str, Source]
+
+
+async def diagnose(rejection: Rejection, secrets: Secrets, now: float) -> str | None:
+    """Why, of the first of its schemes that the request attempts; None where nothing is known."""
+    source, request = rejection.source, rejection.request
+    if not source.auth or len(request.body) > MAX_BODY_BYTES:
+        return None
+    schemes = attempted(request, source.auth)
+    try:
+        async with asyncio.timeout(SECRETS_SECONDS):
+            own = await secrets.values(schemes[0].secret) if schemes[0].secret else ()
+            others = await _others(rejection, secrets)
+    except (TimeoutError, Temporary):
+        return None
+    return why_refused(request, schemes[0], own, now, requested_url(request, source), others)
+
+
+async def _others(rejection: Rejection, secrets: Secrets) -> Mapping[str, Sequence[str]]:
+    found: dict[str, Sequence[str]] = {}
+    for name, source in list(rejection.sources.items())[:MAX_OTHERS]:
+        for secret in {auth.secret for auth in source.auth if auth.secret}:
+            if name != rejection.source.name:
+                try:
+                    found[name] = (*found.get(name, ()), *await secrets.values(secret))
+                except Temporary:  # another source's trouble is none of this one's
+                    continue
+    return found
+
+
+def attempted(request: Request, schemes: Sequence[AuthScheme]) -> list[AuthScheme]:
+    """Those that it has anything for: a wrong token is no signature that is missing. Else all of them."""
+    return [auth for auth in schemes if _is_attempted(request, auth)] or list(schemes)
+
+
+def _is_attempted(request: Request, auth: AuthScheme) -> bool:
+    return has_any(Case(request, auth, ())) if auth.scheme in PASSWORDS else is_attempted(request, auth)

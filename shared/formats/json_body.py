@@ -1,6 +1,11 @@
-"""JSON (RFC 8259), by the standard library's scanner in C, with what it is too kind about refused."""
+"""JSON (RFC 8259), by the standard library's scanner in C, within limits that the scanner does not have.
+
+Python's scanner recurses once a level and builds whatever the text holds. A count of brackets and commas admits nearly
+every body; any other is counted again without its strings. Both are a few passes in C.
+"""
 
 import json
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import accumulate
@@ -13,55 +18,63 @@ from shared.jsontext import Json, JsonObject, to_json
 from shared.limits import Limits
 
 _UTF_8: Final = frozenset({None, "utf-8", "utf8"})
+_MARK: Final = b"\xef\xbb\xbf"
+# A line that holds more than spaces and RFC 7464's record separator.
+_LINE: Final = re.compile(rb"^[ \t\r\x1e]*+([^\n]++)", re.MULTILINE)
 
 
 def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
-    """UTF-8, as the RFC has it, unless the sender names another charset; a byte order mark is passed over."""
-    text = utf8_json(body, media)
+    """Parse UTF-8, as the RFC has it, unless the sender names another charset. A byte order mark is skipped."""
+    text = (body if media.charset in _UTF_8 else _recoded(body, media)).removeprefix(_MARK)
     verify_shape(text, limits)
-    return load(text, decoder_for(text, limits))
+    return _load(text, limits)
 
 
-def utf8_json(body: bytes, media: MediaType) -> bytes:
-    if media.charset not in _UTF_8:
-        from shared.formats.charset import decode_text  # rarely needed, and a cold start is short
-
-        body = decode_text(body, media.charset).encode()
-    return body.removeprefix(b"\xef\xbb\xbf")
-
-
-def load(text: bytes, decoder: json.JSONDecoder) -> Json:
-    """Of a shape that was checked. A lone surrogate becomes U+FFFD, as no UTF-8 can hold it. Raises Rejected."""
-    value = _decode(text, decoder)
-    if b"\\ud" in text or b"\\uD" in text:
-        mended = _without_lone_surrogates(to_json(value))
-        if mended is not None:
-            del value  # both would be a lot of memory
-            return _decode(mended, decoder)  # which finds the keys that are equal now
-    return value
+def parse_lines(body: bytes, media: MediaType, limits: Limits) -> Json:
+    """Parse newline-delimited JSON, and RFC 7464's sequences: a list of the values, one for each line."""
+    text = (body if media.charset in _UTF_8 else _recoded(body, media)).removeprefix(_MARK)
+    count = sum(1 for _ in _LINE.finditer(text))
+    verify_shape(text, limits, texts=1 + count, inside=1)
+    values: list[Json] = []
+    for number, line in enumerate(_LINE.finditer(text), start=1):
+        try:
+            values.append(_load(line[1], limits))
+        except Rejected as error:
+            raise Rejected(error.code, f"JSON text {number} of {count}: {error.detail}") from None
+    return values
 
 
-def decoder_for(text: bytes, limits: Limits) -> json.JSONDecoder:
+def _recoded(body: bytes, media: MediaType) -> bytes:
+    from shared.formats.charset import decode_text  # few senders need it
+
+    return decode_text(body, media.charset).encode()
+
+
+def _load(text: bytes, limits: Limits) -> Json:
+    """Build the value of a text whose shape was verified. A lone surrogate becomes U+FFFD, as no UTF-8 can hold it.
+
+    Raises Rejected (`parse`, `num`, `nodes`, `dup_key`), with no cause: it would carry the body into a traceback.
+    """
     longest_key = limits.max_key_characters if len(text) > limits.max_key_characters else None
     longest_integer = limits.max_number_digits if len(text) > limits.max_number_digits else None
-    return _decoder(limits.max_keys, longest_key, longest_integer)
-
-
-def _decode(text: bytes, decoder: json.JSONDecoder) -> Json:
-    # from None: the causes would carry the body into a traceback.
     try:
-        value: Json = decoder.decode(text.decode("utf-8"))
+        value: Json = _decoder(limits.max_keys, longest_key, longest_integer).decode(text.decode("utf-8"))
     except json.JSONDecodeError as error:
         raise Rejected("parse", f"not JSON: line {error.lineno}, column {error.colno}") from None
     except UnicodeDecodeError as error:
         raise Rejected("parse", f"not JSON: byte {error.start} is not UTF-8") from None
     except ValueError:  # from int(), which has a limit of its own
         raise Rejected("num", "an integer has too many digits") from None
+    if b"\\ud" in text or b"\\uD" in text:
+        fixed = _without_lone_surrogates(to_json(value))
+        if fixed is not None:
+            del value  # both would be a lot of memory
+            return _load(fixed, limits)  # which finds the keys that are equal now
     return value
 
 
 def _without_lone_surrogates(text: str) -> bytes | None:
-    """None where there are none."""
+    """Return None where there are none."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -71,7 +84,7 @@ def _without_lone_surrogates(text: str) -> bytes | None:
 
 @lru_cache(maxsize=8)
 def _decoder(max_keys: int, longest_key: int | None, longest_integer: int | None) -> json.JSONDecoder:
-    """With None, the body is too short to hold a key or an integer that is too long."""
+    """Return a decoder; with None, for a text too short to hold a key or an integer that is too long."""
     return json.JSONDecoder(
         object_pairs_hook=_object_maker(max_keys, longest_key),
         parse_int=None if longest_integer is None else _integer_maker(longest_integer),

@@ -1,4 +1,7 @@
-"""Header values of the form `type/subtype; name=value; name="value"`: Content-Type and Content-Disposition."""
+"""The format of a body: named by its content type, else shown by its first bytes.
+
+Content-Type and Content-Disposition have the form `type/subtype; name=value; name="value"`.
+"""
 
 import re
 from collections.abc import Mapping
@@ -9,19 +12,20 @@ _PARAMETER: Final = re.compile(r';\s*+([^\s=;"]++)\s*+=\s*+(?:"((?:[^"\\]|\\.){0
 
 
 class MediaType(NamedTuple):
-    """`name` and the parameters' names are in lower case; their values are as they came. `name` may be empty."""
+    """`name`, `charset` and the parameters' names are in lower case; the parameters' values are as they came.
+
+    `name` may be empty. `format` is the one that the name stands for; None where it says nothing.
+    """
 
     name: str
     parameters: Mapping[str, str]
-
-    @property
-    def charset(self) -> str | None:
-        return self.parameters.get("charset", "").lower() or None
+    charset: str | None
+    format: str | None
 
 
 @lru_cache(maxsize=64)
 def media_type(header: str) -> MediaType:
-    """Never raises: of a malformed header, what can be read."""
+    """Parse a header. Never raises: a malformed header yields what can be read."""
     name, _, rest = header.partition(";")
     parameters: dict[str, str] = {}
     for found in _PARAMETER.finditer(";" + rest):
@@ -29,7 +33,8 @@ def media_type(header: str) -> MediaType:
         # Only what must be escaped is taken as escaped: old browsers send `C:\path` as it is.
         value = bare.strip() if quoted is None else re.sub(r'\\(["\\])', r"\1", quoted)
         parameters.setdefault(found[1].lower(), value)
-    return MediaType(name.strip().lower(), parameters)
+    name = name.strip().lower()
+    return MediaType(name, parameters, parameters.get("charset", "").lower() or None, named_format(name))
 
 
 _TYPES: Final = {
@@ -66,7 +71,7 @@ _BY_FAMILY: Final = (
 
 
 def named_format(type_name: str) -> str | None:
-    """None where the content type is absent or says nothing: text/plain, bytes of no kind, what we do not know."""
+    """Return the format of a content type; None for text/plain, bytes of no kind, an unknown type or none at all."""
     if type_name == "text/plain":
         return None
     if found := _BY_TYPE.get(type_name):
@@ -84,7 +89,7 @@ _LOOKED_AT: Final = 1_024
 
 
 def structured_format(body: bytes) -> str | None:
-    """json, xml or plist where the body begins like one. A number or a word alone is text, though JSON has them."""
+    """Return json, xml or plist where the body begins like one. A number or a word alone is text, though it is JSON."""
     found = _START.match(body)
     if found is None:
         return None
@@ -96,7 +101,7 @@ def structured_format(body: bytes) -> str | None:
 
 
 def is_text(body: bytes) -> bool:
-    """UTF-8 without NUL, or marked as UTF-16."""
+    """Return whether the body is UTF-8 without NUL, or marked as UTF-16."""
     if body.startswith((b"\xff\xfe", b"\xfe\xff")):
         return True
     try:

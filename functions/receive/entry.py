@@ -12,7 +12,7 @@ from functions.receive.source import Source
 from shared.errors import HookchainError, Rejected, Temporary, place_of
 from shared.event import Event
 from shared.http import ReadBody, Reply, Request
-from shared.jsontext import Json
+from shared.jsontext import JsonObject
 from shared.logs import log, loggable_type
 
 DIAGNOSED: Final = frozenset({"sig", "ts", "password"})
@@ -43,10 +43,7 @@ async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Repl
         fault = Temporary("fault", place_of(error))
         _log_rejection(receiver.sources.get(source_name(head.path)), head, fault, started)
         return rejection_reply(fault)
-    if isinstance(outcome, Answered):
-        _log("answered", outcome.source, head, reply, started, reason=outcome.reason)
-    else:
-        _log_accepted(outcome, head, reply, started)
+    _log_outcome(outcome, head, reply, started)
     return reply
 
 
@@ -62,22 +59,27 @@ async def _diagnosis(receiver: Receiver, source: Source | None, request: Request
         return f"cannot be told: {place_of(fault)}"
 
 
-def _log_accepted(accepted: Accepted, head: Request, reply: Reply, started: float) -> None:
-    """Log the first event of a batch, and how many there are."""
-    if not accepted.events:
-        _log("accepted", accepted.source, head, reply, started, count=0)
-        return
-    event, *others = accepted.events
-    _log(
-        "accepted",
-        accepted.source,
-        head,
-        reply,
-        started,
-        type=loggable_type(event.type, _type_words(accepted.source, head, event) if " " in event.type else 1),
-        event_id=event.id,
-        count=1 + len(others) if others else None,
-        trace=event.trace_id,
+def _log_outcome(outcome: Accepted | Answered, head: Request, reply: Reply, started: float) -> None:
+    """Log a request that was accepted or answered: of a batch, the first event and how many there are."""
+    fields: JsonObject = {}
+    if isinstance(outcome, Answered):
+        fields["reason"] = outcome.reason
+    else:
+        if outcome.events:
+            event = outcome.events[0]
+            type_words = _type_words(outcome.source, head, event) if " " in event.type else 1
+            fields |= {"type": loggable_type(event.type, type_words), "event_id": event.id, "trace": event.trace_id}
+        if len(outcome.events) != 1:
+            fields["count"] = len(outcome.events)
+    log(
+        "INFO",
+        "answered" if isinstance(outcome, Answered) else "accepted",
+        function="receive",
+        method=head.method,
+        status=reply.status,
+        source=outcome.source.name,
+        duration_ms=round((time.perf_counter() - started) * 1000, 2),
+        **fields,
     )
 
 
@@ -85,19 +87,6 @@ def _type_words(source: Source, head: Request, event: Event) -> int:
     """Return how many words the type may have: several only where it comes from a header, as GitLab's `Push Hook`."""
     in_headers = tuple(places for places in source.type if all(place.kind == "header" for place in places))
     return source.type_words if fact(in_headers, Item(head, None, None)) == event.type else 1
-
-
-def _log(message: str, source: Source, head: Request, reply: Reply, started: float, **fields: Json) -> None:
-    log(
-        "INFO",
-        message,
-        function="receive",
-        method=head.method,
-        status=reply.status,
-        source=source.name,
-        duration_ms=round((time.perf_counter() - started) * 1000, 2),
-        **fields,
-    )
 
 
 def _log_rejection(

@@ -152,7 +152,7 @@ def _raw(source: Source, request: Request) -> RawParts:
         kept["rawbody"] = body.decode("utf-8")
     except UnicodeDecodeError:
         kept["rawbase64"] = base64.b64encode(body).decode()
-    return {**kept, **_raw_headers(source, request)}
+    return {**kept, **_raw_headers(source, request)} if source.keep_raw == "all" else kept
 
 
 def _raw_headers(source: Source, request: Request) -> RawParts:

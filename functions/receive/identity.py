@@ -90,9 +90,9 @@ class SignedRequest:
         part = self.part
         if (
             self.by_body
-            and not (by_hash and part.time)
-            and part.covers_body
             and all(part.covers(places) for choices in self.source.fact_choices for places in choices)
+            and part.covers_body
+            and not (by_hash and part.time)
         ):
             return None
         time = part.time if by_hash and own.delivery_id is None else ""

@@ -72,7 +72,7 @@ def _sent_format(formats: tuple[str, ...], request: Request) -> str:
     if len(formats) == 1:
         return formats[0]
     try:
-        body = _decoded(request)
+        body = _decoded(request) if request.header("content-encoding") else request.body
     except Rejected:  # parsing the data says so again, once the sender is authenticated
         return formats[0]
     start = body[:_SNIFFED_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")

@@ -81,9 +81,9 @@ def _expected(named: Named, auth: AuthScheme, secret: str) -> str:
     key = shared_key(secret, auth.key, auth.key_prefix)
     if auth.scheme == "digest":
         content = signed_content(auth.content, replace(named, secret=key))
-        return comparable(digest_text(content, auth.algorithm, auth.encoding), auth.encoding)
+        return digest_text(content, auth.algorithm, auth.encoding)
     content = named.reading.request.body if auth.content is BODY else signed_content(auth.content, named)
-    return comparable(hmac_text(content, key, auth.algorithm, auth.encoding), auth.encoding)
+    return hmac_text(content, key, auth.algorithm, auth.encoding)
 
 
 def _is_signed_by_any(

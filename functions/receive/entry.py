@@ -56,7 +56,7 @@ async def _diagnosis(receiver: Receiver, source: Source | None, request: Request
     try:
         return await diagnose(Rejection(request, source, receiver.sources), receiver.secrets, receiver.clock.now())
     except Exception as fault:  # whatever becomes of the diagnosis, the rejection stands
-        return f"cannot be told: {place_of(fault)}"
+        return f"the diagnosis failed: {place_of(fault)}"
 
 
 def _log_outcome(outcome: Accepted | Answered, head: Request, reply: Reply, started: float) -> None:

@@ -142,7 +142,7 @@ def verify_shape(body: bytes, limits: Limits, *, texts: int = 1, inside: int = 0
 
 
 def _without_strings(body: bytes, limits: Limits) -> bytes:
-    """Each string as one quotation mark. Outside strings JSON has no backslash, so every escape is inside one."""
+    """Replace each string by one quotation mark. Outside strings JSON has no backslash: each escape is inside one."""
     unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in body else body
     if unescaped.count(b'"') > 4 * limits.max_nodes:  # two marks a string, at most two strings (a key, a value) a node
         raise _too_many(limits)
@@ -150,7 +150,7 @@ def _without_strings(body: bytes, limits: Limits) -> bytes:
 
 
 def _verify_nodes(bare: bytes, limits: Limits, texts: int) -> None:
-    """A value is a text's own, the first in its list or object, or follows a comma."""
+    """Count the values: each is a text's own, the first in its list or object, or follows a comma."""
     bare = bare.translate(None, _SPACE)
     filled = bare.count(b"[") + bare.count(b"{") - bare.count(b"[]") - bare.count(b"{}")
     if texts + filled + bare.count(b",") > limits.max_nodes:

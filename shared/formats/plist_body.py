@@ -134,7 +134,7 @@ def _real(text: str) -> float:
 
 
 def _date(text: str) -> str:
-    """In the form of shared.times, as a binary list's are."""
+    """Return the date in the form of shared.times, as a binary list's are."""
     if not _DATE.fullmatch(text):
         raise _fault()
     try:

@@ -1,4 +1,4 @@
-"""Objects made entry by entry from what a sender wrote."""
+"""Objects and numbers built from what a sender wrote, within limits."""
 
 import math
 
@@ -8,7 +8,7 @@ from shared.limits import Limits
 
 
 def put(made: JsonObject, key: str, value: Json, limits: Limits) -> None:
-    """Raises Rejected: `dup_key` for a key that is there, `nodes` for a key too long or one too many."""
+    """Add an entry. Raises Rejected: `dup_key` for a key that is there, `nodes` for a key too long or one too many."""
     if key in made:
         raise Rejected("dup_key", "an object has the same key twice")
     _verify_key(made, key, limits)
@@ -16,7 +16,7 @@ def put(made: JsonObject, key: str, value: Json, limits: Limits) -> None:
 
 
 def gather(made: JsonObject, key: str, value: Json, limits: Limits) -> None:
-    """A key's second value makes a list of both. `value` itself is no list. Raises Rejected (`nodes`)."""
+    """Add a value; a key's second value makes a list of both. `value` is no list. Raises Rejected (`nodes`)."""
     if key not in made:
         _verify_key(made, key, limits)
         made[key] = value
@@ -36,7 +36,7 @@ def _verify_key(made: JsonObject, key: str, limits: Limits) -> None:
 
 
 def finite(text: str) -> float:
-    """Of a decimal number's text. Raises Rejected (`num`) where it is too large."""
+    """Convert a decimal number. Raises Rejected (`num`) where it is too large."""
     number = float(text)
     if not math.isfinite(number):
         raise Rejected("num", "a number is too large for a 64-bit float")
@@ -44,7 +44,7 @@ def finite(text: str) -> float:
 
 
 def integer(digits: str, base: int, limits: Limits) -> int:
-    """Of digits that belong to the base, perhaps signed. Raises Rejected (`num`) where there are too many.
+    """Convert digits of the base, perhaps signed. Raises Rejected (`num`) where there are too many.
 
     A hexadecimal digit is worth 1.2 decimal ones, and JSON is written in decimal.
     """

@@ -67,19 +67,19 @@ _CHUNK: Final = 65_536
 
 
 class Target(Protocol):
-    """What takes the events. It may raise Rejected."""
+    """A receiver of the events. It may raise Rejected."""
 
     def start(self, name: str, attributes: Mapping[str, str], /) -> None: ...
 
     def end(self, name: str, /) -> None: ...
 
     def text(self, text: str, /) -> None:
-        """Some of an element's text; there may be more."""
+        """Take some of an element's text; there may be more."""
         ...
 
 
 def decode_xml(body: bytes, media: MediaType) -> str:
-    """By the sender's charset, the byte order mark or the XML declaration, in that order. Raises Rejected.
+    """Decode by the sender's charset, the byte order mark or the XML declaration, in that order. Raises Rejected.
 
     White space before the declaration goes: XML allows none there, and scripts that build it by hand leave some.
     """

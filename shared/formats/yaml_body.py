@@ -38,7 +38,7 @@ _BASES: Final = {"decimal": 10, "octal": 8, "hexadecimal": 16}
 
 
 def plain_scalar(text: str, limits: Limits) -> Json:
-    """Of a scalar without quotes and tag. Raises Rejected (`num`)."""
+    """Convert a scalar without quotes and tag. Raises Rejected (`num`)."""
     if text in _WORDS:
         return _WORDS[text]
     return _number(text, limits) if text[0] in _FIRST_OF_NUMBER else text
@@ -239,7 +239,7 @@ _JSON: Final = media_type("application/json")
 
 
 def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
-    """One document, by the core schema of YAML 1.2, with `<<` as a merge key. A key is taken as it is written.
+    """Parse one document by the core schema of YAML 1.2, with `<<` as a merge key. A key stays as it is written.
 
     Raises Rejected: `multi`, `depth`, `nodes`, `expansion`, `tag`, `key`, `dup_key`, `num`, `parse`.
     """

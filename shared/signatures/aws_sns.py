@@ -84,7 +84,7 @@ def verify_aws_sns(reading: Reading, auth: AuthScheme, keys: Mapping[str, bytes]
 
 
 def signed_fields(reading: Reading) -> JsonObject:
-    """Of a message that was verified."""
+    """Return the signed fields of a verified message."""
     message = _message(reading)
     names = {name for choice in _SIGNED[str(message["Type"])] for name in choice}
     return {name: text for name in sorted(names) if (text := _text(message, name)) is not None}

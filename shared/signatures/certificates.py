@@ -1,4 +1,4 @@
-"""A certificate that a request names by URL, fetched and handed in by the edge."""
+"""A certificate that a request names by URL: the URLs that may be fetched, and the fetched certificate."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ PAYPAL_CERTIFICATE: Final = r"/v1/notifications/certs/[A-Za-z0-9._-]+"
 
 
 def allowed_url(text: str | None, host_pattern: str, code: str, path_pattern: str = r"/.*") -> str:
-    """The URL, once it is allowed; `path_pattern` is of path and query. Raises Rejected (`cert_url` or `sub_url`)."""
+    """Return an allowed URL. `path_pattern` matches path and query. Raises Rejected (`cert_url` or `sub_url`)."""
     found = _PLAIN.fullmatch(text or "") if len(text or "") <= 2048 else None
     if not found or not re.fullmatch(host_pattern, found[1]) or not re.fullmatch(path_pattern, found[2]):
         what = {"cert_url": "the certificate's URL", "sub_url": "the URL that confirms the subscription"}[code]

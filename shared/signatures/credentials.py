@@ -21,7 +21,7 @@ def verify_password(given: str | None, secrets: Sequence[str]) -> None:
 
 
 def verify_credentials(reading: Reading, auth: AuthScheme, secrets: Sequence[str]) -> None:
-    """The schemes none, basic, header, bearer, path, query and token. Raises Rejected (`password`)."""
+    """Verify the schemes none, basic, header, bearer, path, query and token. Raises Rejected (`password`)."""
     request = reading.request
     match auth.scheme:
         case "none":
@@ -50,7 +50,7 @@ def _verify_basic(request: Request, auth: AuthScheme, secrets: Sequence[str]) ->
 
 
 def _verify_tokens(reading: Reading, auth: AuthScheme, secrets: Sequence[str]) -> None:
-    """Each place that the path leads to must hold it: one item with another token would go unseen among the rest."""
+    """Verify the token at each place of the path: one item with another token would pass among the rest."""
     assert auth.at
     texts = reading.data_texts(auth.at) if auth.at.kind == "data" else [reading.text(auth.at)]
     if not texts:
@@ -61,7 +61,7 @@ def _verify_tokens(reading: Reading, auth: AuthScheme, secrets: Sequence[str]) -
 
 
 def basic_credentials(header: str | None) -> tuple[str | None, str | None]:
-    """User and password (RFC 7617, UTF-8), or two times None."""
+    """Return user and password (RFC 7617, UTF-8), or twice None."""
     scheme, _, blob = (header or "").partition(" ")
     if scheme.lower() != "basic":
         return None, None
@@ -78,6 +78,6 @@ def bearer_token(header: str | None) -> str | None:
 
 
 def path_token(path: str) -> str | None:
-    """What stands behind the source's name."""
+    """Return the text after the source's name."""
     parts = path.split("/")
     return unquote(parts[2]) if len(parts) == 3 and parts[2] else None

@@ -118,7 +118,7 @@ def _bytes(text: str) -> bytes:
 def _keys(
     header: JsonObject, auth: AuthScheme, secrets: Sequence[str], keys: Mapping[str, bytes]
 ) -> list[str | PublicKey]:
-    """Shared ones as text."""
+    """Return the keys that may have signed the token; shared ones as text."""
     kid = header.get("kid")
     if auth.keys_url:
         jwks = _jwks(fetched(keys, auth.keys_url))
@@ -145,7 +145,7 @@ def _jwk_key(jwk: JsonObject) -> PublicKey | None:
 
 
 def _secret_key(secret: str, kid: Json, algorithms: Sequence[str]) -> PublicKey | None:
-    """A JWK with a `kid` is for tokens with the same; any other key is for all. Raises Temporary for one of no use."""
+    """Return the secret's key: a JWK's `kid` must be the token's. Raises Temporary for a key of no use."""
     if secret.lstrip().startswith("{"):
         try:
             named = json.loads(secret).get("kid")

@@ -61,5 +61,5 @@ def verify_paypal(reading: Reading, auth: AuthScheme, keys: Mapping[str, bytes],
 
 
 def lasting_content(reading: Reading) -> bytes:
-    """What is signed of a request that was verified, without the time."""
+    """Return the signed content of a verified request, without the time."""
     return signed_content(_LASTING, Named(reading))

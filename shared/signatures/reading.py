@@ -20,7 +20,7 @@ MAX_QUERY_FIELDS: Final = 200
 _FORM: Final = "application/x-www-form-urlencoded"
 _NOT_READ: Final[list[Json]] = []
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
-# HubSpot's documentation can be read in two schemes. Both are tried, beside the URL as it is.
+# HubSpot's documentation can be read in two ways. Both are tried, beside the URL as it is.
 _ESCAPES: Final = (
     "%3A %2F %3F %40 %21 %24 %27 %28 %29 %2A %2C %3B",
     "%3A %2F %40 %26 %3D %2B %24 %60 %22 %2C %3B %3E %3C %3F",

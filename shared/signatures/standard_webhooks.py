@@ -29,7 +29,7 @@ _PRIVATE_BYTES: Final = (32, 64)
 
 
 def standard_key(secret: str) -> bytes:
-    """The key in a Standard Webhooks secret, `whsec_` and base64. Raises Temporary (`secret_unusable`)."""
+    """Return the key in a Standard Webhooks secret, `whsec_` and base64. Raises Temporary (`secret_unusable`)."""
     try:
         return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except (binascii.Error, ValueError) as error:
@@ -41,7 +41,7 @@ def standard_content(webhook_id: str, timestamp: int, body: bytes) -> bytes:
 
 
 def sign_standard(secret: str, webhook_id: str, timestamp: int, body: bytes, key: str = "base64") -> str:
-    """The webhook-signature header's value: v1a for a `whsk_` secret, else v1. Raises Temporary for an unusable one."""
+    """Return the webhook-signature header: v1a for a `whsk_` secret, else v1. Raises Temporary for an unusable one."""
     content = standard_content(webhook_id, timestamp, body)
     if secret.startswith("whsk_"):
         return "v1a," + encoded(_private_signature(secret, content), "base64")
@@ -87,7 +87,7 @@ def verify_standard_scheme(reading: Reading, auth: AuthScheme, secrets: Sequence
 
 
 def standard_names(reading: Reading, auth: AuthScheme) -> str:
-    """What the headers' names begin with: some senders of Svix's use the standard's names.
+    """Return the prefix of the headers' names: some senders that use Svix have the standard's names.
 
     An id of Svix's beside a signature of the standard's is signed by nobody, and would be the event's.
     """

@@ -1,7 +1,7 @@
-"""Why a request was refused, in words for the operator's log: never for the sender.
+"""The likely cause of a rejection, for the operator's log and never for the sender.
 
-Pure: the request, one auth of the source, its secrets and the time in; words out, or None where nothing is known. The
-words name rules, configured names and headers' names; never a secret, a header's value or a part of the body.
+A cause names rules, configured names and headers' names. It never holds a secret, a header's value or a part of the
+body.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Final
 from functions.receive.admission import requested_url
 from functions.receive.diagnosis.bodies import is_broken_json
 from functions.receive.diagnosis.guesses import Case, as_signed, guesses, holds
-from functions.receive.diagnosis.headers import missing, of_no_use, prefixed
+from functions.receive.diagnosis.headers import list_fault, missing, prefixed
 from functions.receive.diagnosis.passwords import PASSWORDS, has_any, wrong_password
 from functions.receive.diagnosis.times import mistimed
 from functions.receive.source import Source
@@ -27,20 +27,20 @@ from shared.signatures.verify import is_attempted
 
 MAX_TRIES: Final = 60
 MAX_SIGNED_BYTES: Final = 4 * 1024 * 1024
-"""Over all the guesses of one diagnosis: of a large body few are tried, of a huge one none."""
+"""The limit for all guesses of one diagnosis: for a large body few are tried, for a huge one none."""
 MAX_PARSED_BYTES: Final = 65_536
-"""Of a body that is parsed anew with each guess."""
+"""The limit for a body that is parsed again with each guess."""
 SIGNED: Final = frozenset({"hmac", "digest", "ed25519", "ecdsa", "rsa", "standard-webhooks"})
 _NOTHING: Final = (
-    "no other encoding, algorithm or form of the body makes it right: the secret at the sender is another one (as of"
-    " its test mode, or of another endpoint: set it anew), or the body was changed on its way"
+    "no other encoding, algorithm or form of the body makes the signature right: the sender uses a different secret,"
+    " such as its test-mode secret, or the body was changed on its way. Copy the secret from the sender's settings"
 )
 _NO_URL: Final = (
-    "the signature is over the URL too, and no spelling of the one here makes it right: set `public_url` to the URL as"
-    " the sender has it; else the secret at the sender is another one, or the body was changed on its way"
+    "the signature covers the URL, and no spelling of the URL here makes it right. Set `public_url` to the URL as the"
+    " sender has it; otherwise the sender uses a different secret, or the body was changed on its way"
 )
-_BROKEN: Final = "the body is no whole JSON: it was cut or changed on its way, or something else was sent"
-_TOO_LARGE: Final = "the body is too large to try what else it may have been; compare the secret first"
+_BROKEN: Final = "the body is not complete JSON: it was cut or changed on its way, or something else was sent"
+_TOO_LARGE: Final = "the body is too large to try other forms of it; compare the secret first"
 
 
 def why_refused(
@@ -51,28 +51,28 @@ def why_refused(
     url: str | None = None,
     others: Mapping[str, Sequence[str]] | None = None,
 ) -> str | None:
-    """`others`: the secrets of the other sources, by the source's name."""
+    """Return the likely cause; None where none is known. `others` are the secrets of the other sources, by source."""
     case = as_signed(Case(request, auth, secrets, url))
     if auth.scheme not in SIGNED and auth.scheme not in PASSWORDS:
         return None
     if auth.looks_in_body and len(request.body) > MAX_PARSED_BYTES:
         return _TOO_LARGE
     if auth.looks_in_body and _is_broken(request):
-        return f"what proves its sender is looked for in the body, and {_BROKEN}"
-    if told := _why(case, now):
-        return told
+        return f"the credentials are in the body, and {_BROKEN}"
+    if cause := _why(case, now):
+        return cause
     return None if holds(case) else _mixed_up(case, others or {}) or _no_guess(case)
 
 
 def _why(case: Case, now: float) -> str | None:
     if case.auth.scheme in PASSWORDS:
         return None
-    if told := missing(case) or of_no_use(case) or mistimed(case, now):
-        return told
+    if cause := missing(case) or list_fault(case) or mistimed(case, now):
+        return cause
     if holds(case):  # what was refused is nothing that is looked at here
         return None
-    if told := prefixed(case):
-        return told
+    if cause := prefixed(case):
+        return cause
     return next((guess.words for guess in islice(guesses(case), _tries(case)) if holds(guess.case)), None)
 
 
@@ -82,10 +82,10 @@ def _tries(case: Case) -> int:
 
 
 def _mixed_up(case: Case, others: Mapping[str, Sequence[str]]) -> str | None:
-    """Whether another source's secret is the one it was made with."""
+    """Return a cause where the signature was made with another source's secret."""
     for name, secrets in others.items():
         if holds(replace(case, secrets=secrets)):
-            return f"the secret of the source {name!r} is the right one: this was meant for it, or the two are mixed up"
+            return f"the secret of the source {name!r} is the right one: it was meant for that, or the two are mixed up"
     return None
 
 
@@ -93,9 +93,9 @@ def _no_guess(case: Case) -> str:
     if case.auth.scheme in PASSWORDS:
         return wrong_password(case)
     if case.auth.body_digest and not _is_digest_right(case):
-        return "the SHA-256 sent along is of another body: something on the way changed or cut it"
+        return "the SHA-256 that was sent belongs to another body: something changed or cut the body on its way"
     if _is_broken(case.request):
-        return f"{_BROKEN}; else the secret at the sender is another one"
+        return f"{_BROKEN}; otherwise the sender uses a different secret"
     if _tries(case) < MAX_TRIES:
         return _TOO_LARGE
     return _NO_URL if "url" in case.auth.content else _NOTHING
@@ -120,7 +120,7 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A request, whole, and the source that refused it."""
+    """A whole request and the source that rejected it."""
 
     request: Request
     source: Source
@@ -128,7 +128,7 @@ class Rejection:
 
 
 async def diagnose(rejection: Rejection, secrets: Secrets, now: float) -> str | None:
-    """Why, of the first of its schemes that the request attempts; None where nothing is known."""
+    """Return the cause for the first scheme that the request carries credentials for; None where none is known."""
     source, request = rejection.source, rejection.request
     if not source.auth or len(request.body) > MAX_BODY_BYTES:
         return None
@@ -155,7 +155,7 @@ async def _others(rejection: Rejection, secrets: Secrets) -> Mapping[str, Sequen
 
 
 def attempted(request: Request, schemes: Sequence[AuthScheme]) -> list[AuthScheme]:
-    """Those that it has anything for: a wrong token is no signature that is missing. Else all of them."""
+    """Return the schemes that the request carries credentials for, or all of them."""
     return [auth for auth in schemes if _is_attempted(request, auth)] or list(schemes)
 
 

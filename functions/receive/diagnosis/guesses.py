@@ -1,6 +1,6 @@
-"""A guess at what went wrong: the request, the auth or the secrets with one thing changed, and words for that change.
+"""Guesses at why a request was rejected: the request, the scheme or the secrets with one thing changed.
 
-A guess is true where the changed request passes the same verification that refused the real one.
+A guess is right where the changed request passes the same verification. The likeliest and cheapest guesses come first.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ _STANDARD: Final[Content] = parse_content("{id}.{timestamp}.{body}")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What was refused. `url` is the source's as its sender knows it."""
+    """A rejected request. `url` is the request's URL as its sender knows it."""
 
     request: Request
     auth: AuthScheme
@@ -45,7 +45,7 @@ def with_body(case: Case, body: bytes) -> Case:
 
 
 def holds(case: Case) -> bool:
-    """Whether its proof is right, whenever it was made."""
+    """Return whether the signature is right, whenever it was made."""
     auth = replace(case.auth, tolerance_seconds=ANY_TIME_SECONDS)
     try:
         verify(case.request, auth, case.secrets, {}, 0, case.url)
@@ -55,7 +55,7 @@ def holds(case: Case) -> bool:
 
 
 def as_signed(case: Case) -> Case:
-    """Standard Webhooks v1 written out as the HMAC that it is, so that one list of guesses serves both."""
+    """Rewrite Standard Webhooks v1 as the HMAC that it is, so that one list of guesses serves both."""
     if case.auth.scheme != "standard-webhooks" or any(secret.startswith(_PAIRS) for secret in case.secrets):
         return case
     prefix = _names_used(case.request, case.auth.names)
@@ -116,14 +116,14 @@ def guesses(case: Case) -> Iterator[Guess]:
 
 def spelled_otherwise(case: Case) -> Iterator[Guess]:
     for words, change in (
-        ("the secret here has white space around it, which the sender's has not", str.strip),
-        ("the secret here stands in quotation marks, which the sender's does not", lambda text: text.strip("'\"")),
+        ("the secret here has white space around it, and the sender's does not", str.strip),
+        ("the secret here is in quotation marks, and the sender's is not", lambda text: text.strip("'\"")),
         (
-            "the sender's secret ends in a newline, which this one has not: set it anew there",
+            "the sender's secret ends in a newline, and this one does not. Set it at the sender again",
             _with_newline,
         ),
-        ("the secret here begins with `whsec_`, which is no part of the sender's", _without_whsec),
-        ("the secret here lacks the `whsec_` that the sender's begins with: keep it whole", _with_whsec),
+        ("the secret here begins with `whsec_`, and the sender's does not", _without_whsec),
+        ("the secret here lacks the `whsec_` that the sender's begins with. Keep that prefix", _with_whsec),
     ):
         changed = tuple(change(text) for text in case.secrets if change(text))
         if changed and changed != tuple(case.secrets):
@@ -131,7 +131,7 @@ def spelled_otherwise(case: Case) -> Iterator[Guess]:
 
 
 def _with_newline(text: str) -> str:
-    """What `echo` and editors leave, where the sender keeps it."""
+    """Add the newline that `echo` and editors leave, and that the sender keeps."""
     return text + "\n"
 
 
@@ -206,24 +206,24 @@ def _spellings(url: str) -> Iterator[tuple[str, str]]:
 
 
 def _on_path(url: str, path: str) -> Iterator[tuple[str, str]]:
-    """A source's `public_url` without its name, which only the whole file's goes without."""
+    """Yield the `public_url` with the path: only that of the whole file goes without the source's name."""
     parts = urlsplit(url)
     yield "goes on with the path of this request", parts._replace(path=parts.path.rstrip("/") + path).geturl()
     yield "has the path of this request", parts._replace(path=path).geturl()
 
 
 def _by_proxies(url: str, request: Request) -> Iterator[tuple[str, str]]:
-    """What a proxy says was requested of it, which counts only where the source has `trusted_proxies`."""
+    """Yield the URL that a proxy names, which counts only where the source has `trusted_proxies`."""
     scheme, host = (nearest_value(request, name) for name in ("x-forwarded-proto", "x-forwarded-host"))
     if scheme or host:
         parts = urlsplit(url)
-        told = urlsplit(f"//{host}").netloc or parts.netloc
+        netloc = urlsplit(f"//{host}").netloc or parts.netloc
         named = "is the one that the proxy before this names in X-Forwarded-Proto and X-Forwarded-Host"
-        yield named, parts._replace(scheme=scheme or parts.scheme, netloc=told).geturl()
+        yield named, parts._replace(scheme=scheme or parts.scheme, netloc=netloc).geturl()
 
 
 def _contents(case: Case) -> Iterator[Guess]:
-    """Only what the request has: a template that names a time needs to know where it stands."""
+    """Yield other templates, without those that name a time or id which the scheme has no place for."""
     for template in _CONTENTS:
         lacks_time = "{timestamp}" in template and case.auth.timestamp is None
         lacks_id = "{id}" in template and case.auth.id is None

@@ -1,4 +1,4 @@
-"""Why there is no signature where one is expected."""
+"""The causes of a missing signature."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _PREFIX: Final = re.compile(r"(?:sha1|sha256|sha384|sha512|md5|v0|v1|hmac-sha256
 
 
 def missing(case: Case) -> str | None:
-    """None where there is something in the signature's place."""
+    """Return the cause of a missing signature; None where there is one."""
     auth, request = case.auth, case.request
     if auth.at is None or all(_is_there(reading, auth) for reading in _signed_parts(case)):
         return None
@@ -40,8 +40,8 @@ def missing(case: Case) -> str | None:
     return f"the request has no signature, expected in {where}: no secret is set at the sender, or a proxy drops it"
 
 
-def of_no_use(case: Case) -> str | None:
-    """What is wrong with a list of signatures as a list, such as one without any of the version expected."""
+def list_fault(case: Case) -> str | None:
+    """Return the fault of a list of signatures, such as one without any of the expected version."""
     if case.auth.layout in {"plain", "numbered"}:
         return None
     try:
@@ -52,7 +52,7 @@ def of_no_use(case: Case) -> str | None:
 
 
 def _signed_parts(case: Case) -> list[Reading]:
-    """The request, or each of the items that carry a signature of their own."""
+    """Return the request, or each of the items that carry a signature of their own."""
     whole = Reading(case.request, case.url)
     return (
         [Reading(case.request, case.url, item) for item in values_at(case.auth.each.path, whole.data())]
@@ -72,7 +72,7 @@ def _alike(request: Request, auth: AuthScheme) -> list[str]:
 
 
 def _elsewhere(case: Case) -> Iterator[Guess]:
-    """A right signature under another name, perhaps by another algorithm: X-Hub-Signature for X-Hub-Signature-256."""
+    """Yield right signatures in another header, perhaps by another algorithm, such as X-Hub-Signature."""
     if case.auth.scheme not in SHARED:
         return
     for name in _alike(case.request, case.auth):
@@ -91,7 +91,7 @@ def _elsewhere(case: Case) -> Iterator[Guess]:
 
 
 def prefixed(case: Case) -> str | None:
-    """Whether the signature would be right with another prefix than the one expected."""
+    """Return the cause where the signature is right but for its prefix."""
     auth = case.auth
     text = Reading(case.request, case.url).text(auth.at) if auth.at else None
     if not text or auth.layout != "plain":

@@ -1,4 +1,4 @@
-"""Why a password or a token is refused."""
+"""The causes of a rejected password or token."""
 
 import base64
 from collections.abc import Sequence
@@ -16,31 +16,31 @@ PASSWORDS: Final = frozenset({"basic", "header", "bearer", "path", "query", "tok
 
 def wrong_password(case: Case) -> str:
     if case.auth.username is not None and holds(replace(case, auth=replace(case.auth, username=None))):
-        return "the password is right, the user name is not"
+        return "the password is right, but the user name is wrong"
     user, given = basic_credentials(case.request.header("authorization"))
     if user is not None and given is not None and case.auth.scheme == "basic":
         return _in_basic(user, given, case.secrets)
-    if told := next((guess.words for guess in spelled_otherwise(case) if holds(guess.case)), None):
-        return told
+    if cause := next((guess.words for guess in spelled_otherwise(case) if holds(guess.case)), None):
+        return cause
     if place := _found_at(case.request, case.secrets):
         return f"the right secret stands in {place}; this source expects it {expected_place(case)}"
     if not has_any(case):
         return f"the request has no password or token {expected_place(case)}{_lost(case)}"
-    return f"what stands {expected_place(case)} is another value than this source's secret: set it anew at the sender"
+    return f"the value {expected_place(case)} is not this source's secret. Set this source's secret at the sender"
 
 
 def _in_basic(user: str, given: str, secrets: Sequence[str]) -> str:
     if matches_any([user], secrets):
-        return "the secret was sent as the user name; it belongs in the place of the password"
+        return "the secret was sent as the user name; send it as the password"
     if matches_any([given.strip()], secrets) or matches_any([given], [text.strip() for text in secrets]):
-        return "the password is right but for white space around it"
+        return "the password is right, except for white space around it"
     if not given:
         return "the password is empty"
-    return "the password of the basic authentication is not this source's secret: set it anew at the sender"
+    return "the password of basic authentication is not this source's secret. Set this source's secret at the sender"
 
 
 def _found_at(request: Request, secrets: Sequence[str]) -> str | None:
-    """The places where senders put secrets, other than the one expected: that one has been looked at."""
+    """Return a place where senders put secrets, other than the expected one, that holds the right secret."""
     authorization = request.header("authorization") or ""
     if matches_any([basic_credentials(authorization)[1] or ""], secrets):
         return "basic authentication, as the password"

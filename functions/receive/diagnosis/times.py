@@ -1,4 +1,4 @@
-"""Why the time of a signature is refused."""
+"""The causes of a rejected timestamp."""
 
 from dataclasses import replace
 from typing import Final
@@ -24,30 +24,30 @@ def span(seconds: float) -> str:
 
 
 def mistimed(case: Case, now: float) -> str | None:
-    """None where the time is not at fault."""
+    """Return the cause where the time is at fault; else None."""
     text = timestamp_of(case)
     if case.auth.timestamp is None:
         return None
     if not text:
         return "the request has no time of signing where this source expects one"
     signed_at = _seconds(text, case.auth.unit, now)
-    if (signed_at is None or abs(now - signed_at) > _A_YEAR) and (told := _in_another_unit(text, case, now)):
-        return told
+    if (signed_at is None or abs(now - signed_at) > _A_YEAR) and (cause := _in_another_unit(text, case, now)):
+        return cause
     if signed_at is None:
         return "the time of signing is not written as this source expects it (`unit`)"
     age, limit = now - signed_at, case.auth.tolerance_seconds
     if abs(age) <= limit:
         return None
-    told = f"signed {_span_beside(age, limit)}, the limit is {span(limit)}"
+    age_text = f"signed {_span_beside(age, limit)}, the limit is {span(limit)}"
     if not holds(case):
-        return f"{told}; and the signature is not right either"
+        return f"{age_text}; and the signature is wrong too"
     if age < 0:
-        return f"{told}: the signature is right, so the sender's clock or this machine's is wrong"
-    return f"{told}: the signature is right, so this is an old request come again, or a clock is wrong"
+        return f"{age_text}: the signature is right, so the sender's clock or this machine's is wrong"
+    return f"{age_text}: the signature is right, so an old request was sent again, or a clock is wrong"
 
 
 def age_words(case: Case, now: float) -> str:
-    """Of a signature that is taken: how old it is. Empty where nothing says."""
+    """Describe the age of a valid signature; empty where it has no time."""
     text = timestamp_of(case)
     signed_at = _seconds(text, case.auth.unit, now) if text and case.auth.timestamp else None
     if signed_at is None:
@@ -57,7 +57,7 @@ def age_words(case: Case, now: float) -> str:
 
 
 def _span_beside(age: float, limit: float) -> str:
-    """In seconds where the two would otherwise read the same."""
+    """Describe an age, in seconds where it would otherwise read the same as the limit."""
     size = abs(age)
     text = span(size) if span(size) != span(limit) else f"{size:.0f} seconds"
     return f"{text} ago" if age > 0 else f"{text} in the future"

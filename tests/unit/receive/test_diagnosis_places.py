@@ -44,15 +44,15 @@ def test_a_password_where_a_signature_is_expected_is_told() -> None:
 @pytest.mark.parametrize(
     ("settings", "header", "words"),
     [
-        (BASIC, basic("someone", KEY), "the password is right, the user name is not"),
+        (BASIC, basic("someone", KEY), "the password is right, but the user name is wrong"),
         (BASIC, basic(KEY, "x"), "sent as the user name"),
-        (BASIC, basic("web", f"{KEY} "), "but for white space"),
+        (BASIC, basic("web", f"{KEY} "), "except for white space"),
         (BASIC, basic("web", "other"), "is not this source's secret"),
         (BASIC, ("x-webhook-password", KEY), "stands in the header x-webhook-password"),
         (BASIC, ("authorization", f"Bearer {KEY}"), "stands in `Authorization: Bearer`"),
         (BASIC, ("x-nothing", "1"), "some senders drop user and password from a URL"),
         ({"scheme": "bearer", "secret": "s"}, basic("web", KEY), "stands in basic authentication"),
-        ({"scheme": "header", "header": "x-token", "secret": "s"}, ("x-token", "other"), "another value"),
+        ({"scheme": "header", "header": "x-token", "secret": "s"}, ("x-token", "other"), "is not this source's secret"),
     ],
 )
 def test_a_password_is_looked_for_where_senders_put_it(settings: Json, header: tuple[str, str], words: str) -> None:
@@ -85,7 +85,7 @@ def test_a_numbered_header_that_is_missing_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("second", "words"),
-    [({"sig": "00"}, "the secret at the sender is another one"), ({}, "in data.sig of each item, and not every one")],
+    [({"sig": "00"}, "the sender uses a different secret"), ({}, "in data.sig of each item, and not every one")],
 )
 def test_signatures_within_items_are_looked_for_there(second: Json, words: str) -> None:
     each = read_scheme(

@@ -36,7 +36,7 @@ def test_a_signature_from_the_future_blames_a_clock() -> None:
 def test_an_old_signature_that_is_not_right_either_says_both() -> None:
     told = why_refused(timed(str(int(NOW) - 420), b"something else"), way(TIMED), [KEY], NOW)
     assert told is not None
-    assert told.endswith("and the signature is not right either")
+    assert told.endswith("and the signature is wrong too")
 
 
 def test_milliseconds_where_seconds_are_meant_are_told() -> None:

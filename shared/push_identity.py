@@ -14,10 +14,9 @@ from shared.errors import Rejected, Temporary
 from shared.http import Request
 from shared.http_client import HttpClient
 from shared.settings import Settings
-from shared.signatures.jwt import unverified_claims, verify_jwt
-from shared.signatures.jwt_claims import verify_claims
+from shared.signatures.jwt import unverified_claims, verify_claims, verify_jwt
 from shared.signatures.reading import Reading
-from shared.signatures.way import Way
+from shared.signatures.scheme import AuthScheme
 
 GOOGLE_ISSUER: Final = "https://accounts.google.com"
 GOOGLE_KEYS: Final = "https://www.googleapis.com/oauth2/v3/certs"
@@ -72,7 +71,7 @@ def push_verifier(settings: Settings, now: Callable[[], float] = time.time) -> V
 
 class PushVerifier:
     def __init__(self, identity: PushIdentity, now: Callable[[], float] = time.time) -> None:
-        self._way = Way(
+        self._way = AuthScheme(
             scheme="jwt",
             header="authorization",
             prefix="Bearer ",

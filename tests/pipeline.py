@@ -7,9 +7,9 @@ from deploy.requests.auth import Auth, Basic, Hmac, Password, auth_headers
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailWriter
 from functions.notify.destinations.email.settings import Settings
-from functions.receive.outcomes import Accepted
 from functions.receive.receive import Receiver
-from functions.receive.sources import Source, read_sources
+from functions.receive.replies import Accepted
+from functions.receive.source import Source, read_sources
 from functions.transform.read_routes import read_program
 from functions.transform.transformer import Transformer
 from shared.delivery import delivery_from

@@ -12,8 +12,8 @@ from deploy.cli.trigger_shot import Keys, sample_of, shot
 from deploy.requests.breaking import Break
 from deploy.requests.fitting_secret import fitting_secrets
 from deploy.requests.samples import Fresh
-from functions.receive.outcomes import Accepted, Answered
 from functions.receive.receive import Receiver
+from functions.receive.replies import Accepted, Answered
 from shared.http import Request
 from shared.jsontext import JsonObject
 from shared.secrets import variable_name

@@ -30,7 +30,7 @@ from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier
 from functions.receive import entry as receive_entry
 from functions.receive.receive import Receiver
-from functions.receive.sources import read_sources
+from functions.receive.source import read_sources
 from functions.transform import entry as transform_entry
 from functions.transform.read_routes import read_program
 from functions.transform.transformer import Transformer

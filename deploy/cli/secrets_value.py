@@ -8,7 +8,7 @@ from typing import Final
 
 from deploy.secrets.values import random_text
 from deploy.terminal.command_error import CannotTell
-from shared.signatures.way import Way
+from shared.signatures.scheme import AuthScheme
 
 NEVER: Final = (
     "a value is never an argument: your shell keeps it in its history, and others see it in the list of processes. "
@@ -24,7 +24,7 @@ def refuse_values(words: argparse.ArgumentParser, given: Sequence[str], unknown:
         words.error("there is an option that it does not have; see --help")
 
 
-def new_text(is_random: bool, ways: Sequence[Way]) -> str:
+def new_text(is_random: bool, ways: Sequence[AuthScheme]) -> str:
     """Raises CannotTell and Refused."""
     if is_random:
         return random_text(ways)

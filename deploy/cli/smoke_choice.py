@@ -14,10 +14,10 @@ from deploy.terminal.command_error import CannotTell
 from shared.did_you_mean import did_you_mean
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.signatures.way import Way
+from shared.signatures.scheme import AuthScheme
 
 
-def chosen_source(options: argparse.Namespace, have: Configured) -> tuple[str, JsonObject, Way]:
+def chosen_source(options: argparse.Namespace, have: Configured) -> tuple[str, JsonObject, AuthScheme]:
     """Its name, its part of receive's slice, and the way to prove the sender. Raises CannotTell."""
     known = sources_of(have.slices["receive"])
     if options.source is not None and options.source not in known:

@@ -12,8 +12,8 @@ from deploy.config.compiler import read_config
 from deploy.config.compiling.provider import provider_part
 from deploy.config.configured import Configured, configured
 from deploy.history.local_bus import own_ports
-from functions.receive.forwarded import requested_url
-from functions.receive.sources import Source, read_sources
+from functions.receive.admission import requested_url
+from functions.receive.source import Source, read_sources
 from shared.config.provider import ProviderEntry
 from shared.config.source import SourceConfig
 from shared.did_you_mean import did_you_mean

@@ -20,10 +20,10 @@ from shared.config.handshake import Handshake
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import JsonObject
-from shared.signatures.layouts import is_signed
 from shared.signatures.reading import Reading
-from shared.signatures.verify import verify, way_holds
-from shared.signatures.way import IN_HEAD, Way
+from shared.signatures.scheme import IN_HEAD, AuthScheme
+from shared.signatures.signed import is_signed
+from shared.signatures.verify import verify
 
 WRONG_KEY: Final = b"not the secret, so no use"
 
@@ -39,7 +39,7 @@ class Keys:
     environ: Mapping[str, str]
     state: Path
 
-    def of(self, way: Way) -> str:
+    def of(self, way: AuthScheme) -> str:
         """Raises ValueError for one that is not there, CannotSign for one that only the provider can have."""
         if way.scheme in BY_CERTIFICATE or way.keys_url:
             raise CannotSign("it is signed with a key that only the provider has, and that is fetched from there")
@@ -99,22 +99,22 @@ def shot(
     raise refusal
 
 
-def _no_way(ways: Sequence[Way], variant: str | None) -> str:
+def _no_way(ways: Sequence[AuthScheme], variant: str | None) -> str:
     if variant is None:
         return "it has no way of proof"
     there = ", ".join(filter(None, (way.variant for way in ways)))
     return f"the source has no way of proof {variant!r}; it has {there or 'none with a name'}"
 
 
-def _likeliest_first(ways: Sequence[Way], request: Request) -> list[Way]:
+def _likeliest_first(ways: Sequence[AuthScheme], request: Request) -> list[AuthScheme]:
     """Return the ways in the order to try: first those whose condition the request meets as it is, and of these first
     one that signs each item of a body which has such items."""
     reading = Reading(request)
-    return sorted(ways, key=lambda way: (not way_holds(reading, way), not (way.each and is_signed(reading, way))))
+    return sorted(ways, key=lambda way: (not reading.meets(way.when), not (way.each and is_signed(reading, way))))
 
 
 def _by(
-    way: Way, url_of: Callable[[Request], str], request: Request, keys: Keys, fresh: Fresh, what: Break | None
+    way: AuthScheme, url_of: Callable[[Request], str], request: Request, keys: Keys, fresh: Fresh, what: Break | None
 ) -> Request:
     if what and (reason := why_not(what, way)):
         raise ValueError(reason)
@@ -135,7 +135,7 @@ def _by(
     return broken_request(what, way, right)
 
 
-def _meeting(way: Way, request: Request) -> Request:
+def _meeting(way: AuthScheme, request: Request) -> Request:
     """With the headers that say by which of its ways the provider signs."""
     for place, wanted in way.when:
         if place.kind == "header" and isinstance(wanted, str):

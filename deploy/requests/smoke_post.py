@@ -11,12 +11,12 @@ from deploy.requests.signing import BY_CERTIFICATE, Signer, is_asymmetric, signe
 from deploy.requests.source_lines import ways_of
 from deploy.requests.wire import exchange, parse_target
 from deploy.terminal.command_error import CannotTell
-from functions.receive.forwarded import requested_url
-from functions.receive.sources import read_sources
+from functions.receive.admission import requested_url
+from functions.receive.source import read_sources
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.signatures.way import Way, read_way
+from shared.signatures.scheme import AuthScheme, read_scheme
 
 SEND_SECONDS: Final = 15.0
 _LINK: Final = "link"
@@ -29,16 +29,16 @@ class Posting:
     url: str
     source: str
     settings: JsonObject
-    way: Way
+    way: AuthScheme
     secret_of: Callable[[str], str]
 
 
-def usable_way(source: Json) -> Way | None:
+def usable_way(source: Json) -> AuthScheme | None:
     """The first of the source's ways for which the secret is enough to sign."""
-    return next((way for way in map(read_way, ways_of(source)) if _is_usable(way)), None)
+    return next((way for way in map(read_scheme, ways_of(source)) if _is_usable(way)), None)
 
 
-def _is_usable(way: Way) -> bool:
+def _is_usable(way: AuthScheme) -> bool:
     return not (way.scheme in {*BY_CERTIFICATE, _LINK} or way.keys_url or is_asymmetric(way))
 
 

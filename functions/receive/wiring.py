@@ -1,4 +1,4 @@
-"""Receive's parts, put together once, at first use. Only wiring reads the environment."""
+"""Receive's parts, built once, at first use. Only this module reads the environment."""
 
 import os
 import secrets
@@ -7,8 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from functions.receive.receive import Receiver
-from functions.receive.sources import Source, read_sources
-from functions.receive.ways import takes_fetch
+from functions.receive.source import Source, read_sources
 from shared.cloud import platform
 from shared.ports import Fetch
 from shared.slices import settings, slice_or_exit
@@ -34,10 +33,8 @@ def receiver() -> Receiver:
 
 
 def _fetch(sources: Mapping[str, Source]) -> Fetch | None:
-    """The way out, where a source's scheme or handshake takes one: most start without."""
-    if not any(
-        takes_fetch(source.auth) or any(each.fetch for each in source.handshakes) for source in sources.values()
-    ):
+    """Return what fetches URLs, where a source's scheme or handshake needs it. Most sources start without."""
+    if not any(source.needs_keys or any(each.fetch for each in source.handshakes) for source in sources.values()):
         return None
     from shared.outgoing.fetch import GuardedFetch
 

@@ -16,9 +16,9 @@ from functions.notify.registry import Configured, Destinations, DestinationState
 from functions.notify.retry import MAX_UNKNOWN, UNKNOWN_SECONDS
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Notifier
-from functions.receive.outcomes import Accepted
 from functions.receive.receive import Receiver
-from functions.receive.sources import read_sources
+from functions.receive.replies import Accepted
+from functions.receive.source import read_sources
 from functions.transform.read_routes import read_program
 from functions.transform.transformer import Transformer
 from shared.delivery import Delivery

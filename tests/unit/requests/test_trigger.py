@@ -8,8 +8,7 @@ from deploy.cli.trigger_shot import CannotSign, sample_of
 from deploy.config.catalogue import load_catalogue
 from deploy.requests.breaking import BREAKS, Break
 from deploy.requests.samples import FOLDER, events_of, load_sample
-from functions.receive.outcomes import Accepted, Answered
-from functions.receive.replies import accepted_reply
+from functions.receive.replies import Accepted, Answered, accepted_reply
 from shared.errors import HookchainError, Rejected, Temporary
 from shared.secrets import SECRET_NAME
 from tests.signed_samples import FRESH, on_range

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deploy.cli.trigger_aim import Aim, aimed
-from deploy.cli.trigger_shot import Keys, sample_of, shot
+from deploy.cli.trigger_request import Aim, Keys, aimed, sample_of, shot
 from deploy.requests.breaking import Break
 from deploy.requests.fitting_secret import fitting_secrets
 from deploy.requests.samples import Fresh

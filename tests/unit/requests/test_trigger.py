@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli.trigger_shot import CannotSign, sample_of
+from deploy.cli.trigger_request import CannotSign, sample_of
 from deploy.config.catalogue import load_catalogue
 from deploy.requests.breaking import BREAKS, Break
 from deploy.requests.samples import FOLDER, events_of, load_sample

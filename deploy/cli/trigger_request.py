@@ -1,13 +1,19 @@
-"""The request that is sent: a sample, aimed at a source, signed as its provider would, or broken on purpose."""
+"""The request that `hookchain trigger` sends: a provider's sample, signed for a source, or broken on purpose."""
 
+import argparse
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from deploy.cli.trigger_aim import Aim
+from deploy.config.catalogue import load_catalogue
+from deploy.config.catalogue_source_block import secret_name_of, source_block, source_name_of
+from deploy.config.compiler import read_config
+from deploy.config.compiling.provider import provider_part
+from deploy.config.configured import Configured, configured
+from deploy.history.local_bus import own_ports
 from deploy.requests.breaking import Break, broken_request, broken_signer, why_not
 from deploy.requests.edits import with_header, with_text
 from deploy.requests.handshake_sample import handshake_sample
@@ -16,10 +22,15 @@ from deploy.requests.samples import Fresh, Sample, events_of, load_sample
 from deploy.requests.send_secret import secret_named
 from deploy.requests.signing import BY_CERTIFICATE, Signer, is_asymmetric, signed
 from deploy.requests.wire import parse_target
+from functions.receive.forwarded import requested_url
+from functions.receive.sources import Source, read_sources
 from shared.config.handshake import Handshake
+from shared.config.provider import ProviderEntry
+from shared.config.source import SourceConfig
+from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError
 from shared.http import Request
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 from shared.signatures.layouts import is_signed
 from shared.signatures.reading import Reading
 from shared.signatures.verify import verify, way_holds
@@ -28,28 +39,106 @@ from shared.signatures.way import IN_HEAD, Way
 WRONG_KEY: Final = b"not the secret, so no use"
 
 
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """The source that a sample is sent to. `settings` are its compiled ones; `source` is how receive reads them."""
+
+    provider: str
+    entry: ProviderEntry
+    source: Source
+    settings: JsonObject
+    url: str
+    is_configured: bool
+
+    def signed_url(self, request: Request) -> str:
+        """Return the URL as receive reconstructs it."""
+        return requested_url(request, self.source)
+
+
+def aimed(provider: str, options: argparse.Namespace, environ: Mapping[str, str]) -> Aim:
+    """Raises ValueError, ConfigFaults and DotenvFault."""
+    entry = load_catalogue()[provider]
+    found = configured(options)
+    sources = found.slices["receive"]["sources"]
+    assert isinstance(sources, dict)
+    name = _source_name(provider, options, found, sources)
+    settings = sources.get(name)
+    is_configured = isinstance(settings, dict)
+    whole = settings if isinstance(settings, dict) else ready_source(provider, entry)
+    url = options.to or f"http://localhost:{own_ports(options.state, environ).receive}/{quote(name)}"
+    if not urlsplit(url).path.strip("/"):
+        url = f"{url.rstrip('/')}/{quote(name)}"
+    [source] = read_sources({"sources": {name: whole}}).values()
+    return Aim(provider, entry, source, whole, url, is_configured)
+
+
+def _source_name(provider: str, options: argparse.Namespace, found: Configured, sources: Mapping[str, Json]) -> str:
+    if options.source is not None:
+        if options.source not in sources:
+            raise ValueError(f"there is no source {options.source!r}{did_you_mean(options.source, sources)}")
+        return str(options.source)
+    if names := sources_of(provider, found.path, found.environ):
+        return names[0]
+    return source_name_of(provider)
+
+
+def sources_of(provider: str, path: Path | None, environ: Mapping[str, str]) -> list[str]:
+    """Return the names of the sources with this provider."""
+    document = read_config(path, environ).document
+    sources = document.get("sources") if isinstance(document, dict) else None
+    return [
+        str(name)
+        for name, settings in (sources.items() if isinstance(sources, dict) else ())
+        if isinstance(settings, dict) and settings.get("provider") == provider
+    ]
+
+
+def ready_source(provider: str, entry: ProviderEntry) -> JsonObject:
+    """Return the source that `hookchain providers NAME` prints, for a receiver that is configured elsewhere."""
+    secret = secret_name_of(provider)
+    asked_for = " ".join(str(handshake.reply) for handshake in entry.handshakes)
+    params: dict[str, str | list[str]] = {
+        name: secret
+        for name, param in entry.params.items()
+        if param.required or param.secret or f"param.{name}" in asked_for
+    }
+    proof = {"secret": secret} if entry.auth else {"auth": {"scheme": "path", "secret": secret}}
+    config = SourceConfig.model_validate({"provider": provider, "params": params, **proof})
+    auth: list[Json] = [way.model_dump(exclude_none=True) for way in config.auth]
+    part = provider_part(config, load_catalogue())
+    return {"auth": auth, "methods": ["POST"], "max_body_bytes": config.max_body_bytes, **part}
+
+
+def how_to_configure(provider: str, entry: ProviderEntry) -> str:
+    lines = "\n".join(f"  {line}" for line in source_block(provider, entry))
+    return f"the configuration has no source for {entry.name}. Add one under `sources`:\n{lines}"
+
+
+# Signing
+
+
 class CannotSign(Exception):
-    """Only the provider can; its text says how a request of its kind was proven instead."""
+    """Only the provider can sign the request. Its text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Where secrets are looked up: by name in `environ`, private keys of our own in the folder `state`."""
+    """Looks up secrets by name in `environ`, and generated private keys in the folder `state`."""
 
     environ: Mapping[str, str]
     state: Path
 
     def of(self, way: Way) -> str:
-        """Raises ValueError for one that is not there, CannotSign for one that only the provider can have."""
+        """Return the key of a scheme. Raises ValueError if it is missing, CannotSign if only the provider has it."""
         if way.scheme in BY_CERTIFICATE or way.keys_url:
-            raise CannotSign("it is signed with a key that only the provider has, and that is fetched from there")
+            raise CannotSign("its key belongs to the provider and is fetched from there")
         if not way.secret:
             return ""
         if is_asymmetric(way):
             key = kept_key(self.state, way.secret)
             if key is None:
                 raise CannotSign(
-                    f"the secret {way.secret!r} is a public key, of which only the provider has the other half"
+                    f"the secret {way.secret!r} is a public key, and only the provider has the private key"
                 )
             return key
         return secret_named(way.secret, self.environ)
@@ -75,14 +164,14 @@ def _checks(settings: JsonObject, handshake: Handshake, keys: Keys) -> dict[str,
 
 
 def is_unsigned(aim: Aim, sample: Sample) -> bool:
-    """A handshake that comes before the provider signs anything."""
+    """Tell whether the sample is a handshake that the provider does not sign."""
     return any(one.name == sample.event and not one.signed for one in aim.entry.handshakes)
 
 
 def shot(
     aim: Aim, sample: Sample, keys: Keys, fresh: Fresh, what: Break | None = None, variant: str | None = None
 ) -> Request:
-    """Raises ValueError, CannotSign, and Temporary for a secret that is no key."""
+    """Return the request to send. Raises ValueError, CannotSign, and Temporary for a secret that is no key."""
     parts = urlsplit(aim.url)
     path, _, query = parse_target(aim.url).path.partition("?")
     both = "&".join(filter(None, (query, sample.request.query)))
@@ -101,14 +190,14 @@ def shot(
 
 def _no_way(ways: Sequence[Way], variant: str | None) -> str:
     if variant is None:
-        return "it has no way of proof"
+        return "the source has no auth scheme"
     there = ", ".join(filter(None, (way.variant for way in ways)))
-    return f"the source has no way of proof {variant!r}; it has {there or 'none with a name'}"
+    return f"the source has no variant {variant!r}; it has {there or 'none with a name'}"
 
 
 def _likeliest_first(ways: Sequence[Way], request: Request) -> list[Way]:
-    """Return the ways in the order to try: first those whose condition the request meets as it is, and of these first
-    one that signs each item of a body which has such items."""
+    """Return the schemes in the order to try: first those whose condition the request meets, and of these first one
+    that signs each item of a body which has such items."""
     reading = Reading(request)
     return sorted(ways, key=lambda way: (not way_holds(reading, way), not (way.each and is_signed(reading, way))))
 
@@ -127,7 +216,7 @@ def _by(
     signer = Signer(way, keys.of(way), url_of, fresh.now, delivery_id)
     right = signed(request, signer)
     if not is_asymmetric(way):
-        verify(right, way, [signer.key] if signer.key else [], {}, fresh.now, url_of(right))  # is the way for this one?
+        verify(right, way, [signer.key] if signer.key else [], {}, fresh.now, url_of(right))
     if what == "signature":
         return signed(request, replace(signer, key=_another(signer)))
     if what == "clock":
@@ -136,7 +225,7 @@ def _by(
 
 
 def _meeting(way: Way, request: Request) -> Request:
-    """With the headers that say by which of its ways the provider signs."""
+    """Add the headers that say which of its schemes the provider uses."""
     for place, wanted in way.when:
         if place.kind == "header" and isinstance(wanted, str):
             request = with_text(request, place, wanted)
@@ -144,7 +233,7 @@ def _meeting(way: Way, request: Request) -> Request:
 
 
 def _another(signer: Signer) -> str:
-    """A secret of the same shape, so that nothing but the signature is wrong."""
+    """Return a secret of the same shape, so that only the signature is wrong."""
     if signer.way.key == "hex":
         return WRONG_KEY.hex()
     prefix = "whsec_" if signer.key.startswith("whsec_") else ""
@@ -152,7 +241,7 @@ def _another(signer: Signer) -> str:
 
 
 def _forged(request: Request) -> Request:
-    """Signed by nobody: what PayPal and Amazon SNS have for a signature is there, and is none."""
+    """Add the signature headers of PayPal and Amazon SNS, with values that nobody signed."""
     forged = {
         "paypal-transmission-id": "forged",
         "paypal-transmission-sig": "Zm9yZ2Vk",

@@ -11,7 +11,7 @@ from typing import Final
 
 from deploy.cli.command import DONE, FAULTS, NOT_DONE, USAGE, parser, report
 from deploy.config.configured import add_configuration, configured, environ_of
-from deploy.explain.given_steps import StepsFault, given_chain
+from deploy.explain.given_steps import StepsFault, fault_text, given_chain
 from deploy.explain.local_services import local_services
 from functions.transform.chain import Chain
 from functions.transform.read_routes import read_program
@@ -125,7 +125,7 @@ def _print_result(course: Course, whole: bool) -> int:
     for note in course.noted:
         _report(note, DONE)
     if course.faults:
-        return _report(course.faults[0].detail, NOT_DONE)
+        return _report(fault_text(course.faults[0]), NOT_DONE)
     if not course.arrived:
         return _report("; ".join(course.stopped), STOPPED)
     if whole:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, run_command
-from deploy.cli.smoke_follow import StagePrinter, follow, stuck
-from deploy.cli.smoke_place import Place, place_of
+from deploy.cli.smoke_follow import StagePrinter, follow, timeout_text
+from deploy.cli.smoke_platform import SmokePlatform, open_platform
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.history.platform_options import add_platform, add_state, same_platform
 from deploy.requests.smoke_audience import Reached, audience
@@ -63,11 +63,13 @@ def _run(options: argparse.Namespace) -> int:
     name, settings, way = _chosen_source(options, have)
     mark = f"smoke-{secrets.token_hex(8)}"
     request, event_type = _chosen_event(options, have, name, settings, mark)
-    with place_of(options, have) as place:
-        url = options.to or f"{place.base_url}/{name}"
-        if not _is_agreed(options, audience(have.slices, name, event_type), place, url):
+    with open_platform(options, have) as platform:
+        url = options.to or f"{platform.base_url}/{name}"
+        if not _is_agreed(options, audience(have.slices, name, event_type), platform, url):
             return USAGE
-        return _posted_and_followed(options, place, Posting(url, name, settings, way, place.secret_of), request, mark)
+        return _posted_and_followed(
+            options, platform, Posting(url, name, settings, way, platform.secret_of), request, mark
+        )
 
 
 def _chosen_source(options: argparse.Namespace, have: Configured) -> tuple[str, JsonObject, Way]:
@@ -109,8 +111,8 @@ def _chosen_event(
     return request_of(made_event(settings, event_type, mark), mark), event_type
 
 
-def _is_agreed(options: argparse.Namespace, reached: Sequence[Reached], place: Place, url: str) -> bool:
-    real = [each for each in reached if each.kind != "email" or place.sends_mail]
+def _is_agreed(options: argparse.Namespace, reached: Sequence[Reached], platform: SmokePlatform, url: str) -> bool:
+    real = [each for each in reached if each.kind != "email" or platform.sends_mail]
     if options.yes or not real:
         return True
     print(
@@ -127,7 +129,7 @@ def _is_agreed(options: argparse.Namespace, reached: Sequence[Reached], place: P
 
 
 def _posted_and_followed(
-    options: argparse.Namespace, place: Place, posting: Posting, request: Request, mark: str
+    options: argparse.Namespace, platform: SmokePlatform, posting: Posting, request: Request, mark: str
 ) -> int:
     screen, began, posted_at = screen_of(sys.stdout, os.environ), time.monotonic(), time.time()
     waiting = _Waiting()
@@ -137,26 +139,26 @@ def _posted_and_followed(
     if not outcome.ok:
         stages.stage("✗", RED, "accepted", outcome.words, f"hookchain logs --function receive{where}")
         return NOT_DONE
-    identity = outcome.event_id or place.newest(
+    identity = outcome.event_id or platform.newest(
         posting.source, posted_at - 1
     )  # a provider's own reply format may name none
     if identity is None:
         stages.stage("✗", RED, "stopped", "accepted, but no event of this source was found", f"hookchain status{where}")
         return NOT_DONE
     stages.stage("✓", GREEN, "accepted", f"as event {identity}")
-    longest = options.timeout or place.longest_seconds
-    sight = follow(
-        lambda: place.look(identity, posted_at),
+    longest = options.timeout or platform.longest_seconds
+    state = follow(
+        lambda: platform.look(identity, posted_at),
         stages,
         longest,
-        lambda: waiting.wait(place.pause_seconds, stages.clock()),
+        lambda: waiting.wait(platform.pause_seconds, stages.clock()),
     )
     waiting.clear()
-    if sight.is_good:
-        print(screen.coloured(f"It works: {len(sight.deliveries)} of {sight.expected} delivered.", GREEN))
+    if state.is_good:
+        print(screen.coloured(f"It works: {len(state.deliveries)} of {state.expected} delivered.", GREEN))
         return DONE
-    if not sight.is_complete:
-        stages.stage("✗", RED, "stopped", *stuck(sight, longest, where))
+    if not state.is_complete:
+        stages.stage("✗", RED, "stopped", *timeout_text(state, longest, where))
     print(f"It did not get through. Details: hookchain events show {identity[:12]}{where}")
     return NOT_DONE
 

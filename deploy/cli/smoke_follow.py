@@ -36,7 +36,7 @@ _ADVICE: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class DeliveryState:
     """One delivery. `words` is the answer, or the reason why it is not delivered."""
 
     destination: str
@@ -47,14 +47,14 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class EventState:
     """The state of an event. `expected` counts its deliveries, None before transform has processed it. `routes` are
     the decisions, if they are known; `broken` the faults of chains."""
 
     expected: int | None = None
     routes: tuple[RouteDecision, ...] = ()
     broken: tuple[str, ...] = ()
-    deliveries: tuple[Seen, ...] = ()
+    deliveries: tuple[DeliveryState, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -72,27 +72,27 @@ class Sight:
         )
 
 
-def sight_of_records(record: EventRecord | None, rows: Sequence[LedgerRow]) -> Sight:
+def state_from_records(record: EventRecord | None, rows: Sequence[LedgerRow]) -> EventState:
     if record is None:
-        return Sight()
+        return EventState()
     attempts = {each.delivery_id: each for each in record.attempts}
     deliveries = tuple(_seen(row, attempts[row.key].answer if row.key in attempts else "") for row in rows)
     is_routed = record.summary.routed_at is not None
     broken = tuple(f"route {each.route!r}: {each.reason}" for each in record.routes if each.code)
-    return Sight(record.summary.expected if is_routed else None, record.routes, broken, deliveries)
+    return EventState(record.summary.expected if is_routed else None, record.routes, broken, deliveries)
 
 
-def _seen(row: LedgerRow, answer: str) -> Seen:
+def _seen(row: LedgerRow, answer: str) -> DeliveryState:
     state = _LEDGER_STATES.get(row.state, PENDING)
     words = answer or row.answer if state == DELIVERED else row.reason
-    return Seen(row.destination, row.route, state, row.attempt_number, words)
+    return DeliveryState(row.destination, row.route, state, row.attempt_number, words)
 
 
-def sight_of_log(records: Iterable[Record], event_id: str) -> Sight:
+def state_from_logs(records: Iterable[Record], event_id: str) -> EventState:
     """Return what the logs say. The last record of each delivery counts; `records` are oldest first."""
     expected: int | None = None
     broken: dict[str, str] = {}
-    deliveries: dict[str, Seen] = {}
+    deliveries: dict[str, DeliveryState] = {}
     for record in records:
         fields = record.document
         if str(fields.get("event_id")).partition("-")[0] != event_id:  # a split one is `<id>-<n>`
@@ -105,13 +105,13 @@ def sight_of_log(records: Iterable[Record], event_id: str) -> Sight:
             broken[route] = f"route {route!r}: {fields.get('reason', fields['code'])}"
         elif record.process == "notify" and "delivery_id" in fields and fields.get("outcome") in _LOGGED:
             deliveries[str(fields["delivery_id"])] = _logged(record)
-    return Sight(expected, (), tuple(broken.values()), tuple(deliveries.values()))
+    return EventState(expected, (), tuple(broken.values()), tuple(deliveries.values()))
 
 
-def _logged(record: Record) -> Seen:
+def _logged(record: Record) -> DeliveryState:
     fields = record.document
     number = fields.get("attempt_number")
-    return Seen(
+    return DeliveryState(
         str(fields.get("destination")),
         str(fields.get("route")),
         _LOGGED[str(fields.get("outcome"))],
@@ -141,35 +141,35 @@ class StagePrinter:
         if todo:
             self.say(f"  {' ' * STAGE_WIDTH} {' ' * len(took)}  {self.screen.coloured('→', colour)} {printable(todo)}")
 
-    def look(self, sight: Sight) -> None:
-        if sight.expected is not None and not self.is_routed:
+    def look(self, state: EventState) -> None:
+        if state.expected is not None and not self.is_routed:
             self.is_routed = True
-            self._routed(sight)
+            self._routed(state)
         seen = self.states if self.states is not None else {}
         self.states = seen
-        for each in sight.deliveries:
+        for each in state.deliveries:
             key = (each.route, each.destination)
             if each.state != PENDING and seen.get(key) != each.state:
                 seen[key] = each.state
                 self._delivery(each)
 
-    def _routed(self, sight: Sight) -> None:
-        if sight.expected:
-            self.stage("✓", GREEN, "transformed", count_of(sight.expected, "delivery", "deliveries"))
-        elif any(route.word == "stopped" for route in sight.routes):
+    def _routed(self, state: EventState) -> None:
+        if state.expected:
+            self.stage("✓", GREEN, "transformed", count_of(state.expected, "delivery", "deliveries"))
+        elif any(route.word == "stopped" for route in state.routes):
             self.stage("✗", YELLOW, "transformed", "a step ended the event on purpose", "see the filter of its route")
-        elif not sight.broken:
+        elif not state.broken:
             self.stage("✗", YELLOW, "transformed", "no route matched", "check `from`, `types` and `where`")
-        for broken in sight.broken:
+        for broken in state.broken:
             self.stage("✗", RED, "transformed", broken, f"`hookchain dead-letters list{self.where}` shows it")
-        for route in sight.routes:
+        for route in state.routes:
             if not route.code:
                 targets = f" → {', '.join(route.destinations)}" if route.destinations else ""
                 decision = "matched" if route.matched else "did not match"
                 words = printable(f"route {route.route!r} {decision}: {route.reason}{targets}")
                 self.say(f"  {' ' * STAGE_WIDTH}           {self.screen.coloured(words, DIM)}")
 
-    def _delivery(self, each: Seen) -> None:
+    def _delivery(self, each: DeliveryState) -> None:
         mark, colour = _MARKS[each.state]
         tried = f", attempt {each.attempts}" if each.attempts > 1 or each.state != DELIVERED else ""
         words = f"{each.destination}{tried}" + (f": {each.words}" if each.words else "")
@@ -182,24 +182,26 @@ class StagePrinter:
         )
 
 
-def follow(look: Callable[[], Sight], stages: StagePrinter, longest_seconds: float, sleep: Callable[[], None]) -> Sight:
+def follow(
+    look: Callable[[], EventState], stages: StagePrinter, longest_seconds: float, sleep: Callable[[], None]
+) -> EventState:
     """Return what was known last: once every delivery is settled or scheduled for a retry, or when time is over."""
     while True:
-        sight = look()
-        stages.look(sight)
-        if sight.is_complete or stages.clock() >= longest_seconds:
-            return sight
+        state = look()
+        stages.look(state)
+        if state.is_complete or stages.clock() >= longest_seconds:
+            return state
         sleep()
 
 
-def stuck(sight: Sight, longest_seconds: float, where: str = "") -> tuple[str, str]:
+def timeout_text(state: EventState, longest_seconds: float, where: str = "") -> tuple[str, str]:
     """Return what did not happen in time, and what to do."""
     within = f"within {longest_seconds:g} s"
-    if sight.expected is None:
+    if state.expected is None:
         return (
             f"transform did not process it {within}",
             f"`hookchain status{where}` shows the backlog; `hookchain logs{where}` may show why",
         )
-    lacking = sight.expected - sum(each.state != PENDING for each in sight.deliveries)
-    words = f"{lacking} of {count_of(sight.expected, 'delivery', 'deliveries')} without an attempt {within}"
+    lacking = state.expected - sum(each.state != PENDING for each in state.deliveries)
+    words = f"{lacking} of {count_of(state.expected, 'delivery', 'deliveries')} without an attempt {within}"
     return words, f"`hookchain status{where}` shows the backlog; `hookchain logs --function notify{where}` may show why"

@@ -12,7 +12,15 @@ from typing import Final
 from deploy.cli.command import NOT_DONE, USAGE, parser, run_command
 from deploy.cli.providers import key_of
 from deploy.cli.sent_event import SentEvent, result_lines, why_rejected
-from deploy.cli.trigger_request import Aim, CannotSign, Keys, aimed, how_to_configure, sample_of, shot
+from deploy.cli.trigger_request import (
+    CannotSign,
+    Keys,
+    TriggerTarget,
+    chosen_sample,
+    missing_source_text,
+    signed_sample,
+    trigger_target,
+)
 from deploy.config.catalogue import load_catalogue
 from deploy.config.catalogue_entry_text import PROVEN
 from deploy.config.catalogue_source_block import is_fetched_key
@@ -84,27 +92,27 @@ def _run(options: argparse.Namespace) -> int:
         print("\n".join([*(name for name in events_of(provider)), *handshakes]))
         return 0
     environ = environ_of(options)
-    aim = aimed(provider, options, environ)
-    if not aim.is_configured and options.to is None:
-        raise ValueError(how_to_configure(provider, aim.entry))
+    target = trigger_target(provider, options, environ)
+    if not target.is_configured and options.to is None:
+        raise ValueError(missing_source_text(provider, target.entry))
     keys = Keys(environ, options.state)
     if options.make_key:
-        print("\n".join(_make_key(aim, options.env_file, options.state)))
+        print("\n".join(_make_key(target, options.env_file, options.state)))
         return 0
     fresh = Fresh(time.time(), secrets.token_hex(6), str(secrets.randbelow(9 * 10**9) + 10**9))
-    sample = sample_of(aim, options.event, keys, fresh)
-    request = shot(aim, sample, keys, fresh, options.what, options.variant)
-    return _print_result(options, aim, sample, _exchange(aim, request), fresh.now)
+    sample = chosen_sample(target, options.event, keys, fresh)
+    request = signed_sample(target, sample, keys, fresh, options.what, options.variant)
+    return _print_result(options, target, sample, _exchange(target, request), fresh.now)
 
 
-def _make_key(aim: Aim, env_file: Path, state: Path) -> list[str]:
+def _make_key(target: TriggerTarget, env_file: Path, state: Path) -> list[str]:
     """Make a key pair and return lines that say where it is. Its public key becomes the newest value of the secret.
 
     Raises ValueError if the provider signs with no key pair, OSError, DotenvFault and PlaceFault.
     """
-    way = next((way for way in aim.source.auth if way.secret and is_asymmetric(way)), None)
+    way = next((way for way in target.source.auth if way.secret and is_asymmetric(way)), None)
     if way is None:
-        raise ValueError(f"{aim.entry.name} does not sign with a key pair that can be made here")
+        raise ValueError(f"{target.entry.name} does not sign with a key pair that can be made here")
     pair = make_pair(way)
     others = read_dotenv(env_file).get(variable_name(way.secret), "").strip("\n")
     folder = Path(os.environ.get("SECRETS_DIR") or "/secrets")
@@ -114,34 +122,39 @@ def _make_key(aim: Aim, env_file: Path, state: Path) -> list[str]:
     return [f"public key: {line}" for line in lines] + [f"private key: stored in {path}"]
 
 
-def _exchange(aim: Aim, request: Request) -> Answer | NoAnswer:
-    scheme, _, rest = aim.url.partition("://")
+def _exchange(target: TriggerTarget, request: Request) -> Answer | NoAnswer:
+    scheme, _, rest = target.url.partition("://")
     query = f"?{request.query}" if request.query else ""
-    target = parse_target(f"{scheme}://{rest.partition('/')[0]}{request.path}{query}")
+    url = parse_target(f"{scheme}://{rest.partition('/')[0]}{request.path}{query}")
     headers = [pair for pair in request.headers if pair[0] != "host"]
-    return exchange(request.method, target, headers, request.body, TIMEOUT_SECONDS)
+    return exchange(request.method, url, headers, request.body, TIMEOUT_SECONDS)
 
 
-def _print_result(options: argparse.Namespace, aim: Aim, sample: Sample, answer: Answer | NoAnswer, at: float) -> int:
+def _print_result(
+    options: argparse.Namespace, target: TriggerTarget, sample: Sample, answer: Answer | NoAnswer, at: float
+) -> int:
     outcome = outcome_of(answer, TIMEOUT_SECONDS)
     rejected = outcome.status is not None and 400 <= outcome.status < 500
     is_right = rejected if options.what else outcome.ok
     if options.json:
         fields = {name: getattr(outcome, name) for name in ("ok", "status", "event_id", "code", "words")}
-        print(to_json({"provider": aim.provider, "event": sample.event, "url": aim.url, **fields}))
+        print(to_json({"provider": target.provider, "event": sample.event, "url": target.url, **fields}))
         return 0 if is_right else 1
     print(
-        f"{aim.entry.name}, {sample.event}{f', {options.what} broken' if options.what else ''}, to {printable(aim.url)}"
+        f"{target.entry.name}, {sample.event}{f', {options.what} broken' if options.what else ''}, "
+        f"to {printable(target.url)}"
     )
     start = "; start `make dev`" if options.to is None and isinstance(answer, NoAnswer) else ""
-    print(f"  {printable(_words(outcome, sample, answer))}{start}{_judged(options, aim, outcome, rejected)}")
-    for line in () if options.to else _result_lines(options, aim, outcome, sample, at):
+    print(f"  {printable(_words(outcome, sample, answer))}{start}{_judged(options, target, outcome, rejected)}")
+    for line in () if options.to else _result_lines(options, target, outcome, sample, at):
         print(f"  {printable(line)}")
     return 0 if is_right else 1
 
 
-def _result_lines(options: argparse.Namespace, aim: Aim, outcome: Outcome, sample: Sample, at: float) -> list[str]:
-    sent = SentEvent(aim.source.name, at, outcome.event_id)
+def _result_lines(
+    options: argparse.Namespace, target: TriggerTarget, outcome: Outcome, sample: Sample, at: float
+) -> list[str]:
+    sent = SentEvent(target.source.name, at, outcome.event_id)
     if outcome.ok:
         return [] if sample.is_handshake else result_lines(sent, options.state)
     return why_rejected(sent, options.state) if outcome.status else []
@@ -153,14 +166,14 @@ def _words(outcome: Outcome, sample: Sample, answer: Answer | NoAnswer) -> str:
     return outcome.words
 
 
-def _judged(options: argparse.Namespace, aim: Aim, outcome: Outcome, rejected: bool) -> str:
+def _judged(options: argparse.Namespace, target: TriggerTarget, outcome: Outcome, rejected: bool) -> str:
     if not options.what:
         return ""
     if rejected:
         return ", as expected"
     if outcome.ok:
         return "; IT SHOULD HAVE BEEN REJECTED"
-    key = ": the provider's public key cannot be fetched" if is_fetched_key(aim.entry) else ""
+    key = ": the provider's public key cannot be fetched" if is_fetched_key(target.entry) else ""
     return f"; neither accepted nor rejected{key if outcome.status == 503 else ''}"
 
 

@@ -40,7 +40,7 @@ WRONG_KEY: Final = b"not the secret, so no use"
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
+class TriggerTarget:
     """The source that a sample is sent to. `settings` are its compiled ones; `source` is how receive reads them."""
 
     provider: str
@@ -55,7 +55,7 @@ class Aim:
         return requested_url(request, self.source)
 
 
-def aimed(provider: str, options: argparse.Namespace, environ: Mapping[str, str]) -> Aim:
+def trigger_target(provider: str, options: argparse.Namespace, environ: Mapping[str, str]) -> TriggerTarget:
     """Raises ValueError, ConfigFaults and DotenvFault."""
     entry = load_catalogue()[provider]
     found = configured(options)
@@ -69,7 +69,7 @@ def aimed(provider: str, options: argparse.Namespace, environ: Mapping[str, str]
     if not urlsplit(url).path.strip("/"):
         url = f"{url.rstrip('/')}/{quote(name)}"
     [source] = read_sources({"sources": {name: whole}}).values()
-    return Aim(provider, entry, source, whole, url, is_configured)
+    return TriggerTarget(provider, entry, source, whole, url, is_configured)
 
 
 def _source_name(provider: str, options: argparse.Namespace, found: Configured, sources: Mapping[str, Json]) -> str:
@@ -109,7 +109,7 @@ def ready_source(provider: str, entry: ProviderEntry) -> JsonObject:
     return {"auth": auth, "methods": ["POST"], "max_body_bytes": config.max_body_bytes, **part}
 
 
-def how_to_configure(provider: str, entry: ProviderEntry) -> str:
+def missing_source_text(provider: str, entry: ProviderEntry) -> str:
     lines = "\n".join(f"  {line}" for line in source_block(provider, entry))
     return f"the configuration has no source for {entry.name}. Add one under `sources`:\n{lines}"
 
@@ -128,7 +128,7 @@ class Keys:
     environ: Mapping[str, str]
     state: Path
 
-    def of(self, way: Way) -> str:
+    def key(self, way: Way) -> str:
         """Return the key of a scheme. Raises ValueError if it is missing, CannotSign if only the provider has it."""
         if way.scheme in BY_CERTIFICATE or way.keys_url:
             raise CannotSign("its key belongs to the provider and is fetched from there")
@@ -144,15 +144,15 @@ class Keys:
         return secret_named(way.secret, self.environ)
 
 
-def sample_of(aim: Aim, event: str | None, keys: Keys, fresh: Fresh) -> Sample:
+def chosen_sample(target: TriggerTarget, event: str | None, keys: Keys, fresh: Fresh) -> Sample:
     """Raises ValueError."""
-    names = events_of(aim.provider)
+    names = events_of(target.provider)
     chosen = event or next(iter(names), "")
-    handshakes = {handshake.name: handshake for handshake in aim.entry.handshakes}
+    handshakes = {handshake.name: handshake for handshake in target.entry.handshakes}
     if chosen in names or chosen not in handshakes:
-        return load_sample(aim.provider, chosen, fresh)
+        return load_sample(target.provider, chosen, fresh)
     handshake = handshakes[chosen]
-    return handshake_sample(handshake, _checks(aim.settings, handshake, keys), fresh)
+    return handshake_sample(handshake, _checks(target.settings, handshake, keys), fresh)
 
 
 def _checks(settings: JsonObject, handshake: Handshake, keys: Keys) -> dict[str, str]:
@@ -163,32 +163,37 @@ def _checks(settings: JsonObject, handshake: Handshake, keys: Keys) -> dict[str,
     return {str(check["at"]): secret_named(str(check["secret"]), keys.environ) for check in listed}
 
 
-def is_unsigned(aim: Aim, sample: Sample) -> bool:
+def is_unsigned(target: TriggerTarget, sample: Sample) -> bool:
     """Tell whether the sample is a handshake that the provider does not sign."""
-    return any(one.name == sample.event and not one.signed for one in aim.entry.handshakes)
+    return any(one.name == sample.event and not one.signed for one in target.entry.handshakes)
 
 
-def shot(
-    aim: Aim, sample: Sample, keys: Keys, fresh: Fresh, what: Break | None = None, variant: str | None = None
+def signed_sample(
+    target: TriggerTarget,
+    sample: Sample,
+    keys: Keys,
+    fresh: Fresh,
+    what: Break | None = None,
+    variant: str | None = None,
 ) -> Request:
     """Return the request to send. Raises ValueError, CannotSign, and Temporary for a secret that is no key."""
-    parts = urlsplit(aim.url)
-    path, _, query = parse_target(aim.url).path.partition("?")
+    parts = urlsplit(target.url)
+    path, _, query = parse_target(target.url).path.partition("?")
     both = "&".join(filter(None, (query, sample.request.query)))
     request = with_header(replace(sample.request, path=path, query=both), "host", parts.netloc)
-    if is_unsigned(aim, sample) and not any(way.scheme in IN_HEAD for way in aim.source.auth):
+    if is_unsigned(target, sample) and not any(way.scheme in IN_HEAD for way in target.source.auth):
         return request
-    refusal: Exception = ValueError(_no_way(aim.source.auth, variant))
-    for way in _likeliest_first(aim.source.auth, request):
+    refusal: Exception = ValueError(_missing_variant(target.source.auth, variant))
+    for way in _likeliest_first(target.source.auth, request):
         if variant in {None, way.variant}:
             try:
-                return _by(way, aim.signed_url, request, keys, fresh, what)
+                return _signed_by(way, target.signed_url, request, keys, fresh, what)
             except (CannotSign, ValueError, HookchainError) as error:
                 refusal = error
     raise refusal
 
 
-def _no_way(ways: Sequence[Way], variant: str | None) -> str:
+def _missing_variant(ways: Sequence[Way], variant: str | None) -> str:
     if variant is None:
         return "the source has no auth scheme"
     there = ", ".join(filter(None, (way.variant for way in ways)))
@@ -202,7 +207,7 @@ def _likeliest_first(ways: Sequence[Way], request: Request) -> list[Way]:
     return sorted(ways, key=lambda way: (not way_holds(reading, way), not (way.each and is_signed(reading, way))))
 
 
-def _by(
+def _signed_by(
     way: Way, url_of: Callable[[Request], str], request: Request, keys: Keys, fresh: Fresh, what: Break | None
 ) -> Request:
     if what and (reason := why_not(what, way)):
@@ -212,19 +217,19 @@ def _by(
         return _forged(request)
     if what == "signature" and is_asymmetric(way):
         return signed(request, Signer(way, make_pair(way).private, url_of, fresh.now, delivery_id))
-    request = _meeting(way, request)
-    signer = Signer(way, keys.of(way), url_of, fresh.now, delivery_id)
+    request = _with_scheme_headers(way, request)
+    signer = Signer(way, keys.key(way), url_of, fresh.now, delivery_id)
     right = signed(request, signer)
     if not is_asymmetric(way):
         verify(right, way, [signer.key] if signer.key else [], {}, fresh.now, url_of(right))
     if what == "signature":
-        return signed(request, replace(signer, key=_another(signer)))
+        return signed(request, replace(signer, key=_wrong_key(signer)))
     if what == "clock":
         return signed(request, broken_signer(what, signer))
     return broken_request(what, way, right)
 
 
-def _meeting(way: Way, request: Request) -> Request:
+def _with_scheme_headers(way: Way, request: Request) -> Request:
     """Add the headers that say which of its schemes the provider uses."""
     for place, wanted in way.when:
         if place.kind == "header" and isinstance(wanted, str):
@@ -232,7 +237,7 @@ def _meeting(way: Way, request: Request) -> Request:
     return request
 
 
-def _another(signer: Signer) -> str:
+def _wrong_key(signer: Signer) -> str:
     """Return a secret of the same shape, so that only the signature is wrong."""
     if signer.way.key == "hex":
         return WRONG_KEY.hex()

@@ -16,12 +16,12 @@ from deploy.cli.smoke_follow import (
     HELD,
     PENDING,
     RETRYING,
-    Seen,
-    Sight,
+    DeliveryState,
+    EventState,
     StagePrinter,
     follow,
-    sight_of_log,
-    stuck,
+    state_from_logs,
+    timeout_text,
 )
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
@@ -135,7 +135,7 @@ MATCHED: Final = RouteDecision("orders", True, "from 'shop'", ("crm",))
 UNMATCHED: Final = RouteDecision("refunds", False, "type 'order' does not match refund")
 
 
-def followed(*sights: Sight) -> tuple[Sight, list[str]]:
+def followed(*sights: EventState) -> tuple[EventState, list[str]]:
     said: list[str] = []
     seconds = iter(range(1000))
     left = list(sights)
@@ -144,14 +144,14 @@ def followed(*sights: Sight) -> tuple[Sight, list[str]]:
     return last, said
 
 
-def delivery(state: str, words: str = "", attempts: int = 1) -> Seen:
-    return Seen("crm", "orders", state, attempts, words)
+def delivery(state: str, words: str = "", attempts: int = 1) -> DeliveryState:
+    return DeliveryState("crm", "orders", state, attempts, words)
 
 
 def test_each_stage_is_told_once_and_the_end_is_the_end() -> None:
-    routed = Sight(1, (MATCHED, UNMATCHED))
+    routed = EventState(1, (MATCHED, UNMATCHED))
     done = replace(routed, deliveries=(delivery(DELIVERED, "202"),))
-    last, said = followed(Sight(), Sight(), routed, replace(routed, deliveries=(delivery(PENDING),)), done)
+    last, said = followed(EventState(), EventState(), routed, replace(routed, deliveries=(delivery(PENDING),)), done)
     assert last.is_good
     assert [line.split("  ")[0].strip() for line in said if line[0] in "✓✗"] == ["✓ transformed", "✓ delivered"]
     assert "did not match: type 'order' does not match refund" in said[2]
@@ -167,7 +167,7 @@ def test_each_stage_is_told_once_and_the_end_is_the_end() -> None:
     ],
 )
 def test_a_delivery_that_did_not_work_ends_it_with_what_to_do(state: str, todo: str) -> None:
-    last, said = followed(Sight(1, deliveries=(delivery(state, "550 no such user"),)))
+    last, said = followed(EventState(1, deliveries=(delivery(state, "550 no such user"),)))
     assert last.is_complete
     assert not last.is_good
     assert "crm, attempt 1: 550 no such user" in said[-2]
@@ -175,19 +175,21 @@ def test_a_delivery_that_did_not_work_ends_it_with_what_to_do(state: str, todo: 
 
 
 def test_an_event_that_leads_nowhere_is_no_success() -> None:
-    last, said = followed(Sight(0, (UNMATCHED,)))
+    last, said = followed(EventState(0, (UNMATCHED,)))
     assert (last.is_complete, last.is_good) == (True, False)
     assert "no route matched" in said[0]
-    broken, words = followed(Sight(0, broken=("route 'orders': step 1 fails",)))
+    broken, words = followed(EventState(0, broken=("route 'orders': step 1 fails",)))
     assert not broken.is_good
     assert "step 1 fails" in words[0]
 
 
 def test_what_does_not_come_is_said_as_that() -> None:
-    last, said = followed(Sight())
+    last, said = followed(EventState())
     assert said == []
-    assert "transform did not process it" in stuck(last, 30)[0]
-    assert "1 of 2 deliveries without an attempt" in stuck(Sight(2, deliveries=(delivery(DELIVERED),)), 30)[0]
+    assert "transform did not process it" in timeout_text(last, 30)[0]
+    assert (
+        "1 of 2 deliveries without an attempt" in timeout_text(EventState(2, deliveries=(delivery(DELIVERED),)), 30)[0]
+    )
 
 
 def a_record(process: str, **fields: object) -> Record:
@@ -206,9 +208,9 @@ def test_the_functions_logs_tell_an_events_way() -> None:
         a_record("notify", event_id=f"{EVENT_ID}-2", delivery_id="2", destination="x", route="a", outcome="held"),
         Record(0.0, "notify", "INFO", {"event_id": "another", "delivery_id": "9", "outcome": "delivered"}),
     ]
-    sight = sight_of_log(records, EVENT_ID)
-    assert sight == Sight(
-        2, (), ("route 'b': step 1 fails",), (Seen("crm", "a", DELIVERED, 2), Seen("x", "a", HELD, 0))
+    state = state_from_logs(records, EVENT_ID)
+    assert state == EventState(
+        2, (), ("route 'b': step 1 fails",), (DeliveryState("crm", "a", DELIVERED, 2), DeliveryState("x", "a", HELD, 0))
     )
 
 

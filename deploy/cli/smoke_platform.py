@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from deploy.cli.smoke_follow import Sight, sight_of_log, sight_of_records
+from deploy.cli.smoke_follow import EventState, state_from_logs, state_from_records
 from deploy.config.configured import Configured
 from deploy.config.dev_file import is_sending_mail
 from deploy.config.ports import HOST
@@ -36,13 +36,13 @@ CLOCKS_APART_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SmokePlatform:
     """`sends_mail` is true if mail reaches people rather than the page's mailbox. `newest` returns the id of a source's
     newest event since a time, for providers whose reply names none."""
 
     base_url: str
     secret_of: Callable[[str], str]
-    look: Callable[[str, float], Sight]
+    look: Callable[[str, float], EventState]
     newest: Callable[[str, float], str | None]
     longest_seconds: float
     pause_seconds: float
@@ -50,7 +50,7 @@ class Place:
 
 
 @contextmanager
-def place_of(options: argparse.Namespace, have: Configured) -> Iterator[Place]:
+def open_platform(options: argparse.Namespace, have: Configured) -> Iterator[SmokePlatform]:
     """Raises CommandError, TargetFault and GcloudMissing."""
     if not is_gcp(options) and options.to is None and told_ports(options.state) is None:
         raise CommandError(f"no `hookchain dev` runs with {options.state}. Start `make dev`, or use --platform gcp.")
@@ -64,7 +64,7 @@ def place_of(options: argparse.Namespace, have: Configured) -> Iterator[Place]:
         raise CommandError(str(fault)) from fault
 
 
-def _here(state: State, options: argparse.Namespace, have: Configured) -> Place:
+def _here(state: State, options: argparse.Namespace, have: Configured) -> SmokePlatform:
     def secret_of(name: str) -> str:
         try:
             return secret_named(name, have.environ)
@@ -74,19 +74,19 @@ def _here(state: State, options: argparse.Namespace, have: Configured) -> Place:
     ports = told_ports(options.state)
     base_url = f"http://{HOST}:{ports.receive}" if ports else ""
     look, newest = partial(_look, state), partial(_newest, state)
-    return Place(base_url, secret_of, look, newest, LOCAL_SECONDS, 0.1, is_sending_mail(options.state))
+    return SmokePlatform(base_url, secret_of, look, newest, LOCAL_SECONDS, 0.1, is_sending_mail(options.state))
 
 
-def _look(state: State, event_id: str, _: float) -> Sight:
+def _look(state: State, event_id: str, _: float) -> EventState:
     return _seen(state, event_id)
 
 
-def _seen(state: State, event_id: str) -> Sight:
+def _seen(state: State, event_id: str) -> EventState:
     record = state.reader.event(event_id)
-    return sight_of_records(record, state.deliveries(event_id) if record else ())
+    return state_from_records(record, state.deliveries(event_id) if record else ())
 
 
-def _in_cloud(state: State, cloud: Cloud, where: str) -> Place:
+def _in_cloud(state: State, cloud: Cloud, where: str) -> SmokePlatform:
     secrets = SecretManagerPlace(cloud.target, cloud.gcloud, cloud.api)
 
     def secret_of(name: str) -> str:
@@ -100,7 +100,7 @@ def _in_cloud(state: State, cloud: Cloud, where: str) -> Place:
         return kept.values[0]
 
     look, newest = _CloudLook(state, cloud), partial(_newest, state)
-    return Place(cloud.receive_url(), secret_of, look, newest, CLOUD_SECONDS, 1.0, True)
+    return SmokePlatform(cloud.receive_url(), secret_of, look, newest, CLOUD_SECONDS, 1.0, True)
 
 
 def _newest(state: State, source: str, since: float) -> str | None:
@@ -119,7 +119,7 @@ class _CloudLook:
         self._cloud = cloud
         self._is_journal_read = True
 
-    def __call__(self, event_id: str, posted_at: float) -> Sight:
+    def __call__(self, event_id: str, posted_at: float) -> EventState:
         if self._is_journal_read:
             try:
                 return _seen(self._state, event_id)
@@ -127,4 +127,4 @@ class _CloudLook:
                 self._is_journal_read = False
                 print(f"the journal cannot be read; reading the logs instead: {fault.detail}", file=sys.stderr)
         query = log_filter(self._cloud.target, Wanted(event=event_id), posted_at - CLOCKS_APART_SECONDS)
-        return sight_of_log(read_records(self._cloud.gcloud, self._cloud.target, query, "asc"), event_id)
+        return state_from_logs(read_records(self._cloud.gcloud, self._cloud.target, query, "asc"), event_id)

@@ -260,16 +260,10 @@ def _add_filters(command: argparse.ArgumentParser, limit: int | None, status: st
     add_selection(command, limit)
 
 
-def _add_replay_arguments(command: argparse.ArgumentParser) -> None:
+def _add_choice(command: argparse.ArgumentParser, *, has_rate: bool) -> None:
     add_ids(command)
     _add_filters(command, None, None)
-    add_confirmation(command)
-
-
-def _add_drop_arguments(command: argparse.ArgumentParser) -> None:
-    add_ids(command)
-    _add_filters(command, None, None)
-    add_confirmation(command, has_rate=False)
+    add_confirmation(command, has_rate=has_rate)
 
 
 ACTIONS: Final = {
@@ -285,14 +279,14 @@ ACTIONS: Final = {
     "replay": Action(
         "Publish dead letters again",
         "hookchain dead-letters replay --destination crm --since 2d",
-        _add_replay_arguments,
+        lambda command: _add_choice(command, has_rate=True),
         replay_letters,
         "Attempts count from 1 again. Fix the cause first: `dead-letters show` prints it.",
     ),
     "drop": Action(
         "Mark dead letters as done",
         "hookchain dead-letters drop --code exhausted --until 2d",
-        _add_drop_arguments,
+        lambda command: _add_choice(command, has_rate=False),
         drop_letters,
         "Dropped letters are listed with `--status dropped` until their retention ends, and can still be replayed.",
     ),

@@ -10,7 +10,7 @@ from deploy.requests.outcome import Outcome, outcome_of
 from deploy.requests.signing import BY_CERTIFICATE, Signer, is_asymmetric, signed
 from deploy.requests.source_lines import ways_of
 from deploy.requests.wire import exchange, parse_target
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from functions.receive.admission import requested_url
 from functions.receive.source import read_sources
 from shared.errors import HookchainError
@@ -43,7 +43,7 @@ def _is_usable(way: AuthScheme) -> bool:
 
 
 def post(posting: Posting, unsigned: Request, mark: str, now: float) -> Outcome:
-    """Raises CannotTell for what could not even be sent."""
+    """Raises CommandError for what could not even be sent."""
     key = posting.secret_of(posting.way.secret) if posting.way.secret else ""
     try:
         target = parse_target(posting.url)
@@ -54,7 +54,7 @@ def post(posting: Posting, unsigned: Request, mark: str, now: float) -> Outcome:
         )
         request = signed(request, Signer(posting.way, key, url_of(posting), now, mark))
     except (ValueError, HookchainError) as error:
-        raise CannotTell(error.detail if isinstance(error, HookchainError) else str(error)) from error
+        raise CommandError(error.detail if isinstance(error, HookchainError) else str(error)) from error
     target = replace(target, path=request.path + (f"?{request.query}" if request.query else ""))
     headers = [pair for pair in request.headers if pair[0] != "host"]
     return outcome_of(exchange("POST", target, headers, request.body, SEND_SECONDS), SEND_SECONDS)

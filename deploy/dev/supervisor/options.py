@@ -12,20 +12,20 @@ from shared.logs import SEVERITIES
 from shared.settings import DEFAULT_STATE
 
 _DESCRIPTION: Final = """\
-Run Hookchain on this machine, without a cloud account: the three functions, an emulated Pub/Sub and SendGrid, and a
-page that shows what happens. Mails are caught and shown on the page, and sent only with --send-mail. What you post is
-stored in the state folder until its retention ends."""
+Run all of Hookchain on this machine, without a cloud account: the three functions, an emulated Pub/Sub and
+SendGrid, and a page that shows what happens. No mail leaves the machine without --send-mail: it is kept and shown on
+the page. What you post is stored until you delete the state folder."""
 
 _EPILOG: Final = """\
-Without --config or HOOKCHAIN_CONFIG, it serves deploy/hookchain.yaml if it exists. Otherwise, if EMAIL_ADDRESS is set,
-it mails whatever is posted to /webhook. Otherwise it serves the example, deploy/hookchain.example.yaml.
+Without --config or HOOKCHAIN_CONFIG it uses deploy/hookchain.yaml if that exists. Otherwise, if EMAIL_ADDRESS is set,
+it mails every event of /webhook to it; if not, it uses the example, deploy/hookchain.example.yaml.
 
-Missing secrets are generated into .env, which only you can read. Press Ctrl-C to stop.
+Missing secrets are generated into .env, readable by you only. Press Ctrl-C to stop everything.
+
+exit codes: 0 stopped, 1 it cannot start, 2 usage error
 
 example:
-  hookchain dev --config deploy/recipes/password-created/hookchain.yaml
-
-exit code: 0 stopped, 1 it could not start, 2 usage error"""
+  hookchain dev --config deploy/recipes/password-created/hookchain.yaml"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,46 +68,38 @@ def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
         "hookchain dev", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=HelpText
     )
     add = parser.add_argument
-    add(
-        "--config",
-        metavar="FILE",
-        help="serve this configuration, or `none` for the mode without a file [HOOKCHAIN_CONFIG]",
-    )
+    add("--config", metavar="FILE", help="set the configuration, or `none` for no file [HOOKCHAIN_CONFIG]")
     add(
         "--port-base",
         metavar="N",
         type=_port_base,
         default=environ.get("PORT_BASE") or DEFAULT_BASE,
-        help="use ports N (receive), N+1 (transform), N+2 (notify), N+5 (cloud APIs), N+10 (page) [PORT_BASE or 8080]",
+        help="set receive's port; transform has N+1, notify N+2, the APIs N+5, the page N+10 [PORT_BASE, else 8080]",
     )
     add(
         "--state",
         metavar="FOLDER",
         type=Path,
         default=Path(environ.get("HOOKCHAIN_STATE") or root / DEFAULT_STATE),
-        help="keep events, deliveries and mails in this folder [HOOKCHAIN_STATE or .hookchain]",
+        help="store events, deliveries and mails in FOLDER [HOOKCHAIN_STATE, else .hookchain]",
     )
     _add_env_file(parser, root)
     add("--no-reload", action="store_true", help="do not restart when the configuration or the code changes")
-    add("--send-mail", action="store_true", help="send mails for real, with SENDGRID_API_KEY or SMTP_URL")
+    add("--send-mail", action="store_true", help="send real mail, through SENDGRID_API_KEY or SMTP_URL")
     add(
         "--log-level",
         metavar="LEVEL",
         type=_log_level,
         default=environ.get("LOG_LEVEL") or "INFO",
-        help=f"print lines of at least this level: {', '.join(SEVERITIES)} [LOG_LEVEL or INFO]",
+        help=f"print this severity and above: {', '.join(SEVERITIES)} [LOG_LEVEL, else INFO]",
     )
-    add("--no-color", action="store_true", help="print no colours, even on a terminal [NO_COLOR]")
+    add("--no-color", action="store_true", help="print no colours [NO_COLOR]")
     return parser
 
 
 def _add_env_file(parser: argparse.ArgumentParser, root: Path) -> None:
     parser.add_argument(
-        "--env-file",
-        metavar="FILE",
-        type=Path,
-        default=root / ".env",
-        help="read settings and secrets from this file [.env]",
+        "--env-file", metavar="FILE", type=Path, default=root / ".env", help="read settings and secrets [.env]"
     )
 
 

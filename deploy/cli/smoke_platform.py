@@ -1,4 +1,4 @@
-"""Where the smoke test goes: this machine's `hookchain dev`, or the functions on Google Cloud."""
+"""The platform that the smoke test runs on: the `hookchain dev` of this machine, or the functions on Google Cloud."""
 
 import argparse
 import sqlite3
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from deploy.cli.smoke_sight import Sight, sight_of_log, sight_of_records
+from deploy.cli.smoke_follow import EventState, state_from_logs, state_from_records
 from deploy.config.configured import Configured
 from deploy.config.dev_file import is_sending_mail
 from deploy.config.ports import HOST
@@ -24,25 +24,25 @@ from deploy.history.state import State
 from deploy.history.state_choice import chosen_state
 from deploy.requests.send_secret import secret_named
 from deploy.secrets.place import PlaceFault
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from shared.errors import HookchainError
 
 LOCAL_SECONDS: Final = 30.0
 CLOUD_SECONDS: Final = 120.0
-"""A function that has to start first takes seconds, and a log line some more until it can be read."""
+"""A function may take seconds to start, and a log line some more until it can be read."""
 TRIES: Final = 20
 PAUSE_SECONDS: Final = 0.5
 CLOCKS_APART_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """`sends_mail`: to people, and not into a mailbox that only the page shows. `newest` answers the id of a source's
-    newest event since then, where the source's own answer named none."""
+class SmokePlatform:
+    """`sends_mail` is true if mail reaches people rather than the page's mailbox. `newest` returns the id of a source's
+    newest event since a time, for providers whose reply names none."""
 
     base_url: str
     secret_of: Callable[[str], str]
-    look: Callable[[str, float], Sight]
+    look: Callable[[str, float], EventState]
     newest: Callable[[str, float], str | None]
     longest_seconds: float
     pause_seconds: float
@@ -50,10 +50,10 @@ class Place:
 
 
 @contextmanager
-def place_of(options: argparse.Namespace, have: Configured) -> Iterator[Place]:
-    """Raises CannotTell, TargetFault and GcloudMissing."""
+def open_platform(options: argparse.Namespace, have: Configured) -> Iterator[SmokePlatform]:
+    """Raises CommandError, TargetFault and GcloudMissing."""
     if not is_gcp(options) and options.to is None and told_ports(options.state) is None:
-        raise CannotTell(f"no `hookchain dev` is up with {options.state}: start `make dev`, or say --platform gcp")
+        raise CommandError(f"no `hookchain dev` runs with {options.state}. Start `make dev`, or use --platform gcp.")
     try:
         with chosen_state(options, have.environ) as state:
             if is_gcp(options):
@@ -61,46 +61,46 @@ def place_of(options: argparse.Namespace, have: Configured) -> Iterator[Place]:
             else:
                 yield _here(state, options, have)
     except sqlite3.Error as fault:
-        raise CannotTell(str(fault)) from fault
+        raise CommandError(str(fault)) from fault
 
 
-def _here(state: State, options: argparse.Namespace, have: Configured) -> Place:
+def _here(state: State, options: argparse.Namespace, have: Configured) -> SmokePlatform:
     def secret_of(name: str) -> str:
         try:
             return secret_named(name, have.environ)
         except ValueError as error:
-            raise CannotTell(str(error)) from error
+            raise CommandError(str(error)) from error
 
     ports = told_ports(options.state)
     base_url = f"http://{HOST}:{ports.receive}" if ports else ""
     look, newest = partial(_look, state), partial(_newest, state)
-    return Place(base_url, secret_of, look, newest, LOCAL_SECONDS, 0.1, is_sending_mail(options.state))
+    return SmokePlatform(base_url, secret_of, look, newest, LOCAL_SECONDS, 0.1, is_sending_mail(options.state))
 
 
-def _look(state: State, event_id: str, _: float) -> Sight:
+def _look(state: State, event_id: str, _: float) -> EventState:
     return _seen(state, event_id)
 
 
-def _seen(state: State, event_id: str) -> Sight:
+def _seen(state: State, event_id: str) -> EventState:
     record = state.reader.event(event_id)
-    return sight_of_records(record, state.deliveries(event_id) if record else ())
+    return state_from_records(record, state.deliveries(event_id) if record else ())
 
 
-def _in_cloud(state: State, cloud: Cloud, where: str) -> Place:
+def _in_cloud(state: State, cloud: Cloud, where: str) -> SmokePlatform:
     secrets = SecretManagerPlace(cloud.target, cloud.gcloud, cloud.api)
 
     def secret_of(name: str) -> str:
         try:
             kept = secrets.find([name]).get(name)
         except PlaceFault as fault:
-            raise CannotTell(str(fault)) from fault
+            raise CommandError(str(fault)) from fault
         if kept is None or not kept.values:
-            why = kept.trouble if kept and kept.trouble else "is not there"
-            raise CannotTell(f"secret {name!r} {why}: hookchain secrets set {name}{where}")
+            why = kept.trouble if kept and kept.trouble else "does not exist"
+            raise CommandError(f"secret {name!r} {why}: hookchain secrets set {name}{where}")
         return kept.values[0]
 
     look, newest = _CloudLook(state, cloud), partial(_newest, state)
-    return Place(cloud.receive_url(), secret_of, look, newest, CLOUD_SECONDS, 1.0, True)
+    return SmokePlatform(cloud.receive_url(), secret_of, look, newest, CLOUD_SECONDS, 1.0, True)
 
 
 def _newest(state: State, source: str, since: float) -> str | None:
@@ -112,19 +112,19 @@ def _newest(state: State, source: str, since: float) -> str | None:
 
 
 class _CloudLook:
-    """In journal and ledger; where those cannot be read, in the functions' logs, which are some seconds behind."""
+    """Reads journal and ledger, or the functions' logs, which are some seconds behind, if those cannot be read."""
 
     def __init__(self, state: State, cloud: Cloud) -> None:
         self._state = state
         self._cloud = cloud
         self._is_journal_read = True
 
-    def __call__(self, event_id: str, posted_at: float) -> Sight:
+    def __call__(self, event_id: str, posted_at: float) -> EventState:
         if self._is_journal_read:
             try:
                 return _seen(self._state, event_id)
             except HookchainError as fault:
                 self._is_journal_read = False
-                print(f"the journal cannot be read, so the logs are: {fault.detail}", file=sys.stderr)
+                print(f"the journal cannot be read; reading the logs instead: {fault.detail}", file=sys.stderr)
         query = log_filter(self._cloud.target, Wanted(event=event_id), posted_at - CLOCKS_APART_SECONDS)
-        return sight_of_log(read_records(self._cloud.gcloud, self._cloud.target, query, "asc"), event_id)
+        return state_from_logs(read_records(self._cloud.gcloud, self._cloud.target, query, "asc"), event_id)

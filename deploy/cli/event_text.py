@@ -1,4 +1,4 @@
-"""One event's whole way, for a person to read from top to bottom."""
+"""One event or dead letter as text: the request, the routes, the deliveries and their attempts."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -28,9 +28,9 @@ _STATES: Final = {
     "claimed": "being attempted",
     "attempted": "being attempted",
     "done": "delivered",
-    "failed": "given up",
-    "retry_at": "to be tried again",
-    "disabled": "held: it goes out once the destination is released",
+    "failed": "failed",
+    "retry_at": "retry scheduled",
+    "disabled": "held until the destination is released",
 }
 _INDENT: Final = "  "
 
@@ -40,29 +40,29 @@ def colour_of(status: str) -> str:
 
 
 def clock(seconds: float) -> str:
-    """`2026-03-01T12:00:00Z`, as `--since` takes it."""
+    """Return a time such as `2026-03-01T12:00:00Z`, which `--since` accepts."""
     return rfc3339(seconds)[:19] + "Z"
 
 
 def event_text(
     record: EventRecord, document: JsonObject | None, rows: Sequence[LedgerRow], screen: Screen
 ) -> Iterator[str]:
-    """Lines. `document` is the event with its data, from wherever that rests."""
+    """Yield the lines. `document` is the event with its data, which may come from a blob."""
     yield from _summary(record.summary, screen)
-    yield from _section("Arrived", [line for each in record.requests for line in _request(each)], screen)
-    seen = "" if record.passes < 2 else f", as transform decided the last of {record.passes} times"
+    yield from _section("Received", [line for each in record.requests for line in _request(each)], screen)
+    seen = "" if record.passes < 2 else f" (the last of {record.passes} passes through transform)"
     yield from _section(f"Routes{seen}", [line for each in record.routes for line in _route(each)], screen)
     deliveries = [line for row in rows for line in _delivery(row, record.attempts, screen)]
     yield from _section("Deliveries", deliveries, screen)
     letters = [line for each in record.dead_letters for line in letter_lines(each, screen)]
     yield from _section("Dead letters", letters, screen)
-    yield from _section("The event", _document(record.summary, document), screen)
+    yield from _section("Event", _document(record.summary, document), screen)
 
 
 def letter_text(letter: DeadLetterRow, message: Json, screen: Screen) -> Iterator[str]:
     yield screen.coloured(f"Dead letter {printable(letter.id)}", BOLD)
     yield from (f"{_INDENT}{line}" for line in letter_lines(letter, screen))
-    yield from _section("What was given up on", json_lines(message), screen)
+    yield from _section("Message", json_lines(message), screen)
 
 
 def letter_lines(letter: DeadLetterRow, screen: Screen) -> Iterator[str]:
@@ -147,5 +147,5 @@ def _document(event: EventSummary, document: JsonObject | None) -> list[str]:
     if document is not None:
         return json_lines(document)
     if event.routed_at is None:
-        return ["transform has not seen it yet"]
-    return ["no longer kept: the retention of bodies is over"]
+        return ["not processed by transform yet"]
+    return ["removed: its body is past retention"]

@@ -1,4 +1,4 @@
-"""`hookchain secrets list`: what is needed, what is there, and never a value."""
+"""`hookchain secrets list`: the state of each secret that the configuration needs, never its value."""
 
 import argparse
 import json
@@ -8,21 +8,16 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from deploy.cli.ending import DONE, NOT_DONE
+from deploy.cli.command import DONE, NOT_DONE
 from deploy.config.configured import configured
+from deploy.doctor.configuration import MISSING, PRESENT, SHORT, UNREADABLE, WEAK, state_of, why_weak
 from deploy.history.platform_options import is_gcp, same_platform
 from deploy.secrets.needs import Need, needs
 from deploy.secrets.place import Kept, Place
-from deploy.secrets.values import Refused, checked_values, short_ones
 from deploy.terminal.tables import GREEN, RED, YELLOW, Column, screen_of, table
 from shared.jsontext import JsonObject
 from shared.times import rfc3339
 
-PRESENT: Final = "present"
-SHORT: Final = "short"
-WEAK: Final = "weak"
-MISSING: Final = "missing"
-UNREADABLE: Final = "unreadable"
 _COLOURS: Final = {PRESENT: GREEN, SHORT: YELLOW, WEAK: RED, MISSING: RED, UNREADABLE: YELLOW}
 _DAY_SECONDS: Final = 86_400
 COLUMNS: Final = (
@@ -44,7 +39,7 @@ def list_secrets(options: argparse.Namespace, place: Place) -> int:
     if options.json:
         print(json.dumps({"secrets": [_document(each, found.get(each.name), states[each.name]) for each in needed]}))
     elif not needed:
-        print("the configuration needs no secret", file=sys.stderr)
+        print("The configuration needs no secrets.", file=sys.stderr)
     else:
         rows = [_row(need, found.get(need.name), states[need.name], time.time()) for need in needed]
         print(table(COLUMNS, rows, screen_of(sys.stdout, os.environ)))
@@ -54,28 +49,8 @@ def list_secrets(options: argparse.Namespace, place: Place) -> int:
     return NOT_DONE if any(states[need.name] in bad and _is_due(options, need, states) for need in needed) else DONE
 
 
-def state_of(need: Need, kept: Kept | None) -> str:
-    if kept is None:
-        return MISSING
-    if kept.text is None:
-        return UNREADABLE
-    try:
-        values = checked_values(kept.text, need.ways)
-    except Refused:
-        return WEAK
-    return SHORT if short_ones(values) else PRESENT
-
-
-def why_weak(need: Need, kept: Kept) -> str:
-    try:
-        checked_values(kept.text or "", need.ways)
-    except Refused as fault:
-        return str(fault)
-    return ""
-
-
 def _is_due(options: argparse.Namespace, need: Need, states: Mapping[str, str]) -> bool:
-    """Locally a missing one is made up by `hookchain dev`, or is for mail, which is caught."""
+    """Tell whether a missing secret is a fault: here, `hookchain dev` generates it or needs none for caught mail."""
     return is_gcp(options) or states[need.name] != MISSING
 
 
@@ -116,8 +91,8 @@ def _advice(
         elif states[need.name] == MISSING and is_gcp(options):
             lines.append(f"{need.name}: hookchain secrets set {need.name}{where}")
         elif states[need.name] == MISSING:
-            made = "`hookchain dev` makes it up" if need.is_made_locally else "not needed here: mail is caught"
+            made = "`hookchain dev` generates it" if need.is_made_locally else "not needed here: mail is caught"
             lines.append(f"{need.name}: {made}, or: hookchain secrets set {need.name}")
         if kept and kept.shadow:
-            lines.append(f"{need.name}: it is in .env too; {kept.shadow} counts")
+            lines.append(f"{need.name}: it is in .env too; {kept.shadow} takes precedence")
     return lines

@@ -1,12 +1,19 @@
-"""The project: there, alive, paid for, in a region that is one; its APIs; and what its caller may do."""
+"""The checks of Google Cloud: gcloud and its user, the project, its billing, region, APIs and permissions."""
 
+import json
 from typing import Final
 
 from deploy.gcp.resources.apis import APIS
-from deploy.google.api import ApiFault, GoogleApi
+from deploy.google.api import ApiFault, GoogleApi, NotSignedIn, Token
+from deploy.google.gcloud import GcloudMissing, Runner
 from deploy.google.target import Target
 from deploy.terminal.finding import Finding, ok, problem, unknown
+from shared.jsontext import Json
 
+NEEDED_FLAGS: Final = ("--function", "--base-image", "invoker-iam-check")
+"""Flags of `gcloud run deploy` that an old gcloud lacks, or has in a beta only."""
+SECONDS: Final = 30.0
+INSTALL: Final = "install it: https://cloud.google.com/sdk/docs/install, or use Cloud Shell, which has it"
 PERMISSIONS: Final = (
     "artifactregistry.repositories.create",
     "cloudbuild.builds.create",
@@ -29,7 +36,51 @@ PERMISSIONS: Final = (
     "storage.buckets.create",
     "storage.buckets.update",
 )
-"""What a first deploy does. roles/owner has all of them."""
+"""The permissions that a first deployment uses. roles/owner has all of them."""
+
+
+def gcloud(runner: Runner) -> Finding:
+    try:
+        answer = runner.run(["version", "--format=json"], timeout_seconds=SECONDS)
+    except GcloudMissing:
+        return problem("not on PATH", INSTALL)
+    if answer.code:
+        return problem(f"does not run: {_line(answer.stderr)}", "run `gcloud version` to see why")
+    return ok(version_of(answer.stdout))
+
+
+def gcloud_flags(runner: Runner) -> Finding:
+    """Read the help rather than compare versions: it lists what this gcloud can do."""
+    answer = runner.run(["run", "deploy", "--help"], timeout_seconds=SECONDS)
+    if answer.code or not answer.stdout:
+        return unknown(f"`gcloud run deploy --help` does not answer: {_line(answer.stderr)}")
+    lacking = [flag for flag in NEEDED_FLAGS if flag not in answer.stdout]
+    if lacking:
+        return problem(f"too old: `gcloud run deploy` lacks {', '.join(lacking)}", "gcloud components update")
+    return ok("can deploy functions to Cloud Run")
+
+
+def signed_in(runner: Runner, token: Token) -> Finding:
+    try:
+        token()
+    except NotSignedIn as fault:
+        said, _, todo = str(fault).partition(": ")
+        return problem(said, todo)
+    answer = runner.run(["config", "get-value", "account"], timeout_seconds=SECONDS)
+    return ok(answer.stdout.strip() or "yes")
+
+
+def version_of(text: str) -> str:
+    try:
+        document: Json = json.loads(text)
+    except ValueError:
+        return "there"
+    version = document.get("Google Cloud SDK") if isinstance(document, dict) else None
+    return f"version {version}" if isinstance(version, str) else "there"
+
+
+def _line(text: str) -> str:
+    return (text.strip().split("\n") or [""])[0][:200]
 
 
 def project(target: Target, api: GoogleApi) -> Finding:
@@ -41,7 +92,7 @@ def project(target: Target, api: GoogleApi) -> Finding:
         said = f"{target.project} does not exist, or you may not see it"
         return problem(said, f"gcloud projects list shows yours; gcloud projects create {target.project} makes it")
     if found.get("state") != "ACTIVE":
-        advice = f"gcloud projects undelete {target.project}, or take another"
+        advice = f"gcloud projects undelete {target.project}, or use another project"
         return problem(f"{target.project} is being deleted ({found.get('state')})", advice)
     return ok(f"{target.project} ({found.get('displayName', 'no name')})")
 
@@ -64,7 +115,7 @@ def apis(target: Target, api: GoogleApi) -> Finding:
         if isinstance(service, dict) and service.get("state") == "ENABLED"
     }
     off = [name.removesuffix(".googleapis.com") for name in APIS if name not in on]
-    return ok(f"{len(APIS)} on" if not off else f"the deploy turns these on: {', '.join(off)}")
+    return ok(f"{len(APIS)} enabled" if not off else f"the deployment enables these: {', '.join(off)}")
 
 
 def region(target: Target, api: GoogleApi) -> Finding:
@@ -72,7 +123,7 @@ def region(target: Target, api: GoogleApi) -> Finding:
         found = api.get("run", f"/v1/projects/{target.project}/locations", {"pageSize": "200"})
     except ApiFault as fault:
         if fault.reason == "SERVICE_DISABLED":
-            return unknown(f"{target.region}: Cloud Run tells its regions once its API is on")
+            return unknown(f"{target.region}: Cloud Run lists its regions once its API is enabled")
         raise
     locations = found.get("locations")
     known = (

@@ -1,10 +1,12 @@
-"""What became of what was sent to the `hookchain dev` that runs here."""
+"""The result of an event that was sent to the `hookchain dev` of this machine, as its journal has it."""
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from deploy.history.journal_view import EventQuery
 from deploy.history.local_bus import told_ports
@@ -14,13 +16,16 @@ from shared.ledger import LedgerRow
 
 WAIT_SECONDS: Final = 5.0
 MAX_EVENTS: Final = 10
+DUPLICATE: Final = " (duplicate: this event had already arrived, and is delivered once)"
+CLOCK_STEP_SECONDS: Final = 0.002
+"""An event's time is stored in milliseconds."""
 _POLL_SECONDS: Final = 0.1
 _SETTLED: Final = frozenset({"unmatched", "stopped", "duplicate", "delivered", "failed", "retrying", "held"})
 _WHY: Final = ". Why: "
 _WORDS: Final = {
     "done": "delivered",
-    "failed": "given up",
-    "retry_at": "to be tried again",
+    "failed": "failed",
+    "retry_at": "retry scheduled",
     "disabled": "held",
     "claimed": "being attempted",
     "attempted": "being attempted",
@@ -28,22 +33,42 @@ _WORDS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """`at` is when, in Unix seconds. The answer may not have told the event's id, as some providers want none."""
+class SentEvent:
+    """`at` is Unix seconds. `event_id` is None if the reply named none, as some providers require."""
 
     source: str
     at: float
     event_id: str | None = None
 
 
-def became(sent: Sent, state: Path) -> list[str]:
-    """Lines of what its events came to; none where no `hookchain dev` runs over this state folder."""
+def was_known(event_id: str | None, url: str, sent_at: float, state: Path) -> bool:
+    """Tell whether the event had already arrived at the `hookchain dev` that `url` leads to.
+
+    receive keeps no state, so its reply cannot tell; only the journal can. Of any other receiver nothing is known.
+    """
+    ports, target = told_ports(state), urlsplit(url)
+    if event_id is None or ports is None or (target.hostname, target.port) not in _own_receivers(ports.receive):
+        return False
+    try:
+        with opened(state) as local:
+            record = local.reader.event(event_id)
+    except (StateFault, sqlite3.Error):
+        return False
+    return record is not None and record.summary.received_at < sent_at - CLOCK_STEP_SECONDS
+
+
+def _own_receivers(port: int) -> set[tuple[str, int]]:
+    return {(host, port) for host in ("localhost", "127.0.0.1")}
+
+
+def result_lines(sent: SentEvent, state: Path) -> list[str]:
+    """Return lines about each event; none if no `hookchain dev` runs with this state folder."""
     return _waited_for(state, lambda local: _events(sent, local))
 
 
-def why_refused(sent: Sent, state: Path) -> list[str]:
-    """Receive's own diagnosis, or what its check found where it made none."""
-    return _waited_for(state, lambda local: _refusal(sent, local))
+def why_rejected(sent: SentEvent, state: Path) -> list[str]:
+    """Return receive's diagnosis, or the finding of its check if it made none."""
+    return _waited_for(state, lambda local: _rejection(sent, local))
 
 
 def _waited_for(state: Path, look: Callable[[State], tuple[list[str], bool]]) -> list[str]:
@@ -60,7 +85,7 @@ def _waited_for(state: Path, look: Callable[[State], tuple[list[str], bool]]) ->
     return []
 
 
-def _events(sent: Sent, local: State) -> tuple[list[str], bool]:
+def _events(sent: SentEvent, local: State) -> tuple[list[str], bool]:
     if sent.event_id:
         ids = [sent.event_id]
     else:
@@ -90,12 +115,12 @@ def _words(row: LedgerRow) -> str:
 
 
 def why_of(detail: str) -> str:
-    """Of a refusal's detail in receive's log: its diagnosis, else what its check found."""
-    told, _, why = detail.partition(_WHY)
-    return why or told
+    """Return the diagnosis in a rejection's detail, else the finding of its check."""
+    finding, _, why = detail.partition(_WHY)
+    return why or finding
 
 
-def _refusal(sent: Sent, local: State) -> tuple[list[str], bool]:
+def _rejection(sent: SentEvent, local: State) -> tuple[list[str], bool]:
     for request in local.reader.refused(MAX_EVENTS):
         if request.source == sent.source and request.at >= sent.at:
             return [f"why: {why_of(request.detail)}"], True

@@ -1,6 +1,7 @@
 """The way over an SMTP server."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -17,6 +18,7 @@ from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater, U
 from shared.secrets import SecretMissing
 
 PASSWORD: Final = "smtp-password"  # noqa: S105 a secret's name
+_CODES: Final = re.compile(r"[0-9]{3}(?: [245]\.[0-9]{1,3}\.[0-9]{1,3})?\b")
 END_SECONDS: Final = 0.5
 """The dialogue ends so long before the attempt does, so that what came of it still counts."""
 
@@ -92,12 +94,21 @@ def conclude(fates: Sequence[RecipientFate]) -> Outcome:
         return Unknown(f"the SMTP server did not say whether it took the mail for {len(unknown)} of {total} recipients")
     later = [fate.words for fate in fates if fate.fate == "later"]
     if later:
-        return RetryLater(f"not yet for {len(later)} of {total} recipients: {later[0]}", answer=later[0])
+        return RetryLater(f"not yet for {len(later)} of {total} recipients: {_status(later[0])}", answer=later[0])
     refused = [fate.words for fate in fates if fate.fate == "refused"]
     if len(refused) == total:
-        return Refused("smtp", f"the SMTP server refuses the mail: {refused[0]}", refused[0])
+        return Refused("smtp", f"the SMTP server refuses the mail: {_status(refused[0])}", refused[0])
     if refused:
         return Delivered(
             f"taken for {total - len(refused)} of {total} recipients, refused for the others: {refused[0]}"
         )
     return Delivered(fates[0].words)
+
+
+def _status(words: str) -> str:
+    """Return the codes of a server's reply, and other words as they are.
+
+    A reason is logged, and the text of a reply may repeat the recipient's address or a part of the mail.
+    """
+    codes = _CODES.match(words)
+    return codes[0] if codes else words

@@ -1,4 +1,8 @@
-"""One mail after another over one connection, and what became of each recipient. Blocks; it runs in a thread."""
+"""One mail after another over one connection, and what became of each recipient. Blocks; it runs in a thread.
+
+Only a reply of three digits counts. smtplib makes -1 of anything else, and 25 of what is left of a 250 or 550 when a
+connection ends: https://www.rfc-editor.org/rfc/rfc5321#section-4.2
+"""
 
 import smtplib
 import ssl
@@ -107,9 +111,12 @@ def _options(smtp: smtplib.SMTP, letter: Letter) -> list[str] | None:
 
 
 def _envelope(smtp: smtplib.SMTP, letter: Letter, options: list[str]) -> tuple[list[RecipientFate], list[Address]]:
-    """What became of those whom the server does not take, and those whom it takes. Raises CannotSend."""
+    """What became of those whom the server does not take, and those whom it takes.
+
+    Raises CannotSend, and SMTPException where a reply is none.
+    """
     sender = letter.mail.sender.address
-    code, words = smtp.mail(sender, options)
+    code, words = _reply(smtp.mail(sender, options))
     if code >= 500:
         act = "set EMAIL_FROM, or the destination's `from`, to an address that it lets you use"
         raise CannotSend(f"the SMTP server refuses the sender {sender} ({_words(code, words)}): {act}", held=True)
@@ -118,7 +125,7 @@ def _envelope(smtp: smtplib.SMTP, letter: Letter, options: list[str]) -> tuple[l
     fates: list[RecipientFate] = []
     taken: list[Address] = []
     for address in letter.recipients:
-        code, words = smtp.rcpt(address.address)
+        code, words = _reply(smtp.rcpt(address.address))
         if code < 400:
             taken.append(address)
         else:
@@ -133,7 +140,7 @@ def _content(smtp: BoundedSmtp, mail: Mail, taken: list[Address], now: float, se
         smtp.close()
         return _all(taken, "later", "no time was left")
     try:
-        code, words = smtp.data(message_bytes(mail, now))
+        code, words = _reply(smtp.data(message_bytes(mail, now)))
     except smtplib.SMTPDataError as error:  # refused before any of it was sent
         with suppress(smtplib.SMTPException, OSError):
             smtp.rset()
@@ -143,6 +150,14 @@ def _content(smtp: BoundedSmtp, mail: Mail, taken: list[Address], now: float, se
         # A server accepts no mail whose end it did not get.
         return _all(taken, "unknown" if smtp.is_mail_sent else "later", reason_of(error))
     return _all(taken, "taken" if code < 400 else _refusal(code), _words(code, words))
+
+
+def _reply(reply: tuple[int, bytes]) -> tuple[int, bytes]:
+    """The reply, if it says that the command is done or refused. Raises SMTPResponseException."""
+    code, words = reply
+    if not (200 <= code < 300 or 400 <= code < 600):
+        raise smtplib.SMTPResponseException(code, words)
+    return code, words
 
 
 def _refusal(code: int) -> Fate:

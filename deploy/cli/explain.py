@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -13,19 +14,23 @@ from deploy.config.checkout import state_folder
 from deploy.config.configured import add_configuration, configured
 from deploy.explain.case_input import without_proof
 from deploy.explain.given_request import add_request, request_of
+from deploy.explain.proof import ways_of
 from deploy.explain.receive_stage import explain_receive
 from deploy.explain.report import Check, Report, report_document
 from deploy.explain.report_text import report_text
 from deploy.explain.transform_stage import transform_stages
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
+from functions.receive.signed_part import signs_content
 from shared.cloud.local.owners import FILE_NAME, KnownOwners
+from shared.jsontext import JsonObject
 
 _GRANTED: Final = {
     "secret": "not asked for (--unsigned)",
     "signature": "taken for granted, and with it all that proves the sender (--unsigned)",
     "time": "not looked at (--unsigned)",
 }
+_ID_OF_SIGNED: Final = {"id": "not looked at (--unsigned): what is signed decides which requests are one event"}
 EPILOG: Final = """\
 examples:
   hookchain explain --source github --body push.json \\
@@ -67,7 +72,8 @@ def explained(options: argparse.Namespace) -> Report:
     now = time.time() if options.now is None else options.now
     receive = found.slices["receive"]
     if options.unsigned:
-        report = _granted(explain_receive(request, without_proof(receive), found.environ, now))
+        report = explain_receive(request, without_proof(receive, keeps_requests=True), found.environ, now)
+        report = _granted(report, receive)
     else:
         report = explain_receive(request, receive, found.environ, now)
     seen = KnownOwners(state_folder() / FILE_NAME)
@@ -77,12 +83,22 @@ def explained(options: argparse.Namespace) -> Report:
     return replace(report, stages=(*report.stages, *later))
 
 
-def _granted(report: Report) -> Report:
-    """Receive was told that the source asks for no proof, which it does."""
-    stages = [replace(stage, checks=tuple(map(_granted_check, stage.checks))) for stage in report.stages]
+def _granted(report: Report, receive: JsonObject) -> Report:
+    """Receive was told that the source asks for no proof, which it does. `receive` is its slice as it is."""
+    granted = {**_GRANTED, **_ID_OF_SIGNED} if _signs_content(receive, report.source) else _GRANTED
+    stages = [
+        replace(stage, checks=tuple(_granted_check(check, granted) for check in stage.checks))
+        for stage in report.stages
+    ]
     return replace(report, stages=tuple(stages))
 
 
-def _granted_check(check: Check) -> Check:
-    words = _GRANTED.get(check.name)
+def _signs_content(receive: JsonObject, source: str | None) -> bool:
+    sources = receive["sources"]
+    settings = sources.get(source or "") if isinstance(sources, dict) else None
+    return isinstance(settings, dict) and any(signs_content(way) for way in ways_of(settings))
+
+
+def _granted_check(check: Check, granted: Mapping[str, str]) -> Check:
+    words = granted.get(check.name)
     return Check(check.name, "skipped", words) if words else check

@@ -83,7 +83,8 @@ async def _retry(parts: Parts, work: Work, configured: Configured, outcome: Retr
 async def _disable(parts: Parts, work: Work, outcome: Disabled) -> Result:
     name = work.delivery.destination
     if await parts.states.disable(name, outcome.reason):
-        act = f"{outcome.reason}; then `hookchain release {name}`"
+        release = f"hookchain release {name}"
+        act = outcome.reason if release in outcome.reason else f"{outcome.reason}; then `{release}`"
         log("ERROR", "destination disabled: what is owed to it is held", destination=name, reason=act)
     return await hold_while_disabled(parts, work, outcome.reason, outcome.answer)
 

@@ -25,6 +25,7 @@ async def json_body(request: web.Request) -> JsonObject:
     """Raises HTTPBadRequest."""
     try:
         document: Json = json.loads(await request.read() or b"{}")
+        to_json(document).encode()  # a lone surrogate is in no file of the state folder, and cannot be looked up
     except (ValueError, RecursionError) as error:
         raise bad_request("the body is not JSON") from error
     if not isinstance(document, dict):

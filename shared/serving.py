@@ -11,6 +11,8 @@ from shared.errors import Rejected
 from shared.http import Reply, Request
 
 BODY_SECONDS: Final = 10.0
+METHOD_KEY: Final = "hookchain.method"
+"""The key of a scope that holds the request's method where the framework's router would not let it through."""
 
 
 def head_of(web: WebRequest) -> Request:
@@ -18,7 +20,7 @@ def head_of(web: WebRequest) -> Request:
     scope = web.scope
     client = scope.get("client")
     return Request(
-        method=scope["method"],
+        method=scope.get(METHOD_KEY, scope["method"]),
         path=scope.get("raw_path", scope["path"].encode()).decode("latin-1"),
         query=scope["query_string"].decode("latin-1"),
         headers=tuple(

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -12,6 +13,7 @@ from deploy.config.checkout import state_folder
 from deploy.config.configured import add_configuration, configured
 from deploy.explain.case_input import without_proof
 from deploy.explain.given_request import add_request, request_of
+from deploy.explain.proof import ways_of
 from deploy.explain.receive_stage import explain_receive
 from deploy.explain.report import Check, Report, report_document
 from deploy.explain.report_text import report_text
@@ -19,12 +21,14 @@ from deploy.explain.transform_stage import transform_stages
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
 from shared.cloud.local.owners import FILE_NAME, KnownOwners
+from shared.jsontext import JsonObject
 
 _SKIPPED: Final = {
     "secret": "not checked (--unsigned)",
     "signature": "assumed valid, like all authentication (--unsigned)",
     "time": "not checked (--unsigned)",
 }
+_ID_OF_SIGNED: Final = {"id": "not checked (--unsigned): the signed bytes decide which requests are one event"}
 DETAILS: Final = """\
 Nothing is sent: receive's own code decides, with the configuration and the secrets of this machine (/secrets/<name>,
 the environment, .env). Give the body byte for byte as it arrived. Set --now to the time of arrival for signatures that
@@ -64,7 +68,8 @@ def explained(options: argparse.Namespace) -> Report:
     now = time.time() if options.now is None else options.now
     receive = found.slices["receive"]
     if options.unsigned:
-        report = _mark_skipped(explain_receive(request, without_proof(receive), found.environ, now))
+        report = explain_receive(request, without_proof(receive, keeps_requests=True), found.environ, now)
+        report = _mark_skipped(report, receive)
     else:
         report = explain_receive(request, receive, found.environ, now)
     seen = KnownOwners(state_folder() / FILE_NAME)
@@ -74,12 +79,22 @@ def explained(options: argparse.Namespace) -> Report:
     return replace(report, stages=(*report.stages, *later))
 
 
-def _mark_skipped(report: Report) -> Report:
-    """Mark the checks that were skipped: receive ran as if the source had `auth: none`."""
-    stages = [replace(stage, checks=tuple(map(_mark_skipped_check, stage.checks))) for stage in report.stages]
+def _mark_skipped(report: Report, receive: JsonObject) -> Report:
+    """Mark the checks that were skipped: receive ran as if the source had `auth: none`. `receive` is its slice."""
+    skipped = {**_SKIPPED, **_ID_OF_SIGNED} if _signs_content(receive, report.source) else _SKIPPED
+    stages = [
+        replace(stage, checks=tuple(_mark_skipped_check(check, skipped) for check in stage.checks))
+        for stage in report.stages
+    ]
     return replace(report, stages=tuple(stages))
 
 
-def _mark_skipped_check(check: Check) -> Check:
-    shown = _SKIPPED.get(check.name)
+def _signs_content(receive: JsonObject, source: str | None) -> bool:
+    sources = receive["sources"]
+    settings = sources.get(source or "") if isinstance(sources, dict) else None
+    return isinstance(settings, dict) and any(way.signs_content for way in ways_of(settings))
+
+
+def _mark_skipped_check(check: Check, skipped: Mapping[str, str]) -> Check:
+    shown = skipped.get(check.name)
     return Check(check.name, "skipped", shown) if shown else check

@@ -19,7 +19,7 @@ from deploy.explain.receive_words import (
     schema_words,
     size_words,
 )
-from deploy.explain.report import NOT_MADE, Check
+from deploy.explain.report import HANDSHAKE, NOT_MADE, Check
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError, Rejected
 from shared.event import Event
@@ -68,7 +68,7 @@ def checks_of(looked: Looked, sources: JsonObject) -> list[Check]:
         elif name != "key" and not (handshake and name in _OF_EVENTS):
             found.append(Check(name, "skipped", _SKIPPED.get(name, "nothing to look at")))
     if handshake:
-        found.append(Check("handshake", "passed", f"{handshake}: answered, and no event is made"))
+        found.append(Check(HANDSHAKE, "passed", f"{handshake}: answered, and no event is made"))
     return found
 
 

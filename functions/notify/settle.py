@@ -86,7 +86,8 @@ async def _retry(notifier: Notifier, work: Work, configured: Configured, outcome
 async def _disable(notifier: Notifier, work: Work, outcome: Disabled) -> Result:
     name = work.delivery.destination
     if await notifier.states.disable(name, outcome.reason):
-        act = f"{outcome.reason}; then `hookchain release {name}`"
+        release = f"hookchain release {name}"
+        act = outcome.reason if release in outcome.reason else f"{outcome.reason}; then `{release}`"
         log("ERROR", "destination disabled: what is owed to it is held", destination=name, reason=act)
     return await hold_while_disabled(notifier, work, outcome.reason, outcome.answer)
 

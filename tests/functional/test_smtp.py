@@ -62,7 +62,7 @@ async def test_a_retry_goes_to_those_alone_who_do_not_have_it(bench: Bench) -> N
         bench.inbox.answers = {}
         second = await bench.send(replace(ATTEMPT, attempt_number=2), to=everyone)
 
-    assert first == RetryLater("not yet for 1 of 4 recipients: 451 later", answer="451 later")
+    assert first == RetryLater("not yet for 1 of 4 recipients: 451", answer="451 later")
     assert second == Delivered("taken for 3 of 4 recipients, refused for the others: 550 no such user")
     assert bench.inbox.recipients == [["a@x.y"], ["d@x.y"], ["b@x.y"]]
 
@@ -108,6 +108,42 @@ async def test_the_servers_answer_is_the_outcome(
 
     assert isinstance(found, kind)
     assert words in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind"),
+    [
+        ({"DATA": "25"}, Unknown),
+        ({"DATA": "5"}, Unknown),
+        ({"DATA": "queued"}, Unknown),
+        ({"DATA": "354 more"}, Unknown),
+        ({"DATA": "999 done"}, Unknown),
+        ({"ada@example.com": "25"}, RetryLater),
+        ({"ada@example.com": "ok"}, RetryLater),
+        ({"MAIL": "5"}, RetryLater),
+        ({"MAIL": "999 no"}, RetryLater),
+    ],
+)
+async def test_what_is_no_reply_is_never_an_acceptance(
+    bench: Bench, answers: dict[str, str], kind: type[object]
+) -> None:
+    bench.inbox.answers = answers
+    with serving(Controller(bench.inbox, HOST, bench.port)):
+        found = await bench.send()
+
+    assert isinstance(found, kind)
+
+
+@pytest.mark.parametrize("code", ["550 5.1.1", "450 4.2.0", "550"])
+async def test_a_reason_holds_the_codes_of_a_reply_and_not_its_text(bench: Bench, code: str) -> None:
+    reply = f"{code} <ada@example.com>: Recipient address rejected"
+    bench.inbox.answers = {"ada@example.com": reply}
+    with serving(Controller(bench.inbox, HOST, bench.port)):
+        found = await bench.send()
+
+    assert isinstance(found, Refused | RetryLater)
+    assert found.reason.endswith(f": {code}")
+    assert found.answer == reply
 
 
 async def test_a_server_that_is_not_there_is_tried_again_later(bench: Bench) -> None:

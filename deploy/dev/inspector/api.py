@@ -44,6 +44,7 @@ async def json_body(request: web.Request) -> JsonObject:
     """Raises HTTPBadRequest, as all that parse a request do."""
     try:
         document: Json = json.loads(await request.read() or b"{}")
+        to_json(document).encode()  # a lone surrogate is in no file of the state folder, and cannot be looked up
     except (ValueError, RecursionError) as error:
         raise bad_request("The body must be JSON.") from error
     if not isinstance(document, dict):

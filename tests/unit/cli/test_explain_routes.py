@@ -210,3 +210,25 @@ def test_differences_have_an_end() -> None:
     many: Json = {str(number): number for number in range(1_000)}
 
     assert len(differences(many, {})) == MAX_LINES + 1
+
+
+def test_a_request_without_an_event_ends_with_that_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    config = CONFIG.replace("shop: {auth: none, id: data.id}", "shop: {auth: none, batch: data.events.*}")
+    Path("hookchain.yaml").write_text(config, encoding="utf-8")
+    said = explained(capsys, {"events": []})
+
+    assert 'Accepted: 200 OK, but nothing is delivered {"ids":[]} ▸ the request holds no event' in said
+
+
+def test_the_reason_of_a_route_that_matches_comes_before_those_that_do_not(capsys: pytest.CaptureFixture[str]) -> None:
+    others = "".join(f"  - {{name: other {n}, types: [other], to: people}}\n" for n in range(12))
+    config = CONFIG.split("routes:")[0] + "routes:\n" + others + "  - name: paid" + CONFIG.split("  - name: paid")[1]
+    config = config.split("  - name: broken")[0] + "destinations:" + CONFIG.split("destinations:")[1]
+    Path("hookchain.yaml").write_text(config, encoding="utf-8")
+    said = explained(capsys, EVENT)
+
+    assert "nothing is delivered" in said
+    assert (
+        "▸ paid: stopped: type 'signup.created' matches sign*"
+        in said.split("nothing is delivered")[1].split("other 0")[0]
+    )

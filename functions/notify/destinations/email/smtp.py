@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ PASSWORD: Final = "smtp-password"  # noqa: S105 a secret's name
 MAX_AT_ONCE: Final = 16
 END_SECONDS: Final = 0.5
 """The session ends so long before the attempt does, so that what came of it still counts."""
+_CODES: Final = re.compile(r"[0-9]{3}(?: [245]\.[0-9]{1,3}\.[0-9]{1,3})?\b")
 SETTLED: Final = frozenset({"taken", "refused"})
 
 Security = Literal["tls", "starttls", "none"]
@@ -167,15 +169,24 @@ def conclude(fates: Sequence[RecipientFate]) -> Outcome:
         return Unknown(f"the SMTP server did not say whether it took the mail for {len(unknown)} of {total} recipients")
     later = [fate.words for fate in fates if fate.fate == "later"]
     if later:
-        return RetryLater(f"not yet for {len(later)} of {total} recipients: {later[0]}", answer=later[0])
+        return RetryLater(f"not yet for {len(later)} of {total} recipients: {_status(later[0])}", answer=later[0])
     refused = [fate.words for fate in fates if fate.fate == "refused"]
     if len(refused) == total:
-        return Refused("smtp", f"the SMTP server refuses the mail: {refused[0]}", refused[0])
+        return Refused("smtp", f"the SMTP server refuses the mail: {_status(refused[0])}", refused[0])
     if refused:
         return Delivered(
             f"taken for {total - len(refused)} of {total} recipients, refused for the others: {refused[0]}"
         )
     return Delivered(fates[0].words)
+
+
+def _status(reply: str) -> str:
+    """Return the codes of a server's reply, and any other text as it is.
+
+    A reason is logged, and the text of a reply may repeat the recipient's address or a part of the mail.
+    """
+    codes = _CODES.match(reply)
+    return codes[0] if codes else reply
 
 
 class Progress:

@@ -162,7 +162,7 @@ async def _envelope(smtp: SMTP, letter: Letter, needs_utf8: bool) -> tuple[list[
         await smtp.mail(sender, options=options, encoding=encoding)
     except SMTPSenderRefused as refused:
         words = _words(refused.code, refused.message)
-        if refused.code < 500:
+        if _refusal(refused.code) == "later":
             return _all(letter.recipients, "later", words), []
         act = "set EMAIL_FROM, or the destination's `from`, to an address that it lets you use"
         raise CannotSend(f"the SMTP server refuses the sender {sender} ({words}): {act}", held=True) from refused
@@ -213,13 +213,20 @@ async def _content(
     finally:
         if reading is not None:
             reading.cancel()
+    if not _is_final(answer.code):  # 25 is what is left of a 250 when a connection ends
+        return _all(accepted, "unknown" if is_end_sent else "later", _words(*answer))
     if answer.code < 400 and not is_end_sent:
         return _all(accepted, "later", _words(*answer))
     return _all(accepted, "taken" if answer.code < 400 else _refusal(answer.code), _words(*answer))
 
 
+def _is_final(code: int) -> bool:
+    """Return whether the reply says that a command is done or refused (RFC 5321, section 4.2.1)."""
+    return 200 <= code < 300 or 400 <= code < 600
+
+
 def _refusal(code: int) -> Fate:
-    return "later" if code < 500 else "refused"
+    return "refused" if 500 <= code < 600 else "later"
 
 
 def _all(addresses: Iterable[Address], fate: Fate, words: str) -> list[RecipientFate]:

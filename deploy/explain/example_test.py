@@ -9,7 +9,7 @@ from deploy.explain.case_input import AT
 from deploy.explain.case_world import services_of
 from deploy.explain.differences import differences
 from functions.transform.chain import Chain
-from functions.transform.registry import read_chain
+from functions.transform.read_chains import read_chain
 from functions.transform.run_chain import run_alone
 from functions.transform.step import Example, Step
 from functions.transform.walk import Course

@@ -7,16 +7,16 @@ from typing import Final, Literal
 from deploy.explain.differences import differences, line_of
 from deploy.terminal.printing import count_of
 from functions.transform.comparisons import values_read
+from functions.transform.decision import OfRoute, of_routes
+from functions.transform.expressions import Expression
 from functions.transform.read_routes import read_program
 from functions.transform.routes import Route
 from functions.transform.step import Many, Noted, Services, Stop, Switch
 from functions.transform.steps.decide import Filter
 from functions.transform.trail import Taken
-from functions.transform.transform import OfRoute, of_routes
 from shared.errors import HookchainError
 from shared.event import Event
 from shared.event_view import view_of
-from shared.expressions import Expression
 from shared.jsontext import Json, JsonObject
 
 MAX_PARTS: Final = 10

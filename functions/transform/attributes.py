@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+from functions.transform.expressions import kind_of
 from functions.transform.paths import Path
 from shared.errors import Permanent
 from shared.event import Event, attribute_text
-from shared.expressions import kind_of
 from shared.jsontext import Json, to_json
 
 

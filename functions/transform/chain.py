@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from functions.transform.bounded_await import bounded_await
-from functions.transform.registry import NamedStep
+from functions.transform.read_chains import NamedStep
 from functions.transform.step import AskingStep, Services
 from functions.transform.trail import Trail
 from functions.transform.walk import Asked, Course, Walk, Walker

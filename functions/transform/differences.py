@@ -1,6 +1,6 @@
 """Where two JSON values differ."""
 
-from functions.transform.writers.faults import Trail
+from functions.transform.writers.writing import Trail
 from shared.jsontext import Json
 
 

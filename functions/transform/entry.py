@@ -11,7 +11,7 @@ from typing import Final
 from functions.transform.answer_chain import CHAINS_PATH, answer_chain
 from functions.transform.chain import NamedChains
 from functions.transform.step import Services
-from functions.transform.transformer import Transformed, Transformer
+from functions.transform.transform import Transformed, Transformer
 from shared.errors import Permanent, Rejected, Temporary, place_of
 from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from functions.transform.expressions import Expression
 from shared.event_view import NAMES
-from shared.expressions import Expression
 
 
 def over_event(text: str) -> Expression:

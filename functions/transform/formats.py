@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from functions.transform.documents import type_of
-from functions.transform.writers.csv_writer import write_csv
-from functions.transform.writers.faults import Unwritable, verify_json
 from functions.transform.writers.line_writers import write_form, write_ndjson, write_text
 from functions.transform.writers.plist_writer import write_binary_plist, write_xml_plist
+from functions.transform.writers.text_writers import write_csv
+from functions.transform.writers.writing import Unwritable, verify_json
 from functions.transform.writers.xml_writer import write_xml
 from functions.transform.writers.yaml_writer import write_yaml
 from shared.errors import Rejected
@@ -18,7 +18,7 @@ from shared.formats.parse import parse_as
 from shared.jsontext import Json
 
 if TYPE_CHECKING:
-    from functions.transform.protobuf.messages import MessageKind
+    from functions.transform.writers.protobuf import MessageKind
 
 Format = Literal["json", "xml", "yaml", "plist", "binary-plist", "csv", "ndjson", "form", "text", "protobuf"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)

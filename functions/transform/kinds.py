@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from functions.transform.expressions import kind_of
+from functions.transform.fields import values_at
 from functions.transform.paths import Path
-from functions.transform.places import values_at
 from shared.errors import Permanent
-from shared.expressions import kind_of
 from shared.jsontext import Json
 
 _KINDS: Final[dict[str, tuple[type, ...]]] = {

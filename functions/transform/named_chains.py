@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from functions.transform.families import StepModels
-from functions.transform.registry import NamedStep, StepFault, read_chain
+from functions.transform.read_chains import NamedStep, StepFault, read_chain
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json
 

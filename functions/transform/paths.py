@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from functions.transform.expressions import kind_of
 from shared.did_you_mean import nearest
-from shared.expressions import kind_of
 from shared.jsontext import Json, JsonObject
 
 ATTRIBUTES: Final = ("type", "subject", "actor")

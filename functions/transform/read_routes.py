@@ -6,12 +6,12 @@ from typing import Final
 
 from functions.transform.chain import Chain, NamedChains, OnError
 from functions.transform.expression_text import over_event
+from functions.transform.expressions import Expression, ExpressionFault, kind_of
 from functions.transform.families import StepModels
 from functions.transform.named_chains import read_chains, unknown_chains
 from functions.transform.own_steps import OwnStepsFault, load_own_steps
-from functions.transform.registry import read_chain
+from functions.transform.read_chains import read_chain
 from functions.transform.routes import Route, TypeGlobs
-from shared.expressions import Expression, ExpressionFault, kind_of
 from shared.jsontext import Json, JsonObject
 from shared.slices import SliceFault
 

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 
 from functions.transform.chain import Chain
-from shared.expressions import Expression
+from functions.transform.expressions import Expression
 
 
 @dataclass(frozen=True, slots=True)

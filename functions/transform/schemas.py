@@ -3,7 +3,7 @@
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from functions.transform.places import inside
+from functions.transform.fields import inside
 from shared.jsontext import Json, to_json
 from shared.times import unix_seconds
 
@@ -42,8 +42,8 @@ def _validator(document: Json) -> "Validator":
     from jsonschema.validators import extend
     from referencing import Registry
 
+    from shared.schema import RULES
     from shared.schema_references import reference_outside
-    from shared.schema_rules import RULES
 
     if not isinstance(document, dict):
         raise SchemaFault("a JSON Schema is an object")
@@ -83,7 +83,7 @@ def _words(error: "ValidationError", place: str) -> str:
 
 def _rule(error: "ValidationError") -> str:
     """By what the schema says, which is the operator's; the error's own words quote the value."""
-    from shared.schema_rules import TOO_LONG
+    from shared.schema import TOO_LONG
 
     rule, wanted = str(error.validator), error.validator_value
     if error.message == TOO_LONG:

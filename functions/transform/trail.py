@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from functions.transform.registry import NamedStep
+from functions.transform.read_chains import NamedStep
 from functions.transform.step import StepResult
 from shared.errors import HookchainError
 from shared.event import Event

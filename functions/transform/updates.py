@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from functions.transform.expressions import kind_of
 from functions.transform.paths import Every, Part, Path, Unplaceable
 from shared.errors import Permanent
 from shared.event import Event
-from shared.expressions import kind_of
 from shared.jsontext import Json
 
 

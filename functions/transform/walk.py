@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from functions.transform.lending import lent, taken_back
 from functions.transform.output import verify_output, verify_several
 from functions.transform.own_steps import place_in_own_step
-from functions.transform.registry import MAX_STEPS, NamedStep
+from functions.transform.read_chains import MAX_STEPS, NamedStep
 from functions.transform.step import AskingStep, Many, Noted, StepContext, StepResult, Stop, Switch, Through
 from functions.transform.trail import Taken, Trail
 from shared.errors import HookchainError, Permanent, Temporary

@@ -7,7 +7,7 @@ from pathlib import Path
 from functions.transform.entry import Service
 from functions.transform.read_routes import Program, read_program
 from functions.transform.step import Services
-from functions.transform.transformer import Transformer
+from functions.transform.transform import Transformer
 from shared.cloud import platform
 from shared.cloud.retention import retention_of
 from shared.journaling import Journaling

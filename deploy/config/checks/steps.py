@@ -10,7 +10,7 @@ from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault, Path
 from functions.transform.families import StepModels
 from functions.transform.named_chains import read_chains, unknown_chains
-from functions.transform.registry import NamedStep, StepFault, read_chain
+from functions.transform.read_chains import NamedStep, StepFault, read_chain
 from shared.config.route import as_steps
 from shared.jsontext import Json, JsonObject
 

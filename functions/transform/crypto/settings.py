@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
+from functions.transform.fields import Change, ReadPath, changed
 from functions.transform.paths import Path, parse_path
-from functions.transform.places import Change, ReadPath, changed
 from shared.config.values import SecretName, listed
 from shared.event import Event
 

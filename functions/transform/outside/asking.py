@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from functions.transform.outside.proof import AnyProof, prove
+from functions.transform.outside.auth import AnyProof, prove
 from functions.transform.step import Services
 from shared.config.values import Seconds, SecretName, listed
 from shared.errors import Permanent, Rejected, Temporary

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
+from functions.transform.fields import ReadPath, put
 from functions.transform.outside.asking import AskingSettings, Question, ask, kept_or
 from functions.transform.outside.cache import AnswerCache
 from functions.transform.paths import Path, parse_path
-from functions.transform.places import ReadPath, put
 from functions.transform.step import AskingStep, Example, Services, StepContext
 from functions.transform.steps.compose import merged
 from functions.transform.updates import value_at

@@ -6,9 +6,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 
 from functions.transform.attributes import with_attribute
 from functions.transform.expression_text import ExpressionText
+from functions.transform.expressions import Expression, kind_of
+from functions.transform.fields import ReadPath, put
 from functions.transform.output import verify_output, verify_several
 from functions.transform.paths import Path, parse_path, without
-from functions.transform.places import ReadPath, put
 from functions.transform.step import Example, Many, Step, StepContext
 from functions.transform.steps.values import SetPath, placed
 from functions.transform.updates import value_at
@@ -16,7 +17,6 @@ from shared.config.values import listed
 from shared.errors import Permanent
 from shared.event import Event
 from shared.event_view import view_of
-from shared.expressions import Expression, kind_of
 from shared.jsontext import Json, JsonObject
 
 if TYPE_CHECKING:

@@ -7,17 +7,17 @@ from pydantic import Field, JsonValue, PrivateAttr
 
 from functions.transform.differences import Differs, verify_equal
 from functions.transform.documents import JSON_TYPE, content_of, type_of
+from functions.transform.fields import Placed
 from functions.transform.formats import CONTENT_TYPES, Format, Writing, named, read, write
-from functions.transform.places import Placed
 from functions.transform.step import Example, Step, StepContext
-from functions.transform.writers.faults import Unwritable
+from functions.transform.writers.writing import Unwritable
 from functions.transform.writers.xml_writer import NAME_RULE, is_xml_name
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json
 
 if TYPE_CHECKING:
-    from functions.transform.protobuf.messages import MessageKind
+    from functions.transform.writers.protobuf import MessageKind
 
 
 class Convert(Placed, Step):
@@ -61,7 +61,7 @@ class Convert(Placed, Step):
     def model_post_init(self, context: object) -> None:
         super().model_post_init(context)
         if "protobuf" in (self.to, self.from_):
-            from functions.transform.protobuf.messages import MessageKind
+            from functions.transform.writers.protobuf import MessageKind
 
             self._message = MessageKind(_descriptors(self.descriptors), self.message, keeps_names=self.proto_names)
         elif self.message is not None or self.descriptors is not None:

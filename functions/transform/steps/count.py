@@ -3,11 +3,11 @@
 from typing import ClassVar, Literal
 
 from functions.transform.documents import content_of
-from functions.transform.places import Placed
+from functions.transform.expressions import kind_of
+from functions.transform.fields import Placed
 from functions.transform.step import Example, Step, StepContext
 from shared.errors import Permanent
 from shared.event import Event
-from shared.expressions import kind_of
 from shared.jsontext import Json
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 
 from functions.transform.comparisons import number_hint
 from functions.transform.expression_text import ExpressionText
+from functions.transform.expressions import Expression, is_true
 from functions.transform.step import Example, Step, StepContext, StepResult, Through
 from functions.transform.step import Stop as Stopped
 from functions.transform.step import Switch as Switched
@@ -15,7 +16,6 @@ from shared.config.values import Name, listed
 from shared.errors import Permanent
 from shared.event import Event
 from shared.event_view import view_of
-from shared.expressions import Expression, is_true
 
 _PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%")
 

@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from functions.transform import digests
 from functions.transform.documents import content_of
+from functions.transform.fields import WritePath, put, readable, values_at
 from functions.transform.paths import Every, Path, parse_path
-from functions.transform.places import WritePath, put, readable, values_at
 from functions.transform.step import AskingStep, Example, Services, StepContext
 from shared.config.values import SecretName, listed
 from shared.errors import Permanent

@@ -6,7 +6,7 @@ from pydantic import AfterValidator
 
 from functions.transform.codings import ENCODERS, NotCoded, coding_or_charset
 from functions.transform.documents import content_of
-from functions.transform.places import Placed
+from functions.transform.fields import Placed
 from functions.transform.step import Example, Step, StepContext
 from shared.errors import Permanent
 from shared.event import Event

@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr
 
 from functions.transform.documents import content_of
+from functions.transform.fields import ReadPath, WritePath, put, values_at
 from functions.transform.kinds import Kind, parse_kind
 from functions.transform.paths import Path, parse_path
-from functions.transform.places import ReadPath, WritePath, put, values_at
 from functions.transform.schemas import MAX_FAULTS, Schema
 from functions.transform.step import Example, Noted, Step, StepContext, StepResult, Switch
 from shared.errors import Permanent, Rejected

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
 
 from functions.transform.attributes import with_attribute
+from functions.transform.fields import ReadPath
 from functions.transform.paths import Path, parse_path
-from functions.transform.places import ReadPath
 from functions.transform.redaction import MASK, cleaned_everywhere, masked, without_cards, without_emails
 from functions.transform.step import Example, Step, StepContext
 from functions.transform.updates import Missing, Place, update

@@ -8,15 +8,15 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
 
 from functions.transform.attributes import with_attribute
+from functions.transform.expressions import kind_of
+from functions.transform.fields import readable
 from functions.transform.output import Room
 from functions.transform.paths import Every, Part, Path, later_places_first, parse_path, without
-from functions.transform.places import readable
 from functions.transform.step import Example, Step, StepContext
 from functions.transform.updates import MISSING, Place, update
 from shared.config.values import listed
 from shared.errors import Permanent
 from shared.event import Event
-from shared.expressions import kind_of
 from shared.jsontext import Json
 
 

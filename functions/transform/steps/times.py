@@ -16,15 +16,15 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from functions.transform.expressions import kind_of
+from functions.transform.fields import ReadPath
 from functions.transform.paths import Path, parse_path
-from functions.transform.places import ReadPath
 from functions.transform.step import Example, Step, StepContext
 from functions.transform.times_read import TimeFault, time_of, zone_of
 from functions.transform.updates import Missing, Place, update
 from shared.config.values import listed
 from shared.errors import Permanent
 from shared.event import Event
-from shared.expressions import kind_of
 from shared.jsontext import Json
 from shared.times import rfc3339
 

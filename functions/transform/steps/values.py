@@ -7,15 +7,15 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue, PrivateAttr, 
 
 from functions.transform.attributes import with_attribute
 from functions.transform.expression_text import over_event
+from functions.transform.expressions import Expression, kind_of
+from functions.transform.fields import ReadPath
 from functions.transform.paths import Path, Unplaceable, parse_path, with_value
-from functions.transform.places import ReadPath
 from functions.transform.step import Example, Step, StepContext
 from functions.transform.updates import Missing, Place, update
 from shared.casting import CASTS, Kind
 from shared.errors import Permanent
 from shared.event import Event
 from shared.event_view import view_of
-from shared.expressions import Expression, kind_of
 from shared.jsontext import Json, JsonObject
 
 

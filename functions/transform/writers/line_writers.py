@@ -2,10 +2,10 @@
 
 from urllib.parse import urlencode
 
-from functions.transform.writers.faults import Unwritable
+from functions.transform.expressions import kind_of
 from functions.transform.writers.pieces import Pieces
 from functions.transform.writers.scalars import scalar_text
-from shared.expressions import kind_of
+from functions.transform.writers.writing import Unwritable
 from shared.jsontext import Json, to_json
 
 

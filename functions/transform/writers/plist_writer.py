@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
-from functions.transform.writers.faults import Trail, Unwritable
+from functions.transform.writers.writing import Trail, Unwritable
 from shared.jsontext import Json
 
 Plist: TypeAlias = "bool | int | float | str | datetime | list[Plist] | dict[str, Plist]"

@@ -1,7 +1,7 @@
 """Values as text, for formats that know nothing else."""
 
-from functions.transform.writers.faults import Trail, Unwritable
-from shared.expressions import kind_of
+from functions.transform.expressions import kind_of
+from functions.transform.writers.writing import Trail, Unwritable
 from shared.jsontext import Json
 
 

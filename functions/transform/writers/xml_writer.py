@@ -10,10 +10,10 @@ from functools import lru_cache
 from typing import Final
 from xml.parsers.expat import ExpatError, ParserCreate
 
-from functions.transform.writers.faults import Trail, Unwritable
+from functions.transform.expressions import kind_of
 from functions.transform.writers.pieces import Pieces
 from functions.transform.writers.scalars import scalar_text
-from shared.expressions import kind_of
+from functions.transform.writers.writing import Trail, Unwritable
 from shared.jsontext import Json, JsonObject
 
 NAME_RULE: Final = "a letter, then letters, digits, `_`, `-` and `.`"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from functions.transform.chain import Chain, OnError
-from functions.transform.registry import NamedStep, read_chain
+from functions.transform.read_chains import NamedStep, read_chain
 from functions.transform.step import AskingStep, Many, Services, Step, StepContext, StepResult, Switch, Through
 from functions.transform.walk import ChainFault, Course
 from shared.event import Event

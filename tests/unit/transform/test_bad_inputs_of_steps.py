@@ -11,7 +11,7 @@ import pytest
 from functions.transform.chain import Chain
 from functions.transform.crypto.keys import parse_keys
 from functions.transform.crypto.sealed import Binding, seal
-from functions.transform.registry import read_chain
+from functions.transform.read_chains import read_chain
 from functions.transform.step import Services
 from shared.formats.bytes_body import binary
 from shared.jsontext import Json

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from functions.transform.families import step_models
-from functions.transform.registry import MAX_STEPS, read_chain
+from functions.transform.read_chains import MAX_STEPS, read_chain
 from functions.transform.step import (
     AskingStep,
     Example,

@@ -11,7 +11,7 @@ from standardwebhooks.webhooks import Webhook
 
 from functions.transform.chain import Chain
 from functions.transform.outside.cache import AnswerCache
-from functions.transform.registry import read_chain
+from functions.transform.read_chains import read_chain
 from functions.transform.step import Services
 from functions.transform.steps import ask
 from functions.transform.walk import Course

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transform.registry import read_chain
+from functions.transform.read_chains import read_chain
 from functions.transform.step import Services
 from shared.errors import Temporary
 from shared.jsontext import Json, to_json

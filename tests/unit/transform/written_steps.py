@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from functions.transform.chain import Chain, OnError
-from functions.transform.registry import read_chain
+from functions.transform.read_chains import read_chain
 from functions.transform.walk import Course
 from shared.event import Event
 from shared.jsontext import Json

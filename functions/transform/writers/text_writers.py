@@ -3,10 +3,10 @@
 import re
 from typing import Final
 
-from functions.transform.writers.faults import Trail, Unwritable
+from functions.transform.expressions import kind_of
 from functions.transform.writers.pieces import Pieces
 from functions.transform.writers.scalars import scalar_text
-from shared.expressions import kind_of
+from functions.transform.writers.writing import Trail, Unwritable
 from shared.jsontext import Json, JsonObject
 
 # Whatever any reader may take for a delimiter, and a mark that the start of a file would lose.

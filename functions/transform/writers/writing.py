@@ -3,7 +3,7 @@
 import math
 from typing import TypeAlias
 
-from functions.transform.places import inside
+from functions.transform.fields import inside
 from shared.jsontext import Json
 
 Trail: TypeAlias = "tuple[Trail, str | int] | None"

@@ -5,12 +5,12 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from functions.transform.expressions import kind_of
 from functions.transform.families import StepModels, step_model, step_models
 from functions.transform.own_steps import place_in_own_step
 from functions.transform.setting_faults import setting_faults
 from functions.transform.step import Step
 from shared.did_you_mean import did_you_mean
-from shared.expressions import kind_of
 from shared.jsontext import Json
 
 MAX_STEPS: Final = 32

@@ -7,10 +7,10 @@ from typing import Annotated, Final, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, PrivateAttr
 
 from functions.transform.attributes import with_attribute
+from functions.transform.expressions import kind_of
 from functions.transform.paths import Every, Part, Path, Unplaceable, parse_path, with_value
 from shared.errors import Permanent
 from shared.event import Event, attribute_text
-from shared.expressions import kind_of
 from shared.jsontext import Json
 
 Change: TypeAlias = Callable[[Json, str], Json]

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from functions.transform.expressions import Expression, ExpressionFault, is_true, kind_of
 from shared.errors import Permanent
 from shared.event import Event
 from shared.event_view import NAMES, view_of
-from shared.expressions import Expression, ExpressionFault, is_true, kind_of
 from shared.jsontext import Json
 
 json_values: st.SearchStrategy[Json] = st.recursive(

@@ -6,9 +6,9 @@ A message is one of a descriptor file's (`protoc --descriptor_set_out=FILE --inc
 import re
 from typing import TYPE_CHECKING, Final
 
+from functions.transform.expressions import kind_of
 from functions.transform.protobuf.order import in_order
-from functions.transform.writers.faults import Trail, Unwritable
-from shared.expressions import kind_of
+from functions.transform.writers.writing import Trail, Unwritable
 from shared.jsontext import Json
 
 if TYPE_CHECKING:

@@ -14,10 +14,9 @@ from deploy.cli.main import parser
 from deploy.config.configured import add_configuration, configured, environ_of
 from deploy.explain.given_steps import StepsFault, given_chain
 from deploy.explain.local_services import local_services
-from functions.transform.chain import Chain
+from functions.transform.chain import Chain, ChainResult
+from functions.transform.documents import document_from, event_from
 from functions.transform.read_routes import read_program
-from functions.transform.run_chain import document_of, event_of, run_alone
-from functions.transform.walk import Course
 from shared.errors import HookchainError, Rejected
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.formats.parse import parse_as
@@ -58,7 +57,7 @@ def main(arguments: list[str]) -> int:
             print("hookchain step: type the document; Ctrl-D ends it", file=sys.stderr)
         content = sys.stdin.buffer.read()
         event = _event(options, content)
-        course = asyncio.run(run_alone(chain, event, local_services(environ) if chain.asks else None))
+        course = asyncio.run(chain.run(event, local_services(environ) if chain.asks else None))
     except (StepsFault, ValueError, *FAULTS) as fault:
         return _told(str(fault), USAGE)
     except HookchainError as error:
@@ -105,7 +104,7 @@ def _of_configuration(options: argparse.Namespace) -> Chain:
 def _event(options: argparse.Namespace, content: bytes) -> Event:
     """Raises ValueError and HookchainError."""
     if not options.event:
-        event = event_of(content, None, options.format, "standard-input", time.time())
+        event = event_from(content, None, options.format, "standard-input", time.time())
         if options.format is None and isinstance(event.data, str) and event.data.lstrip().startswith(("{", "[")):
             _tell_of_text(content)
         return event
@@ -121,18 +120,18 @@ def _tell_of_text(content: bytes) -> None:
         _told(f"taken for text, as it is {error.detail}; `--as text` says so, `--as json` refuses it", DONE)
 
 
-def _done(course: Course, whole: bool) -> int:
-    for note in course.noted:
+def _done(course: ChainResult, whole: bool) -> int:
+    for note in course.notes:
         _told(note, DONE)
     if course.faults:
         return _told(course.faults[0].detail, NOT_DONE)
-    if not course.arrived:
-        return _told("; ".join(course.stopped), STOPPED)
+    if not course.events:
+        return _told("; ".join(course.stops), STOPPED)
     if whole:
-        for event in course.arrived:
+        for event in course.events:
             print(json.dumps(to_cloudevent(event), indent=2, ensure_ascii=False))
         return DONE
-    content = document_of(course.arrived).content
+    content = document_from(course.events).content
     sys.stdout.buffer.write(content)
     if sys.stdout.isatty() and not content.endswith(b"\n"):
         sys.stdout.buffer.write(b"\n")

@@ -1,4 +1,4 @@
-"""The values that an expression compared in one event, to explain why a condition is false."""
+"""The values that an expression reads in one event, to explain why a condition is false."""
 
 import re
 from collections.abc import Iterator
@@ -23,20 +23,20 @@ MAX_ITEMS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class PathValue:
     """A path that an expression reads, as JMESPath writes it, and the value found there."""
 
     path: str
     value: Json
 
 
-def values_read(expression: Expression, value: Json) -> list[Looked]:
+def values_read(expression: Expression, value: Json) -> list[PathValue]:
     """Return each path that the expression reads in `value`, once, in the order in which it is written.
 
     Paths inside a list's `[? … ]` are not listed; the path of the list is.
     """
     paths = {path_text(node): node for node in _paths(expression.tree)}
-    return [Looked(path, _search(node, value)) for path, node in paths.items()]
+    return [PathValue(path, _search(node, value)) for path, node in paths.items()]
 
 
 def numbers_as_text(expression: Expression, value: Json) -> list[str]:

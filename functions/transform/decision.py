@@ -1,25 +1,23 @@
-"""Transform's decision: an event in; what is owed to whom, what failed, and why, out."""
+"""The decision about one event: what each route owes to which destinations, what failed, and why."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from functions.transform.matching import Match, match, match_rest
-from functions.transform.routes import Route
+from functions.transform.chain import ChainResult, StepRecord
+from functions.transform.routes import Match, Route, match_all
 from functions.transform.step import Services
-from functions.transform.trail import Trail
-from functions.transform.walk import ChainFault, Course
 from shared.errors import Permanent, Temporary
 from shared.event import MAX_HOPS, Event
 from shared.journal import RouteDecision
 
-MAX_TOLD: Final = 5
+MAX_LISTED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
-    """One event that a route makes of the event, and for whom."""
+class OwedEvent:
+    """One event that a route owes to destinations."""
 
     route: str
     event: Event
@@ -27,31 +25,48 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """A route whose chain failed for this event. `done` are the steps before the one that did."""
+class FailedRoute:
+    """A route whose chain failed for the event. `previous_steps` are the labels of the steps before the failure."""
 
     route: str
     code: str
     reason: str
-    done: tuple[str, ...] = ()
+    previous_steps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RouteResult:
+    """What one route decided.
+
+    records  the steps that ran, if they were asked for
+    reasons  why it owes nothing, without any text of the event
+    """
+
+    decision: RouteDecision
+    owed: tuple[OwedEvent, ...] = ()
+    failed: FailedRoute | None = None
+    unfinished: Temporary | None = None
+    records: tuple[StepRecord, ...] = ()
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`unfinished` is why the event should come again, though what is owed by other routes is not held back for it.
+    """What all routes decided about one event.
 
-    `outcome` is `routed`, `filtered` (a step ended the event on purpose), `dead_lettered` (a chain failed) or
-    `no_route`; `because` says why nothing is owed, in words that hold no text of the event.
+    unfinished  why the event should come again; what other routes owe is published all the same
+    reason      why nothing is owed, without any text of the event; empty if something is, or if a route failed
     """
 
     routes: tuple[RouteDecision, ...]
-    owed: tuple[Owed, ...]
-    failed: tuple[Failed, ...]
+    owed: tuple[OwedEvent, ...] = ()
+    failed: tuple[FailedRoute, ...] = ()
     unfinished: Temporary | None = None
-    because: str = ""
+    reason: str = ""
 
     @property
     def outcome(self) -> Literal["routed", "dead_lettered", "filtered", "no_route"]:
+        """`filtered`: a step ended the event on purpose."""
         if self.owed:
             return "routed"
         if self.failed:
@@ -59,116 +74,97 @@ class Decision:
         return "filtered" if any(route.matched for route in self.routes) else "no_route"
 
 
-@dataclass(frozen=True, slots=True)
-class OfRoute:
-    """What one route decided. `trail` has the steps that were taken, where that was asked for. `because` says why it
-    owes nothing, in words that hold no text of the event.
-    """
-
-    decision: RouteDecision
-    owed: tuple[Owed, ...] = ()
-    failed: Failed | None = None
-    unfinished: Temporary | None = None
-    trail: Trail | None = None
-    because: tuple[str, ...] = ()
-
-
 async def decide(event: Event, routes: Sequence[Route], services: Services | None, only: str | None = None) -> Decision:
-    """`only` limits it to one destination, as a replay may. `services` may be None where no chain asks.
-
-    Raises Permanent (`loop`) for an event that has been through us too often.
-    """
-    outcomes = await of_routes(event, routes, services, only)
-    return Decision(
-        routes=tuple(each.decision for each in outcomes),
-        owed=tuple(owed for each in outcomes for owed in each.owed),
-        failed=tuple(each.failed for each in outcomes if each.failed),
-        unfinished=next((each.unfinished for each in outcomes if each.unfinished), None),
-        because=_because(outcomes),
-    )
+    """Return the decision; `only` limits it to one destination, as a replay may. `services` may be None if no chain
+    asks. Raises Permanent (`loop`) for an event of too many hops."""
+    results = await run_routes(event, routes, services, only)
+    owed = tuple(owed for each in results for owed in each.owed)
+    failed = tuple(each.failed for each in results if each.failed)
+    unfinished = next((each.unfinished for each in results if each.unfinished), None)
+    reason = "" if owed or failed or unfinished else _why_nothing_is_owed(results)
+    return Decision(tuple(each.decision for each in results), owed, failed, unfinished, reason)
 
 
-def _because(outcomes: Sequence[OfRoute]) -> str:
-    """Return why nothing is owed, naming a few routes; empty where something is, or where a failure says it."""
-    if any(each.owed or each.failed or each.unfinished for each in outcomes):
-        return ""
-    why = [f"route {each.decision.route!r}: {reason}" for each in outcomes for reason in each.because]
-    if not why:
-        return f"none of {len(outcomes)} routes is for this source" if outcomes else "there are no routes"
-    more = len(why) - MAX_TOLD
-    return "; ".join([*why[:MAX_TOLD], *([f"{more} more"] if more > 0 else [])])
-
-
-async def of_routes(
-    event: Event, routes: Sequence[Route], services: Services | None, only: str | None = None, traced: bool = False
-) -> list[OfRoute]:
-    """Raises Permanent (`loop`)."""
+async def run_routes(
+    event: Event, routes: Sequence[Route], services: Services | None, only: str | None = None, recorded: bool = False
+) -> list[RouteResult]:
+    """Return what each route decides, and with `recorded` the steps that ran. Raises Permanent (`loop`)."""
     if event.hops > MAX_HOPS:
         raise Permanent("loop", f"the event has passed {event.hops} hops; more than {MAX_HOPS} is a loop")
-    matches = match_rest(routes, [match(route, event) for route in routes])
+    matches = match_all(routes, event)
     return [
-        await _of_route(route, event, found, services, only, [] if traced else None)
+        await _run_route(route, event, found, services, only, [] if recorded else None)
         for route, found in zip(routes, matches, strict=True)
     ]
 
 
-async def _of_route(
-    route: Route, event: Event, found: Match, services: Services | None, only: str | None, trail: Trail | None
-) -> OfRoute:
+async def _run_route(
+    route: Route,
+    event: Event,
+    found: Match,
+    services: Services | None,
+    only: str | None,
+    records: list[StepRecord] | None,
+) -> RouteResult:
     if not found.matched:
-        return OfRoute(RouteDecision(route.name, False, found.reason), because=(found.logged,) if found.logged else ())
-    destinations = tuple(name for name in route.destinations if only in (None, name))
+        decision = RouteDecision(route.name, False, found.reason)
+        return RouteResult(decision, reasons=(found.logged,) if found.logged else ())
+    destinations = route.destinations if only is None else tuple(name for name in route.destinations if name == only)
     if not destinations:
-        return OfRoute(RouteDecision(route.name, False, f"{found.reason}; but this replay is for {only!r} only"))
-    matched = RouteDecision(route.name, True, found.reason, destinations)
+        return RouteResult(RouteDecision(route.name, False, f"{found.reason}; but this replay is for {only!r} only"))
+    decision = RouteDecision(route.name, True, found.reason, destinations)
     try:
-        course = await _run(route, event, services, trail)
+        result = await route.chain.run(event, services, records)
     except Temporary as error:
-        reason = f"{found.reason}; to come again: {error.detail}"
-        return OfRoute(replace(matched, reason=reason), unfinished=error, trail=trail)
-    return replace(_of_course(route, matched, course), trail=trail)
+        decision = replace(decision, reason=f"{found.reason}; to come again: {error.detail}")
+        return RouteResult(decision, unfinished=error, records=tuple(records or ()))
+    return _route_result(route, decision, result, tuple(records or ()))
 
 
-async def _run(route: Route, event: Event, services: Services | None, trail: Trail | None) -> Course:
-    if not route.chain.asks:
-        return route.chain.run(event, trail)
-    assert services is not None
-    return await route.chain.ask(event, services, trail)
-
-
-def _of_course(route: Route, matched: RouteDecision, course: Course) -> OfRoute:
-    owed = tuple(Owed(route.name, event, matched.destinations) for event in course.arrived)
-    own = f"route {route.name!r}: "
-    notes = _counted("noted at", course.noted)
-    notes += _counted("went on from", [each.removeprefix(own) for each in course.skipped])
-    notes += _counted("stopped at", course.stopped)
-    failed = _failed(course.faults, route) if course.faults else None
-    if course.faults:
-        dropped = "; dropped, as `on_error` says" if route.chain.on_error == "drop" else ""
-        notes.append(f"failed at {course.faults[0].detail.removeprefix(own)}{_more(course.faults)}{dropped}")
+def _route_result(
+    route: Route, decision: RouteDecision, result: ChainResult, records: tuple[StepRecord, ...]
+) -> RouteResult:
+    owed = tuple(OwedEvent(route.name, event, decision.destinations) for event in result.events)
+    reasons, failed = [decision.reason], None
+    if result.notes or result.skipped_faults or result.stops or result.faults:
+        prefix = f"route {route.name!r}: "
+        reasons += _count("noted at", result.notes)
+        reasons += _count("went on from", [each.removeprefix(prefix) for each in result.skipped_faults])
+        reasons += _count("stopped at", result.stops)
+        if result.faults:
+            reason, failed = _failure(route, result)
+            reasons.append(reason)
     decision = replace(
-        matched,
-        reason="; ".join([matched.reason, *notes]),
-        destinations=matched.destinations if owed else (),
+        decision,
+        reason="; ".join(reasons),
+        destinations=decision.destinations if owed else (),
         events=max(1, len(owed)),
         code=failed.code if failed else None,
     )
-    return OfRoute(decision, owed, failed, because=tuple(dict.fromkeys(course.stopped_logged)))
+    return RouteResult(decision, owed, failed, records=records, reasons=tuple(dict.fromkeys(result.logged_stops)))
 
 
-def _failed(faults: Sequence[ChainFault], route: Route) -> Failed | None:
+def _failure(route: Route, result: ChainResult) -> tuple[str, FailedRoute | None]:
+    """Return the reason for the journal, and the failed route, None with `on_error: drop`."""
+    first = result.faults[0]
+    others = len(result.faults) - 1
+    detail = f"{first.detail} (and so for {others} more of the events it made)" if others else first.detail
+    reason = f"failed at {detail.removeprefix(f'route {route.name!r}: ')}"
     if route.chain.on_error == "drop":
-        return None
-    first = faults[0]
-    return Failed(route.name, first.code, f"{first.detail}{_more(faults)}", first.done)
+        return f"{reason}; dropped, as `on_error` says", None
+    return reason, FailedRoute(route.name, first.code, detail, first.previous_steps)
 
 
-def _counted(what: str, words: Sequence[str]) -> list[str]:
-    """Each once, and no more than a person reads: an event can become a thousand."""
-    counts = Counter(words)
-    told = [f"{what} {word}{f' ({count} times)' if count > 1 else ''}" for word, count in counts.items()]
-    return told if len(told) <= MAX_TOLD else [*told[:MAX_TOLD], f"{len(told) - MAX_TOLD} more like these"]
+def _count(label: str, reasons: Sequence[str]) -> list[str]:
+    """Return each reason once with how often it came, and no more of them than a person reads."""
+    counts = Counter(reasons)
+    lines = [f"{label} {reason}{f' ({count} times)' if count > 1 else ''}" for reason, count in counts.items()]
+    return lines if len(lines) <= MAX_LISTED else [*lines[:MAX_LISTED], f"{len(lines) - MAX_LISTED} more like these"]
 
 
-def _more(faults: Sequence[ChainFault]) -> str:
-    return f" (and so for {len(faults) - 1} more of the events it made)" if len(faults) > 1 else ""
+def _why_nothing_is_owed(results: Sequence[RouteResult]) -> str:
+    reasons = [f"route {each.decision.route!r}: {reason}" for each in results for reason in each.reasons]
+    if not reasons:
+        return f"none of {len(results)} routes is for this source" if results else "there are no routes"
+    more = len(reasons) - MAX_LISTED
+    return "; ".join([*reasons[:MAX_LISTED], *([f"{more} more"] if more > 0 else [])])

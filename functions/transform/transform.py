@@ -1,13 +1,12 @@
-"""One pushed event: decided, then published to those it is owed to, then journaled."""
+"""One pushed event: decided, then published as deliveries, then journaled."""
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from functions.transform.decision import Decision, Failed, Owed, decide
+from functions.transform.decision import Decision, FailedRoute, OwedEvent, decide
 from functions.transform.routes import Route
-from functions.transform.signed_bytes import first_with_signed_bytes
 from functions.transform.step import Services
 from shared.claim_check import checked_in, checked_out
 from shared.dead_letters import dead_letter_message
@@ -16,17 +15,20 @@ from shared.errors import Permanent
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.journal import DeadLetter, EventEntry, RouteDecision
 from shared.journaling import Journaling
-from shared.jsontext import to_json
+from shared.jsontext import canonical, to_json
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, Blobs, Bus, BusMessage, Clock, Owners
 from shared.push import Push
+from shared.times import unix_seconds
 
-CARRIED: Final = ("replay", "force")
-"""What a replay says of itself that its deliveries say too."""
+REPLAY_ATTRIBUTES: Final = ("replay", "force")
+"""Attributes of a replayed event that its deliveries carry too."""
+REMEMBERED_SECONDS: Final = 45 * 86_400.0
+"""As long as the ledger knows a delivery."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transformed:
-    """`event` is as it travelled. `duplicate_of` is the event that had the same signed bytes before."""
+    """`event` is as the bus brought it. `duplicate_of` is the id of an earlier event with the same signed bytes."""
 
     event: Event
     decision: Decision
@@ -35,7 +37,7 @@ class Transformed:
 
 @dataclass(frozen=True, slots=True)
 class Transformer:
-    """`owners` remembers which event was first with its signed bytes; None where the platform has no place for it."""
+    """`owners` remembers which event came first with its signed bytes; None on a platform that cannot."""
 
     routes: tuple[Route, ...]
     bus: Bus
@@ -46,16 +48,20 @@ class Transformer:
     owners: Owners | None = None
 
     async def take(self, push: Push) -> Transformed:
-        """Returns once the bus has confirmed what follows from the event.
+        """Return after the bus has confirmed what follows from the event.
 
-        Raises Temporary (where a step did, the bus has confirmed what the other routes owe), and Permanent where the
+        Raises Temporary if a step did, after the bus has confirmed what the other routes owe. Raises Permanent if the
         event as a whole is a dead letter, which the bus has confirmed.
         """
-        event = await self._event(push)
-        if self.owners and "force" not in push.attributes:
+        try:
+            event = from_cloudevent(push.document())
+        except Permanent as error:
+            await self._give_up(push.message_id or _digest(push.data), error, push.data)
+            raise
+        if event.signedas is not None and self.owners and "force" not in push.attributes:
             first = await first_with_signed_bytes(event, self.owners)
             if first is not None:
-                return await self._duplicate(event, first)
+                return await self._skip_duplicate(event, first)
         try:
             whole = await checked_out(event, self.blobs)
             decision = await decide(whole, self.routes, self.services, push.attributes.get("only"))
@@ -63,29 +69,29 @@ class Transformer:
             await self._give_up(event.id, error, push.data, event)
             raise
         now = self.clock.now()
-        letters = [_letter(event, failed, push.data, now) for failed in decision.failed]
-        light = [await self._travelling(owed, whole, event) for owed in decision.owed]
-        await self._publish(letters, _messages(light, push.attributes, now))
-        await self._journal(event, decision.routes, now)
+        # An event that no step changed travels as it came, perhaps by reference.
+        light = [event if owed.event is whole else await self._check_in(owed.event) for owed in decision.owed]
+        if decision.failed:
+            letters = [_dead_letter(event, failed, push.data, now) for failed in decision.failed]
+            await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter) for letter in letters])
+        if decision.owed:
+            await self.bus.publish(DELIVERIES, _messages(decision.owed, light, push.attributes, now))
+        await self.journaling.record(EventEntry(event, decision.routes, now), event.id)
         if decision.unfinished:
             raise decision.unfinished
         return Transformed(event, decision)
 
-    async def _duplicate(self, event: Event, first: str) -> Transformed:
-        """Routed nowhere. Its entry leaves that of the first, which may have the same id, as it is."""
-        decision = RouteDecision("", False, duplicate_reason(first))
-        entry_id = event.id
-        if first == event.id:
-            entry_id = _digest(f"{event.id}.{event.signedas}".encode())
-        await self._journal(replace(event, id=entry_id), (decision,), self.clock.now())
-        return Transformed(event, Decision((decision,), (), ()), first)
+    async def _check_in(self, event: Event) -> Event:
+        light, _ = await checked_in(event, self.blobs, f"{event.id}-{_digest(to_json(to_cloudevent(event)).encode())}")
+        return light
 
-    async def _event(self, push: Push) -> Event:
-        try:
-            return from_cloudevent(push.document())
-        except Permanent as error:
-            await self._give_up(push.message_id or _digest(push.data), error, push.data)
-            raise
+    async def _skip_duplicate(self, event: Event, first: str) -> Transformed:
+        """Journal it under an id of its own, so that the entry of the first, which may have the same id, stays."""
+        decision = RouteDecision("", False, duplicate_reason(first))
+        entry_id = _digest(f"{event.id}.{event.signedas}".encode()) if first == event.id else event.id
+        entry = EventEntry(replace(event, id=entry_id), (decision,), self.clock.now())
+        await self.journaling.record(entry, entry_id)
+        return Transformed(event, Decision((decision,)), first)
 
     async def _give_up(self, dead_letter_id: str, error: Permanent, message: bytes, event: Event | None = None) -> None:
         now = self.clock.now()
@@ -93,52 +99,52 @@ class Transformer:
         letter = DeadLetter(dead_letter_id, error.code, error.detail, now, message, EVENTS, event_id)
         await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter)])
         if event:
-            await self._journal(event, (RouteDecision("", False, error.detail, code=error.code),), now)
+            decision = RouteDecision("", False, error.detail, code=error.code)
+            await self.journaling.record(EventEntry(event, (decision,), now), event.id)
 
-    async def _travelling(self, owed: Owed, whole: Event, travelled: Event) -> Owed:
-        """What a chain left as it was travels as it came; what it made that is large goes to Blobs."""
-        if owed.event is whole:
-            return Owed(owed.route, travelled, owed.destinations)
-        name = f"{owed.event.id}-{_digest(to_json(to_cloudevent(owed.event)).encode())}"
-        light, _ = await checked_in(owed.event, self.blobs, name)
-        return Owed(owed.route, light, owed.destinations)
 
-    async def _publish(self, letters: list[DeadLetter], deliveries: list[BusMessage]) -> None:
-        if letters:
-            await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter) for letter in letters])
-        if deliveries:
-            await self.bus.publish(DELIVERIES, deliveries)
+async def first_with_signed_bytes(event: Event, owners: Owners) -> str | None:
+    """Return the id of another event that came first with the same signed bytes, or None.
 
-    async def _journal(self, event: Event, routes: tuple[RouteDecision, ...], now: float) -> None:
-        await self.journaling.record(EventEntry(event, routes, now), event.id)
+    Whoever has seen a signed request can send it again with other headers. Its event has the same id then, but an
+    event type or a delivery id from an unsigned header could lead it along another route. So only the first counts,
+    however often it comes. Raises Temporary.
+    """
+    if event.signedas is None:  # all of the event is signed
+        return None
+    signed, _, rest = event.signedas.partition(".")
+    key = hashlib.sha256(canonical(["signed bytes", event.source, signed])).hexdigest()
+    own = f"{event.id}.{rest}"
+    owner = await owners.owner(key, own, unix_seconds(event.receivedat), REMEMBERED_SECONDS)
+    return None if owner == own else owner.partition(".")[0]
 
 
 def duplicate_reason(first: str) -> str:
     return (
-        f"same_signed_bytes: the event {first} came first with the same signed bytes, and what differs was signed by"
-        " nobody. If its sender repeats bodies on purpose, set `dedupe: delivery_id` on the source"
+        f"same_signed_bytes: the event {first} came first with the same signed bytes, and what differs was not signed."
+        " If the sender repeats bodies on purpose, set `dedupe: delivery_id` on the source"
     )
 
 
-def _letter(event: Event, failed: Failed, message: bytes, now: float) -> DeadLetter:
-    dead_letter_id = f"{event.id}:{failed.route}"
-    reason = f"{failed.reason}; done before: {', '.join(failed.done)}" if failed.done else failed.reason
-    return DeadLetter(dead_letter_id, failed.code, reason, now, message, EVENTS, event.id, failed.route)
+def _dead_letter(event: Event, failed: FailedRoute, message: bytes, now: float) -> DeadLetter:
+    reason = failed.reason
+    if failed.previous_steps:
+        reason = f"{reason}; done before: {', '.join(failed.previous_steps)}"
+    return DeadLetter(f"{event.id}:{failed.route}", failed.code, reason, now, message, EVENTS, event.id, failed.route)
 
 
-def _messages(all_owed: list[Owed], attributes: Mapping[str, str], now: float) -> list[BusMessage]:
-    carried = {name: attributes[name] for name in CARRIED if name in attributes}
-    return [
-        _message(Delivery(owed.event, owed.route, destination), carried, now)
-        for owed in all_owed
-        for destination in owed.destinations
-    ]
-
-
-def _message(delivery: Delivery, carried: Mapping[str, str], now: float) -> BusMessage:
-    document = to_cloudevent_of(delivery, now)
-    names = {"ce-id": delivery.id, "ce-type": DELIVERY_TYPE, "ce-source": f"/routes/{delivery.route}"}
-    return BusMessage(to_json(document).encode(), {**names, **carried})
+def _messages(
+    owed: tuple[OwedEvent, ...], events: list[Event], attributes: Mapping[str, str], now: float
+) -> list[BusMessage]:
+    """Return a message for each delivery; `events` are the owed events as they travel."""
+    replay = {name: attributes[name] for name in REPLAY_ATTRIBUTES if name in attributes}
+    messages = []
+    for each, event in zip(owed, events, strict=True):
+        for destination in each.destinations:
+            delivery = Delivery(event, each.route, destination)
+            names = {"ce-id": delivery.id, "ce-type": DELIVERY_TYPE, "ce-source": f"/routes/{delivery.route}", **replay}
+            messages.append(BusMessage(to_json(to_cloudevent_of(delivery, now)).encode(), names))
+    return messages
 
 
 def _digest(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""How a step proves itself to the system that it asks: headers and query parameters made with secrets."""
+"""Auth schemes of a step's requests to other systems: headers and query parameters made with secrets."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -13,23 +13,23 @@ from shared.config.values import HeaderName, SecretName
 from shared.errors import Temporary
 
 
-class Proof(BaseModel):
+class Auth(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class BasicProof(Proof):
+class BasicAuth(Auth):
     scheme: Literal["basic"]
     username: str
     secret: SecretName
 
 
-class BearerProof(Proof):
+class BearerAuth(Auth):
     scheme: Literal["bearer"]
     secret: SecretName
 
 
-class HeaderProof(Proof):
-    """`prefix` stands before the secret: `Token `, for one."""
+class HeaderAuth(Auth):
+    """A header with the secret; `prefix` precedes it, such as `Token `."""
 
     scheme: Literal["header"]
     header: HeaderName
@@ -37,49 +37,49 @@ class HeaderProof(Proof):
     secret: SecretName
 
 
-class QueryProof(Proof):
+class QueryAuth(Auth):
     scheme: Literal["query"]
     parameter: Annotated[str, Field(min_length=1)]
     secret: SecretName
 
 
-class GoogleProof(Proof):
+class GoogleAuth(Auth):
     """An identity token of this function's service account, for a private Cloud Run function."""
 
     scheme: Literal["google"]
 
 
-AnyProof = Annotated[BasicProof | BearerProof | HeaderProof | QueryProof | GoogleProof, Field(discriminator="scheme")]
+AnyAuth = Annotated[BasicAuth | BearerAuth | HeaderAuth | QueryAuth | GoogleAuth, Field(discriminator="scheme")]
 
 
 @dataclass(frozen=True, slots=True)
-class Proven:
+class Credentials:
     headers: tuple[tuple[str, str], ...] = ()
     parameters: tuple[str, ...] = ()
 
 
-async def prove(proofs: Sequence[AnyProof], audience: str, services: Services) -> Proven:
-    """Of each secret the newest value. Raises Temporary."""
+async def authenticate(schemes: Sequence[AnyAuth], audience: str, services: Services) -> Credentials:
+    """Return the headers and parameters, with the newest value of each secret. Raises Temporary."""
     headers: list[tuple[str, str]] = []
     parameters: list[str] = []
-    for proof in proofs:
-        if isinstance(proof, GoogleProof):
+    for scheme in schemes:
+        if isinstance(scheme, GoogleAuth):
             headers.append(("authorization", f"Bearer {await _identity(audience, services)}"))
             continue
-        value = (await services.secrets.values(proof.secret))[0]
-        if isinstance(proof, QueryProof):
-            parameters.append(f"{quote(proof.parameter, safe='')}={quote(value, safe='')}")
+        value = (await services.secrets.values(scheme.secret))[0]
+        if isinstance(scheme, QueryAuth):
+            parameters.append(f"{quote(scheme.parameter, safe='')}={quote(value, safe='')}")
         else:
-            headers.append(_header(proof, value))
-    return Proven(tuple(headers), tuple(parameters))
+            headers.append(_header(scheme, value))
+    return Credentials(tuple(headers), tuple(parameters))
 
 
-def _header(proof: BasicProof | BearerProof | HeaderProof, value: str) -> tuple[str, str]:
-    if isinstance(proof, BasicProof):
-        return "authorization", f"Basic {b64encode(f'{proof.username}:{value}'.encode()).decode()}"
-    if isinstance(proof, BearerProof):
+def _header(scheme: BasicAuth | BearerAuth | HeaderAuth, value: str) -> tuple[str, str]:
+    if isinstance(scheme, BasicAuth):
+        return "authorization", f"Basic {b64encode(f'{scheme.username}:{value}'.encode()).decode()}"
+    if isinstance(scheme, BearerAuth):
         return "authorization", f"Bearer {value}"
-    return proof.header, f"{proof.prefix}{value}"
+    return scheme.header, f"{scheme.prefix}{value}"
 
 
 async def _identity(audience: str, services: Services) -> str:

@@ -69,7 +69,7 @@ async def codes(step: Json, data: Json) -> Sequence[str]:
     event = replace(EVENT, data=data)
     chain = Chain("route", tuple(steps))
     services = Services(FakeSecrets({"keys": KEYS}), FakeFetch(), FakeOwners(), None)
-    course = await chain.ask(event, services) if chain.asks else chain.run(event)
+    course = await chain.run(event, services)
     for fault in course.faults:
         assert SECRET not in f"{fault.detail}{fault.__cause__!r}"
     return [fault.code for fault in course.faults]

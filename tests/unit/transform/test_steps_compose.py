@@ -16,6 +16,7 @@ from shared.time_bound import bounded
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.owners import FakeOwners
 from tests.fakes.secrets import FakeSecrets
+from tests.fakes.steps import finished
 from tests.unit.shared.json_values import json_values
 from tests.unit.transform.written_steps import EVENT, chain, data_after, run
 
@@ -50,20 +51,23 @@ def test_rename_keeps_the_place_among_the_others_and_overwrites_nothing() -> Non
 
     assert to_json(renamed) == '{"a":1,"beta":2,"c":3}'
     assert data_after({"rename": {"data.none.x": "y"}}, {"a": 1}) == {"a": 1}
-    assert code_and_reason({"rename": {"data.a": "b"}}, {"a": 1, "b": "hunter2"}) == ("path", "data has a 'b' already")
+    assert code_and_reason({"rename": {"data.a": "b"}}, {"a": 1, "b": "hunter2"}) == (
+        "path",
+        "data already has a field 'b'",
+    )
 
 
 @pytest.mark.parametrize("name", ["data.b", 'data["b"]'])
 def test_rename_takes_a_name_and_no_path(name: str) -> None:
     _, [fault] = read_chain([{"rename": {"data.a": name}}])
 
-    assert f"{name!r} is a path, and a new name is none" in str(fault)
+    assert f"{name!r} is a path; write a name" in str(fault)
 
 
 def test_flatten_refuses_what_would_be_two_fields_of_one_name() -> None:
     fault = code_and_reason({"flatten": "data"}, {"a.b": 1, "a": {"b": "hunter2"}})
 
-    assert fault == ("path", "data has two fields that would have one name")
+    assert fault == ("path", "data has two fields that would get the same name")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +137,7 @@ def test_a_template_at_fault_is_refused_when_it_is_read(template: str) -> None:
 def test_an_expression_whose_output_is_too_large_is_refused() -> None:
     doubling: list[Json] = [{"map": "{a: data, b: data}"}] * 30
 
-    [fault] = chain(doubling).run(replace(EVENT, data="x" * 1_000)).faults
+    [fault] = finished(chain(doubling).run(replace(EVENT, data="x" * 1_000))).faults
     assert fault.code == "output"
 
 
@@ -155,13 +159,13 @@ def test_merge_goes_into_objects_and_takes_the_last_of_anything_else() -> None:
     [({"items": [1, 2]}, [1, 2]), ({"items": {"a": 1}}, [{"a": 1}]), ({"items": []}, []), ({}, []), ("x", [])],
 )
 def test_split_makes_an_event_of_each_item_and_of_a_thing_that_is_no_list(data: Json, parts: list[Json]) -> None:
-    assert [event.data for event in run({"split": "data.items"}, data).arrived] == parts
+    assert [event.data for event in run({"split": "data.items"}, data).events] == parts
 
 
 def test_redact_finds_cards_and_addresses_wherever_they_stand() -> None:
     event = replace(EVENT, subject=f"paid with {CARD}", data={"a": [f"{CARD}!"], "n": 4111111111111111, "m": 41111})
 
-    [after] = chain([{"redact": {"cards": True, "emails": True}}]).run(event).arrived
+    [after] = finished(chain([{"redact": {"cards": True, "emails": True}}]).run(event)).events
     assert after.data == {"a": ["***!"], "n": "***", "m": 41111}
     assert (after.subject, after.actor) == ("paid with ***", "***@example.com")
 
@@ -176,7 +180,7 @@ def test_redact_masks_the_whole_of_what_a_path_names() -> None:
     paths: list[Json] = ["data.pin", "data.token", "data.deep", "data.none", "data.missing", "actor"]
     step: Json = {"redact": {"paths": paths, "keep_last": 4, "mask": "#"}}
 
-    [after] = chain([step]).run(replace(EVENT, data=data)).arrived
+    [after] = finished(chain([step]).run(replace(EVENT, data=data))).events
     assert after.data == {"pin": "#", "token": "#efgh", "deep": "#:1}".replace(":1}", "") + '":1}', "none": None}
     assert after.actor == "#.com"
 
@@ -237,15 +241,15 @@ def test_a_mail_address_in_any_script_is_masked(text: str, left: str) -> None:
 
 
 def test_filter_says_which_condition_was_not_true() -> None:
-    assert run({"filter": "data.plan != 'free'"}, {"plan": "pro"}).arrived
-    assert run({"filter": "data.plan != 'free'"}, {"plan": "free"}).stopped == [
+    assert run({"filter": "data.plan != 'free'"}, {"plan": "pro"}).events
+    assert run({"filter": "data.plan != 'free'"}, {"plan": "free"}).stops == [
         "step 1 'filter': data.plan != 'free' is not true"
     ]
 
 
 def test_stop_without_a_condition_always_stops() -> None:
-    assert run({"stop": "not yet"}, {}).stopped == ["step 1 'stop': not yet"]
-    assert run({"stop": {"reason": "a test", "when": "data.test"}}, {"test": False}).arrived
+    assert run({"stop": "not yet"}, {}).stops == ["step 1 'stop': not yet"]
+    assert run({"stop": {"reason": "a test", "when": "data.test"}}, {"test": False}).events
 
 
 def test_switch_takes_the_first_case_that_is_true() -> None:
@@ -253,7 +257,7 @@ def test_switch_takes_the_first_case_that_is_true() -> None:
     chains: dict[str, Json] = {"one": [{"set": {"data.x": 1}}], "two": [{"set": {"data.x": 2}}]}
     switching = chain([{"switch": cases}, {"set": {"data.never": True}}], chains)
 
-    assert [switching.run(replace(EVENT, data={"a": a})).arrived[0].data for a in (True, False)] == [
+    assert [finished(switching.run(replace(EVENT, data={"a": a}))).events[0].data for a in (True, False)] == [
         {"a": True, "x": 1},
         {"a": False, "x": 2},
     ]
@@ -261,10 +265,10 @@ def test_switch_takes_the_first_case_that_is_true() -> None:
 
 def test_a_sample_is_a_share_and_always_the_same_events() -> None:
     sampling = chain([{"sample": "25%"}])
-    kept = {n for n in range(2_000) if sampling.run(replace(EVENT, id=f"{n:032x}")).arrived}
+    kept = {n for n in range(2_000) if finished(sampling.run(replace(EVENT, id=f"{n:032x}"))).events}
 
     assert 400 < len(kept) < 600
-    assert kept == {n for n in range(2_000) if sampling.run(replace(EVENT, id=f"{n:032x}")).arrived}
+    assert kept == {n for n in range(2_000) if finished(sampling.run(replace(EVENT, id=f"{n:032x}"))).events}
 
 
 @pytest.mark.parametrize("share", ["0%", "100%", "10", 10, "-5%", "x%"])
@@ -280,23 +284,23 @@ async def test_the_first_event_of_a_key_goes_on_and_goes_on_again() -> None:
     deduplicating, services = chain([{"deduplicate": "data.order"}]), asking(FakeOwners())
     event = replace(EVENT, data={"order": 7})
 
-    assert (await deduplicating.ask(event, services)).arrived
-    second = await deduplicating.ask(replace(event, id="e2"), services)
-    assert second.stopped == ["step 1 'deduplicate': the event e1 came first with this data.order"]
-    assert (await deduplicating.ask(event, services)).arrived
-    assert (await deduplicating.ask(replace(event, id="e3", data={"order": 8}), services)).arrived
-    assert (await deduplicating.ask(replace(event, id="e4", data={}), services)).arrived
+    assert (await deduplicating.run(event, services)).events
+    second = await deduplicating.run(replace(event, id="e2"), services)
+    assert second.stops == ["step 1 'deduplicate': the event e1 came first with this data.order"]
+    assert (await deduplicating.run(event, services)).events
+    assert (await deduplicating.run(replace(event, id="e3", data={"order": 8}), services)).events
+    assert (await deduplicating.run(replace(event, id="e4", data={}), services)).events
 
 
 async def test_routes_deduplicate_each_for_itself_and_within_the_window() -> None:
     services = asking(FakeOwners())
     one = chain([{"deduplicate": {"key": "data.order", "window": "1h"}}])
     event = replace(EVENT, data={"order": 7})
-    await one.ask(event, services)
+    await one.run(event, services)
 
-    assert (await replace(one, route="another").ask(replace(event, id="e2"), services)).arrived
+    assert (await replace(one, route="another").run(replace(event, id="e2"), services)).events
     later = replace(event, id="e3", receivedat="2026-03-01T13:00:00.000Z")
-    assert (await one.ask(later, services)).arrived
+    assert (await one.run(later, services)).events
 
 
 async def test_without_the_memory_the_event_comes_again() -> None:
@@ -304,4 +308,4 @@ async def test_without_the_memory_the_event_comes_again() -> None:
     owners.fault = "down"
 
     with pytest.raises(Temporary, match="step 1 'deduplicate': down"):
-        await chain([{"deduplicate": "data.order"}]).ask(replace(EVENT, data={"order": 7}), asking(owners))
+        await chain([{"deduplicate": "data.order"}]).run(replace(EVENT, data={"order": 7}), asking(owners))

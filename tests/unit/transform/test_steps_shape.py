@@ -109,8 +109,8 @@ def test_type_and_actor_can_be_set() -> None:
         ({"type": ""}, "'type' cannot be empty"),
         ({"type": {"from": "data.nothing"}}, "'type' cannot be empty"),
         ({"actor": {"from": "data.items"}}, "'actor' is text; found a list"),
-        ({"data.name.first": 1}, "'data.name.first': data.name is text, not an object"),
-        ({"data.items[9]": 1}, "'data.items[9]': data.items has 4 items; there is no [9]"),
+        ({"data.name.first": 1}, "data.name is text, not an object"),
+        ({"data.items[9]": 1}, "data.items has 4 items; there is no [9]"),
     ],
 )
 def test_what_cannot_be_set_is_permanent_and_says_no_value(values: Json, words: str) -> None:

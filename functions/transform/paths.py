@@ -23,7 +23,7 @@ _PART: Final = re.compile(
       | \[(?P<quoted>"(?:[^"\\]|\\.)*")\]""",
     re.VERBOSE,
 )
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _SHOWN_CHARACTERS: Final = 64
 
 
@@ -119,7 +119,7 @@ SinglePath = Annotated[str, AfterValidator(_verify_single)]
 
 def place_of_key(place: str, key: str) -> str:
     """Return the place of a key for a message: a sender's key is quoted if it is not plain, and cut if it is long."""
-    if _PLAIN_KEY.fullmatch(key):
+    if len(key) <= _SHOWN_CHARACTERS and key.isascii() and (key.isidentifier() or _PLAIN_KEY.fullmatch(key)):
         return f"{place}.{key}"
     shown = attribute_text(key[:_SHOWN_CHARACTERS])
     return f'{place}["{shown}{"…" if len(key) > _SHOWN_CHARACTERS else ""}"]'

@@ -50,7 +50,7 @@ class MessageKind:
         return message.SerializeToString(deterministic=True)
 
     def read(self, content: bytes) -> Json:
-        """Return the same JSON for the same bytes. Raises Unwritable for bytes that are no such message or have no JSON."""
+        """Return the same JSON for the same bytes. Raises Unwritable for other bytes, or if there is no JSON."""
         from google.protobuf.json_format import Error, MessageToDict
         from google.protobuf.message import DecodeError
 

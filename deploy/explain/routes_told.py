@@ -7,7 +7,7 @@ from typing import Final, Literal
 from deploy.explain.differences import differences, line_of
 from deploy.terminal.printing import count_of
 from functions.transform.chain import StepRecord
-from functions.transform.comparisons import values_read
+from functions.transform.comparisons import read_values
 from functions.transform.decision import RouteResult, run_routes
 from functions.transform.expressions import Expression
 from functions.transform.read_routes import read_program
@@ -104,7 +104,7 @@ def _told(taken: StepRecord) -> tuple[Outcome, str, Sequence[str]]:
 
 def values_shown(condition: Expression, event: Event) -> tuple[str, ...]:
     """Return a line for each path that the condition reads, with the value that is there."""
-    return tuple(line_of("·", each.path, each.value) for each in values_read(condition, view_of(event)))
+    return tuple(line_of("·", each.path, each.value) for each in read_values(condition, view_of(event)))
 
 
 def _parts(events: tuple[Event, ...]) -> Iterator[str]:

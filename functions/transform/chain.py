@@ -52,7 +52,7 @@ class StepRecord:
 
 @dataclass(slots=True)
 class ChainResult:
-    """What a chain made of one event.
+    """The outcome of one event in a chain.
 
     events          that reached the end of the chain
     stops           why a step ended an event on purpose
@@ -111,6 +111,8 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class EventInChain:
+    """An event on its way through a chain, and the steps that it has taken."""
+
     event: Event
     done: Steps = ()
 
@@ -153,7 +155,7 @@ class _Run:
                 error = raised
 
     async def _run_steps(self, steps: Steps, start: EventInChain) -> tuple[EventInChain, ...]:
-        """Return what reaches the end of the steps: no event, one or several."""
+        """Return the events that reach the end of the steps: none, one or several."""
         event, done = start.event, start.done
         for position, step in enumerate(steps):
             try:
@@ -193,7 +195,7 @@ class _Run:
         return tuple(arrived)
 
     async def _take_step(self, step: NamedStep, event: Event, done: Steps) -> StepResult:
-        """Raises ChainFault, and Temporary."""
+        """Return the verified result of one step. Raises ChainFault, and Temporary."""
         try:
             if len(done) >= MAX_STEPS:
                 raise Permanent("chain", f"an event takes at most {MAX_STEPS} steps of one route")

@@ -30,7 +30,7 @@ class PathValue:
     value: Json
 
 
-def values_read(expression: Expression, value: Json) -> list[PathValue]:
+def read_values(expression: Expression, value: Json) -> list[PathValue]:
     """Return each path that the expression reads in `value`, once, in the order in which it is written.
 
     Paths inside a list's `[? … ]` are not listed; the path of the list is.
@@ -48,7 +48,7 @@ def numbers_as_text(expression: Expression, value: Json) -> list[str]:
 
 
 def compared_paths(expression: Expression) -> list[str]:
-    """Return the paths that the expression compares with a number that it states, whatever the event is."""
+    """Return the paths that the expression compares with a number that it states, for any event."""
     return list(dict.fromkeys(_compared_paths(expression.tree)))
 
 

@@ -36,9 +36,9 @@ class FailedRoute:
 
 @dataclass(frozen=True, slots=True)
 class RouteResult:
-    """What one route decided.
+    """The outcome of one route for one event.
 
-    records  the steps that ran, if they were asked for
+    records  the steps that ran, if they were recorded
     reasons  why it owes nothing, without any text of the event
     """
 
@@ -52,7 +52,7 @@ class RouteResult:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What all routes decided about one event.
+    """The outcome of all routes for one event.
 
     unfinished  why the event should come again; what other routes owe is published all the same
     reason      why nothing is owed, without any text of the event; empty if something is, or if a route failed
@@ -66,7 +66,7 @@ class Decision:
 
     @property
     def outcome(self) -> Literal["routed", "dead_lettered", "filtered", "no_route"]:
-        """`filtered`: a step ended the event on purpose."""
+        """Return the outcome for the log; `filtered` means that a step ended the event on purpose."""
         if self.owed:
             return "routed"
         if self.failed:
@@ -88,7 +88,7 @@ async def decide(event: Event, routes: Sequence[Route], services: Services | Non
 async def run_routes(
     event: Event, routes: Sequence[Route], services: Services | None, only: str | None = None, recorded: bool = False
 ) -> list[RouteResult]:
-    """Return what each route decides, and with `recorded` the steps that ran. Raises Permanent (`loop`)."""
+    """Return the result of each route, with the steps that ran if `recorded`. Raises Permanent (`loop`)."""
     if event.hops > MAX_HOPS:
         raise Permanent("loop", f"the event has passed {event.hops} hops; more than {MAX_HOPS} is a loop")
     matches = match_all(routes, event)

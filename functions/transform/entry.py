@@ -1,4 +1,4 @@
-"""One request, answered and logged: what the entry point of every platform calls.
+"""One request, answered and logged. The entry point of every platform calls `answer`.
 
 A push is acknowledged with 204. A 503 asks the bus to send it again. `/chains/<name>` converts a document.
 """
@@ -27,7 +27,7 @@ ACKNOWLEDGED: Final = Reply(204, headers=())
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What requests need. A caller that the platform lets in may call `/chains/`; only the bus may push.
+    """The parts that requests need. Callers that the platform lets in may call `/chains/`; only the bus may push.
 
     services    None if no step asks
     type_words  for each configured source, how many words of its events' types a log may hold

@@ -28,7 +28,7 @@ REMEMBERED_SECONDS: Final = 45 * 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Transformed:
-    """`event` is as the bus brought it. `duplicate_of` is the id of an earlier event with the same signed bytes."""
+    """An event as the bus brought it, and its decision. `duplicate_of`: an earlier event with the same signed bytes."""
 
     event: Event
     decision: Decision
@@ -37,7 +37,7 @@ class Transformed:
 
 @dataclass(frozen=True, slots=True)
 class Transformer:
-    """`owners` remembers which event came first with its signed bytes; None on a platform that cannot."""
+    """Transform over its ports. `owners` remembers which event came first with its signed bytes; it may be None."""
 
     routes: tuple[Route, ...]
     bus: Bus
@@ -48,7 +48,7 @@ class Transformer:
     owners: Owners | None = None
 
     async def take(self, push: Push) -> Transformed:
-        """Return after the bus has confirmed what follows from the event.
+        """Decide about the event and return after the bus has confirmed its deliveries and dead letters.
 
         Raises Temporary if a step did, after the bus has confirmed what the other routes owe. Raises Permanent if the
         event as a whole is a dead letter, which the bus has confirmed.

@@ -20,7 +20,7 @@ _VERSION: Final = "hc1"
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What a sealed value is bound to. `place` is where it is, such as `data.cards[0].number`."""
+    """The context and the place that a sealed value is bound to, such as `data.cards[0].number`."""
 
     context: str
     place: str

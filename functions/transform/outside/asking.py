@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from functions.transform.outside.auth import AnyAuth, authenticate
+from functions.transform.outside.auth import AnyRequestAuth, authenticate
 from functions.transform.step import Services
 from shared.config.values import Seconds, SecretName, listed
 from shared.errors import Permanent, Rejected, Temporary
@@ -38,7 +38,7 @@ class AskingSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     secret: SecretName | None = None
-    auth: Annotated[list[AnyAuth], BeforeValidator(listed)] = Field(default=[])
+    auth: Annotated[list[AnyRequestAuth], BeforeValidator(listed)] = Field(default=[])
     timeout: Annotated[Seconds, Field(ge=1, le=30)] = 10.0
     allow_private: bool = False
 

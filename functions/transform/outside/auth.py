@@ -13,22 +13,22 @@ from shared.config.values import HeaderName, SecretName
 from shared.errors import Temporary
 
 
-class Auth(BaseModel):
+class RequestAuth(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class BasicAuth(Auth):
+class BasicRequestAuth(RequestAuth):
     scheme: Literal["basic"]
     username: str
     secret: SecretName
 
 
-class BearerAuth(Auth):
+class BearerRequestAuth(RequestAuth):
     scheme: Literal["bearer"]
     secret: SecretName
 
 
-class HeaderAuth(Auth):
+class HeaderRequestAuth(RequestAuth):
     """A header with the secret; `prefix` precedes it, such as `Token `."""
 
     scheme: Literal["header"]
@@ -37,19 +37,22 @@ class HeaderAuth(Auth):
     secret: SecretName
 
 
-class QueryAuth(Auth):
+class QueryRequestAuth(RequestAuth):
     scheme: Literal["query"]
     parameter: Annotated[str, Field(min_length=1)]
     secret: SecretName
 
 
-class GoogleAuth(Auth):
+class GoogleRequestAuth(RequestAuth):
     """An identity token of this function's service account, for a private Cloud Run function."""
 
     scheme: Literal["google"]
 
 
-AnyAuth = Annotated[BasicAuth | BearerAuth | HeaderAuth | QueryAuth | GoogleAuth, Field(discriminator="scheme")]
+AnyRequestAuth = Annotated[
+    BasicRequestAuth | BearerRequestAuth | HeaderRequestAuth | QueryRequestAuth | GoogleRequestAuth,
+    Field(discriminator="scheme"),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,26 +61,26 @@ class Credentials:
     parameters: tuple[str, ...] = ()
 
 
-async def authenticate(schemes: Sequence[AnyAuth], audience: str, services: Services) -> Credentials:
+async def authenticate(schemes: Sequence[AnyRequestAuth], audience: str, services: Services) -> Credentials:
     """Return the headers and parameters, with the newest value of each secret. Raises Temporary."""
     headers: list[tuple[str, str]] = []
     parameters: list[str] = []
     for scheme in schemes:
-        if isinstance(scheme, GoogleAuth):
+        if isinstance(scheme, GoogleRequestAuth):
             headers.append(("authorization", f"Bearer {await _identity(audience, services)}"))
             continue
         value = (await services.secrets.values(scheme.secret))[0]
-        if isinstance(scheme, QueryAuth):
+        if isinstance(scheme, QueryRequestAuth):
             parameters.append(f"{quote(scheme.parameter, safe='')}={quote(value, safe='')}")
         else:
             headers.append(_header(scheme, value))
     return Credentials(tuple(headers), tuple(parameters))
 
 
-def _header(scheme: BasicAuth | BearerAuth | HeaderAuth, value: str) -> tuple[str, str]:
-    if isinstance(scheme, BasicAuth):
+def _header(scheme: BasicRequestAuth | BearerRequestAuth | HeaderRequestAuth, value: str) -> tuple[str, str]:
+    if isinstance(scheme, BasicRequestAuth):
         return "authorization", f"Basic {b64encode(f'{scheme.username}:{value}'.encode()).decode()}"
-    if isinstance(scheme, BearerAuth):
+    if isinstance(scheme, BearerRequestAuth):
         return "authorization", f"Bearer {value}"
     return scheme.header, f"{scheme.prefix}{value}"
 

@@ -1,4 +1,4 @@
-"""Decisions: whether an event continues, and through which chain."""
+"""Decisions: choose whether an event continues, and through which chain."""
 
 import hashlib
 import re

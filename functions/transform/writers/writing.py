@@ -1,4 +1,4 @@
-"""What all writers use: faults with their place in the value, text that is bounded while it grows, scalars as text."""
+"""The base of all writers: faults with their place, text that is bounded while it grows, scalars as text."""
 
 import math
 from typing import TypeAlias

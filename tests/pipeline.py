@@ -11,7 +11,7 @@ from functions.receive.receive import Receiver
 from functions.receive.replies import Accepted
 from functions.receive.source import Source, read_sources
 from functions.transform.read_routes import read_program
-from functions.transform.transformer import Transformer
+from functions.transform.transform import Transformer
 from shared.delivery import delivery_from
 from shared.event import Event
 from shared.http import Request

@@ -33,7 +33,7 @@ from functions.receive.receive import Receiver
 from functions.receive.source import read_sources
 from functions.transform import entry as transform_entry
 from functions.transform.read_routes import read_program
-from functions.transform.transformer import Transformer
+from functions.transform.transform import Transformer
 from shared.http import Reply, Request
 from shared.journal import Journaling
 from shared.ports import DELIVERIES, EVENTS

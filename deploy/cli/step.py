@@ -13,10 +13,9 @@ from deploy.cli.command import DONE, FAULTS, NOT_DONE, USAGE, parser, report
 from deploy.config.configured import add_configuration, configured, environ_of
 from deploy.explain.given_steps import StepsFault, fault_text, given_chain
 from deploy.explain.local_services import local_services
-from functions.transform.chain import Chain
+from functions.transform.chain import Chain, ChainResult
+from functions.transform.documents import document_from, event_from
 from functions.transform.read_routes import read_program
-from functions.transform.run_chain import document_of, event_of, run_alone
-from functions.transform.walk import Course
 from shared.errors import HookchainError, Rejected
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.formats.parse import parse_as
@@ -55,7 +54,7 @@ def main(arguments: list[str]) -> int:
             print("hookchain step: type the document, then press Ctrl-D", file=sys.stderr)
         content = sys.stdin.buffer.read()
         event = _event(options, content)
-        course = asyncio.run(run_alone(chain, event, local_services(environ) if chain.asks else None))
+        course = asyncio.run(chain.run(event, local_services(environ) if chain.asks else None))
     except (StepsFault, ValueError, *FAULTS) as fault:
         return _report(str(fault), USAGE)
     except HookchainError as error:
@@ -102,7 +101,7 @@ def _chain_of_configuration(options: argparse.Namespace) -> Chain:
 def _event(options: argparse.Namespace, content: bytes) -> Event:
     """Raises ValueError and HookchainError."""
     if not options.event:
-        event = event_of(content, None, options.format, "standard-input", time.time())
+        event = event_from(content, None, options.format, "standard-input", time.time())
         if options.format is None and isinstance(event.data, str) and event.data.lstrip().startswith(("{", "[")):
             _warn_about_text(content)
         return event
@@ -121,18 +120,18 @@ def _warn_about_text(content: bytes) -> None:
         )
 
 
-def _print_result(course: Course, whole: bool) -> int:
-    for note in course.noted:
+def _print_result(course: ChainResult, whole: bool) -> int:
+    for note in course.notes:
         _report(note, DONE)
     if course.faults:
         return _report(fault_text(course.faults[0]), NOT_DONE)
-    if not course.arrived:
-        return _report("; ".join(course.stopped), STOPPED)
+    if not course.events:
+        return _report("; ".join(course.stops), STOPPED)
     if whole:
-        for event in course.arrived:
+        for event in course.events:
             print(json.dumps(to_cloudevent(event), indent=2, ensure_ascii=False))
         return DONE
-    content = document_of(course.arrived).content
+    content = document_from(course.events).content
     sys.stdout.buffer.write(content)
     if sys.stdout.isatty() and not content.endswith(b"\n"):
         sys.stdout.buffer.write(b"\n")

@@ -9,7 +9,7 @@ from pydantic_core import core_schema
 
 from deploy.config.checks.kinds import destination_kinds, settings_model
 from functions.transform.families import StepModels, step_models
-from functions.transform.registry import MAX_STEPS
+from functions.transform.step import MAX_STEPS
 from shared.config.bundle import BundleConfig
 from shared.jsontext import Json, JsonObject
 

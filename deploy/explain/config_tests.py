@@ -10,8 +10,8 @@ from deploy.explain.case_world import services_of
 from deploy.explain.example_test import example_lines
 from deploy.explain.expecting import Actual, verdict
 from deploy.explain.mails import mail_of
+from functions.transform.decision import Decision, decide
 from functions.transform.read_routes import Program, read_program
-from functions.transform.transform import Decision, decide
 from shared.config.bundle import BundleConfig
 from shared.config.case import CaseConfig
 from shared.delivery import Delivery

@@ -9,11 +9,9 @@ from deploy.explain.case_input import AT
 from deploy.explain.case_world import services_of
 from deploy.explain.differences import differences
 from deploy.explain.given_steps import fault_text
-from functions.transform.chain import Chain
-from functions.transform.registry import read_chain
-from functions.transform.run_chain import run_alone
+from functions.transform.chain import Chain, ChainResult
+from functions.transform.read_chains import read_chain
 from functions.transform.step import Example, Step
-from functions.transform.walk import Course
 from shared.config.case import CaseAnswer
 from shared.errors import Temporary
 from shared.event import Event
@@ -34,21 +32,21 @@ async def example_lines(name: str, model: type[BaseModel]) -> list[str]:
     )
     answers = {url: CaseAnswer(body=body) for url, body in example.answers.items()}
     try:
-        course = await run_alone(Chain("", tuple(steps)), event, services_of(answers))
+        course = await Chain("", tuple(steps)).run(event, services_of(answers))
     except Temporary as error:
         return [error.detail]
     return _otherwise(example, course, event)
 
 
-def _otherwise(example: Example, course: Course, before: Event) -> list[str]:
+def _otherwise(example: Example, course: ChainResult, before: Event) -> list[str]:
     if course.faults:
         return [fault_text(fault).removeprefix("route '': ") for fault in course.faults]
     if example.stops is not None:
-        said = [reason.partition(": ")[2] for reason in course.stopped]
+        said = [reason.partition(": ")[2] for reason in course.stops]
         return [] if said == [example.stops] else [f"expected to stop: {example.stops}; found {said or 'no stop'}"]
-    if not course.arrived:
-        return [f"stopped: {'; '.join(course.stopped)}"]
-    found: Json = [event.data for event in course.arrived]
-    if isinstance(found, list) and len(found) == 1 and course.arrived[0].id == before.id:
+    if not course.events:
+        return [f"stopped: {'; '.join(course.stops)}"]
+    found: Json = [event.data for event in course.events]
+    if isinstance(found, list) and len(found) == 1 and course.events[0].id == before.id:
         found = found[0]
     return [] if example.varies else differences(example.after, found, "data")

@@ -8,8 +8,7 @@ from deploy.config.config_file import parse_config
 from deploy.config.faults import ConfigFaults
 from functions.transform.chain import Chain, NamedChains
 from functions.transform.families import StepModels
-from functions.transform.named_chains import unknown_chains
-from functions.transform.registry import read_chain
+from functions.transform.read_chains import read_chain, unknown_chains
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError
 from shared.jsontext import Json

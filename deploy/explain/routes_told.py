@@ -6,16 +6,16 @@ from typing import Final, Literal
 
 from deploy.explain.differences import differences, line_of
 from deploy.terminal.printing import count_of
-from functions.transform.comparisons import values_read
+from functions.transform.chain import StepRecord
+from functions.transform.comparisons import read_values
+from functions.transform.decision import RouteResult, run_routes
+from functions.transform.expressions import Expression
 from functions.transform.read_routes import read_program
 from functions.transform.routes import Route
 from functions.transform.step import Many, Noted, Services, Stop, Switch
 from functions.transform.steps.decide import Filter
-from functions.transform.trail import Taken
-from functions.transform.transform import OfRoute, of_routes
 from shared.errors import HookchainError
 from shared.event import Event, view_of
-from shared.expressions import Expression
 from shared.jsontext import Json, JsonObject
 
 MAX_PARTS: Final = 10
@@ -55,11 +55,11 @@ class RouteTold:
 async def told_routes(event: Event, transform: JsonObject, services: Services) -> list[RouteTold]:
     """`transform` is its slice; `event` is whole. Raises Permanent (`loop`)."""
     routes = read_program(transform).routes
-    outcomes = await of_routes(event, routes, services, traced=True)
+    outcomes = await run_routes(event, routes, services, recorded=True)
     return [_route(route, each, event) for route, each in zip(routes, outcomes, strict=True)]
 
 
-def _route(route: Route, found: OfRoute, event: Event) -> RouteTold:
+def _route(route: Route, found: RouteResult, event: Event) -> RouteTold:
     decision = found.decision
     return RouteTold(
         route=decision.route,
@@ -69,17 +69,17 @@ def _route(route: Route, found: OfRoute, event: Event) -> RouteTold:
         values=() if decision.matched or route.where is None else values_shown(route.where, event),
         code=decision.code or (found.unfinished.code if found.unfinished else None),
         destinations=decision.destinations,
-        steps=tuple(map(_step, found.trail or ())),
+        steps=tuple(map(_step, found.records)),
         owed=tuple(owed.event for owed in found.owed),
     )
 
 
-def _step(taken: Taken) -> StepTold:
+def _step(taken: StepRecord) -> StepTold:
     outcome, words, diff = _told(taken)
     return StepTold(taken.step.label, taken.before.id, outcome, words, tuple(diff))
 
 
-def _told(taken: Taken) -> tuple[Outcome, str, Sequence[str]]:
+def _told(taken: StepRecord) -> tuple[Outcome, str, Sequence[str]]:
     result = taken.result
     if isinstance(result, HookchainError):
         return "failed", f"{result.code}: {result.detail}", ()
@@ -103,7 +103,7 @@ def _told(taken: Taken) -> tuple[Outcome, str, Sequence[str]]:
 
 def values_shown(condition: Expression, event: Event) -> tuple[str, ...]:
     """Return a line for each path that the condition reads, with the value that is there."""
-    return tuple(line_of("·", each.path, each.value) for each in values_read(condition, view_of(event)))
+    return tuple(line_of("·", each.path, each.value) for each in read_values(condition, view_of(event)))
 
 
 def _parts(events: tuple[Event, ...]) -> Iterator[str]:

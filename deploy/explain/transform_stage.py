@@ -8,9 +8,8 @@ from deploy.explain.going_out import going_out
 from deploy.explain.local_services import FirstOwners, secrets_here
 from deploy.explain.report import NOTIFY, TRANSFORM, Check, Stage, State
 from deploy.explain.routes_told import RouteTold, StepTold, told_routes
-from functions.transform.signed_bytes import first_with_signed_bytes
 from functions.transform.step import Services
-from functions.transform.transformer import duplicate_reason
+from functions.transform.transform import duplicate_reason, first_with_signed_bytes
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.event import Event

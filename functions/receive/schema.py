@@ -12,7 +12,7 @@ from referencing import Registry
 
 from shared.errors import Rejected
 from shared.jsontext import Json, JsonObject, to_json
-from shared.schema_rules import RULES, TOO_LONG
+from shared.schema import RULES, TOO_LONG
 from shared.time_bound import OutOfTime, bounded
 
 MAX_SECONDS: Final = 0.5

@@ -1,4 +1,4 @@
-"""Transform's parts, put together once, at first use. Only wiring reads the environment."""
+"""Transform's parts, built once, at first use. Only this module of transform reads the environment."""
 
 import os
 from functools import cache
@@ -6,7 +6,7 @@ from functools import cache
 from functions.transform.entry import Service
 from functions.transform.read_routes import Program, read_program
 from functions.transform.step import Services
-from functions.transform.transformer import Transformer
+from functions.transform.transform import Transformer
 from shared.cloud import platform
 from shared.journal import Journaling
 from shared.ports import Owners
@@ -23,7 +23,7 @@ def program_or_exit() -> Program:
 
 @cache
 def services() -> Services | None:
-    """None where no step asks: then nothing that it needs is imported."""
+    """Return None if no step asks; then nothing that it needs is imported."""
     if not program_or_exit().asks:
         return None
     return Services(
@@ -38,7 +38,7 @@ def services() -> Services | None:
 
 @cache
 def owners() -> Owners | None:
-    """None where the settings name no place for it."""
+    """Return None if the settings name no place for it."""
     has_place = settings().is_local or settings().firestore
     return platform.owners(settings()) if has_place else None
 

@@ -20,7 +20,7 @@ from functions.receive.receive import Receiver
 from functions.receive.replies import Accepted
 from functions.receive.source import read_sources
 from functions.transform.read_routes import read_program
-from functions.transform.transformer import Transformer
+from functions.transform.transform import Transformer
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.event import Event

@@ -8,14 +8,14 @@ from typing import Final
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault
 from functions.transform.comparisons import compared_paths
+from functions.transform.expressions import Expression, is_true
 from functions.transform.read_routes import Program, read_program
-from functions.transform.registry import NamedStep
 from functions.transform.routes import Route
+from functions.transform.step import NamedStep
 from functions.transform.steps.decide import Filter, Stop, Switch
 from functions.transform.steps.values import Cast
 from shared.config.bundle import BundleConfig
 from shared.config.route import RouteConfig
-from shared.expressions import Expression, is_true
 from shared.jsontext import Json, JsonObject
 
 _WILD: Final = re.compile(r"[*?\[]")
@@ -148,7 +148,7 @@ def _dead_ends(steps: tuple[NamedStep, ...]) -> Iterator[str]:
 
 
 def _used_chains(program: Program) -> set[str]:
-    reached = [named for route in program.routes for named in route.chain.reachable()]
+    reached = [named for route in program.routes for named in route.chain.reachable_steps()]
     return {name for named in reached for name in named.step.chains()}
 
 

@@ -6,9 +6,8 @@ from deploy.config.checks.places import place
 from deploy.config.checks.steps import step_checks
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault, Path
-from functions.transform.expression_text import over_event
+from functions.transform.expressions import ExpressionFault, over_event
 from shared.did_you_mean import did_you_mean
-from shared.expressions import ExpressionFault
 from shared.jsontext import Json, JsonObject
 
 

@@ -9,8 +9,8 @@ from deploy.config.compiling.step_files import UnreadableFile, with_files
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault, Path
 from functions.transform.families import StepModels, step_model
-from functions.transform.named_chains import read_chains, unknown_chains
-from functions.transform.registry import NamedStep, StepFault, read_chain
+from functions.transform.read_chains import StepFault, read_chain, read_chains, unknown_chains
+from functions.transform.step import NamedStep
 from shared.config.route import as_steps
 from shared.jsontext import Json, JsonObject
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from deploy.config.faults import unreadable
 from functions.transform.families import StepModels, step_model
-from functions.transform.registry import NO_OWN_STEPS
+from functions.transform.read_chains import NO_OWN_STEPS
 from functions.transform.step import Step
 from shared.jsontext import Json
 

@@ -13,7 +13,7 @@ import pytest
 
 from deploy.cli.explain import main
 from functions.receive.links import EXPIRES, SIGNATURE, link_signature
-from functions.transform.signed_bytes import first_with_signed_bytes
+from functions.transform.transform import first_with_signed_bytes
 from shared.cloud.local.owners import FILE_NAME, LocalOwners
 from shared.event import from_cloudevent
 from shared.jsontext import Json, JsonObject

@@ -17,7 +17,7 @@ from deploy.requests.private_keys import make_pair
 from deploy.requests.samples import Fresh, events_of, load_sample
 from deploy.requests.signing import BY_CERTIFICATE, Signer, is_asymmetric, signed
 from functions.receive.source import Source, read_sources
-from functions.transform.signed_bytes import first_with_signed_bytes
+from functions.transform.transform import first_with_signed_bytes
 from shared.config.provider import OfferedWay
 from shared.errors import Rejected
 from shared.event import Event

@@ -10,7 +10,7 @@ import pytest
 from functions.transform import entry
 from functions.transform.read_routes import read_program
 from functions.transform.step import Services
-from functions.transform.transformer import Transformer
+from functions.transform.transform import Transformer
 from shared.event import Event, to_cloudevent
 from shared.http import Reply, Request
 from shared.journal import Journaling

@@ -5,17 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transform.paths import (
-    Every,
-    Part,
-    PathFault,
-    Unplaceable,
-    later_places_first,
-    parse_path,
-    with_value,
-    without,
-)
+from functions.transform.fields import with_value, without
+from functions.transform.paths import Every, Part, PathFault, parse_path
+from functions.transform.steps.shape import Drop
+from shared.errors import Permanent
 from shared.jsontext import Json
+from tests.fakes.steps import data_after
 
 json_values: st.SearchStrategy[Json] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
@@ -52,12 +47,12 @@ def test_an_attribute_that_steps_may_change_is_a_path(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "begins with neither 'data' nor is one of type, subject, actor"),
-        ("password", "begins with neither 'data' nor is one of type, subject, actor; did you mean 'data.password'?"),
+        ("", "must begin with 'data', or be one of type, subject, actor"),
+        ("password", "must begin with 'data', or be one of type, subject, actor; did you mean 'data.password'?"),
         ("date.items[0]", "did you mean 'data.items[0]'?"),
         ("actr", "did you mean 'actor'?"),
-        ("id", "begins with neither"),
-        ("actor.name", "begins with neither 'data' nor is one of type, subject, actor"),
+        ("id", "must begin with 'data'"),
+        ("actor.name", "must begin with 'data', or be one of type, subject, actor"),
         ("database", "column 5"),
         ("data.", "column 5"),
         ("data..x", "column 5"),
@@ -122,10 +117,10 @@ def test_missing_objects_are_made_along_the_way() -> None:
     ],
 )
 def test_what_cannot_be_placed_says_where_and_what_kind_is_there(path: tuple[Part, ...], words: str) -> None:
-    with pytest.raises(Unplaceable) as caught:
+    with pytest.raises(Permanent) as caught:
         with_value({"a": "hunter2", "b": [1], "c": True}, path, 1)
 
-    assert str(caught.value) == words
+    assert (caught.value.code, caught.value.detail) == ("path", words)
 
 
 @given(json_values, st.lists(parts, min_size=1, max_size=4))
@@ -133,7 +128,7 @@ def test_the_value_it_began_with_stays_as_it_was(value: Json, path: list[Part]) 
     before = copy.deepcopy(value)
 
     without(value, tuple(path))
-    with contextlib.suppress(Unplaceable):
+    with contextlib.suppress(Permanent):
         with_value(value, tuple(path), "new")
 
     assert value == before
@@ -143,19 +138,15 @@ def test_the_value_it_began_with_stays_as_it_was(value: Json, path: list[Part]) 
 def test_what_was_placed_can_be_taken_out(value: Json, path: list[str]) -> None:
     try:
         placed = with_value(value, tuple(path), "new")
-    except Unplaceable:
+    except Permanent:
         return
 
     assert "new" not in str(without(placed, tuple(path))) or "new" in str(value)
 
 
-def test_places_later_in_a_list_come_first() -> None:
-    paths = [parse_path(text) for text in ("data.a[0]", "data.a[1].x", "data.a[10]", "data.a[2]", "actor")]
+def test_of_a_list_items_are_dropped_as_they_were_before_the_step() -> None:
+    dropped = data_after(
+        Drop, ["data.a[0]", "data.a[1].x", "data.a[3]", "data.a[2]", "actor"], {"a": [1, {"x": 1}, 2, 3, 4]}
+    )
 
-    assert [path.text for path in later_places_first(paths)] == [
-        "data.a[10]",
-        "data.a[2]",
-        "data.a[1].x",
-        "data.a[0]",
-        "actor",
-    ]
+    assert dropped == {"a": [{}, 4]}

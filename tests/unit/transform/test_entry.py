@@ -96,7 +96,7 @@ async def test_a_fault_of_ours_is_not_acknowledged_and_shows_no_data(
 
     assert (await bench.push(PUSH)).status == 503
     written = capsys.readouterr().out
-    assert "ZeroDivisionError at test_transform_entry.py" in written
+    assert "ZeroDivisionError at test_entry.py" in written
     assert "hunter2" not in written
 
 

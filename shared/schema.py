@@ -1,6 +1,7 @@
-"""Rules of JSON Schema that a sender could make jsonschema's own take hours or all memory over.
+"""JSON Schema 2020-12 for bodies from anywhere: bounded rules, and the check that a schema stands alone.
 
-Imported only where a schema is checked, as jsonschema is.
+With jsonschema's own rules a sender could take hours of computing or all memory. Import this module only where a
+schema is checked: jsonschema is slow to import.
 """
 
 import re
@@ -9,6 +10,9 @@ from itertools import islice
 from typing import Final
 
 from jsonschema import Draft202012Validator, ValidationError
+from referencing import Registry, Resource
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
 
 from shared.jsontext import Json, JsonObject, canonical
 
@@ -19,13 +23,13 @@ TOO_LONG: Final = (
 
 
 def unique_items(_: Draft202012Validator, unique: Json, items: Json, __: JsonObject) -> Iterator[ValidationError]:
-    """By hash: compared each with each, a list can take hours."""
+    """Compare by hash: each item with each other, a list can take hours."""
     if unique is True and isinstance(items, list) and _holds_equal(items):
         yield ValidationError("holds an item twice")
 
 
 def pattern(_: Draft202012Validator, wanted: Json, text: Json, __: JsonObject) -> Iterator[ValidationError]:
-    """A time bound reaches `re` only now and then, and later the longer the text is: 7 s for 900 KB were measured."""
+    """Refuse long texts: a time bound interrupts `re` late, after 7 s for a text of 900 KB."""
     if not isinstance(text, str) or not isinstance(wanted, str):
         return
     if len(text) > MAX_MATCHED_CHARACTERS:
@@ -35,7 +39,7 @@ def pattern(_: Draft202012Validator, wanted: Json, text: Json, __: JsonObject) -
 
 
 def any_of(kind: Draft202012Validator, schemas: Json, value: Json, _: JsonObject) -> Iterator[ValidationError]:
-    """The library keeps all that is wrong under each of the schemas: 2 KB for each item of a list."""
+    """Keep no errors: the library keeps those of each schema, 2 KB for each item of a list."""
     if not any(_fitting(kind, schemas, value)):
         yield ValidationError("fits none of the schemas")
 
@@ -49,7 +53,7 @@ RULES: Final = {"uniqueItems": unique_items, "pattern": pattern, "anyOf": any_of
 
 
 def _fitting(kind: Draft202012Validator, schemas: Json, value: Json) -> Iterator[bool]:
-    """True for each schema that the value fits."""
+    """Yield True for each schema that the value fits."""
     assert isinstance(schemas, list)
     for schema in schemas:
         assert isinstance(schema, dict | bool)
@@ -58,7 +62,7 @@ def _fitting(kind: Draft202012Validator, schemas: Json, value: Json) -> Iterator
 
 
 def _holds_equal(items: list[Json]) -> bool:
-    """As JSON Schema has it: 1 and 1.0 are equal, 1 and true are not."""
+    """Return whether two items are equal by JSON Schema's rule: 1 and 1.0 are, 1 and true are not."""
     return len({canonical(_as_compared(item)) for item in items}) < len(items)
 
 
@@ -68,3 +72,24 @@ def _as_compared(value: Json) -> Json:
     if isinstance(value, dict):
         return {key: _as_compared(item) for key, item in value.items()}
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def reference_outside(document: Json) -> str | None:
+    """Return the first reference that leads to nothing in the schema, or None. Nothing is looked up elsewhere."""
+    root: Resource[Json] = DRAFT202012.create_resource(document)
+    waiting = [(root, Registry().resolver_with_root(root))]
+    while waiting:
+        resource, resolver = waiting.pop()
+        for reference in _references(resource.contents):
+            try:
+                resolver.lookup(reference)
+            except Unresolvable:
+                return reference
+        waiting.extend((inner, resolver.in_subresource(inner)) for inner in resource.subresources())
+    return None
+
+
+def _references(schema: Json) -> Iterator[str]:
+    for key in ("$ref", "$dynamicRef"):
+        if isinstance(schema, dict) and isinstance(reference := schema.get(key), str):
+            yield reference

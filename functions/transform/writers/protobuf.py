@@ -1,32 +1,32 @@
-"""Protobuf messages from JSON and to it, by ProtoJSON's mapping (https://protobuf.dev/programming-guides/json/).
+"""Protobuf messages from JSON and to JSON, by ProtoJSON's mapping (https://protobuf.dev/programming-guides/json/).
 
-A message is one of a descriptor file's (`protoc --descriptor_set_out=FILE --include_imports`), or Struct without one.
+A message is defined in a descriptor file (`protoc --descriptor_set_out=FILE --include_imports`), or is a Struct.
 """
 
 import re
 from typing import TYPE_CHECKING, Final
 
-from functions.transform.protobuf.order import in_order
-from functions.transform.writers.faults import Trail, Unwritable
-from shared.expressions import kind_of
+from functions.transform.expressions import kind_of
+from functions.transform.writers.writing import Location, Unwritable
 from shared.jsontext import Json
 
 if TYPE_CHECKING:
-    from google.protobuf.descriptor import Descriptor
+    from google.protobuf.descriptor import Descriptor, FieldDescriptor
     from google.protobuf.descriptor_pool import DescriptorPool
     from google.protobuf.message import Message
 
 STRUCT: Final = "google.protobuf.Struct"
 MAX_STRUCT_DEPTH: Final = 30
-"""Levels of JSON: each is three of protobuf's, of which readers take a hundred."""
+"""Levels of JSON: each is three levels of Protobuf, of which readers accept a hundred."""
+_HOLDS_ANY_KEY: Final = frozenset(f"google.protobuf.{name}" for name in ("Struct", "Value", "ListValue", "Any"))
 
 
 class DescriptorFault(ValueError):
-    """The descriptor file or the message's name is at fault: refused when the configuration is loaded."""
+    """A descriptor file or message name that cannot be used: an error of the configuration."""
 
 
 class MessageKind:
-    """One message type. `keeps_names`: in JSON, fields go by their names in the .proto file, not in camelCase."""
+    """One message type. With `keeps_names`, fields in JSON have their names in the .proto file, not camelCase."""
 
     def __init__(self, descriptors: bytes | None, name: str | None, *, keeps_names: bool) -> None:
         """Raises DescriptorFault."""
@@ -35,7 +35,7 @@ class MessageKind:
         self._pool, self._descriptor, self._type = _message_type(descriptors, self.name)
 
     def write(self, value: Json) -> bytes:
-        """The same bytes for the same value. Raises Unwritable."""
+        """Return the same bytes for the same value. Raises Unwritable."""
         from google.protobuf.json_format import ParseDict, ParseError
 
         if not isinstance(value, dict):
@@ -45,12 +45,12 @@ class MessageKind:
         message = self._type()
         try:
             ParseDict(value, message, descriptor_pool=self._pool)
-        except (ParseError, ValueError, TypeError, RecursionError) as error:  # its words may quote the value
+        except (ParseError, ValueError, TypeError, RecursionError) as error:  # its text may quote the value
             raise Unwritable(None, f"does not fit the message {self.name}{_place(error)}") from None
         return message.SerializeToString(deterministic=True)
 
     def read(self, content: bytes) -> Json:
-        """The same JSON for the same bytes. Raises Unwritable for what is no such message, or has no JSON."""
+        """Return the same JSON for the same bytes. Raises Unwritable for other bytes, or if there is no JSON."""
         from google.protobuf.json_format import Error, MessageToDict
         from google.protobuf.message import DecodeError
 
@@ -63,8 +63,8 @@ class MessageKind:
         except DecodeError:
             raise Unwritable(None, f"is no message {self.name}") from None
         except (Error, ValueError, TypeError, RecursionError):
-            raise Unwritable(None, f"is a message {self.name} with a value that JSON cannot say") from None
-        return in_order(value, self._descriptor, keeps_names=self._keeps_names)
+            raise Unwritable(None, f"is a message {self.name} with a value that JSON cannot hold") from None
+        return _in_order(value, self._descriptor, keeps_names=self._keeps_names)
 
 
 def _message_type(descriptors: bytes | None, name: str) -> "tuple[DescriptorPool, Descriptor, type[Message]]":
@@ -97,18 +97,21 @@ def _pool(descriptors: bytes) -> "DescriptorPool":
     return pool
 
 
-def _verify_struct(value: Json, trail: Trail, depth: int) -> None:
-    """Its numbers are 64-bit floats."""
+def _verify_struct(value: Json, location: Location, depth: int) -> None:
+    """Refuse what a Struct cannot hold: its numbers are 64-bit floats."""
     if depth > MAX_STRUCT_DEPTH:
-        raise Unwritable(trail, f"is deeper than {MAX_STRUCT_DEPTH} levels, which protobuf's readers refuse")
+        raise Unwritable(location, f"is deeper than {MAX_STRUCT_DEPTH} levels, which readers of Protobuf refuse")
     if isinstance(value, dict):
         for key, item in value.items():
-            _verify_struct(item, (trail, key), depth + 1)
+            _verify_struct(item, (location, key), depth + 1)
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            _verify_struct(item, (trail, number), depth + 1)
+            _verify_struct(item, (location, number), depth + 1)
     elif isinstance(value, int) and not _is_exact(value):
-        raise Unwritable(trail, f"is an integer that {STRUCT} would round to a 64-bit float; name a `message:` for it")
+        raise Unwritable(
+            location,
+            f"is an integer that {STRUCT} would round to a 64-bit float; set `message` to one with an integer field",
+        )
 
 
 def _is_exact(value: int) -> bool:
@@ -119,8 +122,42 @@ def _is_exact(value: int) -> bool:
 
 
 def _place(error: Exception) -> str:
-    """The fields that the library's words name. The words themselves may quote the value."""
+    """Return the fields that the library's message names; the message itself may quote the value."""
     fields = re.findall(r"Failed to parse (\w{1,64}) field", str(error))
     if fields:
         return f": the field {'.'.join(fields[:10])}"
     return ": it has a field that the message lacks" if "has no field named" in str(error) else ""
+
+
+def _in_order(value: Json, kind: "Descriptor", *, keeps_names: bool) -> Json:
+    """Return the JSON of a message with the entries of its maps in the order of their keys.
+
+    Protobuf has no order of them, and the library has another one in each process.
+    """
+    if kind.full_name in _HOLDS_ANY_KEY:
+        return _by_key(value)
+    if not isinstance(value, dict):  # a Timestamp and some others are text in JSON
+        return value
+    fields = {field.name if keeps_names else field.json_name: field for field in kind.fields}
+    return {
+        name: _field_in_order(item, fields[name], keeps_names=keeps_names) if name in fields else item
+        for name, item in value.items()
+    }
+
+
+def _field_in_order(value: Json, field: "FieldDescriptor", *, keeps_names: bool) -> Json:
+    kind = field.message_type
+    if kind is None:
+        return value
+    if isinstance(value, dict) and kind.GetOptions().map_entry:
+        entry = kind.fields_by_name["value"]
+        return {key: _field_in_order(value[key], entry, keeps_names=keeps_names) for key in sorted(value)}
+    if isinstance(value, list) and kind.full_name not in _HOLDS_ANY_KEY:
+        return [_in_order(item, kind, keeps_names=keeps_names) for item in value]
+    return _in_order(value, kind, keeps_names=keeps_names)
+
+
+def _by_key(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {key: _by_key(value[key]) for key in sorted(value)}
+    return [_by_key(item) for item in value] if isinstance(value, list) else value

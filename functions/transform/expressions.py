@@ -1,9 +1,9 @@
-"""JMESPath, the language of `where` and of computed values: compiled once, checked when it is compiled.
+"""JMESPath, the language of `where` and of computed values: compiled and checked once.
 
 https://jmespath.org/specification.html
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import jmespath
 from jmespath.exceptions import (
@@ -18,9 +18,11 @@ from jmespath.exceptions import (
 from jmespath.functions import Functions, signature
 from jmespath.parser import ParsedResult
 from jmespath.visitor import Options
+from pydantic import AfterValidator
 
+from shared.did_you_mean import nearest
 from shared.errors import Permanent
-from shared.expression_hints import hint_on_function, hint_on_name, hint_on_token
+from shared.event import NAMES
 from shared.jsontext import Json, JsonObject
 
 if TYPE_CHECKING:
@@ -30,18 +32,28 @@ if TYPE_CHECKING:
 
 MAX_CHARACTERS: Final = 4_096
 MAX_JOINED_CHARACTERS: Final = 4 * 1024 * 1024
-# Of these only the first part looks at the searched value; the others at what the first one found.
+# Only the first part of these reads the searched value; the others read what the first one found.
 _LEADS_INSIDE: Final = frozenset(
     {"subexpression", "index_expression", "projection", "value_projection", "filter_projection", "flatten", "pipe"}
 )
 
+_LITERALS: Final = frozenset({"true", "false", "null"})
+_MEANT: Final = {
+    "=": "`==` compares",
+    "and": "`&&` is and",
+    "or": "`||` is or",
+    "not": "`!` is not",
+    "-": 'a name with other characters stands in double quotes, as in data."first-name"',
+}
+
 
 class ExpressionFault(ValueError):
-    """The expression itself is at fault: refused when the configuration is loaded."""
+    """An expression that cannot be used: an error of the configuration."""
 
 
 class _BoundedFunctions(Functions):
-    """join() is the one that makes much of little: a long separator, from the event as well, between many items."""
+    """JMESPath's functions, with a bound on join(): a long separator between many items makes a long text of a short
+    event."""
 
     @signature({"types": ["string"]}, {"types": ["array-string"]})
     def _func_join(self, separator: str, texts: "Sequence[str]") -> str:
@@ -57,22 +69,23 @@ class Expression:
     """One JMESPath expression."""
 
     def __init__(self, text: str, names: "Collection[str]" = ()) -> None:
-        """`names` are the keys of what it will search, where that is known.
+        """Compile the text; `names` are the keys of the value that it will search, if they are known.
 
-        Raises ExpressionFault for what does not parse, for a function that JMESPath does not have, and for a name that
-        can never be there.
+        Raises ExpressionFault if it does not parse, calls a function that JMESPath lacks, or reads a key that is not
+        in `names`.
         """
         self.text = text
         self._parsed = _parsed(text)
         for name in sorted(root_names(self._parsed.parsed)) if names else ():
             if name not in names:
-                raise ExpressionFault(f"{text!r}: there is no {name!r}; {hint_on_name(name, text, names)}")
+                raise ExpressionFault(f"{text!r}: there is no {name!r}; {_hint_on_name(name, text, names)}")
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
 
     def search(self, value: Json) -> Json:
-        """Null where there is nothing. Raises Permanent (`expression`), whose detail holds no part of `value`."""
+        """Return what it finds, null if there is nothing. Raises Permanent (`expression`), whose detail does not quote
+        `value`."""
         return search_parsed(self._parsed, value, self.text)
 
     @property
@@ -82,8 +95,8 @@ class Expression:
 
     @property
     def is_constant(self) -> bool:
-        """Whether it finds the same in whatever it searches."""
-        return not _looks(self._parsed.parsed)
+        """True if it returns the same for every value."""
+        return not _reads_value(self._parsed.parsed)
 
 
 def search_parsed(parsed: ParsedResult, value: Json, text: str = "") -> Json:
@@ -99,13 +112,26 @@ def search_parsed(parsed: ParsedResult, value: Json, text: str = "") -> Json:
     return found
 
 
+def over_event(text: str) -> Expression:
+    """Return the expression over an event as steps and routes see it. Raises ExpressionFault."""
+    return Expression(text, NAMES)
+
+
+def _verify_over_event(text: str) -> str:
+    over_event(text)
+    return text
+
+
+ExpressionText = Annotated[str, AfterValidator(_verify_over_event)]
+
+
 def is_true(value: Json) -> bool:
-    """JMESPath's own rule: false, null and what is empty are false. Zero is true."""
+    """Return JMESPath's truth value: false, null and empty values are false; zero is true."""
     return value is not None and value is not False and value not in ("", [], {})
 
 
 def kind_of(value: Json) -> str:
-    """What a message says of a value in place of the value."""
+    """Return the kind of the value, for messages that must not quote it."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -131,7 +157,7 @@ def _parsed(text: str) -> ParsedResult:
 
 
 def _verify_functions(node: "_TreeNode") -> None:
-    """jmespath itself finds an unknown function only when an event comes."""
+    """Raise for an unknown function, which jmespath itself finds only when it searches."""
     if node["type"] == "function_expression":
         _verify_call(node["value"], len(node["children"]))
     for child in node["children"]:
@@ -142,7 +168,7 @@ def _verify_functions(node: "_TreeNode") -> None:
 def _verify_call(name: str, arguments: int) -> None:
     table: Mapping[str, Mapping[str, Sequence[JsonObject]]] = Functions.FUNCTION_TABLE
     if name not in table:
-        raise ExpressionFault(f"JMESPath has no function {name!r}{hint_on_function(name, table)}")
+        raise ExpressionFault(f"JMESPath has no function {name!r}{_hint_on_function(name, table)}")
     expected = len(table[name]["signature"])
     variadic = any("variadic" in argument for argument in table[name]["signature"])
     if arguments < expected or (arguments > expected and not variadic):
@@ -151,22 +177,22 @@ def _verify_call(name: str, arguments: int) -> None:
 
 
 def root_names(node: "_TreeNode") -> set[str]:
-    """The names that are looked up in the searched value itself, and not in what was found there."""
+    """Return the names that are read in the searched value itself, not in what was found there."""
     match node["type"]:
         case "field":
             return {node["value"]}
-        case "expref":  # for a function to look with inside of something else
+        case "expref":  # a function reads other values with it
             return set()
-        case "slice":  # whose children are its numbers
+        case "slice":  # its children are its numbers
             return set()
     inner = node["children"][:1] if node["type"] in _LEADS_INSIDE else node["children"]
     return set[str]().union(*map(root_names, inner))
 
 
-def _looks(node: "_TreeNode") -> bool:
+def _reads_value(node: "_TreeNode") -> bool:
     if node["type"] in {"field", "current"}:
         return True
-    return node["type"] != "slice" and any(map(_looks, node["children"]))  # a slice's children are its numbers
+    return node["type"] != "slice" and any(map(_reads_value, node["children"]))  # a slice's children are its numbers
 
 
 def _syntax(error: JMESPathError, text: str) -> str:
@@ -184,7 +210,7 @@ def _syntax(error: JMESPathError, text: str) -> str:
 
 
 def _at(column: int, token: object, text: str) -> str:
-    return f"column {column}: {token!r} cannot stand there{hint_on_token(token, text, column)}"
+    return f"column {column}: {token!r} cannot stand there{_hint_on_token(token, text, column)}"
 
 
 def _reason(error: JMESPathError) -> str:
@@ -192,3 +218,30 @@ def _reason(error: JMESPathError) -> str:
         takes = " or ".join(error.expected_types)
         return f"{error.function_name}() takes {takes}; found {error.actual_type}"
     return str(error) if isinstance(error, ArityError) else type(error).__name__
+
+
+def _hint_on_name(name: str, text: str, known: "Collection[str]") -> str:
+    if name in _LITERALS:
+        return f"`{name}`, in backticks, is the value"
+    if f'"{name}"' in text:
+        return f"a text stands in single quotes: '{name}'"
+    near = nearest(name, known) or (f"data.{name}" if "data" in known else None)
+    there_are = f"there are {', '.join(sorted(known))}"
+    return f"did you mean {near!r}? T{there_are[1:]}" if near else there_are
+
+
+def _hint_on_token(token: object, text: str, column: int) -> str:
+    if isinstance(token, int | float):
+        return f"; a number stands in backticks: `{token}`"
+    meant = _MEANT.get(str(token)) or _MEANT.get(text[: column - 1].rpartition(" ")[2] or _word_before(text, column))
+    return f"; {meant}" if meant else ""
+
+
+def _hint_on_function(name: str, known: "Collection[str]") -> str:
+    near = nearest(name, known)
+    return f"; did you mean {near}()?" if near else ""
+
+
+def _word_before(text: str, column: int) -> str:
+    words = text[: column - 1].split()
+    return words[-1] if words else ""

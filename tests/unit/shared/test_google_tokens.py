@@ -47,7 +47,7 @@ async def test_a_metadata_server_that_is_busy_for_a_moment_is_asked_again(
     metadata: MetadataServer, authorization: Authorization
 ) -> None:
     metadata.status = 503
-    asking = asyncio.create_task(authorization())
+    asking = asyncio.ensure_future(authorization())
     while not metadata.tokens_asked:
         await asyncio.sleep(0.01)
     metadata.status = 200

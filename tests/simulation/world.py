@@ -91,9 +91,7 @@ class Connected(Destinations):
 
     def __init__(self, inboxes: Mapping[str, Destination]) -> None:
         self._inboxes = inboxes
-
-    def find(self, name: str) -> Configured | None:
-        return Configured(name, "inbox", None, RETRY_SECONDS, 15.0, "resend") if name in self._inboxes else None
+        self.configured = {name: Configured(name, "inbox", None, RETRY_SECONDS, 15.0, "resend") for name in inboxes}
 
     def connected(self, configured: Configured) -> Destination:
         return self._inboxes[configured.name]

@@ -1,10 +1,29 @@
-"""How the bytes of a digest or of a signature are written as text."""
+"""HMACs, plain digests and signatures, and the text in which each is written.
+
+Nothing but the standard library: deploy/client ships this file, by a link, as a part of its own package.
+"""
 
 import base64
 import binascii
+import hashlib
+import hmac
 from typing import Final
 
+ALGORITHMS: Final = ("sha256", "sha512", "sha384", "sha1", "md5")
 ENCODINGS: Final = ("hex", "base64", "base64url", "base64-of-hex")
+
+
+def hmac_text(content: bytes, key: bytes, algorithm: str, encoding: str) -> str:
+    return encoded(hmac.digest(key, content, algorithm), encoding)
+
+
+def digest_text(content: bytes, algorithm: str, encoding: str) -> str:
+    return encoded(hashlib.new(algorithm, content, usedforsecurity=False).digest(), encoding)
+
+
+def hmac_signature(body: bytes, secret: str, algorithm: str = "sha256", encoding: str = "hex", prefix: str = "") -> str:
+    """The header's value for this body. The secret's text is the key, as it is."""
+    return prefix + hmac_text(body, secret.encode(), algorithm, encoding)
 
 
 def encoded(digest: bytes, encoding: str) -> str:

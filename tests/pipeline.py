@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from deploy.requests.auth import Auth, Basic, Hmac, Password, auth_headers
+from deploy.client.hookchain.auth import Auth, Basic, Hmac, Password, auth_headers
 from functions.notify.mail.addresses import Address
 from functions.notify.mail.mail import Mail
 from functions.notify.mail.render import MailWriter

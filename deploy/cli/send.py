@@ -7,10 +7,10 @@ from typing import Final
 
 from deploy.cli.ending import words_of
 from deploy.cli.main import parser
+from deploy.client.hookchain import Outcome, send
+from deploy.client.hookchain.formats import FORMATS
 from deploy.config.checkout import ROOT, environ_with
 from deploy.config.dotenv import DotenvFault
-from deploy.requests.formats import FORMATS
-from deploy.requests.send import Outcome, send
 from deploy.requests.send_data import body_of, fields_of
 from deploy.requests.send_proof import proof_of
 from shared.errors import HookchainError
@@ -45,8 +45,8 @@ def main(arguments: list[str]) -> int:
         outcome = run(options)
     except (ValueError, OSError, HookchainError, DotenvFault) as error:
         words.error(words_of(error))
-    fields = {name: getattr(outcome, name) for name in ("ok", "status", "event_id", "code", "words")}
-    print(to_json(fields) if options.json else outcome.words)
+    fields = {name: getattr(outcome, name) for name in ("ok", "status", "event_id", "code", "message")}
+    print(to_json(fields) if options.json else outcome.message)
     return 0 if outcome.ok else 1
 
 
@@ -116,4 +116,4 @@ def add_arguments(words: argparse.ArgumentParser) -> None:
     )
     words.add_argument("--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="secrets (default: .env)")
     words.add_argument("--timeout", metavar="SECONDS", type=float, default=10.0, help="give up after (default: 10)")
-    words.add_argument("--json", action="store_true", help="print one JSON object: ok, status, event_id, code, words")
+    words.add_argument("--json", action="store_true", help="print one JSON object: ok, status, event_id, code, message")

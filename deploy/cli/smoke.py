@@ -90,7 +90,7 @@ def _posted_and_followed(
     told = Told(screen, lambda: time.monotonic() - began, waiting.say, where)
     outcome = post(posting, request, mark, posted_at)
     if not outcome.ok:
-        told.stage("✗", RED, "accepted", outcome.words, f"hookchain logs --function receive{where}")
+        told.stage("✗", RED, "accepted", outcome.message, f"hookchain logs --function receive{where}")
         return NOT_DONE
     identity = outcome.event_id or place.newest(posting.source, posted_at - 1)  # a source's own answer may name none
     if identity is None:

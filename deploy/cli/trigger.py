@@ -13,15 +13,16 @@ from deploy.cli.trigger_aftermath import Sent, became, why_refused
 from deploy.cli.trigger_aim import Aim, aimed, how_to_configure
 from deploy.cli.trigger_made_key import made_key
 from deploy.cli.trigger_shot import CannotSign, Keys, sample_of, shot
+from deploy.client.hookchain import Outcome
+from deploy.client.hookchain.http import NoResponse, Response, make_request, parse_url
+from deploy.client.hookchain.outcome import read_outcome
 from deploy.config.catalogue import load_catalogue
 from deploy.config.catalogue_entry_text import PROVEN
 from deploy.config.catalogue_source_block import is_fetched_key
 from deploy.config.configured import add_configuration, environ_of
 from deploy.history.platform_options import add_state
 from deploy.requests.breaking import BREAKS
-from deploy.requests.outcome import Outcome, outcome_of
 from deploy.requests.samples import Fresh, Sample, events_of
-from deploy.requests.wire import Answer, NoAnswer, exchange, parse_target
 from deploy.secrets.place import PlaceFault
 from deploy.terminal.tables import printable
 from shared.did_you_mean import did_you_mean
@@ -69,7 +70,7 @@ def _add_arguments(words: argparse.ArgumentParser) -> None:
     words.add_argument("--variant", metavar="NAME", help="by this of the source's ways of proof (default: the first)")
     words.add_argument("--list", action="store_true", help="list the provider's samples and handshakes")
     words.add_argument("--make-key", action="store_true", help="make a key pair to sign with in the provider's place")
-    words.add_argument("--json", action="store_true", help="print one JSON object: ok, status, event_id, code, words")
+    words.add_argument("--json", action="store_true", help="print one JSON object: ok, status, event_id, code, message")
     add_configuration(words)
     add_state(words)
 
@@ -98,26 +99,26 @@ def _run(options: argparse.Namespace) -> int:
     return _told(options, aim, sample, _sent(aim, request), fresh.now)
 
 
-def _sent(aim: Aim, request: Request) -> Answer | NoAnswer:
+def _sent(aim: Aim, request: Request) -> Response | NoResponse:
     scheme, _, rest = aim.url.partition("://")
     query = f"?{request.query}" if request.query else ""
-    target = parse_target(f"{scheme}://{rest.partition('/')[0]}{request.path}{query}")
+    target = parse_url(f"{scheme}://{rest.partition('/')[0]}{request.path}{query}")
     headers = [pair for pair in request.headers if pair[0] != "host"]
-    return exchange(request.method, target, headers, request.body, TIMEOUT_SECONDS)
+    return make_request(request.method, target, headers, request.body, TIMEOUT_SECONDS)
 
 
-def _told(options: argparse.Namespace, aim: Aim, sample: Sample, answer: Answer | NoAnswer, at: float) -> int:
-    outcome = outcome_of(answer, TIMEOUT_SECONDS)
+def _told(options: argparse.Namespace, aim: Aim, sample: Sample, answer: Response | NoResponse, at: float) -> int:
+    outcome = read_outcome(answer, TIMEOUT_SECONDS)
     refused = outcome.status is not None and 400 <= outcome.status < 500
     is_right = refused if options.what else outcome.ok
     if options.json:
-        fields = {name: getattr(outcome, name) for name in ("ok", "status", "event_id", "code", "words")}
+        fields = {name: getattr(outcome, name) for name in ("ok", "status", "event_id", "code", "message")}
         print(to_json({"provider": aim.provider, "event": sample.event, "url": aim.url, **fields}))
         return 0 if is_right else 1
     print(
         f"{aim.entry.name}, {sample.event}{f', {options.what} broken' if options.what else ''}, to {printable(aim.url)}"
     )
-    start = "; start `make dev`" if options.to is None and isinstance(answer, NoAnswer) else ""
+    start = "; start `make dev`" if options.to is None and isinstance(answer, NoResponse) else ""
     print(f"  {printable(_words(outcome, sample, answer))}{start}{_judged(options, aim, outcome, refused)}")
     for line in () if options.to else _aftermath(options, aim, outcome, sample, at):
         print(f"  {printable(line)}")
@@ -131,10 +132,10 @@ def _aftermath(options: argparse.Namespace, aim: Aim, outcome: Outcome, sample: 
     return why_refused(sent, options.state) if outcome.status else []
 
 
-def _words(outcome: Outcome, sample: Sample, answer: Answer | NoAnswer) -> str:
-    if sample.is_handshake and outcome.ok and isinstance(answer, Answer):
+def _words(outcome: Outcome, sample: Sample, answer: Response | NoResponse) -> str:
+    if sample.is_handshake and outcome.ok and isinstance(answer, Response):
         return f"answered ({answer.status}): {answer.body.decode('utf-8', 'replace')[:200]}"
-    return outcome.words
+    return outcome.message
 
 
 def _judged(options: argparse.Namespace, aim: Aim, outcome: Outcome, refused: bool) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from deploy.cli.trigger_aim import Aim
+from deploy.client.hookchain.http import parse_url
 from deploy.requests.breaking import Break, broken_request, broken_signer, why_not
 from deploy.requests.edits import with_header, with_text
 from deploy.requests.handshake_sample import handshake_sample
@@ -15,7 +16,6 @@ from deploy.requests.private_keys import kept_key, make_pair
 from deploy.requests.samples import Fresh, Sample, events_of, load_sample
 from deploy.requests.send_secret import secret_named
 from deploy.requests.signing import BY_CERTIFICATE, Signer, is_asymmetric, signed
-from deploy.requests.wire import parse_target
 from shared.config.handshake import Handshake
 from shared.errors import HookchainError
 from shared.http import Request
@@ -84,7 +84,7 @@ def shot(
 ) -> Request:
     """Raises ValueError, CannotSign, and Temporary for a secret that is no key."""
     parts = urlsplit(aim.url)
-    path, _, query = parse_target(aim.url).path.partition("?")
+    path, _, query = parse_url(aim.url).path.partition("?")
     both = "&".join(filter(None, (query, sample.request.query)))
     request = with_header(replace(sample.request, path=path, query=both), "host", parts.netloc)
     if is_unsigned(aim, sample) and not any(way.scheme in IN_HEAD for way in aim.source.auth):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, TextIO
 
-from deploy.requests.formats import FORMATS, xml_text
+from deploy.client.hookchain.formats import FORMATS, xml_text
 from shared.formats.parse import parse_body
 from shared.jsontext import Json, JsonObject
 from shared.limits import DEFAULT

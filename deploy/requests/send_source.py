@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+from deploy.client.hookchain import Auth, Basic, Bearer, Hmac, Password, StandardWebhooks
 from deploy.config.checkout import chosen_config
-from deploy.requests.send import Auth, Basic, Bearer, Hmac, Password, StandardWebhooks
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import JsonObject
 

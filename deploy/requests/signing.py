@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
-from deploy.requests.auth import Auth, Basic, Bearer, Password, auth_headers
+from deploy.client.hookchain.auth import Auth, Basic, Bearer, Password, auth_headers
 from deploy.requests.edits import set_in, with_data, with_header, with_text
 from deploy.requests.private_keys import signed_by
 from deploy.requests.tokens import signed_token
@@ -16,11 +16,10 @@ from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.signatures.content import Named, signed_content
 from shared.signatures.contentful import SIGNATURE, SIGNED_HEADERS, TIMESTAMP, canonical_request
-from shared.signatures.encodings import encoded
 from shared.signatures.keys import shared_key
-from shared.signatures.macs import digest_text, hmac_text
 from shared.signatures.places import Place
 from shared.signatures.reading import Reading
+from shared.signatures.signing import digest_text, encoded, hmac_text
 from shared.signatures.standard_webhooks import sign_standard
 from shared.signatures.timestamps import timestamp_text
 from shared.signatures.urls import spellings

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
-from deploy.requests.formats import encode
+from deploy.client.hookchain.formats import encode_body
 from deploy.requests.samples import Fresh, events_of, load_sample
 from deploy.requests.source_lines import page_headers
 from deploy.requests.trial import CONTENT_TYPES, EVENT
@@ -46,7 +46,7 @@ def request_of(event: TestEvent, mark: str) -> Request:
     if isinstance(event.data, bytes):
         body, content_type = event.data, CONTENT_TYPES[event.form]
     else:
-        body, content_type = encode(event.data, event.form)
+        body, content_type = encode_body(event.data, event.form)
     headers = {"content-type": content_type, "webhook-id": mark}
     headers |= {name.lower(): value for name, value in event.headers.items()}
     return Request("POST", "/", urlencode(event.query), tuple(headers.items()), body)

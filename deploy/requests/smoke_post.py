@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
+from deploy.client.hookchain import Outcome
+from deploy.client.hookchain.http import make_request, parse_url
+from deploy.client.hookchain.outcome import read_outcome
 from deploy.requests.edits import with_header
-from deploy.requests.outcome import Outcome, outcome_of
 from deploy.requests.signing import BY_CERTIFICATE, Signer, is_asymmetric, signed
 from deploy.requests.source_lines import ways_of
-from deploy.requests.wire import exchange, parse_target
 from deploy.terminal.command_error import CannotTell
 from functions.receive.forwarded import requested_url
 from functions.receive.sources import read_sources
@@ -46,7 +47,7 @@ def post(posting: Posting, unsigned: Request, mark: str, now: float) -> Outcome:
     """Raises CannotTell for what could not even be sent."""
     key = posting.secret_of(posting.way.secret) if posting.way.secret else ""
     try:
-        target = parse_target(posting.url)
+        target = parse_url(posting.url)
         path, _, query = target.path.partition("?")
         request = replace(unsigned, path=path, query="&".join(filter(None, (query, unsigned.query))))
         request = with_header(
@@ -57,7 +58,7 @@ def post(posting: Posting, unsigned: Request, mark: str, now: float) -> Outcome:
         raise CannotTell(error.detail if isinstance(error, HookchainError) else str(error)) from error
     target = replace(target, path=request.path + (f"?{request.query}" if request.query else ""))
     headers = [pair for pair in request.headers if pair[0] != "host"]
-    return outcome_of(exchange("POST", target, headers, request.body, SEND_SECONDS), SEND_SECONDS)
+    return read_outcome(make_request("POST", target, headers, request.body, SEND_SECONDS), SEND_SECONDS)
 
 
 def url_of(posting: Posting) -> Callable[[Request], str]:

@@ -5,8 +5,7 @@ from typing import Final
 
 from deploy.requests.private_keys import signed_by
 from shared.jsontext import JsonObject, to_json
-from shared.signatures.encodings import encoded
-from shared.signatures.macs import hmac_text
+from shared.signatures.signing import encoded, hmac_text
 from shared.signatures.way import Way
 
 KEY_ID: Final = "trigger"

@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import Final
 
 from shared.errors import Rejected
-from shared.signatures.macs import hmac_text
 from shared.signatures.places import Place, parse_place
 from shared.signatures.reading import Reading
+from shared.signatures.signing import hmac_text
 
 _HOLES: Final = re.compile(r"\{([^{}]*)\}")
 _CALL: Final = re.compile(r"([a-z0-9-]+)\((.*)\)")

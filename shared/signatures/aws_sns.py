@@ -13,9 +13,9 @@ from shared.jsontext import JsonObject
 from shared.signatures.allowed_urls import AWS_SNS_CERTIFICATE, AWS_SNS_HOST, allowed_url
 from shared.signatures.asymmetric import is_signed_by
 from shared.signatures.certificates import certificate, fetched
-from shared.signatures.encodings import decoded
 from shared.signatures.keys import public_key
 from shared.signatures.reading import Reading
+from shared.signatures.signing import decoded
 from shared.signatures.timestamps import verify_timestamp
 from shared.signatures.way import Way
 

@@ -8,8 +8,8 @@ from shared.errors import Rejected
 from shared.http import Request
 from shared.signatures.compare import matches_any
 from shared.signatures.content import wire
-from shared.signatures.macs import hmac_text
 from shared.signatures.reading import Reading
+from shared.signatures.signing import hmac_text
 from shared.signatures.timestamps import verify_timestamp
 from shared.signatures.way import Way
 

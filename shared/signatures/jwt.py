@@ -16,8 +16,8 @@ from shared.signatures.certificates import fetched
 from shared.signatures.compare import matches_any
 from shared.signatures.jwt_claims import verify_claims
 from shared.signatures.keys import jwk_key, public_key, unusable
-from shared.signatures.macs import hmac_text
 from shared.signatures.reading import Reading
+from shared.signatures.signing import hmac_text
 from shared.signatures.way import Way
 
 if TYPE_CHECKING:

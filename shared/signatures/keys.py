@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
-from shared.signatures.encodings import decoded
+from shared.signatures.signing import decoded
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from shared.errors import Rejected
-from shared.signatures.encodings import decoded
 from shared.signatures.reading import Reading
+from shared.signatures.signing import decoded
 from shared.signatures.way import Way
 
 MAX_SIGNATURES: Final = 10

@@ -9,9 +9,9 @@ from shared.signatures.allowed_urls import PAYPAL_CERTIFICATE, PAYPAL_HOST, allo
 from shared.signatures.asymmetric import is_signed_by
 from shared.signatures.certificates import certificate, common_names, fetched
 from shared.signatures.content import Named, parse_content, signed_content
-from shared.signatures.encodings import decoded
 from shared.signatures.keys import public_key
 from shared.signatures.reading import Reading
+from shared.signatures.signing import decoded
 from shared.signatures.timestamps import verify_timestamp
 from shared.signatures.way import Way
 

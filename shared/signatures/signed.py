@@ -9,12 +9,11 @@ from shared.jsontext import Json
 from shared.signatures.asymmetric import is_signed_by
 from shared.signatures.compare import matches_any
 from shared.signatures.content import Named, signed_content
-from shared.signatures.encodings import comparable, decoded
 from shared.signatures.keys import public_key, shared_key
 from shared.signatures.layouts import Given, given_signatures
-from shared.signatures.macs import digest_text, hmac_text
 from shared.signatures.places import Place
 from shared.signatures.reading import Reading
+from shared.signatures.signing import comparable, decoded, digest_text, hmac_text
 from shared.signatures.timestamps import verify_timestamp
 from shared.signatures.urls import spellings
 from shared.signatures.way import Way

@@ -1,16 +1,24 @@
-"""HMACs, plain digests and signatures, and the text in which each is written.
+"""HMACs, digests and Standard Webhooks signatures, and the text in which each is written.
 
-Nothing but the standard library: deploy/client ships this file, by a link, as a part of its own package.
+deploy/client/hookchain/signing.py is a link to this file, so it imports nothing of this project and nothing that must
+be installed; a secret that cannot sign raises ValueError.
 """
+
+from __future__ import annotations
 
 import base64
 import binascii
 import hashlib
 import hmac
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 ALGORITHMS: Final = ("sha256", "sha512", "sha384", "sha1", "md5")
 ENCODINGS: Final = ("hex", "base64", "base64url", "base64-of-hex")
+
+_PRIVATE_KEY_BYTES: Final = (32, 64)
 
 
 def hmac_text(content: bytes, key: bytes, algorithm: str, encoding: str) -> str:
@@ -22,11 +30,50 @@ def digest_text(content: bytes, algorithm: str, encoding: str) -> str:
 
 
 def hmac_signature(body: bytes, secret: str, algorithm: str = "sha256", encoding: str = "hex", prefix: str = "") -> str:
-    """The header's value for this body. The secret's text is the key, as it is."""
+    """Return the header's value for this body. The secret's text is the key, unchanged."""
     return prefix + hmac_text(body, secret.encode(), algorithm, encoding)
 
 
+def standard_key(secret: str) -> bytes:
+    """Return the key in a Standard Webhooks secret, `whsec_` and base64. Raises ValueError."""
+    try:
+        return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError as error:
+        raise ValueError("a Standard Webhooks secret is 'whsec_' and base64") from error
+
+
+def standard_private_key(secret: str) -> Ed25519PrivateKey:
+    """Return the Ed25519 key in a Standard Webhooks secret that begins with `whsk_`. Raises ValueError."""
+    try:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    except ImportError as error:
+        raise ValueError("a Standard Webhooks private key needs the package cryptography") from error
+
+    try:
+        raw = decoded(secret.removeprefix("whsk_"), "base64")
+    except ValueError as error:
+        raise ValueError("a Standard Webhooks private key is 'whsk_' and base64") from error
+    if len(raw) not in _PRIVATE_KEY_BYTES:
+        raise ValueError("a Standard Webhooks private key is 'whsk_' and 64 bytes in base64")
+    return Ed25519PrivateKey.from_private_bytes(raw[:32])
+
+
+def standard_content(webhook_id: bytes, timestamp: int, body: bytes) -> bytes:
+    return b"%b.%d.%b" % (webhook_id, timestamp, body)
+
+
+def standard_signature(content: bytes, secret: str, key: str = "base64") -> str:
+    """Return one item of the webhook-signature header: v1a for a `whsk_` secret, else v1. Raises ValueError.
+
+    `key` is base64 or utf8. https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+    """
+    if secret.startswith("whsk_"):
+        return "v1a," + encoded(standard_private_key(secret).sign(content), "base64")
+    return "v1," + hmac_text(content, secret.encode() if key == "utf8" else standard_key(secret), "sha256", "base64")
+
+
 def encoded(digest: bytes, encoding: str) -> str:
+    """Write the bytes of a digest or of a signature as text."""
     if encoding == "hex":
         return digest.hex()
     if encoding == "base64":
@@ -37,14 +84,14 @@ def encoded(digest: bytes, encoding: str) -> str:
 
 
 def comparable(text: str, encoding: str) -> str:
-    """The same text for every way in which senders write the same bytes: hex in either case, padding or none."""
+    """Return one text for all spellings of the same bytes: hex in either case, base64url with or without padding."""
     if encoding == "hex":
         return text.lower()
     return text.rstrip("=") if encoding == "base64url" else text
 
 
 def decoded(text: str, encoding: str) -> bytes:
-    """Raises ValueError. Padding may be missing."""
+    """Return the bytes that the text stands for; padding may be missing. Raises ValueError."""
     try:
         if encoding == "hex":
             return bytes.fromhex(text)

@@ -1,14 +1,11 @@
-"""How a sender proves itself: the headers that carry a secret, or a signature made with it."""
+"""Auth schemes of a sender: the headers that carry a secret, or a signature made with it."""
 
 import base64
 import re
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from shared.errors import Temporary
-from shared.signatures.encodings import ENCODINGS
-from shared.signatures.macs import ALGORITHMS, hmac_signature
-from shared.signatures.standard_webhooks import sign_standard
+from .signing import ALGORITHMS, ENCODINGS, hmac_signature, standard_content, standard_signature
 
 Headers: TypeAlias = list[tuple[str, str]]
 
@@ -32,12 +29,16 @@ class Basic:
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """`Authorization: Bearer`, and the secret as token."""
+    """`Authorization: Bearer`, with the secret as token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hmac:
-    """HMAC of the body in a header, such as `Hmac("X-Hub-Signature-256", prefix="sha256=")`."""
+    """An HMAC of the body in a header, such as `Hmac("X-Hub-Signature-256", prefix="sha256=")`.
+
+    algorithm     sha256, sha512, sha384, sha1 or md5
+    encoding      hex, base64, base64url or base64-of-hex
+    """
 
     header: str
     algorithm: str = "sha256"
@@ -54,51 +55,47 @@ Auth: TypeAlias = Password | Basic | Bearer | Hmac | StandardWebhooks
 
 
 def default_auth(secret: str) -> Auth:
-    """A signing key is never sent; any other secret is a password."""
+    """Return the scheme for a secret given alone: a signing key is never sent, any other secret is a password."""
     return StandardWebhooks() if secret.startswith("whsec_") else Password()
 
 
 def auth_headers(auth: Auth, secret: str, body: bytes, delivery_id: str, now: float) -> Headers:
-    """Raises ValueError for a secret that the way cannot use; its text never holds the secret."""
+    """Return the headers that authenticate this body. `now` is in Unix seconds.
+
+    Raises ValueError for a secret that the scheme cannot use; its text never holds the secret.
+    """
     if not secret:
-        raise ValueError("the secret is empty")
+        raise ValueError("secret: must not be empty")
     match auth:
         case Password(header):
-            return [(header, _in_header(secret))]
+            return [(header, _header_value(secret))]
         case Basic(user):
             if ":" in user:
-                raise ValueError("the user name of basic authentication holds no colon")
+                raise ValueError("user of basic authentication: must not contain a colon")
             return [("Authorization", "Basic " + base64.b64encode(f"{user}:{secret}".encode()).decode())]
         case Bearer():
-            return [("Authorization", "Bearer " + _in_header(secret))]
+            return [("Authorization", "Bearer " + _header_value(secret))]
         case Hmac(header, algorithm, encoding, prefix):
-            _known("algorithm", algorithm, ALGORITHMS)
-            _known("encoding", encoding, ENCODINGS)
+            _require_known("algorithm", algorithm, ALGORITHMS)
+            _require_known("encoding", encoding, ENCODINGS)
             return [(header, hmac_signature(body, secret, algorithm, encoding, prefix))]
         case StandardWebhooks():
-            return _standard(secret, body, delivery_id, int(now))
-
-
-def _standard(secret: str, body: bytes, delivery_id: str, timestamp: int) -> Headers:
-    try:
-        signature = sign_standard(secret, delivery_id, timestamp, body)
-    except Temporary as error:
-        raise ValueError(error.detail) from error
-    return [("webhook-timestamp", str(timestamp)), ("webhook-signature", signature)]
+            content = standard_content(delivery_id.encode("ascii"), int(now), body)
+            return [("webhook-timestamp", str(int(now))), ("webhook-signature", standard_signature(content, secret))]
 
 
 def checked_delivery_id(text: str) -> str:
     if not _WEBHOOK_ID.fullmatch(text):
-        raise ValueError("a delivery id is 1 to 128 printable characters, without white space and full stops")
+        raise ValueError("delivery_id: must be 1 to 128 printable ASCII characters without spaces and full stops")
     return text
 
 
-def _in_header(secret: str) -> str:
+def _header_value(secret: str) -> str:
     if not _PRINTABLE.fullmatch(secret):
-        raise ValueError("the secret holds characters that a header cannot carry; use printable ASCII")
+        raise ValueError("secret: must be printable ASCII to be sent in a header")
     return secret
 
 
-def _known(word: str, name: str, known: tuple[str, ...]) -> None:
+def _require_known(setting: str, name: str, known: tuple[str, ...]) -> None:
     if name not in known:
-        raise ValueError(f"there is no {word} {name!r}; there are: {', '.join(known)}")
+        raise ValueError(f"{setting}: must be one of {', '.join(known)}; got {name!r}")

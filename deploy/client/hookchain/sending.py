@@ -1,11 +1,4 @@
-"""Sending an event to Hookchain, or to another receiver of webhooks, from an application's own code.
-
-    outcome = send("https://hooks.example.com/signup-form", {"event": "signup.created"}, secret=password)
-    if not outcome.ok:
-        print(outcome.words)
-
-It needs nothing but the standard library; the format `yaml` also needs PyYAML.
-"""
+"""Posting one event, once."""
 
 import math
 import re
@@ -14,27 +7,14 @@ import uuid
 from collections.abc import Mapping
 from typing import Final
 
-from deploy.requests.auth import (
-    Auth,
-    Basic,
-    Bearer,
-    Headers,
-    Hmac,
-    Password,
-    StandardWebhooks,
-    auth_headers,
-    checked_delivery_id,
-    default_auth,
-)
-from deploy.requests.formats import encode, plain
-from deploy.requests.outcome import Outcome, outcome_of
-from deploy.requests.wire import parse_target, post
-
-__all__ = ["Auth", "Basic", "Bearer", "Hmac", "Outcome", "Password", "StandardWebhooks", "send"]
+from .auth import Auth, Headers, auth_headers, checked_delivery_id, default_auth
+from .formats import as_json, encode_body
+from .http import make_request, parse_url
+from .outcome import Outcome, read_outcome
 
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
-_CONNECTIONS_OWN: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "te"})
+_CONNECTION_HEADERS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "te"})
 
 
 def send(
@@ -50,52 +30,52 @@ def send(
     timeout_seconds: float = 10.0,
     now: float | None = None,
 ) -> Outcome:
-    """Post one event, once. Network trouble is an Outcome; a call that makes no sense raises ValueError.
+    """Post one event, once, and return the outcome. Network trouble is an Outcome; an invalid call raises ValueError.
 
-    data          mappings, sequences, texts, numbers, truth values and None; or bytes, sent as they are, whose content
-                  type is the format's
-    secret        with `auth`, what proves the sender. Without `auth`: a `whsec_` secret signs (Standard Webhooks), any
-                  other goes as password in the header X-Webhook-Password
+    data          mappings, sequences, texts, numbers, truth values and None; or bytes, sent as they are, with the
+                  format's content type
+    secret        authenticates the sender as `auth` says. Without `auth`, a `whsec_` secret signs (Standard Webhooks)
+                  and any other is sent as a password in the header X-Webhook-Password
     format        json, xml (root element `event`; `@name` and `#text` are attributes and text), yaml or form
     extra         fields put into the data's top level; they win over the data's own
-    headers       sent too; one of the same name as one of ours replaces it
+    headers       additional headers; one with the name of a header that `send` makes replaces it
     delivery_id   header `webhook-id`. Give the same one when you send the same event again, so that it counts once
-    now           Unix seconds, for the signature's time
+    now           Unix seconds for the signature's time; the clock's without it
     """
     if not 0 < timeout_seconds < math.inf:
-        raise ValueError(f"timeout_seconds is a number above 0; found {timeout_seconds}")
-    target = parse_target(url)
-    body, content_type = _body(data, extra, format)
-    identity = checked_delivery_id(delivery_id or f"evt_{uuid.uuid4().hex}")
-    ours: Headers = [("User-Agent", "hookchain"), ("Content-Type", content_type), ("webhook-id", identity)]
+        raise ValueError(f"timeout_seconds: must be a number above 0; got {timeout_seconds}")
+    target = parse_url(url)
+    body, content_type = _encoded(data, extra, format)
+    webhook_id = checked_delivery_id(delivery_id or f"evt_{uuid.uuid4().hex}")
+    made: Headers = [("User-Agent", "hookchain"), ("Content-Type", content_type), ("webhook-id", webhook_id)]
     if auth and secret is None:
-        raise ValueError(f"{type(auth).__name__} needs a secret")
+        raise ValueError(f"secret: is required by {type(auth).__name__}")
     if secret is not None:
-        ours += auth_headers(auth or default_auth(secret), secret, body, identity, time.time() if now is None else now)
-    return outcome_of(post(target, _together(ours, headers or {}), body, timeout_seconds), timeout_seconds)
+        at = time.time() if now is None else now
+        made += auth_headers(auth or default_auth(secret), secret, body, webhook_id, at)
+    response = make_request("POST", target, _merged(made, headers or {}), body, timeout_seconds)
+    return read_outcome(response, timeout_seconds)
 
 
-def _body(data: object, extra: Mapping[str, object] | None, form: str) -> tuple[bytes, str]:
+def _encoded(data: object, extra: Mapping[str, object] | None, format: str) -> tuple[bytes, str]:
     if isinstance(data, bytes):
         if extra:
-            raise ValueError("extra fields go into data, not into bytes that are sent as they are")
-        return data, encode({}, form)[1]
-    value = plain(data)
+            raise ValueError("extra: cannot be put into bytes, which are sent unchanged. Give data as a mapping.")
+        return data, encode_body({}, format)[1]
+    value = as_json(data)
     if extra:
         if not isinstance(value, dict):
-            raise ValueError("extra fields need data that is an object at its top")
-        added = plain(extra)
-        assert isinstance(added, dict)
-        value = {**value, **added}
-    return encode(value, form)
+            raise ValueError("extra: needs data that is an object at its top")
+        value = value | {name: as_json(field) for name, field in extra.items()}
+    return encode_body(value, format)
 
 
-def _together(ours: Headers, theirs: Mapping[str, str]) -> Headers:
-    replaced = {name.lower() for name in theirs}
-    together = [pair for pair in ours if pair[0].lower() not in replaced] + list(theirs.items())
-    for name, value in together:
-        if not _HEADER_NAME.fullmatch(name) or name.lower() in _CONNECTIONS_OWN:
-            raise ValueError(f"{name!r} is no header that can be set here")
+def _merged(made: Headers, given: Mapping[str, str]) -> Headers:
+    replaced = {name.lower() for name in given}
+    merged = [pair for pair in made if pair[0].lower() not in replaced] + list(given.items())
+    for name, value in merged:
+        if not _HEADER_NAME.fullmatch(name) or name.lower() in _CONNECTION_HEADERS:
+            raise ValueError(f"headers: {name!r} is not a header that can be set")
         if not _HEADER_VALUE.fullmatch(value):
-            raise ValueError(f"the value of the header {name!r} holds a character that no header can carry")
-    return together
+            raise ValueError(f"headers: the value of {name!r} has a character that no header can carry")
+    return merged

@@ -10,9 +10,9 @@ from functions.receive.diagnosis.signatures import SHARED
 from shared.errors import Rejected
 from shared.http import Request
 from shared.signatures.layouts import given_signatures, is_signed, place_text
-from shared.signatures.macs import ALGORITHMS
 from shared.signatures.places import parse_place
 from shared.signatures.reading import Reading
+from shared.signatures.signing import ALGORITHMS
 from shared.signatures.way import Way
 
 _LIKE_A_SIGNATURE: Final = re.compile(r"[a-z0-9-]{0,40}(?:signature|hmac|-sig|-mac|-sign|webhook-token)[a-z0-9-]{0,20}")

@@ -10,8 +10,7 @@ from functions.receive.diagnosis.guess import Case, Guess, with_body
 from functions.receive.forwarded import last_told
 from shared.http import Request
 from shared.signatures.content import parse_content
-from shared.signatures.encodings import ENCODINGS
-from shared.signatures.macs import ALGORITHMS
+from shared.signatures.signing import ALGORITHMS, ENCODINGS
 from shared.signatures.urls import https_url
 
 _WHSEC: Final = "whsec_"

@@ -183,7 +183,7 @@ def test_what_is_not_sent_is_not_told_as_sent(tmp_path: Path, capsys: pytest.Cap
     with pytest.raises(SystemExit):
         sent_with(tmp_path, "open", "a=1")
     told = capsys.readouterr().err
-    assert "the URL begins with http" in told
+    assert "URL: must begin with http" in told
     assert "sent without" not in told
 
 
@@ -228,8 +228,8 @@ def test_a_refusal_is_said_in_words_and_ends_with_1(tmp_path: Path, capsys: pyte
         assert sent_with(tmp_path, hook.url, "a=1") == 1
         assert sent_with(tmp_path, hook.url, "a=1", "--json") == 1
     words, as_json = capsys.readouterr().out.splitlines()
-    assert words == "refused: the signature does not match (401 sig)"
-    assert json.loads(as_json) == {"ok": False, "status": 401, "event_id": None, "code": "sig", "words": words}
+    assert words == "rejected: the signature does not match (401 sig)"
+    assert json.loads(as_json) == {"ok": False, "status": 401, "event_id": None, "code": "sig", "message": words}
 
 
 @pytest.mark.parametrize(

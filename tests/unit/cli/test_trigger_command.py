@@ -9,7 +9,7 @@ import pytest
 
 from deploy.cli.trigger import main
 from deploy.cli.trigger_aftermath import why_of
-from shared.signatures.macs import hmac_signature
+from shared.signatures.signing import hmac_signature
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver
 
 CONFIG = """

@@ -13,7 +13,7 @@ from shared.errors import Rejected
 from shared.http import Request
 from shared.jsontext import Json
 from shared.signatures.compare import matches_any
-from shared.signatures.macs import digest_text, hmac_text
+from shared.signatures.signing import digest_text, hmac_text
 from shared.signatures.standard_webhooks import sign_standard
 from shared.signatures.verify import verify
 from shared.signatures.way import read_way

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from deploy.requests.send import Basic, Bearer, Hmac, Password, StandardWebhooks, send
+from deploy.client.hookchain import Basic, Bearer, Hmac, Password, StandardWebhooks, send
 from shared.signatures.standard_webhooks import verify_standard
 from tests.fakes.receiver import http_answer, receiver
 from tests.unit.shared.hmac_way import verify_hmac
@@ -27,7 +27,7 @@ def test_an_accepted_event_is_named_as_the_receiver_names_it() -> None:
         outcome = send(hook.url, {"event": "signup.created", "n": 1.5, "list": (1, 2)})
     assert outcome.ok
     assert (outcome.status, outcome.event_id, outcome.code) == (200, "3f2a9c", None)
-    assert outcome.words == "accepted as event 3f2a9c"
+    assert outcome.message == "accepted as event 3f2a9c"
     assert json.loads(hook.bodies[0]) == {"event": "signup.created", "n": 1.5, "list": [1, 2]}
     assert hook.header("content-type") == "application/json"
 
@@ -100,13 +100,13 @@ def test_a_header_of_the_callers_replaces_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "words", "code"),
+    ("answer", "message", "code"),
     [
-        (http_answer(401, b'{"code":"sig"}'), "refused: the signature does not match (401 sig)", "sig"),
-        (http_answer(401), "refused: the password or signature is missing or wrong (401)", "http"),
+        (http_answer(401, b'{"code":"sig"}'), "rejected: the signature does not match (401 sig)", "sig"),
+        (http_answer(401), "rejected: the password or signature is missing or wrong (401)", "http"),
         (
             http_answer(422, b'{"code":"depth","title":"deeper than 64."}'),
-            "refused: deeper than 64 (422 depth)",
+            "rejected: deeper than 64 (422 depth)",
             "depth",
         ),
         (
@@ -114,23 +114,27 @@ def test_a_header_of_the_callers_replaces_ours() -> None:
             "not confirmed: it may or may not have arrived; send it again later (503 unavailable)",
             "unavailable",
         ),
-        (http_answer(301), "refused: the receiver points to another URL; send to that one (301)", "http"),
-        (http_answer(418, b'{"code":"\\u001b[31mred"}'), "refused: it gives no reason (418 [31mred)", "[31mred"),
-        (b"SSH-2.0-OpenSSH_9\r\n", "the answer is not HTTP: it may or may not have arrived", "not_http"),
-        (b"", "the connection broke off before an answer: it may or may not have arrived", "cut"),
+        (http_answer(301), "rejected: the receiver redirects to another URL; send to that one (301)", "http"),
+        (
+            http_answer(418, b'{"code":"\\u001b[31mred"}'),
+            "rejected: the receiver gives no reason (418 [31mred)",
+            "[31mred",
+        ),
+        (b"SSH-2.0-OpenSSH_9\r\n", "the response is not HTTP: it may or may not have arrived", "not_http"),
+        (b"", "the connection closed before a response: it may or may not have arrived", "cut"),
     ],
 )
-def test_the_outcome_says_what_happened(answer: bytes, words: str, code: str) -> None:
+def test_the_outcome_says_what_happened(answer: bytes, message: str, code: str) -> None:
     with receiver(answer) as hook:
         outcome = send(hook.url, {})
     assert not outcome.ok
-    assert (outcome.words, outcome.code) == (words, code)
+    assert (outcome.message, outcome.code) == (message, code)
 
 
 def test_a_refused_connection_says_that_nothing_was_sent(free_port: int) -> None:
     outcome = send(f"http://127.0.0.1:{free_port}/hook", {})
     assert outcome.code == "unreachable"
-    assert outcome.words == f"not sent: no connection: 127.0.0.1:{free_port}: Connection refused"
+    assert outcome.message == f"not sent: could not connect: 127.0.0.1:{free_port}: Connection refused"
 
 
 def test_the_time_limit_holds_for_an_answer_that_drips() -> None:
@@ -142,7 +146,7 @@ def test_the_time_limit_holds_for_an_answer_that_drips() -> None:
     with receiver(drip) as hook:
         outcome = send(hook.url, {}, timeout_seconds=0.2)
     assert outcome.code == "timeout"
-    assert outcome.words == "no answer within 0.2 s: it may or may not have arrived"
+    assert outcome.message == "no response within 0.2 s: it may or may not have arrived"
 
 
 def test_a_refusal_before_the_whole_body_was_read_is_still_seen() -> None:
@@ -155,7 +159,7 @@ def test_a_refusal_before_the_whole_body_was_read_is_still_seen() -> None:
 
     with receiver(refuse_early) as hook:
         outcome = send(hook.url, b"x" * 3_000_000)
-    assert outcome.words == "refused: the body is too large (413 raw)"
+    assert outcome.message == "rejected: the body is too large (413 raw)"
 
 
 def test_an_untrusted_certificate_stops_it_before_anything_is_sent(tmp_path: Path) -> None:
@@ -170,7 +174,7 @@ def test_an_untrusted_certificate_stops_it_before_anything_is_sent(tmp_path: Pat
     with receiver(greet) as hook:
         outcome = send(f"https://{hook.address}/", {"a": 1}, timeout_seconds=5)
     assert outcome.code == "untrusted"
-    assert outcome.words == "not sent: the receiver's certificate is not trusted: self-signed certificate"
+    assert outcome.message == "not sent: the receiver's certificate is not trusted: self-signed certificate"
     assert not any(seen)
 
 
@@ -232,9 +236,15 @@ def test_a_call_that_makes_no_sense_is_refused_without_repeating_the_secret(argu
 
 
 def test_it_is_imported_without_any_installed_package(root: Path) -> None:
-    script = "import sys; from deploy.requests.send import send; print(*sys.modules)"
+    script = "import sys; from hookchain import send; print(*sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(root)!r}); {script}"],
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            f"import sys; sys.path.insert(0, {str(root / 'deploy' / 'client')!r}); {script}",
+        ],
         capture_output=True,
         text=True,
         check=True,

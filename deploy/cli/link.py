@@ -17,7 +17,7 @@ from deploy.config.faults import ConfigFaults
 from deploy.history.local_bus import own_ports
 from deploy.requests.link_query import link_query
 from deploy.requests.send_secret import secret_named
-from deploy.requests.send_source import Sources, known_sources
+from deploy.requests.sources import Sources, known_sources
 from functions.receive.link import EXPIRES, ONCE, SIGNATURE, Pairs, link_signature
 from shared.config.values import duration_seconds
 from shared.jsontext import JsonObject, to_json

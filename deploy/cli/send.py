@@ -11,8 +11,8 @@ from deploy.client.hookchain import Outcome, send
 from deploy.client.hookchain.formats import FORMATS
 from deploy.config.checkout import ROOT, environ_with
 from deploy.config.dotenv import DotenvFault
-from deploy.requests.send_data import body_of, fields_of
-from deploy.requests.send_proof import proof_of
+from deploy.requests.bodies import body_of, fields_of
+from deploy.requests.credentials import proof_of
 from shared.errors import HookchainError
 from shared.jsontext import to_json
 

@@ -16,8 +16,8 @@ from deploy.cli.smoke_follow import Told, follow, stuck
 from deploy.cli.smoke_place import Place, place_of
 from deploy.config.configured import add_configuration, configured
 from deploy.history.platform_options import add_platform, add_state, same_platform
+from deploy.requests.smoke import Posting, post
 from deploy.requests.smoke_audience import Reached, audience
-from deploy.requests.smoke_post import Posting, post
 from deploy.terminal.passing_line import PassingLine
 from deploy.terminal.tables import GREEN, RED, screen_of
 from shared.http import Request

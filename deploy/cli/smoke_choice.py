@@ -5,11 +5,11 @@ import time
 from collections.abc import Sequence
 
 from deploy.config.configured import Configured
-from deploy.requests.smoke_event import event_of_file, made_event, provider_event, request_of
-from deploy.requests.smoke_post import usable_way
-from deploy.requests.source_entries import provider_key, routes_from, types_of
+from deploy.requests.command_lines import sample_beside, trial_type
+from deploy.requests.events import event_of_file, made_event, provider_event, request_of
+from deploy.requests.sender_settings import provider_key, routes_from, types_of
+from deploy.requests.smoke import usable_way
 from deploy.requests.source_lines import sources_of
-from deploy.requests.trial import sample_beside, trial_type
 from deploy.terminal.command_error import CannotTell
 from shared.did_you_mean import did_you_mean
 from shared.http import Request

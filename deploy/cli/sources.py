@@ -19,12 +19,12 @@ from deploy.google.cloud import cloud_of
 from deploy.google.target import Target
 from deploy.history.local_bus import own_ports
 from deploy.history.platform_options import add_platform, add_state, is_gcp, target_of
+from deploy.requests.command_lines import as_typed_here, program, trial_type
+from deploy.requests.events import example_event
 from deploy.requests.samples import events_of
-from deploy.requests.smoke_event import example_event
-from deploy.requests.source_entries import Entry, entries, provider_key, routes_from, types_of
+from deploy.requests.sender_settings import Entry, entries, provider_key, routes_from, types_of
 from deploy.requests.source_example import example_line
 from deploy.requests.source_lines import sources_of, ways_of
-from deploy.requests.trial import as_typed_here, program, trial_type
 from deploy.terminal.command_error import CannotTell
 from deploy.terminal.tables import BOLD, DIM, Screen, printable, screen_of
 from shared.did_you_mean import did_you_mean

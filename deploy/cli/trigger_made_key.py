@@ -6,7 +6,7 @@ from pathlib import Path
 
 from deploy.cli.trigger_aim import Aim
 from deploy.config.dotenv import read_dotenv
-from deploy.requests.private_keys import keep_key, make_pair
+from deploy.requests.keys import keep_key, make_pair
 from deploy.requests.signing import is_asymmetric
 from deploy.secrets.dotenv_place import DotenvPlace
 from shared.secrets import variable_name

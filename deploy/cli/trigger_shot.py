@@ -12,7 +12,7 @@ from deploy.client.hookchain.http import parse_url
 from deploy.requests.breaking import Break, broken_request, broken_signer, why_not
 from deploy.requests.edits import with_header, with_text
 from deploy.requests.handshake_sample import handshake_sample
-from deploy.requests.private_keys import kept_key, make_pair
+from deploy.requests.keys import kept_key, make_pair
 from deploy.requests.samples import Fresh, Sample, events_of, load_sample
 from deploy.requests.send_secret import secret_named
 from deploy.requests.signing import BY_CERTIFICATE, Signer, is_asymmetric, signed

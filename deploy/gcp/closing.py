@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from deploy.gcp.first_values import where_to_read
 from deploy.gcp.graph import Deployment
 from deploy.google.gcloud import shown
-from deploy.requests.smoke_event import example_event
-from deploy.requests.source_entries import routes_from
+from deploy.requests.command_lines import trial_type
+from deploy.requests.events import example_event
+from deploy.requests.sender_settings import routes_from
 from deploy.requests.source_example import example_line
 from deploy.requests.source_lines import SIGNED, sources_of, ways_of
-from deploy.requests.trial import trial_type
 from shared.jsontext import Json
 
 

@@ -9,8 +9,8 @@ from typing import Final
 from urllib.parse import quote
 
 from deploy.config.ports import Ports
-from deploy.requests.send_source import is_plain
 from deploy.requests.source_lines import SIGNED, page_headers, source_url, sources_of, takes_post, ways_of
+from deploy.requests.sources import is_plain
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secret_values import split_values
 from shared.secrets import variable_name

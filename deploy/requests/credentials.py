@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from deploy.client.hookchain import Auth, Basic, Bearer, Hmac, Password, StandardWebhooks
 from deploy.config.faults import ConfigFaults
 from deploy.requests.send_secret import newest, secret_named
-from deploy.requests.send_source import Source, auth_of, known_sources, way_of, with_token
+from deploy.requests.sources import Source, auth_of, known_sources, way_of, with_token
 from shared.jsontext import JsonObject
 
 _THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})

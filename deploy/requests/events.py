@@ -9,9 +9,9 @@ from typing import Final
 from urllib.parse import urlencode
 
 from deploy.client.hookchain.formats import encode_body
+from deploy.requests.command_lines import CONTENT_TYPES, EVENT
 from deploy.requests.samples import Fresh, events_of, load_sample
 from deploy.requests.source_lines import page_headers
-from deploy.requests.trial import CONTENT_TYPES, EVENT
 from deploy.terminal.command_error import CannotTell
 from shared.http import Request
 from shared.jsontext import Json, JsonObject

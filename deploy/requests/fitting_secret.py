@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Final
 
-from deploy.requests.private_keys import keep_key, make_pair
+from deploy.requests.keys import keep_key, make_pair
 from deploy.requests.signing import is_asymmetric
 from shared.jsontext import Json, JsonObject
 from shared.signatures.way import Way, read_way

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 from typing import Final
 
-from deploy.requests.send_data import fields_of
+from deploy.requests.bodies import fields_of
 from functions.receive.link import OWN, Pairs
 from functions.receive.query_event import BODY, document_in
 from shared.jsontext import to_json

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from deploy.client.hookchain.auth import Auth, Basic, Bearer, Password, auth_headers
 from deploy.requests.edits import set_in, with_data, with_header, with_text
-from deploy.requests.private_keys import signed_by
+from deploy.requests.keys import signed_by
 from deploy.requests.tokens import signed_token
 from shared.http import Request
 from shared.jsontext import Json, JsonObject

@@ -4,7 +4,7 @@ import fnmatch
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from deploy.requests.source_entries import routes_from
+from deploy.requests.sender_settings import routes_from
 from shared.jsontext import Json, JsonObject
 
 

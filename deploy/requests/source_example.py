@@ -8,9 +8,9 @@ from urllib.parse import quote
 from deploy.google.gcloud import shown
 from deploy.google.names import secret_id
 from deploy.google.target import Target
-from deploy.requests.smoke_event import TestEvent
+from deploy.requests.command_lines import program
+from deploy.requests.events import TestEvent
 from deploy.requests.source_lines import SIGNED
-from deploy.requests.trial import program
 from shared.jsontext import JsonObject
 from shared.secrets import variable_name
 

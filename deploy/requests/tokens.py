@@ -3,7 +3,7 @@
 import hashlib
 from typing import Final
 
-from deploy.requests.private_keys import signed_by
+from deploy.requests.keys import signed_by
 from shared.jsontext import JsonObject, to_json
 from shared.signatures.signing import encoded, hmac_text
 from shared.signatures.way import Way

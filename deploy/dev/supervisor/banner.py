@@ -3,8 +3,8 @@
 from deploy.config.dev_file import Hint
 from deploy.config.ports import HOST
 from deploy.dev.supervisor.setup import Setup
+from deploy.requests.command_lines import sample_beside, trial_line, trial_line_without_secret
 from deploy.requests.source_lines import source_lines, sources_of
-from deploy.requests.trial import sample_beside, trial_line, trial_line_without_secret
 from shared.secrets import variable_name
 
 

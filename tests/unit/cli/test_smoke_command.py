@@ -15,9 +15,9 @@ from deploy.cli.smoke_sight import DELIVERED, FAILED, HELD, PENDING, RETRYING, S
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.history.logs_records import Record
+from deploy.requests.events import MARK, event_of_file, example_event, made_event
+from deploy.requests.smoke import Posting, url_of, usable_way
 from deploy.requests.smoke_audience import Reached, audience
-from deploy.requests.smoke_event import MARK, event_of_file, example_event, made_event
-from deploy.requests.smoke_post import Posting, url_of, usable_way
 from deploy.requests.source_lines import sources_of
 from deploy.terminal.tables import Screen
 from shared.http import Request

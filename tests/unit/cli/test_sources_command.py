@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.main import main
-from deploy.requests.smoke_event import example_event
+from deploy.requests.events import example_event
 from deploy.requests.source_example import example_line
 from shared.jsontext import JsonObject
 from tests.google_stand_in import StandIn

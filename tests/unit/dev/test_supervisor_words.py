@@ -15,8 +15,8 @@ from deploy.config.dev_file import Hint, read_hint, remove_dev_file, served_conf
 from deploy.config.ports import ports_from
 from deploy.dev.supervisor.runner import how_it_ended
 from deploy.history.probe import status_of
+from deploy.requests.command_lines import sample_beside, trial_line, trial_line_without_secret
 from deploy.requests.source_lines import source_lines
-from deploy.requests.trial import sample_beside, trial_line, trial_line_without_secret
 from deploy.terminal.log_view import LogView
 from shared.jsontext import JsonObject
 

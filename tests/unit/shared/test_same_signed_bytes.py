@@ -13,7 +13,7 @@ import pytest
 from deploy.config.catalogue import load_catalogue
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import ConfigFile
-from deploy.requests.private_keys import make_pair
+from deploy.requests.keys import make_pair
 from deploy.requests.samples import Fresh, events_of, load_sample
 from deploy.requests.signing import BY_CERTIFICATE, Signer, is_asymmetric, signed
 from functions.receive.signed_part import signs_content

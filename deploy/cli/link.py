@@ -15,9 +15,9 @@ from deploy.config.checkout import ROOT, environ_with, state_folder
 from deploy.config.dotenv import DotenvFault
 from deploy.config.faults import ConfigFaults
 from deploy.history.local_bus import own_ports
-from deploy.requests.link_query import link_query
-from deploy.requests.send_secret import secret_named
-from deploy.requests.sources import Sources, known_sources
+from deploy.requests.bodies import make_link_parameters
+from deploy.requests.credentials import read_secret
+from deploy.requests.sources import Sources, load_sources
 from functions.receive.link import EXPIRES, ONCE, SIGNATURE, Pairs, link_signature
 from shared.config.values import duration_seconds
 from shared.jsontext import JsonObject, to_json
@@ -61,10 +61,10 @@ def main(arguments: list[str]) -> int:
 
 def made_link(options: argparse.Namespace, environ: Mapping[str, str], now: float) -> JsonObject:
     """`url`, `expires_at` (RFC 3339, or null) and `once`. Raises ValueError, ConfigFaults."""
-    sources = known_sources(options.config, environ)
-    secret = secret_named(_link_secret(sources, options.source), environ)
+    sources = load_sources(options.config, environ)
+    secret = read_secret(_link_secret(sources, options.source), environ)
     seconds = lifetime(options.expires, options.once)
-    pairs: Pairs = link_query(options.field, options.data)
+    pairs: Pairs = make_link_parameters(options.field, options.data)
     if seconds is not None:
         pairs.append((EXPIRES, str(int(now + seconds))))
     if options.once:
@@ -101,7 +101,7 @@ def lifetime(text: str, is_once: bool) -> float | None:
 
 
 def _link_secret(sources: Sources, name: str) -> str:
-    for way in sources.named(name).ways:
+    for way in sources.named(name).auth:
         if way["scheme"] == "link":
             return str(way["secret"])
     raise ValueError(

@@ -11,8 +11,8 @@ from deploy.client.hookchain import Outcome, send
 from deploy.client.hookchain.formats import FORMATS
 from deploy.config.checkout import ROOT, environ_with
 from deploy.config.dotenv import DotenvFault
-from deploy.requests.bodies import body_of, fields_of
-from deploy.requests.credentials import proof_of
+from deploy.requests.bodies import parse_fields, read_body
+from deploy.requests.credentials import choose_credentials
 from shared.errors import HookchainError
 from shared.jsontext import to_json
 
@@ -53,21 +53,21 @@ def main(arguments: list[str]) -> int:
 def run(options: argparse.Namespace) -> Outcome:
     """Raises ValueError, OSError, HookchainError and DotenvFault for a command that makes no sense."""
     environ = environ_with(options.env_file)
-    body, form = body_of(options, sys.stdin)
-    proof = proof_of(options, environ, sys.stdin)
+    body, form = read_body(options, sys.stdin)
+    proof = choose_credentials(options, environ, sys.stdin)
     outcome = send(
         proof.url,
         body,
         secret=proof.secret,
         auth=proof.auth,
         format=form,
-        extra=None if isinstance(body, bytes) else fields_of(options.extra),
+        extra=None if isinstance(body, bytes) else parse_fields(options.extra),
         headers=dict(_header(line) for line in options.header),
         delivery_id=options.id,
         timeout_seconds=options.timeout,
     )
-    if proof.said:  # only now has it been sent
-        print(proof.said, file=sys.stderr)
+    if proof.note:  # only now has it been sent
+        print(proof.note, file=sys.stderr)
     return outcome
 
 

@@ -16,8 +16,7 @@ from deploy.cli.smoke_follow import Told, follow, stuck
 from deploy.cli.smoke_place import Place, place_of
 from deploy.config.configured import add_configuration, configured
 from deploy.history.platform_options import add_platform, add_state, same_platform
-from deploy.requests.smoke import Posting, post
-from deploy.requests.smoke_audience import Reached, audience
+from deploy.requests.smoke import Posting, Recipient, possible_recipients, post
 from deploy.terminal.passing_line import PassingLine
 from deploy.terminal.tables import GREEN, RED, screen_of
 from shared.http import Request
@@ -59,12 +58,12 @@ def _run(options: argparse.Namespace) -> int:
     request, event_type = chosen_event(options, have, name, settings, mark)
     with place_of(options, have) as place:
         url = options.to or f"{place.base_url}/{name}"
-        if not _is_agreed(options, audience(have.slices, name, event_type), place, url):
+        if not _is_agreed(options, possible_recipients(have.slices, name, event_type), place, url):
             return USAGE
         return _posted_and_followed(options, place, Posting(url, name, settings, way, place.secret_of), request, mark)
 
 
-def _is_agreed(options: argparse.Namespace, reached: Sequence[Reached], place: Place, url: str) -> bool:
+def _is_agreed(options: argparse.Namespace, reached: Sequence[Recipient], place: Place, url: str) -> bool:
     real = [each for each in reached if each.kind != "email" or place.sends_mail]
     if options.yes or not real:
         return True
@@ -73,7 +72,7 @@ def _is_agreed(options: argparse.Namespace, reached: Sequence[Reached], place: P
         file=sys.stderr,
     )
     for each in real:
-        print(f"  {each.destination} ({each.kind})  {each.whom}".rstrip(), file=sys.stderr)
+        print(f"  {each.destination} ({each.kind})  {each.addresses}".rstrip(), file=sys.stderr)
     if not sys.stdin.isatty():
         print("hookchain smoke: nobody is there to be asked; --yes says that this is meant", file=sys.stderr)
         return False

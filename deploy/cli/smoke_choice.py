@@ -5,11 +5,15 @@ import time
 from collections.abc import Sequence
 
 from deploy.config.configured import Configured
-from deploy.requests.command_lines import sample_beside, trial_type
-from deploy.requests.events import event_of_file, made_event, provider_event, request_of
-from deploy.requests.sender_settings import provider_key, routes_from, types_of
-from deploy.requests.smoke import usable_way
-from deploy.requests.source_lines import sources_of
+from deploy.requests.events import (
+    make_provider_event,
+    make_test_event,
+    read_event_file,
+    routed_type,
+    sample_beside,
+)
+from deploy.requests.smoke import usable_auth
+from deploy.requests.sources import compiled_sources, provider_key, route_types, routes_from
 from deploy.terminal.command_error import CannotTell
 from shared.did_you_mean import did_you_mean
 from shared.http import Request
@@ -19,12 +23,12 @@ from shared.signatures.way import Way
 
 def chosen_source(options: argparse.Namespace, have: Configured) -> tuple[str, JsonObject, Way]:
     """Its name, its part of receive's slice, and the way to prove the sender. Raises CannotTell."""
-    known = sources_of(have.slices["receive"])
+    known = compiled_sources(have.slices["receive"])
     if options.source is not None and options.source not in known:
         raise CannotTell(f"there is no source {options.source!r}{did_you_mean(options.source, known)}")
     for name in [options.source] if options.source else _routed_first(have, list(known)):
         source = known[name]
-        way = usable_way(source)
+        way = usable_auth(source)
         if way is not None and isinstance(source, dict):
             return name, source, way
     which = f"source {options.source!r}" if options.source else "any source"
@@ -42,15 +46,15 @@ def chosen_event(
     options: argparse.Namespace, have: Configured, name: str, settings: JsonObject, mark: str
 ) -> tuple[Request, str | None]:
     """And its type, None where only its body knows."""
-    is_only_one = len(sources_of(have.slices["receive"])) == 1
+    is_only_one = len(compiled_sources(have.slices["receive"])) == 1
     file = options.file or (sample_beside(have.path) if is_only_one and options.type is None else None)
     if file is not None:
-        return request_of(event_of_file(file, settings, mark, options.type), mark), options.type
+        return read_event_file(file, settings, mark, options.type).to_request(mark), options.type
     routes: list[Json] = list(routes_from(have.slices["transform"], name))
     if provider := provider_key(have, name):
-        types = [options.type] if options.type else types_of(routes)
-        sample = provider_event(provider, types, mark, time.time())
+        types = [options.type] if options.type else route_types(routes)
+        sample = make_provider_event(provider, types, mark, time.time())
         if sample is not None:
             return sample, options.type
-    event_type = options.type or trial_type(name, routes)
-    return request_of(made_event(settings, event_type, mark), mark), event_type
+    event_type = options.type or routed_type(name, routes)
+    return make_test_event(settings, event_type, mark).to_request(mark), event_type

@@ -21,7 +21,7 @@ from deploy.history.logs_cloud import Wanted, log_filter, read_records
 from deploy.history.platform_options import is_gcp, same_platform, target_of
 from deploy.history.state import State
 from deploy.history.state_choice import chosen_state
-from deploy.requests.send_secret import secret_named
+from deploy.requests.credentials import read_secret
 from deploy.secrets.place import PlaceFault
 from deploy.terminal.command_error import CannotTell
 from shared.cloud.journal_rows import EventQuery
@@ -67,7 +67,7 @@ def place_of(options: argparse.Namespace, have: Configured) -> Iterator[Place]:
 def _here(state: State, options: argparse.Namespace, have: Configured) -> Place:
     def secret_of(name: str) -> str:
         try:
-            return secret_named(name, have.environ)
+            return read_secret(name, have.environ)
         except ValueError as error:
             raise CannotTell(str(error)) from error
 

@@ -19,12 +19,11 @@ from deploy.google.cloud import cloud_of
 from deploy.google.target import Target
 from deploy.history.local_bus import own_ports
 from deploy.history.platform_options import add_platform, add_state, is_gcp, target_of
-from deploy.requests.command_lines import as_typed_here, program, trial_type
-from deploy.requests.events import example_event
-from deploy.requests.samples import events_of
-from deploy.requests.sender_settings import Entry, entries, provider_key, routes_from, types_of
-from deploy.requests.source_example import example_line
-from deploy.requests.source_lines import sources_of, ways_of
+from deploy.requests.command_lines import example_line, program, relative_path
+from deploy.requests.events import make_example_event, routed_type
+from deploy.requests.samples import sample_names
+from deploy.requests.sender_settings import SenderSettings, sender_settings
+from deploy.requests.sources import auth_entries, compiled_sources, provider_key, route_types, routes_from
 from deploy.terminal.command_error import CannotTell
 from deploy.terminal.tables import BOLD, DIM, Screen, printable, screen_of
 from shared.did_you_mean import did_you_mean
@@ -51,12 +50,14 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     have = configured(options)
-    known = sources_of(have.slices["receive"])
+    known = compiled_sources(have.slices["receive"])
     if options.name is not None and options.name not in known:
         raise CannotTell(f"there is no source {options.name!r}{did_you_mean(options.name, known)}")
     target = target_of(options, have.environ) if is_gcp(options) else None
     base = cloud_of(target).receive_url() if target else _local_url(options, have)
-    listed = [each for each in entries(have.slices, base, _providers(have)) if options.name in (None, each.name)]
+    listed = [
+        each for each in sender_settings(have.slices, base, _providers(have)) if options.name in (None, each.name)
+    ]
     lines = {each.name: _example(have, each.name, base, target) for each in listed}
     if options.json:
         print(json.dumps({"sources": [{**each.document(), "example": lines[each.name]} for each in listed]}, indent=2))
@@ -64,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
         screen = screen_of(sys.stdout, os.environ)
         print("\n\n".join("\n".join(entry_text(each, lines[each.name], screen)) for each in listed))
         if target is None and any(line.startswith("curl") and "$" in line for line in lines.values()):
-            file = as_typed_here(options.env_file)
+            file = relative_path(options.env_file)
             read = shlex.quote(file if "/" in file else f"./{file}")  # `.` alone would look for it on PATH
             print(f"\nA shell knows $NAME once it has read .env:  . {read}")
     return DONE
@@ -74,7 +75,7 @@ def _local_url(options: argparse.Namespace, have: Configured) -> str:
     return f"http://{HOST}:{own_ports(options.state, have.environ).receive}"
 
 
-def entry_text(entry: Entry, example: str, screen: Screen) -> Iterator[str]:
+def entry_text(entry: SenderSettings, example: str, screen: Screen) -> Iterator[str]:
     yield screen.coloured(entry.name, BOLD) + (screen.coloured(f"  {entry.provider}", DIM) if entry.provider else "")
     rows = [("URL", entry.url), ("methods", ", ".join(entry.methods))]
     for number, way in enumerate(entry.ways):
@@ -90,7 +91,7 @@ def _rows(title: str, lines: Sequence[str]) -> list[tuple[str, str]]:
     return [("" if place else title, line) for place, line in enumerate(lines)]
 
 
-def events_words(entry: Entry) -> str:
+def events_words(entry: SenderSettings) -> str:
     if not entry.routes:
         return "none: no route takes what it sends"
     named = f" ({', '.join(entry.routes)})"
@@ -98,8 +99,8 @@ def events_words(entry: Entry) -> str:
 
 
 def _example(have: Configured, name: str, base: str, target: Target | None) -> str:
-    source = sources_of(have.slices["receive"])[name]
-    ways = ways_of(source)
+    source = compiled_sources(have.slices["receive"])[name]
+    ways = auth_entries(source)
     assert isinstance(source, dict)
     if ways and ways[0]["scheme"] == "link" and target is None:
         return shlex.join([program(), "link", name, "event=example"])
@@ -107,14 +108,14 @@ def _example(have: Configured, name: str, base: str, target: Target | None) -> s
         return ""
     provider = provider_key(have, name)
     routes: list[Json] = list(routes_from(have.slices["transform"], name))
-    if provider and target is None and events_of(provider):
-        return _trigger_line(name, provider, types_of(routes))
-    return example_line(f"{base}/{name}", ways[0], example_event(source, trial_type(name, routes)), target)
+    if provider and target is None and sample_names(provider):
+        return _trigger_line(name, provider, route_types(routes))
+    return example_line(f"{base}/{name}", ways[0], make_example_event(source, routed_type(name, routes)), target)
 
 
 def _trigger_line(name: str, provider: str, types: Sequence[str]) -> str:
     """The first sample of a type that some route takes, else the provider's first."""
-    taken = [each for each in events_of(provider) if any(fnmatch.fnmatchcase(each, one) for one in types)]
+    taken = [each for each in sample_names(provider) if any(fnmatch.fnmatchcase(each, one) for one in types)]
     return shlex.join([program(), "trigger", provider, *taken[:1], "--source", name])
 
 
@@ -122,7 +123,7 @@ def _providers(have: Configured) -> dict[str, tuple[str, str]]:
     """By source, the provider's name and instruction."""
     catalogue = load_catalogue()
     found: dict[str, tuple[str, str]] = {}
-    for name in sources_of(have.slices["receive"]):
+    for name in compiled_sources(have.slices["receive"]):
         key = provider_key(have, name)
         if key in catalogue:
             found[name] = (catalogue[key].name, catalogue[key].setup or "")

@@ -19,7 +19,7 @@ from deploy.history.state import StateFault
 from deploy.history.state_choice import chosen_state
 from deploy.history.status_cloud import backlogs_or_note, versions
 from deploy.history.status_parts import Kept, Status, kept_in
-from deploy.requests.source_lines import sources_of
+from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_error import CannotTell
 from deploy.terminal.tables import screen_of
 from shared.errors import HookchainError
@@ -75,4 +75,4 @@ def _cloud_status(options: argparse.Namespace, have: Configured, now: float) -> 
 
 def _kept(options: argparse.Namespace, have: Configured, now: float) -> Kept:
     with chosen_state(options, have.environ) as state:
-        return kept_in(state, sources_of(have.slices["receive"]), now)
+        return kept_in(state, compiled_sources(have.slices["receive"]), now)

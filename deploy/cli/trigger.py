@@ -14,7 +14,7 @@ from deploy.cli.trigger_aim import Aim, aimed, how_to_configure
 from deploy.cli.trigger_made_key import made_key
 from deploy.cli.trigger_shot import CannotSign, Keys, sample_of, shot
 from deploy.client.hookchain import Outcome
-from deploy.client.hookchain.http import NoResponse, Response, make_request, parse_url
+from deploy.client.hookchain.http import NoResponse, Response
 from deploy.client.hookchain.outcome import read_outcome
 from deploy.config.catalogue import load_catalogue
 from deploy.config.catalogue_entry_text import PROVEN
@@ -22,11 +22,11 @@ from deploy.config.catalogue_source_block import is_fetched_key
 from deploy.config.configured import add_configuration, environ_of
 from deploy.history.platform_options import add_state
 from deploy.requests.breaking import BREAKS
-from deploy.requests.samples import Fresh, Sample, events_of
+from deploy.requests.posting import post_request
+from deploy.requests.samples import Fresh, Sample, sample_names
 from deploy.secrets.place import PlaceFault
 from deploy.terminal.tables import printable
 from shared.did_you_mean import did_you_mean
-from shared.http import Request
 from shared.jsontext import to_json
 
 EPILOG: Final = """\
@@ -83,7 +83,7 @@ def _run(options: argparse.Namespace) -> int:
         raise ValueError(f"there is no provider {options.provider!r}{did_you_mean(provider, catalogue)}")
     if options.list:
         handshakes = [f"{handshake.name}  (handshake)" for handshake in catalogue[provider].handshakes]
-        print("\n".join([*(name for name in events_of(provider)), *handshakes]))
+        print("\n".join([*(name for name in sample_names(provider)), *handshakes]))
         return 0
     environ = environ_of(options)
     aim = aimed(provider, options, environ)
@@ -96,15 +96,7 @@ def _run(options: argparse.Namespace) -> int:
     fresh = Fresh(time.time(), secrets.token_hex(6), str(secrets.randbelow(9 * 10**9) + 10**9))
     sample = sample_of(aim, options.event, keys, fresh)
     request = shot(aim, sample, keys, fresh, options.what, options.variant)
-    return _told(options, aim, sample, _sent(aim, request), fresh.now)
-
-
-def _sent(aim: Aim, request: Request) -> Response | NoResponse:
-    scheme, _, rest = aim.url.partition("://")
-    query = f"?{request.query}" if request.query else ""
-    target = parse_url(f"{scheme}://{rest.partition('/')[0]}{request.path}{query}")
-    headers = [pair for pair in request.headers if pair[0] != "host"]
-    return make_request(request.method, target, headers, request.body, TIMEOUT_SECONDS)
+    return _told(options, aim, sample, post_request(request, aim.url, TIMEOUT_SECONDS), fresh.now)
 
 
 def _told(options: argparse.Namespace, aim: Aim, sample: Sample, answer: Response | NoResponse, at: float) -> int:

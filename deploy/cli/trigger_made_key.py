@@ -6,8 +6,7 @@ from pathlib import Path
 
 from deploy.cli.trigger_aim import Aim
 from deploy.config.dotenv import read_dotenv
-from deploy.requests.keys import keep_key, make_pair
-from deploy.requests.signing import is_asymmetric
+from deploy.requests.keys import generate_key_pair, is_asymmetric, store_private_key
 from deploy.secrets.dotenv_place import DotenvPlace
 from shared.secrets import variable_name
 
@@ -20,10 +19,10 @@ def made_key(aim: Aim, env_file: Path, state: Path) -> list[str]:
     way = next((way for way in aim.source.auth if way.secret and is_asymmetric(way)), None)
     if way is None:
         raise ValueError(f"{aim.entry.name} signs with no key pair that could be made here")
-    pair = make_pair(way)
+    pair = generate_key_pair(way)
     others = read_dotenv(env_file).get(variable_name(way.secret), "").strip("\n")
     folder = Path(os.environ.get("SECRETS_DIR") or "/secrets")
     place = DotenvPlace(env_file, os.environ, folder, datetime.datetime.now(datetime.UTC).date())
     said = place.write(way.secret, "\n".join(filter(None, (pair.public, others))), forget=False)
-    path = keep_key(state, way.secret, pair)
+    path = store_private_key(state, way.secret, pair)
     return [f"public half: {line}" for line in said] + [f"private half: kept in {path}"]

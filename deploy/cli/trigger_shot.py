@@ -5,17 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from deploy.cli.trigger_aim import Aim
-from deploy.client.hookchain.http import parse_url
-from deploy.requests.breaking import Break, broken_request, broken_signer, why_not
+from deploy.requests.breaking import Break, broken_request, broken_signer, unbreakable_reason
+from deploy.requests.credentials import read_secret
 from deploy.requests.edits import with_header, with_text
-from deploy.requests.handshake_sample import handshake_sample
-from deploy.requests.keys import kept_key, make_pair
-from deploy.requests.samples import Fresh, Sample, events_of, load_sample
-from deploy.requests.send_secret import secret_named
-from deploy.requests.signing import BY_CERTIFICATE, Signer, is_asymmetric, signed
+from deploy.requests.keys import generate_key_pair, is_asymmetric, read_private_key
+from deploy.requests.posting import aim_request
+from deploy.requests.samples import Fresh, Sample, handshake_sample, load_sample, sample_names
+from deploy.requests.signing import BY_CERTIFICATE, Signer, sign_request
 from shared.config.handshake import Handshake
 from shared.errors import HookchainError
 from shared.http import Request
@@ -46,18 +44,18 @@ class Keys:
         if not way.secret:
             return ""
         if is_asymmetric(way):
-            key = kept_key(self.state, way.secret)
+            key = read_private_key(self.state, way.secret)
             if key is None:
                 raise CannotSign(
                     f"the secret {way.secret!r} is a public key, of which only the provider has the other half"
                 )
             return key
-        return secret_named(way.secret, self.environ)
+        return read_secret(way.secret, self.environ)
 
 
 def sample_of(aim: Aim, event: str | None, keys: Keys, fresh: Fresh) -> Sample:
     """Raises ValueError."""
-    names = events_of(aim.provider)
+    names = sample_names(aim.provider)
     chosen = event or next(iter(names), "")
     handshakes = {handshake.name: handshake for handshake in aim.entry.handshakes}
     if chosen in names or chosen not in handshakes:
@@ -71,7 +69,7 @@ def _checks(settings: JsonObject, handshake: Handshake, keys: Keys) -> dict[str,
     found = [one for one in compiled if isinstance(one, dict)] if isinstance(compiled, list) else []
     checks = next((one.get("check") for one in found if one["name"] == handshake.name), None)
     listed = [check for check in checks if isinstance(check, dict)] if isinstance(checks, list) else []
-    return {str(check["at"]): secret_named(str(check["secret"]), keys.environ) for check in listed}
+    return {str(check["at"]): read_secret(str(check["secret"]), keys.environ) for check in listed}
 
 
 def is_unsigned(aim: Aim, sample: Sample) -> bool:
@@ -83,10 +81,7 @@ def shot(
     aim: Aim, sample: Sample, keys: Keys, fresh: Fresh, what: Break | None = None, variant: str | None = None
 ) -> Request:
     """Raises ValueError, CannotSign, and Temporary for a secret that is no key."""
-    parts = urlsplit(aim.url)
-    path, _, query = parse_url(aim.url).path.partition("?")
-    both = "&".join(filter(None, (query, sample.request.query)))
-    request = with_header(replace(sample.request, path=path, query=both), "host", parts.netloc)
+    request = aim_request(sample.request, aim.url)
     if is_unsigned(aim, sample) and not any(way.scheme in IN_HEAD for way in aim.source.auth):
         return request
     refusal: Exception = ValueError(_no_way(aim.source.auth, variant))
@@ -116,22 +111,22 @@ def _likeliest_first(ways: Sequence[Way], request: Request) -> list[Way]:
 def _by(
     way: Way, url_of: Callable[[Request], str], request: Request, keys: Keys, fresh: Fresh, what: Break | None
 ) -> Request:
-    if what and (reason := why_not(what, way)):
+    if what and (reason := unbreakable_reason(what, way)):
         raise ValueError(reason)
     delivery_id = f"msg_{fresh.hex_digits}"
     if what == "signature" and way.scheme in BY_CERTIFICATE:
         return _forged(request)
     if what == "signature" and is_asymmetric(way):
-        return signed(request, Signer(way, make_pair(way).private, url_of, fresh.now, delivery_id))
+        return sign_request(request, Signer(way, generate_key_pair(way).private, url_of, fresh.now, delivery_id))
     request = _meeting(way, request)
     signer = Signer(way, keys.of(way), url_of, fresh.now, delivery_id)
-    right = signed(request, signer)
+    right = sign_request(request, signer)
     if not is_asymmetric(way):
         verify(right, way, [signer.key] if signer.key else [], {}, fresh.now, url_of(right))  # is the way for this one?
     if what == "signature":
-        return signed(request, replace(signer, key=_another(signer)))
+        return sign_request(request, replace(signer, key=_another(signer)))
     if what == "clock":
-        return signed(request, broken_signer(what, signer))
+        return sign_request(request, broken_signer(what, signer))
     return broken_request(what, way, right)
 
 

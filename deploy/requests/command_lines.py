@@ -1,172 +1,178 @@
-"""A line to try: a command that sends a first event, as it can be typed."""
+"""Command lines that send one event to a source: curl where it can, else `hookchain send`, which can sign."""
 
+import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import quote
 
 from deploy.config.ports import Ports
-from deploy.requests.source_lines import SIGNED, page_headers, source_url, sources_of, takes_post, ways_of
-from deploy.requests.sources import is_plain
-from shared.jsontext import Json, JsonObject, to_json
+from deploy.google.gcloud import shown
+from deploy.google.names import secret_id
+from deploy.google.target import Target
+from deploy.requests.events import CONTENT_TYPES, EVENT, MadeEvent, routed_type
+from deploy.requests.sources import (
+    accepts_post,
+    auth_entries,
+    compiled_sources,
+    is_plain_hmac,
+    page_headers,
+    source_url,
+)
+from shared.jsontext import JsonObject, to_json
 from shared.secret_values import split_values
 from shared.secrets import variable_name
-from shared.signatures.way import IN_HEAD
 
-EVENT: Final[Mapping[str, Json]] = {
-    "customerName": "Chuck U Farley",
-    "customerEmail": "chuckufarley@example.com",
-    "plan": "free",
-}
-CONTENT_TYPES: Final = {
-    "json": "application/json",
-    "yaml": "application/yaml",
-    "xml": "application/xml",
-    "form": "application/x-www-form-urlencoded",
-}
+CURL_SCHEMES: Final = frozenset({"none", "basic", "header", "bearer", "path", "query"})
+
+SecretWord: TypeAlias = Callable[[str, bool], str]
+"""Returns a shell word: the text, followed by the secret; True where it stands in a URL."""
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """`form` is a key of CONTENT_TYPES; `content` is a file's path where `is_file`, else the body itself."""
+class CommandLine:
+    """One event to send to one source.
 
-    form: str
-    content: str
-    is_file: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A first request: to which source, authenticated by which of its ways, with which body and further headers."""
+    entry      the entry of the source's `auth` to use
+    content    the body, or a file's path where `is_file`
+    """
 
     source: str
     url: str
-    way: JsonObject
-    body: Body
-    headers: Mapping[str, str]
+    entry: JsonObject
+    content: str
+    format: str = "json"
+    is_file: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def header_options(self) -> list[str]:
+    def curl(self, with_secret: SecretWord) -> str:
+        entry, url, options = self.entry, shlex.quote(self.url), list[str]()
+        match entry.get("scheme"):
+            case "basic":
+                options = ["-u", with_secret(f"{entry.get('username') or 'anyone'}:", False)]
+            case "header":
+                options = ["-H", with_secret(f"{entry.get('header')}: ", False)]
+            case "bearer":
+                options = ["-H", with_secret("Authorization: Bearer ", False)]
+            case "path":
+                url = with_secret(f"{self.url}/", True)
+            case "query":
+                url = with_secret(f"{self.url}?{quote(str(entry.get('parameter')), safe='')}=", True)
+        data = ["--data-binary", f"@{self.content}"] if self.is_file else ["-d", self.content]
+        rest = ["-H", f"Content-Type: {CONTENT_TYPES[self.format]}", *self._header_options(), *data]
+        return " ".join(["curl", *options, shlex.join(rest), url])
+
+    def send(self, secret: Sequence[str] | None = None) -> str:
+        """Return a line of `hookchain send`. `secret` are the options for it; without them it is given by its name."""
+        secret = ["--secret", str(self.entry.get("secret"))] if secret is None else secret
+        data = ["--file" if self.is_file else "--data", self.content]
+        return shlex.join([program(), "send", self.url, *self._auth_options(secret), *self._header_options(), *data])
+
+    def _header_options(self) -> list[str]:
         return [word for name, value in self.headers.items() for word in ("-H", f"{name}: {value}")]
 
+    def _auth_options(self, secret: Sequence[str]) -> list[str]:
+        entry = self.entry
+        match entry.get("scheme"):
+            case "basic":
+                return ["--basic", str(entry.get("username") or "anyone"), *secret]
+            case "header":
+                return ["--password-header", str(entry.get("header")), *secret]
+            case "bearer":
+                return ["--bearer", *secret]
+            case "hmac":
+                parts = [str(entry.get(name, "")) for name in ("header", "algorithm", "encoding", "prefix")]
+                return ["--hmac", ":".join(parts), *secret]
+            case "standard-webhooks":
+                return ["--standard-webhooks", *secret]
+            case _:  # `send` puts a token into the URL as the source's configuration says
+                return ["--source", self.source, *secret]
 
-def trial_line(
+
+def can_send(entry: JsonObject) -> bool:
+    """Tell whether `hookchain send` can authenticate by this entry."""
+    return entry.get("scheme") in {*CURL_SCHEMES, "standard-webhooks"} or is_plain_hmac(entry)
+
+
+def first_event_line(
     slices: Mapping[str, JsonObject], ports: Ports, secrets: Mapping[str, str], sample: Path | None = None
 ) -> str | None:
-    """A line that works as printed: curl for the first source that takes a password, a token or anybody; else
-    `hookchain send`, which can sign. `secrets` are variables. None without a source that takes either."""
-    trial = _trial(slices, ports, sample)
-    if trial is None:
+    """Return a line that works as printed, for this machine; None where no source can be sent to.
+
+    It is curl with the secret in it where a source accepts that, else `hookchain send`. `secrets` are variables.
+    """
+    line = _first_event(slices, ports, sample)
+    if line is None:
         return None
-    values = split_values(secrets.get(variable_name(str(trial.way.get("secret", ""))), ""))
-    return _command(trial, values[0] if values else "")
+    if line.entry.get("scheme") not in CURL_SCHEMES:
+        return line.send()
+    values = split_values(secrets.get(variable_name(str(line.entry.get("secret", ""))), ""))
+    secret = values[0] if values else ""
+    return line.curl(lambda text, in_url: shlex.quote(text + (quote(secret, safe="") if in_url else secret)))
 
 
-def trial_line_without_secret(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | None = None) -> str | None:
-    """Return the same request as a line that anybody may read: `hookchain send` looks a secret up by its name."""
-    trial = _trial(slices, ports, sample)
-    if trial is None:
+def first_event_line_without_secret(
+    slices: Mapping[str, JsonObject], ports: Ports, sample: Path | None = None
+) -> str | None:
+    """Return a line for the same event that anybody may read: `hookchain send` looks the secret up by its name."""
+    line = _first_event(slices, ports, sample)
+    if line is None:
         return None
-    return _send_command(trial) if trial.way.get("secret") else _command(trial, "")
+    return line.send() if line.entry.get("secret") else line.curl(lambda text, _: shlex.quote(text))
 
 
-def _trial(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | None) -> "Trial | None":
-    sources = sources_of(slices["receive"])
-    posted = {name: source for name, source in sources.items() if takes_post(source)}
-    trials = [(name, way) for name, source in posted.items() for way in ways_of(source) if _can_be_tried(way)]
-    if not trials:
+def _first_event(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | None) -> CommandLine | None:
+    sources = compiled_sources(slices["receive"])
+    posted = {name: source for name, source in sources.items() if accepts_post(source)}
+    found = [(name, entry) for name, source in posted.items() for entry in auth_entries(source) if can_send(entry)]
+    if not found:
         return None
-    name, way = min(trials, key=lambda trial: trial[1].get("scheme") in SIGNED)
-    body = _sample_body(sample) if sample else _made_body(name, slices["transform"].get("routes"))
-    return Trial(name, source_url(name, ports), way, body, page_headers(sources[name]))
+    name, entry = min(found, key=lambda each: each[1].get("scheme") not in CURL_SCHEMES)
+    url, headers = source_url(name, ports), page_headers(sources[name])
+    if sample:
+        format = sample.suffix.removeprefix(".")
+        return CommandLine(name, url, entry, relative_path(sample), format, is_file=True, headers=headers)
+    routes = slices["transform"].get("routes")
+    event_type = routed_type(name, routes if isinstance(routes, list) else [])
+    return CommandLine(name, url, entry, to_json({"event": event_type, **EVENT}), headers=headers)
 
 
-def _can_be_tried(way: JsonObject) -> bool:
-    scheme = way.get("scheme")
-    return scheme in {*IN_HEAD, "standard-webhooks"} - {"link"} or (scheme == "hmac" and is_plain(way))
+def example_line(url: str, entry: JsonObject, event: MadeEvent, target: Target | None) -> str:
+    """Return a line without a secret, to be pasted into a shell: it reads the secret itself.
+
+    The secret comes from the environment, or from the deployment's Secret Manager. `url` is without a token. Empty for
+    a signature that only `hookchain trigger` can make.
+    """
+    name = str(entry.get("secret"))
+    content = event.data.decode() if isinstance(event.data, bytes) else json.dumps(event.data)
+    line = CommandLine("", url, entry, content, headers=event.headers)
+    if entry["scheme"] in CURL_SCHEMES:
+        value = f"${variable_name(name)}" if target is None else f"$({_access(name, target)} | head -n 1)"
+        return line.curl(lambda text, _: f'"{_escaped(text)}{value}"')
+    if not can_send(entry):
+        return ""
+    return line.send() if target is None else f"{_access(name, target)} | {line.send(['--secret-stdin'])}"
 
 
-def sample_beside(config: Path | None) -> Path | None:
-    """`sample.json` or of another format, where one lies beside the configuration, as in deploy/recipes."""
-    paths = [config.parent / f"sample.{form}" for form in CONTENT_TYPES] if config else []
-    return next((path for path in paths if path.is_file()), None)
+def _access(name: str, target: Target) -> str:
+    arguments = ["secrets", "versions", "access", "latest", f"--secret={secret_id(target, name)}"]
+    return shown(arguments, target.project)
 
 
-def _sample_body(sample: Path) -> Body:
-    return Body(sample.suffix.removeprefix("."), as_typed_here(sample), is_file=True)
-
-
-def _made_body(source: str, routes: Json) -> Body:
-    event = trial_type(source, routes if isinstance(routes, list) else [])
-    return Body("json", to_json({"event": event, **EVENT}))
-
-
-def trial_type(source: str, routes: Sequence[Json]) -> str:
-    """A type that a route from this source takes, so that something comes of it."""
-    for route in routes:
-        if not isinstance(route, dict):
-            continue
-        sources, types = route.get("from"), route.get("types")
-        if (sources is None or (isinstance(sources, list) and source in sources)) and isinstance(types, list) and types:
-            return str(types[0]).replace("*", "created")
-    return "password_created"
-
-
-def _command(trial: Trial, secret: str) -> str:
-    url, way, body = trial.url, trial.way, trial.body
-    scheme = str(way.get("scheme"))
-    if scheme in SIGNED:
-        return _send_command(trial)
-    options: list[str] = []
-    match scheme:
-        case "basic":
-            options = ["-u", f"{way.get('username') or 'anyone'}:{secret}"]
-        case "header":
-            options = ["-H", f"{way.get('header')}: {secret}"]
-        case "bearer":
-            options = ["-H", f"Authorization: Bearer {secret}"]
-        case "path":
-            url = f"{url}/{quote(secret, safe='')}"
-        case "query":
-            url = f"{url}?{way.get('parameter')}={quote(secret, safe='')}"
-    data = ["--data-binary", f"@{body.content}"] if body.is_file else ["-d", body.content]
-    return shlex.join(
-        ["curl", *options, "-H", f"Content-Type: {CONTENT_TYPES[body.form]}", *trial.header_options, *data, url]
-    )
-
-
-def _send_command(trial: Trial) -> str:
-    data = ["--file" if trial.body.is_file else "--data", trial.body.content]
-    return shlex.join([program(), "send", trial.url, *_proof_options(trial), *trial.header_options, *data])
-
-
-def _proof_options(trial: Trial) -> list[str]:
-    """A token in the URL is put there by the source's configuration."""
-    way, secret = trial.way, ["--secret", str(trial.way.get("secret"))]
-    match way.get("scheme"):
-        case "basic":
-            return ["--basic", str(way.get("username") or "anyone"), *secret]
-        case "header":
-            return ["--password-header", str(way.get("header")), *secret]
-        case "bearer":
-            return ["--bearer", *secret]
-        case "hmac":
-            parts = [str(way.get(name, "")) for name in ("header", "algorithm", "encoding", "prefix")]
-            return ["--hmac", ":".join(parts), *secret]
-        case "standard-webhooks":
-            return ["--standard-webhooks", *secret]
-        case _:
-            return ["--source", trial.source, *secret]
+def _escaped(text: str) -> str:
+    """Escape what has a meaning within a shell's double quotes."""
+    return "".join(f"\\{each}" if each in '\\"$`' else each for each in text)
 
 
 def program() -> str:
-    """By its path: the terminal that it is pasted into may not have it on PATH."""
-    return as_typed_here(Path(sys.executable).parent / "hookchain")
+    """Return the command's path: the terminal that a line is pasted into may not have it on PATH."""
+    return relative_path(Path(sys.executable).parent / "hookchain")
 
 
-def as_typed_here(path: Path) -> str:
-    absolute = path.absolute()  # not resolved: a link stays as it was named
+def relative_path(path: Path) -> str:
+    """Return the path from the current folder, if it is below it. Links are not resolved."""
+    absolute = path.absolute()
     return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)

@@ -1,21 +1,28 @@
-"""What a sender's administrator has to type where, for each source: pure."""
+"""What to type into a sender's settings for each source, and one line that says how a source authenticates."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from deploy.config.configured import Configured
-from deploy.requests.source_lines import sources_of, ways_of
+from deploy.config.ports import Ports
+from deploy.requests.sources import auth_entries, compiled_sources, route_types, routes_from, source_url, text_list
 from shared.jsontext import Json, JsonObject
+from shared.secrets import variable_name
 
-_WHOLE_KEY: Final = "the secret that it signs with"
+_SIGNING_SECRET: Final = "the secret that it signs with"  # noqa: S105 a label
+_SIGNATURES: Final = {"hmac": "a signature", "standard-webhooks": "a Standard Webhooks signature"}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """`url` has `<secret NAME>` where a token stands. `events` are types, empty for all; `ways` any of which will do:
-    each is what to type into the sender's settings. `setup` is the provider's own instruction."""
+class SenderSettings:
+    """The settings of one source's sender.
+
+    url      has `<secret NAME>` where a token stands
+    ways     lines `setting: value` for each auth scheme, any of which will do
+    events   event types, empty for all
+    setup    the provider's own instruction
+    """
 
     name: str
     provider: str | None
@@ -41,88 +48,90 @@ class Entry:
         }
 
 
-def entries(
+def sender_settings(
     slices: Mapping[str, JsonObject], base_url: str, providers: Mapping[str, tuple[str, str]]
-) -> Iterator[Entry]:
-    """`providers`: by source, the provider's name and its instruction."""
-    for name, source in sources_of(slices["receive"]).items():
+) -> Iterator[SenderSettings]:
+    """Yield the settings of each source. `providers` has, by source, the provider's name and its instruction."""
+    for name, source in compiled_sources(slices["receive"]).items():
         assert isinstance(source, dict)
         routes = list(routes_from(slices["transform"], name))
-        ways = ways_of(source)
+        auth = auth_entries(source)
         provider, setup = providers.get(name, (None, ""))
         public_url = source.get("public_url")
-        yield Entry(
+        is_every_type = not all(text_list(route.get("types")) for route in routes)
+        yield SenderSettings(
             name,
             provider,
-            url_of(public_url if isinstance(public_url, str) else f"{base_url}/{name}", ways),
-            tuple(_texts(source.get("methods"))) or ("POST",),
-            tuple(dict.fromkeys(tuple(way_settings(way)) for way in ways)),
-            tuple(dict.fromkeys(str(way["secret"]) for way in ways if "secret" in way)),
+            _url_with_placeholder(public_url if isinstance(public_url, str) else f"{base_url}/{name}", auth),
+            tuple(text_list(source.get("methods"))) or ("POST",),
+            tuple(dict.fromkeys(tuple(_setting_lines(entry)) for entry in auth)),
+            tuple(dict.fromkeys(str(entry["secret"]) for entry in auth if "secret" in entry)),
             tuple(str(route["name"]) for route in routes),
-            events_of(routes),
+            () if is_every_type else tuple(dict.fromkeys(route_types(list(routes)))),
             setup,
         )
 
 
-def routes_from(transform: JsonObject, source: str) -> Iterator[JsonObject]:
-    routes = transform.get("routes")
-    for route in routes if isinstance(routes, list) else []:
-        if isinstance(route, dict) and (route.get("from") is None or source in _texts(route.get("from"))):
-            yield route
-
-
-def events_of(routes: Sequence[JsonObject]) -> tuple[str, ...]:
-    """The types that some route takes; none where one takes all, or there is no route."""
-    if not all(_texts(route.get("types")) for route in routes):
-        return ()
-    return tuple(dict.fromkeys(each for route in routes for each in _texts(route.get("types"))))
-
-
-def types_of(routes: Sequence[Json]) -> list[str]:
-    return [each for route in routes if isinstance(route, dict) for each in _texts(route.get("types"))]
-
-
-def provider_key(have: Configured, name: str) -> str:
-    """The catalogue's, as the source names it; empty where it names none."""
-    document = have.document if isinstance(have.document, dict) else {}
-    written = document.get("sources")
-    settings: Json = written.get(name) if isinstance(written, dict) else None
-    return str(settings.get("provider") or "") if isinstance(settings, dict) else ""
-
-
-def url_of(url: str, ways: Sequence[JsonObject]) -> str:
-    """A sender that can prove itself in no other way has its token in the URL."""
-    if not ways or any(way["scheme"] not in {"path", "query"} for way in ways):
+def _url_with_placeholder(url: str, auth: Sequence[JsonObject]) -> str:
+    """Put the token's placeholder into the URL of a source that has no other scheme."""
+    if not auth or any(entry["scheme"] not in {"path", "query"} for entry in auth):
         return url
-    token = f"<secret {ways[0]['secret']}>"
-    if ways[0]["scheme"] == "path":
+    token = f"<secret {auth[0]['secret']}>"
+    if auth[0]["scheme"] == "path":
         return f"{url}/{token}"
-    return f"{url}?{quote(str(ways[0]['parameter']), safe='')}={token}"
+    return f"{url}?{quote(str(auth[0]['parameter']), safe='')}={token}"
 
 
-def way_settings(way: JsonObject) -> Iterator[str]:
-    """Lines `what: value`. A secret is `<secret NAME>`."""
-    secret = f"<secret {way['secret']}>" if "secret" in way else ""
-    match way["scheme"]:
+def _setting_lines(entry: JsonObject) -> Iterator[str]:
+    secret = f"<secret {entry['secret']}>" if "secret" in entry else ""
+    match entry["scheme"]:
         case "none":
-            yield "nothing: anybody who knows the URL may send"
+            yield "none: anybody who knows the URL can send"
         case "basic":
             yield "authentication: basic"
-            yield f"user name: {way.get('username') or 'any'}"
+            yield f"user name: {entry.get('username') or 'any'}"
             yield f"password: {secret}"
         case "header":
-            yield f"header {way['header']}: {secret}"
+            yield f"header {entry['header']}: {secret}"
         case "bearer":
             yield f"header authorization: Bearer {secret}"
         case "path" | "query":
-            yield f"the URL holds the token, {secret}: treat the URL as a secret"
+            yield f"the URL contains the token {secret}. Treat the URL as a secret."
         case "standard-webhooks":
-            yield f"{_WHOLE_KEY} (Standard Webhooks), `whsec_` included: {secret}"
+            yield f"{_SIGNING_SECRET} (Standard Webhooks), including `whsec_`: {secret}"
         case scheme:
-            where = f", header {way['header']}" if "header" in way else ""
-            kind = " ".join(str(each) for each in (scheme, way.get("algorithm")) if each)
-            yield f"{_WHOLE_KEY} ({kind}{where}): {secret}" if secret else f"it signs by itself ({kind}{where})"
+            header = f", header {entry['header']}" if "header" in entry else ""
+            kind = " ".join(str(each) for each in (scheme, entry.get("algorithm")) if each)
+            yield f"{_SIGNING_SECRET} ({kind}{header}): {secret}" if secret else f"it signs by itself ({kind}{header})"
 
 
-def _texts(value: Json) -> list[str]:
-    return [str(each) for each in value] if isinstance(value, list) else []
+def source_lines(sources: JsonObject, ports: Ports) -> list[str]:
+    """Return one line for each source: its URL on this machine, and how it authenticates."""
+    width = max((len(source_url(name, ports)) for name in sources), default=0)
+    return [f"{source_url(name, ports).ljust(width)}  {_auth_text(source)}" for name, source in sources.items()]
+
+
+def _auth_text(source: Json) -> str:
+    return " or ".join(dict.fromkeys(_entry_text(entry) for entry in auth_entries(source)))
+
+
+def _entry_text(entry: JsonObject) -> str:
+    variable = variable_name(str(entry.get("secret", "")))
+    match entry.get("scheme"):
+        case "none":
+            return "no authentication"
+        case "basic":
+            user = f"user: {entry['username']}" if entry.get("username") else "user: any"
+            return f"basic auth; {user}; password: {variable}"
+        case "header":
+            return f"header {entry.get('header')}: {variable}"
+        case "bearer":
+            return f"bearer token {variable}"
+        case "path":
+            return f"/{variable} at the end of the URL"
+        case "query":
+            return f"?{entry.get('parameter')}={variable}"
+        case scheme if not entry.get("secret"):
+            return f"{scheme}, which needs no secret"
+        case scheme:
+            return f"{_SIGNATURES.get(str(scheme), str(scheme))} made with {variable}"

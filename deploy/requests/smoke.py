@@ -1,16 +1,18 @@
-"""Posting the test event as its source asks: the way, the secret, the URL."""
+"""The smoke test's request: whom its event can reach, and posting it signed as its source needs."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import fnmatch
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from deploy.client.hookchain import Outcome
-from deploy.client.hookchain.http import make_request, parse_url
 from deploy.client.hookchain.outcome import read_outcome
 from deploy.requests.edits import with_header
-from deploy.requests.signing import BY_CERTIFICATE, Signer, is_asymmetric, signed
-from deploy.requests.source_lines import ways_of
+from deploy.requests.keys import is_asymmetric
+from deploy.requests.posting import aim_request, post_request
+from deploy.requests.signing import BY_CERTIFICATE, Signer, sign_request
+from deploy.requests.sources import auth_entries, routes_from
 from deploy.terminal.command_error import CannotTell
 from functions.receive.forwarded import requested_url
 from functions.receive.sources import read_sources
@@ -25,18 +27,18 @@ _LINK: Final = "link"
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """`settings` are the source's in receive's slice; `secret_of` answers a secret's newest value."""
+    """Where and how to post: `settings` are the source's in receive's slice; `read_secret` returns the newest value."""
 
     url: str
     source: str
     settings: JsonObject
     way: Way
-    secret_of: Callable[[str], str]
+    read_secret: Callable[[str], str]
 
 
-def usable_way(source: Json) -> Way | None:
-    """The first of the source's ways for which the secret is enough to sign."""
-    return next((way for way in map(read_way, ways_of(source)) if _is_usable(way)), None)
+def usable_auth(source: Json) -> Way | None:
+    """Return the first of the source's auth schemes for which the secret is enough to sign."""
+    return next((way for way in map(read_way, auth_entries(source)) if _is_usable(way)), None)
 
 
 def _is_usable(way: Way) -> bool:
@@ -44,25 +46,62 @@ def _is_usable(way: Way) -> bool:
 
 
 def post(posting: Posting, unsigned: Request, mark: str, now: float) -> Outcome:
-    """Raises CannotTell for what could not even be sent."""
-    key = posting.secret_of(posting.way.secret) if posting.way.secret else ""
+    """Sign the request and post it. Raises CannotTell where it could not be made."""
+    secret = posting.read_secret(posting.way.secret) if posting.way.secret else ""
     try:
-        target = parse_url(posting.url)
-        path, _, query = target.path.partition("?")
-        request = replace(unsigned, path=path, query="&".join(filter(None, (query, unsigned.query))))
-        request = with_header(
-            with_header(request, "host", urlsplit(posting.url).netloc), "user-agent", "hookchain-smoke"
-        )
-        request = signed(request, Signer(posting.way, key, url_of(posting), now, mark))
+        request = with_header(aim_request(unsigned, posting.url), "user-agent", "hookchain-smoke")
+        request = sign_request(request, Signer(posting.way, secret, signed_url(posting), now, mark))
     except (ValueError, HookchainError) as error:
         raise CannotTell(error.detail if isinstance(error, HookchainError) else str(error)) from error
-    target = replace(target, path=request.path + (f"?{request.query}" if request.query else ""))
-    headers = [pair for pair in request.headers if pair[0] != "host"]
-    return read_outcome(make_request("POST", target, headers, request.body, SEND_SECONDS), SEND_SECONDS)
+    return read_outcome(post_request(request, posting.url, SEND_SECONDS), SEND_SECONDS)
 
 
-def url_of(posting: Posting) -> Callable[[Request], str]:
-    """As receive will take it to be, behind whatever proxies it trusts: they tell it the URL's scheme."""
+def signed_url(posting: Posting) -> Callable[[Request], str]:
+    """Return how receive sees a request's URL: the proxies in front of it tell the URL's scheme."""
     [source] = read_sources({"sources": {posting.source: posting.settings}}).values()
     scheme = urlsplit(posting.url).scheme
     return lambda request: requested_url(with_header(request, "x-forwarded-proto", scheme), source)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """A destination that an event can reach. `addresses` are mail addresses or a URL, where the settings have them."""
+
+    destination: str
+    kind: str
+    addresses: str
+
+
+def possible_recipients(slices: Mapping[str, JsonObject], source: str, event_type: str | None) -> list[Recipient]:
+    """Return the destinations of all routes that accept the type, or any type without one.
+
+    `where` and steps may still stop the event.
+    """
+    names: dict[str, None] = {}
+    for route in routes_from(slices["transform"], source):
+        types = _texts(route.get("types"))
+        if event_type is None or not types or any(fnmatch.fnmatchcase(event_type, each) for each in types):
+            names.update(dict.fromkeys(_texts(route.get("to"))))
+    return list(_recipients(slices["notify"], list(names)))
+
+
+def _recipients(notify: JsonObject, names: list[str]) -> Iterator[Recipient]:
+    destinations = notify.get("destinations")
+    for name in names:
+        destination = destinations.get(name) if isinstance(destinations, dict) else None
+        if isinstance(destination, dict):
+            settings = destination.get("settings")
+            addresses = _addresses(settings) if isinstance(settings, dict) else ""
+            yield Recipient(name, str(destination.get("kind")), addresses)
+
+
+def _addresses(settings: JsonObject) -> str:
+    addresses = [each for key in ("to", "cc", "bcc") for each in _texts(settings.get(key))]
+    if addresses:
+        more = f" and {len(addresses) - 3} more" if len(addresses) > 3 else ""
+        return ", ".join(addresses[:3]) + more
+    return str(settings.get("url") or "")
+
+
+def _texts(value: Json) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else [value] if isinstance(value, str) else []

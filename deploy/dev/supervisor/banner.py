@@ -3,16 +3,18 @@
 from deploy.config.dev_file import Hint
 from deploy.config.ports import HOST
 from deploy.dev.supervisor.setup import Setup
-from deploy.requests.command_lines import sample_beside, trial_line, trial_line_without_secret
-from deploy.requests.source_lines import source_lines, sources_of
+from deploy.requests.command_lines import first_event_line, first_event_line_without_secret
+from deploy.requests.events import sample_beside
+from deploy.requests.sender_settings import source_lines
+from deploy.requests.sources import compiled_sources
 from shared.secrets import variable_name
 
 
 def hint(setup: Setup) -> Hint:
     """Return what others may read: the page shows it, and every local user may reach the page on some systems."""
     slices, sample = setup.configuration.slices, sample_beside(setup.configuration.path)
-    trial = trial_line_without_secret(slices, setup.ports, sample)
-    return Hint(trial or "", tuple(source_lines(sources_of(slices["receive"]), setup.ports)))
+    trial = first_event_line_without_secret(slices, setup.ports, sample)
+    return Hint(trial or "", tuple(source_lines(compiled_sources(slices["receive"]), setup.ports)))
 
 
 def news(before: Setup, after: Setup) -> list[str]:
@@ -29,7 +31,7 @@ def news(before: Setup, after: Setup) -> list[str]:
 
 def _sources_each(setup: Setup) -> list[str]:
     """Each as it would stand alone: in a column, a longer name moves all the others."""
-    sources = sources_of(setup.configuration.slices["receive"])
+    sources = compiled_sources(setup.configuration.slices["receive"])
     return [line for name, source in sources.items() for line in source_lines({name: source}, setup.ports)]
 
 
@@ -39,7 +41,7 @@ def banner(setup: Setup, seconds: float) -> str:
     lines += ["  Point senders at:", *(f"    {line}" for line in told.sources), ""]
     lines += ["  Watch what happens:", f"    http://{HOST}:{setup.ports.inspector}", ""]
     slices, sample = setup.configuration.slices, sample_beside(setup.configuration.path)
-    if trial := trial_line(slices, setup.ports, setup.environ, sample):
+    if trial := first_event_line(slices, setup.ports, setup.environ, sample):
         lines += ["  Try it:", f"    {trial}", ""]
     if setup.made:
         lines += [f"  Made up and kept in {setup.options.env_file}: {', '.join(map(variable_name, setup.made))}", ""]

@@ -38,11 +38,11 @@ def list_letters(asked: Asked) -> int:
 
 def show_letter(asked: Asked) -> int:
     state = asked.state
-    letter = state.reader.dead_letter(state.whole_id("dead_letters", asked.options.id))
+    letter = state.reader.dead_letter(state.find_id("dead_letters", asked.options.id))
     if letter is None:  # forgotten this moment
         return NOT_DONE
     message = message_of(letter)
-    event = state.whole_event(event_of(message))
+    event = state.event_with_data(event_of(message))
     if asked.options.json:
         print_json({**dead_letter_document(letter, whole=True), "event": event})
     else:

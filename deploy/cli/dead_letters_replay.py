@@ -13,8 +13,7 @@ from deploy.cli.ending import DONE, NOT_DONE
 from deploy.cli.kept_command import Asked
 from deploy.cli.replay_command_line import line_to_do_it
 from deploy.history.documents import as_dead_letter, dead_letter_document
-from deploy.history.replay_messages import is_replayable, replay_of_dead_letter
-from deploy.history.replay_pace import Progress, at_rate
+from deploy.history.replay import Progress, is_replayable, make_dead_letter_replay, send_at_rate
 from deploy.terminal.printing import count_of, print_json
 from shared.cloud.journal_rows import DROPPED, KEPT, REPLAYED, DeadLetterRow
 from shared.errors import Temporary
@@ -64,7 +63,7 @@ async def _publish(asked: Asked, letters: Sequence[DeadLetterRow], replay_id: st
     progress = Progress(len(letters), "published", sys.stderr)
     async with asked.state.bus() as bus:
         with progress:
-            await at_rate(letters, asked.options.rate, partial(_send, asked, bus, replay_id), progress.tell)
+            await send_at_rate(letters, asked.options.rate, partial(_send, asked, bus, replay_id), progress.tell)
 
 
 async def _send(asked: Asked, bus: Bus, replay_id: str, letters: Sequence[DeadLetterRow]) -> None:
@@ -74,7 +73,7 @@ async def _send(asked: Asked, bus: Bus, replay_id: str, letters: Sequence[DeadLe
     """
     for row in letters:
         letter = as_dead_letter(row)
-        message = replay_of_dead_letter(letter, replay_id)
+        message = make_dead_letter_replay(letter, replay_id)
         if not asked.state.reader.mark_dead_letters([row.id], REPLAYED) and row.state != REPLAYED:
             continue
         try:

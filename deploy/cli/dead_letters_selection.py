@@ -65,7 +65,7 @@ def chosen(state: State, options: argparse.Namespace) -> list[DeadLetterRow]:
     require_choice(options, FILTERS)
     if not options.ids:
         return list(found(state, options, options.limit))[::-1]
-    ids = dict.fromkeys(state.whole_id("dead_letters", each) for each in options.ids)
+    ids = dict.fromkeys(state.find_id("dead_letters", each) for each in options.ids)
     letters = (state.reader.dead_letter(letter_id) for letter_id in ids)
     return sorted((letter for letter in letters if letter), key=lambda letter: letter.seq)
 

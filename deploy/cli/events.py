@@ -36,11 +36,11 @@ def list_events(asked: Asked) -> int:
 
 
 def show_event(asked: Asked) -> int:
-    state, event_id = asked.state, asked.state.whole_id("events", asked.options.id)
+    state, event_id = asked.state, asked.state.find_id("events", asked.options.id)
     record = state.reader.event(event_id)
     if record is None:  # forgotten this moment
         return NOT_DONE
-    document, rows = state.whole_event(record.document), state.deliveries(event_id)
+    document, rows = state.event_with_data(record.document), state.deliveries(event_id)
     if asked.options.json:
         print_json(record_document(record, document, rows))
     else:

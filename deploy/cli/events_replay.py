@@ -15,8 +15,7 @@ from deploy.cli.kept_command import Asked, BadUsage, add_doing
 from deploy.cli.replay_command_line import line_to_do_it
 from deploy.history.documents import summary_document
 from deploy.history.platform_options import same_platform
-from deploy.history.replay_messages import replay_of_event
-from deploy.history.replay_pace import Progress, at_rate
+from deploy.history.replay import Progress, make_event_replay, send_at_rate
 from deploy.history.state import State
 from deploy.terminal.printing import count_of, print_json
 from shared.cloud.journal_rows import EventSummary
@@ -74,7 +73,7 @@ async def _publish(asked: Asked, events: Sequence[EventSummary], replay_id: str)
     progress = Progress(len(events), "published", sys.stderr)
     async with asked.state.bus() as bus:
         with progress:
-            await at_rate(events, asked.options.rate, partial(_send, asked, bus, replay_id), progress.tell)
+            await send_at_rate(events, asked.options.rate, partial(_send, asked, bus, replay_id), progress.tell)
 
 
 async def _send(asked: Asked, bus: Bus, replay_id: str, events: Sequence[EventSummary]) -> None:
@@ -85,7 +84,7 @@ async def _send(asked: Asked, bus: Bus, replay_id: str, events: Sequence[EventSu
 def _message(options: argparse.Namespace, text: str, replay_id: str) -> BusMessage:
     document: Json = json.loads(text)
     assert isinstance(document, dict)
-    return replay_of_event(document, replay_id, options.only, options.force)
+    return make_event_replay(document, replay_id, options.only, options.force)
 
 
 def _tell_what_was(asked: Asked, count: int, left_out: Sequence[str], replay_id: str) -> None:

@@ -60,7 +60,7 @@ def chosen(state: State, options: argparse.Namespace) -> list[EventSummary]:
     require_choice(options, FILTERS)
     if not options.ids:
         return list(found(state, options, options.limit))[::-1]
-    ids = dict.fromkeys(state.whole_id("events", each) for each in options.ids)
+    ids = dict.fromkeys(state.find_id("events", each) for each in options.ids)
     records = (state.reader.event(event_id) for event_id in ids)
     return sorted((record.summary for record in records if record), key=lambda event: event.seq)
 

@@ -12,9 +12,8 @@ from typing import Final
 from deploy.cli.ending import ended
 from deploy.cli.main import parser
 from deploy.history.platform_options import add_platform, add_state
-from deploy.history.replay_pace import DEFAULT_RATE
-from deploy.history.state import State
-from deploy.history.state_choice import chosen_state
+from deploy.history.replay import DEFAULT_RATE
+from deploy.history.state import State, open_state
 from deploy.terminal.help_text import HelpText, listed
 from deploy.terminal.tables import Screen, screen_of
 from deploy.terminal.when import moment
@@ -53,7 +52,7 @@ def run_command(name: str, actions: Mapping[str, Action], arguments: list[str]) 
     screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
 
     def run() -> int:
-        with chosen_state(options, os.environ) as state:
+        with open_state(options, os.environ) as state:
             return actions[action].run(Asked(options, state, screen, time.time()))
 
     try:

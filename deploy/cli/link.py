@@ -14,7 +14,7 @@ from deploy.cli.main import parser
 from deploy.config.checkout import ROOT, environ_with, state_folder
 from deploy.config.dotenv import DotenvFault
 from deploy.config.faults import ConfigFaults
-from deploy.history.local_bus import own_ports
+from deploy.history.local import local_ports
 from deploy.requests.bodies import make_link_parameters
 from deploy.requests.credentials import read_secret
 from deploy.requests.sources import Sources, load_sources
@@ -114,7 +114,7 @@ def _place(sources: Sources, options: argparse.Namespace, environ: Mapping[str, 
     public_url = settings.get("public_url") if isinstance(settings, dict) else None
     if options.url is None and isinstance(public_url, str):
         return public_url
-    here = f"http://localhost:{own_ports(state_folder(), environ).receive}"
+    here = f"http://localhost:{local_ports(state_folder(), environ).receive}"
     return _source_url(options.url or here, options.source)
 
 

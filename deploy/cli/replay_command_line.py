@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.history.replay_pace import DEFAULT_RATE
+from deploy.history.replay import DEFAULT_RATE
 from shared.settings import DEFAULT_STATE
 from shared.times import rfc3339
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.history.logs_records import Record
+from deploy.history.log_records import Record
 from shared.cloud.journal_rows import EventRecord
 from shared.journal import RouteDecision
 from shared.ledger import LedgerRow

@@ -17,7 +17,7 @@ from deploy.config.configured import Configured, add_configuration, configured
 from deploy.config.ports import HOST
 from deploy.google.cloud import cloud_of
 from deploy.google.target import Target
-from deploy.history.local_bus import own_ports
+from deploy.history.local import local_ports
 from deploy.history.platform_options import add_platform, add_state, is_gcp, target_of
 from deploy.requests.command_lines import example_line, program, relative_path
 from deploy.requests.events import make_example_event, routed_type
@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _local_url(options: argparse.Namespace, have: Configured) -> str:
-    return f"http://{HOST}:{own_ports(options.state, have.environ).receive}"
+    return f"http://{HOST}:{local_ports(options.state, have.environ).receive}"
 
 
 def entry_text(entry: SenderSettings, example: str, screen: Screen) -> Iterator[str]:

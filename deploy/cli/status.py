@@ -14,11 +14,10 @@ from deploy.cli.status_text import status_text
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.dev.status import local_backlogs, local_version
 from deploy.google.cloud import cloud_of
+from deploy.history.gcp_status import read_backlogs, read_versions
 from deploy.history.platform_options import add_platform, add_state, is_gcp, same_platform, target_of
-from deploy.history.state import StateFault
-from deploy.history.state_choice import chosen_state
-from deploy.history.status_cloud import backlogs_or_note, versions
-from deploy.history.status_parts import Kept, Status, kept_in
+from deploy.history.state import StateFault, open_state
+from deploy.history.status import Status, StoredStatus, read_stored_status
 from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_error import CannotTell
 from deploy.terminal.tables import screen_of
@@ -63,8 +62,8 @@ def _local_status(options: argparse.Namespace, have: Configured, now: float) -> 
 def _cloud_status(options: argparse.Namespace, have: Configured, now: float) -> Status:
     """What one part of the cloud does not tell hides nothing of the others."""
     cloud = cloud_of(target_of(options, have.environ))
-    running = versions(cloud)
-    waiting, notes = backlogs_or_note(cloud, now)
+    running = read_versions(cloud)
+    waiting, notes = read_backlogs(cloud, now)
     try:
         kept = _kept(options, have, now)
     except (StateFault, HookchainError) as fault:
@@ -73,6 +72,6 @@ def _cloud_status(options: argparse.Namespace, have: Configured, now: float) -> 
     return Status(running, kept.sources, waiting, kept.dead_letters, kept.held, kept.retrying, notes)
 
 
-def _kept(options: argparse.Namespace, have: Configured, now: float) -> Kept:
-    with chosen_state(options, have.environ) as state:
-        return kept_in(state, compiled_sources(have.slices["receive"]), now)
+def _kept(options: argparse.Namespace, have: Configured, now: float) -> StoredStatus:
+    with open_state(options, have.environ) as state:
+        return read_stored_status(state, compiled_sources(have.slices["receive"]), now)

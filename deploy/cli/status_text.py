@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from deploy.cli.events_text import clock
-from deploy.history.status_parts import Backlog, Retrying, SourceNews, Status, Version
+from deploy.history.status import Backlog, Retrying, SourceActivity, Status, Version
 from deploy.terminal.tables import BOLD, GREEN, RED, YELLOW, Column, Screen, printable, table
 from shared.jsontext import JsonObject
 
@@ -45,7 +45,7 @@ def _version(each: Version) -> tuple[str, ...]:
     return each.name, each.version, "" if each.since is None else clock(each.since), each.trouble or _SERVES
 
 
-def _source(each: SourceNews, now: float) -> tuple[str, ...]:
+def _source(each: SourceActivity, now: float) -> tuple[str, ...]:
     if each.last_at is None:
         return each.source, "none yet", "", "0"
     count = f"{each.day_count:,}{' and more' if each.is_more else ''}"

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.history.local_bus import told_ports
+from deploy.history.local import open_local_state, running_ports
 from deploy.history.state import State, StateFault
-from deploy.history.state_local import opened
 from shared.cloud.journal_rows import EventQuery
 from shared.ledger import LedgerRow
 
@@ -48,9 +47,9 @@ def why_refused(sent: Sent, state: Path) -> list[str]:
 
 def _waited_for(state: Path, look: Callable[[State], tuple[list[str], bool]]) -> list[str]:
     deadline = time.monotonic() + WAIT_SECONDS
-    while told_ports(state) is not None:
+    while running_ports(state) is not None:
         try:
-            with opened(state) as local:
+            with open_local_state(state) as local:
                 lines, is_settled = look(local)
         except StateFault:
             return []

@@ -11,7 +11,7 @@ from deploy.config.catalogue_source_block import secret_name_of, source_block, s
 from deploy.config.compiler import read_config
 from deploy.config.compiling.provider import provider_part
 from deploy.config.configured import Configured, configured
-from deploy.history.local_bus import own_ports
+from deploy.history.local import local_ports
 from functions.receive.forwarded import requested_url
 from functions.receive.sources import Source, read_sources
 from shared.config.provider import ProviderEntry
@@ -47,7 +47,7 @@ def aimed(provider: str, options: argparse.Namespace, environ: Mapping[str, str]
     settings = sources.get(name)
     is_configured = isinstance(settings, dict)
     whole = settings if isinstance(settings, dict) else ready_source(provider, entry)
-    url = options.to or f"http://localhost:{own_ports(options.state, environ).receive}/{quote(name)}"
+    url = options.to or f"http://localhost:{local_ports(options.state, environ).receive}/{quote(name)}"
     if not urlsplit(url).path.strip("/"):
         url = f"{url.rstrip('/')}/{quote(name)}"
     [source] = read_sources({"sources": {name: whole}}).values()

@@ -1,4 +1,4 @@
-"""The least of HTTP: one request to one of our own processes. Nothing to import, so that the start is quick."""
+"""A minimal HTTP request to one of our own processes; it imports nothing heavy, so that `dev` starts quickly."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from deploy.config.ports import HOST
 
 
 async def ask(port: int, method: str, path: str, timeout_seconds: float, *header_lines: str) -> int | None:
-    """The status; None where nothing answers HTTP in time."""
+    """Return the status; None where nothing answers HTTP in time."""
     more = "".join(f"{line}\r\n" for line in header_lines)
     try:
         async with asyncio.timeout(timeout_seconds):

@@ -1,4 +1,4 @@
-"""What Cloud Run and Cloud Monitoring tell of a bundle: revisions, and what waits in its subscriptions."""
+"""A deployment's revisions from Cloud Run, and the backlog of its subscriptions from Cloud Monitoring."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -8,7 +8,7 @@ from deploy.google import names
 from deploy.google.api import ApiFault
 from deploy.google.cloud import Cloud
 from deploy.google.side_by_side import side_by_side
-from deploy.history.status_parts import Backlog, Version
+from deploy.history.status import Backlog, Version
 from shared.jsontext import Json, JsonObject
 from shared.times import rfc3339, unix_seconds
 
@@ -20,10 +20,10 @@ SUBSCRIPTIONS: Final = (
     names.DEAD_LETTERS_SUBSCRIPTION,
 )
 WINDOW_SECONDS: Final = 600.0
-"""These metrics come once a minute, and some minutes late."""
+"""These metrics are written once a minute, some minutes late."""
 
 
-def versions(cloud: Cloud) -> list[Version]:
+def read_versions(cloud: Cloud) -> list[Version]:
     """Raises CannotTell."""
     services = side_by_side(cloud.service, FUNCTIONS)
     return [_version(name, found) for name, found in zip(FUNCTIONS, services, strict=True)]
@@ -42,22 +42,23 @@ def _version(function: str, service: JsonObject | None) -> Version:
     return Version(function, ready, since, "" if created in {"", ready} else f"{created} did not start")
 
 
-def backlogs(cloud: Cloud, now: float) -> list[Backlog]:
+def _read_backlogs(cloud: Cloud, now: float) -> list[Backlog]:
     """Raises ApiFault."""
     counts, oldest = side_by_side(lambda metric: _newest_values(cloud, metric, now), (COUNT, OLDEST))
     ids = [names.subscription(cloud.target, name) for name in SUBSCRIPTIONS]
     return [Backlog(each, _whole(counts.get(each)), oldest.get(each)) for each in ids]
 
 
-def backlogs_or_note(cloud: Cloud, now: float) -> tuple[list[Backlog], list[str]]:
+def read_backlogs(cloud: Cloud, now: float) -> tuple[list[Backlog], list[str]]:
+    """Return the backlogs, and a note where they could not be read."""
     try:
-        return backlogs(cloud, now), []
+        return _read_backlogs(cloud, now), []
     except ApiFault as fault:
-        return [], [f"what waits (Cloud Monitoring): {fault}"]
+        return [], [f"backlog (Cloud Monitoring): {fault}"]
 
 
 def _newest_values(cloud: Cloud, metric: str, now: float) -> Mapping[str, float]:
-    """By subscription. A subscription of which nothing is told for a while has nothing to tell."""
+    """Return the metric by subscription; one without recent points has no messages."""
     ids = ", ".join(f'"{names.subscription(cloud.target, name)}"' for name in SUBSCRIPTIONS)
     query = {
         "filter": f'metric.type = "{metric}" AND resource.labels.subscription_id = one_of({ids})',
@@ -70,7 +71,7 @@ def _newest_values(cloud: Cloud, metric: str, now: float) -> Mapping[str, float]
 
 
 def _values(series: Json) -> Iterator[tuple[str, float]]:
-    """The first point of each is its newest."""
+    """Yield the newest point of each series, which is its first."""
     for each in series if isinstance(series, list) else []:
         resource, points = (each.get("resource"), each.get("points")) if isinstance(each, dict) else (None, None)
         labels = resource.get("labels") if isinstance(resource, dict) else None

@@ -1,4 +1,4 @@
-"""A log record as one readable line, whether `hookchain dev` wrote it or Cloud Logging kept it."""
+"""A log record, read from the log of `hookchain dev` or from Cloud Logging, and its line for people."""
 
 import json
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _REQUEST_FIELDS: Final = {"requestMethod": "method", "status": "status", "latenc
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """`process` is a function's name, or another process's of `hookchain dev`. `id` tells it from all others."""
+    """A log record. `process` is a function's name, or another process of `hookchain dev`; `id` is unique."""
 
     at: float
     process: str
@@ -32,12 +32,12 @@ class Record:
 
 
 def clock(seconds: float) -> str:
-    """`2026-03-01T12:00:00.123Z`, as `--since` takes it."""
+    """Return a time such as `2026-03-01T12:00:00.123Z`, which `--since` accepts."""
     return rfc3339(seconds)[:23].ljust(23, "0") + "Z"
 
 
-def from_local(line: str) -> Record | None:
-    """A line of log.jsonl; None where it is cut off."""
+def parse_local_line(line: str) -> Record | None:
+    """Read a line of log.jsonl; None where it is incomplete."""
     document = parse_log_line(line)
     if document is None:
         return None
@@ -45,8 +45,8 @@ def from_local(line: str) -> Record | None:
     return _record(str(document.get("time")), process, str(document.get("severity", "")), document)
 
 
-def from_cloud(entry: JsonObject, prefix: str) -> Record | None:
-    """An entry as `gcloud logging read --format=json` prints it; None for one without a time."""
+def parse_cloud_entry(entry: JsonObject, prefix: str) -> Record | None:
+    """Read an entry as `gcloud logging read --format=json` prints it; None for one without a time."""
     severity = str(entry.get("severity", ""))
     document = {"severity": severity, **_payload(entry)}
     found = _record(str(entry.get("timestamp")), _service(entry).removeprefix(prefix), severity, document)
@@ -71,7 +71,7 @@ def _service(entry: JsonObject) -> str:
 
 
 def _payload(entry: JsonObject) -> JsonObject:
-    """Our own JSON lines; a word of the platform's; a request as the platform saw it."""
+    """Return our own JSON line, a text of the platform's, or a request as the platform saw it."""
     own = entry.get("jsonPayload")
     if isinstance(own, dict):
         return {"message": "", **own}

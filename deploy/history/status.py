@@ -1,4 +1,4 @@
-"""What `hookchain status` tells, as data; and the parts of it that are had the same way on every platform."""
+"""The status that `hookchain status` prints, as data, and the parts of it that every platform reads the same way."""
 
 import asyncio
 from collections import Counter
@@ -6,22 +6,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.history.held import held_destinations
 from deploy.history.state import State
 from shared.cloud.journal_rows import EventQuery
 from shared.cloud.journal_view import JournalView
 from shared.jsontext import Json, JsonObject
-from shared.ledger import LedgerRow
+from shared.ledger import DestinationState, Ledger, LedgerRow
 from shared.times import rfc3339
 
 DAY_SECONDS: Final = 86_400.0
-MOST_COUNTED: Final = 500
-MOST_RETRYING: Final = 100
+MAX_COUNTED: Final = 500
+MAX_RETRYING: Final = 100
+MAX_HELD: Final = 1_000
+MAX_SEARCHED: Final = 100
+"""This many of the newest held deliveries are searched for destinations that the configuration no longer has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One function, or `hookchain dev`. `trouble` is empty where it serves."""
+    """The running version of one function, or of `hookchain dev`. `trouble` is empty where it serves."""
 
     name: str
     version: str
@@ -30,8 +32,8 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceNews:
-    """`last_at` is None where nothing ever came. `is_more`: than `day_count` in the last day."""
+class SourceActivity:
+    """The events of a source: the last one's time, and the last day's count; with `is_more`, there are more."""
 
     source: str
     last_at: float | None
@@ -41,7 +43,7 @@ class SourceNews:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Of one subscription: how many messages wait, and how old the oldest is. None where it cannot be told."""
+    """The waiting messages of one subscription and the age of the oldest; None where it is not known."""
 
     subscription: str
     count: int | None
@@ -50,9 +52,11 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """What is to be tried again for a destination. `reason` is of the newest; `is_more`: than `count`.
+    """The deliveries to a destination that will be retried.
 
-    `unknown` counts those that the destination may have accepted: the last attempt got no answer.
+    reason     the newest one's
+    is_more    there are more than `count`
+    unknown    how many the destination may have accepted: the last attempt got no response
     """
 
     destination: str
@@ -64,10 +68,10 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`held` are documents of deploy/dev/inspector/overview.py; `notes` say what could not be had, and why."""
+    """The whole status. `held` has documents of `held_destinations`; `notes` say what could not be read, and why."""
 
     versions: Sequence[Version]
-    sources: Sequence[SourceNews] = ()
+    sources: Sequence[SourceActivity] = ()
     backlogs: Sequence[Backlog] = ()
     dead_letters: int | None = None
     held: Sequence[JsonObject] = ()
@@ -109,47 +113,65 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What journal and ledger tell."""
+class StoredStatus:
+    """The part of the status that journal and ledger have."""
 
-    sources: Sequence[SourceNews]
+    sources: Sequence[SourceActivity]
     dead_letters: int
     held: Sequence[JsonObject]
     retrying: Sequence[Retrying]
 
 
-def kept_in(state: State, sources: Iterable[str], now: float) -> Kept:
-    """Raises HookchainError and sqlite3.Error."""
-    held, retrying = asyncio.run(owed_in(state, now))
-    return Kept(news_of(state.reader, sources, now), state.reader.totals().dead_letters, held, retrying)
+def read_stored_status(state: State, sources: Iterable[str], now: float) -> StoredStatus:
+    """Read journal and ledger. Raises HookchainError and sqlite3.Error."""
+    held, retrying = asyncio.run(_held_and_retrying(state, now))
+    dead_letters = state.reader.totals().dead_letters
+    return StoredStatus(_activity(state.reader, sources, now), dead_letters, held, retrying)
 
 
-async def owed_in(state: State, now: float) -> tuple[list[JsonObject], list[Retrying]]:
-    """What is held, and what is to be tried again."""
-
+async def _held_and_retrying(state: State, now: float) -> tuple[list[JsonObject], list[Retrying]]:
     async with state.ledger() as ledger:
         held = await held_destinations(ledger, state.destinations(), now)
-        rows = await ledger.rows(MOST_RETRYING, state="retry_at")
-    return [each for each in held if isinstance(each, dict)], retrying_of(rows)
+        rows = await ledger.rows(MAX_RETRYING, state="retry_at")
+    return [each for each in held if isinstance(each, dict)], _count_retrying(rows)
 
 
-def retrying_of(rows: Sequence[LedgerRow]) -> list[Retrying]:
-    """`rows` come newest first."""
+def _count_retrying(rows: Sequence[LedgerRow]) -> list[Retrying]:
+    """Count by destination; `rows` are newest first."""
     reasons = {row.destination: row.reason for row in reversed(rows)}
     counts = Counter(row.destination for row in rows)
     unknown = Counter(row.destination for row in rows if row.unknown_count)
-    is_more = len(rows) == MOST_RETRYING
+    is_more = len(rows) == MAX_RETRYING
     return [Retrying(name, count, reasons[name], is_more, unknown[name]) for name, count in counts.items()]
 
 
-def news_of(reader: JournalView, sources: Iterable[str], now: float) -> list[SourceNews]:
-    found: list[SourceNews] = []
+def _activity(reader: JournalView, sources: Iterable[str], now: float) -> list[SourceActivity]:
+    found: list[SourceActivity] = []
     for source in sources:
-        page = reader.events(EventQuery(source=source, since=now - DAY_SECONDS, limit=MOST_COUNTED))
+        page = reader.events(EventQuery(source=source, since=now - DAY_SECONDS, limit=MAX_COUNTED))
         newest = page.events or reader.events(EventQuery(source=source, limit=1)).events
         last_at = newest[0].received_at if newest else None
-        found.append(SourceNews(source, last_at, len(page.events), page.next_before is not None))
+        found.append(SourceActivity(source, last_at, len(page.events), page.next_before is not None))
     return found
+
+
+async def held_destinations(ledger: Ledger, names: Sequence[str], now: float) -> list[Json]:
+    """Return the destinations that are held or paused, as documents; `count` deliveries wait, at most MAX_HELD."""
+    held: list[Json] = []
+    newest = await ledger.rows(MAX_SEARCHED, state="disabled")
+    for name in dict.fromkeys([*names, *(row.destination for row in newest)]):
+        state = await ledger.destination_state(name)
+        waiting = await ledger.rows(MAX_HELD, destination=name, state="disabled")
+        if state.disabled_reason is not None or waiting:
+            held.append(held_document(name, state, state.disabled_reason or waiting[0].reason, len(waiting)))
+        elif state.paused_until is not None and state.paused_until > now:
+            held.append(held_document(name, state, None, 0))
+    return held
+
+
+def held_document(name: str, state: DestinationState, reason: str | None, count: int) -> Json:
+    paused_until = None if state.paused_until is None else rfc3339(state.paused_until)
+    return {"destination": name, "reason": reason, "count": count, "paused_until": paused_until}
 
 
 def _time(seconds: float | None) -> str | None:

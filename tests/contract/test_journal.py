@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.history.cloud_journal import CloudJournal
+from deploy.history.gcp import CloudJournal
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.pubsub import no_authorization
 from shared.cloud.gcp.storage import BucketBlobs

@@ -20,7 +20,7 @@ from typing import Final
 
 import pytest
 
-from deploy.history.log_file import FILE_NAME as FILE_NAME_OF_LOG
+from deploy.history.local_log import FILE_NAME as FILE_NAME_OF_LOG
 from shared.cloud.journal_rows import DeadLetterRow, EventQuery
 from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.journal_schema import FILE_NAME

@@ -13,7 +13,7 @@ from deploy.dev.inspector.apis import change_faults
 from deploy.dev.inspector.parts import LOCAL, PARTS, Parts
 from deploy.dev.inspector.query import bad_request, before_of, limit_of
 from deploy.history.documents import as_dead_letter, dead_letter_document
-from deploy.history.replay_messages import replay_of_dead_letter, replay_of_event
+from deploy.history.replay import make_dead_letter_replay, make_event_replay
 from shared.cloud.journal_rows import DROPPED, KEPT, REPLAYED, DeadLetterRow
 from shared.errors import Temporary
 from shared.journal import DeadLetter
@@ -32,7 +32,7 @@ async def replay_event(request: web.Request) -> web.Response:
     if record is None or record.document is None:
         raise not_found("there is nothing to replay: transform has not seen the event, or its body is forgotten")
     replay_id = secrets.token_hex(8)
-    await parts.bus.publish(EVENTS, [replay_of_event(record.document, replay_id, only, force)])
+    await parts.bus.publish(EVENTS, [make_event_replay(record.document, replay_id, only, force)])
     return json_answer({"replay": replay_id})
 
 
@@ -56,7 +56,7 @@ async def replay_dead_letters(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
     ids = await _ids(request)
     letters = [as_dead_letter(await _dead_letter(parts, each)) for each in ids]
-    messages = [(letter, replay_of_dead_letter(letter, secrets.token_hex(8))) for letter in letters]
+    messages = [(letter, make_dead_letter_replay(letter, secrets.token_hex(8))) for letter in letters]
     replayed = [await _replay(parts, letter, message) for letter, message in messages]
     return json_answer({"replayed": sum(replayed)})
 

@@ -17,9 +17,8 @@ from deploy.dev.inspector.base_app import base_app
 from deploy.dev.inspector.board import Board, Look, plots
 from deploy.dev.inspector.pace import Pace
 from deploy.dev.inspector.parts import Parts
-from deploy.history.cloud_journal import COUNTED_EVENTS
-from deploy.history.held import MAX_HELD, held_document
-from deploy.history.state_cloud import CloudPlace
+from deploy.history.gcp import COUNTED_EVENTS, CloudPlace
+from deploy.history.status import MAX_HELD, held_document
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.jsontext import Json, JsonObject
 from shared.ledger import DestinationState

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from deploy.config.dev_file import config_faults, read_hint
 from deploy.dev.inspector.parts import LocalParts
-from deploy.history.held import held_destinations
-from deploy.history.state_local import destination_names
+from deploy.history.local import destination_names
+from deploy.history.status import held_destinations
 from shared.jsontext import JsonObject
 
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 from deploy.config.dotenv import DotenvFault
 from deploy.config.faults import ConfigFaults
 from deploy.config.ports import HOST, function_url
+from deploy.dev.probe import ask
 from deploy.dev.supervisor.banner import news
 from deploy.dev.supervisor.setup import CannotSend, Setup, files_named, set_up
 from deploy.dev.supervisor.state_check import DAMAGED_MARK
 from deploy.dev.supervisor.state_lock import require_there
 from deploy.dev.supervisor.watch import Snapshot, changes, snapshot
-from deploy.history.probe import ask
 from deploy.secrets.made_secrets import WeakSecret
 from shared.cloud.local.blobs import purge_blobs
 from shared.cloud.local.database import reason_of

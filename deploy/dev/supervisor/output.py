@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from deploy.history.log_file import LogFile
+from deploy.history.local_log import LogFile
 from deploy.terminal.log_view import LogView
 
 
@@ -19,7 +19,7 @@ class Output:
         self.file = LogFile(state, lambda text: self._show("WARNING", text))
 
     def say(self, severity: str, text: str) -> None:
-        self.file.own(severity, text)
+        self.file.append_own(severity, text)
         self._show(severity, text)
 
     def _show(self, severity: str, text: str) -> None:
@@ -31,7 +31,7 @@ class Output:
         self._write(text + "\n")
 
     def hear(self, name: str, lines: Sequence[str]) -> None:
-        self.file.hear(name, lines)
+        self.file.append(name, lines)
         now = clock()
         shown = [text for line in lines if (text := self._view.line(name, line, now)) is not None]
         if shown:

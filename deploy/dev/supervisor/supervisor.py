@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.dev_file import remove_dev_file, write_dev_file
+from deploy.dev.probe import wait_until_answering
 from deploy.dev.supervisor import duties
 from deploy.dev.supervisor.banner import banner, hint
 from deploy.dev.supervisor.configuration import write_slices
@@ -20,7 +21,6 @@ from deploy.dev.supervisor.reaper_link import ReaperLink
 from deploy.dev.supervisor.request_feed import RequestFeed
 from deploy.dev.supervisor.runner import Runner
 from deploy.dev.supervisor.setup import Setup
-from deploy.history.probe import wait_until_answering
 from deploy.terminal.log_view import LogView
 
 START_FAILURES: Final = 3

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from deploy.cli.main import main
-from deploy.history.replay_messages import replay_of_dead_letter
+from deploy.history.replay import make_dead_letter_replay
 from shared.cloud.journal_rows import REPLAYED
 from shared.cloud.local.journal_dead_letters import mark_dead_letters
 from shared.cloud.local.journal_read import JournalReader
@@ -152,7 +152,7 @@ def test_a_route_that_failed_is_tried_anew_and_the_others_do_not_deliver_again(
     assert "replay" in message.attributes
     assert "force" not in message.attributes
     letter = DeadLetter("e1:broken", "step", "", NOW, message.data, "events")
-    assert replay_of_dead_letter(letter, "r2").attributes.keys() == message.attributes.keys()
+    assert make_dead_letter_replay(letter, "r2").attributes.keys() == message.attributes.keys()
 
 
 def test_one_that_the_bus_did_not_take_is_kept(kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from deploy.cli.smoke_follow import Told, follow, stuck
 from deploy.cli.smoke_sight import DELIVERED, FAILED, HELD, PENDING, RETRYING, Seen, Sight, sight_of_log
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.history.logs_records import Record
+from deploy.history.log_records import Record
 from deploy.requests.events import MARK, make_example_event, make_test_event, read_event_file
 from deploy.requests.smoke import Posting, Recipient, possible_recipients, signed_url, usable_auth
 from deploy.requests.sources import compiled_sources

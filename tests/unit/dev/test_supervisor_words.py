@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from deploy.config.dev_file import Hint, read_hint, remove_dev_file, served_config, write_dev_file
 from deploy.config.ports import ports_from
+from deploy.dev.probe import status_of
 from deploy.dev.supervisor.runner import how_it_ended
-from deploy.history.probe import status_of
 from deploy.requests.command_lines import first_event_line, first_event_line_without_secret
 from deploy.requests.events import sample_beside
 from deploy.requests.sender_settings import source_lines

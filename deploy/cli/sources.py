@@ -23,6 +23,7 @@ from deploy.requests.command_lines import example_line, program, relative_path
 from deploy.requests.events import make_example_event, routed_type
 from deploy.requests.samples import sample_names
 from deploy.requests.sender_settings import SenderSettings, sender_settings
+from deploy.requests.snippet import SNIPPETS, find_sender, make_snippet
 from deploy.requests.sources import auth_entries, compiled_sources, provider_key, route_types, routes_from
 from deploy.terminal.command_error import CannotTell
 from deploy.terminal.tables import BOLD, DIM, Screen, printable, screen_of
@@ -40,11 +41,16 @@ _WIDTH: Final = 100
 def main(arguments: list[str]) -> int:
     words = parser("sources", EPILOG)
     words.add_argument("name", metavar="NAME", nargs="?", help="one source alone")
+    words.add_argument(
+        "--snippet", choices=SNIPPETS, help="print a complete program that sends to NAME, and nothing else"
+    )
     add_configuration(words)
     add_platform(words)
     add_state(words)
     words.add_argument("--json", action="store_true", help="print one JSON document")
     options = words.parse_args(arguments)
+    if options.snippet and options.name is None:
+        words.error("--snippet needs the NAME of a source")
     return ended("sources", lambda: _run(options))
 
 
@@ -55,6 +61,9 @@ def _run(options: argparse.Namespace) -> int:
         raise CannotTell(f"there is no source {options.name!r}{did_you_mean(options.name, known)}")
     target = target_of(options, have.environ) if is_gcp(options) else None
     base = cloud_of(target).receive_url() if target else _local_url(options, have)
+    if options.snippet:
+        print(_snippet(have, options.name, base, options.snippet), end="")
+        return DONE
     listed = [
         each for each in sender_settings(have.slices, base, _providers(have)) if options.name in (None, each.name)
     ]
@@ -69,6 +78,18 @@ def _run(options: argparse.Namespace) -> int:
             read = shlex.quote(file if "/" in file else f"./{file}")  # `.` alone would look for it on PATH
             print(f"\nA shell knows $NAME once it has read .env:  . {read}")
     return DONE
+
+
+def _snippet(have: Configured, name: str, base: str, language: str) -> str:
+    """Raises CannotTell."""
+    settings = compiled_sources(have.slices["receive"])[name]
+    assert isinstance(settings, dict)
+    url = str(settings.get("public_url") or f"{base}/{name}")
+    try:
+        sender = find_sender(name, settings, url, list(routes_from(have.slices["transform"], name)))
+    except ValueError as error:
+        raise CannotTell(str(error)) from error
+    return make_snippet(language, sender)
 
 
 def _local_url(options: argparse.Namespace, have: Configured) -> str:

@@ -94,7 +94,8 @@ class CommandLine:
 
 def can_send(entry: JsonObject) -> bool:
     """Tell whether `hookchain send` can authenticate by this entry."""
-    return entry.get("scheme") in {*CURL_SCHEMES, "standard-webhooks"} or is_plain_hmac(entry)
+    is_standard = entry.get("scheme") == "standard-webhooks" and entry.get("key", "base64") == "base64"
+    return entry.get("scheme") in CURL_SCHEMES or is_standard or is_plain_hmac(entry)
 
 
 def first_event_line(

@@ -170,7 +170,7 @@ def client_auth(entry: JsonObject) -> Auth:
             return Bearer()
         case "hmac" if is_plain_hmac(entry):
             return Hmac(*(str(entry[name]) for name in ("header", "algorithm", "encoding", "prefix")))
-        case "standard-webhooks":
+        case "standard-webhooks" if entry.get("key", "base64") == "base64":
             return StandardWebhooks()
         case "link":
             raise ValueError("a source of links needs a signed link. Make one with `hookchain link`, and open it.")

@@ -75,8 +75,8 @@ def make_test_event(source: JsonObject, event_type: str, mark: str) -> MadeEvent
 
 def _make_event(source: JsonObject, event_type: str, data: JsonObject, identity: str) -> MadeEvent:
     event = MadeEvent(data, headers=page_headers(source))
-    event.put(_first_location(source.get("type")) or "data.event", event_type)
-    if location := _first_location(source.get("id")):
+    event.put(first_location(source.get("type")) or "data.event", event_type)
+    if location := first_location(source.get("id")):
         event.put(location, identity)
     return event
 
@@ -102,7 +102,7 @@ def read_event_file(path: Path, source: JsonObject, mark: str, event_type: str |
     if format not in CONTENT_TYPES:
         raise CannotTell(f"{path}: its ending must be one of {', '.join(CONTENT_TYPES)}")
     event = MadeEvent(content, format, page_headers(source))
-    location, type_location = _first_location(source.get("id")), _first_location(source.get("type"))
+    location, type_location = first_location(source.get("id")), first_location(source.get("type"))
     if location and location.startswith("data.") and format == "json":
         event.data = _json_object(path, content)
     if location and (isinstance(event.data, dict) or not location.startswith("data.")):
@@ -139,7 +139,7 @@ def _json_object(path: Path, content: bytes) -> JsonObject:
     return document
 
 
-def _first_location(location: Json) -> str | None:
+def first_location(location: Json) -> str | None:
     """Return the first of one or several locations; None where all are expressions, at which nothing can be put."""
     listed = location if isinstance(location, list) else [location]
     return next((each for each in listed if isinstance(each, str) and "." in each), None)

@@ -31,6 +31,10 @@ from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json
 
 EPILOG: Final = """\
+examples:
+  hookchain sources
+  hookchain sources shop --snippet python > send_event.py
+
 `<secret NAME>` stands for the newest value of that secret: `hookchain secrets list` says where each is. Of several ways
 to prove a sender, any one will do.
 

@@ -35,6 +35,7 @@ class Sender:
     event         an example, with type and id where the source looks for them
     event_type    the example's type
     type_path     where the type stands in the event; empty where it stands in a header or in the URL
+    id_header     the header with the event's id, besides webhook-id; empty where there is none
     """
 
     source: str
@@ -43,6 +44,7 @@ class Sender:
     event: MadeEvent
     event_type: str
     type_path: tuple[str, ...]
+    id_header: str = ""
 
     @property
     def variable(self) -> str:
@@ -88,15 +90,26 @@ def find_sender(source: str, settings: JsonObject, url: str, routes: Sequence[Js
     event_type = routed_type(source, routes)
     location = first_location(settings.get("type")) or "data.event"
     path = tuple(location.split(".")[1:]) if location.startswith("data.") else ()
-    return Sender(source, url, entry, make_example_event(settings, event_type), event_type, path)
+    event = make_example_event(settings, event_type)
+    place, _, id_name = (first_location(settings.get("id")) or "").partition(".")
+    if place == "query":
+        raise ValueError(f"the source {source!r} reads the event's id from the URL, which no snippet writes")
+    if place == "header":  # a program sends many events, each with an id of its own
+        event.headers.pop(id_name)
+    id_header = id_name if place == "header" and id_name.lower() != "webhook-id" else ""
+    return Sender(source, url, entry, event, event_type, path, id_header)
 
 
 def make_snippet(language: str, sender: Sender) -> str:
     """Return the program; `language` is a key of SNIPPETS."""
-    text = (FOLDER / f"{language}.txt").read_text(encoding="utf-8")
+    text = _read(language)
     for name, value in {**SNIPPETS[language](sender), "NAME": sender.source}.items():
         text = text.replace(f"@{name}@", value)
     return text
+
+
+def _read(name: str) -> str:
+    return (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
 
 
 def _event_data(sender: Sender) -> JsonObject:
@@ -105,17 +118,17 @@ def _event_data(sender: Sender) -> JsonObject:
 
 
 def _python(sender: Sender) -> dict[str, str]:
-    standard = ["import os", "import sys"] if sender.variable else ["import sys"]
+    standard = [*(["import os"] if sender.variable else []), "import sys", "import uuid"]
     event = json.dumps(_event_data(sender), indent=4, ensure_ascii=False)  # only strings, so it is Python too
-    return {**_python_call(sender, standard, [], ["Outcome"], 8), "EVENT": event.replace("\n", "\n    ")}
+    return {**_python_call(sender, standard, [], ["Outcome"], 8, "delivery_id"), "EVENT": event.replace("\n", "\n    ")}
 
 
 def _sql_worker(sender: Sender) -> dict[str, str]:
-    return _python_call(sender, ["import os", "import sys"], ["import psycopg"], [], 12)
+    return _python_call(sender, ["import os", "import sys"], ["import psycopg"], [], 12, "str(delivery_id)")
 
 
 def _python_call(
-    sender: Sender, standard: list[str], packages: list[str], names: list[str], indent: int
+    sender: Sender, standard: list[str], packages: list[str], names: list[str], indent: int, delivery_id: str
 ) -> dict[str, str]:
     """Return what both Python programs have: imports, the URL, and the arguments of `send`, one a line."""
     secret, url = f'os.environ["{sender.variable}"]', json.dumps(sender.full_url)
@@ -127,8 +140,11 @@ def _python_call(
     if sender.has_token_in_url:
         standard = [*standard, "from urllib.parse import quote"]
         url = f'{url} + quote({secret}, safe="")'
-    if sender.event.headers:
-        arguments.append(f"headers={json.dumps(sender.event.headers)}")
+    headers = {name: json.dumps(value) for name, value in sender.event.headers.items()}
+    headers |= {sender.id_header: delivery_id} if sender.id_header else {}
+    if headers:
+        arguments.append(f"headers={{{', '.join(f'{json.dumps(name)}: {value}' for name, value in headers.items())}}}")
+    arguments.append(f"delivery_id={delivery_id}")
     imported = ", ".join([*sorted(names), "send"])
     return {
         "EXPORT": sender.export_line("    "),
@@ -156,6 +172,7 @@ def _python_auth(sender: Sender) -> str:
 
 def _typescript(sender: Sender) -> dict[str, str]:
     headers = {name: json.dumps(value) for name, value in sender.event.headers.items()}
+    headers |= {sender.id_header: "deliveryId"} if sender.id_header else {}
     sign, url = "", json.dumps(sender.full_url) + (" + encodeURIComponent(secret)" if sender.has_token_in_url else "")
     match sender.entry["scheme"]:
         case "basic":
@@ -166,13 +183,7 @@ def _typescript(sender: Sender) -> dict[str, str]:
         case "bearer":
             headers["Authorization"] = "`Bearer ${secret}`"
         case "standard-webhooks":
-            sign = """\
-  const key = Buffer.from(secret.replace(/^whsec_/, ""), "base64");
-  const timestamp = String(Math.floor(Date.now() / 1000));
-  const signature = createHmac("sha256", key).update(`${deliveryId}.${timestamp}.${body}`).digest("base64");
-  headers["webhook-timestamp"] = timestamp;
-  headers["webhook-signature"] = `v1,${signature}`;
-"""
+            sign = _read("typescript.standard-webhooks")
         case "hmac":
             header, prefix = json.dumps(sender.text("header")), json.dumps(sender.text("prefix"))
             digest = f"createHmac({json.dumps(sender.text('algorithm'))}, secret).update(body).digest"
@@ -202,26 +213,12 @@ if (secret === "") {{
 _SHELL_SECRET: Final = "secret=${%s:?set it to the secret of the source}\n"  # noqa: S105 a name
 _SHELL_QUOTE: Final = 'quoted=$(printf %s "$secret" | sed \'s/[\\\\"]/\\\\&/g\')\n'
 _SHELL_URL: Final = "token=$(printf %s \"$secret\" | od -An -v -tx1 | tr -d '\\n' | sed 's/ /%/g')\n"
-_SHELL_SIGN: Final = """\
-to_hex() { od -An -v -tx1 | tr -d ' \\n'; }
-# While openssl runs, other users of this machine can see the key among its arguments.
-sign() { openssl dgst "-$1" -mac HMAC -macopt "hexkey:$key" -binary; }
-"""
-_SHELL_STANDARD: Final = """\
-id=evt_$(openssl rand -hex 16)
-timestamp=$(date +%s)
-key=$(printf %s "${secret#whsec_}" | openssl base64 -d -A | to_hex)
-signature=$(printf '%s.%s.%s' "$id" "$timestamp" "$body" | sign sha256 | openssl base64 -A)
-"""
-_SHELL_HMAC: Final = """\
-key=$(printf %s "$secret" | to_hex)
-signature=$(printf %s "$body" | sign ALGORITHM | ENCODING)
-"""
 
 
 def _curl(sender: Sender) -> dict[str, str]:
     """The secret goes to curl in a configuration on standard input: other users can see a program's arguments."""
-    lines = {name: _config_text(value) for name, value in sender.event.headers.items()}
+    lines = {"webhook-id": "$id", **{name: _config_text(value) for name, value in sender.event.headers.items()}}
+    lines |= {sender.id_header: "$id"} if sender.id_header else {}
     prepare, user = "", ""
     match sender.entry["scheme"]:
         case "basic":
@@ -233,15 +230,13 @@ def _curl(sender: Sender) -> dict[str, str]:
         case "path" | "query":
             prepare = _SHELL_URL
         case "standard-webhooks":
-            prepare = _SHELL_SIGN + _SHELL_STANDARD
-            lines |= {"webhook-id": "$id", "webhook-timestamp": "$timestamp", "webhook-signature": "v1,$signature"}
+            prepare = _read("curl.standard-webhooks")
+            lines |= {"webhook-timestamp": "$timestamp", "webhook-signature": "v1,$signature"}
         case "hmac":
             encoding = _SHELL_ENCODINGS[sender.text("encoding")]
-            sign = _SHELL_HMAC.replace("ALGORITHM", sender.text("algorithm")).replace("ENCODING", encoding)
-            prepare, lines[sender.text("header")] = (
-                _SHELL_SIGN + sign,
-                f"{_config_text(sender.text('prefix'))}$signature",
-            )
+            template = _read("curl.hmac").replace("@ALGORITHM@", sender.text("algorithm"))
+            prepare = template.replace("@ENCODING@", encoding)
+            lines[sender.text("header")] = f"{_config_text(sender.text('prefix'))}$signature"
     headers = "".join(f'header = "{name}: {value}"\n' for name, value in lines.items())
     token = "$token" if sender.has_token_in_url else ""
     return {

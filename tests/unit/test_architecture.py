@@ -48,7 +48,8 @@ assert threading.active_count() == 1
 
 def python_files(root: Path, *folders: str) -> Iterator[Path]:
     for folder in folders:
-        yield from (path.relative_to(root) for path in sorted((root / folder).rglob("*.py")))
+        paths = (path.relative_to(root) for path in sorted((root / folder).rglob("*.py")))
+        yield from (path for path in paths if "build" not in path.parts)  # what pip leaves beside deploy/client
 
 
 def module_name(path: Path) -> str:

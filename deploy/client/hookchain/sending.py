@@ -39,7 +39,8 @@ def send(
     format        json, xml (root element `event`; `@name` and `#text` are attributes and text), yaml or form
     extra         fields put into the data's top level; they win over the data's own
     headers       additional headers; one with the name of a header that `send` makes replaces it
-    delivery_id   header `webhook-id`. Give the same one when you send the same event again, so that it counts once
+    delivery_id   header `webhook-id`, made up without it. Give the same one when you send an event again: a source with
+                  `id: header.webhook-id` then counts it once
     now           Unix seconds for the signature's time; the clock's without it
     """
     if not 0 < timeout_seconds < math.inf:

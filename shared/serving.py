@@ -14,7 +14,7 @@ BODY_SECONDS: Final = 10.0
 
 
 def head_of(web: WebRequest) -> Request:
-    """The request without its body. White space after a header's value is none of it, though the server leaves it."""
+    """Return the request without its body. The server leaves white space after a header's value, which is removed."""
     scope = web.scope
     client = scope.get("client")
     return Request(
@@ -29,7 +29,7 @@ def head_of(web: WebRequest) -> Request:
 
 
 async def read_body(web: WebRequest, max_bytes: int) -> bytes:
-    """Stops at the first byte too many. Raises Rejected: `raw`, `slow` or `disconnected`."""
+    """Read the body, and stop at the first byte too many. Raises Rejected: `raw`, `slow` or `disconnected`."""
     chunks: list[bytes] = []
     size = 0
     try:

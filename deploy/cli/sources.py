@@ -1,4 +1,4 @@
-"""`hookchain sources`: for each source, what to type into its sender's settings."""
+"""`hookchain sources`: show each source's URL and what to enter in the sender's settings."""
 
 import argparse
 import fnmatch
@@ -10,8 +10,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from deploy.cli.ending import DONE, ended
-from deploy.cli.main import parser
+from deploy.cli.command import DONE, parser, run_command
 from deploy.config.catalogue import load_catalogue
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.config.ports import HOST
@@ -25,44 +24,39 @@ from deploy.requests.samples import sample_names
 from deploy.requests.sender_settings import SenderSettings, sender_settings
 from deploy.requests.snippet import SNIPPETS, find_sender, make_snippet
 from deploy.requests.sources import auth_entries, compiled_sources, provider_key, route_types, routes_from
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import BOLD, DIM, Screen, printable, screen_of
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json
 
-EPILOG: Final = """\
-examples:
-  hookchain sources
-  hookchain sources shop --snippet python > send_event.py
-
-`<secret NAME>` stands for the newest value of that secret: `hookchain secrets list` says where each is. Of several ways
-to prove a sender, any one will do.
-
-exit code: 0 done, 1 where it cannot be told, 2 for a command that makes no sense"""
+DETAILS: Final = """\
+`<secret NAME>` stands for the newest value of that secret: `hookchain secrets list` shows where it is stored. If a
+source lists several auth schemes, the sender needs only one of them."""
+EXAMPLES: Final = """\
+  hookchain sources github --platform gcp
+  hookchain sources shop --snippet python > send_event.py"""
 _WIDTH: Final = 100
 
 
 def main(arguments: list[str]) -> int:
-    words = parser("sources", EPILOG)
-    words.add_argument("name", metavar="NAME", nargs="?", help="one source alone")
-    words.add_argument(
-        "--snippet", choices=SNIPPETS, help="print a complete program that sends to NAME, and nothing else"
-    )
-    add_configuration(words)
-    add_platform(words)
-    add_state(words)
-    words.add_argument("--json", action="store_true", help="print one JSON document")
-    options = words.parse_args(arguments)
+    command = parser("sources", EXAMPLES, details=DETAILS)
+    command.add_argument("name", metavar="NAME", nargs="?", help="show this source only")
+    command.add_argument("--snippet", choices=SNIPPETS, help="print only a complete program that sends to NAME")
+    add_configuration(command)
+    add_platform(command)
+    add_state(command)
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    options = command.parse_args(arguments)
     if options.snippet and options.name is None:
-        words.error("--snippet needs the NAME of a source")
-    return ended("sources", lambda: _run(options))
+        command.error("--snippet needs the NAME of a source")
+    return run_command("sources", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
     have = configured(options)
     known = compiled_sources(have.slices["receive"])
     if options.name is not None and options.name not in known:
-        raise CannotTell(f"there is no source {options.name!r}{did_you_mean(options.name, known)}")
+        raise CommandError(f"there is no source {options.name!r}{did_you_mean(options.name, known)}")
     target = target_of(options, have.environ) if is_gcp(options) else None
     base = cloud_of(target).receive_url() if target else _local_url(options, have)
     if options.snippet:
@@ -80,19 +74,19 @@ def _run(options: argparse.Namespace) -> int:
         if target is None and any(line.startswith("curl") and "$" in line for line in lines.values()):
             file = relative_path(options.env_file)
             read = shlex.quote(file if "/" in file else f"./{file}")  # `.` alone would look for it on PATH
-            print(f"\nA shell knows $NAME once it has read .env:  . {read}")
+            print(f"\nTo set $NAME in your shell, read .env:  . {read}")
     return DONE
 
 
 def _snippet(have: Configured, name: str, base: str, language: str) -> str:
-    """Raises CannotTell."""
+    """Raises CommandError."""
     settings = compiled_sources(have.slices["receive"])[name]
     assert isinstance(settings, dict)
     url = str(settings.get("public_url") or f"{base}/{name}")
     try:
         sender = find_sender(name, settings, url, list(routes_from(have.slices["transform"], name)))
     except ValueError as error:
-        raise CannotTell(str(error)) from error
+        raise CommandError(str(error)) from error
     return make_snippet(language, sender)
 
 
@@ -118,9 +112,9 @@ def _rows(title: str, lines: Sequence[str]) -> list[tuple[str, str]]:
 
 def events_words(entry: SenderSettings) -> str:
     if not entry.routes:
-        return "none: no route takes what it sends"
+        return "none: no route matches its events"
     named = f" ({', '.join(entry.routes)})"
-    return (f"tick {', '.join(entry.events)}" if entry.events else "any: a route takes them all") + named
+    return (f"select {', '.join(entry.events)}" if entry.events else "all: a route matches every type") + named
 
 
 def _example(have: Configured, name: str, base: str, target: Target | None) -> str:
@@ -139,13 +133,13 @@ def _example(have: Configured, name: str, base: str, target: Target | None) -> s
 
 
 def _trigger_line(name: str, provider: str, types: Sequence[str]) -> str:
-    """The first sample of a type that some route takes, else the provider's first."""
+    """Return the line for the first sample that a route matches, else for the provider's first sample."""
     taken = [each for each in sample_names(provider) if any(fnmatch.fnmatchcase(each, one) for one in types)]
     return shlex.join([program(), "trigger", provider, *taken[:1], "--source", name])
 
 
 def _providers(have: Configured) -> dict[str, tuple[str, str]]:
-    """By source, the provider's name and instruction."""
+    """Return the provider's name and set-up instruction for each source."""
     catalogue = load_catalogue()
     found: dict[str, tuple[str, str]] = {}
     for name in compiled_sources(have.slices["receive"]):

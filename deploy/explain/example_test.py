@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from deploy.explain.case_input import AT
 from deploy.explain.case_world import services_of
 from deploy.explain.differences import differences
+from deploy.explain.given_steps import fault_text
 from functions.transform.chain import Chain
 from functions.transform.registry import read_chain
 from functions.transform.run_chain import run_alone
@@ -41,7 +42,7 @@ async def example_lines(name: str, model: type[BaseModel]) -> list[str]:
 
 def _otherwise(example: Example, course: Course, before: Event) -> list[str]:
     if course.faults:
-        return [fault.detail.removeprefix("route '': ") for fault in course.faults]
+        return [fault_text(fault).removeprefix("route '': ") for fault in course.faults]
     if example.stops is not None:
         said = [reason.partition(": ")[2] for reason in course.stopped]
         return [] if said == [example.stops] else [f"expected to stop: {example.stops}; found {said or 'no stop'}"]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deploy.explain.differences import differences, same
-from functions.notify.mail.mail import Mail
+from functions.notify.destinations.email.mail import Mail
 from shared.config.case import CaseDelivery, CaseMail
 from shared.delivery import Delivery
 

@@ -1,6 +1,7 @@
 """Steps as a person writes them on a command line: one, a list, or the name of a chain of the configuration."""
 
 from pathlib import Path
+from typing import Final
 
 from deploy.config.compiling.step_files import UnreadableFile, with_files
 from deploy.config.config_file import parse_config
@@ -10,7 +11,11 @@ from functions.transform.families import StepModels
 from functions.transform.named_chains import unknown_chains
 from functions.transform.registry import read_chain
 from shared.did_you_mean import did_you_mean
+from shared.errors import HookchainError
 from shared.jsontext import Json
+from shared.time_bound import OutOfTime
+
+MAX_TEXT_CHARACTERS: Final = 500
 
 
 class StepsFault(ValueError):
@@ -27,6 +32,17 @@ def given_chain(text: str, chains: NamedChains, own: StepModels, folder: Path) -
     if faults:
         raise StepsFault("\n".join(map(str, faults)))
     return Chain("", tuple(found), chains)
+
+
+def fault_text(fault: HookchainError) -> str:
+    """Return the detail, followed by the text of the exception that the operator's own step raised.
+
+    A log leaves that text out, because it may quote the event.
+    """
+    cause = fault.__cause__
+    is_own = cause is not None and not isinstance(cause, HookchainError | OutOfTime)
+    text = str(cause).partition("\n")[0][:MAX_TEXT_CHARACTERS] if is_own else ""
+    return f"{fault.detail}: {text}" if text else fault.detail
 
 
 def _written(text: str, chains: NamedChains) -> list[Json]:

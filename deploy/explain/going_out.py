@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from deploy.explain.mails import destination_entry, mail_of
 from deploy.explain.report import Check
-from functions.notify.mail.mail import Mail
+from functions.notify.destinations.email.mail import Mail
 from shared.delivery import Delivery
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject, to_json

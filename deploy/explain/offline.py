@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from functions.receive.receive import Receiver
-from functions.receive.sources import read_sources
+from functions.receive.source import read_sources
 from shared.errors import Rejected
 from shared.event import Event, from_cloudevent
 from shared.http import ReadBody, Request

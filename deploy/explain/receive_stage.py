@@ -14,12 +14,10 @@ from deploy.explain.offline import FixedClock, RememberingBus, body_reader, offl
 from deploy.explain.proof import Secrets, is_right_but_for_time, proof_of, reasons, secret_names
 from deploy.explain.receive_checks import Looked, Outcome, checks_of
 from deploy.explain.report import Report, Stage
-from functions.receive.admission import source_name
-from functions.receive.forwarded import requested_url
-from functions.receive.outcomes import Accepted, Answered
-from functions.receive.read_data import as_sent_by_provider
-from functions.receive.replies import accepted_reply, refusal_reply
-from functions.receive.sources import read_sources
+from functions.receive.admission import requested_url, source_name
+from functions.receive.parsing import as_sent_by_provider
+from functions.receive.replies import Accepted, Answered, accepted_reply, rejection_reply
+from functions.receive.source import read_sources
 from shared.errors import HookchainError, Temporary
 from shared.http import Request
 from shared.jsontext import JsonObject
@@ -66,7 +64,7 @@ async def _run(request: Request, slice_: JsonObject, store: SecretStore, now: fl
     try:
         taken = await offline_receiver(slice_, store, bus, now).receive(head, body_reader(request))
     except HookchainError as error:
-        return Outcome(refusal_reply(error), error)
+        return Outcome(rejection_reply(error), error)
     if isinstance(taken, Answered):
         return Outcome(taken.reply, handshake=taken.reason)
     assert isinstance(taken, Accepted)

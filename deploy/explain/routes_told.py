@@ -14,8 +14,7 @@ from functions.transform.steps.decide import Filter
 from functions.transform.trail import Taken
 from functions.transform.transform import OfRoute, of_routes
 from shared.errors import HookchainError
-from shared.event import Event
-from shared.event_view import view_of
+from shared.event import Event, view_of
 from shared.expressions import Expression
 from shared.jsontext import Json, JsonObject
 

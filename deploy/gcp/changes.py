@@ -13,13 +13,13 @@ from deploy.gcp.resources.accounts import ACCOUNTS
 from deploy.gcp.resources.stores import database_key
 from deploy.google.gcloud import Runner
 from deploy.google.target import Target
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 
 EVERYBODY: Final = frozenset({"allUsers", "allAuthenticatedUsers"})
 
 
 def changes(runner: Runner, target: Target, resources: Sequence[Resource]) -> tuple[Action, ...]:
-    """Raises GcloudFault, GcloudMissing and CannotTell."""
+    """Raises GcloudFault, GcloudMissing and CommandError."""
     live = read_live(runner, target, resources)
     refuse_others(target, live.existing)
     refuse_elsewhere(target, live.existing)
@@ -44,15 +44,17 @@ def closings(
 
 
 def refuse_fixed(resources: Sequence[Resource], existing: Mapping[str, Existing]) -> None:
-    """Raises CannotTell for what differs and cannot be changed: to remove it may lose messages or events."""
+    """Raises CommandError for what differs and cannot be changed: to remove it may lose messages or events."""
     for difference in fixed_differences(resources, existing):
         what = f"{difference.setting.resource}: {difference.text}, and Google Cloud cannot change that"
-        raise CannotTell(f"nothing was changed: {what}. Remove it, if you need nothing that it holds, and deploy again")
+        raise CommandError(
+            f"nothing was changed: {what}. Remove it, if you need nothing that it holds, and deploy again"
+        )
 
 
 def refuse_elsewhere(target: Target, existing: Mapping[str, Existing]) -> None:
-    """A bundle is in one region: in another, functions and a sweep would stay behind. Raises CannotTell."""
+    """A bundle is in one region: in another, functions and a sweep would stay behind. Raises CommandError."""
     found = existing.get(database_key(target))
     if found and "-" in found.region and found.region != target.region:  # `eur3` is many regions
         where = f"bundle {target.bundle!r} is in {found.region}, where its database is"
-        raise CannotTell(f"nothing was changed: {where}: say --region {found.region} (make: REGION=…)")
+        raise CommandError(f"nothing was changed: {where}: say --region {found.region} (make: REGION=…)")

@@ -18,8 +18,8 @@ from deploy.gcp.resources.secret_values import SECRET
 from deploy.gcp.resources.services import SERVICE
 from deploy.gcp.resources.sweep import JOB
 from deploy.gcp.settings import planned_flags
-from shared.cloud.retention import DAY_SECONDS, Retention
 from shared.ledger_rules import KEEP_SECONDS
+from shared.retention import DAY_SECONDS, Retention
 
 MILLION: Final = 1_000_000
 TIB: Final = 2**40

@@ -10,7 +10,7 @@ from deploy.google import names
 from deploy.requests.sources import auth_entries, compiled_sources
 from deploy.secrets.needs import Need, needs
 from deploy.secrets.values import Refused, checked_values, joined, random_text
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from shared.jsontext import JsonObject
 from shared.secrets import variable_name
 
@@ -22,7 +22,7 @@ def first_values(
     actions: Iterable[Action], deployment: Deployment, shell: Mapping[str, str], ask: Questions, told: str
 ) -> tuple[dict[str, str], list[str]]:
     """Texts by name, and which of them were made at random. `told` is what commands have to be told of where. Raises
-    CannotTell: all that is missing, with what to do."""
+    CommandError: all that is missing, with what to do."""
     wanted = {command.secret for action in actions for command in action.commands if command.secret}
     missing = [need for need in needs(deployment.slices, deployment.environ) if need.name in wanted]
     found = {need.name: _checked(need, shell[variable_name(need.name)]) for need in missing if _is_set(need, shell)}
@@ -31,7 +31,7 @@ def first_values(
     found |= {need.name: _random(need) for need in made}
     asked = [need for need in missing if need.name not in found]
     if len(asked) > ask.left:
-        raise CannotTell(_how_to_set(asked, told))
+        raise CommandError(_how_to_set(asked, told))
     values = {need.name: _asked(need, ask, told) for need in asked}
     random = [*(need.name for need in made), *(need.name for need in asked if not values[need.name])]
     texts = {need.name: values[need.name] or _random(need) for need in asked}
@@ -67,7 +67,7 @@ def _checked(need: Need, text: str) -> str:
     try:
         return joined(checked_values(text, need.ways))
     except Refused as refused:
-        raise CannotTell(f"secret {need.name}: {refused}") from refused
+        raise CommandError(f"secret {need.name}: {refused}") from refused
 
 
 def _random(need: Need) -> str:

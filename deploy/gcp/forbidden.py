@@ -7,7 +7,7 @@ from deploy.gcp import policies
 from deploy.google.api import ApiFault, GoogleApi, NotSignedIn, token_of
 from deploy.google.gcloud import Runner, read_json
 from deploy.google.target import Target
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from deploy.terminal.finding import Finding
 
 PUBLIC: Final = policies.PUBLIC
@@ -16,7 +16,7 @@ WAITS_SECONDS: Final = (0.0, 5.0, 10.0)
 
 
 def refuse_forbidden(target: Target, runner: Runner, may_enable: bool = False) -> None:
-    """Raises CannotTell where a policy forbids what a deployment does, or nobody is signed in.
+    """Raises CommandError where a policy forbids what a deployment does, or nobody is signed in.
 
     `may_enable`: the API that tells policies, where it is off and the project belongs to an organisation. What cannot
     be told from here, as where this account may not look at policies, is left to the deployment itself.
@@ -25,11 +25,11 @@ def refuse_forbidden(target: Target, runner: Runner, may_enable: bool = False) -
     try:
         finding = _finding(target, api) or (_once_enabled(target, api, runner) if may_enable else None)
     except NotSignedIn as fault:
-        raise CannotTell(str(fault)) from fault
+        raise CommandError(str(fault)) from fault
     except ApiFault:
         return
     if finding and finding.verdict == "problem":
-        raise CannotTell(f"nothing was made: {finding.found}\n{finding.todo}")
+        raise CommandError(f"nothing was made: {finding.found}\n{finding.todo}")
 
 
 def _finding(target: Target, api: GoogleApi) -> Finding | None:

@@ -15,7 +15,7 @@ from deploy.gcp.resources.stores import DATABASE
 from deploy.gcp.resources.sweep import JOB
 from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC
 from deploy.google.target import Target
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 
 UNLABELLED: Final = frozenset({DATABASE, ACCOUNT, JOB, METRIC})
 _MARKED: Final = frozenset({TOPIC, SUBSCRIPTION, SERVICE})
@@ -27,17 +27,17 @@ def is_marked(target: Target, things: Mapping[str, Existing]) -> bool:
 
 
 def refuse_others(target: Target, existing: Mapping[str, Existing]) -> None:
-    """`existing` are things that the bundle wants. Raises CannotTell for one that is another's."""
+    """`existing` are things that the bundle wants. Raises CommandError for one that is another's."""
     for key, found in existing.items():
         # Prefixes `shop-` and `shop-eu-` give secrets `eu-key` and `key` one name.
         if found.owner not in ("", target.bundle):
             what = f"{key} is of the bundle {found.owner!r}, as its label says"
-            raise CannotTell(f"nothing was made: {what}: give it another name, or this bundle another prefix")
+            raise CommandError(f"nothing was made: {what}: give it another name, or this bundle another prefix")
     if is_marked(target, existing):
         return
     if others := sorted(key for key, found in existing.items() if _kind(key) in {*UNLABELLED, SERVICE}):
         what = f"{others[0]} is there, and nothing of a bundle {target.bundle!r} that it could belong to"
-        raise CannotTell(f"nothing was made: {what}: take another prefix (make: PREFIX=…)")
+        raise CommandError(f"nothing was made: {what}: take another prefix (make: PREFIX=…)")
 
 
 def _kind(key: str) -> str:

@@ -4,7 +4,7 @@ import getpass
 import sys
 from typing import Final
 
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 
 MOST: Final = 3
 
@@ -18,27 +18,27 @@ class Questions:
         return self._left
 
     def ask(self, question: str, otherwise: str) -> str:
-        """Raises CannotTell with `otherwise` where nobody can be asked, or no answer comes."""
+        """Raises CommandError with `otherwise` where nobody can be asked, or no answer comes."""
         self._take(otherwise)
         try:
             answer = input(f"{question}: ").strip()
         except EOFError:
             answer = ""
         if not answer:
-            raise CannotTell(otherwise)
+            raise CommandError(otherwise)
         return answer
 
     def ask_secret(self, question: str, otherwise: str) -> str:
-        """What is typed is not shown; it may be empty. Raises CannotTell as above."""
+        """What is typed is not shown; it may be empty. Raises CommandError as above."""
         self._take(otherwise)
         try:
             return getpass.getpass(f"{question}: ").strip()
         except EOFError as error:
-            raise CannotTell(otherwise) from error
+            raise CommandError(otherwise) from error
 
     def _take(self, otherwise: str) -> None:
         if not self._left:
-            raise CannotTell(otherwise)
+            raise CommandError(otherwise)
         self._left -= 1
 
 

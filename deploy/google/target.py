@@ -62,6 +62,6 @@ def find_target(
 
 
 def add_target_options(words: argparse.ArgumentParser) -> None:
-    words.add_argument("--project", metavar="ID", help="default: GOOGLE_CLOUD_PROJECT, else the project of gcloud")
-    words.add_argument("--region", help=f"default: HOOKCHAIN_REGION, else {DEFAULT_REGION}")
-    words.add_argument("--prefix", help=f"what the names begin with; default: HOOKCHAIN_PREFIX, else {DEFAULT_PREFIX}")
+    words.add_argument("--project", metavar="ID", help="set the project [GOOGLE_CLOUD_PROJECT, else gcloud's]")
+    words.add_argument("--region", help=f"set the region [HOOKCHAIN_REGION, else {DEFAULT_REGION}]")
+    words.add_argument("--prefix", help=f"set the beginning of all names [HOOKCHAIN_PREFIX, else {DEFAULT_PREFIX}]")

@@ -14,17 +14,16 @@ from deploy.google.api import NotSignedIn, token_of
 from deploy.google.gcloud import Gcloud, GcloudMissing
 from deploy.google.names import bucket, database
 from deploy.google.target import Target
+from deploy.history.firestore_queries import read_series
+from deploy.history.firestore_read import FirestoreJournalReader
+from deploy.history.journal_view import Bucket, DeadLetterRow, EventPage, EventQuery, EventRecord, RequestRow, Totals
 from deploy.history.state import State, StateFault
 from shared.cloud import platform
 from shared.cloud.gcp.firestore import Firestore
-from shared.cloud.gcp.journal_plots import read_series
-from shared.cloud.gcp.journal_read import FirestoreJournalReader
 from shared.cloud.gcp.ledger import FirestoreLedger
-from shared.cloud.gcp.pubsub import Authorization, PubSubBus, no_authorization
+from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.gcp.storage import BucketBlobs
-from shared.cloud.gcp.tokens import Token, renewed
-from shared.cloud.journal_rows import DeadLetterRow, EventPage, EventQuery, EventRecord, RequestRow, Totals
-from shared.cloud.journal_series import Bucket
+from shared.cloud.gcp.tokens import Authorization, Token, no_authorization, renewed
 from shared.errors import Temporary
 from shared.settings import Settings, read_settings
 
@@ -171,7 +170,7 @@ def _endpoint(host: str | None, default: str) -> str:
 def operator_authorization(environ: Mapping[str, str]) -> Authorization:
     """Use the service account that GOOGLE_APPLICATION_CREDENTIALS names, else the account signed in to gcloud."""
     if environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
-        from shared.cloud.gcp.credentials import google_authorization
+        from shared.cloud.gcp.tokens import google_authorization
 
         return google_authorization()
     return renewed(_gcloud_token)

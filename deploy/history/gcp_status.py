@@ -24,7 +24,7 @@ WINDOW_SECONDS: Final = 600.0
 
 
 def read_versions(cloud: Cloud) -> list[Version]:
-    """Raises CannotTell."""
+    """Raises CommandError."""
     services = side_by_side(cloud.service, FUNCTIONS)
     return [_version(name, found) for name, found in zip(FUNCTIONS, services, strict=True)]
 

@@ -11,11 +11,12 @@ from typing import Final
 
 from deploy.config.dev_file import read_dev_file
 from deploy.config.ports import DEFAULT_BASE, HOST, Ports, ports_from
+from deploy.history.local_read import JournalReader
 from deploy.history.state import State, StateFault
-from shared.cloud.gcp.pubsub import PubSubBus, no_authorization
+from shared.cloud.gcp.pubsub import PubSubBus
+from shared.cloud.gcp.tokens import no_authorization
 from shared.cloud.local.blobs import LocalBlobs
-from shared.cloud.local.journal_read import JournalReader
-from shared.cloud.local.journal_schema import FILE_NAME
+from shared.cloud.local.journal import FILE_NAME
 from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
 from shared.jsontext import Json

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from deploy.history.log_records import Record, parse_local_line
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from shared.jsontext import JsonObject, to_json
 from shared.times import rfc3339
 
@@ -90,11 +90,11 @@ def local_records(state: Path, since: float, is_followed: bool) -> Iterator[Reco
 
     A log that is followed yields None at the end of what was there, and then new records without end.
 
-    Raises CannotTell.
+    Raises CommandError.
     """
     path = state / FILE_NAME
     if not path.is_file():
-        raise CannotTell(f"{state} has no log. `make dev` writes it there; --state names another folder.")
+        raise CommandError(f"{state} has no log. `make dev` writes it there; --state names another folder.")
     old = state / OLD_NAME
     if old.is_file():
         with old.open(encoding="utf-8", errors="replace") as file:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Final, Self, TextIO, TypeVar
 
-from deploy.terminal.passing_line import PassingLine
+from deploy.terminal.progress import PassingLine
 from shared.errors import Permanent
 from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject, to_json

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from deploy.google.target import Target, TargetFault
+from deploy.history.journal_view import JournalView
 from deploy.history.platform_options import is_gcp, target_of
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from shared.claim_check import checked_out
-from shared.cloud.journal_view import JournalView
 from shared.errors import Permanent
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.jsontext import JsonObject
@@ -23,7 +23,7 @@ MAX_DELIVERIES: Final = 1_000
 _NAMES: Final = {"events": "event", "dead_letters": "dead letter"}
 
 
-class StateFault(CannotTell):
+class StateFault(CommandError):
     """The reason why a command cannot read or change the state."""
 
 

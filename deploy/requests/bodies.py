@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from deploy.client.hookchain.formats import FORMATS, xml_text
-from functions.receive.link import OWN, Pairs
-from functions.receive.query_event import BODY, document_in
+from functions.receive.links import BODY, OWN, Pairs, document_in
 from shared.formats.parse import parse_body
 from shared.jsontext import Json, JsonObject, to_json
 from shared.limits import DEFAULT

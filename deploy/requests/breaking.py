@@ -6,7 +6,7 @@ from typing import Final, Literal
 from deploy.requests.edits import with_header
 from deploy.requests.signing import TOKEN_SECONDS, Signer
 from shared.http import Request
-from shared.signatures.way import Way
+from shared.signatures.scheme import AuthScheme
 
 Break = Literal["signature", "clock", "body"]
 BREAKS: Final[tuple[Break, ...]] = ("signature", "clock", "body")
@@ -16,7 +16,7 @@ _LATE_SECONDS: Final = 60
 _CUT_OFF: Final = b'{"cut off": '
 
 
-def unbreakable_reason(what: Break, way: Way) -> str | None:
+def unbreakable_reason(what: Break, way: AuthScheme) -> str | None:
     """Return why that cannot be broken with this auth scheme; None where it can."""
     if what == "signature" and way.scheme == "none":
         return "this source needs no authentication, so none can be wrong"
@@ -25,7 +25,7 @@ def unbreakable_reason(what: Break, way: Way) -> str | None:
     return None
 
 
-def signs_time(way: Way) -> bool:
+def signs_time(way: AuthScheme) -> bool:
     if way.scheme == "jwt":
         return True
     return way.timestamp is not None or way.scheme in {"standard-webhooks", "contentful", "aws-sns", "paypal"}
@@ -39,7 +39,7 @@ def broken_signer(what: Break | None, signer: Signer) -> Signer:
     return replace(signer, now=signer.now - late_seconds)
 
 
-def broken_request(what: Break | None, way: Way, request: Request) -> Request:
+def broken_request(what: Break | None, way: AuthScheme, request: Request) -> Request:
     """Return a request that is not what was signed for `body`; an unsigned body becomes one that does not parse."""
     if what != "body":
         return request

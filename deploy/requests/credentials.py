@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, TextIO
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from deploy.client.hookchain import Auth, Basic, Bearer, Hmac, Password, StandardWebhooks
+from deploy.client.hookchain.auth import Auth, Basic, Bearer, Hmac, Password, StandardWebhooks
 from deploy.config.faults import ConfigFaults
 from deploy.requests.sources import Source, is_plain_hmac, load_sources
 from shared.jsontext import JsonObject

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from deploy.client.hookchain.formats import FORMATS, encode_body
 from deploy.requests.samples import Fresh, load_sample, sample_names
 from deploy.requests.sources import page_headers
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 
@@ -93,14 +93,14 @@ def make_provider_event(provider: str, types: Sequence[str], mark: str, now: flo
 
 
 def read_event_file(path: Path, source: JsonObject, mark: str, event_type: str | None) -> MadeEvent:
-    """Return the file's body unchanged, except that in JSON the event's id is `mark`. Raises CannotTell."""
+    """Return the file's body unchanged, except that in JSON the event's id is `mark`. Raises CommandError."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CannotTell(f"{path} cannot be read: {error.strerror}") from error
+        raise CommandError(f"{path} cannot be read: {error.strerror}") from error
     format = {"yml": "yaml"}.get(path.suffix.removeprefix("."), path.suffix.removeprefix("."))
     if format not in CONTENT_TYPES:
-        raise CannotTell(f"{path}: its ending must be one of {', '.join(CONTENT_TYPES)}")
+        raise CommandError(f"{path}: its ending must be one of {', '.join(CONTENT_TYPES)}")
     event = MadeEvent(content, format, page_headers(source))
     location, type_location = first_location(source.get("id")), first_location(source.get("type"))
     if location and location.startswith("data.") and format == "json":
@@ -133,9 +133,9 @@ def _json_object(path: Path, content: bytes) -> JsonObject:
     try:
         document: Json = json.loads(content)
     except ValueError as error:
-        raise CannotTell(f"{path} is not JSON") from error
+        raise CommandError(f"{path} is not JSON") from error
     if not isinstance(document, dict):
-        raise CannotTell(f"{path}: must be a JSON object")
+        raise CommandError(f"{path}: must be a JSON object")
     return document
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from shared.jsontext import Json, JsonObject
-from shared.signatures.asymmetric import hash_of, padding_of
-from shared.signatures.way import Way, read_way
+from shared.signatures.keys import hash_of, padding_of
+from shared.signatures.scheme import AuthScheme, read_scheme
 
 FOLDER: Final = "keys"
 RSA_BITS: Final = 2048
@@ -30,7 +30,7 @@ class KeyPair:
     public: str
 
 
-def is_asymmetric(way: Way) -> bool:
+def is_asymmetric(way: AuthScheme) -> bool:
     return way.scheme in ASYMMETRIC or (way.scheme == "jwt" and not any(name[:2] == "HS" for name in way.algorithms))
 
 
@@ -53,7 +53,7 @@ def generate_secrets(
     return made
 
 
-def generate_secret(way: Way, random_bytes: bytes) -> str | None:
+def generate_secret(way: AuthScheme, random_bytes: bytes) -> str | None:
     """Return a secret in the form that the scheme needs; None where any text will do."""
     if way.scheme == "standard-webhooks":
         return "whsec_" + base64.b64encode(random_bytes[:24]).decode()
@@ -62,12 +62,12 @@ def generate_secret(way: Way, random_bytes: bytes) -> str | None:
     return random_bytes[:32].hex() if way.key == "hex" else None
 
 
-def _auth_schemes(receive: JsonObject) -> Iterator[Way]:
+def _auth_schemes(receive: JsonObject) -> Iterator[AuthScheme]:
     sources = receive["sources"]
     for settings in sources.values() if isinstance(sources, dict) else ():
         auth: Json = settings.get("auth") if isinstance(settings, dict) else None
         for entry in auth if isinstance(auth, list) else ():
-            yield read_way(entry)
+            yield read_scheme(entry)
 
 
 def private_key_file(state: Path, secret_name: str) -> Path:
@@ -88,7 +88,7 @@ def store_private_key(state: Path, secret_name: str, pair: KeyPair) -> Path:
     return path
 
 
-def generate_key_pair(way: Way) -> KeyPair:
+def generate_key_pair(way: AuthScheme) -> KeyPair:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import (
@@ -113,7 +113,7 @@ def generate_key_pair(way: Way) -> KeyPair:
     return KeyPair(pem, base64.b64encode(public).decode())
 
 
-def _uses(way: Way, scheme: str, algorithm: str) -> bool:
+def _uses(way: AuthScheme, scheme: str, algorithm: str) -> bool:
     return way.scheme == scheme or any(name.startswith(algorithm) for name in way.algorithms)
 
 

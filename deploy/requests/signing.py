@@ -18,14 +18,13 @@ from shared.http import Request
 from shared.jsontext import Json, JsonObject, to_json
 from shared.signatures.content import Named, signed_content
 from shared.signatures.contentful import SIGNATURE, SIGNED_HEADERS, TIMESTAMP, canonical_request
-from shared.signatures.keys import shared_key
+from shared.signatures.macs import shared_key
 from shared.signatures.places import Place
-from shared.signatures.reading import Reading
+from shared.signatures.reading import Reading, spellings
+from shared.signatures.scheme import AuthScheme
 from shared.signatures.signing import digest_text, encoded, hmac_text
 from shared.signatures.standard_webhooks import sign_standard
 from shared.signatures.timestamps import timestamp_text
-from shared.signatures.urls import spellings
-from shared.signatures.way import Way
 
 _KEY_ID: Final = "trigger"
 TOKEN_SECONDS: Final = 300
@@ -41,7 +40,7 @@ class Signer:
     now        Unix seconds
     """
 
-    way: Way
+    way: AuthScheme
     key: str
     url_of: Callable[[Request], str]
     now: float

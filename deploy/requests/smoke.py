@@ -6,20 +6,19 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from deploy.client.hookchain import Outcome
-from deploy.client.hookchain.outcome import read_outcome
+from deploy.client.hookchain.outcome import Outcome, read_outcome
 from deploy.requests.edits import with_header
 from deploy.requests.keys import is_asymmetric
 from deploy.requests.posting import aim_request, post_request
 from deploy.requests.signing import BY_CERTIFICATE, Signer, sign_request
 from deploy.requests.sources import auth_entries, routes_from
-from deploy.terminal.command_error import CannotTell
-from functions.receive.forwarded import requested_url
-from functions.receive.sources import read_sources
+from deploy.terminal.command_error import CommandError
+from functions.receive.admission import requested_url
+from functions.receive.source import read_sources
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.signatures.way import Way, read_way
+from shared.signatures.scheme import AuthScheme, read_scheme
 
 SEND_SECONDS: Final = 15.0
 _LINK: Final = "link"
@@ -32,27 +31,27 @@ class Posting:
     url: str
     source: str
     settings: JsonObject
-    way: Way
+    way: AuthScheme
     read_secret: Callable[[str], str]
 
 
-def usable_auth(source: Json) -> Way | None:
+def usable_auth(source: Json) -> AuthScheme | None:
     """Return the first of the source's auth schemes for which the secret is enough to sign."""
-    return next((way for way in map(read_way, auth_entries(source)) if _is_usable(way)), None)
+    return next((way for way in map(read_scheme, auth_entries(source)) if _is_usable(way)), None)
 
 
-def _is_usable(way: Way) -> bool:
+def _is_usable(way: AuthScheme) -> bool:
     return not (way.scheme in {*BY_CERTIFICATE, _LINK} or way.keys_url or is_asymmetric(way))
 
 
 def post(posting: Posting, unsigned: Request, mark: str, now: float) -> Outcome:
-    """Sign the request and post it. Raises CannotTell where it could not be made."""
+    """Sign the request and post it. Raises CommandError where it could not be made."""
     secret = posting.read_secret(posting.way.secret) if posting.way.secret else ""
     try:
         request = with_header(aim_request(unsigned, posting.url), "user-agent", "hookchain-smoke")
         request = sign_request(request, Signer(posting.way, secret, signed_url(posting), now, mark))
     except (ValueError, HookchainError) as error:
-        raise CannotTell(error.detail if isinstance(error, HookchainError) else str(error)) from error
+        raise CommandError(error.detail if isinstance(error, HookchainError) else str(error)) from error
     return read_outcome(post_request(request, posting.url, SEND_SECONDS), SEND_SECONDS)
 
 

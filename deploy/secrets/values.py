@@ -8,9 +8,10 @@ from deploy.requests.keys import generate_secret, is_asymmetric
 from deploy.secrets.made_secrets import random_value
 from shared.errors import Temporary
 from shared.secret_values import is_short, split_values, weakness
-from shared.signatures.keys import public_key, shared_key
+from shared.signatures.keys import public_key
+from shared.signatures.macs import shared_key
+from shared.signatures.scheme import AuthScheme
 from shared.signatures.standard_webhooks import standard_key
-from shared.signatures.way import Way
 
 DEFAULT_KEEP: Final = 1
 MAX_KEEP: Final = 9
@@ -22,7 +23,7 @@ class Refused(Exception):
     """A value that would protect nothing, or could not be used; the text never holds it."""
 
 
-def checked_values(text: str, ways: Sequence[Way]) -> tuple[str, ...]:
+def checked_values(text: str, ways: Sequence[AuthScheme]) -> tuple[str, ...]:
     """The values in `text`, newest first, of a secret that these ways prove by. Raises Refused."""
     values = split_values(text)
     if not values:
@@ -47,7 +48,7 @@ def short_ones(values: Sequence[str]) -> int:
     return sum(is_short(value) for value in values)
 
 
-def random_text(ways: Sequence[Way]) -> str:
+def random_text(ways: Sequence[AuthScheme]) -> str:
     """Of the shape that the ways ask for. Raises Refused where only the sender can make one."""
     if any(map(is_asymmetric, ways)):
         raise Refused("it is a public key, of which its sender has the other half: take the one that the sender shows")
@@ -55,7 +56,7 @@ def random_text(ways: Sequence[Way]) -> str:
     return next((text for text in shaped if text), None) or random_value()
 
 
-def _unusable(value: str, ways: Sequence[Way]) -> str | None:
+def _unusable(value: str, ways: Sequence[AuthScheme]) -> str | None:
     if value.startswith(_BLOCK) and "-----END " not in value:
         return "begins a PEM block and does not end it"
     return _malformed(value) or next((fault for way in ways if (fault := _unfit(value, way))), None)
@@ -71,7 +72,7 @@ def _malformed(value: str) -> str | None:
     return None
 
 
-def _unfit(value: str, way: Way) -> str | None:
+def _unfit(value: str, way: AuthScheme) -> str | None:
     """A key that cannot be read would refuse every request."""
     try:
         if is_asymmetric(way) or (way.scheme == "standard-webhooks" and value.startswith("whpk_")):

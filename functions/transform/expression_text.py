@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from shared.event_view import NAMES
+from shared.event import NAMES
 from shared.expressions import Expression
 
 

@@ -13,7 +13,7 @@ from functions.transform.writers.xml_writer import write_xml
 from functions.transform.writers.yaml_writer import write_yaml
 from shared.errors import Rejected
 from shared.formats.bytes_body import binary
-from shared.formats.named import named_format
+from shared.formats.media_type import named_format
 from shared.formats.parse import parse_as
 from shared.jsontext import Json
 

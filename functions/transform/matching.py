@@ -7,8 +7,7 @@ from typing import Final
 from functions.transform.comparisons import number_hint
 from functions.transform.routes import Route
 from shared.errors import Permanent
-from shared.event import Event
-from shared.event_view import view_of
+from shared.event import Event, view_of
 from shared.expressions import is_true, kind_of
 from shared.jsontext import Json
 from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded

@@ -14,8 +14,7 @@ from shared.dead_letters import dead_letter_message
 from shared.delivery import DELIVERY_TYPE, Delivery, to_cloudevent_of
 from shared.errors import Permanent
 from shared.event import Event, from_cloudevent, to_cloudevent
-from shared.journal import DeadLetter, EventEntry, RouteDecision
-from shared.journaling import Journaling
+from shared.journal import DeadLetter, EventEntry, Journaling, RouteDecision
 from shared.jsontext import to_json
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, Blobs, Bus, BusMessage, Clock, Owners
 from shared.push import Push

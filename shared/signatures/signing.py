@@ -22,7 +22,8 @@ _PRIVATE_KEY_BYTES: Final = (32, 64)
 
 
 def hmac_text(content: bytes, key: bytes, algorithm: str, encoding: str) -> str:
-    return encoded(hmac.digest(key, content, algorithm), encoding)
+    digest = hmac.digest(key, content, algorithm)
+    return digest.hex() if encoding == "hex" else encoded(digest, encoding)
 
 
 def digest_text(content: bytes, algorithm: str, encoding: str) -> str:

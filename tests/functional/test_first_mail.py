@@ -8,7 +8,7 @@ import pytest
 
 from deploy.client.hookchain.formats import encode_body
 from deploy.config.compiler import compile_file, secrets_needed
-from functions.notify.mail.mail import Mail
+from functions.notify.destinations.email.mail import Mail
 from shared.jsontext import JsonObject
 from tests.pipeline import Pipeline
 

@@ -1,5 +1,6 @@
 """Mail over SMTP, to a real server (aiosmtpd): what it takes, and what its answers mean."""
 
+import asyncio
 import email
 import email.policy
 import socket
@@ -12,11 +13,12 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP
 
-from functions.notify.destinations.email import Settings
-from functions.notify.destinations.email import connect as connect_mail
+from functions.notify.destinations.email.email import connect as connect_mail
+from functions.notify.destinations.email.settings import Settings
+from functions.notify.destinations.email.smtp import SmtpServer, SmtpTransport
 from shared.delivery import Delivered, Delivery, Disabled, Refused, RetryLater, Unknown
 from shared.jsontext import Json
-from tests.functional.smtp_inbox import ATTEMPT, EVENT, HOST, Bench, serving
+from tests.functional.smtp_inbox import ATTEMPT, EVENT, HOST, MAIL, Bench, serving
 
 
 @pytest.fixture
@@ -139,21 +141,50 @@ async def test_a_connection_that_breaks_before_the_mail_is_sent_repeats_nothing(
     assert isinstance(found, RetryLater)
 
 
+@pytest.mark.parametrize("reply", [b"552 too large\r\n", b""], ids=["refuses", "breaks off"])
+async def test_a_server_that_ends_it_amid_a_large_mail_did_not_accept_it(bench: Bench, reply: bytes) -> None:
+    got = b""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal got
+        writer.write(b"220 hi\r\n")
+        while (line := await reader.readline()) and line != b"DATA\r\n":
+            writer.write(b"250 OK\r\n")
+        writer.write(b"354 go on\r\n")
+        got = await reader.read(65_536)
+        writer.write(reply)
+        await asyncio.sleep(0.1)
+        writer.transport.abort()
+
+    mail = replace(MAIL, text="many words " * 1_000_000)
+    server = await asyncio.start_server(serve, HOST, bench.port)
+    async with server:
+        transport = SmtpTransport("list", SmtpServer(HOST, bench.port, "none"), bench.context())
+        found = await transport.send(mail, ATTEMPT)
+
+    assert got
+    assert isinstance(found, Refused if reply else RetryLater)
+    assert "552 too large" in repr(found) or not reply
+
+
 async def test_a_look_up_of_the_server_that_takes_too_long_sends_nothing_then_or_later(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may_go_on, connect = threading.Event(), socket.create_connection
+    may_go_on, look_up = threading.Event(), socket.getaddrinfo
 
-    def after_a_long_look_up(address: tuple[str, int], *_: object, **__: object) -> socket.socket:
-        may_go_on.wait()
-        return connect(address)
+    def after_a_long_look_up(host: str, port: int, *_: object, **__: object) -> object:
+        if host == "localhost":
+            may_go_on.wait()
+        return look_up(HOST, port, type=socket.SOCK_STREAM)
 
-    monkeypatch.setattr(socket, "create_connection", after_a_long_look_up)
     attempt = replace(ATTEMPT, timeout_seconds=0.6)
+    context = bench.context()
+    by_name = replace(context, settings=replace(context.settings, smtp_url=f"smtp://localhost:{bench.port}"))
     with (
         serving(Controller(bench.inbox, HOST, bench.port)),
-        closing(connect_mail("list", Settings(to=["ada@example.com"]), bench.context())) as destination,
+        closing(connect_mail("list", Settings(to=["ada@example.com"]), by_name)) as destination,
     ):
+        monkeypatch.setattr(socket, "getaddrinfo", after_a_long_look_up)
         found = await destination.attempt(Delivery(EVENT, "tell the list", "list"), attempt)
         may_go_on.set()
 

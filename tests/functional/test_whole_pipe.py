@@ -14,8 +14,8 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from deploy.client.hookchain import send
 from deploy.client.hookchain.auth import Bearer
+from deploy.client.hookchain.sending import send
 from deploy.config.ports import ports_from
 from shared.jsontext import JsonObject
 from tests.fakes.notifier import push_of

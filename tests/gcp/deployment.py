@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.client.hookchain import send
 from deploy.client.hookchain.auth import Bearer
+from deploy.client.hookchain.sending import send
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import read_config_file
 from deploy.dev.sendgrid.mailbox import Mailbox

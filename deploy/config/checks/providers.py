@@ -9,8 +9,7 @@ from pydantic import ValidationError
 from deploy.config.catalogue import Catalogue, load_catalogue
 from deploy.config.compiling.provider import chosen_ways
 from deploy.config.faults import Path
-from functions.receive.locations import parse_choices
-from functions.receive.signed_part import SignedPart, signs_content
+from functions.receive.signed_part import SignedPart
 from shared.config.auth import Auth
 from shared.config.provider import SOURCES_SECRET, ProviderEntry
 from shared.config.source import SourceConfig
@@ -18,8 +17,9 @@ from shared.did_you_mean import did_you_mean
 from shared.http import Request
 from shared.jsontext import JsonObject
 from shared.secrets import SECRET_NAME
+from shared.signatures.places import parse_choices
 from shared.signatures.reading import Reading
-from shared.signatures.way import read_way
+from shared.signatures.scheme import read_scheme
 
 _PRINTABLE: Final = re.compile(r"[\x20-\x7e]{1,1024}")
 """An answer holds them in its headers and handshakes, and no server sends there what is no Latin-1."""
@@ -111,12 +111,12 @@ def _signs_time(way: Auth) -> bool:
 
 def names_events(entry: ProviderEntry) -> bool | None:
     """Whether what it signs holds the delivery's id, by every way that signs; None where none does."""
-    ways = [read_way(offered.way.model_dump(exclude_none=True)) for offered in entry.auth]
-    parts = [SignedPart(Reading(Request("POST", "/")), way) for way in ways if signs_content(way)]
+    ways = [read_scheme(offered.way.model_dump(exclude_none=True)) for offered in entry.auth]
+    parts = [SignedPart(Reading(Request("POST", "/")), way) for way in ways if way.signs_content]
     if not parts:
         return None
     first = parse_choices(list(entry.event.id or []))[:1]
-    return bool(first) and all(part.covers(each.place, each.path) for part in parts for each in first[0])
+    return bool(first) and all(part.covers(first[0]) for part in parts)
 
 
 def signs_url(way: Auth) -> bool:

@@ -6,13 +6,12 @@ from deploy.config.catalogue import load_catalogue
 from deploy.config.checks.auth_warnings import auth_warnings
 from deploy.config.checks.providers import provider_warnings
 from deploy.config.compiling.provider import chosen_ways
-from functions.receive.signed_part import signs_content
 from shared.config.auth import PathAuth, QueryAuth
 from shared.config.bundle import BundleConfig
 from shared.config.link import LinkAuth
 from shared.config.provider import ProviderEntry
 from shared.config.source import SourceConfig
-from shared.signatures.way import read_way
+from shared.signatures.scheme import read_scheme
 
 
 def source_warnings(name: str, source: SourceConfig, config: BundleConfig) -> Iterator[str]:
@@ -47,7 +46,7 @@ def _signs(source: SourceConfig) -> bool:
     ways = list(source.auth)
     if source.provider and "auth" not in source.model_fields_set:
         ways = [offered.way for offered in chosen_ways(load_catalogue()[source.provider], source.variant)]
-    return bool(ways) and all(signs_content(read_way(way.model_dump(exclude_none=True))) for way in ways)
+    return bool(ways) and all(read_scheme(way.model_dump(exclude_none=True)).signs_content for way in ways)
 
 
 def _has_id(source: SourceConfig) -> bool:

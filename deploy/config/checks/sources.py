@@ -6,7 +6,7 @@ from deploy.config.checks.places import place
 from deploy.config.compiling.source_schema import SchemaFault, schema_document
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault, Path
-from functions.receive.respond import template_fault
+from functions.receive.replies import template_fault
 from shared.jsontext import Json, JsonObject
 
 

@@ -8,7 +8,7 @@ from deploy.config.compiling.own_step_files import SECTION, own_steps
 from deploy.config.compiling.step_files import UnreadableFile, with_files
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault, Path
-from functions.transform.families import StepModels
+from functions.transform.families import StepModels, step_model
 from functions.transform.named_chains import read_chains, unknown_chains
 from functions.transform.registry import NamedStep, StepFault, read_chain
 from shared.config.route import as_steps
@@ -23,17 +23,27 @@ class StepChecks:
     own: StepModels
     chains: dict[str, tuple[NamedStep, ...]]
     faults: list[Fault]
+    has_broken_file: bool
 
     def of_route(self, path: Path, steps: Json) -> Iterator[Fault]:
         filled, faults = _with_files(self.file, steps, self.own)
         found, wrong = read_chain(filled, self.own)
         told = {fault.number for fault in faults}
-        faults += [fault for fault in wrong if fault.number not in told]
+        faults += [fault for fault in wrong if fault.number not in told and not self._may_be_own(fault)]
         yield from _at(self.file, path, [*faults, *unknown_chains(found, self.chains)])
+
+    def _may_be_own(self, fault: StepFault) -> bool:
+        """A step that nothing defines may be in the file that does not load, which is a fault of its own."""
+        return self.has_broken_file and is_unknown(fault, self.own)
+
+
+def is_unknown(fault: StepFault, own: StepModels) -> bool:
+    return fault.name is not None and fault.name not in own and step_model(fault.name) is None
 
 
 def step_checks(file: ConfigFile, document: JsonObject) -> StepChecks:
     own, faults = own_steps(file, document.get(SECTION))
+    has_broken_file = bool(faults)
     written = document.get("chains")
     filled: dict[str, Json] = {}
     told = set[tuple[str, int | None]]()
@@ -43,9 +53,9 @@ def step_checks(file: ConfigFile, document: JsonObject) -> StepChecks:
         told |= {(name, fault.number) for fault in unreadable}
     read = read_chains(filled, own)
     for name, fault in read.faults:
-        if (name, fault.number) not in told:
+        if (name, fault.number) not in told and not (has_broken_file and is_unknown(fault, own)):
             faults += _at(file, ("chains", name), [fault])
-    return StepChecks(file, own, dict(read.chains), faults)
+    return StepChecks(file, own, dict(read.chains), faults, has_broken_file)
 
 
 def _at(file: ConfigFile, path: Path, faults: Iterable[StepFault]) -> Iterator[Fault]:

@@ -17,8 +17,7 @@ from functions.transform.steps.compose import merged
 from functions.transform.updates import value_at
 from shared.config.values import Seconds
 from shared.errors import Permanent
-from shared.event import Event, to_cloudevent
-from shared.event_view import NAMES, view_of
+from shared.event import NAMES, Event, to_cloudevent, view_of
 from shared.jsontext import Json, canonical, to_json
 from shared.outgoing.url import read_target
 

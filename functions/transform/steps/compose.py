@@ -14,8 +14,7 @@ from functions.transform.steps.values import SetPath, placed
 from functions.transform.updates import value_at
 from shared.config.values import listed
 from shared.errors import Permanent
-from shared.event import Event
-from shared.event_view import view_of
+from shared.event import Event, view_of
 from shared.expressions import Expression, kind_of
 from shared.jsontext import Json, JsonObject
 
@@ -63,7 +62,7 @@ class Template(RootModel[Annotated[dict[SetPath, str], Field(min_length=1)]], St
     _templates: "list[tuple[Path, Compiled]]" = PrivateAttr()
 
     def model_post_init(self, _: object) -> None:
-        from shared.event_view import NAMES
+        from shared.event import NAMES
         from shared.templates import Template as Compiled
         from shared.templates import TemplateFault
 

@@ -13,8 +13,7 @@ from functions.transform.step import Stop as Stopped
 from functions.transform.step import Switch as Switched
 from shared.config.values import Name, listed
 from shared.errors import Permanent
-from shared.event import Event
-from shared.event_view import view_of
+from shared.event import Event, view_of
 from shared.expressions import Expression, is_true
 
 _PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%")

@@ -8,8 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from functions.transform.expression_text import ExpressionText
 from functions.transform.step import AskingStep, Example, Services, StepContext, Stop
 from shared.config.values import Seconds
-from shared.event import Event
-from shared.event_view import view_of
+from shared.event import Event, view_of
 from shared.expressions import Expression
 from shared.jsontext import canonical
 from shared.times import unix_seconds

@@ -13,8 +13,7 @@ from functions.transform.step import Example, Step, StepContext
 from functions.transform.updates import Missing, Place, update
 from shared.casting import CASTS, Kind
 from shared.errors import Permanent
-from shared.event import Event
-from shared.event_view import view_of
+from shared.event import Event, view_of
 from shared.expressions import Expression, kind_of
 from shared.jsontext import Json, JsonObject
 

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 
 from deploy.cli.explain import main
-from functions.receive.link import EXPIRES, SIGNATURE, link_signature
+from functions.receive.links import EXPIRES, SIGNATURE, link_signature
 from functions.transform.signed_bytes import first_with_signed_bytes
 from shared.cloud.local.owners import FILE_NAME, LocalOwners
 from shared.event import from_cloudevent

@@ -121,7 +121,7 @@ def test_what_comes_in_is_taken_for_what_it_is_said_to_be(hookchain: Hookchain) 
 def test_json_that_was_cut_off_is_said_to_be_taken_for_text(hookchain: Hookchain) -> None:
     code, out, err = hookchain("step", "drop: [data.x]", stdin=b'{"a": 1,')
     assert (code, out) == (0, b'{"a": 1,')
-    assert "taken for text, as it is not JSON: line 1" in err
+    assert "read as text, because it is not JSON: line 1" in err
     assert hookchain("step", "drop: [data.x]", "--as", "text", stdin=b'{"a": 1,')[2] == ""
 
 

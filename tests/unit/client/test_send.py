@@ -12,7 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from deploy.client.hookchain import Basic, Bearer, Hmac, Password, StandardWebhooks, send
+from deploy.client.hookchain.auth import Basic, Bearer, Hmac, Password, StandardWebhooks
+from deploy.client.hookchain.sending import send
 from shared.signatures.standard_webhooks import verify_standard
 from tests.fakes.receiver import http_answer, receiver
 from tests.unit.shared.hmac_way import verify_hmac

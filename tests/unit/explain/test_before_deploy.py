@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from deploy.explain.before_deploy import refuse_failing_tests
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 
 CONFIG = """\
 sources: {shop: {auth: none}}
@@ -26,6 +26,6 @@ def test_a_configuration_whose_test_fails_is_not_and_says_why(tmp_path: Path) ->
     path = tmp_path / "hookchain.yaml"
     path.write_text(CONFIG.replace("expect: [{to: people}]", "expect: []"))
 
-    with pytest.raises(CannotTell, match="nothing is deployed: 1 of the configuration's 1 tests fail") as refused:
+    with pytest.raises(CommandError, match="nothing is deployed: 1 of the configuration's 1 tests fail") as refused:
         refuse_failing_tests(path, {})
     assert "it goes out:\n  not expected: to 'people' by route 'all'" in str(refused.value)

@@ -21,7 +21,7 @@ from deploy.gcp.resource import Command
 from deploy.gcp.resources.services import Bundle
 from deploy.google.gcloud import Answer, GcloudFault
 from deploy.google.target import Target
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from tests.gcloud_flags import faults, known_commands
 from tests.gcloud_world import NUMBER, World
 
@@ -234,7 +234,7 @@ def test_a_name_that_another_bundle_has_is_refused_before_anything_is_made(tmp_p
     deploy(world, deployment(tmp_path))
     changed = world.changes
     config = CONFIG.replace("secret: shop-key", "secret: key")
-    with pytest.raises(CannotTell, match="secret hookchain-shop-key is of the bundle 'hookchain'"):
+    with pytest.raises(CommandError, match="secret hookchain-shop-key is of the bundle 'hookchain'"):
         deploy(world, deployment(tmp_path, config=config, target=other))
     assert world.changes == changed
 
@@ -248,7 +248,7 @@ def test_what_had_such_a_name_before_there_was_a_bundle_is_left_alone(
     name = {"database": "hookchain", "job": "hookchain-sweep"}.get(kind, "hookchain-notify")
     thing = {**made.things[kind][name], "labels": {}}
     world = World(things={"api": made.things["api"], kind: {name: thing}})
-    with pytest.raises(CannotTell, match=f"{kind} {name} is there, and nothing of a bundle 'hookchain'"):
+    with pytest.raises(CommandError, match=f"{kind} {name} is there, and nothing of a bundle 'hookchain'"):
         deploy(world, deployment(tmp_path))
     assert removed(world, everything=True).actions == ()
     assert world.changes == 0
@@ -258,7 +258,7 @@ def test_a_bundle_is_in_one_region(tmp_path: Path) -> None:
     world = World()
     deploy(world, deployment(tmp_path))
     changed = world.changes
-    with pytest.raises(CannotTell, match="bundle 'hookchain' is in europe-west1"):
+    with pytest.raises(CommandError, match="bundle 'hookchain' is in europe-west1"):
         deploy(world, deployment(tmp_path, target=Target("my-project", "us-east1")))
     assert world.changes == changed
     assert deploy(world, deployment(tmp_path, target=Target("my-project", "us-east1", "other-")))[0] is None

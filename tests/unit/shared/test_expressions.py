@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import Permanent
-from shared.event import Event
-from shared.event_view import NAMES, view_of
+from shared.event import NAMES, Event, view_of
 from shared.expressions import Expression, ExpressionFault, is_true, kind_of
 from shared.jsontext import Json
 

@@ -16,8 +16,7 @@ from deploy.config.config_file import ConfigFile
 from deploy.requests.keys import generate_key_pair, is_asymmetric
 from deploy.requests.samples import Fresh, load_sample, sample_names
 from deploy.requests.signing import BY_CERTIFICATE, Signer, sign_request
-from functions.receive.signed_part import signs_content
-from functions.receive.sources import Source, read_sources
+from functions.receive.source import Source, read_sources
 from functions.transform.signed_bytes import first_with_signed_bytes
 from shared.config.provider import OfferedWay
 from shared.errors import Rejected
@@ -25,8 +24,7 @@ from shared.event import Event
 from shared.http import Request
 from shared.jsontext import Json
 from shared.signatures.reading import Reading
-from shared.signatures.verify import way_holds
-from shared.signatures.way import read_way
+from shared.signatures.scheme import read_scheme
 from tests.fakes.owners import FakeOwners
 from tests.posting import Posting
 from tests.receiving import NAME, URL, Receiving
@@ -45,8 +43,8 @@ FORMS: Final = {
 
 
 def _signs(offered: OfferedWay) -> bool:
-    way = read_way(offered.way.model_dump(exclude_none=True))
-    return signs_content(way) and way.scheme not in BY_CERTIFICATE
+    way = read_scheme(offered.way.model_dump(exclude_none=True))
+    return way.signs_content and way.scheme not in BY_CERTIFICATE
 
 
 SIGNING: Final = [
@@ -111,7 +109,7 @@ class Sender:
 
     def goes_by_delivery_id(self, event: Event) -> bool:
         body = Reading(Request("POST", "/", body=json.dumps(event.data).encode()))
-        return any(way_holds(body, replace(self.way, when=when)) for when in self.source.repeats)
+        return any(body.meets(when) for when in self.source.repeats)
 
 
 @pytest.mark.parametrize(("provider", "variant"), SIGNING)

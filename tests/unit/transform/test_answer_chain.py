@@ -13,7 +13,7 @@ from functions.transform.step import Services
 from functions.transform.transformer import Transformer
 from shared.event import Event, to_cloudevent
 from shared.http import Reply, Request
-from shared.journaling import Journaling
+from shared.journal import Journaling
 from shared.jsontext import Json, to_json
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bodies import reading

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from deploy.requests.auth import Auth, Basic, Hmac, Password, auth_headers
+from deploy.client.hookchain.auth import Auth, Basic, Hmac, Password, auth_headers
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailWriter
 from functions.notify.destinations.email.settings import Settings

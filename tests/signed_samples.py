@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy.cli.trigger_request import Keys, TriggerTarget, chosen_sample, signed_sample, trigger_target
 from deploy.requests.breaking import Break
-from deploy.requests.fitting_secret import fitting_secrets
+from deploy.requests.keys import generate_secrets
 from deploy.requests.samples import Fresh
 from functions.receive.receive import Receiver
 from functions.receive.replies import Accepted, Answered
@@ -80,5 +80,5 @@ def on_range(provider: str, state: Path, fresh: Fresh = FRESH, secret: str = SEC
     names = _names(aim)
     slice_: JsonObject = {"sources": {aim.source.name: aim.settings}}
     made = dict.fromkeys(names, secret)
-    made.update(fitting_secrets(names, slice_, state, lambda size: RANDOM[:size]))
+    made.update(generate_secrets(names, slice_, state, lambda size: RANDOM[:size]))
     return Range(aim, Keys({variable_name(name): value for name, value in made.items()}, state), fresh)

@@ -30,7 +30,7 @@ from deploy.cli.records import (
 )
 from deploy.history.documents import as_dead_letter, dead_letter_document
 from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow
-from deploy.history.replay_messages import is_replayable, replay_of_dead_letter
+from deploy.history.replay import is_replayable, make_dead_letter_replay
 from deploy.history.state import State
 from deploy.terminal.printing import count_of, print_json
 from deploy.terminal.progress import with_progress
@@ -67,11 +67,11 @@ def list_letters(context: Context) -> int:
 
 def show_letter(context: Context) -> int:
     state = context.state
-    letter = state.reader.dead_letter(state.whole_id("dead_letters", context.options.id))
+    letter = state.reader.dead_letter(state.find_id("dead_letters", context.options.id))
     if letter is None:  # removed since its id was looked up
         return NOT_DONE
     message = _message(letter)
-    event = state.whole_event(_event(message))
+    event = state.event_with_data(_event(message))
     if context.options.json:
         print_json({**dead_letter_document(letter, whole=True), "event": event})
     else:
@@ -121,7 +121,7 @@ def _chosen_letters(context: Context) -> list[DeadLetterRow]:
     state, options = context.state, context.options
     require_choice(options, FILTERS)
     if options.ids:
-        ids = dict.fromkeys(state.whole_id("dead_letters", each) for each in options.ids)
+        ids = dict.fromkeys(state.find_id("dead_letters", each) for each in options.ids)
         found = (state.reader.dead_letter(letter_id) for letter_id in ids)
         letters = sorted((letter for letter in found if letter), key=lambda letter: letter.seq)
     else:
@@ -203,7 +203,7 @@ async def _publish(context: Context, letters: Sequence[DeadLetterRow], replay_id
     async def send(bus: Bus, batch: Sequence[DeadLetterRow]) -> None:
         for row in batch:
             letter = as_dead_letter(row)
-            message = replay_of_dead_letter(letter, replay_id)
+            message = make_dead_letter_replay(letter, replay_id)
             if not reader.mark_dead_letters([row.id], REPLAYED) and row.state != REPLAYED:
                 continue
             try:

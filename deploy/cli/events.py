@@ -34,7 +34,7 @@ from deploy.cli.records import (
 from deploy.history.documents import record_document, summary_document
 from deploy.history.journal_view import STATUSES, EventQuery, EventSummary
 from deploy.history.platform_options import same_platform
-from deploy.history.replay_messages import replay_of_event
+from deploy.history.replay import make_event_replay
 from deploy.history.state import State
 from deploy.terminal.printing import count_of, print_json
 from deploy.terminal.progress import with_progress
@@ -69,11 +69,11 @@ def list_events(context: Context) -> int:
 
 
 def show_event(context: Context) -> int:
-    state, event_id = context.state, context.state.whole_id("events", context.options.id)
+    state, event_id = context.state, context.state.find_id("events", context.options.id)
     record = state.reader.event(event_id)
     if record is None:  # removed since its id was looked up
         return NOT_DONE
-    document, rows = state.whole_event(record.document), state.deliveries(event_id)
+    document, rows = state.event_with_data(record.document), state.deliveries(event_id)
     if context.options.json:
         print_json(record_document(record, document, rows))
     else:
@@ -115,7 +115,7 @@ def _chosen_events(state: State, options: argparse.Namespace) -> list[EventSumma
     require_choice(options, FILTERS)
     if not options.ids:
         return list(find_events(state, options, options.limit))[::-1]
-    ids = dict.fromkeys(state.whole_id("events", each) for each in options.ids)
+    ids = dict.fromkeys(state.find_id("events", each) for each in options.ids)
     records = (state.reader.event(event_id) for event_id in ids)
     return sorted((record.summary for record in records if record), key=lambda event: event.seq)
 
@@ -162,7 +162,7 @@ async def _publish(context: Context, events: Sequence[EventSummary], replay_id: 
 def _message(options: argparse.Namespace, text: str, replay_id: str) -> BusMessage:
     document: Json = json.loads(text)
     assert isinstance(document, dict)
-    return replay_of_event(document, replay_id, options.only, options.force)
+    return make_event_replay(document, replay_id, options.only, options.force)
 
 
 def _print_replay(context: Context, count: int, left_out: Sequence[str], replay_id: str) -> None:

@@ -11,9 +11,9 @@ from deploy.dev.inspector import app as local_app
 from deploy.dev.inspector.base_app import DEFAULT_PORT, serve_app, stopped_by_signal
 from deploy.dev.inspector.cloud_app import make_cloud_app, open_cloud_backend
 from deploy.dev.site import HOST
+from deploy.history.gcp import cloud_place, configured_destinations
 from deploy.history.platform_options import add_platform, add_state, is_gcp
-from deploy.history.state_choice import chosen_target
-from deploy.history.state_cloud import configured_destinations, place_of
+from deploy.history.state import resolve_target
 from deploy.terminal.command_error import CommandError
 
 DETAILS: Final = """\
@@ -53,7 +53,7 @@ async def _serve(options: argparse.Namespace) -> None:
         what = f"the events in {options.state}"
         await local_app.serve(options.port, options.state, os.environ, stopped, lambda: announce(what))
         return
-    place = place_of(chosen_target(options, os.environ), os.environ)
+    place = cloud_place(resolve_target(options, os.environ), os.environ)
     name = f"{place.target.bundle} in {place.target.project}"
     async with open_cloud_backend(place) as parts:
         await parts.read(parts.reader.version)  # a missing sign-in or database is reported here rather than on the page

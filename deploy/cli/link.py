@@ -11,10 +11,10 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from deploy.cli.command import DONE, USAGE, parser, run_command
 from deploy.config.checkout import ROOT, environ_with, state_folder
-from deploy.history.local_bus import own_ports
-from deploy.requests.link_query import link_query
-from deploy.requests.send_secret import secret_named
-from deploy.requests.send_source import Sources, known_sources
+from deploy.history.local import local_ports
+from deploy.requests.bodies import make_link_parameters
+from deploy.requests.credentials import read_secret
+from deploy.requests.sources import Sources, load_sources
 from functions.receive.links import EXPIRES, ONCE, SIGNATURE, Pairs, link_signature
 from shared.config.values import duration_seconds
 from shared.jsontext import JsonObject, to_json
@@ -52,10 +52,10 @@ def _run(options: argparse.Namespace) -> int:
 
 def made_link(options: argparse.Namespace, environ: Mapping[str, str], now: float) -> JsonObject:
     """`url`, `expires_at` (RFC 3339, or null) and `once`. Raises ValueError, ConfigFaults."""
-    sources = known_sources(options.config, environ)
-    secret = secret_named(_link_secret(sources, options.source), environ)
+    sources = load_sources(options.config, environ)
+    secret = read_secret(_link_secret(sources, options.source), environ)
     seconds = lifetime(options.expires, options.once)
-    pairs: Pairs = link_query(options.field, options.data)
+    pairs: Pairs = make_link_parameters(options.field, options.data)
     if seconds is not None:
         pairs.append((EXPIRES, str(int(now + seconds))))
     if options.once:
@@ -90,7 +90,7 @@ def lifetime(text: str, is_once: bool) -> float | None:
 
 
 def _link_secret(sources: Sources, name: str) -> str:
-    for way in sources.named(name).ways:
+    for way in sources.named(name).auth:
         if way["scheme"] == "link":
             return str(way["secret"])
     raise ValueError(
@@ -103,7 +103,7 @@ def _place(sources: Sources, options: argparse.Namespace, environ: Mapping[str, 
     public_url = settings.get("public_url") if isinstance(settings, dict) else None
     if options.url is None and isinstance(public_url, str):
         return public_url
-    here = f"http://localhost:{own_ports(state_folder(), environ).receive}"
+    here = f"http://localhost:{local_ports(state_folder(), environ).receive}"
     return _source_url(options.url or here, options.source)
 
 

@@ -12,9 +12,9 @@ from deploy.cli.command import DONE, add_limit, add_since, parser, run_command
 from deploy.config.compiler import FUNCTIONS
 from deploy.config.configured import add_configuration, environ_of
 from deploy.google.gcloud import Gcloud
-from deploy.history.logs_cloud import PAGE, Wanted, cloud_records
-from deploy.history.logs_local import local_records
-from deploy.history.logs_records import Record, clock
+from deploy.history.gcp_log import PAGE, LogQuery, cloud_records
+from deploy.history.local_log import local_records
+from deploy.history.log_records import Record, clock
 from deploy.history.platform_options import add_platform, add_state, is_gcp, target_of
 from deploy.terminal.log_view import LogView
 from deploy.terminal.tables import screen_of
@@ -78,7 +78,7 @@ def _records(options: argparse.Namespace) -> Iterator[Record | None]:
     if not is_gcp(options):
         return local_records(options.state, options.since, options.follow)
     target = target_of(options, environ_of(options))
-    wanted = Wanted(options.function or FUNCTIONS, options.severity, options.event)
+    wanted = LogQuery(options.function or FUNCTIONS, options.severity, options.event)
     # Some records are not printed, so more are read than the limit. With --follow they would be read twice.
     limit = options.limit if options.follow else max(PAGE, options.limit)
     return cloud_records(Gcloud(target.project), target, wanted, options.since, limit, options.follow)

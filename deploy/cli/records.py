@@ -13,9 +13,8 @@ from typing import Final, TypeVar
 
 from deploy.cli.command import DONE, add_limit, add_since, parser, run_command, time_option
 from deploy.history.platform_options import add_platform, add_state
-from deploy.history.replay_pace import DEFAULT_RATE, Progress, at_rate
-from deploy.history.state import State
-from deploy.history.state_choice import chosen_state
+from deploy.history.replay import DEFAULT_RATE, Progress, send_at_rate
+from deploy.history.state import State, open_state
 from deploy.terminal.help_text import listed
 from deploy.terminal.printing import count_of, print_json
 from deploy.terminal.tables import Screen, screen_of
@@ -69,7 +68,7 @@ def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -
     screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
 
     def run() -> int:
-        with chosen_state(options, os.environ) as state:
+        with open_state(options, os.environ) as state:
             return actions[action].run(Context(options, state, screen, time.time()))
 
     try:
@@ -195,7 +194,7 @@ async def publish_at_rate(
     progress = Progress(len(rows), "published", sys.stderr)
     async with context.state.bus() as bus:
         with progress:
-            await at_rate(rows, context.options.rate, lambda batch: send(bus, batch), progress.tell)
+            await send_at_rate(rows, context.options.rate, lambda batch: send(bus, batch), progress.tell)
 
 
 def confirmed_line(name: str, options: argparse.Namespace, filters: Sequence[str], now: float) -> str:

@@ -11,7 +11,7 @@ from deploy.cli.command import DONE, parser, run_command
 from deploy.config.checkout import ROOT, environ_with
 from deploy.config.configured import config_path
 from deploy.history.platform_options import add_platform, add_state, is_gcp
-from deploy.history.state_choice import chosen_target
+from deploy.history.state import resolve_target
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.printing import count_of
 from shared.did_you_mean import did_you_mean
@@ -41,15 +41,15 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _here(folder: Path) -> AbstractAsyncContextManager[Ledger]:
-    from deploy.history.state_local import ledger_in
+    from deploy.history.local import open_local_ledger
 
-    return ledger_in(folder)
+    return open_local_ledger(folder)
 
 
 def _in_cloud(options: argparse.Namespace) -> AbstractAsyncContextManager[Ledger]:
-    from deploy.history.state_cloud import closing, place_of
+    from deploy.history.gcp import closing, cloud_place
 
-    return closing(place_of(chosen_target(options, os.environ), os.environ).make_ledger())
+    return closing(cloud_place(resolve_target(options, os.environ), os.environ).make_ledger())
 
 
 async def _release(opened: AbstractAsyncContextManager[Ledger], destination: str, options: argparse.Namespace) -> int:

@@ -8,13 +8,13 @@ from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, error_text, parser
 from deploy.cli.sent_event import DUPLICATE, was_known
+from deploy.client.hookchain.formats import FORMATS
+from deploy.client.hookchain.outcome import Outcome
+from deploy.client.hookchain.sending import send
 from deploy.config.checkout import ROOT, environ_with, state_folder
 from deploy.config.dotenv import DotenvFault
-from deploy.requests.formats import FORMATS
-from deploy.requests.outcome import Outcome
-from deploy.requests.send import send
-from deploy.requests.send_data import body_of, fields_of
-from deploy.requests.send_proof import proof_of
+from deploy.requests.bodies import parse_fields, read_body
+from deploy.requests.credentials import choose_credentials
 from shared.errors import HookchainError
 from shared.jsontext import to_json
 
@@ -49,10 +49,10 @@ def main(arguments: list[str]) -> int:
         command.error(error_text(error))
     is_duplicate = was_known(outcome.event_id, options.url, sent_at, state_folder())
     if options.json:
-        fields = {name: getattr(outcome, name) for name in ("ok", "status", "event_id", "code", "words")}
+        fields = {name: getattr(outcome, name) for name in ("ok", "status", "event_id", "code", "message")}
         print(to_json({**fields, "duplicate": is_duplicate}))
     else:
-        print(f"{outcome.words}{DUPLICATE if is_duplicate else ''}")
+        print(f"{outcome.message}{DUPLICATE if is_duplicate else ''}")
     if note:
         print(note, file=sys.stderr)
     return DONE if outcome.ok else NOT_DONE
@@ -61,20 +61,20 @@ def main(arguments: list[str]) -> int:
 def _send(options: argparse.Namespace) -> tuple[Outcome, str]:
     """Return the outcome, and a note about how the event was signed. Raises what is a usage error."""
     environ = environ_with(options.env_file)
-    body, form = body_of(options, sys.stdin)
-    proof = proof_of(options, environ, sys.stdin)
+    body, form = read_body(options, sys.stdin)
+    proof = choose_credentials(options, environ, sys.stdin)
     outcome = send(
         proof.url,
         body,
         secret=proof.secret,
         auth=proof.auth,
         format=form,
-        extra=None if isinstance(body, bytes) else fields_of(options.extra),
+        extra=None if isinstance(body, bytes) else parse_fields(options.extra),
         headers=dict(_header(line) for line in options.header),
         delivery_id=options.id,
         timeout_seconds=options.timeout,
     )
-    return outcome, proof.said
+    return outcome, proof.note
 
 
 def _header(line: str) -> tuple[str, str]:
@@ -116,5 +116,5 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="read secrets [.env]")
     command.add_argument("--timeout", metavar="SECONDS", type=float, default=10.0, help="stop waiting after [10]")
     command.add_argument(
-        "--json", action="store_true", help="print one JSON object: ok, status, event_id, code, words, duplicate"
+        "--json", action="store_true", help="print one JSON object: ok, status, event_id, code, message, duplicate"
     )

@@ -9,9 +9,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from deploy.history.journal_view import EventQuery
-from deploy.history.local_bus import told_ports
+from deploy.history.local import open_local_state, running_ports
 from deploy.history.state import State, StateFault
-from deploy.history.state_local import opened
 from shared.ledger import LedgerRow
 
 WAIT_SECONDS: Final = 5.0
@@ -46,11 +45,11 @@ def was_known(event_id: str | None, url: str, sent_at: float, state: Path) -> bo
 
     receive keeps no state, so its reply cannot tell; only the journal can. Of any other receiver nothing is known.
     """
-    ports, target = told_ports(state), urlsplit(url)
+    ports, target = running_ports(state), urlsplit(url)
     if event_id is None or ports is None or (target.hostname, target.port) not in _own_receivers(ports.receive):
         return False
     try:
-        with opened(state) as local:
+        with open_local_state(state) as local:
             record = local.reader.event(event_id)
     except (StateFault, sqlite3.Error):
         return False
@@ -73,9 +72,9 @@ def why_rejected(sent: SentEvent, state: Path) -> list[str]:
 
 def _waited_for(state: Path, look: Callable[[State], tuple[list[str], bool]]) -> list[str]:
     deadline = time.monotonic() + WAIT_SECONDS
-    while told_ports(state) is not None:
+    while running_ports(state) is not None:
         try:
-            with opened(state) as local:
+            with open_local_state(state) as local:
                 lines, is_settled = look(local)
         except StateFault:
             return []

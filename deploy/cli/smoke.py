@@ -14,12 +14,9 @@ from deploy.cli.smoke_follow import StagePrinter, follow, timeout_text
 from deploy.cli.smoke_platform import SmokePlatform, open_platform
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.history.platform_options import add_platform, add_state, same_platform
-from deploy.requests.smoke_audience import Reached, audience
-from deploy.requests.smoke_event import event_of_file, made_event, provider_event, request_of
-from deploy.requests.smoke_post import Posting, post, usable_way
-from deploy.requests.source_entries import provider_key, routes_from, types_of
-from deploy.requests.source_lines import sources_of
-from deploy.requests.trial import sample_beside, trial_type
+from deploy.requests.events import make_provider_event, make_test_event, read_event_file, routed_type, sample_beside
+from deploy.requests.smoke import Posting, Recipient, possible_recipients, post, usable_auth
+from deploy.requests.sources import compiled_sources, provider_key, route_types, routes_from
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.progress import PassingLine
 from deploy.terminal.tables import GREEN, RED, screen_of
@@ -65,7 +62,7 @@ def _run(options: argparse.Namespace) -> int:
     request, event_type = _chosen_event(options, have, name, settings, mark)
     with open_platform(options, have) as platform:
         url = options.to or f"{platform.base_url}/{name}"
-        if not _is_agreed(options, audience(have.slices, name, event_type), platform, url):
+        if not _is_agreed(options, possible_recipients(have.slices, name, event_type), platform, url):
             return USAGE
         return _posted_and_followed(
             options, platform, Posting(url, name, settings, way, platform.secret_of), request, mark
@@ -74,12 +71,12 @@ def _run(options: argparse.Namespace) -> int:
 
 def _chosen_source(options: argparse.Namespace, have: Configured) -> tuple[str, JsonObject, AuthScheme]:
     """Return the source's name, its settings in receive's slice, and the scheme to sign with. Raises CommandError."""
-    known = sources_of(have.slices["receive"])
+    known = compiled_sources(have.slices["receive"])
     if options.source is not None and options.source not in known:
         raise CommandError(f"there is no source {options.source!r}{did_you_mean(options.source, known)}")
     for name in [options.source] if options.source else _routed_first(have, list(known)):
         source = known[name]
-        way = usable_way(source)
+        way = usable_auth(source)
         if way is not None and isinstance(source, dict):
             return name, source, way
     which = f"source {options.source!r}" if options.source else "every source"
@@ -97,21 +94,21 @@ def _chosen_event(
     options: argparse.Namespace, have: Configured, name: str, settings: JsonObject, mark: str
 ) -> tuple[Request, str | None]:
     """Return the request, and the event's type, or None if only the body has it."""
-    is_only_one = len(sources_of(have.slices["receive"])) == 1
+    is_only_one = len(compiled_sources(have.slices["receive"])) == 1
     file = options.file or (sample_beside(have.path) if is_only_one and options.type is None else None)
     if file is not None:
-        return request_of(event_of_file(file, settings, mark, options.type), mark), options.type
+        return read_event_file(file, settings, mark, options.type).to_request(mark), options.type
     routes: list[Json] = list(routes_from(have.slices["transform"], name))
     if provider := provider_key(have, name):
-        types = [options.type] if options.type else types_of(routes)
-        sample = provider_event(provider, types, mark, time.time())
+        types = [options.type] if options.type else route_types(routes)
+        sample = make_provider_event(provider, types, mark, time.time())
         if sample is not None:
             return sample, options.type
-    event_type = options.type or trial_type(name, routes)
-    return request_of(made_event(settings, event_type, mark), mark), event_type
+    event_type = options.type or routed_type(name, routes)
+    return make_test_event(settings, event_type, mark).to_request(mark), event_type
 
 
-def _is_agreed(options: argparse.Namespace, reached: Sequence[Reached], platform: SmokePlatform, url: str) -> bool:
+def _is_agreed(options: argparse.Namespace, reached: Sequence[Recipient], platform: SmokePlatform, url: str) -> bool:
     real = [each for each in reached if each.kind != "email" or platform.sends_mail]
     if options.yes or not real:
         return True
@@ -120,7 +117,7 @@ def _is_agreed(options: argparse.Namespace, reached: Sequence[Reached], platform
         file=sys.stderr,
     )
     for each in real:
-        print(f"  {each.destination} ({each.kind})  {each.whom}".rstrip(), file=sys.stderr)
+        print(f"  {each.destination} ({each.kind})  {each.addresses}".rstrip(), file=sys.stderr)
     if not sys.stdin.isatty():
         print("hookchain smoke: there is no terminal to ask on; add --yes to confirm", file=sys.stderr)
         return False
@@ -137,7 +134,7 @@ def _posted_and_followed(
     stages = StagePrinter(screen, lambda: time.monotonic() - began, waiting.say, where)
     outcome = post(posting, request, mark, posted_at)
     if not outcome.ok:
-        stages.stage("✗", RED, "accepted", outcome.words, f"hookchain logs --function receive{where}")
+        stages.stage("✗", RED, "accepted", outcome.message, f"hookchain logs --function receive{where}")
         return NOT_DONE
     identity = outcome.event_id or platform.newest(
         posting.source, posted_at - 1

@@ -16,13 +16,12 @@ from deploy.config.dev_file import is_sending_mail
 from deploy.config.ports import HOST
 from deploy.gcp.secret_manager_place import SecretManagerPlace
 from deploy.google.cloud import Cloud, cloud_of
+from deploy.history.gcp_log import LogQuery, log_filter, read_records
 from deploy.history.journal_view import EventQuery
-from deploy.history.local_bus import told_ports
-from deploy.history.logs_cloud import Wanted, log_filter, read_records
+from deploy.history.local import running_ports
 from deploy.history.platform_options import is_gcp, same_platform, target_of
-from deploy.history.state import State
-from deploy.history.state_choice import chosen_state
-from deploy.requests.send_secret import secret_named
+from deploy.history.state import State, open_state
+from deploy.requests.credentials import read_secret
 from deploy.secrets.place import PlaceFault
 from deploy.terminal.command_error import CommandError
 from shared.errors import HookchainError
@@ -52,10 +51,10 @@ class SmokePlatform:
 @contextmanager
 def open_platform(options: argparse.Namespace, have: Configured) -> Iterator[SmokePlatform]:
     """Raises CommandError, TargetFault and GcloudMissing."""
-    if not is_gcp(options) and options.to is None and told_ports(options.state) is None:
+    if not is_gcp(options) and options.to is None and running_ports(options.state) is None:
         raise CommandError(f"no `hookchain dev` runs with {options.state}. Start `make dev`, or use --platform gcp.")
     try:
-        with chosen_state(options, have.environ) as state:
+        with open_state(options, have.environ) as state:
             if is_gcp(options):
                 yield _in_cloud(state, cloud_of(target_of(options, have.environ)), same_platform(options))
             else:
@@ -67,11 +66,11 @@ def open_platform(options: argparse.Namespace, have: Configured) -> Iterator[Smo
 def _here(state: State, options: argparse.Namespace, have: Configured) -> SmokePlatform:
     def secret_of(name: str) -> str:
         try:
-            return secret_named(name, have.environ)
+            return read_secret(name, have.environ)
         except ValueError as error:
             raise CommandError(str(error)) from error
 
-    ports = told_ports(options.state)
+    ports = running_ports(options.state)
     base_url = f"http://{HOST}:{ports.receive}" if ports else ""
     look, newest = partial(_look, state), partial(_newest, state)
     return SmokePlatform(base_url, secret_of, look, newest, LOCAL_SECONDS, 0.1, is_sending_mail(options.state))
@@ -126,5 +125,5 @@ class _CloudLook:
             except HookchainError as fault:
                 self._is_journal_read = False
                 print(f"the journal cannot be read; reading the logs instead: {fault.detail}", file=sys.stderr)
-        query = log_filter(self._cloud.target, Wanted(event=event_id), posted_at - CLOCKS_APART_SECONDS)
+        query = log_filter(self._cloud.target, LogQuery(event=event_id), posted_at - CLOCKS_APART_SECONDS)
         return state_from_logs(read_records(self._cloud.gcloud, self._cloud.target, query, "asc"), event_id)

@@ -16,14 +16,14 @@ from deploy.config.configured import Configured, add_configuration, configured
 from deploy.config.ports import HOST
 from deploy.google.cloud import cloud_of
 from deploy.google.target import Target
-from deploy.history.local_bus import own_ports
+from deploy.history.local import local_ports
 from deploy.history.platform_options import add_platform, add_state, is_gcp, target_of
-from deploy.requests.samples import events_of
-from deploy.requests.smoke_event import example_event
-from deploy.requests.source_entries import Entry, entries, provider_key, routes_from, types_of
-from deploy.requests.source_example import example_line
-from deploy.requests.source_lines import sources_of, ways_of
-from deploy.requests.trial import as_typed_here, program, trial_type
+from deploy.requests.command_lines import example_line, program, relative_path
+from deploy.requests.events import make_example_event, routed_type
+from deploy.requests.samples import sample_names
+from deploy.requests.sender_settings import SenderSettings, sender_settings
+from deploy.requests.snippet import SNIPPETS, find_sender, make_snippet
+from deploy.requests.sources import auth_entries, compiled_sources, provider_key, route_types, routes_from
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import BOLD, DIM, Screen, printable, screen_of
 from shared.did_you_mean import did_you_mean
@@ -32,28 +32,39 @@ from shared.jsontext import Json
 DETAILS: Final = """\
 `<secret NAME>` stands for the newest value of that secret: `hookchain secrets list` shows where it is stored. If a
 source lists several auth schemes, the sender needs only one of them."""
+EXAMPLES: Final = """\
+  hookchain sources github --platform gcp
+  hookchain sources shop --snippet python > send_event.py"""
 _WIDTH: Final = 100
 
 
 def main(arguments: list[str]) -> int:
-    command = parser("sources", "hookchain sources github --platform gcp", details=DETAILS)
+    command = parser("sources", EXAMPLES, details=DETAILS)
     command.add_argument("name", metavar="NAME", nargs="?", help="show this source only")
+    command.add_argument("--snippet", choices=SNIPPETS, help="print only a complete program that sends to NAME")
     add_configuration(command)
     add_platform(command)
     add_state(command)
     command.add_argument("--json", action="store_true", help="print one JSON document")
     options = command.parse_args(arguments)
+    if options.snippet and options.name is None:
+        command.error("--snippet needs the NAME of a source")
     return run_command("sources", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
     have = configured(options)
-    known = sources_of(have.slices["receive"])
+    known = compiled_sources(have.slices["receive"])
     if options.name is not None and options.name not in known:
         raise CommandError(f"there is no source {options.name!r}{did_you_mean(options.name, known)}")
     target = target_of(options, have.environ) if is_gcp(options) else None
     base = cloud_of(target).receive_url() if target else _local_url(options, have)
-    listed = [each for each in entries(have.slices, base, _providers(have)) if options.name in (None, each.name)]
+    if options.snippet:
+        print(_snippet(have, options.name, base, options.snippet), end="")
+        return DONE
+    listed = [
+        each for each in sender_settings(have.slices, base, _providers(have)) if options.name in (None, each.name)
+    ]
     lines = {each.name: _example(have, each.name, base, target) for each in listed}
     if options.json:
         print(json.dumps({"sources": [{**each.document(), "example": lines[each.name]} for each in listed]}, indent=2))
@@ -61,17 +72,29 @@ def _run(options: argparse.Namespace) -> int:
         screen = screen_of(sys.stdout, os.environ)
         print("\n\n".join("\n".join(entry_text(each, lines[each.name], screen)) for each in listed))
         if target is None and any(line.startswith("curl") and "$" in line for line in lines.values()):
-            file = as_typed_here(options.env_file)
+            file = relative_path(options.env_file)
             read = shlex.quote(file if "/" in file else f"./{file}")  # `.` alone would look for it on PATH
             print(f"\nTo set $NAME in your shell, read .env:  . {read}")
     return DONE
 
 
+def _snippet(have: Configured, name: str, base: str, language: str) -> str:
+    """Raises CommandError."""
+    settings = compiled_sources(have.slices["receive"])[name]
+    assert isinstance(settings, dict)
+    url = str(settings.get("public_url") or f"{base}/{name}")
+    try:
+        sender = find_sender(name, settings, url, list(routes_from(have.slices["transform"], name)))
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    return make_snippet(language, sender)
+
+
 def _local_url(options: argparse.Namespace, have: Configured) -> str:
-    return f"http://{HOST}:{own_ports(options.state, have.environ).receive}"
+    return f"http://{HOST}:{local_ports(options.state, have.environ).receive}"
 
 
-def entry_text(entry: Entry, example: str, screen: Screen) -> Iterator[str]:
+def entry_text(entry: SenderSettings, example: str, screen: Screen) -> Iterator[str]:
     yield screen.coloured(entry.name, BOLD) + (screen.coloured(f"  {entry.provider}", DIM) if entry.provider else "")
     rows = [("URL", entry.url), ("methods", ", ".join(entry.methods))]
     for number, way in enumerate(entry.ways):
@@ -87,7 +110,7 @@ def _rows(title: str, lines: Sequence[str]) -> list[tuple[str, str]]:
     return [("" if place else title, line) for place, line in enumerate(lines)]
 
 
-def events_words(entry: Entry) -> str:
+def events_words(entry: SenderSettings) -> str:
     if not entry.routes:
         return "none: no route matches its events"
     named = f" ({', '.join(entry.routes)})"
@@ -95,8 +118,8 @@ def events_words(entry: Entry) -> str:
 
 
 def _example(have: Configured, name: str, base: str, target: Target | None) -> str:
-    source = sources_of(have.slices["receive"])[name]
-    ways = ways_of(source)
+    source = compiled_sources(have.slices["receive"])[name]
+    ways = auth_entries(source)
     assert isinstance(source, dict)
     if ways and ways[0]["scheme"] == "link" and target is None:
         return shlex.join([program(), "link", name, "event=example"])
@@ -104,14 +127,14 @@ def _example(have: Configured, name: str, base: str, target: Target | None) -> s
         return ""
     provider = provider_key(have, name)
     routes: list[Json] = list(routes_from(have.slices["transform"], name))
-    if provider and target is None and events_of(provider):
-        return _trigger_line(name, provider, types_of(routes))
-    return example_line(f"{base}/{name}", ways[0], example_event(source, trial_type(name, routes)), target)
+    if provider and target is None and sample_names(provider):
+        return _trigger_line(name, provider, route_types(routes))
+    return example_line(f"{base}/{name}", ways[0], make_example_event(source, routed_type(name, routes)), target)
 
 
 def _trigger_line(name: str, provider: str, types: Sequence[str]) -> str:
     """Return the line for the first sample that a route matches, else for the provider's first sample."""
-    taken = [each for each in events_of(provider) if any(fnmatch.fnmatchcase(each, one) for one in types)]
+    taken = [each for each in sample_names(provider) if any(fnmatch.fnmatchcase(each, one) for one in types)]
     return shlex.join([program(), "trigger", provider, *taken[:1], "--source", name])
 
 
@@ -119,7 +142,7 @@ def _providers(have: Configured) -> dict[str, tuple[str, str]]:
     """Return the provider's name and set-up instruction for each source."""
     catalogue = load_catalogue()
     found: dict[str, tuple[str, str]] = {}
-    for name in sources_of(have.slices["receive"]):
+    for name in compiled_sources(have.slices["receive"]):
         key = provider_key(have, name)
         if key in catalogue:
             found[name] = (catalogue[key].name, catalogue[key].setup or "")

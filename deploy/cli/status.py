@@ -14,12 +14,11 @@ from deploy.cli.event_text import clock
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.dev.status import local_backlogs, local_version
 from deploy.google.cloud import cloud_of
+from deploy.history.gcp_status import read_backlogs, read_versions
 from deploy.history.platform_options import add_platform, add_state, is_gcp, same_platform, target_of
-from deploy.history.state import StateFault
-from deploy.history.state_choice import chosen_state
-from deploy.history.status_cloud import backlogs_or_note, versions
-from deploy.history.status_parts import Backlog, Kept, Retrying, SourceNews, Status, Version, kept_in
-from deploy.requests.source_lines import sources_of
+from deploy.history.state import StateFault, open_state
+from deploy.history.status import Backlog, Retrying, SourceActivity, Status, StoredStatus, Version, read_stored_status
+from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import BOLD, GREEN, RED, YELLOW, Column, Screen, printable, screen_of, table
 from shared.errors import HookchainError
@@ -76,8 +75,8 @@ def _local_status(options: argparse.Namespace, have: Configured, now: float) -> 
 def _cloud_status(options: argparse.Namespace, have: Configured, now: float) -> Status:
     """Read each part on its own: one that cannot be read hides no other."""
     cloud = cloud_of(target_of(options, have.environ))
-    running = versions(cloud)
-    waiting, notes = backlogs_or_note(cloud, now)
+    running = read_versions(cloud)
+    waiting, notes = read_backlogs(cloud, now)
     try:
         kept = _kept(options, have, now)
     except (StateFault, HookchainError) as fault:
@@ -86,9 +85,9 @@ def _cloud_status(options: argparse.Namespace, have: Configured, now: float) -> 
     return Status(running, kept.sources, waiting, kept.dead_letters, kept.held, kept.retrying, notes)
 
 
-def _kept(options: argparse.Namespace, have: Configured, now: float) -> Kept:
-    with chosen_state(options, have.environ) as state:
-        return kept_in(state, sources_of(have.slices["receive"]), now)
+def _kept(options: argparse.Namespace, have: Configured, now: float) -> StoredStatus:
+    with open_state(options, have.environ) as state:
+        return read_stored_status(state, compiled_sources(have.slices["receive"]), now)
 
 
 def status_text(status: Status, now: float, screen: Screen, where: str = "") -> Iterator[str]:
@@ -111,7 +110,7 @@ def _version(each: Version) -> tuple[str, ...]:
     return each.name, each.version, "" if each.since is None else clock(each.since), each.trouble or _SERVES
 
 
-def _source(each: SourceNews, now: float) -> tuple[str, ...]:
+def _source(each: SourceActivity, now: float) -> tuple[str, ...]:
     if each.last_at is None:
         return each.source, "none yet", "", "0"
     count = f"{each.day_count:,}{' or more' if each.is_more else ''}"

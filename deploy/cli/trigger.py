@@ -21,6 +21,8 @@ from deploy.cli.trigger_request import (
     signed_sample,
     trigger_target,
 )
+from deploy.client.hookchain.http import NoResponse, Response
+from deploy.client.hookchain.outcome import Outcome, read_outcome
 from deploy.config.catalogue import load_catalogue
 from deploy.config.catalogue_entry_text import PROVEN
 from deploy.config.catalogue_source_block import is_fetched_key
@@ -28,16 +30,13 @@ from deploy.config.configured import add_configuration, environ_of
 from deploy.config.dotenv import read_dotenv
 from deploy.history.platform_options import add_state
 from deploy.requests.breaking import BREAKS
-from deploy.requests.outcome import Outcome, outcome_of
-from deploy.requests.private_keys import keep_key, make_pair
-from deploy.requests.samples import Fresh, Sample, events_of
-from deploy.requests.signing import is_asymmetric
-from deploy.requests.wire import Answer, NoAnswer, exchange, parse_target
+from deploy.requests.keys import generate_key_pair, is_asymmetric, store_private_key
+from deploy.requests.posting import post_request
+from deploy.requests.samples import Fresh, Sample, sample_names
 from deploy.secrets.dotenv_place import DotenvPlace
 from deploy.secrets.place import PlaceFault
 from deploy.terminal.tables import printable
 from shared.did_you_mean import did_you_mean
-from shared.http import Request
 from shared.jsontext import to_json
 from shared.secrets import variable_name
 
@@ -66,7 +65,7 @@ def main(arguments: list[str]) -> int:
     add("--variant", metavar="NAME", help="sign with this variant of the source's auth [the first]")
     add("--list", action="store_true", help="list the provider's samples and handshakes")
     add("--make-key", action="store_true", help="generate a key pair to sign with in the provider's place")
-    add("--json", action="store_true", help="print one JSON object: ok, status, event_id, code, words")
+    add("--json", action="store_true", help="print one JSON object: ok, status, event_id, code, message")
     add_configuration(command)
     add_state(command)
     options = command.parse_args(arguments)
@@ -89,7 +88,7 @@ def _run(options: argparse.Namespace) -> int:
         raise ValueError(f"there is no provider {options.provider!r}{did_you_mean(provider, catalogue)}")
     if options.list:
         handshakes = [f"{handshake.name}  (handshake)" for handshake in catalogue[provider].handshakes]
-        print("\n".join([*(name for name in events_of(provider)), *handshakes]))
+        print("\n".join([*(name for name in sample_names(provider)), *handshakes]))
         return 0
     environ = environ_of(options)
     target = trigger_target(provider, options, environ)
@@ -102,7 +101,7 @@ def _run(options: argparse.Namespace) -> int:
     fresh = Fresh(time.time(), secrets.token_hex(6), str(secrets.randbelow(9 * 10**9) + 10**9))
     sample = chosen_sample(target, options.event, keys, fresh)
     request = signed_sample(target, sample, keys, fresh, options.what, options.variant)
-    return _print_result(options, target, sample, _exchange(target, request), fresh.now)
+    return _print_result(options, target, sample, post_request(request, target.url, TIMEOUT_SECONDS), fresh.now)
 
 
 def _make_key(target: TriggerTarget, env_file: Path, state: Path) -> list[str]:
@@ -113,38 +112,30 @@ def _make_key(target: TriggerTarget, env_file: Path, state: Path) -> list[str]:
     way = next((way for way in target.source.auth if way.secret and is_asymmetric(way)), None)
     if way is None:
         raise ValueError(f"{target.entry.name} does not sign with a key pair that can be made here")
-    pair = make_pair(way)
+    pair = generate_key_pair(way)
     others = read_dotenv(env_file).get(variable_name(way.secret), "").strip("\n")
     folder = Path(os.environ.get("SECRETS_DIR") or "/secrets")
     place = DotenvPlace(env_file, os.environ, folder, datetime.datetime.now(datetime.UTC).date())
     lines = place.write(way.secret, "\n".join(filter(None, (pair.public, others))), forget=False)
-    path = keep_key(state, way.secret, pair)
+    path = store_private_key(state, way.secret, pair)
     return [f"public key: {line}" for line in lines] + [f"private key: stored in {path}"]
 
 
-def _exchange(target: TriggerTarget, request: Request) -> Answer | NoAnswer:
-    scheme, _, rest = target.url.partition("://")
-    query = f"?{request.query}" if request.query else ""
-    url = parse_target(f"{scheme}://{rest.partition('/')[0]}{request.path}{query}")
-    headers = [pair for pair in request.headers if pair[0] != "host"]
-    return exchange(request.method, url, headers, request.body, TIMEOUT_SECONDS)
-
-
 def _print_result(
-    options: argparse.Namespace, target: TriggerTarget, sample: Sample, answer: Answer | NoAnswer, at: float
+    options: argparse.Namespace, target: TriggerTarget, sample: Sample, answer: Response | NoResponse, at: float
 ) -> int:
-    outcome = outcome_of(answer, TIMEOUT_SECONDS)
+    outcome = read_outcome(answer, TIMEOUT_SECONDS)
     rejected = outcome.status is not None and 400 <= outcome.status < 500
     is_right = rejected if options.what else outcome.ok
     if options.json:
-        fields = {name: getattr(outcome, name) for name in ("ok", "status", "event_id", "code", "words")}
+        fields = {name: getattr(outcome, name) for name in ("ok", "status", "event_id", "code", "message")}
         print(to_json({"provider": target.provider, "event": sample.event, "url": target.url, **fields}))
         return 0 if is_right else 1
     print(
         f"{target.entry.name}, {sample.event}{f', {options.what} broken' if options.what else ''}, "
         f"to {printable(target.url)}"
     )
-    start = "; start `make dev`" if options.to is None and isinstance(answer, NoAnswer) else ""
+    start = "; start `make dev`" if options.to is None and isinstance(answer, NoResponse) else ""
     print(f"  {printable(_words(outcome, sample, answer))}{start}{_judged(options, target, outcome, rejected)}")
     for line in () if options.to else _result_lines(options, target, outcome, sample, at):
         print(f"  {printable(line)}")
@@ -160,10 +151,10 @@ def _result_lines(
     return why_rejected(sent, options.state) if outcome.status else []
 
 
-def _words(outcome: Outcome, sample: Sample, answer: Answer | NoAnswer) -> str:
-    if sample.is_handshake and outcome.ok and isinstance(answer, Answer):
+def _words(outcome: Outcome, sample: Sample, answer: Response | NoResponse) -> str:
+    if sample.is_handshake and outcome.ok and isinstance(answer, Response):
         return f"answered ({answer.status}): {answer.body.decode('utf-8', 'replace')[:200]}"
-    return outcome.words
+    return outcome.message
 
 
 def _judged(options: argparse.Namespace, target: TriggerTarget, outcome: Outcome, rejected: bool) -> str:

@@ -13,15 +13,14 @@ from deploy.config.catalogue_source_block import secret_name_of, source_block, s
 from deploy.config.compiler import read_config
 from deploy.config.compiling.provider import provider_part
 from deploy.config.configured import Configured, configured
-from deploy.history.local_bus import own_ports
-from deploy.requests.breaking import Break, broken_request, broken_signer, why_not
+from deploy.history.local import local_ports
+from deploy.requests.breaking import Break, broken_request, broken_signer, unbreakable_reason
+from deploy.requests.credentials import read_secret
 from deploy.requests.edits import with_header, with_text
-from deploy.requests.handshake_sample import handshake_sample
-from deploy.requests.private_keys import kept_key, make_pair
-from deploy.requests.samples import Fresh, Sample, events_of, load_sample
-from deploy.requests.send_secret import secret_named
-from deploy.requests.signing import BY_CERTIFICATE, Signer, is_asymmetric, signed
-from deploy.requests.wire import parse_target
+from deploy.requests.keys import generate_key_pair, is_asymmetric, read_private_key
+from deploy.requests.posting import aim_request
+from deploy.requests.samples import Fresh, Sample, handshake_sample, load_sample, sample_names
+from deploy.requests.signing import BY_CERTIFICATE, Signer, sign_request
 from functions.receive.admission import requested_url
 from functions.receive.source import Source, read_sources
 from shared.config.handshake import Handshake
@@ -65,7 +64,7 @@ def trigger_target(provider: str, options: argparse.Namespace, environ: Mapping[
     settings = sources.get(name)
     is_configured = isinstance(settings, dict)
     whole = settings if isinstance(settings, dict) else ready_source(provider, entry)
-    url = options.to or f"http://localhost:{own_ports(options.state, environ).receive}/{quote(name)}"
+    url = options.to or f"http://localhost:{local_ports(options.state, environ).receive}/{quote(name)}"
     if not urlsplit(url).path.strip("/"):
         url = f"{url.rstrip('/')}/{quote(name)}"
     [source] = read_sources({"sources": {name: whole}}).values()
@@ -135,18 +134,18 @@ class Keys:
         if not way.secret:
             return ""
         if is_asymmetric(way):
-            key = kept_key(self.state, way.secret)
+            key = read_private_key(self.state, way.secret)
             if key is None:
                 raise CannotSign(
                     f"the secret {way.secret!r} is a public key, and only the provider has the private key"
                 )
             return key
-        return secret_named(way.secret, self.environ)
+        return read_secret(way.secret, self.environ)
 
 
 def chosen_sample(target: TriggerTarget, event: str | None, keys: Keys, fresh: Fresh) -> Sample:
     """Raises ValueError."""
-    names = events_of(target.provider)
+    names = sample_names(target.provider)
     chosen = event or next(iter(names), "")
     handshakes = {handshake.name: handshake for handshake in target.entry.handshakes}
     if chosen in names or chosen not in handshakes:
@@ -160,7 +159,7 @@ def _checks(settings: JsonObject, handshake: Handshake, keys: Keys) -> dict[str,
     found = [one for one in compiled if isinstance(one, dict)] if isinstance(compiled, list) else []
     checks = next((one.get("check") for one in found if one["name"] == handshake.name), None)
     listed = [check for check in checks if isinstance(check, dict)] if isinstance(checks, list) else []
-    return {str(check["at"]): secret_named(str(check["secret"]), keys.environ) for check in listed}
+    return {str(check["at"]): read_secret(str(check["secret"]), keys.environ) for check in listed}
 
 
 def is_unsigned(target: TriggerTarget, sample: Sample) -> bool:
@@ -177,10 +176,7 @@ def signed_sample(
     variant: str | None = None,
 ) -> Request:
     """Return the request to send. Raises ValueError, CannotSign, and Temporary for a secret that is no key."""
-    parts = urlsplit(target.url)
-    path, _, query = parse_target(target.url).path.partition("?")
-    both = "&".join(filter(None, (query, sample.request.query)))
-    request = with_header(replace(sample.request, path=path, query=both), "host", parts.netloc)
+    request = aim_request(sample.request, target.url)
     if is_unsigned(target, sample) and not any(way.scheme in IN_HEAD for way in target.source.auth):
         return request
     refusal: Exception = ValueError(_missing_variant(target.source.auth, variant))
@@ -210,22 +206,22 @@ def _likeliest_first(ways: Sequence[AuthScheme], request: Request) -> list[AuthS
 def _signed_by(
     way: AuthScheme, url_of: Callable[[Request], str], request: Request, keys: Keys, fresh: Fresh, what: Break | None
 ) -> Request:
-    if what and (reason := why_not(what, way)):
+    if what and (reason := unbreakable_reason(what, way)):
         raise ValueError(reason)
     delivery_id = f"msg_{fresh.hex_digits}"
     if what == "signature" and way.scheme in BY_CERTIFICATE:
         return _forged(request)
     if what == "signature" and is_asymmetric(way):
-        return signed(request, Signer(way, make_pair(way).private, url_of, fresh.now, delivery_id))
+        return sign_request(request, Signer(way, generate_key_pair(way).private, url_of, fresh.now, delivery_id))
     request = _with_scheme_headers(way, request)
     signer = Signer(way, keys.key(way), url_of, fresh.now, delivery_id)
-    right = signed(request, signer)
+    right = sign_request(request, signer)
     if not is_asymmetric(way):
         verify(right, way, [signer.key] if signer.key else [], {}, fresh.now, url_of(right))
     if what == "signature":
-        return signed(request, replace(signer, key=_wrong_key(signer)))
+        return sign_request(request, replace(signer, key=_wrong_key(signer)))
     if what == "clock":
-        return signed(request, broken_signer(what, signer))
+        return sign_request(request, broken_signer(what, signer))
     return broken_request(what, way, right)
 
 

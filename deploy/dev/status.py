@@ -7,10 +7,10 @@ from typing import Final
 
 from deploy.config.dev_file import FILE_NAME
 from deploy.config.ports import HOST
+from deploy.dev.probe import ask
 from deploy.dev.pubsub.store import read_waiting
-from deploy.history.local_bus import told_ports
-from deploy.history.probe import ask
-from deploy.history.status_parts import Backlog, Version
+from deploy.history.local import running_ports
+from deploy.history.status import Backlog, Version
 
 ANSWER_SECONDS: Final = 2.0
 READY_PATH: Final = "/robots.txt"
@@ -18,7 +18,7 @@ READY_PATH: Final = "/robots.txt"
 
 
 def local_version(folder: Path) -> Version:
-    ports = told_ports(folder)
+    ports = running_ports(folder)
     if ports is None:
         return Version("hookchain dev", "", None, "not up: make dev")
     since = (folder / FILE_NAME).stat().st_mtime

@@ -5,11 +5,9 @@ from collections.abc import Iterator, Sequence
 from deploy.gcp.first_values import where_to_read
 from deploy.gcp.graph import Deployment
 from deploy.google.gcloud import shown
-from deploy.requests.smoke_event import example_event
-from deploy.requests.source_entries import routes_from
-from deploy.requests.source_example import example_line
-from deploy.requests.source_lines import SIGNED, sources_of, ways_of
-from deploy.requests.trial import trial_type
+from deploy.requests.command_lines import CURL_SCHEMES, example_line
+from deploy.requests.events import make_example_event, routed_type
+from deploy.requests.sources import auth_entries, compiled_sources, routes_from
 from shared.jsontext import Json
 
 
@@ -21,7 +19,7 @@ def closing(deployment: Deployment, made: Sequence[str], told: str) -> Iterator[
         yield f"  {shown(where_to_read(name, deployment), target.project)}"
     yield "Senders post to:"
     is_signed = False
-    for name, source in sources_of(deployment.slices["receive"]).items():
+    for name, source in compiled_sources(deployment.slices["receive"]).items():
         yield f"  {deployment.url('receive')}/{name}"
         if line := curl(deployment, name, source):
             yield f"    {line}"
@@ -39,6 +37,9 @@ def curl(deployment: Deployment, name: str, source: Json) -> str:
     methods = source.get("methods") if isinstance(source, dict) else None
     if not (isinstance(source, dict) and isinstance(methods, list) and "POST" in methods):
         return ""
-    event = example_event(source, trial_type(name, list(routes_from(deployment.slices["transform"], name))))
-    url, ways = f"{deployment.url('receive')}/{name}", [way for way in ways_of(source) if way["scheme"] not in SIGNED]
+    event = make_example_event(source, routed_type(name, list(routes_from(deployment.slices["transform"], name))))
+    url, ways = (
+        f"{deployment.url('receive')}/{name}",
+        [way for way in auth_entries(source) if way["scheme"] in CURL_SCHEMES],
+    )
     return next(filter(None, (example_line(url, way, event, deployment.target) for way in ways)), "")

@@ -7,7 +7,7 @@ from deploy.gcp.graph import Deployment
 from deploy.gcp.plan import Action
 from deploy.gcp.questions import Questions
 from deploy.google import names
-from deploy.requests.source_lines import sources_of, ways_of
+from deploy.requests.sources import auth_entries, compiled_sources
 from deploy.secrets.needs import Need, needs
 from deploy.secrets.values import Refused, checked_values, joined, random_text
 from deploy.terminal.command_error import CommandError
@@ -48,7 +48,7 @@ def is_made_up(need: Need, receive: JsonObject) -> bool:
 
 
 def _chosen_freely(receive: JsonObject) -> frozenset[str]:
-    ways = [way for source in sources_of(receive).values() for way in ways_of(source)]
+    ways = [way for source in compiled_sources(receive).values() for way in auth_entries(source)]
     signed = {str(way.get("secret")) for way in ways if way.get("scheme") not in OPERATORS_CHOICE}
     return frozenset(str(way.get("secret")) for way in ways) - signed
 

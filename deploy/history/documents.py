@@ -1,13 +1,13 @@
-"""What the journal, the ledger and the mailbox hold, as the JSON that the page and other readers get.
+"""Journal and ledger rows as the JSON documents that the page and the commands return.
 
-Times are RFC 3339. Nothing here is safe to show as HTML: senders wrote it.
+Times are RFC 3339. No text here is safe to show as HTML: senders wrote it.
 """
 
 import json
 from collections.abc import Sequence
 
 from deploy.history.journal_view import Bucket, DeadLetterRow, EventRecord, EventSummary, RequestRow
-from deploy.history.replay_messages import is_replayable
+from deploy.history.replay import is_replayable
 from shared.journal import AttemptEntry, DeadLetter, route_documents
 from shared.jsontext import Json, JsonObject
 from shared.ledger import LedgerRow
@@ -29,7 +29,7 @@ def summary_document(event: EventSummary) -> JsonObject:
 
 
 def record_document(record: EventRecord, document: JsonObject | None, rows: list[LedgerRow]) -> JsonObject:
-    """One event whole. `document` is its CloudEvent with its data, from wherever that rests."""
+    """Return one event with everything recorded about it. `document` is its CloudEvent with its data."""
     return {
         **summary_document(record.summary),
         "event": document,
@@ -112,7 +112,7 @@ def as_dead_letter(row: DeadLetterRow) -> DeadLetter:
 
 
 def _message(message: bytes) -> Json:
-    """As JSON where it is some, else as text."""
+    """Return the message as JSON where it parses, else as text."""
     try:
         document: Json = json.loads(message)
     except (ValueError, RecursionError):
@@ -121,7 +121,7 @@ def _message(message: bytes) -> Json:
 
 
 def series_document(buckets: Sequence[Bucket], bucket_seconds: float) -> JsonObject:
-    """A list for each figure, oldest first."""
+    """Return a list for each figure, oldest first."""
     return {
         "since": rfc3339(buckets[0].at),
         "bucket_seconds": bucket_seconds,

@@ -1,4 +1,4 @@
-"""Where a command looks: what `hookchain dev` keeps here, or what a bundle keeps on Google Cloud."""
+"""Options that choose a platform: the state of `hookchain dev` here, or a deployment on Google Cloud."""
 
 import argparse
 import shlex
@@ -32,8 +32,10 @@ def is_gcp(options: argparse.Namespace) -> bool:
 
 
 def same_platform(options: argparse.Namespace) -> str:
-    """What the line of another command, told as advice, goes on with: nothing for this machine. A bundle that was named
-    is named again, or the advice would be about another one."""
+    """Return the options that a suggested command needs to mean the same deployment, with a space before them.
+
+    Empty for this machine.
+    """
     if not is_gcp(options):
         return ""
     named = [(name, getattr(options, name)) for name in ("project", "region", "prefix")]
@@ -42,5 +44,5 @@ def same_platform(options: argparse.Namespace) -> str:
 
 
 def target_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Target:
-    """Raises TargetFault."""
+    """Return the deployment that the options name. Raises TargetFault."""
     return find_target(options, environ, lambda: configured_project(Gcloud()))

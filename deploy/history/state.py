@@ -1,12 +1,15 @@
-"""What is kept of events, here or on a cloud, for the commands that look and act."""
+"""Journal, ledger, blobs and bus of one deployment, behind one interface for every platform."""
 
+import argparse
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from deploy.google.target import Target, TargetFault
 from deploy.history.journal_view import JournalView
+from deploy.history.platform_options import is_gcp, target_of
 from deploy.terminal.command_error import CommandError
 from shared.claim_check import checked_out
 from shared.errors import Permanent
@@ -17,18 +20,19 @@ from shared.ports import Blobs, Bus
 
 LEAST_ID_CHARACTERS: Final = 6
 MAX_DELIVERIES: Final = 1_000
-_WORDS: Final = {"events": "event", "dead_letters": "dead letter"}
+_NAMES: Final = {"events": "event", "dead_letters": "dead letter"}
 
 
 class StateFault(CommandError):
-    """What keeps a command from its work, in words for a person."""
+    """The reason why a command cannot read or change the state."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`ledger`, `blobs` and `bus` are opened on the caller's event loop; `bus` raises StateFault where there is none.
+    """What one deployment stores.
 
-    `destinations`: the names that are known; none where that is not known.
+    ledger, blobs, bus    are opened on the caller's event loop; `bus` raises StateFault where there is none
+    destinations          returns the names in the configuration; none where it is not known
     """
 
     reader: JournalView
@@ -37,30 +41,32 @@ class State:
     bus: Callable[[], AbstractAsyncContextManager[Bus]]
     destinations: Callable[[], Sequence[str]]
 
-    def whole_id(self, kind: Literal["events", "dead_letters"], given: str) -> str:
-        """The id that `given` is, or is the only one to begin with. Raises StateFault."""
+    def find_id(self, kind: Literal["events", "dead_letters"], given: str) -> str:
+        """Return the id that is `given` or is the only one that begins with it. Raises StateFault."""
         found = self.reader.ids_beginning(kind, given, 4)
         if given in found:
             return given
-        word = _WORDS[kind]
+        name = _NAMES[kind]
         if not found:
-            raise StateFault(f"no {word} has the id {given!r}, or one that begins so")
+            raise StateFault(f"no {name} has an id that is {given!r} or begins with it")
         if len(given) < LEAST_ID_CHARACTERS:
-            raise StateFault(f"the beginning of an id has at least {LEAST_ID_CHARACTERS} characters; found {given!r}")
+            raise StateFault(
+                f"the beginning of an id must have at least {LEAST_ID_CHARACTERS} characters; got {given!r}"
+            )
         if len(found) > 1:
-            raise StateFault(f"more than one {word} begins with {given!r}: {', '.join(found[:3])} …")
+            raise StateFault(f"more than one {name} begins with {given!r}: {', '.join(found[:3])} …")
         return found[0]
 
     def deliveries(self, event_id: str) -> list[LedgerRow]:
-        """Oldest first."""
+        """Return the event's deliveries, oldest first."""
         return asyncio.run(self._deliveries(event_id))
 
     async def _deliveries(self, event_id: str) -> list[LedgerRow]:
         async with self.ledger() as ledger:
             return list(reversed(await ledger.rows(MAX_DELIVERIES, event_id=event_id)))
 
-    def whole_event(self, document: JsonObject | None) -> JsonObject | None:
-        """With the data that rests in a blob; without, where the blob is gone."""
+    def event_with_data(self, document: JsonObject | None) -> JsonObject | None:
+        """Return the event with the data from its blob; without it where the blob is gone."""
         if document is None or "dataref" not in document:
             return document
         try:
@@ -71,3 +77,26 @@ class State:
     async def _checked_out(self, event: Event) -> Event:
         async with self.blobs() as blobs:
             return await checked_out(event, blobs)
+
+
+@contextmanager
+def open_state(options: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[State]:
+    """Open the state of the platform that the options name. Raises StateFault."""
+    if is_gcp(options):
+        from deploy.history.gcp import open_gcp_state  # imports an HTTP client
+
+        with open_gcp_state(resolve_target(options, environ), environ) as state:
+            yield state
+    else:
+        from deploy.history.local import open_local_state
+
+        with open_local_state(options.state) as state:
+            yield state
+
+
+def resolve_target(options: argparse.Namespace, environ: Mapping[str, str]) -> Target:
+    """Return the deployment that the options name. Raises StateFault."""
+    try:
+        return target_of(options, environ)
+    except TargetFault as fault:
+        raise StateFault(str(fault)) from fault

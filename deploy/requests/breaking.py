@@ -1,27 +1,27 @@
-"""Samples with one thing wrong, so that a refusal is seen before a real one comes."""
+"""Samples with one thing wrong, so that you see a rejection before a real sender causes one."""
 
 from dataclasses import replace
 from typing import Final, Literal
 
 from deploy.requests.edits import with_header
-from deploy.requests.signing import Signer
+from deploy.requests.signing import TOKEN_SECONDS, Signer
 from shared.http import Request
 from shared.signatures.scheme import AuthScheme
 
 Break = Literal["signature", "clock", "body"]
 BREAKS: Final[tuple[Break, ...]] = ("signature", "clock", "body")
 
-_BODY_UNPROVEN: Final = frozenset({"none", "basic", "header", "bearer", "path", "query", "token"})
+_BODY_UNSIGNED: Final = frozenset({"none", "basic", "header", "bearer", "path", "query", "token"})
 _LATE_SECONDS: Final = 60
 _CUT_OFF: Final = b'{"cut off": '
 
 
-def why_not(what: Break, way: AuthScheme) -> str | None:
-    """Why that cannot be broken here; None where it can."""
+def unbreakable_reason(what: Break, way: AuthScheme) -> str | None:
+    """Return why that cannot be broken with this auth scheme; None where it can."""
     if what == "signature" and way.scheme == "none":
-        return "this source asks for no proof, so none can be wrong"
+        return "this source needs no authentication, so none can be wrong"
     if what == "clock" and not signs_time(way):
-        return "no time is signed in this way of proof, so none can be wrong"
+        return "this auth scheme signs no time, so none can be wrong"
     return None
 
 
@@ -32,24 +32,17 @@ def signs_time(way: AuthScheme) -> bool:
 
 
 def broken_signer(what: Break | None, signer: Signer) -> Signer:
-    """`signature`: another secret; `clock`: a time that is past the tolerance."""
-    if what == "clock":
-        return replace(
-            signer, now=signer.now - signer.way.tolerance_seconds - _token_seconds(signer.way) - _LATE_SECONDS
-        )
-    return signer
-
-
-def _token_seconds(way: AuthScheme) -> int:
-    from deploy.requests.tokens import VALID_SECONDS
-
-    return VALID_SECONDS if way.scheme == "jwt" else 0
+    """Return a signer whose time is past the tolerance for `clock`; else the same signer."""
+    if what != "clock":
+        return signer
+    late_seconds = signer.way.tolerance_seconds + (TOKEN_SECONDS if signer.way.scheme == "jwt" else 0) + _LATE_SECONDS
+    return replace(signer, now=signer.now - late_seconds)
 
 
 def broken_request(what: Break | None, way: AuthScheme, request: Request) -> Request:
-    """`body`: what arrives is not what was signed; where nothing signs the body, it does not parse."""
+    """Return a request that is not what was signed for `body`; an unsigned body becomes one that does not parse."""
     if what != "body":
         return request
-    if way.scheme in _BODY_UNPROVEN or (way.scheme == "jwt" and not way.digest_claim):
+    if way.scheme in _BODY_UNSIGNED or (way.scheme == "jwt" and not way.digest_claim):
         return with_header(replace(request, body=_CUT_OFF), "content-type", "application/json")
     return replace(request, body=request.body[: len(request.body) // 2])

@@ -1,4 +1,4 @@
-"""Writing a text into a request: where `shared.signatures.reading` reads one, this puts one."""
+"""Write a text into a request, at the places from which `shared.signatures.reading` reads one."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from shared.signatures.places import Place
 
 
 def with_text(request: Request, place: Place, text: str) -> Request:
-    """Raises ValueError where the body cannot hold it."""
+    """Return the request with the text at the place. Raises ValueError where the body cannot hold it."""
     match place.kind:
         case "header":
             return with_header(request, place.name, text)
@@ -22,7 +22,7 @@ def with_text(request: Request, place: Place, text: str) -> Request:
         case "data":
             data: Json = json.loads(request.body or b"{}")
             return with_data(request, set_in(data, place.path, text))
-    raise ValueError(f"nothing can be written at {place.kind}")
+    raise ValueError(f"place: must be header, query, form or data; got {place.kind}")
 
 
 def with_header(request: Request, name: str, value: str) -> Request:
@@ -35,7 +35,7 @@ def with_data(request: Request, data: Json) -> Request:
 
 
 def set_in(value: Json, path: Sequence[str], text: str) -> Json:
-    """With the text at the path, at each element where it has a `*`; a number stays one."""
+    """Return the value with the text at the path, in each element where it has a `*`; a number stays a number."""
     if not path:
         return int(text) if isinstance(value, int) and not isinstance(value, bool) and text.isdecimal() else text
     first, rest = path[0], path[1:]

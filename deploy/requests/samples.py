@@ -1,16 +1,22 @@
-"""The samples in deploy/samples: what each provider sends, made new at each sending."""
+"""The sample requests of each provider, in deploy/samples, and its handshakes, in the catalogue.
+
+Times and ids in a sample are new each time that it is loaded.
+"""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 import yaml
 
+from deploy.requests.edits import with_text
+from shared.config.handshake import Handshake
 from shared.did_you_mean import did_you_mean
 from shared.http import Request
+from shared.signatures.places import parse_place
 from shared.times import rfc3339
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "samples"
@@ -21,9 +27,11 @@ _CONTENT_TYPES: Final = {
     ".multipart": "multipart/form-data",
 }
 
-# What stands in the files for what is new at each sending: deploy/samples/heads.yaml says so too.
+# The placeholders in the files for values that are new each time; deploy/samples/heads.yaml lists them too.
 _SECONDS: Final = "1700000000"
 _MOMENT: Final = "2023-11-14T22:13:20"
+_HOLE: Final = re.compile(r"\{([^{}]*)\}")
+_PLACE: Final = re.compile(r"(?:header|query|form|data)\.[^\s{}()+]+")
 _STRING_OR_SPACE: Final = re.compile(r'("(?:[^"\\]|\\.)*")|\s+')
 _HEX: Final = "5eed5eed5eed"
 _DIGITS: Final = "5050505050"
@@ -31,7 +39,7 @@ _DIGITS: Final = "5050505050"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """`request` is unsigned, and goes to `/`."""
+    """A sample request: unsigned, to `/`."""
 
     event: str
     request: Request
@@ -40,7 +48,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """What is new: the time, and 12 hex digits and 10 decimal ones for ids."""
+    """New values for a sample: the time in Unix seconds, and 12 hex digits and 10 decimal digits for ids."""
 
     now: float
     hex_digits: str
@@ -49,7 +57,7 @@ class Fresh:
     def filled(self, text: str) -> str:
         seconds = str(int(self.now))
         for stands, fills in (
-            (_SECONDS, seconds),  # milliseconds begin with the same ten digits
+            (_SECONDS, seconds),  # also replaces the first ten digits of milliseconds
             (_MOMENT, rfc3339(self.now)[:19]),
             (_MOMENT.replace("T", " "), rfc3339(self.now)[:19].replace("T", " ")),
             (_HEX, self.hex_digits),
@@ -60,8 +68,8 @@ class Fresh:
         return text
 
 
-def events_of(provider: str) -> tuple[str, ...]:
-    """The samples' names, the usual one first; none for a provider without samples."""
+def sample_names(provider: str) -> tuple[str, ...]:
+    """Return the names of a provider's samples, the usual one first."""
     heads = _heads().get(provider, {})
     files = sorted(_files(provider))
     named = dict.fromkeys([*(name for name in heads if name in files), *files])
@@ -69,13 +77,32 @@ def events_of(provider: str) -> tuple[str, ...]:
 
 
 def load_sample(provider: str, event: str, fresh: Fresh) -> Sample:
-    """Raises ValueError for an event without a sample."""
+    """Return the sample with new values. Raises ValueError for an event without a sample."""
     files = _files(provider)
     if event not in files:
-        raise ValueError(f"there is no sample {event!r} of {provider}{did_you_mean(event, files)}")
+        raise ValueError(f"{provider}: there is no sample {event!r}{did_you_mean(event, files)}")
     head = _heads().get(provider, {}).get(event, {})
     path = files[event]
     return Sample(event, _request(path, head, fresh), head.get("handshake") is True)
+
+
+def handshake_sample(handshake: Handshake, checks: Mapping[str, str], fresh: Fresh) -> Sample:
+    """Return a provider's handshake request, made from the catalogue.
+
+    `checks` has the secret that each place must hold. A text that the reply must repeat is made up.
+    """
+    request = Request(handshake.method, "/")
+    expected = {place: _expected_text(value, fresh) for place, value in handshake.when.items() if value is not False}
+    places = {**expected, **checks}
+    for place in _repeated_places(handshake):
+        places.setdefault(place, f"hookchain-{fresh.hex_digits}")
+    if any(place.startswith("data.") for place in places):
+        request = replace(request, headers=(("content-type", "application/json"),), body=b"{}")
+    elif any(place.startswith("form.") for place in places):
+        request = replace(request, headers=(("content-type", "application/x-www-form-urlencoded"),))
+    for place, text in places.items():
+        request = with_text(request, parse_place(place), text)
+    return Sample(handshake.name, request, is_handshake=True)
 
 
 def _request(path: Path, head: Mapping[str, object], fresh: Fresh) -> Request:
@@ -110,3 +137,15 @@ def _heads() -> Mapping[str, Mapping[str, Mapping[str, object]]]:
         (FOLDER / "heads.yaml").read_text(encoding="utf-8")
     )
     return heads
+
+
+def _expected_text(wanted: str | bool, fresh: Fresh) -> str:
+    return wanted if isinstance(wanted, str) else f"hookchain-{fresh.hex_digits}"
+
+
+def _repeated_places(handshake: Handshake) -> Iterator[str]:
+    """Yield the places whose text the reply repeats."""
+    reply = handshake.reply
+    texts = [reply.text or "", *reply.headers.values(), *(str(value) for value in (reply.json_ or {}).values())]
+    for hole in _HOLE.findall("\n".join(texts)):
+        yield from _PLACE.findall(hole)

@@ -1,4 +1,7 @@
-"""Signing as a provider does: a way's own templates, filled and signed instead of filled and compared."""
+"""Sign a request as its sender does.
+
+The templates of the auth scheme are filled and signed here; shared/signatures fills and compares them.
+"""
 
 import base64
 import hashlib
@@ -8,30 +11,33 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
-from deploy.requests.auth import Auth, Basic, Bearer, Password, auth_headers
+from deploy.client.hookchain.auth import Auth, Basic, Bearer, Password, auth_headers
 from deploy.requests.edits import set_in, with_data, with_header, with_text
-from deploy.requests.private_keys import signed_by
-from deploy.requests.tokens import signed_token
+from deploy.requests.keys import ASYMMETRIC, sign_with_private_key
 from shared.http import Request
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, to_json
 from shared.signatures.content import Named, signed_content
 from shared.signatures.contentful import SIGNATURE, SIGNED_HEADERS, TIMESTAMP, canonical_request
-from shared.signatures.macs import digest_text, encoded, hmac_text, shared_key
+from shared.signatures.macs import shared_key
 from shared.signatures.places import Place
 from shared.signatures.reading import Reading, spellings
 from shared.signatures.scheme import AuthScheme
+from shared.signatures.signing import digest_text, encoded, hmac_text
 from shared.signatures.standard_webhooks import sign_standard
 from shared.signatures.timestamps import timestamp_text
 
-ASYMMETRIC: Final = frozenset({"ed25519", "ecdsa", "rsa"})
+_KEY_ID: Final = "trigger"
+TOKEN_SECONDS: Final = 300
 BY_CERTIFICATE: Final = frozenset({"aws-sns", "paypal"})
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """`key` is the shared secret, or the private key (PEM) whose public half is the secret.
+    """What a signature needs besides the request.
 
-    `url_of` a request is the URL that its receiver takes it to have been sent to.
+    key        the shared secret, or the private key (PEM) whose public half is the secret
+    url_of     returns the URL that the receiver takes a request to have been sent to
+    now        Unix seconds
     """
 
     way: AuthScheme
@@ -41,18 +47,17 @@ class Signer:
     delivery_id: str
 
 
-def is_asymmetric(way: AuthScheme) -> bool:
-    return way.scheme in ASYMMETRIC or (way.scheme == "jwt" and not any(name[:2] == "HS" for name in way.algorithms))
+def sign_request(request: Request, signer: Signer) -> Request:
+    """Return the request with what its auth scheme asks for.
 
-
-def signed(request: Request, signer: Signer) -> Request:
-    """Raises ValueError for a scheme that only its provider can sign, and Temporary for a secret that is no key."""
+    Raises ValueError for a scheme that only the provider can sign, and Temporary for a secret that is not a key.
+    """
     way = signer.way
     match way.scheme:
         case "none":
             return request
         case "basic" | "header" | "bearer":
-            return _with_password(request, signer)
+            return _add_password(request, signer)
         case "path":
             return replace(request, path=f"{request.path}/{quote(signer.key, safe='')}")
         case "query":
@@ -61,18 +66,18 @@ def signed(request: Request, signer: Signer) -> Request:
             assert way.at
             return with_text(request, way.at, way.prefix + signer.key)
         case "standard-webhooks":
-            return _standard(request, signer)
+            return _sign_standard_webhook(request, signer)
         case "contentful":
-            return _contentful(request, signer)
+            return _sign_contentful(request, signer)
         case "jwt":
-            token = signed_token(way, signer.key, request.body, signer.now)
+            token = _json_web_token(signer, request.body)
             return with_header(request, way.header, way.prefix + token)
         case "hmac" | "digest" | "ed25519" | "ecdsa" | "rsa":
-            return _signed(request, signer)
-    raise ValueError(f"only the provider itself can sign by the scheme {way.scheme!r}")
+            return _sign_content(request, signer)
+    raise ValueError(f"auth scheme {way.scheme!r}: only the provider can sign")
 
 
-def _with_password(request: Request, signer: Signer) -> Request:
+def _add_password(request: Request, signer: Signer) -> Request:
     way = signer.way
     ways: dict[str, Auth] = {
         "basic": Basic(way.username or "hookchain"),
@@ -85,7 +90,7 @@ def _with_password(request: Request, signer: Signer) -> Request:
     return request
 
 
-def _standard(request: Request, signer: Signer) -> Request:
+def _sign_standard_webhook(request: Request, signer: Signer) -> Request:
     names, at = signer.way.names, int(signer.now)
     signature = sign_standard(signer.key, signer.delivery_id, at, request.body, signer.way.key)
     for name, value in (("id", signer.delivery_id), ("timestamp", str(at)), ("signature", signature)):
@@ -93,7 +98,7 @@ def _standard(request: Request, signer: Signer) -> Request:
     return request
 
 
-def _contentful(request: Request, signer: Signer) -> Request:
+def _sign_contentful(request: Request, signer: Signer) -> Request:
     request = with_header(request, TIMESTAMP, timestamp_text(signer.now, "ms"))
     names = sorted(["x-contentful-topic", TIMESTAMP, SIGNED_HEADERS])  # its library signs the list in this order
     request = with_header(request, SIGNED_HEADERS, ",".join(names))
@@ -101,7 +106,7 @@ def _contentful(request: Request, signer: Signer) -> Request:
     return with_header(request, SIGNATURE, hmac_text(content, signer.key.encode(), "sha256", "hex"))
 
 
-def _signed(request: Request, signer: Signer) -> Request:
+def _sign_content(request: Request, signer: Signer) -> Request:
     way = signer.way
     if way.body_digest:
         digest = hashlib.sha256(request.body).hexdigest()
@@ -112,17 +117,17 @@ def _signed(request: Request, signer: Signer) -> Request:
     if way.timestamp and way.timestamp.kind != "signature":
         request = with_text(request, way.timestamp, timestamp)
     if way.each:
-        return _each_signed(request, signer, way.each.path)
+        return _sign_each_item(request, signer, way.each.path)
     signature = _signature(Reading(request, signer.url_of(request)), signer, timestamp)
-    text = way.prefix + _laid_out(signature, signer, timestamp)
+    text = way.prefix + _format_signature(signature, signer, timestamp)
     if way.layout == "numbered":
         return with_header(request, way.header.replace("{n}", "1"), text)
     assert way.at
     return with_text(request, way.at, text)
 
 
-def _each_signed(request: Request, signer: Signer, path: Sequence[str]) -> Request:
-    """Each item with a signature of its own, inside it."""
+def _sign_each_item(request: Request, signer: Signer, path: Sequence[str]) -> Request:
+    """Put a signature of its own into each item."""
     assert signer.way.at
     at = signer.way.at.path
 
@@ -155,10 +160,10 @@ def _signature(reading: Reading, signer: Signer, timestamp: str) -> str:
         return hmac_text(content, key, way.algorithm, way.encoding)
     if way.scheme == "digest":
         return digest_text(content, way.algorithm, way.encoding)
-    return encoded(signed_by(signer.key, content, way.algorithm, way.form, way.padding), way.encoding)
+    return encoded(sign_with_private_key(signer.key, content, way.algorithm, way.form, way.padding), way.encoding)
 
 
-def _laid_out(signature: str, signer: Signer, timestamp: str) -> str:
+def _format_signature(signature: str, signer: Signer, timestamp: str) -> str:
     way = signer.way
     take = min(way.take, default="")
     match way.layout:
@@ -169,5 +174,25 @@ def _laid_out(signature: str, signer: Signer, timestamp: str) -> str:
         case "versions":
             return f"{take},{signature}"
         case "base64-json":
-            return base64.b64encode(json.dumps({"kid": "trigger", take: signature}).encode()).decode()
+            return base64.b64encode(json.dumps({"kid": _KEY_ID, take: signature}).encode()).decode()
     return signature
+
+
+def _json_web_token(signer: Signer, body: bytes) -> str:
+    way = signer.way
+    algorithm = way.algorithms[0]
+    header: JsonObject = {"alg": algorithm, "kid": _KEY_ID, "typ": "JWT"}
+    claims: JsonObject = {"iat": int(signer.now), "exp": int(signer.now) + TOKEN_SECONDS}
+    claims.update((name, wanted[0]) for name, wanted in way.claims.items() if wanted)
+    if way.digest_claim:
+        claims[way.digest_claim] = hashlib.sha256(body).hexdigest()
+    content = ".".join(encoded(to_json(each).encode(), "base64url") for each in (header, claims))
+    return f"{content}.{_token_signature(content.encode(), signer.key, algorithm)}"
+
+
+def _token_signature(content: bytes, key: str, algorithm: str) -> str:
+    digest = f"sha{algorithm[2:]}"
+    if algorithm.startswith("HS"):
+        return hmac_text(content, key.encode(), digest, "base64url")
+    padding = "pss" if algorithm.startswith("PS") else "pkcs1"
+    return encoded(sign_with_private_key(key, content, digest, "raw", padding), "base64url")

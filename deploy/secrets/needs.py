@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.config.compiler import FUNCTIONS, secrets_needed
-from deploy.requests.signing import is_asymmetric
-from deploy.requests.source_lines import sources_of, ways_of
+from deploy.requests.keys import is_asymmetric
+from deploy.requests.sources import auth_entries, compiled_sources
 from functions.notify.destinations.email.email import API_KEY
 from functions.notify.destinations.email.smtp import SmtpUrlFault, parse_smtp_url
 from shared.jsontext import Json, JsonObject
@@ -34,7 +34,7 @@ class Need:
 
 def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> list[Need]:
     """In alphabetical order; what mails are sent with included."""
-    ways = [read_scheme(way) for source in sources_of(slices["receive"]).values() for way in ways_of(source)]
+    ways = [read_scheme(way) for source in compiled_sources(slices["receive"]).values() for way in auth_entries(source)]
     of_function = {function: secrets_needed({function: slices[function]}) for function in FUNCTIONS}
     found = [
         Need(

@@ -4,8 +4,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Final
 
-from deploy.requests.fitting_secret import fitting_key
-from deploy.requests.signing import is_asymmetric
+from deploy.requests.keys import generate_secret, is_asymmetric
 from deploy.secrets.made_secrets import random_value
 from shared.errors import Temporary
 from shared.secret_values import is_short, split_values, weakness
@@ -53,7 +52,7 @@ def random_text(ways: Sequence[AuthScheme]) -> str:
     """Of the shape that the ways ask for. Raises Refused where only the sender can make one."""
     if any(map(is_asymmetric, ways)):
         raise Refused("it is a public key, of which its sender has the other half: take the one that the sender shows")
-    shaped = (fitting_key(way, secrets.token_bytes(RANDOM_BYTES)) for way in ways)
+    shaped = (generate_secret(way, secrets.token_bytes(RANDOM_BYTES)) for way in ways)
     return next((text for text in shaped if text), None) or random_value()
 
 

@@ -17,9 +17,9 @@ from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import Fetch, Secrets
 from shared.signatures.certificates import AWS_SNS_HOST, allowed_url
 from shared.signatures.credentials import verify_password
-from shared.signatures.macs import hmac_text
 from shared.signatures.places import Conditions, Place, parse_place, read_conditions
 from shared.signatures.reading import Reading
+from shared.signatures.signing import hmac_text
 
 if TYPE_CHECKING:
     from functions.receive.source import Source

@@ -12,9 +12,9 @@ from shared.errors import Rejected
 from shared.jsontext import JsonObject
 from shared.signatures.certificates import AWS_SNS_CERTIFICATE, AWS_SNS_HOST, allowed_url, certificate, fetched
 from shared.signatures.keys import is_signed_by, public_key
-from shared.signatures.macs import decoded
 from shared.signatures.reading import Reading
 from shared.signatures.scheme import AuthScheme
+from shared.signatures.signing import decoded
 from shared.signatures.timestamps import verify_timestamp
 
 _NOTIFICATION: Final = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")

@@ -7,9 +7,10 @@ from urllib.parse import quote, urlsplit
 from shared.errors import Rejected
 from shared.http import Request
 from shared.signatures.content import wire
-from shared.signatures.macs import hmac_text, matches_any
+from shared.signatures.macs import matches_any
 from shared.signatures.reading import Reading
 from shared.signatures.scheme import AuthScheme
+from shared.signatures.signing import hmac_text
 from shared.signatures.timestamps import verify_timestamp
 
 TIMESTAMP: Final = "x-contentful-timestamp"

@@ -16,9 +16,10 @@ from shared.errors import Rejected
 from shared.jsontext import Json, JsonObject
 from shared.signatures.certificates import fetched
 from shared.signatures.keys import is_key_for, is_signed_by, jwk_key, public_key
-from shared.signatures.macs import hmac_text, matches_any, unusable
+from shared.signatures.macs import matches_any, unusable
 from shared.signatures.reading import Reading
 from shared.signatures.scheme import AuthScheme
+from shared.signatures.signing import hmac_text
 from shared.signatures.timestamps import verify_age
 
 if TYPE_CHECKING:

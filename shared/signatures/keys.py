@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from shared.jsontext import Json, JsonObject
-from shared.signatures.macs import decoded, unusable
+from shared.signatures.macs import unusable
+from shared.signatures.signing import decoded
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey

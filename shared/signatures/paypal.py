@@ -15,9 +15,9 @@ from shared.signatures.certificates import (
 )
 from shared.signatures.content import Named, parse_content, signed_content
 from shared.signatures.keys import is_signed_by, public_key
-from shared.signatures.macs import decoded
 from shared.signatures.reading import Reading
 from shared.signatures.scheme import AuthScheme
+from shared.signatures.signing import decoded
 from shared.signatures.timestamps import verify_timestamp
 
 _CONTENT: Final = parse_content("{header.paypal-transmission-id}|{header.paypal-transmission-time}|{id}|{body.crc32}")

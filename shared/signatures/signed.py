@@ -12,10 +12,11 @@ from typing import Final
 from shared.errors import Rejected
 from shared.signatures.content import BODY, Named, signed_content
 from shared.signatures.keys import is_signed_by, public_key
-from shared.signatures.macs import comparable, decoded, digest_text, hmac_text, matches_any, shared_key
+from shared.signatures.macs import matches_any, shared_key
 from shared.signatures.places import values_at
 from shared.signatures.reading import Reading, spellings
 from shared.signatures.scheme import AuthScheme
+from shared.signatures.signing import comparable, decoded, digest_text, hmac_text
 from shared.signatures.timestamps import verify_timestamp
 
 MAX_ITEMS: Final = 1000

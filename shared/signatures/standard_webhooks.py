@@ -5,47 +5,38 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from shared.errors import Rejected, Temporary
+from shared.signatures import signing
 from shared.signatures.content import wire
 from shared.signatures.keys import is_signed_by, public_key
-from shared.signatures.macs import decoded, encoded, matches_any, unusable
+from shared.signatures.macs import matches_any, unusable
 from shared.signatures.reading import Reading
 from shared.signatures.scheme import AuthScheme
 from shared.signatures.signed import MAX_SIGNATURES
+from shared.signatures.signing import decoded, standard_content, standard_private_key, standard_signature
 from shared.signatures.timestamps import TOLERANCE_SECONDS, verify_timestamp
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _STANDARD_ID: Final = re.compile(r"[^\s.\x00-\x1f\x7f]{1,128}")
-_PRIVATE_BYTES: Final = (32, 64)
 
 
 def standard_key(secret: str) -> bytes:
     """Return the key in a Standard Webhooks secret, `whsec_` and base64. Raises Temporary (`secret_unusable`)."""
     try:
-        return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise Temporary("secret_unusable", "a Standard Webhooks secret is 'whsec_' and base64") from error
-
-
-def standard_content(webhook_id: str, timestamp: int, body: bytes) -> bytes:
-    return b"%b.%d.%b" % (wire(webhook_id), timestamp, body)
+        return signing.standard_key(secret)
+    except ValueError as error:
+        raise unusable(str(error)) from error
 
 
 def sign_standard(secret: str, webhook_id: str, timestamp: int, body: bytes, key: str = "base64") -> str:
     """Return the webhook-signature header: v1a for a `whsk_` secret, else v1. Raises Temporary for an unusable one."""
-    content = standard_content(webhook_id, timestamp, body)
-    if secret.startswith("whsk_"):
-        return "v1a," + encoded(_private_signature(secret, content), "base64")
-    return _v1(secret, content, key)
+    return _signature(secret, standard_content(wire(webhook_id), timestamp, body), key)
 
 
 def verify_standard(
@@ -67,7 +58,7 @@ def verify_standard(
     if webhook_id is None or not _STANDARD_ID.fullmatch(webhook_id):
         raise Rejected("id", "webhook-id is 1 to 128 characters, without white space and full stops")
     signed_at = int(verify_timestamp(timestamp, now, tolerance_seconds))
-    content = standard_content(webhook_id, signed_at, body)
+    content = standard_content(wire(webhook_id), signed_at, body)
     found, fault = False, None
     for secret in secrets:
         try:
@@ -95,15 +86,10 @@ def standard_names(reading: Reading, auth: AuthScheme) -> str:
     return "svix" if auth.names == "svix" and has_svix else "webhook"
 
 
-def _v1(secret: str, content: bytes, key: str) -> str:
-    used = secret.encode() if key == "utf8" else standard_key(secret)
-    return "v1," + encoded(hmac.digest(used, content, "sha256"), "base64")
-
-
 def _is_of(given: Sequence[str], secret: str, content: bytes, key: str) -> bool:
     if secret.startswith(("whpk_", "whsk_")):
         return _is_v1a(given, secret, content)
-    return matches_any(given, [_v1(secret, content, key)])
+    return matches_any(given, [_signature(secret, content, key)])
 
 
 def _is_v1a(given: Sequence[str], secret: str, content: bytes) -> bool:
@@ -121,17 +107,15 @@ def _v1a_signatures(given: Sequence[str]) -> Iterator[bytes]:
                 continue
 
 
-def _private_signature(secret: str, content: bytes) -> bytes:
-    return _private_key(secret).sign(content)
+def _signature(secret: str, content: bytes, key: str) -> str:
+    try:
+        return standard_signature(content, secret, key)
+    except ValueError as error:
+        raise unusable(str(error)) from error
 
 
 def _private_key(secret: str) -> Ed25519PrivateKey:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
     try:
-        raw = decoded(secret.removeprefix("whsk_"), "base64")
+        return standard_private_key(secret)
     except ValueError as error:
-        raise unusable("a Standard Webhooks private key is 'whsk_' and base64") from error
-    if len(raw) not in _PRIVATE_BYTES:
-        raise unusable("a Standard Webhooks private key is 'whsk_' and 64 bytes in base64")
-    return Ed25519PrivateKey.from_private_bytes(raw[:32])
+        raise unusable(str(error)) from error

@@ -10,7 +10,7 @@ from typing import Final
 
 from deploy.cli.trigger_request import ready_source
 from deploy.config.catalogue import load_catalogue
-from deploy.requests.signing import Signer, signed
+from deploy.requests.signing import Signer, sign_request
 from shared.formats.parse import parse_body
 from shared.http import Request
 from shared.jsontext import JsonObject, to_json
@@ -42,7 +42,7 @@ def _microseconds(way: AuthScheme) -> float:
     body = to_json(two_kilobytes()).encode()
     assert len(body) > 2_000
     unsigned = Request("POST", "/sender", "", (("content-type", "application/json"),), body)
-    request = signed(unsigned, Signer(way, SECRET, lambda _: "https://hooks.example.com/sender", NOW, "msg_1"))
+    request = sign_request(unsigned, Signer(way, SECRET, lambda _: "https://hooks.example.com/sender", NOW, "msg_1"))
     rounds = []
     for _ in range(ROUNDS):
         began = time.process_time()

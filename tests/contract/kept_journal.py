@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.history.cloud_journal import CloudJournal
+from deploy.history.gcp import CloudJournal
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.local_read import JournalReader
 from shared.cloud.gcp.journal import FirestoreJournal

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.history.cloud_journal import CloudJournal
+from deploy.history.gcp import CloudJournal
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.local_read import JournalReader
 from shared.cloud.gcp.journal import FirestoreJournal

@@ -158,4 +158,4 @@ def test_without_the_pipe_one_can_look_but_not_send(tmp_path: Path) -> None:
     assert "1 event would be replayed" in dry.stdout
     done = subprocess.run([*command, "--yes"], cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"the bus does not answer at 127.0.0.1:{stack.base + 5}: start `make dev`" in done.stderr
+    assert f"the bus does not answer at 127.0.0.1:{stack.base + 5}. Start `make dev`" in done.stderr

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy.client.hookchain.formats import encode_body
 from deploy.config.compiler import compile_file, secrets_needed
-from deploy.requests.formats import encode
 from functions.notify.destinations.email.mail import Mail
 from shared.jsontext import JsonObject
 from tests.pipeline import Pipeline
@@ -33,7 +33,7 @@ def example(root: Path) -> Pipeline:
 
 
 async def mail_in(format: str, through: Pipeline, source: str) -> Mail:
-    body, content_type = encode(EVENT, format)
+    body, content_type = encode_body(EVENT, format)
     [mail] = await through.mails(source, body, {"Content-Type": content_type})
     return mail
 
@@ -55,7 +55,7 @@ async def test_without_a_file_the_mail_shows_the_fields_and_the_body_as_it_came(
     mail = await mail_in(format, through, "webhook")
     assert mail.subject == "Webhook notification"
     assert [to.address for to in mail.to] == ["a@example.com", "b@example.com"]
-    body = encode(EVENT, format)[0].decode()
+    body = encode_body(EVENT, format)[0].decode()
     assert body.strip()[:60] in (mail.text or "")
     assert "Chuck U Farley" in (mail.html or "")
 

@@ -155,4 +155,4 @@ def test_half_a_cloud_is_refused(
 ) -> None:
     monkeypatch.delenv("FIRESTORE_EMULATOR_HOST")
     assert main(["events", "list", "--platform", "gcp", "--project", PROJECT]) == 1
-    assert "FIRESTORE_EMULATOR_HOST is not: set all of them, or unset it" in capsys.readouterr().err
+    assert "FIRESTORE_EMULATOR_HOST. Set all of them or none" in capsys.readouterr().err

@@ -49,6 +49,9 @@ EXPECTED = {
     "device-security-event": Expected(
         {"[high] malware.blocked on C02XK1TESTMD": ["security@example.com"]}, ("jdoe", "<securityEvent", "Trojan.Test")
     ),
+    "database-row-to-mail": Expected(
+        {"Order A-1027 from grace@example.com": ["sales@example.com"]}, ("249.5", "grace@example.com"), ("tok_4242",)
+    ),
     "password-created": Expected(
         {"Password created for Chuck U Farley": ["care@example.com"]}, ("chuckufarley@example.com",), ("alakldsjf",)
     ),

@@ -24,7 +24,7 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 
 from deploy.config.catalogue import load_catalogue
 from deploy.requests.breaking import Break
-from deploy.requests.samples import Fresh, events_of
+from deploy.requests.samples import Fresh, sample_names
 from shared.http import Request
 from shared.secrets import variable_name
 from tests.signed_samples import FRESH, SECRET, Range, on_range
@@ -183,7 +183,7 @@ NPM: Final[Mapping[str, str]] = {
 def events_signed_by(provider: str) -> list[str]:
     """The samples that the provider signs, without the answers to its handshakes."""
     unsigned = {one.name for one in load_catalogue()[provider].handshakes if not one.signed}
-    return [event for event in events_of(provider) if event not in unsigned]
+    return [event for event in sample_names(provider) if event not in unsigned]
 
 
 def trials(providers: Mapping[str, object]) -> list[tuple[str, str]]:

@@ -14,9 +14,9 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from deploy.client.hookchain.auth import Bearer
+from deploy.client.hookchain.sending import send
 from deploy.config.ports import ports_from
-from deploy.requests.auth import Bearer
-from deploy.requests.send import send
 from shared.jsontext import JsonObject
 from tests.fakes.notifier import push_of
 from tests.fakes.pushes import push_headers
@@ -52,7 +52,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def test_a_post_in_any_format_is_a_mail(stack: Stack, format: str) -> None:
     event = {**EVENT, "id": f"in {format}"}
     outcome = send(f"{stack.url}/shop", event, secret=SECRET, auth=Bearer(), format=format)
-    assert outcome.ok, outcome.words
+    assert outcome.ok, outcome.message
     wait_for(lambda: f"Order in {format}" in subjects(stack))
 
 

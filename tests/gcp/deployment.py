@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.client.hookchain.auth import Bearer
+from deploy.client.hookchain.sending import send
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import read_config_file
 from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.dev.topology import ensure, topology
-from deploy.requests.auth import Bearer
-from deploy.requests.send import send
 from shared.jsontext import Json, JsonObject
 from tests.emulation import Emulation
 from tests.fakes.pushes import push_environment, push_headers
@@ -65,7 +65,7 @@ class Deployed:
         """The event's id."""
         whole: JsonObject = {"event": "order.created", "to": "ann@example.com", **event}
         outcome = send(f"http://127.0.0.1:{self.ports['receive']}/shop", whole, secret=SECRET, auth=Bearer())
-        assert outcome.ok, outcome.words
+        assert outcome.ok, outcome.message
         assert outcome.event_id is not None
         return outcome.event_id
 

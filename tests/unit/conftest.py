@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.history import state_local as local
+from deploy.history import local
 from tests.fakes.bus import FakeBus
 from tests.fakes.kept import NOW, Kept
 from tests.gcp.metadata_server import MetadataServer
@@ -33,7 +33,7 @@ def bus(monkeypatch: pytest.MonkeyPatch) -> FakeBus:
     async def opened(*_: object) -> AsyncIterator[FakeBus]:
         yield fake
 
-    monkeypatch.setattr(local, "local_bus", opened)
+    monkeypatch.setattr(local, "open_local_bus", opened)
     return fake
 
 

@@ -12,7 +12,7 @@ from deploy.dev.inspector.api import bad_request, before_of, json_answer, json_b
 from deploy.dev.inspector.backend import BACKEND, Backend
 from deploy.history.documents import as_dead_letter, dead_letter_document
 from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow
-from deploy.history.replay_messages import replay_of_dead_letter, replay_of_event
+from deploy.history.replay import make_dead_letter_replay, make_event_replay
 from shared.errors import Temporary
 from shared.journal import KEPT, DeadLetter
 from shared.ports import EVENTS, BusMessage
@@ -30,7 +30,7 @@ async def replay_event(request: web.Request) -> web.Response:
     if record is None or record.document is None:
         raise not_found("There is nothing to replay: transform has not processed the event, or its body was deleted.")
     replay_id = secrets.token_hex(8)
-    await backend.bus.publish(EVENTS, [replay_of_event(record.document, replay_id, only, force)])
+    await backend.bus.publish(EVENTS, [make_event_replay(record.document, replay_id, only, force)])
     return json_answer({"replay": replay_id})
 
 
@@ -54,7 +54,7 @@ async def replay_dead_letters(request: web.Request) -> web.Response:
     backend = request.app[BACKEND]
     ids = await _ids(request)
     letters = [as_dead_letter(await _dead_letter(backend, each)) for each in ids]
-    messages = [(letter, replay_of_dead_letter(letter, secrets.token_hex(8))) for letter in letters]
+    messages = [(letter, make_dead_letter_replay(letter, secrets.token_hex(8))) for letter in letters]
     replayed = [await _replay(backend, letter, message) for letter, message in messages]
     return json_answer({"replayed": sum(replayed)})
 

@@ -24,9 +24,9 @@ from deploy.dev.inspector.base_app import DEFAULT_PORT, base_app, serve_app, sto
 from deploy.dev.inspector.live import Board, Look, Pace, plots
 from deploy.dev.inspector.upkeep import repair_journal, update_index
 from deploy.dev.sendgrid.mailbox import Mailbox
-from deploy.history.held import held_destinations
+from deploy.history.local import destination_names
 from deploy.history.local_read import JournalReader
-from deploy.history.state_local import destination_names
+from deploy.history.status import held_destinations
 from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.gcp.tokens import no_authorization
 from shared.cloud.local.blobs import LocalBlobs

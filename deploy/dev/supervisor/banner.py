@@ -7,17 +7,12 @@ from pathlib import Path
 from deploy.config.dev_file import Hint
 from deploy.config.ports import HOST, Ports
 from deploy.dev.supervisor.setup import Setup
-from deploy.requests.samples import events_of
+from deploy.requests.command_lines import first_event_line, first_event_line_without_secret, program, relative_path
+from deploy.requests.events import routed_type, sample_beside
+from deploy.requests.samples import sample_names
+from deploy.requests.sender_settings import source_lines
 from deploy.requests.signing import BY_CERTIFICATE
-from deploy.requests.source_lines import source_lines, sources_of, ways_of
-from deploy.requests.trial import (
-    as_typed_here,
-    program,
-    sample_beside,
-    trial_line,
-    trial_line_without_secret,
-    trial_type,
-)
+from deploy.requests.sources import auth_entries, compiled_sources
 from shared.jsontext import Json, JsonObject
 from shared.secrets import variable_name
 
@@ -29,9 +24,11 @@ def banner(setup: Setup, seconds: float) -> str:
     lines = ["", f"Hookchain is up after {seconds:.1f} s. Configuration: {setup.configuration.title}", ""]
     lines += ["  Send webhooks to:", *(f"    {line}" for line in _source_lines(setup)), ""]
     lines += ["  Watch what happens:", f"    http://{HOST}:{setup.ports.inspector}", ""]
-    if command := _command_to_try(setup, lambda slices, ports, file: trial_line(slices, ports, setup.environ, file)):
+    if command := _command_to_try(
+        setup, lambda slices, ports, file: first_event_line(slices, ports, setup.environ, file)
+    ):
         lines += ["  Try it:", f"    {command}", ""]
-    env_file = as_typed_here(setup.options.env_file)
+    env_file = relative_path(setup.options.env_file)
     if setup.made:
         lines += [f"  {_generated(setup)}", ""]
     if setup.short:
@@ -44,12 +41,12 @@ def banner(setup: Setup, seconds: float) -> str:
 
 
 def farewell(state: Path) -> str:
-    return f"Stopped. Events are kept in {as_typed_here(state)}/."
+    return f"Stopped. Events are kept in {relative_path(state)}/."
 
 
 def hint(setup: Setup) -> Hint:
     """Return the same for the page, without secrets: on some systems every local user may open the page."""
-    return Hint(_command_to_try(setup, trial_line_without_secret) or "", tuple(_source_lines(setup)))
+    return Hint(_command_to_try(setup, first_event_line_without_secret) or "", tuple(_source_lines(setup)))
 
 
 def news(before: Setup, after: Setup) -> list[str]:
@@ -64,7 +61,7 @@ def news(before: Setup, after: Setup) -> list[str]:
 
 def _generated(setup: Setup) -> str:
     names = ", ".join(map(variable_name, setup.made))
-    return f"Missing secrets were generated into {as_typed_here(setup.options.env_file)}: {names}"
+    return f"Missing secrets were generated into {relative_path(setup.options.env_file)}: {names}"
 
 
 def _source_lines(setup: Setup) -> list[str]:
@@ -77,7 +74,7 @@ def _separate_source_lines(setup: Setup) -> list[str]:
 
 
 def _sources(setup: Setup) -> JsonObject:
-    return sources_of(setup.configuration.slices["receive"])
+    return compiled_sources(setup.configuration.slices["receive"])
 
 
 def _command_to_try(setup: Setup, line_of: TryLine) -> str | None:
@@ -100,7 +97,7 @@ def _trigger_commands(setup: Setup, sources: JsonObject) -> list[str]:
     providers = setup.configuration.providers
     commands = []
     for name, provider in providers.items():
-        if events_of(provider) and any(_can_sign(way) for way in ways_of(sources.get(name))):
+        if sample_names(provider) and any(_can_sign(way) for way in auth_entries(sources.get(name))):
             is_only = list(providers.values()).count(provider) == 1
             commands.append(shlex.join([program(), "trigger", provider, *([] if is_only else ["--source", name])]))
     return commands
@@ -113,7 +110,7 @@ def _can_sign(way: JsonObject) -> bool:
 def _link_commands(setup: Setup, sources: JsonObject) -> list[str]:
     routes: Json = setup.configuration.slices["transform"].get("routes")
     return [
-        shlex.join([program(), "link", name, f"event={trial_type(name, routes if isinstance(routes, list) else [])}"])
+        shlex.join([program(), "link", name, f"event={routed_type(name, routes if isinstance(routes, list) else [])}"])
         for name, source in sources.items()
-        if any(way.get("scheme") == "link" for way in ways_of(source))
+        if any(way.get("scheme") == "link" for way in auth_entries(source))
     ]

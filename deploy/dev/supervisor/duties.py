@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.config.blob_retention import blobs_seconds
 from deploy.config.ports import HOST, function_url
+from deploy.dev.probe import ask
 from deploy.dev.supervisor.reload import reload
 from deploy.dev.supervisor.setup import Setup
 from deploy.dev.supervisor.state import DAMAGED_MARK, require_state_folder
 from deploy.history.local_retention import newest_at, purge_journal
-from deploy.history.probe import ask
 from shared.cloud.local.blobs import purge_blobs
 from shared.cloud.local.database import reason_of
 from shared.cloud.local.journal import FILE_NAME

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from deploy.history.local_log import LogFile
 from deploy.history.local_requests import RequestEntry, request_from, write_requests
-from deploy.history.log_file import LogFile
 from deploy.terminal.log_view import LogView, parse_log_line
 from shared.cloud.local.database import reason_of, transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
@@ -34,7 +34,7 @@ class Output:
 
     def say(self, severity: str, text: str) -> None:
         """Log a message of the supervisor's own, and show it if its level is shown."""
-        self.file.own(severity, text)
+        self.file.append_own(severity, text)
         self._show(severity, text)
 
     def show(self, text: str) -> None:
@@ -43,7 +43,7 @@ class Output:
 
     def hear(self, name: str, lines: Sequence[str]) -> None:
         """Log, journal and show lines of a child. A line is parsed at most once."""
-        self.file.hear(name, lines)
+        self.file.append(name, lines)
         now, shown = clock(), []
         for line in lines:
             document = parse_log_line(line) if name == "receive" else None

@@ -14,8 +14,8 @@ from deploy.config.faults import ConfigFaults
 from deploy.config.ports import Ports, ports_from
 from deploy.dev.supervisor.options import Options, prefer_config
 from deploy.dev.supervisor.plan import FUNCTIONS, Child, Folders, base_environ, plan_children
-from deploy.requests.fitting_secret import fitting_secrets
-from deploy.requests.source_lines import standard_webhooks_secrets
+from deploy.requests.keys import generate_secrets
+from deploy.requests.sources import standard_webhooks_secrets
 from deploy.secrets.made_secrets import as_variables, look_up, make
 from deploy.secrets.signing_secrets import signing_secrets
 from shared.cloud.local.database import OTHERS
@@ -103,7 +103,7 @@ def set_up(options: Options, shell: Mapping[str, str], folders: Folders) -> Setu
     readers = (from_folder(read_settings(environ).secrets_folder), from_environment(environ))
     found = look_up(names, readers)
     receive = configuration.slices["receive"]
-    fitting = fitting_secrets(found.missing, receive, folders.state, secrets.token_bytes)
+    fitting = generate_secrets(found.missing, receive, folders.state, secrets.token_bytes)
     signing = standard_webhooks_secrets(receive) | signing_secrets(configuration.slices["transform"])
     made = as_variables({**make(found.missing, signing), **fitting})
     if made:

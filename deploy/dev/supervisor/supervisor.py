@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.dev_file import remove_dev_file, write_dev_file
+from deploy.dev.probe import wait_until_answering
 from deploy.dev.supervisor.banner import banner, farewell, hint
 from deploy.dev.supervisor.duties import background_tasks, ensure_topology
 from deploy.dev.supervisor.options import prefer_config
@@ -17,7 +18,6 @@ from deploy.dev.supervisor.plan import affected
 from deploy.dev.supervisor.reload import watched_files
 from deploy.dev.supervisor.runner import ReaperLink, Runner
 from deploy.dev.supervisor.setup import Setup, write_slices
-from deploy.history.probe import wait_until_answering
 from deploy.terminal.log_view import LogView
 
 START_FAILURES: Final = 3

@@ -13,10 +13,10 @@ from functions.receive.diagnosis.bodies import variants
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.signatures.content import Content, parse_content
-from shared.signatures.macs import ALGORITHMS, ENCODINGS
 from shared.signatures.places import parse_place
 from shared.signatures.reading import https_url
 from shared.signatures.scheme import AuthScheme
+from shared.signatures.signing import ALGORITHMS, ENCODINGS
 from shared.signatures.verify import verify
 
 ANY_TIME_SECONDS: Final = 10**12

@@ -8,11 +8,11 @@ from typing import Final
 from functions.receive.diagnosis.guesses import SHARED, Case, Guess, holds
 from shared.errors import Rejected
 from shared.http import Request
-from shared.signatures.macs import ALGORITHMS
 from shared.signatures.places import parse_place, values_at
 from shared.signatures.reading import Reading
 from shared.signatures.scheme import AuthScheme
 from shared.signatures.signed import given_signatures, is_signed, place_text
+from shared.signatures.signing import ALGORITHMS
 
 _LIKE_A_SIGNATURE: Final = re.compile(r"[a-z0-9-]{0,40}(?:signature|hmac|-sig|-mac|-sign|webhook-token)[a-z0-9-]{0,20}")
 _PREFIX: Final = re.compile(r"(?:sha1|sha256|sha384|sha512|md5|v0|v1|hmac-sha256|hmacsha256)=")

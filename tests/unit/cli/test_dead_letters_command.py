@@ -8,7 +8,7 @@ import pytest
 from deploy.cli.main import main
 from deploy.history.journal_view import REPLAYED
 from deploy.history.local_read import JournalReader
-from deploy.history.replay_messages import replay_of_dead_letter
+from deploy.history.replay import make_dead_letter_replay
 from shared.cloud.local.journal import FILE_NAME
 from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject
@@ -152,7 +152,7 @@ def test_a_route_that_failed_is_tried_anew_and_the_others_do_not_deliver_again(
     assert "replay" in message.attributes
     assert "force" not in message.attributes
     letter = DeadLetter("e1:broken", "step", "", NOW, message.data, "events")
-    assert replay_of_dead_letter(letter, "r2").attributes.keys() == message.attributes.keys()
+    assert make_dead_letter_replay(letter, "r2").attributes.keys() == message.attributes.keys()
 
 
 def test_one_that_the_bus_did_not_take_is_kept(kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from deploy.cli.main import main
 from deploy.config.ports import Ports
-from deploy.history.local_bus import local_bus, own_host
+from deploy.history.local import local_bus_host, open_local_bus
 from deploy.history.state import StateFault
 from shared.claim_check import checked_in
 from shared.cloud.local.blobs import LocalBlobs
@@ -158,11 +158,11 @@ def test_an_event_that_transform_has_not_seen_says_so(kept: Kept, capsys: pytest
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("abcde", "the beginning of an id has at least 6 characters; found 'abcde'"),
+        ("abcde", "the beginning of an id must have at least 6 characters; got 'abcde'"),
         ("abcdef", "more than one event begins with 'abcdef': abcdef01, abcdef02 …"),
-        ("abcdef03", "no event has the id 'abcdef03', or one that begins so"),
-        ("ABCDEF01", "no event has the id 'ABCDEF01', or one that begins so"),
-        ("%", "no event has the id '%', or one that begins so"),
+        ("abcdef03", "no event has an id that is 'abcdef03' or begins with it"),
+        ("ABCDEF01", "no event has an id that is 'ABCDEF01' or begins with it"),
+        ("%", "no event has an id that is '%' or begins with it"),
     ],
 )
 def test_the_beginning_of_an_id_names_one_event(
@@ -302,19 +302,19 @@ def test_a_folder_in_which_nothing_is_kept_is_told_and_not_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["events", "list", "--state", str(tmp_path / "none")]) == 1
-    assert "nothing is kept in" in capsys.readouterr().err
+    assert "has no events. `make dev` stores them" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
 
 
 async def test_a_bus_that_is_not_there_is_told_in_plain_words(tmp_path: Path, free_port: int) -> None:
-    with pytest.raises(StateFault, match=f"does not answer at 127.0.0.1:{free_port}: start `make dev`"):
-        async with local_bus(tmp_path, {"PUBSUB_EMULATOR_HOST": f"127.0.0.1:{free_port}"}):
+    with pytest.raises(StateFault, match=f"does not answer at 127.0.0.1:{free_port}. Start `make dev`"):
+        async with open_local_bus(tmp_path, {"PUBSUB_EMULATOR_HOST": f"127.0.0.1:{free_port}"}):
             pass
 
 
 def test_the_bus_is_where_the_running_pipe_says_else_where_its_ports_begin(tmp_path: Path) -> None:
-    assert own_host(tmp_path, {}) == "127.0.0.1:8085"
-    assert own_host(tmp_path, {"PORT_BASE": "9000"}) == "127.0.0.1:9005"
+    assert local_bus_host(tmp_path, {}) == "127.0.0.1:8085"
+    assert local_bus_host(tmp_path, {"PORT_BASE": "9000"}) == "127.0.0.1:9005"
     ports = {name: 7000 + number for number, name in enumerate(Ports.__dataclass_fields__)}
     (tmp_path / "dev.json").write_text(json.dumps({"process": os.getpid(), "ports": {**ports, "apis": 7005}}))
-    assert own_host(tmp_path, {"PORT_BASE": "9000"}) == "127.0.0.1:7005"
+    assert local_bus_host(tmp_path, {"PORT_BASE": "9000"}) == "127.0.0.1:7005"

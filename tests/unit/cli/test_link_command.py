@@ -112,14 +112,14 @@ def test_the_place_may_be_named_with_or_without_its_source(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["go"], "give the event as fields"),
-        (["go", "a=1", "--data", "{}"], "not both"),
+        (["go"], "must come from fields"),
+        (["go", "a=1", "--data", "{}"], "must come from fields"),
         (["go", "a=1", "--expires", "soon"], "--expires: must be a time such as"),
         (["go", "a=1", "--expires", "9" * 400], "--expires: must be a time such as"),
         (["go", "a=1", "--once", "--expires", "never"], "needs an --expires"),
         (["go", "a=1", "--once", "--expires", "60d"], "at most 30d"),
-        (["go", "hc_sig=1"], "the link's own"),
-        (["go", "=1"], "is no field"),
+        (["go", "hc_sig=1"], "is reserved for the link"),
+        (["go", "=1"], "is not a field"),
         (["other", "a=1"], "accepts no links"),
         (["goo", "a=1"], "did you mean 'go'?"),
         (["go", "a=1", "--url", "https://hooks.example.com/?x=1"], "--url: must be receive's URL"),

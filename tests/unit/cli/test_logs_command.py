@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from deploy.cli.main import main
 from deploy.google.gcloud import Gcloud
 from deploy.google.target import Target
-from deploy.history.log_file import FILE_NAME, OLD_NAME, LogFile, marked
-from deploy.history.logs_cloud import Cursor, Wanted, cloud_records, log_filter, read_arguments
-from deploy.history.logs_local import local_records
-from deploy.history.logs_records import Record, from_cloud, from_local
+from deploy.history.gcp_log import Cursor, LogQuery, cloud_records, log_filter, read_arguments
+from deploy.history.local_log import FILE_NAME, OLD_NAME, LogFile, local_records, with_process
+from deploy.history.log_records import Record, parse_cloud_entry, parse_local_line
 from shared.jsontext import JsonObject
 from shared.logs import log_line
 from tests.stub_gcloud import StubGcloud
@@ -36,10 +35,10 @@ def a_line(message: str, at: float = NOW, severity: str = "INFO", **fields: str)
 
 def test_every_line_is_kept_with_its_process_whatever_it_is(tmp_path: Path) -> None:
     log = LogFile(tmp_path, pytest.fail)
-    log.hear("receive", [a_line("accepted", source="shop"), "Traceback (most recent call last):", ""])
-    log.own("ERROR", "notify ended with exit status 1")
+    log.append("receive", [a_line("accepted", source="shop"), "Traceback (most recent call last):", ""])
+    log.append_own("ERROR", "notify ended with exit status 1")
     log.close()
-    records = [from_local(line) for line in (tmp_path / FILE_NAME).read_text().splitlines()]
+    records = [parse_local_line(line) for line in (tmp_path / FILE_NAME).read_text().splitlines()]
     assert [(each.process, each.document["message"]) for each in records if each] == [
         ("receive", "accepted"),
         ("receive", "Traceback (most recent call last):"),
@@ -50,16 +49,16 @@ def test_every_line_is_kept_with_its_process_whatever_it_is(tmp_path: Path) -> N
 
 @given(st.text(alphabet=st.characters(exclude_characters="\n", exclude_categories=["Cs"])))
 def test_no_line_of_a_process_can_break_the_file(line: str) -> None:
-    text = marked("receive", line, NOW)
+    text = with_process("receive", line, NOW)
     assert text.endswith("\n")
     assert text.count("\n") == 1
-    from_local(text)
+    parse_local_line(text)
 
 
 def test_the_file_is_bounded(tmp_path: Path) -> None:
-    log = LogFile(tmp_path, pytest.fail, most_bytes=1_000)
+    log = LogFile(tmp_path, pytest.fail, max_bytes=1_000)
     for number in range(100):
-        log.hear("receive", [a_line(f"number {number}")])
+        log.append("receive", [a_line(f"number {number}")])
     log.close()
     sizes = [(tmp_path / name).stat().st_size for name in (FILE_NAME, OLD_NAME)]
     assert all(size < 1_300 for size in sizes)
@@ -69,18 +68,18 @@ def test_the_file_is_bounded(tmp_path: Path) -> None:
 def test_a_disk_that_is_full_is_said_once_and_the_log_goes_on_after_it(tmp_path: Path) -> None:
     said: list[str] = []
     log = LogFile(tmp_path, said.append)
-    log.hear("receive", ["before"])
+    log.append("receive", ["before"])
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / FILE_NAME).stat().st_size + 10, limits[1]))
     try:
-        log.hear("receive", ["cut", "off"])
-        log.hear("receive", ["lost"])
+        log.append("receive", ["cut", "off"])
+        log.append("receive", ["lost"])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    log.hear("receive", ["after"])
+    log.append("receive", ["after"])
     log.close()
     assert len(said) == 1
-    records = [from_local(line) for line in (tmp_path / FILE_NAME).read_text().splitlines()]
+    records = [parse_local_line(line) for line in (tmp_path / FILE_NAME).read_text().splitlines()]
     messages = [each.document["message"] for each in records if each]
     assert (messages[0], messages[-1]) == ("before", "after")
     assert "lost" not in messages
@@ -88,7 +87,7 @@ def test_a_disk_that_is_full_is_said_once_and_the_log_goes_on_after_it(tmp_path:
 
 def kept(state: Path, *lines: tuple[str, str]) -> None:
     with (state / FILE_NAME).open("a") as file:
-        file.writelines(marked(name, line, NOW) for name, line in lines)
+        file.writelines(with_process(name, line, NOW) for name, line in lines)
 
 
 def run(state: Path, *arguments: str) -> int:
@@ -133,10 +132,10 @@ def test_a_follower_sees_what_comes_across_a_change_of_files(tmp_path: Path) -> 
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()
     with (tmp_path / FILE_NAME).open("a") as file:
-        file.write(marked("receive", a_line("second"), NOW)[:20])
+        file.write(with_process("receive", a_line("second"), NOW)[:20])
     time.sleep(0.05)
     with (tmp_path / FILE_NAME).open("a") as file:
-        file.write(marked("receive", a_line("second"), NOW)[20:])
+        file.write(with_process("receive", a_line("second"), NOW)[20:])
     (tmp_path / FILE_NAME).replace(tmp_path / OLD_NAME)
     kept(tmp_path, ("receive", a_line("third")))
     thread.join(20)
@@ -159,12 +158,12 @@ def test_an_entry_of_cloud_logging_is_read_whatever_kind_it_is() -> None:
     assert message_of({**entry(1, severity="ERROR"), "jsonPayload": None, "httpRequest": request})[1] == "ERROR"
     proto = {"methodName": "Services.ReplaceService", "status": {"message": "no such image"}}
     assert message_of({**entry(1), "jsonPayload": None, "protoPayload": proto})[2] == "no such image"
-    assert from_cloud({"insertId": "1"}, "hookchain-") is None
+    assert parse_cloud_entry({"insertId": "1"}, "hookchain-") is None
 
 
 def message_of(document: dict[str, object]) -> tuple[str, str, str]:
     parsed: JsonObject = json.loads(json.dumps(document))
-    record = from_cloud(parsed, "hookchain-")
+    record = parse_cloud_entry(parsed, "hookchain-")
     assert record is not None
     return record.process, record.severity, str(record.document["message"])
 
@@ -195,12 +194,12 @@ def test_as_much_is_read_as_was_asked_for(gcloud: StubGcloud, limit: str, read: 
 def test_a_follower_sees_each_entry_once_also_those_that_come_late(
     gcloud: StubGcloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deploy.history.logs_cloud.POLL_SECONDS", 0.0)
+    monkeypatch.setattr("deploy.history.gcp_log.POLL_SECONDS", 0.0)
     gcloud.answers("logging read", [entry(2, "2026-03-01T12:00:40Z")])
     gcloud.answers("logging read", [entry(1, "2026-03-01T12:00:20Z"), entry(2, "2026-03-01T12:00:40Z")])
     gcloud.answers("logging read", code=1, stderr="ERROR: UNAVAILABLE")
     gcloud.answers("logging read", [entry(3, "2026-03-01T12:01:00Z")])
-    records = cloud_records(Gcloud("acme-hooks"), TARGET, Wanted(("notify",)), NOW, limit=100, is_followed=True)
+    records = cloud_records(Gcloud("acme-hooks"), TARGET, LogQuery(("notify",)), NOW, limit=100, is_followed=True)
     found = (each for each in records if each is not None)
     assert [each.id for each in islice(found, 3)] == ["2", "1", "3"]
     assert 'timestamp>="2026-03-01T12:00:10' in gcloud.calls[2].arguments[2]
@@ -210,9 +209,9 @@ def test_a_follower_sees_each_entry_once_also_those_that_come_late(
 def test_a_page_that_is_full_is_gone_on_from_at_its_end() -> None:
     cursor = Cursor(NOW)
     page = [Record(NOW + 10, "notify", "INFO", {}, str(number)) for number in range(3)]
-    assert len(cursor.fresh(page, is_full_page=True)) == 3
+    assert len(cursor.take_new(page, is_full_page=True)) == 3
     assert cursor.since == NOW + 10
-    assert cursor.fresh(page, is_full_page=False) == []
+    assert cursor.take_new(page, is_full_page=False) == []
 
 
 @given(st.lists(st.lists(st.integers(0, 200), max_size=20), max_size=20))
@@ -222,7 +221,7 @@ def test_no_entry_is_shown_twice(looks: list[list[int]]) -> None:
         records = [
             Record(NOW + number, "notify", "INFO", {}, str(number)) for number in look if NOW + number >= cursor.since
         ]
-        shown += [each.id for each in cursor.fresh(records, is_full_page=False)]
+        shown += [each.id for each in cursor.take_new(records, is_full_page=False)]
     assert len(shown) == len(set(shown))
 
 
@@ -236,6 +235,6 @@ def test_a_reader_who_may_not_is_told_the_command(gcloud: StubGcloud, capsys: py
 
 def test_the_command_is_one_that_gcloud_has(inputs_folder: Path) -> None:
     flags = json.loads((inputs_folder / "gcloud-flags.json").read_text())["gcloud logging read"]
-    words = read_arguments(log_filter(TARGET, Wanted(("notify",), "ERROR", "4f2a"), NOW), "asc", 10)
+    words = read_arguments(log_filter(TARGET, LogQuery(("notify",), "ERROR", "4f2a"), NOW), "asc", 10)
     given = {word.partition("=")[0] for word in words if word.startswith("--")} - {"--format"}
     assert given <= set(flags)

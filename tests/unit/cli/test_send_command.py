@@ -137,8 +137,8 @@ def test_a_token_is_put_into_the_url_once(
     ]
     told = capsys.readouterr()
     assert "newest" not in told.out + told.err
-    assert "Proven as the source 'path' asks: path, secret 'form-password'" in told.err
-    assert "without proof" not in told.err
+    assert "Authenticated as the source 'path' needs: path, secret 'form-password'" in told.err
+    assert "without authentication" not in told.err
 
 
 def test_a_configuration_that_is_named_counts_before_the_environments(hook: ScriptedReceiver, tmp_path: Path) -> None:
@@ -160,11 +160,11 @@ def test_the_configuration_without_a_file_has_its_source_too(
     ("change", "source", "reason"),
     [
         (("", ""), "hook", "hookchain.yaml has no source 'hook'"),
-        (("", ""), "open", "the source 'open' asks for none"),
+        (("", ""), "open", "the source 'open' needs none"),
         (("scheme: hmac", "scheme: hmmac"), "git", "hookchain.yaml has faults; see `hookchain lint`"),
     ],
 )
-def test_who_sends_without_proof_is_told_why(
+def test_sending_without_authentication_prints_the_reason(
     change: tuple[str, str],
     source: str,
     reason: str,
@@ -175,7 +175,7 @@ def test_who_sends_without_proof_is_told_why(
     (tmp_path / "hookchain.yaml").write_text(CONFIG.replace(*change) if change[0] else CONFIG)
     assert sent_with(tmp_path, f"http://{hook.address}/{source}", "a=1") == 0
     told = capsys.readouterr().err
-    assert told.startswith("sent without proof: ")
+    assert told.startswith("sent without authentication: ")
     assert reason in told
 
 
@@ -183,7 +183,7 @@ def test_what_is_not_sent_is_not_told_as_sent(tmp_path: Path, capsys: pytest.Cap
     with pytest.raises(SystemExit):
         sent_with(tmp_path, "open", "a=1")
     told = capsys.readouterr().err
-    assert "the URL begins with http" in told
+    assert "URL: must begin with http" in told
     assert "sent without" not in told
 
 
@@ -192,7 +192,7 @@ def test_who_would_send_to_a_source_of_links_is_shown_the_way(
 ) -> None:
     with pytest.raises(SystemExit):
         sent_with(tmp_path, "http://localhost:1/link", "a=1")
-    assert "`hookchain link` makes one" in capsys.readouterr().err
+    assert "Make one with `hookchain link`" in capsys.readouterr().err
 
 
 def test_a_named_secret_goes_the_way_of_its_source(
@@ -200,7 +200,7 @@ def test_a_named_secret_goes_the_way_of_its_source(
 ) -> None:
     sent_with(tmp_path, f"http://{hook.address}/git", "a=1", "--secret", "pay-key")
     verify_hmac(hook.header("x-sig"), hook.bodies[0], ["kept-in-dot-env"], "sha256", "hex", "sha256=")
-    assert "Proven as the source 'git' asks: hmac, secret 'pay-key'" in capsys.readouterr().err
+    assert "Authenticated as the source 'git' needs: hmac, secret 'pay-key'" in capsys.readouterr().err
 
 
 def test_a_file_ending_in_form_is_a_form(hook: ScriptedReceiver, tmp_path: Path) -> None:
@@ -228,13 +228,13 @@ def test_a_refusal_is_said_in_words_and_ends_with_1(tmp_path: Path, capsys: pyte
         assert sent_with(tmp_path, hook.url, "a=1") == 1
         assert sent_with(tmp_path, hook.url, "a=1", "--json") == 1
     words, as_json = capsys.readouterr().out.splitlines()
-    assert words == "refused: the signature does not match (401 sig)"
+    assert words == "rejected: the signature does not match (401 sig)"
     assert json.loads(as_json) == {
         "ok": False,
         "status": 401,
         "event_id": None,
         "code": "sig",
-        "words": words,
+        "message": words,
         "duplicate": False,
     }
 
@@ -242,20 +242,20 @@ def test_a_refusal_is_said_in_words_and_ends_with_1(tmp_path: Path, capsys: pyte
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["a=1", "--data", "{}"], "not by two of them"),
-        (["--data", "{}", "--file", "x"], "not by both"),
-        (["--data", "a: 1"], "which format is this? Say --format with one of: json, xml, yaml, form"),
+        (["a=1", "--data", "{}"], "got two of them"),
+        (["--data", "{}", "--file", "x"], "got both"),
+        (["--data", "a: 1"], "the body's format is unknown. Give --format with one of: json, xml, yaml, form"),
         (["--data", "{", "--format", "xml"], "not JSON: line 1"),
         (["--file", "/no/such/file"], "error: /no/such/file cannot be opened: No such file"),
-        (["a"], "write name=text, or name:=JSON"),
-        (["a:=x"], "for a text write a=…"),
+        (["a"], "Write name=text, or name:=JSON"),
+        (["a:=x"], "For a text write a=…"),
         (["a=1", "-H", "X"], "--header: must be 'Name: value'"),
         (["a=1", "--secret", "Canary!"], "a secret's name, such as signup-password, and never its value"),
-        (["a=1", "--secret", "no-such"], "there is no secret 'no-such': set NO_SUCH, or write it to .env"),
-        (["a=1", "--basic", "web"], "which secret? Name it with --secret"),
+        (["a=1", "--secret", "no-such"], "there is no secret 'no-such'. Set NO_SUCH, or write it to .env"),
+        (["a=1", "--basic", "web"], "the secret is missing. Name it with --secret"),
         (["a=1", "--source", "forn"], "there is no source 'forn'; did you mean 'form'?"),
         (["a=1", "--secret", "pay-key", "--standard-webhooks"], "'whsec_' and base64"),
-        (["--secret-stdin"], "there is nothing to send"),
+        (["--secret-stdin"], "the body is missing"),
     ],
 )
 def test_a_command_that_makes_no_sense_says_what_would(

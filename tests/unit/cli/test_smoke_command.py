@@ -25,11 +25,10 @@ from deploy.cli.smoke_follow import (
 )
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.history.logs_records import Record
-from deploy.requests.smoke_audience import Reached, audience
-from deploy.requests.smoke_event import MARK, event_of_file, example_event, made_event
-from deploy.requests.smoke_post import Posting, url_of, usable_way
-from deploy.requests.source_lines import sources_of
+from deploy.history.log_records import Record
+from deploy.requests.events import MARK, make_example_event, make_test_event, read_event_file
+from deploy.requests.smoke import Posting, Recipient, possible_recipients, signed_url, usable_auth
+from deploy.requests.sources import compiled_sources
 from deploy.terminal.tables import Screen
 from shared.http import Request
 from shared.journal import RouteDecision
@@ -64,27 +63,28 @@ destinations:
 
 def test_type_and_id_stand_where_the_source_looks_for_them() -> None:
     source: JsonObject = {"type": ["header.X-Event", "data.kind"], "id": "data.order.id"}
-    event = made_event(source, "order.created", "smoke-1")
+    event = make_test_event(source, "order.created", "smoke-1")
     assert event.headers == {"X-Event": "order.created"}
     assert isinstance(event.data, dict)
     assert event.data["order"] == {"id": "smoke-1"}
     assert event.data[MARK] == "smoke-1"
-    assert made_event({"id": "query.id"}, "t", "smoke-1").query == {"id": "smoke-1"}
+    assert make_test_event({"id": "query.id"}, "t", "smoke-1").query == {"id": "smoke-1"}
 
 
 def test_an_event_for_a_form_says_which_page_it_is_on() -> None:
     source: JsonObject = {"form": {"origins": ["https://a.example", "https://b.example"]}}
-    assert made_event(source, "t", "smoke-1").headers == {"Origin": "https://a.example", "Sec-Fetch-Mode": "cors"}
-    assert example_event(source, "t").headers == {"Origin": "https://a.example", "Sec-Fetch-Mode": "cors"}
+    assert make_test_event(source, "t", "smoke-1").headers == {"Origin": "https://a.example", "Sec-Fetch-Mode": "cors"}
+    assert make_example_event(source, "t").headers == {"Origin": "https://a.example", "Sec-Fetch-Mode": "cors"}
 
 
 def test_a_file_goes_as_it_is_but_for_its_id(tmp_path: Path) -> None:
     (tmp_path / "sample.xml").write_text("<event><id>7</id></event>")
     assert (
-        event_of_file(tmp_path / "sample.xml", {"id": "data.id"}, "smoke-1", None).data == b"<event><id>7</id></event>"
+        read_event_file(tmp_path / "sample.xml", {"id": "data.id"}, "smoke-1", None).data
+        == b"<event><id>7</id></event>"
     )
     (tmp_path / "sample.json").write_text('{"id": 7, "plan": "big"}')
-    event = event_of_file(tmp_path / "sample.json", {"id": "data.id", "type": "header.X-Event"}, "smoke-1", "order")
+    event = read_event_file(tmp_path / "sample.json", {"id": "data.id", "type": "header.X-Event"}, "smoke-1", "order")
     assert event.data == {"id": "smoke-1", "plan": "big"}
     assert event.headers == {"X-Event": "order"}
 
@@ -92,13 +92,13 @@ def test_a_file_goes_as_it_is_but_for_its_id(tmp_path: Path) -> None:
 def test_the_url_that_is_signed_has_the_scheme_that_a_trusted_proxy_tells() -> None:
     text = "sources: {calls: {provider: twilio, secret: token, trusted_proxies: 1}}\n"
     slices = compile_config(parse_config(text, "test.yaml", Path()))
-    [(name, settings)] = sources_of(slices["receive"]).items()
+    [(name, settings)] = compiled_sources(slices["receive"]).items()
     assert isinstance(settings, dict)
-    way = usable_way(settings)
+    way = usable_auth(settings)
     assert way is not None
     posting = Posting("https://hooks.example.com/calls", name, settings, way, lambda _: "")
     request = Request("POST", "/calls", "", (("host", "hooks.example.com"),), b"")
-    assert url_of(posting)(request) == posting.url
+    assert signed_url(posting)(request) == posting.url
 
 
 # Whom it reaches
@@ -121,12 +121,12 @@ SLICES: Final[dict[str, JsonObject]] = {
 
 
 def test_whom_it_may_reach_is_known_before_it_is_sent() -> None:
-    assert audience(SLICES, "shop", "order.created") == [
-        Reached("people", "email", "a@x, b@x, c@x and 1 more"),
-        Reached("crm", "webhook", "https://crm.example.com/in"),
+    assert possible_recipients(SLICES, "shop", "order.created") == [
+        Recipient("people", "email", "a@x, b@x, c@x and 1 more"),
+        Recipient("crm", "webhook", "https://crm.example.com/in"),
     ]
-    assert [each.destination for each in audience(SLICES, "shop", "refund")] == ["crm", "people"]
-    assert [each.destination for each in audience(SLICES, "shop", None)] == ["people", "crm"]
+    assert [each.destination for each in possible_recipients(SLICES, "shop", "refund")] == ["crm", "people"]
+    assert [each.destination for each in possible_recipients(SLICES, "shop", None)] == ["people", "crm"]
 
 
 # Following it

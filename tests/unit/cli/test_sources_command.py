@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.main import main
-from deploy.requests.smoke_event import example_event
-from deploy.requests.source_example import example_line
+from deploy.requests.command_lines import example_line
+from deploy.requests.events import make_example_event
 from shared.jsontext import JsonObject
 from tests.google_stand_in import StandIn
 from tests.stub_gcloud import StubGcloud
@@ -108,7 +108,7 @@ def test_of_a_provider_the_example_is_a_sample_that_some_route_takes(
 @pytest.mark.parametrize("scheme", ["basic", "header", "bearer", "path", "query", "none"])
 def test_a_shell_reads_the_example_as_it_is_meant(scheme: str, tmp_path: Path) -> None:
     way: JsonObject = {"scheme": scheme, "secret": "a-key", "username": 'w$`"b', "header": "x-key", "parameter": "t"}
-    line = example_line("http://127.0.0.1:1/shop", way, example_event({}, "it's `one`"), None)
+    line = example_line("http://127.0.0.1:1/shop", way, make_example_event({}, "it's `one`"), None)
     script = f'curl() {{ for word in "$@"; do printf "%s\\n" "$word"; done; }}\nA_KEY=se\\ cret\n{line}'
     words = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
     assert any("it's `one`" in word for word in words)

@@ -15,7 +15,7 @@ from deploy.config.ports import Ports
 from deploy.dev.pubsub.messages import Message
 from deploy.dev.pubsub.store import Changes, Store
 from deploy.dev.status import local_version
-from deploy.history.status_parts import Backlog, Retrying, SourceNews, Status, Version
+from deploy.history.status import Backlog, Retrying, SourceActivity, Status, Version
 from deploy.terminal.tables import Screen
 from shared.cloud.local.journal import open_journal
 from shared.cloud.local.ledger import LocalLedger
@@ -186,7 +186,7 @@ def test_what_one_part_does_not_tell_hides_nothing_of_the_others(
 def test_people_see_what_is_wrong_at_a_glance() -> None:
     status = Status(
         versions=[Version("receive", "receive-00002", NOW - 7200), Version("notify", "", None, "not deployed")],
-        sources=[SourceNews("shop", NOW - 30, 500, is_more=True), SourceNews("quiet", None, 0)],
+        sources=[SourceActivity("shop", NOW - 30, 500, is_more=True), SourceActivity("quiet", None, 0)],
         backlogs=[Backlog("a", 3, 301.0), Backlog("b", 0, None), Backlog("c", None, None)],
         dead_letters=2,
         held=[{"destination": "crm", "reason": "mend\x1b[2J it", "count": 4, "paused_until": None}],

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.cli.command import moment
-from deploy.history.replay_pace import Progress, at_rate
+from deploy.history.replay import Progress, send_at_rate
 from deploy.terminal.tables import GREEN, Column, Screen, cut, padded, printable, screen_of, table, width_of
 from tests.fakes.virtual_time import run
 
@@ -102,7 +102,7 @@ def test_the_rate_is_kept_and_a_slow_batch_not_made_up_for() -> None:
         if len(sent) == 2:
             await asyncio.sleep(5)
 
-    run(at_rate(range(70), 200.0, send, told.append))
+    run(send_at_rate(range(70), 200.0, send, told.append))
     assert sent == [(0.0, 20), (0.1, 20), (5.1, 20), (5.2, 10)]
     assert told == [20, 40, 60, 70]
 

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.cli.sent_event import why_of
 from deploy.cli.trigger import main
-from shared.signatures.macs import hmac_signature
+from shared.signatures.signing import hmac_signature
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver
 
 CONFIG = """
@@ -90,7 +90,7 @@ def test_what_is_broken_and_not_decided_is_no_alarm(
 
 def test_a_time_that_is_not_signed_cannot_be_broken(capsys: pytest.CaptureFixture[str]) -> None:
     assert triggered("github", "--break", "clock") == 2
-    assert "no time is signed" in capsys.readouterr().err
+    assert "signs no time" in capsys.readouterr().err
 
 
 def test_a_provider_without_a_source_is_told_what_to_write(capsys: pytest.CaptureFixture[str]) -> None:

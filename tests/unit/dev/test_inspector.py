@@ -14,10 +14,10 @@ from deploy.dev.guard import rejection_reason
 from deploy.dev.inspector.api import event_query, limit_of
 from deploy.dev.inspector.base_app import PAGE
 from deploy.dev.inspector.live import REST_FACTOR, Pace, SentDocuments
-from deploy.history.held import held_destinations
 from deploy.history.journal_view import STATUSES, EventQuery
 from deploy.history.local_repair import missing_entries
-from deploy.history.replay_messages import is_replayable, replay_of_dead_letter, replay_of_event
+from deploy.history.replay import is_replayable, make_dead_letter_replay, make_event_replay
+from deploy.history.status import held_destinations
 from shared.errors import Permanent
 from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject
@@ -174,13 +174,13 @@ EVENT: JsonObject = {"specversion": "1.0", "id": "e1", "type": "signup", "source
 
 
 def test_a_replayed_event_is_the_stored_one_under_a_new_replay() -> None:
-    message = replay_of_event(EVENT, "r1")
+    message = make_event_replay(EVENT, "r1")
     assert json.loads(message.data) == EVENT
     assert message.attributes == {"ce-id": "e1", "ce-type": "signup", "ce-source": "/sources/web", "replay": "r1"}
 
 
 def test_a_replay_may_be_for_one_destination_and_forced() -> None:
-    attributes = replay_of_event(EVENT, "r1", only="crm", force=True).attributes
+    attributes = make_event_replay(EVENT, "r1", only="crm", force=True).attributes
     assert (attributes["only"], attributes["force"]) == ("crm", "true")
 
 
@@ -190,7 +190,7 @@ def letter(topic: str, message: bytes) -> DeadLetter:
 
 def test_a_dead_letter_is_sent_on_as_it_was_and_forced() -> None:
     content = json.dumps(EVENT).encode()
-    message = replay_of_dead_letter(letter(DELIVERIES, content), "r1")
+    message = make_dead_letter_replay(letter(DELIVERIES, content), "r1")
     assert message.data == content
     assert (message.attributes["replay"], message.attributes["force"]) == ("r1", "true")
 
@@ -201,8 +201,8 @@ def test_a_dead_letter_is_sent_on_as_it_was_and_forced() -> None:
 )
 def test_a_message_that_is_not_ours_is_not_replayed(topic: str, message: bytes) -> None:
     assert not is_replayable(letter(topic, message))
-    with pytest.raises(Permanent, match="nothing that could be sent on"):
-        replay_of_dead_letter(letter(topic, message), "r1")
+    with pytest.raises(Permanent, match="no message that can be replayed"):
+        make_dead_letter_replay(letter(topic, message), "r1")
 
 
 # Repair of the journal

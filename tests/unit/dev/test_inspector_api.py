@@ -207,7 +207,7 @@ async def test_a_dead_letter_that_the_bus_did_not_take_stays_kept(inspector: Ins
 async def test_a_dead_letter_that_holds_nothing_of_ours_can_only_be_dropped(inspector: Inspector) -> None:
     await inspector.parts.journal.record([DeadLetter("x", "event", "not JSON", NOW, b"\xff\x00", "dead-letters")])
     status, words = await inspector.post("/api/dead-letters/replay", {"ids": ["x"]})
-    assert (status, "nothing that could be sent on" in words) == (409, True)
+    assert (status, "no message that can be replayed" in words) == (409, True)
     assert (await inspector.get("/api/dead-letter?id=x"))["message"] == "\ufffd\x00"
     assert await inspector.post("/api/dead-letters/drop", {"ids": ["x"]}) == (200, '{"dropped":1}')
     assert (await inspector.post("/api/dead-letters/drop", {"ids": []}))[0] == 400

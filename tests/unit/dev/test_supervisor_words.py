@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from deploy.config.dev_file import Hint, read_hint, remove_dev_file, served_config, write_dev_file
 from deploy.config.ports import ports_from
+from deploy.dev.probe import status_of
 from deploy.dev.supervisor.runner import how_it_ended
-from deploy.history.probe import status_of
-from deploy.requests.source_lines import source_lines
-from deploy.requests.trial import sample_beside, trial_line, trial_line_without_secret
+from deploy.requests.command_lines import first_event_line, first_event_line_without_secret
+from deploy.requests.events import sample_beside
+from deploy.requests.sender_settings import source_lines
 from deploy.terminal.log_view import LogView
 from shared.jsontext import JsonObject
 
@@ -75,7 +76,7 @@ def slices(*auth: JsonObject) -> dict[str, JsonObject]:
     ],
 )
 def test_the_line_to_try_proves_its_sender(way: JsonObject, command: str) -> None:
-    line = trial_line(slices(way), PORTS, {"PW": "s3cret\nolder"})
+    line = first_event_line(slices(way), PORTS, {"PW": "s3cret\nolder"})
     assert line
     assert line.startswith(command)
     assert '"event":"signup.created"' in line
@@ -95,14 +96,14 @@ def test_the_line_to_try_proves_its_sender(way: JsonObject, command: str) -> Non
     ],
 )
 def test_the_line_that_others_may_read_names_the_secret(way: JsonObject, options: str) -> None:
-    line = trial_line_without_secret(slices({**way, "secret": "pw"}), PORTS)
+    line = first_event_line_without_secret(slices({**way, "secret": "pw"}), PORTS)
     assert line
     assert f" send http://127.0.0.1:8080/form {options} --data " in line
 
 
 def test_the_line_to_try_a_form_says_which_page_it_is_on() -> None:
     source: JsonObject = {"auth": [{"scheme": "none"}], "form": {"origins": ["https://a.example"], "thanks": ""}}
-    line = trial_line({"receive": {"sources": {"form": source}}, "transform": {}}, PORTS, {})
+    line = first_event_line({"receive": {"sources": {"form": source}}, "transform": {}}, PORTS, {})
     assert line
     assert "Origin: https://a.example" in shlex.split(line)
 
@@ -111,7 +112,7 @@ def test_a_source_that_takes_no_post_is_not_tried() -> None:
     opened: JsonObject = {"auth": [{"scheme": "none"}], "methods": ["GET"]}
     posted: JsonObject = {"auth": [{"scheme": "none"}], "methods": ["POST"]}
     receive: JsonObject = {"sources": {"opened": opened, "posted": posted}}
-    assert (trial_line({"receive": receive, "transform": {}}, PORTS, {}) or "").endswith("/posted")
+    assert (first_event_line({"receive": receive, "transform": {}}, PORTS, {}) or "").endswith("/posted")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_a_source_that_takes_no_post_is_not_tried() -> None:
     ],
 )
 def test_a_token_in_the_url_is_quoted(way: JsonObject, end: str) -> None:
-    line = trial_line(slices(way), PORTS, {"PW": "a/b"})
+    line = first_event_line(slices(way), PORTS, {"PW": "a/b"})
     assert line
     assert line.endswith(end)
 
@@ -142,7 +143,9 @@ def test_a_sample_beside_the_configuration_is_what_the_line_posts(
     (tmp_path / f"sample.{form}").write_text("x")
     monkeypatch.chdir(tmp_path.parent)
     sample = sample_beside(tmp_path / "hookchain.yaml")
-    line = trial_line(slices({"scheme": "query", "parameter": "key", "secret": "pw"}), PORTS, {"PW": "s3cret"}, sample)
+    line = first_event_line(
+        slices({"scheme": "query", "parameter": "key", "secret": "pw"}), PORTS, {"PW": "s3cret"}, sample
+    )
     assert line
     assert shlex.split(line) == [
         "curl",
@@ -157,7 +160,7 @@ def test_a_sample_beside_the_configuration_is_what_the_line_posts(
 def test_a_sample_that_must_be_signed_is_sent_by_the_command_that_signs(tmp_path: Path) -> None:
     sample = tmp_path / "sample.form"
     way: JsonObject = {"scheme": "hmac", "header": "X-S", "algorithm": "sha256", "encoding": "hex", "prefix": ""}
-    line = trial_line(slices({**way, "secret": "key"}), PORTS, {"KEY": "s3cret"}, sample)
+    line = first_event_line(slices({**way, "secret": "key"}), PORTS, {"KEY": "s3cret"}, sample)
     assert line
     program, *rest = shlex.split(line)
     assert Path(program) == (Path(sys.executable).parent / "hookchain").relative_to(Path.cwd())
@@ -173,13 +176,13 @@ def test_without_a_sample_the_line_holds_its_body(tmp_path: Path) -> None:
 
 
 def test_without_sources_there_is_nothing_to_try() -> None:
-    assert trial_line({"receive": {"sources": {}}, "transform": {"routes": []}}, PORTS, {}) is None
+    assert first_event_line({"receive": {"sources": {}}, "transform": {"routes": []}}, PORTS, {}) is None
 
 
 def test_each_source_says_where_and_how() -> None:
     auth: list[JsonObject] = [{"scheme": "basic", "username": "web", "secret": "form-password"}, {"scheme": "none"}]
     lines = source_lines({"form": {"auth": list(auth)}}, PORTS)
-    assert lines == ["http://127.0.0.1:8080/form  basic auth, user web, password FORM_PASSWORD or anybody may send"]
+    assert lines == ["http://127.0.0.1:8080/form  basic auth; user: web; password: FORM_PASSWORD or no authentication"]
 
 
 def test_what_runs_can_be_found_and_only_by_its_owner(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from deploy.cli.main import main
 from deploy.google.target import Target
+from deploy.history.gcp import EMULATED, cloud_place, operator_authorization
 from deploy.history.state import StateFault
-from deploy.history.state_cloud import EMULATED, operator_authorization, place_of
 from shared.errors import Temporary
 from tests.stub_gcloud import StubGcloud
 
@@ -56,8 +56,8 @@ def test_a_project_that_is_none_is_said_before_anything_is_asked(
 @pytest.mark.parametrize("missing", EMULATED)
 def test_a_cloud_that_is_emulated_in_part_is_refused(missing: str) -> None:
     environ = {name: "127.0.0.1:1" for name in EMULATED if name != missing}
-    with pytest.raises(StateFault, match=f"{missing} is not: set all of them, or unset it"):
-        place_of(TARGET, environ)
+    with pytest.raises(StateFault, match=f"{missing}. Set all of them or none"):
+        cloud_place(TARGET, environ)
 
 
 def test_a_port_that_is_taken_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,5 +69,5 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_cloud_is_emulated_whole_or_not_at_all() -> None:
-    assert place_of(TARGET, {}).settings.is_local is False
-    assert place_of(TARGET, dict.fromkeys(EMULATED, "127.0.0.1:1")).settings.is_local is True
+    assert cloud_place(TARGET, {}).settings.is_local is False
+    assert cloud_place(TARGET, dict.fromkeys(EMULATED, "127.0.0.1:1")).settings.is_local is True

@@ -14,7 +14,7 @@ from standardwebhooks import Webhook as StandardWebhook
 from svix.webhooks import Webhook as SvixWebhook
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped] # the library has none
 
-from deploy.requests.signing import Signer, signed
+from deploy.requests.signing import Signer, sign_request
 from shared.http import Request
 from shared.jsontext import Json
 from shared.ports import EVENTS
@@ -108,7 +108,7 @@ async def test_an_id_that_nobody_signed_makes_no_second_event(provider: str, nam
 
 def signed_headers(way: AuthScheme, key: str) -> dict[str, str]:
     unsigned = Request("POST", "/hook", "", (), BODY.encode())
-    return dict(signed(unsigned, Signer(way, key, lambda _: URL, time.time(), "msg_1")).headers)
+    return dict(sign_request(unsigned, Signer(way, key, lambda _: URL, time.time(), "msg_1")).headers)
 
 
 def test_what_we_sign_the_libraries_verify() -> None:

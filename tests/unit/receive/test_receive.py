@@ -15,7 +15,7 @@ from shared.event import Event, event_id, from_cloudevent
 from shared.http import Request
 from shared.jsontext import Json
 from shared.ports import EVENTS
-from shared.signatures.macs import hmac_signature
+from shared.signatures.signing import hmac_signature
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock

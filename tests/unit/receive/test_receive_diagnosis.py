@@ -15,7 +15,7 @@ from shared.formats.media_type import MediaType
 from shared.http import Reply, Request
 from shared.jsontext import Json
 from shared.limits import Limits
-from shared.signatures.macs import hmac_signature
+from shared.signatures.signing import hmac_signature
 from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock

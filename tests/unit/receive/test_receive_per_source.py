@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.requests.samples import Fresh, events_of, load_sample
-from deploy.requests.signing import Signer, signed
+from deploy.requests.samples import Fresh, load_sample, sample_names
+from deploy.requests.signing import Signer, sign_request
 from functions.receive.admission import requested_url
 from shared.event import event_id
 from shared.http import Request
@@ -92,10 +92,10 @@ async def test_what_a_provider_signed_for_a_url_with_a_slash_at_its_end_is_accep
     secret = "a-secret-of-some-length-0123456789"
     posting = Posting(f"{provider}: {{provider: {provider}, secret: k, public_url: '{url}'}}", {"k": secret})
     source = posting.sources[provider]
-    sample = load_sample(provider, events_of(provider)[0], Fresh(posting.clock.now(), "abcdefabcdef", "9876543210"))
+    sample = load_sample(provider, sample_names(provider)[0], Fresh(posting.clock.now(), "abcdefabcdef", "9876543210"))
     request = replace(sample.request, path=f"/{provider}/")
     signer = Signer(source.auth[-1], secret, lambda _: url, posting.clock.now(), "msg_1")
-    sent = signed(request, signer)
+    sent = sign_request(request, signer)
     assert (await posting.send(sent.path, sent.body, *sent.headers)).status == 200
 
 

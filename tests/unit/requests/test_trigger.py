@@ -7,7 +7,7 @@ import pytest
 from deploy.cli.trigger_request import CannotSign, chosen_sample
 from deploy.config.catalogue import load_catalogue
 from deploy.requests.breaking import BREAKS, Break
-from deploy.requests.samples import FOLDER, events_of, load_sample
+from deploy.requests.samples import FOLDER, load_sample, sample_names
 from functions.receive.replies import Accepted, Answered, accepted_reply
 from shared.errors import HookchainError, Rejected, Temporary
 from shared.secrets import SECRET_NAME
@@ -19,7 +19,7 @@ WITHOUT_ID = frozenset({("slack", "slash_command"), ("microsoft_graph", "reautho
 CODES = {"signature": {"sig", "password"}, "clock": {"ts"}, "body": {"sig", "parse", "password"}}
 
 PROVIDERS = sorted(load_catalogue())
-SAMPLES = [(provider, event) for provider in PROVIDERS for event in events_of(provider)]
+SAMPLES = [(provider, event) for provider in PROVIDERS for event in sample_names(provider)]
 VARIANTS = [
     (provider, offered.way.variant)
     for provider in PROVIDERS
@@ -30,12 +30,12 @@ HANDSHAKES = [(provider, one.name) for provider in PROVIDERS for one in load_cat
 
 
 def test_every_provider_has_a_sample() -> None:
-    assert not [provider for provider in PROVIDERS if not events_of(provider)]
+    assert not [provider for provider in PROVIDERS if not sample_names(provider)]
 
 
 def test_a_sample_is_new_at_each_sending() -> None:
     for folder in sorted(path.name for path in FOLDER.iterdir() if path.is_dir()):
-        for event in events_of(folder):
+        for event in sample_names(folder):
             sample = load_sample(folder, event, FRESH).request
             text = f"{sample.headers} {sample.body.decode()}".lower()
             assert "5eed5eed5eed" not in text, (folder, event)
@@ -65,7 +65,7 @@ def test_a_sample_is_accepted(provider: str, event: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("provider", sorted(set(PROVIDERS) - NEEDS_A_KEY_FROM_ELSEWHERE))
 def test_what_the_catalogue_says_of_events_stands_in_a_sample(provider: str, tmp_path: Path) -> None:
     firing, fields = on_range(provider, tmp_path), load_catalogue()[provider].event
-    taken = [firing.received(firing.shot(event)) for event in events_of(provider)]
+    taken = [firing.received(firing.shot(event)) for event in sample_names(provider)]
     made = [event for each in taken if isinstance(each, Accepted) for event in each.events]
     assert not fields.subject or any(event.subject for event in made)
     assert not fields.actor or any(event.actor for event in made)
@@ -75,7 +75,7 @@ def test_what_the_catalogue_says_of_events_stands_in_a_sample(provider: str, tmp
 @pytest.mark.parametrize(("provider", "variant"), VARIANTS, ids=[f"{p}-{v}" for p, v in VARIANTS])
 def test_each_way_of_proof_of_a_provider_can_be_signed(provider: str, variant: str, tmp_path: Path) -> None:
     firing = on_range(provider, tmp_path)
-    for event in events_of(provider):
+    for event in sample_names(provider):
         try:
             taken = firing.received(firing.shot(event, variant=variant))
         except CannotSign:

@@ -12,8 +12,9 @@ from functions.receive.links import link_signature, verify_link
 from shared.errors import Rejected
 from shared.http import Request
 from shared.jsontext import Json
-from shared.signatures.macs import digest_text, hmac_text, matches_any
+from shared.signatures.macs import matches_any
 from shared.signatures.scheme import read_scheme
+from shared.signatures.signing import digest_text, hmac_text
 from shared.signatures.standard_webhooks import sign_standard
 from shared.signatures.verify import verify
 

@@ -13,9 +13,9 @@ import pytest
 from deploy.config.catalogue import load_catalogue
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import ConfigFile
-from deploy.requests.private_keys import make_pair
-from deploy.requests.samples import Fresh, events_of, load_sample
-from deploy.requests.signing import BY_CERTIFICATE, Signer, is_asymmetric, signed
+from deploy.requests.keys import generate_key_pair, is_asymmetric
+from deploy.requests.samples import Fresh, load_sample, sample_names
+from deploy.requests.signing import BY_CERTIFICATE, Signer, sign_request
 from functions.receive.source import Source, read_sources
 from functions.transform.transform import first_with_signed_bytes
 from shared.config.provider import OfferedWay
@@ -66,7 +66,7 @@ class Sender:
         config = ConfigFile("test", Path(), {"sources": {NAME: {"public_url": URL, **self.settings}}})
         self.source: Source = read_sources(compile_config(config)["receive"])[NAME]
         [self.way] = self.source.auth
-        pair = make_pair(self.way) if is_asymmetric(self.way) else None
+        pair = generate_key_pair(self.way) if is_asymmetric(self.way) else None
         self.private, self.public = (pair.private, pair.public) if pair else (KEY, KEY)
 
     def signed(self, request: Request, now: float = NOW) -> Request:
@@ -76,7 +76,7 @@ class Sender:
         if self.way.body_digest and self.way.body_digest.kind == "query":
             request = replace(request, query="bodySHA256=")
         signer = Signer(self.way, self.private, lambda each: f"{URL}?{each.query}" if each.query else URL, now, "msg_1")
-        return signed(request, signer)
+        return sign_request(request, signer)
 
     async def events(self, request: Request, now: float = NOW) -> tuple[Event, ...]:
         """Raises Rejected."""
@@ -87,7 +87,7 @@ class Sender:
 
     async def request(self) -> Request:
         """Of the first sample that this way signs, and whose events do not go by an unsigned delivery id."""
-        for name in events_of(self.provider):
+        for name in sample_names(self.provider):
             sample = load_sample(self.provider, name, Fresh(NOW, "abcdefabcdef", "9876543210"))
             if sample.is_handshake:
                 continue

@@ -1,0 +1,127 @@
+"""Bodies in the four formats that Hookchain receives. A value that a format cannot hold raises ValueError."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, TypeAlias
+from urllib.parse import urlencode
+from xml.parsers.expat import ExpatError, ParserCreate
+from xml.sax.saxutils import escape, quoteattr
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+_MAYBE_NAME: Final = re.compile(r"[^\W\d][\w.-]*")
+_NOT_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def as_json(value: object) -> Json:
+    """Return mappings as objects and sequences as arrays."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise ValueError(f"data: a field's name must be a string; got {type(key).__name__}")
+        return {key: as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in value]
+    raise ValueError(f"data: must hold only what JSON can; got {type(value).__name__}. Convert it to a string first.")
+
+
+def encode_body(value: Json, format: str) -> tuple[bytes, str]:
+    """Return the body and its content type."""
+    if format not in FORMATS:
+        raise ValueError(f"format: must be one of {', '.join(FORMATS)}; got {format!r}")
+    write, content_type = FORMATS[format]
+    return write(value).encode("utf-8"), content_type
+
+
+def _json(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _yaml(value: Json) -> str:
+    try:
+        import yaml
+    except ImportError as error:
+        raise ValueError("format: yaml needs the package PyYAML. Run: pip install PyYAML") from error
+    return yaml.safe_dump(value, sort_keys=False)
+
+
+def _form(value: Json) -> str:
+    pairs = [(name, _scalar(name, item)) for name, field in _fields(value, "form").items() for item in _items(field)]
+    return urlencode(pairs)
+
+
+def xml_text(value: Json, root: str = "event") -> str:
+    """Write a field `@name` as an attribute, `#text` as the text, and a list as one element for each item."""
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + "".join(_element(root, _fields(value, "xml"))) + "\n"
+
+
+def _element(name: str, value: Json) -> Iterator[str]:
+    fields = value if isinstance(value, dict) else {"#text": value}
+    attributes = {key[1:]: field for key, field in fields.items() if key.startswith("@")}
+    yield f"<{_xml_name(name)}"
+    for key, field in attributes.items():
+        yield f" {_xml_name(key)}={quoteattr(_xml_value(key, field))}"
+    yield ">"
+    for key, field in fields.items():
+        if key == "#text":
+            yield escape(_xml_value(name, field), {"\r": "&#13;"})
+        elif not key.startswith("@"):
+            for item in _items(field):
+                yield from _element(key, item)
+    yield f"</{name}>"
+
+
+def _xml_name(name: str) -> str:
+    if not _MAYBE_NAME.fullmatch(name) or not (name.isascii() or _is_xml_name(name)):
+        raise ValueError(
+            f"data: {name!r} is not a name for an XML element: a letter, then letters, digits, '_', '-' and '.'"
+        )
+    return name
+
+
+def _is_xml_name(name: str) -> bool:
+    """Ask the parser, which has the long table of letters beyond ASCII."""
+    try:
+        return ParserCreate("utf-8").Parse(f"<{name}/>".encode(), True) == 1
+    except (ExpatError, UnicodeEncodeError):
+        return False
+
+
+def _xml_value(name: str, value: Json) -> str:
+    text = _scalar(name, value)
+    if _NOT_XML.search(text):
+        raise ValueError(f"data: the field {name!r} has a control character, which XML cannot carry. Send it as json.")
+    return text
+
+
+def _fields(value: Json, format: str) -> dict[str, Json]:
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"data: must be an object for the format {format}; got {type(value).__name__}. Send it as json."
+        )
+    return value
+
+
+def _items(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else [value]
+
+
+def _scalar(name: str, value: Json) -> str:
+    if isinstance(value, dict | list):
+        raise ValueError(
+            f"data: the field {name!r} has a nested {type(value).__name__} where only text fits. Send it as json."
+        )
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else _json(value)
+
+
+FORMATS: Final[Mapping[str, tuple[Callable[[Json], str], str]]] = {
+    "json": (_json, "application/json"),
+    "xml": (xml_text, "application/xml"),
+    "yaml": (_yaml, "application/yaml"),
+    "form": (_form, "application/x-www-form-urlencoded"),
+}

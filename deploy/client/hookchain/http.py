@@ -1,0 +1,154 @@
+"""One HTTP request, bounded in time and in bytes read, with nothing but the standard library.
+
+A failure before the request was sent means that it has not arrived; a later one means that it may have arrived.
+"""
+
+import io
+import socket
+import ssl
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+MAX_RESPONSE_BYTES: Final = 65_536
+_SAFE: Final = "!#$%&'()*+,/:;=?@[]~"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A URL as a connection needs it; `path` includes the query."""
+
+    is_tls: bool
+    host: str
+    port: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NoResponse:
+    """A request without a response.
+
+    `code` is unreachable or untrusted (nothing was sent), or timeout, cut or not_http (it may have arrived).
+    """
+
+    code: str
+    reason: str = ""
+
+
+def parse_url(url: str) -> Target:
+    """Return where to connect. Raises ValueError, which does not repeat the URL: its query may hold a token."""
+    if any(character.isspace() or not character.isprintable() or character == "\\" for character in url):
+        raise ValueError("URL: must not contain a space, a backslash or a control character")
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("URL: must begin with http:// or https:// and a host")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("URL: must not contain a user or a password. Give them as authentication.")
+    try:
+        host = parts.hostname.encode("idna").decode()
+    except UnicodeError as error:
+        raise ValueError("URL: the host is not a valid name") from error
+    path = quote(parts.path or "/", safe=_SAFE) + (f"?{quote(parts.query, safe=_SAFE)}" if parts.query else "")
+    is_tls = parts.scheme == "https"
+    return Target(is_tls, host, (443 if is_tls else 80) if parts.port is None else parts.port, path)
+
+
+def make_request(
+    method: str, target: Target, headers: Sequence[tuple[str, str]], body: bytes, timeout_seconds: float
+) -> Response | NoResponse:
+    """Make one request. Content-Length and Connection are added to the headers."""
+    deadline = time.monotonic() + timeout_seconds
+    connection = _connection(target, timeout_seconds)
+    try:
+        if failure := _connect(connection):
+            return failure
+        return _converse(connection, method, target.path, headers, body, deadline)
+    finally:
+        connection.close()
+
+
+def _connection(target: Target, timeout_seconds: float) -> HTTPConnection:
+    if target.is_tls:
+        context = ssl.create_default_context()
+        return HTTPSConnection(target.host, target.port, timeout=timeout_seconds, context=context)
+    return HTTPConnection(target.host, target.port, timeout=timeout_seconds)
+
+
+def _connect(connection: HTTPConnection) -> NoResponse | None:
+    try:
+        connection.connect()
+    except ssl.SSLCertVerificationError as error:
+        return NoResponse("untrusted", error.verify_message)
+    except socket.gaierror:
+        return NoResponse("unreachable", f"{connection.host} has no address")
+    except TimeoutError:
+        return NoResponse("unreachable", f"{connection.host}:{connection.port} does not answer")
+    except OSError as error:
+        return NoResponse("unreachable", f"{connection.host}:{connection.port}: {error.strerror or error}")
+    return None
+
+
+def _converse(
+    connection: HTTPConnection, method: str, path: str, headers: Sequence[tuple[str, str]], body: bytes, deadline: float
+) -> Response | NoResponse:
+    try:
+        connection.sock.settimeout(_seconds_until(deadline))
+        _write(connection, method, path, headers, body)
+        response = HTTPResponse(connection.sock, method=method)
+        response.fp.close()
+        response.fp = io.BufferedReader(_UntilDeadline(connection.sock, deadline))
+        with response:
+            response.begin()
+            return Response(response.status, _body(response))
+    except TimeoutError:
+        return NoResponse("timeout")
+    except OSError:  # a connection that ends before a response is one too
+        return NoResponse("cut")
+    except HTTPException:
+        return NoResponse("not_http")
+
+
+def _write(connection: HTTPConnection, method: str, path: str, headers: Sequence[tuple[str, str]], body: bytes) -> None:
+    connection.putrequest(method, path, skip_accept_encoding=True)
+    for name, value in (*headers, ("Content-Length", str(len(body))), ("Connection", "close")):
+        connection.putheader(name, value)
+    # The receiver may reject the request before it has read all of it; its response can then still be read.
+    with suppress(BrokenPipeError, ConnectionResetError):
+        connection.endheaders(body)
+
+
+def _body(response: HTTPResponse) -> bytes:
+    """Return what arrived: the status decides, so a body that breaks off changes nothing."""
+    try:
+        return response.read(MAX_RESPONSE_BYTES)
+    except (OSError, HTTPException):
+        return b""
+
+
+class _UntilDeadline(io.RawIOBase):
+    """Reads that end at one deadline, however slowly the bytes arrive."""
+
+    def __init__(self, connected: socket.socket, deadline: float) -> None:
+        self._socket = connected
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override] # collections.abc.Buffer needs 3.12
+        self._socket.settimeout(_seconds_until(self._deadline))
+        return self._socket.recv_into(buffer)
+
+
+def _seconds_until(deadline: float) -> float:
+    return max(deadline - time.monotonic(), 0.001)

@@ -1,0 +1,111 @@
+"""The outcome of sending an event: a message for people and a code for programs."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from .formats import Json
+from .http import NoResponse, Response
+
+_REJECTIONS: Final[Mapping[str, str]] = {
+    "sig": "the signature does not match",
+    "ts": "the signature's time is too far from the receiver's clock",
+    "id": "the delivery id is invalid",
+    "password": "the password or token is missing or wrong",
+    "address": "requests from this address are not allowed",
+    "unknown_source": "there is no source with that name",
+    "method": "the source does not accept this method",
+    "slow": "the body took too long to arrive",
+    "raw": "the body is too large",
+    "decoded": "the body is too large",
+    "content_type": "the source does not accept this format",
+    "schema": "the event does not match the source's schema",
+}
+_STATUSES: Final[Mapping[int, str]] = {
+    401: "the password or signature is missing or wrong",
+    403: "the request is not allowed",
+    404: "there is nothing at that path",
+    405: "the method is not accepted",
+    413: "the body is too large",
+    415: "the format is not accepted",
+    429: "too many requests; send it again later",
+}
+_UNKNOWN: Final = "it may or may not have arrived"
+_MAX_CHARACTERS: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of one attempt.
+
+    ok         the receiver confirmed it: a 2xx
+    status     the HTTP status; None without a response
+    message    the result in words; it never has a secret or a part of what was sent
+    event_id   the event's id, where the receiver returned one
+    code       None where ok; else the receiver's own code (`sig`, `unavailable` …), `http` where it gave none, or
+               `unreachable`, `untrusted` (not sent), `timeout`, `cut`, `not_http` (it may have arrived)
+    """
+
+    ok: bool
+    status: int | None
+    message: str
+    event_id: str | None = None
+    code: str | None = None
+
+
+def read_outcome(response: Response | NoResponse, timeout_seconds: float) -> Outcome:
+    if isinstance(response, NoResponse):
+        return Outcome(False, None, _failure_message(response, timeout_seconds), code=response.code)
+    fields = _fields(response.body)
+    if 200 <= response.status < 300:
+        event_id = fields.get("id") or None
+        message = f"accepted as event {event_id}" if event_id else f"accepted ({response.status})"
+        return Outcome(True, response.status, message, event_id)
+    code = fields.get("code") or None
+    return Outcome(
+        False, response.status, _rejection_message(response.status, code, fields.get("title")), code=code or "http"
+    )
+
+
+def _failure_message(failure: NoResponse, timeout_seconds: float) -> str:
+    match failure.code:
+        case "untrusted":
+            return f"not sent: the receiver's certificate is not trusted: {failure.reason}"
+        case "unreachable":
+            return f"not sent: could not connect: {failure.reason}"
+        case "timeout":
+            return f"no response within {timeout_seconds:g} s: {_UNKNOWN}"
+        case "not_http":
+            return f"the response is not HTTP: {_UNKNOWN}"
+        case _:
+            return f"the connection closed before a response: {_UNKNOWN}"
+
+
+def _rejection_message(status: int, code: str | None, title: str | None) -> str:
+    shown = f"({status} {code})" if code else f"({status})"
+    if status >= 500:
+        return f"not confirmed: {_UNKNOWN}; send it again later {shown}"
+    if 300 <= status < 400:
+        return f"rejected: the receiver redirects to another URL; send to that one {shown}"
+    reason = (
+        _REJECTIONS.get(code or "")
+        or (title if code else None)
+        or _STATUSES.get(status)
+        or "the receiver gives no reason"
+    )
+    return f"rejected: {reason.removesuffix('.')} {shown}"
+
+
+def _fields(body: bytes) -> dict[str, str]:
+    """Return the strings at the top of a JSON body, made fit to be shown: printable, at most 255 characters."""
+    try:
+        document: Json = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    fields = document if isinstance(document, dict) else {}
+    return {name: _printable(value) for name, value in fields.items() if isinstance(value, str)}
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text[:_MAX_CHARACTERS]).strip()

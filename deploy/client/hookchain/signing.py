@@ -1,0 +1,1 @@
+../../../shared/signatures/signing.py

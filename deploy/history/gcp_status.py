@@ -1,0 +1,89 @@
+"""A deployment's revisions from Cloud Run, and the backlog of its subscriptions from Cloud Monitoring."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from deploy.config.compiler import FUNCTIONS
+from deploy.google import names
+from deploy.google.api import ApiFault
+from deploy.google.cloud import Cloud
+from deploy.google.side_by_side import side_by_side
+from deploy.history.status import Backlog, Version
+from shared.jsontext import Json, JsonObject
+from shared.times import rfc3339, unix_seconds
+
+COUNT: Final = "pubsub.googleapis.com/subscription/num_undelivered_messages"
+OLDEST: Final = "pubsub.googleapis.com/subscription/oldest_unacked_message_age"
+SUBSCRIPTIONS: Final = (
+    names.TRANSFORM_SUBSCRIPTION,
+    names.NOTIFY_SUBSCRIPTION,
+    names.DEAD_LETTERS_SUBSCRIPTION,
+)
+WINDOW_SECONDS: Final = 600.0
+"""These metrics are written once a minute, some minutes late."""
+
+
+def read_versions(cloud: Cloud) -> list[Version]:
+    """Raises CommandError."""
+    services = side_by_side(cloud.service, FUNCTIONS)
+    return [_version(name, found) for name, found in zip(FUNCTIONS, services, strict=True)]
+
+
+def _version(function: str, service: JsonObject | None) -> Version:
+    if service is None:
+        return Version(function, "", None, "not deployed: make deploy-gcp")
+    ready, created = (_last(service.get(name)) for name in ("latestReadyRevision", "latestCreatedRevision"))
+    at = service.get("updateTime")
+    since = unix_seconds(at) if isinstance(at, str) else None
+    condition = service.get("terminalCondition")
+    state: JsonObject = condition if isinstance(condition, dict) else {}
+    if state.get("state") not in {None, "CONDITION_SUCCEEDED"}:
+        return Version(function, ready, since, str(state.get("message") or state.get("reason") or "not ready"))
+    return Version(function, ready, since, "" if created in {"", ready} else f"{created} did not start")
+
+
+def _read_backlogs(cloud: Cloud, now: float) -> list[Backlog]:
+    """Raises ApiFault."""
+    counts, oldest = side_by_side(lambda metric: _newest_values(cloud, metric, now), (COUNT, OLDEST))
+    ids = [names.subscription(cloud.target, name) for name in SUBSCRIPTIONS]
+    return [Backlog(each, _whole(counts.get(each)), oldest.get(each)) for each in ids]
+
+
+def read_backlogs(cloud: Cloud, now: float) -> tuple[list[Backlog], list[str]]:
+    """Return the backlogs, and a note where they could not be read."""
+    try:
+        return _read_backlogs(cloud, now), []
+    except ApiFault as fault:
+        return [], [f"backlog (Cloud Monitoring): {fault}"]
+
+
+def _newest_values(cloud: Cloud, metric: str, now: float) -> Mapping[str, float]:
+    """Return the metric by subscription; one without recent points has no messages."""
+    ids = ", ".join(f'"{names.subscription(cloud.target, name)}"' for name in SUBSCRIPTIONS)
+    query = {
+        "filter": f'metric.type = "{metric}" AND resource.labels.subscription_id = one_of({ids})',
+        "interval.startTime": rfc3339(now - WINDOW_SECONDS),
+        "interval.endTime": rfc3339(now),
+        "view": "FULL",
+    }
+    found = cloud.api.get("monitoring", f"/v3/projects/{cloud.target.project}/timeSeries", query)
+    return dict(_values(found.get("timeSeries")))
+
+
+def _values(series: Json) -> Iterator[tuple[str, float]]:
+    """Yield the newest point of each series, which is its first."""
+    for each in series if isinstance(series, list) else []:
+        resource, points = (each.get("resource"), each.get("points")) if isinstance(each, dict) else (None, None)
+        labels = resource.get("labels") if isinstance(resource, dict) else None
+        newest = points[0] if isinstance(points, list) and points else None
+        value = newest.get("value") if isinstance(newest, dict) else None
+        if isinstance(labels, dict) and isinstance(value, dict):
+            yield str(labels.get("subscription_id")), float(str(value.get("int64Value", value.get("doubleValue", 0))))
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _last(name: Json) -> str:
+    return str(name).rpartition("/")[2] if isinstance(name, str) else ""

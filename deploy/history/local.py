@@ -1,0 +1,112 @@
+"""The state of `hookchain dev` on this machine: files in its state folder, and its bus while it runs."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from deploy.config.dev_file import read_dev_file
+from deploy.config.ports import DEFAULT_BASE, HOST, Ports, ports_from
+from deploy.history.local_read import JournalReader
+from deploy.history.state import State, StateFault
+from shared.cloud.gcp.pubsub import PubSubBus
+from shared.cloud.gcp.tokens import no_authorization
+from shared.cloud.local.blobs import LocalBlobs
+from shared.cloud.local.journal import FILE_NAME
+from shared.cloud.local.ledger import LocalLedger
+from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
+from shared.jsontext import Json
+from shared.settings import LOCAL_PROJECT, read_settings
+
+CONNECT_SECONDS: Final = 2.0
+
+
+@contextmanager
+def open_local_state(folder: Path) -> Iterator[State]:
+    """Raises StateFault where the folder has no state."""
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise StateFault(f"{folder} has no events. `make dev` stores them there; --state names another folder.")
+    with JournalReader(path) as reader:
+        yield State(
+            reader=reader,
+            ledger=partial(open_local_ledger, folder),
+            blobs=partial(_open_blobs, folder),
+            bus=lambda: open_local_bus(folder, os.environ),
+            destinations=partial(destination_names, folder),
+        )
+
+
+@asynccontextmanager
+async def open_local_ledger(folder: Path) -> AsyncIterator[LocalLedger]:
+    ledger = LocalLedger(folder / LEDGER_FILE)
+    try:
+        yield ledger
+    finally:
+        await ledger.close()
+
+
+@asynccontextmanager
+async def _open_blobs(folder: Path) -> AsyncIterator[LocalBlobs]:
+    yield LocalBlobs(folder / "blobs")
+
+
+def destination_names(folder: Path) -> tuple[str, ...]:
+    """Return the names in notify's slice; none where there is no slice."""
+    try:
+        document: Json = json.loads((folder / "slices" / "notify.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ()
+    destinations = document.get("destinations") if isinstance(document, dict) else None
+    return tuple(destinations) if isinstance(destinations, dict) else ()
+
+
+@asynccontextmanager
+async def open_local_bus(state: Path, environ: Mapping[str, str]) -> AsyncIterator[PubSubBus]:
+    """Open the bus of the running `hookchain dev`, or of another emulator; never Google's own.
+
+    Raises StateFault where nothing answers, before anything is marked as sent.
+    """
+    settings = read_settings(environ)
+    host = settings.emulator_host or local_bus_host(state, environ)
+    await _require_answer(host)
+    if settings.emulator_host:
+        bus = PubSubBus(f"http://{host}", settings.project, settings.topic_prefix, no_authorization)
+    else:  # `hookchain dev` has its own project and prefix, whatever the environment names
+        bus = PubSubBus(f"http://{host}", LOCAL_PROJECT, "", no_authorization)
+    try:
+        yield bus
+    finally:
+        bus.close()
+
+
+async def _require_answer(host: str) -> None:
+    name, _, port = host.rpartition(":")
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            _, writer = await asyncio.open_connection(name.strip("[]"), int(port))
+    except (OSError, ValueError) as error:  # a timeout is an OSError
+        raise StateFault(f"the bus does not answer at {host}. Start `make dev`, then try again.") from error
+    writer.close()
+
+
+def local_bus_host(state: Path, environ: Mapping[str, str]) -> str:
+    return f"{HOST}:{local_ports(state, environ).apis}"
+
+
+def local_ports(state: Path, environ: Mapping[str, str]) -> Ports:
+    """Return the ports of the `hookchain dev` that runs with this state folder, else those from PORT_BASE."""
+    base = environ.get("PORT_BASE", "")
+    return running_ports(state) or ports_from(int(base) if base.isdecimal() else DEFAULT_BASE)
+
+
+def running_ports(state: Path) -> Ports | None:
+    """Return the ports of the `hookchain dev` that runs with this state folder; None where none runs."""
+    document = read_dev_file(state)
+    ports = document.get("ports") if document else None
+    named = {name: port for name, port in ports.items() if isinstance(port, int)} if isinstance(ports, dict) else {}
+    return Ports(**named) if named.keys() == set(Ports.__dataclass_fields__) else None

@@ -1,0 +1,150 @@
+"""The log file of `hookchain dev`: written by it, one JSON object a line, bounded; read and followed by `logs`."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, TextIO
+
+from deploy.history.log_records import Record, parse_local_line
+from deploy.terminal.command_error import CommandError
+from shared.jsontext import JsonObject, to_json
+from shared.times import rfc3339
+
+FILE_NAME: Final = "log.jsonl"
+OLD_NAME: Final = "log.1.jsonl"
+MAX_BYTES: Final = 8_000_000
+"""The size of each of the two files."""
+POLL_SECONDS: Final = 0.2
+
+
+class LogFile:
+    """The log as `hookchain dev` writes it; the file is opened at the first line.
+
+    Lines that a full disk cannot take are lost: `say` is told once, and the log goes on when there is room.
+    """
+
+    def __init__(self, state: Path, say: Callable[[str], None], max_bytes: int = MAX_BYTES) -> None:
+        self._path = state / FILE_NAME
+        self._old = state / OLD_NAME
+        self._say = say
+        self._max_bytes = max_bytes
+        self._file: TextIO | None = None
+        self._characters = 0
+        self._is_broken = False
+
+    def append(self, name: str, lines: Sequence[str]) -> None:
+        self._write("".join(with_process(name, line, time.time()) for line in lines if line.strip()))
+
+    def append_own(self, severity: str, text: str) -> None:
+        document: JsonObject = {"severity": severity, "message": text, "time": rfc3339(time.time())}
+        self._write(with_process("dev", to_json(document), 0.0))
+
+    def close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def _write(self, text: str) -> None:
+        if not text:
+            return
+        try:
+            # After a failed write, the last line may be incomplete.
+            self._write_text("\n" + text if self._is_broken else text)
+            self._is_broken = False
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self.close()
+            if not self._is_broken:
+                self._say(f"{self._path} cannot be written, so new lines are missing from it: {error.strerror}")
+            self._is_broken = True
+
+    def _write_text(self, text: str) -> None:
+        file = self._file or self._open()
+        if self._characters > self._max_bytes:
+            self.close()
+            self._path.replace(self._old)
+            file = self._open()
+        file.write(text)
+        file.flush()
+        self._characters += len(text)
+
+    def _open(self) -> TextIO:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.fchmod(descriptor, 0o600)  # it may be there already
+        self._file = os.fdopen(descriptor, "a", encoding="utf-8")
+        self._characters = os.fstat(descriptor).st_size
+        return self._file
+
+
+def with_process(name: str, line: str, now: float) -> str:
+    """Return the line with the name of its process. A line that is not one of our JSON objects becomes a message."""
+    if line.startswith('{"') and line.endswith("}"):
+        return f'{line[:-1]},"process":"{name}"}}\n'
+    return to_json({"severity": "", "message": line, "time": rfc3339(now), "process": name}) + "\n"
+
+
+def local_records(state: Path, since: float, is_followed: bool) -> Iterator[Record | None]:
+    """Yield the records since a time, oldest first.
+
+    A log that is followed yields None at the end of what was there, and then new records without end.
+
+    Raises CommandError.
+    """
+    path = state / FILE_NAME
+    if not path.is_file():
+        raise CommandError(f"{state} has no log. `make dev` writes it there; --state names another folder.")
+    old = state / OLD_NAME
+    if old.is_file():
+        with old.open(encoding="utf-8", errors="replace") as file:
+            yield from _since(file, since)
+    lines = _GrowingFile(path)
+    try:
+        yield from (record for record in lines.records() if record.at >= since)
+        while is_followed:
+            yield None
+            time.sleep(POLL_SECONDS)
+            yield from lines.records()
+    finally:
+        lines.close()
+
+
+def _since(file: TextIO, since: float) -> Iterator[Record]:
+    for line in file:
+        record = parse_local_line(line.rstrip("\n"))
+        if record is not None and record.at >= since:
+            yield record
+
+
+class _GrowingFile:
+    """The complete lines of a file that grows, and that is replaced when it is full."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open(encoding="utf-8", errors="replace")
+        self._rest = ""
+
+    def records(self) -> Iterator[Record]:
+        yield from self._read()
+        if self._is_replaced():
+            yield from self._read()  # what was written since the last read
+            self._file.close()
+            self._file = self._path.open(encoding="utf-8", errors="replace")
+            self._rest = ""
+            yield from self._read()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _read(self) -> Iterator[Record]:
+        *lines, self._rest = (self._rest + self._file.read()).split("\n")
+        for line in lines:
+            if (record := parse_local_line(line)) is not None:
+                yield record
+
+    def _is_replaced(self) -> bool:
+        try:
+            return self._path.stat().st_ino != os.fstat(self._file.fileno()).st_ino
+        except FileNotFoundError:
+            return False

@@ -1,0 +1,177 @@
+"""The status that `hookchain status` prints, as data, and the parts of it that every platform reads the same way."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from deploy.history.journal_view import EventQuery, JournalView
+from deploy.history.state import State
+from shared.jsontext import Json, JsonObject
+from shared.ledger import DestinationState, Ledger, LedgerRow
+from shared.times import rfc3339
+
+DAY_SECONDS: Final = 86_400.0
+MAX_COUNTED: Final = 500
+MAX_RETRYING: Final = 100
+MAX_HELD: Final = 1_000
+MAX_SEARCHED: Final = 100
+"""This many of the newest held deliveries are searched for destinations that the configuration no longer has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The running version of one function, or of `hookchain dev`. `trouble` is empty where it serves."""
+
+    name: str
+    version: str
+    since: float | None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceActivity:
+    """The events of a source: the last one's time, and the last day's count; with `is_more`, there are more."""
+
+    source: str
+    last_at: float | None
+    day_count: int
+    is_more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The waiting messages of one subscription and the age of the oldest; None where it is not known."""
+
+    subscription: str
+    count: int | None
+    oldest_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """The deliveries to a destination that will be retried.
+
+    reason     the newest one's
+    is_more    there are more than `count`
+    unknown    how many the destination may have accepted: the last attempt got no response
+    """
+
+    destination: str
+    count: int
+    reason: str
+    is_more: bool = False
+    unknown: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The whole status. `held` has documents of `held_destinations`; `notes` say what could not be read, and why."""
+
+    versions: Sequence[Version]
+    sources: Sequence[SourceActivity] = ()
+    backlogs: Sequence[Backlog] = ()
+    dead_letters: int | None = None
+    held: Sequence[JsonObject] = ()
+    retrying: Sequence[Retrying] = ()
+    notes: Sequence[str] = ()
+
+    def document(self) -> JsonObject:
+        versions: list[Json] = [
+            {"name": each.name, "version": each.version, "since": _time(each.since), "trouble": each.trouble or None}
+            for each in self.versions
+        ]
+        sources: list[Json] = [
+            {"source": each.source, "last_at": _time(each.last_at), "last_day": each.day_count, "more": each.is_more}
+            for each in self.sources
+        ]
+        backlogs: list[Json] = [
+            {"subscription": each.subscription, "waiting": each.count, "oldest_seconds": each.oldest_seconds}
+            for each in self.backlogs
+        ]
+        retrying: list[Json] = [
+            {
+                "destination": each.destination,
+                "count": each.count,
+                "more": each.is_more,
+                "unknown": each.unknown,
+                "reason": each.reason,
+            }
+            for each in self.retrying
+        ]
+        return {
+            "versions": versions,
+            "sources": sources,
+            "backlog": backlogs,
+            "dead_letters": self.dead_letters,
+            "held": list(self.held),
+            "retrying": retrying,
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStatus:
+    """The part of the status that journal and ledger have."""
+
+    sources: Sequence[SourceActivity]
+    dead_letters: int
+    held: Sequence[JsonObject]
+    retrying: Sequence[Retrying]
+
+
+def read_stored_status(state: State, sources: Iterable[str], now: float) -> StoredStatus:
+    """Read journal and ledger. Raises HookchainError and sqlite3.Error."""
+    held, retrying = asyncio.run(_held_and_retrying(state, now))
+    dead_letters = state.reader.totals().dead_letters
+    return StoredStatus(_activity(state.reader, sources, now), dead_letters, held, retrying)
+
+
+async def _held_and_retrying(state: State, now: float) -> tuple[list[JsonObject], list[Retrying]]:
+    async with state.ledger() as ledger:
+        held = await held_destinations(ledger, state.destinations(), now)
+        rows = await ledger.rows(MAX_RETRYING, state="retry_at")
+    return [each for each in held if isinstance(each, dict)], _count_retrying(rows)
+
+
+def _count_retrying(rows: Sequence[LedgerRow]) -> list[Retrying]:
+    """Count by destination; `rows` are newest first."""
+    reasons = {row.destination: row.reason for row in reversed(rows)}
+    counts = Counter(row.destination for row in rows)
+    unknown = Counter(row.destination for row in rows if row.unknown_count)
+    is_more = len(rows) == MAX_RETRYING
+    return [Retrying(name, count, reasons[name], is_more, unknown[name]) for name, count in counts.items()]
+
+
+def _activity(reader: JournalView, sources: Iterable[str], now: float) -> list[SourceActivity]:
+    found: list[SourceActivity] = []
+    for source in sources:
+        page = reader.events(EventQuery(source=source, since=now - DAY_SECONDS, limit=MAX_COUNTED))
+        newest = page.events or reader.events(EventQuery(source=source, limit=1)).events
+        last_at = newest[0].received_at if newest else None
+        found.append(SourceActivity(source, last_at, len(page.events), page.next_before is not None))
+    return found
+
+
+async def held_destinations(ledger: Ledger, names: Sequence[str], now: float) -> list[Json]:
+    """Return the destinations that are held or paused, as documents; `count` deliveries wait, at most MAX_HELD."""
+    held: list[Json] = []
+    newest = await ledger.rows(MAX_SEARCHED, state="disabled")
+    for name in dict.fromkeys([*names, *(row.destination for row in newest)]):
+        state = await ledger.destination_state(name)
+        waiting = await ledger.rows(MAX_HELD, destination=name, state="disabled")
+        if state.disabled_reason is not None or waiting:
+            held.append(held_document(name, state, state.disabled_reason or waiting[0].reason, len(waiting)))
+        elif state.paused_until is not None and state.paused_until > now:
+            held.append(held_document(name, state, None, 0))
+    return held
+
+
+def held_document(name: str, state: DestinationState, reason: str | None, count: int) -> Json:
+    paused_until = None if state.paused_until is None else rfc3339(state.paused_until)
+    return {"destination": name, "reason": reason, "count": count, "paused_until": paused_until}
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else rfc3339(seconds)

@@ -1,0 +1,179 @@
+"""Command lines that send one event to a source: curl where it can, else `hookchain send`, which can sign."""
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeAlias
+from urllib.parse import quote
+
+from deploy.config.ports import Ports
+from deploy.google.gcloud import shown
+from deploy.google.names import secret_id
+from deploy.google.target import Target
+from deploy.requests.events import CONTENT_TYPES, EVENT, MadeEvent, routed_type
+from deploy.requests.sources import (
+    accepts_post,
+    auth_entries,
+    compiled_sources,
+    is_plain_hmac,
+    page_headers,
+    source_url,
+)
+from shared.jsontext import JsonObject, to_json
+from shared.secret_values import split_values
+from shared.secrets import variable_name
+
+CURL_SCHEMES: Final = frozenset({"none", "basic", "header", "bearer", "path", "query"})
+
+SecretWord: TypeAlias = Callable[[str, bool], str]
+"""Returns a shell word: the text, followed by the secret; True where it stands in a URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """One event to send to one source.
+
+    entry      the entry of the source's `auth` to use
+    content    the body, or a file's path where `is_file`
+    """
+
+    source: str
+    url: str
+    entry: JsonObject
+    content: str
+    format: str = "json"
+    is_file: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def curl(self, with_secret: SecretWord) -> str:
+        entry, url, options = self.entry, shlex.quote(self.url), list[str]()
+        match entry.get("scheme"):
+            case "basic":
+                options = ["-u", with_secret(f"{entry.get('username') or 'anyone'}:", False)]
+            case "header":
+                options = ["-H", with_secret(f"{entry.get('header')}: ", False)]
+            case "bearer":
+                options = ["-H", with_secret("Authorization: Bearer ", False)]
+            case "path":
+                url = with_secret(f"{self.url}/", True)
+            case "query":
+                url = with_secret(f"{self.url}?{quote(str(entry.get('parameter')), safe='')}=", True)
+        data = ["--data-binary", f"@{self.content}"] if self.is_file else ["-d", self.content]
+        rest = ["-H", f"Content-Type: {CONTENT_TYPES[self.format]}", *self._header_options(), *data]
+        return " ".join(["curl", *options, shlex.join(rest), url])
+
+    def send(self, secret: Sequence[str] | None = None) -> str:
+        """Return a line of `hookchain send`. `secret` are the options for it; without them it is given by its name."""
+        secret = ["--secret", str(self.entry.get("secret"))] if secret is None else secret
+        data = ["--file" if self.is_file else "--data", self.content]
+        return shlex.join([program(), "send", self.url, *self._auth_options(secret), *self._header_options(), *data])
+
+    def _header_options(self) -> list[str]:
+        return [word for name, value in self.headers.items() for word in ("-H", f"{name}: {value}")]
+
+    def _auth_options(self, secret: Sequence[str]) -> list[str]:
+        entry = self.entry
+        match entry.get("scheme"):
+            case "basic":
+                return ["--basic", str(entry.get("username") or "anyone"), *secret]
+            case "header":
+                return ["--password-header", str(entry.get("header")), *secret]
+            case "bearer":
+                return ["--bearer", *secret]
+            case "hmac":
+                parts = [str(entry.get(name, "")) for name in ("header", "algorithm", "encoding", "prefix")]
+                return ["--hmac", ":".join(parts), *secret]
+            case "standard-webhooks":
+                return ["--standard-webhooks", *secret]
+            case _:  # `send` puts a token into the URL as the source's configuration says
+                return ["--source", self.source, *secret]
+
+
+def can_send(entry: JsonObject) -> bool:
+    """Tell whether `hookchain send` can authenticate by this entry."""
+    is_standard = entry.get("scheme") == "standard-webhooks" and entry.get("key", "base64") == "base64"
+    return entry.get("scheme") in CURL_SCHEMES or is_standard or is_plain_hmac(entry)
+
+
+def first_event_line(
+    slices: Mapping[str, JsonObject], ports: Ports, secrets: Mapping[str, str], sample: Path | None = None
+) -> str | None:
+    """Return a line that works as printed, for this machine; None where no source can be sent to.
+
+    It is curl with the secret in it where a source accepts that, else `hookchain send`. `secrets` are variables.
+    """
+    line = _first_event(slices, ports, sample)
+    if line is None:
+        return None
+    if line.entry.get("scheme") not in CURL_SCHEMES:
+        return line.send()
+    values = split_values(secrets.get(variable_name(str(line.entry.get("secret", ""))), ""))
+    secret = values[0] if values else ""
+    return line.curl(lambda text, in_url: shlex.quote(text + (quote(secret, safe="") if in_url else secret)))
+
+
+def first_event_line_without_secret(
+    slices: Mapping[str, JsonObject], ports: Ports, sample: Path | None = None
+) -> str | None:
+    """Return a line for the same event that anybody may read: `hookchain send` looks the secret up by its name."""
+    line = _first_event(slices, ports, sample)
+    if line is None:
+        return None
+    return line.send() if line.entry.get("secret") else line.curl(lambda text, _: shlex.quote(text))
+
+
+def _first_event(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | None) -> CommandLine | None:
+    sources = compiled_sources(slices["receive"])
+    posted = {name: source for name, source in sources.items() if accepts_post(source)}
+    found = [(name, entry) for name, source in posted.items() for entry in auth_entries(source) if can_send(entry)]
+    if not found:
+        return None
+    name, entry = min(found, key=lambda each: each[1].get("scheme") not in CURL_SCHEMES)
+    url, headers = source_url(name, ports), page_headers(sources[name])
+    if sample:
+        format = sample.suffix.removeprefix(".")
+        return CommandLine(name, url, entry, relative_path(sample), format, is_file=True, headers=headers)
+    routes = slices["transform"].get("routes")
+    event_type = routed_type(name, routes if isinstance(routes, list) else [])
+    return CommandLine(name, url, entry, to_json({"event": event_type, **EVENT}), headers=headers)
+
+
+def example_line(url: str, entry: JsonObject, event: MadeEvent, target: Target | None) -> str:
+    """Return a line without a secret, to be pasted into a shell: it reads the secret itself.
+
+    The secret comes from the environment, or from the deployment's Secret Manager. `url` is without a token. Empty for
+    a signature that only `hookchain trigger` can make.
+    """
+    name = str(entry.get("secret"))
+    content = event.data.decode() if isinstance(event.data, bytes) else json.dumps(event.data)
+    line = CommandLine("", url, entry, content, headers=event.headers)
+    if entry["scheme"] in CURL_SCHEMES:
+        value = f"${variable_name(name)}" if target is None else f"$({_access(name, target)} | head -n 1)"
+        return line.curl(lambda text, _: f'"{_escaped(text)}{value}"')
+    if not can_send(entry):
+        return ""
+    return line.send() if target is None else f"{_access(name, target)} | {line.send(['--secret-stdin'])}"
+
+
+def _access(name: str, target: Target) -> str:
+    arguments = ["secrets", "versions", "access", "latest", f"--secret={secret_id(target, name)}"]
+    return shown(arguments, target.project)
+
+
+def _escaped(text: str) -> str:
+    """Escape what has a meaning within a shell's double quotes."""
+    return "".join(f"\\{each}" if each in '\\"$`' else each for each in text)
+
+
+def program() -> str:
+    """Return the command's path: the terminal that a line is pasted into may not have it on PATH."""
+    return relative_path(Path(sys.executable).parent / "hookchain")
+
+
+def relative_path(path: Path) -> str:
+    """Return the path from the current folder, if it is below it. Links are not resolved."""
+    absolute = path.absolute()
+    return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)

@@ -1,0 +1,200 @@
+"""The secret and auth scheme of `hookchain send`. A secret is never an argument, only its name."""
+
+import argparse
+import getpass
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TextIO
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from deploy.client.hookchain.auth import Auth, Basic, Bearer, Hmac, Password, StandardWebhooks
+from deploy.config.faults import ConfigFaults
+from deploy.requests.sources import Source, is_plain_hmac, load_sources
+from shared.jsontext import JsonObject
+from shared.secret_values import split_values
+from shared.secrets import SECRET_NAME, from_environment, from_folder, variable_name
+
+_THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_TOKENS_IN_URL: Final = frozenset({"path", "query"})
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A request's authentication.
+
+    url       may hold a token
+    secret    None where no header authenticates
+    auth      None where the secret decides
+    note      what the user did not ask for, in words
+    """
+
+    url: str
+    secret: str | None = None
+    auth: Auth | None = None
+    note: str = ""
+
+
+def read_secret(name: str, environ: Mapping[str, str]) -> str:
+    """Look a secret up as the functions do, and return its newest value. The text of a ValueError is safe to show."""
+    if not SECRET_NAME.fullmatch(name):
+        raise ValueError("--secret takes a secret's name, such as signup-password, and never its value")
+    for read in (from_folder(Path(environ.get("SECRETS_DIR") or "/secrets")), from_environment(environ)):
+        if (text := read(name)) is not None:
+            return _newest_value(text, repr(name))
+    raise ValueError(f"there is no secret {name!r}. Set {variable_name(name)}, or write it to .env.")
+
+
+def choose_credentials(options: argparse.Namespace, environ: Mapping[str, str], stdin: TextIO) -> Credentials:
+    """Return what the options ask for, else what the source's configuration asks for. Raises ValueError."""
+    auth = _requested_auth(options)
+    if auth is not None:
+        return Credentials(options.url, _given_secret(options, environ, stdin), auth)
+    if options.source is not None:
+        try:
+            source = load_sources(options.config, environ).named(options.source)
+        except ConfigFaults as faults:
+            raise _invalid_configuration(faults) from faults
+        return _for_source(source, options, environ, stdin)
+    if options.secret is not None or options.secret_stdin:
+        return _with_given_secret(options, environ, stdin)
+    return _for_local_source(options, environ, stdin)
+
+
+def _requested_auth(options: argparse.Namespace) -> Auth | None:
+    if options.password_header is not None:
+        return Password(options.password_header)
+    if options.basic is not None:
+        return Basic(options.basic)
+    if options.hmac is not None:
+        return Hmac(*options.hmac.split(":", 3))
+    flags = (
+        (options.password, Password()),
+        (options.bearer, Bearer()),
+        (options.standard_webhooks, StandardWebhooks()),
+    )
+    return next((auth for is_requested, auth in flags if is_requested), None)
+
+
+def _given_secret(options: argparse.Namespace, environ: Mapping[str, str], stdin: TextIO) -> str:
+    if options.secret is not None:
+        return read_secret(options.secret, environ)
+    if options.secret_stdin:
+        return _newest_value(stdin.read(), "on standard input")
+    if not stdin.isatty():
+        raise ValueError("the secret is missing. Name it with --secret, or give it with --secret-stdin.")
+    try:
+        return _newest_value(getpass.getpass("Secret: "), "that you typed")
+    except EOFError as error:
+        raise ValueError("no secret was typed; nothing was sent") from error
+
+
+def _newest_value(text: str, which: str) -> str:
+    values = split_values(text)
+    if not values:
+        raise ValueError(f"the secret {which} is empty")
+    return values[0]
+
+
+def _with_given_secret(options: argparse.Namespace, environ: Mapping[str, str], stdin: TextIO) -> Credentials:
+    """Use the source's scheme on this machine, and elsewhere where the source's secret has the name given."""
+    try:
+        source = load_sources(options.config, environ).find(_source_name(options.url))
+    except ConfigFaults as faults:
+        if options.config is not None:
+            raise _invalid_configuration(faults) from faults
+        source = None
+    entry = source.auth_entry(options.secret) if source else None
+    if source and entry and (_is_local(options.url) or entry["secret"] == options.secret):
+        return _by_entry(source, entry, _given_secret(options, environ, stdin), options)
+    return Credentials(options.url, _given_secret(options, environ, stdin))
+
+
+def _for_local_source(options: argparse.Namespace, environ: Mapping[str, str], stdin: TextIO) -> Credentials:
+    """Use the scheme and secret of the source in the URL, which must be on this machine: no secret goes elsewhere."""
+    if not _is_local(options.url):
+        return _unauthenticated(
+            options.url, "the URL is not on this machine. Name a secret (--secret) or a source (--source)"
+        )
+    name = _source_name(options.url)
+    try:
+        sources = load_sources(options.config, environ)
+    except ConfigFaults as faults:
+        if options.config is not None:
+            raise _invalid_configuration(faults) from faults
+        return _unauthenticated(options.url, f"{faults.file} has faults; see `hookchain lint`")
+    source = sources.find(name)
+    if source is None:
+        return _unauthenticated(options.url, f"{sources.configuration} has no source {name!r}")
+    return _for_source(source, options, environ, stdin)
+
+
+def _for_source(source: Source, options: argparse.Namespace, environ: Mapping[str, str], stdin: TextIO) -> Credentials:
+    entry = source.auth_entry(options.secret)
+    if entry is None:
+        return _unauthenticated(options.url, f"the source {source.name!r} needs none")
+    if entry["scheme"] in _TOKENS_IN_URL and url_with_token(options.url, source.name, entry, "") == options.url:
+        return Credentials(options.url)  # it has one already
+    is_given = options.secret is not None or options.secret_stdin
+    secret = _given_secret(options, environ, stdin) if is_given else read_secret(str(entry["secret"]), environ)
+    return _by_entry(source, entry, secret, options)
+
+
+def _by_entry(source: Source, entry: JsonObject, secret: str, options: argparse.Namespace) -> Credentials:
+    which = "the one given" if options.secret_stdin else repr(options.secret or entry["secret"])
+    note = f"Authenticated as the source {source.name!r} needs: {entry['scheme']}, secret {which}"
+    if entry["scheme"] in _TOKENS_IN_URL:
+        return Credentials(url_with_token(options.url, source.name, entry, secret), note=note)
+    return Credentials(options.url, secret, client_auth(entry), note)
+
+
+def _unauthenticated(url: str, reason: str) -> Credentials:
+    return Credentials(url, note=f"sent without authentication: {reason}")
+
+
+def _invalid_configuration(faults: ConfigFaults) -> ValueError:
+    return ValueError(f"the configuration has faults; see `hookchain lint`: {faults}")
+
+
+def client_auth(entry: JsonObject) -> Auth:
+    """Return the client's scheme for an `auth` entry.
+
+    Raises ValueError for one that no header alone can meet, such as a signature with a time in it.
+    """
+    match entry["scheme"]:
+        case "header":
+            return Password(str(entry["header"]))
+        case "basic":
+            return Basic(str(entry.get("username", "hookchain")))
+        case "bearer":
+            return Bearer()
+        case "hmac" if is_plain_hmac(entry):
+            return Hmac(*(str(entry[name]) for name in ("header", "algorithm", "encoding", "prefix")))
+        case "standard-webhooks" if entry.get("key", "base64") == "base64":
+            return StandardWebhooks()
+        case "link":
+            raise ValueError("a source of links needs a signed link. Make one with `hookchain link`, and open it.")
+        case scheme:
+            raise ValueError(f"`hookchain send` cannot sign for the scheme {scheme}. Try `hookchain trigger`.")
+
+
+def url_with_token(url: str, source: str, entry: JsonObject, token: str) -> str:
+    """Return the URL with the token where `path` or `query` has it; a URL that has one already is unchanged."""
+    parts = urlsplit(url)
+    if entry["scheme"] == "path":
+        path = parts.path.rstrip("/")
+        has_token = source in map(unquote, path.split("/")[:-1])
+        return url if has_token else parts._replace(path=f"{path}/{quote(token, safe='')}").geturl()
+    parameter = str(entry["parameter"])
+    if parameter in dict(parse_qsl(parts.query, keep_blank_values=True)):
+        return url
+    pair = f"{quote(parameter, safe='')}={quote(token, safe='')}"
+    return parts._replace(query=f"{parts.query}&{pair}" if parts.query else pair).geturl()
+
+
+def _is_local(url: str) -> bool:
+    return urlsplit(url).hostname in _THIS_MACHINE
+
+
+def _source_name(url: str) -> str:
+    return unquote(urlsplit(url).path).removeprefix("/").split("/")[0]

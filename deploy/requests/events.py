@@ -1,0 +1,145 @@
+"""Events made to try a source: with type and id where the source looks for them, and marked where they are a test."""
+
+import fnmatch
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlencode
+
+from deploy.client.hookchain.formats import FORMATS, encode_body
+from deploy.requests.samples import Fresh, load_sample, sample_names
+from deploy.requests.sources import page_headers
+from deploy.terminal.command_error import CommandError
+from shared.http import Request
+from shared.jsontext import Json, JsonObject
+
+CONTENT_TYPES: Final[Mapping[str, str]] = {name: content_type for name, (_, content_type) in FORMATS.items()}
+EVENT: Final[Mapping[str, Json]] = {
+    "customerName": "Chuck U Farley",
+    "customerEmail": "chuckufarley@example.com",
+    "plan": "free",
+}
+DEFAULT_TYPE: Final = "password_created"
+MARK: Final = "hookchainSmokeTest"
+_TEST_PERSON: Final[Mapping[str, Json]] = {"customerName": "Smoke Test", "customerEmail": "smoke.test@example.com"}
+
+
+@dataclass(slots=True)
+class MadeEvent:
+    """An event to post. `data` is written in `format`; bytes are sent unchanged."""
+
+    data: JsonObject | bytes
+    format: str = "json"
+    headers: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+
+    def to_request(self, mark: str) -> Request:
+        """Return an unsigned request to `/`."""
+        if isinstance(self.data, bytes):
+            body, content_type = self.data, CONTENT_TYPES[self.format]
+        else:
+            body, content_type = encode_body(self.data, self.format)
+        headers = {"content-type": content_type, "webhook-id": mark}
+        headers |= {name.lower(): value for name, value in self.headers.items()}
+        return Request("POST", "/", urlencode(self.query), tuple(headers.items()), body)
+
+    def put(self, location: str, value: str) -> None:
+        """Write the value at `header.X-Event`, `query.kind` or `data.path.to.field`."""
+        place, _, rest = location.partition(".")
+        if place == "header":
+            self.headers[rest] = value
+        elif place == "query":
+            self.query[rest] = value
+        elif place == "data" and isinstance(self.data, dict):
+            inner = self.data
+            *folders, name = rest.split(".")
+            for folder in folders:
+                deeper = inner.setdefault(folder, {})
+                if not isinstance(deeper, dict):
+                    return
+                inner = deeper
+            inner[name] = value
+
+
+def make_example_event(source: JsonObject, event_type: str) -> MadeEvent:
+    """Return an event for a person to send, without a mark."""
+    return _make_event(source, event_type, dict(EVENT), "example-1")
+
+
+def make_test_event(source: JsonObject, event_type: str, mark: str) -> MadeEvent:
+    """Return an event that is marked as a test; `mark` is its id, so that no earlier test is its duplicate."""
+    return _make_event(source, event_type, {**_TEST_PERSON, MARK: mark}, mark)
+
+
+def _make_event(source: JsonObject, event_type: str, data: JsonObject, identity: str) -> MadeEvent:
+    event = MadeEvent(data, headers=page_headers(source))
+    event.put(first_location(source.get("type")) or "data.event", event_type)
+    if location := first_location(source.get("id")):
+        event.put(location, identity)
+    return event
+
+
+def make_provider_event(provider: str, types: Sequence[str], mark: str, now: float) -> Request | None:
+    """Return a sample of the provider, of one of the types if there is one; None where it has no sample."""
+    names = sample_names(provider)
+    matching = [name for name in names if any(fnmatch.fnmatchcase(name, each) for each in types)]
+    if not names:
+        return None
+    digits = mark.rpartition("-")[2]
+    fresh = Fresh(now, digits[:12], str(int(digits, 16))[-10:].zfill(10))
+    return load_sample(provider, (matching or names)[0], fresh).request
+
+
+def read_event_file(path: Path, source: JsonObject, mark: str, event_type: str | None) -> MadeEvent:
+    """Return the file's body unchanged, except that in JSON the event's id is `mark`. Raises CommandError."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}") from error
+    format = {"yml": "yaml"}.get(path.suffix.removeprefix("."), path.suffix.removeprefix("."))
+    if format not in CONTENT_TYPES:
+        raise CommandError(f"{path}: its ending must be one of {', '.join(CONTENT_TYPES)}")
+    event = MadeEvent(content, format, page_headers(source))
+    location, type_location = first_location(source.get("id")), first_location(source.get("type"))
+    if location and location.startswith("data.") and format == "json":
+        event.data = _json_object(path, content)
+    if location and (isinstance(event.data, dict) or not location.startswith("data.")):
+        event.put(location, mark)
+    if event_type and type_location and not type_location.startswith("data."):
+        event.put(type_location, event_type)
+    return event
+
+
+def sample_beside(config: Path | None) -> Path | None:
+    """Return `sample.json`, or the sample in another format, in the configuration's folder, as in deploy/recipes."""
+    paths = [config.parent / f"sample.{name}" for name in CONTENT_TYPES] if config else []
+    return next((path for path in paths if path.is_file()), None)
+
+
+def routed_type(source: str, routes: Sequence[Json]) -> str:
+    """Return an event type that some route from this source accepts."""
+    for route in routes:
+        if not isinstance(route, dict):
+            continue
+        sources, types = route.get("from"), route.get("types")
+        if (sources is None or (isinstance(sources, list) and source in sources)) and isinstance(types, list) and types:
+            return str(types[0]).replace("*", "created")
+    return DEFAULT_TYPE
+
+
+def _json_object(path: Path, content: bytes) -> JsonObject:
+    try:
+        document: Json = json.loads(content)
+    except ValueError as error:
+        raise CommandError(f"{path} is not JSON") from error
+    if not isinstance(document, dict):
+        raise CommandError(f"{path}: must be a JSON object")
+    return document
+
+
+def first_location(location: Json) -> str | None:
+    """Return the first of one or several locations; None where all are expressions, at which nothing can be put."""
+    listed = location if isinstance(location, list) else [location]
+    return next((each for each in listed if isinstance(each, str) and "." in each), None)

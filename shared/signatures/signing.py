@@ -1,0 +1,104 @@
+"""HMACs, digests and Standard Webhooks signatures, and the text in which each is written.
+
+deploy/client/hookchain/signing.py is a link to this file, so it imports nothing of this project and nothing that must
+be installed; a secret that cannot sign raises ValueError.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+ALGORITHMS: Final = ("sha256", "sha512", "sha384", "sha1", "md5")
+ENCODINGS: Final = ("hex", "base64", "base64url", "base64-of-hex")
+
+_PRIVATE_KEY_BYTES: Final = (32, 64)
+
+
+def hmac_text(content: bytes, key: bytes, algorithm: str, encoding: str) -> str:
+    digest = hmac.digest(key, content, algorithm)
+    return digest.hex() if encoding == "hex" else encoded(digest, encoding)
+
+
+def digest_text(content: bytes, algorithm: str, encoding: str) -> str:
+    return encoded(hashlib.new(algorithm, content, usedforsecurity=False).digest(), encoding)
+
+
+def hmac_signature(body: bytes, secret: str, algorithm: str = "sha256", encoding: str = "hex", prefix: str = "") -> str:
+    """Return the header's value for this body. The secret's text is the key, unchanged."""
+    return prefix + hmac_text(body, secret.encode(), algorithm, encoding)
+
+
+def standard_key(secret: str) -> bytes:
+    """Return the key in a Standard Webhooks secret, `whsec_` and base64. Raises ValueError."""
+    try:
+        return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError as error:
+        raise ValueError("a Standard Webhooks secret is 'whsec_' and base64") from error
+
+
+def standard_private_key(secret: str) -> Ed25519PrivateKey:
+    """Return the Ed25519 key in a Standard Webhooks secret that begins with `whsk_`. Raises ValueError."""
+    try:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    except ImportError as error:
+        raise ValueError("a Standard Webhooks private key needs the package cryptography") from error
+
+    try:
+        raw = decoded(secret.removeprefix("whsk_"), "base64")
+    except ValueError as error:
+        raise ValueError("a Standard Webhooks private key is 'whsk_' and base64") from error
+    if len(raw) not in _PRIVATE_KEY_BYTES:
+        raise ValueError("a Standard Webhooks private key is 'whsk_' and 64 bytes in base64")
+    return Ed25519PrivateKey.from_private_bytes(raw[:32])
+
+
+def standard_content(webhook_id: bytes, timestamp: int, body: bytes) -> bytes:
+    return b"%b.%d.%b" % (webhook_id, timestamp, body)
+
+
+def standard_signature(content: bytes, secret: str, key: str = "base64") -> str:
+    """Return one item of the webhook-signature header: v1a for a `whsk_` secret, else v1. Raises ValueError.
+
+    `key` is base64 or utf8. https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+    """
+    if secret.startswith("whsk_"):
+        return "v1a," + encoded(standard_private_key(secret).sign(content), "base64")
+    return "v1," + hmac_text(content, secret.encode() if key == "utf8" else standard_key(secret), "sha256", "base64")
+
+
+def encoded(digest: bytes, encoding: str) -> str:
+    """Write the bytes of a digest or of a signature as text."""
+    if encoding == "hex":
+        return digest.hex()
+    if encoding == "base64":
+        return base64.b64encode(digest).decode()
+    if encoding == "base64-of-hex":
+        return base64.b64encode(digest.hex().encode()).decode()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def comparable(text: str, encoding: str) -> str:
+    """Return one text for all spellings of the same bytes: hex in either case, base64url with or without padding."""
+    if encoding == "hex":
+        return text.lower()
+    return text.rstrip("=") if encoding == "base64url" else text
+
+
+def decoded(text: str, encoding: str) -> bytes:
+    """Return the bytes that the text stands for; padding may be missing. Raises ValueError."""
+    try:
+        if encoding == "hex":
+            return bytes.fromhex(text)
+        if encoding == "base64-of-hex":
+            return bytes.fromhex(decoded(text, "base64").decode("ascii"))
+        padded = text + "=" * (-len(text) % 4)
+        return base64.b64decode(padded, altchars=b"-_" if encoding == "base64url" else None, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"is not {encoding}") from error

@@ -1,0 +1,135 @@
+"""The programs that `hookchain sources NAME --snippet` prints, run against a real receive."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import parse_config
+from deploy.requests.snippet import find_sender, make_snippet
+from deploy.requests.sources import compiled_sources
+from shared.jsontext import JsonObject
+from tests.processes import ROOT, Request, free_port, functions_framework, started
+from tests.standins import command
+
+CONFIG: Final = """
+sources:
+  basic: {auth: {scheme: basic, username: 'w"$b`\\', secret: a-secret}}
+  header: {auth: {scheme: header, header: X-Token, secret: a-secret}, id: data.id, type: data.meta.type}
+  bearer: {auth: {scheme: bearer, secret: a-secret}, type: header.X-Kind}
+  path: {auth: {scheme: path, secret: a-secret}}
+  query: {auth: {scheme: query, parameter: key, secret: a-secret}, type: query.kind}
+  hex: {auth: {scheme: hmac, header: X-Sig, prefix: sha256=, secret: a-secret}}
+  url: {auth: {scheme: hmac, header: X-Sig, algorithm: sha512, encoding: base64url, secret: a-secret}}
+  hexed:
+    auth: {scheme: hmac, header: X-Sig, algorithm: sha1, encoding: base64-of-hex, prefix: '$v=', secret: a-secret}
+    id: header.X-Id
+  standard: {auth: {scheme: standard-webhooks, secret: a-key}, id: header.webhook-id}
+  several: {auth: [{scheme: token, at: query.t, secret: a-key}, {scheme: bearer, secret: a-secret}]}
+  open: {auth: none}
+"""
+SECRETS: Final = {"A_SECRET": 'its "own" $HOME \\ `x` & 100%', "A_KEY": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+FORGED: Final = {"basic", "hex", "path"}  # three are enough to show that a program fails where it should
+SOURCES: Final = sorted(compiled_sources(compile_config(parse_config(CONFIG, "test.yaml", Path()))["receive"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """A running receive, and the programs that send to it: a folder for each language."""
+
+    port: int
+    folder: Path
+    sources: JsonObject
+
+    def snippet(self, language: str, source: str, name: str) -> Path:
+        settings = self.sources[source]
+        assert isinstance(settings, dict)
+        sender = find_sender(source, settings, f"http://127.0.0.1:{self.port}/{source}", [])
+        path = self.folder / name
+        path.write_text(make_snippet(language, sender), encoding="utf-8")
+        return path
+
+
+@pytest.fixture(scope="module")
+def receive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receive]:
+    folder = tmp_path_factory.mktemp("snippets")
+    slice_file = folder / "slice.json"
+    slices = compile_config(parse_config(CONFIG, "test.yaml", Path()))
+    slice_file.write_text(json.dumps(slices["receive"]), encoding="utf-8")
+    bus_port, port = free_port(), free_port()
+    environ = {
+        "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{bus_port}",
+        "HOOKCHAIN_SLICE": str(slice_file),
+        "HOOKCHAIN_STATE": str(folder),
+        **SECRETS,
+    }
+    first = Request("/open", b"{}", {"Content-Type": "application/json"})
+    with (
+        started(command("rest", bus_port), {}, bus_port, first, ready="open"),
+        started(functions_framework("functions/receive", "receive", port), environ, port, first),
+    ):
+        yield Receive(port, folder, compiled_sources(slices["receive"]))
+
+
+def run(line: list[str], **changed: str) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, **SECRETS, "PYTHONPATH": str(ROOT / "deploy" / "client"), **changed}
+    return subprocess.run(line, env=environ, capture_output=True, text=True, timeout=60)
+
+
+def assert_sends(line: list[str], source: str) -> None:
+    """The event is accepted. With another secret it is rejected, and the exit code says so."""
+    done = run(line)
+    assert done.returncode == 0, done.stderr
+    assert "not accepted" not in done.stderr
+    if source in FORGED:
+        wrong = run(line, A_SECRET="another secret")
+        assert wrong.returncode != 0
+        assert "401" in wrong.stdout + wrong.stderr
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_python_program_sends(source: str, receive: Receive) -> None:
+    assert_sends([sys.executable, str(receive.snippet("python", source, f"{source}.py"))], source)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_shell_script_sends(source: str, receive: Receive) -> None:
+    for program in ("curl", "openssl"):
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not here: install the package {program}")
+    assert_sends(["/bin/sh", str(receive.snippet("curl", source, f"{source}.sh"))], source)
+
+
+@pytest.fixture(scope="module")
+def javascript(receive: Receive, node_package: Callable[[str], Path]) -> Path:
+    """The folder of the TypeScript programs, compiled by the strict compiler, which finds no error in them."""
+    compiler, types = node_package("typescript"), node_package("@types/node")
+    files = [str(receive.snippet("typescript", source, f"{source}.mts")) for source in SOURCES]
+    options = ["--strict", "--target", "es2022", "--module", "nodenext", "--skipLibCheck", "--outDir"]
+    roots = ["--typeRoots", str(types.parent), "--types", "node"]
+    out = receive.folder / "javascript"
+    done = run(["node", str(compiler / "bin" / "tsc"), *options, str(out), *roots, *files])
+    assert done.returncode == 0, done.stdout
+    return out
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_typescript_program_is_correct_and_sends(source: str, javascript: Path) -> None:
+    assert_sends(["node", str(javascript / f"{source}.mjs")], source)
+
+
+def test_an_answer_that_is_no_2xx_is_no_success(receive: Receive, tmp_path: Path) -> None:
+    for language, program in (("python", [sys.executable]), ("curl", ["/bin/sh"])):
+        path = receive.snippet(language, "open", f"nowhere.{language}")
+        path.write_text(path.read_text().replace("/open", "/nowhere"), encoding="utf-8")
+        assert run([*program, str(path)]).returncode == 1
+        path.write_text(path.read_text().replace(f":{receive.port}/", f":{free_port()}/"), encoding="utf-8")
+        assert run([*program, str(path)]).returncode != 0

@@ -1,0 +1,253 @@
+import json
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from deploy.client.hookchain.auth import Basic, Bearer, Hmac, Password, StandardWebhooks
+from deploy.client.hookchain.sending import send
+from shared.signatures.standard_webhooks import verify_standard
+from tests.fakes.receiver import http_answer, receiver
+from tests.unit.shared.hmac_way import verify_hmac
+
+ACCEPTED = http_answer(200, b'{"id":"3f2a9c"}')
+WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+NOW = 1_790_000_000.0
+
+
+def test_an_accepted_event_is_named_as_the_receiver_names_it() -> None:
+    with receiver(ACCEPTED) as hook:
+        outcome = send(hook.url, {"event": "signup.created", "n": 1.5, "list": (1, 2)})
+    assert outcome.ok
+    assert (outcome.status, outcome.event_id, outcome.code) == (200, "3f2a9c", None)
+    assert outcome.message == "accepted as event 3f2a9c"
+    assert json.loads(hook.bodies[0]) == {"event": "signup.created", "n": 1.5, "list": [1, 2]}
+    assert hook.header("content-type") == "application/json"
+
+
+def test_any_2xx_is_an_acceptance_whatever_its_body_says() -> None:
+    for answer in (
+        http_answer(204),
+        http_answer(202, b"[" * 100_000),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut",
+    ):
+        with receiver(answer) as hook:
+            outcome = send(hook.url, {})
+        assert outcome.ok
+        assert outcome.event_id is None
+
+
+def test_a_secret_alone_is_a_password_but_a_signing_key_never_leaves() -> None:
+    with receiver(ACCEPTED) as hook:
+        send(hook.url, {}, secret="correct horse battery")
+        assert hook.header("x-webhook-password") == "correct horse battery"
+        send(hook.url, {}, secret=WHSEC, now=NOW)
+    assert hook.header("webhook-signature") is not None
+    assert WHSEC.removeprefix("whsec_") not in hook.heads[1]
+
+
+def test_each_way_to_authenticate_writes_its_header() -> None:
+    with receiver(ACCEPTED) as hook:
+        send(hook.url, {}, secret="pass word", auth=Password("X-Token"))
+        assert hook.header("x-token") == "pass word"
+        send(hook.url, {}, secret="pässword", auth=Basic("web"))
+        assert hook.header("authorization") == "Basic d2ViOnDDpHNzd29yZA=="
+        send(hook.url, {}, secret="token", auth=Bearer())
+        assert hook.header("authorization") == "Bearer token"
+
+
+def test_a_signature_is_over_the_bytes_that_are_sent() -> None:
+    with receiver(ACCEPTED) as hook:
+        send(hook.url, {"a": "ü"}, secret="key", auth=Hmac("X-Sig", "sha512", "base64", "v="), extra={"b": 2})
+        verify_hmac(hook.header("x-sig"), hook.bodies[0], ["key"], "sha512", "base64", "v=")
+        send(hook.url, {"a": 1}, secret=WHSEC, auth=StandardWebhooks(), delivery_id="msg_1", now=NOW)
+    names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+    webhook_id, timestamp, signature = (hook.header(name) for name in names)
+    verify_standard(webhook_id, timestamp, signature, hook.bodies[1], [WHSEC], NOW)
+    assert webhook_id == "msg_1"
+
+
+def test_extra_fields_stand_at_the_top_of_the_body_in_every_format() -> None:
+    with receiver(ACCEPTED) as hook:
+        for form in ("json", "xml", "yaml", "form"):
+            send(hook.url, {"a": "1"}, format=form, extra={"env": "staging"})
+    json_body, xml_body, yaml_body, form_body = (body.decode() for body in hook.bodies)
+    assert json_body == '{"a":"1","env":"staging"}'
+    assert xml_body.endswith("<event><a>1</a><env>staging</env></event>\n")
+    assert yaml_body == "a: '1'\nenv: staging\n"
+    assert form_body == "a=1&env=staging"
+
+
+def test_bytes_are_sent_as_they_are() -> None:
+    with receiver(ACCEPTED) as hook:
+        send(hook.url, b"<a/>", format="xml")
+    assert hook.bodies == [b"<a/>"]
+    assert hook.header("content-type") == "application/xml"
+
+
+def test_a_header_of_the_callers_replaces_ours() -> None:
+    with receiver(ACCEPTED) as hook:
+        send(hook.url, {}, headers={"content-type": "application/cloudevents+json", "X-GitHub-Event": "push"})
+    assert hook.header("x-github-event") == "push"
+    assert hook.heads[0].lower().count("content-type") == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "message", "code"),
+    [
+        (http_answer(401, b'{"code":"sig"}'), "rejected: the signature does not match (401 sig)", "sig"),
+        (http_answer(401), "rejected: the password or signature is missing or wrong (401)", "http"),
+        (
+            http_answer(422, b'{"code":"depth","title":"deeper than 64."}'),
+            "rejected: deeper than 64 (422 depth)",
+            "depth",
+        ),
+        (
+            http_answer(503, b'{"code":"unavailable"}'),
+            "not confirmed: it may or may not have arrived; send it again later (503 unavailable)",
+            "unavailable",
+        ),
+        (http_answer(301), "rejected: the receiver redirects to another URL; send to that one (301)", "http"),
+        (
+            http_answer(418, b'{"code":"\\u001b[31mred"}'),
+            "rejected: the receiver gives no reason (418 [31mred)",
+            "[31mred",
+        ),
+        (b"SSH-2.0-OpenSSH_9\r\n", "the response is not HTTP: it may or may not have arrived", "not_http"),
+        (b"", "the connection closed before a response: it may or may not have arrived", "cut"),
+    ],
+)
+def test_the_outcome_says_what_happened(answer: bytes, message: str, code: str) -> None:
+    with receiver(answer) as hook:
+        outcome = send(hook.url, {})
+    assert not outcome.ok
+    assert (outcome.message, outcome.code) == (message, code)
+
+
+def test_a_refused_connection_says_that_nothing_was_sent(free_port: int) -> None:
+    outcome = send(f"http://127.0.0.1:{free_port}/hook", {})
+    assert outcome.code == "unreachable"
+    assert outcome.message == f"not sent: could not connect: 127.0.0.1:{free_port}: Connection refused"
+
+
+def test_the_time_limit_holds_for_an_answer_that_drips() -> None:
+    def drip(connection: socket.socket) -> None:
+        while True:
+            connection.sendall(b"H")
+            time.sleep(0.02)
+
+    with receiver(drip) as hook:
+        outcome = send(hook.url, {}, timeout_seconds=0.2)
+    assert outcome.code == "timeout"
+    assert outcome.message == "no response within 0.2 s: it may or may not have arrived"
+
+
+def test_a_refusal_before_the_whole_body_was_read_is_still_seen() -> None:
+    def refuse_early(connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.sendall(http_answer(413, b'{"code":"raw"}'))
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(1_000_000):
+            pass
+
+    with receiver(refuse_early) as hook:
+        outcome = send(hook.url, b"x" * 3_000_000)
+    assert outcome.message == "rejected: the body is too large (413 raw)"
+
+
+def test_an_untrusted_certificate_stops_it_before_anything_is_sent(tmp_path: Path) -> None:
+    seen: list[bytes] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path))
+
+    def greet(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as secure:
+            seen.append(secure.recv(1000))
+
+    with receiver(greet) as hook:
+        outcome = send(f"https://{hook.address}/", {"a": 1}, timeout_seconds=5)
+    assert outcome.code == "untrusted"
+    assert outcome.message == "not sent: the receiver's certificate is not trusted: self-signed certificate"
+    assert not any(seen)
+
+
+def self_signed(folder: Path) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    start = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, start, start + timedelta(days=1))
+    pem = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path = folder / "certificate.pem"
+    path.write_bytes(key.private_bytes(*form) + pem)
+    return path
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://example.com/",
+        "example.com/hook",
+        "http://",
+        "http://user:word@example.com/",
+        "http://example.com\\@evil.test/",
+        "http://example.com/a b",
+        "http://example.com:99999/",
+        "http://a..b/",
+        "http://example.com/\r\nX: y",
+    ],
+)
+def test_a_url_that_cannot_be_meant_is_refused_before_anything_happens(url: str) -> None:
+    with pytest.raises(ValueError, match=r"URL|[Pp]ort"):
+        send(url, {})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"format": "protobuf"},
+        {"auth": Bearer()},
+        {"secret": ""},
+        {"secret": "canary\r\nX: y"},
+        {"secret": "canary-ü", "auth": Bearer()},
+        {"secret": "canary", "auth": Basic("a:b")},
+        {"secret": "canary", "auth": Hmac("X-Sig", algorithm="crc32")},
+        {"secret": "canary", "auth": Hmac("X Sig")},
+        {"secret": "canary", "auth": Hmac("X-Sig", prefix="\r\n")},
+        {"secret": "whsec_canary!"},
+        {"headers": {"Host": "example.com"}},
+        {"headers": {"X": "canary\n"}},
+        {"delivery_id": "a.b"},
+        {"timeout_seconds": 0},
+        {"timeout_seconds": float("nan")},
+    ],
+)
+def test_a_call_that_makes_no_sense_is_refused_without_repeating_the_secret(arguments: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        send("http://127.0.0.1:1/", {}, **arguments)  # type: ignore[arg-type] # wrong on purpose
+    assert "canary" not in str(caught.value)
+
+
+def test_it_is_imported_without_any_installed_package(root: Path) -> None:
+    script = "import sys; from hookchain import send; print(*sys.modules)"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            f"import sys; sys.path.insert(0, {str(root / 'deploy' / 'client')!r}); {script}",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not {"yaml", "pydantic", "urllib3", "google", "jinja2"} & set(done.stdout.split())

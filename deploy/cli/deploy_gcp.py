@@ -18,13 +18,13 @@ from deploy.config.configured import add_configuration, environ_of
 from deploy.explain.before_deploy import refuse_failing_tests
 from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.changes import changes
-from deploy.gcp.closing import closing
+from deploy.gcp.deployment import prepared
 from deploy.gcp.first_values import first_values
 from deploy.gcp.forbidden import PUBLIC, refuse_forbidden
 from deploy.gcp.graph import MAIL_VARIABLES, Deployment, graph
 from deploy.gcp.live import project_number
+from deploy.gcp.output import closing
 from deploy.gcp.plan import Action
-from deploy.gcp.prepare import prepared
 from deploy.gcp.progress import Lines, counted
 from deploy.gcp.questions import Questions, questions
 from deploy.gcp.remember import Memory

@@ -20,7 +20,7 @@ from deploy.doctor.checkup import LONGEST_SECONDS, checkup
 from deploy.google.gcloud import Answer, Gcloud, configured_project
 from deploy.google.target import TargetFault, find_target
 from deploy.history.platform_options import add_platform, add_state, is_gcp
-from deploy.secrets.dotenv_place import DotenvPlace
+from deploy.secrets.dotenv_backend import DotenvPlace
 from deploy.terminal.command_error import CannotTell
 from deploy.terminal.finding import Check, Finding
 from deploy.terminal.passing_line import PassingLine

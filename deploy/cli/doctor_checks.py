@@ -11,14 +11,14 @@ from deploy.config.faults import ConfigFaults
 from deploy.config.mail_settings import mail_fault
 from deploy.config.ports import DEFAULT_BASE, is_free, owner_of
 from deploy.doctor import clock, configuration, gcloud, machine, project, sender
-from deploy.gcp import policies
-from deploy.gcp.secret_manager_place import SecretManagerPlace
+from deploy.gcp import organization_policies
+from deploy.gcp.secret_manager_backend import SecretManagerPlace
 from deploy.google.api import GoogleApi, Token, token_of
 from deploy.google.gcloud import Gcloud
 from deploy.google.target import Target
 from deploy.history.platform_options import same_platform
+from deploy.secrets.backend import Place
 from deploy.secrets.needs import needs
-from deploy.secrets.place import Place
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
 from functions.notify.mail.ways import API_KEY
 from shared.settings import read_settings
@@ -60,7 +60,7 @@ def gcp_checks(subject: Subject, target: Target) -> list[Check]:
         Check("region", partial(project.region, target, api)),
         Check("billing", partial(project.billing, target, api)),
         Check("apis", partial(project.apis, target, api)),
-        Check("policies", partial(policies.policies, target, api)),
+        Check("policies", partial(organization_policies.policies, target, api)),
         Check("permissions", partial(project.permissions, target, api)),
         Check("configuration", partial(_configuration, subject)),
         Check("secrets", partial(_secrets, subject, place)),

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from deploy.cli.secrets_listing import MISSING, PRESENT, UNREADABLE, WEAK, state_of, why_weak
 from deploy.gcp.first_values import is_made_up
+from deploy.secrets.backend import Place
 from deploy.secrets.needs import Need
-from deploy.secrets.place import Place
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from shared.jsontext import JsonObject
 

@@ -11,11 +11,11 @@ from deploy.cli.ending import USAGE, ended
 from deploy.cli.main import parser
 from deploy.config.checkout import state_folder
 from deploy.config.configured import add_configuration, configured
-from deploy.explain.case_input import without_proof
-from deploy.explain.given_request import add_request, request_of
+from deploy.explain.case_inputs import without_proof
 from deploy.explain.receive_stage import explain_receive
 from deploy.explain.report import Check, Report, report_document
 from deploy.explain.report_text import report_text
+from deploy.explain.request_options import add_request, request_of
 from deploy.explain.transform_stage import transform_stages
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of

@@ -10,11 +10,11 @@ from deploy.cli.main import parser
 from deploy.config.checkout import ROOT, deployed_config
 from deploy.config.configured import add_configuration, environ_of
 from deploy.gcp.changes import changes
+from deploy.gcp.deployment import prepared
 from deploy.gcp.forbidden import refuse_forbidden
 from deploy.gcp.graph import graph
 from deploy.gcp.live import project_number
 from deploy.gcp.plan import NOTHING, Action, plan
-from deploy.gcp.prepare import prepared
 from deploy.gcp.progress import counted
 from deploy.gcp.shell import PROJECT_NUMBER, script
 from deploy.google.gcloud import Gcloud

@@ -14,12 +14,12 @@ from deploy.cli.secrets_change import rotate_secret, set_secret
 from deploy.cli.secrets_listing import list_secrets
 from deploy.cli.secrets_value import refuse_values
 from deploy.config.configured import add_configuration, environ_of
-from deploy.gcp.secret_manager_place import SecretManagerPlace
+from deploy.gcp.secret_manager_backend import SecretManagerPlace
 from deploy.google.api import GoogleApi, NotSignedIn, token_of
 from deploy.google.gcloud import Gcloud
 from deploy.history.platform_options import add_platform, is_gcp, target_of
-from deploy.secrets.dotenv_place import DotenvPlace
-from deploy.secrets.place import Place, PlaceFault
+from deploy.secrets.backend import Place, PlaceFault
+from deploy.secrets.dotenv_backend import DotenvPlace
 from deploy.secrets.values import DEFAULT_KEEP, MAX_KEEP, Refused
 from deploy.terminal.command_error import CannotTell
 from shared.secrets import SECRET_NAME

@@ -8,8 +8,8 @@ from deploy.cli.secrets_value import new_text
 from deploy.config.configured import configured
 from deploy.config.faults import ConfigFaults
 from deploy.history.platform_options import same_platform
+from deploy.secrets.backend import Place
 from deploy.secrets.needs import Need, needs
-from deploy.secrets.place import Place
 from deploy.secrets.values import checked_values, joined, rotated, short_ones
 from deploy.terminal.command_error import CannotTell
 from shared.did_you_mean import did_you_mean

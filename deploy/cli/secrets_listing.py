@@ -11,8 +11,8 @@ from typing import Final
 from deploy.cli.ending import DONE, NOT_DONE
 from deploy.config.configured import configured
 from deploy.history.platform_options import is_gcp, same_platform
+from deploy.secrets.backend import Kept, Place
 from deploy.secrets.needs import Need, needs
-from deploy.secrets.place import Kept, Place
 from deploy.secrets.values import Refused, checked_values, short_ones
 from deploy.terminal.tables import GREEN, RED, YELLOW, Column, screen_of, table
 from shared.jsontext import JsonObject

@@ -14,7 +14,7 @@ from deploy.cli.smoke_sight import Sight, sight_of_log, sight_of_records
 from deploy.config.configured import Configured
 from deploy.config.dev_file import is_sending_mail
 from deploy.config.ports import HOST
-from deploy.gcp.secret_manager_place import SecretManagerPlace
+from deploy.gcp.secret_manager_backend import SecretManagerPlace
 from deploy.google.cloud import Cloud, cloud_of
 from deploy.history.local_bus import told_ports
 from deploy.history.logs_cloud import Wanted, log_filter, read_records
@@ -22,7 +22,7 @@ from deploy.history.platform_options import is_gcp, same_platform, target_of
 from deploy.history.state import State
 from deploy.history.state_choice import chosen_state
 from deploy.requests.send_secret import secret_named
-from deploy.secrets.place import PlaceFault
+from deploy.secrets.backend import PlaceFault
 from deploy.terminal.command_error import CannotTell
 from shared.cloud.journal_rows import EventQuery
 from shared.errors import HookchainError

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from deploy.cli.ending import DONE, NOT_DONE, USAGE, ended, tell
 from deploy.cli.main import parser
 from deploy.config.configured import add_configuration, configured
-from deploy.explain.step_words import listing, step_document, whole_step
+from deploy.explain.steps import listing, step_document, whole_step
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
 from functions.transform.families import StepModels, step_models

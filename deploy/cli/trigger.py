@@ -14,15 +14,15 @@ from deploy.cli.trigger_aim import Aim, aimed, how_to_configure
 from deploy.cli.trigger_made_key import made_key
 from deploy.cli.trigger_shot import CannotSign, Keys, sample_of, shot
 from deploy.config.catalogue import load_catalogue
-from deploy.config.catalogue_entry_text import PROVEN
-from deploy.config.catalogue_source_block import is_fetched_key
+from deploy.config.catalogue_pages import PROVEN
+from deploy.config.catalogue_source import is_fetched_key
 from deploy.config.configured import add_configuration, environ_of
 from deploy.history.platform_options import add_state
 from deploy.requests.breaking import BREAKS
 from deploy.requests.outcome import Outcome, outcome_of
 from deploy.requests.samples import Fresh, Sample, events_of
 from deploy.requests.wire import Answer, NoAnswer, exchange, parse_target
-from deploy.secrets.place import PlaceFault
+from deploy.secrets.backend import PlaceFault
 from deploy.terminal.tables import printable
 from shared.did_you_mean import did_you_mean
 from shared.http import Request

@@ -7,15 +7,15 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from deploy.config.catalogue import load_catalogue
-from deploy.config.catalogue_source_block import secret_name_of, source_block, source_name_of
+from deploy.config.catalogue_source import secret_name_of, source_block, source_name_of
 from deploy.config.compiler import read_config
 from deploy.config.compiling.provider import provider_part
 from deploy.config.configured import Configured, configured
+from deploy.config.models.provider import ProviderEntry
+from deploy.config.models.source import SourceConfig
 from deploy.history.local_bus import own_ports
 from functions.receive.forwarded import requested_url
 from functions.receive.sources import Source, read_sources
-from shared.config.provider import ProviderEntry
-from shared.config.source import SourceConfig
 from shared.did_you_mean import did_you_mean
 from shared.http import Request
 from shared.jsontext import Json, JsonObject

@@ -8,7 +8,7 @@ from deploy.cli.trigger_aim import Aim
 from deploy.config.dotenv import read_dotenv
 from deploy.requests.private_keys import keep_key, make_pair
 from deploy.requests.signing import is_asymmetric
-from deploy.secrets.dotenv_place import DotenvPlace
+from deploy.secrets.dotenv_backend import DotenvPlace
 from shared.secrets import variable_name
 
 

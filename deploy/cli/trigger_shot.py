@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from deploy.cli.trigger_aim import Aim
+from deploy.config.models.handshake import Handshake
 from deploy.requests.breaking import Break, broken_request, broken_signer, why_not
 from deploy.requests.edits import with_header, with_text
 from deploy.requests.handshake_sample import handshake_sample
@@ -16,7 +17,6 @@ from deploy.requests.samples import Fresh, Sample, events_of, load_sample
 from deploy.requests.send_secret import secret_named
 from deploy.requests.signing import BY_CERTIFICATE, Signer, is_asymmetric, signed
 from deploy.requests.wire import parse_target
-from shared.config.handshake import Handshake
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import JsonObject

@@ -6,7 +6,7 @@ from typing import Final
 
 import yaml
 
-from shared.config.provider import ProviderEntry
+from deploy.config.models.provider import ProviderEntry
 from shared.jsontext import JsonObject
 
 CATALOGUE: Final = Path(__file__).resolve().parents[2] / "shared" / "providers.yaml"

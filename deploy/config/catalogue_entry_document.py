@@ -1,7 +1,7 @@
 """One entry of the catalogue as JSON, for programs."""
 
-from deploy.config.catalogue_source_block import needs_secret, secret_name_of, source_block, source_name_of
-from shared.config.provider import SOURCES_SECRET, ProviderEntry
+from deploy.config.catalogue_source import needs_secret, secret_name_of, source_block, source_name_of
+from deploy.config.models.provider import SOURCES_SECRET, ProviderEntry
 from shared.jsontext import Json, JsonObject
 
 

@@ -1,10 +1,10 @@
 """The catalogue as a table, one provider a line."""
 
+from deploy.config.auth_descriptions import short_proofs
 from deploy.config.catalogue import Catalogue
-from deploy.config.proof_words import short_proofs
+from deploy.config.models.provider import ProviderEntry
 from deploy.terminal.printing import count_of
 from deploy.terminal.tables import DIM, YELLOW, Column, Screen, table
-from shared.config.provider import ProviderEntry
 
 
 def matching(catalogue: Catalogue, text: str | None) -> Catalogue:

@@ -8,9 +8,9 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaV
 from pydantic_core import core_schema
 
 from deploy.config.checks.kinds import destination_kinds, settings_model
+from deploy.config.models.configuration import BundleConfig
 from functions.transform.families import StepModels, step_models
 from functions.transform.registry import MAX_STEPS
-from shared.config.bundle import BundleConfig
 from shared.jsontext import Json, JsonObject
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

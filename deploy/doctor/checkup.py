@@ -8,7 +8,7 @@ from typing import Final
 
 from deploy.google.api import ApiFault, NotSignedIn
 from deploy.google.gcloud import GcloudFault, GcloudMissing
-from deploy.secrets.place import PlaceFault
+from deploy.secrets.backend import PlaceFault
 from deploy.terminal.finding import Check, Finding, unknown
 from shared.errors import place_of
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from deploy.gcp.resources.apis import APIS
+from deploy.gcp.resources.project import APIS
 from deploy.google.api import ApiFault, GoogleApi
 from deploy.google.target import Target
 from deploy.terminal.finding import Finding, ok, problem, unknown

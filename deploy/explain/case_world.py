@@ -5,9 +5,9 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deploy.explain.case_input import AT
+from deploy.config.models.case import CaseAnswer
+from deploy.explain.case_inputs import AT
 from functions.transform.step import Services
-from shared.config.case import CaseAnswer
 from shared.errors import Permanent
 from shared.jsontext import to_json
 from shared.ports import Fetched, Outgoing

@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.explain.case_input import BadInput, events_of
+from deploy.config.models.case import CaseConfig
+from deploy.config.models.configuration import BundleConfig
+from deploy.explain.case_inputs import BadInput, events_of
 from deploy.explain.case_world import services_of
 from deploy.explain.example_test import example_lines
-from deploy.explain.expecting import Actual, verdict
+from deploy.explain.expectations import Actual, verdict
 from deploy.explain.mails import mail_of
 from functions.transform.read_routes import Program, read_program
 from functions.transform.transform import Decision, decide
-from shared.config.bundle import BundleConfig
-from shared.config.case import CaseConfig
 from shared.delivery import Delivery
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject

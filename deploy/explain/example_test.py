@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from pydantic import BaseModel
 
-from deploy.explain.case_input import AT
+from deploy.config.models.case import CaseAnswer
+from deploy.explain.case_inputs import AT
 from deploy.explain.case_world import services_of
 from deploy.explain.differences import differences
 from functions.transform.chain import Chain
@@ -13,7 +14,6 @@ from functions.transform.registry import read_chain
 from functions.transform.run_chain import run_alone
 from functions.transform.step import Example, Step
 from functions.transform.walk import Course
-from shared.config.case import CaseAnswer
 from shared.errors import Temporary
 from shared.event import Event
 from shared.jsontext import Json

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.explain.proof import Proof, secret_names
-from deploy.explain.receive_words import (
+from deploy.explain.authentication import Proof, secret_names
+from deploy.explain.receive_descriptions import (
     CHECK_OF,
     ORDER,
     address_words,

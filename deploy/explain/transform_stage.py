@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from deploy.explain.going_out import going_out
+from deploy.explain.deliveries import going_out
 from deploy.explain.local_services import FirstOwners, secrets_here
 from deploy.explain.report import NOTIFY, TRANSFORM, Check, Stage, State
 from deploy.explain.routes_told import RouteTold, StepTold, told_routes

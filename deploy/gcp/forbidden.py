@@ -3,14 +3,14 @@
 import time
 from typing import Final
 
-from deploy.gcp import policies
+from deploy.gcp import organization_policies
 from deploy.google.api import ApiFault, GoogleApi, NotSignedIn, token_of
 from deploy.google.gcloud import Runner, read_json
 from deploy.google.target import Target
 from deploy.terminal.command_error import CannotTell
 from deploy.terminal.finding import Finding
 
-PUBLIC: Final = policies.PUBLIC
+PUBLIC: Final = organization_policies.PUBLIC
 WAITS_SECONDS: Final = (0.0, 5.0, 10.0)
 """An API that was just enabled does not answer at once."""
 
@@ -35,7 +35,7 @@ def refuse_forbidden(target: Target, runner: Runner, may_enable: bool = False) -
 def _finding(target: Target, api: GoogleApi) -> Finding | None:
     """None where the API is off. Raises ApiFault and NotSignedIn."""
     try:
-        return policies.policies_in_force(target, api)
+        return organization_policies.policies_in_force(target, api)
     except ApiFault as fault:
         if fault.reason == "SERVICE_DISABLED":
             return None
@@ -46,7 +46,7 @@ def _once_enabled(target: Target, api: GoogleApi, runner: Runner) -> Finding | N
     described = read_json(runner, ["projects", "describe", target.project], target.project)
     if not isinstance(described, dict) or not described.get("parent"):
         return None  # nobody's policies
-    if runner.run(["services", "enable", policies.API]).code:
+    if runner.run(["services", "enable", organization_policies.API]).code:
         return None
     for seconds in WAITS_SECONDS:
         time.sleep(seconds)

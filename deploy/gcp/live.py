@@ -8,7 +8,7 @@ from typing import Final
 from deploy.gcp.listings import LISTINGS, OF_DATABASE, Listing
 from deploy.gcp.resource import Existing, Resource, key_of
 from deploy.gcp.resources.access import CONDITION_TITLE, PROJECT, Grant, is_pubsub_agent, reading
-from deploy.gcp.resources.apis import API, pubsub_service_agent
+from deploy.gcp.resources.project import API, pubsub_service_agent
 from deploy.gcp.resources.secret_values import SECRET, VALUE
 from deploy.gcp.resources.stores import DATABASE
 from deploy.google import names

@@ -9,8 +9,8 @@ from typing import Final, Literal
 from deploy.gcp.drift import Difference, differences
 from deploy.gcp.resource import ADDRESS, Command, Existing, File, Resource, key_of
 from deploy.gcp.resources.access import GRANT, Grant, removing
-from deploy.gcp.resources.apis import API
 from deploy.gcp.resources.monitoring import ALERT
+from deploy.gcp.resources.project import API
 from deploy.gcp.settings import kept_content, settings_of
 from deploy.google.target import Target
 

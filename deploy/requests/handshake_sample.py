@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
+from deploy.config.models.handshake import Handshake
 from deploy.requests.edits import with_text
 from deploy.requests.samples import Fresh, Sample
-from shared.config.handshake import Handshake
 from shared.http import Request
 from shared.signatures.places import parse_place
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from deploy.requests.fitting_secret import fitting_key
 from deploy.requests.signing import is_asymmetric
-from deploy.secrets.made_secrets import random_value
+from deploy.secrets.generated import random_value
 from shared.errors import Temporary
 from shared.secret_values import is_short, split_values, weakness
 from shared.signatures.keys import public_key, shared_key

@@ -18,7 +18,7 @@ IN_HEAD: Final = frozenset({"none", "basic", "header", "bearer", "path", "query"
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Which of the fields count depends on `scheme`; shared/config/signed.py says what each means.
+    """Which of the fields count depends on `scheme`; deploy/config/models/signed.py says what each means.
 
     `at` is where the signature or token stands. `take` is empty where the layout needs none.
     """

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from shared.config.auth import Auth
-from shared.config.signed import DigestAuth, SignedAuth
+from deploy.config.models.auth import Auth
+from deploy.config.models.signed import DigestAuth, SignedAuth
 
 
 def auth_warnings(way: Auth) -> Iterator[str]:

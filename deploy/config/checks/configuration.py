@@ -6,14 +6,14 @@ from pydantic import BaseModel, ValidationError
 
 from deploy.config.checks.cases import case_faults
 from deploy.config.checks.kinds import KindFault, destination_kinds, settings_model
-from deploy.config.checks.model_rules import rule_of
+from deploy.config.checks.model_faults import rule_of
 from deploy.config.checks.places import place
 from deploy.config.checks.providers import faults_of_providers
 from deploy.config.checks.routes import route_faults
 from deploy.config.checks.sources import source_faults
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault, Path, unreadable
-from shared.config.bundle import BundleConfig
+from deploy.config.models.configuration import BundleConfig
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
 

@@ -9,11 +9,11 @@ from pydantic import ValidationError
 from deploy.config.catalogue import Catalogue, load_catalogue
 from deploy.config.compiling.provider import chosen_ways
 from deploy.config.faults import Path
+from deploy.config.models.auth import Auth
+from deploy.config.models.provider import SOURCES_SECRET, ProviderEntry
+from deploy.config.models.source import SourceConfig
 from functions.receive.locations import parse_choices
 from functions.receive.signed_part import SignedPart, signs_content
-from shared.config.auth import Auth
-from shared.config.provider import SOURCES_SECRET, ProviderEntry
-from shared.config.source import SourceConfig
 from shared.did_you_mean import did_you_mean
 from shared.http import Request
 from shared.jsontext import JsonObject

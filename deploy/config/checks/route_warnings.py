@@ -7,14 +7,14 @@ from typing import Final
 
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault
+from deploy.config.models.configuration import BundleConfig
+from deploy.config.models.route import RouteConfig
 from functions.transform.comparisons import compared_paths
 from functions.transform.read_routes import Program, read_program
 from functions.transform.registry import NamedStep
 from functions.transform.routes import Route
 from functions.transform.steps.decide import Filter, Stop, Switch
 from functions.transform.steps.values import Cast
-from shared.config.bundle import BundleConfig
-from shared.config.route import RouteConfig
 from shared.expressions import Expression, is_true
 from shared.jsontext import Json, JsonObject
 

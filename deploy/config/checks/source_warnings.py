@@ -6,12 +6,12 @@ from deploy.config.catalogue import load_catalogue
 from deploy.config.checks.auth_warnings import auth_warnings
 from deploy.config.checks.providers import provider_warnings
 from deploy.config.compiling.provider import chosen_ways
+from deploy.config.models.auth import PathAuth, QueryAuth
+from deploy.config.models.configuration import BundleConfig
+from deploy.config.models.link import LinkAuth
+from deploy.config.models.provider import ProviderEntry
+from deploy.config.models.source import SourceConfig
 from functions.receive.signed_part import signs_content
-from shared.config.auth import PathAuth, QueryAuth
-from shared.config.bundle import BundleConfig
-from shared.config.link import LinkAuth
-from shared.config.provider import ProviderEntry
-from shared.config.source import SourceConfig
 from shared.signatures.way import read_way
 
 

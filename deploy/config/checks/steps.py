@@ -4,14 +4,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from deploy.config.checks.places import place
-from deploy.config.compiling.own_step_files import SECTION, own_steps
+from deploy.config.compiling.own_steps import SECTION, own_steps
 from deploy.config.compiling.step_files import UnreadableFile, with_files
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault, Path
+from deploy.config.models.route import as_steps
 from functions.transform.families import StepModels
 from functions.transform.named_chains import read_chains, unknown_chains
 from functions.transform.registry import NamedStep, StepFault, read_chain
-from shared.config.route import as_steps
 from shared.jsontext import Json, JsonObject
 
 

@@ -4,9 +4,9 @@ import re
 from typing import Final
 
 from deploy.config.catalogue import Catalogue
-from shared.config.handshake import Handshake
-from shared.config.provider import SOURCES_SECRET, OfferedWay, ProviderEntry
-from shared.config.source import SourceConfig
+from deploy.config.models.handshake import Handshake
+from deploy.config.models.provider import SOURCES_SECRET, OfferedWay, ProviderEntry
+from deploy.config.models.source import SourceConfig
 from shared.jsontext import Json, JsonObject, to_json
 
 _PARAM: Final = re.compile(r"\{param\.(\w+)\}")

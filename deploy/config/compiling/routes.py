@@ -1,12 +1,12 @@
 """The routes, the named chains and the operator's own steps of hookchain.yaml as transform's slice has them."""
 
-from deploy.config.compiling.own_step_files import own_step_sources
+from deploy.config.compiling.own_steps import own_step_sources
 from deploy.config.compiling.step_files import with_files
 from deploy.config.config_file import ConfigFile
+from deploy.config.models.configuration import BundleConfig
+from deploy.config.models.route import RouteConfig, StepConfig
 from functions.transform.families import StepModels
 from functions.transform.own_steps import load_own_steps
-from shared.config.bundle import BundleConfig
-from shared.config.route import RouteConfig, StepConfig
 from shared.jsontext import Json, JsonObject
 
 

@@ -6,8 +6,8 @@ from typing import Final
 from deploy.config.catalogue import load_catalogue
 from deploy.config.compiling.provider import provider_part
 from deploy.config.compiling.source_schema import schema_document
-from shared.config.bundle import BundleConfig
-from shared.config.source import SourceConfig
+from deploy.config.models.configuration import BundleConfig
+from deploy.config.models.source import SourceConfig
 from shared.jsontext import Json, JsonObject
 
 WRITTEN: Final = frozenset(

@@ -17,7 +17,7 @@ from deploy.dev.supervisor.setup import CannotSend, Setup, make_place, set_up
 from deploy.dev.supervisor.state_check import StateDamaged, set_aside_damaged
 from deploy.dev.supervisor.state_lock import StateExposed, StateGone, StateInUse, locked
 from deploy.dev.supervisor.supervisor import StartFailed, Supervisor
-from deploy.secrets.made_secrets import WeakSecret
+from deploy.secrets.generated import WeakSecret
 
 FAULTS: Final = (
     *(ConfigFaults, DotenvFault, WeakSecret, CannotSend, PortsTaken),

@@ -17,7 +17,7 @@ from deploy.dev.supervisor.state_check import DAMAGED_MARK
 from deploy.dev.supervisor.state_lock import require_there
 from deploy.dev.supervisor.watch import Snapshot, changes, snapshot
 from deploy.history.probe import ask
-from deploy.secrets.made_secrets import WeakSecret
+from deploy.secrets.generated import WeakSecret
 from shared.cloud.local.blobs import purge_blobs
 from shared.cloud.local.database import reason_of
 from shared.cloud.local.journal_retention import newest_at, purge_journal

@@ -3,7 +3,7 @@
 from typing import Final
 
 from deploy.gcp.resource import Resource, key_of, one
-from deploy.gcp.resources.apis import API
+from deploy.gcp.resources.project import API
 from deploy.google import names
 from deploy.google.target import Target
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.gcp.resource import ADDRESS, File, Resource, digest_of, key_of, one
-from deploy.gcp.resources.apis import API
+from deploy.gcp.resources.project import API
 from deploy.gcp.resources.topics import topic_key
 from deploy.google import names
 from deploy.google.target import Target

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.cli.main import main
 from deploy.doctor.project import PERMISSIONS
-from deploy.gcp.resources.apis import APIS
+from deploy.gcp.resources.project import APIS
 from deploy.google.api import NotSignedIn, token_of
 from deploy.google.gcloud import TIMED_OUT, Answer
 from deploy.terminal.finding import ok

@@ -7,8 +7,8 @@ import pytest
 
 from deploy.cli.providers import main
 from deploy.config.catalogue import load_catalogue
-from deploy.config.catalogue_entry_text import entry_text
-from deploy.config.catalogue_source_block import source_block
+from deploy.config.catalogue_pages import entry_text
+from deploy.config.catalogue_source import source_block
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.terminal.tables import Screen

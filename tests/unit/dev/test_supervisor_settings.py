@@ -13,7 +13,7 @@ from deploy.config.dotenv import DotenvFault, add_to_dotenv, parse_dotenv, read_
 from deploy.config.ports import PortsTaken, owner_from, ports_from, require_free
 from deploy.dev.supervisor import dev
 from deploy.dev.supervisor.options import Options, parse_options
-from deploy.secrets.made_secrets import WeakSecret, look_up, random_value
+from deploy.secrets.generated import WeakSecret, look_up, random_value
 from shared.secret_values import weakness
 from shared.secrets import from_environment
 

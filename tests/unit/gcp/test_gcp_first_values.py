@@ -11,9 +11,9 @@ import pytest
 from deploy.config.compiler import FUNCTIONS, compile_config
 from deploy.config.config_file import parse_config
 from deploy.config.dotenv import read_dotenv
-from deploy.gcp.closing import closing
 from deploy.gcp.first_values import first_values
 from deploy.gcp.graph import Deployment, graph
+from deploy.gcp.output import closing
 from deploy.gcp.plan import NOTHING, plan
 from deploy.gcp.questions import Questions
 from deploy.gcp.remember import remember

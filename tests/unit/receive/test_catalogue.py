@@ -12,8 +12,8 @@ from deploy.config.checks.providers import provider_warnings
 from deploy.config.compiler import compile_config, secrets_needed
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import ConfigFaults
-from shared.config.provider import SOURCES_SECRET
-from shared.config.source import SourceConfig
+from deploy.config.models.provider import SOURCES_SECRET
+from deploy.config.models.source import SourceConfig
 from shared.jsontext import Json, JsonObject
 from tests.unit.receive.restated import SIGNED
 

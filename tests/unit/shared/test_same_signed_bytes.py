@@ -13,13 +13,13 @@ import pytest
 from deploy.config.catalogue import load_catalogue
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import ConfigFile
+from deploy.config.models.provider import OfferedWay
 from deploy.requests.private_keys import make_pair
 from deploy.requests.samples import Fresh, events_of, load_sample
 from deploy.requests.signing import BY_CERTIFICATE, Signer, is_asymmetric, signed
 from functions.receive.signed_part import signs_content
 from functions.receive.sources import Source, read_sources
 from functions.transform.signed_bytes import first_with_signed_bytes
-from shared.config.provider import OfferedWay
 from shared.errors import Rejected
 from shared.event import Event
 from shared.http import Request

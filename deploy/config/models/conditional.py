@@ -1,6 +1,6 @@
 """What every way of proof may say: its name, and when it counts."""
 
-from shared.config.places import Place
+from deploy.config.models.places import Place
 from shared.config.values import Model
 
 

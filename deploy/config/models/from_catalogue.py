@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from shared.config.signed import MAX_LEEWAY_SECONDS, MAX_TOLERANCE_SECONDS
+from deploy.config.models.signed import MAX_LEEWAY_SECONDS, MAX_TOLERANCE_SECONDS
 from shared.config.values import Model, Seconds, SecretName
 
 

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from shared.config.conditional import Conditional
-from shared.config.signed import MAX_TOLERANCE_SECONDS
+from deploy.config.models.conditional import Conditional
+from deploy.config.models.signed import MAX_TOLERANCE_SECONDS
 from shared.config.values import SecretName, listed
 from shared.signatures.timestamps import TOLERANCE_SECONDS
 

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from deploy.config.models.auth import Auth
+from deploy.config.models.handshake import Handshake
+from deploy.config.models.locations import DataPath
 from shared.casting import Kind
-from shared.config.auth import Auth
-from shared.config.handshake import Handshake
-from shared.config.locations import DataPath
 from shared.config.values import Model, Seconds, listed
 
 NO_SECRET = frozenset({"aws-sns", "paypal"})

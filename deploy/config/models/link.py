@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from shared.config.conditional import Conditional
+from deploy.config.models.conditional import Conditional
 from shared.config.values import SecretName
 
 

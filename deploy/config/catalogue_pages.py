@@ -4,12 +4,12 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from deploy.config.catalogue_source_block import is_fetched_key, needs_secret, own_url, secret_line, source_block
+from deploy.config.auth_descriptions import way_words
+from deploy.config.catalogue_source import is_fetched_key, needs_secret, own_url, secret_line, source_block
 from deploy.config.checks.providers import names_events
-from deploy.config.proof_words import way_words
+from deploy.config.models.handshake import Handshake
+from deploy.config.models.provider import ProviderEntry, RepeatingBody
 from deploy.terminal.tables import BOLD, DIM, YELLOW, Screen
-from shared.config.handshake import Handshake
-from shared.config.provider import ProviderEntry, RepeatingBody
 
 _INDENT: Final = "  "
 _WIDTH: Final = 100

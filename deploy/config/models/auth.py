@@ -4,9 +4,9 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from shared.config.conditional import Conditional
-from shared.config.link import LinkAuth
-from shared.config.signed import (
+from deploy.config.models.conditional import Conditional
+from deploy.config.models.link import LinkAuth
+from deploy.config.models.signed import (
     DigestAuth,
     EcdsaAuth,
     Ed25519Auth,
@@ -16,8 +16,8 @@ from shared.config.signed import (
     StandardWebhooksAuth,
     TokenAuth,
 )
+from deploy.config.models.verifiers import AwsSnsAuth, ContentfulAuth, PayPalAuth
 from shared.config.values import HeaderName, SecretName
-from shared.config.verifiers import AwsSnsAuth, ContentfulAuth, PayPalAuth
 
 
 class BasicAuth(Conditional):

@@ -7,7 +7,7 @@ from deploy.config.compiler import FUNCTIONS
 from deploy.gcp.resource import Resource, key_of
 from deploy.gcp.resources.access import PROJECT, Grant, account_member, granted, pubsub_agent
 from deploy.gcp.resources.accounts import ACCOUNTS, account_key
-from deploy.gcp.resources.apis import API
+from deploy.gcp.resources.project import API
 from deploy.google import names
 from deploy.google.target import Target
 

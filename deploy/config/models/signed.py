@@ -5,8 +5,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from shared.config.conditional import Conditional
-from shared.config.places import Content, HeaderPattern, Place, PlaceOfTime
+from deploy.config.models.conditional import Conditional
+from deploy.config.models.places import Content, HeaderPattern, Place, PlaceOfTime
 from shared.config.values import HeaderName, Model, SecretName, Verbatim, listed
 from shared.signatures.timestamps import TOLERANCE_SECONDS
 

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 from typing import Final
 
+from deploy.config.models.case import CaseConfig
 from deploy.explain.local_services import secrets_here
 from deploy.explain.offline import FixedClock, RememberingBus, body_reader, offline_receiver
-from shared.config.case import CaseConfig
 from shared.errors import HookchainError
 from shared.event import Event, event_id
 from shared.http import Request

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from deploy.config.checks.providers import signs_url
 from deploy.config.compiling.provider import chosen_ways
-from shared.config.provider import NO_SECRET, SOURCES_SECRET, ProviderEntry
+from deploy.config.models.provider import NO_SECRET, SOURCES_SECRET, ProviderEntry
 from shared.secrets import variable_name
 
 

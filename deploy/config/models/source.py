@@ -4,15 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
+from deploy.config.models.auth import Auth
+from deploy.config.models.browser_form import FormConfig
+from deploy.config.models.from_catalogue import FromCatalogue
+from deploy.config.models.link import LinkAuth
+from deploy.config.models.locations import BatchPath, DataPath, Locations
+from deploy.config.models.provider import Dedupe
+from deploy.config.models.respond import RespondConfig
+from deploy.config.models.sender import ContentTypes, Networks, PublicUrl, TrustedProxies
 from shared.casting import Kind
-from shared.config.auth import Auth
-from shared.config.browser_form import FormConfig
-from shared.config.from_catalogue import FromCatalogue
-from shared.config.link import LinkAuth
-from shared.config.locations import BatchPath, DataPath, Locations
-from shared.config.provider import Dedupe
-from shared.config.respond import RespondConfig
-from shared.config.sender import ContentTypes, Networks, PublicUrl, TrustedProxies
 from shared.config.values import listed
 from shared.limits import MIB
 

@@ -5,12 +5,12 @@ Steps and destinations are checked by their own models, which the compiler bring
 
 from pydantic import Field
 
-from shared.config.case import CaseConfig
-from shared.config.destination import DestinationConfig
-from shared.config.google_cloud import GoogleCloudConfig
-from shared.config.route import RouteConfig, StepsConfig
-from shared.config.sender import PublicUrl, TrustedProxies
-from shared.config.source import SourceConfig
+from deploy.config.models.case import CaseConfig
+from deploy.config.models.destination import DestinationConfig
+from deploy.config.models.google_cloud import GoogleCloudConfig
+from deploy.config.models.route import RouteConfig, StepsConfig
+from deploy.config.models.sender import PublicUrl, TrustedProxies
+from deploy.config.models.source import SourceConfig
 from shared.config.values import Model, Name, Seconds
 
 

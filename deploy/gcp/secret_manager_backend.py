@@ -11,7 +11,7 @@ from deploy.google.gcloud import Answer, Runner, shown
 from deploy.google.names import BUNDLE_LABEL, secret_id
 from deploy.google.side_by_side import side_by_side
 from deploy.google.target import Target
-from deploy.secrets.place import Kept, PlaceFault
+from deploy.secrets.backend import Kept, PlaceFault
 from shared.jsontext import Json, JsonObject
 from shared.times import unix_seconds
 

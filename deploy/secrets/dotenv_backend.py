@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.dotenv import PRIVATE_MODE, DotenvFault, Entry, dotenv_entries, quoted
-from deploy.secrets.place import Kept, PlaceFault
+from deploy.secrets.backend import Kept, PlaceFault
 from shared.secrets import from_environment, from_folder, variable_name
 
 _SET_ON: Final = re.compile(r"#\s*set (\d{4}-\d{2}-\d{2})\s*$")

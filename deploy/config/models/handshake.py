@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from shared.config.places import Place
+from deploy.config.models.places import Place
 from shared.config.values import Model
 
 _HOLES: Final = re.compile(r"\{([^{}]*)\}")

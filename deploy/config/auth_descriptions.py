@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from shared.config.provider import OfferedWay, ProviderEntry
+from deploy.config.models.provider import OfferedWay, ProviderEntry
 from shared.jsontext import Json, JsonObject
 
 _ALGORITHMS: Final = frozenset({"hmac", "digest", "ecdsa", "rsa"})

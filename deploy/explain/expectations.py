@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from deploy.config.models.case import CaseDelivery, CaseMail
 from deploy.explain.differences import differences, same
 from functions.notify.mail.mail import Mail
-from shared.config.case import CaseDelivery, CaseMail
 from shared.delivery import Delivery
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from deploy.cli.trigger_aim import Aim
-from deploy.config.models.handshake import Handshake
+from deploy.config.models.provider import Handshake
 from deploy.requests.breaking import Break, broken_request, broken_signer, why_not
 from deploy.requests.edits import with_header, with_text
 from deploy.requests.handshake_sample import handshake_sample

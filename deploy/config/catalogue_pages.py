@@ -7,8 +7,7 @@ from typing import Final
 from deploy.config.auth_descriptions import way_words
 from deploy.config.catalogue_source import is_fetched_key, needs_secret, own_url, secret_line, source_block
 from deploy.config.checks.providers import names_events
-from deploy.config.models.handshake import Handshake
-from deploy.config.models.provider import ProviderEntry, RepeatingBody
+from deploy.config.models.provider import Handshake, ProviderEntry, RepeatingBody
 from deploy.terminal.tables import BOLD, DIM, YELLOW, Screen
 
 _INDENT: Final = "  "

@@ -17,9 +17,7 @@ from deploy.config.compiling.sources import compiled_sources, logged_sources
 from deploy.config.config_file import ConfigFile, read_config_file
 from deploy.config.default_config import config_from_environment
 from deploy.config.faults import ConfigFaults
-from deploy.config.models.configuration import BundleConfig
-from deploy.config.models.destination import DestinationConfig
-from deploy.config.models.google_cloud import CloudRunConfig
+from deploy.config.models.configuration import BundleConfig, CloudRunConfig, DestinationConfig
 from shared.jsontext import Json, JsonObject, to_json
 
 FUNCTIONS: Final = ("receive", "transform", "notify")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
-from deploy.config.models.handshake import Handshake
+from deploy.config.models.provider import Handshake
 from deploy.requests.edits import with_text
 from deploy.requests.samples import Fresh, Sample
 from shared.http import Request

@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from shared.config.fault_words import fault_words
+from shared.config.values import fault_words
 from shared.did_you_mean import did_you_mean, nearest
 from shared.jsontext import Json
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from deploy.config.faults import Path
-from shared.config.fault_words import fault_words
+from shared.config.values import fault_words
 from shared.did_you_mean import did_you_mean, nearest
 
 

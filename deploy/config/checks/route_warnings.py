@@ -7,8 +7,7 @@ from typing import Final
 
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault
-from deploy.config.models.configuration import BundleConfig
-from deploy.config.models.route import RouteConfig
+from deploy.config.models.configuration import BundleConfig, RouteConfig
 from functions.transform.comparisons import compared_paths
 from functions.transform.read_routes import Program, read_program
 from functions.transform.registry import NamedStep

@@ -6,9 +6,8 @@ from deploy.config.catalogue import load_catalogue
 from deploy.config.checks.auth_warnings import auth_warnings
 from deploy.config.checks.providers import provider_warnings
 from deploy.config.compiling.provider import chosen_ways
-from deploy.config.models.auth import PathAuth, QueryAuth
+from deploy.config.models.auth import LinkAuth, PathAuth, QueryAuth
 from deploy.config.models.configuration import BundleConfig
-from deploy.config.models.link import LinkAuth
 from deploy.config.models.provider import ProviderEntry
 from deploy.config.models.source import SourceConfig
 from functions.receive.signed_part import signs_content

@@ -8,7 +8,7 @@ from deploy.config.compiling.own_steps import SECTION, own_steps
 from deploy.config.compiling.step_files import UnreadableFile, with_files
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault, Path
-from deploy.config.models.route import as_steps
+from deploy.config.models.configuration import as_steps
 from functions.transform.families import StepModels
 from functions.transform.named_chains import read_chains, unknown_chains
 from functions.transform.registry import NamedStep, StepFault, read_chain

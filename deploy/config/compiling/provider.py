@@ -4,8 +4,7 @@ import re
 from typing import Final
 
 from deploy.config.catalogue import Catalogue
-from deploy.config.models.handshake import Handshake
-from deploy.config.models.provider import SOURCES_SECRET, OfferedWay, ProviderEntry
+from deploy.config.models.provider import SOURCES_SECRET, Handshake, OfferedWay, ProviderEntry
 from deploy.config.models.source import SourceConfig
 from shared.jsontext import Json, JsonObject, to_json
 

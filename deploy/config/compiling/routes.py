@@ -3,8 +3,7 @@
 from deploy.config.compiling.own_steps import own_step_sources
 from deploy.config.compiling.step_files import with_files
 from deploy.config.config_file import ConfigFile
-from deploy.config.models.configuration import BundleConfig
-from deploy.config.models.route import RouteConfig, StepConfig
+from deploy.config.models.configuration import BundleConfig, RouteConfig, StepConfig
 from functions.transform.families import StepModels
 from functions.transform.own_steps import load_own_steps
 from shared.jsontext import Json, JsonObject

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from deploy.config.models.conditional import Conditional
-from deploy.config.models.link import LinkAuth
 from deploy.config.models.signed import (
+    MAX_TOLERANCE_SECONDS,
+    Conditional,
     DigestAuth,
     EcdsaAuth,
     Ed25519Auth,
@@ -16,8 +16,8 @@ from deploy.config.models.signed import (
     StandardWebhooksAuth,
     TokenAuth,
 )
-from deploy.config.models.verifiers import AwsSnsAuth, ContentfulAuth, PayPalAuth
-from shared.config.values import HeaderName, SecretName
+from shared.config.values import HeaderName, SecretName, listed
+from shared.signatures.timestamps import TOLERANCE_SECONDS
 
 
 class BasicAuth(Conditional):
@@ -56,6 +56,40 @@ class QueryAuth(Conditional):
     scheme: Literal["query"]
     parameter: str = "token"
     secret: SecretName
+
+
+class LinkAuth(Conditional):
+    """A link made by `hookchain link`: its signature, and its time where it has one. The source takes GET."""
+
+    scheme: Literal["link"]
+    secret: SecretName
+
+
+Texts = Annotated[list[str], BeforeValidator(listed)]
+
+
+class AwsSnsAuth(Conditional):
+    """Amazon SNS, by its certificate. Anybody can make a topic: `topics` are the ARNs or account ids that may send."""
+
+    scheme: Literal["aws-sns"]
+    topics: Texts | None = None
+    tolerance_seconds: int = Field(3600, ge=1, le=MAX_TOLERANCE_SECONDS)
+
+
+class PayPalAuth(Conditional):
+    """PayPal, by its certificate."""
+
+    scheme: Literal["paypal"]
+    webhook_id: str
+    tolerance_seconds: int = Field(TOLERANCE_SECONDS, ge=1, le=MAX_TOLERANCE_SECONDS)
+
+
+class ContentfulAuth(Conditional):
+    """Contentful's canonical request."""
+
+    scheme: Literal["contentful"]
+    secret: SecretName
+    tolerance_seconds: int = Field(30, ge=1, le=MAX_TOLERANCE_SECONDS)
 
 
 Auth: TypeAlias = Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from shared.config.values import listed
+from shared.config.values import Verbatim, listed
 
 _LOCATION: Final = re.compile(r"(header|query|beside)\.[^\s.]+|(data|body)(\.[^.\s]+)+")
 
@@ -27,3 +27,53 @@ Locations = Annotated[list[Annotated[str, AfterValidator(_location)]], BeforeVal
 
 DataPath = Annotated[str, AfterValidator(_data_path)]
 BatchPath = Annotated[str, Field(pattern=r"^data\.([^\s]+\.)?\*(\.[^\s]+)?$")]
+
+
+_PLACE: Final = re.compile(r"(header|query|form)\.[^\s{}]+|data(\.[^.\s{}]+)+")
+_ITEM: Final = re.compile(r"signature\.[^\s{}]+")
+_HOLES: Final = re.compile(r"\{([^{}]*)\}")
+_PARTS: Final = frozenset({"body", "body.sha256", "body.crc32", "timestamp", "id", "url", "method", "secret", "form"})
+
+
+def _place(text: str) -> str:
+    if not _PLACE.fullmatch(text):
+        raise ValueError(
+            "is not a place: write header.NAME, query.NAME, form.NAME or data.path.to.field (`*` for each element)"
+        )
+    return text
+
+
+def _place_of_time(text: str) -> str:
+    if not _ITEM.fullmatch(text) and not _PLACE.fullmatch(text):
+        raise ValueError(
+            "is not a place: write header.NAME, query.NAME, form.NAME, data.path.to.field"
+            " or signature.KEY, for an item of the signature's own header"
+        )
+    return text
+
+
+def _content(text: str) -> str:
+    for hole in _HOLES.findall(text):
+        if hole not in _PARTS and not re.fullmatch(r"param\.\w+", hole) and not _PLACE.fullmatch(hole):
+            known = ", ".join(f"{{{part}}}" for part in sorted(_PARTS))
+            raise ValueError(
+                f"{{{hole}}} is no part of a request; there are: {known}, and places such as {{header.date}}"
+            )
+    return text
+
+
+def _header_pattern(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", text.replace("{n}", "1", 1)):
+        raise ValueError("is not a header's name (`{n}` in it is a number, counted from 1)")
+    return text.lower()
+
+
+HeaderPattern = Annotated[str, AfterValidator(_header_pattern)]
+Place = Annotated[str, AfterValidator(_place)]
+PlaceOfTime = Annotated[str, AfterValidator(_place_of_time)]
+Content = Annotated[Verbatim, AfterValidator(_content)]
+"""`{timestamp}.{body}`: literal text, and parts of the request in braces, each as it was received.
+
+{body} {body.sha256} {body.crc32} {method} {url} {timestamp} {id} {secret} {param.NAME}, any place, and {form}: the
+fields sorted by name, a name before each of its values, these sorted and without repetition.
+"""

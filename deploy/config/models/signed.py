@@ -5,8 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from deploy.config.models.conditional import Conditional
-from deploy.config.models.places import Content, HeaderPattern, Place, PlaceOfTime
+from deploy.config.models.locations import Content, HeaderPattern, Place, PlaceOfTime
 from shared.config.values import HeaderName, Model, SecretName, Verbatim, listed
 from shared.signatures.timestamps import TOLERANCE_SECONDS
 
@@ -15,6 +14,13 @@ Encoding = Literal["hex", "base64", "base64url", "base64-of-hex"]
 Texts = Annotated[list[str], BeforeValidator(listed), Field(min_length=1)]
 MAX_TOLERANCE_SECONDS: Final = 86_400
 MAX_LEEWAY_SECONDS: Final = 10
+
+
+class Conditional(Model):
+    """`variant` is the way's name. `when`: the way counts only where each place holds that text (true: any text)."""
+
+    variant: str | None = None
+    when: dict[Place, str | bool] | None = None
 
 
 class Timed(Model):

@@ -1,20 +1,148 @@
 """A source: a configured sender."""
 
-from typing import Annotated, Literal
+import re
+from ipaddress import ip_network
+from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
-from deploy.config.models.auth import Auth
-from deploy.config.models.browser_form import FormConfig
-from deploy.config.models.from_catalogue import FromCatalogue
-from deploy.config.models.link import LinkAuth
+from deploy.config.models.auth import Auth, LinkAuth
 from deploy.config.models.locations import BatchPath, DataPath, Locations
 from deploy.config.models.provider import Dedupe
-from deploy.config.models.respond import RespondConfig
-from deploy.config.models.sender import ContentTypes, Networks, PublicUrl, TrustedProxies
+from deploy.config.models.signed import MAX_LEEWAY_SECONDS, MAX_TOLERANCE_SECONDS
 from shared.casting import Kind
-from shared.config.values import listed
+from shared.config.values import HeaderName, Model, Seconds, SecretName, listed
 from shared.limits import MIB
+
+
+class FromCatalogue(Model):
+    """`provider` is a key of shared/providers.yaml: its ways of proof, event fields, handshakes and answer are the
+    source's, but for what the source says itself (an `auth` of its own replaces the entry's ways).
+
+    `secret` is what those ways are proven with. `variant` takes one of them alone; `tolerance` (`90s`, `10m`) replaces
+    the provider's, and `leeway` is how long after its `exp` a JSON Web Token is still accepted. `params` are what the
+    entry asks for, such as an account id; some are names of secrets.
+    """
+
+    provider: str | None = None
+    secret: SecretName | None = None
+    variant: str | None = None
+    tolerance: Seconds | None = Field(None, ge=0, le=MAX_TOLERANCE_SECONDS)
+    leeway: Seconds | None = Field(None, ge=0, le=MAX_LEEWAY_SECONDS)
+    params: dict[str, str | list[str]] = Field(default={})
+
+    @model_validator(mode="after")
+    def _only_with_a_provider(self) -> "FromCatalogue":
+        keys = self.model_fields_set & {"secret", "variant", "tolerance", "leeway", "params"}
+        if self.provider is None and keys:
+            raise ValueError(
+                f"`{sorted(keys)[0]}` goes with `provider`; under `auth`, each way has a secret of its own"
+            )
+        return self
+
+
+_ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
+_PAGE: Final = re.compile(r"https?://[^\s\x00-\x20\x7f-\uffff\\]+")
+
+
+def _origin(text: str) -> str:
+    text = text.lower()
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError("is not an origin: write https://www.example.com, without a path or a slash at its end")
+    return text
+
+
+def _page(text: str) -> str:
+    if not _PAGE.fullmatch(text):
+        raise ValueError("is not the URL of a page: write https://www.example.com/thanks")
+    return text
+
+
+class FormConfig(Model):
+    """`origins` are where the form stands; `honeypot` is a field that people do not see, and that only programs fill;
+    `thanks` is the page that a browser is sent to."""
+
+    origins: Annotated[list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(listed), Field(min_length=1)]
+    honeypot: str | None = Field(None, min_length=1, max_length=100)
+    thanks: Annotated[str, AfterValidator(_page)] | None = None
+
+
+_URL: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?")
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        rule = "is no address or block of addresses, such as 203.0.113.7 or 192.0.2.0/24"
+        raise ValueError(
+            f"{rule}: {'its host bits are set' if 'host bits' in str(error) else 'it cannot be read'}"
+        ) from error
+
+
+def _public_url(text: str) -> str:
+    if not _URL.fullmatch(text):
+        raise ValueError("is not a URL of ours: write https://hooks.example.com, without a query or a user name")
+    return text
+
+
+Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], BeforeValidator(listed), Field(min_length=1)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+"""Kept exactly as written, a slash at its end included: senders sign it."""
+TrustedProxies = Annotated[int, Field(ge=0, le=10)]
+"""How many proxies stand in front whose X-Forwarded headers are true: 1 on Cloud Run, 0 where senders connect to us."""
+
+_CONTENT_TYPE: Final = re.compile(r"[a-z0-9.+_-]+/([a-z0-9.+_-]+|\*)|\*\+[a-z0-9]+")
+
+
+def _content_type(text: str) -> str:
+    text = text.lower()
+    if not _CONTENT_TYPE.fullmatch(text):
+        raise ValueError("is no content type: write application/json, text/* or *+json")
+    return text
+
+
+ContentTypes = Annotated[
+    list[Annotated[str, AfterValidator(_content_type)]], BeforeValidator(listed), Field(min_length=1)
+]
+
+
+REDIRECTS: Final = frozenset({302, 303})
+_OURS: Final = frozenset({"content-length", "content-type", "transfer-encoding", "connection", "date", "server"})
+
+
+def _header_value(text: str) -> str:
+    if not re.fullmatch(r"[\t\x20-\x7e\x80-\xff]{0,4096}", text):
+        raise ValueError("has a line break, a control character, none of latin-1, or more than 4096 characters")
+    if "{{" in text:
+        raise ValueError("has a hole, and only the body's are filled: a header is sent as it is written")
+    return text
+
+
+HeaderValue = Annotated[str, AfterValidator(_header_value)]
+
+
+class RespondConfig(Model):
+    """`body` is text, or a value that is sent as JSON, in which `{{ id }}` and `{{ data.x }}` are the event's."""
+
+    status: int = 200
+    headers: dict[HeaderName, HeaderValue] = Field(default={})
+    content_type: HeaderValue | None = None
+    body: JsonValue = ""
+
+    @model_validator(mode="after")
+    def _is_an_answer(self) -> "RespondConfig":
+        if not (200 <= self.status < 300 or self.status in REDIRECTS):
+            raise ValueError(f"status {self.status} is no yes: write one from 200 to 299, or 303 with a location")
+        if self.status in REDIRECTS and "location" not in self.headers:
+            raise ValueError(f"status {self.status} leads elsewhere: say where with `headers: {{location: URL}}`")
+        if self.status in {204, 205} and self.body != "":
+            raise ValueError(f"status {self.status} has no body")
+        if ours := sorted(self.headers.keys() & _OURS):
+            hint = "; write `content_type`" if "content-type" in ours else ""
+            raise ValueError(f"the header {ours[0]} is not yours to set{hint}")
+        return self
+
 
 BodyFormat = Literal["json", "ndjson", "xml", "yaml", "form", "multipart", "plist", "csv", "text", "bytes"]
 

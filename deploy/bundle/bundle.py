@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from deploy.bundle.features import features
 from deploy.bundle.files import bundle_files
-from deploy.bundle.requirements import requirements
+from deploy.bundle.requirements import features, requirements
 from shared.jsontext import JsonObject
 
 WRITTEN_AT: Final = 315_619_200  # 1980-01-02: a ZIP file knows no time before 1980, in whichever zone it is read

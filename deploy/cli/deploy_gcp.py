@@ -15,19 +15,17 @@ from deploy.cli.main import parser
 from deploy.cli.plan_gcp import UP_TO_DATE
 from deploy.config.checkout import ROOT, deployed_config
 from deploy.config.configured import add_configuration, environ_of
-from deploy.explain.before_deploy import refuse_failing_tests
+from deploy.explain.config_tests import refuse_failing_tests
 from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.changes import changes
-from deploy.gcp.deployment import prepared
+from deploy.gcp.deployment import Memory, prepared
 from deploy.gcp.first_values import first_values
-from deploy.gcp.forbidden import PUBLIC, refuse_forbidden
 from deploy.gcp.graph import MAIL_VARIABLES, Deployment, graph
 from deploy.gcp.live import project_number
-from deploy.gcp.output import closing
+from deploy.gcp.organization_policies import PUBLIC, refuse_forbidden
+from deploy.gcp.output import Lines, closing, counted
 from deploy.gcp.plan import Action
-from deploy.gcp.progress import Lines, counted
 from deploy.gcp.questions import Questions, questions
-from deploy.gcp.remember import Memory
 from deploy.google.gcloud import Gcloud, configured_project
 from deploy.google.target import DEFAULT_REGION, Target, add_target_options, find_target
 from deploy.terminal.command_error import CannotTell

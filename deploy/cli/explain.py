@@ -13,8 +13,7 @@ from deploy.config.checkout import state_folder
 from deploy.config.configured import add_configuration, configured
 from deploy.explain.case_inputs import without_proof
 from deploy.explain.receive_stage import explain_receive
-from deploy.explain.report import Check, Report, report_document
-from deploy.explain.report_text import report_text
+from deploy.explain.report import Check, Report, report_document, report_text
 from deploy.explain.request_options import add_request, request_of
 from deploy.explain.transform_stage import transform_stages
 from deploy.terminal.printing import print_json

@@ -12,8 +12,8 @@ from typing import Final
 from deploy.cli.ending import DONE, FAULTS, NOT_DONE, USAGE, tell
 from deploy.cli.main import parser
 from deploy.config.configured import add_configuration, configured, environ_of
-from deploy.explain.given_steps import StepsFault, given_chain
-from deploy.explain.local_services import local_services
+from deploy.explain.offline import local_services
+from deploy.explain.steps import StepsFault, given_chain
 from functions.transform.chain import Chain
 from functions.transform.read_routes import read_program
 from functions.transform.run_chain import document_of, event_of, run_alone

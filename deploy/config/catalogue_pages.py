@@ -4,11 +4,22 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from deploy.config.auth_descriptions import way_words
-from deploy.config.catalogue_source import is_fetched_key, needs_secret, own_url, secret_line, source_block
-from deploy.config.checks.providers import names_events
-from deploy.config.models.provider import Handshake, ProviderEntry, RepeatingBody
-from deploy.terminal.tables import BOLD, DIM, YELLOW, Screen
+from deploy.config.auth_descriptions import short_proofs, way_words
+from deploy.config.catalogue import Catalogue
+from deploy.config.catalogue_source import (
+    is_fetched_key,
+    needs_secret,
+    own_url,
+    secret_line,
+    secret_name_of,
+    source_block,
+    source_name_of,
+)
+from deploy.config.checks.sources import names_events
+from deploy.config.models.provider import SOURCES_SECRET, Handshake, ProviderEntry, RepeatingBody
+from deploy.terminal.printing import count_of
+from deploy.terminal.tables import BOLD, DIM, YELLOW, Column, Screen, table
+from shared.jsontext import Json, JsonObject
 
 _INDENT: Final = "  "
 _WIDTH: Final = 100
@@ -151,3 +162,56 @@ def _named(pairs: dict[str, str]) -> list[str]:
 
 def _wrapped(text: str, first: str = "") -> list[str]:
     return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
+
+
+def matching(catalogue: Catalogue, text: str | None) -> Catalogue:
+    if text is None:
+        return catalogue
+    wanted = text.casefold()
+    return {key: entry for key, entry in catalogue.items() if wanted in _searched(key, entry)}
+
+
+def _searched(key: str, entry: ProviderEntry) -> str:
+    words = [key, entry.name, entry.setup or "", *entry.notes, *short_proofs(entry), *_handshakes(entry)]
+    return "\n".join(words).casefold()
+
+
+def listing(catalogue: Catalogue, screen: Screen) -> str:
+    columns = [
+        Column("KEY"),
+        Column("PROVIDER", 12),
+        Column("PROOF", 12),
+        Column("HANDSHAKE", 9, lambda _: DIM),
+        Column("PROVEN", None, lambda text: YELLOW if text == "nothing" else ""),
+    ]
+    rows = [_row(key, entry) for key, entry in catalogue.items()]
+    more = f"{count_of(len(rows), 'provider')}. `hookchain providers KEY` says how to set one up."
+    return f"{table(columns, rows, screen)}\n\n{more}"
+
+
+def _row(key: str, entry: ProviderEntry) -> tuple[str, ...]:
+    proofs = ", ".join(dict.fromkeys(short_proofs(entry))) or "none of its own"
+    return key, entry.name, proofs, ", ".join(_handshakes(entry)), entry.proven.by
+
+
+def _handshakes(entry: ProviderEntry) -> list[str]:
+    return [handshake.name for handshake in entry.handshakes]
+
+
+def entry_document(key: str, entry: ProviderEntry) -> JsonObject:
+    written: JsonObject = entry.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"auth"})
+    ways: list[Json] = [{**_way(offered.way.model_dump(mode="json", exclude_none=True))} for offered in entry.auth]
+    on_request: list[Json] = [str(o.way.model_dump().get("variant")) for o in entry.auth if o.on_request]
+    return {
+        "key": key,
+        **written,
+        "auth": ways,
+        "on_request": on_request,
+        "source": source_name_of(key),
+        "secret": secret_name_of(key) if needs_secret(entry) else None,
+        "yaml": "\n".join(["sources:", *(f"  {line}" for line in source_block(key, entry))]) + "\n",
+    }
+
+
+def _way(settings: JsonObject) -> JsonObject:
+    return {name: value for name, value in settings.items() if value != SOURCES_SECRET}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from deploy.config.checks.providers import signs_url
+from deploy.config.checks.sources import signs_url
 from deploy.config.compiling.provider import chosen_ways
 from deploy.config.models.provider import NO_SECRET, SOURCES_SECRET, ProviderEntry
 from shared.secrets import variable_name

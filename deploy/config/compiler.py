@@ -14,8 +14,7 @@ from deploy.config.checks.configuration import all_faults, resolved
 from deploy.config.checks.kinds import settings_model
 from deploy.config.compiling.routes import compiled_routes
 from deploy.config.compiling.sources import compiled_sources, logged_sources
-from deploy.config.config_file import ConfigFile, read_config_file
-from deploy.config.default_config import config_from_environment
+from deploy.config.config_file import ConfigFile, config_from_environment, read_config_file
 from deploy.config.faults import ConfigFaults
 from deploy.config.models.configuration import BundleConfig, CloudRunConfig, DestinationConfig
 from shared.jsontext import Json, JsonObject, to_json

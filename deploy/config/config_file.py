@@ -3,15 +3,15 @@
 import datetime
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import TypeAlias
 
 import yaml
 
-from deploy.config.faults import ConfigFaults, Fault, Path
+from deploy.config.faults import ConfigFaults, DocumentPath, Fault
 from shared.jsontext import Json
 
-Lines: TypeAlias = dict[Path, int]
+Lines: TypeAlias = dict[DocumentPath, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +22,19 @@ class ConfigFile:
     """
 
     file: str
-    folder: FilePath
+    folder: Path
     document: Json
-    lines: Mapping[Path, int] = field(default_factory=dict)
+    lines: Mapping[DocumentPath, int] = field(default_factory=dict)
     repeated: tuple[Fault, ...] = ()
 
-    def line(self, path: Path) -> int:
+    def line(self, path: DocumentPath) -> int:
         """The line of the nearest thing that stands in the file; 0 where there is no file."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 0)
 
 
-def read_config_file(path: FilePath) -> ConfigFile:
+def read_config_file(path: Path) -> ConfigFile:
     """Raises ConfigFaults for a file that is not there, or is not YAML."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -44,7 +44,7 @@ def read_config_file(path: FilePath) -> ConfigFile:
     return parse_config(text, str(path), path.parent)
 
 
-def parse_config(text: str, file: str, folder: FilePath) -> ConfigFile:
+def parse_config(text: str, file: str, folder: Path) -> ConfigFile:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         document = yaml.safe_load(text)
@@ -60,7 +60,7 @@ def parse_config(text: str, file: str, folder: FilePath) -> ConfigFile:
     return ConfigFile(file, folder, _plain(document), lines, repeated)
 
 
-def _walk(node: yaml.Node, path: Path, lines: Lines) -> Iterator[Fault]:
+def _walk(node: yaml.Node, path: DocumentPath, lines: Lines) -> Iterator[Fault]:
     """Notes each thing's line, and yields the keys that stand twice: YAML would keep the last in silence."""
     lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.SequenceNode):
@@ -94,3 +94,28 @@ def _key(key: Hashable) -> str:
     if key is True or key is False:
         return "on" if key else "off"  # YAML 1.1 reads a key `on` as a truth value
     return str(key)
+
+
+NAME = "no file"
+
+
+def config_from_environment(environ: Mapping[str, str]) -> ConfigFile:
+    """Raises ConfigFaults where EMAIL_ADDRESS, a comma list, is missing."""
+    addresses: list[Json] = [text.strip() for text in environ.get("EMAIL_ADDRESS", "").split(",") if text.strip()]
+    if not addresses:
+        rule = "without a configuration file, set EMAIL_ADDRESS to the address that webhooks are mailed to"
+        raise ConfigFaults(NAME, [Fault(0, "EMAIL_ADDRESS", rule)])
+    document: Json = {
+        "sources": {
+            "webhook": {
+                "unwrap": True,
+                "auth": [
+                    {"scheme": "basic", "secret": "webhook-password"},
+                    {"scheme": "header", "header": "X-Webhook-Password", "secret": "webhook-password"},
+                ],
+            }
+        },
+        "routes": [{"name": "mail", "from": "webhook", "to": "mail"}],
+        "destinations": {"mail": {"email": {"to": addresses, "subject": "Webhook notification"}}},
+    }
+    return ConfigFile(NAME, Path(), document)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.config.default_config import NAME as NO_FILE
+from deploy.config.config_file import NAME as NO_FILE
 from deploy.config.faults import ConfigFaults
 from deploy.terminal.finding import Finding, ok, problem
 from shared.jsontext import JsonObject

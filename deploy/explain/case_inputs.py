@@ -2,16 +2,20 @@
 
 import hashlib
 import json
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.config.models.case import CaseConfig
-from deploy.explain.local_services import secrets_here
-from deploy.explain.offline import FixedClock, RememberingBus, body_reader, offline_receiver
-from shared.errors import HookchainError
+from deploy.config.models.case import CaseAnswer, CaseConfig
+from deploy.explain.offline import FixedClock, RememberingBus, body_reader, offline_receiver, secrets_here
+from functions.transform.step import Services
+from shared.errors import HookchainError, Permanent
 from shared.event import Event, event_id
 from shared.http import Request
 from shared.jsontext import Json, JsonObject, to_json
+from shared.ports import Fetched, Outgoing
 from shared.times import rfc3339
 
 AT: Final = 1_767_225_600.0
@@ -93,3 +97,48 @@ def _open(source: Json) -> JsonObject:
     assert isinstance(source, dict)
     kept = {key: value for key, value in source.items() if key not in _ASKS_FOR_PROOF}
     return {**kept, "auth": [{"scheme": "none"}], "methods": ["POST"]}
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenAnswers:
+    """An answer stands for its URL, whatever parameters with secrets follow."""
+
+    answers: Mapping[str, CaseAnswer]
+
+    async def fetch(self, request: Outgoing) -> Fetched:
+        for url, answer in self.answers.items():
+            if request.url == url or request.url.startswith((f"{url}?", f"{url}&")):
+                return _fetched(answer)
+        host = request.url.split("/")[2]
+        raise Permanent("fetch", f"the test has no answer of {host} under this URL: write it under `answers`")
+
+
+class MadeUpSecrets:
+    """Each name has one value, always the same, that any step can use as a key."""
+
+    async def values(self, name: str) -> tuple[str, ...]:
+        return (b64encode(hashlib.sha256(name.encode()).digest()).decode(),)
+
+
+class Owners:
+    """Within one test."""
+
+    def __init__(self) -> None:
+        self._owners: dict[str, str] = {}
+
+    async def owner(self, key: str, event_id: str, _: float, __: float) -> str:
+        return self._owners.setdefault(key, event_id)
+
+
+def services_of(answers: Mapping[str, CaseAnswer]) -> Services:
+    return Services(MadeUpSecrets(), WrittenAnswers(answers), Owners(), None, _identity, lambda: AT)
+
+
+async def _identity(_: str) -> str:
+    return "an-identity"
+
+
+def _fetched(answer: CaseAnswer) -> Fetched:
+    body = answer.body if isinstance(answer.body, str) else to_json(answer.body)
+    headers = tuple((name.lower(), value) for name, value in answer.headers.items())
+    return Fetched(answer.status, headers, b"" if answer.body is None else body.encode())

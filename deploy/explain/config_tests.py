@@ -1,22 +1,33 @@
 """The configuration's own tests: each one's input through receive, the routes and the mails' templates, offline."""
 
 import asyncio
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deploy.config.models.case import CaseConfig
+from pydantic import BaseModel
+
+from deploy.config.compiler import compile_config, read_config
+from deploy.config.models.case import CaseAnswer, CaseConfig
 from deploy.config.models.configuration import BundleConfig
-from deploy.explain.case_inputs import BadInput, events_of
-from deploy.explain.case_world import services_of
-from deploy.explain.example_test import example_lines
+from deploy.explain.case_inputs import AT, BadInput, events_of, services_of
+from deploy.explain.deliveries import mail_of
+from deploy.explain.differences import differences
 from deploy.explain.expectations import Actual, verdict
-from deploy.explain.mails import mail_of
+from deploy.terminal.command_error import CannotTell
+from functions.transform.chain import Chain
 from functions.transform.read_routes import Program, read_program
+from functions.transform.registry import read_chain
+from functions.transform.run_chain import run_alone
+from functions.transform.step import Example, Step
 from functions.transform.transform import Decision, decide
+from functions.transform.walk import Course
 from shared.delivery import Delivery
-from shared.errors import Permanent
+from shared.errors import Permanent, Temporary
+from shared.event import Event
 from shared.jsontext import Json, JsonObject
+from shared.times import rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +96,48 @@ def _one(delivery: Delivery, notify: JsonObject) -> Actual:
 def _why(decisions: Sequence[Decision]) -> list[str]:
     routes = [route for decision in decisions for route in decision.routes]
     return ["what the routes decided:"] + [f"  {route.route}: {route.word}: {route.reason}" for route in routes]
+
+
+async def example_lines(name: str, model: type[BaseModel]) -> list[str]:
+    """What is otherwise than the example says; none where it is true."""
+    assert issubclass(model, Step)
+    example = model.example
+    steps, faults = read_chain([{name: example.settings}], {name: model})
+    if faults:
+        return [f"its settings: {fault.reason}" for fault in faults]
+    event = replace(
+        Event(f"example-of-{name}".replace("-", ""), "/sources/example", "example", rfc3339(AT), "00"),
+        data=copy.deepcopy(example.before),
+    )
+    answers = {url: CaseAnswer(body=body) for url, body in example.answers.items()}
+    try:
+        course = await run_alone(Chain("", tuple(steps)), event, services_of(answers))
+    except Temporary as error:
+        return [error.detail]
+    return _otherwise(example, course, event)
+
+
+def _otherwise(example: Example, course: Course, before: Event) -> list[str]:
+    if course.faults:
+        return [fault.detail.removeprefix("route '': ") for fault in course.faults]
+    if example.stops is not None:
+        said = [reason.partition(": ")[2] for reason in course.stopped]
+        return [] if said == [example.stops] else [f"expected to stop: {example.stops}; found {said or 'no stop'}"]
+    if not course.arrived:
+        return [f"stopped: {'; '.join(course.stopped)}"]
+    found: Json = [event.data for event in course.arrived]
+    if isinstance(found, list) and len(found) == 1 and course.arrived[0].id == before.id:
+        found = found[0]
+    return [] if example.varies else differences(example.after, found, "data")
+
+
+def refuse_failing_tests(config: Path | None, environ: Mapping[str, str]) -> int:
+    """How many passed. Raises CannotTell where one fails, and ConfigFaults."""
+    file = read_config(config, environ)
+    results = run_config_tests(file.document, compile_config(file), file.folder)
+    failed = [each for each in results if not each.passed]
+    if failed:
+        lines = [line for each in failed for line in (f"{each.name}:", *(f"  {line}" for line in each.lines))]
+        how = f"nothing is deployed: {len(failed)} of the configuration's {len(results)} tests fail"
+        raise CannotTell("\n".join([f"{how} (`hookchain test`)", *lines]))
+    return len(results)

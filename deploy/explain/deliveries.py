@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
-from deploy.explain.mails import destination_entry, mail_of
 from deploy.explain.report import Check
+from functions.notify.mail.addresses import Address
 from functions.notify.mail.mail import Mail
+from functions.notify.mail.render import MailWriter
+from functions.notify.mail.settings import Settings
 from shared.delivery import Delivery
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject, to_json
@@ -71,3 +74,23 @@ def _settings(entry: JsonObject) -> Iterator[str]:
     for name, value in settings.items() if isinstance(settings, dict) else ():
         if value not in (None, "", [], {}):
             yield f"    {name}: {value if isinstance(value, str) else to_json(value)}"
+
+
+KIND: Final = "email"
+SENDER: Final = Address("sender@example.com")
+
+
+def destination_entry(notify: JsonObject, name: str) -> JsonObject:
+    """Of notify's slice."""
+    destinations = notify.get("destinations")
+    entry: Json = destinations.get(name) if isinstance(destinations, dict) else None
+    return entry if isinstance(entry, dict) else {}
+
+
+def mail_of(delivery: Delivery, notify: JsonObject) -> Mail | None:
+    """None where the destination sends no mail. Raises Permanent, as notify would."""
+    entry = destination_entry(notify, delivery.destination)
+    if entry.get("kind") != KIND:
+        return None
+    writer = MailWriter(Settings.model_validate(entry.get("settings")))
+    return writer.write(delivery, delivery.event, SENDER, delivery.id)

@@ -2,17 +2,20 @@
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from functions.receive.receive import Receiver
 from functions.receive.sources import read_sources
+from functions.transform.step import Services
+from shared.cloud.platform import SystemClock, fetch
 from shared.errors import Rejected
 from shared.event import Event, from_cloudevent
 from shared.http import ReadBody, Request
 from shared.jsontext import JsonObject
-from shared.ports import BusMessage
-from shared.secrets import SecretStore
+from shared.ports import BusMessage, Clock, Fetch
+from shared.secrets import SecretStore, from_environment, from_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +56,21 @@ def body_reader(request: Request) -> ReadBody:
         return request.body
 
     return read
+
+
+class FirstOwners:
+    """Every event is the first of its key."""
+
+    async def owner(self, _: str, event_id: str, __: float, ___: float) -> str:
+        return event_id
+
+
+def local_services(environ: Mapping[str, str], fetching: Fetch | None = None) -> Services:
+    """`fetching` stands in for the network."""
+    return Services(secrets_here(environ), fetching or fetch(), FirstOwners(), None)
+
+
+def secrets_here(environ: Mapping[str, str], clock: Clock | None = None) -> SecretStore:
+    """As `hookchain dev` has them: a mounted file, else the environment, of which .env may be a part."""
+    folder = Path(environ.get("SECRETS_DIR") or "/secrets")
+    return SecretStore((from_folder(folder), from_environment(environ)), clock or SystemClock())

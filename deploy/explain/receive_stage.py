@@ -10,8 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from deploy.explain.authentication import Secrets, is_right_but_for_time, proof_of, reasons, secret_names
-from deploy.explain.local_services import secrets_here
-from deploy.explain.offline import FixedClock, RememberingBus, body_reader, offline_receiver
+from deploy.explain.offline import FixedClock, RememberingBus, body_reader, offline_receiver, secrets_here
 from deploy.explain.receive_checks import Looked, Outcome, checks_of
 from deploy.explain.report import Report, Stage
 from functions.receive.admission import source_name

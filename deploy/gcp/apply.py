@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Final, Protocol
 
-from deploy.gcp.plan import Action
+from deploy.gcp.plan import Action, shell_line
 from deploy.gcp.resource import Command
-from deploy.gcp.shell import shell_line
 from deploy.google.gcloud import Answer, Runner
 from deploy.google.target import Target
 

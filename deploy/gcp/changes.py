@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from deploy.gcp.iam_bindings import GRANT, account_member
 from deploy.gcp.live import Live, read_live
-from deploy.gcp.marks import refuse_others
 from deploy.gcp.plan import Action, fixed_differences, plan, superfluous
 from deploy.gcp.resource import Existing, Resource, key_of
-from deploy.gcp.resources.access import GRANT, account_member
-from deploy.gcp.resources.accounts import ACCOUNTS
-from deploy.gcp.resources.stores import database_key
+from deploy.gcp.resources.monitoring import METRIC
+from deploy.gcp.resources.project import ACCOUNT, ACCOUNTS
+from deploy.gcp.resources.services import JOB, SERVICE
+from deploy.gcp.resources.stores import DATABASE, database_key
+from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC
 from deploy.google.gcloud import Runner
 from deploy.google.target import Target
 from deploy.terminal.command_error import CannotTell
@@ -56,3 +58,30 @@ def refuse_elsewhere(target: Target, existing: Mapping[str, Existing]) -> None:
     if found and "-" in found.region and found.region != target.region:  # `eur3` is many regions
         where = f"bundle {target.bundle!r} is in {found.region}, where its database is"
         raise CannotTell(f"nothing was changed: {where}: say --region {found.region} (make: REGION=…)")
+
+
+UNLABELLED: Final = frozenset({DATABASE, ACCOUNT, JOB, METRIC})
+_MARKED: Final = frozenset({TOPIC, SUBSCRIPTION, SERVICE})
+
+
+def is_marked(target: Target, things: Mapping[str, Existing]) -> bool:
+    """Whether something of it is there for certain."""
+    return any(found.owner == target.bundle and _kind(key) in _MARKED for key, found in things.items())
+
+
+def refuse_others(target: Target, existing: Mapping[str, Existing]) -> None:
+    """`existing` are things that the bundle wants. Raises CannotTell for one that is another's."""
+    for key, found in existing.items():
+        # Prefixes `shop-` and `shop-eu-` give secrets `eu-key` and `key` one name.
+        if found.owner not in ("", target.bundle):
+            what = f"{key} is of the bundle {found.owner!r}, as its label says"
+            raise CannotTell(f"nothing was made: {what}: give it another name, or this bundle another prefix")
+    if is_marked(target, existing):
+        return
+    if others := sorted(key for key, found in existing.items() if _kind(key) in {*UNLABELLED, SERVICE}):
+        what = f"{others[0]} is there, and nothing of a bundle {target.bundle!r} that it could belong to"
+        raise CannotTell(f"nothing was made: {what}: take another prefix (make: PREFIX=…)")
+
+
+def _kind(key: str) -> str:
+    return key.partition(" ")[0]

@@ -14,9 +14,8 @@ from typing import Final
 from deploy.config.compiler import FUNCTIONS
 from deploy.gcp.resource import Resource
 from deploy.gcp.resources.monitoring import ALERT
-from deploy.gcp.resources.secret_values import SECRET
-from deploy.gcp.resources.services import SERVICE
-from deploy.gcp.resources.sweep import JOB
+from deploy.gcp.resources.services import JOB, SERVICE
+from deploy.gcp.resources.stores import SECRET
 from deploy.gcp.settings import planned_flags
 from shared.cloud.retention import DAY_SECONDS, Retention
 from shared.ledger_rules import KEEP_SECONDS

@@ -4,11 +4,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.gcp.marks import UNLABELLED, is_marked
+from deploy.gcp.changes import UNLABELLED, is_marked
+from deploy.gcp.iam_bindings import GRANT, Grant, account_member, addressed, removing
 from deploy.gcp.plan import Action
 from deploy.gcp.resource import Command, Existing, key_of, one
-from deploy.gcp.resources.access import GRANT, Grant, account_member, addressed, removing
-from deploy.gcp.resources.accounts import ACCOUNT, ACCOUNTS, account_key
 from deploy.gcp.resources.monitoring import (
     ALERT,
     ALERTS,
@@ -18,10 +17,9 @@ from deploy.gcp.resources.monitoring import (
     dashboard_id,
     sweep_metric_name,
 )
-from deploy.gcp.resources.secret_values import SECRET
-from deploy.gcp.resources.services import SERVICE
-from deploy.gcp.resources.stores import BUCKET, DATABASE, bucket_key, database_key
-from deploy.gcp.resources.sweep import JOB
+from deploy.gcp.resources.project import ACCOUNT, ACCOUNTS, account_key
+from deploy.gcp.resources.services import JOB, SERVICE
+from deploy.gcp.resources.stores import BUCKET, DATABASE, SECRET, bucket_key, database_key
 from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC, subscription_key, topic_key
 from deploy.google import names
 from deploy.google.target import Target

@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.compiler import FUNCTIONS
-from deploy.gcp.iam_bindings import permissions
+from deploy.gcp.iam_bindings import GRANT, account_member, permissions, pubsub_agent
 from deploy.gcp.resource import Resource, keys
 from deploy.gcp.resources import stores, topics
-from deploy.gcp.resources.access import GRANT, account_member, pubsub_agent
-from deploy.gcp.resources.accounts import account_key, accounts
 from deploy.gcp.resources.monitoring import monitoring
-from deploy.gcp.resources.project import apis, pubsub_service_agent
-from deploy.gcp.resources.secret_values import secret, value_key
-from deploy.gcp.resources.services import Bundle, Size, service, service_key, service_url, sizes
-from deploy.gcp.resources.sweep import sweep
+from deploy.gcp.resources.project import account_key, accounts, apis, pubsub_service_agent
+from deploy.gcp.resources.services import Bundle, Size, service, service_key, service_url, sizes, sweep
+from deploy.gcp.resources.stores import secret, value_key
 from deploy.gcp.resources.topics import Push
 from deploy.google import names
 from deploy.google.target import Target

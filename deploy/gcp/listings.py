@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from deploy.gcp.resource import Existing
-from deploy.gcp.resources import accounts, monitoring, secret_values, services, stores, sweep, topics
+from deploy.gcp.resources import monitoring, project, services, stores, topics
 from deploy.google import names
 from deploy.google.target import Target
 from shared.cloud.gcp.collections import EXPIRE_AT
@@ -96,7 +96,7 @@ def _is_called(spec: Json) -> bool:
 
 def _job(entry: JsonObject, _: Target) -> tuple[str, Existing]:
     description = str(entry.get("description", ""))
-    digest = description.removeprefix(sweep.DESCRIPTION) if description.startswith(sweep.DESCRIPTION) else ""
+    digest = description.removeprefix(services.DESCRIPTION) if description.startswith(services.DESCRIPTION) else ""
     return _last(entry.get("name")), Existing(digest if entry.get("state") == "ENABLED" else "")
 
 
@@ -110,7 +110,7 @@ def _plain(*words: str) -> Callable[[Target], list[str]]:
 
 
 LISTINGS: Final = (
-    Listing(accounts.ACCOUNT, "iam.googleapis.com", _plain("iam", "service-accounts", "list"), _account),
+    Listing(project.ACCOUNT, "iam.googleapis.com", _plain("iam", "service-accounts", "list"), _account),
     Listing(topics.TOPIC, "pubsub.googleapis.com", _plain("pubsub", "topics", "list"), _by_label),
     Listing(topics.SUBSCRIPTION, "pubsub.googleapis.com", _plain("pubsub", "subscriptions", "list"), _by_label),
     Listing(stores.DATABASE, "firestore.googleapis.com", _plain("firestore", "databases", "list"), _database),
@@ -121,7 +121,7 @@ LISTINGS: Final = (
         lambda target: ["artifacts", "repositories", "list", f"--location={target.region}"],
         _by_name,
     ),
-    Listing(secret_values.SECRET, "secretmanager.googleapis.com", _plain("secrets", "list"), _by_label),
+    Listing(stores.SECRET, "secretmanager.googleapis.com", _plain("secrets", "list"), _by_label),
     Listing(
         services.SERVICE,
         "run.googleapis.com",
@@ -129,7 +129,7 @@ LISTINGS: Final = (
         _service,
     ),
     Listing(
-        sweep.JOB,
+        services.JOB,
         "cloudscheduler.googleapis.com",
         lambda target: ["scheduler", "jobs", "list", f"--location={target.region}"],
         _job,

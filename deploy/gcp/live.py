@@ -5,12 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
+from deploy.gcp.iam_bindings import CONDITION_TITLE, PROJECT, Grant, is_pubsub_agent, reading
 from deploy.gcp.listings import LISTINGS, OF_DATABASE, Listing
 from deploy.gcp.resource import Existing, Resource, key_of
-from deploy.gcp.resources.access import CONDITION_TITLE, PROJECT, Grant, is_pubsub_agent, reading
 from deploy.gcp.resources.project import API, pubsub_service_agent
-from deploy.gcp.resources.secret_values import SECRET, VALUE
-from deploy.gcp.resources.stores import DATABASE
+from deploy.gcp.resources.stores import DATABASE, SECRET, VALUE
 from deploy.google import names
 from deploy.google.gcloud import GcloudFault, Runner, read_json
 from deploy.google.target import Target

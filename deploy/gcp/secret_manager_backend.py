@@ -5,11 +5,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from deploy.gcp.resources.secret_values import replication
-from deploy.google.api import ApiFault, GoogleApi
+from deploy.gcp.resources.stores import replication
+from deploy.google.api import ApiFault, GoogleApi, side_by_side
 from deploy.google.gcloud import Answer, Runner, shown
 from deploy.google.names import BUNDLE_LABEL, secret_id
-from deploy.google.side_by_side import side_by_side
 from deploy.google.target import Target
 from deploy.secrets.backend import Kept, PlaceFault
 from shared.jsontext import Json, JsonObject

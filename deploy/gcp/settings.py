@@ -11,7 +11,7 @@ from typing import Final
 
 from deploy.gcp.drift import Form, Setting
 from deploy.gcp.resource import Resource
-from deploy.gcp.resources import accounts, monitoring, services, stores, sweep, topics
+from deploy.gcp.resources import monitoring, project, services, stores, topics
 from shared.jsontext import Json, JsonObject
 
 
@@ -94,7 +94,7 @@ FLAGS: Final[Mapping[str, Mapping[str, Live | str]]] = {
         "type": Live("type", "name", fixed=True),
         "delete-protection": Live("deleteProtectionState == 'DELETE_PROTECTION_ENABLED'"),
     },
-    sweep.JOB: {
+    services.JOB: {
         "location": "gcloud lists one region",
         "schedule": Live("schedule"),
         "uri": Live("httpTarget.uri"),
@@ -105,13 +105,13 @@ FLAGS: Final[Mapping[str, Mapping[str, Live | str]]] = {
         "description": "holds the digest",
     },
     monitoring.METRIC: {"description": Live("description"), "log-filter": Live("filter")},
-    accounts.ACCOUNT: {"display-name": Live("displayName")},
+    project.ACCOUNT: {"display-name": Live("displayName")},
 }
 
 NOT_SET: Final[Mapping[str, tuple[str, ...]]] = {topics.SUBSCRIPTION: ("dead-letter-topic", "max-delivery-attempts")}
 """Flags that mean something by their absence: an update without them takes away what is there."""
 ALWAYS: Final[Mapping[str, Mapping[str, tuple[Json, Live]]]] = {
-    accounts.ACCOUNT: {"enabled": ("true", Live("disabled != `true`"))}
+    project.ACCOUNT: {"enabled": ("true", Live("disabled != `true`"))}
 }
 """What no flag says and is true of everything that was just created."""
 ALERT_FIELDS: Final = ("combiner", "conditions", "documentation", "alertStrategy")

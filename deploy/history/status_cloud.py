@@ -5,9 +5,8 @@ from typing import Final
 
 from deploy.config.compiler import FUNCTIONS
 from deploy.google import names
-from deploy.google.api import ApiFault
+from deploy.google.api import ApiFault, side_by_side
 from deploy.google.cloud import Cloud
-from deploy.google.side_by_side import side_by_side
 from deploy.history.status_parts import Backlog, Version
 from shared.jsontext import Json, JsonObject
 from shared.times import rfc3339, unix_seconds

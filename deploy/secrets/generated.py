@@ -2,10 +2,11 @@
 
 import base64
 import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from shared.jsontext import Json
 from shared.secret_values import is_short, split_values, weakness
 from shared.secrets import Reader, variable_name
 
@@ -60,3 +61,21 @@ def random_signing_key() -> str:
 
 def as_variables(values: Mapping[str, str]) -> dict[str, str]:
     return {variable_name(name): value for name, value in values.items()}
+
+
+_SIGNING: Final = ("call", "fetch")
+
+
+def signing_secrets(transform: Json) -> frozenset[str]:
+    """Their names, in transform's slice."""
+    return frozenset(_names(transform))
+
+
+def _names(value: Json) -> Iterator[str]:
+    if isinstance(value, dict):
+        for step in _SIGNING:
+            settings = value.get(step)
+            if isinstance(settings, dict) and isinstance(name := settings.get("secret"), str):
+                yield name
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _names(each)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from deploy.config.checks.places import place
+from deploy.config.checks.model_faults import place
 from deploy.config.checks.routes import names_in
 from deploy.config.config_file import ConfigFile
-from deploy.config.faults import Fault, Path
+from deploy.config.faults import DocumentPath, Fault
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
 
@@ -16,7 +16,7 @@ def case_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
     for number, case in enumerate(cases if isinstance(cases, list) else []):
         if not isinstance(case, dict):
             continue
-        at: Path = ("tests", number)
+        at: DocumentPath = ("tests", number)
         name = str(case.get("name"))
         if name in seen:
             yield Fault(file.line((*at, "name")), place(file, at), "another test has this name")
@@ -27,7 +27,7 @@ def case_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
             yield from _expected_faults(file, (*at, "expect", position), delivery, document)
 
 
-def _input_faults(file: ConfigFile, at: Path, given: Json, document: JsonObject) -> Iterator[Fault]:
+def _input_faults(file: ConfigFile, at: DocumentPath, given: Json, document: JsonObject) -> Iterator[Fault]:
     if not isinstance(given, dict):
         return
     yield from _unknown(file, (*at, "source"), given.get("source"), names_in(document, "sources"), "source")
@@ -37,7 +37,7 @@ def _input_faults(file: ConfigFile, at: Path, given: Json, document: JsonObject)
         yield Fault(file.line((*at, "file")), place(file, at), rule)
 
 
-def _expected_faults(file: ConfigFile, at: Path, delivery: Json, document: JsonObject) -> Iterator[Fault]:
+def _expected_faults(file: ConfigFile, at: DocumentPath, delivery: Json, document: JsonObject) -> Iterator[Fault]:
     if not isinstance(delivery, dict):
         return
     routes = document.get("routes")
@@ -46,6 +46,6 @@ def _expected_faults(file: ConfigFile, at: Path, delivery: Json, document: JsonO
     yield from _unknown(file, (*at, "route"), delivery.get("route"), names, "route")
 
 
-def _unknown(file: ConfigFile, at: Path, name: Json, known: list[str], word: str) -> Iterator[Fault]:
+def _unknown(file: ConfigFile, at: DocumentPath, name: Json, known: list[str], word: str) -> Iterator[Fault]:
     if isinstance(name, str) and name not in known:
         yield Fault(file.line(at), place(file, at), f"there is no {word} {name!r}{did_you_mean(name, known)}")

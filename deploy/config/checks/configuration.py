@@ -6,13 +6,11 @@ from pydantic import BaseModel, ValidationError
 
 from deploy.config.checks.cases import case_faults
 from deploy.config.checks.kinds import KindFault, destination_kinds, settings_model
-from deploy.config.checks.model_faults import rule_of
-from deploy.config.checks.places import place
-from deploy.config.checks.providers import faults_of_providers
+from deploy.config.checks.model_faults import place, rule_of
 from deploy.config.checks.routes import route_faults
-from deploy.config.checks.sources import source_faults
+from deploy.config.checks.sources import faults_of_providers, source_faults
 from deploy.config.config_file import ConfigFile
-from deploy.config.faults import Fault, Path, unreadable
+from deploy.config.faults import DocumentPath, Fault, unreadable
 from deploy.config.models.configuration import BundleConfig
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
@@ -54,7 +52,11 @@ def _provider_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
 
 
 def faults_of(
-    error: ValidationError, file: ConfigFile, at: Path, model: type[BaseModel], known: Collection[Path] = ()
+    error: ValidationError,
+    file: ConfigFile,
+    at: DocumentPath,
+    model: type[BaseModel],
+    known: Collection[DocumentPath] = (),
 ) -> Iterator[Fault]:
     """But for those at `known` places, of which more is told already."""
     for detail in error.errors(include_url=False):
@@ -68,7 +70,7 @@ def _destination_faults(file: ConfigFile, document: JsonObject) -> Iterator[Faul
     known = destination_kinds()
     for name, settings in destinations.items() if isinstance(destinations, dict) else ():
         for kind in settings.keys() - COMMON_KEYS if isinstance(settings, dict) else ():
-            at: Path = ("destinations", name, kind)
+            at: DocumentPath = ("destinations", name, kind)
             if kind not in known:
                 rule = f"there is no kind of destination {kind!r}{did_you_mean(kind, known)}"
                 yield Fault(file.line(at), place(file, at[:2]), rule)
@@ -76,7 +78,7 @@ def _destination_faults(file: ConfigFile, document: JsonObject) -> Iterator[Faul
                 yield from _settings_faults(file, at, document, settings[kind])
 
 
-def _settings_faults(file: ConfigFile, at: Path, document: JsonObject, settings: Json) -> Iterator[Fault]:
+def _settings_faults(file: ConfigFile, at: DocumentPath, document: JsonObject, settings: Json) -> Iterator[Fault]:
     try:
         model = settings_model(str(at[-1]))
     except KindFault as fault:

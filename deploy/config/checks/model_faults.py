@@ -2,14 +2,16 @@
 
 import re
 from types import NoneType, UnionType
-from typing import Annotated, Literal, TypeGuard, Union, get_args, get_origin
+from typing import Annotated, Final, Literal, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from deploy.config.faults import Path
+from deploy.config.config_file import ConfigFile
+from deploy.config.faults import DocumentPath
 from shared.config.values import fault_words
 from shared.did_you_mean import did_you_mean, nearest
+from shared.jsontext import Json
 
 
 def rule_of(detail: ErrorDetails, model: type[BaseModel]) -> str:
@@ -37,7 +39,7 @@ def _meant(found: object, detail: ErrorDetails) -> str:
     return f"; did you mean {near!r}?" if near else ""
 
 
-def keys_at(model: type[BaseModel], place: Path) -> list[str]:
+def keys_at(model: type[BaseModel], place: DocumentPath) -> list[str]:
     """The keys that may stand at the place, as an operator writes them; none where no model says."""
     found: object = model
     for part in place:
@@ -72,3 +74,45 @@ def _tags(choice: object) -> tuple[object, ...]:
 
 def _is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+_NAMED_INSIDE: Final = frozenset({"routes", "tests"})
+_NAMED: Final = frozenset({"sources", "destinations", "lists", "chains"}) | _NAMED_INSIDE
+
+
+def place(file: ConfigFile, path: DocumentPath) -> str:
+    """`source 'crm': auth.secret` for the path to it; what stands in a list goes by its name, or counts from 1."""
+    words = [str(part) for part in _written(path, file.document) if not str(part).startswith("function-")]
+    section, rest = words[0] if words else "", words[2:]
+    if section not in _NAMED or len(words) < 2:
+        return ".".join(words)
+    name = words[1]
+    if section in _NAMED_INSIDE:
+        things = file.document[section] if isinstance(file.document, dict) else None
+        thing = things[path[1]] if isinstance(things, list) and isinstance(path[1], int) else None
+        if not isinstance(thing, dict) or "name" not in thing:
+            return f"{section.removesuffix('s')} {int(name) + 1}" + (f": {'.'.join(rest)}" if rest else "")
+        name = str(thing["name"])
+    return f"{section.removesuffix('s')} {name!r}" + (f": {'.'.join(rest)}" if rest else "")
+
+
+def _written(path: DocumentPath, document: Json) -> DocumentPath:
+    """Without what only a model sees: the position of what stands alone, a scheme's name, the mark of a key."""
+    parts: list[str | int] = []
+    inside = document
+    for position, part in enumerate(path, 1):
+        if _is_scheme(part, path[: position - 1], inside):
+            continue
+        if isinstance(part, int) and isinstance(inside, list):
+            inside = inside[part] if part < len(inside) else None
+        elif isinstance(part, str) and isinstance(inside, dict) and (part in inside or position == len(path)):
+            inside = inside.get(part)
+        elif inside is not None:
+            continue
+        parts.append(part)
+    return tuple(part for part in parts if part != "[key]")
+
+
+def _is_scheme(part: str | int, before: DocumentPath, inside: Json) -> bool:
+    """A way of proof has its scheme's name after its position."""
+    return bool(before) and isinstance(before[-1], int) and isinstance(inside, dict) and inside.get("scheme") == part

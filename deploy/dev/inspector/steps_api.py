@@ -14,8 +14,7 @@ from aiohttp import web
 
 from deploy.dev.inspector.answers import json_answer, not_found
 from deploy.dev.inspector.parts import LOCAL, LocalParts
-from deploy.explain.routes_told import RouteTold, StepTold, told_routes
-from deploy.explain.transform_stage import OfflineFetch
+from deploy.explain.transform_stage import OfflineFetch, RouteTold, StepTold, told_routes
 from functions.transform.step import Services
 from shared.claim_check import checked_out
 from shared.cloud.local.owners import FILE_NAME, KnownOwners

@@ -13,8 +13,7 @@ from deploy.dev.supervisor.options import Options, prefer_config
 from deploy.dev.supervisor.plan import FUNCTIONS, Child, Place, base_environ, plan_children
 from deploy.requests.fitting_secret import fitting_secrets
 from deploy.requests.source_lines import standard_webhooks_secrets
-from deploy.secrets.generated import as_variables, look_up, make
-from deploy.secrets.signing_secrets import signing_secrets
+from deploy.secrets.generated import as_variables, look_up, make, signing_secrets
 from shared.cloud.local.database import OTHERS
 from shared.secrets import from_environment, from_folder, variable_name
 from shared.settings import read_settings

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.gcp.resource import Resource, digest_of, key_of, label_text, one
-from deploy.gcp.resources.accounts import account_key
-from deploy.gcp.resources.project import API
+from deploy.gcp.resources.project import API, account_key
 from deploy.google import names
 from deploy.google.target import Target
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS

@@ -12,7 +12,7 @@ from deploy.doctor.clock import clock_finding
 from deploy.doctor.machine import disk, python
 from deploy.doctor.sender import Verified, sender_finding
 from deploy.gcp.organization_policies import ASKED, policies_finding
-from deploy.google.side_by_side import side_by_side
+from deploy.google.api import side_by_side
 from deploy.google.target import Target
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
 from deploy.terminal.tables import Screen

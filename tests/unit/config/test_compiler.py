@@ -4,8 +4,7 @@ import pytest
 
 from deploy.config.checkout import checked_config, choose_config, chosen_config, deployed_config
 from deploy.config.compiler import FUNCTIONS, compile_config, compile_file, secrets_needed
-from deploy.config.config_file import parse_config
-from deploy.config.default_config import config_from_environment
+from deploy.config.config_file import config_from_environment, parse_config
 from deploy.config.dev_file import Hint, remove_dev_file, write_dev_file
 from deploy.config.faults import ConfigFaults
 from deploy.config.ports import ports_from

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.explain.before_deploy import refuse_failing_tests
+from deploy.explain.config_tests import refuse_failing_tests
 from deploy.terminal.command_error import CannotTell
 
 CONFIG = """\

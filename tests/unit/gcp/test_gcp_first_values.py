@@ -11,12 +11,12 @@ import pytest
 from deploy.config.compiler import FUNCTIONS, compile_config
 from deploy.config.config_file import parse_config
 from deploy.config.dotenv import read_dotenv
+from deploy.gcp.deployment import remember
 from deploy.gcp.first_values import first_values
 from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.output import closing
 from deploy.gcp.plan import NOTHING, plan
 from deploy.gcp.questions import Questions
-from deploy.gcp.remember import remember
 from deploy.gcp.resources.services import Bundle
 from deploy.google.target import Target
 from deploy.terminal.command_error import CannotTell

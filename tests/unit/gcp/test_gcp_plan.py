@@ -14,11 +14,10 @@ from deploy.config.compiler import FUNCTIONS, compile_config
 from deploy.config.config_file import parse_config
 from deploy.config.faults import ConfigFaults
 from deploy.gcp.graph import Deployment, graph, in_order
-from deploy.gcp.plan import NOTHING, Action, plan, superfluous
+from deploy.gcp.iam_bindings import Grant
+from deploy.gcp.plan import NOTHING, PROJECT_NUMBER, Action, plan, script, superfluous
 from deploy.gcp.resource import Command, Existing, Resource
-from deploy.gcp.resources.access import Grant
 from deploy.gcp.resources.services import Bundle, joined
-from deploy.gcp.shell import PROJECT_NUMBER, script
 from deploy.google.target import Target
 from tests.discovery import faults_in
 from tests.gcloud_flags import faults, known_commands

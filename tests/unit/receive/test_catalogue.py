@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from deploy.config.catalogue import CATALOGUE, load_catalogue
-from deploy.config.checks.providers import provider_warnings
+from deploy.config.checks.sources import provider_warnings
 from deploy.config.compiler import compile_config, secrets_needed
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import ConfigFaults

@@ -70,6 +70,10 @@ def _of_mail(wanted: CaseMail, actual: Actual) -> list[str]:
     to = [address.address for address in mail.to]
     if wanted.to is not None and sorted(wanted.to) != sorted(to):
         lines.append(f"mail's to: expected {', '.join(wanted.to)}; found {', '.join(to)}")
+    names = [attachment.filename for attachment in mail.attachments]
+    if wanted.attachments is not None and sorted(wanted.attachments) != sorted(names):
+        expected, found = (", ".join(each) or "none" for each in (wanted.attachments, names))
+        lines.append(f"mail's attachments: expected {expected}; found {found}")
     text = "\n".join(part for part in (mail.subject, mail.text, mail.html) if part)
     lines += [f"the mail does not hold {part!r}" for part in wanted.holds if part not in text]
     return lines + [f"the mail holds {part!r}" for part in wanted.lacks if part in text]

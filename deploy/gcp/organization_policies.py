@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from deploy.gcp import organization_policies
 from deploy.google.api import ApiFault, GoogleApi, NotSignedIn, side_by_side, token_of
 from deploy.google.gcloud import Runner, read_json
 from deploy.google.target import Target

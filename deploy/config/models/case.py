@@ -35,12 +35,16 @@ class CaseAnswer(Model):
 
 
 class CaseMail(Model):
-    """The mail that the delivery makes. `holds` and `lacks` are about its subject, text and HTML together."""
+    """The mail that the delivery makes. `holds` and `lacks` apply to its subject, text and HTML together.
+
+    `attachments`: the names of all its attached files, in any order.
+    """
 
     to: Annotated[list[str], BeforeValidator(listed)] | None = None
     subject: str | None = None
     holds: Annotated[list[str], BeforeValidator(listed)] = Field(default=[])
     lacks: Annotated[list[str], BeforeValidator(listed)] = Field(default=[])
+    attachments: Annotated[list[str], BeforeValidator(listed)] | None = None
 
 
 class CaseDelivery(Model):

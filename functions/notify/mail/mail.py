@@ -13,7 +13,7 @@ CUT_MARK: Final = "…"
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """`filename` and `media_type` are ours, never a sender's."""
+    """`filename` may hold a part of the event: printable, without separators. `media_type` is never a sender's."""
 
     filename: str
     media_type: str

@@ -45,7 +45,7 @@ def received_body(event: Event) -> ReceivedBody:
     if event.rawbase64 is not None:
         content = _decoded(event.rawbase64)
         return _body("Body as received", event.rawtype, content, None)
-    text = _pretty(event.data)
+    text = pretty(event.data)
     return _body("Data", "application/json", text.encode("utf-8", "replace"), text)
 
 
@@ -65,7 +65,7 @@ def _kind(media_type: str, is_text: bool) -> tuple[str, str]:
     return ("body.txt", "text/plain") if is_text else ("body.bin", "application/octet-stream")
 
 
-def _pretty(data: Json) -> str:
+def pretty(data: Json) -> str:
     """Indented, unless that makes much more of it, as of lists in lists in lists."""
     if isinstance(data, str):
         return data

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from functions.notify.mail.addresses import Address, AddressFault, is_allowed, parse_address, without_doubles
+from functions.notify.mail.attachments import AttachedFile
 from functions.notify.mail.default_body import default_body
 from functions.notify.mail.links import text_of, without_unsafe_links
 from functions.notify.mail.mail import Attachment, Mail, subject_line
@@ -31,6 +32,7 @@ class MailWriter:
         self._subject = one_line_template("subject", settings.subject)
         self._text = Template("text", text) if text is not None else None
         self._html = Template("html", html, html=True) if html is not None else None
+        self._attached = [AttachedFile(number, each) for number, each in enumerate(settings.attach)]
         self._separate = settings.is_separate
         self._allowed = tuple(settings.allow_recipients)
 
@@ -63,7 +65,7 @@ class MailWriter:
             subject=subject_line(self._subject.render(view)) or NO_SUBJECT,
             text=text,
             html=html,
-            attachments=attachments,
+            attachments=(*attachments, *(each.attachment(view) for each in self._attached)),
             separate=self._separate,
         )
 

@@ -18,7 +18,7 @@ from deploy.config.config_file import ConfigFile
 from deploy.config.configured import add_configuration
 from deploy.config.dotenv import DotenvFault, read_dotenv
 from deploy.config.faults import ConfigFaults, Fault
-from deploy.config.models.configuration import BundleConfig
+from deploy.config.models.configuration import Configuration
 from shared.jsontext import JsonObject
 from shared.secret_values import is_short, split_values, weakness
 from shared.secrets import from_environment, from_folder, variable_name
@@ -58,7 +58,7 @@ def _environ(env_file: Path) -> dict[str, str]:
 
 
 def warnings_of(file: ConfigFile) -> Iterator[Fault]:
-    config = BundleConfig.model_validate(file.document)
+    config = Configuration.model_validate(file.document)
     for name, source in config.sources.items():
         at = ("sources", name)
         for rule in source_warnings(name, source, config):

@@ -15,7 +15,7 @@ from deploy.cli.trigger_made_key import made_key
 from deploy.cli.trigger_shot import CannotSign, Keys, sample_of, shot
 from deploy.config.catalogue import load_catalogue
 from deploy.config.catalogue_pages import PROVEN
-from deploy.config.catalogue_source import is_fetched_key
+from deploy.config.catalogue_source import uses_provider_keys
 from deploy.config.configured import add_configuration, environ_of
 from deploy.history.platform_options import add_state
 from deploy.requests.breaking import BREAKS
@@ -144,7 +144,7 @@ def _judged(options: argparse.Namespace, aim: Aim, outcome: Outcome, refused: bo
         return ", as it should be"
     if outcome.ok:
         return "; IT SHOULD HAVE BEEN REFUSED"
-    key = ": the provider's key, to check it with, cannot be fetched" if is_fetched_key(aim.entry) else ""
+    key = ": the provider's key, to check it with, cannot be fetched" if uses_provider_keys(aim.entry) else ""
     return f"; neither taken nor refused{key if outcome.status == 503 else ''}"
 
 

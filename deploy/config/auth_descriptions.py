@@ -1,72 +1,67 @@
-"""How a sender proves itself, in words, from the catalogue's way."""
+"""Descriptions of the catalogue's auth schemes: the algorithm, the location, the signed content, the tolerance."""
 
 from collections.abc import Iterator
 from typing import Final
 
-from deploy.config.models.provider import OfferedWay, ProviderEntry
+from deploy.config.models.provider import OfferedScheme, ProviderEntry
 from shared.jsontext import Json, JsonObject
 
 _ALGORITHMS: Final = frozenset({"hmac", "digest", "ecdsa", "rsa"})
 _LAYOUTS: Final = {
-    "pairs": "among its items",
-    "versions": "among its versions",
+    "pairs": "as one of its items",
+    "versions": "as one of its versions",
     "numbered": "numbered from 1",
     "base64-json": "in base64 of a JSON object",
 }
 _UNITS: Final = {"s": "Unix seconds", "ms": "Unix milliseconds", "rfc3339": "RFC 3339", "http-date": "an HTTP date"}
 
 
-def short_proofs(entry: ProviderEntry) -> list[str]:
-    """`hmac sha256`, one a way that is taken without asking."""
-    return [_short(settings_of(offered)) for offered in entry.auth if not offered.on_request]
+def scheme_names(entry: ProviderEntry) -> list[str]:
+    """Return a short name such as `hmac sha256` for each scheme that applies by default."""
+    return [_name(offered.scheme.model_dump(exclude_none=True)) for offered in entry.auth if not offered.on_request]
 
 
-def settings_of(offered: OfferedWay) -> JsonObject:
-    settings: JsonObject = offered.way.model_dump(exclude_none=True)
-    return settings
-
-
-def _short(way: JsonObject) -> str:
-    scheme = str(way["scheme"])
+def _name(settings: JsonObject) -> str:
+    scheme = str(settings["scheme"])
     if scheme == "jwt":
-        return f"jwt {', '.join(_texts(way.get('algorithms')))}"
-    return f"{scheme} {way['algorithm']}" if scheme in _ALGORITHMS else scheme
+        return f"jwt {', '.join(_texts(settings.get('algorithms')))}"
+    return f"{scheme} {settings['algorithm']}" if scheme in _ALGORITHMS else scheme
 
 
-def way_words(offered: OfferedWay) -> str:
-    """One line: what is where, over what, within what time."""
-    return "; ".join(_parts(settings_of(offered), offered))
+def scheme_description(offered: OfferedScheme) -> str:
+    """Return one line: the algorithm, the location of the signature, what it covers, and the tolerance."""
+    return "; ".join(_details(offered.scheme.model_dump(exclude_none=True), offered))
 
 
-def _parts(way: JsonObject, offered: OfferedWay) -> Iterator[str]:
-    yield _short(way)
-    if place := _place(way):
-        yield place
-    if "content" in way:
-        yield f"over {way['content']}"
-    if way.get("encoding") not in {None, "hex"}:
-        yield f"in {way['encoding']}"
-    if way.get("key") == "base64":
+def _details(scheme: JsonObject, offered: OfferedScheme) -> Iterator[str]:
+    yield _name(scheme)
+    if location := _location(scheme):
+        yield location
+    if "content" in scheme:
+        yield f"over {scheme['content']}"
+    if scheme.get("encoding") not in {None, "hex"}:
+        yield f"in {scheme['encoding']}"
+    if scheme.get("key") == "base64":
         yield "the secret is base64 of the key"
-    elif way.get("key") == "hex":
+    elif scheme.get("key") == "hex":
         yield "the secret is the key in hex"
-    if "timestamp" in way:
-        yield f"signed at {way['timestamp']} ({_UNITS[str(way['unit'])]}), within {way['tolerance_seconds']} s"
-    elif "tolerance_seconds" in way and way["scheme"] in {"standard-webhooks", "contentful", "paypal", "aws-sns"}:
-        yield f"within {way['tolerance_seconds']} s"
+    if "timestamp" in scheme:
+        yield f"signed at {scheme['timestamp']} ({_UNITS[str(scheme['unit'])]}), within {scheme['tolerance_seconds']} s"
+    elif "tolerance_seconds" in scheme and scheme["scheme"] in {"standard-webhooks", "contentful", "paypal", "aws-sns"}:
+        yield f"within {scheme['tolerance_seconds']} s"
     if offered.on_request:
-        yield f"only where the source says `variant: {way.get('variant')}`"
+        yield f"only with `variant: {scheme.get('variant')}`"
 
 
-def _place(way: JsonObject) -> str:
-    header = way.get("header")
-    where = f"header {header}" if header else f"at {way['at']}" if way.get("at") else ""
-    if not where and way["scheme"] == "query":
-        where = f"query parameter {way.get('parameter')}"
+def _location(scheme: JsonObject) -> str:
+    header = scheme.get("header")
+    where = f"header {header}" if header else f"at {scheme['at']}" if scheme.get("at") else ""
+    if not where and scheme["scheme"] == "query":
+        where = f"query parameter {scheme.get('parameter')}"
     details = [
-        _LAYOUTS.get(str(way.get("layout")), ""),
-        f"named {' or '.join(_texts(way['take']))}" if way.get("take") else "",
-        f"after {str(way['prefix'])!r}" if way.get("prefix") else "",
+        _LAYOUTS.get(str(scheme.get("layout")), ""),
+        f"named {' or '.join(_texts(scheme['take']))}" if scheme.get("take") else "",
+        f"after {str(scheme['prefix'])!r}" if scheme.get("prefix") else "",
     ]
     return " ".join(filter(None, (where, *details)))
 

@@ -1,6 +1,6 @@
-"""hookchain.yaml in, one slice of plain JSON a function out.
+"""The compiler: hookchain.yaml to one slice of plain JSON for each function.
 
-`python -m deploy.config.compiler receive` prints a function's slice, of the configuration that the environment names.
+`python -m deploy.config.compiler receive` prints a function's slice of the configuration that the environment names.
 """
 
 import os
@@ -16,7 +16,7 @@ from deploy.config.compiling.routes import compiled_routes
 from deploy.config.compiling.sources import compiled_sources, logged_sources
 from deploy.config.config_file import ConfigFile, config_from_environment, read_config_file
 from deploy.config.faults import ConfigFaults
-from deploy.config.models.configuration import BundleConfig, CloudRunConfig, DestinationConfig
+from deploy.config.models.configuration import CloudRunConfig, Configuration, DestinationConfig
 from shared.jsontext import Json, JsonObject, to_json
 
 FUNCTIONS: Final = ("receive", "transform", "notify")
@@ -24,11 +24,11 @@ FUNCTIONS: Final = ("receive", "transform", "notify")
 _NOT_SETTINGS: Final = frozenset({"schema", "respond"})  # documents, in which a key `secret` names no secret of ours
 
 RETRY_SECONDS: Final = (5, 60, 300, 1800, 7200, 18_000, 36_000, 36_000, 86_400, 86_400)
-"""Ten retries over some three days and a half, close together at first."""
+"""The default waits of a destination: ten retries over about three and a half days, close together at first."""
 
 
 def compile_file(path: Path | None, environ: Mapping[str, str]) -> dict[str, JsonObject]:
-    """A slice for each function. Raises ConfigFaults, which lists every fault."""
+    """Return the slice of each function. Raises ConfigFaults, which lists every fault."""
     return compile_config(read_config(path, environ))
 
 
@@ -40,7 +40,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
     if faults := all_faults(file):
         raise ConfigFaults(file.file, faults)
     assert isinstance(file.document, dict)
-    config = BundleConfig.model_validate(file.document)
+    config = Configuration.model_validate(file.document)
     return {
         "receive": {
             "function": "receive",
@@ -67,13 +67,13 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
 
 
 def _google_cloud(config: CloudRunConfig) -> JsonObject:
-    """Return what the configuration says of the function on Cloud Run, for the deployment alone."""
+    """Return the function's settings on Cloud Run, which only the deployment reads."""
     written = config.model_dump(exclude_unset=True)
     return {"google_cloud": written} if written else {}
 
 
-def _retention(config: BundleConfig) -> JsonObject:
-    """For the functions that keep a journal: on some platforms each entry says how long it stays."""
+def _retention(config: Configuration) -> JsonObject:
+    """Return the retention. Functions that keep a journal need it: on some platforms each entry has its expiry."""
     kept = config.retention
     seconds: JsonObject = {
         "events_seconds": kept.events,
@@ -84,7 +84,7 @@ def _retention(config: BundleConfig) -> JsonObject:
 
 
 def secrets_needed(slices: Mapping[str, Json]) -> list[str]:
-    """The names of the secrets that the slices speak of, each once, in alphabetical order."""
+    """Return the names of the secrets in the slices, each once, in alphabetical order."""
     return sorted(set(_secret_names(dict(slices))))
 
 

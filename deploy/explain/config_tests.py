@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from deploy.config.compiler import compile_config, read_config
 from deploy.config.models.case import CaseAnswer, CaseConfig
-from deploy.config.models.configuration import BundleConfig
+from deploy.config.models.configuration import Configuration
 from deploy.explain.case_inputs import AT, BadInput, events_of, services_of
 from deploy.explain.deliveries import mail_of
 from deploy.explain.differences import differences
@@ -47,7 +47,7 @@ def run_config_tests(document: Json, slices: Mapping[str, JsonObject], folder: P
 
     The examples of steps of the operator's own are tests too.
     """
-    cases = BundleConfig.model_validate(document).tests
+    cases = Configuration.model_validate(document).tests
     program = read_program(slices["transform"])
     examples = [
         CaseResult(f"the example of the step {name!r}", tuple(asyncio.run(example_lines(name, model))))

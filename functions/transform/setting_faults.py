@@ -41,7 +41,7 @@ def _reason(detail: ErrorDetails, model: type[BaseModel]) -> str:
 
 def _one_of(expected: str, found: object) -> str:
     near = nearest(found, re.findall(r"'([^']*)'", expected)) if isinstance(found, str) else None
-    return f"should be {expected}" + (f"; did you mean {near!r}?" if near else "")
+    return f"must be {expected}" + (f"; did you mean {near!r}?" if near else "")
 
 
 def _keys(model: type[BaseModel]) -> Iterator[str]:

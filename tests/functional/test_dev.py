@@ -203,7 +203,7 @@ def test_a_taken_port_is_told_in_plain_words(start: Start) -> None:
         port = server.getsockname()[1]
         dev = start("--port-base", str(port))
         assert dev.process.wait(20) == 1
-        assert re.search(rf"^Port {port} \(receive\) is taken", dev.output, re.MULTILINE)
+        assert re.search(rf"^Port {port} \(receive\) is in use", dev.output, re.MULTILINE)
         assert "PORT_BASE=" in dev.output
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault
-from deploy.config.models.configuration import BundleConfig, RouteConfig
+from deploy.config.models.configuration import Configuration, RouteConfig
 from functions.transform.comparisons import compared_paths
 from functions.transform.read_routes import Program, read_program
 from functions.transform.registry import NamedStep
@@ -23,7 +23,7 @@ _UNTYPED: Final = ("xml", "form", "multipart", "csv")
 
 def route_warnings(file: ConfigFile, transform: JsonObject) -> Iterator[Fault]:
     """`transform` is its slice, compiled of the file."""
-    config = BundleConfig.model_validate(file.document)
+    config = Configuration.model_validate(file.document)
     program = read_program(transform)
     for number, route in enumerate(config.routes):
         for rule in (*_of_route(route, config, number), *_dead_ends(program.routes[number].chain.steps)):
@@ -38,7 +38,7 @@ def route_warnings(file: ConfigFile, transform: JsonObject) -> Iterator[Fault]:
     yield from _unused_lists(file, config)
 
 
-def _of_route(route: RouteConfig, config: BundleConfig, number: int) -> Iterator[str]:
+def _of_route(route: RouteConfig, config: Configuration, number: int) -> Iterator[str]:
     if not route.enabled:
         yield "is switched off (`enabled: false`)"
         return
@@ -57,7 +57,7 @@ def _of_route(route: RouteConfig, config: BundleConfig, number: int) -> Iterator
 
 def number_warnings(file: ConfigFile, receive: JsonObject, transform: JsonObject) -> Iterator[Fault]:
     """Yield each comparison with a number of what XML, forms or CSV carry as text, which is false in silence."""
-    config = BundleConfig.model_validate(file.document)
+    config = Configuration.model_validate(file.document)
     sources = receive["sources"]
     assert isinstance(sources, dict)
     for number, route in enumerate(read_program(transform).routes):
@@ -151,7 +151,7 @@ def _used_chains(program: Program) -> set[str]:
     return {name for named in reached for name in named.step.chains()}
 
 
-def _unused_lists(file: ConfigFile, config: BundleConfig) -> Iterator[Fault]:
+def _unused_lists(file: ConfigFile, config: Configuration) -> Iterator[Fault]:
     named = set(_texts([dict(destination.kinds) for destination in config.destinations.values()]))
     for name in config.lists:
         if name not in named:

@@ -1,9 +1,9 @@
-"""Checks of routes: their names, what they take, and where they lead."""
+"""Faults of routes and named chains: their names, what they select, their steps, and where they lead."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from deploy.config.checks.model_faults import place
+from deploy.config.checks.model_faults import fault_at, setting_name
 from deploy.config.compiling.own_steps import SECTION, own_steps
 from deploy.config.compiling.routes import UnreadableFile, with_files
 from deploy.config.config_file import ConfigFile
@@ -19,8 +19,8 @@ from shared.jsontext import Json, JsonObject
 
 
 def route_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
-    checks = step_checks(file, document)
-    yield from checks.faults
+    steps = _read_chains(file, document)
+    yield from steps.faults
     routes = document.get("routes", [])
     sources, destinations = names_in(document, "sources"), names_in(document, "destinations")
     seen: set[str] = set()
@@ -30,27 +30,18 @@ def route_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
         at: DocumentPath = ("routes", number)
         if isinstance(name := route.get("name"), str):
             if name in seen:
-                yield Fault(file.line((*at, "name")), place(file, at), "another route has this name")
+                yield Fault(file.line((*at, "name")), setting_name(file, at), "another route has this name")
             seen.add(name)
-        yield from _unknown_names(file, (*at, "from"), route.get("from"), [*sources, "all"], "source")
-        yield from _unknown_names(file, (*at, "to"), route.get("to"), destinations, "destination")
+        yield from unknown_names(file, (*at, "from"), route.get("from"), [*sources, "all"], "source")
+        yield from unknown_names(file, (*at, "to"), route.get("to"), destinations, "destination")
         yield from _where_faults(file, (*at, "where"), route.get("where"))
-        yield from checks.of_route((*at, "steps"), route.get("steps", []))
+        yield from _step_faults(steps, (*at, "steps"), route.get("steps", []))
 
 
-def _unknown_names(file: ConfigFile, path: DocumentPath, value: Json, known: list[str], word: str) -> Iterator[Fault]:
+def unknown_names(file: ConfigFile, path: DocumentPath, value: Json, known: list[str], kind: str) -> Iterator[Fault]:
     for name in value if isinstance(value, list) else [value]:
         if isinstance(name, str) and name not in known:
-            rule = f"there is no {word} {name!r}{did_you_mean(name, known)}"
-            yield Fault(file.line(path), place(file, path), rule)
-
-
-def _where_faults(file: ConfigFile, path: DocumentPath, where: Json) -> Iterator[Fault]:
-    if isinstance(where, str):
-        try:
-            over_event(where)
-        except ExpressionFault as fault:
-            yield Fault(file.line(path), place(file, path), str(fault))
+            yield fault_at(file, path, f"there is no {kind} {name!r}{did_you_mean(name, known)}")
 
 
 def names_in(document: JsonObject, section: str) -> list[str]:
@@ -58,61 +49,66 @@ def names_in(document: JsonObject, section: str) -> list[str]:
     return list(found) if isinstance(found, dict) else []
 
 
+def _where_faults(file: ConfigFile, path: DocumentPath, where: Json) -> Iterator[Fault]:
+    if isinstance(where, str):
+        try:
+            over_event(where)
+        except ExpressionFault as fault:
+            yield fault_at(file, path, f"must be a JMESPath expression over the event; got {where!r}: {fault}")
+
+
 @dataclass(frozen=True, slots=True)
-class StepChecks:
-    """What a route's steps are checked against: the operator's own steps, and the named chains."""
+class _Chains:
+    """The named chains, the operator's own steps, and the faults in both."""
 
     file: ConfigFile
     own: StepModels
     chains: dict[str, tuple[NamedStep, ...]]
     faults: list[Fault]
 
-    def of_route(self, path: DocumentPath, steps: Json) -> Iterator[Fault]:
-        filled, faults = _with_files(self.file, steps, self.own)
-        found, wrong = read_chain(filled, self.own)
-        told = {fault.number for fault in faults}
-        faults += [fault for fault in wrong if fault.number not in told]
-        yield from _at(self.file, path, [*faults, *unknown_chains(found, self.chains)])
 
-
-def step_checks(file: ConfigFile, document: JsonObject) -> StepChecks:
+def _read_chains(file: ConfigFile, document: JsonObject) -> _Chains:
     own, faults = own_steps(file, document.get(SECTION))
     written = document.get("chains")
     filled: dict[str, Json] = {}
-    told = set[tuple[str, int | None]]()
+    reported = set[tuple[str, int | None]]()
     for name, steps in written.items() if isinstance(written, dict) else ():
         filled[name], unreadable = _with_files(file, steps, own)
-        faults += _at(file, ("chains", name), unreadable)
-        told |= {(name, fault.number) for fault in unreadable}
+        faults += _faults_at(file, ("chains", name), unreadable)
+        reported |= {(name, fault.number) for fault in unreadable}
     read = read_chains(filled, own)
     for name, fault in read.faults:
-        if (name, fault.number) not in told:
-            faults += _at(file, ("chains", name), [fault])
-    return StepChecks(file, own, dict(read.chains), faults)
+        if (name, fault.number) not in reported:
+            faults += _faults_at(file, ("chains", name), [fault])
+    return _Chains(file, own, dict(read.chains), faults)
 
 
-def _at(file: ConfigFile, path: DocumentPath, faults: Iterable[StepFault]) -> Iterator[Fault]:
+def _step_faults(chains: _Chains, path: DocumentPath, steps: Json) -> Iterator[Fault]:
+    filled, faults = _with_files(chains.file, steps, chains.own)
+    found, invalid = read_chain(filled, chains.own)
+    unreadable = {fault.number for fault in faults}
+    faults += [fault for fault in invalid if fault.number not in unreadable]
+    yield from _faults_at(chains.file, path, [*faults, *unknown_chains(found, chains.chains)])
+
+
+def _faults_at(file: ConfigFile, path: DocumentPath, faults: Iterable[StepFault]) -> Iterator[Fault]:
     for fault in faults:
         at = path if fault.number is None else (*path, fault.number - 1)
-        yield Fault(file.line(at), place(file, path[:2]), str(fault))
+        yield Fault(file.line(at), setting_name(file, path[:2]), str(fault))
 
 
 def _with_files(file: ConfigFile, written: Json, own: StepModels) -> tuple[Json, list[StepFault]]:
-    """A step whose file cannot be read stays as it is written."""
+    """Return the steps with the content of their files, and a fault for each step whose file cannot be read."""
     steps = as_steps(written)
     if not isinstance(steps, list):
         return written, []
     filled = list(steps)
     faults: list[StepFault] = []
     for position, step in enumerate(steps):
+        if not isinstance(step, dict):
+            continue
         try:
-            filled[position] = _with_file(file, step, own)
+            filled[position] = {name: with_files(each, name, file.folder, own) for name, each in step.items()}
         except UnreadableFile as fault:
             faults.append(StepFault(position + 1, None, str(fault)))
     return filled, faults
-
-
-def _with_file(file: ConfigFile, step: Json, own: StepModels) -> Json:
-    if not isinstance(step, dict):
-        return step
-    return {name: with_files(settings, name, file.folder, own) for name, settings in step.items()}

@@ -6,7 +6,7 @@ from pathlib import Path
 from deploy.config.compiling.own_steps import own_step_sources
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import unreadable
-from deploy.config.models.configuration import BundleConfig, RouteConfig, StepConfig
+from deploy.config.models.configuration import Configuration, RouteConfig, StepConfig
 from functions.transform.families import StepModels, step_model
 from functions.transform.own_steps import load_own_steps
 from functions.transform.registry import NO_OWN_STEPS
@@ -14,7 +14,7 @@ from functions.transform.step import Step
 from shared.jsontext import Json, JsonObject
 
 
-def compiled_routes(config: BundleConfig, file: ConfigFile) -> JsonObject:
+def compiled_routes(config: Configuration, file: ConfigFile) -> JsonObject:
     """What transform's slice holds of them. What a step names by its file stands in the step."""
     sources = own_step_sources(file, list(config.steps_from))
     own = load_own_steps(sources)

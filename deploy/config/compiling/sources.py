@@ -9,7 +9,7 @@ import yaml
 from deploy.config.catalogue import load_catalogue
 from deploy.config.compiling.provider import provider_part
 from deploy.config.faults import unreadable
-from deploy.config.models.configuration import BundleConfig
+from deploy.config.models.configuration import Configuration
 from deploy.config.models.source import SourceConfig
 from shared.jsontext import Json, JsonObject
 
@@ -24,7 +24,7 @@ WRITTEN: Final = frozenset(
 _HEADER_TYPE_WORDS: Final = 4
 
 
-def compiled_sources(config: BundleConfig, folder: Path) -> JsonObject:
+def compiled_sources(config: Configuration, folder: Path) -> JsonObject:
     """`folder` is what the names of files are relative to."""
     mailed = _sources_mailed_as_they_came(config)
     return {
@@ -38,7 +38,7 @@ def compiled_sources(config: BundleConfig, folder: Path) -> JsonObject:
     }
 
 
-def logged_sources(config: BundleConfig) -> JsonObject:
+def logged_sources(config: Configuration) -> JsonObject:
     """How many words of each source's event types transform's log may hold. A source not named there is not logged."""
     return {name: _type_words(source) for name, source in config.sources.items()}
 
@@ -52,7 +52,7 @@ def _type_words(source: SourceConfig) -> int:
     return _HEADER_TYPE_WORDS if first and first.startswith("header.") else 1
 
 
-def _place(name: str, source: SourceConfig, config: BundleConfig) -> JsonObject:
+def _place(name: str, source: SourceConfig, config: Configuration) -> JsonObject:
     """Where it is, and what stands before it."""
     public_url = source.public_url or (config.public_url and f"{config.public_url.rstrip('/')}/{name}")
     proxies = config.trusted_proxies if source.trusted_proxies is None else source.trusted_proxies
@@ -74,7 +74,7 @@ def _source(source: SourceConfig, is_mailed: bool) -> JsonObject:
     return {"auth": auth, "keep_raw": keep_raw, **settings, **taken, **said}
 
 
-def _sources_mailed_as_they_came(config: BundleConfig) -> set[str]:
+def _sources_mailed_as_they_came(config: Configuration) -> set[str]:
     """A mail without a template of the operator's shows the body as it came, so its sources keep that."""
     plain = {
         name

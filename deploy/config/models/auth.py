@@ -1,4 +1,4 @@
-"""How a sender proves itself: the ways that an operator may write out under `auth`, and the catalogue for an entry."""
+"""Auth schemes: what a source may write under `auth`, and the catalogue for a provider."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -29,7 +29,7 @@ class BasicAuth(Conditional):
 
 
 class HeaderAuth(Conditional):
-    """A password in a header of its own."""
+    """A password in the header `header`."""
 
     scheme: Literal["header"]
     header: HeaderName = "x-webhook-password"
@@ -44,14 +44,14 @@ class BearerAuth(Conditional):
 
 
 class PathAuth(Conditional):
-    """A token in the path, `/<source>/<token>`, for senders that have nothing else."""
+    """A token in the path, `/<source>/<token>`, for senders that support nothing else."""
 
     scheme: Literal["path"]
     secret: SecretName
 
 
 class QueryAuth(Conditional):
-    """A token in the query, for senders that have nothing else."""
+    """A token in the query, for senders that support nothing else."""
 
     scheme: Literal["query"]
     parameter: str = "token"
@@ -59,7 +59,7 @@ class QueryAuth(Conditional):
 
 
 class LinkAuth(Conditional):
-    """A link made by `hookchain link`: its signature, and its time where it has one. The source takes GET."""
+    """A link made by `hookchain link`: its signature, and its expiry. The source needs `methods: [GET]`."""
 
     scheme: Literal["link"]
     secret: SecretName
@@ -69,7 +69,8 @@ Texts = Annotated[list[str], BeforeValidator(listed)]
 
 
 class AwsSnsAuth(Conditional):
-    """Amazon SNS, by its certificate. Anybody can make a topic: `topics` are the ARNs or account ids that may send."""
+    """Amazon SNS, verified by its certificate. `topics`: the ARNs or account ids that may send, as anyone can create
+    a topic."""
 
     scheme: Literal["aws-sns"]
     topics: Texts | None = None
@@ -77,7 +78,7 @@ class AwsSnsAuth(Conditional):
 
 
 class PayPalAuth(Conditional):
-    """PayPal, by its certificate."""
+    """PayPal, verified by its certificate."""
 
     scheme: Literal["paypal"]
     webhook_id: str
@@ -85,7 +86,7 @@ class PayPalAuth(Conditional):
 
 
 class ContentfulAuth(Conditional):
-    """Contentful's canonical request."""
+    """A signature over Contentful's canonical request."""
 
     scheme: Literal["contentful"]
     secret: SecretName

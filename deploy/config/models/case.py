@@ -1,4 +1,4 @@
-"""A test of the configuration, written in it: a request or an event in, the deliveries that should come of it."""
+"""Test cases in a configuration: a request or an event as input, and the deliveries that are expected."""
 
 from typing import Annotated, Literal
 
@@ -8,9 +8,10 @@ from shared.config.values import Model, Name, listed
 
 
 class CaseInput(Model):
-    """What came to a source. `body` is JSON, or a text sent as it is; `file` holds one. Nobody signs it.
+    """An unsigned request to a source, or an event.
 
-    `event` holds instead what the event is after receive: `type`, `subject`, `actor`, `time` and `data`.
+    `body` is JSON, or a text that is sent as it is; `file` names a file with the body. `event` is the event as receive
+    publishes it: `type`, `subject`, `actor`, `time` and `data`.
     """
 
     source: Name
@@ -22,12 +23,12 @@ class CaseInput(Model):
     @model_validator(mode="after")
     def _one_input(self) -> "CaseInput":
         if sum(given in self.model_fields_set for given in ("body", "file", "event")) != 1:
-            raise ValueError("an input has one of `body`, `file` and `event`")
+            raise ValueError("must have exactly one of `body`, `file` and `event`")
         return self
 
 
 class CaseAnswer(Model):
-    """What another system answers a step that asks it."""
+    """The answer of another system to a step's request."""
 
     status: int = Field(200, ge=100, le=599)
     headers: dict[str, str] = Field(default={})
@@ -35,7 +36,7 @@ class CaseAnswer(Model):
 
 
 class CaseMail(Model):
-    """The mail that the delivery makes. `holds` and `lacks` apply to its subject, text and HTML together.
+    """The expected mail of a delivery. `holds` and `lacks` apply to its subject, text and HTML together.
 
     `attachments`: the names of all its attached files, in any order.
     """
@@ -48,7 +49,7 @@ class CaseMail(Model):
 
 
 class CaseDelivery(Model):
-    """One delivery that should come of it; what it does not say may be anything."""
+    """An expected delivery. A field that is left out may have any value."""
 
     to: Name
     route: str | None = None
@@ -60,9 +61,11 @@ class CaseDelivery(Model):
 
 
 class CaseConfig(Model):
-    """`expect`: all the deliveries, in any order; none where it is empty. `answers` by the URLs that steps ask.
+    """A test case.
 
-    `fails`: the code with which a chain or a mail is expected to fail. Without it, an event that fails fails the test.
+    expect    all deliveries, in any order; an empty list expects none
+    answers   the answers of other systems, by the URL that a step requests
+    fails     the code with which a chain or a mail must fail; without it, a failure fails the test
     """
 
     name: str = Field(min_length=1, max_length=100)

@@ -1,6 +1,6 @@
-"""hookchain.yaml as types: what an operator may write, checked with pydantic before anything is compiled from it.
+"""The model of hookchain.yaml: the whole file, its routes, destinations and the settings of a deployment.
 
-Steps and destinations are checked by their own models, which the compiler brings: this package knows only their place.
+The settings of steps and of kinds of destinations have models of their own, in functions/.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from shared.jsontext import Json
 
 
 def as_steps(value: object) -> object:
-    """The name of a chain stands for going through it."""
+    """Return the steps. The name of a chain is short for the step `chain`."""
     return [{"chain": value}] if isinstance(value, str) else value
 
 
@@ -24,10 +24,15 @@ StepsConfig = Annotated[list[StepConfig], BeforeValidator(as_steps)]
 
 
 class RouteConfig(Model):
-    """Which events, through which steps, to which destinations.
+    """A route: which events go through which steps to which destinations.
 
-    `else`: of those, the ones that no other route takes. `on_error` says what becomes of an event that a step can never
-    take: given up on and kept, gone on with as it was before that step, or dropped with a word in the journal.
+    from      names of sources, or `all`
+    types     patterns of event types; default: every type
+    where     a JMESPath condition over the event
+    else      take only events that no other route takes
+    on_error  what happens to an event that a step can never process: `dead_letter` keeps it, `continue` passes it on as
+              it was before the step, `drop` discards it with an entry in the journal
+    to        names of destinations
     """
 
     name: str = Field(min_length=1, max_length=100)
@@ -42,11 +47,11 @@ class RouteConfig(Model):
 
 
 class DestinationConfig(BaseModel):
-    """One key names the kind and holds its settings; the others are the same for every kind.
+    """A destination. One key names its kind and has the settings of that kind; the others are the same for every kind.
 
     retry        the waits between attempts
     timeout      how long one attempt may take
-    on_unknown   what follows an attempt that was sent and got no answer: `resend` waits for minutes and sends again,
+    on_unknown   what follows an attempt that was sent and not answered: `resend` waits for minutes and sends again,
                  `hold` keeps the delivery until `hookchain release`
     """
 
@@ -64,7 +69,7 @@ class DestinationConfig(BaseModel):
     def _one_kind(self) -> "DestinationConfig":
         if len(self.kinds) != 1:
             found = ", ".join(sorted(self.kinds)) or "none"
-            raise ValueError(f"a destination has one key that says what it is, such as `email`; found {found}")
+            raise ValueError(f"must have one key that names its kind, such as `email`; got {found}")
         return self
 
 
@@ -73,7 +78,7 @@ NetworkName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_
 
 
 class Vpc(Model):
-    """A network of yours that the function sends through: its own name or its full path, and a subnet's."""
+    """A VPC network that the function sends through, and a subnet of it, each by its name or its full path."""
 
     network: NetworkName | None = None
     subnet: NetworkName | None = None
@@ -87,7 +92,7 @@ class Vpc(Model):
 
 
 class CloudRunConfig(Model):
-    """One function. What is left out is chosen by the deployment."""
+    """A function on Cloud Run. The deployment chooses what is left out."""
 
     min_instances: Annotated[int, Field(ge=0, le=1_000)] = 0
     max_instances: Instances | None = None
@@ -120,15 +125,20 @@ class GoogleCloudConfig(Model):
 
 
 class Retention(Model):
+    """How long events, bodies and dead letters are kept."""
+
     events: Seconds = 30 * 86_400
     bodies: Seconds = 7 * 86_400
     dead_letters: Seconds = 45 * 86_400
 
 
-class BundleConfig(Model):
-    """The whole file. `steps_from` are Python files with steps of the operator's own.
+class Configuration(Model):
+    """The whole file.
 
-    `public_url` and `trusted_proxies` hold for every source that says no other; to the URL, its name is added.
+    public_url, trusted_proxies   the defaults for every source; the source's name is added to the URL
+    chains                        steps that several routes share
+    steps_from                    Python files with steps of your own
+    lists                         lists of mail addresses, which destinations use by name
     """
 
     public_url: PublicUrl | None = None

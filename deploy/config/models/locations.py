@@ -1,4 +1,4 @@
-"""Where in a request a fact stands, as an operator writes it."""
+"""Locations in a request: of the event's fields, of a signature, and the text that a signature covers."""
 
 import re
 from typing import Annotated, Final
@@ -12,18 +12,18 @@ _LOCATION: Final = re.compile(r"(header|query|beside)\.[^\s.]+|(data|body)(\.[^.
 
 def _location(text: str) -> str:
     if not all(_LOCATION.fullmatch(part) for part in text.split(" + ")):
-        raise ValueError("is not a location: write header.NAME, query.NAME or data.path.to.field; ` + ` joins two")
+        raise ValueError("must be a location: header.NAME, query.NAME or data.path.to.field; ` + ` joins two")
     return text
 
 
 def _data_path(text: str) -> str:
     if not re.fullmatch(r"data(\.[^.\s]+)+", text):
-        raise ValueError("is not a place in the body: write data.path.to.field")
+        raise ValueError("must be a path in the body: data.path.to.field")
     return text
 
 
 Locations = Annotated[list[Annotated[str, AfterValidator(_location)]], BeforeValidator(listed), Field(min_length=1)]
-"""One, or several, of which the first that holds something counts. `data` is a batch's item, `body` the whole of it."""
+"""One location, or several: the first that has a value counts. In a batch, `data` is an item and `body` the whole."""
 
 DataPath = Annotated[str, AfterValidator(_data_path)]
 BatchPath = Annotated[str, Field(pattern=r"^data\.([^\s]+\.)?\*(\.[^\s]+)?$")]
@@ -38,7 +38,7 @@ _PARTS: Final = frozenset({"body", "body.sha256", "body.crc32", "timestamp", "id
 def _place(text: str) -> str:
     if not _PLACE.fullmatch(text):
         raise ValueError(
-            "is not a place: write header.NAME, query.NAME, form.NAME or data.path.to.field (`*` for each element)"
+            "must be a location: header.NAME, query.NAME, form.NAME or data.path.to.field (`*` for each element)"
         )
     return text
 
@@ -46,7 +46,7 @@ def _place(text: str) -> str:
 def _place_of_time(text: str) -> str:
     if not _ITEM.fullmatch(text) and not _PLACE.fullmatch(text):
         raise ValueError(
-            "is not a place: write header.NAME, query.NAME, form.NAME, data.path.to.field"
+            "must be a location: header.NAME, query.NAME, form.NAME, data.path.to.field"
             " or signature.KEY, for an item of the signature's own header"
         )
     return text
@@ -57,14 +57,14 @@ def _content(text: str) -> str:
         if hole not in _PARTS and not re.fullmatch(r"param\.\w+", hole) and not _PLACE.fullmatch(hole):
             known = ", ".join(f"{{{part}}}" for part in sorted(_PARTS))
             raise ValueError(
-                f"{{{hole}}} is no part of a request; there are: {known}, and places such as {{header.date}}"
+                f"{{{hole}}} is not a part of a request; use {known}, or a location such as {{header.date}}"
             )
     return text
 
 
 def _header_pattern(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", text.replace("{n}", "1", 1)):
-        raise ValueError("is not a header's name (`{n}` in it is a number, counted from 1)")
+        raise ValueError("must be the name of a header (`{n}` in it is a number, counted from 1)")
     return text.lower()
 
 
@@ -72,8 +72,8 @@ HeaderPattern = Annotated[str, AfterValidator(_header_pattern)]
 Place = Annotated[str, AfterValidator(_place)]
 PlaceOfTime = Annotated[str, AfterValidator(_place_of_time)]
 Content = Annotated[Verbatim, AfterValidator(_content)]
-"""`{timestamp}.{body}`: literal text, and parts of the request in braces, each as it was received.
+"""The signed text, such as `{timestamp}.{body}`: literal text, and in braces parts of the request as received.
 
-{body} {body.sha256} {body.crc32} {method} {url} {timestamp} {id} {secret} {param.NAME}, any place, and {form}: the
-fields sorted by name, a name before each of its values, these sorted and without repetition.
+The parts are {body} {body.sha256} {body.crc32} {method} {url} {timestamp} {id} {secret} {param.NAME}, any location, and
+{form}: the form's fields sorted by name, each name before its values, which are sorted and without repetition.
 """

@@ -1,4 +1,4 @@
-"""An entry of the catalogue, shared/providers.yaml: all that is known of how one provider sends."""
+"""A provider's entry in the catalogue, shared/providers.yaml: how it signs, what it sends, and its handshakes."""
 
 import re
 from typing import Annotated, Final, Literal
@@ -19,44 +19,46 @@ SentFormat = Literal["json", "ndjson", "xml", "form", "multipart"]
 Dedupe = Literal["body", "signed", "delivery_id"]
 
 
-class OfferedWay(Model):
-    """One of the ways under `auth`, as an operator would write it but for the secret, which the source names.
+class OfferedScheme(Model):
+    """An auth scheme of a provider, as a source would write it, but without a secret: the source names that.
 
-    `on_request`: only a source that names the variant takes it. `{param.NAME}` stands for a param of the source.
+    `on_request`: it applies only to a source that names its variant. `{param.NAME}` stands for a param of the source.
     """
 
-    way: Auth
+    scheme: Auth
     on_request: bool = False
 
     @model_validator(mode="before")
     @classmethod
     def _flat(cls, value: object) -> object:
-        if not isinstance(value, dict) or "way" in value:
+        if not isinstance(value, dict) or not isinstance(value.get("scheme"), str):
             return value
-        way = {key: item for key, item in value.items() if key != "on_request"}
-        if way.get("scheme") not in NO_SECRET and "keys_url" not in way:
-            way["secret"] = SOURCES_SECRET
-        return {"way": way, "on_request": value.get("on_request", False)}
+        scheme = {key: item for key, item in value.items() if key != "on_request"}
+        if scheme.get("scheme") not in NO_SECRET and "keys_url" not in scheme:
+            scheme["secret"] = SOURCES_SECRET
+        return {"scheme": scheme, "on_request": value.get("on_request", False)}
 
 
 class RepeatingBody(Model):
-    """Events whose bodies are alike although they are different events; every place of `when` is in the body."""
+    """Different events with the same body. `when` recognises them by locations in the body."""
 
     event: str
     when: dict[Annotated[str, Field(pattern=r"^data\.")], str | bool]
 
 
 class EventFields(Model):
-    """Where the event's attributes stand: of several places, the first that holds something counts.
+    """The locations of the event's attributes. Of several locations, the first that has a value counts.
 
-    `header.NAME`, `query.NAME`, `data.path`, `beside.KEY` (the name of the one key beside that one) and, once a batch
-    is divided, `body.path` for what stands outside the items. `batch`: the items, such as `data.events.*`, or `data.*`
-    where the body is a list; each item is the `data` of an event of its own, and what follows the last `*` leads from
-    the element to the item. `unpack`: a field of text that holds the real body as JSON, where it is there. `unwrap`:
-    what an XML document's one element holds is the data.
-    `cast`: the kinds of values that its XML or forms carry as text.
-    `dedupe`: what makes two requests one event, as a source may say it. `repeats`: events that are different though
-    their bodies are the same, so they are told apart by the delivery id, signed or not.
+    A location is `header.NAME`, `query.NAME`, `data.path`, `beside.KEY` (the name of the only key beside KEY) or, in a
+    batch, `body.path` for values outside of the items.
+
+    batch     the items, such as `data.events.*`, or `data.*` for a list; each item is the `data` of its own event, and
+              the part after the last `*` leads from the element to the item
+    unpack    a text field that contains the real body as JSON, if it is there
+    unwrap    take the content of an XML document's root element as the data
+    cast      the types of values that XML or forms carry as text
+    dedupe    what makes two requests the same event, as in a source
+    repeats   different events with the same body, which only the delivery id distinguishes, signed or not
     """
 
     type: Texts | None = None
@@ -73,7 +75,8 @@ class EventFields(Model):
 
 
 class Answer(Model):
-    """What the provider takes for a yes, and by when. `status`, `body`, `type` and `headers`: where ours do not do."""
+    """The reply that the provider accepts as success, and its time limit. `status`, `body`, `type` and `headers`
+    replace the default reply."""
 
     success: str | None = None
     status: int | None = None
@@ -85,7 +88,8 @@ class Answer(Model):
 
 
 class Param(Model):
-    """What a source may say under `params`. `secret`: the value names a secret. `recommended`: lint misses it."""
+    """A value that a source may set under `params`. `secret`: it is the name of a secret. `recommended`: `lint` warns
+    if it is missing."""
 
     about: str
     secret: bool = False
@@ -94,10 +98,11 @@ class Param(Model):
 
 
 class Proven(Model):
-    """How each signature of the entry was tried.
+    """The evidence that the entry's signatures are verified correctly.
 
-    `by` is vectors (genuine requests, published), library (signed by the provider's own or an independent library),
-    restated (signed in a test by code of its own, written from the facts), or nothing (there is no signature).
+    `by` is `vectors` (published genuine requests), `library` (requests signed by the provider's own or an independent
+    library), `restated` (requests signed by separate test code that follows the specification), or `nothing` (the
+    provider does not sign).
     """
 
     by: Literal["vectors", "library", "restated", "nothing"]
@@ -112,16 +117,16 @@ _HOLE: Final = re.compile(rf"{_ARGUMENT}|(?:hmac-hex|hmac-base64|sha256-hex)\({_
 def _filled(text: str) -> str:
     for hole in _HOLES.findall(text):
         if not _HOLE.fullmatch(hole):
-            raise ValueError(f"{{{hole}}} is no place, nor hmac-hex(…), hmac-base64(…) or sha256-hex(…) of places")
+            raise ValueError(f"{{{hole}}} must be a location, or hmac-hex(…), hmac-base64(…) or sha256-hex(…) of some")
     return text
 
 
 Filled = Annotated[str, AfterValidator(_filled)]
-"""Text with places in braces: `{query.challenge}`, `{hmac-base64(query.crc_token)}` under the source's secret."""
+"""Text with locations in braces: `{query.challenge}`, or `{hmac-base64(query.crc_token)}` with the source's secret."""
 
 
 class HandshakeReply(Model):
-    """`text` is sent as text/plain; of `json`, texts may hold places."""
+    """The reply to a handshake. `text` is sent as text/plain; strings in `json` may contain locations in braces."""
 
     status: int = 200
     headers: dict[str, Filled] = Field(default={})
@@ -137,10 +142,12 @@ class HandshakeReply(Model):
 
 
 class Handshake(Model):
-    """It is one where the method fits and each place of `when` holds that text (true: any, false: none).
+    """A request by which a provider verifies an endpoint, before or while it sends events.
 
-    `signed`: only after the signature has been verified. `check`: the place must hold the secret that the param names,
-    or the source's own where it names none. `fetch`: a place with a URL of `fetch_hosts` to fetch before answering.
+    when     a request is a handshake if its method fits and each location has this text (true: any text, false: none)
+    signed   reply only after the signature has been verified
+    check    the location must have the value of the secret that the param names, or of the source's own
+    fetch    the location of a URL to fetch before the reply
     """
 
     name: str
@@ -154,16 +161,19 @@ class Handshake(Model):
 
 
 class ProviderEntry(Model):
-    """`known_from` says how sure each group of facts is: from the provider's own documentation or code, a third party's
-    library or test suite, or secondary notes. What is `unverified` was told by one source and confirmed by none.
-    `formats`: what it sends, JSON if the entry does not say. The first bytes of a body decide which of them it is, in
-    this order, and the content type never does; with an empty list, the content type decides.
+    """A provider.
+
+    known_from   the evidence for each group of facts: the provider's own documentation or code, a third party's library
+                 or test suite, or secondary notes
+    unverified   facts from a single source that nothing confirms
+    formats      the formats that it sends. The first bytes of a body decide which one it is, in this order; the content
+                 type decides only if the list is empty
     """
 
     name: str
     setup: str | None = None
     same_as: str | None = None
-    auth: list[OfferedWay] = Field(default=[])
+    auth: list[OfferedScheme] = Field(default=[])
     formats: list[SentFormat] = Field(default=["json"])
     params: dict[str, Param] = Field(default={})
     event: EventFields = EventFields()

@@ -1,4 +1,4 @@
-"""The ways of proof that are over what was sent: signatures, digests, tokens in the body."""
+"""Auth schemes that cover what was sent: signatures, digests, JSON Web Tokens, and tokens in the body."""
 
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal
@@ -17,14 +17,15 @@ MAX_LEEWAY_SECONDS: Final = 10
 
 
 class Conditional(Model):
-    """`variant` is the way's name. `when`: the way counts only where each place holds that text (true: any text)."""
+    """An auth scheme. `variant` is its name. It applies only if each location in `when` has this text (true: any)."""
 
     variant: str | None = None
     when: dict[Place, str | bool] | None = None
 
 
 class Timed(Model):
-    """`timestamp` is when it was signed, in `unit`; further off than `tolerance_seconds`, either way, is refused."""
+    """The signing time: its location `timestamp` and its `unit`. A request is rejected if the time differs from now by
+    more than `tolerance_seconds`."""
 
     timestamp: PlaceOfTime | None = None
     unit: Literal["s", "ms", "rfc3339", "http-date"] = "s"
@@ -32,18 +33,20 @@ class Timed(Model):
 
 
 class SignedAuth(Conditional, Timed):
-    """A signature in `header`, or `at` another place, over `content`.
+    """A signature in `header`, or at the location `at`, over `content`.
 
-    `layout` says how the signature stands there, after `prefix`:
-      plain          it is the whole value
-      pairs          `t=1,v1=SIGNATURE`: items at `separator`; those whose key is in `take` are signatures
-      versions       `v1,SIGNATURE v1a,SIGNATURE`: items at spaces; those whose version is in `take` are signatures
-      numbered       several headers, `{n}` in the header's name being 1, 2 …
-      base64-json    base64 of a JSON object, whose field `take` is the signature
-    `separator` is one character, with a space after it where the sender writes one. `id` is the id for `{id}`. `url`:
-    which spellings of the URL `{url}` stands for: as it is (`exact`), with its port and without (`ports`), with some of
-    its escapes decoded (`unescaped`). `each`: every object there carries a
-    signature of its own, and `at` and `content` are read in it. `body_digest` holds the body's SHA-256 in hex.
+    layout       how the signature is written there, after `prefix`:
+      plain        the signature is the whole value
+      pairs        `t=1,v1=SIGNATURE`: items split at `separator`; those whose key is in `take` are signatures
+      versions     `v1,SIGNATURE v1a,SIGNATURE`: items split at spaces; those whose version is in `take` are signatures
+      numbered     several headers; `{n}` in the header's name is 1, 2 …
+      base64-json  base64 of a JSON object, whose field `take` is the signature
+    separator    one character, followed by a space if the sender writes one
+    id           the location of the value for `{id}`
+    url          the spellings that `{url}` stands for: the URL as it is (`exact`), with and without its port (`ports`),
+                 or with some of its escapes decoded (`unescaped`)
+    each         every object at this location has a signature of its own; `at` and `content` are read in it
+    body_digest  the location of the body's SHA-256 in hex
     """
 
     header: HeaderPattern | None = None
@@ -68,9 +71,9 @@ class SignedAuth(Conditional, Timed):
         return self
 
     def _rules(self) -> Iterator[tuple[bool, str]]:
-        """Without these a signature never holds, or anybody can make it."""
+        """Yield whether each rule is broken, and the rule. Otherwise no signature matches, or anyone can make one."""
         once = (self.header is None) is not (self.at is None)
-        yield not once, "say where the signature stands: `header`, or `at` another place"
+        yield not once, "needs the location of the signature: either `header` or `at`"
         has_keys = self.layout in {"pairs", "versions", "base64-json"}
         yield has_keys and not self.take, f"layout {self.layout} needs `take`: the keys that carry a signature"
         yield not has_keys and self.take is not None, "`take` goes with `layout`: pairs, versions or base64-json"
@@ -85,16 +88,16 @@ class SignedAuth(Conditional, Timed):
     def _rules_of_content(self) -> Iterator[tuple[bool, str]]:
         for name, place in (("timestamp", self.timestamp), ("id", self.id)):
             is_lost = f"{{{name}}}" in self.content and place is None
-            yield is_lost, f"`content` has {{{name}}}; say where it stands with `{name}`"
+            yield is_lost, f"`content` has {{{name}}}; add its location with `{name}`"
         has_secret = "{secret}" in self.content
         if isinstance(self, DigestAuth):
-            yield not has_secret, "anybody can make a digest without the secret: `content` needs {secret}"
+            yield not has_secret, "`content` needs {secret}: anyone can make a digest without it"
         else:
-            yield has_secret, "{secret} in `content` goes with `scheme: digest`; else the secret is the key"
+            yield has_secret, "{secret} in `content` needs `scheme: digest`; in other schemes the secret is the key"
 
 
 class HmacAuth(SignedAuth):
-    """HMAC. `key` says how the secret's text becomes the key's bytes, once `key_prefix` is taken off."""
+    """HMAC. `key` is the encoding of the key in the secret's text, after `key_prefix` is removed."""
 
     scheme: Literal["hmac"]
     algorithm: Algorithm = "sha256"
@@ -103,7 +106,7 @@ class HmacAuth(SignedAuth):
 
 
 class DigestAuth(SignedAuth):
-    """A plain digest of a `content` that has {secret} in it."""
+    """A plain digest of `content`, which includes {secret}."""
 
     scheme: Literal["digest"]
     algorithm: Algorithm = "sha256"
@@ -116,7 +119,7 @@ class Ed25519Auth(SignedAuth):
 
 
 class EcdsaAuth(SignedAuth):
-    """The secret is the sender's public key: base64 DER, PEM or JWK. `form`: of the signature."""
+    """The secret is the sender's public key: base64 DER, PEM or JWK. `form` is the encoding of the signature."""
 
     scheme: Literal["ecdsa"]
     algorithm: Literal["sha256", "sha384", "sha512", "sha1"] = "sha256"
@@ -132,7 +135,7 @@ class RsaAuth(SignedAuth):
 
 
 class TokenAuth(Conditional):
-    """The secret itself, `at` a place; where a path has `*`, at every one of them."""
+    """The secret itself at the location `at`; if the path has `*`, at every element."""
 
     scheme: Literal["token"]
     at: Place
@@ -143,7 +146,7 @@ class TokenAuth(Conditional):
 class StandardWebhooksAuth(Conditional):
     """Standard Webhooks: v1 with a `whsec_` secret, v1a with a `whpk_` public key.
 
-    `names: svix` takes svix-id, svix-timestamp and svix-signature as well. `key: utf8`: the secret's text is the key.
+    `names: svix` also accepts svix-id, svix-timestamp and svix-signature. `key: utf8`: the secret's text is the key.
     """
 
     scheme: Literal["standard-webhooks"]
@@ -156,10 +159,12 @@ class StandardWebhooksAuth(Conditional):
 class JwtAuth(Conditional):
     """A JSON Web Token signed by one of `algorithms`.
 
-    `keys_url` names a JWKS to take the key from, by `kid`; without it the secret is the key: a shared one for HS256,
-    else PEM or JWK. `claims` must have one of the texts given; `body_digest` names the claim with the body's SHA-256.
-    `leeway_seconds`: how long after its `exp` a token is still accepted. `tolerance_seconds`: how far ahead `nbf` and
-    `iat` may lie and, with `max_age`, how old `iat` may be.
+    keys_url           the URL of a JWKS, in which `kid` selects the key; without it the secret is the key: a shared key
+                       for HS256, HS384 and HS512, otherwise PEM or JWK
+    claims             claims and the values that each may have
+    body_digest        the claim with the body's SHA-256
+    leeway_seconds     how long after its `exp` a token is still accepted
+    tolerance_seconds  how far `nbf` and `iat` may be in the future and, with `max_age`, how old `iat` may be
     """
 
     scheme: Literal["jwt"]
@@ -181,10 +186,10 @@ class JwtAuth(Conditional):
     @model_validator(mode="after")
     def _has_a_key(self) -> "JwtAuth":
         if (self.secret is None) == (self.keys_url is None):
-            raise ValueError("say where the key is: `secret`, or `keys_url`")
+            raise ValueError("needs the key: either `secret` or `keys_url`")
         families = {name[:2] for name in self.algorithms}
         if self.keys_url and "HS" in families:
-            raise ValueError("what is at `keys_url` is public, and HS256 takes a key that is shared: name its `secret`")
+            raise ValueError("HS256 needs a shared key, and `keys_url` is public: name its `secret`")
         if families > {"HS"}:
-            raise ValueError("`algorithms` mixes shared and public keys; one token could pass for the other")
+            raise ValueError("`algorithms` must not mix shared and public keys: one could pass as the other")
         return self

@@ -310,5 +310,5 @@ def test_this_machine_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "placeholder" in str(checks["secrets"]["found"])
     assert checks["sender"]["found"] == "mails are caught here, not sent"
     if base <= 65_000:
-        assert f"Port {base} (receive) is taken" in str(checks["ports"]["found"])
+        assert f"Port {base} (receive) is in use" in str(checks["ports"]["found"])
         assert "PORT_BASE=" in str(checks["ports"]["todo"])

@@ -66,7 +66,7 @@ def test_faults_are_data_for_a_program(config: Path, capsys: pytest.CaptureFixtu
     [
         (("scheme: bearer", "scheme: query"), "a token in the query"),
         ((", id: data.id", ""), "may be delivered twice"),
-        (("{scheme: bearer, secret: form-key}", "none"), "takes events from anyone"),
+        (("{scheme: bearer, secret: form-key}", "none"), "accepts events from anyone"),
         (("routes: [{name: mail, to: people}]", ""), "no route leads to it"),
         (("name: mail, to", "name: mail, from: form, to"), ""),
         (
@@ -119,8 +119,8 @@ def test_what_a_signature_leaves_open_is_a_warning(
     config.write_text(GOOD.replace("{scheme: bearer, secret: form-key}", way), encoding="utf-8")
     assert lint.main(["--config", str(config)]) == 0
     said = capsys.readouterr().err
-    assert ("nothing of the body" in said) is body_is_open
-    assert ("`content` has no {timestamp}" in said) is time_is_open
+    assert ("does not cover the body" in said) is body_is_open
+    assert ("`content` does not cover {timestamp}" in said) is time_is_open
 
 
 @pytest.mark.parametrize(

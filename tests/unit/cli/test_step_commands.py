@@ -263,7 +263,7 @@ def test_an_answer_that_a_test_does_not_hold_is_named_without_its_url(hookchain:
         (("input: {source: form, event", "input: {source: from, event"), "there is no source 'from'; did you mean"),
         (("expect: [{to: people, data", "expect: [{to: poeple, data"), "there is no destination 'poeple'"),
         (("route: mail", "route: mial"), "there is no route 'mial'; did you mean 'mail'?"),
-        (("body: {event", "file: nowhere.json\n      body: {event"), "an input has one of"),
+        (("body: {event", "file: nowhere.json\n      body: {event"), "must have exactly one of"),
         (("body: {event: signup.created", "file: nowhere.json # {event"), "there is no file 'nowhere.json'"),
         (("name: a free one is not", "name: a card is looked up"), "another test has this name"),
     ],

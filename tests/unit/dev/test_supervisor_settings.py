@@ -99,13 +99,13 @@ def test_a_taken_port_is_named_with_its_owner_and_a_way_out() -> None:
     with pytest.raises(PortsTaken) as refusal:
         require_free(8080, lambda port: port not in {8082, 9080}, lambda _: "node (process 77)")
     assert str(refusal.value) == (
-        "Port 8082 (notify) is taken by node (process 77).\n"
+        "Port 8082 (notify) is in use by node (process 77).\n"
         "Stop what listens there, or move all five ports: PORT_BASE=10080 make dev"
     )
 
 
 def test_an_unknown_owner_is_not_spoken_of() -> None:
-    with pytest.raises(PortsTaken, match=r"Port 8080 \(receive\) is taken\."):
+    with pytest.raises(PortsTaken, match=r"Port 8080 \(receive\) is in use\."):
         require_free(8080, lambda port: port != 8080, lambda _: None)
 
 

@@ -13,7 +13,7 @@ import pytest
 from deploy.config.catalogue import load_catalogue
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import ConfigFile
-from deploy.config.models.provider import OfferedWay
+from deploy.config.models.provider import OfferedScheme
 from deploy.requests.private_keys import make_pair
 from deploy.requests.samples import Fresh, events_of, load_sample
 from deploy.requests.signing import BY_CERTIFICATE, Signer, is_asymmetric, signed
@@ -44,13 +44,13 @@ FORMS: Final = {
 """Where the samples are JSON, and a form is signed otherwise."""
 
 
-def _signs(offered: OfferedWay) -> bool:
-    way = read_way(offered.way.model_dump(exclude_none=True))
+def _signs(offered: OfferedScheme) -> bool:
+    way = read_way(offered.scheme.model_dump(exclude_none=True))
     return signs_content(way) and way.scheme not in BY_CERTIFICATE
 
 
 SIGNING: Final = [
-    (key, str(offered.way.variant))
+    (key, str(offered.scheme.variant))
     for key, entry in load_catalogue().items()
     for offered in entry.auth
     if _signs(offered) and key not in NAMELESS

@@ -15,7 +15,7 @@ from deploy.cli.main import parser
 from deploy.cli.plan_gcp import UP_TO_DATE
 from deploy.config.checkout import ROOT, deployed_config
 from deploy.config.configured import add_configuration, environ_of
-from deploy.explain.config_tests import refuse_failing_tests
+from deploy.explain.config_tests import require_passing_tests
 from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.changes import changes
 from deploy.gcp.deployment import Memory, prepared
@@ -51,7 +51,7 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
     if config is None and not environ.get("EMAIL_ADDRESS"):
         how = "say EMAIL_ADDRESS=you@example.com, or write deploy/hookchain.yaml"
         environ["EMAIL_ADDRESS"] = ask.ask("Which address are webhooks mailed to?", f"there is no configuration: {how}")
-    if tried := refuse_failing_tests(config, environ):
+    if tried := require_passing_tests(config, environ):
         print(f"The configuration's own tests pass: {tried}", flush=True)
     number = project_number(runner, target)
     refuse_forbidden(target, runner, may_enable=True)

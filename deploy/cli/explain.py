@@ -11,10 +11,10 @@ from deploy.cli.ending import USAGE, ended
 from deploy.cli.main import parser
 from deploy.config.checkout import state_folder
 from deploy.config.configured import add_configuration, configured
-from deploy.explain.case_inputs import without_proof
+from deploy.explain.case_inputs import without_authentication
 from deploy.explain.receive_stage import explain_receive
 from deploy.explain.report import Check, Report, report_document, report_text
-from deploy.explain.request_options import add_request, request_of
+from deploy.explain.request_options import add_request_options, request_from_options
 from deploy.explain.transform_stage import transform_stages
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
@@ -42,7 +42,7 @@ exit code: 0 if it is accepted, 3 if it is not, 4 if it is accepted and nothing 
 def main(arguments: list[str]) -> int:
     words = parser("explain", EPILOG)
     add_configuration(words)
-    add_request(words)
+    add_request_options(words)
     words.add_argument("--unsigned", action="store_true", help="as if its proof held: what routes and steps make of it")
     words.add_argument("--now", metavar="UNIX", type=float, help="when it came, in Unix seconds (default: now)")
     words.add_argument("--json", action="store_true", help="print one JSON object: status, code, checks, events …")
@@ -61,12 +61,12 @@ def _run(options: argparse.Namespace) -> int:
 
 def explained(options: argparse.Namespace) -> Report:
     """Raises ValueError, OSError, and the faults of a configuration."""
-    request = request_of(options)
+    request = request_from_options(options)
     found = configured(options)
     now = time.time() if options.now is None else options.now
     receive = found.slices["receive"]
     if options.unsigned:
-        report = _granted(explain_receive(request, without_proof(receive), found.environ, now))
+        report = _granted(explain_receive(request, without_authentication(receive), found.environ, now))
     else:
         report = explain_receive(request, receive, found.environ, now)
     seen = KnownOwners(state_folder() / FILE_NAME)

@@ -13,7 +13,7 @@ from deploy.cli.ending import DONE, FAULTS, NOT_DONE, USAGE, tell
 from deploy.cli.main import parser
 from deploy.config.configured import add_configuration, configured, environ_of
 from deploy.explain.offline import local_services
-from deploy.explain.steps import StepsFault, given_chain
+from deploy.explain.steps import StepsFault, chain_from_text
 from functions.transform.chain import Chain
 from functions.transform.read_routes import read_program
 from functions.transform.run_chain import document_of, event_of, run_alone
@@ -84,7 +84,7 @@ def _chain(options: argparse.Namespace) -> Chain:
     if options.config not in (None, "none"):
         return _of_configuration(options)
     try:
-        return given_chain(options.step, {}, {}, Path())
+        return chain_from_text(options.step, {}, {}, Path())
     except StepsFault:
         if options.config == "none":
             raise
@@ -99,7 +99,7 @@ def _chain(options: argparse.Namespace) -> Chain:
 def _of_configuration(options: argparse.Namespace) -> Chain:
     found = configured(options)
     program = read_program(found.slices["transform"])
-    return given_chain(options.step, program.chains, program.own, found.path.parent if found.path else Path())
+    return chain_from_text(options.step, program.chains, program.own, found.path.parent if found.path else Path())
 
 
 def _event(options: argparse.Namespace, content: bytes) -> Event:

@@ -1,4 +1,4 @@
-"""Which way of a source a request is proven by, and by which of its secrets; or, of each way, why it is not."""
+"""The auth scheme and the secret that a request is verified with, or for each scheme the reason why it is not."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,49 +20,51 @@ Secrets = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
-    """`time` is empty where the way signs none."""
+class Verified:
+    """How a request was verified, in words. `time` is empty if the scheme signs no time."""
 
     signature: str
     time: str = ""
 
 
-def ways_of(settings: JsonObject) -> list[Way]:
+def auth_schemes(settings: JsonObject) -> list[Way]:
     auth = settings.get("auth")
     return [read_way(entry) for entry in auth] if isinstance(auth, list) else []
 
 
-def proof_of(request: Request, settings: JsonObject, secrets: Secrets, now: float, url: str) -> Proof | None:
-    """The first way that passes; None where none does without asking anybody for a key."""
-    for way in ways_of(settings):
+def verified_scheme(request: Request, settings: JsonObject, secrets: Secrets, now: float, url: str) -> Verified | None:
+    """Return the first scheme that verifies the request; None if none does without a key from the network."""
+    for way in auth_schemes(settings):
         values = secrets.get(way.secret, ())
         for number, value in enumerate(values or [""], 1):
             if _passes(request, way, [value] if values else [], now, url):
-                return Proof(_words(way, number, len(values)), _time_words(Case(request, way, [value], url), now))
+                return Verified(
+                    _description(way, number, len(values)), _time_description(Case(request, way, [value], url), now)
+                )
     return None
 
 
-def is_right_but_for_time(request: Request, settings: JsonObject, secrets: Secrets, url: str) -> bool:
-    ways = [as_signed(Case(request, way, secrets.get(way.secret, ()), url)) for way in ways_of(settings)]
+def is_valid_except_time(request: Request, settings: JsonObject, secrets: Secrets, url: str) -> bool:
+    ways = [as_signed(Case(request, way, secrets.get(way.secret, ()), url)) for way in auth_schemes(settings)]
     return any(holds(case) or _passes(request, case.way, case.secrets, 0, url) for case in ways)
 
 
-def _time_words(case: Case, now: float) -> str:
+def _time_description(case: Case, now: float) -> str:
     if case.way.scheme != "link":
         return age_words(as_signed(case), now)
     expires = next((value for name, value in parameters(case.request.query) if name == EXPIRES), None)
-    return f"good until {rfc3339(int(expires))}" if expires else "good for ever"
+    return f"valid until {rfc3339(int(expires))}" if expires else "valid without a time limit"
 
 
-def _words(way: Way, number: int, count: int) -> str:
+def _description(way: Way, number: int, count: int) -> str:
     if way.scheme == "none":
-        return "the source asks for no proof: anyone who finds its URL may send"
+        return "the source requires no authentication: anyone who finds its URL may send"
     which = f", value {number} of {count}" if count > 1 else ""
     secret = f" with the secret {way.secret!r}{which}" if way.secret else ""
-    return f"{way_name(way)}{secret}"
+    return f"{scheme_label(way)}{secret}"
 
 
-def way_name(way: Way) -> str:
+def scheme_label(way: Way) -> str:
     algorithm = f" {way.algorithm}" if way.scheme in {"hmac", "digest", "ecdsa", "rsa"} else ""
     where = f" in {way.header}" if way.header else ""
     variant = f" ({way.variant})" if way.variant else ""
@@ -80,16 +82,16 @@ def _passes(request: Request, way: Way, secrets: Sequence[str], now: float, url:
     return True
 
 
-def reasons(
+def rejection_reasons(
     request: Request, settings: JsonObject, secrets: Secrets, now: float, url: str, others: Secrets
 ) -> list[str]:
-    """One line a way: of those that the request attempts, else of all."""
-    ways = attempted(request, ways_of(settings))
+    """Return one line for each scheme that the request carries credentials for, or for all schemes if it has none."""
+    ways = attempted(request, auth_schemes(settings))
     told: list[str] = []
     for way in ways:
         words = why_refused(request, way, secrets.get(way.secret, ()), now, url, others)
         if words:
-            told.append(words if len(ways) == 1 else f"{way_name(way)}: {words}")
+            told.append(words if len(ways) == 1 else f"{scheme_label(way)}: {words}")
     return told
 
 

@@ -1,4 +1,4 @@
-"""The events that a test of the configuration begins with: made by receive itself, which asks for no proof here."""
+"""The input of a test case: its events, which receive makes without authentication, and the services of its steps."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.models.case import CaseAnswer, CaseConfig
-from deploy.explain.offline import FixedClock, RememberingBus, body_reader, offline_receiver, secrets_here
+from deploy.explain.offline import FixedClock, RecordingBus, body_reader, local_secrets, offline_receiver
 from functions.transform.step import Services
 from shared.errors import HookchainError, Permanent
 from shared.event import Event, event_id
@@ -19,9 +19,9 @@ from shared.ports import Fetched, Outgoing
 from shared.times import rfc3339
 
 AT: Final = 1_767_225_600.0
-"""When everything in a test happens: 2026-01-01T00:00:00Z."""
+"""The time of every test case: 2026-01-01T00:00:00Z."""
 
-_ASKS_FOR_PROOF: Final = frozenset({"allow", "handshakes", "links", "form"})
+_AUTHENTICATION_KEYS: Final = frozenset({"allow", "handshakes", "links", "form"})
 _TYPES: Final = {
     ".json": "application/json",
     ".xml": "application/xml",
@@ -33,27 +33,27 @@ _TYPES: Final = {
 }
 
 
-class BadInput(ValueError):
-    """The test's input makes no event."""
+class InputError(ValueError):
+    """The input of a test case makes no event."""
 
 
-async def events_of(case: CaseConfig, receive: JsonObject, folder: Path) -> tuple[Event, ...]:
-    """`folder` is the configuration's. Raises BadInput."""
+async def input_events(case: CaseConfig, receive: JsonObject, folder: Path) -> tuple[Event, ...]:
+    """Return the events of a test case. `folder` is the configuration's. Raises InputError."""
     if case.input.event is not None:
-        return (_given(case),)
+        return (_written_event(case),)
     body, content_type = _body(case, folder)
     headers = {"content-type": content_type, **{name.lower(): text for name, text in case.input.headers.items()}}
     request = Request("POST", f"/{case.input.source}", "", tuple(headers.items()), body, "127.0.0.1")
-    bus = RememberingBus()
-    receiver = offline_receiver(without_proof(receive), secrets_here({}, FixedClock(AT)), bus, AT)
+    bus = RecordingBus()
+    receiver = offline_receiver(without_authentication(receive), local_secrets({}, FixedClock(AT)), bus, AT)
     try:
         await receiver.receive(request, body_reader(request))
     except HookchainError as error:
-        raise BadInput(f"receive would refuse it: {error.code}: {error.detail}") from error
+        raise InputError(f"receive would reject the input: {error.code}: {error.detail}") from error
     return bus.events
 
 
-def _given(case: CaseConfig) -> Event:
+def _written_event(case: CaseConfig) -> Event:
     said: JsonObject = {str(name): value for name, value in (case.input.event or {}).items()}
     data = said.get("data")
 
@@ -80,14 +80,14 @@ def _body(case: CaseConfig, folder: Path) -> tuple[bytes, str]:
         try:
             return path.read_bytes(), _TYPES.get(path.suffix.lower(), "")
         except OSError as error:
-            raise BadInput(f"the file {case.input.file!r} cannot be read: {error.strerror}") from error
+            raise InputError(f"the file {case.input.file!r} cannot be read: {error.strerror}") from error
     if isinstance(case.input.body, str):
         return case.input.body.encode(), ""
     return json.dumps(case.input.body).encode(), "application/json"
 
 
-def without_proof(receive: JsonObject) -> JsonObject:
-    """Receive's slice, of which every source takes a request without any proof."""
+def without_authentication(receive: JsonObject) -> JsonObject:
+    """Return receive's slice with sources that accept requests without authentication."""
     sources = receive["sources"]
     assert isinstance(sources, dict)
     return {**receive, "sources": {name: _open(source) for name, source in sources.items()}}
@@ -95,13 +95,13 @@ def without_proof(receive: JsonObject) -> JsonObject:
 
 def _open(source: Json) -> JsonObject:
     assert isinstance(source, dict)
-    kept = {key: value for key, value in source.items() if key not in _ASKS_FOR_PROOF}
+    kept = {key: value for key, value in source.items() if key not in _AUTHENTICATION_KEYS}
     return {**kept, "auth": [{"scheme": "none"}], "methods": ["POST"]}
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenAnswers:
-    """An answer stands for its URL, whatever parameters with secrets follow."""
+    """The answers that a test case defines, by URL. Further parameters of the URL, such as secrets, are ignored."""
 
     answers: Mapping[str, CaseAnswer]
 
@@ -110,18 +110,18 @@ class WrittenAnswers:
             if request.url == url or request.url.startswith((f"{url}?", f"{url}&")):
                 return _fetched(answer)
         host = request.url.split("/")[2]
-        raise Permanent("fetch", f"the test has no answer of {host} under this URL: write it under `answers`")
+        raise Permanent("fetch", f"the test has no answer of {host} for this URL. Add it to `answers`")
 
 
-class MadeUpSecrets:
-    """Each name has one value, always the same, that any step can use as a key."""
+class FakeSecrets:
+    """Secrets whose values are derived from their names. Any step can use them as a key."""
 
     async def values(self, name: str) -> tuple[str, ...]:
         return (b64encode(hashlib.sha256(name.encode()).digest()).decode(),)
 
 
 class Owners:
-    """Within one test."""
+    """The first event of each key, within one test case."""
 
     def __init__(self) -> None:
         self._owners: dict[str, str] = {}
@@ -130,8 +130,8 @@ class Owners:
         return self._owners.setdefault(key, event_id)
 
 
-def services_of(answers: Mapping[str, CaseAnswer]) -> Services:
-    return Services(MadeUpSecrets(), WrittenAnswers(answers), Owners(), None, _identity, lambda: AT)
+def case_services(answers: Mapping[str, CaseAnswer]) -> Services:
+    return Services(FakeSecrets(), WrittenAnswers(answers), Owners(), None, _identity, lambda: AT)
 
 
 async def _identity(_: str) -> str:

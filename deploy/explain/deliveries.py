@@ -1,4 +1,4 @@
-"""What a delivery would send, as far as that is known offline."""
+"""Previews of deliveries: the mail that a delivery would send, or the settings of its destination."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,28 +17,28 @@ MAX_LINES = 60
 
 
 @dataclass(frozen=True, slots=True)
-class GoingOut:
+class DeliveryPreview:
     check: Check
     lines: tuple[str, ...] = ()
 
 
-def going_out(delivery: Delivery, notify: JsonObject) -> GoingOut:
+def preview_delivery(delivery: Delivery, notify: JsonObject) -> DeliveryPreview:
     entry = destination_entry(notify, delivery.destination)
     name = f"{delivery.destination} (route {delivery.route!r})"
     try:
-        mail = mail_of(delivery, notify)
+        mail = rendered_mail(delivery, notify)
     except Permanent as error:
-        return GoingOut(Check(name, "failed", f"{error.code}: {error.detail}"))
+        return DeliveryPreview(Check(name, "failed", f"{error.code}: {error.detail}"))
     if mail is None:
         lines = (*_settings(entry), *_without_answer(delivery.destination, entry))
-        return GoingOut(Check(name, "passed", f"a delivery by {entry.get('kind')}"), lines)
+        return DeliveryPreview(Check(name, "passed", f"a delivery by {entry.get('kind')}"), lines)
     people = ", ".join(address.address for address in mail.to)
     lines = (*_mail(delivery, mail), *_without_answer(delivery.destination, entry))
-    return GoingOut(Check(name, "passed", f"a mail to {people}: {mail.subject}"), lines)
+    return DeliveryPreview(Check(name, "passed", f"a mail to {people}: {mail.subject}"), lines)
 
 
-def mail_text(mail: Mail) -> Iterator[str]:
-    """From whom it comes is the platform's to say."""
+def mail_lines(mail: Mail) -> Iterator[str]:
+    """Yield the mail as lines. The sender is left out: it depends on the platform."""
     yield f"To: {', '.join(address.address for address in mail.to)}"
     for name, addresses in (("Cc", mail.cc), ("Bcc", mail.bcc)):
         if addresses:
@@ -55,14 +55,14 @@ def mail_text(mail: Mail) -> Iterator[str]:
 def _mail(delivery: Delivery, mail: Mail) -> Iterator[str]:
     yield ""
     yield f"The mail to {delivery.destination!r} by route {delivery.route!r}"
-    lines = list(mail_text(mail))
+    lines = list(mail_lines(mail))
     yield from (f"    {line}" for line in lines[:MAX_LINES])
     if len(lines) > MAX_LINES:
         yield f"    … {len(lines) - MAX_LINES} lines more"
 
 
 def _without_answer(name: str, entry: JsonObject) -> Iterator[str]:
-    """What follows where the destination does not answer in time."""
+    """Yield what follows if the destination does not answer in time."""
     seconds, on_unknown = entry.get("timeout_seconds"), entry.get("on_unknown")
     if isinstance(seconds, int | float):
         act = f"keeps it until `hookchain release {name}`" if on_unknown == "hold" else "sends it again, minutes later"
@@ -81,14 +81,14 @@ SENDER: Final = Address("sender@example.com")
 
 
 def destination_entry(notify: JsonObject, name: str) -> JsonObject:
-    """Of notify's slice."""
+    """Return the destination's entry in notify's slice."""
     destinations = notify.get("destinations")
     entry: Json = destinations.get(name) if isinstance(destinations, dict) else None
     return entry if isinstance(entry, dict) else {}
 
 
-def mail_of(delivery: Delivery, notify: JsonObject) -> Mail | None:
-    """None where the destination sends no mail. Raises Permanent, as notify would."""
+def rendered_mail(delivery: Delivery, notify: JsonObject) -> Mail | None:
+    """Return the mail of a delivery; None if its destination sends no mail. Raises Permanent, as notify does."""
     entry = destination_entry(notify, delivery.destination)
     if entry.get("kind") != KIND:
         return None

@@ -1,4 +1,4 @@
-"""What a test expects, held against the deliveries that there are."""
+"""The comparison of a test case's expected deliveries with the actual ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from shared.delivery import Delivery
 
 
 @dataclass(frozen=True, slots=True)
-class Actual:
-    """`mail` is what the delivery makes, where its destination sends mail; `fault` and `code` are why it cannot."""
+class ActualDelivery:
+    """A delivery. `mail` is its mail, if its destination sends mail. `fault` and `code` say why it has none."""
 
     delivery: Delivery
     mail: Mail | None
@@ -19,32 +19,32 @@ class Actual:
     code: str = ""
 
 
-def verdict(expected: Sequence[CaseDelivery], actual: Sequence[Actual]) -> list[str]:
-    """Lines that say what is otherwise; none where every delivery was expected, and none is missing."""
+def mismatches(expected: Sequence[CaseDelivery], actual: Sequence[ActualDelivery]) -> list[str]:
+    """Return lines for missing, unexpected and different deliveries; none if all are as expected."""
     left = list(actual)
     lines: list[str] = []
     for wanted in expected:
         nearest = _nearest(wanted, left)
         if nearest is None:
-            lines.append(f"nothing goes to {wanted.to!r}{_by(wanted.route)}")
+            lines.append(f"nothing goes to {wanted.to!r}{_route_suffix(wanted.route)}")
             continue
         left.remove(nearest)
-        if others := _otherwise(wanted, nearest):
+        if others := _mismatches_of(wanted, nearest):
             lines += [f"to {wanted.to!r}:", *(f"  {line}" for line in others)]
     lines += [f"not expected: to {each.delivery.destination!r} by route {each.delivery.route!r}" for each in left]
     return lines
 
 
-def _nearest(wanted: CaseDelivery, left: Sequence[Actual]) -> Actual | None:
+def _nearest(wanted: CaseDelivery, left: Sequence[ActualDelivery]) -> ActualDelivery | None:
     near = [each for each in left if each.delivery.destination == wanted.to]
-    return min(near, key=lambda each: len(_otherwise(wanted, each)), default=None)
+    return min(near, key=lambda each: len(_mismatches_of(wanted, each)), default=None)
 
 
-def _by(route: str | None) -> str:
+def _route_suffix(route: str | None) -> str:
     return f" by route {route!r}" if route else ""
 
 
-def _otherwise(wanted: CaseDelivery, actual: Actual) -> list[str]:
+def _mismatches_of(wanted: CaseDelivery, actual: ActualDelivery) -> list[str]:
     event = actual.delivery.event
     found = {"route": actual.delivery.route, "type": event.type, "subject": event.subject, "actor": event.actor}
     lines = [
@@ -57,10 +57,10 @@ def _otherwise(wanted: CaseDelivery, actual: Actual) -> list[str]:
             "data (- expected, + found):",
             *(f"  {line}" for line in differences(wanted.data, event.data, "data")),
         ]
-    return lines + (_of_mail(wanted.mail, actual) if wanted.mail else [])
+    return lines + (_mail_mismatches(wanted.mail, actual) if wanted.mail else [])
 
 
-def _of_mail(wanted: CaseMail, actual: Actual) -> list[str]:
+def _mail_mismatches(wanted: CaseMail, actual: ActualDelivery) -> list[str]:
     mail = actual.mail
     if mail is None:
         return [f"no mail: {f'{actual.code}: {actual.fault}' if actual.code else 'its destination sends none'}"]

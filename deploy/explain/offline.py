@@ -1,4 +1,4 @@
-"""Receive's ports without a platform: a bus that only remembers, and time as it is told."""
+"""Ports for running receive and steps on this machine without a platform: bus, clock, secrets and memory."""
 
 import json
 import secrets
@@ -27,7 +27,7 @@ class FixedClock:
 
 
 @dataclass(frozen=True, slots=True)
-class RememberingBus:
+class RecordingBus:
     messages: list[BusMessage] = field(default_factory=list)
 
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:  # noqa: ARG002 the port's
@@ -38,7 +38,7 @@ class RememberingBus:
         return tuple(from_cloudevent(json.loads(message.data)) for message in self.messages)
 
 
-def offline_receiver(slice_: JsonObject, store: SecretStore, bus: RememberingBus, now: float) -> Receiver:
+def offline_receiver(slice_: JsonObject, store: SecretStore, bus: RecordingBus, now: float) -> Receiver:
     return Receiver(
         sources=read_sources(slice_),
         secrets=store,
@@ -59,18 +59,18 @@ def body_reader(request: Request) -> ReadBody:
 
 
 class FirstOwners:
-    """Every event is the first of its key."""
+    """A memory in which every event is the first of its key."""
 
     async def owner(self, _: str, event_id: str, __: float, ___: float) -> str:
         return event_id
 
 
 def local_services(environ: Mapping[str, str], fetching: Fetch | None = None) -> Services:
-    """`fetching` stands in for the network."""
-    return Services(secrets_here(environ), fetching or fetch(), FirstOwners(), None)
+    """Return the services of steps on this machine. `fetching` replaces the network."""
+    return Services(local_secrets(environ), fetching or fetch(), FirstOwners(), None)
 
 
-def secrets_here(environ: Mapping[str, str], clock: Clock | None = None) -> SecretStore:
-    """As `hookchain dev` has them: a mounted file, else the environment, of which .env may be a part."""
+def local_secrets(environ: Mapping[str, str], clock: Clock | None = None) -> SecretStore:
+    """Return the secrets as `hookchain dev` reads them: from a mounted file, else from the environment or .env."""
     folder = Path(environ.get("SECRETS_DIR") or "/secrets")
     return SecretStore((from_folder(folder), from_environment(environ)), clock or SystemClock())

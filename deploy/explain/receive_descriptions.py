@@ -1,4 +1,4 @@
-"""What each check of receive looked at and found, in words, where it passed. From the source's slice, as compiled."""
+"""Descriptions of receive's checks that passed, from the request and the source's compiled settings."""
 
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -14,7 +14,7 @@ from shared.signatures.way import read_way
 
 Settings = JsonObject
 
-CHECK_OF: Final[Mapping[str, str]] = {
+CHECK_BY_CODE: Final[Mapping[str, str]] = {
     "unknown_source": "path",
     "method": "method",
     "length": "size",
@@ -41,7 +41,7 @@ CHECK_OF: Final[Mapping[str, str]] = {
     "decoded": "parse",
     "schema": "schema",
 }
-"""The check that a refusal of this code belongs to; of any other, it is `limits`."""
+"""The check to which the code of a rejection belongs. Any other code belongs to `limits`."""
 
 ORDER: Final = (
     "path",
@@ -63,76 +63,76 @@ ORDER: Final = (
 )
 
 
-def path_words(name: str, settings: Settings) -> str:
+def describe_path(name: str, settings: Settings) -> str:
     ways = settings.get("auth")
     count = len(ways) if isinstance(ways, list) else 0
-    return f"the source {name!r}, which takes {count_of(count, 'way of proof', 'ways of proof')}"
+    return f"the source {name!r}, with {count_of(count, 'auth scheme')}"
 
 
-def method_words(request: Request, settings: Settings) -> str:
-    return f"{request.method}; this source takes {', '.join(_texts(settings.get('methods')))}"
+def describe_method(request: Request, settings: Settings) -> str:
+    return f"{request.method}; this source accepts {', '.join(_texts(settings.get('methods')))}"
 
 
-def size_words(request: Request, settings: Settings) -> str:
+def describe_size(request: Request, settings: Settings) -> str:
     return f"{count_of(len(request.body), 'byte')} of at most {settings.get('max_body_bytes'):,}"
 
 
-def encoding_words(request: Request) -> str:
+def describe_encoding(request: Request) -> str:
     return f"content encoding {request.header('content-encoding') or 'none'}"
 
 
-def content_type_words(request: Request, settings: Settings) -> str:
-    sent = "one is given" if request.header("content-type") else "none is given: the body decides"
-    taken = _texts(settings.get("content_types"))
-    return f"{sent}; this source takes {', '.join(taken) or 'any'}"
+def describe_content_type(request: Request, settings: Settings) -> str:
+    sent = "present" if request.header("content-type") else "absent, so the body decides"
+    accepted = _texts(settings.get("content_types"))
+    return f"{sent}; this source accepts {', '.join(accepted) or 'any'}"
 
 
-def address_words(request: Request, settings: Settings, verb: str = "is within") -> str:
+def describe_address(request: Request, settings: Settings, verb: str = "is within") -> str:
     blocks = _texts(settings.get("allow"))
     if not blocks:
         return "any address may send"
     proxies = settings.get("trusted_proxies")
-    address, by = _sender(request, proxies if isinstance(proxies, int) else 0)
+    address, by = _sender_address(request, proxies if isinstance(proxies, int) else 0)
     return f"{address}, {by}, {verb} {', '.join(blocks)}"
 
 
-def _sender(request: Request, proxies: int) -> tuple[str, str]:
-    """Whose address it is held to be, and by whose word."""
+def _sender_address(request: Request, proxies: int) -> tuple[str, str]:
+    """Return the sender's address, and where it was found."""
     try:
         address = str(ip_address(sender_address(request, proxies)))
     except ValueError:
         address = "no address"
     if not request.header("x-forwarded-for"):
-        return address, "from where it comes"
+        return address, "the address that connects"
     if not proxies:
-        return address, "from where it comes (X-Forwarded-For counts only with `trusted_proxies`)"
-    return address, f"by X-Forwarded-For behind {count_of(proxies, 'trusted proxy', 'trusted proxies')}"
+        return address, "the address that connects (X-Forwarded-For counts only with `trusted_proxies`)"
+    return address, f"from X-Forwarded-For behind {count_of(proxies, 'trusted proxy', 'trusted proxies')}"
 
 
-def schema_words(settings: Settings) -> str | None:
-    return "the data keeps to the source's schema" if "schema" in settings else None
+def describe_schema(settings: Settings) -> str | None:
+    return "the data conforms to the source's schema" if "schema" in settings else None
 
 
-def origin_words(settings: Settings) -> str | None:
-    return "the page's origin is one that may post" if "form" in settings else None
+def describe_origin(settings: Settings) -> str | None:
+    return "the page's origin is allowed" if "form" in settings else None
 
 
-def id_words(event: Event, settings: Settings) -> str:
+def describe_id(event: Event, settings: Settings) -> str:
     is_named = bool(event.deliveryid) and event.id == event_id(event.source_name, str(event.deliveryid))
     auth = settings.get("auth")
     signs = isinstance(auth, list) and any(signs_content(read_way(way)) for way in auth)
     if signs and not is_named and settings.get("dedupe") not in {"delivery_id", "body"}:
         unsigned = "the delivery id is not signed" if event.deliveryid else "no delivery id"
         return (
-            f"{unsigned}: the signed bytes name the event, and the same bytes again, under whatever headers, are a"
-            " duplicate (reason same_signed_bytes), unless the source says `dedupe: delivery_id`"
+            f"{unsigned}: the signed bytes identify the event, and the same bytes with any headers are a duplicate"
+            " (reason same_signed_bytes), unless the source has `dedupe: delivery_id`"
         )
     if event.deliveryid:
-        return "the sender's delivery id is there: the same request again is the same event"
-    return "no delivery id: the same request again is another event, unless the source says `dedupe: body`"
+        return "the sender's delivery id identifies the event: the same request again is a duplicate"
+    return "no delivery id: the same request again is another event, unless the source has `dedupe: body`"
 
 
-def data_words(data: Json) -> str:
+def describe_data(data: Json) -> str:
     if isinstance(data, dict):
         return f"an object with {count_of(len(data), 'field')}"
     if isinstance(data, list):
@@ -140,7 +140,7 @@ def data_words(data: Json) -> str:
     return {str: "a text", bool: "a truth value", type(None): "nothing"}.get(type(data), "a number")
 
 
-def event_words(events: tuple[Event, ...]) -> str:
+def describe_event(events: tuple[Event, ...]) -> str:
     if len(events) != 1:
         return f"a batch of {count_of(len(events), 'event')}"
     [event] = events

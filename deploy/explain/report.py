@@ -1,4 +1,4 @@
-"""What would happen to a request: checks in the order in which they are made, and the events that come of it."""
+"""The report on a request: the checks in their order and the events, as JSON and as text."""
 
 import json
 import textwrap
@@ -21,12 +21,12 @@ TRANSFORM: Final = "transform"
 NOTIFY: Final = "notify"
 """The name of the stage that has a check for each delivery."""
 NOT_MADE: Final = "not made"
-"""The words of a check that comes behind the one that failed."""
+"""The text of a check after the one that failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`words` say what was looked at and what was found; never a secret, a header's value or a part of the body."""
+    """A check. `words` say what was checked and found; never a secret, a header's value or a part of the body."""
 
     name: str
     state: State
@@ -35,7 +35,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What one function does. `detail` is whatever text belongs below its checks, such as a diff or a mail."""
+    """The part of one function. `detail` is text to show below its checks, such as a diff or a mail."""
 
     name: str
     checks: tuple[Check, ...]
@@ -44,7 +44,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`status` is the HTTP status that the sender gets, `code` our own for a refusal; `advice` what to do about it."""
+    """A report. `status` is the HTTP status of the reply, `code` the code of a rejection, `advice` what to do."""
 
     status: int
     code: str | None
@@ -104,7 +104,7 @@ MAX_REASONS: Final = 10
 
 
 def report_text(report: Report, screen: Screen) -> Iterator[str]:
-    """Lines."""
+    """Yield the report as lines for a person."""
     for stage in report.stages:
         yield from (*_stage(stage, screen), "")
     for event in report.events:

@@ -1,4 +1,4 @@
-"""The request that is to be explained, from the command's arguments."""
+"""The options of `hookchain explain` that describe a request."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ from functions.receive.admission import source_name
 from shared.http import Request
 
 
-def add_request(words: argparse.ArgumentParser) -> None:
+def add_request_options(words: argparse.ArgumentParser) -> None:
     words.add_argument("--source", metavar="NAME", help="the source, where the URL's path does not name it")
     words.add_argument("--method", metavar="METHOD", default="POST", help="POST, unless said")
     words.add_argument("--url", metavar="URL", help="the URL that the sender called (default: the source's own here)")
@@ -23,12 +23,12 @@ def add_request(words: argparse.ArgumentParser) -> None:
     words.add_argument("--from", dest="peer", metavar="ADDRESS", default="127.0.0.1", help="the sender's IP address")
 
 
-def request_of(options: argparse.Namespace) -> Request:
-    """Raises ValueError and OSError."""
+def request_from_options(options: argparse.Namespace) -> Request:
+    """Return the request that the options describe. Raises ValueError and OSError."""
     if options.curl is not None:
         address, request = curl_request(options.curl)
     elif options.url is None and options.source is None:
-        raise ValueError("say which request: --url, --curl, or --source for the URL that it has here")
+        raise ValueError("needs a request: --url, --curl, or --source for the source's own URL here")
     else:
         address = options.url or f"http://localhost:8080/{quote(options.source)}"
         headers = tuple(_header(line) for line in options.header)
@@ -37,7 +37,7 @@ def request_of(options: argparse.Namespace) -> Request:
 
 
 def _at(address: str, source: str | None, request: Request) -> Request:
-    """With what the URL says, and the headers that every client adds by itself."""
+    """Return the request at the address, with the headers that every client adds by itself."""
     url = urlsplit(address if "://" in address else f"http://{address}")
     path = url.path if url.path.startswith("/") else f"/{url.path}"
     if source is not None and source_name(path) != source:
@@ -52,7 +52,7 @@ def _at(address: str, source: str | None, request: Request) -> Request:
 def _header(line: str) -> tuple[str, str]:
     name, colon, value = line.partition(":")
     if not colon or not name.strip():
-        raise ValueError("a header is written 'Name: value'")
+        raise ValueError(f"a header must be written 'Name: value'; got {name[:40]!r}")
     return name.strip().lower(), value.strip()
 
 

@@ -1,4 +1,4 @@
-"""The steps in words: a list of the families, and all of one step."""
+"""Steps on the command line: a list of all steps, one step in full, and a chain that is written as text."""
 
 import inspect
 import json
@@ -22,30 +22,30 @@ from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
 
 
-def listing(own: StepModels, screen: Screen) -> Iterator[str]:
-    """A family's own words, then a line a step."""
+def step_listing(own: StepModels, screen: Screen) -> Iterator[str]:
+    """Yield the families of steps, with one line for each step."""
     groups = [(words, models) for words, models in families() if models]
     if own:
-        groups.append(("Your own.", own))
+        groups.append(("Your own steps.", own))
     width = max(len(name) for _, models in groups for name in models)
     for words, models in groups:
         yield screen.coloured(words, BOLD)
         for name, model in models.items():
             yield f"  {name.ljust(width)}  {step_class(model).summary}"
         yield ""
-    yield "hookchain steps NAME says more of one."
+    yield "`hookchain steps NAME` shows a step's settings and an example."
 
 
-def whole_step(name: str, model: type[BaseModel], screen: Screen) -> Iterator[str]:
+def step_page(name: str, model: type[BaseModel], screen: Screen) -> Iterator[str]:
     step = step_class(model)
     yield screen.coloured(name, BOLD) + f": {step.summary}"
     texts = list(_texts(model))
     for text in texts:
         yield from ("", *text.splitlines())
-    if others := list(_unsaid(model, " ".join(texts))):
+    if others := list(_undocumented_settings(model, " ".join(texts))):
         yield from ("", *others)
     if issubclass(step, AskingStep):
-        yield from ("", "It asks outside of the event: a secret, another system, or what came before.")
+        yield from ("", "It reads something besides the event: a secret, another system, or earlier events.")
     yield from ("", screen.coloured("Example", DIM))
     yield from _example(name, step.example)
 
@@ -66,7 +66,7 @@ def step_class(model: type[BaseModel]) -> type[Step]:
 
 
 def _texts(model: type[BaseModel]) -> Iterator[str]:
-    """Of the step, of the settings that it shares with others, and of the model of what is written in short too."""
+    """Yield the docstrings of the step, of the settings that it shares with others, and of its short form's model."""
     for part in dict.fromkeys((*model.__mro__, _inner(model))):
         if issubclass(part, BaseModel) and not part.__module__.startswith("pydantic"):
             text = vars(part).get("__doc__")
@@ -80,8 +80,8 @@ def _inner(model: type[BaseModel]) -> type[BaseModel]:
     return inner if inspect.isclass(inner) and issubclass(inner, BaseModel) else model
 
 
-def _unsaid(model: type[BaseModel], said: str) -> Iterator[str]:
-    """The settings that no docstring names, as a step of the operator's own may have them."""
+def _undocumented_settings(model: type[BaseModel], said: str) -> Iterator[str]:
+    """Yield the settings that no docstring names, which an operator's own step may have."""
     fields = {field.alias or name: field for name, field in _inner(model).model_fields.items() if name != "root"}
     unsaid = {name: field for name, field in fields.items() if not re.search(rf"\b{re.escape(name)}\b", said)}
     width = max(map(len, unsaid), default=0)
@@ -92,18 +92,18 @@ def _unsaid(model: type[BaseModel], said: str) -> Iterator[str]:
 
 def _example(name: str, example: Example) -> Iterator[str]:
     yield from _indented(yaml.safe_dump({"steps": [{name: example.settings}]}, sort_keys=False, allow_unicode=True))
-    yield f"  makes of  {json.dumps(example.before, ensure_ascii=False)}"
-    yield f"  this      {_shown(example)}"
+    yield f"  before    {json.dumps(example.before, ensure_ascii=False)}"
+    yield f"  after     {_result_text(example)}"
     for attribute, value in example.attributes.items():
         yield f"  {attribute.ljust(8)}  {value}"
 
 
-def _shown(example: Example) -> str:
+def _result_text(example: Example) -> str:
     if example.stops:
-        return f"nothing: it stops ({example.stops})"
-    to = f", which goes on in the chain {example.leads_to!r}" if example.leads_to else ""
-    such = ", or the like: it is another each time" if example.varies else ""
-    return json.dumps(example.after, ensure_ascii=False) + to + such
+        return f"nothing: the event is filtered ({example.stops})"
+    to = f", which continues in the chain {example.leads_to!r}" if example.leads_to else ""
+    variation = ", for example: the value differs each time" if example.varies else ""
+    return json.dumps(example.after, ensure_ascii=False) + to + variation
 
 
 def _after(example: Example) -> Json:
@@ -115,11 +115,14 @@ def _indented(text: str) -> Iterator[str]:
 
 
 class StepsFault(ValueError):
-    """What was written is no chain of steps. Its text has a line for each fault."""
+    """A text is not a valid chain of steps. The message has a line for each fault."""
 
 
-def given_chain(text: str, chains: NamedChains, own: StepModels, folder: Path) -> Chain:
-    """`folder` is what files that steps name are relative to. Raises StepsFault."""
+def chain_from_text(text: str, chains: NamedChains, own: StepModels, folder: Path) -> Chain:
+    """Return the chain of a text: one step, a list of steps, or the name of a chain of the configuration.
+
+    Names of files are relative to `folder`. Raises StepsFault.
+    """
     if text in chains:
         return Chain("", chains[text], chains)
     steps = [_with_files(step, own, folder) for step in _written(text, chains)]
@@ -132,14 +135,14 @@ def given_chain(text: str, chains: NamedChains, own: StepModels, folder: Path) -
 
 def _written(text: str, chains: NamedChains) -> list[Json]:
     if not text.strip():
-        raise StepsFault("no step is written: a step is `name: settings`")
+        raise StepsFault("the step is empty: write `name: settings`")
     try:
         document = parse_config(text, "the step", Path()).document
     except ConfigFaults as fault:
         raise StepsFault(str(fault)) from fault
     if isinstance(document, str):
         hint = did_you_mean(document, chains) if chains else ""
-        raise StepsFault(f"there is no chain {document!r}{hint}; a step is written `name: settings`")
+        raise StepsFault(f"there is no chain {document!r}{hint}. Write a step as `name: settings`")
     if isinstance(document, dict):
         return [{name: settings} for name, settings in document.items()]
     return document if isinstance(document, list) else [document]

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from deploy.dev.inspector.answers import json_answer, not_found
 from deploy.dev.inspector.parts import LOCAL, LocalParts
-from deploy.explain.transform_stage import OfflineFetch, RouteTold, StepTold, told_routes
+from deploy.explain.transform_stage import OfflineFetch, RouteTrace, StepTrace, trace_routes
 from functions.transform.step import Services
 from shared.claim_check import checked_out
 from shared.cloud.local.owners import FILE_NAME, KnownOwners
@@ -34,7 +34,7 @@ async def show_steps(request: web.Request) -> web.Response:
     parts, event_id = request.app[LOCAL], request.match_info["id"]
     event = await _event(parts, event_id)
     services = Services(NoSecrets(), OfflineFetch(), KnownOwners(parts.state / FILE_NAME), parts.blobs)
-    routes = await told_routes(event, _slice(parts.state), services)
+    routes = await trace_routes(event, _slice(parts.state), services)
     return json_answer({"routes": [_route(route) for route in routes]})
 
 
@@ -56,7 +56,7 @@ def _slice(state: Path) -> JsonObject:
     return document
 
 
-def _route(route: RouteTold) -> JsonObject:
+def _route(route: RouteTrace) -> JsonObject:
     return {
         "route": route.route,
         "matched": route.matched,
@@ -66,7 +66,7 @@ def _route(route: RouteTold) -> JsonObject:
     }
 
 
-def _step(step: StepTold) -> JsonObject:
+def _step(step: StepTrace) -> JsonObject:
     return {
         "label": step.label,
         "event_id": step.event_id,

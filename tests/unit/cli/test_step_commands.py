@@ -147,7 +147,7 @@ def test_a_named_chain_of_the_configuration_is_run(hookchain: Hookchain, config:
     ("step", "code", "words"),
     [
         ("dorp: [data.a]", 2, "step 1 'dorp': there is no such step; did you mean 'drop'?"),
-        (" ", 2, "no step is written: a step is `name: settings`"),
+        (" ", 2, "the step is empty: write `name: settings`"),
         ("drop: [a]", 2, "begins with neither 'data'"),
         ("{drop: [", 2, "not YAML"),
         ("switch: {to: vip}", 2, "there is no chain 'vip'"),
@@ -180,7 +180,7 @@ def test_steps_tells_of_each_what_it_takes_and_an_example(hookchain: Hookchain, 
 
     assert code == 0
     assert f"- {name}:" in out.decode()
-    assert "makes of" in out.decode()
+    assert "before  " in out.decode()
     documents: Json = json.loads(hookchain("steps", name, "--json")[1])
     assert isinstance(documents, dict)
     assert len(str(documents["steps"])) > 200
@@ -230,7 +230,7 @@ def test_an_event_that_fails_fails_its_test_unless_the_test_expects_that(hookcha
 
     config.write_text(text.replace("    answers:", "    fails: schema\n    answers:"))
     said = hookchain("test", "--config", str(config))[1].decode()
-    assert "nothing failed with the code 'schema', which `fails` expects" in said
+    assert "nothing failed with the code 'schema' that `fails` expects" in said
 
 
 def test_a_mail_that_cannot_be_made_fails_its_test(hookchain: Hookchain, config: Path) -> None:

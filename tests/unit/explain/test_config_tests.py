@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.explain.config_tests import refuse_failing_tests
+from deploy.explain.config_tests import require_passing_tests
 from deploy.terminal.command_error import CannotTell
 
 CONFIG = """\
@@ -18,8 +18,8 @@ def test_a_configuration_whose_tests_pass_is_deployed(tmp_path: Path) -> None:
     path = tmp_path / "hookchain.yaml"
     path.write_text(CONFIG)
 
-    assert refuse_failing_tests(path, {}) == 1
-    assert refuse_failing_tests(None, {"EMAIL_ADDRESS": "a@example.com"}) == 0
+    assert require_passing_tests(path, {}) == 1
+    assert require_passing_tests(None, {"EMAIL_ADDRESS": "a@example.com"}) == 0
 
 
 def test_a_configuration_whose_test_fails_is_not_and_says_why(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_a_configuration_whose_test_fails_is_not_and_says_why(tmp_path: Path) ->
     path.write_text(CONFIG.replace("expect: [{to: people}]", "expect: []"))
 
     with pytest.raises(CannotTell, match="nothing is deployed: 1 of the configuration's 1 tests fail") as refused:
-        refuse_failing_tests(path, {})
+        require_passing_tests(path, {})
     assert "it goes out:\n  not expected: to 'people' by route 'all'" in str(refused.value)
 
 
@@ -53,7 +53,7 @@ def failures(tmp_path: Path, text: str) -> str:
     path = tmp_path / "hookchain.yaml"
     path.write_text(text)
     try:
-        refuse_failing_tests(path, {})
+        require_passing_tests(path, {})
     except CannotTell as refused:
         return str(refused)
     return ""

@@ -158,7 +158,10 @@ def test_a_fault_in_a_chain_names_the_step(chain: Json, words: str) -> None:
         ({"stop": ""}, "reason: must not be empty"),
         ({"cast": {}}, "must not be empty"),
         ({"set": {"dat.x": 1}}, "dat.x: path 'dat.x' begins with neither 'data' nor is one of type, subject, actor"),
-        ({"deduplicate": {"key": "data.x", "window": "soon"}}, "window: must be a number of seconds, or a duration such as 90s"),
+        (
+            {"deduplicate": {"key": "data.x", "window": "soon"}},
+            "window: must be a number of seconds, or a duration such as 90s",
+        ),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_in_words(step: Json, words: str) -> None:

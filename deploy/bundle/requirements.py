@@ -1,7 +1,7 @@
-"""A function's requirements.txt: of all the pins, those that its extras need, with their hashes.
+"""A function's requirements.txt: the extras of pyproject.toml that its configuration uses, with pins and hashes.
 
-deploy/pins.txt says beneath each package who needs it (`# via`), and that is all it takes to follow needs downwards:
-the same two committed files give the same requirements, with no package index and no installed environment asked.
+deploy/pins.txt names below each package those that need it (`# via`). The requirements follow from these two files
+alone, without a package index or an installed environment.
 """
 
 import re
@@ -21,12 +21,12 @@ _OWN_EXTRAS: Final = re.compile(r"hookchain\[([a-z, -]+)\]")
 
 
 class PinsFault(Exception):
-    """pyproject.toml and deploy/pins.txt do not go together."""
+    """pyproject.toml and deploy/pins.txt contradict each other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """`text` is the version and its hashes, as pip reads them; `needed_by` are names of packages."""
+    """A pinned package. `text` is the version with its hashes, as pip reads it; `needed_by` are names of packages."""
 
     name: str
     text: str
@@ -38,7 +38,7 @@ def requirements(pyproject: Path, pins: Path, extras: Sequence[str]) -> str:
     pinned = {pin.name: pin for pin in read_pins(pins.read_text(encoding="utf-8"))}
     named = {name for extra in extras for name in _packages_of(_extras(pyproject), extra)}
     if missing := named - pinned.keys():
-        raise PinsFault(f"{pins.name} has no version of {', '.join(sorted(missing))}; renew it with `make pins`")
+        raise PinsFault(f"{pins.name} has no version of {', '.join(sorted(missing))}. Update it with `make pins`")
     return "".join(pinned[name].text for name in sorted(_with_needs(named, pinned)))
 
 
@@ -62,7 +62,7 @@ def _pin(lines: list[str], needed_by: set[str]) -> Pin:
 
 
 def normalized(name: str) -> str:
-    """One spelling for a package's many (https://packaging.python.org/en/latest/specifications/name-normalization/)."""
+    """Return the normalized name (https://packaging.python.org/en/latest/specifications/name-normalization/)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -84,7 +84,7 @@ def _packages_of(extras: dict[str, list[str]], extra: str) -> Iterator[str]:
 
 
 def _with_needs(names: set[str], pinned: dict[str, Pin]) -> set[str]:
-    """The packages, and what they need, and so on. Who needs a package needs it whole: extras are not told apart."""
+    """Return the packages with everything that they need. Extras of a package are not distinguished."""
     found = set(names)
     while more := {name for name, pin in pinned.items() if name not in found and pin.needed_by & found}:
         found |= more
@@ -92,11 +92,11 @@ def _with_needs(names: set[str], pinned: dict[str, Pin]) -> set[str]:
 
 
 PUBLIC_KEYS: Final = frozenset({"ed25519", "ecdsa", "rsa", "aws-sns", "paypal", "standard-webhooks"})
-"""Schemes that verify with a public key. Standard Webhooks does where its secret is one, which only the secret says."""
+"""Schemes that may verify with a public key. Standard Webhooks does if its secret is a public key."""
 
 
 def features(function: str, compiled: JsonObject) -> tuple[str, ...]:
-    """The names of extras, each once, in alphabetical order."""
+    """Return the names of the extras that a function needs, each once, in alphabetical order."""
     found = {"receive": _of_sources, "transform": _of_steps, "notify": _of_destinations}[function](compiled)
     return tuple(sorted(set(found)))
 
@@ -131,7 +131,7 @@ def _of_steps(compiled: JsonObject) -> Iterator[str]:
 
 
 def _of_destinations(compiled: JsonObject) -> Iterator[str]:
-    """A kind of destination says it in `extras`, as a step does."""
+    """Yield the extras of each kind of destination, which its module names in `extras`."""
     destinations = compiled["destinations"]
     assert isinstance(destinations, dict)
     for kind in {_kind(destination) for destination in destinations.values()}:

@@ -72,7 +72,7 @@ def _deployed(deployment: Deployment, actions: Sequence[Action], runner: Gcloud,
     is_certain = target.region == DEFAULT_REGION  # another may be mistyped, until something runs there
     if is_certain:
         memory.keep()
-    values, made = first_values(actions, deployment, os.environ, ask, memory.untold())
+    values, made = first_values(actions, deployment, os.environ, ask, memory.missing_target_options())
     began = time.monotonic()
     progress = Lines(len(actions), screen_of(sys.stdout, os.environ))
     failure = Applying(runner, target, values, progress).apply(actions)
@@ -83,7 +83,7 @@ def _deployed(deployment: Deployment, actions: Sequence[Action], runner: Gcloud,
         memory.keep()
     done = f"Done in {time.monotonic() - began:.0f} s: {counted(len(actions), 'change')}."
     print(done if actions else UP_TO_DATE)
-    print("\n".join(["", *closing(deployment, made, memory.untold())]))
+    print("\n".join(["", *closing(deployment, made, memory.missing_target_options())]))
     return DONE
 
 

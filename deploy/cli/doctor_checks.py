@@ -12,12 +12,12 @@ from deploy.config.mail_settings import mail_fault
 from deploy.config.ports import DEFAULT_BASE, is_free, owner_of
 from deploy.doctor import clock, configuration, gcloud, machine, project, sender
 from deploy.gcp import organization_policies
-from deploy.gcp.secret_manager_backend import SecretManagerPlace
+from deploy.gcp.secret_manager_backend import SecretManagerBackend
 from deploy.google.api import GoogleApi, Token, token_of
 from deploy.google.gcloud import Gcloud
 from deploy.google.target import Target
 from deploy.history.platform_options import same_platform
-from deploy.secrets.backend import Place
+from deploy.secrets.backend import SecretBackend
 from deploy.secrets.needs import needs
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
 from functions.notify.mail.ways import API_KEY
@@ -33,7 +33,7 @@ class Subject:
     compiled: Configured | ConfigFaults
 
 
-def local_checks(subject: Subject, place: Place) -> list[Check]:
+def local_checks(subject: Subject, place: SecretBackend) -> list[Check]:
     options = subject.options
     base = int(subject.environ["PORT_BASE"]) if subject.environ.get("PORT_BASE", "").isdecimal() else DEFAULT_BASE
     return [
@@ -53,7 +53,7 @@ def gcp_checks(subject: Subject, target: Target) -> list[Check]:
     runner = Gcloud(target.project)
     token = token_of(runner)
     api = GoogleApi(target.project, token)
-    place = SecretManagerPlace(target, runner, api)
+    place = SecretManagerBackend(target, runner, api)
     return [
         *gcloud_checks(runner, token),
         Check("project", partial(project.project, target, api)),
@@ -94,7 +94,7 @@ def _configuration(subject: Subject) -> Finding:
     return configuration.configuration(compiled.path, compiled.slices)
 
 
-def _secrets(subject: Subject, place: Place) -> Finding:
+def _secrets(subject: Subject, place: SecretBackend) -> Finding:
     if isinstance(subject.compiled, ConfigFaults):
         return unknown("the configuration has faults")
     slices = subject.compiled.slices
@@ -114,6 +114,6 @@ def _sender(subject: Subject, key: Callable[[], str | None], is_local: bool) -> 
     return sender.sender(subject.compiled.slices["notify"], settings.email_from, settings.sendgrid_url, found)
 
 
-def _kept_key(place: Place) -> str | None:
+def _kept_key(place: SecretBackend) -> str | None:
     kept = place.find([API_KEY]).get(API_KEY)
     return kept.values[0] if kept and kept.values else None

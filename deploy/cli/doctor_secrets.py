@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from deploy.cli.secrets_listing import MISSING, PRESENT, UNREADABLE, WEAK, state_of, why_weak
 from deploy.gcp.first_values import is_made_up
-from deploy.secrets.backend import Place
+from deploy.secrets.backend import SecretBackend
 from deploy.secrets.needs import Need
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from shared.jsontext import JsonObject
 
 
-def secrets(needed: Sequence[Need], place: Place, receive: JsonObject, where: str) -> Finding:
+def secrets(needed: Sequence[Need], place: SecretBackend, receive: JsonObject, where: str) -> Finding:
     """`receive` is its slice, `where` what commands have to be told of where: nothing for this machine."""
     if not needed:
         return ok("the configuration needs none")

@@ -14,13 +14,13 @@ from deploy.cli.secrets_change import rotate_secret, set_secret
 from deploy.cli.secrets_listing import list_secrets
 from deploy.cli.secrets_value import refuse_values
 from deploy.config.configured import add_configuration, environ_of
-from deploy.gcp.secret_manager_backend import SecretManagerPlace
+from deploy.gcp.secret_manager_backend import SecretManagerBackend
 from deploy.google.api import GoogleApi, NotSignedIn, token_of
 from deploy.google.gcloud import Gcloud
 from deploy.history.platform_options import add_platform, is_gcp, target_of
-from deploy.secrets.backend import Place, PlaceFault
-from deploy.secrets.dotenv_backend import DotenvPlace
-from deploy.secrets.values import DEFAULT_KEEP, MAX_KEEP, Refused
+from deploy.secrets.backend import BackendError, SecretBackend
+from deploy.secrets.dotenv_backend import DotenvBackend
+from deploy.secrets.values import DEFAULT_KEEP, MAX_KEEP, InvalidValue
 from deploy.terminal.command_error import CannotTell
 from shared.secrets import SECRET_NAME
 
@@ -41,7 +41,7 @@ exit code: 0 done, 1 refused or failed (list: some are missing or weak), 2 for a
 @dataclass(frozen=True, slots=True)
 class Action:
     summary: str
-    run: Callable[[argparse.Namespace, Place], int]
+    run: Callable[[argparse.Namespace, SecretBackend], int]
 
 
 def main(arguments: list[str]) -> int:
@@ -60,19 +60,19 @@ def main(arguments: list[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     try:
         return ACTIONS[options.action].run(options, place_of(options))
-    except (Refused, PlaceFault, NotSignedIn) as fault:
+    except (InvalidValue, BackendError, NotSignedIn) as fault:
         raise CannotTell(str(fault)) from fault
 
 
-def place_of(options: argparse.Namespace) -> Place:
+def place_of(options: argparse.Namespace) -> SecretBackend:
     """Raises TargetFault and DotenvFault."""
     environ = environ_of(options)
     if is_gcp(options):
         target = target_of(options, environ)
         gcloud = Gcloud(target.project)
-        return SecretManagerPlace(target, gcloud, GoogleApi(target.project, token_of(gcloud)))
+        return SecretManagerBackend(target, gcloud, GoogleApi(target.project, token_of(gcloud)))
     folder = Path(environ.get("SECRETS_DIR") or "/secrets")
-    return DotenvPlace(options.env_file, os.environ, folder, datetime.datetime.now(datetime.UTC).date())
+    return DotenvBackend(options.env_file, os.environ, folder, datetime.datetime.now(datetime.UTC).date())
 
 
 def _words() -> argparse.ArgumentParser:

@@ -8,16 +8,16 @@ from deploy.cli.secrets_value import new_text
 from deploy.config.configured import configured
 from deploy.config.faults import ConfigFaults
 from deploy.history.platform_options import same_platform
-from deploy.secrets.backend import Place
+from deploy.secrets.backend import SecretBackend
 from deploy.secrets.needs import Need, needs
-from deploy.secrets.values import checked_values, joined, rotated, short_ones
+from deploy.secrets.values import count_short, joined, rotated, validated_values
 from deploy.terminal.command_error import CannotTell
 from shared.did_you_mean import did_you_mean
 
 
-def set_secret(options: argparse.Namespace, place: Place) -> int:
+def set_secret(options: argparse.Namespace, place: SecretBackend) -> int:
     need = _need(options)
-    values = checked_values(new_text(options.random, need.ways), need.ways)
+    values = validated_values(new_text(options.random, need.ways), need.ways)
     before = place.find([need.name]).get(need.name)
     for line in place.write(need.name, joined(values), forget=False):
         print(f"{need.name}: {line}")
@@ -27,7 +27,7 @@ def set_secret(options: argparse.Namespace, place: Place) -> int:
     return DONE
 
 
-def rotate_secret(options: argparse.Namespace, place: Place) -> int:
+def rotate_secret(options: argparse.Namespace, place: SecretBackend) -> int:
     need = _need(options)
     before = place.find([need.name]).get(need.name)
     if before is None:
@@ -36,7 +36,7 @@ def rotate_secret(options: argparse.Namespace, place: Place) -> int:
         raise CannotTell(f"{need.name} {before.trouble}")
     if options.drop_old:
         return _drop_old(place, need, before.values)
-    [new, *more] = checked_values(new_text(options.random, need.ways), need.ways)
+    [new, *more] = validated_values(new_text(options.random, need.ways), need.ways)
     if more:
         raise CannotTell("rotate takes one new value; `set` takes several, one a line")
     values = rotated(new, before.values, options.keep)
@@ -50,7 +50,7 @@ def rotate_secret(options: argparse.Namespace, place: Place) -> int:
     return DONE
 
 
-def _drop_old(place: Place, need: Need, values: tuple[str, ...]) -> int:
+def _drop_old(place: SecretBackend, need: Need, values: tuple[str, ...]) -> int:
     if len(values) < 2:
         print(f"{need.name}: there is no old value to drop", file=sys.stderr)
         return NOT_DONE
@@ -75,8 +75,8 @@ def _need(options: argparse.Namespace) -> Need:
     return found or Need(name, (), ())
 
 
-def _tell_more(options: argparse.Namespace, place: Place, need: Need, values: tuple[str, ...]) -> None:
-    if short_ones(values):
+def _tell_more(options: argparse.Namespace, place: SecretBackend, need: Need, values: tuple[str, ...]) -> None:
+    if count_short(values):
         print("warning: it has fewer than 16 characters: a long random one cannot be guessed", file=sys.stderr)
     if options.random:
         print(f"{need.name}: to see the value that was made: {place.how_to_read(need.name)}")

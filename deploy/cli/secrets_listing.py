@@ -11,9 +11,9 @@ from typing import Final
 from deploy.cli.ending import DONE, NOT_DONE
 from deploy.config.configured import configured
 from deploy.history.platform_options import is_gcp, same_platform
-from deploy.secrets.backend import Kept, Place
+from deploy.secrets.backend import SecretBackend, StoredSecret
 from deploy.secrets.needs import Need, needs
-from deploy.secrets.values import Refused, checked_values, short_ones
+from deploy.secrets.values import InvalidValue, count_short, validated_values
 from deploy.terminal.tables import GREEN, RED, YELLOW, Column, screen_of, table
 from shared.jsontext import JsonObject
 from shared.times import rfc3339
@@ -36,7 +36,7 @@ COLUMNS: Final = (
 )
 
 
-def list_secrets(options: argparse.Namespace, place: Place) -> int:
+def list_secrets(options: argparse.Namespace, place: SecretBackend) -> int:
     have = configured(options)
     needed = needs(have.slices, have.environ)
     found = place.find([need.name for need in needed])
@@ -54,22 +54,22 @@ def list_secrets(options: argparse.Namespace, place: Place) -> int:
     return NOT_DONE if any(states[need.name] in bad and _is_due(options, need, states) for need in needed) else DONE
 
 
-def state_of(need: Need, kept: Kept | None) -> str:
+def state_of(need: Need, kept: StoredSecret | None) -> str:
     if kept is None:
         return MISSING
     if kept.text is None:
         return UNREADABLE
     try:
-        values = checked_values(kept.text, need.ways)
-    except Refused:
+        values = validated_values(kept.text, need.ways)
+    except InvalidValue:
         return WEAK
-    return SHORT if short_ones(values) else PRESENT
+    return SHORT if count_short(values) else PRESENT
 
 
-def why_weak(need: Need, kept: Kept) -> str:
+def why_weak(need: Need, kept: StoredSecret) -> str:
     try:
-        checked_values(kept.text or "", need.ways)
-    except Refused as fault:
+        validated_values(kept.text or "", need.ways)
+    except InvalidValue as fault:
         return str(fault)
     return ""
 
@@ -79,7 +79,7 @@ def _is_due(options: argparse.Namespace, need: Need, states: Mapping[str, str]) 
     return is_gcp(options) or states[need.name] != MISSING
 
 
-def _row(need: Need, kept: Kept | None, state: str, now: float) -> tuple[str, ...]:
+def _row(need: Need, kept: StoredSecret | None, state: str, now: float) -> tuple[str, ...]:
     count = str(len(kept.values)) if kept and kept.text is not None else ""
     age = "" if kept is None or kept.set_at is None else age_text(now - kept.set_at)
     return need.name, ", ".join(need.readers), ", ".join(need.uses), state, count, age, kept.where if kept else ""
@@ -90,7 +90,7 @@ def age_text(seconds: float) -> str:
     return "today" if days == 0 else "1 day" if days == 1 else f"{days} days"
 
 
-def _document(need: Need, kept: Kept | None, state: str) -> JsonObject:
+def _document(need: Need, kept: StoredSecret | None, state: str) -> JsonObject:
     return {
         "name": need.name,
         "readers": list(need.readers),
@@ -103,7 +103,7 @@ def _document(need: Need, kept: Kept | None, state: str) -> JsonObject:
 
 
 def _advice(
-    options: argparse.Namespace, needed: list[Need], found: Mapping[str, Kept], states: Mapping[str, str]
+    options: argparse.Namespace, needed: list[Need], found: Mapping[str, StoredSecret], states: Mapping[str, str]
 ) -> list[str]:
     where = same_platform(options)
     lines: list[str] = []

@@ -14,15 +14,15 @@ from deploy.cli.smoke_sight import Sight, sight_of_log, sight_of_records
 from deploy.config.configured import Configured
 from deploy.config.dev_file import is_sending_mail
 from deploy.config.ports import HOST
-from deploy.gcp.secret_manager_backend import SecretManagerPlace
-from deploy.google.cloud import Cloud, cloud_of
+from deploy.gcp.secret_manager_backend import SecretManagerBackend
+from deploy.google.cloud import CloudDeployment, cloud_deployment
 from deploy.history.local_bus import told_ports
 from deploy.history.logs_cloud import Wanted, log_filter, read_records
 from deploy.history.platform_options import is_gcp, same_platform, target_of
 from deploy.history.state import State
 from deploy.history.state_choice import chosen_state
 from deploy.requests.send_secret import secret_named
-from deploy.secrets.backend import PlaceFault
+from deploy.secrets.backend import BackendError
 from deploy.terminal.command_error import CannotTell
 from shared.cloud.journal_rows import EventQuery
 from shared.errors import HookchainError
@@ -57,7 +57,7 @@ def place_of(options: argparse.Namespace, have: Configured) -> Iterator[Place]:
     try:
         with chosen_state(options, have.environ) as state:
             if is_gcp(options):
-                yield _in_cloud(state, cloud_of(target_of(options, have.environ)), same_platform(options))
+                yield _in_cloud(state, cloud_deployment(target_of(options, have.environ)), same_platform(options))
             else:
                 yield _here(state, options, have)
     except sqlite3.Error as fault:
@@ -86,13 +86,13 @@ def _seen(state: State, event_id: str) -> Sight:
     return sight_of_records(record, state.deliveries(event_id) if record else ())
 
 
-def _in_cloud(state: State, cloud: Cloud, where: str) -> Place:
-    secrets = SecretManagerPlace(cloud.target, cloud.gcloud, cloud.api)
+def _in_cloud(state: State, cloud: CloudDeployment, where: str) -> Place:
+    secrets = SecretManagerBackend(cloud.target, cloud.gcloud, cloud.api)
 
     def secret_of(name: str) -> str:
         try:
             kept = secrets.find([name]).get(name)
-        except PlaceFault as fault:
+        except BackendError as fault:
             raise CannotTell(str(fault)) from fault
         if kept is None or not kept.values:
             why = kept.trouble if kept and kept.trouble else "is not there"
@@ -114,7 +114,7 @@ def _newest(state: State, source: str, since: float) -> str | None:
 class _CloudLook:
     """In journal and ledger; where those cannot be read, in the functions' logs, which are some seconds behind."""
 
-    def __init__(self, state: State, cloud: Cloud) -> None:
+    def __init__(self, state: State, cloud: CloudDeployment) -> None:
         self._state = state
         self._cloud = cloud
         self._is_journal_read = True

@@ -13,7 +13,7 @@ from deploy.cli.main import parser
 from deploy.cli.status_text import status_text
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.dev.status import local_backlogs, local_version
-from deploy.google.cloud import cloud_of
+from deploy.google.cloud import cloud_deployment
 from deploy.history.platform_options import add_platform, add_state, is_gcp, same_platform, target_of
 from deploy.history.state import StateFault
 from deploy.history.state_choice import chosen_state
@@ -62,7 +62,7 @@ def _local_status(options: argparse.Namespace, have: Configured, now: float) -> 
 
 def _cloud_status(options: argparse.Namespace, have: Configured, now: float) -> Status:
     """What one part of the cloud does not tell hides nothing of the others."""
-    cloud = cloud_of(target_of(options, have.environ))
+    cloud = cloud_deployment(target_of(options, have.environ))
     running = versions(cloud)
     waiting, notes = backlogs_or_note(cloud, now)
     try:

@@ -22,7 +22,7 @@ from deploy.requests.breaking import BREAKS
 from deploy.requests.outcome import Outcome, outcome_of
 from deploy.requests.samples import Fresh, Sample, events_of
 from deploy.requests.wire import Answer, NoAnswer, exchange, parse_target
-from deploy.secrets.backend import PlaceFault
+from deploy.secrets.backend import BackendError
 from deploy.terminal.tables import printable
 from shared.did_you_mean import did_you_mean
 from shared.http import Request
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
     words = parser("trigger", EPILOG)
     _add_arguments(words)
     options = words.parse_args(arguments)
-    return ended("trigger", lambda: _signed(options), ValueError, OSError, PlaceFault, faulty=USAGE)
+    return ended("trigger", lambda: _signed(options), ValueError, OSError, BackendError, faulty=USAGE)
 
 
 def _signed(options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from deploy.cli.trigger_aim import Aim
 from deploy.config.dotenv import read_dotenv
 from deploy.requests.private_keys import keep_key, make_pair
 from deploy.requests.signing import is_asymmetric
-from deploy.secrets.dotenv_backend import DotenvPlace
+from deploy.secrets.dotenv_backend import DotenvBackend
 from shared.secrets import variable_name
 
 
@@ -23,7 +23,7 @@ def made_key(aim: Aim, env_file: Path, state: Path) -> list[str]:
     pair = make_pair(way)
     others = read_dotenv(env_file).get(variable_name(way.secret), "").strip("\n")
     folder = Path(os.environ.get("SECRETS_DIR") or "/secrets")
-    place = DotenvPlace(env_file, os.environ, folder, datetime.datetime.now(datetime.UTC).date())
+    place = DotenvBackend(env_file, os.environ, folder, datetime.datetime.now(datetime.UTC).date())
     said = place.write(way.secret, "\n".join(filter(None, (pair.public, others))), forget=False)
     path = keep_key(state, way.secret, pair)
     return [f"public half: {line}" for line in said] + [f"private half: kept in {path}"]

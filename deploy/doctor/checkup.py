@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from deploy.google.api import ApiFault, NotSignedIn
+from deploy.google.api import ApiError, NotSignedIn
 from deploy.google.gcloud import GcloudFault, GcloudMissing
-from deploy.secrets.backend import PlaceFault
+from deploy.secrets.backend import BackendError
 from deploy.terminal.finding import Check, Finding, unknown
 from shared.errors import place_of
 
@@ -46,7 +46,7 @@ def _finding(check: Check) -> Finding:
         return check.run()
     except (NotSignedIn, GcloudMissing):
         return unknown("needs gcloud, signed in")
-    except (ApiFault, GcloudFault, PlaceFault) as fault:
+    except (ApiError, GcloudFault, BackendError) as fault:
         return unknown(str(fault).split("\n")[0])
     except Exception as error:  # one check's own fault must not hide what the others found
         return unknown(f"the check itself failed: {place_of(error)}", "please report it")

@@ -3,7 +3,7 @@
 from typing import Final
 
 from deploy.gcp.resources.project import APIS
-from deploy.google.api import ApiFault, GoogleApi
+from deploy.google.api import ApiError, GoogleApi
 from deploy.google.target import Target
 from deploy.terminal.finding import Finding, ok, problem, unknown
 
@@ -35,7 +35,7 @@ PERMISSIONS: Final = (
 def project(target: Target, api: GoogleApi) -> Finding:
     try:
         found = api.get("cloudresourcemanager", f"/v3/projects/{target.project}")
-    except ApiFault as fault:
+    except ApiError as fault:
         if fault.status not in {403, 404}:
             raise
         said = f"{target.project} does not exist, or you may not see it"
@@ -70,7 +70,7 @@ def apis(target: Target, api: GoogleApi) -> Finding:
 def region(target: Target, api: GoogleApi) -> Finding:
     try:
         found = api.get("run", f"/v1/projects/{target.project}/locations", {"pageSize": "200"})
-    except ApiFault as fault:
+    except ApiError as fault:
         if fault.reason == "SERVICE_DISABLED":
             return unknown(f"{target.region}: Cloud Run tells its regions once its API is on")
         raise

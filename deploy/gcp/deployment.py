@@ -1,4 +1,4 @@
-"""From a configuration to what a graph is built from: the slices, and the three bundles in build/."""
+"""Preparing a deployment: the slices and bundles of a configuration, and the settings that are kept in .env."""
 
 import argparse
 import hashlib
@@ -19,13 +19,13 @@ from deploy.google.target import DEFAULT_PREFIX, DEFAULT_REGION, Target, TargetF
 from deploy.terminal.command_error import CannotTell
 
 COMMAND_FILES: Final = "gcp"
-"""The folder beside the bundles that takes the files which commands read."""
+"""The folder beside the bundles with the files that gcloud commands read."""
 
 
 def prepared(
     target: Target, project_number: str, config: Path | None, environ: Mapping[str, str], out: Path
 ) -> Deployment:
-    """Compiles and bundles into `out`. Raises ConfigFaults, PinsFault, NotABundle and CannotTell."""
+    """Compile and bundle into `out`. Raises ConfigFaults, PinsFault, NotABundle and CannotTell."""
     if fault := mail_fault(environ):
         raise CannotTell(fault)
     slices = compile_file(config, environ)
@@ -51,21 +51,21 @@ _NOTHING_SAID: Final = argparse.Namespace(project=None, region=None, prefix=None
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """`path` is of .env; `settings` are the names of the variables that are kept beside the target."""
+    """What is kept in .env, at `path`: the target, and the variables named by `settings`."""
 
     path: Path
     deployment: Deployment
     settings: Sequence[str]
 
     def keep(self) -> None:
-        """And says what stands there otherwise. Raises DotenvFault."""
+        """Write to .env, and print which of its variables have other values. Raises DotenvFault."""
         environ = self.deployment.environ
         settings = {name: environ[name] for name in self.settings if environ.get(name)}
         for line in remember(self.path, self.deployment.target, settings):
             print(line)
 
-    def untold(self) -> str:
-        """What commands still have to be told of where. Raises DotenvFault."""
+    def missing_target_options(self) -> str:
+        """Return the options that commands need to find the deployment; empty if .env names it. Raises DotenvFault."""
         target = self.deployment.target
         try:
             if find_target(_NOTHING_SAID, environ_with(self.path), lambda: None) == target:
@@ -76,9 +76,9 @@ class Memory:
 
 
 def remember(path: Path, target: Target, settings: Mapping[str, str]) -> Iterator[str]:
-    """Adds to the file what it does not say yet, and yields a line for what it says otherwise. Raises DotenvFault.
+    """Add missing variables to the file, and yield a line for each one that has another value. Raises DotenvFault.
 
-    The first target stays: a second bundle, deployed with its prefix, must not become what `make deploy-gcp` means.
+    The first target stays: a second deployment with its own prefix must not change what `make deploy-gcp` means.
     """
     known = read_dotenv(path)
     wanted = {"GOOGLE_CLOUD_PROJECT": target.project, **settings}
@@ -94,4 +94,4 @@ def remember(path: Path, target: Target, settings: Mapping[str, str]) -> Iterato
         add_to_dotenv(path, new, COMMENT)
     for name, value in wanted.items():
         if known.get(name, value) != value:
-            yield f"note: commands that are told no other take {name}={known[name]} still ({path})"
+            yield f"note: without an option, commands still use {name}={known[name]} ({path})"

@@ -1,4 +1,7 @@
-"""What each account may do, which is what its function does and no more."""
+"""IAM bindings: each gives one role on one resource to one account, and only what its function needs.
+
+A role is on the whole project only if no smaller resource can be named.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +31,8 @@ _TAKES_CONDITION: Final = {PROJECT, "account", "service", "secret"}
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """`on` is the kind of the thing and `name` its name; `member` as IAM writes it. `condition` is an expression."""
+    """A binding. `on` is the kind of the resource and `name` its name; `member` is written as in IAM, `condition` as an
+    expression."""
 
     on: str
     name: str
@@ -51,12 +55,12 @@ def account_member(target: Target, account: str) -> str:
 
 
 def pubsub_agent(project_number: str) -> str:
-    """Pub/Sub itself: it forwards what was pushed too often, and makes the tokens of its pushes."""
+    """Return Pub/Sub's own account, which forwards dead letters and creates the tokens of its pushes."""
     return f"serviceAccount:service-{project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 
 
 def is_pubsub_agent(member: str) -> bool:
-    """Whether it is the Pub/Sub service agent of a project."""
+    """Return whether the member is the Pub/Sub service agent of a project."""
     return member.endswith("@gcp-sa-pubsub.iam.gserviceaccount.com")
 
 
@@ -73,7 +77,7 @@ def removing(grant: Grant, target: Target) -> Command:
 
 
 def reading(kind: str, name: str, target: Target) -> tuple[str, ...]:
-    """The arguments that ask for the thing's policy."""
+    """Return the arguments of gcloud that read the resource's policy."""
     return _on(kind, name, "get-iam-policy", target)
 
 
@@ -83,7 +87,7 @@ def _on(kind: str, name: str, verb: str, target: Target) -> tuple[str, ...]:
 
 
 def addressed(kind: str, name: str, target: Target) -> str:
-    """As gcloud wants the thing named."""
+    """Return the resource's name as gcloud expects it."""
     if kind == "bucket":
         return f"gs://{name}"
     return f"{name}@{target.project}.iam.gserviceaccount.com" if kind == "account" else name
@@ -94,7 +98,7 @@ def _whom(grant: Grant) -> tuple[str, ...]:
     if grant.condition:
         condition = (f"--condition=title={CONDITION_TITLE},expression={grant.condition}",)
     elif grant.on in _TAKES_CONDITION:
-        condition = ("--condition=None",)  # else gcloud asks which, where the policy has any condition
+        condition = ("--condition=None",)  # otherwise gcloud asks for one, if the policy has any condition
     return (f"--member={grant.member}", f"--role={grant.role}", *condition)
 
 
@@ -118,7 +122,7 @@ PUBLISHES: Final = {
 
 
 def permissions(target: Target, project_number: str, secrets: Mapping[str, Sequence[str]]) -> tuple[Resource, ...]:
-    """`secrets` are names by function."""
+    """Return all bindings of a deployment. `secrets` are names by function."""
     wanted = [
         *_of_accounts(target),
         *_of_secrets(target, secrets),
@@ -127,7 +131,7 @@ def permissions(target: Target, project_number: str, secrets: Mapping[str, Seque
     last: dict[tuple[str, str], str] = {}
     made: list[Resource] = []
     for grant, why in wanted:
-        # One after the other on the same thing: each reads its whole policy and writes it back.
+        # Bindings on the same resource are applied one by one: each command reads the whole policy and writes it back.
         before = (last[grant.on, grant.name],) if (grant.on, grant.name) in last else ()
         made.append(granted(grant, target, why, (*needs_of(grant, target), *before)))
         last[grant.on, grant.name] = grant.key
@@ -135,7 +139,7 @@ def permissions(target: Target, project_number: str, secrets: Mapping[str, Seque
 
 
 def needs_of(grant: Grant, target: Target) -> tuple[str, ...]:
-    """The thing itself, and whom it is given to where that is an account of ours."""
+    """Return the keys of the resource and of the account."""
     own = {account_member(target, account): account_key(target, account) for account in ACCOUNTS}
     whom = own.get(grant.member, key_of(API, "pubsub.googleapis.com"))
     return (whom,) if grant.on == PROJECT else (key_of(grant.on, grant.name), whom)

@@ -1,4 +1,4 @@
-"""The lists that gcloud gives of what is there, and what in an entry of each matters to a plan."""
+"""gcloud's lists of existing resources, and how an entry of each is read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,8 +16,7 @@ Read: TypeAlias = Callable[[JsonObject, Target], tuple[str, Existing] | None]
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """`api` must be enabled for it. `read` answers an entry's name and what is known of it, or None for no thing of
-    ours."""
+    """A list. `api` must be enabled for it. `read` returns an entry's name and its description, or None to skip it."""
 
     kind: str
     api: str
@@ -71,7 +70,7 @@ def _field(entry: JsonObject) -> tuple[str, str]:
 
 
 def _service(entry: JsonObject, target: Target) -> tuple[str, Existing] | None:
-    """What is not ready, or not what is called, was not deployed to its end, whatever its label says."""
+    """Read a service. One that is not ready, or that gets no requests, has no digest: its deployment did not finish."""
     metadata, is_serving = entry.get("metadata"), _is_ready(entry.get("status")) and _is_called(entry.get("spec"))
     if not isinstance(metadata, dict):
         return None
@@ -88,7 +87,7 @@ def _is_ready(status: Json) -> bool:
 
 
 def _is_called(spec: Json) -> bool:
-    """Whether requests go to the newest revision, as they do until somebody shares them out."""
+    """Return whether all requests go to the newest revision."""
     traffic = spec.get("traffic") if isinstance(spec, dict) else None
     shares = [each for each in traffic if isinstance(each, dict)] if isinstance(traffic, list) else []
     return all(each.get("latestRevision") is True for each in shares if each.get("percent"))
@@ -153,4 +152,4 @@ OF_DATABASE: Final = (
         _exemption,
     ),
 )
-"""Asked for only where the database is there."""
+"""Lists that need an existing database."""

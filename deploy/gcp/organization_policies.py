@@ -1,4 +1,4 @@
-"""The organisation's policies that would stop a deploy half-way.
+"""The organization's policies that would stop a deployment half-way.
 
 receive is made public by `--no-invoker-iam-check`, which domain-restricted sharing allows and
 run.managed.requireInvokerIam forbids. https://cloud.google.com/run/docs/authenticating/public
@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from deploy.google.api import ApiFault, GoogleApi, NotSignedIn, side_by_side, token_of
+from deploy.google.api import PROPAGATION_WAITS_SECONDS, ApiError, GoogleApi, NotSignedIn, run_in_parallel, token_of
 from deploy.google.gcloud import Runner, read_json
 from deploy.google.target import Target
 from deploy.terminal.command_error import CannotTell
@@ -18,7 +18,7 @@ from shared.jsontext import JsonObject
 API: Final = "orgpolicy.googleapis.com"
 PUBLIC: Final = "run.managed.requireInvokerIam"
 ACCOUNTS: Final = ("iam.managed.disableServiceAccountCreation", "iam.disableServiceAccountCreation")
-"""The newer and the older of one meaning; an organisation may have either."""
+"""The newer and the older name of the same constraint; an organization may use either."""
 INGRESS: Final = "run.allowedIngress"
 REGIONS: Final = "gcp.resourceLocations"
 DOMAINS: Final = "iam.allowedPolicyMemberDomains"
@@ -28,42 +28,44 @@ ASKED: Final = (PUBLIC, *ACCOUNTS, INGRESS, REGIONS, DOMAINS)
 def policies(target: Target, api: GoogleApi) -> Finding:
     try:
         return policies_in_force(target, api)
-    except ApiFault as fault:
+    except ApiError as fault:
         if fault.reason != "SERVICE_DISABLED":
             raise
-        return unknown("Google tells an organisation's policies once that API is on", f"gcloud services enable {API}")
+        return unknown(
+            "the organization's policies cannot be read until their API is enabled", f"gcloud services enable {API}"
+        )
 
 
 def policies_in_force(target: Target, api: GoogleApi) -> Finding:
-    """Raises ApiFault."""
-    found = side_by_side(lambda name: _rules(target, api, name), ASKED)
+    """Return what the policies in force mean for a deployment. Raises ApiError."""
+    found = run_in_parallel(lambda name: _rules(target, api, name), ASKED)
     return policies_finding(target, dict(zip(ASKED, found, strict=True)))
 
 
 def policies_finding(target: Target, rules: dict[str, Sequence[JsonObject]]) -> Finding:
-    """`rules` are those in force of each constraint; none where there is no policy."""
+    """Return the finding. `rules` are those in force of each constraint; none without a policy."""
     ask = "ask whoever has roles/orgpolicy.policyAdmin to exempt the project"
     if _is_enforced(rules[PUBLIC]):
-        return problem(f"{PUBLIC} forbids a public function, and senders could not reach receive", f"{ask} from it")
+        return problem(f"{PUBLIC} forbids public functions, so senders could not reach receive", f"{ask} from it")
     if forbidding := next((each for each in ACCOUNTS if _is_enforced(rules[each])), None):
-        return problem(f"{forbidding} forbids to make the functions' accounts", f"{ask} from it")
+        return problem(f"{forbidding} forbids creating the functions' accounts", f"{ask} from it")
     if _forbids(rules[INGRESS], "all"):
         return problem(f"{INGRESS} forbids requests from the internet", f"{ask}, or to allow `all`")
     if (forbidden := _forbids(rules[REGIONS], target.region)) or forbidden is None:
         allowed = ", ".join(_values(rules[REGIONS], "allowedValues")[:5]) or "others"
         if forbidden is None:
-            return unknown(f"{REGIONS} allows {allowed}: whether {target.region} is among them cannot be told", ask)
-        return problem(f"{REGIONS} forbids {target.region}; it allows {allowed}", "take another with --region")
+            return unknown(f"{REGIONS} allows {allowed}, which may or may not include {target.region}", ask)
+        return problem(f"{REGIONS} forbids {target.region}; it allows {allowed}", "choose another with --region")
     if rules[DOMAINS]:
-        return ok("domain-restricted sharing is on, which does not matter here")
-    return ok("none that stops a deploy")
+        return ok("domain-restricted sharing is on, which has no effect here")
+    return ok("no policy stops a deployment")
 
 
 def _rules(target: Target, api: GoogleApi, constraint: str) -> Sequence[JsonObject]:
     path = f"/v2/projects/{target.project}/policies/{constraint}:getEffectivePolicy"
     try:
         spec = api.get("orgpolicy", path).get("spec")
-    except ApiFault as fault:
+    except ApiError as fault:
         if fault.status == 404:
             return []
         raise
@@ -72,12 +74,12 @@ def _rules(target: Target, api: GoogleApi, constraint: str) -> Sequence[JsonObje
 
 
 def _is_enforced(rules: Sequence[JsonObject]) -> bool:
-    """A rule with a condition is about tagged resources; ours carry no tags."""
+    """A rule with a condition applies to tagged resources, and ours have no tags."""
     return any(rule.get("enforce") is True and "condition" not in rule for rule in rules)
 
 
 def _forbids(rules: Sequence[JsonObject], value: str) -> bool | None:
-    """None where the policy names groups of values."""
+    """Return whether the rules forbid the value; None if they use groups of values."""
     if any(rule.get("denyAll") is True for rule in rules):
         return True
     allowed, denied = _values(rules, "allowedValues"), _values(rules, "deniedValues")
@@ -97,32 +99,28 @@ def _values(rules: Sequence[JsonObject], name: str) -> list[str]:
     return found
 
 
-WAITS_SECONDS: Final = (0.0, 5.0, 10.0)
-"""An API that was just enabled does not answer at once."""
-
-
 def refuse_forbidden(target: Target, runner: Runner, may_enable: bool = False) -> None:
-    """Raises CannotTell where a policy forbids what a deployment does, or nobody is signed in.
+    """Raise CannotTell if a policy forbids the deployment, or if nobody is signed in.
 
-    `may_enable`: the API that tells policies, where it is off and the project belongs to an organisation. What cannot
-    be told from here, as where this account may not look at policies, is left to the deployment itself.
+    `may_enable`: enable the API for policies, if it is off and the project belongs to an organization. If the account
+    may not read policies, the deployment itself will show what they forbid.
     """
     api = GoogleApi(target.project, token_of(runner))
     try:
         finding = _finding(target, api) or (_once_enabled(target, api, runner) if may_enable else None)
     except NotSignedIn as fault:
         raise CannotTell(str(fault)) from fault
-    except ApiFault:
+    except ApiError:
         return
     if finding and finding.verdict == "problem":
-        raise CannotTell(f"nothing was made: {finding.found}\n{finding.todo}")
+        raise CannotTell(f"nothing was changed: {finding.found}\n{finding.todo}")
 
 
 def _finding(target: Target, api: GoogleApi) -> Finding | None:
-    """None where the API is off. Raises ApiFault and NotSignedIn."""
+    """Return the finding; None if the API is off. Raises ApiError and NotSignedIn."""
     try:
         return policies_in_force(target, api)
-    except ApiFault as fault:
+    except ApiError as fault:
         if fault.reason == "SERVICE_DISABLED":
             return None
         raise
@@ -131,10 +129,10 @@ def _finding(target: Target, api: GoogleApi) -> Finding | None:
 def _once_enabled(target: Target, api: GoogleApi, runner: Runner) -> Finding | None:
     described = read_json(runner, ["projects", "describe", target.project], target.project)
     if not isinstance(described, dict) or not described.get("parent"):
-        return None  # nobody's policies
+        return None  # without an organization there are no policies
     if runner.run(["services", "enable", API]).code:
         return None
-    for seconds in WAITS_SECONDS:
+    for seconds in (0.0, *PROPAGATION_WAITS_SECONDS[:2]):
         time.sleep(seconds)
         if finding := _finding(target, api):
             return finding

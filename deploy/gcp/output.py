@@ -1,4 +1,4 @@
-"""What a deployment ends with: each source's URL, and a line that posts to it."""
+"""The output of a deployment: its progress, and at its end each source's URL with a line that posts to it."""
 
 import re
 import sys
@@ -19,11 +19,11 @@ from deploy.terminal.tables import DIM, GREEN, RED, Screen, cut
 from shared.jsontext import Json
 
 
-def closing(deployment: Deployment, made: Sequence[str], told: str) -> Iterator[str]:
-    """`made` are the names of secrets that were made at random; `told` is what commands have to be told of where."""
+def closing(deployment: Deployment, made: Sequence[str], options: str) -> Iterator[str]:
+    """Yield the last lines. `made` are the names of random secrets; `options` find the deployment in commands."""
     target = deployment.target
     for name in made:
-        yield f"Secret {name} was made at random. To read it:"
+        yield f"Secret {name} has a random value. To read it:"
         yield f"  {shown(where_to_read(name, deployment), target.project)}"
     yield "Senders post to:"
     is_signed = False
@@ -33,15 +33,15 @@ def closing(deployment: Deployment, made: Sequence[str], told: str) -> Iterator[
             yield f"    {line}"
         is_signed = is_signed or not line
     if is_signed:
-        yield "What to type in each sender's settings:"
-        yield f"  .venv/bin/hookchain sources --platform gcp{told}"
-    yield "Follow a test event to its end:"
-    yield f"  .venv/bin/hookchain smoke --platform gcp{told}"
+        yield "The settings for each sender:"
+        yield f"  .venv/bin/hookchain sources --platform gcp{options}"
+    yield "Send a test event and follow its delivery:"
+    yield f"  .venv/bin/hookchain smoke --platform gcp{options}"
 
 
 def curl(deployment: Deployment, name: str, source: Json) -> str:
-    """As `hookchain sources` has it: it reads the secret itself, so it can be pasted as it is. Empty where a signature
-    is wanted, or no POST."""
+    """Return a curl line as `hookchain sources` prints it, which reads the secret itself. Empty for a source that needs
+    a signature or does not accept POST."""
     methods = source.get("methods") if isinstance(source, dict) else None
     if not (isinstance(source, dict) and isinstance(methods, list) and "POST" in methods):
         return ""
@@ -50,13 +50,13 @@ def curl(deployment: Deployment, name: str, source: Json) -> str:
     return next(filter(None, (example_line(url, way, event, deployment.target) for way in ways)), "")
 
 
-_DONE = {"create": "made", "update": "updated", "delete": "removed"}
+_DONE = {"create": "created", "update": "updated", "delete": "deleted"}
 _ACCOUNT = re.compile(r"serviceAccount:([^@ ]+)@\S+")
-_DOING = {"create": "making", "update": "updating", "delete": "removing"}
+_DOING = {"create": "creating", "update": "updating", "delete": "deleting"}
 
 
 class Lines:
-    """On a terminal what runs now stands below, and is written over by what is done."""
+    """Progress as lines. On a terminal, the last line shows what is running."""
 
     def __init__(self, total: int, screen: Screen, stream: TextIO = sys.stdout) -> None:
         self._total = total
@@ -73,7 +73,9 @@ class Lines:
 
     def waits(self, action: Action, seconds: float) -> None:
         with self._lock:
-            self._line(f"  {_named(action)}: not known everywhere at Google yet; again in {seconds:.0f} s")
+            self._line(
+                f"  {_named(action)}: waiting {seconds:.0f} s for an earlier change to reach all of Google Cloud"
+            )
 
     def ended(self, action: Action, seconds: float, failed: bool) -> None:
         with self._lock:

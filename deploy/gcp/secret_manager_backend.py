@@ -1,4 +1,4 @@
-"""Secrets in Google Secret Manager: read over REST, written by gcloud, a value on its standard input."""
+"""Secrets in Google Secret Manager: read over REST, and written by gcloud, which gets values on standard input."""
 
 import base64
 import json
@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from deploy.gcp.resources.stores import replication
-from deploy.google.api import ApiFault, GoogleApi, side_by_side
+from deploy.google.api import ApiError, GoogleApi, run_in_parallel
 from deploy.google.gcloud import Answer, Runner, shown
 from deploy.google.names import BUNDLE_LABEL, secret_id
 from deploy.google.target import Target
-from deploy.secrets.backend import Kept, PlaceFault
+from deploy.secrets.backend import BackendError, StoredSecret
 from shared.jsontext import Json, JsonObject
 from shared.times import unix_seconds
 
@@ -19,14 +19,14 @@ _DISABLED: Final = ("SERVICE_DISABLED", "it is disabled")
 WRITE_SECONDS: Final = 120.0
 
 
-class SecretManagerPlace:
+class SecretManagerBackend:
     def __init__(self, target: Target, gcloud: Runner, api: GoogleApi) -> None:
         self._target = target
         self._gcloud = gcloud
         self._api = api
 
-    def find(self, names: Sequence[str]) -> Mapping[str, Kept]:
-        kept = side_by_side(self._find_one, names)
+    def find(self, names: Sequence[str]) -> Mapping[str, StoredSecret]:
+        kept = run_in_parallel(self._find_one, names)
         return {name: each for name, each in zip(names, kept, strict=True) if each is not None}
 
     def write(self, name: str, text: str, forget: bool) -> list[str]:
@@ -46,54 +46,54 @@ class SecretManagerPlace:
         secret = f"--secret={secret_id(self._target, name)}"
         return shown(["secrets", "versions", "access", "latest", secret], self._target.project)
 
-    def _find_one(self, name: str) -> Kept | None:
+    def _find_one(self, name: str) -> StoredSecret | None:
         secret = f"/v1/projects/{self._target.project}/secrets/{secret_id(self._target, name)}"
         where = f"secret {secret_id(self._target, name)}"
         try:
             version = self._api.get("secretmanager", f"{secret}/versions/latest")
             if version.get("state") != "ENABLED":
-                return Kept(None, where, trouble=f"its newest version is {str(version.get('state')).lower()}")
+                return StoredSecret(None, where, trouble=f"its newest version is {str(version.get('state')).lower()}")
             set_at = unix_seconds(str(version.get("createTime")))
             try:
                 payload = self._api.get("secretmanager", f"{secret}/versions/latest:access").get("payload")
-            except ApiFault as fault:
-                return Kept(None, where, set_at, trouble=f"is there, and you may not read it: {fault}")
-        except ApiFault as fault:
+            except ApiError as fault:
+                return StoredSecret(None, where, set_at, trouble=f"exists, but you may not read it: {fault}")
+        except ApiError as fault:
             if fault.status == 404 or fault.reason == "SERVICE_DISABLED":  # without the API there is no secret
                 return None
-            raise PlaceFault(f"Secret Manager, {name!r}: {fault}") from fault
-        return Kept(_text_of(payload), where, set_at)
+            raise BackendError(f"Secret Manager, {name!r}: {fault}") from fault
+        return StoredSecret(_text_of(payload), where, set_at)
 
     def _refuse_others(self, secret: str) -> None:
-        """Prefixes `shop-` and `shop-eu-` give secrets `eu-key` and `key` one name."""
+        """Raise BackendError for another deployment's secret: `eu-key` of `shop-` is also `key` of `shop-eu-`."""
         try:
             labels = self._api.get("secretmanager", f"/v1/projects/{self._target.project}/secrets/{secret}").get(
                 "labels"
             )
-        except ApiFault:
-            return  # not there; or gcloud, which writes it, will say why not
+        except ApiError:
+            return  # it does not exist, or gcloud will report the error when it writes
         owner = labels.get(BUNDLE_LABEL) if isinstance(labels, dict) else None
         if owner not in (None, self._target.bundle):
-            raise PlaceFault(f"nothing was changed: secret {secret} is of the bundle {owner!r}, as its label says")
+            raise BackendError(f"nothing was changed: secret {secret} has the label of the deployment {owner!r}")
 
     def _create(self, secret: str, text: str) -> list[str]:
         labels = f"--labels={BUNDLE_LABEL}={self._target.bundle}"
         create = ["secrets", "create", secret, labels, "--data-file=-", *replication(self._target)]
         self._require(create, self._write(create, text))
-        return [f"made: secret {secret}; the next deploy lets the functions that need it read it"]
+        return [f"created: secret {secret}; the next deployment lets the functions read it"]
 
     def _retire(self, secret: str, forget: bool) -> Iterator[str]:
-        """The newest version holds every value that still counts, so no older one is wanted."""
+        """Disable or destroy the older versions: the newest one contains every value that is still valid."""
         found = json.loads(self._done(["secrets", "versions", "list", secret, "--format=json"]).stdout or "[]")
         old = list(_older_versions(found, {"ENABLED", "DISABLED"} if forget else {"ENABLED"}))
         verb = "destroy" if forget else "disable"
         for version in old:
             self._done(["secrets", "versions", verb, version, f"--secret={secret}"])
         if old and forget:
-            yield f"destroyed, not to be had again: version {', '.join(old)}"
+            yield f"destroyed: version {', '.join(old)}"
         elif old:
             back = shown(["secrets", "versions", "enable", old[0], f"--secret={secret}"], self._target.project)
-            yield f"disabled: version {', '.join(old)} (to look at it again: {back})"
+            yield f"disabled: version {', '.join(old)} (to enable it again: {back})"
 
     def _write(self, arguments: Sequence[str], text: str) -> Answer:
         return self._gcloud.run(arguments, stdin=text.encode(), timeout_seconds=WRITE_SECONDS)
@@ -104,12 +104,12 @@ class SecretManagerPlace:
     def _require(self, arguments: Sequence[str], answer: Answer) -> Answer:
         if answer.code:
             line = shown(arguments, self._target.project)
-            raise PlaceFault(f"{answer.stderr.strip() or 'gcloud failed'}\nthe command was: {line}")
+            raise BackendError(f"{answer.stderr.strip() or 'gcloud failed'}\nthe command was: {line}")
         return answer
 
 
 def _older_versions(listed: Json, states: set[str]) -> Iterator[str]:
-    """Numbers of all but the newest in these states; gcloud lists the newest first, and we count ourselves."""
+    """Return the numbers of all versions in these states except the newest, in whatever order gcloud lists them."""
     versions = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
     numbers = {int(str(each["name"]).rpartition("/")[2]): str(each.get("state")) for each in versions}
     newest = max(numbers, default=0)

@@ -109,11 +109,11 @@ FLAGS: Final[Mapping[str, Mapping[str, Live | str]]] = {
 }
 
 NOT_SET: Final[Mapping[str, tuple[str, ...]]] = {topics.SUBSCRIPTION: ("dead-letter-topic", "max-delivery-attempts")}
-"""Flags that mean something by their absence: an update without them takes away what is there."""
+"""Flags whose absence is compared too: an update removes the setting."""
 ALWAYS: Final[Mapping[str, Mapping[str, tuple[Json, Live]]]] = {
     project.ACCOUNT: {"enabled": ("true", Live("disabled != `true`"))}
 }
-"""What no flag says and is true of everything that was just created."""
+"""Settings without a flag, with the value that every new resource has."""
 ALERT_FIELDS: Final = ("combiner", "conditions", "documentation", "alertStrategy")
 _SAME_FLAG: Final = {
     "clear-network": ("network", ""),
@@ -146,8 +146,8 @@ def planned_flags(resource: Resource) -> dict[str, str]:
 
 
 def kept_content(resource: Resource, description: JsonObject) -> JsonObject:
-    """Return what the resource's file must say to leave alone what is not ours: gcloud replaces all of an alert policy,
-    with the notification channels and the switch that are the operator's, and all rules of a bucket."""
+    """Return the content of the resource's file that keeps what is not ours. gcloud replaces a whole alert policy, with
+    the operator's notification channels and switch, and all rules of a bucket."""
     content = _content(resource)
     if resource.kind == monitoring.ALERT:
         theirs = {name: value for name, value in description.items() if name not in _READ_ONLY}

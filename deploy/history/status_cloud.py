@@ -5,8 +5,8 @@ from typing import Final
 
 from deploy.config.compiler import FUNCTIONS
 from deploy.google import names
-from deploy.google.api import ApiFault, side_by_side
-from deploy.google.cloud import Cloud
+from deploy.google.api import ApiError, run_in_parallel
+from deploy.google.cloud import CloudDeployment
 from deploy.history.status_parts import Backlog, Version
 from shared.jsontext import Json, JsonObject
 from shared.times import rfc3339, unix_seconds
@@ -22,9 +22,9 @@ WINDOW_SECONDS: Final = 600.0
 """These metrics come once a minute, and some minutes late."""
 
 
-def versions(cloud: Cloud) -> list[Version]:
+def versions(cloud: CloudDeployment) -> list[Version]:
     """Raises CannotTell."""
-    services = side_by_side(cloud.service, FUNCTIONS)
+    services = run_in_parallel(cloud.service, FUNCTIONS)
     return [_version(name, found) for name, found in zip(FUNCTIONS, services, strict=True)]
 
 
@@ -41,21 +41,21 @@ def _version(function: str, service: JsonObject | None) -> Version:
     return Version(function, ready, since, "" if created in {"", ready} else f"{created} did not start")
 
 
-def backlogs(cloud: Cloud, now: float) -> list[Backlog]:
-    """Raises ApiFault."""
-    counts, oldest = side_by_side(lambda metric: _newest_values(cloud, metric, now), (COUNT, OLDEST))
+def backlogs(cloud: CloudDeployment, now: float) -> list[Backlog]:
+    """Raises ApiError."""
+    counts, oldest = run_in_parallel(lambda metric: _newest_values(cloud, metric, now), (COUNT, OLDEST))
     ids = [names.subscription(cloud.target, name) for name in SUBSCRIPTIONS]
     return [Backlog(each, _whole(counts.get(each)), oldest.get(each)) for each in ids]
 
 
-def backlogs_or_note(cloud: Cloud, now: float) -> tuple[list[Backlog], list[str]]:
+def backlogs_or_note(cloud: CloudDeployment, now: float) -> tuple[list[Backlog], list[str]]:
     try:
         return backlogs(cloud, now), []
-    except ApiFault as fault:
+    except ApiError as fault:
         return [], [f"what waits (Cloud Monitoring): {fault}"]
 
 
-def _newest_values(cloud: Cloud, metric: str, now: float) -> Mapping[str, float]:
+def _newest_values(cloud: CloudDeployment, metric: str, now: float) -> Mapping[str, float]:
     """By subscription. A subscription of which nothing is told for a while has nothing to tell."""
     ids = ", ".join(f'"{names.subscription(cloud.target, name)}"' for name in SUBSCRIPTIONS)
     query = {

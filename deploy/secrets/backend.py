@@ -1,4 +1,4 @@
-"""Where secrets are kept: one port, for `.env` and for Secret Manager."""
+"""The port to where secrets are stored: `.env` or Secret Manager."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,10 +8,11 @@ from shared.secret_values import split_values
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """One secret as a place has it: `text` is None where it cannot be read, and `trouble` says why.
+class StoredSecret:
+    """A secret as it is stored. `text` is None if it cannot be read; `trouble` says why.
 
-    `set_at` is Unix seconds, None where it is not known. `shadow` names a nearer place, which counts instead.
+    `where` is where it was found. `set_at` is in Unix seconds; None if it is unknown. `shadow` names a location that
+    overrides this one.
     """
 
     text: str | None
@@ -25,21 +26,21 @@ class Kept:
         return split_values(self.text or "")
 
 
-class PlaceFault(Exception):
-    """The place cannot be read or written; the text says why and what to do, and holds no value."""
+class BackendError(Exception):
+    """The secrets cannot be read or written. The text says why and what to do, and contains no value."""
 
 
-class Place(Protocol):
-    """Each raises PlaceFault."""
+class SecretBackend(Protocol):
+    """A store of secrets. Each method raises BackendError."""
 
-    def find(self, names: Sequence[str]) -> Mapping[str, Kept]:
-        """Those that are there."""
+    def find(self, names: Sequence[str]) -> Mapping[str, StoredSecret]:
+        """Return the secrets that exist, by name."""
         ...
 
     def write(self, name: str, text: str, forget: bool) -> list[str]:
-        """In place of what was there, which with `forget` is not to be had again. Answers lines for a person."""
+        """Replace the value, with `forget` so that the old one cannot be read again. Return lines for a person."""
         ...
 
     def how_to_read(self, name: str) -> str:
-        """What a person does to see the value."""
+        """Return what a person does to see the value."""
         ...

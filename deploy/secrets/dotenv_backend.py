@@ -1,4 +1,4 @@
-"""Secrets in `.env`: one of them changed, everything else in the file as it was."""
+"""Secrets in `.env`. A change to one of them leaves the rest of the file as it is."""
 
 import datetime
 import os
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.dotenv import PRIVATE_MODE, DotenvFault, Entry, dotenv_entries, quoted
-from deploy.secrets.backend import Kept, PlaceFault
+from deploy.secrets.backend import BackendError, StoredSecret
 from shared.secrets import from_environment, from_folder, variable_name
 
 _SET_ON: Final = re.compile(r"#\s*set (\d{4}-\d{2}-\d{2})\s*$")
 
 
-class DotenvPlace:
-    """`shell` is the environment without .env's: a variable there, or a file in `folder`, counts before .env."""
+class DotenvBackend:
+    """The secrets in .env. A variable of `shell`, the environment without .env, or a file in `folder` overrides it."""
 
     def __init__(self, path: Path, shell: Mapping[str, str], folder: Path, today: datetime.date) -> None:
         self._path = path
@@ -24,43 +24,43 @@ class DotenvPlace:
         self._folder = folder
         self._today = today
 
-    def find(self, names: Sequence[str]) -> Mapping[str, Kept]:
+    def find(self, names: Sequence[str]) -> Mapping[str, StoredSecret]:
         text = self._text()
         entries = {entry.name: entry for entry in _entries(text, self._path)}
-        found: dict[str, Kept] = {}
+        found: dict[str, StoredSecret] = {}
         for name in names:
             entry = entries.get(variable_name(name))
             nearer = self._nearer(name)
             if entry:
                 lines = text.split("\n")[entry.lines.start : entry.lines.stop]
-                found[name] = Kept(
+                found[name] = StoredSecret(
                     entry.value, str(self._path), _set_at(lines[-1]), shadow=nearer.where if nearer else ""
                 )
             if nearer:
-                found[name] = Kept(nearer.text, nearer.where, shadow=nearer.where if entry else "")
+                found[name] = StoredSecret(nearer.text, nearer.where, shadow=nearer.where if entry else "")
         return found
 
     def write(self, name: str, text: str, forget: bool) -> list[str]:  # noqa: ARG002 nothing old stays in the file
         variable = variable_name(name)
         line = f"{variable}={quoted(text)} # set {self._today.isoformat()}"
         _replace(self._path, replaced(self._text(), variable, line, str(self._path)))
-        said = [f"written to {self._path} as {variable}; `hookchain dev` takes it by itself"]
+        lines = [f"written to {self._path} as {variable}; a running `hookchain dev` uses it at once"]
         if nearer := self._nearer(name):
-            said.append(f"warning: {nearer.where} counts before it")
-        return said
+            lines.append(f"warning: {nearer.where} overrides it")
+        return lines
 
     def how_to_read(self, name: str) -> str:
         return f"{variable_name(name)} in {self._path}"
 
-    def _nearer(self, name: str) -> Kept | None:
+    def _nearer(self, name: str) -> StoredSecret | None:
         try:
             in_folder = from_folder(self._folder)(name)
         except (OSError, UnicodeDecodeError) as error:
-            return Kept(None, f"{self._folder / name}", trouble=f"cannot be read: {type(error).__name__}")
+            return StoredSecret(None, f"{self._folder / name}", trouble=f"cannot be read: {type(error).__name__}")
         if in_folder is not None:
-            return Kept(in_folder, f"{self._folder / name}")
+            return StoredSecret(in_folder, f"{self._folder / name}")
         in_shell = from_environment(self._shell)(name)
-        return None if in_shell is None else Kept(in_shell, f"the shell's {variable_name(name)}")
+        return None if in_shell is None else StoredSecret(in_shell, f"the shell's {variable_name(name)}")
 
     def _text(self) -> str:
         try:
@@ -68,11 +68,14 @@ class DotenvPlace:
         except FileNotFoundError:
             return ""
         except (OSError, UnicodeDecodeError) as error:
-            raise PlaceFault(f"{self._path} cannot be read: {type(error).__name__}") from error
+            raise BackendError(f"{self._path} cannot be read: {type(error).__name__}") from error
 
 
 def replaced(text: str, variable: str, line: str, file: str) -> str:
-    """The file with `line` where the variable last stood, else at its end, and nowhere else. Raises PlaceFault."""
+    """Return the file with `line` in place of the variable's last definition, else at its end, and without the others.
+
+    Raises BackendError.
+    """
     spans = [entry.lines for entry in _entries(text, Path(file)) if entry.name == variable]
     if not spans:
         return text + ("" if not text or text.endswith("\n") else "\n") + line + "\n"
@@ -85,7 +88,7 @@ def _entries(text: str, path: Path) -> list[Entry]:
     try:
         return list(dotenv_entries(text, str(path)))
     except DotenvFault as fault:
-        raise PlaceFault(str(fault)) from fault
+        raise BackendError(str(fault)) from fault
 
 
 def _set_at(line: str) -> float | None:
@@ -99,7 +102,7 @@ def _set_at(line: str) -> float | None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """All of it or nothing, never readable by others. A link stays one."""
+    """Replace the file atomically, never readable by others. A symbolic link stays a link."""
     real = path.resolve()
     try:
         descriptor, name = tempfile.mkstemp(prefix=".env-", dir=real.parent)  # of mode 0600
@@ -114,4 +117,4 @@ def _replace(path: Path, text: str) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise PlaceFault(f"{path} cannot be written: {error.strerror}") from error
+        raise BackendError(f"{path} cannot be written: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""The secrets that a configuration names: found, or made up for local use."""
+"""Generating secrets for local use: which are missing or weak, and random values for the missing ones."""
 
 import base64
 import secrets
@@ -14,19 +14,19 @@ RANDOM_BYTES: Final = 24
 
 
 class WeakSecret(Exception):
-    """A secret that protects nothing; its text says which and why, and never what."""
+    """A secret that protects nothing. The text names it with the reason, never its value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`missing`: names nobody has set. `short`: worth a warning."""
+    """The names of secrets that are not set, and of those that are short, which is worth a warning."""
 
     missing: tuple[str, ...]
     short: tuple[str, ...]
 
 
-def look_up(names: Iterable[str], readers: Sequence[Reader]) -> Found:
-    """Raises WeakSecret, which lists every weak one."""
+def find_missing(names: Iterable[str], readers: Sequence[Reader]) -> Found:
+    """Return which secrets are missing or short. Raises WeakSecret, which lists every weak one."""
     missing: list[str] = []
     short: list[str] = []
     weak: list[str] = []
@@ -38,7 +38,7 @@ def look_up(names: Iterable[str], readers: Sequence[Reader]) -> Found:
         values = split_values(text)
         reasons = [reason for value in values if (reason := weakness(value))] if values else ["is empty"]
         if reasons:
-            weak.append(f"Secret {name!r} ({variable_name(name)}) {reasons[0]}: set another, or remove it from .env.")
+            weak.append(f"Secret {name!r} ({variable_name(name)}) {reasons[0]}. Set another, or remove it from .env.")
         elif any(is_short(value) for value in values):
             short.append(name)
     if weak:
@@ -46,8 +46,8 @@ def look_up(names: Iterable[str], readers: Sequence[Reader]) -> Found:
     return Found(tuple(missing), tuple(short))
 
 
-def make(names: Iterable[str], standard_webhooks: Collection[str]) -> dict[str, str]:
-    """A value for each name; those in `standard_webhooks` are keys as https://www.standardwebhooks.com wants them."""
+def random_values(names: Iterable[str], standard_webhooks: Collection[str]) -> dict[str, str]:
+    """Return a random value for each name. Those in `standard_webhooks` are keys for https://www.standardwebhooks.com."""
     return {name: random_signing_key() if name in standard_webhooks else random_value() for name in names}
 
 
@@ -67,7 +67,7 @@ _SIGNING: Final = ("call", "fetch")
 
 
 def signing_secrets(transform: Json) -> frozenset[str]:
-    """Their names, in transform's slice."""
+    """Return the names of the secrets with which steps sign their requests, in transform's slice."""
     return frozenset(_names(transform))
 
 

@@ -1,4 +1,8 @@
-"""The operator's own steps: the files that `steps_from` names, read for the slice and loaded for the checks."""
+"""The operator's own steps: reading the files of `steps_from`, and checking what they import.
+
+The operator's machine has the whole checkout and all packages. A deployed bundle does not, and a revision with a
+missing import fails at its start.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -15,7 +19,7 @@ SECTION = "steps_from"
 
 
 def own_step_sources(file: ConfigFile, names: Json) -> dict[str, str]:
-    """Each file's text by its name, those that can be read."""
+    """Return the text of each readable file, by its name."""
     sources = {}
     for name in names if isinstance(names, list) else []:
         text = _text(file, name)
@@ -36,7 +40,7 @@ def own_steps(file: ConfigFile, names: Json) -> tuple[StepModels, list[Fault]]:
 
 
 def own_step_warnings(file: ConfigFile) -> Iterator[Fault]:
-    """Of a configuration without faults. A step that names `extras` has seen to its packages itself."""
+    """Yield warnings about imports. A step with `extras` names its packages itself. The configuration has no faults."""
     document = file.document if isinstance(file.document, dict) else {}
     for name, source in own_step_sources(file, document.get(SECTION)).items():
         if not any(getattr(model, "extras", ()) for model in load_own_steps({name: source}).values()):
@@ -65,21 +69,21 @@ RULE: Final = "a file of steps imports the standard library, pydantic, `shared` 
 
 
 def left_behind(source: str) -> Iterator[str]:
-    """Of modules of the checkout that are not in transform's bundle, what that breaks."""
+    """Yield a rule for each import from the checkout that transform's bundle does not contain."""
     for name in _imported(source):
         if _is_in(name, _LEFT_BEHIND) and not _is_in(name, ("functions.transform",)):
-            yield f"imports {name!r}, which transform's bundle does not hold: {RULE}"
+            yield f"imports {name!r}, which transform's bundle does not contain: {RULE}"
 
 
 def not_sure(source: str) -> Iterator[str]:
-    """Of packages that the bundle may lack, or lose when another step of the configuration goes."""
+    """Yield a rule for each package that the bundle may lack, or lose when another step is removed."""
     for root in dict.fromkeys(name.partition(".")[0] for name in _imported(source)):
         if not _is_in(root, ("pydantic", "typing_extensions", "shared", *_LEFT_BEHIND, *sys.stdlib_module_names)):
-            yield f"imports {root!r}, which transform's bundle holds only where something else needs it: {RULE}"
+            yield f"imports {root!r}, which transform's bundle contains only if something else needs it: {RULE}"
 
 
 def _imported(source: str) -> list[str]:
-    """Modules, each once, without the names that are in them."""
+    """Return the imported modules, each once, without the names that are imported from them."""
     found = dict.fromkeys(name for name in imported_modules(source) if name not in ("functions", "shared"))
     return [name for name in found if not any(_is_in(name, (other,)) for other in found if other != name)]
 

@@ -1,4 +1,4 @@
-"""The routes, the named chains and the operator's own steps of hookchain.yaml as transform's slice has them."""
+"""Transform's slice: the routes, the named chains, the operator's own steps, and the files that steps name."""
 
 from base64 import b64encode
 from pathlib import Path
@@ -15,7 +15,7 @@ from shared.jsontext import Json, JsonObject
 
 
 def compiled_routes(config: Configuration, file: ConfigFile) -> JsonObject:
-    """What transform's slice holds of them. What a step names by its file stands in the step."""
+    """Return that part of the slice. The content of a file replaces its name."""
     sources = own_step_sources(file, list(config.steps_from))
     own = load_own_steps(sources)
     chains: JsonObject = {name: _steps(steps, file, own) for name, steps in config.chains.items()}
@@ -52,11 +52,11 @@ def _step(step: JsonObject, file: ConfigFile, own: StepModels) -> JsonObject:
 
 
 class UnreadableFile(ValueError):
-    """It names the file, and what it is relative to."""
+    """A file cannot be read. The text names it."""
 
 
 def with_files(settings: Json, name: str, folder: Path, own: StepModels = NO_OWN_STEPS) -> Json:
-    """A step's settings; `own` are the operator's steps. Raises UnreadableFile."""
+    """Return a step's settings with the content of files. `own` are the operator's steps. Raises UnreadableFile."""
     keys = _file_keys(name, own)
     if not isinstance(settings, dict):
         return settings

@@ -13,7 +13,7 @@ from deploy.dev.supervisor.options import Options, prefer_config
 from deploy.dev.supervisor.plan import FUNCTIONS, Child, Place, base_environ, plan_children
 from deploy.requests.fitting_secret import fitting_secrets
 from deploy.requests.source_lines import standard_webhooks_secrets
-from deploy.secrets.generated import as_variables, look_up, make, signing_secrets
+from deploy.secrets.generated import as_variables, find_missing, random_values, signing_secrets
 from shared.cloud.local.database import OTHERS
 from shared.secrets import from_environment, from_folder, variable_name
 from shared.settings import read_settings
@@ -62,11 +62,11 @@ def set_up(options: Options, shell: Mapping[str, str], place: Place) -> Setup:
         raise CannotSend("--send-mail needs a way to send: set SENDGRID_API_KEY or SMTP_URL, here or in .env.")
     names = sorted({name for function in FUNCTIONS for name in configuration.secrets_of(function)})
     readers = (from_folder(read_settings(environ).secrets_folder), from_environment(environ))
-    found = look_up(names, readers)
+    found = find_missing(names, readers)
     receive = configuration.slices["receive"]
     fitting = fitting_secrets(found.missing, receive, place.state, secrets.token_bytes)
     signing = standard_webhooks_secrets(receive) | signing_secrets(configuration.slices["transform"])
-    made = as_variables({**make(found.missing, signing), **fitting})
+    made = as_variables({**random_values(found.missing, signing), **fitting})
     if made:
         add_to_dotenv(options.env_file, made, "made up by hookchain dev, for this machine only")
     return Setup(

@@ -1,4 +1,7 @@
-"""Google's APIs that a bundle uses: enabled where they are not, and left enabled, for others may use them too."""
+"""What a deployment needs in its project before anything else: enabled APIs, Pub/Sub's service agent, accounts.
+
+APIs stay enabled when a deployment is deleted, because others may use them.
+"""
 
 from typing import Final
 
@@ -28,8 +31,8 @@ AGENT: Final = "agent"
 
 
 def pubsub_service_agent() -> Resource:
-    """Pub/Sub's own account in the project. Google creates it some time after the API is enabled, or at once when
-    asked; asking again changes nothing."""
+    """Return Pub/Sub's own account in the project. Google creates it at once on this command, which can be repeated,
+    and otherwise some time after the API is enabled."""
     api = "pubsub.googleapis.com"
     create = one("beta", "services", "identity", "create", f"--service={api}")
     return Resource(AGENT, api, "the account that Pub/Sub acts as", create, needs=(key_of(API, api),))
@@ -42,11 +45,11 @@ def apis() -> tuple[Resource, ...]:
 ACCOUNT: Final = "account"
 
 ACCOUNTS: Final = {
-    "receive": "receive runs as it",
-    "transform": "transform runs as it",
-    "notify": "notify runs as it",
-    "push": "Pub/Sub and Cloud Scheduler call transform and notify as it",
-    "build": "Cloud Build builds the functions as it",
+    "receive": "runs receive",
+    "transform": "runs transform",
+    "notify": "runs notify",
+    "push": "calls transform and notify for Pub/Sub and Cloud Scheduler",
+    "build": "builds the functions for Cloud Build",
 }
 
 
@@ -55,7 +58,7 @@ def account_key(target: Target, name: str) -> str:
 
 
 def accounts(target: Target, before: tuple[str, ...]) -> tuple[Resource, ...]:
-    """`before` are keys of what is there before them."""
+    """Return the service accounts. `before` are the keys of resources that must exist before."""
     return tuple(_account(target, name, why, before) for name, why in ACCOUNTS.items())
 
 

@@ -1,4 +1,4 @@
-"""Where things are kept: the database of ledger and journal, the bucket of large bodies, the registry of images."""
+"""Stores: the database of ledger and journal, the bucket of large bodies, the image repository, the secrets."""
 
 import json
 import math
@@ -23,7 +23,7 @@ BUCKET: Final = "bucket"
 REPOSITORY: Final = "repository"
 
 IMAGES: Final = "cloud-run-source-deploy"
-"""The repository that `gcloud run deploy --source` uses, and would make at once for each function that it deploys."""
+"""The repository that `gcloud run deploy --source` uses. It would create it for each function at the same time."""
 DAY_SECONDS: Final = 86_400
 SOURCES_DAYS: Final = 30
 
@@ -40,7 +40,7 @@ def database(target: Target) -> tuple[Resource, ...]:
     """A named one: the project's `(default)` may be somebody else's. Its documents go when their time has come."""
     name = names.database(target)
     where = (f"--database={name}", f"--location={target.region}", "--type=firestore-native")
-    protected = "--delete-protection"  # deleted by mistake, it takes every claim and every record along
+    protected = "--delete-protection"  # a mistake would delete every claim and every record
     made = Resource(
         DATABASE,
         name,
@@ -87,12 +87,12 @@ def _field(target: Target, collection: str, field: str) -> tuple[str, ...]:
 
 
 def bucket(target: Target, kept_seconds: float, folder: Path) -> Resource:
-    """`folder` is where the file with the rules goes."""
+    """Return the bucket. The file with its lifecycle rules goes into `folder`."""
     rules: JsonObject = {
         "rule": [{"action": {"type": "Delete"}, "condition": {"age": max(1, math.ceil(kept_seconds / DAY_SECONDS))}}]
     }
     file = File(folder / "lifecycle.json", json.dumps(rules, indent=2) + "\n")
-    # What is deleted is gone: bodies hold what senders sent, and the operator said how long that is kept.
+    # Deleted bodies cannot be restored: the operator decides how long the senders' data is kept.
     settings = ("--uniform-bucket-level-access", "--public-access-prevention", "--soft-delete-duration=0")
     url, lifecycle = f"gs://{names.bucket(target)}", f"--lifecycle-file={file.path}"
     digest = digest_of("bucket", settings, rules)
@@ -150,12 +150,12 @@ def value_key(target: Target, name: str) -> str:
 
 
 def replication(target: Target) -> tuple[str, ...]:
-    """Where all else of the bundle is: `automatic` is refused where a policy keeps data in some regions."""
+    """Return flags for the deployment's own region. A policy on data residency would reject `automatic`."""
     return "--replication-policy=user-managed", f"--locations={target.region}"
 
 
 def secret(target: Target, name: str, readers: tuple[str, ...]) -> tuple[Resource, Resource]:
-    """A value that is there is never replaced by a plan: `hookchain secrets set` does that."""
+    """Return a secret and its first value. A plan never replaces a value; `hookchain secrets set` does."""
     secret_id = names.secret_id(target, name)
     made = Resource(
         SECRET,

@@ -265,7 +265,7 @@ def test_a_gcloud_that_hangs_is_asked_once_for_all_who_want_a_token() -> None:
 
     token = token_of(Hanging())
     for _ in range(3):
-        with pytest.raises(NotSignedIn, match="did not say"):
+        with pytest.raises(NotSignedIn, match="no access token within"):
             token()
     assert asked == [30.0], "a cold gcloud on a small machine takes more than ten seconds"
 

@@ -204,7 +204,11 @@ def test_what_is_wrong_with_a_body_is_told(
 @pytest.mark.parametrize(
     ("source", "forwarded", "words"),
     [
-        ("form", "192.0.2.7", "198.51.100.7, the address that connects (X-Forwarded-For counts only with `trusted_proxies`)"),
+        (
+            "form",
+            "192.0.2.7",
+            "198.51.100.7, the address that connects (X-Forwarded-For counts only with `trusted_proxies`)",
+        ),
         ("behind", "192.0.2.7, 203.0.113.9", "203.0.113.9, from X-Forwarded-For behind 1 trusted proxy, is not within"),
         ("behind", "canary", "no address, from X-Forwarded-For"),
     ],

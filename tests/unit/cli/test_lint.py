@@ -71,11 +71,11 @@ def test_faults_are_data_for_a_program(config: Path, capsys: pytest.CaptureFixtu
         (("name: mail, to", "name: mail, from: form, to"), ""),
         (
             ("id: data.id", "schema: {properties: {requird: {typ: string}}}"),
-            ":2: source 'form': the schema's 'typ' is no keyword and checks nothing; did you mean 'type'?",
+            ":2: source 'form': the schema's 'typ' is not a keyword and has no effect; did you mean 'type'?",
         ),
         (
             ("name: mail, to", "name: mail, steps: [{lint: {schema: {allOf: [{requird: [a]}]}}}], to"),
-            ":3: route 'mail': step 1 'lint': the schema's 'requird' is no keyword and checks nothing; did you mean",
+            ":3: route 'mail': step 1 'lint': the schema's 'requird' is not a keyword and has no effect; did you mean",
         ),
         (("routes:", "chains: {c: [{lint: {schema: {propertys: {}}}}]}\nroutes:"), ":3: chain 'c': step 1 'lint': the"),
     ],

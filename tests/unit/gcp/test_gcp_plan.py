@@ -362,7 +362,7 @@ def test_what_is_there_without_our_label_is_said_to_become_ours() -> None:
     existing["topic hookchain-events"] = Existing(ours=False)
     [action] = plan(resources, existing)
     assert (action.verb, action.name) == ("update", "hookchain-events")
-    assert "becomes ours" in action.why
+    assert "our label, which is added" in action.why
 
 
 def test_an_alert_is_updated_by_the_name_google_gave_it() -> None:
@@ -407,7 +407,7 @@ def test_what_an_account_of_ours_may_do_and_nothing_needs_is_taken_away() -> Non
             "delete",
             "grant",
             stale.text,
-            "nothing needs it any more",
+            "it is no longer needed",
             (Command(("secrets", "remove-iam-policy-binding", "hookchain-old", f"--member={ours}",
                       "--role=roles/secretmanager.secretAccessor", "--condition=None")),),
             (stale.key,),

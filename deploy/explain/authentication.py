@@ -21,7 +21,7 @@ Secrets = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """How a request was verified, in words. `time` is empty if the scheme signs no time."""
+    """A successful verification, in words. `time` is empty if the scheme signs no time."""
 
     signature: str
     time: str = ""

@@ -29,7 +29,7 @@ from shared.jsontext import JsonObject
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What receive decided. `error` is the rejection; `handshake` names the handshake that was answered."""
+    """The decision of receive. `error` is the rejection; `handshake` names the handshake that was answered."""
 
     reply: Reply
     error: HookchainError | None = None

@@ -1,4 +1,4 @@
-"""What receive would do with a request: the function itself runs, with ports that need no platform.
+"""The explanation of receive: the function itself runs on the request, with ports that need no platform.
 
 Receive's checks have a fixed order, so the code of a rejection says which one failed. The checks before it passed, and
 those after it were not made.

@@ -1,4 +1,4 @@
-"""What transform and notify would do with an event: the routes, each step's changes, and the deliveries."""
+"""The explanation of transform and notify: the routes of an event, each step's changes, and the deliveries."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ Outcome = Literal["changed", "unchanged", "noted", "split", "switched", "stopped
 
 @dataclass(frozen=True, slots=True)
 class StepTrace:
-    """What a step did. `event_id` is a split event's own id. `diff` has lines for the fields that steps can change."""
+    """The effect of a step. `event_id` is a split event's own id. `diff` has lines for the fields that it changed."""
 
     label: str
     event_id: str
@@ -45,7 +45,7 @@ class StepTrace:
 
 @dataclass(frozen=True, slots=True)
 class RouteTrace:
-    """What a route did. `word` is RouteDecision's. `values` are what a false `where` read in the event.
+    """The effect of a route. `word` is RouteDecision's. `values` are those that a false `where` read in the event.
 
     `owed` are the events that its chain produced, for each of `destinations`.
     """

@@ -51,7 +51,7 @@ _NOTHING_SAID: Final = argparse.Namespace(project=None, region=None, prefix=None
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What is kept in .env, at `path`: the target, and the variables named by `settings`."""
+    """The settings that are kept in .env, at `path`: the target, and the variables named by `settings`."""
 
     path: Path
     deployment: Deployment

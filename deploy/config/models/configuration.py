@@ -125,7 +125,7 @@ class GoogleCloudConfig(Model):
 
 
 class Retention(Model):
-    """How long events, bodies and dead letters are kept."""
+    """The times after which events, bodies and dead letters are deleted."""
 
     events: Seconds = 30 * 86_400
     bodies: Seconds = 7 * 86_400

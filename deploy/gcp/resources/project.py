@@ -1,4 +1,4 @@
-"""What a deployment needs in its project before anything else: enabled APIs, Pub/Sub's service agent, accounts.
+"""The prerequisites in a project: enabled APIs, Pub/Sub's service agent, and service accounts.
 
 APIs stay enabled when a deployment is deleted, because others may use them.
 """

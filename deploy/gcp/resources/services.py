@@ -162,7 +162,7 @@ def _secrets(target: Target, mounted: Sequence[str]) -> str:
 
 
 def joined(values: Mapping[str, str]) -> str:
-    """As gcloud takes a dictionary; where a value has a comma, between other separators (`gcloud topic escaping`)."""
+    """Return a dictionary as gcloud expects it, with another separator if needed (`gcloud topic escaping`)."""
     pairs = [f"{name}={value}" for name, value in values.items()]
     if not any("," in pair for pair in pairs):
         return ",".join(pairs)

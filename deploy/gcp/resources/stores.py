@@ -37,7 +37,8 @@ def bucket_key(target: Target) -> str:
 
 
 def database(target: Target) -> tuple[Resource, ...]:
-    """A named one: the project's `(default)` may be somebody else's. Its documents go when their time has come."""
+    """Return a database with a name of its own, because the project's `(default)` may be somebody else's, and the rules
+    by which its documents expire."""
     name = names.database(target)
     where = (f"--database={name}", f"--location={target.region}", "--type=firestore-native")
     protected = "--delete-protection"  # a mistake would delete every claim and every record
@@ -54,7 +55,7 @@ def database(target: Target) -> tuple[Resource, ...]:
 
 
 def _one_by_one(changes: Sequence[Resource]) -> Iterator[Resource]:
-    """Firestore refuses a change of fields while it takes another in: "Please retry, underlying data changed"."""
+    """Order the changes: Firestore rejects one during another ("Please retry, underlying data changed")."""
     before: tuple[str, ...] = ()
     for change in changes:
         yield replace(change, needs=(*change.needs, *before))
@@ -112,9 +113,10 @@ def bucket(target: Target, kept_seconds: float, folder: Path) -> Resource:
 
 
 def sources_bucket(target: Target, services: Mapping[str, str], folder: Path) -> Resource:
-    """The bucket that `gcloud run deploy --source` makes with the first function: each archive that it uploaded stays
-    there for ever. `services` are the names of the functions' services by their keys. Other functions of the project
-    may have theirs in it, so only our own expire."""
+    """Return the rules for the bucket of `gcloud run deploy --source`, where each uploaded archive would stay for ever.
+
+    `services` are the names of the functions' services by their keys. Other functions of the project may use the bucket
+    too, so only the archives of these expire."""
     name = f"run-sources-{target.project.replace('google', 'elgoog')}-{target.region}"
     condition: JsonObject = {"age": SOURCES_DAYS, "matchesPrefix": [f"services/{each}/" for each in services.values()]}
     rules: JsonObject = {"rule": [{"action": {"type": "Delete"}, "condition": condition}]}

@@ -15,7 +15,7 @@ MAX_INLINE_BYTES: Final = 200 * 1024
 async def checked_in(
     event: Event, blobs: Blobs | None, name: str, *, is_named_by_content: bool = False
 ) -> tuple[Event, bytes]:
-    """The event as it may travel, and its JSON. Over 200 KiB it is put under `name` first. Raises Temporary.
+    """Return the event as it may travel, and its JSON. Over 200 KiB it is put under `name` first. Raises Temporary.
 
     `is_named_by_content`: the same name always has the same content, so an existing blob is not written again.
 
@@ -30,7 +30,7 @@ async def checked_in(
 
 
 async def checked_out(event: Event, blobs: Blobs | None) -> Event:
-    """The whole event. Raises Temporary, and Permanent (`dataref`) where the blob is gone."""
+    """Return the whole event. Raises Temporary, and Permanent (`dataref`) where the blob is gone."""
     if event.dataref is None:
         return event
     if blobs is None:

@@ -15,7 +15,7 @@ MAX_REASON_CHARACTERS: Final = 250  # Pub/Sub takes 1,024 bytes in an attribute
 
 
 def dead_letter_message(letter: DeadLetter) -> BusMessage:
-    """Its attributes repeat `id`, `code` and `reason`, so that a person sees them wherever the bus shows messages."""
+    """Return the message. Its attributes repeat `id`, `code` and `reason`, so that a person sees them in the bus."""
     source = f"/routes/{letter.route}" if letter.route else "/hookchain"
     document: JsonObject = {
         "specversion": "1.0",

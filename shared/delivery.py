@@ -23,7 +23,7 @@ class Delivery:
 
     @property
     def id(self) -> str:
-        """The idempotency key. It holds the names, so a renamed route or destination starts new history."""
+        """Return the idempotency key. It holds the names, so a renamed route or destination starts new history."""
         return _delivery_id(self.event.id, self.route, self.destination)
 
 

@@ -1,11 +1,11 @@
-"""Which name was meant, where there is none such."""
+"""Suggestions for a name that does not exist."""
 
 import difflib
 from collections.abc import Iterable
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'crm'?`, or what there is, or nothing."""
+    """Return `; did you mean 'crm'?`, or the names that exist, or nothing."""
     names = sorted(known)
     near = nearest(name, names)
     if near is not None:
@@ -14,7 +14,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """One that differs in its case and punctuation alone before one that differs in a letter: `sha-256` is `sha256`."""
+    """Return one that differs only in case and punctuation before one that differs in a letter."""
     names = list(known)
     alike = [each for each in names if _bare(each) == _bare(name)]
     near = alike or difflib.get_close_matches(name, names, n=1)

@@ -1,4 +1,4 @@
-"""How things go wrong, and what each way means to whoever called.
+"""The errors that Hookchain raises on purpose, and what each means to the caller.
 
     HookchainError
     ├── Rejected    the sender's request is at fault: a 4xx, nothing published
@@ -87,7 +87,7 @@ class Permanent(HookchainError):
 
 
 def place_of(error: BaseException) -> str:
-    """Kind and place, never the text: an unforeseen exception's text may hold what a sender wrote."""
+    """Return kind and place, never the text: an unforeseen exception's text may hold what a sender wrote."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{place}"

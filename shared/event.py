@@ -16,6 +16,9 @@ MAX_HOPS: Final = 8
 TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 """The trace's id is its group (https://www.w3.org/TR/trace-context/)."""
 
+NAMES: Final = ("id", "source", "type", "subject", "actor", "time", "receivedat", "deliveryid", "hops", "data")
+"""What `view_of` shows of an event."""
+
 # CloudEvents asks for attribute names of lower-case letters and digits only.
 _TEXTS: Final = (
     "subject",
@@ -72,7 +75,7 @@ class Event:
 
     @property
     def origin(self) -> str:
-        """The id of the event as receive made it: what a step split off has that and a number, `<id>-<n>`."""
+        """Return the id of the event as receive made it: what a step split off has that and a number, `<id>-<n>`."""
         return self.id.partition("-")[0]
 
     @property
@@ -81,29 +84,29 @@ class Event:
 
     @property
     def trace_id(self) -> str | None:
-        """The one part of `traceparent` that a log holds."""
+        """Return the trace's id, the one part of `traceparent` that a log holds."""
         match = TRACEPARENT.fullmatch(self.traceparent or "")
         return match[1] if match else None
 
     def with_data(self, data: Json, datatype: str | None = None) -> "Event":
-        """The event with other data. The body as it came goes: it may hold what a step took out."""
+        """Return the event with other data and without the body as it came, which may hold what a step removed."""
         if data is self.data and datatype in (None, self.datatype):  # equal is not the same: 1 equals true
             return self
         return replace(self, data=data, datatype=datatype, rawbody=None, rawbase64=None, rawheaders=None)
 
 
 def event_id(source_name: str, delivery_id: str) -> str:
-    """The same however often the sender or the bus repeats it."""
+    """Return an id that is the same however often the sender or the bus repeats the event."""
     return hashlib.sha256(canonical([source_name, delivery_id])).hexdigest()[:32]
 
 
 def attribute_text(text: str) -> str:
-    """Hostile text made fit for a CloudEvents attribute: printable characters only, at most 255."""
+    """Return hostile text as a CloudEvents attribute: printable characters only, at most 255."""
     return "".join(c if c.isprintable() else " " for c in text[:MAX_ATTRIBUTE_CHARACTERS]).strip()
 
 
 def to_cloudevent(event: Event) -> JsonObject:
-    """CloudEvents' JSON format. Attributes without a value are left out."""
+    """Return CloudEvents' JSON format. Attributes without a value are left out."""
     document: JsonObject = {
         "specversion": "1.0",
         "id": event.id,
@@ -154,3 +157,22 @@ def from_cloudevent(document: Json) -> Event:
         hops=hops,
         **{name: text(name) for name in _TEXTS},
     )
+
+
+def view_of(event: Event) -> JsonObject:
+    """Return the event as expressions and templates see it: one object, in which what the event lacks is null.
+
+    `source` is the source's name, without `/sources/`.
+    """
+    return {
+        "id": event.id,
+        "source": event.source_name,
+        "type": event.type,
+        "subject": event.subject,
+        "actor": event.actor,
+        "time": event.time,
+        "receivedat": event.receivedat,
+        "deliveryid": event.deliveryid,
+        "hops": event.hops,
+        "data": event.data,
+    }

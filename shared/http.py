@@ -31,7 +31,7 @@ class Request:
     peer: str = ""
 
     def header(self, name: str) -> str | None:
-        """All lines of that name joined with a comma, as some platforms join them before we see them; else None."""
+        """Return all lines of that name joined with a comma, as some platforms join them already; else None."""
         name = name.lower()
         found = [value for key, value in self.headers if key == name]
         return ",".join(found) if found else None
@@ -49,6 +49,6 @@ def json_reply(status: int, value: JsonObject, *headers: tuple[str, str]) -> Rep
 
 
 def problem(status: int, code: str, title: str, *headers: tuple[str, str]) -> Reply:
-    """An RFC 9457 problem document. `code` is stable; `title` says no more than a stranger may know."""
+    """Return an RFC 9457 problem document. `code` is stable; `title` says no more than a stranger may know."""
     body = to_json({"type": "about:blank", "title": title, "status": status, "code": code}).encode()
     return Reply(status, body, (("content-type", "application/problem+json"), *headers))

@@ -102,8 +102,7 @@ class HttpClient:
             if isinstance(error, OSError) and not is_sent:
                 raise NotSent(type(error).__name__) from error
             raise
-        if connection.is_open:
-            self._idle.append((connection, self._now()))
+        self._idle.append((connection, self._now()))
         return Answer(status, content, dict(headers))
 
     def _kept(self) -> Connection | None:

@@ -63,22 +63,17 @@ class Connection(asyncio.Protocol):
         self.answered = False
 
     @property
-    def is_open(self) -> bool:
-        return self._transport is not None and not self._transport.is_closing()
-
-    @property
     def is_reusable(self) -> bool:
-        """False also where its server has closed it or sent something, and the loop has not seen that yet."""
-        return self.is_open and not self._has_input()
-
-    def _has_input(self) -> bool:
+        """Return False also where the server has closed it or sent something, and the loop has not seen that yet."""
+        if self._transport is None or self._transport.is_closing():
+            return False
         poll = select.poll()
         poll.register(self._fileno, select.POLLIN)
-        return bool(poll.poll(0))
+        return not poll.poll(0)
 
     @property
     def is_request_sent(self) -> bool:
-        """False while a part of the request still waits to be sent: without its end, a request has no effect."""
+        """Return False while a part of the request waits to be sent: without its end, a request has no effect."""
         return self._transport is None or self._transport.get_write_buffer_size() == 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -86,7 +81,7 @@ class Connection(asyncio.Protocol):
         self._fileno: int = transport.get_extra_info("socket").fileno()
 
     async def exchange(self, request: bytes, *, has_body: bool = True) -> WholeAnswer:
-        """`has_body` is false for HEAD, whose answer tells the length of what it does not send."""
+        """Send the request and return its answer. `has_body` is false for HEAD: its answer has no body."""
         assert self._transport is not None
         self._begin(has_body)
         self._answer = asyncio.get_running_loop().create_future()
@@ -98,7 +93,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """Without waiting for what is still to be sent, or for the other side's goodbye."""
+        """Close without waiting for what is still to be sent, or for the other side's end."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -110,12 +105,9 @@ class Connection(asyncio.Protocol):
             self._fail(ConnectionError(f"the answer is not HTTP: {type(error).__name__}"))
         except httptools.HttpParserUpgrade:
             self._fail(ConnectionError("the answer goes over to another protocol"))
-        self._bound_head(len(data))
-
-    def _bound_head(self, size: int) -> None:
-        """The parser keeps a header until its end, and an answer may never come to one."""
+        # The parser keeps a header until its end, and an answer may never come to one.
         if not self._is_in_body:
-            self._head_size += size
+            self._head_size += len(data)
             if self._head_size > MAX_HEADER_BYTES:
                 self._fail(ConnectionError(_LARGE_HEAD))
 

@@ -1,10 +1,18 @@
-"""The journal: what people look at. Losing an entry loses no event."""
+"""The journal: what people look at, and how the functions write it. Losing an entry loses no event."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
+from shared.errors import Temporary
 from shared.event import Event
+from shared.jsontext import Json
+from shared.logs import log
+
+KEPT: Final = "kept"
+"""The state of a dead letter that an operator has not decided about."""
+JOURNAL_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +32,7 @@ class RouteDecision:
 
     @property
     def word(self) -> str:
-        """Stopped: it took the event, and its chain ended it on purpose. Duplicate: no route was asked."""
+        """Return one word. Stopped: its chain ended the event on purpose. Duplicate: no route was asked."""
         if self.code is not None:
             return "failed"
         if not self.route:
@@ -44,7 +52,7 @@ class EventEntry:
 
     @property
     def expected(self) -> int:
-        """How many deliveries come of it."""
+        """Return the number of deliveries that come of it."""
         return sum(len(route.destinations) * route.events for route in self.routes if route.matched)
 
     @property
@@ -88,3 +96,37 @@ JournalEntry: TypeAlias = EventEntry | AttemptEntry | DeadLetter
 
 class Journal(Protocol):
     async def record(self, entries: Sequence[JournalEntry]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Journaling:
+    """Entries that block nothing: one that is not written in time is missing from the journal and nowhere else.
+
+    `function` is whose entries they are, for the log; `journal` is None where the platform keeps none."""
+
+    function: str
+    journal: Journal | None
+
+    async def record(self, entry: JournalEntry, event_id: str) -> None:
+        if self.journal is None:
+            return
+        try:
+            async with asyncio.timeout(JOURNAL_SECONDS):
+                await self.journal.record([entry])
+        except (Temporary, TimeoutError) as error:
+            detail = error.detail if isinstance(error, Temporary) else f"not written within {JOURNAL_SECONDS:g} s"
+            log("WARNING", "not journaled", function=self.function, event_id=event_id, detail=detail)
+
+
+def route_documents(routes: Sequence[RouteDecision]) -> list[Json]:
+    """Return the decisions as the journals store them and the page shows them."""
+    return [
+        {
+            "route": route.route,
+            "matched": route.matched,
+            "reason": route.reason,
+            "destinations": list(route.destinations),
+            "code": route.code,
+        }
+        for route in routes
+    ]

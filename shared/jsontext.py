@@ -8,11 +8,11 @@ JsonObject: TypeAlias = dict[str, Json]
 
 
 def to_json(value: Json) -> str:
-    """Compact text. NaN and infinity, which JSON lacks, raise ValueError."""
+    """Return compact text. NaN and infinity, which JSON lacks, raise ValueError."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def canonical(value: Json) -> bytes:
-    """The same bytes for the same value: sorted keys, no spaces, UTF-8. For hashes and ids."""
+    """Return the same bytes for the same value: sorted keys, no spaces, UTF-8. For hashes and ids."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
     return text.encode("utf-8")

@@ -107,7 +107,7 @@ class Ledger(Protocol):
         ...
 
     async def attempted(self, key: str, fence: int, now: float) -> bool:
-        """What comes next may have an effect outside. Begins the lease anew; False where it was over already."""
+        """Note that the attempt begins, and renew the lease. Return False where the lease was over already."""
         ...
 
     async def give_back(self, key: str, fence: int, now: float) -> bool:
@@ -125,11 +125,11 @@ class Ledger(Protocol):
         ...
 
     async def hold(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
-        """To `disabled`: kept until `release`."""
+        """Move the delivery to `disabled`, where it stays until `release`."""
         ...
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
-        """The rows in `retry_at` whose time has come, and came at `since` or later, oldest first."""
+        """Return the rows in `retry_at` whose time has come, at `since` or later, oldest first."""
         ...
 
     async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
@@ -162,7 +162,7 @@ class Ledger(Protocol):
     async def rows(
         self, limit: int, *, event_id: str | None = None, destination: str | None = None, state: str | None = None
     ) -> Sequence[LedgerRow]:
-        """Newest first."""
+        """Return rows, newest first."""
         ...
 
     async def purge(self, before: float) -> int:

@@ -32,7 +32,7 @@ LEASED: Final = frozenset({CLAIMED, ATTEMPTED})
 
 
 def new_row(delivery: Delivery, key: str, message: bytes, now: float) -> LedgerRow:
-    """A delivery that nobody has claimed yet: a lease that is over at once."""
+    """Return the row of a delivery that nobody has claimed yet: its lease is over at once."""
     return LedgerRow(
         key=key,
         event_id=delivery.event.origin,
@@ -115,7 +115,7 @@ def hold(row: LedgerRow, fence: int, now: float, reason: str, answer: str) -> Le
 def retry_at(
     row: LedgerRow, fence: int, now: float, at: float, reason: str, answer: str, *, is_unknown: bool = False
 ) -> LedgerRow | None:
-    """From `claimed` no attempt was made, so what is not known of the one before it stays not known."""
+    """Schedule the next attempt. From `claimed` no attempt was made, so an unknown outcome before it stays unknown."""
     crashes = row.crashes if row.state == CLAIMED else 0
     finished = _finished(row, fence, now, RETRY_AT, reason, answer)
     if finished is None or finished is row:

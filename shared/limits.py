@@ -1,4 +1,4 @@
-"""How much of a body a source takes. A body past a limit is refused; none is cut short."""
+"""The limits of a body that a source accepts. A body past a limit is rejected; none is cut short."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -8,5 +8,5 @@ UNFIT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def oneline(value: object) -> str:
-    """What a template writes as `{{ data.title | oneline }}`."""
+    """Return the value as one line: the filter in `{{ data.title | oneline }}`."""
     return " ".join(UNFIT.sub(" ", str(value)).split())

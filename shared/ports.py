@@ -1,4 +1,4 @@
-"""What the functions need of a platform, in our words. `shared/cloud/` has one implementation a platform.
+"""The ports: all that the functions need of a platform. `shared/cloud/` has one implementation for each platform.
 
 Every implementation, and every fake, passes the contract suite of its port in tests/contract. A port raises Temporary
 when the platform fails, and nothing else but what it says. All of them are asynchronous, and cancelling a call that
@@ -16,13 +16,13 @@ DEAD_LETTERS: Final = "dead-letters"
 
 class Clock(Protocol):
     def now(self) -> float:
-        """Unix seconds."""
+        """Return Unix seconds."""
         ...
 
 
 class Secrets(Protocol):
     async def values(self, name: str) -> tuple[str, ...]:
-        """The secret's values, newest first, never none. Raises Temporary (`secret_unavailable`, `secret_weak`)."""
+        """Return the values, newest first, never none. Raises Temporary (`secret_unavailable`, `secret_weak`)."""
         ...
 
 
@@ -34,7 +34,7 @@ class BusMessage:
 
 class Bus(Protocol):
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
-        """Returns once the bus has confirmed all of them. Raises Temporary (`bus`): they may have arrived or not.
+        """Return once the bus has confirmed all of them. Raises Temporary (`bus`): they may have arrived or not.
 
         Cancelled before its batch is sent, none of the messages is published.
         """
@@ -43,7 +43,7 @@ class Bus(Protocol):
 
 class Blobs(Protocol):
     async def put(self, name: str, content: bytes) -> None:
-        """Writing the same name again replaces it."""
+        """Write the blob. The same name again replaces it."""
         ...
 
     async def create(self, name: str, content: bytes) -> None:
@@ -56,10 +56,10 @@ class Blobs(Protocol):
 
 
 class Owners(Protocol):
-    """Which event was first with a key."""
+    """The record of which event was first with a key."""
 
     async def owner(self, key: str, event_id: str, now: float, window_seconds: float) -> str:
-        """The id of the event that owns the key: this one's where nobody did, or not within the window."""
+        """Return the id of the event that owns the key: this one's where nobody did, or not within the window."""
         ...
 
 
@@ -91,7 +91,7 @@ class Outgoing:
 
 class Fetch(Protocol):
     async def fetch(self, request: Outgoing) -> Fetched:
-        """One request, no redirect followed; the address that was checked is the one connected to.
+        """Send one request and follow no redirect; the address that was checked is the one connected to.
 
         Raises Permanent (`ssrf`, `url`, `header`) before anything is sent, and Temporary (`fetch`) where no answer
         came within the time, whole or as long as `max_bytes`; its status is the caller's to judge.

@@ -28,7 +28,7 @@ class Push:
     message_id: str = ""
 
     def document(self) -> Json:
-        """What the message says. Raises Permanent (`event`) where that is not JSON."""
+        """Return the message's JSON. Raises Permanent (`event`) where it is not JSON."""
         try:
             document: Json = json.loads(self.data)
         except (ValueError, RecursionError) as error:
@@ -37,7 +37,7 @@ class Push:
 
 
 def refuse_pages(head: Request) -> None:
-    """A page of any site can make a browser post to a function on the same machine, and cannot keep it from saying so.
+    """Refuse a browser's page, which can post to a function on the same machine, and cannot hide that it is one.
 
     Raises Rejected (`origin`).
     """
@@ -54,25 +54,17 @@ def parse_push(body: bytes) -> Push:
     message = document.get("message") if isinstance(document, dict) else None
     if not isinstance(message, dict):
         raise Permanent("push", "the pushed body has no 'message' object")
-    return Push(
-        data=_decoded(message.get("data", "")),
-        attributes=_texts(message.get("attributes")),
-        message_id=_text(message.get("messageId", message.get("message_id"))),
-    )
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _texts(value: Json) -> Mapping[str, str]:
-    return {name: text for name, text in value.items() if isinstance(text, str)} if isinstance(value, dict) else {}
-
-
-def _decoded(data: Json) -> bytes:
-    if not isinstance(data, str):
-        raise Permanent("push", "the message's 'data' is not base64 text")
+    encoded, written = message.get("data", ""), message.get("attributes")
     try:
-        return base64.b64decode(data, validate=True)
+        if not isinstance(encoded, str):
+            raise binascii.Error
+        data = base64.b64decode(encoded, validate=True)
     except binascii.Error as error:
         raise Permanent("push", "the message's 'data' is not base64 text") from error
+    attributes = written if isinstance(written, dict) else {}
+    message_id = message.get("messageId", message.get("message_id"))
+    return Push(
+        data,
+        {name: text for name, text in attributes.items() if isinstance(text, str)},
+        message_id if isinstance(message_id, str) else "",
+    )

@@ -1,4 +1,4 @@
-"""Who pushed: the OpenID Connect token that Pub/Sub and Cloud Scheduler send with each request.
+"""The identity of a push: the OpenID Connect token that Pub/Sub and Cloud Scheduler send with each request.
 
 The account that pushes is one of several that may call a function: others may be allowed to ask `/chains/`. So a push
 is taken only with a token of that account, made out to this function.
@@ -14,10 +14,9 @@ from shared.errors import Rejected, Temporary
 from shared.http import Request
 from shared.http_client import HttpClient
 from shared.settings import Settings
-from shared.signatures.jwt import unverified_claims, verify_jwt
-from shared.signatures.jwt_claims import verify_claims
+from shared.signatures.jwt import unverified_claims, verify_claims, verify_jwt
 from shared.signatures.reading import Reading
-from shared.signatures.way import Way
+from shared.signatures.scheme import AuthScheme
 
 GOOGLE_ISSUER: Final = "https://accounts.google.com"
 GOOGLE_KEYS: Final = "https://www.googleapis.com/oauth2/v3/certs"
@@ -37,7 +36,7 @@ VerifyPush = Callable[[Request], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class PushIdentity:
-    """Whom to believe. `keys_url` is empty where Cloud Run has verified the signature already."""
+    """The account to accept pushes from. `keys_url` is empty where Cloud Run has verified the signature already."""
 
     account: str
     audience: str
@@ -72,7 +71,7 @@ def push_verifier(settings: Settings, now: Callable[[], float] = time.time) -> V
 
 class PushVerifier:
     def __init__(self, identity: PushIdentity, now: Callable[[], float] = time.time) -> None:
-        self._way = Way(
+        self._way = AuthScheme(
             scheme="jwt",
             header="authorization",
             prefix="Bearer ",
@@ -101,7 +100,7 @@ class PushVerifier:
             raise Rejected("push_identity_mismatch", f"not a push of this deployment: {error.detail}") from error
 
     def _verify_checked(self, head: Request) -> None:
-        """Cloud Run lets in only whose token it verified, and hands the token on without its signature.
+        """Verify the claims only: Cloud Run verified the token and hands it on without its signature.
 
         Of a request with both headers it verifies X-Serverless-Authorization alone: the other could be forged.
         https://cloud.google.com/run/docs/authenticating/service-to-service

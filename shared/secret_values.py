@@ -1,4 +1,4 @@
-"""What a secret's text means: its several values, and which of them are too weak to protect anything."""
+"""The values in a secret's text, and the check that they are not too weak to protect anything."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ _PREFIXES: Final = ("whsec_", "whpk_", "whsk_")
 
 
 def split_values(text: str) -> tuple[str, ...]:
-    """The values, newest first: one a line; a PEM block is one. One trailing newline is dropped."""
+    """Return the values, newest first: one a line; a PEM block is one. One trailing newline is dropped."""
     values: list[str] = []
     block: list[str] = []
     for line in text.replace("\r\n", "\n").removesuffix("\n").split("\n"):
@@ -27,7 +27,7 @@ def split_values(text: str) -> tuple[str, ...]:
 
 
 def weakness(value: str) -> str | None:
-    """Why the value protects nothing, in words; None where it may be used."""
+    """Return why the value protects nothing, in words; None where it may be used."""
     bare = value.strip()
     for prefix in _PREFIXES:
         bare = bare.removeprefix(prefix)
@@ -39,5 +39,5 @@ def weakness(value: str) -> str | None:
 
 
 def is_short(value: str) -> bool:
-    """Under 16 characters: worth a warning."""
+    """Return True under 16 characters, which is worth a warning."""
     return len(value) < MIN_STRONG_CHARACTERS

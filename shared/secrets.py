@@ -27,7 +27,7 @@ Reader = Callable[[str], str | None]
 
 
 def from_folder(folder: Path) -> Reader:
-    """`<folder>/<name>/value`, else `<folder>/<name>`: a mounted secret shadows its folder, so each has its own."""
+    """Read `<folder>/<name>/value`, else `<folder>/<name>`: a mounted secret shadows its folder."""
 
     def read(name: str) -> str | None:
         for path in (folder / name / "value", folder / name):

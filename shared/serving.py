@@ -11,14 +11,16 @@ from shared.errors import Rejected
 from shared.http import Reply, Request
 
 BODY_SECONDS: Final = 10.0
+METHOD_KEY: Final = "hookchain.method"
+"""The key of a scope that holds the request's method where the framework's router would not let it through."""
 
 
 def head_of(web: WebRequest) -> Request:
-    """The request without its body. White space after a header's value is none of it, though the server leaves it."""
+    """Return the request without its body. The server leaves white space after a header's value, which is removed."""
     scope = web.scope
     client = scope.get("client")
     return Request(
-        method=scope["method"],
+        method=scope.get(METHOD_KEY, scope["method"]),
         path=scope.get("raw_path", scope["path"].encode()).decode("latin-1"),
         query=scope["query_string"].decode("latin-1"),
         headers=tuple(
@@ -29,7 +31,7 @@ def head_of(web: WebRequest) -> Request:
 
 
 async def read_body(web: WebRequest, max_bytes: int) -> bytes:
-    """Stops at the first byte too many. Raises Rejected: `raw`, `slow` or `disconnected`."""
+    """Read the body, and stop at the first byte too many. Raises Rejected: `raw`, `slow` or `disconnected`."""
     chunks: list[bytes] = []
     size = 0
     try:

@@ -1,48 +1,60 @@
-"""The compiled configuration of one function: plain JSON, checked when it was compiled and not again."""
+"""The compiled configuration of one function: plain JSON, validated when it was compiled and not again."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Final
 
 from shared.errors import HookchainError
 from shared.jsontext import Json, JsonObject
 from shared.logs import log, trace_in
-from shared.settings import Settings
+from shared.settings import Settings, read_settings
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+"""The folder of the bundle, or of the checkout."""
 
 
 class SliceFault(HookchainError):
     """The slice is missing or does not load: the function cannot run."""
 
 
-def load_slice(settings: Settings, function_folder: Path) -> JsonObject:
-    """The slice that HOOKCHAIN_SLICE names, else the bundle's own, else, in a checkout, one compiled now.
+@cache
+def settings() -> Settings:
+    """Return the settings of this process, read once: the common part of each function's wiring."""
+    return read_settings(os.environ)
+
+
+@cache
+def slice_or_exit(function: str) -> JsonObject:
+    """Load the function's slice once, and name the project of the log's traces where Cloud Run reads it."""
+    if settings().metadata_host:
+        trace_in(settings().project)
+    with exit_at_fault(function):
+        return load_slice(function, settings().slice_file)
+
+
+def load_slice(function: str, slice_file: Path | None = None, root: Path = ROOT) -> JsonObject:
+    """Load the slice in that file, else the bundle's own, else, in a checkout, one compiled now.
 
     Raises SliceFault.
     """
-    root = function_folder.parent.parent
-    path = settings.slice_file or root / "slice.json"
-    if settings.slice_file or path.is_file():
+    path = slice_file or root / "slice.json"
+    if slice_file or path.is_file():
         try:
-            return parse_slice(path.read_bytes(), function_folder.name)
+            return parse_slice(path.read_bytes(), function)
         except OSError as error:
             raise SliceFault("slice", f"{path}: {error.strerror}; compile it with `make bundle`") from error
-    return parse_slice(_compile_now(root, function_folder.name), function_folder.name)
-
-
-def load_or_exit(settings: Settings, function_folder: Path) -> JsonObject:
-    """Load the slice, and name the project of the traces in the log where Cloud Run reads it."""
-    if settings.metadata_host:
-        trace_in(settings.project)
-    with exit_at_fault(function_folder.name):
-        return load_slice(settings, function_folder)
+    return parse_slice(_compile_now(root, function), function)
 
 
 @contextmanager
 def exit_at_fault(function: str) -> Iterator[None]:
-    """For an entry point: a SliceFault goes to the log and ends the process, so the platform shows it failed."""
+    """Log a SliceFault and end the process, so that the platform shows that it failed."""
     try:
         yield
     except SliceFault as fault:
@@ -63,8 +75,9 @@ def parse_slice(content: bytes, function: str) -> JsonObject:
 
 
 def _compile_now(root: Path, function: str) -> bytes:
+    """Compile in a process of its own, so that this one imports no more here than it does in a bundle."""
     """In a process of its own, so that this one imports no more here than it does in a bundle."""
-    if not (root / "deploy" / "compiler.py").is_file():
+    if not (root / "deploy" / "config" / "compiler.py").is_file():
         raise SliceFault("slice", f"no slice.json in {root}; make one with `make bundle`")
     command = [sys.executable, "-m", "deploy.config.compiler", function]
     done = subprocess.run(command, cwd=root, capture_output=True, check=False)  # noqa: S603 our own module, no shell

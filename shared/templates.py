@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from shared.did_you_mean import nearest
 from shared.errors import Permanent
-from shared.event_view import NAMES
+from shared.event import NAMES
 from shared.jsontext import Json, JsonObject, to_json
 from shared.one_line import oneline
 from shared.template_costs import MAX_OUTPUT_CHARACTERS, Called, bounded_filters, bounded_format, of_method, of_operator

@@ -71,6 +71,8 @@ LOOKED_UP: Final = {
         "message-storage-policy-enforce-in-transit recompute-message-storage-policy",
         1,
     ),
+    "run revisions list": (f"service region {LISTING}", 0),
+    "run services describe": ("region", 1),
     "run services get-iam-policy": (f"region {LISTING}", 1),
     "run services list": (f"region {LISTING}", 0),
     "run services remove-iam-policy-binding": (f"region {CONDITIONAL}", 1),

@@ -4,19 +4,18 @@ import json
 from collections.abc import Mapping
 
 from deploy.requests.auth import Auth, Basic, Hmac, Password, auth_headers
-from functions.notify.mail.addresses import Address
-from functions.notify.mail.mail import Mail
-from functions.notify.mail.render import MailWriter
-from functions.notify.mail.settings import Settings
-from functions.receive.outcomes import Accepted
+from functions.notify.destinations.email.mail import Address, Mail
+from functions.notify.destinations.email.render import MailWriter
+from functions.notify.destinations.email.settings import Settings
 from functions.receive.receive import Receiver
-from functions.receive.sources import Source, read_sources
+from functions.receive.replies import Accepted
+from functions.receive.source import Source, read_sources
 from functions.transform.read_routes import read_program
-from functions.transform.transformer import Transformer
+from functions.transform.transform import Transformer
 from shared.delivery import delivery_from
 from shared.event import Event
 from shared.http import Request
-from shared.journaling import Journaling
+from shared.journal import Journaling
 from shared.jsontext import JsonObject
 from shared.ports import DELIVERIES, EVENTS, BusMessage
 from shared.push import Push

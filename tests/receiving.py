@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import ConfigFile
 from functions.receive.keys import Keys
-from functions.receive.outcomes import Accepted, Answered
 from functions.receive.receive import Receiver
-from functions.receive.sources import read_sources
+from functions.receive.replies import Accepted, Answered
+from functions.receive.source import read_sources
 from shared.errors import HookchainError
 from shared.event import Event
 from shared.http import Reply, Request

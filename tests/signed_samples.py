@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deploy.cli.trigger_aim import Aim, aimed
-from deploy.cli.trigger_shot import Keys, sample_of, shot
+from deploy.cli.trigger_request import Keys, TriggerTarget, chosen_sample, signed_sample, trigger_target
 from deploy.requests.breaking import Break
 from deploy.requests.fitting_secret import fitting_secrets
 from deploy.requests.samples import Fresh
-from functions.receive.outcomes import Accepted, Answered
 from functions.receive.receive import Receiver
+from functions.receive.replies import Accepted, Answered
 from shared.http import Request
 from shared.jsontext import JsonObject
 from shared.secrets import variable_name
@@ -33,12 +32,14 @@ SECRET = "a-secret-of-some-length-0123456789"
 class Range:
     """A provider's source, as `hookchain providers` tells to write it, and its secrets."""
 
-    aim: Aim
+    aim: TriggerTarget
     keys: Keys
     fresh: Fresh
 
     def shot(self, event: str | None, what: Break | None = None, variant: str | None = None) -> Request:
-        return shot(self.aim, sample_of(self.aim, event, self.keys, self.fresh), self.keys, self.fresh, what, variant)
+        return signed_sample(
+            self.aim, chosen_sample(self.aim, event, self.keys, self.fresh), self.keys, self.fresh, what, variant
+        )
 
     def received(self, request: Request) -> Accepted | Answered:
         """Raises HookchainError."""
@@ -55,11 +56,11 @@ class Range:
         return asyncio.run(receiver.receive(replace(request, body=b""), reading(request.body)))
 
 
-def _by_name(environ: Mapping[str, str], aim: Aim) -> dict[str, str]:
+def _by_name(environ: Mapping[str, str], aim: TriggerTarget) -> dict[str, str]:
     return {name: environ[variable_name(name)] for name in _names(aim) if variable_name(name) in environ}
 
 
-def _names(aim: Aim) -> list[str]:
+def _names(aim: TriggerTarget) -> list[str]:
     text = json.dumps(aim.settings)
     return [
         name
@@ -75,7 +76,7 @@ def on_range(provider: str, state: Path, fresh: Fresh = FRESH, secret: str = SEC
     )
     (state / "hookchain.yaml").write_text("sources:\n  other: {auth: none}\n")
     options.config = str(state / "hookchain.yaml")
-    aim = aimed(provider, options, {})
+    aim = trigger_target(provider, options, {})
     names = _names(aim)
     slice_: JsonObject = {"sources": {aim.source.name: aim.settings}}
     made = dict.fromkeys(names, secret)

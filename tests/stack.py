@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.dev.sendgrid.mail import Mail
-from deploy.dev.sendgrid.mailbox import Mailbox
-from shared.cloud.journal_rows import DeadLetterRow
-from shared.cloud.local.journal_read import JournalReader
-from shared.cloud.local.journal_schema import FILE_NAME
+from deploy.dev.sendgrid.mailbox import Mail, Mailbox
+from deploy.history.journal_view import DeadLetterRow
+from deploy.history.local_read import JournalReader
+from shared.cloud.local.journal import FILE_NAME
 from shared.jsontext import JsonObject
 from tests.emulation import JSON_TYPE
 from tests.processes import ROOT, is_open

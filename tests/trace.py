@@ -25,18 +25,17 @@ from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from functions.notify import entry as notify_entry
 from functions.notify.destination import Context
-from functions.notify.destination_states import DestinationStates
-from functions.notify.registry import Destinations, read_destinations
+from functions.notify.registry import Destinations, DestinationStates, read_destinations
 from functions.notify.sweep import Sweeper
-from functions.notify.work import Parts
+from functions.notify.work import Notifier
 from functions.receive import entry as receive_entry
 from functions.receive.receive import Receiver
-from functions.receive.sources import read_sources
+from functions.receive.source import read_sources
 from functions.transform import entry as transform_entry
 from functions.transform.read_routes import read_program
-from functions.transform.transformer import Transformer
+from functions.transform.transform import Transformer
 from shared.http import Reply, Request
-from shared.journaling import Journaling
+from shared.journal import Journaling
 from shared.ports import DELIVERIES, EVENTS
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
@@ -124,7 +123,7 @@ class Pipe:
         self._transform = transform_entry.Service(transformer, program.chains, None, from_anybody)
         ledger, journal = FakeLedger(), FakeJournal()
         context = Context(secrets, read_settings({"SENDGRID_API_URL": sendgrid_url}), FakeBlobs(), clock)
-        parts = Parts(
+        parts = Notifier(
             destinations=Destinations(read_destinations(slices["notify"]), context),
             states=DestinationStates(ledger, clock),
             ledger=ledger,

@@ -1,45 +1,39 @@
-"""`hookchain bundle`: each function as a folder of its own, ready to deploy."""
+"""`hookchain bundle`: write each function as a folder that is ready to deploy."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from deploy.bundle.bundle import NotABundle, contents, write
 from deploy.bundle.requirements import PinsFault
-from deploy.cli.main import parser
+from deploy.cli.command import DONE, parser, run_command
 from deploy.config.checkout import ROOT, named_config
 from deploy.config.compiler import FUNCTIONS, compile_file
 from deploy.config.configured import add_configuration, environ_of
-from deploy.config.dotenv import DotenvFault
-from deploy.config.faults import ConfigFaults
 
 
 def main(arguments: list[str]) -> int:
-    options = _options(arguments)
-    try:
-        environ = environ_of(options)
-        config = named_config(options.config, environ)
-        slices = compile_file(config, environ)
-        for name in FUNCTIONS:
-            files = contents(ROOT, name, slices[name], options.platform)
-            write(options.out / name, files)
-            print(f"{_shown(options.out / name)}: {len(files)} files, {sum(map(len, files.values())) // 1024} KiB")
-    except (ConfigFaults, DotenvFault, PinsFault, NotABundle) as fault:
-        print(fault, file=sys.stderr)
-        return 1
-    print(f"configuration: {_shown(config) if config else 'none but the environment'}")
-    return 0
-
-
-def _shown(path: Path) -> Path:
-    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-
-
-def _options(arguments: list[str]) -> argparse.Namespace:
-    words = parser("bundle", "exit code: 0, or 1 where the configuration has faults")
-    add_configuration(words)
-    words.add_argument("--out", metavar="FOLDER", type=Path, default=ROOT / "build", help="where to (default: build)")
-    words.add_argument(
-        "--platform", default="gcp", help="the extra of pyproject.toml with what the platform needs (default: gcp)"
+    codes = "0 done, 1 the configuration has faults, 2 usage error"
+    command = parser("bundle", "hookchain bundle --config deploy/hookchain.yaml", exit_codes=codes)
+    add_configuration(command)
+    command.add_argument("--out", metavar="FOLDER", type=Path, default=ROOT / "build", help="write to FOLDER [build]")
+    command.add_argument(
+        "--platform", default="gcp", help="add this extra of pyproject.toml to each requirements.txt [gcp]"
     )
-    return words.parse_args(arguments)
+    options = command.parse_args(arguments)
+    return run_command("bundle", lambda: _run(options), PinsFault, NotABundle)
+
+
+def _run(options: argparse.Namespace) -> int:
+    environ = environ_of(options)
+    config = named_config(options.config, environ)
+    slices = compile_file(config, environ)
+    for name in FUNCTIONS:
+        files = contents(ROOT, name, slices[name], options.platform)
+        write(options.out / name, files)
+        print(f"{_relative(options.out / name)}: {len(files)} files, {sum(map(len, files.values())) // 1024} KiB")
+    print(f"configuration: {_relative(config) if config else 'no file, the environment only'}")
+    return DONE
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path

@@ -1,72 +1,294 @@
-"""`hookchain dead-letters`: what was given up on and why; sent on again, or dropped."""
+"""`hookchain dead-letters`: list and show them, publish them again, or drop them."""
 
 import argparse
+import asyncio
+import secrets
 import sys
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final
 
-from deploy.cli.dead_letters_replay import DROP_EPILOG, REPLAY_EPILOG, add_ids, drop_letters, replay_letters
-from deploy.cli.dead_letters_selection import add_filters, event_of, found, letters_table, message_of
-from deploy.cli.ending import DONE, NOT_DONE
-from deploy.cli.events_text import letter_text
-from deploy.cli.kept_command import Action, Asked, add_doing, run_command
-from deploy.history.documents import dead_letter_document
+from deploy.cli.command import DONE, NOT_DONE
+from deploy.cli.event_text import clock, colour_of, letter_text
+from deploy.cli.records import (
+    LISTED,
+    SAMPLE,
+    Action,
+    Context,
+    add_confirmation,
+    add_id,
+    add_ids,
+    add_selection,
+    confirmed_line,
+    id_list,
+    print_records,
+    publish_at_rate,
+    require_choice,
+    run_action,
+    sample_note,
+    short_ids,
+)
+from deploy.history.documents import as_dead_letter, dead_letter_document
+from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow
+from deploy.history.replay_messages import is_replayable, replay_of_dead_letter
+from deploy.history.state import State
 from deploy.terminal.printing import count_of, print_json
-from shared.cloud.journal_rows import KEPT
+from deploy.terminal.progress import with_progress
+from deploy.terminal.tables import Column, Screen, table
+from shared.errors import Temporary
+from shared.journal import KEPT
+from shared.jsontext import Json, JsonObject
+from shared.ports import Bus
 
-LISTED: Final = 50
+PAGE: Final = 100
+ALL: Final = "all"
+STATUSES: Final = (KEPT, REPLAYED, DROPPED, ALL)
+FILTERS: Final = ("source", "type", "code", "route", "destination", "text", "since", "until", "limit", "status")
+COLUMNS: Final = (
+    Column("TIME"),
+    Column("ID"),
+    Column("CODE", 7),
+    Column("REASON", 10),
+    Column("ROUTE", 6),
+    Column("DESTINATION", 11),
+    Column("EVENT", 12),
+    Column("STATUS", colour=colour_of),
+)
 
 
 def main(arguments: list[str]) -> int:
-    return run_command("dead-letters", ACTIONS, arguments)
+    return run_action("dead-letters", ACTIONS, arguments)
 
 
-def list_letters(asked: Asked) -> int:
-    limit: int = asked.options.limit
-    letters = list(found(asked.state, asked.options, limit + 1))
-    more, letters = len(letters) > limit, letters[:limit]
-    if asked.options.json:
-        print_json({"dead_letters": [dead_letter_document(letter) for letter in letters], "more": more})
-        return DONE
-    if not letters:
-        print("no dead letters", file=sys.stderr)
-        return DONE
-    print(letters_table(letters, asked.screen))
-    if more:
-        print(f"the newest {count_of(limit, 'dead letter')}; --limit shows more of them", file=sys.stderr)
-    return DONE
+def list_letters(context: Context) -> int:
+    letters = list(find_letters(context.state, context.options, context.options.limit + 1))
+    return print_records(context, letters, "dead letter", dead_letter_document, letters_table)
 
 
-def show_letter(asked: Asked) -> int:
-    state = asked.state
-    letter = state.reader.dead_letter(state.whole_id("dead_letters", asked.options.id))
-    if letter is None:  # forgotten this moment
+def show_letter(context: Context) -> int:
+    state = context.state
+    letter = state.reader.dead_letter(state.whole_id("dead_letters", context.options.id))
+    if letter is None:  # removed since its id was looked up
         return NOT_DONE
-    message = message_of(letter)
-    event = state.whole_event(event_of(message))
-    if asked.options.json:
+    message = _message(letter)
+    event = state.whole_event(_event(message))
+    if context.options.json:
         print_json({**dead_letter_document(letter, whole=True), "event": event})
     else:
-        print("\n".join(letter_text(letter, message if event is None else event, asked.screen)))
+        print("\n".join(letter_text(letter, message if event is None else event, context.screen)))
     return DONE
 
 
-def _add_id(words: argparse.ArgumentParser) -> None:
-    words.add_argument("id", metavar="ID", help="the dead letter's id, or its first characters, six at least")
+def letters_table(letters: Sequence[DeadLetterRow], screen: Screen) -> str:
+    is_uniform = screen.width is not None and all(letter.state == KEPT for letter in letters)
+    ids = short_ids([letter.id for letter in letters])
+    rows = [
+        (
+            clock(letter.at),
+            shown,
+            letter.code,
+            letter.reason,
+            letter.route,
+            letter.destination,
+            letter.event_id[: len(shown)],
+            "" if is_uniform else letter.state,
+        )
+        for letter, shown in zip(letters, ids, strict=True)
+    ]
+    return table(COLUMNS, rows, screen)
 
 
-def _add_replay_arguments(words: argparse.ArgumentParser) -> None:
-    add_ids(words)
-    add_doing(words, has_rate=True)
+# Choosing
 
 
-def _add_drop_arguments(words: argparse.ArgumentParser) -> None:
-    add_ids(words)
-    add_doing(words, has_rate=False)
+def find_letters(state: State, options: argparse.Namespace, limit: int | None) -> Iterator[DeadLetterRow]:
+    """Yield dead letters, newest first."""
+    return islice(with_progress(_pages(state, options), sys.stderr), limit)
+
+
+def _pages(state: State, options: argparse.Namespace) -> Iterator[list[DeadLetterRow]]:
+    status, before = options.status or KEPT, None
+    while True:
+        page = state.reader.dead_letters(PAGE, state=None if status == ALL else status, before=before)
+        yield [letter for letter in page if _matches(letter, options)]
+        if len(page) < PAGE:
+            return
+        before = page[-1].seq
+
+
+def _chosen_letters(context: Context) -> list[DeadLetterRow]:
+    """Return them oldest first. Raises UsageError and StateFault."""
+    state, options = context.state, context.options
+    require_choice(options, FILTERS)
+    if options.ids:
+        ids = dict.fromkeys(state.whole_id("dead_letters", each) for each in options.ids)
+        found = (state.reader.dead_letter(letter_id) for letter_id in ids)
+        letters = sorted((letter for letter in found if letter), key=lambda letter: letter.seq)
+    else:
+        letters = list(find_letters(state, options, options.limit))[::-1]
+    if not letters:
+        print("no dead letter matches", file=sys.stderr)
+    return letters
+
+
+def _matches(letter: DeadLetterRow, options: argparse.Namespace) -> bool:
+    for name in ("code", "route", "destination"):
+        if getattr(options, name) not in (None, getattr(letter, name)):
+            return False
+    if options.since is not None and letter.at < options.since:
+        return False
+    if options.until is not None and letter.at > options.until:
+        return False
+    text = f"{letter.reason} {letter.message.decode('utf-8', errors='replace')}".casefold()
+    has_words = all(word.casefold() in text for word in (options.text or "").split())
+    return has_words and _is_from(letter, options.source, options.type)
+
+
+def _is_from(letter: DeadLetterRow, source: str | None, wanted_type: str | None) -> bool:
+    if source is None and wanted_type is None:
+        return True
+    event = _event(_message(letter))
+    if event is None or (source is not None and event.get("source") != f"/sources/{source}"):
+        return False
+    found_type = str(event.get("type"))
+    if wanted_type is not None and wanted_type.endswith("*"):
+        return found_type.startswith(wanted_type[:-1])
+    return wanted_type in (None, found_type)
+
+
+def _message(letter: DeadLetterRow) -> Json:
+    """Return the message as JSON if it is JSON, else as text."""
+    return dead_letter_document(letter, whole=True)["message"]
+
+
+def _event(message: Json) -> JsonObject | None:
+    """Return the event that a delivery carries, or the message itself if it is an event."""
+    if not isinstance(message, dict):
+        return None
+    data = message.get("data")
+    event = data.get("event") if isinstance(data, dict) and "route" in data and "destination" in data else None
+    return event if isinstance(event, dict) else message
+
+
+# Replay and drop
+
+
+def replay_letters(context: Context) -> int:
+    letters = _chosen_letters(context)
+    good = [letter for letter in letters if is_replayable(as_dead_letter(letter))]
+    left_out = [letter.id for letter in letters if letter not in good]
+    done: JsonObject = {}
+    if good and context.options.yes:
+        done["replay"] = replay_id = secrets.token_hex(8)
+        asyncio.run(_publish(context, good, replay_id))
+    _print_result(context, "replay", "replayed", good, left_out, done)
+    return DONE if good and not (context.options.ids and left_out) else NOT_DONE
+
+
+def drop_letters(context: Context) -> int:
+    letters = _chosen_letters(context)
+    if context.options.yes:
+        context.state.reader.mark_dead_letters([letter.id for letter in letters], DROPPED)
+    _print_result(context, "drop", "dropped", letters, [], {})
+    return DONE if letters else NOT_DONE
+
+
+async def _publish(context: Context, letters: Sequence[DeadLetterRow], replay_id: str) -> None:
+    """Mark each letter first, so that one that fails again at once is kept again.
+
+    A letter that somebody else has replayed meanwhile is left out: it would be delivered twice.
+    """
+    reader = context.state.reader
+
+    async def send(bus: Bus, batch: Sequence[DeadLetterRow]) -> None:
+        for row in batch:
+            letter = as_dead_letter(row)
+            message = replay_of_dead_letter(letter, replay_id)
+            if not reader.mark_dead_letters([row.id], REPLAYED) and row.state != REPLAYED:
+                continue
+            try:
+                await bus.publish(letter.topic, [message])
+            except (Temporary, asyncio.CancelledError):  # after Ctrl-C too, it may not have been sent
+                reader.mark_dead_letters([row.id], KEPT)
+                raise
+
+    await publish_at_rate(context, letters, send)
+
+
+def _print_result(
+    context: Context,
+    action: str,
+    done: str,
+    letters: Sequence[DeadLetterRow],
+    left_out: Sequence[str],
+    more: JsonObject,
+) -> None:
+    is_done, line = context.options.yes, confirmed_line(f"dead-letters {action}", context.options, FILTERS, context.now)
+    if context.options.json:
+        document: JsonObject = {"dry_run": not is_done, "count": len(letters), **more}
+        if not is_done:
+            listed: list[Json] = [dead_letter_document(letter) for letter in letters]
+            document |= {"dead_letters": listed, "command": line}
+        print_json({**document, "left_out": id_list(left_out)})
+        return
+    if letters and is_done:
+        print(f"{count_of(len(letters), 'dead letter')} {done}")
+    elif letters:
+        print(f"{count_of(len(letters), 'dead letter')} would be {done}{sample_note(len(letters))}\n")
+        print(letters_table(letters[:SAMPLE], context.screen))
+        print(f"\nNothing was done. To do it:\n  {line}")
+    if left_out:
+        print(f"left out, because their messages cannot be published again: {', '.join(left_out)}", file=sys.stderr)
+
+
+# Arguments
+
+
+def _add_filters(command: argparse.ArgumentParser, limit: int | None, status: str | None) -> None:
+    command.add_argument("--source", metavar="NAME", help="include events from this source only")
+    command.add_argument("--type", metavar="TYPE", help="include events of this type only; `trial.*` is a beginning")
+    command.add_argument("--code", metavar="CODE", help="include this reason code only, such as `exhausted`")
+    command.add_argument("--route", metavar="NAME", help="include this route only")
+    command.add_argument("--destination", metavar="NAME", help="include this destination only")
+    command.add_argument("--text", metavar="WORDS", help="include letters with all these words in reason or message")
+    command.add_argument(
+        "--status",
+        metavar="STATUS",
+        choices=STATUSES,
+        default=status,
+        help=f"include one of: {', '.join(STATUSES)} [{KEPT}]",
+    )
+    add_selection(command, limit)
+
+
+def _add_choice(command: argparse.ArgumentParser, *, has_rate: bool) -> None:
+    add_ids(command)
+    _add_filters(command, None, None)
+    add_confirmation(command, has_rate=has_rate)
 
 
 ACTIONS: Final = {
-    "list": Action("list dead letters, newest first", lambda words: add_filters(words, LISTED, KEPT), list_letters),
-    "show": Action("show one: why it was given up on, and the event", _add_id, show_letter),
-    "replay": Action("try what was given up on anew", _add_replay_arguments, replay_letters, REPLAY_EPILOG),
-    "drop": Action("mark as needing nothing more", _add_drop_arguments, drop_letters, DROP_EPILOG),
+    "list": Action(
+        "List dead letters, newest first",
+        "hookchain dead-letters list --destination crm",
+        lambda command: _add_filters(command, LISTED, KEPT),
+        list_letters,
+    ),
+    "show": Action(
+        "Show one dead letter: its reason and its event", "hookchain dead-letters show 7c1b0e", add_id, show_letter
+    ),
+    "replay": Action(
+        "Publish dead letters again",
+        "hookchain dead-letters replay --destination crm --since 2d",
+        lambda command: _add_choice(command, has_rate=True),
+        replay_letters,
+        "Attempts count from 1 again. Fix the cause first: `dead-letters show` prints it.",
+    ),
+    "drop": Action(
+        "Mark dead letters as done",
+        "hookchain dead-letters drop --code exhausted --until 2d",
+        lambda command: _add_choice(command, has_rate=False),
+        drop_letters,
+        "Dropped letters are listed with `--status dropped` until their retention ends, and can still be replayed.",
+    ),
 }

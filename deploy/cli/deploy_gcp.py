@@ -1,4 +1,4 @@
-"""`make deploy-gcp`: checks, bundles, plans and carries the plan out. Run again, it goes on where it stopped."""
+"""`make deploy-gcp`: check, bundle, plan and apply. Run again, it continues where it stopped."""
 
 import argparse
 import os
@@ -10,9 +10,8 @@ from typing import Final
 
 from deploy.bundle.bundle import NotABundle
 from deploy.bundle.requirements import PinsFault
-from deploy.cli.ending import DONE, NOT_DONE, ended
-from deploy.cli.main import parser
-from deploy.cli.plan_gcp import UP_TO_DATE
+from deploy.cli.command import DONE, NOT_DONE, parser, run_command
+from deploy.cli.plan_gcp import UP_TO_DATE, configuration_line, warn_about_address
 from deploy.config.checkout import ROOT, deployed_config
 from deploy.config.configured import add_configuration, environ_of
 from deploy.explain.config_tests import require_passing_tests
@@ -28,18 +27,25 @@ from deploy.gcp.plan import Action
 from deploy.gcp.questions import Questions, questions
 from deploy.google.gcloud import Gcloud, configured_project
 from deploy.google.target import DEFAULT_REGION, Target, add_target_options, find_target
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import screen_of
 
-EPILOG: Final = """\
-It asks for what is missing: the project, the address that mails go to, the value of a secret. Whatever is there
-already and as it should be is left alone.
-
-exit code: 0 all is deployed, 1 something is at fault or failed, and the same command goes on from there"""
+DETAILS: Final = """\
+It asks for what is missing: the project, the address that mail goes to, the value of a secret. Run again, it continues
+where it stopped, and leaves alone what is as it should be."""
 
 
 def main(arguments: list[str]) -> int:
-    return ended("deploy-gcp", lambda: _run(_options(arguments), questions()))
+    codes = "0 deployed, 1 failed: the same command continues, 2 usage error"
+    example = "hookchain deploy-gcp --project my-project --config deploy/hookchain.yaml"
+    command = parser("deploy-gcp", example, details=DETAILS, exit_codes=codes)
+    add_target_options(command)
+    add_configuration(command)
+    command.add_argument(
+        "--out", metavar="FOLDER", type=Path, default=ROOT / "build", help="write bundles here [build]"
+    )
+    options = command.parse_args(arguments)
+    return run_command("deploy-gcp", lambda: _run(options, questions()))
 
 
 def _run(options: argparse.Namespace, ask: Questions) -> int:
@@ -48,18 +54,20 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
     runner = Gcloud(target.project)
     print(f"Project {target.project}, region {target.region}, names begin with {target.prefix}", flush=True)
     config = deployed_config(options.config, environ)
+    print(configuration_line(config), flush=True)
+    warn_about_address(config)
     if config is None and not environ.get("EMAIL_ADDRESS"):
-        how = "say EMAIL_ADDRESS=you@example.com, or write deploy/hookchain.yaml"
-        environ["EMAIL_ADDRESS"] = ask.ask("Which address are webhooks mailed to?", f"there is no configuration: {how}")
-    if tried := require_passing_tests(config, environ):
-        print(f"The configuration's own tests pass: {tried}", flush=True)
+        how = "set EMAIL_ADDRESS=you@example.com, or run `hookchain init`"
+        environ["EMAIL_ADDRESS"] = ask.ask("Which address does mail go to?", f"there is no configuration: {how}")
+    if passed := require_passing_tests(config, environ):
+        print(f"The configuration's tests pass: {passed}", flush=True)
     number = project_number(runner, target)
     refuse_forbidden(target, runner, may_enable=True)
     try:
         deployment = prepared(target, number, config, environ, options.out)
     except (PinsFault, NotABundle) as fault:
-        raise CannotTell(str(fault)) from fault
-    print(f"Configuration: {config or 'none but EMAIL_ADDRESS'}. Looking at what is there", flush=True)
+        raise CommandError(str(fault)) from fault
+    print("Reading what is deployed", flush=True)
     actions = changes(runner, target, graph(deployment))
     for line in different_settings(actions):
         print(line, flush=True)
@@ -69,7 +77,7 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
 
 def _deployed(deployment: Deployment, actions: Sequence[Action], runner: Gcloud, ask: Questions, memory: Memory) -> int:
     target = deployment.target
-    is_certain = target.region == DEFAULT_REGION  # another may be mistyped, until something runs there
+    is_certain = target.region == DEFAULT_REGION  # another region may be mistyped, until something runs there
     if is_certain:
         memory.keep()
     values, made = first_values(actions, deployment, os.environ, ask, memory.missing_target_options())
@@ -77,7 +85,7 @@ def _deployed(deployment: Deployment, actions: Sequence[Action], runner: Gcloud,
     progress = Lines(len(actions), screen_of(sys.stdout, os.environ))
     failure = Applying(runner, target, values, progress).apply(actions)
     if failure:
-        _tell(failure)
+        _report_failure(failure)
         return NOT_DONE
     if not is_certain:
         memory.keep()
@@ -88,35 +96,27 @@ def _deployed(deployment: Deployment, actions: Sequence[Action], runner: Gcloud,
 
 
 def different_settings(actions: Sequence[Action]) -> list[str]:
-    """Return the lines that say which settings of what is there are not the planned ones."""
+    """Return lines about the deployed settings that differ from the plan."""
     found = [f"  {action.kind} {action.name}: {each}" for action in actions for each in action.differences]
     return ["Settings that differ from the plan:", *found] if found else []
 
 
 def _target(options: argparse.Namespace, environ: dict[str, str], ask: Questions) -> Target:
-    """Raises TargetFault and CannotTell."""
+    """Raises TargetFault and CommandError."""
 
     def project() -> str:
-        how = "no project is named: say PROJECT=ID; `gcloud projects list` shows yours"
+        how = "no project is named: set PROJECT=ID; `gcloud projects list` shows yours"
         return configured_project(Gcloud()) or ask.ask("Which project? (gcloud projects list shows yours)", how)
 
     return find_target(options, environ, project)
 
 
-def _tell(failure: Failure) -> None:
+def _report_failure(failure: Failure) -> None:
     print(f"\nStopped: {failure.action.verb} {failure.action.kind} {failure.action.name}", file=sys.stderr)
-    print(failure.said or "gcloud failed and said nothing", file=sys.stderr)
+    print(failure.said or "gcloud failed without a message", file=sys.stderr)
     if PUBLIC in failure.said:
-        print("Ask whoever has roles/orgpolicy.policyAdmin to exempt the project from it.", file=sys.stderr)
+        print("Ask an administrator with roles/orgpolicy.policyAdmin to exempt the project from it.", file=sys.stderr)
     if "unrecognized arguments" in failure.said:
-        print("This gcloud is too old for it: gcloud components update", file=sys.stderr)
+        print("This gcloud is too old: run `gcloud components update`", file=sys.stderr)
     print(f"\nTry it by hand:\n  {failure.line}", file=sys.stderr)
-    print("The same `make deploy-gcp` goes on from here; what is done is not done again.", file=sys.stderr)
-
-
-def _options(arguments: list[str]) -> argparse.Namespace:
-    words = parser("deploy-gcp", EPILOG)
-    add_target_options(words)
-    add_configuration(words)
-    words.add_argument("--out", metavar="FOLDER", type=Path, default=ROOT / "build", help="of bundles (default: build)")
-    return words.parse_args(arguments)
+    print("Run the same `make deploy-gcp` again to continue from here.", file=sys.stderr)

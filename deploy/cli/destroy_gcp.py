@@ -1,4 +1,4 @@
-"""`make destroy-gcp`: takes away what a deployment made. Secrets and dead letters stay unless ALL=1."""
+"""`make destroy-gcp`: remove a deployment. Secrets and dead letters stay unless ALL=1."""
 
 import argparse
 import os
@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Final
 
-from deploy.cli.ending import DONE, NOT_DONE, ended
-from deploy.cli.main import parser
+from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.config.configured import add_configuration, environ_of
 from deploy.gcp.apply import Applying
 from deploy.gcp.changes import refuse_elsewhere
@@ -18,18 +17,23 @@ from deploy.gcp.output import Lines
 from deploy.google.gcloud import Gcloud
 from deploy.google.target import Target, add_target_options
 from deploy.history.platform_options import target_of
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import screen_of
 
-EPILOG: Final = """\
-Messages that still wait are gone with their subscriptions. What Cloud Run kept of its builds stays: images in
-Artifact Registry, under cloud-run-source-deploy; sources in the bucket run-sources-… expire. APIs stay enabled.
-
-exit code: 0 all is gone that was to go, 1 refused or failed"""
+DETAILS: Final = """\
+Waiting messages are removed with their subscriptions. What Cloud Run kept of its builds stays: images in Artifact
+Registry, under cloud-run-source-deploy; sources in the bucket run-sources-… expire. APIs stay enabled."""
 
 
 def main(arguments: list[str]) -> int:
-    return ended("destroy-gcp", lambda: _run(_options(arguments)))
+    codes = "0 removed, 1 rejected or failed, 2 usage error"
+    command = parser("destroy-gcp", "hookchain destroy-gcp --project my-project", details=DETAILS, exit_codes=codes)
+    add_target_options(command)
+    add_configuration(command)
+    command.add_argument("--all", action="store_true", help="also remove secrets, dead letters and their store")
+    command.add_argument("--confirm", metavar="PREFIX", help="confirm with the prefix, instead of being asked")
+    options = command.parse_args(arguments)
+    return run_command("destroy-gcp", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -46,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
         if removed.kept:
             print(f"Kept (ALL=1 removes them too): {', '.join(removed.kept)}")
         return DONE
-    print("\n".join(told(target, removed)))
+    print("\n".join(_removal_lines(target, removed)))
     _confirm(options.confirm, target)
     progress = Lines(len(removed.actions), screen_of(sys.stdout, os.environ))
     if failure := Applying(runner, target, {}, progress).apply(removed.actions):
@@ -55,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def told(target: Target, removed: Removal) -> Iterator[str]:
+def _removal_lines(target: Target, removed: Removal) -> Iterator[str]:
     yield f"This removes from project {target.project}:"
     for kind, actions in groupby(removed.actions, key=lambda action: action.kind):
         named = [action.name for action in actions]
@@ -65,27 +69,20 @@ def told(target: Target, removed: Removal) -> Iterator[str]:
 
 
 def _confirm(given: str | None, target: Target) -> None:
-    """Raises CannotTell unless the prefix was typed."""
+    """Raises CommandError unless the prefix was typed."""
     if given is None:
         if not sys.stdin.isatty():
-            raise CannotTell(f"nothing was removed: where nobody can be asked, say ARGS='--confirm {target.prefix}'")
-        given = _typed(f"Type {target.prefix} to remove all this: ")
+            raise CommandError(
+                f"nothing was removed: there is no terminal to ask on; add ARGS='--confirm {target.prefix}'"
+            )
+        given = _typed(f"Type {target.prefix} to remove all of this: ")
     if given != target.prefix:
-        raise CannotTell("nothing was removed")
+        raise CommandError("nothing was removed")
 
 
 def _typed(question: str) -> str:
-    """Empty where the input ends without an answer."""
+    """Return the answer, empty if the input ends."""
     try:
         return input(question).strip()
     except EOFError:
         return ""
-
-
-def _options(arguments: list[str]) -> argparse.Namespace:
-    words = parser("destroy-gcp", EPILOG)
-    add_target_options(words)
-    add_configuration(words)
-    words.add_argument("--all", action="store_true", help="secrets, dead letters and their store too")
-    words.add_argument("--confirm", metavar="PREFIX", help="the prefix once more, instead of being asked for it")
-    return words.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""`hookchain doctor`: why a first deploy, or a start here, would fail; each with the one thing to do."""
+"""`hookchain doctor`: find what would make a start here, or a deployment, fail, and say what to do about each."""
 
 import argparse
 import datetime
@@ -10,48 +10,48 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.cli.doctor_checks import Subject, gcp_checks, gcp_checks_without_project, local_checks
-from deploy.cli.ending import ended
-from deploy.cli.main import parser
+from deploy.cli.command import parser, run_command
 from deploy.config.checkout import checked_config
 from deploy.config.configured import add_configuration, config_path, configured_at, environ_of
 from deploy.config.faults import ConfigFaults
-from deploy.doctor.checkup import LONGEST_SECONDS, checkup
+from deploy.doctor.checks import LONGEST_SECONDS, Subject, checkup, gcp_checks, gcp_checks_without_project, local_checks
 from deploy.google.gcloud import Answer, Gcloud, configured_project
 from deploy.google.target import TargetFault, find_target
 from deploy.history.platform_options import add_platform, add_state, is_gcp
 from deploy.secrets.dotenv_backend import DotenvBackend
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from deploy.terminal.finding import Check, Finding
-from deploy.terminal.passing_line import PassingLine
+from deploy.terminal.printing import count_of
+from deploy.terminal.progress import PassingLine
 from deploy.terminal.tables import DIM, GREEN, RED, YELLOW, Screen, printable, screen_of, width_of
 from shared.jsontext import Json
 
-EPILOG: Final = """\
-It makes nothing and changes nothing, and takes at most 45 seconds. `?` is what it cannot tell.
-
-exit code: 0 where there is no problem, 1 with any, 2 for a command that makes no sense"""
+DETAILS: Final = "It changes nothing and takes at most 45 seconds. `?` marks what could not be checked."
 _MARKS: Final = {"ok": ("✓", GREEN), "problem": ("✗", RED), "unknown": ("?", YELLOW)}
 
 
 def main(arguments: list[str]) -> int:
-    words = parser("doctor", EPILOG)
-    add_configuration(words)
-    add_platform(words)
-    add_state(words)
-    words.add_argument("--json", action="store_true", help="print one JSON document")
-    options = words.parse_args(arguments)
-    return ended("doctor", lambda: _run(options))
+    command = parser(
+        "doctor",
+        "hookchain doctor --platform gcp --project my-project",
+        details=DETAILS,
+        exit_codes="0 no problem, 1 a problem, 2 usage error",
+    )
+    add_configuration(command)
+    add_platform(command)
+    add_state(command)
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    options = command.parse_args(arguments)
+    return run_command("doctor", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
     began = time.monotonic()
-    subject = _subject(options)
-    checks = _checks(subject)
+    checks = _checks(_subject(options))
     line = PassingLine(sys.stderr)
     found = checkup(
         checks,
-        lambda done: line.show(f"looking: {done} of {len(checks)} …"),
+        lambda done: line.show(f"checking: {done} of {len(checks)} …"),
         LONGEST_SECONDS - (time.monotonic() - began),
     )
     line.clear()
@@ -84,10 +84,10 @@ def _checks(subject: Subject) -> list[Check]:
         today = datetime.datetime.now(datetime.UTC).date()
         return local_checks(subject, DotenvBackend(options.env_file, os.environ, folder, today))
     try:
-        return gcp_checks(subject, find_target(options, environ, lambda: configured_project(_Hurried())))
+        return gcp_checks(subject, find_target(options, environ, lambda: configured_project(_HurriedGcloud())))
     except TargetFault as fault:
         if options.project or options.region or options.prefix:
-            raise CannotTell(str(fault)) from fault
+            raise CommandError(str(fault)) from fault
         return gcp_checks_without_project(subject, str(fault))
 
 
@@ -100,25 +100,24 @@ def document(found: Sequence[tuple[str, Finding]]) -> Mapping[str, Json]:
 
 
 def lines(found: Sequence[tuple[str, Finding]], screen: Screen) -> list[str]:
-    """A line a check, and the thing to do on a line of its own, whole: it is there to be copied."""
+    """Return a line for each check. What to do has a line of its own and is never cut: it is there to be copied."""
     width = max(width_of(name) for name, _ in found)
-    told: list[str] = []
+    shown: list[str] = []
     for name, finding in found:
         mark, colour = _MARKS[finding.verdict]
-        told.append(f"{screen.coloured(mark, colour)} {name.ljust(width)}  {printable(finding.found)}")
+        shown.append(f"{screen.coloured(mark, colour)} {name.ljust(width)}  {printable(finding.found)}")
         if finding.todo:
-            told.append(f"  {' ' * width}  {screen.coloured('→', colour)} {printable(finding.todo)}")
-    return [*told, "", screen.coloured(summary(found), DIM)]
+            shown.append(f"  {' ' * width}  {screen.coloured('→', colour)} {printable(finding.todo)}")
+    return [*shown, "", screen.coloured(summary(found), DIM)]
 
 
 def summary(found: Sequence[tuple[str, Finding]]) -> str:
     count = {verdict: sum(finding.verdict == verdict for _, finding in found) for verdict in _MARKS}
-    problems = f"{count['problem']} problem{'' if count['problem'] == 1 else 's'}"
-    return f"{count['ok']} fine, {problems}, {count['unknown']} that cannot be told"
+    return f"{count['ok']} ok, {count_of(count['problem'], 'problem')}, {count['unknown']} not checked"
 
 
-class _Hurried:
-    """gcloud, of which the other checks wait for the project's name."""
+class _HurriedGcloud:
+    """gcloud with a short time limit: every other check waits for the project's name."""
 
     def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 10.0) -> Answer:
         return Gcloud().run(arguments, stdin, min(timeout_seconds, 10.0))

@@ -1,61 +1,238 @@
-"""`hookchain events`: what arrived, the whole way of one event, and events sent through once more."""
+"""`hookchain events`: list and show events, and send stored events through the pipeline again."""
 
 import argparse
+import asyncio
+import json
+import secrets
 import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
-from deploy.cli.ending import DONE, NOT_DONE
-from deploy.cli.events_replay import EPILOG, add_replay_arguments, replay_events
-from deploy.cli.events_selection import add_filters, events_table, found
-from deploy.cli.events_text import event_text
-from deploy.cli.kept_command import Action, Asked, run_command
+from deploy.cli.command import DONE, NOT_DONE
+from deploy.cli.event_text import clock, colour_of, event_text
+from deploy.cli.records import (
+    LISTED,
+    SAMPLE,
+    Action,
+    Context,
+    UsageError,
+    add_confirmation,
+    add_id,
+    add_ids,
+    add_selection,
+    confirmed_line,
+    id_list,
+    ids_note,
+    print_records,
+    publish_at_rate,
+    require_choice,
+    run_action,
+    sample_note,
+    short_ids,
+)
 from deploy.history.documents import record_document, summary_document
+from deploy.history.journal_view import STATUSES, EventQuery, EventSummary
+from deploy.history.platform_options import same_platform
+from deploy.history.replay_messages import replay_of_event
+from deploy.history.state import State
 from deploy.terminal.printing import count_of, print_json
+from deploy.terminal.progress import with_progress
+from deploy.terminal.tables import Column, Screen, table
+from shared.did_you_mean import did_you_mean
+from shared.jsontext import Json
+from shared.ports import EVENTS, Bus, BusMessage
 
-LISTED: Final = 50
+PAGE: Final = 500
+FILTERS: Final = ("source", "type", "status", "text", "since", "until", "limit")
+FINISHED: Final = frozenset({"delivered", "failed"})
+COLUMNS: Final = (
+    Column("TIME"),
+    Column("EVENT"),
+    Column("SOURCE", 8),
+    Column("TYPE", 8),
+    Column("SUBJECT", 8),
+    Column("STATUS", colour=colour_of),
+)
+REPLAY_DETAILS: Final = """\
+Replay events after you add a route or a destination that they missed, or fix a step.
+Deliveries that are delivered or failed stay so, unless you add --force."""
 
 
 def main(arguments: list[str]) -> int:
-    return run_command("events", ACTIONS, arguments)
+    return run_action("events", ACTIONS, arguments)
 
 
-def list_events(asked: Asked) -> int:
-    limit: int = asked.options.limit
-    events = list(found(asked.state, asked.options, limit + 1))
-    more, events = len(events) > limit, events[:limit]
-    if asked.options.json:
-        print_json({"events": [summary_document(event) for event in events], "more": more})
-        return DONE
-    if not events:
-        print("no events", file=sys.stderr)
-        return DONE
-    print(events_table(events, asked.screen))
-    if more:
-        print(f"the newest {count_of(limit, 'event')}; --limit shows more of them", file=sys.stderr)
-    return DONE
+def list_events(context: Context) -> int:
+    events = list(find_events(context.state, context.options, context.options.limit + 1))
+    return print_records(context, events, "event", summary_document, events_table)
 
 
-def show_event(asked: Asked) -> int:
-    state, event_id = asked.state, asked.state.whole_id("events", asked.options.id)
+def show_event(context: Context) -> int:
+    state, event_id = context.state, context.state.whole_id("events", context.options.id)
     record = state.reader.event(event_id)
-    if record is None:  # forgotten this moment
+    if record is None:  # removed since its id was looked up
         return NOT_DONE
     document, rows = state.whole_event(record.document), state.deliveries(event_id)
-    if asked.options.json:
+    if context.options.json:
         print_json(record_document(record, document, rows))
     else:
-        print("\n".join(event_text(record, document, rows, asked.screen)))
+        print("\n".join(event_text(record, document, rows, context.screen)))
     return DONE
 
 
-def _add_id(words: argparse.ArgumentParser) -> None:
-    words.add_argument("id", metavar="ID", help="the event's id, or its first characters, six at least")
+def events_table(events: Sequence[EventSummary], screen: Screen) -> str:
+    ids = short_ids([event.id for event in events])
+    rows = [
+        (clock(event.received_at), shown, event.source, event.type or "", event.subject or "", event.status)
+        for event, shown in zip(events, ids, strict=True)
+    ]
+    return table(COLUMNS, rows, screen)
+
+
+def find_events(state: State, options: argparse.Namespace, limit: int | None) -> Iterator[EventSummary]:
+    """Yield events, newest first. A search by text first indexes every event."""
+    names = {name: getattr(options, name) for name in ("source", "type", "status", "since", "until")}
+    query = EventQuery(**names, text=options.text or "")
+    while query.text and state.reader.index():
+        pass
+    yield from with_progress(_pages(state, query, limit), sys.stderr)
+
+
+def _pages(state: State, query: EventQuery, limit: int | None) -> Iterator[list[EventSummary]]:
+    count = 0
+    while limit is None or count < limit:
+        page = state.reader.events(replace(query, limit=PAGE if limit is None else min(PAGE, limit - count)))
+        yield list(page.events)
+        count += len(page.events)
+        if page.next_before is None:
+            return
+        query = replace(query, before=page.next_before)
+
+
+def _chosen_events(state: State, options: argparse.Namespace) -> list[EventSummary]:
+    """Return them oldest first, in the order in which they arrived. Raises UsageError and StateFault."""
+    require_choice(options, FILTERS)
+    if not options.ids:
+        return list(find_events(state, options, options.limit))[::-1]
+    ids = dict.fromkeys(state.whole_id("events", each) for each in options.ids)
+    records = (state.reader.event(event_id) for event_id in ids)
+    return sorted((record.summary for record in records if record), key=lambda event: event.seq)
+
+
+# Replay
+
+
+def replay_events(context: Context) -> int:
+    options = context.options
+    _require_destination(context.state, options.only)
+    events = _chosen_events(context.state, options)
+    stored = context.state.reader.with_document([event.id for event in events])
+    kept = [event for event in events if event.id in stored]
+    left_out = [event.id for event in events if event.id not in stored]
+    if not events:
+        print("no event matches", file=sys.stderr)
+    if options.yes:
+        replay_id = secrets.token_hex(8)
+        if kept:
+            asyncio.run(_publish(context, kept, replay_id))
+        _print_replay(context, len(kept), left_out, replay_id)
+    else:
+        _print_dry_run(context, kept, left_out)
+    if left_out and not options.json:
+        why = "transform has not processed them, or their bodies are past retention"
+        print(f"left out, because there is nothing to replay ({why}): {ids_note(left_out)}", file=sys.stderr)
+    return DONE if kept and not (options.ids and left_out) else NOT_DONE
+
+
+def _require_destination(state: State, only: str | None) -> None:
+    names = state.destinations() if only is not None else ()
+    if only is not None and names and only not in names:
+        raise UsageError(f"--only: there is no destination {only!r}{did_you_mean(only, names)}")
+
+
+async def _publish(context: Context, events: Sequence[EventSummary], replay_id: str) -> None:
+    async def send(bus: Bus, batch: Sequence[EventSummary]) -> None:
+        texts = (context.state.reader.stored_document(event.id) for event in batch)
+        await bus.publish(EVENTS, [_message(context.options, text, replay_id) for text in texts if text is not None])
+
+    await publish_at_rate(context, events, send)
+
+
+def _message(options: argparse.Namespace, text: str, replay_id: str) -> BusMessage:
+    document: Json = json.loads(text)
+    assert isinstance(document, dict)
+    return replay_of_event(document, replay_id, options.only, options.force)
+
+
+def _print_replay(context: Context, count: int, left_out: Sequence[str], replay_id: str) -> None:
+    if context.options.json:
+        print_json({"dry_run": False, "count": count, "replay": replay_id, "left_out": id_list(left_out)})
+    elif count:
+        line = f"hookchain events show ID{same_platform(context.options)}"
+        print(f"{count_of(count, 'event')} published as replay {replay_id}. See what became of each: {line}")
+
+
+def _print_dry_run(context: Context, events: Sequence[EventSummary], left_out: Sequence[str]) -> None:
+    options = context.options
+    line = confirmed_line("events replay", options, FILTERS, context.now)
+    if options.json:
+        listed: list[Json] = [summary_document(event) for event in events]
+        counts = {"dry_run": True, "count": len(events)}
+        print_json({**counts, "events": listed, "left_out": id_list(left_out), "command": line})
+        return
+    if not events:
+        return
+    only = f" for {options.only} only" if options.only else ""
+    print(f"{count_of(len(events), 'event')} would be replayed{only}{sample_note(len(events))}\n")
+    print(events_table(events[:SAMPLE], context.screen) + "\n")
+    finished = sum(event.status in FINISHED and event.expected > 0 for event in events)
+    if options.force:
+        print("--force: what was delivered is delivered again.")
+    elif finished:
+        print(f"Finished deliveries of {count_of(finished, 'event')} stay as they are without --force.")
+    print(f"Nothing was sent. To send them, at most {options.rate:g} a second:\n  {line}")
+
+
+# Arguments
+
+
+def _add_filters(command: argparse.ArgumentParser, limit: int | None) -> None:
+    command.add_argument("--source", metavar="NAME", help="include events from this source only")
+    command.add_argument("--type", metavar="TYPE", help="include this type only; `trial.*` is a beginning")
+    command.add_argument("--status", metavar="STATUS", choices=STATUSES, help=f"include one of: {', '.join(STATUSES)}")
+    command.add_argument(
+        "--text", metavar="WORDS", help='include events with all these words; "double quotes" keep words together'
+    )
+    add_selection(command, limit)
+
+
+def _add_replay_arguments(command: argparse.ArgumentParser) -> None:
+    add_ids(command)
+    _add_filters(command, None)
+    command.add_argument("--only", metavar="DESTINATION", help="replay for this destination only")
+    command.add_argument("--force", action="store_true", help="also repeat deliveries that are delivered or failed")
+    add_confirmation(command)
 
 
 ACTIONS: Final = {
-    "list": Action("list events, newest first", lambda words: add_filters(words, LISTED), list_events),
-    "show": Action(
-        "show one event's whole way: what arrived, was decided, was tried, was answered", _add_id, show_event
+    "list": Action(
+        "List events, newest first",
+        "hookchain events list --source shop --since 1h",
+        lambda command: _add_filters(command, LISTED),
+        list_events,
     ),
-    "replay": Action("send stored events through once more", add_replay_arguments, replay_events, EPILOG),
+    "show": Action(
+        "Show one event: its request, routes, deliveries and attempts",
+        "hookchain events show 4f2a9c",
+        add_id,
+        show_event,
+    ),
+    "replay": Action(
+        "Send stored events through the routes again",
+        "hookchain events replay --source shop --since 2h --only crm",
+        _add_replay_arguments,
+        replay_events,
+        REPLAY_DETAILS,
+    ),
 }

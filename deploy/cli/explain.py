@@ -1,16 +1,17 @@
-"""`hookchain explain`: what would happen to a request, check by check and why, without sending it anywhere."""
+"""`hookchain explain`: explain offline how a request would be handled, check by check."""
 
 import argparse
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from deploy.cli.ending import USAGE, ended
-from deploy.cli.main import parser
+from deploy.cli.command import USAGE, parser, run_command
 from deploy.config.checkout import state_folder
 from deploy.config.configured import add_configuration, configured
+from deploy.explain.authentication import auth_schemes
 from deploy.explain.case_inputs import without_authentication
 from deploy.explain.receive_stage import explain_receive
 from deploy.explain.report import Check, Report, report_document, report_text
@@ -19,35 +20,35 @@ from deploy.explain.transform_stage import transform_stages
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
 from shared.cloud.local.owners import FILE_NAME, KnownOwners
+from shared.jsontext import JsonObject
 
-_GRANTED: Final = {
-    "secret": "not asked for (--unsigned)",
-    "signature": "taken for granted, and with it all that proves the sender (--unsigned)",
-    "time": "not looked at (--unsigned)",
+_SKIPPED: Final = {
+    "secret": "not checked (--unsigned)",
+    "signature": "assumed valid, like all authentication (--unsigned)",
+    "time": "not checked (--unsigned)",
 }
-EPILOG: Final = """\
-examples:
+_ID_OF_SIGNED: Final = {"id": "not checked (--unsigned): the signed bytes decide which requests are one event"}
+DETAILS: Final = """\
+Nothing is sent: receive's own code decides, with the configuration and the secrets of this machine (/secrets/<name>,
+the environment, .env). Give the body byte for byte as it arrived. Set --now to the time of arrival for signatures that
+carry a time. A request that needs a key from elsewhere (Amazon SNS, PayPal, keys_url) ends as not confirmed."""
+EXAMPLES: Final = """\
+  hookchain explain --source github --body push.json -H 'X-GitHub-Event: push' --unsigned
   hookchain explain --source github --body push.json \\
       -H 'X-GitHub-Event: push' -H 'X-Hub-Signature-256: sha256=0d1a…'
-  hookchain explain --source github --body push.json -H 'X-GitHub-Event: push' --unsigned
-  hookchain explain --curl "curl -u web:… -d event=signup http://localhost:8080/signup-form"
-
-Nothing is sent: receive itself decides, over the configuration and the secrets that are here (/secrets/<name>, the
-environment, .env). Give the body byte for byte as it came; --now is when it came, for signatures that carry a time.
-What needs a key from somewhere else (Amazon SNS, PayPal, keys_url) cannot be told offline and ends as not confirmed.
-
-exit code: 0 if it is accepted, 3 if it is not, 4 if it is accepted and nothing is delivered, 2 for a usage error"""
+  hookchain explain --curl "curl -u web:… -d event=signup http://localhost:8080/signup-form\""""
 
 
 def main(arguments: list[str]) -> int:
-    words = parser("explain", EPILOG)
-    add_configuration(words)
-    add_request_options(words)
-    words.add_argument("--unsigned", action="store_true", help="as if its proof held: what routes and steps make of it")
-    words.add_argument("--now", metavar="UNIX", type=float, help="when it came, in Unix seconds (default: now)")
-    words.add_argument("--json", action="store_true", help="print one JSON object: status, code, checks, events …")
-    options = words.parse_args(arguments)
-    return ended("explain", lambda: _run(options), ValueError, OSError, faulty=USAGE)
+    codes = "0 accepted, 3 rejected, 4 accepted but nothing is delivered, 2 usage error"
+    command = parser("explain", EXAMPLES, details=DETAILS, exit_codes=codes)
+    add_configuration(command)
+    add_request_options(command)
+    command.add_argument("--unsigned", action="store_true", help="assume valid authentication and show the rest")
+    command.add_argument("--now", metavar="UNIX", type=float, help="set the time of arrival, in Unix seconds [now]")
+    command.add_argument("--json", action="store_true", help="print one JSON object: status, code, checks, events …")
+    options = command.parse_args(arguments)
+    return run_command("explain", lambda: _run(options), ValueError, OSError, error_code=USAGE)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -66,7 +67,8 @@ def explained(options: argparse.Namespace) -> Report:
     now = time.time() if options.now is None else options.now
     receive = found.slices["receive"]
     if options.unsigned:
-        report = _granted(explain_receive(request, without_authentication(receive), found.environ, now))
+        report = explain_receive(request, without_authentication(receive, keeps_requests=True), found.environ, now)
+        report = _mark_skipped(report, receive)
     else:
         report = explain_receive(request, receive, found.environ, now)
     seen = KnownOwners(state_folder() / FILE_NAME)
@@ -76,12 +78,22 @@ def explained(options: argparse.Namespace) -> Report:
     return replace(report, stages=(*report.stages, *later))
 
 
-def _granted(report: Report) -> Report:
-    """Receive was told that the source asks for no proof, which it does."""
-    stages = [replace(stage, checks=tuple(map(_granted_check, stage.checks))) for stage in report.stages]
+def _mark_skipped(report: Report, receive: JsonObject) -> Report:
+    """Mark the checks that were skipped: receive ran as if the source had `auth: none`. `receive` is its slice."""
+    skipped = {**_SKIPPED, **_ID_OF_SIGNED} if _signs_content(receive, report.source) else _SKIPPED
+    stages = [
+        replace(stage, checks=tuple(_mark_skipped_check(check, skipped) for check in stage.checks))
+        for stage in report.stages
+    ]
     return replace(report, stages=tuple(stages))
 
 
-def _granted_check(check: Check) -> Check:
-    words = _GRANTED.get(check.name)
-    return Check(check.name, "skipped", words) if words else check
+def _signs_content(receive: JsonObject, source: str | None) -> bool:
+    sources = receive["sources"]
+    settings = sources.get(source or "") if isinstance(sources, dict) else None
+    return isinstance(settings, dict) and any(way.signs_content for way in auth_schemes(settings))
+
+
+def _mark_skipped_check(check: Check, skipped: Mapping[str, str]) -> Check:
+    shown = skipped.get(check.name)
+    return Check(check.name, "skipped", shown) if shown else check

@@ -1,4 +1,4 @@
-"""`hookchain inspect`: the inspector's page on this machine, over what is kept here or on Google Cloud."""
+"""`hookchain inspect`: serve the inspector page for the events of this machine or of Google Cloud."""
 
 import argparse
 import asyncio
@@ -6,31 +6,29 @@ import errno
 import os
 from typing import Final
 
-from deploy.cli.ending import DONE, ended
-from deploy.cli.main import parser
+from deploy.cli.command import DONE, parser, run_command
 from deploy.dev.inspector import app as local_app
 from deploy.dev.inspector.base_app import DEFAULT_PORT, serve_app, stopped_by_signal
-from deploy.dev.inspector.cloud_app import make_cloud_app, open_cloud_parts
+from deploy.dev.inspector.cloud_app import make_cloud_app, open_cloud_backend
 from deploy.dev.site import HOST
 from deploy.history.platform_options import add_platform, add_state, is_gcp
 from deploy.history.state_choice import chosen_target
 from deploy.history.state_cloud import configured_destinations, place_of
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 
-EPILOG: Final = """\
-The page is for this machine alone. On Google Cloud it reads with your own credentials, and while it is open each look
-costs reads of the database; refused requests are in receive's log: hookchain logs --platform gcp.
-
-exit code: 0 once stopped with Ctrl-C, 1 where it cannot be served"""
+DETAILS: Final = """\
+The page is served to this machine only. With --platform gcp it reads with your own credentials, and each view costs
+database reads while it is open. Rejected requests are in receive's log: hookchain logs --platform gcp."""
 
 
 def main(arguments: list[str]) -> int:
-    words = parser("inspect", EPILOG)
-    words.add_argument("--port", type=int, default=DEFAULT_PORT, help="the port on 127.0.0.1 (default: %(default)s)")
-    add_state(words)
-    add_platform(words)
-    options = words.parse_args(arguments)
-    return ended("inspect", lambda: _run(options), OSError)
+    codes = "0 stopped by Ctrl-C, 1 failed, 2 usage error"
+    command = parser("inspect", "hookchain inspect --platform gcp", details=DETAILS, exit_codes=codes)
+    command.add_argument("--port", type=int, default=DEFAULT_PORT, help="serve on this port of 127.0.0.1 [%(default)s]")
+    add_state(command)
+    add_platform(command)
+    options = command.parse_args(arguments)
+    return run_command("inspect", lambda: _run(options), OSError)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -39,23 +37,25 @@ def _run(options: argparse.Namespace) -> int:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        raise CannotTell(f"port {options.port} is taken, perhaps by `hookchain dev`: --port names another") from error
+        raise CommandError(
+            f"port {options.port} is in use, perhaps by `hookchain dev`. Choose another with --port."
+        ) from error
     return DONE
 
 
 async def _serve(options: argparse.Namespace) -> None:
     stopped = stopped_by_signal()
 
-    def tell(what: str) -> None:
-        print(f"http://{HOST}:{options.port} shows {what}; Ctrl-C ends it", flush=True)
+    def announce(what: str) -> None:
+        print(f"http://{HOST}:{options.port} shows {what}; press Ctrl-C to stop", flush=True)
 
     if not is_gcp(options):
-        what = f"what is kept in {options.state}"
-        await local_app.serve(options.port, options.state, os.environ, stopped, lambda: tell(what))
+        what = f"the events in {options.state}"
+        await local_app.serve(options.port, options.state, os.environ, stopped, lambda: announce(what))
         return
     place = place_of(chosen_target(options, os.environ), os.environ)
     name = f"{place.target.bundle} in {place.target.project}"
-    async with open_cloud_parts(place) as parts:
-        await parts.read(parts.reader.version)  # nobody signed in, no such database: said here, and not on the page
+    async with open_cloud_backend(place) as parts:
+        await parts.read(parts.reader.version)  # a missing sign-in or database is reported here rather than on the page
         app = make_cloud_app(parts, name, lambda: configured_destinations(os.environ))
-        await serve_app(app, options.port, stopped, lambda: tell(name))
+        await serve_app(app, options.port, stopped, lambda: announce(name))

@@ -1,4 +1,4 @@
-"""`hookchain link SOURCE`: an event in a URL, signed, for an application that can do no more than open one."""
+"""`hookchain link SOURCE`: create a signed URL that sends an event, for applications that can only open a URL."""
 
 import argparse
 import secrets
@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
-from deploy.cli.ending import words_of
-from deploy.cli.main import parser
+from deploy.cli.command import DONE, USAGE, parser, run_command
 from deploy.config.checkout import ROOT, environ_with, state_folder
-from deploy.config.dotenv import DotenvFault
-from deploy.config.faults import ConfigFaults
 from deploy.history.local_bus import own_ports
 from deploy.requests.link_query import link_query
 from deploy.requests.send_secret import secret_named
 from deploy.requests.send_source import Sources, known_sources
-from functions.receive.link import EXPIRES, ONCE, SIGNATURE, Pairs, link_signature
+from functions.receive.links import EXPIRES, ONCE, SIGNATURE, Pairs, link_signature
 from shared.config.values import duration_seconds
 from shared.jsontext import JsonObject, to_json
 from shared.times import rfc3339
@@ -26,37 +23,31 @@ from shared.times import rfc3339
 MAX_SECONDS: Final = 36_500 * 86_400
 MAX_ONCE_SECONDS: Final = 30 * 86_400
 LONG_URL: Final = 2_000
-_EXPIRES_RULE: Final = "--expires takes such as 90s, 15m, 1h, 7d or never; found {!r}"
+_EXPIRES_RULE: Final = "--expires: must be a time such as 90s, 15m, 1h, 7d, or never; got {!r}"
 
-EPILOG: Final = """\
-examples:
+DETAILS: Final = """\
+The source has `methods: [GET]` and `auth: {scheme: link, secret: NAME}`. Its event is given as fields, or by --data as
+JSON, XML, YAML or text. The link is signed, not encrypted: anyone who sees it can read it, and can open it until it
+expires. With --once, every opening is the same event and is delivered once; each gets the same reply."""
+EXAMPLES: Final = """\
   hookchain link enroll serial=C02XL0 event=device.lost
   hookchain link enroll --data '{"event": "device.lost", "serial": "C02XL0"}' --once --expires 7d
-  hookchain link enroll --data "$(cat event.xml)" --url https://hooks.example.com
-
-The source says `methods: [GET]` and `auth: {scheme: link, secret: NAME}`. Its event is what is given as fields or by
---data: JSON, XML, YAML or a text. The link is signed, not encrypted: whoever sees it can read it, and can open it while
-it is good. With --once, every opening is the same event, and is delivered once; the sender is told the same each time.
-
-exit code: 0, or 2 for a command that makes no sense"""
+  hookchain link enroll --data "$(cat event.xml)" --url https://hooks.example.com"""
 
 
 def main(arguments: list[str]) -> int:
-    words = parser("link", EPILOG)
-    _add_arguments(words)
-    options = words.parse_intermixed_args(arguments)
-    try:
-        environ = environ_with(options.env_file)
-        link = made_link(options, environ, time.time())
-    except ConfigFaults as faults:
-        print(faults, file=sys.stderr)
-        return 2
-    except (ValueError, OSError, DotenvFault) as error:
-        words.error(words_of(error))
+    command = parser("link", EXAMPLES, details=DETAILS, exit_codes="0 done, 2 usage error")
+    _add_arguments(command)
+    options = command.parse_intermixed_args(arguments)
+    return run_command("link", lambda: _run(options), ValueError, OSError, error_code=USAGE)
+
+
+def _run(options: argparse.Namespace) -> int:
+    link = made_link(options, environ_with(options.env_file), time.time())
     print(to_json(link) if options.json else link["url"])
     if not options.json:
-        print(_words(link), file=sys.stderr)
-    return 0
+        print(_validity(link), file=sys.stderr)
+    return DONE
 
 
 def made_link(options: argparse.Namespace, environ: Mapping[str, str], now: float) -> JsonObject:
@@ -85,18 +76,16 @@ def _seconds(text: str) -> float:
 
 
 def lifetime(text: str, is_once: bool) -> float | None:
-    """In seconds; None for ever. Raises ValueError."""
+    """Return seconds, or None for a link that never expires. Raises ValueError."""
     if text == "never":
         if is_once:
-            raise ValueError(
-                "a link for once needs an end: that it was opened is remembered for some weeks, not for ever"
-            )
+            raise ValueError("--once: needs an --expires of at most 30d: openings are remembered for some weeks only")
         return None
     seconds = _seconds(text)
     if not 1 <= seconds <= MAX_SECONDS:
         raise ValueError(_EXPIRES_RULE.format(text))
     if is_once and seconds > MAX_ONCE_SECONDS:
-        raise ValueError("a link for once is good for at most 30d: that it was opened is not remembered for ever")
+        raise ValueError("--once: needs an --expires of at most 30d: openings are remembered for some weeks only")
     return seconds
 
 
@@ -105,7 +94,7 @@ def _link_secret(sources: Sources, name: str) -> str:
         if way["scheme"] == "link":
             return str(way["secret"])
     raise ValueError(
-        f"the source {name!r} takes no links: write `methods: [GET]` and `auth: {{scheme: link, secret: …}}`"
+        f"the source {name!r} accepts no links: add `methods: [GET]` and `auth: {{scheme: link, secret: …}}`"
     )
 
 
@@ -119,31 +108,33 @@ def _place(sources: Sources, options: argparse.Namespace, environ: Mapping[str, 
 
 
 def _source_url(url: str, source: str) -> str:
-    """Of where receive is, or where that source is already. Raises ValueError."""
+    """Return the source's URL. `url` is receive's, or already the source's. Raises ValueError."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
-        raise ValueError(f"--url takes where receive is, such as https://hooks.example.com; found {url!r}")
+        raise ValueError(f"--url: must be receive's URL, such as https://hooks.example.com; got {url!r}")
     place = url.rstrip("/")
     return place if parts.path.rstrip("/").endswith(f"/{source}") else f"{place}/{source}"
 
 
-def _words(link: JsonObject) -> str:
-    until = f"good until {link['expires_at']}" if link["expires_at"] else "good for ever: anyone who sees it can use it"
-    times = "opened again, it is the same event and delivered once" if link["once"] else "each opening is an event"
-    long = f"; {len(str(link['url']))} characters, more than some applications take"
-    return f"{until}; {times}{long if len(str(link['url'])) > LONG_URL else ''}"
-
-
-def _add_arguments(words: argparse.ArgumentParser) -> None:
-    words.usage = "hookchain link SOURCE [FIELD …] [options]"
-    words.add_argument("source", metavar="SOURCE", help="which source takes it")
-    words.add_argument("field", metavar="FIELD", nargs="*", help="name=text, or name:=JSON")
-    words.add_argument("--data", metavar="TEXT", help="the event itself, in place of fields")
-    words.add_argument(
-        "--expires", metavar="TIME", default="1h", help="good for: 90s, 15m, 1h, 7d, never (default: 1h)"
+def _validity(link: JsonObject) -> str:
+    expiry = (
+        f"expires at {link['expires_at']}" if link["expires_at"] else "never expires: anyone who sees it can use it"
     )
-    words.add_argument("--once", action="store_true", help="every opening is the same event, delivered once")
-    words.add_argument("--url", metavar="URL", help="where receive is (default: public_url, else this machine)")
-    words.add_argument("--config", metavar="FILE", help="whose sources count (HOOKCHAIN_CONFIG)")
-    words.add_argument("--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="secrets (default: .env)")
-    words.add_argument("--json", action="store_true", help="print one JSON object: url, expires_at, once")
+    times = "every opening is the same event, delivered once" if link["once"] else "each opening is an event"
+    length = len(str(link["url"]))
+    return f"{expiry}; {times}{f'; {length} characters, too long for some applications' if length > LONG_URL else ''}"
+
+
+def _add_arguments(command: argparse.ArgumentParser) -> None:
+    command.usage = "hookchain link SOURCE [FIELD …] [options]"
+    command.add_argument("source", metavar="SOURCE", help="name the source")
+    command.add_argument("field", metavar="FIELD", nargs="*", help="add a field: name=text or name:=JSON")
+    command.add_argument("--data", metavar="TEXT", help="set the whole event instead of fields")
+    command.add_argument(
+        "--expires", metavar="TIME", default="1h", help="set the lifetime: 90s, 15m, 1h, 7d, never [1h]"
+    )
+    command.add_argument("--once", action="store_true", help="treat every opening as the same event")
+    command.add_argument("--url", metavar="URL", help="set receive's URL [public_url, else this machine]")
+    command.add_argument("--config", metavar="FILE", help="read the sources of this configuration [HOOKCHAIN_CONFIG]")
+    command.add_argument("--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="read secrets [.env]")
+    command.add_argument("--json", action="store_true", help="print one JSON object: url, expires_at, once")

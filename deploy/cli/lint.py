@@ -1,4 +1,4 @@
-"""`hookchain lint`: every fault of a configuration at once; and what is allowed, but seldom meant."""
+"""`hookchain lint`: list every fault of a configuration, and what is allowed but seldom intended."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from deploy.cli.main import parser
+from deploy.cli.command import parser
 from deploy.config.checkout import checked_config, environ_with
 from deploy.config.checks.route_warnings import number_warnings, route_warnings
 from deploy.config.checks.schema_warnings import schema_warnings
@@ -39,10 +39,10 @@ def main(arguments: list[str]) -> int:
     except ConfigFaults as refused:
         _print(refused.file, "fault", refused.faults, options.json)
         return 1
-    told = *warnings_of(file), *route_warnings(file, slices["transform"]), *own_step_warnings(file)
-    told += tuple(number_warnings(file, slices["receive"], slices["transform"]))
-    told += *schema_warnings(file, slices["receive"], slices["transform"]), *secret_warnings(options, slices, environ)
-    warnings = sorted(told)
+    found = *warnings_of(file), *route_warnings(file, slices["transform"]), *own_step_warnings(file)
+    found += tuple(number_warnings(file, slices["receive"], slices["transform"]))
+    found += *schema_warnings(file, slices["receive"], slices["transform"]), *secret_warnings(options, slices, environ)
+    warnings = sorted(found)
     _print(file.file, "warning", warnings, options.json)
     if not options.json:
         print(f"{file.file}: {_summary(slices)}; no faults")
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _environ(env_file: Path) -> dict[str, str]:
-    """With what .env adds, as `hookchain dev` has it. Raises ConfigFaults."""
+    """Return the environment with the settings of .env, as `hookchain dev` uses it. Raises ConfigFaults."""
     try:
         return environ_with(env_file)
     except DotenvFault as fault:
@@ -64,7 +64,9 @@ def warnings_of(file: ConfigFile) -> Iterator[Fault]:
         for rule in source_warnings(name, source, config):
             yield Fault(file.line(at), f"source {name!r}", rule)
         if not any(name in route.from_ or "all" in route.from_ for route in config.routes):
-            yield Fault(file.line(at), f"source {name!r}", "no route takes its events: they are kept and go nowhere")
+            yield Fault(
+                file.line(at), f"source {name!r}", "no route matches its events: they are stored and not delivered"
+            )
     for name in config.destinations:
         if not any(name in route.to for route in config.routes):
             yield Fault(file.line(("destinations", name)), f"destination {name!r}", "no route leads to it")
@@ -82,7 +84,7 @@ def secret_faults(names: list[str], environ: Mapping[str, str]) -> Iterator[Faul
     for name in names:
         text = _secret_text(name, environ)
         if text is None:
-            yield Fault(0, f"secret {name!r}", f"is not there: set {variable_name(name)}, or make it in your cloud")
+            yield Fault(0, f"secret {name!r}", f"is missing: set {variable_name(name)}, or create it in your cloud")
         for value in split_values(text or ""):
             if fault := weakness(value):
                 yield Fault(0, f"secret {name!r}", f"SECRET_WEAK: its value {fault}")
@@ -93,7 +95,7 @@ def secret_faults(names: list[str], environ: Mapping[str, str]) -> Iterator[Faul
 def short_secrets(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[Fault]:
     for name in secrets_needed(slices):
         if any(is_short(value) for value in split_values(_secret_text(name, environ) or "")):
-            yield Fault(0, f"secret {name!r}", "has fewer than 16 characters: a long random one cannot be guessed")
+            yield Fault(0, f"secret {name!r}", "has fewer than 16 characters: a long random value cannot be guessed")
 
 
 def _secret_text(name: str, environ: Mapping[str, str]) -> str | None:
@@ -105,11 +107,12 @@ def _secret_text(name: str, environ: Mapping[str, str]) -> str | None:
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
-    words = parser("lint", "exit code: 0 without faults (warnings are no faults), 1 with any")
-    add_configuration(words)
-    words.add_argument("--secrets", action="store_true", help="look at the secrets too: missing, weak or unused")
-    words.add_argument("--json", action="store_true", help="print one JSON object: file, faults, warnings")
-    return words.parse_args(arguments)
+    codes = "0 no faults (there may be warnings), 1 faults, 2 usage error"
+    command = parser("lint", "hookchain lint --config deploy/hookchain.yaml --secrets", exit_codes=codes)
+    add_configuration(command)
+    command.add_argument("--secrets", action="store_true", help="also check the secrets: missing, weak or unused")
+    command.add_argument("--json", action="store_true", help="print one JSON object: file, faults, warnings")
+    return command.parse_args(arguments)
 
 
 def _print(file: str, severity: str, faults: "list[Fault] | tuple[Fault, ...]", as_json: bool) -> None:

@@ -1,17 +1,14 @@
-"""`hookchain logs`: what the functions said, one readable line a record; and as it goes on, with --follow."""
+"""`hookchain logs`: print the functions' logs, one readable line a record, and follow them."""
 
 import argparse
 import json
 import os
 import sys
-import time
 from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
-from deploy.cli.ending import DONE, ended
-from deploy.cli.kept_command import add_limit
-from deploy.cli.main import parser
+from deploy.cli.command import DONE, add_limit, add_since, parser, run_command
 from deploy.config.compiler import FUNCTIONS
 from deploy.config.configured import add_configuration, environ_of
 from deploy.google.gcloud import Gcloud
@@ -21,45 +18,30 @@ from deploy.history.logs_records import Record, clock
 from deploy.history.platform_options import add_platform, add_state, is_gcp, target_of
 from deploy.terminal.log_view import LogView
 from deploy.terminal.tables import screen_of
-from deploy.terminal.when import moment
 from shared.logs import SEVERITIES
 
 DEFAULT_LIMIT: Final = 200
 DEFAULT_SINCE: Final = "1h"
-EPILOG: Final = """\
-examples:
+EXAMPLES: Final = """\
   hookchain logs --follow
   hookchain logs --severity warning --since 2d
-  hookchain logs --platform gcp --function notify --follow
-
-Times are UTC. Ctrl-C ends --follow.
-
-exit code: 0 done, 1 where it cannot be read, 2 for a command that makes no sense"""
+  hookchain logs --platform gcp --function notify --follow"""
 
 
 def main(arguments: list[str]) -> int:
-    words = parser("logs", EPILOG)
-    words.add_argument("--follow", "-f", action="store_true", help="go on with what comes")
-    words.add_argument("--function", choices=FUNCTIONS, action="append", help="of this function alone (several times)")
-    words.add_argument("--severity", type=str.upper, choices=SEVERITIES, help="at least so severe")
-    words.add_argument(
-        "--since", metavar="TIME", type=_time, default=DEFAULT_SINCE, help="`1h` or `2d` ago, or RFC 3339 (1h)"
-    )
-    words.add_argument("--event", metavar="ID", help="of this event alone")
-    add_limit(words, DEFAULT_LIMIT)
-    add_configuration(words)
-    add_platform(words)
-    add_state(words)
-    words.add_argument("--json", action="store_true", help="print each record as one line of JSON")
-    options = words.parse_args(arguments)
-    return ended("logs", lambda: _run(options))
-
-
-def _time(text: str) -> float:
-    try:
-        return moment(text, time.time())
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    command = parser("logs", EXAMPLES, details="Times are UTC. Press Ctrl-C to stop --follow.")
+    command.add_argument("--follow", "-f", action="store_true", help="keep printing new records")
+    command.add_argument("--function", choices=FUNCTIONS, action="append", help="print this function only (repeatable)")
+    command.add_argument("--severity", type=str.upper, choices=SEVERITIES, help="print this severity and above")
+    add_since(command, DEFAULT_SINCE)
+    command.add_argument("--event", metavar="ID", help="print this event only")
+    add_limit(command, DEFAULT_LIMIT)
+    add_configuration(command)
+    add_platform(command)
+    add_state(command)
+    command.add_argument("--json", action="store_true", help="print each record as one line of JSON")
+    options = command.parse_args(arguments)
+    return run_command("logs", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -72,12 +54,12 @@ def _run(options: argparse.Namespace) -> int:
             count += 1
             print(text, flush=options.follow)
     if not count:
-        print("nothing was logged that is like that", file=sys.stderr)
+        print("no log record matches", file=sys.stderr)
     return DONE
 
 
 def _chosen(options: argparse.Namespace) -> Iterator[Record]:
-    """The newest `--limit` of what was there; then, followed, each as it comes."""
+    """Yield the newest `--limit` records, and with --follow each new one."""
     waiting: deque[Record] | None = deque(maxlen=options.limit)
     for record in _records(options):
         if record is None:
@@ -97,7 +79,7 @@ def _records(options: argparse.Namespace) -> Iterator[Record | None]:
         return local_records(options.state, options.since, options.follow)
     target = target_of(options, environ_of(options))
     wanted = Wanted(options.function or FUNCTIONS, options.severity, options.event)
-    # Some of what is read says nothing for a person; followed, more than was asked for would be read again.
+    # Some records are not printed, so more are read than the limit. With --follow they would be read twice.
     limit = options.limit if options.follow else max(PAGE, options.limit)
     return cloud_records(Gcloud(target.project), target, wanted, options.since, limit, options.follow)
 

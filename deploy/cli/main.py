@@ -1,14 +1,15 @@
-"""The `hookchain` command. Each subcommand is a module of its own, imported when it is asked for."""
+"""The `hookchain` command. Each subcommand is a module of its own, imported when it is called."""
 
-import argparse
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from textwrap import wrap
 from typing import Final
 
-from deploy.terminal.help_text import HelpText, listed
+from deploy.terminal.help_text import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,46 +21,39 @@ class Command:
 
 
 COMMANDS: Final = {
-    "dev": Command(
-        "deploy.dev.supervisor.dev", "run the whole pipe here, with no cloud account, and a page to watch it"
-    ),
-    "lint": Command("deploy.cli.lint", "check the configuration: every fault at once, with line, name and rule"),
-    "send": Command("deploy.cli.send", "post an event to a source, signed as you say, and tell what came of it"),
-    "link": Command("deploy.cli.link", "make a signed link that sends an event when it is opened, once or in its time"),
-    "trigger": Command(
-        "deploy.cli.trigger", "send a realistic, rightly signed sample of what a provider sends, or a broken one"
-    ),
-    "explain": Command("deploy.cli.explain", "say offline what would happen to a request, check by check, and why"),
-    "providers": Command(
-        "deploy.cli.providers", "whom the catalogue knows; of one, how to set it up and how sure that is"
-    ),
-    "events": Command("deploy.cli.events", "look at what arrived and what became of it; send it through once more"),
-    "dead-letters": Command("deploy.cli.dead_letters", "look at what was given up on and why; try it anew, or drop it"),
-    "inspect": Command("deploy.cli.inspect", "watch events on a page on this machine, also those on Google Cloud"),
-    "release": Command("deploy.cli.release", "deliver what is held for a destination, once its fault is mended"),
-    "doctor": Command("deploy.cli.doctor", "find why a deploy or a start would fail, before anything is made"),
-    "secrets": Command("deploy.cli.secrets", "list the secrets that the configuration needs; set or rotate one"),
-    "sources": Command(
-        "deploy.cli.sources",
-        "each source's URL, and what to type into its sender's settings, with one example",
-    ),
-    "status": Command("deploy.cli.status", "what runs, what came last, what waits, and what needs somebody"),
-    "logs": Command("deploy.cli.logs", "what the functions said, one readable line a record; with --follow, on"),
-    "smoke": Command("deploy.cli.smoke", "post one test event as its source asks, and follow it to its end"),
-    "step": Command("deploy.cli.step", "put a document through a step, or a named chain, and print what it becomes"),
-    "steps": Command("deploy.cli.steps", "which steps there are; of one, its settings and an example"),
-    "test": Command("deploy.cli.test", "run the configuration's own tests: what comes in, what should go out"),
-    "schema": Command("deploy.cli.schema", "print the JSON Schema of the configuration, for editors"),
-    "bundle": Command("deploy.cli.bundle", "write build/<function>/, ready to deploy"),
-    "plan-gcp": Command("deploy.cli.plan_gcp", "print what a deployment to Google Cloud would run"),
-    "deploy-gcp": Command("deploy.cli.deploy_gcp", "deploy to Google Cloud, or bring what is there up to date"),
-    "costs": Command("deploy.cli.costs_gcp", "what events use on Google Cloud, and cost at the prices you fill in"),
-    "destroy-gcp": Command("deploy.cli.destroy_gcp", "remove what a deployment made, but secrets and dead letters"),
+    "dev": Command("deploy.dev.supervisor.dev", "Run everything on this machine, without a cloud account"),
+    "init": Command("deploy.cli.init", "Write deploy/hookchain.yaml from a recipe"),
+    "lint": Command("deploy.cli.lint", "Validate the configuration and list every fault with its line"),
+    "test": Command("deploy.cli.test", "Run the tests that the configuration defines"),
+    "send": Command("deploy.cli.send", "Send a signed test event to a source and print the response"),
+    "trigger": Command("deploy.cli.trigger", "Send a correctly signed sample event from a provider"),
+    "link": Command("deploy.cli.link", "Create a signed link that sends an event when it is opened"),
+    "smoke": Command("deploy.cli.smoke", "Send one test event and follow it to its destinations"),
+    "explain": Command("deploy.cli.explain", "Explain offline how a request would be handled"),
+    "providers": Command("deploy.cli.providers", "List the providers in the catalogue, or show how to set one up"),
+    "sources": Command("deploy.cli.sources", "Show each source's URL and what to enter in the sender's settings"),
+    "step": Command("deploy.cli.step", "Run a document through a step or a named chain"),
+    "steps": Command("deploy.cli.steps", "List the steps, or show the settings and an example of one"),
+    "status": Command("deploy.cli.status", "Show what is running, recent events, backlog and problems"),
+    "events": Command("deploy.cli.events", "List, show and replay events"),
+    "dead-letters": Command("deploy.cli.dead_letters", "List, show, replay and drop dead letters"),
+    "logs": Command("deploy.cli.logs", "Print the functions' logs, one line a record"),
+    "inspect": Command("deploy.cli.inspect", "Serve the inspector page for this machine or Google Cloud"),
+    "release": Command("deploy.cli.release", "Deliver what is held for a destination"),
+    "secrets": Command("deploy.cli.secrets", "List, set and rotate the secrets that the configuration needs"),
+    "doctor": Command("deploy.cli.doctor", "Find what would make a start or a deployment fail"),
+    "schema": Command("deploy.cli.schema", "Print the JSON Schema of the configuration, for editors"),
+    "bundle": Command("deploy.cli.bundle", "Write build/<function>/, ready to deploy"),
+    "plan-gcp": Command("deploy.cli.plan_gcp", "Print the commands of a Google Cloud deployment without running them"),
+    "deploy-gcp": Command("deploy.cli.deploy_gcp", "Deploy to Google Cloud, or update what is there"),
+    "rollback-gcp": Command("deploy.cli.rollback_gcp", "Return the functions to their previous revision"),
+    "costs": Command("deploy.cli.costs_gcp", "Estimate what a month of events costs on Google Cloud"),
+    "destroy-gcp": Command("deploy.cli.destroy_gcp", "Remove a deployment, except its secrets and dead letters"),
 }
-
-
+EXAMPLE: Final = "  hookchain dev"
 READER_GONE: Final = 141
-"""What a shell says of a program that SIGPIPE ended: nothing is known of the faults it was about to tell."""
+"""The exit code that a shell reports for a program that SIGPIPE ended: what it would have reported is not known."""
+_CHECKOUT: Final = Path(__file__).resolve().parents[2]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,13 +63,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = _run(list(sys.argv[1:] if arguments is None else arguments))
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads has seen enough
+    except BrokenPipeError:
         _drop_output()
     return code
 
 
 def _drop_output() -> None:
-    """What is still buffered goes nowhere, so that Python's own flush at the end finds no closed pipe."""
+    """Send what is still buffered nowhere, so that Python's own flush at the end finds no closed pipe."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())
@@ -85,32 +79,58 @@ def _run(given: list[str]) -> int:
     if not given or given[0] in {"-h", "--help", "help"}:
         print(usage())
         return 0
+    if given[0] in {"-V", "--version", "version"}:
+        print(f"hookchain {version()}")
+        return 0
     command = COMMANDS.get(given[0])
     if command is None:
         from shared.did_you_mean import did_you_mean
 
         print(f"hookchain: there is no command {given[0]!r}{did_you_mean(given[0], COMMANDS)}", file=sys.stderr)
         return 2
+    if fault := checkout_fault(_CHECKOUT):
+        print(f"hookchain: {fault}", file=sys.stderr)
+        return 1
     try:
         code: int = importlib.import_module(command.module).main(given[1:])
     except KeyboardInterrupt:
         return 130
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in {"deploy", "functions", "shared"}:
+            raise
+        print(f"hookchain: {error.name!r} is not installed. {_how_to_install(_CHECKOUT)}", file=sys.stderr)
+        return 1
     return code
+
+
+def checkout_fault(folder: Path) -> str | None:
+    """Return the reason why `folder` is no checkout. A copy that pip made has neither .env nor a configuration."""
+    if (folder / "pyproject.toml").is_file():
+        return None
+    return f"runs from a checkout, and {folder} is none. {_how_to_install(Path())}"
+
+
+def _how_to_install(folder: Path) -> str:
+    return f"In the checkout, run: pip install --editable '{folder}[local]' (or `make dev`, which does it)"
+
+
+def version() -> str:
+    """Return the version that pyproject.toml has: an installation's own metadata may be older."""
+    import tomllib
+
+    try:
+        document = tomllib.loads((_CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    except OSError:
+        from importlib.metadata import version as installed_version
+
+        return installed_version("hookchain")
+    return str(document["project"]["version"])
 
 
 def usage() -> str:
     lines = listed({name: command.summary for name, command in COMMANDS.items()})
-    return "\n".join(["usage: hookchain COMMAND …", "", *lines, "", "hookchain COMMAND --help says more of one."])
-
-
-def parser(name: str, epilog: str = "") -> argparse.ArgumentParser:
-    """A subcommand's, which begins with the words that the list of commands has for it."""
-    return argparse.ArgumentParser(
-        prog=f"hookchain {name}",
-        description=COMMANDS[name].summary[0].upper() + COMMANDS[name].summary[1:] + ".",
-        epilog=epilog,
-        formatter_class=HelpText,
-    )
+    more = "hookchain COMMAND --help prints the options of a command, hookchain --version the version."
+    return "\n".join(["usage: hookchain COMMAND [options]", "", *lines, "", *wrap(more, 80), "", "example:", EXAMPLE])
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""`make plan-gcp`: every command that a deployment would run, asked of nobody; with LIVE=1 only what is to change."""
+"""`make plan-gcp`: print every command that a deployment would run; with LIVE=1 only the changes."""
 
 import argparse
+import os
+import sys
 from pathlib import Path
+from typing import Final
 
 from deploy.bundle.bundle import NotABundle
 from deploy.bundle.requirements import PinsFault
-from deploy.cli.ending import DONE, ended
-from deploy.cli.main import parser
+from deploy.cli.command import DONE, parser, run_command
 from deploy.config.checkout import ROOT, deployed_config
 from deploy.config.configured import add_configuration, environ_of
 from deploy.gcp.changes import changes
@@ -19,49 +21,63 @@ from deploy.gcp.plan import NOTHING, PROJECT_NUMBER, Action, plan, script
 from deploy.google.gcloud import Gcloud
 from deploy.google.target import add_target_options
 from deploy.history.platform_options import target_of
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 
-UP_TO_DATE = "Nothing to do: what is there is what the configuration asks for."
+UP_TO_DATE: Final = "Nothing to do: the deployment matches the configuration."
 
 
 def main(arguments: list[str]) -> int:
-    return ended("plan-gcp", lambda: _run(_options(arguments)))
+    codes = "0 done, 1 the configuration has faults or failed, 2 usage error"
+    command = parser("plan-gcp", "hookchain plan-gcp --project my-project", exit_codes=codes)
+    add_target_options(command)
+    add_configuration(command)
+    command.add_argument("--live", action="store_true", help="read what is deployed and print the difference only")
+    command.add_argument(
+        "--out", metavar="FOLDER", type=Path, default=ROOT / "build", help="write bundles here [build]"
+    )
+    options = command.parse_args(arguments)
+    return run_command("plan-gcp", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
     environ = environ_of(options)
+    config = deployed_config(options.config, environ)
+    print(f"# {configuration_line(config)}", flush=True)
+    warn_about_address(config)
     target = target_of(options, environ)
     runner = Gcloud(target.project)
     number = project_number(runner, target) if options.live else PROJECT_NUMBER
     if options.live:
         refuse_forbidden(target, runner)
     try:
-        deployment = prepared(target, number, deployed_config(options.config, environ), environ, options.out)
+        deployment = prepared(target, number, config, environ, options.out)
     except (PinsFault, NotABundle) as fault:
-        raise CannotTell(str(fault)) from fault
+        raise CommandError(str(fault)) from fault
     resources = graph(deployment)
     actions = changes(runner, target, resources) if options.live else plan(resources, NOTHING)
     _write_files(actions)
     if not actions:
         print(UP_TO_DATE)
         return DONE
-    what = "What is to change" if options.live else "All that is made"
+    what = "Changes" if options.live else "Everything that is created"
     print(f"# {what} in project {target.project}, region {target.region}: {counted(len(actions), 'step')}")
     print("\n".join(script(actions, target)))
     return DONE
 
 
+def configuration_line(config: Path | None) -> str:
+    return f"Configuration: {config or 'no file; every event of /webhook is mailed to EMAIL_ADDRESS'}"
+
+
+def warn_about_address(config: Path | None) -> None:
+    """Warn if the caller sets EMAIL_ADDRESS and a file decides where mail goes. A value in .env may be an old one."""
+    if config is not None and os.environ.get("EMAIL_ADDRESS"):
+        how = "To mail every event to it instead, add --config none (make: ARGS='--config none')."
+        print(f"warning: EMAIL_ADDRESS is ignored, because {config} names the destinations. {how}", file=sys.stderr)
+
+
 def _write_files(actions: tuple[Action, ...]) -> None:
-    """So that the lines work when they are pasted."""
+    """Write the files that the printed lines read."""
     for file in (file for action in actions for file in action.files):
         file.path.parent.mkdir(parents=True, exist_ok=True)
         file.path.write_text(file.content, encoding="utf-8")
-
-
-def _options(arguments: list[str]) -> argparse.Namespace:
-    words = parser("plan-gcp", "It runs nothing.\n\nexit code: 0, or 1 where the configuration has faults")
-    add_target_options(words)
-    add_configuration(words)
-    words.add_argument("--live", action="store_true", help="ask Google Cloud what is there, and print the difference")
-    words.add_argument("--out", metavar="FOLDER", type=Path, default=ROOT / "build", help="of bundles (default: build)")
-    return words.parse_args(arguments)

@@ -1,38 +1,36 @@
-"""`hookchain providers [NAME]`: whom the catalogue knows; of one, how to set it up and what it is known to do."""
+"""`hookchain providers [NAME]`: list the providers in the catalogue, or show how to set one up."""
 
 import argparse
 import os
 import sys
 from typing import Final
 
-from deploy.cli.main import parser
+from deploy.cli.command import parser
 from deploy.config.catalogue import Catalogue, load_catalogue
 from deploy.config.catalogue_pages import entry_document, entry_text, listing, matching
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import Screen, screen_of
 from shared.did_you_mean import did_you_mean
 
-EPILOG: Final = """\
-examples:
-  hookchain providers                 all of them
-  hookchain providers --find mail     those that have to do with mail
-  hookchain providers github          how to set GitHub up, and how sure that is
-
-PROVEN is how the signature was tried: with genuine requests that were published (vectors), with requests signed by the
-provider's own or an independent library (library), with requests signed in a test by code written from the facts
-(restated), or not at all, as there is no signature (nothing).
-
-exit code: 0 done, 1 nothing is found, 2 for a command that makes no sense"""
+DETAILS: Final = """\
+PROVEN is how the signature was tested: with genuine requests that were published (vectors), with requests signed by the
+provider's own or an independent library (library), with requests signed in a test by code written from the
+documentation (restated), or not at all, because there is no signature (nothing)."""
+EXAMPLES: Final = """\
+  hookchain providers                 list all of them
+  hookchain providers --find mail     list those that have to do with mail
+  hookchain providers github          show how to set GitHub up"""
 
 
 def main(arguments: list[str]) -> int:
-    words = parser("providers", EPILOG)
-    words.add_argument("name", metavar="NAME", nargs="?", help="one provider's key, such as github")
-    words.add_argument("--find", metavar="TEXT", help="only those with this text in their key, name, proof or notes")
-    words.add_argument("--json", action="store_true", help="print one JSON document")
-    options = words.parse_args(arguments)
+    codes = "0 done, 1 nothing found, 2 usage error"
+    command = parser("providers", EXAMPLES, details=DETAILS, exit_codes=codes)
+    command.add_argument("name", metavar="NAME", nargs="?", help="show this provider, such as github")
+    command.add_argument("--find", metavar="TEXT", help="list those with this text in their key, name, auth or notes")
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    options = command.parse_args(arguments)
     if options.name is not None and options.find is not None:
-        words.error("name one provider, or find some; not both")
+        command.error("give NAME or --find, not both")
     screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
     catalogue = load_catalogue()
     return _one(options, catalogue, screen) if options.name is not None else _several(options, catalogue, screen)
@@ -59,10 +57,10 @@ def _several(options: argparse.Namespace, catalogue: Catalogue, screen: Screen) 
     elif found:
         print(listing(found, screen))
     if not found:
-        print(f"hookchain providers: nothing in the catalogue has the text {options.find!r}", file=sys.stderr)
+        print(f"hookchain providers: no provider has the text {options.find!r}", file=sys.stderr)
     return 0 if found else 1
 
 
 def key_of(name: str) -> str:
-    """`GitHub`, `jamf-pro` and `Jamf Pro` are what people write for `github` and `jamf_pro`."""
+    """Return the catalogue's key: people write `GitHub`, `jamf-pro` and `Jamf Pro` for `github` and `jamf_pro`."""
     return name.strip().lower().replace("-", "_").replace(" ", "_")

@@ -1,4 +1,4 @@
-"""`hookchain release DESTINATION`: what was held for it goes out, now that its fault is mended."""
+"""`hookchain release DESTINATION`: deliver what is held for it, once its fault is fixed."""
 
 import argparse
 import asyncio
@@ -7,28 +7,27 @@ import time
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from deploy.cli.ending import DONE, ended
-from deploy.cli.main import parser
+from deploy.cli.command import DONE, parser, run_command
 from deploy.config.checkout import ROOT, environ_with
 from deploy.config.configured import config_path
 from deploy.history.platform_options import add_platform, add_state, is_gcp
 from deploy.history.state_choice import chosen_target
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from deploy.terminal.printing import count_of
 from shared.did_you_mean import did_you_mean
 from shared.ledger import Ledger
 
 
 def main(arguments: list[str]) -> int:
-    words = parser(
-        "release", "exit code: 0 released, 1 where there is no such destination or the ledger cannot be read"
-    )
-    words.add_argument("destination", help="its name in the configuration")
-    words.add_argument("--config", metavar="FILE", help="the configuration (HOOKCHAIN_CONFIG)")
-    add_state(words)
-    add_platform(words)
-    options = words.parse_args(arguments)
-    return ended("release", lambda: _run(options))
+    codes = "0 released, 1 no such destination or failed, 2 usage error"
+    details = "Fix the reason first: `hookchain status` shows it."
+    command = parser("release", "hookchain release crm --platform gcp", details=details, exit_codes=codes)
+    command.add_argument("destination", metavar="DESTINATION", help="name the destination, as in the configuration")
+    command.add_argument("--config", metavar="FILE", help="set the configuration [HOOKCHAIN_CONFIG]")
+    add_state(command)
+    add_platform(command)
+    options = command.parse_args(arguments)
+    return run_command("release", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -36,8 +35,8 @@ def _run(options: argparse.Namespace) -> int:
     place = _in_cloud(options) if is_gcp(options) else _here(options.state)
     released = asyncio.run(_release(place, destination, options))
     when = "a minute or two" if is_gcp(options) else "seconds"
-    held = f"{count_of(released, 'delivery', 'deliveries')} held for it will go out within {when}"
-    print(f"{destination}: enabled; {held if released else 'nothing was held for it'}")
+    held = f"{count_of(released, 'held delivery', 'held deliveries')} will be sent within {when}"
+    print(f"{destination}: enabled; {held if released else 'no delivery was held'}")
     return DONE
 
 
@@ -61,7 +60,7 @@ async def _release(opened: AbstractAsyncContextManager[Ledger], destination: str
 
 
 def _require_configured(destination: str, options: argparse.Namespace) -> None:
-    """The ledger comes first: it may hold deliveries for what the configuration has no more."""
+    """Check the configuration only after the ledger, which may hold deliveries for a destination that was removed."""
     from deploy.config.compiler import read_config  # slow to import, and seldom needed
 
     environ = environ_with(ROOT / ".env")
@@ -70,4 +69,4 @@ def _require_configured(destination: str, options: argparse.Namespace) -> None:
     known = destinations if isinstance(destinations, dict) else {}
     if destination not in known:
         hint = did_you_mean(destination, known)
-        raise CannotTell(f"{file.file} has no destination {destination!r}, and nothing is held for one{hint}")
+        raise CommandError(f"{file.file} has no destination {destination!r}, and no delivery is held for it{hint}")

@@ -1,34 +1,29 @@
-"""`hookchain schema`: the JSON Schema of the configuration."""
+"""`hookchain schema`: print the JSON Schema of the configuration."""
 
 import argparse
 from typing import Final
 
-from deploy.cli.ending import DONE, ended
-from deploy.cli.main import parser
+from deploy.cli.command import DONE, parser, run_command
 from deploy.config.checks.kinds import KindFault
 from deploy.config.config_schema import config_schema
 from deploy.config.configured import add_configuration, configured
 from deploy.terminal.printing import print_json
 from functions.transform.read_routes import read_program
 
-EPILOG: Final = """\
-example:
-  hookchain schema > deploy/hookchain.schema.json
-
-and as the first line of hookchain.yaml, for editors that speak with yaml-language-server:
+DETAILS: Final = """\
+As the first line of hookchain.yaml, for editors with yaml-language-server, write:
   # yaml-language-server: $schema=hookchain.schema.json
 
-With --config, the steps of your own are in it too. It says what may be written where; `hookchain lint` says more: which
-names lead nowhere, which expressions and templates do not parse.
-
-exit code: 0 done, 1 where the configuration that was named has faults"""
+With --config, the schema includes your own steps. It covers the structure only: `hookchain lint` also finds unknown
+names, and expressions and templates that do not parse."""
 
 
 def main(arguments: list[str]) -> int:
-    words = parser("schema", EPILOG)
-    add_configuration(words)
-    options = words.parse_args(arguments)
-    return ended("schema", lambda: _run(options), KindFault)
+    codes = "0 done, 1 the configuration has faults, 2 usage error"
+    command = parser("schema", "hookchain schema > deploy/hookchain.schema.json", details=DETAILS, exit_codes=codes)
+    add_configuration(command)
+    options = command.parse_args(arguments)
+    return run_command("schema", lambda: _run(options), KindFault)
 
 
 def _run(options: argparse.Namespace) -> int:

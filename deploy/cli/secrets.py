@@ -1,41 +1,54 @@
-"""`hookchain secrets set|rotate|list`: what a configuration needs, in `.env` and in Google Secret Manager."""
+"""`hookchain secrets list|set|rotate`: the secrets of a configuration, in `.env` and in Google Secret Manager."""
 
 import argparse
 import datetime
+import getpass
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.cli.ending import ended
-from deploy.cli.main import parser
-from deploy.cli.secrets_change import rotate_secret, set_secret
-from deploy.cli.secrets_listing import list_secrets
-from deploy.cli.secrets_value import refuse_values
-from deploy.config.configured import add_configuration, environ_of
+from deploy.cli.command import DONE, NOT_DONE, parser, run_command
+from deploy.cli.secrets_list import list_secrets
+from deploy.config.configured import add_configuration, configured, environ_of
+from deploy.config.faults import ConfigFaults
 from deploy.gcp.secret_manager_backend import SecretManagerBackend
 from deploy.google.api import GoogleApi, NotSignedIn, token_of
 from deploy.google.gcloud import Gcloud
-from deploy.history.platform_options import add_platform, is_gcp, target_of
+from deploy.history.platform_options import add_platform, is_gcp, same_platform, target_of
 from deploy.secrets.backend import BackendError, SecretBackend
 from deploy.secrets.dotenv_backend import DotenvBackend
-from deploy.secrets.values import DEFAULT_KEEP, MAX_KEEP, InvalidValue
-from deploy.terminal.command_error import CannotTell
+from deploy.secrets.needs import Need, needs
+from deploy.secrets.values import (
+    DEFAULT_KEEP,
+    MAX_KEEP,
+    InvalidValue,
+    count_short,
+    joined,
+    random_text,
+    rotated,
+    validated_values,
+)
+from deploy.terminal.command_error import CommandError
+from shared.did_you_mean import did_you_mean
 from shared.secrets import SECRET_NAME
+from shared.signatures.scheme import AuthScheme
 
-EPILOG: Final = """\
-A value is never an argument. You are asked for it twice, or it is read from standard input, where several lines are
-several values, newest first, and a PEM block is one; --random makes one.
-
-examples:
+DETAILS: Final = """\
+A value is never an argument. The command asks for it twice, or reads it from standard input, where each line is one
+value, newest first, and a PEM block is one value; --random generates one."""
+EXAMPLES: Final = """\
   hookchain secrets list
   hookchain secrets set signup-password
   hookchain secrets set github-app-key < key.pem
   hookchain secrets rotate signup-password --random --platform gcp
-  hookchain secrets rotate signup-password --drop-old --platform gcp
-
-exit code: 0 done, 1 refused or failed (list: some are missing or weak), 2 for a command that makes no sense"""
+  hookchain secrets rotate signup-password --drop-old --platform gcp"""
+NEVER_AN_ARGUMENT: Final = (
+    "a value is never an argument: your shell keeps it in its history, and others see it in the list of processes. "
+    "Leave it out and you are asked for it, or put it on standard input: hookchain secrets set NAME < file"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +58,25 @@ class Action:
 
 
 def main(arguments: list[str]) -> int:
-    words = _words()
-    options, unknown = words.parse_known_args(arguments)
-    refuse_values(words, options.value, unknown)
+    command = _command()
+    options, unknown = command.parse_known_args(arguments)
+    _reject_values(command, options.value, unknown)
     if options.action == "list" and options.name is not None:
-        words.error("list takes no name: it lists all that the configuration needs")
+        command.error("list takes no name: it lists every secret that the configuration needs")
     if options.action != "list" and not SECRET_NAME.fullmatch(options.name or ""):
-        words.error(
-            "which secret? A name is a lower-case letter, then letters, digits and '-', such as signup-password"
-        )
-    return ended("secrets", lambda: _run(options))
+        # The message does not repeat NAME, which may be a value.
+        command.error("NAME: must be a lower-case letter, then letters, digits and '-', such as signup-password")
+    return run_command("secrets", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        return ACTIONS[options.action].run(options, place_of(options))
+        return ACTIONS[options.action].run(options, _place(options))
     except (InvalidValue, BackendError, NotSignedIn) as fault:
-        raise CannotTell(str(fault)) from fault
+        raise CommandError(str(fault)) from fault
 
 
-def place_of(options: argparse.Namespace) -> SecretBackend:
+def _place(options: argparse.Namespace) -> SecretBackend:
     """Raises TargetFault and DotenvFault."""
     environ = environ_of(options)
     if is_gcp(options):
@@ -75,25 +87,116 @@ def place_of(options: argparse.Namespace) -> SecretBackend:
     return DotenvBackend(options.env_file, os.environ, folder, datetime.datetime.now(datetime.UTC).date())
 
 
-def _words() -> argparse.ArgumentParser:
-    words = parser("secrets", EPILOG)
+def _reject_values(command: argparse.ArgumentParser, given: Sequence[str], unknown: Sequence[str]) -> None:
+    """Whatever is in the place of a value may be one, so the message does not repeat it."""
+    if given or any(not each.startswith("-") or "=" in each for each in unknown):
+        command.error(NEVER_AN_ARGUMENT)
+    if unknown:
+        command.error("there is an unknown option; see --help")
+
+
+def set_secret(options: argparse.Namespace, place: SecretBackend) -> int:
+    need = _need(options)
+    values = validated_values(_new_text(options.random, need.ways), need.ways)
+    before = place.find([need.name]).get(need.name)
+    for line in place.write(need.name, joined(values), forget=False):
+        print(f"{need.name}: {line}")
+    if before and before.values and not set(before.values) & set(values):
+        print(f"{need.name}: its old value is no longer accepted; `rotate` would keep it for a while")
+    _print_notes(options, place, need, values)
+    return DONE
+
+
+def rotate_secret(options: argparse.Namespace, place: SecretBackend) -> int:
+    need = _need(options)
+    before = place.find([need.name]).get(need.name)
+    if before is None:
+        raise CommandError(f"{need.name} does not exist yet: hookchain secrets set {need.name}{same_platform(options)}")
+    if before.trouble:
+        raise CommandError(f"{need.name} {before.trouble}")
+    if options.drop_old:
+        return _drop_old(place, need, before.values)
+    [new, *more] = validated_values(_new_text(options.random, need.ways), need.ways)
+    if more:
+        raise CommandError("rotate takes one new value; `set` takes several, one a line")
+    values = rotated(new, before.values, options.keep)
+    for line in place.write(need.name, joined(values), forget=False):
+        print(f"{need.name}: {line}")
+    print(f"{need.name}: {len(values)} values are accepted now; the new one signs. Functions read it within 5 minutes.")
+    next_line = f"hookchain secrets rotate {need.name} --drop-old{same_platform(options)}"
+    print(f"Give the sender the new value, then run: {next_line}")
+    _print_notes(options, place, need, values[:1])
+    return DONE
+
+
+def _drop_old(place: SecretBackend, need: Need, values: tuple[str, ...]) -> int:
+    if len(values) < 2:
+        print(f"{need.name}: there is no old value to drop", file=sys.stderr)
+        return NOT_DONE
+    for line in place.write(need.name, joined(values[:1]), forget=True):
+        print(f"{need.name}: {line}")
+    print(f"{need.name}: only the newest value is accepted now")
+    return DONE
+
+
+def _need(options: argparse.Namespace) -> Need:
+    """Return what the configuration needs the secret for. An unknown name may be one that it will need later."""
+    name: str = options.name
+    try:
+        known = needs((have := configured(options)).slices, have.environ)
+    except ConfigFaults as faults:
+        print(f"warning: the configuration has faults, see `hookchain lint`: {faults.file}", file=sys.stderr)
+        return Need(name, (), ())
+    found = next((need for need in known if need.name == name), None)
+    if found is None:
+        hint = did_you_mean(name, [need.name for need in known])
+        print(f"warning: the configuration needs no secret {name!r}{hint}", file=sys.stderr)
+    return found or Need(name, (), ())
+
+
+def _new_text(is_random: bool, ways: Sequence[AuthScheme]) -> str:
+    """Raises CommandError and InvalidValue."""
+    if is_random:
+        return random_text(ways)
+    if not sys.stdin.isatty():
+        return sys.stdin.read()
+    try:
+        first = getpass.getpass("New value (not shown): ")
+        again = getpass.getpass("Repeat it: ")
+    except EOFError as error:
+        raise CommandError("no value was typed; nothing was changed") from error
+    if first != again:
+        raise CommandError("the two values differ; nothing was changed")
+    return first
+
+
+def _print_notes(options: argparse.Namespace, place: SecretBackend, need: Need, values: tuple[str, ...]) -> None:
+    if count_short(values):
+        print("warning: it has fewer than 16 characters: a long random value cannot be guessed", file=sys.stderr)
+    if options.random:
+        print(f"{need.name}: to read the generated value: {place.how_to_read(need.name)}")
+
+
+def _command() -> argparse.ArgumentParser:
+    codes = "0 done, 1 rejected or failed (list: a secret is missing or weak), 2 usage error"
+    command = parser("secrets", EXAMPLES, details=DETAILS, exit_codes=codes)
+    command.usage = "hookchain secrets list | set NAME | rotate NAME [options]"
     listed = "; ".join(f"{name}: {action.summary}" for name, action in ACTIONS.items())
-    words.add_argument("action", metavar="ACTION", choices=tuple(ACTIONS), help=listed)
-    words.add_argument("name", metavar="NAME", nargs="?", help="the secret's name (set, rotate)")
-    words.add_argument("value", nargs="*", help=argparse.SUPPRESS)
-    words.usage = "hookchain secrets list | set NAME | rotate NAME [options]"
-    words.add_argument("--random", action="store_true", help="make the new value at random")
-    keep = f"rotate: so many old values are still taken ({DEFAULT_KEEP})"
-    words.add_argument("--keep", metavar="N", type=int, choices=range(MAX_KEEP + 1), default=DEFAULT_KEEP, help=keep)
-    words.add_argument("--drop-old", action="store_true", help="rotate: end it: only the newest value is taken")
-    add_configuration(words)
-    add_platform(words)
-    words.add_argument("--json", action="store_true", help="list: print one JSON document")
-    return words
+    command.add_argument("action", metavar="ACTION", choices=tuple(ACTIONS), help=listed)
+    command.add_argument("name", metavar="NAME", nargs="?", help="name the secret (set, rotate)")
+    command.add_argument("value", nargs="*", help=argparse.SUPPRESS)
+    command.add_argument("--random", action="store_true", help="generate the new value")
+    keep = f"rotate: keep accepting N old values [{DEFAULT_KEEP}]"
+    command.add_argument("--keep", metavar="N", type=int, choices=range(MAX_KEEP + 1), default=DEFAULT_KEEP, help=keep)
+    command.add_argument("--drop-old", action="store_true", help="rotate: accept only the newest value from now on")
+    add_configuration(command)
+    add_platform(command)
+    command.add_argument("--json", action="store_true", help="list: print one JSON document")
+    return command
 
 
 ACTIONS: Final = {
-    "list": Action("which the configuration needs, who reads each, and whether it is there", list_secrets),
-    "set": Action("give it a value, in place of what it had", set_secret),
-    "rotate": Action("a new value in front of the old one, so that both are taken for a while", rotate_secret),
+    "list": Action("show each secret, its readers and its state", list_secrets),
+    "set": Action("replace the value", set_secret),
+    "rotate": Action("add a new value and keep the old one for a while", rotate_secret),
 }

@@ -1,57 +1,65 @@
-"""`hookchain send URL`: post an event as a sender would, and say in words what came of it."""
+"""`hookchain send URL`: send an event as a sender would, and print the response in words."""
 
 import argparse
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
-from deploy.cli.ending import words_of
-from deploy.cli.main import parser
-from deploy.config.checkout import ROOT, environ_with
+from deploy.cli.command import DONE, NOT_DONE, error_text, parser
+from deploy.cli.sent_event import DUPLICATE, was_known
+from deploy.config.checkout import ROOT, environ_with, state_folder
 from deploy.config.dotenv import DotenvFault
 from deploy.requests.formats import FORMATS
-from deploy.requests.send import Outcome, send
+from deploy.requests.outcome import Outcome
+from deploy.requests.send import send
 from deploy.requests.send_data import body_of, fields_of
 from deploy.requests.send_proof import proof_of
 from shared.errors import HookchainError
 from shared.jsontext import to_json
 
-EPILOG: Final = """\
-examples:
+DETAILS: Final = """\
+A secret is never an argument. --secret names it, and it is looked up as the functions do (/secrets/<name>, the variable
+SIGNUP_PASSWORD for signup-password), and in .env. Without --secret, the command asks for it.
+
+Without an auth option, an event for a URL of this machine is signed as its source requires, in the configuration that
+--config, HOOKCHAIN_CONFIG or the running `hookchain dev` names. With --secret alone, the source's auth is used too, if
+the source is known.
+
+--data, --file and standard input are sent byte for byte, unless --format or --extra changes them. The endings .json,
+.yaml, .yml, .xml and .form of a file name its format."""
+EXAMPLES: Final = """\
   hookchain send http://localhost:8080/signup-form event=signup.created customerName=Ann age:=40
   hookchain send http://localhost:8080/signup-form --file event.json --format xml --extra env=staging
   hookchain send https://hooks.example.com/crm --data '{"event": "crm.sold"}' --secret crm-password
   hookchain send https://hooks.example.com/git --file push.json -H 'X-GitHub-Event: push' \\
       --hmac X-Hub-Signature-256:sha256:hex:sha256= --secret github-secret
-  hookchain send https://hooks.example.com/pay --standard-webhooks --secret-stdin --data '{}' < key.txt
-
-A secret is never an argument: --secret names it, and it is looked up as the functions do (/secrets/<name>, the
-environment variable SIGNUP_PASSWORD for signup-password), and in .env. Without --secret you are asked for it.
-
-Without a way to prove yourself, a URL on this machine is sent to as its source in the configuration asks: --config,
-else HOOKCHAIN_CONFIG, else the one that `hookchain dev` runs here, or would take. --secret alone goes the way of the
-source in the configuration, where that is known.
-What is read from --data, --file or standard input is sent byte for byte, unless --format or --extra change it; the
-endings .json, .yaml, .yml, .xml and .form of a file say its format.
-
-exit code: 0 for a 2xx answer, 1 for any other or none, 2 for a command that makes no sense"""
+  hookchain send https://hooks.example.com/pay --standard-webhooks --secret-stdin --data '{}' < key.txt"""
 
 
 def main(arguments: list[str]) -> int:
-    words = parser("send", EPILOG)
-    add_arguments(words)
-    options = words.parse_intermixed_args(arguments)  # before 3.12, fields after an option are lost otherwise
+    codes = "0 a 2xx response, 1 any other or none, 2 usage error"
+    command = parser("send", EXAMPLES, details=DETAILS, exit_codes=codes)
+    _add_arguments(command)
+    options = command.parse_intermixed_args(arguments)  # before 3.12, fields after an option are lost otherwise
     try:
-        outcome = run(options)
+        sent_at = time.time()
+        outcome, note = _send(options)
     except (ValueError, OSError, HookchainError, DotenvFault) as error:
-        words.error(words_of(error))
-    fields = {name: getattr(outcome, name) for name in ("ok", "status", "event_id", "code", "words")}
-    print(to_json(fields) if options.json else outcome.words)
-    return 0 if outcome.ok else 1
+        command.error(error_text(error))
+    is_duplicate = was_known(outcome.event_id, options.url, sent_at, state_folder())
+    if options.json:
+        fields = {name: getattr(outcome, name) for name in ("ok", "status", "event_id", "code", "words")}
+        print(to_json({**fields, "duplicate": is_duplicate}))
+    else:
+        print(f"{outcome.words}{DUPLICATE if is_duplicate else ''}")
+    if note:
+        print(note, file=sys.stderr)
+    return DONE if outcome.ok else NOT_DONE
 
 
-def run(options: argparse.Namespace) -> Outcome:
-    """Raises ValueError, OSError, HookchainError and DotenvFault for a command that makes no sense."""
+def _send(options: argparse.Namespace) -> tuple[Outcome, str]:
+    """Return the outcome, and a note about how the event was signed. Raises what is a usage error."""
     environ = environ_with(options.env_file)
     body, form = body_of(options, sys.stdin)
     proof = proof_of(options, environ, sys.stdin)
@@ -66,54 +74,47 @@ def run(options: argparse.Namespace) -> Outcome:
         delivery_id=options.id,
         timeout_seconds=options.timeout,
     )
-    if proof.said:  # only now has it been sent
-        print(proof.said, file=sys.stderr)
-    return outcome
+    return outcome, proof.said
 
 
 def _header(line: str) -> tuple[str, str]:
     name, colon, value = line.partition(":")
     if not colon:
-        raise ValueError("a header is written 'Name: value'")
+        raise ValueError("--header: must be 'Name: value'")
     return name.strip(), value.strip()
 
 
-def add_arguments(words: argparse.ArgumentParser) -> None:
-    words.usage = "hookchain send URL [FIELD …] [options]"
-    words.add_argument("url", metavar="URL", help="where to: a source's URL")
-    words.add_argument("field", metavar="FIELD", nargs="*", help="name=text, or name:=JSON, for a body made of these")
+def _add_arguments(command: argparse.ArgumentParser) -> None:
+    command.usage = "hookchain send URL [FIELD …] [options]"
+    command.add_argument("url", metavar="URL", help="send to this URL of a source")
+    command.add_argument("field", metavar="FIELD", nargs="*", help="add a field to the body: name=text or name:=JSON")
 
-    data = words.add_argument_group("what to send (else: FIELDs, else standard input)")
-    data.add_argument("--data", metavar="TEXT", help="the body itself")
-    data.add_argument("--file", metavar="FILE", help="a file with the body; - for standard input")
-    data.add_argument("--format", choices=sorted(FORMATS), help="how to write it (default: as it is; FIELDs as json)")
-    data.add_argument("--extra", metavar="FIELD", action="append", default=[], help="put into the body's top level")
-    data.add_argument("-H", "--header", metavar="'K: V'", action="append", default=[], help="a header more")
-    data.add_argument("--id", metavar="ID", help="header webhook-id; the same again when you send an event again")
+    add = command.add_argument_group("body [the FIELDs, else standard input]").add_argument
+    add("--data", metavar="TEXT", help="send this text")
+    add("--file", metavar="FILE", help="send this file; - is standard input")
+    add("--format", choices=sorted(FORMATS), help="convert the body to this format [unchanged; FIELDs: json]")
+    add("--extra", metavar="FIELD", action="append", default=[], help="add a field to the top level of the body")
+    add("-H", "--header", metavar="'K: V'", action="append", default=[], help="add a header")
+    add("--id", metavar="ID", help="set the header webhook-id; repeat an ID to send the same event again")
 
-    proof = words.add_argument_group("how to prove who you are").add_mutually_exclusive_group()
-    proof.add_argument(
-        "--password", action="store_true", help="the secret in X-Webhook-Password (else as the source asks)"
-    )
-    proof.add_argument("--password-header", metavar="NAME", help="the secret in this header")
-    proof.add_argument("--basic", metavar="USER", help="basic authentication, the secret as password")
-    proof.add_argument("--bearer", action="store_true", help="Authorization: Bearer, the secret as token")
-    proof.add_argument(
-        "--hmac", metavar="HEADER[:ALGORITHM[:ENCODING[:PREFIX]]]", help="sign the body (sha256, hex, no prefix)"
-    )
-    proof.add_argument(
-        "--standard-webhooks", action="store_true", help="sign as Standard Webhooks (default for whsec_)"
-    )
-    proof.add_argument("--source", metavar="NAME", help="as the configuration says of this source")
+    add = command.add_argument_group("auth [as the source requires]").add_mutually_exclusive_group().add_argument
+    add("--password", action="store_true", help="send the secret in X-Webhook-Password")
+    add("--password-header", metavar="NAME", help="send the secret in this header")
+    add("--basic", metavar="USER", help="use basic authentication, with the secret as password")
+    add("--bearer", action="store_true", help="send Authorization: Bearer, with the secret as token")
+    hmac_form = "HEADER[:ALGORITHM[:ENCODING[:PREFIX]]]"
+    add("--hmac", metavar=hmac_form, help="sign the body with HMAC [sha256, hex, no prefix]")
+    add("--standard-webhooks", action="store_true", help="sign as Standard Webhooks [if the secret begins with whsec_]")
+    add("--source", metavar="NAME", help="sign as this source of the configuration requires")
 
-    words.add_argument(
-        "--config", metavar="FILE", help="whose sources count (HOOKCHAIN_CONFIG); `none`: without a file"
+    secret = command.add_argument_group("secret").add_mutually_exclusive_group()
+    secret.add_argument("--secret", metavar="NAME", help="use the secret of this name")
+    secret.add_argument("--secret-stdin", "--password-stdin", action="store_true", help="read it from standard input")
+    command.add_argument(
+        "--config", metavar="FILE", help="set the configuration, or `none` for no file [HOOKCHAIN_CONFIG]"
     )
-    secret = words.add_argument_group("with which secret").add_mutually_exclusive_group()
-    secret.add_argument("--secret", metavar="NAME", help="the secret of this name")
-    secret.add_argument(
-        "--secret-stdin", "--password-stdin", action="store_true", help="the secret is on standard input"
+    command.add_argument("--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="read secrets [.env]")
+    command.add_argument("--timeout", metavar="SECONDS", type=float, default=10.0, help="stop waiting after [10]")
+    command.add_argument(
+        "--json", action="store_true", help="print one JSON object: ok, status, event_id, code, words, duplicate"
     )
-    words.add_argument("--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="secrets (default: .env)")
-    words.add_argument("--timeout", metavar="SECONDS", type=float, default=10.0, help="give up after (default: 10)")
-    words.add_argument("--json", action="store_true", help="print one JSON object: ok, status, event_id, code, words")

@@ -1,4 +1,4 @@
-"""`hookchain smoke`: one test event, posted as its source asks, and followed to its end."""
+"""`hookchain smoke`: send one test event, signed as its source requires, and follow it to its destinations."""
 
 import argparse
 import os
@@ -9,110 +9,162 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.cli.ending import DONE, NOT_DONE, USAGE, ended
-from deploy.cli.main import parser
-from deploy.cli.smoke_choice import chosen_event, chosen_source
-from deploy.cli.smoke_follow import Told, follow, stuck
-from deploy.cli.smoke_place import Place, place_of
-from deploy.config.configured import add_configuration, configured
+from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, run_command
+from deploy.cli.smoke_follow import StagePrinter, follow, timeout_text
+from deploy.cli.smoke_platform import SmokePlatform, open_platform
+from deploy.config.configured import Configured, add_configuration, configured
 from deploy.history.platform_options import add_platform, add_state, same_platform
 from deploy.requests.smoke_audience import Reached, audience
-from deploy.requests.smoke_post import Posting, post
-from deploy.terminal.passing_line import PassingLine
+from deploy.requests.smoke_event import event_of_file, made_event, provider_event, request_of
+from deploy.requests.smoke_post import Posting, post, usable_way
+from deploy.requests.source_entries import provider_key, routes_from, types_of
+from deploy.requests.source_lines import sources_of
+from deploy.requests.trial import sample_beside, trial_type
+from deploy.terminal.command_error import CommandError
+from deploy.terminal.progress import PassingLine
 from deploy.terminal.tables import GREEN, RED, screen_of
+from shared.did_you_mean import did_you_mean
 from shared.http import Request
+from shared.jsontext import Json, JsonObject
+from shared.signatures.scheme import AuthScheme
 
-EPILOG: Final = """\
-The event is one that the source's routes take: of the type that its first route names, or of --type. Its body is made
-up, or a sample of its provider's, or --file's, or sample.json's beside the configuration. It is delivered as any other,
-to real people and systems: you are asked first, unless mails are only caught on this machine's page. It is marked: user
-agent `hookchain-smoke`, header `webhook-id: smoke-…`, and in a body that is made up the field `hookchainSmokeTest` and
-the name "Smoke Test".
-
-examples:
+DETAILS: Final = """\
+The event has the type that the source's first route takes, or --type. Its body is generated, a sample of the source's
+provider, --file, or sample.json beside the configuration. The event is delivered like any other, to real people and
+systems, so the command asks first, unless mail is only caught on this machine. The event is marked: its user agent is
+`hookchain-smoke`, its header `webhook-id` begins with `smoke-`, and a generated body has the field `hookchainSmokeTest`
+and the name "Smoke Test"."""
+EXAMPLES: Final = """\
   hookchain smoke
   hookchain smoke --platform gcp --source shop --yes
-  hookchain smoke --source github --type push --file push.json
-
-exit code: 0 everything owed was delivered, 1 refused, stopped or late, 2 for a command that makes no sense"""
+  hookchain smoke --source github --type push --file push.json"""
 
 
 def main(arguments: list[str]) -> int:
-    words = parser("smoke", EPILOG)
-    words.add_argument("--source", metavar="NAME", help="to this source (the first that can be proven to)")
-    words.add_argument("--to", metavar="URL", help="to this URL, and not to the source's own")
-    words.add_argument("--type", metavar="TYPE", help="the event's type")
-    words.add_argument("--file", metavar="FILE", type=Path, help="the body; its ending says the format")
-    words.add_argument("--timeout", metavar="SECONDS", type=float, help="follow it so long (30; on Google Cloud 120)")
-    words.add_argument("--yes", action="store_true", help="do not ask before it is delivered to real people")
-    add_configuration(words)
-    add_platform(words)
-    add_state(words)
-    options = words.parse_args(arguments)
-    return ended("smoke", lambda: _run(options))
+    codes = "0 everything was delivered, 1 rejected, failed or late, 2 usage error"
+    command = parser("smoke", EXAMPLES, details=DETAILS, exit_codes=codes)
+    command.add_argument("--source", metavar="NAME", help="send to this source [the first that can be signed for]")
+    command.add_argument("--to", metavar="URL", help="send to this URL [the source's own]")
+    command.add_argument("--type", metavar="TYPE", help="set the event's type")
+    command.add_argument("--file", metavar="FILE", type=Path, help="read the body; its ending names the format")
+    command.add_argument(
+        "--timeout", metavar="SECONDS", type=float, help="stop following after [30; Google Cloud: 120]"
+    )
+    command.add_argument("--yes", action="store_true", help="deliver to real people and systems without asking")
+    add_configuration(command)
+    add_platform(command)
+    add_state(command)
+    options = command.parse_args(arguments)
+    return run_command("smoke", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
     have = configured(options)
-    name, settings, way = chosen_source(options, have)
+    name, settings, way = _chosen_source(options, have)
     mark = f"smoke-{secrets.token_hex(8)}"
-    request, event_type = chosen_event(options, have, name, settings, mark)
-    with place_of(options, have) as place:
-        url = options.to or f"{place.base_url}/{name}"
-        if not _is_agreed(options, audience(have.slices, name, event_type), place, url):
+    request, event_type = _chosen_event(options, have, name, settings, mark)
+    with open_platform(options, have) as platform:
+        url = options.to or f"{platform.base_url}/{name}"
+        if not _is_agreed(options, audience(have.slices, name, event_type), platform, url):
             return USAGE
-        return _posted_and_followed(options, place, Posting(url, name, settings, way, place.secret_of), request, mark)
+        return _posted_and_followed(
+            options, platform, Posting(url, name, settings, way, platform.secret_of), request, mark
+        )
 
 
-def _is_agreed(options: argparse.Namespace, reached: Sequence[Reached], place: Place, url: str) -> bool:
-    real = [each for each in reached if each.kind != "email" or place.sends_mail]
+def _chosen_source(options: argparse.Namespace, have: Configured) -> tuple[str, JsonObject, AuthScheme]:
+    """Return the source's name, its settings in receive's slice, and the scheme to sign with. Raises CommandError."""
+    known = sources_of(have.slices["receive"])
+    if options.source is not None and options.source not in known:
+        raise CommandError(f"there is no source {options.source!r}{did_you_mean(options.source, known)}")
+    for name in [options.source] if options.source else _routed_first(have, list(known)):
+        source = known[name]
+        way = usable_way(source)
+        if way is not None and isinstance(source, dict):
+            return name, source, way
+    which = f"source {options.source!r}" if options.source else "every source"
+    raise CommandError(
+        f"no way to sign for {which} here. Use `hookchain trigger` for a provider of the catalogue, "
+        "and `hookchain link` for a source of links."
+    )
+
+
+def _routed_first(have: Configured, names: Sequence[str]) -> list[str]:
+    return sorted(names, key=lambda name: not any(routes_from(have.slices["transform"], name)))
+
+
+def _chosen_event(
+    options: argparse.Namespace, have: Configured, name: str, settings: JsonObject, mark: str
+) -> tuple[Request, str | None]:
+    """Return the request, and the event's type, or None if only the body has it."""
+    is_only_one = len(sources_of(have.slices["receive"])) == 1
+    file = options.file or (sample_beside(have.path) if is_only_one and options.type is None else None)
+    if file is not None:
+        return request_of(event_of_file(file, settings, mark, options.type), mark), options.type
+    routes: list[Json] = list(routes_from(have.slices["transform"], name))
+    if provider := provider_key(have, name):
+        types = [options.type] if options.type else types_of(routes)
+        sample = provider_event(provider, types, mark, time.time())
+        if sample is not None:
+            return sample, options.type
+    event_type = options.type or trial_type(name, routes)
+    return request_of(made_event(settings, event_type, mark), mark), event_type
+
+
+def _is_agreed(options: argparse.Namespace, reached: Sequence[Reached], platform: SmokePlatform, url: str) -> bool:
+    real = [each for each in reached if each.kind != "email" or platform.sends_mail]
     if options.yes or not real:
         return True
     print(
-        f"A test event goes to {url.partition('?')[0]}, and from there, where routes let it through, to:",
+        f"The test event goes to {url.partition('?')[0]} and, if the routes match, on to:",
         file=sys.stderr,
     )
     for each in real:
         print(f"  {each.destination} ({each.kind})  {each.whom}".rstrip(), file=sys.stderr)
     if not sys.stdin.isatty():
-        print("hookchain smoke: nobody is there to be asked; --yes says that this is meant", file=sys.stderr)
+        print("hookchain smoke: there is no terminal to ask on; add --yes to confirm", file=sys.stderr)
         return False
     print("Send it? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _posted_and_followed(
-    options: argparse.Namespace, place: Place, posting: Posting, request: Request, mark: str
+    options: argparse.Namespace, platform: SmokePlatform, posting: Posting, request: Request, mark: str
 ) -> int:
     screen, began, posted_at = screen_of(sys.stdout, os.environ), time.monotonic(), time.time()
     waiting = _Waiting()
     where = same_platform(options)
-    told = Told(screen, lambda: time.monotonic() - began, waiting.say, where)
+    stages = StagePrinter(screen, lambda: time.monotonic() - began, waiting.say, where)
     outcome = post(posting, request, mark, posted_at)
     if not outcome.ok:
-        told.stage("✗", RED, "accepted", outcome.words, f"hookchain logs --function receive{where}")
+        stages.stage("✗", RED, "accepted", outcome.words, f"hookchain logs --function receive{where}")
         return NOT_DONE
-    identity = outcome.event_id or place.newest(posting.source, posted_at - 1)  # a source's own answer may name none
+    identity = outcome.event_id or platform.newest(
+        posting.source, posted_at - 1
+    )  # a provider's own reply format may name none
     if identity is None:
-        told.stage("✗", RED, "stopped", "accepted, and no event of this source is seen", f"hookchain status{where}")
+        stages.stage("✗", RED, "stopped", "accepted, but no event of this source was found", f"hookchain status{where}")
         return NOT_DONE
-    told.stage("✓", GREEN, "accepted", f"as event {identity}")
-    longest = options.timeout or place.longest_seconds
-    sight = follow(
-        lambda: place.look(identity, posted_at), told, longest, lambda: waiting.wait(place.pause_seconds, told.clock())
+    stages.stage("✓", GREEN, "accepted", f"as event {identity}")
+    longest = options.timeout or platform.longest_seconds
+    state = follow(
+        lambda: platform.look(identity, posted_at),
+        stages,
+        longest,
+        lambda: waiting.wait(platform.pause_seconds, stages.clock()),
     )
     waiting.clear()
-    if sight.is_good:
-        print(screen.coloured(f"It works: {len(sight.deliveries)} of {sight.expected} delivered.", GREEN))
+    if state.is_good:
+        print(screen.coloured(f"It works: {len(state.deliveries)} of {state.expected} delivered.", GREEN))
         return DONE
-    if not sight.is_complete:
-        told.stage("✗", RED, "stopped", *stuck(sight, longest, where))
-    print(f"It did not get through; `hookchain events show {identity[:12]}{where}` tells all that is known.")
+    if not state.is_complete:
+        stages.stage("✗", RED, "stopped", *timeout_text(state, longest, where))
+    print(f"It did not get through. Details: hookchain events show {identity[:12]}{where}")
     return NOT_DONE
 
 
 class _Waiting:
-    """On a terminal, a line that shows that time goes by, and goes away for what is said."""
+    """A line on a terminal that shows the waiting time, and makes room for what is printed."""
 
     def __init__(self) -> None:
         self._line = PassingLine(sys.stdout)
@@ -121,9 +173,9 @@ class _Waiting:
         self._line.clear()
         print(text, flush=True)
 
-    def wait(self, seconds: float, gone_seconds: float) -> None:
-        if gone_seconds > 1:
-            self._line.show(f"  waiting … {gone_seconds:.0f} s")
+    def wait(self, seconds: float, waited_seconds: float) -> None:
+        if waited_seconds > 1:
+            self._line.show(f"  waiting … {waited_seconds:.0f} s")
         time.sleep(seconds)
 
     def clear(self) -> None:

@@ -1,25 +1,132 @@
-"""Following one event to its end: each stage is told once, as soon as it is seen."""
+"""One event followed to its end: what is known of it, from journal and ledger or from the logs, stage by stage."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.cli.smoke_sight import DELIVERED, FAILED, HELD, PENDING, RETRYING, Seen, Sight
+from deploy.history.journal_view import EventRecord
+from deploy.history.logs_records import Record
+from deploy.terminal.printing import count_of
 from deploy.terminal.tables import DIM, GREEN, RED, YELLOW, Screen, printable
+from shared.journal import RouteDecision
+from shared.ledger import LedgerRow
+
+DELIVERED: Final = "delivered"
+RETRYING: Final = "retrying"
+HELD: Final = "held"
+FAILED: Final = "failed"
+PENDING: Final = "pending"
+
+_LEDGER_STATES: Final = {"done": DELIVERED, "failed": FAILED, "retry_at": RETRYING, "disabled": HELD}
+_LOGGED: Final = {
+    "delivered": DELIVERED,
+    "retry_later": RETRYING,
+    "unknown": RETRYING,
+    "held": HELD,
+    "dead_letter": FAILED,
+}
 
 STAGE_WIDTH: Final = 11
 _MARKS: Final = {DELIVERED: ("✓", GREEN), RETRYING: ("✗", YELLOW), HELD: ("✗", YELLOW), FAILED: ("✗", RED)}
 _ADVICE: Final = {
-    RETRYING: "it is tried again by itself, for days; `hookchain events list{where}` tells how it goes",
-    HELD: "mend what it says, then: hookchain release {destination}{where}",
-    FAILED: "`hookchain dead-letters list{where}` shows it, and `replay` tries it anew",
+    RETRYING: "it is retried automatically, for days; `hookchain events list{where}` shows its status",
+    HELD: "fix the reason, then: hookchain release {destination}{where}",
+    FAILED: "`hookchain dead-letters list{where}` shows it, and `replay` sends it again",
 }
 
 
+@dataclass(frozen=True, slots=True)
+class DeliveryState:
+    """One delivery. `words` is the answer, or the reason why it is not delivered."""
+
+    destination: str
+    route: str
+    state: str
+    attempts: int
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventState:
+    """The state of an event. `expected` counts its deliveries, None before transform has processed it. `routes` are
+    the decisions, if they are known; `broken` the faults of chains."""
+
+    expected: int | None = None
+    routes: tuple[RouteDecision, ...] = ()
+    broken: tuple[str, ...] = ()
+    deliveries: tuple[DeliveryState, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        settled = sum(each.state != PENDING for each in self.deliveries)
+        return self.expected is not None and settled >= self.expected
+
+    @property
+    def is_good(self) -> bool:
+        """Something was delivered, and nothing failed."""
+        return (
+            self.is_complete
+            and not self.broken
+            and bool(self.deliveries)
+            and all(each.state == DELIVERED for each in self.deliveries)
+        )
+
+
+def state_from_records(record: EventRecord | None, rows: Sequence[LedgerRow]) -> EventState:
+    if record is None:
+        return EventState()
+    attempts = {each.delivery_id: each for each in record.attempts}
+    deliveries = tuple(_seen(row, attempts[row.key].answer if row.key in attempts else "") for row in rows)
+    is_routed = record.summary.routed_at is not None
+    broken = tuple(f"route {each.route!r}: {each.reason}" for each in record.routes if each.code)
+    return EventState(record.summary.expected if is_routed else None, record.routes, broken, deliveries)
+
+
+def _seen(row: LedgerRow, answer: str) -> DeliveryState:
+    state = _LEDGER_STATES.get(row.state, PENDING)
+    words = answer or row.answer if state == DELIVERED else row.reason
+    return DeliveryState(row.destination, row.route, state, row.attempt_number, words)
+
+
+def state_from_logs(records: Iterable[Record], event_id: str) -> EventState:
+    """Return what the logs say. The last record of each delivery counts; `records` are oldest first."""
+    expected: int | None = None
+    broken: dict[str, str] = {}
+    deliveries: dict[str, DeliveryState] = {}
+    for record in records:
+        fields = record.document
+        if str(fields.get("event_id")).partition("-")[0] != event_id:  # a split one is `<id>-<n>`
+            continue
+        count = fields.get("count")
+        if record.process == "transform" and isinstance(count, int):
+            expected = count
+        elif record.process == "transform" and "code" in fields:
+            route = str(fields.get("route", ""))
+            broken[route] = f"route {route!r}: {fields.get('reason', fields['code'])}"
+        elif record.process == "notify" and "delivery_id" in fields and fields.get("outcome") in _LOGGED:
+            deliveries[str(fields["delivery_id"])] = _logged(record)
+    return EventState(expected, (), tuple(broken.values()), tuple(deliveries.values()))
+
+
+def _logged(record: Record) -> DeliveryState:
+    fields = record.document
+    number = fields.get("attempt_number")
+    return DeliveryState(
+        str(fields.get("destination")),
+        str(fields.get("route")),
+        _LOGGED[str(fields.get("outcome"))],
+        number if isinstance(number, int) else 0,
+        str(fields.get("reason") or ""),
+    )
+
+
+# Printing
+
+
 @dataclass(slots=True)
-class Told:
-    """Prints each stage once. `clock` is the time since the event was posted, in seconds; `where` is what a command
-    needs to look there too."""
+class StagePrinter:
+    """Prints each stage once. `clock` returns the seconds since the event was sent; `where` is the options that make
+    another command look at the same platform."""
 
     screen: Screen
     clock: Callable[[], float]
@@ -34,35 +141,35 @@ class Told:
         if todo:
             self.say(f"  {' ' * STAGE_WIDTH} {' ' * len(took)}  {self.screen.coloured('→', colour)} {printable(todo)}")
 
-    def look(self, sight: Sight) -> None:
-        if sight.expected is not None and not self.is_routed:
+    def look(self, state: EventState) -> None:
+        if state.expected is not None and not self.is_routed:
             self.is_routed = True
-            self._routed(sight)
+            self._routed(state)
         seen = self.states if self.states is not None else {}
         self.states = seen
-        for each in sight.deliveries:
+        for each in state.deliveries:
             key = (each.route, each.destination)
             if each.state != PENDING and seen.get(key) != each.state:
                 seen[key] = each.state
                 self._delivery(each)
 
-    def _routed(self, sight: Sight) -> None:
-        if sight.expected:
-            self.stage("✓", GREEN, "transformed", f"{sight.expected} {_plural(sight.expected)} owed")
-        elif any(route.word == "stopped" for route in sight.routes):
-            self.stage("✗", YELLOW, "transformed", "a route took it, and ended it on purpose", "its steps say when")
-        elif not sight.broken:
-            self.stage("✗", YELLOW, "transformed", "no route leads it anywhere", "look at `from`, `types` and `where`")
-        for broken in sight.broken:
+    def _routed(self, state: EventState) -> None:
+        if state.expected:
+            self.stage("✓", GREEN, "transformed", count_of(state.expected, "delivery", "deliveries"))
+        elif any(route.word == "stopped" for route in state.routes):
+            self.stage("✗", YELLOW, "transformed", "a step ended the event on purpose", "see the filter of its route")
+        elif not state.broken:
+            self.stage("✗", YELLOW, "transformed", "no route matched", "check `from`, `types` and `where`")
+        for broken in state.broken:
             self.stage("✗", RED, "transformed", broken, f"`hookchain dead-letters list{self.where}` shows it")
-        for route in sight.routes:
+        for route in state.routes:
             if not route.code:
-                taken = f" → {', '.join(route.destinations)}" if route.destinations else ""
-                decision = "takes it" if route.matched else "does not take it"
-                words = printable(f"route {route.route!r} {decision}: {route.reason}{taken}")
+                targets = f" → {', '.join(route.destinations)}" if route.destinations else ""
+                decision = "matched" if route.matched else "did not match"
+                words = printable(f"route {route.route!r} {decision}: {route.reason}{targets}")
                 self.say(f"  {' ' * STAGE_WIDTH}           {self.screen.coloured(words, DIM)}")
 
-    def _delivery(self, each: Seen) -> None:
+    def _delivery(self, each: DeliveryState) -> None:
         mark, colour = _MARKS[each.state]
         tried = f", attempt {each.attempts}" if each.attempts > 1 or each.state != DELIVERED else ""
         words = f"{each.destination}{tried}" + (f": {each.words}" if each.words else "")
@@ -75,28 +182,26 @@ class Told:
         )
 
 
-def _plural(count: int) -> str:
-    return "delivery" if count == 1 else "deliveries"
-
-
-def follow(look: Callable[[], Sight], told: Told, longest_seconds: float, sleep: Callable[[], None]) -> Sight:
-    """What was seen last. It ends once every delivery has come to an end or will be tried again, or time is over."""
+def follow(
+    look: Callable[[], EventState], stages: StagePrinter, longest_seconds: float, sleep: Callable[[], None]
+) -> EventState:
+    """Return what was known last: once every delivery is settled or scheduled for a retry, or when time is over."""
     while True:
-        sight = look()
-        told.look(sight)
-        if sight.is_complete or told.clock() >= longest_seconds:
-            return sight
+        state = look()
+        stages.look(state)
+        if state.is_complete or stages.clock() >= longest_seconds:
+            return state
         sleep()
 
 
-def stuck(sight: Sight, longest_seconds: float, where: str = "") -> tuple[str, str]:
-    """What did not happen in time, and what to do."""
+def timeout_text(state: EventState, longest_seconds: float, where: str = "") -> tuple[str, str]:
+    """Return what did not happen in time, and what to do."""
     within = f"within {longest_seconds:g} s"
-    if sight.expected is None:
+    if state.expected is None:
         return (
-            f"transform has not seen it {within}",
-            f"`hookchain status{where}` shows what waits; `hookchain logs{where}` may say why",
+            f"transform did not process it {within}",
+            f"`hookchain status{where}` shows the backlog; `hookchain logs{where}` may show why",
         )
-    lacking = sight.expected - sum(each.state != PENDING for each in sight.deliveries)
-    words = f"{lacking} of {sight.expected} {_plural(sight.expected)} without an attempt {within}"
-    return words, f"`hookchain status{where}` shows what waits; `hookchain logs --function notify{where}` may say why"
+    lacking = state.expected - sum(each.state != PENDING for each in state.deliveries)
+    words = f"{lacking} of {count_of(state.expected, 'delivery', 'deliveries')} without an attempt {within}"
+    return words, f"`hookchain status{where}` shows the backlog; `hookchain logs --function notify{where}` may show why"

@@ -1,4 +1,4 @@
-"""`hookchain sources`: for each source, what to type into its sender's settings."""
+"""`hookchain sources`: show each source's URL and what to enter in the sender's settings."""
 
 import argparse
 import fnmatch
@@ -10,8 +10,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from deploy.cli.ending import DONE, ended
-from deploy.cli.main import parser
+from deploy.cli.command import DONE, parser, run_command
 from deploy.config.catalogue import load_catalogue
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.config.ports import HOST
@@ -25,35 +24,33 @@ from deploy.requests.source_entries import Entry, entries, provider_key, routes_
 from deploy.requests.source_example import example_line
 from deploy.requests.source_lines import sources_of, ways_of
 from deploy.requests.trial import as_typed_here, program, trial_type
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import BOLD, DIM, Screen, printable, screen_of
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json
 
-EPILOG: Final = """\
-`<secret NAME>` stands for the newest value of that secret: `hookchain secrets list` says where each is. Of several ways
-to prove a sender, any one will do.
-
-exit code: 0 done, 1 where it cannot be told, 2 for a command that makes no sense"""
+DETAILS: Final = """\
+`<secret NAME>` stands for the newest value of that secret: `hookchain secrets list` shows where it is stored. If a
+source lists several auth schemes, the sender needs only one of them."""
 _WIDTH: Final = 100
 
 
 def main(arguments: list[str]) -> int:
-    words = parser("sources", EPILOG)
-    words.add_argument("name", metavar="NAME", nargs="?", help="one source alone")
-    add_configuration(words)
-    add_platform(words)
-    add_state(words)
-    words.add_argument("--json", action="store_true", help="print one JSON document")
-    options = words.parse_args(arguments)
-    return ended("sources", lambda: _run(options))
+    command = parser("sources", "hookchain sources github --platform gcp", details=DETAILS)
+    command.add_argument("name", metavar="NAME", nargs="?", help="show this source only")
+    add_configuration(command)
+    add_platform(command)
+    add_state(command)
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    options = command.parse_args(arguments)
+    return run_command("sources", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
     have = configured(options)
     known = sources_of(have.slices["receive"])
     if options.name is not None and options.name not in known:
-        raise CannotTell(f"there is no source {options.name!r}{did_you_mean(options.name, known)}")
+        raise CommandError(f"there is no source {options.name!r}{did_you_mean(options.name, known)}")
     target = target_of(options, have.environ) if is_gcp(options) else None
     base = cloud_deployment(target).receive_url() if target else _local_url(options, have)
     listed = [each for each in entries(have.slices, base, _providers(have)) if options.name in (None, each.name)]
@@ -66,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:
         if target is None and any(line.startswith("curl") and "$" in line for line in lines.values()):
             file = as_typed_here(options.env_file)
             read = shlex.quote(file if "/" in file else f"./{file}")  # `.` alone would look for it on PATH
-            print(f"\nA shell knows $NAME once it has read .env:  . {read}")
+            print(f"\nTo set $NAME in your shell, read .env:  . {read}")
     return DONE
 
 
@@ -92,9 +89,9 @@ def _rows(title: str, lines: Sequence[str]) -> list[tuple[str, str]]:
 
 def events_words(entry: Entry) -> str:
     if not entry.routes:
-        return "none: no route takes what it sends"
+        return "none: no route matches its events"
     named = f" ({', '.join(entry.routes)})"
-    return (f"tick {', '.join(entry.events)}" if entry.events else "any: a route takes them all") + named
+    return (f"select {', '.join(entry.events)}" if entry.events else "all: a route matches every type") + named
 
 
 def _example(have: Configured, name: str, base: str, target: Target | None) -> str:
@@ -113,13 +110,13 @@ def _example(have: Configured, name: str, base: str, target: Target | None) -> s
 
 
 def _trigger_line(name: str, provider: str, types: Sequence[str]) -> str:
-    """The first sample of a type that some route takes, else the provider's first."""
+    """Return the line for the first sample that a route matches, else for the provider's first sample."""
     taken = [each for each in events_of(provider) if any(fnmatch.fnmatchcase(each, one) for one in types)]
     return shlex.join([program(), "trigger", provider, *taken[:1], "--source", name])
 
 
 def _providers(have: Configured) -> dict[str, tuple[str, str]]:
-    """By source, the provider's name and instruction."""
+    """Return the provider's name and set-up instruction for each source."""
     catalogue = load_catalogue()
     found: dict[str, tuple[str, str]] = {}
     for name in sources_of(have.slices["receive"]):

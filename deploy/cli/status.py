@@ -1,4 +1,4 @@
-"""`hookchain status`: what runs, what came last, what waits, and what needs somebody."""
+"""`hookchain status`: what is running, recent events, backlog, and problems that need an operator."""
 
 import argparse
 import json
@@ -6,11 +6,11 @@ import os
 import sqlite3
 import sys
 import time
+from collections.abc import Iterator
 from typing import Final
 
-from deploy.cli.ending import DONE, ended
-from deploy.cli.main import parser
-from deploy.cli.status_text import status_text
+from deploy.cli.command import DONE, parser, run_command
+from deploy.cli.event_text import clock
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.dev.status import local_backlogs, local_version
 from deploy.google.cloud import cloud_deployment
@@ -18,26 +18,39 @@ from deploy.history.platform_options import add_platform, add_state, is_gcp, sam
 from deploy.history.state import StateFault
 from deploy.history.state_choice import chosen_state
 from deploy.history.status_cloud import backlogs_or_note, versions
-from deploy.history.status_parts import Kept, Status, kept_in
+from deploy.history.status_parts import Backlog, Kept, Retrying, SourceNews, Status, Version, kept_in
 from deploy.requests.source_lines import sources_of
-from deploy.terminal.command_error import CannotTell
-from deploy.terminal.tables import screen_of
+from deploy.terminal.command_error import CommandError
+from deploy.terminal.tables import BOLD, GREEN, RED, YELLOW, Column, Screen, printable, screen_of, table
 from shared.errors import HookchainError
+from shared.jsontext import JsonObject
 
-EPILOG: Final = """\
-A message that has waited for more than five minutes is marked with `!`: `hookchain logs` may say why.
-
-exit code: 0 told, 1 where it cannot be told, 2 for a command that makes no sense"""
+LATE_SECONDS: Final = 300.0
+"""A message that waits longer is stuck."""
+_SERVES: Final = "serving"
+_VERSIONS: Final = (
+    Column("RUNS"),
+    Column("VERSION", 12),
+    Column("SINCE"),
+    Column("STATE", 10, colour=lambda text: GREEN if text == _SERVES else RED),
+)
+_SOURCES: Final = (Column("SOURCE", 8), Column("LAST EVENT"), Column("AGO"), Column("LAST DAY"))
+_BACKLOGS: Final = (
+    Column("SUBSCRIPTION", 12),
+    Column("WAITING"),
+    Column("OLDEST", colour=lambda text: YELLOW if text.endswith("!") else ""),
+)
 
 
 def main(arguments: list[str]) -> int:
-    words = parser("status", EPILOG)
-    add_configuration(words)
-    add_platform(words)
-    add_state(words)
-    words.add_argument("--json", action="store_true", help="print one JSON document")
-    options = words.parse_args(arguments)
-    return ended("status", lambda: _run(options))
+    details = "`!` marks a message that has waited for more than five minutes: `hookchain logs` may show why."
+    command = parser("status", "hookchain status --platform gcp", details=details)
+    add_configuration(command)
+    add_platform(command)
+    add_state(command)
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    options = command.parse_args(arguments)
+    return run_command("status", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -56,12 +69,12 @@ def _local_status(options: argparse.Namespace, have: Configured, now: float) -> 
         kept = _kept(options, have, now)
         waiting = local_backlogs(options.state, now)
     except sqlite3.Error as fault:
-        raise CannotTell(str(fault)) from fault
+        raise CommandError(str(fault)) from fault
     return Status([local_version(options.state)], kept.sources, waiting, kept.dead_letters, kept.held, kept.retrying)
 
 
 def _cloud_status(options: argparse.Namespace, have: Configured, now: float) -> Status:
-    """What one part of the cloud does not tell hides nothing of the others."""
+    """Read each part on its own: one that cannot be read hides no other."""
     cloud = cloud_deployment(target_of(options, have.environ))
     running = versions(cloud)
     waiting, notes = backlogs_or_note(cloud, now)
@@ -76,3 +89,72 @@ def _cloud_status(options: argparse.Namespace, have: Configured, now: float) -> 
 def _kept(options: argparse.Namespace, have: Configured, now: float) -> Kept:
     with chosen_state(options, have.environ) as state:
         return kept_in(state, sources_of(have.slices["receive"]), now)
+
+
+def status_text(status: Status, now: float, screen: Screen, where: str = "") -> Iterator[str]:
+    """Yield the lines. `where` is the options that make another command act on the same platform."""
+    yield table(_VERSIONS, [_version(each) for each in status.versions], screen)
+    if status.sources:
+        yield "\n" + table(_SOURCES, [_source(each, now) for each in status.sources], screen)
+    if status.backlogs:
+        yield "\n" + table(_BACKLOGS, [_backlog(each) for each in status.backlogs], screen)
+    yield "\n" + _letters(status.dead_letters, screen, where)
+    for held in status.held:
+        yield _held(held, screen, where)
+    for retrying in status.retrying:
+        yield _retrying(retrying, screen, where)
+    for note in status.notes:
+        yield screen.coloured(f"unknown: {printable(note)}", YELLOW)
+
+
+def _version(each: Version) -> tuple[str, ...]:
+    return each.name, each.version, "" if each.since is None else clock(each.since), each.trouble or _SERVES
+
+
+def _source(each: SourceNews, now: float) -> tuple[str, ...]:
+    if each.last_at is None:
+        return each.source, "none yet", "", "0"
+    count = f"{each.day_count:,}{' or more' if each.is_more else ''}"
+    return each.source, clock(each.last_at), duration(now - each.last_at), count
+
+
+def _backlog(each: Backlog) -> tuple[str, ...]:
+    count = "?" if each.count is None else f"{each.count:,}"
+    if not each.oldest_seconds:
+        return each.subscription, count, ""
+    return (
+        each.subscription,
+        count,
+        duration(each.oldest_seconds) + (" !" if each.oldest_seconds > LATE_SECONDS else ""),
+    )
+
+
+def _letters(count: int | None, screen: Screen, where: str) -> str:
+    if count is None:
+        return "dead letters: unknown"
+    if count == 0:
+        return "dead letters: none"
+    return screen.coloured(f"dead letters: {count:,}", RED) + f"  (hookchain dead-letters list{where})"
+
+
+def _held(held: JsonObject, screen: Screen, where: str) -> str:
+    name = printable(str(held.get("destination")))
+    if held.get("reason") is None:
+        return screen.coloured(f"paused: {name}, until {held.get('paused_until')}", YELLOW)
+    line = f"held: {name}, {held.get('count')} waiting: {printable(str(held.get('reason')))}"
+    return screen.coloured(line, BOLD) + f"  (hookchain release {name}{where})"
+
+
+def _retrying(each: Retrying, screen: Screen, where: str) -> str:
+    count = f"{each.count:,}{' or more' if each.is_more else ''}"
+    unknown = f" ({each.unknown:,} with an unknown result)" if each.unknown else ""
+    line = f"retrying: {printable(each.destination)}, {count} waiting{unknown}: {printable(each.reason)}"
+    return screen.coloured(line, YELLOW) + f"  (hookchain events list --status retrying{where})"
+
+
+def duration(seconds: float) -> str:
+    """Return `40 s`, `3 min`, `5 h` or `12 d`: the largest unit of which there are at least two."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"

@@ -1,4 +1,4 @@
-"""`hookchain step`: any step, or a named chain, on what standard input holds."""
+"""`hookchain step`: run the document on standard input through a step or a named chain."""
 
 import argparse
 import asyncio
@@ -9,15 +9,13 @@ import time
 from pathlib import Path
 from typing import Final
 
-from deploy.cli.ending import DONE, FAULTS, NOT_DONE, USAGE, tell
-from deploy.cli.main import parser
+from deploy.cli.command import DONE, FAULTS, NOT_DONE, USAGE, parser, report
 from deploy.config.configured import add_configuration, configured, environ_of
 from deploy.explain.offline import local_services
-from deploy.explain.steps import StepsFault, chain_from_text
-from functions.transform.chain import Chain
+from deploy.explain.steps import StepsFault, chain_from_text, fault_text
+from functions.transform.chain import Chain, ChainResult
+from functions.transform.documents import document_from, event_from
 from functions.transform.read_routes import read_program
-from functions.transform.run_chain import document_of, event_of, run_alone
-from functions.transform.walk import Course
 from shared.errors import HookchainError, Rejected
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.formats.parse import parse_as
@@ -28,44 +26,42 @@ STOPPED: Final = 3
 _CHAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _NOWHERE: Final = re.compile(r"^route '[^']*': ")
 
-EPILOG: Final = """\
-examples:
+DETAILS: Final = """\
+`hookchain steps` lists the steps. Standard input is read as JSON, XML or a property list if it looks like one, else as
+text; --as sets its format. The output is the document itself, or a list if a step split the event."""
+EXAMPLES: Final = """\
   hookchain step 'convert: {to: plist}' < in.json > out.plist
   hookchain step 'convert: {from: yaml, to: json}' < in.yaml
   hookchain step 'digest: {algorithm: md5, of: body}' < anything
   hookchain step '[{drop: [data.password]}, {convert: {to: yaml}}]' < in.json
-  hookchain step clean --config deploy/hookchain.yaml < in.json
-
-`hookchain steps` lists the steps. What comes in is taken for what it looks like, JSON, XML or a property list, else
-for text; --as says otherwise. What comes out is the document itself, of several events a list.
-
-exit code: 0 done, 1 a step failed, 2 for a command that makes no sense, 3 a step stopped the event on purpose"""
+  hookchain step clean --config deploy/hookchain.yaml < in.json"""
 
 
 def main(arguments: list[str]) -> int:
-    words = parser("step", EPILOG)
-    words.usage = "hookchain step STEP [options] < document"
-    words.add_argument("step", metavar="STEP", help="a step as the configuration has it, a list, or a chain's name")
-    words.add_argument("--as", dest="format", choices=FORMATS, help="what standard input holds")
-    words.add_argument("--event", action="store_true", help="standard input is a whole event, a CloudEvent in JSON")
-    words.add_argument("--json", action="store_true", help="print the whole event, not its data alone")
-    add_configuration(words)
-    options = words.parse_args(arguments)
+    codes = "0 done, 1 a step failed, 2 usage error, 3 a step ended the event on purpose"
+    command = parser("step", EXAMPLES, details=DETAILS, exit_codes=codes)
+    command.usage = "hookchain step STEP [options] < document"
+    command.add_argument("step", metavar="STEP", help="set a step in YAML, a list of steps, or a chain's name")
+    command.add_argument("--as", dest="format", choices=FORMATS, help="set the format of standard input")
+    command.add_argument("--event", action="store_true", help="read a whole event, a CloudEvent in JSON")
+    command.add_argument("--json", action="store_true", help="print the whole event, not only its data")
+    add_configuration(command)
+    options = command.parse_args(arguments)
     try:
         environ = environ_of(options)
         chain = _chain(options)
         if sys.stdin.isatty():
-            print("hookchain step: type the document; Ctrl-D ends it", file=sys.stderr)
+            print("hookchain step: type the document, then press Ctrl-D", file=sys.stderr)
         content = sys.stdin.buffer.read()
         event = _event(options, content)
-        course = asyncio.run(run_alone(chain, event, local_services(environ) if chain.asks else None))
+        course = asyncio.run(chain.run(event, local_services(environ) if chain.asks else None))
     except (StepsFault, ValueError, *FAULTS) as fault:
-        return _told(str(fault), USAGE)
+        return _report(str(fault), USAGE)
     except HookchainError as error:
-        return _told(error.detail, NOT_DONE)
+        return _report(error.detail, NOT_DONE)
     if course.faults and options.format is None and isinstance(event.data, str) and _is_json(content):
-        _told("standard input was taken for text; `--as json` takes it for JSON", DONE)
-    return _done(course, options.json)
+        _report("standard input was read as text; `--as json` reads it as JSON", DONE)
+    return _print_result(course, options.json)
 
 
 def _is_json(content: bytes) -> bool:
@@ -77,26 +73,26 @@ def _is_json(content: bytes) -> bool:
 
 
 def _chain(options: argparse.Namespace) -> Chain:
-    """A configuration is read where one is named, or where the steps alone lead nowhere: to a chain of its, or a step.
+    """Return the chain to run. A configuration is read if one is named, or if STEP is no step: it may be its chain.
 
-    Files are relative to it, else to here.
+    Files are relative to the configuration, else to the current folder.
     """
     if options.config not in (None, "none"):
-        return _of_configuration(options)
+        return _chain_of_configuration(options)
     try:
         return chain_from_text(options.step, {}, {}, Path())
     except StepsFault:
         if options.config == "none":
             raise
         try:
-            return _of_configuration(options)
+            return _chain_of_configuration(options)
         except FAULTS:
             if _CHAIN_NAME.fullmatch(options.step):
                 raise
         raise
 
 
-def _of_configuration(options: argparse.Namespace) -> Chain:
+def _chain_of_configuration(options: argparse.Namespace) -> Chain:
     found = configured(options)
     program = read_program(found.slices["transform"])
     return chain_from_text(options.step, program.chains, program.own, found.path.parent if found.path else Path())
@@ -105,34 +101,37 @@ def _of_configuration(options: argparse.Namespace) -> Chain:
 def _event(options: argparse.Namespace, content: bytes) -> Event:
     """Raises ValueError and HookchainError."""
     if not options.event:
-        event = event_of(content, None, options.format, "standard-input", time.time())
+        event = event_from(content, None, options.format, "standard-input", time.time())
         if options.format is None and isinstance(event.data, str) and event.data.lstrip().startswith(("{", "[")):
-            _tell_of_text(content)
+            _warn_about_text(content)
         return event
     document: Json = json.loads(content)
     return from_cloudevent(document)
 
 
-def _tell_of_text(content: bytes) -> None:
-    """What was cut off on its way is otherwise a text that most steps take."""
+def _warn_about_text(content: bytes) -> None:
+    """Warn about truncated JSON, which most steps would accept as text."""
     try:
         parse_as("json", content, None)
     except Rejected as error:
-        _told(f"taken for text, as it is {error.detail}; `--as text` says so, `--as json` refuses it", DONE)
+        _report(
+            f"read as text, because it is {error.detail}. Use `--as text` to accept that, `--as json` to reject it",
+            DONE,
+        )
 
 
-def _done(course: Course, whole: bool) -> int:
-    for note in course.noted:
-        _told(note, DONE)
+def _print_result(course: ChainResult, whole: bool) -> int:
+    for note in course.notes:
+        _report(note, DONE)
     if course.faults:
-        return _told(course.faults[0].detail, NOT_DONE)
-    if not course.arrived:
-        return _told("; ".join(course.stopped), STOPPED)
+        return _report(fault_text(course.faults[0]), NOT_DONE)
+    if not course.events:
+        return _report("; ".join(course.stops), STOPPED)
     if whole:
-        for event in course.arrived:
+        for event in course.events:
             print(json.dumps(to_cloudevent(event), indent=2, ensure_ascii=False))
         return DONE
-    content = document_of(course.arrived).content
+    content = document_from(course.events).content
     sys.stdout.buffer.write(content)
     if sys.stdout.isatty() and not content.endswith(b"\n"):
         sys.stdout.buffer.write(b"\n")
@@ -140,6 +139,6 @@ def _done(course: Course, whole: bool) -> int:
     return DONE
 
 
-def _told(text: str, code: int) -> int:
-    tell("step", _NOWHERE.sub("", text))
+def _report(text: str, code: int) -> int:
+    report("step", _NOWHERE.sub("", text))
     return code

@@ -1,4 +1,4 @@
-"""`hookchain steps [NAME]`: which steps there are; of one, what it does, its settings and an example."""
+"""`hookchain steps [NAME]`: list the steps, or show the settings and an example of one."""
 
 import argparse
 import os
@@ -8,8 +8,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from deploy.cli.ending import DONE, NOT_DONE, USAGE, ended, tell
-from deploy.cli.main import parser
+from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, report, run_command
 from deploy.config.configured import add_configuration, configured
 from deploy.explain.steps import step_document, step_listing, step_page
 from deploy.terminal.printing import print_json
@@ -18,36 +17,33 @@ from functions.transform.families import StepModels, step_models
 from functions.transform.read_routes import read_program
 from shared.did_you_mean import did_you_mean
 
-EPILOG: Final = """\
-examples:
-  hookchain steps            all of them, by family
-  hookchain steps redact     what `redact` takes, and what it does to an event
-
-exit code: 0 done, 1 there is no such step, 2 for a command that makes no sense"""
+EXAMPLES: Final = """\
+  hookchain steps            list all of them, by family
+  hookchain steps redact     show the settings of `redact` and what it does"""
 
 
 def main(arguments: list[str]) -> int:
-    words = parser("steps", EPILOG)
-    words.add_argument("name", metavar="NAME", nargs="?", help="one step")
-    words.add_argument("--json", action="store_true", help="print one JSON document")
-    add_configuration(words)
-    options = words.parse_args(arguments)
-    return ended("steps", lambda: _run(options), faulty=USAGE)
+    command = parser("steps", EXAMPLES, exit_codes="0 done, 1 no such step, 2 usage error")
+    command.add_argument("name", metavar="NAME", nargs="?", help="show this step")
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    add_configuration(command)
+    options = command.parse_args(arguments)
+    return run_command("steps", lambda: _run(options), error_code=USAGE)
 
 
 def _run(options: argparse.Namespace) -> int:
     own = _own(options)
     known = {**step_models(), **own}
     if options.name is not None and options.name not in known:
-        where = "" if options.config else "; steps of your own are those of --config FILE"
-        tell("steps", f"there is no step {options.name!r}{did_you_mean(options.name, known)}{where}")
+        where = "" if options.config else "; for your own steps, add --config FILE"
+        report("steps", f"there is no step {options.name!r}{did_you_mean(options.name, known)}{where}")
         return NOT_DONE
     _print(options, known, own)
     return DONE
 
 
 def _own(options: argparse.Namespace) -> StepModels:
-    """Those of the configuration that is named; the list needs none."""
+    """Return the steps of the configuration that --config names, if any."""
     return read_program(configured(options).slices["transform"]).own if options.config else {}
 
 

@@ -1,4 +1,4 @@
-"""`hookchain test`: the configuration's own tests."""
+"""`hookchain test`: run the tests that the configuration defines."""
 
 import argparse
 import os
@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.cli.ending import DONE, NOT_DONE, ended
-from deploy.cli.main import parser
+from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.config.checkout import checked_config
 from deploy.config.compiler import compile_config, read_config
 from deploy.config.configured import add_configuration, environ_of
 from deploy.explain.config_tests import CaseResult, run_config_tests
-from deploy.terminal.printing import print_json
+from deploy.terminal.printing import count_of, print_json
 from deploy.terminal.tables import GREEN, RED, Screen, printable, screen_of
 from shared.jsontext import JsonObject
 
-EPILOG: Final = """\
+DETAILS: Final = """\
 In hookchain.yaml:
   tests:
     - name: a paid sign-up goes to the list
@@ -25,20 +24,19 @@ In hookchain.yaml:
       expect:
         - {to: newsletter-list, data: {event: signup.created, plan: pro}, mail: {subject: "New signup"}}
 
-`input` has a `body` (JSON, or a text as it is), a `file` or an `event` after receive, and `headers`; nothing has to be
-signed. `expect` is every delivery, in any order; what one does not say may be anything. A chain or a mail that fails
-fails the test, unless `fails: CODE` expects it. `answers` say what other systems answer to steps that ask them, by URL.
-Nothing is sent, no secret is read, and it is always 2026-01-01.
-
-exit code: 0 all passed, 1 one failed or the configuration has faults, 2 for a command that makes no sense"""
+`input` has a `body` (JSON, or text as it is), a `file` or an `event` after receive, and `headers`; no signature is
+needed. `expect` lists every delivery in any order; a field that it leaves out may have any value. A chain or a mail
+that fails makes the test fail, unless `fails: CODE` expects it. `answers` are the replies of other systems, by URL.
+Nothing is sent, no secret is read, and the time is always 2026-01-01."""
 
 
 def main(arguments: list[str]) -> int:
-    words = parser("test", EPILOG)
-    add_configuration(words)
-    words.add_argument("--json", action="store_true", help="print one JSON object: the tests, and what failed in each")
-    options = words.parse_args(arguments)
-    return ended("test", lambda: _run(options))
+    codes = "0 all passed, 1 a test failed or the configuration has faults, 2 usage error"
+    command = parser("test", "hookchain test --config deploy/hookchain.yaml", details=DETAILS, exit_codes=codes)
+    add_configuration(command)
+    command.add_argument("--json", action="store_true", help="print one JSON object: the tests and their failures")
+    options = command.parse_args(arguments)
+    return run_command("test", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -70,5 +68,4 @@ def _print(results: Sequence[CaseResult], screen: Screen) -> None:
         for line in each.lines:
             print(f"        {printable(line)}")
     failed = sum(not each.passed for each in results)
-    count = f"{len(results)} test{'' if len(results) == 1 else 's'}"
-    print(f"{count}, {failed} failed" if results else "the configuration has no `tests`")
+    print(f"{count_of(len(results), 'test')}, {failed} failed" if results else "The configuration has no `tests`.")

@@ -8,12 +8,12 @@ import yaml
 
 from deploy.config.models.auth import Auth
 from deploy.config.models.provider import OfferedScheme, ProviderEntry
-from functions.receive.locations import parse_choices
-from functions.receive.signed_part import SignedPart, signs_content
+from functions.receive.signed_part import SignedPart
 from shared.http import Request
 from shared.jsontext import JsonObject
+from shared.signatures.places import parse_choices
 from shared.signatures.reading import Reading
-from shared.signatures.way import read_way
+from shared.signatures.scheme import read_scheme
 
 CATALOGUE: Final = Path(__file__).resolve().parents[2] / "shared" / "providers.yaml"
 
@@ -51,9 +51,9 @@ def signs_url(scheme: Auth) -> bool:
 
 def signs_delivery_id(entry: ProviderEntry) -> bool | None:
     """Return whether every scheme that signs content also signs the delivery id; None if no scheme signs content."""
-    schemes = [read_way(offered.scheme.model_dump(exclude_none=True)) for offered in entry.auth]
-    parts = [SignedPart(Reading(Request("POST", "/")), scheme) for scheme in schemes if signs_content(scheme)]
+    schemes = [read_scheme(offered.scheme.model_dump(exclude_none=True)) for offered in entry.auth]
+    parts = [SignedPart(Reading(Request("POST", "/")), scheme) for scheme in schemes if scheme.signs_content]
     if not parts:
         return None
     first = parse_choices(list(entry.event.id or []))[:1]
-    return bool(first) and all(part.covers(each.place, each.path) for part in parts for each in first[0])
+    return bool(first) and all(part.covers(first[0]) for part in parts)

@@ -17,14 +17,12 @@ from deploy.config.compiling.sources import compiled_sources, logged_sources
 from deploy.config.config_file import ConfigFile, config_from_environment, read_config_file
 from deploy.config.faults import ConfigFaults
 from deploy.config.models.configuration import CloudRunConfig, Configuration, DestinationConfig
+from functions.notify.retry import DEFAULT_RETRY_SECONDS
 from shared.jsontext import Json, JsonObject, to_json
 
 FUNCTIONS: Final = ("receive", "transform", "notify")
 
 _NOT_SETTINGS: Final = frozenset({"schema", "respond"})  # documents, in which a key `secret` names no secret of ours
-
-RETRY_SECONDS: Final = (5, 60, 300, 1800, 7200, 18_000, 36_000, 36_000, 86_400, 86_400)
-"""The default waits of a destination: ten retries over about three and a half days, close together at first."""
 
 
 def compile_file(path: Path | None, environ: Mapping[str, str]) -> dict[str, JsonObject]:
@@ -105,7 +103,7 @@ def _destination(destination: DestinationConfig, document: JsonObject, file: Con
     return {
         "kind": kind,
         "settings": settings_model(kind).model_validate(settings).model_dump(mode="json", by_alias=True),
-        "retry_seconds": list(RETRY_SECONDS if destination.retry is None else destination.retry),
+        "retry_seconds": list(DEFAULT_RETRY_SECONDS if destination.retry is None else destination.retry),
         "timeout_seconds": destination.timeout,
         "on_unknown": destination.on_unknown,
     }

@@ -4,12 +4,15 @@ import datetime
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import yaml
 
 from deploy.config.faults import ConfigFaults, DocumentPath, Fault
 from shared.jsontext import Json
+
+MAX_VALUES: Final = 250_000
+"""Of one configuration, aliases copied."""
 
 Lines: TypeAlias = dict[DocumentPath, int]
 
@@ -47,6 +50,8 @@ def read_config_file(path: Path) -> ConfigFile:
 def parse_config(text: str, file: str, folder: Path) -> ConfigFile:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is not None and _size(node, {}) > MAX_VALUES:
+            raise ValueError(f"its aliases stand for more than {MAX_VALUES} values")
         document = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
@@ -58,6 +63,27 @@ def parse_config(text: str, file: str, folder: Path) -> ConfigFile:
     lines: Lines = {}
     repeated = tuple(_walk(node, (), lines))
     return ConfigFile(file, folder, _plain(document), lines, repeated)
+
+
+def _size(node: yaml.Node, sizes: dict[int, int | None]) -> int:
+    """Return how many values a node stands for, each alias counted as a copy. Raises ValueError.
+
+    `sizes` has the nodes that are counted, and None for those that this one is in.
+    """
+    if id(node) in sizes:
+        size = sizes[id(node)]
+        if size is None:
+            raise ValueError("an alias stands for what it is in")
+        return size
+    sizes[id(node)] = None
+    children: list[yaml.Node] = []
+    if isinstance(node, yaml.SequenceNode):
+        children = node.value
+    if isinstance(node, yaml.MappingNode):
+        children = [each for pair in node.value for each in pair]
+    size = 1 + sum(_size(child, sizes) for child in children)
+    sizes[id(node)] = size
+    return size
 
 
 def _walk(node: yaml.Node, path: DocumentPath, lines: Lines) -> Iterator[Fault]:

@@ -10,7 +10,7 @@ from pydantic_core import core_schema
 from deploy.config.checks.kinds import destination_kinds, settings_model
 from deploy.config.models.configuration import Configuration
 from functions.transform.families import StepModels, step_models
-from functions.transform.registry import MAX_STEPS
+from functions.transform.step import MAX_STEPS
 from shared.jsontext import Json, JsonObject
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

@@ -22,8 +22,10 @@ class Configured:
 
 
 def add_configuration(words: argparse.ArgumentParser) -> None:
-    words.add_argument("--config", metavar="FILE", help="the configuration, or `none` for the mode without one")
-    words.add_argument("--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="settings, secrets (.env)")
+    words.add_argument("--config", metavar="FILE", help="set the configuration, or `none` for no file")
+    words.add_argument(
+        "--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="read settings and secrets [.env]"
+    )
 
 
 def environ_of(options: argparse.Namespace) -> dict[str, str]:

@@ -3,8 +3,8 @@ mail."""
 
 from collections.abc import Mapping
 
-from functions.notify.mail.addresses import AddressFault, parse_address
-from functions.notify.mail.smtp_url import SmtpUrlFault, parse_smtp_url
+from functions.notify.destinations.email.mail import AddressFault, parse_address
+from functions.notify.destinations.email.smtp import SmtpUrlFault, parse_smtp_url
 
 
 def mail_fault(environ: Mapping[str, str]) -> str | None:

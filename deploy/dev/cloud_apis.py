@@ -17,14 +17,14 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy.dev.fault_routes import FaultRoutes
 from deploy.dev.guard import local_only
-from deploy.dev.pubsub.app import pubsub_app
 from deploy.dev.pubsub.emulator import PubSub
+from deploy.dev.pubsub.faults import Faults
+from deploy.dev.pubsub.routes import pubsub_app
 from deploy.dev.sendgrid.app import LOCK_POLL_SECONDS, SendGrid
 from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.dev.site import HOST, LocalSite
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject, to_json
 from shared.logs import log
 from shared.push_identity import EMULATED_KEYS_PATH
 from shared.settings import DEFAULT_STATE
@@ -52,7 +52,7 @@ class Failed(Exception):
 
 
 async def serve(options: Options, stopped: asyncio.Event) -> None:
-    """Answers until `stopped` is set. Raises Failed."""
+    """Serve until `stopped` is set. Raises Failed."""
     try:
         pubsub, mailbox = PubSub(options.state_folder), Mailbox(options.state_folder, LOCK_POLL_SECONDS)
     except (sqlite3.Error, OSError) as error:
@@ -72,8 +72,8 @@ async def serve(options: Options, stopped: asyncio.Event) -> None:
         mailbox.close()
 
 
-def _application(pubsub: PubSub, sendgrid: SendGrid, faults: FaultRoutes) -> web.Application:
-    # The outermost application's limit is the one that counts; each API refuses what is too large in its own words.
+def _application(pubsub: PubSub, sendgrid: SendGrid, faults: "FaultRoutes") -> web.Application:
+    # The outermost application's limit is the one that applies; each API rejects larger bodies with its own message.
     app = web.Application(middlewares=[local_only], client_max_size=MAX_BODY_BYTES)
     app.router.add_get("/", _ready)
     app.add_routes(faults.routes())
@@ -84,16 +84,16 @@ def _application(pubsub: PubSub, sendgrid: SendGrid, faults: FaultRoutes) -> web
 
 
 async def _ready(_: web.Request) -> web.Response:
-    """As Google's own emulator answers; whoever waits for the start asks here."""
+    """Answer a readiness check as Google's own emulator does."""
     return web.Response(text="Ok\n")
 
 
 async def _push_keys(pubsub: PubSub) -> web.Response:
-    """As https://www.googleapis.com/oauth2/v3/certs: by which keys the tokens of pushes are signed."""
+    """Answer the public keys of the pushes' tokens, as https://www.googleapis.com/oauth2/v3/certs does."""
     return web.json_response(pubsub.tokens.keys())
 
 
-def _set_faults(routes: FaultRoutes, faults: Json) -> None:
+def _set_faults(routes: "FaultRoutes", faults: Json) -> None:
     try:
         routes.apply(faults)
     except ValueError as error:
@@ -107,8 +107,66 @@ async def _listen(runner: web.AppRunner, port: int) -> None:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise Failed(EXIT_PORT_TAKEN, f"port {port} on {HOST} cannot be used: {error}") from error
-        reason = f"port {port} on {HOST} is taken by another program; stop it, or choose another port with --port"
+        reason = f"port {port} on {HOST} is taken by another program. Stop it, or choose another port with --port."
         raise Failed(EXIT_PORT_TAKEN, reason) from error
+
+
+class FaultRoutes:
+    """Faults on demand, changed while the APIs run: GET, POST and DELETE /emulator/faults.
+
+    The document is the same as of `--faults`:
+    `{"seed": 7, "bus": {"duplicate": 0.05, "nack": 0.05}, "mail": {"unplugged": true}}`
+    What it does not name stays as it is. pubsub/faults.py and sendgrid/faults.py describe the members.
+    """
+
+    def __init__(self, pubsub: PubSub, sendgrid: SendGrid) -> None:
+        self._pubsub = pubsub
+        self._sendgrid = sendgrid
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/emulator/faults", self.show),
+            web.post("/emulator/faults", self.change),
+            web.delete("/emulator/faults", self.clear),
+        ]
+
+    async def show(self, _: web.Request) -> web.Response:
+        return self._document()
+
+    async def change(self, request: web.Request) -> web.Response:
+        try:
+            self.apply(json.loads(await request.read()))
+        except (ValueError, RecursionError) as error:
+            return web.Response(status=400, text=f"{error}\n")
+        return self._document()
+
+    async def clear(self, _: web.Request) -> web.Response:
+        self._pubsub.plan.faults = Faults()
+        self._sendgrid.faults.clear()
+        return self._document()
+
+    def apply(self, changes: Json) -> None:
+        """Change the faults. Raises ValueError, and changes nothing then."""
+        if not isinstance(changes, dict) or changes.keys() - {"seed", "bus", "mail"}:
+            raise ValueError("faults: must be a JSON object of 'seed', 'bus' and 'mail'.")
+        bus, mail, seed = changes.get("bus", {}), changes.get("mail", {}), changes.get("seed")
+        if not isinstance(bus, dict) or not isinstance(mail, dict):
+            raise ValueError("faults: 'bus' and 'mail' must be objects.")
+        if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
+            raise ValueError(f"seed: must be a whole number; got {seed!r}.")
+        changed = self._pubsub.plan.faults.changed(bus)
+        self._sendgrid.faults.change(mail)
+        self._pubsub.plan.faults = changed
+        if seed is not None:
+            self._pubsub.plan.generator.seed(seed)
+            self._sendgrid.generator.seed(seed)
+
+    def _document(self) -> web.Response:
+        document: JsonObject = {
+            "bus": self._pubsub.plan.faults.document(),
+            "mail": self._sendgrid.faults.document(),
+        }
+        return web.Response(body=to_json(document).encode(), content_type="application/json")
 
 
 def parse_options(arguments: list[str]) -> Options:
@@ -120,7 +178,7 @@ def parse_options(arguments: list[str]) -> Options:
         type=json.loads,
         default={},
         metavar="JSON",
-        help='trouble on demand, like \'{"seed": 7, "bus": {"duplicate": 0.05}, "mail": {"unplugged": true}}\'; '
+        help='faults on demand, such as \'{"seed": 7, "bus": {"duplicate": 0.05}, "mail": {"unplugged": true}}\'; '
         "change it while running with POST /emulator/faults",
     )
     parsed = parser.parse_args(arguments)
@@ -135,7 +193,7 @@ async def _run(options: Options) -> None:
 
 
 def _runner() -> Callable[[Coroutine[None, None, None]], None]:
-    """uvloop's where it is installed: it halves what a request costs."""
+    """Return uvloop's runner if it is installed: it halves the CPU time of a request."""
     try:
         import uvloop
     except ImportError:

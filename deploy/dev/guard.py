@@ -1,16 +1,15 @@
-"""Which requests a local service accepts: those of programs on this machine and of its own pages.
+"""The requests that a local service accepts: those of programs on this machine and of its own pages.
 
 Who may connect at all is decided before: see deploy.dev.site.
 """
 
+import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
-
-from deploy.dev.loopback import is_loopback
 
 FOREIGN_PAGE: Final = "A page of another site must not use this local service."
 _JSON: Final = "application/json"
@@ -21,17 +20,17 @@ async def local_only(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Reject requests of other sites' pages, and requests that act without being JSON."""
-    if reason := refusal(request.method, request.host, request.headers):
+    if reason := rejection_reason(request.method, request.host, request.headers):
         raise web.HTTPForbidden(text=reason + "\n")
     return await handler(request)
 
 
-def refusal(method: str, host: str, headers: Mapping[str, str]) -> str | None:
-    """Return why a request is rejected, or None if it may pass.
+def rejection_reason(method: str, host: str, headers: Mapping[str, str]) -> str | None:
+    """Return the reason to reject a request, or None.
 
-    A name that was made to point at this machine (DNS rebinding) is in Host. A page on another port of this machine is
-    another site too, and a browser cannot hide its Origin. It sends JSON to another site only after it has asked for
-    permission, which is never given here; PUT, PATCH and DELETE always need that permission.
+    Host has a name that was made to point at this machine (DNS rebinding). A page on another port of this machine is
+    another site too, and a browser always sends its Origin. A browser sends JSON, and PUT, PATCH and DELETE, to another
+    site only with that site's permission, which is never given here.
     """
     if not is_local(f"//{host}"):
         return "This local service answers requests for localhost only."
@@ -65,5 +64,14 @@ def _netloc(origin: str) -> str:
 def is_local(url: str) -> bool:
     try:
         return is_loopback(urlsplit(url).hostname or "")
+    except ValueError:
+        return False
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False

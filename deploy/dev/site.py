@@ -1,24 +1,35 @@
 """Where a local service listens: on this machine only, for the user who runs it, over HTTP/1.1.
 
-What a connection is worth is decided before a request is parsed: another user's is answered 403, and HTTP/2, which gRPC
-clients speak, is answered in its own protocol.
+A connection is judged before a request is parsed: another user's is answered 403, and HTTP/2, which gRPC clients speak,
+is answered in its own protocol. Linux lists the owner of every TCP socket in /proc/net. Other systems do not: there,
+every local user counts as the one who runs this process.
 """
 
 import asyncio
 import os
-from collections.abc import Callable
-from typing import Final, cast
+import socket
+import sys
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Final, TypeAlias, cast
 
 from aiohttp import web
 
 from deploy.dev.grpc_refusal import PREFACE, GrpcRefusal
-from deploy.dev.peer import is_other_user
 
 HOST: Final = "127.0.0.1"
 
+Address: TypeAlias = tuple[str, int]
+
+_TABLES: Final = ("/proc/net/tcp", "/proc/net/tcp6")
+_OWNER: Final = 7
+_INODE: Final = 9
+_ROOT: Final = 0
+
 
 class LocalSite(web.BaseSite):
-    """Serves a runner on a port of 127.0.0.1. `start` raises OSError where the port is taken."""
+    """A port of 127.0.0.1 for a runner. `start` raises OSError if the port is taken."""
 
     def __init__(self, runner: web.AppRunner, port: int) -> None:
         super().__init__(runner)
@@ -37,7 +48,7 @@ class LocalSite(web.BaseSite):
 
 
 class FirstBytes(asyncio.Protocol):
-    """Chooses the protocol of a connection by who opened it and by its first bytes."""
+    """A new connection, whose protocol is chosen by the user who opened it and by its first bytes."""
 
     def __init__(self, make_http: Callable[[], asyncio.BaseProtocol]) -> None:
         self._make_http = make_http
@@ -53,7 +64,7 @@ class FirstBytes(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         if self._is_other_user:
-            self._refuse_user()
+            self._reject_user()
         elif self._received.startswith(PREFACE):
             self._hand_over(GrpcRefusal())
         elif not PREFACE.startswith(self._received):
@@ -66,9 +77,60 @@ class FirstBytes(asyncio.Protocol):
         protocol.connection_made(self._transport)
         protocol.data_received(self._received)
 
-    def _refuse_user(self) -> None:
+    def _reject_user(self) -> None:
         assert self._transport is not None
         text = f"This service answers only the user who runs it (user id {os.geteuid()}).\n".encode()
         head = f"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: {len(text)}\r\n"
         self._transport.write(head.encode() + b"Connection: close\r\n\r\n" + text)
         self._transport.close()
+
+
+def is_other_user(client: Address, server: Address) -> bool:
+    """Return whether another user, not root, opened this IPv4 connection, or its client has closed it."""
+    return _owners_are_listed() and _owner(client, server) not in {os.geteuid(), _ROOT}
+
+
+def _owner(client: Address, server: Address) -> int | None:
+    for table in _TABLES:
+        try:
+            lines = Path(table).read_text(encoding="ascii").splitlines()
+        except OSError:  # no IPv6 here, or no /proc
+            continue
+        if (owner := owner_in(lines, client, server)) is not None:
+            return owner
+    return None
+
+
+def owner_in(lines: Iterable[str], client: Address, server: Address) -> int | None:
+    """Return the user id that owns the client's end in the lines of a table, or None.
+
+    The kernel lists a socket that its process has closed with user 0 and inode 0: nobody owns it.
+    """
+    ends = {f"{_hex(client)} {_hex(server)}", f"{_mapped(client)} {_mapped(server)}"}
+    for line in lines:
+        fields = line.split()
+        if " ".join(fields[1:3]) in ends and fields[_INODE] != "0":
+            return int(fields[_OWNER])
+    return None
+
+
+def _hex(address: Address) -> str:
+    """Return an IPv4 address and a port as /proc/net/tcp writes them: the address in the machine's byte order."""
+    host, port = address
+    return f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{port:04X}"
+
+
+def _mapped(address: Address) -> str:
+    """Return the address as an IPv6 socket has it; some clients use one for IPv4 too."""
+    word = int.from_bytes(b"\x00\x00\xff\xff", sys.byteorder)
+    return f"{0:016X}{word:08X}{_hex(address)}"
+
+
+@cache
+def _owners_are_listed() -> bool:
+    """Test with a connection of our own: without /proc, and in some sandboxes, the tables lack the owner."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as client,
+    ):
+        return _owner(client.getsockname(), listener.getsockname()) == os.geteuid()

@@ -1,4 +1,4 @@
-"""What the `hookchain dev` of a state folder has running and waiting, up or not."""
+"""What the `hookchain dev` of a state folder runs and has waiting, for `hookchain status`."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,14 +7,14 @@ from typing import Final
 
 from deploy.config.dev_file import FILE_NAME
 from deploy.config.ports import HOST
-from deploy.dev.pubsub.waiting import waiting
+from deploy.dev.pubsub.store import read_waiting
 from deploy.history.local_bus import told_ports
 from deploy.history.probe import ask
 from deploy.history.status_parts import Backlog, Version
 
 ANSWER_SECONDS: Final = 2.0
 READY_PATH: Final = "/robots.txt"
-"""The functions framework's own; whatever the others answer, they answer."""
+"""A path of the functions framework itself. Any answer counts."""
 
 
 def local_version(folder: Path) -> Version:
@@ -22,20 +22,20 @@ def local_version(folder: Path) -> Version:
     if ports is None:
         return Version("hookchain dev", "", None, "not up: make dev")
     since = (folder / FILE_NAME).stat().st_mtime
-    silent = asyncio.run(silent_of(ports.named()))
+    silent = asyncio.run(silent_processes(ports.named()))
     trouble = f"no answer from {', '.join(silent)}: hookchain logs" if silent else ""
     return Version("hookchain dev", f"http://{HOST}:{ports.inspector}", since, trouble)
 
 
-async def silent_of(ports: Mapping[str, int]) -> list[str]:
-    """Which of these processes answer nothing: one that cannot start, that hangs, or was stopped."""
-    asked = (ask(port, "GET", READY_PATH, ANSWER_SECONDS) for port in ports.values())
-    return [name for name, status in zip(ports, await asyncio.gather(*asked), strict=True) if status is None]
+async def silent_processes(ports: Mapping[str, int]) -> list[str]:
+    """Return the names of the processes that do not answer: they cannot start, hang, or were stopped."""
+    answers = (ask(port, "GET", READY_PATH, ANSWER_SECONDS) for port in ports.values())
+    return [name for name, status in zip(ports, await asyncio.gather(*answers), strict=True) if status is None]
 
 
 def local_backlogs(folder: Path, now: float) -> list[Backlog]:
     """Raises sqlite3.Error."""
     return [
-        Backlog(each.subscription, each.count, None if each.oldest_at is None else now - each.oldest_at)
-        for each in waiting(folder)
+        Backlog(subscription, count, None if oldest_at is None else now - oldest_at)
+        for subscription, count, oldest_at in read_waiting(folder)
     ]

@@ -1,7 +1,8 @@
-"""The topics and subscriptions of a local bundle, and making them so over Pub/Sub's REST API.
+"""The topics and subscriptions of `hookchain dev`, created or updated over Pub/Sub's REST API.
 
-As in a cloud account, but for two things: the functions are on this machine, and a refused message comes again after
-0.5 s to 60 s instead of Google's 10 s to 600 s, so that a person who mends something does not wait for it.
+They are those of a cloud account, with two differences: the functions are on this machine, and a message that a
+function does not acknowledge is delivered again after 0.5 s to 60 s instead of Google's 10 s to 600 s, so that a person
+who fixes something does not wait.
 """
 
 from collections.abc import Mapping
@@ -26,24 +27,24 @@ ANSWER_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """`name` is `projects/P/topics/T` or `projects/P/subscriptions/S`; `settings` are its other members in the API."""
+    """A topic or subscription. `name` is `projects/P/topics/T` or the like; `settings` are its other JSON members."""
 
     name: str
     settings: JsonObject
 
 
 def topology(project: str, prefix: str, transform_port: int, notify_port: int) -> tuple[Resource, ...]:
-    """In the order in which they can be made. `prefix` stands before each name, as Settings.topic_prefix says."""
+    """Return them in the order in which they can be created. `prefix` precedes each name: Settings.topic_prefix."""
     topics = {topic: f"projects/{project}/topics/{prefix}{topic}" for topic in (EVENTS, DELIVERIES, DEAD_LETTERS)}
     transform, notify = function_url(transform_port), function_url(notify_port)
-    owed: JsonObject = {
+    with_dead_letters: JsonObject = {
         "deadLetterPolicy": {"deadLetterTopic": topics[DEAD_LETTERS], "maxDeliveryAttempts": MAX_DELIVERY_ATTEMPTS}
     }
     subscriptions = f"projects/{project}/subscriptions/{prefix}"
     return (
         *(Resource(name, {"labels": dict(LABELS)}) for name in topics.values()),
-        Resource(f"{subscriptions}transform-events", _pushed(topics[EVENTS], transform, "/") | owed),
-        Resource(f"{subscriptions}notify-deliveries", _pushed(topics[DELIVERIES], notify, "/") | owed),
+        Resource(f"{subscriptions}transform-events", _pushed(topics[EVENTS], transform, "/") | with_dead_letters),
+        Resource(f"{subscriptions}notify-deliveries", _pushed(topics[DELIVERIES], notify, "/") | with_dead_letters),
         Resource(f"{subscriptions}notify-dead-letters", _pushed(topics[DEAD_LETTERS], notify, "/dead-letters")),
     )
 
@@ -62,7 +63,7 @@ def _pushed(topic: str, url: str, path: str) -> JsonObject:
 
 
 async def ensure(api_url: str, resources: tuple[Resource, ...]) -> None:
-    """Makes what is missing, brings the rest up to date. `api_url` is `http://host:port`. Raises Temporary (`bus`)."""
+    """Create what is missing and update the rest. `api_url` is `http://host:port`. Raises Temporary (`bus`)."""
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         for resource in resources:
@@ -72,7 +73,7 @@ async def ensure(api_url: str, resources: tuple[Resource, ...]) -> None:
 
 
 def _patch(resource: Resource) -> JsonObject:
-    """A subscription's topic never changes: its name says which it is."""
+    """Return the body of a PATCH. A subscription's topic is fixed by its name, so it never changes."""
     changes: JsonObject = {name: value for name, value in resource.settings.items() if name != "topic"}
     kind = "topic" if "/topics/" in resource.name else "subscription"
     return {kind: changes, "updateMask": ",".join(changes)}

@@ -1,23 +1,84 @@
-"""Whether the configuration compiles."""
+"""The checks of the configuration: it compiles, and its secrets exist and are strong."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from deploy.config.config_file import NAME as NO_FILE
 from deploy.config.faults import ConfigFaults
-from deploy.terminal.finding import Finding, ok, problem
+from deploy.gcp.first_values import is_made_up
+from deploy.secrets.backend import SecretBackend, StoredSecret
+from deploy.secrets.needs import Need
+from deploy.secrets.values import InvalidValue, count_short, validated_values
+from deploy.terminal.finding import Finding, ok, problem, unknown
 from shared.jsontext import JsonObject
+
+PRESENT: Final = "present"
+SHORT: Final = "short"
+WEAK: Final = "weak"
+MISSING: Final = "missing"
+UNREADABLE: Final = "unreadable"
 
 
 def configuration(path: Path | None, compiled: "Mapping[str, JsonObject] | ConfigFaults") -> Finding:
     if isinstance(compiled, ConfigFaults):
         if compiled.file == NO_FILE:
-            return problem(compiled.faults[0].text(compiled.file), "set EMAIL_ADDRESS, or write deploy/hookchain.yaml")
+            return problem(compiled.faults[0].text(compiled.file), "set EMAIL_ADDRESS, or run `hookchain init`")
         first = compiled.faults[0].text(compiled.file)
         more = f", and {len(compiled.faults) - 1} more" if len(compiled.faults) > 1 else ""
-        return problem(f"{first}{more}", "hookchain lint tells every fault")
+        return problem(f"{first}{more}", "hookchain lint lists every fault")
     counts = [(compiled["receive"]["sources"], "source"), (compiled["notify"]["destinations"], "destination")]
     said = ", ".join(
         f"{len(each)} {word}{'' if len(each) == 1 else 's'}" for each, word in counts if isinstance(each, dict)
     )
     return ok(f"{path or 'no file'}: {said}")
+
+
+def secrets(needed: Sequence[Need], place: SecretBackend, receive: JsonObject, where: str) -> Finding:
+    """Check each secret. `receive` is its slice; `where` the options that name a cloud, empty for this machine."""
+    if not needed:
+        return ok("the configuration needs none")
+    found = place.find([need.name for need in needed])
+    states = {need.name: state_of(need, found.get(need.name)) for need in needed}
+    is_local = not where
+    for need in needed:
+        if states[need.name] == WEAK:
+            said = f"{need.name}: {why_weak(need, found[need.name])}"
+            return problem(_with_more(said, states, WEAK), f"hookchain secrets set {need.name}{where}")
+    missing = [need for need in needed if states[need.name] == MISSING]
+    lacking = [need.name for need in missing if not is_local and not is_made_up(need, receive)]
+    if lacking:
+        return problem(f"missing: {', '.join(lacking)}", f"hookchain secrets set {lacking[0]}{where}")
+    unreadable = [name for name, state in states.items() if state == UNREADABLE]
+    if unreadable:
+        return unknown(f"{unreadable[0]} {found[unreadable[0]].trouble}")
+    if missing:
+        who = "`hookchain dev` generates or does not need" if is_local else "the deployment generates"
+        return ok(f"{who}: {', '.join(need.name for need in missing)}")
+    strong = all(state == PRESENT for state in states.values())
+    return ok(f"{len(needed)} found{'' if strong else ', some under 16 characters'}")
+
+
+def _with_more(said: str, states: dict[str, str], state: str) -> str:
+    count = sum(each == state for each in states.values()) - 1
+    return f"{said} ({count} more are {state})" if count else said
+
+
+def state_of(need: Need, kept: StoredSecret | None) -> str:
+    if kept is None:
+        return MISSING
+    if kept.text is None:
+        return UNREADABLE
+    try:
+        values = validated_values(kept.text, need.ways)
+    except InvalidValue:
+        return WEAK
+    return SHORT if count_short(values) else PRESENT
+
+
+def why_weak(need: Need, kept: StoredSecret) -> str:
+    try:
+        validated_values(kept.text or "", need.ways)
+    except InvalidValue as fault:
+        return str(fault)
+    return ""

@@ -1,74 +1,100 @@
-"""What `hookchain dev` needs of this machine."""
+"""The checks of this machine: Python, ports, files, disk and clock."""
 
 import importlib.util
 import shutil
 import stat
 import sys
+import time
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
 from deploy.config.dev_file import read_hint
 from deploy.config.dotenv import DotenvFault, read_dotenv
 from deploy.config.ports import PortsTaken, require_free
+from deploy.google.api import exchange
 from deploy.terminal.finding import Finding, ok, problem, unknown
 
 NEEDED: Final = ("functions_framework", "aiohttp", "pydantic", "yaml", "jinja2", "httptools")
 LEAST_FREE_BYTES: Final = 500_000_000
 OLDEST: Final = (3, 11)
 NEWEST: Final = (3, 14)
+CLOCK_URL: Final = "https://www.googleapis.com/discovery/v1/apis?name=run&preferred=true"
+MOST_SKEW_SECONDS: Final = 60.0
+"""Signatures allow 300 s, tokens less; the Date header is exact to a second."""
 
 
 def python(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
     said = ".".join(map(str, version))
     if not OLDEST <= version <= NEWEST:
-        return problem(f"Python {said}", "take one of 3.11 to 3.14: rm -r .venv, then make dev PYTHON=python3.13")
+        return problem(f"Python {said}", "use Python 3.11 to 3.14: rm -r .venv, then make dev PYTHON=python3.13")
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        return problem(f"not installed here: {', '.join(missing)}", "make dev installs what is needed")
-    return ok(f"Python {said}, with what is needed")
+        return problem(f"not installed here: {', '.join(missing)}", "run `make dev`, which installs them")
+    return ok(f"Python {said}, with the required packages")
 
 
 def ports(base: int, state: Path, is_free: Callable[[int], bool], owner: Callable[[int], str | None]) -> Finding:
     if read_hint(state) is not None:
-        return ok(f"in use by the `hookchain dev` that runs with {state}")
+        return ok(f"used by the running `hookchain dev` with {state}")
     try:
         require_free(base, is_free, owner)
     except PortsTaken as fault:
         *taken, todo = str(fault).split("\n")
         return problem(" ".join(taken), todo)
-    return ok(f"free, from {base} on")
+    return ok(f"free, from {base} up")
 
 
 def env_file(path: Path) -> Finding:
     if not path.exists():
-        return ok("not there; `hookchain dev` makes it")
+        return ok("not there; `hookchain dev` creates it")
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         return problem(f"{path} can be read by others (mode {mode:03o})", f"chmod 600 {path}")
     try:
         count = len(read_dotenv(path))
     except DotenvFault as fault:
-        return problem(str(fault), "mend that line")
-    return ok(f"{count} value{'' if count == 1 else 's'}, readable by you alone")
+        return problem(str(fault), "fix that line")
+    return ok(f"{count} value{'' if count == 1 else 's'}, readable by you only")
 
 
 def disk(state: Path) -> Finding:
-    """Of the state folder, or of the nearest folder above it that is there."""
+    """Check the state folder, or the nearest folder above it that exists."""
     folder = next(each for each in (state.absolute(), *state.absolute().parents) if each.is_dir())
     free = shutil.disk_usage(folder).free
     said = f"{free / 1e9:.1f} GB free at {folder}"
     if free < LEAST_FREE_BYTES:
-        return problem(said, "make room: what cannot be written is answered 503")
+        return problem(said, "free some space: an event that cannot be written is answered 503")
     try:
         probe = folder / ".hookchain-doctor"
         probe.touch()
         probe.unlink()
     except OSError as error:
-        return problem(f"{folder} cannot be written: {error.strerror}", "name another folder with HOOKCHAIN_STATE")
+        return problem(f"{folder} cannot be written: {error.strerror}", "set HOOKCHAIN_STATE to another folder")
     return ok(said)
 
 
 def make() -> Finding:
     found = shutil.which("make")
-    return ok(found) if found else unknown("make is not on PATH", "install it, or use hookchain's commands alone")
+    return ok(found) if found else unknown("make is not on PATH", "install make, or use the hookchain command only")
+
+
+def clock(url: str = CLOCK_URL) -> Finding:
+    """Compare this machine's clock with the Date header of an answer over HTTPS."""
+    _, headers = exchange("GET", url, {}, seconds=4.0)
+    return clock_finding(headers.get("date"), time.time())
+
+
+def clock_finding(date: str | None, now: float) -> Finding:
+    try:
+        skew = now - parsedate_to_datetime(date or "").timestamp()
+    except ValueError:
+        return unknown("the answer has no Date header")
+    if abs(skew) > MOST_SKEW_SECONDS:
+        direction = "fast" if skew > 0 else "slow"
+        advice = "set it by the network (Linux: timedatectl set-ntp true; macOS: System Settings, Date & Time)"
+        return problem(
+            f"this machine's clock is {abs(skew):.0f} s {direction}: signatures and tokens would fail", advice
+        )
+    return ok("right, to within a minute")

@@ -1,4 +1,4 @@
-"""Whether SendGrid would take mail from the addresses that the configuration sends from.
+"""The check of senders: SendGrid accepts mail from the addresses that the configuration sends from.
 
 https://www.twilio.com/docs/sendgrid/api-reference/sender-verification and …/domain-authentication
 """
@@ -10,8 +10,8 @@ from typing import Final
 from deploy.google.api import ApiError, ask
 from deploy.secrets.needs import mail_ways
 from deploy.terminal.finding import Finding, ok, problem, unknown
-from functions.notify.mail.addresses import Address
-from functions.notify.mail.sender import sender_of
+from functions.notify.destinations.email.email import sender_of
+from functions.notify.destinations.email.mail import Address
 from shared.jsontext import Json, JsonObject
 
 PAGE: Final = "https://app.sendgrid.com/settings/sender_auth"
@@ -19,24 +19,24 @@ PAGE: Final = "https://app.sendgrid.com/settings/sender_auth"
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Addresses and domains in lower case; None where the API key may not ask."""
+    """Addresses and domains in lower case; None if the API key may not read them."""
 
     addresses: frozenset[str] | None
     domains: frozenset[str] | None
 
 
 def sender(notify: JsonObject, email_from: str | None, url: str, key: str | None) -> Finding:
-    """`key` is None where there is none, or none that can be read."""
+    """Check the sender addresses. `key` is None if there is no key that can be read."""
     destinations = [name for name, way in mail_ways(notify).items() if way != "smtp"]
     if not destinations:
-        return ok("nothing is mailed by SendGrid")
+        return ok("no mail goes through SendGrid")
     senders = dict(_senders(notify, destinations, email_from))
     faults = [said for said in senders.values() if isinstance(said, str)]
     if faults:
         return problem(faults[0], "correct it in the configuration, or set EMAIL_FROM")
     addresses = sorted({each.address for each in senders.values() if not isinstance(each, str)})
     if key is None:
-        return unknown(f"{', '.join(addresses)}: no SendGrid key to ask with")
+        return unknown(f"{', '.join(addresses)}: no SendGrid key to check them with")
     return sender_finding(addresses, verified_by(url, key))
 
 
@@ -47,23 +47,23 @@ def sender_finding(addresses: Sequence[str], verified: Verified) -> Finding:
     if not lacking:
         return ok(f"{', '.join(addresses)} verified")
     if verified.addresses is None or verified.domains is None:
-        may = "the SendGrid key may send and not look (that is good): look yourself"
-        return unknown(f"{', '.join(lacking)}: whether verified cannot be told", f"{may}: {PAGE}")
-    return problem(f"SendGrid has not verified {', '.join(lacking)}, and would refuse its mail", f"verify it: {PAGE}")
+        may = "the SendGrid key may send but not read (which is good): check it yourself"
+        return unknown(f"{', '.join(lacking)}: it is unknown if they are verified", f"{may}: {PAGE}")
+    return problem(f"SendGrid has not verified {', '.join(lacking)}, and would reject its mail", f"verify it: {PAGE}")
 
 
 def verified_by(url: str, key: str) -> Verified:
-    """Raises ApiError for a key that is no key, and where nothing answers."""
+    """Raises ApiError for an unknown key, or if nothing answers."""
     headers = {"Authorization": f"Bearer {key}"}
-    senders = _asked(f"{url}/v3/verified_senders?limit=1000", headers)
-    domains = _asked(f"{url}/v3/whitelabel/domains?limit=500", headers)
+    senders = _read(f"{url}/v3/verified_senders?limit=1000", headers)
+    domains = _read(f"{url}/v3/whitelabel/domains?limit=500", headers)
     return Verified(
         None if senders is None else _texts(senders.get("results"), "from_email", "verified"),
         None if domains is None else _texts(domains.get("items"), "domain", "valid"),
     )
 
 
-def _asked(url: str, headers: Mapping[str, str]) -> JsonObject | None:
+def _read(url: str, headers: Mapping[str, str]) -> JsonObject | None:
     try:
         return ask("GET", url, headers)
     except ApiError as fault:
@@ -82,13 +82,13 @@ def _texts(items: Json, name: str, is_good: str) -> frozenset[str]:
 
 
 def _is_within(address: str, domains: frozenset[str]) -> bool:
-    """An authenticated domain speaks for its subdomains too."""
+    """An authenticated domain covers its subdomains."""
     domain = address.rpartition("@")[2].lower()
     return any(domain == each or domain.endswith(f".{each}") for each in domains)
 
 
 def _senders(notify: JsonObject, names: Sequence[str], email_from: str | None) -> Iterator[tuple[str, Address | str]]:
-    """By destination: the address, or what keeps there from being one."""
+    """Yield each destination with its sender address, or the reason why it has none."""
     destinations = notify["destinations"]
     assert isinstance(destinations, dict)
     for name in names:

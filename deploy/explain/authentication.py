@@ -4,16 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from functions.receive.admission import source_name
-from functions.receive.diagnosis.attempts import attempted
-from functions.receive.diagnosis.guess import Case, as_signed, holds
+from functions.receive.diagnosis.diagnose import attempted, why_refused
+from functions.receive.diagnosis.guesses import Case, as_signed, holds
 from functions.receive.diagnosis.times import age_words
-from functions.receive.diagnosis.why import why_refused
-from functions.receive.link import EXPIRES, parameters, verify_link
+from functions.receive.links import EXPIRES, parameters, verify_link
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
+from shared.signatures.scheme import AuthScheme, read_scheme
 from shared.signatures.verify import verify
-from shared.signatures.way import Way, read_way
 from shared.times import rfc3339
 
 Secrets = Mapping[str, Sequence[str]]
@@ -27,9 +26,9 @@ class Verified:
     time: str = ""
 
 
-def auth_schemes(settings: JsonObject) -> list[Way]:
+def auth_schemes(settings: JsonObject) -> list[AuthScheme]:
     auth = settings.get("auth")
-    return [read_way(entry) for entry in auth] if isinstance(auth, list) else []
+    return [read_scheme(entry) for entry in auth] if isinstance(auth, list) else []
 
 
 def verified_scheme(request: Request, settings: JsonObject, secrets: Secrets, now: float, url: str) -> Verified | None:
@@ -46,17 +45,17 @@ def verified_scheme(request: Request, settings: JsonObject, secrets: Secrets, no
 
 def is_valid_except_time(request: Request, settings: JsonObject, secrets: Secrets, url: str) -> bool:
     ways = [as_signed(Case(request, way, secrets.get(way.secret, ()), url)) for way in auth_schemes(settings)]
-    return any(holds(case) or _passes(request, case.way, case.secrets, 0, url) for case in ways)
+    return any(holds(case) or _passes(request, case.auth, case.secrets, 0, url) for case in ways)
 
 
 def _time_description(case: Case, now: float) -> str:
-    if case.way.scheme != "link":
+    if case.auth.scheme != "link":
         return age_words(as_signed(case), now)
     expires = next((value for name, value in parameters(case.request.query) if name == EXPIRES), None)
     return f"valid until {rfc3339(int(expires))}" if expires else "valid without a time limit"
 
 
-def _description(way: Way, number: int, count: int) -> str:
+def _description(way: AuthScheme, number: int, count: int) -> str:
     if way.scheme == "none":
         return "the source requires no authentication: anyone who finds its URL may send"
     which = f", value {number} of {count}" if count > 1 else ""
@@ -64,14 +63,14 @@ def _description(way: Way, number: int, count: int) -> str:
     return f"{scheme_label(way)}{secret}"
 
 
-def scheme_label(way: Way) -> str:
+def scheme_label(way: AuthScheme) -> str:
     algorithm = f" {way.algorithm}" if way.scheme in {"hmac", "digest", "ecdsa", "rsa"} else ""
     where = f" in {way.header}" if way.header else ""
     variant = f" ({way.variant})" if way.variant else ""
     return f"{way.scheme}{algorithm}{where}{variant}"
 
 
-def _passes(request: Request, way: Way, secrets: Sequence[str], now: float, url: str) -> bool:
+def _passes(request: Request, way: AuthScheme, secrets: Sequence[str], now: float, url: str) -> bool:
     try:
         if way.scheme == "link":
             verify_link(source_name(request.path), request.query, secrets, now)

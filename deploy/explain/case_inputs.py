@@ -86,17 +86,22 @@ def _body(case: CaseConfig, folder: Path) -> tuple[bytes, str]:
     return json.dumps(case.input.body).encode(), "application/json"
 
 
-def without_authentication(receive: JsonObject) -> JsonObject:
-    """Return receive's slice with sources that accept requests without authentication."""
+def without_authentication(receive: JsonObject, *, keeps_requests: bool = False) -> JsonObject:
+    """Return receive's slice with sources that accept requests without authentication.
+
+    `keeps_requests`: a source takes the methods and answers the handshakes that it does with authentication. Without
+    that, the input of a test is the body of an event, posted to any source.
+    """
     sources = receive["sources"]
     assert isinstance(sources, dict)
-    return {**receive, "sources": {name: _open(source) for name, source in sources.items()}}
+    return {**receive, "sources": {name: _open(source, keeps_requests) for name, source in sources.items()}}
 
 
-def _open(source: Json) -> JsonObject:
+def _open(source: Json, keeps_requests: bool) -> JsonObject:
     assert isinstance(source, dict)
-    kept = {key: value for key, value in source.items() if key not in _AUTHENTICATION_KEYS}
-    return {**kept, "auth": [{"scheme": "none"}], "methods": ["POST"]}
+    dropped = _AUTHENTICATION_KEYS - {"handshakes"} if keeps_requests else _AUTHENTICATION_KEYS | {"methods"}
+    kept = {key: value for key, value in source.items() if key not in dropped}
+    return {"methods": ["POST"], **kept, "auth": [{"scheme": "none"}]}
 
 
 @dataclass(frozen=True, slots=True)

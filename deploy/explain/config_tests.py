@@ -15,14 +15,13 @@ from deploy.explain.case_inputs import AT, InputError, case_services, input_even
 from deploy.explain.deliveries import rendered_mail
 from deploy.explain.differences import differences
 from deploy.explain.expectations import ActualDelivery, mismatches
-from deploy.terminal.command_error import CannotTell
-from functions.transform.chain import Chain
+from deploy.explain.steps import fault_text
+from deploy.terminal.command_error import CommandError
+from functions.transform.chain import Chain, ChainResult
+from functions.transform.decision import Decision, decide
+from functions.transform.read_chains import read_chain
 from functions.transform.read_routes import Program, read_program
-from functions.transform.registry import read_chain
-from functions.transform.run_chain import run_alone
 from functions.transform.step import Example, Step
-from functions.transform.transform import Decision, decide
-from functions.transform.walk import Course
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.event import Event
@@ -111,28 +110,28 @@ async def example_lines(name: str, model: type[BaseModel]) -> list[str]:
     )
     answers = {url: CaseAnswer(body=body) for url, body in example.answers.items()}
     try:
-        course = await run_alone(Chain("", tuple(steps)), event, case_services(answers))
+        course = await Chain("", tuple(steps)).run(event, case_services(answers))
     except Temporary as error:
         return [error.detail]
     return _mismatches(example, course, event)
 
 
-def _mismatches(example: Example, course: Course, before: Event) -> list[str]:
+def _mismatches(example: Example, course: ChainResult, before: Event) -> list[str]:
     if course.faults:
-        return [fault.detail.removeprefix("route '': ") for fault in course.faults]
+        return [fault_text(fault).removeprefix("route '': ") for fault in course.faults]
     if example.stops is not None:
-        said = [reason.partition(": ")[2] for reason in course.stopped]
+        said = [reason.partition(": ")[2] for reason in course.stops]
         return [] if said == [example.stops] else [f"expected to stop: {example.stops}; found {said or 'no stop'}"]
-    if not course.arrived:
-        return [f"stopped: {'; '.join(course.stopped)}"]
-    found: Json = [event.data for event in course.arrived]
-    if isinstance(found, list) and len(found) == 1 and course.arrived[0].id == before.id:
+    if not course.events:
+        return [f"stopped: {'; '.join(course.stops)}"]
+    found: Json = [event.data for event in course.events]
+    if isinstance(found, list) and len(found) == 1 and course.events[0].id == before.id:
         found = found[0]
     return [] if example.varies else differences(example.after, found, "data")
 
 
 def require_passing_tests(config: Path | None, environ: Mapping[str, str]) -> int:
-    """Run the configuration's tests before a deployment, and return their number. Raises CannotTell if one fails, and
+    """Run the configuration's tests before a deployment, and return their number. Raises CommandError if one fails, and
     ConfigFaults."""
     file = read_config(config, environ)
     results = run_config_tests(file.document, compile_config(file), file.folder)
@@ -140,5 +139,5 @@ def require_passing_tests(config: Path | None, environ: Mapping[str, str]) -> in
     if failed:
         lines = [line for each in failed for line in (f"{each.name}:", *(f"  {line}" for line in each.lines))]
         how = f"nothing is deployed: {len(failed)} of the configuration's {len(results)} tests fail"
-        raise CannotTell("\n".join([f"{how} (`hookchain test`)", *lines]))
+        raise CommandError("\n".join([f"{how} (`hookchain test`)", *lines]))
     return len(results)

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.explain.report import Check
-from functions.notify.mail.addresses import Address
-from functions.notify.mail.mail import Mail
-from functions.notify.mail.render import MailWriter
-from functions.notify.mail.settings import Settings
+from functions.notify.destinations.email.mail import Address, Mail
+from functions.notify.destinations.email.render import MailWriter
+from functions.notify.destinations.email.settings import Settings
 from shared.delivery import Delivery
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject, to_json

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from deploy.config.models.case import CaseDelivery, CaseMail
 from deploy.explain.differences import differences, same
-from functions.notify.mail.mail import Mail
+from functions.notify.destinations.email.mail import Mail
 from shared.delivery import Delivery
 
 

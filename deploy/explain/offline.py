@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from functions.receive.receive import Receiver
-from functions.receive.sources import read_sources
+from functions.receive.source import read_sources
 from functions.transform.step import Services
 from shared.cloud.platform import SystemClock, fetch
 from shared.errors import Rejected

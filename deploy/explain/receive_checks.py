@@ -19,7 +19,7 @@ from deploy.explain.receive_descriptions import (
     describe_schema,
     describe_size,
 )
-from deploy.explain.report import NOT_MADE, Check
+from deploy.explain.report import HANDSHAKE, NOT_MADE, Check
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError, Rejected
 from shared.event import Event
@@ -68,7 +68,7 @@ def receive_checks(looked: Inspection, sources: JsonObject) -> list[Check]:
         elif name != "key" and not (handshake and name in _EVENT_CHECKS):
             found.append(Check(name, "skipped", _SKIPPED.get(name, "nothing to check")))
     if handshake:
-        found.append(Check("handshake", "passed", f"{handshake}: answered; no event is created"))
+        found.append(Check(HANDSHAKE, "passed", f"{handshake}: answered; no event is created"))
     return found
 
 

@@ -5,12 +5,11 @@ from ipaddress import ip_address
 from typing import Final
 
 from deploy.terminal.printing import count_of
-from functions.receive.forwarded import sender_address
-from functions.receive.signed_part import signs_content
+from functions.receive.admission import sender_address
 from shared.event import Event, event_id
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.signatures.way import read_way
+from shared.signatures.scheme import read_scheme
 
 Settings = JsonObject
 
@@ -120,7 +119,7 @@ def describe_origin(settings: Settings) -> str | None:
 def describe_id(event: Event, settings: Settings) -> str:
     is_named = bool(event.deliveryid) and event.id == event_id(event.source_name, str(event.deliveryid))
     auth = settings.get("auth")
-    signs = isinstance(auth, list) and any(signs_content(read_way(way)) for way in auth)
+    signs = isinstance(auth, list) and any(read_scheme(way).signs_content for way in auth)
     if signs and not is_named and settings.get("dedupe") not in {"delivery_id", "body"}:
         unsigned = "the delivery id is not signed" if event.deliveryid else "no delivery id"
         return (

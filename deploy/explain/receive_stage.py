@@ -19,12 +19,10 @@ from deploy.explain.authentication import (
 from deploy.explain.offline import FixedClock, RecordingBus, body_reader, local_secrets, offline_receiver
 from deploy.explain.receive_checks import Inspection, Outcome, receive_checks
 from deploy.explain.report import Report, Stage
-from functions.receive.admission import source_name
-from functions.receive.forwarded import requested_url
-from functions.receive.outcomes import Accepted, Answered
-from functions.receive.read_data import as_sent_by_provider
-from functions.receive.replies import accepted_reply, refusal_reply
-from functions.receive.sources import read_sources
+from functions.receive.admission import requested_url, source_name
+from functions.receive.parsing import as_sent_by_provider
+from functions.receive.replies import Accepted, Answered, accepted_reply, rejection_reply
+from functions.receive.source import read_sources
 from shared.errors import HookchainError, Temporary
 from shared.http import Request
 from shared.jsontext import JsonObject
@@ -71,7 +69,7 @@ async def _run(request: Request, slice_: JsonObject, store: SecretStore, now: fl
     try:
         taken = await offline_receiver(slice_, store, bus, now).receive(head, body_reader(request))
     except HookchainError as error:
-        return Outcome(refusal_reply(error), error)
+        return Outcome(rejection_reply(error), error)
     if isinstance(taken, Answered):
         return Outcome(taken.reply, handshake=taken.reason)
     assert isinstance(taken, Accepted)

@@ -2,7 +2,7 @@
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, Literal
@@ -20,6 +20,10 @@ NOT_DELIVERED: Final = 4
 TRANSFORM: Final = "transform"
 NOTIFY: Final = "notify"
 """The name of the stage that has a check for each delivery."""
+HANDSHAKE: Final = "handshake"
+"""The name of the check of a request that receive answers without an event."""
+NO_MATCH: Final = "no match"
+"""How the words of a route begin that did not take the event."""
 NOT_MADE: Final = "not made"
 """The text of a check after the one that failed."""
 
@@ -58,7 +62,11 @@ class Report:
     def exit_code(self) -> int:
         if self.code is not None:
             return REJECTED
-        return NOT_DELIVERED if self.events and not self.deliveries else ACCEPTED
+        return ACCEPTED if self.deliveries or self._is_handshake else NOT_DELIVERED
+
+    @property
+    def _is_handshake(self) -> bool:
+        return any(check.name == HANDSHAKE for stage in self.stages for check in stage.checks)
 
     @property
     def deliveries(self) -> tuple[str, ...]:
@@ -68,12 +76,21 @@ class Report:
 
     @property
     def undelivered_because(self) -> tuple[str, ...]:
-        """Return why nothing is delivered of an accepted request: each route's and each failed delivery's reason."""
+        """Return why nothing is delivered of an accepted request: each route's and each failed delivery's reason.
+
+        Routes that do not match come last.
+        """
         if self.exit_code != NOT_DELIVERED:
             return ()
-        stages = [stage for stage in self.stages if stage.name in {TRANSFORM, NOTIFY}]
-        reasons = [f"{check.name}: {check.words}" for stage in stages for check in stage.checks]
+        if not self.events:
+            return ("the request holds no event",)
+        stages = [stage for name in (NOTIFY, TRANSFORM) for stage in self.stages if stage.name == name]
+        reasons = [f"{check.name}: {check.words}" for stage in stages for check in _unmatched_last(stage.checks)]
         return tuple(reasons) or ("the configuration has no routes",)
+
+
+def _unmatched_last(checks: Sequence[Check]) -> list[Check]:
+    return sorted(checks, key=lambda check: check.words.startswith(NO_MATCH))
 
 
 def report_document(report: Report) -> JsonObject:

@@ -12,15 +12,17 @@ from shared.http import Request
 
 
 def add_request_options(words: argparse.ArgumentParser) -> None:
-    words.add_argument("--source", metavar="NAME", help="the source, where the URL's path does not name it")
-    words.add_argument("--method", metavar="METHOD", default="POST", help="POST, unless said")
-    words.add_argument("--url", metavar="URL", help="the URL that the sender called (default: the source's own here)")
+    words.add_argument("--source", metavar="NAME", help="name the source, if the URL's path does not")
+    words.add_argument("--method", metavar="METHOD", default="POST", help="set the method [POST]")
+    words.add_argument("--url", metavar="URL", help="set the URL that the sender called [the source's own here]")
     words.add_argument(
-        "-H", "--header", metavar="'K: V'", action="append", default=[], help="a header, once for each of them"
+        "-H", "--header", metavar="'K: V'", action="append", default=[], help="add a header (repeatable)"
     )
-    words.add_argument("--body", metavar="FILE", help="the raw body as it came, byte for byte; - for standard input")
-    words.add_argument("--curl", metavar="LINE", help="the request as a curl command line, in place of all of these")
-    words.add_argument("--from", dest="peer", metavar="ADDRESS", default="127.0.0.1", help="the sender's IP address")
+    words.add_argument("--body", metavar="FILE", help="read the raw body, byte for byte; - is standard input")
+    words.add_argument("--curl", metavar="LINE", help="set the whole request as a curl command line")
+    words.add_argument(
+        "--from", dest="peer", metavar="ADDRESS", default="127.0.0.1", help="set the sender's IP address [127.0.0.1]"
+    )
 
 
 def request_from_options(options: argparse.Namespace) -> Request:

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import yaml
 from pydantic import BaseModel
@@ -15,11 +16,14 @@ from deploy.config.faults import ConfigFaults
 from deploy.terminal.tables import BOLD, DIM, Screen
 from functions.transform.chain import Chain, NamedChains
 from functions.transform.families import StepModels, families
-from functions.transform.named_chains import unknown_chains
-from functions.transform.registry import read_chain
+from functions.transform.read_chains import read_chain, unknown_chains
 from functions.transform.step import AskingStep, Example, Step
 from shared.did_you_mean import did_you_mean
+from shared.errors import HookchainError
 from shared.jsontext import Json, JsonObject
+from shared.time_bound import OutOfTime
+
+MAX_TEXT_CHARACTERS: Final = 500
 
 
 def step_listing(own: StepModels, screen: Screen) -> Iterator[str]:
@@ -131,6 +135,17 @@ def chain_from_text(text: str, chains: NamedChains, own: StepModels, folder: Pat
     if faults:
         raise StepsFault("\n".join(map(str, faults)))
     return Chain("", tuple(found), chains)
+
+
+def fault_text(fault: HookchainError) -> str:
+    """Return the detail, followed by the text of the exception that the operator's own step raised.
+
+    A log leaves that text out, because it may quote the event.
+    """
+    cause = fault.__cause__
+    is_own = cause is not None and not isinstance(cause, HookchainError | OutOfTime)
+    text = str(cause).partition("\n")[0][:MAX_TEXT_CHARACTERS] if is_own else ""
+    return f"{fault.detail}: {text}" if text else fault.detail
 
 
 def _written(text: str, chains: NamedChains) -> list[Json]:

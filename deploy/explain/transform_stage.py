@@ -10,20 +10,18 @@ from deploy.explain.differences import differences, line_of
 from deploy.explain.offline import FirstOwners, local_secrets
 from deploy.explain.report import NOTIFY, TRANSFORM, Check, Stage, State
 from deploy.terminal.printing import count_of
-from functions.transform.comparisons import values_read
+from functions.transform.chain import StepRecord
+from functions.transform.comparisons import read_values
+from functions.transform.decision import RouteResult, run_routes
+from functions.transform.expressions import Expression
 from functions.transform.read_routes import read_program
 from functions.transform.routes import Route
-from functions.transform.signed_bytes import first_with_signed_bytes
 from functions.transform.step import Many, Noted, Services, Stop, Switch
 from functions.transform.steps.decide import Filter
-from functions.transform.trail import Taken
-from functions.transform.transform import OfRoute, of_routes
-from functions.transform.transformer import duplicate_reason
+from functions.transform.transform import duplicate_reason, first_with_signed_bytes
 from shared.delivery import Delivery
 from shared.errors import HookchainError, Permanent, Temporary
-from shared.event import Event
-from shared.event_view import view_of
-from shared.expressions import Expression
+from shared.event import Event, view_of
 from shared.jsontext import Json, JsonObject
 from shared.ports import Fetched, Outgoing, Owners
 
@@ -64,11 +62,11 @@ class RouteTrace:
 async def trace_routes(event: Event, transform: JsonObject, services: Services) -> list[RouteTrace]:
     """Return what each route does with the whole event. `transform` is its slice. Raises Permanent (`loop`)."""
     routes = read_program(transform).routes
-    outcomes = await of_routes(event, routes, services, traced=True)
+    outcomes = await run_routes(event, routes, services, recorded=True)
     return [_route(route, each, event) for route, each in zip(routes, outcomes, strict=True)]
 
 
-def _route(route: Route, found: OfRoute, event: Event) -> RouteTrace:
+def _route(route: Route, found: RouteResult, event: Event) -> RouteTrace:
     decision = found.decision
     return RouteTrace(
         route=decision.route,
@@ -78,17 +76,17 @@ def _route(route: Route, found: OfRoute, event: Event) -> RouteTrace:
         values=() if decision.matched or route.where is None else condition_values(route.where, event),
         code=decision.code or (found.unfinished.code if found.unfinished else None),
         destinations=decision.destinations,
-        steps=tuple(map(_step, found.trail or ())),
+        steps=tuple(map(_step, found.records)),
         owed=tuple(owed.event for owed in found.owed),
     )
 
 
-def _step(taken: Taken) -> StepTrace:
+def _step(taken: StepRecord) -> StepTrace:
     outcome, words, diff = _outcome(taken)
     return StepTrace(taken.step.label, taken.before.id, outcome, words, tuple(diff))
 
 
-def _outcome(taken: Taken) -> tuple[Outcome, str, Sequence[str]]:
+def _outcome(taken: StepRecord) -> tuple[Outcome, str, Sequence[str]]:
     result = taken.result
     if isinstance(result, HookchainError):
         return "failed", f"{result.code}: {result.detail}", ()
@@ -112,7 +110,7 @@ def _outcome(taken: Taken) -> tuple[Outcome, str, Sequence[str]]:
 
 def condition_values(condition: Expression, event: Event) -> tuple[str, ...]:
     """Return a line for each path that the condition reads, with the value that is there."""
-    return tuple(line_of("·", each.path, each.value) for each in values_read(condition, view_of(event)))
+    return tuple(line_of("·", each.path, each.value) for each in read_values(condition, view_of(event)))
 
 
 def _split_events(events: tuple[Event, ...]) -> Iterator[str]:

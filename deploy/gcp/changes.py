@@ -20,13 +20,13 @@ from deploy.gcp.resources.stores import DATABASE, database_key
 from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC
 from deploy.google.gcloud import Runner
 from deploy.google.target import Target
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 
 EVERYBODY: Final = frozenset({"allUsers", "allAuthenticatedUsers"})
 
 
 def changes(runner: Runner, target: Target, resources: Sequence[Resource]) -> tuple[Action, ...]:
-    """Return the actions of a deployment. Raises GcloudFault, GcloudMissing and CannotTell."""
+    """Return the actions of a deployment. Raises GcloudFault, GcloudMissing and CommandError."""
     live = read_live(runner, target, resources)
     refuse_others(target, live.existing)
     refuse_elsewhere(target, live.existing)
@@ -51,18 +51,18 @@ def closings(
 
 
 def refuse_fixed(resources: Sequence[Resource], existing: Mapping[str, Existing]) -> None:
-    """Raise CannotTell if a setting differs that cannot be changed: deleting the resource may lose messages."""
+    """Raise CommandError if a setting differs that cannot be changed: deleting the resource may lose messages."""
     for difference in fixed_differences(resources, existing):
         what = f"{difference.setting.resource}: {difference.text}, and Google Cloud cannot change that"
-        raise CannotTell(f"nothing was changed: {what}. Delete it, if you do not need its data, and deploy again")
+        raise CommandError(f"nothing was changed: {what}. Delete it, if you do not need its data, and deploy again")
 
 
 def refuse_elsewhere(target: Target, existing: Mapping[str, Existing]) -> None:
-    """Raise CannotTell for another region: the functions and the sweep of the first one would stay behind."""
+    """Raise CommandError for another region: the functions and the sweep of the first one would stay behind."""
     found = existing.get(database_key(target))
     if found and "-" in found.region and found.region != target.region:  # `eur3` is many regions
         where = f"the deployment {target.bundle!r} is in {found.region}, where its database is"
-        raise CannotTell(f"nothing was changed: {where}. Use --region {found.region} (make: REGION=…)")
+        raise CommandError(f"nothing was changed: {where}. Use --region {found.region} (make: REGION=…)")
 
 
 UNLABELLED: Final = frozenset({DATABASE, ACCOUNT, JOB, METRIC})
@@ -75,17 +75,17 @@ def is_marked(target: Target, things: Mapping[str, Existing]) -> bool:
 
 
 def refuse_others(target: Target, existing: Mapping[str, Existing]) -> None:
-    """Raise CannotTell if a needed resource belongs to another deployment, or to somebody else."""
+    """Raise CommandError if a needed resource belongs to another deployment, or to somebody else."""
     for key, found in existing.items():
         # Prefixes `shop-` and `shop-eu-` give secrets `eu-key` and `key` one name.
         if found.owner not in ("", target.bundle):
             what = f"{key} has the label of the deployment {found.owner!r}"
-            raise CannotTell(f"nothing was changed: {what}. Use another name for it, or another prefix")
+            raise CommandError(f"nothing was changed: {what}. Use another name for it, or another prefix")
     if is_marked(target, existing):
         return
     if others := sorted(key for key, found in existing.items() if _kind(key) in {*UNLABELLED, SERVICE}):
         what = f"{others[0]} exists, but no deployment {target.bundle!r} to which it could belong"
-        raise CannotTell(f"nothing was changed: {what}. Use another prefix (make: PREFIX=…)")
+        raise CommandError(f"nothing was changed: {what}. Use another prefix (make: PREFIX=…)")
 
 
 def _kind(key: str) -> str:

@@ -17,8 +17,8 @@ from deploy.gcp.resources.monitoring import ALERT
 from deploy.gcp.resources.services import JOB, SERVICE
 from deploy.gcp.resources.stores import SECRET
 from deploy.gcp.settings import planned_flags
-from shared.cloud.retention import DAY_SECONDS, Retention
 from shared.ledger_rules import KEEP_SECONDS
+from shared.retention import DAY_SECONDS, Retention
 
 MILLION: Final = 1_000_000
 TIB: Final = 2**40

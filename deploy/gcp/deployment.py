@@ -16,7 +16,7 @@ from deploy.config.mail_settings import mail_fault
 from deploy.gcp.graph import Deployment
 from deploy.gcp.resources.services import Bundle
 from deploy.google.target import DEFAULT_PREFIX, DEFAULT_REGION, Target, TargetFault, find_target
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 
 COMMAND_FILES: Final = "gcp"
 """The folder beside the bundles with the files that gcloud commands read."""
@@ -25,9 +25,9 @@ COMMAND_FILES: Final = "gcp"
 def prepared(
     target: Target, project_number: str, config: Path | None, environ: Mapping[str, str], out: Path
 ) -> Deployment:
-    """Compile and bundle into `out`. Raises ConfigFaults, PinsFault, NotABundle and CannotTell."""
+    """Compile and bundle into `out`. Raises ConfigFaults, PinsFault, NotABundle and CommandError."""
     if fault := mail_fault(environ):
-        raise CannotTell(fault)
+        raise CommandError(fault)
     slices = compile_file(config, environ)
     folder = Path(os.path.relpath(out))
     bundles: dict[str, Bundle] = {}

@@ -10,7 +10,7 @@ from deploy.google import names
 from deploy.requests.source_lines import sources_of, ways_of
 from deploy.secrets.needs import Need, needs
 from deploy.secrets.values import InvalidValue, joined, random_text, validated_values
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from shared.jsontext import JsonObject
 from shared.secrets import variable_name
 
@@ -23,7 +23,7 @@ def first_values(
 ) -> tuple[dict[str, str], list[str]]:
     """Return the texts by name, and the names of the random ones. `options` find the deployment in printed commands.
 
-    Raises CannotTell, which lists every missing secret with what to do.
+    Raises CommandError, which lists every missing secret with what to do.
     """
     wanted = {command.secret for action in actions for command in action.commands if command.secret}
     missing = [need for need in needs(deployment.slices, deployment.environ) if need.name in wanted]
@@ -33,7 +33,7 @@ def first_values(
     found |= {need.name: _random(need) for need in made}
     asked = [need for need in missing if need.name not in found]
     if len(asked) > ask.left:
-        raise CannotTell(_how_to_set(asked, options))
+        raise CommandError(_how_to_set(asked, options))
     values = {need.name: _asked(need, ask, options) for need in asked}
     random = [*(need.name for need in made), *(need.name for need in asked if not values[need.name])]
     texts = {need.name: values[need.name] or _random(need) for need in asked}
@@ -71,7 +71,7 @@ def _checked(need: Need, text: str) -> str:
     try:
         return joined(validated_values(text, need.ways))
     except InvalidValue as refused:
-        raise CannotTell(f"secret {need.name}: {refused}") from refused
+        raise CommandError(f"secret {need.name}: {refused}") from refused
 
 
 def _random(need: Need) -> str:

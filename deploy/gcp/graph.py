@@ -6,6 +6,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Final
 
+from deploy.config.blob_retention import blobs_seconds
 from deploy.config.compiler import FUNCTIONS
 from deploy.gcp.iam_bindings import GRANT, account_member, permissions, pubsub_agent
 from deploy.gcp.resource import Resource, keys
@@ -18,9 +19,9 @@ from deploy.gcp.resources.topics import Push
 from deploy.google import names
 from deploy.google.target import Target
 from deploy.secrets.needs import needs
-from shared.cloud.retention import blobs_seconds, retention_of
 from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+from shared.retention import retention_of
 from shared.settings import CLOUD_RUN
 
 MAIL_VARIABLES: Final = ("EMAIL_FROM", "SMTP_URL")

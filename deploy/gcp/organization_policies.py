@@ -11,7 +11,7 @@ from typing import Final
 from deploy.google.api import PROPAGATION_WAITS_SECONDS, ApiError, GoogleApi, NotSignedIn, run_in_parallel, token_of
 from deploy.google.gcloud import Runner, read_json
 from deploy.google.target import Target
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from shared.jsontext import JsonObject
 
@@ -100,7 +100,7 @@ def _values(rules: Sequence[JsonObject], name: str) -> list[str]:
 
 
 def refuse_forbidden(target: Target, runner: Runner, may_enable: bool = False) -> None:
-    """Raise CannotTell if a policy forbids the deployment, or if nobody is signed in.
+    """Raise CommandError if a policy forbids the deployment, or if nobody is signed in.
 
     `may_enable`: enable the API for policies, if it is off and the project belongs to an organization. If the account
     may not read policies, the deployment itself will show what they forbid.
@@ -109,11 +109,11 @@ def refuse_forbidden(target: Target, runner: Runner, may_enable: bool = False) -
     try:
         finding = _finding(target, api) or (_once_enabled(target, api, runner) if may_enable else None)
     except NotSignedIn as fault:
-        raise CannotTell(str(fault)) from fault
+        raise CommandError(str(fault)) from fault
     except ApiError:
         return
     if finding and finding.verdict == "problem":
-        raise CannotTell(f"nothing was changed: {finding.found}\n{finding.todo}")
+        raise CommandError(f"nothing was changed: {finding.found}\n{finding.todo}")
 
 
 def _finding(target: Target, api: GoogleApi) -> Finding | None:

@@ -4,7 +4,7 @@ import getpass
 import sys
 from typing import Final
 
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 
 MOST: Final = 3
 
@@ -18,27 +18,27 @@ class Questions:
         return self._left
 
     def ask(self, question: str, otherwise: str) -> str:
-        """Return the answer. Raises CannotTell with `otherwise` if there is no terminal, or no answer."""
+        """Return the answer. Raises CommandError with `otherwise` if there is no terminal, or no answer."""
         self._take(otherwise)
         try:
             answer = input(f"{question}: ").strip()
         except EOFError:
             answer = ""
         if not answer:
-            raise CannotTell(otherwise)
+            raise CommandError(otherwise)
         return answer
 
     def ask_secret(self, question: str, otherwise: str) -> str:
-        """Return an answer that is not shown while it is typed, and that may be empty. Raises CannotTell as `ask`."""
+        """Return an answer that is not shown while it is typed, and that may be empty. Raises CommandError as `ask`."""
         self._take(otherwise)
         try:
             return getpass.getpass(f"{question}: ").strip()
         except EOFError as error:
-            raise CannotTell(otherwise) from error
+            raise CommandError(otherwise) from error
 
     def _take(self, otherwise: str) -> None:
         if not self._left:
-            raise CannotTell(otherwise)
+            raise CommandError(otherwise)
         self._left -= 1
 
 

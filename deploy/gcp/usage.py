@@ -13,8 +13,8 @@ from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.resource import Resource
 from deploy.gcp.resources.services import Bundle
 from deploy.google.target import Target
-from shared.cloud.retention import Retention
 from shared.jsontext import JsonObject
+from shared.retention import Retention
 
 FOLDER: Final = Path(__file__).resolve().parent
 USAGE_FILE: Final = FOLDER / "usage.json"
@@ -81,8 +81,8 @@ def price_rows() -> Sequence[Row]:
     return rows(default_plan(), read_usage(), STEADY, Retention())
 
 
-def read_prices(path: Path) -> tuple[str, dict[str, float]]:
-    """Return the currency, and the prices that are filled in. Raises PricesFault."""
+def read_prices(path: Path) -> tuple[str, str, dict[str, float]]:
+    """Return the currency, where and when the prices were listed, and the prices. Raises PricesFault."""
     try:
         document: object = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -90,10 +90,16 @@ def read_prices(path: Path) -> tuple[str, dict[str, float]]:
     if not isinstance(document, dict):
         raise PricesFault(f"{path}: must be lines of `name: price`")
     known = {row.price for row in price_rows()}
-    filled = {str(name): value for name, value in document.items() if name != "currency" and value is not None}
+    filled = {
+        str(name): value for name, value in document.items() if name not in {"currency", "listed"} and value is not None
+    }
     for name, value in filled.items():
         if name not in known:
             raise PricesFault(f"{path}: {name!r} is not a price; use {', '.join(sorted(known))}")
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise PricesFault(f"{path}: {name}: must be a number such as 0.4; got {value!r}")
-    return str(document.get("currency", "")), {name: float(value) for name, value in filled.items()}
+    return (
+        str(document.get("currency", "")),
+        str(document.get("listed", "")),
+        {name: float(value) for name, value in filled.items()},
+    )

@@ -6,7 +6,7 @@ from deploy.google.api import ApiError, GoogleApi, NotSignedIn, token_of
 from deploy.google.gcloud import Gcloud
 from deploy.google.names import service
 from deploy.google.target import Target
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from shared.jsontext import JsonObject
 
 
@@ -17,24 +17,24 @@ class CloudDeployment:
     api: GoogleApi
 
     def service(self, function: str) -> JsonObject | None:
-        """Return the service as Cloud Run's API v2 describes it; None if it is not deployed. Raises CannotTell."""
+        """Return the service as Cloud Run's API v2 describes it; None if it is not deployed. Raises CommandError."""
         name = service(self.target, function)
         path = f"/v2/projects/{self.target.project}/locations/{self.target.region}/services/{name}"
         try:
             return self.api.get("run", path)
         except NotSignedIn as fault:
-            raise CannotTell(str(fault)) from fault
+            raise CommandError(str(fault)) from fault
         except ApiError as fault:
             if fault.status == 404 or fault.reason == "SERVICE_DISABLED":
                 return None
-            raise CannotTell(f"Cloud Run, {name}: {fault}") from fault
+            raise CommandError(f"Cloud Run, {name}: {fault}") from fault
 
     def receive_url(self) -> str:
-        """Return the one of the service's URLs that the deployment printed. Raises CannotTell."""
+        """Return the one of the service's URLs that the deployment printed. Raises CommandError."""
         found = self.service("receive")
         if found is None or not isinstance(found.get("uri"), str):
             where = f"{self.target.project}, {self.target.region}"
-            raise CannotTell(f"{service(self.target, 'receive')} is not deployed in {where}: make deploy-gcp")
+            raise CommandError(f"{service(self.target, 'receive')} is not deployed in {where}: make deploy-gcp")
         urls = found.get("urls")
         listed = [str(url) for url in urls] if isinstance(urls, list) else []
         printed = (url for url in listed if url.endswith(f".{self.target.region}.run.app"))

@@ -62,6 +62,6 @@ def find_target(
 
 
 def add_target_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--project", metavar="ID", help="the project [GOOGLE_CLOUD_PROJECT, else gcloud's own project]")
-    parser.add_argument("--region", help=f"the region [HOOKCHAIN_REGION, else {DEFAULT_REGION}]")
-    parser.add_argument("--prefix", help=f"the prefix of all names [HOOKCHAIN_PREFIX, else {DEFAULT_PREFIX}]")
+    parser.add_argument("--project", metavar="ID", help="set the project [GOOGLE_CLOUD_PROJECT, else gcloud's]")
+    parser.add_argument("--region", help=f"set the region [HOOKCHAIN_REGION, else {DEFAULT_REGION}]")
+    parser.add_argument("--prefix", help=f"set the prefix of all names [HOOKCHAIN_PREFIX, else {DEFAULT_PREFIX}]")

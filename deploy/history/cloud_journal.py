@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, Literal
 
+from deploy.history.firestore_queries import read_series
+from deploy.history.firestore_read import FirestoreJournalReader
+from deploy.history.journal_view import Bucket, DeadLetterRow, EventPage, EventQuery, EventRecord, RequestRow, Totals
 from deploy.history.loop_thread import LoopThread
 from shared.cloud.gcp.firestore import Firestore
-from shared.cloud.gcp.journal_plots import read_series
-from shared.cloud.gcp.journal_read import FirestoreJournalReader
 from shared.cloud.gcp.storage import BucketBlobs
-from shared.cloud.journal_rows import DeadLetterRow, EventPage, EventQuery, EventRecord, RequestRow, Totals
-from shared.cloud.journal_series import Bucket
 
 COUNTED_EVENTS: Final = 200
 """Of so many of the newest the statuses are counted: counting all would read all."""

@@ -6,11 +6,9 @@ Times are RFC 3339. Nothing here is safe to show as HTML: senders wrote it.
 import json
 from collections.abc import Sequence
 
+from deploy.history.journal_view import Bucket, DeadLetterRow, EventRecord, EventSummary, RequestRow
 from deploy.history.replay_messages import is_replayable
-from shared.cloud.journal_rows import DeadLetterRow, EventRecord, EventSummary, RequestRow
-from shared.cloud.journal_series import Bucket
-from shared.cloud.route_documents import route_documents
-from shared.journal import AttemptEntry, DeadLetter
+from shared.journal import AttemptEntry, DeadLetter, route_documents
 from shared.jsontext import Json, JsonObject
 from shared.ledger import LedgerRow
 from shared.times import rfc3339

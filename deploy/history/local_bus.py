@@ -9,7 +9,8 @@ from typing import Final
 from deploy.config.dev_file import read_dev_file
 from deploy.config.ports import DEFAULT_BASE, HOST, Ports, ports_from
 from deploy.history.state import StateFault
-from shared.cloud.gcp.pubsub import PubSubBus, no_authorization
+from shared.cloud.gcp.pubsub import PubSubBus
+from shared.cloud.gcp.tokens import no_authorization
 from shared.settings import LOCAL_PROJECT, read_settings
 
 CONNECT_SECONDS: Final = 2.0

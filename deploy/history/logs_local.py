@@ -8,7 +8,7 @@ from typing import Final, TextIO
 
 from deploy.history.log_file import FILE_NAME, OLD_NAME
 from deploy.history.logs_records import Record, from_local
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 
 POLL_SECONDS: Final = 0.2
 
@@ -16,11 +16,11 @@ POLL_SECONDS: Final = 0.2
 def local_records(state: Path, since: float, is_followed: bool) -> Iterator[Record | None]:
     """Oldest first; where it is followed, None at the end of what was there, and then on without end.
 
-    Raises CannotTell.
+    Raises CommandError.
     """
     path = state / FILE_NAME
     if not path.is_file():
-        raise CannotTell(f"there is no log in {state}: `make dev` keeps it there; --state names another")
+        raise CommandError(f"there is no log in {state}: `make dev` keeps it there; --state names another")
     old = state / OLD_NAME
     if old.is_file():
         with old.open(encoding="utf-8", errors="replace") as file:

@@ -16,13 +16,13 @@ def add_state(words: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         type=Path,
         default=state_folder(),
-        help="where `hookchain dev` keeps what happens (HOOKCHAIN_STATE; .hookchain)",
+        help="set the folder where `hookchain dev` stores events [HOOKCHAIN_STATE, else .hookchain]",
     )
 
 
 def add_platform(words: argparse.ArgumentParser) -> None:
     words.add_argument(
-        "--platform", choices=("local", "gcp"), default="local", help="this machine, or Google Cloud (default: local)"
+        "--platform", choices=("local", "gcp"), default="local", help="choose this machine or Google Cloud [local]"
     )
     add_target_options(words)
 

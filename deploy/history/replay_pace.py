@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Final, Self, TextIO, TypeVar
 
-from deploy.terminal.passing_line import PassingLine
+from deploy.terminal.progress import PassingLine
 
 DEFAULT_RATE: Final = 20.0
 BATCH_SECONDS: Final = 0.1

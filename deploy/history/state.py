@@ -6,9 +6,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from deploy.terminal.command_error import CannotTell
+from deploy.history.journal_view import JournalView
+from deploy.terminal.command_error import CommandError
 from shared.claim_check import checked_out
-from shared.cloud.journal_view import JournalView
 from shared.errors import Permanent
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.jsontext import JsonObject
@@ -20,7 +20,7 @@ MAX_DELIVERIES: Final = 1_000
 _WORDS: Final = {"events": "event", "dead_letters": "dead letter"}
 
 
-class StateFault(CannotTell):
+class StateFault(CommandError):
     """What keeps a command from its work, in words for a person."""
 
 

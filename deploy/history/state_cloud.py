@@ -18,9 +18,9 @@ from deploy.history.state import State, StateFault
 from shared.cloud import platform
 from shared.cloud.gcp.firestore import Firestore
 from shared.cloud.gcp.ledger import FirestoreLedger
-from shared.cloud.gcp.pubsub import Authorization, PubSubBus, no_authorization
+from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.gcp.storage import BucketBlobs
-from shared.cloud.gcp.tokens import Token, renewed
+from shared.cloud.gcp.tokens import Authorization, Token, no_authorization, renewed
 from shared.errors import Temporary
 from shared.settings import Settings, read_settings
 
@@ -78,7 +78,7 @@ def _endpoint(host: str | None, googles: str) -> str:
 def operator_authorization(environ: Mapping[str, str]) -> Authorization:
     """Of the service account that GOOGLE_APPLICATION_CREDENTIALS names, else of whoever is signed in to gcloud."""
     if environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
-        from shared.cloud.gcp.credentials import google_authorization
+        from shared.cloud.gcp.tokens import google_authorization
 
         return google_authorization()
     return renewed(_gcloud_token)

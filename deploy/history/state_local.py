@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from deploy.history.local_bus import local_bus
+from deploy.history.local_read import JournalReader
 from deploy.history.state import State, StateFault
 from shared.cloud.local.blobs import LocalBlobs
-from shared.cloud.local.journal_read import JournalReader
-from shared.cloud.local.journal_schema import FILE_NAME
+from shared.cloud.local.journal import FILE_NAME
 from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
 from shared.jsontext import Json

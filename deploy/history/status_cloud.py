@@ -23,7 +23,7 @@ WINDOW_SECONDS: Final = 600.0
 
 
 def versions(cloud: CloudDeployment) -> list[Version]:
-    """Raises CannotTell."""
+    """Raises CommandError."""
     services = run_in_parallel(cloud.service, FUNCTIONS)
     return [_version(name, found) for name, found in zip(FUNCTIONS, services, strict=True)]
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.history.held import held_destinations
+from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.state import State
-from shared.cloud.journal_rows import EventQuery
-from shared.cloud.journal_view import JournalView
 from shared.jsontext import Json, JsonObject
 from shared.ledger import LedgerRow
 from shared.times import rfc3339

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from shared.errors import Temporary
-from shared.signatures.encodings import ENCODINGS
-from shared.signatures.macs import ALGORITHMS, hmac_signature
+from shared.signatures.macs import ALGORITHMS, ENCODINGS, hmac_signature
 from shared.signatures.standard_webhooks import sign_standard
 
 Headers: TypeAlias = list[tuple[str, str]]

@@ -6,7 +6,7 @@ from typing import Final, Literal
 from deploy.requests.edits import with_header
 from deploy.requests.signing import Signer
 from shared.http import Request
-from shared.signatures.way import Way
+from shared.signatures.scheme import AuthScheme
 
 Break = Literal["signature", "clock", "body"]
 BREAKS: Final[tuple[Break, ...]] = ("signature", "clock", "body")
@@ -16,7 +16,7 @@ _LATE_SECONDS: Final = 60
 _CUT_OFF: Final = b'{"cut off": '
 
 
-def why_not(what: Break, way: Way) -> str | None:
+def why_not(what: Break, way: AuthScheme) -> str | None:
     """Why that cannot be broken here; None where it can."""
     if what == "signature" and way.scheme == "none":
         return "this source asks for no proof, so none can be wrong"
@@ -25,7 +25,7 @@ def why_not(what: Break, way: Way) -> str | None:
     return None
 
 
-def signs_time(way: Way) -> bool:
+def signs_time(way: AuthScheme) -> bool:
     if way.scheme == "jwt":
         return True
     return way.timestamp is not None or way.scheme in {"standard-webhooks", "contentful", "aws-sns", "paypal"}
@@ -40,13 +40,13 @@ def broken_signer(what: Break | None, signer: Signer) -> Signer:
     return signer
 
 
-def _token_seconds(way: Way) -> int:
+def _token_seconds(way: AuthScheme) -> int:
     from deploy.requests.tokens import VALID_SECONDS
 
     return VALID_SECONDS if way.scheme == "jwt" else 0
 
 
-def broken_request(what: Break | None, way: Way, request: Request) -> Request:
+def broken_request(what: Break | None, way: AuthScheme, request: Request) -> Request:
     """`body`: what arrives is not what was signed; where nothing signs the body, it does not parse."""
     if what != "body":
         return request

@@ -8,7 +8,7 @@ from typing import Final
 from deploy.requests.private_keys import keep_key, make_pair
 from deploy.requests.signing import is_asymmetric
 from shared.jsontext import Json, JsonObject
-from shared.signatures.way import Way, read_way
+from shared.signatures.scheme import AuthScheme, read_scheme
 
 KEY_BYTES: Final = 32
 
@@ -32,7 +32,7 @@ def fitting_secrets(
     return made
 
 
-def fitting_key(way: Way, random_bytes: bytes) -> str | None:
+def fitting_key(way: AuthScheme, random_bytes: bytes) -> str | None:
     """None where any text will do."""
     if way.scheme == "standard-webhooks":
         return "whsec_" + base64.b64encode(random_bytes[:24]).decode()
@@ -41,9 +41,9 @@ def fitting_key(way: Way, random_bytes: bytes) -> str | None:
     return random_bytes[:32].hex() if way.key == "hex" else None
 
 
-def _ways(receive: JsonObject) -> Iterator[Way]:
+def _ways(receive: JsonObject) -> Iterator[AuthScheme]:
     sources = receive["sources"]
     for settings in sources.values() if isinstance(sources, dict) else ():
         auth: Json = settings.get("auth") if isinstance(settings, dict) else None
         for entry in auth if isinstance(auth, list) else ():
-            yield read_way(entry)
+            yield read_scheme(entry)

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from deploy.requests.send_data import fields_of
-from functions.receive.link import OWN, Pairs
-from functions.receive.query_event import BODY, document_in
+from functions.receive.links import BODY, OWN, Pairs, document_in
 from shared.jsontext import to_json
 
 _BODY: Final = BODY.decode()

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from shared.signatures.asymmetric import hash_of, padding_of
+from shared.signatures.keys import hash_of, padding_of
 
 if TYPE_CHECKING:
-    from shared.signatures.way import Way
+    from shared.signatures.scheme import AuthScheme
 
 FOLDER: Final = "keys"
 RSA_BITS: Final = 2048
@@ -45,7 +45,7 @@ def keep_key(state: Path, secret_name: str, pair: KeyPair) -> Path:
     return path
 
 
-def make_pair(way: Way) -> KeyPair:
+def make_pair(way: AuthScheme) -> KeyPair:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import (
@@ -70,7 +70,7 @@ def make_pair(way: Way) -> KeyPair:
     return KeyPair(pem, base64.b64encode(public).decode())
 
 
-def _is(way: Way, scheme: str, algorithm: str) -> bool:
+def _is(way: AuthScheme, scheme: str, algorithm: str) -> bool:
     return way.scheme == scheme or any(name.startswith(algorithm) for name in way.algorithms)
 
 

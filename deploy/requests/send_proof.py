@@ -8,7 +8,7 @@ from typing import Final, TextIO
 from urllib.parse import unquote, urlsplit
 
 from deploy.config.faults import ConfigFaults
-from deploy.requests.send import Auth, Basic, Bearer, Hmac, Password, StandardWebhooks
+from deploy.requests.auth import Auth, Basic, Bearer, Hmac, Password, StandardWebhooks
 from deploy.requests.send_secret import newest, secret_named
 from deploy.requests.send_source import Source, auth_of, known_sources, way_of, with_token
 from shared.jsontext import JsonObject

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from deploy.config.checkout import chosen_config
-from deploy.requests.send import Auth, Basic, Bearer, Hmac, Password, StandardWebhooks
+from deploy.requests.auth import Auth, Basic, Bearer, Hmac, Password, StandardWebhooks
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import JsonObject
 

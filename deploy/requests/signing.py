@@ -16,15 +16,12 @@ from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.signatures.content import Named, signed_content
 from shared.signatures.contentful import SIGNATURE, SIGNED_HEADERS, TIMESTAMP, canonical_request
-from shared.signatures.encodings import encoded
-from shared.signatures.keys import shared_key
-from shared.signatures.macs import digest_text, hmac_text
+from shared.signatures.macs import digest_text, encoded, hmac_text, shared_key
 from shared.signatures.places import Place
-from shared.signatures.reading import Reading
+from shared.signatures.reading import Reading, spellings
+from shared.signatures.scheme import AuthScheme
 from shared.signatures.standard_webhooks import sign_standard
 from shared.signatures.timestamps import timestamp_text
-from shared.signatures.urls import spellings
-from shared.signatures.way import Way
 
 ASYMMETRIC: Final = frozenset({"ed25519", "ecdsa", "rsa"})
 BY_CERTIFICATE: Final = frozenset({"aws-sns", "paypal"})
@@ -37,14 +34,14 @@ class Signer:
     `url_of` a request is the URL that its receiver takes it to have been sent to.
     """
 
-    way: Way
+    way: AuthScheme
     key: str
     url_of: Callable[[Request], str]
     now: float
     delivery_id: str
 
 
-def is_asymmetric(way: Way) -> bool:
+def is_asymmetric(way: AuthScheme) -> bool:
     return way.scheme in ASYMMETRIC or (way.scheme == "jwt" and not any(name[:2] == "HS" for name in way.algorithms))
 
 

@@ -12,7 +12,7 @@ from deploy.requests.formats import encode
 from deploy.requests.samples import Fresh, events_of, load_sample
 from deploy.requests.source_lines import page_headers
 from deploy.requests.trial import CONTENT_TYPES, EVENT
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 
@@ -73,14 +73,14 @@ def example_event(source: JsonObject, event_type: str) -> TestEvent:
 
 
 def event_of_file(path: Path, source: JsonObject, mark: str, event_type: str | None) -> TestEvent:
-    """The body is the file's, byte for byte, but in JSON the id, which is new each time. Raises CannotTell."""
+    """The body is the file's, byte for byte, but in JSON the id, which is new each time. Raises CommandError."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CannotTell(f"{path} cannot be read: {error.strerror}") from error
+        raise CommandError(f"{path} cannot be read: {error.strerror}") from error
     form = {"yml": "yaml"}.get(path.suffix.removeprefix("."), path.suffix.removeprefix("."))
     if form not in CONTENT_TYPES:
-        raise CannotTell(f"{path}: the ending says the format, one of {', '.join(CONTENT_TYPES)}")
+        raise CommandError(f"{path}: the ending says the format, one of {', '.join(CONTENT_TYPES)}")
     event = TestEvent(content, form, page_headers(source))
     location, type_location = _first(source.get("id")), _first(source.get("type"))
     if location and location.startswith("data.") and form == "json":
@@ -96,9 +96,9 @@ def _json_object(path: Path, content: bytes) -> JsonObject:
     try:
         document: Json = json.loads(content)
     except ValueError as error:
-        raise CannotTell(f"{path} is not JSON") from error
+        raise CommandError(f"{path} is not JSON") from error
     if not isinstance(document, dict):
-        raise CannotTell(f"{path} holds no JSON object at its top")
+        raise CommandError(f"{path} holds no JSON object at its top")
     return document
 
 

@@ -10,13 +10,13 @@ from deploy.requests.outcome import Outcome, outcome_of
 from deploy.requests.signing import BY_CERTIFICATE, Signer, is_asymmetric, signed
 from deploy.requests.source_lines import ways_of
 from deploy.requests.wire import exchange, parse_target
-from deploy.terminal.command_error import CannotTell
-from functions.receive.forwarded import requested_url
-from functions.receive.sources import read_sources
+from deploy.terminal.command_error import CommandError
+from functions.receive.admission import requested_url
+from functions.receive.source import read_sources
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.signatures.way import Way, read_way
+from shared.signatures.scheme import AuthScheme, read_scheme
 
 SEND_SECONDS: Final = 15.0
 _LINK: Final = "link"
@@ -29,21 +29,21 @@ class Posting:
     url: str
     source: str
     settings: JsonObject
-    way: Way
+    way: AuthScheme
     secret_of: Callable[[str], str]
 
 
-def usable_way(source: Json) -> Way | None:
+def usable_way(source: Json) -> AuthScheme | None:
     """The first of the source's ways for which the secret is enough to sign."""
-    return next((way for way in map(read_way, ways_of(source)) if _is_usable(way)), None)
+    return next((way for way in map(read_scheme, ways_of(source)) if _is_usable(way)), None)
 
 
-def _is_usable(way: Way) -> bool:
+def _is_usable(way: AuthScheme) -> bool:
     return not (way.scheme in {*BY_CERTIFICATE, _LINK} or way.keys_url or is_asymmetric(way))
 
 
 def post(posting: Posting, unsigned: Request, mark: str, now: float) -> Outcome:
-    """Raises CannotTell for what could not even be sent."""
+    """Raises CommandError for what could not even be sent."""
     key = posting.secret_of(posting.way.secret) if posting.way.secret else ""
     try:
         target = parse_target(posting.url)
@@ -54,7 +54,7 @@ def post(posting: Posting, unsigned: Request, mark: str, now: float) -> Outcome:
         )
         request = signed(request, Signer(posting.way, key, url_of(posting), now, mark))
     except (ValueError, HookchainError) as error:
-        raise CannotTell(error.detail if isinstance(error, HookchainError) else str(error)) from error
+        raise CommandError(error.detail if isinstance(error, HookchainError) else str(error)) from error
     target = replace(target, path=request.path + (f"?{request.query}" if request.query else ""))
     headers = [pair for pair in request.headers if pair[0] != "host"]
     return outcome_of(exchange("POST", target, headers, request.body, SEND_SECONDS), SEND_SECONDS)

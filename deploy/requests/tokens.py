@@ -5,15 +5,14 @@ from typing import Final
 
 from deploy.requests.private_keys import signed_by
 from shared.jsontext import JsonObject, to_json
-from shared.signatures.encodings import encoded
-from shared.signatures.macs import hmac_text
-from shared.signatures.way import Way
+from shared.signatures.macs import encoded, hmac_text
+from shared.signatures.scheme import AuthScheme
 
 KEY_ID: Final = "trigger"
 VALID_SECONDS: Final = 300
 
 
-def signed_token(way: Way, key: str, body: bytes, now: float) -> str:
+def signed_token(way: AuthScheme, key: str, body: bytes, now: float) -> str:
     algorithm = way.algorithms[0]
     header: JsonObject = {"alg": algorithm, "kid": KEY_ID, "typ": "JWT"}
     claims: JsonObject = {"iat": int(now), "exp": int(now) + VALID_SECONDS}

@@ -14,7 +14,7 @@ from deploy.requests.source_lines import SIGNED, page_headers, source_url, sourc
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secret_values import split_values
 from shared.secrets import variable_name
-from shared.signatures.way import IN_HEAD
+from shared.signatures.scheme import IN_HEAD
 
 EVENT: Final[Mapping[str, Json]] = {
     "customerName": "Chuck U Farley",

@@ -7,10 +7,10 @@ from typing import Final
 from deploy.config.compiler import FUNCTIONS, secrets_needed
 from deploy.requests.signing import is_asymmetric
 from deploy.requests.source_lines import sources_of, ways_of
-from functions.notify.mail.smtp_url import SmtpUrlFault, parse_smtp_url
-from functions.notify.mail.ways import API_KEY
+from functions.notify.destinations.email.email import API_KEY
+from functions.notify.destinations.email.smtp import SmtpUrlFault, parse_smtp_url
 from shared.jsontext import Json, JsonObject
-from shared.signatures.way import Way, read_way
+from shared.signatures.scheme import AuthScheme, read_scheme
 
 SMTP_PASSWORD: Final = "smtp-password"  # noqa: S105 its name
 _PARTS: Final = {"sources": "source", "routes": "route", "destinations": "destination"}
@@ -23,7 +23,7 @@ class Need:
     name: str
     readers: tuple[str, ...]
     uses: tuple[str, ...]
-    ways: tuple[Way, ...] = ()
+    ways: tuple[AuthScheme, ...] = ()
     is_made_locally: bool = True
 
     @property
@@ -34,7 +34,7 @@ class Need:
 
 def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> list[Need]:
     """Return the secrets in alphabetical order, including those of the mail service."""
-    ways = [read_way(way) for source in sources_of(slices["receive"]).values() for way in ways_of(source)]
+    ways = [read_scheme(way) for source in sources_of(slices["receive"]).values() for way in ways_of(source)]
     of_function = {function: secrets_needed({function: slices[function]}) for function in FUNCTIONS}
     found = [
         Need(

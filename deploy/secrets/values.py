@@ -9,9 +9,10 @@ from deploy.requests.signing import is_asymmetric
 from deploy.secrets.generated import random_value
 from shared.errors import Temporary
 from shared.secret_values import is_short, split_values, weakness
-from shared.signatures.keys import public_key, shared_key
+from shared.signatures.keys import public_key
+from shared.signatures.macs import shared_key
+from shared.signatures.scheme import AuthScheme
 from shared.signatures.standard_webhooks import standard_key
-from shared.signatures.way import Way
 
 DEFAULT_KEEP: Final = 1
 MAX_KEEP: Final = 9
@@ -23,7 +24,7 @@ class InvalidValue(Exception):
     """The value is weak or cannot be used. The text never contains it."""
 
 
-def validated_values(text: str, ways: Sequence[Way]) -> tuple[str, ...]:
+def validated_values(text: str, ways: Sequence[AuthScheme]) -> tuple[str, ...]:
     """Return the values in `text`, newest first, of a secret for these auth schemes. Raises InvalidValue."""
     values = split_values(text)
     if not values:
@@ -48,7 +49,7 @@ def count_short(values: Sequence[str]) -> int:
     return sum(is_short(value) for value in values)
 
 
-def random_text(ways: Sequence[Way]) -> str:
+def random_text(ways: Sequence[AuthScheme]) -> str:
     """Return a random value in the form that the schemes need. Raises InvalidValue if only the sender can make one."""
     if any(map(is_asymmetric, ways)):
         raise InvalidValue("it is a public key, whose private key the sender has: copy it from the sender's settings")
@@ -56,7 +57,7 @@ def random_text(ways: Sequence[Way]) -> str:
     return next((text for text in shaped if text), None) or random_value()
 
 
-def _unusable(value: str, ways: Sequence[Way]) -> str | None:
+def _unusable(value: str, ways: Sequence[AuthScheme]) -> str | None:
     if value.startswith(_BLOCK) and "-----END " not in value:
         return "is an incomplete PEM block"
     return _malformed(value) or next((fault for way in ways if (fault := _unfit(value, way))), None)
@@ -72,7 +73,7 @@ def _malformed(value: str) -> str | None:
     return None
 
 
-def _unfit(value: str, way: Way) -> str | None:
+def _unfit(value: str, way: AuthScheme) -> str | None:
     """Return why the key cannot be used. With such a key every request would be rejected."""
     try:
         if is_asymmetric(way) or (way.scheme == "standard-webhooks" and value.startswith("whpk_")):

@@ -1,5 +1,5 @@
-"""An error that ends a command with its message."""
+"""The error that ends a command with a message."""
 
 
-class CannotTell(Exception):
-    """A command cannot do what was asked; its text says why, and what to do."""
+class CommandError(Exception):
+    """A command cannot do what it was called for. Its text says why, and what to do."""

@@ -1,4 +1,4 @@
-"""What a check found: all is well, a problem with the one thing to do, or that it cannot tell."""
+"""The result of a check: ok, a problem with the one thing to do, or unknown."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ Verdict = Literal["ok", "problem", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`found` in a few words; `todo` is the one thing to do, empty where all is well."""
+    """`found` says it in a few words; `todo` is the one thing to do, empty if all is well."""
 
     verdict: Verdict
     found: str
@@ -18,7 +18,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`run` is bounded in time by itself. What it raises on purpose means that it cannot tell."""
+    """A check that limits its own time. An expected error means that the result is unknown."""
 
     name: str
     run: Callable[[], Finding]

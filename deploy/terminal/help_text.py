@@ -1,4 +1,4 @@
-"""How help is printed: prose as wide as the terminal, and what is to be copied or compared as it is written."""
+"""The layout of help: prose is as wide as the terminal, and indented lines stay as they are written."""
 
 import argparse
 import shutil
@@ -7,7 +7,7 @@ from itertools import groupby
 
 
 class HelpText(argparse.RawDescriptionHelpFormatter):
-    """Lines that are indented stay as they are; those between are paragraphs."""
+    """Lines that are indented stay as they are; the lines between them are paragraphs."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         groups = groupby(text.splitlines(), key=_stays)
@@ -15,12 +15,12 @@ class HelpText(argparse.RawDescriptionHelpFormatter):
 
 
 def filled(text: str, width: int, indent: str = "") -> str:
-    """Names with a dash in them (`deploy-gcp`, `--all`) are not parted."""
+    """Wrap the text. Names with a dash in them (`deploy-gcp`, `--all`) stay whole."""
     return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def listed(entries: dict[str, str]) -> list[str]:
-    """Each name and, beside it, what it is for, in as many lines as that takes."""
+    """Return each name with its summary beside it, wrapped to the terminal."""
     column = max(map(len, entries)) + 4
     width = max(shutil.get_terminal_size().columns - 2 - column, 40)
     beside = {name: textwrap.wrap(summary, width, break_on_hyphens=False) for name, summary in entries.items()}

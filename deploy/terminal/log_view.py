@@ -17,7 +17,7 @@ _FIRST: Final = ("source", "type", "route", "destination", "status", "code", "de
 
 @dataclass(frozen=True, slots=True)
 class LogView:
-    """`level` is the least severe line that is shown."""
+    """A view of log lines. `level` is the least severe that is shown."""
 
     level: str = "INFO"
     colours: bool = False
@@ -26,14 +26,14 @@ class LogView:
         return _rank(severity) >= _rank(self.level)
 
     def own(self, severity: str, text: str, clock: str) -> str:
-        """A line of the supervisor's own."""
+        """Return a line of the supervisor."""
         return self._line(clock, "dev", severity, text)
 
-    def line(self, name: str, line: str, clock: str) -> str | None:
-        """A line of a process as it is shown; None where it is not."""
+    def line(self, name: str, line: str, clock: str, parsed: JsonObject | None = None) -> str | None:
+        """Return a line of a process as it is shown, or None if it is not. `parsed` spares parsing it again."""
         if line.startswith(_START) and not self.shown(line[len(_START) :].partition('"')[0]):
             return None  # most lines of a busy pipe end here, before they are parsed
-        document = parse_log_line(line)
+        document = parsed or parse_log_line(line)
         if document is None:  # a traceback, a word of the server's own
             return self._line(clock, name, "", _printable(line)) if line.strip() else None
         severity = str(document.get("severity", "INFO"))
@@ -64,7 +64,7 @@ def parse_log_line(line: str) -> JsonObject | None:
 
 
 def fields_text(document: JsonObject, is_whole: bool) -> str:
-    """Not whole, it leaves out what only repeats another field."""
+    """Return the fields as text. Unless `is_whole`, a field that repeats another is left out."""
     names: list[str] = [name for name in _FIRST if name in document]
     names += [name for name in document if name not in _HIDDEN and name not in _FIRST]
     if not is_whole:
@@ -82,7 +82,7 @@ def _plain(value: Json) -> str:
 
 
 def _printable(text: str) -> str:
-    """What came from a sender must not move the cursor."""
+    """Replace what would move the cursor: a sender may have written it."""
     return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
 
 

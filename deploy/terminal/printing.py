@@ -1,4 +1,4 @@
-"""What is printed the same way by every command."""
+"""Printing that every command shares."""
 
 import json
 
@@ -6,7 +6,7 @@ from shared.jsontext import JsonObject
 
 
 def print_json(document: JsonObject) -> None:
-    """ASCII: what a sender wrote must not move a terminal's cursor."""
+    """Print ASCII only: what a sender wrote must not move a terminal's cursor."""
     print(json.dumps(document, indent=2))
 
 

@@ -1,14 +1,28 @@
-"""One attempt at a destination, bounded in time, whatever the destination does."""
+"""One attempt at a destination, bounded in time whatever the destination does, and its entry in the journal."""
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from functions.notify.destination import Attempt, Destination
 from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater, Unknown
 from shared.errors import Permanent, Temporary, Unanswered, place_of
+from shared.journal import AttemptEntry
 
 GRACE_SECONDS: Final = 1.0
 """A destination ends by itself at its timeout, and knows then whether it sent anything. Cancelled, it cannot tell."""
+
+
+OUTCOME_NAMES: Final[Mapping[type[Outcome], str]] = MappingProxyType(
+    {
+        Delivered: "delivered",
+        RetryLater: "retry_later",
+        Unknown: "unknown",
+        Refused: "refused",
+        Disabled: "disabled",
+    }
+)
 
 
 async def attempt_once(destination: Destination, delivery: Delivery, attempt: Attempt) -> Outcome:
@@ -33,3 +47,20 @@ async def attempt_once(destination: Destination, delivery: Delivery, attempt: At
     if not isinstance(outcome, Delivered | RetryLater | Unknown | Refused | Disabled):
         return Refused("destination_fault", f"the destination answered {type(outcome).__name__}, not an outcome")
     return outcome
+
+
+def attempt_entry(
+    delivery: Delivery, key: str, attempt_number: int, outcome: Outcome, started: float, ended: float
+) -> AttemptEntry:
+    return AttemptEntry(
+        delivery_id=key,
+        event_id=delivery.event.origin,
+        route=delivery.route,
+        destination=delivery.destination,
+        attempt_number=attempt_number,
+        started_at=started,
+        ended_at=ended,
+        outcome=OUTCOME_NAMES[type(outcome)],
+        reason="" if isinstance(outcome, Delivered) else outcome.reason,
+        answer=outcome.answer,
+    )

@@ -1,17 +1,30 @@
-"""What a destination is, and what a module of a kind exposes.
+"""The contract of a destination, and of the module of each kind of destinations.
 
-The kind `email` is the module `functions.notify.destinations.email`. It exposes
+The kind `chat` is the module `functions.notify.destinations.chat`; a kind that needs a package of its own is the module
+of its name in there, such as `functions.notify.destinations.email.email`. The module exposes
 
     Settings    a pydantic model, frozen, extra="forbid", with a docstring of one line: what a slice's `settings` hold
     connect     `(name, settings, context) -> Destination`; it opens nothing: connections are made at the first attempt
 """
 
+import importlib.util
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from shared.delivery import Delivery, Outcome
 from shared.ports import Blobs, Clock, Secrets
 from shared.settings import Settings
+
+KINDS: Final = "functions.notify.destinations"
+
+
+def kind_module(kind: str) -> str:
+    """Return the full name of the module of that kind. Raises ModuleNotFoundError where there is none."""
+    name = f"{KINDS}.{kind}"
+    spec = importlib.util.find_spec(name)
+    if spec is None:
+        raise ModuleNotFoundError(f"there is no kind {kind!r} of destinations", name=name)
+    return name if spec.submodule_search_locations is None else f"{name}.{kind}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +48,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What every destination may use. `blobs` is None where the platform has none."""
+    """The ports that every destination may use. `blobs` is None where the platform has none."""
 
     secrets: Secrets
     settings: Settings

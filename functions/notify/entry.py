@@ -1,14 +1,14 @@
-"""One request, answered and logged: what every platform's entry point calls. 204 acknowledges, 503 asks again."""
+"""One request, answered and logged, for every platform's entry point. 204 acknowledges, 503 asks for a redelivery."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from functions.notify.dead_letter_keeper import keep_dead_letter
+from functions.notify.dead_letters import keep_dead_letter
 from functions.notify.notify import notify
 from functions.notify.sweep import Sweeper
-from functions.notify.work import Acknowledged, Parts, Result
+from functions.notify.work import Acknowledged, Notifier, Result
 from shared.errors import HookchainError, Rejected, place_of
 from shared.http import ReadBody, Reply, Request, json_reply, problem
 from shared.journal import Journal
@@ -25,16 +25,16 @@ _SEVERITIES: Final = {"dead_letter": "WARNING", "held": "WARNING", "retry_later"
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What notify serves: deliveries at `/`, its own sweep, and the keeper of dead letters."""
+    """The parts behind the paths: deliveries at `/`, `/sweep`, and the keeper of `/dead-letters`."""
 
-    parts: Parts
+    notifier: Notifier
     sweeper: Sweeper
     journal: Journal | None
     verify_push: VerifyPush
 
 
 async def answer(service: Callable[[], Service], head: Request, read_body: ReadBody) -> Reply:
-    """`service` is called in here: a part that cannot be made is a part of ours that failed."""
+    """Answer one request. `service` is called in here: a part that cannot be made is a part of ours that failed."""
     started = time.perf_counter()
     try:
         return await _serve(service(), head, read_body, started)
@@ -62,7 +62,7 @@ async def _serve(service: Service, head: Request, read_body: ReadBody, started: 
     body = await read_body(MAX_PUSH_BYTES)
     if path == "/dead-letters":
         return await _keep(service, body, started)
-    result = await notify(body, service.parts)
+    result = await notify(body, service.notifier)
     _log_result(result, started)
     return ACKNOWLEDGED if isinstance(result, Acknowledged) else AGAIN
 
@@ -75,7 +75,7 @@ async def _sweep(service: Service, started: float) -> Reply:
 
 
 async def _keep(service: Service, body: bytes, started: float) -> Reply:
-    letter = await keep_dead_letter(body, service.journal, service.parts.clock.now())
+    letter = await keep_dead_letter(body, service.journal, service.notifier.clock.now())
     named = {"event_id": letter.event_id, "route": letter.route, "destination": letter.destination}
     known: dict[str, Json] = {name: value for name, value in named.items() if value}
     _log("WARNING", "dead letter kept", started, code=letter.code, reason=letter.reason, topic=letter.topic, **known)

@@ -1,4 +1,7 @@
-"""The destinations of the slice. A kind's module is imported when the first of its destinations is used."""
+"""The destinations of the slice, and which of them accept nothing now.
+
+A kind's module is imported when the first of its destinations is used.
+"""
 
 import importlib
 import importlib.util
@@ -6,12 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from functions.notify.destination import Context, Destination
+from functions.notify.destination import KINDS, Context, Destination, kind_module
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
+from shared.ledger import DestinationState, Ledger
+from shared.ports import Clock
 from shared.slices import SliceFault
 
-KINDS: Final = "functions.notify.destinations"
+CACHE_SECONDS: Final = 10.0
+STEP_SECONDS: Final = 1.0
+"""A pause that is longer by less than this is no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +56,9 @@ def _configured(name: str, written: Json) -> Configured:
 
 class Destinations:
     def __init__(self, configured: Mapping[str, Configured], context: Context) -> None:
-        self._configured = configured
+        self.configured = configured
         self._context = context
         self._connected: dict[str, Destination] = {}
-
-    def find(self, name: str) -> Configured | None:
-        return self._configured.get(name)
 
     def connected(self, configured: Configured) -> Destination:
         """Raises Temporary where it cannot start: what is owed to it waits for a bundle that is whole."""
@@ -72,10 +76,58 @@ def dedupes_repeats(destination: Destination) -> bool:
 
 def _connect(configured: Configured, context: Context) -> Destination:
     try:
-        module = importlib.import_module(f"{KINDS}.{configured.kind}")
+        module = importlib.import_module(kind_module(configured.kind))
         settings = module.Settings.model_validate(configured.settings)
         destination: Destination = module.connect(configured.name, settings, context)
     except (ImportError, ValueError) as error:  # pydantic's ValidationError is a ValueError
         where = f"destination {configured.name!r} of kind {configured.kind!r}"
         raise Temporary("destination", f"{where} cannot start: {type(error).__name__}; bundle it again") from error
     return destination
+
+
+class DestinationStates:
+    """The states of the destinations as the ledger has them, remembered for a while.
+
+    One that is disabled is looked up each time: to hold a delivery by what was known before an operator released the
+    destination would hold it for ever.
+    """
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._known: dict[str, tuple[DestinationState, float]] = {}
+
+    async def state(self, name: str) -> DestinationState:
+        """Raises Temporary."""
+        known = self._known.get(name)
+        now = self._clock.now()
+        if known and now < known[1] and known[0].disabled_reason is None:
+            return known[0]
+        state = await self._ledger.destination_state(name)
+        self._known[name] = (state, now + CACHE_SECONDS)
+        return state
+
+    async def disable(self, name: str, reason: str) -> bool:
+        """Return True where that is news: one line in the log is enough. Raises Temporary."""
+        known = self._known.get(name)
+        is_news = known is None or known[0].disabled_reason != reason
+        now = self._clock.now()
+        self._known[name] = (DestinationState(disabled_reason=reason), now)
+        await self._ledger.disable(name, reason, now)
+        return is_news
+
+    async def pause(self, name: str, seconds: float) -> None:
+        """Write only what is new: all that fail together say the same, and one document takes few writes a second.
+
+        Raises Temporary.
+        """
+        now = self._clock.now()
+        state, until = self._known.get(name, (DestinationState(), 0.0))
+        if state.paused_until is not None and now < until and now + seconds < state.paused_until + STEP_SECONDS:
+            return
+        self._known[name] = (DestinationState(paused_until=now + seconds), now + CACHE_SECONDS)
+        try:
+            await self._ledger.pause(name, now + seconds, now)
+        except Temporary:  # nobody else knows of it yet: the next that is refused writes it
+            self._known.pop(name, None)
+            raise

@@ -1,9 +1,11 @@
-"""When a delivery is tried again. Pure: the same delivery and attempt always wait the same time."""
+"""The retry policy of deliveries: when each is tried again. Pure: the same attempt always waits the same time."""
 
 import hashlib
 from collections.abc import Sequence
 from typing import Final
 
+DEFAULT_RETRY_SECONDS: Final = (5, 60, 300, 1_800, 7_200, 18_000, 36_000, 36_000, 86_400, 86_400)
+"""The waits of a destination that names none: ten retries over some three days and a half, close together at first."""
 JITTER: Final = 0.1
 UNKNOWN_SECONDS: Final = 300.0
 """The least wait after an attempt whose outcome is unknown: a destination that is slow gets time to finish."""
@@ -20,7 +22,7 @@ def next_retry_at(
     now: float,
     after_seconds: float | None = None,
 ) -> float | None:
-    """The time of the attempt after number `attempt_number`; None at the schedule's end.
+    """Return the time of the attempt after number `attempt_number`; None at the schedule's end.
 
     The schedule's wait and what the destination asked for are both lower bounds.
     """
@@ -38,7 +40,7 @@ def unknown_wait_seconds(unknown_count: int) -> float:
 
 
 def spread(wait_seconds: float, delivery_id: str, attempt_number: int) -> float:
-    """The wait and up to a tenth more, so that what failed together does not come back together."""
+    """Return the wait and up to a tenth more, so that what failed together does not come back together."""
     digest = hashlib.sha256(f"{delivery_id}:{attempt_number}".encode()).digest()
     share = int.from_bytes(digest[:8], "big") / 2**64
     return wait_seconds * (1 + JITTER * share)

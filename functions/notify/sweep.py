@@ -9,7 +9,7 @@ from shared.errors import Temporary
 from shared.ledger import Ledger, LedgerRow
 from shared.ledger_rules import KEEP_SECONDS
 from shared.ports import DELIVERIES, Bus, BusMessage, Clock
-from shared.purge_clock import PurgeClock
+from shared.retention import PurgeClock
 
 BATCH_ROWS: Final = 200
 PAGES_AT_ONCE: Final = 3
@@ -110,7 +110,7 @@ class _Run:
         return sum(row.retry_at == since for rows in self._pages.values() for row in rows)
 
     async def _publish(self, rows: Sequence[LedgerRow]) -> None:
-        """The rows are moved ahead first: if this process dies in between, they are due again in ten minutes.
+        """Move the rows ahead, then publish them: if this process dies in between, they are due again in ten minutes.
 
         One that cannot be moved holds up no other.
         """

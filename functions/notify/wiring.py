@@ -1,50 +1,34 @@
-"""Notify's parts, put together once, at first use. The only reader of the environment here."""
+"""Notify's parts, put together once, at first use. Only wiring reads the environment."""
 
 import os
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 
 from functions.notify.destination import Context
-from functions.notify.destination_states import DestinationStates
 from functions.notify.entry import Service
-from functions.notify.registry import Configured, Destinations, read_destinations
+from functions.notify.registry import Configured, Destinations, DestinationStates, read_destinations
 from functions.notify.sweep import Sweeper
-from functions.notify.work import Parts
+from functions.notify.work import Notifier
 from shared.cloud import platform
-from shared.cloud.retention import retention_of
-from shared.journaling import Journaling
-from shared.jsontext import JsonObject
+from shared.journal import Journaling
 from shared.push_identity import push_verifier
-from shared.settings import Settings, read_settings
-from shared.slices import exit_at_fault, load_or_exit
-
-FOLDER = Path(__file__).parent
-
-
-@cache
-def settings() -> Settings:
-    return read_settings(os.environ)
-
-
-@cache
-def slice_or_exit() -> JsonObject:
-    return load_or_exit(settings(), FOLDER)
+from shared.retention import retention_of
+from shared.slices import exit_at_fault, settings, slice_or_exit
 
 
 @cache
 def destinations_or_exit() -> Mapping[str, Configured]:
     with exit_at_fault("notify"):
-        return read_destinations(slice_or_exit())
+        return read_destinations(slice_or_exit("notify"))
 
 
 @cache
 def service() -> Service:
     clock = platform.SystemClock()
     ledger, bus = platform.ledger(settings()), platform.bus(settings())
-    journal = platform.journal(settings(), retention_of(slice_or_exit()))
+    journal = platform.journal(settings(), retention_of(slice_or_exit("notify")))
     context = Context(platform.secrets(settings(), os.environ), settings(), platform.blobs(settings()), clock)
-    parts = Parts(
+    notifier = Notifier(
         destinations=Destinations(destinations_or_exit(), context),
         states=DestinationStates(ledger, clock),
         ledger=ledger,
@@ -52,4 +36,4 @@ def service() -> Service:
         journaling=Journaling("notify", journal),
         clock=clock,
     )
-    return Service(parts, Sweeper(ledger, bus, clock), journal, push_verifier(settings()))
+    return Service(notifier, Sweeper(ledger, bus, clock), journal, push_verifier(settings()))

@@ -1,19 +1,20 @@
-"""What notify works with, and what it answers."""
+"""The values that notify works with, and its result."""
 
 import asyncio
 from dataclasses import dataclass, field
 
-from functions.notify.destination_states import DestinationStates
-from functions.notify.registry import Destinations
+from functions.notify.registry import Destinations, DestinationStates
 from shared.delivery import Delivery
-from shared.journaling import Journaling
+from shared.journal import Journaling
 from shared.ledger import Claimed, Ledger
 from shared.ports import Bus, Clock
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """`suspects`: held by a delivery whose attempt before ended without a record, one at a time.
+class Notifier:
+    """The ports and the state of this process.
+
+    `suspects`: held by a delivery whose attempt before ended without a record, one at a time.
 
     `under_way`: the ids of the deliveries that this process works on now.
     """

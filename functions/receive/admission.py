@@ -1,20 +1,27 @@
-"""What the head of a request says about whether it may go on: path, method, size, encoding."""
+"""The checks of a request's head that come before any authentication: path, method, size, encoding, address."""
 
-from collections.abc import Mapping
-from typing import Final
+import re
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from functions.receive.sources import Source
 from shared.errors import Rejected
-from shared.http import MAX_HEADER_BYTES, Headers, Request
+from shared.http import MAX_HEADER_BYTES, Request
+
+if TYPE_CHECKING:
+    from functions.receive.source import Source
 
 MAX_QUERY_BYTES: Final = 65_536  # what servers take at most, whatever a body may have
 MAX_HEADERS: Final = 256
-"""Beyond what senders need and platforms let through: whatever looks for a header goes through all there are."""
+"""More than senders need and platforms let through. Each lookup of a header goes through all of them."""
 ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
+_ITS_PATH: Final = "its name alone, or /name/ where its `public_url` ends in a slash"
+_PORT: Final = re.compile(r":[0-9]+$")
+_IN_BRACKETS: Final = re.compile(r"\[([^\]]*)\](?::[0-9]+)?")
 
 
-class MethodRefused(Rejected):
+class MethodRejected(Rejected):
     """A 405, which names the methods that are allowed."""
 
     def __init__(self, allowed: tuple[str, ...]) -> None:
@@ -26,38 +33,43 @@ def source_name(path: str) -> str:
     return unquote(path.removeprefix("/").partition("/")[0])
 
 
-def admit(head: Request, sources: Mapping[str, Source]) -> Source:
-    """The source that the request is for. Raises Rejected."""
-    source = sources.get(source_name(head.path))
+def admit(head: Request, sources: "Mapping[str, Source]") -> "Source":
+    """Return the source that the request is for. Raises Rejected."""
+    first, _, rest = head.path.removeprefix("/").partition("/")
+    source = sources.get(unquote(first))
     if source is None:
         raise Rejected("unknown_source", "no source has this path; the configuration's `sources` lists them")
-    if not _path_fits(head.path, source):
+    if rest:
+        path_fits = source.takes_path_token and "/" not in rest
+    else:
+        path_fits = not head.path.endswith("/") or source.public_url.endswith("/") or source.takes_path_token
+    if not path_fits:
         raise Rejected("unknown_source", f"the path of this source is {_ITS_PATH}")
-    if head.method not in source.methods and head.method not in source.answered_methods:
-        raise MethodRefused(source.answered_methods)
-    _verify_headers(head.headers)
-    _verify_length(head.header("content-length"), source.max_body_bytes)
-    if len(head.query) > (most := min(source.max_body_bytes, MAX_QUERY_BYTES)):
-        raise Rejected("raw", f"the query has {len(head.query)} bytes; this source takes {most}")
+    if head.method not in source.answered_methods:
+        raise MethodRejected(source.answered_methods)
+    _verify_sizes(head, source.max_body_bytes)
     if (head.header("content-encoding") or "").strip().lower() not in ENCODINGS:
         raise Rejected("encoding", "the content encodings taken are gzip and deflate")
     if source.content_types and head.method in source.methods and head.method != "GET":
         _verify_content_type(head.header("content-type") or "", source.content_types)
+    if source.allow:
+        source.allow.verify(sender_address(head, source.trusted_proxies))
     return source
 
 
-_ITS_PATH: Final = "its name alone, or /name/ where its `public_url` ends in a slash"
-
-
-def _path_fits(path: str, source: Source) -> bool:
-    _, _, rest = path.removeprefix("/").partition("/")
-    if not rest:
-        return not path.endswith("/") or source.public_url.endswith("/") or _takes_token(source)
-    return _takes_token(source) and "/" not in rest
-
-
-def _takes_token(source: Source) -> bool:
-    return any(way.scheme == "path" for way in source.auth)
+def _verify_sizes(head: Request, max_body_bytes: int) -> None:
+    if len(head.headers) > MAX_HEADERS:
+        raise Rejected("raw", f"the request has {len(head.headers)} header lines; {MAX_HEADERS} are taken")
+    if (size := sum([len(name) + len(value) for name, value in head.headers])) > MAX_HEADER_BYTES:
+        raise Rejected("raw", f"the headers have {size} bytes; {MAX_HEADER_BYTES} are taken")
+    length = head.header("content-length")
+    if length is not None:
+        if not (length.isascii() and length.isdigit() and len(length) < 20):
+            raise Rejected("length", "content-length is not a whole number")
+        if int(length) > max_body_bytes:
+            raise Rejected("raw", f"the body is larger than {max_body_bytes} bytes")
+    if len(head.query) > (most := min(max_body_bytes, MAX_QUERY_BYTES)):
+        raise Rejected("raw", f"the query has {len(head.query)} bytes; this source takes {most}")
 
 
 def _verify_content_type(header: str, taken: tuple[str, ...]) -> None:
@@ -67,23 +79,67 @@ def _verify_content_type(header: str, taken: tuple[str, ...]) -> None:
 
 
 def _type_fits(name: str, pattern: str) -> bool:
-    """`application/json`, `text/*` or `*+json`."""
+    """Match `application/json`, `text/*` or `*+json`."""
     if pattern.startswith("*"):
         return name.endswith(pattern[1:]) and len(name) >= len(pattern)
     return name.startswith(pattern[:-1]) if pattern.endswith("/*") else name == pattern
 
 
-def _verify_headers(headers: Headers) -> None:
-    if len(headers) > MAX_HEADERS:
-        raise Rejected("raw", f"the request has {len(headers)} header lines; {MAX_HEADERS} are taken")
-    if (size := sum(len(name) + len(value) for name, value in headers)) > MAX_HEADER_BYTES:
-        raise Rejected("raw", f"the headers have {size} bytes; {MAX_HEADER_BYTES} are taken")
+class AllowList:
+    """The addresses that a source takes requests from."""
+
+    def __init__(self, blocks: Sequence[str]) -> None:
+        self._networks = tuple(ip_network(block) for block in blocks)
+
+    def verify(self, address: str) -> None:
+        """Raises Rejected (`address`)."""
+        parsed = _parsed(address)
+        if parsed is None or not any(parsed in network for network in self._networks):
+            raise Rejected("address", "the sender's address is none that this source takes requests from")
 
 
-def _verify_length(text: str | None, max_body_bytes: int) -> None:
-    if text is None:
-        return
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise Rejected("length", "content-length is not a whole number")
-    if int(text) > max_body_bytes:
-        raise Rejected("raw", f"the body is larger than {max_body_bytes} bytes")
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    """Parse an address; an IPv4 address that is written as one of IPv6 becomes IPv4."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return (address.version == 6 and address.ipv4_mapped) or address
+
+
+# Only as many proxies are trusted as the source says, counted from ours outwards: the sender may have written the rest.
+
+
+def sender_address(request: Request, trusted_proxies: int) -> str:
+    """Return the sender's address without a port; empty where it cannot be known."""
+    if trusted_proxies == 0:
+        return request.peer
+    hops = [hop.strip() for hop in (request.header("x-forwarded-for") or "").split(",") if hop.strip()]
+    if not hops:  # it came past the proxies, or there are none here
+        return request.peer
+    return _without_port(hops[-trusted_proxies]) if len(hops) >= trusted_proxies else ""
+
+
+def _without_port(hop: str) -> str:
+    if in_brackets := _IN_BRACKETS.fullmatch(hop):
+        return in_brackets[1]
+    return _PORT.sub("", hop) if hop.count(":") == 1 else hop
+
+
+def requested_url(request: Request, source: "Source") -> str:
+    """Return the URL that the sender used, which is what it signs: exactly as configured, else as the request says."""
+    query = f"?{request.query}" if request.query else ""
+    if source.public_url:
+        token = request.path.removeprefix("/").partition("/")[2]
+        url = f"{source.public_url.rstrip('/')}/{token}" if token else source.public_url
+        return url + query
+    scheme, host = "http", request.header("host") or ""
+    if source.trusted_proxies:
+        scheme = nearest_value(request, "x-forwarded-proto") or scheme
+        host = nearest_value(request, "x-forwarded-host") or host
+    return f"{scheme}://{host}{request.path}{query}"
+
+
+def nearest_value(request: Request, name: str) -> str:
+    """Return the nearest proxy's value of a header that each proxy adds to."""
+    return (request.header(name) or "").rpartition(",")[2].strip()

@@ -1,6 +1,6 @@
-"""Whether a request comes from whom the source trusts: any of its ways will do.
+"""The authentication of a request: any of the source's schemes will do.
 
-What stands in the head (a password, a token) is checked before the body is read; signatures are checked over the raw
+Credentials in the head (a password, a token) are verified before the body is read. Signatures are verified over the raw
 body before anything is parsed.
 """
 
@@ -9,107 +9,102 @@ from types import MappingProxyType
 from typing import Final
 
 from functions.receive.admission import source_name
-from functions.receive.ways import takes_fetch
 from shared.errors import Rejected, Temporary
 from shared.http import Request
-from shared.signatures.layouts import place_text
 from shared.signatures.reading import Reading
+from shared.signatures.scheme import AuthScheme
+from shared.signatures.signed import place_text
 from shared.signatures.verify import NeededKey, is_attempted, key_needed, verify
-from shared.signatures.way import IN_HEAD, Way
 
 SecretValues = Mapping[str, Sequence[str]]
 
 NO_KEYS: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
-def verify_head(request: Request, ways: Sequence[Way], secrets: SecretValues, now: float) -> bool:
-    """True where the head alone proves the sender; False where what is signed still has to.
+def verify_head(request: Request, schemes: Sequence[AuthScheme], secrets: SecretValues, now: float) -> bool:
+    """Return True where the head alone authenticates the sender, False where a signature still has to.
 
-    Raises Rejected (`password`) where no way in is left.
+    Raises Rejected (`password`) where no scheme is left.
     """
-    refusal: Rejected | None = None
-    for way in ways:
-        if way.scheme in IN_HEAD:
+    rejection: Rejected | None = None
+    for auth in schemes:
+        if auth.is_in_head:
             try:
-                _verify_in_head(request, way, secrets.get(way.secret, ()), now)
+                _verify_in_head(request, auth, secrets.get(auth.secret, ()), now)
             except Rejected as error:
-                refusal = refusal or error
+                rejection = rejection or error
             else:
                 return True
-    if refusal and all(way.scheme in IN_HEAD for way in ways):
-        raise refusal
+    if rejection and all(auth.is_in_head for auth in schemes):
+        raise rejection
     return False
 
 
-def _verify_in_head(request: Request, way: Way, secrets: Sequence[str], now: float) -> None:
-    if way.scheme == "link":
-        from functions.receive.link import verify_link  # where links are taken only
+def _verify_in_head(request: Request, auth: AuthScheme, secrets: Sequence[str], now: float) -> None:
+    if auth.scheme == "link":
+        from functions.receive.links import verify_link  # where links are taken only
 
         if request.method != "GET":
             raise Rejected("sig", "a link's signature is over its query alone, so it proves a GET and nothing posted")
         verify_link(source_name(request.path), request.query, secrets, now)
     else:
-        verify(request, way, secrets, NO_KEYS, now)
+        verify(request, auth, secrets, NO_KEYS, now)
 
 
-def keys_wanted(request: Request, ways: Sequence[Way], now: float) -> set[NeededKey]:
+def needed_keys(request: Request, schemes: Sequence[AuthScheme], now: float) -> set[NeededKey]:
     """Return the keys that verify_body needs.
 
     None where the request fails a check that needs no key: verify_body makes the same check, and rejects it.
     """
-    wanted: set[NeededKey] = set()
-    if not takes_fetch(ways):
-        return wanted
+    needed: set[NeededKey] = set()
     reading = Reading(request)
-    for way in _attempted(reading, ways):
+    for auth in schemes:
+        if auth.is_in_head or not is_attempted(reading, auth):
+            continue
         try:
-            key = key_needed(reading, way, now)
+            key = key_needed(reading, auth, now)
         except Rejected:
             continue
         if key:
-            wanted.add(key)
-    return wanted
+            needed.add(key)
+    return needed
 
 
 def verify_body(
     request: Request,
-    ways: Sequence[Way],
+    schemes: Sequence[AuthScheme],
     secrets: SecretValues,
     now: float,
     url: str | None = None,
     keys: Mapping[str, bytes] = NO_KEYS,
-) -> Way:
-    """The way that proves it. `url` is the request's as its sender knows it; `keys` are what keys_wanted named.
+) -> AuthScheme:
+    """Return the scheme that authenticates the request.
 
-    Raises Rejected, and Temporary for a secret or a key that is unusable.
+    `url` is the request's as its sender knows it. `keys` are those that needed_keys named. Raises Rejected, and
+    Temporary for a secret or a key that is unusable.
     """
-    refusal: Rejected | None = None
+    rejection: Rejected | None = None
     reading = Reading(request, url)
-    for way in _attempted(reading, ways):
+    for auth in schemes:
+        if auth.is_in_head or not is_attempted(reading, auth):
+            continue
         try:
-            verify(reading, way, secrets.get(way.secret, ()), keys, now)
+            verify(reading, auth, secrets.get(auth.secret, ()), keys, now)
         except Rejected as error:
-            refusal = refusal or error
+            rejection = rejection or error
         except Temporary as error:
-            if error.code != "secret_unusable" or not _is_of_use_elsewhere(way, ways):
+            # A secret is of one kind, and the sender chooses the scheme: no key for one may be another's password.
+            serves_head = any(other.secret == auth.secret and other.is_in_head for other in schemes)
+            if error.code != "secret_unusable" or not serves_head:
                 raise
-            refusal = refusal or Rejected("sig", f"{error.detail}; the source's goes with another of its ways")
+            rejection = rejection or Rejected("sig", f"{error.detail}; it serves another of the source's schemes")
         else:
-            return way
-    raise refusal or _nothing_given(ways)
+            return auth
+    raise rejection or _no_credentials(schemes)
 
 
-def _is_of_use_elsewhere(way: Way, ways: Sequence[Way]) -> bool:
-    """A secret is of one kind, and its sender chooses the way: what is no key for one may be another's password."""
-    return any(other.secret == way.secret and other.scheme in IN_HEAD for other in ways)
-
-
-def _attempted(reading: Reading, ways: Sequence[Way]) -> list[Way]:
-    return [way for way in ways if way.scheme not in IN_HEAD and is_attempted(reading, way)]
-
-
-def _nothing_given(ways: Sequence[Way]) -> Rejected:
-    places = dict.fromkeys(place_text(way) for way in ways if way.scheme not in IN_HEAD)
+def _no_credentials(schemes: Sequence[AuthScheme]) -> Rejected:
+    places = dict.fromkeys(place_text(auth) for auth in schemes if not auth.is_in_head)
     if not places:
         return Rejected("sig", "the source takes no signature")
     return Rejected("sig", f"the request has no signature: it is expected in {' or '.join(places)}")

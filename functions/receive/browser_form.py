@@ -1,4 +1,4 @@
-"""A source that people's browsers post a page's form to."""
+"""A source to which browsers post the form of a web page."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -20,14 +20,14 @@ class BrowserForm:
     thanks: str
 
     def verify_origin(self, request: Request) -> str:
-        """The page's origin. Raises Rejected (`origin`)."""
+        """Return the page's origin. Raises Rejected (`origin`)."""
         origin = origin_of(request)
         if origin not in self.origins:
             raise Rejected("origin", "the form is on no page that this source takes forms from: see its `form.origins`")
         return origin
 
     def preflight(self, request: Request) -> Reply:
-        """The answer to a browser that asks before it posts. Raises Rejected (`origin`)."""
+        """Return the reply to a browser that asks before it posts. Raises Rejected (`origin`)."""
         headers = (
             ("access-control-allow-methods", "POST"),
             ("access-control-allow-headers", "content-type"),
@@ -36,7 +36,7 @@ class BrowserForm:
         return Reply(204, b"", (*cors(self.verify_origin(request)), *headers))
 
     def is_trapped(self, data: Json) -> bool:
-        """Whether a field was filled that no person sees."""
+        """Return whether a field was filled that no person sees."""
         return bool(self.honeypot) and isinstance(data, dict) and data.get(self.honeypot) not in (None, "", [])
 
     def without_honeypot(self, data: Json) -> Json:
@@ -45,13 +45,13 @@ class BrowserForm:
         return {key: value for key, value in data.items() if key != self.honeypot}
 
     def reply(self, request: Request, reply: Reply) -> Reply:
-        """To the thanks page where a browser shows what comes; a script has the answer itself."""
+        """Redirect a browser to the thanks page; a script gets the reply itself."""
         headers = cors(origin_of(request))
         if self.thanks and request.header("sec-fetch-mode") not in {"cors", "same-origin", "no-cors"}:
             return Reply(303, b"", (("location", self.thanks), *headers))
         return Reply(reply.status, reply.body, (*reply.headers, *headers))
 
-    def refusal(self, request: Request, reply: Reply) -> Reply:
+    def rejection(self, request: Request, reply: Reply) -> Reply:
         origin = origin_of(request)
         return replace(reply, headers=(*reply.headers, *cors(origin))) if origin in self.origins else reply
 
@@ -63,7 +63,7 @@ def read_form(settings: JsonObject) -> BrowserForm:
 
 
 def origin_of(request: Request) -> str:
-    """What the browser says; else the beginning of where it says it came from. Empty where it says neither."""
+    """Return the Origin header, else the origin in the Referer header; empty where there is neither."""
     if origin := request.header("origin"):
         return origin.strip().lower()
     try:

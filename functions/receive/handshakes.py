@@ -1,27 +1,55 @@
-"""Handshakes: what a provider asks of an endpoint, answered as its catalogue entry says. They make no event."""
+"""Handshakes: a provider's challenge to an endpoint, answered as its catalogue entry says. They make no event."""
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from functions.receive.authentication import SecretValues
-from functions.receive.handshake_text import Filled, filled, parse_filled, places_of, signs
+from functions.receive.keys import confirm_subscription
+from functions.receive.replies import Answered
+from shared.errors import Rejected, Temporary
 from shared.http import Reply, Request
 from shared.jsontext import Json, JsonObject, to_json
-from shared.signatures.allowed_urls import AWS_SNS_HOST, allowed_url
+from shared.ports import Fetch, Secrets
+from shared.signatures.certificates import AWS_SNS_HOST, allowed_url
 from shared.signatures.credentials import verify_password
-from shared.signatures.places import Place, parse_place
+from shared.signatures.macs import hmac_text
+from shared.signatures.places import Conditions, Place, parse_place, read_conditions
 from shared.signatures.reading import Reading
-from shared.signatures.way import Conditions, read_conditions
+
+if TYPE_CHECKING:
+    from functions.receive.source import Source
 
 _TEXT: Final = (("content-type", "text/plain; charset=utf-8"), ("x-content-type-options", "nosniff"))
 _JSON: Final = (("content-type", "application/json"), ("x-content-type-options", "nosniff"))
+_HOLES: Final = re.compile(r"\{([^{}]*)\}")
+_CALL: Final = re.compile(r"([a-z0-9-]+)\((.*)\)")
+_PRINTABLE: Final = re.compile(r"[\x20-\x7e]{1,4096}")
+_WORD: Final = r"[A-Za-z0-9._~+/=-]{1,512}"
+"""The texts that a handshake may have signed. Whoever asks gets a MAC under the key that also signs events, so the body
+of an event may be neither such a word nor empty (before some bodies a word is signed)."""
+_WORD_OR_NOTHING: Final = re.compile(f"(?:{_WORD})?".encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """`function` is empty, hmac-hex, hmac-base64 or sha256-hex. A part that is None is the URL without its query."""
+
+    function: str
+    parts: tuple[Place | str | None, ...]
+
+
+Template = tuple[str | Hole, ...]
+"""Literal text with places of the request in it, or a MAC or digest of such places."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """`checks` lead from a place to the secret that must stand there; `secret` is what answers are made with."""
+    """`checks` lead from a place to the secret that must stand there. `secret` is the key of the reply's MACs."""
 
     name: str
     method: str
@@ -31,93 +59,131 @@ class Handshake:
     secret: str
     fetch: Place | None
     status: int
-    headers: tuple[tuple[str, Filled], ...]
-    text: Filled | None
-    json: "Mapping[str, Filled | Json] | None"
-
-    @property
-    def secret_names(self) -> tuple[str, ...]:
-        return tuple(name for name in (self.secret, *(name for _, name in self.checks)) if name)
+    headers: tuple[tuple[str, Template], ...]
+    text: Template | None
+    json: "Mapping[str, Template | Json] | None"
 
     @property
     def needs_body(self) -> bool:
-        """To be known for one, or to be answered."""
+        """Whether the body is needed to recognise or to answer it."""
         places = [place for place, _ in (*self.when, *self.checks)]
-        places += [place for text in self._texts for place in places_of(text)]
+        places += [part for hole in self._holes for part in hole.parts if isinstance(part, Place)]
         return any(place.kind in {"data", "form"} for place in places)
 
     @property
     def signs_for_anyone(self) -> bool:
-        return not self.signed and any(signs(text) for text in self._texts)
+        return not self.signed and any(hole.function.startswith("hmac-") for hole in self._holes)
 
     @property
-    def _texts(self) -> list[Filled]:
-        texts = [text for _, text in self.headers] + ([self.text] if self.text else [])
-        return texts + [text for text in (self.json or {}).values() if isinstance(text, Filled)]
+    def _holes(self) -> list[Hole]:
+        templates = [text for _, text in self.headers] + ([self.text] if self.text else [])
+        templates += [text for text in (self.json or {}).values() if isinstance(text, tuple)]
+        return [piece for template in templates for piece in template if isinstance(piece, Hole)]
 
 
 @dataclass(frozen=True, slots=True)
-class HandshakeAnswer:
-    """`fetch` is a URL to GET before the reply is given: only a 2xx there makes it true."""
+class Handshakes:
+    """The handshakes of one source for one request. `url` is the request's as its sender knows it.
 
-    name: str
-    reply: Reply
-    fetch: str | None = None
-
-
-def read_handshakes(entries: Json) -> tuple[Handshake, ...]:
-    return tuple(_handshake(entry) for entry in entries) if isinstance(entries, list) else ()
-
-
-def matching_handshake(
-    request: Request, handshakes: Sequence[Handshake], *, signed: bool, data: Json = None
-) -> Handshake | None:
-    """The one that the request is. `signed`: of those that come only once the sender is proven, or of the others.
-
-    `data` is the body as it was parsed, where it was.
+    Each method returns None where the request is no handshake. They raise Rejected: `password` where a check fails,
+    `parse` where a text that the reply repeats is missing; and Temporary for a secret or a fetch that fails.
     """
-    if not handshakes:
-        return None
-    reading = Reading(request, item=data)
-    for handshake in handshakes:
-        if handshake.signed is signed and handshake.method == request.method and _holds(reading, handshake.when):
-            return handshake
-    return None
+
+    source: "Source"
+    url: str
+    secrets: Secrets
+    fetch: Fetch | None
+
+    async def answer_head(self, head: Request) -> Answered | None:
+        """Answer a handshake that its head identifies, and read no other secret: some come before there is one."""
+        return await self._answer([each for each in self.source.handshakes if not each.needs_body], head, False)
+
+    async def answer_unsigned(self, request: Request) -> Answered | None:
+        """Answer a handshake of an unauthenticated sender.
+
+        Raises Rejected (`sig`) also for an event whose signature a handshake would make for anyone.
+        """
+        if any(each.signs_for_anyone for each in self.source.handshakes) and _WORD_OR_NOTHING.fullmatch(request.body):
+            raise Rejected("sig", "the body is a single word or none, as the provider's handshake signs for anyone")
+        return await self._answer(self.source.handshakes, request, False)
+
+    async def answer_signed(self, request: Request, data: Json) -> Answered | None:
+        """Answer a handshake of an authenticated sender. `data` is the parsed body."""
+        return await self._answer(self.source.handshakes, request, True, data)
+
+    async def _answer(
+        self, handshakes: Sequence[Handshake], request: Request, signed: bool, data: Json = None
+    ) -> Answered | None:
+        reading = Reading(request, self.url, data)
+        for found in handshakes:
+            if found.signed is signed and found.method == request.method and _meets(reading, found.when):
+                break
+        else:
+            return None
+        names = [name for name in (found.secret, *(name for _, name in found.checks)) if name]
+        secrets: SecretValues = {name: await self.secrets.values(name) for name in names}
+        for place, name in found.checks:
+            verify_password(reading.text(place), secrets[name])
+        url = allowed_url(reading.text(found.fetch), AWS_SNS_HOST, "sub_url") if found.fetch else None
+        reply = _reply(found, reading, secrets[found.secret][0].encode() if found.secret else b"")
+        if url:  # only a 2xx there makes the reply true
+            if self.fetch is None:
+                raise Temporary("handshake", "there is no way out to confirm the subscription by")
+            await confirm_subscription(self.fetch, url)
+        return Answered(self.source, reply, f"handshake {found.name}")
 
 
-def handshake_reply(
-    handshake: Handshake, request: Request, secrets: SecretValues, url: str | None = None, data: Json = None
-) -> HandshakeAnswer:
-    """Raises Rejected: `password` where a check fails, `parse` where what is asked for back is missing or no text."""
-    reading = Reading(request, url, data)
-    for place, name in handshake.checks:
-        verify_password(reading.text(place), secrets[name])
-    key = secrets[handshake.secret][0].encode() if handshake.secret else b""
-    fetch = None
-    if handshake.fetch:
-        fetch = allowed_url(reading.text(handshake.fetch), AWS_SNS_HOST, "sub_url")
-    headers = tuple((name.lower(), filled(value, reading, key)) for name, value in handshake.headers)
-    return HandshakeAnswer(handshake.name, _reply(handshake, reading, key, headers), fetch)
-
-
-def _reply(handshake: Handshake, reading: Reading, key: bytes, headers: tuple[tuple[str, str], ...]) -> Reply:
-    if handshake.json is not None:
-        value = {name: _value(item, reading, key) for name, item in handshake.json.items()}
-        return Reply(handshake.status, to_json(value).encode(), (*_JSON, *headers))
-    text = filled(handshake.text, reading, key) if handshake.text else ""
-    return Reply(handshake.status, text.encode("utf-8", "replace"), (*_TEXT, *headers))
-
-
-def _value(item: "Filled | Json", reading: Reading, key: bytes) -> Json:
-    return filled(item, reading, key) if isinstance(item, Filled) else item
-
-
-def _holds(reading: Reading, when: Conditions) -> bool:
+def _meets(reading: Reading, when: Conditions) -> bool:
+    """Like Reading.meets, but an empty text is a text: a challenge that is empty is still one."""
     for place, wanted in when:
         text = reading.text(place)
         if (text != wanted) if isinstance(wanted, str) else ((text is not None) is not wanted):
             return False
     return True
+
+
+def _reply(handshake: Handshake, reading: Reading, key: bytes) -> Reply:
+    headers = tuple((name.lower(), _filled(value, reading, key)) for name, value in handshake.headers)
+    if handshake.json is not None:
+        value = {
+            name: _filled(item, reading, key) if isinstance(item, tuple) else item
+            for name, item in handshake.json.items()
+        }
+        return Reply(handshake.status, to_json(value).encode(), (*_JSON, *headers))
+    text = _filled(handshake.text, reading, key) if handshake.text else ""
+    return Reply(handshake.status, text.encode("utf-8", "replace"), (*_TEXT, *headers))
+
+
+def _filled(template: Template, reading: Reading, key: bytes) -> str:
+    """Raises Rejected (`parse`) where a place holds nothing, or no printable text."""
+    return "".join(piece if isinstance(piece, str) else _hole_text(piece, reading, key) for piece in template)
+
+
+def _hole_text(hole: Hole, reading: Reading, key: bytes) -> str:
+    content = "".join(_part_text(part, reading) for part in hole.parts)
+    if not hole.function:
+        return content
+    if hole.function == "sha256-hex":
+        return hashlib.sha256(content.encode()).hexdigest()
+    if not re.fullmatch(_WORD, content):
+        raise Rejected("parse", "what the handshake asks to be signed is no single word: it could be an event's body")
+    return hmac_text(content.encode(), key, "sha256", hole.function.removeprefix("hmac-"))
+
+
+def _part_text(part: Place | str | None, reading: Reading) -> str:
+    if part is None:
+        return reading.url.partition("?")[0]
+    if isinstance(part, str):
+        return part
+    text = reading.text(part)
+    if text is None or not _PRINTABLE.fullmatch(text):
+        raise Rejected("parse", f"the handshake asks for {part}, which holds no text")
+    return text
+
+
+def read_handshakes(entries: list[Json]) -> tuple[Handshake, ...]:
+    """Read a source's handshakes from its slice."""
+    return tuple(_handshake(entry) for entry in entries)
 
 
 def _handshake(entry: Json) -> Handshake:
@@ -135,8 +201,8 @@ def _handshake(entry: Json) -> Handshake:
         secret=str(entry.get("secret", "")),
         fetch=parse_place(fetch) if isinstance(fetch, str) else None,
         status=status,
-        headers=tuple((name, parse_filled(str(value))) for name, value in _object(reply.get("headers")).items()),
-        text=parse_filled(text) if isinstance(text, str) else None,
+        headers=tuple((name, _template(str(value))) for name, value in _object(reply.get("headers")).items()),
+        text=_template(text) if isinstance(text, str) else None,
         json=_json(content) if isinstance(content, dict) else None,
     )
 
@@ -146,11 +212,32 @@ def _check(check: Json) -> tuple[Place, str]:
     return parse_place(str(check["at"])), str(check["secret"])
 
 
-def _json(content: JsonObject) -> "Mapping[str, Filled | Json]":
+def _json(content: JsonObject) -> "Mapping[str, Template | Json]":
     return MappingProxyType(
-        {name: parse_filled(value) if isinstance(value, str) else value for name, value in content.items()}
+        {name: _template(value) if isinstance(value, str) else value for name, value in content.items()}
     )
 
 
 def _object(value: Json) -> JsonObject:
     return value if isinstance(value, dict) else {}
+
+
+@lru_cache(maxsize=128)
+def _template(text: str) -> Template:
+    """Parse a template that the catalogue's model has checked."""
+    texts = _HOLES.split(text)
+    return tuple(_hole(piece) if number % 2 else piece for number, piece in enumerate(texts) if piece)
+
+
+def _hole(text: str) -> Hole:
+    call = _CALL.fullmatch(text)
+    if call is None:
+        return Hole("", (parse_place(text),))
+    return Hole(call[1], tuple(_part(part) for part in call[2].split("+")))
+
+
+def _part(part: str) -> Place | str | None:
+    """Parse a part: a place, the endpoint, or a text that the compiler has filled in."""
+    if part == "endpoint":
+        return None
+    return parse_place(part) if part.partition(".")[0] in {"header", "query", "form", "data"} else part

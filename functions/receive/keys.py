@@ -125,8 +125,8 @@ def _make_room(kept: dict[str, tuple[float, Outcome]] | dict[str, None]) -> None
         del kept[next(iter(kept))]
 
 
-async def confirmed(fetch: Fetch, url: str) -> None:
-    """GETs the URL that confirms a subscription. Raises Temporary where that failed: the provider asks again."""
+async def confirm_subscription(fetch: Fetch, url: str) -> None:
+    """GET the URL that confirms a subscription. Raises Temporary where that failed: the provider asks again."""
     try:
         answer = await fetch.fetch(Outgoing("GET", url, timeout_seconds=FETCH_SECONDS, max_bytes=MAX_BYTES))
     except Permanent as error:

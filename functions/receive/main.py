@@ -13,12 +13,13 @@ from starlette.responses import Response  # noqa: E402
 
 from functions.receive import entry, wiring  # noqa: E402
 from shared.serving import head_of, read_body, web_reply  # noqa: E402
+from shared.slices import slice_or_exit  # noqa: E402
 
 if __name__ == "main":  # loaded to serve, not imported
     # The server, not yet imported, would believe what any client on this machine says of where it comes from: whom to
     # believe, `trusted_proxies` says.
     os.environ["FORWARDED_ALLOW_IPS"] = ""
-    wiring.slice_or_exit()
+    slice_or_exit("receive")
     from shared.cloud.gcp import http_server
 
     http_server.install("receive")

@@ -1,36 +1,53 @@
 """Receive: a request in, confirmed events on the bus out, or the reason why not."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from functions.receive.admission import admit
-from functions.receive.authentication import NO_KEYS, SecretValues, keys_wanted, verify_body, verify_head
-from functions.receive.build_event import build_events
-from functions.receive.diagnosis.ration import Ration
-from functions.receive.forwarded import requested_url, sender_address
+from functions.receive.admission import MethodRejected, admit, requested_url
+from functions.receive.authentication import NO_KEYS, SecretValues, needed_keys, verify_body, verify_head
+from functions.receive.events import build_events
 from functions.receive.identity import SignedRequest
-from functions.receive.outcomes import Accepted, Answered
-from functions.receive.read_data import as_sent_by_provider, body_of, read_data, refuse_extended, without_tokens
-from functions.receive.replies import accepted_reply
-from functions.receive.signed_part import signs_content
-from functions.receive.sources import Source
-from functions.receive.without_event import form_question, handshaking, refuse_prefetch, without_event
+from functions.receive.parsing import as_sent_by_provider, read_data, verify_not_extended
+from functions.receive.replies import Accepted, Answered, accepted_reply
+from functions.receive.signed_part import SignedPart
+from functions.receive.source import Source
 from shared.claim_check import checked_in
-from shared.errors import Temporary
+from shared.errors import Rejected, Temporary
 from shared.event import Event
-from shared.http import ReadBody, Request
+from shared.http import ReadBody, Reply, Request
 from shared.limits import DEFAULT, Limits
 from shared.ports import EVENTS, Blobs, Bus, BusMessage, Clock, Fetch, Secrets
-from shared.signatures.way import Way
+from shared.signatures.reading import Reading
+from shared.signatures.scheme import AuthScheme
 
 if TYPE_CHECKING:
-    from functions.receive.handshaking import Handshaking
+    from functions.receive.handshakes import Handshakes
     from functions.receive.keys import Keys
 
 CONFIRM_SECONDS: Final = 3.8
 """A sender has its answer within 4 s of the request's arrival."""
+
+
+DIAGNOSES_AT_ONCE: Final = 5.0
+SECONDS_A_DIAGNOSIS: Final = 2.0
+
+
+class DiagnosisLimit:
+    """A token bucket for this process: a diagnosis costs more than a rejection, and anybody can be rejected."""
+
+    def __init__(self) -> None:
+        self._left = DIAGNOSES_AT_ONCE
+        self._at = 0.0
+
+    def take(self, now: float) -> bool:
+        self._left = min(DIAGNOSES_AT_ONCE, self._left + max(0.0, now - self._at) / SECONDS_A_DIAGNOSIS)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,93 +61,113 @@ class Receiver:
     limits: Limits = DEFAULT
     fetch: Fetch | None = None
     keys: "Keys | None" = None
-    diagnoses: Ration = field(default_factory=Ration)
+    diagnosis_limit: DiagnosisLimit = field(default_factory=DiagnosisLimit)
 
     async def receive(self, head: Request, read_body: ReadBody) -> Accepted | Answered:
         """Raises Rejected, and Temporary where the event is not confirmed (it may arrive all the same)."""
         source = admit(head, self.sources)
-        if source.allow:
-            source.allow.verify(sender_address(head, source.trusted_proxies))
-        if source.form and (asked := form_question(source, source.form, head)):
-            return asked
         url = requested_url(head, source)
-        shaking = handshaking(source, self.secrets, self.fetch) if source.handshakes else None
-        if shaking and (shaken := await shaking.at_the_door(head, url)):
-            return shaken
+        handshakes = None
+        if source.first_reply:
+            if source.form and (answer := _form_answer(source, head)):
+                return answer
+            handshakes = self._handshakes(source, url)
+            if handshakes and (answer := await handshakes.answer_head(head)):
+                return answer
         if head.method not in source.methods:
-            return without_event(source, head)
+            return _answer_without_event(source, head)
         if head.method == "GET":
-            refuse_prefetch(head)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+            _verify_no_prefetch(head)
+        clock = asyncio.get_running_loop().time
+        began = clock()
         secrets = await self._secret_values(source)
-        left = CONFIRM_SECONDS - (loop.time() - began)  # a slow secret store leaves the bus less
-        now = self.clock.now()
-        proven = verify_head(head, source.auth, secrets, now)
-        request = replace(head, body=await body_of(source, head, read_body))
+        seconds = CONFIRM_SECONDS - (clock() - began)  # a slow secret store leaves the bus less
+        is_authenticated = source.has_head_schemes and verify_head(head, source.auth, secrets, self.clock.now())
+        if head.method == "GET":
+            from functions.receive.links import query_body  # few sources take GET
+
+            body = query_body(source, head.query).content
+        else:
+            body = await read_body(source.max_body_bytes)
+        request = Request(head.method, head.path, head.query, head.headers, body, head.peer)
         read_as = as_sent_by_provider(source, request)
-        if shaking and (shaken := await shaking.before_proof(read_as, url)):
-            return shaken
-        by: Way | None = None
-        if not proven:
-            began = loop.time()
-            keys = await self._keys_for(read_as, source)
-            left -= loop.time() - began
-            by = verify_body(read_as, source.auth, secrets, self.clock.now(), url, keys)
-            refuse_extended(source, request, by)
-        return await self._taken(source, request, read_as, left, shaking, by)
-
-    async def _keys_for(self, request: Request, source: Source) -> Mapping[str, bytes]:
-        """Those that few schemes take and that the request names, of the places that are allowed."""
-        needed = keys_wanted(request, source.auth, self.clock.now())
-        return await self.keys.at(needed) if needed and self.keys else NO_KEYS
-
-    async def _taken(
-        self,
-        source: Source,
-        request: Request,
-        read_as: Request,
-        seconds: float,
-        shaking: "Handshaking | None",
-        by: Way | None,
-    ) -> Accepted | Answered:
-        """What a proven sender's request becomes. `by` is what proved it, where its head did not."""
-        data, by_body = read_data(source, read_as, self.limits, by)
-        url = requested_url(request, source)
-        if shaking and (shaken := await shaking.after_proof(read_as, data, url)):
-            return shaken
+        if handshakes and (answer := await handshakes.answer_unsigned(read_as)):
+            return answer
+        auth: AuthScheme | None = None
+        if not is_authenticated:
+            keys = NO_KEYS
+            if source.needs_keys and self.keys:
+                began = clock()
+                keys = await self.keys.at(needed_keys(read_as, source.auth, self.clock.now()))
+                seconds -= clock() - began
+            auth = verify_body(read_as, source.auth, secrets, self.clock.now(), url, keys)
+            if auth.can_be_extended:
+                verify_not_extended(source, request)
+        data, by_body = read_data(source, read_as, self.limits, auth)
+        if handshakes and (answer := await handshakes.answer_signed(read_as, data)):
+            return answer
         is_trapped = source.form is not None and source.form.is_trapped(data)
-        if source.form:
-            data = source.form.without_honeypot(data)
-        if source.schema:
-            source.schema.verify(data)
-        if source.body_tokens:
-            data = without_tokens(source, data)
-        signed = SignedRequest.of(source, read_as, url, by, by_body) if by and signs_content(by) else None
+        for check in source.data_checks:
+            data = check(data)
+        signed = None
+        if auth and auth.signs_content:
+            signed = SignedRequest(source, SignedPart(Reading(read_as, url), auth, source.unpacked), by_body)
         accepted = Accepted(source, build_events(source, request, data, self.clock.now(), self.random_id, signed))
         if is_trapped:
             return Answered(source, accepted_reply(accepted, request), "honeypot")
         await self._publish(accepted.events, seconds)
         return accepted
 
+    def _handshakes(self, source: Source, url: str) -> "Handshakes | None":
+        if not source.handshakes:
+            return None
+        from functions.receive.handshakes import Handshakes  # for providers that have some
+
+        return Handshakes(source, url, self.secrets, self.fetch)
+
     async def _secret_values(self, source: Source) -> SecretValues:
-        """Every secret is at hand before anything is compared: one that cannot be read decides nothing."""
-        names = [way.secret for way in source.auth if way.secret]
+        """Read all secrets before anything is compared: one that cannot be read must decide nothing."""
+        names = source.secret_names
         if len(names) == 1:
             return {names[0]: await self.secrets.values(names[0])}
         return dict(zip(names, await asyncio.gather(*map(self.secrets.values, names)), strict=True))
 
-    async def _publish(self, events: Sequence[Event], seconds: float) -> None:
+    async def _publish(self, events: tuple[Event, ...], seconds: float) -> None:
+        messages: list[BusMessage] = []
         try:
             async with asyncio.timeout(seconds):
-                messages = [await self._message(event) for event in events]
+                for event in events:
+                    # A sender may use an id again for another body, and must not overwrite the first one's.
+                    name = f"{event.id}-{event.payloadhash[:32]}"
+                    light, content = await checked_in(event, self.blobs, name, is_named_by_content=True)
+                    attributes = {"ce-id": light.id, "ce-type": light.type, "ce-source": light.source}
+                    messages.append(BusMessage(content, attributes))
                 if messages:
                     await self.bus.publish(EVENTS, messages)
         except TimeoutError as error:
             raise Temporary("bus", f"the bus did not confirm within {seconds:.1f} s") from error
 
-    async def _message(self, event: Event) -> BusMessage:
-        # A sender may use an id again for another body, and must not overwrite the first one's.
-        name = f"{event.id}-{event.payloadhash[:32]}"
-        light, content = await checked_in(event, self.blobs, name, is_named_by_content=True)
-        return BusMessage(content, {"ce-id": light.id, "ce-type": light.type, "ce-source": light.source})
+
+def _form_answer(source: Source, head: Request) -> Answered | None:
+    """Answer a browser that asks whether a page may post; None for the post itself. Raises Rejected (`origin`)."""
+    assert source.form
+    if head.method == "OPTIONS":
+        return Answered(source, source.form.preflight(head), "preflight")
+    if head.method in source.methods:
+        source.form.verify_origin(head)
+    return None
+
+
+def _answer_without_event(source: Source, head: Request) -> Answered:
+    """Answer HEAD, which looks at a link without following it. Raises MethodRejected."""
+    if head.method == "HEAD" and "GET" in source.methods:
+        return Answered(source, Reply(200, b"", (("cache-control", "no-store"),)), "head")
+    raise MethodRejected(source.answered_methods)
+
+
+def _verify_no_prefetch(head: Request) -> None:
+    """Reject a browser that fetches a link beforehand: nobody may ever follow it. Raises Rejected (`prefetch`)."""
+    for name in ("sec-purpose", "purpose", "x-purpose", "x-moz"):
+        value = (head.header(name) or "").lower()
+        if "prefetch" in value or "preview" in value or "prerender" in value:
+            raise Rejected("prefetch", "a link takes effect when it is followed, not when it is looked at beforehand")

@@ -1,6 +1,6 @@
-"""A source's JSON Schema (2020-12), checked at once on whatever was parsed.
+"""A source's JSON Schema (2020-12), which the parsed body is validated against.
 
-It imports jsonschema, which is slow to import, and is itself imported only where a source has a schema.
+Only a source with a schema imports this module: jsonschema is slow to import.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,13 +12,13 @@ from referencing import Registry
 
 from shared.errors import Rejected
 from shared.jsontext import Json, JsonObject, to_json
-from shared.schema_rules import RULES, TOO_LONG
+from shared.schema import RULES, TOO_LONG
 from shared.time_bound import OutOfTime, bounded
 
 MAX_SECONDS: Final = 0.5
-"""Of the processor: a pattern that goes back over what it has read is one step, and can take for ever."""
+"""CPU time. A pattern that backtracks is one step, and can take for ever."""
 MAX_STEPS: Final = 200_000
-"""How much checking one body may ask for: some half a second. A schema whose rules branch can take years otherwise."""
+"""The limit for one body, about half a second. A schema whose rules branch could take years otherwise."""
 _STEPS_OF_AN_ERROR: Final = 4
 _STEPS_OF_A_PART: Final = {"items": 1, "contains": 2, "additionalProperties": 1, "patternProperties": 1}
 # The library looks each part up in the list of those that were seen before.
@@ -33,11 +33,11 @@ Validator: Final = extend(Draft202012Validator, RULES)  # type: ignore[no-untype
 
 
 class _TooMuchWork(Exception):
-    """Of one body."""
+    """One body takes more steps than MAX_STEPS."""
 
 
 class SchemaCheck:
-    """`document` was checked when it was compiled."""
+    """A validator for a schema that was checked when it was compiled."""
 
     def __init__(self, document: Json) -> None:
         rules = {name: self._counted(name, rule) for name, rule in Validator.VALIDATORS.items()}
@@ -61,8 +61,8 @@ class SchemaCheck:
         if self._steps_left < 0:
             raise _TooMuchWork
 
-    def verify(self, data: Json) -> None:
-        """Raises Rejected (`schema`), which names the place and the rule, and nothing that was sent."""
+    def verify(self, data: Json) -> Json:
+        """Return the data as it is. Raises Rejected (`schema`), which names the place and the rule, and no value."""
         self._steps_left = MAX_STEPS
         try:
             with bounded(MAX_SECONDS):
@@ -75,6 +75,7 @@ class SchemaCheck:
             ) from None
         if error:
             raise Rejected("schema", f"{_place(error)} {_rule(error)}")
+        return data
 
 
 def _steps(rule: str, instance: Json) -> int:
@@ -83,7 +84,7 @@ def _steps(rule: str, instance: Json) -> int:
 
 
 def _place(error: ValidationError) -> str:
-    """The path to it, in which only what the schema names itself, and positions, are shown."""
+    """Return the path to the error. It shows only positions and the names that stand in the schema."""
     named = set(error.absolute_schema_path)
     parts = [str(part) if isinstance(part, int) or part in named else "*" for part in error.absolute_path]
     return ".".join(["data", *parts])

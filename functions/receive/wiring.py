@@ -1,40 +1,24 @@
-"""Receive's parts, put together once, at first use. The only reader of the environment here."""
+"""Receive's parts, built once, at first use. Only this module reads the environment."""
 
 import os
 import secrets
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from functions.receive.receive import Receiver
-from functions.receive.sources import Source, read_sources
-from functions.receive.ways import takes_fetch
+from functions.receive.source import Source, read_sources
 from shared.cloud import platform
-from shared.jsontext import JsonObject
 from shared.ports import Fetch
-from shared.settings import Settings, read_settings
-from shared.slices import load_or_exit
+from shared.slices import settings, slice_or_exit
 
 if TYPE_CHECKING:
     from functions.receive.keys import Keys
 
-FOLDER = Path(__file__).parent
-
-
-@cache
-def settings() -> Settings:
-    return read_settings(os.environ)
-
-
-@cache
-def slice_or_exit() -> JsonObject:
-    return load_or_exit(settings(), FOLDER)
-
 
 @cache
 def receiver() -> Receiver:
-    sources = read_sources(slice_or_exit())
+    sources = read_sources(slice_or_exit("receive"))
     fetch = _fetch(sources)
     return Receiver(
         sources=sources,
@@ -49,10 +33,8 @@ def receiver() -> Receiver:
 
 
 def _fetch(sources: Mapping[str, Source]) -> Fetch | None:
-    """The way out, where a source's scheme or handshake takes one: most start without."""
-    if not any(
-        takes_fetch(source.auth) or any(each.fetch for each in source.handshakes) for source in sources.values()
-    ):
+    """Return what fetches URLs, where a source's scheme or handshake needs it. Most sources start without."""
+    if not any(source.needs_keys or any(each.fetch for each in source.handshakes) for source in sources.values()):
         return None
     from shared.outgoing.fetch import GuardedFetch
 

@@ -1,17 +1,16 @@
-"""`POST /chains/<name>`: a document through a named chain, as one more little converter that other functions ask.
+"""`POST /chains/<name>`: a document goes through a named chain, so that other functions can call it as a converter.
 
-Only those whom the platform lets in come here: the function is private. `?body=text` or `bytes` takes the document as
-it came, without parsing it; a CloudEvent, as the step `call` posts it, is the event itself.
+The function is private, so only callers that the platform lets in come here. `?body=text` or `?body=bytes` takes the
+document without parsing it. A CloudEvent, as the step `call` posts it, is the event itself.
 """
 
 import json
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
-from functions.transform.chain import Chain, NamedChains
-from functions.transform.run_chain import document_of, event_of, run_alone
+from functions.transform.chain import Chain, ChainResult, NamedChains
+from functions.transform.documents import document_from, event_from
 from functions.transform.step import Services
-from functions.transform.walk import Course
 from shared.errors import Permanent, Rejected, Temporary
 from shared.event import MAX_HOPS, Event, from_cloudevent
 from shared.formats.decode import decode_content
@@ -21,13 +20,13 @@ from shared.limits import DEFAULT
 
 CHAINS_PATH: Final = "/chains/"
 CLOUDEVENT: Final = "application/cloudevents+json"
-AS_IT_CAME: Final = ("text", "bytes")
+UNPARSED_FORMATS: Final = ("text", "bytes")
 
 
 async def answer_chain(
     chains: NamedChains, services: Services | None, head: Request, read_body: ReadBody, now: float
 ) -> tuple[Reply, JsonObject]:
-    """The reply, and what the log says of it."""
+    """Return the reply, and the fields of its log line."""
     name = unquote(head.path.removeprefix(CHAINS_PATH))
     if name not in chains:
         return problem(404, "unknown_chain", "There is no chain of this name."), {"chain": None}
@@ -35,17 +34,17 @@ async def answer_chain(
     if head.method != "POST":
         return problem(405, "method", "A chain takes a POST.", ("allow", "POST")), fields
     try:
-        sent = await read_body(DEFAULT.max_decoded_bytes)
-        event = _event(name, head, decode_content(sent, head.header("content-encoding")), now)
-        course = await run_alone(Chain(f"{CHAINS_PATH}{name}", chains[name], chains), event, services)
+        encoded = await read_body(DEFAULT.max_decoded_bytes)
+        event = _event(name, head, decode_content(encoded, head.header("content-encoding")), now)
+        result = await Chain(f"{CHAINS_PATH}{name}", chains[name], chains).run(event, services)
     except Rejected as error:
         return problem(error.status, error.code, error.detail), {**fields, "code": error.code}
     except Permanent as error:
         return problem(422, error.code, error.detail), {**fields, "code": error.code}
     except Temporary as error:
-        detail = _alone(error.detail, name)
+        detail = _without_route(error.detail, name)
         return problem(503, error.code, detail, ("retry-after", "5")), {**fields, "code": error.code, "detail": detail}
-    return _reply(course, name), {**fields, **({"code": course.faults[0].code} if course.faults else {})}
+    return _reply(result, name), {**fields, **({"code": result.faults[0].code} if result.faults else {})}
 
 
 def _event(name: str, head: Request, body: bytes, now: float) -> Event:
@@ -54,17 +53,17 @@ def _event(name: str, head: Request, body: bytes, now: float) -> Event:
     if (content_type or "").partition(";")[0].strip().lower() == CLOUDEVENT:
         event = from_cloudevent(_json(body))
     else:
-        event = event_of(body, content_type, _asked_format(head), name, now)
+        event = event_from(body, content_type, _requested_format(head), name, now)
     if max(event.hops, _hops(head)) > MAX_HOPS:
         raise Permanent("loop", f"more than {MAX_HOPS} hops are a loop")
     return event
 
 
-def _asked_format(head: Request) -> str | None:
-    asked = parse_qs(head.query).get("body", [""])[-1]
-    if asked and asked not in AS_IT_CAME:
-        raise Rejected("parse", "`?body=` is text or bytes, or is left out")
-    return asked or None
+def _requested_format(head: Request) -> str | None:
+    requested = parse_qs(head.query).get("body", [""])[-1]
+    if requested and requested not in UNPARSED_FORMATS:
+        raise Rejected("parse", "`?body=` must be text or bytes, or be left out")
+    return requested or None
 
 
 def _hops(head: Request) -> int:
@@ -80,16 +79,15 @@ def _json(body: bytes) -> Json:
     return document
 
 
-def _alone(detail: str, name: str) -> str:
-    """It is no route's."""
+def _without_route(detail: str, name: str) -> str:
     return detail.removeprefix(f"route {f'{CHAINS_PATH}{name}'!r}: ")
 
 
-def _reply(course: Course, name: str) -> Reply:
-    """What a step refuses, and what is stopped on purpose, has no document to answer with."""
-    if course.faults:
-        return problem(422, course.faults[0].code, _alone(course.faults[0].detail, name))
-    if not course.arrived:
-        return problem(422, "stopped", "; ".join(course.stopped))
-    document = document_of(course.arrived)
+def _reply(result: ChainResult, name: str) -> Reply:
+    """Return the document; a problem if a step failed, or ended the event on purpose."""
+    if result.faults:
+        return problem(422, result.faults[0].code, _without_route(result.faults[0].detail, name))
+    if not result.events:
+        return problem(422, "stopped", "; ".join(result.stops))
+    document = document_from(result.events)
     return Reply(200, document.content, (("content-type", document.content_type),))

@@ -1,99 +1,284 @@
-"""A chain: its steps in order, each taking the event that the one before made."""
+"""A chain: it runs its steps in order, and each step takes the event that the step before it returned."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
-from functions.transform.bounded_await import bounded_await
-from functions.transform.registry import NamedStep
-from functions.transform.step import AskingStep, Services
-from functions.transform.trail import Trail
-from functions.transform.walk import Asked, Course, Walk, Walker
-from shared.errors import Permanent, Temporary
+from functions.transform.output import verify_events, verify_output
+from functions.transform.own_steps import copy_event, place_in_own_step, without_copy
+from functions.transform.step import (
+    MAX_STEPS,
+    AskingStep,
+    Many,
+    NamedStep,
+    Noted,
+    Services,
+    StepContext,
+    StepResult,
+    Stop,
+    Switch,
+    Through,
+)
+from shared.errors import HookchainError, Permanent, Temporary
 from shared.event import Event
-from shared.time_bound import bounded
+from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
 
 OnError: TypeAlias = Literal["dead_letter", "continue", "drop"]
-NamedChains: TypeAlias = Mapping[str, tuple[NamedStep, ...]]
+Steps: TypeAlias = tuple[NamedStep, ...]
+NamedChains: TypeAlias = Mapping[str, Steps]
 
 ASK_SECONDS: Final = 60.0
-"""More than any step's own bounds together: only an operator's own step that hangs comes to it."""
+"""Longer than the bounds of all built-in steps together, so that only an operator's own step that hangs reaches it."""
+MAX_REASON_CHARACTERS: Final = 500
+
+
+class ChainFault(Permanent):
+    """A step that failed for one event. `previous_steps` are the labels of the steps that the event took before it."""
+
+    def __init__(self, code: str, detail: str, previous_steps: tuple[str, ...]) -> None:
+        super().__init__(code, detail)
+        self.previous_steps = previous_steps
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One step that one event took: the event before it, and what it returned or why it failed."""
+
+    step: NamedStep
+    before: Event
+    result: StepResult | HookchainError
+
+
+@dataclass(slots=True)
+class ChainResult:
+    """The outcome of one event in a chain.
+
+    events          that reached the end of the chain
+    stops           why a step ended an event on purpose
+    logged_stops    the same for the log: without the words of an operator's own step, which may quote the event
+    faults          of steps that failed
+    skipped_faults  after which the chain continued, as `on_error: continue` says
+    notes           of steps that return Noted
+    """
+
+    events: list[Event] = field(default_factory=list)
+    stops: list[str] = field(default_factory=list)
+    logged_stops: list[str] = field(default_factory=list)
+    faults: list[ChainFault] = field(default_factory=list)
+    skipped_faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """`chains` are those that its steps may lead to, by name."""
+    """The steps of one route, or of one named chain.
+
+    chains  the named chains that its steps may lead to
+    asks    true if one of the steps that an event can reach needs `services`
+    """
 
     route: str
-    steps: tuple[NamedStep, ...] = ()
+    steps: Steps = ()
     chains: NamedChains = field(default_factory=dict, repr=False)
     on_error: OnError = "dead_letter"
     asks: bool = field(init=False)
-    """Whether a step of it asks outside of the event: then it is run by `ask`."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "asks", any(isinstance(named.step, AskingStep) for named in self.reachable()))
+        object.__setattr__(self, "asks", any(isinstance(named.step, AskingStep) for named in self.reachable_steps()))
 
-    def reachable(self) -> list[NamedStep]:
-        """Its own steps, and those of every chain that they may lead to, each once."""
+    def reachable_steps(self) -> list[NamedStep]:
+        """Return its own steps and those of every chain that they may lead to, each once."""
         found, seen = list(self.steps), set[str]()
-        for named in found:  # which grows
+        for named in found:  # the list grows while it is read
             for name in named.step.chains():
                 if name in self.chains and name not in seen:
                     seen.add(name)
                     found += self.chains[name]
         return found
 
-    def run(self, event: Event, trail: Trail | None = None) -> Course:
-        """For a chain that does not ask. A step that fails is in the answer; nothing is raised."""
-        walker = self._walker(event, trail)
-        if asked := _on_to_next(walker.walk(self.steps)):
-            raise TypeError(f"{asked.step.step_name()} has to be asked")
-        return walker.course
+    async def run(
+        self, event: Event, services: Services | None = None, records: list[StepRecord] | None = None
+    ) -> ChainResult:
+        """Run the event through the steps. A step that fails is in the result.
 
-    async def ask(self, event: Event, services: Services, trail: Trail | None = None) -> Course:
-        """Raises Temporary, naming the route, the step's number and the step: the event should come again."""
-        walker = self._walker(event, trail)
-        walk = walker.walk(self.steps)
-        asked = _on_to_next(walk)
-        while asked:
-            asked = await _answered(walk, asked, services)
-        return walker.course
-
-    def _walker(self, event: Event, trail: Trail | None) -> Walker:
-        return Walker(self.route, self.chains, self.on_error == "continue", event, trail)
+        `services` may be None if the chain does not ask; then the coroutine never waits and needs no event loop.
+        Each step is appended to `records`. Raises Temporary, which names the route and the step, if the event should
+        come again.
+        """
+        return await _Run(self, event, services, records)
 
 
-def _on_to_next(walk: Walk) -> Asked | None:
-    """The next step to ask, None at the end."""
-    with bounded():
-        return next(walk, None)
+@dataclass(frozen=True, slots=True)
+class EventInChain:
+    """An event on its way through a chain, and the steps that it has taken."""
+
+    event: Event
+    done: Steps = ()
 
 
-async def _answered(walk: Walk, asked: Asked, services: Services) -> Asked | None:
-    try:
-        async with asyncio.timeout(ASK_SECONDS):
-            answer = await bounded_await(asked.step.ask(asked.event, asked.context, services))
-    except asyncio.CancelledError:
-        walk.close()
-        raise
-    except TimeoutError:
-        return _raised(walk, Temporary("step", f"it gave no answer within {ASK_SECONDS:g} s"))
-    except GeneratorExit:  # thrown into the walk it would mean another thing
-        return _raised(walk, Permanent("step", "GeneratorExit"))
-    except BaseException as error:  # what it means is the walk's to say
-        return _raised(walk, error)
-    with bounded():
+class _Run:
+    """One event's run through a chain, as an awaitable.
+
+    Each stretch of computing between two waits is bounded; what a step waits for is not counted.
+    """
+
+    def __init__(self, chain: Chain, event: Event, services: Services | None, records: list[StepRecord] | None) -> None:
+        self._chain = chain
+        self._context = StepContext(event, chain.route)
+        self._services = services
+        self._records = records
+        self._result = ChainResult()
+        self._events = 1
+        self._characters = 0
+        self._is_closed = False
+
+    def __await__(self) -> Generator[object, object, ChainResult]:
+        coroutine = self._run_steps(self._chain.steps, EventInChain(self._context.original))
+        answer: object = None
+        error: BaseException | None = None
+        while True:
+            with bounded():
+                try:
+                    wait = coroutine.throw(error) if error else coroutine.send(answer)
+                except StopIteration as end:
+                    self._result.events = [arrived.event for arrived in end.value]
+                    return self._result
+            answer = error = None
+            try:
+                answer = yield wait
+            except GeneratorExit:
+                self._is_closed = True
+                coroutine.close()
+                raise
+            except BaseException as raised:  # also a cancellation: the step decides what it means
+                error = raised
+
+    async def _run_steps(self, steps: Steps, start: EventInChain) -> tuple[EventInChain, ...]:
+        """Return the events that reach the end of the steps: none, one or several."""
+        event, done = start.event, start.done
+        for position, step in enumerate(steps):
+            try:
+                result = await self._take_step(step, event, done)
+            except ChainFault as fault:
+                if self._chain.on_error == "continue":
+                    self._result.skipped_faults.append(fault.detail)
+                    continue
+                self._result.faults.append(fault)
+                return ()
+            done = (*done, step)
+            if isinstance(result, Noted):
+                self._result.notes.append(f"{step.label}: {result.note}"[:MAX_REASON_CHARACTERS])
+                result = result.event
+            if not isinstance(result, Event):
+                return await self._branch(result, step, steps[position + 1 :], done)
+            event = result
+        return (EventInChain(event, done),)
+
+    async def _branch(
+        self, result: Many | Stop | Switch | Through, step: NamedStep, rest: Steps, done: Steps
+    ) -> tuple[EventInChain, ...]:
+        if isinstance(result, Stop):
+            reason = f"{step.label}: {result.reason}"[:MAX_REASON_CHARACTERS]
+            self._result.stops.append(reason)
+            self._result.logged_stops.append(step.label if step.is_own else reason)
+            return ()
+        if isinstance(result, Many):
+            parts = tuple(EventInChain(event, done) for event in result.events)
+        else:
+            parts = await self._run_steps(self._chain.chains[result.chain], EventInChain(result.event, done))
+            if isinstance(result, Switch):
+                return parts
+        arrived: list[EventInChain] = []
+        for part in parts:
+            arrived += await self._run_steps(rest, part)
+        return tuple(arrived)
+
+    async def _take_step(self, step: NamedStep, event: Event, done: Steps) -> StepResult:
+        """Return the verified result of one step. Raises ChainFault, and Temporary."""
         try:
-            return walk.send(answer)
-        except StopIteration:
-            return None
+            if len(done) >= MAX_STEPS:
+                raise Permanent("chain", f"an event takes at most {MAX_STEPS} steps of one route")
+            given, context = self._copies(event) if step.is_own else (event, self._context)
+            if isinstance(step.step, AskingStep):
+                result = await self._ask(step.step, given, context)
+            else:
+                result = step.step.apply(given, context)
+            result = self._verify(result, step, event)
+            if step.is_own:
+                result = without_copy(result, given, event)
+        except BaseException as error:
+            if isinstance(step.step, AskingStep) and (self._is_closed or isinstance(error, asyncio.CancelledError)):
+                raise
+            # An operator's own step can raise anything, even SystemExit. It costs this route's event and nothing else.
+            known = error if isinstance(error, HookchainError) else _as_permanent(error)
+            if self._records is not None:
+                self._records.append(StepRecord(step, event, known))
+            raise self._with_place(known, step, done) from error
+        if self._records is not None:
+            self._records.append(StepRecord(step, event, result))
+        return result
 
+    def _copies(self, event: Event) -> tuple[Event, StepContext]:
+        """Return copies for an operator's own step, which may write into what it is given: other routes have the same
+        event."""
+        copy = copy_event(event)
+        original = self._context.original
+        return copy, replace(self._context, original=copy if original is event else copy_event(original))
 
-def _raised(walk: Walk, error: BaseException) -> Asked | None:
-    with bounded():
+    async def _ask(self, step: AskingStep, event: Event, context: StepContext) -> StepResult:
+        if self._services is None:
+            raise TypeError(f"{step.step_name()} needs services")
         try:
-            return walk.throw(error)
-        except StopIteration:
-            return None
+            async with asyncio.timeout(ASK_SECONDS):
+                return await step.ask(event, context, self._services)
+        except TimeoutError:
+            raise Temporary("step", f"it did not answer within {ASK_SECONDS:g} s") from None
+
+    def _with_place(self, error: HookchainError, step: NamedStep, done: Steps) -> HookchainError:
+        detail = f"route {self._chain.route!r}: {step.label}: {error.detail}"[:MAX_REASON_CHARACTERS]
+        if isinstance(error, Temporary):
+            return Temporary(error.code, detail)
+        return ChainFault(error.code, detail, tuple(each.label for each in done))
+
+    def _verify(self, result: StepResult, step: NamedStep, before: Event) -> StepResult:
+        """Return the result. Raises Permanent for what a step must not return."""
+        if isinstance(result, Event):
+            _verify_event(result, before)
+        elif isinstance(result, Noted):
+            _verify_event(result.event, before)
+        elif isinstance(result, Switch | Through):
+            _verify_event(result.event, before)
+            if result.chain not in step.step.chains() or result.chain not in self._chain.chains:
+                raise Permanent("chain", "it leads to a chain that it does not name")
+        elif isinstance(result, Many):
+            return self._number(result, before)
+        elif not isinstance(result, Stop):
+            raise Permanent("step", f"it returned {type(result).__name__}, not an event")
+        return result
+
+    def _number(self, result: Many, before: Event) -> Many | Stop:
+        """Return the events with ids of their own, `<id>-1`, `<id>-2` …"""
+        if not result.events:
+            return Stop("there was nothing to make events of")
+        self._events += len(result.events) - 1
+        verify_events(self._events)
+        for event in result.events:
+            self._characters += _verify_event(event, before)
+            verify_events(self._events, self._characters)
+        return Many(tuple(replace(event, id=f"{before.id}-{n}") for n, event in enumerate(result.events, 1)))
+
+
+def _verify_event(event: Event, before: Event) -> int:
+    """Return the number of characters in its data, 0 if the data is unchanged."""
+    if not isinstance(event, Event):
+        raise Permanent("step", f"it returned {type(event).__name__}, not an event")
+    if event.id != before.id:
+        raise Permanent("step", "it changed the event's id")
+    return 0 if event.data is before.data else verify_output(event.data)
+
+
+def _as_permanent(error: BaseException) -> Permanent:
+    if isinstance(error, OutOfTime):
+        return Permanent("time", f"it computed for more than {MAX_COMPUTING_SECONDS:g} s")
+    return Permanent("step", place_in_own_step(error))

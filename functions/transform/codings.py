@@ -1,6 +1,6 @@
-"""How text and bytes are written as other text and bytes, and read back strictly: what no encoder writes is refused.
+"""Encoders and strict decoders of text and bytes: a decoder refuses content that no encoder writes.
 
-An encoder takes bytes and answers text or bytes; a decoder takes bytes and answers bytes, or raises NotCoded.
+An encoder takes bytes and returns text or bytes; a decoder takes bytes and returns bytes. Both may raise CodingError.
 """
 
 import binascii
@@ -31,12 +31,12 @@ _REFERENCE: Final = re.compile(r"&(?:#[0-9]{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z
 _DECODED: Final = Limits(max_decoded_bytes=MAX_OUTPUT_CHARACTERS)
 
 
-class NotCoded(ValueError):
-    """It says what is wrong, and nothing of the content."""
+class CodingError(ValueError):
+    """Content that cannot be encoded or decoded. The text does not quote it."""
 
 
 def coding_or_charset(name: str) -> str:
-    """Raises ValueError for what is neither."""
+    """Return the name. Raises ValueError if it is neither."""
     if name != "json" and name not in ENCODERS:
         try:
             codec_of(name)
@@ -44,7 +44,7 @@ def coding_or_charset(name: str) -> str:
             known = ", ".join([*ENCODERS, "json"])
             near = nearest(name, [*ENCODERS, "json", "utf-8", "iso-8859-1", "windows-1252"])
             hint = f"; did you mean {near!r}?" if near else ""
-            rule = f"{name!r} is neither one of {known} nor a charset that we know, in lower case"
+            rule = f"{name!r} must be one of {known}, or the name of a charset in lower case"
             raise ValueError(f"{rule}{hint}") from None
     return name
 
@@ -57,11 +57,11 @@ def _to_html(content: bytes) -> str:
     try:
         return html.escape(content.decode("utf-8"))
     except UnicodeDecodeError:
-        raise NotCoded("is bytes that are no UTF-8 text") from None
+        raise CodingError("is bytes that are not UTF-8 text") from None
 
 
 def _to_gzip(content: bytes) -> bytes:
-    """Without a time in it: the same bytes for the same content."""
+    """Return gzip without a time in it, so that the same content is the same bytes."""
     packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
     return packer.compress(content) + packer.flush()
 
@@ -81,21 +81,21 @@ def _from_base64(content: bytes) -> bytes:
     try:
         decoded = b64decode(content, validate=True)
     except binascii.Error:
-        raise NotCoded("is no base64: letters, digits, + and /, ended by = to fours, with nothing between") from None
+        raise CodingError("is not base64: letters, digits, + and /, padded with =, with nothing between") from None
     if b64encode(decoded) != content:
-        raise NotCoded("is no base64 that an encoder writes: its last bits say something")
+        raise CodingError("is not base64 that an encoder writes: its last bits are not zero")
     return decoded
 
 
 def _from_base64url(content: bytes) -> bytes:
-    """With its padding or without."""
+    """Decode base64url with or without its padding."""
     bare = content.rstrip(b"=")
     padded = bare + b"=" * (-len(bare) % 4)
     if not _BASE64URL.fullmatch(content) or content not in (bare, padded) or len(bare) % 4 == 1:
-        raise NotCoded("is no base64url: letters, digits, - and _, with nothing between")
+        raise CodingError("is not base64url: letters, digits, - and _, with nothing between")
     decoded = b64decode(padded, altchars=b"-_")
     if urlsafe_b64encode(decoded) != padded:
-        raise NotCoded("is no base64url that an encoder writes: its last bits say something")
+        raise CodingError("is not base64url that an encoder writes: its last bits are not zero")
     return decoded
 
 
@@ -103,20 +103,20 @@ def _from_hex(content: bytes) -> bytes:
     try:
         return binascii.unhexlify(content)
     except binascii.Error:
-        raise NotCoded("is no hex: pairs of 0-9 and a-f, with nothing between them") from None
+        raise CodingError("is not hex: pairs of 0-9 and a-f, with nothing between them") from None
 
 
 def _from_binary(content: bytes) -> bytes:
     digits = content.decode("ascii", "replace")
     if not _OCTETS.fullmatch(digits):
-        raise NotCoded("is no binary digits: eight 0s and 1s a byte, one space between bytes or none")
+        raise CodingError("is not binary digits: eight 0s and 1s for each byte, with one space or none between bytes")
     bits = digits.replace(" ", "")
     return int(bits or "0", 2).to_bytes(len(bits) // 8, "big")
 
 
 def _from_percent(content: bytes) -> bytes:
     if content.translate(None, _GRAPHIC) or _BAD_ESCAPE.search(content):
-        raise NotCoded("is no percent-encoding: ASCII, and two hex digits after each %")
+        raise CodingError("is not percent-encoded: ASCII, and two hex digits after each %")
     return unescaped(content)
 
 
@@ -124,7 +124,7 @@ def _from_html(content: bytes) -> bytes:
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
-        raise NotCoded("is no UTF-8 text") from None
+        raise CodingError("is not UTF-8 text") from None
     return _REFERENCE.sub(lambda found: _character(found[0]), text).encode("utf-8")
 
 
@@ -133,7 +133,7 @@ def _character(reference: str) -> str:
     name = reference[1:]
     character = html.unescape(reference) if name.startswith("#") or name in html5 else ""
     if not character or "\ufffd" in character:
-        raise NotCoded("has an & that begins no character reference of HTML's")
+        raise CodingError("has an & that does not begin an HTML character reference")
     return character
 
 
@@ -142,7 +142,7 @@ def _from_gzip(content: bytes) -> bytes:
         return decode_content(content, "gzip", _DECODED)
     except Rejected as error:
         too_long = f"is gzip of more than {MAX_OUTPUT_CHARACTERS} bytes"
-        raise NotCoded(too_long if error.code == "decoded" else "is no gzip, or damaged") from None
+        raise CodingError(too_long if error.code == "decoded" else "is not gzip, or damaged") from None
 
 
 DECODERS: Final[dict[str, Callable[[bytes], bytes]]] = {

@@ -1,4 +1,4 @@
-"""The values that an expression compared in one event, to explain why a condition is false."""
+"""The values that an expression reads in one event, to explain why a condition is false."""
 
 import re
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from jmespath.parser import ParsedResult
 
+from functions.transform.expressions import Expression, search_parsed
 from shared.casting import CASTS
 from shared.errors import Permanent
-from shared.expressions import Expression, search_parsed
 from shared.jsontext import Json, JsonObject, to_json
 
 if TYPE_CHECKING:
@@ -23,20 +23,20 @@ MAX_ITEMS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class PathValue:
     """A path that an expression reads, as JMESPath writes it, and the value found there."""
 
     path: str
     value: Json
 
 
-def values_read(expression: Expression, value: Json) -> list[Looked]:
+def read_values(expression: Expression, value: Json) -> list[PathValue]:
     """Return each path that the expression reads in `value`, once, in the order in which it is written.
 
     Paths inside a list's `[? … ]` are not listed; the path of the list is.
     """
     paths = {path_text(node): node for node in _paths(expression.tree)}
-    return [Looked(path, _search(node, value)) for path, node in paths.items()]
+    return [PathValue(path, _search(node, value)) for path, node in paths.items()]
 
 
 def numbers_as_text(expression: Expression, value: Json) -> list[str]:
@@ -48,7 +48,7 @@ def numbers_as_text(expression: Expression, value: Json) -> list[str]:
 
 
 def compared_paths(expression: Expression) -> list[str]:
-    """Return the paths that the expression compares with a number that it states, whatever the event is."""
+    """Return the paths that the expression compares with a number that it states, for any event."""
     return list(dict.fromkeys(_compared_paths(expression.tree)))
 
 

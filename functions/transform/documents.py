@@ -1,18 +1,30 @@
-"""Documents in an event: text is a string, bytes are `{"type": …, "size": …, "base64": …}`, the rest is JSON."""
+"""Documents in an event: text is a string, bytes are `{"type": …, "size": …, "base64": …}`, all else is JSON."""
 
-from base64 import b64decode
+import hashlib
+from base64 import b64decode, b64encode
+from dataclasses import dataclass, replace
 from typing import Final
 
+from shared.event import Event, event_id
 from shared.formats.bytes_body import binary
-from shared.jsontext import Json
+from shared.formats.parse import parse_as, parse_body
+from shared.jsontext import Json, to_json
+from shared.times import rfc3339
 
 JSON_TYPE: Final = "application/json"
-_KEYS = frozenset({"type", "size", "base64"})
+TEXT_TYPE: Final = "text/plain; charset=utf-8"
+_BYTES_KEYS: Final = frozenset({"type", "size", "base64"})
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    content: bytes
+    content_type: str
 
 
 def bytes_of(value: Json) -> bytes | None:
-    """None where the value is no document of bytes. One from a form has a file's `name` besides."""
-    if not isinstance(value, dict) or not value.keys() >= _KEYS or not isinstance(value["base64"], str):
+    """Return the content of bytes; None for any other value. A file from a form has a `name` besides."""
+    if not isinstance(value, dict) or not value.keys() >= _BYTES_KEYS or not isinstance(value["base64"], str):
         return None
     try:
         return b64decode(value["base64"], validate=True)
@@ -21,23 +33,61 @@ def bytes_of(value: Json) -> bytes | None:
 
 
 def content_of(value: Json) -> bytes | None:
-    """The content of text (in UTF-8) or bytes; None for any other value."""
+    """Return the content of text (in UTF-8) or bytes; None for any other value."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace")
     return bytes_of(value)
 
 
 def type_of(value: Json) -> str | None:
-    """The content type that bytes say of themselves."""
-    said = value.get("type") if isinstance(value, dict) else None
-    return said if isinstance(said, str) else None
+    """Return the content type that bytes state."""
+    stated = value.get("type") if isinstance(value, dict) else None
+    return stated if isinstance(stated, str) else None
 
 
-def document(content: bytes, type_name: str = "") -> Json:
-    """Text where it is UTF-8 without NUL, else bytes."""
+def text_or_bytes(content: bytes) -> Json:
+    """Return text if the content is UTF-8 without NUL, else bytes."""
     if b"\0" not in content:
         try:
             return content.decode("utf-8")
         except UnicodeDecodeError:
             pass
-    return binary(content, type_name)
+    return binary(content, "")
+
+
+def event_from(content: bytes, content_type: str | None, format_name: str | None, source: str, now: float) -> Event:
+    """Return the event that receive would make of a document.
+
+    `format_name` takes precedence over the content type. The id is a hash of the content, so that the same document
+    is the same event. Raises Rejected.
+    """
+    parsed = parse_as(format_name, content, content_type) if format_name else parse_body(content, content_type)
+    digest = hashlib.sha256(content).hexdigest()
+    event = Event(
+        id=event_id(source, digest),
+        source=f"/sources/{source}",
+        type="received",
+        receivedat=rfc3339(now),
+        payloadhash=digest,
+        data=parsed.data,
+        rawtype=content_type,
+        datatype=JSON_TYPE if isinstance(parsed.data, str) and parsed.format != "text" else None,
+    )
+    try:
+        return replace(event, rawbody=content.decode("utf-8"))
+    except UnicodeDecodeError:
+        return replace(event, rawbase64=b64encode(content).decode("ascii"))
+
+
+def document_from(events: list[Event]) -> Document:
+    """Return the data of an event as a document: text or bytes under their own type, all else, and the list of the
+    data of several events, as JSON."""
+    if len(events) != 1:
+        return Document(to_json([event.data for event in events]).encode(), JSON_TYPE)
+    [event] = events
+    if isinstance(event.data, str) and event.datatype != JSON_TYPE:
+        return Document(event.data.encode("utf-8", "replace"), event.datatype or TEXT_TYPE)
+    content = bytes_of(event.data)
+    if content is not None:
+        return Document(content, type_of(event.data) or "application/octet-stream")
+    return Document(to_json(event.data).encode(), JSON_TYPE)

@@ -1,6 +1,6 @@
-"""One request, answered and logged: what every platform's entry point calls.
+"""One request, answered and logged. The entry point of every platform calls `answer`.
 
-A push is acknowledged with 204, and asked for again with 503; what goes to `/chains/<name>` is converted.
+A push is acknowledged with 204. A 503 asks the bus to send it again. `/chains/<name>` converts a document.
 """
 
 import time
@@ -11,7 +11,7 @@ from typing import Final
 from functions.transform.answer_chain import CHAINS_PATH, answer_chain
 from functions.transform.chain import NamedChains
 from functions.transform.step import Services
-from functions.transform.transformer import Transformed, Transformer
+from functions.transform.transform import Transformed, Transformer
 from shared.errors import Permanent, Rejected, Temporary, place_of
 from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json
@@ -27,9 +27,10 @@ ACKNOWLEDGED: Final = Reply(204, headers=())
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`services` is None where no step asks outside of the event. Whoever may call `/chains/` may not push.
+    """The parts that requests need. Callers that the platform lets in may call `/chains/`; only the bus may push.
 
-    `type_words` says of each configured source how many words of its events' types a log may hold.
+    services    None if no step asks
+    type_words  for each configured source, how many words of its events' types a log may hold
     """
 
     transformer: Transformer
@@ -43,39 +44,31 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
     started = time.perf_counter()
     try:
         refuse_pages(head)
-    except Rejected as error:
-        return _not_ours(error, started)
-    if head.path.startswith(CHAINS_PATH):
-        reply, fields = await answer_chain(
-            service.chains, service.services, head, read_body, service.transformer.clock.now()
-        )
-        _log("INFO" if reply.status < 400 else "WARNING", "chain", started, status=reply.status, **fields)
-        return reply
-    return await _pushed(service, head, read_body, started)
-
-
-async def _pushed(service: Service, head: Request, read_body: ReadBody, started: float) -> Reply:
-    try:
-        push = await _push(service, head, read_body)
-        _log_transformed(await service.transformer.take(push), service.type_words, started)
-    except Rejected as error:
-        return _not_ours(error, started)
+        if head.path.startswith(CHAINS_PATH):
+            return await _answer_chain(service, head, read_body, started)
+        transformed = await service.transformer.take(await _read_push(service, head, read_body))
+        _log_transformed(transformed, service.type_words, started)
+    except Rejected as error:  # not from the bus: the caller is set up wrongly, and nothing was taken
+        _log("ERROR", "not a push", started, code=error.code, detail=error.detail)
+        return problem(error.status, error.code, error.detail)
     except Permanent as error:
         _log("WARNING", "dead letter", started, code=error.code, reason=error.detail)
     except Temporary as error:
-        return _again(error, started)
-    except Exception as error:  # a fault of ours: the bus keeps the event and sends it again
-        return _again(Temporary("fault", place_of(error)), started)
+        return _unavailable(error, started)
+    except Exception as error:  # a defect of this code: the bus keeps the event and sends it again
+        return _unavailable(Temporary("fault", place_of(error)), started)
     return ACKNOWLEDGED
 
 
-def _not_ours(error: Rejected, started: float) -> Reply:
-    """Not what Pub/Sub sends: whoever calls is set up wrongly. Nothing was taken, so nothing is acknowledged."""
-    _log("ERROR", "not a push", started, code=error.code, detail=error.detail)
-    return problem(error.status, error.code, error.detail)
+async def _answer_chain(service: Service, head: Request, read_body: ReadBody, started: float) -> Reply:
+    now = service.transformer.clock.now()
+    reply, fields = await answer_chain(service.chains, service.services, head, read_body, now)
+    _log("INFO" if reply.status < 400 else "WARNING", "chain", started, status=reply.status, **fields)
+    return reply
 
 
-async def _push(service: Service, head: Request, read_body: ReadBody) -> Push:
+async def _read_push(service: Service, head: Request, read_body: ReadBody) -> Push:
+    """Raises Rejected for a request that is no push."""
     if head.method != "POST":
         raise Rejected("method", "a push is a POST")
     await service.verify_push(head)
@@ -85,7 +78,7 @@ async def _push(service: Service, head: Request, read_body: ReadBody) -> Push:
         raise Rejected("parse", error.detail) from error
 
 
-def _again(error: Temporary, started: float) -> Reply:
+def _unavailable(error: Temporary, started: float) -> Reply:
     _log("ERROR", "not done, to come again", started, code=error.code, detail=error.detail)
     return problem(503, "unavailable", "Not done. Send it again later.")
 
@@ -96,21 +89,14 @@ def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], st
     event_type = loggable_type(event.type, type_words.get(event.source_name, 1))
     names: dict[str, Json] = {"event_id": event.id, "source": source, "type": event_type}
     if transformed.duplicate_of is not None:
-        _log(
-            "WARNING",
-            "transformed",
-            started,
-            outcome="duplicate",
-            reason="same_signed_bytes",
-            detail=_DUPLICATE,
-            **names,
-        )
+        reason: dict[str, Json] = {"outcome": "duplicate", "reason": "same_signed_bytes", "detail": _DUPLICATE}
+        _log("WARNING", "transformed", started, **reason, **names)
         return
     for failed in decision.failed:
         _log("WARNING", "dead letter", started, route=failed.route, code=failed.code, reason=failed.reason, **names)
-    deliveries = sum(len(owed.destinations) for owed in decision.owed)
-    names = {**names, "reason": decision.because or None, "trace": event.trace_id}
-    _log("INFO", "transformed", started, outcome=decision.outcome, count=deliveries, **names)
+    count = sum(len(owed.destinations) for owed in decision.owed)
+    names = {**names, "reason": decision.reason or None, "trace": event.trace_id}
+    _log("INFO", "transformed", started, outcome=decision.outcome, count=count, **names)
 
 
 def _log(severity: str, message: str, started: float, **fields: Json) -> None:

@@ -1,6 +1,6 @@
-"""The steps there are: each family is a module of `functions.transform.steps`, imported when a step of it is used.
+"""The registry of built-in steps: a family is a module of `functions.transform.steps`, imported when it is used.
 
-Which module has a step is read from the modules' text, so that a process imports only what its configuration names.
+The module of a step is found in the text of the modules, so that a process imports only what its configuration names.
 """
 
 import importlib
@@ -30,7 +30,7 @@ def step_model(name: str) -> type[BaseModel] | None:
 
 
 def step_models() -> StepModels:
-    """Every step by its name, in the order of their names. Imports every family."""
+    """Return all steps by name, in the order of their names. Imports every family."""
     found: dict[str, type[BaseModel]] = {}
     for family in family_names():
         found |= models_of(_family(family))
@@ -58,7 +58,7 @@ def _family(name: str) -> ModuleType:
 
 @cache
 def _families_by_class() -> Mapping[str, list[str]]:
-    """The families with a class whose name is that of the step; whether it is one, its import tells."""
+    """Return the families that may have each step, by the names of their classes; importing shows whether they do."""
     found: dict[str, list[str]] = {}
     for path in _family_files():
         for name in _CLASS.findall(path.read_text(encoding="utf-8")):
@@ -72,6 +72,6 @@ def _family_files() -> Iterator[Path]:
 
 
 def families() -> list[tuple[str, StepModels]]:
-    """Each family's first line of words, and its steps. Imports every family."""
+    """Return the first line of each family's docstring, and its steps. Imports every family."""
     modules = [_family(name) for name in family_names()]
     return [((module.__doc__ or module.__name__).strip().splitlines()[0], models_of(module)) for module in modules]

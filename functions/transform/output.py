@@ -1,4 +1,4 @@
-"""What a step may put out: bounded, and JSON."""
+"""Bounds of what a step returns: JSON, and no larger, deeper or more numerous than these limits."""
 
 import math
 from collections.abc import Iterable
@@ -10,14 +10,14 @@ from shared.limits import DEFAULT
 
 MAX_OUTPUT_CHARACTERS: Final = 4 * 1024 * 1024
 MAX_EVENTS: Final = 1_000
-MAX_SEVERAL_CHARACTERS: Final = 16 * MAX_OUTPUT_CHARACTERS
-"""Of all the events that one becomes: what each of them repeats is written as often."""
+MAX_ALL_EVENTS_CHARACTERS: Final = 16 * MAX_OUTPUT_CHARACTERS
+"""Of all the events that one event becomes: data that they share is written once for each."""
 MAX_OUTPUT_DEPTH: Final = 200
 _TOO_LARGE: Final[int] = 10**DEFAULT.max_number_digits
 
 
 class Room:
-    """The characters that are left for an output while it is made of what stands for many of them."""
+    """The characters that are left for an output while it is made, where a short value can become a long text."""
 
     def __init__(self) -> None:
         self._left = MAX_OUTPUT_CHARACTERS
@@ -33,21 +33,21 @@ class Room:
             raise Permanent("output", f"its output is larger than {MAX_OUTPUT_CHARACTERS} characters")
 
 
-def verify_several(events: int, characters: int = 0) -> None:
-    """Of what one event becomes. Raises Permanent (`output`)."""
+def verify_events(events: int, characters: int = 0) -> None:
+    """Verify the number and the total characters of the events that one event becomes. Raises Permanent (`output`)."""
     if events > MAX_EVENTS:
         raise Permanent("output", f"it makes more than {MAX_EVENTS} events of one")
-    if characters > MAX_SEVERAL_CHARACTERS:
-        limit = f"{MAX_SEVERAL_CHARACTERS} characters"
-        raise Permanent("output", f"the events that it makes are larger together than {limit}")
+    if characters > MAX_ALL_EVENTS_CHARACTERS:
+        raise Permanent(
+            "output", f"the events that it makes are larger together than {MAX_ALL_EVENTS_CHARACTERS} characters"
+        )
 
 
 def verify_output(data: Json) -> int:
-    """Its characters. Raises Permanent (`output`) as soon as the JSON would pass the limit.
+    """Return the number of characters of the data as JSON. Raises Permanent (`output`) at the limit.
 
-    A few computed values can hold each other so often that the whole could never be written; so it is counted, level
-    by level, before anything is written, and no container is looked into that there is no room for. A value counts its
-    text, and two characters for itself and a comma.
+    Computed values can hold each other so often that the JSON could never be written. So it is counted, level by
+    level, before anything is written. A value counts its text, and two characters for itself and a comma.
     """
     room = MAX_OUTPUT_CHARACTERS
     level: list[Json] = [[data]]
@@ -64,7 +64,10 @@ def verify_output(data: Json) -> int:
 
 
 def _characters(container: Json, below: list[Json]) -> int:
-    """Of the container's own keys and plain values. Asked of every value after every step: exact types come first."""
+    """Return the number of characters of the container's own keys and plain values, and append its containers.
+
+    It runs for every value after every step, so the checks for exact types come first.
+    """
     values: Iterable[Json]
     characters = 0
     if isinstance(container, dict):
@@ -81,13 +84,13 @@ def _characters(container: Json, below: list[Json]) -> int:
         elif kind is dict or kind is list:
             below.append(value)
         elif value is not None and kind is not bool:
-            characters += _odd_characters(value)
+            characters += _number_characters(value)
     return characters
 
 
-def _odd_characters(value: Json) -> int:
+def _number_characters(value: Json) -> int:
     if isinstance(value, int):
-        if not -_TOO_LARGE < value < _TOO_LARGE:  # a sum of what was taken can be, and then nobody could write it
+        if not -_TOO_LARGE < value < _TOO_LARGE:  # a sum can be, and could never be written
             raise Permanent("output", f"its output holds an integer of more than {DEFAULT.max_number_digits} digits")
         return value.bit_length() // 4
     if not isinstance(value, float):

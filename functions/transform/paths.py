@@ -1,17 +1,17 @@
 """Paths to a place in an event: `data.user.email`, `data.items[0].price`, `data.items[*].price`, `data["a.b"]`.
 
-Unlike an expression, a path names places that can be written. Writing copies what lies along the path and shares the
-rest, so the value it began with stays as it was.
+Unlike an expression, a path names places that can be written.
 """
 
 import json
 import re
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
+
+from pydantic import AfterValidator
 
 from shared.did_you_mean import nearest
-from shared.expressions import kind_of
-from shared.jsontext import Json, JsonObject
+from shared.event import attribute_text
 
 ATTRIBUTES: Final = ("type", "subject", "actor")
 MAX_CHARACTERS: Final = 1_000
@@ -23,14 +23,12 @@ _PART: Final = re.compile(
       | \[(?P<quoted>"(?:[^"\\]|\\.)*")\]""",
     re.VERBOSE,
 )
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_SHOWN_CHARACTERS: Final = 64
 
 
 class PathFault(ValueError):
-    """The path itself is at fault: refused when the configuration is loaded."""
-
-
-class Unplaceable(ValueError):
-    """The event has something else where the path leads. It says the place and the kind, never the value."""
+    """A path that cannot be used: an error of the configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +41,15 @@ Part: TypeAlias = str | int | Every
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """`root` is `data` or one of ATTRIBUTES; only `data` has parts."""
+    """A parsed path. `root` is `data` or one of ATTRIBUTES; only `data` has parts."""
 
     text: str
     root: str
     parts: tuple[Part, ...] = ()
 
-
-def _meant(text: str) -> str:
-    root, dot, rest = text.partition(".")
-    near = nearest(root, ("data", *ATTRIBUTES))
-    meant = f"data.{text}" if near is None else f"{near}{dot}{rest}" if near == "data" or not dot else ""
-    return f"; did you mean {meant!r}?" if root and meant else ""
+    @property
+    def names_several(self) -> bool:
+        return any(isinstance(part, Every) for part in self.parts)
 
 
 def parse_path(text: str) -> Path:
@@ -64,8 +59,8 @@ def parse_path(text: str) -> Path:
     if len(text) > MAX_CHARACTERS:
         raise PathFault(f"a path has at most {MAX_CHARACTERS} characters; this one has {len(text)}")
     if not text.startswith("data"):
-        rule = f"path {text!r} begins with neither 'data' nor is one of {', '.join(ATTRIBUTES)}"
-        raise PathFault(f"{rule}{_meant(text)}")
+        rule = f"path {text!r} must begin with 'data', or be one of {', '.join(ATTRIBUTES)}"
+        raise PathFault(f"{rule}{_hint(text)}")
     parts: list[Part] = []
     position = len("data")
     while position < len(text):
@@ -76,6 +71,13 @@ def parse_path(text: str) -> Path:
         parts.append(_part(text, found))
         position = found.end()
     return Path(text, "data", tuple(parts))
+
+
+def _hint(text: str) -> str:
+    root, dot, rest = text.partition(".")
+    near = nearest(root, ("data", *ATTRIBUTES))
+    meant = f"data.{text}" if near is None else f"{near}{dot}{rest}" if near == "data" or not dot else ""
+    return f"; did you mean {meant!r}?" if root and meant else ""
 
 
 def _part(text: str, found: re.Match[str]) -> Part:
@@ -91,65 +93,33 @@ def _part(text: str, found: re.Match[str]) -> Part:
         raise PathFault(f"path {text!r}: column {found.start() + 1} is not a JSON string in brackets") from error
 
 
-def without(value: Json, parts: tuple[Part, ...]) -> Json:
-    """The value without what lies there; the very same value where nothing does."""
-    part, rest = parts[0], parts[1:]
-    if isinstance(part, Every):
-        if not isinstance(value, list):
-            return value
-        return _same_or(value, [without(item, rest) for item in value] if rest else [])
-    if isinstance(part, str):
-        if not isinstance(value, dict) or part not in value:
-            return value
-        if not rest:
-            return {key: item for key, item in value.items() if key != part}
-        inner = without(value[part], rest)
-        return value if inner is value[part] else {**value, part: inner}
-    if not isinstance(value, list) or part >= len(value):
-        return value
-    inside = [without(value[part], rest)] if rest else []
-    return _same_or(value, [*value[:part], *inside, *value[part + 1 :]])
+def verify_path(text: str) -> str:
+    """Return the text. Raises PathFault."""
+    parse_path(text)
+    return text
 
 
-def _same_or(before: list[Json], after: list[Json]) -> list[Json]:
-    unchanged = len(before) == len(after) and all(a is b for a, b in zip(before, after, strict=True))
-    return before if unchanged else after
+def verify_data_path(text: str) -> str:
+    """Return the text. Raises ValueError if the path is not in `data`."""
+    if parse_path(text).root != "data":
+        raise ValueError(f"{text!r} is not a path in 'data'")
+    return text
 
 
-def with_value(value: Json, parts: tuple[Part, ...], new: Json, place: str = "data") -> Json:
-    """The value with `new` there. Objects that are missing along the way are made, items of a list are not.
-
-    Raises Unplaceable.
-    """
-    if not parts:
-        return new
-    part, rest = parts[0], parts[1:]
-    if isinstance(part, str):
-        return _with_key(value, part, rest, new, place)
-    if not isinstance(value, list):
-        raise Unplaceable(f"{place} is {kind_of(value)}, not a list")
-    if isinstance(part, Every):
-        return [with_value(item, rest, new, f"{place}[{n}]") for n, item in enumerate(value)]
-    if part >= len(value):
-        raise Unplaceable(f"{place} has {len(value)} items; there is no [{part}]")
-    inner = with_value(value[part], rest, new, f"{place}[{part}]")
-    return [*value[:part], inner, *value[part + 1 :]]
+def _verify_single(text: str) -> str:
+    if parse_path(text).names_several:
+        raise ValueError(f"{text!r} names several places; a result goes to one")
+    return text
 
 
-def _with_key(value: Json, key: str, rest: tuple[Part, ...], new: Json, place: str) -> JsonObject:
-    if value is None:
-        value = {}
-    if not isinstance(value, dict):
-        raise Unplaceable(f"{place} is {kind_of(value)}, not an object")
-    return {**value, key: with_value(value.get(key), rest, new, f"{place}.{key}")}
+AnyPath = Annotated[str, AfterValidator(verify_path)]
+DataPath = Annotated[str, AfterValidator(verify_data_path)]
+SinglePath = Annotated[str, AfterValidator(_verify_single)]
 
 
-def later_places_first(paths: list[Path]) -> list[Path]:
-    """So that taking out [0] does not move [1] before its turn."""
-    return sorted(paths, key=lambda path: [_order(part) for part in path.parts], reverse=True)
-
-
-def _order(part: Part) -> tuple[int, int, str]:
-    if isinstance(part, Every):
-        return 0, 0, ""
-    return (1, part, "") if isinstance(part, int) else (2, 0, part)
+def place_of_key(place: str, key: str) -> str:
+    """Return the place of a key for a message: a sender's key is quoted if it is not plain, and cut if it is long."""
+    if len(key) <= _SHOWN_CHARACTERS and key.isascii() and (key.isidentifier() or _PLAIN_KEY.fullmatch(key)):
+        return f"{place}.{key}"
+    shown = attribute_text(key[:_SHOWN_CHARACTERS])
+    return f'{place}["{shown}{"…" if len(key) > _SHOWN_CHARACTERS else ""}"]'

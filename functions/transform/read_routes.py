@@ -1,17 +1,15 @@
-"""Transform's slice, read: its named chains and its routes."""
+"""Transform's slice, read: its own steps, named chains and routes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from functions.transform.chain import Chain, NamedChains, OnError
-from functions.transform.expression_text import over_event
+from functions.transform.expressions import Expression, ExpressionFault, kind_of, over_event
 from functions.transform.families import StepModels
-from functions.transform.named_chains import read_chains, unknown_chains
 from functions.transform.own_steps import OwnStepsFault, load_own_steps
-from functions.transform.registry import read_chain
+from functions.transform.read_chains import read_chain, read_chains, unknown_chains
 from functions.transform.routes import Route, TypeGlobs
-from shared.expressions import Expression, ExpressionFault, kind_of
 from shared.jsontext import Json, JsonObject
 from shared.slices import SliceFault
 
@@ -20,9 +18,10 @@ _ON_ERROR: Final[dict[Json, OnError]] = {"continue": "continue", "drop": "drop"}
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """All that transform's slice says. `own` are the operator's own steps.
+    """The content of transform's slice.
 
-    `type_words` says of each configured source how many words of its events' types a log may hold.
+    own         the operator's own steps
+    type_words  for each configured source, how many words of its events' types a log may hold
     """
 
     routes: tuple[Route, ...]
@@ -32,13 +31,13 @@ class Program:
 
     @property
     def asks(self) -> bool:
-        """Whether some step in it asks outside of the event."""
+        """True if any step needs services."""
         named = (Chain("", steps, self.chains) for steps in self.chains.values())
         return any(chain.asks for chain in (*named, *(route.chain for route in self.routes)))
 
 
 def read_program(configuration: JsonObject) -> Program:
-    """Raises SliceFault, which names every fault."""
+    """Return the program. Raises SliceFault, which names every fault."""
     try:
         own = load_own_steps(_sources(configuration.get("own_steps")))
     except OwnStepsFault as fault:
@@ -55,7 +54,7 @@ def _route(entry: JsonObject, own: StepModels, chains: NamedChains, faults: list
     name = str(entry.get("name"))
     steps, step_faults = read_chain(entry.get("steps"), own)
     step_faults += unknown_chains(steps, chains)
-    where, where_fault = read_where(entry.get("where"))
+    where, where_fault = _where(entry.get("where"))
     faults += [f"route {name!r}: {fault}" for fault in (*step_faults, where_fault) if fault is not None]
     sources, types = _texts(entry.get("from")), _texts(entry.get("types"))
     return Route(
@@ -63,15 +62,15 @@ def _route(entry: JsonObject, own: StepModels, chains: NamedChains, faults: list
         chain=Chain(name, tuple(steps), chains, _ON_ERROR.get(entry.get("on_error"), "dead_letter")),
         destinations=tuple(dict.fromkeys(_texts(entry.get("to")))),
         sources=frozenset(sources) if sources else None,
-        types=TypeGlobs.of(types) if types else None,
+        types=TypeGlobs.compile(types) if types else None,
         where=where,
         is_else=entry.get("else") is True,
         enabled=entry.get("enabled") is not False,
     )
 
 
-def read_where(text: Json) -> tuple[Expression | None, str | None]:
-    """The condition, or its fault."""
+def _where(text: Json) -> tuple[Expression | None, str | None]:
+    """Return the condition, or its fault."""
     if not isinstance(text, str):
         return None, None if text is None else f"where: an expression is text; found {kind_of(text)}"
     try:

@@ -1,9 +1,9 @@
-"""JSON Schema 2020-12, compiled once, whose faults name the place and the rule and never the value."""
+"""JSON Schema 2020-12, compiled once. Its faults name the place and the rule, and never quote the value."""
 
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from functions.transform.places import inside
+from functions.transform.paths import place_of_key
 from shared.jsontext import Json, to_json
 from shared.times import unix_seconds
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 MAX_FAULTS: Final = 10
 FORMATS: Final = ("date", "email", "idn-email", "ipv4", "ipv6", "regex", "uuid")
-"""Those that are checked, and date-time; any other `format` is a remark, as the specification has it."""
+"""Checked, as is date-time; any other `format` is an annotation, as the specification says."""
 _SHOWN: Final = 80
 
 
 class SchemaFault(ValueError):
-    """The schema itself is at fault: refused when the configuration is loaded."""
+    """A schema that cannot be used: an error of the configuration."""
 
 
 class Schema:
@@ -26,13 +26,13 @@ class Schema:
         """Raises SchemaFault."""
         self._validator = _validator(document)
 
-    def faults(self, value: Json, place: str) -> list[str]:
-        """At most MAX_FAULTS of them."""
+    def find_faults(self, value: Json, place: str) -> list[str]:
+        """Return at most MAX_FAULTS faults."""
         found: list[str] = []
         try:
             for error in islice(self._validator.iter_errors(value), MAX_FAULTS):
-                found.append(_words(error, place))
-        except (RecursionError, ArithmeticError, ValueError):  # numbers too long to reckon with, a text as a regex
+                found.append(_describe(error, place))
+        except (RecursionError, ArithmeticError, ValueError):  # numbers that are too long, a text as a regex
             found.append(f"{place} cannot be checked against the schema")
         return found[:MAX_FAULTS]
 
@@ -42,8 +42,7 @@ def _validator(document: Json) -> "Validator":
     from jsonschema.validators import extend
     from referencing import Registry
 
-    from shared.schema_references import reference_outside
-    from shared.schema_rules import RULES
+    from shared.schema import RULES, reference_outside
 
     if not isinstance(document, dict):
         raise SchemaFault("a JSON Schema is an object")
@@ -51,11 +50,11 @@ def _validator(document: Json) -> "Validator":
         Draft202012Validator.check_schema(document)
     except SchemaError as error:
         path = ".".join(map(str, error.absolute_path))
-        raise SchemaFault(f"it is no JSON Schema: {path or 'its top'}: {error.message[:200]}") from error
+        raise SchemaFault(f"it is not a JSON Schema: {path or 'its top level'}: {error.message[:200]}") from error
     if (reference := reference_outside(document)) is not None:
         raise SchemaFault(f"{reference!r} leads to nothing in the schema, and nothing is fetched")
     kind = extend(Draft202012Validator, RULES)  # type: ignore[no-untyped-call] # its stubs
-    # A registry of its own, which holds nothing but the schema and fetches nothing.
+    # An empty registry, so that nothing is fetched.
     made: Validator = kind(document, registry=Registry(), format_checker=_format_checker())
     return made
 
@@ -69,21 +68,21 @@ def _format_checker() -> "FormatChecker":
 
 
 def _is_time(value: object) -> bool:
-    """Raises ValueError where it is none."""
+    """Raises ValueError if it is not a time."""
     if isinstance(value, str):
         unix_seconds(value)
     return True
 
 
-def _words(error: "ValidationError", place: str) -> str:
+def _describe(error: "ValidationError", place: str) -> str:
     for part in error.absolute_path:
-        place = f"{place}[{part}]" if isinstance(part, int) else inside(place, str(part))
+        place = f"{place}[{part}]" if isinstance(part, int) else place_of_key(place, str(part))
     return f"{place} {_rule(error)}"
 
 
 def _rule(error: "ValidationError") -> str:
-    """By what the schema says, which is the operator's; the error's own words quote the value."""
-    from shared.schema_rules import TOO_LONG
+    """Return the rule by what the operator's schema says; the error's own message quotes the value."""
+    from shared.schema import TOO_LONG
 
     rule, wanted = str(error.validator), error.validator_value
     if error.message == TOO_LONG:

@@ -1,7 +1,7 @@
-"""What a step is: a pydantic model of its settings, which takes an event and answers the event after it.
+"""The interface of steps: a step is a pydantic model of its settings, which takes an event and returns the next one.
 
-A family is one module of `functions.transform.steps`, and each model in it that is a Step is found and named by its
-class: `Drop` is the step `drop`. A step that needs a heavy library imports it where it is used.
+A family is one module of `functions.transform.steps`. Each model in it that is a Step is found, and is named by its
+class: `Drop` is the step `drop`. A step that needs a slow library imports it in a function.
 """
 
 import re
@@ -9,20 +9,28 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from shared.event import Event
 from shared.jsontext import Json
 from shared.ports import Blobs, Fetch, Owners, Secrets
 
+MAX_STEPS: Final = 32
+"""Of a chain, and of the way of an event through several chains."""
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What a step does, shown; run as a test. `attributes` are the event's own, such as `type`, after the step.
+    """An example of a step, printed by `hookchain steps` and run as a test.
 
-    `secrets` are those that the settings name. `varies`: what comes out is another each time, `after` one of them.
-    `answers` are what other systems say, by URL. Where the step makes several events, `after` lists their data; where
-    it stops, `stops` is the reason; where it leads to a chain, `leads_to` is that.
+    before      the data of the event before the step
+    after       the data after it; a list of data for a step that makes several events
+    attributes  the event's attributes after the step, such as `type`
+    secrets     the values of the secrets that the settings name
+    varies      true if the result differs each time; `after` is then one of the results
+    answers     the answers of other systems, by URL
+    stops       the reason, for a step that ends the event
+    leads_to    the chain, for a step that leads to one
     """
 
     settings: Json
@@ -38,10 +46,10 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """`original` is the event as it entered the route.
+    """The surroundings of a step: the route's name, and the event as it entered the route.
 
-    It can come again, and its steps must answer the same: what a step needs of chance and of time it takes from the
-    original's `id` and `receivedat`. `route` is the route's name.
+    An event can come again, and its steps must then return the same. A step that needs a random value or the time
+    derives it from the `id` and the `receivedat` of the original.
     """
 
     original: Event
@@ -50,10 +58,11 @@ class StepContext:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a step that asks outside of the event may use. `blobs` is None where the platform has none.
+    """The services of an AskingStep.
 
-    `identity` gives a token that proves to an audience (a URL) who we are; None where the platform has none.
-    `now` is the time in Unix seconds.
+    blobs     None on a platform without blobs
+    identity  returns a token that identifies this function to an audience (a URL); None on a platform without one
+    now       returns the time in Unix seconds
     """
 
     secrets: Secrets
@@ -66,21 +75,21 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class Many:
-    """One event became several, each of which goes on through the rest of the chain."""
+    """A result: several events, each of which continues through the rest of the chain."""
 
     events: tuple[Event, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The route ends here for this event, as it was meant to: the reason is journaled, nothing is delivered."""
+    """A result: the event ends here on purpose. The reason is journaled and nothing is delivered."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """The event goes on, and the note about it is journaled. It holds no value of the event's."""
+    """A result: the event continues, and the note is journaled. The note must not quote values of the event."""
 
     event: Event
     note: str
@@ -88,7 +97,7 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """The event goes on in the named chain instead of this one's rest."""
+    """A result: the event continues in the named chain instead of the rest of this one."""
 
     event: Event
     chain: str
@@ -96,7 +105,7 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Through:
-    """The event goes through the named chain, and then on with this one's rest."""
+    """A result: the event goes through the named chain, then through the rest of this one."""
 
     event: Event
     chain: str
@@ -110,12 +119,12 @@ def step_name(class_name: str) -> str:
 
 
 class Step(ABC):
-    """Mixed into a pydantic model. `summary` is one line, for people who choose a step.
+    """The base of all steps, mixed into a pydantic model.
 
-    `extras` names the extras of pyproject.toml that it may need; a bundle gets the `needs` of the steps it uses.
-    `file_keys` are the settings that name a file beside the configuration: when that is compiled, the file's text takes
-    the name's place, as `{"base64": …}` where it is not UTF-8. `{file: NAME}` does the same anywhere in the settings of
-    any step.
+    summary    one line for people who choose a step
+    extras     the extras of pyproject.toml that the step may need; a bundle gets what `needs` returns
+    file_keys  the settings that name a file beside the configuration. The compiler replaces the name with the file's
+               text, or with `{"base64": …}` if the file is not UTF-8. `{file: NAME}` does the same in any setting
     """
 
     summary: ClassVar[str]
@@ -124,7 +133,7 @@ class Step(ABC):
     file_keys: ClassVar[tuple[str, ...]] = ()
 
     def needs(self) -> tuple[str, ...]:
-        """The extras that it needs with these settings."""
+        """Return the extras that the step needs with these settings."""
         return self.extras
 
     @classmethod
@@ -132,20 +141,41 @@ class Step(ABC):
         return step_name(cls.__name__)
 
     def chains(self) -> tuple[str, ...]:
-        """The names of the chains that it may answer with Switch or Through: no other is taken."""
+        """Return the names of the chains that a Switch or Through of this step may name."""
         return ()
 
     @abstractmethod
     def apply(self, event: Event, context: StepContext) -> StepResult:
-        """Pure: the event it is given stays as it was. Raises Permanent for what this event can never become."""
+        """Return the result for an event, which stays as it is. Raises Permanent if this event can never pass."""
 
 
 class AskingStep(Step):
-    """A step that needs a secret's value, another system's answer or a memory: `ask` stands in for `apply`."""
+    """A step that needs a secret, the answer of another system, or a memory: it has `ask` in place of `apply`."""
 
     def apply(self, _: Event, __: StepContext) -> StepResult:
-        raise TypeError(f"{self.step_name()} is asked, not applied")
+        raise TypeError(f"{self.step_name()} has `ask`, not `apply`")
 
     @abstractmethod
     async def ask(self, event: Event, context: StepContext, services: Services) -> StepResult:
-        """Raises Permanent as `apply` does, and Temporary where the event should come again."""
+        """Return the result for an event. Raises Permanent as `apply` does, and Temporary if the event should come
+        again."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedStep:
+    """A step at its place in a chain.
+
+    number  counts from 1
+    chain   the name of the chain; None for the steps of a route
+    is_own  true for an operator's own step
+    """
+
+    number: int
+    name: str
+    step: Step
+    chain: str | None = None
+    is_own: bool = False
+
+    @property
+    def label(self) -> str:
+        return f"{f'chain {self.chain!r} ' if self.chain else ''}step {self.number} {self.name!r}"

@@ -1,174 +1,150 @@
-"""Transform's decision: an event in; what is owed to whom, what failed, and why, out."""
+"""One pushed event: decided, then published as deliveries, then journaled."""
 
-from collections import Counter
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final
 
-from functions.transform.matching import Match, match, match_rest
+from functions.transform.decision import Decision, FailedRoute, OwedEvent, decide
 from functions.transform.routes import Route
 from functions.transform.step import Services
-from functions.transform.trail import Trail
-from functions.transform.walk import ChainFault, Course
-from shared.errors import Permanent, Temporary
-from shared.event import MAX_HOPS, Event
-from shared.journal import RouteDecision
+from shared.claim_check import checked_in, checked_out
+from shared.dead_letters import dead_letter_message
+from shared.delivery import DELIVERY_TYPE, Delivery, to_cloudevent_of
+from shared.errors import Permanent
+from shared.event import Event, from_cloudevent, to_cloudevent
+from shared.journal import DeadLetter, EventEntry, Journaling, RouteDecision
+from shared.jsontext import canonical, to_json
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, Blobs, Bus, BusMessage, Clock, Owners
+from shared.push import Push
+from shared.times import unix_seconds
 
-MAX_TOLD: Final = 5
+REPLAY_ATTRIBUTES: Final = ("replay", "force")
+"""Attributes of a replayed event that its deliveries carry too."""
+REMEMBERED_SECONDS: Final = 45 * 86_400.0
+"""As long as the ledger knows a delivery."""
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
-    """One event that a route makes of the event, and for whom."""
+class Transformed:
+    """An event as the bus brought it, and its decision. `duplicate_of`: an earlier event with the same signed bytes."""
 
-    route: str
     event: Event
-    destinations: tuple[str, ...]
+    decision: Decision
+    duplicate_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """A route whose chain failed for this event. `done` are the steps before the one that did."""
+class Transformer:
+    """Transform over its ports. `owners` remembers which event came first with its signed bytes; it may be None."""
 
-    route: str
-    code: str
-    reason: str
-    done: tuple[str, ...] = ()
+    routes: tuple[Route, ...]
+    bus: Bus
+    blobs: Blobs | None
+    journaling: Journaling
+    clock: Clock
+    services: Services | None = None
+    owners: Owners | None = None
+
+    async def take(self, push: Push) -> Transformed:
+        """Decide about the event and return after the bus has confirmed its deliveries and dead letters.
+
+        Raises Temporary if a step did, after the bus has confirmed what the other routes owe. Raises Permanent if the
+        event as a whole is a dead letter, which the bus has confirmed.
+        """
+        try:
+            event = from_cloudevent(push.document())
+        except Permanent as error:
+            await self._give_up(push.message_id or _digest(push.data), error, push.data)
+            raise
+        if event.signedas is not None and self.owners and "force" not in push.attributes:
+            first = await first_with_signed_bytes(event, self.owners)
+            if first is not None:
+                return await self._skip_duplicate(event, first)
+        try:
+            whole = await checked_out(event, self.blobs)
+            decision = await decide(whole, self.routes, self.services, push.attributes.get("only"))
+        except Permanent as error:
+            await self._give_up(event.id, error, push.data, event)
+            raise
+        now = self.clock.now()
+        # An event that no step changed travels as it came, perhaps by reference.
+        light = [event if owed.event is whole else await self._check_in(owed.event) for owed in decision.owed]
+        if decision.failed:
+            letters = [_dead_letter(event, failed, push.data, now) for failed in decision.failed]
+            await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter) for letter in letters])
+        if decision.owed:
+            await self.bus.publish(DELIVERIES, _messages(decision.owed, light, push.attributes, now))
+        await self.journaling.record(EventEntry(event, decision.routes, now), event.id)
+        if decision.unfinished:
+            raise decision.unfinished
+        return Transformed(event, decision)
+
+    async def _check_in(self, event: Event) -> Event:
+        light, _ = await checked_in(event, self.blobs, f"{event.id}-{_digest(to_json(to_cloudevent(event)).encode())}")
+        return light
+
+    async def _skip_duplicate(self, event: Event, first: str) -> Transformed:
+        """Journal it under an id of its own, so that the entry of the first, which may have the same id, stays."""
+        decision = RouteDecision("", False, duplicate_reason(first))
+        entry_id = _digest(f"{event.id}.{event.signedas}".encode()) if first == event.id else event.id
+        entry = EventEntry(replace(event, id=entry_id), (decision,), self.clock.now())
+        await self.journaling.record(entry, entry_id)
+        return Transformed(event, Decision((decision,)), first)
+
+    async def _give_up(self, dead_letter_id: str, error: Permanent, message: bytes, event: Event | None = None) -> None:
+        now = self.clock.now()
+        event_id = event.id if event else ""
+        letter = DeadLetter(dead_letter_id, error.code, error.detail, now, message, EVENTS, event_id)
+        await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter)])
+        if event:
+            decision = RouteDecision("", False, error.detail, code=error.code)
+            await self.journaling.record(EventEntry(event, (decision,), now), event.id)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """`unfinished` is why the event should come again, though what is owed by other routes is not held back for it.
+async def first_with_signed_bytes(event: Event, owners: Owners) -> str | None:
+    """Return the id of another event that came first with the same signed bytes, or None.
 
-    `outcome` is `routed`, `filtered` (a step ended the event on purpose), `dead_lettered` (a chain failed) or
-    `no_route`; `because` says why nothing is owed, in words that hold no text of the event.
+    Whoever has seen a signed request can send it again with other headers. Its event has the same id then, but an
+    event type or a delivery id from an unsigned header could lead it along another route. So only the first counts,
+    however often it comes. Raises Temporary.
     """
-
-    routes: tuple[RouteDecision, ...]
-    owed: tuple[Owed, ...]
-    failed: tuple[Failed, ...]
-    unfinished: Temporary | None = None
-    because: str = ""
-
-    @property
-    def outcome(self) -> Literal["routed", "dead_lettered", "filtered", "no_route"]:
-        if self.owed:
-            return "routed"
-        if self.failed:
-            return "dead_lettered"
-        return "filtered" if any(route.matched for route in self.routes) else "no_route"
-
-
-@dataclass(frozen=True, slots=True)
-class OfRoute:
-    """What one route decided. `trail` has the steps that were taken, where that was asked for. `because` says why it
-    owes nothing, in words that hold no text of the event.
-    """
-
-    decision: RouteDecision
-    owed: tuple[Owed, ...] = ()
-    failed: Failed | None = None
-    unfinished: Temporary | None = None
-    trail: Trail | None = None
-    because: tuple[str, ...] = ()
-
-
-async def decide(event: Event, routes: Sequence[Route], services: Services | None, only: str | None = None) -> Decision:
-    """`only` limits it to one destination, as a replay may. `services` may be None where no chain asks.
-
-    Raises Permanent (`loop`) for an event that has been through us too often.
-    """
-    outcomes = await of_routes(event, routes, services, only)
-    return Decision(
-        routes=tuple(each.decision for each in outcomes),
-        owed=tuple(owed for each in outcomes for owed in each.owed),
-        failed=tuple(each.failed for each in outcomes if each.failed),
-        unfinished=next((each.unfinished for each in outcomes if each.unfinished), None),
-        because=_because(outcomes),
-    )
-
-
-def _because(outcomes: Sequence[OfRoute]) -> str:
-    """Return why nothing is owed, naming a few routes; empty where something is, or where a failure says it."""
-    if any(each.owed or each.failed or each.unfinished for each in outcomes):
-        return ""
-    why = [f"route {each.decision.route!r}: {reason}" for each in outcomes for reason in each.because]
-    if not why:
-        return f"none of {len(outcomes)} routes is for this source" if outcomes else "there are no routes"
-    more = len(why) - MAX_TOLD
-    return "; ".join([*why[:MAX_TOLD], *([f"{more} more"] if more > 0 else [])])
-
-
-async def of_routes(
-    event: Event, routes: Sequence[Route], services: Services | None, only: str | None = None, traced: bool = False
-) -> list[OfRoute]:
-    """Raises Permanent (`loop`)."""
-    if event.hops > MAX_HOPS:
-        raise Permanent("loop", f"the event has passed {event.hops} hops; more than {MAX_HOPS} is a loop")
-    matches = match_rest(routes, [match(route, event) for route in routes])
-    return [
-        await _of_route(route, event, found, services, only, [] if traced else None)
-        for route, found in zip(routes, matches, strict=True)
-    ]
-
-
-async def _of_route(
-    route: Route, event: Event, found: Match, services: Services | None, only: str | None, trail: Trail | None
-) -> OfRoute:
-    if not found.matched:
-        return OfRoute(RouteDecision(route.name, False, found.reason), because=(found.logged,) if found.logged else ())
-    destinations = tuple(name for name in route.destinations if only in (None, name))
-    if not destinations:
-        return OfRoute(RouteDecision(route.name, False, f"{found.reason}; but this replay is for {only!r} only"))
-    matched = RouteDecision(route.name, True, found.reason, destinations)
-    try:
-        course = await _run(route, event, services, trail)
-    except Temporary as error:
-        reason = f"{found.reason}; to come again: {error.detail}"
-        return OfRoute(replace(matched, reason=reason), unfinished=error, trail=trail)
-    return replace(_of_course(route, matched, course), trail=trail)
-
-
-async def _run(route: Route, event: Event, services: Services | None, trail: Trail | None) -> Course:
-    if not route.chain.asks:
-        return route.chain.run(event, trail)
-    assert services is not None
-    return await route.chain.ask(event, services, trail)
-
-
-def _of_course(route: Route, matched: RouteDecision, course: Course) -> OfRoute:
-    owed = tuple(Owed(route.name, event, matched.destinations) for event in course.arrived)
-    own = f"route {route.name!r}: "
-    notes = _counted("noted at", course.noted)
-    notes += _counted("went on from", [each.removeprefix(own) for each in course.skipped])
-    notes += _counted("stopped at", course.stopped)
-    failed = _failed(course.faults, route) if course.faults else None
-    if course.faults:
-        dropped = "; dropped, as `on_error` says" if route.chain.on_error == "drop" else ""
-        notes.append(f"failed at {course.faults[0].detail.removeprefix(own)}{_more(course.faults)}{dropped}")
-    decision = replace(
-        matched,
-        reason="; ".join([matched.reason, *notes]),
-        destinations=matched.destinations if owed else (),
-        events=max(1, len(owed)),
-        code=failed.code if failed else None,
-    )
-    return OfRoute(decision, owed, failed, because=tuple(dict.fromkeys(course.stopped_logged)))
-
-
-def _failed(faults: Sequence[ChainFault], route: Route) -> Failed | None:
-    if route.chain.on_error == "drop":
+    if event.signedas is None:  # all of the event is signed
         return None
-    first = faults[0]
-    return Failed(route.name, first.code, f"{first.detail}{_more(faults)}", first.done)
+    signed, _, rest = event.signedas.partition(".")
+    key = hashlib.sha256(canonical(["signed bytes", event.source, signed])).hexdigest()
+    own = f"{event.id}.{rest}"
+    owner = await owners.owner(key, own, unix_seconds(event.receivedat), REMEMBERED_SECONDS)
+    return None if owner == own else owner.partition(".")[0]
 
 
-def _counted(what: str, words: Sequence[str]) -> list[str]:
-    """Each once, and no more than a person reads: an event can become a thousand."""
-    counts = Counter(words)
-    told = [f"{what} {word}{f' ({count} times)' if count > 1 else ''}" for word, count in counts.items()]
-    return told if len(told) <= MAX_TOLD else [*told[:MAX_TOLD], f"{len(told) - MAX_TOLD} more like these"]
+def duplicate_reason(first: str) -> str:
+    return (
+        f"same_signed_bytes: the event {first} came first with the same signed bytes, and what differs was not signed."
+        " If the sender repeats bodies on purpose, set `dedupe: delivery_id` on the source"
+    )
 
 
-def _more(faults: Sequence[ChainFault]) -> str:
-    return f" (and so for {len(faults) - 1} more of the events it made)" if len(faults) > 1 else ""
+def _dead_letter(event: Event, failed: FailedRoute, message: bytes, now: float) -> DeadLetter:
+    reason = failed.reason
+    if failed.previous_steps:
+        reason = f"{reason}; done before: {', '.join(failed.previous_steps)}"
+    return DeadLetter(f"{event.id}:{failed.route}", failed.code, reason, now, message, EVENTS, event.id, failed.route)
+
+
+def _messages(
+    owed: tuple[OwedEvent, ...], events: list[Event], attributes: Mapping[str, str], now: float
+) -> list[BusMessage]:
+    """Return a message for each delivery; `events` are the owed events as they travel."""
+    replay = {name: attributes[name] for name in REPLAY_ATTRIBUTES if name in attributes}
+    messages = []
+    for each, event in zip(owed, events, strict=True):
+        for destination in each.destinations:
+            delivery = Delivery(event, each.route, destination)
+            names = {"ce-id": delivery.id, "ce-type": DELIVERY_TYPE, "ce-source": f"/routes/{delivery.route}", **replay}
+            messages.append(BusMessage(to_json(to_cloudevent_of(delivery, now)).encode(), names))
+    return messages
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]

@@ -1,44 +1,29 @@
-"""Transform's parts, put together once, at first use. The only reader of the environment here."""
+"""Transform's parts, built once, at first use. Only this module of transform reads the environment."""
 
 import os
 from functools import cache
-from pathlib import Path
 
 from functions.transform.entry import Service
 from functions.transform.read_routes import Program, read_program
 from functions.transform.step import Services
-from functions.transform.transformer import Transformer
+from functions.transform.transform import Transformer
 from shared.cloud import platform
-from shared.cloud.retention import retention_of
-from shared.journaling import Journaling
-from shared.jsontext import JsonObject
+from shared.journal import Journaling
 from shared.ports import Owners
 from shared.push_identity import push_verifier
-from shared.settings import Settings, read_settings
-from shared.slices import exit_at_fault, load_or_exit
-
-FOLDER = Path(__file__).parent
-
-
-@cache
-def settings() -> Settings:
-    return read_settings(os.environ)
-
-
-@cache
-def slice_or_exit() -> JsonObject:
-    return load_or_exit(settings(), FOLDER)
+from shared.retention import retention_of
+from shared.slices import exit_at_fault, settings, slice_or_exit
 
 
 @cache
 def program_or_exit() -> Program:
     with exit_at_fault("transform"):
-        return read_program(slice_or_exit())
+        return read_program(slice_or_exit("transform"))
 
 
 @cache
 def services() -> Services | None:
-    """None where no step asks: then nothing that it needs is imported."""
+    """Return None if no step asks; then nothing that it needs is imported."""
     if not program_or_exit().asks:
         return None
     return Services(
@@ -53,7 +38,7 @@ def services() -> Services | None:
 
 @cache
 def owners() -> Owners | None:
-    """None where the settings name no place for it."""
+    """Return None if the settings name no place for it."""
     has_place = settings().is_local or settings().firestore
     return platform.owners(settings()) if has_place else None
 
@@ -61,7 +46,11 @@ def owners() -> Owners | None:
 @cache
 def service() -> Service:
     return Service(
-        transformer(), program_or_exit().chains, services(), push_verifier(settings()), program_or_exit().type_words
+        transformer(),
+        program_or_exit().chains,
+        services(),
+        push_verifier(settings()),
+        program_or_exit().type_words,
     )
 
 
@@ -71,7 +60,7 @@ def transformer() -> Transformer:
         routes=program_or_exit().routes,
         bus=platform.bus(settings()),
         blobs=platform.blobs(settings()),
-        journaling=Journaling("transform", platform.journal(settings(), retention_of(slice_or_exit()))),
+        journaling=Journaling("transform", platform.journal(settings(), retention_of(slice_or_exit("transform")))),
         clock=platform.SystemClock(),
         services=services(),
         owners=owners(),

@@ -6,7 +6,7 @@ thousand publishes a second over plain HTTP, and SQLite commit as many ledger wr
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from shared.errors import Temporary
@@ -40,7 +40,7 @@ class Gatherer(Generic[Item, Answer]):
         self._worker: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Answer:
-        """Cancelled while the item waits, it is withdrawn; cancelled in flight, its outcome is not known."""
+        """Return the item's answer. Cancelled while it waits, it is withdrawn; in flight, its outcome is not known."""
         if len(self._waiting) >= self._max_waiting:
             raise Temporary("queue_full", f"{self._max_waiting} items already wait")
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -85,3 +85,9 @@ def _again(error: BaseException) -> BaseException:
     if isinstance(error, Temporary):
         return Temporary(error.code, error.detail)
     return error
+
+
+def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Do what itertools.batched does since Python 3.12."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,4 +1,4 @@
-"""What a ledger writes of a claimed delivery: each a rule of shared/ledger_rules.py, whatever stores the row."""
+"""The writes of a ledger to a claimed delivery: each a rule of shared/ledger_rules.py, whatever stores the row."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -16,26 +16,27 @@ class LedgerWrites(ABC):
         """Store what the rule makes of the row, with no other write between. None where it refuses or finds no row."""
 
     async def attempted(self, key: str, fence: int, now: float) -> bool:
-        return await self._changed(key, lambda row: rules.attempted(row, fence, now))
+        return await self._change(key, lambda row: rules.attempted(row, fence, now)) is not None
 
     async def give_back(self, key: str, fence: int, now: float) -> bool:
-        return await self._changed(key, lambda row: rules.give_back(row, fence, now))
+        return await self._change(key, lambda row: rules.give_back(row, fence, now)) is not None
 
     async def done(self, key: str, fence: int, now: float, answer: str) -> bool:
-        return await self._changed(key, lambda row: rules.done(row, fence, now, answer))
+        return await self._change(key, lambda row: rules.done(row, fence, now, answer)) is not None
 
     async def failed(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
-        return await self._changed(key, lambda row: rules.failed(row, fence, now, reason, answer))
+        return await self._change(key, lambda row: rules.failed(row, fence, now, reason, answer)) is not None
 
     async def retry_at(
         self, key: str, fence: int, now: float, at: float, reason: str, answer: str, *, is_unknown: bool = False
     ) -> bool:
-        return await self._changed(
+        row = await self._change(
             key, lambda row: rules.retry_at(row, fence, now, at, reason, answer, is_unknown=is_unknown)
         )
+        return row is not None
 
     async def hold(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
-        return await self._changed(key, lambda row: rules.hold(row, fence, now, reason, answer))
+        return await self._change(key, lambda row: rules.hold(row, fence, now, reason, answer)) is not None
 
     async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
         row = await self._change(key, lambda row: rules.postpone(row, fence, now, at))
@@ -55,6 +56,3 @@ class LedgerWrites(ABC):
     async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
         row = await self._change(key, lambda row: rules.reopen(row, now, replay))
         return None if row is None else row.generation
-
-    async def _changed(self, key: str, rule: Rule) -> bool:
-        return await self._change(key, rule) is not None

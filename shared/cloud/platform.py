@@ -5,10 +5,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from shared.cloud.gcp.pubsub import Authorization, PubSubBus, no_authorization
-from shared.cloud.retention import Retention
+from shared.cloud.gcp.pubsub import PubSubBus
+from shared.cloud.gcp.tokens import (
+    Authorization,
+    MetadataIdentity,
+    google_authorization,
+    metadata_authorization,
+    no_authorization,
+)
 from shared.errors import Temporary
 from shared.ports import Blobs, Fetch, Owners
+from shared.retention import Retention
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
 from shared.settings import Settings
 
@@ -49,22 +56,21 @@ def blobs(settings: Settings) -> Blobs | None:
 
 
 def fetch() -> Fetch:
-    """The same everywhere."""
+    """Return the guarded way out, the same on every platform."""
     from shared.outgoing.fetch import GuardedFetch  # with ssl, which a function that asks nobody need not import
 
     return GuardedFetch()
 
 
 def journal(settings: Settings, retention: Retention | None = None) -> "Journal | None":
-    """`retention` is for the platforms that are told with each entry how long to keep it."""
+    """Return the journal. `retention` is for platforms that store with each entry how long to keep it."""
     if store := _firestore(settings, "journal"):
         from shared.cloud.gcp.journal import FirestoreJournal
 
         return FirestoreJournal(store, blobs(settings), retention or Retention())
     if not settings.is_local:
         return None
-    from shared.cloud.local.journal import LocalJournal
-    from shared.cloud.local.journal_schema import FILE_NAME
+    from shared.cloud.local.journal import FILE_NAME, LocalJournal
 
     return LocalJournal(settings.state_folder / FILE_NAME)
 
@@ -101,12 +107,8 @@ class _NoOwners:
 
 
 def identity(settings: Settings) -> Callable[[str], Awaitable[str]] | None:
-    """Tokens that prove to an audience who this function is; None where the platform gives none."""
-    if not settings.metadata_host:
-        return None
-    from shared.cloud.gcp.identity import MetadataIdentity
-
-    return MetadataIdentity(settings.metadata_host)
+    """Return tokens that prove to an audience who this function is; None where the platform gives none."""
+    return MetadataIdentity(settings.metadata_host) if settings.metadata_host else None
 
 
 def secrets(settings: Settings, environ: Mapping[str, str]) -> SecretStore:
@@ -119,7 +121,7 @@ def secrets(settings: Settings, environ: Mapping[str, str]) -> SecretStore:
 
 
 def _firestore(settings: Settings, part: str) -> "Firestore | None":
-    """None where the settings name no database. With an emulated Pub/Sub, Google's own is never asked."""
+    """Return None where the settings name no database. With an emulated Pub/Sub, Google's own is never asked."""
     if not settings.firestore or (settings.is_local and not settings.firestore_host):
         return None
     from shared.cloud.gcp.firestore import Firestore
@@ -130,17 +132,11 @@ def _firestore(settings: Settings, part: str) -> "Firestore | None":
 
 
 def _authorization(settings: Settings, emulated_host: str | None) -> Authorization:
-    """An emulator asks for none."""
+    """Return no authorization for an emulator, which asks for none."""
     return no_authorization if emulated_host else _google_authorization(settings.metadata_host)
 
 
 @cache
 def _google_authorization(metadata_host: str | None) -> Authorization:
-    """One for all the ports, so that an instance asks for one token."""
-    if metadata_host:
-        from shared.cloud.gcp.tokens import metadata_authorization
-
-        return metadata_authorization(metadata_host)
-    from shared.cloud.gcp.credentials import google_authorization
-
-    return google_authorization()
+    """Return one authorization for all ports, so that an instance asks for one token."""
+    return metadata_authorization(metadata_host) if metadata_host else google_authorization()

@@ -10,6 +10,8 @@ from shared.secrets import SECRET_NAME
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_MAX_SECONDS: Final = 3_650 * 86_400
+"""Ten years: a time so far ahead is still a date."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
@@ -56,7 +58,7 @@ Verbatim = Annotated[str, StringConstraints(strip_whitespace=False)]
 SecretName = Annotated[str, AfterValidator(_secret_name)]
 Name = Annotated[str, AfterValidator(_name)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
-Seconds = Annotated[float, BeforeValidator(duration_seconds), Field(ge=0)]
+Seconds = Annotated[float, BeforeValidator(duration_seconds), Field(ge=0, le=_MAX_SECONDS)]
 
 
 _WORDS: Final = {

@@ -1,7 +1,8 @@
-"""A body, or a part of one, that is no text: `{"type": …, "size": bytes, "base64": …}`."""
+"""Bodies of no structure: text is a string, other bytes are `{"type": …, "size": bytes, "base64": …}`."""
 
 from base64 import b64encode
 
+from shared.formats.charset import decode_text
 from shared.formats.media_type import MediaType
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
@@ -11,6 +12,11 @@ _UNKNOWN_TYPE = "application/octet-stream"
 
 def parse(body: bytes, media: MediaType, _: Limits) -> Json:
     return binary(body, media.name)
+
+
+def parse_text(body: bytes, media: MediaType, _: Limits) -> Json:
+    """Decode a text. Without a charset that fits, what is not UTF-8 becomes U+FFFD."""
+    return decode_text(body, media.charset, "replace")
 
 
 def binary(content: bytes, type_name: str) -> JsonObject:

@@ -1,4 +1,4 @@
-"""From bytes to text, by the charset that the sender names or the byte order mark shows."""
+"""Decoding of text by the charset that the sender names or the byte order mark shows."""
 
 import codecs
 from typing import Final
@@ -25,7 +25,7 @@ _MARKS: Final = (
 
 
 def codec_of(charset: str) -> str:
-    """Python's codec for a charset in lower case. Raises Rejected (`encoding`) for one we do not know."""
+    """Return Python's codec for a charset in lower case. Raises Rejected (`encoding`) for an unknown one."""
     if charset in _ASCII:
         return "utf-8"
     if charset not in _KNOWN:
@@ -34,12 +34,12 @@ def codec_of(charset: str) -> str:
 
 
 def marked_codec(body: bytes) -> str:
-    """The codec that the byte order mark shows; UTF-8 without one."""
+    """Return the codec that the byte order mark shows; UTF-8 without one."""
     return next((codec for mark, codec in _MARKS if body.startswith(mark)), "utf-8")
 
 
 def decode_text(body: bytes, charset: str | None, errors: str = "strict") -> str:
-    """Without a byte order mark. Raises Rejected: `encoding` for an unknown charset, `parse` where it does not fit."""
+    """Decode a text, without its byte order mark. Raises Rejected (`encoding`, `parse`)."""
     codec = codec_of(charset) if charset else marked_codec(body)
     try:
         text = body.decode(codec, errors)

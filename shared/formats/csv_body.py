@@ -1,4 +1,4 @@
-"""CSV (RFC 4180) and its kin with tabs or semicolons: a list of objects, named by the first line."""
+"""CSV (RFC 4180), also with tabs or semicolons: a list of objects whose keys are in the first line."""
 
 import csv
 import io
@@ -8,7 +8,7 @@ from typing import Final
 from shared.errors import Rejected
 from shared.formats.charset import decode_text
 from shared.formats.media_type import MediaType
-from shared.formats.objects import put
+from shared.formats.values import put
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
 
@@ -16,13 +16,13 @@ _TAB_TYPE: Final = "text/tab-separated-values"
 
 
 def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
-    """Every value is a string; a cell that a short row lacks is null.
+    """Parse CSV into a list of objects. Every value is a string; a cell that a short row lacks is null.
 
     Raises Rejected: `dup_key` for two columns of one name, `nodes`, `expansion`, and `parse` for quotes that do not
     match and for a row with more in it than the header names.
     """
     stream, delimiter = _stream(body, media, limits)
-    csv.field_size_limit(limits.max_decoded_bytes)  # the process's, and 128 KiB unless it is told
+    csv.field_size_limit(limits.max_decoded_bytes)  # of the whole process; 128 KiB by default
     rows = csv.reader(stream, delimiter=delimiter, strict=True)
     try:
         return _objects(rows, limits)
@@ -31,7 +31,7 @@ def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
 
 
 def _stream(body: bytes, media: MediaType, limits: Limits) -> tuple[io.StringIO, str]:
-    """The text and its delimiter, so many of which at most that the reader makes no huge row of them."""
+    """Return the text and its delimiter, once they are few enough that no row of the reader's is huge."""
     text = decode_text(body, media.charset)
     delimiter = _delimiter(text, media)
     if text.count(delimiter) > limits.max_nodes:
@@ -40,7 +40,7 @@ def _stream(body: bytes, media: MediaType, limits: Limits) -> tuple[io.StringIO,
 
 
 def _delimiter(text: str, media: MediaType) -> str:
-    """The comma, unless the header has none and has what spreadsheets put in its place."""
+    """Return the comma, unless the header has none and has what spreadsheets write instead."""
     if media.name == _TAB_TYPE:
         return "\t"
     header = text[: text.find("\n")] if "\n" in text else text

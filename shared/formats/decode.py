@@ -1,4 +1,4 @@
-"""What Content-Encoding did to the body, undone within bounds."""
+"""Decoding of a body's Content-Encoding, within limits."""
 
 import zlib
 from typing import Final
@@ -16,7 +16,7 @@ _MAX_GZIP_MEMBERS: Final = 100
 
 
 def decode_content(body: bytes, content_encoding: str | None, limits: Limits = DEFAULT) -> bytes:
-    """Raises Rejected: `encoding` for one we do not take, `parse` for a damaged stream, `decoded` for one too long."""
+    """Decode a body. Raises Rejected: `encoding` (unknown), `parse` (damaged), `decoded` (too long)."""
     encoding = (content_encoding or "identity").strip().lower()
     if encoding in ("identity", ""):
         if len(body) > limits.max_decoded_bytes:
@@ -50,7 +50,7 @@ def _inflate(body: bytes, limits: Limits) -> bytes:
 
 
 def _decompress(body: bytes, window_bits: int, room: int, limits: Limits) -> tuple[bytes, bytes]:
-    """One stream and what follows it."""
+    """Return one stream, and what follows it."""
     stream = zlib.decompressobj(window_bits)
     try:
         text = stream.decompress(body, room + 1)

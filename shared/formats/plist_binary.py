@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from shared.errors import Rejected
-from shared.formats.objects import put
+from shared.formats.values import put
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
 from shared.times import rfc3339
@@ -98,7 +98,7 @@ class _Reader:
         return constants[low]
 
     def _integer(self, start: int, power: int) -> int:
-        """Of 8 bytes and more they are signed, shorter ones not."""
+        """Read an integer, which is signed where it has 8 bytes or more."""
         if power > 4:
             raise _fault()
         return int.from_bytes(self._bytes(start, 1 << power), "big", signed=power > 2)
@@ -122,7 +122,7 @@ class _Reader:
         return text
 
     def _size(self, start: int, low: int) -> tuple[int, int]:
-        """The count of an object that has one, and where it begins. One of 15 or more is an integer of its own."""
+        """Return an object's count and where its content begins. A count of 15 or more is an integer of its own."""
         if low < 0x0F:
             return low, start
         marker = self._bytes(start, 1)[0]

@@ -4,11 +4,16 @@ An element that holds nothing is null, one that holds only text is a string, rep
 the ends of a text goes; that between elements is no text. Names keep their prefixes as written.
 """
 
+import re
 from collections.abc import Mapping
+from typing import Final, Protocol
+from xml.parsers import expat  # the document is read with no DTD, which is where expat's dangers are
 
+from shared.errors import Rejected
+from shared.formats.charset import codec_of, decode_text, marked_codec
 from shared.formats.media_type import MediaType
-from shared.formats.objects import gather, put
-from shared.formats.xml_events import SPACE, decode_xml, read_xml
+from shared.formats.values import gather, put
+from shared.formats.xml_namespaces import NamespaceFault, Namespaces
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
 
@@ -47,3 +52,118 @@ class _Tree:
         else:
             value = text or None
         gather(self._open[-1][0], name, value, self._limits)
+
+
+SPACE: Final = " \t\r\n"
+_ENCODING: Final = re.compile(
+    rb"""(?:\xef\xbb\xbf)?\s*+<\?xml[^>]{0,80}?\sencoding\s{0,9}=\s{0,9}["']([A-Za-z0-9._-]{1,40})["']"""
+)
+# A declaration can only stand before the root, among comments and instructions.
+PROLOG: Final = r"(?:\s++|<!--(?s:.)*?-->|<\?(?s:.)*?\?>)*+"
+_DOCTYPE: Final = re.compile(PROLOG + r"<!DOCTYPE")
+_ATTRIBUTE: Final = re.compile(r"=\s*+[\"']")
+# After a handler raises, expat goes on to the end of what it was given, so it is given a little at a time.
+_CHUNK: Final = 65_536
+
+
+class Target(Protocol):
+    """A receiver of the events. It may raise Rejected."""
+
+    def start(self, name: str, attributes: Mapping[str, str], /) -> None: ...
+
+    def end(self, name: str, /) -> None: ...
+
+    def text(self, text: str, /) -> None:
+        """Take some of an element's text; there may be more."""
+        ...
+
+
+def decode_xml(body: bytes, media: MediaType) -> str:
+    """Decode by the sender's charset, the byte order mark or the XML declaration, in that order. Raises Rejected.
+
+    White space before the declaration goes: XML allows none there, and scripts that build it by hand leave some.
+    """
+    declared = _ENCODING.match(body)
+    charset = media.charset
+    if charset is None and declared and marked_codec(body) == "utf-8":
+        charset = declared[1].decode("ascii").lower()
+        if codec_of(charset).startswith(("utf-16", "utf-32")):
+            charset = None  # a declaration that reads as ASCII is neither, whatever it says
+    return decode_text(body, charset).lstrip(SPACE)
+
+
+def refuse_doctype(text: str) -> None:
+    if _DOCTYPE.match(text):
+        raise Rejected("dtd", "XML with a DOCTYPE is not taken")
+
+
+def read_xml(text: str, target: Target, limits: Limits) -> None:
+    """Raises Rejected: `dtd`, `depth`, `nodes`, `parse`, and what the target raises."""
+    refuse_doctype(text)
+    if sum(1 for _ in _ATTRIBUTE.finditer(text)) > limits.max_nodes:  # expat has no bound on those of one element
+        raise _too_many(limits)
+    parser = _bounded_parser(target, limits)
+    try:
+        for start in range(0, len(text), _CHUNK):
+            parser.Parse(text[start : start + _CHUNK], False)
+        parser.Parse("", True)
+    except expat.ExpatError as error:
+        raise Rejected("parse", f"not XML: line {error.lineno}, column {error.offset + 1}") from None
+
+
+def _bounded_parser(target: Target, limits: Limits) -> expat.XMLParserType:
+    depth = nodes = 0
+    namespaces = Namespaces()
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth, nodes
+        depth += 1
+        nodes += 1 + len(attributes)
+        if depth > limits.max_depth:
+            raise Rejected("depth", f"the XML is nested deeper than {limits.max_depth} elements")
+        if nodes > limits.max_nodes:
+            raise _too_many(limits)
+        if attributes or ":" in name:
+            try:
+                namespaces.start(name, attributes, depth)
+            except NamespaceFault as fault:
+                raise misplaced(fault) from None
+        target.start(name, attributes)
+
+    def end(name: str) -> None:
+        nonlocal depth
+        namespaces.end(depth)
+        depth -= 1
+        target.end(name)
+
+    def instruction(target: str, _: str) -> None:
+        if ":" in target:
+            raise misplaced(NamespaceFault("the target of a processing instruction has a colon"))
+
+    def misplaced(fault: NamespaceFault) -> Rejected:
+        line, column = parser.CurrentLineNumber, parser.CurrentColumnNumber + 1
+        return Rejected("parse", f"not XML: line {line}, column {column}: {fault}")
+
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.buffer_size = _CHUNK
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = target.text
+    parser.ProcessingInstructionHandler = instruction
+    parser.XmlDeclHandler = _verify_version
+    parser.StartDoctypeDeclHandler = _refuse_declaration
+    return parser
+
+
+def _refuse_declaration(*_: object) -> None:
+    raise Rejected("dtd", "XML with a DOCTYPE is not taken")
+
+
+def _verify_version(version: str, *_: object) -> None:
+    if version != "1.0":
+        raise Rejected("parse", "XML is taken in version 1.0 only; the declaration says another one")
+
+
+def _too_many(limits: Limits) -> Rejected:
+    return Rejected("nodes", f"the XML holds more than {limits.max_nodes} elements and attributes")

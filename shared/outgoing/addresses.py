@@ -1,4 +1,4 @@
-"""Which addresses are on the public internet.
+"""The addresses that are on the public internet.
 
 Own tables, because `ipaddress.is_global` takes addresses that carry another one inside (mapped, NAT64, 6to4, Teredo)
 for what they look like. https://www.iana.org/assignments/iana-ipv4-special-registry and its sister for IPv6; whatever
@@ -64,7 +64,7 @@ _NAT64: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 
 
 def address_of(text: str) -> Address | None:
-    """None for what is no address in its one usual spelling."""
+    """Read an address; None for what is none in its one usual spelling."""
     try:
         return ip_address(text)
     except ValueError:
@@ -72,7 +72,7 @@ def address_of(text: str) -> Address | None:
 
 
 def refusal(address: Address, allow_private: bool = False) -> str | None:
-    """What the address is, where nothing may be sent to it; else None."""
+    """Return what the address is where nothing may be sent to it, else None."""
     if isinstance(address, IPv6Address) and address.scope_id:
         return "an address of one network interface"
     if any(carried in block for carried in (address, _carried(address)) for block in _METADATA if carried):
@@ -87,7 +87,7 @@ def refusal(address: Address, allow_private: bool = False) -> str | None:
 
 
 def _carried(address: Address) -> IPv4Address | None:
-    """The IPv4 address that one of IPv6 leads to."""
+    """Return the IPv4 address that an IPv6 address leads to."""
     if isinstance(address, IPv4Address):
         return None
     if any(address in block for block in _NAT64) or int(address) >> 32 == 0:

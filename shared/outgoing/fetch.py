@@ -58,7 +58,7 @@ class GuardedFetch:
         return Fetched(answer.status, tuple(answer.headers), answer.body, answer.is_cut)
 
     async def _addresses(self, target: Target, allow_private: bool) -> Sequence[str]:
-        """All of them checked. Raises Permanent (`ssrf`), and OSError where the name has none."""
+        """Look up the name and verify each address. Raises Permanent (`ssrf`), and OSError where the name has none."""
         if target.address:
             return [str(target.address)]
         found = await self._resolve(target.host, target.port)
@@ -96,7 +96,7 @@ class GuardedFetch:
 
 
 def checked(request: Outgoing) -> Target:
-    """All that can be known before a name is looked up. Raises Permanent."""
+    """Verify all that can be known before a name is looked up. Raises Permanent."""
     if request.method not in METHODS:
         raise Permanent("url", f"the method is one of {', '.join(sorted(METHODS))}, in capitals")
     verify_headers(request.headers)
@@ -115,7 +115,7 @@ def wire(request: Outgoing, target: Target) -> bytes:
 
 
 def _words(error: OSError, request: Outgoing) -> str:
-    """What went wrong, without a word of what the other side sent."""
+    """Return what went wrong, without a word of what the other side sent."""
     match error:
         case TimeoutError():
             return f"did not answer within {request.timeout_seconds:g} s"

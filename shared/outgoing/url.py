@@ -1,4 +1,4 @@
-"""The one reading of a URL to send to, strict where the usual parsers disagree with each other.
+"""The only parser of URLs to send to, strict where the usual parsers disagree with each other.
 
 What is refused here is refused when the configuration is loaded, too: `read_target` asks no network.
 """
@@ -84,7 +84,7 @@ def _host_and_port(authority: str, scheme: str) -> tuple[str, int]:
 
 
 def _checked_host(host: str, allow_private: bool) -> Address | None:
-    """The address that the host is, or None for a name that may be looked up."""
+    """Return the address that the host is, or None for a name that may be looked up."""
     if not host.isascii():  # full-width digits, circled ones, and stranger full stops become others on their way
         raise Permanent("ssrf", "the URL's host has characters that are not ASCII: write its `xn--` form")
     if host.startswith("["):

@@ -10,14 +10,12 @@ from typing import Final
 
 from shared.errors import Rejected
 from shared.jsontext import JsonObject
-from shared.signatures.allowed_urls import AWS_SNS_CERTIFICATE, AWS_SNS_HOST, allowed_url
-from shared.signatures.asymmetric import is_signed_by
-from shared.signatures.certificates import certificate, fetched
-from shared.signatures.encodings import decoded
-from shared.signatures.keys import public_key
+from shared.signatures.certificates import AWS_SNS_CERTIFICATE, AWS_SNS_HOST, allowed_url, certificate, fetched
+from shared.signatures.keys import is_signed_by, public_key
+from shared.signatures.macs import decoded
 from shared.signatures.reading import Reading
+from shared.signatures.scheme import AuthScheme
 from shared.signatures.timestamps import verify_timestamp
-from shared.signatures.way import Way
 
 _NOTIFICATION: Final = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
 _CONFIRMATION: Final = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
@@ -52,18 +50,18 @@ class Unproven:
     contents: tuple[bytes, ...]
 
 
-def read_unproven(reading: Reading, way: Way, now: float) -> Unproven:
+def read_unproven(reading: Reading, auth: AuthScheme, now: float) -> Unproven:
     """Check all that needs no network: both URLs and their regions, topic, timestamp.
 
     Raises Rejected: `sig`, `ts`, `cert_url`, `sub_url`.
     """
     message = _message(reading)
     url = allowed_url(_text(message, "SigningCertURL"), AWS_SNS_HOST, "cert_url", AWS_SNS_CERTIFICATE)
-    _verify_region(url, "cert_url", way)
+    _verify_region(url, "cert_url", auth)
     if message.get("Type") == "SubscriptionConfirmation":
-        _verify_region(allowed_url(_text(message, "SubscribeURL"), AWS_SNS_HOST, "sub_url"), "sub_url", way)
-    _verify_topic(message, way)
-    verify_timestamp(_text(message, "Timestamp"), now, way.tolerance_seconds, "rfc3339")
+        _verify_region(allowed_url(_text(message, "SubscribeURL"), AWS_SNS_HOST, "sub_url"), "sub_url", auth)
+    _verify_topic(message, auth)
+    verify_timestamp(_text(message, "Timestamp"), now, auth.tolerance_seconds, "rfc3339")
     algorithm = _ALGORITHM.get(_text(message, "SignatureVersion") or "")
     if algorithm is None:
         raise Rejected("sig", f"SignatureVersion is none of {', '.join(_ALGORITHM)}")
@@ -71,9 +69,9 @@ def read_unproven(reading: Reading, way: Way, now: float) -> Unproven:
     return Unproven(url, algorithm, _signature(message), contents)
 
 
-def verify_aws_sns(reading: Reading, way: Way, keys: Mapping[str, bytes], now: float) -> None:
+def verify_aws_sns(reading: Reading, auth: AuthScheme, keys: Mapping[str, bytes], now: float) -> None:
     """Raises Rejected: `sig`, `ts`, `cert_url`, `sub_url`; Temporary without the certificate."""
-    message = read_unproven(reading, way, now)
+    message = read_unproven(reading, auth, now)
     pem = fetched(keys, message.url)
     certificate(pem, now)
     key = public_key(pem.decode("ascii", "replace"))
@@ -86,7 +84,7 @@ def verify_aws_sns(reading: Reading, way: Way, keys: Mapping[str, bytes], now: f
 
 
 def signed_fields(reading: Reading) -> JsonObject:
-    """Of a message that was verified."""
+    """Return the signed fields of a verified message."""
     message = _message(reading)
     names = {name for choice in _SIGNED[str(message["Type"])] for name in choice}
     return {name: text for name in sorted(names) if (text := _text(message, name)) is not None}
@@ -101,18 +99,18 @@ def _message(reading: Reading) -> JsonObject:
     return message
 
 
-def _verify_topic(message: JsonObject, way: Way) -> None:
+def _verify_topic(message: JsonObject, auth: AuthScheme) -> None:
     """Anybody can make a topic whose messages SNS signs."""
     topic = _text(message, "TopicArn") or ""
     account = topic.split(":")[4] if topic.count(":") >= 5 else ""
-    if way.topics and topic not in way.topics and account not in way.topics:
+    if auth.topics and topic not in auth.topics and account not in auth.topics:
         raise Rejected("sig", "neither the topic nor its account is one that the source names")
 
 
-def _verify_region(url: str, code: str, way: Way) -> None:
+def _verify_region(url: str, code: str, auth: AuthScheme) -> None:
     found = re.match(f"https://{AWS_SNS_HOST}[:/]", url)
     region, suffix = found.groups() if found else ("", "")
-    named = {topic.split(":")[3] for topic in way.topics if topic.count(":") >= 5}
+    named = {topic.split(":")[3] for topic in auth.topics if topic.count(":") >= 5}
     if region not in named and not re.fullmatch(_REGIONS.get(suffix, ""), region):
         raise Rejected(code, f"the URL names an unknown AWS region; for a new one, {_NAME_IT}")
 

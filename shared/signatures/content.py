@@ -1,4 +1,4 @@
-"""The bytes that a signature is over, from a template such as `{timestamp}.{body}`, compiled once."""
+"""The bytes that a signature covers, from a template such as `{timestamp}.{body}` that is compiled once."""
 
 import hashlib
 import re
@@ -19,7 +19,7 @@ _HOLES: Final = re.compile(r"\{([^{}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a template may name besides places, each as it was received."""
+    """The values that a template may name besides places, each as it was received."""
 
     reading: Reading
     timestamp: str = ""
@@ -48,23 +48,25 @@ Content: TypeAlias = tuple[Part, ...]
 """Literal bytes, keys of _NAMED, and places."""
 
 BODY: Final[Content] = ("body",)
+"""The body alone. parse_content returns this very object for it, so `is` tells."""
 
 
 @lru_cache(maxsize=256)
 def parse_content(template: str) -> Content:
-    """Of a template that the configuration's model has checked."""
+    """Parse a template that the configuration's model has checked."""
     parts: list[Part] = []
     for number, text in enumerate(_HOLES.split(template)):
         if number % 2:
             parts.append(text if text in _NAMED else parse_place(text))
         elif text:
             parts.append(text.encode())
-    return tuple(parts)
+    content = tuple(parts)
+    return BODY if content == BODY else content
 
 
 def signed_content(content: Content, named: Named) -> bytes:
-    """Raises Rejected (`sig`) where a place that was signed holds nothing."""
-    if content is BODY or content == BODY:
+    """Return the signed bytes. Raises Rejected (`sig`) where a place that was signed holds nothing."""
+    if content is BODY:
         return named.reading.request.body
     return b"".join([_part(part, named) for part in content])
 
@@ -76,14 +78,12 @@ def _part(part: Part, named: Named) -> bytes:
         return _NAMED[part](named)
     text = named.reading.text(part)
     if text is None and not named.missing_is_empty:
-        raise Rejected(
-            "sig", f"the signature is over {part.kind}.{'.'.join(part.path)}, which the request does not have"
-        )
+        raise Rejected("sig", f"the signature is over {part}, which the request does not have")
     return wire(text or "") if part.kind == "header" else (text or "").encode("utf-8", "replace")
 
 
 def wire(text: str) -> bytes:
-    """A header's or a URL's text as the bytes that came: servers hand them on as Latin-1."""
+    """Return a header's or URL's text as the bytes that came: servers decode them as Latin-1."""
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:
@@ -91,9 +91,9 @@ def wire(text: str) -> bytes:
 
 
 def sorted_form(reading: Reading) -> bytes:
-    """Each name, in order of its bytes, before each of its values, sorted and each once. Raises Rejected (`sig`).
+    """Return each name, in order of its bytes, before each of its values, sorted and without repeats.
 
-    A body that is no form would leave it unsigned.
+    Raises Rejected (`sig`) for a body that is no form: it would be unsigned.
     """
     if reading.request.body and not reading.is_form:
         raise Rejected("sig", "the signature is over a form's fields, and the body is no form")

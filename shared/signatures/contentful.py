@@ -6,12 +6,11 @@ from urllib.parse import quote, urlsplit
 
 from shared.errors import Rejected
 from shared.http import Request
-from shared.signatures.compare import matches_any
 from shared.signatures.content import wire
-from shared.signatures.macs import hmac_text
+from shared.signatures.macs import hmac_text, matches_any
 from shared.signatures.reading import Reading
+from shared.signatures.scheme import AuthScheme
 from shared.signatures.timestamps import verify_timestamp
-from shared.signatures.way import Way
 
 TIMESTAMP: Final = "x-contentful-timestamp"
 SIGNED_HEADERS: Final = "x-contentful-signed-headers"
@@ -19,13 +18,13 @@ SIGNATURE: Final = "x-contentful-signature"
 _MAX_HEADERS: Final = 64
 
 
-def verify_contentful(reading: Reading, way: Way, secrets: Sequence[str], now: float) -> None:
+def verify_contentful(reading: Reading, auth: AuthScheme, secrets: Sequence[str], now: float) -> None:
     """Raises Rejected: `sig` or `ts`."""
     request = reading.request
     given = request.header(SIGNATURE)
     if not given:
         raise Rejected("sig", f"the request has no signature: it is expected in the header {SIGNATURE}")
-    verify_timestamp(request.header(TIMESTAMP), now, way.tolerance_seconds, "ms")
+    verify_timestamp(request.header(TIMESTAMP), now, auth.tolerance_seconds, "ms")
     names = (request.header(SIGNED_HEADERS) or "").split(",")
     if len(names) > _MAX_HEADERS or not {TIMESTAMP, SIGNED_HEADERS} <= set(names):
         raise Rejected("sig", f"{SIGNED_HEADERS} does not name itself and the timestamp, or names too many")

@@ -7,9 +7,9 @@ from urllib.parse import unquote
 
 from shared.errors import Rejected
 from shared.http import Request
-from shared.signatures.compare import matches_any
+from shared.signatures.macs import matches_any
 from shared.signatures.reading import Reading
-from shared.signatures.way import Way
+from shared.signatures.scheme import AuthScheme
 
 
 def verify_password(given: str | None, secrets: Sequence[str]) -> None:
@@ -20,48 +20,48 @@ def verify_password(given: str | None, secrets: Sequence[str]) -> None:
         raise Rejected("password", "the password or token is not this source's")
 
 
-def verify_credentials(reading: Reading, way: Way, secrets: Sequence[str]) -> None:
-    """The schemes none, basic, header, bearer, path, query and token. Raises Rejected (`password`)."""
+def verify_credentials(reading: Reading, auth: AuthScheme, secrets: Sequence[str]) -> None:
+    """Verify the schemes none, basic, header, bearer, path, query and token. Raises Rejected (`password`)."""
     request = reading.request
-    match way.scheme:
+    match auth.scheme:
         case "none":
             return
         case "basic":
-            _verify_basic(request, way, secrets)
+            _verify_basic(request, auth, secrets)
         case "header":
-            verify_password(request.header(way.header), secrets)
+            verify_password(request.header(auth.header), secrets)
         case "bearer":
             verify_password(bearer_token(request.header("authorization")), secrets)
         case "path":
             verify_password(path_token(request.path), secrets)
         case "query":
-            verify_password(reading.query().get(way.parameter), secrets)
+            verify_password(reading.query().get(auth.parameter), secrets)
         case "token":
-            _verify_tokens(reading, way, secrets)
+            _verify_tokens(reading, auth, secrets)
         case other:  # the compiler lets no other through
             raise Rejected("password", f"unknown scheme {other!r}")
 
 
-def _verify_basic(request: Request, way: Way, secrets: Sequence[str]) -> None:
+def _verify_basic(request: Request, auth: AuthScheme, secrets: Sequence[str]) -> None:
     user, given = basic_credentials(request.header("authorization"))
     verify_password(given, secrets)
-    if way.username is not None:
-        verify_password(user, (way.username,))
+    if auth.username is not None:
+        verify_password(user, (auth.username,))
 
 
-def _verify_tokens(reading: Reading, way: Way, secrets: Sequence[str]) -> None:
-    """Each place that the path leads to must hold it: one item with another token would go unseen among the rest."""
-    assert way.at
-    texts = reading.data_texts(way.at) if way.at.kind == "data" else [reading.text(way.at)]
+def _verify_tokens(reading: Reading, auth: AuthScheme, secrets: Sequence[str]) -> None:
+    """Verify the token at each place of the path: one item with another token would pass among the rest."""
+    assert auth.at
+    texts = reading.data_texts(auth.at) if auth.at.kind == "data" else [reading.text(auth.at)]
     if not texts:
         raise Rejected("password", "the body holds no item, and so no token")
     for text in texts:
-        has_prefix = text is not None and text.startswith(way.prefix)
-        verify_password(text[len(way.prefix) :] if text is not None and has_prefix else None, secrets)
+        has_prefix = text is not None and text.startswith(auth.prefix)
+        verify_password(text[len(auth.prefix) :] if text is not None and has_prefix else None, secrets)
 
 
 def basic_credentials(header: str | None) -> tuple[str | None, str | None]:
-    """User and password (RFC 7617, UTF-8), or two times None."""
+    """Return user and password (RFC 7617, UTF-8), or twice None."""
     scheme, _, blob = (header or "").partition(" ")
     if scheme.lower() != "basic":
         return None, None
@@ -78,6 +78,6 @@ def bearer_token(header: str | None) -> str | None:
 
 
 def path_token(path: str) -> str | None:
-    """What stands behind the source's name."""
+    """Return the text after the source's name."""
     parts = path.split("/")
     return unquote(parts[2]) if len(parts) == 3 and parts[2] else None

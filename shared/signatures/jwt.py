@@ -1,4 +1,7 @@
-"""JSON Web Tokens, signed by one of the algorithms that the way names, never by what the token itself asks for."""
+"""JSON Web Tokens, signed by one of the algorithms that the scheme names, never by the one that the token asks for.
+
+Own code, not joserfc, whose import adds 115 ms to the first request and which takes 21 µs for a token beside 12 here.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,16 @@ from typing import TYPE_CHECKING, Final
 
 from shared.errors import Rejected
 from shared.jsontext import Json, JsonObject
-from shared.signatures.asymmetric import is_key_for, is_signed_by
 from shared.signatures.certificates import fetched
-from shared.signatures.compare import matches_any
-from shared.signatures.jwt_claims import verify_claims
-from shared.signatures.keys import jwk_key, public_key, unusable
-from shared.signatures.macs import hmac_text
+from shared.signatures.keys import is_key_for, is_signed_by, jwk_key, public_key
+from shared.signatures.macs import hmac_text, matches_any, unusable
 from shared.signatures.reading import Reading
-from shared.signatures.way import Way
+from shared.signatures.scheme import AuthScheme
+from shared.signatures.timestamps import verify_age
 
 if TYPE_CHECKING:
     from shared.signatures.keys import PublicKey
+
 
 _MAX_CHARACTERS: Final = 16_384
 # Algorithm of the token: scheme, hash, padding (RFC 7518, RFC 8037).
@@ -46,36 +48,38 @@ class Unproven:
     signature: str
 
 
-def read_unproven(reading: Reading, way: Way, now: float) -> Unproven:
+def read_unproven(reading: Reading, auth: AuthScheme, now: float) -> Unproven:
     """Check all that needs no key: algorithm, claims, times, the body's digest. Raises Rejected (`sig`, `ts`)."""
-    token = _token(reading, way)
+    token = _token(reading, auth)
     signed, _, signature = token.rpartition(".")
     header, claims = (_object(part) for part in signed.split("."))
     algorithm = header.get("alg")
-    if not isinstance(algorithm, str) or algorithm not in way.algorithms:
-        raise Rejected("sig", f"the token is not signed by {' or '.join(way.algorithms)}")
+    if not isinstance(algorithm, str) or algorithm not in auth.algorithms:
+        raise Rejected("sig", f"the token is not signed by {' or '.join(auth.algorithms)}")
     if "crit" in header:
         raise Rejected("sig", "the token has critical extensions, of which none is known")
-    verify_claims(claims, way, now)
-    if way.digest_claim:
+    verify_claims(claims, auth, now)
+    if auth.digest_claim:
         expected = hashlib.sha256(reading.request.body).hexdigest()
-        if not matches_any([str(claims.get(way.digest_claim)).lower()], [expected]):
-            raise Rejected("sig", f"the token's claim {way.digest_claim} is not the body's SHA-256")
+        if not matches_any([str(claims.get(auth.digest_claim)).lower()], [expected]):
+            raise Rejected("sig", f"the token's claim {auth.digest_claim} is not the body's SHA-256")
     return Unproven(header, algorithm, signed.encode(), signature)
 
 
-def verify_jwt(reading: Reading, way: Way, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
+def verify_jwt(
+    reading: Reading, auth: AuthScheme, secrets: Sequence[str], keys: Mapping[str, bytes], now: float
+) -> None:
     """Raises Rejected: `sig` or `ts`; Temporary without the keys, or for a secret that is none."""
-    token = read_unproven(reading, way, now)
-    if not _is_signed(token.signed, token.signature, token.algorithm, _keys(token.header, way, secrets, keys)):
+    token = read_unproven(reading, auth, now)
+    if not _is_signed(token.signed, token.signature, token.algorithm, _keys(token.header, auth, secrets, keys)):
         raise Rejected("sig", "the token's signature does not match, or its key is not known")
 
 
-def _token(reading: Reading, way: Way) -> str:
-    text = reading.request.header(way.header)
-    if not text or not text[: len(way.prefix)].lower() == way.prefix.lower():
-        raise Rejected("sig", f"the request has no token: it is expected in the header {way.header}")
-    token = text[len(way.prefix) :].strip()
+def _token(reading: Reading, auth: AuthScheme) -> str:
+    text = reading.request.header(auth.header)
+    if not text or not text[: len(auth.prefix)].lower() == auth.prefix.lower():
+        raise Rejected("sig", f"the request has no token: it is expected in the header {auth.header}")
+    token = text[len(auth.prefix) :].strip()
     if token.count(".") != 2 or len(token) > _MAX_CHARACTERS or not token.isascii() or not _has_signature(token):
         raise Rejected("sig", "the token is no JSON Web Token")
     return token
@@ -111,15 +115,17 @@ def _bytes(text: str) -> bytes:
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
-def _keys(header: JsonObject, way: Way, secrets: Sequence[str], keys: Mapping[str, bytes]) -> list[str | PublicKey]:
-    """Shared ones as text."""
+def _keys(
+    header: JsonObject, auth: AuthScheme, secrets: Sequence[str], keys: Mapping[str, bytes]
+) -> list[str | PublicKey]:
+    """Return the keys that may have signed the token; shared ones as text."""
     kid = header.get("kid")
-    if way.keys_url:
-        jwks = _jwks(fetched(keys, way.keys_url))
+    if auth.keys_url:
+        jwks = _jwks(fetched(keys, auth.keys_url))
         return [key for jwk in jwks if jwk.get("kid") == kid and (key := _jwk_key(jwk))]
-    if any(name.startswith("HS") for name in way.algorithms):
+    if any(name.startswith("HS") for name in auth.algorithms):
         return list(secrets)
-    return [key for secret in secrets if (key := _secret_key(secret, kid, way.algorithms))]
+    return [key for secret in secrets if (key := _secret_key(secret, kid, auth.algorithms))]
 
 
 def _jwks(content: bytes) -> list[JsonObject]:
@@ -139,7 +145,7 @@ def _jwk_key(jwk: JsonObject) -> PublicKey | None:
 
 
 def _secret_key(secret: str, kid: Json, algorithms: Sequence[str]) -> PublicKey | None:
-    """A JWK with a `kid` is for tokens with the same; any other key is for all. Raises Temporary for one of no use."""
+    """Return the secret's key: a JWK's `kid` must be the token's. Raises Temporary for a key of no use."""
     if secret.lstrip().startswith("{"):
         try:
             named = json.loads(secret).get("kid")
@@ -166,3 +172,40 @@ def _is_signed(signed: bytes, signature_text: str, algorithm: str, keys: Sequenc
         is_signed_by(key, scheme, signature, signed, algorithm=name, form="raw", padding=padding) for key in public
     ]
     return True in checks
+
+
+def verify_claims(claims: JsonObject, auth: AuthScheme, now: float) -> None:
+    """Raises Rejected: `sig` or `ts`."""
+    for name, wanted in auth.claims.items():
+        if not set(_texts(claims.get(name))) & set(wanted):
+            raise Rejected("sig", f"the token's claim {name} is none that the source takes")
+    if "email" in auth.claims and claims.get("email_verified") is False:
+        raise Rejected("sig", "the token's e-mail address is not verified")
+    _verify_times(claims, auth, now)
+
+
+def _verify_times(claims: JsonObject, auth: AuthScheme, now: float) -> None:
+    """Check `exp` with the leeway alone, `nbf` and `iat` with the tolerance. `exp` is the first second too late."""
+    expires, begins, issued = (_seconds(claims, name) for name in ("exp", "nbf", "iat"))
+    if expires is not None and now >= expires + auth.leeway_seconds:
+        raise Rejected("ts", "the token has expired")
+    for time in (begins, issued):
+        if time is not None and time > now + auth.tolerance_seconds:
+            raise Rejected("ts", "the token is from the future")
+    if auth.max_age:
+        if issued is None:
+            raise Rejected("ts", "the token does not say when it was issued")
+        verify_age(issued, now, auth.tolerance_seconds)
+
+
+def _seconds(claims: JsonObject, name: str) -> float | None:
+    value = claims.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
+        raise Rejected("ts", f"the token's {name} is no time")
+    return value
+
+
+def _texts(value: Json) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)] if value is not None else []

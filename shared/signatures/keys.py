@@ -1,4 +1,7 @@
-"""How a secret's text becomes a key. A text that cannot is an operator's fault, never a sender's: Temporary."""
+"""Public keys (Ed25519, ECDSA, RSA): read from a secret's text, and the signatures that they verify.
+
+`cryptography` is imported by the first key that is read.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,8 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
-from shared.signatures.encodings import decoded
+from shared.signatures.macs import decoded, unusable
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -17,31 +19,16 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
     PublicKey: TypeAlias = Ed25519PublicKey | EllipticCurvePublicKey | RSAPublicKey
+    from cryptography.hazmat.primitives.asymmetric.padding import AsymmetricPadding
+    from cryptography.hazmat.primitives.hashes import HashAlgorithm
+
 
 _ED25519_BYTES: Final = 32
 
 
-def shared_key(secret: str, key: str = "utf8", prefix: str = "") -> bytes:
-    """`key` is utf8, base64 or hex. Raises Temporary (`secret_unusable`)."""
-    text = secret.removeprefix(prefix)
-    if key == "utf8":
-        return text.encode()
-    try:
-        found = decoded(text, key)
-    except ValueError as error:
-        raise unusable(f"the secret is not {key}, as this scheme's key is") from error
-    if not found:
-        raise unusable("the secret holds an empty key")
-    return found
-
-
-def unusable(detail: str) -> Temporary:
-    return Temporary("secret_unusable", detail)
-
-
 @lru_cache(maxsize=128)
 def public_key(text: str) -> PublicKey:
-    """From PEM (a key or a certificate), a JWK, or hex or base64 of DER or of an Ed25519 key's 32 bytes.
+    """Read PEM (a key or a certificate), a JWK, or hex or base64 of DER or of an Ed25519 key's 32 bytes.
 
     Raises Temporary (`secret_unusable`).
     """
@@ -82,7 +69,7 @@ def certificate_key(pem: bytes) -> PublicKey | None:
 
 
 def jwk_key(jwk: Json) -> PublicKey | None:
-    """Of a JSON Web Key (RFC 7517, RFC 8037). Raises ValueError, TypeError or KeyError."""
+    """Read a JSON Web Key (RFC 7517, RFC 8037). Raises ValueError, TypeError or KeyError."""
     if not isinstance(jwk, dict):
         raise TypeError("a JWK is an object")
     match jwk.get("kty"):
@@ -131,3 +118,77 @@ def _bytes_of(jwk: JsonObject, name: str) -> bytes:
     if not isinstance(text, str):
         raise TypeError(f"{name} is no text")
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+_KIND: Final = {"ed25519": "Ed25519", "ecdsa": "elliptic-curve", "rsa": "RSA"}
+
+
+def is_signed_by(
+    key: PublicKey,
+    scheme: str,
+    signature: bytes,
+    content: bytes,
+    *,
+    algorithm: str = "sha256",
+    form: str = "der",
+    padding: str = "pkcs1",
+) -> bool:
+    """Return whether the key's owner made the signature. `form`: ECDSA's, der or raw. `padding`: RSA's, pkcs1 or pss.
+
+    Raises Temporary (`secret_unusable`) for a key of another kind, or an algorithm this machine's OpenSSL refuses.
+    """
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+    try:
+        if scheme == "ed25519" and isinstance(key, Ed25519PublicKey):
+            key.verify(signature, content)
+        elif scheme == "ecdsa" and isinstance(key, EllipticCurvePublicKey):
+            der = signature if form == "der" else _der(signature, (key.curve.key_size + 7) // 8)
+            key.verify(der, content, ECDSA(hash_of(algorithm)))
+        elif scheme == "rsa" and isinstance(key, RSAPublicKey):
+            key.verify(signature, content, padding_of(padding, algorithm), hash_of(algorithm))
+        else:
+            raise unusable(f"the secret is no {_KIND[scheme]} key, which this scheme asks for")
+    except InvalidSignature:
+        return False
+    except UnsupportedAlgorithm as error:
+        raise unusable(f"this machine's OpenSSL does not take {algorithm} in a signature") from error
+    return True
+
+
+def is_key_for(key: PublicKey, scheme: str) -> bool:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+    kinds = {"ed25519": Ed25519PublicKey, "ecdsa": EllipticCurvePublicKey, "rsa": RSAPublicKey}
+    return isinstance(key, kinds[scheme])
+
+
+def _der(raw: bytes, size: int) -> bytes:
+    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+    if len(raw) != 2 * size:
+        return b""
+    return encode_dss_signature(int.from_bytes(raw[:size], "big"), int.from_bytes(raw[size:], "big"))
+
+
+def hash_of(algorithm: str) -> HashAlgorithm:
+    from cryptography.hazmat.primitives import hashes
+
+    known: dict[str, type[HashAlgorithm]] = {
+        "sha256": hashes.SHA256,
+        "sha384": hashes.SHA384,
+        "sha512": hashes.SHA512,
+        "sha1": hashes.SHA1,
+    }
+    return known[algorithm]()
+
+
+def padding_of(padding: str, algorithm: str) -> AsymmetricPadding:
+    from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
+
+    return PKCS1v15() if padding == "pkcs1" else PSS(MGF1(hash_of(algorithm)), PSS.DIGEST_LENGTH)

@@ -5,15 +5,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from shared.errors import Rejected
-from shared.signatures.allowed_urls import PAYPAL_CERTIFICATE, PAYPAL_HOST, allowed_url
-from shared.signatures.asymmetric import is_signed_by
-from shared.signatures.certificates import certificate, common_names, fetched
+from shared.signatures.certificates import (
+    PAYPAL_CERTIFICATE,
+    PAYPAL_HOST,
+    allowed_url,
+    certificate,
+    common_names,
+    fetched,
+)
 from shared.signatures.content import Named, parse_content, signed_content
-from shared.signatures.encodings import decoded
-from shared.signatures.keys import public_key
+from shared.signatures.keys import is_signed_by, public_key
+from shared.signatures.macs import decoded
 from shared.signatures.reading import Reading
+from shared.signatures.scheme import AuthScheme
 from shared.signatures.timestamps import verify_timestamp
-from shared.signatures.way import Way
 
 _CONTENT: Final = parse_content("{header.paypal-transmission-id}|{header.paypal-transmission-time}|{id}|{body.crc32}")
 _LASTING: Final = parse_content("{header.paypal-transmission-id}|{body.crc32}")
@@ -29,7 +34,7 @@ class Unproven:
     content: bytes
 
 
-def read_unproven(reading: Reading, way: Way, now: float) -> Unproven:
+def read_unproven(reading: Reading, auth: AuthScheme, now: float) -> Unproven:
     """Check all that needs no network: algorithm, time, certificate URL. Raises Rejected (`sig`, `ts`, `cert_url`)."""
     request = reading.request
     if not (signature_text := request.header("paypal-transmission-sig")):
@@ -37,17 +42,17 @@ def read_unproven(reading: Reading, way: Way, now: float) -> Unproven:
     url = allowed_url(request.header("paypal-cert-url"), PAYPAL_HOST, "cert_url", PAYPAL_CERTIFICATE)
     if (request.header("paypal-auth-algo") or "").lower() != "sha256withrsa":
         raise Rejected("sig", "the header paypal-auth-algo names another algorithm than SHA256withRSA")
-    verify_timestamp(request.header("paypal-transmission-time"), now, way.tolerance_seconds, "rfc3339")
+    verify_timestamp(request.header("paypal-transmission-time"), now, auth.tolerance_seconds, "rfc3339")
     try:
         signature = decoded(signature_text, "base64")
     except ValueError:
         raise Rejected("sig", "the signature is not base64") from None
-    return Unproven(url, signature, signed_content(_CONTENT, Named(reading, id=way.webhook_id)))
+    return Unproven(url, signature, signed_content(_CONTENT, Named(reading, id=auth.webhook_id)))
 
 
-def verify_paypal(reading: Reading, way: Way, keys: Mapping[str, bytes], now: float) -> None:
+def verify_paypal(reading: Reading, auth: AuthScheme, keys: Mapping[str, bytes], now: float) -> None:
     """Raises Rejected: `sig`, `ts`, `cert_url`; Temporary without the certificate."""
-    request = read_unproven(reading, way, now)
+    request = read_unproven(reading, auth, now)
     pem = fetched(keys, request.url)
     if not _SUBJECTS.intersection(common_names(certificate(pem, now))):
         raise Rejected("sig", "the certificate is not made out to PayPal's signing of webhooks")
@@ -56,5 +61,5 @@ def verify_paypal(reading: Reading, way: Way, keys: Mapping[str, bytes], now: fl
 
 
 def lasting_content(reading: Reading) -> bytes:
-    """What is signed of a request that was verified, without the time."""
+    """Return the signed content of a verified request, without the time."""
     return signed_content(_LASTING, Named(reading))

@@ -1,112 +1,111 @@
-"""The schemes that sign: HMAC, plain digests and public keys, over the content that the way's template makes."""
+"""The schemes that sign: HMAC, plain digests and public keys, over the content that the scheme's template makes.
+
+A request carries its signatures in one of these layouts: one alone, pairs, a list by version, or numbered headers.
+"""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from shared.errors import Rejected
-from shared.jsontext import Json
-from shared.signatures.asymmetric import is_signed_by
-from shared.signatures.compare import matches_any
-from shared.signatures.content import Named, signed_content
-from shared.signatures.encodings import comparable, decoded
-from shared.signatures.keys import public_key, shared_key
-from shared.signatures.layouts import Given, given_signatures
-from shared.signatures.macs import digest_text, hmac_text
-from shared.signatures.places import Place
-from shared.signatures.reading import Reading
+from shared.signatures.content import BODY, Named, signed_content
+from shared.signatures.keys import is_signed_by, public_key
+from shared.signatures.macs import comparable, decoded, digest_text, hmac_text, matches_any, shared_key
+from shared.signatures.places import values_at
+from shared.signatures.reading import Reading, spellings
+from shared.signatures.scheme import AuthScheme
 from shared.signatures.timestamps import verify_timestamp
-from shared.signatures.urls import spellings
-from shared.signatures.way import Way
 
 MAX_ITEMS: Final = 1000
+MAX_SIGNATURES: Final = 10
+MAX_NUMBERED: Final = 100
 _MAX_ID: Final = 256
+_MAX_JSON: Final = 8192
 
 
-def verify_signed(reading: Reading, way: Way, secrets: Sequence[str], now: float) -> None:
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The signatures that a request carries, as texts, and the other items that stand with them."""
+
+    signatures: list[str]
+    items: dict[str, str] = field(default_factory=dict)
+
+
+def verify_signed(reading: Reading, auth: AuthScheme, secrets: Sequence[str], now: float) -> None:
     """Raises Rejected: `sig`, `ts` or `id`; Temporary for a secret that is no key."""
-    if way.body_digest:
-        _verify_body_digest(reading, reading.text(way.body_digest))
-    for part in _parts(reading, way):
-        _verify_one(part, way, secrets, now)
-
-
-def _parts(reading: Reading, way: Way) -> Iterator[Reading]:
-    """The request, or each of the items that carry a signature of their own."""
-    if way.each is None:
-        yield reading
+    if auth.body_digest:
+        expected = hashlib.sha256(reading.request.body).hexdigest()
+        given = reading.text(auth.body_digest)
+        if given is None or not matches_any([given.lower()], [expected]):
+            raise Rejected("sig", "the SHA-256 that was sent along is not the body's")
+    if auth.each is None:
+        _verify_one(reading, auth, secrets, now)
         return
-    items: list[Json] = reading.values(way.each)
+    items = values_at(auth.each.path, reading.data())
     if not items or len(items) > MAX_ITEMS or not all(isinstance(item, dict) for item in items):
         raise Rejected("sig", f"the body holds no items that carry a signature, or more than {MAX_ITEMS}")
     for item in items:
-        yield Reading(reading.request, reading.url, item)
+        _verify_one(Reading(reading.request, reading.url, item), auth, secrets, now)
 
 
-def _verify_one(reading: Reading, way: Way, secrets: Sequence[str], now: float) -> None:
-    given = given_signatures(reading, way)
-    timestamp = ""
-    if way.timestamp and not _is_in_the_signed_body(way):
-        timestamp = _timestamp(reading, way.timestamp, given) or ""
-        verify_timestamp(timestamp, now, way.tolerance_seconds, way.unit)
-    if not _matches(given.signatures, list(_contents(reading, way, timestamp)), way, secrets):
-        raise Rejected("sig", "no signature matches what was sent and the secret")
-    if way.timestamp and _is_in_the_signed_body(way):  # which is parsed only now that it is proven
-        verify_timestamp(reading.text(way.timestamp), now, way.tolerance_seconds, way.unit)
-
-
-def _is_in_the_signed_body(way: Way) -> bool:
-    return way.timestamp is not None and way.timestamp.kind == "data" and "body" in way.content
-
-
-def _timestamp(reading: Reading, place: Place, given: Given) -> str | None:
-    return given.items.get(place.name) if place.kind == "signature" else reading.text(place)
-
-
-def _contents(reading: Reading, way: Way, timestamp: str) -> Iterator[Named]:
-    message_id = ""
-    if way.id:
-        message_id = reading.text(way.id) or ""
+def _verify_one(reading: Reading, auth: AuthScheme, secrets: Sequence[str], now: float) -> None:
+    """Verify a request, or one of several items that carry a signature of their own."""
+    given = given_signatures(reading, auth)
+    timestamp = message_id = ""
+    if auth.timestamp and not auth.signs_time_in_body:
+        at = auth.timestamp
+        timestamp = (given.items.get(at.name) if at.kind == "signature" else reading.text(at)) or ""
+        verify_timestamp(timestamp, now, auth.tolerance_seconds, auth.unit)
+    if auth.id:
+        message_id = reading.text(auth.id) or ""
         if not 0 < len(message_id) <= _MAX_ID:
             raise Rejected("id", f"the signed id is missing, or longer than {_MAX_ID} characters")
-    for url in spellings(reading.url, way.url) if "url" in way.content else ("",):
-        yield Named(reading, timestamp, message_id, url, missing_is_empty=way.each is not None)
+    contents = [
+        Named(reading, timestamp, message_id, url, missing_is_empty=auth.each is not None)
+        for url in (spellings(reading.url, auth.url) if "url" in auth.content else ("",))
+    ]
+    if auth.scheme == "hmac" or auth.scheme == "digest":
+        expected = [_expected(named, auth, secret) for named in contents for secret in secrets]
+        is_valid = matches_any([comparable(text, auth.encoding) for text in given.signatures], expected)
+    else:
+        is_valid = _is_signed_by_any(given.signatures, contents, auth, secrets)
+    if not is_valid:
+        raise Rejected("sig", "no signature matches what was sent and the secret")
+    if auth.timestamp and auth.signs_time_in_body:  # the body is parsed only now that it is authenticated
+        verify_timestamp(reading.text(auth.timestamp), now, auth.tolerance_seconds, auth.unit)
 
 
-def _matches(given: Sequence[str], contents: Sequence[Named], way: Way, secrets: Sequence[str]) -> bool:
-    if way.scheme in {"hmac", "digest"}:
-        expected = [_expected(named, way, secret) for named in contents for secret in secrets]
-        return matches_any([comparable(text, way.encoding) for text in given], expected)
-    signed = [signed_content(way.content, named) for named in contents]
-    signatures = [raw for text in given if (raw := _raw(text, way.encoding))]
+def _expected(named: Named, auth: AuthScheme, secret: str) -> str:
+    key = shared_key(secret, auth.key, auth.key_prefix)
+    if auth.scheme == "digest":
+        content = signed_content(auth.content, replace(named, secret=key))
+        return digest_text(content, auth.algorithm, auth.encoding)
+    content = named.reading.request.body if auth.content is BODY else signed_content(auth.content, named)
+    return hmac_text(content, key, auth.algorithm, auth.encoding)
+
+
+def _is_signed_by_any(
+    given: Sequence[str], contents: Sequence[Named], auth: AuthScheme, secrets: Sequence[str]
+) -> bool:
+    signed = [signed_content(auth.content, named) for named in contents]
+    signatures = [raw for text in given if (raw := _raw(text, auth.encoding))]
     checks = [
         is_signed_by(
             public_key(secret),
-            way.scheme,
+            auth.scheme,
             signature,
             content,
-            algorithm=way.algorithm,
-            form=way.form,
-            padding=way.padding,
+            algorithm=auth.algorithm,
+            form=auth.form,
+            padding=auth.padding,
         )
         for secret in secrets
         for content in signed
         for signature in signatures
     ]
     return any(checks)
-
-
-def _expected(named: Named, way: Way, secret: str) -> str:
-    key = shared_key(secret, way.key, way.key_prefix)
-    if way.scheme == "digest":
-        content = signed_content(way.content, _with_secret(named, key))
-        return comparable(digest_text(content, way.algorithm, way.encoding), way.encoding)
-    content = signed_content(way.content, named)
-    return comparable(hmac_text(content, key, way.algorithm, way.encoding), way.encoding)
-
-
-def _with_secret(named: Named, key: bytes) -> Named:
-    return Named(named.reading, named.timestamp, named.id, named.url, key, named.missing_is_empty)
 
 
 def _raw(text: str, encoding: str) -> bytes | None:
@@ -116,7 +115,83 @@ def _raw(text: str, encoding: str) -> bytes | None:
         return None
 
 
-def _verify_body_digest(reading: Reading, given: str | None) -> None:
-    expected = hashlib.sha256(reading.request.body).hexdigest()
-    if given is None or not matches_any([given.lower()], [expected]):
-        raise Rejected("sig", "the SHA-256 that was sent along is not the body's")
+def is_signed(reading: Reading, auth: AuthScheme) -> bool:
+    """Return whether the request has anything at the place of the scheme's signature."""
+    if auth.layout == "numbered":
+        return bool(reading.request.header(auth.header.replace("{n}", "1")))
+    if auth.each:
+        return any(isinstance(item, dict) for item in values_at(auth.each.path, reading.data()))
+    return bool(auth.at and reading.text(auth.at))
+
+
+def given_signatures(reading: Reading, auth: AuthScheme) -> Given:
+    """Return the signatures that the request carries. Raises Rejected (`sig`) where there are none, or too many."""
+    if auth.layout == "numbered":
+        return _numbered(reading, auth)
+    text = reading.text(auth.at) if auth.at else None
+    if not text:
+        raise Rejected("sig", f"the request has no signature: it is expected in {place_text(auth)}")
+    if not text.startswith(auth.prefix):
+        raise Rejected("sig", f"the signature in {place_text(auth)} does not begin with {auth.prefix!r}")
+    text = text[len(auth.prefix) :]
+    match auth.layout:
+        case "pairs":
+            given = _pairs(text, auth)
+        case "versions":
+            pairs = [item.partition(",") for item in text.split()]
+            given = Given([signature for version, _, signature in pairs if version in auth.take])
+        case "base64-json":
+            given = _base64_json(text, auth)
+        case _:
+            given = Given([text])
+    if not given.signatures:
+        raise Rejected("sig", f"no signature of the kind {', '.join(sorted(auth.take))} stands in {place_text(auth)}")
+    if len(given.signatures) > MAX_SIGNATURES:
+        rule = f"at most {MAX_SIGNATURES} are tried"
+        raise Rejected("sig", f"{place_text(auth)} holds {len(given.signatures)} signatures; {rule}")
+    return given
+
+
+def place_text(auth: AuthScheme) -> str:
+    """Describe the place of the scheme's signature."""
+    if auth.scheme == "standard-webhooks":
+        return f"the header {auth.names}-signature"
+    if auth.header:
+        return f"the header {auth.header}"
+    return str(auth.at) if auth.at else "the request"
+
+
+def _pairs(text: str, auth: AuthScheme) -> Given:
+    """Split a list of pairs. Items that are not used may be repeated, such as signatures of another version."""
+    signatures: list[str] = []
+    items: dict[str, str] = {}
+    for item in text.split(auth.separator[0]):
+        key, _, value = item.strip().partition("=")
+        if key in auth.take:
+            signatures.append(value)
+        elif key in items and auth.timestamp and key == auth.timestamp.name:
+            raise Rejected("sig", f"{place_text(auth)} has the same item twice")
+        else:
+            items[key] = value
+    return Given(signatures, items)
+
+
+def _base64_json(text: str, auth: AuthScheme) -> Given:
+    try:
+        value = json.loads(decoded(text[:_MAX_JSON], "base64"))
+    except (ValueError, RecursionError):
+        return Given([])
+    items = value if isinstance(value, dict) else {}
+    return Given([items[name] for name in auth.take if isinstance(items.get(name), str)])
+
+
+def _numbered(reading: Reading, auth: AuthScheme) -> Given:
+    found: list[str] = []
+    for number in range(1, MAX_NUMBERED + 1):
+        text = reading.request.header(auth.header.replace("{n}", str(number)))
+        if not text:
+            break
+        found.append(text.removeprefix(auth.prefix))
+    if not found:
+        raise Rejected("sig", f"the request has no signature: it is expected in {place_text(auth)}, {{n}} from 1")
+    return Given(found)

@@ -13,15 +13,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from shared.errors import Rejected, Temporary
-from shared.signatures.asymmetric import is_signed_by
-from shared.signatures.compare import matches_any
 from shared.signatures.content import wire
-from shared.signatures.encodings import decoded, encoded
-from shared.signatures.keys import public_key, unusable
-from shared.signatures.layouts import MAX_SIGNATURES
+from shared.signatures.keys import is_signed_by, public_key
+from shared.signatures.macs import decoded, encoded, matches_any, unusable
 from shared.signatures.reading import Reading
+from shared.signatures.scheme import AuthScheme
+from shared.signatures.signed import MAX_SIGNATURES
 from shared.signatures.timestamps import TOLERANCE_SECONDS, verify_timestamp
-from shared.signatures.way import Way
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -31,7 +29,7 @@ _PRIVATE_BYTES: Final = (32, 64)
 
 
 def standard_key(secret: str) -> bytes:
-    """The key in a Standard Webhooks secret, `whsec_` and base64. Raises Temporary (`secret_unusable`)."""
+    """Return the key in a Standard Webhooks secret, `whsec_` and base64. Raises Temporary (`secret_unusable`)."""
     try:
         return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except (binascii.Error, ValueError) as error:
@@ -43,7 +41,7 @@ def standard_content(webhook_id: str, timestamp: int, body: bytes) -> bytes:
 
 
 def sign_standard(secret: str, webhook_id: str, timestamp: int, body: bytes, key: str = "base64") -> str:
-    """The webhook-signature header's value: v1a for a `whsk_` secret, else v1. Raises Temporary for an unusable one."""
+    """Return the webhook-signature header: v1a for a `whsk_` secret, else v1. Raises Temporary for an unusable one."""
     content = standard_content(webhook_id, timestamp, body)
     if secret.startswith("whsk_"):
         return "v1a," + encoded(_private_signature(secret, content), "base64")
@@ -80,21 +78,21 @@ def verify_standard(
         raise fault or Rejected("sig", "no signature matches the id, the timestamp, the body and the secret")
 
 
-def verify_standard_way(reading: Reading, way: Way, secrets: Sequence[str], now: float) -> None:
+def verify_standard_scheme(reading: Reading, auth: AuthScheme, secrets: Sequence[str], now: float) -> None:
     """Raises Rejected: `sig`, `id`, `ts`."""
     request = reading.request
-    names = standard_names(reading, way)
+    names = standard_names(reading, auth)
     webhook_id, timestamp, signature = (request.header(f"{names}-{name}") for name in ("id", "timestamp", "signature"))
-    verify_standard(webhook_id, timestamp, signature, request.body, secrets, now, way.tolerance_seconds, way.key)
+    verify_standard(webhook_id, timestamp, signature, request.body, secrets, now, auth.tolerance_seconds, auth.key)
 
 
-def standard_names(reading: Reading, way: Way) -> str:
-    """What the headers' names begin with: some senders of Svix's use the standard's names.
+def standard_names(reading: Reading, auth: AuthScheme) -> str:
+    """Return the prefix of the headers' names: some senders that use Svix have the standard's names.
 
     An id of Svix's beside a signature of the standard's is signed by nobody, and would be the event's.
     """
     has_svix = reading.request.header("svix-signature") or reading.request.header("svix-id")
-    return "svix" if way.names == "svix" and has_svix else "webhook"
+    return "svix" if auth.names == "svix" and has_svix else "webhook"
 
 
 def _v1(secret: str, content: bytes, key: str) -> str:

@@ -1,4 +1,4 @@
-"""When a request was signed: not long ago, and not in the future."""
+"""The age of a signature: not too old, and not in the future."""
 
 import re
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ _RULES: Final = {
 
 
 def verify_timestamp(text: str | None, now: float, tolerance_seconds: float, unit: str = "s") -> float:
-    """The signed time in Unix seconds, once it is within the tolerance both ways. Raises Rejected (`ts`)."""
+    """Return the signed time in Unix seconds, if it is within the tolerance, past or future. Raises Rejected (`ts`)."""
     signed_at = None if text is None else _seconds(text, unit)
     if signed_at is None:
         raise Rejected("ts", f"the signed timestamp is not {_RULES[unit]}")
@@ -43,7 +43,7 @@ def verify_age(signed_at: float, now: float, tolerance_seconds: float) -> None:
 
 
 def timestamp_text(at: float, unit: str) -> str:
-    """As a sender writes it."""
+    """Write a time as a sender does."""
     match unit:
         case "ms":
             return str(int(at * 1000))

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shared.cloud.journal_rows import EventQuery
-from shared.cloud.local.journal import LocalJournal
-from shared.cloud.local.journal_read import JournalReader
-from shared.cloud.local.journal_schema import FILE_NAME
+from deploy.history.journal_view import EventQuery
+from deploy.history.local_read import JournalReader
+from shared.cloud.local.journal import FILE_NAME, LocalJournal
 from shared.event import Event
 from shared.journal import EventEntry, RouteDecision
 from shared.jsontext import JsonObject

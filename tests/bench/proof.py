@@ -8,15 +8,14 @@ import time
 from pathlib import Path
 from typing import Final
 
-from deploy.cli.trigger_aim import ready_source
+from deploy.cli.trigger_request import ready_source
 from deploy.config.catalogue import load_catalogue
 from deploy.requests.signing import Signer, signed
-from functions.receive.ways import read_ways
 from shared.formats.parse import parse_body
 from shared.http import Request
 from shared.jsontext import JsonObject, to_json
+from shared.signatures.scheme import AuthScheme, read_scheme
 from shared.signatures.verify import verify
-from shared.signatures.way import Way
 from tests.bench.receive import PASSWORD, REQUEST, SLICE, stand_in_bus
 from tests.bench.steps import two_kilobytes
 from tests.processes import free_port, functions_framework, started
@@ -33,11 +32,13 @@ def microseconds() -> dict[str, float]:
     return {provider: _microseconds(_way(provider)) for provider in PROVIDERS}
 
 
-def _way(provider: str) -> Way:
-    return read_ways(ready_source(provider, load_catalogue()[provider])["auth"])[0]
+def _way(provider: str) -> AuthScheme:
+    auth = ready_source(provider, load_catalogue()[provider])["auth"]
+    assert isinstance(auth, list)
+    return read_scheme(auth[0])
 
 
-def _microseconds(way: Way) -> float:
+def _microseconds(way: AuthScheme) -> float:
     body = to_json(two_kilobytes()).encode()
     assert len(body) > 2_000
     unsigned = Request("POST", "/sender", "", (("content-type", "application/json"),), body)

@@ -6,21 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.history.cloud_journal import CloudJournal
+from deploy.history.journal_view import EventQuery, JournalView
+from deploy.history.local_read import JournalReader
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
-from shared.cloud.gcp.pubsub import no_authorization
 from shared.cloud.gcp.storage import BucketBlobs
-from shared.cloud.journal_rows import EventQuery
-from shared.cloud.journal_view import JournalView
+from shared.cloud.gcp.tokens import no_authorization
 from shared.cloud.local.journal import LocalJournal
-from shared.cloud.local.journal_read import JournalReader
 from shared.cloud.local.ledger import LocalLedger
-from shared.cloud.retention import Retention
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal, JournalEntry, RouteDecision
 from shared.jsontext import Json
 from shared.ledger import Claimed, Ledger
+from shared.retention import Retention
 from shared.times import rfc3339
 from tests.gcp.firestore_emulated import EmulatedFirestore
 from tests.gcp.storage_server import BUCKET

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.cloud.gcp.pubsub import no_authorization
 from shared.cloud.gcp.storage import BucketBlobs
+from shared.cloud.gcp.tokens import no_authorization
 from shared.cloud.local.blobs import LocalBlobs, purge_blobs
 from shared.errors import Temporary
 from shared.ports import Blobs

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import pytest
 from aiohttp import web
 
-from shared.cloud.gcp.pubsub import PubSubBus, no_authorization
+from shared.cloud.gcp.pubsub import PubSubBus
+from shared.cloud.gcp.tokens import no_authorization
 from shared.errors import Temporary
 from shared.ports import DEAD_LETTERS, EVENTS, Bus, BusMessage
 from tests.fakes.bus import FakeBus

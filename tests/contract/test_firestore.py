@@ -7,20 +7,21 @@ from dataclasses import replace
 
 import pytest
 
+from deploy.history.firestore_letters import LetterReader
+from deploy.history.firestore_read import FirestoreJournalReader
+from deploy.history.journal_view import DROPPED, EventQuery
 from shared.cloud.gcp import collections
-from shared.cloud.gcp.firestore import PASSING, TRIES
+from shared.cloud.gcp.firestore import TRIES
 from shared.cloud.gcp.journal import FirestoreJournal
-from shared.cloud.gcp.journal_letters import LetterReader
-from shared.cloud.gcp.journal_read import FirestoreJournalReader
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.owners import FirestoreOwners
-from shared.cloud.journal_rows import DROPPED, EventQuery
-from shared.cloud.retention import Retention
+from shared.cloud.gcp.retries import PASSING_CODES
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.event import Event
 from shared.journal import AttemptEntry, DeadLetter, EventEntry
 from shared.ledger import Busy, Claimed, Finished, Waiting
+from shared.retention import Retention
 from tests.fakes.blobs import FakeBlobs
 from tests.gcp.firestore_emulated import EmulatedFirestore
 from tests.gcp.firestore_memory import MemoryStore
@@ -193,7 +194,7 @@ async def test_what_changes_nothing_leaves_no_transaction_open(
     assert firestore.server.open_transactions == 0
 
 
-@pytest.mark.parametrize("status", sorted({*CODES} & PASSING))
+@pytest.mark.parametrize("status", sorted({*CODES} & PASSING_CODES))
 async def test_an_outcome_is_noted_though_firestore_refuses_for_a_moment(
     ledger: FirestoreLedger, firestore: EmulatedFirestore, status: str
 ) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.cloud.gcp.again import PASSING
-from shared.cloud.gcp.pubsub import no_authorization
+from shared.cloud.gcp.retries import PASSING_STATUSES
 from shared.cloud.gcp.secret_manager import from_secret_manager
 from shared.cloud.gcp.storage import BucketBlobs
+from shared.cloud.gcp.tokens import no_authorization
 from shared.errors import Temporary
 from shared.secrets import CACHE_SECONDS, SecretDenied, SecretStore, SecretStoreUnreachable
 from tests.fakes.clock import FakeClock
@@ -36,7 +36,7 @@ async def test_a_bucket_that_refuses_is_temporary(storage: tuple[StorageServer, 
     await asyncio.sleep(0)  # in which its connections are gone
 
 
-@pytest.mark.parametrize("status", sorted(PASSING))
+@pytest.mark.parametrize("status", sorted(PASSING_STATUSES))
 async def test_what_a_bucket_refuses_for_a_moment_is_asked_for_again(
     storage: tuple[StorageServer, str], status: int
 ) -> None:

@@ -8,17 +8,16 @@ from pathlib import Path
 import pytest
 
 from deploy.history.cloud_journal import CloudJournal
+from deploy.history.journal_view import EventQuery, JournalView
+from deploy.history.local_read import JournalReader
 from shared.cloud.gcp.journal import FirestoreJournal
-from shared.cloud.gcp.pubsub import no_authorization
 from shared.cloud.gcp.storage import BucketBlobs
-from shared.cloud.journal_rows import EventQuery
-from shared.cloud.journal_view import JournalView
+from shared.cloud.gcp.tokens import no_authorization
 from shared.cloud.local.journal import LocalJournal
-from shared.cloud.local.journal_read import JournalReader
-from shared.cloud.retention import Retention
 from shared.errors import Temporary
 from shared.event import Event
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal, JournalEntry, RouteDecision
+from shared.retention import Retention
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.journal import FakeJournal
 from tests.gcp.firestore_emulated import EmulatedFirestore

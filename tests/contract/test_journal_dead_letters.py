@@ -1,7 +1,7 @@
 """What every reader of a journal tells of dead letters, and how they are marked."""
 
-from shared.cloud.journal_rows import DROPPED, KEPT, REPLAYED
-from shared.journal import DeadLetter
+from deploy.history.journal_view import DROPPED, REPLAYED
+from shared.journal import KEPT, DeadLetter
 from tests.contract.kept_journal import NOW, Kept
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.cloud.journal_rows import EventQuery
+from deploy.history.journal_view import EventQuery
 from shared.event import Event
 from shared.journal import EventEntry
 from shared.times import rfc3339

@@ -4,10 +4,9 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
+from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
-from shared.cloud.local.journal import write_entries
-from shared.cloud.local.journal_requests import RequestEntry, write_requests
-from shared.cloud.local.journal_schema import FILE_NAME, open_journal
+from shared.cloud.local.journal import FILE_NAME, open_journal, write_entries
 from shared.cloud.local.ledger import LocalLedger
 from shared.delivery import Delivery, to_cloudevent_of
 from shared.event import Event, to_cloudevent

@@ -44,7 +44,7 @@ class FakeLedger(LedgerWrites):
         self._fail_if_faulty()
         self.states.pop(destination, None)
         keys = [key for key, row in self.table.items() if row.destination == destination]
-        return sum([await self._changed(key, lambda row: rules.release(row, now)) for key in keys])
+        return sum([await self._change(key, lambda row: rules.release(row, now)) is not None for key in keys])
 
     async def destination_state(self, destination: str) -> DestinationState:
         self._fail_if_faulty()

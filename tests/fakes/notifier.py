@@ -2,14 +2,13 @@ import base64
 import json
 from dataclasses import dataclass, field, replace
 
-from functions.notify.destination_states import DestinationStates
 from functions.notify.notify import notify
-from functions.notify.registry import Destinations
+from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.sweep import Sweeper
-from functions.notify.work import Parts, Result
+from functions.notify.work import Notifier, Result
 from shared.delivery import Delivery, to_cloudevent_of
 from shared.event import Event
-from shared.journaling import Journaling
+from shared.journal import Journaling
 from shared.ledger import Ledger, LedgerRow
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
@@ -46,14 +45,14 @@ class FakeNotifier:
     bus: FakeBus = field(default_factory=FakeBus)
     journal: FakeJournal = field(default_factory=FakeJournal)
     clock: FakeClock = field(default_factory=FakeClock)
-    parts: Parts = field(init=False)
+    parts: Notifier = field(init=False)
 
     def __post_init__(self) -> None:
         self.start()
 
     def start(self) -> None:
         """As a new process: with nothing remembered."""
-        self.parts = Parts(
+        self.parts = Notifier(
             destinations=self.destinations or FakeDestinations({"crm": self.crm}),
             states=DestinationStates(self.ledger, self.clock),
             ledger=self.ledger,

@@ -4,10 +4,16 @@ from shared.secrets import usable_values
 
 
 class FakeSecrets:
-    """The same rules as the real store, over a dictionary of texts."""
+    """The same rules as the real store, over a dictionary of texts; it keeps values while their text stays the same."""
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self.texts = dict(texts)
+        self._read: dict[tuple[str, str], tuple[str, ...]] = {}
 
     async def values(self, name: str) -> tuple[str, ...]:
-        return usable_values(name, self.texts.get(name))
+        text = self.texts.get(name)
+        if text is None:
+            return usable_values(name, None)
+        if (name, text) not in self._read:
+            self._read[name, text] = usable_values(name, text)
+        return self._read[name, text]

@@ -1,8 +1,9 @@
 """What a test needs to run steps by themselves."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from pydantic import BaseModel
 
@@ -14,6 +15,19 @@ from tests.fakes.owners import FakeOwners
 from tests.fakes.secrets import FakeSecrets
 
 EVENT = Event("e1", "/sources/crm", "lead.created", "2026-03-01T12:00:00.000Z", "00")
+
+
+T = TypeVar("T")
+
+
+def finished(coroutine: Coroutine[object, object, T]) -> T:
+    """Run a coroutine that never waits, without an event loop."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise AssertionError("it waits")
 
 
 def result_of(

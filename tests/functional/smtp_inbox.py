@@ -9,9 +9,9 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from functions.notify.destination import Attempt, Context
-from functions.notify.destinations.email import Settings, connect
-from functions.notify.mail.addresses import Address
-from functions.notify.mail.mail import Mail
+from functions.notify.destinations.email.email import connect
+from functions.notify.destinations.email.mail import Address, Mail
+from functions.notify.destinations.email.settings import Settings
 from shared.delivery import Delivery, Outcome
 from shared.event import Event
 from shared.jsontext import Json

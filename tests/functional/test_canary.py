@@ -20,10 +20,10 @@ from typing import Final
 
 import pytest
 
+from deploy.history.journal_view import DeadLetterRow, EventQuery
+from deploy.history.local_read import JournalReader
 from deploy.history.log_file import FILE_NAME as FILE_NAME_OF_LOG
-from shared.cloud.journal_rows import DeadLetterRow, EventQuery
-from shared.cloud.local.journal_read import JournalReader
-from shared.cloud.local.journal_schema import FILE_NAME
+from shared.cloud.local.journal import FILE_NAME
 from shared.dead_letters import dead_letter_message
 from shared.journal import DeadLetter
 from shared.jsontext import JsonObject

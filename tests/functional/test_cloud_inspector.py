@@ -128,8 +128,8 @@ async def test_what_only_the_emulation_has_is_not_there(inspected: Inspected, pa
     assert inspected.ask(path)[0] == 404
 
 
-async def test_refused_requests_are_not_in_this_journal(inspected: Inspected) -> None:
-    assert inspected.ask("/api/refused") == (200, {"refused": []})
+async def test_rejected_requests_are_not_in_this_journal(inspected: Inspected) -> None:
+    assert inspected.ask("/api/rejected") == (200, {"rejected": []})
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -130,6 +130,15 @@ def test_a_route_that_fails_again_is_kept_again_and_repeats_no_other_routes_mail
     assert hookchain_json(stack, "dead-letters", "list", *chosen)["dead_letters"] == []
 
 
+def test_an_event_that_had_already_arrived_is_called_a_duplicate(stack: Stack) -> None:
+    url, body = f"http://localhost:{stack.base}/shop", '{"event": "order.created", "id": "G1"}'
+    first = hookchain_json(stack, "send", url, "--data", body)
+    wait_for(listed_once(stack, "events", "list", "--text", "G1", "--status", "delivered"))
+    again = hookchain_json(stack, "send", url, "--data", body)
+    assert (first["duplicate"], again["duplicate"], first["event_id"] == again["event_id"]) == (False, True, True)
+    assert mails(stack)["G1"] == 1
+
+
 def test_whoever_reads_only_the_first_line_gets_no_traceback(stack: Stack) -> None:
     for number in range(3):
         sent(stack, "order.created", f"E{number}")

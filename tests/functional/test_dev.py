@@ -116,7 +116,7 @@ def test_the_line_it_prints_works_as_printed(start: Start, tmp_path: Path) -> No
         path.touch()
         path.chmod(0o755)
     dev = start("--no-reload")
-    dev.until_said("Ctrl-C stops everything.")
+    dev.until_said("Press Ctrl-C to stop.")
     assert f"http://127.0.0.1:{dev.base}/form  basic auth, user web, password FORM_PASSWORD" in dev.output
     assert f"http://127.0.0.1:{dev.base + 10}" in dev.output
     line = next(line.strip() for line in dev.output.splitlines() if line.strip().startswith("curl "))
@@ -131,7 +131,7 @@ def test_the_line_it_prints_works_as_printed(start: Start, tmp_path: Path) -> No
 
 def test_the_line_that_the_page_shows_works_and_holds_no_secret(start: Start) -> None:
     dev = start("--no-reload")
-    dev.until_said("Ctrl-C stops everything.")
+    dev.until_said("Press Ctrl-C to stop.")
     [(name, secret)] = read_dotenv(dev.env).items()
     assert name == "FORM_PASSWORD"
     with urllib.request.urlopen(f"http://127.0.0.1:{dev.base + 10}/api/live", timeout=20) as live:
@@ -151,6 +151,7 @@ def test_ctrl_c_stops_everything_and_nothing_stays(start: Start) -> None:
     dev.until_said("Hookchain is up")
     assert len(dev.ports_open()) == 5
     assert dev.interrupt() == 0
+    assert dev.output.endswith("Stopped. Events are kept in " + f"{dev.config.with_name('state')}/.\n")
     assert dev.ports_open() == []
     assert dev.pids(f"--port {dev.base}") == []
 
@@ -163,42 +164,42 @@ def test_killed_itself_it_leaves_no_process_behind(start: Start) -> None:
     dev.until(lambda: not dev.ports_open())
 
 
-def test_what_dies_is_started_again(start: Start) -> None:
+def test_a_process_that_dies_is_restarted(start: Start) -> None:
     dev = start("--no-reload")
     dev.until_said("Hookchain is up")
     for pid in dev.pids(f"--target notify --host 127.0.0.1 --port {dev.base + 2}"):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    dev.until_said("notify was ended by SIGKILL; it is started again in 0.25 s")
+    dev.until_said("notify was ended by SIGKILL; restarting in 0.25 s")
     dev.until(lambda: is_open(dev.base + 2))
 
 
-def test_a_change_of_the_configuration_is_taken_and_a_fault_in_it_is_told(start: Start) -> None:
+def test_a_changed_configuration_is_served_and_its_faults_are_shown(start: Start) -> None:
     dev = start()
     dev.until_said("Hookchain is up")
     dev.config.write_text(CONFIG.replace("to: list", "to: lost"), encoding="utf-8")
-    dev.until_said("hookchain.yaml changed; what runs is as before, because:")
+    dev.until_said("hookchain.yaml changed; the previous configuration is still in use:")
     dev.until_said("there is no destination 'lost'")
     assert "there is no destination 'lost'" in config_faults(dev.config.with_name("state")), "which the page shows"
     dev.config.write_text(CONFIG.replace("form:", "shop:").replace("from: form", "from: shop"), encoding="utf-8")
     dev.until_said("hookchain.yaml changed: restarted receive, transform")
     assert config_faults(dev.config.with_name("state")) == ""
-    dev.until_said(f"point senders at http://127.0.0.1:{dev.base}/shop  basic auth, user web, password FORM_PASSWORD")
+    dev.until_said(f"Send webhooks to http://127.0.0.1:{dev.base}/shop  basic auth, user web, password FORM_PASSWORD")
 
 
-def test_what_mends_a_configuration_that_was_refused_may_be_a_file_that_it_names(start: Start) -> None:
+def test_a_rejected_configuration_may_be_fixed_in_a_file_that_it_names(start: Start) -> None:
     dev = start()
     dev.until_said("Hookchain is up")
     text = CONFIG.replace('"New: {{ data.customerName }}"', "{file: subject.txt}")
     dev.config.write_text(text, encoding="utf-8")
-    dev.until_said("hookchain.yaml changed; what runs is as before, because:")
+    dev.until_said("hookchain.yaml changed; the previous configuration is still in use:")
     dev.config.with_name("subject.txt").write_text("{{ type", encoding="utf-8")
-    dev.until_said("subject.txt changed; what runs is as before, because:")
+    dev.until_said("subject.txt changed; the previous configuration is still in use:")
     dev.config.with_name("subject.txt").write_text("{{ type }}", encoding="utf-8")
     dev.until_said("subject.txt changed: restarted notify")
 
 
-def test_a_taken_port_is_told_in_plain_words(start: Start) -> None:
+def test_a_port_in_use_is_reported_with_advice(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         dev = start("--port-base", str(port))
@@ -207,7 +208,7 @@ def test_a_taken_port_is_told_in_plain_words(start: Start) -> None:
         assert "PORT_BASE=" in dev.output
 
 
-def test_a_state_folder_in_use_is_told(start: Start) -> None:
+def test_a_state_folder_in_use_is_reported(start: Start) -> None:
     first = start("--no-reload")
     first.until_said("Hookchain is up")
     second = start("--no-reload")
@@ -220,7 +221,7 @@ def test_a_state_folder_that_is_removed_ends_it(start: Start, tmp_path: Path) ->
     dev.until_said("Hookchain is up")
     shutil.rmtree(tmp_path / "state")
     assert dev.process.wait(20) == 1
-    assert f"{tmp_path / 'state'} was removed while hookchain dev ran" in dev.output
+    assert f"{tmp_path / 'state'}: must exist while hookchain dev runs; it was removed" in dev.output
     assert "Traceback" not in dev.output
     assert dev.ports_open() == []
 
@@ -233,14 +234,14 @@ def test_a_configuration_with_faults_is_not_started(start: Start, tmp_path: Path
     assert "Traceback" not in dev.output
 
 
-def test_a_weak_secret_is_refused(start: Start, tmp_path: Path) -> None:
+def test_a_weak_secret_stops_the_start(start: Start, tmp_path: Path) -> None:
     (tmp_path / "env").write_text("FORM_PASSWORD=changeme\n", encoding="utf-8")
     dev = start()
     assert dev.process.wait(20) == 1
     assert "Secret 'form-password' (FORM_PASSWORD) is a placeholder" in dev.output
 
 
-def test_its_help_tells_every_option() -> None:
+def test_its_help_lists_every_option() -> None:
     command = [sys.executable, "-m", "deploy.cli", "dev", "--help"]
     text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for option in ("--config", "--port-base", "--state", "--env-file", "--no-reload", "--send-mail", "--log-level"):

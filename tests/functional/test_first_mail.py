@@ -8,7 +8,7 @@ import pytest
 
 from deploy.config.compiler import compile_file, secrets_needed
 from deploy.requests.formats import encode
-from functions.notify.mail.mail import Mail
+from functions.notify.destinations.email.mail import Mail
 from shared.jsontext import JsonObject
 from tests.pipeline import Pipeline
 

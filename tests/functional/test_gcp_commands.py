@@ -58,6 +58,19 @@ def test_a_plan_is_printed_offline_with_no_gcloud_and_no_file(root: Path, tmp_pa
     assert (tmp_path / "build" / "receive" / "main.py").is_file()
 
 
+def test_a_plan_names_its_configuration_and_warns_of_an_address_that_counts_no_more(root: Path, tmp_path: Path) -> None:
+    config = "deploy/recipes/push-to-one-line/hookchain.yaml"
+    command = ["plan-gcp", "--project", PROJECT]
+    ran = hookchain(root, tmp_path, [*command, "--config", config], EMAIL_ADDRESS="me@example.com")
+    assert ran.out.splitlines()[0] == f"# Configuration: {config}"
+    assert f"warning: EMAIL_ADDRESS is ignored, because {config} names the destinations" in ran.err
+    (tmp_path / "env").write_text("EMAIL_ADDRESS=me@example.com\n")
+    assert "EMAIL_ADDRESS" not in hookchain(root, tmp_path, [*command, "--config", config]).err
+    ran = hookchain(root, tmp_path, [*command, "--config", "none"])
+    assert ran.out.startswith("# Configuration: no file; every event of /webhook is mailed to EMAIL_ADDRESS")
+    assert not ran.err
+
+
 def test_without_an_address_a_plan_says_what_is_missing(root: Path, tmp_path: Path) -> None:
     ran = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT])
     assert ran.code == 1
@@ -68,6 +81,7 @@ def test_from_nothing_to_a_url_and_again_and_away(root: Path, tmp_path: Path, gc
     given = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test"}
     ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **given)
     assert ran.code == 0, ran.err
+    assert "Configuration: no file; every event of /webhook is mailed to EMAIL_ADDRESS" in ran.out
     url = "https://hookchain-receive-123456789012.europe-west1.run.app/webhook"
     read = "gcloud secrets versions access latest --secret=hookchain-webhook-password --project=my-project"
     [line] = [line for line in ran.out.split("\n") if line.strip().startswith("curl")]

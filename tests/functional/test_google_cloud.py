@@ -139,7 +139,7 @@ def test_what_is_held_goes_out_once_it_is_released(deployed: Deployed, operator:
     deployed.emulation.ask("POST", "/emulator/faults", {"mail": {"next": [{"kind": "403", "count": 1}]}})
     event_id = deployed.post(id="held")
     operator.is_soon(event_id, "held")
-    assert operator.told("release", "inbox").startswith("inbox: enabled; 1 delivery held")
+    assert operator.told("release", "inbox").startswith("inbox: enabled; 1 held delivery")
     deployed.sweep()
     wait_for(lambda: "Order held" in deployed.mails(), 25.0)  # notify looks at the ledger's word for 10 s
     operator.is_soon(event_id, "delivered")

@@ -54,7 +54,7 @@ def test_a_smoke_test_is_followed_to_its_mail(
     order.write_text(json.dumps({"event": "order.large", "to": "ann@example.com"}))
     assert run("smoke", "--file", str(order), "--yes") == 0, capsys.readouterr()
     told = capsys.readouterr()
-    assert "route 'large orders' takes it" in told.out
+    assert "route 'large orders' matched" in told.out
     assert told.out.count("✓ delivered") == 2
     assert "It works: 2 of 2 delivered." in told.out
     assert "journal cannot be read" not in told.err

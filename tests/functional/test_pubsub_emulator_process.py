@@ -88,31 +88,32 @@ async def test_it_ends_cleanly_in_the_midst_of_pushing(tmp_path: Path) -> None:
         assert await asyncio.to_thread(emulation.stop) == 0
 
 
-def test_a_taken_port_is_said_in_plain_words(tmp_path: Path) -> None:
+def test_a_port_in_use_ends_the_process_with_advice(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
         code, words = run_to_its_end("--port", port, "--state", str(tmp_path))
     assert (code, words) == (
         3,
-        f"cloud_apis: port {port} on 127.0.0.1 is taken by another program; "
-        "stop it, or choose another port with --port\n",
+        f"cloud_apis: port {port} on 127.0.0.1 is taken by another program. "
+        "Stop it, or choose another port with --port.\n",
     )
 
 
-def test_a_fault_that_does_not_exist_is_refused_at_the_start(tmp_path: Path) -> None:
+def test_an_unknown_fault_is_a_usage_error(tmp_path: Path) -> None:
     code, words = run_to_its_end("--state", str(tmp_path), "--faults", '{"bus": {"lose": 1}}')
     assert code == 2
-    assert "unknown bus fault 'lose'" in words
+    assert "bus: must have delay, " in words
+    assert "got 'lose'." in words
 
 
-def test_a_state_folder_that_cannot_be_used_is_said(tmp_path: Path) -> None:
+def test_an_unusable_state_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code, words = run_to_its_end("--state", str(tmp_path / "file" / "state"))
     assert code == 4
     assert "cannot be used" in words
 
 
-async def test_what_was_confirmed_survives_every_kill(tmp_path: Path) -> None:
+async def test_a_confirmed_message_survives_every_kill(tmp_path: Path) -> None:
     emulation = Emulation(tmp_path)
     confirmed: set[str] = set()
 
@@ -142,7 +143,7 @@ async def test_what_was_confirmed_survives_every_kill(tmp_path: Path) -> None:
         assert await asyncio.to_thread(emulation.stop) == 0
 
 
-async def test_after_a_restart_only_what_was_not_acknowledged_comes_again_and_its_attempts_go_on(
+async def test_after_a_restart_only_unacknowledged_messages_are_delivered_and_their_attempts_continue(
     tmp_path: Path,
 ) -> None:
     emulation = Emulation(tmp_path)

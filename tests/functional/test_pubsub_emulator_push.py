@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import pytest
 
-from deploy.dev.pubsub.push_client import PushClient
+from deploy.dev.pubsub.pusher import PushClient
 from shared.jsontext import Json, JsonObject
 from tests.emulation import Emulation, Endpoint, attributes_of, message_of
 
@@ -136,7 +136,7 @@ async def test_after_its_last_attempt_a_message_is_a_dead_letter_and_its_peers_n
     assert Counter(names_in(endpoint.pushes)) == {"poison": 5, **{f"good {n}": 1 for n in range(20)}}
 
 
-async def test_what_an_endpoint_missed_while_it_was_down_is_pushed_when_it_is_back(
+async def test_messages_for_an_endpoint_that_was_down_are_pushed_when_it_is_back(
     bus: Bus, endpoint: Endpoint, free_port: int
 ) -> None:
     await bus.push_to(f"http://127.0.0.1:{free_port}/", retryPolicy=QUICK)
@@ -145,17 +145,6 @@ async def test_what_an_endpoint_missed_while_it_was_down_is_pushed_when_it_is_ba
     await asyncio.sleep(0.3)
     async with Endpoint().open(free_port) as late:
         await late.wait_until(lambda: {*names_in(late.pushes)} == wanted)
-
-
-async def test_a_bare_push_has_the_bytes_and_the_attributes_as_headers(bus: Bus, endpoint: Endpoint) -> None:
-    await bus.push_to(endpoint.url)
-    config: Json = {"pushConfig": {"pushEndpoint": endpoint.url, "noWrapper": {"writeMetadata": True}}}
-    await bus.ask("POST", f"{bus.subscription}:modifyPushConfig", config)
-    await bus.publish("one")
-    await endpoint.wait_for(1)
-    headers, body = endpoint.requests[0]
-    assert (body, headers["name"]) == (b"hello", "one")
-    assert headers["x-goog-pubsub-subscription-name"] == bus.subscription
 
 
 async def test_a_subscription_may_stop_pushing_and_begin_again(bus: Bus, endpoint: Endpoint) -> None:

@@ -12,8 +12,9 @@ from dataclasses import replace
 import pytest
 
 from functions.notify.destination import Attempt, Context
-from functions.notify.destinations.email import Settings, connect
-from functions.notify.mail.sendgrid import MAX_AT_ONCE
+from functions.notify.destinations.email.email import connect
+from functions.notify.destinations.email.sendgrid import MAX_AT_ONCE
+from functions.notify.destinations.email.settings import Settings
 from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater, Unknown
 from shared.event import Event
 from shared.jsontext import JsonObject

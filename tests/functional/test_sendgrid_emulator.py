@@ -4,13 +4,13 @@ import http.client
 import itertools
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 
-from deploy.dev.sendgrid.mail import Address
-from deploy.dev.sendgrid.mailbox import FILE_NAME, Mailbox
+from deploy.dev.sendgrid.mailbox import FILE_NAME, Address, Mailbox
 from shared.jsontext import Json, JsonObject
 from tests.emulation import Emulation
 
@@ -69,6 +69,7 @@ def test_a_mail_whose_client_gave_up_while_the_mail_store_was_locked_is_not_kept
             client.sock.settimeout(0.2)
             with pytest.raises(TimeoutError):
                 client.getresponse()
+        time.sleep(0.5)  # in which the emulation notices that the client is gone
         other.execute("ROLLBACK")
     assert send(emulation)[0] == 202
     assert mailbox.count() == before + 1
@@ -97,7 +98,7 @@ def test_sendgrids_own_client_sends_and_the_mail_is_there(emulation: Emulation, 
     assert mailbox.attachment_content(kept.id, 0) == b"<a/>"
 
 
-def test_a_mail_that_was_taken_survives_a_kill(emulation: Emulation, mailbox: Mailbox) -> None:
+def test_an_accepted_mail_survives_a_kill(emulation: Emulation, mailbox: Mailbox) -> None:
     before = mailbox.count()
     assert send(emulation)[0] == 202
     emulation.kill()
@@ -105,18 +106,18 @@ def test_a_mail_that_was_taken_survives_a_kill(emulation: Emulation, mailbox: Ma
     emulation.start()
 
 
-def test_without_a_key_nothing_is_taken(emulation: Emulation) -> None:
+def test_without_a_key_a_mail_is_rejected(emulation: Emulation) -> None:
     status, answer = emulation.ask("POST", "/v3/mail/send", GOOD)
     assert (status, first_error(answer)["message"]) == (401, "Permission denied, wrong credentials")
 
 
 @pytest.mark.parametrize("document", [[], "mail", {**GOOD, "subject": "\ud800"}])
-def test_what_is_no_mail_is_a_bad_request(emulation: Emulation, document: Json) -> None:
+def test_a_body_that_is_no_mail_is_a_bad_request(emulation: Emulation, document: Json) -> None:
     status, answer = send(emulation, document)
     assert (status, first_error(answer)["message"]) == (400, "Bad Request")
 
 
-def test_a_fault_of_the_mail_is_said_with_its_field(emulation: Emulation, mailbox: Mailbox) -> None:
+def test_a_fault_of_a_mail_is_reported_with_its_field(emulation: Emulation, mailbox: Mailbox) -> None:
     before = mailbox.count()
     status, answer = send(emulation, {**GOOD, "from": {"email": "nobody"}})
     assert (status, first_error(answer)["field"]) == (400, "from.email")
@@ -129,7 +130,7 @@ def test_a_sandboxed_mail_is_checked_and_not_sent(emulation: Emulation, mailbox:
     assert mailbox.count() == before
 
 
-def test_the_next_mails_get_the_answers_that_were_asked_for(emulation: Emulation) -> None:
+def test_the_next_mails_get_the_configured_faults(emulation: Emulation) -> None:
     trouble(emulation, {"next": [{"kind": kind} for kind in ("429", "500", "503", "403")]})
     answers = [send(emulation) for _ in range(5)]
     assert [status for status, _ in answers] == [429, 500, 503, 403, 202]

@@ -1,5 +1,6 @@
 """Mail over SMTP, to a real server (aiosmtpd): what it takes, and what its answers mean."""
 
+import asyncio
 import email
 import email.policy
 import socket
@@ -12,11 +13,12 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP
 
-from functions.notify.destinations.email import Settings
-from functions.notify.destinations.email import connect as connect_mail
+from functions.notify.destinations.email.email import connect as connect_mail
+from functions.notify.destinations.email.settings import Settings
+from functions.notify.destinations.email.smtp import SmtpServer, SmtpTransport
 from shared.delivery import Delivered, Delivery, Disabled, Refused, RetryLater, Unknown
 from shared.jsontext import Json
-from tests.functional.smtp_inbox import ATTEMPT, EVENT, HOST, Bench, serving
+from tests.functional.smtp_inbox import ATTEMPT, EVENT, HOST, MAIL, Bench, serving
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ async def test_a_retry_goes_to_those_alone_who_do_not_have_it(bench: Bench) -> N
         bench.inbox.answers = {}
         second = await bench.send(replace(ATTEMPT, attempt_number=2), to=everyone)
 
-    assert first == RetryLater("not yet for 1 of 4 recipients: 451 later", answer="451 later")
+    assert first == RetryLater("not yet for 1 of 4 recipients: 451", answer="451 later")
     assert second == Delivered("taken for 3 of 4 recipients, refused for the others: 550 no such user")
     assert bench.inbox.recipients == [["a@x.y"], ["d@x.y"], ["b@x.y"]]
 
@@ -108,6 +110,42 @@ async def test_the_servers_answer_is_the_outcome(
     assert words in repr(found)
 
 
+@pytest.mark.parametrize(
+    ("answers", "kind"),
+    [
+        ({"DATA": "25"}, Unknown),
+        ({"DATA": "5"}, Unknown),
+        ({"DATA": "queued"}, Unknown),
+        ({"DATA": "354 more"}, Unknown),
+        ({"DATA": "999 done"}, Unknown),
+        ({"ada@example.com": "25"}, RetryLater),
+        ({"ada@example.com": "ok"}, RetryLater),
+        ({"MAIL": "5"}, RetryLater),
+        ({"MAIL": "999 no"}, RetryLater),
+    ],
+)
+async def test_what_is_no_reply_is_never_an_acceptance(
+    bench: Bench, answers: dict[str, str], kind: type[object]
+) -> None:
+    bench.inbox.answers = answers
+    with serving(Controller(bench.inbox, HOST, bench.port)):
+        found = await bench.send()
+
+    assert isinstance(found, kind)
+
+
+@pytest.mark.parametrize("code", ["550 5.1.1", "450 4.2.0", "550"])
+async def test_a_reason_holds_the_codes_of_a_reply_and_not_its_text(bench: Bench, code: str) -> None:
+    reply = f"{code} <ada@example.com>: Recipient address rejected"
+    bench.inbox.answers = {"ada@example.com": reply}
+    with serving(Controller(bench.inbox, HOST, bench.port)):
+        found = await bench.send()
+
+    assert isinstance(found, Refused | RetryLater)
+    assert found.reason.endswith(f": {code}")
+    assert found.answer == reply
+
+
 async def test_a_server_that_is_not_there_is_tried_again_later(bench: Bench) -> None:
     found = await bench.send()
 
@@ -139,21 +177,50 @@ async def test_a_connection_that_breaks_before_the_mail_is_sent_repeats_nothing(
     assert isinstance(found, RetryLater)
 
 
+@pytest.mark.parametrize("reply", [b"552 too large\r\n", b""], ids=["refuses", "breaks off"])
+async def test_a_server_that_ends_it_amid_a_large_mail_did_not_accept_it(bench: Bench, reply: bytes) -> None:
+    got = b""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal got
+        writer.write(b"220 hi\r\n")
+        while (line := await reader.readline()) and line != b"DATA\r\n":
+            writer.write(b"250 OK\r\n")
+        writer.write(b"354 go on\r\n")
+        got = await reader.read(65_536)
+        writer.write(reply)
+        await asyncio.sleep(0.1)
+        writer.transport.abort()
+
+    mail = replace(MAIL, text="many words " * 1_000_000)
+    server = await asyncio.start_server(serve, HOST, bench.port)
+    async with server:
+        transport = SmtpTransport("list", SmtpServer(HOST, bench.port, "none"), bench.context())
+        found = await transport.send(mail, ATTEMPT)
+
+    assert got
+    assert isinstance(found, Refused if reply else RetryLater)
+    assert "552 too large" in repr(found) or not reply
+
+
 async def test_a_look_up_of_the_server_that_takes_too_long_sends_nothing_then_or_later(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may_go_on, connect = threading.Event(), socket.create_connection
+    may_go_on, look_up = threading.Event(), socket.getaddrinfo
 
-    def after_a_long_look_up(address: tuple[str, int], *_: object, **__: object) -> socket.socket:
-        may_go_on.wait()
-        return connect(address)
+    def after_a_long_look_up(host: str, port: int, *_: object, **__: object) -> object:
+        if host == "localhost":
+            may_go_on.wait()
+        return look_up(HOST, port, type=socket.SOCK_STREAM)
 
-    monkeypatch.setattr(socket, "create_connection", after_a_long_look_up)
     attempt = replace(ATTEMPT, timeout_seconds=0.6)
+    context = bench.context()
+    by_name = replace(context, settings=replace(context.settings, smtp_url=f"smtp://localhost:{bench.port}"))
     with (
         serving(Controller(bench.inbox, HOST, bench.port)),
-        closing(connect_mail("list", Settings(to=["ada@example.com"]), bench.context())) as destination,
+        closing(connect_mail("list", Settings(to=["ada@example.com"]), by_name)) as destination,
     ):
+        monkeypatch.setattr(socket, "getaddrinfo", after_a_long_look_up)
         found = await destination.attempt(Delivery(EVENT, "tell the list", "list"), attempt)
         may_go_on.set()
 

@@ -2,7 +2,6 @@
 
 import ipaddress
 import ssl
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,9 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from functions.notify.mail.smtp import SmtpWay
-from functions.notify.mail.smtp_url import Security, SmtpServer
-from functions.notify.mail.threads import BoundedThreads
+from functions.notify.destinations.email.smtp import Security, SmtpServer, SmtpTransport
 from shared.delivery import Delivered, Disabled, Outcome, RetryLater
 from tests.functional.smtp_inbox import ATTEMPT, HOST, MAIL, PASSWORD, Bench, serving
 
@@ -114,9 +111,8 @@ def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def send_to(bench: Bench, security: Security) -> Outcome:
-    with closing(BoundedThreads()) as threads:
-        server = SmtpServer("127.0.0.1", bench.port, security)
-        return await SmtpWay("list", server, bench.context(), threads).send(MAIL, ATTEMPT)
+    server = SmtpServer("127.0.0.1", bench.port, security)
+    return await SmtpTransport("list", server, bench.context()).send(MAIL, ATTEMPT)
 
 
 @pytest.mark.usefixtures("trusted")

@@ -4,7 +4,7 @@ from itertools import count
 from typing import Final
 
 from shared.cloud.gcp.firestore import Firestore
-from shared.cloud.gcp.pubsub import no_authorization
+from shared.cloud.gcp.tokens import no_authorization
 from shared.http_client import MAX_ANSWER_BYTES
 from tests.gcp.firestore_server import FirestoreServer
 

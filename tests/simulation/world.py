@@ -9,24 +9,23 @@ from itertools import pairwise
 from random import Random
 from typing import Final
 
-from functions.notify.dead_letter_keeper import keep_dead_letter
+from functions.notify.dead_letters import keep_dead_letter
 from functions.notify.destination import Destination
-from functions.notify.destination_states import DestinationStates
 from functions.notify.notify import notify
-from functions.notify.registry import Configured, Destinations
+from functions.notify.registry import Configured, Destinations, DestinationStates
 from functions.notify.retry import MAX_UNKNOWN, UNKNOWN_SECONDS
 from functions.notify.sweep import Sweeper
-from functions.notify.work import Acknowledged, Parts
-from functions.receive.outcomes import Accepted
+from functions.notify.work import Acknowledged, Notifier
 from functions.receive.receive import Receiver
-from functions.receive.sources import read_sources
+from functions.receive.replies import Accepted
+from functions.receive.source import read_sources
 from functions.transform.read_routes import read_program
-from functions.transform.transformer import Transformer
+from functions.transform.transform import Transformer
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.event import Event
 from shared.http import Request
-from shared.journaling import Journaling
+from shared.journal import Journaling
 from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 from shared.push import parse_push
@@ -134,8 +133,8 @@ class World:
 
         return Receiver(read_sources({"sources": SOURCES}), FakeSecrets({}), self.bus, None, clock, random_id)
 
-    def _parts(self, clock: SkewedClock) -> Parts:
-        return Parts(
+    def _parts(self, clock: SkewedClock) -> Notifier:
+        return Notifier(
             Connected(self.inboxes),
             DestinationStates(self.ledger, clock),
             self.ledger,

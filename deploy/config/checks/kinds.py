@@ -11,6 +11,7 @@ from typing import Final
 from pydantic import BaseModel
 
 import functions.notify.destinations as kinds_package
+from functions.notify.destination import kind_module
 
 _PARTS: Final = ("Settings", "connect")
 _loaded: Final[dict[str, int]] = {}
@@ -43,7 +44,7 @@ def settings_model(kind: str) -> type[BaseModel]:
 
 
 def _module(kind: str) -> ModuleType:
-    module = importlib.import_module(f"{kinds_package.__name__}.{kind}")
+    module = importlib.import_module(kind_module(kind))
     written = Path(_file(kind)).stat().st_mtime_ns
     if _loaded.setdefault(kind, written) != written:
         module = importlib.reload(module)
@@ -52,5 +53,5 @@ def _module(kind: str) -> ModuleType:
 
 
 def _file(kind: str) -> str:
-    spec = importlib.util.find_spec(f"{kinds_package.__name__}.{kind}")
+    spec = importlib.util.find_spec(kind_module(kind))
     return str(spec.origin) if spec else ""

@@ -9,12 +9,11 @@ from deploy.config.compiling.routes import UnreadableFile, with_files
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault
 from deploy.config.models.configuration import as_steps
-from functions.transform.expression_text import over_event
-from functions.transform.families import StepModels
-from functions.transform.named_chains import read_chains, unknown_chains
-from functions.transform.registry import NamedStep, StepFault, read_chain
+from functions.transform.expressions import ExpressionFault, over_event
+from functions.transform.families import StepModels, step_model
+from functions.transform.read_chains import StepFault, read_chain, read_chains, unknown_chains
+from functions.transform.step import NamedStep
 from shared.did_you_mean import did_you_mean
-from shared.expressions import ExpressionFault
 from shared.jsontext import Json, JsonObject
 
 
@@ -65,10 +64,20 @@ class _Chains:
     own: StepModels
     chains: dict[str, tuple[NamedStep, ...]]
     faults: list[Fault]
+    has_broken_file: bool
+
+    def may_be_own(self, fault: StepFault) -> bool:
+        """Return whether nothing defines the step: it may be in the file that does not load, a fault of its own."""
+        return self.has_broken_file and _is_unknown(fault, self.own)
+
+
+def _is_unknown(fault: StepFault, own: StepModels) -> bool:
+    return fault.name is not None and fault.name not in own and step_model(fault.name) is None
 
 
 def _read_chains(file: ConfigFile, document: JsonObject) -> _Chains:
     own, faults = own_steps(file, document.get(SECTION))
+    has_broken_file = bool(faults)
     written = document.get("chains")
     filled: dict[str, Json] = {}
     reported = set[tuple[str, int | None]]()
@@ -78,16 +87,16 @@ def _read_chains(file: ConfigFile, document: JsonObject) -> _Chains:
         reported |= {(name, fault.number) for fault in unreadable}
     read = read_chains(filled, own)
     for name, fault in read.faults:
-        if (name, fault.number) not in reported:
+        if (name, fault.number) not in reported and not (has_broken_file and _is_unknown(fault, own)):
             faults += _faults_at(file, ("chains", name), [fault])
-    return _Chains(file, own, dict(read.chains), faults)
+    return _Chains(file, own, dict(read.chains), faults, has_broken_file)
 
 
 def _step_faults(chains: _Chains, path: DocumentPath, steps: Json) -> Iterator[Fault]:
     filled, faults = _with_files(chains.file, steps, chains.own)
     found, invalid = read_chain(filled, chains.own)
     unreadable = {fault.number for fault in faults}
-    faults += [fault for fault in invalid if fault.number not in unreadable]
+    faults += [fault for fault in invalid if fault.number not in unreadable and not chains.may_be_own(fault)]
     yield from _faults_at(chains.file, path, [*faults, *unknown_chains(found, chains.chains)])
 
 

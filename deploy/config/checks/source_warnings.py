@@ -7,8 +7,7 @@ from deploy.config.models.auth import Auth, LinkAuth, PathAuth, QueryAuth
 from deploy.config.models.configuration import Configuration
 from deploy.config.models.signed import DigestAuth, SignedAuth
 from deploy.config.models.source import SourceConfig
-from functions.receive.signed_part import signs_content
-from shared.signatures.way import read_way
+from shared.signatures.scheme import read_scheme
 
 
 def source_warnings(name: str, source: SourceConfig, config: Configuration) -> Iterator[str]:
@@ -46,7 +45,7 @@ def _signs(source: SourceConfig) -> bool:
     schemes = list(source.auth)
     if source.provider and "auth" not in source.model_fields_set:
         schemes = [offered.scheme for offered in chosen_schemes(load_catalogue()[source.provider], source.variant)]
-    return bool(schemes) and all(signs_content(read_way(each.model_dump(exclude_none=True))) for each in schemes)
+    return bool(schemes) and all(read_scheme(each.model_dump(exclude_none=True)).signs_content for each in schemes)
 
 
 def _has_id(source: SourceConfig) -> bool:

@@ -9,7 +9,7 @@ from deploy.config.faults import unreadable
 from deploy.config.models.configuration import Configuration, RouteConfig, StepConfig
 from functions.transform.families import StepModels, step_model
 from functions.transform.own_steps import load_own_steps
-from functions.transform.registry import NO_OWN_STEPS
+from functions.transform.read_chains import NO_OWN_STEPS
 from functions.transform.step import Step
 from shared.jsontext import Json, JsonObject
 

@@ -113,7 +113,7 @@ def _read(name: str, folder: Path) -> Json:
 def _verify(document: Json) -> None:
     from jsonschema import Draft202012Validator, SchemaError  # slow to import, and few sources have a schema
 
-    from shared.schema_references import reference_outside
+    from shared.schema import reference_outside
 
     if not isinstance(document, dict):
         raise SchemaFault("must be a JSON Schema, which is an object")

@@ -1,4 +1,4 @@
-"""What a person can do from the page: replay, release, drop; unplug the mail sink and plug it in."""
+"""The actions of the page: replay events and dead letters, drop dead letters, release destinations."""
 
 import secrets
 import time
@@ -8,108 +8,97 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy.dev.inspector.answers import json_answer, json_body, not_found
-from deploy.dev.inspector.apis import change_faults
-from deploy.dev.inspector.parts import LOCAL, PARTS, Parts
-from deploy.dev.inspector.query import bad_request, before_of, limit_of
+from deploy.dev.inspector.api import bad_request, before_of, json_answer, json_body, limit_of, not_found
+from deploy.dev.inspector.backend import BACKEND, Backend
 from deploy.history.documents import as_dead_letter, dead_letter_document
+from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow
 from deploy.history.replay_messages import replay_of_dead_letter, replay_of_event
-from shared.cloud.journal_rows import DROPPED, KEPT, REPLAYED, DeadLetterRow
 from shared.errors import Temporary
-from shared.journal import DeadLetter
+from shared.journal import KEPT, DeadLetter
 from shared.ports import EVENTS, BusMessage
 
 STATES: Final = (KEPT, REPLAYED, DROPPED)
 
 
 async def replay_event(request: web.Request) -> web.Response:
-    """`{"id": …, "only": <destination>, "force": true}`"""
-    parts, wanted = request.app[PARTS], await json_body(request)
+    """Replay `{"id": …, "only": <destination>, "force": true}`."""
+    backend, wanted = request.app[BACKEND], await json_body(request)
     event_id, only, force = wanted.get("id"), wanted.get("only"), wanted.get("force", False)
     if not isinstance(event_id, str) or not isinstance(only, str | None) or not isinstance(force, bool):
-        raise bad_request("a replay names an event's `id`; `only` is a destination's name, `force` is true or false")
-    record = await parts.read(partial(parts.reader.event, event_id))
+        raise bad_request("id: must be an event's id; only: a destination's name; force: true or false.")
+    record = await backend.read(partial(backend.reader.event, event_id))
     if record is None or record.document is None:
-        raise not_found("there is nothing to replay: transform has not seen the event, or its body is forgotten")
+        raise not_found("There is nothing to replay: transform has not processed the event, or its body was deleted.")
     replay_id = secrets.token_hex(8)
-    await parts.bus.publish(EVENTS, [replay_of_event(record.document, replay_id, only, force)])
+    await backend.bus.publish(EVENTS, [replay_of_event(record.document, replay_id, only, force)])
     return json_answer({"replay": replay_id})
 
 
 async def list_dead_letters(request: web.Request) -> web.Response:
-    parts, query = request.app[PARTS], request.query
+    backend, query = request.app[BACKEND], request.query
     state = query.get("state") or KEPT
     if state not in (*STATES, "all"):
-        raise bad_request(f"state is one of {', '.join(STATES)}, all")
+        raise bad_request(f"state: must be one of {', '.join(STATES)}, all; got {state!r}.")
     wanted = None if state == "all" else state
-    look = partial(parts.reader.dead_letters, limit_of(query), state=wanted, before=before_of(query))
-    return json_answer({"dead_letters": [dead_letter_document(letter) for letter in await parts.read(look)]})
+    look = partial(backend.reader.dead_letters, limit_of(query), state=wanted, before=before_of(query))
+    return json_answer({"dead_letters": [dead_letter_document(letter) for letter in await backend.read(look)]})
 
 
 async def show_dead_letter(request: web.Request) -> web.Response:
-    letter = await _dead_letter(request.app[PARTS], request.query.get("id", ""))
+    letter = await _dead_letter(request.app[BACKEND], request.query.get("id", ""))
     return json_answer(dead_letter_document(letter, whole=True))
 
 
 async def replay_dead_letters(request: web.Request) -> web.Response:
-    """`{"ids": […]}`, each as `/api/dead-letters` names it."""
-    parts = request.app[PARTS]
+    """Replay `{"ids": […]}`, the ids that /api/dead-letters lists."""
+    backend = request.app[BACKEND]
     ids = await _ids(request)
-    letters = [as_dead_letter(await _dead_letter(parts, each)) for each in ids]
+    letters = [as_dead_letter(await _dead_letter(backend, each)) for each in ids]
     messages = [(letter, replay_of_dead_letter(letter, secrets.token_hex(8))) for letter in letters]
-    replayed = [await _replay(parts, letter, message) for letter, message in messages]
+    replayed = [await _replay(backend, letter, message) for letter, message in messages]
     return json_answer({"replayed": sum(replayed)})
 
 
-async def _replay(parts: Parts, letter: DeadLetter, message: BusMessage) -> bool:
-    """Marked first: one that fails again at once is kept again, which must come last.
+async def _replay(backend: Backend, letter: DeadLetter, message: BusMessage) -> bool:
+    """Publish the message; return False if the dead letter was replayed before, so that two clicks send it once.
 
-    False for what was replayed already: asked for twice, it would be delivered twice.
+    It is marked before it is published: one that fails again at once is kept again, and that must be the last write.
     """
-    if not await _mark(parts, [letter.id], REPLAYED):
+    if not await _mark(backend, [letter.id], REPLAYED):
         return False
     try:
-        await parts.bus.publish(letter.topic, [message])
+        await backend.bus.publish(letter.topic, [message])
     except Temporary:
-        await _mark(parts, [letter.id], KEPT)
+        await _mark(backend, [letter.id], KEPT)
         raise
     return True
 
 
 async def drop_dead_letters(request: web.Request) -> web.Response:
-    return json_answer({"dropped": await _mark(request.app[PARTS], await _ids(request), DROPPED)})
+    return json_answer({"dropped": await _mark(request.app[BACKEND], await _ids(request), DROPPED)})
 
 
 async def release(request: web.Request) -> web.Response:
     destination = request.match_info["destination"]
-    return json_answer({"released": await request.app[PARTS].ledger.release(destination, time.time())})
-
-
-async def plug(request: web.Request) -> web.Response:
-    """`{"plugged": false}` takes the mail provider off the net, as it were."""
-    plugged = (await json_body(request)).get("plugged")
-    if not isinstance(plugged, bool):
-        raise bad_request("`plugged` is true or false")
-    await change_faults(request.app[LOCAL].apis_url, {"mail": {"unplugged": not plugged}})
-    return json_answer({"plugged": plugged})
+    return json_answer({"released": await request.app[BACKEND].ledger.release(destination, time.time())})
 
 
 async def _ids(request: web.Request) -> Sequence[str]:
     ids = (await json_body(request)).get("ids")
     if not isinstance(ids, list) or not ids or not all(isinstance(each, str) for each in ids):
-        raise bad_request("`ids` is a list of dead letters' ids")
+        raise bad_request("ids: must be a list of dead letters' ids.")
     return [str(each) for each in ids]
 
 
-async def _dead_letter(parts: Parts, dead_letter_id: str) -> DeadLetterRow:
-    letter = await parts.read(partial(parts.reader.dead_letter, dead_letter_id))
+async def _dead_letter(backend: Backend, dead_letter_id: str) -> DeadLetterRow:
+    letter = await backend.read(partial(backend.reader.dead_letter, dead_letter_id))
     if letter is None:
-        raise not_found(f"no dead letter {dead_letter_id!r}")
+        raise not_found(f"There is no dead letter {dead_letter_id!r}.")
     return letter
 
 
-async def _mark(parts: Parts, ids: Sequence[str], state: str) -> int:
-    return await parts.read(partial(parts.reader.mark_dead_letters, ids, state))
+async def _mark(backend: Backend, ids: Sequence[str], state: str) -> int:
+    return await backend.read(partial(backend.reader.mark_dead_letters, ids, state))
 
 
 ROUTES: Final = [
@@ -120,4 +109,3 @@ ROUTES: Final = [
     web.post("/api/dead-letters/drop", drop_dead_letters),
     web.post("/api/release/{destination}", release),
 ]
-LOCAL_ROUTES: Final = [web.post("/api/mail-sink", plug)]

@@ -1,4 +1,4 @@
-"""The inspector: one page on what happens to events, and the JSON it is made of, for this machine alone.
+"""The inspector beside `hookchain dev`: a page that shows what happens to events, and its JSON interface.
 
 `python -m deploy.dev.inspector.app --port 8090 --state .hookchain`
 """
@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -16,19 +17,23 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy.dev.inspector import actions_api, mail_api, steps_api
+from deploy.config.dev_file import config_faults, read_hint
+from deploy.dev.inspector import mail_api, steps_api
+from deploy.dev.inspector.backend import LOCAL, LocalBackend
 from deploy.dev.inspector.base_app import DEFAULT_PORT, base_app, serve_app, stopped_by_signal
-from deploy.dev.inspector.board import Board, local_looks
-from deploy.dev.inspector.parts import LOCAL, LocalParts
-from deploy.dev.inspector.upkeep import keep_index, keep_repairing
+from deploy.dev.inspector.live import Board, Look, Pace, plots
+from deploy.dev.inspector.upkeep import repair_journal, update_index
 from deploy.dev.sendgrid.mailbox import Mailbox
-from shared.cloud.gcp.pubsub import PubSubBus, no_authorization
+from deploy.history.held import held_destinations
+from deploy.history.local_read import JournalReader
+from deploy.history.state_local import destination_names
+from shared.cloud.gcp.pubsub import PubSubBus
+from shared.cloud.gcp.tokens import no_authorization
 from shared.cloud.local.blobs import LocalBlobs
-from shared.cloud.local.journal import LocalJournal
-from shared.cloud.local.journal_read import JournalReader
-from shared.cloud.local.journal_schema import FILE_NAME
+from shared.cloud.local.journal import FILE_NAME, LocalJournal
 from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
+from shared.jsontext import JsonObject
 from shared.settings import DEFAULT_STATE, Settings, read_settings
 
 TICK_SECONDS: Final = 0.5
@@ -36,14 +41,14 @@ DEFAULT_APIS: Final = "127.0.0.1:8085"
 
 
 @asynccontextmanager
-async def open_parts(state: Path, apis: str, settings: Settings) -> AsyncIterator[LocalParts]:
+async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncIterator[LocalBackend]:
     apis_url = f"http://{apis}"
     journal, ledger = LocalJournal(state / FILE_NAME), LocalLedger(state / LEDGER_FILE)
     bus = PubSubBus(apis_url, settings.project, settings.topic_prefix, no_authorization)
     reader, mailbox = JournalReader(state / FILE_NAME), Mailbox(state)
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
     try:
-        yield LocalParts(
+        yield LocalBackend(
             reader=reader,
             ledger=ledger,
             blobs=LocalBlobs(state / "blobs"),
@@ -64,12 +69,36 @@ async def open_parts(state: Path, apis: str, settings: Settings) -> AsyncIterato
         bus.close()
 
 
-def make_app(parts: LocalParts) -> web.Application:
-    works = (partial(keep_index, parts), partial(keep_repairing, parts))
-    app = base_app(parts, Board(local_looks(parts)), works)
-    app[LOCAL] = parts
-    app.add_routes([*mail_api.ROUTES, *actions_api.LOCAL_ROUTES, *steps_api.ROUTES])
+def make_app(backend: LocalBackend) -> web.Application:
+    looks = (
+        Look("overview", Pace(0.5), lambda: _overview(backend, time.time())),
+        Look("plots", Pace(2.0), partial(plots, backend)),
+        Look("sink", Pace(1.0), partial(mail_api.sink_state, backend)),
+        Look("hint", Pace(5.0), lambda: asyncio.to_thread(_hint, backend.state)),
+    )
+    app = base_app(backend, Board(looks), (partial(update_index, backend), partial(repair_journal, backend)))
+    app[LOCAL] = backend
+    app.add_routes([*mail_api.ROUTES, *steps_api.ROUTES])
     return app
+
+
+async def _overview(backend: LocalBackend, now: float) -> JsonObject:
+    """Return the counts above the lists, and what an operator must know: configuration faults, held destinations."""
+    counts = await backend.read(lambda: (backend.reader.counts(), backend.reader.totals(), backend.mailbox.count()))
+    statuses, totals, mails = counts
+    return {
+        "statuses": dict(statuses),
+        "rejected": totals.refused,
+        "dead_letters": totals.dead_letters,
+        "mail": mails,
+        "config_faults": config_faults(backend.state),
+        "held": await held_destinations(backend.ledger, destination_names(backend.state), now),
+    }
+
+
+def _hint(state: Path) -> JsonObject:
+    hint = read_hint(state)
+    return {"trial": hint.trial, "sources": list(hint.sources)} if hint else {"trial": "", "sources": []}
 
 
 async def serve(
@@ -80,8 +109,8 @@ async def serve(
     is_up: Callable[[], None] = lambda: None,
 ) -> None:
     settings = read_settings({"PUBSUB_EMULATOR_HOST": DEFAULT_APIS, **environ})
-    async with open_parts(state, settings.emulator_host or DEFAULT_APIS, settings) as parts:
-        await serve_app(make_app(parts), port, stopped, is_up)
+    async with open_backend(state, settings.emulator_host or DEFAULT_APIS, settings) as backend:
+        await serve_app(make_app(backend), port, stopped, is_up)
 
 
 async def _run(options: argparse.Namespace) -> None:

@@ -1,47 +1,69 @@
-"""The page and its JSON over any platform's parts, for this machine alone."""
+"""The page and its JSON interface over any platform's backend, for this machine alone."""
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
 from deploy.dev.guard import local_only
-from deploy.dev.inspector import actions_api, events_api, live, page
-from deploy.dev.inspector.answers import MAX_BODY_BYTES, faults_in_words
-from deploy.dev.inspector.board import BOARD, Board
-from deploy.dev.inspector.gate import add_headers
-from deploy.dev.inspector.parts import PARTS, Parts
-from deploy.dev.inspector.upkeep import again_and_again
+from deploy.dev.inspector import actions_api, events_api, live
+from deploy.dev.inspector.api import MAX_BODY_BYTES, errors_as_text
+from deploy.dev.inspector.backend import BACKEND, Backend
+from deploy.dev.inspector.live import BOARD, Board
+from deploy.dev.inspector.upkeep import repeated
 from deploy.dev.site import LocalSite
 
 DEFAULT_PORT: Final = 8090
+PAGE: Final = Path(__file__).parent / "page"
+TYPES: Final = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+}
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS: Final[Mapping[str, str]] = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": _POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
-def base_app(parts: Parts, board: Board, works: Sequence[Callable[[], Awaitable[None]]] = ()) -> web.Application:
-    """`works` go on beside the page, for as long as it is served."""
-    app = web.Application(middlewares=[local_only, faults_in_words], client_max_size=MAX_BODY_BYTES)
-    app[PARTS], app[BOARD] = parts, board
-    for module in (page, events_api, actions_api, live):
+def base_app(backend: Backend, board: Board, works: Sequence[Callable[[], Awaitable[None]]] = ()) -> web.Application:
+    """Return the application. `works` run beside it for as long as it is served."""
+    app = web.Application(middlewares=[local_only, errors_as_text], client_max_size=MAX_BODY_BYTES)
+    app[BACKEND], app[BOARD] = backend, board
+    app.router.add_get("/", _index)
+    app.router.add_get("/favicon.ico", _no_icon)
+    app.router.add_get(r"/page/{name:[a-z_]+\.[a-z]+}", _file)
+    for module in (events_api, actions_api, live):
         app.add_routes(module.ROUTES)
 
-    async def duties(_: web.Application) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(again_and_again(work)) for work in (board.keep, *works)]
+    async def run_works(_: web.Application) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(repeated(work)) for work in (board.update, *works)]
         yield
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
 
-    app.on_response_prepare.append(add_headers)
-    app.cleanup_ctx.append(duties)
+    app.on_response_prepare.append(_add_headers)
+    app.cleanup_ctx.append(run_works)
     return app
 
 
 async def serve_app(
     app: web.Application, port: int, stopped: asyncio.Event, is_up: Callable[[], None] = lambda: None
 ) -> None:
-    """`is_up` is called once it answers. Raises OSError where the port is taken."""
+    """Serve until `stopped` is set; `is_up` is called once it answers. Raises OSError if the port is taken."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
     await runner.setup()
     try:
@@ -53,7 +75,34 @@ async def serve_app(
 
 
 def stopped_by_signal() -> asyncio.Event:
+    """Return an event that SIGTERM or SIGINT sets."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     return stopped
+
+
+async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    """Add the headers of every answer; one that has a policy of its own keeps it."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+
+
+async def _index(_: web.Request) -> web.Response:
+    return _page_file("index.html")
+
+
+async def _file(request: web.Request) -> web.Response:
+    return _page_file(request.match_info["name"])
+
+
+async def _no_icon(_: web.Request) -> web.Response:
+    """Answer the supervisor's readiness check; the page names its icon elsewhere."""
+    return web.Response(status=204)
+
+
+def _page_file(name: str) -> web.Response:
+    path = PAGE / name
+    if path.suffix not in TYPES or not path.is_file():
+        raise web.HTTPNotFound
+    return web.Response(text=path.read_text(encoding="utf-8"), content_type=TYPES[path.suffix], charset="utf-8")

@@ -1,6 +1,6 @@
-"""The inspector on the laptop over the journal that a bundle keeps on Google Cloud.
+"""The inspector on this machine over the journal that a deployment keeps on Google Cloud.
 
-Each look costs reads there: an open page asks every few seconds whether anything is new, which costs three.
+Each look costs reads there: an open page asks every few seconds whether anything is new, which costs three reads.
 """
 
 import asyncio
@@ -13,10 +13,9 @@ from typing import Final
 
 from aiohttp import web
 
+from deploy.dev.inspector.backend import Backend
 from deploy.dev.inspector.base_app import base_app
-from deploy.dev.inspector.board import Board, Look, plots
-from deploy.dev.inspector.pace import Pace
-from deploy.dev.inspector.parts import Parts
+from deploy.dev.inspector.live import Board, Look, Pace, plots
 from deploy.history.cloud_journal import COUNTED_EVENTS
 from deploy.history.held import MAX_HELD, held_document
 from deploy.history.state_cloud import CloudPlace
@@ -30,28 +29,28 @@ PLOTS_SECONDS: Final = 30.0
 
 
 @asynccontextmanager
-async def open_cloud_parts(place: CloudPlace) -> AsyncIterator[Parts]:
+async def open_cloud_backend(place: CloudPlace) -> AsyncIterator[Backend]:
     reader, ledger, blobs, bus = place.journal(), place.make_ledger(), place.make_blobs(), place.make_bus()
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
     try:
-        yield Parts(reader, ledger, blobs, bus, thread, TICK_SECONDS)
+        yield Backend(reader, ledger, blobs, bus, thread, TICK_SECONDS)
     finally:
         await asyncio.to_thread(thread.shutdown)
         await asyncio.to_thread(reader.close)
         for port in (ledger, blobs, bus):
             port.close()
-        await asyncio.sleep(0)  # in which their connections are gone
+        await asyncio.sleep(0)  # lets their connections close
 
 
-def make_cloud_app(parts: Parts, name: str, destinations: Callable[[], Sequence[str]]) -> web.Application:
-    """`name` is what people call this bundle; `destinations` answers the names that are known here."""
-    overviews = _Overviews(parts, destinations)
+def make_cloud_app(backend: Backend, name: str, destinations: Callable[[], Sequence[str]]) -> web.Application:
+    """Return the application. `name` is the deployment's; `destinations` returns the names known on this machine."""
+    overviews = _Overviews(backend, destinations)
     looks = (
         Look("overview", Pace(OVERVIEW_SECONDS), overviews.look),
-        Look("plots", Pace(PLOTS_SECONDS), partial(plots, parts)),
+        Look("plots", Pace(PLOTS_SECONDS), partial(plots, backend)),
         Look("hint", Pace(PLOTS_SECONDS), partial(_hint, name)),
     )
-    return base_app(parts, Board(looks))
+    return base_app(backend, Board(looks))
 
 
 async def _hint(name: str) -> JsonObject:
@@ -59,34 +58,34 @@ async def _hint(name: str) -> JsonObject:
 
 
 class _Overviews:
-    """Looked up anew only once somebody has written."""
+    """The overview, read again only after a write."""
 
-    def __init__(self, parts: Parts, destinations: Callable[[], Sequence[str]]) -> None:
-        self._parts = parts
+    def __init__(self, backend: Backend, destinations: Callable[[], Sequence[str]]) -> None:
+        self._backend = backend
         self._destinations = destinations
         self._version: int | None = None
         self._last: JsonObject = {}
 
     async def look(self) -> JsonObject:
-        version = await self._parts.read(self._parts.reader.version)
+        version = await self._backend.read(self._backend.reader.version)
         if version != self._version:
             self._last, self._version = await self._overview(), version
         return {**self._last, "held": await self._held(time.time())}
 
     async def _overview(self) -> JsonObject:
-        """Refused requests are in receive's log, mails in people's inboxes: with None the page shows neither."""
-        reader = self._parts.reader
-        statuses, totals = await self._parts.read(lambda: (reader.counts(), reader.totals()))
+        """Return the counts. Rejected requests are in receive's log and mails in inboxes, so those counts are None."""
+        reader = self._backend.reader
+        statuses, totals = await self._backend.read(lambda: (reader.counts(), reader.totals()))
         return {
             "statuses": dict(statuses),
             "newest": COUNTED_EVENTS,
-            "refused": None,
+            "rejected": None,
             "dead_letters": totals.dead_letters,
             "mail": None,
         }
 
     async def _held(self, now: float) -> list[Json]:
-        ledger = self._parts.ledger
+        ledger = self._backend.ledger
         assert isinstance(ledger, FirestoreLedger)
         states = await ledger.destination_states()
         held: list[Json] = []

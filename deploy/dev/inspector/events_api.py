@@ -1,4 +1,4 @@
-"""GET /api/events, /api/events/<id>, /api/deliveries, /api/refused."""
+"""Events, deliveries and rejected requests: GET /api/events, /api/events/<id>, /api/deliveries, /api/rejected."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -6,13 +6,12 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy.dev.inspector.answers import json_answer, not_found
-from deploy.dev.inspector.parts import LOCAL, PARTS, Parts
-from deploy.dev.inspector.query import before_of, event_query, limit_of
+from deploy.dev.inspector.api import before_of, event_query, json_answer, limit_of, not_found
+from deploy.dev.inspector.backend import BACKEND, LOCAL, Backend
 from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.history.documents import delivery_document, record_document, request_document, summary_document
+from deploy.history.journal_view import EventPage, EventQuery, EventRecord
 from shared.claim_check import checked_out
-from shared.cloud.journal_rows import EventPage, EventQuery, EventRecord
 from shared.errors import Permanent
 from shared.event import from_cloudevent, to_cloudevent
 from shared.jsontext import JsonObject
@@ -23,15 +22,15 @@ NEWEST_MAILS: Final = 200
 
 
 async def list_events(request: web.Request) -> web.Response:
-    parts, query = request.app[PARTS], event_query(request.query)
-    return json_answer(await find_events(parts, query))
+    backend, query = request.app[BACKEND], event_query(request.query)
+    return json_answer(await find_events(backend, query))
 
 
-async def find_events(parts: Parts, query: EventQuery) -> JsonObject:
-    """A search by text first makes the next events findable, some hundreds at a time."""
+async def find_events(backend: Backend, query: EventQuery) -> JsonObject:
+    """Return a page of the list. A search by text first indexes the next few hundred events."""
     if query.text:
-        await parts.read(parts.reader.index)
-    return page_document(await parts.read(partial(parts.reader.events, query)))
+        await backend.read(backend.reader.index)
+    return page_document(await backend.read(partial(backend.reader.events, query)))
 
 
 def page_document(page: EventPage) -> JsonObject:
@@ -43,50 +42,50 @@ def page_document(page: EventPage) -> JsonObject:
 
 
 async def show_event(request: web.Request) -> web.Response:
-    parts, event_id = request.app[PARTS], request.match_info["id"]
-    record = await parts.read(partial(parts.reader.event, event_id))
+    backend, event_id = request.app[BACKEND], request.match_info["id"]
+    record = await backend.read(partial(backend.reader.event, event_id))
     if record is None:
-        raise not_found(f"no event {event_id!r} in the journal")
-    rows = list(reversed(await parts.ledger.rows(MAX_DELIVERIES, event_id=event_id)))
-    document = record_document(record, await _whole_event(parts, record), rows)
+        raise not_found(f"The journal has no event {event_id!r}.")
+    rows = list(reversed(await backend.ledger.rows(MAX_DELIVERIES, event_id=event_id)))
+    document = record_document(record, await _whole_event(backend, record), rows)
     local = request.app.get(LOCAL)
     mails = await local.read(partial(_mails_of, local.mailbox, rows)) if local else {}
     return json_answer({**document, "mails": mails})
 
 
 def _mails_of(mailbox: Mailbox, rows: Sequence[LedgerRow]) -> JsonObject:
-    """The mail of each delivery that became one, as far as it is among the newest: SendGrid's answer names it."""
+    """Return mail ids by delivery id, for mails among the newest: the response of SendGrid has the message id."""
     answers = {row.answer.partition(" ")[2]: row.key for row in rows if row.answer.startswith("202 ")}
     if not answers:
         return {}
     return {answers[mail.message_id]: mail.id for mail in mailbox.list_mail(NEWEST_MAILS) if mail.message_id in answers}
 
 
-async def _whole_event(parts: Parts, record: EventRecord) -> JsonObject | None:
-    """With the data that rests in a blob; without, where the blob is gone."""
+async def _whole_event(backend: Backend, record: EventRecord) -> JsonObject | None:
+    """Return the event with the data of its blob, or without data if the blob is gone."""
     if record.document is None or "dataref" not in record.document:
         return record.document
     try:
-        return to_cloudevent(await checked_out(from_cloudevent(record.document), parts.blobs))
+        return to_cloudevent(await checked_out(from_cloudevent(record.document), backend.blobs))
     except Permanent:
         return record.document
 
 
 async def list_deliveries(request: web.Request) -> web.Response:
     wanted = {name: request.query.get(name) or None for name in ("destination", "state")}
-    rows = await request.app[PARTS].ledger.rows(limit_of(request.query), **wanted)
+    rows = await request.app[BACKEND].ledger.rows(limit_of(request.query), **wanted)
     return json_answer({"deliveries": [delivery_document(row) for row in rows]})
 
 
-async def list_refused(request: web.Request) -> web.Response:
-    parts, query = request.app[PARTS], request.query
-    requests = await parts.read(partial(parts.reader.refused, limit_of(query), before_of(query)))
-    return json_answer({"refused": [request_document(each) for each in requests]})
+async def list_rejected(request: web.Request) -> web.Response:
+    backend, query = request.app[BACKEND], request.query
+    requests = await backend.read(partial(backend.reader.refused, limit_of(query), before_of(query)))
+    return json_answer({"rejected": [request_document(each) for each in requests]})
 
 
 ROUTES: Final = [
     web.get("/api/events", list_events),
     web.get("/api/events/{id}", show_event),
     web.get("/api/deliveries", list_deliveries),
-    web.get("/api/refused", list_refused),
+    web.get("/api/rejected", list_rejected),
 ]

@@ -1,4 +1,7 @@
-"""GET /api/mail, /api/mail/<id>, and a mail's HTML, source and attachments: hostile, so each is walled in."""
+"""Caught mails at /api/mail, and the mail sink's switch.
+
+Senders wrote all that is in a mail, so its HTML, source and attachments are served isolated from the page.
+"""
 
 import base64
 import re
@@ -6,34 +9,39 @@ from functools import partial
 from typing import Final
 from urllib.parse import quote
 
+import aiohttp
 from aiohttp import web
 
-from deploy.dev.inspector.answers import json_answer, not_found
-from deploy.dev.inspector.mail_documents import mail_document, whole_mail_document
-from deploy.dev.inspector.parts import LOCAL
-from deploy.dev.inspector.query import before_of, limit_of
-from deploy.dev.sendgrid.mail import Mail
+from deploy.dev.inspector.api import bad_request, before_of, json_answer, json_body, limit_of, not_found
+from deploy.dev.inspector.backend import LOCAL, LocalBackend
+from deploy.dev.sendgrid.mailbox import Address, Mail
+from shared.errors import Temporary
+from shared.jsontext import Json, JsonObject
+from shared.times import rfc3339
 
-# An origin of its own, no script, no form, nothing fetched from anywhere: only what came with the mail. Its links open
-# in a tab of their own, as in a mail client.
+# An origin of its own, no script, no form, nothing loaded from anywhere else: only what came with the mail. Its links
+# open in a new tab, as in a mail client.
 HTML_POLICY: Final = (
     "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; "
     "img-src data:; font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 FILE_POLICY: Final = "sandbox; default-src 'none'"
 MAX_INLINE_BYTES: Final = 5_000_000
+PREVIEW_CHARACTERS: Final = 140
+FAULTS_TIMEOUT: Final = aiohttp.ClientTimeout(total=2.0)
 _CID: Final = re.compile(r"cid:([^\"'\s>)]+)", re.IGNORECASE)
 _IMAGE: Final = re.compile(r"image/(?:png|jpeg|gif|webp)")
+_RULE: Final = re.compile(r"[=_*-]{4,}")  # the lines that texts draw
 
 
 async def list_mail(request: web.Request) -> web.Response:
-    parts, query = request.app[LOCAL], request.query
-    mails = await parts.read(partial(parts.mailbox.list_mail, limit_of(query), before_of(query)))
-    return json_answer({"mail": [mail_document(mail) for mail in mails]})
+    backend, query = request.app[LOCAL], request.query
+    mails = await backend.read(partial(backend.mailbox.list_mail, limit_of(query), before_of(query)))
+    return json_answer({"mail": [_summary(mail) for mail in mails]})
 
 
 async def show_mail(request: web.Request) -> web.Response:
-    return json_answer(whole_mail_document(await _mail(request)))
+    return json_answer(_whole_document(await _mail(request)))
 
 
 async def show_html(request: web.Request) -> web.Response:
@@ -46,14 +54,14 @@ async def show_html(request: web.Request) -> web.Response:
     }
     html = _CID.sub(lambda found: images.get(found[1], "about:blank"), mail.html)
     headers = {"Content-Security-Policy": HTML_POLICY}
-    # `base` only says where links open; the policy above forbids it to say where they lead.
+    # `base` only makes links open in a new tab; the policy above forbids it to change where they lead.
     return web.Response(text='<base target="_blank">' + html, content_type="text/html", headers=headers)
 
 
 async def show_source(request: web.Request) -> web.Response:
-    """What was posted to SendGrid."""
-    parts, mail = request.app[LOCAL], await _mail(request)
-    source = await parts.read(partial(parts.mailbox.get_request, mail.id))
+    """Answer the JSON that was posted to SendGrid."""
+    backend, mail = request.app[LOCAL], await _mail(request)
+    source = await backend.read(partial(backend.mailbox.get_request, mail.id))
     return web.Response(text=source or "", content_type="text/plain", headers={"Content-Security-Policy": FILE_POLICY})
 
 
@@ -61,7 +69,7 @@ async def download(request: web.Request) -> web.Response:
     mail, index = await _mail(request), int(request.match_info["index"])
     content = await _content(request, mail.id, index)
     if content is None:
-        raise not_found("no such attachment")
+        raise not_found("The mail has no such attachment.")
     name = mail.attachments[index].filename if index < len(mail.attachments) else "attachment"
     headers = {
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
@@ -70,17 +78,91 @@ async def download(request: web.Request) -> web.Response:
     return web.Response(body=content, content_type="application/octet-stream", headers=headers)
 
 
+async def plug_sink(request: web.Request) -> web.Response:
+    """Take `{"plugged": false}` to simulate a mail service that is down."""
+    plugged = (await json_body(request)).get("plugged")
+    if not isinstance(plugged, bool):
+        raise bad_request("plugged: must be true or false.")
+    await _ask_faults(request.app[LOCAL].apis_url, "POST", {"mail": {"unplugged": not plugged}})
+    return json_answer({"plugged": plugged})
+
+
+async def sink_state(backend: LocalBackend) -> JsonObject:
+    try:
+        mail = (await _ask_faults(backend.apis_url, "GET", None)).get("mail")
+    except Temporary:
+        return {"answers": False, "plugged": True}
+    return {"answers": True, "plugged": not (isinstance(mail, dict) and mail.get("unplugged") is True)}
+
+
+async def _ask_faults(apis_url: str, method: str, body: Json) -> JsonObject:
+    """Return the faults of the emulated cloud APIs. Raises Temporary."""
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=FAULTS_TIMEOUT) as session,
+            session.request(method, f"{apis_url}/emulator/faults", json=body) as answer,
+        ):
+            document: Json = await answer.json() if answer.status == 200 else None
+            fault = f"the emulated APIs answered {answer.status}"
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise Temporary("apis", f"the emulated APIs do not answer: {type(error).__name__}") from error
+    if not isinstance(document, dict):
+        raise Temporary("apis", fault)
+    return document
+
+
 async def _mail(request: web.Request) -> Mail:
-    parts, mail_id = request.app[LOCAL], int(request.match_info["id"])
-    mail = await parts.read(partial(parts.mailbox.get_mail, mail_id))
+    backend, mail_id = request.app[LOCAL], int(request.match_info["id"])
+    mail = await backend.read(partial(backend.mailbox.get_mail, mail_id))
     if mail is None:
-        raise not_found(f"no mail {mail_id}")
+        raise not_found(f"There is no mail {mail_id}.")
     return mail
 
 
 async def _content(request: web.Request, mail_id: int, index: int) -> bytes | None:
-    parts = request.app[LOCAL]
-    return await parts.read(partial(parts.mailbox.attachment_content, mail_id, index))
+    backend = request.app[LOCAL]
+    return await backend.read(partial(backend.mailbox.attachment_content, mail_id, index))
+
+
+def _summary(mail: Mail) -> JsonObject:
+    """Return a mail for the list, without its bodies."""
+    return {
+        "id": mail.id,
+        "message_id": mail.message_id,
+        "received_at": rfc3339(mail.received_at),
+        "from": _address(mail.sender),
+        "to": [_address(each) for each in mail.to],
+        "subject": mail.subject,
+        "preview": " ".join(_RULE.sub(" ", mail.text[: PREVIEW_CHARACTERS * 4]).split())[:PREVIEW_CHARACTERS],
+        "attachments": len(mail.attachments),
+    }
+
+
+def _whole_document(mail: Mail) -> JsonObject:
+    return {
+        **_summary(mail),
+        "cc": [_address(each) for each in mail.cc],
+        "bcc": [_address(each) for each in mail.bcc],
+        "reply_to": [_address(each) for each in mail.reply_to],
+        "text": mail.text,
+        "has_html": bool(mail.html),
+        "headers": dict(mail.headers),
+        "categories": list(mail.categories),
+        "custom_args": dict(mail.custom_args),
+        "attachments": [
+            {
+                "filename": each.filename,
+                "type": each.type,
+                "inline": each.disposition == "inline",
+                "bytes": each.size_bytes,
+            }
+            for each in mail.attachments
+        ],
+    }
+
+
+def _address(address: Address) -> Json:
+    return {"email": address.email, "name": address.name}
 
 
 _ID: Final = r"/api/mail/{id:\d{1,15}}"
@@ -90,4 +172,5 @@ ROUTES: Final = [
     web.get(_ID + "/html", show_html),
     web.get(_ID + "/source", show_source),
     web.get(_ID + r"/attachments/{index:\d{1,4}}", download),
+    web.post("/api/mail-sink", plug_sink),
 ]

@@ -1,8 +1,7 @@
-"""GET /api/events/<id>/steps: what each step did to an event, computed anew.
+"""GET /api/events/<id>/steps: what each step does to an event, computed when somebody asks.
 
-Nothing of it is journaled: an event on its way pays nothing for a page that somebody may open, and the page can show
-events that passed before it was asked for. So it is told by the configuration as it is now; what other systems answered
-then is taken from where the function kept it, and nobody is asked again.
+The functions journal nothing for it, so events cost nothing more. The steps run with the current configuration; answers
+of other systems come from where the function stored them, and no system is called again.
 """
 
 import json
@@ -12,8 +11,8 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy.dev.inspector.answers import json_answer, not_found
-from deploy.dev.inspector.parts import LOCAL, LocalParts
+from deploy.dev.inspector.api import json_answer, not_found
+from deploy.dev.inspector.backend import LOCAL, LocalBackend
 from deploy.explain.transform_stage import OfflineFetch, RouteTrace, StepTrace, trace_routes
 from functions.transform.step import Services
 from shared.claim_check import checked_out
@@ -24,34 +23,34 @@ from shared.jsontext import Json, JsonObject
 
 
 class NoSecrets:
-    """The page's process is given none, and shows what it computes."""
+    """No secrets: the page's process has none, because it shows what it computes."""
 
     async def values(self, name: str) -> tuple[str, ...]:
-        raise Temporary("secret_unavailable", f"the page has no secrets, so not {name!r}; `hookchain explain` has")
+        raise Temporary("secret_unavailable", f"the page has no secrets; `hookchain explain` can use {name!r}")
 
 
 async def show_steps(request: web.Request) -> web.Response:
-    parts, event_id = request.app[LOCAL], request.match_info["id"]
-    event = await _event(parts, event_id)
-    services = Services(NoSecrets(), OfflineFetch(), KnownOwners(parts.state / FILE_NAME), parts.blobs)
-    routes = await trace_routes(event, _slice(parts.state), services)
+    backend, event_id = request.app[LOCAL], request.match_info["id"]
+    event = await _event(backend, event_id)
+    services = Services(NoSecrets(), OfflineFetch(), KnownOwners(backend.state / FILE_NAME), backend.blobs)
+    routes = await trace_routes(event, _slice(backend.state), services)
     return json_answer({"routes": [_route(route) for route in routes]})
 
 
-async def _event(parts: LocalParts, event_id: str) -> Event:
-    """Raises Permanent where its data is gone."""
-    record = await parts.read(partial(parts.reader.event, event_id))
+async def _event(backend: LocalBackend, event_id: str) -> Event:
+    """Return the event with its data. Raises Permanent if the data is gone."""
+    record = await backend.read(partial(backend.reader.event, event_id))
     if record is None or record.document is None:
-        raise not_found(f"the journal does not hold the event {event_id!r} with its data")
-    return await checked_out(from_cloudevent(record.document), parts.blobs)
+        raise not_found(f"The journal does not have the event {event_id!r} with its data.")
+    return await checked_out(from_cloudevent(record.document), backend.blobs)
 
 
 def _slice(state: Path) -> JsonObject:
-    """Transform's, as `hookchain dev` last wrote it."""
+    """Return transform's slice as `hookchain dev` last wrote it."""
     try:
         document: Json = json.loads((state / "slices" / "transform.json").read_bytes())
     except (OSError, ValueError) as error:
-        raise not_found("there is no configuration here: `hookchain dev` writes it") from error
+        raise not_found("There is no compiled configuration here: `hookchain dev` writes it.") from error
     assert isinstance(document, dict)
     return document
 

@@ -1,11 +1,39 @@
-"""What one subscription owes, in memory: ready to go, waiting for its time, or out for delivery."""
+"""Deliveries that one subscription owes, in memory: ready, or waiting for their time; and the timer that wakes it."""
 
+import asyncio
 import heapq
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
 from deploy.dev.pubsub.messages import Message
+
+
+class Alarm:
+    """One timer for the earliest time that was set. Nothing runs while nothing waits."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self, at: float | None) -> None:
+        """Ring at `at`, in the event loop's time, or earlier if that was set; None sets nothing."""
+        if at is None or (self._at is not None and self._at <= at):
+            return
+        self.cancel()
+        self._at = at
+        self._timer = asyncio.get_running_loop().call_at(at, self._now)
+
+    def cancel(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._at = self._timer = None
+
+    def _now(self) -> None:
+        self._at = self._timer = None
+        self._ring()
 
 
 @dataclass(slots=True, eq=False)
@@ -22,7 +50,7 @@ class Owed:
 
 
 class Backlog:
-    """Times are seconds of whatever clock the caller uses throughout."""
+    """The deliveries in order. Times are seconds of one clock, the caller's."""
 
     def __init__(self) -> None:
         self._ready: deque[Owed] = deque()
@@ -35,13 +63,13 @@ class Backlog:
     def add_at(self, owed: Owed, at: float) -> None:
         heapq.heappush(self._waiting, (at, next(self._sequence), owed))
 
-    def ripen(self, now: float) -> None:
-        """Those whose time has come are ready."""
+    def promote_due(self, now: float) -> None:
+        """Make ready the deliveries whose time has come."""
         while self._waiting and self._waiting[0][0] <= now:
             self._ready.append(heapq.heappop(self._waiting)[2])
 
     def take(self, now: float) -> Owed | None:
-        self.ripen(now)
+        self.promote_due(now)
         while self._ready:
             owed = self._ready.popleft()
             if not owed.settled:
@@ -49,5 +77,5 @@ class Backlog:
         return None
 
     def next_time(self) -> float | None:
-        """When the first of the waiting is ready."""
+        """Return when the first waiting delivery is ready."""
         return self._waiting[0][0] if self._waiting else None

@@ -1,4 +1,4 @@
-"""The way of a message: kept, handed to each subscription, and forgotten when all have acknowledged it."""
+"""Topics, subscribers, and the path of a message: stored, offered to each subscription, deleted once acknowledged."""
 
 import asyncio
 import contextlib
@@ -8,26 +8,61 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from deploy.dev.pubsub.backlog import Owed
-from deploy.dev.pubsub.deadletter import dead_letter
-from deploy.dev.pubsub.errors import ApiError
 from deploy.dev.pubsub.filters import lets_through
-from deploy.dev.pubsub.message_store import Changes, MessageStore
-from deploy.dev.pubsub.messages import Draft, Message
-from deploy.dev.pubsub.registry import Registry
+from deploy.dev.pubsub.google_json import ApiError, not_found
+from deploy.dev.pubsub.messages import Draft, Message, dead_letter
+from deploy.dev.pubsub.resources import Topic
+from deploy.dev.pubsub.store import Changes, Store
 from deploy.dev.pubsub.subscriber import Subscriber
 from shared.cloud.gather import Gatherer
 from shared.logs import log
 
-# Acknowledgements wait this long for each other, or go along with the next publish: a kill in between costs
-# redeliveries, which at-least-once allows.
+# Acknowledgements wait this long for each other, or are written with the next publish. A kill in between costs
+# redeliveries, which at-least-once delivery allows.
 ACK_FLUSH_SECONDS: Final = 0.005
 FLUSH_AGAIN_SECONDS: Final = 1.0
 
 _Publish: TypeAlias = tuple[str, Sequence[Draft]]
 
 
+class Registry:
+    """The topics and subscribers, by name."""
+
+    def __init__(self) -> None:
+        self.topics: dict[str, Topic] = {}
+        self.subscribers: dict[str, Subscriber] = {}
+        self._of_topic: dict[str, list[Subscriber]] = {}
+
+    def topic(self, name: str) -> Topic:
+        if name not in self.topics:
+            raise not_found(name)
+        return self.topics[name]
+
+    def subscriber(self, name: str) -> Subscriber:
+        if name not in self.subscribers:
+            raise not_found(name)
+        return self.subscribers[name]
+
+    def subscribers_of(self, topic: str) -> list[Subscriber]:
+        """Return the subscribers of a topic; cached, because each publish asks."""
+        found = self._of_topic.get(topic)
+        if found is None:
+            found = [s for s in self.subscribers.values() if s.config.topic == topic]
+            self._of_topic[topic] = found
+        return found
+
+    def put_subscriber(self, subscriber: Subscriber) -> None:
+        """Add a subscriber, or note that its settings have changed."""
+        self.subscribers[subscriber.config.name] = subscriber
+        self._of_topic.clear()
+
+    def remove_subscriber(self, name: str) -> None:
+        del self.subscribers[name]
+        self._of_topic.clear()
+
+
 class Broker:
-    def __init__(self, registry: Registry, store: MessageStore) -> None:
+    def __init__(self, registry: Registry, store: Store) -> None:
         self._registry = registry
         self._store = store
         self._gatherer: Gatherer[_Publish, list[str]] = Gatherer(self._publish_batch, max_batch=200, max_waiting=5000)
@@ -37,12 +72,12 @@ class Broker:
         self._flush_timer: asyncio.TimerHandle | None = None
 
     async def publish(self, topic: str, drafts: Sequence[Draft]) -> list[str]:
-        """The ids, once the messages are kept."""
+        """Return the messages' ids, once they are stored."""
         self._registry.topic(topic)
         return await self._gatherer.submit((topic, drafts))
 
     async def _publish_batch(self, batch: Sequence[_Publish]) -> list[list[str]]:
-        """What arrived in one turn of the event loop is one commit."""
+        """Store in one commit what arrived in one turn of the event loop."""
         changes = Changes()
         published = [self._accept(topic, drafts, changes) for topic, drafts in batch]
         self._write(changes)
@@ -58,29 +93,23 @@ class Broker:
 
     def _accept(self, topic: str, drafts: Sequence[Draft], changes: Changes) -> list[tuple[Message, list[Subscriber]]]:
         now = time.time()
-        retains = topic in self._registry.topics and self._registry.topics[topic].retention_seconds > 0
         subscribers = self._registry.subscribers_of(topic)
         accepted: list[tuple[Message, list[Subscriber]]] = []
         for draft in drafts:
             takers = [s for s in subscribers if lets_through(s.config.filter, draft.attributes)]
             message = Message(self._next_id, topic, draft.content, draft.attributes, now, len(takers))
             self._next_id += 1
-            if takers or retains:
+            if takers:
                 changes.messages.append(message)
                 changes.owed.extend((s.id, message.id) for s in takers)
             accepted.append((message, takers))
         return accepted
 
     def acknowledged(self, subscriber: Subscriber, message: Message) -> None:
-        pair = (subscriber.id, message.id)
-        if subscriber.config.retains_acked:
-            self._pending.retained.append(pair)
-        else:
-            self._pending.done.append(pair)
-            message.holders -= 1
-            topic = self._registry.topics.get(message.topic)
-            if message.holders == 0 and not (topic and topic.retention_seconds):
-                self._pending.forgotten.append((message.id,))
+        self._pending.done.append((subscriber.id, message.id))
+        message.holders -= 1
+        if message.holders == 0:
+            self._pending.forgotten.append((message.id,))
         self._flush_soon()
 
     def failed(self, subscriber: Subscriber, owed: Owed) -> None:
@@ -100,7 +129,7 @@ class Broker:
         return True
 
     def flush(self) -> None:
-        """Raises ApiError (UNAVAILABLE) where the file cannot be written; what is pending stays so."""
+        """Write what is pending. Raises ApiError (UNAVAILABLE) if the file cannot be written; it stays pending then."""
         self._write(Changes())
 
     def _write(self, changes: Changes) -> None:
@@ -122,8 +151,17 @@ class Broker:
         except ApiError:
             self._flush_soon(FLUSH_AGAIN_SECONDS)
 
+    def expire(self, now: float) -> None:
+        """Delete what is past its retention. `now` is Unix seconds. Raises ApiError and sqlite3.Error."""
+        self.flush()
+        for subscriber in self._registry.subscribers.values():
+            oldest = now - subscriber.config.retention_seconds
+            subscriber.drop(published_before=oldest)
+            self._store.expire(subscriber.id, oldest)
+        self._store.forget_unowed()
+
     def stop(self) -> None:
-        """Acknowledgements that cannot be written are logged; those messages come again after the next start."""
+        """Write what is pending. If that fails, it is logged and those messages are delivered again after a restart."""
         if self._flush_timer:
             self._flush_timer.cancel()
         with contextlib.suppress(ApiError):

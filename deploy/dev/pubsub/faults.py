@@ -1,4 +1,4 @@
-"""Trouble on demand: what a bus may do to you, decided by a seeded generator so that a run can be had again."""
+"""Faults of the bus on demand, chosen by a seeded generator, so that a run can be repeated."""
 
 import random
 from dataclasses import dataclass, fields, replace
@@ -6,7 +6,7 @@ from typing import Final
 
 from shared.jsontext import Json, JsonObject
 
-# A copy comes at once, while the first may still be in work, or when the first is long done.
+# A copy arrives at once, while the first may still be in progress, or long after.
 _COPY_DELAYS: Final = (0.0, 1.5)
 _REORDER_SECONDS: Final = 0.1
 
@@ -15,12 +15,12 @@ _REORDER_SECONDS: Final = 0.1
 class Faults:
     """Shares from 0 to 1.
 
-    unavailable  publishes that are refused with 503, nothing kept
-    unconfirmed  publishes that are kept, and answered 503 all the same
-    duplicate    deliveries that come twice
+    unavailable  publishes that are rejected with 503, nothing stored
+    unconfirmed  publishes that are stored, and answered 503 nevertheless
+    duplicate    deliveries that are made twice
     delay        messages that wait up to `delay_seconds` before their first delivery
-    reorder      messages that later ones overtake
-    nack         pushes whose acknowledgement is lost on its way back
+    reorder      messages that are delivered after later ones
+    nack         pushes whose acknowledgement is lost
     """
 
     unavailable: float = 0.0
@@ -32,11 +32,11 @@ class Faults:
     nack: float = 0.0
 
     def changed(self, changes: JsonObject) -> "Faults":
-        """Raises ValueError, in words for a person."""
+        """Return the faults with these changes. Raises ValueError."""
         names = {field.name for field in fields(self)}
         for name, value in changes.items():
             if name not in names:
-                raise ValueError(f"unknown bus fault {name!r}; known are {', '.join(sorted(names))}")
+                raise ValueError(f"bus: must have {', '.join(sorted(names))}; got {name!r}.")
             _verify(name, value, 600.0 if name == "delay_seconds" else 1.0)
         return replace(
             self, **{name: float(value) for name, value in changes.items() if isinstance(value, int | float)}
@@ -48,13 +48,13 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """How a message reaches a subscription: after how long, and how long after that a copy (None: no copy)."""
+    """The delays of a message and of its copy, which is None without a copy."""
 
     delay_seconds: float = 0.0
     copy_after_seconds: float | None = None
 
 
-UNTROUBLED: Final = Arrival()
+AT_ONCE: Final = Arrival()
 
 
 class FaultPlan:
@@ -62,7 +62,7 @@ class FaultPlan:
         self.faults = faults
         self.generator = generator
 
-    def refuses_publish(self) -> bool:
+    def rejects_publish(self) -> bool:
         return self._happens(self.faults.unavailable)
 
     def loses_confirmation(self) -> bool:
@@ -74,7 +74,7 @@ class FaultPlan:
     def arrival(self) -> Arrival:
         faults = self.faults
         if not (faults.duplicate or faults.delay or faults.reorder):
-            return UNTROUBLED
+            return AT_ONCE
         delay = self.generator.uniform(0, faults.delay_seconds) if self._happens(faults.delay) else 0.0
         if self._happens(faults.reorder):
             delay += self.generator.uniform(0, _REORDER_SECONDS)
@@ -87,4 +87,4 @@ class FaultPlan:
 
 def _verify(name: str, value: Json, most: float) -> None:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= most:
-        raise ValueError(f"the bus fault {name!r} is a number from 0 to {most:g}; found {value!r}")
+        raise ValueError(f"{name}: must be a number from 0 to {most:g}; got {value!r}.")

@@ -1,4 +1,4 @@
-"""Filters of subscriptions: equality of attributes, joined with AND. The rest of Google's language is refused.
+"""Filters of subscriptions: equality of attributes, joined with AND. The rest of Google's language is rejected.
 
 https://cloud.google.com/pubsub/docs/subscription-message-filter
 """
@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
-from deploy.dev.pubsub.errors import invalid
+from deploy.dev.pubsub.google_json import invalid
 
 Filter: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -17,20 +17,20 @@ _AND: Final = re.compile(r"AND\b")
 
 
 def parse_filter(text: str) -> Filter:
-    """An empty text lets everything through."""
+    """Parse a filter; an empty text lets everything through. Raises ApiError."""
     pairs: list[tuple[str, str]] = []
     position = 0
     while text.strip():
         found = _EQUALS.match(text, position)
         if not found:
-            raise _refused(text)
+            raise _invalid_filter(text)
         bare, quoted, value = found.groups()
         pairs.append((bare or _unescaped(quoted), _unescaped(value)))
         if found.end() == len(text):
             break
         joined = _AND.match(text, found.end())
         if not joined:
-            raise _refused(text)
+            raise _invalid_filter(text)
         position = joined.end()
     return tuple(pairs)
 
@@ -43,7 +43,7 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text)
 
 
-def _refused(text: str) -> Exception:
+def _invalid_filter(text: str) -> Exception:
     return invalid(
         f"Invalid filter (filter={text}). This emulation takes equality of attributes, joined with AND: "
         'attributes.region = "north" AND attributes.kind = "signup".'

@@ -1,4 +1,9 @@
-"""Messages: what a publisher sends, and what is kept of it."""
+"""Messages: as they are published, stored, delivered and dead-lettered.
+
+Their texts are concatenated, not serialized: a message's content is JSON already, and is most of it.
+https://cloud.google.com/pubsub/docs/push#receive_push
+https://cloud.google.com/pubsub/docs/dead-letter-topics
+"""
 
 import binascii
 import json
@@ -6,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypedDict
 
-from deploy.dev.pubsub.errors import invalid
-from deploy.dev.pubsub.fields import Fields, parse_object
+from deploy.dev.pubsub.google_json import Fields, invalid, parse_object
 from shared.jsontext import Json, to_json
+from shared.times import rfc3339
 
 MAX_MESSAGES: Final = 1000
 MAX_BYTES: Final = 10_000_000
@@ -30,7 +35,7 @@ class Draft:
 
 @dataclass(slots=True)
 class Message:
-    """A message as it is kept. `holders` counts the subscriptions that need it: they owe it, or keep it for a seek."""
+    """A message as it is stored. `holders` counts the subscriptions that have not acknowledged it."""
 
     id: int
     topic: str
@@ -47,12 +52,13 @@ class Content(TypedDict, total=False):
 
 
 def content_of(text: str) -> Content:
-    """What the text of a Draft's or Message's `content` says; `data` is base64."""
+    """Parse the `content` of a Draft or a Message; `data` is base64."""
     content: Content = json.loads("{" + text + "}")
     return content
 
 
 def drafts_from(body: bytes) -> list[Draft]:
+    """Parse the body of a publish request. Raises ApiError."""
     messages = Fields(parse_object(body), "", {"messages"}).messages("messages")
     if not messages:
         raise invalid("The request contained an empty list of messages.")
@@ -68,7 +74,7 @@ def drafts_from(body: bytes) -> list[Draft]:
 
 
 def draft_of(data: str, attributes: Mapping[str, str], ordering_key: str = "") -> Draft:
-    """`data` is base64, checked."""
+    """Return a draft. `data` is verified base64."""
     members: list[str] = []
     if data:
         members.append(f'"data":"{data}"')
@@ -90,7 +96,7 @@ def _draft(message: Json, path: str) -> Draft:
 
 
 def _base64(text: str, path: str) -> str:
-    """Standard base64 with its padding; protobuf's JSON takes the URL-safe kind and missing padding as well."""
+    """Return standard base64 with padding; protobuf's JSON mapping accepts the URL-safe kind and no padding too."""
     try:
         binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
@@ -111,3 +117,40 @@ def _verify_attributes(attributes: Mapping[str, str]) -> None:
             raise invalid(f"An attribute key is empty, over {MAX_KEY_BYTES} bytes or begins with 'goog'.")
         if len(value.encode()) > MAX_VALUE_BYTES:
             raise invalid(f"An attribute value is over {MAX_VALUE_BYTES} bytes.")
+
+
+def push_body(message: Message, subscription: str, attempt: int | None) -> bytes:
+    """Return a push's body. It has both spellings of the id and the time, as Google's.
+
+    `attempt` is None without a dead-letter policy.
+    """
+    attempt_text = "" if attempt is None else f'"deliveryAttempt":{attempt},'
+    published = rfc3339(message.published_at)
+    text = (
+        f'{{{attempt_text}"message":{{{message.content},"messageId":"{message.id}","message_id":"{message.id}",'
+        f'"publishTime":"{published}","publish_time":"{published}"}},"subscription":{to_json(subscription)}}}'
+    )
+    return text.encode()
+
+
+def received_message(message: Message, ack_id: str, attempt: int | None) -> str:
+    """Return one entry of a pull's `receivedMessages`, as JSON text."""
+    attempt_text = "" if attempt is None else f',"deliveryAttempt":{attempt}'
+    return (
+        f'{{"ackId":"{ack_id}","message":{{{message.content},"messageId":"{message.id}",'
+        f'"publishTime":"{rfc3339(message.published_at)}"}}{attempt_text}}}'
+    )
+
+
+def dead_letter(message: Message, subscription: str, attempts: int) -> Draft:
+    """Return the message for the dead-letter topic: the same data and attributes, with its origin and attempts."""
+    content = content_of(message.content)
+    _, project, _, name = subscription.split("/")
+    source = {
+        "CloudPubSubDeadLetterSourceDeliveryCount": str(attempts),
+        "CloudPubSubDeadLetterSourceSubscription": name,
+        "CloudPubSubDeadLetterSourceSubscriptionProject": project,
+        "CloudPubSubDeadLetterSourceTopicPublishTime": rfc3339(message.published_at).replace("Z", "+00:00"),
+    }
+    attributes = {**content.get("attributes", {}), **source}
+    return draft_of(content.get("data", ""), attributes, content.get("orderingKey", ""))

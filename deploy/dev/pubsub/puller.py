@@ -1,13 +1,78 @@
-"""Pull delivery of one subscription: messages handed out for a while, to whoever asks."""
+"""Pull delivery of one subscription: each message is leased to the client until its ack deadline ends."""
 
 import asyncio
 import contextlib
+import heapq
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Final
 
-from deploy.dev.pubsub.alarm import Alarm
-from deploy.dev.pubsub.backlog import Owed
-from deploy.dev.pubsub.leases import Leases
+from deploy.dev.pubsub.backlog import Alarm, Owed
+from deploy.dev.pubsub.google_json import invalid
+from deploy.dev.pubsub.messages import received_message
 from deploy.dev.pubsub.pusher import Debtor
-from deploy.dev.pubsub.wire import received_message
+
+_ACK_ID: Final = re.compile(r"\d{1,20}-\d{1,20}")
+
+
+@dataclass(slots=True)
+class _Lease:
+    owed: Owed
+    until: float
+
+
+class Leases:
+    """Messages that a pull returned and nobody has acknowledged. Times are seconds of one clock, the caller's."""
+
+    def __init__(self) -> None:
+        self._leases: dict[str, _Lease] = {}
+        self._ends: list[tuple[float, str]] = []
+        self._numbers = count(1)
+
+    def grant(self, owed: Owed, until: float) -> str:
+        """Return the ack id: a new one each time a message is returned."""
+        ack_id = f"{owed.message.id}-{next(self._numbers)}"
+        self._leases[ack_id] = _Lease(owed, until)
+        heapq.heappush(self._ends, (until, ack_id))
+        return ack_id
+
+    def release(self, ack_id: str) -> Owed | None:
+        """End a lease; None if it has ended: the message is delivered again then, as Google's is."""
+        lease = self._leases.pop(ack_id, None)
+        return lease.owed if lease else None
+
+    def extend(self, ack_id: str, until: float) -> None:
+        """Set a new deadline, later or earlier, if the lease has not ended."""
+        lease = self._leases.get(ack_id)
+        if lease:
+            lease.until = until
+            heapq.heappush(self._ends, (until, ack_id))
+
+    def end(self, now: float) -> list[Owed]:
+        """End the leases whose deadline has passed; return their deliveries."""
+        ended: list[Owed] = []
+        while self._ends and self._ends[0][0] <= now:
+            _, ack_id = heapq.heappop(self._ends)
+            lease = self._leases.get(ack_id)
+            if lease and lease.until <= now:
+                del self._leases[ack_id]
+                ended.append(lease.owed)
+        return ended
+
+    def next_time(self) -> float | None:
+        return self._ends[0][0] if self._ends else None
+
+
+def checked_ack_ids(ack_ids: Sequence[object]) -> list[str]:
+    """Return the ack ids. Raises ApiError for what cannot be one; an ended one is valid, as at Google."""
+    if not ack_ids:
+        raise invalid("The request contains no ack_ids.")
+    checked = [each for each in ack_ids if isinstance(each, str) and _ACK_ID.fullmatch(each)]
+    if len(checked) != len(ack_ids):
+        raise invalid("You have passed an invalid ack ID to the service; an ack ID comes from a pull.")
+    return checked
 
 
 class Puller:
@@ -18,7 +83,7 @@ class Puller:
         self._alarm = Alarm(self.wake)
 
     async def pull(self, most: int, wait_seconds: float) -> list[str]:
-        """At most so many messages, as JSON texts; waits for the first of them no longer than that."""
+        """Return up to `most` messages, as JSON texts. Waits for the first for at most `wait_seconds`."""
         loop = asyncio.get_running_loop()
         until = loop.time() + wait_seconds
         while not (owed := self._take(most)) and loop.time() < until:
@@ -32,7 +97,7 @@ class Puller:
                 self._debtor.acknowledged(owed)
 
     def modify_deadline(self, ack_ids: list[str], seconds: int) -> None:
-        """Zero seconds gives the message back: a nack."""
+        """Extend leases; zero seconds returns the message (a nack)."""
         until = asyncio.get_running_loop().time() + seconds
         for ack_id in ack_ids:
             if seconds:

@@ -1,4 +1,4 @@
-"""The tokens of emulated pushes: as Google signs them, by a key that each state folder has of its own."""
+"""The tokens of emulated pushes: signed as Google signs them, with a key that is the state folder's own."""
 
 import base64
 import contextlib
@@ -22,7 +22,10 @@ KEY_BITS: Final = 2_048
 
 
 class PushTokens:
-    """The key is read, or made, at first use. Whoever can read its file can push as the emulator does."""
+    """The tokens by account and audience. The key is read, or generated, at first use.
+
+    Whoever can read its file can push as the emulator does.
+    """
 
     def __init__(self, state_folder: Path, now: Callable[[], float] = time.time) -> None:
         self._path = state_folder / FILE_NAME
@@ -31,7 +34,7 @@ class PushTokens:
         self._tokens: dict[tuple[str, str], tuple[float, str]] = {}
 
     def token(self, account: str, audience: str) -> str:
-        """Raises OSError where the state folder cannot be read or written."""
+        """Return a token. Raises OSError if the state folder cannot be read or written."""
         now = self._now()
         expires_at, token = self._tokens.get((account, audience), (0.0, ""))
         if now >= expires_at - RENEW_SECONDS:
@@ -80,7 +83,7 @@ class PushTokens:
 
 
 def _make_key(path: Path) -> None:
-    """Two processes may be at it: the first that is done has made it."""
+    """Generate the key's file. If two processes do it at once, the first that finishes wins."""
     from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 

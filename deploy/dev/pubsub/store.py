@@ -1,4 +1,4 @@
-"""The broker's state on SQLite: what is there after a kill.
+"""The broker's state on SQLite: resources, messages, and the subscriptions that are still owed each message.
 
 Everything runs on the event loop's thread. Messages are synced to the disk before a publish is answered, so that a
 power cut loses nothing that was confirmed; what arrives meanwhile shares the next sync. An acknowledgement is not
@@ -7,15 +7,18 @@ a redelivery.
 """
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from deploy.dev.pubsub.messages import Message, content_of
 from shared.cloud.local.database import open_database, sync_commits, transaction
 
 FILE_NAME: Final = "bus.db"
 
-# `owed`: which subscription has yet to acknowledge which message, and after how many failed deliveries.
+# `owed`: the subscriptions that have yet to acknowledge a message, and their failed deliveries of it.
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS topic (name TEXT PRIMARY KEY, resource TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS subscription (
@@ -24,12 +27,31 @@ CREATE TABLE IF NOT EXISTS message (
     id INTEGER PRIMARY KEY, topic TEXT NOT NULL, content TEXT NOT NULL, published_at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS owed (
     subscription INTEGER NOT NULL, message INTEGER NOT NULL, failures INTEGER NOT NULL DEFAULT 0,
-    acked INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (subscription, message)) WITHOUT ROWID;
+    PRIMARY KEY (subscription, message)) WITHOUT ROWID;
 """
+_WAITING: Final = """
+SELECT subscription.name, count(message.id), min(message.published_at) FROM subscription
+LEFT JOIN owed ON owed.subscription = subscription.id
+LEFT JOIN message ON message.id = owed.message
+GROUP BY subscription.id ORDER BY subscription.name"""
+
+
+@dataclass(slots=True)
+class Changes:
+    """The writes of one transaction. Pairs are (subscription id, message id)."""
+
+    messages: list[Message] = field(default_factory=list)
+    owed: list[tuple[int, int]] = field(default_factory=list)
+    failures: list[tuple[int, int, int]] = field(default_factory=list)  # the count, then the pair
+    done: list[tuple[int, int]] = field(default_factory=list)
+    forgotten: list[tuple[int]] = field(default_factory=list)  # messages that no subscription is owed any more
+
+    def __bool__(self) -> bool:
+        return bool(self.messages or self.failures or self.done or self.forgotten)
 
 
 class Store:
-    """Resources by name, as JSON text; and the connection that the message tables share."""
+    """The open file. Resources are JSON texts."""
 
     def __init__(self, state_folder: Path) -> None:
         self.db = open_database(state_folder / FILE_NAME, _SCHEMA)
@@ -37,12 +59,8 @@ class Store:
     def close(self) -> None:
         self.db.close()
 
-    def transaction(self, is_synced: bool = False) -> AbstractContextManager[sqlite3.Connection]:
-        sync_commits(self.db, is_synced)
-        return transaction(self.db)
-
     def topics(self) -> list[tuple[str, str]]:
-        """Names and resources."""
+        """Return names and resources."""
         return self.db.execute("SELECT name, resource FROM topic").fetchall()
 
     def put_topic(self, name: str, resource: str) -> None:
@@ -52,7 +70,7 @@ class Store:
         self.db.execute("DELETE FROM topic WHERE name = ?", (name,))
 
     def subscriptions(self) -> list[tuple[int, str, str]]:
-        """Ids, names and resources. An id is never used twice."""
+        """Return ids, names and resources. An id is never used twice."""
         return self.db.execute("SELECT id, name, resource FROM subscription").fetchall()
 
     def add_subscription(self, name: str, resource: str) -> int:
@@ -64,6 +82,75 @@ class Store:
         self.db.execute("UPDATE subscription SET resource = ? WHERE id = ?", (resource, subscription_id))
 
     def delete_subscription(self, subscription_id: int) -> None:
-        with self.transaction() as db:
+        with self._transaction(is_synced=False) as db:
             db.execute("DELETE FROM subscription WHERE id = ?", (subscription_id,))
             db.execute("DELETE FROM owed WHERE subscription = ?", (subscription_id,))
+
+    def write(self, *changes: Changes) -> None:
+        """Write all changes in one transaction, in that order."""
+        wanted = [each for each in changes if each]
+        if not wanted:
+            return
+        with self._transaction(is_synced=any(each.messages for each in wanted)) as db:
+            for each in wanted:
+                _write(db, each)
+
+    def backlog(self, subscription_id: int) -> Iterator[tuple[Message, int]]:
+        """Yield each unacknowledged message with its failed deliveries, oldest first."""
+        rows = self.db.execute(
+            "WITH held AS (SELECT message, count(*) AS holders FROM owed GROUP BY message) "
+            "SELECT id, topic, content, published_at, holders, failures FROM owed "
+            "JOIN message ON message.id = owed.message JOIN held ON held.message = owed.message "
+            "WHERE subscription = ? ORDER BY id",
+            (subscription_id,),
+        )
+        for message_id, topic, content, published_at, holders, failures in rows:
+            attributes = content_of(content).get("attributes", {})
+            yield Message(message_id, topic, content, attributes, published_at, holders), failures
+
+    def newest_id(self) -> int:
+        row: tuple[int] = self.db.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()
+        return row[0]
+
+    def newest_at(self) -> float | None:
+        """Return when the newest message was published, or None without messages."""
+        row = self.db.execute("SELECT published_at FROM message ORDER BY id DESC LIMIT 1").fetchone()
+        return None if row is None else float(row[0])
+
+    def expire(self, subscription_id: int, published_before: float) -> None:
+        self.db.execute(
+            "DELETE FROM owed WHERE subscription = ? AND message IN (SELECT id FROM message WHERE published_at < ?)",
+            (subscription_id, published_before),
+        )
+
+    def forget_unowed(self) -> None:
+        """Delete the messages that no subscription is owed."""
+        self.db.execute("DELETE FROM message WHERE id NOT IN (SELECT message FROM owed)")
+
+    def _transaction(self, is_synced: bool) -> AbstractContextManager[sqlite3.Connection]:
+        sync_commits(self.db, is_synced)
+        return transaction(self.db)
+
+
+def read_waiting(state_folder: Path) -> list[tuple[str, int, float | None]]:
+    """Return each subscription's id, count of unacknowledged messages and oldest publish time, if it has any.
+
+    The broker may be running or not. Returns nothing without a file. Raises sqlite3.Error.
+    """
+    path = state_folder / FILE_NAME
+    if not path.is_file():
+        return []
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        return [(name.rpartition("/")[2], count, oldest) for name, count, oldest in db.execute(_WAITING)]
+    finally:
+        db.close()
+
+
+def _write(db: sqlite3.Connection, changes: Changes) -> None:
+    rows = [(m.id, m.topic, m.content, m.published_at) for m in changes.messages]
+    db.executemany("INSERT INTO message VALUES (?, ?, ?, ?)", rows)
+    db.executemany("INSERT INTO owed (subscription, message) VALUES (?, ?)", changes.owed)
+    db.executemany("UPDATE owed SET failures = ? WHERE subscription = ? AND message = ?", changes.failures)
+    db.executemany("DELETE FROM owed WHERE subscription = ? AND message = ?", changes.done)
+    db.executemany("DELETE FROM message WHERE id = ?", changes.forgotten)

@@ -1,28 +1,26 @@
-"""One subscription at work: what it owes, and what comes of each delivery."""
+"""One subscription: the deliveries that it owes, and the outcome of each."""
 
 import asyncio
+import math
 from typing import Protocol
 
-from deploy.dev.pubsub.alarm import Alarm
-from deploy.dev.pubsub.backlog import Backlog, Owed
-from deploy.dev.pubsub.backoff import retry_delay
+from deploy.dev.pubsub.backlog import Alarm, Backlog, Owed
 from deploy.dev.pubsub.faults import FaultPlan
 from deploy.dev.pubsub.messages import Message
 from deploy.dev.pubsub.puller import Puller
-from deploy.dev.pubsub.push_client import PushClient
-from deploy.dev.pubsub.pusher import Pusher
-from deploy.dev.pubsub.subscriptions import Subscription
+from deploy.dev.pubsub.pusher import PushClient, Pusher
+from deploy.dev.pubsub.resources import Subscription, retry_delay
 
 
 class Recorder(Protocol):
-    """Who makes the outcomes last: the broker."""
+    """The part of the broker that records outcomes."""
 
     def acknowledged(self, subscriber: "Subscriber", message: Message) -> None: ...
 
     def failed(self, subscriber: "Subscriber", owed: Owed) -> None: ...
 
     def dead_lettered(self, subscriber: "Subscriber", owed: Owed) -> bool:
-        """False where the dead-letter topic is not there: the message stays owed, as Google has it."""
+        """Return False if the dead-letter topic does not exist: the message stays owed then, as at Google."""
         ...
 
 
@@ -41,7 +39,7 @@ class Subscriber:
         self._alarm = Alarm(self.wake)
 
     def offer(self, message: Message) -> None:
-        """A new message. `wake` delivers it."""
+        """Add a new message; `wake` delivers it."""
         owed = self._held[message.id] = Owed(message)
         arrival = self._plan.arrival()
         self._add(owed, arrival.delay_seconds)
@@ -49,12 +47,12 @@ class Subscriber:
             self._add(Owed(message, extra=True), arrival.delay_seconds + arrival.copy_after_seconds)
 
     def restore(self, message: Message, failures: int) -> None:
-        """A message from before the restart or the seek."""
+        """Add a message from before the restart."""
         owed = self._held[message.id] = Owed(message, failures)
         self._backlog.add(owed)
 
     def wake(self) -> None:
-        self._backlog.ripen(asyncio.get_running_loop().time())
+        self._backlog.promote_due(asyncio.get_running_loop().time())
         self._alarm.set(self._backlog.next_time())
         if self.config.push:
             self.pusher.wake()
@@ -67,7 +65,7 @@ class Subscriber:
         return owed
 
     def attempt_of(self, owed: Owed) -> int | None:
-        """Counted from 1, and told only where a dead-letter policy makes it matter."""
+        """Return the attempt's number from 1, or None without a dead-letter policy, as Google does."""
         return owed.failures + 1 if self.config.dead_letter else None
 
     def acknowledged(self, owed: Owed) -> None:
@@ -90,13 +88,10 @@ class Subscriber:
         self._add(owed, retry_delay(self.config.retry, owed.failures))
         self._alarm.set(self._backlog.next_time())
 
-    def held(self) -> list[Message]:
-        return [owed.message for owed in self._held.values()]
-
-    def drop(self, published_before: float | None = None) -> None:
-        """Owe nothing any more, or nothing that old. What is under way then comes to nothing."""
+    def drop(self, published_before: float = math.inf) -> None:
+        """Stop owing messages, or those published before a time. Outcomes of pushes in progress are ignored then."""
         for owed in list(self._held.values()):
-            if published_before is None or owed.message.published_at < published_before:
+            if owed.message.published_at < published_before:
                 owed.settled = True
                 del self._held[owed.message.id]
 

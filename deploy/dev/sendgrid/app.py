@@ -23,8 +23,7 @@ from deploy.dev.sendgrid.errors import (
     errors_document,
 )
 from deploy.dev.sendgrid.faults import MailFaults
-from deploy.dev.sendgrid.mailbox import Mailbox
-from deploy.dev.sendgrid.requests import MailRequest, mail_request
+from deploy.dev.sendgrid.mailbox import Mailbox, MailRequest, mail_request
 from deploy.dev.sendgrid.validation import complaints_about
 from shared.cloud.gather import Gatherer
 from shared.errors import Temporary
@@ -34,7 +33,7 @@ from shared.logs import log
 MAX_BODY_BYTES: Final = 30 * 1024 * 1024
 LOCK_POLL_SECONDS: Final = 0.05
 LOCKED_SECONDS: Final = 5.0
-"""So long a request waits for a mail store that another process has locked: no client gives up sooner."""
+"""The time a request waits for a mail store that another process has locked; clients wait longer."""
 
 _ANSWERS: Final = {
     "429": (429, TOO_MANY),
@@ -48,7 +47,7 @@ _Waiting: TypeAlias = tuple[web.Request, MailRequest]
 
 
 class SendGrid:
-    """Make it within the running event loop."""
+    """The API's handlers. Create it within the running event loop."""
 
     def __init__(self, mailbox: Mailbox) -> None:
         self.faults = MailFaults()
@@ -65,24 +64,24 @@ class SendGrid:
         try:
             raw = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return _refusal(413, [TOO_LARGE])
-        fault = self.faults.strike(self.generator)
+            return _rejection(413, [TOO_LARGE])
+        fault = self.faults.choose(self.generator)
         if fault == "unplugged":
-            return _refusal(503, [UNAVAILABLE])
+            return _rejection(503, [UNAVAILABLE])
         if fault == "hang":
             return await self._hang(request)
         if not request.headers.get("Authorization", "").lower().startswith("bearer "):
-            return _refusal(401, [NO_CREDENTIALS])
+            return _rejection(401, [NO_CREDENTIALS])
         if fault in _ANSWERS:
             status, complaint = _ANSWERS[fault]
-            return _refusal(status, [complaint])
+            return _rejection(status, [complaint])
         return await self._take(raw, request)
 
     async def _hang(self, request: web.Request) -> web.Response:
         await asyncio.sleep(self.faults.hang_seconds)
         if request.transport:
             request.transport.abort()
-        return _refusal(503, [UNAVAILABLE])  # reaches nobody
+        return _rejection(503, [UNAVAILABLE])  # the connection is closed already
 
     async def _take(self, raw: bytes, request: web.Request) -> web.Response:
         try:
@@ -91,9 +90,9 @@ class SendGrid:
             if "\\u" in text:
                 to_json(document).encode()  # half of a surrogate pair is no text that could be kept
         except (ValueError, RecursionError):
-            return _refusal(400, [BAD_REQUEST])
+            return _rejection(400, [BAD_REQUEST])
         if complaints := complaints_about(document):
-            return _refusal(400, complaints)
+            return _rejection(400, complaints)
         assert isinstance(document, dict)  # else there was a complaint
         if _is_sandboxed(document):
             return web.Response(status=200)
@@ -102,13 +101,13 @@ class SendGrid:
             await self._gatherer.submit((request, mail_request(text, document, message_id, time.time())))
         except (Temporary, sqlite3.Error) as error:
             log("ERROR", "the emulated SendGrid cannot keep a mail", detail=str(error))
-            return _refusal(503, [UNAVAILABLE])
+            return _rejection(503, [UNAVAILABLE])
         return web.Response(status=202, headers={"X-Message-Id": message_id})
 
     async def _keep(self, batch: Sequence[_Waiting]) -> list[None]:
-        """Write what arrived in one turn of the event loop in one commit. Raises sqlite3.Error.
+        """Store in one commit what arrived in one turn of the event loop. Raises sqlite3.Error.
 
-        A client that gave up while the mail store was locked will send again, so its mail is not kept.
+        A client that gave up while the mail store was locked will send again, so its mail is not stored.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + LOCKED_SECONDS
@@ -126,14 +125,14 @@ def _is_there(request: web.Request) -> bool:
     return request.transport is not None and not request.transport.is_closing()
 
 
-def _refusal(status: int, complaints: Sequence[Complaint]) -> web.Response:
+def _rejection(status: int, complaints: Sequence[Complaint]) -> web.Response:
     return web.Response(
         status=status, body=to_json(errors_document(complaints)).encode(), content_type="application/json"
     )
 
 
 def _is_sandboxed(document: JsonObject) -> bool:
-    """SendGrid checks such a request, answers 200 and sends nothing."""
+    """Return whether the request is in sandbox mode: it is validated, answered 200, and not sent."""
     settings = document.get("mail_settings")
     sandbox = settings.get("sandbox_mode") if isinstance(settings, dict) else None
     return isinstance(sandbox, dict) and sandbox.get("enable") is True

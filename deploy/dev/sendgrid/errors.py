@@ -1,4 +1,4 @@
-"""SendGrid's form of errors, and its own words: https://www.twilio.com/docs/sendgrid/api-reference/mail-send/errors."""
+"""SendGrid's errors, with its own messages: https://www.twilio.com/docs/sendgrid/api-reference/mail-send/errors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _HELP: Final = "http://sendgrid.com/docs/API_Reference/Web_API_v3/Mail/errors.ht
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """`field` is a path like `personalizations.0.to`."""
+    """One error. `field` is a path such as `personalizations.0.to`."""
 
     message: str
     field: str | None = None
@@ -19,7 +19,7 @@ class Complaint:
 
 
 def complaint(message: str, field: str, section: str) -> Complaint:
-    """`section` names the part of SendGrid's page of errors that explains it."""
+    """Return an error. `section` names the part of SendGrid's page of errors that explains it."""
     return Complaint(message, field, _HELP + section)
 
 

@@ -1,15 +1,18 @@
-"""The mails that the emulated SendGrid took, on SQLite: it writes them, the inspector reads them.
+"""The mails that the emulated SendGrid accepted, on SQLite: it writes them, the inspector reads them.
 
-A request is kept once, its attachments beside it, and read into mails when somebody asks: written much, read little.
+A request is stored once, its attachments beside it, and parsed into mails when somebody reads it: each personalization
+is one mail. Much is written and little is read.
 """
 
-from collections.abc import Sequence
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from deploy.dev.sendgrid.mail import Mail
-from deploy.dev.sendgrid.requests import MailRequest, mail_of
 from shared.cloud.local.database import BUSY_SECONDS, open_database, transaction
+from shared.jsontext import Json, JsonObject, to_json
 
 FILE_NAME: Final = "mail.db"
 KEEP_SECONDS: Final = 45 * 86_400
@@ -28,8 +31,60 @@ _SELECT: Final = (
 _Row: TypeAlias = tuple[int, str, float, str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    email: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """An attachment. An `inline` one is shown where the HTML says `cid:<content_id>`."""
+
+    filename: str
+    type: str
+    disposition: str
+    content_id: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail as one personalization's recipients see it. `received_at` is Unix seconds. All text in it is hostile.
+
+    `message_id` is the response's X-Message-Id, which all mails of a request share.
+    """
+
+    id: int
+    message_id: str
+    received_at: float
+    sender: Address
+    to: tuple[Address, ...]
+    subject: str
+    text: str = ""
+    html: str = ""
+    cc: tuple[Address, ...] = ()
+    bcc: tuple[Address, ...] = ()
+    reply_to: tuple[Address, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    custom_args: Mapping[str, str] = field(default_factory=dict)
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MailRequest:
+    """An accepted request. `text` is its JSON, with each attachment's content replaced by its `size_bytes`."""
+
+    message_id: str
+    received_at: float
+    text: str
+    mails: int
+    attachments: tuple[bytes, ...] = ()
+
+
 class Mailbox:
-    """One connection, for one thread at a time. Any number of processes may have the file open."""
+    """One connection to the file, for one thread at a time. Several processes may have the file open."""
 
     def __init__(self, state_folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         self._db = open_database(state_folder / FILE_NAME, _SCHEMA, busy_seconds)
@@ -38,13 +93,13 @@ class Mailbox:
         self._db.close()
 
     def keep(self, requests: Sequence[MailRequest]) -> None:
-        """All or none of them, kept when this returns."""
+        """Store all of them or none."""
         with transaction(self._db):
             for request in requests:
                 self._insert(request)
 
-    def forget(self, received_before: float) -> None:
-        """`received_before` is Unix seconds."""
+    def purge(self, received_before: float) -> None:
+        """Delete older mails. `received_before` is Unix seconds."""
         old = "(SELECT id FROM request WHERE received_at < ?)"
         with transaction(self._db):
             self._db.execute(f"DELETE FROM attachment WHERE request IN {old}", (received_before,))  # noqa: S608
@@ -52,7 +107,7 @@ class Mailbox:
             self._db.execute("DELETE FROM request WHERE received_at < ?", (received_before,))
 
     def list_mail(self, limit: int, before_id: int | None = None) -> list[Mail]:
-        """Newest first; with `before_id`, those older than that mail."""
+        """Return mails, newest first; with `before_id`, those older than that mail."""
         bound = 2**62 if before_id is None else before_id
         rows = self._db.execute(_SELECT + "WHERE mail.id < ? ORDER BY mail.id DESC LIMIT ?", (bound, limit))
         return [mail_of(*row) for row in rows]
@@ -62,12 +117,12 @@ class Mailbox:
         return mail_of(*row) if row else None
 
     def get_request(self, mail_id: int) -> str | None:
-        """The JSON text as it was posted to SendGrid, with attachments' sizes for their contents."""
+        """Return the JSON text that was posted, with attachments' sizes instead of their contents."""
         row = self._row(mail_id)
         return row[3] if row else None
 
     def attachment_content(self, mail_id: int, index: int) -> bytes | None:
-        """The bytes of `attachments[index]` of that mail."""
+        """Return the bytes of `attachments[index]` of that mail."""
         row: tuple[bytes] | None = self._db.execute(
             "SELECT content FROM mail JOIN attachment USING (request) WHERE mail.id = ? AND position = ?",
             (mail_id, index),
@@ -91,3 +146,90 @@ class Mailbox:
             self._db.execute("INSERT INTO mail (request, personalization) VALUES (?, ?)", (cursor.lastrowid, number))
         for position, content in enumerate(request.attachments):
             self._db.execute("INSERT INTO attachment VALUES (?, ?, ?)", (cursor.lastrowid, position, content))
+
+
+def mail_request(text: str, document: JsonObject, message_id: str, received_at: float) -> MailRequest:
+    """Return the request to store. `document` is the parsed `text`, validated."""
+    mails = len(_objects(document.get("personalizations")))
+    attachments = _objects(document.get("attachments"))
+    if not attachments:
+        return MailRequest(message_id, received_at, text, mails)
+    contents = tuple(base64.b64decode(_text(each.get("content"))) for each in attachments)
+    light: list[Json] = [
+        {name: value for name, value in each.items() if name != "content"} | {"size_bytes": len(content)}
+        for each, content in zip(attachments, contents, strict=True)
+    ]
+    return MailRequest(message_id, received_at, to_json(document | {"attachments": light}), mails, contents)
+
+
+def mail_of(mail_id: int, message_id: str, received_at: float, text: str, personalization_number: int) -> Mail:
+    """Return the mail of a personalization, counted from 0, of a stored request's text."""
+    document: JsonObject = json.loads(text)
+    personalization = _objects(document.get("personalizations"))[personalization_number]
+    substitutions = _texts(personalization.get("substitutions"))
+    reply_to = [*_objects(document.get("reply_to_list")), *_objects([document.get("reply_to")])]
+    categories = document.get("categories")
+    # A personalization's own sender, subject, headers and arguments go before the request's.
+    subject = _text(personalization.get("subject")) or _text(document.get("subject"))
+    return Mail(
+        id=mail_id,
+        message_id=message_id,
+        received_at=received_at,
+        sender=_address(personalization.get("from") or document.get("from")),
+        to=_addresses(personalization.get("to")),
+        cc=_addresses(personalization.get("cc")),
+        bcc=_addresses(personalization.get("bcc")),
+        reply_to=tuple(_address(each) for each in reply_to),
+        subject=_substituted(subject, substitutions),
+        text=_substituted(_content(document, "text/plain"), substitutions),
+        html=_substituted(_content(document, "text/html"), substitutions),
+        attachments=tuple(_attachment(each) for each in _objects(document.get("attachments"))),
+        headers=_texts(document.get("headers")) | _texts(personalization.get("headers")),
+        custom_args=_texts(document.get("custom_args")) | _texts(personalization.get("custom_args")),
+        categories=tuple(_text(each) for each in categories) if isinstance(categories, list) else (),
+    )
+
+
+def _content(document: JsonObject, content_type: str) -> str:
+    for block in _objects(document.get("content")):
+        if block.get("type") == content_type:
+            return _text(block.get("value"))
+    return ""
+
+
+def _substituted(text: str, substitutions: Mapping[str, str]) -> str:
+    for tag, value in substitutions.items():
+        text = text.replace(tag, value)
+    return text
+
+
+def _attachment(attachment: JsonObject) -> Attachment:
+    size_bytes = attachment.get("size_bytes")
+    return Attachment(
+        filename=_text(attachment.get("filename")),
+        type=_text(attachment.get("type")),
+        disposition=_text(attachment.get("disposition")) or "attachment",
+        content_id=_text(attachment.get("content_id")),
+        size_bytes=size_bytes if isinstance(size_bytes, int) else 0,
+    )
+
+
+def _addresses(people: Json) -> tuple[Address, ...]:
+    return tuple(_address(each) for each in _objects(people))
+
+
+def _address(value: Json) -> Address:
+    address = value if isinstance(value, dict) else {}
+    return Address(_text(address.get("email")), _text(address.get("name")))
+
+
+def _objects(values: Json) -> list[JsonObject]:
+    return [each for each in values if isinstance(each, dict)] if isinstance(values, list) else []
+
+
+def _texts(values: Json) -> dict[str, str]:
+    return {key: _text(value) for key, value in values.items()} if isinstance(values, dict) else {}
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else ""

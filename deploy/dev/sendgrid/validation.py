@@ -1,15 +1,17 @@
-"""What SendGrid refuses in a mail/send request. It reports every fault at once."""
+"""Validation of a mail/send request as SendGrid does it. Every fault is reported at once."""
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator
 from typing import Final
 
-from deploy.dev.sendgrid.addresses import address_complaints, address_list_complaints
 from deploy.dev.sendgrid.errors import BAD_REQUEST, Complaint, complaint, wrong_type
-from deploy.dev.sendgrid.personalizations import personalization_complaints
 from shared.jsontext import Json, JsonObject
 
+_EMAIL: Final = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[^\s@<>,;:\"()\\]{1,255}")
+MAX_PERSONALIZATIONS: Final = 1000
+RECIPIENTS: Final = ("to", "cc", "bcc")
 _RESERVED_HEADERS: Final = frozenset(
     {
         "x-sg-id",
@@ -29,17 +31,78 @@ _RESERVED_HEADERS: Final = frozenset(
 
 
 def complaints_about(document: Json) -> list[Complaint]:
-    """An empty list where SendGrid would take it."""
+    """Return the faults; an empty list if SendGrid would accept the request."""
     if not isinstance(document, dict):
         return [BAD_REQUEST]
     return [
-        *personalization_complaints(document.get("personalizations")),
+        *_personalizations_complaints(document.get("personalizations")),
         *_sender_complaints(document),
         *_subject_complaints(document),
         *_content_complaints(document),
         *_attachment_complaints(document),
         *_header_complaints(document),
     ]
+
+
+def _personalizations_complaints(people: Json) -> Iterator[Complaint]:
+    section = "-Personalizations-Errors"
+    if people is not None and not isinstance(people, list):
+        yield wrong_type("array", people, "personalizations", section)
+    elif not people:
+        yield complaint(
+            "The personalizations field is required and must have at least one personalization.",
+            "personalizations",
+            section,
+        )
+    elif len(people) > MAX_PERSONALIZATIONS:
+        yield complaint(
+            f"You may not have more than {MAX_PERSONALIZATIONS} personalizations per API call.",
+            "personalizations",
+            section,
+        )
+    else:
+        for n, each in enumerate(people):
+            yield from _personalization_complaints(each, f"personalizations.{n}")
+
+
+def _personalization_complaints(personalization: Json, path: str) -> Iterator[Complaint]:
+    if not isinstance(personalization, dict):
+        yield wrong_type("object", personalization, path, "message.personalizations")
+        return
+    if not personalization.get("to"):
+        yield complaint(
+            "The to array is required for all personalization objects, and must have at least one email object with a "
+            "valid email address.",
+            f"{path}.to",
+            "message.personalizations.to",
+        )
+    for kind in RECIPIENTS:
+        if personalization.get(kind):
+            yield from _address_list_complaints(
+                personalization[kind], f"{path}.{kind}", f"message.personalizations.{kind}"
+            )
+    yield from _repeated_address_complaints(personalization, path)
+    subject = personalization.get("subject")
+    if subject is not None and not isinstance(subject, str):
+        yield wrong_type("string", subject, f"{path}.subject", "message.personalizations.subject")
+
+
+def _repeated_address_complaints(personalization: JsonObject, path: str) -> Iterator[Complaint]:
+    seen: set[str] = set()
+    for kind in RECIPIENTS:
+        people = personalization.get(kind)
+        for each in people if isinstance(people, list) else ():
+            email = each.get("email") if isinstance(each, dict) else None
+            if isinstance(email, str) and email.lower() in seen:
+                yield complaint(
+                    "Each email address in the personalization block should be unique between to, cc, and bcc. We "
+                    f"found the first duplicate instance of [{email}] in the {path}.{kind} field.",
+                    path,
+                    "message.recipient-errors",
+                )
+                return
+            if isinstance(email, str):
+                seen.add(email.lower())
 
 
 def _sender_complaints(document: JsonObject) -> Iterator[Complaint]:
@@ -53,11 +116,11 @@ def _sender_complaints(document: JsonObject) -> Iterator[Complaint]:
             "message.from",
         )
     else:
-        yield from address_complaints(sender, "from", "message.from")
+        yield from _address_complaints(sender, "from", "message.from")
     if "reply_to" in document:
-        yield from address_complaints(document["reply_to"], "reply_to", "message.reply_to")
+        yield from _address_complaints(document["reply_to"], "reply_to", "message.reply_to")
     if "reply_to_list" in document:
-        yield from address_list_complaints(document["reply_to_list"], "reply_to_list", "message.reply_to_list")
+        yield from _address_list_complaints(document["reply_to_list"], "reply_to_list", "message.reply_to_list")
 
 
 def _subject_complaints(document: JsonObject) -> Iterator[Complaint]:
@@ -167,3 +230,27 @@ def _header_complaints(document: JsonObject) -> Iterator[Complaint]:
             yield complaint(
                 f"The header {name} is a reserved header and cannot be used.", f"headers.{name}", "message.headers"
             )
+
+
+def _is_address(text: Json) -> bool:
+    return isinstance(text, str) and bool(_EMAIL.fullmatch(text))
+
+
+def _address_complaints(value: Json, path: str, section: str) -> Iterator[Complaint]:
+    if not isinstance(value, dict):
+        yield wrong_type("object", value, path, section)
+        return
+    if "email" not in value:
+        yield complaint(f"The {path.split('.')[-2:][0]} email parameter is required.", f"{path}.email", section)
+    elif not _is_address(value["email"]):
+        yield complaint("Does not contain a valid address.", f"{path}.email", section)
+    if not isinstance(value.get("name", ""), str | None):
+        yield wrong_type("string", value["name"], f"{path}.name", section)
+
+
+def _address_list_complaints(value: Json, path: str, section: str) -> Iterator[Complaint]:
+    if not isinstance(value, list):
+        yield wrong_type("array", value, path, section)
+        return
+    for n, each in enumerate(value):
+        yield from _address_complaints(each, f"{path}.{n}", section)

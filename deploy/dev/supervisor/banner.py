@@ -1,51 +1,119 @@
-"""What `hookchain dev` says once it is up: where to send, where to look, and a line to try."""
+"""The text that `hookchain dev` prints once it is up: where to send webhooks, where to look, and a command to try."""
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
 
 from deploy.config.dev_file import Hint
-from deploy.config.ports import HOST
+from deploy.config.ports import HOST, Ports
 from deploy.dev.supervisor.setup import Setup
-from deploy.requests.source_lines import source_lines, sources_of
-from deploy.requests.trial import sample_beside, trial_line, trial_line_without_secret
+from deploy.requests.samples import events_of
+from deploy.requests.signing import BY_CERTIFICATE
+from deploy.requests.source_lines import source_lines, sources_of, ways_of
+from deploy.requests.trial import (
+    as_typed_here,
+    program,
+    sample_beside,
+    trial_line,
+    trial_line_without_secret,
+    trial_type,
+)
+from shared.jsontext import Json, JsonObject
 from shared.secrets import variable_name
 
-
-def hint(setup: Setup) -> Hint:
-    """Return what others may read: the page shows it, and every local user may reach the page on some systems."""
-    slices, sample = setup.configuration.slices, sample_beside(setup.configuration.path)
-    trial = trial_line_without_secret(slices, setup.ports, sample)
-    return Hint(trial or "", tuple(source_lines(sources_of(slices["receive"]), setup.ports)))
-
-
-def news(before: Setup, after: Setup) -> list[str]:
-    """What a person must know of a new configuration: which it is, where to send now, what was made up."""
-    lines = []
-    if after.configuration.path != before.configuration.path:
-        lines.append(f"the configuration is now {after.configuration.title}")
-    known = _sources_each(before)
-    lines += [f"point senders at {line}" for line in _sources_each(after) if line not in known]
-    if after.made:
-        lines.append(f"made up and kept in {after.options.env_file}: {', '.join(map(variable_name, after.made))}")
-    return lines
-
-
-def _sources_each(setup: Setup) -> list[str]:
-    """Each as it would stand alone: in a column, a longer name moves all the others."""
-    sources = sources_of(setup.configuration.slices["receive"])
-    return [line for name, source in sources.items() for line in source_lines({name: source}, setup.ports)]
+TryLine = Callable[[dict[str, JsonObject], Ports, Path | None], str | None]
+"""Takes the slices, the ports and a sample beside the configuration; returns a command that posts to a source."""
 
 
 def banner(setup: Setup, seconds: float) -> str:
-    told = hint(setup)
-    lines = ["", f"Hookchain is up, after {seconds:.1f} s. Configuration: {setup.configuration.title}", ""]
-    lines += ["  Point senders at:", *(f"    {line}" for line in told.sources), ""]
+    lines = ["", f"Hookchain is up after {seconds:.1f} s. Configuration: {setup.configuration.title}", ""]
+    lines += ["  Send webhooks to:", *(f"    {line}" for line in _source_lines(setup)), ""]
     lines += ["  Watch what happens:", f"    http://{HOST}:{setup.ports.inspector}", ""]
-    slices, sample = setup.configuration.slices, sample_beside(setup.configuration.path)
-    if trial := trial_line(slices, setup.ports, setup.environ, sample):
-        lines += ["  Try it:", f"    {trial}", ""]
+    if command := _command_to_try(setup, lambda slices, ports, file: trial_line(slices, ports, setup.environ, file)):
+        lines += ["  Try it:", f"    {command}", ""]
+    env_file = as_typed_here(setup.options.env_file)
     if setup.made:
-        lines += [f"  Made up and kept in {setup.options.env_file}: {', '.join(map(variable_name, setup.made))}", ""]
+        lines += [f"  {_generated(setup)}", ""]
     if setup.short:
-        lines += [f"  Short enough to guess: {', '.join(map(variable_name, setup.short))}. Take 16 characters.", ""]
+        names = ", ".join(map(variable_name, setup.short))
+        lines += [f"  These secrets are short enough to guess: {names}. Use at least 16 characters.", ""]
     if setup.is_env_file_exposed:
-        lines += [f"  Other users can read the secrets in {setup.options.env_file}: chmod 600 it.", ""]
-    mails = "are sent for real" if setup.options.send_mail else "are kept and shown on the page, not sent"
-    return "\n".join([*lines, f"  Mails {mails}. Ctrl-C stops everything.", ""])
+        lines += [f"  Other users can read the secrets in {env_file}. Run: chmod 600 {env_file}", ""]
+    mails = "are sent for real" if setup.options.send_mail else "are caught and shown on the page, not sent"
+    return "\n".join([*lines, f"  Mails {mails}. Press Ctrl-C to stop.", ""])
+
+
+def farewell(state: Path) -> str:
+    return f"Stopped. Events are kept in {as_typed_here(state)}/."
+
+
+def hint(setup: Setup) -> Hint:
+    """Return the same for the page, without secrets: on some systems every local user may open the page."""
+    return Hint(_command_to_try(setup, trial_line_without_secret) or "", tuple(_source_lines(setup)))
+
+
+def news(before: Setup, after: Setup) -> list[str]:
+    """Return what changed for a person: the configuration's file, new sources, generated secrets."""
+    lines = []
+    if after.configuration.path != before.configuration.path:
+        lines.append(f"Configuration: {after.configuration.title}")
+    known = _separate_source_lines(before)
+    lines += [f"Send webhooks to {line}" for line in _separate_source_lines(after) if line not in known]
+    return [*lines, _generated(after)] if after.made else lines
+
+
+def _generated(setup: Setup) -> str:
+    names = ", ".join(map(variable_name, setup.made))
+    return f"Missing secrets were generated into {as_typed_here(setup.options.env_file)}: {names}"
+
+
+def _source_lines(setup: Setup) -> list[str]:
+    return source_lines(_sources(setup), setup.ports)
+
+
+def _separate_source_lines(setup: Setup) -> list[str]:
+    """Return each line as it is alone: in columns, a longer name would change all the others."""
+    return [line for name, source in _sources(setup).items() for line in source_lines({name: source}, setup.ports)]
+
+
+def _sources(setup: Setup) -> JsonObject:
+    return sources_of(setup.configuration.slices["receive"])
+
+
+def _command_to_try(setup: Setup, line_of: TryLine) -> str | None:
+    """Return a command that sends a first event which the served configuration accepts.
+
+    It posts the sample beside the configuration, or to a source of the operator's own. Else it triggers a provider's
+    sample, or makes a link.
+    """
+    configuration, sources = setup.configuration, _sources(setup)
+    sample = sample_beside(configuration.path)
+    own: JsonObject = {name: source for name, source in sources.items() if name not in configuration.providers}
+    posted: JsonObject = {"sources": sources if sample else own}
+    command = line_of({**configuration.slices, "receive": posted}, setup.ports, sample)
+    commands = [command] if command else [*_trigger_commands(setup, sources), *_link_commands(setup, own)]
+    return next(iter(commands), None)
+
+
+def _trigger_commands(setup: Setup, sources: JsonObject) -> list[str]:
+    """`hookchain trigger` for the providers that have a sample which can be signed here."""
+    providers = setup.configuration.providers
+    commands = []
+    for name, provider in providers.items():
+        if events_of(provider) and any(_can_sign(way) for way in ways_of(sources.get(name))):
+            is_only = list(providers.values()).count(provider) == 1
+            commands.append(shlex.join([program(), "trigger", provider, *([] if is_only else ["--source", name])]))
+    return commands
+
+
+def _can_sign(way: JsonObject) -> bool:
+    return way.get("scheme") not in BY_CERTIFICATE and not way.get("keys_url")
+
+
+def _link_commands(setup: Setup, sources: JsonObject) -> list[str]:
+    routes: Json = setup.configuration.slices["transform"].get("routes")
+    return [
+        shlex.join([program(), "link", name, f"event={trial_type(name, routes if isinstance(routes, list) else [])}"])
+        for name, source in sources.items()
+        if any(way.get("scheme") == "link" for way in ways_of(source))
+    ]

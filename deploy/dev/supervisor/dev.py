@@ -12,24 +12,30 @@ from deploy.config.dotenv import DotenvFault
 from deploy.config.faults import ConfigFaults
 from deploy.config.ports import PortsTaken, is_free, owner_of, require_free
 from deploy.dev.supervisor.options import Options, env_file_in, parse_options
-from deploy.dev.supervisor.reaper_link import ReaperLink
-from deploy.dev.supervisor.setup import CannotSend, Setup, make_place, set_up
-from deploy.dev.supervisor.state_check import StateDamaged, set_aside_damaged
-from deploy.dev.supervisor.state_lock import StateExposed, StateGone, StateInUse, locked
+from deploy.dev.supervisor.runner import ReaperLink
+from deploy.dev.supervisor.setup import MailNotConfigured, Setup, make_folders, set_up
+from deploy.dev.supervisor.state import (
+    StateDamaged,
+    StateExposed,
+    StateGone,
+    StateInUse,
+    locked,
+    set_aside_damaged,
+)
 from deploy.dev.supervisor.supervisor import StartFailed, Supervisor
 from deploy.secrets.generated import WeakSecret
 
 FAULTS: Final = (
-    *(ConfigFaults, DotenvFault, WeakSecret, CannotSend, PortsTaken),
+    *(ConfigFaults, DotenvFault, WeakSecret, MailNotConfigured, PortsTaken),
     *(StateInUse, StateGone, StateExposed, StateDamaged, StartFailed),
 )
-PRIVATE: Final = 0o077
-"""The umask: what this process and its children write is for their user alone."""
+UMASK: Final = 0o077
+"""What this process and its children write is for their user alone."""
 
 
 def main(arguments: list[str]) -> int:
     began = time.monotonic()
-    os.umask(PRIVATE)
+    os.umask(UMASK)
     try:
         environ = environ_with(env_file_in(arguments, ROOT))
         options = parse_options(arguments, environ, ROOT, sys.stdout.isatty())
@@ -44,9 +50,9 @@ def main(arguments: list[str]) -> int:
 def _run(options: Options, began: float) -> None:
     require_free(options.port_base, is_free, owner_of)
     warnings = set_aside_damaged(options.state, time.time())
-    place = make_place(options, ROOT)
-    with ReaperLink(place.sockets) as link:
-        setup = set_up(options, dict(os.environ), place)
+    folders = make_folders(options, ROOT)
+    with ReaperLink(folders.sockets) as link:
+        setup = set_up(options, dict(os.environ), folders)
         asyncio.run(_supervise(setup, link, began, warnings))
 
 

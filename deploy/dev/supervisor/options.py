@@ -1,4 +1,4 @@
-"""What `hookchain dev` can be told, on its command line or by the environment."""
+"""The options of `hookchain dev`, from its command line and the environment."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -12,18 +12,20 @@ from shared.logs import SEVERITIES
 from shared.settings import DEFAULT_STATE
 
 _DESCRIPTION: Final = """\
-Run the whole of Hookchain on this machine, with no cloud account: the three functions, an emulated Pub/Sub and
+Run all of Hookchain on this machine, without a cloud account: the three functions, an emulated Pub/Sub and
 SendGrid, and a page that shows what happens. No mail leaves the machine without --send-mail: it is kept and shown on
 the page. What you post is stored until you delete the state folder."""
 
 _EPILOG: Final = """\
-Without --config or HOOKCHAIN_CONFIG it takes deploy/hookchain.yaml if you have one, else mails whatever is posted to
-/webhook if EMAIL_ADDRESS is set, else the example, deploy/hookchain.example.yaml.
+Without --config or HOOKCHAIN_CONFIG it uses deploy/hookchain.yaml if that exists. Otherwise, if EMAIL_ADDRESS is set,
+it mails every event of /webhook to it; if not, it uses the example, deploy/hookchain.example.yaml.
 
-Secrets that the configuration names and nobody has set are made up and kept in .env, readable by you alone.
-Ctrl-C stops everything.
+Missing secrets are generated into .env, readable by you only. Press Ctrl-C to stop everything.
 
-exit code: 0 once stopped, 1 where it cannot start, 2 for a command that makes no sense"""
+exit codes: 0 stopped, 1 it cannot start, 2 usage error
+
+example:
+  hookchain dev --config deploy/recipes/password-created/hookchain.yaml"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Options:
 
 
 def parse_options(arguments: Sequence[str], environ: Mapping[str, str], root: Path, is_terminal: bool) -> Options:
-    """Exits with argparse's own words and status for what it cannot take."""
+    """Return the options. Exits with argparse's message and status on a usage error."""
     parsed = _parser(environ, root).parse_args(arguments)
     return Options(
         config=parsed.config,
@@ -54,7 +56,7 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str], root: Pa
 
 
 def env_file_in(arguments: Sequence[str], root: Path) -> Path:
-    """It is read before the rest is, because what it sets counts for the rest."""
+    """Return the file of --env-file, which is read before the other options: its settings are their defaults."""
     parser = argparse.ArgumentParser(add_help=False)
     _add_env_file(parser, root)
     path: Path = parser.parse_known_args(arguments)[0].env_file
@@ -66,54 +68,54 @@ def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
         "hookchain dev", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=HelpText
     )
     add = parser.add_argument
-    add("--config", metavar="FILE", help="the configuration, or `none` for the mode without one (HOOKCHAIN_CONFIG)")
+    add("--config", metavar="FILE", help="set the configuration, or `none` for no file [HOOKCHAIN_CONFIG]")
     add(
         "--port-base",
         metavar="N",
         type=_port_base,
         default=environ.get("PORT_BASE") or DEFAULT_BASE,
-        help="receive's port; transform has N+1, notify N+2, the emulated APIs N+5, the page N+10 (PORT_BASE; 8080)",
+        help="set receive's port; transform has N+1, notify N+2, the APIs N+5, the page N+10 [PORT_BASE, else 8080]",
     )
     add(
         "--state",
         metavar="FOLDER",
         type=Path,
         default=Path(environ.get("HOOKCHAIN_STATE") or root / DEFAULT_STATE),
-        help="where events, deliveries and mails are kept (HOOKCHAIN_STATE; .hookchain)",
+        help="store events, deliveries and mails in FOLDER [HOOKCHAIN_STATE, else .hookchain]",
     )
     _add_env_file(parser, root)
-    add("--no-reload", action="store_true", help="do not restart on a change of the configuration or the code")
-    add("--send-mail", action="store_true", help="send mails for real, by SENDGRID_API_KEY or SMTP_URL")
+    add("--no-reload", action="store_true", help="do not restart when the configuration or the code changes")
+    add("--send-mail", action="store_true", help="send real mail, through SENDGRID_API_KEY or SMTP_URL")
     add(
         "--log-level",
         metavar="LEVEL",
         type=_log_level,
         default=environ.get("LOG_LEVEL") or "INFO",
-        help=f"the least severe lines to print: {', '.join(SEVERITIES)} (LOG_LEVEL; INFO)",
+        help=f"print this severity and above: {', '.join(SEVERITIES)} [LOG_LEVEL, else INFO]",
     )
-    add("--no-color", action="store_true", help="no colours, not even on a terminal (NO_COLOR)")
+    add("--no-color", action="store_true", help="print no colours [NO_COLOR]")
     return parser
 
 
 def _add_env_file(parser: argparse.ArgumentParser, root: Path) -> None:
     parser.add_argument(
-        "--env-file", metavar="FILE", type=Path, default=root / ".env", help="settings and secrets (.env)"
+        "--env-file", metavar="FILE", type=Path, default=root / ".env", help="read settings and secrets [.env]"
     )
 
 
 def _port_base(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= HIGHEST_BASE:
-        raise argparse.ArgumentTypeError(f"a port base is a number from 1 to {HIGHEST_BASE}; found {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a number from 1 to {HIGHEST_BASE}; got {text!r}")
     return int(text)
 
 
 def _log_level(text: str) -> str:
     level = {"WARN": "WARNING", "FATAL": "CRITICAL"}.get(text.upper(), text.upper())
     if level not in SEVERITIES:
-        raise argparse.ArgumentTypeError(f"there is no level {text!r}; there are: {', '.join(SEVERITIES)}")
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(SEVERITIES)}; got {text!r}")
     return level
 
 
 def prefer_config(options: Options, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment in which --config counts before HOOKCHAIN_CONFIG."""
+    """Return the environment with --config as HOOKCHAIN_CONFIG, if it is given."""
     return {**environ, "HOOKCHAIN_CONFIG": options.config} if options.config else dict(environ)

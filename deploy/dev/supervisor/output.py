@@ -1,41 +1,63 @@
-"""The one stream that `hookchain dev` writes: its own words, and its children's lines."""
+"""The output of `hookchain dev`: its own messages and its children's lines, shown, logged and journaled."""
 
+import asyncio
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
+from deploy.history.local_requests import RequestEntry, request_from, write_requests
 from deploy.history.log_file import LogFile
-from deploy.terminal.log_view import LogView
+from deploy.terminal.log_view import LogView, parse_log_line
+from shared.cloud.local.database import reason_of, transaction
+from shared.cloud.local.journal import FILE_NAME, open_journal
+from shared.jsontext import JsonObject
+
+GATHER_SECONDS: Final = 0.2
+MAX_WAITING: Final = 50_000
 
 
 class Output:
-    """`reader_left` is called once nobody reads the stream any more. All of it goes into `file` too, at every level."""
+    """The one stream that it writes. All of it goes into `file` too, at every level; requests go into the journal.
+
+    `reader_left` is called once nobody reads the stream any more.
+    """
 
     def __init__(self, view: LogView, reader_left: Callable[[], None], state: Path) -> None:
         self._view = view
         self._reader_left = reader_left
         self.file = LogFile(state, lambda text: self._show("WARNING", text))
+        self.requests = RequestFeed(state, self.say)
 
     def say(self, severity: str, text: str) -> None:
+        """Log a message of the supervisor's own, and show it if its level is shown."""
         self.file.own(severity, text)
         self._show(severity, text)
+
+    def show(self, text: str) -> None:
+        """Show a text as it is, at every level."""
+        self._write(text + "\n")
+
+    def hear(self, name: str, lines: Sequence[str]) -> None:
+        """Log, journal and show lines of a child. A line is parsed at most once."""
+        self.file.hear(name, lines)
+        now, shown = clock(), []
+        for line in lines:
+            document = parse_log_line(line) if name == "receive" else None
+            if document is not None:
+                self.requests.take(document)
+            text = self._view.line(name, line, now, document)
+            if text is not None:
+                shown.append(text)
+        if shown:
+            self._write("\n".join(shown) + "\n")
 
     def _show(self, severity: str, text: str) -> None:
         if self._view.shown(severity):
             self._write(self._view.own(severity, text, clock()) + "\n")
-
-    def show(self, text: str) -> None:
-        """As it is, at every level."""
-        self._write(text + "\n")
-
-    def hear(self, name: str, lines: Sequence[str]) -> None:
-        self.file.hear(name, lines)
-        now = clock()
-        shown = [text for line in lines if (text := self._view.line(name, line, now)) is not None]
-        if shown:
-            self._write("\n".join(shown) + "\n")
 
     def _write(self, text: str) -> None:
         try:
@@ -44,11 +66,60 @@ class Output:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             self._reader_left()
-        except OSError:  # a file on a disk that is full: what is said is lost, and what runs goes on
+        except OSError:  # a file on a full disk: the text is lost, and the processes go on
             pass
 
 
+class RequestFeed:
+    """Receive's log lines on their way into the journal: a few transactions a second, however many requests."""
+
+    def __init__(self, state: Path, say: Callable[[str, str], None]) -> None:
+        self._path = state / FILE_NAME
+        self._say = say
+        self._waiting: list[RequestEntry] = []
+        self._arrived = asyncio.Event()
+        self._connection: sqlite3.Connection | None = None
+
+    def take(self, line: JsonObject) -> None:
+        """Add a parsed line if it is a request's. Beyond a bound it is dropped: only the page lacks it then."""
+        entry = request_from(line)
+        if entry and len(self._waiting) < MAX_WAITING:
+            self._waiting.append(entry)
+            self._arrived.set()
+
+    async def run(self) -> None:
+        """Write requests until cancelled; what arrived by then is written."""
+        try:
+            while True:
+                await self._arrived.wait()
+                self._report(await asyncio.to_thread(self._flush))
+                await asyncio.sleep(GATHER_SECONDS)
+        finally:
+            self._report(self._flush())
+            if self._connection:
+                self._connection.close()
+
+    def _report(self, fault: str | None) -> None:
+        """Log a fault; called on the event loop only, because `say` writes to the log file."""
+        if fault is not None:
+            self._say("WARNING", fault)
+
+    def _flush(self) -> str | None:
+        """Write what waits; return the fault, if there was one."""
+        self._arrived.clear()
+        entries, self._waiting = self._waiting, []
+        if not entries:
+            return None
+        try:
+            self._connection = self._connection or open_journal(self._path)
+            with transaction(self._connection):
+                write_requests(self._connection, entries)
+        except (sqlite3.Error, OSError) as error:  # the page lacks them; no event does
+            return f"The page lacks {len(entries)} requests: {reason_of(error)}"
+        return None
+
+
 def clock() -> str:
-    """The time of day here, to the millisecond."""
+    """Return the local time of day, to the millisecond."""
     now = time.time()
     return time.strftime("%H:%M:%S", time.localtime(now)) + f".{int(now % 1 * 1000):03d}"

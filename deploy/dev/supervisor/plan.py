@@ -1,4 +1,4 @@
-"""Which processes `hookchain dev` runs, as data."""
+"""The processes that `hookchain dev` runs, as data."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from shared.settings import LOCAL_PROJECT, LOCAL_PUSH_ACCOUNT
 
 FUNCTIONS: Final = ("receive", "transform", "notify")
 
-# What a person's shell may hold and a function must not see: the framework's and gunicorn's own switches, and all that
+# Variables of a person's shell that a function must not see: the framework's and gunicorn's own settings, and all that
 # would send something off this machine.
 _NOT_INHERITED: Final = frozenset(
     {
@@ -37,7 +37,7 @@ _REAL_MAIL: Final = frozenset({"SENDGRID_API_KEY", "SENDGRID_API_URL", "SMTP_PAS
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """`ready_path` is asked until anything answers; `code` are the folders and files whose change restarts it."""
+    """A process. `ready_path` is requested until it answers; a change in one of the folders `code` restarts it."""
 
     name: str
     command: tuple[str, ...]
@@ -48,8 +48,8 @@ class Child:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where things are: the checkout, the state folder, and a short-lived folder for sockets, whose paths are short."""
+class Folders:
+    """The checkout, the state folder, and a temporary folder for sockets with a short path."""
 
     root: Path
     state: Path
@@ -60,24 +60,27 @@ class Place:
 
 
 def base_environ(environ: Mapping[str, str], send_mail: bool) -> dict[str, str]:
-    """What every process inherits."""
+    """Return the environment that every process inherits."""
     dropped = _NOT_INHERITED if send_mail else _NOT_INHERITED | _REAL_MAIL
     return {name: value for name, value in environ.items() if name not in dropped}
 
 
 def plan_children(
-    place: Place,
+    folders: Folders,
     ports: Ports,
     inherited: Mapping[str, str],
     secrets: Mapping[str, Mapping[str, str]],
     sendgrid_key: str | None,
 ) -> tuple[Child, ...]:
-    """`secrets`: each function's, as variables; no other process gets them. `sendgrid_key` is the emulated SendGrid's,
-    None where mails are sent for real."""
+    """Return the processes.
+
+    `secrets` are each function's variables; no other process gets them. `sendgrid_key` is the emulated SendGrid's, None
+    if mails are sent for real.
+    """
     every_secret = {name for of_function in secrets.values() for name in of_function}
     environ = {name: value for name, value in inherited.items() if name not in every_secret}
     environ |= {
-        "HOOKCHAIN_STATE": str(place.state),
+        "HOOKCHAIN_STATE": str(folders.state),
         "GOOGLE_CLOUD_PROJECT": LOCAL_PROJECT,
         "PUBSUB_EMULATOR_HOST": f"{HOST}:{ports.apis}",
         "PYTHONUNBUFFERED": "1",
@@ -86,37 +89,37 @@ def plan_children(
     mail |= {} if sendgrid_key is None else {"SENDGRID_API_KEY": sendgrid_key}
     own = {name: {**secrets[name], **(mail if name == "notify" else {})} for name in FUNCTIONS}
     return (
-        _module(place, "apis", "deploy.dev.cloud_apis", ports.apis, environ, "deploy/dev"),
-        *(_function(place, name, ports.named()[name], {**environ, **own[name]}) for name in FUNCTIONS),
-        _module(place, "inspector", "deploy.dev.inspector.app", ports.inspector, environ, "deploy/dev/inspector"),
+        _module(folders, "apis", "deploy.dev.cloud_apis", ports.apis, environ, "deploy/dev"),
+        *(_function(folders, name, ports.named()[name], {**environ, **own[name]}) for name in FUNCTIONS),
+        _module(folders, "inspector", "deploy.dev.inspector.app", ports.inspector, environ, "deploy/dev/inspector"),
     )
 
 
-def _function(place: Place, name: str, port: int, environ: Mapping[str, str]) -> Child:
+def _function(folders: Folders, name: str, port: int, environ: Mapping[str, str]) -> Child:
     command = [str(Path(sys.executable).parent / "functions-framework"), "--source", f"functions/{name}/main.py"]
     command += ["--target", name, "--host", HOST, "--port", str(port)]
     own = {
-        "HOOKCHAIN_SLICE": str(place.slice_file(name)),
-        "XDG_RUNTIME_DIR": str(place.sockets / name),  # gunicorn opens a control socket there
+        "HOOKCHAIN_SLICE": str(folders.slice_file(name)),
+        "XDG_RUNTIME_DIR": str(folders.sockets / name),  # gunicorn opens a control socket there
         "FORWARDED_ALLOW_IPS": "",
         "HOOKCHAIN_PUSH_ACCOUNT": LOCAL_PUSH_ACCOUNT,
         "HOOKCHAIN_PUSH_AUDIENCE": function_url(port),
     }
     # The framework's own route: it answers as soon as the function is loaded, and the function logs nothing of it.
-    return Child(name, tuple(command), {**environ, **own}, port, "/robots.txt", _code(place, f"functions/{name}"))
+    return Child(name, tuple(command), {**environ, **own}, port, "/robots.txt", _code(folders, f"functions/{name}"))
 
 
-def _module(place: Place, name: str, module: str, port: int, environ: Mapping[str, str], folder: str) -> Child:
-    command = (sys.executable, "-m", module, "--port", str(port), "--state", str(place.state))
-    return Child(name, command, environ, port, "/favicon.ico", _code(place, folder))
+def _module(folders: Folders, name: str, module: str, port: int, environ: Mapping[str, str], folder: str) -> Child:
+    command = (sys.executable, "-m", module, "--port", str(port), "--state", str(folders.state))
+    return Child(name, command, environ, port, "/favicon.ico", _code(folders, folder))
 
 
-def _code(place: Place, folder: str) -> tuple[Path, ...]:
-    return (place.root / folder, place.root / "shared")
+def _code(folders: Folders, folder: str) -> tuple[Path, ...]:
+    return (folders.root / folder, folders.root / "shared")
 
 
 def affected(children: Sequence[Child], changed: Sequence[Path]) -> tuple[str, ...]:
-    """The names of the children whose code is among what changed."""
+    """Return the names of the children whose code changed."""
     return tuple(
         child.name
         for child in children

@@ -1,8 +1,8 @@
-"""The last one out: ends the process groups that are still there once the supervisor is gone, however it went.
+"""The process that ends the supervisor's process groups once the supervisor is gone, even if it was killed.
 
-Run as `python -I -S reaper.py FOLDER` with a pipe as standard input. A line `+123` gives it a group to watch over,
-`-123` takes it back. When the pipe closes, because the supervisor closed it or was killed, every group left is asked to
-end, then made to, and FOLDER is removed. It imports little: it starts in milliseconds and stands by for hours.
+Run as `python -I -S reaper.py FOLDER` with a pipe as standard input. A line `+123` adds a group, `-123` removes it.
+When the pipe closes, because the supervisor closed it or was killed, every remaining group gets SIGTERM, then SIGKILL,
+and FOLDER is deleted. It imports little, so it starts in milliseconds and needs little memory.
 """
 
 import os
@@ -16,6 +16,7 @@ GRACE_SECONDS = 3.0
 
 
 def groups_left(lines: Iterable[str]) -> set[int]:
+    """Return the groups that were added and not removed."""
     left: set[int] = set()
     for line in lines:
         group = int(line[1:])
@@ -27,7 +28,7 @@ def groups_left(lines: Iterable[str]) -> set[int]:
 
 
 def end_groups(groups: Iterable[int], grace_seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
-    """SIGTERM, and SIGKILL for what is there when the grace is over."""
+    """Send SIGTERM, and SIGKILL to the groups that are still there after the grace period."""
     left = [group for group in groups if signal_group(group, signal.SIGTERM)]
     deadline = time.monotonic() + grace_seconds
     while left and time.monotonic() < deadline:
@@ -38,7 +39,7 @@ def end_groups(groups: Iterable[int], grace_seconds: float, sleep: Callable[[flo
 
 
 def signal_group(group: int, number: int) -> bool:
-    """Whether the group is there. Number 0 only asks."""
+    """Send a signal; return whether the group exists. Number 0 sends nothing."""
     try:
         os.killpg(group, number)
     except ProcessLookupError:

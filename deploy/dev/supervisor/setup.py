@@ -1,36 +1,68 @@
-"""All that is settled before the first process starts: settings, configuration, secrets."""
+"""Everything that is settled before the first process starts: settings, configuration, secrets."""
 
 import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from deploy.config.checkout import OWN_CONFIG, choose_config
+from deploy.config.compiler import compile_config, read_config, secrets_needed
 from deploy.config.dotenv import DotenvFault, add_to_dotenv, make_dotenv_private, read_dotenv
+from deploy.config.faults import ConfigFaults
 from deploy.config.ports import Ports, ports_from
-from deploy.dev.supervisor.configuration import Configuration, files_to_watch, load_configuration
 from deploy.dev.supervisor.options import Options, prefer_config
-from deploy.dev.supervisor.plan import FUNCTIONS, Child, Place, base_environ, plan_children
+from deploy.dev.supervisor.plan import FUNCTIONS, Child, Folders, base_environ, plan_children
 from deploy.requests.fitting_secret import fitting_secrets
 from deploy.requests.source_lines import standard_webhooks_secrets
 from deploy.secrets.generated import as_variables, find_missing, random_values, signing_secrets
 from shared.cloud.local.database import OTHERS
+from shared.jsontext import Json, JsonObject, to_json
 from shared.secrets import from_environment, from_folder, variable_name
 from shared.settings import read_settings
 
+PRIVATE_MODE: Final = 0o700
+SUFFIXES: Final = frozenset({".py", ".yaml", ".yml", ".json", ".j2", ".html", ".txt", ".css", ".js", ".pem"})
+"""Of the files whose change can matter to a process."""
+MAX_PATH_CHARACTERS: Final = 255
 
-class CannotSend(Exception):
-    """--send-mail, and no way to."""
+
+class MailNotConfigured(Exception):
+    """--send-mail is given, and no mail service is configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The configuration that is served.
+
+    `path` is None in the mode without a file. `files` are to be watched: the file, all that it names, and the
+    operator's own, which may still be written. `providers` are the catalogue's, by source.
+    """
+
+    path: Path | None
+    slices: Mapping[str, JsonObject]
+    files: tuple[Path, ...]
+    providers: Mapping[str, str]
+
+    @property
+    def title(self) -> str:
+        return str(self.path) if self.path else "no file; webhooks are mailed to EMAIL_ADDRESS"
+
+    def secrets_of(self, function: str) -> list[str]:
+        return secrets_needed({function: self.slices[function]})
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """`shell` is the environment as it was found, `environ` the same with what .env adds, every secret included.
-    `made` and `short` are secrets' names."""
+    """All settings. `shell` is the environment as found; `environ` adds .env and every secret.
+
+    `made` and `short` are secrets' names: those that were generated, and those worth a warning.
+    """
 
     options: Options
     shell: Mapping[str, str]
-    place: Place
+    folders: Folders
     ports: Ports
     configuration: Configuration
     environ: Mapping[str, str]
@@ -41,7 +73,7 @@ class Setup:
         secrets = {name: self._secrets_of(name) for name in FUNCTIONS}
         inherited = base_environ(self.environ, self.options.send_mail)
         key = None if self.options.send_mail else sendgrid_key
-        return plan_children(self.place, self.ports, inherited, secrets, key)
+        return plan_children(self.folders, self.ports, inherited, secrets, key)
 
     @property
     def is_env_file_exposed(self) -> bool:
@@ -53,26 +85,32 @@ class Setup:
         return {name: self.environ[name] for name in names if name in self.environ}
 
 
-def set_up(options: Options, shell: Mapping[str, str], place: Place) -> Setup:
-    """Raises ConfigFaults, DotenvFault, WeakSecret and CannotSend. Makes the secrets that are missing."""
+def set_up(options: Options, shell: Mapping[str, str], folders: Folders) -> Setup:
+    """Return the setup; generate the secrets that are missing.
+
+    Raises ConfigFaults, DotenvFault, WeakSecret and MailNotConfigured.
+    """
     environ = {**read_dotenv(options.env_file), **shell}
     make_dotenv_private(options.env_file)
-    configuration = load_configuration(prefer_config(options, environ), place.root)
+    configuration = load_configuration(prefer_config(options, environ), folders.root)
     if options.send_mail and not environ.get("SENDGRID_API_KEY") and not environ.get("SMTP_URL"):
-        raise CannotSend("--send-mail needs a way to send: set SENDGRID_API_KEY or SMTP_URL, here or in .env.")
+        raise MailNotConfigured(
+            "--send-mail: needs a mail service; got neither SENDGRID_API_KEY nor SMTP_URL. Set one of them, here or in "
+            ".env."
+        )
     names = sorted({name for function in FUNCTIONS for name in configuration.secrets_of(function)})
     readers = (from_folder(read_settings(environ).secrets_folder), from_environment(environ))
     found = find_missing(names, readers)
     receive = configuration.slices["receive"]
-    fitting = fitting_secrets(found.missing, receive, place.state, secrets.token_bytes)
+    fitting = fitting_secrets(found.missing, receive, folders.state, secrets.token_bytes)
     signing = standard_webhooks_secrets(receive) | signing_secrets(configuration.slices["transform"])
     made = as_variables({**random_values(found.missing, signing), **fitting})
     if made:
-        add_to_dotenv(options.env_file, made, "made up by hookchain dev, for this machine only")
+        add_to_dotenv(options.env_file, made, "generated by hookchain dev, for this machine only")
     return Setup(
         options=options,
         shell=shell,
-        place=place,
+        folders=folders,
         ports=ports_from(options.port_base),
         configuration=configuration,
         environ={**environ, **made},
@@ -81,18 +119,77 @@ def set_up(options: Options, shell: Mapping[str, str], place: Place) -> Setup:
     )
 
 
+def load_configuration(environ: Mapping[str, str], root: Path) -> Configuration:
+    """Raises ConfigFaults."""
+    path = choose_config(environ, root)
+    file = read_config(path, environ)
+    files = _files_to_watch(path, file.document, file.folder, environ, root)
+    return Configuration(path, compile_config(file), files, _providers(file.document))
+
+
 def files_named(setup: Setup) -> tuple[Path, ...]:
-    """By the configuration as it is on disk now, whether or not it is at fault: what changes or mends it is in them."""
+    """Return the files to watch of the configuration as it is on disk now, with or without faults.
+
+    A fault may be fixed in any of them, or by one that does not exist yet.
+    """
     try:
         environ = {**read_dotenv(setup.options.env_file), **setup.shell}
-    except DotenvFault:  # that file itself is to mend
+    except DotenvFault:  # that file itself has to be fixed
         return (setup.options.env_file,)
-    return files_to_watch(prefer_config(setup.options, environ), setup.place.root)
+    environ, root = prefer_config(setup.options, environ), setup.folders.root
+    path = choose_config(environ, root)
+    try:
+        file = read_config(path, environ)
+    except ConfigFaults:
+        return _files_to_watch(path, None, root, environ, root)
+    return _files_to_watch(path, file.document, file.folder, environ, root)
 
 
-def make_place(options: Options, root: Path) -> Place:
-    """Sockets have a folder of their own, for their paths may have about a hundred characters and no more."""
+def _files_to_watch(
+    path: Path | None, document: Json, folder: Path, environ: Mapping[str, str], root: Path
+) -> tuple[Path, ...]:
+    own = () if environ.get("HOOKCHAIN_CONFIG") else (root / OWN_CONFIG,)
+    named = tuple(_named_files(document, folder)) if path else ()
+    return (*((path,) if path else ()), *named, *own)
+
+
+def _named_files(value: Json, folder: Path) -> Iterator[Path]:
+    """Yield each text in the configuration that could be the name of a file: a template, a schema."""
+    if isinstance(value, str):
+        is_name = len(value) <= MAX_PATH_CHARACTERS and value.isprintable() and Path(value).suffix in SUFFIXES
+        if is_name and not (folder / value).is_dir():
+            yield folder / value
+    elif isinstance(value, list | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _named_files(each, folder)
+
+
+def _providers(document: Json) -> dict[str, str]:
+    sources = document.get("sources") if isinstance(document, dict) else None
+    return {
+        name: str(source["provider"])
+        for name, source in (sources.items() if isinstance(sources, dict) else ())
+        if isinstance(source, dict) and "provider" in source
+    }
+
+
+def write_slices(slices: Mapping[str, JsonObject], folders: Folders) -> tuple[str, ...]:
+    """Write the slices that changed; return their functions."""
+    changed = []
+    for function, document in slices.items():
+        path, text = folders.slice_file(function), to_json(document)
+        path.parent.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            written = path.with_suffix(".new")
+            written.write_text(text, encoding="utf-8")
+            written.replace(path)
+            changed.append(function)
+    return tuple(changed)
+
+
+def make_folders(options: Options, root: Path) -> Folders:
+    """Return the folders, with a new one for sockets, because a socket's path may have about 100 characters."""
     sockets = Path(tempfile.mkdtemp(prefix="hookchain-"))
     for name in FUNCTIONS:
-        (sockets / name).mkdir(mode=0o700)
-    return Place(root, options.state, sockets)
+        (sockets / name).mkdir(mode=PRIVATE_MODE)
+    return Folders(root, options.state, sockets)

@@ -1,4 +1,4 @@
-"""What a body may have looked like when it was signed, before something between the sender and us wrote it anew."""
+"""The forms that a body may have had when it was signed, before something between the sender and us rewrote it."""
 
 import gzip
 import json
@@ -30,7 +30,7 @@ def variants(body: bytes, content_type: str) -> Iterator[Variant]:
 
 
 def is_broken_json(body: bytes, content_type: str) -> bool:
-    """Whether it is meant for JSON and is none, or not all of it."""
+    """Return whether the body is meant to be JSON and is invalid or cut."""
     if not (content_type.partition(";")[0].strip().lower().endswith("json") or body.lstrip()[:1] in {b"{", b"["}):
         return False
     try:
@@ -59,20 +59,20 @@ def _line_ends(body: bytes) -> Iterator[Variant]:
 def _json(body: bytes) -> Iterator[Variant]:
     try:
         value: Json = json.loads(body)
-        written_anew = list(_written(value))
+        rewritten = list(_written(value))
     except (ValueError, RecursionError):
         return
     seen = {body}
-    for words, written in written_anew:
+    for words, written in rewritten:
         if written not in seen:
             seen.add(written)
             yield f"{_REENCODED} ({words})", written
 
 
 def _written(value: Json) -> Iterator[Variant]:
-    for escapes, told in ((False, ""), (True, ", other characters as \\u escapes")):
-        yield f"the sender's JSON has no white space{told}", _dumped(value, (",", ":"), escapes)
-        yield f"the sender's JSON has a space after commas and colons{told}", _dumped(value, (", ", ": "), escapes)
+    for escapes, note in ((False, ""), (True, ", other characters as \\u escapes")):
+        yield f"the sender's JSON has no white space{note}", _dumped(value, (",", ":"), escapes)
+        yield f"the sender's JSON has a space after commas and colons{note}", _dumped(value, (", ", ": "), escapes)
     yield "the sender's JSON is indented by 2", _dumped(value, None, False, 2)
     yield "the sender's JSON is indented by 4", _dumped(value, None, False, 4)
     yield "the sender's JSON has its keys sorted", _dumped(value, (",", ":"), False, None, True)
@@ -104,8 +104,8 @@ def _compressed(body: bytes) -> Iterator[Variant]:
                 inflated,
             )
         return
-    told = "the sender compressed the body and signed that: something in between has unpacked it"
-    yield told, gzip.compress(body, mtime=0)
+    cause = "the sender compressed the body and signed that: something in between has unpacked it"
+    yield cause, gzip.compress(body, mtime=0)
 
 
 def _inflated(body: bytes) -> bytes | None:

@@ -1,108 +1,111 @@
-"""Why there is no signature where one is expected."""
+"""The causes of a missing signature."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from functions.receive.diagnosis.guess import Case, Guess, holds
-from functions.receive.diagnosis.signatures import SHARED
+from functions.receive.diagnosis.guesses import SHARED, Case, Guess, holds
 from shared.errors import Rejected
 from shared.http import Request
-from shared.signatures.layouts import given_signatures, is_signed, place_text
 from shared.signatures.macs import ALGORITHMS
-from shared.signatures.places import parse_place
+from shared.signatures.places import parse_place, values_at
 from shared.signatures.reading import Reading
-from shared.signatures.way import Way
+from shared.signatures.scheme import AuthScheme
+from shared.signatures.signed import given_signatures, is_signed, place_text
 
 _LIKE_A_SIGNATURE: Final = re.compile(r"[a-z0-9-]{0,40}(?:signature|hmac|-sig|-mac|-sign|webhook-token)[a-z0-9-]{0,20}")
 _PREFIX: Final = re.compile(r"(?:sha1|sha256|sha384|sha512|md5|v0|v1|hmac-sha256|hmacsha256)=")
 
 
 def missing(case: Case) -> str | None:
-    """None where there is something in the signature's place."""
-    way, request = case.way, case.request
-    if way.at is None or all(_is_there(reading, way) for reading in _signed_parts(case)):
+    """Return the cause of a missing signature; None where there is one."""
+    auth, request = case.auth, case.request
+    if auth.at is None or all(_is_there(reading, auth) for reading in _signed_parts(case)):
         return None
-    where = place_text(way).replace("{n}", "1")
-    if way.each:
+    where = place_text(auth).replace("{n}", "1")
+    if auth.each:
         return (
             f"the signature is expected in {where} of each item, and not every one has it: set the secret at the sender"
         )
-    if way.at.kind == "header" and request.header(way.at.name) is not None:
+    if auth.at.kind == "header" and request.header(auth.at.name) is not None:
         return f"{where} is there and empty: no secret is set at the sender; set this source's there"
     for guess in _elsewhere(case):
         if holds(guess.case):
             return guess.words
-    if others := _alike(request, way):
+    if others := _alike(request, auth):
         return f"the signature is expected in {where}; the request has {', '.join(others)} instead"
     if (request.header("authorization") or "").lower().startswith(("basic ", "bearer ")):
         return f"the request has an Authorization header; this source takes no password but a signature in {where}"
     return f"the request has no signature, expected in {where}: no secret is set at the sender, or a proxy drops it"
 
 
-def of_no_use(case: Case) -> str | None:
-    """What is wrong with a list of signatures as a list, such as one without any of the version expected."""
-    if case.way.layout in {"plain", "numbered"}:
+def list_fault(case: Case) -> str | None:
+    """Return the fault of a list of signatures, such as one without any of the expected version."""
+    if case.auth.layout in {"plain", "numbered"}:
         return None
     try:
-        given_signatures(Reading(case.request, case.url), case.way)
+        given_signatures(Reading(case.request, case.url), case.auth)
     except Rejected as error:
         return error.detail
     return None
 
 
 def _signed_parts(case: Case) -> list[Reading]:
-    """The request, or each of the items that carry a signature of their own."""
+    """Return the request, or each of the items that carry a signature of their own."""
     whole = Reading(case.request, case.url)
-    return [Reading(case.request, case.url, item) for item in whole.values(case.way.each)] if case.way.each else [whole]
+    return (
+        [Reading(case.request, case.url, item) for item in values_at(case.auth.each.path, whole.data())]
+        if case.auth.each
+        else [whole]
+    )
 
 
-def _is_there(reading: Reading, way: Way) -> bool:
-    return is_signed(reading, replace(way, each=None))
+def _is_there(reading: Reading, auth: AuthScheme) -> bool:
+    return is_signed(reading, replace(auth, each=None))
 
 
-def _alike(request: Request, way: Way) -> list[str]:
-    signed_too = {place.name for place in (way.timestamp, way.id) if place and place.kind == "header"}
-    names = dict.fromkeys(name for name, _ in request.headers if name != way.header and name not in signed_too)
+def _alike(request: Request, auth: AuthScheme) -> list[str]:
+    signed_too = {place.name for place in (auth.timestamp, auth.id) if place and place.kind == "header"}
+    names = dict.fromkeys(name for name, _ in request.headers if name != auth.header and name not in signed_too)
     return [name for name in names if _LIKE_A_SIGNATURE.fullmatch(name)][:3]
 
 
 def _elsewhere(case: Case) -> Iterator[Guess]:
-    """A right signature under another name, perhaps by another algorithm: X-Hub-Signature for X-Hub-Signature-256."""
-    if case.way.scheme not in SHARED:
+    """Yield right signatures in another header, perhaps by another algorithm, such as X-Hub-Signature."""
+    if case.auth.scheme not in SHARED:
         return
-    for name in _alike(case.request, case.way):
+    for name in _alike(case.request, case.auth):
         found = _PREFIX.match(case.request.header(name) or "")
         prefix = found[0] if found else ""
         for algorithm in ALGORITHMS:
-            way = replace(
-                case.way, header=name, at=parse_place(f"header.{name}"), prefix=prefix, algorithm=algorithm, when=()
+            auth = replace(
+                case.auth, header=name, at=parse_place(f"header.{name}"), prefix=prefix, algorithm=algorithm, when=()
             )
-            by = "" if algorithm == case.way.algorithm else f", made with {algorithm}"
+            by = "" if algorithm == case.auth.algorithm else f", made with {algorithm}"
             words = (
-                f"a right signature stands in the header {name}{by}; this source expects it in {place_text(case.way)}"
+                f"a right signature stands in the header {name}{by}; this source expects it in {place_text(case.auth)}"
             )
-            more = "" if not by else f", made with {case.way.algorithm}"
-            yield Guess(words + more, replace(case, way=way))
+            more = "" if not by else f", made with {case.auth.algorithm}"
+            yield Guess(words + more, replace(case, auth=auth))
 
 
 def prefixed(case: Case) -> str | None:
-    """Whether the signature would be right with another prefix than the one expected."""
-    way = case.way
-    text = Reading(case.request, case.url).text(way.at) if way.at else None
-    if not text or way.layout != "plain":
+    """Return the cause where the signature is right but for its prefix."""
+    auth = case.auth
+    text = Reading(case.request, case.url).text(auth.at) if auth.at else None
+    if not text or auth.layout != "plain":
         return None
     found = _PREFIX.match(text)
     prefix = found[0] if found else ""
-    if prefix == way.prefix:
+    if prefix == auth.prefix:
         return None
     expected = (
-        f"this source expects {way.prefix!r} before it" if way.prefix else "this source expects nothing before it"
+        f"this source expects {auth.prefix!r} before it" if auth.prefix else "this source expects nothing before it"
     )
     for algorithm in ALGORITHMS:
-        if holds(replace(case, way=replace(way, prefix=prefix, algorithm=algorithm))):
+        if holds(replace(case, auth=replace(auth, prefix=prefix, algorithm=algorithm))):
             given = f"begins with {prefix!r}" if prefix else "has no prefix"
-            by = "" if algorithm == way.algorithm else f" and is made with {algorithm}, not {way.algorithm}"
+            by = "" if algorithm == auth.algorithm else f" and is made with {algorithm}, not {auth.algorithm}"
             return f"the signature {given}{by}; {expected}"
     return None

@@ -1,12 +1,12 @@
-"""Why the time of a signature is refused."""
+"""The causes of a rejected timestamp."""
 
 from dataclasses import replace
 from typing import Final
 
-from functions.receive.diagnosis.guess import ANY_TIME_SECONDS, Case, holds
+from functions.receive.diagnosis.guesses import ANY_TIME_SECONDS, Case, holds
 from shared.errors import Rejected
-from shared.signatures.layouts import given_signatures
 from shared.signatures.reading import Reading
+from shared.signatures.signed import given_signatures
 from shared.signatures.timestamps import verify_timestamp
 
 _UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60))
@@ -24,52 +24,52 @@ def span(seconds: float) -> str:
 
 
 def mistimed(case: Case, now: float) -> str | None:
-    """None where the time is not at fault."""
+    """Return the cause where the time is at fault; else None."""
     text = timestamp_of(case)
-    if case.way.timestamp is None:
+    if case.auth.timestamp is None:
         return None
     if not text:
         return "the request has no time of signing where this source expects one"
-    signed_at = _seconds(text, case.way.unit, now)
-    if (signed_at is None or abs(now - signed_at) > _A_YEAR) and (told := _in_another_unit(text, case, now)):
-        return told
+    signed_at = _seconds(text, case.auth.unit, now)
+    if (signed_at is None or abs(now - signed_at) > _A_YEAR) and (cause := _in_another_unit(text, case, now)):
+        return cause
     if signed_at is None:
         return "the time of signing is not written as this source expects it (`unit`)"
-    age, limit = now - signed_at, case.way.tolerance_seconds
+    age, limit = now - signed_at, case.auth.tolerance_seconds
     if abs(age) <= limit:
         return None
-    told = f"signed {_span_beside(age, limit)}, the limit is {span(limit)}"
+    age_text = f"signed {_span_beside(age, limit)}, the limit is {span(limit)}"
     if not holds(case):
-        return f"{told}; and the signature is not right either"
+        return f"{age_text}; and the signature is wrong too"
     if age < 0:
-        return f"{told}: the signature is right, so the sender's clock or this machine's is wrong"
-    return f"{told}: the signature is right, so this is an old request come again, or a clock is wrong"
+        return f"{age_text}: the signature is right, so the sender's clock or this machine's is wrong"
+    return f"{age_text}: the signature is right, so an old request was sent again, or a clock is wrong"
 
 
 def age_words(case: Case, now: float) -> str:
-    """Of a signature that is taken: how old it is. Empty where nothing says."""
+    """Describe the age of a valid signature; empty where it has no time."""
     text = timestamp_of(case)
-    signed_at = _seconds(text, case.way.unit, now) if text and case.way.timestamp else None
+    signed_at = _seconds(text, case.auth.unit, now) if text and case.auth.timestamp else None
     if signed_at is None:
         return ""
-    limit = case.way.tolerance_seconds
+    limit = case.auth.tolerance_seconds
     return f"signed {_span_beside(now - signed_at, limit)}, the limit is {span(limit)}"
 
 
 def _span_beside(age: float, limit: float) -> str:
-    """In seconds where the two would otherwise read the same."""
+    """Describe an age, in seconds where it would otherwise read the same as the limit."""
     size = abs(age)
     text = span(size) if span(size) != span(limit) else f"{size:.0f} seconds"
     return f"{text} ago" if age > 0 else f"{text} in the future"
 
 
 def timestamp_of(case: Case) -> str | None:
-    place = case.way.timestamp
+    place = case.auth.timestamp
     reading = Reading(case.request, case.url)
     if place is None or place.kind != "signature":
         return reading.text(place) if place else None
     try:
-        return given_signatures(reading, case.way).items.get(place.name)
+        return given_signatures(reading, case.auth).items.get(place.name)
     except Rejected:
         return None
 
@@ -82,10 +82,10 @@ def _seconds(text: str, unit: str, now: float) -> float | None:
 
 
 def _in_another_unit(text: str, case: Case, now: float) -> str | None:
-    other = _OTHER_UNIT.get(case.way.unit)
+    other = _OTHER_UNIT.get(case.auth.unit)
     at = _seconds(text, other, now) if other else None
     if other and at is not None and abs(now - at) < _A_YEAR:
-        rule = f"is in {_NAMES[other]} where this source expects {_NAMES[case.way.unit]}"
-        right = ", and the signature is right" if holds(replace(case, way=replace(case.way, unit=other))) else ""
+        rule = f"is in {_NAMES[other]} where this source expects {_NAMES[case.auth.unit]}"
+        right = ", and the signature is right" if holds(replace(case, auth=replace(case.auth, unit=other))) else ""
         return f"the time of signing {rule}{right}: say `unit: {other}`"
     return None

@@ -1,7 +1,7 @@
-"""JSON Web Encryption in its compact form (RFC 7516), by joserfc, for systems that are not ours.
+"""JSON Web Encryption in its compact form (RFC 7516), by joserfc, for exchange with other systems.
 
-Only the algorithms listed here, whatever a header says: no RSA1_5, no passwords (PBES2), and no compression, in which
-a few bytes stand for many.
+Only the algorithms listed here are accepted, whatever a header says: no RSA1_5, no passwords (PBES2) and no
+compression, in which a few bytes become many.
 """
 
 import json
@@ -9,7 +9,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
-from functions.transform.crypto.jwe_keys import JweKey, candidates
+from functions.transform.crypto.keys import JweKey, keys_with_id
 from functions.transform.output import MAX_OUTPUT_CHARACTERS
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject
@@ -38,15 +38,15 @@ _HEADERS: Final = frozenset({"alg", "enc", "kid", "typ", "cty", "epk", "apu", "a
 _MAX_HEADER: Final = 4_096
 
 
-class Opened(NamedTuple):
-    """`is_json`: its header says so (`cty: json`), as ours do."""
+class Decrypted(NamedTuple):
+    """A decrypted value. `is_json`: it is JSON, as the header of a JWE states (`cty: json`)."""
 
     plaintext: bytes
     is_json: bool
 
 
 def encrypt_jwe(plaintext: bytes, key: JweKey, algorithm: str | None) -> str:
-    """Raises Permanent (`crypto`) where the key does not go with the algorithm."""
+    """Raises Permanent (`crypto`) if the key does not fit the algorithm."""
     from joserfc.errors import JoseError
     from joserfc.jwe import encrypt_compact
 
@@ -58,18 +58,18 @@ def encrypt_jwe(plaintext: bytes, key: JweKey, algorithm: str | None) -> str:
         raise Permanent("crypto", f"the key does not encrypt by {chosen}: {type(error).__name__}") from None
 
 
-def decrypt_jwe(text: str, keys: Sequence[JweKey], place: str, algorithms: Collection[str]) -> Opened:
-    """Raises Permanent: `key` for an unknown key id, `crypto` for whatever does not open, and for what is not taken."""
+def decrypt_jwe(text: str, keys: Sequence[JweKey], place: str, algorithms: Collection[str]) -> Decrypted:
+    """Raises Permanent: `key` for an unknown key id, `crypto` for all else that does not decrypt or is not accepted."""
     header = _header(text, place)
     _verify_header(header, place, algorithms)
-    for key in candidates(keys, header.get("kid")):
-        plaintext = _opened(text, key, algorithms)
+    for key in keys_with_id(keys, header.get("kid")):
+        plaintext = _try_decrypt(text, key, algorithms)
         if plaintext is not None:
-            return Opened(plaintext, header.get("cty") == "json")
-    raise Permanent("crypto", f"{place} does not open: it was changed, or encrypted under another key")
+            return Decrypted(plaintext, header.get("cty") == "json")
+    raise Permanent("crypto", f"{place} cannot be decrypted: it was changed, or encrypted under another key")
 
 
-def _opened(text: str, key: JweKey, algorithms: Collection[str]) -> bytes | None:
+def _try_decrypt(text: str, key: JweKey, algorithms: Collection[str]) -> bytes | None:
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.keywrap import InvalidUnwrap
     from joserfc.errors import JoseError
@@ -78,7 +78,7 @@ def _opened(text: str, key: JweKey, algorithms: Collection[str]) -> bytes | None
     try:
         return decrypt_compact(text, key.key, registry=_registry(algorithms)).plaintext
     except (JoseError, InvalidTag, InvalidUnwrap, ValueError, TypeError, KeyError, AttributeError):
-        return None  # a header or a segment can be wrong in more ways than the library foresees
+        return None  # the library does not foresee all faults of headers and segments
 
 
 def _header(text: str, place: str) -> JsonObject:
@@ -90,21 +90,21 @@ def _header(text: str, place: str) -> JsonObject:
     except (ValueError, RecursionError):
         raise Permanent("crypto", f"{place} is no JWE in compact form") from None
     if not isinstance(header, dict):
-        raise Permanent("crypto", f"{place} is no JWE: its header is no object")
+        raise Permanent("crypto", f"{place} is no JWE: its header is not an object")
     return header
 
 
 def _verify_header(header: JsonObject, place: str, algorithms: Collection[str]) -> None:
     if header.get("alg") not in algorithms or header.get("enc") not in _ENCRYPTIONS:
-        raise Permanent("crypto", f"{place} is a JWE by an algorithm that is not on the list")
+        raise Permanent("crypto", f"{place} is a JWE with an algorithm that is not accepted")
     if header.keys() - _HEADERS:
-        raise Permanent("crypto", f"{place} is a JWE with a header that is not taken, such as `zip` or `crit`")
+        raise Permanent("crypto", f"{place} is a JWE with a header that is not accepted, such as `zip` or `crit`")
     if not isinstance(header.get("kid", ""), str):
-        raise Permanent("crypto", f"{place} is a JWE whose key id is no text")
+        raise Permanent("crypto", f"{place} is a JWE whose key id is not text")
 
 
 def _registry(algorithms: Collection[str]) -> "JWERegistry":
-    """The library's own limits are those of tokens."""
+    """Return the accepted algorithms, with limits for documents: the library's own are for tokens."""
     from joserfc.jwe import JWERegistry
 
     registry = JWERegistry(algorithms=[*algorithms, *_ENCRYPTIONS])

@@ -1,47 +1,90 @@
-"""AES keys in a secret's values: the newest, first, encrypts; all decrypt.
+"""Keys in a secret's values: the first, which is the newest, encrypts; all of them decrypt.
 
-A value is `[key id:]key`, the key 16, 24 or 32 bytes in hex, base64 or base64url (`openssl rand -base64 32`). A key
-without an id has one made of its hash, so a new key is one more line and nothing else.
+An AES key is `[key id:]key`, the key 16, 24 or 32 bytes in hex, base64 or base64url (`openssl rand -base64 32`). A key
+without an id has one made of its hash, so that a new key is one more line. JWE also takes PEM blocks and JWKs.
 """
 
 import binascii
 import hashlib
+import json
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from shared.errors import Permanent, Temporary
+from shared.jsontext import Json
+
+if TYPE_CHECKING:
+    from joserfc.jwk import Key as JoseKey
 
 _VALUE: Final = re.compile(r"(?:([A-Za-z0-9_-]{1,64}):)?([A-Za-z0-9+/_-]+)={0,2}")
 _HEX: Final = re.compile(r"(?:[0-9a-f]{32}|[0-9a-f]{48}|[0-9a-f]{64})")
-_BYTES: Final = (16, 24, 32)
+_KEY_BYTES: Final = (16, 24, 32)
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
+    """An AES key."""
+
     id: str
     content: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class JweKey:
+    """A key for JWE. `id` is the key's own, or its thumbprint (RFC 7638), which public and private key share."""
+
+    id: str
+    key: "JoseKey" = field(repr=False)
+
+    def algorithm(self) -> str:
+        """Return the default algorithm, which makes a new content key for each message."""
+        if self.key.key_type == "RSA":
+            return "RSA-OAEP-256"
+        return f"A{self.bits()}KW" if self.key.key_type == "oct" else "ECDH-ES+A256KW"
+
+    def bits(self) -> int:
+        """Return the length of a symmetric key; 256 for others, which wrap a key of any length."""
+        raw = self.key.raw_value
+        return len(raw) * 8 if isinstance(raw, bytes) else 256
+
+
+AnyKey = TypeVar("AnyKey", Key, JweKey)
+
+
 def parse_keys(name: str, values: Sequence[str]) -> tuple[Key, ...]:
-    """`name` is the secret's. Raises Temporary (`secret_weak`): an operator may still mend it."""
-    return tuple(parse_key(name, number, value) for number, value in enumerate(values, 1))
+    """Return AES keys; `name` is the secret's. Raises Temporary (`secret_weak`): an operator may still fix it."""
+    return tuple(_parse_key(name, number, value) for number, value in enumerate(values, 1))
 
 
-def parse_key(name: str, number: int, value: str) -> Key:
-    """`number` counts the secret's values from 1. Raises Temporary, as parse_keys does."""
-    found = _VALUE.fullmatch(value)
-    content = _content(found[2]) if found else b""
-    if found is None or len(content) not in _BYTES:
-        how = "make one by `openssl rand -base64 32`; a key id may stand before it, as `2026-03:`"
-        raise Temporary("secret_weak", f"secret {name!r}: value {number} is no AES key of 16, 24 or 32 bytes: {how}")
-    return Key(found[1] or key_id(content), content)
+@lru_cache(maxsize=16)
+def parse_jwe_keys(name: str, values: tuple[str, ...]) -> tuple[JweKey, ...]:
+    """Return keys for JWE; `name` is the secret's. Raises Temporary (`secret_weak`): an operator may still fix it."""
+    return tuple(_parse_jwe_key(name, number, value) for number, value in enumerate(values, 1))
+
+
+def keys_with_id(keys: Sequence[AnyKey], wanted: Json) -> list[AnyKey]:
+    """Return the keys with this id, all of them for null. Raises Permanent (`key`) if there is none."""
+    found = [key for key in keys if wanted is None or key.id == wanted]
+    if not found:
+        raise Permanent("key", "it was encrypted under a key id that the secret does not have")
+    return found
 
 
 def key_id(content: bytes) -> str:
     return hashlib.sha256(b"hookchain key id\0" + content).hexdigest()[:8]
+
+
+def _parse_key(name: str, number: int, value: str) -> Key:
+    found = _VALUE.fullmatch(value)
+    content = _content(found[2]) if found else b""
+    if found is None or len(content) not in _KEY_BYTES:
+        how = "make one with `openssl rand -base64 32`; a key id may precede it, such as `2026-03:`"
+        raise Temporary("secret_weak", f"secret {name!r}: value {number} is no AES key of 16, 24 or 32 bytes: {how}")
+    return Key(found[1] or key_id(content), content)
 
 
 def _content(text: str) -> bytes:
@@ -53,9 +96,39 @@ def _content(text: str) -> bytes:
         return b""
 
 
-def keys_of_id(keys: Sequence[Key], wanted: str) -> list[Key]:
-    """Raises Permanent (`key`)."""
-    found = [key for key in keys if key.id == wanted]
-    if not found:
-        raise Permanent("key", "it was encrypted under a key id that the secret does not have")
-    return found
+def _parse_jwe_key(name: str, number: int, value: str) -> JweKey:
+    from joserfc.errors import JoseError
+    from joserfc.jwk import OctKey
+
+    try:
+        if value.startswith("-----BEGIN "):
+            return _key_from_pem(value)
+        if value.startswith("{"):
+            return _key_from_jwk(json.loads(value))
+    except (JoseError, ValueError, TypeError, KeyError) as error:  # from None: its text may hold the key
+        how = type(error).__name__
+        raise Temporary("secret_weak", f"secret {name!r}: value {number} is no key that JWE takes: {how}") from None
+    key = _parse_key(name, number, value)
+    return JweKey(key.id, OctKey.import_key(key.content))
+
+
+def _key_from_pem(text: str) -> JweKey:
+    from joserfc.errors import InvalidKeyTypeError
+    from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+    for kind in (RSAKey, ECKey, OKPKey):
+        try:
+            key = kind.import_key(text)
+        except InvalidKeyTypeError:
+            continue
+        return JweKey(key.thumbprint(), key)
+    raise ValueError("neither RSA, nor EC, nor OKP")
+
+
+def _key_from_jwk(document: Json) -> JweKey:
+    from joserfc.jwk import import_key
+
+    if not isinstance(document, dict):
+        raise ValueError("a JWK is an object")
+    key = import_key({name: value for name, value in document.items() if isinstance(value, str)})
+    return JweKey(str(document.get("kid") or key.thumbprint()), key)

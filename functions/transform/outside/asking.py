@@ -1,15 +1,16 @@
-"""Another system asked by a step, proven, signed and bounded; an event that comes again gets the same answer again."""
+"""Requests of steps to other systems: authenticated, signed and bounded. A redelivered event gets the same answer."""
 
 import hashlib
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from functions.transform.outside.proof import AnyProof, prove
+from functions.transform.outside.auth import AnyRequestAuth, authenticate
 from functions.transform.step import Services
 from shared.config.values import Seconds, SecretName, listed
 from shared.errors import Permanent, Rejected, Temporary
@@ -20,30 +21,31 @@ from shared.outgoing.url import read_target
 from shared.ports import Blobs, Fetched, Outgoing
 
 MAX_ANSWER_BYTES: Final = 1_048_576
-_AGAIN: Final = frozenset({408, 425, 429})
+MAX_CACHED_BYTES: Final = 8 * 1_048_576
+_RETRIED_STATUSES: Final = frozenset({408, 425, 429})
 
 
 class AskingSettings(BaseModel):
     """
-    secret         signs the request as Standard Webhooks has it, under the event's id
-    auth           how we prove ourselves besides, one way or a list: `{scheme: basic, username, secret}`,
-                   `{scheme: bearer, secret}`, `{scheme: header, header, prefix, secret}`,
-                   `{scheme: query, parameter, secret}`, `{scheme: google}` for a private Cloud Run function
-    timeout        for the whole answer (default 10s)
-    allow_private  the system may have a private address, and plain http
+    secret         the name of a key that signs the request, as Standard Webhooks defines it, under the event's id
+    auth           one scheme or a list: `{scheme: basic, username, secret}`, `{scheme: bearer, secret}`,
+                   `{scheme: header, header, prefix, secret}`, `{scheme: query, parameter, secret}`, or
+                   `{scheme: google}` for a private Cloud Run function
+    timeout        until the whole answer has arrived (default: 10s)
+    allow_private  allow private addresses and plain http (default: false)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     secret: SecretName | None = None
-    auth: Annotated[list[AnyProof], BeforeValidator(listed)] = Field(default=[])
+    auth: Annotated[list[AnyRequestAuth], BeforeValidator(listed)] = Field(default=[])
     timeout: Annotated[Seconds, Field(ge=1, le=30)] = 10.0
     allow_private: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`url` without what proves us; `content_type` is the body's."""
+    """A request to another system. `url` is without credentials; `content_type` is that of the body."""
 
     method: str
     url: str
@@ -56,57 +58,60 @@ class Question:
 
 
 async def ask(settings: AskingSettings, question: Question, event: Event, services: Services) -> Json:
-    """What the other system answers, parsed by its content type; null where that is nothing.
+    """Return what the other system answers, parsed by its content type; null for an empty answer.
 
     Raises Permanent: `refused`, `answer`, `output`, `ssrf`, `url`; and Temporary (`busy`, `fetch`, `secret_…`).
     """
     request = await _request(settings, question, event, services)
     answer = await services.fetch.fetch(request)
-    _verify(answer, question)
+    _verify_answer(answer, question)
     if not answer.body.strip():
         return None
     try:
         return parse_body(answer.body, answer.header("content-type")).data
     except Rejected as error:
-        raise Permanent("answer", f"what {question.host} answered does not parse: {error.detail}") from error
+        raise Permanent("answer", f"the answer of {question.host} does not parse: {error.detail}") from error
 
 
-async def kept_or(
+async def ask_once(
     asking: Callable[[], Awaitable[Json]],
     settings: AskingSettings,
     question: Question,
     event: Event,
     blobs: Blobs | None,
 ) -> Json:
-    """What `asking` answers; what this event got before is the answer again, wherever the platform has blobs."""
+    """Return what this event got before for the same question, or else what `asking` returns, and store it.
+
+    Without `blobs` nothing is stored.
+    """
     if blobs is None:
         return await asking()
-    name = _kept_name(settings, question, event)
-    kept = await blobs.get(name)
-    if kept is not None:
-        found: Json = json.loads(kept)
+    name = _answer_name(settings, question, event)
+    stored = await blobs.get(name)
+    if stored is not None:
+        found: Json = json.loads(stored)
         return found
     answer = await asking()
     await blobs.put(name, to_json(answer).encode())
     return answer
 
 
-def _kept_name(settings: AskingSettings, question: Question, event: Event) -> str:
+def _answer_name(settings: AskingSettings, question: Question, event: Event) -> str:
     body = hashlib.sha256(question.body).hexdigest()
-    told: list[Json] = [settings.model_dump_json(), question.method, question.url, body]
-    return f"answers/{event.id}/{hashlib.sha256(canonical(told)).hexdigest()[:32]}"
+    facts: list[Json] = [settings.model_dump_json(), question.method, question.url, body]
+    return f"answers/{event.id}/{hashlib.sha256(canonical(facts)).hexdigest()[:32]}"
 
 
 async def _request(settings: AskingSettings, question: Question, event: Event, services: Services) -> Outgoing:
     read_target(question.url, settings.allow_private)
-    proven = await prove(settings.auth, question.url.partition("?")[0], services)
-    headers = [("accept", "application/json, */*;q=0.5"), ("hookchain-hops", str(event.hops + 1)), *proven.headers]
+    credentials = await authenticate(settings.auth, question.url.partition("?")[0], services)
+    headers = [("accept", "application/json, */*;q=0.5"), ("hookchain-hops", str(event.hops + 1)), *credentials.headers]
     if question.content_type:
         headers.append(("content-type", question.content_type))
     if settings.secret is not None:
         headers += await _signature(settings.secret, question.body, event, services)
     joint = "&" if "?" in question.url else "?"
-    url = f"{question.url}{joint}{'&'.join(proven.parameters)}" if proven.parameters else question.url
+    url = f"{question.url}{joint}{'&'.join(credentials.parameters)}" if credentials.parameters else question.url
     return Outgoing(
         question.method, url, tuple(headers), question.body, settings.timeout, MAX_ANSWER_BYTES, settings.allow_private
     )
@@ -124,11 +129,42 @@ async def _signature(secret: str, body: bytes, event: Event, services: Services)
     ]
 
 
-def _verify(answer: Fetched, question: Question) -> None:
+def _verify_answer(answer: Fetched, question: Question) -> None:
     status = answer.status
-    if status in _AGAIN or status >= 500:
+    if status in _RETRIED_STATUSES or status >= 500:
         raise Temporary("busy", f"{question.host} answered {status}")
     if not 200 <= status < 300:
         raise Permanent("refused", f"{question.host} answered {status}")
     if answer.is_cut:
         raise Permanent("output", f"{question.host} answered more than {MAX_ANSWER_BYTES} bytes")
+
+
+class AnswerCache:
+    """Answers that this process keeps, up to a number of bytes; the least recently used one goes first.
+
+    Times are Unix seconds.
+    """
+
+    def __init__(self, max_bytes: int = MAX_CACHED_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._answers: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+
+    def get(self, key: str, now: float) -> bytes | None:
+        until, content = self._answers.get(key, (0.0, b""))
+        if now >= until:
+            self._remove(key)
+            return None
+        self._answers.move_to_end(key)
+        return content
+
+    def put(self, key: str, content: bytes, until: float) -> None:
+        self._remove(key)
+        self._answers[key] = until, content
+        self._bytes += len(content)
+        while self._bytes > self._max_bytes:
+            self._remove(next(iter(self._answers)))
+
+    def _remove(self, key: str) -> None:
+        if key in self._answers:
+            self._bytes -= len(self._answers.pop(key)[1])

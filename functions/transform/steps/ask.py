@@ -1,4 +1,4 @@
-"""Ask: another function or system, for new data or for what an event only hints at."""
+"""Requests: ask another function or system for new data."""
 
 import hashlib
 import json
@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
-from functions.transform.outside.asking import AskingSettings, Question, ask, kept_or
-from functions.transform.outside.cache import AnswerCache
-from functions.transform.paths import Path, parse_path
-from functions.transform.places import ReadPath, put
+from functions.transform.fields import find_value, put
+from functions.transform.outside.asking import AnswerCache, AskingSettings, Question, ask, ask_once
+from functions.transform.paths import DataPath, Path, parse_path
 from functions.transform.step import AskingStep, Example, Services, StepContext
-from functions.transform.steps.compose import merged
-from functions.transform.updates import value_at
+from functions.transform.steps.compose import merge
 from shared.config.values import Seconds
 from shared.errors import Permanent
-from shared.event import Event, to_cloudevent
-from shared.event_view import NAMES, view_of
+from shared.event import NAMES, Event, to_cloudevent, view_of
 from shared.jsontext import Json, canonical, to_json
 from shared.outgoing.url import read_target
 
@@ -26,13 +23,13 @@ if TYPE_CHECKING:
     from shared.templates import Template
 
 _ORIGIN: Final = re.compile(r"https?://[^/?#{}]+(?=[/?]|$)")
-_KEPT: Final = AnswerCache()
+_CACHE: Final = AnswerCache()
 
 
-def _declared(url: str) -> str:
-    """The host stands there as it is: no event chooses whom we ask."""
+def _verify_host(url: str) -> str:
+    """Refuse a template in the host: no event may choose which system is asked."""
     if not _ORIGIN.match(url):
-        raise ValueError("a URL begins with https:// and a host that is written out; templates come after that")
+        raise ValueError("a URL must begin with https:// and a literal host; templates may follow")
     return url
 
 
@@ -43,14 +40,17 @@ def _verify_url(url: str, allow_private: bool) -> None:
         raise ValueError(fault.detail) from fault
 
 
-DeclaredUrl = Annotated[str, AfterValidator(_declared)]
+DeclaredUrl = Annotated[str, AfterValidator(_verify_host)]
 
 
 class Call(AskingSettings, AskingStep):
-    """`url` is posted the event as a CloudEvent in JSON, and what it answers is the data, or goes to `into`.
+    """Post the event as a CloudEvent in JSON. The answer becomes the data, or the value at `into`.
 
-    An answer without a body leaves the data as it is. Refused with a 4xx, the step fails; at 408, 425, 429 and 5xx the
-    event comes again.
+    An answer without a body changes nothing. With the status 408, 425, 429 or 5xx the event is retried; with any
+    other 4xx the step fails.
+
+    url   begins with https:// and a literal host
+    into  where the answer goes (default: all of `data`)
     """
 
     summary: ClassVar[str] = "Post the event to another function and take its answer as the new data."
@@ -63,7 +63,7 @@ class Call(AskingSettings, AskingStep):
     )
 
     url: DeclaredUrl
-    into: ReadPath = "data"
+    into: DataPath = "data"
     _into: Path = PrivateAttr()
 
     def model_post_init(self, _: object) -> None:
@@ -73,18 +73,22 @@ class Call(AskingSettings, AskingStep):
     async def ask(self, event: Event, _: StepContext, services: Services) -> Event:
         body = to_json(to_cloudevent(event)).encode()
         question = Question("POST", self.url, body, "application/cloudevents+json")
-        answer = await kept_or(partial(ask, self, question, event, services), self, question, event, services.blobs)
+        answer = await ask_once(partial(ask, self, question, event, services), self, question, event, services.blobs)
         return event if answer is None else put(event, self._into, answer)
 
 
 class Fetch(AskingSettings, AskingStep):
-    """`url` is a template; what fills it is percent-encoded, and its host stands there as it is.
+    """Get a URL and merge the answer into the data at a path.
 
-    What comes is merged into what is at `into`, object into object, or takes its place; an answer without a body leaves
-    the event as it is. `cached`: so long, this process asks the same URL once.
+    An object is merged into the object at `into`; any other answer replaces what is there. An answer without a body
+    changes nothing. With the status 408, 425, 429 or 5xx the event is retried; with any other 4xx the step fails.
+
+    url     a Jinja2 template after a literal host; values from the event are percent-encoded
+    into    where the answer goes
+    cached  how long this process reuses the answer of the same URL (default: never)
     """
 
-    summary: ClassVar[str] = "Get what a URL made from the event answers and merge it at a path."
+    summary: ClassVar[str] = "Get a URL that is built from the event and merge the answer into the data."
     example: ClassVar[Example] = Example(
         settings={
             "url": "https://api.example.com/1/cards/{{ data.card }}?fields=name",
@@ -100,7 +104,7 @@ class Fetch(AskingSettings, AskingStep):
     extras: ClassVar[tuple[str, ...]] = ("templates",)
 
     url: DeclaredUrl
-    into: ReadPath
+    into: DataPath
     cached: Annotated[Seconds, Field(ge=1, le=86_400)] | None = None
     _into: Path = PrivateAttr()
     _url: "Template" = PrivateAttr()
@@ -116,21 +120,21 @@ class Fetch(AskingSettings, AskingStep):
 
     async def ask(self, event: Event, _: StepContext, services: Services) -> Event:
         question = Question("GET", self._url.render(view_of(event)))
-        asking = partial(self._cached_or_asked, question, event, services)
-        answer = await kept_or(asking, self, question, event, services.blobs)
+        asking = partial(self._ask_or_reuse, question, event, services)
+        answer = await ask_once(asking, self, question, event, services.blobs)
         if answer is None:
             return event
-        there = value_at(event.data, self._into.parts)
-        both = merged(there, answer) if isinstance(there, dict) and isinstance(answer, dict) else answer
-        return put(event, self._into, both)
+        before = find_value(event.data, self._into.parts)
+        after = merge(before, answer) if isinstance(before, dict) and isinstance(answer, dict) else answer
+        return put(event, self._into, after)
 
-    async def _cached_or_asked(self, question: Question, event: Event, services: Services) -> Json:
+    async def _ask_or_reuse(self, question: Question, event: Event, services: Services) -> Json:
         if self.cached is None:
             return await ask(self, question, event, services)
         key = hashlib.sha256(canonical([self.model_dump_json(), question.url])).hexdigest()
-        kept = _KEPT.get(key, services.now())
-        if kept is None:
-            kept = to_json(await ask(self, question, event, services)).encode()
-            _KEPT.put(key, kept, services.now() + self.cached)
-        found: Json = json.loads(kept)
-        return found
+        content = _CACHE.get(key, services.now())
+        if content is None:
+            content = to_json(await ask(self, question, event, services)).encode()
+            _CACHE.put(key, content, services.now() + self.cached)
+        answer: Json = json.loads(content)
+        return answer

@@ -1,22 +1,17 @@
-"""Compose: new data out of what an event holds, text out of templates, several events out of one."""
+"""Composition: compute data, fill templates, merge objects, split an event."""
 
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
 
-from functions.transform.attributes import with_attribute
-from functions.transform.expression_text import ExpressionText
-from functions.transform.output import verify_output, verify_several
-from functions.transform.paths import Path, parse_path, without
-from functions.transform.places import ReadPath, put
+from functions.transform.expressions import Expression, ExpressionText, kind_of
+from functions.transform.fields import find_value, put, with_attribute, with_value, without
+from functions.transform.output import verify_events, verify_output
+from functions.transform.paths import AnyPath, DataPath, Path, parse_path
 from functions.transform.step import Example, Many, Step, StepContext
-from functions.transform.steps.values import SetPath, placed
-from functions.transform.updates import value_at
 from shared.config.values import listed
 from shared.errors import Permanent
-from shared.event import Event
-from shared.event_view import view_of
-from shared.expressions import Expression, kind_of
+from shared.event import Event, view_of
 from shared.jsontext import Json, JsonObject
 
 if TYPE_CHECKING:
@@ -24,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Map(RootModel[ExpressionText], Step):
-    """What the JMESPath expression over the event finds is the data."""
+    """A JMESPath expression over the event. What it finds becomes the data."""
 
     summary: ClassVar[str] = "Compute new data with a JMESPath expression over the event."
     example: ClassVar[Example] = Example(
@@ -42,10 +37,10 @@ class Map(RootModel[ExpressionText], Step):
         return event.with_data(self._expression.search(view_of(event)))
 
 
-class Template(RootModel[Annotated[dict[SetPath, str], Field(min_length=1)]], Step):
-    """`path: text with {{ data.name }}` in Jinja2, sandboxed. What a template names must be there, or have a default.
+class Template(RootModel[Annotated[dict[AnyPath, str], Field(min_length=1)]], Step):
+    """`path: template` for each path to set. Templates are Jinja2, such as `{{ data.name }}`, in a sandbox.
 
-    Every text is made from the event as it is before the step.
+    A field that a template names must exist, or have a default. All texts are made from the event before the step.
     """
 
     summary: ClassVar[str] = "Fill Jinja2 templates from the event and set paths to the texts."
@@ -63,7 +58,7 @@ class Template(RootModel[Annotated[dict[SetPath, str], Field(min_length=1)]], St
     _templates: "list[tuple[Path, Compiled]]" = PrivateAttr()
 
     def model_post_init(self, _: object) -> None:
-        from shared.event_view import NAMES
+        from shared.event import NAMES
         from shared.templates import Template as Compiled
         from shared.templates import TemplateFault
 
@@ -81,17 +76,23 @@ class Template(RootModel[Annotated[dict[SetPath, str], Field(min_length=1)]], St
         for path, template in self._templates:
             text = template.render(view)
             if path.root == "data":
-                data = placed(data, path, text)
+                data = with_value(data, path.parts, text)
             else:
                 event = with_attribute(event, path, text)
         return event.with_data(data)
 
 
 class Merge(BaseModel, Step):
-    """Objects from paths, one after the other, into the one at `into`: objects go into each other, and of anything else
-    the last counts. What is not there, or null, adds nothing."""
+    """Merge objects, one after the other, into the object at `into`.
 
-    summary: ClassVar[str] = "Merge objects, however deep, into one; of other values the last counts."
+    Objects are merged into each other at every level; of other values the last one counts. A missing object, or null,
+    adds nothing.
+
+    from  one path, or a list
+    into  the object to merge into (default: all of `data`)
+    """
+
+    summary: ClassVar[str] = "Merge objects, at every level, into one; of other values the last one counts."
     example: ClassVar[Example] = Example(
         settings={"from": ["data.card"], "into": "data"},
         before={"id": 7, "labels": {"a": 1}, "card": {"name": "Ada", "labels": {"b": 2}}},
@@ -99,8 +100,8 @@ class Merge(BaseModel, Step):
     )
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    from_: Annotated[list[ReadPath], BeforeValidator(listed)] = Field(alias="from", min_length=1)
-    into: ReadPath = "data"
+    from_: Annotated[list[DataPath], BeforeValidator(listed)] = Field(alias="from", min_length=1)
+    into: DataPath = "data"
     _from: list[Path] = PrivateAttr()
     _into: Path = PrivateAttr()
 
@@ -109,44 +110,49 @@ class Merge(BaseModel, Step):
         self._into = parse_path(self.into)
 
     def apply(self, event: Event, _: StepContext) -> Event:
-        both: JsonObject = {}
+        result: JsonObject = {}
         for path in (self._into, *self._from):
-            value = value_at(event.data, path.parts)
+            value = find_value(event.data, path.parts)
             if value is not None and not isinstance(value, dict):
                 raise Permanent("path", f"{path.text} is {kind_of(value)}, not an object")
-            both = merged(both, value or {})
-        return put(event, self._into, both)
+            result = merge(result, value or {})
+        return put(event, self._into, result)
 
 
-def merged(base: JsonObject, over: JsonObject) -> JsonObject:
-    both = {**base, **over}
+def merge(base: JsonObject, over: JsonObject) -> JsonObject:
+    result = {**base, **over}
     for key in base.keys() & over.keys():
         first, second = base[key], over[key]
         if isinstance(first, dict) and isinstance(second, dict):
-            both[key] = merged(first, second)
-    return both
+            result[key] = merge(first, second)
+    return result
 
 
-def _split(settings: object) -> object:
+def _with_path(settings: object) -> object:
     return {"path": settings} if isinstance(settings, str) else settings
 
 
 class SplitSettings(BaseModel):
-    """`into` names where each item goes, beside all else that the data holds; without it the item is the data."""
+    """
+    path  the list
+    into  where each item goes, beside the rest of the data (default: the item becomes the data)
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: ReadPath
-    into: ReadPath | None = None
+    path: DataPath
+    into: DataPath | None = None
 
 
 class Split(
-    RootModel[Annotated[SplitSettings, BeforeValidator(_split, json_schema_input_type=str | SplitSettings)]], Step
+    RootModel[Annotated[SplitSettings, BeforeValidator(_with_path, json_schema_input_type=str | SplitSettings)]], Step
 ):
-    """`path`, or `{path, into}`: each item of the list there goes on as an event of its own. A thing that is no list
-    is one item; where nothing is there, nothing goes on."""
+    """A path, or `{path, into}`: each item of the list continues as an event of its own, `<id>-1`, `<id>-2` …
 
-    summary: ClassVar[str] = "Make an event of each item of a list; each goes on through the rest."
+    A value that is not a list is one item. If there is nothing at the path, the event ends here.
+    """
+
+    summary: ClassVar[str] = "Make an event of each item of a list; each continues through the rest of the chain."
     example: ClassVar[Example] = Example(
         settings={"path": "data.commits", "into": "data.commit"},
         before={"repository": "hookchain", "commits": [{"id": "a"}, {"id": "b"}]},
@@ -164,11 +170,11 @@ class Split(
         self._into = None if self.root.into is None else parse_path(self.root.into)
 
     def apply(self, event: Event, _: StepContext) -> Many:
-        found = value_at(event.data, self._path.parts)
+        found = find_value(event.data, self._path.parts)
         items = found if isinstance(found, list) else [] if found is None else [found]
-        verify_several(len(items))
+        verify_events(len(items))
         if self._into is None:
             return Many(tuple(event.with_data(item) for item in items))
         rest: Json = without(event.data, self._path.parts) if self._path.parts else {}
-        verify_several(len(items), len(items) * verify_output(rest))  # each has a copy of it
-        return Many(tuple(event.with_data(placed(rest, self._into, item)) for item in items))
+        verify_events(len(items), len(items) * verify_output(rest))  # each event has a copy of the rest
+        return Many(tuple(event.with_data(with_value(rest, self._into.parts, item)) for item in items))

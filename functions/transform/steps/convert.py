@@ -1,37 +1,37 @@
-"""Convert: documents from one format to another."""
+"""Conversion: turn documents from one format into another."""
 
 from base64 import b64decode
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, JsonValue, PrivateAttr
 
-from functions.transform.differences import Differs, verify_equal
 from functions.transform.documents import JSON_TYPE, content_of, type_of
-from functions.transform.formats import CONTENT_TYPES, Format, Writing, named, read, write
-from functions.transform.places import Placed
+from functions.transform.fields import PathSettings
+from functions.transform.formats import CONTENT_TYPES, Format, WriteOptions, format_of_type, read, write
 from functions.transform.step import Example, Step, StepContext
-from functions.transform.writers.faults import Unwritable
+from functions.transform.writers.writing import Location, Unwritable
 from functions.transform.writers.xml_writer import NAME_RULE, is_xml_name
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json
 
 if TYPE_CHECKING:
-    from functions.transform.protobuf.messages import MessageKind
+    from functions.transform.writers.protobuf import MessageKind
 
 
-class Convert(Placed, Step):
-    """What is at `path` (default: all of `data`), written in the format `to`.
+class Convert(PathSettings, Step):
+    """Write a document in another format. The document is text, bytes, or data that was parsed when it was received.
 
-    from         the format of text or bytes; default: what a step before left, or what the bytes say. What was parsed
-                 when it came is taken as it is. `to: json` is the value itself
-    into         where the document goes; default: the same place
-    exact        refuse what would not come back equal: XML, CSV and forms know text only
-    root         XML: the element around it all; default: the one key that there is
-    nulls, dates property lists: leave out what is null; make times of RFC 3339 dates
-    delimiter    CSV
-    message      Protobuf: a message of the file `descriptors`; default: google.protobuf.Struct
-    proto_names  Protobuf: in JSON, fields go by their names in the .proto file, not in camelCase
+    to           json, xml, yaml, plist, binary-plist, csv, ndjson, form, text or protobuf; `json` is the value itself
+    from         the format of text or bytes (default: the format that an earlier step wrote, or the type of the bytes)
+    exact        refuse a document that would not convert back to an equal value: XML, CSV and forms have only text
+    root         XML: the name of the outermost element (default: the only key of the value)
+    nulls        property lists: `refuse` (default) or `omit`
+    dates        property lists: write texts that are RFC 3339 times as dates (default: false)
+    delimiter    CSV: a comma (default), a semicolon or a tab
+    message      Protobuf: a message of the file `descriptors` (default: google.protobuf.Struct)
+    descriptors  Protobuf: a file that `protoc --include_imports --descriptor_set_out=FILE` writes
+    proto_names  Protobuf: name fields in JSON as in the .proto file, not in camelCase (default: false)
     """
 
     summary: ClassVar[str] = "Turn a document into another format: JSON, XML, YAML, plist, CSV, Protobuf and more."
@@ -56,78 +56,98 @@ class Convert(Placed, Step):
     proto_names: bool = False
 
     _message: "MessageKind | None" = PrivateAttr(default=None)
-    _writing: Writing = PrivateAttr()
+    _options: WriteOptions = PrivateAttr()
 
     def model_post_init(self, context: object) -> None:
         super().model_post_init(context)
         if "protobuf" in (self.to, self.from_):
-            from functions.transform.protobuf.messages import MessageKind
+            from functions.transform.writers.protobuf import MessageKind
 
             self._message = MessageKind(_descriptors(self.descriptors), self.message, keeps_names=self.proto_names)
         elif self.message is not None or self.descriptors is not None:
-            raise ValueError("`message` and `descriptors` go with `to: protobuf` or `from: protobuf`")
+            raise ValueError("`message` and `descriptors` require `to: protobuf` or `from: protobuf`")
         if self.root is not None and not is_xml_name(self.root):
-            raise ValueError(f"`root: {self.root}` is no name for an XML element: {NAME_RULE}")
+            raise ValueError(f"`root: {self.root}` is not a name for an XML element: {NAME_RULE}")
         if self.root is not None and self.exact and self.to == "xml":
-            raise ValueError("`root` adds an element, so nothing comes back as it was: leave out `root` or `exact`")
-        self._writing = Writing(self.root, self.nulls == "omit", self.dates, self.delimiter, self._message)
+            raise ValueError(
+                "`root` adds an element, so no document converts back exactly: leave out `root` or `exact`"
+            )
+        self._options = WriteOptions(self.root, self.nulls == "omit", self.dates, self.delimiter, self._message)
 
     def needs(self) -> tuple[str, ...]:
         wanted = {"yaml": self.from_ in (None, "yaml") or self.exact, "protobuf": self._message is not None}
         return tuple(extra for extra, is_wanted in wanted.items() if is_wanted)
 
     def apply(self, event: Event, _: StepContext) -> Event:
-        said = None if self._path.parts else event.datatype
+        datatype = None if self._path.parts else event.datatype
 
         def convert(value: Json, place: str) -> Json:
             try:
-                return self._converted(value, said)
+                return self._convert(value, datatype)
             except Unwritable as fault:
-                raise Permanent("convert", fault.words(place)) from None
+                raise Permanent("convert", fault.message(place)) from None
 
-        converted = self.changed(event, convert, CONTENT_TYPES[self.to])
+        converted = self.change(event, convert, CONTENT_TYPES[self.to])
         target = self._path if self._into is None else self._into
         is_json_text = self.to == "json" and isinstance(converted.data, str)
         if is_json_text and target.root == "data" and not target.parts:
             return converted.with_data(converted.data, JSON_TYPE)
         return converted
 
-    def _converted(self, value: Json, datatype: str | None) -> Json:
+    def _convert(self, value: Json, datatype: str | None) -> Json:
         value = self._read(value, datatype)
-        written = write(value, self.to, self._writing)
+        written = write(value, self.to, self._options)
         if self.exact and self.to != "json":
-            self._verify_return(value, written)
+            self._verify_converts_back(value, written)
         return written
 
     def _read(self, value: Json, datatype: str | None) -> Json:
         content = content_of(value)
         if content is None or (self.to == "text" and isinstance(value, str)):
             return value
-        if isinstance(value, str) and datatype == JSON_TYPE:  # parsed already
+        if isinstance(value, str) and datatype == JSON_TYPE:  # it is parsed already
             return value
-        name = self.from_ or named(type_of(value) or datatype)
+        name = self.from_ or format_of_type(type_of(value) or datatype)
         if name is None:
             what = "text" if isinstance(value, str) else "bytes whose type names no format"
-            raise Unwritable(None, f"is {what}: say what it is, as in `from: yaml`, or `from: text`")
+            raise Unwritable(None, f"is {what}: state its format, such as `from: yaml` or `from: text`")
         if name == "protobuf" and self._message is None:
-            raise Unwritable(None, "is Protobuf: say `from: protobuf`")
+            raise Unwritable(None, "is Protobuf: set `from: protobuf`")
         return read(content, value, name, self._message)
 
-    def _verify_return(self, value: Json, written: Json) -> None:
+    def _verify_converts_back(self, value: Json, written: Json) -> None:
         content = content_of(written)
         assert content is not None
         try:
-            verify_equal(value, read(content, written, self.to, self._message))
-        except Differs as difference:
-            raise Unwritable(difference.trail, f"would not come back from {self.to} as it is") from None
+            _verify_equal(value, read(content, written, self.to, self._message))
+        except _Difference as difference:
+            raise Unwritable(difference.location, f"would not convert back from {self.to} to an equal value") from None
 
 
 def _descriptors(settings: Json) -> bytes | None:
-    """As the compiler leaves a file: its text, or its bytes in base64."""
+    """Return the content of the file, which the compiler stores as text or as base64."""
     if settings is None:
         return None
     if isinstance(settings, str):
         return settings.encode()
     if isinstance(settings, dict) and isinstance(settings.get("base64"), str):
         return b64decode(str(settings["base64"]))
-    raise ValueError("`descriptors` names a file that `protoc --descriptor_set_out` wrote")
+    raise ValueError("`descriptors` must name a file that `protoc --descriptor_set_out` wrote")
+
+
+class _Difference(Exception):
+    def __init__(self, location: Location) -> None:
+        super().__init__()
+        self.location = location
+
+
+def _verify_equal(one: Json, other: Json, location: Location = None) -> None:
+    """Raises _Difference at the first place where the values differ. Kinds count: 1 does not equal true."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        for key, item in one.items():
+            _verify_equal(item, other[key], (location, key))
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for number, (first, second) in enumerate(zip(one, other, strict=True)):
+            _verify_equal(first, second, (location, number))
+    elif isinstance(one, bool) is not isinstance(other, bool) or one != other:
+        raise _Difference(location)

@@ -1,43 +1,59 @@
-"""Digest: what tells whether a document is still the same."""
+"""Digests: tell whether a document is still the same."""
 
-from base64 import b64decode
-from hashlib import sha256
-from typing import Annotated, ClassVar
+import hashlib
+import hmac
+import zlib
+from base64 import b64decode, b64encode
+from typing import Annotated, ClassVar, Final, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
-from functions.transform import digests
 from functions.transform.documents import content_of
-from functions.transform.paths import Every, Path, parse_path
-from functions.transform.places import WritePath, put, readable, values_at
+from functions.transform.fields import iterate_values, put
+from functions.transform.paths import Path, SinglePath, parse_path, verify_data_path
 from functions.transform.step import AskingStep, Example, Services, StepContext
 from shared.config.values import SecretName, listed
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, canonical
 
-_BODY = ["body"]
+Algorithm = Literal[
+    "md5",
+    "sha1",
+    "sha224",
+    "sha256",
+    "sha384",
+    "sha512",
+    "sha3-224",
+    "sha3-256",
+    "sha3-384",
+    "sha3-512",
+    "blake2b",
+    "blake2s",
+    "crc32",
+]
+_HASHES: Final = {name: name.replace("-", "_") for name in get_args(Algorithm) if name != "crc32"}
+_BODY: Final = ["body"]
 
 
 def _paths_or_body(of: list[str]) -> list[str]:
-    return of if of == _BODY else [readable(text) for text in of]
+    return of if of == _BODY else [verify_data_path(text) for text in of]
 
 
 class Digest(BaseModel, AskingStep):
-    """The digest of what `of` says takes the place of `data`, or goes to `into`.
+    """Compute a digest of the body or of fields.
 
-    algorithm  md5, sha1, sha224 … sha512, sha3-224 … sha3-512, blake2b, blake2s, crc32
-    of         `body`: as it came, byte for byte, which the source must keep (`body: text` or `bytes`, or `keep_raw`),
-               but for sha256; a path (default: `data`): text in UTF-8 and bytes as they are, any other value as JSON
-               with sorted keys and no spaces; several paths: the JSON list of their values
-    secret     the name of a key: the result is an HMAC
+    algorithm  md5, sha1, sha224 … sha512, sha3-224 … sha3-512, blake2b, blake2s or crc32
+    of         `body`, as it was received, byte for byte; or a path (default: all of `data`), of which text is taken as
+               UTF-8, bytes as they are, and any other value as JSON with sorted keys and no spaces; or several paths,
+               as the JSON list of their values. Except for sha256, `body` requires that the source keeps the body
+               (`body: text`, `body: bytes` or `keep_raw: true`)
+    secret     the name of a key, for an HMAC
     as         hex (default) or base64
-    into       where the digest goes; default: `data`
+    into       where the digest goes (default: all of `data`)
     """
 
-    summary: ClassVar[str] = (
-        "Digest the body as it came, or fields: MD5, SHA-1/2/3, BLAKE2, CRC-32; HMAC with a secret."
-    )
+    summary: ClassVar[str] = "Digest the received body, or fields: MD5, SHA-1/2/3, BLAKE2, CRC-32; HMAC with a secret."
     example: ClassVar[Example] = Example(
         settings={"algorithm": "md5", "of": "data.email", "into": "data.avatar"},
         before={"email": "ada@example.com"},
@@ -45,47 +61,58 @@ class Digest(BaseModel, AskingStep):
     )
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    algorithm: digests.Algorithm
+    algorithm: Algorithm
     of: Annotated[list[str], BeforeValidator(listed), AfterValidator(_paths_or_body), Field(min_length=1)] = ["data"]
     secret: SecretName | None = None
-    as_: digests.Writing = Field(default="hex", alias="as")
-    into: WritePath = "data"
+    as_: Literal["hex", "base64"] = Field(default="hex", alias="as")
+    into: SinglePath = "data"
 
     _paths: list[Path] = PrivateAttr()
     _into: Path = PrivateAttr()
 
     def model_post_init(self, _: object) -> None:
         if self.secret and self.algorithm == "crc32":
-            raise ValueError("crc32 takes no secret: anyone can make a text that has a given one")
+            raise ValueError("crc32 takes no secret: a text with a given CRC is easy to make")
         self._paths = [] if self.of == _BODY else [parse_path(text) for text in self.of]
         self._into = parse_path(self.into)
 
     async def ask(self, event: Event, context: StepContext, services: Services) -> Event:
         key = (await services.secrets.values(self.secret))[0].encode() if self.secret else None
-        return put(event, self._into, digests.written(self._digest(event, context.original, key), self.as_))
+        digest = self._digest(event, context.original, key)
+        return put(event, self._into, digest.hex() if self.as_ == "hex" else b64encode(digest).decode("ascii"))
 
     def _digest(self, event: Event, original: Event, key: bytes | None) -> bytes:
         if self.of == _BODY and self.algorithm == "sha256" and key is None:
             return bytes.fromhex(original.payloadhash)
         content = _body(original) if self.of == _BODY else self._content(event)
-        return digests.digest(self.algorithm, content, key)
+        return compute_digest(self.algorithm, content, key)
 
     def _content(self, event: Event) -> bytes:
-        values = [value for path in self._paths for _, value in values_at(event.data, path.parts)]
-        several = len(self._paths) > 1 or any(isinstance(part, Every) for part in self._paths[0].parts)
+        values = [value for path in self._paths for _, value in iterate_values(event.data, path.parts)]
+        several = len(self._paths) > 1 or self._paths[0].names_several
         value: Json = values if several else values[0]
         content = content_of(value)
         return canonical(value) if content is None else content
 
 
+def compute_digest(algorithm: Algorithm, content: bytes, key: bytes | None) -> bytes:
+    """Return the digest; with a key, which crc32 does not take, the HMAC."""
+    if algorithm == "crc32":
+        return zlib.crc32(content).to_bytes(4, "big")
+    name = _HASHES[algorithm]
+    if key is not None:
+        return hmac.digest(key, content, name)
+    return hashlib.new(name, content, usedforsecurity=False).digest()
+
+
 def _body(original: Event) -> bytes:
-    """What was sent: as it was kept, else of the data, if receive's own hash says that it is the same."""
+    """Return the body that the source kept, or the data if receive's hash shows that it is the same."""
     if original.rawbody is not None:
         return original.rawbody.encode()
     if original.rawbase64 is not None:
         return b64decode(original.rawbase64)
     content = content_of(original.data)
-    if content is None or sha256(content).hexdigest() != original.payloadhash:
-        how = "let its source say `body: text`, `body: bytes` or `keep_raw: true`"
-        raise Permanent("digest", f"the body as it came is not kept: {how}")
+    if content is None or hashlib.sha256(content).hexdigest() != original.payloadhash:
+        how = "set `body: text`, `body: bytes` or `keep_raw: true` on the source"
+        raise Permanent("digest", f"the received body is not kept: {how}")
     return content

@@ -1,39 +1,86 @@
-"""Encrypt: data made unreadable to whoever lacks a key."""
+"""Encryption: encrypt data and decrypt it."""
 
 import os
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
-from functions.transform.crypto.jwe import Algorithm, encrypt_jwe
-from functions.transform.crypto.jwe_keys import parse_jwe_keys
-from functions.transform.crypto.keys import parse_keys
-from functions.transform.crypto.sealed import NONCE_BYTES, Binding, seal
-from functions.transform.crypto.settings import JWE_TYPE, Sealing
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+
+from functions.transform.crypto.jwe import ALGORITHMS, Algorithm, Decrypted, decrypt_jwe, encrypt_jwe
+from functions.transform.crypto.keys import parse_jwe_keys, parse_keys
+from functions.transform.crypto.sealed import NONCE_BYTES, Binding, seal, unseal
+from functions.transform.documents import text_or_bytes
+from functions.transform.fields import Change, MaybeJson, Missing, update_value
+from functions.transform.paths import DataPath, Path, parse_path
 from functions.transform.step import AskingStep, Example, Services, StepContext
+from shared.config.values import SecretName, listed
+from shared.errors import Permanent, Rejected
 from shared.event import Event
+from shared.formats.parse import parse_as
 from shared.jsontext import Json, to_json
 
+JWE_TYPE = "application/jose"
+_PLAIN: Json = {"name": "Ada", "iban": "GB33BUKB20201555555555"}
+_ENCRYPTED: Json = {
+    "name": "Ada",
+    "iban": "hc1.2026-03.AAECAwQFBgcICQoL.ZUWUKPanl1DPc6e5gdhNWLbjsgHFTmpeoFZ-KkhRXDeE0lEMzXKObg",
+}
+_SECRETS = {"field-keys": "2026-03:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"}
 
-class Encrypt(Sealing, AskingStep):
-    """Each value at `paths` (default: all of `data`), as JSON, becomes text that only a key opens. What a path names
-    and is not there is no fault; the event's type, subject and actor stay readable.
 
-    secret     the name of the keys, one a line, newest first: 16, 24 or 32 bytes in hex or base64, `key id:` before it
-               if you like; for JWE also PEM blocks and JWKs. The newest encrypts
-    format     aes-gcm (default), or jwe, for systems that are not ours
-    context    aes-gcm: whatever you like. It, and the value's place, must be the same to decrypt, so that no sealed
-               value can be moved to where it means something else
-    algorithm  jwe: default by the key: A256KW (or as long as the key), RSA-OAEP-256, ECDH-ES+A256KW
+class EncryptionSettings(BaseModel):
+    """
+    secret   the name of the keys, one per line, newest first. The newest encrypts; all of them decrypt. An AES key is
+             16, 24 or 32 bytes in hex or base64, with an optional `key id:` before it; JWE also takes PEM blocks and
+             JWKs
+    paths    one path, or a list (default: all of `data`). A path without a value is skipped
+    format   aes-gcm (default), or jwe for exchange with other systems
+    context  aes-gcm: any text. A value can only be decrypted with the same context and in the same place, so that it
+             cannot be moved to where it means something else
     """
 
-    summary: ClassVar[str] = "Encrypt all data or named fields by AES-GCM or JWE, under the newest of a secret's keys."
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    secret: SecretName
+    paths: Annotated[list[DataPath], BeforeValidator(listed), Field(min_length=1)] = ["data"]
+    format: Literal["aes-gcm", "jwe"] = "aes-gcm"
+    context: str = Field(default="", max_length=1_000)
+
+    _paths: list[Path] = PrivateAttr()
+
+    def model_post_init(self, _: object) -> None:
+        if self.format == "jwe" and self.context:
+            raise ValueError("`context` requires `format: aes-gcm`: a JWE has no standard place for it")
+        self._paths = [parse_path(text) for text in self.paths]
+
+    def change_each(self, event: Event, change: Change, datatype: str | None = None) -> Event:
+        """Return the event with each value at `paths` changed; `datatype` is the content type of changed data as a
+        whole."""
+
+        def change_present(value: MaybeJson, place: str) -> MaybeJson:
+            return value if isinstance(value, Missing) else change(value, place)
+
+        for path in self._paths:
+            data = update_value(event.data, path.parts, change_present)
+            event = event.with_data(data, None if path.parts else datatype)
+        return event
+
+    def needs(self) -> tuple[str, ...]:
+        return ("jwe",) if self.format == "jwe" else ("crypto",)
+
+
+class Encrypt(EncryptionSettings, AskingStep):
+    """Encrypt each value at `paths`, as JSON. The event's type, subject and actor stay readable.
+
+    algorithm  jwe: an algorithm (default, by the kind of key: A256KW or as long as the key, RSA-OAEP-256, or
+               ECDH-ES+A256KW)
+    """
+
+    summary: ClassVar[str] = "Encrypt all data or named fields with AES-GCM or JWE, with the newest key of a secret."
     example: ClassVar[Example] = Example(
         settings={"secret": "field-keys", "paths": ["data.iban"]},
-        before={"name": "Ada", "iban": "GB33BUKB20201555555555"},
-        after={
-            "name": "Ada",
-            "iban": "hc1.2026-03.AAECAwQFBgcICQoL.ZUWUKPanl1DPc6e5gdhNWLbjsgHFTmpeoFZ-KkhRXDeE0lEMzXKObg",
-        },
-        secrets={"field-keys": "2026-03:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"},
+        before=_PLAIN,
+        after=_ENCRYPTED,
+        secrets=_SECRETS,
         varies=True,
     )
     extras: ClassVar[tuple[str, ...]] = ("crypto", "jwe")
@@ -43,27 +90,78 @@ class Encrypt(Sealing, AskingStep):
     def model_post_init(self, context: object) -> None:
         super().model_post_init(context)
         if self.algorithm is not None and self.format != "jwe":
-            raise ValueError("`algorithm` goes with `format: jwe`")
+            raise ValueError("`algorithm` requires `format: jwe`")
 
     async def ask(self, event: Event, _: StepContext, services: Services) -> Event:
         values = await services.secrets.values(self.secret)
         if self.format == "jwe":
             newest = parse_jwe_keys(self.secret, values)[0]
-            return self.at_each_path(
-                event, lambda value, _: encrypt_jwe(_plaintext(value), newest, self.algorithm), JWE_TYPE
+            return self.change_each(
+                event, lambda value, _: encrypt_jwe(to_json(value).encode(), newest, self.algorithm), JWE_TYPE
             )
         key = parse_keys(self.secret, values)[0]
-        return self.at_each_path(
-            event, lambda value, place: seal(_plaintext(value), key, Binding(self.context, place), new_nonce())
+        return self.change_each(
+            event,
+            lambda value, place: seal(to_json(value).encode(), key, Binding(self.context, place), new_nonce()),
         )
 
 
 def new_nonce() -> bytes:
-    """Of the kernel's randomness, each one anew: a process that is forked, or frozen and started twice, would count on
-    from one state in two places. Two of 2^32 nonces, more than a key should see, are the same once in 2^33 keys (NIST
-    SP 800-38D, 8.3, allows as much); that is also why what the event holds is no part of it."""
+    """Return a nonce from the kernel's random numbers.
+
+    A counter would continue from one state in two places after a process is forked, or frozen and started twice. Of
+    2^32 nonces, more than a key should see, two are equal once in 2^33 keys (NIST SP 800-38D, 8.3, allows as much);
+    that is also why a nonce does not depend on the event.
+    """
     return os.urandom(NONCE_BYTES)
 
 
-def _plaintext(value: Json) -> bytes:
-    return to_json(value).encode("utf-8")
+class Decrypt(EncryptionSettings, AskingStep):
+    """Decrypt each text at `paths`. Text that is not encrypted, or was changed or moved, fails the step.
+
+    algorithms  jwe: the accepted ones (default: AES key wrapping, AES-GCM key wrapping, dir, RSA-OAEP, ECDH-ES)
+    """
+
+    summary: ClassVar[str] = "Decrypt values that `encrypt`, or any sender of JWE, encrypted with a key of a secret."
+    example: ClassVar[Example] = Example(
+        settings={"secret": "field-keys", "paths": ["data.iban"]}, before=_ENCRYPTED, after=_PLAIN, secrets=_SECRETS
+    )
+    extras: ClassVar[tuple[str, ...]] = ("crypto", "jwe")
+
+    algorithms: Annotated[list[Algorithm], BeforeValidator(listed), Field(min_length=1)] | None = None
+
+    def model_post_init(self, context: object) -> None:
+        super().model_post_init(context)
+        if self.algorithms is not None and self.format != "jwe":
+            raise ValueError("`algorithms` requires `format: jwe`")
+
+    async def ask(self, event: Event, _: StepContext, services: Services) -> Event:
+        values = await services.secrets.values(self.secret)
+        if self.format == "jwe":
+            jwe_keys = parse_jwe_keys(self.secret, values)
+            accepted = self.algorithms or ALGORITHMS
+            return self.change_each(
+                event, lambda value, place: _value(decrypt_jwe(_text(value, place), jwe_keys, place, accepted), place)
+            )
+        keys = parse_keys(self.secret, values)
+
+        def decrypt(value: Json, place: str) -> Json:
+            plaintext = unseal(_text(value, place), keys, Binding(self.context, place))
+            return _value(Decrypted(plaintext, is_json=True), place)
+
+        return self.change_each(event, decrypt)
+
+
+def _text(value: Json, place: str) -> str:
+    if not isinstance(value, str):
+        raise Permanent("crypto", f"{place} is not encrypted: it is not text")
+    return value
+
+
+def _value(decrypted: Decrypted, place: str) -> Json:
+    if not decrypted.is_json:
+        return text_or_bytes(decrypted.plaintext)
+    try:
+        return parse_as("json", decrypted.plaintext, None).data
+    except Rejected as error:
+        raise Permanent("crypto", f"{place} holds a value that is not JSON: {error.detail}") from None

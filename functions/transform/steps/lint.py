@@ -1,15 +1,16 @@
-"""Lint: whether a document is what it should be."""
+"""Checks: verify that a document is well-formed and has the expected fields."""
 
 from base64 import b64decode
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr
 
 from functions.transform.documents import content_of
-from functions.transform.kinds import Kind, parse_kind
-from functions.transform.paths import Path, parse_path
-from functions.transform.places import ReadPath, WritePath, put, values_at
+from functions.transform.expressions import kind_of
+from functions.transform.fields import iterate_values, put
+from functions.transform.paths import DataPath, Path, SinglePath, parse_path
 from functions.transform.schemas import MAX_FAULTS, Schema
 from functions.transform.step import Example, Noted, Step, StepContext, StepResult, Switch
 from shared.errors import Permanent, Rejected
@@ -17,19 +18,74 @@ from shared.event import Event
 from shared.formats.parse import parse_as
 from shared.jsontext import Json
 
+_KINDS: Final[dict[str, tuple[type, ...]]] = {
+    "text": (str,),
+    "number": (int, float),
+    "integer": (int,),
+    "boolean": (bool,),
+    "list": (list,),
+    "object": (dict,),
+    "null": (type(None),),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of value as the operator writes it: `text`, `integer or null`, `list?`, which may be missing."""
+
+    text: str
+    names: tuple[str, ...]
+    is_optional: bool
+
+    def find_faults(self, data: Json, path: Path) -> Iterator[str]:
+        try:
+            for place, value in iterate_values(data, path.parts):
+                if not any(_is_kind(value, name) for name in self.names):
+                    yield f"{place} is {kind_of(value)}, not {self.text}"
+        except Permanent as error:
+            if not self.is_optional:
+                yield error.detail
+
+
+def _parse_kind(text: str) -> Kind:
+    """Raises ValueError."""
+    bare = text.removesuffix("?")
+    names = tuple(bare.split(" or "))
+    for name in names:
+        if name not in _KINDS:
+            raise ValueError(
+                f"there is no kind {name!r}; there are: {', '.join(_KINDS)}; a `?` after it means optional"
+            )
+    return Kind(bare, names, text.endswith("?"))
+
+
+def _is_kind(value: Json, name: str) -> bool:
+    if isinstance(value, bool):
+        return name == "boolean"
+    if name == "integer" and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, _KINDS[name])
+
 
 class Lint(BaseModel, Step):
-    """Looks, and changes nothing. What is at `path` (default: all of `data`) is checked as far as the settings say.
+    """Check a document or fields, without changing them.
 
-    format    json, xml, yaml or plist: text or bytes must be well-formed; what was parsed when it came is
-    schema    JSON Schema 2020-12, as a file's name or in place; of text, with `format`, what it says is checked
-    types     `path: kind` of named fields: text, number, integer, boolean, list, object, null; `text or null` is
-              either, `text?` may be absent
-    on_fault  refuse (default): a dead letter; warn: the event goes on, the faults are journaled, and put into `into`,
-              as a list, where that is said; switch: the event goes on in the chain `chain`
+    path      the value to check (default: all of `data`)
+    format    json, xml, yaml or plist: text or bytes must be well-formed. Data that was parsed when it was received
+              always is
+    schema    a JSON Schema 2020-12, in place or as the name of a file. With `format`, it applies to what the text
+              contains
+    types     `path: kind` for fields: text, number, integer, boolean, list, object or null; `text or null` is either,
+              `text?` may be missing
+    on_fault  refuse (default): the event becomes a dead letter; warn: the event continues and the faults are
+              journaled; switch: the event continues in another chain
+    into      with `on_fault: warn`, where the list of faults goes (default: nowhere)
+    chain     with `on_fault: switch`, the name of the chain
     """
 
-    summary: ClassVar[str] = "Check JSON, XML, YAML or plist, a JSON Schema, or fields' types: refuse, warn or switch."
+    summary: ClassVar[str] = (
+        "Check JSON, XML, YAML or plist, a JSON Schema, or the types of fields: refuse, warn or switch."
+    )
     example: ClassVar[Example] = Example(
         settings={"types": {"data.email": "text", "data.age": "integer?"}, "on_fault": "warn", "into": "data.faults"},
         before={"email": "ada@example.com", "age": "36"},
@@ -39,12 +95,12 @@ class Lint(BaseModel, Step):
     file_keys: ClassVar[tuple[str, ...]] = ("schema",)
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: ReadPath = "data"
+    path: DataPath = "data"
     format: Literal["json", "xml", "yaml", "plist"] | None = None
     schema_: JsonValue = Field(default=None, alias="schema")
-    types: Annotated[dict[ReadPath, str], Field(min_length=1)] | None = None
+    types: Annotated[dict[DataPath, str], Field(min_length=1)] | None = None
     on_fault: Literal["refuse", "warn", "switch"] = "refuse"
-    into: WritePath | None = None
+    into: SinglePath | None = None
     chain: str | None = Field(default=None, min_length=1)
 
     _path: Path = PrivateAttr()
@@ -54,20 +110,20 @@ class Lint(BaseModel, Step):
 
     @property
     def schema_document(self) -> Json:
-        """The schema itself, which the compiler leaves as a file's text; None where there is none."""
+        """The schema, which the compiler stores as a file's text; None if there is none."""
         return None if self.schema_ is None else _document(self.schema_)
 
     def model_post_init(self, _: object) -> None:
         if self.format is None and self.schema_ is None and self.types is None:
-            raise ValueError("say what to check: `format`, `schema` or `types`")
+            raise ValueError("set `format`, `schema` or `types`")
         if (self.on_fault == "switch") is not (self.chain is not None):
-            raise ValueError("`on_fault: switch` and `chain` go together")
+            raise ValueError("`on_fault: switch` and `chain` require each other")
         if self.into is not None and self.on_fault != "warn":
-            raise ValueError("`into` is for `on_fault: warn`")
+            raise ValueError("`into` requires `on_fault: warn`")
         self._path = parse_path(self.path)
         self._into = None if self.into is None else parse_path(self.into)
         self._schema = None if self.schema_ is None else Schema(self.schema_document)
-        self._kinds = [(parse_path(path), parse_kind(words)) for path, words in (self.types or {}).items()]
+        self._kinds = [(parse_path(path), _parse_kind(kind)) for path, kind in (self.types or {}).items()]
 
     def needs(self) -> tuple[str, ...]:
         wanted = {"schema": self._schema is not None, "yaml": self.format == "yaml"}
@@ -77,7 +133,7 @@ class Lint(BaseModel, Step):
         return () if self.chain is None else (self.chain,)
 
     def apply(self, event: Event, _: StepContext) -> StepResult:
-        faults = [fault for fault, _ in zip(self._faults(event.data), range(MAX_FAULTS), strict=False)]
+        faults = [fault for fault, _ in zip(self._find_faults(event.data), range(MAX_FAULTS), strict=False)]
         if not faults:
             return event
         if self.chain is not None:
@@ -86,23 +142,23 @@ class Lint(BaseModel, Step):
             return Noted(event if self._into is None else put(event, self._into, list(faults)), "; ".join(faults))
         raise Permanent("lint", "; ".join(faults))
 
-    def _faults(self, data: Json) -> Iterator[str]:
+    def _find_faults(self, data: Json) -> Iterator[str]:
         try:
-            for place, value in values_at(data, self._path.parts):
-                yield from self._faults_at(place, value)
+            for place, value in iterate_values(data, self._path.parts):
+                yield from self._document_faults(place, value)
         except Permanent as error:
             yield error.detail
         for path, kind in self._kinds:
-            yield from kind.faults_at(data, path)
+            yield from kind.find_faults(data, path)
 
-    def _faults_at(self, place: str, value: Json) -> Iterator[str]:
+    def _document_faults(self, place: str, value: Json) -> Iterator[str]:
         try:
             value = self._read(value)
         except Rejected as error:
             yield f"{place}: {error.detail}"
             return
         if self._schema is not None:
-            yield from self._schema.faults(value, place)
+            yield from self._schema.find_faults(value, place)
 
     def _read(self, value: Json) -> Json:
         content = content_of(value)
@@ -112,7 +168,7 @@ class Lint(BaseModel, Step):
 
 
 def _document(settings: Json) -> Json:
-    """The schema in place, or as the compiler leaves a file: its text, or its bytes in base64."""
+    """Return the schema, which is in place or, as the compiler stores a file, text or base64."""
     if isinstance(settings, dict) and settings.keys() == {"base64"}:
         content = b64decode(str(settings["base64"]))
     elif isinstance(settings, str):

@@ -1,29 +1,35 @@
-"""Redact: what nobody further on should read."""
+"""Redaction: mask fields, card numbers and mail addresses."""
 
+import itertools
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
 
-from functions.transform.attributes import with_attribute
-from functions.transform.paths import Path, parse_path
-from functions.transform.places import ReadPath
-from functions.transform.redaction import MASK, cleaned_everywhere, masked, without_cards, without_emails
+from functions.transform.card_numbers import find_cards, may_hold_card
+from functions.transform.fields import MaybeJson, Missing, update, with_attribute
+from functions.transform.paths import DataPath, Path, parse_path
 from functions.transform.step import Example, Step, StepContext
-from functions.transform.updates import Missing, Place, update
 from shared.config.values import listed
 from shared.event import Event
+from shared.jsontext import Json, to_json
+
+MASK: Final = "***"
+# RFC 6531 allows letters of any script on both sides.
+_EMAIL: Final = re.compile(r"[\w.%+'-]{1,64}@(?P<domain>[\w-]{1,63}(?:\.[\w-]{1,63}){1,8})")
 
 
 def _redactable(text: str) -> str:
     path = parse_path(text)
     if path.root == "type":
-        raise ValueError("an event's 'type' says what happened, and stays")
+        raise ValueError("'type' cannot be redacted")
     return text
 
 
-def _paths(settings: object) -> object:
+def _with_paths(settings: object) -> object:
     return {"paths": settings} if isinstance(settings, str | list) else settings
 
 
@@ -32,12 +38,12 @@ RedactPath = Annotated[str, AfterValidator(_redactable)]
 
 class RedactSettings(BaseModel):
     """
-    paths      what is there is masked whole, whatever it is; null, and what is not there, stay so
-    cards      numbers of payment cards, wherever they stand in texts, numbers and the names of fields
-    emails     mail addresses, wherever they stand in texts and the names of fields; the domain stays
-    within     where `cards` and `emails` look (default: all of `data`, the subject and the actor)
-    mask       what takes the place
-    keep_last  so many characters at the end of what is masked stay
+    paths      one path, or a list. Each value is masked as a whole; null and missing values stay as they are
+    cards      mask the numbers of payment cards in texts, numbers and the names of fields (default: false)
+    emails     mask mail addresses, except for the domain, in texts and the names of fields (default: false)
+    within     paths that `cards` and `emails` search (default: all of `data`, the subject and the actor)
+    mask       the text that replaces a value (default: `***`)
+    keep_last  how many characters at the end of a masked value stay readable (default: 0)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,14 +51,14 @@ class RedactSettings(BaseModel):
     paths: Annotated[list[RedactPath], BeforeValidator(listed)] = Field(default=[])
     cards: bool = False
     emails: bool = False
-    within: Annotated[list[ReadPath] | None, BeforeValidator(listed), Field(min_length=1)] = None
+    within: Annotated[list[DataPath] | None, BeforeValidator(listed), Field(min_length=1)] = None
     mask: str = Field(MASK, max_length=100)
     keep_last: int = Field(0, ge=0, le=8)
 
 
-def _says_something(settings: RedactSettings) -> RedactSettings:
+def _verify_not_empty(settings: RedactSettings) -> RedactSettings:
     if not (settings.paths or settings.cards or settings.emails):
-        raise ValueError("name `paths`, or say `cards: true` or `emails: true`")
+        raise ValueError("set `paths`, `cards: true` or `emails: true`")
     return settings
 
 
@@ -60,15 +66,15 @@ class Redact(
     RootModel[
         Annotated[
             RedactSettings,
-            BeforeValidator(_paths, json_schema_input_type=str | list[str] | RedactSettings),
-            AfterValidator(_says_something),
+            BeforeValidator(_with_paths, json_schema_input_type=str | list[str] | RedactSettings),
+            AfterValidator(_verify_not_empty),
         ]
     ],
     Step,
 ):
     """A path, a list of paths, or {paths, cards, emails, within, mask, keep_last}."""
 
-    summary: ClassVar[str] = "Mask what paths name, card numbers and mail addresses."
+    summary: ClassVar[str] = "Mask the values at paths, card numbers and mail addresses."
     example: ClassVar[Example] = Example(
         settings={"paths": ["data.password"], "cards": True, "emails": True, "keep_last": 4},
         before={"password": "hunter2hunter2", "note": "ada@example.com paid with 4111 1111 1111 1111", "n": 12},
@@ -84,36 +90,105 @@ class Redact(
 
     def apply(self, event: Event, _: StepContext) -> Event:
         for path in self._paths:
-            event = self._masked(event, path)
+            event = self._mask_path(event, path)
         if not self.root.cards and not self.root.emails:
             return event
         for path in self._within:
-            event = update(event, path, self._cleaned_place)
+            event = update(event, path, self._clean_value)
         if self.root.within is None:
             subject, actor = event.subject, event.actor
             event = replace(
                 event,
-                subject=None if subject is None else self._cleaned_text(subject),
-                actor=None if actor is None else self._cleaned_text(actor),
+                subject=None if subject is None else self._clean_text(subject),
+                actor=None if actor is None else self._clean_text(actor),
             )
         return event
 
-    def _masked(self, event: Event, path: Path) -> Event:
+    def _mask_path(self, event: Event, path: Path) -> Event:
         if path.root == "data":
             return update(event, path, partial(_mask, self.root))
         value = event.subject if path.root == "subject" else event.actor
         return (
-            event if value is None else with_attribute(event, path, masked(value, self.root.mask, self.root.keep_last))
+            event
+            if value is None
+            else with_attribute(event, path, mask_value(value, self.root.mask, self.root.keep_last))
         )
 
-    def _cleaned_place(self, value: Place, _: str) -> Place:
-        return value if isinstance(value, Missing) else cleaned_everywhere(value, self._cleaned_text)
+    def _clean_value(self, value: MaybeJson, _: str) -> MaybeJson:
+        return value if isinstance(value, Missing) else clean_everywhere(value, self._clean_text)
 
-    def _cleaned_text(self, text: str) -> str:
-        cleaned = without_cards(text, self.root.mask, self.root.keep_last) if self.root.cards else text
-        cleaned = without_emails(cleaned, self.root.mask) if self.root.emails else cleaned
+    def _clean_text(self, text: str) -> str:
+        cleaned = mask_cards(text, self.root.mask, self.root.keep_last) if self.root.cards else text
+        cleaned = mask_emails(cleaned, self.root.mask) if self.root.emails else cleaned
         return text if cleaned == text else cleaned
 
 
-def _mask(settings: RedactSettings, value: Place, _: str) -> Place:
-    return value if value is None or isinstance(value, Missing) else masked(value, settings.mask, settings.keep_last)
+def _mask(settings: RedactSettings, value: MaybeJson, _: str) -> MaybeJson:
+    return (
+        value if value is None or isinstance(value, Missing) else mask_value(value, settings.mask, settings.keep_last)
+    )
+
+
+def mask_value(value: Json, mask: str, keep_last: int) -> str:
+    """Return the mask, and the end of the value unless that would be all of it."""
+    text = value if isinstance(value, str) else to_json(value)
+    return mask + (text[-keep_last:] if 0 < keep_last < len(text) else "")
+
+
+def mask_cards(text: str, mask: str, keep_last: int) -> str:
+    if not may_hold_card(text):
+        return text
+    pieces: list[str] = []
+    done = 0
+    for start, end in find_cards(text):
+        digits = re.sub("[^0-9]", "", text[start:end])
+        pieces += [text[done:start], mask_value(digits, mask, keep_last)]
+        done = end
+    return "".join([*pieces, text[done:]])
+
+
+def mask_emails(text: str, mask: str) -> str:
+    if "@" not in text:  # a faster check, true for most texts
+        return text
+    return _EMAIL.sub(lambda found: f"{mask}@{found['domain']}", text)
+
+
+def clean_everywhere(value: Json, clean: Callable[[str], str]) -> Json:
+    """Return the value with each text, number and name of a field cleaned; the same object if nothing changes."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return _clean_object(value, clean)
+    if isinstance(value, list):
+        items = [clean_everywhere(item, clean) for item in value]
+        return value if all(a is b for a, b in zip(items, value, strict=True)) else items
+    if (
+        isinstance(value, int | float) and 10**12 <= value < 10**19 and value == int(value)
+    ):  # as long as a card's number
+        text = str(int(value))
+        cleaned = clean(text)
+        return value if cleaned == text else cleaned
+    return value
+
+
+def _clean_object(fields: dict[str, Json], clean: Callable[[str], str]) -> dict[str, Json]:
+    """Return the fields with cleaned names; names that become equal get a number, so that no field is lost."""
+    names = [clean(name) for name in fields]
+    if names != list(fields):
+        names = _number_equal_names(names)
+    cleaned = {name: clean_everywhere(item, clean) for name, item in zip(names, fields.values(), strict=True)}
+    return fields if all(name in fields and cleaned[name] is fields[name] for name in names) else cleaned
+
+
+def _number_equal_names(names: list[str]) -> list[str]:
+    taken = set(names)
+    seen: set[str] = set()
+    numbers = itertools.count(2)  # one count for all, so that each name needs no search of its own
+    apart: list[str] = []
+    for name in names:
+        unused = name
+        if name in seen:
+            unused = next(f"{name} ({n})" for n in numbers if f"{name} ({n})" not in taken)
+        seen.add(unused)
+        apart.append(unused)
+    return apart

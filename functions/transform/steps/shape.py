@@ -1,4 +1,4 @@
-"""Shape: what an event holds, and under which names."""
+"""Structure: drop, keep, rename and flatten fields."""
 
 import re
 from collections.abc import Mapping
@@ -7,47 +7,45 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
 
-from functions.transform.attributes import with_attribute
+from functions.transform.expressions import kind_of
+from functions.transform.fields import MaybeJson, Missing, update, with_attribute, without
 from functions.transform.output import Room
-from functions.transform.paths import Every, Part, Path, later_places_first, parse_path, without
-from functions.transform.places import readable
+from functions.transform.paths import Every, Part, Path, parse_path, verify_data_path
 from functions.transform.step import Example, Step, StepContext
-from functions.transform.updates import MISSING, Place, update
 from shared.config.values import listed
 from shared.errors import Permanent
 from shared.event import Event
-from shared.expressions import kind_of
 from shared.jsontext import Json
 
 
-def _droppable(text: str) -> str:
+def _verify_droppable(text: str) -> str:
     path = parse_path(text)
     if path.root == "type":
-        raise ValueError("an event always has its 'type'")
-    return text if path.root != "data" else _in_data(text)
+        raise ValueError("'type' cannot be dropped")
+    return text if path.root != "data" else _verify_inner(text)
 
 
-def _in_data(text: str) -> str:
+def _verify_inner(text: str) -> str:
     if not parse_path(text).parts:
-        raise ValueError("'data' is all there is; name what is meant in it")
-    return readable(text)
+        raise ValueError("'data' is the whole document; name a place in it")
+    return verify_data_path(text)
 
 
-def _key_path(text: str) -> str:
-    if not isinstance(parse_path(_in_data(text)).parts[-1], str):
-        raise ValueError(f"{text!r} ends in no name")
+def _verify_key(text: str) -> str:
+    if not isinstance(parse_path(_verify_inner(text)).parts[-1], str):
+        raise ValueError(f"{text!r} does not end in a name")
     return text
 
 
-DropPath = Annotated[str, AfterValidator(_droppable)]
-InData = Annotated[str, AfterValidator(_in_data)]
-KeyPath = Annotated[str, AfterValidator(_key_path)]
+DropPath = Annotated[str, AfterValidator(_verify_droppable)]
+InnerPath = Annotated[str, AfterValidator(_verify_inner)]
+KeyPath = Annotated[str, AfterValidator(_verify_key)]
 
 
 class Drop(RootModel[Annotated[list[DropPath], BeforeValidator(listed), Field(min_length=1)]], Step):
-    """A path, or a list of them, each as the event has it before the step. What is not there is no fault."""
+    """A path, or a list. All paths apply to the event before the step; missing values are ignored."""
 
-    summary: ClassVar[str] = "Take out what the paths name."
+    summary: ClassVar[str] = "Remove the values at paths."
     example: ClassVar[Example] = Example(
         settings=["data.password", "data.cards[*].number"],
         before={"name": "Ada", "password": "hunter2", "cards": [{"number": "4111", "kind": "visa"}]},
@@ -57,7 +55,9 @@ class Drop(RootModel[Annotated[list[DropPath], BeforeValidator(listed), Field(mi
     _paths: list[Path] = PrivateAttr()
 
     def model_post_init(self, _: object) -> None:
-        self._paths = later_places_first([parse_path(text) for text in self.root])
+        paths = [parse_path(text) for text in self.root]
+        # Later items first, so that dropping [0] does not move [1] before its turn.
+        self._paths = sorted(paths, key=lambda path: [_order(part) for part in path.parts], reverse=True)
 
     def apply(self, event: Event, _: StepContext) -> Event:
         data = event.data
@@ -69,32 +69,38 @@ class Drop(RootModel[Annotated[list[DropPath], BeforeValidator(listed), Field(mi
         return event if data is event.data else event.with_data(data)
 
 
-Kept = dict[Part, "Kept | None"]
+def _order(part: Part) -> tuple[int, int, str]:
+    if isinstance(part, Every):
+        return 0, 0, ""
+    return (1, part, "") if isinstance(part, int) else (2, 0, part)
 
 
-class Keep(RootModel[Annotated[list[InData], BeforeValidator(listed), Field(min_length=1)]], Step):
-    """Of `data`, what a path, or a list of them, names, where it is; all else goes. The event's attributes stay."""
+Tree = dict[Part, "Tree | None"]
+"""The parts of several paths. `None` keeps everything below."""
 
-    summary: ClassVar[str] = "Keep what the paths name and take out the rest of the data."
+
+class Keep(RootModel[Annotated[list[InnerPath], BeforeValidator(listed), Field(min_length=1)]], Step):
+    """A path, or a list. All other data is removed; the event's attributes stay."""
+
+    summary: ClassVar[str] = "Keep the values at paths and remove the rest of the data."
     example: ClassVar[Example] = Example(
         settings=["data.name", "data.cards[*].kind"],
         before={"name": "Ada", "password": "hunter2", "cards": [{"number": "4111", "kind": "visa"}]},
         after={"name": "Ada", "cards": [{"kind": "visa"}]},
     )
     model_config = ConfigDict(frozen=True)
-    _kept: "Kept" = PrivateAttr()
+    _tree: "Tree" = PrivateAttr()
 
     def model_post_init(self, _: object) -> None:
-        self._kept = {}
+        self._tree = {}
         for text in self.root:
-            _grow(self._kept, parse_path(text).parts)
+            _grow(self._tree, parse_path(text).parts)
 
     def apply(self, event: Event, _: StepContext) -> Event:
-        return event.with_data(_of(event.data, self._kept))
+        return event.with_data(_select(event.data, self._tree))
 
 
-def _grow(tree: "Kept", parts: tuple[Part, ...]) -> None:
-    """`None` keeps all that is below."""
+def _grow(tree: "Tree", parts: tuple[Part, ...]) -> None:
     first, rest = parts[0], parts[1:]
     if not rest:
         tree[first] = None
@@ -102,34 +108,34 @@ def _grow(tree: "Kept", parts: tuple[Part, ...]) -> None:
         _grow(below, rest)
 
 
-def _of(value: Json, tree: "Kept") -> Json:
+def _select(value: Json, tree: "Tree") -> Json:
     if isinstance(value, dict):
-        return {key: _below(item, tree[key]) for key, item in value.items() if key in tree}
+        return {key: _select_below(item, tree[key]) for key, item in value.items() if key in tree}
     if not isinstance(value, list):
         return None
     every = Every()
     if every in tree:
-        return [_below(item, tree[every]) for item in value]
-    return [_below(item, tree[number]) for number, item in enumerate(value) if number in tree]
+        return [_select_below(item, tree[every]) for item in value]
+    return [_select_below(item, tree[number]) for number, item in enumerate(value) if number in tree]
 
 
-def _below(value: Json, tree: "Kept | None") -> Json:
-    return value if tree is None else _of(value, tree)
+def _select_below(value: Json, tree: "Tree | None") -> Json:
+    return value if tree is None else _select(value, tree)
 
 
-def _no_path(name: str) -> str:
+def _verify_name(name: str) -> str:
     if re.match(r"data[.\[]", name):
-        raise ValueError(f"{name!r} is a path, and a new name is none: the thing stays where it is")
+        raise ValueError(f"{name!r} is a path; write a name, because a renamed field stays where it is")
     return name
 
 
-NewName = Annotated[str, Field(min_length=1), AfterValidator(_no_path)]
+NewName = Annotated[str, Field(min_length=1), AfterValidator(_verify_name)]
 
 
 class Rename(RootModel[Annotated[dict[KeyPath, NewName], Field(min_length=1)]], Step):
-    """`path: new name`: the thing stays where it is. What is not there is no fault."""
+    """`path: new name`. A field stays where it is; a missing field is ignored."""
 
-    summary: ClassVar[str] = "Give fields other names, each where it is."
+    summary: ClassVar[str] = "Rename fields, each in its place."
     example: ClassVar[Example] = Example(
         settings={"data.mail": "email", "data.items[*].qty": "quantity"},
         before={"mail": "ada@example.com", "items": [{"qty": 2}, {"sku": "B"}]},
@@ -146,22 +152,22 @@ class Rename(RootModel[Annotated[dict[KeyPath, NewName], Field(min_length=1)]], 
 
     def apply(self, event: Event, _: StepContext) -> Event:
         for parent, old, new in self._names:
-            event = update(event, parent, partial(_renamed, old, new))
+            event = update(event, parent, partial(_rename, old, new))
         return event
 
 
-def _renamed(old: str, new: str, value: Place, place: str) -> Place:
+def _rename(old: str, new: str, value: MaybeJson, place: str) -> MaybeJson:
     if not isinstance(value, dict) or old not in value or old == new:
         return value
     if new in value:
-        raise Permanent("path", f"{place} has a {new!r} already")
+        raise Permanent("path", f"{place} already has a field {new!r}")
     return {new if key == old else key: item for key, item in value.items()}
 
 
-class Flatten(RootModel[Annotated[str, AfterValidator(readable)]], Step):
-    """The object there, with a single level: `a.b.0.c` for what lay in objects and lists. Empty ones stay."""
+class Flatten(RootModel[Annotated[str, AfterValidator(verify_data_path)]], Step):
+    """A path to an object. Values in nested objects and lists get names such as `a.b.0.c`; empty ones stay."""
 
-    summary: ClassVar[str] = "Make one level of an object: a.b.0.c for what lay deeper."
+    summary: ClassVar[str] = "Flatten an object to one level, with names such as a.b.0.c."
     example: ClassVar[Example] = Example(
         settings="data",
         before={"user": {"name": "Ada", "tags": ["a", "b"]}, "none": {}},
@@ -174,14 +180,14 @@ class Flatten(RootModel[Annotated[str, AfterValidator(readable)]], Step):
         self._path = parse_path(self.root)
 
     def apply(self, event: Event, _: StepContext) -> Event:
-        return update(event, self._path, _flat)
+        return update(event, self._path, _flatten_value)
 
 
-def _flat(value: Place, place: str) -> Place:
-    if value is MISSING or value is None:
+def _flatten_value(value: MaybeJson, place: str) -> MaybeJson:
+    if value is None or isinstance(value, Missing):
         return value
     if not isinstance(value, dict):
-        raise Permanent("path", f"{place} is {kind_of(value)}, not an object")  # type: ignore[arg-type] # not missing
+        raise Permanent("path", f"{place} is {kind_of(value)}, not an object")
     flat: dict[str, Json] = {}
     _flatten(value, "", flat, Room(), place)
     return flat
@@ -194,7 +200,7 @@ def _flatten(value: Mapping[str, Json], prefix: str, flat: dict[str, Json], room
         if isinstance(inner, dict) and inner:
             _flatten(inner, f"{name}.", flat, room, place)
         elif name in flat:
-            raise Permanent("path", f"{place} has two fields that would have one name")
+            raise Permanent("path", f"{place} has two fields that would get the same name")
         else:
             room.take(len(name))
             flat[name] = item

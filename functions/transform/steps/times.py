@@ -1,7 +1,8 @@
-"""Times: read as senders write them, written as one."""
+"""Times: read the formats of senders and write a standard one."""
 
 import re
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from email.utils import parsedate_to_datetime
 from typing import Annotated, ClassVar, Final
 from zoneinfo import ZoneInfo
 
@@ -16,78 +17,88 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from functions.transform.paths import Path, parse_path
-from functions.transform.places import ReadPath
+from functions.transform.expressions import kind_of
+from functions.transform.fields import MaybeJson, Missing, update
+from functions.transform.paths import DataPath, Path, parse_path
 from functions.transform.step import Example, Step, StepContext
-from functions.transform.times_read import TimeFault, time_of, zone_of
-from functions.transform.updates import Missing, Place, update
 from shared.config.values import listed
 from shared.errors import Permanent
 from shared.event import Event
-from shared.expressions import kind_of
 from shared.jsontext import Json
 from shared.times import rfc3339
 
+_NAMED: Final = ("rfc3339", "unix", "unix_ms")
+_WRITTEN: Final[dict[str, object]] = {"anyOf": [{"enum": [*_NAMED]}, {"type": "string", "pattern": "%"}]}
+_OFFSET: Final = re.compile(r"([+-])([01][0-9]|2[0-3]):?([0-5][0-9])")
+_UNIX: Final = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,9})?")
+_MILLISECONDS_FROM: Final = 100_000_000_000
+"""A larger number of seconds would be past the year 5138."""
 
-def _zone(name: str) -> str:
-    zone_of(name)
+
+def _verify_zone(name: str) -> str:
+    read_zone(name)
     return name
 
 
-def _path(settings: object) -> object:
+def _with_path(settings: object) -> object:
     return {"path": settings} if isinstance(settings, str | list) else settings
 
 
-def _readable(form: str) -> str:
-    """What strptime would refuse for its form alone, with every event; that a text is none of its times is no fault."""
+def _verify_format(form: str) -> str:
+    """Refuse a format with which strptime would fail for every event."""
     try:
         datetime.strptime("", form)
     except re.error:
-        raise ValueError(f"{form!r} says a part of a time twice") from None
+        raise ValueError(f"{form!r} has the same part of a time twice") from None
     except ValueError as error:
         if "directive in format" in str(error) or "stray %" in str(error):
-            raise ValueError(f"{form!r} has a % before no letter of strptime's; `%%` is a % itself") from None
+            raise ValueError(f"{form!r} has a % that strptime does not know; write `%%` for a percent sign") from None
     return form
 
 
-def _written_as(form: str) -> str:
+def _verify_output_format(form: str) -> str:
     if form not in _NAMED and "%" not in form:
-        raise ValueError(f"write rfc3339, unix or unix_ms, or a form of strftime's such as '%d %B %Y'; found {form!r}")
+        raise ValueError(f"must be rfc3339, unix, unix_ms, or a strftime format such as '%d %B %Y'; got {form!r}")
     return form
 
 
-_NAMED: Final = ("rfc3339", "unix", "unix_ms")
-_WRITTEN: Final[dict[str, object]] = {"anyOf": [{"enum": [*_NAMED]}, {"type": "string", "pattern": "%"}]}
-Zone = Annotated[str, AfterValidator(_zone)]
+Zone = Annotated[str, AfterValidator(_verify_zone)]
 
 
 class ParseTimeSettings(BaseModel):
     """
-    path     one, or several, whose texts or numbers are made times where they are; null, and nothing, stay so
-    formats  as strptime has them (`%d.%m.%Y %H:%M`), tried in their order; default: RFC 3339, ISO 8601, the form of
-             mails, and Unix seconds or milliseconds
-    zone     of times that say none: Europe/Berlin, UTC, +02:00
-    to       rfc3339 (UTC), unix or unix_ms; or a form of strftime's (`%d %B %Y, %H:%M`), shown in `to_zone`
+    path     one path, or a list, of texts or numbers. Null and missing values stay as they are
+    formats  one or several strptime formats, such as `%d.%m.%Y %H:%M`, tried in their order (default: RFC 3339,
+             ISO 8601, the format of mails, and Unix seconds or milliseconds)
+    zone     the time zone of times without one, such as Europe/Berlin, UTC or +02:00 (default: such times fail)
+    to       rfc3339 in UTC (default), unix, unix_ms, or a strftime format such as `%d %B %Y, %H:%M`
+    to_zone  the time zone of a strftime format (default: UTC)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: Annotated[list[ReadPath], BeforeValidator(listed), Field(min_length=1)]
-    formats: Annotated[list[Annotated[str, AfterValidator(_readable)]], BeforeValidator(listed)] = Field(default=[])
+    path: Annotated[list[DataPath], BeforeValidator(listed), Field(min_length=1)]
+    formats: Annotated[list[Annotated[str, AfterValidator(_verify_format)]], BeforeValidator(listed)] = Field(
+        default=[]
+    )
     zone: Zone | None = None
-    to: Annotated[str, AfterValidator(_written_as), WithJsonSchema(_WRITTEN)] = "rfc3339"
+    to: Annotated[str, AfterValidator(_verify_output_format), WithJsonSchema(_WRITTEN)] = "rfc3339"
     to_zone: Zone = "UTC"
 
 
 class ParseTime(
     RootModel[
-        Annotated[ParseTimeSettings, BeforeValidator(_path, json_schema_input_type=str | list[str] | ParseTimeSettings)]
+        Annotated[
+            ParseTimeSettings, BeforeValidator(_with_path, json_schema_input_type=str | list[str] | ParseTimeSettings)
+        ]
     ],
     Step,
 ):
-    """A path, a list of paths, or {path, formats, zone, to, to_zone}."""
+    """A path, a list of paths, or `{path, formats, zone, to, to_zone}`. A value that is not a time fails the step."""
 
-    summary: ClassVar[str] = "Read times in any usual form and write them as RFC 3339, Unix time or as you say."
+    summary: ClassVar[str] = (
+        "Read times in any usual format and write them as RFC 3339, Unix time or in another format."
+    )
     example: ClassVar[Example] = Example(
         settings={"path": "data.at", "formats": "%d.%m.%Y %H:%M", "zone": "Europe/Berlin"},
         before={"at": "01.07.2026 14:30"},
@@ -102,32 +113,32 @@ class ParseTime(
     def model_post_init(self, _: object) -> None:
         self._paths = [parse_path(text) for text in self.root.path]
         self._formats = tuple(self.root.formats)
-        self._zone = None if self.root.zone is None else zone_of(self.root.zone)
-        self._to_zone = zone_of(self.root.to_zone)
+        self._zone = None if self.root.zone is None else read_zone(self.root.zone)
+        self._to_zone = read_zone(self.root.to_zone)
 
     def needs(self) -> tuple[str, ...]:
-        """The names of zones come with the system, which some platforms have without them."""
+        """Return the extra with the time zone database, which some platforms lack."""
         named = isinstance(self._zone, ZoneInfo) or isinstance(self._to_zone, ZoneInfo)
         return ("zones",) if named else ()
 
     def apply(self, event: Event, _: StepContext) -> Event:
         for path in self._paths:
-            event = update(event, path, self._written)
+            event = update(event, path, self._rewrite)
         return event
 
-    def _written(self, value: Place, place: str) -> Place:
+    def _rewrite(self, value: MaybeJson, place: str) -> MaybeJson:
         if value is None or isinstance(value, Missing):
             return value
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise Permanent("time", f"{place} is {kind_of(value)}, not a time")
         try:
-            return self._as(time_of(str(value), self._formats, self._zone))
+            return self._write(read_time(str(value), self._formats, self._zone))
         except TimeFault as fault:
             raise Permanent("time", f"{place} {fault}") from None
-        except (ValueError, OverflowError):  # midnight of the first year is before it elsewhere
-            raise Permanent("time", f"{place} is a time that cannot be written so") from None
+        except (ValueError, OverflowError):  # in another zone the first midnight of year 1 is before it
+            raise Permanent("time", f"{place} is a time that cannot be written in this format") from None
 
-    def _as(self, time: datetime) -> Json:
+    def _write(self, time: datetime) -> Json:
         match self.root.to:
             case "rfc3339":
                 return rfc3339(time.timestamp())
@@ -137,3 +148,64 @@ class ParseTime(
                 return int(time.timestamp() * 1000)
             case form:
                 return time.astimezone(self._to_zone).strftime(form)
+
+
+class TimeFault(ValueError):
+    """A value that is not a time. Its text continues the name of the place: `has no zone …`."""
+
+
+def read_zone(name: str) -> tzinfo:
+    """Return the zone of `UTC`, `+02:00`, or a name such as `Europe/Berlin`. Raises ValueError."""
+    if name in {"UTC", "Z"}:
+        return UTC
+    if found := _OFFSET.fullmatch(name):
+        offset = timedelta(hours=int(found[2]), minutes=int(found[3]))
+        return timezone(-offset if found[1] == "-" else offset)
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:  # ZoneInfoNotFoundError is a KeyError
+        raise ValueError(f"there is no time zone {name!r}; write one such as Europe/Berlin, UTC or +02:00") from error
+
+
+def read_time(text: str, formats: tuple[str, ...], zone: tzinfo | None) -> datetime:
+    """Return an aware time in UTC.
+
+    Without `formats`: RFC 3339 and ISO 8601, the format of mails (RFC 5322), and Unix seconds or milliseconds. Raises
+    TimeFault for a text that is not a time, or has no zone if `zone` is None.
+    """
+    text = text.strip()
+    try:
+        found = _read_formats(text, formats) if formats else _read_usual(text)
+        if found.tzinfo is None:
+            if zone is None:
+                raise TimeFault("has no zone; set `zone`")
+            found = found.replace(tzinfo=zone)
+        return found.astimezone(UTC)
+    except TimeFault:
+        raise
+    except (ValueError, OverflowError, OSError) as error:
+        raise TimeFault("is a time that is not in the calendar") from error
+
+
+def _read_formats(text: str, formats: tuple[str, ...]) -> datetime:
+    for form in formats:
+        try:
+            return datetime.strptime(text, form)
+        except ValueError:
+            continue
+    raise TimeFault("is in none of the formats")
+
+
+def _read_usual(text: str) -> datetime:
+    if _UNIX.fullmatch(text):
+        number = float(text)
+        seconds = number / 1000 if abs(number) >= _MILLISECONDS_FROM else number
+        return datetime.fromtimestamp(seconds, UTC)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    try:
+        return parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        raise TimeFault("is not a time in a known format; set `formats`") from error

@@ -1,50 +1,44 @@
-"""Values: given, computed from the event, or made of another kind."""
+"""Values: set them, compute them, change their kind, count them."""
 
 from functools import partial
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
-from pydantic import AfterValidator, ConfigDict, Field, JsonValue, PrivateAttr, RootModel
+from pydantic import ConfigDict, Field, JsonValue, PrivateAttr, RootModel
 
-from functions.transform.attributes import with_attribute
-from functions.transform.expression_text import over_event
-from functions.transform.paths import Path, Unplaceable, parse_path, with_value
-from functions.transform.places import ReadPath
+from functions.transform.documents import content_of
+from functions.transform.expressions import Expression, kind_of, over_event
+from functions.transform.fields import MaybeJson, Missing, PathSettings, update, with_attribute, with_value
+from functions.transform.paths import AnyPath, DataPath, Path, parse_path
 from functions.transform.step import Example, Step, StepContext
-from functions.transform.updates import Missing, Place, update
 from shared.casting import CASTS, Kind
 from shared.errors import Permanent
-from shared.event import Event
-from shared.event_view import view_of
-from shared.expressions import Expression, kind_of
+from shared.event import Event, view_of
 from shared.jsontext import Json, JsonObject
 
 
-def _settable(text: str) -> str:
-    parse_path(text)
-    return text
-
-
-SetPath = Annotated[str, AfterValidator(_settable)]
-
-
 class Value(NamedTuple):
-    """What goes to a path: computed where there is an expression, else as it is given."""
+    """A value for a path: computed if there is an expression, else constant."""
 
     path: Path
     expression: Expression | None
-    given: Json
+    constant: Json
 
-    def in_view(self, view: JsonObject) -> Json:
-        return self.expression.search(view) if self.expression else self.given
+    @classmethod
+    def parse(cls, path: str, value: Json) -> "Value":
+        source = value.get("from") if isinstance(value, dict) and len(value) == 1 else None
+        return cls(parse_path(path), over_event(source) if isinstance(source, str) else None, value)
+
+    def compute(self, view: JsonObject) -> Json:
+        return self.expression.search(view) if self.expression else self.constant
 
 
-class Set(RootModel[Annotated[dict[SetPath, JsonValue], Field(min_length=1)]], Step):
-    """`path: value`, or `path: {from: <JMESPath over the event>}` for a value that is computed.
+class Set(RootModel[Annotated[dict[AnyPath, JsonValue], Field(min_length=1)]], Step):
+    """`path: value`, or `path: {from: <JMESPath over the event>}` for a computed value.
 
-    Every value is computed from the event as it is before the step; then they are set in their order.
+    All values are computed from the event before the step, then set in their order.
     """
 
-    summary: ClassVar[str] = "Set paths to values, given or computed from the event."
+    summary: ClassVar[str] = "Set paths to values, constant or computed from the event."
     example: ClassVar[Example] = Example(
         settings={"data.team": "north", "data.email": {"from": "data.user.mail"}, "subject": {"from": "data.user.id"}},
         before={"user": {"id": 7, "mail": "ada@example.com"}},
@@ -55,36 +49,23 @@ class Set(RootModel[Annotated[dict[SetPath, JsonValue], Field(min_length=1)]], S
     _values: list[Value] = PrivateAttr()
 
     def model_post_init(self, _: object) -> None:
-        self._values = [Value(parse_path(text), computed(value), value) for text, value in self.root.items()]
+        self._values = [Value.parse(path, value) for path, value in self.root.items()]
 
     def apply(self, event: Event, _: StepContext) -> Event:
         view = view_of(event)
         data = event.data
         for each in self._values:
             if each.path.root == "data":
-                data = placed(data, each.path, each.in_view(view))
+                data = with_value(data, each.path.parts, each.compute(view))
             else:
-                event = with_attribute(event, each.path, each.in_view(view))
+                event = with_attribute(event, each.path, each.compute(view))
         return event.with_data(data)
 
 
-def computed(value: Json) -> Expression | None:
-    if isinstance(value, dict) and value.keys() == {"from"} and isinstance(value["from"], str):
-        return over_event(value["from"])
-    return None
+class Default(RootModel[Annotated[dict[DataPath, JsonValue], Field(min_length=1)]], Step):
+    """`path: value`, as for `set`. Only places without a value, or with null, are set."""
 
-
-def placed(data: Json, path: Path, value: Json) -> Json:
-    try:
-        return with_value(data, path.parts, value)
-    except Unplaceable as error:
-        raise Permanent("path", f"{path.text!r}: {error}") from error
-
-
-class Default(RootModel[Annotated[dict[ReadPath, JsonValue], Field(min_length=1)]], Step):
-    """As `set`, but only where nothing is there, or null."""
-
-    summary: ClassVar[str] = "Set paths where nothing is there, or null."
+    summary: ClassVar[str] = "Set paths that have no value, or null."
     example: ClassVar[Example] = Example(
         settings={"data.country": "DE", "data.items[*].count": 1, "data.name": {"from": "data.user.login"}},
         before={"country": None, "items": [{}, {"count": 3}], "name": "Ada", "user": {"login": "ada"}},
@@ -94,26 +75,27 @@ class Default(RootModel[Annotated[dict[ReadPath, JsonValue], Field(min_length=1)
     _values: list[Value] = PrivateAttr()
 
     def model_post_init(self, _: object) -> None:
-        self._values = [Value(parse_path(text), computed(value), value) for text, value in self.root.items()]
+        self._values = [Value.parse(path, value) for path, value in self.root.items()]
 
     def apply(self, event: Event, _: StepContext) -> Event:
         view = view_of(event)
         for each in self._values:
-            event = update(event, each.path, partial(_or_default, each.in_view(view)))
+            event = update(event, each.path, partial(_or_default, each.compute(view)))
         return event
 
 
-def _or_default(value: Json, there: Place, _: str) -> Place:
-    return value if there is None or isinstance(there, Missing) else there
+def _or_default(default: Json, value: MaybeJson, _: str) -> MaybeJson:
+    return default if value is None or isinstance(value, Missing) else value
 
 
-class Cast(RootModel[Annotated[dict[ReadPath, Kind], Field(min_length=1)]], Step):
-    """`path: text | integer | number | boolean | list`. Null stays null, and what is not there is no fault.
+class Cast(RootModel[Annotated[dict[DataPath, Kind], Field(min_length=1)]], Step):
+    """`path: text | integer | number | boolean | list`. A value that cannot be cast fails the step.
 
-    `list` makes a list of one of what is none, as XML gives an element that could be repeated.
+    Null and missing values stay as they are. `list` makes a list of one item of any other value, because XML gives an
+    element that could be repeated only as itself.
     """
 
-    summary: ClassVar[str] = "Make values text, integers, numbers, booleans or lists; refuse what is none."
+    summary: ClassVar[str] = "Cast values to text, integers, numbers, booleans or lists; refuse all others."
     example: ClassVar[Example] = Example(
         settings={"data.age": "integer", "data.vip": "boolean", "data.id": "text", "data.tags": "list"},
         before={"age": "42", "vip": "yes", "id": 7, "tags": "new"},
@@ -131,10 +113,46 @@ class Cast(RootModel[Annotated[dict[ReadPath, Kind], Field(min_length=1)]], Step
         return event
 
 
-def _cast(kind: Kind, value: Place, place: str) -> Place:
+def _cast(kind: Kind, value: MaybeJson, place: str) -> MaybeJson:
     if value is None or isinstance(value, Missing):
         return value
     try:
         return CASTS[kind](value)
     except ValueError:
-        raise Permanent("cast", f"{place} is {kind_of(value)} that is no {kind}") from None
+        raise Permanent("cast", f"{place} is {kind_of(value)} that cannot be cast to {kind}") from None
+
+
+class Count(PathSettings, Step):
+    """Replace a value with a count of what it contains.
+
+    of  fields: of an object; all_fields: of an object and of all objects in it; items: of a list; characters: of a
+        text; bytes: of a text in UTF-8, or of bytes
+    """
+
+    summary: ClassVar[str] = "Count the fields of an object, the items of a list, or the characters of a text."
+    example: ClassVar[Example] = Example(
+        settings={"of": "items", "path": "data.commits", "into": "data.commit_count"},
+        before={"commits": ["c1", "c2", "c3"]},
+        after={"commits": ["c1", "c2", "c3"], "commit_count": 3},
+    )
+
+    of: Literal["fields", "all_fields", "items", "characters", "bytes"]
+
+    def apply(self, event: Event, _: StepContext) -> Event:
+        return self.change(event, self._count)
+
+    def _count(self, value: Json, place: str) -> Json:
+        if self.of == "all_fields" and isinstance(value, dict | list):
+            return _count_fields(value)
+        if self.of == "bytes" and (content := content_of(value)) is not None:
+            return len(content)
+        kind = {"fields": dict, "items": list, "characters": str}.get(self.of, ())
+        if isinstance(value, kind) and isinstance(value, dict | list | str):
+            return len(value)
+        raise Permanent("count", f"{place} is {kind_of(value)}, which has no {self.of.removeprefix('all_')}")
+
+
+def _count_fields(value: Json) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(map(_count_fields, value.values()))
+    return sum(map(_count_fields, value)) if isinstance(value, list) else 0

@@ -1,13 +1,13 @@
-"""Apple's property lists: `man 5 plist`.
+"""Apple's property lists (`man 5 plist`).
 
-plistlib writes binary ones. Its XML turns every carriage return into a line feed, so XML is written here.
+plistlib writes the binary format. Its XML writer turns every carriage return into a line feed, so XML is written here.
 """
 
 import re
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
-from functions.transform.writers.faults import Trail, Unwritable
+from functions.transform.writers.writing import Location, Unwritable
 from shared.jsontext import Json
 
 Plist: TypeAlias = "bool | int | float | str | datetime | list[Plist] | dict[str, Plist]"
@@ -26,7 +26,7 @@ _INTEGERS: Final = range(-(1 << 63), 1 << 64)
 
 def write_binary_plist(value: Json, *, dates: bool, omit_nulls: bool) -> bytes:
     """Raises Unwritable."""
-    import plistlib  # which brings an XML parser of its own
+    import plistlib  # it imports an XML parser
 
     return plistlib.dumps(_plist(value, None, dates, omit_nulls), fmt=plistlib.FMT_BINARY, sort_keys=False)
 
@@ -38,50 +38,50 @@ def write_xml_plist(value: Json, *, dates: bool, omit_nulls: bool) -> str:
     return "".join([*lines, "</plist>\n"])
 
 
-def _plist(value: Json, trail: Trail, dates: bool, omit_nulls: bool) -> Plist:
+def _plist(value: Json, location: Location, dates: bool, omit_nulls: bool) -> Plist:
     if isinstance(value, dict):
         return {
-            key: _plist(item, (trail, key), dates, omit_nulls)
+            key: _plist(item, (location, key), dates, omit_nulls)
             for key, item in value.items()
             if item is not None or not omit_nulls
         }
     if isinstance(value, list):
-        return [_plist(item, (trail, number), dates, omit_nulls) for number, item in enumerate(value)]
+        return [_plist(item, (location, number), dates, omit_nulls) for number, item in enumerate(value)]
     if value is None:
-        raise Unwritable(trail, "is null, which a property list lacks; drop it, or say `nulls: omit`")
+        raise Unwritable(location, "is null, which a property list lacks; drop it, or set `nulls: omit`")
     if isinstance(value, str) and dates and _TIME.fullmatch(value):
-        return _date(value, trail)
+        return _date(value, location)
     if isinstance(value, int) and value not in _INTEGERS:
-        raise Unwritable(trail, "is an integer of more than 64 bits, which a property list lacks")
+        raise Unwritable(location, "is an integer of more than 64 bits, which a property list lacks")
     return value
 
 
-def _date(text: str, trail: Trail) -> datetime:
+def _date(text: str, location: Location) -> datetime:
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC).replace(tzinfo=None)
     except (ValueError, OverflowError):
-        raise Unwritable(trail, "looks like a time, and is none") from None
+        raise Unwritable(location, "looks like a time but is not one") from None
 
 
-def _write(value: Plist, pad: str, trail: Trail, lines: list[str]) -> None:
+def _write(value: Plist, pad: str, location: Location, lines: list[str]) -> None:
     if isinstance(value, dict) and value:
         lines.append(f"{pad}<dict>\n")
         for key, item in value.items():
-            lines.append(f"{pad}\t<key>{_escaped(key, (trail, key))}</key>\n")
-            _write(item, f"{pad}\t", (trail, key), lines)
+            lines.append(f"{pad}\t<key>{_escaped(key, (location, key))}</key>\n")
+            _write(item, f"{pad}\t", (location, key), lines)
         lines.append(f"{pad}</dict>\n")
     elif isinstance(value, list) and value:
         lines.append(f"{pad}<array>\n")
         for number, item in enumerate(value):
-            _write(item, f"{pad}\t", (trail, number), lines)
+            _write(item, f"{pad}\t", (location, number), lines)
         lines.append(f"{pad}</array>\n")
     else:
-        lines.append(f"{pad}{_scalar(value, trail)}\n")
+        lines.append(f"{pad}{_scalar(value, location)}\n")
 
 
-def _scalar(value: Plist, trail: Trail) -> str:
+def _scalar(value: Plist, location: Location) -> str:
     if isinstance(value, str):
-        return f"<string>{_escaped(value, trail)}</string>"
+        return f"<string>{_escaped(value, location)}</string>"
     if isinstance(value, bool):
         return "<true/>" if value else "<false/>"
     if isinstance(value, int):
@@ -91,13 +91,15 @@ def _scalar(value: Plist, trail: Trail) -> str:
     if isinstance(value, datetime):
         if value.microsecond:
             raise Unwritable(
-                trail, "is a time with a part of a second, which XML property lists lack; binary ones have it"
+                location, "is a time with a part of a second, which XML property lists lack; binary ones have it"
             )
         return f"<date>{value.isoformat()}Z</date>"
     return "<dict/>" if isinstance(value, dict) else "<array/>"
 
 
-def _escaped(text: str, trail: Trail) -> str:
+def _escaped(text: str, location: Location) -> str:
     if _NOT_XML.search(text):
-        raise Unwritable(trail, "holds a control character, which an XML property list cannot say; a binary one can")
+        raise Unwritable(
+            location, "holds a control character, which an XML property list cannot hold; a binary one can"
+        )
     return _TO_ESCAPE.sub(lambda found: _ESCAPES[found[0]], text)

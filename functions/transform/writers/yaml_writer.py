@@ -1,61 +1,61 @@
-"""YAML that every reader takes for the same values: those of YAML 1.1, where `no` is false, and those of 1.2, where
-`1e3` is a number. So text is plain only where it begins with a letter and no schema gives it a meaning.
+"""YAML that every reader reads as the same values: also those of YAML 1.1, where `no` is false, and of 1.2, where
+`1e3` is a number. Text is plain only if it begins with a letter and has no meaning in either version.
 """
 
 import json
 import re
 from typing import Final
 
-from functions.transform.writers.pieces import Pieces
+from functions.transform.writers.writing import BoundedText
 from shared.jsontext import Json
 
 _PLAIN: Final = re.compile(r"[^\W\d_](?:[\w./@+=%&?()'-]| (?=[\w./@(])|:(?=[\w/@]))*")
 _WORDS: Final = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n"))
-# JSON's strings are YAML's, but for what YAML counts among line breaks or does not print.
+# JSON's strings are YAML's, except for characters that YAML takes for line breaks or does not print.
 _HIDDEN: Final = "\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff"
 _TO_ESCAPE: Final = re.compile(f"[{_HIDDEN}]")
-# Text that can stand as it is under a `|`: each line begins with what shows the indentation.
+# Text that can be a block under a `|`: each line begins with a character that shows the indentation.
 _LINE: Final = f"[^\x00-\x20{_HIDDEN}][^\x00-\x1f{_HIDDEN}]*+"
 _BLOCK: Final = re.compile(f"{_LINE}(?:\n++{_LINE})*+\n?")
-_LONGEST_KEY: Final = 500  # a reader looks no further than 1,024 characters for the colon
+_LONGEST_KEY: Final = 500  # a reader looks for the colon in 1,024 characters
 
 
 def write_yaml(value: Json) -> str:
     """Raises Permanent (`output`)."""
-    pieces = Pieces()
-    _write(value, "", "", pieces)
-    return pieces.text()
+    document = BoundedText()
+    _write(value, "", "", document)
+    return document.text()
 
 
-def _write(value: Json, lead: str, pad: str, pieces: Pieces) -> None:
-    """`lead` begins the first line, which may stand after a key or a dash; `pad` each further one."""
+def _write(value: Json, lead: str, pad: str, document: BoundedText) -> None:
+    """Write a value; `lead` begins the first line, `pad` the others."""
     if isinstance(value, dict) and value:
         for key, item in value.items():
-            _write_entry(key, item, lead, pad, pieces)
+            _write_entry(key, item, lead, pad, document)
             lead = pad
     elif isinstance(value, list) and value:
         for item in value:
-            _write(item, f"{lead}- ", f"{pad}  ", pieces)
+            _write(item, f"{lead}- ", f"{pad}  ", document)
             lead = pad
     else:
-        pieces.add(f"{lead}{_scalar(value, pad, pieces)}\n")
+        document.add(f"{lead}{_scalar(value, pad, document)}\n")
 
 
-def _write_entry(key: str, value: Json, lead: str, pad: str, pieces: Pieces) -> None:
+def _write_entry(key: str, value: Json, lead: str, pad: str, document: BoundedText) -> None:
     name = _flow_text(key)
     if len(name) > _LONGEST_KEY:
-        pieces.add(f"{lead}? {name}\n")
-        _write(value, f"{pad}: ", f"{pad}  ", pieces)
+        document.add(f"{lead}? {name}\n")
+        _write(value, f"{pad}: ", f"{pad}  ", document)
     elif isinstance(value, dict | list) and value:
-        pieces.add(f"{lead}{name}:\n")
-        _write(value, f"{pad}  ", f"{pad}  ", pieces)
+        document.add(f"{lead}{name}:\n")
+        _write(value, f"{pad}  ", f"{pad}  ", document)
     else:
-        pieces.add(f"{lead}{name}: {_scalar(value, pad, pieces)}\n")
+        document.add(f"{lead}{name}: {_scalar(value, pad, document)}\n")
 
 
-def _scalar(value: Json, pad: str, pieces: Pieces) -> str:
+def _scalar(value: Json, pad: str, document: BoundedText) -> str:
     if isinstance(value, str):
-        return _block(value, pad, pieces) if "\n" in value and _BLOCK.fullmatch(value) else _flow_text(value)
+        return _block(value, pad, document) if "\n" in value and _BLOCK.fullmatch(value) else _flow_text(value)
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -79,9 +79,9 @@ def _escaped(found: re.Match[str]) -> str:
     return f"\\u{ord(found[0]):04x}"
 
 
-def _block(text: str, pad: str, pieces: Pieces) -> str:
+def _block(text: str, pad: str, document: BoundedText) -> str:
     mark = "|" if text.endswith("\n") else "|-"
-    pieces.verify_room(len(text))
+    document.verify_room(len(text))
     lines = text.removesuffix("\n").split("\n")
-    pieces.verify_room(sum(len(pad) + len(line) for line in lines if line))
+    document.verify_room(sum(len(pad) + len(line) for line in lines if line))
     return "\n".join([mark, *(f"{pad}  {line}" if line else "" for line in lines)])

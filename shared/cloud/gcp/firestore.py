@@ -5,31 +5,29 @@ has no room for; this costs nothing beside the HTTP client that the bus has alre
 https://firebase.google.com/docs/firestore/reference/rest/v1/projects.databases.documents
 """
 
-import asyncio
 import contextlib
 import json
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, TypeVar
 
 from shared.cloud.gcp.firestore_values import Fields, Write, from_fields, write_document
-from shared.cloud.gcp.pubsub import Authorization
+from shared.cloud.gcp.retries import PASSING_CODES, PATIENT, back_off, with_retries
+from shared.cloud.gcp.tokens import Authorization
 from shared.errors import Temporary
 from shared.http_client import MAX_ANSWER_BYTES, HttpClient
 from shared.jsontext import Json, JsonObject, to_json
 
 CALL_SECONDS: Final = 5.0
 TRIES: Final = 5
-BACKOFF_SECONDS: Final = 0.05
+"""Of one transaction: it is begun again where another was faster."""
+CONTENTION_SECONDS: Final = 0.05
 MAX_IDS_IN_QUERY: Final = 30
 MAX_WRITES: Final = 500
-PASSING: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED", "502", "503", "504"})
-"""What Google asks to be asked again after, or what stands before Firestore says in a number."""
 OVERTAKEN: Final = frozenset({"ABORTED", "ALREADY_EXISTS"})
 """What a transaction is told that others were faster than. Both are a 409: only the body tells them apart."""
-ALONE: Final = PASSING | {"ABORTED"}
+ALONE: Final = PASSING_CODES | {"ABORTED"}
 """Outside a transaction, contention passes too."""
 WHY: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -81,7 +79,7 @@ class Firestore:
         self._client.close()
 
     async def create(self, write: Write) -> bool:
-        """False where the document is there already. Raises Temporary, as all of these do."""
+        """Return False where the document exists. Raises Temporary, as all of these do."""
         try:
             await self._call("commit", {"writes": [self._written(write)]}, ALONE)
         except _Refused as refused:
@@ -91,11 +89,11 @@ class Firestore:
         return True
 
     async def commit(self, writes: Sequence[Write]) -> None:
-        """All or none; MAX_WRITES at most."""
+        """Write all or none, MAX_WRITES at most."""
         await self._ask("commit", {"writes": [self._written(write) for write in writes]})
 
     async def get(self, collection: str, ids: Sequence[str], mask: Sequence[str] = ()) -> dict[str, Fields]:
-        """Those that are there, by id."""
+        """Return those that exist, by id."""
         body: JsonObject = {"documents": [self._name(collection, each) for each in ids]}
         if mask:
             body["mask"] = {"fieldPaths": list(mask)}
@@ -107,7 +105,7 @@ class Firestore:
         return _documents(answers, "document")
 
     async def count(self, query: JsonObject) -> int:
-        """How many documents it would answer, up to its limit: far cheaper than to read them."""
+        """Count the documents that the query finds, up to its limit: far cheaper than to read them."""
         body: JsonObject = {"structuredQuery": query, "aggregations": [{"alias": "n", "count": {}}]}
         [answer, *_] = _objects(await self._ask("runAggregationQuery", {"structuredAggregationQuery": body}))
         fields = _member(_member(_member(answer, "result"), "aggregateFields"), "n")
@@ -132,7 +130,7 @@ class Firestore:
         last: str | None = None
         for number in range(TRIES):
             if number:
-                await _back_off(number)
+                await back_off(CONTENTION_SECONDS * 2**number)
             try:
                 found, last = await self._begin(collection, ids, mask, last)
                 answer, writes = decide(found)
@@ -151,7 +149,7 @@ class Firestore:
     async def _begin(
         self, collection: str, ids: Sequence[str], mask: Sequence[str], last: str | None
     ) -> tuple[Mapping[str, Fields], str]:
-        """`last` is the transaction tried before this one, which gives this one its place in the queue."""
+        """Begin a transaction. `last` is the one tried before it, which gives it its place in the queue."""
         read_write: JsonObject = {"retryTransaction": last} if last else {}
         answers = await self._call(
             "batchGet",
@@ -167,7 +165,7 @@ class Firestore:
         return {found.id: found.fields for found in _documents(answers, "found")}, begun[0]
 
     async def _roll_back(self, transaction: str) -> None:
-        """So that the document is not locked until the transaction is found idle, which is all a failure means."""
+        """Unlock the document before the transaction is found idle, which is all a failure means."""
         with contextlib.suppress(Temporary, _Refused):
             await self._call("rollback", {"transaction": transaction})
 
@@ -177,22 +175,18 @@ class Firestore:
         except _Refused as refused:
             raise self._temporary(method, refused) from refused
 
-    async def _call(self, method: str, body: JsonObject, passing: frozenset[str] = PASSING) -> Json:
-        """What is refused for a moment is asked for again: an outcome that is not noted is delivered once more.
+    async def _call(self, method: str, body: JsonObject, passing: frozenset[str] = PASSING_CODES) -> Json:
+        """Call with retries. The whole ends before a lease does: after a slow refusal there is no retry."""
+        answer = await with_retries(
+            lambda: self._call_once(method, body),
+            lambda answer: isinstance(answer, _Refused) and answer.status in passing,
+            PATIENT,
+        )
+        if isinstance(answer, _Refused):
+            raise answer
+        return answer
 
-        The whole is over before a lease is: a refusal that took its time is the last.
-        """
-        until = asyncio.get_running_loop().time() + CALL_SECONDS
-        for number in range(TRIES - 1):
-            try:
-                return await self._call_once(method, body)
-            except _Refused as refused:
-                if refused.status not in passing or asyncio.get_running_loop().time() >= until:
-                    raise
-            await _back_off(number)
-        return await self._call_once(method, body)
-
-    async def _call_once(self, method: str, body: JsonObject) -> Json:
+    async def _call_once(self, method: str, body: JsonObject) -> "Json | _Refused":
         headers = {"Content-Type": "application/json"}
         if authorization := await self._authorization():
             headers["Authorization"] = authorization
@@ -204,9 +198,9 @@ class Firestore:
             raise Temporary(self._part, f"Firestore did not answer: {type(error).__name__}") from error
         document = _parsed(answer.body)
         if fault := _fault_in(document):
-            raise _Refused(fault)
+            return _Refused(fault)
         if answer.status != 200 or document is None:
-            raise _Refused(str(answer.status))
+            return _Refused(str(answer.status))
         return document
 
     def _temporary(self, method: str, refused: _Refused) -> Temporary:
@@ -220,10 +214,6 @@ class Firestore:
         return f"{self._documents}/{collection}/{doc_id}"
 
 
-async def _back_off(number: int) -> None:
-    await asyncio.sleep(random.uniform(0.5, 1.5) * BACKOFF_SECONDS * 2**number)  # noqa: S311 no secret
-
-
 def _parsed(body: bytes) -> Json:
     try:
         document: Json = json.loads(body)
@@ -233,7 +223,7 @@ def _parsed(body: bytes) -> Json:
 
 
 def _fault_in(document: Json) -> str | None:
-    """A stream of answers is a JSON array, in which an error may come last."""
+    """Return the status of an error. A stream of answers is a JSON array, in which an error may come last."""
     for each in _objects(document):
         error = each.get("error")
         if isinstance(error, dict):

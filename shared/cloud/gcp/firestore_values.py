@@ -53,7 +53,7 @@ class Where:
 
 
 def document_id(text: str) -> str:
-    """Any text as a document's id: as it is where Firestore takes it, else its hash."""
+    """Return any text as a document's id: as it is where Firestore accepts it, else its hash."""
     return text if _PLAIN_ID.fullmatch(text) else hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -76,7 +76,7 @@ def encoded(value: Value | Sequence[Value]) -> JsonObject:
 
 
 def decoded(value: Json) -> Value:
-    """None too for a kind of value that we do not write."""
+    """Return the value; None also for a kind that we do not write."""
     [(kind, content)] = value.items() if isinstance(value, dict) and len(value) == 1 else [("nullValue", None)]
     match kind, content:
         case "integerValue", str() | int():
@@ -103,7 +103,7 @@ def from_fields(document: JsonObject) -> Fields:
 
 
 def write_document(write: Write, name: str) -> JsonObject:
-    """`name` is the document's full one."""
+    """Return a write as JSON. `name` is the document's full name."""
     if write.fields is None:
         return {"delete": name}
     document: JsonObject = {"update": {"name": name, "fields": to_fields(write.fields)}}
@@ -127,7 +127,7 @@ def query_document(
     descending: bool = False,
     select: Sequence[str] = (),
 ) -> JsonObject:
-    """A structured query. `select` none: the whole documents."""
+    """Return a structured query. Without `select` it reads whole documents."""
     filters: list[Json] = [
         {"fieldFilter": {"field": {"fieldPath": each.field}, "op": each.op, "value": encoded(each.value)}}
         for each in where
@@ -146,5 +146,5 @@ def query_document(
 
 
 def beginning(field: str, prefix: str) -> list[Where]:
-    """Of a text field: what begins so."""
+    """Return conditions for a text field that begins with the prefix."""
     return [Where(field, "GREATER_THAN_OR_EQUAL", prefix), Where(field, "LESS_THAN", prefix + "\uf8ff")]

@@ -4,15 +4,21 @@ uvicorn alone keeps any header without an end, waits for a request for ever, and
 an upgrade of the protocol. Only the Google entry points install this.
 """
 
-from asyncio import BaseTransport, TimerHandle
-from typing import ClassVar, Final
+from asyncio import AbstractEventLoop, BaseTransport, TimerHandle
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped] # it has no types
 
 from shared.http import MAX_HEADER_BYTES
 from shared.logs import log
+from shared.serving import METHOD_KEY
+
+if TYPE_CHECKING:
+    from uvicorn import Config
+    from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
+    from uvicorn.server import ServerState
 
 MAX_HEAD_BYTES: Final = 2 * MAX_HEADER_BYTES
 """So that the function itself answers what is less too large."""
@@ -24,6 +30,7 @@ _FRAMING: Final = 8
 """A chunk of one byte is sent in six."""
 _CLOSED_AT_ONCE: Final = 50
 """Idle connections are sorted once for so many new ones, not for each."""
+_ROUTED_METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"})
 _HEAD_TIMEOUT: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -45,6 +52,18 @@ class BoundedProtocol(HttpToolsProtocol):
     _received = 0
     _body = 0
     _is_in_head = False
+    _last_answer: str | None = None
+    """The text of a 400 that is sent once the whole requests before the malformed one are answered."""
+
+    def __init__(
+        self,
+        config: "Config",
+        server_state: "ServerState",
+        app_state: dict[str, object],
+        _loop: AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.app = route_to_function(self.app)
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type] # uvicorn narrows the type, as it says there
@@ -59,6 +78,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._last_answer is not None:
+            return
         self._unset_keepalive_if_required()
         try:
             self._parse(data)
@@ -94,9 +115,12 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        is_last = not self.pipeline
         super().on_response_complete()
         if self.cycle.response_complete:  # else a pipelined request is served now
             self.waiting_since = self.loop.time()
+        if is_last and self._last_answer is not None and not self.transport.is_closing():
+            self.send_400_response(self._last_answer)
 
     def _parse(self, data: bytes) -> None:
         """Feed the parser. It ends after the head of a request that offers an upgrade: feed a new one the same head
@@ -126,7 +150,16 @@ class BoundedProtocol(HttpToolsProtocol):
     def _refuse(self, code: str, detail: str, text: str) -> None:
         """Answer 400 with the server's own text, and close. `detail` holds nothing of what was sent."""
         log("WARNING", "refused", function=self.function, status=400, code=code, detail=detail)
-        self.send_400_response(text)
+        if self.pipeline and self.cycle.more_body:
+            self.pipeline.popleft()  # the malformed request itself, which waits to be served
+        elif not self._is_earlier_request_unanswered():
+            self.send_400_response(text)
+            return
+        self._last_answer = text  # a 400 now would be the answer to a whole request before it
+
+    def _is_earlier_request_unanswered(self) -> bool:
+        last: RequestResponseCycle | None = self.cycle
+        return last is not None and not last.response_complete and not last.more_body
 
     def _close_if_late(self) -> None:
         now = self.loop.time()
@@ -154,6 +187,27 @@ class BoundedProtocol(HttpToolsProtocol):
             each.transport.close()
         reason = f"more than {MAX_IDLE_CONNECTIONS} connections waited for a request"
         log("WARNING", "idle connections closed", function=self.function, count=len(closed), reason=reason)
+
+
+def route_to_function(app: "ASGI3Application") -> "ASGI3Application":
+    """Return the application, called so that its router answers no method and no path `*` itself.
+
+    Such an answer would have no `code`, and no line in the log. `GET /robots.txt` stays the framework's: by it,
+    `hookchain dev` sees whether a function serves.
+    """
+
+    async def call(scope: "Scope", receive: "ASGIReceiveCallable", send: "ASGISendCallable") -> None:
+        if scope["type"] == "http" and not _is_routed(scope["method"], scope["path"]):
+            routed = {**scope, "method": "POST", "path": "/", METHOD_KEY: scope["method"]}
+            await app(cast("Scope", routed), receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return call
+
+
+def _is_routed(method: str, path: str) -> bool:
+    return method in _ROUTED_METHODS and path.startswith("/")
 
 
 def install(function: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from shared import ledger_rules as rules
-from shared.cloud.batches import batches
+from shared.cloud.gather import batches
 from shared.cloud.gcp.collections import DESTINATIONS, LEDGER
 from shared.cloud.gcp.firestore import MAX_WRITES, Firestore
 from shared.cloud.gcp.firestore_values import Fields, Write, query_document
@@ -74,7 +74,7 @@ class FirestoreLedger(LedgerWrites):
     async def postpone_all(
         self, moves: Sequence[tuple[str, int]], now: float, at: float
     ) -> Sequence[int | Temporary | None]:
-        """A transaction moves many rows, for two calls: what each row alone would cost."""
+        """Move many rows in one transaction of two calls, which is what each row alone would cost."""
         groups = batches(moves, MOVED_AT_ONCE)
         moved = await asyncio.gather(*(self._postpone_group(group, now, at) for group in groups))
         return [fence for group in moved for fence in group]
@@ -123,16 +123,16 @@ class FirestoreLedger(LedgerWrites):
         return await self._with_messages(newest_of(found, limit, event_id, destination, state))
 
     async def held(self, destination: str, limit: int) -> int:
-        """How many deliveries wait for its release, up to the limit, without reading them."""
+        """Count the deliveries that wait for its release, up to the limit, without reading them."""
         return await self._store.count(rows_query(limit, None, destination, rules.DISABLED))
 
     async def destination_states(self) -> dict[str, DestinationState]:
-        """Of those that ever were disabled or paused, and not released since."""
+        """Return the states of those that were disabled or paused, and not released since."""
         found = await self._store.query(query_document(DESTINATIONS, limit=MAX_WRITES))
         return {document.id: state_of(document.fields) for document in found}
 
     async def purge(self, before: float) -> int:
-        """At most MAX_PURGED a call: the bulk goes by itself, by the collection's TTL policy.
+        """Delete at most MAX_PURGED a call: most expire by themselves, by the collection's TTL policy.
 
         A row last written before that time was made before it too.
         """
@@ -149,7 +149,7 @@ class FirestoreLedger(LedgerWrites):
         self._store.close()
 
     async def _release(self, key: str, now: float) -> bool:
-        return await self._changed(key, lambda row: rules.release(row, now))
+        return await self._change(key, lambda row: rules.release(row, now)) is not None
 
     async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
         def decide(fields: Fields | None) -> tuple[LedgerRow | None, Write | None]:

@@ -93,7 +93,7 @@ def _microseconds(seconds: float) -> int:
 
 
 def due_query(now: float, limit: int, since: float) -> JsonObject:
-    """With a lower bound, Firestore does not walk over the index entries of rows that were moved away lately."""
+    """Return the query with a lower bound, so that Firestore skips the index entries of rows that were moved lately."""
     where = [
         Where("retry_at", "GREATER_THAN_OR_EQUAL", float(since)),
         Where("retry_at", "LESS_THAN_OR_EQUAL", float(now)),
@@ -107,7 +107,7 @@ def old_query(before: float, limit: int) -> JsonObject:
 
 
 def rows_query(limit: int, event_id: str | None, destination: str | None, state: str | None) -> JsonObject:
-    """Newest first, but for one event's, which come in any order."""
+    """Return the query, newest first; one event's rows come in any order."""
     if event_id is not None:
         return query_document(LEDGER, [Where("event_id", "EQUAL", event_id)], limit=MAX_DELIVERIES, select=ROW)
     named = [(name, value) for name, value in (("destination", destination), ("state", state)) if value is not None]
@@ -121,7 +121,7 @@ def rows_query(limit: int, event_id: str | None, destination: str | None, state:
 def newest_of(
     rows: Sequence[LedgerRow], limit: int, event_id: str | None, destination: str | None, state: str | None
 ) -> list[LedgerRow]:
-    """What a query of one event's still has to be asked for."""
+    """Filter and sort what the query of one event's rows found."""
     kept = [
         row
         for row in rows

@@ -6,12 +6,13 @@ and of its memory. https://cloud.google.com/pubsub/docs/reference/rest/v1/projec
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 from shared.cloud.gather import Gatherer
-from shared.cloud.gcp.again import until_it_passes
+from shared.cloud.gcp.retries import is_passing_answer, with_retries
+from shared.cloud.gcp.tokens import Authorization
 from shared.errors import Temporary
 from shared.http_client import Answer, HttpClient
 from shared.jsontext import to_json
@@ -27,13 +28,6 @@ WHY: Final[Mapping[int, str]] = MappingProxyType(
 MAX_WAITING: Final = 2_000
 MAX_BATCH: Final = 500  # Pub/Sub takes at most 1,000 messages and 10 MB in one request
 MAX_BATCH_BYTES: Final = 6_000_000
-
-Authorization = Callable[[], Awaitable[str | None]]
-"""Answers the Authorization header's value, or None where there is none. May raise Temporary."""
-
-
-async def no_authorization() -> None:
-    """An emulator asks for none."""
 
 
 class PubSubBus:
@@ -70,7 +64,7 @@ class PubSubBus:
         return gatherer
 
     async def _post(self, topic: str, body: bytes) -> None:
-        answer = await until_it_passes(lambda: self._post_once(topic, body))
+        answer = await with_retries(lambda: self._post_once(topic, body), is_passing_answer)
         if answer.status != 200:
             why = WHY.get(answer.status, "")
             raise Temporary("bus", f"Pub/Sub answered {answer.status} to a publish on topic {topic!r}{why}")
@@ -87,7 +81,7 @@ class PubSubBus:
 
 
 def _groups(messages: Sequence[BusMessage]) -> Iterator[Sequence[BusMessage]]:
-    """As many together as one request takes, so that a batch waits in few places of the queue."""
+    """Yield groups as large as one request takes, so that a batch waits in few places of the queue."""
     group: list[BusMessage] = []
     weight = 0
     for message in messages:
@@ -113,5 +107,5 @@ def _attributes(attributes: Mapping[str, str]) -> bytes:
 
 
 def _weight(messages: Sequence[BusMessage]) -> int:
-    """In bytes; a small message weighs as much as lets MAX_BATCH of them into a request."""
+    """Return the weight in bytes; a small message weighs as much as lets MAX_BATCH of them into a request."""
     return sum(max(len(message.data) * 4 // 3 + 200, MAX_BATCH_BYTES // MAX_BATCH) for message in messages)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from shared.cloud.gcp.retries import PASSING_STATUSES
 from shared.errors import Temporary
 from shared.secrets import READ_SECONDS, Reader, SecretDenied, SecretStoreUnreachable
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 def from_secret_manager(
     project: str, prefix: str = "", make_client: "Callable[[], SecretManagerServiceClient] | None" = None
 ) -> Reader:
-    """`prefix` is before each secret's name there.
+    """Return a reader of the project's secrets. `prefix` stands before each secret's name there.
 
     The client, which is slow to import, is made at the first secret that no nearer place has.
     """
@@ -37,7 +38,7 @@ def from_secret_manager(
             raise SecretDenied("secret_unavailable", detail) from error
         except GoogleAPICallError as error:
             detail = f"Secret Manager answered {error.code} for {prefix + name!r}: {type(error).__name__}"
-            raise _fault(detail, is_answer=not _is_passing(error.code)) from error
+            raise _fault(detail, is_answer=not (error.code in PASSING_STATUSES or (error.code or 0) >= 500)) from error
         except GoogleAuthError as error:
             is_transport = isinstance(error, TransportError) or isinstance(error.__cause__, TransportError)
             detail = f"no access token for Secret Manager: {type(error).__name__}"
@@ -46,11 +47,6 @@ def from_secret_manager(
         return text
 
     return read
-
-
-def _is_passing(status: int | None) -> bool:
-    """Return True for a status that says nothing about the secret. A disabled or destroyed version is a 400."""
-    return status is not None and (status in (408, 429) or status >= 500)
 
 
 def _fault(detail: str, is_answer: bool) -> Temporary:

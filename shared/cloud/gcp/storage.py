@@ -8,8 +8,8 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-from shared.cloud.gcp.again import until_it_passes
-from shared.cloud.gcp.pubsub import Authorization
+from shared.cloud.gcp.retries import is_passing_answer, with_retries
+from shared.cloud.gcp.tokens import Authorization
 from shared.errors import Temporary
 from shared.http_client import Answer, HttpClient
 
@@ -32,7 +32,7 @@ class BucketBlobs:
             raise _temporary(answer, "take", name)
 
     async def create(self, name: str, content: bytes) -> None:
-        """Needs roles/storage.objectCreator only, which can neither replace, read nor delete."""
+        """Create with roles/storage.objectCreator only, which can neither replace, read nor delete."""
         answer = await self._upload(name, content, "&ifGenerationMatch=0")
         if answer.status != 200 and not _exists_already(answer):
             raise _temporary(answer, "take", name)
@@ -61,7 +61,7 @@ class BucketBlobs:
         return f"/storage/v1/b/{self._bucket}/o/{quote(object_name(name), safe='')}"
 
     async def _call(self, method: str, path: str, body: bytes = b"") -> Answer:
-        return await until_it_passes(lambda: self._call_once(method, path, body))
+        return await with_retries(lambda: self._call_once(method, path, body), is_passing_answer)
 
     async def _call_once(self, method: str, path: str, body: bytes) -> Answer:
         headers = {"Content-Type": "application/octet-stream"} if body else {}
@@ -74,7 +74,7 @@ class BucketBlobs:
 
 
 def object_name(name: str) -> str:
-    """Any text as an object's name: as it is where that is plain, else its hash."""
+    """Return any text as an object's name: as it is where that is plain, else its hash."""
     is_plain = _PLAIN_NAME.fullmatch(name) and ".." not in name and "//" not in name
     return name if is_plain else "other/" + hashlib.sha256(name.encode()).hexdigest()
 

@@ -1,23 +1,31 @@
-"""Access tokens as the value of an Authorization header, renewed before they end.
+"""Tokens that prove to Google, and to a private function of ours, who this function is.
 
 On Cloud Run they come from the metadata server, asked here on the event loop: importing google-auth and urllib3 takes
-0.1 s, half as long as the rest of receive's start. Elsewhere google-auth finds them (shared/cloud/gcp/credentials.py).
+0.1 s, half as long as the rest of receive's start. Elsewhere google-auth finds access tokens.
 https://cloud.google.com/compute/docs/access/authenticate-workloads#applications
+https://cloud.google.com/run/docs/authenticating/service-to-service
 """
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from datetime import UTC
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
-from shared.cloud.gcp.pubsub import Authorization
+from shared.cloud.gcp.retries import is_passing_answer, with_retries
 from shared.errors import Temporary
 from shared.http_client import HttpClient
 from shared.jsontext import Json
 
-TOKEN_PATH: Final = "/computeMetadata/v1/instance/service-accounts/default/token"  # noqa: S105 no token
+if TYPE_CHECKING:
+    from google.auth.credentials import Credentials
+
+ACCOUNT_PATH: Final = "/computeMetadata/v1/instance/service-accounts/default"
+SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 ASK_SECONDS: Final = 2.0
 MARGIN_SECONDS: Final = 225.0
 """The metadata server gives a new token once the old has five minutes left."""
@@ -25,20 +33,33 @@ LAST_SECONDS: Final = 10.0
 """A token that ends sooner may end on its way."""
 PAUSE_SECONDS: Final = 15.0
 """Between two tries while the old token serves: each may make whoever asks wait ASK_SECONDS."""
+IDENTITY_SECONDS: Final = 1_800.0
+"""How long an identity token is used, of the hour that it is good for."""
+LAST_IDENTITY_SECONDS: Final = 3_300.0
+"""How long it is used where the metadata server gives no new one."""
+MAX_AUDIENCES: Final = 100
+
+Authorization = Callable[[], Awaitable[str | None]]
+"""Answers the Authorization header's value, or None where there is none. May raise Temporary."""
+
+
+async def no_authorization() -> None:
+    """Answer None: an emulator asks for no authorization."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`expires_at` in Unix seconds."""
+    """An access token. `expires_at` in Unix seconds."""
 
     text: str
     expires_at: float
 
 
 def renewed(fetch: Callable[[], Awaitable[Token]], now: Callable[[], float] = time.time) -> Authorization:
-    """Those who ask while a token is being fetched wait for that one; where none comes, the old serves to its end.
+    """Return an authorization that renews its token before it ends.
 
-    `fetch` may raise Temporary, and so does this once there is no token that is good.
+    Those who ask while a token is being fetched wait for that one; where none comes, the old serves to its end. `fetch`
+    may raise Temporary, and so does the authorization once there is no token that is good.
     """
     token: Token | None = None
     fetching: asyncio.Future[Token] | None = None
@@ -61,20 +82,10 @@ def renewed(fetch: Callable[[], Awaitable[Token]], now: Callable[[], float] = ti
 
 
 def metadata_authorization(host: str, now: Callable[[], float] = time.time) -> Authorization:
-    """`host` is the metadata server's, with its port if that is another than 80."""
-    client = HttpClient(f"http://{host}")
+    """Return an authorization by the metadata server at that host, with its port if that is not 80."""
 
     async def fetch() -> Token:
-        headers = {"Metadata-Flavor": "Google"}
-        try:
-            answer = await client.call("GET", TOKEN_PATH, headers, b"", ASK_SECONDS, may_repeat=True)
-        except OSError as error:
-            raise Temporary("credentials", f"the metadata server did not answer: {type(error).__name__}") from error
-        finally:
-            client.close()  # the next token is an hour away
-        if answer.status != 200:
-            raise Temporary("credentials", f"the metadata server answered {answer.status} when asked for a token")
-        return _token(answer.body, now())
+        return _token(await _ask_metadata(host, "token", "credentials", "a token"), now())
 
     return renewed(fetch, now)
 
@@ -89,3 +100,76 @@ def _token(body: bytes, now: float) -> Token:
     if not isinstance(text, str) or not isinstance(seconds, int | float):
         raise Temporary("credentials", "the metadata server's answer holds no token")
     return Token(text, now + seconds)
+
+
+def google_authorization() -> Authorization:
+    """Return an authorization by Google's application default credentials, which the first call looks for."""
+    found: Credentials | None = None
+
+    async def fetch() -> Token:
+        nonlocal found
+        found = await asyncio.to_thread(_refreshed, found)
+        return Token(str(found.token), found.expiry.replace(tzinfo=UTC).timestamp() if found.expiry else math.inf)
+
+    return renewed(fetch)
+
+
+def _refreshed(credentials: "Credentials | None") -> "Credentials":
+    import google.auth
+    import google.auth.exceptions
+    import google.auth.transport.urllib3
+    import urllib3
+
+    pool = urllib3.PoolManager(timeout=2.0, retries=False)
+    transport = google.auth.transport.urllib3.Request(pool)  # type: ignore[no-untyped-call] # google-auth has none here
+    try:
+        if credentials is None:
+            credentials, _ = google.auth.default(scopes=[SCOPE], request=transport)
+        credentials.refresh(transport)  # type: ignore[no-untyped-call] # nor here
+    except google.auth.exceptions.GoogleAuthError as error:
+        raise Temporary("credentials", f"no Google credentials: {type(error).__name__}") from error
+    return credentials
+
+
+class MetadataIdentity:
+    """Identity tokens by audience: `await identity(audience)`. The audience is a URL. Raises Temporary (`identity`)."""
+
+    def __init__(self, host: str, now: Callable[[], float] = time.time) -> None:
+        self._host = host
+        self._now = now
+        self._known: dict[str, tuple[float, str]] = {}
+
+    async def __call__(self, audience: str) -> str:
+        fetched_at, token = self._known.get(audience, (-LAST_IDENTITY_SECONDS, ""))
+        if self._now() < fetched_at + IDENTITY_SECONDS:
+            return token
+        path = f"identity?audience={quote(audience, safe='')}"
+        try:
+            body = await _ask_metadata(self._host, path, "identity", "an identity")
+        except Temporary:
+            if self._now() >= fetched_at + LAST_IDENTITY_SECONDS:
+                raise
+            return token
+        if len(self._known) >= MAX_AUDIENCES:
+            self._known.clear()
+        token = body.decode("ascii", "replace").strip()
+        self._known[audience] = self._now(), token
+        return token
+
+
+async def _ask_metadata(host: str, path: str, code: str, what: str) -> bytes:
+    """Raises Temporary with that code. The connection is not kept: the next token is half an hour away."""
+    client = HttpClient(f"http://{host}")
+    headers = {"Metadata-Flavor": "Google"}
+    try:
+        answer = await with_retries(
+            lambda: client.call("GET", f"{ACCOUNT_PATH}/{path}", headers, b"", ASK_SECONDS, may_repeat=True),
+            is_passing_answer,
+        )
+    except OSError as error:
+        raise Temporary(code, f"the metadata server did not answer: {type(error).__name__}") from error
+    finally:
+        client.close()
+    if answer.status != 200 or not answer.body:
+        raise Temporary(code, f"the metadata server answered {answer.status} when asked for {what}")
+    return answer.body

@@ -36,7 +36,7 @@ class LocalBlobs:
             raise Temporary("blobs", f"blob {name!r} cannot be read: {error.strerror}") from error
 
     async def delete(self, name: str) -> None:
-        """Nothing to do where there is no such blob."""
+        """Delete the blob, if there is one."""
         try:
             await asyncio.to_thread(self._path(name).unlink, missing_ok=True)
         except OSError as error:
@@ -70,7 +70,7 @@ def _sync(folder: Path) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Nobody ever reads half a blob, and what was confirmed outlives a loss of power."""
+    """Replace the file whole: nobody reads half a blob, and what was confirmed outlives a loss of power."""
     path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as draft:
         try:

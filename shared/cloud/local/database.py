@@ -13,7 +13,7 @@ BUSY_SECONDS: Final = 5.0
 
 
 def open_database(path: Path, schema: str = "", busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
-    """In WAL mode, made where it is missing; several processes may have it open, and one thread at a time this one.
+    """Open the file in WAL mode, and create it where it is missing. One thread at a time may use the connection.
 
     Raises sqlite3.Error and OSError.
     """
@@ -52,14 +52,14 @@ def sync_commits(database: sqlite3.Connection, is_synced: bool) -> None:
 
 @contextmanager
 def transaction(database: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
-    """All of it or nothing. However it ends, the connection is free for the next one."""
+    """Commit all of it or nothing. However it ends, the connection is free for the next one."""
     database.execute(begin)
     with database:  # which commits; and rolls back what fails, a commit as well
         yield database
 
 
 def reason_of(error: sqlite3.Error | OSError) -> str:
-    """`database is locked`, `database or disk is full`: SQLite's words name tables, and hold no value."""
+    """Return SQLite's words, such as `database is locked`: they name tables, and hold no value."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     return f"{error}; start `hookchain dev` again: it finds the damaged file" if is_damage(error) else str(error)

@@ -2,20 +2,17 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from shared.cloud.gather import Gatherer
-from shared.cloud.local.database import reason_of, sync_commits, transaction
-from shared.cloud.local.journal_schema import open_journal
-from shared.cloud.local.journal_status import update_status
-from shared.cloud.route_documents import route_documents
+from shared.cloud.local.database import open_database, reason_of, sync_commits, transaction
 from shared.errors import Temporary
 from shared.event import to_cloudevent
-from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry
+from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, route_documents
 from shared.jsontext import to_json
 from shared.times import unix_seconds
 
@@ -88,7 +85,7 @@ class LocalJournal:
 
 
 def write_entries(connection: sqlite3.Connection, entries: Sequence[JournalEntry]) -> None:
-    """Within the caller's transaction."""
+    """Write the entries within the caller's transaction."""
     for entry in entries:
         if isinstance(entry, AttemptEntry):
             connection.execute(_ATTEMPT, _attempt_values(entry))
@@ -150,3 +147,75 @@ def _dead_letter_values(entry: DeadLetter) -> tuple[str | float | bytes, ...]:
         entry.route,
         entry.destination,
     )
+
+
+FILE_NAME: Final = "journal.db"
+
+# events    one row an event, small, so that lists and counts stay fast; `expected` deliveries, `broken` routes
+# bodies    the event itself and what its routes decided; the search index follows its `seq`
+# In both `seq` is never reused: the search index is not told of what is deleted.
+# requests  receive's log lines, accepted and refused
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, source TEXT NOT NULL, type TEXT, subject TEXT,
+    actor TEXT, received_at REAL NOT NULL, routed_at REAL, expected INTEGER NOT NULL DEFAULT 0,
+    broken INTEGER NOT NULL DEFAULT 0, status TEXT NOT NULL DEFAULT 'received');
+CREATE INDEX IF NOT EXISTS events_source ON events (source);
+CREATE INDEX IF NOT EXISTS events_type ON events (type);
+CREATE INDEX IF NOT EXISTS events_status ON events (status);
+CREATE INDEX IF NOT EXISTS events_received ON events (received_at);
+
+CREATE TABLE IF NOT EXISTS bodies (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL UNIQUE, document TEXT NOT NULL,
+    routes TEXT NOT NULL, passes INTEGER NOT NULL DEFAULT 1);
+
+CREATE TABLE IF NOT EXISTS attempts (
+    seq INTEGER PRIMARY KEY, delivery_id TEXT NOT NULL, event_id TEXT NOT NULL, route TEXT NOT NULL,
+    destination TEXT NOT NULL, attempt_number INTEGER NOT NULL, started_at REAL NOT NULL, ended_at REAL NOT NULL,
+    outcome TEXT NOT NULL, reason TEXT NOT NULL, answer TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS attempts_event ON attempts (event_id);
+CREATE INDEX IF NOT EXISTS attempts_ended ON attempts (ended_at);
+
+CREATE TABLE IF NOT EXISTS dead_letters (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, code TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL,
+    message BLOB NOT NULL, topic TEXT NOT NULL, event_id TEXT NOT NULL, route TEXT NOT NULL,
+    destination TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'kept');
+CREATE INDEX IF NOT EXISTS dead_letters_event ON dead_letters (event_id);
+
+CREATE TABLE IF NOT EXISTS requests (
+    seq INTEGER PRIMARY KEY, at REAL NOT NULL, method TEXT NOT NULL, status INTEGER NOT NULL, code TEXT,
+    source TEXT NOT NULL, event_id TEXT, type TEXT, detail TEXT NOT NULL, bytes INTEGER, duration_ms REAL);
+CREATE INDEX IF NOT EXISTS requests_event ON requests (event_id) WHERE event_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS requests_at ON requests (at);
+CREATE INDEX IF NOT EXISTS requests_refused ON requests (seq) WHERE status >= 400;
+"""
+
+
+def open_journal(path: Path) -> sqlite3.Connection:
+    """Open the journal, and create its file where it is missing. Raises sqlite3.Error and OSError."""
+    return open_database(path, _SCHEMA)
+
+
+# The last attempt of each delivery speaks for it. A dead letter that was replayed no longer does.
+_UPDATE: Final = """
+UPDATE events SET status = (
+    SELECT CASE
+        WHEN events.broken > 0 OR total(outcome = 'refused') > 0 OR EXISTS (
+            SELECT 1 FROM dead_letters WHERE event_id = events.id AND state <> 'replayed') THEN 'failed'
+        WHEN total(outcome = 'disabled') > 0 THEN 'held'
+        WHEN total(outcome IN ('retry_later', 'unknown')) > 0 THEN 'retrying'
+        WHEN events.routed_at IS NULL THEN iif(count(*), 'delivering', 'received')
+        WHEN events.expected = 0 AND count(*) = 0 THEN (
+            SELECT CASE WHEN total(json_extract(value, '$.matched')) > 0 THEN 'stopped'
+                WHEN total(json_extract(value, '$.route') = '') > 0 THEN 'duplicate' ELSE 'unmatched' END
+            FROM bodies, json_each(routes) WHERE event_id = events.id)
+        WHEN count(*) < events.expected THEN 'delivering'
+        ELSE 'delivered' END
+    FROM (SELECT outcome, max(seq) FROM attempts WHERE event_id = events.id GROUP BY delivery_id))
+WHERE id = ?
+"""
+
+
+def update_status(connection: sqlite3.Connection, event_ids: Iterable[str]) -> None:
+    """Compute the events' statuses within the caller's transaction, so that a search by status reads an index."""
+    connection.executemany(_UPDATE, [(event_id,) for event_id in event_ids])

@@ -10,7 +10,7 @@ from typing import Final, TypeVar, cast
 from shared import ledger_rules as rules
 from shared.cloud.gather import Gatherer
 from shared.cloud.ledger_writes import LedgerWrites
-from shared.cloud.local import ledger_destinations as destinations
+from shared.cloud.local import ledger_tables as destinations
 from shared.cloud.local import ledger_tables as tables
 from shared.cloud.local.database import reason_of, transaction
 from shared.delivery import Delivery
@@ -27,7 +27,7 @@ Operation = Callable[[sqlite3.Connection], object]
 
 
 class LocalLedger(LedgerWrites):
-    """What asks at the same moment goes into one transaction, on the event loop itself.
+    """A ledger in one file: calls of the same moment share a transaction, on the event loop itself.
 
     Measured: in a thread, the two wait for each other's turn more than SQLite takes, a commit some 50 µs without a
     sync; the whole pipe was a third slower. With one, a commit takes what the disk takes, and the claims that wait for

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from shared import ledger_rules as rules
 from shared.cloud.local.database import open_database, sync_commits, transaction
 from shared.errors import Temporary
 from shared.jsontext import to_json
-from shared.ledger import LedgerRow
+from shared.ledger import DestinationState, LedgerRow
 from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
@@ -58,7 +59,7 @@ UPDATE deliveries SET state = ?, fence = ?, generation = ?, attempt_number = ?, 
 
 
 def open_ledger(path: Path) -> sqlite3.Connection:
-    """The file is made where it is missing. Raises sqlite3.Error, OSError and Temporary."""
+    """Open the ledger, and create its file where it is missing. Raises sqlite3.Error, OSError and Temporary."""
     connection = open_database(path)
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -79,7 +80,7 @@ def open_ledger(path: Path) -> sqlite3.Connection:
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:
-    """From version 1 to 2. Another process may have done it since the version was read."""
+    """Upgrade from version 1 to 2. Another process may have done it since the version was read."""
     with transaction(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version == 1:
@@ -88,18 +89,18 @@ def _upgrade(connection: sqlite3.Connection) -> None:
 
 
 def find_row(connection: sqlite3.Connection, key: str) -> LedgerRow | None:
-    """Without its message."""
+    """Return the row without its message."""
     values = connection.execute(_FIND, (key,)).fetchone()
     return None if values is None else _row(values)
 
 
 def read_rows(connection: sqlite3.Connection, rest: str, values: Sequence[Value]) -> list[LedgerRow]:
-    """`rest` is ours, never a caller's text."""
+    """Return the rows that `rest` selects, which is ours and never a caller's text."""
     return [_row(found) for found in connection.execute(f"{_READ} {rest}", values)]
 
 
 def conditions(wanted: Mapping[str, str]) -> tuple[str, list[str]]:
-    """Newest first. A state that has an index of its own is written out, which is what lets SQLite use the index."""
+    """Return SQL. A state that has an index of its own is written out, which lets SQLite use the index."""
     literals = [f"state = '{value}'" for name, value in wanted.items() if name == "state" and value in _INDEXED]
     named = {name: value for name, value in wanted.items() if not (name == "state" and value in _INDEXED)}
     where = " AND ".join([*literals, *(f"{name} = ?" for name in named)])
@@ -116,7 +117,7 @@ def insert_row(connection: sqlite3.Connection, row: LedgerRow) -> None:
 
 
 def update_row(connection: sqlite3.Connection, row: LedgerRow) -> None:
-    """Everything but its message, and what never changes."""
+    """Write everything but its message, and what never changes."""
     values = (row.state, row.fence, row.generation, row.attempt_number, row.retry_at, row.reason, row.answer,
               row.updated_at, row.lease_until, row.crashes, row.unknown_count, to_json(list(row.replays)),
               row.key)  # fmt: skip
@@ -130,7 +131,7 @@ def update_message(connection: sqlite3.Connection, key: str, message: bytes) -> 
 
 
 def change_row(connection: sqlite3.Connection, key: str, rule: Rule) -> LedgerRow | None:
-    """What the rule makes of the row, written; None where there is no row or the rule refuses."""
+    """Write what the rule makes of the row, and return it; None where there is no row or the rule refuses."""
     row = find_row(connection, key)
     changed = None if row is None else rule(row)
     if changed is not None and changed is not row:
@@ -139,7 +140,7 @@ def change_row(connection: sqlite3.Connection, key: str, rule: Rule) -> LedgerRo
 
 
 def forget(connection: sqlite3.Connection, before: float, limit: int) -> int:
-    """At most `limit` finished rows last written before that time, which were therefore made before it too."""
+    """Delete at most `limit` finished rows last written before that time, which were therefore made before it too."""
     found = connection.execute(
         "SELECT id FROM deliveries WHERE created_at < ? AND updated_at < ? AND state IN ('done', 'failed') LIMIT ?",
         (before, before, limit),
@@ -152,3 +153,36 @@ def forget(connection: sqlite3.Connection, before: float, limit: int) -> int:
 def _row(values: Sequence[object]) -> LedgerRow:
     *before, replays = values
     return LedgerRow(*before, tuple(json.loads(str(replays))))  # type: ignore[call-arg, arg-type] # as the columns stand
+
+
+def set_disabled(connection: sqlite3.Connection, destination: str, reason: str, now: float) -> None:
+    connection.execute(
+        "INSERT INTO destinations (name, disabled_reason, updated_at) VALUES (?, ?, ?) ON CONFLICT (name)"
+        " DO UPDATE SET disabled_reason = excluded.disabled_reason, updated_at = excluded.updated_at",
+        (destination, reason, now),
+    )
+
+
+def set_paused(connection: sqlite3.Connection, destination: str, until: float, now: float) -> None:
+    connection.execute(
+        "INSERT INTO destinations (name, paused_until, updated_at) VALUES (?, ?, ?) ON CONFLICT (name)"
+        " DO UPDATE SET paused_until = excluded.paused_until, updated_at = excluded.updated_at",
+        (destination, until, now),
+    )
+
+
+def destination_state(connection: sqlite3.Connection, destination: str) -> DestinationState:
+    found = connection.execute(
+        "SELECT disabled_reason, paused_until FROM destinations WHERE name = ?", (destination,)
+    ).fetchone()
+    return DestinationState(*found) if found else DestinationState()
+
+
+def release(connection: sqlite3.Connection, destination: str, now: float) -> int:
+    connection.execute("DELETE FROM destinations WHERE name = ?", (destination,))
+    held = connection.execute(
+        "SELECT key FROM deliveries WHERE destination = ? AND state = 'disabled'", (destination,)
+    ).fetchall()
+    for (key,) in held:
+        change_row(connection, key, lambda row: rules.release(row, now))
+    return len(held)

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 import pytest
 
 from deploy.cli.main import main
+from deploy.history.journal_view import REPLAYED
+from deploy.history.local_read import JournalReader
 from deploy.history.replay_messages import replay_of_dead_letter
-from shared.cloud.journal_rows import REPLAYED
-from shared.cloud.local.journal_dead_letters import mark_dead_letters
-from shared.cloud.local.journal_read import JournalReader
-from shared.cloud.local.journal_schema import FILE_NAME
+from shared.cloud.local.journal import FILE_NAME
 from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS, BusMessage
@@ -53,7 +52,7 @@ def test_dead_letters_are_listed_newest_first_with_their_reason(kept: Kept, caps
         "e2",
         "kept",
     ]
-    assert oldest.split() == f"2026-09-21T12:13:20Z {letter_id} refused no such user tell list e1 kept".split()
+    assert oldest.split() == f"2026-09-21T12:13:20Z {letter_id[:12]} refused no such user tell list e1 kept".split()
 
 
 @pytest.mark.parametrize(
@@ -99,7 +98,7 @@ def test_one_that_was_never_a_message_of_ours_is_shown_and_not_replayed(
     kept.record(DeadLetter("0123456789", "event", "it is not JSON", NOW, b"\xff\x1b[2Jx", DEAD_LETTERS))
     assert "\ufffd [2Jx" in printed(capsys, "show", "012345")
     assert main(["dead-letters", "replay", "012345", "--yes"]) == 1
-    assert "they hold nothing that could be sent on again: 0123456789" in capsys.readouterr().err
+    assert "their messages cannot be published again: 0123456789" in capsys.readouterr().err
     assert bus.sent == []
 
 
@@ -133,7 +132,8 @@ def test_what_somebody_else_replays_meanwhile_is_not_replayed_twice(
     letter_ids = [kept.dead_letter(kept.event(name)) for name in ("e1", "e2")]
 
     async def published_beside_another_replay(topic: str, messages: Sequence[BusMessage]) -> None:
-        mark_dead_letters(kept.folder / FILE_NAME, letter_ids, REPLAYED)
+        with JournalReader(kept.folder / FILE_NAME) as other:
+            other.mark_dead_letters(letter_ids, REPLAYED)
         bus.sent.extend((topic, message) for message in messages)
 
     monkeypatch.setattr(bus, "publish", published_beside_another_replay)
@@ -184,7 +184,7 @@ def test_what_is_dropped_needs_a_yes_and_is_listed_on_demand(kept: Kept, capsys:
     assert states(kept) == {letter_id: "kept"}
     assert printed(capsys, "drop", letter_id, "--yes") == "1 dead letter dropped\n"
     assert states(kept) == {letter_id: "dropped"}
-    assert printed(capsys, "list", "--status", "dropped").splitlines()[1].split()[1] == letter_id
+    assert printed(capsys, "list", "--status", "dropped").splitlines()[1].split()[1] == letter_id[:12]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from deploy.cli.main import main
-from deploy.doctor.project import PERMISSIONS
+from deploy.doctor.google import PERMISSIONS
 from deploy.gcp.resources.project import APIS
 from deploy.google.api import NotSignedIn, token_of
 from deploy.google.gcloud import TIMED_OUT, Answer
@@ -34,7 +34,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.write_text(CONFIG, encoding="utf-8")
     monkeypatch.setenv("HOOKCHAIN_CONFIG", str(path))
     monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr("deploy.doctor.clock.clock", lambda: ok("right"))
+    monkeypatch.setattr("deploy.doctor.machine.clock", lambda: ok("right"))
     return path
 
 
@@ -144,7 +144,7 @@ def test_a_missing_password_that_the_deploy_makes_up_is_no_problem(
 ) -> None:
     del google.canned[("GET", f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-shop-password/versions/latest")]
     code, checks = on_gcp(tmp_path, capsys)
-    assert (code, checks["secrets"]["found"]) == (0, "the deploy makes up: shop-password")
+    assert (code, checks["secrets"]["found"]) == (0, "the deployment generates: shop-password")
 
 
 def test_a_project_that_is_not_there_or_not_yours_is_told_as_that(
@@ -164,7 +164,7 @@ def test_apis_that_are_off_are_a_note_for_the_deploy_turns_them_on(
     google.canned[("GET", path)] = [(200, {"services": [{"name": "p/run.googleapis.com", "state": "ENABLED"}]})]
     code, checks = on_gcp(tmp_path, capsys)
     assert code == 0
-    assert str(checks["apis"]["found"]).startswith("the deploy turns these on: cloudbuild, ")
+    assert str(checks["apis"]["found"]).startswith("the deployment enables these: cloudbuild, ")
     [asked] = [request for request in google.requests if request.path == path]
     assert asked.query.count("names=") == len(APIS)
 
@@ -208,7 +208,7 @@ def test_faults_of_the_configuration_are_told_and_hide_nothing_else(
     config.write_text(CONFIG + "rotues: []\n")
     code, checks = on_gcp(tmp_path, capsys)
     assert code == 1
-    assert checks["configuration"]["todo"] == "hookchain lint tells every fault"
+    assert checks["configuration"]["todo"] == "hookchain lint lists every fault"
     assert checks["billing"]["verdict"] == "ok"
 
 
@@ -228,7 +228,7 @@ def test_without_a_file_it_looks_at_what_would_be_deployed_and_not_at_the_exampl
     monkeypatch.setenv("EMAIL_ADDRESS", "hooks@example.com")
     _, checks = on_gcp(tmp_path, capsys)
     assert checks["configuration"]["found"] == "no file: 1 source, 1 destination"
-    assert checks["secrets"]["found"] == "the deploy makes up: webhook-password"
+    assert checks["secrets"]["found"] == "the deployment generates: webhook-password"
 
 
 def test_without_gcloud_the_one_thing_to_do_is_to_install_it(
@@ -308,7 +308,7 @@ def test_this_machine_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture
     assert code == 1
     assert checks[".env"]["todo"] == f"chmod 600 {tmp_path / '.env'}"
     assert "placeholder" in str(checks["secrets"]["found"])
-    assert checks["sender"]["found"] == "mails are caught here, not sent"
+    assert checks["sender"]["found"] == "mail is caught here, not sent"
     if base <= 65_000:
         assert f"Port {base} (receive) is in use" in str(checks["ports"]["found"])
         assert "PORT_BASE=" in str(checks["ports"]["todo"])

@@ -7,9 +7,8 @@ from typing import Final
 import pytest
 
 from deploy.cli.doctor import document, lines
-from deploy.doctor.checkup import checkup
-from deploy.doctor.clock import clock_finding
-from deploy.doctor.machine import disk, python
+from deploy.doctor.checks import checkup
+from deploy.doctor.machine import clock_finding, disk, python
 from deploy.doctor.sender import Verified, sender_finding
 from deploy.gcp.organization_policies import ASKED, policies_finding
 from deploy.google.api import run_in_parallel
@@ -125,7 +124,7 @@ def test_people_get_a_line_a_check_with_colours_on_terminals_alone() -> None:
     found = [("billing", problem("off", "link an account")), ("clock", unknown("no answer")), ("gcloud", ok("1"))]
     plain = "\n".join(lines(found, Screen()))
     assert "✗ billing  off\n           → link an account\n? clock    no answer\n✓ gcloud   1" in plain
-    assert "1 fine, 1 problem, 1 that cannot be told" in plain
+    assert "1 ok, 1 problem, 1 not checked" in plain
     assert "\x1b[31m✗" in lines(found, Screen(80, colours=True))[0]
     assert document(found)["ok"] is False
 

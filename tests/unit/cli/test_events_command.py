@@ -76,7 +76,7 @@ def test_a_list_with_more_than_the_limit_says_so(kept: Kept, capsys: pytest.Capt
     kept.event("e1")
     kept.event("e2")
     assert main(["events", "list", "--limit", "1"]) == 0
-    assert capsys.readouterr().err == "the newest 1 event; --limit shows more of them\n"
+    assert capsys.readouterr().err == "These are the newest 1 event. Use --limit to see more.\n"
     assert printed_json(capsys, "list", "--limit", "1")["more"] is True
     assert printed_json(capsys, "list", "--limit", "2")["more"] is False
 
@@ -108,7 +108,7 @@ def test_an_event_is_shown_with_its_whole_way(kept: Kept, capsys: pytest.Capture
         "  received     2026-09-21T14:13:20.000Z",
         "  status       delivered",
         "",
-        "Arrived",
+        "Received",
         "  2026-09-21T14:13:20.000Z  POST answered 200 after 3 ms",
         "",
         "Routes",
@@ -120,7 +120,7 @@ def test_an_event_is_shown_with_its_whole_way(kept: Kept, capsys: pytest.Capture
         "    1. 2026-09-21T14:13:21.000Z  delivered after 250 ms  answer: 202 accepted",
         f"    delivery {delivery.id}",
         "",
-        "The event",
+        "Event",
         "  {",
         '    "specversion": "1.0",',
     ]
@@ -152,7 +152,7 @@ def test_an_event_that_travels_by_reference_is_shown_whole(kept: Kept, capsys: p
 
 def test_an_event_that_transform_has_not_seen_says_so(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     kept.received("e1")
-    assert printed(capsys, "show", "e1").endswith("The event\n  transform has not seen it yet\n")
+    assert printed(capsys, "show", "e1").endswith("Event\n  not processed by transform yet\n")
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_a_replay_is_a_dry_run_that_says_what_and_how(
     assert out.startswith("7 events would be replayed, oldest first; the first 5:\n")
     assert [line.split()[1] for line in out.splitlines()[3:8]] == ["e0", "e1", "e2", "e3", "e4"]
     assert out.endswith(
-        "Nothing was sent. To do it, at most 20 a second:\n  hookchain events replay --source web "
+        "Nothing was sent. To send them, at most 20 a second:\n  hookchain events replay --source web "
         "--since 2026-09-21T13:13:20.000Z --until 2026-09-21T14:13:20.000Z "
         f"--state {kept.folder} --yes\n"
     )
@@ -225,7 +225,7 @@ def test_the_dry_run_tells_that_what_is_finished_stays_so(
     kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept.delivered(kept.event("e1"))
-    assert "staying so without --force: deliveries of 1 of them" in printed(capsys, "replay", "e1")
+    assert "Finished deliveries of 1 event stay as they are without --force" in printed(capsys, "replay", "e1")
     assert "what was delivered is delivered again" in printed(capsys, "replay", "e1", "--force")
 
 
@@ -252,7 +252,7 @@ def test_what_has_nothing_to_replay_is_left_out_and_said(
     kept.event("e1")
     kept.received("e2")
     assert main(["events", "replay", "e1", "e2", "--yes"]) == 1
-    assert "left out, with nothing to replay" in capsys.readouterr().err
+    assert "left out, because there is nothing to replay" in capsys.readouterr().err
     assert len(bus.on("events")) == 1
     assert printed_json(capsys, "replay", "--since", "1h")["left_out"] == ["e2"]
 

@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 import pytest
 
 from deploy.cli.explain import main
-from functions.receive.link import EXPIRES, SIGNATURE, link_signature
-from functions.transform.signed_bytes import first_with_signed_bytes
+from functions.receive.links import EXPIRES, SIGNATURE, link_signature
+from functions.transform.transform import first_with_signed_bytes
 from shared.cloud.local.owners import FILE_NAME, LocalOwners
 from shared.event import from_cloudevent
 from shared.jsontext import Json, JsonObject
@@ -339,3 +339,28 @@ def test_the_same_signed_bytes_under_another_delivery_id_are_told_as_a_duplicate
     assert "`dedupe: delivery_id`" in text
     explained(BODY, "--source", "github", "-H", signed(BODY), "-H", "X-GitHub-Delivery: one", "--json")
     assert "duplicate" not in states(document(capsys))
+
+
+def test_an_unsigned_handshake_is_answered_and_makes_no_event(capsys: pytest.CaptureFixture[str]) -> None:
+    body = b'{"type": "url_verification", "challenge": "abc", "token": "t"}'
+    assert explained(body, "--source", "slack", "--unsigned", "-H", "Content-Type: application/json") == 0
+    said = capsys.readouterr().out
+    assert "handshake url_verification: answered; no event is created" in said
+    assert "delivery" not in said.split("Accepted: ")[1]
+
+
+def test_an_unsigned_link_is_taken_by_the_methods_of_its_source(capsys: pytest.CaptureFixture[str]) -> None:
+    url = "http://localhost:8080/go?serial=7"
+    assert explained(b"", "--url", url, "--method", "GET", "--unsigned") == 0
+    assert "1 delivery" in capsys.readouterr().out
+    assert explained(b"{}", "--source", "go", "--unsigned") == 3
+    assert "this source takes GET, HEAD" in capsys.readouterr().out
+
+
+def test_an_unsigned_request_says_nothing_of_an_id_that_the_signature_decides(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    headers = ("-H", "Content-Type: application/json", "-H", "X-GitHub-Event: push", "-H", "X-GitHub-Delivery: 77")
+    assert explained(BODY, "--source", "github", "--unsigned", *headers) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "- id not checked (--unsigned): the signed bytes decide which requests are one event" in said

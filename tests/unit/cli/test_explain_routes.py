@@ -101,7 +101,7 @@ def test_a_filter_that_was_false_is_named_with_its_reason(capsys: pytest.Capture
 def test_a_step_that_failed_is_named_with_the_place_and_the_kind(capsys: pytest.CaptureFixture[str]) -> None:
     said = explained(capsys, EVENT)
 
-    assert "! step 1 'set': path: 'data.name.first': data.name is text, not an object" in said
+    assert "! step 1 'set': path: data.name is text, not an object" in said
 
 
 def test_a_route_that_another_left_nothing_for_says_which(capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,9 +117,9 @@ def test_what_routes_make_of_a_request_is_told_without_its_signature_where_that_
     Path("hookchain.yaml").write_text(signed, encoding="utf-8")
 
     said = explained(capsys, EVENT, "--unsigned")
-    assert "- secret not asked for (--unsigned)" in said
-    assert "- signature taken for granted" in said
-    assert "- time not looked at (--unsigned)" in said
+    assert "- secret not checked (--unsigned)" in said
+    assert "- signature assumed valid" in said
+    assert "- time not checked (--unsigned)" in said
     assert "orders no match: type 'signup.created'" in said
     assert main(["--config", "hookchain.yaml", "--env-file", ".env", "--source", "shop", "--body", "body"]) == 3
 
@@ -210,3 +210,25 @@ def test_differences_have_an_end() -> None:
     many: Json = {str(number): number for number in range(1_000)}
 
     assert len(differences(many, {})) == MAX_LINES + 1
+
+
+def test_a_request_without_an_event_ends_with_that_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    config = CONFIG.replace("shop: {auth: none, id: data.id}", "shop: {auth: none, batch: data.events.*}")
+    Path("hookchain.yaml").write_text(config, encoding="utf-8")
+    said = explained(capsys, {"events": []})
+
+    assert 'Accepted: 200 OK, but nothing is delivered {"ids":[]} ▸ the request holds no event' in said
+
+
+def test_the_reason_of_a_route_that_matches_comes_before_those_that_do_not(capsys: pytest.CaptureFixture[str]) -> None:
+    others = "".join(f"  - {{name: other {n}, types: [other], to: people}}\n" for n in range(12))
+    config = CONFIG.split("routes:")[0] + "routes:\n" + others + "  - name: paid" + CONFIG.split("  - name: paid")[1]
+    config = config.split("  - name: broken")[0] + "destinations:" + CONFIG.split("destinations:")[1]
+    Path("hookchain.yaml").write_text(config, encoding="utf-8")
+    said = explained(capsys, EVENT)
+
+    assert "nothing is delivered" in said
+    assert (
+        "▸ paid: stopped: type 'signup.created' matches sign*"
+        in said.split("nothing is delivered")[1].split("other 0")[0]
+    )

@@ -1,11 +1,38 @@
-"""Help fits a terminal of 80 columns, but for lines that are there to be copied."""
+"""Help fits a terminal of 80 columns, ends with an example, and is in plain words."""
 
 import argparse
+import ast
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from deploy.cli.main import COMMANDS, main, usage
 from deploy.terminal.help_text import HelpText, listed
+
+OWN_FILES = sorted(path for room in ("cli", "terminal", "doctor") for path in Path("deploy", room).glob("*.py"))
+OPENINGS = {"What", "Which", "Whether", "Where", "How", "Those", "Why", "Who", "Whom", "Of"}
+BANNED = (
+    *("makes no sense", "told", "tells", "tell what", "reckon", "mend", "mended", "anew", "as you say", "so many"),
+    *(
+        "say aloud",
+        "said",
+        "made up",
+        "makes up",
+        "makes it up",
+        "give up on",
+        "given up on",
+        "whom",
+        "aloud",
+        "shaken",
+    ),
+)
+"""Words and phrases that a plain English text does without."""
+VERBS = {
+    *("Run", "Write", "Validate", "Send", "Create", "Explain", "List", "Show", "Print", "Serve", "Deliver", "Find"),
+    *("Deploy", "Return", "Estimate", "Remove"),
+}
 
 LONG = "A sentence of help that a terminal of eighty columns has to part, with deploy-gcp and --platform in its midst."
 
@@ -37,13 +64,75 @@ def test_a_name_with_a_dash_is_not_parted() -> None:
 def test_the_list_of_commands_fits_and_lists_each() -> None:
     lines = usage().splitlines()
     assert max(map(len, lines)) <= 80
-    assert [line.split()[0] for line in lines if line[:3].strip()] == ["usage:", *COMMANDS, "hookchain"]
+    listed_names = [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "]
+    assert listed_names == [*COMMANDS, "hookchain"]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_fits_but_for_what_is_to_be_copied(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_the_projects(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert capsys.readouterr().out == f"hookchain {project['version']}\n"
+
+
+def help_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit) as ended:
-        main([command, "--help"])
+        main([*arguments, "--help"])
     assert ended.value.code == 0
-    too_long = [line for line in capsys.readouterr().out.splitlines() if len(line) > 80]
+    return capsys.readouterr().out
+
+
+WITH_ACTIONS = [[name, action] for name in ("events", "dead-letters") for action in ("list", "show", "replay")]
+EVERY_HELP = [*([name] for name in COMMANDS), *WITH_ACTIONS, ["dead-letters", "drop"]]
+
+
+@pytest.mark.parametrize("arguments", EVERY_HELP, ids=" ".join)
+def test_help_fits_but_for_what_is_to_be_copied(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    too_long = [line for line in help_of(arguments, capsys).splitlines() if len(line) > 80]
     assert all(line.startswith(("  hookchain ", "    ")) for line in too_long), too_long
+
+
+@pytest.mark.parametrize("arguments", EVERY_HELP, ids=" ".join)
+def test_help_ends_with_an_example(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    before, _, after = help_of(arguments, capsys).rpartition("\nexample")
+    lines = after.splitlines()
+    assert before
+    assert lines[0] in {":", "s:"}
+    assert lines[1].startswith(f"  hookchain {arguments[0]}")
+    assert all(line.startswith("  ") for line in lines[1:])
+
+
+@pytest.mark.parametrize("arguments", EVERY_HELP, ids=" ".join)
+def test_help_names_its_exit_codes_and_puts_defaults_in_brackets(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = help_of(arguments, capsys)
+    assert "exit codes: 0 " in text
+    assert "(default" not in text
+
+
+@pytest.mark.parametrize("arguments", EVERY_HELP, ids=" ".join)
+def test_help_is_in_plain_words(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    text = " ".join(help_of(arguments, capsys).split())
+    assert not [banned for banned in BANNED if re.search(rf"\b{banned}\b", text, re.IGNORECASE)]
+
+
+def test_summaries_are_imperative() -> None:
+    first_words = {command.summary.split()[0].rstrip(",") for command in COMMANDS.values()}
+    assert first_words <= VERBS
+
+
+@pytest.mark.parametrize("path", OWN_FILES, ids=str)
+def test_docstrings_begin_with_a_verb_or_a_noun(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    found = [ast.get_docstring(node) or "" for node in ast.walk(tree) if isinstance(node, kinds)]
+    assert not [text for text in found if text.split(" ")[0] in OPENINGS]
+
+
+@pytest.mark.parametrize("path", OWN_FILES, ids=str)
+def test_messages_are_in_plain_words(path: Path) -> None:
+    strings = [
+        node.value for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Constant)
+    ]
+    texts = [text for text in strings if isinstance(text, str) and " " in text]
+    assert not [text for text in texts if any(re.search(rf"\b{banned}\b", text, re.IGNORECASE) for banned in BANNED)]

@@ -126,7 +126,7 @@ def test_what_a_signature_leaves_open_is_a_warning(
 @pytest.mark.parametrize(
     ("value", "code", "said"),
     [
-        (None, 1, "is not there: set FORM_KEY"),
+        (None, 1, "is missing: set FORM_KEY"),
         ("", 1, "is empty"),
         ("whsec_", 1, "SECRET_WEAK"),
         ("changeme", 1, "SECRET_WEAK"),

@@ -113,7 +113,7 @@ def test_people_read_one_line_a_record_of_what_they_ask_for(tmp_path: Path, caps
     [line] = capsys.readouterr().out.splitlines()
     assert json.loads(line)["message"] == "given up"
     assert run(tmp_path, "--event", "nobody") == 0
-    assert "nothing was logged" in capsys.readouterr().err
+    assert "no log record matches" in capsys.readouterr().err
 
 
 def test_without_a_log_it_is_said_where_one_would_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

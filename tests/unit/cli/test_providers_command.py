@@ -37,7 +37,7 @@ def test_a_text_finds_some_of_them(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_nothing_found_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--find", "no such text anywhere"]) == 1
-    assert "nothing in the catalogue" in capsys.readouterr().err
+    assert "no provider has the text" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["jamf_pro", "Jamf-Pro", "jamf pro"])

@@ -41,7 +41,7 @@ def test_a_destination_of_the_configuration_is_released_though_nothing_is_held(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["people"]) == 0
-    assert "people: enabled; nothing was held for it\n" in capsys.readouterr().out
+    assert "people: enabled; no delivery was held\n" in capsys.readouterr().out
 
 
 def test_what_the_ledger_holds_can_be_released_though_the_configuration_has_it_no_more(tmp_path: Path) -> None:

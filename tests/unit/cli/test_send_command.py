@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli.send import EPILOG, main
+from deploy.cli.send import EXAMPLES, main
 from deploy.config.compiler import compile_file
 from shared.signatures.standard_webhooks import verify_standard
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver
@@ -211,7 +211,7 @@ def test_a_file_ending_in_form_is_a_form(hook: ScriptedReceiver, tmp_path: Path)
 
 
 def test_the_first_example_has_what_the_example_configuration_needs_for_a_mail() -> None:
-    first = next(line for line in EPILOG.splitlines() if "hookchain send http" in line)
+    first = next(line for line in EXAMPLES.splitlines() if "hookchain send http" in line)
     fields = {word.partition("=")[0].rstrip(":") for word in first.split()[3:]}
     slices = compile_file(Path("deploy/hookchain.example.yaml"), {})
     assert "data.customerName" in str(slices["notify"])
@@ -229,7 +229,14 @@ def test_a_refusal_is_said_in_words_and_ends_with_1(tmp_path: Path, capsys: pyte
         assert sent_with(tmp_path, hook.url, "a=1", "--json") == 1
     words, as_json = capsys.readouterr().out.splitlines()
     assert words == "refused: the signature does not match (401 sig)"
-    assert json.loads(as_json) == {"ok": False, "status": 401, "event_id": None, "code": "sig", "words": words}
+    assert json.loads(as_json) == {
+        "ok": False,
+        "status": 401,
+        "event_id": None,
+        "code": "sig",
+        "words": words,
+        "duplicate": False,
+    }
 
 
 @pytest.mark.parametrize(
@@ -242,7 +249,7 @@ def test_a_refusal_is_said_in_words_and_ends_with_1(tmp_path: Path, capsys: pyte
         (["--file", "/no/such/file"], "error: /no/such/file cannot be opened: No such file"),
         (["a"], "write name=text, or name:=JSON"),
         (["a:=x"], "for a text write a=…"),
-        (["a=1", "-H", "X"], "a header is written 'Name: value'"),
+        (["a=1", "-H", "X"], "--header: must be 'Name: value'"),
         (["a=1", "--secret", "Canary!"], "a secret's name, such as signup-password, and never its value"),
         (["a=1", "--secret", "no-such"], "there is no secret 'no-such': set NO_SUCH, or write it to .env"),
         (["a=1", "--basic", "web"], "which secret? Name it with --secret"),

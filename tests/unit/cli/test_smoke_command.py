@@ -10,8 +10,19 @@ from typing import Final
 import pytest
 
 from deploy.cli.main import main
-from deploy.cli.smoke_follow import Told, follow, stuck
-from deploy.cli.smoke_sight import DELIVERED, FAILED, HELD, PENDING, RETRYING, Seen, Sight, sight_of_log
+from deploy.cli.smoke_follow import (
+    DELIVERED,
+    FAILED,
+    HELD,
+    PENDING,
+    RETRYING,
+    DeliveryState,
+    EventState,
+    StagePrinter,
+    follow,
+    state_from_logs,
+    timeout_text,
+)
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.history.logs_records import Record
@@ -124,35 +135,39 @@ MATCHED: Final = RouteDecision("orders", True, "from 'shop'", ("crm",))
 UNMATCHED: Final = RouteDecision("refunds", False, "type 'order' does not match refund")
 
 
-def followed(*sights: Sight) -> tuple[Sight, list[str]]:
+def followed(*sights: EventState) -> tuple[EventState, list[str]]:
     said: list[str] = []
     seconds = iter(range(1000))
     left = list(sights)
-    told = Told(Screen(), lambda: float(next(seconds)), said.append)
+    told = StagePrinter(Screen(), lambda: float(next(seconds)), said.append)
     last = follow(lambda: left.pop(0) if len(left) > 1 else left[0], told, 30.0, lambda: None)
     return last, said
 
 
-def delivery(state: str, words: str = "", attempts: int = 1) -> Seen:
-    return Seen("crm", "orders", state, attempts, words)
+def delivery(state: str, words: str = "", attempts: int = 1) -> DeliveryState:
+    return DeliveryState("crm", "orders", state, attempts, words)
 
 
 def test_each_stage_is_told_once_and_the_end_is_the_end() -> None:
-    routed = Sight(1, (MATCHED, UNMATCHED))
+    routed = EventState(1, (MATCHED, UNMATCHED))
     done = replace(routed, deliveries=(delivery(DELIVERED, "202"),))
-    last, said = followed(Sight(), Sight(), routed, replace(routed, deliveries=(delivery(PENDING),)), done)
+    last, said = followed(EventState(), EventState(), routed, replace(routed, deliveries=(delivery(PENDING),)), done)
     assert last.is_good
     assert [line.split("  ")[0].strip() for line in said if line[0] in "✓✗"] == ["✓ transformed", "✓ delivered"]
-    assert "does not take it: type 'order' does not match refund" in said[2]
+    assert "did not match: type 'order' does not match refund" in said[2]
     assert said[-1].endswith("crm: 202")
 
 
 @pytest.mark.parametrize(
     ("state", "todo"),
-    [(RETRYING, "tried again by itself"), (HELD, "hookchain release crm"), (FAILED, "hookchain dead-letters list")],
+    [
+        (RETRYING, "it is retried automatically"),
+        (HELD, "hookchain release crm"),
+        (FAILED, "hookchain dead-letters list"),
+    ],
 )
 def test_a_delivery_that_did_not_work_ends_it_with_what_to_do(state: str, todo: str) -> None:
-    last, said = followed(Sight(1, deliveries=(delivery(state, "550 no such user"),)))
+    last, said = followed(EventState(1, deliveries=(delivery(state, "550 no such user"),)))
     assert last.is_complete
     assert not last.is_good
     assert "crm, attempt 1: 550 no such user" in said[-2]
@@ -160,19 +175,21 @@ def test_a_delivery_that_did_not_work_ends_it_with_what_to_do(state: str, todo: 
 
 
 def test_an_event_that_leads_nowhere_is_no_success() -> None:
-    last, said = followed(Sight(0, (UNMATCHED,)))
+    last, said = followed(EventState(0, (UNMATCHED,)))
     assert (last.is_complete, last.is_good) == (True, False)
-    assert "no route leads it anywhere" in said[0]
-    broken, words = followed(Sight(0, broken=("route 'orders': step 1 fails",)))
+    assert "no route matched" in said[0]
+    broken, words = followed(EventState(0, broken=("route 'orders': step 1 fails",)))
     assert not broken.is_good
     assert "step 1 fails" in words[0]
 
 
 def test_what_does_not_come_is_said_as_that() -> None:
-    last, said = followed(Sight())
+    last, said = followed(EventState())
     assert said == []
-    assert "transform has not seen it" in stuck(last, 30)[0]
-    assert "1 of 2 deliveries without an attempt" in stuck(Sight(2, deliveries=(delivery(DELIVERED),)), 30)[0]
+    assert "transform did not process it" in timeout_text(last, 30)[0]
+    assert (
+        "1 of 2 deliveries without an attempt" in timeout_text(EventState(2, deliveries=(delivery(DELIVERED),)), 30)[0]
+    )
 
 
 def a_record(process: str, **fields: object) -> Record:
@@ -191,9 +208,9 @@ def test_the_functions_logs_tell_an_events_way() -> None:
         a_record("notify", event_id=f"{EVENT_ID}-2", delivery_id="2", destination="x", route="a", outcome="held"),
         Record(0.0, "notify", "INFO", {"event_id": "another", "delivery_id": "9", "outcome": "delivered"}),
     ]
-    sight = sight_of_log(records, EVENT_ID)
-    assert sight == Sight(
-        2, (), ("route 'b': step 1 fails",), (Seen("crm", "a", DELIVERED, 2), Seen("x", "a", HELD, 0))
+    state = state_from_logs(records, EVENT_ID)
+    assert state == EventState(
+        2, (), ("route 'b': step 1 fails",), (DeliveryState("crm", "a", DELIVERED, 2), DeliveryState("x", "a", HELD, 0))
     )
 
 
@@ -261,7 +278,7 @@ def test_nobody_is_written_to_unasked(
     assert on_gcp() == 2
     told = capsys.readouterr().err
     assert "people (email)  ann@example.com" in told
-    assert "--yes says that this is meant" in told
+    assert "add --yes to confirm" in told
     assert not [request for request in google.requests if request.method == "POST"]
 
 
@@ -291,7 +308,7 @@ def test_without_dev_it_is_said_what_to_start(
     tmp_path: Path, gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["smoke", "--state", str(tmp_path / "state")]) == 1
-    assert "start `make dev`, or say --platform gcp" in capsys.readouterr().err
+    assert "Start `make dev`, or use --platform gcp" in capsys.readouterr().err
     assert main(["smoke", "--source", "singed"]) == 1
     assert "did you mean 'signed'?" in capsys.readouterr().err
 
@@ -301,15 +318,15 @@ def test_through_the_whole_pipe_on_this_machine(tmp_path: Path, capsys: pytest.C
         assert smoke(stack, tmp_path) == 0
         told = capsys.readouterr().out
         assert "✓ accepted" in told
-        assert "route 'orders' takes it" in told
+        assert "route 'orders' matched" in told
         assert "✓ delivered" in told
         assert smoke(stack, tmp_path, "--source", "in-path") == 1
-        assert "no route leads it anywhere" in capsys.readouterr().out
+        assert "no route matched" in capsys.readouterr().out
         (tmp_path / "big.json").write_text('{"event": "x", "plan": "big"}')
         assert smoke(stack, tmp_path, "--source", "in-path", "--file", str(tmp_path / "big.json")) == 0
         assert "It works: 2 of 2 delivered." in capsys.readouterr().out
         assert smoke(stack, tmp_path, "--source", "pay") == 0
-        assert "route 'money' takes it: from 'pay'; type 'invoice.payment_failed'" in capsys.readouterr().out
+        assert "route 'money' matched: from 'pay'; type 'invoice.payment_failed'" in capsys.readouterr().out
         assert smoke(stack, tmp_path, "--source", "chat") == 1
         assert "`hookchain trigger`" in capsys.readouterr().err
         assert stack.trouble({"mail": {"unplugged": True}})

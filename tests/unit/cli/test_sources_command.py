@@ -68,10 +68,10 @@ def test_each_source_has_its_url_its_settings_and_its_events(capsys: pytest.Capt
 def test_people_get_them_one_under_another(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sources"]) == 0
     told = capsys.readouterr().out
-    assert "  events    tick order.*, refund (orders)" in told
-    assert "  events    none: no route takes what it sends" in told
+    assert "  events    select order.*, refund (orders)" in told
+    assert "  events    none: no route matches its events" in told
     assert "  or        header x-key: <secret b-token>" in told
-    assert "A shell knows $NAME once it has read .env:  . " in told
+    assert "To set $NAME in your shell, read .env:  . " in told
     assert main(["sources", "shop"]) == 0
     assert "git" not in capsys.readouterr().out
     assert main(["sources", "shpo"]) == 1

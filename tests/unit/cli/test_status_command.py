@@ -9,16 +9,15 @@ from typing import Final
 import pytest
 
 from deploy.cli.main import main
-from deploy.cli.status_text import duration, status_text
+from deploy.cli.status import duration, status_text
 from deploy.config.dev_file import Hint, write_dev_file
 from deploy.config.ports import Ports
-from deploy.dev.pubsub.message_store import Changes, MessageStore
 from deploy.dev.pubsub.messages import Message
-from deploy.dev.pubsub.store import Store
+from deploy.dev.pubsub.store import Changes, Store
 from deploy.dev.status import local_version
 from deploy.history.status_parts import Backlog, Retrying, SourceNews, Status, Version
 from deploy.terminal.tables import Screen
-from shared.cloud.local.journal_schema import open_journal
+from shared.cloud.local.journal import open_journal
 from shared.cloud.local.ledger import LocalLedger
 from shared.jsontext import JsonObject
 from shared.ledger import Claimed
@@ -107,7 +106,7 @@ async def keep_some(state: Path) -> None:
     store = Store(state)
     subscription = store.add_subscription("projects/p/subscriptions/transform-events", "{}")
     message = Message(1, "projects/p/topics/events", "{}", {}, time.time() - 100, 1)
-    MessageStore(store).write(Changes(messages=[message], owed=[(subscription, 1)]))
+    store.write(Changes(messages=[message], owed=[(subscription, 1)]))
     store.close()
 
 
@@ -195,17 +194,17 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
         notes=["what waits: refused"],
     )
     text = "\n".join(status_text(status, NOW, Screen()))
-    assert "receive  receive-00002  2026-03-01T10:00:00Z  serves" in text
-    assert "shop    2026-03-01T11:59:30Z  30 s  500 and more" in text
+    assert "receive  receive-00002  2026-03-01T10:00:00Z  serving" in text
+    assert "shop    2026-03-01T11:59:30Z  30 s  500 or more" in text
     assert "quiet   none yet" in text
     assert "a             3        5 min !" in text
     assert "c             ?" in text
     assert "dead letters: 2  (hookchain dead-letters list)" in text
     assert "held: crm, 4 waiting: mend" in text
     assert "hookchain release crm" in text
-    assert "retrying: list, 100 and more waiting (3 accepted or not: unknown): SendGrid answered" in text
+    assert "retrying: list, 100 or more waiting (3 with an unknown result): SendGrid answered" in text
     assert "(hookchain events list --status retrying)" in text
-    assert "cannot be told: what waits: refused" in text
+    assert "unknown: what waits: refused" in text
     assert "\x1b" not in text
 
 

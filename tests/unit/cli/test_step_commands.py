@@ -121,7 +121,7 @@ def test_what_comes_in_is_taken_for_what_it_is_said_to_be(hookchain: Hookchain) 
 def test_json_that_was_cut_off_is_said_to_be_taken_for_text(hookchain: Hookchain) -> None:
     code, out, err = hookchain("step", "drop: [data.x]", stdin=b'{"a": 1,')
     assert (code, out) == (0, b'{"a": 1,')
-    assert "taken for text, as it is not JSON: line 1" in err
+    assert "read as text, because it is not JSON: line 1" in err
     assert hookchain("step", "drop: [data.x]", "--as", "text", stdin=b'{"a": 1,')[2] == ""
 
 
@@ -148,10 +148,10 @@ def test_a_named_chain_of_the_configuration_is_run(hookchain: Hookchain, config:
     [
         ("dorp: [data.a]", 2, "step 1 'dorp': there is no such step; did you mean 'drop'?"),
         (" ", 2, "the step is empty: write `name: settings`"),
-        ("drop: [a]", 2, "begins with neither 'data'"),
+        ("drop: [a]", 2, "must begin with 'data'"),
         ("{drop: [", 2, "not YAML"),
         ("switch: {to: vip}", 2, "there is no chain 'vip'"),
-        ("set: {data.a.b: 1}", 1, "step 1 'set': 'data.a.b': data.a is text, not an object"),
+        ("set: {data.a.b: 1}", 1, "step 1 'set': data.a is text, not an object"),
         ("filter: data.none", 3, "step 1 'filter': data.none is not true"),
         ("digest: {algorithm: sha256, secret: no-such-secret}", 1, "secret 'no-such-secret' is not there"),
         ("lint: {schema: nowhere.json}", 2, "the file 'nowhere.json'"),

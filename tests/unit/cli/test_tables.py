@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.cli.command import moment
 from deploy.history.replay_pace import Progress, at_rate
 from deploy.terminal.tables import GREEN, Column, Screen, cut, padded, printable, screen_of, table, width_of
-from deploy.terminal.when import moment
 from tests.fakes.virtual_time import run
 
 COLUMNS = (Column("ID"), Column("WORDS", 5), Column("STATUS", colour=lambda text: GREEN if text == "done" else ""))
@@ -24,8 +24,10 @@ def test_columns_are_aligned_and_lines_have_no_end_of_spaces() -> None:
     assert text.split("\n") == ["ID  WORDS       STATUS", "1   some words  done", "22"]
 
 
-def test_in_a_pipe_nothing_is_cut_and_no_column_goes() -> None:
-    assert table(COLUMNS, [("1", "x" * 500, "")], Screen()).split("\n")[1] == "1   " + "x" * 500
+def test_in_a_pipe_a_table_fits_100_columns_and_every_column_stays() -> None:
+    titles, row = table(COLUMNS, [("1", "x" * 500, "")], Screen()).split("\n")
+    assert (len(titles), titles.split()) == (100, ["ID", "WORDS", "STATUS"])
+    assert row == "1   " + "x" * 87 + "…"
 
 
 def test_on_a_terminal_the_widest_column_gives_way_and_empty_ones_go() -> None:

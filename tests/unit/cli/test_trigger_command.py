@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy.cli.sent_event import why_of
 from deploy.cli.trigger import main
-from deploy.cli.trigger_aftermath import why_of
 from shared.signatures.macs import hmac_signature
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver
 
@@ -66,16 +66,16 @@ def test_what_is_broken_and_refused_is_as_it_should_be(capsys: pytest.CaptureFix
     with receiver(REFUSED) as hook:
         assert triggered("github", "--break", "signature", "--to", hook.url) == 0
         assert hook.header("x-hub-signature-256") != hmac_signature(hook.bodies[0], SECRET, prefix="sha256=")
-    assert "(401 sig), as it should be" in capsys.readouterr().out
+    assert "(401 sig), as expected" in capsys.readouterr().out
 
 
 def test_what_is_broken_and_accepted_is_an_alarm(hook: ScriptedReceiver, capsys: pytest.CaptureFixture[str]) -> None:
     assert triggered("github", "--break", "body", "--to", hook.url) == 1
-    assert "IT SHOULD HAVE BEEN REFUSED" in capsys.readouterr().out
+    assert "IT SHOULD HAVE BEEN REJECTED" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("provider", "words"), [("aws_sns", "the provider's key, to check it with, cannot be fetched"), ("github", "")]
+    ("provider", "words"), [("aws_sns", "the provider's public key cannot be fetched"), ("github", "")]
 )
 def test_what_is_broken_and_not_decided_is_no_alarm(
     provider: str, words: str, capsys: pytest.CaptureFixture[str]
@@ -83,7 +83,7 @@ def test_what_is_broken_and_not_decided_is_no_alarm(
     with receiver(http_answer(503, b'{"title":"later","code":"unavailable"}')) as hook:
         assert triggered(provider, "--break", "signature", "--to", hook.url) == 1
     told = capsys.readouterr().out
-    assert "neither taken nor refused" in told
+    assert "neither accepted nor rejected" in told
     assert words in told
     assert "SHOULD" not in told
 
@@ -113,7 +113,7 @@ def test_a_handshake_is_told_by_its_answer(capsys: pytest.CaptureFixture[str]) -
 def test_without_a_key_of_our_own_a_public_key_cannot_be_signed_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert triggered("discord") == 1
     told = capsys.readouterr().err
-    assert "only the provider has the other half" in told
+    assert "only the provider has the private key" in told
     assert "--make-key" in told
 
 
@@ -132,8 +132,8 @@ def test_a_key_pair_of_our_own_signs_in_the_providers_place(
 def test_what_only_the_provider_can_sign_says_how_it_was_proven(capsys: pytest.CaptureFixture[str]) -> None:
     assert triggered("aws_sns", "--to", "http://127.0.0.1:9/x") == 1
     told = capsys.readouterr().err
-    assert "a key that only the provider has" in told
-    assert "was tried with" in told
+    assert "its key belongs to the provider" in told
+    assert "was tested with" in told
 
 
 def test_the_samples_and_handshakes_of_a_provider_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,7 +148,7 @@ def test_the_samples_and_handshakes_of_a_provider_are_listed(capsys: pytest.Capt
         (("github", "pusch"), "did you mean 'push'?"),
         (("github", "--source", "hubb"), "did you mean 'hub'?"),
         (("stripe", "--to", "http://127.0.0.1:9/x"), "there is no secret 'stripe-secret'"),
-        (("github", "--variant", "legacy_sha1"), "has no way of proof 'legacy_sha1'; it has sha256"),
+        (("github", "--variant", "legacy_sha1"), "the source has no variant 'legacy_sha1'; it has sha256"),
     ],
 )
 def test_a_command_that_makes_no_sense_says_so(
@@ -192,7 +192,7 @@ def test_nobody_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_source_that_is_lacking_can_be_pasted_as_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert triggered("shopify") == 2
     [words, *lines] = capsys.readouterr().err.splitlines()
-    assert words.startswith("hookchain trigger: no source of the configuration takes from Shopify")
+    assert words.startswith("hookchain trigger: the configuration has no source for Shopify")
     assert lines == ["  shopify:", "    provider: shopify", "    secret: shopify-secret"]
 
 

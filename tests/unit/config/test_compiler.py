@@ -204,3 +204,25 @@ def test_every_recipe_compiles(path: Path) -> None:
 
 def test_the_example_compiles() -> None:
     assert compile_file(Path("deploy/hookchain.example.yaml"), {})
+
+
+@pytest.mark.parametrize("wait", ["99999999999999d", "3651d", ".inf", ".nan"])
+def test_a_wait_whose_end_is_no_date_is_a_fault(wait: str) -> None:
+    assert "test.yaml:16: destination 'people': retry.1: must be " in faults(
+        WHOLE.replace("lists:", f"    retry: [10s, {wait}]\nlists:")
+    )
+
+
+@pytest.mark.parametrize("text", ["sources: &a {form: *a}", "sources: &a [*a]", "&a {sources: {form: {<<: *a}}}"])
+def test_an_alias_that_stands_for_what_it_is_in_is_a_fault(text: str) -> None:
+    assert faults(text) == "test.yaml:1: not YAML: an alias stands for what it is in"
+
+
+def test_aliases_that_stand_for_too_much_are_a_fault() -> None:
+    levels = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
+    assert faults(f"a0: &a0 x\n{levels}") == "test.yaml:1: not YAML: its aliases stand for more than 250000 values"
+
+
+def test_an_alias_is_a_copy_of_what_it_stands_for() -> None:
+    shared = WHOLE.replace("auth: none", "auth: &open none\n  third:\n    auth: *open")
+    assert str(compiled(shared)["receive"]).count("'scheme': 'none'") == 2

@@ -72,7 +72,7 @@ async def test_a_route_that_goes_on_delivers_the_event_from_before_the_step(fold
         (("types: [order.*]", "types: []"), "route 'gold': types: must not be empty"),
         (("on_error: drop", "on_error: dead_leter"), "got 'dead_leter'"),
         (("on_error: drop", "on_error: dead_leter"), "; did you mean 'dead_letter'?"),
-        (("vip: [", "vip: [{encode: {to: bas64}}, "), "that we know, in lower case; did you mean 'base64'?"),
+        (("vip: [", "vip: [{encode: {to: bas64}}, "), "a charset in lower case; did you mean 'base64'?"),
         (("per_point: 10", "per_piont: 10"), "there is no such setting; did you mean 'per_point'?"),
     ],
 )

@@ -9,7 +9,7 @@ from deploy.config.config_file import parse_config
 from deploy.config.faults import ConfigFaults
 from functions.transform.chain import Chain
 from functions.transform.read_routes import read_program
-from tests.fakes.steps import EVENT
+from tests.fakes.steps import EVENT, finished
 from tests.unit.transform.converting import descriptors
 
 
@@ -49,8 +49,8 @@ chains:
     program = read_program(compiled)
 
     event = replace(EVENT, data={"id": "7"})
-    [fault] = Chain("check", program.chains["check"]).run(event).faults
-    [packed] = Chain("pack", program.chains["pack"]).run(event).arrived
+    [fault] = finished(Chain("check", program.chains["check"]).run(event)).faults
+    [packed] = finished(Chain("pack", program.chains["pack"]).run(event)).events
     assert "data lacks 'email'" in fault.detail
     assert packed.data == {"type": "application/x-protobuf", "size": 2, "base64": "CAc="}
 

@@ -1,4 +1,4 @@
-"""How messages are kept, handed out and given up on: the decisions, without a socket or a clock."""
+"""How messages are stored, delivered and dead-lettered: the decisions, without a socket or a clock."""
 
 import base64
 import json
@@ -8,13 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.dev.pubsub.backlog import Backlog, Owed
-from deploy.dev.pubsub.backoff import WITHOUT_POLICY_SECONDS, RetryPolicy, retry_delay
-from deploy.dev.pubsub.deadletter import dead_letter
-from deploy.dev.pubsub.errors import ApiError
-from deploy.dev.pubsub.leases import Leases, checked_ack_ids
-from deploy.dev.pubsub.messages import Message, draft_of, drafts_from
-from deploy.dev.pubsub.policies import PushTarget
-from deploy.dev.pubsub.window import (
+from deploy.dev.pubsub.google_json import ApiError
+from deploy.dev.pubsub.messages import (
+    Message,
+    dead_letter,
+    draft_of,
+    drafts_from,
+    push_body,
+    received_message,
+)
+from deploy.dev.pubsub.puller import Leases, checked_ack_ids
+from deploy.dev.pubsub.pusher import (
     FAILURES_BEFORE_PAUSE,
     FIRST_LIMIT,
     FIRST_PAUSE_SECONDS,
@@ -23,7 +27,7 @@ from deploy.dev.pubsub.window import (
     MOST_LIMIT,
     Window,
 )
-from deploy.dev.pubsub.wire import bare_body, bare_headers, push_body, received_message
+from deploy.dev.pubsub.resources import IMMEDIATE_RETRY_SECONDS, RetryPolicy, retry_delay
 from shared.push import parse_push
 
 SUBSCRIPTION = "projects/p1/subscriptions/to-transform"
@@ -42,8 +46,8 @@ def test_the_wait_doubles_from_the_minimum_to_the_maximum(failures: int, seconds
     assert retry_delay(RetryPolicy(0.5, 60.0), failures) == seconds
 
 
-def test_without_a_policy_a_message_comes_again_almost_at_once() -> None:
-    assert retry_delay(None, 50) == WITHOUT_POLICY_SECONDS
+def test_without_a_policy_a_message_is_delivered_again_almost_at_once() -> None:
+    assert retry_delay(None, 50) == IMMEDIATE_RETRY_SECONDS
 
 
 def test_the_backlog_keeps_its_order_and_each_ones_time() -> None:
@@ -57,7 +61,7 @@ def test_the_backlog_keeps_its_order_and_each_ones_time() -> None:
     assert backlog.take(5.0) is later
 
 
-def test_what_is_settled_meanwhile_is_not_taken() -> None:
+def test_a_settled_delivery_is_not_taken_from_the_backlog() -> None:
     backlog = Backlog()
     owed = Owed(a_message())
     backlog.add(owed)
@@ -93,7 +97,7 @@ def test_a_message_handed_out_again_has_another_ack_id() -> None:
 
 
 @pytest.mark.parametrize("ack_ids", [[], [""], ["1-2", 3], ["1-2\n"], ["made up"]])
-def test_what_cannot_be_an_ack_id_is_refused(ack_ids: list[object]) -> None:
+def test_an_impossible_ack_id_is_rejected(ack_ids: list[object]) -> None:
     with pytest.raises(ApiError, match="INVALID_ARGUMENT"):
         checked_ack_ids(ack_ids)
 
@@ -177,18 +181,6 @@ def test_our_own_functions_read_every_push(data: bytes, attributes: dict[str, st
     assert (document["deliveryAttempt"], document["subscription"]) == (attempt, SUBSCRIPTION)
 
 
-def test_a_bare_push_has_the_bytes_and_the_attributes_that_headers_can_hold() -> None:
-    message = a_message(7, b"\x00\xff", **{"ce-id": "e1", "bad name": "x", "line": "a\r\nX-Evil: 1"})
-    assert bare_body(message) == b"\x00\xff"
-    headers = bare_headers(message, SUBSCRIPTION, PushTarget("http://localhost/", wrapped=False, metadata=True))
-    assert headers == {
-        "x-goog-pubsub-subscription-name": SUBSCRIPTION,
-        "x-goog-pubsub-message-id": "7",
-        "x-goog-pubsub-publish-time": "2026-09-21T14:13:20.250Z",
-        "ce-id": "e1",
-    }
-
-
 def test_a_pulled_message_has_its_ack_id_and_attempt() -> None:
     document = json.loads(received_message(a_message(7), "7-1", 3))
     assert (document["ackId"], document["deliveryAttempt"]) == ("7-1", 3)
@@ -229,18 +221,18 @@ def test_a_dead_letter_says_where_it_comes_from() -> None:
         "aGk=",
     ],
 )
-def test_a_message_that_google_refuses_is_refused(message: object) -> None:
+def test_a_message_that_google_rejects_is_rejected(message: object) -> None:
     with pytest.raises(ApiError, match="INVALID_ARGUMENT"):
         drafts_from(json.dumps({"messages": [message]}).encode())
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"messages": []}', b'{"messages": {}}', b"[]", b""])
-def test_a_publish_of_nothing_is_refused(body: bytes) -> None:
+def test_a_publish_of_nothing_is_rejected(body: bytes) -> None:
     with pytest.raises(ApiError, match="INVALID_ARGUMENT"):
         drafts_from(body)
 
 
-def test_more_than_a_thousand_messages_or_ten_megabytes_are_refused() -> None:
+def test_more_than_a_thousand_messages_or_ten_megabytes_are_rejected() -> None:
     with pytest.raises(ApiError, match="maximum value is 1000"):
         drafts_from(json.dumps({"messages": [{"data": "aGk="}] * 1001}).encode())
     with pytest.raises(ApiError, match="exceeds the limit"):

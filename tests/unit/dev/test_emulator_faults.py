@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from deploy.dev.pubsub.faults import UNTROUBLED, FaultPlan, Faults
+from deploy.dev.pubsub.faults import AT_ONCE, FaultPlan, Faults
 from deploy.dev.sendgrid.faults import MailFaults
 from shared.jsontext import JsonObject
 
@@ -16,8 +16,8 @@ def a_plan(seed: int = 1, **shares: float) -> FaultPlan:
 def test_without_faults_nothing_happens_and_no_die_is_cast() -> None:
     plan = a_plan()
     before = plan.generator.getstate()
-    assert plan.arrival() is UNTROUBLED
-    assert [plan.refuses_publish(), plan.loses_confirmation(), plan.loses_acknowledgement()] == [False] * 3
+    assert plan.arrival() is AT_ONCE
+    assert [plan.rejects_publish(), plan.loses_confirmation(), plan.loses_acknowledgement()] == [False] * 3
     assert plan.generator.getstate() == before
 
 
@@ -29,7 +29,7 @@ def test_the_same_seed_makes_the_same_trouble() -> None:
 def test_shares_are_kept() -> None:
     plan = a_plan(3, unavailable=0.05, unconfirmed=0.2, nack=0.5, duplicate=0.1)
     count = 20_000
-    assert sum(plan.refuses_publish() for _ in range(count)) / count == pytest.approx(0.05, abs=0.01)
+    assert sum(plan.rejects_publish() for _ in range(count)) / count == pytest.approx(0.05, abs=0.01)
     assert sum(plan.loses_confirmation() for _ in range(count)) / count == pytest.approx(0.2, abs=0.02)
     assert sum(plan.loses_acknowledgement() for _ in range(count)) / count == pytest.approx(0.5, abs=0.02)
     copies = [plan.arrival().copy_after_seconds for _ in range(count)]
@@ -42,14 +42,14 @@ def test_a_delay_is_within_its_bound() -> None:
     assert 0 <= min(delays) < max(delays) <= 0.5
 
 
-def test_what_a_change_does_not_name_stays() -> None:
+def test_a_fault_that_a_change_does_not_name_stays() -> None:
     faults = Faults(duplicate=0.1).changed({"nack": 1, "delay_seconds": 30})
     assert faults == Faults(duplicate=0.1, nack=1.0, delay_seconds=30.0)
     assert faults.document()["nack"] == 1.0
 
 
 @pytest.mark.parametrize("changes", [{"nack": 1.1}, {"nack": -0.1}, {"nack": True}, {"nack": "0.1"}, {"neck": 0.1}])
-def test_a_bus_fault_that_cannot_be_is_refused(changes: JsonObject) -> None:
+def test_an_invalid_bus_fault_is_rejected(changes: JsonObject) -> None:
     with pytest.raises(ValueError, match=r"n[ae]ck"):
         Faults().changed(changes)
 
@@ -57,13 +57,13 @@ def test_a_bus_fault_that_cannot_be_is_refused(changes: JsonObject) -> None:
 def test_the_next_mails_fail_in_order_before_any_share_counts() -> None:
     faults, generator = MailFaults(), random.Random(1)
     faults.change({"next": [{"kind": "429", "count": 2}, {"kind": "503"}], "shares": {"500": 1}})
-    assert [faults.strike(generator) for _ in range(4)] == ["429", "429", "503", "500"]
+    assert [faults.choose(generator) for _ in range(4)] == ["429", "429", "503", "500"]
 
 
 def test_mail_shares_are_kept() -> None:
     faults, generator = MailFaults(), random.Random(1)
     faults.change({"shares": {"429": 0.1, "hang": 0.2}})
-    struck = [faults.strike(generator) for _ in range(20_000)]
+    struck = [faults.choose(generator) for _ in range(20_000)]
     assert struck.count("429") / len(struck) == pytest.approx(0.1, abs=0.01)
     assert struck.count("hang") / len(struck) == pytest.approx(0.2, abs=0.01)
 
@@ -71,9 +71,9 @@ def test_mail_shares_are_kept() -> None:
 def test_unplugged_goes_before_all_else_and_uses_nothing_up() -> None:
     faults, generator = MailFaults(), random.Random(1)
     faults.change({"next": [{"kind": "503"}], "unplugged": True})
-    assert faults.strike(generator) == "unplugged"
+    assert faults.choose(generator) == "unplugged"
     faults.change({"unplugged": False})
-    assert (faults.strike(generator), faults.strike(generator)) == ("503", None)
+    assert (faults.choose(generator), faults.choose(generator)) == ("503", None)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_unplugged_goes_before_all_else_and_uses_nothing_up() -> None:
         {"plugged": False},
     ],
 )
-def test_a_mail_fault_that_cannot_be_is_refused_and_changes_nothing(changes: JsonObject) -> None:
+def test_an_invalid_mail_fault_is_rejected_and_changes_nothing(changes: JsonObject) -> None:
     faults = MailFaults()
     before = faults.document()
     with pytest.raises(ValueError, match=r"\w"):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.dev.sendgrid.errors import errors_document
-from deploy.dev.sendgrid.requests import mail_of, mail_request
+from deploy.dev.sendgrid.mailbox import mail_of, mail_request
 from deploy.dev.sendgrid.validation import complaints_about
 from shared.jsontext import Json, JsonObject
 
@@ -101,7 +101,7 @@ JSON = st.recursive(
 
 
 @given(st.sampled_from([*GOOD, "attachments", "headers", "reply_to", "categories"]), JSON)
-def test_any_json_is_refused_with_reasons_or_can_be_read_as_mails(member: str, value: Json) -> None:
+def test_any_json_is_rejected_with_reasons_or_parsed_as_mails(member: str, value: Json) -> None:
     document: JsonObject = {**GOOD, member: value}
     if complaints_about(document):
         return
@@ -111,5 +111,5 @@ def test_any_json_is_refused_with_reasons_or_can_be_read_as_mails(member: str, v
 
 
 @given(JSON)
-def test_any_json_at_all_is_answered_by_reasons(document: Json) -> None:
+def test_any_other_json_is_rejected_with_reasons(document: Json) -> None:
     assert complaints_about(document)

@@ -1,4 +1,4 @@
-"""What the emulated bus keeps on disk, and what it forgets."""
+"""The emulated bus's file: what it stores, and what it deletes."""
 
 import sqlite3
 import time
@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from deploy.dev.pubsub.emulator import PubSub
-from deploy.dev.pubsub.message_store import Changes, MessageStore
 from deploy.dev.pubsub.messages import Message
-from deploy.dev.pubsub.store import Store
-from deploy.dev.pubsub.waiting import waiting
+from deploy.dev.pubsub.store import Changes, Store, read_waiting
 from shared.cloud.local.ledger_tables import open_ledger
 
 TOPIC = "projects/p1/topics/events"
@@ -25,18 +23,13 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-@pytest.fixture
-def messages(store: Store) -> MessageStore:
-    return MessageStore(store)
-
-
 def message(number: int, published_at: float = 0.0) -> Message:
     return Message(number, TOPIC, f'"data":"aGk=","attributes":{{"n":"{number}"}}', {"n": str(number)}, published_at)
 
 
-def owed(messages: MessageStore, subscription: int) -> list[tuple[int, int]]:
+def owed(store: Store, subscription: int) -> list[tuple[int, int]]:
     """Message ids and failed deliveries."""
-    return [(kept.id, failures) for kept, failures in messages.backlog(subscription)]
+    return [(kept.id, failures) for kept, failures in store.backlog(subscription)]
 
 
 def count(store: Store, table: str) -> int:
@@ -44,9 +37,9 @@ def count(store: Store, table: str) -> int:
     return row[0]
 
 
-def publish(messages: MessageStore, *published: Message, to: tuple[int, ...] = (1,)) -> None:
+def publish(store: Store, *published: Message, to: tuple[int, ...] = (1,)) -> None:
     pairs = [(subscription, each.id) for each in published for subscription in to]
-    messages.write(Changes(messages=list(published), owed=pairs))
+    store.write(Changes(messages=list(published), owed=pairs))
 
 
 def test_a_subscriptions_id_is_never_used_again(store: Store) -> None:
@@ -68,76 +61,59 @@ def test_resources_are_there_after_a_restart(tmp_path: Path) -> None:
     again.close()
 
 
-def test_what_is_not_acknowledged_comes_back_oldest_first_with_its_failures(messages: MessageStore) -> None:
-    publish(messages, message(2), message(1), to=(1, 2))
-    messages.write(Changes(failures=[(3, 1, 2)], done=[(1, 1)]))
-    assert owed(messages, 1) == [(2, 3)]
-    assert owed(messages, 2) == [(1, 0), (2, 0)]
-    kept, _ = next(messages.backlog(2))
-    assert (kept.attributes, kept.holders, messages.newest_id()) == ({"n": "1"}, 1, 2)
+def test_unacknowledged_messages_are_read_oldest_first_with_their_failures(store: Store) -> None:
+    publish(store, message(2), message(1), to=(1, 2))
+    store.write(Changes(failures=[(3, 1, 2)], done=[(1, 1)]))
+    assert owed(store, 1) == [(2, 3)]
+    assert owed(store, 2) == [(1, 0), (2, 0)]
+    kept, _ = next(store.backlog(2))
+    assert (kept.attributes, kept.holders, store.newest_id()) == ({"n": "1"}, 1, 2)
 
 
-def test_a_transaction_that_fails_writes_nothing_of_it(messages: MessageStore, store: Store) -> None:
-    publish(messages, message(1))
+def test_a_transaction_that_fails_writes_nothing_of_it(store: Store) -> None:
+    publish(store, message(1))
     with pytest.raises(Exception, match="UNIQUE"):
-        messages.write(Changes(done=[(1, 1)]), Changes(messages=[message(2), message(1)]))
-    assert owed(messages, 1) == [(1, 0)]
+        store.write(Changes(done=[(1, 1)]), Changes(messages=[message(2), message(1)]))
+    assert owed(store, 1) == [(1, 0)]
     assert count(store, "message") == 1
 
 
-def test_a_seek_back_owes_again_what_was_retained(messages: MessageStore) -> None:
-    publish(messages, message(1, 10.0), message(2, 20.0), message(3, 30.0))
-    messages.write(Changes(retained=[(1, 1), (1, 2)], failures=[(4, 1, 3)]))
-    messages.seek(1, 20.0, retains_acked=True)
-    assert owed(messages, 1) == [(2, 0), (3, 0)]
-    messages.seek(1, 0.0, retains_acked=True)
-    assert owed(messages, 1) == [(1, 0), (2, 0), (3, 0)]
-
-
-def test_a_seek_forward_forgets_where_nothing_is_retained(messages: MessageStore, store: Store) -> None:
-    publish(messages, message(1, 10.0), message(2, 20.0))
-    messages.seek(1, 20.0, retains_acked=False)
-    assert owed(messages, 1) == [(2, 0)]
-    assert count(store, "owed") == 1
-
-
-def test_a_topic_that_keeps_its_messages_lets_them_be_owed_again(messages: MessageStore) -> None:
-    publish(messages, message(1, 10.0), message(2, 20.0))
-    messages.write(Changes(done=[(1, 1), (1, 2)]))
-    assert [number for number, _ in messages.of_topic(TOPIC, 15.0)] == [2]
-    messages.owe_again(1, [2])
-    assert owed(messages, 1) == [(2, 0)]
-
-
-def test_what_is_too_old_goes_and_what_another_holds_stays(messages: MessageStore, store: Store) -> None:
-    publish(messages, message(1, 10.0), message(2, 20.0), to=(1, 2))
-    messages.expire(1, published_before=20.0)
-    messages.forget(TOPIC, published_before=30.0)
-    assert owed(messages, 1) == [(2, 0)]
+def test_an_expired_message_stays_while_another_subscription_owes_it(store: Store) -> None:
+    publish(store, message(1, 10.0), message(2, 20.0), to=(1, 2))
+    store.expire(1, published_before=20.0)
+    store.forget_unowed()
+    assert owed(store, 1) == [(2, 0)]
     assert count(store, "message") == 2
-    messages.acknowledge_all(2)
-    messages.forget(TOPIC, published_before=30.0)
+    store.write(Changes(done=[(2, 1), (2, 2)]))
+    store.forget_unowed()
     assert count(store, "message") == 1
 
 
-def test_messages_of_a_deleted_topic_go_when_nobody_holds_them(messages: MessageStore, store: Store) -> None:
-    publish(messages, message(1), message(2))
-    messages.write(Changes(done=[(1, 1)]))
-    messages.forget_orphans()
-    assert owed(messages, 1) == [(2, 0)]
-    assert count(store, "message") == 1
-
-
-async def test_what_is_owed_is_still_owed_when_the_clock_has_jumped_by_years_before_a_start(tmp_path: Path) -> None:
+async def test_a_clock_that_jumps_by_years_before_a_start_expires_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.put_topic(TOPIC, "{}")
     number = store.add_subscription("projects/p1/subscriptions/reader", f'{{"topic":"{TOPIC}"}}')
-    publish(MessageStore(store), message(1, time.time() - 5 * 365 * 86_400), to=(number,))
+    publish(store, message(1, time.time() - 5 * 365 * 86_400), to=(number,))
     store.close()
     pubsub = PubSub(tmp_path)
     pubsub.start()
     await pubsub.stop()
-    assert [each.count for each in waiting(tmp_path)] == [1]
+    assert [count for _, count, _ in read_waiting(tmp_path)] == [1]
+
+
+async def test_the_file_of_an_earlier_version_is_read_without_the_settings_that_are_not_emulated_any_more(
+    tmp_path: Path,
+) -> None:
+    store = Store(tmp_path)
+    store.db.execute("ALTER TABLE owed ADD COLUMN acked INTEGER NOT NULL DEFAULT 0")
+    store.put_topic(TOPIC, f'{{"name":"{TOPIC}","messageRetentionDuration":"600s"}}')
+    settings = f'{{"topic":"{TOPIC}","retainAckedMessages":true}}'
+    number = store.add_subscription("projects/p1/subscriptions/reader", settings)
+    publish(store, message(1, time.time()), to=(number,))
+    store.close()
+    pubsub = PubSub(tmp_path)
+    assert pubsub.start() == 1
+    await pubsub.stop()
 
 
 def is_synced(database: sqlite3.Connection) -> bool:
@@ -145,17 +121,15 @@ def is_synced(database: sqlite3.Connection) -> bool:
     return bool(database.execute("PRAGMA synchronous").fetchone() == (2,))
 
 
-def test_a_message_is_on_the_disk_before_it_is_confirmed_and_an_acknowledgement_need_not_be(
-    store: Store, messages: MessageStore
-) -> None:
-    publish(messages, message(1))
+def test_a_message_is_on_the_disk_before_it_is_confirmed_and_an_acknowledgement_need_not_be(store: Store) -> None:
+    publish(store, message(1))
     assert is_synced(store.db)
-    messages.write(Changes(done=[(1, 1)]))
+    store.write(Changes(done=[(1, 1)]))
     assert not is_synced(store.db)
-    messages.write(Changes(done=[(1, 1)]), Changes(messages=[message(2)]))
+    store.write(Changes(done=[(1, 1)]), Changes(messages=[message(2)]))
     assert is_synced(store.db)
 
 
-def test_what_the_ledger_has_decided_is_on_the_disk_before_the_bus_forgets_its_message(tmp_path: Path) -> None:
+def test_the_ledgers_decision_is_on_the_disk_before_the_bus_deletes_the_message(tmp_path: Path) -> None:
     with closing(open_ledger(tmp_path / "ledger.db")) as ledger:
         assert is_synced(ledger)

@@ -5,9 +5,8 @@ import sys
 import pytest
 
 from deploy.dev.guard import is_local
-from deploy.dev.peer import owner_in
-from deploy.dev.pubsub.subscriptions import subscription_from
-from deploy.dev.pubsub.topics import topic_from
+from deploy.dev.pubsub.resources import subscription_from, topic_from
+from deploy.dev.site import owner_in
 from deploy.dev.topology import topology
 from shared.jsontext import JsonObject
 from shared.settings import LOCAL_PUSH_ACCOUNT
@@ -44,7 +43,7 @@ def test_only_the_dead_letters_themselves_have_no_dead_letter_policy() -> None:
     assert "deadLetterPolicy" not in SETTINGS["subscriptions/blue-notify-dead-letters"]
 
 
-def test_everything_in_it_is_what_the_api_takes_and_gives_back() -> None:
+def test_the_api_accepts_and_returns_every_setting() -> None:
     for resource in BUNDLE:
         made = topic_from if "/topics/" in resource.name else subscription_from
         answered = made(resource.name, resource.settings).resource

@@ -1,7 +1,8 @@
-"""The inspector's pure parts: who may pass, what is asked for, what is told, what is put on the bus again."""
+"""The inspector's pure parts: access, queries, updates, replays, repair of the journal."""
 
 import contextlib
 import json
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -9,14 +10,14 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.dev.guard import refusal
-from deploy.dev.inspector.live import Told
-from deploy.dev.inspector.pace import REST_FACTOR, Pace
-from deploy.dev.inspector.query import event_query, limit_of
+from deploy.dev.guard import rejection_reason
+from deploy.dev.inspector.api import event_query, limit_of
+from deploy.dev.inspector.base_app import PAGE
+from deploy.dev.inspector.live import REST_FACTOR, Pace, SentDocuments
 from deploy.history.held import held_destinations
+from deploy.history.journal_view import STATUSES, EventQuery
+from deploy.history.local_repair import missing_entries
 from deploy.history.replay_messages import is_replayable, replay_of_dead_letter, replay_of_event
-from shared.cloud.journal_rows import EventQuery
-from shared.cloud.local.journal_repair import missing_entries
 from shared.errors import Permanent
 from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject
@@ -29,7 +30,7 @@ HOST = "127.0.0.1:8090"
 JSON_TYPE = {"Content-Type": "application/json"}
 
 
-# Who may pass
+# Who may connect
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ JSON_TYPE = {"Content-Type": "application/json"}
     ],
 )
 def test_the_page_and_programs_may_act(headers: Mapping[str, str]) -> None:
-    assert refusal("POST", HOST, {**JSON_TYPE, **headers}) is None
+    assert rejection_reason("POST", HOST, {**JSON_TYPE, **headers}) is None
 
 
 @pytest.mark.parametrize(
@@ -60,15 +61,15 @@ def test_the_page_and_programs_may_act(headers: Mapping[str, str]) -> None:
     ],
 )
 def test_another_sites_page_may_not(method: str, headers: Mapping[str, str]) -> None:
-    assert refusal(method, HOST, headers) is not None
+    assert rejection_reason(method, HOST, headers) is not None
 
 
 def test_a_link_to_the_page_may_be_followed_from_anywhere() -> None:
     visit = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-    assert refusal("GET", HOST, visit) is None
+    assert rejection_reason("GET", HOST, visit) is None
 
 
-# What is asked for
+# Queries
 
 
 def test_a_query_is_read_whole() -> None:
@@ -90,19 +91,19 @@ def test_a_query_is_read_whole() -> None:
         {"since": "noon"},
     ],
 )
-def test_a_query_that_makes_no_sense_is_refused_in_words(query: Mapping[str, str]) -> None:
+def test_an_invalid_query_is_rejected_with_a_reason(query: Mapping[str, str]) -> None:
     with pytest.raises(web.HTTPBadRequest) as refused:
         event_query(query)
     assert refused.value.text
 
 
 @given(st.text())
-def test_any_limit_is_a_limit_or_refused(text: str) -> None:
+def test_any_limit_is_valid_or_rejected(text: str) -> None:
     with contextlib.suppress(web.HTTPBadRequest):
         assert 1 <= limit_of({"limit": text}) <= 500
 
 
-# What is told
+# Updates
 
 
 def page(*rows: tuple[str, str]) -> JsonObject:
@@ -110,34 +111,34 @@ def page(*rows: tuple[str, str]) -> JsonObject:
     return {"events": events, "next_before": None, "not_indexed": 0}
 
 
-def test_a_page_is_told_only_what_it_does_not_know() -> None:
-    told = Told()
-    first = told.news_of_list(page(("a", "received")))
+def test_a_page_is_sent_only_what_changed() -> None:
+    told = SentDocuments()
+    first = told.list_update(page(("a", "received")))
     assert first
     assert first["ids"] == ["a"]
-    assert told.news_of_list(page(("a", "received"))) is None
-    second = told.news_of_list(page(("b", "received"), ("a", "received")))
+    assert told.list_update(page(("a", "received"))) is None
+    second = told.list_update(page(("b", "received"), ("a", "received")))
     assert second
     assert second["ids"] == ["b", "a"]
     assert second["events"] == [{"id": "b", "status": "received"}]
-    third = told.news_of_list(page(("b", "received"), ("a", "delivered")))
+    third = told.list_update(page(("b", "received"), ("a", "delivered")))
     assert third
     assert third["events"] == [{"id": "a", "status": "delivered"}]
 
 
-def test_an_empty_list_is_told_once() -> None:
-    told = Told()
-    assert told.news_of_list(page()) is not None
-    assert told.news_of_list(page()) is None
+def test_an_empty_list_is_sent_once() -> None:
+    told = SentDocuments()
+    assert told.list_update(page()) is not None
+    assert told.list_update(page()) is None
 
 
-def test_numbers_are_told_when_they_are_others() -> None:
-    told = Told()
-    assert told.news({"sink": {"plugged": True}}) == {"sink": {"plugged": True}}
-    assert told.news({"sink": {"plugged": True}, "hint": {}}) == {"hint": {}}
+def test_numbers_are_sent_when_they_change() -> None:
+    told = SentDocuments()
+    assert told.updates({"sink": {"plugged": True}}) == {"sink": {"plugged": True}}
+    assert told.updates({"sink": {"plugged": True}, "hint": {}}) == {"hint": {}}
 
 
-def test_what_is_dear_is_looked_at_less_often() -> None:
+def test_slow_looks_are_taken_less_often() -> None:
     pace = Pace(0.5)
     assert pace.is_due(0.0)
     pace.took(10.0, 10.001)
@@ -157,7 +158,7 @@ async def test_a_disabled_destination_is_held_and_a_paused_one_says_until_when()
     assert await held_destinations(ledger, ["chat"], 250.0) == []
 
 
-async def test_what_is_held_for_a_destination_that_was_renamed_is_told_too() -> None:
+async def test_deliveries_held_for_a_renamed_destination_are_shown_too() -> None:
     ledger, delivery = FakeLedger(), a_delivery(1, "old-name")
     claim = await ledger.claim(delivery, b"message", 100.0, 30.0)
     assert isinstance(claim, Claimed)
@@ -167,7 +168,7 @@ async def test_what_is_held_for_a_destination_that_was_renamed_is_told_too() -> 
     ]
 
 
-# What is put on the bus again
+# Replays
 
 EVENT: JsonObject = {"specversion": "1.0", "id": "e1", "type": "signup", "source": "/sources/web", "data": {"é": 1}}
 
@@ -198,21 +199,27 @@ def test_a_dead_letter_is_sent_on_as_it_was_and_forced() -> None:
     ("topic", "message"),
     [("dead-letters", json.dumps(EVENT).encode()), (EVENTS, b"\xff"), (EVENTS, b"[]"), (DELIVERIES, b'{"id": 1}')],
 )
-def test_what_was_never_a_message_of_ours_is_not_sent_on(topic: str, message: bytes) -> None:
+def test_a_message_that_is_not_ours_is_not_replayed(topic: str, message: bytes) -> None:
     assert not is_replayable(letter(topic, message))
     with pytest.raises(Permanent, match="nothing that could be sent on"):
         replay_of_dead_letter(letter(topic, message), "r1")
 
 
-# What the journal lacks of the ledger
+# Repair of the journal
 
 
 def row(key: str, state: str) -> LedgerRow:
     return LedgerRow(key, "e1", "tell", "list", state, 1, 0, 1, None, "why", "202", 1.0, 2.0, b"")
 
 
-def test_what_the_ledger_knows_and_the_journal_does_not_is_noted() -> None:
+def test_entries_that_the_journal_lacks_are_found_in_the_ledger() -> None:
     rows = [row("a", "done"), row("b", "disabled"), row("c", "retry_at"), row("d", "claimed"), row("e", "failed")]
     outcomes = {"a": "delivered", "b": "retry_later", "c": "unknown"}
     found = [(entry.delivery_id, entry.outcome, entry.attempt_number) for entry in missing_entries(outcomes, rows)]
     assert found == [("b", "disabled", 0), ("e", "refused", 0)]
+
+
+def test_every_status_of_an_event_has_a_label_on_the_page() -> None:
+    words = (PAGE / "words.js").read_text(encoding="utf-8")
+    statuses = words.partition("export const STATUSES = {")[2].partition("};")[0]
+    assert tuple(re.findall(r"^  (\w+): \[", statuses, re.MULTILINE)) == STATUSES

@@ -11,12 +11,12 @@ from aiohttp import StreamReader
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
-from deploy.dev.inspector.app import make_app, open_parts
-from deploy.dev.inspector.parts import LocalParts
-from deploy.dev.sendgrid.requests import mail_request
+from deploy.dev.inspector.app import make_app, open_backend
+from deploy.dev.inspector.backend import LocalBackend
+from deploy.dev.sendgrid.mailbox import mail_request
+from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
-from shared.cloud.local.journal_requests import RequestEntry, write_requests
-from shared.cloud.local.journal_schema import FILE_NAME, open_journal
+from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.delivery import Delivery, to_cloudevent_of
 from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, RouteDecision
@@ -33,7 +33,7 @@ JSON_TYPE = {"Content-Type": "application/json"}
 @dataclass(frozen=True, slots=True)
 class Inspector:
     client: "TestClient[Request, Application]"
-    parts: LocalParts
+    parts: LocalBackend
     bus: FakeBus
 
     async def get(self, path: str) -> JsonObject:
@@ -51,7 +51,7 @@ class Inspector:
 @pytest.fixture
 async def inspector(tmp_path: Path) -> AsyncIterator[Inspector]:
     bus = FakeBus()
-    async with open_parts(tmp_path, "127.0.0.1:9", read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"})) as opened:
+    async with open_backend(tmp_path, "127.0.0.1:9", read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"})) as opened:
         parts = replace(opened, bus=bus)
         async with TestClient(TestServer(make_app(parts))) as client:
             yield Inspector(client, parts, bus)
@@ -135,7 +135,7 @@ async def test_a_mail_is_shown_walled_in(inspector: Inspector) -> None:
             assert answer.status == 404
 
 
-async def test_every_answer_says_what_a_browser_may_do_with_it(inspector: Inspector) -> None:
+async def test_every_answer_has_the_security_headers(inspector: Inspector) -> None:
     for path in ("/", "/page/app.js", "/api/events", "/nowhere"):
         async with inspector.client.get(path) as answer:
             assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
@@ -161,11 +161,19 @@ async def test_an_event_is_replayed_as_it_was_stored(inspector: Inspector) -> No
 @pytest.mark.parametrize(
     ("body", "expected"), [({}, 400), ({"id": "nobody"}, 404), ({"id": "e1", "force": "yes"}, 400)]
 )
-async def test_a_replay_of_nothing_is_refused_in_words(inspector: Inspector, body: JsonObject, expected: int) -> None:
+async def test_an_invalid_replay_is_rejected_with_a_reason(
+    inspector: Inspector, body: JsonObject, expected: int
+) -> None:
     status, words = await inspector.post("/api/replay", body)
     assert status == expected
     assert words.strip()
     assert inspector.bus.sent == []
+
+
+async def test_an_id_that_is_no_text_of_unicode_is_refused_in_words(inspector: Inspector) -> None:
+    for path, body in [("/api/replay", '{"id": "\\ud800"}'), ("/api/dead-letters/drop", '{"ids": ["\\udfff"]}')]:
+        async with inspector.client.post(path, data=body, headers=JSON_TYPE) as answer:
+            assert (answer.status, await answer.text()) == (400, "The body must be JSON.\n")
 
 
 async def test_a_dead_letter_is_replayed_to_its_topic_and_marked(inspector: Inspector) -> None:
@@ -180,7 +188,7 @@ async def test_a_dead_letter_is_replayed_to_its_topic_and_marked(inspector: Insp
     assert len(rows_of(await inspector.get("/api/dead-letters?state=replayed"), "dead_letters")) == 1
 
 
-async def test_a_dead_letter_that_is_asked_for_twice_is_replayed_once(inspector: Inspector) -> None:
+async def test_a_dead_letter_is_replayed_once_however_often_that_is_requested(inspector: Inspector) -> None:
     letter = a_dead_letter(an_event())
     await inspector.parts.journal.record([letter])
     assert await inspector.post("/api/dead-letters/replay", {"ids": [letter.id] * 2}) == (200, '{"replayed":1}')
@@ -222,7 +230,7 @@ async def test_a_body_that_makes_no_sense_is_a_400(inspector: Inspector, body: b
         assert answer.status in {400, 413}
 
 
-async def test_what_happens_is_told_while_it_happens(inspector: Inspector, tmp_path: Path) -> None:
+async def test_an_open_page_is_updated_as_events_happen(inspector: Inspector, tmp_path: Path) -> None:
     async with asyncio.timeout(10), inspector.client.get("/api/live") as answer:
         assert answer.headers["Content-Type"] == "text/event-stream"
         first = await next_told(answer.content, "events")

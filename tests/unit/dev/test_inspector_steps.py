@@ -11,7 +11,7 @@ from aiohttp.web import Application, Request
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.dev.inspector.app import make_app, open_parts
+from deploy.dev.inspector.app import make_app, open_backend
 from shared.claim_check import MAX_INLINE_BYTES, checked_in
 from shared.cloud.local.owners import LocalOwners
 from shared.event import Event
@@ -58,7 +58,7 @@ class Page:
 
 @pytest.fixture
 async def page(tmp_path: Path) -> AsyncIterator[Page]:
-    async with open_parts(tmp_path, "127.0.0.1:9", read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"})) as parts:
+    async with open_backend(tmp_path, "127.0.0.1:9", read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"})) as parts:
         light, _ = await checked_in(
             Event("e2", "/sources/web", "signup.x", EVENT.receivedat, "00", {"text": "x" * MAX_INLINE_BYTES}),
             parts.blobs,
@@ -69,7 +69,7 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
             yield Page(client, tmp_path)
 
 
-async def test_each_step_of_each_route_is_told_with_what_it_changed(page: Page) -> None:
+async def test_each_step_of_each_route_is_shown_with_what_it_changed(page: Page) -> None:
     page.configure(CONFIG)
     status, routes = await page.steps()
 
@@ -111,7 +111,7 @@ async def test_looking_makes_no_event_the_owner_of_its_key_and_tells_who_is(page
     owners.close()
 
 
-async def test_an_event_that_rests_in_a_blob_is_told_whole(page: Page) -> None:
+async def test_an_event_in_a_blob_is_shown_with_its_data(page: Page) -> None:
     page.configure(CONFIG)
     _, routes = await page.steps("e2")
 

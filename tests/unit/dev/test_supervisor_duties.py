@@ -7,16 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from deploy.dev.sendgrid.mailbox import KEEP_SECONDS, Mailbox
-from deploy.dev.sendgrid.requests import MailRequest
-from deploy.dev.supervisor.duties import forget_old
+from deploy.dev.sendgrid.mailbox import KEEP_SECONDS, Mailbox, MailRequest
+from deploy.dev.supervisor.duties import purge_state
+from deploy.history.local_requests import RequestEntry, write_requests
+from deploy.history.local_retention import newest_at
 from shared.cloud.local.blobs import LocalBlobs
-from shared.cloud.local.journal_requests import RequestEntry, write_requests
-from shared.cloud.local.journal_retention import newest_at
-from shared.cloud.local.journal_schema import open_journal
-from shared.cloud.retention import DAY_SECONDS
+from shared.cloud.local.journal import open_journal
 from shared.jsontext import JsonObject
-from shared.purge_clock import PurgeClock
+from shared.retention import DAY_SECONDS, PurgeClock
 from tests.fakes.clock import FakeClock
 
 NOW = 1_790_000_000.0
@@ -42,16 +40,16 @@ def test_a_large_body_stays_as_long_as_whoever_may_ask_for_it(
         "destinations": {"crm": {"retry_seconds": [wait * DAY_SECONDS for wait in retry_days]}},
     }
 
-    forget_old(tmp_path, notify, NOW + days * DAY_SECONDS)
+    purge_state(tmp_path, notify, NOW + days * DAY_SECONDS)
     assert path.exists()
-    forget_old(tmp_path, notify, NOW + days * DAY_SECONDS + 1)
+    purge_state(tmp_path, notify, NOW + days * DAY_SECONDS + 1)
     assert not path.exists()
 
 
 def test_mails_are_forgotten_while_it_runs(tmp_path: Path) -> None:
     mailbox = Mailbox(tmp_path)
     mailbox.keep([MailRequest("old", NOW - KEEP_SECONDS - 1, "{}", 1), MailRequest("new", NOW, "{}", 1)])
-    forget_old(tmp_path, {"destinations": {}}, NOW)
+    purge_state(tmp_path, {"destinations": {}}, NOW)
     assert mailbox.count() == 1
     mailbox.close()
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from deploy.config.ports import ports_from
-from deploy.dev.supervisor.backoff import LONGEST_SECONDS, SETTLED_SECONDS, Backoff
-from deploy.dev.supervisor.plan import FUNCTIONS, Child, Place, affected, base_environ, plan_children
-from deploy.dev.supervisor.state_lock import StateInUse, locked
-from deploy.dev.supervisor.watch import changes, snapshot
+from deploy.dev.supervisor.plan import FUNCTIONS, Child, Folders, affected, base_environ, plan_children
+from deploy.dev.supervisor.reload import changes, snapshot
+from deploy.dev.supervisor.runner import LONGEST_SECONDS, SETTLED_SECONDS, Backoff
+from deploy.dev.supervisor.state import StateInUse, locked
 
 PORTS = ports_from(8080)
 
@@ -19,8 +19,8 @@ PORTS = ports_from(8080)
 
 def plan(sendgrid_key: str | None = "SG.x", inherited: Mapping[str, str] | None = None) -> dict[str, Child]:
     secrets = {"receive": {"FORM_PASSWORD": "p"}, "transform": {}, "notify": {"CRM_KEY": "k"}}
-    place = Place(Path("/checkout"), Path("/state"), Path("/sockets"))
-    return {child.name: child for child in plan_children(place, PORTS, inherited or {}, secrets, sendgrid_key)}
+    folders = Folders(Path("/checkout"), Path("/state"), Path("/sockets"))
+    return {child.name: child for child in plan_children(folders, PORTS, inherited or {}, secrets, sendgrid_key)}
 
 
 def test_five_processes_each_on_its_port() -> None:
@@ -54,7 +54,7 @@ def test_mails_are_caught_unless_they_are_to_be_sent() -> None:
     assert "SENDGRID_API_URL" not in sent
 
 
-def test_a_change_restarts_what_it_is_about() -> None:
+def test_a_change_restarts_the_processes_whose_code_it_is() -> None:
     children = list(plan().values())
     assert affected(children, [Path("/checkout/functions/notify/notify.py")]) == ("notify",)
     assert affected(children, [Path("/checkout/deploy/dev/inspector/app.js")]) == ("apis", "inspector")
@@ -65,7 +65,7 @@ def test_a_change_restarts_what_it_is_about() -> None:
 # Backoff, watching, the lock
 
 
-def test_waits_double_up_to_a_bound_and_begin_anew_once_settled() -> None:
+def test_waits_double_up_to_a_bound_and_start_over_once_settled() -> None:
     backoff, waits = Backoff(), []
     for _ in range(8):
         backoff = backoff.after(0.1)

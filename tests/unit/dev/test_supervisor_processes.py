@@ -14,15 +14,14 @@ from pathlib import Path
 import pytest
 
 from deploy.dev.supervisor import reaper
-from deploy.dev.supervisor.output import Output
+from deploy.dev.supervisor.output import Output, RequestFeed
 from deploy.dev.supervisor.plan import Child
-from deploy.dev.supervisor.race import race, raise_first_fault
 from deploy.dev.supervisor.reaper import groups_left
-from deploy.dev.supervisor.reaper_link import ReaperLink
-from deploy.dev.supervisor.request_feed import RequestFeed
-from deploy.dev.supervisor.runner import Runner
+from deploy.dev.supervisor.runner import ReaperLink, Runner
+from deploy.dev.supervisor.supervisor import race, raise_first_fault
+from deploy.history.local_read import JournalReader
 from deploy.terminal.log_view import LogView
-from shared.cloud.local.journal_read import JournalReader
+from shared.jsontext import JsonObject, to_json
 
 FOREVER = "import time\nprint('ready', flush=True)\ntime.sleep(600)\n"
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + FOREVER
@@ -39,10 +38,15 @@ PARENT = (
     "print('ready', flush=True)\n"
     "time.sleep(600)\n"
 )
-REQUEST = (
-    '{"message":"accepted","time":"2026-09-21T14:13:20.500Z","function":"receive","method":"POST","status":200,'
-    '"source":"web","event_id":"e1"}'
-)
+REQUEST: JsonObject = {
+    "message": "accepted",
+    "time": "2026-09-21T14:13:20.500Z",
+    "function": "receive",
+    "method": "POST",
+    "status": 200,
+    "source": "web",
+    "event_id": "e1",
+}
 
 
 class Heard:
@@ -97,11 +101,11 @@ async def start(tmp_path: Path, heard: Heard) -> AsyncIterator[Callable[[str], R
 async def test_a_child_that_dies_is_started_again(start: Callable[[str], Runner], heard: Heard) -> None:
     runner = start("import sys\nprint('here', flush=True)\nsys.exit(3)\n")
     await heard.until(lambda: heard.lines.count("here") >= 2)
-    assert heard.said[0] == "ERROR child ended with exit status 3; it is started again in 0.25 s"
+    assert heard.said[0] == "ERROR child ended with exit status 3; restarting in 0.25 s"
     assert runner.failures >= 1
 
 
-async def test_what_a_child_says_comes_in_whole_lines(start: Callable[[str], Runner], heard: Heard) -> None:
+async def test_the_output_of_a_child_arrives_in_whole_lines(start: Callable[[str], Runner], heard: Heard) -> None:
     start(PIECES)
     await heard.until(lambda: len(heard.lines) >= 3)
     assert heard.lines[:3] == ["one", "two", "end"]
@@ -189,7 +193,7 @@ def test_the_reaper_ends_what_is_left_and_removes_its_folder(tmp_path: Path) -> 
     assert not (tmp_path / "sockets").exists()
 
 
-def test_what_does_not_end_when_asked_is_made_to() -> None:
+def test_a_process_that_ignores_sigterm_is_killed() -> None:
     stubborn = begin_group(STUBBORN)
     reaper.end_groups([stubborn.pid], 0.1)
     assert stubborn.wait(5) == -signal.SIGKILL
@@ -222,14 +226,14 @@ async def test_a_race_raises_what_its_first_raised() -> None:
 
 async def test_requests_that_receive_logs_are_in_the_journal_soon(tmp_path: Path) -> None:
     feed = RequestFeed(tmp_path, lambda severity, text: None)
-    feed.take("no request")
+    feed.take({"message": "no request"})
     feed.take(REQUEST)
     task = asyncio.create_task(feed.run())
     with JournalReader(tmp_path / "journal.db") as reader:
         async with asyncio.timeout(5):
             while reader.event("e1") is None:
                 await asyncio.sleep(0.01)
-        feed.take(REQUEST.replace("e1", "e2"))
+        feed.take({**REQUEST, "event_id": "e2"})
         task.cancel()
         await asyncio.wait([task])
         assert reader.event("e2")
@@ -254,7 +258,7 @@ async def test_a_journal_that_cannot_be_opened_yet_takes_the_requests_that_come_
         while not said:
             await asyncio.sleep(0.01)
     state.unlink()
-    feed.take(REQUEST.replace("e1", "e2"))
+    feed.take({**REQUEST, "event_id": "e2"})
     task.cancel()  # which writes what waits
     await asyncio.wait([task])
     with JournalReader(state / "journal.db") as reader:
@@ -270,12 +274,33 @@ def test_a_file_on_a_full_disk_that_takes_no_word_ends_nothing(tmp_path: Path, m
     assert "notify ended" in (tmp_path / "log.jsonl").read_text(encoding="utf-8")
 
 
+async def test_a_line_of_receive_is_shown_logged_and_journaled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = Output(LogView("INFO", colours=False), lambda: None, tmp_path)
+    feeding = asyncio.create_task(output.requests.run())
+    output.hear("receive", ["Traceback", to_json(REQUEST)])
+    output.hear("notify", [to_json({**REQUEST, "event_id": "e2"})])
+    with JournalReader(tmp_path / "journal.db") as reader:
+        async with asyncio.timeout(5):
+            while reader.event("e1") is None:
+                await asyncio.sleep(0.01)
+        assert reader.event("e2") is None
+    feeding.cancel()
+    await asyncio.wait([feeding])
+    output.file.close()
+    shown = capsys.readouterr().out
+    assert "receive   Traceback" in shown
+    assert "receive   accepted  source=web" in shown
+    assert "e1" in (tmp_path / "log.jsonl").read_text(encoding="utf-8")
+
+
 class FullDisk(io.StringIO):
     def write(self, text: str) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-async def test_a_program_that_is_not_there_is_told_and_tried_again(tmp_path: Path, heard: Heard) -> None:
+async def test_a_missing_program_is_logged_and_retried(tmp_path: Path, heard: Heard) -> None:
     with ReaperLink(tmp_path / "sockets") as link:
         missing = Child("child", (str(tmp_path / "missing"),), {}, 0, "/", ())
         runner = Runner(missing, tmp_path, link, heard.hear, heard.say)

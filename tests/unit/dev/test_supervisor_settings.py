@@ -52,7 +52,7 @@ def test_no_colours_where_nobody_watches() -> None:
 @pytest.mark.parametrize(
     "arguments", [["--port-base", "0"], ["--port-base", "65530"], ["--port-base", "x"], ["--log-level", "LOUD"]]
 )
-def test_what_makes_no_sense_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_option_is_a_usage_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         options(*arguments)
     assert arguments[1] in capsys.readouterr().err
@@ -74,9 +74,7 @@ def test_what_the_env_file_sets_counts_too(tmp_path: Path, monkeypatch: pytest.M
     assert (chosen.port_base, chosen.log_level, chosen.state) == (9000, "ERROR", tmp_path / "state")
 
 
-def test_an_env_file_that_does_not_read_is_told_before_anything_starts(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unreadable_env_file_stops_the_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / ".env").write_text("PORT BASE=9000\n", encoding="utf-8")
     assert dev.main(["--env-file", str(tmp_path / ".env")]) == 1
     assert f"{tmp_path / '.env'}:1" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What is settled before the start, and again when the configuration changes."""
+"""The setup before the start and after a change of the configuration, and what `hookchain dev` says about it."""
 
 import base64
 from collections.abc import Callable, Mapping
@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG
-from deploy.dev.supervisor.banner import news
+from deploy.dev.supervisor.banner import banner, farewell, hint, news
 from deploy.dev.supervisor.options import parse_options
-from deploy.dev.supervisor.plan import Place
+from deploy.dev.supervisor.plan import Folders
+from deploy.dev.supervisor.reload import changes, snapshot
 from deploy.dev.supervisor.setup import Setup, set_up
-from deploy.dev.supervisor.watch import changes, snapshot
 
 CONFIG = """
 sources:
@@ -32,15 +32,15 @@ SetUp = Callable[[Mapping[str, str]], Setup]
 def settle(tmp_path: Path) -> SetUp:
     (tmp_path / "deploy").mkdir()
     (tmp_path / EXAMPLE_CONFIG).write_text(CONFIG, encoding="utf-8")
-    place = Place(tmp_path, tmp_path / "state", tmp_path / "sockets")
+    folders = Folders(tmp_path, tmp_path / "state", tmp_path / "sockets")
     return lambda environ: set_up(
         parse_options([], environ, tmp_path, is_terminal=False),
         {"SECRETS_DIR": str(tmp_path / "none"), **environ},
-        place,
+        folders,
     )
 
 
-def test_a_made_up_standard_webhooks_secret_is_a_key_that_can_sign(settle: SetUp, tmp_path: Path) -> None:
+def test_a_generated_standard_webhooks_secret_is_a_key_that_can_sign(settle: SetUp, tmp_path: Path) -> None:
     (tmp_path / OWN_CONFIG).write_text(SIGNED, encoding="utf-8")
     setup = settle({})
     prefix, _, key = setup.environ["PAY_KEY"].partition("_")
@@ -49,7 +49,7 @@ def test_a_made_up_standard_webhooks_secret_is_a_key_that_can_sign(settle: SetUp
     assert not setup.environ["FORM_PASSWORD"].startswith("whsec_")
 
 
-def test_no_two_made_up_signing_keys_are_the_same(settle: SetUp, tmp_path: Path) -> None:
+def test_no_two_generated_signing_keys_are_the_same(settle: SetUp, tmp_path: Path) -> None:
     another = "  refunds:\n    auth: {scheme: standard-webhooks, secret: refund-key}\nroutes:"
     (tmp_path / OWN_CONFIG).write_text(SIGNED.replace("routes:", another), encoding="utf-8")
     made = settle({}).environ
@@ -57,7 +57,7 @@ def test_no_two_made_up_signing_keys_are_the_same(settle: SetUp, tmp_path: Path)
 
 
 @pytest.mark.parametrize("environ", [{}, {"EMAIL_ADDRESS": "ann@example.com"}])
-def test_a_configuration_that_is_written_later_is_seen_and_taken(
+def test_a_configuration_that_is_written_later_is_noticed_and_used(
     settle: SetUp, tmp_path: Path, environ: Mapping[str, str]
 ) -> None:
     before = settle(environ)
@@ -67,7 +67,7 @@ def test_a_configuration_that_is_written_later_is_seen_and_taken(
     assert settle(environ).configuration.path == tmp_path / OWN_CONFIG
 
 
-def test_a_configuration_that_is_taken_away_leaves_the_example_until_it_is_back(settle: SetUp, tmp_path: Path) -> None:
+def test_without_its_configuration_the_example_is_served_until_it_is_back(settle: SetUp, tmp_path: Path) -> None:
     own = tmp_path / OWN_CONFIG
     own.write_text(SIGNED, encoding="utf-8")
     assert own in settle({}).configuration.files
@@ -77,24 +77,88 @@ def test_a_configuration_that_is_taken_away_leaves_the_example_until_it_is_back(
     assert own in after.configuration.files
 
 
-def test_where_a_configuration_is_named_no_other_is_watched(settle: SetUp, tmp_path: Path) -> None:
+def test_with_a_named_configuration_no_other_is_watched(settle: SetUp, tmp_path: Path) -> None:
     named = tmp_path / EXAMPLE_CONFIG
     assert settle({"HOOKCHAIN_CONFIG": str(named)}).configuration.files == (named,)
     assert settle({"HOOKCHAIN_CONFIG": "none", "EMAIL_ADDRESS": "ann@example.com"}).configuration.files == ()
 
 
-def test_a_new_source_and_a_new_secret_are_told_and_the_secret_is_not_shown(settle: SetUp, tmp_path: Path) -> None:
+def test_a_new_source_and_a_generated_secret_are_named_without_its_value(settle: SetUp, tmp_path: Path) -> None:
     before = settle({})
     (tmp_path / OWN_CONFIG).write_text(SIGNED, encoding="utf-8")
     after = settle({})
-    told = news(before, after)
-    assert told == [
-        f"the configuration is now {tmp_path / OWN_CONFIG}",
-        "point senders at http://127.0.0.1:8080/payments  a Standard Webhooks signature made with PAY_KEY",
-        f"made up and kept in {tmp_path / '.env'}: PAY_KEY",
+    lines = news(before, after)
+    assert lines == [
+        f"Configuration: {tmp_path / OWN_CONFIG}",
+        "Send webhooks to http://127.0.0.1:8080/payments  a Standard Webhooks signature made with PAY_KEY",
+        f"Missing secrets were generated into {tmp_path / '.env'}: PAY_KEY",
     ]
-    assert after.environ["PAY_KEY"] not in "".join(told)
+    assert after.environ["PAY_KEY"] not in "".join(lines)
 
 
 def test_a_change_that_adds_nothing_has_no_news(settle: SetUp) -> None:
     assert news(settle({}), settle({})) == []
+
+
+def with_sources(*sources: str) -> str:
+    return CONFIG.replace(
+        "  form:\n    auth: {scheme: basic, username: web, secret: form-password}\n", "".join(sources)
+    )
+
+
+FORM = "  form: {auth: {scheme: basic, username: web, secret: form-password}}\n"
+GITHUB = "  code: {provider: github, secret: github-secret}\n"
+OTHER_GITHUB = "  other: {provider: github, secret: other-secret}\n"
+SNS = "  alarms: {provider: aws_sns, params: {topics: ['arn:aws:sns:eu-west-1:1:t']}}\n"
+LINK = "  enroll: {auth: {scheme: link, secret: link-key}, methods: [GET]}\n"
+
+
+@pytest.mark.parametrize(
+    ("sources", "command"),
+    [
+        ([GITHUB], "hookchain trigger github"),
+        ([GITHUB, OTHER_GITHUB], "hookchain trigger github --source code"),
+        ([LINK], "hookchain link enroll event=password_created"),
+        ([LINK, GITHUB], "hookchain trigger github"),
+    ],
+)
+def test_the_command_to_try_fits_the_configuration(
+    settle: SetUp, tmp_path: Path, sources: list[str], command: str
+) -> None:
+    (tmp_path / OWN_CONFIG).write_text(with_sources(*sources), encoding="utf-8")
+    setup = settle({})
+    assert hint(setup).trial.endswith(command)
+    assert f"Try it:\n    {hint(setup).trial}\n" in banner(setup, 1.0)
+
+
+def test_a_source_of_the_operators_own_is_tried_before_a_provider(settle: SetUp, tmp_path: Path) -> None:
+    (tmp_path / OWN_CONFIG).write_text(with_sources(GITHUB, FORM), encoding="utf-8")
+    setup = settle({})
+    assert "curl -u web:" in banner(setup, 1.0)
+    assert "hookchain send http://127.0.0.1:8080/form --basic web --secret form-password" in hint(setup).trial
+
+
+def test_a_sample_beside_the_configuration_is_tried_before_a_providers_own(settle: SetUp, tmp_path: Path) -> None:
+    (tmp_path / OWN_CONFIG).write_text(with_sources("  mdm: {provider: jamf_pro, secret: mdm-password}\n"), "utf-8")
+    (tmp_path / OWN_CONFIG).with_name("sample.xml").write_text("<a/>", encoding="utf-8")
+    assert f"--data-binary @{tmp_path / 'deploy/sample.xml'} http://127.0.0.1:8080/mdm" in banner(settle({}), 1.0)
+
+
+def test_a_source_that_only_its_provider_can_sign_for_is_not_suggested(settle: SetUp, tmp_path: Path) -> None:
+    (tmp_path / OWN_CONFIG).write_text(with_sources(SNS), encoding="utf-8")
+    setup = settle({})
+    assert hint(setup).trial == ""
+    assert "Try it" not in banner(setup, 1.0)
+
+
+def test_the_banner_names_generated_and_short_secrets(settle: SetUp, tmp_path: Path) -> None:
+    shown = banner(settle({}), 1.0)
+    assert f"Missing secrets were generated into {tmp_path / '.env'}: FORM_PASSWORD" in shown
+    assert "Mails are caught and shown on the page, not sent. Press Ctrl-C to stop." in shown
+    short = banner(settle({"FORM_PASSWORD": "k7#mQ2!x"}), 1.0)
+    assert "These secrets are short enough to guess: FORM_PASSWORD. Use at least 16 characters." in short
+
+
+def test_the_last_line_says_where_events_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert farewell(tmp_path / ".hookchain") == "Stopped. Events are kept in .hookchain/."

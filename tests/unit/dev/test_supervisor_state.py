@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 
 from deploy.dev.sendgrid.mailbox import Mailbox
-from deploy.dev.supervisor.state_check import StateDamaged, set_aside_damaged
-from deploy.dev.supervisor.state_lock import StateExposed, locked
+from deploy.dev.supervisor.state import StateDamaged, StateExposed, locked, set_aside_damaged
+from deploy.history.local_read import JournalReader
+from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
-from shared.cloud.local.journal import write_entries
-from shared.cloud.local.journal_read import JournalReader
-from shared.cloud.local.journal_requests import RequestEntry, write_requests
-from shared.cloud.local.journal_schema import open_journal
+from shared.cloud.local.journal import open_journal, write_entries
 from shared.journal import DeadLetter
 
 NOW = 1_790_000_000.0
@@ -34,7 +32,7 @@ def test_a_state_folder_that_others_could_read_is_closed_to_them_with_all_it_hol
 
 
 @pytest.mark.parametrize(("mode", "file"), [(0o1777, "dev.lock"), (0o755, "holiday.jpg")])
-def test_a_folder_that_is_not_our_own_is_refused_and_stays_as_it_is(tmp_path: Path, mode: int, file: str) -> None:
+def test_a_folder_with_other_files_is_rejected_and_unchanged(tmp_path: Path, mode: int, file: str) -> None:
     (tmp_path / file).touch()
     tmp_path.chmod(mode)
     with pytest.raises(StateExposed, match="not Hookchain's"), locked(tmp_path):
@@ -63,7 +61,7 @@ def test_a_damaged_file_that_no_delivery_needs_is_set_aside_with_one_line(tmp_pa
     assert set_aside_damaged(tmp_path, NOW) == []
 
 
-def test_what_can_still_be_read_of_a_damaged_journal_is_kept(tmp_path: Path) -> None:
+def test_the_readable_part_of_a_damaged_journal_is_recovered(tmp_path: Path) -> None:
     a_journal(tmp_path, events=5_000)
     size = (tmp_path / "journal.db").stat().st_size
     with (tmp_path / "journal.db").open("r+b") as file:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from deploy.explain.config_tests import require_passing_tests
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 
 CONFIG = """\
 sources: {shop: {auth: none}}
@@ -26,7 +26,7 @@ def test_a_configuration_whose_test_fails_is_not_and_says_why(tmp_path: Path) ->
     path = tmp_path / "hookchain.yaml"
     path.write_text(CONFIG.replace("expect: [{to: people}]", "expect: []"))
 
-    with pytest.raises(CannotTell, match="nothing is deployed: 1 of the configuration's 1 tests fail") as refused:
+    with pytest.raises(CommandError, match="nothing is deployed: 1 of the configuration's 1 tests fail") as refused:
         require_passing_tests(path, {})
     assert "it goes out:\n  not expected: to 'people' by route 'all'" in str(refused.value)
 
@@ -54,7 +54,7 @@ def failures(tmp_path: Path, text: str) -> str:
     path.write_text(text)
     try:
         require_passing_tests(path, {})
-    except CannotTell as refused:
+    except CommandError as refused:
         return str(refused)
     return ""
 

@@ -65,7 +65,7 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path, capsys: pytest.CaptureFixt
         port = taken.getsockname()[1]
         assert main(["inspect", "--state", str(tmp_path), "--port", str(port)]) == 1
     told = capsys.readouterr()
-    assert (told.out, f"port {port} is taken" in told.err) == ("", True)
+    assert (told.out, f"port {port} is in use" in told.err) == ("", True)
 
 
 def test_a_cloud_is_emulated_whole_or_not_at_all() -> None:

@@ -22,7 +22,7 @@ from deploy.gcp.resources.services import Bundle
 from deploy.google.api import PROPAGATION_WAITS_SECONDS
 from deploy.google.gcloud import Answer, GcloudFault
 from deploy.google.target import Target
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from tests.gcloud_flags import faults, known_commands
 from tests.gcloud_world import NUMBER, World
 
@@ -235,7 +235,7 @@ def test_a_name_that_another_bundle_has_is_refused_before_anything_is_made(tmp_p
     deploy(world, deployment(tmp_path))
     changed = world.changes
     config = CONFIG.replace("secret: shop-key", "secret: key")
-    with pytest.raises(CannotTell, match="secret hookchain-shop-key has the label of the deployment 'hookchain'"):
+    with pytest.raises(CommandError, match="secret hookchain-shop-key has the label of the deployment 'hookchain'"):
         deploy(world, deployment(tmp_path, config=config, target=other))
     assert world.changes == changed
 
@@ -249,7 +249,7 @@ def test_what_had_such_a_name_before_there_was_a_bundle_is_left_alone(
     name = {"database": "hookchain", "job": "hookchain-sweep"}.get(kind, "hookchain-notify")
     thing = {**made.things[kind][name], "labels": {}}
     world = World(things={"api": made.things["api"], kind: {name: thing}})
-    with pytest.raises(CannotTell, match=f"{kind} {name} exists, but no deployment 'hookchain'"):
+    with pytest.raises(CommandError, match=f"{kind} {name} exists, but no deployment 'hookchain'"):
         deploy(world, deployment(tmp_path))
     assert removed(world, everything=True).actions == ()
     assert world.changes == 0
@@ -259,7 +259,7 @@ def test_a_bundle_is_in_one_region(tmp_path: Path) -> None:
     world = World()
     deploy(world, deployment(tmp_path))
     changed = world.changes
-    with pytest.raises(CannotTell, match="deployment 'hookchain' is in europe-west1"):
+    with pytest.raises(CommandError, match="deployment 'hookchain' is in europe-west1"):
         deploy(world, deployment(tmp_path, target=Target("my-project", "us-east1")))
     assert world.changes == changed
     assert deploy(world, deployment(tmp_path, target=Target("my-project", "us-east1", "other-")))[0] is None

@@ -12,7 +12,7 @@ from deploy.config.config_file import parse_config
 from deploy.gcp.costs import MONTH_SECONDS, START_SECONDS, Row, Stream, Traffic, instance_seconds, rows, sweeps_a_month
 from deploy.gcp.resource import Command, Resource
 from deploy.gcp.usage import default_plan, read_usage, resources
-from shared.cloud.retention import Retention
+from shared.retention import Retention
 
 SIZE: Final = {"cpu": "1", "memory": "512Mi", "concurrency": "40"}
 

@@ -14,7 +14,7 @@ from deploy.gcp.graph import graph
 from deploy.gcp.plan import Action, script
 from deploy.gcp.resources.monitoring import ALERT
 from deploy.gcp.settings import ALERT_FIELDS, FLAGS, planned_flags, settings_of
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from shared.jsontext import Json
 from tests.discovery import faults_in
 from tests.gcloud_world import SHOWN, Thing, World
@@ -143,7 +143,7 @@ def test_what_no_update_can_change_is_refused_and_not_thrown_away(world: World, 
     world.things["subscription"]["hookchain-events-transform"]["--topic"] = "_deleted-topic_"
     changed = world.changes
     with pytest.raises(
-        CannotTell, match="topic is projects/my-project/topics/_deleted-topic_, planned hookchain-events"
+        CommandError, match="topic is projects/my-project/topics/_deleted-topic_, planned hookchain-events"
     ):
         deploy(world, deployment(tmp_path))
     assert world.changes == changed

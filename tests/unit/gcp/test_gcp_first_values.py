@@ -19,7 +19,7 @@ from deploy.gcp.plan import NOTHING, plan
 from deploy.gcp.questions import Questions
 from deploy.gcp.resources.services import Bundle
 from deploy.google.target import Target
-from deploy.terminal.command_error import CannotTell
+from deploy.terminal.command_error import CommandError
 from shared.signatures.standard_webhooks import standard_key
 
 CONFIG = """
@@ -73,7 +73,7 @@ def test_what_the_operator_may_choose_is_made_at_random_and_what_is_given_is_tak
 
 
 def test_what_nobody_gives_is_named_with_the_command_that_sets_it() -> None:
-    with pytest.raises(CannotTell) as refused:
+    with pytest.raises(CommandError) as refused:
         values({})
     said = str(refused.value)
     assert "2 secrets are missing" in said
@@ -93,12 +93,12 @@ def test_a_terminal_is_asked_and_enter_makes_a_signing_secret_at_random() -> Non
 
 
 def test_an_api_key_cannot_be_made_up() -> None:
-    with pytest.raises(CannotTell, match="sendgrid-api-key"):
+    with pytest.raises(CommandError, match="sendgrid-api-key"):
         values({"SIGNED_KEY": "a-key-to-sign-with-1"}, Typed(""))
 
 
 def test_a_placeholder_is_refused_and_not_repeated() -> None:
-    with pytest.raises(CannotTell) as refused:
+    with pytest.raises(CommandError) as refused:
         values({**GIVEN, "SIGNED_KEY": "changeme"})
     assert "signed-key" in str(refused.value)
     assert "changeme" not in str(refused.value)
@@ -115,7 +115,7 @@ def test_a_standard_webhooks_secret_is_made_as_one() -> None:
 def test_more_than_three_questions_are_never_asked() -> None:
     more = "\n".join(f"  s{n}: {{auth: {{scheme: hmac, header: X, secret: key-{n}}}}}" for n in range(4))
     ask = Typed("a", "b", "c", "d")
-    with pytest.raises(CannotTell, match="6 secrets are missing"):
+    with pytest.raises(CommandError, match="6 secrets are missing"):
         values({}, ask, CONFIG.replace("sources:", f"sources:\n{more}"))
     assert not ask.asked
 

@@ -66,10 +66,12 @@ def test_an_event_uses_three_requests_and_some_writes() -> None:
     assert 3 <= used["documents_written"] <= 8
 
 
-def test_no_prices_are_made_up() -> None:
-    assert read_prices(PRICES_FILE) == ("EUR", {})
-    text = PRICES_FILE.read_text(encoding="utf-8")
-    assert {row.price for row in price_rows()} | {"currency"} == set(re.findall(r"^(\w+):", text, re.MULTILINE))
+def test_every_price_has_googles_list_price_with_its_region_and_date() -> None:
+    currency, listed, prices = read_prices(PRICES_FILE)
+    assert currency == "USD"
+    assert re.search(r"us-central1 as of 20\d\d, without the free tier", listed)
+    assert set(prices) == {row.price for row in price_rows()}
+    assert all(price > 0 for price in prices.values())
 
 
 def test_costs_are_use_times_price(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,7 +81,7 @@ def test_costs_are_use_times_price(tmp_path: Path, capsys: pytest.CaptureFixture
     assert costs_command.main(words) == 0
     said = capsys.readouterr().out
     requests, writes = (2 * read_usage()["requests"] + 0.0432) * 0.5, 2 * read_usage()["documents_written"] * 2
-    assert f"in all {requests + writes + 0.1:,.2f} CHF, without what has no price" in said
+    assert f"Total: {requests + writes + 0.1:,.2f} CHF a month, without what has no price" in said
     assert "bus_tib" in said.split("No price")[1]
 
 

@@ -2,7 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.notify.mail.addresses import Address, AddressFault, is_allowed, parse_address, without_doubles
+from functions.notify.destinations.email.mail import (
+    Address,
+    AddressFault,
+    is_allowed,
+    parse_address,
+    without_duplicates,
+)
 
 
 @pytest.mark.parametrize(
@@ -94,4 +100,4 @@ def test_an_allow_list_holds_addresses_and_whole_domains(allowed: list[str], is_
 def test_an_address_named_twice_counts_once() -> None:
     a, b, c = Address("a@x.y", "A"), Address("B@x.y"), Address("c@x.y")
 
-    assert without_doubles([a, b, Address("A@X.Y"), c], beside=[Address("b@x.y")]) == (a, c)
+    assert without_duplicates([a, b, Address("A@X.Y"), c], beside=[Address("b@x.y")]) == (a, c)

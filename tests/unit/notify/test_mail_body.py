@@ -8,10 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.notify.mail.default_body import DefaultBody, default_body, title_of
-from functions.notify.mail.fields import MAX_ROWS, MAX_VALUE_CHARACTERS, rows_of
-from functions.notify.mail.links import text_of, without_unsafe_links
-from functions.notify.mail.received_body import MAX_INLINE_BYTES, received_body
+from functions.notify.destinations.email.default_body import (
+    MAX_INLINE_BYTES,
+    DefaultBody,
+    default_body,
+    received_body,
+    title_of,
+)
+from functions.notify.destinations.email.fields import MAX_ROWS, MAX_VALUE_CHARACTERS, rows_of
+from functions.notify.destinations.email.render import text_of, without_unsafe_links
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json

@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from functions.notify.mail.addresses import Address
-from functions.notify.mail.mail import Attachment, Mail
-from functions.notify.mail.mime import encoded, message_bytes
-from functions.notify.mail.render import MailWriter
-from functions.notify.mail.sender import sender_of
-from functions.notify.mail.settings import Settings
+from functions.notify.destinations.email.email import sender_of
+from functions.notify.destinations.email.mail import Address, Attachment, Mail
+from functions.notify.destinations.email.mime import encoded, message_bytes
+from functions.notify.destinations.email.render import MailWriter
+from functions.notify.destinations.email.settings import Settings
 from shared.delivery import Delivery, Disabled
 from shared.errors import Permanent
 from shared.event import Event

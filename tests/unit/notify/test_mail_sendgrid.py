@@ -5,11 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.notify.mail.addresses import Address
-from functions.notify.mail.mail import Attachment, Mail
-from functions.notify.mail.sendgrid_answer import outcome_of
-from functions.notify.mail.sendgrid_body import sendgrid_body
+from functions.notify.destinations.email.mail import Address, Attachment, Mail
+from functions.notify.destinations.email.sendgrid import outcome_of, request_body
 from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater
+from shared.http_client import Answer
 from shared.jsontext import Json, JsonObject, to_json
 
 NOW = 1_790_000_000.0
@@ -26,7 +25,7 @@ MAIL = Mail(
 def outcome(status: int, body: Json = None, **headers: str) -> Outcome:
     content = b"" if body is None else to_json(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return outcome_of(status, named, content, sender="hooks@example.com", destination="list", now=NOW)
+    return outcome_of(Answer(status, content, named), sender="hooks@example.com", destination="list", now=NOW)
 
 
 def errors(message: str, field: str | None = None) -> JsonObject:
@@ -47,7 +46,7 @@ def test_a_mail_to_all_is_one_personalization() -> None:
         attachments=(Attachment("body.json", "application/json", b"{}"),),
     )
 
-    assert sendgrid_body(mail) == {
+    assert request_body(mail) == {
         "personalizations": [
             {
                 "to": [{"email": "a@x.y", "name": "Ada"}, {"email": "b@x.y"}],
@@ -77,7 +76,7 @@ def test_a_mail_to_all_is_one_personalization() -> None:
 
 
 def test_a_mail_for_each_is_one_request_with_a_personalization_for_each() -> None:
-    body = sendgrid_body(Mail("k", MAIL.sender, MAIL.to, "Hi", "words", "<p>", separate=True))
+    body = request_body(Mail("k", MAIL.sender, MAIL.to, "Hi", "words", "<p>", separate=True))
 
     assert body["personalizations"] == [{"to": [{"email": "a@x.y", "name": "Ada"}]}, {"to": [{"email": "b@x.y"}]}]
     assert body["content"] == [
@@ -147,7 +146,7 @@ def test_what_it_will_never_take_is_refused(status: int, code: str) -> None:
 
 @given(st.integers(100, 599), st.binary(max_size=200))
 def test_any_answer_has_a_meaning_and_a_short_printable_excerpt(status: int, body: bytes) -> None:
-    found = outcome_of(status, {}, body, sender="a@b", destination="d", now=NOW)
+    found = outcome_of(Answer(status, body), sender="a@b", destination="d", now=NOW)
 
     assert found.answer.isprintable()
     assert len(found.answer) <= 500
@@ -155,7 +154,7 @@ def test_any_answer_has_a_meaning_and_a_short_printable_excerpt(status: int, bod
 
 @pytest.mark.parametrize("body", [None, [], {"errors": None}, {"errors": [1]}, {"errors": [{}]}, {"x": "y"}])
 def test_an_answer_of_another_shape_is_shown_as_it_is(body: Json) -> None:
-    found = outcome_of(400, {}, json.dumps(body).encode(), sender="a@b", destination="d", now=NOW)
+    found = outcome_of(Answer(400, json.dumps(body).encode()), sender="a@b", destination="d", now=NOW)
 
     assert isinstance(found, Refused)
     assert found.answer.startswith("400 ")

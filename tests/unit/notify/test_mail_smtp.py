@@ -1,10 +1,15 @@
 import pytest
 
-from functions.notify.mail.addresses import Address
-from functions.notify.mail.mail import Mail
-from functions.notify.mail.smtp import conclude, letters_of
-from functions.notify.mail.smtp_dialogue import Fate, RecipientFate
-from functions.notify.mail.smtp_url import SmtpServer, SmtpUrlFault, parse_smtp_url
+from functions.notify.destinations.email.mail import Address, Mail
+from functions.notify.destinations.email.smtp import (
+    Fate,
+    RecipientFate,
+    SmtpServer,
+    SmtpUrlFault,
+    conclude,
+    parse_smtp_url,
+    unsent_letters,
+)
 from shared.delivery import Delivered, Refused, RetryLater, Unknown
 
 MAIL = Mail("k", Address("s@x.y"), (Address("a@x.y"), Address("b@x.y")), "Hi", "words", None, bcc=(Address("c@x.y"),))
@@ -85,7 +90,7 @@ def test_somebody_unknown_is_unknown() -> None:
 def test_a_letter_goes_to_those_who_do_not_have_it_and_names_everyone() -> None:
     settled = {"a@x.y": RecipientFate("a@x.y", "taken", "")}
 
-    [letter] = letters_of(MAIL, settled)
+    [letter] = unsent_letters(MAIL, settled)
 
     assert [address.address for address in letter.recipients] == ["b@x.y", "c@x.y"]
     assert letter.mail == MAIL
@@ -95,6 +100,6 @@ def test_each_persons_own_mail_goes_to_those_who_do_not_have_theirs() -> None:
     mail = Mail("k", MAIL.sender, MAIL.to, "Hi", "words", None, separate=True)
     settled = {"a@x.y": RecipientFate("a@x.y", "refused", "")}
 
-    [letter] = letters_of(mail, settled)
+    [letter] = unsent_letters(mail, settled)
 
     assert [address.address for address in letter.mail.to] == ["b@x.y"]

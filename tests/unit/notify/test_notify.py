@@ -185,10 +185,12 @@ async def test_a_pause_that_could_not_be_written_is_written_by_the_next_that_is_
 # What is held
 
 
+@pytest.mark.parametrize("reason_end", ["", "; then `hookchain release crm`"])
 async def test_a_destination_that_needs_an_operator_holds_what_is_owed_to_it_and_says_so_once(
-    capsys: pytest.CaptureFixture[str],
+    reason_end: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    notifier = FakeNotifier(FakeDestination(Disabled("verify the sender a@example.com at SendGrid", "403")))
+    reason = f"verify the sender a@example.com at SendGrid{reason_end}"
+    notifier = FakeNotifier(FakeDestination(Disabled(reason, "403")))
     assert (await notifier.take(a_delivery(1))).outcome == "held"
     assert (await notifier.take(a_delivery(2))).outcome == "held"
     assert len(notifier.crm.attempts) == 1

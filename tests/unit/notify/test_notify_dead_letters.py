@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.notify.dead_letter_keeper import keep_dead_letter, read_dead_letter
-from functions.notify.own_dead_letters import MAX_UNREADABLE_BYTES
+from functions.notify.dead_letters import MAX_UNREADABLE_BYTES, keep_dead_letter, read_dead_letter
 from shared.dead_letters import dead_letter_message
 from shared.errors import Temporary
 from shared.event import to_cloudevent

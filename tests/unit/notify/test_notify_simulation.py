@@ -14,13 +14,13 @@ from typing import ParamSpec, TypeVar
 import pytest
 
 from functions.notify.destination import Attempt
-from functions.notify.destination_states import DestinationStates
 from functions.notify.notify import notify
+from functions.notify.registry import DestinationStates
 from functions.notify.sweep import Sweeper
-from functions.notify.work import Acknowledged, Parts
+from functions.notify.work import Acknowledged, Notifier
 from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater
 from shared.errors import Temporary
-from shared.journaling import Journaling
+from shared.journal import Journaling
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow
 from shared.ledger_rules import DONE, FAILED
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
@@ -189,8 +189,8 @@ class Simulation:
         self.workers = [self.worker() for _ in range(3)]
         self.deliveries = [a_delivery(number) for number in range(DELIVERY_COUNT)]
 
-    def worker(self) -> Parts:
-        return Parts(
+    def worker(self) -> Notifier:
+        return Notifier(
             destinations=FakeDestinations(
                 {"crm": self.crm}, retry_seconds=(5.0, 60.0, 300.0, 300.0, 900.0), on_unknown=self.on_unknown
             ),

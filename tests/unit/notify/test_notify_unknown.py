@@ -211,7 +211,7 @@ async def test_a_clock_that_is_set_ahead_during_an_attempt_leads_to_no_second_on
     assert len(notifier.crm.attempts) == 1
 
 
-# Parts of ours that fail
+# Notifier of ours that fail
 
 
 async def test_a_ledger_that_is_down_nacks_before_anything_is_sent() -> None:

@@ -3,10 +3,10 @@
 import base64
 import hmac
 
-from functions.receive.diagnosis.why import why_refused
+from functions.receive.diagnosis.diagnose import why_refused
 from shared.http import Request
 from shared.jsontext import Json
-from shared.signatures.way import Way, read_way
+from shared.signatures.scheme import AuthScheme, read_scheme
 
 NOW = 1_790_000_000.0
 KEY = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -23,9 +23,9 @@ TIMED: Json = {
 }
 
 
-def way(settings: Json, **changed: Json) -> Way:
+def way(settings: Json, **changed: Json) -> AuthScheme:
     assert isinstance(settings, dict)
-    return read_way({**settings, **changed})
+    return read_scheme({**settings, **changed})
 
 
 def mac(body: bytes, key: bytes = KEY.encode(), algorithm: str = "sha256") -> str:

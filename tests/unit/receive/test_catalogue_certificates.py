@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from functions.transform.signed_bytes import first_with_signed_bytes
+from functions.transform.transform import first_with_signed_bytes
 from shared.errors import Temporary
 from shared.jsontext import Json
 from tests.fakes.owners import FakeOwners

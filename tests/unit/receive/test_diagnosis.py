@@ -11,8 +11,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from functions.receive.diagnosis.why import why_refused
-from shared.signatures.way import Way, read_way
+from functions.receive.diagnosis.diagnose import why_refused
+from shared.signatures.scheme import AuthScheme, read_scheme
 from tests.unit.receive.refusals import BASIC, BODY, HUB, KEY, NOW, TIMED, hub_words, mac, posted, way
 
 
@@ -62,7 +62,10 @@ def test_a_stripe_secret_that_was_decoded_by_hand_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("kept", "signed_with", "words"),
-    [(KEY, f"whsec_{KEY}", "lacks the `whsec_`"), (f"whsec_{KEY}", KEY, "begins with `whsec_`, which is no part")],
+    [
+        (KEY, f"whsec_{KEY}", "lacks the `whsec_`"),
+        (f"whsec_{KEY}", KEY, "begins with `whsec_`, and"),
+    ],
 )
 def test_a_secret_with_a_beginning_too_little_or_too_much_is_told(kept: str, signed_with: str, words: str) -> None:
     request = posted(BODY, ("x-hub-signature-256", "sha256=" + mac(BODY, signed_with.encode())))
@@ -93,8 +96,8 @@ def test_another_sources_secret_is_told_by_that_sources_name() -> None:
     assert "the secret of the source 'shop' is the right one" in told
 
 
-def test_a_signature_by_an_unknown_secret_says_to_set_it_anew() -> None:
-    assert "the secret at the sender is another one" in hub_words(BODY, "sha256=" + mac(BODY, b"unknown"))
+def test_a_signature_by_an_unknown_secret_says_to_copy_it_again() -> None:
+    assert "the sender uses a different secret" in hub_words(BODY, "sha256=" + mac(BODY, b"unknown"))
 
 
 @pytest.mark.parametrize(
@@ -132,11 +135,11 @@ def test_where_the_url_is_signed_an_unknown_one_is_thought_of_first() -> None:
     settings = way(HUB, content="{url}{body}", prefix="")
     request = posted(BODY, ("x-hub-signature-256", mac(b"https://hooks.example.com/hook" + BODY)))
     told = why_refused(request, settings, [KEY], NOW, "http://localhost:8080/hook") or ""
-    assert "set `public_url` to the URL as the sender has it" in told
+    assert "Set `public_url` to the URL as the sender has it" in told
 
 
 def test_standard_webhooks_with_a_secret_used_as_text_is_told() -> None:
-    settings = read_way({"scheme": "standard-webhooks", "secret": "s"})
+    settings = read_scheme({"scheme": "standard-webhooks", "secret": "s"})
     signed = f"msg_1.{int(NOW)}.".encode() + BODY
     signature = base64.b64encode(hmac.digest(KEY.encode(), signed, "sha256")).decode()
     headers = (("webhook-id", "msg_1"), ("webhook-timestamp", str(int(NOW))), ("webhook-signature", f"v1,{signature}"))
@@ -165,9 +168,9 @@ WAYS = [
     way(BASIC),
     way(HUB, content="{url}{body}"),
     way(HUB, body_digest="query.digest"),
-    read_way({"scheme": "query", "parameter": "token", "secret": "s"}),
-    read_way({"scheme": "standard-webhooks", "secret": "s"}),
-    read_way({"scheme": "token", "at": "data.value.*.clientState", "secret": "s"}),
+    read_scheme({"scheme": "query", "parameter": "token", "secret": "s"}),
+    read_scheme({"scheme": "standard-webhooks", "secret": "s"}),
+    read_scheme({"scheme": "token", "at": "data.value.*.clientState", "secret": "s"}),
 ]
 BODIES = st.binary(max_size=60) | st.sampled_from(
     [b"[" * 3000, b"[" * 800 + b"]" * 800, b'{"a":' * 900, b"\x1f\x8b\x00"]
@@ -176,7 +179,7 @@ BODIES = st.binary(max_size=60) | st.sampled_from(
 
 @given(body=BODIES, headers=HEADERS, settings=st.sampled_from(WAYS), query=st.text(max_size=20))
 def test_whatever_was_sent_is_told_without_a_secret_or_a_value(
-    body: bytes, headers: list[tuple[str, str]], settings: Way, query: str
+    body: bytes, headers: list[tuple[str, str]], settings: AuthScheme, query: str
 ) -> None:
     marked = [(name, f"{value}canary") for name, value in headers]
     told = why_refused(posted(body, *marked, query=query), settings, [KEY, f"whsec_{KEY}"], NOW) or ""
@@ -193,16 +196,16 @@ def test_a_body_cut_on_its_way_is_told_by_the_digest_sent_along() -> None:
     digest = hashlib.sha256(BODY).hexdigest()
     settings = way(HUB, content="{url}", body_digest="query.bodySHA256", prefix="")
     request = posted(BODY[:-3], ("x-hub-signature-256", "00"), query=f"bodySHA256={digest}")
-    assert "something on the way changed or cut it" in (why_refused(request, settings, [KEY], NOW) or "")
+    assert "something changed or cut the body on its way" in (why_refused(request, settings, [KEY], NOW) or "")
 
 
 def test_a_body_that_is_no_whole_json_is_told_as_that() -> None:
-    assert hub_words(BODY[:-9], "sha256=" + mac(BODY)).startswith("the body is no whole JSON: it was cut")
+    assert hub_words(BODY[:-9], "sha256=" + mac(BODY)).startswith("the body is not complete JSON: it was cut")
     packed = posted(gzip.compress(BODY), ("content-encoding", "gzip"), ("x-hub-signature-256", "sha256=00"))
     assert "JSON" not in (why_refused(packed, way(HUB), [KEY], NOW) or "")
-    token = read_way({"scheme": "token", "at": "data.token", "secret": "s"})
+    token = read_scheme({"scheme": "token", "at": "data.token", "secret": "s"})
     told = why_refused(posted(b'{"a": 1, "tok'), token, [KEY], NOW) or ""
-    assert told.startswith("what proves its sender is looked for in the body, and the body is no whole JSON")
+    assert told.startswith("the credentials are in the body, and the body is not complete JSON")
 
 
 def test_a_large_body_is_not_written_anew() -> None:

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from functions.receive.diagnosis.why import why_refused
+from functions.receive.diagnosis.diagnose import why_refused
 from shared.jsontext import Json
-from shared.signatures.way import read_way
+from shared.signatures.scheme import read_scheme
 from tests.unit.receive.refusals import BASIC, BODY, HUB, KEY, NOW, basic, hub_words, mac, posted, way
 
 
@@ -44,26 +44,26 @@ def test_a_password_where_a_signature_is_expected_is_told() -> None:
 @pytest.mark.parametrize(
     ("settings", "header", "words"),
     [
-        (BASIC, basic("someone", KEY), "the password is right, the user name is not"),
+        (BASIC, basic("someone", KEY), "the password is right, but the user name is wrong"),
         (BASIC, basic(KEY, "x"), "sent as the user name"),
-        (BASIC, basic("web", f"{KEY} "), "but for white space"),
+        (BASIC, basic("web", f"{KEY} "), "except for white space"),
         (BASIC, basic("web", "other"), "is not this source's secret"),
         (BASIC, ("x-webhook-password", KEY), "stands in the header x-webhook-password"),
         (BASIC, ("authorization", f"Bearer {KEY}"), "stands in `Authorization: Bearer`"),
         (BASIC, ("x-nothing", "1"), "some senders drop user and password from a URL"),
         ({"scheme": "bearer", "secret": "s"}, basic("web", KEY), "stands in basic authentication"),
-        ({"scheme": "header", "header": "x-token", "secret": "s"}, ("x-token", "other"), "another value"),
+        ({"scheme": "header", "header": "x-token", "secret": "s"}, ("x-token", "other"), "is not this source's secret"),
     ],
 )
 def test_a_password_is_looked_for_where_senders_put_it(settings: Json, header: tuple[str, str], words: str) -> None:
-    told = why_refused(posted(BODY, header), read_way(settings), [KEY], NOW)
+    told = why_refused(posted(BODY, header), read_scheme(settings), [KEY], NOW)
     assert told is not None
     assert words in told
 
 
 @pytest.mark.parametrize(("kept", "words"), [(f"{KEY} ", "white space around it"), (f'"{KEY}"', "quotation marks")])
 def test_a_token_that_is_kept_with_more_around_it_is_told(kept: str, words: str) -> None:
-    settings = read_way({"scheme": "header", "header": "x-token", "secret": "s"})
+    settings = read_scheme({"scheme": "header", "header": "x-token", "secret": "s"})
     told = why_refused(posted(BODY, ("x-token", KEY)), settings, [kept], NOW)
     assert told is not None
     assert words in told
@@ -85,17 +85,19 @@ def test_a_numbered_header_that_is_missing_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("second", "words"),
-    [({"sig": "00"}, "the secret at the sender is another one"), ({}, "in data.sig of each item, and not every one")],
+    [({"sig": "00"}, "the sender uses a different secret"), ({}, "in data.sig of each item, and not every one")],
 )
 def test_signatures_within_items_are_looked_for_there(second: Json, words: str) -> None:
-    each = read_way({"scheme": "hmac", "each": "data.items.*", "at": "data.sig", "content": "{data.id}", "secret": "s"})
+    each = read_scheme(
+        {"scheme": "hmac", "each": "data.items.*", "at": "data.sig", "content": "{data.id}", "secret": "s"}
+    )
     told = why_refused(posted(json.dumps({"items": [{"sig": "00"}, second]}).encode()), each, [KEY], NOW)
     assert told is not None
     assert words in told
 
 
 def test_a_token_in_the_query_where_a_header_is_expected_is_told() -> None:
-    settings = read_way({"scheme": "header", "header": "x-token", "secret": "s"})
+    settings = read_scheme({"scheme": "header", "header": "x-token", "secret": "s"})
     told = why_refused(posted(BODY, query=f"key={KEY}"), settings, [KEY], NOW)
     assert told is not None
     assert "stands in the query parameter key" in told

@@ -3,9 +3,9 @@
 import base64
 import hmac
 
-from functions.receive.diagnosis.why import why_refused
+from functions.receive.diagnosis.diagnose import why_refused
 from shared.http import Request
-from shared.signatures.way import read_way
+from shared.signatures.scheme import read_scheme
 from tests.unit.receive.refusals import BODY, KEY, NOW, TIMED, mac, posted, way
 
 
@@ -36,7 +36,7 @@ def test_a_signature_from_the_future_blames_a_clock() -> None:
 def test_an_old_signature_that_is_not_right_either_says_both() -> None:
     told = why_refused(timed(str(int(NOW) - 420), b"something else"), way(TIMED), [KEY], NOW)
     assert told is not None
-    assert told.endswith("and the signature is not right either")
+    assert told.endswith("and the signature is wrong too")
 
 
 def test_milliseconds_where_seconds_are_meant_are_told() -> None:
@@ -73,13 +73,13 @@ def standard(key: bytes, at: int, version: str = "v1", id: str = "msg_1") -> Req
 
 def test_an_old_signature_by_a_standard_webhooks_secret_used_as_text_is_right_but_for_its_time() -> None:
     secret = f"whsec_{KEY}"
-    settings = read_way({"scheme": "standard-webhooks", "secret": "s", "key": "utf8"})
+    settings = read_scheme({"scheme": "standard-webhooks", "secret": "s", "key": "utf8"})
     told = why_refused(standard(secret.encode(), int(NOW) - 420), settings, [secret], NOW) or ""
     assert told.startswith("signed 7 minutes ago, the limit is 5 minutes: the signature is right")
 
 
 def test_a_right_signature_is_no_other_sources() -> None:
-    settings = read_way({"scheme": "standard-webhooks", "secret": "s"})
+    settings = read_scheme({"scheme": "standard-webhooks", "secret": "s"})
     secret = "whsec_" + base64.b64encode(KEY.encode()).decode()
     request = standard(KEY.encode(), int(NOW), id="has.a.stop")
     assert why_refused(request, settings, [secret], NOW, None, {"another": [secret]}) is None

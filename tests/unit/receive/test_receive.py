@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from functions.receive.outcomes import Accepted
 from functions.receive.receive import Receiver
-from functions.receive.sources import read_sources
+from functions.receive.replies import Accepted
+from functions.receive.source import read_sources
 from shared.errors import HookchainError, Rejected, Temporary
 from shared.event import Event, event_id, from_cloudevent
 from shared.http import Request

@@ -7,10 +7,9 @@ import pytest
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from functions.receive.diagnosis.ration import BURST, SECONDS_EACH, Ration
 from functions.receive.entry import answer
-from functions.receive.receive import Receiver
-from functions.receive.sources import read_sources
+from functions.receive.receive import DIAGNOSES_AT_ONCE, SECONDS_A_DIAGNOSIS, DiagnosisLimit, Receiver
+from functions.receive.source import read_sources
 from shared.formats import json_body
 from shared.formats.media_type import MediaType
 from shared.http import Reply, Request
@@ -85,7 +84,7 @@ async def test_a_wrong_token_is_told_as_that_and_not_as_a_signature_that_is_miss
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     await Receiving().send("/lab", BODY, ("x-gitlab-token", "another"))
-    assert "what stands in the header x-gitlab-token is another value" in str(logged(capsys))
+    assert "the value in the header x-gitlab-token is not this source's secret" in str(logged(capsys))
 
 
 async def test_the_header_of_a_standard_webhooks_signature_is_named_where_it_is_missing(
@@ -101,14 +100,14 @@ async def test_a_flood_of_forgeries_is_refused_without_a_diagnosis_each(capsys: 
         await receiving.send("/hub", BODY, ("x-hub-signature-256", "sha256=00"))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 20
-    assert sum("Why:" in line for line in lines) == BURST
+    assert sum("Why:" in line for line in lines) == DIAGNOSES_AT_ONCE
 
 
 def test_the_ration_grows_again_with_time() -> None:
-    ration, now = Ration(), 1_790_000_000.0
+    ration, now = DiagnosisLimit(), 1_790_000_000.0
     assert [ration.take(now) for _ in range(6)] == [True] * 5 + [False]
-    assert not ration.take(now + SECONDS_EACH - 0.1)
-    assert [ration.take(now + 2 * SECONDS_EACH) for _ in range(3)] == [True, True, False]
+    assert not ration.take(now + SECONDS_A_DIAGNOSIS - 0.1)
+    assert [ration.take(now + 2 * SECONDS_A_DIAGNOSIS) for _ in range(3)] == [True, True, False]
 
 
 @pytest.mark.parametrize(("items", "most"), [(1, 100), (30_000, 4)])

@@ -13,7 +13,7 @@ from functions.receive.keys import (
     MISSING_SECONDS,
     RESERVED_FETCHES,
     Keys,
-    confirmed,
+    confirm_subscription,
 )
 from shared.errors import Rejected, Temporary
 from shared.ports import Fetched, Outgoing
@@ -162,11 +162,13 @@ async def test_no_more_keys_are_kept_than_memory_has_room_for() -> None:
     assert len(fetch.asked) == len(urls) + 1
 
 
-async def test_a_subscription_that_is_not_confirmed_is_asked_for_again() -> None:
-    await confirmed(FakeFetch({URL: answer(204)}), URL)
+async def test_a_subscription_that_is_not_confirm_subscription_is_asked_for_again() -> None:
+    await confirm_subscription(FakeFetch({URL: answer(204)}), URL)
     for fetch in (FakeFetch({URL: answer(500)}), FakeFetch()):
         with pytest.raises(Temporary):
-            await confirmed(fetch, URL)
+            await confirm_subscription(fetch, URL)
     with pytest.raises(Rejected) as refusal:
-        await confirmed(FakeFetch({URL: answer()}, {"sns.eu-west-1.amazonaws.com": ["169.254.169.254"]}), URL)
+        await confirm_subscription(
+            FakeFetch({URL: answer()}, {"sns.eu-west-1.amazonaws.com": ["169.254.169.254"]}), URL
+        )
     assert refusal.value.code == "sub_url"

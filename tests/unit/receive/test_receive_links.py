@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.receive.link import EXPIRES, ONCE, SIGNATURE, link_signature, verify_link
+from functions.receive.links import EXPIRES, ONCE, SIGNATURE, link_signature, verify_link
 from shared.errors import Rejected
 from shared.jsontext import Json
 from tests.fakes.clock import FakeClock

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.requests.samples import Fresh, events_of, load_sample
 from deploy.requests.signing import Signer, signed
-from functions.receive.forwarded import requested_url
+from functions.receive.admission import requested_url
 from shared.event import event_id
 from shared.http import Request
 from shared.jsontext import Json, to_json

@@ -12,7 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from deploy.requests.send import Basic, Bearer, Hmac, Password, StandardWebhooks, send
+from deploy.requests.auth import Basic, Bearer, Hmac, Password, StandardWebhooks
+from deploy.requests.send import send
 from shared.signatures.standard_webhooks import verify_standard
 from tests.fakes.receiver import http_answer, receiver
 from tests.unit.shared.hmac_way import verify_hmac

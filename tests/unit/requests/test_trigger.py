@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli.trigger_shot import CannotSign, sample_of
+from deploy.cli.trigger_request import CannotSign, chosen_sample
 from deploy.config.catalogue import load_catalogue
 from deploy.requests.breaking import BREAKS, Break
 from deploy.requests.samples import FOLDER, events_of, load_sample
-from functions.receive.outcomes import Accepted, Answered
-from functions.receive.replies import accepted_reply
+from functions.receive.replies import Accepted, Answered, accepted_reply
 from shared.errors import HookchainError, Rejected, Temporary
 from shared.secrets import SECRET_NAME
 from tests.signed_samples import FRESH, on_range
@@ -52,7 +51,7 @@ def test_a_sample_is_accepted(provider: str, event: str, tmp_path: Path) -> None
         assert provider in NEEDS_A_KEY_FROM_ELSEWHERE
         return
     taken = firing.received(request)
-    if sample_of(firing.aim, event, firing.keys, FRESH).is_handshake:
+    if chosen_sample(firing.aim, event, firing.keys, FRESH).is_handshake:
         assert isinstance(taken, Answered)
         return
     assert isinstance(taken, Accepted)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from shared.http import Request
+from shared.signatures.scheme import read_scheme
 from shared.signatures.verify import verify
-from shared.signatures.way import read_way
 
 
 def verify_hmac(
@@ -13,5 +13,5 @@ def verify_hmac(
     """Raises Rejected."""
     headers = () if header is None else (("x-sig", header),)
     settings = {"algorithm": algorithm, "encoding": encoding, "prefix": prefix}
-    way = read_way({"scheme": "hmac", "header": "x-sig", "secret": "key", **settings})
+    way = read_scheme({"scheme": "hmac", "header": "x-sig", "secret": "key", **settings})
     verify(Request("POST", "/hook", "", headers, body), way, secrets, {}, 0.0)

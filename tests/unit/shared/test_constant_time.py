@@ -8,15 +8,14 @@ from typing import Final
 import jwt
 import pytest
 
-from functions.receive.link import link_signature, verify_link
+from functions.receive.links import link_signature, verify_link
 from shared.errors import Rejected
 from shared.http import Request
 from shared.jsontext import Json
-from shared.signatures.compare import matches_any
-from shared.signatures.macs import digest_text, hmac_text
+from shared.signatures.macs import digest_text, hmac_text, matches_any
+from shared.signatures.scheme import read_scheme
 from shared.signatures.standard_webhooks import sign_standard
 from shared.signatures.verify import verify
-from shared.signatures.way import read_way
 
 NOW: Final = 1_790_000_000
 SECRETS: Final = ["newest-secret-0123456789-0123456789", "older-secret-0123456789-0123456789"]
@@ -98,7 +97,7 @@ def schemes(secret: str) -> dict[str, tuple[dict[str, Json], Request]]:
 @pytest.mark.parametrize("secret", SECRETS)
 def test_each_scheme_compares_with_every_secret(scheme: str, secret: str, comparisons: Comparisons) -> None:
     settings, sent = schemes(secret)[scheme]
-    verify(sent, read_way({"scheme": scheme, "secret": "s", **settings}), SECRETS, {}, NOW)
+    verify(sent, read_scheme({"scheme": scheme, "secret": "s", **settings}), SECRETS, {}, NOW)
     assert comparisons.count == len(SECRETS)
 
 
@@ -106,7 +105,7 @@ def test_each_scheme_compares_with_every_secret(scheme: str, secret: str, compar
 def test_a_standard_webhook_is_compared_with_every_secret(secret: str, comparisons: Comparisons) -> None:
     signature = sign_standard(secret, "msg_1", NOW, BODY)
     sent = request({"webhook-id": "msg_1", "webhook-timestamp": str(NOW), "webhook-signature": signature})
-    verify(sent, read_way({"scheme": "standard-webhooks", "secret": "s"}), WHSECS, {}, NOW)
+    verify(sent, read_scheme({"scheme": "standard-webhooks", "secret": "s"}), WHSECS, {}, NOW)
     assert comparisons.count == len(WHSECS)
 
 
@@ -115,7 +114,7 @@ def test_a_token_signed_with_the_right_secret_by_an_algorithm_that_is_not_listed
     listed: str, used: str
 ) -> None:
     secret = SECRETS[0] + SECRETS[1]
-    way = read_way(
+    way = read_scheme(
         {"scheme": "jwt", "secret": "s", "algorithms": listed, "header": "authorization", "prefix": "Bearer "}
     )
     token = jwt.encode({"iat": NOW}, "" if used == "none" else secret, algorithm=used)

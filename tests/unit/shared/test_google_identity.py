@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.cloud.gcp.identity import KEPT_SECONDS, LAST_SECONDS, MetadataIdentity
+from shared.cloud.gcp.tokens import IDENTITY_SECONDS, LAST_IDENTITY_SECONDS, MetadataIdentity
 from shared.errors import Temporary
 from tests.fakes.clock import FakeClock
 from tests.gcp.metadata_server import MetadataServer
@@ -29,7 +29,7 @@ async def test_a_token_is_for_its_audience_and_is_kept_for_half_its_life(
 ) -> None:
     assert [await identity(AUDIENCE), await identity(AUDIENCE)] == ["token-1", "token-1"]
     assert await identity("https://other.example.com") == "token-2"
-    clock.advance(KEPT_SECONDS)
+    clock.advance(IDENTITY_SECONDS)
     assert await identity(AUDIENCE) == "token-3"
     assert metadata.audiences == [AUDIENCE, "https://other.example.com", AUDIENCE]
 
@@ -39,7 +39,7 @@ async def test_a_token_that_is_still_good_serves_while_there_is_no_new_one(
 ) -> None:
     await identity(AUDIENCE)
     metadata.status = 503
-    clock.advance(LAST_SECONDS - 1)
+    clock.advance(LAST_IDENTITY_SECONDS - 1)
     assert await identity(AUDIENCE) == "token-1"
     clock.advance(1)
     with pytest.raises(Temporary, match="answered 503"):

@@ -3,8 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.cloud.gcp.pubsub import Authorization
-from shared.cloud.gcp.tokens import MARGIN_SECONDS, PAUSE_SECONDS, Token, metadata_authorization, renewed
+from shared.cloud.gcp.tokens import MARGIN_SECONDS, PAUSE_SECONDS, Authorization, Token, metadata_authorization, renewed
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
 from shared.settings import read_settings
@@ -42,6 +41,17 @@ async def test_no_token_is_temporary_and_asked_for_again(
         await authorization()
     metadata.status, metadata.token = 200, good
     assert await authorization() == "Bearer t0"
+
+
+async def test_a_metadata_server_that_is_busy_for_a_moment_is_asked_again(
+    metadata: MetadataServer, authorization: Authorization
+) -> None:
+    metadata.status = 503
+    asking = asyncio.ensure_future(authorization())
+    while not metadata.tokens_asked:
+        await asyncio.sleep(0.01)
+    metadata.status = 200
+    assert (await asking or "").startswith("Bearer ")
 
 
 async def test_a_metadata_server_that_is_not_there_is_temporary(free_port: int) -> None:

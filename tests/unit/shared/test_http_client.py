@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from shared.http_client import IDLE_SECONDS, Answer, ConnectionLost, HttpClient, NotConnected, NotSent
+from shared.http_client import IDLE_SECONDS, Answer, HttpClient
+from shared.http_connection import ConnectionLost, NotConnected, NotSent
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"

@@ -12,10 +12,12 @@ from typing import Final
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import Request as WebRequest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
 from shared.cloud.gcp.http_server import HEAD_SECONDS, MAX_IDLE_CONNECTIONS, BoundedProtocol
+from shared.serving import head_of
 from tests.fakes.virtual_time import run
 
 Message = dict[str, object]
@@ -49,11 +51,13 @@ class Server:
     state: ServerState = field(default_factory=ServerState)
     requests: list[tuple[str, str, bytes]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    scopes: list[Message] = field(default_factory=list)
 
     async def app(
         self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
     ) -> None:
         body = b""
+        self.scopes.append(scope)
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -182,6 +186,32 @@ def test_what_is_not_http_is_answered_400_and_logged_in_one_line_without_its_byt
     assert "canary" not in line
     logged = json.loads(line)
     assert (logged["function"], logged["status"], logged["code"]) == ("receive", 400, "malformed_http")
+
+
+@pytest.mark.parametrize(
+    ("malformed", "count"),
+    [
+        (b"canary\r\n\r\n", 1),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\ncanary\r\n", 1),
+        (post("/third", b"c") + b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\ncanary\r\n", 2),
+    ],
+)
+def test_what_is_not_http_is_answered_after_the_whole_requests_before_it(malformed: bytes, count: int) -> None:
+    server, answers = served(post("/first", b"a") + malformed, SMUGGLED)
+    assert len(server.requests) == count
+    assert [line for line in answers.splitlines() if line.startswith("HTTP/1.1 ")] == [
+        *["HTTP/1.1 204 No Content"] * count,
+        "HTTP/1.1 400 Bad Request",
+    ]
+
+
+@pytest.mark.parametrize("line", ["TRACE /open", "PROPFIND /open", "OPTIONS *", "TRACE /robots.txt"])
+def test_any_method_and_the_path_star_reach_the_function(line: str) -> None:
+    server, _ = served(f"{line} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert server.requests == [("POST", "/", b"")]
+    [scope] = server.scopes
+    found = head_of(WebRequest(scope))
+    assert f"{found.method} {found.path}" == line
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from deploy.config.checks.source_warnings import auth_warnings
 from deploy.config.models.signed import DigestAuth, HmacAuth
 from shared.http import Request
 from shared.jsontext import Json
+from shared.signatures.scheme import read_scheme
 from shared.signatures.verify import verify
-from shared.signatures.way import read_way
 from tests.receiving import Receiving
 
 NOW: Final = 1_790_000_000.0
@@ -60,7 +60,7 @@ def lengthened(signature: str, secret_length: int, body: bytes, suffix: bytes) -
 
 def test_one_digest_that_was_seen_signs_a_longer_body_without_the_secret() -> None:
     signature, body = lengthened(hashlib.sha256(SECRET.encode() + SEEN).hexdigest(), len(SECRET), SEEN, FORGED)
-    way = read_way({"scheme": "digest", "header": "x-sig", "secret": "key", "content": "{secret}{body}"})
+    way = read_scheme({"scheme": "digest", "header": "x-sig", "secret": "key", "content": "{secret}{body}"})
     verify(Request("POST", "/", headers=(("x-sig", signature),), body=body), way, [SECRET], {}, NOW)
     assert body.endswith(FORGED)
 

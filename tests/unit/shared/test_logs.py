@@ -8,7 +8,7 @@ import pytest
 
 from shared import logs
 from shared.settings import read_settings
-from shared.slices import load_or_exit
+from shared.slices import settings, slice_or_exit
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -17,15 +17,20 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 def untraced() -> Iterator[None]:
     yield
     logs.trace_in("")
+    settings.cache_clear()
+    slice_or_exit.cache_clear()
 
 
 @pytest.mark.parametrize("function", ["receive", "transform", "notify"])
 def test_cloud_logging_shows_the_lines_of_one_trace_together(
-    function: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    function: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "slice.json").write_text(json.dumps({"function": function}))
     environ = {"K_SERVICE": "x", "GOOGLE_CLOUD_PROJECT": "a-project", "HOOKCHAIN_SLICE": str(tmp_path / "slice.json")}
-    load_or_exit(read_settings(environ), Path(function))
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    slice_or_exit(function)
     logs.log("INFO", "done", trace=TRACE)
     logs.log("INFO", "of no event")
     traced, other = map(json.loads, capsys.readouterr().out.splitlines())

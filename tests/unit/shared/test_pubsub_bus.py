@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from shared.cloud.gcp.again import PASSING
-from shared.cloud.gcp.pubsub import PubSubBus, no_authorization
+from shared.cloud.gcp.pubsub import PubSubBus
+from shared.cloud.gcp.retries import PASSING_STATUSES
+from shared.cloud.gcp.tokens import no_authorization
 from shared.errors import Temporary
 from shared.ports import BusMessage
 
@@ -59,7 +60,7 @@ async def test_a_batch_of_which_one_request_is_refused_is_not_confirmed() -> Non
             await made.publish("events", [BusMessage(b"x")] * 1_200)
 
 
-@pytest.mark.parametrize("status", sorted(PASSING))
+@pytest.mark.parametrize("status", sorted(PASSING_STATUSES))
 async def test_what_is_refused_for_a_moment_is_sent_again(status: int) -> None:
     """A sender that is told 503 may never send again."""
     async with bus(status, status, 200) as (made, counts):

@@ -14,10 +14,10 @@ from functions.notify import entry as notify_entry
 from functions.notify.entry import Service
 from functions.notify.sweep import Sweeper
 from functions.transform.read_routes import read_program
-from functions.transform.transformer import Transformer
+from functions.transform.transform import Transformer
 from shared.event import to_cloudevent
 from shared.http import Request
-from shared.journaling import Journaling
+from shared.journal import Journaling
 from shared.jsontext import JsonObject
 from shared.ports import DELIVERIES
 from shared.push import parse_push

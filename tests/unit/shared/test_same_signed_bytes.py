@@ -17,16 +17,14 @@ from deploy.config.models.provider import OfferedScheme
 from deploy.requests.private_keys import make_pair
 from deploy.requests.samples import Fresh, events_of, load_sample
 from deploy.requests.signing import BY_CERTIFICATE, Signer, is_asymmetric, signed
-from functions.receive.signed_part import signs_content
-from functions.receive.sources import Source, read_sources
-from functions.transform.signed_bytes import first_with_signed_bytes
+from functions.receive.source import Source, read_sources
+from functions.transform.transform import first_with_signed_bytes
 from shared.errors import Rejected
 from shared.event import Event
 from shared.http import Request
 from shared.jsontext import Json
 from shared.signatures.reading import Reading
-from shared.signatures.verify import way_holds
-from shared.signatures.way import read_way
+from shared.signatures.scheme import read_scheme
 from tests.fakes.owners import FakeOwners
 from tests.posting import Posting
 from tests.receiving import NAME, URL, Receiving
@@ -45,8 +43,8 @@ FORMS: Final = {
 
 
 def _signs(offered: OfferedScheme) -> bool:
-    way = read_way(offered.scheme.model_dump(exclude_none=True))
-    return signs_content(way) and way.scheme not in BY_CERTIFICATE
+    scheme = read_scheme(offered.scheme.model_dump(exclude_none=True))
+    return scheme.signs_content and scheme.scheme not in BY_CERTIFICATE
 
 
 SIGNING: Final = [
@@ -111,7 +109,7 @@ class Sender:
 
     def goes_by_delivery_id(self, event: Event) -> bool:
         body = Reading(Request("POST", "/", body=json.dumps(event.data).encode()))
-        return any(way_holds(body, replace(self.way, when=when)) for when in self.source.repeats)
+        return any(body.meets(when) for when in self.source.repeats)
 
 
 @pytest.mark.parametrize(("provider", "variant"), SIGNING)

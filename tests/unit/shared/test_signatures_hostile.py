@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.config.catalogue import load_catalogue
-from functions.receive.authentication import keys_wanted, verify_body, verify_head
+from functions.receive.authentication import needed_keys, verify_body, verify_head
 from shared.errors import Rejected, Temporary
 from shared.http import Request
+from shared.signatures.scheme import IN_HEAD, AuthScheme, read_scheme
 from shared.signatures.verify import is_attempted, key_needed, verify
-from shared.signatures.way import IN_HEAD, Way, read_way
 from tests.unit.receive.sender_keys import pem_of
 
 NOW: Final = 1_790_000_000
@@ -27,7 +27,7 @@ KEYS: Final = {
     "ed25519": pem_of(ed25519.Ed25519PrivateKey.generate()),
 }
 WAYS: Final = {
-    f"{key}-{offered.scheme.variant}": read_way(offered.scheme.model_dump(exclude_none=True))
+    f"{key}-{offered.scheme.variant}": read_scheme(offered.scheme.model_dump(exclude_none=True))
     for key, entry in load_catalogue().items()
     for offered in entry.auth
 }
@@ -65,7 +65,7 @@ BODIES: Final = st.one_of(
 )  # fmt: skip
 
 
-def names_of(way: Way) -> list[str]:
+def names_of(way: AuthScheme) -> list[str]:
     places = [way.at, way.timestamp, way.id, *(place for place, _ in way.when)]
     own = [place.name for place in places if place and place.kind == "header"]
     fixed = "paypal-cert-url paypal-auth-algo paypal-transmission-id paypal-transmission-time paypal-transmission-sig"
@@ -76,7 +76,7 @@ def names_of(way: Way) -> list[str]:
 
 
 @st.composite
-def requests(draw: st.DrawFn, way: Way) -> Request:
+def requests(draw: st.DrawFn, way: AuthScheme) -> Request:
     headers = [(name, draw(ATTEMPTS)) for name in names_of(way) if draw(st.booleans())]
     form = ("content-type", "application/x-www-form-urlencoded")
     if draw(st.booleans()):
@@ -118,7 +118,7 @@ def test_of_many_ways_none_lets_a_stranger_in(data: st.DataObject) -> None:
     secrets = {"the-source-s-own": ["0" * 64]}
     try:
         assert verify_head(request, ways, secrets, NOW) is False
-        keys_wanted(request, ways, NOW)
+        needed_keys(request, ways, NOW)
         verify_body(request, ways, secrets, NOW)
     except Rejected as refusal:
         assert refusal.status in {400, 401}

@@ -4,10 +4,19 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from functions.transform.chain import Chain, OnError
-from functions.transform.registry import NamedStep, read_chain
-from functions.transform.step import AskingStep, Many, Services, Step, StepContext, StepResult, Switch, Through
-from functions.transform.walk import ChainFault, Course
+from functions.transform.chain import Chain, ChainFault, ChainResult, OnError
+from functions.transform.read_chains import read_chain
+from functions.transform.step import (
+    AskingStep,
+    Many,
+    NamedStep,
+    Services,
+    Step,
+    StepContext,
+    StepResult,
+    Switch,
+    Through,
+)
 from shared.event import Event
 from shared.jsontext import Json
 from tests.fakes.fetch import FakeFetch
@@ -97,19 +106,19 @@ def configured(raw: Json) -> Chain:
     return Chain("tell the list", tuple(steps))
 
 
-def the_event(course: Course) -> Event:
-    [event] = course.arrived
+def the_event(course: ChainResult) -> Event:
+    [event] = course.events
     return event
 
 
-def the_fault(course: Course) -> ChainFault:
-    assert course.arrived == []
+def the_fault(course: ChainResult) -> ChainFault:
+    assert course.events == []
     [fault] = course.faults
     return fault
 
 
-def way(course: Course) -> list[Json]:
-    return [event.data for event in course.arrived]
+def way(course: ChainResult) -> list[Json]:
+    return [event.data for event in course.events]
 
 
 START = replace(EVENT, data="")

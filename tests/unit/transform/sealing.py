@@ -5,8 +5,7 @@ from typing import Final
 
 import pytest
 
-from functions.transform.steps.decrypt import Decrypt
-from functions.transform.steps.encrypt import Encrypt
+from functions.transform.steps.encrypt import Decrypt, Encrypt
 from shared.errors import Permanent
 from shared.jsontext import Json
 from tests.fakes.steps import data_after

@@ -11,7 +11,7 @@ import pytest
 from functions.transform.chain import Chain
 from functions.transform.crypto.keys import parse_keys
 from functions.transform.crypto.sealed import Binding, seal
-from functions.transform.registry import read_chain
+from functions.transform.read_chains import read_chain
 from functions.transform.step import Services
 from shared.formats.bytes_body import binary
 from shared.jsontext import Json
@@ -69,7 +69,7 @@ async def codes(step: Json, data: Json) -> Sequence[str]:
     event = replace(EVENT, data=data)
     chain = Chain("route", tuple(steps))
     services = Services(FakeSecrets({"keys": KEYS}), FakeFetch(), FakeOwners(), None)
-    course = await chain.ask(event, services) if chain.asks else chain.run(event)
+    course = await chain.run(event, services)
     for fault in course.faults:
         assert SECRET not in f"{fault.detail}{fault.__cause__!r}"
     return [fault.code for fault in course.faults]

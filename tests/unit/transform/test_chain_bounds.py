@@ -8,12 +8,13 @@ import pytest
 
 from functions.transform.chain import Chain
 from functions.transform.output import MAX_EVENTS, MAX_OUTPUT_CHARACTERS, verify_output
-from functions.transform.registry import read_chain
+from functions.transform.read_chains import read_chain
 from functions.transform.step import AskingStep, Services, Step, StepContext, Through
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
 from shared.time_bound import bounded
+from tests.fakes.steps import finished
 from tests.unit.transform.chain_steps import (
     EVENT,
     START,
@@ -31,9 +32,9 @@ from tests.unit.transform.chain_steps import (
 
 
 def test_there_is_an_end_to_how_many_one_event_becomes() -> None:
-    assert len(chain(Splitting(MAX_EVENTS)).run(START).arrived) == MAX_EVENTS
-    assert the_fault(chain(Splitting(MAX_EVENTS + 1)).run(START)).code == "output"
-    assert {fault.code for fault in chain(Splitting(40), Splitting(40)).run(START).faults} == {"output"}
+    assert len(finished(chain(Splitting(MAX_EVENTS)).run(START)).events) == MAX_EVENTS
+    assert the_fault(finished(chain(Splitting(MAX_EVENTS + 1)).run(START))).code == "output"
+    assert {fault.code for fault in finished(chain(Splitting(40), Splitting(40)).run(START)).faults} == {"output"}
 
 
 def test_what_the_parts_of_an_event_repeat_is_bounded() -> None:
@@ -41,10 +42,10 @@ def test_what_the_parts_of_an_event_repeat_is_bounded() -> None:
     items: list[Json] = list(range(1_000))
     steps, _ = read_chain([split])
 
-    fits = Chain("r", tuple(steps)).run(EVENT.with_data({"items": items, "rest": "x" * 50_000}))
-    assert len(fits.arrived) == 1_000
+    fits = finished(Chain("r", tuple(steps)).run(EVENT.with_data({"items": items, "rest": "x" * 50_000})))
+    assert len(fits.events) == 1_000
     assert (
-        the_fault(Chain("r", tuple(steps)).run(EVENT.with_data({"items": items, "rest": "x" * 100_000}))).code
+        the_fault(finished(Chain("r", tuple(steps)).run(EVENT.with_data({"items": items, "rest": "x" * 100_000})))).code
         == "output"
     )
 
@@ -54,8 +55,8 @@ def test_an_event_takes_at_most_32_steps_whatever_the_chains() -> None:
     at_the_limit = chain(*eleven, To("more", Through), *eleven, more=[Adding("b")] * 9)
     beyond = chain(*eleven, To("more", Through), *eleven, more=[Adding("b")] * 10)
 
-    assert len(str(the_event(at_the_limit.run(START)).data)) == 31
-    assert the_fault(beyond.run(START)).detail.endswith(
+    assert len(str(the_event(finished(at_the_limit.run(START))).data)) == 31
+    assert the_fault(finished(beyond.run(START))).detail.endswith(
         "step 23 'adding': an event takes at most 32 steps of one route"
     )
 
@@ -70,7 +71,7 @@ def test_a_step_that_computes_forever_is_ended(monkeypatch: pytest.MonkeyPatch) 
                     continue
 
     monkeypatch.setattr(bounded.__init__, "__defaults__", (0.02,))
-    assert the_fault(chain(Endless()).run(EVENT)).code == "time"
+    assert the_fault(finished(chain(Endless()).run(EVENT))).code == "time"
 
 
 @pytest.mark.parametrize("waits_first", [False, True])
@@ -85,7 +86,7 @@ async def test_a_step_that_computes_forever_while_it_is_asked_is_ended(
                 sum(range(1_000))
 
     monkeypatch.setattr(bounded.__init__, "__defaults__", (0.02,))
-    assert the_fault(await chain(Endless()).ask(EVENT, services())).code == "time"
+    assert the_fault(await chain(Endless()).run(EVENT, services())).code == "time"
 
 
 async def test_what_others_compute_while_a_step_waits_is_not_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,8 +101,8 @@ async def test_what_others_compute_while_a_step_waits_is_not_the_steps(monkeypat
             sum(range(1_000))
 
     monkeypatch.setattr(bounded.__init__, "__defaults__", (0.02,))
-    course, _ = await asyncio.gather(chain(Waiting()).ask(EVENT, services()), computes())
-    assert way(course) == way(chain().run(EVENT))
+    course, _ = await asyncio.gather(chain(Waiting()).run(EVENT, services()), computes())
+    assert way(course) == way(finished(chain().run(EVENT)))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ async def test_what_others_compute_while_a_step_waits_is_not_the_steps(monkeypat
     ids=["text", "key", "list", "number", "digits", "negative", "nan", "infinity"],
 )
 def test_output_that_is_too_large_or_not_json_is_permanent(data: Json) -> None:
-    fault = the_fault(chain(Answering(EVENT.with_data(data))).run(EVENT))
+    fault = the_fault(finished(chain(Answering(EVENT.with_data(data))).run(EVENT)))
 
     assert fault.code == "output"
     assert "step 1 'answering'" in fault.detail
@@ -128,7 +129,7 @@ def test_output_that_is_too_large_or_not_json_is_permanent(data: Json) -> None:
 def test_what_holds_itself_over_and_over_is_refused_before_it_is_written() -> None:
     doubled: list[Json] = [{"set": {"data": {"from": "[data, data]"}}}] * 32
 
-    assert "larger than" in the_fault(configured(doubled).run(EVENT)).detail
+    assert "larger than" in the_fault(finished(configured(doubled).run(EVENT))).detail
 
 
 def test_output_nested_too_deeply_is_refused() -> None:

@@ -123,7 +123,7 @@ def test_a_file_that_is_not_there_is_a_fault(folder: Path) -> None:
     said = faults(folder, CONFIG.replace("my_steps/loyalty.py", "my_steps/loyality.py"))
 
     assert "the file 'my_steps/loyality.py', relative to the configuration's folder, cannot be read" in said
-    assert "there is no such step" in said
+    assert "there is no such step" not in said, "the missing file is the one fault"
 
 
 def test_the_example_of_a_step_of_ones_own_is_a_test_of_the_configuration(folder: Path) -> None:

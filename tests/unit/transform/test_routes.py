@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transform.matching import match, match_rest
 from functions.transform.read_routes import read_program
-from functions.transform.routes import Route
+from functions.transform.routes import Route, match, match_all
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
 from shared.slices import SliceFault
@@ -80,7 +79,7 @@ def test_a_route_that_takes_no_event_says_the_first_condition_that_failed(settin
 )
 def test_an_else_route_takes_what_no_other_route_took(types: list[Json], taken: list[bool], reasons: list[str]) -> None:
     routes = [route(types=types), else_route(name="rest")]
-    found = match_rest(routes, [match(each, EVENT) for each in routes])
+    found = match_all(routes, EVENT)
     assert [each.matched for each in found] == taken
     assert found[0].reason.startswith(reasons[0])
     assert found[1].reason == reasons[1]
@@ -92,7 +91,7 @@ def test_several_else_routes_take_what_no_other_route_took_and_their_own_conditi
         else_route(name="trials", types=["trial.*"]),
         else_route(name="all the rest"),
     ]
-    found = match_rest(routes, [match(each, EVENT) for each in routes])
+    found = match_all(routes, EVENT)
     assert [each.matched for each in found] == [True, False, True]
 
 

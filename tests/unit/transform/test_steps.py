@@ -7,8 +7,9 @@ import pytest
 from pydantic import BaseModel
 
 from functions.transform.families import step_models
-from functions.transform.registry import MAX_STEPS, read_chain
+from functions.transform.read_chains import read_chain
 from functions.transform.step import (
+    MAX_STEPS,
     AskingStep,
     Example,
     Many,
@@ -93,13 +94,13 @@ def test_each_step_says_in_one_line_what_it_does(name: str) -> None:
 @pytest.mark.parametrize(
     ("step", "words"),
     [
-        ({"convert": {"to": "xml", "root": "no name"}}, "`root: no name` is no name for an XML element: a letter"),
+        ({"convert": {"to": "xml", "root": "no name"}}, "`root: no name` is not a name for an XML element: a letter"),
         ({"convert": {"to": "xml", "root": "a", "exact": True}}, "leave out `root` or `exact`"),
         ({"digest": {"algorithm": "sha-256"}}, "did you mean 'sha256'?"),
-        ({"parse_time": {"path": "data.at", "to": "iso"}}, "to: write rfc3339, unix or unix_ms, or a form of"),
-        ({"parse_time": {"path": "data.at", "formats": "%Q"}}, "'%Q' has a % before no letter of strptime's"),
-        ({"parse_time": {"path": "data.at", "formats": ["%Y", "%"]}}, "'%' has a % before no letter"),
-        ({"parse_time": {"path": "data.at", "formats": "%Y %Y"}}, "'%Y %Y' says a part of a time twice"),
+        ({"parse_time": {"path": "data.at", "to": "iso"}}, "to: must be rfc3339, unix, unix_ms, or a strftime format"),
+        ({"parse_time": {"path": "data.at", "formats": "%Q"}}, "'%Q' has a % that strptime does not know"),
+        ({"parse_time": {"path": "data.at", "formats": ["%Y", "%"]}}, "'%' has a % that strptime does not know"),
+        ({"parse_time": {"path": "data.at", "formats": "%Y %Y"}}, "'%Y %Y' has the same part of a time twice"),
     ],
 )
 def test_what_no_event_could_pass_is_told_at_once(step: Json, words: str) -> None:
@@ -140,8 +141,8 @@ def test_the_steps_of_a_chain_are_read_in_their_order() -> None:
             "step 1 'template': data.a: line 1: No filter named 'uper'",
         ),
         ([{"frobnicate": {}}], "step 1 'frobnicate': there is no such step; there are: call, "),
-        ([{"drop": ["data.a"]}, {"drop": ["password"]}], "step 2 'drop': [0]: path 'password' begins with neither"),
-        ([{"drop": "card"}], "step 1 'drop': path 'card' begins with neither"),
+        ([{"drop": ["data.a"]}, {"drop": ["password"]}], "step 2 'drop': [0]: path 'password' must begin with 'data'"),
+        ([{"drop": "card"}], "step 1 'drop': path 'card' must begin with 'data'"),
         ([{"set": {"data.a": {"from": "a = 1"}}}], "step 1 'set': 'a = 1' is not JMESPath: column 3"),
     ],
 )
@@ -154,10 +155,10 @@ def test_a_fault_in_a_chain_names_the_step(chain: Json, words: str) -> None:
 @pytest.mark.parametrize(
     ("step", "words"),
     [
-        ({"sample": 50}, "write a percentage over 0% and under 100%, such as `10%`"),
+        ({"sample": 50}, "must be a percentage over 0% and under 100%, such as `10%`"),
         ({"stop": ""}, "reason: must not be empty"),
         ({"cast": {}}, "must not be empty"),
-        ({"set": {"dat.x": 1}}, "dat.x: path 'dat.x' begins with neither 'data' nor is one of type, subject, actor"),
+        ({"set": {"dat.x": 1}}, "dat.x: path 'dat.x' must begin with 'data', or be one of type, subject, actor"),
         (
             {"deduplicate": {"key": "data.x", "window": "soon"}},
             "window: must be a number of seconds, or a duration such as 90s",

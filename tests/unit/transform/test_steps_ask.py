@@ -9,12 +9,11 @@ from typing import Final
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from functions.transform.chain import Chain
-from functions.transform.outside.cache import AnswerCache
-from functions.transform.registry import read_chain
+from functions.transform.chain import Chain, ChainResult
+from functions.transform.outside.asking import AnswerCache
+from functions.transform.read_chains import read_chain
 from functions.transform.step import Services
 from functions.transform.steps import ask
-from functions.transform.walk import Course
 from shared.errors import Temporary
 from shared.event import Event, to_cloudevent
 from shared.jsontext import Json, JsonObject, to_json
@@ -52,20 +51,20 @@ class World:
     async def identity(self, audience: str) -> str:
         return f"token-for-{audience}"
 
-    async def run(self, step: Json, event: Event = EVENT) -> Course:
+    async def run(self, step: Json, event: Event = EVENT) -> ChainResult:
         steps, faults = read_chain([step])
         assert not faults, faults
-        return await Chain("r", tuple(steps)).ask(event, self.services)
+        return await Chain("r", tuple(steps)).run(event, self.services)
 
     async def data(self, step: Json, event: Event = EVENT) -> Json:
         course = await self.run(step, event)
         assert not course.faults, course.faults
-        return course.arrived[0].data
+        return course.events[0].data
 
 
 @pytest.fixture(autouse=True)
 def _nothing_cached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "_KEPT", AnswerCache())
+    monkeypatch.setattr(ask, "_CACHE", AnswerCache())
 
 
 def call(**settings: Json) -> JsonObject:
@@ -255,10 +254,10 @@ def test_what_was_asked_for_last_stays_longest_in_a_cache() -> None:
         (call(url="http://convert.example.com/in"), "only https URLs"),
         (call(url="https://127.0.0.1/"), "loopback"),
         (call(url="https://metadata.google.internal/"), "the cloud's metadata"),
-        (call(url="file:///etc/passwd"), "a URL begins with https:// and a host that is written out"),
-        (fetch(url="https://{{ data.host }}/x"), "a host that is written out"),
-        (fetch(url="https://good.example.com{{ data.x }}/"), "a host that is written out"),
-        (fetch(url="https://good.example.com@{{ data.x }}/"), "a host that is written out"),
+        (call(url="file:///etc/passwd"), "a URL must begin with https:// and a literal host"),
+        (fetch(url="https://{{ data.host }}/x"), "a literal host"),
+        (fetch(url="https://good.example.com{{ data.x }}/"), "a literal host"),
+        (fetch(url="https://good.example.com@{{ data.x }}/"), "a literal host"),
         (fetch(url="https://good.example.com/{{ card }}"), "did you mean 'data.card'?"),
         (fetch(auth={"scheme": "bearer", "secret": "Not A Name"}), "must be the name of a secret"),
         (call(timeout="5m"), "timeout"),

@@ -65,7 +65,7 @@ def test_dates_are_made_where_they_are_wanted_and_come_back_as_text() -> None:
         {"to": "binary-plist", "dates": True}, {"to": "json"}, {"at": "2026-03-01T12:00:00.250Z"}
     ) == {"at": "2026-03-01T12:00:00.250Z"}
     assert "a part of a second" in refusal({"to": "plist", "dates": True}, {"at": "2026-03-01T12:00:00.250Z"})
-    assert "is none" in refusal({"to": "plist", "dates": True}, {"at": "2026-02-30T12:00:00Z"})
+    assert "looks like a time but is not one" in refusal({"to": "plist", "dates": True}, {"at": "2026-02-30T12:00:00Z"})
 
 
 def test_null_can_be_left_out_of_a_property_list() -> None:
@@ -153,16 +153,16 @@ def test_one_place_can_be_read_and_another_written() -> None:
         ({"to": "plist"}, {"n": "\0"}, "data.n holds a control character"),
         ({"to": "xml"}, {"a": 1, "b": 2}, "data is an object with 2 keys, and XML has one element around all: name it"),
         ({"to": "xml"}, [1], "data is a list, and XML has one element around all"),
-        ({"to": "xml"}, {"a><script>": 1}, 'data["a><script>"] is no name for an XML element'),
-        ({"to": "xml"}, {"1a": 1}, 'data["1a"] is no name for an XML element'),
-        ({"to": "xml"}, {"": 1}, 'data[""] is no name for an XML element'),
-        ({"to": "xml"}, {"a": {"@b c": 1}}, 'data.a["@b c"] is no name'),
-        ({"to": "xml"}, {"a": {"b:c:d": 1}}, 'data.a["b:c:d"] is no name'),
+        ({"to": "xml"}, {"a><script>": 1}, 'data["a><script>"] is not a name for an XML element'),
+        ({"to": "xml"}, {"1a": 1}, 'data["1a"] is not a name for an XML element'),
+        ({"to": "xml"}, {"": 1}, 'data[""] is not a name for an XML element'),
+        ({"to": "xml"}, {"a": {"@b c": 1}}, 'data.a["@b c"] is not a name'),
+        ({"to": "xml"}, {"a": {"b:c:d": 1}}, 'data.a["b:c:d"] is not a name'),
         ({"to": "xml"}, {"a": {"b": {"@xmlns:c": "urn:c"}, "c:d": 1}}, 'data.a["c:d"] has the prefix `c`'),
         ({"to": "xml"}, {"a": {"@b:c": "1"}}, 'data.a["@b:c"] has the prefix `b`, which no element around it declares'),
         ({"to": "xml"}, {"a": {"b": [[1]]}}, "data.a.b[0] is a list in a list"),
         ({"to": "xml"}, {"a": {"b": "\x01"}}, "data.a.b holds a control character"),
-        ({"to": "xml", "exact": True}, {"a": {"b": [1]}}, "data.a.b would not come back from xml as it is"),
+        ({"to": "xml", "exact": True}, {"a": {"b": [1]}}, "data.a.b would not convert back from xml to an equal value"),
         ({"to": "csv"}, {"a": 1}, "data is an object, and CSV is a list of objects"),
         ({"to": "csv"}, [{"a": 1}, {"a": [1]}], "data[1].a is a list where only text fits"),
         ({"to": "csv"}, [1], "data[0] is a number, and a CSV row is an object"),
@@ -178,9 +178,9 @@ def test_one_place_can_be_read_and_another_written() -> None:
         (
             {"to": "json"},
             {"type": "image/png", "size": 1, "base64": "AA=="},
-            "data is bytes whose type names no format: say",
+            "data is bytes whose type names no format: state",
         ),
-        ({"to": "json"}, "a: 1", "data is text: say what it is, as in `from: yaml`, or `from: text`"),
+        ({"to": "json"}, "a: 1", "data is text: state its format, such as `from: yaml` or `from: text`"),
     ],
 )
 def test_what_a_format_cannot_say_is_refused_by_its_place(settings: Json, data: Json, words: str) -> None:
@@ -189,7 +189,7 @@ def test_what_a_format_cannot_say_is_refused_by_its_place(settings: Json, data: 
 
 def test_a_key_that_is_no_text_is_refused() -> None:
     broken: dict[str, Json] = {"a": {None: 1}}  # type: ignore[dict-item] # what a step of the operator's own may make
-    assert refusal({"to": "yaml"}, broken) == "data.a has a key that is no text but NoneType"
+    assert refusal({"to": "yaml"}, broken) == "data.a has a key that is not text but NoneType"
 
 
 def test_no_refusal_holds_what_a_sender_wrote() -> None:
@@ -224,14 +224,14 @@ def test_what_a_format_says_again_and_again_fills_no_memory(name: str, data: Jso
     ("settings", "words"),
     [
         ({"to": "toml"}, "Input should be 'json', 'xml'"),
-        ({"to": "yaml", "message": "a.B"}, "`message` and `descriptors` go with `to: protobuf`"),
+        ({"to": "yaml", "message": "a.B"}, "`message` and `descriptors` require `to: protobuf`"),
         (
             {"to": "protobuf", "message": "a.B"},
             "without `descriptors` there is only the message google.protobuf.Struct",
         ),
         ({"to": "protobuf", "descriptors": "no descriptors"}, "the descriptor file is no whole set of descriptors"),
-        ({"to": "yaml", "path": "subject"}, "'subject' is no place in 'data'"),
-        ({"to": "yaml", "into": "data.a[*]"}, "'data.a[*]' is several places; a result goes to one"),
+        ({"to": "yaml", "path": "subject"}, "'subject' is not a path in 'data'"),
+        ({"to": "yaml", "into": "data.a[*]"}, "'data.a[*]' names several places; a result goes to one"),
     ],
 )
 def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, words: str) -> None:

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from functions.transform.codings import DECODERS, ENCODERS
-from functions.transform.steps.decode import Decode
-from functions.transform.steps.encode import Encode
+from functions.transform.steps.encode import Decode, Encode
 from shared.errors import Permanent
 from shared.formats.bytes_body import binary
 from shared.jsontext import Json
@@ -76,27 +75,27 @@ def test_json_in_a_string_comes_back_equal(value: Json) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
-        ("base64", "aGk=!!!!", "data is no base64"),
-        ("base64", "aGk", "data is no base64"),
-        ("base64", "aGl=", "data is no base64 that an encoder writes"),
-        ("base64", "aG\nk=", "data is no base64"),
-        ("base64url", "aGk+", "data is no base64url"),
-        ("base64url", "aGk==", "data is no base64url"),
-        ("base64url", "a", "data is no base64url"),
-        ("hex", "abc", "data is no hex"),
-        ("hex", "de ad", "data is no hex"),
-        ("hex", "0x41", "data is no hex"),
-        ("binary", "0110100", "data is no binary digits"),
-        ("binary", "01101000  01101001", "data is no binary digits"),
-        ("binary", "01101002", "data is no binary digits"),
-        ("percent", "a%2", "data is no percent-encoding"),
-        ("percent", "a b", "data is no percent-encoding"),
-        ("html", "a & b", "data has an & that begins no character reference"),
-        ("html", "&nosuch;", "data has an & that begins no character reference"),
-        ("html", "&#0;", "data has an & that begins no character reference"),
-        ("gzip", "not gzip", "data is no gzip, or damaged"),
+        ("base64", "aGk=!!!!", "data is not base64"),
+        ("base64", "aGk", "data is not base64"),
+        ("base64", "aGl=", "data is not base64 that an encoder writes"),
+        ("base64", "aG\nk=", "data is not base64"),
+        ("base64url", "aGk+", "data is not base64url"),
+        ("base64url", "aGk==", "data is not base64url"),
+        ("base64url", "a", "data is not base64url"),
+        ("hex", "abc", "data is not hex"),
+        ("hex", "de ad", "data is not hex"),
+        ("hex", "0x41", "data is not hex"),
+        ("binary", "0110100", "data is not binary digits"),
+        ("binary", "01101000  01101001", "data is not binary digits"),
+        ("binary", "01101002", "data is not binary digits"),
+        ("percent", "a%2", "data is not percent-encoded"),
+        ("percent", "a b", "data is not percent-encoded"),
+        ("html", "a & b", "data has an & that does not begin an HTML character reference"),
+        ("html", "&nosuch;", "data has an & that does not begin an HTML character reference"),
+        ("html", "&#0;", "data has an & that does not begin an HTML character reference"),
+        ("gzip", "not gzip", "data is not gzip, or damaged"),
         ("json", "{", "data cannot be read: not JSON: line 1"),
-        ("utf-8", binary("é".encode("latin-1"), ""), "data is no utf-8 text"),
+        ("utf-8", binary("é".encode("latin-1"), ""), "data is not utf-8 text"),
         ("hex", {"a": 1}, "data is an object; only text and bytes can be decoded"),
         ("hex", 41, "data is a number; only text and bytes can be decoded"),
     ],
@@ -148,7 +147,7 @@ def test_what_is_decoded_is_text_where_it_is_utf8_and_bytes_elsewhere() -> None:
     assert decoded("hex", "6869") == "hi"
     assert decoded("hex", "ff00") == binary(b"\xff\0", "")
     assert data_after(Decode, {"from": "hex", "as": "bytes"}, "6869") == binary(b"hi", "")
-    with pytest.raises(Permanent, match="data is no utf-8 text"):
+    with pytest.raises(Permanent, match="data is not utf-8 text"):
         data_after(Decode, {"from": "hex", "as": "text"}, "ff00")
 
 
@@ -175,5 +174,5 @@ def test_a_path_that_leads_to_nothing_is_named(data: Json, words: str) -> None:
 
 @pytest.mark.parametrize("model", [Encode, Decode])
 def test_an_unknown_coding_is_refused_when_the_settings_are_loaded(model: type[Encode] | type[Decode]) -> None:
-    with pytest.raises(ValidationError, match="'rot13' is neither one of base64, base64url, hex"):
+    with pytest.raises(ValidationError, match="'rot13' must be one of base64, base64url, hex"):
         model.model_validate({"to": "rot13"} if model is Encode else {"from": "rot13"})

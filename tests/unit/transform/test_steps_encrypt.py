@@ -13,8 +13,7 @@ from pydantic import ValidationError
 from deploy.secrets.generated import random_value
 from functions.transform.crypto.keys import parse_keys
 from functions.transform.crypto.sealed import Binding, seal, unseal
-from functions.transform.steps.decrypt import Decrypt
-from functions.transform.steps.encrypt import Encrypt, new_nonce
+from functions.transform.steps.encrypt import Decrypt, Encrypt, new_nonce
 from shared.errors import Permanent, Temporary
 from shared.event import Event
 from shared.jsontext import Json
@@ -105,19 +104,21 @@ def test_one_flipped_bit_and_nothing_opens(part: int, at: int) -> None:
     error = refused(flipped(encrypted("hunter2"), part, at))
 
     assert error.code == "crypto"
-    assert error.detail.startswith("data does not open: it was changed, moved from its place, or sealed under another")
+    assert error.detail.startswith(
+        "data cannot be decrypted: it was changed, moved from its place, or sealed under another"
+    )
 
 
 @pytest.mark.parametrize(
     ("made", "code", "words"),
     [
         ("hc1.2024.AAECAwQFBgcICQoL.AAAAAAAAAAAAAAAAAAAAAA", "key", "a key id that the secret does not have"),
-        ("hc1.2026.AAECAwQFBgcICQo.AAAAAAAAAAAAAAAAAAAAAA", "crypto", "a nonce or a tag of another length"),
-        ("hc1.2026.AAECAwQFBgcICQoL.AAAA", "crypto", "a nonce or a tag of another length"),
+        ("hc1.2026.AAECAwQFBgcICQo.AAAAAAAAAAAAAAAAAAAAAA", "crypto", "nonce or tag has the wrong length"),
+        ("hc1.2026.AAECAwQFBgcICQoL.AAAA", "crypto", "nonce or tag has the wrong length"),
         ("hc1.2026.AAECAwQFBgcICQoL.AAAAAAAAAAAAAAAAAAAAA!", "crypto", "damaged"),
-        ("hc1.2026.AAECAwQFBgcICQoL", "crypto", "no sealed text"),
-        ("hc2.2026.AAECAwQFBgcICQoL.AAAAAAAAAAAAAAAAAAAAAA", "crypto", "no sealed text"),
-        ("in the clear", "crypto", "no sealed text"),
+        ("hc1.2026.AAECAwQFBgcICQoL", "crypto", "not sealed text"),
+        ("hc2.2026.AAECAwQFBgcICQoL.AAAAAAAAAAAAAAAAAAAAAA", "crypto", "not sealed text"),
+        ("in the clear", "crypto", "not sealed text"),
         ({"a": 1}, "crypto", "not encrypted"),
     ],
 )
@@ -161,11 +162,11 @@ def test_any_text_opens_or_is_refused(text: str) -> None:
     ("model", "settings", "words"),
     [
         (Encrypt, {"paths": ["data.x"]}, "secret"),
-        (Encrypt, {"secret": "keys", "paths": ["subject"]}, "'subject' is no place in 'data'"),
-        (Encrypt, {"secret": "keys", "algorithm": "A256KW"}, "`algorithm` goes with `format: jwe`"),
+        (Encrypt, {"secret": "keys", "paths": ["subject"]}, "'subject' is not a path in 'data'"),
+        (Encrypt, {"secret": "keys", "algorithm": "A256KW"}, "`algorithm` requires `format: jwe`"),
         (Encrypt, {**JWE, "algorithm": "RSA1_5"}, "Input should be 'dir'"),
-        (Encrypt, {**JWE, "context": "x"}, "`context` goes with `format: aes-gcm`"),
-        (Decrypt, {"secret": "keys", "algorithms": ["dir"]}, "`algorithms` goes with `format: jwe`"),
+        (Encrypt, {**JWE, "context": "x"}, "`context` requires `format: aes-gcm`"),
+        (Decrypt, {"secret": "keys", "algorithms": ["dir"]}, "`algorithms` requires `format: jwe`"),
         (Decrypt, {**JWE, "algorithms": []}, "at least 1 item"),
     ],
 )

@@ -224,13 +224,13 @@ def test_one_of_several_schemas_is_fitted_and_no_other() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"on_fault": "refuse"}, "say what to check: `format`, `schema` or `types`"),
+        ({"on_fault": "refuse"}, "set `format`, `schema` or `types`"),
         ({"format": "csv"}, "Input should be 'json', 'xml', 'yaml' or 'plist'"),
-        ({"format": "json", "into": "data.x"}, "`into` is for `on_fault: warn`"),
-        ({"format": "json", "on_fault": "switch"}, "`on_fault: switch` and `chain` go together"),
+        ({"format": "json", "into": "data.x"}, "`into` requires `on_fault: warn`"),
+        ({"format": "json", "on_fault": "switch"}, "`on_fault: switch` and `chain` require each other"),
         ({"types": {"data.a": "string"}}, "there is no kind 'string'; there are: text, number"),
-        ({"types": {"a": "text"}}, "path 'a' begins with neither 'data'"),
-        ({"schema": {"type": "strin"}}, "it is no JSON Schema: type: 'strin' is not valid"),
+        ({"types": {"a": "text"}}, "path 'a' must begin with 'data'"),
+        ({"schema": {"type": "strin"}}, "it is not a JSON Schema: type: 'strin' is not valid"),
         ({"schema": {"$ref": "#/$defs/nothing"}}, "'#/$defs/nothing' leads to nothing in the schema"),
         (
             {"schema": {"items": {"$ref": "https://example.com/x.json"}}},

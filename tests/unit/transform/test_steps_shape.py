@@ -1,14 +1,18 @@
+"""Steps that change the structure of the data: drop, set, keep, rename and flatten."""
+
 from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
 
+from functions.transform.read_chains import read_chain
 from functions.transform.step import StepContext
 from functions.transform.steps.shape import Drop
 from functions.transform.steps.values import Set
 from shared.errors import Permanent
 from shared.event import Event
-from shared.jsontext import Json
+from shared.jsontext import Json, to_json
+from tests.unit.transform.written_steps import data_after, run
 
 EVENT = Event(
     "e1",
@@ -109,8 +113,8 @@ def test_type_and_actor_can_be_set() -> None:
         ({"type": ""}, "'type' cannot be empty"),
         ({"type": {"from": "data.nothing"}}, "'type' cannot be empty"),
         ({"actor": {"from": "data.items"}}, "'actor' is text; found a list"),
-        ({"data.name.first": 1}, "'data.name.first': data.name is text, not an object"),
-        ({"data.items[9]": 1}, "'data.items[9]': data.items has 4 items; there is no [9]"),
+        ({"data.name.first": 1}, "data.name is text, not an object"),
+        ({"data.items[9]": 1}, "data.items has 4 items; there is no [9]"),
     ],
 )
 def test_what_cannot_be_set_is_permanent_and_says_no_value(values: Json, words: str) -> None:
@@ -126,3 +130,49 @@ def test_an_attribute_is_no_number_that_cannot_be_written(found: str) -> None:
     with pytest.raises(Permanent) as caught:
         set_({"actor": {"from": found}}, event)
     assert caught.value.code == "output"
+
+
+def code_and_reason(step: Json, data: Json) -> tuple[str, str]:
+    [fault] = run(step, data).faults
+    return fault.code, fault.detail.partition(": ")[2].partition(": ")[2]
+
+
+@pytest.mark.parametrize(
+    ("paths", "before", "after"),
+    [
+        (["data.a"], {"a": 1, "b": 2}, {"a": 1}),
+        (["data.a.b", "data.a.c"], {"a": {"b": 1, "c": 2, "d": 3}}, {"a": {"b": 1, "c": 2}}),
+        (["data.a", "data.a.b"], {"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 2}}),
+        (["data.items[0]"], {"items": [1, 2, 3]}, {"items": [1]}),
+        (["data.items[*].id"], {"items": [{"id": 1, "x": 2}, 7]}, {"items": [{"id": 1}, None]}),
+        (["data.none"], {"a": 1}, {}),
+        (["data.a"], [1], []),
+        (['data["a.b"]'], {"a.b": 1, "a": 2}, {"a.b": 1}),
+    ],
+)
+def test_keep_leaves_what_it_names_where_it_is(paths: list[Json], before: Json, after: Json) -> None:
+    assert data_after({"keep": paths}, before) == after
+
+
+def test_rename_keeps_the_place_among_the_others_and_overwrites_nothing() -> None:
+    renamed = data_after({"rename": {"data.b": "beta"}}, {"a": 1, "b": 2, "c": 3})
+
+    assert to_json(renamed) == '{"a":1,"beta":2,"c":3}'
+    assert data_after({"rename": {"data.none.x": "y"}}, {"a": 1}) == {"a": 1}
+    assert code_and_reason({"rename": {"data.a": "b"}}, {"a": 1, "b": "hunter2"}) == (
+        "path",
+        "data already has a field 'b'",
+    )
+
+
+@pytest.mark.parametrize("name", ["data.b", 'data["b"]'])
+def test_rename_takes_a_name_and_no_path(name: str) -> None:
+    _, [fault] = read_chain([{"rename": {"data.a": name}}])
+
+    assert f"{name!r} is a path; write a name" in str(fault)
+
+
+def test_flatten_refuses_what_would_be_two_fields_of_one_name() -> None:
+    fault = code_and_reason({"flatten": "data"}, {"a.b": 1, "a": {"b": "hunter2"}})
+
+    assert fault == ("path", "data has two fields that would get the same name")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transform.registry import read_chain
+from functions.transform.read_chains import read_chain
 from shared.casting import CASTS
 from shared.jsontext import Json
 from tests.unit.shared.json_values import json_values
@@ -40,7 +40,7 @@ def test_a_default_for_each_item_makes_no_list() -> None:
 
 
 def test_a_default_in_the_way_of_something_else_names_the_place_and_the_kind() -> None:
-    assert reason({"default": {"data.a.b": 1}}, {"a": "hunter2"}) == "path: 'data.a.b': data.a is text, not an object"
+    assert reason({"default": {"data.a.b": 1}}, {"a": "hunter2"}) == "path: data.a is text, not an object"
 
 
 @pytest.mark.parametrize(
@@ -77,17 +77,17 @@ def test_a_cast_keeps_what_the_value_says(kind: str, before: Json, after: Json) 
 @pytest.mark.parametrize(
     ("kind", "value", "words"),
     [
-        ("integer", "hunter2", "text that is no integer"),
-        ("integer", "1.5", "text that is no integer"),
-        ("integer", 1.5, "a number that is no integer"),
-        ("integer", "9" * 4_301, "text that is no integer"),
-        ("integer", "١٢", "text that is no integer"),
-        ("number", "1e400", "text that is no number"),
-        ("number", "nan", "text that is no number"),
-        ("number", "1_000", "text that is no number"),
-        ("number", {}, "an object that is no number"),
-        ("boolean", 2, "a number that is no boolean"),
-        ("boolean", "maybe", "text that is no boolean"),
+        ("integer", "hunter2", "text that cannot be cast to integer"),
+        ("integer", "1.5", "text that cannot be cast to integer"),
+        ("integer", 1.5, "a number that cannot be cast to integer"),
+        ("integer", "9" * 4_301, "text that cannot be cast to integer"),
+        ("integer", "١٢", "text that cannot be cast to integer"),
+        ("number", "1e400", "text that cannot be cast to number"),
+        ("number", "nan", "text that cannot be cast to number"),
+        ("number", "1_000", "text that cannot be cast to number"),
+        ("number", {}, "an object that cannot be cast to number"),
+        ("boolean", 2, "a number that cannot be cast to boolean"),
+        ("boolean", "maybe", "text that cannot be cast to boolean"),
     ],
 )
 def test_a_cast_that_would_change_the_value_names_the_place_and_the_kinds(kind: str, value: Json, words: str) -> None:
@@ -135,16 +135,16 @@ def test_a_time_is_read_as_it_is_written(settings: Json, before: Json, after: Js
 @pytest.mark.parametrize(
     ("settings", "value", "words"),
     [
-        ("data.at", "yesterday", "data.at is no time in a form that is known; say `formats`"),
-        ("data.at", "2026-03-01T12:00:00", "data.at has no zone; say `zone`"),
-        ("data.at", "9" * 16, "data.at is a time that no calendar has"),
+        ("data.at", "yesterday", "data.at is not a time in a known format; set `formats`"),
+        ("data.at", "2026-03-01T12:00:00", "data.at has no zone; set `zone`"),
+        ("data.at", "9" * 16, "data.at is a time that is not in the calendar"),
         ("data.at", [1], "data.at is a list, not a time"),
         ("data.at", True, "data.at is a boolean, not a time"),
-        ({"path": "data.at", "zone": "+14:00"}, "0001-01-01T00:00:00", "data.at is a time that no calendar has"),
+        ({"path": "data.at", "zone": "+14:00"}, "0001-01-01T00:00:00", "data.at is a time that is not in the calendar"),
         (
             {"path": "data.at", "to": "%Y", "to_zone": "-05:00"},
             "0001-01-01T00:00:00Z",
-            "data.at is a time that cannot be written so",
+            "data.at is a time that cannot be written in this format",
         ),
         ({"path": "data.at", "formats": "%Y", "zone": "UTC"}, "hunter2", "data.at is in none of the formats"),
     ],
@@ -166,7 +166,7 @@ def test_parse_time_answers_or_refuses_whatever_it_is_given(value: Json) -> None
         ({"path": "data.at", "zone": "Europe/Nowhere"}, "there is no time zone 'Europe/Nowhere'"),
         ({"path": "data.at", "zone": "../../etc/passwd"}, "there is no time zone"),
         ({"path": "data.at", "to": "iso"}, "to"),
-        ({"path": "subject"}, "no place in 'data'"),
+        ({"path": "subject"}, "not a path in 'data'"),
     ],
 )
 def test_a_fault_in_the_settings_of_a_time_is_told_when_they_are_read(settings: Json, words: str) -> None:

@@ -242,7 +242,8 @@ async def test_a_part_that_fails_is_one_dead_letter_of_the_route_and_the_others_
     assert [delivery.event.data for delivery in bench.deliveries] == [1, 3]
     [letter] = bench.letters
     reason = json.loads(letter.data)["data"]["reason"]
-    assert reason.startswith("route 'parts': step 2 'cast': data is text that is no integer (and so for 1 more")
+    assert reason.startswith("route 'parts': step 2 'cast': data is text that cannot be cast to integer")
+    assert "(and so for 1 more" in reason
     assert reason.endswith("; done before: step 1 'split'")
     [decision] = bench.journaled.routes
     assert (decision.code, decision.destinations, decision.events) == ("cast", ("crm",), 2)

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from functions.transform import entry
 from functions.transform.read_routes import read_program
 from functions.transform.step import Services
-from functions.transform.transformer import Transformer
+from functions.transform.transform import Transformer
 from shared.delivery import Delivery, delivery_from
 from shared.event import Event, to_cloudevent
 from shared.http import Headers, Reply, Request
-from shared.journal import EventEntry
-from shared.journaling import Journaling
+from shared.journal import EventEntry, Journaling
 from shared.jsontext import Json, to_json
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
 from shared.push import Push

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from functions.transform.chain import Chain, OnError
-from functions.transform.registry import read_chain
-from functions.transform.walk import Course
+from functions.transform.chain import Chain, ChainResult, OnError
+from functions.transform.read_chains import read_chain
 from shared.event import Event
 from shared.jsontext import Json
+from tests.fakes.steps import finished
 
 EVENT: Final = Event("e1", "/sources/crm", "lead.created", "2026-03-01T12:00:00.000Z", "00", actor="ada@example.com")
 
@@ -20,11 +20,11 @@ def chain(steps: Json, chains: Mapping[str, Json] | None = None, on_error: OnErr
     return Chain("r", tuple(found), named, on_error)
 
 
-def run(step: Json, data: Json) -> Course:
-    return chain([step]).run(replace(EVENT, data=data))
+def run(step: Json, data: Json) -> ChainResult:
+    return finished(chain([step]).run(replace(EVENT, data=data)))
 
 
 def data_after(step: Json, data: Json) -> Json:
     course = run(step, data)
     assert not course.faults, course.faults
-    return course.arrived[0].data
+    return course.events[0].data

@@ -1,4 +1,4 @@
-// The inspector's JSON interface.
+// Requests to the inspector's JSON interface.
 
 export async function get(path, parameters = {}) {
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value)).toString();

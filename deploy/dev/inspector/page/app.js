@@ -7,15 +7,16 @@ import { deliveriesView } from "/page/deliveries.js";
 import { eventsView } from "/page/events.js";
 import { listenToKeys, showHelp } from "/page/keys.js";
 import { mailView } from "/page/mail.js";
-import { refusedView } from "/page/refused.js";
+import { rejectedView } from "/page/rejected.js";
 import { follow, on } from "/page/state.js";
 
+// Name, title, view, the number in the tab (null: there is none), and what that number counts.
 const SECTIONS = [
-  ["events", "Events", eventsView, (overview) => Object.values(overview.statuses).reduce((sum, count) => sum + count, 0)],
-  ["mail", "Mail", mailView, (overview) => overview.mail],
-  ["dead-letters", "Dead letters", deadLettersView, (overview) => overview.dead_letters],
-  ["refused", "Refused", refusedView, (overview) => overview.refused],
-  ["deliveries", "Deliveries", deliveriesView, () => null],
+  ["events", "Events", eventsView, (overview) => Object.values(overview.statuses).reduce((sum, count) => sum + count, 0), "events in the journal"],
+  ["mail", "Mail", mailView, (overview) => overview.mail, "mails caught"],
+  ["dead-letters", "Dead letters", deadLettersView, (overview) => overview.dead_letters, "dead letters that are neither replayed nor dropped"],
+  ["rejected", "Rejected", rejectedView, (overview) => overview.rejected, "requests rejected"],
+  ["deliveries", "Deliveries", deliveriesView, () => null, ""],
 ];
 
 const main = document.getElementById("main");
@@ -54,11 +55,12 @@ function route() {
 
 fill(tabs, SECTIONS.map(([each, title]) => h("a", { href: `#/${each}`, "data-name": each }, title, h("span", { class: "count" }))));
 on("overview", (overview) => {
-  SECTIONS.forEach(([each, , , count], at) => {
-    const number = count(overview);
-    tabs.children[at].hidden = number === null && (each === "mail" || each === "refused"); // kept elsewhere, on a cloud
+  SECTIONS.forEach(([each, , , count, counted], at) => {
+    const number = count(overview) ?? null;
+    tabs.children[at].hidden = number === null && (each === "mail" || each === "rejected"); // a deployment keeps them elsewhere
     const badge = tabs.children[at].querySelector(".count");
     badge.textContent = number === null ? "" : number.toLocaleString();
+    badge.title = number === null ? "" : `${number.toLocaleString()} ${counted}`;
     badge.classList.toggle("alarm", at === 2 && number > 0);
   });
 });

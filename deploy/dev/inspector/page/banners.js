@@ -1,4 +1,4 @@
-// What an operator has to know before anything else, and the one button that mends it.
+// What an operator must know before anything else, and the button that fixes it.
 
 import { post } from "/page/api.js";
 import { fill, h, time, toast, withLinks } from "/page/dom.js";
@@ -12,7 +12,7 @@ export function releaseButton(destination) {
       event.target.disabled = true;
       try {
         const { released } = await post(`/api/release/${encodeURIComponent(destination)}`);
-        toast(`${destination} is released; ${plural(released, "delivery", "deliveries")} will go out within seconds`);
+        toast(`${destination} is released. ${plural(released, "delivery", "deliveries")} will be attempted within seconds.`);
       } catch (error) {
         toast(error.message, "fault");
         event.target.disabled = false;
@@ -31,18 +31,18 @@ export function startBanners(element, sinkButton) {
     if (next === face) return;
     face = next;
     fill(element,
-      current("open") === false && banner("bad", "The inspector does not answer", "The page shows what it last knew, and goes on by itself. Is the command still running?"),
-      sink && !sink.answers && banner("bad", "The emulated cloud does not answer", "Nothing is passed on until it is back; hookchain dev starts it again by itself."),
-      faults && banner("bad", "The configuration has faults; the previous one is still in use", h("pre", {}, faults)),
+      current("open") === false && banner("bad", "The inspector does not answer", "The page shows the last known state and reconnects by itself. Check that the command is still running."),
+      sink && !sink.answers && banner("bad", "The emulated cloud does not answer", "Events wait until it answers again. hookchain dev restarts it by itself."),
+      faults && banner("bad", "The configuration has faults. The previous configuration is still in use.", h("pre", { tabindex: "0" }, faults)),
       held.filter((each) => each.reason).map(heldBanner),
-      held.filter((each) => !each.reason).map((each) => banner("warn", `${each.destination} is paused`, "It answered that it is overloaded or that our key is wrong; its deliveries go on ", time(each.paused_until), ".")),
-      sink && sink.answers && !sink.plugged && banner("warn", "The mail sink is unplugged", "Mails wait and are tried again, as when a provider is down. Plug it in with the switch above."));
+      held.filter((each) => !each.reason).map((each) => banner("warn", `${each.destination} is paused`, "It answered that it is overloaded or that the key is wrong. Its deliveries continue at ", time(each.paused_until), ".")),
+      sink && sink.answers && !sink.plugged && banner("warn", "The mail sink is unplugged", "Mails wait and are retried, as when a mail service is down. Plug it in with the switch above."));
   };
   on("overview", show);
   on("sink", (sink) => {
     sinkButton.hidden = !sink.answers;
     sinkButton.setAttribute("aria-checked", String(sink.plugged));
-    sinkButton.title = sink.plugged ? "Plugged in: mails are taken. Unplug it to see what happens." : "Unplugged: no mail is taken. Plug it in again.";
+    sinkButton.title = sink.plugged ? "Plugged in: mails are caught. Unplug it to see how deliveries are retried." : "Unplugged: mails are rejected with 503. Plug it in again.";
     show();
   });
   on("open", show);
@@ -51,7 +51,7 @@ export function startBanners(element, sinkButton) {
     try {
       await post("/api/mail-sink", { plugged });
       sinkButton.setAttribute("aria-checked", String(plugged));
-      toast(plugged ? "The mail sink takes mails again" : "The mail sink is unplugged");
+      toast(plugged ? "The mail sink is plugged in" : "The mail sink is unplugged");
     } catch (error) {
       toast(error.message, "fault");
     }

@@ -1,4 +1,4 @@
-// Dead letters: what was given up on, and why; replayed once the fault is mended, or dropped.
+// Dead letters: events and deliveries that cannot succeed, and why; replayed once the fault is fixed, or dropped.
 
 import { get, post } from "/page/api.js";
 import { fill, h, reconcile, time, toast } from "/page/dom.js";
@@ -33,15 +33,15 @@ export function deadLettersView(main, navigate) {
     fill(states, STATES.map(([value, word]) => h("button", { type: "button", class: `filter ${value}`, "aria-pressed": String(state === value), onclick: () => { state = value; load(); } }, word)));
     const replayable = letters.filter((letter) => letter.replayable).map((each) => each.id);
     fill(everything, state === "kept" && letters.length > 1 && [
-      replayable.length > 0 && h("button", { type: "button", onclick: () => replay(replayable) }, `Replay these ${replayable.length}`),
-      h("button", { type: "button", onclick: () => drop(letters.map((each) => each.id)) }, `Drop these ${letters.length}`)]);
+      replayable.length > 0 && h("button", { type: "button", onclick: () => replay(replayable) }, `Replay ${replayable.length}`),
+      h("button", { type: "button", onclick: () => drop(letters.map((each) => each.id)) }, `Drop ${letters.length}`)]);
     list.hidden = !letters.length;
     reconcile(list, letters, (letter) => letter.id, row);
     for (const link of list.querySelectorAll("a")) {
       if (link.dataset.id === opened) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
     }
-    fill(foot, !letters.length && empty(state === "kept" ? "No dead letters" : `None ${state}`, h("p", {}, "What can never succeed, or was tried for as long as its schedule says, is kept here for 45 days.")));
+    fill(foot, !letters.length && empty(state === "kept" ? "No dead letters" : `No ${state} dead letters`, h("p", {}, "A delivery that cannot succeed, or whose last retry failed, is kept here for 45 days.")));
   }
 
   function row(letter) {
@@ -66,9 +66,9 @@ export function deadLettersView(main, navigate) {
         h("div", { class: "title-line" }, h("h2", { tabindex: "-1" }, letter.destination || letter.route || "Dead letter"), chip(letter.code, "failed"),
           h("button", { type: "button", class: "icon-button close", "aria-label": "Close (Esc)", onclick: () => navigate("dead-letters", null) }, "✕")),
         h("p", { class: "reason" }, letter.reason),
-        facts([["State", letter.state], ["Given up", time(letter.at)], ["Event", letter.event_id && eventLink(letter.event_id)], ["Route", letter.route], ["Destination", letter.destination], ["Was on topic", letter.topic], ["Id", h("span", { class: "mono" }, letter.id)]]),
+        facts([["State", letter.state], ["Dead-lettered", time(letter.at)], ["Event", letter.event_id && eventLink(letter.event_id)], ["Route", letter.route], ["Destination", letter.destination], ["Topic", letter.topic], ["Id", h("span", { class: "mono" }, letter.id)]]),
         letter.state === "kept" && h("div", { class: "buttons" },
-          h("button", { type: "button", class: "primary", disabled: !letter.replayable, title: letter.replayable ? "Send it on once more" : "It holds nothing that could be sent on", onclick: () => replay([letter.id]) }, "Replay"),
+          h("button", { type: "button", class: "primary", disabled: !letter.replayable, title: letter.replayable ? "Publish the message again" : "The message is not one of Hookchain's and cannot be published again", onclick: () => replay([letter.id]) }, "Replay"),
           h("button", { type: "button", onclick: () => drop([letter.id]) }, "Drop"))),
       h("section", { class: "content", "aria-label": "Message" }, h("h3", {}, "Message"), jsonView(letter.message)),
     ];
@@ -76,7 +76,7 @@ export function deadLettersView(main, navigate) {
 
   const replay = (ids) => act("/api/dead-letters/replay", ids, "replayed");
   async function drop(ids) {
-    if (await confirmed(`Drop ${plural(ids.length, "dead letter")}? It stays listed under Dropped until its 45 days are over.`, "Drop")) await act("/api/dead-letters/drop", ids, "dropped");
+    if (await confirmed(`Drop ${plural(ids.length, "dead letter")}? You can still see dropped ones under Dropped, for 45 days.`, "Drop")) await act("/api/dead-letters/drop", ids, "dropped");
   }
 
   async function act(path, ids, word) {

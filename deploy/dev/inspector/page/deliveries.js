@@ -1,4 +1,4 @@
-// Deliveries as the ledger has them, newest first.
+// The deliveries in the ledger, newest first.
 
 import { get } from "/page/api.js";
 import { fill, h, reconcile, time } from "/page/dom.js";
@@ -6,7 +6,7 @@ import { chip, empty } from "/page/pieces.js";
 import { on } from "/page/state.js";
 import { deliveryState } from "/page/words.js";
 
-const FILTERS = [["", "All"], ["retry_at", "Waiting"], ["disabled", "Held"], ["failed", "Given up"], ["done", "Delivered"]];
+const FILTERS = [["", "All"], ["retry_at", "Retry scheduled"], ["disabled", "Held"], ["failed", "Dead-lettered"], ["done", "Delivered"]];
 
 export function deliveriesView(main) {
   const states = h("div", { class: "statuses", role: "group", "aria-label": "State" });
@@ -23,7 +23,7 @@ export function deliveriesView(main) {
       const { deliveries } = await get("/api/deliveries", { state, limit: 100 });
       list.hidden = !deliveries.length;
       reconcile(list, deliveries, (each) => each.id, row);
-      fill(foot, !deliveries.length && empty(state ? "None in this state" : "No deliveries yet", h("p", {}, "A delivery is one event owed to one destination by one route. The ledger keeps each until 45 days after its end.")));
+      fill(foot, !deliveries.length && empty(state ? "No deliveries in this state" : "No deliveries yet", h("p", {}, "A delivery is one event for one destination, from one route. The ledger keeps it for 45 days after it ends.")));
     } finally {
       asking = false;
     }
@@ -45,6 +45,6 @@ function row(delivery) {
   return h("li", {}, h("a", { href: `#/events/${encodeURIComponent(delivery.event_id)}`, "data-id": delivery.id },
     chip(word, kind, meaning),
     h("span", { class: "what" }, h("strong", {}, delivery.destination), h("span", { class: "faint" }, `route ${delivery.route}`, delivery.attempt_number > 0 && ` · attempt ${delivery.attempt_number}`, delivery.state !== "done" && delivery.reason && ` · ${delivery.reason}`)),
-    delivery.retry_at ? h("span", { class: "source" }, "again at ", time(delivery.retry_at)) : h("span", { class: "source mono" }, delivery.event_id.slice(0, 8)),
+    delivery.retry_at ? h("span", { class: "source" }, "retry at ", time(delivery.retry_at)) : h("span", { class: "source mono" }, delivery.event_id.slice(0, 8)),
     time(delivery.updated_at)));
 }

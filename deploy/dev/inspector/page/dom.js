@@ -1,4 +1,4 @@
-// The least of a view library. Text is always set as text: all of it may come from a stranger.
+// A minimal view library. Text is always set as text, because senders may have written it.
 
 export function h(tag, attributes, ...children) {
   const element = document.createElement(tag);
@@ -33,8 +33,8 @@ export function svg(tag, attributes, ...children) {
   return element;
 }
 
-// Keyed: an element that stays keeps its focus and its state. `make(item)` builds one; it is built anew when
-// `JSON.stringify(item)` differs.
+// Updates a list by key, so that an element that stays keeps its focus and state. `make(item)` builds an element; it is
+// rebuilt when `JSON.stringify(item)` differs.
 export function reconcile(parent, items, keyOf, make) {
   const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
   let place = parent.firstElementChild;
@@ -89,7 +89,7 @@ export function bytes(count) {
   return count < 1048576 ? `${(count / 1024).toFixed(1)} KB` : `${(count / 1048576).toFixed(1)} MB`;
 }
 
-// Our own words: web addresses in them can be followed, and `what is in backquotes` is to be typed.
+// Our own text, with web addresses as links and `code` in backquotes.
 export function withLinks(text) {
   return text.split(/(https:\/\/[^\s)>"'`]+|`[^`]+`)/).map((part, at) => {
     if (at % 2 === 0) return part;
@@ -115,7 +115,7 @@ export function copyButton(text, label) {
         await navigator.clipboard.writeText(text);
         toast("Copied");
       } catch {
-        toast("The browser does not let this page copy", "fault");
+        toast("The browser does not allow this page to copy", "fault");
       }
     },
   }, svg("svg", { viewBox: "0 0 16 16", width: 14, height: 14, "aria-hidden": "true" },

@@ -1,4 +1,4 @@
-// One event, whole: what it is, its way through the three functions, and what a person can do with it.
+// One event: its attributes, its path through the three functions, and its actions.
 
 import { get, post } from "/page/api.js";
 import { copyButton, fill, h, time, toast } from "/page/dom.js";
@@ -39,7 +39,7 @@ export function eventView(element, close) {
     const focused = element.contains(document.activeElement) ? document.activeElement.textContent : null;
     const isFirst = shown === null;
     shown = event;
-    fill(element, head(event), h("ol", { class: "way" }, receiveStage(event), transformStage(event), notifyStage(event, act)), content(event));
+    fill(element, head(event), h("ol", { class: "path" }, receiveStage(event), transformStage(event), notifyStage(event, act)), content(event));
     for (const summary of element.querySelectorAll("summary")) {
       if (openParts.has(summary.textContent)) summary.parentElement.open = true;
     }
@@ -51,13 +51,13 @@ export function eventView(element, close) {
   function head(event) {
     return h("header", { class: "event-head" },
       h("div", { class: "title-line" },
-        h("h2", { tabindex: "-1" }, event.type ?? "Not yet known"), statusChip(event.status),
+        h("h2", { tabindex: "-1" }, event.type ?? "Type not known yet"), statusChip(event.status),
         h("button", { type: "button", class: "icon-button close", "aria-label": "Close (Esc)", onclick: close }, "✕")),
       h("p", { class: "id mono" }, event.id, copyButton(event.id, "the event's id")),
       facts([["From", event.source], ["About", event.subject], ["By", event.actor], ["Received", time(event.received_at, true)]]),
       h("div", { class: "buttons" },
-        h("button", { type: "button", disabled: !event.event, title: "Send it through its routes once more; what is delivered stays delivered", onclick: () => act({}, "Replayed") }, "Replay"),
-        h("button", { type: "button", disabled: !event.event, title: "Deliver it again, also where it was delivered", onclick: () => act({ force: true }, "Replayed, deliveries included") }, "Deliver again")));
+        h("button", { type: "button", disabled: !event.event, title: "Send the event through its routes again. Finished deliveries are not repeated.", onclick: () => act({}, "Replayed") }, "Replay"),
+        h("button", { type: "button", disabled: !event.event, title: "Send the event through its routes again and repeat finished deliveries", onclick: () => act({ force: true }, "Replayed; finished deliveries are repeated") }, "Deliver again")));
   }
 
   async function act(body, done) {
@@ -72,15 +72,15 @@ export function eventView(element, close) {
 
   function content(event) {
     const document = event.event;
-    if (!document) return h("p", { class: "faint" }, event.passes ? "What it said is past its retention." : "Its content is shown once transform has seen it.");
+    if (!document) return h("p", { class: "faint" }, event.passes ? "Its content is past its retention." : "Its content is shown once transform has processed it.");
     const attributes = ATTRIBUTES.filter((name) => document[name] !== undefined).map((name) => [name, h("span", { class: "mono" }, String(document[name]))]);
     return h("section", { class: "content", "aria-label": "Content" },
       h("h3", {}, "Data"), jsonView(document.data ?? null),
       disclosure("Attributes", facts(attributes)),
-      document.rawbody !== undefined && disclosure("Body as it came", document.rawtype && h("p", { class: "faint" }, document.rawtype), h("pre", { class: "code", tabindex: "0" }, document.rawbody)),
-      document.rawbase64 !== undefined && disclosure("Body as it came", h("p", { class: "faint" }, `${document.rawtype ?? "binary"}, in base64`), h("pre", { class: "code", tabindex: "0" }, document.rawbase64)),
-      document.rawheaders !== undefined && disclosure("Headers, credentials removed", headers(document.rawheaders)),
-      event.passes > 1 && h("p", { class: "faint" }, `It passed transform ${plural(event.passes, "time")}: redelivered by the bus, or replayed. What was decided is from the last.`));
+      document.rawbody !== undefined && disclosure("Raw body", document.rawtype && h("p", { class: "faint" }, document.rawtype), h("pre", { class: "code", tabindex: "0" }, document.rawbody)),
+      document.rawbase64 !== undefined && disclosure("Raw body", h("p", { class: "faint" }, `${document.rawtype ?? "binary"}, in base64`), h("pre", { class: "code", tabindex: "0" }, document.rawbase64)),
+      document.rawheaders !== undefined && disclosure("Headers, without credentials", headers(document.rawheaders)),
+      event.passes > 1 && h("p", { class: "faint" }, `transform processed it ${plural(event.passes, "time")}: the bus redelivered it, or it was replayed. The routes shown are the last ones.`));
   }
 
   return {

@@ -58,8 +58,8 @@ export function eventsView(main, navigate) {
     const total = Object.values(current("overview")?.statuses ?? {}).reduce((sum, count) => sum + count, 0);
     const rows = page.events.length + older.length;
     list.hidden = !rows;
-    if (rows) fill(foot, page.not_indexed > 0 && h("p", { class: "faint" }, `${plural(page.not_indexed, "event")} not searched yet; indexing goes on.`), moreButton());
-    else if (total) fill(foot, empty("Nothing matches", h("p", {}, "No event fits this search."), h("button", { type: "button", onclick: () => filters.clear() }, "Show all events")));
+    if (rows) fill(foot, page.not_indexed > 0 && h("p", { class: "faint" }, `${plural(page.not_indexed, "event")} not indexed for search yet.`), moreButton());
+    else if (total) fill(foot, empty("Nothing matches", h("p", {}, "No event matches this search."), h("button", { type: "button", onclick: () => filters.clear() }, "Show all events")));
     else fill(foot, firstSteps());
   }
 
@@ -108,10 +108,10 @@ export function eventsView(main, navigate) {
 
 function firstSteps() {
   const hint = current("hint");
-  if (!hint?.trial) return empty("No events yet", h("p", {}, "They appear here by themselves as soon as one is received."));
+  if (!hint?.trial) return empty("No events yet", h("p", {}, "Events appear here as soon as they are received."));
   return empty("Waiting for the first event",
-    h("p", {}, "Send one from a terminal. It appears here by itself, and the mail it causes under Mail."),
+    h("p", {}, "Send one from a terminal. It appears here, and its mail under Mail."),
     h("div", { class: "command" }, h("pre", { class: "code", tabindex: "0" }, hint.trial), copyButton(hint.trial, "the command")),
-    h("p", {}, "Or point a sender at one of your sources:"),
+    h("p", {}, "Or send webhooks to one of your sources:"),
     h("ul", { class: "plain" }, hint.sources.map((line) => h("li", { class: "mono" }, line))));
 }

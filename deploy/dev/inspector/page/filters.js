@@ -1,4 +1,4 @@
-// The search above the list of events: text, status, source, type, time. It lives in the page's address.
+// The search above the list of events: text, status, source, type, time. It is part of the page's address.
 
 import { fill, h } from "/page/dom.js";
 import { STATUSES } from "/page/words.js";
@@ -6,7 +6,7 @@ import { STATUSES } from "/page/words.js";
 const SPANS = [["", "Any time"], ["300", "Last 5 minutes"], ["3600", "Last hour"], ["86400", "Last day"], ["604800", "Last week"], ["between", "Between …"]];
 const NAMES = ["text", "status", "source", "type", "span", "since", "until"];
 
-// What /api/live and /api/events are asked for. A span counts from now on, to the minute.
+// The query of /api/live and /api/events. A span counts from now, to the minute.
 export function liveParameters(wanted) {
   const { span, since, until, ...rest } = wanted;
   if (span === "between") return { ...rest, since: utc(since), until: utc(until) };
@@ -46,10 +46,12 @@ export function filterBar(changed) {
 
   function showStatuses() {
     const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+    // The counts are of all events, so they are hidden while a search shows only some.
+    const isSearch = Object.keys(wanted()).some((name) => name !== "status");
     const button = (value, word, count) => h("button", {
       type: "button", class: `filter ${value || "all"}`, "aria-pressed": String(status === value),
       onclick: () => { status = value; showStatuses(); tell(); },
-    }, word, h("span", { class: "count" }, count.toLocaleString()));
+    }, word, !isSearch && h("span", { class: "count" }, count.toLocaleString()));
     const focused = statuses.contains(document.activeElement) && document.activeElement.className;
     const shown = Object.entries(STATUSES).filter(([value]) => counts[value] || status === value);
     fill(statuses, button("", newest && total >= newest ? "Newest" : "All", total), shown.map(([value, [word]]) => button(value, word, counts[value] ?? 0)));

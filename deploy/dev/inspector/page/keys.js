@@ -2,7 +2,7 @@
 
 import { h } from "/page/dom.js";
 
-const HELP = [["j, ↓", "next in the list"], ["k, ↑", "the one before"], ["Enter", "open it"], ["Esc", "close it; leave the search"], ["/", "search events"], ["1 – 5", "sections: events, mail, dead letters, refused, deliveries"], ["?", "this list"]];
+const HELP = [["j, ↓", "next in the list"], ["k, ↑", "previous in the list"], ["Enter", "open the entry"], ["Esc", "close the entry; leave the search"], ["/", "search events"], ["1 – 5", "sections: events, mail, dead letters, rejected, deliveries"], ["?", "this list"]];
 
 export function showHelp() {
   const dialog = h("dialog", { class: "help", "aria-label": "Keyboard shortcuts", onclose: () => dialog.remove() },

@@ -1,4 +1,4 @@
-// Mails, as those who get them would see them.
+// The caught mails as their recipients would see them.
 
 import { get } from "/page/api.js";
 import { bytes, fill, h, reconcile, time } from "/page/dom.js";
@@ -43,7 +43,7 @@ export function mailView(main, navigate) {
       if (link.dataset.id === opened) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
     }
-    if (!mails.length) fill(foot, empty("No mail yet", h("p", {}, "Mails that deliveries cause are caught and shown here. None is sent while hookchain dev runs without --send-mail.")));
+    if (!mails.length) fill(foot, empty("No mail yet", h("p", {}, "Mails of deliveries are caught and shown here. hookchain dev sends none without --send-mail.")));
     else fill(foot, mails.length < count && h("button", { type: "button", class: "more", onclick: older }, "Show older mails"));
   }
 
@@ -93,7 +93,7 @@ function reader(mail, close) {
   return [
     h("header", { class: "event-head" },
       h("div", { class: "title-line" }, h("h2", { tabindex: "-1" }, mail.subject || "(no subject)"), h("button", { type: "button", class: "icon-button close", "aria-label": "Close (Esc)", onclick: close }, "✕")),
-      facts([["From", who(mail.from)], ["To", all(mail.to)], ["Cc", all(mail.cc)], ["Bcc", all(mail.bcc)], ["Reply to", all(mail.reply_to)], ["Taken", time(mail.received_at)]])),
+      facts([["From", who(mail.from)], ["To", all(mail.to)], ["Cc", all(mail.cc)], ["Bcc", all(mail.bcc)], ["Reply to", all(mail.reply_to)], ["Caught", time(mail.received_at)]])),
     bodies(mail),
     mail.attachments.length > 0 && h("section", { "aria-label": "Attachments" }, h("h3", {}, "Attachments"),
       h("ul", { class: "attachments" }, mail.attachments.map((each, index) => h("li", {},
@@ -103,7 +103,7 @@ function reader(mail, close) {
 
 function bodies(mail) {
   const tabs = [
-    mail.has_html && ["Formatted", () => h("iframe", { class: "mail-body", src: `/api/mail/${mail.id}/html`, sandbox: "allow-popups allow-popups-to-escape-sandbox", referrerpolicy: "no-referrer", title: "The mail as it looks" })],
+    mail.has_html && ["Formatted", () => h("iframe", { class: "mail-body", src: `/api/mail/${mail.id}/html`, sandbox: "allow-popups allow-popups-to-escape-sandbox", referrerpolicy: "no-referrer", title: "The formatted mail" })],
     ["Text", () => mail.text ? h("pre", { class: "mail-text", tabindex: "0" }, mail.text) : h("p", { class: "faint" }, "The mail has no text part.")],
     ["Source", () => source(mail.id)],
   ].filter(Boolean);
@@ -118,7 +118,7 @@ function bodies(mail) {
     fill(panel, tabs[index][1]());
   };
   const list = h("div", {
-    class: "tabs", role: "tablist", "aria-label": "How to show it",
+    class: "tabs", role: "tablist", "aria-label": "Views of the mail",
     onkeydown: (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       if (!step) return;

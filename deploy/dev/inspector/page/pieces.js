@@ -4,28 +4,29 @@ import { h, withLinks } from "/page/dom.js";
 import { CHECKS, STATUSES, adviceOn } from "/page/words.js";
 
 export function statusChip(status) {
-  const [word, sign, meaning] = STATUSES[status] ?? [status, "·", ""];
-  return h("span", { class: `chip ${status}`, title: meaning }, h("span", { "aria-hidden": "true" }, sign), word);
+  const [word, sign, meaning] = STATUSES[status] ?? [status ?? "Unknown", "·", ""];
+  return h("span", { class: `chip ${status ?? ""}`, title: meaning }, h("span", { "aria-hidden": "true" }, sign), word);
 }
 
-export function chip(word, kind, title = "") {
+// Nothing where there is no word: a dead letter of the bus has no code.
+export function chip(word, kind = "", title = "") {
+  if (!word) return null;
   return h("span", { class: `chip ${kind}`, title }, word);
 }
 
-// Characters that turn the direction of what follows are written out: a stranger would have the order of a text read
-// otherwise than it is.
-const TURNS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+// Characters that change the direction of what follows are escaped, so that a text is read in its own order.
+const DIRECTION_MARKS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 const escaped = (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 
-// JSON with its keys, texts and numbers told apart.
+// JSON with its keys, texts and numbers in different colours.
 export function jsonView(value) {
   const view = h("pre", { class: "code", tabindex: "0" });
-  const text = (JSON.stringify(value, null, 2) ?? "null").replace(TURNS, escaped);
+  const text = (JSON.stringify(value, null, 2) ?? "null").replace(DIRECTION_MARKS, escaped);
   const token = /("(?:\\.|[^"\\])*")(\s*:)?|\b(?:true|false|null)\b|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
   let last = 0;
   let shown = 0;
   for (const match of text.matchAll(token)) {
-    if (++shown > 5000) break; // the rest stays plain: a page has to stay quick
+    if (++shown > 5000) break; // the rest stays plain, so that the page stays fast
     view.append(text.slice(last, match.index));
     const kind = match[2] ? "key" : match[1] ? "text" : "other";
     view.append(h("span", { class: kind }, match[1] ?? match[0]), match[2] ?? "");
@@ -44,20 +45,20 @@ export function disclosure(summary, ...content) {
   return h("details", {}, h("summary", {}, summary), h("div", { class: "inside" }, content));
 }
 
-// Receive's checks in order, up to the one that refused; all of them for what was accepted.
-export function checksView(code) {
+// Receive's checks in order, up to the one that failed; all of them for an accepted request. `details` are texts by check.
+export function checksView(code, details = {}) {
   const failed = code ? CHECKS.findIndex(([, codes]) => codes.includes(code)) : CHECKS.length;
   return h("ol", { class: "checks" }, CHECKS.map(([name], index) => {
     const kind = failed < 0 || index > failed ? "none" : index === failed ? "bad" : "good";
     const sign = { good: "✓", bad: "✕", none: "–" }[kind];
     const told = { good: "passed", bad: "failed", none: "not reached" }[kind];
-    return h("li", { class: kind }, h("span", { "aria-hidden": "true" }, sign), name, h("span", { class: "unseen" }, `: ${told}`));
+    return h("li", { class: kind }, h("span", { "aria-hidden": "true" }, sign), name, details[name] && h("span", { class: "detail" }, details[name]), h("span", { class: "unseen" }, `: ${told}`));
   }));
 }
 
-// Receive's own diagnosis, where it made one, says more than what a code means in general.
-export function refusalWords(request) {
-  const [told, why] = (request.detail || request.code).split(". Why: ", 2);
+// Receive's own diagnosis, if it made one; else the advice for the code.
+export function rejectionReason(request) {
+  const [told, why] = (request.detail || request.code || "").split(". Why: ", 2);
   const advice = why ? `Why: ${why}.` : adviceOn(request.code);
   return [
     h("p", { class: "reason" }, withLinks(told)),
@@ -73,7 +74,7 @@ export function eventLink(id) {
   return h("a", { href: `#/events/${encodeURIComponent(id)}`, class: "mono" }, id.slice(0, 8));
 }
 
-// A question that only a person may answer with yes.
+// Asks a person to confirm.
 export function confirmed(question, yes) {
   return new Promise((resolve) => {
     const dialog = h("dialog", { "aria-label": question, onclose: () => { dialog.remove(); resolve(dialog.returnValue === "yes"); } },

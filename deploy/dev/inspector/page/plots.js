@@ -50,18 +50,18 @@ const last = (values) => values.filter((value) => value !== null).at(-1) ?? null
 
 export function showPlots(element, data) {
   const accepted = sum(data.accepted);
-  const refused = sum(data.refused);
+  const rejected = sum(data.refused);
   const delivered = sum(data.delivered);
-  const troubled = sum(data.not_delivered);
+  const failed = sum(data.not_delivered);
   const p50 = last(data.p50_ms);
   const p95 = last(data.p95_ms);
   fill(element,
-    card("Accepted", accepted.toLocaleString(), "", bars([data.accepted], ["good"]), `${plural(accepted, "request")} accepted in the last 5 minutes`),
-    card("Refused", refused.toLocaleString(), "", bars([data.refused], ["bad"]), `${plural(refused, "request")} refused in the last 5 minutes`),
-    card("Delivered", delivered.toLocaleString(), troubled ? ` + ${troubled.toLocaleString()} not yet` : "",
+    card("Requests accepted", accepted.toLocaleString(), "", bars([data.accepted], ["good"]), `${plural(accepted, "request")} accepted in the last 5 minutes`),
+    card("Requests rejected", rejected.toLocaleString(), "", bars([data.refused], ["bad"]), `${plural(rejected, "request")} rejected in the last 5 minutes`),
+    card("Attempts delivered", delivered.toLocaleString(), failed ? `+ ${failed.toLocaleString()} failed` : "",
       bars([data.delivered, data.not_delivered], ["good", "warn"]),
-      `${plural(delivered, "attempt")} delivered and ${troubled} not in the last 5 minutes`),
-    card("Delay", p50 === null ? "–" : duration(p50), p95 === null ? "" : ` p95 ${duration(p95)}`,
+      `${plural(delivered, "attempt")} delivered and ${failed} failed in the last 5 minutes`),
+    card("Time to delivery", p50 === null ? "–" : duration(p50), p95 === null ? "" : `p95 ${duration(p95)}`,
       lines([data.p95_ms, data.p50_ms], ["warn", "good"]),
       p50 === null ? "no delivery in the last 5 minutes" : `half of the deliveries within ${duration(p50)}, 95 percent within ${duration(p95)}`));
 }

@@ -1,4 +1,4 @@
-// The way of one event, stage by stage: receive, transform, notify.
+// The path of one event, stage by stage: receive, transform, notify.
 
 import { bytes, duration, h, time, withLinks } from "/page/dom.js";
 import { chip, checksView } from "/page/pieces.js";
@@ -16,24 +16,24 @@ function stage(name, state, summary, ...content) {
 
 export function receiveStage(event) {
   const request = event.requests.find((each) => each.event_id) ?? event.requests[0];
-  const where = current("hint")?.cloud ? "Its request is in receive's log: hookchain logs --platform gcp." : "Its request is not in the journal, which keeps what hookchain dev saw of receive.";
+  const where = current("hint")?.cloud ? "Its request is in receive's log. Run hookchain logs --platform gcp." : "Its request is not in the journal: hookchain dev did not run then, or it was replayed.";
   if (!request) return stage("receive", "good", "accepted", h("p", { class: "faint" }, where), checksView(null));
-  const way = current("hint")?.sources.find((line) => line.includes(`/${event.source} `))?.split("  ").at(-1);
+  const auth = current("hint")?.sources.find((line) => line.includes(`/${event.source} `))?.split("  ").at(-1);
   const times = event.requests.filter((each) => each.event_id).length;
   return stage("receive", "good", `${request.method} /${request.source} → ${request.status}`,
-    h("p", { class: "faint" }, time(request.at, true), request.duration_ms !== null && ` · answered after ${duration(request.duration_ms)}`, request.bytes && ` · ${bytes(request.bytes)}`, way && ` · ${way}`),
-    checksView(null),
-    times > 1 && h("p", { class: "faint" }, `The sender sent it ${plural(times, "time")}: the same id, so one event.`));
+    h("p", { class: "faint" }, time(request.at, true), request.duration_ms !== null && ` · answered after ${duration(request.duration_ms)}`, request.bytes && ` · ${bytes(request.bytes)}`),
+    checksView(null, { Authentication: auth }),
+    times > 1 && h("p", { class: "faint" }, `The sender sent it ${plural(times, "time")} with the same id, so it is one event.`));
 }
 
 export function transformStage(event) {
-  if (!event.routed_at) return stage("transform", "busy", "not yet");
+  if (!event.routed_at) return stage("transform", "busy", "not processed yet");
   const matched = event.routes.filter((route) => route.matched && !route.code);
   const broken = event.routes.filter((route) => route.code);
   const state = broken.length ? "bad" : event.expected ? "good" : "none";
-  const summary = matched.length && !broken.length && !event.expected ? "stopped on purpose" : matched.length ? `${plural(matched.length, "route")} → ${plural(event.expected, "delivery", "deliveries")}` : broken.length ? "given up on" : event.status === "duplicate" ? "duplicate: the same signed bytes came before" : "no route wanted it";
+  const summary = matched.length && !broken.length && !event.expected ? "filtered" : matched.length ? `${plural(matched.length, "route")} → ${plural(event.expected, "delivery", "deliveries")}` : broken.length ? "dead-lettered" : event.status === "duplicate" ? "duplicate: the same signed bytes arrived before" : "no route took it";
   return stage("transform", state, summary,
-    event.routes.length ? h("ul", { class: "routes" }, event.routes.map(routeView)) : h("p", { class: "faint" }, "There are no routes."),
+    event.routes.length ? h("ul", { class: "routes" }, event.routes.map(routeView)) : h("p", { class: "faint" }, "The configuration has no routes."),
     event.event && !current("hint")?.cloud && stepsView(event));
 }
 
@@ -43,9 +43,9 @@ function routeView(route) {
   return h("li", { class: kind },
     h("span", { class: "sign", "aria-hidden": "true" }, sign),
     h("div", {},
-      h("strong", {}, route.route || "the event as a whole"), kind === "warn" && h("span", { class: "to" }, " stopped"), route.matched && route.destinations.length > 0 && h("span", { class: "to" }, " → ", route.destinations.join(", ")),
+      h("strong", {}, route.route || "the whole event"), kind === "warn" && h("span", { class: "to" }, " filtered"), route.matched && route.destinations.length > 0 && h("span", { class: "to" }, " → ", route.destinations.join(", ")),
       route.code && [" ", chip(route.code, "failed")],
-      h("p", { class: "faint" }, route.reason || (route.matched ? "it matched" : "it did not match"))));
+      h("p", { class: "faint" }, route.reason || (route.matched ? "matched" : "did not match"))));
 }
 
 export function notifyStage(event, act) {
@@ -54,10 +54,10 @@ export function notifyStage(event, act) {
   const letters = event.dead_letters.filter((letter) => letter.state !== "replayed");
   if (!deliveries.length && !letters.length) {
     if (["unmatched", "stopped", "duplicate"].includes(event.status)) return stage("notify", "none", "nothing to deliver");
-    return event.status === "failed" ? stage("notify", "none", "nothing came this far") : stage("notify", "busy", "not yet");
+    return event.status === "failed" ? stage("notify", "none", "no delivery was made") : stage("notify", "busy", "no delivery yet");
   }
   const owed = Math.max(event.expected, deliveries.length);
-  if (!owed) return stage("notify", "none", "nothing came this far", letters.map(letterView));
+  if (!owed) return stage("notify", "none", "no delivery was made", letters.map(letterView));
   const state = letters.length || states.has("failed") ? "bad" : states.has("disabled") || states.has("retry_at") ? "warn" : [...states].every((each) => each === "done") && deliveries.length >= event.expected ? "good" : "busy";
   const done = deliveries.filter((each) => each.state === "done").length;
   return stage("notify", state, `${done} of ${owed} delivered`,
@@ -74,20 +74,20 @@ function deliveryView(delivery, event, act) {
   return h("article", { class: "delivery", "aria-label": `Delivery to ${delivery.destination}` },
     h("header", {},
       h("strong", {}, delivery.destination), chip(word, kind, meaning), h("span", { class: "faint" }, `route ${delivery.route}`),
-      delivery.generation > 0 && h("span", { class: "faint" }, `· delivered anew ${plural(delivery.generation, "time")}`),
+      delivery.generation > 0 && h("span", { class: "faint" }, `· repeated ${plural(delivery.generation, "time")}`),
       mail && h("a", { class: "button", href: `#/mail/${mail}` }, "See the mail")),
-    delivery.state === "retry_at" && h("p", {}, "Tried again at ", time(delivery.retry_at), ". ", delivery.reason),
+    delivery.state === "retry_at" && h("p", {}, "The next attempt is at ", time(delivery.retry_at), ". ", delivery.reason),
     delivery.state === "disabled" && h("div", { class: "held-note" }, h("p", {}, withLinks(delivery.reason)), releaseButton(delivery.destination)),
     delivery.state === "failed" && h("p", { class: "reason" }, delivery.reason),
     attempts.length > 0 && attemptsTable(attempts),
-    FINISHED.has(delivery.state) && h("div", { class: "buttons small" }, h("button", { type: "button", onclick: () => act({ only: delivery.destination, force: true }, `Sent to ${delivery.destination} again`) }, "Send to this one again")));
+    FINISHED.has(delivery.state) && h("div", { class: "buttons small" }, h("button", { type: "button", onclick: () => act({ only: delivery.destination, force: true }, `Replayed for ${delivery.destination}`) }, "Deliver again")));
 }
 
 function attemptsTable(attempts) {
   return h("div", { class: "scroll", tabindex: "0" }, h("table", {},
-    h("thead", {}, h("tr", {}, ["#", "At", "Took", "Outcome", "Answer"].map((name) => h("th", { scope: "col" }, name)))),
+    h("thead", {}, h("tr", {}, ["#", "At", "Duration", "Outcome", "Response"].map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, attempts.map((each) => {
-      const [word, kind, meaning] = OUTCOMES[each.outcome] ?? [each.outcome, ""];
+      const [word, kind, meaning] = OUTCOMES[each.outcome] ?? [each.outcome ?? "Unknown", "", ""];
       return h("tr", {}, h("td", {}, String(each.attempt_number)), h("td", {}, time(each.started_at, true)), h("td", {}, duration(each.duration_ms)),
         h("td", {}, chip(word, kind, meaning)), h("td", { class: "answer" }, [each.reason, each.answer].filter(Boolean).join(" — ") || "–"));
     }))));
@@ -97,6 +97,6 @@ function letterView(letter) {
   return h("article", { class: "delivery letter" },
     h("header", {}, h("strong", {}, "Dead letter"), chip(letter.code, "failed"), h("span", { class: "faint" }, letter.state === "dropped" ? "dropped" : letter.destination || letter.route), time(letter.at)),
     h("p", { class: "reason" }, letter.reason),
-    h("div", { class: "buttons small" }, h("a", { class: "button", href: `#/dead-letters/${encodeURIComponent(letter.id)}` }, "Look at it")));
+    h("div", { class: "buttons small" }, h("a", { class: "button", href: `#/dead-letters/${encodeURIComponent(letter.id)}` }, "Open")));
 }
 

@@ -1,4 +1,4 @@
-// What the inspector tells while the page is open. Views subscribe by name: events, overview, plots, sink, hint, open.
+// The inspector's updates while the page is open. Views subscribe by name: events, overview, plots, sink, hint, open.
 
 const known = new Map();
 const listeners = new Map();
@@ -31,7 +31,7 @@ export function follow(parameters) {
   const rows = new Map();
   source = new EventSource(`/api/live?${query}`);
   source.onopen = () => {
-    rows.clear(); // a new connection tells all from the start
+    rows.clear(); // a new connection sends everything again
     tell("open", true);
   };
   source.onerror = () => tell("open", false);

@@ -1,4 +1,4 @@
-// What each step of each route did to an event: asked for when somebody opens it, for it is computed anew.
+// What each step of each route does to an event, computed when somebody opens it.
 
 import { get } from "/page/api.js";
 import { fill, h } from "/page/dom.js";
@@ -16,8 +16,8 @@ export function stepsView(event) {
     try {
       const { routes } = await get(`/api/events/${encodeURIComponent(event.id)}/steps`);
       const walked = routes.filter((route) => route.steps.length);
-      fill(inside, walked.length ? walked.map(routeSteps) : h("p", { class: "faint" }, "No route that took it has steps."),
-        h("p", { class: "faint" }, "Computed now, by the configuration as it is now. No other system was asked: where it answers no longer from what was kept, the step says so."));
+      fill(inside, walked.length ? walked.map(routeSteps) : h("p", { class: "faint" }, "The routes that took it have no steps."),
+        h("p", { class: "faint" }, "Computed now, with the current configuration. No other system was called: a step says so if its stored answer is gone."));
     } catch (error) {
       asked = false;
       fill(inside, h("p", { class: "faint" }, error.message));

@@ -1,78 +1,78 @@
-// What codes and states mean, in words for a person.
+// The labels of codes and states, and what each means. A label is the word that the code, the log and the commands use.
 
 export const STATUSES = {
-  received: ["Received", "◔", "receive has it, confirmed by the bus; transform has not looked at it yet"],
-  unmatched: ["No route", "∅", "no route wanted it"],
-  stopped: ["Stopped", "◼", "a route took it, and ended it on purpose: a filter, a stop, or what on_error drops"],
-  duplicate: ["Duplicate", "⧉", "the same signed bytes came before, under another delivery id or event type"],
-  delivering: ["Delivering", "◑", "some of its deliveries are still on their way"],
+  received: ["Received", "◔", "receive accepted and published it; transform has not processed it yet"],
+  unmatched: ["No route", "∅", "no route took it"],
+  stopped: ["Filtered", "◼", "a step of its route ended it on purpose: a filter, a stop, or on_error: drop"],
+  duplicate: ["Duplicate", "⧉", "the same signed bytes arrived before, with another delivery id or event type"],
+  delivering: ["Delivering", "◑", "some of its deliveries are still in progress"],
   delivered: ["Delivered", "✓", "every delivery was accepted by its destination"],
-  retrying: ["Retrying", "↻", "a destination was in trouble; it is tried again"],
-  held: ["Held", "‖", "a destination takes nothing until somebody acts"],
-  failed: ["Failed", "✕", "a step or a delivery was given up on: see its dead letter"],
+  retrying: ["Retry scheduled", "↻", "a delivery failed for now; its next attempt is scheduled"],
+  held: ["Held", "‖", "a destination takes no deliveries until you release it"],
+  failed: ["Dead-lettered", "✕", "a step or a delivery cannot succeed: see the dead letter"],
 };
 
 const DELIVERY_STATES = {
-  claimed: ["In work", "delivering", "a worker has it"],
-  attempted: ["In work", "delivering", "it is being attempted just now"],
-  done: ["Delivered", "delivered", "accepted by the destination"],
-  failed: ["Given up", "failed", "it is a dead letter"],
-  retry_at: ["Waiting", "retrying", "it is tried again when its time has come"],
-  disabled: ["Held", "held", "the destination takes nothing until it is released"],
+  claimed: ["In progress", "delivering", "notify has claimed it"],
+  attempted: ["In progress", "delivering", "notify is attempting it now"],
+  done: ["Delivered", "delivered", "the destination accepted it"],
+  failed: ["Dead-lettered", "failed", "it cannot succeed: see the dead letter"],
+  retry_at: ["Retry scheduled", "retrying", "the next attempt is scheduled"],
+  disabled: ["Held", "held", "the destination takes no deliveries until you release it"],
 };
 
 export const OUTCOMES = {
-  delivered: ["Accepted", "delivered"],
-  retry_later: ["Not now", "retrying"],
-  refused: ["Refused", "failed"],
-  disabled: ["Held", "held"],
-  unknown: ["Unknown", "retrying", "the request was sent and no answer came: the destination may have accepted it or not"],
+  delivered: ["Delivered", "delivered", "the destination accepted it"],
+  retry_later: ["Retry later", "retrying", "the destination failed for now"],
+  refused: ["Failed", "failed", "the destination will never accept it"],
+  disabled: ["Held", "held", "the destination takes nothing until you act"],
+  unknown: ["Unknown", "retrying", "the request was sent and no response came: the destination may have accepted it"],
 };
 
-const WAITING_UNKNOWN = ["Unknown", "retrying", "the last attempt got no answer, so it may have been accepted or not; the next one is minutes later"];
+const UNKNOWN_OUTCOME = ["Retry scheduled", "retrying", "the last attempt got no response, so it may have been accepted; the next one is minutes later"];
 
 export function deliveryState(delivery) {
-  if (delivery.state === "retry_at" && delivery.unknown_count > 0) return WAITING_UNKNOWN;
-  return DELIVERY_STATES[delivery.state] ?? [delivery.state, "", ""];
+  if (delivery.state === "retry_at" && delivery.unknown_count > 0) return UNKNOWN_OUTCOME;
+  return DELIVERY_STATES[delivery.state] ?? [delivery.state ?? "Unknown", "", ""];
 }
 
-// What receive checks, in its order, and the codes of those who fail there.
+// The checks of receive in their order, and the codes of requests that fail each.
 export const CHECKS = [
   ["Path and method", ["unknown_source", "method"]],
-  ["Size and form", ["malformed_http", "head_too_large", "length", "raw", "encoding", "content_type", "slow", "disconnected"]],
-  ["Who sends it", ["address", "origin", "prefetch", "password", "sig", "ts", "id", "cert_url", "sub_url", "key_unavailable", "secret_unavailable", "secret_weak", "secret_unusable"]],
-  ["Body understood", ["decoded", "parse", "multi"]],
-  ["Limits and rules", ["depth", "nodes", "num", "dup_key", "key", "dtd", "tag", "expansion", "fields", "parts", "items", "loop", "schema"]],
-  ["Confirmed by the bus", ["bus", "blobs", "queue_full", "fault"]],
+  ["Size and encoding", ["malformed_http", "head_too_large", "length", "raw", "encoding", "content_type", "slow", "disconnected"]],
+  ["Authentication", ["address", "origin", "prefetch", "password", "sig", "ts", "id", "cert_url", "sub_url", "key_unavailable", "secret_unavailable", "secret_weak", "secret_unusable"]],
+  ["Body parsed", ["decoded", "parse", "multi"]],
+  ["Limits and schema", ["depth", "nodes", "num", "dup_key", "key", "dtd", "tag", "expansion", "fields", "parts", "items", "loop", "schema"]],
+  ["Published", ["bus", "blobs", "queue_full", "fault"]],
 ];
 
 const ADVICE = {
-  password: "The password or token is missing or is another one. Compare it with the secret that the source names.",
-  sig: "The signature is missing or does not fit the body. The secret may differ, or something on the way changed the body: `hookchain explain` looks into which.",
-  ts: "The signed time is too far from now: an old request sent again, or a clock that is wrong.",
-  id: "The signature scheme needs an id of its own in webhook-id.",
-  cert_url: "The request names a certificate or key that is not its provider's.",
-  sub_url: "The request asks to confirm a subscription at a URL that is not its provider's.",
-  key_unavailable: "The provider's key cannot be fetched now. The sender was told to come again.",
-  secret_unusable: "The secret is no key of the kind that this scheme needs. The sender was told to come again.",
-  origin: "The page that posted is not on the source's list of origins.",
-  prefetch: "A browser looked at the link beforehand; it takes effect once it is followed.",
-  address: "The sender's address is not on the source's list.",
-  raw: "The body is larger than the source takes (max_body_bytes).",
-  decoded: "Unpacked, the body is larger than is safe.",
-  encoding: "Send the body plain or as gzip.",
-  content_type: "The source does not take this content type.",
-  parse: "The body is not what its headers say it is, or was cut on its way.",
-  dup_key: "A key stands twice in one object: which one is meant cannot be known.",
-  dtd: "A DOCTYPE is how attacks through XML work; leave it out.",
-  schema: "The body breaks the source's schema.",
+  password: "The password or token is missing or different. Compare it with the secret that the source names.",
+  sig: "The signature is missing or does not match the body. The sender may use another secret, or something on the way changed the body. Run `hookchain explain` to find out.",
+  ts: "The signed time is too far from now: an old request was sent again, or a clock is wrong.",
+  id: "The signature scheme needs the header webhook-id.",
+  cert_url: "The request names a certificate or key that is not at its provider's address.",
+  sub_url: "The request asks to confirm a subscription at an address that is not its provider's.",
+  key_unavailable: "The provider's key could not be fetched. The sender was asked to retry.",
+  secret_unusable: "The secret is not a key of the kind that this scheme needs. The sender was asked to retry.",
+  origin: "The page that posted is not in the source's list of origins.",
+  prefetch: "A browser loaded the link in advance. It takes effect once somebody opens it.",
+  address: "The sender's address is not in the source's allow list.",
+  raw: "The body is larger than the source's max_body_bytes.",
+  decoded: "The decompressed body is larger than is safe.",
+  encoding: "Send the body uncompressed or with gzip.",
+  content_type: "The source does not accept this content type.",
+  parse: "The body is not what its headers say, or was cut off.",
+  dup_key: "An object has the same key twice, so its value is ambiguous.",
+  dtd: "The XML has a DOCTYPE, which attacks use. Leave it out.",
+  schema: "The body does not match the source's schema.",
   slow: "The body did not arrive within 10 seconds.",
-  disconnected: "The sender went away before its body was complete.",
-  loop: "The event has passed Hookchain too often: two bundles send to each other.",
-  bus: "The bus did not confirm in time. The sender was told to come again.",
-  secret_unavailable: "A secret cannot be read, so nothing can be verified. The sender was told to come again.",
-  secret_weak: "A secret protects nothing (empty, or a placeholder), so nothing is verified with it.",
-  fault: "A fault of ours. The sender was told to come again.",
+  disconnected: "The sender closed the connection before its body was complete.",
+  loop: "The event has passed Hookchain too often: two deployments send to each other.",
+  bus: "The bus did not confirm in time. The sender was asked to retry.",
+  secret_unavailable: "A secret cannot be read, so nothing can be verified. The sender was asked to retry.",
+  secret_weak: "A secret is empty or a placeholder, so nothing is verified with it.",
+  fault: "Hookchain failed. The sender was asked to retry.",
 };
 
 export function adviceOn(code) {

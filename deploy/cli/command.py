@@ -1,0 +1,117 @@
+"""The frame of a command: its parser, its exit code, and how an error becomes a message."""
+
+import argparse
+import re
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+from deploy.cli.main import COMMANDS
+from deploy.config.dotenv import DotenvFault
+from deploy.config.faults import ConfigFaults
+from deploy.google.gcloud import GcloudFault, GcloudMissing
+from deploy.google.target import TargetFault
+from deploy.terminal.command_error import CommandError
+from deploy.terminal.help_text import HelpText
+from deploy.terminal.tables import printable
+from shared.cloud.local.database import reason_of
+from shared.errors import HookchainError
+from shared.times import unix_seconds
+
+DONE: Final = 0
+NOT_DONE: Final = 1
+USAGE: Final = 2
+EXIT_CODES: Final = "0 done, 1 failed, 2 usage error"
+FAULTS: Final = (ConfigFaults, DotenvFault, TargetFault, GcloudFault, GcloudMissing)
+_AGO: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])")
+_UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def parser(
+    name: str, example: str, *, details: str = "", exit_codes: str = EXIT_CODES, summary: str = ""
+) -> argparse.ArgumentParser:
+    """Return the parser of a command, whose help begins with the summary and ends with the example.
+
+    `example` is one line, or several that are indented by two spaces. Without `summary` it is the command list's.
+    """
+    summary = summary or COMMANDS[name].summary
+    lines = example if example.startswith("  ") else f"  {example}"
+    title = "examples" if lines.count("\n  hookchain") else "example"
+    epilog = "\n\n".join(filter(None, (details, f"exit codes: {exit_codes}", f"{title}:\n{lines}")))
+    return argparse.ArgumentParser(
+        prog=f"hookchain {name}", description=f"{summary}.", epilog=epilog, formatter_class=HelpText
+    )
+
+
+def run_command(name: str, run: Callable[[], int], *also: type[Exception], error_code: int = NOT_DONE) -> int:
+    """Return the exit code of `run`. An expected error, or one of `also`, becomes a message and `error_code`."""
+    expected: tuple[type[Exception], ...] = (CommandError, HookchainError, *FAULTS, *also)
+    try:
+        code = run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # an OSError, but no failure: deploy/cli/main.py ends every command whose reader has gone
+    except expected as fault:
+        report(name, error_text(fault))
+        return error_code
+    return code
+
+
+def error_text(fault: Exception) -> str:
+    if isinstance(fault, OSError) and fault.filename:
+        return f"{fault.filename} cannot be opened: {fault.strerror}"
+    if isinstance(fault, sqlite3.Error):
+        return reason_of(fault)
+    return fault.detail if isinstance(fault, HookchainError) else str(fault)
+
+
+def report(name: str, text: str) -> None:
+    """Print to standard error, each line after the command's name. Indented lines, which are to be pasted, go alone."""
+    for line in map(printable, text.split("\n")):
+        is_to_paste = line.startswith("  ")
+        print(line if is_to_paste else f"hookchain {name}: {line}", file=sys.stderr)
+
+
+def add_limit(command: argparse.ArgumentParser, default: int | None) -> None:
+    shown = f" [{default}]" if default else ""
+    command.add_argument(
+        "--limit", metavar="N", type=_whole_number, default=default, help=f"stop after the newest N{shown}"
+    )
+
+
+def add_since(command: argparse.ArgumentParser, default: str | None = None) -> None:
+    shown = f" [{default} ago]" if default else ""
+    command.add_argument(
+        "--since",
+        metavar="TIME",
+        type=time_option,
+        default=default,
+        help=f"start at this time: `1h` or `2d` ago, or an RFC 3339 time{shown}",
+    )
+
+
+def time_option(text: str) -> float:
+    """Return Unix seconds. Raises ArgumentTypeError."""
+    try:
+        return moment(text, time.time())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def moment(text: str, now: float) -> float:
+    """Return the Unix time of `90s`, `5m`, `1h` or `2d` before now, or of an RFC 3339 time. Raises ValueError."""
+    if ago := _AGO.fullmatch(text):
+        return now - float(ago[1]) * _UNIT_SECONDS[ago[2]]
+    try:
+        return unix_seconds(text)
+    except (ValueError, OverflowError) as error:
+        rule = "a time is `1h` or `2d` ago, or an RFC 3339 time such as 2026-03-01T12:00:00Z"
+        raise ValueError(f"{rule}; got {text!r}") from error
+
+
+def _whole_number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 10**9):
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0; got {text!r}")
+    return int(text)

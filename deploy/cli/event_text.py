@@ -1,0 +1,151 @@
+"""One event or dead letter as text: the request, the routes, the deliveries and their attempts."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from deploy.history.journal_view import DeadLetterRow, EventRecord, EventSummary, RequestRow
+from deploy.terminal.tables import BOLD, DIM, GREEN, RED, YELLOW, Screen, printable
+from shared.journal import AttemptEntry, RouteDecision
+from shared.jsontext import Json, JsonObject
+from shared.ledger import LedgerRow
+from shared.times import rfc3339
+
+COLOURS: Final = {
+    "delivered": GREEN,
+    "done": GREEN,
+    "failed": RED,
+    "refused": RED,
+    "kept": RED,
+    "retrying": YELLOW,
+    "retry_at": YELLOW,
+    "retry_later": YELLOW,
+    "unknown": YELLOW,
+    "held": YELLOW,
+    "disabled": YELLOW,
+}
+_STATES: Final = {
+    "claimed": "being attempted",
+    "attempted": "being attempted",
+    "done": "delivered",
+    "failed": "failed",
+    "retry_at": "retry scheduled",
+    "disabled": "held until the destination is released",
+}
+_INDENT: Final = "  "
+
+
+def colour_of(status: str) -> str:
+    return COLOURS.get(status, "")
+
+
+def clock(seconds: float) -> str:
+    """Return a time such as `2026-03-01T12:00:00Z`, which `--since` accepts."""
+    return rfc3339(seconds)[:19] + "Z"
+
+
+def event_text(
+    record: EventRecord, document: JsonObject | None, rows: Sequence[LedgerRow], screen: Screen
+) -> Iterator[str]:
+    """Yield the lines. `document` is the event with its data, which may come from a blob."""
+    yield from _summary(record.summary, screen)
+    yield from _section("Received", [line for each in record.requests for line in _request(each)], screen)
+    seen = "" if record.passes < 2 else f" (the last of {record.passes} passes through transform)"
+    yield from _section(f"Routes{seen}", [line for each in record.routes for line in _route(each)], screen)
+    deliveries = [line for row in rows for line in _delivery(row, record.attempts, screen)]
+    yield from _section("Deliveries", deliveries, screen)
+    letters = [line for each in record.dead_letters for line in letter_lines(each, screen)]
+    yield from _section("Dead letters", letters, screen)
+    yield from _section("Event", _document(record.summary, document), screen)
+
+
+def letter_text(letter: DeadLetterRow, message: Json, screen: Screen) -> Iterator[str]:
+    yield screen.coloured(f"Dead letter {printable(letter.id)}", BOLD)
+    yield from (f"{_INDENT}{line}" for line in letter_lines(letter, screen))
+    yield from _section("Message", json_lines(message), screen)
+
+
+def letter_lines(letter: DeadLetterRow, screen: Screen) -> Iterator[str]:
+    state = screen.coloured(letter.state, colour_of(letter.state))
+    yield f"{clock(letter.at)}  {state}  {letter.code}: {printable(letter.reason)}"
+    yield from _pairs(
+        {
+            "id": letter.id,
+            "event": letter.event_id,
+            "route": letter.route,
+            "destination": letter.destination,
+            "topic": letter.topic,
+        }
+    )
+
+
+def json_lines(value: Json) -> list[str]:
+    text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+    return [printable(line) for line in text.split("\n")]
+
+
+def _summary(event: EventSummary, screen: Screen) -> Iterator[str]:
+    yield screen.coloured(f"Event {printable(event.id)}", BOLD)
+    yield from _pairs(
+        {
+            "type": event.type or "",
+            "source": event.source,
+            "subject": event.subject or "",
+            "actor": event.actor or "",
+            "received": rfc3339(event.received_at),
+        }
+    )
+    yield f"{_INDENT}{'status'.ljust(11)}  {screen.coloured(event.status, colour_of(event.status))}"
+
+
+def _section(title: str, lines: Sequence[str], screen: Screen) -> Iterator[str]:
+    if lines:
+        yield ""
+        yield screen.coloured(title, BOLD)
+        yield from (f"{_INDENT}{line}".rstrip() for line in lines)
+
+
+def _pairs(values: dict[str, str]) -> Iterator[str]:
+    yield from (f"{_INDENT}{name.ljust(11)}  {printable(value)}" for name, value in values.items() if value)
+
+
+def _request(request: RequestRow) -> Iterator[str]:
+    took = "" if request.duration_ms is None else f" after {request.duration_ms:g} ms"
+    why = f"  {request.code}: {request.detail}" if request.code else ""
+    yield printable(f"{rfc3339(request.at)}  {request.method} answered {request.status}{took}{why}")
+
+
+def _route(route: RouteDecision) -> Iterator[str]:
+    decision = f"failed with {route.code}" if route.code else route.word
+    to = f" → {', '.join(route.destinations)}" if route.destinations else ""
+    yield printable(f"{route.route or 'every route'}: {decision}: {route.reason}{to}")
+
+
+def _delivery(row: LedgerRow, attempts: Sequence[AttemptEntry], screen: Screen) -> Iterator[str]:
+    own = [attempt for attempt in attempts if attempt.delivery_id == row.key]
+    state = screen.coloured(_STATES.get(row.state, row.state), colour_of(row.state))
+    again = f", replayed {row.generation} ×" if row.generation else ""
+    due = f" at {clock(row.retry_at)}" if row.state == "retry_at" and row.retry_at is not None else ""
+    yield f"to {printable(row.destination)} by route {printable(row.route)!r}: {state}{due}{again}"
+    if row.reason and not (own and own[-1].reason == row.reason):
+        yield f"{_INDENT}{printable(row.reason)}"
+    for attempt in own:
+        yield _INDENT + _attempt(attempt, screen)
+    yield f"{_INDENT}{screen.coloured(f'delivery {row.key}', DIM)}"
+
+
+def _attempt(attempt: AttemptEntry, screen: Screen) -> str:
+    outcome = screen.coloured(attempt.outcome.replace("_", " "), colour_of(attempt.outcome))
+    took = f"{(attempt.ended_at - attempt.started_at) * 1000:.0f} ms"
+    words = [word for word in (attempt.reason, f"answer: {attempt.answer}" if attempt.answer else "") if word]
+    return f"{attempt.attempt_number}. {rfc3339(attempt.started_at)}  {outcome} after {took}  " + printable(
+        "; ".join(words)
+    )
+
+
+def _document(event: EventSummary, document: JsonObject | None) -> list[str]:
+    if document is not None:
+        return json_lines(document)
+    if event.routed_at is None:
+        return ["not processed by transform yet"]
+    return ["removed: its body is past retention"]

@@ -1,0 +1,219 @@
+"""The commands over events and dead letters: actions, filters, and a dry run before anything is done."""
+
+import argparse
+import os
+import shlex
+import sqlite3
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from deploy.cli.command import DONE, add_limit, add_since, parser, run_command, time_option
+from deploy.history.platform_options import add_platform, add_state
+from deploy.history.replay_pace import DEFAULT_RATE, Progress, at_rate
+from deploy.history.state import State
+from deploy.history.state_choice import chosen_state
+from deploy.terminal.help_text import listed
+from deploy.terminal.printing import count_of, print_json
+from deploy.terminal.tables import Screen, screen_of
+from shared.jsontext import Json, JsonObject
+from shared.ports import Bus
+from shared.settings import DEFAULT_STATE
+from shared.times import rfc3339
+
+LISTED: Final = 50
+SAMPLE: Final = 5
+"""How many records a dry run shows."""
+SHORT_ID: Final = 12
+EXIT_CODES: Final = "0 done, 1 no such record or failed, 2 usage error"
+_TIMES: Final = frozenset({"since", "until"})
+_PLATFORM: Final = ("state", "platform", "project", "region", "prefix")
+_DEFAULTS: Final = {"rate": DEFAULT_RATE, "state": Path(DEFAULT_STATE), "platform": "local"}
+
+Row = TypeVar("Row")
+
+
+class UsageError(Exception):
+    """The options do not fit together. Its text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The options of one call, the state that it acts on, and the screen that it prints to."""
+
+    options: argparse.Namespace
+    state: State
+    screen: Screen
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """`run` returns the exit code. Raises UsageError, StateFault and HookchainError."""
+
+    summary: str
+    example: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[Context], int]
+    details: str = ""
+
+
+def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -> int:
+    """Run the action that the first argument names; what is left are its own arguments."""
+    action = _action_name(name, actions, arguments[:1])
+    command = _action_parser(f"{name} {action}", actions[action])
+    options = command.parse_intermixed_args(arguments[1:])
+    screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
+
+    def run() -> int:
+        with chosen_state(options, os.environ) as state:
+            return actions[action].run(Context(options, state, screen, time.time()))
+
+    try:
+        return run_command(f"{name} {action}", run, OSError, sqlite3.Error)
+    except UsageError as fault:
+        command.error(str(fault))
+
+
+def _action_name(name: str, actions: Mapping[str, Action], arguments: list[str]) -> str:
+    lines = ["actions:", *listed({each: action.summary for each, action in actions.items()})]
+    details = "\n".join([*lines, "", f"Run `hookchain {name} ACTION --help` for an action's options."])
+    command = parser(name, f"hookchain {name} list", details=details, exit_codes=EXIT_CODES)
+    command.usage = f"hookchain {name} ACTION [options]"
+    command.add_argument("action", metavar="ACTION", choices=tuple(actions), help=argparse.SUPPRESS)
+    chosen: str = command.parse_args(arguments).action
+    return chosen
+
+
+def _action_parser(name: str, action: Action) -> argparse.ArgumentParser:
+    command = parser(name, action.example, summary=action.summary, details=action.details, exit_codes=EXIT_CODES)
+    action.add_arguments(command)
+    add_state(command)
+    add_platform(command)
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    return command
+
+
+# Choosing records
+
+
+def add_selection(command: argparse.ArgumentParser, limit: int | None) -> None:
+    """Add the filters by time and number, which every kind of record has."""
+    add_since(command)
+    command.add_argument("--until", metavar="TIME", type=time_option, help="end at this time")
+    add_limit(command, limit)
+
+
+def add_id(command: argparse.ArgumentParser) -> None:
+    command.add_argument("id", metavar="ID", help="the id, or its first six or more characters")
+
+
+def add_ids(command: argparse.ArgumentParser) -> None:
+    command.add_argument("ids", metavar="ID", nargs="*", help="the ids, or the first six or more characters of each")
+
+
+def add_confirmation(command: argparse.ArgumentParser, *, has_rate: bool = True) -> None:
+    command.add_argument("--yes", action="store_true", help="do it; without --yes, print what would be done")
+    if has_rate:
+        command.add_argument(
+            "--rate", metavar="N", type=_rate, default=DEFAULT_RATE, help=f"send N a second [{DEFAULT_RATE:g}]"
+        )
+
+
+def require_choice(options: argparse.Namespace, filters: Sequence[str]) -> None:
+    """Prevent an action on every record by mistake. Raises UsageError."""
+    is_filtered = any(getattr(options, name) is not None for name in filters)
+    if options.ids and is_filtered:
+        raise UsageError("give ids or filters, not both")
+    if not options.ids and not is_filtered:
+        raise UsageError(f"give ids, or choose records by --{', --'.join(filters)}")
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0.001 <= rate <= 100_000:
+        raise argparse.ArgumentTypeError(f"must be a number from 0.001 to 100000; got {text!r}")
+    return rate
+
+
+# Printing them
+
+
+def print_records(
+    context: Context,
+    rows: Sequence[Row],
+    noun: str,
+    document: Callable[[Row], JsonObject],
+    table: Callable[[Sequence[Row], Screen], str],
+) -> int:
+    """Print the first `--limit` rows, and whether there are more. Return the exit code."""
+    limit: int = context.options.limit
+    has_more, rows = len(rows) > limit, rows[:limit]
+    if context.options.json:
+        print_json({f"{noun.replace(' ', '_')}s": [document(row) for row in rows], "more": has_more})
+        return DONE
+    if not rows:
+        print(f"no {noun}s", file=sys.stderr)
+        return DONE
+    print(table(rows, context.screen))
+    if has_more:
+        print(f"These are the newest {count_of(limit, noun)}. Use --limit to see more.", file=sys.stderr)
+    return DONE
+
+
+def short_ids(ids: Sequence[str]) -> list[str]:
+    """Return the beginning of each id, or all of it where several ids begin so."""
+    beginnings = [each[:SHORT_ID] for each in ids]
+    return [short if beginnings.count(short) == 1 else each for each, short in zip(ids, beginnings, strict=True)]
+
+
+def sample_note(count: int) -> str:
+    return f", oldest first; the first {SAMPLE}:" if count > SAMPLE else ":"
+
+
+def ids_note(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:SAMPLE]) + (f" and {len(ids) - SAMPLE:,} more" if ids[SAMPLE:] else "")
+
+
+def id_list(ids: Sequence[str]) -> list[Json]:
+    return list(ids)
+
+
+# Acting on them
+
+
+async def publish_at_rate(
+    context: Context, rows: Sequence[Row], send: Callable[[Bus, Sequence[Row]], Awaitable[None]]
+) -> None:
+    """Send `rows` in batches, at the rate of the options, with their progress on standard error."""
+    progress = Progress(len(rows), "published", sys.stderr)
+    async with context.state.bus() as bus:
+        with progress:
+            await at_rate(rows, context.options.rate, lambda batch: send(bus, batch), progress.tell)
+
+
+def confirmed_line(name: str, options: argparse.Namespace, filters: Sequence[str], now: float) -> str:
+    """Return the command line that does what a dry run printed: the same filters, with fixed times.
+
+    Without --until it ends at `now`: what arrives later was not part of the dry run.
+    """
+    given = vars(options)
+    line = ["hookchain", *name.split(), *given.get("ids", [])]
+    if not given.get("ids") and "until" in given and given["until"] is None:
+        given = {**given, "until": now}
+    for option in (*filters, "only", "force", "rate", *_PLATFORM):
+        value = given.get(option)
+        if value is None or value is False or value == _DEFAULTS.get(option):
+            continue
+        line.append(f"--{option}")
+        if value is not True:
+            line.append(
+                rfc3339(value) if option in _TIMES else f"{value:g}" if isinstance(value, float) else str(value)
+            )
+    return shlex.join([*line, "--yes"])

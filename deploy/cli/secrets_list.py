@@ -1,0 +1,98 @@
+"""`hookchain secrets list`: the state of each secret that the configuration needs, never its value."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from deploy.cli.command import DONE, NOT_DONE
+from deploy.config.configured import configured
+from deploy.doctor.configuration import MISSING, PRESENT, SHORT, UNREADABLE, WEAK, state_of, why_weak
+from deploy.history.platform_options import is_gcp, same_platform
+from deploy.secrets.backend import SecretBackend, StoredSecret
+from deploy.secrets.needs import Need, needs
+from deploy.terminal.tables import GREEN, RED, YELLOW, Column, screen_of, table
+from shared.jsontext import JsonObject
+from shared.times import rfc3339
+
+_COLOURS: Final = {PRESENT: GREEN, SHORT: YELLOW, WEAK: RED, MISSING: RED, UNREADABLE: YELLOW}
+_DAY_SECONDS: Final = 86_400
+COLUMNS: Final = (
+    Column("SECRET"),
+    Column("READ BY", 8),
+    Column("FOR", 10),
+    Column("STATE", colour=lambda text: _COLOURS.get(text, "")),
+    Column("VALUES"),
+    Column("AGE"),
+    Column("WHERE", 8),
+)
+
+
+def list_secrets(options: argparse.Namespace, place: SecretBackend) -> int:
+    have = configured(options)
+    needed = needs(have.slices, have.environ)
+    found = place.find([need.name for need in needed])
+    states = {need.name: state_of(need, found.get(need.name)) for need in needed}
+    if options.json:
+        print(json.dumps({"secrets": [_document(each, found.get(each.name), states[each.name]) for each in needed]}))
+    elif not needed:
+        print("The configuration needs no secrets.", file=sys.stderr)
+    else:
+        rows = [_row(need, found.get(need.name), states[need.name], time.time()) for need in needed]
+        print(table(COLUMNS, rows, screen_of(sys.stdout, os.environ)))
+        for line in _advice(options, needed, found, states):
+            print(line, file=sys.stderr)
+    bad = {WEAK, UNREADABLE, MISSING}
+    return NOT_DONE if any(states[need.name] in bad and _is_due(options, need, states) for need in needed) else DONE
+
+
+def _is_due(options: argparse.Namespace, need: Need, states: Mapping[str, str]) -> bool:
+    """Tell whether a missing secret is a fault: here, `hookchain dev` generates it or needs none for caught mail."""
+    return is_gcp(options) or states[need.name] != MISSING
+
+
+def _row(need: Need, kept: StoredSecret | None, state: str, now: float) -> tuple[str, ...]:
+    count = str(len(kept.values)) if kept and kept.text is not None else ""
+    age = "" if kept is None or kept.set_at is None else age_text(now - kept.set_at)
+    return need.name, ", ".join(need.readers), ", ".join(need.uses), state, count, age, kept.where if kept else ""
+
+
+def age_text(seconds: float) -> str:
+    days = int(max(0.0, seconds) // _DAY_SECONDS)
+    return "today" if days == 0 else "1 day" if days == 1 else f"{days} days"
+
+
+def _document(need: Need, kept: StoredSecret | None, state: str) -> JsonObject:
+    return {
+        "name": need.name,
+        "readers": list(need.readers),
+        "uses": list(need.uses),
+        "state": state,
+        "values": len(kept.values) if kept and kept.text is not None else None,
+        "set_at": None if kept is None or kept.set_at is None else rfc3339(kept.set_at),
+        "where": kept.where if kept else None,
+    }
+
+
+def _advice(
+    options: argparse.Namespace, needed: list[Need], found: Mapping[str, StoredSecret], states: Mapping[str, str]
+) -> list[str]:
+    where = same_platform(options)
+    lines: list[str] = []
+    for need in needed:
+        kept = found.get(need.name)
+        if states[need.name] == WEAK and kept:
+            lines.append(f"{need.name}: {why_weak(need, kept)}: hookchain secrets set {need.name}{where}")
+        elif states[need.name] == UNREADABLE and kept:
+            lines.append(f"{need.name}: {kept.trouble}")
+        elif states[need.name] == MISSING and is_gcp(options):
+            lines.append(f"{need.name}: hookchain secrets set {need.name}{where}")
+        elif states[need.name] == MISSING:
+            made = "`hookchain dev` generates it" if need.is_made_locally else "not needed here: mail is caught"
+            lines.append(f"{need.name}: {made}, or: hookchain secrets set {need.name}")
+        if kept and kept.shadow:
+            lines.append(f"{need.name}: it is in .env too; {kept.shadow} takes precedence")
+    return lines

@@ -1,0 +1,127 @@
+"""The result of an event that was sent to the `hookchain dev` of this machine, as its journal has it."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from deploy.history.journal_view import EventQuery
+from deploy.history.local_bus import told_ports
+from deploy.history.state import State, StateFault
+from deploy.history.state_local import opened
+from shared.ledger import LedgerRow
+
+WAIT_SECONDS: Final = 5.0
+MAX_EVENTS: Final = 10
+DUPLICATE: Final = " (duplicate: this event had already arrived, and is delivered once)"
+CLOCK_STEP_SECONDS: Final = 0.002
+"""An event's time is stored in milliseconds."""
+_POLL_SECONDS: Final = 0.1
+_SETTLED: Final = frozenset({"unmatched", "stopped", "duplicate", "delivered", "failed", "retrying", "held"})
+_WHY: Final = ". Why: "
+_WORDS: Final = {
+    "done": "delivered",
+    "failed": "failed",
+    "retry_at": "retry scheduled",
+    "disabled": "held",
+    "claimed": "being attempted",
+    "attempted": "being attempted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SentEvent:
+    """`at` is Unix seconds. `event_id` is None if the reply named none, as some providers require."""
+
+    source: str
+    at: float
+    event_id: str | None = None
+
+
+def was_known(event_id: str | None, url: str, sent_at: float, state: Path) -> bool:
+    """Tell whether the event had already arrived at the `hookchain dev` that `url` leads to.
+
+    receive keeps no state, so its reply cannot tell; only the journal can. Of any other receiver nothing is known.
+    """
+    ports, target = told_ports(state), urlsplit(url)
+    if event_id is None or ports is None or (target.hostname, target.port) not in _own_receivers(ports.receive):
+        return False
+    try:
+        with opened(state) as local:
+            record = local.reader.event(event_id)
+    except (StateFault, sqlite3.Error):
+        return False
+    return record is not None and record.summary.received_at < sent_at - CLOCK_STEP_SECONDS
+
+
+def _own_receivers(port: int) -> set[tuple[str, int]]:
+    return {(host, port) for host in ("localhost", "127.0.0.1")}
+
+
+def result_lines(sent: SentEvent, state: Path) -> list[str]:
+    """Return lines about each event; none if no `hookchain dev` runs with this state folder."""
+    return _waited_for(state, lambda local: _events(sent, local))
+
+
+def why_rejected(sent: SentEvent, state: Path) -> list[str]:
+    """Return receive's diagnosis, or the finding of its check if it made none."""
+    return _waited_for(state, lambda local: _rejection(sent, local))
+
+
+def _waited_for(state: Path, look: Callable[[State], tuple[list[str], bool]]) -> list[str]:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while told_ports(state) is not None:
+        try:
+            with opened(state) as local:
+                lines, is_settled = look(local)
+        except StateFault:
+            return []
+        if is_settled or time.monotonic() > deadline:
+            return lines
+        time.sleep(_POLL_SECONDS)
+    return []
+
+
+def _events(sent: SentEvent, local: State) -> tuple[list[str], bool]:
+    if sent.event_id:
+        ids = [sent.event_id]
+    else:
+        page = local.reader.events(EventQuery(source=sent.source, since=sent.at, limit=MAX_EVENTS))
+        ids = [event.id for event in reversed(page.events)]
+    lines: list[str] = []
+    is_settled = bool(ids)
+    for event_id in ids:
+        record = local.reader.event(event_id)
+        lines += _event(event_id, local) if record else []
+        is_settled &= record is not None and record.summary.status in _SETTLED
+    return lines, is_settled
+
+
+def _event(event_id: str, local: State) -> Iterator[str]:
+    record = local.reader.event(event_id)
+    if record is None:
+        return
+    yield f"{record.summary.type} {event_id[:8]}: {record.summary.status}"
+    yield from (f"  route {each.route!r}: {each.word}: {each.reason}" for each in record.routes)
+    yield from (f"  to {row.destination}: {_words(row)}" for row in local.deliveries(event_id))
+
+
+def _words(row: LedgerRow) -> str:
+    reason = f": {row.reason}" if row.reason and row.state != "done" else ""
+    return f"{_WORDS.get(row.state, row.state)}{reason}"
+
+
+def why_of(detail: str) -> str:
+    """Return the diagnosis in a rejection's detail, else the finding of its check."""
+    finding, _, why = detail.partition(_WHY)
+    return why or finding
+
+
+def _rejection(sent: SentEvent, local: State) -> tuple[list[str], bool]:
+    for request in local.reader.refused(MAX_EVENTS):
+        if request.source == sent.source and request.at >= sent.at:
+            return [f"why: {why_of(request.detail)}"], True
+    return [], False

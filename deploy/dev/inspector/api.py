@@ -1,0 +1,100 @@
+"""The common part of the page's JSON interface: queries and bodies parsed, answers and errors written."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from aiohttp import web
+
+from deploy.history.journal_view import STATUSES, EventQuery
+from shared.errors import Permanent, Temporary
+from shared.jsontext import Json, JsonObject, to_json
+from shared.times import unix_seconds
+
+DEFAULT_LIMIT: Final = 50
+MAX_LIMIT: Final = 500
+MAX_BODY_BYTES: Final = 65_536
+
+
+def json_answer(document: JsonObject) -> web.Response:
+    return web.Response(body=to_json(document).encode(), content_type="application/json")
+
+
+def bad_request(reason: str) -> web.HTTPBadRequest:
+    return web.HTTPBadRequest(text=reason + "\n")
+
+
+def not_found(reason: str) -> web.HTTPNotFound:
+    return web.HTTPNotFound(text=reason + "\n")
+
+
+@web.middleware
+async def errors_as_text(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Temporary as error:
+        raise web.HTTPServiceUnavailable(text=error.detail + "\n") from error
+    except Permanent as error:
+        raise web.HTTPConflict(text=error.detail + "\n") from error
+
+
+async def json_body(request: web.Request) -> JsonObject:
+    """Raises HTTPBadRequest, as all that parse a request do."""
+    try:
+        document: Json = json.loads(await request.read() or b"{}")
+        to_json(document).encode()  # a lone surrogate is in no file of the state folder, and cannot be looked up
+    except (ValueError, RecursionError) as error:
+        raise bad_request("The body must be JSON.") from error
+    if not isinstance(document, dict):
+        raise bad_request("The body must be a JSON object.")
+    return document
+
+
+def limit_of(query: Mapping[str, str]) -> int:
+    limit = _integer(query, "limit")
+    if limit is None:
+        return DEFAULT_LIMIT
+    if not 1 <= limit <= MAX_LIMIT:
+        raise bad_request(f"limit: must be a whole number from 1 to {MAX_LIMIT}; got {limit}.")
+    return limit
+
+
+def before_of(query: Mapping[str, str]) -> int | None:
+    return _integer(query, "before")
+
+
+def event_query(query: Mapping[str, str]) -> EventQuery:
+    status = query.get("status") or None
+    if status is not None and status not in STATUSES:
+        raise bad_request(f"status: must be one of {', '.join(STATUSES)}; got {status!r}.")
+    return EventQuery(
+        source=query.get("source") or None,
+        type=query.get("type") or None,
+        status=status,
+        text=query.get("text", ""),
+        since=_time(query, "since"),
+        until=_time(query, "until"),
+        limit=limit_of(query),
+        before=before_of(query),
+    )
+
+
+def _time(query: Mapping[str, str], name: str) -> float | None:
+    text = query.get(name)
+    if not text:
+        return None
+    try:
+        return unix_seconds(text)
+    except ValueError as error:
+        raise bad_request(f"{name}: must be a time such as 2026-03-01T12:00:00Z; got {text!r}.") from error
+
+
+def _integer(query: Mapping[str, str], name: str) -> int | None:
+    text = query.get(name)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+        raise bad_request(f"{name}: must be a whole number; got {text!r}.")
+    return int(text)

@@ -1,0 +1,53 @@
+// Requests that receive rejected, and why.
+
+import { get } from "/page/api.js";
+import { duration, fill, h, reconcile, time } from "/page/dom.js";
+import { checksView, chip, empty, rejectionReason } from "/page/pieces.js";
+import { on } from "/page/state.js";
+
+export function rejectedView(main) {
+  const list = h("ul", { class: "cards", "aria-label": "Rejected requests, newest first" });
+  const foot = h("div", { class: "foot" });
+  let requests = [];
+  let count = null;
+  let known = false;
+  fill(main, h("h1", { class: "unseen" }, "Rejected requests"), list, foot);
+
+  const forget = [on("overview", async (overview) => {
+    if (overview.rejected === count) return;
+    count = overview.rejected;
+    const { rejected } = await get("/api/rejected", { limit: 100 });
+    const oldest = rejected.at(-1)?.seq ?? 0;
+    requests = [...rejected, ...requests.filter((each) => each.seq < oldest)];
+    known = true;
+    show();
+  })];
+
+  function show() {
+    reconcile(list, requests, (request) => String(request.seq), card);
+    list.hidden = !requests.length;
+    fill(foot,
+      known && !requests.length && empty("No rejected requests", h("p", {}, "A request that fails a check is listed here with the check and the reason. Its content is not stored.")),
+      requests.length > 0 && requests.length < count && h("button", { type: "button", class: "more", onclick: older }, "Show older requests"));
+  }
+
+  async function older() {
+    const { rejected } = await get("/api/rejected", { limit: 100, before: requests.at(-1).seq });
+    requests = [...requests, ...rejected];
+    show();
+  }
+
+  return { update: show, close: () => forget.forEach((each) => each()) };
+}
+
+function card(request) {
+  const again = request.status >= 500;
+  return h("li", { class: "rejection" },
+    h("header", {},
+      chip(String(request.status), again ? "retrying" : "failed", again ? "the sender was asked to retry" : "nothing was published"),
+      h("strong", { class: "mono" }, `${request.method} ${request.source ? `/${request.source}` : "(no source has this path)"}`),
+      request.code && h("code", {}, request.code),
+      h("span", { class: "faint" }, time(request.at, true), request.duration_ms !== null && ` · ${duration(request.duration_ms)}`)),
+    h("div", { class: "why" }, rejectionReason(request)),
+    checksView(request.code));
+}

@@ -1,0 +1,167 @@
+"""The state folder before anything starts: one `hookchain dev` and one user to a folder, and no damaged files.
+
+Two supervisors of one folder would each push what the other has taken. A disk that was full, a power cut or a copy made
+while it ran can leave a SQLite file that cannot be read.
+"""
+
+import fcntl
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from deploy.history.local_search import FILE_NAME as SEARCH
+from shared.cloud.local.database import OTHERS, PRIVATE_FILE, PRIVATE_FOLDER, is_damage
+from shared.cloud.local.journal import FILE_NAME as JOURNAL
+from shared.cloud.local.journal import open_journal
+
+FILE_NAME: Final = "dev.lock"
+OURS: Final = (FILE_NAME, "bus.db", "journal.db", "ledger.db", "mail.db")
+"""Every folder that has been a state folder has one of them."""
+
+
+class StateInUse(Exception):
+    """Another process uses the folder; the text says which, and what to do."""
+
+
+class StateExposed(Exception):
+    """Other users can read the folder; the text says what to do."""
+
+
+class StateGone(Exception):
+    """The folder was removed; the text says what to do."""
+
+
+def require_state_folder(state: Path) -> None:
+    """Raises StateGone if the folder was removed: processes keep their open files, and all they write is lost."""
+    if not (state / FILE_NAME).exists():
+        advice = "Start it again, and stop it before you remove the folder"
+        raise StateGone(f"{state}: must exist while hookchain dev runs; it was removed. {advice}.")
+
+
+def make_private(state: Path) -> None:
+    """Create the folder if it is missing, and make it and all that it holds private. Raises StateExposed.
+
+    A folder that is not Hookchain's own, such as /tmp or a home folder, stays as it is.
+    """
+    state.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    mode = stat.S_IMODE(state.stat().st_mode)
+    if not mode & OTHERS:
+        return
+    found = f"{state}: other users must not be able to read the state folder; got mode {mode:o}"
+    is_used = any((state / name).exists() for name in OURS)
+    if mode & stat.S_ISVTX or not (is_used or next(state.iterdir(), None) is None):
+        advice = "Name another folder with --state, or set its mode to 700"
+        raise StateExposed(f"{found}, and files that are not Hookchain's. {advice}.")
+    try:
+        state.chmod(PRIVATE_FOLDER)
+        for path in state.rglob("*"):
+            if not path.is_symlink():
+                path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
+    except OSError as error:
+        advice = "Name a folder of your own with --state"
+        raise StateExposed(f"{found}, and it cannot be changed ({error.strerror}). {advice}.") from error
+    if state.stat().st_mode & OTHERS:
+        advice = "Name a folder on another file system with --state"
+        raise StateExposed(f"{found}, and this file system does not keep modes. {advice}.")
+
+
+@contextmanager
+def locked(state: Path) -> Iterator[None]:
+    """Hold the folder's lock; the system releases it when the process ends. Raises StateInUse and StateExposed."""
+    make_private(state)
+    with (state / FILE_NAME).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            owner = file.read().strip() or "unknown"
+            advice = "Stop that one, or name another folder with --state"
+            raise StateInUse(f"{state}: is in use by another hookchain dev (process {owner}). {advice}.") from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+MOST_BYTES_READ: Final = 250_000_000
+"""A larger file is only opened: reading it whole would hold up the start for more than half a second."""
+
+REBUILT: Final[Mapping[str, str]] = {
+    SEARCH: "The search index is built again from the journal",
+    JOURNAL: "The page and the commands show what could be recovered; no delivery is affected",
+    "mail.db": "The page shows no mails that were caught before; no delivery is affected",
+}
+"""Files that no delivery depends on, and the effect of setting one aside."""
+NEEDED: Final[Mapping[str, str]] = {
+    "bus.db": "events and deliveries that are on their way are lost",
+    "ledger.db": "retries are lost, and what was delivered can be delivered again",
+    "owners.db": "the step `deduplicate` lets through what it has seen before",
+}
+"""Files that a person must decide about, and what is lost with each."""
+DAMAGED_MARK: Final = ".damaged-"
+_BESIDE: Final = ("", "-wal", "-shm")
+_TABLES: Final = ("events", "bodies", "attempts", "dead_letters", "requests")
+
+
+class StateDamaged(Exception):
+    """A needed file is damaged; the text says which, what is lost with it, and what to do."""
+
+
+def set_aside_damaged(state: Path, now: float) -> list[str]:
+    """Set damaged files aside; return a warning for each. Raises StateDamaged, sqlite3.Error and OSError."""
+    for name, loss in NEEDED.items():
+        if damage := damage_of(state / name):
+            advice = f"Restore it from a copy, or move it away; then {loss}"
+            raise StateDamaged(f"{state / name}: must be a readable SQLite file; got: {damage}. {advice}.")
+    return [
+        _set_aside(state / name, damage, effect, now)
+        for name, effect in REBUILT.items()
+        if (damage := damage_of(state / name))
+    ]
+
+
+def damage_of(path: Path) -> str:
+    """Return SQLite's description of the damage, or an empty text. Raises sqlite3.Error."""
+    if not path.is_file():
+        return ""
+    check = "quick_check(1)" if path.stat().st_size <= MOST_BYTES_READ else "schema_version"
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            said = str(database.execute(f"PRAGMA {check}").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return str(error)
+    return "" if check == "schema_version" or said == "ok" else " ".join(said.split())
+
+
+def _set_aside(path: Path, damage: str, effect: str, now: float) -> str:
+    aside = path.with_name(f"{path.name}{DAMAGED_MARK}{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}")
+    for suffix in _BESIDE:
+        with suppress(FileNotFoundError):
+            Path(f"{path}{suffix}").replace(f"{aside}{suffix}")
+    if path.name == JOURNAL:
+        effect += f" ({_recover(aside, path)} rows)"
+        for suffix in _BESIDE:  # the index names events by their rows in the old file
+            path.with_name(f"{SEARCH}{suffix}").unlink(missing_ok=True)
+    return f"{path.name} is damaged ({damage}) and was set aside as {aside.name}. {effect}."
+
+
+def _recover(damaged: Path, journal: Path) -> int:
+    """Copy each table into a new journal, as far as it can be read; return how many rows that were."""
+    count = 0
+    with closing(sqlite3.connect(damaged)) as old, closing(open_journal(journal)) as new:
+        for table in _TABLES:
+            new.execute("BEGIN")
+            with suppress(sqlite3.DatabaseError):  # the rest of this table cannot be read
+                for row in old.execute(f"SELECT * FROM {table}"):  # noqa: S608 our own names
+                    values = ",".join("?" * len(row))
+                    count += new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({values})", row).rowcount  # noqa: S608
+            new.execute("COMMIT")
+    return count

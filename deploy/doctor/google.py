@@ -1,0 +1,145 @@
+"""The checks of Google Cloud: gcloud and its user, the project, its billing, region, APIs and permissions."""
+
+import json
+from typing import Final
+
+from deploy.gcp.resources.project import APIS
+from deploy.google.api import ApiError, GoogleApi, NotSignedIn, Token
+from deploy.google.gcloud import GcloudMissing, Runner
+from deploy.google.target import Target
+from deploy.terminal.finding import Finding, ok, problem, unknown
+from shared.jsontext import Json
+
+NEEDED_FLAGS: Final = ("--function", "--base-image", "invoker-iam-check")
+"""Flags of `gcloud run deploy` that an old gcloud lacks, or has in a beta only."""
+SECONDS: Final = 30.0
+INSTALL: Final = "install it: https://cloud.google.com/sdk/docs/install, or use Cloud Shell, which has it"
+PERMISSIONS: Final = (
+    "artifactregistry.repositories.create",
+    "cloudbuild.builds.create",
+    "cloudscheduler.jobs.create",
+    "datastore.databases.create",
+    "iam.serviceAccounts.actAs",
+    "iam.serviceAccounts.create",
+    "logging.logMetrics.create",
+    "monitoring.alertPolicies.create",
+    "monitoring.dashboards.create",
+    "pubsub.subscriptions.create",
+    "pubsub.topics.create",
+    "pubsub.topics.setIamPolicy",
+    "resourcemanager.projects.setIamPolicy",
+    "run.services.create",
+    "run.services.setIamPolicy",
+    "secretmanager.secrets.create",
+    "secretmanager.secrets.setIamPolicy",
+    "serviceusage.services.enable",
+    "storage.buckets.create",
+    "storage.buckets.update",
+)
+"""The permissions that a first deployment uses. roles/owner has all of them."""
+
+
+def gcloud(runner: Runner) -> Finding:
+    try:
+        answer = runner.run(["version", "--format=json"], timeout_seconds=SECONDS)
+    except GcloudMissing:
+        return problem("not on PATH", INSTALL)
+    if answer.code:
+        return problem(f"does not run: {_line(answer.stderr)}", "run `gcloud version` to see why")
+    return ok(version_of(answer.stdout))
+
+
+def gcloud_flags(runner: Runner) -> Finding:
+    """Read the help rather than compare versions: it lists what this gcloud can do."""
+    answer = runner.run(["run", "deploy", "--help"], timeout_seconds=SECONDS)
+    if answer.code or not answer.stdout:
+        return unknown(f"`gcloud run deploy --help` does not answer: {_line(answer.stderr)}")
+    lacking = [flag for flag in NEEDED_FLAGS if flag not in answer.stdout]
+    if lacking:
+        return problem(f"too old: `gcloud run deploy` lacks {', '.join(lacking)}", "gcloud components update")
+    return ok("can deploy functions to Cloud Run")
+
+
+def signed_in(runner: Runner, token: Token) -> Finding:
+    try:
+        token()
+    except NotSignedIn as fault:
+        said, _, todo = str(fault).partition(": ")
+        return problem(said, todo)
+    answer = runner.run(["config", "get-value", "account"], timeout_seconds=SECONDS)
+    return ok(answer.stdout.strip() or "yes")
+
+
+def version_of(text: str) -> str:
+    try:
+        document: Json = json.loads(text)
+    except ValueError:
+        return "there"
+    version = document.get("Google Cloud SDK") if isinstance(document, dict) else None
+    return f"version {version}" if isinstance(version, str) else "there"
+
+
+def _line(text: str) -> str:
+    return (text.strip().split("\n") or [""])[0][:200]
+
+
+def project(target: Target, api: GoogleApi) -> Finding:
+    try:
+        found = api.get("cloudresourcemanager", f"/v3/projects/{target.project}")
+    except ApiError as fault:
+        if fault.status not in {403, 404}:
+            raise
+        said = f"{target.project} does not exist, or you may not see it"
+        return problem(said, f"gcloud projects list shows yours; gcloud projects create {target.project} makes it")
+    if found.get("state") != "ACTIVE":
+        advice = f"gcloud projects undelete {target.project}, or use another project"
+        return problem(f"{target.project} is being deleted ({found.get('state')})", advice)
+    return ok(f"{target.project} ({found.get('displayName', 'no name')})")
+
+
+def billing(target: Target, api: GoogleApi) -> Finding:
+    found = api.get("cloudbilling", f"/v1/projects/{target.project}/billingInfo")
+    if found.get("billingEnabled") is True:
+        return ok("on")
+    page = f"https://console.cloud.google.com/billing/linkedaccount?project={target.project}"
+    return problem(f"off for {target.project}", f"link a billing account: {page}")
+
+
+def apis(target: Target, api: GoogleApi) -> Finding:
+    names = [f"projects/{target.project}/services/{name}" for name in APIS]
+    found = api.get("serviceusage", f"/v1/projects/{target.project}/services:batchGet", {"names": names})
+    services = found.get("services")
+    on = {
+        str(service.get("name")).rpartition("/")[2]
+        for service in (services if isinstance(services, list) else [])
+        if isinstance(service, dict) and service.get("state") == "ENABLED"
+    }
+    off = [name.removesuffix(".googleapis.com") for name in APIS if name not in on]
+    return ok(f"{len(APIS)} enabled" if not off else f"the deployment enables these: {', '.join(off)}")
+
+
+def region(target: Target, api: GoogleApi) -> Finding:
+    try:
+        found = api.get("run", f"/v1/projects/{target.project}/locations", {"pageSize": "200"})
+    except ApiError as fault:
+        if fault.reason == "SERVICE_DISABLED":
+            return unknown(f"{target.region}: Cloud Run lists its regions once its API is enabled")
+        raise
+    locations = found.get("locations")
+    known = (
+        [each.get("locationId") for each in locations if isinstance(each, dict)] if isinstance(locations, list) else []
+    )
+    if known and target.region not in known:
+        return problem(f"Cloud Run has no region {target.region!r}", "gcloud run regions list shows them")
+    return ok(target.region)
+
+
+def permissions(target: Target, api: GoogleApi) -> Finding:
+    path = f"/v3/projects/{target.project}:testIamPermissions"
+    granted = api.post("cloudresourcemanager", path, {"permissions": list(PERMISSIONS)}).get("permissions")
+    lacking = [each for each in PERMISSIONS if not isinstance(granted, list) or each not in granted]
+    if not lacking:
+        return ok("enough for a first deploy")
+    more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+    said = f"you lack {', '.join(lacking[:3])}{more}"
+    return problem(said, f"ask an owner of {target.project} for roles/owner, or for roles with: {' '.join(lacking)}")

@@ -1,0 +1,117 @@
+"""The queries of the journal's readers, each over one field's own index."""
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from deploy.history.journal_view import Bucket, EventQuery, make_buckets
+from shared.cloud.gcp.collections import ATTEMPTS, DEAD_LETTERS, EVENTS, LEDGER
+from shared.cloud.gcp.firestore import Firestore
+from shared.cloud.gcp.firestore_values import Where, beginning, document_id, query_document
+from shared.cloud.gcp.journal import MAX_TEXT, attempt_of, entry_of, first_seq, keyed
+from shared.journal import AttemptEntry
+from shared.jsontext import JsonObject
+
+FIRST: Final = 0
+LAST: Final = 2**53 - 1
+MAX_OF_EVENT: Final = 1_000
+WITHOUT_MESSAGE: Final = ("seq", "state", "entry", "message_blob")
+"""Of a dead letter."""
+
+
+def events_query(query: EventQuery, before: int | None, limit: int) -> JsonObject:
+    """By source, or by a whole type, where the query has one; what else it asks for is left to the reader."""
+    low = FIRST if query.since is None else first_seq(query.since)
+    high = LAST if query.until is None else first_seq(query.until + 0.001)
+    high = high if before is None else min(high, before)
+    if query.source:
+        return _range(EVENTS, "by_source", keyed(query.source, low), keyed(query.source, high), limit)
+    if query.type and not query.type.endswith("*"):
+        return _range(EVENTS, "by_type", keyed(query.type, low), keyed(query.type, high), limit)
+    return _range(EVENTS, "seq", low, high, limit)
+
+
+def _range(
+    collection: str, field: str, low: int | str, high: int | str, limit: int, select: Sequence[str] = ()
+) -> JsonObject:
+    """From `low` on and below `high`, newest first."""
+    where = [Where(field, "GREATER_THAN_OR_EQUAL", low), Where(field, "LESS_THAN", high)]
+    return query_document(collection, where, order_by=field, descending=True, limit=limit, select=select)
+
+
+def dead_letters_query(state: str | None, before: int | None, limit: int) -> JsonObject:
+    """Without their messages."""
+    high = LAST if before is None else before
+    if state is None:
+        return _range(DEAD_LETTERS, "seq", FIRST, high, limit, WITHOUT_MESSAGE)
+    return _range(DEAD_LETTERS, "by_state", keyed(state, FIRST), keyed(state, high), limit, WITHOUT_MESSAGE)
+
+
+def of_events(collection: str, event_ids: Sequence[str], select: Sequence[str] = ()) -> JsonObject:
+    """Of the ledger, the attempts or the dead letters: at most 30 events' at once."""
+    where = [Where("event_id", "IN", list(event_ids))]
+    return query_document(collection, where, limit=len(event_ids) * MAX_OF_EVENT, select=select)
+
+
+def states_of_events(event_ids: Sequence[str]) -> tuple[JsonObject, JsonObject]:
+    """Their deliveries and their dead letters."""
+    return of_events(LEDGER, event_ids, ("row",)), of_events(DEAD_LETTERS, event_ids, ("event_id", "state"))
+
+
+def attempts_since(seconds: float, limit: int) -> JsonObject:
+    return _range(ATTEMPTS, "seq", first_seq(seconds), LAST, limit)
+
+
+def events_since(seconds: float, limit: int) -> JsonObject:
+    return _range(EVENTS, "seq", first_seq(seconds), LAST, limit, ("seq",))
+
+
+def newest(collection: str, select: Sequence[str]) -> JsonObject:
+    return query_document(collection, order_by="seq", descending=True, limit=1, select=select)
+
+
+def ids_query(collection: str, start: str, limit: int) -> JsonObject:
+    return query_document(collection, beginning("id", start[:MAX_TEXT]), order_by="id", limit=limit, select=("id",))
+
+
+MAX_POINTS: Final = 2_000
+MAX_LATENCIES: Final = 100
+
+
+async def read_series(store: Firestore, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
+    """Their edges stand still as time goes on. Refusals are not in this journal, so none are counted."""
+    width = span_seconds / count
+    since = (math.floor(now / width) + 1 - count) * width
+    events, attempts = await asyncio.gather(
+        store.query(events_since(since, MAX_POINTS)), store.query(attempts_since(since, MAX_POINTS))
+    )
+
+    def number_of(seconds: float) -> int:
+        return int((seconds - since) / width)
+
+    accepted = Counter(number_of((int(str(each.fields["seq"])) >> 12) / 1000) for each in events)
+    tried = [attempt_of(each.fields) for each in attempts]
+    good = Counter(number_of(each.ended_at) for each in tried if each.outcome == "delivered")
+    bad = Counter(number_of(each.ended_at) for each in tried if each.outcome != "delivered")
+    return make_buckets(
+        since,
+        width,
+        count,
+        [(number, total, 0) for number, total in accepted.items()],
+        [(number, good[number], bad[number]) for number in good | bad],
+        [(number_of(ended), took) for ended, took in await _latencies(store, tried)],
+    )
+
+
+async def _latencies(store: Firestore, tried: Sequence[AttemptEntry]) -> list[tuple[float, float]]:
+    """When each of the newest first attempts that delivered ended, and how long after its event was received."""
+    first = [each for each in tried if each.outcome == "delivered" and each.attempt_number == 1][:MAX_LATENCIES]
+    if not first:
+        return []
+    names = list({document_id(each.event_id) for each in first})
+    found = await store.get(EVENTS, names, ("entry",))
+    received = {name: float(str(entry_of(fields)["received_at"])) for name, fields in found.items()}
+    known = [(each, received.get(document_id(each.event_id))) for each in first]
+    return [(each.ended_at, each.ended_at - at) for each, at in known if at is not None]

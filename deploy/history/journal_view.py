@@ -1,0 +1,257 @@
+"""The read side of the journal, the same on every platform: its rows, and how a search reads its words."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+from shared.journal import KEPT as KEPT
+from shared.journal import AttemptEntry, RouteDecision
+from shared.jsontext import Json, JsonObject
+
+STATUSES: Final = (
+    *("received", "unmatched", "stopped", "duplicate", "delivering", "delivered", "retrying", "held", "failed"),
+)
+"""Of an event: one word for where it is. No route wanted what is unmatched; what is stopped, one ended on purpose; a
+duplicate has the signed bytes of an event that came before it."""
+
+REPLAYED: Final = "replayed"
+DROPPED: Final = "dropped"
+"""What was decided about a dead letter. One that fails again after its replay is kept again."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """Newest first. `text`: every word, as the beginning of one in the event. Times are Unix seconds.
+
+    `type` may end in `*`. `before` is the `next_before` of the page read last.
+    """
+
+    source: str | None = None
+    type: str | None = None
+    status: str | None = None
+    text: str = ""
+    since: float | None = None
+    until: float | None = None
+    limit: int = 50
+    before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventSummary:
+    """`status` is one of STATUSES. `type` is unknown until transform has seen it."""
+
+    seq: int
+    id: str
+    source: str
+    type: str | None
+    subject: str | None
+    actor: str | None
+    received_at: float
+    routed_at: float | None
+    expected: int
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """`next_before` where there is more. `not_indexed`: so many events a search by text could not see yet."""
+
+    events: tuple[EventSummary, ...]
+    next_before: int | None = None
+    not_indexed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Refused requests, and dead letters that are kept."""
+
+    refused: int
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRow:
+    """A request as receive logged it; `code` and `detail` say why one was refused."""
+
+    seq: int
+    at: float
+    method: str
+    status: int
+    code: str | None
+    source: str
+    event_id: str | None
+    type: str | None
+    detail: str
+    bytes: int | None
+    duration_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterRow:
+    """`state` is kept, replayed or dropped."""
+
+    seq: int
+    id: str
+    code: str
+    reason: str
+    at: float
+    message: bytes
+    topic: str
+    event_id: str
+    route: str
+    destination: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """All the journal knows of one event. `document` is its CloudEvent, None before transform has seen it, or after
+    its body's retention is over. `passes`: how often transform saw it."""
+
+    summary: EventSummary
+    document: JsonObject | None
+    routes: tuple[RouteDecision, ...]
+    passes: int
+    requests: tuple[RequestRow, ...]
+    attempts: tuple[AttemptEntry, ...]
+    dead_letters: tuple[DeadLetterRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Latency is from receive's answer to the destination's, first attempts only; None where none was delivered."""
+
+    at: float
+    accepted: int = 0
+    refused: int = 0
+    delivered: int = 0
+    not_delivered: int = 0
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+
+
+def make_buckets(
+    since: float,
+    bucket_seconds: float,
+    count: int,
+    requests: list[tuple[int, float, float]],
+    attempts: list[tuple[int, float, float]],
+    latencies: list[tuple[int, float]],
+) -> tuple[Bucket, ...]:
+    taken = {number: (int(good), int(bad)) for number, good, bad in requests}
+    tried = {number: (int(good), int(bad)) for number, good, bad in attempts}
+    seconds: dict[int, list[float]] = {}
+    for number, latency in latencies:
+        seconds.setdefault(number, []).append(latency)
+    return tuple(
+        Bucket(
+            since + number * bucket_seconds,
+            *taken.get(number, (0, 0)),
+            *tried.get(number, (0, 0)),
+            _percentile_ms(seconds.get(number, []), 0.5),
+            _percentile_ms(seconds.get(number, []), 0.95),
+        )
+        for number in range(count)
+    )
+
+
+def _percentile_ms(seconds: list[float], share: float) -> float | None:
+    if not seconds:
+        return None
+    ordered = sorted(seconds)
+    return round(max(0.0, ordered[min(len(ordered) - 1, int(len(ordered) * share))]) * 1000, 1)
+
+
+_ESCAPES: Final = re.compile(r'\\(?:u[0-9a-f]{4}|[\\"/bfnrt])')
+_WORD: Final = re.compile(r'"([^"]*)"|(\S+)')
+
+
+def readable(document: str) -> str:
+    """JSON text without its escapes, which would stick to the words beside them."""
+    return _ESCAPES.sub(" ", document)
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """What was typed, as words; "double quotes" keep several together. What holds no letter or digit is no word."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    found = (match[1] or match[2] or "" for match in _WORD.finditer(printable))
+    return tuple(word for word in found if any(character.isalnum() for character in word))
+
+
+def holds(document: str, words: tuple[str, ...]) -> bool:
+    """Every word, as the beginning of one in the document's text, in whichever case."""
+    text = readable(document)
+    return all(re.search(rf"(?<!\w){re.escape(word)}", text, re.IGNORECASE) for word in words)
+
+
+def decisions_from(documents: Json) -> tuple[RouteDecision, ...]:
+    """Read what shared.journal.route_documents made."""
+    assert isinstance(documents, list)
+    return tuple(_decision(document) for document in documents if isinstance(document, dict))
+
+
+def _decision(document: JsonObject) -> RouteDecision:
+    destinations, code = document["destinations"], document["code"]
+    assert isinstance(destinations, list)
+    return RouteDecision(
+        route=str(document["route"]),
+        matched=bool(document["matched"]),
+        reason=str(document["reason"]),
+        destinations=tuple(str(name) for name in destinations),
+        code=code if isinstance(code, str) else None,
+    )
+
+
+class JournalView(Protocol):
+    """Synchronous: call it in a thread from a loop. Rows come newest first, as far as `limit` and after `before`."""
+
+    def version(self) -> int:
+        """Another number once somebody has written."""
+        ...
+
+    def index(self) -> int:
+        """Make the next events findable by text; how many they were. 0 too where a search reads the events."""
+        ...
+
+    def events(self, query: EventQuery) -> EventPage:
+        """A page may be short of its limit, or empty, and still say where to go on: so much was looked through."""
+        ...
+
+    def event(self, event_id: str) -> EventRecord | None: ...
+
+    def refused(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
+        """4xx, and the 503s that told a sender to come again; none where receive's log alone has them."""
+        ...
+
+    def dead_letters(
+        self, limit: int, *, state: str | None = "kept", before: int | None = None
+    ) -> tuple[DeadLetterRow, ...]: ...
+
+    def dead_letter(self, dead_letter_id: str) -> DeadLetterRow | None: ...
+
+    def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
+        """How many were in another state before."""
+        ...
+
+    def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]: ...
+
+    def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
+        """Those of them whose `stored_document` is there, without reading it."""
+        ...
+
+    def stored_document(self, event_id: str) -> str | None:
+        """The event's CloudEvent as JSON text; None before transform has seen it, and after its body's retention."""
+        ...
+
+    def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
+        """The last `span_seconds` in `count` buckets, oldest first."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """Events by status, of all or of the newest; those of status zero left out."""
+        ...
+
+    def totals(self) -> Totals: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,92 @@
+"""Forgetting: what is older than its retention leaves the journal, a piece at a time so that no writer waits long."""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deploy.history.local_search import attach_index, drop_index
+from shared.cloud.local.database import transaction
+from shared.cloud.local.journal import open_journal
+from shared.retention import Retention
+
+CHUNK: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    events: int
+    bodies: int
+    dead_letters: int
+    requests: int
+
+
+# What is still on its way keeps its body: it may be wanted.
+_OLD_BODIES: Final = """
+UPDATE bodies SET document = '' WHERE seq IN (
+    SELECT bodies.seq FROM bodies JOIN events ON events.id = event_id
+    WHERE received_at < ? AND document <> '' AND status NOT IN ('received', 'delivering', 'retrying', 'held') LIMIT ?)
+"""
+_OLD_EVENTS: Final = """
+DELETE FROM events WHERE seq IN (
+    SELECT seq FROM events
+    WHERE received_at < ? AND status NOT IN ('received', 'delivering', 'retrying', 'held') LIMIT ?)
+RETURNING id
+"""
+_OLD_DEAD_LETTERS: Final = "DELETE FROM dead_letters WHERE seq IN (SELECT seq FROM dead_letters WHERE at < ? LIMIT ?)"
+_OLD_REQUESTS: Final = "DELETE FROM requests WHERE seq IN (SELECT seq FROM requests WHERE at < ? LIMIT ?)"
+
+
+def purge_journal(path: Path, now: float, retention: Retention) -> Purged:
+    with closing(open_journal(path)) as connection:
+        purged = Purged(
+            events=_purge_events(connection, now - retention.events_seconds),
+            bodies=_repeat(connection, _OLD_BODIES, now - retention.bodies_seconds),
+            dead_letters=_repeat(connection, _OLD_DEAD_LETTERS, now - retention.dead_letters_seconds),
+            requests=_repeat(connection, _OLD_REQUESTS, now - retention.events_seconds),
+        )
+        _renew_index(connection, path.parent, purged)
+    return purged
+
+
+def newest_at(path: Path) -> float | None:
+    """Return when the journal's newest row was written, or None without rows."""
+    columns = {"events": "received_at", "requests": "at", "dead_letters": "at"}
+    with closing(open_journal(path)) as connection:
+        newest = [
+            connection.execute(f"SELECT {column} FROM {table} ORDER BY seq DESC LIMIT 1").fetchone()  # noqa: S608 above
+            for table, column in columns.items()
+        ]
+    return max((row[0] for row in newest if row), default=None)
+
+
+def _repeat(connection: sqlite3.Connection, statement: str, before: float) -> int:
+    total = 0
+    while True:
+        with transaction(connection):
+            count = connection.execute(statement, (before, CHUNK)).rowcount
+        total += count
+        if count < CHUNK:
+            return total
+
+
+def _purge_events(connection: sqlite3.Connection, before: float) -> int:
+    total = 0
+    while True:
+        with transaction(connection):
+            ids = connection.execute(_OLD_EVENTS, (before, CHUNK)).fetchall()
+            connection.executemany("DELETE FROM bodies WHERE event_id = ?", ids)
+            connection.executemany("DELETE FROM attempts WHERE event_id = ?", ids)
+        total += len(ids)
+        if len(ids) < CHUNK:
+            return total
+
+
+def _renew_index(connection: sqlite3.Connection, folder: Path, purged: Purged) -> None:
+    """The index cannot forget an event. Once most of what it holds is gone, it is made again."""
+    gone = purged.events + purged.bodies
+    (left,) = connection.execute("SELECT count(*) FROM bodies WHERE document <> ''").fetchone()
+    if gone > left:
+        attach_index(connection, folder)
+        drop_index(connection)

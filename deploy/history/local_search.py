@@ -1,0 +1,63 @@
+"""Full-text search over the journal, in an index of its own that readers build, so that no function pays for it.
+
+The index (`search.db`) holds tokens only, by the event's `seq`. It can be thrown away at any time, and grows again.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from deploy.history.journal_view import readable
+from shared.cloud.local.database import make_private, transaction
+
+FILE_NAME: Final = "search.db"
+INDEX_BATCH: Final = 500
+
+_SCHEMA: Final = """
+CREATE VIRTUAL TABLE IF NOT EXISTS search.texts USING fts5 (text, content = '', columnsize = 0);
+CREATE TABLE IF NOT EXISTS search.progress (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), seq INTEGER NOT NULL);
+INSERT OR IGNORE INTO search.progress VALUES (1, 0);
+"""
+_PENDING: Final = """
+SELECT bodies.seq, events.seq, document FROM main.bodies JOIN main.events ON events.id = event_id
+WHERE bodies.seq > (SELECT seq FROM search.progress) ORDER BY bodies.seq LIMIT ?
+"""
+_BEHIND: Final = "SELECT max(seq) - (SELECT seq FROM search.progress) FROM main.bodies"
+
+
+def attach_index(connection: sqlite3.Connection, folder: Path) -> None:
+    connection.execute("ATTACH ? AS search", (str(folder / FILE_NAME),))
+    connection.execute("PRAGMA search.schema_version")  # which makes the file
+    make_private(folder / FILE_NAME)
+    connection.execute("PRAGMA search.journal_mode = WAL")
+    connection.executescript(_SCHEMA)
+
+
+def drop_index(connection: sqlite3.Connection) -> None:
+    connection.executescript("DROP TABLE search.texts; DROP TABLE search.progress;" + _SCHEMA)
+
+
+def events_behind(connection: sqlite3.Connection) -> int:
+    """About how many events are not in the index yet."""
+    (behind,) = connection.execute(_BEHIND).fetchone()
+    return max(0, int(behind or 0))
+
+
+def index_some(connection: sqlite3.Connection, limit: int = INDEX_BATCH) -> int:
+    """Index the next events; how many they were."""
+    # A deferred transaction whose first statement writes: it locks the index and not, as IMMEDIATE would, the journal.
+    with transaction(connection, "BEGIN"):
+        connection.execute("UPDATE search.progress SET seq = seq")
+        rows = connection.execute(_PENDING, (limit,)).fetchall()
+        connection.executemany(
+            "INSERT INTO search.texts (rowid, text) VALUES (?, ?)",
+            [(event_seq, readable(document)) for _, event_seq, document in rows],
+        )
+        if rows:
+            connection.execute("UPDATE search.progress SET seq = ?", (rows[-1][0],))
+    return len(rows)
+
+
+def match_expression(words: tuple[str, ...]) -> str:
+    """An FTS5 expression: every word, the last token of each as a beginning. Quoted, nothing in it is an operator."""
+    return " ".join('"{}" *'.format(word.replace('"', " ")) for word in words)

@@ -1,0 +1,88 @@
+"""Dead letters: those that notify writes itself, and the keeper of all of them, also of what Pub/Sub gave up on.
+
+A redelivery writes the same dead letter, under the same id.
+https://cloud.google.com/pubsub/docs/dead-letter-topics#track_delivery_attempts
+"""
+
+import hashlib
+from dataclasses import replace
+from typing import Final
+
+from shared.dead_letters import dead_letter_from
+from shared.delivery import DELIVERY_TYPE, Delivery, delivery_from
+from shared.errors import Permanent, Temporary
+from shared.event import from_cloudevent
+from shared.journal import DeadLetter, Journal
+from shared.jsontext import Json
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+from shared.push import Push, parse_push
+
+SUBSCRIPTION: Final = "CloudPubSubDeadLetterSourceSubscription"
+DELIVERY_COUNT: Final = "CloudPubSubDeadLetterSourceDeliveryCount"
+MAX_UNREADABLE_BYTES: Final = 256 * 1024
+
+
+async def keep_dead_letter(body: bytes, journal: Journal | None, now: float) -> DeadLetter:
+    """Write the pushed dead letter into the journal. Raises Temporary where that fails; the bus then keeps it."""
+    if journal is None:
+        raise Temporary("journal", "this platform's settings name no journal to keep dead letters in")
+    letter = read_dead_letter(body, now)
+    await journal.record([letter])
+    return letter
+
+
+def read_dead_letter(body: bytes, now: float) -> DeadLetter:
+    """Return a dead letter of whatever comes, also of what is none: nothing that was given up on is dropped."""
+    content = body
+    try:
+        push = parse_push(body)
+        content = push.data
+        document = push.document()
+        is_from_bus = SUBSCRIPTION in push.attributes
+        letter = undeliverable(push, document, now) if is_from_bus else dead_letter_from(document)
+        _verify_writable(letter)
+        return letter
+    except Permanent as error:
+        return unreadable_letter(content, error, DEAD_LETTERS, now)
+    except UnicodeEncodeError:
+        fault = Permanent("event", "the bus message has half of a surrogate pair in a name, so it has no id")
+        return unreadable_letter(content, fault, DEAD_LETTERS, now)
+
+
+def _verify_writable(letter: DeadLetter) -> None:
+    """Raises UnicodeEncodeError here, and not where it is to be kept, which would be tried until the bus forgets it."""
+    names = letter.id, letter.code, letter.reason, letter.topic, letter.event_id, letter.route, letter.destination
+    "".join(names).encode()
+
+
+def undeliverable(push: Push, document: Json, now: float) -> DeadLetter:
+    """Return the dead letter of a delivery or an event that was pushed as often as its subscription's policy allows.
+
+    Raises Permanent (`event`).
+    """
+    subscription, count = push.attributes[SUBSCRIPTION], push.attributes.get(DELIVERY_COUNT, "several")
+    reason = f"the subscription {subscription!r} gave up after {count} tries"
+    if isinstance(document, dict) and document.get("type") == DELIVERY_TYPE:
+        delivery = delivery_from(document)
+        names = delivery.event.origin, delivery.route, delivery.destination
+        return DeadLetter(delivery.id, "undeliverable", reason, now, push.data, DELIVERIES, *names)
+    event = from_cloudevent(document)
+    return DeadLetter(f"{event.id}:", "undeliverable", reason, now, push.data, EVENTS, event.id)
+
+
+def delivery_letter(delivery: Delivery, message: bytes, code: str, reason: str, now: float) -> DeadLetter:
+    event_id, route, destination = delivery.event.origin, delivery.route, delivery.destination
+    return DeadLetter(delivery.id, code, reason, now, message, DELIVERIES, event_id, route, destination)
+
+
+def conflict_letter(delivery: Delivery, message: bytes, now: float) -> DeadLetter:
+    """Return one whose id holds the payload's hash: the delivery's own id belongs to what came first."""
+    reason = "the sender used this delivery id before, with another body"
+    letter = delivery_letter(delivery, message, "id_reuse", reason, now)
+    return replace(letter, id=f"{delivery.id}:{delivery.event.payloadhash[:16]}")
+
+
+def unreadable_letter(content: bytes, error: Permanent, topic: str, now: float) -> DeadLetter:
+    """Return one for what came by the topic and is nothing of ours: for a person to look at, never sent on."""
+    dead_letter_id = hashlib.sha256(content).hexdigest()
+    return DeadLetter(dead_letter_id, error.code, error.detail, now, content[:MAX_UNREADABLE_BYTES], topic)

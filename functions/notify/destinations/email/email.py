@@ -1,0 +1,126 @@
+"""The destination `email`: one mail for each delivery, or one for each person on a list."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, Literal, Protocol
+
+from functions.notify.destination import Attempt, Context
+from functions.notify.destinations.email.mail import Address, AddressFault, Mail, parse_address
+from functions.notify.destinations.email.render import MailWriter
+from functions.notify.destinations.email.sendgrid import SendGridTransport
+from functions.notify.destinations.email.settings import Settings
+from functions.notify.destinations.email.smtp import SmtpTransport, SmtpUrlFault, parse_smtp_url
+from shared.claim_check import checked_out
+from shared.delivery import Delivery, Disabled, Outcome
+from shared.errors import Temporary
+from shared.secrets import SecretDenied, SecretMissing
+from shared.templates import is_template
+
+__all__ = ["Settings", "connect"]
+
+API_KEY: Final = "sendgrid-api-key"
+ASK_AGAIN_SECONDS: Final = 60.0
+"""How long a missing API key is not looked for again, where SMTP serves."""
+
+Via = Literal["auto", "sendgrid", "smtp"]
+
+
+class EmailDestination:
+    """Mail services and mailboxes do not recognise a repeat: each attempt may be another mail."""
+
+    dedupes_repeats = False
+
+    def __init__(self, name: str, settings: Settings, context: Context) -> None:
+        self._context = context
+        self._sender = sender_of(settings.from_, context.settings.email_from, settings.to)
+        self._writer = MailWriter(settings)
+        self._transports = MailTransports(name, settings.via, context)
+
+    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+        began = time.monotonic()
+        if isinstance(self._sender, Disabled):
+            return self._sender
+        transport = await self._transports.choose()
+        if isinstance(transport, Disabled):
+            return transport
+        event = await checked_out(delivery.event, self._context.blobs)
+        mail = self._writer.write(delivery, event, self._sender, attempt.idempotency_key)
+        left = attempt.timeout_seconds - (time.monotonic() - began)
+        if left <= 0:
+            raise Temporary(
+                "mail_late", f"the attempt's {attempt.timeout_seconds:g} s were over before the mail was sent"
+            )
+        return await transport.send(mail, replace(attempt, timeout_seconds=left))
+
+    def close(self) -> None:
+        self._transports.close()
+
+
+def connect(name: str, settings: Settings, context: Context) -> EmailDestination:
+    return EmailDestination(name, settings, context)
+
+
+def sender_of(own: str | None, default: str | None, to: Sequence[str]) -> Address | Disabled:
+    """Return the destination's `from`, else EMAIL_FROM, else the first address in `to`."""
+    for text, where in ((own, "`from`"), (default, "EMAIL_FROM")):
+        if text:
+            try:
+                return parse_address(text)
+            except AddressFault as error:
+                return Disabled(f"{where} {error}; correct it")
+    plain = [text for text in to if not is_template(text)]
+    if not plain:
+        return Disabled("nobody to send from: set EMAIL_FROM, or the destination's `from`")
+    return parse_address(plain[0])
+
+
+class MailTransport(Protocol):
+    async def send(self, mail: Mail, attempt: Attempt) -> Outcome:
+        """Raises Temporary as a destination does."""
+        ...
+
+
+class MailTransports:
+    """The choice of a transport: SendGrid where its API key is there, else SMTP. Opens nothing until a mail is sent."""
+
+    def __init__(self, destination: str, via: Via, context: Context) -> None:
+        self._destination = destination
+        self._via = via
+        self._context = context
+        self._sendgrid = SendGridTransport(destination, context.settings.sendgrid_url, context.clock)
+        self._smtp = self._smtp_transport(context.settings.smtp_url)
+        self._no_key_until = 0.0
+
+    async def choose(self) -> MailTransport | Disabled:
+        """Raises Temporary where a secret cannot be read."""
+        if self._via == "smtp":
+            return self._smtp or self._disabled("set SMTP_URL, such as smtp://user@host:587")
+        now = self._context.clock.now()
+        if self._via == "auto" and self._smtp and now < self._no_key_until:
+            return self._smtp
+        try:
+            [api_key, *_] = await self._context.secrets.values(API_KEY)
+        except (SecretMissing, SecretDenied) as error:
+            self._no_key_until = now + ASK_AGAIN_SECONDS
+            if self._via == "auto" and self._smtp:
+                return self._smtp
+            if isinstance(error, SecretDenied):  # a grant takes minutes until it counts: to be tried again
+                raise
+            key = f"put a SendGrid API key in the secret {API_KEY}"
+            return self._disabled(key if self._via == "sendgrid" else f"{key}, or set SMTP_URL (smtp://user@host:587)")
+        if api_key != self._sendgrid.api_key:
+            self._sendgrid.use_key(api_key)
+        return self._sendgrid
+
+    def close(self) -> None:
+        self._sendgrid.close()
+
+    def _smtp_transport(self, url: str | None) -> MailTransport | Disabled | None:
+        try:
+            return SmtpTransport(self._destination, parse_smtp_url(url), self._context) if url else None
+        except SmtpUrlFault as fault:
+            return Disabled(f"SMTP_URL {fault}; then run `hookchain release {self._destination}`")
+
+    def _disabled(self, act: str) -> Disabled:
+        return Disabled(f"nothing to send mail with: {act}; then run `hookchain release {self._destination}`")

@@ -1,0 +1,171 @@
+"""A mail, whole, before it is decided how it is sent; and its addresses, one at a time and strictly.
+
+What a sender's payload fills in is hostile.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+from shared.errors import Permanent, Temporary
+from shared.one_line import UNFIT
+
+MAX_ADDRESS_CHARACTERS: Final = 254
+MAX_NAME_CHARACTERS: Final = 200
+
+_NAMED: Final = re.compile(r'\s*(?:"(?P<quoted>[^"\\]*)"|(?P<plain>[^<>"@,;]*?))\s*<(?P<address>[^<>]*)>\s*')
+_LOCAL: Final = re.compile(r'[^\s"(),:;<>@\[\]\\]{1,64}')
+_DOMAIN: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9-]{1,63})*")
+MAX_SUBJECT_CHARACTERS: Final = 300
+CUT_MARK: Final = "…"
+
+
+class AddressFault(ValueError):
+    """A text is no address. It says what is wrong, and never holds the text itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """`address` is `local@domain`, its domain in ASCII; `name` is printable and may be empty."""
+
+    address: str
+    name: str = ""
+
+    @property
+    def domain(self) -> str:
+        return self.address.rpartition("@")[2]
+
+    @property
+    def needs_smtputf8(self) -> bool:
+        return not self.address.isascii()
+
+
+def parse_address(text: str) -> Address:
+    """Read `ada@example.com`, `Ada <ada@example.com>` or `"Lovelace, Ada" <ada@example.com>`: exactly one.
+
+    Raises AddressFault.
+    """
+    named = _NAMED.fullmatch(text)
+    if named is None:
+        return Address(_bare(text.strip(" ")))
+    name = (named["quoted"] if named["quoted"] is not None else named["plain"]).strip()
+    if len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
+        raise AddressFault(f"has a name that is not printable or longer than {MAX_NAME_CHARACTERS} characters")
+    return Address(_bare(named["address"]), name)
+
+
+def _bare(text: str) -> str:
+    if len(text) > MAX_ADDRESS_CHARACTERS:
+        raise AddressFault(f"is longer than {MAX_ADDRESS_CHARACTERS} characters")
+    local, _, domain = text.rpartition("@")
+    if not _LOCAL.fullmatch(local) or not local.isprintable():
+        raise AddressFault("is not one mail address such as ada@example.com")
+    return f"{local}@{_ascii_domain(domain)}"
+
+
+def _ascii_domain(domain: str) -> str:
+    try:
+        ascii_domain = domain if domain.isascii() else domain.encode("idna").decode("ascii")
+    except UnicodeError as error:
+        raise AddressFault("has a domain that no mail can be sent to") from error
+    if not _DOMAIN.fullmatch(ascii_domain):
+        raise AddressFault("has a domain that no mail can be sent to")
+    return ascii_domain
+
+
+def is_allowed(address: Address, allowed: Iterable[str]) -> bool:
+    """Return True where `allowed` holds the address or its domain (`example.com` or `@example.com`), in any case."""
+    own = {address.address.casefold(), address.domain.casefold()}
+    return any(entry.casefold().removeprefix("@") in own for entry in allowed)
+
+
+def without_duplicates(addresses: Iterable[Address], beside: Iterable[Address] = ()) -> tuple[Address, ...]:
+    """Return each address once, and none of `beside`: SendGrid refuses a mail that names an address twice."""
+    seen = {address.address.casefold() for address in beside}
+    found: list[Address] = []
+    for address in addresses:
+        if address.address.casefold() not in seen:
+            seen.add(address.address.casefold())
+            found.append(address)
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """`filename` may hold a part of the event: printable, without separators. `media_type` is never a sender's."""
+
+    filename: str
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """`separate`: each of `to` gets a mail of its own, and sees no other; there is no `cc` nor `bcc` then.
+
+    `key` is the idempotency key of the attempt. `text` or `html` is there, or both.
+    """
+
+    key: str
+    sender: Address
+    to: tuple[Address, ...]
+    subject: str
+    text: str | None
+    html: str | None
+    cc: tuple[Address, ...] = ()
+    bcc: tuple[Address, ...] = ()
+    reply_to: Address | None = None
+    attachments: tuple[Attachment, ...] = ()
+    separate: bool = False
+
+    @property
+    def recipients(self) -> tuple[Address, ...]:
+        return (*self.to, *self.cc, *self.bcc)
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Return headers that are the same at each retry: a mailbox that gets the mail twice can recognise it."""
+        return (
+            ("Message-ID", f"<{self.key[:32]}{self.key[64:]}@{self.sender.domain}>"),
+            ("Auto-Submitted", "auto-generated"),
+            ("X-Hookchain-Delivery", self.key),
+        )
+
+    def each(self) -> "tuple[Mail, ...]":
+        """Return the mails to send: one for each person where they are separate."""
+        return tuple(replace(self, to=(address,)) for address in self.to) if self.separate else (self,)
+
+
+def subject_line(text: str) -> str:
+    """Return the text as a subject. Raises Permanent (`header`) for what could end the header's line."""
+    text = text.replace("\t", " ").strip(" ")
+    if UNFIT.search(text):
+        rule = "the subject holds a line break or another control character; write {{ … | oneline }}"
+        raise Permanent("header", rule)
+    if len(text) > MAX_SUBJECT_CHARACTERS:
+        return text[: MAX_SUBJECT_CHARACTERS - 1] + CUT_MARK
+    return text
+
+
+class SendLimit:
+    """A bound for the mails that are being sent at the same time."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._free = asyncio.Semaphore(limit)
+
+    @asynccontextmanager
+    async def place(self, max_wait_seconds: float) -> AsyncIterator[None]:
+        """Hold one of the places. Raises Temporary (`mail_busy`) where none comes free in that time."""
+        try:
+            async with asyncio.timeout(max_wait_seconds if self._free.locked() else None):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise Temporary("mail_busy", f"{self._limit} mails are being sent, and none is done") from error
+        try:
+            yield
+        finally:
+            self._free.release()

@@ -1,0 +1,183 @@
+"""A delivery made into a mail, by a destination's settings: pure, its templates compiled once.
+
+Of links in HTML that holds a sender's words, only those stay that a mail program opens without running anything.
+"""
+
+import html
+import re
+from collections.abc import Iterable
+from html.parser import HTMLParser
+from typing import Final
+
+from functions.notify.destinations.email.attachments import AttachedFile
+from functions.notify.destinations.email.default_body import default_body
+from functions.notify.destinations.email.mail import (
+    Address,
+    AddressFault,
+    Attachment,
+    Mail,
+    is_allowed,
+    parse_address,
+    subject_line,
+    without_duplicates,
+)
+from functions.notify.destinations.email.settings import Settings
+from shared.delivery import Delivery
+from shared.errors import Permanent
+from shared.event import Event, view_of
+from shared.jsontext import JsonObject
+from shared.templates import Template, is_template, one_line_template
+from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
+
+EMPTY: Final = " "
+NO_SUBJECT: Final = "(no subject)"
+"""SendGrid takes neither a body nor a subject without a character."""
+
+_LINKING: Final = "href|src|srcset|action|formaction|background|poster|cite|data|xlink:href"
+_ATTRIBUTE: Final = re.compile(
+    rf"""(?<=[\s"'/])(?:{_LINKING})\s{{0,20}}=\s{{0,20}}(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"'>]+))""",
+    re.IGNORECASE,
+)
+_SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
+_IGNORED: Final = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202f\ufeff]")
+_SAFE: Final = frozenset({"http", "https", "mailto", "tel", "cid"})
+_SAFE_IMAGE: Final = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,", re.IGNORECASE)
+
+
+class MailWriter:
+    def __init__(self, settings: Settings) -> None:
+        text, html = settings.text, settings.html
+        self._to = [_Recipient("to", entry) for entry in settings.to]
+        self._cc = [_Recipient("cc", entry) for entry in settings.cc]
+        self._bcc = [_Recipient("bcc", entry) for entry in settings.bcc]
+        self._reply_to = one_line_template("reply_to", settings.reply_to) if settings.reply_to else None
+        self._subject = one_line_template("subject", settings.subject)
+        self._text = Template("text", text) if text is not None else None
+        self._html = Template("html", html, html=True) if html is not None else None
+        self._attached = [AttachedFile(number, each) for number, each in enumerate(settings.attach)]
+        self._separate = settings.is_separate
+        self._allowed = tuple(settings.allow_recipients)
+
+    def write(self, delivery: Delivery, event: Event, sender: Address, key: str) -> Mail:
+        """Return the mail. `event` is the delivery's, whole.
+
+        Raises Permanent: `header`, `rcpt`, `undefined`, `output`, `template` or `time`.
+        """
+        view: JsonObject = {**view_of(event), "route": delivery.route, "destination": delivery.destination}
+        try:
+            with bounded():
+                to = self._addresses(self._to, view)
+                if not to:
+                    raise Permanent("rcpt", "nobody is left to send to: every template in `to` gave nothing")
+                cc = self._addresses(self._cc, view, beside=to)
+                text, html, attachments = self._body(delivery, event, view)
+                return Mail(
+                    key=key,
+                    sender=sender,
+                    to=to,
+                    cc=cc,
+                    bcc=self._addresses(self._bcc, view, beside=(*to, *cc)),
+                    reply_to=self._reply_address(view) if self._reply_to else None,
+                    subject=subject_line(self._subject.render(view)) or NO_SUBJECT,
+                    text=text,
+                    html=html,
+                    attachments=(*attachments, *(each.attachment(view) for each in self._attached)),
+                    separate=self._separate,
+                )
+        except OutOfTime:
+            reason = f"its templates compute for more than {MAX_COMPUTING_SECONDS:g} s with this event"
+            raise Permanent("time", reason) from None
+
+    def _addresses(
+        self, recipients: "list[_Recipient]", view: JsonObject, beside: Iterable[Address] = ()
+    ) -> tuple[Address, ...]:
+        found = (recipient.address(view, self._allowed) for recipient in recipients)
+        return without_duplicates((address for address in found if address is not None), beside)
+
+    def _reply_address(self, view: JsonObject) -> Address | None:
+        assert self._reply_to is not None
+        try:
+            return parse_address(self._reply_to.render(view))
+        except AddressFault:  # what a sender fills in wrongly here costs nobody the mail
+            return None
+
+    def _body(
+        self, delivery: Delivery, event: Event, view: JsonObject
+    ) -> tuple[str | None, str | None, tuple[Attachment, ...]]:
+        if self._text is None and self._html is None:
+            body = default_body(delivery, event)
+            return body.text, body.html, body.attachments
+        html = without_unsafe_links(self._html.render(view)) if self._html else None
+        text = self._text.render(view) if self._text else text_of(html or "")
+        return text or EMPTY, html or (EMPTY if self._html else None), ()
+
+
+class _Recipient:
+    """An address, or a template that gives one."""
+
+    def __init__(self, field: str, entry: str) -> None:
+        self._field = field
+        self._template = one_line_template(field, entry) if is_template(entry) else None
+        self._fixed = None if self._template else parse_address(entry)
+
+    def address(self, view: JsonObject, allowed: tuple[str, ...]) -> Address | None:
+        """Return None where the template gives nothing. Raises Permanent (`rcpt`)."""
+        if self._template is None:
+            return self._fixed
+        text = self._template.render(view)
+        if not text.strip(" "):
+            return None
+        try:
+            address = parse_address(text)
+        except AddressFault as error:
+            raise Permanent("rcpt", f"`{self._field}`: what its template gave {error}") from error
+        if not is_allowed(address, allowed):
+            rule = "its template gave an address that `allow_recipients` does not hold"
+            raise Permanent("rcpt", f"`{self._field}`: {rule}")
+        return address
+
+
+def without_unsafe_links(document: str) -> str:
+    """Remove attributes that lead to `javascript:`, `data:` and the like; pictures in `data:` stay."""
+    return _ATTRIBUTE.sub(lambda found: found[0] if _is_safe(found) else "", document)
+
+
+def _is_safe(attribute: re.Match[str]) -> bool:
+    target = _IGNORED.sub("", html.unescape(attribute["double"] or attribute["single"] or attribute["bare"] or ""))
+    scheme = _SCHEME.match(target)
+    return scheme is None or scheme[1].lower() in _SAFE or _SAFE_IMAGE.match(target) is not None
+
+
+class _Text(HTMLParser):
+    BREAKS: Final = frozenset({"p", "br", "div", "tr", "li", "h1", "h2", "h3", "h4", "table", "ul", "ol", "hr"})
+    SILENT: Final = frozenset({"style", "script", "head", "title"})
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.pieces: list[str] = []
+        self._silent = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 its signature
+        self._silent += tag in self.SILENT
+        if tag in self.BREAKS:
+            self.pieces.append("\n")
+        elif tag in {"td", "th"}:
+            self.pieces.append(" ")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent = max(0, self._silent - (tag in self.SILENT))
+        if tag in self.BREAKS:
+            self.pieces.append("\n")
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self.pieces.append(re.sub(r"\s+", " ", data))
+
+
+def text_of(document: str) -> str:
+    """Return the words of an HTML document, for those who read mail as text."""
+    parser = _Text()
+    parser.feed(document)
+    parser.close()
+    lines = [" ".join(line.split()) for line in "".join(parser.pieces).split("\n")]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() or " "

@@ -1,0 +1,158 @@
+"""The mail transport over SendGrid's API.
+
+Its own library builds the endpoint and its headers. The library's client opens a connection for each call, knows no
+timeout and, since Python 3.12, reads the certificate bundle each time; in threads, a mail cost twice the CPU. So
+requests are sent here, over kept-alive connections on the event loop.
+https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send
+https://www.twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/responses
+"""
+
+import base64
+import json
+import time
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from functions.notify.destination import Attempt
+from functions.notify.destinations.email.mail import Address, Mail, SendLimit
+from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater, Unknown
+from shared.http_client import Answer, HttpClient
+from shared.http_connection import NotSent
+from shared.jsontext import Json, JsonObject, to_json
+from shared.ports import Clock
+
+MAX_AT_ONCE: Final = 32
+MAX_ANSWER_BYTES: Final = 65_536
+"""The status is what counts: a mail that was accepted is not sent again because too much was said about it."""
+MAX_ANSWER_CHARACTERS: Final = 500
+KEY_PAUSE_SECONDS: Final = 300.0
+"""As long as a secret is cached: a new key is not seen sooner."""
+SENDER_PAGE: Final = "https://app.sendgrid.com/settings/sender_auth"
+
+
+class SendGridTransport:
+    """`url` is the API's base, such as https://api.sendgrid.com. The first mail needs `use_key` before it."""
+
+    def __init__(self, destination: str, url: str, clock: Clock) -> None:
+        self._destination = destination
+        self._url = url
+        self._clock = clock
+        self._http = HttpClient(url, MAX_ANSWER_BYTES, may_cut=True)
+        self._limit = SendLimit(MAX_AT_ONCE)
+        self.api_key = ""
+        self._path = ""
+        self.headers: Mapping[str, str] = {}
+
+    def use_key(self, api_key: str) -> None:
+        """Use this key from the next mail on."""
+        # Imported here: it costs 60 ms, which those who send by SMTP need not pay.
+        from sendgrid import SendGridAPIClient  # type: ignore[import-untyped] # it has no types
+
+        endpoint = SendGridAPIClient(api_key, host=self._url.rstrip("/")).client.mail.send
+        self._path = urlsplit(str(endpoint._build_url(query_params=None))).path
+        self.headers = {**endpoint.request_headers, "Content-Type": "application/json"}
+        self.api_key = api_key
+
+    async def send(self, mail: Mail, attempt: Attempt) -> Outcome:
+        """Raises Temporary where too many wait."""
+        body = to_json(request_body(mail)).encode()
+        began = time.monotonic()
+        try:
+            async with self._limit.place(attempt.timeout_seconds / 2):
+                left = attempt.timeout_seconds - (time.monotonic() - began)
+                answer = await self._http.call("POST", self._path, self.headers, body, left)
+        except NotSent as error:
+            return RetryLater(f"SendGrid cannot be reached: {error}")
+        except OSError as error:
+            return Unknown(f"SendGrid did not answer: {type(error).__name__}")
+        return outcome_of(answer, sender=mail.sender.address, destination=self._destination, now=self._clock.now())
+
+    def close(self) -> None:
+        self._http.close()
+
+
+def request_body(mail: Mail) -> JsonObject:
+    """Return the body of one request, with one personalization for each mail that is really sent."""
+    parts = (("text/plain", mail.text), ("text/html", mail.html))  # text first: the API refuses another order
+    body: JsonObject = {
+        "personalizations": [
+            {
+                field: [_address(each) for each in addresses]
+                for field, addresses in (("to", one.to), ("cc", one.cc), ("bcc", one.bcc))
+                if addresses
+            }
+            for one in mail.each()
+        ],
+        "from": _address(mail.sender),
+        "subject": mail.subject,
+        "content": [{"type": media_type, "value": value} for media_type, value in parts if value is not None],
+        "headers": dict(mail.headers),
+        "custom_args": {"hookchain_delivery": mail.key},
+    }
+    if mail.reply_to:
+        body["reply_to"] = _address(mail.reply_to)
+    if mail.attachments:
+        body["attachments"] = [
+            {
+                "content": base64.b64encode(attachment.content).decode(),
+                "type": attachment.media_type,
+                "filename": attachment.filename,
+                "disposition": "attachment",
+            }
+            for attachment in mail.attachments
+        ]
+    return body
+
+
+def _address(address: Address) -> JsonObject:
+    return {"email": address.address, "name": address.name} if address.name else {"email": address.address}
+
+
+def outcome_of(answer: Answer, *, sender: str, destination: str, now: float) -> Outcome:
+    """Return what SendGrid's answer means for the delivery. `now` is Unix seconds."""
+    status = answer.status
+    if 200 <= status < 300:
+        return Delivered(f"{status} {answer.headers.get('x-message-id', '')}".strip())
+    text = f"{status} {_error_text(answer.body)}".strip()[:MAX_ANSWER_CHARACTERS]
+    if status == 403 and "verified sender" in text.lower():
+        act = (
+            f"SendGrid sends nothing from {sender} until you show that it is yours: verify that address or its domain "
+            f"under Settings → Sender Authentication ({SENDER_PAGE}), then run `hookchain release {destination}`"
+        )
+        return Disabled(act, text)
+    if status in {401, 403}:
+        reason = f"SendGrid refuses the API key ({status}): see that the secret sendgrid-api-key may send mail"
+        return RetryLater(reason, answer=text, pause_destination_seconds=KEY_PAUSE_SECONDS)
+    if status == 504:  # a gateway's own timeout: what is behind it may have accepted the mail
+        return Unknown(f"SendGrid answered {status}", text)
+    if status == 429 or status >= 500 or status == 408:
+        return RetryLater(f"SendGrid answered {status}", _retry_after_seconds(answer.headers, now), text)
+    if status == 413:
+        return Refused("size", "the mail is larger than SendGrid takes", text)
+    return Refused("sendgrid", f"SendGrid refuses the mail ({status})", text)
+
+
+def _retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
+    """Read `Retry-After` in seconds, else `X-RateLimit-Reset`, a Unix time."""
+    for name, zero in (("retry-after", 0.0), ("x-ratelimit-reset", now)):
+        text = headers.get(name, "")
+        if text.isdecimal() and len(text) <= 12:
+            return max(0.0, float(text) - zero)
+    return None
+
+
+def _error_text(body: bytes) -> str:
+    """Return SendGrid's own words, each error with its field; else the body's first characters."""
+    try:
+        document: Json = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
+    errors = document.get("errors") if isinstance(document, dict) else None
+    words = [
+        f"{error['field']}: {error.get('message')}" if error.get("field") else str(error.get("message"))
+        for error in (errors if isinstance(errors, list) else [])
+        if isinstance(error, dict)
+    ]
+    text = "; ".join(words) or body.decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else " " for c in text[: 4 * MAX_ANSWER_CHARACTERS]).strip()

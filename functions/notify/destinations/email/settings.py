@@ -1,0 +1,91 @@
+"""The settings of the destination `email`."""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from functions.notify.destinations.email.attachments import MAX_ATTACHMENTS, AttachmentSettings
+from functions.notify.destinations.email.mail import parse_address
+from shared.templates import Template, is_template, one_line_template
+
+MAX_TOGETHER: Final = 50
+MAX_SEPARATE: Final = 1_000
+
+
+def _recipient(text: str) -> str:
+    if is_template(text):
+        one_line_template("to", text)
+    else:
+        parse_address(text)
+    return text
+
+
+def _plain_address(text: str) -> str:
+    parse_address(text)
+    return text
+
+
+def _line(text: str) -> str:
+    one_line_template("line", text)
+    return text
+
+
+def _text_template(text: str) -> str:
+    Template("text", text)
+    return text
+
+
+def _html_template(text: str) -> str:
+    Template("html", text, html=True)
+    return text
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Recipients = Annotated[list[Annotated[str, AfterValidator(_recipient)]], BeforeValidator(_listed)]
+
+
+class Settings(BaseModel):
+    """Mail to people, through SendGrid or an SMTP server.
+
+    subject            a template over the event: `{{ data.name }}`, `{{ type }}`, `{{ source }}`, `{{ actor }}` …
+    text, html         templates; without either, the mail shows every field and the body as received
+    separate           each of `to` gets a mail of its own and sees no other; else all are in one. Left out: separate
+                       where `to` has more than one and there is no `cc` nor `bcc`
+    reply_to           may be a template; left out of the mail where it gives no address
+    attach             files made of the event's values, each with a `filename` of yours
+    allow_recipients   addresses and domains that a template in `to`, `cc` or `bcc` may give; without it none may be one
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    to: Annotated[Recipients, Field(min_length=1, max_length=MAX_SEPARATE)]
+    cc: Recipients = []
+    bcc: Recipients = []
+    reply_to: Annotated[str, AfterValidator(_line)] | None = None
+    from_: Annotated[str, AfterValidator(_plain_address)] | None = Field(default=None, alias="from")
+    subject: Annotated[str, AfterValidator(_line)] = "{{ type }} from {{ source }}"
+    text: Annotated[str, AfterValidator(_text_template)] | None = None
+    html: Annotated[str, AfterValidator(_html_template)] | None = None
+    via: Literal["auto", "sendgrid", "smtp"] = "auto"
+    separate: bool | None = None
+    attach: Annotated[list[AttachmentSettings], Field(max_length=MAX_ATTACHMENTS)] = []
+    allow_recipients: Annotated[list[str], BeforeValidator(_listed)] = []
+
+    @property
+    def is_separate(self) -> bool:
+        together = bool(self.cc or self.bcc)
+        return len(self.to) > 1 and not together if self.separate is None else self.separate
+
+    @model_validator(mode="after")
+    def _recipients_fit(self) -> "Settings":
+        everyone = [*self.to, *self.cc, *self.bcc]
+        if any(map(is_template, everyone)) and not self.allow_recipients:
+            raise ValueError("a recipient that the event names needs `allow_recipients`: the addresses and domains")
+        if self.separate and (self.cc or self.bcc):
+            raise ValueError("with `separate` there is no `cc` nor `bcc`: put everyone in `to`")
+        if not self.is_separate and len(everyone) > MAX_TOGETHER:
+            raise ValueError(f"one mail goes to at most {MAX_TOGETHER} people; put them in `to` alone")
+        return self

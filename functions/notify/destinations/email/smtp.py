@@ -1,0 +1,220 @@
+"""The mail transport over the SMTP server that SMTP_URL names."""
+
+import asyncio
+import json
+import re
+import ssl
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import ip_address
+from typing import Final, Literal
+from urllib.parse import unquote, urlsplit
+
+from functions.notify.destination import Attempt, Context
+from functions.notify.destinations.email.mail import Address, Mail, SendLimit
+from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater, Unknown
+from shared.errors import Temporary
+from shared.jsontext import Json, to_json
+from shared.logs import log
+from shared.ports import Blobs
+from shared.secrets import SecretMissing
+
+PASSWORD: Final = "smtp-password"  # noqa: S105 a secret's name
+MAX_AT_ONCE: Final = 16
+END_SECONDS: Final = 0.5
+"""The session ends so long before the attempt does, so that what came of it still counts."""
+_CODES: Final = re.compile(r"[0-9]{3}(?: [245]\.[0-9]{1,3}\.[0-9]{1,3})?\b")
+SETTLED: Final = frozenset({"taken", "refused"})
+
+Security = Literal["tls", "starttls", "none"]
+Fate = Literal["taken", "refused", "later", "unknown"]
+
+
+class SmtpUrlFault(ValueError):
+    """SMTP_URL cannot be used. The text never holds the URL, which may hold a password."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpServer:
+    """The server that takes our mail. `security` is `none` only for a server on this machine."""
+
+    host: str
+    port: int
+    security: Security
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    user: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail for those who do not have it yet; its headers name everyone all the same."""
+
+    mail: Mail
+    recipients: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientFate:
+    """The result of a mail for one recipient. `unknown`: the mail was sent and no answer came.
+
+    `words` are the server's, or ours where it said none.
+    """
+
+    address: str
+    fate: Fate
+    words: str
+
+
+class CannotSend(Exception):
+    """The server takes nothing from us: `held` until an operator acts, as its words say, or only for now."""
+
+    def __init__(self, words: str, *, held: bool) -> None:
+        super().__init__(words)
+        self.words = words
+        self.held = held
+
+
+def parse_smtp_url(url: str) -> SmtpServer:
+    """Read `smtp://user@host:587` (STARTTLS) or `smtps://user@host:465` (TLS). Raises SmtpUrlFault."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise SmtpUrlFault("is not a URL such as smtp://user@host:587") from error
+    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise SmtpUrlFault("is not a URL such as smtp://user@host:587 or smtps://user@host:465")
+    if parts.password is not None:
+        raise SmtpUrlFault("holds a password: put it in the secret smtp-password, and leave the user name alone")
+    user = unquote(parts.username) if parts.username else None
+    if parts.scheme == "smtps":
+        return SmtpServer(parts.hostname, port or 465, "tls", user)
+    return SmtpServer(parts.hostname, port or 587, "none" if _is_this_machine(parts.hostname) else "starttls", user)
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class SmtpTransport:
+    def __init__(self, destination: str, server: SmtpServer, context: Context) -> None:
+        self._destination = destination
+        self._server = server
+        self._context = context
+        self._limit = SendLimit(MAX_AT_ONCE)
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context()
+
+    async def send(self, mail: Mail, attempt: Attempt) -> Outcome:
+        """Raises Temporary."""
+        deadline = asyncio.get_running_loop().time() + attempt.timeout_seconds - END_SECONDS
+        try:
+            login = await self._login()
+        except SecretMissing:
+            return self._held(f"SMTP_URL names a user, and the secret {PASSWORD} is not there: put the password in it")
+        progress = Progress(self._context.blobs, attempt)
+        settled = await progress.settled()
+        letters = unsent_letters(mail, settled)
+        if not letters:
+            return conclude([*settled.values()])
+        from functions.notify.destinations.email.smtp_session import send_letters  # with aiosmtplib
+
+        try:
+            async with self._limit.place(attempt.timeout_seconds / 2):
+                fates = await send_letters(self._server, login, self._tls, letters, attempt.now, deadline)
+        except CannotSend as fault:
+            return self._held(fault.words) if fault.held else RetryLater(fault.words)
+        everyone = [*settled.values(), *fates]
+        if any(fate.fate in SETTLED for fate in fates) and any(fate.fate not in SETTLED for fate in fates):
+            await progress.remember(everyone)
+        return conclude(everyone)
+
+    async def _login(self) -> Login | None:
+        if self._server.user is None:
+            return None
+        return Login(self._server.user, (await self._context.secrets.values(PASSWORD))[0])
+
+    def _held(self, words: str) -> Disabled:
+        return Disabled(f"{words}; then run `hookchain release {self._destination}`")
+
+
+def unsent_letters(mail: Mail, settled: Mapping[str, RecipientFate]) -> list[Letter]:
+    """Return the mails that are still to be sent, each for those who do not have it."""
+    letters = []
+    for each in mail.each():
+        recipients = tuple(address for address in each.recipients if address.address not in settled)
+        if recipients:
+            letters.append(Letter(each, recipients))
+    return letters
+
+
+def conclude(fates: Sequence[RecipientFate]) -> Outcome:
+    """Return the delivery's outcome: a retry where somebody remains, a refusal where nobody has it.
+
+    It is Unknown where it is not known whether somebody has it.
+    """
+    total = len(fates)
+    unknown = [fate.words for fate in fates if fate.fate == "unknown"]
+    if unknown:
+        return Unknown(f"the SMTP server did not say whether it took the mail for {len(unknown)} of {total} recipients")
+    later = [fate.words for fate in fates if fate.fate == "later"]
+    if later:
+        return RetryLater(f"not yet for {len(later)} of {total} recipients: {_status(later[0])}", answer=later[0])
+    refused = [fate.words for fate in fates if fate.fate == "refused"]
+    if len(refused) == total:
+        return Refused("smtp", f"the SMTP server refuses the mail: {_status(refused[0])}", refused[0])
+    if refused:
+        return Delivered(
+            f"taken for {total - len(refused)} of {total} recipients, refused for the others: {refused[0]}"
+        )
+    return Delivered(fates[0].words)
+
+
+def _status(reply: str) -> str:
+    """Return the codes of a server's reply, and any other text as it is.
+
+    A reason is logged, and the text of a reply may repeat the recipient's address or a part of the mail.
+    """
+    codes = _CODES.match(reply)
+    return codes[0] if codes else reply
+
+
+class Progress:
+    """A record, kept between the attempts of one delivery, of who has a mail already or never will."""
+
+    def __init__(self, blobs: Blobs | None, attempt: Attempt) -> None:
+        self._blobs = blobs
+        self._attempt = attempt
+        self._name = f"mail-{attempt.idempotency_key}"
+
+    async def settled(self) -> dict[str, RecipientFate]:
+        """Return their fates by address; none at the first attempt. Raises Temporary."""
+        if self._blobs is None or self._attempt.attempt_number == 1:
+            return {}
+        content = await self._blobs.get(self._name)
+        rows: list[list[str]] = json.loads(content) if content else []
+        return {
+            address: RecipientFate(address, "taken" if fate == "taken" else "refused", words)
+            for address, fate, words in rows
+        }
+
+    async def remember(self, fates: Iterable[RecipientFate]) -> None:
+        """Write who is settled. Mails have gone out by now, so a failure to write is logged and not raised."""
+        rows: list[Json] = [[fate.address, fate.fate, fate.words] for fate in fates if fate.fate in SETTLED]
+        try:
+            if self._blobs is None:
+                raise Temporary("blobs", "this platform's settings name no place for blobs")
+            await self._blobs.put(self._name, to_json(rows).encode())
+        except Temporary as error:
+            key = self._attempt.idempotency_key
+            log("WARNING", "a retry will repeat mails", function="notify", delivery_id=key, detail=error.detail)

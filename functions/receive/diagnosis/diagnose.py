@@ -1,0 +1,163 @@
+"""The likely cause of a rejection, for the operator's log and never for the sender.
+
+A cause names rules, configured names and headers' names. It never holds a secret, a header's value or a part of the
+body.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final
+
+from functions.receive.admission import requested_url
+from functions.receive.diagnosis.bodies import is_broken_json
+from functions.receive.diagnosis.guesses import Case, as_signed, guesses, holds
+from functions.receive.diagnosis.headers import list_fault, missing, prefixed
+from functions.receive.diagnosis.passwords import PASSWORDS, has_any, wrong_password
+from functions.receive.diagnosis.times import mistimed
+from functions.receive.source import Source
+from shared.errors import Temporary
+from shared.http import Request
+from shared.ports import Secrets
+from shared.signatures.reading import Reading
+from shared.signatures.scheme import AuthScheme
+from shared.signatures.verify import is_attempted
+
+MAX_TRIES: Final = 60
+MAX_SIGNED_BYTES: Final = 4 * 1024 * 1024
+"""The limit for all guesses of one diagnosis: for a large body few are tried, for a huge one none."""
+MAX_PARSED_BYTES: Final = 65_536
+"""The limit for a body that is parsed again with each guess."""
+SIGNED: Final = frozenset({"hmac", "digest", "ed25519", "ecdsa", "rsa", "standard-webhooks"})
+_NOTHING: Final = (
+    "no other encoding, algorithm or form of the body makes the signature right: the sender uses a different secret,"
+    " such as its test-mode secret, or the body was changed on its way. Copy the secret from the sender's settings"
+)
+_NO_URL: Final = (
+    "the signature covers the URL, and no spelling of the URL here makes it right. Set `public_url` to the URL as the"
+    " sender has it; otherwise the sender uses a different secret, or the body was changed on its way"
+)
+_BROKEN: Final = "the body is not complete JSON: it was cut or changed on its way, or something else was sent"
+_TOO_LARGE: Final = "the body is too large to try other forms of it; compare the secret first"
+
+
+def why_refused(
+    request: Request,
+    auth: AuthScheme,
+    secrets: Sequence[str],
+    now: float,
+    url: str | None = None,
+    others: Mapping[str, Sequence[str]] | None = None,
+) -> str | None:
+    """Return the likely cause; None where none is known. `others` are the secrets of the other sources, by source."""
+    case = as_signed(Case(request, auth, secrets, url))
+    if auth.scheme not in SIGNED and auth.scheme not in PASSWORDS:
+        return None
+    if auth.looks_in_body and len(request.body) > MAX_PARSED_BYTES:
+        return _TOO_LARGE
+    if auth.looks_in_body and _is_broken(request):
+        return f"the credentials are in the body, and {_BROKEN}"
+    if cause := _why(case, now):
+        return cause
+    return None if holds(case) else _mixed_up(case, others or {}) or _no_guess(case)
+
+
+def _why(case: Case, now: float) -> str | None:
+    if case.auth.scheme in PASSWORDS:
+        return None
+    if cause := missing(case) or list_fault(case) or mistimed(case, now):
+        return cause
+    if holds(case):  # what was refused is nothing that is looked at here
+        return None
+    if cause := prefixed(case):
+        return cause
+    return next((guess.words for guess in islice(guesses(case), _tries(case)) if holds(guess.case)), None)
+
+
+def _tries(case: Case) -> int:
+    most_bytes = 8 * MAX_PARSED_BYTES if case.auth.looks_in_body else MAX_SIGNED_BYTES
+    return min(MAX_TRIES, most_bytes // (len(case.request.body) + 1) // max(1, len(case.secrets)))
+
+
+def _mixed_up(case: Case, others: Mapping[str, Sequence[str]]) -> str | None:
+    """Return a cause where the signature was made with another source's secret."""
+    for name, secrets in others.items():
+        if holds(replace(case, secrets=secrets)):
+            return f"the secret of the source {name!r} is the right one: it was meant for that, or the two are mixed up"
+    return None
+
+
+def _no_guess(case: Case) -> str:
+    if case.auth.scheme in PASSWORDS:
+        return wrong_password(case)
+    if case.auth.body_digest and not _is_digest_right(case):
+        return "the SHA-256 that was sent belongs to another body: something changed or cut the body on its way"
+    if _is_broken(case.request):
+        return f"{_BROKEN}; otherwise the sender uses a different secret"
+    if _tries(case) < MAX_TRIES:
+        return _TOO_LARGE
+    return _NO_URL if "url" in case.auth.content else _NOTHING
+
+
+def _is_broken(request: Request) -> bool:
+    if request.header("content-encoding"):  # what was compressed shows nothing
+        return False
+    return is_broken_json(request.body, request.header("content-type") or "")
+
+
+def _is_digest_right(case: Case) -> bool:
+    assert case.auth.body_digest
+    text = Reading(case.request, case.url).text(case.auth.body_digest) or ""
+    return text.lower() == hashlib.sha256(case.request.body).hexdigest()
+
+
+MAX_OTHERS: Final = 8
+SECRETS_SECONDS: Final = 0.2
+MAX_BODY_BYTES: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A whole request and the source that rejected it."""
+
+    request: Request
+    source: Source
+    sources: Mapping[str, Source]
+
+
+async def diagnose(rejection: Rejection, secrets: Secrets, now: float) -> str | None:
+    """Return the cause for the first scheme that the request carries credentials for; None where none is known."""
+    source, request = rejection.source, rejection.request
+    if not source.auth or len(request.body) > MAX_BODY_BYTES:
+        return None
+    schemes = attempted(request, source.auth)
+    try:
+        async with asyncio.timeout(SECRETS_SECONDS):
+            own = await secrets.values(schemes[0].secret) if schemes[0].secret else ()
+            others = await _others(rejection, secrets)
+    except (TimeoutError, Temporary):
+        return None
+    return why_refused(request, schemes[0], own, now, requested_url(request, source), others)
+
+
+async def _others(rejection: Rejection, secrets: Secrets) -> Mapping[str, Sequence[str]]:
+    found: dict[str, Sequence[str]] = {}
+    for name, source in list(rejection.sources.items())[:MAX_OTHERS]:
+        for secret in {auth.secret for auth in source.auth if auth.secret}:
+            if name != rejection.source.name:
+                try:
+                    found[name] = (*found.get(name, ()), *await secrets.values(secret))
+                except Temporary:  # another source's trouble is none of this one's
+                    continue
+    return found
+
+
+def attempted(request: Request, schemes: Sequence[AuthScheme]) -> list[AuthScheme]:
+    """Return the schemes that the request carries credentials for, or all of them."""
+    return [auth for auth in schemes if _is_attempted(request, auth)] or list(schemes)
+
+
+def _is_attempted(request: Request, auth: AuthScheme) -> bool:
+    return has_any(Case(request, auth, ())) if auth.scheme in PASSWORDS else is_attempted(request, auth)

@@ -1,0 +1,162 @@
+"""The events that an authenticated request makes."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from functions.receive.facts import Facts, Item, default_type, fact
+from functions.receive.identity import Identity, SignedRequest, batch_of, identity, item_identity
+from functions.receive.source import Source
+from shared.errors import Rejected
+from shared.event import TRACEPARENT, Event, attribute_text
+from shared.http import Request
+from shared.jsontext import Json, canonical, to_json
+from shared.limits import MIB
+from shared.signatures.places import value_at
+from shared.times import rfc3339, unix_seconds
+
+MAX_ITEMS: Final = 5_000
+MAX_KEPT_CHARACTERS: Final = 16 * MIB
+"""The limit for headers that `keep_raw` repeats with each item of a batch."""
+_HOPS: Final = re.compile(r"[0-9]{1,3}")
+
+RawParts = dict[str, str | None]
+"""Event's `rawbody`, `rawbase64`, `rawtype` and `rawheaders`, where the source keeps them."""
+
+
+def build_events(
+    source: Source,
+    request: Request,
+    data: Json,
+    now: float,
+    random_id: Callable[[], str],
+    signed: SignedRequest | None = None,
+) -> tuple[Event, ...]:
+    """Return one event, or one for each item of a batch.
+
+    `random_id` returns 32 hex digits, for an event that nothing in the request identifies. `signed` is there where a
+    signature authenticated the request. Raises Rejected (`items`).
+    """
+    items = items_of(source.batch, data) if source.batch else None
+    if items is None:
+        # A query that is opened again may be encoded otherwise, and holds the same.
+        payload = canonical(data) if request.method == "GET" else request.body
+        payload_hash = hashlib.sha256(payload).hexdigest()
+        item = Item(request, data, data)
+        facts = _facts(source, item)
+        own = identity(source, item, facts, payload_hash, random_id, signed)
+        raw = _raw(source, request) if source.keep_raw != "no" else {}
+        return (_event(source, item, facts, own, payload_hash, now, raw),)
+    events: list[Event] = []
+    headers = _raw_headers(source, request)  # without the raw body, which is that of all items
+    if sum(len(text or "") for text in headers.values()) * len(items) > MAX_KEPT_CHARACTERS:
+        raise Rejected("items", f"the headers are too long to be kept with each of {len(items)} items (`keep_raw`)")
+    batch = batch_of(source, Item(request, None, data), signed)
+    for number, value in enumerate(items, start=1):
+        item = Item(request, value, data)
+        facts = _facts(source, item)
+        payload_hash = hashlib.sha256(canonical(value)).hexdigest()
+        own = item_identity(source, batch, item, facts, number, payload_hash, random_id, signed)
+        events.append(_event(source, item, facts, own, payload_hash, now, headers))
+    return tuple(events)
+
+
+def items_of(path: tuple[str, ...], body: Json) -> list[Json] | None:
+    """Return the items at a path such as `events.*` or `entry.*.changes.*`; None where the body is no such batch.
+
+    What follows the last `*` leads from the element to its item, where that is there. Raises Rejected (`items`).
+    """
+    first = path.index("*")
+    found = value_at(path[:first], body)
+    if not isinstance(found, list):
+        return None
+    items: list[Json] = []
+    for item in _items(path[first:], found):
+        items.append(item)
+        if len(items) > MAX_ITEMS:
+            raise Rejected("items", f"the body has more than {MAX_ITEMS} items")
+    return items
+
+
+def _items(path: tuple[str, ...], value: Json) -> Iterator[Json]:
+    """`path` begins with `*` where there is one left."""
+    if "*" not in path:
+        inner = value_at(path, value)
+        yield value if inner is None else inner
+        return
+    at = path.index("*")
+    elements = value_at(path[:at], value)
+    if not isinstance(elements, list):
+        yield value
+        return
+    for element in elements:
+        yield from _items(path[at + 1 :], element)
+
+
+def _facts(source: Source, item: Item) -> Facts:
+    return Facts(*[fact(choices, item) if choices else None for choices in source.fact_choices[:4]])
+
+
+def _event(
+    source: Source, item: Item, facts: Facts, own: Identity, payload_hash: str, now: float, raw: RawParts
+) -> Event:
+    header = item.request.header
+    traceparent, hops = header("traceparent"), header("hookchain-hops")
+    return Event(
+        id=own.id,
+        source=f"/sources/{source.name}",
+        type=facts.type or default_type(item.data),
+        receivedat=rfc3339(now),
+        payloadhash=payload_hash,
+        data=item.data,
+        subject=facts.subject,
+        actor=facts.actor,
+        time=_time(facts.time) if facts.time else None,
+        # The sender's trace goes on. Without one, the event's id begins a trace.
+        traceparent=traceparent
+        if traceparent and TRACEPARENT.fullmatch(traceparent)
+        else f"00-{own.id}-{own.id[:16]}-01",
+        deliveryid=attribute_text(own.delivery_id or "") or None,
+        hops=int(hops) if hops and _HOPS.fullmatch(hops) else 0,
+        signedas=own.signedas,
+        **raw,
+    )
+
+
+def _time(text: str) -> str | None:
+    """Convert RFC 3339, Unix seconds or Unix milliseconds to RFC 3339; None for anything else."""
+    try:
+        number = float(text)
+        return rfc3339(number / 1000 if number > 1e11 else number)
+    except (ValueError, OverflowError, OSError):
+        pass
+    try:
+        return rfc3339(unix_seconds(text))
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _raw(source: Source, request: Request) -> RawParts:
+    kept: RawParts = {"rawtype": attribute_text(request.header("content-type") or "") or None}
+    body = request.body
+    if source.body_tokens:
+        from functions.receive.parsing import body_without_tokens
+
+        without = body_without_tokens(request, source.body_tokens)
+        if without is None:
+            return _raw_headers(source, request)
+        body = without
+    try:
+        kept["rawbody"] = body.decode("utf-8")
+    except UnicodeDecodeError:
+        kept["rawbase64"] = base64.b64encode(body).decode()
+    return {**kept, **_raw_headers(source, request)} if source.keep_raw == "all" else kept
+
+
+def _raw_headers(source: Source, request: Request) -> RawParts:
+    if source.keep_raw != "all":
+        return {}
+    pairs: list[Json] = [[name, value] for name, value in request.headers if name not in source.secret_headers]
+    return {"rawheaders": to_json(pairs)}

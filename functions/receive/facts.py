@@ -1,0 +1,83 @@
+"""The facts that a source reads from an authenticated request: an event's type, id, subject, actor and time."""
+
+from typing import NamedTuple
+
+from shared.event import attribute_text
+from shared.http import Request
+from shared.jsontext import Json
+from shared.signatures.places import Choices, Place, text_of, value_at
+from shared.signatures.reading import query_fields
+
+_FILE = frozenset({"type", "size", "base64"})
+
+
+class Item(NamedTuple):
+    """One event of a request. `data` is its part of `body`, or `body` itself where the body is no batch."""
+
+    request: Request
+    data: Json
+    body: Json
+
+
+class Facts(NamedTuple):
+    type: str | None
+    subject: str | None
+    actor: str | None
+    time: str | None
+
+
+def fact(choices: Choices, item: Item) -> str | None:
+    """Return the first text, fit for an event's attribute; None where no place holds any."""
+    for places in choices:
+        texts = [text for place in places if (text := text_at(place, item))]
+        if texts and (text := attribute_text(".".join(texts))):
+            return text
+    return None
+
+
+def whole_fact(choices: Choices, item: Item) -> str | None:
+    """Return the first text for an id: as it was sent, however long, since two events may differ only at its end.
+
+    Of joined places, all must hold a text: one alone may be common to many events.
+    """
+    for places in choices:
+        texts = [text for place in places if (text := text_at(place, item))]
+        if len(texts) == len(places):
+            return ".".join(texts)
+    return None
+
+
+def text_at(place: Place, item: Item) -> str | None:
+    """Return the text or number at a place as it was sent; None for objects, lists, truth values and null."""
+    match place.kind:
+        case "header":
+            return item.request.header(place.path[0])
+        case "query":
+            return query_fields(item.request.query, None).get(place.path[0])
+        case "beside":
+            return _other_key(place.path[0], item.data)
+    value = value_at(place.path, item.body if place.kind == "body" else item.data)
+    return None if isinstance(value, bool) else text_of(value)
+
+
+def _other_key(key: str, data: Json) -> str | None:
+    others = [name for name in data if name != key] if isinstance(data, dict) and key in data else []
+    return others[0] if len(others) == 1 else None
+
+
+def default_type(data: Json) -> str:
+    """Return the first of a few usual fields, in the body or in an XML document's one element; else `received`.
+
+    An object that stands for a file is skipped: its `type` is the media type that the parser put there.
+    """
+    objects = [data]
+    if isinstance(data, dict) and len(data) == 1:
+        objects.extend(data.values())
+    for found in objects:
+        if not isinstance(found, dict) or found.keys() >= _FILE:
+            continue
+        for name in ("event", "type", "event_type", "action"):
+            value = found.get(name)
+            if not isinstance(value, bool) and (text := attribute_text(text_of(value) or "")):
+                return text
+    return "received"

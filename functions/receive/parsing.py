@@ -1,0 +1,237 @@
+"""The data of a request, whatever its format is, and what a source's settings make of it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from shared.errors import Rejected
+from shared.formats.media_type import media_type, structured_format
+from shared.formats.parse import Parsed, parse_as, parse_body
+from shared.http import Request
+from shared.jsontext import Json, JsonObject
+from shared.limits import Limits
+from shared.signatures.places import Choices, Place, value_at
+from shared.signatures.reading import Reading
+from shared.signatures.scheme import AuthScheme
+
+if TYPE_CHECKING:
+    from functions.receive.source import Source
+
+DataStep = Callable[[Json, Limits], Json]
+"""A change of the parsed data that a source's settings ask for. Raises Rejected."""
+
+_CONTENT_TYPES: Final = MappingProxyType(
+    {
+        "json": "application/json",
+        "ndjson": "application/x-ndjson",
+        "xml": "application/xml",
+        "form": "application/x-www-form-urlencoded",
+    }
+)
+_SNIFFED_BYTES: Final = 1_024
+
+_WHOLE: Final = frozenset({"json", "xml"})
+"""The formats that allow nothing after their document."""
+
+_BEGINS_LIKE: Final = MappingProxyType[str, Callable[[bytes], bool]](
+    {
+        "json": lambda body: body[:1] in {b"{", b"["},
+        "ndjson": lambda body: body[:1] == b"{",
+        "xml": lambda body: body[:1] == b"<",
+        "multipart": lambda body: body[:2] == b"--",
+    }
+)
+_REMOVED: Final = "[removed]"
+_SHORTEST_TOKEN: Final = 8
+"""A shorter token is not removed from the raw body: the same text may stand elsewhere."""
+
+
+class ReadData(NamedTuple):
+    """`by_body`: the body alone decided how it was parsed, so that no header could have it parsed otherwise."""
+
+    data: Json
+    by_body: bool
+
+
+def as_sent_by_provider(source: "Source", request: Request) -> Request:
+    """Return the request with the content type that its body shows, of those that the source's provider sends.
+
+    Signatures are looked up and data is parsed by it. A header that nobody signed decides nothing.
+    """
+    if not source.formats or source.body or request.method == "GET":
+        return request
+    content_type = _CONTENT_TYPES.get(_sent_format(source.formats, request))
+    if content_type is None:  # a multipart body's boundary stands in the header alone
+        return request
+    headers = tuple(pair for pair in request.headers if pair[0] != "content-type")
+    return replace(request, headers=(*headers, ("content-type", content_type)))
+
+
+def _sent_format(formats: tuple[str, ...], request: Request) -> str:
+    if len(formats) == 1:
+        return formats[0]
+    try:
+        body = _decoded(request) if request.header("content-encoding") else request.body
+    except Rejected:  # parsing the data says so again, once the sender is authenticated
+        return formats[0]
+    start = body[:_SNIFFED_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
+    return next((name for name in formats if _BEGINS_LIKE.get(name, bool)(start)), formats[0])
+
+
+def verify_not_extended(source: "Source", request: Request) -> None:
+    """Reject what an extended digest could have been made for. Raises Rejected (`content_type`).
+
+    Only what the provider sends is taken: a document that nothing can follow, under its own content type.
+    """
+    sent = media_type(request.header("content-type") or "").name
+    if source.formats and sent not in {_CONTENT_TYPES[name] for name in source.formats if name in _WHOLE}:
+        rule = "its digest could be that of a longer body, so only the provider's own content type is taken"
+        raise Rejected("content_type", rule)
+
+
+def read_data(source: "Source", request: Request, limits: Limits, auth: AuthScheme | None = None) -> ReadData:
+    """Parse the request's body. `auth` authenticated it, where its head did not. Raises Rejected."""
+    if source.max_body_bytes > limits.max_decoded_bytes:
+        limits = replace(limits, max_decoded_bytes=source.max_body_bytes)
+    parsed, by_body = _parsed(source, request, limits, auth)
+    if auth and auth.signs_fields and not source.body and parsed.format != "json":
+        raise Rejected("content_type", f"fields of JSON are signed, and the body is called {parsed.format}")
+    data = _unwrapped(parsed.data) if source.unwrap and parsed.format == "xml" else parsed.data
+    for step in source.data_steps:
+        data = step(data, limits)
+    return ReadData(data, by_body)
+
+
+def _parsed(source: "Source", request: Request, limits: Limits, auth: AuthScheme | None) -> tuple[Parsed, bool]:
+    """Return the parsed body, and whether the body alone decided how it was parsed."""
+    if request.method == "GET":
+        from functions.receive.links import query_body  # few sources take GET
+
+        return parse_as(source.body or query_body(source, request.query).format, request.body, None, limits), True
+    body = _decoded(request, limits) if request.header("content-encoding") else request.body
+    content_type = request.header("content-type")
+    if source.body:
+        return parse_as(source.body, body, content_type, limits), True
+    if source.formats:
+        return parse_body(body, content_type, limits), True
+    signs_fields = auth is not None and auth.signs_fields
+    if auth and auth.signs_content and not signs_fields and (found := _signed_document(body, limits)):
+        return found, True
+    return parse_body(body, content_type, limits), signs_fields
+
+
+def _decoded(request: Request, limits: Limits | None = None) -> bytes:
+    """Raises Rejected."""
+    encoding = request.header("content-encoding")
+    if not encoding:
+        return request.body
+    from shared.formats.decode import decode_content  # few senders compress
+
+    return decode_content(request.body, encoding, limits) if limits else decode_content(request.body, encoding)
+
+
+def _signed_document(body: bytes, limits: Limits) -> Parsed | None:
+    """Parse a body that is a document by its own bytes: the content type is not signed, and may be anybody's."""
+    name = structured_format(body)
+    if name is None:
+        return None
+    try:
+        return parse_as(name, body, None, limits)
+    except Rejected as error:
+        if error.code != "parse":
+            raise
+    return None
+
+
+def _unwrapped(data: Json) -> Json:
+    """Return the content of an XML document's one element; an element of text alone stays as it is."""
+    if isinstance(data, dict) and len(data) == 1:
+        [content] = data.values()
+        return content if isinstance(content, dict) else data
+    return data
+
+
+def unpack(choices: Choices) -> DataStep:
+    """Return the step that takes the object or list which a text field holds as JSON, where it does."""
+
+    def apply(data: Json, limits: Limits) -> Json:
+        for [place] in choices:
+            packed = value_at(place.path, data)
+            if isinstance(packed, str) and packed.lstrip()[:1] in {"{", "["}:
+                try:
+                    return parse_as("json", packed.encode(), None, limits).data
+                except Rejected as error:
+                    if error.code != "parse":
+                        raise
+        return data
+
+    return apply
+
+
+def cast_values(settings: JsonObject) -> DataStep:
+    """Return the step that converts values to the kinds of a source's `cast`: dotted paths, each with its kind.
+
+    A list on the way stands for each of its items. A value that does not read as its kind stays as it is.
+    """
+    from shared.casting import CASTS  # few sources cast
+
+    conversions = {str(kind): convert for kind, convert in CASTS.items()}
+    casts = [(tuple(path.split(".")[1:]), str(kind)) for path, kind in settings.items()]
+
+    def apply(data: Json, _: Limits) -> Json:
+        for path, kind in casts:
+            data = _converted(data, path, conversions[kind], kind == "list")
+        return data
+
+    return apply
+
+
+def _converted(value: Json, path: tuple[str, ...], convert: Callable[[Json], Json], to_list: bool) -> Json:
+    if isinstance(value, list) and not (to_list and not path):
+        return [_converted(item, path, convert, to_list) for item in value]
+    if path:
+        if not isinstance(value, dict) or path[0] not in value:
+            return value
+        return {**value, path[0]: _converted(value[path[0]], path[1:], convert, to_list)}
+    try:
+        return convert(value)
+    except ValueError:
+        return value
+
+
+def data_without_tokens(data: Json, places: Sequence[Place]) -> Json:
+    """Remove tokens: one in a body authenticates its sender, and is passed on to nobody."""
+    for place in places:
+        data = _without(data, place.path)
+    return data
+
+
+def body_without_tokens(request: Request, places: Sequence[Place]) -> bytes | None:
+    """Remove tokens from a raw body; None where they cannot be found in it, as where it is compressed or escaped."""
+    body = request.body
+    for text in _tokens(request, places):
+        if len(text) >= _SHORTEST_TOKEN:
+            body = body.replace(text.encode("utf-8", "replace"), _REMOVED.encode())
+    return None if any(_tokens(replace(request, body=body), places)) else body
+
+
+def _tokens(request: Request, places: Sequence[Place]) -> Iterator[str]:
+    reading = Reading(request)
+    for place in places:
+        for text in reading.data_texts(place) if place.kind == "data" else [reading.text(place)]:
+            if text and text != _REMOVED:
+                yield text
+
+
+def _without(value: Json, path: Sequence[str]) -> Json:
+    """Return a copy without what the path leads to; `*` is each element. An element of a list becomes null."""
+    if not path:
+        return None
+    first, rest = path[0], path[1:]
+    if isinstance(value, list):
+        return [_without(item, rest) if first in {"*", str(at)} else item for at, item in enumerate(value)]
+    if not isinstance(value, dict) or first not in value:
+        return value
+    others: JsonObject = {name: item for name, item in value.items() if name != first}
+    return {**others, first: _without(value[first], rest)} if rest else others

@@ -1,0 +1,229 @@
+"""A source, read from the compiled slice. What its settings fix is decided here, once, and not for each request."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from functions.receive.parsing import DataStep, cast_values, data_without_tokens, unpack
+from shared.jsontext import Json, JsonObject
+from shared.signatures.places import Choices, Conditions, Place, parse_choices, read_conditions
+from shared.signatures.scheme import AuthScheme, read_scheme
+
+if TYPE_CHECKING:
+    from functions.receive.admission import AllowList
+    from functions.receive.browser_form import BrowserForm
+    from functions.receive.handshakes import Handshake
+    from functions.receive.replies import Respond
+
+_CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "x-webhook-password"})
+_NOT_SENT: Final = frozenset({"function-execution-id"})
+"""A header that functions-framework adds itself."""
+
+DataCheck = Callable[[Json], Json]
+"""A check of an authenticated request's data; returns the data that goes on. Raises Rejected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Any scheme of `auth` will do. `keep_raw` is `no`, `body` or `all`; `dedupe` is empty, `body`, `signed` or
+    `delivery_id`.
+
+    unwrap              the data is the content of an XML document's one element
+    body                the format, whatever the content type says; empty where that decides
+    formats             those that its provider sends: the body's first bytes decide which; empty where they are unknown
+    repeats             conditions on the body: each is true of events that are different though their bodies are alike
+    batch               the path to the items of a body of several events; empty where it has none
+    type … time         where an event's facts stand
+    unpacked            the form's field that holds the real body as JSON; empty where there is none
+    content_types       those taken, such as `application/json`, `text/*` or `*+json`; empty for any
+    trusted_proxies     how many of the last addresses in X-Forwarded-For are ours
+    public_url          the URL that its sender uses, as written, without a query; empty where the request says it
+    handshake_methods   the methods of its provider's handshakes
+    type_words          how many words of an event's type a log may hold, where the type comes from a header
+    data_steps          what its settings make of the parsed data, in order
+    data_checks         the checks of the data, in order, once its sender is authenticated
+
+    The fields from `answered_methods` on follow from the others.
+    """
+
+    name: str
+    auth: tuple[AuthScheme, ...]
+    methods: tuple[str, ...] = ("POST",)
+    max_body_bytes: int = 1_048_576
+    unwrap: bool = False
+    body: str = ""
+    formats: tuple[str, ...] = ()
+    repeats: tuple[Conditions, ...] = ()
+    batch: tuple[str, ...] = ()
+    keep_raw: str = "no"
+    dedupe: str = ""
+    type: Choices = ()
+    id: Choices = ()
+    subject: Choices = ()
+    actor: Choices = ()
+    time: Choices = ()
+    unpacked: str = ""
+    content_types: tuple[str, ...] = ()
+    trusted_proxies: int = 0
+    public_url: str = ""
+    handshake_methods: tuple[str, ...] = ()
+    type_words: int = 1
+    allow: "AllowList | None" = None
+    respond: "Respond | None" = None
+    form: "BrowserForm | None" = None
+    handshakes: "tuple[Handshake, ...]" = ()
+    data_steps: tuple[DataStep, ...] = ()
+    data_checks: tuple[DataCheck, ...] = ()
+
+    answered_methods: tuple[str, ...] = field(init=False)
+    """Its methods, and those that never make an event."""
+    secret_names: tuple[str, ...] = field(init=False)
+    secret_headers: frozenset[str] = field(init=False)
+    """The headers that `keep_raw` leaves out."""
+    body_tokens: tuple[Place, ...] = field(init=False)
+    """The places in the body where its sender puts a token."""
+    fact_choices: tuple[Choices, ...] = field(init=False)
+    """Type, subject, actor, time and id."""
+    takes_links: bool = field(init=False)
+    takes_path_token: bool = field(init=False)
+    has_head_schemes: bool = field(init=False)
+    needs_keys: bool = field(init=False)
+    """Some of its schemes are verified with a key that has to be fetched."""
+    first_reply: bool = field(init=False)
+    """Some requests are answered by their head alone: its provider's handshakes, a browser's preflight."""
+
+    def __post_init__(self) -> None:
+        schemes = {auth.scheme for auth in self.auth}
+        places = [auth.at for auth in self.auth if auth.at]
+        more_methods: tuple[str, ...] = ("HEAD",) if "GET" in self.methods else ()
+        more_methods += ("OPTIONS",) if self.form else ()
+        facts = {
+            "answered_methods": tuple(dict.fromkeys((*self.methods, *more_methods, *self.handshake_methods))),
+            "secret_names": tuple(auth.secret for auth in self.auth if auth.secret),
+            "secret_headers": _CREDENTIALS
+            | _NOT_SENT
+            | {auth.header for auth in self.auth}
+            | {place.name for place in places if place.kind == "header"},
+            "body_tokens": body_tokens(self.auth),
+            "fact_choices": (self.type, self.subject, self.actor, self.time, self.id),
+            "takes_links": "link" in schemes,
+            "takes_path_token": "path" in schemes,
+            "has_head_schemes": any(auth.is_in_head for auth in self.auth),
+            "needs_keys": any(auth.needs_key for auth in self.auth),
+            "first_reply": bool(self.form or self.handshakes),
+        }
+        for name, value in facts.items():
+            object.__setattr__(self, name, value)  # the class is frozen
+
+
+def read_sources(document: JsonObject) -> Mapping[str, Source]:
+    """Read receive's slice, whose shape the compiler has checked."""
+    sources = document["sources"]
+    assert isinstance(sources, dict)
+    return {name: _source(name, settings) for name, settings in sources.items()}
+
+
+def _source(name: str, settings: Json) -> Source:
+    assert isinstance(settings, dict)
+    auth, handshakes, batch = settings["auth"], settings.get("handshakes", []), settings.get("batch")
+    assert isinstance(auth, list)
+    assert isinstance(handshakes, list)
+    schemes = tuple(map(read_scheme, auth))
+    unpacked = parse_choices(settings.get("unpack"))
+    form = _form(settings.get("form"))
+    cast = settings.get("cast")
+    data_steps = [unpack(unpacked)] if unpacked else []
+    data_steps += [cast_values(cast)] if isinstance(cast, dict) else []
+    return Source(
+        name=name,
+        auth=schemes,
+        methods=_texts(settings["methods"]),
+        max_body_bytes=_integer(settings["max_body_bytes"]),
+        unwrap=settings.get("unwrap") is True,
+        body=str(settings.get("body", "")),
+        formats=_texts(settings.get("formats", [])),
+        repeats=_repeats(settings.get("repeats", [])),
+        batch=tuple(batch.split(".")[1:]) if isinstance(batch, str) else (),
+        keep_raw=str(settings.get("keep_raw", "no")),
+        dedupe=str(settings.get("dedupe", "")),
+        type=parse_choices(settings.get("type")),
+        id=parse_choices(settings.get("id")),
+        subject=parse_choices(settings.get("subject")),
+        actor=parse_choices(settings.get("actor")),
+        time=parse_choices(settings.get("time")),
+        unpacked=unpacked[0][0].path[-1] if unpacked else "",
+        content_types=_texts(settings.get("content_types", [])),
+        trusted_proxies=_integer(settings.get("trusted_proxies", 0)),
+        public_url=str(settings.get("public_url", "")),
+        handshake_methods=tuple(str(each.get("method", "POST")) for each in handshakes if isinstance(each, dict)),
+        type_words=_integer(settings.get("type_words", 1)),
+        allow=_allow(settings.get("allow")),
+        respond=_respond(settings.get("respond")),
+        form=form,
+        handshakes=_handshakes(handshakes),
+        data_steps=tuple(data_steps),
+        data_checks=tuple(_data_checks(form, settings, schemes)),
+    )
+
+
+def body_tokens(schemes: Sequence[AuthScheme]) -> tuple[Place, ...]:
+    """Return the places in the body where a sender puts a token."""
+    places = [auth.at for auth in schemes if auth.scheme == "token" and auth.at]
+    return tuple(place for place in places if place.kind in {"data", "form"})
+
+
+def _texts(value: Json) -> tuple[str, ...]:
+    assert isinstance(value, list)
+    return tuple(map(str, value))
+
+
+def _integer(value: Json) -> int:
+    assert isinstance(value, int)
+    return value
+
+
+def _repeats(value: Json) -> tuple[Conditions, ...]:
+    assert isinstance(value, list)
+    return tuple(read_conditions(each.get("when")) for each in value if isinstance(each, dict))
+
+
+# Few sources have what follows. Each is imported only where one does: receive's start is what senders wait for.
+
+
+def _data_checks(form: "BrowserForm | None", settings: JsonObject, schemes: tuple[AuthScheme, ...]) -> list[DataCheck]:
+    checks: list[DataCheck] = [form.without_honeypot] if form else []
+    if "schema" in settings:
+        from functions.receive.schema import SchemaCheck
+
+        checks.append(SchemaCheck(settings["schema"]).verify)
+    if tokens := body_tokens(schemes):
+        checks.append(lambda data: data_without_tokens(data, tokens))
+    return checks
+
+
+def _allow(blocks: Json) -> "AllowList | None":
+    from functions.receive.admission import AllowList
+
+    return AllowList([str(block) for block in blocks]) if isinstance(blocks, list) else None
+
+
+def _respond(settings: Json) -> "Respond | None":
+    from functions.receive.replies import read_respond
+
+    return read_respond(settings) if isinstance(settings, dict) else None
+
+
+def _form(settings: Json) -> "BrowserForm | None":
+    if not isinstance(settings, dict):
+        return None
+    from functions.receive.browser_form import read_form
+
+    return read_form(settings)
+
+
+def _handshakes(entries: list[Json]) -> "tuple[Handshake, ...]":
+    if not entries:
+        return ()
+    from functions.receive.handshakes import read_handshakes
+
+    return read_handshakes(entries)

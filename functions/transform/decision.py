@@ -1,0 +1,170 @@
+"""The decision about one event: what each route owes to which destinations, what failed, and why."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from functions.transform.chain import ChainResult, StepRecord
+from functions.transform.routes import Match, Route, match_all
+from functions.transform.step import Services
+from shared.errors import Permanent, Temporary
+from shared.event import MAX_HOPS, Event
+from shared.journal import RouteDecision
+
+MAX_LISTED: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class OwedEvent:
+    """One event that a route owes to destinations."""
+
+    route: str
+    event: Event
+    destinations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRoute:
+    """A route whose chain failed for the event. `previous_steps` are the labels of the steps before the failure."""
+
+    route: str
+    code: str
+    reason: str
+    previous_steps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RouteResult:
+    """The outcome of one route for one event.
+
+    records  the steps that ran, if they were recorded
+    reasons  why it owes nothing, without any text of the event
+    """
+
+    decision: RouteDecision
+    owed: tuple[OwedEvent, ...] = ()
+    failed: FailedRoute | None = None
+    unfinished: Temporary | None = None
+    records: tuple[StepRecord, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome of all routes for one event.
+
+    unfinished  why the event should come again; what other routes owe is published all the same
+    reason      why nothing is owed, without any text of the event; empty if something is, or if a route failed
+    """
+
+    routes: tuple[RouteDecision, ...]
+    owed: tuple[OwedEvent, ...] = ()
+    failed: tuple[FailedRoute, ...] = ()
+    unfinished: Temporary | None = None
+    reason: str = ""
+
+    @property
+    def outcome(self) -> Literal["routed", "dead_lettered", "filtered", "no_route"]:
+        """Return the outcome for the log; `filtered` means that a step ended the event on purpose."""
+        if self.owed:
+            return "routed"
+        if self.failed:
+            return "dead_lettered"
+        return "filtered" if any(route.matched for route in self.routes) else "no_route"
+
+
+async def decide(event: Event, routes: Sequence[Route], services: Services | None, only: str | None = None) -> Decision:
+    """Return the decision; `only` limits it to one destination, as a replay may. `services` may be None if no chain
+    asks. Raises Permanent (`loop`) for an event of too many hops."""
+    results = await run_routes(event, routes, services, only)
+    owed = tuple(owed for each in results for owed in each.owed)
+    failed = tuple(each.failed for each in results if each.failed)
+    unfinished = next((each.unfinished for each in results if each.unfinished), None)
+    reason = "" if owed or failed or unfinished else _why_nothing_is_owed(results)
+    return Decision(tuple(each.decision for each in results), owed, failed, unfinished, reason)
+
+
+async def run_routes(
+    event: Event, routes: Sequence[Route], services: Services | None, only: str | None = None, recorded: bool = False
+) -> list[RouteResult]:
+    """Return the result of each route, with the steps that ran if `recorded`. Raises Permanent (`loop`)."""
+    if event.hops > MAX_HOPS:
+        raise Permanent("loop", f"the event has passed {event.hops} hops; more than {MAX_HOPS} is a loop")
+    matches = match_all(routes, event)
+    return [
+        await _run_route(route, event, found, services, only, [] if recorded else None)
+        for route, found in zip(routes, matches, strict=True)
+    ]
+
+
+async def _run_route(
+    route: Route,
+    event: Event,
+    found: Match,
+    services: Services | None,
+    only: str | None,
+    records: list[StepRecord] | None,
+) -> RouteResult:
+    if not found.matched:
+        decision = RouteDecision(route.name, False, found.reason)
+        return RouteResult(decision, reasons=(found.logged,) if found.logged else ())
+    destinations = route.destinations if only is None else tuple(name for name in route.destinations if name == only)
+    if not destinations:
+        return RouteResult(RouteDecision(route.name, False, f"{found.reason}; but this replay is for {only!r} only"))
+    decision = RouteDecision(route.name, True, found.reason, destinations)
+    try:
+        result = await route.chain.run(event, services, records)
+    except Temporary as error:
+        decision = replace(decision, reason=f"{found.reason}; to come again: {error.detail}")
+        return RouteResult(decision, unfinished=error, records=tuple(records or ()))
+    return _route_result(route, decision, result, tuple(records or ()))
+
+
+def _route_result(
+    route: Route, decision: RouteDecision, result: ChainResult, records: tuple[StepRecord, ...]
+) -> RouteResult:
+    owed = tuple(OwedEvent(route.name, event, decision.destinations) for event in result.events)
+    reasons, failed = [decision.reason], None
+    if result.notes or result.skipped_faults or result.stops or result.faults:
+        prefix = f"route {route.name!r}: "
+        reasons += _count("noted at", result.notes)
+        reasons += _count("went on from", [each.removeprefix(prefix) for each in result.skipped_faults])
+        reasons += _count("stopped at", result.stops)
+        if result.faults:
+            reason, failed = _failure(route, result)
+            reasons.append(reason)
+    decision = replace(
+        decision,
+        reason="; ".join(reasons),
+        destinations=decision.destinations if owed else (),
+        events=max(1, len(owed)),
+        code=failed.code if failed else None,
+    )
+    return RouteResult(decision, owed, failed, records=records, reasons=tuple(dict.fromkeys(result.logged_stops)))
+
+
+def _failure(route: Route, result: ChainResult) -> tuple[str, FailedRoute | None]:
+    """Return the reason for the journal, and the failed route, None with `on_error: drop`."""
+    first = result.faults[0]
+    others = len(result.faults) - 1
+    detail = f"{first.detail} (and so for {others} more of the events it made)" if others else first.detail
+    reason = f"failed at {detail.removeprefix(f'route {route.name!r}: ')}"
+    if route.chain.on_error == "drop":
+        return f"{reason}; dropped, as `on_error` says", None
+    return reason, FailedRoute(route.name, first.code, detail, first.previous_steps)
+
+
+def _count(label: str, reasons: Sequence[str]) -> list[str]:
+    """Return each reason once with how often it came, and no more of them than a person reads."""
+    counts = Counter(reasons)
+    lines = [f"{label} {reason}{f' ({count} times)' if count > 1 else ''}" for reason, count in counts.items()]
+    return lines if len(lines) <= MAX_LISTED else [*lines[:MAX_LISTED], f"{len(lines) - MAX_LISTED} more like these"]
+
+
+def _why_nothing_is_owed(results: Sequence[RouteResult]) -> str:
+    reasons = [f"route {each.decision.route!r}: {reason}" for each in results for reason in each.reasons]
+    if not reasons:
+        return f"none of {len(results)} routes is for this source" if results else "there are no routes"
+    more = len(reasons) - MAX_LISTED
+    return "; ".join([*reasons[:MAX_LISTED], *([f"{more} more"] if more > 0 else [])])

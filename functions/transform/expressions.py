@@ -1,0 +1,247 @@
+"""JMESPath, the language of `where` and of computed values: compiled and checked once.
+
+https://jmespath.org/specification.html
+"""
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+import jmespath
+from jmespath.exceptions import (
+    ArityError,
+    EmptyExpressionError,
+    IncompleteExpressionError,
+    JMESPathError,
+    JMESPathTypeError,
+    LexerError,
+    ParseError,
+)
+from jmespath.functions import Functions, signature
+from jmespath.parser import ParsedResult
+from jmespath.visitor import Options
+from pydantic import AfterValidator
+
+from shared.did_you_mean import nearest
+from shared.errors import Permanent
+from shared.event import NAMES
+from shared.jsontext import Json, JsonObject
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from jmespath.visitor import _TreeNode
+
+MAX_CHARACTERS: Final = 4_096
+MAX_JOINED_CHARACTERS: Final = 4 * 1024 * 1024
+# Only the first part of these reads the searched value; the others read what the first one found.
+_LEADS_INSIDE: Final = frozenset(
+    {"subexpression", "index_expression", "projection", "value_projection", "filter_projection", "flatten", "pipe"}
+)
+
+_LITERALS: Final = frozenset({"true", "false", "null"})
+_MEANT: Final = {
+    "=": "`==` compares",
+    "and": "`&&` is and",
+    "or": "`||` is or",
+    "not": "`!` is not",
+    "-": 'a name with other characters stands in double quotes, as in data."first-name"',
+}
+
+
+class ExpressionFault(ValueError):
+    """An expression that cannot be used: an error of the configuration."""
+
+
+class _BoundedFunctions(Functions):
+    """JMESPath's functions, with a bound on join(): a long separator between many items makes a long text of a short
+    event."""
+
+    @signature({"types": ["string"]}, {"types": ["array-string"]})
+    def _func_join(self, separator: str, texts: "Sequence[str]") -> str:
+        if len(separator) * len(texts) > MAX_JOINED_CHARACTERS:
+            raise OverflowError
+        return separator.join(texts)
+
+
+_OPTIONS: Final = Options(custom_functions=_BoundedFunctions())
+
+
+class Expression:
+    """One JMESPath expression."""
+
+    def __init__(self, text: str, names: "Collection[str]" = ()) -> None:
+        """Compile the text; `names` are the keys of the value that it will search, if they are known.
+
+        Raises ExpressionFault if it does not parse, calls a function that JMESPath lacks, or reads a key that is not
+        in `names`.
+        """
+        self.text = text
+        self._parsed = _parsed(text)
+        for name in sorted(root_names(self._parsed.parsed)) if names else ():
+            if name not in names:
+                raise ExpressionFault(f"{text!r}: there is no {name!r}; {_hint_on_name(name, text, names)}")
+
+    def __repr__(self) -> str:
+        return f"Expression({self.text!r})"
+
+    def search(self, value: Json) -> Json:
+        """Return what it finds, null if there is nothing. Raises Permanent (`expression`), whose detail does not quote
+        `value`."""
+        return search_parsed(self._parsed, value, self.text)
+
+    @property
+    def tree(self) -> "_TreeNode":
+        """Return the parsed expression, as jmespath keeps it."""
+        return self._parsed.parsed
+
+    @property
+    def is_constant(self) -> bool:
+        """True if it returns the same for every value."""
+        return not _reads_value(self._parsed.parsed)
+
+
+def search_parsed(parsed: ParsedResult, value: Json, text: str = "") -> Json:
+    """Return what the expression finds in `value`; `text` names it. Raises Permanent (`expression`)."""
+    try:
+        found: Json = parsed.search(value, _OPTIONS)
+    except JMESPathError as error:
+        raise Permanent("expression", f"{text!r}: {_reason(error)}") from error
+    except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
+        # jmespath lets Python's own errors through: ceil() of infinity, a slice step of zero, `1` in a text.
+        why = "it compares or sorts values of different kinds" if isinstance(error, TypeError) else type(error).__name__
+        raise Permanent("expression", f"{text!r}: {why}") from error
+    return found
+
+
+def over_event(text: str) -> Expression:
+    """Return the expression over an event as steps and routes see it. Raises ExpressionFault."""
+    return Expression(text, NAMES)
+
+
+def _verify_over_event(text: str) -> str:
+    over_event(text)
+    return text
+
+
+ExpressionText = Annotated[str, AfterValidator(_verify_over_event)]
+
+
+def is_true(value: Json) -> bool:
+    """Return JMESPath's truth value: false, null and empty values are false; zero is true."""
+    return value is not None and value is not False and value not in ("", [], {})
+
+
+def kind_of(value: Json) -> str:
+    """Return the kind of the value, for messages that must not quote it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "text"
+    return "a list" if isinstance(value, list) else "an object"
+
+
+def _parsed(text: str) -> ParsedResult:
+    if len(text) > MAX_CHARACTERS:
+        raise ExpressionFault(f"an expression has at most {MAX_CHARACTERS} characters; this one has {len(text)}")
+    try:
+        parsed = jmespath.compile(text)
+        _verify_functions(parsed.parsed)
+    except JMESPathError as error:
+        raise ExpressionFault(f"{text!r} is not JMESPath: {_syntax(error, text)}") from error
+    except RecursionError as error:
+        raise ExpressionFault("the expression is nested too deeply") from error
+    return parsed
+
+
+def _verify_functions(node: "_TreeNode") -> None:
+    """Raise for an unknown function, which jmespath itself finds only when it searches."""
+    if node["type"] == "function_expression":
+        _verify_call(node["value"], len(node["children"]))
+    for child in node["children"]:
+        if isinstance(child, dict):  # a slice's children are its numbers
+            _verify_functions(child)
+
+
+def _verify_call(name: str, arguments: int) -> None:
+    table: Mapping[str, Mapping[str, Sequence[JsonObject]]] = Functions.FUNCTION_TABLE
+    if name not in table:
+        raise ExpressionFault(f"JMESPath has no function {name!r}{_hint_on_function(name, table)}")
+    expected = len(table[name]["signature"])
+    variadic = any("variadic" in argument for argument in table[name]["signature"])
+    if arguments < expected or (arguments > expected and not variadic):
+        at_least = "at least " if variadic else ""
+        raise ExpressionFault(f"{name}() takes {at_least}{expected} arguments; found {arguments}")
+
+
+def root_names(node: "_TreeNode") -> set[str]:
+    """Return the names that are read in the searched value itself, not in what was found there."""
+    match node["type"]:
+        case "field":
+            return {node["value"]}
+        case "expref":  # a function reads other values with it
+            return set()
+        case "slice":  # its children are its numbers
+            return set()
+    inner = node["children"][:1] if node["type"] in _LEADS_INSIDE else node["children"]
+    return set[str]().union(*map(root_names, inner))
+
+
+def _reads_value(node: "_TreeNode") -> bool:
+    if node["type"] in {"field", "current"}:
+        return True
+    return node["type"] != "slice" and any(map(_reads_value, node["children"]))  # a slice's children are its numbers
+
+
+def _syntax(error: JMESPathError, text: str) -> str:
+    if isinstance(error, EmptyExpressionError):
+        return "it is empty"
+    if isinstance(error, IncompleteExpressionError):
+        return "it ends too early"
+    if isinstance(error, LexerError):
+        if error.message.startswith("Unknown token"):
+            return _at(error.lexer_position + 1, text[error.lexer_position], text)
+        return f"column {error.lexer_position + 1}: {error.message}"
+    if isinstance(error, ParseError):
+        return _at(error.lex_position + 1, error.token_value, text)
+    return type(error).__name__
+
+
+def _at(column: int, token: object, text: str) -> str:
+    return f"column {column}: {token!r} cannot stand there{_hint_on_token(token, text, column)}"
+
+
+def _reason(error: JMESPathError) -> str:
+    if isinstance(error, JMESPathTypeError):
+        takes = " or ".join(error.expected_types)
+        return f"{error.function_name}() takes {takes}; found {error.actual_type}"
+    return str(error) if isinstance(error, ArityError) else type(error).__name__
+
+
+def _hint_on_name(name: str, text: str, known: "Collection[str]") -> str:
+    if name in _LITERALS:
+        return f"`{name}`, in backticks, is the value"
+    if f'"{name}"' in text:
+        return f"a text stands in single quotes: '{name}'"
+    near = nearest(name, known) or (f"data.{name}" if "data" in known else None)
+    there_are = f"there are {', '.join(sorted(known))}"
+    return f"did you mean {near!r}? T{there_are[1:]}" if near else there_are
+
+
+def _hint_on_token(token: object, text: str, column: int) -> str:
+    if isinstance(token, int | float):
+        return f"; a number stands in backticks: `{token}`"
+    meant = _MEANT.get(str(token)) or _MEANT.get(text[: column - 1].rpartition(" ")[2] or _word_before(text, column))
+    return f"; {meant}" if meant else ""
+
+
+def _hint_on_function(name: str, known: "Collection[str]") -> str:
+    near = nearest(name, known)
+    return f"; did you mean {near}()?" if near else ""
+
+
+def _word_before(text: str, column: int) -> str:
+    words = text[: column - 1].split()
+    return words[-1] if words else ""

@@ -1,0 +1,163 @@
+"""Protobuf messages from JSON and to JSON, by ProtoJSON's mapping (https://protobuf.dev/programming-guides/json/).
+
+A message is defined in a descriptor file (`protoc --descriptor_set_out=FILE --include_imports`), or is a Struct.
+"""
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from functions.transform.expressions import kind_of
+from functions.transform.writers.writing import Location, Unwritable
+from shared.jsontext import Json
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor, FieldDescriptor
+    from google.protobuf.descriptor_pool import DescriptorPool
+    from google.protobuf.message import Message
+
+STRUCT: Final = "google.protobuf.Struct"
+MAX_STRUCT_DEPTH: Final = 30
+"""Levels of JSON: each is three levels of Protobuf, of which readers accept a hundred."""
+_HOLDS_ANY_KEY: Final = frozenset(f"google.protobuf.{name}" for name in ("Struct", "Value", "ListValue", "Any"))
+
+
+class DescriptorFault(ValueError):
+    """A descriptor file or message name that cannot be used: an error of the configuration."""
+
+
+class MessageKind:
+    """One message type. With `keeps_names`, fields in JSON have their names in the .proto file, not camelCase."""
+
+    def __init__(self, descriptors: bytes | None, name: str | None, *, keeps_names: bool) -> None:
+        """Raises DescriptorFault."""
+        self.name = name or STRUCT
+        self._keeps_names = keeps_names
+        self._pool, self._descriptor, self._type = _message_type(descriptors, self.name)
+
+    def write(self, value: Json) -> bytes:
+        """Return the same bytes for the same value. Raises Unwritable."""
+        from google.protobuf.json_format import ParseDict, ParseError
+
+        if not isinstance(value, dict):
+            raise Unwritable(None, f"is {kind_of(value)}, and {self.name} is an object")
+        if self.name == STRUCT:
+            _verify_struct(value, None, 1)
+        message = self._type()
+        try:
+            ParseDict(value, message, descriptor_pool=self._pool)
+        except (ParseError, ValueError, TypeError, RecursionError) as error:  # its text may quote the value
+            raise Unwritable(None, f"does not fit the message {self.name}{_place(error)}") from None
+        return message.SerializeToString(deterministic=True)
+
+    def read(self, content: bytes) -> Json:
+        """Return the same JSON for the same bytes. Raises Unwritable for other bytes, or if there is no JSON."""
+        from google.protobuf.json_format import Error, MessageToDict
+        from google.protobuf.message import DecodeError
+
+        message = self._type()
+        try:
+            message.ParseFromString(content)
+            value: Json = MessageToDict(
+                message, preserving_proto_field_name=self._keeps_names, descriptor_pool=self._pool
+            )
+        except DecodeError:
+            raise Unwritable(None, f"is no message {self.name}") from None
+        except (Error, ValueError, TypeError, RecursionError):
+            raise Unwritable(None, f"is a message {self.name} with a value that JSON cannot hold") from None
+        return _in_order(value, self._descriptor, keeps_names=self._keeps_names)
+
+
+def _message_type(descriptors: bytes | None, name: str) -> "tuple[DescriptorPool, Descriptor, type[Message]]":
+    from google.protobuf import descriptor_pool, message_factory
+    from google.protobuf import struct_pb2 as _struct_is_in_the_default_pool  # noqa: F401
+
+    pool = descriptor_pool.Default() if descriptors is None else _pool(descriptors)
+    try:
+        found = pool.FindMessageTypeByName(name)
+    except KeyError:
+        if descriptors is None:
+            raise DescriptorFault(f"without `descriptors` there is only the message {STRUCT}") from None
+        raise DescriptorFault(f"the descriptor file has no message {name!r}") from None
+    kind: type[Message] = message_factory.GetMessageClass(found)
+    return pool, found, kind
+
+
+def _pool(descriptors: bytes) -> "DescriptorPool":
+    from google.protobuf import descriptor_pool
+    from google.protobuf.descriptor_pb2 import FileDescriptorSet
+    from google.protobuf.message import DecodeError
+
+    pool = descriptor_pool.DescriptorPool()
+    try:
+        for file in FileDescriptorSet.FromString(descriptors).file:
+            pool.Add(file)
+    except (DecodeError, TypeError, ValueError):
+        how = "make it by protoc --include_imports --descriptor_set_out=FILE"
+        raise DescriptorFault(f"the descriptor file is no whole set of descriptors; {how}") from None
+    return pool
+
+
+def _verify_struct(value: Json, location: Location, depth: int) -> None:
+    """Refuse what a Struct cannot hold: its numbers are 64-bit floats."""
+    if depth > MAX_STRUCT_DEPTH:
+        raise Unwritable(location, f"is deeper than {MAX_STRUCT_DEPTH} levels, which readers of Protobuf refuse")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _verify_struct(item, (location, key), depth + 1)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _verify_struct(item, (location, number), depth + 1)
+    elif isinstance(value, int) and not _is_exact(value):
+        raise Unwritable(
+            location,
+            f"is an integer that {STRUCT} would round to a 64-bit float; set `message` to one with an integer field",
+        )
+
+
+def _is_exact(value: int) -> bool:
+    try:
+        return int(float(value)) == value
+    except OverflowError:
+        return False
+
+
+def _place(error: Exception) -> str:
+    """Return the fields that the library's message names; the message itself may quote the value."""
+    fields = re.findall(r"Failed to parse (\w{1,64}) field", str(error))
+    if fields:
+        return f": the field {'.'.join(fields[:10])}"
+    return ": it has a field that the message lacks" if "has no field named" in str(error) else ""
+
+
+def _in_order(value: Json, kind: "Descriptor", *, keeps_names: bool) -> Json:
+    """Return the JSON of a message with the entries of its maps in the order of their keys.
+
+    Protobuf has no order of them, and the library has another one in each process.
+    """
+    if kind.full_name in _HOLDS_ANY_KEY:
+        return _by_key(value)
+    if not isinstance(value, dict):  # a Timestamp and some others are text in JSON
+        return value
+    fields = {field.name if keeps_names else field.json_name: field for field in kind.fields}
+    return {
+        name: _field_in_order(item, fields[name], keeps_names=keeps_names) if name in fields else item
+        for name, item in value.items()
+    }
+
+
+def _field_in_order(value: Json, field: "FieldDescriptor", *, keeps_names: bool) -> Json:
+    kind = field.message_type
+    if kind is None:
+        return value
+    if isinstance(value, dict) and kind.GetOptions().map_entry:
+        entry = kind.fields_by_name["value"]
+        return {key: _field_in_order(value[key], entry, keeps_names=keeps_names) for key in sorted(value)}
+    if isinstance(value, list) and kind.full_name not in _HOLDS_ANY_KEY:
+        return [_in_order(item, kind, keeps_names=keeps_names) for item in value]
+    return _in_order(value, kind, keeps_names=keeps_names)
+
+
+def _by_key(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {key: _by_key(value[key]) for key in sorted(value)}
+    return [_by_key(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,76 @@
+"""The line formats: CSV (RFC 4180), NDJSON, forms and plain text."""
+
+import re
+from typing import Final
+from urllib.parse import urlencode
+
+from functions.transform.expressions import kind_of
+from functions.transform.writers.writing import BoundedText, Location, Unwritable, scalar_text
+from shared.jsontext import Json, JsonObject, to_json
+
+# Every delimiter that a reader may look for, and the byte order mark that the start of a file would lose.
+_TO_QUOTE: Final = re.compile('[",;\t\r\n\ufeff]|^ | $')
+
+
+def write_csv(value: Json, delimiter: str) -> str:
+    """Write a row for each object of a list, under all their keys in the order in which they come.
+
+    Raises Unwritable, and Permanent (`output`).
+    """
+    if not isinstance(value, list):
+        raise Unwritable(None, f"is {kind_of(value)}, and CSV is a list of objects")
+    rows = [_row(item, (None, number)) for number, item in enumerate(value)]
+    names = dict.fromkeys(name for row in rows for name in row)
+    for name in names:
+        if "\n" in name or "\r" in name:
+            raise Unwritable(None, "has a key with a line break in it, which is no name for a CSV column")
+    text = BoundedText()
+    text.verify_room(len(names) * len(rows))  # each cell is at least one character
+    if names:
+        text.add(_line([_quoted(name) for name in names], delimiter))
+    for number, row in enumerate(rows):
+        text.add(_line([_quoted(scalar_text(row.get(name), ((None, number), name))) for name in names], delimiter))
+    return text.text()
+
+
+def _line(cells: list[str], delimiter: str) -> str:
+    """Return a line; an empty one is quoted, because readers skip empty lines."""
+    return (delimiter.join(cells) or '""') + "\r\n"
+
+
+def _row(item: Json, location: Location) -> JsonObject:
+    if not isinstance(item, dict):
+        raise Unwritable(location, f"is {kind_of(item)}, and a CSV row is an object")
+    return item
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if _TO_QUOTE.search(text) else text
+
+
+def write_ndjson(value: Json) -> str:
+    """Raises Unwritable."""
+    if not isinstance(value, list):
+        raise Unwritable(None, f"is {kind_of(value)}, and NDJSON is a list, a line an item")
+    return "".join(f"{to_json(item)}\n" for item in value)
+
+
+def write_form(value: Json) -> str:
+    """Write an object as a form, in which a list is a field that is repeated.
+
+    Raises Unwritable, and Permanent (`output`).
+    """
+    if not isinstance(value, dict):
+        raise Unwritable(None, f"is {kind_of(value)}, and a form is an object")
+    text = BoundedText()
+    separator = ""
+    for name, field in value.items():
+        for item in field if isinstance(field, list) else [field]:
+            text.add(separator + urlencode({name: scalar_text(item, (None, name))}))
+            separator = "&"
+    return text.text()
+
+
+def write_text(value: Json) -> str:
+    """Write text as it is, all else as JSON."""
+    return value if isinstance(value, str) else to_json(value)

@@ -1,0 +1,90 @@
+"""The base of all writers: faults with their place, text that is bounded while it grows, scalars as text."""
+
+import math
+from typing import TypeAlias
+
+from functions.transform.expressions import kind_of
+from functions.transform.output import Room
+from functions.transform.paths import place_of_key
+from shared.jsontext import Json
+
+Location: TypeAlias = "tuple[Location, str | int] | None"
+"""The keys and positions that lead to a value, last one first. It is written as text only for a fault."""
+
+
+class Unwritable(ValueError):
+    """A value that the format cannot represent. `reason` continues a sentence: `is null, which …`."""
+
+    def __init__(self, location: Location, reason: str) -> None:
+        super().__init__(reason)
+        self.location = location
+        self.reason = reason
+
+    def message(self, place: str) -> str:
+        """Return the whole sentence; `place` is where the value as a whole is."""
+        parts: list[str | int] = []
+        location = self.location
+        while location is not None:
+            location, part = location
+            parts.append(part)
+        for part in reversed(parts):
+            place = f"{place}[{part}]" if isinstance(part, int) else place_of_key(place, part)
+        return f"{place} {self.reason}"
+
+
+class BoundedText:
+    """A text in the making, where a few characters of the value can become many."""
+
+    def __init__(self, first: str = "") -> None:
+        self._pieces = [first]
+        self._room = Room()
+        self._room.take(len(first))
+
+    def add(self, piece: str) -> None:
+        """Raises Permanent (`output`) as soon as the text is too long."""
+        self._room.take(len(piece))
+        self._pieces.append(piece)
+
+    def verify_room(self, characters: int) -> None:
+        """Raises Permanent (`output`)."""
+        self._room.verify(characters)
+
+    def text(self) -> str:
+        return "".join(self._pieces)
+
+
+def scalar_text(value: Json, location: Location) -> str:
+    """Return the value as text, null as an empty one, for formats that have only text. Raises Unwritable."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict | list):
+        raise Unwritable(location, f"is {kind_of(value)} where only text fits")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else repr(value)  # a number, as JSON writes it
+
+
+def verify_json(value: Json, location: Location = None) -> None:
+    """Raises Unwritable for a value that is not JSON, which an operator's own step may have made."""
+    if isinstance(value, str):
+        if not value.isascii():
+            _verify_text(value, location)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):  # the type says so, but nothing checks it at run time
+                raise Unwritable(location, f"has a key that is not text but {type(key).__name__}")
+            if not key.isascii():
+                _verify_text(key, location)
+            verify_json(item, (location, key))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            verify_json(item, (location, number))
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise Unwritable(location, "is a number that JSON lacks (infinity, or not a number)")
+
+
+def _verify_text(text: str, location: Location) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise Unwritable(location, "holds half of a surrogate pair, which UTF-8 cannot encode") from None

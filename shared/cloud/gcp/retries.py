@@ -1,0 +1,61 @@
+"""The retry policy for Google's APIs: which answers are asked for again, how often, and after what waits.
+
+    Pub/Sub, Cloud Storage, metadata server   BRIEF: a sender waits for the answer, and some senders never send again
+    Firestore                                 PATIENT: an outcome that is not recorded is delivered once more
+    Secret Manager                            none: SecretStore serves the last values and reads again later, where
+                                              PASSING_STATUSES says that the answer is not about the secret
+
+https://cloud.google.com/storage/docs/retry-strategy#retryable
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from shared.http_client import Answer
+
+PASSING_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
+PASSING_CODES: Final = frozenset(
+    {"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED", "502", "503", "504"}
+)
+"""Firestore's own words, and the statuses of what stands before Firestore."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """`waits_seconds`: before each further call, give or take half. None begins `until_seconds` after the first."""
+
+    waits_seconds: tuple[float, ...]
+    until_seconds: float
+
+
+BRIEF: Final = RetryPolicy((0.1, 0.2), 1.0)
+PATIENT: Final = RetryPolicy((0.05, 0.1, 0.2, 0.4), 5.0)
+
+
+async def with_retries(
+    call: Callable[[], Awaitable[Result]], is_passing: Callable[[Result], bool], policy: RetryPolicy = BRIEF
+) -> Result:
+    """Return the first result that is not passing, or the last one. `call` may be made more than once."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + policy.until_seconds
+    result = await call()
+    for wait in policy.waits_seconds:
+        if not is_passing(result) or loop.time() >= until:
+            break
+        await back_off(wait)
+        result = await call()
+    return result
+
+
+def is_passing_answer(answer: Answer) -> bool:
+    return answer.status in PASSING_STATUSES
+
+
+async def back_off(seconds: float) -> None:
+    """Sleep for about that long, so that those who failed together do not come back together."""
+    await asyncio.sleep(random.uniform(0.5, 1.5) * seconds)  # noqa: S311 no secret

@@ -1,0 +1,78 @@
+"""`hookchain init` writes a configuration that compiles, and never overwrites one."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from deploy.cli.init import main, recipes
+from deploy.config.compiler import compile_file
+from shared.jsontext import to_json
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "hookchain.yaml"
+
+
+@pytest.fixture(autouse=True)
+def _no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+
+
+@pytest.mark.parametrize("recipe", recipes())
+def test_every_recipe_compiles_with_the_given_addresses(recipe: str, out: Path) -> None:
+    arguments = ["--recipe", recipe, "--to", "me@acme.example", "--from", "hooks@acme.example", "--out", str(out)]
+    assert main(arguments) == 0
+    notify = to_json(compile_file(out, {})["notify"])
+    assert "me@acme.example" in notify
+    assert "hooks@acme.example" in notify
+    assert "@example.com" not in notify
+
+
+def test_three_questions_are_asked_on_a_terminal(
+    out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questions: list[str] = []
+    answers = iter(["push-to-one-line", "me@acme.example", ""])
+
+    def answer(question: str) -> str:
+        questions.append(question)
+        return next(answers)
+
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("builtins.input", answer)
+    assert main(["--out", str(out)]) == 0
+    assert len(questions) == 3
+    assert "push-to-one-line" in capsys.readouterr().out.split("Wrote ")[0]
+    assert "from: " not in out.read_text(encoding="utf-8").partition("destinations:")[2]
+
+
+def test_a_file_is_never_overwritten(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out.write_text("mine")
+    assert main(["--recipe", "push-to-one-line", "--to", "me@acme.example", "--out", str(out)]) == 1
+    assert out.read_text() == "mine"
+    assert "exists and is not overwritten" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        ([], "--recipe is missing, and there is no terminal"),
+        (["--recipe", "push-to-one-lin", "--to", "me@acme.example"], "did you mean 'push-to-one-line'?"),
+        (["--recipe", "push-to-one-line"], "--to is missing"),
+        (["--recipe", "push-to-one-line", "--to", "a], x: [b"], "--to: must be one mail address"),
+        (["--recipe", "push-to-one-line", "--to", "a@b.example", "--from", "x"], "--from: must be one mail address"),
+    ],
+)
+def test_a_missing_or_wrong_answer_writes_nothing(
+    arguments: list[str], fault: str, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "--out", str(out)]) == 1
+    assert fault in capsys.readouterr().err
+    assert not out.exists()

@@ -1,0 +1,96 @@
+"""Messages about the operator's own steps, and what `hookchain step` prints to a terminal."""
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.cli.main import main
+
+STEP: Final = """\
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from functions.transform.step import Example, Step, StepContext
+from shared.event import Event
+
+
+class Rate(BaseModel, Step):
+    \"\"\"No settings.\"\"\"
+
+    summary: ClassVar[str] = "Look up a rate."
+    example: ClassVar[Example] = Example(settings={}, before={}, after={})
+    model_config = ConfigDict(extra="forbid")
+
+    def apply(self, event: Event, _: StepContext) -> Event:
+        raise ValueError("no rate for EUR")
+"""
+CONFIG: Final = """\
+steps_from: [rate.py]
+sources: {shop: {auth: none}}
+chains: {rated: [{rate: {}}]}
+routes:
+  - {name: a, from: shop, steps: [{rate: {}}], to: inbox}
+  - {name: b, from: shop, steps: [{drop: [data.x]}, {rate: {}}], to: inbox}
+destinations: {inbox: {email: {to: [a@example.com], subject: x}}}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "rate.py").write_text(STEP, encoding="utf-8")
+    path = tmp_path / "hookchain.yaml"
+    path.write_text(CONFIG, encoding="utf-8")
+    return path
+
+
+def test_the_text_of_its_exception_is_shown_with_its_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["test", "--config", str(config)]) == 1
+    assert "step 1 'rate': ValueError at rate.py:17: no rate for EUR" in capsys.readouterr().out
+
+
+def test_step_shows_it_too(config: Path) -> None:
+    done = run_step(["rate: {}", "--config", str(config)], subprocess.PIPE)
+    assert done.returncode == 1
+    assert done.stderr == b"hookchain step: step 1 'rate': ValueError at rate.py:17: no rate for EUR\n"
+
+
+@pytest.mark.parametrize("text", ["class Rate(:\n", "raise ValueError('no')\n", None])
+def test_a_file_that_does_not_load_is_one_fault(
+    text: str | None, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = config.parent / "rate.py"
+    file.unlink() if text is None else file.write_text(text, encoding="utf-8")
+    assert main(["lint", "--config", str(config)]) == 1
+    *faults, count = capsys.readouterr().err.splitlines()
+    assert (count, len(faults)) == ("1 fault", 1)
+    assert "steps_from: " in faults[0]
+
+
+def test_other_faults_are_listed_beside_it(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (config.parent / "rate.py").write_text("class Rate(:\n", encoding="utf-8")
+    config.write_text(CONFIG.replace("{drop: [data.x]}", "{drop: 1}"), encoding="utf-8")
+    assert main(["lint", "--config", str(config)]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "2 faults"
+
+
+def run_step(arguments: list[str], stdout: int) -> "subprocess.CompletedProcess[bytes]":
+    command = [sys.executable, "-m", "deploy.cli", "step", *arguments]
+    return subprocess.run(command, input=b'{"a": 1}', stdout=stdout, stderr=subprocess.PIPE, check=False, timeout=60)
+
+
+def test_a_document_ends_with_a_new_line_on_a_terminal_only() -> None:
+    step = ["convert: {to: json}", "--config", "none"]
+    assert run_step(step, subprocess.PIPE).stdout == b'{"a":1}'
+    terminal, end = pty.openpty()
+    try:
+        assert run_step(step, end).returncode == 0
+        assert os.read(terminal, 100) == b'{"a":1}\r\n'
+    finally:
+        os.close(terminal)
+        os.close(end)

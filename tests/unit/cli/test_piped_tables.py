@@ -1,0 +1,46 @@
+"""Tables that are piped fit 100 columns, whatever their rows hold, and hostile text stays inert."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from deploy.cli import dead_letters, events, secrets_list, status
+from deploy.config.catalogue import load_catalogue
+from deploy.config.catalogue_pages import listing
+from deploy.terminal.tables import PIPE_COLUMNS, Column, Screen, table, width_of
+
+LONG = "a-very-long-name-that-somebody-gave-it-" * 4
+HOSTILE = "\x1b[31mred\x1b[0m \u202etxet [bold]x[/bold] \r\n"
+
+
+def columns_of(columns: Sequence[Column], free: str) -> list[str]:
+    """Cells as long as they come: a column that is never cut has texts of our own."""
+    return [free if column.least is not None else FIXED.get(column.title, "x" * 12) for column in columns]
+
+
+FIXED = {
+    "TIME": "2026-03-01T12:00:00Z",
+    "STATUS": "replayed",
+    "VALUES": "10",
+    "AGE": "1000 days",
+    "STATE": "unreadable",
+    "SECRET": "s" * 30,
+}
+
+
+@pytest.mark.parametrize(
+    "columns", [events.COLUMNS, dead_letters.COLUMNS, secrets_list.COLUMNS, status._VERSIONS, status._SOURCES]
+)
+def test_a_table_fits_whatever_its_rows_hold(columns: Sequence[Column]) -> None:
+    for free in (LONG, HOSTILE * 9, "漢字" * 60):
+        lines = table(columns, [columns_of(columns, free)], Screen()).split("\n")
+        assert max(map(width_of, lines)) <= PIPE_COLUMNS
+        assert all(line.isprintable() for line in lines)
+
+
+def test_the_catalogue_fits() -> None:
+    assert max(map(width_of, listing(load_catalogue(), Screen()).split("\n"))) <= PIPE_COLUMNS
+
+
+def test_markup_is_printed_as_it_is_written() -> None:
+    assert "[bold]x[/bold]" in table([Column("X")], [[HOSTILE]], Screen(80, colours=True))

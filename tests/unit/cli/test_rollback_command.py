@@ -1,0 +1,88 @@
+"""`hookchain rollback-gcp` moves the traffic to the revision before the one that serves."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from deploy.cli.main import main
+from deploy.google.gcloud import Answer
+from shared.jsontext import Json
+from tests.gcloud_flags import faults, known_commands
+
+
+def revision(name: str, at: str, ready: str = "True") -> Json:
+    return {
+        "metadata": {"name": name, "creationTimestamp": at},
+        "status": {"conditions": [{"type": "Ready", "status": ready}]},
+    }
+
+
+class Gcloud:
+    """Three services: receive was deployed once, transform and notify again an hour later."""
+
+    calls: ClassVar[list[list[str]]] = []
+
+    def __init__(self, _: str | None = None) -> None:
+        self.revisions: dict[str, list[Json]] = {
+            "receive": [revision("receive-1", "2026-03-01T10:00:00Z")],
+            "transform": [
+                revision("transform-1", "2026-03-01T10:00:00Z"),
+                revision("transform-2", "2026-03-01T10:30:00Z", "False"),
+                revision("transform-3", "2026-03-01T11:00:00Z"),
+            ],
+            "notify": [
+                revision("notify-1", "2026-03-01T10:00:00Z"),
+                revision("notify-2", "2026-03-01T11:01:00Z"),
+            ],
+        }
+
+    def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 600.0) -> Answer:
+        assert not list(faults(arguments, known_commands(None)))
+        Gcloud.calls.append(list(arguments))
+        text = " ".join(arguments)
+        function = next(each for each in self.revisions if f"hookchain-{each}" in text)
+        if "describe" in arguments:
+            last = self.revisions[function][-1]
+            assert isinstance(last, dict)
+            assert isinstance(last["metadata"], dict)
+            traffic: Json = [{"revisionName": last["metadata"]["name"], "percent": 100}]
+            return Answer(0, json.dumps({"status": {"traffic": traffic}}), "")
+        return Answer(0, json.dumps(self.revisions[function]) if "list" in arguments else "", "")
+
+
+@pytest.fixture(autouse=True)
+def _gcloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    Gcloud.calls = []
+    monkeypatch.setattr("deploy.cli.rollback_gcp.Gcloud", Gcloud)
+
+
+def rolled_back(tmp_path: Path, *arguments: str) -> int:
+    return main(["rollback-gcp", "--project", "my-project", "--env-file", str(tmp_path / "env"), *arguments])
+
+
+def moved() -> list[str]:
+    return [each for call in Gcloud.calls if "update-traffic" in call for each in call if "to-revisions" in each]
+
+
+def test_the_functions_of_the_last_deployment_return_to_the_revision_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rolled_back(tmp_path) == 0
+    assert moved() == ["--to-revisions=transform-1=100", "--to-revisions=notify-1=100"]
+    assert "transform: transform-1 serves now, instead of transform-3" in capsys.readouterr().out
+
+
+def test_a_dry_run_prints_the_commands_and_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rolled_back(tmp_path, "--dry-run", "--function", "notify") == 0
+    [line] = capsys.readouterr().out.splitlines()
+    assert line.startswith("gcloud run services update-traffic hookchain-notify --to-revisions=notify-1=100 ")
+    assert not moved()
+
+
+def test_a_function_without_an_earlier_revision_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rolled_back(tmp_path, "--function", "receive") == 1
+    assert "there is no earlier revision" in capsys.readouterr().out
+    assert not moved()

@@ -1,0 +1,299 @@
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.history.journal_view import DROPPED, REPLAYED, EventQuery, words_of
+from deploy.history.local_read import JournalReader
+from deploy.history.local_requests import RequestEntry, request_from_line, write_requests
+from deploy.history.local_retention import purge_journal
+from deploy.history.local_search import match_expression
+from shared.cloud.local.database import transaction
+from shared.cloud.local.journal import open_journal, write_entries
+from shared.event import Event
+from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision
+from shared.jsontext import Json
+from shared.retention import DAY_SECONDS, Retention
+from shared.times import rfc3339
+
+NOW = 1_790_000_000.0
+TELL = RouteDecision("tell", True, "its type matches", ("list",))
+
+
+class Journal:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.connection = open_journal(path)
+        self.reader = JournalReader(path)
+
+    def record(self, *entries: JournalEntry) -> None:
+        with transaction(self.connection):
+            write_entries(self.connection, entries)
+
+    def request(self, *entries: RequestEntry) -> None:
+        with transaction(self.connection):
+            write_requests(self.connection, entries)
+
+    def find(self, **query: str | float | int | None) -> list[str]:
+        self.reader.index()
+        return [event.id for event in self.reader.events(EventQuery(**query)).events]  # type: ignore[arg-type] # a test's shorthand
+
+    def status(self, event_id: str) -> str:
+        record = self.reader.event(event_id)
+        assert record
+        return record.summary.status
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    made = Journal(tmp_path / "journal.db")
+    yield made
+    made.reader.close()
+    made.connection.close()
+
+
+def entry(
+    event_id: str,
+    *routes: RouteDecision,
+    at: float = NOW,
+    source: str = "web",
+    type: str = "signup.created",
+    data: Json = None,
+) -> EventEntry:
+    event = Event(event_id, f"/sources/{source}", type, rfc3339(at), "0" * 64, data)
+    return EventEntry(event, routes, at)
+
+
+def attempt(event_id: str, outcome: str, destination: str = "list", number: int = 1) -> AttemptEntry:
+    delivery_id = f"{event_id}-{destination}"
+    return AttemptEntry(delivery_id, event_id, "tell", destination, number, NOW, NOW + 1, outcome, "why", "202")
+
+
+def dead_letter(event_id: str) -> DeadLetter:
+    return DeadLetter(f"{event_id}-list", "refused", "no such user", NOW, b"{}", "deliveries", event_id, "tell", "list")
+
+
+def test_events_come_newest_first_a_page_at_a_time(journal: Journal) -> None:
+    journal.record(*(entry(f"e{n}", TELL) for n in range(5)))
+    first = journal.reader.events(EventQuery(limit=3))
+    second = journal.reader.events(EventQuery(limit=3, before=first.next_before))
+    assert [event.id for event in first.events] == ["e4", "e3", "e2"]
+    assert [event.id for event in second.events] == ["e1", "e0"]
+    assert second.next_before is None
+
+
+def test_an_event_is_found_by_source_type_status_and_time(journal: Journal) -> None:
+    journal.record(entry("old", TELL, at=NOW - 60), entry("new", TELL, source="shop", type="trial.started"))
+    journal.record(attempt("new", "delivered"))
+    assert journal.find(source="shop") == ["new"]
+    assert journal.find(type="signup.created") == ["old"]
+    assert journal.find(type="trial.*") == ["new"]
+    assert journal.find(type="[tT]rial*") == []
+    assert journal.find(status="delivered") == ["new"]
+    assert journal.find(since=NOW - 1) == ["new"]
+    assert journal.find(until=NOW - 1) == ["old"]
+
+
+@pytest.mark.parametrize(
+    "text", ["ada", "LOVELACE", "ada@exam", '"ada lovelace"', "love ada", "123", "password_created"]
+)
+def test_an_event_is_found_by_the_beginnings_of_its_words(journal: Journal, text: str) -> None:
+    data: Json = {"name": "Ada Lovelace", "mail": "ada@example.com", "id": 12345, "event": "password_created"}
+    journal.record(entry("e1", TELL, data=data), entry("e2", TELL, data={"name": "Grace"}))
+    assert journal.find(text=text) == ["e1"]
+
+
+def test_a_line_break_in_a_text_does_not_stick_to_the_next_word(journal: Journal) -> None:
+    journal.record(entry("e1", TELL, data={"note": "first\nsecond"}))
+    assert journal.find(text="second") == ["e1"]
+
+
+def test_a_search_says_how_many_events_it_could_not_see_yet(journal: Journal) -> None:
+    journal.record(entry("e1", TELL), entry("e2", TELL))
+    assert journal.reader.events(EventQuery(text="web")).not_indexed == 2
+
+
+@given(st.text(st.characters()))
+def test_no_search_text_is_an_error_of_the_index(text: str) -> None:
+    words = words_of(text)
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE VIRTUAL TABLE texts USING fts5 (text)")
+        if words:
+            connection.execute("SELECT * FROM texts WHERE texts MATCH ?", (match_expression(words),)).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "status"),
+    [
+        ([], "delivering"),
+        (["delivered"], "delivered"),
+        (["retry_later"], "retrying"),
+        (["unknown"], "retrying"),
+        (["retry_later", "delivered"], "delivered"),
+        (["disabled"], "held"),
+        (["refused"], "failed"),
+    ],
+)
+def test_the_last_attempt_decides_the_status(journal: Journal, outcomes: list[str], status: str) -> None:
+    journal.record(entry("e1", TELL))
+    journal.record(*(attempt("e1", outcome, number=n) for n, outcome in enumerate(outcomes, 1)))
+    assert journal.status("e1") == status
+
+
+def test_an_event_is_delivered_once_every_delivery_is(journal: Journal) -> None:
+    journal.record(entry("e1", RouteDecision("tell", True, "", ("list", "crm"))), attempt("e1", "delivered"))
+    assert journal.status("e1") == "delivering"
+    journal.record(attempt("e1", "delivered", "crm"))
+    assert journal.status("e1") == "delivered"
+
+
+def test_an_event_that_no_route_wanted_is_unmatched(journal: Journal) -> None:
+    journal.record(entry("e1", RouteDecision("tell", False, "its type is another")))
+    assert journal.status("e1") == "unmatched"
+
+
+def test_a_broken_chain_makes_the_event_failed(journal: Journal) -> None:
+    journal.record(entry("e1", RouteDecision("tell", True, "step 1 broke", ("list",), "step"), TELL))
+    journal.record(attempt("e1", "delivered"))
+    assert journal.status("e1") == "failed"
+
+
+def test_a_replayed_dead_letter_no_longer_speaks_for_its_event_and_a_dropped_one_does(journal: Journal) -> None:
+    journal.record(entry("e1", TELL), attempt("e1", "retry_later"), dead_letter("e1"))
+    assert journal.status("e1") == "failed"
+    assert journal.reader.mark_dead_letters(["e1-list", "nobody"], REPLAYED) == 1
+    journal.record(attempt("e1", "delivered", number=2))
+    assert journal.status("e1") == "delivered"
+    journal.record(dead_letter("e1"))
+    assert [letter.id for letter in journal.reader.dead_letters(10)] == ["e1-list"]
+    journal.reader.mark_dead_letters(["e1-list"], DROPPED)
+    assert journal.reader.dead_letters(10) == ()
+    assert journal.status("e1") == "failed"
+
+
+def test_an_attempt_that_came_before_its_event_counts(journal: Journal) -> None:
+    journal.record(attempt("e1", "delivered"))
+    journal.record(entry("e1", TELL))
+    assert journal.status("e1") == "delivered"
+
+
+def test_an_accepted_event_is_listed_before_transform_has_seen_it(journal: Journal) -> None:
+    journal.request(RequestEntry(NOW, "POST", 200, "web", event_id="e1", type="signup.created"))
+    assert journal.status("e1") == "received"
+    journal.record(entry("e1", TELL, data={"name": "Ada"}))
+    assert journal.status("e1") == "delivering"
+    assert journal.find(text="ada") == ["e1"]
+
+
+def test_an_event_whose_type_the_log_withholds_has_it_from_transform(journal: Journal) -> None:
+    journal.request(RequestEntry(NOW, "POST", 200, "web", event_id="e1", type="other"))
+    assert journal.find(type="other") == []
+    journal.record(entry("e1", TELL))
+    record = journal.reader.event("e1")
+    assert record
+    assert record.summary.type == "signup.created"
+
+
+def test_a_second_pass_changes_the_decisions_and_not_the_event(journal: Journal) -> None:
+    journal.record(entry("e1", TELL, data={"name": "Ada"}))
+    journal.record(entry("e1", RouteDecision("other", True, "", ("crm",)), data={"name": "another body"}))
+    record = journal.reader.event("e1")
+    assert record
+    assert record.document
+    assert record.document["data"] == {"name": "Ada"}
+    assert [route.route for route in record.routes] == ["other"]
+    assert record.passes == 2
+
+
+def test_an_event_is_read_whole(journal: Journal) -> None:
+    journal.request(RequestEntry(NOW, "POST", 200, "web", event_id="e1", bytes=12, duration_ms=1.5))
+    journal.record(entry("e1", TELL), attempt("e1", "refused"), dead_letter("e1"))
+    record = journal.reader.event("e1")
+    assert record
+    assert record.routes == (TELL,)
+    assert record.attempts == (attempt("e1", "refused"),)
+    assert [(request.bytes, request.duration_ms) for request in record.requests] == [(12, 1.5)]
+    assert [letter.code for letter in record.dead_letters] == ["refused"]
+    assert journal.reader.event("nobody") is None
+
+
+def test_refused_requests_come_newest_first(journal: Journal) -> None:
+    journal.request(
+        RequestEntry(NOW, "POST", 200, "web", event_id="e1"),
+        RequestEntry(NOW + 1, "POST", 401, "web", code="password", detail="the password is not the source's"),
+        RequestEntry(NOW + 2, "GET", 404, "nobody", code="unknown_source"),
+    )
+    assert [request.code for request in journal.reader.refused(10)] == ["unknown_source", "password"]
+
+
+def test_a_log_line_of_receive_is_a_request() -> None:
+    line = (
+        '{"severity":"WARNING","message":"refused","time":"2026-09-21T14:13:20.500Z","function":"receive",'
+        '"method":"POST","status":401,"source":"web","code":"sig","detail":"no signature","duration_ms":0.4}'
+    )
+    expected = RequestEntry(NOW + 0.5, "POST", 401, "web", "sig", detail="no signature", duration_ms=0.4)
+    assert request_from_line(line) == expected
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "[]", "Traceback", '{"function":"notify","status":200}', '{"function":"receive","status":200,"time":"x"}'],
+)
+def test_other_lines_are_no_requests(line: str) -> None:
+    assert request_from_line(line) is None
+
+
+def test_plots_count_what_happened_in_each_bucket(journal: Journal) -> None:
+    journal.request(RequestEntry(NOW, "POST", 200, "web", event_id="e1"), RequestEntry(NOW, "POST", 401, "web"))
+    journal.record(entry("e1", TELL), attempt("e1", "delivered"))
+    buckets = journal.reader.series(NOW + 2, 60, 6)
+    assert len(buckets) == 6
+    assert (buckets[-1].accepted, buckets[-1].refused, buckets[-1].delivered) == (1, 1, 1)
+    assert buckets[-1].p50_ms == 1000
+    assert (buckets[0].accepted, buckets[0].p50_ms) == (0, None)
+
+
+def test_the_version_moves_with_what_others_write(journal: Journal) -> None:
+    before = journal.reader.version()
+    assert journal.reader.version() == before
+    journal.record(entry("e1", TELL))
+    assert journal.reader.version() != before
+
+
+def test_what_is_older_than_its_retention_goes_and_what_is_on_its_way_stays(journal: Journal) -> None:
+    long_ago = NOW - 40 * DAY_SECONDS
+    journal.record(entry("gone", at=long_ago), entry("held", TELL, at=long_ago), attempt("held", "disabled"))
+    journal.record(entry("faded", at=NOW - 10 * DAY_SECONDS, data={"name": "Ada"}), entry("young", at=NOW))
+    purged = purge_journal(journal.path, NOW, Retention())
+    assert (purged.events, purged.bodies) == (1, 1)
+    assert journal.find() == ["young", "faded", "held"]
+    faded, held = journal.reader.event("faded"), journal.reader.event("held")
+    assert faded
+    assert faded.document is None
+    assert held
+    assert held.document
+
+
+@pytest.mark.slow
+def test_a_search_in_a_hundred_thousand_events_answers_within_200_ms(journal: Journal) -> None:
+    for start in range(0, 100_000, 1_000):
+        journal.record(
+            *(
+                entry(f"e{n}", TELL, at=NOW + n, data={"n": n, "mail": f"c{n}@example.com"})
+                for n in range(start, start + 1_000)
+            )
+        )
+    while journal.reader.index():
+        pass
+    slowest = 0.0
+    for query in (EventQuery(text="c99@example"), EventQuery(text="exam"), EventQuery(text="exam", status="held")):
+        started = time.perf_counter()
+        journal.reader.events(query)
+        slowest = max(slowest, time.perf_counter() - started)
+    print(f"slowest search of 100,000 events: {slowest * 1000:.0f} ms")
+    assert slowest < 0.2

@@ -1,0 +1,187 @@
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from functions.notify.destination import Attempt, Context
+from functions.notify.destinations.email.email import ASK_AGAIN_SECONDS, MailTransports, Via, connect
+from functions.notify.destinations.email.mail import SendLimit
+from functions.notify.destinations.email.sendgrid import SendGridTransport
+from functions.notify.destinations.email.settings import Settings
+from functions.notify.destinations.email.smtp import SmtpTransport
+from shared.delivery import Delivery, Disabled
+from shared.errors import Permanent, Temporary
+from shared.event import Event
+from shared.secrets import SecretDenied
+from shared.settings import read_settings
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.clock import FakeClock
+from tests.fakes.secrets import FakeSecrets
+
+KEY = {"sendgrid-api-key": "SG.not-a-real-key-0123456789"}
+SMTP = "smtp://mail.example.com:587"
+
+
+class CountingSecrets(FakeSecrets):
+    def __init__(self, texts: dict[str, str]) -> None:
+        super().__init__(texts)
+        self.asked = 0
+        self.is_down = False
+
+    async def values(self, name: str) -> tuple[str, ...]:
+        self.asked += 1
+        if self.is_down:
+            raise Temporary("secret_unavailable", "the store is down")
+        return await super().values(name)
+
+
+def context(secrets: FakeSecrets, smtp_url: str | None = None, email_from: str | None = None) -> Context:
+    settings = replace(read_settings({}), smtp_url=smtp_url, email_from=email_from)
+    return Context(secrets=secrets, settings=settings, blobs=FakeBlobs(), clock=FakeClock())
+
+
+@pytest.mark.parametrize(
+    ("via", "secrets", "smtp_url", "transport"),
+    [
+        ("auto", KEY, None, SendGridTransport),
+        ("auto", KEY, SMTP, SendGridTransport),
+        ("auto", {}, SMTP, SmtpTransport),
+        ("sendgrid", KEY, SMTP, SendGridTransport),
+        ("smtp", KEY, SMTP, SmtpTransport),
+    ],
+)
+async def test_sendgrid_goes_before_smtp_unless_the_destination_says(
+    via: Via, secrets: dict[str, str], smtp_url: str | None, transport: type[object]
+) -> None:
+    assert isinstance(await MailTransports("list", via, context(FakeSecrets(secrets), smtp_url)).choose(), transport)
+
+
+@pytest.mark.parametrize(
+    ("via", "words"),
+    [("auto", "sendgrid-api-key, or set SMTP_URL"), ("sendgrid", "sendgrid-api-key"), ("smtp", "set SMTP_URL")],
+)
+async def test_with_no_transport_the_destination_waits_and_says_what_to_set(via: Via, words: str) -> None:
+    found = await MailTransports("list", via, context(FakeSecrets({}))).choose()
+
+    assert isinstance(found, Disabled)
+    assert words in found.reason
+    assert "hookchain release list" in found.reason
+
+
+async def test_a_secret_store_that_is_down_decides_nothing() -> None:
+    secrets = CountingSecrets(KEY)
+    secrets.is_down = True
+
+    with pytest.raises(Temporary):
+        await MailTransports("list", "auto", context(secrets, SMTP)).choose()
+
+
+class DeniedSecrets(FakeSecrets):
+    async def values(self, name: str) -> tuple[str, ...]:
+        raise SecretDenied("secret_unavailable", f"no secret {name!r} is ours to read")
+
+
+async def test_where_smtp_serves_a_key_that_may_not_be_read_is_as_good_as_missing() -> None:
+    """Google tells an account that was granted other secrets nothing else of one that is not there."""
+    assert isinstance(await MailTransports("list", "auto", context(DeniedSecrets({}), SMTP)).choose(), SmtpTransport)
+
+
+@pytest.mark.parametrize(("via", "smtp_url"), [("auto", None), ("sendgrid", SMTP)])
+async def test_where_nothing_else_serves_a_key_that_may_not_be_read_is_asked_for_again(
+    via: Via, smtp_url: str | None
+) -> None:
+    with pytest.raises(SecretDenied):
+        await MailTransports("list", via, context(DeniedSecrets({}), smtp_url)).choose()
+
+
+async def test_where_smtp_serves_a_missing_key_is_asked_for_once_a_minute() -> None:
+    secrets = CountingSecrets({})
+    given = context(secrets, SMTP)
+    transports = MailTransports("list", "auto", given)
+    for _ in range(3):
+        await transports.choose()
+    assert secrets.asked == 1
+
+    assert isinstance(given.clock, FakeClock)
+    given.clock.advance(ASK_AGAIN_SECONDS)
+    secrets.texts = KEY
+    assert isinstance(await transports.choose(), SendGridTransport)
+
+
+async def test_a_new_key_is_used_from_the_next_mail_on() -> None:
+    secrets = FakeSecrets(KEY)
+    transports = MailTransports("list", "auto", context(secrets))
+    for key in ("SG.a-key-0123456789abcdef", "SG.another-key-0123456789abc"):
+        secrets.texts = {"sendgrid-api-key": key}
+        transport = await transports.choose()
+        assert isinstance(transport, SendGridTransport)
+        assert transport.headers["Authorization"] == f"Bearer {key}"
+
+
+EVENT = Event("e1", "/sources/s", "t", "2026-03-01T12:00:05.000Z", "00", {})
+ATTEMPT = Attempt(idempotency_key="k" * 64, attempt_number=1, generation=0, now=0.0, timeout_seconds=5.0)
+
+
+async def attempted(given: Context, settings: Settings, event: Event = EVENT) -> object:
+    return await connect("list", settings, given).attempt(Delivery(event, "r", "list"), ATTEMPT)
+
+
+async def test_an_smtp_url_that_cannot_be_used_holds_the_destination_and_is_not_repeated() -> None:
+    found = await attempted(context(FakeSecrets({}), "smtp://ada:hunter2@x"), Settings(to=["a@x.y"]))
+
+    assert isinstance(found, Disabled)
+    assert "put it in the secret smtp-password" in found.reason
+    assert "hunter2" not in found.reason
+
+
+async def test_a_user_without_a_password_holds_the_destination() -> None:
+    found = await attempted(context(FakeSecrets({}), "smtp://ada@127.0.0.1:1"), Settings(to=["a@x.y"]))
+
+    assert isinstance(found, Disabled)
+    assert "smtp-password" in found.reason
+
+
+async def test_a_sender_that_is_no_address_holds_the_destination() -> None:
+    found = await attempted(context(FakeSecrets(KEY), email_from="nobody"), Settings(to=["a@x.y"]))
+
+    assert isinstance(found, Disabled)
+    assert "EMAIL_FROM" in found.reason
+
+
+async def test_an_event_whose_data_is_gone_is_permanent() -> None:
+    with pytest.raises(Permanent, match="dataref"):
+        await attempted(context(FakeSecrets(KEY)), Settings(to=["a@x.y"]), replace(EVENT, dataref="gone"))
+
+
+async def test_a_mail_waits_until_another_is_done() -> None:
+    limit, done = SendLimit(1), []
+
+    async def send(name: str) -> None:
+        async with limit.place(5):
+            await asyncio.sleep(0)
+            done.append(name)
+
+    await asyncio.gather(send("first"), send("second"))
+    assert done == ["first", "second"]
+
+
+async def test_where_no_place_comes_free_nothing_is_sent() -> None:
+    limit = SendLimit(1)
+    async with limit.place(5):
+        with pytest.raises(Temporary, match="1 mails are being sent"):
+            async with limit.place(0.01):
+                pytest.fail("it was sent")
+    async with limit.place(0.01):
+        pass
+
+
+async def test_what_fails_or_is_cancelled_gives_its_place_back() -> None:
+    limit = SendLimit(1)
+    with pytest.raises(ZeroDivisionError):
+        async with limit.place(5):
+            raise ZeroDivisionError
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01), limit.place(5):
+            await asyncio.sleep(5)
+    async with limit.place(0.01):
+        pass

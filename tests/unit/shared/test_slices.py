@@ -1,0 +1,40 @@
+"""Where a function finds its compiled configuration."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.slices import SliceFault, load_slice
+
+PRINT_FUNCTION = 'from shared.slices import load_slice; print(load_slice("notify")["function"])'
+
+
+def test_in_a_checkout_the_slice_is_compiled_now(root: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", PRINT_FUNCTION], cwd=root, capture_output=True, text=True)
+    assert done.stdout == "notify\n", done.stderr
+
+
+def test_a_bundle_has_its_own(tmp_path: Path) -> None:
+    (tmp_path / "slice.json").write_text(json.dumps({"function": "notify"}))
+    assert load_slice("notify", root=tmp_path) == {"function": "notify"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("not JSON", "is not JSON"), ('{"function": "receive"}', "expected a slice of 'notify', found one of 'receive'")],
+)
+def test_a_slice_that_was_not_compiled_for_the_function_is_a_fault(tmp_path: Path, content: str, words: str) -> None:
+    (tmp_path / "slice.json").write_text(content)
+    with pytest.raises(SliceFault, match=re.escape(words)):
+        load_slice("notify", root=tmp_path)
+
+
+def test_where_nothing_is_the_fault_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(SliceFault, match="make bundle"):
+        load_slice("notify", root=tmp_path)
+    with pytest.raises(SliceFault, match="make bundle"):
+        load_slice("notify", tmp_path / "gone.json")

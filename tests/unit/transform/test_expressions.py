@@ -1,0 +1,187 @@
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.transform.expressions import Expression, ExpressionFault, is_true, kind_of
+from shared.errors import Permanent
+from shared.event import NAMES, Event, view_of
+from shared.jsontext import Json
+
+json_values: st.SearchStrategy[Json] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "it is empty"),
+        ("data.plan = 'free'", "column 11: '=' cannot stand there; `==` compares"),
+        ("data.total > 10", "column 14: 10 cannot stand there; a number stands in backticks: `10`"),
+        ("data.a and data.b", "column 8: 'and' cannot stand there; `&&` is and"),
+        ("not data.a", "`!` is not"),
+        ("data.first-name", "a name with other characters stands in double quotes"),
+        ("data..plan", "column 6: '.' cannot stand there"),
+        ("data[", "it ends too early"),
+        ("data['a", "Unclosed"),
+        ("lenght(data)", "JMESPath has no function 'lenght'; did you mean length()?"),
+        ("data[?starts_with(ref)]", "starts_with() takes 2 arguments; found 1"),
+        ("merge()", "merge() takes at least 1 arguments; found 0"),
+        ("(" * 3_000 + "a" + ")" * 3_000, "at most 4096 characters"),
+        ("(" * 2_000 + "a" + ")" * 2_000, "nested too deeply"),
+    ],
+)
+def test_a_faulty_expression_is_refused_when_it_is_compiled(text: str, words: str) -> None:
+    with pytest.raises(ExpressionFault) as caught:
+        Expression(text)
+
+    assert words in str(caught.value)
+
+
+def test_a_slice_and_a_variadic_function_compile() -> None:
+    assert Expression("not_null(a, b, c[0:2])").search({"c": [1, 2, 3]}) == [1, 2]
+
+
+def test_what_is_not_there_is_null() -> None:
+    assert Expression("data.a.b[3].c").search({"data": {}}) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["contains(data, 'x')", "ceil(to_number('inf'))", "sum(data)", "contains('text', `1`)", "data2[::0]"]
+)
+def test_what_cannot_be_computed_is_permanent_and_says_nothing_of_the_value(text: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        Expression(text).search({"data": {"hunter2": "hunter2"}, "data2": ["hunter2"]})
+
+    assert caught.value.code == "expression"
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_long_separator_between_many_texts_is_refused_before_they_are_joined() -> None:
+    join = Expression("join(data.separator, data.texts)")
+
+    assert join.search({"data": {"separator": ", ", "texts": ["a", "b"]}}) == "a, b"
+    with pytest.raises(Permanent, match="OverflowError"):
+        join.search({"data": {"separator": "-" * 100_000, "texts": ["x"] * 100}})
+
+
+def test_a_wrong_kind_of_argument_is_named() -> None:
+    with pytest.raises(Permanent, match=r"contains\(\) takes array or string; found null"):
+        Expression("contains(data.labels, 'bug')").search({"data": {}})
+
+
+@given(json_values)
+def test_no_value_makes_an_expression_raise_anything_else(value: Json) -> None:
+    for text in (  # every function whose arguments come from the event
+        "sort_by(@, &a)",
+        "join(',', @)",
+        "max(@)",
+        "avg(@)",
+        "to_number(@)",
+        "floor(@)",
+        "map(&length(@), @)",
+        "@ > `1` && @[?a < `2`]",
+        "merge(@, @)",
+        "reverse(@)",
+        "to_string(@)",
+    ):
+        with contextlib.suppress(Permanent):
+            Expression(text).search(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "truth"),
+    [(None, False), (False, False), ("", False), ([], False), ({}, False), (0, True), (True, True), ("no", True)],
+)
+def test_truth_is_jmespaths_own(value: Json, truth: bool) -> None:
+    assert is_true(value) is truth
+
+
+def test_kinds_are_words() -> None:
+    values: list[Json] = [None, True, 1, 1.5, "", [], {}]
+
+    assert [kind_of(value) for value in values] == [
+        "null",
+        "a boolean",
+        "a number",
+        "a number",
+        "text",
+        "a list",
+        "an object",
+    ]
+
+
+def test_an_event_is_seen_by_its_sources_name() -> None:
+    event = Event("e1", "/sources/crm", "lead.created", "2026-03-01T12:00:00Z", "00", {"plan": "pro"}, actor="ann")
+
+    view = view_of(event)
+
+    assert tuple(view) == NAMES
+    assert Expression("[source, type, actor, data.plan, subject]").search(view) == [
+        "crm",
+        "lead.created",
+        "ann",
+        "pro",
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "data.items[?sku == 'A'].id",
+        "{a: data.x, b: length(data.y)}",
+        "data.items[*].[id, name]",
+        "data | a",
+        "sort_by(data.items, &price)",
+        "data.*.a",
+        "data.items[0:2].x",
+        "map(&x, data.items)",
+        "@.data.a",
+        "data[].sku",
+        "data.items[?a == `1`] | [0]",
+    ],
+)
+def test_only_what_is_looked_up_in_the_whole_has_to_be_a_name_in_it(text: str) -> None:
+    Expression(text, ["data"])
+
+
+@pytest.mark.parametrize("text", ["plan == 'free'", "!vip", "contains(labels, 'bug')", "[data.a, kind]", "data.a && b"])
+def test_a_name_that_can_never_be_there_is_a_fault_with_the_likely_one(text: str) -> None:
+    with pytest.raises(ExpressionFault, match="did you mean 'data"):
+        Expression(text, ["data", "type"])
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("typ == 'order'", "there is no 'typ'; did you mean 'type'? There are data, type"),
+        ("total == 'order'", "there is no 'total'; did you mean 'data.total'? There are data, type"),
+        ('data.plan == "gold"', "there is no 'gold'; a text stands in single quotes: 'gold'"),
+        ("data.paid == true", "there is no 'true'; `true`, in backticks, is the value"),
+    ],
+)
+def test_a_name_that_can_never_be_there_is_refused_with_what_was_likely_meant(text: str, meant: str) -> None:
+    with pytest.raises(ExpressionFault) as caught:
+        Expression(text, {"data", "type"})
+
+    assert str(caught.value) == f"{text!r}: {meant}"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_constant"),
+    [("`false`", True), ("`1` > `2`", True), ("length('a')", True), ("data.x", False), ("@", False), ("a[0:1]", False)],
+)
+def test_an_expression_that_looks_at_nothing_is_constant(text: str, is_constant: bool) -> None:
+    assert Expression(text).is_constant is is_constant
+
+
+def test_what_cannot_be_compared_is_said_in_words() -> None:
+    with pytest.raises(Permanent) as caught:
+        Expression("data.total > `10`").search({"data": {"total": "42"}})
+
+    assert caught.value.detail == "'data.total > `10`': it compares or sorts values of different kinds"

@@ -22,6 +22,7 @@ from shared.event import NAMES
 from shared.jsontext import Json, JsonObject, to_json
 from shared.one_line import oneline
 from shared.template_costs import MAX_OUTPUT_CHARACTERS, Called, bounded_filters, bounded_format, of_method, of_operator
+from shared.template_paths import is_missing, missing_path, paths_in
 
 MAX_TEMPLATE_CHARACTERS: Final = 256 * 1024
 KNOWN: Final = frozenset({*NAMES, "route", "destination"})
@@ -196,7 +197,7 @@ class Template:
                     raise Permanent("output", f"template {self.name!r}: more than {MAX_OUTPUT_CHARACTERS} characters")
                 pieces.append(piece)
         except UndefinedError as error:
-            raise Permanent("undefined", f"{self._place(error)}: {self._missing(error)}") from error
+            raise Permanent("undefined", f"{self._place(error)}: {self._missing(error, view)}") from error
         except Permanent:
             raise
         except Exception as error:
@@ -213,12 +214,16 @@ class Template:
             trace = trace.tb_next
         return f"template {self.name!r}, line {line}" if line else f"template {self.name!r}"
 
-    def _missing(self, error: UndefinedError) -> str:
-        """Jinja's words name the event's key only where the template itself does."""
+    def _missing(self, error: UndefinedError, view: JsonObject) -> str:
+        """Name the path that the event lacks, if the template itself spells it out, and the nearest that it has."""
         names = re.findall(r"'([^']*)'", str(error))
-        if names and names[-1] in self._source:
-            return f"{names[-1]!r} is not in this event; write {{{{ … | default('') }}}} where it may be missing"
-        return "something it names is not in this event; write {{ … | default('') }} where it may be missing"
+        hint = "write {{ … | default('') }} where it may be missing"
+        if not names or names[-1] not in self._source:
+            return f"something it names is not in this event; {hint}"
+        paths = paths_in(_environment(False, _shown).parse(self._source))
+        lost = [path for path in paths if f".{names[-1]}." in f"{path}." and is_missing(path, view)]
+        rule = missing_path(max(lost, key=len, default=names[-1]), view)
+        return f"{rule} {hint.capitalize()}" if rule.endswith("?") else f"{rule}; {hint}"
 
 
 def _kind(error: Exception) -> str:

@@ -1,7 +1,6 @@
-"""Build each function's folder, ready to deploy.
+"""Building a function's folder, ready to deploy.
 
-The same inputs give the same bytes, modes and times, in whatever folder and however often: what was deployed can be
-compared with what would be.
+The same inputs always give the same bytes, modes and times, so that two bundles can be compared.
 """
 
 import json
@@ -11,9 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from deploy.bundle.features import features
 from deploy.bundle.files import bundle_files
-from deploy.bundle.requirements import requirements
+from deploy.bundle.requirements import features, requirements
 from shared.jsontext import JsonObject
 
 WRITTEN_AT: Final = 315_619_200  # 1980-01-02: a ZIP file knows no time before 1980, in whichever zone it is read
@@ -29,11 +27,11 @@ __pycache__/
 
 
 class NotABundle(Exception):
-    """What stands where a bundle should go was not written by us, and is left alone."""
+    """The folder for a bundle has something else in it, which is left alone."""
 
 
 def contents(root: Path, function: str, compiled: JsonObject, platform: str) -> dict[PurePosixPath, bytes]:
-    """A bundle's files by their paths in it. Raises PinsFault."""
+    """Return a bundle's files by their paths in it. Raises PinsFault."""
     files = {place: path.read_bytes() for place, path in bundle_files(root, function).items()}
     by_name = ("gcp-secrets",) if platform == "gcp" and function != "receive" else ()
     extras = (function, platform, *by_name, *features(function, compiled))
@@ -47,9 +45,9 @@ def contents(root: Path, function: str, compiled: JsonObject, platform: str) -> 
 
 
 def write(folder: Path, files: Mapping[PurePosixPath, bytes]) -> None:
-    """The folder holds these files afterwards and nothing else. Raises NotABundle."""
+    """Replace the folder's content with these files. Raises NotABundle."""
     if folder.exists() and not (folder / SLICE).is_file():
-        raise NotABundle(f"{folder} is there and is no bundle: move it away, or choose another place with --out")
+        raise NotABundle(f"{folder} exists and is not a bundle. Move it away, or choose another folder with --out")
     fresh = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     for place, content in files.items():

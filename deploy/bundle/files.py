@@ -1,4 +1,4 @@
-"""Which files of the checkout a function's bundle holds, and at which path in it."""
+"""The files of the checkout that a function's bundle contains, and their paths in it."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -11,8 +11,9 @@ _CLOUD: Final = Path("shared/cloud")
 
 
 def bundle_files(root: Path, function: str) -> dict[PurePosixPath, Path]:
-    """The function's folder, its entry points at the top (Google's buildpack looks for main.py there), all of shared
-    outside shared/cloud, and of that what the function imports, directly or through others."""
+    """Return the files by their paths in the bundle: the function's folder, with its entry points at the top, where
+    Google's buildpack looks for main.py; shared/ without shared/cloud; and the modules of shared/cloud that these
+    import, directly or indirectly."""
     own = [Path("functions/__init__.py"), *_files_under(root, Path("functions") / function)]
     library = [path for path in _files_under(root, Path("shared")) if not path.is_relative_to(_CLOUD)]
     cloud = imported_from_cloud(root, [*own, *library])
@@ -33,7 +34,7 @@ def _files_under(root: Path, folder: Path) -> Iterator[Path]:
 
 
 def imported_from_cloud(root: Path, files: Iterable[Path]) -> set[Path]:
-    """An import within a function counts too: it is how a platform's own packages are imported only there."""
+    """Return the modules of shared/cloud that the files import, including imports inside of functions."""
     found: set[Path] = set()
     waiting = [path for path in files if path.suffix == ".py"]
     while waiting:
@@ -45,7 +46,7 @@ def imported_from_cloud(root: Path, files: Iterable[Path]) -> set[Path]:
 
 
 def _module_files(root: Path, module: str) -> Iterator[Path]:
-    """The module's file and the `__init__.py` of each package above it; nothing for what is not in the checkout."""
+    """Yield the module's file and the `__init__.py` of each package above it; nothing for a module outside."""
     parts = module.split(".")
     for end in range(1, len(parts) + 1):
         path = Path(*parts[:end])

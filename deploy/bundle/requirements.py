@@ -1,7 +1,7 @@
-"""A function's requirements.txt: of all the pins, those that its extras need, with their hashes.
+"""A function's requirements.txt: the extras of pyproject.toml that its configuration uses, with pins and hashes.
 
-deploy/pins.txt says beneath each package who needs it (`# via`), and that is all it takes to follow needs downwards:
-the same two committed files give the same requirements, with no package index and no installed environment asked.
+deploy/pins.txt names below each package those that need it (`# via`). The requirements follow from these two files
+alone, without a package index or an installed environment.
 """
 
 import re
@@ -11,18 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.config.checks.kinds import settings_model
+from functions.transform.read_routes import read_program
+from shared.jsontext import Json, JsonObject
+
 _PIN: Final = re.compile(r"([A-Za-z0-9._-]+)==\S+")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _OWN_EXTRAS: Final = re.compile(r"hookchain\[([a-z, -]+)\]")
 
 
 class PinsFault(Exception):
-    """pyproject.toml and deploy/pins.txt do not go together."""
+    """pyproject.toml and deploy/pins.txt contradict each other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """`text` is the version and its hashes, as pip reads them; `needed_by` are names of packages."""
+    """A pinned package. `text` is the version with its hashes, as pip reads it; `needed_by` are names of packages."""
 
     name: str
     text: str
@@ -34,7 +38,7 @@ def requirements(pyproject: Path, pins: Path, extras: Sequence[str]) -> str:
     pinned = {pin.name: pin for pin in read_pins(pins.read_text(encoding="utf-8"))}
     named = {name for extra in extras for name in _packages_of(_extras(pyproject), extra)}
     if missing := named - pinned.keys():
-        raise PinsFault(f"{pins.name} has no version of {', '.join(sorted(missing))}; renew it with `make pins`")
+        raise PinsFault(f"{pins.name} has no version of {', '.join(sorted(missing))}. Update it with `make pins`")
     return "".join(pinned[name].text for name in sorted(_with_needs(named, pinned)))
 
 
@@ -58,7 +62,7 @@ def _pin(lines: list[str], needed_by: set[str]) -> Pin:
 
 
 def normalized(name: str) -> str:
-    """One spelling for a package's many (https://packaging.python.org/en/latest/specifications/name-normalization/)."""
+    """Return the normalized name (https://packaging.python.org/en/latest/specifications/name-normalization/)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -80,8 +84,61 @@ def _packages_of(extras: dict[str, list[str]], extra: str) -> Iterator[str]:
 
 
 def _with_needs(names: set[str], pinned: dict[str, Pin]) -> set[str]:
-    """The packages, and what they need, and so on. Who needs a package needs it whole: extras are not told apart."""
+    """Return the packages with everything that they need. Extras of a package are not distinguished."""
     found = set(names)
     while more := {name for name, pin in pinned.items() if name not in found and pin.needed_by & found}:
         found |= more
     return found
+
+
+PUBLIC_KEYS: Final = frozenset({"ed25519", "ecdsa", "rsa", "aws-sns", "paypal", "standard-webhooks"})
+"""Schemes that may verify with a public key. Standard Webhooks does if its secret is a public key."""
+
+
+def features(function: str, compiled: JsonObject) -> tuple[str, ...]:
+    """Return the names of the extras that a function needs, each once, in alphabetical order."""
+    found = {"receive": _of_sources, "transform": _of_steps, "notify": _of_destinations}[function](compiled)
+    return tuple(sorted(set(found)))
+
+
+def _of_sources(compiled: JsonObject) -> Iterator[str]:
+    sources = compiled["sources"]
+    assert isinstance(sources, dict)
+    for source in sources.values():
+        assert isinstance(source, dict)
+        if "schema" in source:
+            yield "schema"
+        auth = source["auth"]
+        assert isinstance(auth, list)
+        if any(isinstance(way, dict) and _has_public_key(way) for way in auth):
+            yield "crypto"
+
+
+def _has_public_key(way: JsonObject) -> bool:
+    if way["scheme"] != "jwt":
+        return way["scheme"] in PUBLIC_KEYS
+    algorithms = way["algorithms"]
+    assert isinstance(algorithms, list)
+    return not all(str(algorithm).startswith("HS") for algorithm in algorithms)
+
+
+def _of_steps(compiled: JsonObject) -> Iterator[str]:
+    program = read_program(compiled)
+    chains = [*(route.chain.steps for route in program.routes), *program.chains.values()]
+    for steps in chains:
+        for named in steps:
+            yield from named.step.needs()
+
+
+def _of_destinations(compiled: JsonObject) -> Iterator[str]:
+    """Yield the extras of each kind of destination, which its module names in `extras`."""
+    destinations = compiled["destinations"]
+    assert isinstance(destinations, dict)
+    for kind in {_kind(destination) for destination in destinations.values()}:
+        extras: tuple[str, ...] = getattr(settings_model(kind), "extras", ())
+        yield from extras
+
+
+def _kind(destination: Json) -> str:
+    assert isinstance(destination, dict)
+    return str(destination["kind"])

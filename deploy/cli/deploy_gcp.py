@@ -14,19 +14,17 @@ from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cli.plan_gcp import UP_TO_DATE, configuration_line, warn_about_address
 from deploy.config.checkout import ROOT, deployed_config
 from deploy.config.configured import add_configuration, environ_of
-from deploy.explain.before_deploy import refuse_failing_tests
+from deploy.explain.config_tests import require_passing_tests
 from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.changes import changes
-from deploy.gcp.closing import closing
+from deploy.gcp.deployment import Memory, prepared
 from deploy.gcp.first_values import first_values
-from deploy.gcp.forbidden import PUBLIC, refuse_forbidden
 from deploy.gcp.graph import MAIL_VARIABLES, Deployment, graph
 from deploy.gcp.live import project_number
+from deploy.gcp.organization_policies import PUBLIC, refuse_forbidden
+from deploy.gcp.output import Lines, closing, counted
 from deploy.gcp.plan import Action
-from deploy.gcp.prepare import prepared
-from deploy.gcp.progress import Lines, counted
 from deploy.gcp.questions import Questions, questions
-from deploy.gcp.remember import Memory
 from deploy.google.gcloud import Gcloud, configured_project
 from deploy.google.target import DEFAULT_REGION, Target, add_target_options, find_target
 from deploy.terminal.command_error import CommandError
@@ -61,7 +59,7 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
     if config is None and not environ.get("EMAIL_ADDRESS"):
         how = "set EMAIL_ADDRESS=you@example.com, or run `hookchain init`"
         environ["EMAIL_ADDRESS"] = ask.ask("Which address does mail go to?", f"there is no configuration: {how}")
-    if passed := refuse_failing_tests(config, environ):
+    if passed := require_passing_tests(config, environ):
         print(f"The configuration's tests pass: {passed}", flush=True)
     number = project_number(runner, target)
     refuse_forbidden(target, runner, may_enable=True)
@@ -82,7 +80,7 @@ def _deployed(deployment: Deployment, actions: Sequence[Action], runner: Gcloud,
     is_certain = target.region == DEFAULT_REGION  # another region may be mistyped, until something runs there
     if is_certain:
         memory.keep()
-    values, made = first_values(actions, deployment, os.environ, ask, memory.untold())
+    values, made = first_values(actions, deployment, os.environ, ask, memory.missing_target_options())
     began = time.monotonic()
     progress = Lines(len(actions), screen_of(sys.stdout, os.environ))
     failure = Applying(runner, target, values, progress).apply(actions)
@@ -93,7 +91,7 @@ def _deployed(deployment: Deployment, actions: Sequence[Action], runner: Gcloud,
         memory.keep()
     done = f"Done in {time.monotonic() - began:.0f} s: {counted(len(actions), 'change')}."
     print(done if actions else UP_TO_DATE)
-    print("\n".join(["", *closing(deployment, made, memory.untold())]))
+    print("\n".join(["", *closing(deployment, made, memory.missing_target_options())]))
     return DONE
 
 

@@ -13,7 +13,7 @@ from deploy.gcp.apply import Applying
 from deploy.gcp.changes import refuse_elsewhere
 from deploy.gcp.destroy import Removal, own_things, removal, staying
 from deploy.gcp.live import project_number, read_grants, read_things
-from deploy.gcp.progress import Lines
+from deploy.gcp.output import Lines
 from deploy.google.gcloud import Gcloud
 from deploy.google.target import Target, add_target_options
 from deploy.history.platform_options import target_of

@@ -18,7 +18,7 @@ from deploy.doctor.checks import LONGEST_SECONDS, Subject, checkup, gcp_checks, 
 from deploy.google.gcloud import Answer, Gcloud, configured_project
 from deploy.google.target import TargetFault, find_target
 from deploy.history.platform_options import add_platform, add_state, is_gcp
-from deploy.secrets.dotenv_place import DotenvPlace
+from deploy.secrets.dotenv_backend import DotenvBackend
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.finding import Check, Finding
 from deploy.terminal.printing import count_of
@@ -82,7 +82,7 @@ def _checks(subject: Subject) -> list[Check]:
     if not is_gcp(options):
         folder = Path(environ.get("SECRETS_DIR") or "/secrets")
         today = datetime.datetime.now(datetime.UTC).date()
-        return local_checks(subject, DotenvPlace(options.env_file, os.environ, folder, today))
+        return local_checks(subject, DotenvBackend(options.env_file, os.environ, folder, today))
     try:
         return gcp_checks(subject, find_target(options, environ, lambda: configured_project(_HurriedGcloud())))
     except TargetFault as fault:

@@ -11,12 +11,11 @@ from typing import Final
 from deploy.cli.command import USAGE, parser, run_command
 from deploy.config.checkout import state_folder
 from deploy.config.configured import add_configuration, configured
-from deploy.explain.case_input import without_proof
-from deploy.explain.given_request import add_request, request_of
-from deploy.explain.proof import ways_of
+from deploy.explain.authentication import auth_schemes
+from deploy.explain.case_inputs import without_authentication
 from deploy.explain.receive_stage import explain_receive
-from deploy.explain.report import Check, Report, report_document
-from deploy.explain.report_text import report_text
+from deploy.explain.report import Check, Report, report_document, report_text
+from deploy.explain.request_options import add_request_options, request_from_options
 from deploy.explain.transform_stage import transform_stages
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
@@ -44,7 +43,7 @@ def main(arguments: list[str]) -> int:
     codes = "0 accepted, 3 rejected, 4 accepted but nothing is delivered, 2 usage error"
     command = parser("explain", EXAMPLES, details=DETAILS, exit_codes=codes)
     add_configuration(command)
-    add_request(command)
+    add_request_options(command)
     command.add_argument("--unsigned", action="store_true", help="assume valid authentication and show the rest")
     command.add_argument("--now", metavar="UNIX", type=float, help="set the time of arrival, in Unix seconds [now]")
     command.add_argument("--json", action="store_true", help="print one JSON object: status, code, checks, events …")
@@ -63,12 +62,12 @@ def _run(options: argparse.Namespace) -> int:
 
 def explained(options: argparse.Namespace) -> Report:
     """Raises ValueError, OSError, and the faults of a configuration."""
-    request = request_of(options)
+    request = request_from_options(options)
     found = configured(options)
     now = time.time() if options.now is None else options.now
     receive = found.slices["receive"]
     if options.unsigned:
-        report = explain_receive(request, without_proof(receive, keeps_requests=True), found.environ, now)
+        report = explain_receive(request, without_authentication(receive, keeps_requests=True), found.environ, now)
         report = _mark_skipped(report, receive)
     else:
         report = explain_receive(request, receive, found.environ, now)
@@ -92,7 +91,7 @@ def _mark_skipped(report: Report, receive: JsonObject) -> Report:
 def _signs_content(receive: JsonObject, source: str | None) -> bool:
     sources = receive["sources"]
     settings = sources.get(source or "") if isinstance(sources, dict) else None
-    return isinstance(settings, dict) and any(way.signs_content for way in ways_of(settings))
+    return isinstance(settings, dict) and any(way.signs_content for way in auth_schemes(settings))
 
 
 def _mark_skipped_check(check: Check, skipped: Mapping[str, str]) -> Check:

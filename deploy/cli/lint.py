@@ -13,12 +13,12 @@ from deploy.config.checks.schema_warnings import schema_warnings
 from deploy.config.checks.source_warnings import source_warnings
 from deploy.config.checks.unused_secrets import unused_secrets
 from deploy.config.compiler import compile_config, read_config, secrets_needed
-from deploy.config.compiling.own_step_files import own_step_warnings
+from deploy.config.compiling.own_steps import own_step_warnings
 from deploy.config.config_file import ConfigFile
 from deploy.config.configured import add_configuration
 from deploy.config.dotenv import DotenvFault, read_dotenv
 from deploy.config.faults import ConfigFaults, Fault
-from shared.config.bundle import BundleConfig
+from deploy.config.models.configuration import Configuration
 from shared.jsontext import JsonObject
 from shared.secret_values import is_short, split_values, weakness
 from shared.secrets import from_environment, from_folder, variable_name
@@ -58,7 +58,7 @@ def _environ(env_file: Path) -> dict[str, str]:
 
 
 def warnings_of(file: ConfigFile) -> Iterator[Fault]:
-    config = BundleConfig.model_validate(file.document)
+    config = Configuration.model_validate(file.document)
     for name, source in config.sources.items():
         at = ("sources", name)
         for rule in source_warnings(name, source, config):

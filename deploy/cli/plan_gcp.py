@@ -12,13 +12,12 @@ from deploy.cli.command import DONE, parser, run_command
 from deploy.config.checkout import ROOT, deployed_config
 from deploy.config.configured import add_configuration, environ_of
 from deploy.gcp.changes import changes
-from deploy.gcp.forbidden import refuse_forbidden
+from deploy.gcp.deployment import prepared
 from deploy.gcp.graph import graph
 from deploy.gcp.live import project_number
-from deploy.gcp.plan import NOTHING, Action, plan
-from deploy.gcp.prepare import prepared
-from deploy.gcp.progress import counted
-from deploy.gcp.shell import PROJECT_NUMBER, script
+from deploy.gcp.organization_policies import refuse_forbidden
+from deploy.gcp.output import counted
+from deploy.gcp.plan import NOTHING, PROJECT_NUMBER, Action, plan, script
 from deploy.google.gcloud import Gcloud
 from deploy.google.target import add_target_options
 from deploy.history.platform_options import target_of

@@ -7,9 +7,7 @@ from typing import Final
 
 from deploy.cli.command import parser
 from deploy.config.catalogue import Catalogue, load_catalogue
-from deploy.config.catalogue_entry_document import entry_document
-from deploy.config.catalogue_entry_text import entry_text
-from deploy.config.catalogue_listing import listing, matching
+from deploy.config.catalogue_pages import entry_document, entry_text, listing, matching
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import Screen, screen_of
 from shared.did_you_mean import did_you_mean

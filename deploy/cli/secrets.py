@@ -14,22 +14,22 @@ from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cli.secrets_list import list_secrets
 from deploy.config.configured import add_configuration, configured, environ_of
 from deploy.config.faults import ConfigFaults
-from deploy.gcp.secret_manager_place import SecretManagerPlace
+from deploy.gcp.secret_manager_backend import SecretManagerBackend
 from deploy.google.api import GoogleApi, NotSignedIn, token_of
 from deploy.google.gcloud import Gcloud
 from deploy.history.platform_options import add_platform, is_gcp, same_platform, target_of
-from deploy.secrets.dotenv_place import DotenvPlace
+from deploy.secrets.backend import BackendError, SecretBackend
+from deploy.secrets.dotenv_backend import DotenvBackend
 from deploy.secrets.needs import Need, needs
-from deploy.secrets.place import Place, PlaceFault
 from deploy.secrets.values import (
     DEFAULT_KEEP,
     MAX_KEEP,
-    Refused,
-    checked_values,
+    InvalidValue,
+    count_short,
     joined,
     random_text,
     rotated,
-    short_ones,
+    validated_values,
 )
 from deploy.terminal.command_error import CommandError
 from shared.did_you_mean import did_you_mean
@@ -54,7 +54,7 @@ NEVER_AN_ARGUMENT: Final = (
 @dataclass(frozen=True, slots=True)
 class Action:
     summary: str
-    run: Callable[[argparse.Namespace, Place], int]
+    run: Callable[[argparse.Namespace, SecretBackend], int]
 
 
 def main(arguments: list[str]) -> int:
@@ -72,19 +72,19 @@ def main(arguments: list[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     try:
         return ACTIONS[options.action].run(options, _place(options))
-    except (Refused, PlaceFault, NotSignedIn) as fault:
+    except (InvalidValue, BackendError, NotSignedIn) as fault:
         raise CommandError(str(fault)) from fault
 
 
-def _place(options: argparse.Namespace) -> Place:
+def _place(options: argparse.Namespace) -> SecretBackend:
     """Raises TargetFault and DotenvFault."""
     environ = environ_of(options)
     if is_gcp(options):
         target = target_of(options, environ)
         gcloud = Gcloud(target.project)
-        return SecretManagerPlace(target, gcloud, GoogleApi(target.project, token_of(gcloud)))
+        return SecretManagerBackend(target, gcloud, GoogleApi(target.project, token_of(gcloud)))
     folder = Path(environ.get("SECRETS_DIR") or "/secrets")
-    return DotenvPlace(options.env_file, os.environ, folder, datetime.datetime.now(datetime.UTC).date())
+    return DotenvBackend(options.env_file, os.environ, folder, datetime.datetime.now(datetime.UTC).date())
 
 
 def _reject_values(command: argparse.ArgumentParser, given: Sequence[str], unknown: Sequence[str]) -> None:
@@ -95,9 +95,9 @@ def _reject_values(command: argparse.ArgumentParser, given: Sequence[str], unkno
         command.error("there is an unknown option; see --help")
 
 
-def set_secret(options: argparse.Namespace, place: Place) -> int:
+def set_secret(options: argparse.Namespace, place: SecretBackend) -> int:
     need = _need(options)
-    values = checked_values(_new_text(options.random, need.ways), need.ways)
+    values = validated_values(_new_text(options.random, need.ways), need.ways)
     before = place.find([need.name]).get(need.name)
     for line in place.write(need.name, joined(values), forget=False):
         print(f"{need.name}: {line}")
@@ -107,7 +107,7 @@ def set_secret(options: argparse.Namespace, place: Place) -> int:
     return DONE
 
 
-def rotate_secret(options: argparse.Namespace, place: Place) -> int:
+def rotate_secret(options: argparse.Namespace, place: SecretBackend) -> int:
     need = _need(options)
     before = place.find([need.name]).get(need.name)
     if before is None:
@@ -116,7 +116,7 @@ def rotate_secret(options: argparse.Namespace, place: Place) -> int:
         raise CommandError(f"{need.name} {before.trouble}")
     if options.drop_old:
         return _drop_old(place, need, before.values)
-    [new, *more] = checked_values(_new_text(options.random, need.ways), need.ways)
+    [new, *more] = validated_values(_new_text(options.random, need.ways), need.ways)
     if more:
         raise CommandError("rotate takes one new value; `set` takes several, one a line")
     values = rotated(new, before.values, options.keep)
@@ -129,7 +129,7 @@ def rotate_secret(options: argparse.Namespace, place: Place) -> int:
     return DONE
 
 
-def _drop_old(place: Place, need: Need, values: tuple[str, ...]) -> int:
+def _drop_old(place: SecretBackend, need: Need, values: tuple[str, ...]) -> int:
     if len(values) < 2:
         print(f"{need.name}: there is no old value to drop", file=sys.stderr)
         return NOT_DONE
@@ -155,7 +155,7 @@ def _need(options: argparse.Namespace) -> Need:
 
 
 def _new_text(is_random: bool, ways: Sequence[AuthScheme]) -> str:
-    """Raises CommandError and Refused."""
+    """Raises CommandError and InvalidValue."""
     if is_random:
         return random_text(ways)
     if not sys.stdin.isatty():
@@ -170,8 +170,8 @@ def _new_text(is_random: bool, ways: Sequence[AuthScheme]) -> str:
     return first
 
 
-def _print_notes(options: argparse.Namespace, place: Place, need: Need, values: tuple[str, ...]) -> None:
-    if short_ones(values):
+def _print_notes(options: argparse.Namespace, place: SecretBackend, need: Need, values: tuple[str, ...]) -> None:
+    if count_short(values):
         print("warning: it has fewer than 16 characters: a long random value cannot be guessed", file=sys.stderr)
     if options.random:
         print(f"{need.name}: to read the generated value: {place.how_to_read(need.name)}")

@@ -12,8 +12,8 @@ from deploy.cli.command import DONE, NOT_DONE
 from deploy.config.configured import configured
 from deploy.doctor.configuration import MISSING, PRESENT, SHORT, UNREADABLE, WEAK, state_of, why_weak
 from deploy.history.platform_options import is_gcp, same_platform
+from deploy.secrets.backend import SecretBackend, StoredSecret
 from deploy.secrets.needs import Need, needs
-from deploy.secrets.place import Kept, Place
 from deploy.terminal.tables import GREEN, RED, YELLOW, Column, screen_of, table
 from shared.jsontext import JsonObject
 from shared.times import rfc3339
@@ -31,7 +31,7 @@ COLUMNS: Final = (
 )
 
 
-def list_secrets(options: argparse.Namespace, place: Place) -> int:
+def list_secrets(options: argparse.Namespace, place: SecretBackend) -> int:
     have = configured(options)
     needed = needs(have.slices, have.environ)
     found = place.find([need.name for need in needed])
@@ -54,7 +54,7 @@ def _is_due(options: argparse.Namespace, need: Need, states: Mapping[str, str]) 
     return is_gcp(options) or states[need.name] != MISSING
 
 
-def _row(need: Need, kept: Kept | None, state: str, now: float) -> tuple[str, ...]:
+def _row(need: Need, kept: StoredSecret | None, state: str, now: float) -> tuple[str, ...]:
     count = str(len(kept.values)) if kept and kept.text is not None else ""
     age = "" if kept is None or kept.set_at is None else age_text(now - kept.set_at)
     return need.name, ", ".join(need.readers), ", ".join(need.uses), state, count, age, kept.where if kept else ""
@@ -65,7 +65,7 @@ def age_text(seconds: float) -> str:
     return "today" if days == 0 else "1 day" if days == 1 else f"{days} days"
 
 
-def _document(need: Need, kept: Kept | None, state: str) -> JsonObject:
+def _document(need: Need, kept: StoredSecret | None, state: str) -> JsonObject:
     return {
         "name": need.name,
         "readers": list(need.readers),
@@ -78,7 +78,7 @@ def _document(need: Need, kept: Kept | None, state: str) -> JsonObject:
 
 
 def _advice(
-    options: argparse.Namespace, needed: list[Need], found: Mapping[str, Kept], states: Mapping[str, str]
+    options: argparse.Namespace, needed: list[Need], found: Mapping[str, StoredSecret], states: Mapping[str, str]
 ) -> list[str]:
     where = same_platform(options)
     lines: list[str] = []

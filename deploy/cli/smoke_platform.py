@@ -14,15 +14,15 @@ from deploy.cli.smoke_follow import EventState, state_from_logs, state_from_reco
 from deploy.config.configured import Configured
 from deploy.config.dev_file import is_sending_mail
 from deploy.config.ports import HOST
-from deploy.gcp.secret_manager_place import SecretManagerPlace
-from deploy.google.cloud import Cloud, cloud_of
+from deploy.gcp.secret_manager_backend import SecretManagerBackend
+from deploy.google.cloud import CloudDeployment, cloud_deployment
 from deploy.history.gcp_log import LogQuery, log_filter, read_records
 from deploy.history.journal_view import EventQuery
 from deploy.history.local import running_ports
 from deploy.history.platform_options import is_gcp, same_platform, target_of
 from deploy.history.state import State, open_state
 from deploy.requests.credentials import read_secret
-from deploy.secrets.place import PlaceFault
+from deploy.secrets.backend import BackendError
 from deploy.terminal.command_error import CommandError
 from shared.errors import HookchainError
 
@@ -56,7 +56,7 @@ def open_platform(options: argparse.Namespace, have: Configured) -> Iterator[Smo
     try:
         with open_state(options, have.environ) as state:
             if is_gcp(options):
-                yield _in_cloud(state, cloud_of(target_of(options, have.environ)), same_platform(options))
+                yield _in_cloud(state, cloud_deployment(target_of(options, have.environ)), same_platform(options))
             else:
                 yield _here(state, options, have)
     except sqlite3.Error as fault:
@@ -85,13 +85,13 @@ def _seen(state: State, event_id: str) -> EventState:
     return state_from_records(record, state.deliveries(event_id) if record else ())
 
 
-def _in_cloud(state: State, cloud: Cloud, where: str) -> SmokePlatform:
-    secrets = SecretManagerPlace(cloud.target, cloud.gcloud, cloud.api)
+def _in_cloud(state: State, cloud: CloudDeployment, where: str) -> SmokePlatform:
+    secrets = SecretManagerBackend(cloud.target, cloud.gcloud, cloud.api)
 
     def secret_of(name: str) -> str:
         try:
             kept = secrets.find([name]).get(name)
-        except PlaceFault as fault:
+        except BackendError as fault:
             raise CommandError(str(fault)) from fault
         if kept is None or not kept.values:
             why = kept.trouble if kept and kept.trouble else "does not exist"
@@ -113,7 +113,7 @@ def _newest(state: State, source: str, since: float) -> str | None:
 class _CloudLook:
     """Reads journal and ledger, or the functions' logs, which are some seconds behind, if those cannot be read."""
 
-    def __init__(self, state: State, cloud: Cloud) -> None:
+    def __init__(self, state: State, cloud: CloudDeployment) -> None:
         self._state = state
         self._cloud = cloud
         self._is_journal_read = True

@@ -14,7 +14,7 @@ from deploy.cli.command import DONE, parser, run_command
 from deploy.config.catalogue import load_catalogue
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.config.ports import HOST
-from deploy.google.cloud import cloud_of
+from deploy.google.cloud import cloud_deployment
 from deploy.google.target import Target
 from deploy.history.local import local_ports
 from deploy.history.platform_options import add_platform, add_state, is_gcp, target_of
@@ -58,7 +58,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.name is not None and options.name not in known:
         raise CommandError(f"there is no source {options.name!r}{did_you_mean(options.name, known)}")
     target = target_of(options, have.environ) if is_gcp(options) else None
-    base = cloud_of(target).receive_url() if target else _local_url(options, have)
+    base = cloud_deployment(target).receive_url() if target else _local_url(options, have)
     if options.snippet:
         print(_snippet(have, options.name, base, options.snippet), end="")
         return DONE

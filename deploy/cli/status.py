@@ -13,7 +13,7 @@ from deploy.cli.command import DONE, parser, run_command
 from deploy.cli.event_text import clock
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.dev.status import local_backlogs, local_version
-from deploy.google.cloud import cloud_of
+from deploy.google.cloud import cloud_deployment
 from deploy.history.gcp_status import read_backlogs, read_versions
 from deploy.history.platform_options import add_platform, add_state, is_gcp, same_platform, target_of
 from deploy.history.state import StateFault, open_state
@@ -74,7 +74,7 @@ def _local_status(options: argparse.Namespace, have: Configured, now: float) -> 
 
 def _cloud_status(options: argparse.Namespace, have: Configured, now: float) -> Status:
     """Read each part on its own: one that cannot be read hides no other."""
-    cloud = cloud_of(target_of(options, have.environ))
+    cloud = cloud_deployment(target_of(options, have.environ))
     running = read_versions(cloud)
     waiting, notes = read_backlogs(cloud, now)
     try:

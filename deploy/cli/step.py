@@ -11,8 +11,8 @@ from typing import Final
 
 from deploy.cli.command import DONE, FAULTS, NOT_DONE, USAGE, parser, report
 from deploy.config.configured import add_configuration, configured, environ_of
-from deploy.explain.given_steps import StepsFault, fault_text, given_chain
-from deploy.explain.local_services import local_services
+from deploy.explain.offline import local_services
+from deploy.explain.steps import StepsFault, chain_from_text, fault_text
 from functions.transform.chain import Chain, ChainResult
 from functions.transform.documents import document_from, event_from
 from functions.transform.read_routes import read_program
@@ -80,7 +80,7 @@ def _chain(options: argparse.Namespace) -> Chain:
     if options.config not in (None, "none"):
         return _chain_of_configuration(options)
     try:
-        return given_chain(options.step, {}, {}, Path())
+        return chain_from_text(options.step, {}, {}, Path())
     except StepsFault:
         if options.config == "none":
             raise
@@ -95,7 +95,7 @@ def _chain(options: argparse.Namespace) -> Chain:
 def _chain_of_configuration(options: argparse.Namespace) -> Chain:
     found = configured(options)
     program = read_program(found.slices["transform"])
-    return given_chain(options.step, program.chains, program.own, found.path.parent if found.path else Path())
+    return chain_from_text(options.step, program.chains, program.own, found.path.parent if found.path else Path())
 
 
 def _event(options: argparse.Namespace, content: bytes) -> Event:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, report, run_command
 from deploy.config.configured import add_configuration, configured
-from deploy.explain.step_words import listing, step_document, whole_step
+from deploy.explain.steps import step_document, step_listing, step_page
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
 from functions.transform.families import StepModels, step_models
@@ -53,6 +53,6 @@ def _print(options: argparse.Namespace, known: Mapping[str, type[BaseModel]], ow
     if options.json:
         print_json({"steps": [step_document(name, known[name]) for name in names]})
     elif options.name:
-        print("\n".join(whole_step(options.name, known[options.name], screen)))
+        print("\n".join(step_page(options.name, known[options.name], screen)))
     else:
-        print("\n".join(listing(own, screen)))
+        print("\n".join(step_listing(own, screen)))

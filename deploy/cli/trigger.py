@@ -24,8 +24,8 @@ from deploy.cli.trigger_request import (
 from deploy.client.hookchain.http import NoResponse, Response
 from deploy.client.hookchain.outcome import Outcome, read_outcome
 from deploy.config.catalogue import load_catalogue
-from deploy.config.catalogue_entry_text import PROVEN
-from deploy.config.catalogue_source_block import is_fetched_key
+from deploy.config.catalogue_pages import PROVEN
+from deploy.config.catalogue_source import uses_provider_keys
 from deploy.config.configured import add_configuration, environ_of
 from deploy.config.dotenv import read_dotenv
 from deploy.history.platform_options import add_state
@@ -33,8 +33,8 @@ from deploy.requests.breaking import BREAKS
 from deploy.requests.keys import generate_key_pair, is_asymmetric, store_private_key
 from deploy.requests.posting import post_request
 from deploy.requests.samples import Fresh, Sample, sample_names
-from deploy.secrets.dotenv_place import DotenvPlace
-from deploy.secrets.place import PlaceFault
+from deploy.secrets.backend import BackendError
+from deploy.secrets.dotenv_backend import DotenvBackend
 from deploy.terminal.tables import printable
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import to_json
@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> int:
     add_configuration(command)
     add_state(command)
     options = command.parse_args(arguments)
-    return run_command("trigger", lambda: _signed(options), ValueError, OSError, PlaceFault, error_code=USAGE)
+    return run_command("trigger", lambda: _signed(options), ValueError, OSError, BackendError, error_code=USAGE)
 
 
 def _signed(options: argparse.Namespace) -> int:
@@ -107,7 +107,7 @@ def _run(options: argparse.Namespace) -> int:
 def _make_key(target: TriggerTarget, env_file: Path, state: Path) -> list[str]:
     """Make a key pair and return lines that say where it is. Its public key becomes the newest value of the secret.
 
-    Raises ValueError if the provider signs with no key pair, OSError, DotenvFault and PlaceFault.
+    Raises ValueError if the provider signs with no key pair, OSError, DotenvFault and BackendError.
     """
     way = next((way for way in target.source.auth if way.secret and is_asymmetric(way)), None)
     if way is None:
@@ -115,7 +115,7 @@ def _make_key(target: TriggerTarget, env_file: Path, state: Path) -> list[str]:
     pair = generate_key_pair(way)
     others = read_dotenv(env_file).get(variable_name(way.secret), "").strip("\n")
     folder = Path(os.environ.get("SECRETS_DIR") or "/secrets")
-    place = DotenvPlace(env_file, os.environ, folder, datetime.datetime.now(datetime.UTC).date())
+    place = DotenvBackend(env_file, os.environ, folder, datetime.datetime.now(datetime.UTC).date())
     lines = place.write(way.secret, "\n".join(filter(None, (pair.public, others))), forget=False)
     path = store_private_key(state, way.secret, pair)
     return [f"public key: {line}" for line in lines] + [f"private key: stored in {path}"]
@@ -164,7 +164,7 @@ def _judged(options: argparse.Namespace, target: TriggerTarget, outcome: Outcome
         return ", as expected"
     if outcome.ok:
         return "; IT SHOULD HAVE BEEN REJECTED"
-    key = ": the provider's public key cannot be fetched" if is_fetched_key(target.entry) else ""
+    key = ": the provider's public key cannot be fetched" if uses_provider_keys(target.entry) else ""
     return f"; neither accepted nor rejected{key if outcome.status == 503 else ''}"
 
 

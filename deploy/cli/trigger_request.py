@@ -9,10 +9,12 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from deploy.config.catalogue import load_catalogue
-from deploy.config.catalogue_source_block import secret_name_of, source_block, source_name_of
+from deploy.config.catalogue_source import secret_name_of, source_block, source_name_of
 from deploy.config.compiler import read_config
 from deploy.config.compiling.provider import provider_part
 from deploy.config.configured import Configured, configured
+from deploy.config.models.provider import Handshake, ProviderEntry
+from deploy.config.models.source import SourceConfig
 from deploy.history.local import local_ports
 from deploy.requests.breaking import Break, broken_request, broken_signer, unbreakable_reason
 from deploy.requests.credentials import read_secret
@@ -23,9 +25,6 @@ from deploy.requests.samples import Fresh, Sample, handshake_sample, load_sample
 from deploy.requests.signing import BY_CERTIFICATE, Signer, sign_request
 from functions.receive.admission import requested_url
 from functions.receive.source import Source, read_sources
-from shared.config.handshake import Handshake
-from shared.config.provider import ProviderEntry
-from shared.config.source import SourceConfig
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError
 from shared.http import Request

@@ -1,4 +1,4 @@
-"""The catalogue of providers, shared/providers.yaml, read and checked. Only compiling and the commands need it."""
+"""The catalogue of providers, shared/providers.yaml, loaded and validated; and what a provider's auth schemes cover."""
 
 from functools import cache
 from pathlib import Path
@@ -6,8 +6,14 @@ from typing import Final
 
 import yaml
 
-from shared.config.provider import ProviderEntry
+from deploy.config.models.auth import Auth
+from deploy.config.models.provider import OfferedScheme, ProviderEntry
+from functions.receive.signed_part import SignedPart
+from shared.http import Request
 from shared.jsontext import JsonObject
+from shared.signatures.places import parse_choices
+from shared.signatures.reading import Reading
+from shared.signatures.scheme import read_scheme
 
 CATALOGUE: Final = Path(__file__).resolve().parents[2] / "shared" / "providers.yaml"
 
@@ -16,17 +22,38 @@ Catalogue = dict[str, ProviderEntry]
 
 @cache
 def load_catalogue() -> Catalogue:
-    """By key, in alphabetical order. Raises pydantic's ValidationError for an entry that breaks the model."""
+    """Return the providers by key, in alphabetical order. Raises pydantic's ValidationError for an invalid entry."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     document = yaml.load(CATALOGUE.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 a safe loader, in C
-    return {key: ProviderEntry.model_validate(_whole(document, key)) for key in sorted(document)}
+    return {key: ProviderEntry.model_validate(_with_inherited(document, key)) for key in sorted(document)}
 
 
-def _whole(document: dict[str, JsonObject], key: str) -> JsonObject:
-    """With what `same_as` takes over from another entry, wherever this one says nothing itself."""
+def _with_inherited(document: dict[str, JsonObject], key: str) -> JsonObject:
+    """Return the entry with the settings of the entry that `same_as` names, except those that it sets itself."""
     entry = document[key]
     other = entry.get("same_as")
     if not isinstance(other, str):
         return entry
-    taken = {name: value for name, value in document[other].items() if name in {"auth", "event", "answer", "params"}}
-    return {**taken, **entry}
+    shared = {name: value for name, value in document[other].items() if name in {"auth", "event", "answer", "params"}}
+    return {**shared, **entry}
+
+
+def chosen_schemes(entry: ProviderEntry, variant: str | None) -> list[OfferedScheme]:
+    """Return the provider's scheme of this variant, or without a variant all that apply by default."""
+    if variant is None:
+        return [offered for offered in entry.auth if not offered.on_request]
+    return [offered for offered in entry.auth if offered.scheme.variant == variant]
+
+
+def signs_url(scheme: Auth) -> bool:
+    return "{url}" in str(getattr(scheme, "content", "")) or scheme.scheme == "contentful"
+
+
+def signs_delivery_id(entry: ProviderEntry) -> bool | None:
+    """Return whether every scheme that signs content also signs the delivery id; None if no scheme signs content."""
+    schemes = [read_scheme(offered.scheme.model_dump(exclude_none=True)) for offered in entry.auth]
+    parts = [SignedPart(Reading(Request("POST", "/")), scheme) for scheme in schemes if scheme.signs_content]
+    if not parts:
+        return None
+    first = parse_choices(list(entry.event.id or []))[:1]
+    return bool(first) and all(part.covers(first[0]) for part in parts)

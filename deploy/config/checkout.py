@@ -1,4 +1,4 @@
-"""This checkout: its folder, the settings that count here, and the configuration that does."""
+"""The checkout: its folder, its environment, and the choice of a configuration file."""
 
 import os
 from collections.abc import Mapping
@@ -15,27 +15,27 @@ EXAMPLE_CONFIG: Final = Path("deploy/hookchain.example.yaml")
 
 
 def environ_with(env_file: Path) -> dict[str, str]:
-    """What the file sets, and over it what the shell does. Raises DotenvFault."""
+    """Return the variables of the file, overridden by the shell's. Raises DotenvFault."""
     return {**read_dotenv(env_file), **os.environ}
 
 
 def state_folder() -> Path:
-    """Where `hookchain dev` keeps what happens, from whichever folder a command is run."""
+    """Return the state folder of `hookchain dev`, from whichever folder a command is run."""
     try:
         environ: Mapping[str, str] = environ_with(ROOT / ".env")
-    except DotenvFault:  # told by whoever needs what is in it
+    except DotenvFault:  # reported by the command that needs the file's variables
         environ = os.environ
     return Path(environ.get("HOOKCHAIN_STATE") or ROOT / DEFAULT_STATE)
 
 
 def chosen_config(named: str | None, environ: Mapping[str, str], state: Path | None = None) -> Path | None:
-    """As named_config, but that what the `hookchain dev` of this folder serves comes before the checkout's own."""
+    """Return the named file, else the one that a running `hookchain dev` serves, else the checkout's own."""
     is_named = named or environ.get("HOOKCHAIN_CONFIG")
     return named_config(named if is_named else served_config(state or state_folder()), environ)
 
 
 class CheckedConfig(NamedTuple):
-    """The configuration that `lint`, `test` and `doctor` check, and the line that says which and why."""
+    """The configuration that `lint`, `test` and `doctor` check, and a line that names it with the reason."""
 
     path: Path | None
     line: str
@@ -44,10 +44,10 @@ class CheckedConfig(NamedTuple):
 def checked_config(
     named: str | None, environ: Mapping[str, str], state: Path | None = None, root: Path = ROOT
 ) -> CheckedConfig:
-    """Return the file that the operator means to be checked.
+    """Return the file to check.
 
-    It is the one that is named, or that a running `hookchain dev` was started with by name. Otherwise it is chosen as
-    `hookchain dev` chooses at its start, so that a faulty deploy/hookchain.yaml is checked while the example is served.
+    It is the named file, or the one by whose name a running `hookchain dev` was started. Otherwise it is the one that
+    `hookchain dev` would choose now, so that a faulty deploy/hookchain.yaml is checked while the example is served.
     """
     state = state or state_folder()
     served = served_config(state)
@@ -71,22 +71,24 @@ def _checked(path: Path | None, why: str, served: str | None) -> CheckedConfig:
 
 
 def named_config(named: str | None, environ: Mapping[str, str]) -> Path | None:
-    """As choose_config, where a command's --config counts before HOOKCHAIN_CONFIG."""
+    """Return the file that --config names, else the one that choose_config returns."""
     return choose_config({**environ, "HOOKCHAIN_CONFIG": named} if named else environ, ROOT)
 
 
 def deployed_config(named: str | None, environ: Mapping[str, str]) -> Path | None:
-    """As named_config, but that the example is deployed only by name: without a file it is the mode without one."""
+    """Return the file to deploy. The example is deployed only if it is named; None is the mode without a file."""
     path = named_config(named, environ)
     is_named = named or environ.get("HOOKCHAIN_CONFIG")
     return None if path == ROOT / EXAMPLE_CONFIG and not is_named else path
 
 
 def choose_config(environ: Mapping[str, str], root: Path) -> Path | None:
-    """The configuration file that counts; None for the mode without one.
+    """Return the configuration file to use; None for the mode without a file.
 
-    HOOKCHAIN_CONFIG names it (`none`: no file; any other must exist), else the operator's own where it is there, else
-    none where EMAIL_ADDRESS is set, else the example.
+    1. the file that HOOKCHAIN_CONFIG names, which must exist; `none` is the mode without a file
+    2. deploy/hookchain.yaml, if it exists
+    3. no file, if EMAIL_ADDRESS is set
+    4. the example
     """
     named = environ.get("HOOKCHAIN_CONFIG")
     if named:

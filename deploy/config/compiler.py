@@ -1,6 +1,6 @@
-"""hookchain.yaml in, one slice of plain JSON a function out.
+"""The compiler: hookchain.yaml to one slice of plain JSON for each function.
 
-`python -m deploy.config.compiler receive` prints a function's slice, of the configuration that the environment names.
+`python -m deploy.config.compiler receive` prints a function's slice of the configuration that the environment names.
 """
 
 import os
@@ -14,13 +14,10 @@ from deploy.config.checks.configuration import all_faults, resolved
 from deploy.config.checks.kinds import settings_model
 from deploy.config.compiling.routes import compiled_routes
 from deploy.config.compiling.sources import compiled_sources, logged_sources
-from deploy.config.config_file import ConfigFile, read_config_file
-from deploy.config.default_config import config_from_environment
+from deploy.config.config_file import ConfigFile, config_from_environment, read_config_file
 from deploy.config.faults import ConfigFaults
+from deploy.config.models.configuration import CloudRunConfig, Configuration, DestinationConfig
 from functions.notify.retry import DEFAULT_RETRY_SECONDS
-from shared.config.bundle import BundleConfig
-from shared.config.destination import DestinationConfig
-from shared.config.google_cloud import CloudRunConfig
 from shared.jsontext import Json, JsonObject, to_json
 
 FUNCTIONS: Final = ("receive", "transform", "notify")
@@ -29,7 +26,7 @@ _NOT_SETTINGS: Final = frozenset({"schema", "respond"})  # documents, in which a
 
 
 def compile_file(path: Path | None, environ: Mapping[str, str]) -> dict[str, JsonObject]:
-    """A slice for each function. Raises ConfigFaults, which lists every fault."""
+    """Return the slice of each function. Raises ConfigFaults, which lists every fault."""
     return compile_config(read_config(path, environ))
 
 
@@ -41,7 +38,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
     if faults := all_faults(file):
         raise ConfigFaults(file.file, faults)
     assert isinstance(file.document, dict)
-    config = BundleConfig.model_validate(file.document)
+    config = Configuration.model_validate(file.document)
     return {
         "receive": {
             "function": "receive",
@@ -68,13 +65,13 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
 
 
 def _google_cloud(config: CloudRunConfig) -> JsonObject:
-    """Return what the configuration says of the function on Cloud Run, for the deployment alone."""
+    """Return the function's settings on Cloud Run, which only the deployment reads."""
     written = config.model_dump(exclude_unset=True)
     return {"google_cloud": written} if written else {}
 
 
-def _retention(config: BundleConfig) -> JsonObject:
-    """For the functions that keep a journal: on some platforms each entry says how long it stays."""
+def _retention(config: Configuration) -> JsonObject:
+    """Return the retention. Functions that keep a journal need it: on some platforms each entry has its expiry."""
     kept = config.retention
     seconds: JsonObject = {
         "events_seconds": kept.events,
@@ -85,7 +82,7 @@ def _retention(config: BundleConfig) -> JsonObject:
 
 
 def secrets_needed(slices: Mapping[str, Json]) -> list[str]:
-    """The names of the secrets that the slices speak of, each once, in alphabetical order."""
+    """Return the names of the secrets in the slices, each once, in alphabetical order."""
     return sorted(set(_secret_names(dict(slices))))
 
 

@@ -1,53 +1,53 @@
-"""Reading hookchain.yaml, with the line of each thing in it."""
+"""Reading hookchain.yaml with the line of each value; and the built-in configuration for the mode without a file."""
 
 import datetime
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import yaml
 
-from deploy.config.faults import ConfigFaults, Fault, Path
+from deploy.config.faults import ConfigFaults, DocumentPath, Fault
 from shared.jsontext import Json
 
 MAX_VALUES: Final = 250_000
 """Of one configuration, aliases copied."""
 
-Lines: TypeAlias = dict[Path, int]
+Lines: TypeAlias = dict[DocumentPath, int]
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """`file` is its name as the operator knows it; `folder` is what `{file: …}` in it is relative to.
+    """A configuration as it is written. `file` is its name in messages; names of files in it are relative to `folder`.
 
-    `repeated` are the keys that stand twice, of which `document` has the last.
+    `repeated` are faults of duplicate keys, for which `document` has the last value.
     """
 
     file: str
-    folder: FilePath
+    folder: Path
     document: Json
-    lines: Mapping[Path, int] = field(default_factory=dict)
+    lines: Mapping[DocumentPath, int] = field(default_factory=dict)
     repeated: tuple[Fault, ...] = ()
 
-    def line(self, path: Path) -> int:
-        """The line of the nearest thing that stands in the file; 0 where there is no file."""
+    def line(self, path: DocumentPath) -> int:
+        """Return the line of the value at the path, or of the nearest value around it; 0 if there is no file."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 0)
 
 
-def read_config_file(path: FilePath) -> ConfigFile:
-    """Raises ConfigFaults for a file that is not there, or is not YAML."""
+def read_config_file(path: Path) -> ConfigFile:
+    """Raises ConfigFaults for a file that does not exist or is not YAML."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigFaults(str(path), [Fault(0, str(path), f"cannot be read: {reason}")]) from error
     return parse_config(text, str(path), path.parent)
 
 
-def parse_config(text: str, file: str, folder: FilePath) -> ConfigFile:
+def parse_config(text: str, file: str, folder: Path) -> ConfigFile:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is not None and _size(node, {}) > MAX_VALUES:
@@ -59,7 +59,7 @@ def parse_config(text: str, file: str, folder: FilePath) -> ConfigFile:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ConfigFaults(file, [Fault(1, "not YAML", str(error).splitlines()[0])]) from error
     if node is None:
-        raise ConfigFaults(file, [Fault(1, "empty", "a configuration has at least `sources`")])
+        raise ConfigFaults(file, [Fault(1, "empty", "must have at least `sources`")])
     lines: Lines = {}
     repeated = tuple(_walk(node, (), lines))
     return ConfigFile(file, folder, _plain(document), lines, repeated)
@@ -86,8 +86,8 @@ def _size(node: yaml.Node, sizes: dict[int, int | None]) -> int:
     return size
 
 
-def _walk(node: yaml.Node, path: Path, lines: Lines) -> Iterator[Fault]:
-    """Notes each thing's line, and yields the keys that stand twice: YAML would keep the last in silence."""
+def _walk(node: yaml.Node, path: DocumentPath, lines: Lines) -> Iterator[Fault]:
+    """Record the line of each value in `lines`, and yield a fault for each duplicate key. YAML would keep the last."""
     lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.SequenceNode):
         for position, item in enumerate(node.value):
@@ -97,14 +97,14 @@ def _walk(node: yaml.Node, path: Path, lines: Lines) -> Iterator[Fault]:
         for key, value in node.value:
             name = str(key.value)
             if name in seen:
-                yield Fault(key.start_mark.line + 1, ".".join(map(str, (*path, name))), "stands twice; keep one")
+                yield Fault(key.start_mark.line + 1, ".".join(map(str, (*path, name))), "is a duplicate key; keep one")
             seen.add(name)
             lines[(*path, name)] = key.start_mark.line + 1
             yield from _walk(value, (*path, name), lines)
 
 
 def _plain(value: object) -> Json:
-    """YAML's values as JSON's: keys as text, dates as they are written."""
+    """Return YAML's values as JSON: keys as text, dates as they are written."""
     if isinstance(value, dict):
         return {_key(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -120,3 +120,32 @@ def _key(key: Hashable) -> str:
     if key is True or key is False:
         return "on" if key else "off"  # YAML 1.1 reads a key `on` as a truth value
     return str(key)
+
+
+NAME = "no file"
+
+
+def config_from_environment(environ: Mapping[str, str]) -> ConfigFile:
+    """Return the configuration of the mode without a file: what is posted to /webhook is mailed to EMAIL_ADDRESS.
+
+    Requests need the password WEBHOOK_PASSWORD. EMAIL_ADDRESS is one address or a comma-separated list. Raises
+    ConfigFaults if it is missing.
+    """
+    addresses: list[Json] = [text.strip() for text in environ.get("EMAIL_ADDRESS", "").split(",") if text.strip()]
+    if not addresses:
+        rule = "without a configuration file, set EMAIL_ADDRESS to the address that webhooks are mailed to"
+        raise ConfigFaults(NAME, [Fault(0, "EMAIL_ADDRESS", rule)])
+    document: Json = {
+        "sources": {
+            "webhook": {
+                "unwrap": True,
+                "auth": [
+                    {"scheme": "basic", "secret": "webhook-password"},
+                    {"scheme": "header", "header": "X-Webhook-Password", "secret": "webhook-password"},
+                ],
+            }
+        },
+        "routes": [{"name": "mail", "from": "webhook", "to": "mail"}],
+        "destinations": {"mail": {"email": {"to": addresses, "subject": "Webhook notification"}}},
+    }
+    return ConfigFile(NAME, Path(), document)

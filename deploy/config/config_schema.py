@@ -1,4 +1,4 @@
-"""The JSON Schema of hookchain.yaml, with the steps and the kinds of destinations as their own models have them."""
+"""The JSON Schema of hookchain.yaml, including the settings of every step and every kind of destination."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -8,9 +8,9 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaV
 from pydantic_core import core_schema
 
 from deploy.config.checks.kinds import destination_kinds, settings_model
+from deploy.config.models.configuration import Configuration
 from functions.transform.families import StepModels, step_models
 from functions.transform.step import MAX_STEPS
-from shared.config.bundle import BundleConfig
 from shared.jsontext import Json, JsonObject
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -19,14 +19,14 @@ _DURATION: Final = {"type": "string", "pattern": r"^\d+(\.\d+)?(s|m|h|d)$", "des
 
 
 class _AsWritten(GenerateJsonSchema):
-    """With what may be written in short: one thing for a list of it, `5m` for seconds, `none` for no way at all."""
+    """A schema that also allows short forms: an item for a list, `5m` for seconds, `none` for no auth scheme."""
 
     def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
         whole = super().function_before_schema(schema)
         match getattr(schema["function"]["function"], "__name__", ""):
             case "listed" | "_listed":
                 return {"anyOf": [whole.get("items", {}), whole]}
-            case "_ways":
+            case "_schemes":
                 return {"anyOf": [{"const": "none"}, whole.get("items", {}), whole]}
             case "duration_seconds":
                 return {"anyOf": [whole, dict(_DURATION)]}
@@ -34,13 +34,13 @@ class _AsWritten(GenerateJsonSchema):
 
 
 def config_schema(own: StepModels) -> JsonObject:
-    """`own` are the operator's own steps."""
+    """Return the schema. `own` are the operator's own steps."""
     steps = {**step_models(), **own}
     kinds = {kind: settings_model(kind) for kind in destination_kinds()}
-    models: list[type[BaseModel]] = [BundleConfig, *steps.values(), *kinds.values()]
+    models: list[type[BaseModel]] = [Configuration, *steps.values(), *kinds.values()]
     references, whole = models_json_schema([(model, _MODE) for model in models], schema_generator=_AsWritten)
     definitions = _object(whole["$defs"])
-    bundle = _object(definitions.pop("BundleConfig"))
+    bundle = _object(definitions.pop("Configuration"))
     _add_steps(definitions, bundle, {name: references[model, _MODE] for name, model in steps.items()}, steps)
     _add_kinds(_object(definitions["DestinationConfig"]), {kind: references[m, _MODE] for kind, m in kinds.items()})
     _allow_files(definitions, [references[model, _MODE] for model in (*steps.values(), *kinds.values())])
@@ -50,7 +50,7 @@ def config_schema(own: StepModels) -> JsonObject:
 def _add_steps(
     definitions: JsonObject, bundle: JsonObject, references: Mapping[str, JsonObject], models: StepModels
 ) -> None:
-    """A step is an object with one of these keys; its summary is what an editor shows."""
+    """Define a step as an object with one of these keys. Editors show the step's summary."""
     definitions["Step"] = {
         "type": "object",
         "properties": {
@@ -73,14 +73,14 @@ def _add_steps(
 
 
 def _add_kinds(destination: JsonObject, kinds: Mapping[str, JsonObject]) -> None:
-    """One of the kinds beside the settings that every destination has."""
+    """Require one of the kinds beside the settings that every destination has."""
     _object(destination["properties"]).update(kinds)
     destination["additionalProperties"] = False
     destination["oneOf"] = [{"required": [kind]} for kind in kinds]
 
 
 def _allow_files(definitions: JsonObject, references: Iterable[JsonObject]) -> None:
-    """`{file: NAME}` may stand for any setting of a step or a destination."""
+    """Allow `{file: NAME}` in place of any setting of a step or a destination."""
     definitions["File"] = {
         "type": "object",
         "properties": {"file": {"type": "string", "description": "relative to the configuration's folder"}},

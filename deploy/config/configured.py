@@ -1,4 +1,4 @@
-"""Which configuration, and which environment, an operator's command is about."""
+"""The configuration and the environment of a command, from its --config and --env-file."""
 
 import argparse
 from collections.abc import Mapping
@@ -12,7 +12,8 @@ from shared.jsontext import Json, JsonObject
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """`environ` is the shell's over .env's, `document` as it is written. Without a file `path` is None."""
+    """A compiled configuration. `environ` is .env overridden by the shell; `document` is the configuration as written.
+    `path` is None in the mode without a file."""
 
     environ: Mapping[str, str]
     path: Path | None
@@ -45,7 +46,7 @@ def configured_at(path: Path | None, environ: Mapping[str, str]) -> Configured:
 
 
 def config_path(options: argparse.Namespace, environ: Mapping[str, str]) -> Path | None:
-    """Not every command has a choice of a platform, or of a state folder."""
+    """Return the configuration file of a command. Not every command has the options --platform and --state."""
     if getattr(options, "platform", None) == "gcp":
         return deployed_config(options.config, environ)
     return chosen_config(options.config, environ, getattr(options, "state", None))

@@ -1,4 +1,4 @@
-"""`dev.json` in the state folder: how others find what runs, the page above all."""
+"""dev.json in the state folder: what a running `hookchain dev` serves, for other commands and the page."""
 
 import json
 import os
@@ -14,7 +14,7 @@ FILE_NAME: Final = "dev.json"
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """`trial` is a command that sends a first event; it names its secret. `sources` say where to send and how."""
+    """A hint for a first event. `trial` is a command that sends one; `sources` are lines with their URLs."""
 
     trial: str
     sources: tuple[str, ...]
@@ -29,10 +29,10 @@ def write_dev_file(
     by_name: bool = False,
     faults: str = "",
 ) -> None:
-    """Write what runs for the other commands and the page.
+    """Write the file.
 
-    `config` is None in the mode without a file. `sends_mail`: for real, to people. `by_name`: the configuration was
-    named when `hookchain dev` was started. `faults`: why the files as they are now are not the ones served.
+    `config` is None in the mode without a file. `sends_mail`: mails are sent to people. `by_name`: `hookchain dev` was
+    started with the name of its configuration. `faults`: why the files as they are now are not the ones served.
     """
     document: Json = {
         "process": os.getpid(),
@@ -51,7 +51,7 @@ def write_dev_file(
 
 
 def read_hint(state: Path) -> Hint | None:
-    """None where no `hookchain dev` is up."""
+    """Return the hint of the running `hookchain dev`, or None."""
     document = read_dev_file(state)
     if document is None:
         return None
@@ -60,32 +60,32 @@ def read_hint(state: Path) -> Hint | None:
 
 
 def is_sending_mail(state: Path) -> bool:
-    """Whether the `hookchain dev` that is up sends mails for real."""
+    """Return whether a running `hookchain dev` sends mails to people."""
     document = read_dev_file(state)
     return document is not None and document.get("sends_mail") is True
 
 
 def served_config(state: Path) -> str | None:
-    """What the `hookchain dev` that is up serves, as HOOKCHAIN_CONFIG would name it; None where none is up."""
+    """Return what a running `hookchain dev` serves, as HOOKCHAIN_CONFIG would name it; None if none is running."""
     document = read_dev_file(state)
     config = document.get("config") if document else None
     return config if isinstance(config, str) else None
 
 
 def is_served_by_name(state: Path) -> bool:
-    """Return whether the `hookchain dev` that is up was started with the name of its configuration."""
+    """Return whether a running `hookchain dev` was started with the name of its configuration."""
     document = read_dev_file(state)
     return document is not None and document.get("by_name") is True
 
 
 def config_faults(state: Path) -> str:
-    """Return why the `hookchain dev` that is up serves an older configuration; empty where it does not."""
+    """Return why a running `hookchain dev` serves an older configuration; empty if it does not."""
     document = read_dev_file(state)
     return str(document.get("faults", "")) if document else ""
 
 
 def read_dev_file(state: Path) -> JsonObject | None:
-    """None where no `hookchain dev` is up: one that was killed leaves its file behind."""
+    """Return the file, or None if no `hookchain dev` is running. A killed one leaves its file behind."""
     try:
         document: Json = json.loads((state / FILE_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):

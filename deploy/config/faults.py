@@ -1,15 +1,16 @@
-"""What is wrong with a configuration, all of it at once, each fault with its line."""
+"""Faults of a configuration: all of them at once, each with its line."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-Path = tuple[str | int, ...]
+DocumentPath = tuple[str | int, ...]
 """Keys and positions from the top of the file: ("routes", 0, "to")."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fault:
-    """`line` counts from 1; 0 where there is no file. `where` names the thing, `rule` what it breaks and what to do."""
+    """A fault. `line` counts from 1, and is 0 if there is no file. `where` names the setting; `rule` is what it breaks,
+    what was found, and what to do."""
 
     line: int
     where: str
@@ -21,12 +22,12 @@ class Fault:
 
 
 def unreadable(name: str) -> str:
-    """The rule for a file that the configuration names."""
+    """Return the rule for a file that the configuration names and that cannot be read."""
     return f"the file {name!r}, relative to the configuration's folder, cannot be read"
 
 
 class ConfigFaults(Exception):
-    """The configuration is refused. Its text lists every fault, one a line."""
+    """The configuration is invalid. The text has one line for each fault."""
 
     def __init__(self, file: str, faults: Sequence[Fault]) -> None:
         self.file = file

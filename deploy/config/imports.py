@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 
 def imported_modules(source: str) -> Iterator[str]:
-    """Every dotted name that an import statement may mean: in `from a import b`, both `a` and `a.b`."""
+    """Yield every module that an import statement may mean: for `from a import b`, both `a` and `a.b`."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -1,5 +1,5 @@
-"""What of the environment mails are sent with. A deployment hands it over as it is, to be seen by whoever sees the
-function, and a fault in it would hold every mail."""
+"""The check of the mail settings in the environment. A deployment copies them to notify, where a fault holds every
+mail."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from functions.notify.destinations.email.smtp import SmtpUrlFault, parse_smtp_ur
 
 
 def mail_fault(environ: Mapping[str, str]) -> str | None:
-    """In words that never hold the URL, which may hold a password."""
+    """Return the fault, or None. It never contains the URL, which may contain a password."""
     try:
         if url := environ.get("SMTP_URL"):
             parse_smtp_url(url)

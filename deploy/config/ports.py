@@ -1,4 +1,4 @@
-"""The five ports of `hookchain dev`: which they are, and whether they are free."""
+"""The five ports of `hookchain dev`, and the check that they are free."""
 
 import shutil
 import socket
@@ -15,7 +15,7 @@ LSOF_SECONDS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """`apis` is the emulated Pub/Sub and SendGrid."""
+    """The ports. `apis` serves the emulated Pub/Sub, SendGrid and Firestore."""
 
     receive: int
     transform: int
@@ -28,7 +28,7 @@ class Ports:
 
 
 def function_url(port: int) -> str:
-    """Return a local function's URL, to which the tokens of pushes are made out."""
+    """Return a local function's URL, which is the audience of push tokens."""
     return f"http://{HOST}:{port}"
 
 
@@ -37,7 +37,7 @@ def ports_from(base: int) -> Ports:
 
 
 class PortsTaken(Exception):
-    """Its text says which, by whom as far as can be told, and what to do."""
+    """A port is in use. The text names the port, the program if it is known, and what to do."""
 
 
 def require_free(base: int, is_free: Callable[[int], bool], owner: Callable[[int], str | None]) -> None:
@@ -45,15 +45,15 @@ def require_free(base: int, is_free: Callable[[int], bool], owner: Callable[[int
     taken = {name: port for name, port in ports_from(base).named().items() if not is_free(port)}
     if not taken:
         return
-    lines = [f"Port {port} ({name}) is taken{_by(owner(port))}." for name, port in taken.items()]
-    advice = "Stop what listens there, or move all five ports"
+    owners = {port: owner(port) for port in taken.values()}
+    lines = [
+        f"Port {port} ({name}) is in use" + (f" by {owners[port]}." if owners[port] else ".")
+        for name, port in taken.items()
+    ]
+    advice = "Stop that program, or move all five ports"
     free = next(_free_bases(is_free), None)
     lines.append(f"{advice}: PORT_BASE={free} make dev" if free else f"{advice} with PORT_BASE.")
     raise PortsTaken("\n".join(lines))
-
-
-def _by(owner: str | None) -> str:
-    return f" by {owner}" if owner else ""
 
 
 def _free_bases(is_free: Callable[[int], bool]) -> Iterator[int]:
@@ -63,7 +63,8 @@ def _free_bases(is_free: Callable[[int], bool]) -> Iterator[int]:
 
 
 def is_free(port: int) -> bool:
-    """Asked both ways: some systems let two programs bind one port, one of them on all addresses."""
+    """Return whether nothing listens on the port. A connection is tried too, because some systems let two programs bind
+    the same port, one of them on all addresses."""
     with socket.socket() as client:
         client.settimeout(0.2)
         if client.connect_ex((HOST, port)) == 0:
@@ -76,7 +77,7 @@ def is_free(port: int) -> bool:
 
 
 def owner_of(port: int) -> str | None:
-    """The program that listens there, where lsof is installed and tells."""
+    """Return the program that listens on the port, if lsof is installed and knows it."""
     lsof = shutil.which("lsof")
     if lsof is None:
         return None
@@ -89,6 +90,6 @@ def owner_of(port: int) -> str | None:
 
 
 def owner_from(listing: str) -> str | None:
-    """From lsof's field output: a line `p<pid>`, then `c<command>`."""
+    """Return the program from lsof's field output: a line `p<pid>`, then a line `c<command>`."""
     fields = {line[0]: line[1:] for line in reversed(listing.splitlines()) if line}
     return f"{fields['c']} (process {fields['p']})" if {"c", "p"} <= fields.keys() else None

@@ -14,14 +14,14 @@ from deploy.config.faults import ConfigFaults
 from deploy.config.mail_settings import mail_fault
 from deploy.config.ports import DEFAULT_BASE, is_free, owner_of
 from deploy.doctor import configuration, google, machine, sender
-from deploy.gcp import policies
-from deploy.gcp.secret_manager_place import SecretManagerPlace
-from deploy.google.api import ApiFault, GoogleApi, NotSignedIn, Token, token_of
+from deploy.gcp import organization_policies
+from deploy.gcp.secret_manager_backend import SecretManagerBackend
+from deploy.google.api import ApiError, GoogleApi, NotSignedIn, Token, token_of
 from deploy.google.gcloud import Gcloud, GcloudFault, GcloudMissing
 from deploy.google.target import Target
 from deploy.history.platform_options import same_platform
+from deploy.secrets.backend import BackendError, SecretBackend
 from deploy.secrets.needs import needs
-from deploy.secrets.place import Place, PlaceFault
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
 from functions.notify.destinations.email.email import API_KEY
 from shared.errors import place_of
@@ -41,7 +41,7 @@ class Subject:
     compiled: Configured | ConfigFaults
 
 
-def local_checks(subject: Subject, place: Place) -> list[Check]:
+def local_checks(subject: Subject, place: SecretBackend) -> list[Check]:
     options = subject.options
     base = int(subject.environ["PORT_BASE"]) if subject.environ.get("PORT_BASE", "").isdecimal() else DEFAULT_BASE
     return [
@@ -61,14 +61,14 @@ def gcp_checks(subject: Subject, target: Target) -> list[Check]:
     runner = Gcloud(target.project)
     token = token_of(runner)
     api = GoogleApi(target.project, token)
-    place = SecretManagerPlace(target, runner, api)
+    place = SecretManagerBackend(target, runner, api)
     return [
         *gcloud_checks(runner, token),
         Check("project", partial(google.project, target, api)),
         Check("region", partial(google.region, target, api)),
         Check("billing", partial(google.billing, target, api)),
         Check("apis", partial(google.apis, target, api)),
-        Check("policies", partial(policies.policies, target, api)),
+        Check("policies", partial(organization_policies.policies, target, api)),
         Check("permissions", partial(google.permissions, target, api)),
         Check("configuration", partial(_configuration, subject)),
         Check("secrets", partial(_secrets, subject, place)),
@@ -102,7 +102,7 @@ def _configuration(subject: Subject) -> Finding:
     return configuration.configuration(compiled.path, compiled.slices)
 
 
-def _secrets(subject: Subject, place: Place) -> Finding:
+def _secrets(subject: Subject, place: SecretBackend) -> Finding:
     if isinstance(subject.compiled, ConfigFaults):
         return unknown("the configuration has faults")
     slices = subject.compiled.slices
@@ -122,7 +122,7 @@ def _sender(subject: Subject, key: Callable[[], str | None], is_local: bool) -> 
     return sender.sender(subject.compiled.slices["notify"], settings.email_from, settings.sendgrid_url, found)
 
 
-def _kept_key(place: Place) -> str | None:
+def _kept_key(place: SecretBackend) -> str | None:
     kept = place.find([API_KEY]).get(API_KEY)
     return kept.values[0] if kept and kept.values else None
 
@@ -159,7 +159,7 @@ def _finding(check: Check) -> Finding:
         return check.run()
     except (NotSignedIn, GcloudMissing):
         return unknown("needs gcloud, signed in")
-    except (ApiFault, GcloudFault, PlaceFault) as fault:
+    except (ApiError, GcloudFault, BackendError) as fault:
         return unknown(str(fault).split("\n")[0])
     except Exception as error:  # one check's own fault must not hide what the others found
         return unknown(f"the check itself failed: {place_of(error)}", "please report it")

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.config.default_config import NAME as NO_FILE
+from deploy.config.config_file import NAME as NO_FILE
 from deploy.config.faults import ConfigFaults
 from deploy.gcp.first_values import is_made_up
+from deploy.secrets.backend import SecretBackend, StoredSecret
 from deploy.secrets.needs import Need
-from deploy.secrets.place import Kept, Place
-from deploy.secrets.values import Refused, checked_values, short_ones
+from deploy.secrets.values import InvalidValue, count_short, validated_values
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from shared.jsontext import JsonObject
 
@@ -34,7 +34,7 @@ def configuration(path: Path | None, compiled: "Mapping[str, JsonObject] | Confi
     return ok(f"{path or 'no file'}: {said}")
 
 
-def secrets(needed: Sequence[Need], place: Place, receive: JsonObject, where: str) -> Finding:
+def secrets(needed: Sequence[Need], place: SecretBackend, receive: JsonObject, where: str) -> Finding:
     """Check each secret. `receive` is its slice; `where` the options that name a cloud, empty for this machine."""
     if not needed:
         return ok("the configuration needs none")
@@ -64,21 +64,21 @@ def _with_more(said: str, states: dict[str, str], state: str) -> str:
     return f"{said} ({count} more are {state})" if count else said
 
 
-def state_of(need: Need, kept: Kept | None) -> str:
+def state_of(need: Need, kept: StoredSecret | None) -> str:
     if kept is None:
         return MISSING
     if kept.text is None:
         return UNREADABLE
     try:
-        values = checked_values(kept.text, need.ways)
-    except Refused:
+        values = validated_values(kept.text, need.ways)
+    except InvalidValue:
         return WEAK
-    return SHORT if short_ones(values) else PRESENT
+    return SHORT if count_short(values) else PRESENT
 
 
-def why_weak(need: Need, kept: Kept) -> str:
+def why_weak(need: Need, kept: StoredSecret) -> str:
     try:
-        checked_values(kept.text or "", need.ways)
-    except Refused as fault:
+        validated_values(kept.text or "", need.ways)
+    except InvalidValue as fault:
         return str(fault)
     return ""

@@ -3,8 +3,8 @@
 import json
 from typing import Final
 
-from deploy.gcp.resources.apis import APIS
-from deploy.google.api import ApiFault, GoogleApi, NotSignedIn, Token
+from deploy.gcp.resources.project import APIS
+from deploy.google.api import ApiError, GoogleApi, NotSignedIn, Token
 from deploy.google.gcloud import GcloudMissing, Runner
 from deploy.google.target import Target
 from deploy.terminal.finding import Finding, ok, problem, unknown
@@ -86,7 +86,7 @@ def _line(text: str) -> str:
 def project(target: Target, api: GoogleApi) -> Finding:
     try:
         found = api.get("cloudresourcemanager", f"/v3/projects/{target.project}")
-    except ApiFault as fault:
+    except ApiError as fault:
         if fault.status not in {403, 404}:
             raise
         said = f"{target.project} does not exist, or you may not see it"
@@ -121,7 +121,7 @@ def apis(target: Target, api: GoogleApi) -> Finding:
 def region(target: Target, api: GoogleApi) -> Finding:
     try:
         found = api.get("run", f"/v1/projects/{target.project}/locations", {"pageSize": "200"})
-    except ApiFault as fault:
+    except ApiError as fault:
         if fault.reason == "SERVICE_DISABLED":
             return unknown(f"{target.region}: Cloud Run lists its regions once its API is enabled")
         raise

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.google.api import ApiFault, ask
+from deploy.google.api import ApiError, ask
 from deploy.secrets.needs import mail_ways
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from functions.notify.destinations.email.email import sender_of
@@ -53,7 +53,7 @@ def sender_finding(addresses: Sequence[str], verified: Verified) -> Finding:
 
 
 def verified_by(url: str, key: str) -> Verified:
-    """Raises ApiFault for an unknown key, or if nothing answers."""
+    """Raises ApiError for an unknown key, or if nothing answers."""
     headers = {"Authorization": f"Bearer {key}"}
     senders = _read(f"{url}/v3/verified_senders?limit=1000", headers)
     domains = _read(f"{url}/v3/whitelabel/domains?limit=500", headers)
@@ -66,9 +66,9 @@ def verified_by(url: str, key: str) -> Verified:
 def _read(url: str, headers: Mapping[str, str]) -> JsonObject | None:
     try:
         return ask("GET", url, headers)
-    except ApiFault as fault:
+    except ApiError as fault:
         if fault.status == 401:
-            raise ApiFault(
+            raise ApiError(
                 401, "", "SendGrid does not know the API key: hookchain secrets set sendgrid-api-key"
             ) from fault
         if fault.status == 403:

@@ -1,27 +1,37 @@
-"""The configuration's own tests: each one's input through receive, the routes and the mails' templates, offline."""
+"""Configuration tests: each test case goes offline through receive, the routes and the templates of mails."""
 
 import asyncio
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deploy.explain.case_input import BadInput, events_of
-from deploy.explain.case_world import services_of
-from deploy.explain.example_test import example_lines
-from deploy.explain.expecting import Actual, verdict
-from deploy.explain.mails import mail_of
+from pydantic import BaseModel
+
+from deploy.config.compiler import compile_config, read_config
+from deploy.config.models.case import CaseAnswer, CaseConfig
+from deploy.config.models.configuration import Configuration
+from deploy.explain.case_inputs import AT, InputError, case_services, input_events
+from deploy.explain.deliveries import rendered_mail
+from deploy.explain.differences import differences
+from deploy.explain.expectations import ActualDelivery, mismatches
+from deploy.explain.steps import fault_text
+from deploy.terminal.command_error import CommandError
+from functions.transform.chain import Chain, ChainResult
 from functions.transform.decision import Decision, decide
+from functions.transform.read_chains import read_chain
 from functions.transform.read_routes import Program, read_program
-from shared.config.bundle import BundleConfig
-from shared.config.case import CaseConfig
+from functions.transform.step import Example, Step
 from shared.delivery import Delivery
-from shared.errors import Permanent
+from shared.errors import Permanent, Temporary
+from shared.event import Event
 from shared.jsontext import Json, JsonObject
+from shared.times import rfc3339
 
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """`lines` say what is otherwise than expected, for people; none where it passed."""
+    """The result of a test case. `lines` are the differences from what is expected; none if it passed."""
 
     name: str
     lines: tuple[str, ...] = ()
@@ -32,11 +42,11 @@ class CaseResult:
 
 
 def run_config_tests(document: Json, slices: Mapping[str, JsonObject], folder: Path) -> list[CaseResult]:
-    """`document` is the configuration as it is written, without faults; files in it are relative to `folder`.
+    """Run the test cases of a configuration without faults, and the examples of the operator's own steps.
 
-    The examples of steps of the operator's own are tests too.
+    `document` is the configuration as it is written. Names of files in it are relative to `folder`.
     """
-    cases = BundleConfig.model_validate(document).tests
+    cases = Configuration.model_validate(document).tests
     program = read_program(slices["transform"])
     examples = [
         CaseResult(f"the example of the step {name!r}", tuple(asyncio.run(example_lines(name, model))))
@@ -50,38 +60,84 @@ def run_config_tests(document: Json, slices: Mapping[str, JsonObject], folder: P
 
 async def _lines(case: CaseConfig, program: Program, slices: Mapping[str, JsonObject], folder: Path) -> Sequence[str]:
     try:
-        events = await events_of(case, slices["receive"], folder)
-        decisions = [await decide(event, program.routes, services_of(case.answers)) for event in events]
-    except (BadInput, Permanent) as error:
+        events = await input_events(case, slices["receive"], folder)
+        decisions = [await decide(event, program.routes, case_services(case.answers)) for event in events]
+    except (InputError, Permanent) as error:
         return [error.detail if isinstance(error, Permanent) else str(error)]
     actual = [each for decision in decisions for each in _actual(decision, slices["notify"])]
-    lines = [*_failures(case.fails, decisions, actual), *verdict(case.expect, actual)]
-    return [*lines, *_why(decisions)] if lines else []
+    lines = [*_failures(case.fails, decisions, actual), *mismatches(case.expect, actual)]
+    return [*lines, *_route_lines(decisions)] if lines else []
 
 
-def _failures(expected: str | None, decisions: Sequence[Decision], actual: Sequence[Actual]) -> list[str]:
+def _failures(expected: str | None, decisions: Sequence[Decision], actual: Sequence[ActualDelivery]) -> list[str]:
     """Return a line for each failure of a chain or a mail that is not expected, and for a missing one that is."""
     found = [(failed.code, failed.reason) for decision in decisions for failed in decision.failed]
     found += [(each.unfinished.code, each.unfinished.detail) for each in decisions if each.unfinished]
     found += [(each.code, f"to {each.delivery.destination!r}: {each.fault}") for each in actual if each.code]
     lines = [f"failed: {code}: {reason}" for code, reason in found if code != expected]
     if expected and all(code != expected for code, _ in found):
-        lines.append(f"nothing failed with the code {expected!r}, which `fails` expects")
+        lines.append(f"nothing failed with the code {expected!r} that `fails` expects")
     return lines
 
 
-def _actual(decision: Decision, notify: JsonObject) -> list[Actual]:
+def _actual(decision: Decision, notify: JsonObject) -> list[ActualDelivery]:
     deliveries = [Delivery(owed.event, owed.route, name) for owed in decision.owed for name in owed.destinations]
-    return [_one(delivery, notify) for delivery in deliveries]
+    return [_rendered(delivery, notify) for delivery in deliveries]
 
 
-def _one(delivery: Delivery, notify: JsonObject) -> Actual:
+def _rendered(delivery: Delivery, notify: JsonObject) -> ActualDelivery:
     try:
-        return Actual(delivery, mail_of(delivery, notify))
+        return ActualDelivery(delivery, rendered_mail(delivery, notify))
     except Permanent as error:
-        return Actual(delivery, None, error.detail, error.code)
+        return ActualDelivery(delivery, None, error.detail, error.code)
 
 
-def _why(decisions: Sequence[Decision]) -> list[str]:
+def _route_lines(decisions: Sequence[Decision]) -> list[str]:
     routes = [route for decision in decisions for route in decision.routes]
-    return ["what the routes decided:"] + [f"  {route.route}: {route.word}: {route.reason}" for route in routes]
+    return ["the decisions of the routes:"] + [f"  {route.route}: {route.word}: {route.reason}" for route in routes]
+
+
+async def example_lines(name: str, model: type[BaseModel]) -> list[str]:
+    """Return the differences between a step's example and what the step does; none if it is correct."""
+    assert issubclass(model, Step)
+    example = model.example
+    steps, faults = read_chain([{name: example.settings}], {name: model})
+    if faults:
+        return [f"its settings: {fault.reason}" for fault in faults]
+    event = replace(
+        Event(f"example-of-{name}".replace("-", ""), "/sources/example", "example", rfc3339(AT), "00"),
+        data=copy.deepcopy(example.before),
+    )
+    answers = {url: CaseAnswer(body=body) for url, body in example.answers.items()}
+    try:
+        course = await Chain("", tuple(steps)).run(event, case_services(answers))
+    except Temporary as error:
+        return [error.detail]
+    return _mismatches(example, course, event)
+
+
+def _mismatches(example: Example, course: ChainResult, before: Event) -> list[str]:
+    if course.faults:
+        return [fault_text(fault).removeprefix("route '': ") for fault in course.faults]
+    if example.stops is not None:
+        said = [reason.partition(": ")[2] for reason in course.stops]
+        return [] if said == [example.stops] else [f"expected to stop: {example.stops}; found {said or 'no stop'}"]
+    if not course.events:
+        return [f"stopped: {'; '.join(course.stops)}"]
+    found: Json = [event.data for event in course.events]
+    if isinstance(found, list) and len(found) == 1 and course.events[0].id == before.id:
+        found = found[0]
+    return [] if example.varies else differences(example.after, found, "data")
+
+
+def require_passing_tests(config: Path | None, environ: Mapping[str, str]) -> int:
+    """Run the configuration's tests before a deployment, and return their number. Raises CommandError if one fails, and
+    ConfigFaults."""
+    file = read_config(config, environ)
+    results = run_config_tests(file.document, compile_config(file), file.folder)
+    failed = [each for each in results if not each.passed]
+    if failed:
+        lines = [line for each in failed for line in (f"{each.name}:", *(f"  {line}" for line in each.lines))]
+        how = f"nothing is deployed: {len(failed)} of the configuration's {len(results)} tests fail"
+        raise CommandError("\n".join([f"{how} (`hookchain test`)", *lines]))
+    return len(results)

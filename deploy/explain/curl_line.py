@@ -1,4 +1,4 @@
-"""The request that a `curl` command line makes, as people paste it from a sender's log or a browser's tools."""
+"""The request of a `curl` command line, as people copy it from a sender's log or a browser's developer tools."""
 
 import argparse
 import base64
@@ -11,7 +11,7 @@ from urllib.parse import quote_plus
 
 from shared.http import Request
 
-# What changes nothing in the request that arrives: alone, and with a value.
+# Options that do not change the request: without a value, and with one.
 _IGNORED: Final = (
     *("-s", "--silent", "-S", "--show-error", "-f", "--fail", "-i", "--include", "-v", "--verbose"),
     *("-k", "--insecure", "-L", "--location", "-N", "--no-buffer", "--compressed", "--http1.1", "--http2"),
@@ -19,23 +19,23 @@ _IGNORED: Final = (
 _IGNORED_VALUES: Final = ("-o", "--output", "-w", "--write-out", "-m", "--max-time", "--connect-timeout", "--retry")
 _HEADERS: Final = {"user-agent": ("-A", "--user-agent"), "cookie": ("-b", "--cookie"), "referer": ("-e", "--referer")}
 
-# $'…', which browsers write for texts that hold quotes or letters beyond ASCII, is bash's, and shlex does not know it.
+# $'…' is bash syntax, which shlex does not know. Browsers write it for text with quotes or non-ASCII letters.
 _DOLLAR_QUOTED: Final = re.compile(r"(?<=\s)\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9A-Fa-f]{1,4})|x([0-9A-Fa-f]{1,2})|(.))", re.DOTALL)
 _ESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
 
-class _Words(argparse.ArgumentParser):
+class _CurlParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ValueError(f"this curl line is not understood: {message}")
+        raise ValueError(f"cannot parse this curl line: {message}")
 
 
 def curl_request(line: str) -> tuple[str, Request]:
-    """The URL, and the request without it. Raises ValueError and OSError."""
+    """Return the URL and the request of a curl line. Raises ValueError and OSError."""
     words = shlex.split(_DOLLAR_QUOTED.sub(_plainly_quoted, line.replace("\\\n", " ")))
     if words[1:] and words[0] != "curl" and words[0].isalnum():
-        raise ValueError(f"a curl line begins with curl, and this one with {words[0]!r}")
-    given = _words().parse_args(words[1:] if words[:1] == ["curl"] else words)
+        raise ValueError(f"a curl line must begin with curl; got {words[0]!r}")
+    given = _parser().parse_args(words[1:] if words[:1] == ["curl"] else words)
     headers = [_header(text) for text in given.header]
     names = {name for name, _ in headers}
     headers += [(name, value) for name in _HEADERS if name not in names and (value := getattr(given, name)) is not None]
@@ -71,8 +71,8 @@ def _with_query(url: str, query: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
 
 
-def _words() -> _Words:
-    words = _Words(prog="curl", add_help=False, allow_abbrev=False)
+def _parser() -> _CurlParser:
+    words = _CurlParser(prog="curl", add_help=False, allow_abbrev=False)
     words.add_argument("url", nargs="?")
     words.add_argument("--url", dest="named_url")
     words.add_argument("-X", "--request")
@@ -108,7 +108,7 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _data(text: str, kind: str) -> bytes:
-    """`@file` is read; of `-d @file`, curl leaves out line ends."""
+    """Return the bytes of a data option. `@file` is read; for `-d @file`, curl removes line breaks."""
     if kind == "urlencode":
         return _urlencoded(text)
     if kind == "raw" or not text.startswith("@"):
@@ -118,7 +118,7 @@ def _data(text: str, kind: str) -> bytes:
 
 
 def _urlencoded(text: str) -> bytes:
-    """`content`, `=content`, `name=content`, `@file` or `name@file`: the first of the two signs decides."""
+    """Encode `content`, `=content`, `name=content`, `@file` or `name@file`. The first `=` or `@` decides."""
     sign = re.search("[=@]", text)
     if sign is None:
         return quote_plus(text).encode()

@@ -1,4 +1,4 @@
-"""Two JSON values as a diff for people: each place that differs, what was there with `-`, what is there with `+`."""
+"""The differences between two JSON values, as lines: `-` for what was there, `+` for what is there now."""
 
 import difflib
 import itertools
@@ -13,19 +13,19 @@ MAX_LINES: Final = 200
 MAX_VALUE_CHARACTERS: Final = 300
 MAX_ITEMS: Final = 1_000
 MAX_EQUAL_PAIRS: Final = 5_000
-"""Of an item of one list and one of the other. Each is looked at again and again: a sender's thousand zeros, for which
-steps made other ones, would take a minute."""
+"""The limit for pairs of equal items in two lists. Matching compares each pair many times: two lists of a thousand
+zeros would take a minute."""
 _PLAIN_KEY: Final = re.compile(r"[^\s.\[\]\"]{1,80}")
 
 
 def differences(before: Json, after: Json, place: str = "") -> list[str]:
-    """No line where they are equal. `place` is the name of the whole."""
+    """Return the differences; no line if the values are equal. `place` is the name of the whole value."""
     found = list(itertools.islice(_walk(before, after, place), MAX_LINES + 1))
     return [*found[:MAX_LINES], "…"] if len(found) > MAX_LINES else found
 
 
 def same(one: Json, other: Json) -> bool:
-    """As JSON: 1 is 1.0, but not true."""
+    """Return whether the values are equal in JSON: 1 equals 1.0, but not true."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, dict) and isinstance(other, dict):
@@ -55,7 +55,7 @@ def _walk(before: Json, after: Json, place: str) -> Iterator[str]:
 
 
 def _walk_items(before: list[Json], after: list[Json], place: str) -> Iterator[str]:
-    """An item that went or came moves the others: they are not told as changed."""
+    """Compare two lists. Items that only moved, because another one was added or removed, are not reported."""
     old, new = ([to_json(item) for item in items] for items in (before, after))
     for what, first, end, start, stop in _opcodes(old, new):
         if what == "replace" and end - first == stop - start:

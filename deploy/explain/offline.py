@@ -1,18 +1,21 @@
-"""Receive's ports without a platform: a bus that only remembers, and time as it is told."""
+"""Ports for running receive and steps on this machine without a platform: bus, clock, secrets and memory."""
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from functions.receive.receive import Receiver
 from functions.receive.source import read_sources
+from functions.transform.step import Services
+from shared.cloud.platform import SystemClock, fetch
 from shared.errors import Rejected
 from shared.event import Event, from_cloudevent
 from shared.http import ReadBody, Request
 from shared.jsontext import JsonObject
-from shared.ports import BusMessage
-from shared.secrets import SecretStore
+from shared.ports import BusMessage, Clock, Fetch
+from shared.secrets import SecretStore, from_environment, from_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class FixedClock:
 
 
 @dataclass(frozen=True, slots=True)
-class RememberingBus:
+class RecordingBus:
     messages: list[BusMessage] = field(default_factory=list)
 
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:  # noqa: ARG002 the port's
@@ -35,7 +38,7 @@ class RememberingBus:
         return tuple(from_cloudevent(json.loads(message.data)) for message in self.messages)
 
 
-def offline_receiver(slice_: JsonObject, store: SecretStore, bus: RememberingBus, now: float) -> Receiver:
+def offline_receiver(slice_: JsonObject, store: SecretStore, bus: RecordingBus, now: float) -> Receiver:
     return Receiver(
         sources=read_sources(slice_),
         secrets=store,
@@ -53,3 +56,21 @@ def body_reader(request: Request) -> ReadBody:
         return request.body
 
     return read
+
+
+class FirstOwners:
+    """A memory in which every event is the first of its key."""
+
+    async def owner(self, _: str, event_id: str, __: float, ___: float) -> str:
+        return event_id
+
+
+def local_services(environ: Mapping[str, str], fetching: Fetch | None = None) -> Services:
+    """Return the services of steps on this machine. `fetching` replaces the network."""
+    return Services(local_secrets(environ), fetching or fetch(), FirstOwners(), None)
+
+
+def local_secrets(environ: Mapping[str, str], clock: Clock | None = None) -> SecretStore:
+    """Return the secrets as `hookchain dev` reads them: from a mounted file, else from the environment or .env."""
+    folder = Path(environ.get("SECRETS_DIR") or "/secrets")
+    return SecretStore((from_folder(folder), from_environment(environ)), clock or SystemClock())

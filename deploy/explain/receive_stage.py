@@ -1,7 +1,7 @@
-"""What receive would do with a request: the function itself is run, over ports without a platform.
+"""The explanation of receive: the function itself runs on the request, with ports that need no platform.
 
-Nothing is decided here. Receive's checks come in a fixed order, so the code of its refusal says which one failed: those
-before it passed, those after it were never made.
+Receive's checks have a fixed order, so the code of a rejection says which one failed. The checks before it passed, and
+those after it were not made.
 """
 
 import asyncio
@@ -9,10 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from deploy.explain.local_services import secrets_here
-from deploy.explain.offline import FixedClock, RememberingBus, body_reader, offline_receiver
-from deploy.explain.proof import Secrets, is_right_but_for_time, proof_of, reasons, secret_names
-from deploy.explain.receive_checks import Looked, Outcome, checks_of
+from deploy.explain.authentication import (
+    Secrets,
+    is_valid_except_time,
+    rejection_reasons,
+    secret_names,
+    verified_scheme,
+)
+from deploy.explain.offline import FixedClock, RecordingBus, body_reader, local_secrets, offline_receiver
+from deploy.explain.receive_checks import Inspection, Outcome, receive_checks
 from deploy.explain.report import Report, Stage
 from functions.receive.admission import requested_url, source_name
 from functions.receive.parsing import as_sent_by_provider
@@ -28,38 +33,38 @@ _PROOF_CODES: Final = frozenset({"sig", "ts", "id", "password"})
 
 
 def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, str], now: float) -> Report:
-    """`slice_` is receive's."""
+    """Return what receive would do. `slice_` is receive's."""
     sources = slice_["sources"]
     assert isinstance(sources, dict)
     name = source_name(request.path)
     settings = sources.get(name)
     known = settings if isinstance(settings, dict) else None
-    store = secrets_here(environ, FixedClock(now))
+    store = local_secrets(environ, FixedClock(now))
     outcome = asyncio.run(_run(request, slice_, store, now))
     secrets = asyncio.run(_values(store, secret_names(known)))
     url = requested_url(request, read_sources(slice_)[name]) if known is not None else ""
     if known is not None:
         request = as_sent_by_provider(read_sources(slice_)[name], request)
-    proof = proof_of(request, known, secrets, now, url) if known is not None else None
-    is_right = known is not None and is_right_but_for_time(request, known, secrets, url)
-    checks = tuple(checks_of(Looked(request, name, known, outcome, proof, is_right), sources))
+    proof = verified_scheme(request, known, secrets, now, url) if known is not None else None
+    is_valid = known is not None and is_valid_except_time(request, known, secrets, url)
+    checks = tuple(receive_checks(Inspection(request, name, known, outcome, proof, is_valid), sources))
     advice: list[str] = []
     if known is not None and outcome.error is not None and outcome.error.code in _PROOF_CODES:
         others = asyncio.run(_others(store, sources, name))
-        advice = reasons(request, known, secrets, now, url, others)
+        advice = rejection_reasons(request, known, secrets, now, url, others)
     return Report(
         status=outcome.reply.status,
         code=outcome.error.code if outcome.error else None,
         source=name if known is not None else None,
         stages=(Stage(NAME, checks),),
         events=outcome.events,
-        reply=_reply_words(outcome),
+        reply=_reply_text(outcome),
         advice=tuple(advice),
     )
 
 
 async def _run(request: Request, slice_: JsonObject, store: SecretStore, now: float) -> Outcome:
-    bus = RememberingBus()
+    bus = RecordingBus()
     head = replace(request, body=b"")
     try:
         taken = await offline_receiver(slice_, store, bus, now).receive(head, body_reader(request))
@@ -72,7 +77,7 @@ async def _run(request: Request, slice_: JsonObject, store: SecretStore, now: fl
 
 
 async def _values(store: SecretStore, names: Sequence[str]) -> Secrets:
-    """Of those that can be had: what is missing or weak, receive has said."""
+    """Return the values of the secrets that can be read. Receive has reported the others."""
     found: dict[str, Sequence[str]] = {}
     for name in names:
         try:
@@ -83,7 +88,7 @@ async def _values(store: SecretStore, names: Sequence[str]) -> Secrets:
 
 
 async def _others(store: SecretStore, sources: JsonObject, name: str) -> Secrets:
-    """By source."""
+    """Return the values of the other sources' secrets, by source."""
     found: dict[str, Sequence[str]] = {}
     for other, settings in sources.items():
         values = await _values(store, secret_names(settings)) if other != name else {}
@@ -92,5 +97,5 @@ async def _others(store: SecretStore, sources: JsonObject, name: str) -> Secrets
     return found
 
 
-def _reply_words(outcome: Outcome) -> str:
+def _reply_text(outcome: Outcome) -> str:
     return outcome.reply.body.decode("utf-8", "replace")

@@ -1,20 +1,133 @@
-"""Transform's and notify's part of an explanation: routes, steps as diffs, and what would go out."""
+"""The explanation of transform and notify: the routes of an event, each step's changes, and the deliveries."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
-from deploy.explain.going_out import going_out
-from deploy.explain.local_services import FirstOwners, secrets_here
+from deploy.explain.deliveries import preview_delivery
+from deploy.explain.differences import differences, line_of
+from deploy.explain.offline import FirstOwners, local_secrets
 from deploy.explain.report import NOTIFY, TRANSFORM, Check, Stage, State
-from deploy.explain.routes_told import RouteTold, StepTold, told_routes
-from functions.transform.step import Services
+from deploy.terminal.printing import count_of
+from functions.transform.chain import StepRecord
+from functions.transform.comparisons import read_values
+from functions.transform.decision import RouteResult, run_routes
+from functions.transform.expressions import Expression
+from functions.transform.read_routes import read_program
+from functions.transform.routes import Route
+from functions.transform.step import Many, Noted, Services, Stop, Switch
+from functions.transform.steps.decide import Filter
 from functions.transform.transform import duplicate_reason, first_with_signed_bytes
 from shared.delivery import Delivery
-from shared.errors import Permanent, Temporary
-from shared.event import Event
-from shared.jsontext import JsonObject
+from shared.errors import HookchainError, Permanent, Temporary
+from shared.event import Event, view_of
+from shared.jsontext import Json, JsonObject
 from shared.ports import Fetched, Outgoing, Owners
+
+MAX_SPLIT_EVENTS: Final = 10
+
+Outcome = Literal["changed", "unchanged", "noted", "split", "switched", "stopped", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepTrace:
+    """The effect of a step. `event_id` is a split event's own id. `diff` has lines for the fields that it changed."""
+
+    label: str
+    event_id: str
+    outcome: Outcome
+    words: str
+    diff: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTrace:
+    """The effect of a route. `word` is RouteDecision's. `values` are those that a false `where` read in the event.
+
+    `owed` are the events that its chain produced, for each of `destinations`.
+    """
+
+    route: str
+    matched: bool
+    word: str
+    reason: str
+    code: str | None
+    values: tuple[str, ...]
+    destinations: tuple[str, ...]
+    steps: tuple[StepTrace, ...] = ()
+    owed: tuple[Event, ...] = field(default=(), repr=False)
+
+
+async def trace_routes(event: Event, transform: JsonObject, services: Services) -> list[RouteTrace]:
+    """Return what each route does with the whole event. `transform` is its slice. Raises Permanent (`loop`)."""
+    routes = read_program(transform).routes
+    outcomes = await run_routes(event, routes, services, recorded=True)
+    return [_route(route, each, event) for route, each in zip(routes, outcomes, strict=True)]
+
+
+def _route(route: Route, found: RouteResult, event: Event) -> RouteTrace:
+    decision = found.decision
+    return RouteTrace(
+        route=decision.route,
+        matched=decision.matched,
+        word=decision.word,
+        reason=decision.reason,
+        values=() if decision.matched or route.where is None else condition_values(route.where, event),
+        code=decision.code or (found.unfinished.code if found.unfinished else None),
+        destinations=decision.destinations,
+        steps=tuple(map(_step, found.records)),
+        owed=tuple(owed.event for owed in found.owed),
+    )
+
+
+def _step(taken: StepRecord) -> StepTrace:
+    outcome, words, diff = _outcome(taken)
+    return StepTrace(taken.step.label, taken.before.id, outcome, words, tuple(diff))
+
+
+def _outcome(taken: StepRecord) -> tuple[Outcome, str, Sequence[str]]:
+    result = taken.result
+    if isinstance(result, HookchainError):
+        return "failed", f"{result.code}: {result.detail}", ()
+    if isinstance(result, Stop):
+        step = taken.step.step
+        return (
+            "stopped",
+            result.reason,
+            condition_values(Expression(step.root.keep), taken.before) if isinstance(step, Filter) else (),
+        )
+    if isinstance(result, Many):
+        return "split", f"into {count_of(len(result.events), 'event')}", list(_split_events(result.events))
+    if isinstance(result, Noted):
+        return "noted", result.note, _diff(taken.before, result.event)
+    if not isinstance(result, Event):
+        instead = "instead of the rest" if isinstance(result, Switch) else "and then on"
+        return "switched", f"through the chain {result.chain!r}, {instead}", _diff(taken.before, result.event)
+    diff = _diff(taken.before, result)
+    return ("changed", "", diff) if diff else ("unchanged", "no change", ())
+
+
+def condition_values(condition: Expression, event: Event) -> tuple[str, ...]:
+    """Return a line for each path that the condition reads, with the value that is there."""
+    return tuple(line_of("·", each.path, each.value) for each in read_values(condition, view_of(event)))
+
+
+def _split_events(events: tuple[Event, ...]) -> Iterator[str]:
+    """Yield the data of the split events, up to a number that a person can read."""
+    yield from (line_of("+", f"event {event.id}", event.data) for event in events[:MAX_SPLIT_EVENTS])
+    if len(events) > MAX_SPLIT_EVENTS:
+        yield "…"
+
+
+def _diff(before: Event, after: Event) -> list[str]:
+    return differences(visible_fields(before), visible_fields(after))
+
+
+def visible_fields(event: Event) -> Json:
+    """Return the fields that steps can change, without those that the event lacks."""
+    return {name: value for name, value in view_of(event).items() if value is not None or name == "data"}
+
 
 _STEP_MARKS: Final = {
     "changed": "~",
@@ -29,24 +142,24 @@ _STEP_MARKS: Final = {
 
 class OfflineFetch:
     async def fetch(self, request: Outgoing) -> Fetched:
-        """Behind a question mark stand secrets too."""
+        """Raise Temporary. The query is not shown, because it may contain secrets."""
         where, mark, _ = request.url.partition("?")
         body = f" with {len(request.body):,} bytes" if request.body else ""
         asking = f"{request.method} {where}{mark and '?…'}{body}"
-        raise Temporary("offline", f"it would ask {asking}; nobody is asked offline: `hookchain step` asks")
+        raise Temporary("offline", f"it would send {asking}, which is not sent offline. `hookchain step` sends it")
 
 
 def transform_stages(
     event: Event, slices: Mapping[str, JsonObject], environ: Mapping[str, str], seen: Owners | None = None
 ) -> tuple[Stage, ...]:
-    """Of one event that receive made. Nothing is sent, and no other system is asked. `seen`: the events that came here
-    before, which are looked at and not changed."""
+    """Return the stages of one event. Nothing is sent. `seen` has the events that came here before, to find duplicates;
+    it is not changed."""
     first = asyncio.run(first_with_signed_bytes(event, seen)) if seen else None
     if first is not None:
         return (Stage(TRANSFORM, (Check("duplicate", "failed", duplicate_reason(first)),)),)
-    services = Services(secrets_here(environ), OfflineFetch(), FirstOwners(), None)
+    services = Services(local_secrets(environ), OfflineFetch(), FirstOwners(), None)
     try:
-        routes = asyncio.run(told_routes(event, slices["transform"], services))
+        routes = asyncio.run(trace_routes(event, slices["transform"], services))
     except Permanent as error:
         return (Stage(TRANSFORM, (Check("hops", "failed", error.detail),)),)
     falsehoods = tuple(_values_stage(route) for route in routes if route.values)
@@ -59,21 +172,21 @@ def transform_stages(
     )
 
 
-def _check(route: RouteTold) -> Check:
+def _check(route: RouteTrace) -> Check:
     state: State = "failed" if route.code else "passed" if route.matched and route.owed else "skipped"
     to = f" → {', '.join(route.destinations)}" if route.destinations and route.owed else ""
     return Check(route.route, state, f"{route.word}: {route.reason}{to}")
 
 
-def _values_stage(route: RouteTold) -> Stage:
+def _values_stage(route: RouteTrace) -> Stage:
     return Stage(f"route {route.route!r}, the values that its `where` read", (), route.values)
 
 
-def _chain_stage(route: RouteTold) -> Stage:
+def _chain_stage(route: RouteTrace) -> Stage:
     return Stage(f"route {route.route!r}, step by step", (), tuple(_steps(route.steps)))
 
 
-def _steps(steps: tuple[StepTold, ...]) -> Iterator[str]:
+def _steps(steps: tuple[StepTrace, ...]) -> Iterator[str]:
     several = len({step.event_id for step in steps}) > 1
     for step in steps:
         of = f" of event {step.event_id}" if several else ""
@@ -81,7 +194,7 @@ def _steps(steps: tuple[StepTold, ...]) -> Iterator[str]:
         yield from (f"    {line}" for line in step.diff)
 
 
-def _notify_stages(routes: list[RouteTold], notify: JsonObject) -> Iterator[Stage]:
+def _notify_stages(routes: list[RouteTrace], notify: JsonObject) -> Iterator[Stage]:
     deliveries = [
         Delivery(event, route.route, destination)
         for route in routes
@@ -89,5 +202,5 @@ def _notify_stages(routes: list[RouteTold], notify: JsonObject) -> Iterator[Stag
         for destination in route.destinations
     ]
     if deliveries:
-        told = [going_out(delivery, notify) for delivery in deliveries]
+        told = [preview_delivery(delivery, notify) for delivery in deliveries]
         yield Stage(NOTIFY, tuple(each.check for each in told), tuple(line for each in told for line in each.lines))

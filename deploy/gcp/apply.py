@@ -1,4 +1,4 @@
-"""Carrying out a plan: what needs nothing any more is done side by side, and the first error ends it."""
+"""Applying a plan: actions whose needs are met run in parallel, and the first error stops the rest."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -7,18 +7,17 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Final, Protocol
 
-from deploy.gcp.plan import Action
+from deploy.gcp.plan import Action, shell_line
 from deploy.gcp.resource import Command
-from deploy.gcp.shell import shell_line
+from deploy.google.api import PROPAGATION_WAITS_SECONDS
 from deploy.google.gcloud import Answer, Runner
 from deploy.google.target import Target
 
 WORKERS: Final = 4
 COMMAND_SECONDS: Final = 1200.0
-WAITS_SECONDS: Final = (5.0, 10.0, 20.0, 30.0, 30.0)
-"""What was just made or allowed is not known everywhere at once."""
 
 _NOT_YET: Final = (
+    # These are errors of something that was just created or granted, and is not known everywhere at Google yet.
     "has not been used in project",  # an API that was just enabled
     "SERVICE_DISABLED",
     "does not exist",  # an account that was just made
@@ -46,7 +45,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """`line` can be pasted to try again; `said` is gcloud's own message."""
+    """A failed action. `line` can be pasted to try again; `said` is gcloud's own message."""
 
     action: Action
     line: str
@@ -55,7 +54,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Applying:
-    """What carrying out takes. `values` are secrets' texts by name."""
+    """A run of actions. `values` are the texts of secrets by name."""
 
     runner: Runner
     target: Target
@@ -65,7 +64,7 @@ class Applying:
     sleep: Callable[[float], None] = field(default=time.sleep)
 
     def apply(self, actions: Sequence[Action]) -> Failure | None:
-        """None where all is done. After a failure nothing new is begun; what has begun is waited for."""
+        """Run the actions, and return the first failure or None. After it no action starts, and running ones finish."""
         sorter = TopologicalSorter(_edges(actions))
         sorter.prepare()
         ready: list[int] = []
@@ -97,7 +96,7 @@ class Applying:
     def _run(self, action: Action, command: Command) -> Failure | None:
         stdin = self.values[command.secret].encode() if command.secret else None
         answer = self.runner.run(command.arguments, stdin, COMMAND_SECONDS)
-        for seconds in WAITS_SECONDS:
+        for seconds in PROPAGATION_WAITS_SECONDS:
             if answer.code == 0 or not any(text in answer.stderr for text in _NOT_YET):
                 break
             self.progress.waits(action, seconds)
@@ -109,12 +108,12 @@ class Applying:
 
 
 def _was_done_before(answer: Answer) -> bool:
-    """The try before said no, and did it."""
+    """Return whether the attempt before reported an error, but did create the resource."""
     return answer.code != 0 and ("ALREADY_EXISTS" in answer.stderr or "already exists" in answer.stderr)
 
 
 def _edges(actions: Sequence[Action]) -> dict[int, set[int]]:
-    """By position; a need that no action settles is settled already."""
+    """Return the positions of the actions that each action waits for. A need without an action is met already."""
     settled_by = {key: number for number, action in enumerate(actions) for key in action.settles}
     return {
         number: {settled_by[key] for key in action.needs if key in settled_by} for number, action in enumerate(actions)

@@ -1,16 +1,23 @@
-"""The difference between what a configuration asks for and what is there."""
+"""The changes from what exists to what a configuration needs, and the checks that the resources belong to it.
+
+A database called `shop`, or an account `shop-notify`, may have existed before a deployment with the prefix `shop-`. The
+topic of dead letters, which has a label, is created before such resources and deleted after them: it proves that they
+belong to the deployment.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from deploy.gcp.iam_bindings import GRANT, account_member
 from deploy.gcp.live import Live, read_live
-from deploy.gcp.marks import refuse_others
 from deploy.gcp.plan import Action, fixed_differences, plan, superfluous
 from deploy.gcp.resource import Existing, Resource, key_of
-from deploy.gcp.resources.access import GRANT, account_member
-from deploy.gcp.resources.accounts import ACCOUNTS
-from deploy.gcp.resources.stores import database_key
+from deploy.gcp.resources.monitoring import METRIC
+from deploy.gcp.resources.project import ACCOUNT, ACCOUNTS
+from deploy.gcp.resources.services import JOB, SERVICE
+from deploy.gcp.resources.stores import DATABASE, database_key
+from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC
 from deploy.google.gcloud import Runner
 from deploy.google.target import Target
 from deploy.terminal.command_error import CommandError
@@ -19,7 +26,7 @@ EVERYBODY: Final = frozenset({"allUsers", "allAuthenticatedUsers"})
 
 
 def changes(runner: Runner, target: Target, resources: Sequence[Resource]) -> tuple[Action, ...]:
-    """Raises GcloudFault, GcloudMissing and CommandError."""
+    """Return the actions of a deployment. Raises GcloudFault, GcloudMissing and CommandError."""
     live = read_live(runner, target, resources)
     refuse_others(target, live.existing)
     refuse_elsewhere(target, live.existing)
@@ -32,11 +39,11 @@ def changes(runner: Runner, target: Target, resources: Sequence[Resource]) -> tu
 def closings(
     live: Live, resources: Sequence[Resource], actions: Sequence[Action], target: Target
 ) -> tuple[Action, ...]:
-    """Take from everybody what somebody opened to everybody, on things that are ours alone."""
+    """Return actions that remove access for everybody from the deployment's own resources."""
     own = {each.key for each in resources if not each.is_shared}
     granted = [each for each in live.grants if each.member in EVERYBODY and key_of(each.on, each.name) in own]
     before = tuple(key for action in actions if action.kind == GRANT for key in action.settles)
-    why = "open to everybody, which the plan is not"
+    why = "it is open to everybody, which is not planned"
     return tuple(
         replace(each, why=why, needs=(*each.needs, *before), differences=(f"{each.name} is not planned",))
         for each in superfluous(granted, resources, EVERYBODY, target)
@@ -44,17 +51,42 @@ def closings(
 
 
 def refuse_fixed(resources: Sequence[Resource], existing: Mapping[str, Existing]) -> None:
-    """Raises CommandError for what differs and cannot be changed: to remove it may lose messages or events."""
+    """Raise CommandError if a setting differs that cannot be changed: deleting the resource may lose messages."""
     for difference in fixed_differences(resources, existing):
         what = f"{difference.setting.resource}: {difference.text}, and Google Cloud cannot change that"
-        raise CommandError(
-            f"nothing was changed: {what}. Remove it, if you need nothing that it holds, and deploy again"
-        )
+        raise CommandError(f"nothing was changed: {what}. Delete it, if you do not need its data, and deploy again")
 
 
 def refuse_elsewhere(target: Target, existing: Mapping[str, Existing]) -> None:
-    """A bundle is in one region: in another, functions and a sweep would stay behind. Raises CommandError."""
+    """Raise CommandError for another region: the functions and the sweep of the first one would stay behind."""
     found = existing.get(database_key(target))
     if found and "-" in found.region and found.region != target.region:  # `eur3` is many regions
-        where = f"bundle {target.bundle!r} is in {found.region}, where its database is"
-        raise CommandError(f"nothing was changed: {where}: say --region {found.region} (make: REGION=…)")
+        where = f"the deployment {target.bundle!r} is in {found.region}, where its database is"
+        raise CommandError(f"nothing was changed: {where}. Use --region {found.region} (make: REGION=…)")
+
+
+UNLABELLED: Final = frozenset({DATABASE, ACCOUNT, JOB, METRIC})
+_MARKED: Final = frozenset({TOPIC, SUBSCRIPTION, SERVICE})
+
+
+def is_marked(target: Target, things: Mapping[str, Existing]) -> bool:
+    """Return whether a resource exists that certainly belongs to the deployment."""
+    return any(found.owner == target.bundle and _kind(key) in _MARKED for key, found in things.items())
+
+
+def refuse_others(target: Target, existing: Mapping[str, Existing]) -> None:
+    """Raise CommandError if a needed resource belongs to another deployment, or to somebody else."""
+    for key, found in existing.items():
+        # Prefixes `shop-` and `shop-eu-` give secrets `eu-key` and `key` one name.
+        if found.owner not in ("", target.bundle):
+            what = f"{key} has the label of the deployment {found.owner!r}"
+            raise CommandError(f"nothing was changed: {what}. Use another name for it, or another prefix")
+    if is_marked(target, existing):
+        return
+    if others := sorted(key for key, found in existing.items() if _kind(key) in {*UNLABELLED, SERVICE}):
+        what = f"{others[0]} exists, but no deployment {target.bundle!r} to which it could belong"
+        raise CommandError(f"nothing was changed: {what}. Use another prefix (make: PREFIX=…)")
+
+
+def _kind(key: str) -> str:
+    return key.partition(" ")[0]

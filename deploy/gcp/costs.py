@@ -1,7 +1,7 @@
-"""What a plan uses in a month: from its own resources, and from what one event was measured to use.
+"""The usage of a deployment in a month, estimated from its resources and from what one event was measured to use.
 
-Cloud Run bills the time in which an instance has a request open, waits included, and its start; not the CPU that the
-request takes. So the estimate follows how requests overlap: alone where they are few, many at once where they are many.
+Cloud Run bills the time in which an instance has an open request, including waits and its start, not the CPU time. So
+the estimate depends on how requests overlap: one at a time if they are few, many at once if they are many.
 """
 
 import json
@@ -14,9 +14,8 @@ from typing import Final
 from deploy.config.compiler import FUNCTIONS
 from deploy.gcp.resource import Resource
 from deploy.gcp.resources.monitoring import ALERT
-from deploy.gcp.resources.secret_values import SECRET
-from deploy.gcp.resources.services import SERVICE
-from deploy.gcp.resources.sweep import JOB
+from deploy.gcp.resources.services import JOB, SERVICE
+from deploy.gcp.resources.stores import SECRET
 from deploy.gcp.settings import planned_flags
 from shared.ledger_rules import KEEP_SECONDS
 from shared.retention import DAY_SECONDS, Retention
@@ -26,24 +25,24 @@ TIB: Final = 2**40
 GIB: Final = 2**30
 MONTH_SECONDS: Final = 30 * DAY_SECONDS
 STEP_SECONDS: Final = 0.1
-"""What an instance is billed is rounded up to this: https://cloud.google.com/run/pricing"""
+"""Billed time is rounded up to this: https://cloud.google.com/run/pricing"""
 IDLE_SECONDS: Final = 15 * 60.0
 """How long Cloud Run keeps an instance that has nothing to do, at most."""
 UTILISATION: Final = 0.6
-"""Of an instance's CPU and concurrency; with more, Cloud Run starts another one."""
+"""The share of an instance's CPU and concurrency above which Cloud Run starts another one."""
 
-# Assumed, not measured: no emulator answers as slowly as what it stands for.
+# These are assumed, not measured: an emulator is faster than the service that it emulates.
 START_SECONDS: Final = 4.0
 PUBLISH_SECONDS: Final = 0.05
 DATABASE_SECONDS: Final = 0.03
 ANSWER_SECONDS: Final = 0.5
 LOG_BYTES: Final = 2_000
-"""A line of ours and Cloud Run's own of the request."""
+"""The function's own line and Cloud Run's line, for each request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`amount` of `unit`; `price` is the key in the price file, for `per` of them."""
+    """A line of the estimate: `amount` of `unit`. `price` is the key in the price file, per `per` units."""
 
     what: str
     amount: float
@@ -54,7 +53,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """A month's events, spread over it evenly, and how long a destination takes to answer."""
+    """The events of a month, evenly distributed, and how long a destination takes to answer."""
 
     events: float = MILLION
     answer_seconds: float = ANSWER_SECONDS
@@ -70,13 +69,13 @@ class Stream:
 
     @property
     def load(self) -> float:
-        """How many are open at once, on average."""
+        """The average number of open requests."""
         billed = math.ceil(round(self.open_seconds / STEP_SECONDS, 6)) * STEP_SECONDS
         return self.requests * billed / MONTH_SECONDS
 
 
 def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic, kept: Retention) -> list[Row]:
-    """`usage` is what one event was measured to use; `kept` is the configuration's retention."""
+    """Return the estimate. `usage` is what one event was measured to use; `kept` is the configuration's retention."""
     sweeps, events = sweeps_a_month(plan), traffic.events
     services = {each.name.rpartition("-")[2]: planned_flags(each) for each in plan if each.kind == SERVICE}
     streams = _streams(usage, traffic, sweeps)
@@ -134,7 +133,7 @@ def stored_bytes(usage: Mapping[str, float], events: float, kept: Retention) -> 
 
 
 def sweeps_a_month(plan: Iterable[Resource]) -> float:
-    """From the job's schedule: `* * * * *`, or each so many minutes."""
+    """Return the number of sweeps, from the job's schedule: `* * * * *`, or every so many minutes."""
     [schedule] = [planned_flags(each)["schedule"] for each in plan if each.kind == JOB]
     found = re.fullmatch(r"\*(?:/(\d+))? \* \* \* \*", schedule)
     assert found, f"a sweep runs each so many minutes, not {schedule!r}"
@@ -142,7 +141,8 @@ def sweeps_a_month(plan: Iterable[Resource]) -> float:
 
 
 def _streams(usage: Mapping[str, float], traffic: Traffic, sweeps: float) -> dict[str, list[Stream]]:
-    """receive publishes; transform writes one entry and publishes; notify claims, delivers and records."""
+    """Return the requests to each function. receive publishes; transform writes an entry and publishes; notify claims,
+    delivers and records."""
     cpu, calls = usage["cpu_seconds"] / len(FUNCTIONS), usage["database_calls"]
     waits = {
         "receive": PUBLISH_SECONDS,

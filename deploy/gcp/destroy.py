@@ -1,14 +1,13 @@
-"""Taking away what a deployment made, the last first: only what carries our label, or a name that only ours has."""
+"""Deleting a deployment, in reverse order: only resources with its label, or with a name that only it uses."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.gcp.marks import UNLABELLED, is_marked
+from deploy.gcp.changes import UNLABELLED, is_marked
+from deploy.gcp.iam_bindings import GRANT, Grant, account_member, addressed, removing
 from deploy.gcp.plan import Action
 from deploy.gcp.resource import Command, Existing, key_of, one
-from deploy.gcp.resources.access import GRANT, Grant, account_member, addressed, removing
-from deploy.gcp.resources.accounts import ACCOUNT, ACCOUNTS, account_key
 from deploy.gcp.resources.monitoring import (
     ALERT,
     ALERTS,
@@ -18,30 +17,29 @@ from deploy.gcp.resources.monitoring import (
     dashboard_id,
     sweep_metric_name,
 )
-from deploy.gcp.resources.secret_values import SECRET
-from deploy.gcp.resources.services import SERVICE
-from deploy.gcp.resources.stores import BUCKET, DATABASE, bucket_key, database_key
-from deploy.gcp.resources.sweep import JOB
+from deploy.gcp.resources.project import ACCOUNT, ACCOUNTS, account_key
+from deploy.gcp.resources.services import JOB, SERVICE
+from deploy.gcp.resources.stores import BUCKET, DATABASE, SECRET, bucket_key, database_key
 from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC, subscription_key, topic_key
 from deploy.google import names
 from deploy.google.target import Target
 from shared.ports import DEAD_LETTERS
 
 ORDER: Final = (JOB, SUBSCRIPTION, SERVICE, ALERT, METRIC, DASHBOARD, GRANT, ACCOUNT, SECRET, BUCKET, DATABASE, TOPIC)
-"""Topics last: by their labels the rest is known to be ours, however often a removal stops."""
+"""The order of deletion. Topics are last: their labels prove that the rest belongs to the deployment."""
 LABELLED: Final = frozenset({SUBSCRIPTION, SERVICE, ALERT, DASHBOARD, TOPIC, SECRET, BUCKET})
 
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """`kept` are keys of what stays: secrets, dead letters and where they rest."""
+    """A deletion. `kept` are the keys of resources that stay, such as secrets and dead letters."""
 
     actions: tuple[Action, ...]
     kept: tuple[str, ...]
 
 
 def own_things(target: Target, existing: Mapping[str, Existing]) -> dict[str, Existing]:
-    """Of all that is in the project, what is this bundle's."""
+    """Return the resources in the project that belong to this deployment."""
     own = {
         key_of(JOB, names.sweep_job(target)),
         key_of(DASHBOARD, dashboard_id(target)),
@@ -63,7 +61,7 @@ def _is_own(key: str, found: Existing, own: Collection[str]) -> bool:
 
 
 def staying(target: Target, things: Mapping[str, Existing], everything: bool) -> dict[str, Existing]:
-    """Of our own things, those that are not removed."""
+    """Return the deployment's resources that are not deleted."""
     dead_letters = {topic_key(target, DEAD_LETTERS), subscription_key(target, names.HOLDING_SUBSCRIPTION)}
     keeping = {SECRET, BUCKET, DATABASE}
     found = {key: each for key, each in things.items() if key.partition(" ")[0] in keeping or key in dead_letters}
@@ -73,7 +71,8 @@ def staying(target: Target, things: Mapping[str, Existing], everything: bool) ->
 def removal(
     target: Target, things: Mapping[str, Existing], kept: Mapping[str, Existing], grants: Collection[Grant]
 ) -> Removal:
-    """`things` are our own, of which `kept` stay; `grants` those of the project and of what stays."""
+    """Return the actions. `things` are the deployment's resources, of which `kept` stay. `grants` are the IAM bindings
+    of the project and of `kept`."""
     members = {account_member(target, account) for account in ACCOUNTS}
     found = {
         **{key: _deletion(target, key, each) for key, each in things.items() if key not in kept},
@@ -83,7 +82,7 @@ def removal(
     for kind in ORDER:
         before = tuple(key for action in actions for key in action.settles)
         for key in sorted(key for key in found if key.partition(" ")[0] == kind):
-            # Grants one by one: those on the same thing would undo each other.
+            # Bindings are deleted one by one: two changes of the same policy would undo each other.
             needs = before if kind != GRANT else tuple(each for action in actions for each in action.settles)
             name = key.partition(" ")[2]
             actions.append(Action("delete", kind, name, "is to go", found[key], (key,), needs))
@@ -118,4 +117,4 @@ def _deletion(target: Target, key: str, found: Existing) -> tuple[Command, ...]:
             unprotected = one(*command, "update", f"--database={name}", "--no-delete-protection")
             return (*unprotected, *one(*command, "delete", f"--database={name}"))
         case _:
-            raise ValueError(f"a plan removes no {kind}")
+            raise ValueError(f"no command deletes a {kind}")

@@ -39,8 +39,8 @@ class Difference:
 
     @property
     def text(self) -> str:
-        """What differs, on one line: it stands in a comment of a script that people paste. The values of environment
-        variables are left out, as one may be a secret."""
+        """Return the difference on one line, for a comment in a script. The values of environment variables are left
+        out, because one may be a secret."""
         if self.setting.form == "variables":
             return oneline(f"{self.setting.name}: {', '.join(_different_names(self.setting.planned, self.found))}")
         found = _normal("mounts", self.found) if self.setting.form == "mounts" else self.found
@@ -70,7 +70,7 @@ def _matches(setting: Setting, found: Json) -> bool:
 
 
 def _is_within(planned: Json, found: Json) -> bool:
-    """Platforms add fields of their own to an object, but no elements to a list."""
+    """Return whether the planned value is part of the live one: platforms add fields to objects, but no list items."""
     if isinstance(planned, dict):
         return isinstance(found, dict) and all(_is_within(value, found.get(name)) for name, value in planned.items())
     if isinstance(planned, list):
@@ -99,7 +99,7 @@ def _duration(value: Json) -> Json:
 
 
 def _quantity(value: Json) -> Json:
-    """As Kubernetes writes them: 1000m is 1."""
+    """Return a quantity of Kubernetes as a number: 1000m is 1."""
     text = str(value)
     return f"{int(text[:-1]) / 1000:g}" if re.fullmatch(r"\d+m", text) else text
 
@@ -142,7 +142,7 @@ def _objects(value: Json) -> list[JsonObject]:
 
 
 def _document(value: Json) -> Json:
-    """Leave out zeros and what is empty, as APIs do that answer with protocol buffers."""
+    """Return the value without zeros and empty fields, which APIs based on protocol buffers leave out."""
     if isinstance(value, dict):
         kept = {name: _document(each) for name, each in value.items()}
         return {name: each for name, each in kept.items() if each not in (None, "", 0, False, "0s") and each != []}

@@ -1,4 +1,4 @@
-"""The first values of secrets that are not there yet: from the environment, made at random, or asked for."""
+"""The first values of missing secrets: from the environment, random, or typed by the operator."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -9,20 +9,22 @@ from deploy.gcp.questions import Questions
 from deploy.google import names
 from deploy.requests.sources import auth_entries, compiled_sources
 from deploy.secrets.needs import Need, needs
-from deploy.secrets.values import Refused, checked_values, joined, random_text
+from deploy.secrets.values import InvalidValue, joined, random_text, validated_values
 from deploy.terminal.command_error import CommandError
 from shared.jsontext import JsonObject
 from shared.secrets import variable_name
 
 OPERATORS_CHOICE: Final = frozenset({"basic", "header", "bearer", "path", "query"})
-"""Ways to prove oneself whose secret the operator makes up. A signature's may be the sender's to give."""
+"""Auth schemes whose secret the operator may choose. The sender may determine the secret of a signature."""
 
 
 def first_values(
-    actions: Iterable[Action], deployment: Deployment, shell: Mapping[str, str], ask: Questions, told: str
+    actions: Iterable[Action], deployment: Deployment, shell: Mapping[str, str], ask: Questions, options: str
 ) -> tuple[dict[str, str], list[str]]:
-    """Texts by name, and which of them were made at random. `told` is what commands have to be told of where. Raises
-    CommandError: all that is missing, with what to do."""
+    """Return the texts by name, and the names of the random ones. `options` find the deployment in printed commands.
+
+    Raises CommandError, which lists every missing secret with what to do.
+    """
     wanted = {command.secret for action in actions for command in action.commands if command.secret}
     missing = [need for need in needs(deployment.slices, deployment.environ) if need.name in wanted]
     found = {need.name: _checked(need, shell[variable_name(need.name)]) for need in missing if _is_set(need, shell)}
@@ -31,8 +33,8 @@ def first_values(
     found |= {need.name: _random(need) for need in made}
     asked = [need for need in missing if need.name not in found]
     if len(asked) > ask.left:
-        raise CommandError(_how_to_set(asked, told))
-    values = {need.name: _asked(need, ask, told) for need in asked}
+        raise CommandError(_how_to_set(asked, options))
+    values = {need.name: _asked(need, ask, options) for need in asked}
     random = [*(need.name for need in made), *(need.name for need in asked if not values[need.name])]
     texts = {need.name: values[need.name] or _random(need) for need in asked}
     return {**found, **texts}, sorted(random)
@@ -43,7 +45,7 @@ def _is_set(need: Need, shell: Mapping[str, str]) -> bool:
 
 
 def is_made_up(need: Need, receive: JsonObject) -> bool:
-    """A first deployment makes it at random and asks nobody."""
+    """Return whether a first deployment generates the secret without a question."""
     return need.readers == ("receive",) and need.name in _chosen_freely(receive)
 
 
@@ -53,11 +55,13 @@ def _chosen_freely(receive: JsonObject) -> frozenset[str]:
     return frozenset(str(way.get("secret")) for way in ways) - signed
 
 
-def _asked(need: Need, ask: Questions, told: str) -> str:
-    """Empty: to be made at random, where that can serve."""
-    hint = "; Enter makes one at random" if need.can_be_random else ""
+def _asked(need: Need, ask: Questions, options: str) -> str:
+    """Return the typed text; empty for a random value, if that can serve."""
+    hint = "; press Enter for a random value" if need.can_be_random else ""
     uses = ", ".join(need.uses)
-    text = ask.ask_secret(f"Secret {need.name}, for {uses} (it is not shown{hint})", _how_to_set([need], told))
+    text = ask.ask_secret(
+        f"Secret {need.name}, for {uses} (not shown while you type{hint})", _how_to_set([need], options)
+    )
     if not text and need.can_be_random:
         return ""
     return _checked(need, text)
@@ -65,8 +69,8 @@ def _asked(need: Need, ask: Questions, told: str) -> str:
 
 def _checked(need: Need, text: str) -> str:
     try:
-        return joined(checked_values(text, need.ways))
-    except Refused as refused:
+        return joined(validated_values(text, need.ways))
+    except InvalidValue as refused:
         raise CommandError(f"secret {need.name}: {refused}") from refused
 
 
@@ -74,19 +78,23 @@ def _random(need: Need) -> str:
     return random_text(need.ways)
 
 
-def _how_to_set(missing: Sequence[Need], told: str) -> str:
-    """Those of a first deployment are often in the environment already, in a shell or a CI."""
-    where = f"--platform gcp{told}"
+def _how_to_set(missing: Sequence[Need], options: str) -> str:
+    """Return the commands that set the secrets, and their variables, which a shell or a CI may have already."""
+    where = f"--platform gcp{options}"
     lines = [f"  .venv/bin/hookchain secrets set {need.name} {where}  # {', '.join(need.uses)}" for need in missing]
     variables = ", ".join(variable_name(need.name) for need in missing)
-    first = f"nothing was changed: {_count(len(missing))} first, with"
-    return "\n".join([first, *lines, f"or in the environment, as {variables}"])
-
-
-def _count(number: int) -> str:
-    return "a secret is to be set" if number == 1 else f"{number} secrets are to be set"
+    count = "a secret is missing" if len(missing) == 1 else f"{len(missing)} secrets are missing"
+    return "\n".join(
+        [
+            f"nothing was changed: {count}. Set it with"
+            if len(missing) == 1
+            else f"nothing was changed: {count}. Set them with",
+            *lines,
+            f"or in the environment: {variables}",
+        ]
+    )
 
 
 def where_to_read(name: str, deployment: Deployment) -> tuple[str, ...]:
-    """The arguments that print the value."""
+    """Return the arguments of gcloud that print the value."""
     return ("secrets", "versions", "access", "latest", f"--secret={names.secret_id(deployment.target, name)}")

@@ -1,4 +1,4 @@
-"""Everything that a configuration needs on Google Cloud, as a graph: each thing, and what must be there before it."""
+"""The graph of all resources that a configuration needs on Google Cloud, each with the resources that it needs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,16 +8,13 @@ from typing import Final
 
 from deploy.config.blob_retention import blobs_seconds
 from deploy.config.compiler import FUNCTIONS
-from deploy.gcp.permissions import permissions
+from deploy.gcp.iam_bindings import GRANT, account_member, permissions, pubsub_agent
 from deploy.gcp.resource import Resource, keys
 from deploy.gcp.resources import stores, topics
-from deploy.gcp.resources.access import GRANT, account_member, pubsub_agent
-from deploy.gcp.resources.accounts import account_key, accounts
-from deploy.gcp.resources.apis import apis, pubsub_service_agent
 from deploy.gcp.resources.monitoring import monitoring
-from deploy.gcp.resources.secret_values import secret, value_key
-from deploy.gcp.resources.services import Bundle, Size, service, service_key, service_url, sizes
-from deploy.gcp.resources.sweep import sweep
+from deploy.gcp.resources.project import account_key, accounts, apis, pubsub_service_agent
+from deploy.gcp.resources.services import Bundle, Size, service, service_key, service_url, sizes, sweep
+from deploy.gcp.resources.stores import secret, value_key
 from deploy.gcp.resources.topics import Push
 from deploy.google import names
 from deploy.google.target import Target
@@ -28,12 +25,12 @@ from shared.retention import retention_of
 from shared.settings import CLOUD_RUN
 
 MAIL_VARIABLES: Final = ("EMAIL_FROM", "SMTP_URL")
-"""notify's own, taken over from the environment of the deployment where they are set."""
+"""notify's variables that are copied from the environment of the deployment, if they are set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What a graph is built from. `project_number` may be a placeholder; `folder` takes files that commands read."""
+    """The input of a graph. `project_number` may be a placeholder; `folder` is for files that commands read."""
 
     target: Target
     project_number: str
@@ -44,7 +41,7 @@ class Deployment:
 
     @property
     def secrets(self) -> Mapping[str, tuple[str, ...]]:
-        """Names by the function that reads them."""
+        """The names of the secrets, by the function that reads them."""
         found = needs(self.slices, self.environ)
         return {name: tuple(need.name for need in found if name in need.readers) for name in FUNCTIONS}
 
@@ -53,7 +50,7 @@ class Deployment:
 
 
 def graph(deployment: Deployment) -> tuple[Resource, ...]:
-    """In an order in which they can be made, and always the same."""
+    """Return the resources in an order in which they can be created, which is always the same."""
     target = deployment.target
     agent, granted = pubsub_service_agent(), _granted(deployment)
     subscriptions = _subscriptions(deployment)
@@ -81,7 +78,7 @@ def graph(deployment: Deployment) -> tuple[Resource, ...]:
 
 
 def _granted(deployment: Deployment) -> tuple[Resource, ...]:
-    """Nobody can give a role to an account that is not there yet."""
+    """Return the IAM bindings. One for Pub/Sub's service agent needs that agent to exist."""
     number, agent = deployment.project_number, pubsub_service_agent()
     grants = permissions(deployment.target, number, deployment.secrets)
     to_agent = f" to {pubsub_agent(number)}"
@@ -89,7 +86,7 @@ def _granted(deployment: Deployment) -> tuple[Resource, ...]:
 
 
 def in_order(resources: Sequence[Resource]) -> tuple[Resource, ...]:
-    """What needs nothing first, then what needs only that, and so on. Raises KeyError for a need that nobody meets."""
+    """Sort the resources by their needs. Raises KeyError for a need without a resource."""
     by_key = {resource.key: resource for resource in resources}
     sorter = TopologicalSorter({each.key: (*each.needs, *each.update_needs) for each in resources})
     return tuple(by_key[key] for key in sorter.static_order())
@@ -118,13 +115,13 @@ def _services(deployment: Deployment, before: Sequence[Resource]) -> list[Resour
         )
         for function in FUNCTIONS
     ]
-    # At first nobody is there to take what comes too early, and it waits. Later an old transform would: what a new
-    # source sent would find no route there, and what goes to a new destination none in an old notify.
+    # At the first deployment, messages wait until the functions exist. Later the old transform would process them: it
+    # has no route for a new source, and the old notify has no entry for a new destination.
     return [replace(each, update_needs=keys(made[number + 1 : number + 2])) for number, each in enumerate(made)]
 
 
 def _push_variables(deployment: Deployment, function: str) -> Mapping[str, str]:
-    """Who may push to the function. Cloud Run, which verifies each token, removes its signature."""
+    """Return the account and the audience of pushes. Cloud Run verifies each token, and removes its signature."""
     if function == "receive":
         return {}
     return {
@@ -135,7 +132,7 @@ def _push_variables(deployment: Deployment, function: str) -> Mapping[str, str]:
 
 
 def _before(deployment: Deployment, function: str, others: Sequence[Resource]) -> tuple[str, ...]:
-    """A function starts with all it may do, all it reads, and with whom its messages go to."""
+    """Return what must exist before a function: its permissions, its data, and the subscriptions to its messages."""
     target = deployment.target
     members = (account_member(target, function), account_member(target, "build"))
     grants = [each for each in others if each.kind == GRANT and any(f"to {member}" in each.name for member in members)]
@@ -146,13 +143,13 @@ def _before(deployment: Deployment, function: str, others: Sequence[Resource]) -
 
 
 def _callable(target: Target, function: str, granted: Sequence[Resource]) -> tuple[str, ...]:
-    """The service, and that the account push may call it."""
+    """Return the keys of the service and of the account push's permission to call it."""
     service = service_key(target, function)
     return (service, *keys([each for each in granted if service in each.needs]))
 
 
 def _subscriptions(deployment: Deployment) -> tuple[Resource, ...]:
-    """A service's URL is known before it is there, so nothing that receive takes finds no subscription."""
+    """Return the subscriptions. They exist before the services, whose URLs are known, so that no message is lost."""
     target, size = deployment.target, _sizes(deployment)
 
     def pushed(name: str, topic: str, function: str, path: str, why: str) -> Resource:
@@ -170,7 +167,7 @@ def _subscriptions(deployment: Deployment) -> tuple[Resource, ...]:
 
 
 def _entries(part: Json) -> list[JsonObject]:
-    """Of a slice's part that is a mapping of names."""
+    """Return the entries of a mapping in a slice."""
     assert isinstance(part, dict)
     return [each for each in part.values() if isinstance(each, dict)]
 

@@ -1,11 +1,11 @@
-"""The lists that gcloud gives of what is there, and what in an entry of each matters to a plan."""
+"""gcloud's lists of existing resources, and how an entry of each is read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from deploy.gcp.resource import Existing
-from deploy.gcp.resources import accounts, monitoring, secret_values, services, stores, sweep, topics
+from deploy.gcp.resources import monitoring, project, services, stores, topics
 from deploy.google import names
 from deploy.google.target import Target
 from shared.cloud.gcp.collections import EXPIRE_AT
@@ -16,8 +16,7 @@ Read: TypeAlias = Callable[[JsonObject, Target], tuple[str, Existing] | None]
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """`api` must be enabled for it. `read` answers an entry's name and what is known of it, or None for no thing of
-    ours."""
+    """A list. `api` must be enabled for it. `read` returns an entry's name and its description, or None to skip it."""
 
     kind: str
     api: str
@@ -71,7 +70,7 @@ def _field(entry: JsonObject) -> tuple[str, str]:
 
 
 def _service(entry: JsonObject, target: Target) -> tuple[str, Existing] | None:
-    """What is not ready, or not what is called, was not deployed to its end, whatever its label says."""
+    """Read a service. One that is not ready, or that gets no requests, has no digest: its deployment did not finish."""
     metadata, is_serving = entry.get("metadata"), _is_ready(entry.get("status")) and _is_called(entry.get("spec"))
     if not isinstance(metadata, dict):
         return None
@@ -88,7 +87,7 @@ def _is_ready(status: Json) -> bool:
 
 
 def _is_called(spec: Json) -> bool:
-    """Whether requests go to the newest revision, as they do until somebody shares them out."""
+    """Return whether all requests go to the newest revision."""
     traffic = spec.get("traffic") if isinstance(spec, dict) else None
     shares = [each for each in traffic if isinstance(each, dict)] if isinstance(traffic, list) else []
     return all(each.get("latestRevision") is True for each in shares if each.get("percent"))
@@ -96,7 +95,7 @@ def _is_called(spec: Json) -> bool:
 
 def _job(entry: JsonObject, _: Target) -> tuple[str, Existing]:
     description = str(entry.get("description", ""))
-    digest = description.removeprefix(sweep.DESCRIPTION) if description.startswith(sweep.DESCRIPTION) else ""
+    digest = description.removeprefix(services.DESCRIPTION) if description.startswith(services.DESCRIPTION) else ""
     return _last(entry.get("name")), Existing(digest if entry.get("state") == "ENABLED" else "")
 
 
@@ -110,7 +109,7 @@ def _plain(*words: str) -> Callable[[Target], list[str]]:
 
 
 LISTINGS: Final = (
-    Listing(accounts.ACCOUNT, "iam.googleapis.com", _plain("iam", "service-accounts", "list"), _account),
+    Listing(project.ACCOUNT, "iam.googleapis.com", _plain("iam", "service-accounts", "list"), _account),
     Listing(topics.TOPIC, "pubsub.googleapis.com", _plain("pubsub", "topics", "list"), _by_label),
     Listing(topics.SUBSCRIPTION, "pubsub.googleapis.com", _plain("pubsub", "subscriptions", "list"), _by_label),
     Listing(stores.DATABASE, "firestore.googleapis.com", _plain("firestore", "databases", "list"), _database),
@@ -121,7 +120,7 @@ LISTINGS: Final = (
         lambda target: ["artifacts", "repositories", "list", f"--location={target.region}"],
         _by_name,
     ),
-    Listing(secret_values.SECRET, "secretmanager.googleapis.com", _plain("secrets", "list"), _by_label),
+    Listing(stores.SECRET, "secretmanager.googleapis.com", _plain("secrets", "list"), _by_label),
     Listing(
         services.SERVICE,
         "run.googleapis.com",
@@ -129,7 +128,7 @@ LISTINGS: Final = (
         _service,
     ),
     Listing(
-        sweep.JOB,
+        services.JOB,
         "cloudscheduler.googleapis.com",
         lambda target: ["scheduler", "jobs", "list", f"--location={target.region}"],
         _job,
@@ -153,4 +152,4 @@ OF_DATABASE: Final = (
         _exemption,
     ),
 )
-"""Asked for only where the database is there."""
+"""Lists that need an existing database."""

@@ -1,36 +1,35 @@
-"""What is there: asked of gcloud in a few lists, several at once, and only of APIs that are enabled."""
+"""Reading what exists, from a few of gcloud's lists in parallel, and only for APIs that are enabled."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
+from deploy.gcp.iam_bindings import CONDITION_TITLE, PROJECT, Grant, is_pubsub_agent, reading
 from deploy.gcp.listings import LISTINGS, OF_DATABASE, Listing
 from deploy.gcp.resource import Existing, Resource, key_of
-from deploy.gcp.resources.access import CONDITION_TITLE, PROJECT, Grant, is_pubsub_agent, reading
-from deploy.gcp.resources.apis import API, pubsub_service_agent
-from deploy.gcp.resources.secret_values import SECRET, VALUE
-from deploy.gcp.resources.stores import DATABASE
+from deploy.gcp.resources.project import API, pubsub_service_agent
+from deploy.gcp.resources.stores import DATABASE, SECRET, VALUE
 from deploy.google import names
 from deploy.google.gcloud import GcloudFault, Runner, read_json
 from deploy.google.target import Target
 from shared.jsontext import Json
 
 WORKERS: Final = 4
-"""gcloud takes a processor and 100 MB for a second each time, and Cloud Shell is a small machine."""
+"""Each gcloud process takes a CPU and 100 MB for a second, and Cloud Shell is a small machine."""
 _WITH_POLICY: Final = frozenset({"account", "topic", "subscription", "bucket", "service", "secret"})
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """`existing` by key. `grants` are all that the policies of those things say, ours and others'."""
+    """The existing resources by key, and all IAM bindings of their policies, including those of others."""
 
     existing: Mapping[str, Existing]
     grants: frozenset[Grant]
 
 
 def project_number(runner: Runner, target: Target) -> str:
-    """Raises GcloudFault, also where there is no such project, or none that this account may see."""
+    """Return the project's number. Raises GcloudFault, also if the project does not exist or is not visible."""
     arguments = ["projects", "describe", target.project]
     found = read_json(runner, arguments, target.project)
     number = found.get("projectNumber") if isinstance(found, dict) else None
@@ -40,7 +39,7 @@ def project_number(runner: Runner, target: Target) -> str:
 
 
 def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Live:
-    """Raises GcloudFault and GcloudMissing."""
+    """Return the existing resources among `wanted`. Raises GcloudFault and GcloudMissing."""
     wanted_keys = {resource.key for resource in wanted}
     there = read_things(runner, target)
     found = {key: each for key, each in there.items() if key in wanted_keys}
@@ -49,7 +48,7 @@ def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Liv
     with ThreadPoolExecutor(WORKERS) as pool:
         valued = pool.map(lambda name: _has_value(runner, target, name), secrets)
         found |= {key_of(VALUE, name): Existing() for name, has in zip(secrets, valued, strict=True) if has}
-    # A secret of ours that nothing needs any more stays; that it may be read does not.
+    # A secret that nothing needs any more is kept, but the permission to read it is removed.
     unneeded = [key for key, each in there.items() if each.ours and key not in wanted_keys]
     left = [thing for thing in _kinds_and_names(unneeded) if thing[0] == SECRET]
     grants = read_grants(runner, target, [*things, *left])
@@ -63,7 +62,7 @@ def _kinds_and_names(keys: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def read_things(runner: Runner, target: Target) -> dict[str, Existing]:
-    """All that is in the project and of a kind that a bundle has, by key; enabled APIs too. Raises GcloudFault."""
+    """Return all resources of the kinds that a deployment uses, by key, with enabled APIs. Raises GcloudFault."""
     existing = dict(_enabled(runner, target))
     with ThreadPoolExecutor(WORKERS) as pool:
         for found in pool.map(lambda each: dict(listed(runner, target, each)), _askable(LISTINGS, existing)):
@@ -75,7 +74,7 @@ def read_things(runner: Runner, target: Target) -> dict[str, Existing]:
 
 
 def read_grants(runner: Runner, target: Target, things: Iterable[tuple[str, str]]) -> frozenset[Grant]:
-    """Of the project, and of those of the things (kind and name) that have a policy. Raises GcloudFault."""
+    """Return the IAM bindings of the project and of these resources (kind and name). Raises GcloudFault."""
     with_policy = [(PROJECT, target.project), *(each for each in things if each[0] in _WITH_POLICY)]
     with ThreadPoolExecutor(WORKERS) as pool:
         found = pool.map(lambda each: list(_grants(runner, target, *each)), with_policy)
@@ -117,7 +116,7 @@ def grants_of(kind: str, name: str, policy: Json) -> Iterator[Grant]:
             continue
         condition = binding.get("condition")
         if isinstance(condition, dict) and condition.get("title") != CONDITION_TITLE:
-            continue  # somebody else's: gcloud finds it only by a title and a description that we do not know
+            continue  # somebody else's: gcloud would need its title and description
         expression = str(condition.get("expression", "")) if isinstance(condition, dict) else ""
         members = binding.get("members")
         for member in members if isinstance(members, list) else []:

@@ -1,27 +1,31 @@
-"""What is to be done, as data: the difference between what is wanted and what is there."""
+"""The plan: the actions from what exists to what is wanted, as data and as a shell script."""
 
 import json
+import re
+import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final, Literal
 
 from deploy.gcp.drift import Difference, differences
+from deploy.gcp.iam_bindings import GRANT, Grant, removing
 from deploy.gcp.resource import ADDRESS, Command, Existing, File, Resource, key_of
-from deploy.gcp.resources.access import GRANT, Grant, removing
-from deploy.gcp.resources.apis import API
 from deploy.gcp.resources.monitoring import ALERT
+from deploy.gcp.resources.project import API
 from deploy.gcp.settings import kept_content, settings_of
+from deploy.google.gcloud import command_line
 from deploy.google.target import Target
+from shared.one_line import oneline
 
 NOTHING: Final[Mapping[str, Existing]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """`commands` are run in order; running them all again after a failure leads to the same end. `settles` are the
-    keys of what is as wanted afterwards, `needs` those of what must be so before. `differences` say which settings of
-    what is there are not the planned ones."""
+    """An action. `commands` run in order, and can all run again after a failure. `settles` are the keys of the
+    resources that are as planned afterwards, `needs` those that must be so before. `differences` are the settings that
+    differ from the plan."""
 
     verb: Literal["create", "update", "delete"]
     kind: str
@@ -35,7 +39,7 @@ class Action:
 
 
 def plan(wanted: Sequence[Resource], existing: Mapping[str, Existing]) -> tuple[Action, ...]:
-    """`existing` by key: NOTHING for what it takes from the very beginning. `wanted` is in order."""
+    """Return the actions. `existing` is by key: NOTHING for a plan from the beginning. `wanted` is in order."""
     return tuple(_apis_at_once(action for each in wanted if (action := _action(each, existing.get(each.key)))))
 
 
@@ -55,7 +59,7 @@ def _action(resource: Resource, found: Existing | None) -> Action | None:
     different = tuple(each.text for each in _different(resource, found) if not each.setting.fixed)
     if not resource.update or (found.digest == resource.digest and not different):
         return None
-    becomes_ours = "" if found.ours or resource.is_shared else "; it is there without our label, and becomes ours"
+    becomes_ours = "" if found.ours or resource.is_shared else "; it exists without our label, which is added"
     return replace(
         made,
         verb="update",
@@ -68,7 +72,7 @@ def _action(resource: Resource, found: Existing | None) -> Action | None:
 
 
 def fixed_differences(wanted: Iterable[Resource], existing: Mapping[str, Existing]) -> tuple[Difference, ...]:
-    """Return those that no update can change. What gcloud does not report stops no deployment."""
+    """Return the differences that no update can change. A setting that gcloud does not report stops no deployment."""
     found = ((each, existing[each.key]) for each in wanted if each.key in existing)
     return tuple(each for pair in found for each in _different(*pair) if each.setting.fixed and each.found is not None)
 
@@ -78,7 +82,7 @@ def _different(resource: Resource, found: Existing) -> tuple[Difference, ...]:
 
 
 def _files(resource: Resource, found: Existing) -> tuple[File, ...]:
-    """What gcloud replaces as a whole keeps what is not ours."""
+    """Return the files. gcloud replaces a policy or a lifecycle as a whole, so they include what others have set."""
     if found.description is None or not (resource.kind == ALERT or resource.is_shared):
         return resource.files
     content = json.dumps(kept_content(resource, found.description), indent=2) + "\n"
@@ -90,7 +94,7 @@ def _addressed(command: Command, address: str) -> Command:
 
 
 def _apis_at_once(actions: Iterable[Action]) -> Iterator[Action]:
-    """Each call of `gcloud services enable` takes long, whatever it enables."""
+    """Enable all APIs with one command: each call of `gcloud services enable` takes long."""
     for is_api, group in groupby(actions, key=lambda action: action.kind == API):
         if not is_api:
             yield from group
@@ -98,19 +102,49 @@ def _apis_at_once(actions: Iterable[Action]) -> Iterator[Action]:
         apis = tuple(action.name for action in group)
         command = Command(("services", "enable", *apis))
         settles = tuple(key_of(API, name) for name in apis)
-        yield Action("create", API, " ".join(apis), "what a bundle uses", (command,), settles)
+        yield Action("create", API, " ".join(apis), "used by the deployment", (command,), settles)
 
 
 def superfluous(
     granted: Collection[Grant], wanted: Iterable[Resource], own_members: Collection[str], target: Target
 ) -> tuple[Action, ...]:
-    """Takes away what an account of ours may do and no longer needs, one by one, after all else."""
+    """Return actions that remove permissions which our accounts no longer need, one by one, after everything else."""
     needed = {resource.key for resource in wanted}
     found = [grant for grant in granted if grant.member in own_members and grant.key not in needed]
     before = tuple(needed)
     actions: list[Action] = []
     for grant in sorted(found, key=lambda grant: grant.key):
-        why, command = "nothing needs it any more", removing(grant, target)
+        why, command = "it is no longer needed", removing(grant, target)
         actions.append(Action("delete", GRANT, grant.text, why, (command,), (grant.key,), before))
         before = (*before, grant.key)
     return tuple(actions)
+
+
+PROJECT_NUMBER: Final = "${PROJECT_NUMBER}"
+"""The placeholder for the project's number in a plan that calls no API."""
+_SAFE_IN_QUOTES: Final = re.compile(r"[^\"`\\!$]*")
+
+
+def script(actions: Sequence[Action], target: Target) -> Iterator[str]:
+    if any(PROJECT_NUMBER in text for action in actions for each in action.commands for text in each.arguments):
+        asking = ("projects", "describe", target.project, "--format=value(projectNumber)")
+        yield f"PROJECT_NUMBER=$({shlex.join(command_line(asking, target.project))})"
+    for number, action in enumerate(actions, 1):
+        yield ""
+        yield oneline(f"# {number} of {len(actions)}: {action.verb} {action.kind} {action.name}: {action.why}")
+        for command in action.commands:
+            yield shell_line(command, target)
+
+
+def shell_line(command: Command, target: Target) -> str:
+    line = " ".join(map(_quoted, command_line(command.arguments, target.project)))
+    if command.secret:
+        # The value is read from standard input, so that neither a shell's history nor a list of processes shows it.
+        return f"{line}  # type the value of {command.secret}, then Ctrl-D"
+    return line
+
+
+def _quoted(text: str) -> str:
+    if PROJECT_NUMBER in text and all(map(_SAFE_IN_QUOTES.fullmatch, text.split(PROJECT_NUMBER))):
+        return f'"{text}"'
+    return shlex.quote(text)

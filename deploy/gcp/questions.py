@@ -1,4 +1,4 @@
-"""What is missing is asked for where a terminal is there, three times at most."""
+"""Questions to the operator for missing values: only on a terminal, and at most three."""
 
 import getpass
 import sys
@@ -18,7 +18,7 @@ class Questions:
         return self._left
 
     def ask(self, question: str, otherwise: str) -> str:
-        """Raises CommandError with `otherwise` where nobody can be asked, or no answer comes."""
+        """Return the answer. Raises CommandError with `otherwise` if there is no terminal, or no answer."""
         self._take(otherwise)
         try:
             answer = input(f"{question}: ").strip()
@@ -29,7 +29,7 @@ class Questions:
         return answer
 
     def ask_secret(self, question: str, otherwise: str) -> str:
-        """What is typed is not shown; it may be empty. Raises CommandError as above."""
+        """Return an answer that is not shown while it is typed, and that may be empty. Raises CommandError as `ask`."""
         self._take(otherwise)
         try:
             return getpass.getpass(f"{question}: ").strip()

@@ -1,4 +1,4 @@
-"""What a thing on Google Cloud is to a plan: its name, what must be there before it, and the commands that make it."""
+"""A resource on Google Cloud, as a plan sees it: its name, its needs, and the commands that create and update it."""
 
 import hashlib
 import json
@@ -12,12 +12,12 @@ from deploy.google.target import Target
 from shared.jsontext import JsonObject
 
 ADDRESS: Final = "{address}"
-"""Stands in a command for the name that Google gave what exists, where that is no name of ours."""
+"""The placeholder in a command for the name of an existing resource that Google named."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`arguments` follow the word gcloud. `secret` names the secret whose value goes to standard input."""
+    """A command. `arguments` follow the word gcloud. `secret` is the name of the secret to write to standard input."""
 
     arguments: tuple[str, ...]
     secret: str = ""
@@ -25,7 +25,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What a command reads; written before it runs."""
+    """A file that a command reads. It is written before the command runs."""
 
     path: Path
     content: str
@@ -33,10 +33,15 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """`create` makes it where it is not there; `update` brings what is there up to date, and is empty where all that
-    counts is that it is there. `digest` is of everything that decides it; the same digest means nothing to do. `needs`
-    are keys of other resources; an update waits for those of `update_needs` too, where they change as well. Others use
-    what `is_shared` too, so it carries no label of ours."""
+    """A planned resource.
+
+    create         the commands that create it
+    update         the commands that update it; none if it only has to exist
+    digest         the digest of all its settings; with the same digest there is nothing to do
+    needs          the keys of the resources that must exist before
+    update_needs   the keys of further resources that an update waits for, if they change too
+    is_shared      others use it too, so it has no label of ours
+    """
 
     kind: str
     name: str
@@ -56,10 +61,15 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """What was found. `digest` is of the plan that made it; empty where nothing says so, or it does not work.
-    `address` is Google's own name of it, where it chose one. `ours`: it carries our label. `owner` is the bundle whose
-    label it carries, empty where it carries none. `region` is told of databases alone. `description` is the entry of
-    gcloud's list; None where nothing describes it."""
+    """An existing resource.
+
+    digest        the digest of the plan that made it; empty if it is unknown, or if the resource does not work
+    address       Google's own name, if Google named it
+    ours          it has our label
+    owner         the deployment in its label; empty without a label
+    region        the region of a database
+    description   the entry of gcloud's list; None if there is none
+    """
 
     digest: str = ""
     address: str = ""
@@ -74,13 +84,13 @@ def key_of(kind: str, name: str) -> str:
 
 
 def digest_of(*parts: object) -> str:
-    """16 hexadecimal digits, which any label takes. `parts` are what json can write."""
+    """Return a digest of 16 hexadecimal digits, which fits a label. `parts` must be serializable as JSON."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def label_text(target: Target, digest: str = "") -> str:
-    """As gcloud's --labels takes it."""
+    """Return the labels as gcloud's --labels expects them."""
     labels: Mapping[str, str] = names.labels(target)
     if digest:
         labels = {**labels, names.PLAN_LABEL: digest}

@@ -11,7 +11,7 @@ from typing import Final
 
 from deploy.gcp.drift import Form, Setting
 from deploy.gcp.resource import Resource
-from deploy.gcp.resources import accounts, monitoring, services, stores, sweep, topics
+from deploy.gcp.resources import monitoring, project, services, stores, topics
 from shared.jsontext import Json, JsonObject
 
 
@@ -94,7 +94,7 @@ FLAGS: Final[Mapping[str, Mapping[str, Live | str]]] = {
         "type": Live("type", "name", fixed=True),
         "delete-protection": Live("deleteProtectionState == 'DELETE_PROTECTION_ENABLED'"),
     },
-    sweep.JOB: {
+    services.JOB: {
         "location": "gcloud lists one region",
         "schedule": Live("schedule"),
         "uri": Live("httpTarget.uri"),
@@ -105,15 +105,15 @@ FLAGS: Final[Mapping[str, Mapping[str, Live | str]]] = {
         "description": "holds the digest",
     },
     monitoring.METRIC: {"description": Live("description"), "log-filter": Live("filter")},
-    accounts.ACCOUNT: {"display-name": Live("displayName")},
+    project.ACCOUNT: {"display-name": Live("displayName")},
 }
 
 NOT_SET: Final[Mapping[str, tuple[str, ...]]] = {topics.SUBSCRIPTION: ("dead-letter-topic", "max-delivery-attempts")}
-"""Flags that mean something by their absence: an update without them takes away what is there."""
+"""Flags whose absence is compared too: an update removes the setting."""
 ALWAYS: Final[Mapping[str, Mapping[str, tuple[Json, Live]]]] = {
-    accounts.ACCOUNT: {"enabled": ("true", Live("disabled != `true`"))}
+    project.ACCOUNT: {"enabled": ("true", Live("disabled != `true`"))}
 }
-"""What no flag says and is true of everything that was just created."""
+"""Settings without a flag, with the value that every new resource has."""
 ALERT_FIELDS: Final = ("combiner", "conditions", "documentation", "alertStrategy")
 _SAME_FLAG: Final = {
     "clear-network": ("network", ""),
@@ -146,8 +146,8 @@ def planned_flags(resource: Resource) -> dict[str, str]:
 
 
 def kept_content(resource: Resource, description: JsonObject) -> JsonObject:
-    """Return what the resource's file must say to leave alone what is not ours: gcloud replaces all of an alert policy,
-    with the notification channels and the switch that are the operator's, and all rules of a bucket."""
+    """Return the content of the resource's file that keeps what is not ours. gcloud replaces a whole alert policy, with
+    the operator's notification channels and switch, and all rules of a bucket."""
     content = _content(resource)
     if resource.kind == monitoring.ALERT:
         theirs = {name: value for name, value in description.items() if name not in _READ_ONLY}

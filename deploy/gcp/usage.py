@@ -1,4 +1,4 @@
-"""What an event was measured to use, the operator's prices, and the table of the page."""
+"""The measured usage of an event, the price file, and the usage table of the page."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,11 +26,11 @@ STEADY: Final = Traffic(1_000_000)
 
 
 class PricesFault(Exception):
-    """The price file cannot be read as one; the text says what and where."""
+    """The price file is invalid. The text says what and where."""
 
 
 def resources(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> tuple[Resource, ...]:
-    """Return what a deployment of the configuration consists of. Names and builds decide no amount."""
+    """Return the resources of a deployment. Names and builds do not affect its usage."""
     bundles = {name: Bundle(Path(name), "") for name in FUNCTIONS}
     return graph(Deployment(Target("my-project"), "0", slices, bundles, environ, Path()))
 
@@ -42,7 +42,7 @@ def default_plan() -> tuple[Resource, ...]:
 
 
 def usage_table(usage: Mapping[str, float]) -> str:
-    """For a month of sparse and one of steady traffic, as Markdown."""
+    """Return the usage in a month of sparse and of steady traffic, as a Markdown table."""
     plan = default_plan()
     sparse, steady = (used(rows(plan, usage, traffic, Retention())) for traffic in (SPARSE, STEADY))
     head = [
@@ -54,7 +54,7 @@ def usage_table(usage: Mapping[str, float]) -> str:
 
 
 def used(found: Iterable[Row]) -> list[Row]:
-    """Leave out what only some configurations have."""
+    """Return the rows without those that only some configurations have."""
     return [row for row in found if row.amount or not row.price.startswith("idle_")]
 
 
@@ -66,7 +66,7 @@ def amount_text(row: Row) -> str:
 
 
 def in_readme(page: str, usage: Mapping[str, float]) -> str:
-    """The page with the table between its two marks."""
+    """Return the page with the table between its two marks."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{usage_table(usage)}\n{END}{after}"
@@ -88,16 +88,16 @@ def read_prices(path: Path) -> tuple[str, str, dict[str, float]]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise PricesFault(f"{path} cannot be read: {type(error).__name__}") from error
     if not isinstance(document, dict):
-        raise PricesFault(f"{path}: a price file is lines of `name: price`")
+        raise PricesFault(f"{path}: must be lines of `name: price`")
     known = {row.price for row in price_rows()}
     filled = {
         str(name): value for name, value in document.items() if name not in {"currency", "listed"} and value is not None
     }
     for name, value in filled.items():
         if name not in known:
-            raise PricesFault(f"{path}: {name!r} is no price; there are {', '.join(sorted(known))}")
+            raise PricesFault(f"{path}: {name!r} is not a price; use {', '.join(sorted(known))}")
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise PricesFault(f"{path}: {name}: a price is a number, such as 0.4")
+            raise PricesFault(f"{path}: {name}: must be a number such as 0.4; got {value!r}")
     return (
         str(document.get("currency", "")),
         str(document.get("listed", "")),

@@ -1,13 +1,14 @@
-"""Google Cloud's REST APIs, read and asked in the operator's own name."""
+"""Google Cloud's REST APIs, called with the operator's own access token; and their one retry policy."""
 
 import json
 import os
 import threading
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPException
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from deploy.google.gcloud import TIMED_OUT, GcloudMissing, Runner
@@ -16,18 +17,23 @@ from shared.jsontext import Json, JsonObject, to_json
 CALL_SECONDS: Final = 5.0
 TOKEN_SECONDS: Final = 30.0
 MAX_ANSWER_BYTES: Final = 20_000_000
+RETRY_WAITS_SECONDS: Final = (0.5, 2.0)
+"""The waits before a request is repeated that was answered with a transient error."""
+PROPAGATION_WAITS_SECONDS: Final = (5.0, 10.0, 20.0, 30.0, 30.0)
+"""The waits until a change is known everywhere at Google: a new account or role, an API that was just enabled."""
+_TRANSIENT: Final = frozenset({429, 500, 502, 503, 504})
 _OVERRIDE: Final = "CLOUDSDK_API_ENDPOINT_OVERRIDES_"  # gcloud's own variables, for private endpoints
 
 Token = Callable[[], str]
-"""Answers an access token. Raises NotSignedIn and GcloudMissing."""
+"""A function that returns an access token. Raises NotSignedIn and GcloudMissing."""
 
 
 class NotSignedIn(Exception):
-    """Its text says what to do."""
+    """Nobody is signed in to gcloud. The text says what to do."""
 
 
-class ApiFault(Exception):
-    """An API's refusal, or no answer, for which `status` is 0. `reason` is Google's, such as SERVICE_DISABLED."""
+class ApiError(Exception):
+    """An error of an API, or no answer (`status` 0). `reason` is Google's, such as SERVICE_DISABLED."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(f"{message} ({status} {reason})" if status else message)
@@ -37,7 +43,7 @@ class ApiFault(Exception):
 
 
 def token_of(gcloud: Runner) -> Token:
-    """gcloud is asked once, however many threads want it, and whatever it answers."""
+    """Return a function that asks gcloud for a token once, from however many threads it is called."""
     lock = threading.Lock()
     answers: list[str | NotSignedIn | GcloudMissing] = []
 
@@ -58,23 +64,33 @@ def _asked_token(gcloud: Runner) -> str | NotSignedIn | GcloudMissing:
     except GcloudMissing as missing:
         return missing
     if answer.code == TIMED_OUT:
-        return NotSignedIn(f"gcloud did not say within {TOKEN_SECONDS:.0f} s who is signed in: gcloud auth list")
+        return NotSignedIn(f"gcloud returned no access token within {TOKEN_SECONDS:.0f} s. Run: gcloud auth list")
     if answer.code or not answer.stdout.strip():
-        return NotSignedIn("gcloud has nobody signed in: gcloud auth login")
+        return NotSignedIn("nobody is signed in to gcloud. Run: gcloud auth login")
     return answer.stdout.strip()
 
 
 class GoogleApi:
-    def __init__(self, project: str, token: Token, environ: Mapping[str, str] | None = None) -> None:
+    """Reads of a project's APIs. Each is repeated after a transient error."""
+
+    def __init__(
+        self,
+        project: str,
+        token: Token,
+        environ: Mapping[str, str] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self.project = project
         self._token = token
         self._environ = os.environ if environ is None else environ
+        self._sleep = sleep
 
     def get(self, service: str, path: str, query: Mapping[str, str | list[str]] | None = None) -> JsonObject:
-        """`service` is such as `run`, `path` begins with a slash. Raises ApiFault, NotSignedIn and GcloudMissing."""
+        """Return the answer. `service` is a name such as `run`. Raises ApiError, NotSignedIn and GcloudMissing."""
         return self._call("GET", service, f"{path}?{urlencode(query, doseq=True)}" if query else path, None)
 
     def post(self, service: str, path: str, body: JsonObject) -> JsonObject:
+        """As `get`, for a read that takes a body: it may be repeated."""
         return self._call("POST", service, path, to_json(body).encode())
 
     def _call(self, method: str, service: str, path: str, body: bytes | None) -> JsonObject:
@@ -82,16 +98,26 @@ class GoogleApi:
         url = (override.rstrip("/") if override else f"https://{service}.googleapis.com") + path
         headers = {"Authorization": f"Bearer {self._token()}", "Content-Type": "application/json"}
         try:
-            return ask(method, url, headers, body)
-        except ApiFault as fault:
-            # Some APIs want to know on whose quota; on ours, where gcloud's own has them not.
+            return self._repeated(method, url, headers, body)
+        except ApiError as fault:
+            # Some APIs need a project for their quota, and are not enabled in gcloud's own: then it is this one.
             if fault.status != 403 or fault.reason not in {"SERVICE_DISABLED", "USER_PROJECT_DENIED"}:
                 raise
-        return ask(method, url, {**headers, "X-Goog-User-Project": self.project}, body)
+        return self._repeated(method, url, {**headers, "X-Goog-User-Project": self.project}, body)
+
+    def _repeated(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> JsonObject:
+        for seconds in RETRY_WAITS_SECONDS:
+            try:
+                return ask(method, url, headers, body)
+            except ApiError as fault:
+                if fault.status not in _TRANSIENT:
+                    raise
+            self._sleep(seconds)
+        return ask(method, url, headers, body)
 
 
 def ask(method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> JsonObject:
-    """Any JSON API. Raises ApiFault."""
+    """Call any JSON API once. Raises ApiError."""
     document, _ = exchange(method, url, headers, body)
     return document
 
@@ -99,7 +125,7 @@ def ask(method: str, url: str, headers: Mapping[str, str], body: bytes | None = 
 def exchange(
     method: str, url: str, headers: Mapping[str, str], body: bytes | None = None, seconds: float = CALL_SECONDS
 ) -> tuple[JsonObject, Mapping[str, str]]:
-    """The document that was answered and its headers, in lower case. Raises ApiFault."""
+    """Return the answer and its headers, with names in lower case. Raises ApiError."""
     request = urllib.request.Request(url, body, dict(headers), method=method)  # noqa: S310 ours and Google's URLs
     host = urlsplit(url).hostname
     try:
@@ -111,7 +137,7 @@ def exchange(
             raise _fault(error.code, _object(error.read(MAX_ANSWER_BYTES))) from error
     except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or type(error).__name__
-        raise ApiFault(0, "", f"no answer from {host}: {reason}") from error
+        raise ApiError(0, "", f"no answer from {host}: {reason}") from error
 
 
 def _object(text: bytes) -> JsonObject:
@@ -122,15 +148,43 @@ def _object(text: bytes) -> JsonObject:
     return document if isinstance(document, dict) else {"items": document}
 
 
-def _fault(status: int, document: JsonObject) -> ApiFault:
+def _fault(status: int, document: JsonObject) -> ApiError:
     error = document.get("error")
     if not isinstance(error, dict):
-        return ApiFault(status, "", "refused")
+        return ApiError(status, "", "rejected")
     details = error.get("details")
     reasons = (
         [str(each["reason"]) for each in details if isinstance(each, dict) and "reason" in each]
         if isinstance(details, list)
         else []
     )
-    message = str(error.get("message", "refused")).split("\n")[0]
-    return ApiFault(status, reasons[0] if reasons else str(error.get("status", "")), message[:300])
+    message = str(error.get("message", "rejected")).split("\n")[0]
+    return ApiError(status, reasons[0] if reasons else str(error.get("status", "")), message[:300])
+
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+def run_in_parallel(work: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]:
+    """Call `work` for all items at once, and return the results in their order. Raises the first item's exception.
+
+    These are daemon threads: the process would wait for those of an executor, even for a name that does not resolve.
+    """
+    found: dict[int, Answer] = {}
+    failed: dict[int, BaseException] = {}
+
+    def run(number: int) -> None:
+        try:
+            found[number] = work(items[number])
+        except BaseException as error:  # raised again below, in the caller's thread
+            failed[number] = error
+
+    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(len(items))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed[min(failed)]
+    return [found[number] for number in range(len(items))]

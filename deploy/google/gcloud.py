@@ -1,4 +1,4 @@
-"""The one way to run gcloud: found on PATH, never asking anything, its project always said."""
+"""Running gcloud: found on PATH, without questions, and always with a project."""
 
 import json
 import os
@@ -12,25 +12,25 @@ from typing import Final, Protocol
 from shared.jsontext import Json
 
 TIMED_OUT: Final = 124
-"""As the program `timeout` says it."""
+"""The exit code that the program `timeout` uses."""
 
 
 class GcloudMissing(Exception):
-    """There is no gcloud on PATH."""
+    """gcloud is not on PATH."""
 
 
 class GcloudFault(Exception):
-    """gcloud answered with an error. `line` can be pasted to try again; `said` is gcloud's own message."""
+    """gcloud failed. `line` can be pasted to try again; `said` is gcloud's own message."""
 
     def __init__(self, line: str, said: str) -> None:
-        super().__init__(f"{said.strip() or 'gcloud failed and said nothing'}\ntry it by hand: {line}")
+        super().__init__(f"{said.strip() or 'gcloud failed without a message'}\nTo run it yourself: {line}")
         self.line = line
         self.said = said
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`code` is gcloud's exit code."""
+    """The output of gcloud. `code` is its exit code."""
 
     code: int
     stdout: str
@@ -38,13 +38,13 @@ class Answer:
 
 
 class Runner(Protocol):
-    """What runs gcloud: this module's Gcloud, and the tests' fakes."""
+    """Something that runs gcloud: Gcloud, or a fake in tests."""
 
     def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 600.0) -> Answer: ...
 
 
 class Gcloud:
-    """`arguments` everywhere are what stands after the word gcloud: `["run", "services", "list"]`."""
+    """gcloud. `arguments` are what follows the word gcloud: `["run", "services", "list"]`."""
 
     def __init__(self, project: str | None = None, environ: Mapping[str, str] | None = None) -> None:
         self._project = project
@@ -75,17 +75,17 @@ class Gcloud:
 
 
 def command_line(arguments: Sequence[str], project: str | None) -> list[str]:
-    """As it is printed for people. Flags come after the command's words, so the project does too."""
+    """Return the command line as it is printed for people. Flags follow the command, so the project does too."""
     return ["gcloud", *arguments, *([f"--project={project}"] if project else [])]
 
 
 def shown(arguments: Sequence[str], project: str | None) -> str:
-    """To be pasted into a shell."""
+    """Return the command line quoted for a shell."""
     return shlex.join(command_line(arguments, project))
 
 
 def read_json(runner: Runner, arguments: Sequence[str], project: str | None, timeout_seconds: float = 60.0) -> Json:
-    """What the command answers with --format=json. Raises GcloudFault and GcloudMissing."""
+    """Return the command's output with --format=json. Raises GcloudFault and GcloudMissing."""
     arguments = [*arguments, "--format=json"]
     answer = runner.run(arguments, timeout_seconds=timeout_seconds)
     if answer.code:
@@ -98,7 +98,7 @@ def read_json(runner: Runner, arguments: Sequence[str], project: str | None, tim
 
 
 def configured_project(runner: Runner) -> str | None:
-    """The project of gcloud's own configuration; None where it has none, or there is no gcloud."""
+    """Return the project of gcloud's own configuration; None if it has none, or if there is no gcloud."""
     try:
         answer = runner.run(["config", "get-value", "project"], timeout_seconds=20)
     except GcloudMissing:

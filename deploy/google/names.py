@@ -1,5 +1,4 @@
-"""The name of each thing that a bundle has on Google Cloud. The prefix is in front of all, so that two can live in one
-project."""
+"""The names of a deployment's resources on Google Cloud. All begin with its prefix, so that a project can have two."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -13,7 +12,7 @@ TRANSFORM_SUBSCRIPTION: Final = "events-transform"
 NOTIFY_SUBSCRIPTION: Final = "deliveries-notify"
 DEAD_LETTERS_SUBSCRIPTION: Final = "dead-letters-notify"
 HOLDING_SUBSCRIPTION: Final = "dead-letters-hold"
-"""A pull subscription that keeps what was given up on for 31 days, whatever becomes of everything else."""
+"""A pull subscription that keeps dead letters for 31 days, even if notify cannot process them."""
 
 BUNDLE_LABEL: Final = "hookchain"
 PLAN_LABEL: Final = "hookchain-plan"
@@ -58,12 +57,12 @@ def sweep_job(target: Target) -> str:
 
 
 def labels(target: Target) -> Mapping[str, str]:
-    """On everything that can carry labels: what is ours, and whose."""
+    """Return the labels of every resource that can have labels, which name its deployment."""
     return {BUNDLE_LABEL: target.bundle}
 
 
 def environment(target: Target, function: str) -> dict[str, str]:
-    """The variables of a deployed function. receive has no database."""
+    """Return the variables of a deployed function. receive has no database."""
     variables = {
         "GOOGLE_CLOUD_PROJECT": target.project,
         "HOOKCHAIN_PREFIX": target.prefix,

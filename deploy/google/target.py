@@ -1,4 +1,4 @@
-"""Where a bundle lives on Google Cloud: a project, a region, and what the names of its parts begin with."""
+"""The target of a deployment on Google Cloud: a project, a region, and the prefix of its resources' names."""
 
 import argparse
 import re
@@ -16,12 +16,12 @@ _PREFIX: Final = re.compile(r"[a-z](?:-?[a-z0-9]){3,19}-")
 
 
 class TargetFault(Exception):
-    """The project, region or prefix is missing or cannot be one; the text says which, the rule, and what to do."""
+    """The project, region or prefix is missing or invalid. The text names it, the rule, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`prefix` ends in a dash, as in `hookchain-`."""
+    """A target. `prefix` ends in a dash, as in `hookchain-`."""
 
     project: str
     region: str = DEFAULT_REGION
@@ -29,39 +29,39 @@ class Target:
 
     @property
     def bundle(self) -> str:
-        """The prefix without its dash: the name of the whole."""
+        """The name of the deployment: the prefix without its dash."""
         return self.prefix.removesuffix("-")
 
 
 def checked_target(project: str, region: str, prefix: str) -> Target:
-    """A prefix written without its dash gets it. Raises TargetFault."""
+    """Return a valid target. A prefix without its dash gets one. Raises TargetFault."""
     prefix = prefix if prefix.endswith("-") else f"{prefix}-"
     if not _PROJECT.fullmatch(project):
-        raise TargetFault(f"project {project!r}: a project's id is 6 to 30 lower-case letters, digits and dashes")
+        raise TargetFault(f"project: must be 6 to 30 lower-case letters, digits and dashes; got {project!r}")
     if not _REGION.fullmatch(region):
-        raise TargetFault(f"region {region!r}: a region is written like {DEFAULT_REGION}")
+        raise TargetFault(f"region: must be a region such as {DEFAULT_REGION}; got {region!r}")
     if not _PREFIX.fullmatch(prefix) or len(prefix) > 21 or _IS_GOOGLES.search(prefix):
-        # A service account's name has at most 30 characters, a Firestore database's at least 4. A topic's does not
-        # begin with "goog", and a bucket's holds no "google", however written.
-        rule = "a prefix begins with a letter, is 4 to 20 lower-case letters, digits and single dashes, then a dash"
-        raise TargetFault(f"prefix {prefix!r}: {rule}, and neither begins with 'goog' nor holds 'google'")
+        # A service account's name has at most 30 characters, and a Firestore database's at least 4. A topic's name must
+        # not begin with "goog", and a bucket's must not contain "google" or a misspelling of it.
+        rule = "must be 4 to 20 lower-case letters, digits and single dashes, beginning with a letter, then a dash"
+        raise TargetFault(f"prefix: {rule}, without 'goog' at its beginning and 'google' in it; got {prefix!r}")
     return Target(project, region, prefix)
 
 
 def find_target(
     options: argparse.Namespace, environ: Mapping[str, str], configured_project: Callable[[], str | None]
 ) -> Target:
-    """From --project, --region and --prefix, else the environment, else gcloud's own configuration, which is asked
-    only where nothing else names a project. Raises TargetFault."""
+    """Return the target from the options, else the environment, else gcloud's own configuration, which is read only if
+    nothing else names a project. Raises TargetFault."""
     project = options.project or environ.get("GOOGLE_CLOUD_PROJECT") or configured_project()
     if not project:
-        rule = "say --project ID (make: PROJECT=ID), or set GOOGLE_CLOUD_PROJECT"
-        raise TargetFault(f"no project is named: {rule}; `gcloud projects list` shows yours")
+        hint = "add --project ID (make: PROJECT=ID), or set GOOGLE_CLOUD_PROJECT"
+        raise TargetFault(f"no project is named: {hint}; `gcloud projects list` shows yours")
     region = options.region or environ.get("HOOKCHAIN_REGION") or DEFAULT_REGION
     return checked_target(project, region, options.prefix or environ.get("HOOKCHAIN_PREFIX") or DEFAULT_PREFIX)
 
 
-def add_target_options(words: argparse.ArgumentParser) -> None:
-    words.add_argument("--project", metavar="ID", help="set the project [GOOGLE_CLOUD_PROJECT, else gcloud's]")
-    words.add_argument("--region", help=f"set the region [HOOKCHAIN_REGION, else {DEFAULT_REGION}]")
-    words.add_argument("--prefix", help=f"set the beginning of all names [HOOKCHAIN_PREFIX, else {DEFAULT_PREFIX}]")
+def add_target_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--project", metavar="ID", help="set the project [GOOGLE_CLOUD_PROJECT, else gcloud's]")
+    parser.add_argument("--region", help=f"set the region [HOOKCHAIN_REGION, else {DEFAULT_REGION}]")
+    parser.add_argument("--prefix", help=f"set the prefix of all names [HOOKCHAIN_PREFIX, else {DEFAULT_PREFIX}]")

@@ -5,9 +5,8 @@ from typing import Final
 
 from deploy.config.compiler import FUNCTIONS
 from deploy.google import names
-from deploy.google.api import ApiFault
-from deploy.google.cloud import Cloud
-from deploy.google.side_by_side import side_by_side
+from deploy.google.api import ApiError, run_in_parallel
+from deploy.google.cloud import CloudDeployment
 from deploy.history.status import Backlog, Version
 from shared.jsontext import Json, JsonObject
 from shared.times import rfc3339, unix_seconds
@@ -23,9 +22,9 @@ WINDOW_SECONDS: Final = 600.0
 """These metrics are written once a minute, some minutes late."""
 
 
-def read_versions(cloud: Cloud) -> list[Version]:
+def read_versions(cloud: CloudDeployment) -> list[Version]:
     """Raises CommandError."""
-    services = side_by_side(cloud.service, FUNCTIONS)
+    services = run_in_parallel(cloud.service, FUNCTIONS)
     return [_version(name, found) for name, found in zip(FUNCTIONS, services, strict=True)]
 
 
@@ -42,22 +41,22 @@ def _version(function: str, service: JsonObject | None) -> Version:
     return Version(function, ready, since, "" if created in {"", ready} else f"{created} did not start")
 
 
-def _read_backlogs(cloud: Cloud, now: float) -> list[Backlog]:
-    """Raises ApiFault."""
-    counts, oldest = side_by_side(lambda metric: _newest_values(cloud, metric, now), (COUNT, OLDEST))
+def _read_backlogs(cloud: CloudDeployment, now: float) -> list[Backlog]:
+    """Raises ApiError."""
+    counts, oldest = run_in_parallel(lambda metric: _newest_values(cloud, metric, now), (COUNT, OLDEST))
     ids = [names.subscription(cloud.target, name) for name in SUBSCRIPTIONS]
     return [Backlog(each, _whole(counts.get(each)), oldest.get(each)) for each in ids]
 
 
-def read_backlogs(cloud: Cloud, now: float) -> tuple[list[Backlog], list[str]]:
+def read_backlogs(cloud: CloudDeployment, now: float) -> tuple[list[Backlog], list[str]]:
     """Return the backlogs, and a note where they could not be read."""
     try:
         return _read_backlogs(cloud, now), []
-    except ApiFault as fault:
+    except ApiError as fault:
         return [], [f"backlog (Cloud Monitoring): {fault}"]
 
 
-def _newest_values(cloud: Cloud, metric: str, now: float) -> Mapping[str, float]:
+def _newest_values(cloud: CloudDeployment, metric: str, now: float) -> Mapping[str, float]:
     """Return the metric by subscription; one without recent points has no messages."""
     ids = ", ".join(f'"{names.subscription(cloud.target, name)}"' for name in SUBSCRIPTIONS)
     query = {

@@ -12,8 +12,8 @@ from typing import Final
 
 import yaml
 
+from deploy.config.models.provider import Handshake
 from deploy.requests.edits import with_text
-from shared.config.handshake import Handshake
 from shared.did_you_mean import did_you_mean
 from shared.http import Request
 from shared.signatures.places import parse_place

@@ -1,4 +1,4 @@
-"""The secrets that a configuration needs: who reads each, and what for."""
+"""The secrets that a configuration needs: which functions read each one, and what for."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _PARTS: Final = {"sources": "source", "routes": "route", "destinations": "destin
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """`ways` are those of sources that it proves by. `is_made_locally`: `hookchain dev` makes one up."""
+    """A needed secret. `ways` are the auth schemes that use it. `is_made_locally`: `hookchain dev` generates it."""
 
     name: str
     readers: tuple[str, ...]
@@ -28,12 +28,12 @@ class Need:
 
     @property
     def can_be_random(self) -> bool:
-        """Not another's: a key for an account, or a public key, whose private half its sender has."""
+        """Return whether a random value can serve. An account's key cannot be random, nor a sender's public key."""
         return self.is_made_locally and not any(map(is_asymmetric, self.ways))
 
 
 def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> list[Need]:
-    """In alphabetical order; what mails are sent with included."""
+    """Return the secrets in alphabetical order, including those of the mail service."""
     ways = [read_scheme(way) for source in compiled_sources(slices["receive"]).values() for way in auth_entries(source)]
     of_function = {function: secrets_needed({function: slices[function]}) for function in FUNCTIONS}
     found = [
@@ -64,7 +64,7 @@ def _speaks_of(entry: Json, name: str) -> bool:
 
 
 def _mail_needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[Need]:
-    """SendGrid's key, unless SMTP serves; SMTP's password, where its URL has a user."""
+    """Yield SendGrid's key, unless mails go by SMTP, and SMTP's password, if the URL has a user."""
     ways = set(mail_ways(slices["notify"]).values())
     smtp_url = environ.get("SMTP_URL")
     if "sendgrid" in ways or ("auto" in ways and not smtp_url):
@@ -74,7 +74,7 @@ def _mail_needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) ->
 
 
 def mail_ways(notify: JsonObject) -> dict[str, str]:
-    """`auto`, `sendgrid` or `smtp` by the name of each destination that is mail."""
+    """Return the mail service of each mail destination, by name: `auto`, `sendgrid` or `smtp`."""
     destinations = notify.get("destinations")
     found: dict[str, str] = {}
     for name, destination in destinations.items() if isinstance(destinations, dict) else ():

@@ -1,11 +1,11 @@
-"""What a secret's text may be, and how one value takes another's place: pure."""
+"""Rules for the values of a secret, and their rotation: pure."""
 
 import secrets
 from collections.abc import Sequence
 from typing import Final
 
 from deploy.requests.keys import generate_secret, is_asymmetric
-from deploy.secrets.made_secrets import random_value
+from deploy.secrets.generated import random_value
 from shared.errors import Temporary
 from shared.secret_values import is_short, split_values, weakness
 from shared.signatures.keys import public_key
@@ -19,46 +19,46 @@ RANDOM_BYTES: Final = 32
 _BLOCK: Final = "-----BEGIN "
 
 
-class Refused(Exception):
-    """A value that would protect nothing, or could not be used; the text never holds it."""
+class InvalidValue(Exception):
+    """The value is weak or cannot be used. The text never contains it."""
 
 
-def checked_values(text: str, ways: Sequence[AuthScheme]) -> tuple[str, ...]:
-    """The values in `text`, newest first, of a secret that these ways prove by. Raises Refused."""
+def validated_values(text: str, ways: Sequence[AuthScheme]) -> tuple[str, ...]:
+    """Return the values in `text`, newest first, of a secret for these auth schemes. Raises InvalidValue."""
     values = split_values(text)
     if not values:
-        raise Refused("the value is empty")
+        raise InvalidValue("the value is empty")
     for value in values:
         if fault := weakness(value) or _unusable(value, ways):
-            raise Refused(f"the value {fault}")
+            raise InvalidValue(f"the value {fault}")
     return values
 
 
 def rotated(new: str, old: Sequence[str], keep: int) -> tuple[str, ...]:
-    """The new value, then at most `keep` of the old ones."""
+    """Return the new value, then at most `keep` of the old ones."""
     return (new, *[value for value in old if value != new][:keep])
 
 
 def joined(values: Sequence[str]) -> str:
-    """As split_values reads it: one value a line."""
+    """Return the values as split_values reads them: one value per line."""
     return "\n".join(value.removesuffix("\n") for value in values)
 
 
-def short_ones(values: Sequence[str]) -> int:
+def count_short(values: Sequence[str]) -> int:
     return sum(is_short(value) for value in values)
 
 
 def random_text(ways: Sequence[AuthScheme]) -> str:
-    """Of the shape that the ways ask for. Raises Refused where only the sender can make one."""
+    """Return a random value in the form that the schemes need. Raises InvalidValue if only the sender can make one."""
     if any(map(is_asymmetric, ways)):
-        raise Refused("it is a public key, of which its sender has the other half: take the one that the sender shows")
+        raise InvalidValue("it is a public key, whose private key the sender has: copy it from the sender's settings")
     shaped = (generate_secret(way, secrets.token_bytes(RANDOM_BYTES)) for way in ways)
     return next((text for text in shaped if text), None) or random_value()
 
 
 def _unusable(value: str, ways: Sequence[AuthScheme]) -> str | None:
     if value.startswith(_BLOCK) and "-----END " not in value:
-        return "begins a PEM block and does not end it"
+        return "is an incomplete PEM block"
     return _malformed(value) or next((fault for way in ways if (fault := _unfit(value, way))), None)
 
 
@@ -66,14 +66,14 @@ def _malformed(value: str) -> str | None:
     if value.startswith(_BLOCK):
         return None
     if value != value.strip():
-        return "begins or ends with white space, as if pasted with too much"
+        return "begins or ends with white space"
     if not value.isprintable():
-        return "holds a control character"
+        return "contains a control character"
     return None
 
 
 def _unfit(value: str, way: AuthScheme) -> str | None:
-    """A key that cannot be read would refuse every request."""
+    """Return why the key cannot be used. With such a key every request would be rejected."""
     try:
         if is_asymmetric(way) or (way.scheme == "standard-webhooks" and value.startswith("whpk_")):
             public_key(value)
@@ -82,5 +82,5 @@ def _unfit(value: str, way: AuthScheme) -> str | None:
         else:
             shared_key(value, way.key, way.key_prefix)
     except Temporary as fault:
-        return f"is not one for {way.scheme}: {fault.detail}"
+        return f"is not a key for {way.scheme}: {fault.detail}"
     return None

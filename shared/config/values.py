@@ -1,9 +1,10 @@
-"""What the models of hookchain.yaml are made of: names, durations, locations."""
+"""Types that models of settings share: names, durations, secrets' names; and pydantic's errors in plain words."""
 
 import re
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import ErrorDetails
 
 from shared.secrets import SECRET_NAME
 
@@ -20,29 +21,31 @@ class Model(BaseModel):
 
 def _secret_name(text: str) -> str:
     if not SECRET_NAME.fullmatch(text):
-        raise ValueError("a secret is given by its name: a lower-case letter, then letters, digits and '-', at most 63")
+        rule = "must be the name of a secret: a lower-case letter, then letters, digits and '-', at most 63 characters"
+        raise ValueError(rule)
     return text
 
 
 def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
-        raise ValueError("a name is letters, digits, '-' and '_', at most 63, and begins with a letter or digit")
+        rule = "must be a name: letters, digits, '-' and '_', at most 63 characters, beginning with a letter or digit"
+        raise ValueError(rule)
     return text
 
 
 def _header_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", text):
-        raise ValueError("is not a header's name")
+        raise ValueError("must be the name of a header")
     return text.lower()
 
 
 def duration_seconds(value: object) -> object:
-    """`90`, `90s`, `5m`, `2h` or `1d` as seconds; what is no text unchanged, for pydantic to judge."""
+    """Return `90`, `90s`, `5m`, `2h` or `1d` as seconds. Other types are returned unchanged, for pydantic to check."""
     if not isinstance(value, str) or value.isdecimal():
         return value
     if found := _DURATION.fullmatch(value):
         return float(found[1]) * _UNIT_SECONDS[found[2]]
-    raise ValueError("a time is a number of seconds, or such as 90s, 5m, 2h, 1d")
+    raise ValueError("must be a number of seconds, or a duration such as 90s, 5m, 2h or 1d")
 
 
 def listed(value: object) -> object:
@@ -50,9 +53,33 @@ def listed(value: object) -> object:
 
 
 Verbatim = Annotated[str, StringConstraints(strip_whitespace=False)]
-"""White space at its ends counts: it is compared with, or signed together with, what a sender wrote."""
+"""Text whose leading and trailing white space counts, because it is compared or signed with what a sender wrote."""
 
 SecretName = Annotated[str, AfterValidator(_secret_name)]
 Name = Annotated[str, AfterValidator(_name)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 Seconds = Annotated[float, BeforeValidator(duration_seconds), Field(ge=0, le=_MAX_SECONDS)]
+
+
+_WORDS: Final = {
+    "missing": "is missing",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "model_attributes_type": "must be a mapping",
+    "list_type": "must be a list",
+    "string_type": "must be text",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+}
+
+
+def fault_words(detail: ErrorDetails) -> str:
+    """Return the rule that a value breaks, such as `must be a mapping`."""
+    if detail["type"] in {"too_short", "string_too_short"} and detail["ctx"]["min_length"] == 1:
+        return "must not be empty"
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return _WORDS.get(detail["type"]) or re.sub(r"^(\w+ )?should ", r"\1must ", message)

@@ -204,7 +204,7 @@ def test_a_port_in_use_is_reported_with_advice(start: Start) -> None:
         port = server.getsockname()[1]
         dev = start("--port-base", str(port))
         assert dev.process.wait(20) == 1
-        assert re.search(rf"^Port {port} \(receive\) is taken", dev.output, re.MULTILINE)
+        assert re.search(rf"^Port {port} \(receive\) is in use", dev.output, re.MULTILINE)
         assert "PORT_BASE=" in dev.output
 
 

@@ -66,7 +66,7 @@ async def test_the_genuine_requests_come_out_as_their_source_says(inputs_folder:
 
 @pytest.mark.parametrize("name", [name for name in FILES if not name.startswith(("generic", "cloudevents"))])
 async def test_a_genuine_request_without_its_variant_named_is_accepted_too(inputs_folder: Path, name: str) -> None:
-    offered = [way.way.variant for way in load_catalogue()[name].auth if not way.on_request]
+    offered = [offered.scheme.variant for offered in load_catalogue()[name].auth if not offered.on_request]
     for case in cases(inputs_folder, name):
         if case["expected_valid"] and case.get("variant", offered[0]) in offered:
             receiving = receiving_of({**case, "variant": None})

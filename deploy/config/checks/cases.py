@@ -1,12 +1,11 @@
-"""Checks of the configuration's own tests: the names in them lead somewhere."""
+"""Faults of test cases: their names, and the sources, destinations, routes and files that they name."""
 
 from collections.abc import Iterator
 
-from deploy.config.checks.places import place
-from deploy.config.checks.routes import names_in
+from deploy.config.checks.model_faults import fault_at, setting_name
+from deploy.config.checks.routes import names_in, unknown_names
 from deploy.config.config_file import ConfigFile
-from deploy.config.faults import Fault, Path
-from shared.did_you_mean import did_you_mean
+from deploy.config.faults import DocumentPath, Fault
 from shared.jsontext import Json, JsonObject
 
 
@@ -16,10 +15,10 @@ def case_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
     for number, case in enumerate(cases if isinstance(cases, list) else []):
         if not isinstance(case, dict):
             continue
-        at: Path = ("tests", number)
+        at: DocumentPath = ("tests", number)
         name = str(case.get("name"))
         if name in seen:
-            yield Fault(file.line((*at, "name")), place(file, at), "another test has this name")
+            yield Fault(file.line((*at, "name")), setting_name(file, at), "another test has this name")
         seen.add(name)
         yield from _input_faults(file, (*at, "input"), case.get("input"), document)
         expected = case.get("expect")
@@ -27,25 +26,20 @@ def case_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
             yield from _expected_faults(file, (*at, "expect", position), delivery, document)
 
 
-def _input_faults(file: ConfigFile, at: Path, given: Json, document: JsonObject) -> Iterator[Fault]:
+def _input_faults(file: ConfigFile, at: DocumentPath, given: Json, document: JsonObject) -> Iterator[Fault]:
     if not isinstance(given, dict):
         return
-    yield from _unknown(file, (*at, "source"), given.get("source"), names_in(document, "sources"), "source")
+    yield from unknown_names(file, (*at, "source"), given.get("source"), names_in(document, "sources"), "source")
     name = given.get("file")
     if isinstance(name, str) and not (file.folder / name).is_file():
-        rule = f"there is no file {name!r}, relative to the configuration's folder"
-        yield Fault(file.line((*at, "file")), place(file, at), rule)
+        yield fault_at(file, (*at, "file"), f"there is no file {name!r}, relative to the configuration's folder")
 
 
-def _expected_faults(file: ConfigFile, at: Path, delivery: Json, document: JsonObject) -> Iterator[Fault]:
+def _expected_faults(file: ConfigFile, at: DocumentPath, delivery: Json, document: JsonObject) -> Iterator[Fault]:
     if not isinstance(delivery, dict):
         return
     routes = document.get("routes")
     names = [str(each.get("name")) for each in routes if isinstance(each, dict)] if isinstance(routes, list) else []
-    yield from _unknown(file, (*at, "to"), delivery.get("to"), names_in(document, "destinations"), "destination")
-    yield from _unknown(file, (*at, "route"), delivery.get("route"), names, "route")
-
-
-def _unknown(file: ConfigFile, at: Path, name: Json, known: list[str], word: str) -> Iterator[Fault]:
-    if isinstance(name, str) and name not in known:
-        yield Fault(file.line(at), place(file, at), f"there is no {word} {name!r}{did_you_mean(name, known)}")
+    destinations = names_in(document, "destinations")
+    yield from unknown_names(file, (*at, "to"), delivery.get("to"), destinations, "destination")
+    yield from unknown_names(file, (*at, "route"), delivery.get("route"), names, "route")

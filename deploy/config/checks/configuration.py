@@ -1,19 +1,17 @@
-"""Every check of a configuration. Each looks at the document as it was written, so that one fault hides no other."""
+"""All faults of a configuration. Each check reads the document as it is written, so that one fault hides no other."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from deploy.config.checks.cases import case_faults
 from deploy.config.checks.kinds import KindFault, destination_kinds, settings_model
-from deploy.config.checks.model_rules import rule_of
-from deploy.config.checks.places import place
-from deploy.config.checks.providers import faults_of_providers
+from deploy.config.checks.model_faults import model_faults, setting_name
 from deploy.config.checks.routes import route_faults
 from deploy.config.checks.sources import source_faults
 from deploy.config.config_file import ConfigFile
-from deploy.config.faults import Fault, Path, unreadable
-from shared.config.bundle import BundleConfig
+from deploy.config.faults import DocumentPath, Fault, unreadable
+from deploy.config.models.configuration import Configuration
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
 
@@ -21,19 +19,15 @@ COMMON_KEYS = frozenset({"retry", "timeout", "on_unknown"})
 
 
 class Unresolved(ValueError):
-    """A name or a file in a destination's settings that leads to nothing."""
+    """A list or a file that a destination's settings name does not exist."""
 
 
 def all_faults(file: ConfigFile) -> list[Fault]:
     if not isinstance(file.document, dict):
-        return [
-            *file.repeated,
-            Fault(1, "", "a configuration is a mapping with `sources`, `routes` and `destinations`"),
-        ]
+        return [*file.repeated, Fault(1, "", "must be a mapping with `sources`, `routes` and `destinations`")]
     return [
         *file.repeated,
         *_shape_faults(file),
-        *_provider_faults(file, file.document),
         *source_faults(file, file.document),
         *route_faults(file, file.document),
         *_destination_faults(file, file.document),
@@ -43,24 +37,9 @@ def all_faults(file: ConfigFile) -> list[Fault]:
 
 def _shape_faults(file: ConfigFile) -> Iterator[Fault]:
     try:
-        BundleConfig.model_validate(file.document)
+        Configuration.model_validate(file.document)
     except ValidationError as error:
-        yield from faults_of(error, file, (), BundleConfig)
-
-
-def _provider_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
-    for path, rule in faults_of_providers(document):
-        yield Fault(file.line(path), place(file, path), rule)
-
-
-def faults_of(
-    error: ValidationError, file: ConfigFile, at: Path, model: type[BaseModel], known: Collection[Path] = ()
-) -> Iterator[Fault]:
-    """But for those at `known` places, of which more is told already."""
-    for detail in error.errors(include_url=False):
-        path = (*at, *detail["loc"])
-        if path not in known:
-            yield Fault(file.line(path), place(file, path), rule_of(detail, model))
+        yield from model_faults(error, file, (), Configuration)
 
 
 def _destination_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
@@ -68,19 +47,19 @@ def _destination_faults(file: ConfigFile, document: JsonObject) -> Iterator[Faul
     known = destination_kinds()
     for name, settings in destinations.items() if isinstance(destinations, dict) else ():
         for kind in settings.keys() - COMMON_KEYS if isinstance(settings, dict) else ():
-            at: Path = ("destinations", name, kind)
+            at: DocumentPath = ("destinations", name, kind)
             if kind not in known:
                 rule = f"there is no kind of destination {kind!r}{did_you_mean(kind, known)}"
-                yield Fault(file.line(at), place(file, at[:2]), rule)
+                yield Fault(file.line(at), setting_name(file, at[:2]), rule)
             elif isinstance(settings, dict):
                 yield from _settings_faults(file, at, document, settings[kind])
 
 
-def _settings_faults(file: ConfigFile, at: Path, document: JsonObject, settings: Json) -> Iterator[Fault]:
+def _settings_faults(file: ConfigFile, at: DocumentPath, document: JsonObject, settings: Json) -> Iterator[Fault]:
     try:
         model = settings_model(str(at[-1]))
     except KindFault as fault:
-        yield Fault(file.line(at), place(file, at[:2]), str(fault))
+        yield Fault(file.line(at), setting_name(file, at[:2]), str(fault))
         return
     faults: dict[str, Fault] = {}
     filled: dict[str, Json] = {}
@@ -88,17 +67,16 @@ def _settings_faults(file: ConfigFile, at: Path, document: JsonObject, settings:
         try:
             filled[key] = _resolved_value(key, value, _lists(document), file)
         except Unresolved as fault:
-            faults[key] = Fault(file.line((*at, key)), place(file, at), str(fault))
+            faults[key] = Fault(file.line((*at, key)), setting_name(file, at), str(fault))
     yield from faults.values()
     try:
         model.model_validate(filled if isinstance(settings, dict) else settings)
     except ValidationError as error:
-        known = {(*at, key) for key in faults}
-        yield from faults_of(error, file, at, model, known)
+        yield from model_faults(error, file, at, model, {(*at, key) for key in faults})
 
 
 def resolved(settings: Json, document: JsonObject, file: ConfigFile) -> Json:
-    """A destination's settings with the names of lists replaced by their addresses, and `{file: …}` by its text.
+    """Return a destination's settings with addresses for the names of lists, and with the text of each `{file: …}`.
 
     Raises Unresolved.
     """
@@ -113,12 +91,9 @@ def _lists(document: JsonObject) -> JsonObject:
 
 
 def _resolved_value(key: str, value: Json, lists: JsonObject, file: ConfigFile) -> Json:
-    if isinstance(value, dict) and value.keys() == {"file"}:
-        return _text_of(file, str(value["file"]))
-    return _addresses(value, lists) if key in {"to", "cc", "bcc"} else value
-
-
-def _text_of(file: ConfigFile, name: str) -> str:
+    if not (isinstance(value, dict) and value.keys() == {"file"}):
+        return _addresses(value, lists) if key in {"to", "cc", "bcc"} else value
+    name = str(value["file"])
     try:
         return (file.folder / name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -126,7 +101,7 @@ def _text_of(file: ConfigFile, name: str) -> str:
 
 
 def _addresses(value: Json, lists: JsonObject) -> list[Json]:
-    """Whatever has no @ is the name of a list."""
+    """Return the addresses. An entry without @ is the name of a list."""
     found: list[Json] = []
     for entry in value if isinstance(value, list) else [value]:
         if not isinstance(entry, str) or "@" in entry or "{{" in entry:
@@ -134,5 +109,7 @@ def _addresses(value: Json, lists: JsonObject) -> list[Json]:
         elif isinstance(members := lists.get(entry), list):
             found.extend(members)
         else:
-            raise Unresolved(f"{entry!r} is no address, and no list has that name{did_you_mean(entry, lists)}")
+            rule = f"must be an address or the name of a list; got {entry!r}"
+            names = [name for name, members in lists.items() if isinstance(members, list)]
+            raise Unresolved(f"{rule}{did_you_mean(entry, names)}")
     return found

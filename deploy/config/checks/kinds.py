@@ -1,4 +1,4 @@
-"""The kinds of destinations in `functions/notify/destinations/`, some of them the operator's own."""
+"""The kinds of destinations: one module each in `functions/notify/destinations/`, including the operator's own."""
 
 import importlib
 import importlib.util
@@ -15,11 +15,11 @@ from functions.notify.destination import kind_module
 
 _PARTS: Final = ("Settings", "connect")
 _loaded: Final[dict[str, int]] = {}
-"""By a kind, when the file that its module was read from was written: `hookchain dev` sees it change."""
+"""The modification time of each kind's file when it was loaded, so that `hookchain dev` reloads a changed one."""
 
 
 class KindFault(ValueError):
-    """A module cannot be used. Its text names the file, and the line where there is one."""
+    """A module cannot be used. The text names the file, and the line if it is known."""
 
 
 def destination_kinds() -> list[str]:
@@ -38,7 +38,7 @@ def settings_model(kind: str) -> type[BaseModel]:
         said = str(error).partition("\n")[0]
         raise KindFault(f"{place}: {type(error).__name__}: {said}") from error
     if missing := [part for part in _PARTS if not hasattr(module, part)]:
-        raise KindFault(f"{kind}.py: has no `{missing[0]}`; functions/notify/destination.py says what it exposes")
+        raise KindFault(f"{kind}.py: must define `{missing[0]}`; see functions/notify/destination.py")
     model: type[BaseModel] = module.Settings
     return model
 

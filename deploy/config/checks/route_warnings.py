@@ -1,4 +1,4 @@
-"""What routes, chains and lists may be, but are seldom meant to be. Of a configuration without faults."""
+"""Warnings about routes, chains and lists: what is allowed, but seldom meant. The configuration has no faults."""
 
 import fnmatch
 import re
@@ -7,6 +7,7 @@ from typing import Final
 
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault
+from deploy.config.models.configuration import Configuration, RouteConfig
 from functions.transform.comparisons import compared_paths
 from functions.transform.expressions import Expression, is_true
 from functions.transform.read_routes import Program, read_program
@@ -14,8 +15,6 @@ from functions.transform.routes import Route
 from functions.transform.step import NamedStep
 from functions.transform.steps.decide import Filter, Stop, Switch
 from functions.transform.steps.values import Cast
-from shared.config.bundle import BundleConfig
-from shared.config.route import RouteConfig
 from shared.jsontext import Json, JsonObject
 
 _WILD: Final = re.compile(r"[*?\[]")
@@ -23,8 +22,8 @@ _UNTYPED: Final = ("xml", "form", "multipart", "csv")
 
 
 def route_warnings(file: ConfigFile, transform: JsonObject) -> Iterator[Fault]:
-    """`transform` is its slice, compiled of the file."""
-    config = BundleConfig.model_validate(file.document)
+    """Yield the warnings. `transform` is the compiled slice."""
+    config = Configuration.model_validate(file.document)
     program = read_program(transform)
     for number, route in enumerate(config.routes):
         for rule in (*_of_route(route, config, number), *_dead_ends(program.routes[number].chain.steps)):
@@ -32,33 +31,33 @@ def route_warnings(file: ConfigFile, transform: JsonObject) -> Iterator[Fault]:
     used = _used_chains(program)
     for name, steps in program.chains.items():
         if name not in used:
-            rule = "no route and no step leads to it: only POST /chains/ on transform does"
+            rule = "no route and no step uses it; only POST /chains/ on transform can"
             yield Fault(file.line(("chains", name)), f"chain {name!r}", rule)
         for rule in _dead_ends(steps):
             yield Fault(file.line(("chains", name)), f"chain {name!r}", rule)
     yield from _unused_lists(file, config)
 
 
-def _of_route(route: RouteConfig, config: BundleConfig, number: int) -> Iterator[str]:
+def _of_route(route: RouteConfig, config: Configuration, number: int) -> Iterator[str]:
     if not route.enabled:
-        yield "is switched off (`enabled: false`)"
+        yield "is disabled (`enabled: false`)"
         return
     others = [each for each in config.routes if each is not route and each.enabled]
     if route.else_:
         takers = [each for each in others if not each.else_ and each.where in (None, route.where)]
         if covering := _covering(route, takers, set(config.sources)):
             names = " and ".join(repr(name) for name in covering)
-            yield f"can never take an event: {names} take{'' if len(covering) > 1 else 's'} every one that it could"
+            yield f"can never match: {names} match{'' if len(covering) > 1 else 'es'} every event that it could"
     if route.where is not None and _is_never(Expression(route.where)):
-        yield f"can never take an event: `where: {route.where}` is false whatever comes"
+        yield f"can never match: `where: {route.where}` is always false"
     twins = [each for each in config.routes[:number] if each.enabled and _same(each, route)]
     if twins:
-        yield f"takes the same events to the same destinations as {twins[0].name!r}: each is delivered twice"
+        yield f"sends the same events to the same destinations as {twins[0].name!r}: each is delivered twice"
 
 
 def number_warnings(file: ConfigFile, receive: JsonObject, transform: JsonObject) -> Iterator[Fault]:
-    """Yield each comparison with a number of what XML, forms or CSV carry as text, which is false in silence."""
-    config = BundleConfig.model_validate(file.document)
+    """Yield each comparison with a number of a value that XML, forms or CSV carry as text: it is always false."""
+    config = Configuration.model_validate(file.document)
     sources = receive["sources"]
     assert isinstance(sources, dict)
     for number, route in enumerate(read_program(transform).routes):
@@ -105,7 +104,7 @@ def _cast_paths(settings: Json) -> frozenset[str]:
 
 
 def _covering(route: RouteConfig, takers: list[RouteConfig], known: set[str]) -> list[str]:
-    """The names of those that together take for sure every event that the route could; none where they do not."""
+    """Return the names of routes that together surely match every event that the route could; none otherwise."""
     names: dict[str, None] = {}
     for source in sorted(known if "all" in route.from_ else set(route.from_)):
         for glob in route.types or ["*"]:
@@ -122,7 +121,7 @@ def _takes_all(taker: RouteConfig, source: str, glob: str) -> bool:
 
 
 def _is_within(inner: str, outer: str) -> bool:
-    """Whether every type that the inner glob takes is taken by the outer one, as far as is easily told."""
+    """Return whether the outer pattern surely matches every type that the inner one matches."""
     if outer.endswith("*") and not _WILD.search(outer[:-1]):
         return inner.startswith(outer[:-1])
     return inner == outer or (not _WILD.search(inner) and fnmatch.fnmatchcase(inner, outer))
@@ -144,7 +143,7 @@ def _dead_ends(steps: tuple[NamedStep, ...]) -> Iterator[str]:
         ends = stops or (isinstance(step, Filter) and _is_never(Expression(step.root.keep)))
         leads = isinstance(step, Switch) and any(case.when is None for case in step.root)
         if ends or leads:
-            yield f"step {named.number} {named.name!r} always ends it here: no event comes to the steps after it"
+            yield f"step {named.number} {named.name!r} always ends the chain: no event reaches the steps after it"
 
 
 def _used_chains(program: Program) -> set[str]:
@@ -152,11 +151,11 @@ def _used_chains(program: Program) -> set[str]:
     return {name for named in reached for name in named.step.chains()}
 
 
-def _unused_lists(file: ConfigFile, config: BundleConfig) -> Iterator[Fault]:
+def _unused_lists(file: ConfigFile, config: Configuration) -> Iterator[Fault]:
     named = set(_texts([dict(destination.kinds) for destination in config.destinations.values()]))
     for name in config.lists:
         if name not in named:
-            yield Fault(file.line(("lists", name)), f"list {name!r}", "no destination sends to it")
+            yield Fault(file.line(("lists", name)), f"list {name!r}", "no destination uses it")
 
 
 def _texts(value: object) -> Iterator[str]:

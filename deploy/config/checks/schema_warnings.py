@@ -1,4 +1,4 @@
-"""Keys in JSON Schemas that are no keywords, where one is near: the specification lets them stand, to say nothing."""
+"""Warnings about misspelt keywords in JSON Schemas, which the specification ignores."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -15,7 +15,7 @@ _VOCABULARIES: Final = "https://json-schema.org/draft/2020-12/"
 
 
 def schema_warnings(file: ConfigFile, receive: JsonObject, transform: JsonObject) -> Iterator[Fault]:
-    """`receive` and `transform` are their slices, compiled of the file."""
+    """Yield the warnings. `receive` and `transform` are the compiled slices."""
     sources = receive["sources"]
     for name, source in sources.items() if isinstance(sources, dict) else ():
         for rule in _misspelt(source.get("schema") if isinstance(source, dict) else None):
@@ -46,11 +46,11 @@ def _misspelt(schema: Json) -> Iterator[str]:
         waiting.extend(resource.subresources())
         for key in resource.contents if isinstance(resource.contents, dict) else ():
             if key not in known and (near := nearest(key, known)):
-                yield f"the schema's {key!r} is no keyword and checks nothing; did you mean {near!r}?"
+                yield f"the schema's {key!r} is not a keyword and has no effect; did you mean {near!r}?"
 
 
 def _keywords() -> frozenset[str]:
-    """Those that the specification's own schemas describe."""
+    """Return the keywords that the specification's own schemas describe."""
     from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped] # it has no stubs
 
     described: list[Json] = [REGISTRY.contents(uri) for uri in REGISTRY if uri.startswith(_VOCABULARIES)]

@@ -1,29 +1,34 @@
-"""What a source may say, but seldom means to."""
+"""Warnings about sources: what is allowed, but seldom meant. The configuration has no faults."""
 
 from collections.abc import Iterator
 
-from deploy.config.catalogue import load_catalogue
-from deploy.config.checks.auth_warnings import auth_warnings
-from deploy.config.checks.providers import provider_warnings
-from deploy.config.compiling.provider import chosen_ways
-from shared.config.auth import PathAuth, QueryAuth
-from shared.config.bundle import BundleConfig
-from shared.config.link import LinkAuth
-from shared.config.provider import ProviderEntry
-from shared.config.source import SourceConfig
+from deploy.config.catalogue import chosen_schemes, load_catalogue, signs_url
+from deploy.config.models.auth import Auth, LinkAuth, PathAuth, QueryAuth
+from deploy.config.models.configuration import Configuration
+from deploy.config.models.signed import DigestAuth, SignedAuth
+from deploy.config.models.source import SourceConfig
 from shared.signatures.scheme import read_scheme
 
 
-def source_warnings(name: str, source: SourceConfig, config: BundleConfig) -> Iterator[str]:
-    """Of a configuration without faults."""
+def source_warnings(name: str, source: SourceConfig, config: Configuration) -> Iterator[str]:
     if not source.auth and (source.provider is None or "auth" in source.model_fields_set):
-        yield "`auth: none` takes events from anyone who finds its URL"
+        yield "`auth: none` accepts events from anyone who finds its URL"
         if "GET" in source.methods:
-            yield "it takes GET from anyone: any page that somebody looks at can send it events; see `hookchain link`"
-    for way in source.auth:
-        if isinstance(way, PathAuth | QueryAuth):
-            yield f"a token in the {way.scheme} ends up in logs and histories; use a header where the sender can"
-        yield from auth_warnings(way)
+            yield "it accepts GET from anyone, so any page that somebody opens can send it events; see `hookchain link`"
+    for scheme in source.auth:
+        if isinstance(scheme, PathAuth | QueryAuth):
+            yield f"a token in the {scheme.scheme} ends up in logs and histories; use a header if the sender can"
+        yield from auth_warnings(scheme)
+    yield from _identity_warnings(source)
+    yield from provider_warnings(source, config.public_url)
+    if source.public_url and not source.public_url.endswith((f"/{name}", f"/{name}/")):
+        ending = f"it ends with /{name} or /{name}/"
+        yield f"`public_url` must be the whole URL that its sender calls: {ending}, unless a proxy changes it"
+    if source.allow and source.trusted_proxies is None and "trusted_proxies" not in config.model_fields_set:
+        yield "`allow` checks the address that connects; behind a proxy, as on Cloud Run, add `trusted_proxies: 1`"
+
+
+def _identity_warnings(source: SourceConfig) -> Iterator[str]:
     if _signs(source):
         if source.provider is None and not source.id and not source.dedupe:
             yield (
@@ -34,27 +39,69 @@ def source_warnings(name: str, source: SourceConfig, config: BundleConfig) -> It
         yield "`dedupe: signed` has no effect: its sender signs nothing; set `id`, or `dedupe: body`"
     elif not _has_id(source):
         yield "no `id` and no `dedupe: body`: an event that its sender repeats after a 503 may be delivered twice"
-    yield from provider_warnings(source, config.public_url)
-    if source.public_url and not source.public_url.endswith((f"/{name}", f"/{name}/")):
-        ends = f"it ends with /{name} or /{name}/"
-        yield f"`public_url` is the whole URL that its sender calls: {ends}, unless a proxy changes it"
-    if source.allow and source.trusted_proxies is None and "trusted_proxies" not in config.model_fields_set:
-        yield "`allow` looks at who connects: behind a proxy, as on Cloud Run, say so with `trusted_proxies: 1`"
 
 
 def _signs(source: SourceConfig) -> bool:
-    ways = list(source.auth)
+    schemes = list(source.auth)
     if source.provider and "auth" not in source.model_fields_set:
-        ways = [offered.way for offered in chosen_ways(load_catalogue()[source.provider], source.variant)]
-    return bool(ways) and all(read_scheme(way.model_dump(exclude_none=True)).signs_content for way in ways)
+        schemes = [offered.scheme for offered in chosen_schemes(load_catalogue()[source.provider], source.variant)]
+    return bool(schemes) and all(read_scheme(each.model_dump(exclude_none=True)).signs_content for each in schemes)
 
 
 def _has_id(source: SourceConfig) -> bool:
-    """A link for once has one of its own."""
-    if source.id or source.dedupe or any(isinstance(way, LinkAuth) for way in source.auth):
+    """A link that is valid once has an id of its own."""
+    if source.id or source.dedupe or any(isinstance(scheme, LinkAuth) for scheme in source.auth):
         return True
-    return source.provider is not None and _tells_apart(load_catalogue()[source.provider])
+    event = load_catalogue()[source.provider].event if source.provider else None
+    return event is not None and bool(event.id or event.dedupe)
 
 
-def _tells_apart(entry: ProviderEntry) -> bool:
-    return bool(entry.event.id or entry.event.dedupe)
+def provider_warnings(source: SourceConfig, default_url: str | None) -> Iterator[str]:
+    """Yield warnings about what the source takes from the catalogue; none for an unknown provider."""
+    entry = load_catalogue().get(source.provider or "")
+    if entry is None or "auth" in source.model_fields_set:
+        return
+    for name, param in entry.params.items():
+        if param.recommended and name not in source.params:
+            yield f"no param {name}: {param.about}"
+    schemes = [offered.scheme for offered in chosen_schemes(entry, source.variant)]
+    if source.tolerance == 0 and any(map(_signs_time, schemes)):
+        yield f"`tolerance: 0s` rejects all requests of {entry.name}: a request always arrives after its timestamp"
+    if not (source.public_url or default_url) and any(map(signs_url, schemes)):
+        yield f"{entry.name} signs the URL that you gave it: set `public_url` to it, unless no proxy changes it"
+
+
+def _signs_time(scheme: Auth) -> bool:
+    """Return whether the age of a request is compared with the tolerance."""
+    has_age = scheme.scheme in {"standard-webhooks", "contentful", "aws-sns", "paypal"}
+    return has_age or bool(getattr(scheme, "timestamp", None) or getattr(scheme, "max_age", None))
+
+
+def auth_warnings(scheme: Auth) -> Iterator[str]:
+    """Yield what a signature scheme leaves open to an attacker."""
+    if not isinstance(scheme, SignedAuth):
+        return
+    content = scheme.content.lower()
+    if isinstance(scheme, DigestAuth) and scheme.algorithm != "sha384" and not content.endswith("{secret}"):
+        yield (
+            "a digest of the secret and the text after it can be extended: whoever has seen one signature can sign a"
+            " longer body. Use `scheme: hmac` if the sender can, or a `content` that ends with {secret}"
+        )
+    if not _covers_body(scheme, content):
+        yield "`content` does not cover the body: whoever has seen one signature can send any other body with it"
+    if scheme.timestamp and not _covers_time(scheme.timestamp.lower(), content):
+        yield (
+            f"`content` does not cover {{timestamp}}: whoever repeats a request can write another time into"
+            f" {scheme.timestamp}"
+        )
+
+
+def _covers_body(scheme: SignedAuth, content: str) -> bool:
+    return scheme.body_digest is not None or any(part in content for part in ("{body", "{form", "{data."))
+
+
+def _covers_time(location: str, content: str) -> bool:
+    """Return whether the time is signed, on its own or as a part of the body, the form or the URL."""
+    wholes = {"data": ("{body", "{form}"), "form": ("{body", "{form}"), "query": ("{url}",)}
+    around = wholes.get(location.partition(".")[0], ())
+    return any(part in content for part in ("{timestamp}", f"{{{location}}}", *around))

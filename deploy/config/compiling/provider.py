@@ -1,12 +1,11 @@
-"""What the catalogue adds to a source: ways of proof, event fields, handshakes and the answer, as plain JSON."""
+"""The part of a source's slice that comes from its provider: auth schemes, event fields, handshakes and the reply."""
 
 import re
 from typing import Final
 
-from deploy.config.catalogue import Catalogue
-from shared.config.handshake import Handshake
-from shared.config.provider import SOURCES_SECRET, OfferedWay, ProviderEntry
-from shared.config.source import SourceConfig
+from deploy.config.catalogue import Catalogue, chosen_schemes
+from deploy.config.models.provider import SOURCES_SECRET, Handshake, OfferedScheme, ProviderEntry
+from deploy.config.models.source import SourceConfig
 from shared.jsontext import Json, JsonObject, to_json
 
 _PARAM: Final = re.compile(r"\{param\.(\w+)\}")
@@ -15,17 +14,21 @@ _PARAM_IN_CALL: Final = re.compile(r"(?<=[(+])param\.(\w+)(?=[)+])")
 
 
 def provider_part(source: SourceConfig, catalogue: Catalogue) -> JsonObject:
-    """The keys of the source's slice that its entry gives: `auth` (where the source has none of its own), `handshakes`,
-    the event's (`type`, `id`, `subject`, `actor`, `time`: lists of locations; `batch`, `unpack`, `unwrap`, `dedupe`,
-    `repeats`), `formats` and `respond` (`status`, `body`, `content_type`), the provider's usual answer. Nothing without
-    a provider.
+    """Return the keys of the slice that the provider defines; none without a provider.
+
+    auth         the schemes, unless the source has its own
+    handshakes   those whose secrets and params the source names
+    type, id, subject, actor, time            lists of locations
+    batch, unpack, unwrap, dedupe, repeats    as in the catalogue
+    formats      the formats that the provider sends
+    respond      `status`, `body`, `content_type` and `headers` of the reply
     """
     if source.provider is None:
         return {}
     entry = catalogue[source.provider]
     part: JsonObject = {**entry.event.model_dump(exclude_none=True), "formats": list(entry.formats)}
     if "auth" not in source.model_fields_set:
-        part["auth"] = [_way(offered, source) for offered in chosen_ways(entry, source.variant)]
+        part["auth"] = [_scheme(offered, source) for offered in chosen_schemes(entry, source.variant)]
     if entry.handshakes:
         part["handshakes"] = _handshakes(entry, source)
     if respond := _respond(entry, source):
@@ -33,25 +36,19 @@ def provider_part(source: SourceConfig, catalogue: Catalogue) -> JsonObject:
     return part
 
 
-def chosen_ways(entry: ProviderEntry, variant: str | None) -> list[OfferedWay]:
-    if variant is None:
-        return [offered for offered in entry.auth if not offered.on_request]
-    return [offered for offered in entry.auth if offered.way.variant == variant]
-
-
-def _way(offered: OfferedWay, source: SourceConfig) -> JsonObject:
-    way: JsonObject = offered.way.model_dump(exclude_none=True)
-    if way.get("secret") == SOURCES_SECRET:
-        way["secret"] = source.secret
-    if source.tolerance is not None and "tolerance_seconds" in way:
-        way["tolerance_seconds"] = int(source.tolerance)
-    if source.leeway is not None and "leeway_seconds" in way:
-        way["leeway_seconds"] = int(source.leeway)
-    return _with_params(way, source)
+def _scheme(offered: OfferedScheme, source: SourceConfig) -> JsonObject:
+    scheme: JsonObject = offered.scheme.model_dump(exclude_none=True)
+    if scheme.get("secret") == SOURCES_SECRET:
+        scheme["secret"] = source.secret
+    if source.tolerance is not None and "tolerance_seconds" in scheme:
+        scheme["tolerance_seconds"] = int(source.tolerance)
+    if source.leeway is not None and "leeway_seconds" in scheme:
+        scheme["leeway_seconds"] = int(source.leeway)
+    return _with_params(scheme, source)
 
 
 def _with_params(settings: JsonObject, source: SourceConfig) -> JsonObject:
-    """With what the source says under `params` in the place of `{param.NAME}`; a key without its param is left out."""
+    """Return the settings with the source's `params` for `{param.NAME}`, without keys whose param is missing."""
     filled: JsonObject = {}
     for key, value in settings.items():
         found = _filled(value, source)
@@ -82,14 +79,14 @@ def _items(value: Json) -> list[Json]:
 
 
 def _handshakes(entry: ProviderEntry, source: SourceConfig) -> list[Json]:
-    """Without those that take a secret or a param which the source does not name."""
+    """Return the handshakes, except those that need a secret or a param which the source does not name."""
     return [found for handshake in entry.handshakes if (found := _handshake(handshake, source))]
 
 
 def _handshake(handshake: Handshake, source: SourceConfig) -> JsonObject | None:
-    """`check`: at which place the value of which secret must stand, the param's or else the source's own."""
-    if "auth" in source.model_fields_set and _is_what_has_no_signature(handshake):
-        return None  # nor have the events of such a source one
+    """Return the handshake. Its `check` lists locations, each with the name of the secret whose value must be there."""
+    if "auth" in source.model_fields_set and _recognised_by_absence(handshake):
+        return None  # a source with an auth of its own also gets events without these headers
     written: JsonObject = handshake.model_dump(exclude_defaults=True, by_alias=True, exclude={"note", "check"})
     secrets = [source.params.get(param, source.secret) for param in handshake.check.values()]
     if signs := "hmac-" in to_json(written):
@@ -104,12 +101,12 @@ def _handshake(handshake: Handshake, source: SourceConfig) -> JsonObject | None:
     return _with_params({**written, "secret": source.secret} if signs else written, source)
 
 
-def _is_what_has_no_signature(handshake: Handshake) -> bool:
+def _recognised_by_absence(handshake: Handshake) -> bool:
     return bool(handshake.when) and not any(handshake.when.values())
 
 
 def _respond(entry: ProviderEntry, source: SourceConfig) -> JsonObject:
     answer = entry.answer
     headers: Json = dict(answer.headers) if answer.headers else None
-    named: JsonObject = {"status": answer.status, "body": answer.body, "content_type": answer.type, "headers": headers}
-    return _with_params({key: value for key, value in named.items() if value is not None}, source)
+    reply: JsonObject = {"status": answer.status, "body": answer.body, "content_type": answer.type, "headers": headers}
+    return _with_params({key: value for key, value in reply.items() if value is not None}, source)

@@ -1,17 +1,21 @@
-"""The routes, the named chains and the operator's own steps of hookchain.yaml as transform's slice has them."""
+"""Transform's slice: the routes, the named chains, the operator's own steps, and the files that steps name."""
 
-from deploy.config.compiling.own_step_files import own_step_sources
-from deploy.config.compiling.step_files import with_files
+from base64 import b64encode
+from pathlib import Path
+
+from deploy.config.compiling.own_steps import own_step_sources
 from deploy.config.config_file import ConfigFile
-from functions.transform.families import StepModels
+from deploy.config.faults import unreadable
+from deploy.config.models.configuration import Configuration, RouteConfig, StepConfig
+from functions.transform.families import StepModels, step_model
 from functions.transform.own_steps import load_own_steps
-from shared.config.bundle import BundleConfig
-from shared.config.route import RouteConfig, StepConfig
+from functions.transform.read_chains import NO_OWN_STEPS
+from functions.transform.step import Step
 from shared.jsontext import Json, JsonObject
 
 
-def compiled_routes(config: BundleConfig, file: ConfigFile) -> JsonObject:
-    """What transform's slice holds of them. What a step names by its file stands in the step."""
+def compiled_routes(config: Configuration, file: ConfigFile) -> JsonObject:
+    """Return that part of the slice. The content of a file replaces its name."""
     sources = own_step_sources(file, list(config.steps_from))
     own = load_own_steps(sources)
     chains: JsonObject = {name: _steps(steps, file, own) for name, steps in config.chains.items()}
@@ -45,3 +49,45 @@ def _steps(steps: list[StepConfig], file: ConfigFile, own: StepModels) -> list[J
 
 def _step(step: JsonObject, file: ConfigFile, own: StepModels) -> JsonObject:
     return {name: with_files(settings, name, file.folder, own) for name, settings in step.items()}
+
+
+class UnreadableFile(ValueError):
+    """A file cannot be read. The text names it."""
+
+
+def with_files(settings: Json, name: str, folder: Path, own: StepModels = NO_OWN_STEPS) -> Json:
+    """Return a step's settings with the content of files. `own` are the operator's steps. Raises UnreadableFile."""
+    keys = _file_keys(name, own)
+    if not isinstance(settings, dict):
+        return settings
+    return {
+        key: _content(value, folder) if key in keys and isinstance(value, str) else _filled(value, folder)
+        for key, value in settings.items()
+    }
+
+
+def _file_keys(name: str, own: StepModels) -> tuple[str, ...]:
+    model = own.get(name) or step_model(name)
+    return model.file_keys if model is not None and issubclass(model, Step) else ()
+
+
+def _filled(value: Json, folder: Path) -> Json:
+    if isinstance(value, list):
+        return [_filled(item, folder) for item in value]
+    if not isinstance(value, dict):
+        return value
+    name = value.get("file")
+    if len(value) == 1 and isinstance(name, str):
+        return _content(name, folder)
+    return {key: _filled(item, folder) for key, item in value.items()}
+
+
+def _content(name: str, folder: Path) -> Json:
+    try:
+        content = (folder / name).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
+        raise UnreadableFile(unreadable(name)) from error
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"base64": b64encode(content).decode("ascii")}

@@ -1,13 +1,16 @@
-"""The sources of hookchain.yaml as receive's slice has them."""
+"""Receive's slice: the sources with their providers' settings and JSON Schemas."""
 
+import json
 from pathlib import Path
 from typing import Final
 
+import yaml
+
 from deploy.config.catalogue import load_catalogue
 from deploy.config.compiling.provider import provider_part
-from deploy.config.compiling.source_schema import schema_document
-from shared.config.bundle import BundleConfig
-from shared.config.source import SourceConfig
+from deploy.config.faults import unreadable
+from deploy.config.models.configuration import Configuration
+from deploy.config.models.source import SourceConfig
 from shared.jsontext import Json, JsonObject
 
 WRITTEN: Final = frozenset(
@@ -17,12 +20,12 @@ WRITTEN: Final = frozenset(
         *("type", "id", "subject", "actor", "time", "respond", "form"),
     }
 )
-"""The keys that a slice has as they were written."""
+"""The keys that the slice has as they are written."""
 _HEADER_TYPE_WORDS: Final = 4
 
 
-def compiled_sources(config: BundleConfig, folder: Path) -> JsonObject:
-    """`folder` is what the names of files are relative to."""
+def compiled_sources(config: Configuration, folder: Path) -> JsonObject:
+    """Return the sources. Names of files are relative to `folder`."""
     mailed = _sources_mailed_as_they_came(config)
     return {
         name: {
@@ -35,13 +38,13 @@ def compiled_sources(config: BundleConfig, folder: Path) -> JsonObject:
     }
 
 
-def logged_sources(config: BundleConfig) -> JsonObject:
-    """How many words of each source's event types transform's log may hold. A source not named there is not logged."""
+def logged_sources(config: Configuration) -> JsonObject:
+    """Return how many words of each source's event types transform may log. A source that is missing is not logged."""
     return {name: _type_words(source) for name, source in config.sources.items()}
 
 
 def _type_words(source: SourceConfig) -> int:
-    """Several where the catalogue takes the type from a header, as GitLab's `Push Hook`; one for all other sources."""
+    """Return several if the catalogue reads the type from a header, such as GitLab's `Push Hook`; one for others."""
     if source.provider is None or "type" in source.model_fields_set:
         return 1
     located = load_catalogue()[source.provider].event.type
@@ -49,8 +52,8 @@ def _type_words(source: SourceConfig) -> int:
     return _HEADER_TYPE_WORDS if first and first.startswith("header.") else 1
 
 
-def _place(name: str, source: SourceConfig, config: BundleConfig) -> JsonObject:
-    """Where it is, and what stands before it."""
+def _place(name: str, source: SourceConfig, config: Configuration) -> JsonObject:
+    """Return the source's public URL and the proxies in front of it."""
     public_url = source.public_url or (config.public_url and f"{config.public_url.rstrip('/')}/{name}")
     proxies = config.trusted_proxies if source.trusted_proxies is None else source.trusted_proxies
     return {
@@ -60,7 +63,7 @@ def _place(name: str, source: SourceConfig, config: BundleConfig) -> JsonObject:
 
 
 def _source(source: SourceConfig, is_mailed: bool) -> JsonObject:
-    """What the source says itself counts before what its provider's entry says, and that before our defaults."""
+    """Return the source's settings: its own override its provider's, which override the defaults."""
     auth: list[Json] = [way.model_dump(exclude_none=True) for way in source.auth] or [{"scheme": "none"}]
     keep_raw = {True: "all", False: "no", None: "body" if is_mailed else "no"}[source.keep_raw]
     settings: JsonObject = source.model_dump(mode="json", include=set(WRITTEN), exclude_none=True)
@@ -71,8 +74,8 @@ def _source(source: SourceConfig, is_mailed: bool) -> JsonObject:
     return {"auth": auth, "keep_raw": keep_raw, **settings, **taken, **said}
 
 
-def _sources_mailed_as_they_came(config: BundleConfig) -> set[str]:
-    """A mail without a template of the operator's shows the body as it came, so its sources keep that."""
+def _sources_mailed_as_they_came(config: Configuration) -> set[str]:
+    """Return the sources that keep the body as received, because a mail without templates shows it."""
     plain = {
         name
         for name, destination in config.destinations.items()
@@ -80,3 +83,46 @@ def _sources_mailed_as_they_came(config: BundleConfig) -> set[str]:
     }
     routes = [route for route in config.routes if plain.intersection(route.to)]
     return {name for route in routes for name in (config.sources if "all" in route.from_ else route.from_)}
+
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+class SchemaFault(ValueError):
+    """The schema cannot be used. The text says why."""
+
+
+def schema_document(written: Json, folder: Path) -> Json:
+    """Return the schema, or the one in the file of this name. Raises SchemaFault."""
+    document = _read(written, folder) if isinstance(written, str) else written
+    _verify(document)
+    return document
+
+
+def _read(name: str, folder: Path) -> Json:
+    try:
+        text = (folder / name).read_text(encoding="utf-8")
+        document: Json = yaml.safe_load(text) if name.endswith((".yaml", ".yml")) else json.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SchemaFault(unreadable(name)) from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise SchemaFault(f"the file {name!r} is not {'YAML' if name.endswith('ml') else 'JSON'}") from error
+    return document
+
+
+def _verify(document: Json) -> None:
+    from jsonschema import Draft202012Validator, SchemaError  # slow to import, and few sources have a schema
+
+    from shared.schema import reference_outside
+
+    if not isinstance(document, dict):
+        raise SchemaFault("must be a JSON Schema, which is an object")
+    if str(document.get("$schema", DIALECT)).rstrip("#") != DIALECT:
+        raise SchemaFault(f"`$schema` must be {DIALECT}, or be left out")
+    try:
+        Draft202012Validator.check_schema(document)
+    except SchemaError as error:
+        place = ".".join(map(str, error.absolute_path)) or "the schema"
+        raise SchemaFault(f"must be a JSON Schema: {place}: {error.message[:200]}") from error
+    if (reference := reference_outside(document)) is not None:
+        raise SchemaFault(f"{reference!r} must refer to a part of this schema. Copy the other one into `$defs`")

@@ -13,8 +13,7 @@ from aiohttp import web
 
 from deploy.dev.inspector.api import json_answer, not_found
 from deploy.dev.inspector.backend import LOCAL, LocalBackend
-from deploy.explain.routes_told import RouteTold, StepTold, told_routes
-from deploy.explain.transform_stage import OfflineFetch
+from deploy.explain.transform_stage import OfflineFetch, RouteTrace, StepTrace, trace_routes
 from functions.transform.step import Services
 from shared.claim_check import checked_out
 from shared.cloud.local.owners import FILE_NAME, KnownOwners
@@ -34,7 +33,7 @@ async def show_steps(request: web.Request) -> web.Response:
     backend, event_id = request.app[LOCAL], request.match_info["id"]
     event = await _event(backend, event_id)
     services = Services(NoSecrets(), OfflineFetch(), KnownOwners(backend.state / FILE_NAME), backend.blobs)
-    routes = await told_routes(event, _slice(backend.state), services)
+    routes = await trace_routes(event, _slice(backend.state), services)
     return json_answer({"routes": [_route(route) for route in routes]})
 
 
@@ -56,7 +55,7 @@ def _slice(state: Path) -> JsonObject:
     return document
 
 
-def _route(route: RouteTold) -> JsonObject:
+def _route(route: RouteTrace) -> JsonObject:
     return {
         "route": route.route,
         "matched": route.matched,
@@ -66,7 +65,7 @@ def _route(route: RouteTold) -> JsonObject:
     }
 
 
-def _step(step: StepTold) -> JsonObject:
+def _step(step: StepTrace) -> JsonObject:
     return {
         "label": step.label,
         "event_id": step.event_id,

@@ -23,7 +23,7 @@ from deploy.dev.supervisor.state import (
     set_aside_damaged,
 )
 from deploy.dev.supervisor.supervisor import StartFailed, Supervisor
-from deploy.secrets.made_secrets import WeakSecret
+from deploy.secrets.generated import WeakSecret
 
 FAULTS: Final = (
     *(ConfigFaults, DotenvFault, WeakSecret, MailNotConfigured, PortsTaken),

@@ -15,7 +15,7 @@ from deploy.config.dotenv import DotenvFault
 from deploy.config.faults import ConfigFaults
 from deploy.dev.supervisor.banner import news
 from deploy.dev.supervisor.setup import SUFFIXES, MailNotConfigured, Setup, files_named, set_up
-from deploy.secrets.made_secrets import WeakSecret
+from deploy.secrets.generated import WeakSecret
 
 if TYPE_CHECKING:
     from deploy.dev.supervisor.supervisor import Supervisor

@@ -1,4 +1,4 @@
-"""The dashboard, the count of sweeps and the alerts, from the templates beside this package."""
+"""The dashboard, the metric of sweeps and the alerts, from the templates beside this package."""
 
 import json
 from dataclasses import replace
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.gcp.resource import ADDRESS, File, Resource, digest_of, key_of, one
-from deploy.gcp.resources.apis import API
+from deploy.gcp.resources.project import API
 from deploy.gcp.resources.topics import topic_key
 from deploy.google import names
 from deploy.google.target import Target
@@ -31,7 +31,7 @@ def dashboard_id(target: Target) -> str:
 
 
 def alert_name(target: Target, name: str) -> str:
-    """The display name, by which an alert is found again: Google numbers them."""
+    """Return the display name, by which an alert is found again, because Google chooses its address."""
     return f"{target.prefix}{name}"
 
 
@@ -40,7 +40,7 @@ def sweep_metric_name(target: Target) -> str:
 
 
 def monitoring(target: Target, folder: Path, watched: tuple[str, ...]) -> tuple[Resource, ...]:
-    """`watched` are there before the alerts: Google refuses one on a metric that a new project does not have yet."""
+    """Return the resources. `watched` must exist before the alerts: Google rejects an alert on an unknown metric."""
     metric = _sweep_metric(target)
     alerts = (_alert(target, name, why, folder) for name, why in ALERTS.items())
     before = (*watched, metric.key)
@@ -48,7 +48,7 @@ def monitoring(target: Target, folder: Path, watched: tuple[str, ...]) -> tuple[
 
 
 def _sweep_metric(target: Target) -> Resource:
-    """Cloud Run counts requests by service and not by path: deliveries would hide that the sweep stands still."""
+    """Return the metric. Cloud Run counts requests per service, so deliveries would hide that no sweep runs."""
     service, name = names.service(target, "notify"), sweep_metric_name(target)
     log_filter = (
         f'resource.type="cloud_run_revision" AND resource.labels.service_name="{service}" '
@@ -77,7 +77,7 @@ def _dashboard(target: Target, folder: Path) -> Resource:
     }
     file = _file(folder / "dashboard.json", content)
     create = one("monitoring", "dashboards", "create", f"--config-from-file={file.path}")
-    # An update would want the etag of what is there.
+    # An update would need the etag of the existing dashboard.
     update = (*one("monitoring", "dashboards", "delete", identity), *create)
     return Resource(DASHBOARD, identity, "what happens, at a glance", create, update, digest, _needs(), (file,))
 
@@ -93,8 +93,8 @@ def _alert(target: Target, name: str, why: str, folder: Path) -> Resource:
     file = _file(folder / f"alert-{name}.json", content)
     read = f"--policy-from-file={file.path}"
     create = one("monitoring", "policies", "create", read)
-    # --fields knows disabled and notificationChannels alone. Without it the file replaces the whole policy, so a plan
-    # writes into it what the operator chose: whom to tell, and whether at all.
+    # --fields supports only disabled and notificationChannels. Without it the file replaces the whole policy, so a plan
+    # adds the notification channels and the switch that the operator chose.
     update = one("monitoring", "policies", "update", ADDRESS, read)
     return Resource(ALERT, alert_name(target, name), why, create, update, digest, _needs(), (file,))
 

@@ -1,4 +1,4 @@
-"""The three functions on Cloud Run."""
+"""The three functions on Cloud Run, and the job that calls the sweep."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.gcp.resource import Resource, digest_of, key_of, label_text, one
+from deploy.gcp.resources.project import API
 from deploy.google import names
 from deploy.google.target import Target
 from shared.jsontext import Json, JsonObject
@@ -14,12 +15,12 @@ from shared.jsontext import Json, JsonObject
 SERVICE: Final = "service"
 BASE_IMAGE: Final = "python313"
 NOTIFY_MARGIN_SECONDS: Final = 30
-"""Beside the attempt itself: claiming, recording, and the mails of a list."""
+"""The time for claiming, recording and the mails of a list, besides the attempt itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What one instance gets and takes, and how many there may be at most: a flood costs no more than that."""
+    """The size of an instance, and the number of instances, which also limits the cost of a flood of requests."""
 
     timeout_seconds: int
     concurrency: int
@@ -36,14 +37,17 @@ BODIES_SHARE: Final = 4
 INGRESS: Final = {"receive": "all", "transform": "internal", "notify": "internal"}
 MAX_INSTANCES: Final = 20
 PARSED: Final = 3
-"""As many times its size a body takes in transform and notify, which hold it parsed beside its text."""
+"""The memory of a body in transform and notify as a multiple of its size: they hold it parsed and as text."""
 
 
 def sizes(
     longest_attempt_seconds: float, largest_body_bytes: int, configured: Mapping[str, JsonObject]
 ) -> Mapping[str, Size]:
-    """receive: 10 s for the body and 4 s for the bus. transform: chains are short, but a step may ask another system.
-    notify: its slowest destination decides. `configured` is `google_cloud` of each function's slice."""
+    """Return the size of each function. `configured` is `google_cloud` of each function's slice.
+
+    receive needs 10 s for the body and 4 s for the bus. In transform, a step may call another system. In notify, the
+    slowest destination decides.
+    """
     notify_seconds = max(60, math.ceil(longest_attempt_seconds) + NOTIFY_MARGIN_SECONDS)
     usual = {
         "receive": (30, 80, largest_body_bytes),
@@ -67,7 +71,7 @@ def _size(function: str, timeout_seconds: int, most_at_once: int, bytes_each: in
 
 
 def _at_once(most: int, bytes_each: int, memory_bytes: int) -> int:
-    """An instance that runs out of memory is killed, with all that it was at."""
+    """Return the concurrency. An instance without memory is killed, with all of its requests."""
     return max(1, min(most, memory_bytes // BODIES_SHARE // max(1, bytes_each)))
 
 
@@ -82,7 +86,7 @@ def _network_flags(vpc: JsonObject) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A function as it was bundled: where, and a digest of all its files."""
+    """A function's bundle: its folder, and a digest of all its files."""
 
     folder: Path
     digest: str
@@ -93,7 +97,7 @@ def service_key(target: Target, function: str) -> str:
 
 
 def service_url(target: Target, function: str, project_number: str) -> str:
-    """The one of Cloud Run's two URLs for a service that is known before it is there."""
+    """Return the URL that is known before the service exists. Cloud Run has two for each service."""
     return f"https://{names.service(target, function)}-{project_number}.{target.region}.run.app"
 
 
@@ -106,7 +110,7 @@ def service(
     variables: Mapping[str, str],
     needs: tuple[str, ...],
 ) -> Resource:
-    """`mounted` are names of secrets that become files; `variables` are added to the environment."""
+    """Return a service. `mounted` are the names of secrets that become files; `variables` extend its environment."""
     region = f"--region={target.region}"
     settings = (
         f"--function={function}",
@@ -135,21 +139,21 @@ def service(
         *settings,
         f"--labels={label_text(target, digest)}",
     )
-    # Where somebody gave an older revision the traffic, as in going back to it, a new one would get none.
+    # After a rollback, the older revision has the traffic, and a new one would get none.
     latest = one("run", "services", "update-traffic", names.service(target, function), "--to-latest", region)
-    why = "takes what senders post" if function == "receive" else "private: called by Pub/Sub as the account push"
+    why = "receives webhooks" if function == "receive" else "private: called by Pub/Sub as the account push"
     return Resource(SERVICE, names.service(target, function), why, deploy, (*deploy, *latest), digest, needs)
 
 
 def _who_may_call(function: str, ingress: str) -> tuple[str, ...]:
-    """receive checks its senders itself. Pub/Sub and Cloud Scheduler of the same project count as internal."""
+    """Return the access flags. receive checks its senders itself. Pub/Sub and Cloud Scheduler count as internal."""
     if function == "receive":
         return ("--no-invoker-iam-check", f"--ingress={ingress}")
     return ("--invoker-iam-check", "--no-allow-unauthenticated", f"--ingress={ingress}")
 
 
 def _secrets(target: Target, mounted: Sequence[str]) -> str:
-    """Each in a folder of its own, which it shadows; `latest`, so that a new value needs no new revision."""
+    """Mount each secret in a folder of its own, because the mount hides other files; `latest` needs no new revision."""
     if not mounted:
         return "--clear-secrets"
     return "--set-secrets=" + ",".join(
@@ -158,9 +162,40 @@ def _secrets(target: Target, mounted: Sequence[str]) -> str:
 
 
 def joined(values: Mapping[str, str]) -> str:
-    """As gcloud takes a dictionary; where a value has a comma, between other separators (`gcloud topic escaping`)."""
+    """Return a dictionary as gcloud expects it, with another separator if needed (`gcloud topic escaping`)."""
     pairs = [f"{name}={value}" for name, value in values.items()]
     if not any("," in pair for pair in pairs):
         return ",".join(pairs)
     separator = next(mark for mark in ("@@", "##", "%%", "~~") if not any(mark in pair for pair in pairs))
     return f"^{separator}^{separator.join(pairs)}"
+
+
+JOB: Final = "job"
+DESCRIPTION: Final = "Hookchain: publishes the deliveries whose time has come. Plan "
+
+
+def sweep(target: Target, notify_url: str, needs: tuple[str, ...]) -> Resource:
+    """Return the job. Jobs have no labels, so the last word of its description is the digest."""
+    name = names.sweep_job(target)
+    settings = (
+        f"--location={target.region}",
+        "--schedule=* * * * *",
+        f"--uri={notify_url}/sweep",
+        "--http-method=POST",
+        f"--oidc-service-account-email={names.account_email(target, 'push')}",
+        f"--oidc-token-audience={notify_url}",
+        "--attempt-deadline=60s",
+    )
+    digest = digest_of(settings)
+    create = one("scheduler", "jobs", "create", "http", name, *settings, f"--description={DESCRIPTION}{digest}")
+    # An update would leave a paused job paused.
+    update = (*one("scheduler", "jobs", "delete", name, f"--location={target.region}"), *create)
+    return Resource(
+        JOB,
+        name,
+        "retries whose time has come, each minute",
+        create,
+        update,
+        digest,
+        needs=(key_of(API, "cloudscheduler.googleapis.com"), *needs),
+    )

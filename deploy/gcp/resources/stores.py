@@ -1,4 +1,4 @@
-"""Where things are kept: the database of ledger and journal, the bucket of large bodies, the registry of images."""
+"""Stores: the database of ledger and journal, the bucket of large bodies, the image repository, the secrets."""
 
 import json
 import math
@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from deploy.gcp.resource import File, Resource, digest_of, key_of, label_text, one
-from deploy.gcp.resources.apis import API
+from deploy.gcp.resource import Command, File, Resource, digest_of, key_of, label_text, one
+from deploy.gcp.resources.project import API
 from deploy.gcp.resources.topics import topic_key
 from deploy.google import names
 from deploy.google.target import Target
@@ -23,7 +23,7 @@ BUCKET: Final = "bucket"
 REPOSITORY: Final = "repository"
 
 IMAGES: Final = "cloud-run-source-deploy"
-"""The repository that `gcloud run deploy --source` uses, and would make at once for each function that it deploys."""
+"""The repository that `gcloud run deploy --source` uses. It would create it for each function at the same time."""
 DAY_SECONDS: Final = 86_400
 SOURCES_DAYS: Final = 30
 
@@ -37,10 +37,11 @@ def bucket_key(target: Target) -> str:
 
 
 def database(target: Target) -> tuple[Resource, ...]:
-    """A named one: the project's `(default)` may be somebody else's. Its documents go when their time has come."""
+    """Return a database with a name of its own, because the project's `(default)` may be somebody else's, and the rules
+    by which its documents expire."""
     name = names.database(target)
     where = (f"--database={name}", f"--location={target.region}", "--type=firestore-native")
-    protected = "--delete-protection"  # deleted by mistake, it takes every claim and every record along
+    protected = "--delete-protection"  # a mistake would delete every claim and every record
     made = Resource(
         DATABASE,
         name,
@@ -54,7 +55,7 @@ def database(target: Target) -> tuple[Resource, ...]:
 
 
 def _one_by_one(changes: Sequence[Resource]) -> Iterator[Resource]:
-    """Firestore refuses a change of fields while it takes another in: "Please retry, underlying data changed"."""
+    """Order the changes: Firestore rejects one during another ("Please retry, underlying data changed")."""
     before: tuple[str, ...] = ()
     for change in changes:
         yield replace(change, needs=(*change.needs, *before))
@@ -87,12 +88,12 @@ def _field(target: Target, collection: str, field: str) -> tuple[str, ...]:
 
 
 def bucket(target: Target, kept_seconds: float, folder: Path) -> Resource:
-    """`folder` is where the file with the rules goes."""
+    """Return the bucket. The file with its lifecycle rules goes into `folder`."""
     rules: JsonObject = {
         "rule": [{"action": {"type": "Delete"}, "condition": {"age": max(1, math.ceil(kept_seconds / DAY_SECONDS))}}]
     }
     file = File(folder / "lifecycle.json", json.dumps(rules, indent=2) + "\n")
-    # What is deleted is gone: bodies hold what senders sent, and the operator said how long that is kept.
+    # Deleted bodies cannot be restored: the operator decides how long the senders' data is kept.
     settings = ("--uniform-bucket-level-access", "--public-access-prevention", "--soft-delete-duration=0")
     url, lifecycle = f"gs://{names.bucket(target)}", f"--lifecycle-file={file.path}"
     digest = digest_of("bucket", settings, rules)
@@ -112,9 +113,10 @@ def bucket(target: Target, kept_seconds: float, folder: Path) -> Resource:
 
 
 def sources_bucket(target: Target, services: Mapping[str, str], folder: Path) -> Resource:
-    """The bucket that `gcloud run deploy --source` makes with the first function: each archive that it uploaded stays
-    there for ever. `services` are the names of the functions' services by their keys. Other functions of the project
-    may have theirs in it, so only our own expire."""
+    """Return the rules for the bucket of `gcloud run deploy --source`, where each uploaded archive would stay for ever.
+
+    `services` are the names of the functions' services by their keys. Other functions of the project may use the bucket
+    too, so only the archives of these expire."""
     name = f"run-sources-{target.project.replace('google', 'elgoog')}-{target.region}"
     condition: JsonObject = {"age": SOURCES_DAYS, "matchesPrefix": [f"services/{each}/" for each in services.values()]}
     rules: JsonObject = {"rule": [{"action": {"type": "Delete"}, "condition": condition}]}
@@ -139,3 +141,30 @@ def image_repository(target: Target) -> Resource:
         ),
         needs=(key_of(API, "artifactregistry.googleapis.com"),),
     )
+
+
+SECRET: Final = "secret"  # noqa: S105 a kind of thing
+VALUE: Final = "value"
+
+
+def value_key(target: Target, name: str) -> str:
+    return key_of(VALUE, names.secret_id(target, name))
+
+
+def replication(target: Target) -> tuple[str, ...]:
+    """Return flags for the deployment's own region. A policy on data residency would reject `automatic`."""
+    return "--replication-policy=user-managed", f"--locations={target.region}"
+
+
+def secret(target: Target, name: str, readers: tuple[str, ...]) -> tuple[Resource, Resource]:
+    """Return a secret and its first value. A plan never replaces a value; `hookchain secrets set` does."""
+    secret_id = names.secret_id(target, name)
+    made = Resource(
+        SECRET,
+        secret_id,
+        f"read by {' and '.join(readers)}",
+        one("secrets", "create", secret_id, *replication(target), f"--labels={label_text(target)}"),
+        needs=(key_of(API, "secretmanager.googleapis.com"),),
+    )
+    adding = Command(("secrets", "versions", "add", secret_id, "--data-file=-"), secret=name)
+    return made, Resource(VALUE, secret_id, "its first value", (adding,), needs=(made.key,))

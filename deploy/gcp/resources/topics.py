@@ -1,12 +1,11 @@
-"""The topics and the subscriptions to them."""
+"""The Pub/Sub topics and their subscriptions."""
 
 import math
 from dataclasses import dataclass
 from typing import Final
 
 from deploy.gcp.resource import Resource, digest_of, key_of, label_text, one
-from deploy.gcp.resources.accounts import account_key
-from deploy.gcp.resources.apis import API
+from deploy.gcp.resources.project import API, account_key
 from deploy.google import names
 from deploy.google.target import Target
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
@@ -15,7 +14,7 @@ TOPIC: Final = "topic"
 SUBSCRIPTION: Final = "subscription"
 
 MAX_DELIVERY_ATTEMPTS: Final = 100
-"""The most that Pub/Sub takes: about 16 hours at its longest wait. Then the message is a dead letter."""
+"""The maximum of Pub/Sub: about 16 hours at its longest wait. Then the message is a dead letter."""
 MIN_RETRY_DELAY: Final = "10s"
 MAX_RETRY_DELAY: Final = "600s"
 RETENTION: Final = "7d"
@@ -24,9 +23,9 @@ ACK_MARGIN_SECONDS: Final = 10
 MAX_ACK_SECONDS: Final = 600
 
 _WHY: Final = {
-    EVENTS: "what receive took in, on its way to transform",
-    DELIVERIES: "what transform made of it, on its way to notify",
-    DEAD_LETTERS: "what was given up on",
+    EVENTS: "events from receive to transform",
+    DELIVERIES: "deliveries from transform to notify",
+    DEAD_LETTERS: "dead letters",
 }
 
 
@@ -44,7 +43,7 @@ def topics(target: Target) -> tuple[Resource, ...]:
 
 def _topic(target: Target, name: str) -> Resource:
     topic = names.topic(target, name)
-    # Else a message is kept in whichever region its publisher is near to.
+    # Otherwise a message is stored in the region that is nearest to its publisher.
     regions = f"--message-storage-policy-allowed-regions={target.region}"
     digest = digest_of("topic", regions)
     labels = label_text(target, digest)
@@ -60,13 +59,13 @@ def _topic(target: Target, name: str) -> Resource:
 
 
 def ack_deadline(timeout_seconds: float) -> int:
-    """Longer than the service may take, or a message comes again while it is still worked on."""
+    """Return a deadline that is longer than the service's timeout, so that no message is redelivered meanwhile."""
     return min(MAX_ACK_SECONDS, math.ceil(timeout_seconds) + ACK_MARGIN_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """Where to: the service's URL, which the token is made out to, and the path on it."""
+    """The target of a push: the service's URL, which is the audience of the token, and a path."""
 
     url: str
     path: str
@@ -74,8 +73,7 @@ class Push:
 
 
 def pushed(target: Target, name: str, topic: str, push: Push, why: str) -> Resource:
-    """A subscription that pushes as the account push. Only that of dead letters has no dead-letter policy: they are
-    where everything else ends."""
+    """Return a subscription that pushes as the account push. All but that of dead letters have a dead-letter policy."""
     settings = (
         f"--ack-deadline={push.ack_seconds}",
         f"--push-endpoint={push.url}{push.path}",
@@ -92,7 +90,7 @@ def pushed(target: Target, name: str, topic: str, push: Push, why: str) -> Resou
 
 
 def holding(target: Target) -> Resource:
-    why = "keeps dead letters for 31 days, whatever becomes of everything else"
+    why = "keeps dead letters for 31 days, even if notify cannot process them"
     return _subscription(target, names.HOLDING_SUBSCRIPTION, DEAD_LETTERS, _kept(HOLDING_RETENTION), why, ())
 
 

@@ -102,7 +102,7 @@ def test_every_way_to_write_an_import_is_seen() -> None:
 def test_what_is_no_bundle_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "receive").mkdir()
     (tmp_path / "receive" / "diary.txt").write_text("dear diary")
-    with pytest.raises(NotABundle, match="choose another place with --out"):
+    with pytest.raises(NotABundle, match="choose another folder with --out"):
         write(tmp_path / "receive", {PurePosixPath("slice.json"): b"{}"})
     assert (tmp_path / "receive" / "diary.txt").is_file()
 

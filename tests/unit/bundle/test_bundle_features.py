@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.bundle.bundle import contents
-from deploy.bundle.features import features
+from deploy.bundle.requirements import features
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from shared.jsontext import JsonObject

@@ -59,7 +59,7 @@ def test_a_pin_keeps_its_marker_and_hashes_and_no_comment() -> None:
 
 
 def test_a_package_without_a_pin_is_a_fault_that_says_what_to_run(folder: Path) -> None:
-    with pytest.raises(PinsFault, match="no version of elder; renew it with `make pins`"):
+    with pytest.raises(PinsFault, match=r"no version of elder\. Update it with `make pins`"):
         names(folder, "lost")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.cli.main import main
 from deploy.doctor.google import PERMISSIONS
-from deploy.gcp.resources.apis import APIS
+from deploy.gcp.resources.project import APIS
 from deploy.google.api import NotSignedIn, token_of
 from deploy.google.gcloud import TIMED_OUT, Answer
 from deploy.terminal.finding import ok
@@ -265,7 +265,7 @@ def test_a_gcloud_that_hangs_is_asked_once_for_all_who_want_a_token() -> None:
 
     token = token_of(Hanging())
     for _ in range(3):
-        with pytest.raises(NotSignedIn, match="did not say"):
+        with pytest.raises(NotSignedIn, match="no access token within"):
             token()
     assert asked == [30.0], "a cold gcloud on a small machine takes more than ten seconds"
 
@@ -310,5 +310,5 @@ def test_this_machine_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "placeholder" in str(checks["secrets"]["found"])
     assert checks["sender"]["found"] == "mail is caught here, not sent"
     if base <= 65_000:
-        assert f"Port {base} (receive) is taken" in str(checks["ports"]["found"])
+        assert f"Port {base} (receive) is in use" in str(checks["ports"]["found"])
         assert "PORT_BASE=" in str(checks["ports"]["todo"])

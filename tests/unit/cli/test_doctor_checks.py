@@ -10,8 +10,8 @@ from deploy.cli.doctor import document, lines
 from deploy.doctor.checks import checkup
 from deploy.doctor.machine import clock_finding, disk, python
 from deploy.doctor.sender import Verified, sender_finding
-from deploy.gcp.policies import ASKED, policies_finding
-from deploy.google.side_by_side import side_by_side
+from deploy.gcp.organization_policies import ASKED, policies_finding
+from deploy.google.api import run_in_parallel
 from deploy.google.target import Target
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
 from deploy.terminal.tables import Screen
@@ -130,6 +130,6 @@ def test_people_get_a_line_a_check_with_colours_on_terminals_alone() -> None:
 
 
 def test_things_done_side_by_side_answer_in_order_and_raise_the_first_fault() -> None:
-    assert side_by_side(lambda number: number * 2, [3, 1, 2]) == [6, 2, 4]
+    assert run_in_parallel(lambda number: number * 2, [3, 1, 2]) == [6, 2, 4]
     with pytest.raises(ZeroDivisionError):
-        side_by_side(lambda number: 1 // number, [1, 0, 2])
+        run_in_parallel(lambda number: 1 // number, [1, 0, 2])

@@ -122,9 +122,9 @@ def test_an_old_signature_is_told_with_its_age(capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("expires", "code", "signature", "words"),
     [
-        (NOW + 60, 0, "passed", "good until 2026-09-21T14:14:20.000Z"),
+        (NOW + 60, 0, "passed", "valid until 2026-09-21T14:14:20.000Z"),
         (NOW - 60, 3, "passed", "the link's time is over"),
-        (None, 0, "passed", "good for ever"),
+        (None, 0, "passed", "valid without a time limit"),
     ],
 )
 def test_a_link_is_told_with_its_end(
@@ -204,9 +204,13 @@ def test_what_is_wrong_with_a_body_is_told(
 @pytest.mark.parametrize(
     ("source", "forwarded", "words"),
     [
-        ("form", "192.0.2.7", "198.51.100.7, from where it comes (X-Forwarded-For counts only with `trusted_proxies`)"),
-        ("behind", "192.0.2.7, 203.0.113.9", "203.0.113.9, by X-Forwarded-For behind 1 trusted proxy, is not within"),
-        ("behind", "canary", "no address, by X-Forwarded-For"),
+        (
+            "form",
+            "192.0.2.7",
+            "198.51.100.7, the address that connects (X-Forwarded-For counts only with `trusted_proxies`)",
+        ),
+        ("behind", "192.0.2.7, 203.0.113.9", "203.0.113.9, from X-Forwarded-For behind 1 trusted proxy, is not within"),
+        ("behind", "canary", "no address, from X-Forwarded-For"),
     ],
 )
 def test_an_address_that_is_refused_is_told_with_whose_word_it_was_taken_by(
@@ -307,7 +311,7 @@ def test_a_curl_line_is_a_request_too(line: str, code: str | None, capsys: pytes
 
 def test_a_curl_line_that_is_not_understood_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--config", "hookchain.yaml", "--env-file", ".env", "--curl", "curl --proxy x http://a/b"]) == 2
-    assert "this curl line is not understood" in capsys.readouterr().err
+    assert "cannot parse this curl line" in capsys.readouterr().err
 
 
 def test_an_answer_in_a_sources_own_words_moves_no_terminals_cursor(capsys: pytest.CaptureFixture[str]) -> None:
@@ -341,7 +345,7 @@ def test_an_unsigned_handshake_is_answered_and_makes_no_event(capsys: pytest.Cap
     body = b'{"type": "url_verification", "challenge": "abc", "token": "t"}'
     assert explained(body, "--source", "slack", "--unsigned", "-H", "Content-Type: application/json") == 0
     said = capsys.readouterr().out
-    assert "handshake url_verification: answered, and no event is made" in said
+    assert "handshake url_verification: answered; no event is created" in said
     assert "delivery" not in said.split("Accepted: ")[1]
 
 

@@ -138,7 +138,7 @@ def test_a_request_that_a_step_would_make_is_told_without_what_proves_us(capsys:
     Path(".env").chmod(0o600)
     said = explained(capsys, {**EVENT, "password": "x"})
 
-    assert "it would ask GET https://api.example.com/cards/7?…; nobody is asked offline" in said
+    assert "it would send GET https://api.example.com/cards/7?…, which is not sent offline" in said
     assert "hunter2" not in said
 
 
@@ -148,7 +148,7 @@ def test_each_step_is_shown_as_what_it_changed(capsys: pytest.CaptureFixture[str
     assert (
         "~ step 1 'drop': changed - data.password: \"hunter2\" ~ step 2 'set': changed + data.team: \"north\"" in said
     )
-    assert "= step 3 'filter': it changed nothing" in said
+    assert "= step 3 'filter': no change" in said
 
 
 def test_the_mails_are_shown_as_they_would_go_out(capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,7 +162,7 @@ def test_an_event_that_becomes_several_is_told_part_by_part(capsys: pytest.Captu
     report = json.loads(explained(capsys, {"id": 8, "items": [{"sku": "A"}, {"sku": "B"}]}, "--json"))
     steps = report["details"]["route 'several', step by step"]
 
-    assert steps[0] == "% step 1 'split': 2 events of it" or steps[0].endswith("2 events of it")
+    assert steps[0] == "% step 1 'split': into 2 events" or steps[0].endswith("into 2 events")
     event_id = report["events"][0]["id"]
     assert [line for line in steps if line.strip().startswith(("+", "-"))] == [
         f'    + event {event_id}-1: {{"sku":"A"}}',

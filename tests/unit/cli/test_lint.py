@@ -66,16 +66,16 @@ def test_faults_are_data_for_a_program(config: Path, capsys: pytest.CaptureFixtu
     [
         (("scheme: bearer", "scheme: query"), "a token in the query"),
         ((", id: data.id", ""), "may be delivered twice"),
-        (("{scheme: bearer, secret: form-key}", "none"), "takes events from anyone"),
+        (("{scheme: bearer, secret: form-key}", "none"), "accepts events from anyone"),
         (("routes: [{name: mail, to: people}]", ""), "no route leads to it"),
         (("name: mail, to", "name: mail, from: form, to"), ""),
         (
             ("id: data.id", "schema: {properties: {requird: {typ: string}}}"),
-            ":2: source 'form': the schema's 'typ' is no keyword and checks nothing; did you mean 'type'?",
+            ":2: source 'form': the schema's 'typ' is not a keyword and has no effect; did you mean 'type'?",
         ),
         (
             ("name: mail, to", "name: mail, steps: [{lint: {schema: {allOf: [{requird: [a]}]}}}], to"),
-            ":3: route 'mail': step 1 'lint': the schema's 'requird' is no keyword and checks nothing; did you mean",
+            ":3: route 'mail': step 1 'lint': the schema's 'requird' is not a keyword and has no effect; did you mean",
         ),
         (("routes:", "chains: {c: [{lint: {schema: {propertys: {}}}}]}\nroutes:"), ":3: chain 'c': step 1 'lint': the"),
     ],
@@ -119,8 +119,8 @@ def test_what_a_signature_leaves_open_is_a_warning(
     config.write_text(GOOD.replace("{scheme: bearer, secret: form-key}", way), encoding="utf-8")
     assert lint.main(["--config", str(config)]) == 0
     said = capsys.readouterr().err
-    assert ("nothing of the body" in said) is body_is_open
-    assert ("`content` has no {timestamp}" in said) is time_is_open
+    assert ("does not cover the body" in said) is body_is_open
+    assert ("`content` does not cover {timestamp}" in said) is time_is_open
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from deploy.cli import dead_letters, events, secrets_list, status
 from deploy.config.catalogue import load_catalogue
-from deploy.config.catalogue_listing import listing
+from deploy.config.catalogue_pages import listing
 from deploy.terminal.tables import PIPE_COLUMNS, Column, Screen, table, width_of
 
 LONG = "a-very-long-name-that-somebody-gave-it-" * 4

@@ -7,8 +7,8 @@ import pytest
 
 from deploy.cli.providers import main
 from deploy.config.catalogue import load_catalogue
-from deploy.config.catalogue_entry_text import entry_text
-from deploy.config.catalogue_source_block import source_block
+from deploy.config.catalogue_pages import entry_text
+from deploy.config.catalogue_source import source_block
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.terminal.tables import Screen
@@ -24,7 +24,7 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_every_provider_is_listed_and_there_are_enough_of_them(capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed(capsys).splitlines()
-    assert lines[0].split() == ["KEY", "PROVIDER", "PROOF", "HANDSHAKE", "PROVEN"]
+    assert lines[0].split() == ["KEY", "PROVIDER", "AUTH", "HANDSHAKE", "PROVEN"]
     assert [line.split()[0] for line in lines[1 : 1 + len(PROVIDERS)]] == PROVIDERS
     assert len(PROVIDERS) >= 88
 
@@ -51,7 +51,7 @@ def test_a_name_that_is_nearly_right_is_told_the_right_one(capsys: pytest.Captur
 
 
 def test_facts_of_which_no_origin_is_on_record_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "event: where this is from is not on record: take it as not confirmed" in printed(capsys, "xero")
+    assert "event: not confirmed; the origin is not on record" in printed(capsys, "xero")
     assert "not on record" not in printed(capsys, "github")
 
 
@@ -64,7 +64,7 @@ def test_one_provider_says_how_to_set_it_up_and_how_sure_that_is(capsys: pytest.
         "hookchain trigger github",
         "header x-hub-signature-256 after 'sha256='",
         "header.X-GitHub-Delivery",
-        "takes 2xx, within 10 s",
+        "the provider accepts 2xx, within 10 s",
         "genuine requests, published",
     ):
         assert part in text, part
@@ -74,7 +74,7 @@ def test_a_provider_names_the_events_whose_bodies_repeat_and_the_risk(capsys: py
     text = " ".join(printed(capsys, "github").split())
     for part in ("ping, workflow_dispatch, repository_dispatch", "Risk: whoever has captured", "`dedupe: signed`"):
         assert part in text, part
-    assert "What makes two requests one event" not in printed(capsys, "stripe")
+    assert "Duplicates" not in printed(capsys, "stripe")
 
 
 @pytest.mark.parametrize("key", PROVIDERS)
@@ -92,7 +92,7 @@ def test_the_source_that_is_shown_has_the_url_where_that_is_signed(key: str, is_
 @pytest.mark.parametrize("key", PROVIDERS)
 def test_whatever_an_entry_has_it_is_shown_in_lines_that_fit(key: str) -> None:
     lines = list(entry_text(key, load_catalogue()[key], Screen()))
-    assert any("Set it up" in line for line in lines)
+    assert any("Setup" in line for line in lines)
     assert not [line for line in lines if "None" in line.split() or len(line) > 160]
 
 

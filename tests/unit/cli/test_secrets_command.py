@@ -87,10 +87,10 @@ def test_a_link_to_the_file_stays_a_link(env_file: Path, monkeypatch: pytest.Mon
         ("shop-password", f" {STRONG}", "white space"),
         ("shop-password", "with\ta-tab-in-the-middle", "control character"),
         ("shop-password", f"{STRONG}\nsecret\n", "is a placeholder"),
-        ("shop-password", "-----BEGIN KEY-----\nMIIE\n", "does not end it"),
-        ("pay-key", "whsec_not base64!", "is not one for standard-webhooks"),
-        ("chat-key", "not a public key at all", "is not one for ed25519"),
-        ("hex-key", "this is not hexadecimal", "is not one for hmac"),
+        ("shop-password", "-----BEGIN KEY-----\nMIIE\n", "an incomplete PEM block"),
+        ("pay-key", "whsec_not base64!", "is not a key for standard-webhooks"),
+        ("chat-key", "not a public key at all", "is not a key for ed25519"),
+        ("hex-key", "this is not hexadecimal", "is not a key for hmac"),
     ],
 )
 def test_a_value_that_protects_nothing_is_refused(
@@ -175,7 +175,7 @@ def test_a_random_value_has_the_shape_that_its_source_asks_for(
     assert run(env_file, "set", "hex-key", "--random") == 0
     assert len(bytes.fromhex(read_dotenv(env_file)["HEX_KEY"])) == 32
     assert run(env_file, "set", "chat-key", "--random") == 1
-    assert "its sender has the other half" in capsys.readouterr().err
+    assert "whose private key the sender has" in capsys.readouterr().err
 
 
 def test_a_rotation_keeps_the_old_value_until_it_is_ended(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +205,7 @@ def test_a_variable_in_the_shell_that_counts_before_the_file_is_told(
 ) -> None:
     monkeypatch.setenv("SHOP_PASSWORD", "from-the-shell-long-enough")
     assert run(env_file, "set", "shop-password", "--random") == 0
-    assert "the shell's SHOP_PASSWORD counts before it" in capsys.readouterr().out
+    assert "the shell's SHOP_PASSWORD overrides it" in capsys.readouterr().out
 
 
 def test_the_list_says_what_is_needed_and_never_a_value(
@@ -284,7 +284,7 @@ def test_a_secret_of_another_bundle_is_left_alone(
     google.answers(f"{SECRETS}shop-password", {"name": "x", "labels": {"hookchain": "hookchain-shop"}})
     typed(monkeypatch, STRONG)
     assert on_gcp(env_file, "set", "shop-password") == 1
-    assert "is of the bundle 'hookchain-shop'" in capsys.readouterr().err
+    assert "has the label of the deployment 'hookchain-shop'" in capsys.readouterr().err
     assert words_of(gcloud) == []
 
 

@@ -62,7 +62,7 @@ REFUSED: Final[dict[str, list[tuple[str, str]]]] = {
     "P30": [
         ("[{explodde: {error: KeyError}}]", "there is no such step; did you mean 'explode'?"),
         (f"[{', '.join(['{drop: [data.a]}'] * 33)}]", "a chain has at most 32 steps; this one has 33"),
-        ("{drop: [data.a]}", "should be a list"),
+        ("{drop: [data.a]}", "must be a list"),
     ],
 }
 

@@ -60,8 +60,8 @@ def test_a_module_that_cannot_be_used_is_a_fault_of_its_destination_with_its_lin
         ),
         (f"{WHOLE}1 / 0\n", "jotter.py: line 10: ZeroDivisionError: division by zero"),
         (f"{WHOLE}raise SystemExit(3)\n", "jotter.py: line 10: SystemExit: 3"),
-        (WHOLE.replace("class Settings", "class Setings"), "has no `Settings`"),
-        (WHOLE.replace("def connect", "def conect"), "has no `connect`"),
+        (WHOLE.replace("class Settings", "class Setings"), "must define `Settings`"),
+        (WHOLE.replace("def connect", "def conect"), "must define `connect`"),
     ],
 )
 def test_what_is_wrong_with_it_is_said(jotter: Path, text: str, words: str) -> None:

@@ -39,35 +39,35 @@ def test_a_configuration_as_it_is_meant_has_no_warning() -> None:
     [
         (
             ("types: [order.*], where: data.paid", "types: ['*']"),
-            "7 route 'rest': can never take an event: 'orders' takes every one that it could",
+            "7 route 'rest': can never match: 'orders' matches every event that it could",
         ),
         (
             ("name: rest, else: true", "name: rest, else: true, types: [order.paid, order.x*], where: data.paid"),
-            "7 route 'rest': can never take an event: 'orders' takes every one that it could",
+            "7 route 'rest': can never match: 'orders' matches every event that it could",
         ),
-        (("where: data.paid", "where: '`false`'"), "6 route 'orders': can never take an event: `where: `false`` is"),
+        (("where: data.paid", "where: '`false`'"), "6 route 'orders': can never match: `where: `false`` is"),
         (
             ("steps: clean", "steps: [{filter: '`1` > `2`'}, {chain: clean}]"),
-            "6 route 'orders': step 1 'filter' always ends it here",
+            "6 route 'orders': step 1 'filter' always ends the chain",
         ),
-        (("name: orders,", "name: orders, enabled: false,"), "6 route 'orders': is switched off (`enabled: false`)"),
-        (("steps: clean, ", ""), "4 chain 'clean': no route and no step leads to it: only POST /chains/ on transform"),
+        (("name: orders,", "name: orders, enabled: false,"), "6 route 'orders': is disabled (`enabled: false`)"),
+        (("steps: clean, ", ""), "4 chain 'clean': no route and no step uses it; only POST /chains/ on transform"),
         (
             (
                 "  - {name: rest, else: true",
                 "  - {name: twice, from: shop, types: [order.*], where: data.paid, steps: clean",
             ),
-            "7 route 'twice': takes the same events to the same destinations as 'orders': each is delivered twice",
+            "7 route 'twice': sends the same events to the same destinations as 'orders': each is delivered twice",
         ),
         (
             ("steps: clean", "steps: [{stop: done}, {chain: clean}]"),
-            "6 route 'orders': step 1 'stop' always ends it here: no event comes to the steps after it",
+            "6 route 'orders': step 1 'stop' always ends the chain: no event reaches the steps after it",
         ),
         (
             ("clean: [", "clean: [{switch: {to: other}}, "),
-            "4 chain 'clean': step 1 'switch' always ends it here",
+            "4 chain 'clean': step 1 'switch' always ends the chain",
         ),
-        (("[team]", "ann@example.com"), "11 list 'team': no destination sends to it"),
+        (("[team]", "ann@example.com"), "11 list 'team': no destination uses it"),
     ],
 )
 def test_what_is_seldom_meant_is_a_warning_with_its_line(change: tuple[str, str], warning: str) -> None:
@@ -81,8 +81,8 @@ def test_a_secret_that_nothing_asks_for_is_named_with_the_likely_one() -> None:
     said = [f"{fault.where}: {fault.rule}" for fault in unused_secrets(".env", variables, ["shop-secret"])]
 
     assert said == [
-        ".env: SHOP_SECRETT: no secret that is needed and no setting has this name; did you mean 'SHOP_SECRET'?",
-        ".env: STRANGE_THING: no secret that is needed and no setting has this name",
+        ".env: SHOP_SECRETT: no needed secret and no setting has this name; did you mean 'SHOP_SECRET'?",
+        ".env: STRANGE_THING: no needed secret and no setting has this name",
     ]
 
 
@@ -92,9 +92,7 @@ def test_routes_that_leave_nothing_together_are_named_together() -> None:
         "  - {name: users, types: ['user.?'], to: people}\n  - {name: rest, else: true, types: [order.a, 'user.?'],",
     )
 
-    assert "8 route 'rest': can never take an event: 'orders' and 'users' take every one that it could" in warnings(
-        both
-    )
+    assert "8 route 'rest': can never match: 'orders' and 'users' match every event that it could" in warnings(both)
 
 
 @pytest.mark.parametrize("types", ["[order.*, user]", "['*']", "[ord*]", "[order]"])

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from deploy.config.compiler import compile_config
-from deploy.config.compiling.step_files import UnreadableFile, with_files
+from deploy.config.compiling.routes import UnreadableFile, with_files
 from deploy.config.config_file import parse_config
 from deploy.config.faults import ConfigFaults
 from functions.transform.chain import Chain

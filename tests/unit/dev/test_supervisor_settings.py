@@ -13,7 +13,7 @@ from deploy.config.dotenv import DotenvFault, add_to_dotenv, parse_dotenv, read_
 from deploy.config.ports import PortsTaken, owner_from, ports_from, require_free
 from deploy.dev.supervisor import dev
 from deploy.dev.supervisor.options import Options, parse_options
-from deploy.secrets.made_secrets import WeakSecret, look_up, random_value
+from deploy.secrets.generated import WeakSecret, find_missing, random_value
 from shared.secret_values import weakness
 from shared.secrets import from_environment
 
@@ -97,13 +97,13 @@ def test_a_taken_port_is_named_with_its_owner_and_a_way_out() -> None:
     with pytest.raises(PortsTaken) as refusal:
         require_free(8080, lambda port: port not in {8082, 9080}, lambda _: "node (process 77)")
     assert str(refusal.value) == (
-        "Port 8082 (notify) is taken by node (process 77).\n"
-        "Stop what listens there, or move all five ports: PORT_BASE=10080 make dev"
+        "Port 8082 (notify) is in use by node (process 77).\n"
+        "Stop that program, or move all five ports: PORT_BASE=10080 make dev"
     )
 
 
 def test_an_unknown_owner_is_not_spoken_of() -> None:
-    with pytest.raises(PortsTaken, match=r"Port 8080 \(receive\) is taken\."):
+    with pytest.raises(PortsTaken, match=r"Port 8080 \(receive\) is in use\."):
         require_free(8080, lambda port: port != 8080, lambda _: None)
 
 
@@ -184,14 +184,14 @@ def test_no_file_is_no_settings(tmp_path: Path) -> None:
 
 def test_secrets_are_found_missing_and_short() -> None:
     readers = (from_environment({"SET": "a-strong-value-of-24-char", "TINY": "abc"}),)
-    found = look_up(["set", "tiny", "gone"], readers)
+    found = find_missing(["set", "tiny", "gone"], readers)
     assert (found.missing, found.short) == (("gone",), ("tiny",))
 
 
 def test_every_weak_secret_is_named_and_none_is_shown() -> None:
     readers = (from_environment({"ONE": "changeme", "TWO": "", "THREE": "whsec_"}),)
     with pytest.raises(WeakSecret) as fault:
-        look_up(["one", "two", "three"], readers)
+        find_missing(["one", "two", "three"], readers)
     assert [line.split()[1] for line in str(fault.value).splitlines()] == ["'one'", "'two'", "'three'"]
     assert "changeme" not in str(fault.value)
 

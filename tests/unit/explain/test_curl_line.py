@@ -78,9 +78,9 @@ def test_a_curl_line_is_read_as_curl_reads_it(
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("wget http://a/b", "begins with curl, and this one with 'wget'"),
+        ("wget http://a/b", "must begin with curl; got 'wget'"),
         ("curl -d a=1", "has no URL"),
-        ("curl --proxy x http://a/b", "is not understood"),
+        ("curl --proxy x http://a/b", "cannot parse this curl line"),
     ],
 )
 def test_what_is_no_curl_line_is_told(line: str, words: str) -> None:

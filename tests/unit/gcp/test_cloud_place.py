@@ -41,7 +41,7 @@ async def _ask() -> str | None:
 def test_every_command_says_so_too(gcloud: StubGcloud, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
     gcloud.answers("auth print-access-token", code=1)
     assert main([*command, "--platform", "gcp", "--project", "a-project"]) == 1
-    assert capsys.readouterr().err.strip().endswith("gcloud has nobody signed in: gcloud auth login")
+    assert capsys.readouterr().err.strip().endswith("nobody is signed in to gcloud. Run: gcloud auth login")
 
 
 def test_a_project_that_is_none_is_said_before_anything_is_asked(
@@ -49,7 +49,7 @@ def test_a_project_that_is_none_is_said_before_anything_is_asked(
 ) -> None:
     for command in (["events", "list"], ["dead-letters", "list"], ["release", "crm"], ["inspect"]):
         assert main([*command, "--platform", "gcp", "--project", "No Project"]) == 1
-        assert "a project's id is 6 to 30" in capsys.readouterr().err
+        assert "project: must be 6 to 30" in capsys.readouterr().err
     assert gcloud.calls == []
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.config.compiler import FUNCTIONS, compile_config
 from deploy.config.config_file import parse_config
-from deploy.gcp.apply import WAITS_SECONDS, Applying, Failure
+from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.changes import changes
 from deploy.gcp.destroy import Removal, own_things, removal, staying
 from deploy.gcp.graph import Deployment, graph
@@ -19,6 +19,7 @@ from deploy.gcp.live import project_number, read_grants, read_things
 from deploy.gcp.plan import Action
 from deploy.gcp.resource import Command
 from deploy.gcp.resources.services import Bundle
+from deploy.google.api import PROPAGATION_WAITS_SECONDS
 from deploy.google.gcloud import Answer, GcloudFault
 from deploy.google.target import Target
 from deploy.terminal.command_error import CommandError
@@ -234,7 +235,7 @@ def test_a_name_that_another_bundle_has_is_refused_before_anything_is_made(tmp_p
     deploy(world, deployment(tmp_path))
     changed = world.changes
     config = CONFIG.replace("secret: shop-key", "secret: key")
-    with pytest.raises(CommandError, match="secret hookchain-shop-key is of the bundle 'hookchain'"):
+    with pytest.raises(CommandError, match="secret hookchain-shop-key has the label of the deployment 'hookchain'"):
         deploy(world, deployment(tmp_path, config=config, target=other))
     assert world.changes == changed
 
@@ -248,7 +249,7 @@ def test_what_had_such_a_name_before_there_was_a_bundle_is_left_alone(
     name = {"database": "hookchain", "job": "hookchain-sweep"}.get(kind, "hookchain-notify")
     thing = {**made.things[kind][name], "labels": {}}
     world = World(things={"api": made.things["api"], kind: {name: thing}})
-    with pytest.raises(CommandError, match=f"{kind} {name} is there, and nothing of a bundle 'hookchain'"):
+    with pytest.raises(CommandError, match=f"{kind} {name} exists, but no deployment 'hookchain'"):
         deploy(world, deployment(tmp_path))
     assert removed(world, everything=True).actions == ()
     assert world.changes == 0
@@ -258,7 +259,7 @@ def test_a_bundle_is_in_one_region(tmp_path: Path) -> None:
     world = World()
     deploy(world, deployment(tmp_path))
     changed = world.changes
-    with pytest.raises(CommandError, match="bundle 'hookchain' is in europe-west1"):
+    with pytest.raises(CommandError, match="deployment 'hookchain' is in europe-west1"):
         deploy(world, deployment(tmp_path, target=Target("my-project", "us-east1")))
     assert world.changes == changed
     assert deploy(world, deployment(tmp_path, target=Target("my-project", "us-east1", "other-")))[0] is None
@@ -344,7 +345,7 @@ def test_what_google_does_not_know_everywhere_yet_is_tried_again(said: str) -> N
     not_yet = Answer(1, "", said)
     runner, noted = Answers(not_yet, not_yet, Answer(0, "", "")), Noted()
     assert Applying(runner, TARGET, {}, noted, 1, sleep=lambda _: None).apply([an_action("a")]) is None
-    assert noted.waited == list(WAITS_SECONDS[:2])
+    assert noted.waited == list(PROPAGATION_WAITS_SECONDS[:2])
 
 
 def test_it_is_not_tried_for_ever() -> None:
@@ -352,7 +353,7 @@ def test_it_is_not_tried_for_ever() -> None:
     failure = Applying(runner, TARGET, {}, noted, 1, sleep=lambda _: None).apply([an_action("a")])
     assert failure
     assert "does not exist" in failure.said
-    assert len(runner.calls) == 1 + len(WAITS_SECONDS)
+    assert len(runner.calls) == 1 + len(PROPAGATION_WAITS_SECONDS)
 
 
 def test_a_try_that_said_no_and_did_it_is_done() -> None:

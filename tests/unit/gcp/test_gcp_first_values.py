@@ -11,12 +11,12 @@ import pytest
 from deploy.config.compiler import FUNCTIONS, compile_config
 from deploy.config.config_file import parse_config
 from deploy.config.dotenv import read_dotenv
-from deploy.gcp.closing import closing
+from deploy.gcp.deployment import remember
 from deploy.gcp.first_values import first_values
 from deploy.gcp.graph import Deployment, graph
+from deploy.gcp.output import closing
 from deploy.gcp.plan import NOTHING, plan
 from deploy.gcp.questions import Questions
-from deploy.gcp.remember import remember
 from deploy.gcp.resources.services import Bundle
 from deploy.google.target import Target
 from deploy.terminal.command_error import CommandError
@@ -76,11 +76,11 @@ def test_what_nobody_gives_is_named_with_the_command_that_sets_it() -> None:
     with pytest.raises(CommandError) as refused:
         values({})
     said = str(refused.value)
-    assert "2 secrets are to be set" in said
+    assert "2 secrets are missing" in said
     for name in ("sendgrid-api-key", "signed-key"):
         assert f"hookchain secrets set {name} --platform gcp --project my-project  # " in said
     assert "shop-key" not in said
-    assert said.endswith("as SENDGRID_API_KEY, SIGNED_KEY")
+    assert said.endswith("or in the environment: SENDGRID_API_KEY, SIGNED_KEY")
 
 
 def test_a_terminal_is_asked_and_enter_makes_a_signing_secret_at_random() -> None:
@@ -88,8 +88,8 @@ def test_a_terminal_is_asked_and_enter_makes_a_signing_secret_at_random() -> Non
     found, made = values({}, ask)
     assert found["sendgrid-api-key"] == "SG.typed-in-the-test"
     assert "signed-key" in made
-    assert "Enter makes one at random" not in ask.asked[0]
-    assert "Enter makes one at random" in ask.asked[1]
+    assert "press Enter for a random value" not in ask.asked[0]
+    assert "press Enter for a random value" in ask.asked[1]
 
 
 def test_an_api_key_cannot_be_made_up() -> None:
@@ -115,13 +115,13 @@ def test_a_standard_webhooks_secret_is_made_as_one() -> None:
 def test_more_than_three_questions_are_never_asked() -> None:
     more = "\n".join(f"  s{n}: {{auth: {{scheme: hmac, header: X, secret: key-{n}}}}}" for n in range(4))
     ask = Typed("a", "b", "c", "d")
-    with pytest.raises(CommandError, match="6 secrets are to be set"):
+    with pytest.raises(CommandError, match="6 secrets are missing"):
         values({}, ask, CONFIG.replace("sources:", f"sources:\n{more}"))
     assert not ask.asked
 
 
 def test_the_end_has_a_line_to_paste_for_each_source_that_curl_can_speak_to() -> None:
-    said = list(closing(deployment(), ["shop-key"], told=""))
+    said = list(closing(deployment(), ["shop-key"], options=""))
     url = "https://hookchain-receive-123.europe-west1.run.app"
     read = "$(gcloud secrets versions access latest --secret=hookchain-{} --project=my-project | head -n 1)"
     lines = [line.strip() for line in said]
@@ -133,7 +133,7 @@ def test_the_end_has_a_line_to_paste_for_each_source_that_curl_can_speak_to() ->
     assert curls[f"{url}/named"].endswith(f' "{url}/named?token={read.format("query-token")}"')
     assert curls[f"{url}/signed"] == f"{url}/open", "no curl line can sign"
     assert ".venv/bin/hookchain sources --platform gcp" in lines
-    assert lines[0] == "Secret shop-key was made at random. To read it:"
+    assert lines[0] == "Secret shop-key has a random value. To read it:"
     assert lines[-1] == ".venv/bin/hookchain smoke --platform gcp"
 
 

@@ -14,11 +14,10 @@ from deploy.config.compiler import FUNCTIONS, compile_config
 from deploy.config.config_file import parse_config
 from deploy.config.faults import ConfigFaults
 from deploy.gcp.graph import Deployment, graph, in_order
-from deploy.gcp.plan import NOTHING, Action, plan, superfluous
+from deploy.gcp.iam_bindings import Grant
+from deploy.gcp.plan import NOTHING, PROJECT_NUMBER, Action, plan, script, superfluous
 from deploy.gcp.resource import Command, Existing, Resource
-from deploy.gcp.resources.access import Grant
 from deploy.gcp.resources.services import Bundle, joined
-from deploy.gcp.shell import PROJECT_NUMBER, script
 from deploy.google.target import Target
 from tests.discovery import faults_in
 from tests.gcloud_flags import faults, known_commands
@@ -363,7 +362,7 @@ def test_what_is_there_without_our_label_is_said_to_become_ours() -> None:
     existing["topic hookchain-events"] = Existing(ours=False)
     [action] = plan(resources, existing)
     assert (action.verb, action.name) == ("update", "hookchain-events")
-    assert "becomes ours" in action.why
+    assert "our label, which is added" in action.why
 
 
 def test_an_alert_is_updated_by_the_name_google_gave_it() -> None:
@@ -408,7 +407,7 @@ def test_what_an_account_of_ours_may_do_and_nothing_needs_is_taken_away() -> Non
             "delete",
             "grant",
             stale.text,
-            "nothing needs it any more",
+            "it is no longer needed",
             (Command(("secrets", "remove-iam-policy-binding", "hookchain-old", f"--member={ours}",
                       "--role=roles/secretmanager.secretAccessor", "--condition=None")),),
             (stale.key,),

@@ -1,7 +1,9 @@
 import email
 import email.policy
+from base64 import b64encode
 from dataclasses import replace
 from email.message import EmailMessage
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,6 +19,7 @@ from shared.delivery import Delivery, Disabled
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
+from shared.templates import KNOWN
 
 SENDER = Address("hooks@example.com", "Hooks")
 DATA: JsonObject = {"name": "Ada", "email": "ada@example.com", "link": "javascript:alert(1)"}
@@ -49,6 +52,21 @@ def test_a_template_sees_the_event_and_where_it_goes() -> None:
     mail = written(subject="{{ data.name }} via {{ route }}\n to {{ destination }}", text="Dear {{ data.name }}")
 
     assert (mail.subject, mail.text, mail.html) == ("Ada via tell the list to list", "Dear Ada", None)
+
+
+def test_a_template_can_use_every_field_of_the_event_and_the_page_lists_them(root: Path) -> None:
+    event = replace(EVENT, deliveryid="d-7", subject="s", actor="a", time="2026-03-01T12:00:00Z", hops=2)
+    fields = sorted(KNOWN - {"data"})
+    mail = written(event, text=" ".join(f"{name}={{{{ {name} }}}}" for name in fields))
+    page = (root / "functions/notify/README.md").read_text(encoding="utf-8")
+
+    assert mail.text == (
+        "actor=a deliveryid=d-7 destination=list hops=2 id=e1 receivedat=2026-03-01T12:00:05.000Z"
+        " route=tell the list source=signup-form subject=s time=2026-03-01T12:00:00Z type=signup.created"
+    )
+    assert not [name for name in KNOWN if f"`{name}`" not in page]
+    settings_keys = [field.alias or name for name, field in Settings.model_fields.items()]
+    assert not [key for key in settings_keys if f"`{key}`" not in page]
 
 
 def test_a_template_that_gives_nothing_still_makes_a_mail() -> None:
@@ -279,3 +297,80 @@ def test_a_template_that_looks_through_a_long_list_for_each_of_its_items_holds_u
         written(with_data(items=items), text=joined)
 
     assert (caught.value.code, "templates compute" in caught.value.detail) == ("time", True)
+
+
+# Files made of the event
+
+
+def attached(data: Json, **values: Json) -> Attachment:
+    [attachment] = written(EVENT.with_data(data), text="x", attach=[values]).attachments
+    return attachment
+
+
+def test_a_converted_document_is_attached_under_a_name_of_its_own() -> None:
+    data: Json = {"number": 7, "document": "<order>é</order>"}
+    found = attached(data, filename="order-{{ data.number }}.xml", content="data.document")
+
+    assert found == Attachment("order-7.xml", "application/xml", "<order>é</order>".encode())
+
+
+@pytest.mark.parametrize(
+    ("data", "settings_", "found"),
+    [
+        ("a: 1\n", {"filename": "event.yaml"}, Attachment("event.yaml", "application/yaml", b"a: 1\n")),
+        ({"a": [1]}, {"filename": "a.JSON"}, Attachment("a.JSON", "application/json", b'{\n  "a": [\n    1\n  ]\n}')),
+        (
+            {"files": [{"type": "image/png", "size": 2, "base64": b64encode(b"\x00\xff").decode()}]},
+            {"filename": "logo.png", "content": "data.files.0", "type": "image/png"},
+            Attachment("logo.png", "image/png", b"\x00\xff"),
+        ),
+        (
+            {"base64": "no?"},
+            {"filename": "a.bin"},
+            Attachment("a.bin", "application/octet-stream", b'{\n  "base64": "no?"\n}'),
+        ),
+        (False, {"filename": "a.txt"}, Attachment("a.txt", "text/plain", b"false")),
+    ],
+)
+def test_text_bytes_and_other_values_are_attached(data: Json, settings_: dict[str, Json], found: Attachment) -> None:
+    assert attached(data, **settings_) == found
+
+
+@pytest.mark.parametrize(
+    ("hostile", "filename"),
+    [
+        ("../../etc/passwd", "etc_passwd.txt"),
+        ("a\r\nBcc: x", "a__Bcc_ x.txt"),
+        ("\u202egpj.exe", "gpj.exe.txt"),
+        ("..", "attachment.txt"),
+        ("x" * 500, "x" * 96 + ".txt"),
+    ],
+)
+def test_an_event_chooses_neither_the_extension_nor_the_folder_of_a_file(hostile: str, filename: str) -> None:
+    assert attached({"name": hostile}, filename="{{ data.name }}.txt").filename == filename
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"filename": "{{ data.name }}"},
+        {"filename": "a.{{ data.kind }}"},
+        {"filename": "a.txt", "content": "type"},
+        {"filename": "a.txt", "type": "text"},
+        {"filename": "{{ nam }}.txt"},
+        {},
+    ],
+)
+def test_an_attachment_without_a_fixed_extension_or_a_path_is_rejected(entry: dict[str, Json]) -> None:
+    with pytest.raises(ValidationError):
+        settings(attach=[entry])
+
+
+def test_a_value_that_the_event_lacks_is_no_attachment() -> None:
+    with pytest.raises(Permanent) as caught:
+        attached({"document": "x"}, filename="a.txt", content="data.documnt")
+
+    assert caught.value.code == "undefined"
+    assert (
+        "attach[0].content: 'data.documnt' is not in this event; did you mean 'data.document'?" in caught.value.detail
+    )

@@ -91,8 +91,8 @@ def test_a_faulty_template_is_refused_when_it_is_compiled(source: str, words: st
 @pytest.mark.parametrize(
     ("source", "code", "words"),
     [
-        ("\n{{ data.missing }}", "undefined", "template 'text', line 2: 'missing' is not in this event"),
-        ("{{ data.name.first }}", "undefined", "'first' is not in this event"),
+        ("\n{{ data.missing }}", "undefined", "template 'text', line 2: 'data.missing' is not in this event; write"),
+        ("{{ data.name.first }}", "undefined", "'data.name.first' is not in this event; write"),
         ("{{ data[data.secret] }}", "undefined", "something it names is not in this event"),
         ("{{ data.name + 1 }}", "template", "template 'text', line 1: TypeError: a value is of another kind"),
         ("{{ data.name.__class__.__mro__ }}", "template", "SecurityError"),
@@ -114,6 +114,36 @@ def test_what_fails_for_an_event_is_permanent_and_says_nothing_of_the_event(sour
     assert caught.value.code == code
     assert words in caught.value.detail
     assert "hunter2" not in caught.value.detail
+
+
+CUSTOMER: JsonObject = {
+    "type": "order",
+    "data": {"customer": {"name": "Ada", "e-mail": "a@b"}, "lines": [{"sku": "A"}], "x y": 1, "note": None},
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "missing", "near"),
+    [
+        ("{{ data.custmer.name }}", "data.custmer.name", "data.customer.name"),
+        ("{{ data.customer['nam'] }}", "data.customer.nam", "data.customer.name"),
+        ("{{ data.name }}", "data.name", "data.customer.name"),
+        ("{{ data.customer.email }}", "data.customer.email", "data.customer.e-mail"),
+        ("{{ data.note }}{{ data.lines }}{{ data.notes }}", "data.notes", "data.note"),
+        ("{{ data.x_y }}", "data.x_y", None),
+        ("{{ data.lines[0].sku }}{{ data.lines[0].amount }}", "data.lines.0.amount", None),
+        ("{% for line in data.lines %}{{ line.amount }}{% endfor %}", "amount", None),
+    ],
+)
+def test_a_field_that_the_event_lacks_is_named_with_its_whole_path_and_the_nearest_one(
+    source: str, missing: str, near: str | None
+) -> None:
+    with pytest.raises(Permanent) as caught:
+        Template("text", source).render(CUSTOMER)
+
+    meant = f"; did you mean {near!r}? Write {{{{" if near else "; write {{"
+    assert caught.value.code == "undefined"
+    assert f"line 1: {missing!r} is not in this event{meant}" in caught.value.detail
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ import pytest
 import yaml
 
 from deploy.config.catalogue import CATALOGUE, load_catalogue
-from deploy.config.checks.providers import provider_warnings
+from deploy.config.checks.source_warnings import provider_warnings
 from deploy.config.compiler import compile_config, secrets_needed
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import ConfigFaults
-from shared.config.provider import SOURCES_SECRET
-from shared.config.source import SourceConfig
+from deploy.config.models.provider import SOURCES_SECRET
+from deploy.config.models.source import SourceConfig
 from shared.jsontext import Json, JsonObject
 from tests.unit.receive.restated import SIGNED
 
@@ -55,7 +55,7 @@ def test_the_catalogue_has_no_key_twice() -> None:
 def test_a_source_needs_no_more_than_the_provider_the_secret_and_the_params_that_are_required(key: str) -> None:
     entry = ENTRIES[key]
     source: dict[str, Json] = {"provider": key}
-    if any(way.way.model_dump().get("secret") == SOURCES_SECRET for way in entry.auth):
+    if any(offered.scheme.model_dump().get("secret") == SOURCES_SECRET for offered in entry.auth):
         assert "SECRET_MISSING" in faults(source) or "is missing" in faults(source)
         source["secret"] = "the-secret"
     if not entry.auth:
@@ -135,18 +135,21 @@ def test_what_the_source_says_counts_before_what_the_catalogue_says() -> None:
     ("source", "rule"),
     [
         ({"provider": "githb", "secret": "s"}, "did you mean 'github'?"),
-        ({"provider": "github"}, "SECRET_MISSING: name the secret that GitHub signs"),
+        ({"provider": "github"}, "SECRET_MISSING: GitHub needs a secret"),
         ({"provider": "github", "secret": "s", "variant": "sha512"}, "GitHub has no variant 'sha512'"),
         ({"provider": "github", "secret": "s", "params": {"a": "b"}}, "GitHub has no param 'a'"),
         ({"provider": "paypal"}, "webhook_id is missing"),
-        ({"provider": "docker_hub"}, "Docker Hub signs nothing"),
-        ({"provider": "github", "secret": "A VALUE"}, "a secret is given by its name"),
-        ({"auth": "none", "variant": "v1"}, "`variant` goes with `provider`"),
+        ({"provider": "docker_hub"}, "Docker Hub does not sign its requests"),
+        ({"provider": "github", "secret": "A VALUE"}, "must be the name of a secret"),
+        ({"auth": "none", "variant": "v1"}, "`variant` needs `provider`"),
         ({"provider": "github", "secret": "s", "tolerance": "2 weeks"}, "tolerance"),
         ({"provider": "google_pubsub", "leeway": "11s"}, "leeway"),
-        ({"provider": "github", "secret": "s", "leeway": "5s"}, "GitHub sends no JSON Web Token"),
-        ({"provider": "meta", "secret": "s", "params": {"verify_token": "A VALUE"}}, "is the name of a secret"),
-        ({"provider": "ebay", "secret": "s", "params": {"verification_token": "a){b"}}, "holds a brace or parenthesis"),
+        ({"provider": "github", "secret": "s", "leeway": "5s"}, "JSON Web Tokens only, and GitHub sends none"),
+        ({"provider": "meta", "secret": "s", "params": {"verify_token": "A VALUE"}}, "must be the name of a secret"),
+        (
+            {"provider": "ebay", "secret": "s", "params": {"verification_token": "a){b"}},
+            "must not contain braces or parentheses",
+        ),
         ({"provider": "vercel_log_drain", "secret": "s", "params": {"verification_token": "…"}}, "printable ASCII"),
         (
             {"provider": "vercel_log_drain", "secret": "s", "params": {"verification_token": "a\nb: c"}},
@@ -168,13 +171,13 @@ def test_whoever_might_send_unseen_is_warned_of() -> None:
 
 
 def test_a_tolerance_that_rejects_every_request_is_warned_of() -> None:
-    assert "rejects all that Stripe signs" in warnings({"provider": "stripe", "secret": "s", "tolerance": "0s"})
-    assert "rejects all that Plaid signs" in warnings({"provider": "plaid", "secret": "s", "tolerance": "0s"})
+    assert "rejects all requests of Stripe" in warnings({"provider": "stripe", "secret": "s", "tolerance": "0s"})
+    assert "rejects all requests of Plaid" in warnings({"provider": "plaid", "secret": "s", "tolerance": "0s"})
     assert "rejects" not in warnings({"provider": "google_pubsub", "tolerance": "0s"})
     assert "rejects" not in warnings({"provider": "stripe", "secret": "s", "tolerance": "1s"})
 
 
 def test_a_url_that_is_signed_has_to_be_known() -> None:
-    assert "say it with `public_url`" in warnings({"provider": "twilio", "secret": "s"})
+    assert "set `public_url` to it" in warnings({"provider": "twilio", "secret": "s"})
     assert "public_url" not in warnings({"provider": "twilio", "secret": "s", "public_url": "https://h.example.com"})
     assert "public_url" not in warnings({"provider": "github", "secret": "s"})

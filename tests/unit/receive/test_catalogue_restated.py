@@ -32,11 +32,13 @@ async def code(where: Receiving, sent: Sent, body: bytes | None = None) -> str:
 
 
 def scheme_of(provider: str, variant: str) -> str:
-    return next(way.way.scheme for way in load_catalogue()[provider].auth if way.way.variant == variant)
+    return next(
+        offered.scheme.scheme for offered in load_catalogue()[provider].auth if offered.scheme.variant == variant
+    )
 
 
 def test_every_way_of_every_entry_is_tried_here_or_with_public_keys() -> None:
-    offered = {(key, str(way.way.variant)) for key, entry in load_catalogue().items() for way in entry.auth}
+    offered = {(key, str(offered.scheme.variant)) for key, entry in load_catalogue().items() for offered in entry.auth}
     same_as = {key for key in offered if key[1] == "v1a"}  # tried with keys of its own
     assert offered - same_as - {key for key in offered if key[0] in PUBLIC_KEYS} == set(SIGNED)
 
@@ -103,7 +105,9 @@ async def test_the_variant_needs_no_naming_unless_it_is_on_request(provider: str
     sent = SIGNED[provider, variant]()
     where = receiving(provider, variant, sent)
     del where.source["variant"]
-    [on_request] = [way.on_request for way in load_catalogue()[provider].auth if way.way.variant == variant]
+    [on_request] = [
+        offered.on_request for offered in load_catalogue()[provider].auth if offered.scheme.variant == variant
+    ]
     assert (await code(where, sent) != "") is on_request
 
 

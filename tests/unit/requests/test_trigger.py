@@ -21,10 +21,10 @@ CODES = {"signature": {"sig", "password"}, "clock": {"ts"}, "body": {"sig", "par
 PROVIDERS = sorted(load_catalogue())
 SAMPLES = [(provider, event) for provider in PROVIDERS for event in sample_names(provider)]
 VARIANTS = [
-    (provider, offered.way.variant)
+    (provider, offered.scheme.variant)
     for provider in PROVIDERS
     for offered in load_catalogue()[provider].auth
-    if offered.way.variant and not offered.on_request
+    if offered.scheme.variant and not offered.on_request
 ]
 HANDSHAKES = [(provider, one.name) for provider in PROVIDERS for one in load_catalogue()[provider].handshakes]
 

@@ -6,8 +6,8 @@ from typing import Final
 
 import pytest
 
-from deploy.config.checks.auth_warnings import auth_warnings
-from shared.config.signed import DigestAuth, HmacAuth
+from deploy.config.checks.source_warnings import auth_warnings
+from deploy.config.models.signed import DigestAuth, HmacAuth
 from shared.http import Request
 from shared.jsontext import Json
 from shared.signatures.scheme import read_scheme

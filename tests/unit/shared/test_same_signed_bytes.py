@@ -13,12 +13,12 @@ import pytest
 from deploy.config.catalogue import load_catalogue
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import ConfigFile
+from deploy.config.models.provider import OfferedScheme
 from deploy.requests.keys import generate_key_pair, is_asymmetric
 from deploy.requests.samples import Fresh, load_sample, sample_names
 from deploy.requests.signing import BY_CERTIFICATE, Signer, sign_request
 from functions.receive.source import Source, read_sources
 from functions.transform.transform import first_with_signed_bytes
-from shared.config.provider import OfferedWay
 from shared.errors import Rejected
 from shared.event import Event
 from shared.http import Request
@@ -42,13 +42,13 @@ FORMS: Final = {
 """Where the samples are JSON, and a form is signed otherwise."""
 
 
-def _signs(offered: OfferedWay) -> bool:
-    way = read_scheme(offered.way.model_dump(exclude_none=True))
-    return way.signs_content and way.scheme not in BY_CERTIFICATE
+def _signs(offered: OfferedScheme) -> bool:
+    scheme = read_scheme(offered.scheme.model_dump(exclude_none=True))
+    return scheme.signs_content and scheme.scheme not in BY_CERTIFICATE
 
 
 SIGNING: Final = [
-    (key, str(offered.way.variant))
+    (key, str(offered.scheme.variant))
     for key, entry in load_catalogue().items()
     for offered in entry.auth
     if _signs(offered) and key not in NAMELESS

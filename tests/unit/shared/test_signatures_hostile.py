@@ -27,7 +27,7 @@ KEYS: Final = {
     "ed25519": pem_of(ed25519.Ed25519PrivateKey.generate()),
 }
 WAYS: Final = {
-    f"{key}-{offered.way.variant}": read_scheme(offered.way.model_dump(exclude_none=True))
+    f"{key}-{offered.scheme.variant}": read_scheme(offered.scheme.model_dump(exclude_none=True))
     for key, entry in load_catalogue().items()
     for offered in entry.auth
 }

@@ -135,7 +135,7 @@ def test_the_steps_of_a_chain_are_read_in_their_order() -> None:
         (["drop"], "step 1: a step is one name with its settings"),
         ([{"drop": ["data.a"], "set": {}}], "step 1: a step is one name"),
         ([{"dorp": ["data.a"]}], "step 1 'dorp': there is no such step; did you mean 'drop'?"),
-        ([{"convert": {"to": "ymal"}}], "step 1 'convert': to: should be 'json', 'xml', 'yaml', "),
+        ([{"convert": {"to": "ymal"}}], "step 1 'convert': to: must be 'json', 'xml', 'yaml', "),
         (
             [{"template": {"data.a": "{{ data.b | uper }}"}}],
             "step 1 'template': data.a: line 1: No filter named 'uper'",
@@ -156,10 +156,13 @@ def test_a_fault_in_a_chain_names_the_step(chain: Json, words: str) -> None:
     ("step", "words"),
     [
         ({"sample": 50}, "must be a percentage over 0% and under 100%, such as `10%`"),
-        ({"stop": ""}, "reason: should not be empty"),
-        ({"cast": {}}, "should not be empty"),
+        ({"stop": ""}, "reason: must not be empty"),
+        ({"cast": {}}, "must not be empty"),
         ({"set": {"dat.x": 1}}, "dat.x: path 'dat.x' must begin with 'data', or be one of type, subject, actor"),
-        ({"deduplicate": {"key": "data.x", "window": "soon"}}, "window: a time is a number of seconds, or such as 90s"),
+        (
+            {"deduplicate": {"key": "data.x", "window": "soon"}},
+            "window: must be a number of seconds, or a duration such as 90s",
+        ),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_in_words(step: Json, words: str) -> None:

@@ -125,7 +125,7 @@ async def test_a_value_that_would_be_another_folder_is_refused(card: Json, code:
 async def test_a_field_that_the_url_needs_and_the_event_lacks_is_undefined() -> None:
     [fault] = (await World({}).run(fetch(), EVENT.with_data({}))).faults
 
-    assert (fault.code, "'card' is not in this event" in fault.detail) == ("undefined", True)
+    assert (fault.code, "'data.card' is not in this event" in fault.detail) == ("undefined", True)
 
 
 async def test_what_was_got_is_merged_into_what_is_there() -> None:
@@ -259,7 +259,7 @@ def test_what_was_asked_for_last_stays_longest_in_a_cache() -> None:
         (fetch(url="https://good.example.com{{ data.x }}/"), "a literal host"),
         (fetch(url="https://good.example.com@{{ data.x }}/"), "a literal host"),
         (fetch(url="https://good.example.com/{{ card }}"), "did you mean 'data.card'?"),
-        (fetch(auth={"scheme": "bearer", "secret": "Not A Name"}), "a secret is given by its name"),
+        (fetch(auth={"scheme": "bearer", "secret": "Not A Name"}), "must be the name of a secret"),
         (call(timeout="5m"), "timeout"),
     ],
 )

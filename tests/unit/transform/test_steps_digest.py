@@ -105,7 +105,7 @@ def test_any_value_has_a_digest(value: Json) -> None:
     [
         ({"algorithm": "sha-256"}, "Input should be 'md5'"),
         ({"algorithm": "crc32", "secret": "x"}, "crc32 takes no secret"),
-        ({"algorithm": "md5", "secret": "Not A Name"}, "a secret is given by its name"),
+        ({"algorithm": "md5", "secret": "Not A Name"}, "must be the name of a secret"),
         ({"algorithm": "md5", "of": ["body", "data"]}, "path 'body' must begin with 'data'"),
         ({"algorithm": "md5", "of": []}, "at least 1 item"),
     ],

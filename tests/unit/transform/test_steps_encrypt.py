@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from deploy.secrets.made_secrets import random_value
+from deploy.secrets.generated import random_value
 from functions.transform.crypto.keys import parse_keys
 from functions.transform.crypto.sealed import Binding, seal, unseal
 from functions.transform.steps.encrypt import Decrypt, Encrypt, new_nonce

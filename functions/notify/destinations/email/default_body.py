@@ -124,7 +124,7 @@ def received_body(event: Event) -> ReceivedBody:
     elif event.rawbase64 is not None:
         content = _decoded(event.rawbase64)
     else:
-        title, media_type, text = "Data", "application/json", _indented(event.data)
+        title, media_type, text = "Data", "application/json", indented(event.data)
         content = text.encode("utf-8", "replace")
     kind = (media_type or "").partition(";")[0].strip().lower()
     note = f"{visible(kind) or 'no content type'}, {len(content):,} bytes"
@@ -142,7 +142,7 @@ def _attachment(media_type: str, content: bytes, is_text: bool) -> Attachment:
     return Attachment("body.bin", "application/octet-stream", content)
 
 
-def _indented(data: Json) -> str:
+def indented(data: Json) -> str:
     """Indent JSON, unless that makes much more of it, as of lists in lists in lists."""
     if isinstance(data, str):
         return data

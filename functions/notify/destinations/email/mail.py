@@ -95,7 +95,7 @@ def without_duplicates(addresses: Iterable[Address], beside: Iterable[Address] =
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """`filename` and `media_type` are ours, never a sender's."""
+    """`filename` may hold a part of the event: printable, without separators. `media_type` is never a sender's."""
 
     filename: str
     media_type: str

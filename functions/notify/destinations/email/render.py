@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from html.parser import HTMLParser
 from typing import Final
 
+from functions.notify.destinations.email.attachments import AttachedFile
 from functions.notify.destinations.email.default_body import default_body
 from functions.notify.destinations.email.mail import (
     Address,
@@ -53,6 +54,7 @@ class MailWriter:
         self._subject = one_line_template("subject", settings.subject)
         self._text = Template("text", text) if text is not None else None
         self._html = Template("html", html, html=True) if html is not None else None
+        self._attached = [AttachedFile(number, each) for number, each in enumerate(settings.attach)]
         self._separate = settings.is_separate
         self._allowed = tuple(settings.allow_recipients)
 
@@ -79,7 +81,7 @@ class MailWriter:
                     subject=subject_line(self._subject.render(view)) or NO_SUBJECT,
                     text=text,
                     html=html,
-                    attachments=attachments,
+                    attachments=(*attachments, *(each.attachment(view) for each in self._attached)),
                     separate=self._separate,
                 )
         except OutOfTime:

@@ -4,6 +4,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from functions.notify.destinations.email.attachments import MAX_ATTACHMENTS, AttachmentSettings
 from functions.notify.destinations.email.mail import parse_address
 from shared.templates import Template, is_template, one_line_template
 
@@ -54,6 +55,7 @@ class Settings(BaseModel):
     separate           each of `to` gets a mail of its own and sees no other; else all are in one. Left out: separate
                        where `to` has more than one and there is no `cc` nor `bcc`
     reply_to           may be a template; left out of the mail where it gives no address
+    attach             files made of the event's values, each with a `filename` of yours
     allow_recipients   addresses and domains that a template in `to`, `cc` or `bcc` may give; without it none may be one
     """
 
@@ -69,6 +71,7 @@ class Settings(BaseModel):
     html: Annotated[str, AfterValidator(_html_template)] | None = None
     via: Literal["auto", "sendgrid", "smtp"] = "auto"
     separate: bool | None = None
+    attach: Annotated[list[AttachmentSettings], Field(max_length=MAX_ATTACHMENTS)] = []
     allow_recipients: Annotated[list[str], BeforeValidator(_listed)] = []
 
     @property

@@ -1,0 +1,75 @@
+"""Test cases in a configuration: a request or an event as input, and the deliveries that are expected."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, JsonValue, model_validator
+
+from shared.config.values import Model, Name, listed
+
+
+class CaseInput(Model):
+    """An unsigned request to a source, or an event.
+
+    `body` is JSON, or a text that is sent as it is; `file` names a file with the body. `event` is the event as receive
+    publishes it: `type`, `subject`, `actor`, `time` and `data`.
+    """
+
+    source: Name
+    headers: dict[str, str] = Field(default={})
+    body: JsonValue = None
+    file: str | None = None
+    event: dict[Literal["id", "type", "subject", "actor", "time", "receivedat", "data"], JsonValue] | None = None
+
+    @model_validator(mode="after")
+    def _one_input(self) -> "CaseInput":
+        if sum(given in self.model_fields_set for given in ("body", "file", "event")) != 1:
+            raise ValueError("must have exactly one of `body`, `file` and `event`")
+        return self
+
+
+class CaseAnswer(Model):
+    """The answer of another system to a step's request."""
+
+    status: int = Field(200, ge=100, le=599)
+    headers: dict[str, str] = Field(default={})
+    body: JsonValue = None
+
+
+class CaseMail(Model):
+    """The expected mail of a delivery. `holds` and `lacks` apply to its subject, text and HTML together.
+
+    `attachments`: the names of all its attached files, in any order.
+    """
+
+    to: Annotated[list[str], BeforeValidator(listed)] | None = None
+    subject: str | None = None
+    holds: Annotated[list[str], BeforeValidator(listed)] = Field(default=[])
+    lacks: Annotated[list[str], BeforeValidator(listed)] = Field(default=[])
+    attachments: Annotated[list[str], BeforeValidator(listed)] | None = None
+
+
+class CaseDelivery(Model):
+    """An expected delivery. A field that is left out may have any value."""
+
+    to: Name
+    route: str | None = None
+    type: str | None = None
+    subject: str | None = None
+    actor: str | None = None
+    data: JsonValue = None
+    mail: CaseMail | None = None
+
+
+class CaseConfig(Model):
+    """A test case.
+
+    expect    all deliveries, in any order; an empty list expects none
+    answers   the answers of other systems, by the URL that a step requests
+    fails     the code with which a chain or a mail must fail; without it, a failure fails the test
+    """
+
+    name: str = Field(min_length=1, max_length=100)
+    input: CaseInput
+    answers: dict[str, CaseAnswer] = Field(default={})
+    expect: list[CaseDelivery]
+    fails: str | None = Field(None, pattern=r"^[a-z][a-z0-9_]*$")

@@ -1,0 +1,154 @@
+"""The model of hookchain.yaml: the whole file, its routes, destinations and the settings of a deployment.
+
+The settings of steps and of kinds of destinations have models of their own, in functions/.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+
+from deploy.config.models.case import CaseConfig
+from deploy.config.models.source import PublicUrl, SourceConfig, TrustedProxies
+from shared.config.values import Model, Name, Seconds, listed
+from shared.jsontext import Json
+
+
+def as_steps(value: object) -> object:
+    """Return the steps. The name of a chain is short for the step `chain`."""
+    return [{"chain": value}] if isinstance(value, str) else value
+
+
+StepConfig = dict[str, JsonValue]
+StepsConfig = Annotated[list[StepConfig], BeforeValidator(as_steps)]
+
+
+class RouteConfig(Model):
+    """A route: which events go through which steps to which destinations.
+
+    from      names of sources, or `all`
+    types     patterns of event types; default: every type
+    where     a JMESPath condition over the event
+    else      take only events that no other route takes
+    on_error  what happens to an event that a step can never process: `dead_letter` keeps it, `continue` passes it on as
+              it was before the step, `drop` discards it with an entry in the journal
+    to        names of destinations
+    """
+
+    name: str = Field(min_length=1, max_length=100)
+    from_: Annotated[list[str], BeforeValidator(listed)] = Field(default=["all"], alias="from", min_length=1)
+    types: Annotated[list[str], BeforeValidator(listed)] = Field(default=[], min_length=1)
+    where: str | None = None
+    else_: bool = Field(default=False, alias="else")
+    enabled: bool = True
+    on_error: Literal["dead_letter", "continue", "drop"] = "dead_letter"
+    steps: StepsConfig = Field(default=[])
+    to: Annotated[list[str], BeforeValidator(listed), Field(min_length=1)]
+
+
+class DestinationConfig(BaseModel):
+    """A destination. One key names its kind and has the settings of that kind; the others are the same for every kind.
+
+    retry        the waits between attempts
+    timeout      how long one attempt may take
+    on_unknown   what follows an attempt that was sent and not answered: `resend` waits for minutes and sends again,
+                 `hold` keeps the delivery until `hookchain release`
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    retry: list[Seconds] | None = Field(default=None, max_length=50)
+    timeout: Seconds = Field(15.0, ge=1, le=60)
+    on_unknown: Literal["resend", "hold"] = "resend"
+
+    @property
+    def kinds(self) -> Mapping[str, Json]:
+        return self.model_extra or {}
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "DestinationConfig":
+        if len(self.kinds) != 1:
+            found = ", ".join(sorted(self.kinds)) or "none"
+            raise ValueError(f"must have one key that names its kind, such as `email`; got {found}")
+        return self
+
+
+Instances = Annotated[int, Field(ge=1, le=1_000)]
+NetworkName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./:-]{0,254}$")]
+
+
+class Vpc(Model):
+    """A VPC network that the function sends through, and a subnet of it, each by its name or its full path."""
+
+    network: NetworkName | None = None
+    subnet: NetworkName | None = None
+    egress: Literal["all-traffic", "private-ranges-only"] = "private-ranges-only"
+
+    @model_validator(mode="after")
+    def _has_a_network(self) -> "Vpc":
+        if self.network is None and self.subnet is None:
+            raise ValueError("vpc: must name a network or a subnet; got neither. Add `network: default`, for example")
+        return self
+
+
+class CloudRunConfig(Model):
+    """A function on Cloud Run. The deployment chooses what is left out."""
+
+    min_instances: Annotated[int, Field(ge=0, le=1_000)] = 0
+    max_instances: Instances | None = None
+    concurrency: Instances | None = None
+    memory: Literal["512Mi", "1Gi", "2Gi", "4Gi"] = "512Mi"
+    vpc: Vpc | None = None
+
+    @model_validator(mode="after")
+    def _has_room(self) -> "CloudRunConfig":
+        if self.max_instances is not None and self.min_instances > self.max_instances:
+            found = f"got min_instances {self.min_instances} and max_instances {self.max_instances}"
+            raise ValueError(
+                f"min_instances: must not exceed max_instances; {found}. Lower the first or raise the other"
+            )
+        return self
+
+
+class ReceiveOnCloudRun(CloudRunConfig):
+    ingress: Literal["all", "internal-and-cloud-load-balancing", "internal"] = "all"
+
+
+class TransformOnCloudRun(CloudRunConfig):
+    ingress: Literal["internal", "internal-and-cloud-load-balancing", "all"] = "internal"
+
+
+class GoogleCloudConfig(Model):
+    receive: ReceiveOnCloudRun = ReceiveOnCloudRun()
+    transform: TransformOnCloudRun = TransformOnCloudRun()
+    notify: CloudRunConfig = CloudRunConfig()
+
+
+class Retention(Model):
+    """The times after which events, bodies and dead letters are deleted."""
+
+    events: Seconds = 30 * 86_400
+    bodies: Seconds = 7 * 86_400
+    dead_letters: Seconds = 45 * 86_400
+
+
+class Configuration(Model):
+    """The whole file.
+
+    public_url, trusted_proxies   the defaults for every source; the source's name is added to the URL
+    chains                        steps that several routes share
+    steps_from                    Python files with steps of your own
+    lists                         lists of mail addresses, which destinations use by name
+    """
+
+    public_url: PublicUrl | None = None
+    trusted_proxies: TrustedProxies = 0
+    sources: dict[Name, SourceConfig] = Field(min_length=1)
+    routes: list[RouteConfig] = Field(default=[])
+    chains: dict[Name, StepsConfig] = Field(default={})
+    steps_from: list[str] = Field(default=[])
+    destinations: dict[Name, DestinationConfig] = Field(default={})
+    lists: dict[Name, list[str]] = Field(default={})
+    retention: Retention = Retention()
+    google_cloud: GoogleCloudConfig = GoogleCloudConfig()
+    tests: list[CaseConfig] = Field(default=[])

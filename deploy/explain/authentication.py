@@ -1,0 +1,100 @@
+"""The auth scheme and the secret that a request is verified with, or for each scheme the reason why it is not."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from functions.receive.admission import source_name
+from functions.receive.diagnosis.diagnose import attempted, why_refused
+from functions.receive.diagnosis.guesses import Case, as_signed, holds
+from functions.receive.diagnosis.times import age_words
+from functions.receive.links import EXPIRES, parameters, verify_link
+from shared.errors import HookchainError
+from shared.http import Request
+from shared.jsontext import Json, JsonObject
+from shared.signatures.scheme import AuthScheme, read_scheme
+from shared.signatures.verify import verify
+from shared.times import rfc3339
+
+Secrets = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A successful verification, in words. `time` is empty if the scheme signs no time."""
+
+    signature: str
+    time: str = ""
+
+
+def auth_schemes(settings: JsonObject) -> list[AuthScheme]:
+    auth = settings.get("auth")
+    return [read_scheme(entry) for entry in auth] if isinstance(auth, list) else []
+
+
+def verified_scheme(request: Request, settings: JsonObject, secrets: Secrets, now: float, url: str) -> Verified | None:
+    """Return the first scheme that verifies the request; None if none does without a key from the network."""
+    for way in auth_schemes(settings):
+        values = secrets.get(way.secret, ())
+        for number, value in enumerate(values or [""], 1):
+            if _passes(request, way, [value] if values else [], now, url):
+                return Verified(
+                    _description(way, number, len(values)), _time_description(Case(request, way, [value], url), now)
+                )
+    return None
+
+
+def is_valid_except_time(request: Request, settings: JsonObject, secrets: Secrets, url: str) -> bool:
+    ways = [as_signed(Case(request, way, secrets.get(way.secret, ()), url)) for way in auth_schemes(settings)]
+    return any(holds(case) or _passes(request, case.auth, case.secrets, 0, url) for case in ways)
+
+
+def _time_description(case: Case, now: float) -> str:
+    if case.auth.scheme != "link":
+        return age_words(as_signed(case), now)
+    expires = next((value for name, value in parameters(case.request.query) if name == EXPIRES), None)
+    return f"valid until {rfc3339(int(expires))}" if expires else "valid without a time limit"
+
+
+def _description(way: AuthScheme, number: int, count: int) -> str:
+    if way.scheme == "none":
+        return "the source requires no authentication: anyone who finds its URL may send"
+    which = f", value {number} of {count}" if count > 1 else ""
+    secret = f" with the secret {way.secret!r}{which}" if way.secret else ""
+    return f"{scheme_label(way)}{secret}"
+
+
+def scheme_label(way: AuthScheme) -> str:
+    algorithm = f" {way.algorithm}" if way.scheme in {"hmac", "digest", "ecdsa", "rsa"} else ""
+    where = f" in {way.header}" if way.header else ""
+    variant = f" ({way.variant})" if way.variant else ""
+    return f"{way.scheme}{algorithm}{where}{variant}"
+
+
+def _passes(request: Request, way: AuthScheme, secrets: Sequence[str], now: float, url: str) -> bool:
+    try:
+        if way.scheme == "link":
+            verify_link(source_name(request.path), request.query, secrets, now)
+        else:
+            verify(request, way, secrets, {}, now, url)
+    except HookchainError:
+        return False
+    return True
+
+
+def rejection_reasons(
+    request: Request, settings: JsonObject, secrets: Secrets, now: float, url: str, others: Secrets
+) -> list[str]:
+    """Return one line for each scheme that the request carries credentials for, or for all schemes if it has none."""
+    ways = attempted(request, auth_schemes(settings))
+    told: list[str] = []
+    for way in ways:
+        words = why_refused(request, way, secrets.get(way.secret, ()), now, url, others)
+        if words:
+            told.append(words if len(ways) == 1 else f"{scheme_label(way)}: {words}")
+    return told
+
+
+def secret_names(settings: Json) -> list[str]:
+    auth = settings.get("auth") if isinstance(settings, dict) else None
+    ways = auth if isinstance(auth, list) else []
+    return list(dict.fromkeys(str(way["secret"]) for way in ways if isinstance(way, dict) and way.get("secret")))

@@ -1,0 +1,95 @@
+"""Previews of deliveries: the mail that a delivery would send, or the settings of its destination."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from deploy.explain.report import Check
+from functions.notify.destinations.email.mail import Address, Mail
+from functions.notify.destinations.email.render import MailWriter
+from functions.notify.destinations.email.settings import Settings
+from shared.delivery import Delivery
+from shared.errors import Permanent
+from shared.jsontext import Json, JsonObject, to_json
+
+MAX_LINES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPreview:
+    check: Check
+    lines: tuple[str, ...] = ()
+
+
+def preview_delivery(delivery: Delivery, notify: JsonObject) -> DeliveryPreview:
+    entry = destination_entry(notify, delivery.destination)
+    name = f"{delivery.destination} (route {delivery.route!r})"
+    try:
+        mail = rendered_mail(delivery, notify)
+    except Permanent as error:
+        return DeliveryPreview(Check(name, "failed", f"{error.code}: {error.detail}"))
+    if mail is None:
+        lines = (*_settings(entry), *_without_answer(delivery.destination, entry))
+        return DeliveryPreview(Check(name, "passed", f"a delivery by {entry.get('kind')}"), lines)
+    people = ", ".join(address.address for address in mail.to)
+    lines = (*_mail(delivery, mail), *_without_answer(delivery.destination, entry))
+    return DeliveryPreview(Check(name, "passed", f"a mail to {people}: {mail.subject}"), lines)
+
+
+def mail_lines(mail: Mail) -> Iterator[str]:
+    """Yield the mail as lines. The sender is left out: it depends on the platform."""
+    yield f"To: {', '.join(address.address for address in mail.to)}"
+    for name, addresses in (("Cc", mail.cc), ("Bcc", mail.bcc)):
+        if addresses:
+            yield f"{name}: {', '.join(address.address for address in addresses)}"
+    if mail.reply_to:
+        yield f"Reply-To: {mail.reply_to.address}"
+    yield f"Subject: {mail.subject}"
+    for attachment in mail.attachments:
+        yield f"Attachment: {attachment.filename}, {attachment.media_type}, {len(attachment.content)} bytes"
+    yield ""
+    yield from (mail.text or "(HTML only)").split("\n")
+
+
+def _mail(delivery: Delivery, mail: Mail) -> Iterator[str]:
+    yield ""
+    yield f"The mail to {delivery.destination!r} by route {delivery.route!r}"
+    lines = list(mail_lines(mail))
+    yield from (f"    {line}" for line in lines[:MAX_LINES])
+    if len(lines) > MAX_LINES:
+        yield f"    … {len(lines) - MAX_LINES} lines more"
+
+
+def _without_answer(name: str, entry: JsonObject) -> Iterator[str]:
+    """Yield what follows if the destination does not answer in time."""
+    seconds, on_unknown = entry.get("timeout_seconds"), entry.get("on_unknown")
+    if isinstance(seconds, int | float):
+        act = f"keeps it until `hookchain release {name}`" if on_unknown == "hold" else "sends it again, minutes later"
+        yield f"    Without an answer within {seconds:g} s, its outcome is unknown: `on_unknown: {on_unknown}` {act}."
+
+
+def _settings(entry: JsonObject) -> Iterator[str]:
+    settings: Json = entry.get("settings")
+    for name, value in settings.items() if isinstance(settings, dict) else ():
+        if value not in (None, "", [], {}):
+            yield f"    {name}: {value if isinstance(value, str) else to_json(value)}"
+
+
+KIND: Final = "email"
+SENDER: Final = Address("sender@example.com")
+
+
+def destination_entry(notify: JsonObject, name: str) -> JsonObject:
+    """Return the destination's entry in notify's slice."""
+    destinations = notify.get("destinations")
+    entry: Json = destinations.get(name) if isinstance(destinations, dict) else None
+    return entry if isinstance(entry, dict) else {}
+
+
+def rendered_mail(delivery: Delivery, notify: JsonObject) -> Mail | None:
+    """Return the mail of a delivery; None if its destination sends no mail. Raises Permanent, as notify does."""
+    entry = destination_entry(notify, delivery.destination)
+    if entry.get("kind") != KIND:
+        return None
+    writer = MailWriter(Settings.model_validate(entry.get("settings")))
+    return writer.write(delivery, delivery.event, SENDER, delivery.id)

@@ -1,0 +1,97 @@
+"""Preparing a deployment: the slices and bundles of a configuration, and the settings that are kept in .env."""
+
+import argparse
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from deploy.bundle.bundle import contents, write
+from deploy.config.checkout import ROOT, environ_with
+from deploy.config.compiler import FUNCTIONS, compile_file
+from deploy.config.dotenv import add_to_dotenv, read_dotenv
+from deploy.config.mail_settings import mail_fault
+from deploy.gcp.graph import Deployment
+from deploy.gcp.resources.services import Bundle
+from deploy.google.target import DEFAULT_PREFIX, DEFAULT_REGION, Target, TargetFault, find_target
+from deploy.terminal.command_error import CommandError
+
+COMMAND_FILES: Final = "gcp"
+"""The folder beside the bundles with the files that gcloud commands read."""
+
+
+def prepared(
+    target: Target, project_number: str, config: Path | None, environ: Mapping[str, str], out: Path
+) -> Deployment:
+    """Compile and bundle into `out`. Raises ConfigFaults, PinsFault, NotABundle and CommandError."""
+    if fault := mail_fault(environ):
+        raise CommandError(fault)
+    slices = compile_file(config, environ)
+    folder = Path(os.path.relpath(out))
+    bundles: dict[str, Bundle] = {}
+    for function in FUNCTIONS:
+        files = contents(ROOT, function, slices[function], "gcp")
+        write(out / function, files)
+        bundles[function] = Bundle(folder / function, digest_of_files(files))
+    return Deployment(target, project_number, slices, bundles, environ, folder / COMMAND_FILES)
+
+
+def digest_of_files(files: Mapping[PurePosixPath, bytes]) -> str:
+    digest = hashlib.sha256()
+    for place, content in sorted(files.items()):
+        digest.update(f"{place} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+COMMENT = "what was last deployed to Google Cloud, and where"
+_NOTHING_SAID: Final = argparse.Namespace(project=None, region=None, prefix=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The settings that are kept in .env, at `path`: the target, and the variables named by `settings`."""
+
+    path: Path
+    deployment: Deployment
+    settings: Sequence[str]
+
+    def keep(self) -> None:
+        """Write to .env, and print which of its variables have other values. Raises DotenvFault."""
+        environ = self.deployment.environ
+        settings = {name: environ[name] for name in self.settings if environ.get(name)}
+        for line in remember(self.path, self.deployment.target, settings):
+            print(line)
+
+    def missing_target_options(self) -> str:
+        """Return the options that commands need to find the deployment; empty if .env names it. Raises DotenvFault."""
+        target = self.deployment.target
+        try:
+            if find_target(_NOTHING_SAID, environ_with(self.path), lambda: None) == target:
+                return ""
+        except TargetFault:
+            pass
+        return f" --project {target.project} --region {target.region} --prefix {target.prefix}"
+
+
+def remember(path: Path, target: Target, settings: Mapping[str, str]) -> Iterator[str]:
+    """Add missing variables to the file, and yield a line for each one that has another value. Raises DotenvFault.
+
+    The first target stays: a second deployment with its own prefix must not change what `make deploy-gcp` means.
+    """
+    known = read_dotenv(path)
+    wanted = {"GOOGLE_CLOUD_PROJECT": target.project, **settings}
+    if "GOOGLE_CLOUD_PROJECT" in known:
+        known = {"HOOKCHAIN_REGION": DEFAULT_REGION, "HOOKCHAIN_PREFIX": DEFAULT_PREFIX, **known}
+    for name, value, default in (
+        ("HOOKCHAIN_REGION", target.region, DEFAULT_REGION),
+        ("HOOKCHAIN_PREFIX", target.prefix, DEFAULT_PREFIX),
+    ):
+        if value != known.get(name, default):
+            wanted[name] = value
+    if new := {name: value for name, value in wanted.items() if name not in known}:
+        add_to_dotenv(path, new, COMMENT)
+    for name, value in wanted.items():
+        if known.get(name, value) != value:
+            yield f"note: without an option, commands still use {name}={known[name]} ({path})"

@@ -1,0 +1,180 @@
+"""IAM bindings: each gives one role on one resource to one account, and only what its function needs.
+
+A role is on the whole project only if no smaller resource can be named.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from deploy.config.compiler import FUNCTIONS
+from deploy.gcp.resource import Command, Resource, key_of
+from deploy.gcp.resources.project import ACCOUNTS, API, account_key
+from deploy.google import names
+from deploy.google.target import Target
+
+GRANT: Final = "grant"
+PROJECT: Final = "project"
+CONDITION_TITLE: Final = "hookchain"
+
+_GROUPS: Final = {
+    PROJECT: ("projects",),
+    "account": ("iam", "service-accounts"),
+    "topic": ("pubsub", "topics"),
+    "subscription": ("pubsub", "subscriptions"),
+    "bucket": ("storage", "buckets"),
+    "service": ("run", "services"),
+    "secret": ("secrets",),
+}
+_TAKES_CONDITION: Final = {PROJECT, "account", "service", "secret"}
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A binding. `on` is the kind of the resource and `name` its name; `member` is written as in IAM, `condition` as an
+    expression."""
+
+    on: str
+    name: str
+    role: str
+    member: str
+    condition: str = ""
+
+    @property
+    def text(self) -> str:
+        whom = f"{self.role} on {self.on} {self.name} to {self.member}"
+        return f"{whom} if {self.condition}" if self.condition else whom
+
+    @property
+    def key(self) -> str:
+        return key_of(GRANT, self.text)
+
+
+def account_member(target: Target, account: str) -> str:
+    return f"serviceAccount:{names.account_email(target, account)}"
+
+
+def pubsub_agent(project_number: str) -> str:
+    """Return Pub/Sub's own account, which forwards dead letters and creates the tokens of its pushes."""
+    return f"serviceAccount:service-{project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+
+
+def is_pubsub_agent(member: str) -> bool:
+    """Return whether the member is the Pub/Sub service agent of a project."""
+    return member.endswith("@gcp-sa-pubsub.iam.gserviceaccount.com")
+
+
+def granted(grant: Grant, target: Target, why: str, needs: tuple[str, ...]) -> Resource:
+    return Resource(GRANT, grant.text, why, (adding(grant, target),), needs=needs)
+
+
+def adding(grant: Grant, target: Target) -> Command:
+    return Command((*_on(grant.on, grant.name, "add-iam-policy-binding", target), *_whom(grant)))
+
+
+def removing(grant: Grant, target: Target) -> Command:
+    return Command((*_on(grant.on, grant.name, "remove-iam-policy-binding", target), *_whom(grant)))
+
+
+def reading(kind: str, name: str, target: Target) -> tuple[str, ...]:
+    """Return the arguments of gcloud that read the resource's policy."""
+    return _on(kind, name, "get-iam-policy", target)
+
+
+def _on(kind: str, name: str, verb: str, target: Target) -> tuple[str, ...]:
+    region = (f"--region={target.region}",) if kind == "service" else ()
+    return (*_GROUPS[kind], verb, addressed(kind, name, target), *region)
+
+
+def addressed(kind: str, name: str, target: Target) -> str:
+    """Return the resource's name as gcloud expects it."""
+    if kind == "bucket":
+        return f"gs://{name}"
+    return f"{name}@{target.project}.iam.gserviceaccount.com" if kind == "account" else name
+
+
+def _whom(grant: Grant) -> tuple[str, ...]:
+    condition: tuple[str, ...] = ()
+    if grant.condition:
+        condition = (f"--condition=title={CONDITION_TITLE},expression={grant.condition}",)
+    elif grant.on in _TAKES_CONDITION:
+        condition = ("--condition=None",)  # otherwise gcloud asks for one, if the policy has any condition
+    return (f"--member={grant.member}", f"--role={grant.role}", *condition)
+
+
+INVOKER: Final = "roles/run.invoker"
+PUBLISHER: Final = "roles/pubsub.publisher"
+SUBSCRIBER: Final = "roles/pubsub.subscriber"
+SECRET_READER: Final = "roles/secretmanager.secretAccessor"  # noqa: S105 a role's name
+DATABASE_USER: Final = "roles/datastore.user"
+BUILDER: Final = "roles/run.builder"
+TOKEN_MAKER: Final = "roles/iam.serviceAccountOpenIdTokenCreator"  # noqa: S105 a role's name
+BLOB_ROLES: Final = {
+    "receive": "roles/storage.objectCreator",  # it creates objects, and cannot list, read or delete them
+    "transform": "roles/storage.objectUser",
+    "notify": "roles/storage.objectUser",
+}
+PUBLISHES: Final = {
+    "receive": ("events",),
+    "transform": ("deliveries", "dead-letters"),
+    "notify": ("deliveries", "dead-letters"),  # the sweep publishes deliveries again
+}
+
+
+def permissions(target: Target, project_number: str, secrets: Mapping[str, Sequence[str]]) -> tuple[Resource, ...]:
+    """Return all bindings of a deployment. `secrets` are names by function."""
+    wanted = [
+        *_of_accounts(target),
+        *_of_secrets(target, secrets),
+        *_of_pubsub(target, pubsub_agent(project_number)),
+    ]
+    last: dict[tuple[str, str], str] = {}
+    made: list[Resource] = []
+    for grant, why in wanted:
+        # Bindings on the same resource are applied one by one: each command reads the whole policy and writes it back.
+        before = (last[grant.on, grant.name],) if (grant.on, grant.name) in last else ()
+        made.append(granted(grant, target, why, (*needs_of(grant, target), *before)))
+        last[grant.on, grant.name] = grant.key
+    return tuple(made)
+
+
+def needs_of(grant: Grant, target: Target) -> tuple[str, ...]:
+    """Return the keys of the resource and of the account."""
+    own = {account_member(target, account): account_key(target, account) for account in ACCOUNTS}
+    whom = own.get(grant.member, key_of(API, "pubsub.googleapis.com"))
+    return (whom,) if grant.on == PROJECT else (key_of(grant.on, grant.name), whom)
+
+
+def _of_accounts(target: Target) -> Iterator[tuple[Grant, str]]:
+    own_database = f'resource.name == "projects/{target.project}/databases/{names.database(target)}"'
+    yield Grant(PROJECT, target.project, BUILDER, account_member(target, "build")), "builds the functions"
+    for function in ("transform", "notify"):
+        member = account_member(target, function)
+        own = Grant(PROJECT, target.project, DATABASE_USER, member, own_database)
+        yield own, f"{function} keeps the ledger and the journal, in this database only"
+        service = names.service(target, function)
+        yield (
+            Grant("service", service, INVOKER, account_member(target, "push")),
+            f"calls {function}, and nobody else may",
+        )
+    for function in FUNCTIONS:
+        member = account_member(target, function)
+        for topic in PUBLISHES[function]:
+            yield Grant("topic", names.topic(target, topic), PUBLISHER, member), f"{function} publishes {topic}"
+        role = BLOB_ROLES[function]
+        yield Grant("bucket", names.bucket(target), role, member), f"{function} keeps large bodies there"
+
+
+def _of_secrets(target: Target, secrets: Mapping[str, Sequence[str]]) -> Iterator[tuple[Grant, str]]:
+    for function in FUNCTIONS:
+        member = account_member(target, function)
+        for name in secrets[function]:
+            yield Grant("secret", names.secret_id(target, name), SECRET_READER, member), f"{function} reads it"
+
+
+def _of_pubsub(target: Target, agent: str) -> Iterator[tuple[Grant, str]]:
+    why = "Pub/Sub gives up on what was pushed too often"
+    yield Grant("topic", names.topic(target, "dead-letters"), PUBLISHER, agent), why
+    for name in (names.TRANSFORM_SUBSCRIPTION, names.NOTIFY_SUBSCRIPTION):
+        yield Grant("subscription", names.subscription(target, name), SUBSCRIBER, agent), why
+    yield Grant("account", names.account(target, "push"), TOKEN_MAKER, agent), "Pub/Sub makes the tokens of its pushes"

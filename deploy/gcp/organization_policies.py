@@ -1,0 +1,139 @@
+"""The organization's policies that would stop a deployment half-way.
+
+receive is made public by `--no-invoker-iam-check`, which domain-restricted sharing allows and
+run.managed.requireInvokerIam forbids. https://cloud.google.com/run/docs/authenticating/public
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from deploy.google.api import PROPAGATION_WAITS_SECONDS, ApiError, GoogleApi, NotSignedIn, run_in_parallel, token_of
+from deploy.google.gcloud import Runner, read_json
+from deploy.google.target import Target
+from deploy.terminal.command_error import CommandError
+from deploy.terminal.finding import Finding, ok, problem, unknown
+from shared.jsontext import JsonObject
+
+API: Final = "orgpolicy.googleapis.com"
+PUBLIC: Final = "run.managed.requireInvokerIam"
+ACCOUNTS: Final = ("iam.managed.disableServiceAccountCreation", "iam.disableServiceAccountCreation")
+"""The newer and the older name of the same constraint; an organization may use either."""
+INGRESS: Final = "run.allowedIngress"
+REGIONS: Final = "gcp.resourceLocations"
+DOMAINS: Final = "iam.allowedPolicyMemberDomains"
+ASKED: Final = (PUBLIC, *ACCOUNTS, INGRESS, REGIONS, DOMAINS)
+
+
+def policies(target: Target, api: GoogleApi) -> Finding:
+    try:
+        return policies_in_force(target, api)
+    except ApiError as fault:
+        if fault.reason != "SERVICE_DISABLED":
+            raise
+        return unknown(
+            "the organization's policies cannot be read until their API is enabled", f"gcloud services enable {API}"
+        )
+
+
+def policies_in_force(target: Target, api: GoogleApi) -> Finding:
+    """Return what the policies in force mean for a deployment. Raises ApiError."""
+    found = run_in_parallel(lambda name: _rules(target, api, name), ASKED)
+    return policies_finding(target, dict(zip(ASKED, found, strict=True)))
+
+
+def policies_finding(target: Target, rules: dict[str, Sequence[JsonObject]]) -> Finding:
+    """Return the finding. `rules` are those in force of each constraint; none without a policy."""
+    ask = "ask whoever has roles/orgpolicy.policyAdmin to exempt the project"
+    if _is_enforced(rules[PUBLIC]):
+        return problem(f"{PUBLIC} forbids public functions, so senders could not reach receive", f"{ask} from it")
+    if forbidding := next((each for each in ACCOUNTS if _is_enforced(rules[each])), None):
+        return problem(f"{forbidding} forbids creating the functions' accounts", f"{ask} from it")
+    if _forbids(rules[INGRESS], "all"):
+        return problem(f"{INGRESS} forbids requests from the internet", f"{ask}, or to allow `all`")
+    if (forbidden := _forbids(rules[REGIONS], target.region)) or forbidden is None:
+        allowed = ", ".join(_values(rules[REGIONS], "allowedValues")[:5]) or "others"
+        if forbidden is None:
+            return unknown(f"{REGIONS} allows {allowed}, which may or may not include {target.region}", ask)
+        return problem(f"{REGIONS} forbids {target.region}; it allows {allowed}", "choose another with --region")
+    if rules[DOMAINS]:
+        return ok("domain-restricted sharing is on, which has no effect here")
+    return ok("no policy stops a deployment")
+
+
+def _rules(target: Target, api: GoogleApi, constraint: str) -> Sequence[JsonObject]:
+    path = f"/v2/projects/{target.project}/policies/{constraint}:getEffectivePolicy"
+    try:
+        spec = api.get("orgpolicy", path).get("spec")
+    except ApiError as fault:
+        if fault.status == 404:
+            return []
+        raise
+    rules = spec.get("rules") if isinstance(spec, dict) else None
+    return [rule for rule in rules if isinstance(rule, dict)] if isinstance(rules, list) else []
+
+
+def _is_enforced(rules: Sequence[JsonObject]) -> bool:
+    """A rule with a condition applies to tagged resources, and ours have no tags."""
+    return any(rule.get("enforce") is True and "condition" not in rule for rule in rules)
+
+
+def _forbids(rules: Sequence[JsonObject], value: str) -> bool | None:
+    """Return whether the rules forbid the value; None if they use groups of values."""
+    if any(rule.get("denyAll") is True for rule in rules):
+        return True
+    allowed, denied = _values(rules, "allowedValues"), _values(rules, "deniedValues")
+    if value in denied or f"is:{value}" in denied:
+        return True
+    if not allowed or value in allowed or f"is:{value}" in allowed or f"in:{value}-locations" in allowed:
+        return False
+    return None if any(each.startswith(("in:", "under:")) for each in allowed) else True
+
+
+def _values(rules: Sequence[JsonObject], name: str) -> list[str]:
+    found: list[str] = []
+    for rule in rules:
+        values = rule.get("values")
+        listed = values.get(name) if isinstance(values, dict) else None
+        found += [str(each) for each in listed] if isinstance(listed, list) else []
+    return found
+
+
+def refuse_forbidden(target: Target, runner: Runner, may_enable: bool = False) -> None:
+    """Raise CommandError if a policy forbids the deployment, or if nobody is signed in.
+
+    `may_enable`: enable the API for policies, if it is off and the project belongs to an organization. If the account
+    may not read policies, the deployment itself will show what they forbid.
+    """
+    api = GoogleApi(target.project, token_of(runner))
+    try:
+        finding = _finding(target, api) or (_once_enabled(target, api, runner) if may_enable else None)
+    except NotSignedIn as fault:
+        raise CommandError(str(fault)) from fault
+    except ApiError:
+        return
+    if finding and finding.verdict == "problem":
+        raise CommandError(f"nothing was changed: {finding.found}\n{finding.todo}")
+
+
+def _finding(target: Target, api: GoogleApi) -> Finding | None:
+    """Return the finding; None if the API is off. Raises ApiError and NotSignedIn."""
+    try:
+        return policies_in_force(target, api)
+    except ApiError as fault:
+        if fault.reason == "SERVICE_DISABLED":
+            return None
+        raise
+
+
+def _once_enabled(target: Target, api: GoogleApi, runner: Runner) -> Finding | None:
+    described = read_json(runner, ["projects", "describe", target.project], target.project)
+    if not isinstance(described, dict) or not described.get("parent"):
+        return None  # without an organization there are no policies
+    if runner.run(["services", "enable", API]).code:
+        return None
+    for seconds in (0.0, *PROPAGATION_WAITS_SECONDS[:2]):
+        time.sleep(seconds)
+        if finding := _finding(target, api):
+            return finding
+    return None

@@ -1,0 +1,75 @@
+"""The prerequisites in a project: enabled APIs, Pub/Sub's service agent, and service accounts.
+
+APIs stay enabled when a deployment is deleted, because others may use them.
+"""
+
+from typing import Final
+
+from deploy.gcp.resource import Resource, key_of, one
+from deploy.google import names
+from deploy.google.target import Target
+
+API: Final = "api"
+
+APIS: Final = {
+    "run.googleapis.com": "the functions run here",
+    "cloudbuild.googleapis.com": "builds them",
+    "artifactregistry.googleapis.com": "keeps what was built",
+    "pubsub.googleapis.com": "carries events between them",
+    "firestore.googleapis.com": "keeps the ledger and the journal",
+    "storage.googleapis.com": "keeps bodies that are too large for a bus",
+    "secretmanager.googleapis.com": "keeps the secrets",
+    "cloudscheduler.googleapis.com": "calls the sweep each minute",
+    "logging.googleapis.com": "keeps what the functions log, and counts the sweeps",
+    "monitoring.googleapis.com": "the dashboard and the alerts",
+    "iam.googleapis.com": "the accounts they run as",
+    "iamcredentials.googleapis.com": "the tokens of pushes",
+}
+
+
+AGENT: Final = "agent"
+
+
+def pubsub_service_agent() -> Resource:
+    """Return Pub/Sub's own account in the project. Google creates it at once on this command, which can be repeated,
+    and otherwise some time after the API is enabled."""
+    api = "pubsub.googleapis.com"
+    create = one("beta", "services", "identity", "create", f"--service={api}")
+    return Resource(AGENT, api, "the account that Pub/Sub acts as", create, needs=(key_of(API, api),))
+
+
+def apis() -> tuple[Resource, ...]:
+    return tuple(Resource(API, name, why, one("services", "enable", name)) for name, why in APIS.items())
+
+
+ACCOUNT: Final = "account"
+
+ACCOUNTS: Final = {
+    "receive": "runs receive",
+    "transform": "runs transform",
+    "notify": "runs notify",
+    "push": "calls transform and notify for Pub/Sub and Cloud Scheduler",
+    "build": "builds the functions for Cloud Build",
+}
+
+
+def account_key(target: Target, name: str) -> str:
+    return key_of(ACCOUNT, names.account(target, name))
+
+
+def accounts(target: Target, before: tuple[str, ...]) -> tuple[Resource, ...]:
+    """Return the service accounts. `before` are the keys of resources that must exist before."""
+    return tuple(_account(target, name, why, before) for name, why in ACCOUNTS.items())
+
+
+def _account(target: Target, name: str, why: str, before: tuple[str, ...]) -> Resource:
+    command, email = ("iam", "service-accounts"), names.account_email(target, name)
+    shown = f"--display-name=Hookchain {target.bundle} {name}"
+    return Resource(
+        ACCOUNT,
+        names.account(target, name),
+        why,
+        one(*command, "create", names.account(target, name), shown),
+        (*one(*command, "update", email, shown), *one(*command, "enable", email)),
+        needs=(key_of(API, "iam.googleapis.com"), *before),
+    )

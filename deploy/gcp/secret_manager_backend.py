@@ -1,0 +1,123 @@
+"""Secrets in Google Secret Manager: read over REST, and written by gcloud, which gets values on standard input."""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from deploy.gcp.resources.stores import replication
+from deploy.google.api import ApiError, GoogleApi, run_in_parallel
+from deploy.google.gcloud import Answer, Runner, shown
+from deploy.google.names import BUNDLE_LABEL, secret_id
+from deploy.google.target import Target
+from deploy.secrets.backend import BackendError, StoredSecret
+from shared.jsontext import Json, JsonObject
+from shared.times import unix_seconds
+
+API: Final = "secretmanager.googleapis.com"
+_DISABLED: Final = ("SERVICE_DISABLED", "it is disabled")
+WRITE_SECONDS: Final = 120.0
+
+
+class SecretManagerBackend:
+    def __init__(self, target: Target, gcloud: Runner, api: GoogleApi) -> None:
+        self._target = target
+        self._gcloud = gcloud
+        self._api = api
+
+    def find(self, names: Sequence[str]) -> Mapping[str, StoredSecret]:
+        kept = run_in_parallel(self._find_one, names)
+        return {name: each for name, each in zip(names, kept, strict=True) if each is not None}
+
+    def write(self, name: str, text: str, forget: bool) -> list[str]:
+        secret = secret_id(self._target, name)
+        self._refuse_others(secret)
+        add = ["secrets", "versions", "add", secret, "--data-file=-"]
+        answer = self._write(add, text)
+        if answer.code and any(words in answer.stderr for words in _DISABLED):
+            self._done(["services", "enable", API])
+            answer = self._write(add, text)
+        if answer.code and "NOT_FOUND" in answer.stderr:
+            return self._create(secret, text)
+        self._require(add, answer)
+        return [f"added as the newest version of {secret}", *self._retire(secret, forget)]
+
+    def how_to_read(self, name: str) -> str:
+        secret = f"--secret={secret_id(self._target, name)}"
+        return shown(["secrets", "versions", "access", "latest", secret], self._target.project)
+
+    def _find_one(self, name: str) -> StoredSecret | None:
+        secret = f"/v1/projects/{self._target.project}/secrets/{secret_id(self._target, name)}"
+        where = f"secret {secret_id(self._target, name)}"
+        try:
+            version = self._api.get("secretmanager", f"{secret}/versions/latest")
+            if version.get("state") != "ENABLED":
+                return StoredSecret(None, where, trouble=f"its newest version is {str(version.get('state')).lower()}")
+            set_at = unix_seconds(str(version.get("createTime")))
+            try:
+                payload = self._api.get("secretmanager", f"{secret}/versions/latest:access").get("payload")
+            except ApiError as fault:
+                return StoredSecret(None, where, set_at, trouble=f"exists, but you may not read it: {fault}")
+        except ApiError as fault:
+            if fault.status == 404 or fault.reason == "SERVICE_DISABLED":  # without the API there is no secret
+                return None
+            raise BackendError(f"Secret Manager, {name!r}: {fault}") from fault
+        return StoredSecret(_text_of(payload), where, set_at)
+
+    def _refuse_others(self, secret: str) -> None:
+        """Raise BackendError for another deployment's secret: `eu-key` of `shop-` is also `key` of `shop-eu-`."""
+        try:
+            labels = self._api.get("secretmanager", f"/v1/projects/{self._target.project}/secrets/{secret}").get(
+                "labels"
+            )
+        except ApiError:
+            return  # it does not exist, or gcloud will report the error when it writes
+        owner = labels.get(BUNDLE_LABEL) if isinstance(labels, dict) else None
+        if owner not in (None, self._target.bundle):
+            raise BackendError(f"nothing was changed: secret {secret} has the label of the deployment {owner!r}")
+
+    def _create(self, secret: str, text: str) -> list[str]:
+        labels = f"--labels={BUNDLE_LABEL}={self._target.bundle}"
+        create = ["secrets", "create", secret, labels, "--data-file=-", *replication(self._target)]
+        self._require(create, self._write(create, text))
+        return [f"created: secret {secret}; the next deployment lets the functions read it"]
+
+    def _retire(self, secret: str, forget: bool) -> Iterator[str]:
+        """Disable or destroy the older versions: the newest one contains every value that is still valid."""
+        found = json.loads(self._done(["secrets", "versions", "list", secret, "--format=json"]).stdout or "[]")
+        old = list(_older_versions(found, {"ENABLED", "DISABLED"} if forget else {"ENABLED"}))
+        verb = "destroy" if forget else "disable"
+        for version in old:
+            self._done(["secrets", "versions", verb, version, f"--secret={secret}"])
+        if old and forget:
+            yield f"destroyed: version {', '.join(old)}"
+        elif old:
+            back = shown(["secrets", "versions", "enable", old[0], f"--secret={secret}"], self._target.project)
+            yield f"disabled: version {', '.join(old)} (to enable it again: {back})"
+
+    def _write(self, arguments: Sequence[str], text: str) -> Answer:
+        return self._gcloud.run(arguments, stdin=text.encode(), timeout_seconds=WRITE_SECONDS)
+
+    def _done(self, arguments: Sequence[str]) -> Answer:
+        return self._require(arguments, self._gcloud.run(arguments, timeout_seconds=WRITE_SECONDS))
+
+    def _require(self, arguments: Sequence[str], answer: Answer) -> Answer:
+        if answer.code:
+            line = shown(arguments, self._target.project)
+            raise BackendError(f"{answer.stderr.strip() or 'gcloud failed'}\nthe command was: {line}")
+        return answer
+
+
+def _older_versions(listed: Json, states: set[str]) -> Iterator[str]:
+    """Return the numbers of all versions in these states except the newest, in whatever order gcloud lists them."""
+    versions = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    numbers = {int(str(each["name"]).rpartition("/")[2]): str(each.get("state")) for each in versions}
+    newest = max(numbers, default=0)
+    yield from (
+        str(number) for number in sorted(numbers, reverse=True) if number < newest and numbers[number] in states
+    )
+
+
+def _text_of(payload: Json) -> str:
+    data: JsonObject = payload if isinstance(payload, dict) else {}
+    return base64.b64decode(str(data.get("data", ""))).decode("utf-8", errors="replace")

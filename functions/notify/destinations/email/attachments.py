@@ -1,0 +1,99 @@
+"""The files that a destination's `attach` adds to each mail: a value of the event under a name of the operator's."""
+
+import base64
+import binascii
+import re
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from functions.notify.destinations.email.default_body import indented
+from functions.notify.destinations.email.mail import Attachment
+from shared.errors import Permanent
+from shared.jsontext import Json, JsonObject
+from shared.one_line import UNFIT
+from shared.template_paths import missing_path
+from shared.templates import Template, one_line_template
+
+MAX_ATTACHMENTS: Final = 10
+MAX_FILENAME_CHARACTERS: Final = 100
+DEFAULT_TYPE: Final = "application/octet-stream"
+
+_EXTENSION: Final = re.compile(r"\.[A-Za-z0-9]{1,10}")
+# Path separators, what Windows refuses in a name, and characters that change the direction of the text around them.
+_UNSAFE: Final = re.compile(r"[/\\:*?\"<>|\u202a-\u202e\u2066-\u2069]")
+_TYPES: Final = {
+    ".csv": "text/csv",
+    ".gz": "application/gzip",
+    ".html": "text/html",
+    ".ics": "text/calendar",
+    ".json": "application/json",
+    ".pdf": "application/pdf",
+    ".plist": "application/x-plist",
+    ".txt": "text/plain",
+    ".xml": "application/xml",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+}
+
+
+def _filename(text: str) -> str:
+    one_line_template("filename", text)
+    if not _EXTENSION.fullmatch(text[text.rfind(".") :]):
+        raise ValueError("must end with an extension that is written out, such as `.xml`: an event must not choose it")
+    return text
+
+
+class AttachmentSettings(BaseModel):
+    """A file attached to the mail.
+
+    filename   a template; it ends with an extension that is written out, such as `order-{{ data.number }}.xml`
+    content    the path of the value: `data` or `data.path.to.field`. Text is attached as UTF-8, bytes (as `convert`,
+               `encode` and `encrypt` leave them) as they are, any other value as JSON
+    type       the media type; default: by the filename's extension
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    filename: Annotated[str, Field(min_length=1), AfterValidator(_filename)]
+    content: str = Field(default="data", pattern=r"^data(\.[^.\s]+)*$")
+    type: str | None = Field(default=None, pattern=r"^[a-z0-9.+-]+/[a-z0-9.+-]+$")
+
+
+class AttachedFile:
+    """One entry of `attach`, its template compiled once."""
+
+    def __init__(self, number: int, settings: AttachmentSettings) -> None:
+        self._name = f"attach[{number}]"
+        self._filename: Template = one_line_template(f"{self._name}.filename", settings.filename)
+        self._extension = settings.filename[settings.filename.rfind(".") :]
+        self._content = settings.content
+        self._type = settings.type or _TYPES.get(self._extension.lower(), DEFAULT_TYPE)
+
+    def attachment(self, view: JsonObject) -> Attachment:
+        """Raises Permanent: `undefined` for a value that the event lacks, or as a template's render."""
+        value: Json = view
+        for part in self._content.split("."):
+            if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+                value = value[int(part)]
+            else:
+                value = value.get(part) if isinstance(value, dict) else None
+        if value is None:
+            rule = missing_path(self._content, view)
+            raise Permanent("undefined", f"{self._name}.content: {rule}. Set it in a step, or correct the path")
+        return Attachment(self._safe_filename(view), self._type, _content_bytes(value))
+
+    def _safe_filename(self, view: JsonObject) -> str:
+        stem = self._filename.render(view).removesuffix(self._extension)
+        stem = _UNSAFE.sub("_", UNFIT.sub("_", stem)).strip(" ._") or "attachment"
+        return stem[: MAX_FILENAME_CHARACTERS - len(self._extension)] + self._extension
+
+
+def _content_bytes(value: Json) -> bytes:
+    if isinstance(value, dict) and isinstance(encoded := value.get("base64"), str):
+        try:
+            return base64.b64decode(encoded, validate=True)
+        except binascii.Error:  # an object of the sender's that happens to have this key
+            pass
+    text = value if isinstance(value, str) else indented(value)
+    return text.encode("utf-8", "replace")

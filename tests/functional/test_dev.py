@@ -117,7 +117,7 @@ def test_the_line_it_prints_works_as_printed(start: Start, tmp_path: Path) -> No
         path.chmod(0o755)
     dev = start("--no-reload")
     dev.until_said("Press Ctrl-C to stop.")
-    assert f"http://127.0.0.1:{dev.base}/form  basic auth, user web, password FORM_PASSWORD" in dev.output
+    assert f"http://127.0.0.1:{dev.base}/form  basic auth; user: web; password: FORM_PASSWORD" in dev.output
     assert f"http://127.0.0.1:{dev.base + 10}" in dev.output
     line = next(line.strip() for line in dev.output.splitlines() if line.strip().startswith("curl "))
     answer = subprocess.run(["sh", "-c", f"{line} --silent"], capture_output=True, text=True, check=True).stdout
@@ -184,7 +184,7 @@ def test_a_changed_configuration_is_served_and_its_faults_are_shown(start: Start
     dev.config.write_text(CONFIG.replace("form:", "shop:").replace("from: form", "from: shop"), encoding="utf-8")
     dev.until_said("hookchain.yaml changed: restarted receive, transform")
     assert config_faults(dev.config.with_name("state")) == ""
-    dev.until_said(f"Send webhooks to http://127.0.0.1:{dev.base}/shop  basic auth, user web, password FORM_PASSWORD")
+    dev.until_said(f"Send webhooks to http://127.0.0.1:{dev.base}/shop  basic auth; user: web; password: FORM_PASSWORD")
 
 
 def test_a_rejected_configuration_may_be_fixed_in_a_file_that_it_names(start: Start) -> None:

@@ -113,7 +113,7 @@ async def test_a_new_user_sees_a_command_and_the_event_that_it_sends(stack: Stac
     for text in ("POST /form → 200", "tell the list → list", "1 of 1 delivered", "tell nobody"):
         await page.until_shown(text, ".beside")
     checks = "Path and method Size and encoding Authentication Body parsed Limits and schema Published"
-    await page.until_shown("basic auth, user web", ".beside .checks")
+    await page.until_shown("basic auth; user: web", ".beside .checks")
     names = await page.run("[...document.querySelectorAll('.beside .checks .good')].map((e) => e.childNodes[1].data)")
     assert isinstance(names, list)
     assert " ".join(map(str, names)) == checks
@@ -137,7 +137,7 @@ async def test_a_rejected_request_shows_the_failed_check_and_the_reason(stack: S
     assert send(stack, {"event": "signup.created"}, password="another-password-altogether") == 401
     await page.click("#tabs a", "Rejected")
     await page.until_shown("POST /form", ".rejection")
-    assert "is not this source's secret: set it anew at the sender" in await page.text(".rejection")
+    assert "is not this source's secret. Set this source's secret at the sender" in await page.text(".rejection")
     assert "Authentication" in await page.text(".rejection .checks .bad")
 
 

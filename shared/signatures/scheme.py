@@ -16,8 +16,7 @@ IN_HEAD: Final = frozenset({"none", "basic", "header", "bearer", "path", "query"
 
 @dataclass(frozen=True, slots=True)
 class AuthScheme:
-    """The settings of one scheme. `scheme` decides which of the fields count;
-    deploy/config/models/signed.py documents each.
+    """The settings of one scheme. `scheme` decides which of the fields, in deploy/config/models/signed.py, count.
 
     `at` is the place of the signature or token. `take` is empty where the layout needs none. The fields below `facts`
     follow from the others and are computed once.

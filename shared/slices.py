@@ -64,7 +64,7 @@ def parse_slice(content: bytes, function: str) -> JsonObject:
 
 def _compile_now(root: Path, function: str) -> bytes:
     """In a process of its own, so that this one imports no more here than it does in a bundle."""
-    if not (root / "deploy" / "compiler.py").is_file():
+    if not (root / "deploy" / "config" / "compiler.py").is_file():
         raise SliceFault("slice", f"no slice.json in {root}; make one with `make bundle`")
     command = [sys.executable, "-m", "deploy.config.compiler", function]
     done = subprocess.run(command, cwd=root, capture_output=True, check=False)  # noqa: S603 our own module, no shell

@@ -147,7 +147,7 @@ def test_a_prefix_that_is_refused_is_not_remembered(root: Path, tmp_path: Path) 
     gcloud = install_world(tmp_path / "bin", world)
     words = ["deploy-gcp", "--project", PROJECT, "--prefix", "shop-"]
     ran = hookchain(root, tmp_path, words, gcloud, EMAIL_ADDRESS="me@example.com")
-    assert (ran.code, "database shop is there" in ran.err) == (1, True)
+    assert (ran.code, "database shop exists" in ran.err) == (1, True)
     assert not (tmp_path / "env").exists()
 
 

@@ -95,9 +95,9 @@ def test_its_words_say_how_long_and_how_often(tmp_path: Path, capsys: pytest.Cap
     made(tmp_path, "go", "a=1", "--expires", "never")
     made(tmp_path, "go", "a=" + "x" * 3_000)
     hour, once, ever, long = capsys.readouterr().err.splitlines()
-    assert hour == "valid until 2026-09-21T15:13:20.000Z; each opening is an event"
+    assert hour == "good until 2026-09-21T15:13:20.000Z; each opening is an event"
     assert "opened again, it is the same event and delivered once" in once
-    assert ever.startswith("valid without a time limit")
+    assert ever.startswith("good for ever")
     assert "more than some applications take" in long
 
 

@@ -72,7 +72,7 @@ def test_its_text_travels_in_the_slice_so_that_the_bundle_holds_it(folder: Path,
         ("import sys\n\nsys.exit(1)\n", "my_steps/loyalty.py: line 3: SystemExit: 1"),
         (
             f"from functions.notify import notify\n{STEP}",
-            "my_steps/loyalty.py: imports 'functions.notify', which transform's bundle does not hold",
+            "my_steps/loyalty.py: imports 'functions.notify', which transform's bundle does not contain",
         ),
         (f"{STEP}\nfrom shared.cloud.local import owners\n", "imports 'shared.cloud.local', which transform's bundle"),
         ("x = 1\n", "no class in it is both a pydantic model and a Step"),
@@ -95,7 +95,7 @@ def test_a_file_that_gives_no_steps_is_a_fault_of_the_configuration(folder: Path
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        (f"import requests.auth\n{STEP}", ["imports 'requests', which transform's bundle holds only where"]),
+        (f"import requests.auth\n{STEP}", ["imports 'requests', which transform's bundle contains only if"]),
         (f"import json\nimport collections.abc\n{STEP}", []),
         (f"import yaml\n{STEP}".replace("    summary:", '    extras: ClassVar = ("yaml",)\n    summary:'), []),
     ],

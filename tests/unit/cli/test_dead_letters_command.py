@@ -167,13 +167,17 @@ def test_one_that_ctrl_c_kept_from_the_bus_is_kept(
     kept: Kept, bus: FakeBus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     letter_id = kept.dead_letter(kept.event("e1"))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a process of its own
 
     async def interrupted(topic: str, messages: Sequence[BusMessage]) -> None:
         signal.raise_signal(signal.SIGINT)
         await asyncio.sleep(10)
 
     monkeypatch.setattr(bus, "publish", interrupted)
-    assert main(["dead-letters", "replay", letter_id, "--yes"]) == 130
+    try:
+        assert main(["dead-letters", "replay", letter_id, "--yes"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert "stopped: 0 of 1 published" in capsys.readouterr().err
     assert states(kept) == {letter_id: "kept"}
 

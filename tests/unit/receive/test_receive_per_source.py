@@ -1,5 +1,7 @@
 """What a source may say of whom it takes, what it takes and what it answers."""
 
+import hashlib
+import hmac
 import json
 import time
 from dataclasses import replace
@@ -375,3 +377,16 @@ async def test_jamfs_json_and_its_xml_have_the_same_kinds_of_values() -> None:
         assert (await posting.send("/jamf", body)).status == 200
 
     assert posting.events[0].data == posting.events[1].data
+
+
+async def test_a_query_parameter_sent_twice_is_read_as_it_was_verified() -> None:
+    """An appended parameter, which nobody signed, must not make another event of a captured request."""
+    key = "a-key-of-sixteen-characters"
+    auth = '{scheme: hmac, header: x-s, content: "{query.id}.{body}", secret: key-name}'
+    posting = Posting(f"a: {{auth: {auth}, id: query.id}}", {"key-name": key})
+    signature = hmac.digest(key.encode(), b"1.{}", hashlib.sha256).hex()
+    for query in ("id=1", "id=1&id=2"):
+        assert (await posting.send("/a", b"{}", JSON, ("x-s", signature), query=query)).status == 200
+
+    first, second = posting.events
+    assert (first.id, first.deliveryid) == (second.id, second.deliveryid) == (first.id, "1")

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Final
 
@@ -78,7 +79,7 @@ def _write_bundles(build: Path) -> None:
     before = dict(os.environ)
     os.environ |= {"HOOKCHAIN_CONFIG": "none", "EMAIL_ADDRESS": "inbox@example.com"}
     try:
-        with contextlib.redirect_stdout(None):
+        with contextlib.redirect_stdout(StringIO()):
             code = bundle.main(["--out", str(build)])
     finally:
         os.environ.clear()

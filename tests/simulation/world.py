@@ -223,10 +223,12 @@ class World:
         for each in self.weather.noted:
             if each.kind != "silence":
                 disturbed[each.worker] = max(each.ended_at, disturbed.get(each.worker, 0.0))
+        late = {each.worker for each in self.weather.noted if each.delays}  # its copy may come after a later attempt's
         for inbox in self.inboxes.values():
             for delivery_id, effects in inbox.effects.items():
                 is_too_often = not inbox.dedupes_repeats and _longest_row(effects) > MAX_UNKNOWN
-                if is_too_often or _is_repeated_too_soon(effects, disturbed):
+                on_time = [effect for effect in effects if effect.worker not in late]
+                if is_too_often or _is_repeated_too_soon(on_time, disturbed):
                     yield delivery_id
 
 

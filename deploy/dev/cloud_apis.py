@@ -89,8 +89,14 @@ async def _ready(_: web.Request) -> web.Response:
 
 
 async def _push_keys(pubsub: PubSub) -> web.Response:
-    """Answer the public keys of the pushes' tokens, as https://www.googleapis.com/oauth2/v3/certs does."""
-    return web.json_response(pubsub.tokens.keys())
+    """Answer the public keys of the pushes' tokens, as https://www.googleapis.com/oauth2/v3/certs does.
+
+    Raises HTTPServiceUnavailable if the state folder is gone or full: the function that asked is pushed to again.
+    """
+    try:
+        return web.json_response(pubsub.tokens.keys())
+    except OSError as error:
+        raise web.HTTPServiceUnavailable(text=f"push key: cannot be read or written: {error.strerror}\n") from error
 
 
 def _set_faults(routes: "FaultRoutes", faults: Json) -> None:

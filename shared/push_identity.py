@@ -15,7 +15,7 @@ from shared.http import Request
 from shared.http_client import HttpClient
 from shared.settings import Settings
 from shared.signatures.jwt import unverified_claims, verify_claims, verify_jwt
-from shared.signatures.reading import Reading
+from shared.signatures.request_fields import RequestFields
 from shared.signatures.scheme import AuthScheme
 
 GOOGLE_ISSUER: Final = "https://accounts.google.com"
@@ -123,7 +123,7 @@ class PushVerifier:
 
     def _verify_signature(self, head: Request) -> None:
         try:
-            verify_jwt(Reading(head, url=""), self._way, (), {self._way.keys_url: self._keys}, self._now())
+            verify_jwt(RequestFields(head, url=""), self._way, (), {self._way.keys_url: self._keys}, self._now())
         except ImportError as error:  # a bundle for Cloud Run, which verifies signatures itself, comes without
             raise Temporary("push_keys", "to verify a push's signature, install the package cryptography") from error
         self._verify_claims(head.header("authorization"))

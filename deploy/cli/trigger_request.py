@@ -29,9 +29,9 @@ from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.signatures.reading import Reading
+from shared.signatures.request_fields import RequestFields
 from shared.signatures.scheme import IN_HEAD, AuthScheme
-from shared.signatures.signed import is_signed
+from shared.signatures.signature_scheme import is_signed
 from shared.signatures.verify import verify
 
 WRONG_KEY: Final = b"not the secret, so no use"
@@ -198,7 +198,7 @@ def _missing_variant(ways: Sequence[AuthScheme], variant: str | None) -> str:
 def _likeliest_first(ways: Sequence[AuthScheme], request: Request) -> list[AuthScheme]:
     """Return the schemes in the order to try: first those whose condition the request meets, and of these first one
     that signs each item of a body which has such items."""
-    reading = Reading(request)
+    reading = RequestFields(request)
     return sorted(ways, key=lambda way: (not reading.meets(way.when), not (way.each and is_signed(reading, way))))
 
 

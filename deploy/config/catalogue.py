@@ -11,8 +11,8 @@ from deploy.config.models.provider import OfferedScheme, ProviderEntry
 from functions.receive.signed_part import SignedPart
 from shared.http import Request
 from shared.jsontext import JsonObject
-from shared.signatures.places import parse_choices
-from shared.signatures.reading import Reading
+from shared.signatures.locations import parse_choices
+from shared.signatures.request_fields import RequestFields
 from shared.signatures.scheme import read_scheme
 
 CATALOGUE: Final = Path(__file__).resolve().parents[2] / "shared" / "providers.yaml"
@@ -52,7 +52,7 @@ def signs_url(scheme: Auth) -> bool:
 def signs_delivery_id(entry: ProviderEntry) -> bool | None:
     """Return whether every scheme that signs content also signs the delivery id; None if no scheme signs content."""
     schemes = [read_scheme(offered.scheme.model_dump(exclude_none=True)) for offered in entry.auth]
-    parts = [SignedPart(Reading(Request("POST", "/")), scheme) for scheme in schemes if scheme.signs_content]
+    parts = [SignedPart(RequestFields(Request("POST", "/")), scheme) for scheme in schemes if scheme.signs_content]
     if not parts:
         return None
     first = parse_choices(list(entry.event.id or []))[:1]

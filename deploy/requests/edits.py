@@ -1,4 +1,4 @@
-"""Write a text into a request, at the places from which `shared.signatures.reading` reads one."""
+"""Write a text into a request, at the places from which `shared.signatures.request_fields` reads one."""
 
 import json
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from urllib.parse import parse_qsl, urlencode
 
 from shared.http import Request
 from shared.jsontext import Json
-from shared.signatures.places import Place
+from shared.signatures.locations import Location
 
 
-def with_text(request: Request, place: Place, text: str) -> Request:
+def with_text(request: Request, place: Location, text: str) -> Request:
     """Return the request with the text at the place. Raises ValueError where the body cannot hold it."""
     match place.kind:
         case "header":

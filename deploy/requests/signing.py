@@ -18,9 +18,9 @@ from shared.http import Request
 from shared.jsontext import Json, JsonObject, to_json
 from shared.signatures.content import Named, signed_content
 from shared.signatures.contentful import SIGNATURE, SIGNED_HEADERS, TIMESTAMP, canonical_request
+from shared.signatures.locations import Location
 from shared.signatures.macs import shared_key
-from shared.signatures.places import Place
-from shared.signatures.reading import Reading, spellings
+from shared.signatures.request_fields import RequestFields, spellings
 from shared.signatures.scheme import AuthScheme
 from shared.signatures.signing import digest_text, encoded, hmac_text
 from shared.signatures.standard_webhooks import sign_standard
@@ -61,7 +61,7 @@ def sign_request(request: Request, signer: Signer) -> Request:
         case "path":
             return replace(request, path=f"{request.path}/{quote(signer.key, safe='')}")
         case "query":
-            return with_text(request, Place("query", (way.parameter,)), signer.key)
+            return with_text(request, Location("query", (way.parameter,)), signer.key)
         case "token":
             assert way.at
             return with_text(request, way.at, way.prefix + signer.key)
@@ -111,14 +111,14 @@ def _sign_content(request: Request, signer: Signer) -> Request:
     if way.body_digest:
         digest = hashlib.sha256(request.body).hexdigest()
         request = with_text(request, way.body_digest, digest)
-    if way.id and not Reading(request).text(way.id):
+    if way.id and not RequestFields(request).text(way.id):
         request = with_text(request, way.id, signer.delivery_id)
     timestamp = timestamp_text(signer.now, way.unit) if way.timestamp else ""
     if way.timestamp and way.timestamp.kind != "signature":
         request = with_text(request, way.timestamp, timestamp)
     if way.each:
         return _sign_each_item(request, signer, way.each.path)
-    signature = _signature(Reading(request, signer.url_of(request)), signer, timestamp)
+    signature = _signature(RequestFields(request, signer.url_of(request)), signer, timestamp)
     text = way.prefix + _format_signature(signature, signer, timestamp)
     if way.layout == "numbered":
         return with_header(request, way.header.replace("{n}", "1"), text)
@@ -133,7 +133,7 @@ def _sign_each_item(request: Request, signer: Signer, path: Sequence[str]) -> Re
 
     def within(value: Json, rest: Sequence[str]) -> Json:
         if not rest:
-            signature = _signature(Reading(request, signer.url_of(request), value), signer, "")
+            signature = _signature(RequestFields(request, signer.url_of(request), value), signer, "")
             return set_in(value, at, signer.way.prefix + signature)
         if rest[0] == "*":
             return [within(item, rest[1:]) for item in value] if isinstance(value, list) else value
@@ -144,7 +144,7 @@ def _sign_each_item(request: Request, signer: Signer, path: Sequence[str]) -> Re
     return with_data(request, within(json.loads(request.body), path))
 
 
-def _signature(reading: Reading, signer: Signer, timestamp: str) -> str:
+def _signature(reading: RequestFields, signer: Signer, timestamp: str) -> str:
     way = signer.way
     key = b"" if way.scheme in ASYMMETRIC else shared_key(signer.key, way.key, way.key_prefix)
     named = Named(

@@ -11,9 +11,9 @@ from typing import Final
 from functions.receive.admission import source_name
 from shared.errors import Rejected, Temporary
 from shared.http import Request
-from shared.signatures.reading import Reading
+from shared.signatures.request_fields import RequestFields
 from shared.signatures.scheme import AuthScheme
-from shared.signatures.signed import place_text
+from shared.signatures.signature_scheme import place_text
 from shared.signatures.verify import NeededKey, is_attempted, key_needed, verify
 
 SecretValues = Mapping[str, Sequence[str]]
@@ -57,7 +57,7 @@ def needed_keys(request: Request, schemes: Sequence[AuthScheme], now: float) -> 
     None where the request fails a check that needs no key: verify_body makes the same check, and rejects it.
     """
     needed: set[NeededKey] = set()
-    reading = Reading(request)
+    reading = RequestFields(request)
     for auth in schemes:
         if auth.is_in_head or not is_attempted(reading, auth):
             continue
@@ -84,7 +84,7 @@ def verify_body(
     Temporary for a secret or a key that is unusable.
     """
     rejection: Rejected | None = None
-    reading = Reading(request, url)
+    reading = RequestFields(request, url)
     for auth in schemes:
         if auth.is_in_head or not is_attempted(reading, auth):
             continue

@@ -5,8 +5,8 @@ from typing import NamedTuple
 from shared.event import attribute_text
 from shared.http import Request
 from shared.jsontext import Json
-from shared.signatures.places import Choices, Place, text_of, value_at
-from shared.signatures.reading import query_fields
+from shared.signatures.locations import Choices, Location, text_of, value_at
+from shared.signatures.request_fields import query_fields
 
 _FILE = frozenset({"type", "size", "base64"})
 
@@ -47,7 +47,7 @@ def whole_fact(choices: Choices, item: Item) -> str | None:
     return None
 
 
-def text_at(place: Place, item: Item) -> str | None:
+def text_at(place: Location, item: Item) -> str | None:
     """Return the text or number at a place as it was sent; None for objects, lists, truth values and null."""
     match place.kind:
         case "header":

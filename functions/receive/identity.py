@@ -11,8 +11,8 @@ from functions.receive.signed_part import SignedPart
 from functions.receive.source import Source
 from shared.event import event_id
 from shared.jsontext import Json, canonical
-from shared.signatures.places import Choices
-from shared.signatures.reading import Reading
+from shared.signatures.locations import Choices
+from shared.signatures.request_fields import RequestFields
 
 _IN_ITEM: Final = frozenset({"data", "beside"})
 MAX_WHOLE: Final = 1_024
@@ -70,7 +70,7 @@ class SignedRequest:
             return self.source.dedupe == "delivery_id"
         if not self.source.repeats or not isinstance(body, dict):
             return False
-        reading = Reading(self.part.reading.request, "", body)
+        reading = RequestFields(self.part.reading.request, "", body)
         return any(reading.meets(conditions) for conditions in self.source.repeats)
 
     def fallback(self, random_id: Callable[[], str]) -> str:

@@ -11,8 +11,8 @@ from shared.formats.parse import Parsed, parse_as, parse_body
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
-from shared.signatures.places import Choices, Place, value_at
-from shared.signatures.reading import Reading
+from shared.signatures.locations import Choices, Location, value_at
+from shared.signatures.request_fields import RequestFields
 from shared.signatures.scheme import AuthScheme
 
 if TYPE_CHECKING:
@@ -200,14 +200,14 @@ def _converted(value: Json, path: tuple[str, ...], convert: Callable[[Json], Jso
         return value
 
 
-def data_without_tokens(data: Json, places: Sequence[Place]) -> Json:
+def data_without_tokens(data: Json, places: Sequence[Location]) -> Json:
     """Remove tokens: one in a body authenticates its sender, and is passed on to nobody."""
     for place in places:
         data = _without(data, place.path)
     return data
 
 
-def body_without_tokens(request: Request, places: Sequence[Place]) -> bytes | None:
+def body_without_tokens(request: Request, places: Sequence[Location]) -> bytes | None:
     """Remove tokens from a raw body; None where they cannot be found in it, as where it is compressed or escaped."""
     body = request.body
     for text in _tokens(request, places):
@@ -216,8 +216,8 @@ def body_without_tokens(request: Request, places: Sequence[Place]) -> bytes | No
     return None if any(_tokens(replace(request, body=body), places)) else body
 
 
-def _tokens(request: Request, places: Sequence[Place]) -> Iterator[str]:
-    reading = Reading(request)
+def _tokens(request: Request, places: Sequence[Location]) -> Iterator[str]:
+    reading = RequestFields(request)
     for place in places:
         for text in reading.data_texts(place) if place.kind == "data" else [reading.text(place)]:
             if text and text != _REMOVED:

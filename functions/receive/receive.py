@@ -19,7 +19,7 @@ from shared.event import Event
 from shared.http import ReadBody, Reply, Request
 from shared.limits import DEFAULT, Limits
 from shared.ports import EVENTS, Blobs, Bus, BusMessage, Clock, Fetch, Secrets
-from shared.signatures.reading import Reading
+from shared.signatures.request_fields import RequestFields
 from shared.signatures.scheme import AuthScheme
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Receiver:
             data = check(data)
         signed = None
         if auth and auth.signs_content:
-            signed = SignedRequest(source, SignedPart(Reading(read_as, url), auth, source.unpacked), by_body)
+            signed = SignedRequest(source, SignedPart(RequestFields(read_as, url), auth, source.unpacked), by_body)
         accepted = Accepted(source, build_events(source, request, data, self.clock.now(), self.random_id, signed))
         if is_trapped:
             return Answered(source, accepted_reply(accepted, request), "honeypot")

@@ -12,10 +12,10 @@ from urllib.parse import unquote
 
 from shared.jsontext import Json, canonical
 from shared.signatures.content import BODY, Content, Named, Part, signed_content, wire
-from shared.signatures.places import Place, values_at
-from shared.signatures.reading import Reading
+from shared.signatures.locations import Location, values_at
+from shared.signatures.request_fields import RequestFields
 from shared.signatures.scheme import AuthScheme
-from shared.signatures.signed import given_signatures
+from shared.signatures.signature_scheme import given_signatures
 from shared.signatures.standard_webhooks import standard_names
 
 _BODY_PARTS: Final = frozenset({"body", "body.sha256", "form"})
@@ -25,7 +25,7 @@ _BODY_PARTS: Final = frozenset({"body", "body.sha256", "form"})
 class SignedPart:
     """The signed part of a request that `auth` verified. `unpacked` is the form's field that the data comes from."""
 
-    reading: Reading
+    reading: RequestFields
     auth: AuthScheme
     unpacked: str = ""
 
@@ -38,9 +38,9 @@ class SignedPart:
 
     def content_of(self, item: Json) -> bytes:
         """Return the same for one of several items that are signed one by one."""
-        return self._content(Reading(self.reading.request, self.reading.url, item))
+        return self._content(RequestFields(self.reading.request, self.reading.url, item))
 
-    def _content(self, reading: Reading) -> bytes:
+    def _content(self, reading: RequestFields) -> bytes:
         auth, request = self.auth, self.reading.request
         match auth.scheme:
             case "standard-webhooks":
@@ -93,7 +93,7 @@ class SignedPart:
             return False
         return auth.content is BODY or any(self._is_whole_body(part) for part in auth.content)
 
-    def covers(self, places: Iterable[Place]) -> bool:
+    def covers(self, places: Iterable[Location]) -> bool:
         """Return whether nothing there can be changed without the signature failing."""
         auth = self.auth
         for place in places:
@@ -104,12 +104,12 @@ class SignedPart:
             else:  # PayPal signs a checksum of the body, SNS its own fields
                 covered = self.covers_body or auth.scheme in {"paypal", "aws-sns"}
                 if not covered and place.kind == "data":
-                    covered = place in auth.content or Place("form", place.path) in auth.content
+                    covered = place in auth.content or Location("form", place.path) in auth.content
             if not covered:
                 return False
         return True
 
-    def _covers_header(self, place: Place) -> bool:
+    def _covers_header(self, place: Location) -> bool:
         auth = self.auth
         match auth.scheme:
             case "standard-webhooks":
@@ -123,7 +123,7 @@ class SignedPart:
     def _names_header(self, name: str) -> bool:
         return name in (self.reading.request.header("x-contentful-signed-headers") or "").split(",")
 
-    def _lasting(self, part: Part, reading: Reading) -> bytes:
+    def _lasting(self, part: Part, reading: RequestFields) -> bytes:
         auth = self.auth
         if part in {"timestamp", "secret"} or (auth.timestamp and part == auth.timestamp):
             return b""
@@ -137,7 +137,7 @@ class SignedPart:
         return signed_content(alone, Named(reading, id=message_id, missing_is_empty=True))
 
     def _is_whole_body(self, part: Part) -> bool:
-        if isinstance(part, Place):
+        if isinstance(part, Location):
             return part.kind == "form" and part.path == (self.unpacked,)
         return part in _BODY_PARTS
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from functions.receive.parsing import DataStep, cast_values, data_without_tokens, unpack
 from shared.jsontext import Json, JsonObject
-from shared.signatures.places import Choices, Conditions, Place, parse_choices, read_conditions
+from shared.signatures.locations import Choices, Conditions, Location, parse_choices, read_conditions
 from shared.signatures.scheme import AuthScheme, read_scheme
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Source:
     secret_names: tuple[str, ...] = field(init=False)
     secret_headers: frozenset[str] = field(init=False)
     """The headers that `keep_raw` leaves out."""
-    body_tokens: tuple[Place, ...] = field(init=False)
+    body_tokens: tuple[Location, ...] = field(init=False)
     """The places in the body where its sender puts a token."""
     fact_choices: tuple[Choices, ...] = field(init=False)
     """Type, subject, actor, time and id."""
@@ -166,7 +166,7 @@ def _source(name: str, settings: Json) -> Source:
     )
 
 
-def body_tokens(schemes: Sequence[AuthScheme]) -> tuple[Place, ...]:
+def body_tokens(schemes: Sequence[AuthScheme]) -> tuple[Location, ...]:
     """Return the places in the body where a sender puts a token."""
     places = [auth.at for auth in schemes if auth.scheme == "token" and auth.at]
     return tuple(place for place in places if place.kind in {"data", "form"})

@@ -12,7 +12,7 @@ from shared.errors import Rejected
 from shared.jsontext import JsonObject
 from shared.signatures.certificates import AWS_SNS_CERTIFICATE, AWS_SNS_HOST, allowed_url, certificate, fetched
 from shared.signatures.keys import is_signed_by, public_key
-from shared.signatures.reading import Reading
+from shared.signatures.request_fields import RequestFields
 from shared.signatures.scheme import AuthScheme
 from shared.signatures.signing import decoded
 from shared.signatures.timestamps import verify_timestamp
@@ -50,7 +50,7 @@ class Unproven:
     contents: tuple[bytes, ...]
 
 
-def read_unproven(reading: Reading, auth: AuthScheme, now: float) -> Unproven:
+def read_unproven(reading: RequestFields, auth: AuthScheme, now: float) -> Unproven:
     """Check all that needs no network: both URLs and their regions, topic, timestamp.
 
     Raises Rejected: `sig`, `ts`, `cert_url`, `sub_url`.
@@ -69,7 +69,7 @@ def read_unproven(reading: Reading, auth: AuthScheme, now: float) -> Unproven:
     return Unproven(url, algorithm, _signature(message), contents)
 
 
-def verify_aws_sns(reading: Reading, auth: AuthScheme, keys: Mapping[str, bytes], now: float) -> None:
+def verify_aws_sns(reading: RequestFields, auth: AuthScheme, keys: Mapping[str, bytes], now: float) -> None:
     """Raises Rejected: `sig`, `ts`, `cert_url`, `sub_url`; Temporary without the certificate."""
     message = read_unproven(reading, auth, now)
     pem = fetched(keys, message.url)
@@ -83,14 +83,14 @@ def verify_aws_sns(reading: Reading, auth: AuthScheme, keys: Mapping[str, bytes]
         raise Rejected("sig", "the signature does not match the message and the certificate")
 
 
-def signed_fields(reading: Reading) -> JsonObject:
+def signed_fields(reading: RequestFields) -> JsonObject:
     """Return the signed fields of a verified message."""
     message = _message(reading)
     names = {name for choice in _SIGNED[str(message["Type"])] for name in choice}
     return {name: text for name in sorted(names) if (text := _text(message, name)) is not None}
 
 
-def _message(reading: Reading) -> JsonObject:
+def _message(reading: RequestFields) -> JsonObject:
     message = reading.data()
     if not isinstance(message, dict) or not isinstance(message.get("Type"), str) or message["Type"] not in _SIGNED:
         raise Rejected("sig", "the body is no message of SNS; raw message delivery has no signature, so turn it off")

@@ -11,8 +11,8 @@ from typing import Final, TypeAlias
 
 from shared.errors import Rejected
 from shared.jsontext import Json
-from shared.signatures.places import Place, parse_place
-from shared.signatures.reading import Reading
+from shared.signatures.locations import Location, parse_location
+from shared.signatures.request_fields import RequestFields
 
 _HOLES: Final = re.compile(r"\{([^{}]*)\}")
 
@@ -21,7 +21,7 @@ _HOLES: Final = re.compile(r"\{([^{}]*)\}")
 class Named:
     """The values that a template may name besides places, each as it was received."""
 
-    reading: Reading
+    reading: RequestFields
     timestamp: str = ""
     id: str = ""
     url: str = ""
@@ -43,7 +43,7 @@ _NAMED: Final[Mapping[str, Callable[[Named], bytes]]] = MappingProxyType(
     }
 )
 
-Part: TypeAlias = "bytes | str | Place"
+Part: TypeAlias = "bytes | str | Location"
 Content: TypeAlias = tuple[Part, ...]
 """Literal bytes, keys of _NAMED, and places."""
 
@@ -57,7 +57,7 @@ def parse_content(template: str) -> Content:
     parts: list[Part] = []
     for number, text in enumerate(_HOLES.split(template)):
         if number % 2:
-            parts.append(text if text in _NAMED else parse_place(text))
+            parts.append(text if text in _NAMED else parse_location(text))
         elif text:
             parts.append(text.encode())
     content = tuple(parts)
@@ -90,7 +90,7 @@ def wire(text: str) -> bytes:
         return text.encode("utf-8", "replace")
 
 
-def sorted_form(reading: Reading) -> bytes:
+def sorted_form(reading: RequestFields) -> bytes:
     """Return each name, in order of its bytes, before each of its values, sorted and without repeats.
 
     Raises Rejected (`sig`) for a body that is no form: it would be unsigned.

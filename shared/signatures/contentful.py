@@ -8,7 +8,7 @@ from shared.errors import Rejected
 from shared.http import Request
 from shared.signatures.content import wire
 from shared.signatures.macs import matches_any
-from shared.signatures.reading import Reading
+from shared.signatures.request_fields import RequestFields
 from shared.signatures.scheme import AuthScheme
 from shared.signatures.signing import hmac_text
 from shared.signatures.timestamps import verify_timestamp
@@ -19,7 +19,7 @@ SIGNATURE: Final = "x-contentful-signature"
 _MAX_HEADERS: Final = 64
 
 
-def verify_contentful(reading: Reading, auth: AuthScheme, secrets: Sequence[str], now: float) -> None:
+def verify_contentful(reading: RequestFields, auth: AuthScheme, secrets: Sequence[str], now: float) -> None:
     """Raises Rejected: `sig` or `ts`."""
     request = reading.request
     given = request.header(SIGNATURE)

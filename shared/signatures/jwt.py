@@ -17,7 +17,7 @@ from shared.jsontext import Json, JsonObject
 from shared.signatures.certificates import fetched
 from shared.signatures.keys import is_key_for, is_signed_by, jwk_key, public_key
 from shared.signatures.macs import matches_any, unusable
-from shared.signatures.reading import Reading
+from shared.signatures.request_fields import RequestFields
 from shared.signatures.scheme import AuthScheme
 from shared.signatures.signing import hmac_text
 from shared.signatures.timestamps import verify_age
@@ -49,7 +49,7 @@ class Unproven:
     signature: str
 
 
-def read_unproven(reading: Reading, auth: AuthScheme, now: float) -> Unproven:
+def read_unproven(reading: RequestFields, auth: AuthScheme, now: float) -> Unproven:
     """Check all that needs no key: algorithm, claims, times, the body's digest. Raises Rejected (`sig`, `ts`)."""
     token = _token(reading, auth)
     signed, _, signature = token.rpartition(".")
@@ -68,7 +68,7 @@ def read_unproven(reading: Reading, auth: AuthScheme, now: float) -> Unproven:
 
 
 def verify_jwt(
-    reading: Reading, auth: AuthScheme, secrets: Sequence[str], keys: Mapping[str, bytes], now: float
+    reading: RequestFields, auth: AuthScheme, secrets: Sequence[str], keys: Mapping[str, bytes], now: float
 ) -> None:
     """Raises Rejected: `sig` or `ts`; Temporary without the keys, or for a secret that is none."""
     token = read_unproven(reading, auth, now)
@@ -76,7 +76,7 @@ def verify_jwt(
         raise Rejected("sig", "the token's signature does not match, or its key is not known")
 
 
-def _token(reading: Reading, auth: AuthScheme) -> str:
+def _token(reading: RequestFields, auth: AuthScheme) -> str:
     text = reading.request.header(auth.header)
     if not text or not text[: len(auth.prefix)].lower() == auth.prefix.lower():
         raise Rejected("sig", f"the request has no token: it is expected in the header {auth.header}")

@@ -15,7 +15,7 @@ from shared.signatures.certificates import (
 )
 from shared.signatures.content import Named, parse_content, signed_content
 from shared.signatures.keys import is_signed_by, public_key
-from shared.signatures.reading import Reading
+from shared.signatures.request_fields import RequestFields
 from shared.signatures.scheme import AuthScheme
 from shared.signatures.signing import decoded
 from shared.signatures.timestamps import verify_timestamp
@@ -34,7 +34,7 @@ class Unproven:
     content: bytes
 
 
-def read_unproven(reading: Reading, auth: AuthScheme, now: float) -> Unproven:
+def read_unproven(reading: RequestFields, auth: AuthScheme, now: float) -> Unproven:
     """Check all that needs no network: algorithm, time, certificate URL. Raises Rejected (`sig`, `ts`, `cert_url`)."""
     request = reading.request
     if not (signature_text := request.header("paypal-transmission-sig")):
@@ -50,7 +50,7 @@ def read_unproven(reading: Reading, auth: AuthScheme, now: float) -> Unproven:
     return Unproven(url, signature, signed_content(_CONTENT, Named(reading, id=auth.webhook_id)))
 
 
-def verify_paypal(reading: Reading, auth: AuthScheme, keys: Mapping[str, bytes], now: float) -> None:
+def verify_paypal(reading: RequestFields, auth: AuthScheme, keys: Mapping[str, bytes], now: float) -> None:
     """Raises Rejected: `sig`, `ts`, `cert_url`; Temporary without the certificate."""
     request = read_unproven(reading, auth, now)
     pem = fetched(keys, request.url)
@@ -60,6 +60,6 @@ def verify_paypal(reading: Reading, auth: AuthScheme, keys: Mapping[str, bytes],
         raise Rejected("sig", "the signature does not match the ids, the time, the body and the certificate")
 
 
-def lasting_content(reading: Reading) -> bytes:
+def lasting_content(reading: RequestFields) -> bytes:
     """Return the signed content of a verified request, without the time."""
     return signed_content(_LASTING, Named(reading))

@@ -7,7 +7,7 @@ from typing import Final
 
 from shared.jsontext import Json, JsonObject
 from shared.signatures.content import BODY, Content, parse_content
-from shared.signatures.places import Conditions, Place, parse_place, read_conditions
+from shared.signatures.locations import Conditions, Location, parse_location, read_conditions
 from shared.signatures.timestamps import TOLERANCE_SECONDS
 
 IN_HEAD: Final = frozenset({"none", "basic", "header", "bearer", "path", "query", "link"})
@@ -29,7 +29,7 @@ class AuthScheme:
     username: str | None = None
     header: str = ""
     parameter: str = ""
-    at: Place | None = None
+    at: Location | None = None
     layout: str = "plain"
     take: frozenset[str] = frozenset()
     separator: str = ","
@@ -37,13 +37,13 @@ class AuthScheme:
     encoding: str = "hex"
     algorithm: str = "sha256"
     content: Content = BODY
-    timestamp: Place | None = None
+    timestamp: Location | None = None
     unit: str = "s"
     tolerance_seconds: int = TOLERANCE_SECONDS
-    id: Place | None = None
+    id: Location | None = None
     url: str = "exact"
-    each: Place | None = None
-    body_digest: Place | None = None
+    each: Location | None = None
+    body_digest: Location | None = None
     key: str = "utf8"
     key_prefix: str = ""
     form: str = "der"
@@ -73,7 +73,7 @@ class AuthScheme:
     """A key or certificate has to be fetched."""
 
     def __post_init__(self) -> None:
-        signed_places = [part for part in self.content if isinstance(part, Place)]
+        signed_places = [part for part in self.content if isinstance(part, Location)]
         facts = {
             "is_in_head": self.scheme in IN_HEAD,
             "signs_content": self.scheme not in {*IN_HEAD, "token"}
@@ -94,7 +94,7 @@ class AuthScheme:
     def looks_in_body(self) -> bool:
         """Whether the body is parsed to find the credentials."""
         places = [self.at, self.timestamp, self.id, self.each, self.body_digest, *(place for place, _ in self.when)]
-        kinds = {part.kind for part in (*places, *self.content) if isinstance(part, Place)}
+        kinds = {part.kind for part in (*places, *self.content) if isinstance(part, Location)}
         return bool(kinds & {"data", "form"}) or "form" in self.content
 
 
@@ -135,7 +135,7 @@ def read_scheme(entry: Json) -> AuthScheme:
         when=read_conditions(entry.get("when")),
         username=None if username is None else str(username),
         header=header,
-        at=_place(entry, "at") or (parse_place(f"header.{header}") if header else None),
+        at=_place(entry, "at") or (parse_location(f"header.{header}") if header else None),
         take=frozenset(_texts(entry.get("take"))),
         content=parse_content(_text(entry, "content", "{body}")),
         timestamp=_place(entry, "timestamp"),
@@ -162,6 +162,6 @@ def _texts(value: Json) -> tuple[str, ...]:
     return tuple(str(item) for item in value) if isinstance(value, list) else () if value is None else (str(value),)
 
 
-def _place(entry: JsonObject, name: str) -> Place | None:
+def _place(entry: JsonObject, name: str) -> Location | None:
     value = entry.get(name)
-    return parse_place(value) if isinstance(value, str) else None
+    return parse_location(value) if isinstance(value, str) else None

@@ -14,9 +14,9 @@ from shared.signatures import signing
 from shared.signatures.content import wire
 from shared.signatures.keys import is_signed_by, public_key
 from shared.signatures.macs import matches_any, unusable
-from shared.signatures.reading import Reading
+from shared.signatures.request_fields import RequestFields
 from shared.signatures.scheme import AuthScheme
-from shared.signatures.signed import MAX_SIGNATURES
+from shared.signatures.signature_scheme import MAX_SIGNATURES
 from shared.signatures.signing import decoded, standard_content, standard_private_key, standard_signature
 from shared.signatures.timestamps import TOLERANCE_SECONDS, verify_timestamp
 
@@ -69,7 +69,7 @@ def verify_standard(
         raise fault or Rejected("sig", "no signature matches the id, the timestamp, the body and the secret")
 
 
-def verify_standard_scheme(reading: Reading, auth: AuthScheme, secrets: Sequence[str], now: float) -> None:
+def verify_standard_scheme(reading: RequestFields, auth: AuthScheme, secrets: Sequence[str], now: float) -> None:
     """Raises Rejected: `sig`, `id`, `ts`."""
     request = reading.request
     names = standard_names(reading, auth)
@@ -77,7 +77,7 @@ def verify_standard_scheme(reading: Reading, auth: AuthScheme, secrets: Sequence
     verify_standard(webhook_id, timestamp, signature, request.body, secrets, now, auth.tolerance_seconds, auth.key)
 
 
-def standard_names(reading: Reading, auth: AuthScheme) -> str:
+def standard_names(reading: RequestFields, auth: AuthScheme) -> str:
     """Return the prefix of the headers' names: some senders that use Svix have the standard's names.
 
     An id of Svix's beside a signature of the standard's is signed by nobody, and would be the event's.

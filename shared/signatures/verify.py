@@ -6,10 +6,10 @@ from typing import Final
 
 from shared.errors import Rejected
 from shared.http import Request
-from shared.signatures.credentials import verify_credentials
-from shared.signatures.reading import Reading
+from shared.signatures.passwords import verify_credentials
+from shared.signatures.request_fields import RequestFields
 from shared.signatures.scheme import AuthScheme
-from shared.signatures.signed import is_signed, verify_signed
+from shared.signatures.signature_scheme import is_signed, verify_signed
 from shared.signatures.standard_webhooks import standard_names, verify_standard_scheme
 
 _SIGNATURES: Final = {"paypal": "paypal-transmission-sig", "contentful": "x-contentful-signature"}
@@ -24,7 +24,7 @@ class NeededKey:
 
 
 def verify(
-    request: Request | Reading,
+    request: Request | RequestFields,
     auth: AuthScheme,
     secrets: Sequence[str],
     keys: Mapping[str, bytes],
@@ -33,13 +33,13 @@ def verify(
 ) -> None:
     """Verify the request by one scheme. Every one of `secrets` is tried.
 
-    `keys` are those that key_needed named. `url` is the request's URL as its sender knows it. A Reading in place of the
-    request knows its URL itself, and its body is parsed once for all schemes.
+    `keys` are those that key_needed named. `url` is the request's URL as its sender knows it. RequestFields in place of
+    the request know their URL themselves, and their body is parsed once for all schemes.
 
     Raises Rejected (401; 400 for a signed id that breaks the rule), or Temporary for a secret or key that is unusable:
     nothing else, whatever the request holds.
     """
-    reading = request if isinstance(request, Reading) else Reading(request, url)
+    reading = request if isinstance(request, RequestFields) else RequestFields(request, url)
     if auth.when and not reading.meets(auth.when):
         raise Rejected("sig", "this auth scheme is not for such a request")
     match auth.scheme:
@@ -69,13 +69,13 @@ def verify(
             verify_credentials(reading, auth, secrets)
 
 
-def key_needed(request: Request | Reading, auth: AuthScheme, now: float) -> NeededKey | None:
+def key_needed(request: Request | RequestFields, auth: AuthScheme, now: float) -> NeededKey | None:
     """Return the key or certificate that verify needs for this request; None for most schemes.
 
     Runs every check of the scheme that needs no network first, the same that verify runs. Raises Rejected (`cert_url`,
     `sub_url`, `sig`, `ts`): then nothing is to be fetched.
     """
-    reading = request if isinstance(request, Reading) else Reading(request)
+    reading = request if isinstance(request, RequestFields) else RequestFields(request)
     match auth.scheme:
         case "aws-sns":
             from shared.signatures import aws_sns
@@ -93,9 +93,9 @@ def key_needed(request: Request | Reading, auth: AuthScheme, now: float) -> Need
     return None
 
 
-def is_attempted(request: Request | Reading, auth: AuthScheme) -> bool:
+def is_attempted(request: Request | RequestFields, auth: AuthScheme) -> bool:
     """Return whether the request carries credentials for the scheme: of several schemes, only those are tried."""
-    reading = request if isinstance(request, Reading) else Reading(request)
+    reading = request if isinstance(request, RequestFields) else RequestFields(request)
     if auth.when and not reading.meets(auth.when):
         return False
     match auth.scheme:

@@ -21,7 +21,7 @@ from functions.receive.source import Source
 from shared.errors import Temporary
 from shared.http import Request
 from shared.ports import Secrets
-from shared.signatures.reading import Reading
+from shared.signatures.request_fields import RequestFields
 from shared.signatures.scheme import AuthScheme
 from shared.signatures.verify import is_attempted
 
@@ -109,7 +109,7 @@ def _is_broken(request: Request) -> bool:
 
 def _is_digest_right(case: Case) -> bool:
     assert case.auth.body_digest
-    text = Reading(case.request, case.url).text(case.auth.body_digest) or ""
+    text = RequestFields(case.request, case.url).text(case.auth.body_digest) or ""
     return text.lower() == hashlib.sha256(case.request.body).hexdigest()
 
 

@@ -13,8 +13,8 @@ from functions.receive.diagnosis.bodies import variants
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.signatures.content import Content, parse_content
-from shared.signatures.places import parse_place
-from shared.signatures.reading import https_url
+from shared.signatures.locations import parse_location
+from shared.signatures.request_fields import https_url
 from shared.signatures.scheme import AuthScheme
 from shared.signatures.signing import ALGORITHMS, ENCODINGS
 from shared.signatures.verify import verify
@@ -63,13 +63,13 @@ def as_signed(case: Case) -> Case:
         case.auth,
         scheme="hmac",
         header=f"{prefix}-signature",
-        at=parse_place(f"header.{prefix}-signature"),
+        at=parse_location(f"header.{prefix}-signature"),
         layout="versions",
         take=frozenset({"v1"}),
         encoding="base64",
         content=_STANDARD,
-        timestamp=parse_place(f"header.{prefix}-timestamp"),
-        id=parse_place(f"header.{prefix}-id"),
+        timestamp=parse_location(f"header.{prefix}-timestamp"),
+        id=parse_location(f"header.{prefix}-id"),
         key_prefix="whsec_" if case.auth.key == "base64" else "",
     )
     return replace(case, auth=auth)

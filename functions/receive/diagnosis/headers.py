@@ -8,10 +8,10 @@ from typing import Final
 from functions.receive.diagnosis.guesses import SHARED, Case, Guess, holds
 from shared.errors import Rejected
 from shared.http import Request
-from shared.signatures.places import parse_place, values_at
-from shared.signatures.reading import Reading
+from shared.signatures.locations import parse_location, values_at
+from shared.signatures.request_fields import RequestFields
 from shared.signatures.scheme import AuthScheme
-from shared.signatures.signed import given_signatures, is_signed, place_text
+from shared.signatures.signature_scheme import given_signatures, is_signed, place_text
 from shared.signatures.signing import ALGORITHMS
 
 _LIKE_A_SIGNATURE: Final = re.compile(r"[a-z0-9-]{0,40}(?:signature|hmac|-sig|-mac|-sign|webhook-token)[a-z0-9-]{0,20}")
@@ -45,23 +45,23 @@ def list_fault(case: Case) -> str | None:
     if case.auth.layout in {"plain", "numbered"}:
         return None
     try:
-        given_signatures(Reading(case.request, case.url), case.auth)
+        given_signatures(RequestFields(case.request, case.url), case.auth)
     except Rejected as error:
         return error.detail
     return None
 
 
-def _signed_parts(case: Case) -> list[Reading]:
+def _signed_parts(case: Case) -> list[RequestFields]:
     """Return the request, or each of the items that carry a signature of their own."""
-    whole = Reading(case.request, case.url)
+    whole = RequestFields(case.request, case.url)
     return (
-        [Reading(case.request, case.url, item) for item in values_at(case.auth.each.path, whole.data())]
+        [RequestFields(case.request, case.url, item) for item in values_at(case.auth.each.path, whole.data())]
         if case.auth.each
         else [whole]
     )
 
 
-def _is_there(reading: Reading, auth: AuthScheme) -> bool:
+def _is_there(reading: RequestFields, auth: AuthScheme) -> bool:
     return is_signed(reading, replace(auth, each=None))
 
 
@@ -80,7 +80,7 @@ def _elsewhere(case: Case) -> Iterator[Guess]:
         prefix = found[0] if found else ""
         for algorithm in ALGORITHMS:
             auth = replace(
-                case.auth, header=name, at=parse_place(f"header.{name}"), prefix=prefix, algorithm=algorithm, when=()
+                case.auth, header=name, at=parse_location(f"header.{name}"), prefix=prefix, algorithm=algorithm, when=()
             )
             by = "" if algorithm == case.auth.algorithm else f", made with {algorithm}"
             words = (
@@ -93,7 +93,7 @@ def _elsewhere(case: Case) -> Iterator[Guess]:
 def prefixed(case: Case) -> str | None:
     """Return the cause where the signature is right but for its prefix."""
     auth = case.auth
-    text = Reading(case.request, case.url).text(auth.at) if auth.at else None
+    text = RequestFields(case.request, case.url).text(auth.at) if auth.at else None
     if not text or auth.layout != "plain":
         return None
     found = _PREFIX.match(text)

@@ -7,9 +7,9 @@ from typing import Final
 
 from functions.receive.diagnosis.guesses import Case, holds, spelled_otherwise
 from shared.http import Request
-from shared.signatures.credentials import basic_credentials, bearer_token
 from shared.signatures.macs import matches_any
-from shared.signatures.reading import Reading
+from shared.signatures.passwords import basic_credentials, bearer_token
+from shared.signatures.request_fields import RequestFields
 
 PASSWORDS: Final = frozenset({"basic", "header", "bearer", "path", "query", "token"})
 
@@ -51,7 +51,7 @@ def _found_at(request: Request, secrets: Sequence[str]) -> str | None:
             return f"the header {name}"
         if name == "authorization" and matches_any([value], [f":{text}" for text in secrets]):
             return "the Authorization header, not encoded"
-    for name, value in Reading(request).query().items():
+    for name, value in RequestFields(request).query().items():
         if matches_any([value], secrets):
             return f"the query parameter {name}" if name.isidentifier() and len(name) < 40 else "the query"
     return "the path" if any(matches_any([part], secrets) for part in request.path.split("/")[1:]) else None
@@ -65,10 +65,10 @@ def has_any(case: Case) -> bool:
         case "header":
             return bool(request.header(auth.header))
         case "query":
-            return bool(Reading(request).query().get(auth.parameter))
+            return bool(RequestFields(request).query().get(auth.parameter))
         case "path":
             return len(request.path.split("/")) > 2
-    return bool(auth.at and Reading(request, case.url).text(auth.at))
+    return bool(auth.at and RequestFields(request, case.url).text(auth.at))
 
 
 def expected_place(case: Case) -> str:

@@ -5,8 +5,8 @@ from typing import Final
 
 from functions.receive.diagnosis.guesses import ANY_TIME_SECONDS, Case, holds
 from shared.errors import Rejected
-from shared.signatures.reading import Reading
-from shared.signatures.signed import given_signatures
+from shared.signatures.request_fields import RequestFields
+from shared.signatures.signature_scheme import given_signatures
 from shared.signatures.timestamps import verify_timestamp
 
 _UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60))
@@ -65,7 +65,7 @@ def _span_beside(age: float, limit: float) -> str:
 
 def timestamp_of(case: Case) -> str | None:
     place = case.auth.timestamp
-    reading = Reading(case.request, case.url)
+    reading = RequestFields(case.request, case.url)
     if place is None or place.kind != "signature":
         return reading.text(place) if place else None
     try:

@@ -23,7 +23,7 @@ from shared.errors import Rejected
 from shared.event import Event
 from shared.http import Request
 from shared.jsontext import Json
-from shared.signatures.reading import Reading
+from shared.signatures.request_fields import RequestFields
 from shared.signatures.scheme import read_scheme
 from tests.fakes.owners import FakeOwners
 from tests.posting import Posting
@@ -108,7 +108,7 @@ class Sender:
         return replace(request, headers=(*headers, form_type), body=FORMS.get(self.provider, request.body))
 
     def goes_by_delivery_id(self, event: Event) -> bool:
-        body = Reading(Request("POST", "/", body=json.dumps(event.data).encode()))
+        body = RequestFields(Request("POST", "/", body=json.dumps(event.data).encode()))
         return any(body.meets(when) for when in self.source.repeats)
 
 

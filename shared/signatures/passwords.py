@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from shared.errors import Rejected
 from shared.http import Request
 from shared.signatures.macs import matches_any
-from shared.signatures.reading import Reading
+from shared.signatures.request_fields import RequestFields
 from shared.signatures.scheme import AuthScheme
 
 
@@ -20,7 +20,7 @@ def verify_password(given: str | None, secrets: Sequence[str]) -> None:
         raise Rejected("password", "the password or token is not this source's")
 
 
-def verify_credentials(reading: Reading, auth: AuthScheme, secrets: Sequence[str]) -> None:
+def verify_credentials(reading: RequestFields, auth: AuthScheme, secrets: Sequence[str]) -> None:
     """Verify the schemes none, basic, header, bearer, path, query and token. Raises Rejected (`password`)."""
     request = reading.request
     match auth.scheme:
@@ -49,7 +49,7 @@ def _verify_basic(request: Request, auth: AuthScheme, secrets: Sequence[str]) ->
         verify_password(user, (auth.username,))
 
 
-def _verify_tokens(reading: Reading, auth: AuthScheme, secrets: Sequence[str]) -> None:
+def _verify_tokens(reading: RequestFields, auth: AuthScheme, secrets: Sequence[str]) -> None:
     """Verify the token at each place of the path: one item with another token would pass among the rest."""
     assert auth.at
     texts = reading.data_texts(auth.at) if auth.at.kind == "data" else [reading.text(auth.at)]

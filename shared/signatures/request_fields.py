@@ -14,7 +14,7 @@ from shared.formats.media_type import MediaType, media_type
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.limits import DEFAULT
-from shared.signatures.places import Conditions, Place, text_of, value_at, values_at
+from shared.signatures.locations import Conditions, Location, text_of, value_at, values_at
 
 MAX_QUERY_FIELDS: Final = 200
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -27,7 +27,7 @@ _ESCAPES: Final = (
 )
 
 
-class Reading:
+class RequestFields:
     """A request's parts by place. A part that does not parse holds nothing.
 
     A body is read as its data will be. Otherwise the signed bytes and the data could be two readings of one body.
@@ -46,7 +46,7 @@ class Reading:
     def url(self) -> str:
         return https_url(self.request) if self._url is None else self._url
 
-    def text(self, place: Place) -> str | None:
+    def text(self, place: Location) -> str | None:
         """Return the text at a place; the first where there are several."""
         match place.kind:
             case "header":
@@ -68,7 +68,7 @@ class Reading:
                 return False
         return True
 
-    def data_texts(self, place: Place) -> list[str | None]:
+    def data_texts(self, place: Location) -> list[str | None]:
         """Return a text for each element that the path leads to; None where an element has none."""
         return [text_of(value) for value in values_at(place.path, self.data())]
 

@@ -18,7 +18,7 @@ _DOTTED: Final = frozenset({"data", "body"})
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """`kind` is header, query, form, data, body, beside or signature. A header's name is in lower case."""
 
     kind: str
@@ -32,37 +32,39 @@ class Place:
         return f"{self.kind}.{'.'.join(self.path)}"
 
 
-Joined = tuple[Place, ...]
+Joined = tuple[Location, ...]
 """Places whose texts go together, joined by full stops."""
 
 Choices = tuple[Joined, ...]
 """Alternatives: the first that holds a text counts."""
 
 
-Conditions = tuple[tuple[Place, str | bool], ...]
+Conditions = tuple[tuple[Location, str | bool], ...]
 """The text that each place must hold, or whether it must hold any. All must be met."""
 
 
 @lru_cache(maxsize=512)
-def parse_place(text: str) -> Place:
+def parse_location(text: str) -> Location:
     """Parse a place that the configuration's model has checked."""
     kind, _, rest = text.partition(".")
     if kind in _DOTTED:
-        return Place(kind, tuple(rest.split(".")))
-    return Place(kind, (rest.lower() if kind == "header" else rest,))
+        return Location(kind, tuple(rest.split(".")))
+    return Location(kind, (rest.lower() if kind == "header" else rest,))
 
 
 def parse_choices(written: Json) -> Choices:
     """Parse a place or a list of them that the configuration's model has checked; `None` is an empty list."""
     texts = written if isinstance(written, list) else [written]
-    return tuple(tuple(map(parse_place, text.split(" + "))) for text in texts if isinstance(text, str))
+    return tuple(tuple(map(parse_location, text.split(" + "))) for text in texts if isinstance(text, str))
 
 
 def read_conditions(value: Json) -> Conditions:
     """Read a `when` that the configuration's model has checked; `None` is none."""
     if not isinstance(value, dict):
         return ()
-    return tuple((parse_place(at), wanted if isinstance(wanted, bool) else str(wanted)) for at, wanted in value.items())
+    return tuple(
+        (parse_location(at), wanted if isinstance(wanted, bool) else str(wanted)) for at, wanted in value.items()
+    )
 
 
 def value_at(path: Sequence[str], value: Json) -> Json:

@@ -12,9 +12,9 @@ from typing import Final
 from shared.errors import Rejected
 from shared.signatures.content import BODY, Named, signed_content
 from shared.signatures.keys import is_signed_by, public_key
+from shared.signatures.locations import values_at
 from shared.signatures.macs import matches_any, shared_key
-from shared.signatures.places import values_at
-from shared.signatures.reading import Reading, spellings
+from shared.signatures.request_fields import RequestFields, spellings
 from shared.signatures.scheme import AuthScheme
 from shared.signatures.signing import comparable, decoded, digest_text, hmac_text
 from shared.signatures.timestamps import verify_timestamp
@@ -34,7 +34,7 @@ class Given:
     items: dict[str, str] = field(default_factory=dict)
 
 
-def verify_signed(reading: Reading, auth: AuthScheme, secrets: Sequence[str], now: float) -> None:
+def verify_signed(reading: RequestFields, auth: AuthScheme, secrets: Sequence[str], now: float) -> None:
     """Raises Rejected: `sig`, `ts` or `id`; Temporary for a secret that is no key."""
     if auth.body_digest:
         expected = hashlib.sha256(reading.request.body).hexdigest()
@@ -48,10 +48,10 @@ def verify_signed(reading: Reading, auth: AuthScheme, secrets: Sequence[str], no
     if not items or len(items) > MAX_ITEMS or not all(isinstance(item, dict) for item in items):
         raise Rejected("sig", f"the body holds no items that carry a signature, or more than {MAX_ITEMS}")
     for item in items:
-        _verify_one(Reading(reading.request, reading.url, item), auth, secrets, now)
+        _verify_one(RequestFields(reading.request, reading.url, item), auth, secrets, now)
 
 
-def _verify_one(reading: Reading, auth: AuthScheme, secrets: Sequence[str], now: float) -> None:
+def _verify_one(reading: RequestFields, auth: AuthScheme, secrets: Sequence[str], now: float) -> None:
     """Verify a request, or one of several items that carry a signature of their own."""
     given = given_signatures(reading, auth)
     timestamp = message_id = ""
@@ -116,7 +116,7 @@ def _raw(text: str, encoding: str) -> bytes | None:
         return None
 
 
-def is_signed(reading: Reading, auth: AuthScheme) -> bool:
+def is_signed(reading: RequestFields, auth: AuthScheme) -> bool:
     """Return whether the request has anything at the place of the scheme's signature."""
     if auth.layout == "numbered":
         return bool(reading.request.header(auth.header.replace("{n}", "1")))
@@ -125,7 +125,7 @@ def is_signed(reading: Reading, auth: AuthScheme) -> bool:
     return bool(auth.at and reading.text(auth.at))
 
 
-def given_signatures(reading: Reading, auth: AuthScheme) -> Given:
+def given_signatures(reading: RequestFields, auth: AuthScheme) -> Given:
     """Return the signatures that the request carries. Raises Rejected (`sig`) where there are none, or too many."""
     if auth.layout == "numbered":
         return _numbered(reading, auth)
@@ -186,7 +186,7 @@ def _base64_json(text: str, auth: AuthScheme) -> Given:
     return Given([items[name] for name in auth.take if isinstance(items.get(name), str)])
 
 
-def _numbered(reading: Reading, auth: AuthScheme) -> Given:
+def _numbered(reading: RequestFields, auth: AuthScheme) -> Given:
     found: list[str] = []
     for number in range(1, MAX_NUMBERED + 1):
         text = reading.request.header(auth.header.replace("{n}", str(number)))

@@ -1,4 +1,4 @@
-"""Write a text into a request, at the places from which `shared.signatures.request_fields` reads one."""
+"""Write a text into a request, at the places from which `shared.signatures.locations` reads one."""
 
 import json
 from collections.abc import Sequence

@@ -16,9 +16,8 @@ from shared.http import Reply, Request
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import Fetch, Secrets
 from shared.signatures.certificates import AWS_SNS_HOST, allowed_url
-from shared.signatures.locations import Conditions, Location, parse_location, read_conditions
+from shared.signatures.locations import Conditions, Location, RequestFields, parse_location, read_conditions
 from shared.signatures.passwords import verify_password
-from shared.signatures.request_fields import RequestFields
 from shared.signatures.signing import hmac_text
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from shared.formats.parse import Parsed, parse_as, parse_body
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
-from shared.signatures.locations import Choices, Location, value_at
-from shared.signatures.request_fields import RequestFields
+from shared.signatures.locations import Choices, Location, RequestFields, value_at
 from shared.signatures.scheme import AuthScheme
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ def read_data(source: "Source", request: Request, limits: Limits, auth: AuthSche
 def _parsed(source: "Source", request: Request, limits: Limits, auth: AuthScheme | None) -> tuple[Parsed, bool]:
     """Return the parsed body, and whether the body alone decided how it was parsed."""
     if request.method == "GET":
-        from functions.receive.links import query_body  # few sources take GET
+        from functions.receive.query_body import query_body  # few sources take GET
 
         return parse_as(source.body or query_body(source, request.query).format, request.body, None, limits), True
     body = _decoded(request, limits) if request.header("content-encoding") else request.body

@@ -1,5 +1,5 @@
-"""The one language for a place in a request: `header.NAME`, `query.NAME`, `form.NAME`, or a dotted path in the parsed
-body such as `data.sender.login`, in which `*` stands for each element of a list.
+"""The one language for a location in a request, and the texts there: `header.NAME`, `query.NAME`, `form.NAME`, or a
+dotted path in the parsed body such as `data.sender.login`, in which `*` stands for each element of a list.
 
 Some settings take more: `signature.KEY` is an item of a signature header that is a list of pairs; `body.path` looks in
 the whole body where `data` is one item of it; `beside.KEY` is the name of the one other key in `data`; ` + ` joins two.
@@ -7,14 +7,24 @@ the whole body where `data` is one item of it; `beside.KEY` is the name of the o
 Own code, not JMESPath: importing jmespath takes 9 ms, and a sender waits for receive's start.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import Final
+from urllib.parse import unquote_plus
 
-from shared.jsontext import Json
+from shared.errors import Rejected
+from shared.formats import json_body
+from shared.formats.decode import decode_content
+from shared.formats.media_type import MediaType, media_type
+from shared.http import Request
+from shared.jsontext import Json, JsonObject
+from shared.limits import DEFAULT
 
+MAX_QUERY_FIELDS: Final = 200
 _DOTTED: Final = frozenset({"data", "body"})
+_FORM: Final = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +104,117 @@ def text_of(value: Json) -> str | None:
     """Return a text as it is, and numbers and truth values as JSON writes them; None for objects, lists and null."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value) if isinstance(value, str | int | float) else None
+    return str(value) if isinstance(value, (str, int, float)) else None
 
 
 def _item(items: list[Json], step: str) -> Json:
     return items[int(step)] if step.isdecimal() and len(step) < 7 and int(step) < len(items) else None
+
+
+@dataclass(eq=False)
+class RequestFields:
+    """The texts of a request by location, before it is trusted: each part is parsed at most once, only if needed, and
+    within limits. A part that does not parse holds nothing.
+
+    A body is read as its data will be. Otherwise the signed bytes and the data could be two readings of one body.
+    `known_url` is the request's URL as its sender knows it. `item`, where given, is the data in place of the body's.
+    """
+
+    request: Request
+    known_url: str | None = None
+    item: Json = None
+
+    @cached_property
+    def url(self) -> str:
+        return https_url(self.request) if self.known_url is None else self.known_url
+
+    @cached_property
+    def data(self) -> Json:
+        if self.item is not None:
+            return self.item
+        try:
+            return json_body.parse(_content(self.request), _media(self.request), DEFAULT)
+        except (Rejected, RecursionError, MemoryError):
+            return None
+
+    @cached_property
+    def form(self) -> JsonObject:
+        """A text by name, or a list of texts where a name is repeated; empty where the body is no form."""
+        return _form_of(self.request)
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        return query_fields(self.request.query)
+
+    @property
+    def is_form(self) -> bool:
+        return _media(self.request).name == _FORM
+
+    def text(self, location: Location) -> str | None:
+        """Return the text at a location; the first where there are several."""
+        match location.kind:
+            case "header":
+                return self.request.header(location.path[0])
+            case "data":
+                value = value_at(location.path, self.data)
+                return value if isinstance(value, str) else text_of(value)
+            case "query":
+                return self.query.get(location.path[0])
+            case "form":
+                # A field that is repeated has no text: the sender and the receiver may each take another value.
+                value = self.form.get(location.path[0])
+                return value if isinstance(value, str) else None
+        return None
+
+    def meets(self, conditions: Conditions) -> bool:
+        for location, wanted in conditions:
+            text = self.text(location)
+            if (text != wanted) if isinstance(wanted, str) else (bool(text) is not wanted):
+                return False
+        return True
+
+    def data_texts(self, location: Location) -> list[str | None]:
+        """Return a text for each element that the path leads to; None where an element has none."""
+        return [text_of(value) for value in values_at(location.path, self.data)]
+
+
+@lru_cache(maxsize=4)
+def query_fields(query: str, most: int | None = MAX_QUERY_FIELDS) -> Mapping[str, str]:
+    """Return the first value of each name, of the first `most` fields. Verification and extraction use the same one."""
+    fields: dict[str, str] = {}
+    for pair in query.split("&")[:most]:
+        name, _, value = pair.partition("=")
+        fields.setdefault(unquote_plus(name), unquote_plus(value))
+    return MappingProxyType(fields)
+
+
+def https_url(request: Request) -> str:
+    """Return the URL that the request itself names, over https. A configured `public_url` takes precedence."""
+    query = f"?{request.query}" if request.query else ""
+    return f"https://{request.header('host') or ''}{request.path}{query}"
+
+
+def _media(request: Request) -> MediaType:
+    return media_type(request.header("content-type") or "")
+
+
+def _content(request: Request) -> bytes:
+    """Raises Rejected."""
+    encoding = request.header("content-encoding")
+    return decode_content(request.body, encoding) if encoding else request.body
+
+
+def _form_of(request: Request) -> JsonObject:
+    from shared.formats import form_body  # few senders sign a form's fields
+
+    media = _media(request)
+    if media.name != _FORM:
+        return {}
+    try:
+        content = _content(request)
+        if content.lstrip()[:1] in (b"{", b"["):  # its data may be taken as JSON
+            return {}
+        parsed = form_body.parse(content, media, DEFAULT)
+    except (Rejected, MemoryError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

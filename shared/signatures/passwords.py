@@ -2,14 +2,17 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar, Final, Self
 from urllib.parse import unquote
 
 from shared.errors import Rejected
-from shared.http import Request
-from shared.signatures.macs import matches_any
-from shared.signatures.request_fields import RequestFields
-from shared.signatures.scheme import AuthScheme
+from shared.jsontext import JsonObject
+from shared.signatures.locations import Location, RequestFields, parse_location, read_conditions
+from shared.signatures.scheme import AuthScheme, read_strings
+from shared.signatures.signing import matches_any
 
 
 def verify_password(given: str | None, secrets: Sequence[str]) -> None:
@@ -20,44 +23,127 @@ def verify_password(given: str | None, secrets: Sequence[str]) -> None:
         raise Rejected("password", "the password or token is not this source's")
 
 
-def verify_credentials(reading: RequestFields, auth: AuthScheme, secrets: Sequence[str]) -> None:
-    """Verify the schemes none, basic, header, bearer, path, query and token. Raises Rejected (`password`)."""
-    request = reading.request
-    match auth.scheme:
-        case "none":
-            return
-        case "basic":
-            _verify_basic(request, auth, secrets)
-        case "header":
-            verify_password(request.header(auth.header), secrets)
-        case "bearer":
-            verify_password(bearer_token(request.header("authorization")), secrets)
-        case "path":
-            verify_password(path_token(request.path), secrets)
-        case "query":
-            verify_password(reading.query().get(auth.parameter), secrets)
-        case "token":
-            _verify_tokens(reading, auth, secrets)
-        case other:  # the compiler lets no other through
-            raise Rejected("password", f"unknown scheme {other!r}")
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NoScheme(AuthScheme):
+    """No authentication."""
+
+    scheme = "none"
+    is_in_head: ClassVar[bool] = True
+
+    def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
+        return
 
 
-def _verify_basic(request: Request, auth: AuthScheme, secrets: Sequence[str]) -> None:
-    user, given = basic_credentials(request.header("authorization"))
-    verify_password(given, secrets)
-    if auth.username is not None:
-        verify_password(user, (auth.username,))
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PasswordScheme(AuthScheme):
+    """A password or token in the head."""
+
+    is_in_head: ClassVar[bool] = True
+
+    def given(self, fields: RequestFields) -> str | None:
+        """Return the password that the request carries."""
+        raise NotImplementedError
+
+    def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
+        verify_password(self.given(fields), secrets)
 
 
-def _verify_tokens(reading: RequestFields, auth: AuthScheme, secrets: Sequence[str]) -> None:
-    """Verify the token at each place of the path: one item with another token would pass among the rest."""
-    assert auth.at
-    texts = reading.data_texts(auth.at) if auth.at.kind == "data" else [reading.text(auth.at)]
-    if not texts:
-        raise Rejected("password", "the body holds no item, and so no token")
-    for text in texts:
-        has_prefix = text is not None and text.startswith(auth.prefix)
-        verify_password(text[len(auth.prefix) :] if text is not None and has_prefix else None, secrets)
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BasicScheme(PasswordScheme):
+    """Basic authentication. Without `username`, any user name goes with the password."""
+
+    scheme = "basic"
+    username: str | None = None
+
+    def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
+        user, given = basic_credentials(fields.request.header("authorization"))
+        verify_password(given, secrets)
+        if self.username is not None:
+            verify_password(user, (self.username,))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HeaderScheme(PasswordScheme):
+    """A password in a header."""
+
+    scheme = "header"
+    header: str
+
+    @property
+    def credentials(self) -> tuple[Location, ...]:
+        return (Location("header", (self.header.lower(),)),)
+
+    def given(self, fields: RequestFields) -> str | None:
+        return fields.request.header(self.header)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BearerScheme(PasswordScheme):
+    scheme = "bearer"
+
+    def given(self, fields: RequestFields) -> str | None:
+        return bearer_token(fields.request.header("authorization"))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PathScheme(PasswordScheme):
+    """A token in the path, after the source's name."""
+
+    scheme = "path"
+
+    def given(self, fields: RequestFields) -> str | None:
+        parts = fields.request.path.split("/")
+        return unquote(parts[2]) if len(parts) == 3 and parts[2] else None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class QueryScheme(PasswordScheme):
+    """A token in a parameter of the query."""
+
+    scheme = "query"
+    parameter: str
+
+    @property
+    def credentials(self) -> tuple[Location, ...]:
+        return (Location("query", (self.parameter,)),)
+
+    def given(self, fields: RequestFields) -> str | None:
+        return fields.query.get(self.parameter)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TokenScheme(AuthScheme):
+    """A token at a location; if the path has `*`, at every element."""
+
+    scheme = "token"
+    at: Location
+    prefix: str = ""
+
+    @classmethod
+    def read(cls, entry: JsonObject) -> Self:
+        at, when = parse_location(str(entry["at"])), read_conditions(entry.get("when"))
+        return cls(at=at, when=when, **read_strings(entry, "at"))
+
+    @property
+    def credentials(self) -> tuple[Location, ...]:
+        return (self.at,)
+
+    def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
+        """Verify the token of each element: one item with another token would pass among the rest."""
+        texts = fields.data_texts(self.at) if self.at.kind == "data" else [fields.text(self.at)]
+        if not texts:
+            raise Rejected("password", "the body holds no item, and so no token")
+        for text in texts:
+            has_prefix = text is not None and text.startswith(self.prefix)
+            verify_password(text[len(self.prefix) :] if text is not None and has_prefix else None, secrets)
+
+
+BY_NAME: Final[Mapping[str, type[AuthScheme]]] = MappingProxyType(
+    {
+        each.scheme: each
+        for each in (NoScheme, BasicScheme, HeaderScheme, BearerScheme, PathScheme, QueryScheme, TokenScheme)
+    }
+)
 
 
 def basic_credentials(header: str | None) -> tuple[str | None, str | None]:
@@ -75,9 +161,3 @@ def basic_credentials(header: str | None) -> tuple[str | None, str | None]:
 def bearer_token(header: str | None) -> str | None:
     scheme, _, token = (header or "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token else None
-
-
-def path_token(path: str) -> str | None:
-    """Return the text after the source's name."""
-    parts = path.split("/")
-    return unquote(parts[2]) if len(parts) == 3 and parts[2] else None

@@ -23,7 +23,7 @@ from shared.errors import Rejected
 from shared.event import Event
 from shared.http import Request
 from shared.jsontext import Json
-from shared.signatures.request_fields import RequestFields
+from shared.signatures.locations import RequestFields
 from shared.signatures.scheme import read_scheme
 from tests.fakes.owners import FakeOwners
 from tests.posting import Posting
@@ -73,7 +73,7 @@ class Sender:
         for place, wanted in self.way.when:
             if place.kind == "header" and isinstance(wanted, str):
                 request = replace(request, headers=(*request.headers, (place.name, wanted)))
-        if self.way.body_digest and self.way.body_digest.kind == "query":
+        if any(location.kind == "query" for location in self.way.locations):
             request = replace(request, query="bodySHA256=")
         signer = Signer(self.way, self.private, lambda each: f"{URL}?{each.query}" if each.query else URL, now, "msg_1")
         return sign_request(request, signer)

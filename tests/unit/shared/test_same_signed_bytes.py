@@ -25,6 +25,7 @@ from shared.http import Request
 from shared.jsontext import Json
 from shared.signatures.locations import RequestFields
 from shared.signatures.scheme import read_scheme
+from shared.signatures.signature_scheme import SignatureScheme
 from tests.fakes.owners import FakeOwners
 from tests.posting import Posting
 from tests.receiving import NAME, URL, Receiving
@@ -73,7 +74,8 @@ class Sender:
         for place, wanted in self.way.when:
             if place.kind == "header" and isinstance(wanted, str):
                 request = replace(request, headers=(*request.headers, (place.name, wanted)))
-        if any(location.kind == "query" for location in self.way.locations):
+        digest = self.way.body_digest if isinstance(self.way, SignatureScheme) else None
+        if digest and digest.kind == "query":
             request = replace(request, query="bodySHA256=")
         signer = Signer(self.way, self.private, lambda each: f"{URL}?{each.query}" if each.query else URL, now, "msg_1")
         return sign_request(request, signer)

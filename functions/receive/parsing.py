@@ -11,7 +11,7 @@ from shared.formats.parse import Parsed, parse_as, parse_body
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
-from shared.signatures.locations import Choices, Location, RequestFields, value_at
+from shared.signatures.locations import Choices, Location, RequestFields, value_at, without
 from shared.signatures.scheme import AuthScheme
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def _converted(value: Json, path: tuple[str, ...], convert: Callable[[Json], Jso
 def data_without_tokens(data: Json, places: Sequence[Location]) -> Json:
     """Remove tokens: one in a body authenticates its sender, and is passed on to nobody."""
     for place in places:
-        data = _without(data, place.path)
+        data = without(data, place.path)
     return data
 
 
@@ -221,16 +221,3 @@ def _tokens(request: Request, places: Sequence[Location]) -> Iterator[str]:
         for text in reading.data_texts(place) if place.kind == "data" else [reading.text(place)]:
             if text and text != _REMOVED:
                 yield text
-
-
-def _without(value: Json, path: Sequence[str]) -> Json:
-    """Return a copy without what the path leads to; `*` is each element. An element of a list becomes null."""
-    if not path:
-        return None
-    first, rest = path[0], path[1:]
-    if isinstance(value, list):
-        return [_without(item, rest) if first in {"*", str(at)} else item for at, item in enumerate(value)]
-    if not isinstance(value, dict) or first not in value:
-        return value
-    others: JsonObject = {name: item for name, item in value.items() if name != first}
-    return {**others, first: _without(value[first], rest)} if rest else others

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from shared.errors import Rejected
 from shared.jsontext import Json, canonical
-from shared.signatures.locations import Location, RequestFields, parse_location
+from shared.signatures.locations import Location, RequestFields, parse_location, without
 
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
 # HubSpot's documentation can be read in two ways. Both are tried, beside the URL as it is.
@@ -102,17 +102,10 @@ def lasting_content(
         if part == "url":
             parts.append(wire(unquote(fields.url.partition("?")[2])))
         elif part in {"body", "body.sha256"} and timestamp and is_time_in_body:
-            parts.append(canonical(_without(fields.data, timestamp.path)))
+            parts.append(canonical(without(fields.data, timestamp.path)))
         elif part not in {"timestamp", "secret", timestamp}:
             parts.append(_part(part, values))
     return b"".join(parts)
-
-
-def _without(value: Json, path: tuple[str, ...]) -> Json:
-    if not isinstance(value, dict) or path[0] not in value:
-        return value
-    rest: dict[str, Json] = {name: item for name, item in value.items() if name != path[0]}
-    return {**rest, path[0]: _without(value[path[0]], path[1:])} if path[1:] else rest
 
 
 def wire(text: str) -> bytes:

@@ -50,12 +50,12 @@ Choices = tuple[Joined, ...]
 
 
 Conditions = tuple[tuple[Location, str | bool], ...]
-"""The text that each place must hold, or whether it must hold any. All must be met."""
+"""The text that each location must hold, or whether it must hold any. All must be met."""
 
 
 @lru_cache(maxsize=512)
 def parse_location(text: str) -> Location:
-    """Parse a place that the configuration's model has checked."""
+    """Parse a location that the configuration's model has checked."""
     kind, _, rest = text.partition(".")
     if kind in _DOTTED:
         return Location(kind, tuple(rest.split(".")))
@@ -63,7 +63,7 @@ def parse_location(text: str) -> Location:
 
 
 def parse_choices(written: Json) -> Choices:
-    """Parse a place or a list of them that the configuration's model has checked; `None` is an empty list."""
+    """Parse a location or a list of them that the configuration's model has checked; `None` is an empty list."""
     texts = written if isinstance(written, list) else [written]
     return tuple(tuple(map(parse_location, text.split(" + "))) for text in texts if isinstance(text, str))
 
@@ -98,6 +98,19 @@ def values_at(path: Sequence[str], value: Json) -> list[Json]:
         else:
             found = [value_at((step,), each) for each in found]
     return found
+
+
+def without(value: Json, path: Sequence[str]) -> Json:
+    """Return a copy without what the path leads to; `*` is each element. An element of a list becomes null."""
+    if not path:
+        return None
+    first, rest = path[0], path[1:]
+    if isinstance(value, list):
+        return [without(item, rest) if first in {"*", str(at)} else item for at, item in enumerate(value)]
+    if not isinstance(value, dict) or first not in value:
+        return value
+    others: JsonObject = {name: item for name, item in value.items() if name != first}
+    return {**others, first: without(value[first], rest)} if rest else others
 
 
 def text_of(value: Json) -> str | None:

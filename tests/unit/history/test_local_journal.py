@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.history.journal_view import DROPPED, REPLAYED, EventQuery, words_of
+from deploy.history.journal_view import DROPPED, REPLAYED, EventQuery, search_words
 from deploy.history.local_read import JournalReader
 from deploy.history.local_requests import RequestEntry, request_from_line, write_requests
 from deploy.history.local_retention import purge_journal
@@ -120,7 +120,7 @@ def test_a_search_says_how_many_events_it_could_not_see_yet(journal: Journal) ->
 
 @given(st.text(st.characters()))
 def test_no_search_text_is_an_error_of_the_index(text: str) -> None:
-    words = words_of(text)
+    words = search_words(text)
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.execute("CREATE VIRTUAL TABLE texts USING fts5 (text)")
         if words:

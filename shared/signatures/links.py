@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import ClassVar, Final
 from urllib.parse import parse_qsl, unquote, urlencode
@@ -29,7 +28,6 @@ _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 Pairs = list[tuple[str, str]]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
 class LinkScheme(AuthScheme):
     scheme = "link"
     is_in_head: ClassVar[bool] = True

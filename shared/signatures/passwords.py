@@ -23,7 +23,6 @@ def verify_password(given: str | None, secrets: Sequence[str]) -> None:
         raise Rejected("password", "the password or token is not this source's")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
 class NoScheme(AuthScheme):
     """No authentication."""
 
@@ -34,7 +33,6 @@ class NoScheme(AuthScheme):
         return
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
 class PasswordScheme(AuthScheme):
     """A password or token in the head."""
 
@@ -77,7 +75,6 @@ class HeaderScheme(PasswordScheme):
         return fields.request.header(self.header)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
 class BearerScheme(PasswordScheme):
     scheme = "bearer"
 
@@ -85,7 +82,6 @@ class BearerScheme(PasswordScheme):
         return bearer_token(fields.request.header("authorization"))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
 class PathScheme(PasswordScheme):
     """A token in the path, after the source's name."""
 

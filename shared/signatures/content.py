@@ -74,18 +74,18 @@ def filled_template(content: Content, values: TemplateValues) -> bytes:
     """Return the signed bytes. Raises Rejected (`sig`) where a location that was signed holds nothing."""
     if content is BODY:
         return values.fields.request.body
-    return b"".join([_part(part, values) for part in content])
-
-
-def _part(part: Part, values: TemplateValues) -> bytes:
-    if isinstance(part, bytes):
-        return part
-    if isinstance(part, str):
-        return _NAMED[part](values)
-    text = values.fields.text(part)
-    if text is None and not values.missing_is_empty:
-        raise Rejected("sig", f"the signature is over {part}, which the request does not have")
-    return wire(text or "") if part.kind == "header" else (text or "").encode("utf-8", "replace")
+    filled: list[bytes] = []
+    for part in content:
+        if isinstance(part, bytes):
+            filled.append(part)
+        elif isinstance(part, str):
+            filled.append(_NAMED[part](values))
+        else:
+            text = values.fields.text(part)
+            if text is None and not values.missing_is_empty:
+                raise Rejected("sig", f"the signature is over {part}, which the request does not have")
+            filled.append(wire(text or "") if part.kind == "header" else (text or "").encode("utf-8", "replace"))
+    return b"".join(filled)
 
 
 def lasting_content(
@@ -104,7 +104,7 @@ def lasting_content(
         elif part in {"body", "body.sha256"} and timestamp and is_time_in_body:
             parts.append(canonical(without(fields.data, timestamp.path)))
         elif part not in {"timestamp", "secret", timestamp}:
-            parts.append(_part(part, values))
+            parts.append(filled_template((part,), values))
     return b"".join(parts)
 
 

@@ -66,6 +66,7 @@ class SignatureScheme(TimedScheme):
     body_digest: Location | None = None
 
     signs_content: bool = field(init=False, default=True)
+    signs_url: bool = field(init=False)
     signs_time_in_body: bool = field(init=False)
     """The timestamp is a field of the signed body, which is parsed only once it is verified."""
 
@@ -75,6 +76,7 @@ class SignatureScheme(TimedScheme):
         has_more = signs_time_in_body or self.each is not None or self.body_digest is not None
         facts = {
             "signs_fields": any(isinstance(part, Location) and part.kind == "data" for part in self.content),
+            "signs_url": "url" in self.content,
             "signs_time_in_body": signs_time_in_body,
             "signs_body_alone": self.content is BODY and not has_more,
         }
@@ -169,7 +171,7 @@ class SignatureScheme(TimedScheme):
             secret=secret,
             missing_is_empty=self.each is not None,
         )
-        if "url" not in self.content:
+        if not self.signs_url:
             return [filled_template(self.content, values)]
         urls = spellings(fields.url, self.url)
         return [filled_template(self.content, replace(values, url=url)) for url in urls]
@@ -208,7 +210,7 @@ class SignatureScheme(TimedScheme):
             locations.add(self.id)
         is_whole = not _WHOLE_BODY.isdisjoint(self.content) or Location("form", (unpacked,)) in located
         body = self.body_digest is not None or (is_whole and self.each is None)
-        return Coverage(body, body, "url" in self.content, frozenset(locations))
+        return Coverage(body, body, self.signs_url, frozenset(locations))
 
     def signed_content(self, fields: RequestFields) -> bytes:
         if self.each is None:

@@ -44,11 +44,8 @@ class Coverage(NamedTuple):
     locations: frozenset[Location] = frozenset()
 
     def covers(self, locations: Iterable[Location]) -> bool:
-        for each in locations:
-            is_whole = self.query if each.kind == "query" else self.body_fields and each.kind != "header"
-            if not is_whole and each not in self.locations:
-                return False
-        return True
+        wholes = {"header": False, "query": self.query}
+        return all(each in self.locations or wholes.get(each.kind, self.body_fields) for each in locations)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -205,9 +202,9 @@ def read_scheme(entry: Json) -> AuthScheme:
 def _class_of(name: str) -> type[AuthScheme]:
     match name:
         case "hmac" | "digest":
-            from shared.signatures import signature_scheme
+            from shared.signatures.signature_scheme import DigestScheme, HmacScheme
 
-            return {"hmac": signature_scheme.HmacScheme, "digest": signature_scheme.DigestScheme}[name]
+            return HmacScheme if name == "hmac" else DigestScheme
         case "ed25519" | "ecdsa" | "rsa":
             from shared.signatures import key_schemes
 

@@ -156,21 +156,15 @@ class SignatureScheme(TimedScheme):
 
     def timestamp_text(self, fields: RequestFields, given: Signatures) -> str:
         """Return the text at the timestamp's location, which may be an item of the signature's own header."""
-        if self.timestamp is None:
-            return ""
+        assert self.timestamp
         if self.timestamp.kind == "signature":
             return given.items.get(self.timestamp.name, "")
         return fields.text(self.timestamp) or ""
 
     def contents(self, fields: RequestFields, timestamp: str, secret: bytes = b"") -> list[bytes]:
         """Return the template filled for each spelling of the URL that its sender may have signed."""
-        values = TemplateValues(
-            fields,
-            timestamp,
-            id=(fields.text(self.id) or "") if self.id else "",
-            secret=secret,
-            missing_is_empty=self.each is not None,
-        )
+        message_id = (fields.text(self.id) or "") if self.id else ""
+        values = TemplateValues(fields, timestamp, message_id, "", secret, missing_is_empty=self.each is not None)
         if not self.signs_url:
             return [filled_template(self.content, values)]
         urls = spellings(fields.url, self.url)

@@ -14,7 +14,7 @@ from shared.event import TRACEPARENT, Event, attribute_text
 from shared.http import Request
 from shared.jsontext import Json, canonical, to_json
 from shared.limits import MIB
-from shared.signatures.places import value_at
+from shared.signatures.locations import value_at
 from shared.times import rfc3339, unix_seconds
 
 MAX_ITEMS: Final = 5_000

@@ -11,8 +11,7 @@ from shared.formats.parse import Parsed, parse_as, parse_body
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
-from shared.signatures.places import Choices, Place, value_at
-from shared.signatures.reading import Reading
+from shared.signatures.locations import Choices, Location, RequestFields, value_at, without
 from shared.signatures.scheme import AuthScheme
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ def read_data(source: "Source", request: Request, limits: Limits, auth: AuthSche
 def _parsed(source: "Source", request: Request, limits: Limits, auth: AuthScheme | None) -> tuple[Parsed, bool]:
     """Return the parsed body, and whether the body alone decided how it was parsed."""
     if request.method == "GET":
-        from functions.receive.links import query_body  # few sources take GET
+        from functions.receive.query_body import query_body  # few sources take GET
 
         return parse_as(source.body or query_body(source, request.query).format, request.body, None, limits), True
     body = _decoded(request, limits) if request.header("content-encoding") else request.body
@@ -200,14 +199,14 @@ def _converted(value: Json, path: tuple[str, ...], convert: Callable[[Json], Jso
         return value
 
 
-def data_without_tokens(data: Json, places: Sequence[Place]) -> Json:
+def data_without_tokens(data: Json, places: Sequence[Location]) -> Json:
     """Remove tokens: one in a body authenticates its sender, and is passed on to nobody."""
     for place in places:
-        data = _without(data, place.path)
+        data = without(data, place.path)
     return data
 
 
-def body_without_tokens(request: Request, places: Sequence[Place]) -> bytes | None:
+def body_without_tokens(request: Request, places: Sequence[Location]) -> bytes | None:
     """Remove tokens from a raw body; None where they cannot be found in it, as where it is compressed or escaped."""
     body = request.body
     for text in _tokens(request, places):
@@ -216,22 +215,9 @@ def body_without_tokens(request: Request, places: Sequence[Place]) -> bytes | No
     return None if any(_tokens(replace(request, body=body), places)) else body
 
 
-def _tokens(request: Request, places: Sequence[Place]) -> Iterator[str]:
-    reading = Reading(request)
+def _tokens(request: Request, places: Sequence[Location]) -> Iterator[str]:
+    reading = RequestFields(request)
     for place in places:
         for text in reading.data_texts(place) if place.kind == "data" else [reading.text(place)]:
             if text and text != _REMOVED:
                 yield text
-
-
-def _without(value: Json, path: Sequence[str]) -> Json:
-    """Return a copy without what the path leads to; `*` is each element. An element of a list becomes null."""
-    if not path:
-        return None
-    first, rest = path[0], path[1:]
-    if isinstance(value, list):
-        return [_without(item, rest) if first in {"*", str(at)} else item for at, item in enumerate(value)]
-    if not isinstance(value, dict) or first not in value:
-        return value
-    others: JsonObject = {name: item for name, item in value.items() if name != first}
-    return {**others, first: _without(value[first], rest)} if rest else others

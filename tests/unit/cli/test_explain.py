@@ -12,11 +12,11 @@ from urllib.parse import urlencode
 import pytest
 
 from deploy.cli.explain import main
-from functions.receive.links import EXPIRES, SIGNATURE, link_signature
 from functions.transform.transform import first_with_signed_bytes
 from shared.cloud.local.owners import FILE_NAME, LocalOwners
 from shared.event import from_cloudevent
 from shared.jsontext import Json, JsonObject
+from shared.signatures.links import EXPIRES, SIGNATURE, link_signature
 
 NOW = 1_790_000_000
 SECRET = "the-hub-secret-of-some-length"

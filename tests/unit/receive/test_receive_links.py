@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.receive.links import EXPIRES, ONCE, SIGNATURE, link_signature, verify_link
 from shared.errors import Rejected
 from shared.jsontext import Json
+from shared.signatures.links import EXPIRES, ONCE, SIGNATURE, link_signature, verify_link
 from tests.fakes.clock import FakeClock
 from tests.posting import Posting, code, header
 

@@ -8,15 +8,13 @@ from typing import Final
 import jwt
 import pytest
 
-from functions.receive.links import link_signature, verify_link
 from shared.errors import Rejected
 from shared.http import Request
 from shared.jsontext import Json
-from shared.signatures.macs import matches_any
-from shared.signatures.scheme import read_scheme
-from shared.signatures.signing import digest_text, hmac_text
+from shared.signatures.links import link_signature, verify_link
+from shared.signatures.scheme import read_scheme, verify
+from shared.signatures.signing import digest_text, hmac_text, matches_any
 from shared.signatures.standard_webhooks import sign_standard
-from shared.signatures.verify import verify
 
 NOW: Final = 1_790_000_000
 SECRETS: Final = ["newest-secret-0123456789-0123456789", "older-secret-0123456789-0123456789"]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import Rejected, Temporary
-from shared.signatures.credentials import verify_password
+from shared.signatures.passwords import verify_password
 from shared.signatures.signing import hmac_signature
 from shared.signatures.standard_webhooks import sign_standard, verify_standard
 from tests.unit.shared.hmac_way import verify_hmac

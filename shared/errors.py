@@ -53,7 +53,7 @@ RejectedCode: TypeAlias = Literal[
     "too_many_items",
     "schema_mismatch",
 ]
-"""Codes of requests that are answered 4xx. deploy/README.md lists every code with its meaning."""
+"""Codes of requests that are answered 4xx. deploy/codes.md lists every code with its meaning."""
 
 TemporaryCode: TypeAlias = Literal[
     "apis_unavailable",
@@ -130,6 +130,14 @@ PermanentCode: TypeAlias = Literal[
 
 StartCode: TypeAlias = Literal["invalid_slice"]
 """Codes of faults that end the process before it serves."""
+
+ReplyCode: TypeAlias = (
+    RejectedCode | TemporaryCode | PermanentCode | Literal["unavailable", "unknown_chain", "filtered"]
+)
+"""Codes in the body of a reply. `unavailable`: a 503 whose cause is in the log alone."""
+
+ServerCode: TypeAlias = Literal["malformed_http", "head_too_large"]
+"""Codes of requests that the server rejects before a function sees them."""
 
 ProblemCode: TypeAlias = RejectedCode | TemporaryCode | PermanentCode | StartCode
 

@@ -46,12 +46,15 @@ def test_dead_letters_are_listed_newest_first_with_their_reason(kept: Kept, caps
         "step_failed",
         "step",
         "1",
-        "'set'…",
+        "'s…",
         "broken",
         "e2",
         "kept",
     ]
-    assert oldest.split() == f"2026-09-21T12:13:20Z {letter_id[:12]} request_rejected no such user tell list e1 kept".split()
+    assert (
+        oldest.split()
+        == f"2026-09-21T12:13:20Z {letter_id[:12]} request_rejected no such user tell list e1 kept".split()
+    )
 
 
 @pytest.mark.parametrize(

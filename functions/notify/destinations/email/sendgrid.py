@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from functions.notify.destination import Attempt
 from functions.notify.destinations.email.mail import Address, Mail, SendLimit
-from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater, Unknown
+from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.http_client import Answer, HttpClient
 from shared.http_connection import NotSent
 from shared.jsontext import Json, JsonObject, to_json
@@ -129,8 +129,8 @@ def outcome_of(answer: Answer, *, sender: str, destination: str, now: float) -> 
     if status == 429 or status >= 500 or status == 408:
         return RetryLater(f"SendGrid answered {status}", _retry_after_seconds(answer.headers, now), text)
     if status == 413:
-        return Refused("mail_too_large", "the mail is larger than SendGrid takes", text)
-    return Refused("mail_rejected", f"SendGrid refuses the mail ({status})", text)
+        return Failed("mail_too_large", "the mail is larger than SendGrid takes", text)
+    return Failed("mail_rejected", f"SendGrid refuses the mail ({status})", text)
 
 
 def _retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:

@@ -44,7 +44,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The key is known with another payload hash: dead letter `id_reuse`."""
+    """The key is known with another payload hash: dead letter `delivery_id_reused`."""
 
 
 Claim: TypeAlias = Claimed | Busy | Waiting | Finished | Conflict

@@ -63,7 +63,7 @@ async def test_a_retry_goes_to_those_alone_who_do_not_have_it(bench: Bench) -> N
         second = await bench.send(replace(ATTEMPT, attempt_number=2), to=everyone)
 
     assert first == RetryLater("not yet for 1 of 4 recipients: 451", answer="451 later")
-    assert second == Delivered("taken for 3 of 4 recipients, refused for the others: 550 no such user")
+    assert second == Delivered("accepted for 3 of 4 recipients, rejected for the others: 550 no such user")
     assert bench.inbox.recipients == [["a@x.y"], ["d@x.y"], ["b@x.y"]]
 
 

@@ -65,13 +65,13 @@ def test_all_taken_is_delivered() -> None:
 
 def test_some_refused_is_delivered_and_says_so() -> None:
     assert conclude(fates("taken", "refused", "taken")) == Delivered(
-        "taken for 2 of 3 recipients, refused for the others: refused 1"
+        "accepted for 2 of 3 recipients, rejected for the others: refused 1"
     )
 
 
 def test_all_refused_is_refused() -> None:
     assert conclude(fates("refused", "refused")) == Failed(
-        "mail_rejected", "the SMTP server refuses the mail: refused 0", "refused 0"
+        "mail_rejected", "the SMTP server rejects the mail: refused 0", "refused 0"
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from shared.errors import ReplyCode
 from shared.jsontext import JsonObject, to_json
 
 Headers = tuple[tuple[str, str], ...]
@@ -49,7 +50,7 @@ def json_reply(status: int, value: JsonObject, *headers: tuple[str, str]) -> Rep
     return Reply(status, to_json(value).encode(), (("content-type", "application/json"), *headers))
 
 
-def problem(status: int, code: str, title: str, *headers: tuple[str, str]) -> Reply:
+def problem(status: int, code: ReplyCode, title: str, *headers: tuple[str, str]) -> Reply:
     """Return an RFC 9457 problem document. `code` is stable; `title` says no more than a stranger may know."""
     body = to_json({"type": "about:blank", "title": title, "status": status, "code": code}).encode()
     return Reply(status, body, (("content-type", "application/problem+json"), *headers))

@@ -14,6 +14,7 @@ from shared.event import Event
 from shared.http import ReadBody, Reply, Request
 from shared.jsontext import JsonObject
 from shared.logs import log, loggable_type
+from shared.outcomes import RequestOutcome
 
 DIAGNOSED: Final[frozenset[ProblemCode]] = frozenset(
     {"signature_mismatch", "timestamp_out_of_range", "password_mismatch"}
@@ -73,10 +74,12 @@ def _log_outcome(outcome: Accepted | Answered, head: Request, reply: Reply, star
             fields |= {"type": loggable_type(event.type, type_words), "event_id": event.id, "trace": event.trace_id}
         if len(outcome.events) != 1:
             fields["count"] = len(outcome.events)
+    word: RequestOutcome = "answered" if isinstance(outcome, Answered) else "accepted"
     log(
         "INFO",
-        "answered" if isinstance(outcome, Answered) else "accepted",
+        word,
         function="receive",
+        outcome=word,
         method=head.method,
         status=reply.status,
         source=outcome.source.name,
@@ -95,10 +98,12 @@ def _log_rejection(
     source: Source | None, head: Request, error: HookchainError, started: float, diagnosis: str | None = None
 ) -> None:
     """Log a rejection. Only a configured source is named: any other path may hold a token or anything else."""
+    word: RequestOutcome = "rejected" if isinstance(error, Rejected) else "unavailable"
     log(
         "WARNING" if isinstance(error, Rejected) else "ERROR",
-        "refused" if isinstance(error, Rejected) else "not confirmed",
+        word,
         function="receive",
+        outcome=word,
         method=head.method,
         status=error.status if isinstance(error, Rejected) else 503,
         source=source.name if source else None,

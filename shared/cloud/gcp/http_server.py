@@ -11,8 +11,10 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped] # it has no types
 
+from shared.errors import ServerCode
 from shared.http import MAX_HEADER_BYTES
 from shared.logs import log
+from shared.outcomes import RequestOutcome
 from shared.serving import METHOD_KEY
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ _FRAMING: Final = 8
 _CLOSED_AT_ONCE: Final = 50
 """Idle connections are sorted once for so many new ones, not for each."""
 _ROUTED_METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"})
+_REJECTED: Final[RequestOutcome] = "rejected"
 _HEAD_TIMEOUT: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -84,12 +87,12 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self._parse(data)
         except HttpParserError as error:
-            self._refuse("malformed_http", f"not HTTP: {error}", "Invalid HTTP request received.")
+            self._reject("malformed_http", f"not HTTP: {error}", "Invalid HTTP request received.")
             return
         self._received += len(data)
         if self._received > MAX_HEAD_BYTES + _FRAMING * self._body and not self.transport.is_closing():
             detail = f"the head, chunk extensions or trailers have more than {MAX_HEAD_BYTES} bytes"
-            self._refuse("head_too_large", detail, "Request header fields too large.")
+            self._reject("head_too_large", detail, "Request header fields too large.")
 
     def on_message_begin(self) -> None:
         self._received = self._body = 0
@@ -147,9 +150,9 @@ class BoundedProtocol(HttpToolsProtocol):
         lines += [b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
 
-    def _refuse(self, code: str, detail: str, text: str) -> None:
+    def _reject(self, code: ServerCode, detail: str, text: str) -> None:
         """Answer 400 with the server's own text, and close. `detail` holds nothing of what was sent."""
-        log("WARNING", "refused", function=self.function, status=400, code=code, detail=detail)
+        log("WARNING", _REJECTED, function=self.function, outcome=_REJECTED, status=400, code=code, detail=detail)
         if self.pipeline and self.cycle.more_body:
             self.pipeline.popleft()  # the malformed request itself, which waits to be served
         elif not self._is_earlier_request_unanswered():
@@ -169,7 +172,15 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._is_in_head and not self.transport.is_closing():
             detail = f"the request's head was not complete within {HEAD_SECONDS:.0f} s"
-            log("WARNING", "refused", function=self.function, status=408, code="request_timeout", detail=detail)
+            log(
+                "WARNING",
+                _REJECTED,
+                function=self.function,
+                outcome=_REJECTED,
+                status=408,
+                code="request_timeout",
+                detail=detail,
+            )
             self.transport.write(_HEAD_TIMEOUT)
         self.transport.close()
 

@@ -113,7 +113,7 @@ def test_an_event_is_shown_with_its_whole_way(kept: Kept, capsys: pytest.Capture
         "",
         "Routes",
         "  tell: matched: its type matches → list",
-        "  other: no match: type 'signup.created' does not match order.*",
+        "  other: not_matched: type 'signup.created' does not match order.*",
         "",
         "Deliveries",
         "  to list by route 'tell': delivered",
@@ -233,7 +233,7 @@ def test_the_dry_run_does_not_say_so_of_an_event_whose_route_failed(
     kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept.route_dead_letter(kept.event("e1", routes=(BROKEN,)))
-    assert printed_json(capsys, "list", "--status", "failed")["events"]
+    assert printed_json(capsys, "list", "--status", "dead_lettered")["events"]
     assert "staying so" not in printed(capsys, "replay", "e1")
 
 

@@ -3,8 +3,8 @@
 import { get } from "/page/api.js";
 import { fill, h } from "/page/dom.js";
 
-const SIGNS = { changed: "✎", unchanged: "=", noted: "!", split: "⑂", switched: "↪", stopped: "◼", failed: "✕" };
-const KINDS = { changed: "good", switched: "good", split: "good", unchanged: "none", stopped: "warn", noted: "warn", failed: "bad" };
+const SIGNS = { changed: "✎", unchanged: "=", noted: "!", split: "⑂", switched: "↪", filtered: "◼", failed: "✕" };
+const KINDS = { changed: "good", switched: "good", split: "good", unchanged: "none", filtered: "warn", noted: "warn", failed: "bad" };
 
 export function stepsView(event) {
   const inside = h("div", { class: "inside" }, h("p", { class: "faint" }, "…"));

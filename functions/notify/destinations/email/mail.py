@@ -83,7 +83,7 @@ def is_allowed(address: Address, allowed: Iterable[str]) -> bool:
 
 
 def without_duplicates(addresses: Iterable[Address], beside: Iterable[Address] = ()) -> tuple[Address, ...]:
-    """Return each address once, and none of `beside`: SendGrid refuses a mail that names an address twice."""
+    """Return each address once, and none of `beside`: SendGrid rejects a mail that names an address twice."""
     seen = {address.address.casefold() for address in beside}
     found: list[Address] = []
     for address in addresses:

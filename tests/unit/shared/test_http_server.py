@@ -6,18 +6,18 @@ import asyncio
 import itertools
 import json
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.requests import Request as WebRequest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
 from shared.cloud.gcp.http_server import HEAD_SECONDS, MAX_IDLE_CONNECTIONS, BoundedProtocol
-from shared.serving import head_of
+from shared.http import ReadBody, Reply, Request
+from shared.serving import Application
 from tests.fakes.virtual_time import run
 
 Message = dict[str, object]
@@ -51,13 +51,11 @@ class Server:
     state: ServerState = field(default_factory=ServerState)
     requests: list[tuple[str, str, bytes]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
-    scopes: list[Message] = field(default_factory=list)
 
     async def app(
         self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
     ) -> None:
         body = b""
-        self.scopes.append(scope)
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -205,13 +203,31 @@ def test_what_is_not_http_is_answered_after_the_whole_requests_before_it(malform
     ]
 
 
+def answered(monkeypatch: pytest.MonkeyPatch, *parts: bytes) -> tuple[list[Request], str]:
+    """Return the requests that reach a function which answers 204, and what is written to the connection."""
+    requests: list[Request] = []
+
+    async def answer(head: Request, read_body: ReadBody) -> Reply:
+        requests.append(replace(head, body=await read_body(1_000)))
+        return Reply(204, headers=())
+
+    monkeypatch.setattr(BoundedProtocol, "application", Application(answer))
+    return requests, served(*parts)[1]
+
+
 @pytest.mark.parametrize("line", ["TRACE /open", "PROPFIND /open", "OPTIONS *", "TRACE /robots.txt"])
-def test_any_method_and_the_path_star_reach_the_function(line: str) -> None:
-    server, _ = served(f"{line} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    assert server.requests == [("POST", "/", b"")]
-    [scope] = server.scopes
-    found = head_of(WebRequest(scope))
-    assert f"{found.method} {found.path}" == line
+def test_any_method_and_the_path_star_reach_the_function(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    [request], answers = answered(monkeypatch, f"{line} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert f"{request.method} {request.path}" == line
+    assert "HTTP/1.1 204 No Content" in answers
+    assert "content-length" not in answers
+
+
+@pytest.mark.parametrize("path", ["/robots.txt", "/favicon.ico"])
+def test_what_browsers_ask_for_by_themselves_reaches_no_function(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests, answers = answered(monkeypatch, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert not requests
+    assert answers.startswith("HTTP/1.1 404 Not Found\r\n")
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,26 +61,25 @@ async def _diagnosis(receiver: Receiver, source: Source | None, request: Request
 
 def _log_outcome(outcome: Accepted | Answered, head: Request, reply: Reply, started: float) -> None:
     """Log a request that was accepted or answered: of a batch, the first event and how many there are."""
-    fields: JsonObject = {}
+    source = outcome.source
+    fields: JsonObject = {
+        "function": "receive",
+        "method": head.method,
+        "status": reply.status,
+        "source": source.name,
+        "duration_ms": round((time.perf_counter() - started) * 1000, 2),
+    }
     if isinstance(outcome, Answered):
-        fields["reason"] = outcome.reason
-    else:
-        if outcome.events:
-            event = outcome.events[0]
-            type_words = _type_words(outcome.source, head, event) if " " in event.type else 1
-            fields |= {"type": loggable_type(event.type, type_words), "event_id": event.id, "trace": event.trace_id}
-        if len(outcome.events) != 1:
-            fields["count"] = len(outcome.events)
-    log(
-        "INFO",
-        "answered" if isinstance(outcome, Answered) else "accepted",
-        function="receive",
-        method=head.method,
-        status=reply.status,
-        source=outcome.source.name,
-        duration_ms=round((time.perf_counter() - started) * 1000, 2),
-        **fields,
-    )
+        log("INFO", "answered", **fields, reason=outcome.reason)
+        return
+    if len(outcome.events) != 1:
+        fields["count"] = len(outcome.events)
+    if outcome.events:
+        event = outcome.events[0]
+        type_words = _type_words(source, head, event) if " " in event.type else 1
+        fields["type"], fields["event_id"] = loggable_type(event.type, type_words), event.id
+        fields["trace"] = event.trace_id
+    log("INFO", "accepted", **fields)
 
 
 def _type_words(source: Source, head: Request, event: Event) -> int:

@@ -99,7 +99,7 @@ class Source:
         more_methods += ("OPTIONS",) if self.form else ()
         facts = {
             "answered_methods": tuple(dict.fromkeys((*self.methods, *more_methods, *self.handshake_methods))),
-            "secret_names": tuple(auth.secret for auth in self.auth if auth.secret),
+            "secret_names": tuple(dict.fromkeys(auth.secret for auth in self.auth if auth.secret)),
             "secret_headers": _CREDENTIALS
             | _NOT_SENT
             | {auth.header for auth in self.auth}

@@ -16,6 +16,8 @@ from shared.errors import Rejected
 from shared.http import ReadBody, Reply, Request
 
 BODY_SECONDS: Final = 10.0
+WHOLE_KEY: Final = "hookchain.whole"
+"""The key of a scope whose request came whole, so that no timer is needed for its body."""
 _BROWSER_PATHS: Final = frozenset({"/robots.txt", "/favicon.ico"})
 """functions-framework answers these itself. `hookchain dev` asks for the first to see that a function serves."""
 _NOT_FOUND: Final = Reply(404, b"Not Found", (("content-type", "text/plain; charset=utf-8"),))
@@ -38,7 +40,7 @@ class Application(Response):
         if scope["path"] in _BROWSER_PATHS and scope["method"] in {"GET", "HEAD"}:
             reply = _NOT_FOUND
         else:
-            reply = await self._answer(head_of(scope), body_reader(receive))
+            reply = await self._answer(head_of(scope), body_reader(scope, receive))
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
         if reply.status != 204:  # which has no body
             headers.append((b"content-length", b"%d" % len(reply.body)))
@@ -60,26 +62,32 @@ def head_of(scope: Scope) -> Request:
     )
 
 
-def body_reader(receive: Receive) -> ReadBody:
-    """Return what reads the body, and stops at the first byte too many."""
+def body_reader(scope: Scope, receive: Receive) -> ReadBody:
+    """Return what reads the body in time, and stops at the first byte too many."""
 
     async def read_body(max_bytes: int) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
+        if WHOLE_KEY in scope:  # nothing is waited for
+            return await read_chunks(receive, max_bytes)
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise Rejected("disconnected", "the sender went away before the body was complete")
-                    chunk = message.get("body", b"")
-                    size += len(chunk)
-                    if size > max_bytes:
-                        raise Rejected("raw", f"the body is larger than {max_bytes} bytes")
-                    chunks.append(chunk)
-                    if not message.get("more_body"):
-                        return b"".join(chunks)
+                return await read_chunks(receive, max_bytes)
         except TimeoutError as error:
             raise Rejected("slow", f"the body was not complete within {BODY_SECONDS:.0f} s") from error
 
     return read_body
+
+
+async def read_chunks(receive: Receive, max_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Rejected("disconnected", "the sender went away before the body was complete")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > max_bytes:
+            raise Rejected("raw", f"the body is larger than {max_bytes} bytes")
+        chunks.append(chunk)
+        if not message.get("more_body"):
+            return b"".join(chunks)

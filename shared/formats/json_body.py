@@ -39,10 +39,11 @@ def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = 
         counted = text.translate(None, _NOT_COUNTED)
         if len(counted) >= limits.max_nodes or len(counted) - counted.count(b",") > limits.max_depth:
             verify_shape(text, limits)
+    most_keys = limits.max_keys if len(text) > limits.max_keys else None
     longest_key = limits.max_key_characters if len(text) > limits.max_key_characters else None
     longest_integer = limits.max_number_digits if len(text) > limits.max_number_digits else None
     try:
-        value: Json = _decoder(limits.max_keys, longest_key, longest_integer).decode(text.decode("utf-8"))
+        value: Json = _decoder(most_keys, longest_key, longest_integer).decode(text.decode("utf-8"))
     except json.JSONDecodeError as error:
         raise Rejected("parse", f"not JSON: line {error.lineno}, column {error.colno}") from None
     except UnicodeDecodeError as error:
@@ -94,23 +95,28 @@ def _without_lone_surrogates(text: str) -> bytes | None:
 
 
 @lru_cache(maxsize=8)
-def _decoder(max_keys: int, longest_key: int | None, longest_integer: int | None) -> json.JSONDecoder:
-    """Return a decoder; with None, for a text too short to hold a key or an integer that is too long."""
+def _decoder(most_keys: int | None, longest_key: int | None, longest_integer: int | None) -> json.JSONDecoder:
+    """Return a decoder. None is for a text too short to hold as many keys, or a key or an integer that is too long."""
     return json.JSONDecoder(
-        object_pairs_hook=_object_maker(max_keys, longest_key),
+        object_pairs_hook=_object_of if most_keys is None else _object_maker(most_keys, longest_key),
         parse_int=None if longest_integer is None else _integer_maker(longest_integer),
         parse_float=finite,
         parse_constant=_no_constant,
     )
 
 
-def _object_maker(max_keys: int, longest_key: int | None) -> Callable[[list[tuple[str, Json]]], JsonObject]:
+def _object_of(pairs: list[tuple[str, Json]]) -> JsonObject:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise Rejected("dup_key", "an object has the same key twice")
+    return made
+
+
+def _object_maker(most_keys: int, longest_key: int | None) -> Callable[[list[tuple[str, Json]]], JsonObject]:
     def make(pairs: list[tuple[str, Json]]) -> JsonObject:
-        made = dict(pairs)
-        if len(made) != len(pairs):
-            raise Rejected("dup_key", "an object has the same key twice")
-        if len(made) > max_keys:
-            raise Rejected("nodes", f"an object has more than {max_keys} keys")
+        made = _object_of(pairs)
+        if len(made) > most_keys:
+            raise Rejected("nodes", f"an object has more than {most_keys} keys")
         if longest_key is not None and max(map(len, made), default=0) > longest_key:
             raise Rejected("nodes", f"a key is longer than {longest_key} characters")
         return made

@@ -13,6 +13,7 @@ from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped] # it ha
 
 from shared.http import MAX_HEADER_BYTES
 from shared.logs import log
+from shared.serving import WHOLE_KEY
 
 if TYPE_CHECKING:
     from uvicorn import Config
@@ -98,15 +99,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_in_head = True
         super().on_message_begin()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._is_in_head:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         self._is_in_head = False
         if not self.parser.should_upgrade():
             self.waiting_since = None
             super().on_headers_complete()
+            self.headers = []  # for the trailers; the request has its own headers already
 
     def on_body(self, body: bytes) -> None:
         self._body += len(body)
@@ -115,6 +113,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if not self.parser.should_upgrade():
             super().on_message_complete()
+            self.scope[WHOLE_KEY] = True  # type: ignore[typeddict-unknown-key] # a key of ours
 
     def on_response_complete(self) -> None:
         is_last = not self.pipeline

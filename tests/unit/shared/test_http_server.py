@@ -16,8 +16,9 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from shared.cloud.gcp.http_server import HEAD_SECONDS, MAX_IDLE_CONNECTIONS, BoundedProtocol
+from shared.errors import Rejected
 from shared.http import ReadBody, Reply, Request
-from shared.serving import Application
+from shared.serving import BODY_SECONDS, Application
 from tests.fakes.virtual_time import run
 
 Message = dict[str, object]
@@ -221,6 +222,38 @@ def test_any_method_and_the_path_star_reach_the_function(line: str, monkeypatch:
     assert f"{request.method} {request.path}" == line
     assert "HTTP/1.1 204 No Content" in answers
     assert "content-length" not in answers
+
+
+@pytest.mark.parametrize(
+    ("parts", "code"),
+    [
+        ((post("/open", b"body"),), "body"),
+        ((post("/open", b"body")[:-1], b"y"), "body"),
+        ((post("/open", b"body")[:-1],), "slow"),
+        ((post("/open", b"body")[:-4],), "slow"),
+        ((chunked("/open", b"body")[:-5],), "slow"),
+        ((post("/open", b"b" * 1_001),), "raw"),
+    ],
+    ids=["whole", "in two parts", "cut short", "no body", "no last chunk", "too long"],
+)
+def test_a_body_is_read_within_its_time_and_its_size(
+    parts: tuple[bytes, ...], code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+
+    async def answer(_: Request, read_body: ReadBody) -> Reply:
+        try:
+            found.append((await read_body(1_000)).decode())
+        except Rejected as error:
+            found.append(error.code)
+        return Reply(204, headers=())
+
+    monkeypatch.setattr(BoundedProtocol, "application", Application(answer))
+    run(after(BODY_SECONDS - 0.3, *parts))
+    assert found == ([] if code == "slow" else [code])
+    found.clear()
+    run(after(BODY_SECONDS + 0.3, *parts))
+    assert found == [code]
 
 
 @pytest.mark.parametrize("path", ["/robots.txt", "/favicon.ico"])

@@ -16,6 +16,9 @@ MAX_HOPS: Final = 8
 TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 """The trace's id is its group (https://www.w3.org/TR/trace-context/)."""
 
+UNFIT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Line breaks in every form that some reader takes for one, all other controls, and lone halves of surrogate pairs."""
+
 NAMES: Final = ("id", "source", "type", "subject", "actor", "time", "receivedat", "deliveryid", "hops", "data")
 """What `view_of` shows of an event."""
 
@@ -105,6 +108,11 @@ def attribute_text(text: str) -> str:
     """Return hostile text as a CloudEvents attribute: printable characters only, at most 255."""
     text = text[:MAX_ATTRIBUTE_CHARACTERS]
     return (text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)).strip()
+
+
+def oneline(value: object) -> str:
+    """Return any value as one line of text: the filter in `{{ data.title | oneline }}`."""
+    return " ".join(UNFIT.sub(" ", str(value)).split())
 
 
 def to_cloudevent(event: Event) -> JsonObject:

@@ -49,7 +49,7 @@ class DiagnosisLimit:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Receiver:
     sources: Mapping[str, Source]
     secrets: Secrets

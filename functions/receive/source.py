@@ -23,7 +23,7 @@ DataCheck = Callable[[Json], Json]
 """A check of an authenticated request's data; returns the data that goes on. Raises Rejected."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)  # nobody compares two, and a start is 1 ms shorter
 class Source:
     """Any scheme of `auth` will do. `keep_raw` is `no`, `body` or `all`; `dedupe` is empty, `body`, `signed` or
     `delivery_id`.

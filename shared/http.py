@@ -31,12 +31,15 @@ class Request:
     headers: Headers = ()
     body: bytes = b""
     peer: str = ""
+    _values: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """The headers by name, filled at the first look-up."""
 
     def header(self, name: str) -> str | None:
         """Return all lines of that name joined with a comma, as some platforms join them already; else None."""
-        name = name.lower()
-        found = [value for key, value in self.headers if key == name]
-        return ",".join(found) if found else None
+        if not self._values:
+            for key, value in self.headers:
+                self._values[key] = f"{self._values[key]},{value}" if key in self._values else value
+        return self._values.get(name.lower())
 
 
 @dataclass(frozen=True, slots=True)

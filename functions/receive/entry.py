@@ -20,6 +20,9 @@ DIAGNOSED: Final[frozenset[ProblemCode]] = frozenset(
     {"signature_mismatch", "timestamp_out_of_range", "password_mismatch"}
 )
 
+_ACCEPTED: Final[RequestOutcome] = "accepted"
+_ANSWERED: Final[RequestOutcome] = "answered"
+
 
 async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Reply:
     """Answer a request: 200 once its events are confirmed, 4xx for a bad request, 503 where the sender must retry."""
@@ -64,28 +67,25 @@ async def _diagnosis(receiver: Receiver, source: Source | None, request: Request
 
 def _log_outcome(outcome: Accepted | Answered, head: Request, reply: Reply, started: float) -> None:
     """Log a request that was accepted or answered: of a batch, the first event and how many there are."""
-    fields: JsonObject = {}
+    source = outcome.source
+    fields: JsonObject = {
+        "function": "receive",
+        "method": head.method,
+        "status": reply.status,
+        "source": source.name,
+        "duration_ms": round((time.perf_counter() - started) * 1000, 2),
+    }
     if isinstance(outcome, Answered):
-        fields["reason"] = outcome.reason
-    else:
-        if outcome.events:
-            event = outcome.events[0]
-            type_words = _type_words(outcome.source, head, event) if " " in event.type else 1
-            fields |= {"type": loggable_type(event.type, type_words), "event_id": event.id, "trace": event.trace_id}
-        if len(outcome.events) != 1:
-            fields["count"] = len(outcome.events)
-    word: RequestOutcome = "answered" if isinstance(outcome, Answered) else "accepted"
-    log(
-        "INFO",
-        word,
-        function="receive",
-        outcome=word,
-        method=head.method,
-        status=reply.status,
-        source=outcome.source.name,
-        duration_ms=round((time.perf_counter() - started) * 1000, 2),
-        **fields,
-    )
+        log("INFO", _ANSWERED, **fields, outcome=_ANSWERED, reason=outcome.reason)
+        return
+    if len(outcome.events) != 1:
+        fields["count"] = len(outcome.events)
+    if outcome.events:
+        event = outcome.events[0]
+        type_words = _type_words(source, head, event) if " " in event.type else 1
+        fields["type"], fields["event_id"] = loggable_type(event.type, type_words), event.id
+        fields["trace"] = event.trace_id
+    log("INFO", _ACCEPTED, **fields, outcome=_ACCEPTED)
 
 
 def _type_words(source: Source, head: Request, event: Event) -> int:

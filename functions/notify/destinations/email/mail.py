@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from shared.errors import Permanent, Temporary
-from shared.one_line import UNFIT
+from shared.event import UNFIT
 
 MAX_ADDRESS_CHARACTERS: Final = 254
 MAX_NAME_CHARACTERS: Final = 200

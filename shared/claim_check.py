@@ -13,15 +13,17 @@ MAX_INLINE_BYTES: Final = 200 * 1024
 
 
 async def checked_in(
-    event: Event, blobs: Blobs | None, name: str, *, is_named_by_content: bool = False
+    event: Event, blobs: Blobs | None, name: str, content: bytes | None = None, *, is_named_by_content: bool = False
 ) -> tuple[Event, bytes]:
     """Return the event as it may travel, and its JSON. Over 200 KiB it is put under `name` first. Raises Temporary.
 
+    `content` is the JSON of the whole event, if the caller has it at hand.
     `is_named_by_content`: the same name always has the same content, so an existing blob is not written again.
 
     Where the platform has no Blobs it travels whole, which Pub/Sub takes to 10 MB.
     """
-    content = to_json(to_cloudevent(event)).encode()
+    if content is None:
+        content = to_json(to_cloudevent(event)).encode()
     if blobs is None or len(content) <= MAX_INLINE_BYTES:
         return event, content
     await (blobs.create if is_named_by_content else blobs.put)(name, content)

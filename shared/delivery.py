@@ -1,51 +1,63 @@
 """The delivery: one event owed to one destination by one route; and what came of an attempt at it."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, TypeAlias
 
 from shared.errors import Permanent
-from shared.event import Event, from_cloudevent, to_cloudevent
-from shared.jsontext import Json, JsonObject, canonical
-from shared.times import rfc3339
+from shared.event import Event, from_cloudevent
+from shared.jsontext import Json, to_json
+from shared.ports import BusMessage
 
 DELIVERY_TYPE: Final = "hookchain.delivery"
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """`event` is as the route's steps left it."""
+    """`event` is as the route's steps left it.
+
+    `id` is the idempotency key. It holds the names, so a renamed route or destination starts new history.
+    """
 
     event: Event
     route: str
     destination: str
+    id: str = field(init=False)
 
-    @property
-    def id(self) -> str:
-        """Return the idempotency key. It holds the names, so a renamed route or destination starts new history."""
-        return _delivery_id(self.event.id, self.route, self.destination)
-
-
-@lru_cache(maxsize=1_024)  # one delivery is asked for it several times
-def _delivery_id(event_id: str, route: str, destination: str) -> str:
-    return hashlib.sha256(canonical([event_id, route, destination])).hexdigest()
+    def __post_init__(self) -> None:
+        _, _, names = _of_names(self.route, self.destination)
+        object.__setattr__(self, "id", _delivery_id(self.event.id, names))
 
 
-def to_cloudevent_of(delivery: Delivery, now: float) -> JsonObject:
-    return {
-        "specversion": "1.0",
-        "id": delivery.id,
-        "source": f"/routes/{delivery.route}",
-        "type": DELIVERY_TYPE,
-        "time": rfc3339(now),
-        "datacontenttype": "application/json",
-        "data": {
-            "event": to_cloudevent(delivery.event),
-            "route": delivery.route,
-            "destination": delivery.destination,
-        },
-    }
+def delivery_message(
+    event_id: str, event: bytes, route: str, destination: str, time: str, attributes: Mapping[str, str]
+) -> BusMessage:
+    """Return the message that carries a delivery: a CloudEvent around the JSON of its event, which is not read again.
+
+    `time` is when it was made, RFC 3339; `attributes` are the message's own besides those of the CloudEvent.
+    """
+    source, data, names = _of_names(route, destination)
+    delivery_id = _delivery_id(event_id, names)
+    head = (
+        f'{{"specversion":"1.0","id":"{delivery_id}","source":{to_json(source)},"type":"{DELIVERY_TYPE}",'
+        f'"time":"{time}","datacontenttype":"application/json","data":{{{data},"event":'
+    )
+    own = {"ce-id": delivery_id, "ce-type": DELIVERY_TYPE, "ce-source": source}
+    return BusMessage(head.encode() + event + b"}}", {**own, **attributes})
+
+
+def _delivery_id(event_id: str, names: str) -> str:
+    """Return the hash of the canonical JSON of the event's id and the names of the route and the destination."""
+    return hashlib.sha256(f"[{to_json(event_id)},{names}]".encode()).hexdigest()
+
+
+@lru_cache(maxsize=4_096)
+def _of_names(route: str, destination: str) -> tuple[str, str, str]:
+    """Return what a delivery has of its names: its source; the fields of its data, and the two names, as JSON."""
+    names = to_json(route), to_json(destination)
+    return f"/routes/{route}", '"route":{},"destination":{}'.format(*names), ",".join(names)
 
 
 def delivery_from(document: Json) -> Delivery:

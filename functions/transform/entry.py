@@ -16,7 +16,7 @@ from shared.errors import Permanent, Rejected, Temporary, place_of
 from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json
 from shared.logs import log, loggable_type
-from shared.push import MAX_PUSH_BYTES, Push, parse_push, refuse_pages
+from shared.push import MAX_PUSH_BYTES, parse_push, refuse_pages
 from shared.push_identity import VerifyPush
 
 _DUPLICATE: Final = (
@@ -46,7 +46,15 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
         refuse_pages(head)
         if head.path.startswith(CHAINS_PATH):
             return await _answer_chain(service, head, read_body, started)
-        transformed = await service.transformer.take(await _read_push(service, head, read_body))
+        if head.method != "POST":
+            raise Rejected("method", "a push is a POST")
+        await service.verify_push(head)
+        body = await read_body(MAX_PUSH_BYTES)
+        try:
+            push = parse_push(body)
+        except Permanent as error:
+            raise Rejected("parse", error.detail) from error
+        transformed = await service.transformer.take(push)
         _log_transformed(transformed, service.type_words, started)
     except Rejected as error:  # not from the bus: the caller is set up wrongly, and nothing was taken
         _log("ERROR", "not a push", started, code=error.code, detail=error.detail)
@@ -67,17 +75,6 @@ async def _answer_chain(service: Service, head: Request, read_body: ReadBody, st
     return reply
 
 
-async def _read_push(service: Service, head: Request, read_body: ReadBody) -> Push:
-    """Raises Rejected for a request that is no push."""
-    if head.method != "POST":
-        raise Rejected("method", "a push is a POST")
-    await service.verify_push(head)
-    try:
-        return parse_push(await read_body(MAX_PUSH_BYTES))
-    except Permanent as error:
-        raise Rejected("parse", error.detail) from error
-
-
 def _unavailable(error: Temporary, started: float) -> Reply:
     _log("ERROR", "not done, to come again", started, code=error.code, detail=error.detail)
     return problem(503, "unavailable", "Not done. Send it again later.")
@@ -85,9 +82,12 @@ def _unavailable(error: Temporary, started: float) -> Reply:
 
 def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], started: float) -> None:
     event, decision = transformed.event, transformed.decision
-    source = event.source_name if event.source_name in type_words else None
-    event_type = loggable_type(event.type, type_words.get(event.source_name, 1))
-    names: dict[str, Json] = {"event_id": event.id, "source": source, "type": event_type}
+    words = type_words.get(event.source_name)
+    names: dict[str, Json] = {
+        "event_id": event.id,
+        "source": None if words is None else event.source_name,
+        "type": loggable_type(event.type, words or 1),
+    }
     if transformed.duplicate_of is not None:
         reason: dict[str, Json] = {"outcome": "duplicate", "reason": "same_signed_bytes", "detail": _DUPLICATE}
         _log("WARNING", "transformed", started, **reason, **names)
@@ -95,7 +95,7 @@ def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], st
     for failed in decision.failed:
         _log("WARNING", "dead letter", started, route=failed.route, code=failed.code, reason=failed.reason, **names)
     count = sum(len(owed.destinations) for owed in decision.owed)
-    names = {**names, "reason": decision.reason or None, "trace": event.trace_id}
+    names |= {"reason": decision.reason or None, "trace": event.trace_id}
     _log("INFO", "transformed", started, outcome=decision.outcome, count=count, **names)
 
 

@@ -9,7 +9,7 @@ from functions.transform.expressions import Expression, ExpressionFault, kind_of
 from functions.transform.families import StepModels
 from functions.transform.own_steps import OwnStepsFault, load_own_steps
 from functions.transform.read_chains import read_chain, read_chains, unknown_chains
-from functions.transform.routes import Route, TypeGlobs
+from functions.transform.routes import Route, Routes, TypeGlobs
 from shared.jsontext import Json, JsonObject
 from shared.slices import SliceFault
 
@@ -24,7 +24,7 @@ class Program:
     type_words  for each configured source, how many words of its events' types a log may hold
     """
 
-    routes: tuple[Route, ...]
+    routes: Routes
     chains: NamedChains
     own: StepModels
     type_words: Mapping[str, int] = field(default_factory=dict)
@@ -47,7 +47,7 @@ def read_program(configuration: JsonObject) -> Program:
     routes = [_route(entry, own, read.chains, faults) for entry in _objects(configuration.get("routes"))]
     if faults:
         raise SliceFault("slice", "; ".join(faults))
-    return Program(tuple(routes), read.chains, own, _numbers(configuration.get("sources")))
+    return Program(Routes(routes), read.chains, own, _numbers(configuration.get("sources")))
 
 
 def _route(entry: JsonObject, own: StepModels, chains: NamedChains, faults: list[str]) -> Route:

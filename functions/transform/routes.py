@@ -2,18 +2,20 @@
 
 import fnmatch
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from functions.transform.chain import Chain
 from functions.transform.comparisons import number_hint
 from functions.transform.expressions import Expression, is_true, kind_of
 from shared.errors import Permanent
 from shared.event import Event, view_of
+from shared.journal import MAX_LISTED_ROUTES
 from shared.jsontext import Json
 from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
 
+_SPECIAL: Final = re.compile(r"[*?\[]")
 _UNCOMPUTED: Final = "where cannot be computed for this event, which counts as false"
 
 
@@ -21,15 +23,19 @@ _UNCOMPUTED: Final = "where cannot be computed for this event, which counts as f
 class TypeGlobs:
     """The globs of a route's `types`. A `*` matches any text, also dots; case counts.
 
-    `text` lists them for messages.
+    text     lists them for messages
+    pattern  matches what one of them matches
+    names    the globs themselves if each is a whole type; else none
     """
 
     text: str
     pattern: re.Pattern[str]
+    names: tuple[str, ...] = ()
 
     @classmethod
     def compile(cls, globs: tuple[str, ...]) -> "TypeGlobs":
-        return cls(_any_of(globs), re.compile("|".join(fnmatch.translate(glob) for glob in globs)))
+        pattern = re.compile("|".join(fnmatch.translate(glob) for glob in globs))
+        return cls(_any_of(globs), pattern, () if any(map(_SPECIAL.search, globs)) else globs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +55,76 @@ class Route:
     enabled: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """Whether a route takes an event, and why.
+@dataclass(slots=True)
+class _Group:
+    """The positions of routes that are for the same sources, in order.
+
+    all      all of them
+    of_type  those that can take a type, of the routes that name whole types
+    others   the others that are enabled: they take every type, or name globs
+    """
+
+    all: list[int] = field(default_factory=list)
+    of_type: dict[str, list[int]] = field(default_factory=dict)
+    others: list[int] = field(default_factory=list)
+
+    def add(self, position: int, route: Route) -> None:
+        self.all.append(position)
+        if route.enabled:
+            names = route.types.names if route.types else ()
+            for each in [self.of_type.setdefault(name, []) for name in set(names)] or [self.others]:
+                each.append(position)
+
+    def considered(self, event_type: str) -> list[int]:
+        """Return the routes that may take an event of the type; if they are few, also others, up to the number that
+        the journal lists."""
+        if len(self.all) <= MAX_LISTED_ROUTES:
+            return self.all
+        candidates = self.of_type.get(event_type, []) + self.others
+        return sorted({*candidates, *self.all[: max(0, MAX_LISTED_ROUTES - len(candidates))]})
+
+
+class Routes:
+    """The routes of a configuration in their order, indexed by source and type."""
+
+    def __init__(self, routes: Iterable[Route] = ()) -> None:
+        self._routes = tuple(routes)
+        self._of_all = _Group()
+        self._of_source: dict[str, _Group] = {}
+        for position, route in enumerate(self._routes):
+            if route.sources is None:
+                self._of_all.add(position, route)
+            for name in route.sources or ():
+                self._of_source.setdefault(name, _Group()).add(position, route)
+
+    def considered(self, event: Event) -> Sequence[Route]:
+        """Return the routes to decide about, in their order: no other route takes the event.
+
+        Other routes of the event's source are among them, so that the journal can say why they did not take it.
+        """
+        positions = self._of_all.considered(event.type)
+        if group := self._of_source.get(event.source_name):
+            own = group.considered(event.type)
+            positions = sorted(positions + own) if positions else own
+        return [self._routes[position] for position in positions]
+
+    def count_for(self, source_name: str) -> int:
+        """Return the number of routes that are for the source."""
+        own = self._of_source.get(source_name)
+        return len(self._of_all.all) + (len(own.all) if own else 0)
+
+    def __len__(self) -> int:
+        return len(self._routes)
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self._routes)
+
+    def __getitem__(self, position: int) -> Route:
+        return self._routes[position]
+
+
+class Match(NamedTuple):
+    """The answer of a route to an event: true if the route takes it, and why.
 
     reason  for people who may see the event
     logged  for the log: without any text of the event; empty if the route is not for the event's source at all
@@ -89,6 +162,8 @@ def match(route: Route, event: Event) -> Match:
 def match_all(routes: Sequence[Route], event: Event) -> list[Match]:
     """Return a match for each route; an `else` route takes only what no other route takes."""
     matches = [match(route, event) for route in routes]
+    if not any(route.is_else for route in routes):
+        return matches
     takers = [route.name for route, found in zip(routes, matches, strict=True) if found.matched and not route.is_else]
     for number, route in enumerate(routes):
         if not route.is_else or not matches[number].matched:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from shared.errors import Permanent
 from shared.event import Event, from_cloudevent
@@ -27,37 +27,38 @@ class Delivery:
     id: str = field(init=False)
 
     def __post_init__(self) -> None:
-        _, _, names = _of_names(self.route, self.destination)
-        object.__setattr__(self, "id", _delivery_id(self.event.id, names))
+        text = f"[{to_json(self.event.id)},{_parts_of_names(self.route, self.destination).names}]"  # canonical JSON
+        object.__setattr__(self, "id", hashlib.sha256(text.encode()).hexdigest())
 
 
-def delivery_message(
-    event_id: str, event: bytes, route: str, destination: str, time: str, attributes: Mapping[str, str]
-) -> BusMessage:
-    """Return the message that carries a delivery: a CloudEvent around the JSON of its event, which is not read again.
+class _PartsOfNames(NamedTuple):
+    """The parts of a message that only depend on the names of the route and the destination."""
 
-    `time` is when it was made, RFC 3339; `attributes` are the message's own besides those of the CloudEvent.
-    """
-    source, data, names = _of_names(route, destination)
-    delivery_id = _delivery_id(event_id, names)
-    head = (
-        f'{{"specversion":"1.0","id":"{delivery_id}","source":{to_json(source)},"type":"{DELIVERY_TYPE}",'
-        f'"time":"{time}","datacontenttype":"application/json","data":{{{data},"event":'
-    )
-    own = {"ce-id": delivery_id, "ce-type": DELIVERY_TYPE, "ce-source": source}
-    return BusMessage(head.encode() + event + b"}}", {**own, **attributes})
-
-
-def _delivery_id(event_id: str, names: str) -> str:
-    """Return the hash of the canonical JSON of the event's id and the names of the route and the destination."""
-    return hashlib.sha256(f"[{to_json(event_id)},{names}]".encode()).hexdigest()
+    names: str
+    source: str
+    fields: str
 
 
 @lru_cache(maxsize=4_096)
-def _of_names(route: str, destination: str) -> tuple[str, str, str]:
-    """Return what a delivery has of its names: its source; the fields of its data, and the two names, as JSON."""
-    names = to_json(route), to_json(destination)
-    return f"/routes/{route}", '"route":{},"destination":{}'.format(*names), ",".join(names)
+def _parts_of_names(route: str, destination: str) -> _PartsOfNames:
+    names, source = (to_json(route), to_json(destination)), f"/routes/{route}"
+    fields = (
+        f'"source":{to_json(source)},"type":"{DELIVERY_TYPE}","datacontenttype":"application/json",'
+        f'"data":{{"route":{names[0]},"destination":{names[1]},"event":'
+    )
+    return _PartsOfNames(",".join(names), source, fields)
+
+
+def delivery_message(delivery: Delivery, event: bytes, time: str, attributes: Mapping[str, str]) -> BusMessage:
+    """Return the message that carries the delivery: a CloudEvent.
+
+    `event` is the JSON of the delivery's event as it travels, `time` the RFC 3339 time of the message; `attributes` are
+    added to those of the CloudEvent.
+    """
+    parts = _parts_of_names(delivery.route, delivery.destination)
+    head = f'{{"specversion":"1.0","id":"{delivery.id}","time":"{time}",{parts.fields}'
+    own = {"ce-id": delivery.id, "ce-type": DELIVERY_TYPE, "ce-source": parts.source}
+    return BusMessage(head.encode() + event + b"}}", {**own, **attributes})
 
 
 def delivery_from(document: Json) -> Delivery:

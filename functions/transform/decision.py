@@ -85,7 +85,7 @@ async def decide(event: Event, routes: Routes, services: Services | None, only: 
     unfinished = next((each.unfinished for each in results if each.unfinished), None)
     reason = "" if owed or failed or unfinished else _why_nothing_is_owed(results, routes, event)
     decisions = tuple(each.decision for each in results)
-    return Decision(decisions, owed, failed, unfinished, reason, len(routes) - len(results))
+    return Decision(decisions, owed, failed, unfinished, reason, routes.count - len(results))
 
 
 async def run_routes(
@@ -166,7 +166,7 @@ def _count(label: str, reasons: Sequence[str]) -> list[str]:
 def _why_nothing_is_owed(results: Sequence[RouteResult], routes: Routes, event: Event) -> str:
     reasons = [f"route {each.decision.route!r}: {reason}" for each in results for reason in each.reasons]
     if not reasons:
-        return f"none of {len(routes)} routes is for this source" if routes else "there are no routes"
+        return f"none of {routes.count} routes is for this source" if routes.count else "there are no routes"
     more = len(reasons) - MAX_LISTED
-    more = max(0, more) + routes.count_for(event.source_name) - len(results)
+    more = max(0, more) + routes.count_of_source(event.source_name) - len(results)
     return "; ".join([*reasons[:MAX_LISTED], *([f"{more} more"] if more > 0 else [])])

@@ -75,46 +75,40 @@ class _Group:
             for each in [self.of_type.setdefault(name, []) for name in set(names)] or [self.others]:
                 each.append(position)
 
-    def considered(self, event_type: str) -> list[int]:
-        """Return the routes that may take an event of the type; if they are few, also others, up to the number that
-        the journal lists."""
-        if len(self.all) <= MAX_LISTED_ROUTES:
-            return self.all
-        candidates = self.of_type.get(event_type, []) + self.others
-        return sorted({*candidates, *self.all[: max(0, MAX_LISTED_ROUTES - len(candidates))]})
-
 
 class Routes:
-    """The routes of a configuration in their order, indexed by source and type."""
+    """The routes of a configuration in their order, indexed by source and type. `count` is their number."""
 
     def __init__(self, routes: Iterable[Route] = ()) -> None:
         self._routes = tuple(routes)
-        self._of_all = _Group()
+        self.count = len(self._routes)
+        self._of_every_source = _Group()
         self._of_source: dict[str, _Group] = {}
         for position, route in enumerate(self._routes):
             if route.sources is None:
-                self._of_all.add(position, route)
+                self._of_every_source.add(position, route)
             for name in route.sources or ():
                 self._of_source.setdefault(name, _Group()).add(position, route)
 
-    def considered(self, event: Event) -> Sequence[Route]:
+    def considered(self, event: Event) -> list[Route]:
         """Return the routes to decide about, in their order: no other route takes the event.
 
-        Other routes of the event's source are among them, so that the journal can say why they did not take it.
+        Of the routes that are for the event's source, they are all that may take its type. If these are few, others
+        are among them, so that the journal can list why they did not take it.
         """
-        positions = self._of_all.considered(event.type)
-        if group := self._of_source.get(event.source_name):
-            own = group.considered(event.type)
-            positions = sorted(positions + own) if positions else own
-        return [self._routes[position] for position in positions]
+        positions: list[int] = []
+        for group in (self._of_every_source, self._of_source.get(event.source_name)):
+            if group is None or len(group.all) <= MAX_LISTED_ROUTES:
+                positions += group.all if group else ()
+                continue
+            candidates = group.of_type.get(event.type, []) + group.others
+            positions += {*candidates, *group.all[: max(0, MAX_LISTED_ROUTES - len(candidates))]}
+        return [self._routes[position] for position in sorted(positions)]
 
-    def count_for(self, source_name: str) -> int:
+    def count_of_source(self, source_name: str) -> int:
         """Return the number of routes that are for the source."""
         own = self._of_source.get(source_name)
-        return len(self._of_all.all) + (len(own.all) if own else 0)
-
-    def __len__(self) -> int:
-        return len(self._routes)
+        return len(self._of_every_source.all) + (len(own.all) if own else 0)
 
     def __iter__(self) -> Iterator[Route]:
         return iter(self._routes)

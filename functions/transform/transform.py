@@ -9,7 +9,7 @@ from functions.transform.routes import Routes
 from functions.transform.step import Services
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
 from shared.dead_letters import dead_letter_message
-from shared.delivery import delivery_message
+from shared.delivery import Delivery, delivery_message
 from shared.errors import Permanent
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.journal import DeadLetter, EventEntry, Journaling, RouteDecision
@@ -76,7 +76,7 @@ class Transformer:
             time = rfc3339(now)
             replay = {name: push.attributes[name] for name in REPLAY_ATTRIBUTES if name in push.attributes}
             messages = [
-                delivery_message(owed.event.id, text, owed.route, destination, time, replay)
+                delivery_message(Delivery(owed.event, owed.route, destination), text, time, replay)
                 for owed, text in zip(decision.owed, texts, strict=True)
                 for destination in owed.destinations
             ]

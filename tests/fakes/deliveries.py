@@ -11,6 +11,5 @@ from shared.times import rfc3339
 def to_cloudevent_of(delivery: Delivery, now: float) -> JsonObject:
     """Return the document that the message of the delivery holds."""
     event = to_json(to_cloudevent(delivery.event)).encode()
-    names = delivery.route, delivery.destination
-    document: JsonObject = json.loads(delivery_message(delivery.event.id, event, *names, rfc3339(now), {}).data)
+    document: JsonObject = json.loads(delivery_message(delivery, event, rfc3339(now), {}).data)
     return document

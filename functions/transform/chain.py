@@ -29,6 +29,8 @@ OnError: TypeAlias = Literal["dead_letter", "continue", "drop"]
 Steps: TypeAlias = tuple[NamedStep, ...]
 NamedChains: TypeAlias = Mapping[str, Steps]
 
+CHAINS_PATH: Final = "/chains/"
+"""A request to this path and a chain's name converts a document."""
 ASK_SECONDS: Final = 60.0
 """Longer than the bounds of all built-in steps together, so that only an operator's own step that hangs reaches it."""
 MAX_REASON_CHARACTERS: Final = 500

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from functions.transform.answer_chain import CHAINS_PATH, answer_chain
-from functions.transform.chain import NamedChains
+from functions.transform.chain import CHAINS_PATH, NamedChains
 from functions.transform.step import Services
 from functions.transform.transform import Transformed, Transformer
 from shared.errors import Permanent, Rejected, Temporary, place_of
@@ -69,6 +68,10 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
 
 
 async def _answer_chain(service: Service, head: Request, read_body: ReadBody, started: float) -> Reply:
+    from functions.transform.answer_chain import (
+        answer_chain,
+    )  # with the formats of documents, which few deployments use
+
     now = service.transformer.clock.now()
     reply, fields = await answer_chain(service.chains, service.services, head, read_body, now)
     _log("INFO" if reply.status < 400 else "WARNING", "chain", started, status=reply.status, **fields)

@@ -6,11 +6,11 @@ value and the `parts` of a path, or an event and a path. `place` is where the va
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import AfterValidator, BaseModel, ConfigDict, PrivateAttr
 
-from functions.transform.expressions import kind_of
+from functions.transform.expressions import kind_of, over_event
 from functions.transform.paths import DataPath, Every, Part, Path, SinglePath, parse_path, place_of_key
 from shared.errors import Permanent
 from shared.event import Event, attribute_text
@@ -162,6 +162,15 @@ def with_attribute(event: Event, path: Path, value: Json) -> Event:
             raise Permanent("path", "'type' cannot be empty")
         return replace(event, type=text)
     return replace(event, subject=text or None) if path.root == "subject" else replace(event, actor=text or None)
+
+
+def _verify_expression(text: str) -> str:
+    over_event(text)
+    return text
+
+
+ExpressionText = Annotated[str, AfterValidator(_verify_expression)]
+"""A JMESPath expression over the event."""
 
 
 class PathSettings(BaseModel):

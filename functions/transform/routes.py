@@ -4,16 +4,17 @@ import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.transform.chain import Chain
-from functions.transform.comparisons import number_hint
-from functions.transform.expressions import Expression, is_true, kind_of
 from shared.errors import Permanent
 from shared.event import Event, view_of
 from shared.journal import MAX_LISTED_ROUTES
 from shared.jsontext import Json
 from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
+
+if TYPE_CHECKING:  # a configuration without conditions does not need it
+    from functions.transform.expressions import Expression
 
 _SPECIAL: Final = re.compile(r"[*?\[]")
 _UNCOMPUTED: Final = "where cannot be computed for this event, which counts as false"
@@ -50,7 +51,7 @@ class Route:
     destinations: tuple[str, ...]
     sources: frozenset[str] | None = None
     types: TypeGlobs | None = None
-    where: Expression | None = None
+    where: "Expression | None" = None
     is_else: bool = False
     enabled: bool = True
 
@@ -170,8 +171,11 @@ def match_all(routes: Sequence[Route], event: Event) -> list[Match]:
     return matches
 
 
-def _match_where(where: Expression, event: Event) -> Match:
+def _match_where(where: "Expression", event: Event) -> Match:
     """An expression that cannot be computed for this event, such as the length of a missing field, counts as false."""
+    from functions.transform.comparisons import number_hint
+    from functions.transform.expressions import is_true, kind_of
+
     view = view_of(event)
     try:
         with bounded():
@@ -183,14 +187,12 @@ def _match_where(where: Expression, event: Event) -> Match:
     else:
         if is_true(value):
             return Match(True, f"where {where.text} is true")
-        reason = f"where {where.text} is {_false_value(value)}{number_hint(where, view)}"
+        reason = f"where {where.text} is {_false_value(value, kind_of(value))}{number_hint(where, view)}"
     return Match(False, reason, reason)
 
 
-def _false_value(value: Json) -> str:
-    if value is None:
-        return "null, which counts as false"
-    return "false" if value is False else f"{kind_of(value)} that is empty, which counts as false"
+def _false_value(value: Json, kind: str) -> str:
+    return "false" if value is False else f"{kind}{'' if value is None else ' that is empty'}, which counts as false"
 
 
 def _any_of(names: Sequence[str]) -> str:

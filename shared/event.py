@@ -5,7 +5,7 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from shared.errors import Permanent
@@ -96,7 +96,24 @@ class Event:
         """Return the event with other data and without the body as it came, which may hold what a step removed."""
         if data is self.data and datatype in (None, self.datatype):  # equal is not the same: 1 equals true
             return self
-        return replace(self, data=data, datatype=datatype, rawbody=None, rawbase64=None, rawheaders=None)
+        return Event(  # half the time of dataclasses.replace
+            self.id,
+            self.source,
+            self.type,
+            self.receivedat,
+            self.payloadhash,
+            data,
+            self.subject,
+            self.actor,
+            self.time,
+            self.traceparent,
+            self.deliveryid,
+            self.hops,
+            self.dataref,
+            rawtype=self.rawtype,
+            datatype=datatype,
+            signedas=self.signedas,
+        )
 
 
 def event_id(source_name: str, delivery_id: str) -> str:

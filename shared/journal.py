@@ -14,6 +14,8 @@ from shared.outcomes import RouteOutcome
 KEPT: Final = "kept"
 """The state of a dead letter that an operator has not decided about."""
 JOURNAL_SECONDS: Final = 1.0
+MAX_LISTED_ROUTES: Final = 20
+"""The journal lists the decisions of so many routes about one event, and counts the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,17 @@ class RouteDecision:
 
 @dataclass(frozen=True, slots=True)
 class EventEntry:
-    """An event as receive made it, and what transform decided."""
+    """An event as receive made it, and what transform decided.
+
+    others    the number of routes that did not take the event and whose decisions are not in `routes`
+    document  the event's JSON; empty where nobody has it at hand
+    """
 
     event: Event
     routes: tuple[RouteDecision, ...]
     at: float
+    others: int = 0
+    document: bytes = b""
 
     @property
     def expected(self) -> int:
@@ -119,9 +127,12 @@ class Journaling:
             log("WARNING", "not journaled", function=self.function, event_id=event_id, detail=detail)
 
 
-def route_documents(routes: Sequence[RouteDecision]) -> list[Json]:
-    """Return the decisions as the journals store them and the page shows them."""
-    return [
+def route_documents(routes: Sequence[RouteDecision], others: int = 0) -> list[Json]:
+    """Return the decisions as the journals store them and the page shows them, and the number of all other routes."""
+    if len(routes) > MAX_LISTED_ROUTES:  # what failed and what took the event comes first
+        others += len(routes) - MAX_LISTED_ROUTES
+        routes = sorted(routes, key=lambda route: (route.code is None, not route.matched))[:MAX_LISTED_ROUTES]
+    documents: list[Json] = [
         {
             "route": route.route,
             "matched": route.matched,
@@ -131,3 +142,4 @@ def route_documents(routes: Sequence[RouteDecision]) -> list[Json]:
         }
         for route in routes
     ]
+    return [*documents, {"others": others}] if others else documents

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from deploy.history.journal_view import DeadLetterRow, EventRecord, EventSummary, RequestRow
+from deploy.terminal.printing import count_of
 from deploy.terminal.tables import BOLD, DIM, GREEN, RED, YELLOW, Screen, printable
 from shared.journal import AttemptEntry, RouteDecision
 from shared.jsontext import Json, JsonObject
@@ -33,13 +34,23 @@ def clock(seconds: float) -> str:
 
 
 def event_text(
-    record: EventRecord, document: JsonObject | None, rows: Sequence[LedgerRow], screen: Screen
+    record: EventRecord,
+    document: JsonObject | None,
+    rows: Sequence[LedgerRow],
+    screen: Screen,
+    others: Sequence[RouteDecision] | None = None,
 ) -> Iterator[str]:
-    """Yield the lines. `document` is the event with its data, which may come from a blob."""
+    """Yield the lines. `document` is the event with its data, which may come from a blob; `others` are the decisions
+    that the journal does not list, if they were computed."""
     yield from _summary(record.summary, screen)
     yield from _section("Received", [line for each in record.requests for line in _request(each)], screen)
     seen = "" if record.passes < 2 else f" (the last of {record.passes} passes through transform)"
-    yield from _section(f"Routes{seen}", [line for each in record.routes for line in _route(each)], screen)
+    routes = [line for each in record.routes for line in _route(each)]
+    if record.other_routes and others is None:
+        routes.append(f"{count_of(record.other_routes, 'other route')}: --routes computes why not")
+    yield from _section(f"Routes{seen}", routes, screen)
+    lines = [line for each in others or () for line in _route(each)]
+    yield from _section("Other routes, by the current configuration", lines, screen)
     deliveries = [line for row in rows for line in _delivery(row, record.attempts, screen)]
     yield from _section("Deliveries", deliveries, screen)
     letters = [line for each in record.dead_letters for line in letter_lines(each, screen)]

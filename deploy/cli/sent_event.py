@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from deploy.history.journal_view import EventQuery
 from deploy.history.local import open_local_state, running_ports
 from deploy.history.state import State, StateFault
+from deploy.terminal.printing import count_of
 from shared.ledger import LedgerRow
 from shared.outcomes import EventStatus
 
@@ -100,6 +101,9 @@ def _event(event_id: str, local: State) -> Iterator[str]:
         return
     yield f"{record.summary.type} {event_id[:8]}: {record.summary.status}"
     yield from (f"  route {each.route!r}: {each.outcome}: {each.reason}" for each in record.routes)
+    if record.other_routes:
+        others = count_of(record.other_routes, "other route")
+        yield f"  {others}: `hookchain events show {event_id[:8]} --routes` says why not"
     yield from (f"  to {row.destination}: {_state_text(row)}" for row in local.deliveries(event_id))
 
 

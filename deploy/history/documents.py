@@ -36,6 +36,7 @@ def record_document(record: EventRecord, document: JsonObject | None, rows: list
         "passes": record.passes,
         "requests": [request_document(request) for request in record.requests],
         "routes": route_documents(record.routes),
+        "other_routes": record.other_routes,
         "deliveries": [delivery_document(row) for row in rows],
         "attempts": [attempt_document(attempt) for attempt in record.attempts],
         "dead_letters": [dead_letter_document(letter) for letter in record.dead_letters],

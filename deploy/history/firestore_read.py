@@ -18,6 +18,7 @@ from deploy.history.journal_view import (
     EventSummary,
     decisions_from,
     holds,
+    other_routes_from,
     search_words,
 )
 from shared import ledger_rules as rules
@@ -100,6 +101,7 @@ class FirestoreJournalReader:
             requests=(),
             attempts=_in_order([attempt_of(each.fields) for each in attempts]),
             dead_letters=letters,
+            other_routes=other_routes_from(entry_of(fields)["routes"]),
         )
 
     async def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
@@ -178,7 +180,7 @@ def status_of(entry: JsonObject, states: Sequence[str], letters: Sequence[str]) 
 def _routes(entry: JsonObject) -> list[JsonObject]:
     routes = entry["routes"]
     assert isinstance(routes, list)
-    return [route for route in routes if isinstance(route, dict)]
+    return [route for route in routes if isinstance(route, dict) and "route" in route]
 
 
 def summary_of(fields: Fields, status: str) -> EventSummary:

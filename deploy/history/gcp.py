@@ -25,6 +25,7 @@ from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.gcp.storage import BucketBlobs
 from shared.cloud.gcp.tokens import Authorization, Token, no_authorization, renewed
 from shared.errors import Temporary, TemporaryCode
+from shared.jsontext import JsonObject
 from shared.settings import Settings, read_settings
 
 TOKEN_SECONDS: Final = 600.0
@@ -196,6 +197,7 @@ def open_gcp_state(target: Target, environ: Mapping[str, str]) -> Iterator[State
             blobs=lambda: closing(place.make_blobs()),
             bus=lambda: closing(place.make_bus()),
             destinations=lambda: configured_destinations(environ),
+            transform_slice=lambda: configured_slice(environ, "transform"),
         )
     finally:
         reader.close()
@@ -219,15 +221,19 @@ async def closing(port: AnyPort) -> AsyncIterator[AnyPort]:
 
 def configured_destinations(environ: Mapping[str, str]) -> Sequence[str]:
     """Return the names in the operator's configuration; none where no configuration can be read."""
-    from deploy.config.compiler import read_config  # slow to import
+    destinations = (configured_slice(environ, "notify") or {}).get("destinations")
+    return tuple(destinations) if isinstance(destinations, dict) else ()
+
+
+def configured_slice(environ: Mapping[str, str], function: str) -> JsonObject | None:
+    """Return the function's slice of the operator's configuration; None where no configuration can be read."""
+    from deploy.config.compiler import compile_config, read_config  # slow to import
     from deploy.config.faults import ConfigFaults
 
     path = choose_config(environ, ROOT)
     if path == ROOT / EXAMPLE_CONFIG:
-        return ()
+        return None
     try:
-        document = read_config(path, environ).document
+        return compile_config(read_config(path, environ))[function]
     except ConfigFaults:
-        return ()
-    destinations = document.get("destinations") if isinstance(document, dict) else None
-    return tuple(destinations) if isinstance(destinations, dict) else ()
+        return None

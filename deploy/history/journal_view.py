@@ -103,8 +103,13 @@ class DeadLetterRow:
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """All the journal knows of one event. `document` is its CloudEvent, None before transform has seen it, or after
-    its body's retention is over. `passes`: how often transform saw it."""
+    """Everything that the journal knows about one event.
+
+    document      its CloudEvent; None before transform has processed it, and after its body's retention is over
+    routes        the decisions that the journal lists
+    passes        the number of times that transform has processed it
+    other_routes  the number of routes that the journal does not list
+    """
 
     summary: EventSummary
     document: JsonObject | None
@@ -113,6 +118,7 @@ class EventRecord:
     requests: tuple[RequestRow, ...]
     attempts: tuple[AttemptEntry, ...]
     dead_letters: tuple[DeadLetterRow, ...]
+    other_routes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +189,17 @@ def holds(document: str, words: tuple[str, ...]) -> bool:
 
 
 def decisions_from(documents: Json) -> tuple[RouteDecision, ...]:
-    """Read what shared.journal.route_documents made."""
+    """Return the decisions that shared.journal.route_documents wrote."""
     assert isinstance(documents, list)
-    return tuple(_decision(document) for document in documents if isinstance(document, dict))
+    return tuple(_decision(document) for document in documents if isinstance(document, dict) and "route" in document)
+
+
+def other_routes_from(documents: Json) -> int:
+    """Return the number of other routes that shared.journal.route_documents wrote."""
+    assert isinstance(documents, list)
+    last = documents[-1] if documents else None
+    others = last.get("others") if isinstance(last, dict) else None
+    return others if isinstance(others, int) else 0
 
 
 def _decision(document: JsonObject) -> RouteDecision:

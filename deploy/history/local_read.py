@@ -20,6 +20,7 @@ from deploy.history.journal_view import (
     Totals,
     decisions_from,
     make_buckets,
+    other_routes_from,
     search_words,
 )
 from shared.cloud.local.database import transaction
@@ -118,6 +119,7 @@ class JournalReader:
             requests=self._requests("WHERE event_id = :id ORDER BY seq", id=event_id),
             attempts=self.attempts(event_id),
             dead_letters=self._dead_letters("WHERE event_id = :id ORDER BY seq", id=event_id),
+            other_routes=other_routes_from(json.loads(body[1])) if body else 0,
         )
 
     def attempts(self, event_id: str) -> tuple[AttemptEntry, ...]:

@@ -33,6 +33,7 @@ class State:
 
     ledger, blobs, bus    are opened on the caller's event loop; `bus` raises StateFault where there is none
     destinations          returns the names in the configuration; none where it is not known
+    transform_slice       returns transform's slice of the configuration; None where it is not known
     """
 
     reader: JournalView
@@ -40,6 +41,7 @@ class State:
     blobs: Callable[[], AbstractAsyncContextManager[Blobs]]
     bus: Callable[[], AbstractAsyncContextManager[Bus]]
     destinations: Callable[[], Sequence[str]]
+    transform_slice: Callable[[], JsonObject | None]
 
     def find_id(self, kind: Literal["events", "dead_letters"], prefix: str) -> str:
         """Return the id that is `given` or is the only one that begins with it. Raises StateFault."""

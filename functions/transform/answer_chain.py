@@ -8,7 +8,7 @@ import json
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
-from functions.transform.chain import Chain, ChainResult, NamedChains
+from functions.transform.chain import CHAINS_PATH, Chain, ChainResult, NamedChains
 from functions.transform.documents import document_from, event_from
 from functions.transform.step import Services
 from shared.errors import Permanent, Rejected, Temporary
@@ -18,7 +18,6 @@ from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json, JsonObject
 from shared.limits import DEFAULT
 
-CHAINS_PATH: Final = "/chains/"
 CLOUDEVENT: Final = "application/cloudevents+json"
 UNPARSED_FORMATS: Final = ("text", "bytes")
 

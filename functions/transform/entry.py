@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from functions.transform.answer_chain import CHAINS_PATH, answer_chain
-from functions.transform.chain import NamedChains
+from functions.transform.chain import CHAINS_PATH, NamedChains
 from functions.transform.step import Services
 from functions.transform.transform import Transformed, Transformer
 from shared.errors import Permanent, Rejected, Temporary, place_of
@@ -17,7 +16,7 @@ from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json
 from shared.logs import log, loggable_type
 from shared.outcomes import EventOutcome, RequestOutcome
-from shared.push import MAX_PUSH_BYTES, Push, parse_push, refuse_pages
+from shared.push import MAX_PUSH_BYTES, parse_push, refuse_pages
 from shared.push_identity import VerifyPush
 
 _DUPLICATE: Final = (
@@ -51,7 +50,15 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
         refuse_pages(head)
         if head.path.startswith(CHAINS_PATH):
             return await _answer_chain(service, head, read_body, started)
-        transformed = await service.transformer.take(await _read_push(service, head, read_body))
+        if head.method != "POST":
+            raise Rejected("method_not_allowed", "a push is a POST")
+        await service.verify_push(head)
+        body = await read_body(MAX_PUSH_BYTES)
+        try:
+            push = parse_push(body)
+        except Permanent as error:
+            raise Rejected("malformed_body", error.detail) from error
+        transformed = await service.transformer.take(push)
         _log_transformed(transformed, service.type_words, started)
     except Rejected as error:  # not from the bus: the caller is misconfigured, and nothing was accepted
         _log("ERROR", "rejected", started, outcome=REJECTED, code=error.code, detail=error.detail)
@@ -66,21 +73,14 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
 
 
 async def _answer_chain(service: Service, head: Request, read_body: ReadBody, started: float) -> Reply:
+    from functions.transform.answer_chain import (
+        answer_chain,
+    )  # with the formats of documents, which few deployments use
+
     now = service.transformer.clock.now()
     reply, fields = await answer_chain(service.chains, service.services, head, read_body, now)
     _log("INFO" if reply.status < 400 else "WARNING", "chain", started, status=reply.status, **fields)
     return reply
-
-
-async def _read_push(service: Service, head: Request, read_body: ReadBody) -> Push:
-    """Raises Rejected for a request that is no push."""
-    if head.method != "POST":
-        raise Rejected("method_not_allowed", "a push is a POST")
-    await service.verify_push(head)
-    try:
-        return parse_push(await read_body(MAX_PUSH_BYTES))
-    except Permanent as error:
-        raise Rejected("malformed_body", error.detail) from error
 
 
 def _unavailable(error: Temporary, started: float) -> Reply:
@@ -90,9 +90,12 @@ def _unavailable(error: Temporary, started: float) -> Reply:
 
 def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], started: float) -> None:
     event, decision = transformed.event, transformed.decision
-    source = event.source_name if event.source_name in type_words else None
-    event_type = loggable_type(event.type, type_words.get(event.source_name, 1))
-    names: dict[str, Json] = {"event_id": event.id, "source": source, "type": event_type}
+    words = type_words.get(event.source_name)
+    names: dict[str, Json] = {
+        "event_id": event.id,
+        "source": None if words is None else event.source_name,
+        "type": loggable_type(event.type, words or 1),
+    }
     if transformed.duplicate_of is not None:
         reason: dict[str, Json] = {"outcome": DUPLICATE, "reason": "same_signed_bytes", "detail": _DUPLICATE}
         _log("WARNING", "transformed", started, **reason, **names)
@@ -109,7 +112,7 @@ def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], st
             **names,
         )
     count = sum(len(owed.destinations) for owed in decision.owed)
-    names = {**names, "reason": decision.reason or None, "trace": event.trace_id}
+    names |= {"reason": decision.reason or None, "trace": event.trace_id}
     _log("INFO", "transformed", started, outcome=decision.outcome, count=count, **names)
 
 

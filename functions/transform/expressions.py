@@ -3,7 +3,7 @@
 https://jmespath.org/specification.html
 """
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 import jmespath
 from jmespath.exceptions import (
@@ -18,7 +18,6 @@ from jmespath.exceptions import (
 from jmespath.functions import Functions, signature
 from jmespath.parser import ParsedResult
 from jmespath.visitor import Options
-from pydantic import AfterValidator
 
 from shared.did_you_mean import nearest
 from shared.errors import Permanent
@@ -115,14 +114,6 @@ def search_parsed(parsed: ParsedResult, value: Json, text: str = "") -> Json:
 def over_event(text: str) -> Expression:
     """Return the expression over an event as steps and routes see it. Raises ExpressionFault."""
     return Expression(text, NAMES)
-
-
-def _verify_over_event(text: str) -> str:
-    over_event(text)
-    return text
-
-
-ExpressionText = Annotated[str, AfterValidator(_verify_over_event)]
 
 
 def is_true(value: Json) -> bool:

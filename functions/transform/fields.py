@@ -6,11 +6,11 @@ value and the `parts` of a path, or an event and a path. `place` is where the va
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import AfterValidator, BaseModel, ConfigDict, PrivateAttr
 
-from functions.transform.expressions import kind_of
+from functions.transform.expressions import kind_of, over_event
 from functions.transform.paths import DataPath, Every, Part, Path, SinglePath, parse_path, place_of_key
 from shared.errors import Permanent
 from shared.event import Event, attribute_text
@@ -105,7 +105,7 @@ def _update(value: MaybeJson, parts: tuple[Part, ...], change: MaybeChange, plac
     for number in range(len(items)) if isinstance(part, Every) else (part,):
         found = _update(items[number], rest, change, f"{place}[{number}]", strict)
         items[number] = None if isinstance(found, Missing) else found
-    return _same_or(value, items) if isinstance(value, list) else items
+    return same_or(value, items) if isinstance(value, list) else items
 
 
 def _is_nothing_at(value: MaybeJson, part: int | Every) -> bool:
@@ -124,27 +124,7 @@ def _list_with(value: MaybeJson, part: int | Every, place: str) -> list[Json]:
     return value
 
 
-def without(value: Json, parts: tuple[Part, ...]) -> Json:
-    """Return the value without what the path names; the same object if there is nothing."""
-    part, rest = parts[0], parts[1:]
-    if isinstance(part, Every):
-        if not isinstance(value, list):
-            return value
-        return _same_or(value, [without(item, rest) for item in value] if rest else [])
-    if isinstance(part, str):
-        if not isinstance(value, dict) or part not in value:
-            return value
-        if not rest:
-            return {key: item for key, item in value.items() if key != part}
-        inner = without(value[part], rest)
-        return value if inner is value[part] else {**value, part: inner}
-    if not isinstance(value, list) or part >= len(value):
-        return value
-    inside = [without(value[part], rest)] if rest else []
-    return _same_or(value, [*value[:part], *inside, *value[part + 1 :]])
-
-
-def _same_or(before: list[Json], after: list[Json]) -> list[Json]:
+def same_or(before: list[Json], after: list[Json]) -> list[Json]:
     unchanged = len(before) == len(after) and all(a is b for a, b in zip(before, after, strict=True))
     return before if unchanged else after
 
@@ -183,6 +163,15 @@ def with_attribute(event: Event, path: Path, value: Json) -> Event:
             raise Permanent("path_conflict", "'type' cannot be empty")
         return replace(event, type=text)
     return replace(event, subject=text or None) if path.root == "subject" else replace(event, actor=text or None)
+
+
+def _verify_expression(text: str) -> str:
+    over_event(text)
+    return text
+
+
+ExpressionText = Annotated[str, AfterValidator(_verify_expression)]
+"""A JMESPath expression over the event."""
 
 
 class PathSettings(BaseModel):

@@ -49,13 +49,30 @@ def verify_output(data: Json) -> int:
 
     Computed values can hold each other so often that the JSON could never be written. So it is counted, level by
     level, before anything is written. A value counts its text, and two characters for itself and a comma.
+
+    It runs for every value after every step, so it is one loop, and the checks for exact types come first.
     """
     room = MAX_OUTPUT_CHARACTERS
     level: list[Json] = [[data]]
     for _ in range(MAX_OUTPUT_DEPTH + 1):
         below: list[Json] = []
         for container in level:
-            room -= _characters(container, below)
+            values: Iterable[Json]
+            if isinstance(container, dict):
+                room -= sum(map(len, container)) + 2 * len(container)
+                values = container.values()
+            else:
+                assert isinstance(container, list)
+                room -= 2 * len(container)
+                values = container
+            for value in values:
+                kind = type(value)
+                if kind is str:
+                    room -= len(value)  # type: ignore[arg-type] # a str, as its type says
+                elif kind is dict or kind is list:
+                    below.append(value)
+                elif value is not None and kind is not bool:
+                    room -= _number_characters(value)
             if room < 0:
                 raise Permanent("output_too_large", f"its output is larger than {MAX_OUTPUT_CHARACTERS} characters")
         if not below:
@@ -64,40 +81,14 @@ def verify_output(data: Json) -> int:
     raise Permanent("output_too_large", f"its output is nested deeper than {MAX_OUTPUT_DEPTH}")
 
 
-def _characters(container: Json, below: list[Json]) -> int:
-    """Return the number of characters of the container's own keys and plain values, and append its containers.
-
-    It runs for every value after every step, so the checks for exact types come first.
-    """
-    values: Iterable[Json]
-    characters = 0
-    if isinstance(container, dict):
-        characters = sum(map(len, container))
-        values = container.values()
-    else:
-        assert isinstance(container, list)
-        values = container
-    for value in values:
-        kind = type(value)
-        characters += 2
-        if kind is str:
-            characters += len(value)  # type: ignore[arg-type] # a str, as its type says
-        elif kind is dict or kind is list:
-            below.append(value)
-        elif value is not None and kind is not bool:
-            characters += _number_characters(value)
-    return characters
-
-
 def _number_characters(value: Json) -> int:
-    if isinstance(value, int):
-        if not -_TOO_LARGE < value < _TOO_LARGE:  # a sum can be, and could never be written
-            raise Permanent(
-                "invalid_output", f"its output holds an integer of more than {DEFAULT.max_number_digits} digits"
-            )
-        return value.bit_length() // 4
-    if not isinstance(value, float):
+    if type(value) is float:
+        if not math.isfinite(value):
+            raise Permanent("invalid_output", "its output holds a number that JSON lacks (infinity, or not a number)")
+        return 0
+    if not isinstance(value, int):
         raise Permanent("invalid_output", f"its output holds what JSON lacks: {type(value).__name__}")
-    if not math.isfinite(value):
-        raise Permanent("invalid_output", "its output holds a number that JSON lacks (infinity, or not a number)")
-    return 0
+    if not -_TOO_LARGE < value < _TOO_LARGE:  # a sum can be, and could never be written
+        rule = f"its output holds an integer of more than {DEFAULT.max_number_digits} digits"
+        raise Permanent("invalid_output", rule)
+    return value.bit_length() // 4

@@ -24,10 +24,11 @@ from aiohttp import web
 
 from deploy.bundle.requirements import read_pins
 from deploy.cli import bundle
-from shared.delivery import Delivery, to_cloudevent_of
+from shared.delivery import Delivery
 from shared.event import Event, to_cloudevent
 from shared.jsontext import JsonObject
 from tests.bench.receive import PASSWORD, REQUEST
+from tests.fakes.deliveries import to_cloudevent_of
 from tests.fakes.pushes import cloud_run_environment, cloud_run_headers
 from tests.gcp.firestore_memory import MemoryStore
 from tests.gcp.firestore_server import FirestoreServer

@@ -8,12 +8,13 @@ from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal, write_entries
 from shared.cloud.local.ledger import LocalLedger
-from shared.delivery import Delivery, to_cloudevent_of
+from shared.delivery import Delivery
 from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision
 from shared.jsontext import Json, to_json
 from shared.ledger import Claimed
 from shared.times import rfc3339
+from tests.fakes.deliveries import to_cloudevent_of
 
 NOW: Final = 1_790_000_000.0
 TELL: Final = RouteDecision("tell", True, "its type matches", ("list",))

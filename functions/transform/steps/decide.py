@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
 
 from functions.transform.comparisons import number_hint
-from functions.transform.expressions import Expression, ExpressionText, is_true
+from functions.transform.expressions import Expression, is_true
+from functions.transform.fields import ExpressionText
 from functions.transform.step import AskingStep, Example, Services, Step, StepContext, StepResult, Through
 from functions.transform.step import Stop as Stopped
 from functions.transform.step import Switch as Switched

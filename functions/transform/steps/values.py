@@ -47,12 +47,14 @@ class Set(RootModel[Annotated[dict[AnyPath, JsonValue], Field(min_length=1)]], S
     )
     model_config = ConfigDict(frozen=True)
     _values: list[Value] = PrivateAttr()
+    _computes: bool = PrivateAttr()
 
     def model_post_init(self, _: object) -> None:
         self._values = [Value.parse(path, value) for path, value in self.root.items()]
+        self._computes = any(each.expression for each in self._values)
 
     def apply(self, event: Event, _: StepContext) -> Event:
-        view = view_of(event)
+        view = view_of(event) if self._computes else {}
         data = event.data
         for each in self._values:
             if each.path.root == "data":

@@ -117,10 +117,10 @@ def event_writes(entry: EventEntry, retention: Retention) -> list[Write]:
     }
     name = document_id(event.id)
     writes = [Write(EVENTS, name, fields, mask=tuple(fields), increments={"passes": 1})]
-    document = to_json(to_cloudevent(event))
-    if len(document.encode()) <= MAX_DOCUMENT_BYTES:  # it always is, where there is a place for blobs
+    document = entry.document or to_json(to_cloudevent(event)).encode()
+    if len(document) <= MAX_DOCUMENT_BYTES:  # it always is, where there is a place for blobs
         body: dict[str, Value] = {
-            "document": document.encode(),
+            "document": document,
             EXPIRE_AT: Moment(entry.at + retention.bodies_seconds),
         }
         writes.append(Write(BODIES, name, body, mask=tuple(body)))
@@ -138,7 +138,7 @@ def _event_document(entry: EventEntry, received_at: float) -> JsonObject:
         "routed_at": entry.at,
         "expected": entry.expected,
         "broken": entry.broken,
-        "routes": route_documents(entry.routes),
+        "routes": route_documents(entry.routes, entry.others),
     }
 
 

@@ -119,7 +119,8 @@ def _event_values(entry: EventEntry) -> tuple[str | float | int | None, ...]:
 
 
 def _body_values(entry: EventEntry) -> tuple[str, str, str]:
-    return entry.event.id, to_json(to_cloudevent(entry.event)), to_json(route_documents(entry.routes))
+    document = entry.document.decode() or to_json(to_cloudevent(entry.event))
+    return entry.event.id, document, to_json(route_documents(entry.routes, entry.others))
 
 
 def _attempt_values(entry: AttemptEntry) -> tuple[str | float | int, ...]:

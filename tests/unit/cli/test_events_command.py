@@ -126,6 +126,45 @@ def test_an_event_is_shown_with_its_whole_way(kept: Kept, capsys: pytest.Capture
     ]
 
 
+def with_other_routes(kept: Kept) -> None:
+    event = Event("4f2a9c0d", "/sources/web", "signup.created", rfc3339(NOW), "0" * 64, {"plan": "free"})
+    kept.record(EventEntry(event, (TELL,), NOW, others=2))
+    routes: Json = [
+        {"name": "tell", "to": ["list"]},
+        {"name": "shop", "from": ["shop"], "to": ["list"]},
+        {"name": "paid", "where": "data.plan != 'free'", "to": ["list"]},
+    ]
+    file = kept.folder / "slices" / "transform.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"function": "transform", "routes": routes}), encoding="utf-8")
+
+
+def test_routes_that_the_journal_only_counts_are_computed_on_request(
+    kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_other_routes(kept)
+
+    assert "  2 other routes: --routes computes why not" in printed(capsys, "show", "4f2a9c0d").splitlines()
+    lines = printed(capsys, "show", "4f2a9c0d", "--routes").splitlines()
+    start = lines.index("Other routes, by the current configuration")
+    assert lines[start + 1 : start + 3] == [
+        "  shop: not_matched: from 'web', which is not shop",
+        "  paid: not_matched: where data.plan != 'free' is false",
+    ]
+    document = printed_json(capsys, "show", "4f2a9c0d", "--routes")
+    unlisted = document["unlisted_routes"]
+    assert isinstance(unlisted, list)
+    assert (document["other_routes"], len(unlisted)) == (2, 2)
+
+
+def test_without_a_configuration_the_other_routes_cannot_be_computed(
+    kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.event("4f2a9c0d")
+    assert main(["events", "show", "4f2a9c0d", "--routes"]) == 1
+    assert "there is no configuration" in capsys.readouterr().err
+
+
 def test_a_dead_letter_is_part_of_its_events_way(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     letter_id = kept.dead_letter(kept.event("e1"))
     text = printed(capsys, "show", "e1")

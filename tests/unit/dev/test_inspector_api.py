@@ -17,13 +17,14 @@ from deploy.dev.sendgrid.mailbox import mail_request
 from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
-from shared.delivery import Delivery, to_cloudevent_of
+from shared.delivery import Delivery
 from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, RouteDecision
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ledger import Claimed
 from shared.settings import read_settings
 from tests.fakes.bus import FakeBus
+from tests.fakes.deliveries import to_cloudevent_of
 
 NOW = 1_790_000_000.0
 TELL = RouteDecision("tell", True, "its type matches", ("list",))

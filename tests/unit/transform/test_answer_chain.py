@@ -9,6 +9,7 @@ import pytest
 
 from functions.transform import entry
 from functions.transform.read_routes import read_program
+from functions.transform.routes import Routes
 from functions.transform.step import Services
 from functions.transform.transform import Transformer
 from shared.event import Event, to_cloudevent
@@ -41,7 +42,7 @@ CHAINS: Final[Json] = {
 def service() -> entry.Service:
     program = read_program({"routes": [], "chains": CHAINS})
     services = Services(FakeSecrets({}), FakeFetch(), FakeOwners(), None)
-    transformer = Transformer((), FakeBus(), FakeBlobs(), Journaling("transform", None), FakeClock())
+    transformer = Transformer(Routes(), FakeBus(), FakeBlobs(), Journaling("transform", None), FakeClock())
     return entry.Service(transformer, program.chains, services, from_anybody)
 
 

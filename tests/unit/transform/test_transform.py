@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Final
 
 import pytest
 
@@ -9,9 +10,9 @@ from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
 from shared.dead_letters import DEAD_LETTER_TYPE
 from shared.delivery import delivery_from
 from shared.errors import Permanent, Temporary
-from shared.event import from_cloudevent
+from shared.event import from_cloudevent, to_cloudevent
 from shared.journal import EventEntry
-from shared.jsontext import Json
+from shared.jsontext import Json, to_json
 from shared.ports import DEAD_LETTERS, DELIVERIES
 from shared.push import Push
 from tests.fakes.clock import FakeClock
@@ -170,6 +171,17 @@ async def test_a_large_event_is_fetched_before_it_is_matched_and_travels_on_by_r
     assert (await checked_out(changed.event, bench.blobs)).data == {"plan": "pro", "text": text, "n": 1}
 
 
+async def test_an_event_that_no_step_changed_is_delivered_and_journaled_as_the_bus_brought_it(bench: Bench) -> None:
+    content = to_json(to_cloudevent(EVENT)).encode().replace(b'"plan"', b'"pl\\u0061n"')
+
+    await bench.transformer.take(Push(content, {}, "m1"))
+
+    changed, _, as_it_came = bench.bus.on(DELIVERIES)
+    assert content in as_it_came.data
+    assert content not in changed.data
+    assert bench.journaled.document == content
+
+
 async def test_what_a_step_made_small_travels_whole_again(bench: Bench) -> None:
     light, _ = await checked_in(replace(EVENT, data={"a": 1, "b": "x" * MAX_INLINE_BYTES}), bench.blobs, "e1")
     bench.routes = [{"name": "short", "steps": [{"drop": ["data.b"]}], "to": ["crm"]}]
@@ -186,7 +198,13 @@ async def test_an_event_whose_blob_is_gone_is_a_dead_letter(bench: Bench) -> Non
     assert bench.letters[0].attributes["code"] == "missing_body"
 
 
-@pytest.mark.parametrize("data", [b"", b"not json", b"[]", b'{"id": "e1"}', b"[" * 100_000])
+NOT_JSON_TO_OTHERS: Final = to_json(to_cloudevent(EVENT)).replace('"pro"', "NaN").encode()
+IN_UTF_16: Final = to_json(to_cloudevent(EVENT)).encode("utf-16")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"not json", b"[]", b'{"id": "e1"}', b"[" * 100_000, NOT_JSON_TO_OTHERS, IN_UTF_16]
+)
 async def test_what_is_no_event_is_a_dead_letter_under_its_messages_id(bench: Bench, data: bytes) -> None:
     with pytest.raises(Permanent):
         await bench.transformer.take(Push(data, {}, "m1"))

@@ -3,7 +3,7 @@
 import { bytes, duration, h, time, withLinks } from "/page/dom.js";
 import { chip, checksView } from "/page/pieces.js";
 import { current } from "/page/state.js";
-import { stepsView } from "/page/steps.js";
+import { otherRoutesView, stepsView } from "/page/steps.js";
 import { releaseButton } from "/page/banners.js";
 import { OUTCOMES, deliveryState, plural } from "/page/words.js";
 
@@ -33,7 +33,9 @@ export function transformStage(event) {
   const state = broken.length ? "bad" : event.expected ? "good" : "none";
   const summary = matched.length && !broken.length && !event.expected ? "filtered" : matched.length ? `${plural(matched.length, "route")} → ${plural(event.expected, "delivery", "deliveries")}` : broken.length ? "dead-lettered" : event.status === "duplicate" ? "duplicate: the same signed bytes arrived before" : "no route took it";
   return stage("transform", state, summary,
-    event.routes.length ? h("ul", { class: "routes" }, event.routes.map(routeView)) : h("p", { class: "faint" }, "The configuration has no routes."),
+    event.routes.length > 0 && h("ul", { class: "routes" }, event.routes.map(routeView)),
+    !event.routes.length && !event.other_routes && h("p", { class: "faint" }, "The configuration has no routes."),
+    event.other_routes > 0 && otherRoutesView(event, routeView),
     event.event && !current("hint")?.cloud && stepsView(event));
 }
 

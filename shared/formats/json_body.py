@@ -8,7 +8,9 @@ a body of 2 KB.
 """
 
 import json
+import math
 import re
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import accumulate
@@ -40,7 +42,9 @@ def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = 
             verify_shape(text, limits)
     most_keys = limits.max_keys if len(text) > limits.max_keys else None
     longest_key = limits.max_key_characters if len(text) > limits.max_key_characters else None
-    longest_integer = limits.max_number_digits if len(text) > limits.max_number_digits else None
+    # int() has a limit of its own, which is Limits' default.
+    integers_are_bounded = min(sys.get_int_max_str_digits() or math.inf, len(text)) <= limits.max_number_digits
+    longest_integer = None if integers_are_bounded else limits.max_number_digits
     try:
         value: Json = _decoder(most_keys, longest_key, longest_integer).decode(text.decode("utf-8"))
     except json.JSONDecodeError as error:
@@ -113,10 +117,13 @@ def _object_of(pairs: list[tuple[str, Json]]) -> JsonObject:
 
 def _object_maker(most_keys: int, longest_key: int | None) -> Callable[[list[tuple[str, Json]]], JsonObject]:
     def make(pairs: list[tuple[str, Json]]) -> JsonObject:
-        made = _object_of(pairs)
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            return _object_of(pairs)  # which raises
         if len(made) > most_keys:
             raise Rejected("too_many_values", f"an object has more than {most_keys} keys")
-        if longest_key is not None and max(map(len, made), default=0) > longest_key:
+        # The sum is what is fast to find, and rarely too much.
+        if longest_key is not None and len("".join(made)) > longest_key and max(map(len, made)) > longest_key:
             raise Rejected("too_many_values", f"a key is longer than {longest_key} characters")
         return made
 

@@ -15,7 +15,12 @@ from tests.unit.shared.format_outcomes import depth_of, nodes_of, outcome
 
 SMALL = replace(DEFAULT, max_depth=4, max_nodes=20, max_keys=5, max_key_characters=10, max_number_digits=12)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+    | st.text('[]{}",\\a'),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 

@@ -82,7 +82,7 @@ def test_an_event_is_found_and_its_way_is_told(stack: Stack) -> None:
     assert (event["source"], event["type"], event["subject"]) == ("shop", "order.created", "A1")
     shown = hookchain(stack, "events", "show", str(event["id"])[:8])
     assert "POST answered 200" in shown
-    assert "fragile: no match" in shown
+    assert "fragile: not_matched" in shown
     assert "to inbox by route 'all': delivered" in shown
     assert "answer: 202" in shown
 

@@ -96,7 +96,7 @@ async def test_a_new_generation_goes_to_everyone_again(bench: Bench) -> None:
         ({"DATA": "554 looks like spam"}, Failed, "554 looks like spam"),
         ({"DATA": "451 try later"}, RetryLater, "451 try later"),
         ({"MAIL": "451 greylisted"}, RetryLater, "451 greylisted"),
-        ({"MAIL": "553 not your address"}, Disabled, "refuses the sender hooks@example.com"),
+        ({"MAIL": "553 not your address"}, Disabled, "rejects the sender hooks@example.com"),
     ],
 )
 async def test_the_servers_answer_is_the_outcome(

@@ -19,7 +19,7 @@ from shared.logs import log
 
 # Acknowledgements wait this long for each other, or are written with the next publish. A kill in between costs
 # redeliveries, which at-least-once delivery allows.
-ACK_FLUSH_SECONDS: Final = 0.005
+ACK_FLUSH_SECONDS: Final = 0.02
 FLUSH_AGAIN_SECONDS: Final = 1.0
 
 _Publish: TypeAlias = tuple[str, Sequence[Draft]]

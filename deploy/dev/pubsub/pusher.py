@@ -82,7 +82,10 @@ class Pusher:
             self.wake()
 
     async def _push(self, owed: Owed) -> None:
-        acknowledged = await self._send(owed)
+        config, acknowledged = self._debtor.config, False
+        if config.push is not None:
+            body = push_body(owed.message, config.name, self._debtor.attempt_of(owed))
+            acknowledged = await self._client.push(config.push, body, config.ack_deadline_seconds)
         if acknowledged and self._plan.loses_acknowledgement():
             self._debtor.failed(owed)
         elif acknowledged:
@@ -91,17 +94,6 @@ class Pusher:
         else:
             self._window.failed(asyncio.get_running_loop().time())
             self._debtor.failed(owed)
-
-    async def _send(self, owed: Owed) -> bool:
-        config = self._debtor.config
-        if config.push is None:
-            return False
-        body = push_body(owed.message, config.name, self._debtor.attempt_of(owed))
-        try:
-            authorization = self._client.authorization(config.push)
-        except OSError:  # the state folder is gone or full: the message is delivered again, as after any failed push
-            return False
-        return await self._client.push(config.push.endpoint, body, authorization, config.ack_deadline_seconds)
 
 
 class PushClient:
@@ -115,26 +107,26 @@ class PushClient:
         for client in self._clients.values():
             client.close()
 
-    def authorization(self, target: PushTarget) -> dict[str, str]:
-        """Return the header with the account's token, if the subscription names an account. Raises OSError."""
-        if not target.account or self._tokens is None:
-            return {}
-        return {"Authorization": f"Bearer {self._tokens.token(target.account, target.audience)}"}
-
-    async def push(self, url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float) -> bool:
+    async def push(self, target: PushTarget, body: bytes, timeout_seconds: float) -> bool:
         """Return whether the endpoint acknowledged; no response within the timeout is no acknowledgement."""
-        parts = urlsplit(url)
+        parts = urlsplit(target.endpoint)
         authority = parts.netloc.rpartition("@")[2]
         client = self._clients.get(authority)
         if client is None:
             client = self._clients[authority] = HttpClient(f"http://{authority}", takes_interim=True)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         try:
             # A server closes a kept connection just as we write to it: that says nothing about the message.
-            answer = await client.call("POST", target, {**_HEADERS, **headers}, body, timeout_seconds, may_repeat=True)
-        except OSError:  # a timeout is one, too
+            answer = await client.call("POST", path, self._headers(target), body, timeout_seconds, may_repeat=True)
+        except OSError:  # a timeout is one, and a state folder that is gone or full, in which there is no key
             return False
         return answer.status in ACKNOWLEDGING
+
+    def _headers(self, target: PushTarget) -> Mapping[str, str]:
+        """Return the headers, with the account's token if the subscription names an account. Raises OSError."""
+        if not target.account or self._tokens is None:
+            return _HEADERS
+        return {**_HEADERS, "Authorization": f"Bearer {self._tokens.token(target.account, target.audience)}"}
 
 
 class Window:

@@ -55,6 +55,7 @@ class Store:
 
     def __init__(self, state_folder: Path) -> None:
         self.db = open_database(state_folder / FILE_NAME, _SCHEMA)
+        self._is_synced = False
 
     def close(self) -> None:
         self.db.close()
@@ -128,7 +129,9 @@ class Store:
         self.db.execute("DELETE FROM message WHERE id NOT IN (SELECT message FROM owed)")
 
     def _transaction(self, is_synced: bool) -> AbstractContextManager[sqlite3.Connection]:
-        sync_commits(self.db, is_synced)
+        if is_synced != self._is_synced:
+            sync_commits(self.db, is_synced)
+            self._is_synced = is_synced
         return transaction(self.db)
 
 

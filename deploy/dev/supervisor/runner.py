@@ -19,9 +19,9 @@ from deploy.dev.supervisor.reaper import GRACE_SECONDS, signal_group
 FIRST_SECONDS: Final = 0.25
 LONGEST_SECONDS: Final = 10.0
 SETTLED_SECONDS: Final = 10.0
-CHUNK_BYTES: Final = 65_536
+CHUNK_BYTES: Final = 262_144
 GATHER_SECONDS: Final = 0.02
-"""Lines of a busy child are read together: measured, 0.12 ms of CPU an event instead of 0.27 ms."""
+"""Lines of a busy child are read together. A pipe holds 64 KB: of 300 bytes each, 10,000 lines a second."""
 CANNOT_START: Final = 127  # as a shell says it
 
 Hear = Callable[[str, Sequence[str]], None]
@@ -87,6 +87,7 @@ class Runner:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            limit=1,  # lines wait in the pipe, not in a buffer that wakes this process for each
             start_new_session=True,
         )
         self._link.watch(process.pid)

@@ -64,7 +64,7 @@ class Supervisor:
             await asyncio.gather(*running, return_exceptions=True)
             feeding.cancel()
             await asyncio.wait([feeding])
-            self.output.file.close()
+            self.output.close()
         self.output.show(farewell(self.setup.folders.state))
 
     def stop(self) -> None:

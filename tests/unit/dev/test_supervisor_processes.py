@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy.dev.supervisor import reaper
-from deploy.dev.supervisor.output import Output, RequestFeed
+from deploy.dev.supervisor.output import ROUTINE_LINES, Output, RequestFeed
 from deploy.dev.supervisor.plan import Child
 from deploy.dev.supervisor.reaper import groups_left
 from deploy.dev.supervisor.runner import ReaperLink, Runner
@@ -293,6 +293,33 @@ async def test_a_line_of_receive_is_shown_logged_and_journaled(
     assert "receive   Traceback" in shown
     assert "receive   accepted  source=web" in shown
     assert "e1" in (tmp_path / "log.jsonl").read_text(encoding="utf-8")
+
+
+async def test_under_load_routine_lines_are_left_out_and_counted_and_errors_are_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = Output(LogView("INFO", colours=False), lambda: None, tmp_path)
+    routine = [f'{{"severity":"INFO","message":"delivered","event_id":"e{n}"}}' for n in range(ROUTINE_LINES + 9)]
+    output.hear("notify", [*routine, '{"severity":"ERROR","message":"not done"}', "Traceback"])
+    output.close()
+    shown = capsys.readouterr().out
+    assert shown.count("delivered") == ROUTINE_LINES
+    assert "error: not done" in shown
+    assert "Traceback" in shown
+    assert shown.endswith("dev       9 lines left out here: `hookchain logs` prints every line\n")
+    assert (tmp_path / "log.jsonl").read_text(encoding="utf-8").count("delivered") == ROUTINE_LINES + 9
+
+
+async def test_each_second_routine_lines_are_shown_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output(LogView("INFO", colours=False), lambda: None, tmp_path)
+    line = '{"severity":"INFO","message":"delivered"}'
+    output.hear("notify", [line] * (ROUTINE_LINES + 1))
+    async with asyncio.timeout(10):
+        while "1 line left out" not in capsys.readouterr().out:
+            await asyncio.sleep(0.05)
+    output.hear("notify", [line])
+    output.close()
+    assert capsys.readouterr().out.endswith("notify    delivered\n")
 
 
 class FullDisk(io.StringIO):

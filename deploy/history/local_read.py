@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -20,18 +21,13 @@ from deploy.history.journal_view import (
     Totals,
     decisions_from,
     make_buckets,
-    words_of,
 )
+from deploy.history.local_event_queries import COLUMNS, Parameter, read_page
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import open_journal, update_status
 from shared.journal import AttemptEntry
 from shared.jsontext import Json
 
-Parameter = str | int | float | None
-
-_EVENT_COLUMNS: Final = (
-    "events.seq, id, source, type, subject, actor, received_at, routed_at, expected, status"  # as EventSummary has them
-)
 _REQUESTS: Final = (
     "SELECT seq, at, method, status, code, source, event_id, type, detail, bytes, duration_ms FROM requests"
 )
@@ -67,8 +63,9 @@ FROM (SELECT event_id, ended_at FROM attempts WHERE ended_at >= :since AND outco
 class JournalReader:
     """Makes the file where it is missing, so that there is nothing to read rather than an error."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
+        self._clock = clock
         self._connection = open_journal(path)
         search.attach_index(self._connection, path.parent)
 
@@ -94,15 +91,10 @@ class JournalReader:
         return search.events_behind(self._connection)
 
     def events(self, query: EventQuery) -> EventPage:
-        sql, parameters = _events_sql(query)
-        rows = [EventSummary(*row) for row in self._connection.execute(sql, parameters)]
-        more = len(rows) > query.limit
-        rows = rows[: query.limit]
-        not_indexed = search.events_behind(self._connection) if query.text else 0
-        return EventPage(tuple(rows), rows[-1].seq if more else None, not_indexed)
+        return read_page(self._connection, query, self._clock)
 
     def event(self, event_id: str) -> EventRecord | None:
-        select = f"SELECT {_EVENT_COLUMNS} FROM events WHERE id = ?"  # noqa: S608 our own column names
+        select = f"SELECT {COLUMNS} FROM events WHERE id = ?"  # noqa: S608 our own column names
         row = self._connection.execute(select, (event_id,)).fetchone()
         if row is None:
             return None
@@ -201,39 +193,3 @@ class JournalReader:
 
     def _dead_letters(self, where: str, **parameters: Parameter) -> tuple[DeadLetterRow, ...]:
         return tuple(DeadLetterRow(*row) for row in self._connection.execute(f"{_DEAD_LETTERS} {where}", parameters))
-
-
-def _events_sql(query: EventQuery) -> tuple[str, Sequence[Parameter]]:
-    """One row more than the limit, to know whether there is more."""
-    conditions: list[str] = []
-    parameters: list[Parameter] = []
-
-    def where(condition: str, value: Parameter) -> None:
-        conditions.append(condition)
-        parameters.append(value)
-
-    words = words_of(query.text)
-    if words:
-        where("texts MATCH ?", search.match_expression(words))
-    if query.source:
-        where("source = ?", query.source)
-    if query.type and query.type.endswith("*"):
-        where("type GLOB ?", query.type.replace("[", "[[]").replace("?", "[?]"))
-    elif query.type:
-        where("type = ?", query.type)
-    if query.status:
-        where("status = ?", query.status)
-    if query.since is not None:
-        where("received_at >= ?", query.since)
-    if query.until is not None:
-        where("received_at <= ?", query.until)
-    if query.before is not None:
-        where("texts.rowid < ?" if words else "events.seq < ?", query.before)
-    tables = "search.texts JOIN events ON events.seq = texts.rowid" if words else "events"
-    order = "texts.rowid" if words else "events.seq"
-    parameters.append(query.limit + 1)
-    return (
-        f"SELECT {_EVENT_COLUMNS} FROM {tables}"  # noqa: S608 every value is a parameter
-        f" WHERE {' AND '.join(conditions) or 'TRUE'} ORDER BY {order} DESC LIMIT ?",
-        parameters,
-    )

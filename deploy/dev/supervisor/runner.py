@@ -20,8 +20,8 @@ FIRST_SECONDS: Final = 0.25
 LONGEST_SECONDS: Final = 10.0
 SETTLED_SECONDS: Final = 10.0
 CHUNK_BYTES: Final = 262_144
-GATHER_SECONDS: Final = 0.02
-"""Lines of a busy child are read together. A pipe holds 64 KB: of 300 bytes each, 10,000 lines a second."""
+GATHER_SECONDS: Final = 0.05
+"""Lines of a busy child are read together. A pipe holds 64 KB: 4,000 lines a second of 300 bytes each."""
 CANNOT_START: Final = 127  # as a shell says it
 
 Hear = Callable[[str, Sequence[str]], None]

@@ -44,6 +44,9 @@ _BEGINNING: Final = {
     for table in ("events", "dead_letters")
 }
 _MARK: Final = "UPDATE dead_letters SET state = :state WHERE id = :id AND state <> :state RETURNING event_id"
+_MARK_ROUTED: Final = (
+    "UPDATE events SET routed_at = received_at, expected = ? WHERE id = ? AND routed_at IS NULL AND received_at < ?"
+)
 # `:since` is where the window begins, `:width` a bucket's seconds. The newest 4,000 deliveries say how long one takes.
 _REQUEST_COUNTS: Final = """
 SELECT CAST((at - :since) / :width AS INTEGER), total(status < 400), total(status >= 400) FROM requests
@@ -124,9 +127,15 @@ class JournalReader:
         """`seq` and id of events whose deliveries are not all at an end, oldest first."""
         return self._connection.execute(
             "SELECT seq, id FROM events WHERE status IN ('delivering', 'retrying', 'held')"
-            " AND seq > ? AND routed_at < ? ORDER BY seq LIMIT ?",
+            " AND seq > ? AND coalesce(routed_at, received_at) < ? ORDER BY seq LIMIT ?",
             (after, routed_before, limit),
         ).fetchall()
+
+    def mark_routed(self, event_id: str, received_before: float, expected: int) -> None:
+        """Note how many deliveries an older event has, if transform's entry is missing: the disk was full then."""
+        with closing(open_journal(self._path)) as connection, transaction(connection):
+            if connection.execute(_MARK_ROUTED, (expected, event_id, received_before)).rowcount:
+                update_status(connection, [event_id])
 
     def refused(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
         """Newest first: 4xx, and the 503s that told a sender to come again."""

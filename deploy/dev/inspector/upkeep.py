@@ -19,6 +19,8 @@ BUSY_INDEX_SECONDS: Final = 0.05
 FEW_EVENTS: Final = 200
 REPAIR_SECONDS: Final = 2.0
 SETTLED_SECONDS: Final = 2.0
+LOST_SECONDS: Final = 30.0
+"""An event whose deliveries began so long ago, and of which transform has written nothing, lacks transform's entry."""
 REPAIR_EVENTS: Final = 50
 MAX_DELIVERIES: Final = 100
 
@@ -49,16 +51,18 @@ async def repair_journal(backend: LocalBackend) -> None:
     """Repair the events that are still open, a few at a time, over and over."""
     after = 0
     while True:
-        after = await _repair_some(backend, after)
+        after = await repair_some(backend, after, time.time())
         await asyncio.sleep(REPAIR_SECONDS)
 
 
-async def _repair_some(backend: LocalBackend, after: int) -> int:
+async def repair_some(backend: LocalBackend, after: int, now: float) -> int:
     """Repair the next events; return the position at which to continue."""
-    settled = time.time() - SETTLED_SECONDS
-    found = await backend.read(partial(backend.reader.open_events, after, settled, REPAIR_EVENTS))
+    reader = backend.reader
+    found = await backend.read(partial(reader.open_events, after, now - SETTLED_SECONDS, REPAIR_EVENTS))
     for _, event_id in found:
         rows = await backend.ledger.rows(MAX_DELIVERIES, event_id=event_id)
-        outcomes = await backend.read(partial(backend.reader.last_outcomes, event_id))
+        outcomes = await backend.read(partial(reader.last_outcomes, event_id))
         await backend.journal.record(list(missing_entries(outcomes, rows)))
+        if rows:
+            await backend.read(partial(reader.mark_routed, event_id, now - LOST_SECONDS, len(rows)))
     return found[-1][0] if len(found) == REPAIR_EVENTS else 0

@@ -138,10 +138,11 @@ class Store:
 def read_waiting(state_folder: Path) -> list[tuple[str, int, float | None]]:
     """Return each subscription's id, count of unacknowledged messages and oldest publish time, if it has any.
 
-    The broker may be running or not. Returns nothing without a file. Raises sqlite3.Error.
+    The broker may be running or not. Returns nothing without a file, or while it is being created. Raises
+    sqlite3.Error.
     """
     path = state_folder / FILE_NAME
-    if not path.is_file():
+    if not path.is_file() or path.stat().st_size == 0:
         return []
     db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:

@@ -1,4 +1,4 @@
-"""Where a local service listens: on this machine only, for the user who runs it, over HTTP/1.1.
+"""The port of a local service: open on this machine only, for the user who runs it, over HTTP/1.1.
 
 A connection is judged before a request is parsed: another user's is answered 403, and HTTP/2, which gRPC clients speak,
 is answered in its own protocol. Linux lists the owner of every TCP socket in /proc/net. Other systems do not: there,
@@ -17,7 +17,7 @@ from typing import Final, TypeAlias, cast
 from aiohttp import web
 
 from deploy.dev.direct_http import DirectHttp, FindHandler
-from deploy.dev.grpc_refusal import PREFACE, GrpcRefusal
+from deploy.dev.grpc_rejection import PREFACE, GrpcRejection
 
 HOST: Final = "127.0.0.1"
 
@@ -72,7 +72,7 @@ class FirstBytes(asyncio.Protocol):
         if self._is_other_user:
             self._reject_user()
         elif self._received.startswith(PREFACE):
-            self._hand_over(GrpcRefusal())
+            self._hand_over(GrpcRejection())
         elif not PREFACE.startswith(self._received):
             self._hand_over(self._make_http())
 

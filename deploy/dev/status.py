@@ -8,7 +8,7 @@ from typing import Final
 
 from deploy.config.dev_file import FILE_NAME
 from deploy.config.ports import HOST
-from deploy.dev.probe import ask
+from deploy.dev.probe import request_status
 from deploy.dev.pubsub.store import FILE_NAME as BUS
 from deploy.dev.pubsub.store import read_waiting
 from deploy.history.local import running_ports
@@ -33,7 +33,7 @@ def local_version(folder: Path) -> Version:
 
 async def silent_processes(ports: Mapping[str, int]) -> list[str]:
     """Return the names of the processes that do not answer: they cannot start, hang, or were stopped."""
-    answers = (ask(port, "GET", READY_PATH, ANSWER_SECONDS) for port in ports.values())
+    answers = (request_status(port, "GET", READY_PATH, ANSWER_SECONDS) for port in ports.values())
     return [name for name, status in zip(ports, await asyncio.gather(*answers), strict=True) if status is None]
 
 

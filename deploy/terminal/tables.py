@@ -120,13 +120,13 @@ def _columns(character: str) -> int:
 def cut(text: str, width: int) -> str:
     if width_of(text) <= width:
         return text
-    kept, room = "", width - 1
+    result, room = "", width - 1
     for character in text:
         room -= _columns(character)
         if room < 0:
             break
-        kept += character
-    return kept + "…"
+        result += character
+    return result + "…"
 
 
 def padded(text: str, width: int) -> str:

@@ -1,4 +1,4 @@
-"""Background work on the journal: its search index, and entries that it lacks but the ledger has."""
+"""Background tasks on the journal: its search index, and entries that it lacks but the ledger has."""
 
 import asyncio
 import sqlite3
@@ -25,11 +25,11 @@ REPAIR_EVENTS: Final = 50
 MAX_DELIVERIES: Final = 100
 
 
-async def repeated(work: Callable[[], Awaitable[None]]) -> None:
-    """Run `work` again and again. It ends only with an error, such as a full disk, that may be over the next time."""
+async def repeated(task: Callable[[], Awaitable[None]]) -> None:
+    """Run `task` again and again. It ends only with an error, such as a full disk, that may be over the next time."""
     while True:
         try:
-            await work()
+            await task()
         except (sqlite3.Error, Temporary) as error:
             detail = error.detail if isinstance(error, Temporary) else reason_of(error)
             log("WARNING", "the page may be out of date", function="inspector", detail=detail)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
-from deploy.dev.pubsub.backlog import Alarm, Owed
+from deploy.dev.pubsub.backlog import Alarm, PendingDelivery
 from deploy.dev.pubsub.faults import FaultPlan
 from deploy.dev.pubsub.messages import push_body
 from deploy.dev.pubsub.push_tokens import PushTokens
@@ -26,23 +26,23 @@ _HEADERS: Final = {
 }
 
 
-class Debtor(Protocol):
+class DeliverySource(Protocol):
     """The part of a subscriber that a Pusher and a Puller use."""
 
     config: Subscription
 
-    def take(self, now: float) -> Owed | None: ...
+    def take(self, now: float) -> PendingDelivery | None: ...
 
-    def attempt_of(self, owed: Owed) -> int | None: ...
+    def attempt_of(self, pending: PendingDelivery) -> int | None: ...
 
-    def acknowledged(self, owed: Owed) -> None: ...
+    def acknowledged(self, pending: PendingDelivery) -> None: ...
 
-    def failed(self, owed: Owed) -> None: ...
+    def failed(self, pending: PendingDelivery) -> None: ...
 
 
 class Pusher:
-    def __init__(self, debtor: Debtor, client: "PushClient", plan: FaultPlan) -> None:
-        self._debtor = debtor
+    def __init__(self, source: DeliverySource, client: "PushClient", plan: FaultPlan) -> None:
+        self._source = source
         self._client = client
         self._plan = plan
         self._window = Window()
@@ -53,16 +53,16 @@ class Pusher:
     def wake(self) -> None:
         """Push what is ready, as far as there is room."""
         loop = asyncio.get_running_loop()
-        while self._debtor.config.push and not self._stopped:
+        while self._source.config.push and not self._stopped:
             now = loop.time()
             opens_at = self._window.opens_at(len(self._under_way), now)
             if opens_at is None or opens_at > now:
                 self._alarm.set(opens_at)
                 return
-            owed = self._debtor.take(now)
-            if owed is None:
+            pending = self._source.take(now)
+            if pending is None:
                 return
-            task = loop.create_task(self._push(owed))
+            task = loop.create_task(self._push(pending))
             self._under_way.add(task)
             task.add_done_callback(self._ended)
 
@@ -81,19 +81,19 @@ class Pusher:
         if not task.cancelled() and not task.exception():
             self.wake()
 
-    async def _push(self, owed: Owed) -> None:
-        config, acknowledged = self._debtor.config, False
+    async def _push(self, pending: PendingDelivery) -> None:
+        config, acknowledged = self._source.config, False
         if config.push is not None:
-            body = push_body(owed.message, config.name, self._debtor.attempt_of(owed))
+            body = push_body(pending.message, config.name, self._source.attempt_of(pending))
             acknowledged = await self._client.push(config.push, body, config.ack_deadline_seconds)
         if acknowledged and self._plan.loses_acknowledgement():
-            self._debtor.failed(owed)
+            self._source.failed(pending)
         elif acknowledged:
             self._window.succeeded()
-            self._debtor.acknowledged(owed)
+            self._source.acknowledged(pending)
         else:
             self._window.failed(asyncio.get_running_loop().time())
-            self._debtor.failed(owed)
+            self._source.failed(pending)
 
 
 class PushClient:

@@ -84,7 +84,7 @@ class SendGrid:
         if fault in _ANSWERS:
             status, complaint = _ANSWERS[fault]
             return _rejection(status, [complaint])
-        return await self._take(call)
+        return await self._accept(call)
 
     async def _hang(self, call: Call) -> Reply:
         await asyncio.sleep(self.faults.hang_seconds)
@@ -92,7 +92,7 @@ class SendGrid:
             call.transport.abort()
         return _rejection(503, [UNAVAILABLE])  # the connection is closed already
 
-    async def _take(self, call: Call) -> Reply:
+    async def _accept(self, call: Call) -> Reply:
         try:
             text = call.body.decode()
             document: Json = json.loads(text)

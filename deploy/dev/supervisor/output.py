@@ -51,14 +51,14 @@ class Output:
         """Show a text as it is, at every level."""
         self._write(text + "\n")
 
-    def hear(self, name: str, lines: Sequence[str]) -> None:
+    def append_lines(self, name: str, lines: Sequence[str]) -> None:
         """Log, journal and show lines of a child. A line is parsed at most once."""
         self.file.append(name, lines)
         now, shown = clock(), []
         for line in lines:
             document = parse_log_line(line) if name == "receive" else None
             if document is not None:
-                self.requests.take(document)
+                self.requests.add(document)
             if self._is_worth_showing(leading_severity(line)):
                 text = self._view.line(name, line, now, document)
                 if text is not None:
@@ -110,7 +110,7 @@ class RequestFeed:
         self._arrived = asyncio.Event()
         self._connection: sqlite3.Connection | None = None
 
-    def take(self, line: JsonObject) -> None:
+    def add(self, line: JsonObject) -> None:
         """Add a parsed line if it is a request's. Beyond a bound it is dropped: only the page lacks it then."""
         entry = request_from(line)
         if entry and len(self._waiting) < MAX_WAITING:

@@ -138,12 +138,12 @@ def damage_of(path: Path) -> str:
     try:
         with closing(sqlite3.connect(path)) as database:
             database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            said = str(database.execute(f"PRAGMA {check}").fetchone()[0])
+            result = str(database.execute(f"PRAGMA {check}").fetchone()[0])
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
         return str(error)
-    return "" if check == "schema_version" or said == "ok" else " ".join(said.split())
+    return "" if check == "schema_version" or result == "ok" else " ".join(result.split())
 
 
 def _emptied(state: Path, name: str) -> str:

@@ -138,18 +138,20 @@ class PushVerifier:
         try:
             verify_jwt(Reading(head, url=""), self._scheme, (), {self._scheme.keys_url: self._keys}, self._now())
         except ImportError as error:  # a bundle for Cloud Run, which verifies signatures itself, comes without
-            raise Temporary("push_keys", "to verify a push's signature, install the package cryptography") from error
+            raise Temporary(
+                "push_keys_unavailable", "to verify a push's signature, install the package cryptography"
+            ) from error
 
     def _verify_claims(self, authorization: str) -> float:
         """Return when the token expires."""
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
-            raise Rejected("sig", "the request has no bearer token")
+            raise Rejected("signature_mismatch", "the request has no bearer token")
         claims = unverified_claims(token.strip())
         verify_claims(claims, self._scheme, self._now())
         expires = claims.get("exp")
         if not isinstance(expires, int | float):
-            raise Rejected("sig", "the token never expires")
+            raise Rejected("signature_mismatch", "the token never expires")
         return expires
 
     async def _fetch(self) -> None:
@@ -159,10 +161,12 @@ class PushVerifier:
         try:
             answer = await client.call("GET", f"/{path}", {}, b"", FETCH_SECONDS, may_repeat=True)
         except OSError as error:
-            raise Temporary("push_keys", f"{host} did not answer with its keys: {type(error).__name__}") from error
+            raise Temporary(
+                "push_keys_unavailable", f"{host} did not answer with its keys: {type(error).__name__}"
+            ) from error
         finally:
             client.close()
         if answer.status != 200:
-            raise Temporary("push_keys", f"{host} answered {answer.status} when asked for its keys")
+            raise Temporary("push_keys_unavailable", f"{host} answered {answer.status} when asked for its keys")
         self._keys, self._fetched_at = answer.body, self._now()
         self._verified.clear()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.history.journal_view import EventPage, EventQuery, EventSummary, words_of
+from deploy.history.journal_view import EventPage, EventQuery, EventSummary, search_words
 from deploy.history.local_search import events_behind, match_expression
 
 Parameter = str | int | float | None
@@ -49,7 +49,7 @@ def read_page(
     connection: sqlite3.Connection, query: EventQuery, clock: Callable[[], float] = time.monotonic
 ) -> EventPage:
     """Return the newest events that match, or those of them that are found in time: `next_before` is where to go on."""
-    words, conditions = words_of(query.text), _conditions(connection, query)
+    words, conditions = search_words(query.text), _conditions(connection, query)
     tables, order, match = "events", "events.seq", None
     if words:
         tables, order = "search.texts JOIN events ON events.seq = texts.rowid", "texts.rowid"

@@ -204,7 +204,7 @@ async def test_a_remembered_token_is_accepted_without_its_signature_until_it_exp
     def counted(*arguments: object) -> None:
         nonlocal calls
         calls += 1
-        raise Rejected("sig", "the signature is verified again")
+        raise Rejected("signature_mismatch", "the signature is verified again")
 
     monkeypatch.setattr("shared.push_identity.verify_jwt", counted)
     clock.advance(3_599)

@@ -49,12 +49,14 @@ from shared.ports import EVENTS, Bus, BusMessage
 PAGE: Final = 500
 FILTERS: Final = ("source", "type", "status", "text", "since", "until", "limit")
 FINISHED: Final[frozenset[EventStatus]] = frozenset({"delivered", "dead_lettered"})
+MAX_CELL: Final = 40
+"""The columns of a text that a sender chose."""
 COLUMNS: Final = (
     Column("TIME"),
     Column("EVENT"),
-    Column("SOURCE", 8),
-    Column("TYPE", 8),
-    Column("SUBJECT", 8),
+    Column("SOURCE", 8, most=MAX_CELL),
+    Column("TYPE", 8, most=MAX_CELL),
+    Column("SUBJECT", 8, most=MAX_CELL),
     Column("STATUS", colour=colour_of),
 )
 REPLAY_DETAILS: Final = """\

@@ -21,6 +21,7 @@ from deploy.history.status import Backlog, Retrying, SourceActivity, Status, Sto
 from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import BOLD, GREEN, RED, YELLOW, Column, Screen, printable, screen_of, table
+from shared.cloud.local.database import reason_of
 from shared.errors import HookchainError
 from shared.jsontext import JsonObject
 
@@ -66,9 +67,9 @@ def _run(options: argparse.Namespace) -> int:
 def _local_status(options: argparse.Namespace, have: Configured, now: float) -> Status:
     try:
         kept = _read_stored(options, have, now)
-        waiting = local_backlogs(options.state, now)
     except sqlite3.Error as fault:
-        raise CommandError(str(fault)) from fault
+        raise CommandError(f"{options.state}: {reason_of(fault)}") from fault
+    waiting = local_backlogs(options.state, now)
     return Status([local_version(options.state)], kept.sources, waiting, kept.dead_letters, kept.held, kept.retrying)
 
 

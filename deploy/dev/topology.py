@@ -68,8 +68,8 @@ async def ensure(api_url: str, resources: tuple[Resource, ...]) -> None:
     async with aiohttp.ClientSession(timeout=timeout) as session:
         for resource in resources:
             url = f"{api_url}/v1/{resource.name}"
-            if await _ask(session, "PUT", url, resource.settings) == 409:
-                await _ask(session, "PATCH", url, _patch(resource))
+            if await _send(session, "PUT", url, resource.settings) == 409:
+                await _send(session, "PATCH", url, _patch(resource))
 
 
 def _patch(resource: Resource) -> JsonObject:
@@ -79,7 +79,7 @@ def _patch(resource: Resource) -> JsonObject:
     return {kind: changes, "updateMask": ",".join(changes)}
 
 
-async def _ask(session: aiohttp.ClientSession, method: str, url: str, body: JsonObject) -> int:
+async def _send(session: aiohttp.ClientSession, method: str, url: str, body: JsonObject) -> int:
     try:
         async with session.request(method, url, json=body) as answer:
             if answer.status in (200, 409):

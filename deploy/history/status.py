@@ -150,7 +150,8 @@ def _activity(reader: JournalView, sources: Iterable[str], now: float) -> list[S
         page = reader.events(EventQuery(source=source, since=now - DAY_SECONDS, limit=MAX_COUNTED))
         newest = page.events or reader.events(EventQuery(source=source, limit=1)).events
         last_at = newest[0].received_at if newest else None
-        found.append(SourceActivity(source, last_at, len(page.events), page.next_before is not None))
+        is_more = page.next_before is not None and last_at is not None and last_at >= now - DAY_SECONDS
+        found.append(SourceActivity(source, last_at, len(page.events), is_more))
     return found
 
 

@@ -5,6 +5,7 @@ this module takes 0.2 ms for that table. What a sender wrote is never read as ma
 """
 
 import shutil
+import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,11 +45,16 @@ def _no_colour(_: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that is never cut below `least`, or not at all. `colour` is a cell's, by its text."""
+    """A column. `colour` is a cell's, by its text.
+
+    Cells are cut down to no less than `least`, or not at all without it, where a line would be too long, and to `most`
+    everywhere: one long text would put the columns beside it out of sight.
+    """
 
     title: str
     least: int | None = None
     colour: Callable[[str], str] = _no_colour
+    most: int | None = None
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], screen: Screen) -> str:
@@ -62,7 +68,10 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], screen: Scre
         columns = [*compress(columns, filled)]
         cells = [[*compress(row, filled)] for row in cells]
     titles = [column.title for column in columns]
-    widths = [max(map(width_of, texts)) for texts in zip(titles, *cells, strict=True)]
+    widths = [
+        min(max(map(width_of, texts)), column.most or sys.maxsize)
+        for column, texts in zip(columns, zip(titles, *cells, strict=True), strict=True)
+    ]
     widths = fit_widths(widths, columns, PIPE_COLUMNS if screen.width is None else screen.width)
     head = [screen.coloured(padded(title, width), DIM) for title, width in zip(titles, widths, strict=True)]
     return "\n".join([_line(head), *(_row(columns, row, widths, screen) for row in cells)])
@@ -111,13 +120,13 @@ def _columns(character: str) -> int:
 def cut(text: str, width: int) -> str:
     if width_of(text) <= width:
         return text
-    kept, room = "", width - 1
+    result, room = "", width - 1
     for character in text:
         room -= _columns(character)
         if room < 0:
             break
-        kept += character
-    return kept + "…"
+        result += character
+    return result + "…"
 
 
 def padded(text: str, width: int) -> str:

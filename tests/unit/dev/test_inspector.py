@@ -110,38 +110,38 @@ def page(*rows: tuple[str, str]) -> JsonObject:
 
 
 def test_a_page_is_sent_only_what_changed() -> None:
-    told = SentDocuments()
-    first = told.list_update(page(("a", "received")))
+    sent = SentDocuments()
+    first = sent.list_update(page(("a", "received")))
     assert first
     assert first["ids"] == ["a"]
-    assert told.list_update(page(("a", "received"))) is None
-    second = told.list_update(page(("b", "received"), ("a", "received")))
+    assert sent.list_update(page(("a", "received"))) is None
+    second = sent.list_update(page(("b", "received"), ("a", "received")))
     assert second
     assert second["ids"] == ["b", "a"]
     assert second["events"] == [{"id": "b", "status": "received"}]
-    third = told.list_update(page(("b", "received"), ("a", "delivered")))
+    third = sent.list_update(page(("b", "received"), ("a", "delivered")))
     assert third
     assert third["events"] == [{"id": "a", "status": "delivered"}]
 
 
 def test_an_empty_list_is_sent_once() -> None:
-    told = SentDocuments()
-    assert told.list_update(page()) is not None
-    assert told.list_update(page()) is None
+    sent = SentDocuments()
+    assert sent.list_update(page()) is not None
+    assert sent.list_update(page()) is None
 
 
 def test_numbers_are_sent_when_they_change() -> None:
-    told = SentDocuments()
-    assert told.updates({"sink": {"plugged": True}}) == {"sink": {"plugged": True}}
-    assert told.updates({"sink": {"plugged": True}, "hint": {}}) == {"hint": {}}
+    sent = SentDocuments()
+    assert sent.updates({"sink": {"plugged": True}}) == {"sink": {"plugged": True}}
+    assert sent.updates({"sink": {"plugged": True}, "hint": {}}) == {"hint": {}}
 
 
 def test_slow_looks_are_taken_less_often() -> None:
     pace = Pace(0.5)
     assert pace.is_due(0.0)
-    pace.took(10.0, 10.001)
+    pace.record(10.0, 10.001)
     assert (pace.is_due(10.49), pace.is_due(10.51)) == (False, True)
-    pace.took(20.0, 21.0)
+    pace.record(20.0, 21.0)
     assert not pace.is_due(21.0 + REST_FACTOR - 0.1)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from aiohttp.web import Application, Request
 
 from deploy.dev.inspector.app import make_app, open_backend
 from deploy.dev.inspector.backend import LocalBackend
+from deploy.dev.inspector.upkeep import LOST_SECONDS, repair_some
 from deploy.dev.sendgrid.mailbox import mail_request
 from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
@@ -97,6 +99,25 @@ async def test_an_event_is_shown_whole_with_its_delivery_and_its_mail(inspector:
     assert [row["id"] for row in rows_of(await inspector.get("/api/deliveries?state=delivered"), "deliveries")] == [
         delivery.id
     ]
+
+
+async def test_an_event_whose_routing_a_full_disk_kept_from_the_journal_becomes_delivered(
+    inspector: Inspector,
+) -> None:
+    event = an_event()
+    delivery = Delivery(event, "tell", "list")
+    with closing(open_journal(inspector.parts.state / FILE_NAME)) as journal, transaction(journal):
+        write_requests(journal, [RequestEntry(NOW, "POST", 200, "web", event_id=event.id)])
+    claim = await inspector.parts.ledger.claim(delivery, b"{}", NOW, 60)
+    assert isinstance(claim, Claimed)
+    await inspector.parts.ledger.done(delivery.id, claim.fence, NOW, "202 message-1")
+    attempt = AttemptEntry(delivery.id, event.id, "tell", "list", 1, NOW, NOW + 0.5, "delivered", "", "202")
+    await inspector.parts.journal.record([attempt])
+    statuses = [(await inspector.get("/api/events/e1"))["status"]]
+    for seconds in (LOST_SECONDS - 1, LOST_SECONDS + 1):
+        await repair_some(inspector.parts, 0, NOW + seconds)
+        statuses.append((await inspector.get("/api/events/e1"))["status"])
+    assert statuses == ["delivering", "delivering", "delivered"]
 
 
 def keep_mail(inspector: Inspector, html: str) -> None:
@@ -238,20 +259,20 @@ async def test_a_body_that_makes_no_sense_is_a_400(inspector: Inspector, body: b
 async def test_an_open_page_is_updated_as_events_happen(inspector: Inspector, tmp_path: Path) -> None:
     async with asyncio.timeout(10), inspector.client.get("/api/live") as answer:
         assert answer.headers["Content-Type"] == "text/event-stream"
-        first = await next_told(answer.content, "events")
+        first = await next_update(answer.content, "events")
         assert first["ids"] == []
         connection = open_journal(tmp_path / FILE_NAME)
         with transaction(connection):
             write_requests(connection, [RequestEntry(NOW, "POST", 200, "web", event_id="e1", type="signup")])
         connection.close()
-        second = await next_told(answer.content, "events")
+        second = await next_update(answer.content, "events")
         assert second["ids"] == ["e1"]
         await inspector.parts.journal.record([EventEntry(an_event(), (TELL,), NOW)])
-        third = await next_told(answer.content, "events")
+        third = await next_update(answer.content, "events")
         assert [row["status"] for row in rows_of(third, "events")] == ["delivering"]
 
 
-async def next_told(stream: StreamReader, name: str) -> JsonObject:
+async def next_update(stream: StreamReader, name: str) -> JsonObject:
     while line := await stream.readline():
         if line == f"event: {name}\n".encode():
             document: Json = json.loads((await stream.readline()).removeprefix(b"data: "))

@@ -1,5 +1,4 @@
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -279,23 +278,3 @@ def test_what_is_older_than_its_retention_goes_and_what_is_on_its_way_stays(jour
     assert faded.document is None
     assert held
     assert held.document
-
-
-@pytest.mark.slow
-def test_a_search_in_a_hundred_thousand_events_answers_within_200_ms(journal: Journal) -> None:
-    for start in range(0, 100_000, 1_000):
-        journal.record(
-            *(
-                entry(f"e{n}", TELL, at=NOW + n, data={"n": n, "mail": f"c{n}@example.com"})
-                for n in range(start, start + 1_000)
-            )
-        )
-    while journal.reader.index():
-        pass
-    slowest = 0.0
-    for query in (EventQuery(text="c99@example"), EventQuery(text="exam"), EventQuery(text="exam", status="held")):
-        started = time.perf_counter()
-        journal.reader.events(query)
-        slowest = max(slowest, time.perf_counter() - started)
-    print(f"slowest search of 100,000 events: {slowest * 1000:.0f} ms")
-    assert slowest < 0.2

@@ -1,4 +1,4 @@
-"""What `hookchain dev` forgets, and what it keeps until nothing can ask for it any more."""
+"""Retention: `hookchain dev` keeps what something can still ask for, and deletes the rest."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.dev.sendgrid.mailbox import KEEP_SECONDS, Mailbox, MailRequest
-from deploy.dev.supervisor.duties import purge_state
+from deploy.dev.supervisor.background import purge_state
 from deploy.history.local_requests import RequestEntry, write_requests
 from deploy.history.local_retention import newest_at
 from shared.cloud.local.blobs import LocalBlobs

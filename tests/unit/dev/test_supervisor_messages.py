@@ -1,4 +1,4 @@
-"""What the supervisor says."""
+"""The messages of the supervisor."""
 
 import os
 import shlex
@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from deploy.config.dev_file import Hint, read_hint, remove_dev_file, served_config, write_dev_file
 from deploy.config.ports import ports_from
-from deploy.dev.probe import status_of
-from deploy.dev.supervisor.runner import how_it_ended
+from deploy.dev.probe import parse_status
+from deploy.dev.supervisor.runner import exit_description
 from deploy.requests.command_lines import first_event_line, first_event_line_without_secret
 from deploy.requests.events import sample_beside
 from deploy.requests.sender_settings import source_lines
@@ -25,7 +25,7 @@ PORTS = ports_from(8080)
 CLOCK = "12:00:00.000"
 
 
-# What is said
+# Log lines
 
 
 def test_a_log_line_is_readable() -> None:
@@ -66,7 +66,7 @@ def slices(*auth: JsonObject) -> dict[str, JsonObject]:
 
 
 @pytest.mark.parametrize(
-    ("way", "command"),
+    ("auth", "command"),
     [
         ({"scheme": "basic", "username": "web", "secret": "pw"}, "curl -u web:s3cret -H"),
         ({"scheme": "basic", "secret": "pw"}, "curl -u anyone:s3cret -H"),
@@ -75,8 +75,8 @@ def slices(*auth: JsonObject) -> dict[str, JsonObject]:
         ({"scheme": "none"}, "curl -H 'Content-Type: application/json' -d"),
     ],
 )
-def test_the_line_to_try_proves_its_sender(way: JsonObject, command: str) -> None:
-    line = first_event_line(slices(way), PORTS, {"PW": "s3cret\nolder"})
+def test_the_line_to_try_proves_its_sender(auth: JsonObject, command: str) -> None:
+    line = first_event_line(slices(auth), PORTS, {"PW": "s3cret\nolder"})
     assert line
     assert line.startswith(command)
     assert '"event":"signup.created"' in line
@@ -84,7 +84,7 @@ def test_the_line_to_try_proves_its_sender(way: JsonObject, command: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("way", "options"),
+    ("auth", "options"),
     [
         ({"scheme": "basic", "username": "web"}, "--basic web --secret pw"),
         ({"scheme": "basic"}, "--basic anyone --secret pw"),
@@ -95,8 +95,8 @@ def test_the_line_to_try_proves_its_sender(way: JsonObject, command: str) -> Non
         ({"scheme": "standard-webhooks"}, "--standard-webhooks --secret pw"),
     ],
 )
-def test_the_line_that_others_may_read_names_the_secret(way: JsonObject, options: str) -> None:
-    line = first_event_line_without_secret(slices({**way, "secret": "pw"}), PORTS)
+def test_the_line_that_others_may_read_names_the_secret(auth: JsonObject, options: str) -> None:
+    line = first_event_line_without_secret(slices({**auth, "secret": "pw"}), PORTS)
     assert line
     assert f" send http://127.0.0.1:8080/form {options} --data " in line
 
@@ -116,14 +116,14 @@ def test_a_source_that_takes_no_post_is_not_tried() -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "end"),
+    ("auth", "end"),
     [
         ({"scheme": "path", "secret": "pw"}, "http://127.0.0.1:8080/form/a%2Fb"),
         ({"scheme": "query", "parameter": "key", "secret": "pw"}, "'http://127.0.0.1:8080/form?key=a%2Fb'"),
     ],
 )
-def test_a_token_in_the_url_is_quoted(way: JsonObject, end: str) -> None:
-    line = first_event_line(slices(way), PORTS, {"PW": "a/b"})
+def test_a_token_in_the_url_is_quoted(auth: JsonObject, end: str) -> None:
+    line = first_event_line(slices(auth), PORTS, {"PW": "a/b"})
     assert line
     assert line.endswith(end)
 
@@ -159,8 +159,8 @@ def test_a_sample_beside_the_configuration_is_what_the_line_posts(
 
 def test_a_sample_that_must_be_signed_is_sent_by_the_command_that_signs(tmp_path: Path) -> None:
     sample = tmp_path / "sample.form"
-    way: JsonObject = {"scheme": "hmac", "header": "X-S", "algorithm": "sha256", "encoding": "hex", "prefix": ""}
-    line = first_event_line(slices({**way, "secret": "key"}), PORTS, {"KEY": "s3cret"}, sample)
+    auth: JsonObject = {"scheme": "hmac", "header": "X-S", "algorithm": "sha256", "encoding": "hex", "prefix": ""}
+    line = first_event_line(slices({**auth, "secret": "key"}), PORTS, {"KEY": "s3cret"}, sample)
     assert line
     program, *rest = shlex.split(line)
     assert Path(program) == (Path(sys.executable).parent / "hookchain").relative_to(Path.cwd())
@@ -210,11 +210,12 @@ def test_what_was_killed_is_not_up_though_its_file_stays(tmp_path: Path) -> None
     ("line", "status"), [(b"HTTP/1.1 404 Not Found\r\n", 404), (b"", None), (b"SSH-2.0\r\n", None)]
 )
 def test_any_http_answer_counts_as_one(line: bytes, status: int | None) -> None:
-    assert status_of(line) == status
+    assert parse_status(line) == status
 
 
 @pytest.mark.parametrize(
-    ("code", "words"), [(1, "ended with exit status 1"), (-9, "was ended by SIGKILL"), (-77, "was ended by signal 77")]
+    ("code", "description"),
+    [(1, "ended with exit status 1"), (-9, "was ended by SIGKILL"), (-77, "was ended by signal 77")],
 )
-def test_an_end_is_told_in_words(code: int, words: str) -> None:
-    assert how_it_ended(code) == words
+def test_the_end_of_a_process_is_described(code: int, description: str) -> None:
+    assert exit_description(code) == description

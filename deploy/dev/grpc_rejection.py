@@ -18,7 +18,7 @@ _HEAD_BYTES: Final = 9
 _MAX_FRAME_BYTES: Final = 16_384
 
 
-class GrpcRefusal(asyncio.Protocol):
+class GrpcRejection(asyncio.Protocol):
     """A connection that begins with PREFACE."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.config.blob_retention import blobs_seconds
 from deploy.config.ports import HOST, function_url
-from deploy.dev.probe import ask
+from deploy.dev.probe import request_status
 from deploy.dev.supervisor.reload import reload
 from deploy.dev.supervisor.setup import Setup
 from deploy.dev.supervisor.state import DAMAGED_MARK, require_state_folder
@@ -47,7 +47,7 @@ async def sweep(supervisor: "Supervisor") -> None:
     while True:
         with contextlib.suppress(OSError):  # the state folder is full, or gone, which watch_state reports
             token = await asyncio.to_thread(tokens.token, LOCAL_PUSH_ACCOUNT, function_url(port))
-            await ask(port, "POST", "/sweep", SWEEP_TIMEOUT_SECONDS, f"Authorization: Bearer {token}")
+            await request_status(port, "POST", "/sweep", SWEEP_TIMEOUT_SECONDS, f"Authorization: Bearer {token}")
         await asyncio.sleep(SWEEP_SECONDS)
 
 

@@ -44,11 +44,13 @@ def _no_colour(_: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that is never cut below `least`, or not at all. `colour` is a cell's, by its text."""
+    """A column that is never cut below `least`, or not at all; with `is_cut_last`, after all others. `colour` is a
+    cell's, by its text."""
 
     title: str
     least: int | None = None
     colour: Callable[[str], str] = _no_colour
+    is_cut_last: bool = False
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], screen: Screen) -> str:
@@ -93,7 +95,8 @@ def fit_widths(widths: Sequence[int], columns: Sequence[Column], room: int) -> l
         ]
         if not wide:
             break
-        fitting[max(wide, key=fitting.__getitem__)] -= 1
+        cut_first = [index for index in wide if not columns[index].is_cut_last]
+        fitting[max(cut_first or wide, key=fitting.__getitem__)] -= 1
     return fitting
 
 

@@ -47,7 +47,7 @@ FILTERS: Final = ("source", "type", "code", "route", "destination", "text", "sin
 COLUMNS: Final = (
     Column("TIME"),
     Column("ID"),
-    Column("CODE"),
+    Column("CODE", 7, is_cut_last=True),
     Column("REASON", 10),
     Column("ROUTE", 6),
     Column("DESTINATION", 11),

@@ -45,16 +45,17 @@ def _no_colour(_: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column. `colour` is a cell's, by its text.
+    """A column. `colour` returns the colour of a cell's text.
 
-    Cells are cut down to no less than `least`, or not at all without it, where a line would be too long, and to `most`
-    everywhere: one long text would put the columns beside it out of sight.
+    Where a line would be too long, cells are cut to no less than `least`, or not at all without it; with `is_cut_last`,
+    after all others. Cells are cut to `most` everywhere: one long text would push the other columns out of sight.
     """
 
     title: str
     least: int | None = None
     colour: Callable[[str], str] = _no_colour
     most: int | None = None
+    is_cut_last: bool = False
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], screen: Screen) -> str:
@@ -102,7 +103,8 @@ def fit_widths(widths: Sequence[int], columns: Sequence[Column], room: int) -> l
         ]
         if not wide:
             break
-        fitting[max(wide, key=fitting.__getitem__)] -= 1
+        cut_first = [index for index in wide if not columns[index].is_cut_last]
+        fitting[max(cut_first or wide, key=fitting.__getitem__)] -= 1
     return fitting
 
 

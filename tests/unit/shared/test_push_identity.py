@@ -27,6 +27,7 @@ from shared.push_identity import (
     push_verifier,
 )
 from shared.settings import read_settings
+from shared.signatures.jwt import JwtScheme
 from tests.fakes.bodies import reading
 from tests.fakes.clock import FakeClock
 from tests.fakes.pushes import PUSHER, cloud_run_environment, cloud_run_headers

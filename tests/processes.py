@@ -61,7 +61,12 @@ def post(port: int, request: Request, timeout: float = 10.0) -> int:
 
 @contextlib.contextmanager
 def started(
-    command: Sequence[str], environ: Mapping[str, str], port: int, request: Request, ready: str = "200"
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    port: int,
+    request: Request,
+    ready: str = "200",
+    cwd: Path = ROOT,
 ) -> Iterator[Running]:
     """The process, from its start until it is ready (a status: answers so; `open`: listens) until the block ends."""
     with tempfile.TemporaryDirectory() as runtime:
@@ -70,7 +75,7 @@ def started(
         began = time.perf_counter()
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command, cwd=ROOT, env=whole, stdout=output, stderr=output, start_new_session=True
+                command, cwd=cwd, env=whole, stdout=output, stderr=output, start_new_session=True
             )
         try:
             _wait(process, log, lambda: is_open(port) if ready == "open" else post(port, request) == int(ready))
@@ -82,12 +87,12 @@ def started(
 
 
 def _wait(process: "subprocess.Popen[bytes]", log: Path, is_ready: Callable[[], bool]) -> None:
-    for _ in range(3_000):
+    for _ in range(10_000):
         if is_ready():
             return
         if process.poll() is not None:
             break
-        time.sleep(0.01)
+        time.sleep(0.003)
     raise RuntimeError(f"{process.args!r} did not get ready:\n{log.read_text(errors='replace')[-2000:]}")
 
 

@@ -1,4 +1,4 @@
-"""Starting what is measured, waiting for what it brings about, and reading its time and memory with ps alone."""
+"""Starting programs and waiting for what they bring about."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ BIN = Path(sys.executable).parent
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What every measured request carries."""
+    """A request to post."""
 
     path: str
     body: bytes
@@ -104,24 +104,6 @@ def is_open(port: int, host: str = "127.0.0.1") -> bool:
 def functions_framework(folder: str, target: str, port: int) -> list[str]:
     source = str(ROOT / folder / "main.py")
     return [str(BIN / "functions-framework"), "--source", source, "--target", target, "--port", str(port)]
-
-
-def worker_pid(master: int) -> int:
-    """gunicorn's one worker."""
-    table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    children = [int(pid) for pid, parent in (line.split() for line in table.splitlines()) if int(parent) == master]
-    return children[0] if children else master
-
-
-def memory_mib(pid: int) -> float:
-    done = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)
-    return int(done.stdout) / 1024
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time so far; ps tells hundredths of a second where `times` asks for them."""
-    done = subprocess.run(["ps", "-o", "cputimes=", "-p", str(pid)], capture_output=True, text=True, check=True)
-    return float(done.stdout)
 
 
 def wait_for(claim: Callable[[], bool], seconds: float = 30.0) -> None:

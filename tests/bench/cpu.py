@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 IS_LINUX = sys.platform == "linux"
@@ -16,7 +16,11 @@ IS_LINUX = sys.platform == "linux"
 
 def cpu_seconds(root: int) -> float:
     """Return the user and system time so far of the process, its descendants and its descendants that have ended."""
-    return sum(map(_process_seconds, tree_of(root)))
+    return cpu_seconds_of(tree_of(root))
+
+
+def cpu_seconds_of(pids: Iterable[int]) -> float:
+    return sum(map(_process_seconds, pids))
 
 
 def resident_mib(root: int) -> float:

@@ -78,7 +78,7 @@ def bare() -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def _stand_in(folder: Path) -> Iterator[str]:
+def stand_in(folder: Path) -> Iterator[str]:
     """The stand-in of what the functions talk to: its host and port. What is published lies in the folder."""
     port = free_port()
     command = [sys.executable, "-m", "tests.bench.stand_in", str(port), str(folder)]
@@ -169,7 +169,7 @@ def pipe(
 def _cloud(running: Pipe) -> Iterator[dict[str, str]]:
     """The environment that leads a function to the stand-ins of its platform."""
     with contextlib.ExitStack() as stack:
-        host = stack.enter_context(_stand_in(running.folder))
+        host = stack.enter_context(stand_in(running.folder))
         environ = {
             **ENVIRON,
             "PUBSUB_EMULATOR_HOST": host,

@@ -3,10 +3,11 @@
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.bench.tree import Tree
+from tests.bench.tree import Tree, TreeFault
 
 if TYPE_CHECKING:
     from tests.bench.pipe import Cost
@@ -57,6 +58,17 @@ class Run:
     def clear(self) -> None:
         if sys.stderr.isatty():
             sys.stderr.write("\r\033[K")
+
+    @contextmanager
+    def missing_elsewhere(self, tree: Tree) -> Iterator[None]:
+        """Leave out what another commit cannot run, because the modules that a probe imports have moved since."""
+        try:
+            yield
+        except TreeFault as fault:
+            if tree is self.trees[0]:
+                raise
+            self.clear()
+            print(f"{tree.name}: {fault}", file=sys.stderr)
 
     def values(self, row: str, tree: Tree) -> list[float]:
         return [sample.value for sample in self.samples.get((row, tree.name), [])]

@@ -49,9 +49,6 @@ class Tree:
         document: Json = json.loads(self._run(str(PROBES / f"{name}.py"), *arguments))
         return document
 
-    def probe_number(self, name: str, *arguments: str) -> float:
-        return float(str(self.probe(name, *arguments)))
-
     def _run(self, *arguments: str) -> str:
         command = [sys.executable, *arguments]
         done = subprocess.run(command, cwd=self.root, env=self.environ, capture_output=True, text=True, check=False)

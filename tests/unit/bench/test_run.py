@@ -63,6 +63,14 @@ def test_another_commit_is_checked_out_beside_this_tree_and_removed() -> None:
     assert str(there.root) not in listed
 
 
+def test_what_another_commit_cannot_run_is_left_out() -> None:
+    run = Run((HERE, THERE))
+    with run.missing_elsewhere(THERE):
+        raise TreeFault("a module has moved")
+    with pytest.raises(TreeFault), run.missing_elsewhere(HERE):
+        raise TreeFault("a module is missing")
+
+
 def test_a_program_of_the_tree_that_fails_says_why() -> None:
     with pytest.raises(TreeFault, match=r"compile\.py"):
         HERE.probe("compile", "/nowhere.yaml")

@@ -56,7 +56,7 @@ def measure_durable(run: Run) -> None:
         emulated = {tree.name: stack.enter_context(_emulated(tree)) for tree in run.trees}
         for each in emulated.values():
             _under_load(each)
-        for _, tree in run.rounds_of("durable, end to end", min(run.rounds, 3)):
+        for _, tree in run.rounds_of("durable, end to end", min(run.rounds, 5)):
             unit, pipe = bare_cost(reference), emulated[tree.name]
             run.record("durable-idle", tree, statistics.median(_idle_milliseconds(pipe) for _ in range(IDLE_POSTS)))
             alone = _under_load(pipe)

@@ -16,7 +16,7 @@ def measure_steps(run: Run) -> None:
         everything_file.write_text(everything(), encoding="utf-8")
         data.write_bytes(order("order-4711"))
         slices = {tree.name: tree.bundles(everything_file, folder / tree.name.replace("/", "-")) for tree in run.trees}
-        for _, tree in run.rounds_of("compiling, steps, signatures", min(run.rounds, 3)):
+        for _, tree in run.rounds_of("compiling, steps, signatures", min(run.rounds, 4)):
             slice_file = slices[tree.name] / "transform" / "slice.json"
             probes = {
                 "compile-1000": ("compile", str(thousand)),

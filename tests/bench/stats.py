@@ -4,9 +4,11 @@ import statistics
 from collections.abc import Sequence
 from typing import Final, Literal
 
-Verdict = Literal["better", "same within noise", "worse"]
+Verdict = Literal["better", "same within noise", "worse", "too few rounds"]
 SMALLEST_DIFFERENCE: Final = 0.05
 """A smaller one is no difference, however steady it is: the same code differs by it from one run to the next."""
+
+FEWEST_ROUNDS: Final = 4
 
 
 def median(values: Sequence[float]) -> float:
@@ -15,7 +17,7 @@ def median(values: Sequence[float]) -> float:
 
 def quartiles(values: Sequence[float]) -> tuple[float, float]:
     """Return the values between which the middle half lies; of few values, the lowest and the highest."""
-    if len(values) < 4:
+    if len(values) < FEWEST_ROUNDS:
         return min(values), max(values)
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")
     return low, high
@@ -24,8 +26,10 @@ def quartiles(values: Sequence[float]) -> tuple[float, float]:
 def verdict(values: Sequence[float], others: Sequence[float], lower_is_better: bool = True) -> Verdict:
     """Compare the rounds of this tree with those of another commit.
 
-    It is a difference only if the middle halves of the two do not overlap, and the medians are far enough apart.
+    What has one value for the whole run, such as memory, has no noise. Otherwise it is a difference only if the middle halves of the two do not overlap, and the medians are far enough apart.
     """
+    if 1 < min(len(values), len(others)) < FEWEST_ROUNDS:
+        return "too few rounds"
     (low, high), (other_low, other_high) = quartiles(values), quartiles(others)
     apart = abs(median(values) - median(others))
     if (low <= other_high and other_low <= high) or apart < SMALLEST_DIFFERENCE * abs(median(others)):

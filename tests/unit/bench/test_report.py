@@ -26,7 +26,7 @@ def test_a_row_says_its_figure_its_spread_and_whether_its_limit_is_met() -> None
 
 
 def test_a_row_beside_another_commit_has_a_verdict() -> None:
-    line = table([RECEIVE], run_of(HERE, THERE, this=[2.0, 2.0, 2.1], main=[4.0, 4.1, 4.2])).splitlines()[-1]
+    line = table([RECEIVE], run_of(HERE, THERE, this=[2.0] * 5, main=[4.0, 4.0, 4.1, 4.2, 4.2])).splitlines()[-1]
     assert line.endswith("main: 4.10 × (4.00–4.20): better")
 
 
@@ -43,12 +43,12 @@ def test_a_row_that_the_other_commit_lacks_says_so() -> None:
 
 
 def test_the_json_has_every_round() -> None:
-    [document] = documents([RECEIVE], run_of(HERE, THERE, this=[2.0, 3.0], main=[6.0, 7.0]))
+    [document] = documents([RECEIVE], run_of(HERE, THERE, this=[2.0, 3.0] * 2, main=[6.0, 7.0] * 2))
     assert document["compared_with"] == BARE
     assert document["limit"] == "<= 2.5"
     assert document["met"] is True
     assert document["verdict"] == "better"
-    assert document["this tree"] == {"median": 2.5, "low": 2.0, "high": 3.0, "rounds": [2.0, 3.0]}
+    assert document["this tree"] == {"median": 2.5, "low": 2.0, "high": 3.0, "rounds": [2.0, 3.0, 2.0, 3.0]}
 
 
 def test_a_peer_that_does_not_install_keeps_its_line() -> None:

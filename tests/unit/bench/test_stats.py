@@ -24,8 +24,9 @@ def test_the_spread_of_few_rounds_is_all_of_them() -> None:
         ([2.0, 2.1, 2.0, 2.1, 9.0], [4.0, 4.1, 4.0, 4.1, 1.0], "better"),
         ([4.0, 4.1, 4.0, 4.1, 4.0], [2.0, 2.1, 2.0, 2.1, 2.0], "worse"),
         ([2.0, 3.0, 4.0, 5.0, 6.0], [3.0, 4.0, 5.0, 6.0, 7.0], "same within noise"),
-        ([2.04, 2.04, 2.04], [2.0, 2.0, 2.0], "same within noise"),
-        ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0], "same within noise"),
+        ([2.04] * 5, [2.0] * 5, "same within noise"),
+        ([0.0] * 5, [0.0] * 5, "same within noise"),
+        ([1.0] * 3, [9.0] * 3, "too few rounds"),
         ([3.0], [6.0], "better"),
     ],
 )

@@ -7,8 +7,8 @@ from typing import Final, Literal
 Verdict = Literal["better", "same within noise", "worse", "too few rounds"]
 SMALLEST_DIFFERENCE: Final = 0.05
 """A smaller one is no difference, however steady it is: the same code differs by it from one run to the next."""
-
 FEWEST_ROUNDS: Final = 4
+"""Of fewer, the same code often has none in common with itself."""
 
 
 def median(values: Sequence[float]) -> float:
@@ -26,7 +26,8 @@ def quartiles(values: Sequence[float]) -> tuple[float, float]:
 def verdict(values: Sequence[float], others: Sequence[float], lower_is_better: bool = True) -> Verdict:
     """Compare the rounds of this tree with those of another commit.
 
-    What has one value for the whole run, such as memory, has no noise. Otherwise it is a difference only if the middle halves of the two do not overlap, and the medians are far enough apart.
+    It is a difference only if the middle halves of the two do not overlap, and the medians are far enough apart. One
+    value for the whole run, such as memory, is its own middle half.
     """
     if 1 < min(len(values), len(others)) < FEWEST_ROUNDS:
         return "too few rounds"

@@ -17,13 +17,14 @@ from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import open_journal, write_entries
 from shared.event import Event
 from shared.journal import AttemptEntry, EventEntry, RouteDecision
+from shared.outcomes import AttemptOutcome
 from shared.times import rfc3339
 
 NOW = 1_790_000_000.0
 SOURCES = ("web", "shop")
 TYPES = ("order.paid", "order.sent", "signup", "order[1]")
 NAMES = ("ada", "grace", "edsger")
-OUTCOMES = ("delivered", "refused", "retry_later")
+OUTCOMES: tuple[AttemptOutcome, ...] = ("delivered", "failed", "retry_scheduled")
 EVENTS = 80
 
 

@@ -14,9 +14,8 @@ from shared.errors import Rejected, Temporary
 from shared.http import Request
 from shared.http_client import HttpClient
 from shared.settings import Settings
-from shared.signatures.jwt import unverified_claims, verify_claims, verify_jwt
-from shared.signatures.reading import Reading
-from shared.signatures.scheme import AuthScheme
+from shared.signatures.jwt import JwtScheme, unverified_claims
+from shared.signatures.locations import RequestFields
 
 GOOGLE_ISSUER: Final = "https://accounts.google.com"
 GOOGLE_KEYS: Final = "https://www.googleapis.com/oauth2/v3/certs"
@@ -71,8 +70,7 @@ def push_verifier(settings: Settings, now: Callable[[], float] = time.time) -> V
 
 class PushVerifier:
     def __init__(self, identity: PushIdentity, now: Callable[[], float] = time.time) -> None:
-        self._way = AuthScheme(
-            scheme="jwt",
+        self._token = JwtScheme(
             header="authorization",
             prefix="Bearer ",
             algorithms=(ALGORITHM,),
@@ -92,7 +90,7 @@ class PushVerifier:
     async def verify(self, head: Request) -> None:
         """Raises Rejected (`push_identity_mismatch`); Temporary where the keys cannot be fetched."""
         try:
-            if self._way.keys_url:
+            if self._token.keys_url:
                 await self._verify_signed(head)
             else:
                 self._verify_checked(head)
@@ -123,30 +121,34 @@ class PushVerifier:
 
     def _verify_signature(self, head: Request) -> None:
         try:
-            verify_jwt(Reading(head, url=""), self._way, (), {self._way.keys_url: self._keys}, self._now())
+            self._token.verify(RequestFields(head), (), {self._token.keys_url: self._keys}, self._now())
         except ImportError as error:  # a bundle for Cloud Run, which verifies signatures itself, comes without
-            raise Temporary("push_keys", "to verify a push's signature, install the package cryptography") from error
+            raise Temporary(
+                "push_keys_unavailable", "to verify a push's signature, install the package cryptography"
+            ) from error
         self._verify_claims(head.header("authorization"))
 
     def _verify_claims(self, text: str | None) -> None:
         scheme, _, token = (text or "").partition(" ")
         if scheme.lower() != "bearer":
-            raise Rejected("sig", "the request has no bearer token")
+            raise Rejected("signature_mismatch", "the request has no bearer token")
         claims = unverified_claims(token.strip())
         if claims.get("exp") is None:
-            raise Rejected("sig", "the token never expires")
-        verify_claims(claims, self._way, self._now())
+            raise Rejected("signature_mismatch", "the token never expires")
+        self._token.verify_claims(claims, self._now())
 
     async def _fetch(self) -> None:
-        scheme, _, rest = self._way.keys_url.partition("://")
+        scheme, _, rest = self._token.keys_url.partition("://")
         host, _, path = rest.partition("/")
         client = HttpClient(f"{scheme}://{host}")
         try:
             answer = await client.call("GET", f"/{path}", {}, b"", FETCH_SECONDS, may_repeat=True)
         except OSError as error:
-            raise Temporary("push_keys", f"{host} did not answer with its keys: {type(error).__name__}") from error
+            raise Temporary(
+                "push_keys_unavailable", f"{host} did not answer with its keys: {type(error).__name__}"
+            ) from error
         finally:
             client.close()
         if answer.status != 200:
-            raise Temporary("push_keys", f"{host} answered {answer.status} when asked for its keys")
+            raise Temporary("push_keys_unavailable", f"{host} answered {answer.status} when asked for its keys")
         self._keys, self._fetched_at = answer.body, self._now()

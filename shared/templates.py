@@ -17,7 +17,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from shared.did_you_mean import nearest
-from shared.errors import Permanent
+from shared.errors import Permanent, PermanentCode
 from shared.event import NAMES
 from shared.jsontext import Json, JsonObject, to_json
 from shared.one_line import oneline
@@ -123,7 +123,7 @@ def _quoted(value: object) -> object:
         return value
     text = quote(str(_shown(value)), safe="")
     if text in {"", ".", ".."}:
-        raise Permanent("url", "a value that the URL is made with is empty, or a step to another folder")
+        raise Permanent("invalid_url", "a value that the URL is made with is empty, or a step to another folder")
     return text
 
 
@@ -187,22 +187,28 @@ class Template:
             raise TemplateFault(f"it can never be filled: {_kind(error)}") from error
 
     def render(self, view: JsonObject) -> str:
-        """Raises Permanent: `undefined`, `output` or `template`. Its detail holds no part of the event."""
+        """Return the text. The detail of what it raises holds no part of the event.
+
+        Raises Permanent: `undefined_field`, `output_too_large` or `template_failed`.
+        """
         pieces: list[str] = []
         room = MAX_OUTPUT_CHARACTERS
         try:
             for piece in self._compiled.generate(view):
                 room -= len(piece) + 1
                 if room < 0:
-                    raise Permanent("output", f"template {self.name!r}: more than {MAX_OUTPUT_CHARACTERS} characters")
+                    raise Permanent(
+                        "output_too_large", f"template {self.name!r}: more than {MAX_OUTPUT_CHARACTERS} characters"
+                    )
                 pieces.append(piece)
         except UndefinedError as error:
-            raise Permanent("undefined", f"{self._place(error)}: {self._missing(error, view)}") from error
+            raise Permanent("undefined_field", f"{self._place(error)}: {self._missing(error, view)}") from error
         except Permanent:
             raise
         except Exception as error:
             # A template can make anything of what a sender sent: adding a number to a text, a range too large.
-            code = "output" if isinstance(error, OverflowError | MemoryError) else "template"
+            is_too_large = isinstance(error, OverflowError | MemoryError)
+            code: PermanentCode = "output_too_large" if is_too_large else "template_failed"
             raise Permanent(code, f"{self._place(error)}: {_kind(error)}") from error
         return "".join(pieces)
 

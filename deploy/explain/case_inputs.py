@@ -115,7 +115,7 @@ class WrittenAnswers:
             if request.url == url or request.url.startswith((f"{url}?", f"{url}&")):
                 return _fetched(answer)
         host = request.url.split("/")[2]
-        raise Permanent("fetch", f"the test has no answer of {host} for this URL. Add it to `answers`")
+        raise Permanent("missing_answer", f"the test has no answer of {host} for this URL. Add it to `answers`")
 
 
 class FakeSecrets:

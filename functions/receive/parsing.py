@@ -11,8 +11,7 @@ from shared.formats.parse import Parsed, parse_as, parse_body
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
-from shared.signatures.places import Choices, Place, value_at
-from shared.signatures.reading import Reading
+from shared.signatures.locations import Choices, Location, RequestFields, value_at, without
 from shared.signatures.scheme import AuthScheme
 
 if TYPE_CHECKING:
@@ -80,14 +79,14 @@ def _sent_format(formats: tuple[str, ...], request: Request) -> str:
 
 
 def verify_not_extended(source: "Source", request: Request) -> None:
-    """Reject what an extended digest could have been made for. Raises Rejected (`content_type`).
+    """Reject what an extended digest could have been made for. Raises Rejected (`unsupported_content_type`).
 
     Only what the provider sends is taken: a document that nothing can follow, under its own content type.
     """
     sent = media_type(request.header("content-type") or "").name
     if source.formats and sent not in {_CONTENT_TYPES[name] for name in source.formats if name in _WHOLE}:
         rule = "its digest could be that of a longer body, so only the provider's own content type is taken"
-        raise Rejected("content_type", rule)
+        raise Rejected("unsupported_content_type", rule)
 
 
 def read_data(source: "Source", request: Request, limits: Limits, auth: AuthScheme | None = None) -> ReadData:
@@ -96,7 +95,7 @@ def read_data(source: "Source", request: Request, limits: Limits, auth: AuthSche
         limits = replace(limits, max_decoded_bytes=source.max_body_bytes)
     parsed, by_body = _parsed(source, request, limits, auth)
     if auth and auth.signs_fields and not source.body and parsed.format != "json":
-        raise Rejected("content_type", f"fields of JSON are signed, and the body is called {parsed.format}")
+        raise Rejected("unsupported_content_type", f"fields of JSON are signed, and the body is called {parsed.format}")
     data = _unwrapped(parsed.data) if source.unwrap and parsed.format == "xml" else parsed.data
     for step in source.data_steps:
         data = step(data, limits)
@@ -106,7 +105,7 @@ def read_data(source: "Source", request: Request, limits: Limits, auth: AuthSche
 def _parsed(source: "Source", request: Request, limits: Limits, auth: AuthScheme | None) -> tuple[Parsed, bool]:
     """Return the parsed body, and whether the body alone decided how it was parsed."""
     if request.method == "GET":
-        from functions.receive.links import query_body  # few sources take GET
+        from functions.receive.query_body import query_body  # few sources take GET
 
         return parse_as(source.body or query_body(source, request.query).format, request.body, None, limits), True
     body = _decoded(request, limits) if request.header("content-encoding") else request.body
@@ -139,7 +138,7 @@ def _signed_document(body: bytes, limits: Limits) -> Parsed | None:
     try:
         return parse_as(name, body, None, limits)
     except Rejected as error:
-        if error.code != "parse":
+        if error.code != "malformed_body":
             raise
     return None
 
@@ -162,7 +161,7 @@ def unpack(choices: Choices) -> DataStep:
                 try:
                     return parse_as("json", packed.encode(), None, limits).data
                 except Rejected as error:
-                    if error.code != "parse":
+                    if error.code != "malformed_body":
                         raise
         return data
 
@@ -200,14 +199,14 @@ def _converted(value: Json, path: tuple[str, ...], convert: Callable[[Json], Jso
         return value
 
 
-def data_without_tokens(data: Json, places: Sequence[Place]) -> Json:
+def data_without_tokens(data: Json, places: Sequence[Location]) -> Json:
     """Remove tokens: one in a body authenticates its sender, and is passed on to nobody."""
     for place in places:
-        data = _without(data, place.path)
+        data = without(data, place.path)
     return data
 
 
-def body_without_tokens(request: Request, places: Sequence[Place]) -> bytes | None:
+def body_without_tokens(request: Request, places: Sequence[Location]) -> bytes | None:
     """Remove tokens from a raw body; None where they cannot be found in it, as where it is compressed or escaped."""
     body = request.body
     for text in _tokens(request, places):
@@ -216,22 +215,9 @@ def body_without_tokens(request: Request, places: Sequence[Place]) -> bytes | No
     return None if any(_tokens(replace(request, body=body), places)) else body
 
 
-def _tokens(request: Request, places: Sequence[Place]) -> Iterator[str]:
-    reading = Reading(request)
+def _tokens(request: Request, places: Sequence[Location]) -> Iterator[str]:
+    reading = RequestFields(request)
     for place in places:
         for text in reading.data_texts(place) if place.kind == "data" else [reading.text(place)]:
             if text and text != _REMOVED:
                 yield text
-
-
-def _without(value: Json, path: Sequence[str]) -> Json:
-    """Return a copy without what the path leads to; `*` is each element. An element of a list becomes null."""
-    if not path:
-        return None
-    first, rest = path[0], path[1:]
-    if isinstance(value, list):
-        return [_without(item, rest) if first in {"*", str(at)} else item for at, item in enumerate(value)]
-    if not isinstance(value, dict) or first not in value:
-        return value
-    others: JsonObject = {name: item for name, item in value.items() if name != first}
-    return {**others, first: _without(value[first], rest)} if rest else others

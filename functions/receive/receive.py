@@ -11,7 +11,6 @@ from functions.receive.events import build_events
 from functions.receive.identity import SignedRequest
 from functions.receive.parsing import as_sent_by_provider, read_data, verify_not_extended
 from functions.receive.replies import Accepted, Answered, accepted_reply
-from functions.receive.signed_part import SignedPart
 from functions.receive.source import Source
 from shared.claim_check import checked_in
 from shared.errors import Rejected, Temporary
@@ -19,7 +18,7 @@ from shared.event import Event
 from shared.http import ReadBody, Reply, Request
 from shared.limits import DEFAULT, Limits
 from shared.ports import EVENTS, Blobs, Bus, BusMessage, Clock, Fetch, Secrets
-from shared.signatures.reading import Reading
+from shared.signatures.locations import RequestFields
 from shared.signatures.scheme import AuthScheme
 
 if TYPE_CHECKING:
@@ -82,9 +81,9 @@ class Receiver:
         began = clock()
         secrets = await self._secret_values(source)
         seconds = CONFIRM_SECONDS - (clock() - began)  # a slow secret store leaves the bus less
-        is_authenticated = source.has_head_schemes and verify_head(head, source.auth, secrets, self.clock.now())
+        is_authenticated = bool(source.head_schemes) and verify_head(head, source, secrets, self.clock.now())
         if head.method == "GET":
-            from functions.receive.links import query_body  # few sources take GET
+            from functions.receive.query_body import query_body  # few sources take GET
 
             body = query_body(source, head.query).content
         else:
@@ -98,9 +97,9 @@ class Receiver:
             keys = NO_KEYS
             if source.needs_keys and self.keys:
                 began = clock()
-                keys = await self.keys.at(needed_keys(read_as, source.auth, self.clock.now()))
+                keys = await self.keys.at(needed_keys(read_as, source, self.clock.now()))
                 seconds -= clock() - began
-            auth = verify_body(read_as, source.auth, secrets, self.clock.now(), url, keys)
+            auth = verify_body(read_as, source, secrets, self.clock.now(), url, keys)
             if auth.can_be_extended:
                 verify_not_extended(source, request)
         data, by_body = read_data(source, read_as, self.limits, auth)
@@ -111,7 +110,7 @@ class Receiver:
             data = check(data)
         signed = None
         if auth and auth.signs_content:
-            signed = SignedRequest(source, SignedPart(Reading(read_as, url), auth, source.unpacked), by_body)
+            signed = SignedRequest(source, auth, RequestFields(read_as, url), by_body)
         accepted = Accepted(source, build_events(source, request, data, self.clock.now(), self.random_id, signed))
         if is_trapped:
             return Answered(source, accepted_reply(accepted, request), "honeypot")
@@ -145,11 +144,11 @@ class Receiver:
                 if messages:
                     await self.bus.publish(EVENTS, messages)
         except TimeoutError as error:
-            raise Temporary("bus", f"the bus did not confirm within {seconds:.1f} s") from error
+            raise Temporary("bus_unavailable", f"the bus did not confirm within {seconds:.1f} s") from error
 
 
 def _form_answer(source: Source, head: Request) -> Answered | None:
-    """Answer a browser that asks whether a page may post; None for the post itself. Raises Rejected (`origin`)."""
+    """Answer a browser that asks whether a page may post; None for the post itself. Raises Rejected."""
     assert source.form
     if head.method == "OPTIONS":
         return Answered(source, source.form.preflight(head), "preflight")
@@ -166,8 +165,10 @@ def _answer_without_event(source: Source, head: Request) -> Answered:
 
 
 def _verify_no_prefetch(head: Request) -> None:
-    """Reject a browser that fetches a link beforehand: nobody may ever follow it. Raises Rejected (`prefetch`)."""
+    """Reject a browser that fetches a link beforehand: nobody may ever follow it. Raises Rejected."""
     for name in ("sec-purpose", "purpose", "x-purpose", "x-moz"):
         value = (head.header(name) or "").lower()
         if "prefetch" in value or "preview" in value or "prerender" in value:
-            raise Rejected("prefetch", "a link takes effect when it is followed, not when it is looked at beforehand")
+            raise Rejected(
+                "prefetch_not_allowed", "a link takes effect when it is followed, not when it is looked at beforehand"
+            )

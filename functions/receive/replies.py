@@ -13,7 +13,7 @@ from shared.errors import HookchainError, Rejected
 from shared.event import Event
 from shared.http import Reply, Request, json_reply, problem
 from shared.jsontext import Json, JsonObject, to_json
-from shared.signatures.places import value_at
+from shared.signatures.locations import value_at
 
 if TYPE_CHECKING:
     from functions.receive.source import Source

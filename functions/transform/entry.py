@@ -46,13 +46,13 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
         if head.path.startswith(CHAINS_PATH):
             return await _answer_chain(service, head, read_body, started)
         if head.method != "POST":
-            raise Rejected("method", "a push is a POST")
+            raise Rejected("method_not_allowed", "a push is a POST")
         await service.verify_push(head)
         body = await read_body(MAX_PUSH_BYTES)
         try:
             push = parse_push(body)
         except Permanent as error:
-            raise Rejected("parse", error.detail) from error
+            raise Rejected("malformed_body", error.detail) from error
         transformed = await service.transformer.take(push)
         _log_transformed(transformed, service.type_words, started)
     except Rejected as error:  # not from the bus: the caller is set up wrongly, and nothing was taken
@@ -63,7 +63,7 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
     except Temporary as error:
         return _unavailable(error, started)
     except Exception as error:  # a defect of this code: the bus keeps the event and sends it again
-        return _unavailable(Temporary("fault", place_of(error)), started)
+        return _unavailable(Temporary("internal_error", place_of(error)), started)
     return ACKNOWLEDGED
 
 

@@ -42,7 +42,7 @@ def read_program(configuration: JsonObject) -> Program:
     try:
         own = load_own_steps(_sources(configuration.get("own_steps")))
     except OwnStepsFault as fault:
-        raise SliceFault("slice", str(fault)) from fault
+        raise SliceFault("invalid_slice", str(fault)) from fault
     chains: NamedChains = {}
     faults: list[str] = []
     if configuration.get("chains"):
@@ -52,7 +52,7 @@ def read_program(configuration: JsonObject) -> Program:
         chains, faults = read.chains, [f"chain {name!r}: {fault}" for name, fault in read.faults]
     routes = [_route(entry, own, chains, faults) for entry in _objects(configuration.get("routes"))]
     if faults:
-        raise SliceFault("slice", "; ".join(faults))
+        raise SliceFault("invalid_slice", "; ".join(faults))
     return Program(Routes(routes), chains, own, _numbers(configuration.get("sources")))
 
 

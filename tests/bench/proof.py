@@ -14,8 +14,7 @@ from deploy.requests.signing import Signer, sign_request
 from shared.formats.parse import parse_body
 from shared.http import Request
 from shared.jsontext import JsonObject, to_json
-from shared.signatures.scheme import AuthScheme, read_scheme
-from shared.signatures.verify import verify
+from shared.signatures.scheme import AuthScheme, read_scheme, verify
 from tests.bench.receive import PASSWORD, REQUEST, SLICE, stand_in_bus
 from tests.bench.steps import two_kilobytes
 from tests.processes import free_port, functions_framework, started

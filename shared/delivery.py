@@ -106,7 +106,7 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Failed:
     """It will never take this delivery: a dead letter with this code."""
 
     code: PermanentCode
@@ -122,4 +122,4 @@ class Disabled:
     answer: str = ""
 
 
-Outcome: TypeAlias = Delivered | RetryLater | Unknown | Refused | Disabled
+Outcome: TypeAlias = Delivered | RetryLater | Unknown | Failed | Disabled

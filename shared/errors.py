@@ -53,7 +53,7 @@ RejectedCode: TypeAlias = Literal[
     "too_many_items",
     "schema_mismatch",
 ]
-"""Codes of requests that are answered 4xx. deploy/README.md lists every code with its meaning."""
+"""Codes of requests that are answered 4xx. deploy/codes.md lists every code with its meaning."""
 
 TemporaryCode: TypeAlias = Literal[
     "apis_unavailable",
@@ -84,52 +84,26 @@ TemporaryCode: TypeAlias = Literal[
 """Codes of failures after which the sender or the bus tries again."""
 
 PermanentCode: TypeAlias = Literal[
-    "address_blocked",
-    "cast_failed",
-    "conversion_failed",
-    "crashed",
-    "cryptography_failed",
-    "decoding_failed",
-    "delivery_id_reused",
-    "destination_fault",
-    "digest_failed",
-    "encoding_failed",
-    "expression_failed",
-    "invalid_chain",
-    "invalid_header",
-    "invalid_output",
-    "invalid_time",
-    "invalid_url",
-    "lint_failed",
-    "mail_rejected",
-    "mail_too_large",
-    "malformed_event",
-    "malformed_push",
-    "malformed_response",
-    "missing_answer",
-    "missing_body",
-    "not_countable",
-    "not_replayable",
-    "outcome_unknown",
-    "output_too_large",
-    "path_conflict",
-    "recipient_not_allowed",
-    "request_rejected",
-    "response_too_large",
-    "retries_exhausted",
-    "step_failed",
-    "template_failed",
-    "time_limit_exceeded",
-    "too_many_hops",
-    "undefined_field",
-    "undeliverable",
-    "unknown_destination",
-    "unknown_key",
-]
+    "address_blocked", "cast_failed", "conversion_failed", "crashed", "cryptography_failed", "decoding_failed",
+    "delivery_id_reused", "destination_fault", "digest_failed", "encoding_failed", "expression_failed", "invalid_chain",
+    "invalid_header", "invalid_output", "invalid_time", "invalid_url", "lint_failed", "mail_rejected", "mail_too_large",
+    "malformed_event", "malformed_push", "malformed_response", "missing_answer", "missing_body", "not_countable",
+    "not_replayable", "outcome_unknown", "output_too_large", "path_conflict", "recipient_not_allowed",
+    "request_rejected", "response_too_large", "retries_exhausted", "step_failed", "template_failed",
+    "time_limit_exceeded", "too_many_hops", "undefined_field", "undeliverable", "unknown_destination", "unknown_key",
+]  # fmt: skip
 """Codes of dead letters."""
 
 StartCode: TypeAlias = Literal["invalid_slice"]
 """Codes of faults that end the process before it serves."""
+
+ReplyCode: TypeAlias = (
+    RejectedCode | TemporaryCode | PermanentCode | Literal["unavailable", "unknown_chain", "filtered"]
+)
+"""Codes in the body of a reply. `unavailable`: a 503 whose cause is in the log alone."""
+
+ServerCode: TypeAlias = Literal["malformed_http", "head_too_large"]
+"""Codes of requests that the server rejects before a function sees them."""
 
 ProblemCode: TypeAlias = RejectedCode | TemporaryCode | PermanentCode | StartCode
 

@@ -9,6 +9,7 @@ from shared.errors import Temporary
 from shared.event import Event
 from shared.jsontext import Json
 from shared.logs import log
+from shared.outcomes import RouteOutcome
 
 KEPT: Final = "kept"
 """The state of a dead letter that an operator has not decided about."""
@@ -33,15 +34,15 @@ class RouteDecision:
     events: int = 1
 
     @property
-    def word(self) -> str:
-        """Return one word. Stopped: its chain ended the event on purpose. Duplicate: no route was asked."""
+    def outcome(self) -> RouteOutcome:
+        """Return the outcome. `filtered`: its chain ended the event on purpose. `duplicate`: no route was asked."""
         if self.code is not None:
-            return "failed"
+            return "dead_lettered"
         if not self.route:
             return "duplicate"
         if not self.matched:
-            return "no match"
-        return "matched" if self.destinations else "stopped"
+            return "not_matched"
+        return "matched" if self.destinations else "filtered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class EventEntry:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEntry:
-    """`outcome` is delivered, retry_later, refused, disabled or unknown."""
+    """An attempt at a delivery. `outcome` is an AttemptOutcome; an entry of an earlier version keeps its own word."""
 
     delivery_id: str
     event_id: str

@@ -44,7 +44,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The key is known with another payload hash: dead letter `id_reuse`."""
+    """The key is known with another payload hash: dead letter `delivery_id_reused`."""
 
 
 Claim: TypeAlias = Claimed | Busy | Waiting | Finished | Conflict
@@ -60,8 +60,9 @@ class DestinationState:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """A delivery as the ledger has it. `state` is claimed, attempted, done, failed, retry_at or disabled.
+    """A delivery as the ledger has it.
 
+    `state` is claimed, attempted, delivered, retry_scheduled, held or dead_lettered.
     `message` is the delivery's CloudEvent as bytes, all that is needed to publish it again. `attempt_number` counts
     the attempts of this generation that began. `lease_until` matters in claimed and attempted, `crashes` and
     `unknown_count` are as in Claimed, `replays` are the ids of the replays that reopened it.
@@ -89,7 +90,7 @@ class LedgerRow:
 
 
 class Ledger(Protocol):
-    """`claimed → attempted → done | failed | retry_at | disabled`, each write conditional on the claim's fence.
+    """`claimed → attempted → delivered | retry_scheduled | held | dead_lettered`, each write conditional on the fence.
 
     The writes answer False where the fence has moved on: another worker owns the delivery, and what this one found
     is not recorded. Times are Unix seconds.
@@ -101,8 +102,8 @@ class Ledger(Protocol):
         """Take the delivery for one attempt.
 
         A new key is claimed. A lease that is over in `claimed` is taken again with the same attempt number; one that
-        is over in `attempted` is taken as `unknown` with the next number. `retry_at` answers Waiting, whether or not
-        its time has come, unless `due_fence` is the row's fence: only the sweep's own message starts a retry.
+        is over in `attempted` is taken as `unknown` with the next number. `retry_scheduled` answers Waiting, whether or
+        not its time has come, unless `due_fence` is the row's fence: only the sweep's own message starts a retry.
         """
         ...
 
@@ -125,11 +126,11 @@ class Ledger(Protocol):
         ...
 
     async def hold(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
-        """Move the delivery to `disabled`, where it stays until `release`."""
+        """Move the delivery to `held`, where it stays until `release`."""
         ...
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
-        """Return the rows in `retry_at` whose time has come, at `since` or later, oldest first."""
+        """Return the rows in `retry_scheduled` whose time has come, at `since` or later, oldest first."""
         ...
 
     async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:

@@ -1,11 +1,11 @@
 """The ledger's protocol: what each request makes of a row. Every ledger decides by these and only stores the answer.
 
-    claimed → attempted → done | failed | retry_at | disabled
-    retry_at → claimed        by the sweep's own message only
-    disabled → retry_at       when the destination is released
-    done, failed → claimed    when an operator reopens it
+    claimed → attempted → delivered | retry_scheduled | held | dead_lettered
+    retry_scheduled → claimed             by the sweep's own message only
+    held → retry_scheduled                when the destination is released
+    delivered, dead_lettered → claimed    when an operator reopens it
 
-A rule answers the row as it then is (the same object where nothing changes), or None where the request is refused.
+A rule answers the row as it then is (the same object where nothing changes), or None where the request is rejected.
 """
 
 from collections.abc import Callable
@@ -14,20 +14,21 @@ from typing import Final, TypeAlias
 
 from shared.delivery import Delivery
 from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, LedgerRow, Waiting
+from shared.outcomes import DeliveryState
 
-CLAIMED: Final = "claimed"
-ATTEMPTED: Final = "attempted"
-DONE: Final = "done"
-FAILED: Final = "failed"
-RETRY_AT: Final = "retry_at"
-DISABLED: Final = "disabled"
+CLAIMED: Final[DeliveryState] = "claimed"
+ATTEMPTED: Final[DeliveryState] = "attempted"
+DELIVERED: Final[DeliveryState] = "delivered"
+DEAD_LETTERED: Final[DeliveryState] = "dead_lettered"
+RETRY_SCHEDULED: Final[DeliveryState] = "retry_scheduled"
+HELD: Final[DeliveryState] = "held"
 
 Rule: TypeAlias = Callable[[LedgerRow], LedgerRow | None]
 
 KEEP_SECONDS: Final = 45 * 86_400.0
 """A delivery that is final is forgotten so long after it was last written."""
 
-FINAL: Final = frozenset({DONE, FAILED})
+FINAL: Final = frozenset({DELIVERED, DEAD_LETTERED})
 LEASED: Final = frozenset({CLAIMED, ATTEMPTED})
 
 
@@ -58,11 +59,11 @@ def claim(
 ) -> tuple[Claim, LedgerRow]:
     if row.payload_hash != payload_hash:
         return Conflict(), row
-    if row.state in FINAL or row.state == DISABLED:
+    if row.state in FINAL or row.state == HELD:
         return Finished(), row
     if row.state in LEASED and now < row.lease_until:
         return Busy(), row
-    if row.state == RETRY_AT and row.fence != due_fence:
+    if row.state == RETRY_SCHEDULED and row.fence != due_fence:
         return Waiting(row.retry_at or now), row
     crashes = row.crashes + (row.state == ATTEMPTED)
     unknown_count = row.unknown_count + (row.state == ATTEMPTED)
@@ -101,15 +102,15 @@ def give_back(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:
 
 
 def done(row: LedgerRow, fence: int, now: float, answer: str) -> LedgerRow | None:
-    return _finished(row, fence, now, DONE, "", answer) if row.state != CLAIMED else None
+    return _finished(row, fence, now, DELIVERED, "", answer) if row.state != CLAIMED else None
 
 
 def failed(row: LedgerRow, fence: int, now: float, reason: str, answer: str) -> LedgerRow | None:
-    return _finished(row, fence, now, FAILED, reason, answer)
+    return _finished(row, fence, now, DEAD_LETTERED, reason, answer)
 
 
 def hold(row: LedgerRow, fence: int, now: float, reason: str, answer: str) -> LedgerRow | None:
-    return _finished(row, fence, now, DISABLED, reason, answer)
+    return _finished(row, fence, now, HELD, reason, answer)
 
 
 def retry_at(
@@ -117,14 +118,16 @@ def retry_at(
 ) -> LedgerRow | None:
     """Schedule the next attempt. From `claimed` no attempt was made, so an unknown outcome before it stays unknown."""
     crashes = row.crashes if row.state == CLAIMED else 0
-    finished = _finished(row, fence, now, RETRY_AT, reason, answer)
+    finished = _finished(row, fence, now, RETRY_SCHEDULED, reason, answer)
     if finished is None or finished is row:
         return finished
     unknown_count = row.unknown_count + 1 if is_unknown else finished.unknown_count
     return replace(finished, retry_at=at, crashes=crashes, unknown_count=unknown_count)
 
 
-def _finished(row: LedgerRow, fence: int, now: float, state: str, reason: str, answer: str) -> LedgerRow | None:
+def _finished(
+    row: LedgerRow, fence: int, now: float, state: DeliveryState, reason: str, answer: str
+) -> LedgerRow | None:
     if row.fence != fence:
         return None
     if row.state == state:  # the write came twice
@@ -138,11 +141,11 @@ def _finished(row: LedgerRow, fence: int, now: float, state: str, reason: str, a
 
 
 def is_due(row: LedgerRow, now: float) -> bool:
-    return row.state == RETRY_AT and row.retry_at is not None and row.retry_at <= now
+    return row.state == RETRY_SCHEDULED and row.retry_at is not None and row.retry_at <= now
 
 
 def postpone(row: LedgerRow, fence: int, now: float, at: float) -> LedgerRow | None:
-    if row.fence != fence or row.state != RETRY_AT:
+    if row.fence != fence or row.state != RETRY_SCHEDULED:
         return None
     return replace(row, fence=row.fence + 1, retry_at=at, updated_at=now)
 
@@ -166,6 +169,6 @@ def reopen(row: LedgerRow, now: float, replay: str) -> LedgerRow | None:
 
 
 def release(row: LedgerRow, now: float) -> LedgerRow | None:
-    if row.state != DISABLED:
+    if row.state != HELD:
         return None
-    return replace(row, state=RETRY_AT, fence=row.fence + 1, retry_at=now, updated_at=now)
+    return replace(row, state=RETRY_SCHEDULED, fence=row.fence + 1, retry_at=now, updated_at=now)

@@ -18,9 +18,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from shared.did_you_mean import nearest
 from shared.errors import Permanent, PermanentCode
-from shared.event import NAMES
+from shared.event import NAMES, oneline
 from shared.jsontext import Json, JsonObject, to_json
-from shared.one_line import oneline
 from shared.template_costs import MAX_OUTPUT_CHARACTERS, Called, bounded_filters, bounded_format, of_method, of_operator
 from shared.template_paths import is_missing, missing_path, paths_in
 

@@ -43,11 +43,12 @@ from deploy.terminal.tables import Column, Screen, table
 from shared.did_you_mean import did_you_mean
 from shared.journal import RouteDecision, route_documents
 from shared.jsontext import Json, JsonObject
+from shared.outcomes import EventStatus
 from shared.ports import EVENTS, Bus, BusMessage
 
 PAGE: Final = 500
 FILTERS: Final = ("source", "type", "status", "text", "since", "until", "limit")
-FINISHED: Final = frozenset({"delivered", "failed"})
+FINISHED: Final[frozenset[EventStatus]] = frozenset({"delivered", "dead_lettered"})
 COLUMNS: Final = (
     Column("TIME"),
     Column("EVENT"),
@@ -58,7 +59,7 @@ COLUMNS: Final = (
 )
 REPLAY_DETAILS: Final = """\
 Replay events after you add a route or a destination that they missed, or fix a step.
-Deliveries that are delivered or failed stay so, unless you add --force."""
+Deliveries that are delivered or dead-lettered stay so, unless you add --force."""
 
 
 def main(arguments: list[str]) -> int:

@@ -147,8 +147,8 @@ def _held(held: JsonObject, screen: Screen, where: str) -> str:
 def _retrying(each: Retrying, screen: Screen, where: str) -> str:
     count = f"{each.count:,}{' or more' if each.is_more else ''}"
     unknown = f" ({each.unknown:,} with an unknown result)" if each.unknown else ""
-    line = f"retrying: {printable(each.destination)}, {count} waiting{unknown}: {printable(each.reason)}"
-    return screen.coloured(line, YELLOW) + f"  (hookchain events list --status retrying{where})"
+    line = f"retry scheduled: {printable(each.destination)}, {count} waiting{unknown}: {printable(each.reason)}"
+    return screen.coloured(line, YELLOW) + f"  (hookchain events list --status retry_scheduled{where})"
 
 
 def duration(seconds: float) -> str:

@@ -96,7 +96,7 @@ def _rendered(delivery: Delivery, notify: JsonObject) -> ActualDelivery:
 
 def _route_lines(decisions: Sequence[Decision]) -> list[str]:
     routes = [route for decision in decisions for route in decision.routes]
-    return ["the decisions of the routes:"] + [f"  {route.route}: {route.word}: {route.reason}" for route in routes]
+    return ["the decisions of the routes:"] + [f"  {route.route}: {route.outcome}: {route.reason}" for route in routes]
 
 
 async def example_lines(name: str, model: type[BaseModel]) -> list[str]:
@@ -125,7 +125,7 @@ def _mismatches(example: Example, course: ChainResult, before: Event) -> list[st
         said = [reason.partition(": ")[2] for reason in course.stops]
         return [] if said == [example.stops] else [f"expected to stop: {example.stops}; found {said or 'no stop'}"]
     if not course.events:
-        return [f"stopped: {'; '.join(course.stops)}"]
+        return [f"filtered: {'; '.join(course.stops)}"]
     found: Json = [event.data for event in course.events]
     if isinstance(found, list) and len(found) == 1 and course.events[0].id == before.id:
         found = found[0]

@@ -11,8 +11,8 @@ from typing import Final, Literal, TypeAlias
 
 import jmespath
 
+from shared.event import oneline
 from shared.jsontext import Json, JsonObject, to_json
-from shared.one_line import oneline
 
 Form: TypeAlias = Literal[
     "text", "duration", "quantity", "name", "list", "variables", "mounts", "inside", "document", "part"

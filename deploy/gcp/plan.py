@@ -16,7 +16,7 @@ from deploy.gcp.resources.project import API
 from deploy.gcp.settings import retained_content, settings_of
 from deploy.google.gcloud import command_line
 from deploy.google.target import Target
-from shared.one_line import oneline
+from shared.event import oneline
 
 NOTHING: Final[Mapping[str, Existing]] = {}
 

@@ -127,7 +127,7 @@ def series_document(buckets: Sequence[Bucket], bucket_seconds: float) -> JsonObj
         "since": rfc3339(buckets[0].at),
         "bucket_seconds": bucket_seconds,
         "accepted": [each.accepted for each in buckets],
-        "refused": [each.refused for each in buckets],
+        "rejected": [each.rejected for each in buckets],
         "delivered": [each.delivered for each in buckets],
         "not_delivered": [each.not_delivered for each in buckets],
         "p50_ms": [each.p50_ms for each in buckets],

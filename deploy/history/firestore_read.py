@@ -163,16 +163,16 @@ def status_of(entry: JsonObject, states: Sequence[str], letters: Sequence[str]) 
     """`states` of its deliveries, `letters` those of its dead letters. One that was replayed no longer speaks."""
     expected = entry["expected"]
     assert isinstance(expected, int)
-    if entry["broken"] or rules.FAILED in states or any(letter != REPLAYED for letter in letters):
-        return "failed"
-    if rules.DISABLED in states:
+    if entry["broken"] or rules.DEAD_LETTERED in states or any(letter != REPLAYED for letter in letters):
+        return "dead_lettered"
+    if rules.HELD in states:
         return "held"
-    if rules.RETRY_AT in states:
-        return "retrying"
+    if rules.RETRY_SCHEDULED in states:
+        return "retry_scheduled"
     if not expected and not states:
         if any(route["matched"] for route in _routes(entry)):
-            return "stopped"
-        return "duplicate" if any(not route["route"] for route in _routes(entry)) else "unmatched"
+            return "filtered"
+        return "duplicate" if any(not route["route"] for route in _routes(entry)) else "no_route"
     is_open = len(states) < expected or any(state in rules.LEASED for state in states)
     return "delivering" if is_open else "delivered"
 

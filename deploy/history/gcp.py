@@ -77,7 +77,7 @@ class CloudJournal:
     def event(self, event_id: str) -> EventRecord | None:
         return self._thread.run(self._reader.event(event_id))
 
-    def refused(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:  # noqa: ARG002 the protocol's
+    def rejected(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:  # noqa: ARG002 the protocol's
         return ()
 
     def dead_letters(

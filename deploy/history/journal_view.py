@@ -3,17 +3,14 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, get_args
 
 from shared.journal import KEPT as KEPT
 from shared.journal import AttemptEntry, RouteDecision
 from shared.jsontext import Json, JsonObject
+from shared.outcomes import EventStatus
 
-STATUSES: Final = (
-    *("received", "unmatched", "stopped", "duplicate", "delivering", "delivered", "retrying", "held", "failed"),
-)
-"""Of an event: one word for where it is. No route wanted what is unmatched; what is stopped, one ended on purpose; a
-duplicate has the signed bytes of an event that came before it."""
+STATUSES: Final[tuple[EventStatus, ...]] = get_args(EventStatus)
 
 REPLAYED: Final = "replayed"
 DROPPED: Final = "dropped"
@@ -64,15 +61,15 @@ class EventPage:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Refused requests, and dead letters that are kept."""
+    """The counts of rejected requests, and of dead letters that are kept."""
 
-    refused: int
+    rejected: int
     dead_letters: int
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRow:
-    """A request as receive logged it; `code` and `detail` say why one was refused."""
+    """A request as receive logged it; `code` and `detail` say why one was rejected."""
 
     seq: int
     at: float
@@ -130,7 +127,7 @@ class Bucket:
 
     at: float
     accepted: int = 0
-    refused: int = 0
+    rejected: int = 0
     delivered: int = 0
     not_delivered: int = 0
     p50_ms: float | None = None
@@ -234,7 +231,7 @@ class JournalView(Protocol):
 
     def event(self, event_id: str) -> EventRecord | None: ...
 
-    def refused(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
+    def rejected(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
         """4xx, and the 503s that told a sender to come again; none where receive's log alone has them."""
         ...
 

@@ -133,12 +133,12 @@ class JournalReader:
     def open_events(self, after: int, routed_before: float, limit: int) -> list[tuple[int, str]]:
         """`seq` and id of events whose deliveries are not all at an end, oldest first."""
         return self._connection.execute(
-            "SELECT seq, id FROM events WHERE status IN ('delivering', 'retrying', 'held')"
+            "SELECT seq, id FROM events WHERE status IN ('delivering', 'retry_scheduled', 'held')"
             " AND seq > ? AND routed_at < ? ORDER BY seq LIMIT ?",
             (after, routed_before, limit),
         ).fetchall()
 
-    def refused(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
+    def rejected(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
         """Newest first: 4xx, and the 503s that told a sender to come again."""
         where = "WHERE status >= 400 AND (:before IS NULL OR seq < :before) ORDER BY seq DESC LIMIT :limit"
         return self._requests(where, before=before, limit=limit)

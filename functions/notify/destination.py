@@ -71,7 +71,7 @@ class Destination(Protocol):
 
         Raises Temporary where one of our own parts (the secret store, the blobs) fails before anything was sent: the
         attempt does not count. Raises Permanent for what this delivery can never become (its template fails): a dead
-        letter with that code, as Refused.
+        letter with that code, as Failed.
 
         Returns Unknown, or raises TimeoutError, only where the whole request was sent and no answer came. A connection
         that fails before that is RetryLater: nothing was sent, so a retry repeats nothing.

@@ -14,13 +14,16 @@ from shared.http import ReadBody, Reply, Request, json_reply, problem
 from shared.journal import Journal
 from shared.jsontext import Json
 from shared.logs import log
+from shared.outcomes import DeliveryOutcome, RequestOutcome
 from shared.push import MAX_PUSH_BYTES, refuse_pages
 from shared.push_identity import VerifyPush
 
 ACKNOWLEDGED: Final = Reply(204, headers=())
 AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")
+REJECTED: Final[RequestOutcome] = "rejected"
+UNAVAILABLE: Final[RequestOutcome] = "unavailable"
 
-_SEVERITIES: Final = {"dead_letter": "WARNING", "held": "WARNING", "retry_later": "WARNING", "unknown": "WARNING"}
+_WARNINGS: Final[frozenset[DeliveryOutcome]] = frozenset({"dead_lettered", "held", "retry_scheduled", "unknown"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +42,13 @@ async def answer(service: Callable[[], Service], head: Request, read_body: ReadB
     try:
         return await _serve(service(), head, read_body, started)
     except Rejected as error:
-        # Not what Pub/Sub or the scheduler sends: whoever calls is set up wrongly, and nothing was taken.
-        _log("ERROR", "not a push", started, code=error.code, detail=error.detail)
+        # Neither Pub/Sub nor the scheduler sends this: the caller is misconfigured, and nothing was accepted.
+        _log("ERROR", "rejected", started, outcome=REJECTED, code=error.code, detail=error.detail)
         return problem(error.status, error.code, error.detail)
     except HookchainError as error:
-        _log("ERROR", "not done, to come again", started, code=error.code, detail=error.detail)
-    except Exception as error:  # a fault of ours: the bus keeps the message and sends it again
-        _log("ERROR", "not done, to come again", started, code="internal_error", detail=place_of(error))
+        _log("ERROR", "unavailable", started, outcome=UNAVAILABLE, code=error.code, detail=error.detail)
+    except Exception as error:  # a defect of this code: the bus keeps the message and sends it again
+        _log("ERROR", "unavailable", started, outcome=UNAVAILABLE, code="internal_error", detail=place_of(error))
     return AGAIN
 
 
@@ -92,7 +95,7 @@ def _log_result(result: Result, started: float) -> None:
             "destination": delivery.destination,
             "trace": delivery.event.trace_id,
         }
-    severity = _SEVERITIES.get(result.outcome, "INFO")
+    severity = "WARNING" if result.outcome in _WARNINGS else "INFO"
     _log(
         severity,
         result.outcome.replace("_", " "),

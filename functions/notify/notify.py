@@ -41,7 +41,7 @@ async def notify(body: bytes, notifier: Notifier) -> Result:
         delivery = delivery_from(push.document())
     except Permanent as error:
         await _publish(notifier, unreadable_letter(content, error, DELIVERIES, notifier.clock.now()))
-        return Acknowledged("dead_letter", code=error.code, reason=error.detail)
+        return Acknowledged("dead_lettered", code=error.code, reason=error.detail)
     # The lease alone is not enough: it ends early where the clock is set ahead or the process was paused.
     if delivery.id in notifier.under_way:
         return Nacked("busy", delivery, reason="this worker has it")
@@ -91,7 +91,7 @@ async def _handle_unclaimed(
     if isinstance(claim, Conflict):
         letter = conflict_letter(delivery, push.data, notifier.clock.now())
         await _publish(notifier, letter)
-        return Acknowledged("dead_letter", delivery, code=letter.code, reason=letter.reason)
+        return Acknowledged("dead_lettered", delivery, code=letter.code, reason=letter.reason)
     return Acknowledged("waiting" if isinstance(claim, Waiting) else "finished", delivery)
 
 
@@ -102,7 +102,7 @@ async def _try_once(notifier: Notifier, work: Work, configured: Configured, dest
             return result
         started = notifier.clock.now()
         if not await notifier.ledger.attempted(work.key, claim.fence, started):
-            return Nacked("lease_over", work.delivery, reason="its lease was over before the attempt began")
+            return Nacked("lease_expired", work.delivery, reason="its lease expired before the attempt began")
         idempotency_key = f"{work.key}-r{claim.generation}" if claim.generation else work.key
         attempt = Attempt(idempotency_key, claim.attempt_number, claim.generation, started, configured.timeout_seconds)
         outcome = await attempt_once(destination, work.delivery, attempt)

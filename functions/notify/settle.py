@@ -6,9 +6,10 @@ from functions.notify.registry import Configured, dedupes_repeats
 from functions.notify.retry import MAX_UNKNOWN, next_retry_at, unknown_wait_seconds
 from functions.notify.work import Acknowledged, Nacked, Notifier, Result, Work
 from shared.dead_letters import dead_letter_message
-from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater, Unknown
+from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import PermanentCode, Temporary
 from shared.logs import log
+from shared.outcomes import DeliveryOutcome
 from shared.ports import DEAD_LETTERS
 
 
@@ -19,7 +20,7 @@ async def settle(
     if isinstance(outcome, Delivered):
         written = await notifier.ledger.done(work.key, work.claim.fence, notifier.clock.now(), outcome.answer)
         return _acknowledged(work, "delivered") if written else _lost(work)
-    if isinstance(outcome, Refused):
+    if isinstance(outcome, Failed):
         return await give_up(notifier, work, outcome.code, outcome.reason, outcome.answer)
     if isinstance(outcome, Disabled):
         return await _disable(notifier, work, outcome)
@@ -108,7 +109,7 @@ async def hold(notifier: Notifier, work: Work, reason: str, answer: str = "") ->
 
 async def wait(notifier: Notifier, work: Work, at: float, reason: str, answer: str = "") -> Result:
     written = await notifier.ledger.retry_at(work.key, work.claim.fence, notifier.clock.now(), at, reason, answer)
-    return _acknowledged(work, "retry_later", reason=reason) if written else _lost(work)
+    return _acknowledged(work, "retry_scheduled", reason=reason) if written else _lost(work)
 
 
 async def give_up(
@@ -126,15 +127,15 @@ async def give_up(
             await notifier.ledger.give_back(work.key, work.claim.fence, now)
         raise
     written = await notifier.ledger.failed(work.key, work.claim.fence, now, f"{code}: {reason}", answer)
-    return _acknowledged(work, "dead_letter", code, reason) if written else _lost(work)
+    return _acknowledged(work, "dead_lettered", code, reason) if written else _lost(work)
 
 
 def _acknowledged(
-    work: Work, outcome: str, code: PermanentCode | None = None, reason: str | None = None
+    work: Work, outcome: DeliveryOutcome, code: PermanentCode | None = None, reason: str | None = None
 ) -> Acknowledged:
     return Acknowledged(outcome, work.delivery, work.claim.attempt_number, code, reason)
 
 
 def _lost(work: Work) -> Nacked:
     """Return the result where another worker has taken over: the bus keeps the message until that one has finished."""
-    return Nacked("lease_over", work.delivery, reason="its lease was over, and another worker has it")
+    return Nacked("lease_expired", work.delivery, reason="its lease had expired, and another worker has it")

@@ -133,7 +133,7 @@ async def confirm_subscription(fetch: Fetch, url: str) -> None:
         answer = await fetch.fetch(Outgoing("GET", url, timeout_seconds=FETCH_SECONDS, max_bytes=MAX_BYTES))
     except Permanent as error:
         raise Rejected(
-            "subscribe_url_not_allowed", f"the URL that confirms the subscription is refused: {error.code}"
+            "subscribe_url_not_allowed", f"the URL that confirms the subscription is not allowed: {error.code}"
         ) from error
     if not 200 <= answer.status < 300:
         raise Temporary("handshake_failed", f"the subscription is not confirmed: status {answer.status}")

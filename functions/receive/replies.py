@@ -45,9 +45,10 @@ def accepted_reply(accepted: Accepted, request: Request) -> Reply:
     source = accepted.source
     if source.respond:
         reply = source.respond.reply(accepted.events)
+    elif len(accepted.events) == 1:
+        reply = Reply(200, b'{"id":"%b"}' % accepted.events[0].id.encode())  # hex digits
     else:
-        ids: list[Json] = [event.id for event in accepted.events]
-        reply = json_reply(200, {"id": ids[0]} if len(ids) == 1 else {"ids": ids})
+        reply = json_reply(200, {"ids": [event.id for event in accepted.events]})
     if request.method == "GET":
         reply = replace(reply, headers=(*reply.headers, ("cache-control", "no-store")))
     return source.form.reply(request, reply) if source.form else reply

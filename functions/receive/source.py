@@ -24,7 +24,7 @@ DataCheck = Callable[[Json], Json]
 """A check of an authenticated request's data; returns the data that goes on. Raises Rejected."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)  # nobody compares two, and a start is 1 ms shorter
 class Source:
     """Any scheme of `auth` will do. `keep_raw` is `no`, `body` or `all`; `dedupe` is empty, `body`, `signed` or
     `delivery_id`.
@@ -103,7 +103,7 @@ class Source:
         more_methods += ("OPTIONS",) if self.form else ()
         facts = {
             "answered_methods": tuple(dict.fromkeys((*self.methods, *more_methods, *self.handshake_methods))),
-            "secret_names": tuple(auth.secret for auth in self.auth if auth.secret),
+            "secret_names": tuple(dict.fromkeys(auth.secret for auth in self.auth if auth.secret)),
             "secret_headers": _CREDENTIALS
             | _NOT_SENT
             | {each.name for auth in self.auth for each in auth.credentials if each.kind == "header"},

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from functions.transform.chain import ChainResult, StepRecord
 from functions.transform.routes import Match, Route, Routes, match_all
@@ -11,6 +11,7 @@ from functions.transform.step import Services
 from shared.errors import Permanent, PermanentCode, Temporary
 from shared.event import MAX_HOPS, Event
 from shared.journal import RouteDecision
+from shared.outcomes import EventOutcome
 
 MAX_LISTED: Final = 5
 
@@ -67,7 +68,7 @@ class Decision:
     others: int = 0
 
     @property
-    def outcome(self) -> Literal["routed", "dead_lettered", "filtered", "no_route"]:
+    def outcome(self) -> EventOutcome:
         """Return the outcome for the log; `filtered` means that a step ended the event on purpose."""
         if self.owed:
             return "routed"
@@ -138,7 +139,7 @@ def _explain_result(route: Route, found: Match, result: ChainResult) -> tuple[Fa
     prefix = f"route {route.name!r}: "
     reasons += _count("noted at", result.notes)
     reasons += _count("went on from", [each.removeprefix(prefix) for each in result.skipped_faults])
-    reasons += _count("stopped at", result.stops)
+    reasons += _count("filtered at", result.stops)
     if result.faults:
         reason, failed = _failure(route, result)
         reasons.append(reason)

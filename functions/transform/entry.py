@@ -15,12 +15,17 @@ from shared.errors import Permanent, Rejected, Temporary, place_of
 from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json
 from shared.logs import log, loggable_type
+from shared.outcomes import EventOutcome, RequestOutcome
 from shared.push import MAX_PUSH_BYTES, parse_push, refuse_pages
 from shared.push_identity import VerifyPush
 
 _DUPLICATE: Final = (
     "an event with the same signed bytes came first; if the sender repeats bodies on purpose, set `dedupe: delivery_id`"
 )
+REJECTED: Final[RequestOutcome] = "rejected"
+UNAVAILABLE: Final[RequestOutcome] = "unavailable"
+DEAD_LETTERED: Final[EventOutcome] = "dead_lettered"
+DUPLICATE: Final[EventOutcome] = "duplicate"
 ACKNOWLEDGED: Final = Reply(204, headers=())
 
 
@@ -55,11 +60,11 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
             raise Rejected("malformed_body", error.detail) from error
         transformed = await service.transformer.take(push)
         _log_transformed(transformed, service.type_words, started)
-    except Rejected as error:  # not from the bus: the caller is set up wrongly, and nothing was taken
-        _log("ERROR", "not a push", started, code=error.code, detail=error.detail)
+    except Rejected as error:  # not from the bus: the caller is misconfigured, and nothing was accepted
+        _log("ERROR", "rejected", started, outcome=REJECTED, code=error.code, detail=error.detail)
         return problem(error.status, error.code, error.detail)
     except Permanent as error:
-        _log("WARNING", "dead letter", started, code=error.code, reason=error.detail)
+        _log("WARNING", "dead lettered", started, outcome=DEAD_LETTERED, code=error.code, reason=error.detail)
     except Temporary as error:
         return _unavailable(error, started)
     except Exception as error:  # a defect of this code: the bus keeps the event and sends it again
@@ -79,7 +84,7 @@ async def _answer_chain(service: Service, head: Request, read_body: ReadBody, st
 
 
 def _unavailable(error: Temporary, started: float) -> Reply:
-    _log("ERROR", "not done, to come again", started, code=error.code, detail=error.detail)
+    _log("ERROR", "unavailable", started, outcome=UNAVAILABLE, code=error.code, detail=error.detail)
     return problem(503, "unavailable", "Not done. Send it again later.")
 
 
@@ -92,11 +97,20 @@ def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], st
         "type": loggable_type(event.type, words or 1),
     }
     if transformed.duplicate_of is not None:
-        reason: dict[str, Json] = {"outcome": "duplicate", "reason": "same_signed_bytes", "detail": _DUPLICATE}
+        reason: dict[str, Json] = {"outcome": DUPLICATE, "reason": "same_signed_bytes", "detail": _DUPLICATE}
         _log("WARNING", "transformed", started, **reason, **names)
         return
     for failed in decision.failed:
-        _log("WARNING", "dead letter", started, route=failed.route, code=failed.code, reason=failed.reason, **names)
+        _log(
+            "WARNING",
+            "dead lettered",
+            started,
+            outcome=DEAD_LETTERED,
+            route=failed.route,
+            code=failed.code,
+            reason=failed.reason,
+            **names,
+        )
     count = sum(len(owed.destinations) for owed in decision.owed)
     names |= {"reason": decision.reason or None, "trace": event.trace_id}
     _log("INFO", "transformed", started, outcome=decision.outcome, count=count, **names)

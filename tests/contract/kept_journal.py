@@ -69,11 +69,11 @@ class Kept:
             match outcome:
                 case "delivered":
                     assert await ledger.done(key, fence, NOW, "202")
-                case "refused":
+                case "failed":
                     assert await ledger.failed(key, fence, NOW, "no such user", "404")
-                case "retry_later":
+                case "retry_scheduled":
                     assert await ledger.retry_at(key, fence, NOW, NOW + 60, "busy there", "429")
-                case "disabled":
+                case "held":
                     assert await ledger.hold(key, fence, NOW, "verify the sender", "403")
             names = key, event.id, "tell", "crm"
             await journal.record([AttemptEntry(*names, 1, NOW + 1, NOW + 1.25, outcome, "why", "answer")])

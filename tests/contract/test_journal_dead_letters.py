@@ -8,7 +8,7 @@ from tests.contract.kept_journal import NOW, Kept
 def test_a_dead_letter_speaks_for_its_event_until_it_is_replayed(kept: Kept) -> None:
     kept.deliver(kept.event("e1"), "delivered")
     kept.letter("d1")
-    assert kept.status("e1") == "failed"
+    assert kept.status("e1") == "dead_lettered"
     assert kept.view.mark_dead_letters(["d1"], REPLAYED) == 1
     assert kept.status("e1") == "delivered"
 

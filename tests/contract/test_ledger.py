@@ -76,7 +76,7 @@ async def test_the_same_key_with_another_payload_is_a_conflict_whatever_became_o
     other = replace(DELIVERY, event=replace(EVENT, payloadhash="b" * 64))
     await finished(ledger)
     assert await ledger.claim(other, MESSAGE, T, LEASE) == Conflict()
-    assert (await the_row(ledger)).state == "done"
+    assert (await the_row(ledger)).state == "delivered"
 
 
 async def test_a_claim_given_back_is_taken_again_at_once_with_the_same_number(ledger: Ledger) -> None:

@@ -39,7 +39,7 @@ async def test_a_release_leaves_other_destinations_alone(ledger: Ledger) -> None
     assert isinstance(claim, Claimed)
     assert await ledger.hold(other.id, claim.fence, T, "", "")
     assert await ledger.release("crm", T) == 0
-    assert [row.state for row in await ledger.rows(10)] == ["disabled"]
+    assert [row.state for row in await ledger.rows(10)] == ["held"]
 
 
 # What operators do

@@ -8,7 +8,7 @@ async def test_a_delivery_that_is_done_is_finished(ledger: Ledger) -> None:
     await finished(ledger)
     assert await plain_claim(ledger, T + 10 * LEASE) == Finished()
     row = await the_row(ledger)
-    assert (row.state, row.answer, row.attempt_number) == ("done", "202 Accepted", 1)
+    assert (row.state, row.answer, row.attempt_number) == ("delivered", "202 Accepted", 1)
 
 
 async def test_a_delivery_that_failed_is_finished_and_says_why(ledger: Ledger) -> None:
@@ -16,7 +16,7 @@ async def test_a_delivery_that_failed_is_finished_and_says_why(ledger: Ledger) -
     assert await ledger.failed(KEY, claim.fence, T, "refused: no such list", "404")
     assert await plain_claim(ledger, T + 10 * LEASE) == Finished()
     row = await the_row(ledger)
-    assert (row.state, row.reason, row.answer) == ("failed", "refused: no such list", "404")
+    assert (row.state, row.reason, row.answer) == ("dead_lettered", "refused: no such list", "404")
 
 
 async def test_nothing_is_done_before_it_was_attempted(ledger: Ledger) -> None:

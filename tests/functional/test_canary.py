@@ -252,7 +252,7 @@ def wait_until_settled(stack: Stack, events: int, letters: int) -> None:
     with JournalReader(stack.state / FILE_NAME) as reader:
         while time.monotonic() < give_up_at:
             counts = reader.counts()
-            still_open = counts.keys() & {"received", "delivering", "retrying"}
+            still_open = counts.keys() & {"received", "delivering", "retry_scheduled"}
             if not still_open and sum(counts.values()) >= events and reader.totals().dead_letters >= letters:
                 return
             time.sleep(0.05)

@@ -106,7 +106,7 @@ def test_a_large_event_rests_in_the_bucket_and_is_shown_whole(deployed: Deployed
 
 def test_what_is_given_up_on_is_listed_replayed_and_dropped(deployed: Deployed, operator: Operator) -> None:
     event_id = deployed.post(id="refused", to="eve@elsewhere.example")
-    operator.is_soon(event_id, "failed")
+    operator.is_soon(event_id, "dead_lettered")
 
     def letters(*filters: str) -> list[JsonObject]:
         found = operator.document("dead-letters", "list", *filters)["dead_letters"]

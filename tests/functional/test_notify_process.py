@@ -75,7 +75,7 @@ def test_a_delivery_that_needs_an_operator_is_held_in_the_ledger_and_acknowledge
     body = push_of(message_of(a_delivery(1), time.time()))
     assert post(port, Request("/", body, cloud_run_headers())) == 204
     (row,) = rows(folder, "e1")
-    assert row.state == "disabled"
+    assert row.state == "held"
 
 
 def test_a_push_of_another_account_is_rejected(port: int, folder: Path) -> None:

@@ -15,7 +15,7 @@ from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.email.email import connect
 from functions.notify.destinations.email.sendgrid import MAX_AT_ONCE
 from functions.notify.destinations.email.settings import Settings
-from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater, Unknown
+from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.event import Event
 from shared.jsontext import JsonObject
 from shared.settings import read_settings
@@ -158,8 +158,8 @@ async def test_no_more_mails_at_once_than_may_be(api: FakeApi) -> None:
         (429, "too many requests", RetryLater),
         (500, "oops", RetryLater),
         (504, "upstream request timeout", Unknown),
-        (400, "Bad Request", Refused),
-        (413, "too large", Refused),
+        (400, "Bad Request", Failed),
+        (413, "too large", Failed),
     ],
 )
 async def test_its_answer_is_the_outcome(api: FakeApi, status: int, message: str, kind: type[object]) -> None:

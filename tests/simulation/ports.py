@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from functions.notify.destination import Attempt
-from shared.delivery import Delivered, Delivery, Outcome, Refused, RetryLater
+from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
 from shared.journal import DeadLetter, JournalEntry
 from shared.ledger import Claim, DestinationState, LedgerRow
 from shared.ledger_rules import Rule
@@ -83,7 +83,7 @@ class Inbox:
         if weather.happens(weather.rates.destination_fails):
             return RetryLater("503")
         if delivery.event.type == REFUSED_TYPE:
-            return Refused("request_rejected", "as it always is")
+            return Failed("request_rejected", "as it always is")
         run = RUN.get()
         assert run is not None
         is_silent = weather.happens(weather.rates.destination_silent)

@@ -88,7 +88,7 @@ async def _overview(backend: LocalBackend, now: float) -> JsonObject:
     statuses, totals, mails = counts
     return {
         "statuses": dict(statuses),
-        "rejected": totals.refused,
+        "rejected": totals.rejected,
         "dead_letters": totals.dead_letters,
         "mail": mails,
         "config_faults": config_faults(backend.state),

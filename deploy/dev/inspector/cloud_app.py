@@ -92,7 +92,7 @@ class _Overviews:
             state = states.get(name, DestinationState())
             count = await ledger.held(name, MAX_HELD)
             if state.disabled_reason is not None or count:
-                reason = state.disabled_reason or (await ledger.rows(1, destination=name, state="disabled"))[0].reason
+                reason = state.disabled_reason or (await ledger.rows(1, destination=name, state="held"))[0].reason
                 held.append(held_document(name, state, reason, count))
             elif state.paused_until is not None and state.paused_until > now:
                 held.append(held_document(name, state, None, 0))

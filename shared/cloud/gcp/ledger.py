@@ -103,7 +103,7 @@ class FirestoreLedger(LedgerWrites):
     async def release(self, destination: str, now: float) -> int:
         await self._store.commit([Write(DESTINATIONS, destination, None)])
         count = 0
-        while held := await self._rows(rows_query(MAX_WRITES, None, destination, rules.DISABLED)):
+        while held := await self._rows(rows_query(MAX_WRITES, None, destination, rules.HELD)):
             released = 0
             for keys in batches([row.key for row in held], AT_ONCE):
                 released += sum(await asyncio.gather(*(self._release(key, now) for key in keys)))
@@ -124,7 +124,7 @@ class FirestoreLedger(LedgerWrites):
 
     async def held(self, destination: str, limit: int) -> int:
         """Count the deliveries that wait for its release, up to the limit, without reading them."""
-        return await self._store.count(rows_query(limit, None, destination, rules.DISABLED))
+        return await self._store.count(rows_query(limit, None, destination, rules.HELD))
 
     async def destination_states(self) -> dict[str, DestinationState]:
         """Return the states of those that were disabled or paused, and not released since."""

@@ -42,6 +42,9 @@ _WRITTEN: Final = (
     "crashes",
     "unknown_count",
 )
+_EARLIER_STATES: Final = {"done": rules.DELIVERED, "failed": rules.DEAD_LETTERED, "retry_at": rules.RETRY_SCHEDULED,
+                          "disabled": rules.HELD}  # fmt: skip
+"""The words for the states that an earlier version wrote. A delivery that it held is not found by `release`."""
 _ADDED: Final[JsonObject] = {"unknown_count": 0}
 """What a document of an earlier version lacks."""
 
@@ -65,7 +68,7 @@ def _fields(row: LedgerRow) -> dict[str, Value]:
         "row": to_json(_row_document(row)),
         "event_id": row.event_id,
         "created": made,
-        "retry_at": row.retry_at if row.state == rules.RETRY_AT else None,
+        "retry_at": row.retry_at if row.state == rules.RETRY_SCHEDULED else None,
         "by_destination": f"{row.destination}/{made:016d}",
         "by_state": f"{row.state}/{made:016d}",
         "by_destination_state": f"{row.destination}/{row.state}/{made:016d}",
@@ -85,6 +88,7 @@ def row_of(fields: Fields, message: bytes = b"") -> LedgerRow:
     assert isinstance(replays, list)
     document = _ADDED | document
     known = {name: document[name] for name in _WRITTEN}
+    known["state"] = _EARLIER_STATES.get(str(known["state"]), known["state"])
     return LedgerRow(**known, message=message, replays=tuple(map(str, replays)))  # type: ignore[arg-type] # ours
 
 

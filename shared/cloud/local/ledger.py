@@ -65,7 +65,7 @@ class LocalLedger(LedgerWrites):
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
         # The literal is what lets SQLite use the partial index.
-        rest = "WHERE state = 'retry_at' AND retry_at >= ? AND retry_at <= ? ORDER BY retry_at LIMIT ?"
+        rest = "WHERE state = 'retry_scheduled' AND retry_at >= ? AND retry_at <= ? ORDER BY retry_at LIMIT ?"
         return await self._read(lambda connection: tables.read_rows(connection, rest, (since, now, limit)))
 
     async def disable(self, destination: str, reason: str, now: float) -> None:

@@ -14,9 +14,15 @@ from shared.ledger import DestinationState, LedgerRow
 from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
-VERSION: Final = 2
+VERSION: Final = 3
 
 Value: TypeAlias = str | float | bytes | None
+
+_WAITING_INDEXES: Final = (
+    "CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (retry_at) WHERE state = 'retry_scheduled'",
+    "CREATE INDEX IF NOT EXISTS deliveries_held ON deliveries (destination) WHERE state = 'held'",
+    "CREATE INDEX IF NOT EXISTS deliveries_failed ON deliveries (destination) WHERE state = 'dead_lettered'",
+)
 
 # A delivery's message, by far its largest part, rests in a table of its own, so that a change of state rewrites a
 # small row. The partial indexes hold only what waits, and cost the others nothing.
@@ -31,9 +37,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
 CREATE INDEX IF NOT EXISTS deliveries_event ON deliveries (event_id);
 CREATE INDEX IF NOT EXISTS deliveries_destination ON deliveries (destination);
 CREATE INDEX IF NOT EXISTS deliveries_created ON deliveries (created_at);
-CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (retry_at) WHERE state = 'retry_at';
-CREATE INDEX IF NOT EXISTS deliveries_held ON deliveries (destination) WHERE state = 'disabled';
-CREATE INDEX IF NOT EXISTS deliveries_failed ON deliveries (destination) WHERE state = 'failed';
+{";".join(_WAITING_INDEXES)};
 CREATE TABLE IF NOT EXISTS messages (id INTEGER PRIMARY KEY, message BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS destinations (
     name TEXT PRIMARY KEY, disabled_reason TEXT, paused_until REAL, updated_at REAL NOT NULL);
@@ -41,7 +45,17 @@ PRAGMA user_version = {VERSION};
 COMMIT;
 """
 
-_INDEXED: Final = ("disabled", "failed", "retry_at")
+# The words for the states changed. An index with an old word in its condition would never be used again.
+_TO_VERSION_3: Final = (
+    "UPDATE deliveries SET state = CASE state WHEN 'done' THEN 'delivered' WHEN 'failed' THEN 'dead_lettered'"
+    " WHEN 'retry_at' THEN 'retry_scheduled' WHEN 'disabled' THEN 'held' ELSE state END",
+    "DROP INDEX deliveries_due",
+    "DROP INDEX deliveries_held",
+    "DROP INDEX deliveries_failed",
+    *_WAITING_INDEXES,
+)
+
+_INDEXED: Final = ("held", "dead_lettered", "retry_scheduled")
 
 # In the order of LedgerRow's fields; its message, which only readers need, stands between the two.
 _BEFORE: Final = (
@@ -67,7 +81,7 @@ def open_ledger(path: Path) -> sqlite3.Connection:
             raise Temporary(
                 "ledger_unavailable", f"{path.name} is of version {version}, made by a newer Hookchain; ours: {VERSION}"
             )
-        if version == 1:
+        if 0 < version < VERSION:
             _upgrade(connection)
         elif version < VERSION:
             connection.executescript(_SCHEMA)
@@ -80,12 +94,15 @@ def open_ledger(path: Path) -> sqlite3.Connection:
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:
-    """Upgrade from version 1 to 2. Another process may have done it since the version was read."""
+    """Upgrade from version 1 or 2. Another process may have done it since the version was read."""
     with transaction(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version == 1:
             connection.execute("ALTER TABLE deliveries ADD COLUMN unknown_count INTEGER NOT NULL DEFAULT 0")
-            connection.execute("PRAGMA user_version = 2")
+        if version < 3:
+            for statement in _TO_VERSION_3:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def find_row(connection: sqlite3.Connection, key: str) -> LedgerRow | None:
@@ -142,7 +159,8 @@ def change_row(connection: sqlite3.Connection, key: str, rule: Rule) -> LedgerRo
 def forget(connection: sqlite3.Connection, before: float, limit: int) -> int:
     """Delete at most `limit` finished rows last written before that time, which were therefore made before it too."""
     found = connection.execute(
-        "SELECT id FROM deliveries WHERE created_at < ? AND updated_at < ? AND state IN ('done', 'failed') LIMIT ?",
+        "SELECT id FROM deliveries WHERE created_at < ? AND updated_at < ?"
+        " AND state IN ('delivered', 'dead_lettered') LIMIT ?",
         (before, before, limit),
     ).fetchall()
     for table in ("messages", "deliveries"):
@@ -181,7 +199,7 @@ def destination_state(connection: sqlite3.Connection, destination: str) -> Desti
 def release(connection: sqlite3.Connection, destination: str, now: float) -> int:
     connection.execute("DELETE FROM destinations WHERE name = ?", (destination,))
     held = connection.execute(
-        "SELECT key FROM deliveries WHERE destination = ? AND state = 'disabled'", (destination,)
+        "SELECT key FROM deliveries WHERE destination = ? AND state = 'held'", (destination,)
     ).fetchall()
     for (key,) in held:
         change_row(connection, key, lambda row: rules.release(row, now))

@@ -46,7 +46,7 @@ def test_dead_letters_are_listed_newest_first_with_their_reason(kept: Kept, caps
         "step_failed",
         "step",
         "1",
-        "'set'…",
+        "'s…",
         "broken",
         "e2",
         "kept",

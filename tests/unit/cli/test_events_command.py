@@ -113,7 +113,7 @@ def test_an_event_is_shown_with_its_whole_way(kept: Kept, capsys: pytest.Capture
         "",
         "Routes",
         "  tell: matched: its type matches → list",
-        "  other: no match: type 'signup.created' does not match order.*",
+        "  other: not_matched: type 'signup.created' does not match order.*",
         "",
         "Deliveries",
         "  to list by route 'tell': delivered",
@@ -148,8 +148,8 @@ def test_routes_that_the_journal_only_counts_are_computed_on_request(
     lines = printed(capsys, "show", "4f2a9c0d", "--routes").splitlines()
     start = lines.index("Other routes, by the current configuration")
     assert lines[start + 1 : start + 3] == [
-        "  shop: no match: from 'web', which is not shop",
-        "  paid: no match: where data.plan != 'free' is false",
+        "  shop: not_matched: from 'web', which is not shop",
+        "  paid: not_matched: where data.plan != 'free' is false",
     ]
     document = printed_json(capsys, "show", "4f2a9c0d", "--routes")
     unlisted = document["unlisted_routes"]
@@ -272,7 +272,7 @@ def test_the_dry_run_does_not_say_so_of_an_event_whose_route_failed(
     kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept.route_dead_letter(kept.event("e1", routes=(BROKEN,)))
-    assert printed_json(capsys, "list", "--status", "failed")["events"]
+    assert printed_json(capsys, "list", "--status", "dead_lettered")["events"]
     assert "staying so" not in printed(capsys, "replay", "e1")
 
 

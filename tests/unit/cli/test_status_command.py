@@ -71,7 +71,7 @@ def test_what_is_kept_here_is_told_whether_dev_is_up_or_not(tmp_path: Path, caps
     [held] = as_objects(found["held"])
     assert (held["destination"], held["reason"]) == ("people", "mend it")
     retrying = {"destination": "people", "count": 1, "more": False, "unknown": 0, "reason": "SendGrid answered 503"}
-    assert found["retrying"] == [retrying]
+    assert found["retry_scheduled"] == [retrying]
 
 
 async def test_which_processes_do_not_answer_is_told(tmp_path: Path) -> None:
@@ -202,8 +202,8 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
     assert "dead letters: 2  (hookchain dead-letters list)" in text
     assert "held: crm, 4 waiting: mend" in text
     assert "hookchain release crm" in text
-    assert "retrying: list, 100 or more waiting (3 with an unknown result): SendGrid answered" in text
-    assert "(hookchain events list --status retrying)" in text
+    assert "retry scheduled: list, 100 or more waiting (3 with an unknown result): SendGrid answered" in text
+    assert "(hookchain events list --status retry_scheduled)" in text
     assert "unknown: what waits: refused" in text
     assert "\x1b" not in text
 

@@ -211,7 +211,7 @@ def test_the_configurations_tests_pass_or_say_what_is_otherwise(hookchain: Hookc
     assert '+ data.plan: "pro"' in said
     assert "mail's subject: expected 'Old Ada', found 'New Ada'" in said
     assert "nothing goes to 'people'" in said
-    assert "stopped at step 2 'filter': a free plan" in said
+    assert "filtered at step 2 'filter': a free plan" in said
     assert "3 tests, 2 failed" in said
 
 

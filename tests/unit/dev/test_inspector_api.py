@@ -91,10 +91,10 @@ async def test_an_event_is_shown_whole_with_its_delivery_and_its_mail(inspector:
     assert document["status"] == "delivered"
     assert document["event"] == to_cloudevent(event)
     assert [route["reason"] for route in rows_of(document, "routes")] == ["its type matches"]
-    assert [row["state"] for row in rows_of(document, "deliveries")] == ["done"]
+    assert [row["state"] for row in rows_of(document, "deliveries")] == ["delivered"]
     assert [row["duration_ms"] for row in rows_of(document, "attempts")] == [500.0]
     assert document["mails"] == {delivery.id: 1}
-    assert [row["id"] for row in rows_of(await inspector.get("/api/deliveries?state=done"), "deliveries")] == [
+    assert [row["id"] for row in rows_of(await inspector.get("/api/deliveries?state=delivered"), "deliveries")] == [
         delivery.id
     ]
 

@@ -134,11 +134,11 @@ def test_no_search_text_is_an_error_of_the_index(text: str) -> None:
     [
         ([], "delivering"),
         (["delivered"], "delivered"),
-        (["retry_later"], "retrying"),
-        (["unknown"], "retrying"),
-        (["retry_later", "delivered"], "delivered"),
-        (["disabled"], "held"),
-        (["refused"], "failed"),
+        (["retry_scheduled"], "retry_scheduled"),
+        (["unknown"], "retry_scheduled"),
+        (["retry_scheduled", "delivered"], "delivered"),
+        (["held"], "held"),
+        (["failed"], "dead_lettered"),
     ],
 )
 def test_the_last_attempt_decides_the_status(journal: Journal, outcomes: list[str], status: str) -> None:
@@ -154,20 +154,20 @@ def test_an_event_is_delivered_once_every_delivery_is(journal: Journal) -> None:
     assert journal.status("e1") == "delivered"
 
 
-def test_an_event_that_no_route_wanted_is_unmatched(journal: Journal) -> None:
+def test_an_event_that_no_route_took_has_the_status_no_route(journal: Journal) -> None:
     journal.record(entry("e1", RouteDecision("tell", False, "its type is another")))
-    assert journal.status("e1") == "unmatched"
+    assert journal.status("e1") == "no_route"
 
 
-def test_a_broken_chain_makes_the_event_failed(journal: Journal) -> None:
+def test_a_broken_chain_makes_the_event_dead_lettered(journal: Journal) -> None:
     journal.record(entry("e1", RouteDecision("tell", True, "step 1 broke", ("list",), "step"), TELL))
     journal.record(attempt("e1", "delivered"))
-    assert journal.status("e1") == "failed"
+    assert journal.status("e1") == "dead_lettered"
 
 
 def test_a_replayed_dead_letter_no_longer_speaks_for_its_event_and_a_dropped_one_does(journal: Journal) -> None:
-    journal.record(entry("e1", TELL), attempt("e1", "retry_later"), dead_letter("e1"))
-    assert journal.status("e1") == "failed"
+    journal.record(entry("e1", TELL), attempt("e1", "retry_scheduled"), dead_letter("e1"))
+    assert journal.status("e1") == "dead_lettered"
     assert journal.reader.mark_dead_letters(["e1-list", "nobody"], REPLAYED) == 1
     journal.record(attempt("e1", "delivered", number=2))
     assert journal.status("e1") == "delivered"
@@ -175,7 +175,7 @@ def test_a_replayed_dead_letter_no_longer_speaks_for_its_event_and_a_dropped_one
     assert [letter.id for letter in journal.reader.dead_letters(10)] == ["e1-list"]
     journal.reader.mark_dead_letters(["e1-list"], DROPPED)
     assert journal.reader.dead_letters(10) == ()
-    assert journal.status("e1") == "failed"
+    assert journal.status("e1") == "dead_lettered"
 
 
 def test_an_attempt_that_came_before_its_event_counts(journal: Journal) -> None:
@@ -214,11 +214,11 @@ def test_a_second_pass_changes_the_decisions_and_not_the_event(journal: Journal)
 
 def test_an_event_is_read_whole(journal: Journal) -> None:
     journal.request(RequestEntry(NOW, "POST", 200, "web", event_id="e1", bytes=12, duration_ms=1.5))
-    journal.record(entry("e1", TELL), attempt("e1", "refused"), dead_letter("e1"))
+    journal.record(entry("e1", TELL), attempt("e1", "failed"), dead_letter("e1"))
     record = journal.reader.event("e1")
     assert record
     assert record.routes == (TELL,)
-    assert record.attempts == (attempt("e1", "refused"),)
+    assert record.attempts == (attempt("e1", "failed"),)
     assert [(request.bytes, request.duration_ms) for request in record.requests] == [(12, 1.5)]
     assert [letter.code for letter in record.dead_letters] == ["request_rejected"]
     assert journal.reader.event("nobody") is None
@@ -230,12 +230,12 @@ def test_refused_requests_come_newest_first(journal: Journal) -> None:
         RequestEntry(NOW + 1, "POST", 401, "web", code="password_mismatch", detail="the password is not the source's"),
         RequestEntry(NOW + 2, "GET", 404, "nobody", code="unknown_source"),
     )
-    assert [request.code for request in journal.reader.refused(10)] == ["unknown_source", "password_mismatch"]
+    assert [request.code for request in journal.reader.rejected(10)] == ["unknown_source", "password_mismatch"]
 
 
 def test_a_log_line_of_receive_is_a_request() -> None:
     line = (
-        '{"severity":"WARNING","message":"refused","time":"2026-09-21T14:13:20.500Z","function":"receive",'
+        '{"severity":"WARNING","message":"rejected","time":"2026-09-21T14:13:20.500Z","function":"receive",'
         '"method":"POST","status":401,"source":"web","code":"signature_mismatch","detail":"none","duration_ms":0.4}'
     )
     expected = RequestEntry(NOW + 0.5, "POST", 401, "web", "signature_mismatch", detail="none", duration_ms=0.4)
@@ -255,7 +255,7 @@ def test_plots_count_what_happened_in_each_bucket(journal: Journal) -> None:
     journal.record(entry("e1", TELL), attempt("e1", "delivered"))
     buckets = journal.reader.series(NOW + 2, 60, 6)
     assert len(buckets) == 6
-    assert (buckets[-1].accepted, buckets[-1].refused, buckets[-1].delivered) == (1, 1, 1)
+    assert (buckets[-1].accepted, buckets[-1].rejected, buckets[-1].delivered) == (1, 1, 1)
     assert buckets[-1].p50_ms == 1000
     assert (buckets[0].accepted, buckets[0].p50_ms) == (0, None)
 
@@ -269,7 +269,7 @@ def test_the_version_moves_with_what_others_write(journal: Journal) -> None:
 
 def test_what_is_older_than_its_retention_goes_and_what_is_on_its_way_stays(journal: Journal) -> None:
     long_ago = NOW - 40 * DAY_SECONDS
-    journal.record(entry("gone", at=long_ago), entry("held", TELL, at=long_ago), attempt("held", "disabled"))
+    journal.record(entry("gone", at=long_ago), entry("held", TELL, at=long_ago), attempt("held", "held"))
     journal.record(entry("faded", at=NOW - 10 * DAY_SECONDS, data={"name": "Ada"}), entry("young", at=NOW))
     purged = purge_journal(journal.path, NOW, Retention())
     assert (purged.events, purged.bodies) == (1, 1)

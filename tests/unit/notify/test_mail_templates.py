@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 
 from functions.notify.destinations.email.mail import MAX_SUBJECT_CHARACTERS, subject_line
 from shared.errors import Permanent
+from shared.event import oneline
 from shared.jsontext import JsonObject
-from shared.one_line import oneline
 from shared.template_costs import MAX_OUTPUT_CHARACTERS
 from shared.templates import Template, TemplateFault, one_line_template
 

@@ -9,16 +9,16 @@ from functions.notify.destination import Attempt
 from functions.notify.notify import notify
 from functions.notify.work import Acknowledged
 from shared.dead_letters import dead_letter_from
-from shared.delivery import Delivery, Outcome, Refused
+from shared.delivery import Delivery, Failed, Outcome
 from shared.errors import Permanent, Temporary
 from tests.fakes.destinations import FakeDestination
 from tests.fakes.notifier import DELIVERY, EVENT, FakeNotifier, a_delivery, push_of
 
 
 async def test_a_refusal_is_dead_lettered_first_and_then_acknowledged() -> None:
-    notifier = FakeNotifier(FakeDestination(Refused("mail_rejected", "no such list", "410 Gone")))
+    notifier = FakeNotifier(FakeDestination(Failed("mail_rejected", "no such list", "410 Gone")))
     result = await notifier.take()
-    assert (type(result), result.outcome, result.code) == (Acknowledged, "dead_letter", "mail_rejected")
+    assert (type(result), result.outcome, result.code) == (Acknowledged, "dead_lettered", "mail_rejected")
     (message,) = notifier.dead_letters
     letter = dead_letter_from(json.loads(message.data))
     assert (letter.id, letter.code, letter.reason, letter.topic) == (
@@ -30,18 +30,18 @@ async def test_a_refusal_is_dead_lettered_first_and_then_acknowledged() -> None:
     assert (letter.event_id, letter.route, letter.destination) == ("e1", "tell the list", "crm")
     assert json.loads(letter.message)["data"]["event"]["data"] == {"name": "Ada"}
     row = await notifier.row()
-    assert (row.state, row.reason, row.answer) == ("failed", "mail_rejected: no such list", "410 Gone")
+    assert (row.state, row.reason, row.answer) == ("dead_lettered", "mail_rejected: no such list", "410 Gone")
 
 
 async def test_a_refusal_that_cannot_be_dead_lettered_is_not_acknowledged_and_comes_again() -> None:
     notifier = FakeNotifier(
-        FakeDestination(Refused("mail_rejected", "no such list"), Refused("mail_rejected", "no such list"))
+        FakeDestination(Failed("mail_rejected", "no such list"), Failed("mail_rejected", "no such list"))
     )
     notifier.bus.fault = "down"
     with pytest.raises(Temporary):
         await notifier.take()
     notifier.bus.fault = None
-    assert (await notifier.take()).outcome == "dead_letter"
+    assert (await notifier.take()).outcome == "dead_lettered"
     assert [attempt.attempt_number for attempt in notifier.crm.attempts] == [1, 1]
 
 
@@ -56,7 +56,7 @@ async def test_a_destination_that_breaks_costs_one_delivery_and_says_nothing_of_
 ) -> None:
     notifier = FakeNotifier(FakeDestination(fault))
     result = await notifier.take(a_delivery(1))
-    assert (result.outcome, result.code) == ("dead_letter", "destination_fault")
+    assert (result.outcome, result.code) == ("dead_lettered", "destination_fault")
     assert "the body's own text" not in str(result.reason)
     assert (await notifier.take(a_delivery(2))).outcome == "delivered"
 
@@ -81,14 +81,14 @@ async def test_the_sender_using_its_delivery_id_for_another_body_is_a_dead_lette
     (letter,) = notifier.dead_letters
     assert letter.attributes["id"] != DELIVERY.id
     assert len(notifier.crm.attempts) == 1
-    assert (await notifier.row()).state == "done"
+    assert (await notifier.row()).state == "delivered"
 
 
 async def test_a_destination_that_is_configured_no_more_is_a_dead_letter_once() -> None:
     notifier = FakeNotifier()
     gone = a_delivery(1, "old crm")
     result = await notifier.take(gone)
-    assert (result.outcome, result.code) == ("dead_letter", "unknown_destination")
+    assert (result.outcome, result.code) == ("dead_lettered", "unknown_destination")
     assert (await notifier.take(gone)).outcome == "finished"
     assert len(notifier.dead_letters) == 1
 
@@ -109,6 +109,6 @@ async def test_a_destination_that_is_configured_no_more_is_a_dead_letter_once() 
 async def test_what_is_no_delivery_is_dead_lettered_and_acknowledged(body: bytes, code: str) -> None:
     notifier = FakeNotifier()
     result = await notify(body, notifier.parts)
-    assert (type(result), result.outcome, result.code) == (Acknowledged, "dead_letter", code)
+    assert (type(result), result.outcome, result.code) == (Acknowledged, "dead_lettered", code)
     (letter,) = notifier.dead_letters
     dead_letter_from(json.loads(letter.data))

@@ -50,7 +50,7 @@ async def attempts_of(notifier: FakeNotifier) -> tuple[list[float], Result]:
     """Take the delivery to its end, each time in a process that has just started; the waits, and the last result."""
     waits: list[float] = []
     result = await notifier.take()
-    while (row := await notifier.row()).state == "retry_at":
+    while (row := await notifier.row()).state == "retry_scheduled":
         assert row.retry_at is not None
         waits.append(row.retry_at - notifier.clock.now())
         notifier.clock.advance(waits[-1])
@@ -65,7 +65,7 @@ async def test_a_destination_that_answers_too_late_gets_three_attempts_minutes_a
     waits, last = await attempts_of(notifier)
     assert len(crm.attempts) == 3
     assert [wait // 300 for wait in waits] == [1, 2]
-    assert (type(last), last.outcome, last.code) == (Acknowledged, "dead_letter", "outcome_unknown")
+    assert (type(last), last.outcome, last.code) == (Acknowledged, "dead_lettered", "outcome_unknown")
     (letter,) = notifier.dead_letters
     assert b"accepted or not: unknown" in letter.data
     assert [entry.outcome for entry in notifier.journal.attempts] == ["unknown"] * 3
@@ -195,8 +195,8 @@ async def test_a_late_worker_records_nothing_and_is_not_acknowledged() -> None:
 
     notifier = FakeNotifier(FakeDestination(slow))
     late = await notifier.take()
-    assert (type(late), late.outcome) == (Nacked, "lease_over")
-    assert (await notifier.row()).state == "done"
+    assert (type(late), late.outcome) == (Nacked, "lease_expired")
+    assert (await notifier.row()).state == "delivered"
 
 
 async def test_a_clock_that_is_set_ahead_during_an_attempt_leads_to_no_second_one() -> None:

@@ -245,6 +245,29 @@ ELSEWHERE: Final = {
 
 HERE: Final = {"A26", "T08", "T23"}
 
+CODES: Final = {
+    "CERT_URL": "certificate_url_not_allowed",
+    "DEPTH": "nested_too_deeply",
+    "DTD": "dtd_not_allowed",
+    "DUP_KEY": "duplicate_key",
+    "ENCODING": "unsupported_encoding",
+    "EXPANSION": "expanded_too_large",
+    "FIELDS": "too_many_fields",
+    "ID": "invalid_delivery_id",
+    "KEY": "invalid_key",
+    "MULTI": "multiple_documents",
+    "NODES": "too_many_values",
+    "NUM": "number_out_of_range",
+    "PARSE": "malformed_body",
+    "PARTS": "too_many_parts",
+    "RAW": "body_too_large",
+    "SIG": "signature_mismatch",
+    "SUB_URL": "subscribe_url_not_allowed",
+    "TAG": "tag_not_allowed",
+    "TS": "timestamp_out_of_range",
+}
+"""The classes of the file, and the code of each."""
+
 
 def outcome(reply: Reply) -> str:
     if reply.status == 200:
@@ -343,3 +366,15 @@ def test_every_line_of_these_stages_is_tried(inputs_folder: Path) -> None:
 @pytest.mark.parametrize(("file", "words"), ELSEWHERE.values())
 def test_what_is_tried_elsewhere_is_still_there(root: Path, file: str, words: str) -> None:
     assert words in (root / "tests" / file).read_text(encoding="utf-8")
+
+
+def test_the_codes_are_those_of_the_classes_that_the_file_names(inputs_folder: Path) -> None:
+    tables: list[dict[str, Sequence[tuple[object, ...]]]] = [{**PARSED}, {**SIGNED}, {**CASES_OF_SNS}, {**REQUESTS}]
+    found = {name: [case[-1] for case in cases] for table in tables for name, cases in table.items()}
+    for line in (inputs_folder / "bad-inputs.txt").read_text(encoding="utf-8").splitlines():
+        name, expected = line.split("|")[0], line.rpartition("|")[2]
+        classes = re.findall(r"(4[0-9]{2}) ([A-Z_]+)\b", expected)
+        if name in found:
+            assert [
+                f"{status} {CODES[each]}" for status, each in classes if f"{status} {CODES[each]}" not in found[name]
+            ] == []

@@ -13,7 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 
 from shared.cloud.local.ledger import LocalLedger
 from shared.ledger import Busy, Claimed, Finished, Ledger, LedgerRow, Waiting
-from shared.ledger_rules import DISABLED, DONE, FAILED, FINAL, LEASED, RETRY_AT
+from shared.ledger_rules import DEAD_LETTERED, DELIVERED, FINAL, HELD, LEASED, RETRY_SCHEDULED
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import a_delivery
 
@@ -82,16 +82,18 @@ class LedgerMachine(RuleBasedStateMachine):
         before = self.row(event_id)
         answer = self.run(self.ledger.claim(DELIVERIES[event_id], b"m", self.now, LEASE, due_fence))
         if isinstance(answer, Claimed):
-            assert before is None or before.state != RETRY_AT or before.fence == due_fence, "a retry without the sweep"
+            assert before is None or before.state != RETRY_SCHEDULED or before.fence == due_fence, (
+                "a retry without the sweep"
+            )
             return self.taken(event_id, answer)
         assert before is not None
         if isinstance(answer, Busy):
             assert before.state in LEASED
         elif isinstance(answer, Waiting):
-            assert before.state == RETRY_AT
+            assert before.state == RETRY_SCHEDULED
         else:
             assert isinstance(answer, Finished)
-            assert before.state in FINAL | {DISABLED}
+            assert before.state in FINAL | {HELD}
         return multiple()
 
     def taken(self, event_id: str, claim: Claimed) -> Worker:
@@ -134,23 +136,23 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(worker=workers, wait=st.sampled_from([0.0, 10.0]))
     def a_worker_is_told_to_come_later(self, worker: Worker, wait: float) -> None:
         write = self.ledger.retry_at(worker.key, worker.claim.fence, self.now, self.now + wait, "", "")
-        self.ended(worker, self.run(write), RETRY_AT, had_effect=False)
+        self.ended(worker, self.run(write), RETRY_SCHEDULED, had_effect=False)
 
     @rule(worker=workers)
     def a_worker_finds_the_destination_disabled(self, worker: Worker) -> None:
         write = self.ledger.hold(worker.key, worker.claim.fence, self.now, "", "")
-        self.ended(worker, self.run(write), DISABLED, had_effect=False)
+        self.ended(worker, self.run(write), HELD, had_effect=False)
 
     @rule(worker=workers)
     def a_worker_gives_up(self, worker: Worker) -> None:
         write = self.ledger.failed(worker.key, worker.claim.fence, self.now, "", "")
-        self.ended(worker, self.run(write), FAILED, had_effect=False)
+        self.ended(worker, self.run(write), DEAD_LETTERED, had_effect=False)
 
     @rule(worker=workers)
     def a_worker_delivers(self, worker: Worker) -> None:
         written = self.run(self.ledger.done(worker.key, worker.claim.fence, self.now, ""))
         assert worker.sent or not written, "done without an attempt"
-        self.ended(worker, written, DONE, had_effect=True)
+        self.ended(worker, written, DELIVERED, had_effect=True)
 
     @rule(worker=workers)
     def a_worker_gives_back(self, worker: Worker) -> None:

@@ -94,7 +94,7 @@ async def test_what_a_step_noted_and_why_parts_stopped_is_journaled_once_each() 
 
     assert bench.journaled.routes[0].reason == (
         "it takes every event; noted at step 2 'lint': data.n is text, not integer (2 times);"
-        " stopped at step 3 'filter': data.n == `1` is not true (2 times)"
+        " filtered at step 3 'filter': data.n == `1` is not true (2 times)"
     )
     assert [delivery.event.data for delivery in bench.deliveries] == [{"n": 1}]
 
@@ -275,7 +275,7 @@ async def test_what_stops_a_route_is_journaled_with_its_reason(bench: Bench) -> 
     assert bench.bus.sent == []
     [decision] = bench.journaled.routes
     assert (decision.matched, decision.code, decision.destinations) == (True, None, ())
-    assert decision.reason.endswith("stopped at step 1 'filter': only free ones: data.plan == 'free' is not true")
+    assert decision.reason.endswith("filtered at step 1 'filter': only free ones: data.plan == 'free' is not true")
 
 
 async def test_the_same_signed_bytes_under_another_event_type_are_routed_nowhere_and_journaled_beside_the_first(
@@ -292,7 +292,7 @@ async def test_the_same_signed_bytes_under_another_event_type_are_routed_nowhere
     assert first_id == "e1" != duplicate_id
     assert entries[1].event.origin == duplicate_id  # its own, should the operator have it delivered all the same
     [decision] = entries[1].routes
-    assert (decision.word, entries[1].broken) == ("duplicate", 0)
+    assert (decision.outcome, entries[1].broken) == ("duplicate", 0)
     assert "same_signed_bytes" in decision.reason
     assert "dedupe: delivery_id" in decision.reason
 

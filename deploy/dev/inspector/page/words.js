@@ -2,37 +2,37 @@
 
 export const STATUSES = {
   received: ["Received", "◔", "receive accepted and published it; transform has not processed it yet"],
-  unmatched: ["No route", "∅", "no route took it"],
-  stopped: ["Filtered", "◼", "a step of its route ended it on purpose: a filter, a stop, or on_error: drop"],
+  no_route: ["No route", "∅", "no route took it"],
+  filtered: ["Filtered", "◼", "a step of its route ended it on purpose: a filter, a stop, or on_error: drop"],
   duplicate: ["Duplicate", "⧉", "the same signed bytes arrived before, with another delivery id or event type"],
   delivering: ["Delivering", "◑", "some of its deliveries are still in progress"],
   delivered: ["Delivered", "✓", "every delivery was accepted by its destination"],
-  retrying: ["Retry scheduled", "↻", "a delivery failed for now; its next attempt is scheduled"],
+  retry_scheduled: ["Retry scheduled", "↻", "a delivery failed for now; its next attempt is scheduled"],
   held: ["Held", "‖", "a destination takes no deliveries until you release it"],
-  failed: ["Dead-lettered", "✕", "a step or a delivery cannot succeed: see the dead letter"],
+  dead_lettered: ["Dead-lettered", "✕", "a step or a delivery cannot succeed: see the dead letter"],
 };
 
 const DELIVERY_STATES = {
   claimed: ["In progress", "delivering", "notify has claimed it"],
   attempted: ["In progress", "delivering", "notify is attempting it now"],
-  done: ["Delivered", "delivered", "the destination accepted it"],
-  failed: ["Dead-lettered", "failed", "it cannot succeed: see the dead letter"],
-  retry_at: ["Retry scheduled", "retrying", "the next attempt is scheduled"],
-  disabled: ["Held", "held", "the destination takes no deliveries until you release it"],
+  delivered: ["Delivered", "delivered", "the destination accepted it"],
+  retry_scheduled: ["Retry scheduled", "retry_scheduled", "the next attempt is scheduled"],
+  held: ["Held", "held", "the destination takes no deliveries until you release it"],
+  dead_lettered: ["Dead-lettered", "dead_lettered", "it cannot succeed: see the dead letter"],
 };
 
 export const OUTCOMES = {
   delivered: ["Delivered", "delivered", "the destination accepted it"],
-  retry_later: ["Retry later", "retrying", "the destination failed for now"],
-  refused: ["Failed", "failed", "the destination will never accept it"],
-  disabled: ["Held", "held", "the destination takes nothing until you act"],
-  unknown: ["Unknown", "retrying", "the request was sent and no response came: the destination may have accepted it"],
+  retry_scheduled: ["Retry scheduled", "retry_scheduled", "the destination failed for now"],
+  unknown: ["Unknown", "retry_scheduled", "the request was sent and no response came: the destination may have accepted it"],
+  held: ["Held", "held", "the destination takes nothing until you act"],
+  failed: ["Failed", "dead_lettered", "the destination will never accept it"],
 };
 
-const UNKNOWN_OUTCOME = ["Retry scheduled", "retrying", "the last attempt got no response, so it may have been accepted; the next one is minutes later"];
+const UNKNOWN_OUTCOME = ["Retry scheduled", "retry_scheduled", "the last attempt got no response, so it may have been accepted; the next one is minutes later"];
 
 export function deliveryState(delivery) {
-  if (delivery.state === "retry_at" && delivery.unknown_count > 0) return UNKNOWN_OUTCOME;
+  if (delivery.state === "retry_scheduled" && delivery.unknown_count > 0) return UNKNOWN_OUTCOME;
   return DELIVERY_STATES[delivery.state] ?? [delivery.state ?? "Unknown", "", ""];
 }
 
@@ -42,7 +42,7 @@ export const CHECKS = [
   ["Size and encoding", ["malformed_http", "head_too_large", "invalid_content_length", "body_too_large", "headers_too_large", "query_too_large", "unsupported_encoding", "unsupported_content_type", "request_timeout", "disconnected"]],
   ["Authentication", ["address_not_allowed", "origin_not_allowed", "prefetch_not_allowed", "password_mismatch", "signature_mismatch", "timestamp_out_of_range", "invalid_delivery_id", "certificate_url_not_allowed", "subscribe_url_not_allowed", "key_unavailable", "secret_unavailable", "secret_weak", "secret_unusable"]],
   ["Body parsed", ["decoded_body_too_large", "malformed_body", "multiple_documents"]],
-  ["Limits and schema", ["nested_too_deeply", "too_many_values", "number_out_of_range", "duplicate_key", "invalid_key", "dtd_not_allowed", "tag_not_allowed", "expanded_too_large", "too_many_fields", "too_many_parts", "too_many_items", "too_many_hops", "schema_mismatch"]],
+  ["Limits and schema", ["nested_too_deeply", "too_many_values", "number_out_of_range", "duplicate_key", "invalid_key", "dtd_not_allowed", "tag_not_allowed", "expanded_too_large", "too_many_fields", "too_many_parts", "too_many_items", "schema_mismatch"]],
   ["Published", ["bus_unavailable", "blobs_unavailable", "queue_full", "internal_error"]],
 ];
 
@@ -68,7 +68,6 @@ const ADVICE = {
   schema_mismatch: "The body does not match the source's schema.",
   request_timeout: "The body did not arrive within 10 seconds.",
   disconnected: "The sender closed the connection before its body was complete.",
-  too_many_hops: "The event has passed Hookchain too often: two deployments send to each other.",
   bus_unavailable: "The bus did not confirm in time. The sender was asked to retry.",
   secret_unavailable: "A secret cannot be read, so nothing can be verified. The sender was asked to retry.",
   secret_weak: "A secret is empty or a placeholder, so nothing is verified with it.",

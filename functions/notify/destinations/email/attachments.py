@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from functions.notify.destinations.email.default_body import indented
 from functions.notify.destinations.email.mail import Attachment
 from shared.errors import Permanent
+from shared.event import UNFIT
 from shared.jsontext import Json, JsonObject
-from shared.one_line import UNFIT
 from shared.template_paths import missing_path
 from shared.templates import Template, one_line_template
 

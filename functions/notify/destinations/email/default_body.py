@@ -13,9 +13,8 @@ from typing import Final
 from functions.notify.destinations.email.fields import rows_of, visible
 from functions.notify.destinations.email.mail import Attachment
 from shared.delivery import Delivery
-from shared.event import Event
+from shared.event import Event, oneline
 from shared.jsontext import Json, JsonObject, to_json
-from shared.one_line import oneline
 from shared.templates import Template
 from shared.times import unix_seconds
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from shared.errors import Permanent, Temporary
-from shared.one_line import UNFIT
+from shared.event import UNFIT
 
 MAX_ADDRESS_CHARACTERS: Final = 254
 MAX_NAME_CHARACTERS: Final = 200
@@ -83,7 +83,7 @@ def is_allowed(address: Address, allowed: Iterable[str]) -> bool:
 
 
 def without_duplicates(addresses: Iterable[Address], beside: Iterable[Address] = ()) -> tuple[Address, ...]:
-    """Return each address once, and none of `beside`: SendGrid refuses a mail that names an address twice."""
+    """Return each address once, and none of `beside`: SendGrid rejects a mail that names an address twice."""
     seen = {address.address.casefold() for address in beside}
     found: list[Address] = []
     for address in addresses:

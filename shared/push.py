@@ -35,8 +35,7 @@ class Push:
     message_id: str = ""
 
     def document(self) -> Json:
-        """Return the message's JSON. Raises Permanent (`malformed_event`) if it is not JSON in UTF-8, which others may
-        copy."""
+        """Return the message's JSON. Raises Permanent (`malformed_event`) if it is not JSON in UTF-8."""
         try:
             document: Json = _DECODER.decode(self.data.decode())
         except (ValueError, RecursionError) as error:

@@ -61,8 +61,7 @@ class RouteTrace:
 
 
 async def trace_routes(event: Event, transform: JsonObject, services: Services) -> list[RouteTrace]:
-    """Return what each route does with the whole event. `transform` is its slice. Raises Permanent
-    (`too_many_hops`)."""
+    """Return what each route does with the whole event. `transform` is its slice. Raises Permanent."""
     routes = tuple(read_program(transform).routes)
     outcomes = await run_routes(event, routes, services, recorded=True)
     return [_route(route, each, event) for route, each in zip(routes, outcomes, strict=True)]

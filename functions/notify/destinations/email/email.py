@@ -44,7 +44,9 @@ class EmailDestination:
         transport = await self._transports.choose()
         if isinstance(transport, Disabled):
             return transport
-        event = await checked_out(delivery.event, self._context.blobs)
+        event = delivery.event
+        if event.dataref is not None:
+            event = await checked_out(event, self._context.blobs)
         mail = self._writer.write(delivery, event, self._sender, attempt.idempotency_key)
         left = attempt.timeout_seconds - (time.monotonic() - began)
         if left <= 0:

@@ -1,14 +1,18 @@
+from typing import cast
+
 import pytest
 
 from functions.notify.registry import Configured, Destinations, read_destinations
 from shared.errors import Temporary
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 from shared.slices import SliceFault
 from tests.fakes.destinations import a_context
+from tests.fakes.mail_settings import mail_settings
 
+SETTINGS = cast("JsonObject", mail_settings(to="list@example.com"))
 WRITTEN: dict[str, Json] = {
     "kind": "email",
-    "settings": {"to": ["list@example.com"]},
+    "settings": SETTINGS,
     "retry_seconds": [5, 300],
     "timeout_seconds": 15,
     "on_unknown": "resend",
@@ -18,7 +22,7 @@ WRITTEN: dict[str, Json] = {
 def test_a_destination_is_read_from_the_slice() -> None:
     read = read_destinations({"function": "notify", "destinations": {"list": WRITTEN}})
     assert read == {
-        "list": Configured("list", "email", {"to": ["list@example.com"]}, (5.0, 300.0), 15.0, "resend"),
+        "list": Configured("list", "email", SETTINGS, (5.0, 300.0), 15.0, "resend"),
     }
 
 

@@ -47,7 +47,11 @@ _PLAIN_KEY: Final = re.compile(r"[^\s.\[\]\"]{1,80}")
 # another one.
 _UNSEEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _WEB_LINK: Final = re.compile(r"https?://[^\s<>\"'`\\^{|}\x00-\x20\x7f-\x9f]{1,2000}", re.IGNORECASE)
-_BREAK: Final = Markup(".<wbr>")
+_DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS: Final = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 
 # By the end of the media type; the name and the type of an attachment are never the sender's words.
 _ATTACHED_AS: Final = (
@@ -109,7 +113,7 @@ def default_body(delivery: Delivery, event: Event) -> MailBody:
 
 
 def default_view(delivery: Delivery, event: Event, body: ReceivedBody) -> dict[str, object]:
-    """Return what the templates show: text alone, and rows of it. Only the names with their breaks are HTML."""
+    """Return what the templates show: text, and rows of it. Only a name with its breaks is HTML."""
     facts, (rows, has_more), title = _facts(event), rows_of(event.data), title_of(event)
     width = max(len(name) for name, _ in facts)
     preview = " · ".join(f"{row.name}: {row.value}" for row in rows[:MAX_PREVIEW_ROWS])
@@ -119,8 +123,7 @@ def default_view(delivery: Delivery, event: Event, body: ReceivedBody) -> dict[s
         "preview": oneline(preview)[:MAX_PREVIEW_CHARACTERS],
         "facts": [(name, name.ljust(width), value) for name, value in facts],
         "rows": [
-            (name, escape(name).replace(".", _BREAK), value, value.replace("\n", "\n    "), link, cut)
-            for name, value, link, cut in rows
+            (name, _breakable(name), value, value.replace("\n", "\n    "), link, cut) for name, value, link, cut in rows
         ],
         "more": MORE if has_more else None,
         "body_title": body.title,
@@ -143,7 +146,8 @@ def _facts(event: Event) -> list[tuple[str, str]]:
     try:
         moment = datetime.fromtimestamp(unix_seconds(when), UTC)
         received = "" if event.time else " (received)"
-        when = f"{moment:%A}, {moment.day} {moment:%B %Y, %H:%M:%S} UTC{received}"
+        day = f"{_DAYS[moment.weekday()]}, {moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
+        when = f"{day}, {moment.hour:02}:{moment.minute:02}:{moment.second:02} UTC{received}"
     except (ValueError, OverflowError, OSError):
         pass  # not a time that a calendar has: as it is
     facts = [("When", when), ("Who", event.actor), ("About", event.subject), ("Source", event.source_name)]
@@ -205,6 +209,11 @@ def rows_of(data: Json) -> tuple[list[Row], bool]:
     return found[:MAX_ROWS], len(found) > MAX_ROWS
 
 
+def _breakable(name: str) -> str:
+    """Return the name with a place for a line break after each full stop, as HTML."""
+    return Markup(str(escape(name)).replace(".", ".<wbr>")) if "." in name else name  # noqa: S704 escaped before
+
+
 def _walk(name: str, value: Json) -> Iterator[Row]:
     if isinstance(value, dict) and value:
         for key, item in value.items():
@@ -249,4 +258,4 @@ def _text(value: Json) -> str:
 
 def visible(text: str) -> str:
     """Return the text without what a reader cannot see and a terminal or a mail program might obey."""
-    return _UNSEEN.sub("\ufffd", text)
+    return text if text.isprintable() else _UNSEEN.sub("\ufffd", text)

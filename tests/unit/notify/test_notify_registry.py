@@ -1,3 +1,7 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -61,3 +65,26 @@ def test_settings_that_its_kind_does_not_take_wait_for_a_bundle_that_is_whole() 
     with pytest.raises(Temporary, match="'list' of kind 'email' cannot start") as raised:
         destinations.connected(configured)
     assert "hunter2" not in str(raised.value)
+
+
+CONNECT_MAIL = """\
+import json, sys
+from functions.notify import entry, wiring
+from functions.notify.destination import Context
+from functions.notify.registry import Destinations, read_destinations
+from shared.settings import read_settings
+context = Context(None, read_settings({}), None, wiring.platform.SystemClock())
+destinations = Destinations(read_destinations(json.loads(sys.argv[1])), context)
+destinations.connected(destinations.configured["list"])
+print(*sorted(sys.modules))
+"""
+
+
+def test_a_mail_destination_imports_only_what_its_settings_use(root: Path) -> None:
+    slice_ = json.dumps({"function": "notify", "destinations": {"list": WRITTEN}})
+    command = [sys.executable, "-c", CONNECT_MAIL, slice_]
+    imported = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.split()
+
+    assert "functions.notify.destinations.email.sendgrid" in imported
+    unused = {"pydantic", "aiosmtplib", "functions.notify.destinations.email.smtp", "cryptography", "sendgrid"}
+    assert unused & {*imported} == set()

@@ -117,7 +117,7 @@ class Settings(BaseModel):
         return len(self.to) > 1 and not together if self.separate is None else self.separate
 
     @field_serializer("separate")
-    def _decided(self, _: bool | None) -> bool:
+    def _write_decision(self, _: bool | None) -> bool:
         """Write the decision into the slice, so that notify does not make it again."""
         return self.is_separate
 

@@ -30,12 +30,14 @@ async def checked_in(
 
 
 async def checked_out(event: Event, blobs: Blobs | None) -> Event:
-    """Return the whole event. Raises Temporary, and Permanent (`dataref`) where the blob is gone."""
+    """Return the whole event. Raises Temporary, and Permanent (`missing_body`) where the blob is gone."""
     if event.dataref is None:
         return event
     if blobs is None:
-        raise Temporary("blobs", "the event's data is in a blob, and this platform's settings name no place for blobs")
+        raise Temporary(
+            "blobs_unavailable", "the event's data is in a blob, and this platform's settings name no place for blobs"
+        )
     content = await blobs.get(event.dataref)
     if content is None:
-        raise Permanent("dataref", f"the blob {event.dataref!r} that holds the event's data is gone")
+        raise Permanent("missing_body", f"the blob {event.dataref!r} that holds the event's data is gone")
     return from_cloudevent(json.loads(content))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-from shared.errors import Permanent
+from shared.errors import Permanent, PermanentCode
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.jsontext import Json, JsonObject, canonical
 from shared.times import rfc3339
@@ -49,13 +49,15 @@ def to_cloudevent_of(delivery: Delivery, now: float) -> JsonObject:
 
 
 def delivery_from(document: Json) -> Delivery:
-    """Raises Permanent (`event`) for what is not a delivery of ours."""
+    """Raises Permanent (`malformed_event`) for what is not a delivery of ours."""
     data = document.get("data") if isinstance(document, dict) and document.get("type") == DELIVERY_TYPE else None
     if not isinstance(data, dict):
-        raise Permanent("event", f"a delivery is a CloudEvent of type {DELIVERY_TYPE!r} whose data is an object")
+        raise Permanent(
+            "malformed_event", f"a delivery is a CloudEvent of type {DELIVERY_TYPE!r} whose data is an object"
+        )
     route, destination = data.get("route"), data.get("destination")
     if not isinstance(route, str) or not isinstance(destination, str):
-        raise Permanent("event", "a delivery's data names its 'route' and its 'destination'")
+        raise Permanent("malformed_event", "a delivery's data names its 'route' and its 'destination'")
     return Delivery(from_cloudevent(data.get("event")), route, destination)
 
 
@@ -94,7 +96,7 @@ class Unknown:
 class Refused:
     """It will never take this delivery: a dead letter with this code."""
 
-    code: str
+    code: PermanentCode
     reason: str
     answer: str = ""
 

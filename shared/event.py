@@ -128,25 +128,25 @@ def to_cloudevent(event: Event) -> JsonObject:
 
 
 def from_cloudevent(document: Json) -> Event:
-    """Raises Permanent (`event`) for what is not one of our events."""
+    """Raises Permanent (`malformed_event`) for what is not one of our events."""
     if not isinstance(document, dict):
-        raise Permanent("event", f"a CloudEvent is a JSON object; found {type(document).__name__}")
+        raise Permanent("malformed_event", f"a CloudEvent is a JSON object; found {type(document).__name__}")
 
     def text(name: str) -> str | None:
         value = document.get(name)
         if value is not None and not isinstance(value, str):
-            raise Permanent("event", f"the CloudEvent's {name!r} is text; found {type(value).__name__}")
+            raise Permanent("malformed_event", f"the CloudEvent's {name!r} is text; found {type(value).__name__}")
         return value
 
     def required(name: str) -> str:
         value = text(name)
         if not value:
-            raise Permanent("event", f"the CloudEvent has no {name!r}")
+            raise Permanent("malformed_event", f"the CloudEvent has no {name!r}")
         return value
 
     hops = document.get("hops", 0)
     if not isinstance(hops, int) or isinstance(hops, bool):
-        raise Permanent("event", f"the CloudEvent's 'hops' is an integer; found {type(hops).__name__}")
+        raise Permanent("malformed_event", f"the CloudEvent's 'hops' is an integer; found {type(hops).__name__}")
     return Event(
         id=required("id"),
         source=required("source"),

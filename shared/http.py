@@ -12,7 +12,8 @@ MAX_HEADER_BYTES: Final = 1_048_576
 """Of all header lines of a request: more than senders need and platforms let through."""
 
 ReadBody = Callable[[int], Awaitable[bytes]]
-"""Reads a request's body of at most so many bytes. Raises Rejected: `raw`, `slow` or `disconnected`."""
+"""Reads a request's body of at most so many bytes. Raises Rejected: `body_too_large`, `request_timeout` or
+`disconnected`."""
 
 
 @dataclass(frozen=True, slots=True)

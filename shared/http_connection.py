@@ -94,27 +94,24 @@ class Connection(asyncio.Protocol):
         self._answer = asyncio.get_running_loop().create_future()
         self._deadline = deadline
         if deadline < (self._alarm.when() if self._alarm else inf):
-            self._set_alarm()
+            self._watch_deadline()
         self._transport.write(request)
         try:
             return await self._answer
         finally:
             self._answer = None  # a connection that waits for its next use keeps no answer's body
 
-    def _set_alarm(self) -> None:
+    def _watch_deadline(self) -> None:
+        """Fail an exchange that is late. One alarm serves many exchanges: one for each took a fifth of a call's CPU."""
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm = asyncio.get_running_loop().call_at(self._deadline, self._end_at_deadline)
-
-    def _end_at_deadline(self) -> None:
-        """Fail an exchange that is late. One alarm serves many exchanges: one for each took a fifth of a call's CPU."""
-        self._alarm = None
-        if self._answer is None or self._answer.done():
-            return
-        if self._deadline <= asyncio.get_running_loop().time():
-            self._answer.set_exception(TimeoutError())
-        else:
-            self._set_alarm()
+            self._alarm = None
+        loop = asyncio.get_running_loop()
+        if self._answer is not None and not self._answer.done():
+            if self._deadline <= loop.time():
+                self._answer.set_exception(TimeoutError())
+            else:
+                self._alarm = loop.call_at(self._deadline, self._watch_deadline)
 
     def close(self) -> None:
         if self._transport is not None:
@@ -174,11 +171,10 @@ class Connection(asyncio.Protocol):
         self._finish()
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
         if error is None and self._is_in_body and not any(name.lower() in _LENGTH for name, _ in self._headers):
             self._finish()
         self._fail(ConnectionLost(self.answered))
+        self._watch_deadline()  # which has nothing to watch any more
 
     def _finish(self, is_cut: bool = False) -> None:
         if self._answer is not None and not self._answer.done():

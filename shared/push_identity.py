@@ -125,16 +125,18 @@ class PushVerifier:
         try:
             verify_jwt(Reading(head, url=""), self._way, (), {self._way.keys_url: self._keys}, self._now())
         except ImportError as error:  # a bundle for Cloud Run, which verifies signatures itself, comes without
-            raise Temporary("push_keys", "to verify a push's signature, install the package cryptography") from error
+            raise Temporary(
+                "push_keys_unavailable", "to verify a push's signature, install the package cryptography"
+            ) from error
         self._verify_claims(head.header("authorization"))
 
     def _verify_claims(self, text: str | None) -> None:
         scheme, _, token = (text or "").partition(" ")
         if scheme.lower() != "bearer":
-            raise Rejected("sig", "the request has no bearer token")
+            raise Rejected("signature_mismatch", "the request has no bearer token")
         claims = unverified_claims(token.strip())
         if claims.get("exp") is None:
-            raise Rejected("sig", "the token never expires")
+            raise Rejected("signature_mismatch", "the token never expires")
         verify_claims(claims, self._way, self._now())
 
     async def _fetch(self) -> None:
@@ -144,9 +146,11 @@ class PushVerifier:
         try:
             answer = await client.call("GET", f"/{path}", {}, b"", FETCH_SECONDS, may_repeat=True)
         except OSError as error:
-            raise Temporary("push_keys", f"{host} did not answer with its keys: {type(error).__name__}") from error
+            raise Temporary(
+                "push_keys_unavailable", f"{host} did not answer with its keys: {type(error).__name__}"
+            ) from error
         finally:
             client.close()
         if answer.status != 200:
-            raise Temporary("push_keys", f"{host} answered {answer.status} when asked for its keys")
+            raise Temporary("push_keys_unavailable", f"{host} answered {answer.status} when asked for its keys")
         self._keys, self._fetched_at = answer.body, self._now()

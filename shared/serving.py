@@ -31,7 +31,8 @@ def head_of(web: WebRequest) -> Request:
 
 
 async def read_body(web: WebRequest, max_bytes: int) -> bytes:
-    """Read the body, and stop at the first byte too many. Raises Rejected: `raw`, `slow` or `disconnected`."""
+    """Read the body, and stop at the first byte too many. Raises Rejected: `body_too_large`, `request_timeout` or
+    `disconnected`."""
     chunks: list[bytes] = []
     size = 0
     try:
@@ -39,10 +40,10 @@ async def read_body(web: WebRequest, max_bytes: int) -> bytes:
             async for chunk in web.stream():
                 size += len(chunk)
                 if size > max_bytes:
-                    raise Rejected("raw", f"the body is larger than {max_bytes} bytes")
+                    raise Rejected("body_too_large", f"the body is larger than {max_bytes} bytes")
                 chunks.append(chunk)
     except TimeoutError as error:
-        raise Rejected("slow", f"the body was not complete within {BODY_SECONDS:.0f} s") from error
+        raise Rejected("request_timeout", f"the body was not complete within {BODY_SECONDS:.0f} s") from error
     except ClientDisconnect as error:
         raise Rejected("disconnected", "the sender went away before the body was complete") from error
     return b"".join(chunks)

@@ -27,28 +27,20 @@ def paths_in(tree: nodes.Template) -> Iterator[str]:
 
 def path_of(node: nodes.Node) -> Path | None:
     """Return the path that the node reads; None where it is something else, or a key is computed."""
-    if isinstance(node, nodes.Name):
-        return (node.name,)
-    if isinstance(node, nodes.Getattr):
-        key: object = node.attr
-    elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
-        key = node.arg.value
-    else:
-        return None
-    before = path_of(node.node)
-    return None if before is None else (*before, key)
+    match node:
+        case nodes.Name(name=name):
+            return (name,)
+        case nodes.Getattr(node=owner, attr=key) | nodes.Getitem(node=owner, arg=nodes.Const(value=key)):
+            before = path_of(owner)
+            return before and (*before, key)
+    return None
 
 
 def plain_pieces(tree: nodes.Template) -> tuple[str | Path, ...]:
     """Return the words and the paths of fields that the template is made of; none where it holds anything else."""
-    pieces: list[str | Path] = []
-    for output in tree.body:
-        for node in output.nodes if isinstance(output, nodes.Output) else [output]:
-            piece = node.data if isinstance(node, nodes.TemplateData) else path_of(node)
-            if piece is None:
-                return ()
-            pieces.append(piece)
-    return tuple(pieces)
+    shown = [node for each in tree.body for node in (each.nodes if isinstance(each, nodes.Output) else [each])]
+    pieces = [node.data if isinstance(node, nodes.TemplateData) else path_of(node) for node in shown]
+    return () if None in pieces else tuple(piece for piece in pieces if piece is not None)
 
 
 def is_missing(path: str, view: JsonObject) -> bool:

@@ -17,7 +17,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from shared.did_you_mean import nearest
-from shared.errors import Permanent
+from shared.errors import Permanent, PermanentCode
 from shared.event import NAMES
 from shared.jsontext import Json, JsonObject, to_json
 from shared.one_line import oneline
@@ -123,7 +123,7 @@ def _quoted(value: object) -> object:
         return value
     text = quote(str(_shown(value)), safe="")
     if text in {"", ".", ".."}:
-        raise Permanent("url", "a value that the URL is made with is empty, or a step to another folder")
+        raise Permanent("invalid_url", "a value that the URL is made with is empty, or a step to another folder")
     return text
 
 
@@ -160,17 +160,11 @@ def _environment(autoescape: bool, finalize: Callable[[object], object]) -> Sand
 class Template:
     """Compiled once. `name` is the setting that holds it, for messages. `html` and `url`: what fills it is escaped.
 
-    Most templates only show fields between words. Where those fields are text, such a template is filled without
-    Jinja: 1 µs instead of 12 µs, with the same output.
+    A template that only shows fields between words is filled without Jinja where they are text: 1 µs instead of 12 µs.
     """
 
     def __init__(
-        self,
-        name: str,
-        source: str,
-        html: bool = False,
-        known: frozenset[str] = KNOWN,
-        url: bool = False,
+        self, name: str, source: str, html: bool = False, known: frozenset[str] = KNOWN, url: bool = False
     ) -> None:
         """Raises TemplateFault."""
         self.name = name
@@ -198,21 +192,23 @@ class Template:
         return bool(self._pieces)
 
     def render(self, view: JsonObject) -> str:
-        """Raises Permanent: `undefined`, `output` or `template`. Its detail holds no part of the event."""
+        """Return the text. The detail of what it raises holds no part of the event.
+
+        Raises Permanent: `undefined_field`, `output_too_large` or `template_failed`.
+        """
         return self._with_text(view) or self._render_in_sandbox(view)
 
-    def _with_text(self, view: JsonObject) -> str | None:
-        """Return the words with their fields; None where a field is missing or no text, or all is too large."""
+    def _with_text(self, view: JsonObject) -> str:
+        """Return the words with their fields; nothing where a field is missing or no text, or all is too large."""
         texts: list[str] = []
         for piece in self._pieces:
             value: Json = piece if isinstance(piece, str) else view
             for key in piece if isinstance(piece, tuple) else ():
                 value = value.get(key) if isinstance(value, dict) else None  # type: ignore[call-overload] # any key
             if not isinstance(value, str):
-                return None
+                return ""
             texts.append(value)
-        whole = "".join(texts)
-        return whole if len(whole) + len(texts) <= MAX_OUTPUT_CHARACTERS else None
+        return "".join(texts) if sum(map(len, texts)) + len(texts) <= MAX_OUTPUT_CHARACTERS else ""
 
     def _render_in_sandbox(self, view: JsonObject) -> str:
         pieces: list[str] = []
@@ -221,15 +217,18 @@ class Template:
             for piece in self._compiled.generate(view):
                 room -= len(piece) + 1
                 if room < 0:
-                    raise Permanent("output", f"template {self.name!r}: more than {MAX_OUTPUT_CHARACTERS} characters")
+                    raise Permanent(
+                        "output_too_large", f"template {self.name!r}: more than {MAX_OUTPUT_CHARACTERS} characters"
+                    )
                 pieces.append(piece)
         except UndefinedError as error:
-            raise Permanent("undefined", f"{self._place(error)}: {self._missing(error, view)}") from error
+            raise Permanent("undefined_field", f"{self._place(error)}: {self._missing(error, view)}") from error
         except Permanent:
             raise
         except Exception as error:
             # A template can make anything of what a sender sent: adding a number to a text, a range too large.
-            code = "output" if isinstance(error, OverflowError | MemoryError) else "template"
+            is_too_large = isinstance(error, OverflowError | MemoryError)
+            code: PermanentCode = "output_too_large" if is_too_large else "template_failed"
             raise Permanent(code, f"{self._place(error)}: {_kind(error)}") from error
         return "".join(pieces)
 

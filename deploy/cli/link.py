@@ -43,14 +43,14 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    link = made_link(options, environ_with(options.env_file), time.time())
+    link = make_link(options, environ_with(options.env_file), time.time())
     print(to_json(link) if options.json else link["url"])
     if not options.json:
         print(_validity(link), file=sys.stderr)
     return DONE
 
 
-def made_link(options: argparse.Namespace, environ: Mapping[str, str], now: float) -> JsonObject:
+def make_link(options: argparse.Namespace, environ: Mapping[str, str], now: float) -> JsonObject:
     """`url`, `expires_at` (RFC 3339, or null) and `once`. Raises ValueError, ConfigFaults."""
     sources = load_sources(options.config, environ)
     secret = read_secret(_link_secret(sources, options.source), environ)

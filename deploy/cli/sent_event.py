@@ -62,15 +62,15 @@ def _own_receivers(port: int) -> set[tuple[str, int]]:
 
 def result_lines(sent: SentEvent, state: Path) -> list[str]:
     """Return lines about each event; none if no `hookchain dev` runs with this state folder."""
-    return _waited_for(state, lambda local: _events(sent, local))
+    return _wait_for(state, lambda local: _events(sent, local))
 
 
 def why_rejected(sent: SentEvent, state: Path) -> list[str]:
     """Return receive's diagnosis, or the finding of its check if it made none."""
-    return _waited_for(state, lambda local: _rejection(sent, local))
+    return _wait_for(state, lambda local: _rejection(sent, local))
 
 
-def _waited_for(state: Path, look: Callable[[State], tuple[list[str], bool]]) -> list[str]:
+def _wait_for(state: Path, look: Callable[[State], tuple[list[str], bool]]) -> list[str]:
     deadline = time.monotonic() + WAIT_SECONDS
     while running_ports(state) is not None:
         try:

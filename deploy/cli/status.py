@@ -65,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _local_status(options: argparse.Namespace, have: Configured, now: float) -> Status:
     try:
-        kept = _kept(options, have, now)
+        kept = _read_stored(options, have, now)
         waiting = local_backlogs(options.state, now)
     except sqlite3.Error as fault:
         raise CommandError(str(fault)) from fault
@@ -78,14 +78,14 @@ def _cloud_status(options: argparse.Namespace, have: Configured, now: float) -> 
     running = read_versions(cloud)
     waiting, notes = read_backlogs(cloud, now)
     try:
-        kept = _kept(options, have, now)
+        kept = _read_stored(options, have, now)
     except (StateFault, HookchainError) as fault:
         reason = fault.detail if isinstance(fault, HookchainError) else str(fault)
         return Status(running, backlogs=waiting, notes=[*notes, f"events, dead letters and what is held: {reason}"])
     return Status(running, kept.sources, waiting, kept.dead_letters, kept.held, kept.retrying, notes)
 
 
-def _kept(options: argparse.Namespace, have: Configured, now: float) -> StoredStatus:
+def _read_stored(options: argparse.Namespace, have: Configured, now: float) -> StoredStatus:
     with open_state(options, have.environ) as state:
         return read_stored_status(state, compiled_sources(have.slices["receive"]), now)
 

@@ -63,7 +63,7 @@ def _pushed(topic: str, url: str, path: str) -> JsonObject:
 
 
 async def ensure(api_url: str, resources: tuple[Resource, ...]) -> None:
-    """Create what is missing and update the rest. `api_url` is `http://host:port`. Raises Temporary (`bus`)."""
+    """Create what is missing and update the rest. `api_url` is `http://host:port`. Raises Temporary."""
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         for resource in resources:
@@ -87,4 +87,4 @@ async def _ask(session: aiohttp.ClientSession, method: str, url: str, body: Json
             fault = f"{answer.status}: {(await answer.text())[:500]}"
     except (aiohttp.ClientError, TimeoutError) as error:
         fault = type(error).__name__
-    raise Temporary("bus", f"{method} {url} was answered {fault}")
+    raise Temporary("bus_unavailable", f"{method} {url} was answered {fault}")

@@ -71,7 +71,9 @@ async def _lines(case: CaseConfig, program: Program, slices: Mapping[str, JsonOb
 
 def _failures(expected: str | None, decisions: Sequence[Decision], actual: Sequence[ActualDelivery]) -> list[str]:
     """Return a line for each failure of a chain or a mail that is not expected, and for a missing one that is."""
-    found = [(failed.code, failed.reason) for decision in decisions for failed in decision.failed]
+    found: list[tuple[str, str]] = [
+        (failed.code, failed.reason) for decision in decisions for failed in decision.failed
+    ]
     found += [(each.unfinished.code, each.unfinished.detail) for each in decisions if each.unfinished]
     found += [(each.code, f"to {each.delivery.destination!r}: {each.fault}") for each in actual if each.code]
     lines = [f"failed: {code}: {reason}" for code, reason in found if code != expected]

@@ -60,7 +60,7 @@ class RouteTrace:
 
 
 async def trace_routes(event: Event, transform: JsonObject, services: Services) -> list[RouteTrace]:
-    """Return what each route does with the whole event. `transform` is its slice. Raises Permanent (`loop`)."""
+    """Return what each route does with the whole event. `transform` is its slice. Raises Permanent."""
     routes = read_program(transform).routes
     outcomes = await run_routes(event, routes, services, recorded=True)
     return [_route(route, each, event) for route, each in zip(routes, outcomes, strict=True)]

@@ -74,7 +74,7 @@ class Stream:
         return self.requests * billed / MONTH_SECONDS
 
 
-def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic, kept: Retention) -> list[Row]:
+def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic, retention: Retention) -> list[Row]:
     """Return the estimate. `usage` is what one event was measured to use; `kept` is the configuration's retention."""
     sweeps, events = sweeps_a_month(plan), traffic.events
     services = {each.name.rpartition("-")[2]: planned_flags(each) for each in plan if each.kind == SERVICE}
@@ -98,7 +98,7 @@ def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic,
             MILLION,
         ),
         Row("documents deleted in the end", usage["documents_kept"] * events, "", "million_document_deletes", MILLION),
-        Row("ledger and journal, stored", stored_bytes(usage, events, kept), "bytes", "database_gib_month", GIB),
+        Row("ledger and journal, stored", stored_bytes(usage, events, retention), "bytes", "database_gib_month", GIB),
         Row("logs", LOG_BYTES * requests, "bytes", "log_gib", GIB),
         Row("scheduler jobs", _count(plan, JOB), "", "scheduler_job_month"),
         Row("secrets", _count(plan, SECRET), "", "secret_version_month"),
@@ -121,13 +121,13 @@ def instance_seconds(streams: Sequence[Stream], flags: Mapping[str, str]) -> flo
     return open_seconds + requests * finds_none * START_SECONDS
 
 
-def stored_bytes(usage: Mapping[str, float], events: float, kept: Retention) -> float:
+def stored_bytes(usage: Mapping[str, float], events: float, retention: Retention) -> float:
     """Return what the database holds once the oldest documents expire as new ones are written."""
     seconds = {
         "bytes_ledger": KEEP_SECONDS,
-        "bytes_events": kept.events_seconds,
-        "bytes_attempts": kept.events_seconds,
-        "bytes_bodies": kept.bodies_seconds,
+        "bytes_events": retention.events_seconds,
+        "bytes_attempts": retention.events_seconds,
+        "bytes_bodies": retention.bodies_seconds,
     }
     return sum(usage[name] * events * each / MONTH_SECONDS for name, each in seconds.items())
 

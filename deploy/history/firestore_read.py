@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Final, Literal
 
 from deploy.history.firestore_letters import LetterReader
-from deploy.history.firestore_queries import events_query, ids_query, newest, of_events, states_of_events
+from deploy.history.firestore_queries import events_query, ids_query, newest, query_by_events, states_of_events
 from deploy.history.journal_view import (
     REPLAYED,
     EventPage,
@@ -18,7 +18,7 @@ from deploy.history.journal_view import (
     EventSummary,
     decisions_from,
     holds,
-    words_of,
+    search_words,
 )
 from shared import ledger_rules as rules
 from shared.cloud.gather import batches
@@ -52,7 +52,7 @@ class FirestoreJournalReader:
     async def events(self, query: EventQuery) -> EventPage:
         """Ends where it is full, where there is no more, or where it has looked through enough."""
         found: list[EventSummary] = []
-        before, looked_through, chunk = query.before, 0, chunk_of(query)
+        before, looked_through, chunk = query.before, 0, chunk_size(query)
         while looked_through < MAX_LOOKED_THROUGH:
             documents = await self._store.query(events_query(query, before, chunk))
             looked_through += len(documents)
@@ -65,8 +65,8 @@ class FirestoreJournalReader:
         return EventPage(tuple(found), before)
 
     async def _matching(self, query: EventQuery, documents: Sequence[Document]) -> list[EventSummary]:
-        documents = [each for each in documents if wanted(query, entry_of(each.fields))]
-        if words := words_of(query.text):
+        documents = [each for each in documents if matches_query(query, entry_of(each.fields))]
+        if words := search_words(query.text):
             bodies = await self._bodies([each.id for each in documents])
             documents = [each for each in documents if holds(_text_of(bodies.get(each.id, {})), words)]
         summaries = await self._summaries(documents)
@@ -84,8 +84,8 @@ class FirestoreJournalReader:
         found, bodies, attempts, letters = await asyncio.gather(
             self._store.get(EVENTS, [name]),
             self._store.get(BODIES, [name]),
-            self._store.query(of_events(ATTEMPTS, [event_id])),
-            self.letters.of_event(event_id),
+            self._store.query(query_by_events(ATTEMPTS, [event_id])),
+            self.letters.letters_of_event(event_id),
         )
         if name not in found:
             return None
@@ -142,8 +142,8 @@ class FirestoreJournalReader:
         ]
 
 
-def chunk_of(query: EventQuery) -> int:
-    """How many events are read at once: no more than are wanted, where the index alone finds them."""
+def chunk_size(query: EventQuery) -> int:
+    """Return how many events to read at once: no more than the query's limit if the index alone finds them."""
     is_searched = query.status or query.text or (query.type and (query.source or query.type.endswith("*")))
     return CHUNK if is_searched else min(CHUNK, query.limit + 1)
 
@@ -201,8 +201,8 @@ def _text(value: Json) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def wanted(query: EventQuery, entry: JsonObject) -> bool:
-    """As far as the event's own entry tells; times were the query's own."""
+def matches_query(query: EventQuery, entry: JsonObject) -> bool:
+    """Return whether the entry matches the query, whose times the database has applied already."""
     if query.source and query.source != entry["source"]:
         return False
     if query.type and query.type.endswith("*"):

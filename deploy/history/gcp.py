@@ -24,7 +24,7 @@ from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.gcp.storage import BucketBlobs
 from shared.cloud.gcp.tokens import Authorization, Token, no_authorization, renewed
-from shared.errors import Temporary
+from shared.errors import Temporary, TemporaryCode
 from shared.settings import Settings, read_settings
 
 TOKEN_SECONDS: Final = 600.0
@@ -127,10 +127,10 @@ class CloudPlace:
     settings: Settings
 
     def journal(self) -> CloudJournal:
-        return CloudJournal(self._firestore("journal"), self.make_blobs())
+        return CloudJournal(self._firestore("journal_unavailable"), self.make_blobs())
 
     def make_ledger(self) -> FirestoreLedger:
-        return FirestoreLedger(self._firestore("ledger"))
+        return FirestoreLedger(self._firestore("ledger_unavailable"))
 
     def make_blobs(self) -> BucketBlobs:
         endpoint = _endpoint(self.settings.storage_host, platform.STORAGE_ENDPOINT)
@@ -140,10 +140,10 @@ class CloudPlace:
         endpoint = _endpoint(self.settings.emulator_host, platform.PUBSUB_ENDPOINT)
         return PubSubBus(endpoint, self.target.project, self.target.prefix, self._authorization())
 
-    def _firestore(self, part: str) -> Firestore:
+    def _firestore(self, code: TemporaryCode) -> Firestore:
         endpoint = _endpoint(self.settings.firestore_host, platform.FIRESTORE_ENDPOINT)
         names = self.target.project, database(self.target)
-        return Firestore(endpoint, *names, self._authorization(), part, MAX_ANSWER_BYTES)
+        return Firestore(endpoint, *names, self._authorization(), code, MAX_ANSWER_BYTES)
 
     def _authorization(self) -> Authorization:
         return no_authorization if self.settings.is_local else operator_authorization(os.environ)
@@ -180,7 +180,7 @@ async def _gcloud_token() -> Token:
     try:
         text = await asyncio.to_thread(token_of(Gcloud()))
     except (NotSignedIn, GcloudMissing) as fault:
-        raise Temporary("credentials", str(fault)) from fault
+        raise Temporary("credentials_unavailable", str(fault)) from fault
     return Token(text, time.time() + TOKEN_SECONDS)
 
 

@@ -172,8 +172,8 @@ def readable(document: str) -> str:
     return _ESCAPES.sub(" ", document)
 
 
-def words_of(text: str) -> tuple[str, ...]:
-    """What was typed, as words; "double quotes" keep several together. What holds no letter or digit is no word."""
+def search_words(text: str) -> tuple[str, ...]:
+    """Return the words of a search text. "Double quotes" keep words together; words need a letter or a digit."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     found = (match[1] or match[2] or "" for match in _WORD.finditer(printable))
     return tuple(word for word in found if any(character.isalnum() for character in word))
@@ -231,13 +231,13 @@ class JournalView(Protocol):
     def dead_letter(self, dead_letter_id: str) -> DeadLetterRow | None: ...
 
     def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
-        """How many were in another state before."""
+        """Return how many were in another state before."""
         ...
 
     def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]: ...
 
     def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
-        """Those of them whose `stored_document` is there, without reading it."""
+        """Return the ids that have a `stored_document`, without reading it."""
         ...
 
     def stored_document(self, event_id: str) -> str | None:

@@ -20,7 +20,7 @@ from deploy.history.journal_view import (
     Totals,
     decisions_from,
     make_buckets,
-    words_of,
+    search_words,
 )
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import open_journal, update_status
@@ -212,7 +212,7 @@ def _events_sql(query: EventQuery) -> tuple[str, Sequence[Parameter]]:
         conditions.append(condition)
         parameters.append(value)
 
-    words = words_of(query.text)
+    words = search_words(query.text)
     if words:
         where("texts MATCH ?", search.match_expression(words))
     if query.source:

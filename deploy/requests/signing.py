@@ -33,7 +33,7 @@ BY_CERTIFICATE: Final = frozenset({"aws-sns", "paypal"})
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """What a signature needs besides the request.
+    """The inputs of a signature besides the request.
 
     key        the shared secret, or the private key (PEM) whose public half is the secret
     url_of     returns the URL that the receiver takes a request to have been sent to

@@ -1,4 +1,4 @@
-"""The smoke test's request: whom its event can reach, and posting it signed as its source needs."""
+"""The smoke test's request: the recipients that its event can reach, and posting it signed as its source needs."""
 
 import fnmatch
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +26,7 @@ _LINK: Final = "link"
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """Where and how to post: `settings` are the source's in receive's slice; `read_secret` returns the newest value."""
+    """Target of a smoke request. `settings` are the source's in the slice; `read_secret` returns its newest value."""
 
     url: str
     source: str

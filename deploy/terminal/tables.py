@@ -63,7 +63,7 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], screen: Scre
         cells = [[*compress(row, filled)] for row in cells]
     titles = [column.title for column in columns]
     widths = [max(map(width_of, texts)) for texts in zip(titles, *cells, strict=True)]
-    widths = fitted(widths, columns, PIPE_COLUMNS if screen.width is None else screen.width)
+    widths = fit_widths(widths, columns, PIPE_COLUMNS if screen.width is None else screen.width)
     head = [screen.coloured(padded(title, width), DIM) for title, width in zip(titles, widths, strict=True)]
     return "\n".join([_line(head), *(_row(columns, row, widths, screen) for row in cells)])
 
@@ -81,7 +81,7 @@ def _line(cells: Sequence[str]) -> str:
     return GAP.join(cells).rstrip()
 
 
-def fitted(widths: Sequence[int], columns: Sequence[Column], room: int) -> list[int]:
+def fit_widths(widths: Sequence[int], columns: Sequence[Column], room: int) -> list[int]:
     """Narrow the widest column that may be cut, until the line fits or none is left."""
     fitting = list(widths)
     excess = sum(fitting) + len(GAP) * (len(fitting) - 1) - room

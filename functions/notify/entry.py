@@ -45,14 +45,14 @@ async def answer(service: Callable[[], Service], head: Request, read_body: ReadB
     except HookchainError as error:
         _log("ERROR", "not done, to come again", started, code=error.code, detail=error.detail)
     except Exception as error:  # a fault of ours: the bus keeps the message and sends it again
-        _log("ERROR", "not done, to come again", started, code="fault", detail=place_of(error))
+        _log("ERROR", "not done, to come again", started, code="internal_error", detail=place_of(error))
     return AGAIN
 
 
 async def _serve(service: Service, head: Request, read_body: ReadBody, started: float) -> Reply:
     refuse_pages(head)
     if head.method != "POST":
-        raise Rejected("method", "a push is a POST")
+        raise Rejected("method_not_allowed", "a push is a POST")
     path = head.path.rstrip("/")
     if path not in ("", "/sweep", "/dead-letters"):
         raise Rejected("unknown_source", "notify serves /, /sweep and /dead-letters")

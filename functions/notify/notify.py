@@ -61,7 +61,7 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     work = Work(delivery, delivery.id, push.data, claim)
     if configured is None or destination is None:
         name = delivery.destination
-        return await give_up(notifier, work, "destination", f"the configuration has no destination {name!r}")
+        return await give_up(notifier, work, "unknown_destination", f"the configuration has no destination {name!r}")
     # What may have ended a worker is attempted while no other such is: those that were cut off together come again
     # together, and the innocent would be counted down beside the guilty.
     alone: AbstractAsyncContextManager[None] = notifier.suspects if claim.unknown else nullcontext()

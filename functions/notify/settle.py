@@ -7,7 +7,7 @@ from functions.notify.retry import MAX_UNKNOWN, next_retry_at, unknown_wait_seco
 from functions.notify.work import Acknowledged, Nacked, Notifier, Result, Work
 from shared.dead_letters import dead_letter_message
 from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater, Unknown
-from shared.errors import Temporary
+from shared.errors import PermanentCode, Temporary
 from shared.logs import log
 from shared.ports import DEAD_LETTERS
 
@@ -41,7 +41,7 @@ async def _settle_unknown(
     at = next_retry_at(configured.retry_seconds, number, work.key, now, unknown_wait_seconds(count))
     if at is None:
         reason = unknown_reason(f"attempt {number}, the last: {outcome.reason}")
-        return await give_up(notifier, work, "exhausted", reason, outcome.answer, is_sent=True)
+        return await give_up(notifier, work, "retries_exhausted", reason, outcome.answer, is_sent=True)
     reason = unknown_reason(outcome.reason)
     written = await notifier.ledger.retry_at(
         work.key, work.claim.fence, now, at, reason, outcome.answer, is_unknown=True
@@ -75,7 +75,7 @@ async def _retry(notifier: Notifier, work: Work, configured: Configured, outcome
     at = next_retry_at(configured.retry_seconds, number, work.key, notifier.clock.now(), outcome.after_seconds)
     if at is None:
         last = f"attempt {number}, the last: {outcome.reason}"
-        result = await give_up(notifier, work, "exhausted", last, outcome.answer)
+        result = await give_up(notifier, work, "retries_exhausted", last, outcome.answer)
     else:
         result = await wait(notifier, work, at, outcome.reason, outcome.answer)
     if pause := outcome.pause_destination_seconds:  # once the outcome is noted, which is not to be lost with it
@@ -112,7 +112,7 @@ async def wait(notifier: Notifier, work: Work, at: float, reason: str, answer: s
 
 
 async def give_up(
-    notifier: Notifier, work: Work, code: str, reason: str, answer: str = "", *, is_sent: bool = False
+    notifier: Notifier, work: Work, code: PermanentCode, reason: str, answer: str = "", *, is_sent: bool = False
 ) -> Result:
     """Publish a dead letter before the delivery is final. `is_sent`: this attempt may have been accepted."""
     now = notifier.clock.now()
@@ -129,7 +129,9 @@ async def give_up(
     return _acknowledged(work, "dead_letter", code, reason) if written else _lost(work)
 
 
-def _acknowledged(work: Work, outcome: str, code: str | None = None, reason: str | None = None) -> Acknowledged:
+def _acknowledged(
+    work: Work, outcome: str, code: PermanentCode | None = None, reason: str | None = None
+) -> Acknowledged:
     return Acknowledged(outcome, work.delivery, work.claim.attempt_number, code, reason)
 
 

@@ -24,7 +24,7 @@ NO_KEYS: Final[Mapping[str, bytes]] = MappingProxyType({})
 def verify_head(request: Request, schemes: Sequence[AuthScheme], secrets: SecretValues, now: float) -> bool:
     """Return True where the head alone authenticates the sender, False where a signature still has to.
 
-    Raises Rejected (`password`) where no scheme is left.
+    Raises Rejected (`password_mismatch`) where no scheme is left.
     """
     rejection: Rejected | None = None
     for auth in schemes:
@@ -45,7 +45,10 @@ def _verify_in_head(request: Request, auth: AuthScheme, secrets: Sequence[str], 
         from functions.receive.links import verify_link  # where links are taken only
 
         if request.method != "GET":
-            raise Rejected("sig", "a link's signature is over its query alone, so it proves a GET and nothing posted")
+            raise Rejected(
+                "signature_mismatch",
+                "a link's signature is over its query alone, so it proves a GET and nothing posted",
+            )
         verify_link(source_name(request.path), request.query, secrets, now)
     else:
         verify(request, auth, secrets, NO_KEYS, now)
@@ -97,7 +100,9 @@ def verify_body(
             serves_head = any(other.secret == auth.secret and other.is_in_head for other in schemes)
             if error.code != "secret_unusable" or not serves_head:
                 raise
-            rejection = rejection or Rejected("sig", f"{error.detail}; it serves another of the source's schemes")
+            rejection = rejection or Rejected(
+                "signature_mismatch", f"{error.detail}; it serves another of the source's schemes"
+            )
         else:
             return auth
     raise rejection or _no_credentials(schemes)
@@ -106,5 +111,5 @@ def verify_body(
 def _no_credentials(schemes: Sequence[AuthScheme]) -> Rejected:
     places = dict.fromkeys(place_text(auth) for auth in schemes if not auth.is_in_head)
     if not places:
-        return Rejected("sig", "the source takes no signature")
-    return Rejected("sig", f"the request has no signature: it is expected in {' or '.join(places)}")
+        return Rejected("signature_mismatch", "the source takes no signature")
+    return Rejected("signature_mismatch", f"the request has no signature: it is expected in {' or '.join(places)}")

@@ -9,13 +9,15 @@ from functions.receive.facts import Item, fact
 from functions.receive.receive import Receiver
 from functions.receive.replies import Accepted, Answered, accepted_reply, rejection_reply
 from functions.receive.source import Source
-from shared.errors import HookchainError, Rejected, Temporary, place_of
+from shared.errors import HookchainError, ProblemCode, Rejected, Temporary, place_of
 from shared.event import Event
 from shared.http import ReadBody, Reply, Request
 from shared.jsontext import JsonObject
 from shared.logs import log, loggable_type
 
-DIAGNOSED: Final = frozenset({"sig", "ts", "password"})
+DIAGNOSED: Final[frozenset[ProblemCode]] = frozenset(
+    {"signature_mismatch", "timestamp_out_of_range", "password_mismatch"}
+)
 
 
 async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Reply:
@@ -40,7 +42,7 @@ async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Repl
         # A script on a form's own page may read why its form was rejected.
         return source.form.rejection(head, reply) if source and source.form else reply
     except Exception as error:  # a fault in this program: the sender keeps the event and sends it again
-        fault = Temporary("fault", place_of(error))
+        fault = Temporary("internal_error", place_of(error))
         _log_rejection(receiver.sources.get(source_name(head.path)), head, fault, started)
         return rejection_reply(fault)
     _log_outcome(outcome, head, reply, started)

@@ -85,8 +85,9 @@ class Handshake:
 class Handshakes:
     """The handshakes of one source for one request. `url` is the request's as its sender knows it.
 
-    Each method returns None where the request is no handshake. They raise Rejected: `password` where a check fails,
-    `parse` where a text that the reply repeats is missing; and Temporary for a secret or a fetch that fails.
+    Each method returns None where the request is no handshake. They raise Rejected: `password_mismatch` where a
+    check fails, `malformed_body` where a text that the reply repeats is missing; and Temporary for a secret or a
+    fetch that fails.
     """
 
     source: "Source"
@@ -101,10 +102,12 @@ class Handshakes:
     async def answer_unsigned(self, request: Request) -> Answered | None:
         """Answer a handshake of an unauthenticated sender.
 
-        Raises Rejected (`sig`) also for an event whose signature a handshake would make for anyone.
+        Raises Rejected (`signature_mismatch`) also for an event whose signature a handshake would make for anyone.
         """
         if any(each.signs_for_anyone for each in self.source.handshakes) and _WORD_OR_NOTHING.fullmatch(request.body):
-            raise Rejected("sig", "the body is a single word or none, as the provider's handshake signs for anyone")
+            raise Rejected(
+                "signature_mismatch", "the body is a single word or none, as the provider's handshake signs for anyone"
+            )
         return await self._answer(self.source.handshakes, request, False)
 
     async def answer_signed(self, request: Request, data: Json) -> Answered | None:
@@ -124,11 +127,11 @@ class Handshakes:
         secrets: SecretValues = {name: await self.secrets.values(name) for name in names}
         for place, name in found.checks:
             verify_password(reading.text(place), secrets[name])
-        url = allowed_url(reading.text(found.fetch), AWS_SNS_HOST, "sub_url") if found.fetch else None
+        url = allowed_url(reading.text(found.fetch), AWS_SNS_HOST, "subscribe_url_not_allowed") if found.fetch else None
         reply = _reply(found, reading, secrets[found.secret][0].encode() if found.secret else b"")
         if url:  # only a 2xx there makes the reply true
             if self.fetch is None:
-                raise Temporary("handshake", "there is no way out to confirm the subscription by")
+                raise Temporary("handshake_failed", "there is no way out to confirm the subscription by")
             await confirm_subscription(self.fetch, url)
         return Answered(self.source, reply, f"handshake {found.name}")
 
@@ -155,7 +158,7 @@ def _reply(handshake: Handshake, reading: Reading, key: bytes) -> Reply:
 
 
 def _filled(template: Template, reading: Reading, key: bytes) -> str:
-    """Raises Rejected (`parse`) where a place holds nothing, or no printable text."""
+    """Raises Rejected (`malformed_body`) where a place holds nothing, or no printable text."""
     return "".join(piece if isinstance(piece, str) else _hole_text(piece, reading, key) for piece in template)
 
 
@@ -166,7 +169,9 @@ def _hole_text(hole: Hole, reading: Reading, key: bytes) -> str:
     if hole.function == "sha256-hex":
         return hashlib.sha256(content.encode()).hexdigest()
     if not re.fullmatch(_WORD, content):
-        raise Rejected("parse", "what the handshake asks to be signed is no single word: it could be an event's body")
+        raise Rejected(
+            "malformed_body", "what the handshake asks to be signed is no single word: it could be an event's body"
+        )
     return hmac_text(content.encode(), key, "sha256", hole.function.removeprefix("hmac-"))
 
 
@@ -177,7 +182,7 @@ def _part_text(part: Place | str | None, reading: Reading) -> str:
         return part
     text = reading.text(part)
     if text is None or not _PRINTABLE.fullmatch(text):
-        raise Rejected("parse", f"the handshake asks for {part}, which holds no text")
+        raise Rejected("malformed_body", f"the handshake asks for {part}, which holds no text")
     return text
 
 

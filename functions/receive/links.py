@@ -39,12 +39,12 @@ Pairs = list[tuple[str, str]]
 
 
 def parameters(query: str) -> Pairs:
-    """Raises Rejected (`fields`)."""
+    """Raises Rejected (`too_many_fields`)."""
     plain = _NOT_ASCII.sub(lambda found: f"%{ord(found[0]):02X}", query)  # as an application may send what we encoded
     try:
         return parse_qsl(plain, keep_blank_values=True, errors="surrogateescape", max_num_fields=MAX_PARAMETERS)
     except ValueError:
-        raise Rejected("fields", f"the query has more than {MAX_PARAMETERS} parameters") from None
+        raise Rejected("too_many_fields", f"the query has more than {MAX_PARAMETERS} parameters") from None
 
 
 def link_signature(source: str, pairs: Pairs, secret: str) -> str:
@@ -56,7 +56,8 @@ def link_signature(source: str, pairs: Pairs, secret: str) -> str:
 
 
 def verify_link(source: str, query: str, secrets: Sequence[str], now: float) -> None:
-    """Raises Rejected: `sig`, `ts` for a link that has expired, `fields`."""
+    """Raises Rejected: `signature_mismatch`, `timestamp_out_of_range` for a link that has expired,
+    `too_many_fields`."""
     pairs = parameters(query)
     given = [value.encode(errors="surrogateescape") for name, value in pairs if name == SIGNATURE]
     matches = [
@@ -66,11 +67,12 @@ def verify_link(source: str, query: str, secrets: Sequence[str], now: float) -> 
     ]
     if len(given) != 1 or not any(matches):
         raise Rejected(
-            "sig", "the link's signature is missing, or of another source, other parameters or a secret gone"
+            "signature_mismatch",
+            "the link's signature is missing, or of another source, other parameters or a secret gone",
         )
     for name, value in pairs:
         if name == EXPIRES and not (value.isascii() and value.isdigit() and len(value) < 16 and now <= int(value)):
-            raise Rejected("ts", "the link's time is over")
+            raise Rejected("timestamp_out_of_range", "the link's time is over")
 
 
 def once_of(query: str) -> str | None:
@@ -125,4 +127,4 @@ def _kind(content: bytes) -> str:
     try:
         return "yaml" if isinstance(parse_as("yaml", content, None).data, dict | list) else "text"
     except Rejected as error:
-        return "text" if error.code == "parse" else "yaml"
+        return "text" if error.code == "malformed_body" else "yaml"

@@ -80,14 +80,14 @@ def _sent_format(formats: tuple[str, ...], request: Request) -> str:
 
 
 def verify_not_extended(source: "Source", request: Request) -> None:
-    """Reject what an extended digest could have been made for. Raises Rejected (`content_type`).
+    """Reject what an extended digest could have been made for. Raises Rejected (`unsupported_content_type`).
 
     Only what the provider sends is taken: a document that nothing can follow, under its own content type.
     """
     sent = media_type(request.header("content-type") or "").name
     if source.formats and sent not in {_CONTENT_TYPES[name] for name in source.formats if name in _WHOLE}:
         rule = "its digest could be that of a longer body, so only the provider's own content type is taken"
-        raise Rejected("content_type", rule)
+        raise Rejected("unsupported_content_type", rule)
 
 
 def read_data(source: "Source", request: Request, limits: Limits, auth: AuthScheme | None = None) -> ReadData:
@@ -96,7 +96,7 @@ def read_data(source: "Source", request: Request, limits: Limits, auth: AuthSche
         limits = replace(limits, max_decoded_bytes=source.max_body_bytes)
     parsed, by_body = _parsed(source, request, limits, auth)
     if auth and auth.signs_fields and not source.body and parsed.format != "json":
-        raise Rejected("content_type", f"fields of JSON are signed, and the body is called {parsed.format}")
+        raise Rejected("unsupported_content_type", f"fields of JSON are signed, and the body is called {parsed.format}")
     data = _unwrapped(parsed.data) if source.unwrap and parsed.format == "xml" else parsed.data
     for step in source.data_steps:
         data = step(data, limits)
@@ -139,7 +139,7 @@ def _signed_document(body: bytes, limits: Limits) -> Parsed | None:
     try:
         return parse_as(name, body, None, limits)
     except Rejected as error:
-        if error.code != "parse":
+        if error.code != "malformed_body":
             raise
     return None
 
@@ -162,7 +162,7 @@ def unpack(choices: Choices) -> DataStep:
                 try:
                     return parse_as("json", packed.encode(), None, limits).data
                 except Rejected as error:
-                    if error.code != "parse":
+                    if error.code != "malformed_body":
                         raise
         return data
 

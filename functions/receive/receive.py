@@ -145,11 +145,11 @@ class Receiver:
                 if messages:
                     await self.bus.publish(EVENTS, messages)
         except TimeoutError as error:
-            raise Temporary("bus", f"the bus did not confirm within {seconds:.1f} s") from error
+            raise Temporary("bus_unavailable", f"the bus did not confirm within {seconds:.1f} s") from error
 
 
 def _form_answer(source: Source, head: Request) -> Answered | None:
-    """Answer a browser that asks whether a page may post; None for the post itself. Raises Rejected (`origin`)."""
+    """Answer a browser that asks whether a page may post; None for the post itself. Raises Rejected."""
     assert source.form
     if head.method == "OPTIONS":
         return Answered(source, source.form.preflight(head), "preflight")
@@ -166,8 +166,10 @@ def _answer_without_event(source: Source, head: Request) -> Answered:
 
 
 def _verify_no_prefetch(head: Request) -> None:
-    """Reject a browser that fetches a link beforehand: nobody may ever follow it. Raises Rejected (`prefetch`)."""
+    """Reject a browser that fetches a link beforehand: nobody may ever follow it. Raises Rejected."""
     for name in ("sec-purpose", "purpose", "x-purpose", "x-moz"):
         value = (head.header(name) or "").lower()
         if "prefetch" in value or "preview" in value or "prerender" in value:
-            raise Rejected("prefetch", "a link takes effect when it is followed, not when it is looked at beforehand")
+            raise Rejected(
+                "prefetch_not_allowed", "a link takes effect when it is followed, not when it is looked at beforehand"
+            )

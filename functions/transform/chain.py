@@ -20,7 +20,7 @@ from functions.transform.step import (
     Switch,
     Through,
 )
-from shared.errors import HookchainError, Permanent, Temporary
+from shared.errors import HookchainError, Permanent, PermanentCode, Temporary
 from shared.event import Event
 from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
 
@@ -36,7 +36,7 @@ MAX_REASON_CHARACTERS: Final = 500
 class ChainFault(Permanent):
     """A step that failed for one event. `previous_steps` are the labels of the steps that the event took before it."""
 
-    def __init__(self, code: str, detail: str, previous_steps: tuple[str, ...]) -> None:
+    def __init__(self, code: PermanentCode, detail: str, previous_steps: tuple[str, ...]) -> None:
         super().__init__(code, detail)
         self.previous_steps = previous_steps
 
@@ -198,7 +198,7 @@ class _Run:
         """Return the verified result of one step. Raises ChainFault, and Temporary."""
         try:
             if len(done) >= MAX_STEPS:
-                raise Permanent("chain", f"an event takes at most {MAX_STEPS} steps of one route")
+                raise Permanent("invalid_chain", f"an event takes at most {MAX_STEPS} steps of one route")
             given, context = self._copies(event) if step.is_own else (event, self._context)
             if isinstance(step.step, AskingStep):
                 result = await self._ask(step.step, given, context)
@@ -211,7 +211,7 @@ class _Run:
             if isinstance(step.step, AskingStep) and (self._is_closed or isinstance(error, asyncio.CancelledError)):
                 raise
             # An operator's own step can raise anything, even SystemExit. It costs this route's event and nothing else.
-            known = error if isinstance(error, HookchainError) else _as_permanent(error)
+            known = error if isinstance(error, Temporary | Permanent) else _as_permanent(error)
             if self._records is not None:
                 self._records.append(StepRecord(step, event, known))
             raise self._with_place(known, step, done) from error
@@ -233,9 +233,9 @@ class _Run:
             async with asyncio.timeout(ASK_SECONDS):
                 return await step.ask(event, context, self._services)
         except TimeoutError:
-            raise Temporary("step", f"it did not answer within {ASK_SECONDS:g} s") from None
+            raise Temporary("step_timeout", f"it did not answer within {ASK_SECONDS:g} s") from None
 
-    def _with_place(self, error: HookchainError, step: NamedStep, done: Steps) -> HookchainError:
+    def _with_place(self, error: Temporary | Permanent, step: NamedStep, done: Steps) -> Temporary | ChainFault:
         detail = f"route {self._chain.route!r}: {step.label}: {error.detail}"[:MAX_REASON_CHARACTERS]
         if isinstance(error, Temporary):
             return Temporary(error.code, detail)
@@ -250,11 +250,11 @@ class _Run:
         elif isinstance(result, Switch | Through):
             _verify_event(result.event, before)
             if result.chain not in step.step.chains() or result.chain not in self._chain.chains:
-                raise Permanent("chain", "it leads to a chain that it does not name")
+                raise Permanent("invalid_chain", "it leads to a chain that it does not name")
         elif isinstance(result, Many):
             return self._number(result, before)
         elif not isinstance(result, Stop):
-            raise Permanent("step", f"it returned {type(result).__name__}, not an event")
+            raise Permanent("step_failed", f"it returned {type(result).__name__}, not an event")
         return result
 
     def _number(self, result: Many, before: Event) -> Many | Stop:
@@ -272,13 +272,13 @@ class _Run:
 def _verify_event(event: Event, before: Event) -> int:
     """Return the number of characters in its data, 0 if the data is unchanged."""
     if not isinstance(event, Event):
-        raise Permanent("step", f"it returned {type(event).__name__}, not an event")
+        raise Permanent("step_failed", f"it returned {type(event).__name__}, not an event")
     if event.id != before.id:
-        raise Permanent("step", "it changed the event's id")
+        raise Permanent("step_failed", "it changed the event's id")
     return 0 if event.data is before.data else verify_output(event.data)
 
 
 def _as_permanent(error: BaseException) -> Permanent:
     if isinstance(error, OutOfTime):
-        return Permanent("time", f"it computed for more than {MAX_COMPUTING_SECONDS:g} s")
-    return Permanent("step", place_in_own_step(error))
+        return Permanent("time_limit_exceeded", f"it computed for more than {MAX_COMPUTING_SECONDS:g} s")
+    return Permanent("step_failed", place_in_own_step(error))

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from functions.transform.chain import ChainResult, StepRecord
 from functions.transform.routes import Match, Route, match_all
 from functions.transform.step import Services
-from shared.errors import Permanent, Temporary
+from shared.errors import Permanent, PermanentCode, Temporary
 from shared.event import MAX_HOPS, Event
 from shared.journal import RouteDecision
 
@@ -29,7 +29,7 @@ class FailedRoute:
     """A route whose chain failed for the event. `previous_steps` are the labels of the steps before the failure."""
 
     route: str
-    code: str
+    code: PermanentCode
     reason: str
     previous_steps: tuple[str, ...] = ()
 
@@ -76,7 +76,7 @@ class Decision:
 
 async def decide(event: Event, routes: Sequence[Route], services: Services | None, only: str | None = None) -> Decision:
     """Return the decision; `only` limits it to one destination, as a replay may. `services` may be None if no chain
-    asks. Raises Permanent (`loop`) for an event of too many hops."""
+    asks. Raises Permanent (`too_many_hops`) for an event of too many hops."""
     results = await run_routes(event, routes, services, only)
     owed = tuple(owed for each in results for owed in each.owed)
     failed = tuple(each.failed for each in results if each.failed)
@@ -88,9 +88,9 @@ async def decide(event: Event, routes: Sequence[Route], services: Services | Non
 async def run_routes(
     event: Event, routes: Sequence[Route], services: Services | None, only: str | None = None, recorded: bool = False
 ) -> list[RouteResult]:
-    """Return the result of each route, with the steps that ran if `recorded`. Raises Permanent (`loop`)."""
+    """Return the result of each route, with the steps that ran if `recorded`. Raises Permanent (`too_many_hops`)."""
     if event.hops > MAX_HOPS:
-        raise Permanent("loop", f"the event has passed {event.hops} hops; more than {MAX_HOPS} is a loop")
+        raise Permanent("too_many_hops", f"the event has passed {event.hops} hops; more than {MAX_HOPS} is a loop")
     matches = match_all(routes, event)
     return [
         await _run_route(route, event, found, services, only, [] if recorded else None)

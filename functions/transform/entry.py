@@ -56,7 +56,7 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
     except Temporary as error:
         return _unavailable(error, started)
     except Exception as error:  # a defect of this code: the bus keeps the event and sends it again
-        return _unavailable(Temporary("fault", place_of(error)), started)
+        return _unavailable(Temporary("internal_error", place_of(error)), started)
     return ACKNOWLEDGED
 
 
@@ -70,12 +70,12 @@ async def _answer_chain(service: Service, head: Request, read_body: ReadBody, st
 async def _read_push(service: Service, head: Request, read_body: ReadBody) -> Push:
     """Raises Rejected for a request that is no push."""
     if head.method != "POST":
-        raise Rejected("method", "a push is a POST")
+        raise Rejected("method_not_allowed", "a push is a POST")
     await service.verify_push(head)
     try:
         return parse_push(await read_body(MAX_PUSH_BYTES))
     except Permanent as error:
-        raise Rejected("parse", error.detail) from error
+        raise Rejected("malformed_body", error.detail) from error
 
 
 def _unavailable(error: Temporary, started: float) -> Reply:

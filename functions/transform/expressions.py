@@ -84,7 +84,7 @@ class Expression:
         return f"Expression({self.text!r})"
 
     def search(self, value: Json) -> Json:
-        """Return what it finds, null if there is nothing. Raises Permanent (`expression`), whose detail does not quote
+        """Return what it finds, null if there is nothing. Raises Permanent, whose detail does not quote
         `value`."""
         return search_parsed(self._parsed, value, self.text)
 
@@ -100,15 +100,15 @@ class Expression:
 
 
 def search_parsed(parsed: ParsedResult, value: Json, text: str = "") -> Json:
-    """Return what the expression finds in `value`; `text` names it. Raises Permanent (`expression`)."""
+    """Return what the expression finds in `value`; `text` names it. Raises Permanent (`expression_failed`)."""
     try:
         found: Json = parsed.search(value, _OPTIONS)
     except JMESPathError as error:
-        raise Permanent("expression", f"{text!r}: {_reason(error)}") from error
+        raise Permanent("expression_failed", f"{text!r}: {_reason(error)}") from error
     except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
         # jmespath lets Python's own errors through: ceil() of infinity, a slice step of zero, `1` in a text.
         why = "it compares or sorts values of different kinds" if isinstance(error, TypeError) else type(error).__name__
-        raise Permanent("expression", f"{text!r}: {why}") from error
+        raise Permanent("expression_failed", f"{text!r}: {why}") from error
     return found
 
 

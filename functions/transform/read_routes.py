@@ -41,12 +41,12 @@ def read_program(configuration: JsonObject) -> Program:
     try:
         own = load_own_steps(_sources(configuration.get("own_steps")))
     except OwnStepsFault as fault:
-        raise SliceFault("slice", str(fault)) from fault
+        raise SliceFault("invalid_slice", str(fault)) from fault
     read = read_chains(configuration.get("chains"), own)
     faults = [f"chain {name!r}: {fault}" for name, fault in read.faults]
     routes = [_route(entry, own, read.chains, faults) for entry in _objects(configuration.get("routes"))]
     if faults:
-        raise SliceFault("slice", "; ".join(faults))
+        raise SliceFault("invalid_slice", "; ".join(faults))
     return Program(tuple(routes), read.chains, own, _numbers(configuration.get("sources")))
 
 

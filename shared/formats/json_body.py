@@ -53,18 +53,18 @@ def _recoded(body: bytes, media: MediaType) -> bytes:
 def _load(text: bytes, limits: Limits) -> Json:
     """Build the value of a text whose shape was verified. A lone surrogate becomes U+FFFD, as no UTF-8 can hold it.
 
-    Raises Rejected (`parse`, `num`, `nodes`, `dup_key`), with no cause: it would carry the body into a traceback.
+    Raises Rejected, with no cause: it would carry the body into a traceback.
     """
     longest_key = limits.max_key_characters if len(text) > limits.max_key_characters else None
     longest_integer = limits.max_number_digits if len(text) > limits.max_number_digits else None
     try:
         value: Json = _decoder(limits.max_keys, longest_key, longest_integer).decode(text.decode("utf-8"))
     except json.JSONDecodeError as error:
-        raise Rejected("parse", f"not JSON: line {error.lineno}, column {error.colno}") from None
+        raise Rejected("malformed_body", f"not JSON: line {error.lineno}, column {error.colno}") from None
     except UnicodeDecodeError as error:
-        raise Rejected("parse", f"not JSON: byte {error.start} is not UTF-8") from None
+        raise Rejected("malformed_body", f"not JSON: byte {error.start} is not UTF-8") from None
     except ValueError:  # from int(), which has a limit of its own
-        raise Rejected("num", "an integer has too many digits") from None
+        raise Rejected("number_out_of_range", "an integer has too many digits") from None
     if b"\\ud" in text or b"\\uD" in text:
         fixed = _without_lone_surrogates(to_json(value))
         if fixed is not None:
@@ -97,11 +97,11 @@ def _object_maker(max_keys: int, longest_key: int | None) -> Callable[[list[tupl
     def make(pairs: list[tuple[str, Json]]) -> JsonObject:
         made = dict(pairs)
         if len(made) != len(pairs):
-            raise Rejected("dup_key", "an object has the same key twice")
+            raise Rejected("duplicate_key", "an object has the same key twice")
         if len(made) > max_keys:
-            raise Rejected("nodes", f"an object has more than {max_keys} keys")
+            raise Rejected("too_many_values", f"an object has more than {max_keys} keys")
         if longest_key is not None and max(map(len, made), default=0) > longest_key:
-            raise Rejected("nodes", f"a key is longer than {longest_key} characters")
+            raise Rejected("too_many_values", f"a key is longer than {longest_key} characters")
         return made
 
     return make
@@ -110,14 +110,14 @@ def _object_maker(max_keys: int, longest_key: int | None) -> Callable[[list[tupl
 def _integer_maker(longest: int) -> Callable[[str], int]:
     def make(digits: str) -> int:
         if len(digits.removeprefix("-")) > longest:
-            raise Rejected("num", f"an integer has more than {longest} digits")
+            raise Rejected("number_out_of_range", f"an integer has more than {longest} digits")
         return int(digits)
 
     return make
 
 
 def _no_constant(_: str) -> Json:
-    raise Rejected("parse", "not JSON: it has no NaN and no Infinity")
+    raise Rejected("malformed_body", "not JSON: it has no NaN and no Infinity")
 
 
 _OPENING: Final = b"[{"
@@ -131,7 +131,7 @@ _SPACE: Final = b" \t\r\n"
 def verify_shape(body: bytes, limits: Limits, *, texts: int = 1, inside: int = 0) -> None:
     """`body` is UTF-8; `texts`: how many JSON texts it holds; `inside`: how many levels they will be put into.
 
-    Raises Rejected (`depth`, `nodes`). Up to the first fault in the JSON the answer is exact, and the scanner goes no
+    Raises Rejected. Up to the first fault in the JSON the answer is exact, and the scanner goes no
     further than that.
     """
     openings = body.count(b"[") + body.count(b"{")
@@ -160,8 +160,8 @@ def _verify_nodes(bare: bytes, limits: Limits, texts: int) -> None:
 def _verify_depth(bare: bytes, limits: Limits, inside: int) -> None:
     steps = memoryview(bare.translate(_STEPS, _NOT_BRACKETS)).cast("b")
     if inside + max(accumulate(steps), default=0) > limits.max_depth:
-        raise Rejected("depth", f"the JSON is nested deeper than {limits.max_depth} levels")
+        raise Rejected("nested_too_deeply", f"the JSON is nested deeper than {limits.max_depth} levels")
 
 
 def _too_many(limits: Limits) -> Rejected:
-    return Rejected("nodes", f"the JSON holds more than {limits.max_nodes} values")
+    return Rejected("too_many_values", f"the JSON holds more than {limits.max_nodes} values")

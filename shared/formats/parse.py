@@ -49,7 +49,7 @@ def _parse_mistaken_form(body: bytes, media: MediaType, limits: Limits) -> Parse
     try:
         return Parsed(_parse("json", body, media, limits), "json")
     except Rejected as error:
-        if error.code != "parse":
+        if error.code != "malformed_body":
             raise
     return Parsed(_parse("form", body, media, limits), "form")
 
@@ -60,7 +60,7 @@ def _parse_unnamed(body: bytes, media: MediaType, limits: Limits) -> Parsed:
         try:
             return Parsed(_parse(format_name, body, media, limits), format_name)
         except Rejected as error:
-            if error.code != "parse":
+            if error.code != "malformed_body":
                 raise
     format_name = "text" if media.charset or media.name.startswith("text/") or is_text(body) else "bytes"
     return Parsed(_parse(format_name, body, media, limits), format_name)
@@ -74,4 +74,4 @@ def _parse(format_name: str, body: bytes, media: MediaType, limits: Limits) -> J
         parser: Parser = getattr(import_module(f"shared.formats.{module}"), function)
         return parser(body, media, limits)
     except (RecursionError, MemoryError):  # the limits keep parsers far from both; a full machine may not
-        raise Rejected("nodes", f"the {format_name} body needs more memory than there is") from None
+        raise Rejected("too_many_values", f"the {format_name} body needs more memory than there is") from None

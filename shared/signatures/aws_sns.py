@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from shared.errors import Rejected
+from shared.errors import Rejected, RejectedCode
 from shared.jsontext import JsonObject
 from shared.signatures.certificates import AWS_SNS_CERTIFICATE, AWS_SNS_HOST, allowed_url, certificate, fetched
 from shared.signatures.keys import is_signed_by, public_key
@@ -53,24 +53,32 @@ class Unproven:
 def read_unproven(reading: Reading, auth: AuthScheme, now: float) -> Unproven:
     """Check all that needs no network: both URLs and their regions, topic, timestamp.
 
-    Raises Rejected: `sig`, `ts`, `cert_url`, `sub_url`.
+    Raises Rejected: `signature_mismatch`, `timestamp_out_of_range`, `certificate_url_not_allowed`,
+    `subscribe_url_not_allowed`.
     """
     message = _message(reading)
-    url = allowed_url(_text(message, "SigningCertURL"), AWS_SNS_HOST, "cert_url", AWS_SNS_CERTIFICATE)
-    _verify_region(url, "cert_url", auth)
+    url = allowed_url(
+        _text(message, "SigningCertURL"), AWS_SNS_HOST, "certificate_url_not_allowed", AWS_SNS_CERTIFICATE
+    )
+    _verify_region(url, "certificate_url_not_allowed", auth)
     if message.get("Type") == "SubscriptionConfirmation":
-        _verify_region(allowed_url(_text(message, "SubscribeURL"), AWS_SNS_HOST, "sub_url"), "sub_url", auth)
+        _verify_region(
+            allowed_url(_text(message, "SubscribeURL"), AWS_SNS_HOST, "subscribe_url_not_allowed"),
+            "subscribe_url_not_allowed",
+            auth,
+        )
     _verify_topic(message, auth)
     verify_timestamp(_text(message, "Timestamp"), now, auth.tolerance_seconds, "rfc3339")
     algorithm = _ALGORITHM.get(_text(message, "SignatureVersion") or "")
     if algorithm is None:
-        raise Rejected("sig", f"SignatureVersion is none of {', '.join(_ALGORITHM)}")
+        raise Rejected("signature_mismatch", f"SignatureVersion is none of {', '.join(_ALGORITHM)}")
     contents = tuple(_content(message, names) for names in _SIGNED[str(message["Type"])])
     return Unproven(url, algorithm, _signature(message), contents)
 
 
 def verify_aws_sns(reading: Reading, auth: AuthScheme, keys: Mapping[str, bytes], now: float) -> None:
-    """Raises Rejected: `sig`, `ts`, `cert_url`, `sub_url`; Temporary without the certificate."""
+    """Raises Rejected: `signature_mismatch`, `timestamp_out_of_range`, `certificate_url_not_allowed`,
+    `subscribe_url_not_allowed`; Temporary without the certificate."""
     message = read_unproven(reading, auth, now)
     pem = fetched(keys, message.url)
     certificate(pem, now)
@@ -80,7 +88,7 @@ def verify_aws_sns(reading: Reading, auth: AuthScheme, keys: Mapping[str, bytes]
         for content in message.contents
     ]
     if True not in checks:
-        raise Rejected("sig", "the signature does not match the message and the certificate")
+        raise Rejected("signature_mismatch", "the signature does not match the message and the certificate")
 
 
 def signed_fields(reading: Reading) -> JsonObject:
@@ -93,9 +101,13 @@ def signed_fields(reading: Reading) -> JsonObject:
 def _message(reading: Reading) -> JsonObject:
     message = reading.data()
     if not isinstance(message, dict) or not isinstance(message.get("Type"), str) or message["Type"] not in _SIGNED:
-        raise Rejected("sig", "the body is no message of SNS; raw message delivery has no signature, so turn it off")
+        raise Rejected(
+            "signature_mismatch", "the body is no message of SNS; raw message delivery has no signature, so turn it off"
+        )
     if any("\n" in (_text(message, name) or "") for name in _ONE_LINE):
-        raise Rejected("sig", "a field other than the message has a line break, and could pass for several fields")
+        raise Rejected(
+            "signature_mismatch", "a field other than the message has a line break, and could pass for several fields"
+        )
     return message
 
 
@@ -104,10 +116,10 @@ def _verify_topic(message: JsonObject, auth: AuthScheme) -> None:
     topic = _text(message, "TopicArn") or ""
     account = topic.split(":")[4] if topic.count(":") >= 5 else ""
     if auth.topics and topic not in auth.topics and account not in auth.topics:
-        raise Rejected("sig", "neither the topic nor its account is one that the source names")
+        raise Rejected("signature_mismatch", "neither the topic nor its account is one that the source names")
 
 
-def _verify_region(url: str, code: str, auth: AuthScheme) -> None:
+def _verify_region(url: str, code: RejectedCode, auth: AuthScheme) -> None:
     found = re.match(f"https://{AWS_SNS_HOST}[:/]", url)
     region, suffix = found.groups() if found else ("", "")
     named = {topic.split(":")[3] for topic in auth.topics if topic.count(":") >= 5}
@@ -121,7 +133,7 @@ def _signature(message: JsonObject) -> bytes:
     except ValueError:
         signature = b""
     if not signature:
-        raise Rejected("sig", "the message has no Signature in base64")
+        raise Rejected("signature_mismatch", "the message has no Signature in base64")
     return signature
 
 

@@ -65,7 +65,7 @@ def parse_content(template: str) -> Content:
 
 
 def signed_content(content: Content, named: Named) -> bytes:
-    """Return the signed bytes. Raises Rejected (`sig`) where a place that was signed holds nothing."""
+    """Return the signed bytes. Raises Rejected (`signature_mismatch`) where a place that was signed holds nothing."""
     if content is BODY:
         return named.reading.request.body
     return b"".join([_part(part, named) for part in content])
@@ -78,7 +78,7 @@ def _part(part: Part, named: Named) -> bytes:
         return _NAMED[part](named)
     text = named.reading.text(part)
     if text is None and not named.missing_is_empty:
-        raise Rejected("sig", f"the signature is over {part}, which the request does not have")
+        raise Rejected("signature_mismatch", f"the signature is over {part}, which the request does not have")
     return wire(text or "") if part.kind == "header" else (text or "").encode("utf-8", "replace")
 
 
@@ -93,13 +93,13 @@ def wire(text: str) -> bytes:
 def sorted_form(reading: Reading) -> bytes:
     """Return each name, in order of its bytes, before each of its values, sorted and without repeats.
 
-    Raises Rejected (`sig`) for a body that is no form: it would be unsigned.
+    Raises Rejected (`signature_mismatch`) for a body that is no form: it would be unsigned.
     """
     if reading.request.body and not reading.is_form:
-        raise Rejected("sig", "the signature is over a form's fields, and the body is no form")
+        raise Rejected("signature_mismatch", "the signature is over a form's fields, and the body is no form")
     fields = reading.form()
     if reading.request.body and not fields:
-        raise Rejected("sig", "the signature is over a form's fields, and the form cannot be read")
+        raise Rejected("signature_mismatch", "the signature is over a form's fields, and the form cannot be read")
     named = [name + value for name in sorted(fields) for value in sorted(set(_texts(fields[name])))]
     return "".join(named).encode("utf-8", "replace")
 

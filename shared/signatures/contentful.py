@@ -20,21 +20,23 @@ _MAX_HEADERS: Final = 64
 
 
 def verify_contentful(reading: Reading, auth: AuthScheme, secrets: Sequence[str], now: float) -> None:
-    """Raises Rejected: `sig` or `ts`."""
+    """Raises Rejected: `signature_mismatch` or `timestamp_out_of_range`."""
     request = reading.request
     given = request.header(SIGNATURE)
     if not given:
-        raise Rejected("sig", f"the request has no signature: it is expected in the header {SIGNATURE}")
+        raise Rejected("signature_mismatch", f"the request has no signature: it is expected in the header {SIGNATURE}")
     verify_timestamp(request.header(TIMESTAMP), now, auth.tolerance_seconds, "ms")
     names = (request.header(SIGNED_HEADERS) or "").split(",")
     if len(names) > _MAX_HEADERS or not {TIMESTAMP, SIGNED_HEADERS} <= set(names):
-        raise Rejected("sig", f"{SIGNED_HEADERS} does not name itself and the timestamp, or names too many")
+        raise Rejected(
+            "signature_mismatch", f"{SIGNED_HEADERS} does not name itself and the timestamp, or names too many"
+        )
     try:
         content = canonical_request(request, reading.url, names)
     except ValueError:  # of a Host header that is no host
-        raise Rejected("sig", "the signature is over the URL, and the request's is none") from None
+        raise Rejected("signature_mismatch", "the signature is over the URL, and the request's is none") from None
     if not matches_any([given.lower()], [hmac_text(content, secret.encode(), "sha256", "hex") for secret in secrets]):
-        raise Rejected("sig", "the signature does not match the request and the secret")
+        raise Rejected("signature_mismatch", "the signature does not match the request and the secret")
 
 
 def canonical_request(request: Request, url: str, names: Sequence[str]) -> bytes:

@@ -13,15 +13,15 @@ from shared.signatures.scheme import AuthScheme
 
 
 def verify_password(given: str | None, secrets: Sequence[str]) -> None:
-    """Raises Rejected (`password`)."""
+    """Raises Rejected (`password_mismatch`)."""
     if given is None:
-        raise Rejected("password", "the request has no password or token where this source takes it")
+        raise Rejected("password_mismatch", "the request has no password or token where this source takes it")
     if not matches_any([given], secrets):
-        raise Rejected("password", "the password or token is not this source's")
+        raise Rejected("password_mismatch", "the password or token is not this source's")
 
 
 def verify_credentials(reading: Reading, auth: AuthScheme, secrets: Sequence[str]) -> None:
-    """Verify the schemes none, basic, header, bearer, path, query and token. Raises Rejected (`password`)."""
+    """Verify the schemes none, basic, header, bearer, path, query and token. Raises Rejected (`password_mismatch`)."""
     request = reading.request
     match auth.scheme:
         case "none":
@@ -39,7 +39,7 @@ def verify_credentials(reading: Reading, auth: AuthScheme, secrets: Sequence[str
         case "token":
             _verify_tokens(reading, auth, secrets)
         case other:  # the compiler lets no other through
-            raise Rejected("password", f"unknown scheme {other!r}")
+            raise Rejected("password_mismatch", f"unknown scheme {other!r}")
 
 
 def _verify_basic(request: Request, auth: AuthScheme, secrets: Sequence[str]) -> None:
@@ -54,7 +54,7 @@ def _verify_tokens(reading: Reading, auth: AuthScheme, secrets: Sequence[str]) -
     assert auth.at
     texts = reading.data_texts(auth.at) if auth.at.kind == "data" else [reading.text(auth.at)]
     if not texts:
-        raise Rejected("password", "the body holds no item, and so no token")
+        raise Rejected("password_mismatch", "the body holds no item, and so no token")
     for text in texts:
         has_prefix = text is not None and text.startswith(auth.prefix)
         verify_password(text[len(auth.prefix) :] if text is not None and has_prefix else None, secrets)

@@ -50,39 +50,40 @@ class Unproven:
 
 
 def read_unproven(reading: Reading, auth: AuthScheme, now: float) -> Unproven:
-    """Check all that needs no key: algorithm, claims, times, the body's digest. Raises Rejected (`sig`, `ts`)."""
+    """Check all that needs no key: algorithm, claims, times, the body's digest. Raises Rejected."""
     token = _token(reading, auth)
     signed, _, signature = token.rpartition(".")
     header, claims = (_object(part) for part in signed.split("."))
     algorithm = header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in auth.algorithms:
-        raise Rejected("sig", f"the token is not signed by {' or '.join(auth.algorithms)}")
+        raise Rejected("signature_mismatch", f"the token is not signed by {' or '.join(auth.algorithms)}")
     if "crit" in header:
-        raise Rejected("sig", "the token has critical extensions, of which none is known")
+        raise Rejected("signature_mismatch", "the token has critical extensions, of which none is known")
     verify_claims(claims, auth, now)
     if auth.digest_claim:
         expected = hashlib.sha256(reading.request.body).hexdigest()
         if not matches_any([str(claims.get(auth.digest_claim)).lower()], [expected]):
-            raise Rejected("sig", f"the token's claim {auth.digest_claim} is not the body's SHA-256")
+            raise Rejected("signature_mismatch", f"the token's claim {auth.digest_claim} is not the body's SHA-256")
     return Unproven(header, algorithm, signed.encode(), signature)
 
 
 def verify_jwt(
     reading: Reading, auth: AuthScheme, secrets: Sequence[str], keys: Mapping[str, bytes], now: float
 ) -> None:
-    """Raises Rejected: `sig` or `ts`; Temporary without the keys, or for a secret that is none."""
+    """Raises Rejected: `signature_mismatch` or `timestamp_out_of_range`; Temporary without the keys, or for a secret
+    that is none."""
     token = read_unproven(reading, auth, now)
     if not _is_signed(token.signed, token.signature, token.algorithm, _keys(token.header, auth, secrets, keys)):
-        raise Rejected("sig", "the token's signature does not match, or its key is not known")
+        raise Rejected("signature_mismatch", "the token's signature does not match, or its key is not known")
 
 
 def _token(reading: Reading, auth: AuthScheme) -> str:
     text = reading.request.header(auth.header)
     if not text or not text[: len(auth.prefix)].lower() == auth.prefix.lower():
-        raise Rejected("sig", f"the request has no token: it is expected in the header {auth.header}")
+        raise Rejected("signature_mismatch", f"the request has no token: it is expected in the header {auth.header}")
     token = text[len(auth.prefix) :].strip()
     if token.count(".") != 2 or len(token) > _MAX_CHARACTERS or not token.isascii() or not _has_signature(token):
-        raise Rejected("sig", "the token is no JSON Web Token")
+        raise Rejected("signature_mismatch", "the token is no JSON Web Token")
     return token
 
 
@@ -94,10 +95,10 @@ def _has_signature(token: str) -> bool:
 
 
 def unverified_claims(token: str) -> JsonObject:
-    """Return what the token says, whoever signed it. Raises Rejected (`sig`) for one that is no JSON Web Token."""
+    """Return what the token says, whoever signed it. Raises Rejected for one that is no JSON Web Token."""
     parts = token.split(".")
     if len(parts) != 3 or len(token) > _MAX_CHARACTERS or not token.isascii():
-        raise Rejected("sig", "the token is no JSON Web Token")
+        raise Rejected("signature_mismatch", "the token is no JSON Web Token")
     return _object(parts[1])
 
 
@@ -107,7 +108,7 @@ def _object(part: str) -> JsonObject:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise Rejected("sig", "the token is no JSON Web Token")
+        raise Rejected("signature_mismatch", "the token is no JSON Web Token")
     return value
 
 
@@ -176,12 +177,12 @@ def _is_signed(signed: bytes, signature_text: str, algorithm: str, keys: Sequenc
 
 
 def verify_claims(claims: JsonObject, auth: AuthScheme, now: float) -> None:
-    """Raises Rejected: `sig` or `ts`."""
+    """Raises Rejected: `signature_mismatch` or `timestamp_out_of_range`."""
     for name, wanted in auth.claims.items():
         if not set(_texts(claims.get(name))) & set(wanted):
-            raise Rejected("sig", f"the token's claim {name} is none that the source takes")
+            raise Rejected("signature_mismatch", f"the token's claim {name} is none that the source takes")
     if "email" in auth.claims and claims.get("email_verified") is False:
-        raise Rejected("sig", "the token's e-mail address is not verified")
+        raise Rejected("signature_mismatch", "the token's e-mail address is not verified")
     _verify_times(claims, auth, now)
 
 
@@ -189,13 +190,13 @@ def _verify_times(claims: JsonObject, auth: AuthScheme, now: float) -> None:
     """Check `exp` with the leeway alone, `nbf` and `iat` with the tolerance. `exp` is the first second too late."""
     expires, begins, issued = (_seconds(claims, name) for name in ("exp", "nbf", "iat"))
     if expires is not None and now >= expires + auth.leeway_seconds:
-        raise Rejected("ts", "the token has expired")
+        raise Rejected("timestamp_out_of_range", "the token has expired")
     for time in (begins, issued):
         if time is not None and time > now + auth.tolerance_seconds:
-            raise Rejected("ts", "the token is from the future")
+            raise Rejected("timestamp_out_of_range", "the token is from the future")
     if auth.max_age:
         if issued is None:
-            raise Rejected("ts", "the token does not say when it was issued")
+            raise Rejected("timestamp_out_of_range", "the token does not say when it was issued")
         verify_age(issued, now, auth.tolerance_seconds)
 
 
@@ -204,7 +205,7 @@ def _seconds(claims: JsonObject, name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
-        raise Rejected("ts", f"the token's {name} is no time")
+        raise Rejected("timestamp_out_of_range", f"the token's {name} is no time")
     return value
 
 

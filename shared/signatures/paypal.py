@@ -35,29 +35,34 @@ class Unproven:
 
 
 def read_unproven(reading: Reading, auth: AuthScheme, now: float) -> Unproven:
-    """Check all that needs no network: algorithm, time, certificate URL. Raises Rejected (`sig`, `ts`, `cert_url`)."""
+    """Check all that needs no network: algorithm, time, certificate URL. Raises Rejected."""
     request = reading.request
     if not (signature_text := request.header("paypal-transmission-sig")):
-        raise Rejected("sig", "the request has no signature: it is expected in the header paypal-transmission-sig")
-    url = allowed_url(request.header("paypal-cert-url"), PAYPAL_HOST, "cert_url", PAYPAL_CERTIFICATE)
+        raise Rejected(
+            "signature_mismatch", "the request has no signature: it is expected in the header paypal-transmission-sig"
+        )
+    url = allowed_url(request.header("paypal-cert-url"), PAYPAL_HOST, "certificate_url_not_allowed", PAYPAL_CERTIFICATE)
     if (request.header("paypal-auth-algo") or "").lower() != "sha256withrsa":
-        raise Rejected("sig", "the header paypal-auth-algo names another algorithm than SHA256withRSA")
+        raise Rejected("signature_mismatch", "the header paypal-auth-algo names another algorithm than SHA256withRSA")
     verify_timestamp(request.header("paypal-transmission-time"), now, auth.tolerance_seconds, "rfc3339")
     try:
         signature = decoded(signature_text, "base64")
     except ValueError:
-        raise Rejected("sig", "the signature is not base64") from None
+        raise Rejected("signature_mismatch", "the signature is not base64") from None
     return Unproven(url, signature, signed_content(_CONTENT, Named(reading, id=auth.webhook_id)))
 
 
 def verify_paypal(reading: Reading, auth: AuthScheme, keys: Mapping[str, bytes], now: float) -> None:
-    """Raises Rejected: `sig`, `ts`, `cert_url`; Temporary without the certificate."""
+    """Raises Rejected: `signature_mismatch`, `timestamp_out_of_range`, `certificate_url_not_allowed`; Temporary without
+    the certificate."""
     request = read_unproven(reading, auth, now)
     pem = fetched(keys, request.url)
     if not _SUBJECTS.intersection(common_names(certificate(pem, now))):
-        raise Rejected("sig", "the certificate is not made out to PayPal's signing of webhooks")
+        raise Rejected("signature_mismatch", "the certificate is not made out to PayPal's signing of webhooks")
     if not is_signed_by(public_key(pem.decode("ascii", "replace")), "rsa", request.signature, request.content):
-        raise Rejected("sig", "the signature does not match the ids, the time, the body and the certificate")
+        raise Rejected(
+            "signature_mismatch", "the signature does not match the ids, the time, the body and the certificate"
+        )
 
 
 def lasting_content(reading: Reading) -> bytes:

@@ -35,18 +35,21 @@ class Given:
 
 
 def verify_signed(reading: Reading, auth: AuthScheme, secrets: Sequence[str], now: float) -> None:
-    """Raises Rejected: `sig`, `ts` or `id`; Temporary for a secret that is no key."""
+    """Raises Rejected: `signature_mismatch`, `timestamp_out_of_range` or `invalid_delivery_id`; Temporary for a secret
+    that is no key."""
     if auth.body_digest:
         expected = hashlib.sha256(reading.request.body).hexdigest()
         given = reading.text(auth.body_digest)
         if given is None or not matches_any([given.lower()], [expected]):
-            raise Rejected("sig", "the SHA-256 that was sent along is not the body's")
+            raise Rejected("signature_mismatch", "the SHA-256 that was sent along is not the body's")
     if auth.each is None:
         _verify_one(reading, auth, secrets, now)
         return
     items = values_at(auth.each.path, reading.data())
     if not items or len(items) > MAX_ITEMS or not all(isinstance(item, dict) for item in items):
-        raise Rejected("sig", f"the body holds no items that carry a signature, or more than {MAX_ITEMS}")
+        raise Rejected(
+            "signature_mismatch", f"the body holds no items that carry a signature, or more than {MAX_ITEMS}"
+        )
     for item in items:
         _verify_one(Reading(reading.request, reading.url, item), auth, secrets, now)
 
@@ -62,7 +65,7 @@ def _verify_one(reading: Reading, auth: AuthScheme, secrets: Sequence[str], now:
     if auth.id:
         message_id = reading.text(auth.id) or ""
         if not 0 < len(message_id) <= _MAX_ID:
-            raise Rejected("id", f"the signed id is missing, or longer than {_MAX_ID} characters")
+            raise Rejected("invalid_delivery_id", f"the signed id is missing, or longer than {_MAX_ID} characters")
     contents = [
         Named(reading, timestamp, message_id, url, missing_is_empty=auth.each is not None)
         for url in (spellings(reading.url, auth.url) if "url" in auth.content else ("",))
@@ -73,7 +76,7 @@ def _verify_one(reading: Reading, auth: AuthScheme, secrets: Sequence[str], now:
     else:
         is_valid = _is_signed_by_any(given.signatures, contents, auth, secrets)
     if not is_valid:
-        raise Rejected("sig", "no signature matches what was sent and the secret")
+        raise Rejected("signature_mismatch", "no signature matches what was sent and the secret")
     if auth.timestamp and auth.signs_time_in_body:  # the body is parsed only now that it is authenticated
         verify_timestamp(reading.text(auth.timestamp), now, auth.tolerance_seconds, auth.unit)
 
@@ -126,14 +129,14 @@ def is_signed(reading: Reading, auth: AuthScheme) -> bool:
 
 
 def given_signatures(reading: Reading, auth: AuthScheme) -> Given:
-    """Return the signatures that the request carries. Raises Rejected (`sig`) where there are none, or too many."""
+    """Return the signatures that the request carries. Raises Rejected where there are none, or too many."""
     if auth.layout == "numbered":
         return _numbered(reading, auth)
     text = reading.text(auth.at) if auth.at else None
     if not text:
-        raise Rejected("sig", f"the request has no signature: it is expected in {place_text(auth)}")
+        raise Rejected("signature_mismatch", f"the request has no signature: it is expected in {place_text(auth)}")
     if not text.startswith(auth.prefix):
-        raise Rejected("sig", f"the signature in {place_text(auth)} does not begin with {auth.prefix!r}")
+        raise Rejected("signature_mismatch", f"the signature in {place_text(auth)} does not begin with {auth.prefix!r}")
     text = text[len(auth.prefix) :]
     match auth.layout:
         case "pairs":
@@ -146,10 +149,13 @@ def given_signatures(reading: Reading, auth: AuthScheme) -> Given:
         case _:
             given = Given([text])
     if not given.signatures:
-        raise Rejected("sig", f"no signature of the kind {', '.join(sorted(auth.take))} stands in {place_text(auth)}")
+        raise Rejected(
+            "signature_mismatch",
+            f"no signature of the kind {', '.join(sorted(auth.take))} stands in {place_text(auth)}",
+        )
     if len(given.signatures) > MAX_SIGNATURES:
         rule = f"at most {MAX_SIGNATURES} are tried"
-        raise Rejected("sig", f"{place_text(auth)} holds {len(given.signatures)} signatures; {rule}")
+        raise Rejected("signature_mismatch", f"{place_text(auth)} holds {len(given.signatures)} signatures; {rule}")
     return given
 
 
@@ -171,7 +177,7 @@ def _pairs(text: str, auth: AuthScheme) -> Given:
         if key in auth.take:
             signatures.append(value)
         elif key in items and auth.timestamp and key == auth.timestamp.name:
-            raise Rejected("sig", f"{place_text(auth)} has the same item twice")
+            raise Rejected("signature_mismatch", f"{place_text(auth)} has the same item twice")
         else:
             items[key] = value
     return Given(signatures, items)
@@ -194,5 +200,7 @@ def _numbered(reading: Reading, auth: AuthScheme) -> Given:
             break
         found.append(text.removeprefix(auth.prefix))
     if not found:
-        raise Rejected("sig", f"the request has no signature: it is expected in {place_text(auth)}, {{n}} from 1")
+        raise Rejected(
+            "signature_mismatch", f"the request has no signature: it is expected in {place_text(auth)}, {{n}} from 1"
+        )
     return Given(found)

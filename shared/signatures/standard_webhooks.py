@@ -49,14 +49,17 @@ def verify_standard(
     tolerance_seconds: float = TOLERANCE_SECONDS,
     key: str = "base64",
 ) -> None:
-    """Raises Rejected: `sig`, `id`, `ts`; Temporary where none matches and one of the secrets is no key."""
+    """Raises Rejected: `signature_mismatch`, `invalid_delivery_id`, `timestamp_out_of_range`; Temporary where none
+    matches and one of the secrets is no key."""
     given = (signatures or "").split()
     if not given:
-        raise Rejected("sig", "the request has no webhook-signature header")
+        raise Rejected("signature_mismatch", "the request has no webhook-signature header")
     if len(given) > MAX_SIGNATURES:
-        raise Rejected("sig", f"webhook-signature holds {len(given)} signatures; at most {MAX_SIGNATURES} are tried")
+        raise Rejected(
+            "signature_mismatch", f"webhook-signature holds {len(given)} signatures; at most {MAX_SIGNATURES} are tried"
+        )
     if webhook_id is None or not _STANDARD_ID.fullmatch(webhook_id):
-        raise Rejected("id", "webhook-id is 1 to 128 characters, without white space and full stops")
+        raise Rejected("invalid_delivery_id", "webhook-id is 1 to 128 characters, without white space and full stops")
     signed_at = int(verify_timestamp(timestamp, now, tolerance_seconds))
     content = standard_content(wire(webhook_id), signed_at, body)
     found, fault = False, None
@@ -66,11 +69,13 @@ def verify_standard(
         except Temporary as error:
             fault = error
     if not found:
-        raise fault or Rejected("sig", "no signature matches the id, the timestamp, the body and the secret")
+        raise fault or Rejected(
+            "signature_mismatch", "no signature matches the id, the timestamp, the body and the secret"
+        )
 
 
 def verify_standard_scheme(reading: Reading, auth: AuthScheme, secrets: Sequence[str], now: float) -> None:
-    """Raises Rejected: `sig`, `id`, `ts`."""
+    """Raises Rejected: `signature_mismatch`, `invalid_delivery_id`, `timestamp_out_of_range`."""
     request = reading.request
     names = standard_names(reading, auth)
     webhook_id, timestamp, signature = (request.header(f"{names}-{name}") for name in ("id", "timestamp", "signature"))

@@ -41,7 +41,7 @@ def verify(
     """
     reading = request if isinstance(request, Reading) else Reading(request, url)
     if auth.when and not reading.meets(auth.when):
-        raise Rejected("sig", "this auth scheme is not for such a request")
+        raise Rejected("signature_mismatch", "this auth scheme is not for such a request")
     match auth.scheme:
         case "hmac" | "digest" | "ed25519" | "ecdsa" | "rsa":
             verify_signed(reading, auth, secrets, now)
@@ -72,8 +72,9 @@ def verify(
 def key_needed(request: Request | Reading, auth: AuthScheme, now: float) -> NeededKey | None:
     """Return the key or certificate that verify needs for this request; None for most schemes.
 
-    Runs every check of the scheme that needs no network first, the same that verify runs. Raises Rejected (`cert_url`,
-    `sub_url`, `sig`, `ts`): then nothing is to be fetched.
+    Runs every check of the scheme that needs no network first, the same that verify runs. Raises Rejected
+    (`certificate_url_not_allowed`, `subscribe_url_not_allowed`, `signature_mismatch`, `timestamp_out_of_range`): then
+    nothing is to be fetched.
     """
     reading = request if isinstance(request, Reading) else Reading(request)
     match auth.scheme:

@@ -82,7 +82,9 @@ class Kept:
 
     def letter(self, letter_id: str, event_id: str = "e1", at: float = NOW) -> None:
         self.record(
-            DeadLetter(letter_id, "refused", "no such user", at, b'{"a":1}', "deliveries", event_id, "tell", "crm")
+            DeadLetter(
+                letter_id, "request_rejected", "no such user", at, b'{"a":1}', "deliveries", event_id, "tell", "crm"
+            )
         )
 
     def found(self, **query: str | float | int | None) -> list[str]:
@@ -115,14 +117,14 @@ def cloud_journal(firestore: EmulatedFirestore, storage_url: str) -> Iterator[Ke
 
     async def run(work: Work) -> None:
         places = blobs()
-        journal = FirestoreJournal(firestore.connect("journal"), places, Retention())
+        journal = FirestoreJournal(firestore.connect("journal_unavailable"), places, Retention())
         ledger = FirestoreLedger(firestore.connect())
         await work(journal, ledger)
         for port in (journal, ledger, places):
             port.close()
         await asyncio.sleep(0)  # in which their connections are gone
 
-    reader = CloudJournal(firestore.connect("journal"), blobs())
+    reader = CloudJournal(firestore.connect("journal_unavailable"), blobs())
     try:
         yield Kept(reader, lambda work: asyncio.run(run(work)))
     finally:

@@ -44,7 +44,7 @@ async def ledger(firestore: EmulatedFirestore) -> AsyncIterator[FirestoreLedger]
 
 @pytest.fixture
 async def journal(firestore: EmulatedFirestore) -> AsyncIterator[FirestoreJournal]:
-    made = FirestoreJournal(firestore.connect("journal"), FakeBlobs(), Retention())
+    made = FirestoreJournal(firestore.connect("journal_unavailable"), FakeBlobs(), Retention())
     yield made
     made.close()
     await asyncio.sleep(0)
@@ -222,7 +222,7 @@ async def test_every_other_refusal_is_temporary_and_says_which(
     ledger: FirestoreLedger, firestore: EmulatedFirestore, status: str
 ) -> None:
     firestore.server.faults += [Fault("commit", status), Fault("runQuery", status)]
-    with pytest.raises(Temporary, match=f"ledger: Firestore answered {status} to commit"):
+    with pytest.raises(Temporary, match=f"ledger_unavailable: Firestore answered {status} to commit"):
         await ledger.claim(DELIVERY, b"{}", T, LEASE)
     with pytest.raises(Temporary, match=f"Firestore answered {status} to runQuery"):
         await ledger.due(T, 10)
@@ -260,7 +260,7 @@ async def test_each_entry_of_the_journal_says_when_it_expires(firestore: Emulate
     store, retention = firestore.server.store, Retention(10, 5, 20)
     assert isinstance(store, MemoryStore)
     journal = FirestoreJournal(firestore.connect(), None, retention)
-    letter = DeadLetter("d1", "refused", "", T, b"{}", "deliveries", "e1")
+    letter = DeadLetter("d1", "request_rejected", "", T, b"{}", "deliveries", "e1")
     await journal.record([EventEntry(EVENT, (), T), letter])
     journal.close()
     await asyncio.sleep(0)
@@ -277,7 +277,7 @@ async def test_every_collection_that_expires_is_in_the_list_of_what_a_deployment
 ) -> None:
     await claimed(ledger)
     await journal.record([EventEntry(EVENT, (), T), AttemptEntry("d", "e1", "r", "crm", 1, T, T, "delivered")])
-    await journal.record([DeadLetter("d1", "refused", "", T, b"{}", "deliveries")])
+    await journal.record([DeadLetter("d1", "request_rejected", "", T, b"{}", "deliveries")])
     owners = FirestoreOwners(firestore.connect())
     await owners.owner("k", "e1", T, 60)
     owners.close()
@@ -339,7 +339,7 @@ async def test_a_dead_letter_that_has_no_place_is_temporary(firestore: EmulatedF
 
 async def test_odd_ids_make_documents_of_their_own(journal: FirestoreJournal, documents: MemoryStore) -> None:
     ids = ["a/b", "..", "", "é", "x" * 3_000, "__no__", "e1:tell the list"]
-    await journal.record([DeadLetter(each, "refused", "", T, b"{}", "events") for each in ids])
+    await journal.record([DeadLetter(each, "request_rejected", "", T, b"{}", "events") for each in ids])
     assert len(documents.documents) == len(ids)
 
 
@@ -359,8 +359,8 @@ async def test_many_dead_letters_are_marked_over_few_connections(
 ) -> None:
     """A process may not have hundreds of them open."""
     ids = [f"d{number}" for number in range(300)]
-    await journal.record([DeadLetter(each, "refused", "", T, b"{}", "deliveries") for each in ids])
-    store = firestore.connect("journal")
+    await journal.record([DeadLetter(each, "request_rejected", "", T, b"{}", "deliveries") for each in ids])
+    store = firestore.connect("journal_unavailable")
     assert await LetterReader(store, None).mark(ids, DROPPED) == 300
     assert len(firestore.server.peers) < 30
     store.close()
@@ -373,7 +373,7 @@ async def test_whether_many_events_can_be_replayed_is_asked_in_few_calls_and_wit
     events = [replace(EVENT, id=f"e{number}", data="x" * 10_000) for number in range(400)]
     await journal.record([EventEntry(event, (), T) for event in events[:200]])
     await journal.record([EventEntry(event, (), T) for event in events[200:399]])
-    store = firestore.connect("journal", max_answer_bytes=200_000)
+    store = firestore.connect("journal_unavailable", max_answer_bytes=200_000)
     found = await FirestoreJournalReader(store, None).with_document([event.id for event in events])
     assert found == {event.id for event in events[:399]}
     assert firestore.server.counts["batchGet"] == 2
@@ -388,7 +388,7 @@ async def test_a_search_by_text_looks_through_large_events(
     for number in range(60):
         event = replace(EVENT, id=f"e{number:02}", data={"name": f"Ada{number}", "text": "x" * 190_000})
         await journal.record([EventEntry(event, (), T)])
-    store = firestore.connect("journal")
+    store = firestore.connect("journal_unavailable")
     page = await FirestoreJournalReader(store, None).events(EventQuery(text="Ada7"))
     assert [event.id for event in page.events] == ["e07"]
     store.close()

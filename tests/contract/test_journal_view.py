@@ -49,7 +49,7 @@ def test_an_event_that_was_split_is_delivered_once_every_part_is(kept: Kept) -> 
 
 
 def test_an_event_whose_chain_failed_has_failed(kept: Kept) -> None:
-    kept.event("e1", routes=(RouteDecision("broken", True, "step 1 failed", code="step"),))
+    kept.event("e1", routes=(RouteDecision("broken", True, "step 1 failed", code="step_failed"),))
     assert kept.status("e1") == "failed"
 
 

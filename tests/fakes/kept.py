@@ -17,7 +17,7 @@ from shared.times import rfc3339
 
 NOW: Final = 1_790_000_000.0
 TELL: Final = RouteDecision("tell", True, "its type matches", ("list",))
-BROKEN: Final = RouteDecision("broken", False, "failed at step 1 'set'", code="step")
+BROKEN: Final = RouteDecision("broken", False, "failed at step 1 'set'", code="step_failed")
 OTHER: Final = RouteDecision("other", False, "type 'signup.created' does not match order.*")
 
 
@@ -70,7 +70,7 @@ class Kept:
         await ledger.done(delivery.id, claim.fence, NOW, answer)
         await ledger.close()
 
-    def dead_letter(self, event: Event, code: str = "refused", at: float = NOW) -> str:
+    def dead_letter(self, event: Event, code: str = "request_rejected", at: float = NOW) -> str:
         """Of the event's delivery to `list`; its id."""
         delivery = Delivery(event, "tell", "list")
         message = to_json(to_cloudevent_of(delivery, at)).encode()
@@ -82,5 +82,7 @@ class Kept:
         """Of the event at a route whose chain failed; its id."""
         message = to_json(to_cloudevent(event)).encode()
         letter_id = f"{event.id}:broken"
-        self.record(DeadLetter(letter_id, "step", "step 1 'set' failed", at, message, "events", event.id, "broken"))
+        self.record(
+            DeadLetter(letter_id, "step_failed", "step 1 'set' failed", at, message, "events", event.id, "broken")
+        )
         return letter_id

@@ -104,7 +104,7 @@ def test_a_mail_that_was_given_up_on_goes_out_once_the_provider_is_back(stack: S
     chosen = ("--destination", "once", "--text", "C1")
     wait_for(listed_once(stack, "dead-letters", "list", *chosen))
     letter = the_only(hookchain_json(stack, "dead-letters", "list", *chosen)["dead_letters"])
-    assert letter["code"] == "exhausted"
+    assert letter["code"] == "retries_exhausted"
     assert stack.trouble({"mail": {"unplugged": False}})
     assert "would be replayed" in hookchain(stack, "dead-letters", "replay", str(letter["id"])[:8])
     assert mails(stack)["once C1"] == 0

@@ -105,9 +105,9 @@ async def _ask_faults(apis_url: str, method: str, body: Json) -> JsonObject:
             document: Json = await answer.json() if answer.status == 200 else None
             fault = f"the emulated APIs answered {answer.status}"
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise Temporary("apis", f"the emulated APIs do not answer: {type(error).__name__}") from error
+        raise Temporary("apis_unavailable", f"the emulated APIs do not answer: {type(error).__name__}") from error
     if not isinstance(document, dict):
-        raise Temporary("apis", fault)
+        raise Temporary("apis_unavailable", fault)
     return document
 
 

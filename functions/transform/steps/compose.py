@@ -114,7 +114,7 @@ class Merge(BaseModel, Step):
         for path in (self._into, *self._from):
             value = find_value(event.data, path.parts)
             if value is not None and not isinstance(value, dict):
-                raise Permanent("path", f"{path.text} is {kind_of(value)}, not an object")
+                raise Permanent("path_conflict", f"{path.text} is {kind_of(value)}, not an object")
             result = merge(result, value or {})
         return put(event, self._into, result)
 

@@ -23,7 +23,7 @@ Reason = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 def _holds(condition: Expression, event: Event) -> bool:
-    """Return whether the condition is true. Raises Permanent (`expression`) if it cannot be computed."""
+    """Return whether the condition is true. Raises Permanent (`expression_failed`) if it cannot be computed."""
     view = view_of(event)
     try:
         return is_true(condition.search(view))

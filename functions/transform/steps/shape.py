@@ -160,7 +160,7 @@ def _rename(old: str, new: str, value: MaybeJson, place: str) -> MaybeJson:
     if not isinstance(value, dict) or old not in value or old == new:
         return value
     if new in value:
-        raise Permanent("path", f"{place} already has a field {new!r}")
+        raise Permanent("path_conflict", f"{place} already has a field {new!r}")
     return {new if key == old else key: item for key, item in value.items()}
 
 
@@ -187,7 +187,7 @@ def _flatten_value(value: MaybeJson, place: str) -> MaybeJson:
     if value is None or isinstance(value, Missing):
         return value
     if not isinstance(value, dict):
-        raise Permanent("path", f"{place} is {kind_of(value)}, not an object")
+        raise Permanent("path_conflict", f"{place} is {kind_of(value)}, not an object")
     flat: dict[str, Json] = {}
     _flatten(value, "", flat, Room(), place)
     return flat
@@ -200,7 +200,7 @@ def _flatten(value: Mapping[str, Json], prefix: str, flat: dict[str, Json], room
         if isinstance(inner, dict) and inner:
             _flatten(inner, f"{name}.", flat, room, place)
         elif name in flat:
-            raise Permanent("path", f"{place} has two fields that would get the same name")
+            raise Permanent("path_conflict", f"{place} has two fields that would get the same name")
         else:
             room.take(len(name))
             flat[name] = item

@@ -119,7 +119,7 @@ def _cast(kind: Kind, value: MaybeJson, place: str) -> MaybeJson:
     try:
         return CASTS[kind](value)
     except ValueError:
-        raise Permanent("cast", f"{place} is {kind_of(value)} that cannot be cast to {kind}") from None
+        raise Permanent("cast_failed", f"{place} is {kind_of(value)} that cannot be cast to {kind}") from None
 
 
 class Count(PathSettings, Step):
@@ -149,7 +149,7 @@ class Count(PathSettings, Step):
         kind = {"fields": dict, "items": list, "characters": str}.get(self.of, ())
         if isinstance(value, kind) and isinstance(value, dict | list | str):
             return len(value)
-        raise Permanent("count", f"{place} is {kind_of(value)}, which has no {self.of.removeprefix('all_')}")
+        raise Permanent("not_countable", f"{place} is {kind_of(value)}, which has no {self.of.removeprefix('all_')}")
 
 
 def _count_fields(value: Json) -> int:

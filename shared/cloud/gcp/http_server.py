@@ -169,7 +169,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._is_in_head and not self.transport.is_closing():
             detail = f"the request's head was not complete within {HEAD_SECONDS:.0f} s"
-            log("WARNING", "refused", function=self.function, status=408, code="slow", detail=detail)
+            log("WARNING", "refused", function=self.function, status=408, code="request_timeout", detail=detail)
             self.transport.write(_HEAD_TIMEOUT)
         self.transport.close()
 

@@ -67,7 +67,8 @@ class FirestoreJournal:
         if self._blobs is None:
             size = len(letter.message)
             raise Temporary(
-                "journal", f"a dead letter of {size} bytes needs a bucket, and this platform's settings name none"
+                "journal_unavailable",
+                f"a dead letter of {size} bytes needs a bucket, and this platform's settings name none",
             )
         name = f"dead-letters/{document_id(letter.id)}"
         await self._blobs.put(name, letter.message)

@@ -67,7 +67,7 @@ class PubSubBus:
         answer = await with_retries(lambda: self._post_once(topic, body), is_passing_answer)
         if answer.status != 200:
             why = WHY.get(answer.status, "")
-            raise Temporary("bus", f"Pub/Sub answered {answer.status} to a publish on topic {topic!r}{why}")
+            raise Temporary("bus_unavailable", f"Pub/Sub answered {answer.status} to a publish on topic {topic!r}{why}")
 
     async def _post_once(self, topic: str, body: bytes) -> Answer:
         headers = {"Content-Type": "application/json"}
@@ -77,7 +77,7 @@ class PubSubBus:
         try:
             return await self._client.call("POST", path, headers, body, PUBLISH_SECONDS, may_repeat=True)
         except OSError as error:
-            raise Temporary("bus", f"Pub/Sub did not confirm: {type(error).__name__}") from error
+            raise Temporary("bus_unavailable", f"Pub/Sub did not confirm: {type(error).__name__}") from error
 
 
 def _groups(messages: Sequence[BusMessage]) -> Iterator[Sequence[BusMessage]]:

@@ -81,7 +81,9 @@ class LocalJournal:
             with transaction(self._connection):
                 write_entries(self._connection, entries)
         except (sqlite3.Error, OSError) as error:
-            raise Temporary("journal", f"{self._path.name} cannot be written: {reason_of(error)}") from error
+            raise Temporary(
+                "journal_unavailable", f"{self._path.name} cannot be written: {reason_of(error)}"
+            ) from error
 
 
 def write_entries(connection: sqlite3.Connection, entries: Sequence[JournalEntry]) -> None:

@@ -114,7 +114,7 @@ class LocalLedger(LedgerWrites):
         try:
             return run_all(batch)
         except (sqlite3.Error, OSError) as error:
-            raise Temporary("ledger", f"{self._path.name} does not answer: {reason_of(error)}") from error
+            raise Temporary("ledger_unavailable", f"{self._path.name} does not answer: {reason_of(error)}") from error
 
     def _write_all(self, batch: Sequence[Operation]) -> Sequence[object]:
         connection = self._opened()

@@ -65,7 +65,7 @@ def open_ledger(path: Path) -> sqlite3.Connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             raise Temporary(
-                "ledger", f"{path.name} is of version {version}, made by a newer Hookchain; ours: {VERSION}"
+                "ledger_unavailable", f"{path.name} is of version {version}, made by a newer Hookchain; ours: {VERSION}"
             )
         if version == 1:
             _upgrade(connection)

@@ -129,7 +129,7 @@ def test_an_event_is_shown_with_its_whole_way(kept: Kept, capsys: pytest.Capture
 def test_a_dead_letter_is_part_of_its_events_way(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     letter_id = kept.dead_letter(kept.event("e1"))
     text = printed(capsys, "show", "e1")
-    assert "Dead letters\n  2026-09-21T14:13:20Z  kept  refused: no such user\n" in text
+    assert "Dead letters\n  2026-09-21T14:13:20Z  kept  request_rejected: no such user\n" in text
     assert f"    id           {letter_id}\n" in text
 
 

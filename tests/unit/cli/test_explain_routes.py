@@ -101,7 +101,7 @@ def test_a_filter_that_was_false_is_named_with_its_reason(capsys: pytest.Capture
 def test_a_step_that_failed_is_named_with_the_place_and_the_kind(capsys: pytest.CaptureFixture[str]) -> None:
     said = explained(capsys, EVENT)
 
-    assert "! step 1 'set': path: data.name is text, not an object" in said
+    assert "! step 1 'set': path_conflict: data.name is text, not an object" in said
 
 
 def test_a_route_that_another_left_nothing_for_says_which(capsys: pytest.CaptureFixture[str]) -> None:

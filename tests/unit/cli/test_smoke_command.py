@@ -201,7 +201,7 @@ def test_the_functions_logs_tell_an_events_way() -> None:
     records = [
         a_record("receive", status=200),
         a_record("transform", outcome="routed", count=2),
-        a_record("transform", code="step", route="b", reason="step 1 fails"),
+        a_record("transform", code="step_failed", route="b", reason="step 1 fails"),
         a_record("notify", delivery_id="1", destination="crm", route="a", outcome="retry_later", attempt_number=1),
         a_record("notify", delivery_id="1", destination="crm", route="a", outcome="delivered", attempt_number=2),
         a_record("notify", delivery_id="1", destination="crm", route="a", outcome="finished"),
@@ -285,7 +285,7 @@ def test_nobody_is_written_to_unasked(
 def test_a_refusal_is_told_in_words_with_where_to_look(
     gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    google.answers("/hooks/signed", {"code": "sig"}, status=401, method="POST")
+    google.answers("/hooks/signed", {"code": "signature_mismatch"}, status=401, method="POST")
     assert on_gcp("--yes") == 1
     told = capsys.readouterr().out
     assert "✗ accepted" in told

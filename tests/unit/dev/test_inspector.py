@@ -185,7 +185,7 @@ def test_a_replay_may_be_for_one_destination_and_forced() -> None:
 
 
 def letter(topic: str, message: bytes) -> DeadLetter:
-    return DeadLetter("d1", "refused", "no such user", 0.0, message, topic)
+    return DeadLetter("d1", "request_rejected", "no such user", 0.0, message, topic)
 
 
 def test_a_dead_letter_is_sent_on_as_it_was_and_forced() -> None:

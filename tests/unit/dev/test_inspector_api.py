@@ -64,7 +64,9 @@ def an_event(event_id: str = "e1") -> Event:
 def a_dead_letter(event: Event) -> DeadLetter:
     delivery = Delivery(event, "tell", "list")
     message = to_json(to_cloudevent_of(delivery, NOW)).encode()
-    return DeadLetter(delivery.id, "refused", "no such user", NOW, message, "deliveries", event.id, "tell", "list")
+    return DeadLetter(
+        delivery.id, "request_rejected", "no such user", NOW, message, "deliveries", event.id, "tell", "list"
+    )
 
 
 def rows_of(document: JsonObject, name: str) -> list[JsonObject]:
@@ -205,7 +207,9 @@ async def test_a_dead_letter_that_the_bus_did_not_take_stays_kept(inspector: Ins
 
 
 async def test_a_dead_letter_that_holds_nothing_of_ours_can_only_be_dropped(inspector: Inspector) -> None:
-    await inspector.parts.journal.record([DeadLetter("x", "event", "not JSON", NOW, b"\xff\x00", "dead-letters")])
+    await inspector.parts.journal.record(
+        [DeadLetter("x", "malformed_event", "not JSON", NOW, b"\xff\x00", "dead-letters")]
+    )
     status, words = await inspector.post("/api/dead-letters/replay", {"ids": ["x"]})
     assert (status, "no message that can be replayed" in words) == (409, True)
     assert (await inspector.get("/api/dead-letter?id=x"))["message"] == "\ufffd\x00"

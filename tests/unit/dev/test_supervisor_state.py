@@ -44,7 +44,7 @@ def a_journal(state: Path, events: int) -> None:
     with closing(open_journal(state / "journal.db")) as journal, transaction(journal):
         requests = [RequestEntry(NOW, "POST", 200, "shop", event_id=f"e{n}") for n in range(events)]
         write_requests(journal, requests)
-        write_entries(journal, [DeadLetter("d1", "refused", "no", NOW, b"{}", "events")])
+        write_entries(journal, [DeadLetter("d1", "request_rejected", "no", NOW, b"{}", "events")])
     with closing(sqlite3.connect(state / "journal.db")) as journal:
         journal.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

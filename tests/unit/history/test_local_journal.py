@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.history.journal_view import DROPPED, REPLAYED, EventQuery, words_of
+from deploy.history.journal_view import DROPPED, REPLAYED, EventQuery, search_words
 from deploy.history.local_read import JournalReader
 from deploy.history.local_requests import RequestEntry, request_from_line, write_requests
 from deploy.history.local_retention import purge_journal
@@ -75,7 +75,9 @@ def attempt(event_id: str, outcome: str, destination: str = "list", number: int 
 
 
 def dead_letter(event_id: str) -> DeadLetter:
-    return DeadLetter(f"{event_id}-list", "refused", "no such user", NOW, b"{}", "deliveries", event_id, "tell", "list")
+    return DeadLetter(
+        f"{event_id}-list", "request_rejected", "no such user", NOW, b"{}", "deliveries", event_id, "tell", "list"
+    )
 
 
 def test_events_come_newest_first_a_page_at_a_time(journal: Journal) -> None:
@@ -120,7 +122,7 @@ def test_a_search_says_how_many_events_it_could_not_see_yet(journal: Journal) ->
 
 @given(st.text(st.characters()))
 def test_no_search_text_is_an_error_of_the_index(text: str) -> None:
-    words = words_of(text)
+    words = search_words(text)
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.execute("CREATE VIRTUAL TABLE texts USING fts5 (text)")
         if words:
@@ -218,25 +220,25 @@ def test_an_event_is_read_whole(journal: Journal) -> None:
     assert record.routes == (TELL,)
     assert record.attempts == (attempt("e1", "refused"),)
     assert [(request.bytes, request.duration_ms) for request in record.requests] == [(12, 1.5)]
-    assert [letter.code for letter in record.dead_letters] == ["refused"]
+    assert [letter.code for letter in record.dead_letters] == ["request_rejected"]
     assert journal.reader.event("nobody") is None
 
 
 def test_refused_requests_come_newest_first(journal: Journal) -> None:
     journal.request(
         RequestEntry(NOW, "POST", 200, "web", event_id="e1"),
-        RequestEntry(NOW + 1, "POST", 401, "web", code="password", detail="the password is not the source's"),
+        RequestEntry(NOW + 1, "POST", 401, "web", code="password_mismatch", detail="the password is not the source's"),
         RequestEntry(NOW + 2, "GET", 404, "nobody", code="unknown_source"),
     )
-    assert [request.code for request in journal.reader.refused(10)] == ["unknown_source", "password"]
+    assert [request.code for request in journal.reader.refused(10)] == ["unknown_source", "password_mismatch"]
 
 
 def test_a_log_line_of_receive_is_a_request() -> None:
     line = (
         '{"severity":"WARNING","message":"refused","time":"2026-09-21T14:13:20.500Z","function":"receive",'
-        '"method":"POST","status":401,"source":"web","code":"sig","detail":"no signature","duration_ms":0.4}'
+        '"method":"POST","status":401,"source":"web","code":"signature_mismatch","detail":"none","duration_ms":0.4}'
     )
-    expected = RequestEntry(NOW + 0.5, "POST", 401, "web", "sig", detail="no signature", duration_ms=0.4)
+    expected = RequestEntry(NOW + 0.5, "POST", 401, "web", "signature_mismatch", detail="none", duration_ms=0.4)
     assert request_from_line(line) == expected
 
 

@@ -90,7 +90,7 @@ def test_a_subject_that_smuggles_a_line_makes_no_mail(name: str) -> None:
     with pytest.raises(Permanent) as caught:
         written(with_data(name=name), subject="New: {{ data.name }}")
 
-    assert caught.value.code == "header"
+    assert caught.value.code == "invalid_header"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_recipient_that_the_event_names_is_one_and_on_the_allow_list(field: st
     with pytest.raises(Permanent) as caught:
         written(with_data(email=address), **values)
 
-    assert caught.value.code == "rcpt"
+    assert caught.value.code == "recipient_not_allowed"
     assert address not in caught.value.detail
 
 
@@ -303,7 +303,7 @@ def test_a_template_that_looks_through_a_long_list_for_each_of_its_items_holds_u
     with pytest.raises(Permanent) as caught:
         written(with_data(items=items), text=joined)
 
-    assert (caught.value.code, "templates compute" in caught.value.detail) == ("time", True)
+    assert (caught.value.code, "templates compute" in caught.value.detail) == ("time_limit_exceeded", True)
 
 
 # Files made of the event
@@ -377,7 +377,7 @@ def test_a_value_that_the_event_lacks_is_no_attachment() -> None:
     with pytest.raises(Permanent) as caught:
         attached({"document": "x"}, filename="a.txt", content="data.documnt")
 
-    assert caught.value.code == "undefined"
+    assert caught.value.code == "undefined_field"
     assert (
         "attach[0].content: 'data.documnt' is not in this event; did you mean 'data.document'?" in caught.value.detail
     )

@@ -135,7 +135,10 @@ def test_it_waits_as_long_as_it_was_told(headers: dict[str, str], after: float |
     assert found.after_seconds == after
 
 
-@pytest.mark.parametrize(("status", "code"), [(400, "sendgrid"), (404, "sendgrid"), (413, "size"), (422, "sendgrid")])
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, "mail_rejected"), (404, "mail_rejected"), (413, "mail_too_large"), (422, "mail_rejected")],
+)
 def test_what_it_will_never_take_is_refused(status: int, code: str) -> None:
     found = outcome(status, errors("Does not contain a valid address.", "personalizations.0.to.0.email"))
 

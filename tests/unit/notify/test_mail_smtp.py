@@ -71,7 +71,7 @@ def test_some_refused_is_delivered_and_says_so() -> None:
 
 def test_all_refused_is_refused() -> None:
     assert conclude(fates("refused", "refused")) == Refused(
-        "smtp", "the SMTP server refuses the mail: refused 0", "refused 0"
+        "mail_rejected", "the SMTP server refuses the mail: refused 0", "refused 0"
     )
 
 

@@ -92,20 +92,28 @@ def test_a_faulty_template_is_refused_when_it_is_compiled(source: str, words: st
 @pytest.mark.parametrize(
     ("source", "code", "words"),
     [
-        ("\n{{ data.missing }}", "undefined", "template 'text', line 2: 'data.missing' is not in this event; write"),
-        ("{{ data.name.first }}", "undefined", "'data.name.first' is not in this event; write"),
-        ("{{ data[data.secret] }}", "undefined", "something it names is not in this event"),
-        ("{{ data.name + 1 }}", "template", "template 'text', line 1: TypeError: a value is of another kind"),
-        ("{{ data.name.__class__.__mro__ }}", "template", "SecurityError"),
-        ("{{ data.items.append(1) }}", "template", "SecurityError"),
-        ("{{ data.update({}) }}", "template", "SecurityError: it reaches for what a template must not touch"),
-        ("{{ 1 / 0 }}", "template", "ZeroDivisionError: it divides by zero"),
-        ("{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}", "output", "more than"),
-        ("{{ 'x' * 5000000 }}", "output", "OverflowError"),
-        ("{{ 10 ** (10 ** 10) }}", "output", "OverflowError"),
-        ("{{ '%999999999d' % 1 }}", "output", "OverflowError"),
-        ("{{ range(10 ** 9) | list }}", "output", "OverflowError"),
-        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "template", "RecursionError"),
+        (
+            "\n{{ data.missing }}",
+            "undefined_field",
+            "template 'text', line 2: 'data.missing' is not in this event; write",
+        ),
+        ("{{ data.name.first }}", "undefined_field", "'data.name.first' is not in this event; write"),
+        ("{{ data[data.secret] }}", "undefined_field", "something it names is not in this event"),
+        ("{{ data.name + 1 }}", "template_failed", "template 'text', line 1: TypeError: a value is of another kind"),
+        ("{{ data.name.__class__.__mro__ }}", "template_failed", "SecurityError"),
+        ("{{ data.items.append(1) }}", "template_failed", "SecurityError"),
+        ("{{ data.update({}) }}", "template_failed", "SecurityError: it reaches for what a template must not touch"),
+        ("{{ 1 / 0 }}", "template_failed", "ZeroDivisionError: it divides by zero"),
+        (
+            "{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}",
+            "output_too_large",
+            "more than",
+        ),
+        ("{{ 'x' * 5000000 }}", "output_too_large", "OverflowError"),
+        ("{{ 10 ** (10 ** 10) }}", "output_too_large", "OverflowError"),
+        ("{{ '%999999999d' % 1 }}", "output_too_large", "OverflowError"),
+        ("{{ range(10 ** 9) | list }}", "output_too_large", "OverflowError"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "template_failed", "RecursionError"),
     ],
 )
 def test_what_fails_for_an_event_is_permanent_and_says_nothing_of_the_event(source: str, code: str, words: str) -> None:
@@ -143,7 +151,7 @@ def test_a_field_that_the_event_lacks_is_named_with_its_whole_path_and_the_neare
         Template("text", source).render(CUSTOMER)
 
     meant = f"; did you mean {near!r}? Write {{{{" if near else "; write {{"
-    assert caught.value.code == "undefined"
+    assert caught.value.code == "undefined_field"
     assert f"line 1: {missing!r} is not in this event{meant}" in caught.value.detail
 
 
@@ -198,7 +206,7 @@ def test_a_subject_that_could_end_its_line_is_refused(hostile: str) -> None:
     with pytest.raises(Permanent) as caught:
         subject_line(hostile)
 
-    assert caught.value.code == "header"
+    assert caught.value.code == "invalid_header"
     assert hostile not in caught.value.detail
 
 

@@ -150,7 +150,7 @@ async def test_a_sender_that_is_no_address_holds_the_destination() -> None:
 
 
 async def test_an_event_whose_data_is_gone_is_permanent() -> None:
-    with pytest.raises(Permanent, match="dataref"):
+    with pytest.raises(Permanent, match="missing_body"):
         await attempted(context(FakeSecrets(KEY)), mail_settings(), replace(EVENT, dataref="gone"))
 
 

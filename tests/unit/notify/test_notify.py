@@ -108,11 +108,11 @@ async def test_the_end_of_the_schedule_is_a_dead_letter() -> None:
     for _ in range(2):
         notifier.clock.advance(3_600)
         (result,) = await notifier.sweep_and_take()
-    assert (type(result), result.outcome, result.code) == (Acknowledged, "dead_letter", "exhausted")
+    assert (type(result), result.outcome, result.code) == (Acknowledged, "dead_letter", "retries_exhausted")
     (letter,) = notifier.dead_letters
-    assert letter.attributes["code"] == "exhausted"
+    assert letter.attributes["code"] == "retries_exhausted"
     row = await notifier.row()
-    assert (row.state, row.reason) == ("failed", "exhausted: attempt 3, the last: busy there")
+    assert (row.state, row.reason) == ("failed", "retries_exhausted: attempt 3, the last: busy there")
 
 
 async def test_a_destination_that_asks_for_a_pause_is_left_alone_and_the_wait_counts_as_no_attempt() -> None:
@@ -140,7 +140,7 @@ class PausingLedger(FakeLedger):
     async def pause(self, destination: str, until: float, now: float) -> None:
         self.pauses += 1
         if self.fault_of_pauses:
-            raise Temporary("ledger", self.fault_of_pauses)
+            raise Temporary("ledger_unavailable", self.fault_of_pauses)
         await super().pause(destination, until, now)
 
 
@@ -250,7 +250,7 @@ async def test_a_forced_replay_delivers_again_once_under_a_key_of_its_generation
 
 
 async def test_a_dead_letter_can_be_replayed() -> None:
-    notifier = FakeNotifier(FakeDestination(Refused("gone", "no such list")))
+    notifier = FakeNotifier(FakeDestination(Refused("mail_rejected", "no such list")))
     await notifier.take()
     assert (await notifier.take(replay="r1", force="true")).outcome == "delivered"
 

@@ -19,7 +19,7 @@ from functions.notify.registry import DestinationStates
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Notifier
 from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater
-from shared.errors import Temporary
+from shared.errors import Temporary, TemporaryCode
 from shared.journal import Journaling
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow
 from shared.ledger_rules import DONE, FAILED
@@ -39,7 +39,7 @@ TROUBLES: list[Outcome] = [
     *[RetryLater("busy")] * 8,
     RetryLater("busy", after_seconds=30.0),
     RetryLater("busy", pause_destination_seconds=60.0),
-    Refused("gone", "no such list"),
+    Refused("mail_rejected", "no such list"),
     Disabled("verify the sender"),
 ]
 
@@ -63,7 +63,7 @@ class Chaos:
         return self.is_on and self.random.random() < share
 
     async def around(
-        self, code: str, call: Callable[Given, Awaitable[Answer]], *values: Given.args, **named: Given.kwargs
+        self, code: TemporaryCode, call: Callable[Given, Awaitable[Answer]], *values: Given.args, **named: Given.kwargs
     ) -> Answer:
         await asyncio.sleep(100.0 if self.happens(0.002) else self.random.random() * 0.05)
         self.strike(code)
@@ -71,7 +71,7 @@ class Chaos:
         self.strike(code)
         return answer
 
-    def strike(self, code: str) -> None:
+    def strike(self, code: TemporaryCode) -> None:
         self.crash()
         if self.happens(0.01):
             raise Temporary(code, "chaos")
@@ -93,7 +93,9 @@ class ChaosLedger(FakeLedger):
     async def claim(
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
     ) -> Claim:
-        return await self.chaos.around("ledger", self.counted, delivery, message, now, lease_seconds, due_fence)
+        return await self.chaos.around(
+            "ledger_unavailable", self.counted, delivery, message, now, lease_seconds, due_fence
+        )
 
     async def counted(
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None
@@ -103,34 +105,34 @@ class ChaosLedger(FakeLedger):
         return claim
 
     async def attempted(self, key: str, fence: int, now: float) -> bool:
-        return await self.chaos.around("ledger", super().attempted, key, fence, now)
+        return await self.chaos.around("ledger_unavailable", super().attempted, key, fence, now)
 
     async def give_back(self, key: str, fence: int, now: float) -> bool:
-        return await self.chaos.around("ledger", super().give_back, key, fence, now)
+        return await self.chaos.around("ledger_unavailable", super().give_back, key, fence, now)
 
     async def done(self, key: str, fence: int, now: float, answer: str) -> bool:
-        return await self.chaos.around("ledger", super().done, key, fence, now, answer)
+        return await self.chaos.around("ledger_unavailable", super().done, key, fence, now, answer)
 
     async def failed(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
-        return await self.chaos.around("ledger", super().failed, key, fence, now, reason, answer)
+        return await self.chaos.around("ledger_unavailable", super().failed, key, fence, now, reason, answer)
 
     async def retry_at(
         self, key: str, fence: int, now: float, at: float, reason: str, answer: str, *, is_unknown: bool = False
     ) -> bool:
         write = partial(super().retry_at, is_unknown=is_unknown)
-        return await self.chaos.around("ledger", write, key, fence, now, at, reason, answer)
+        return await self.chaos.around("ledger_unavailable", write, key, fence, now, at, reason, answer)
 
     async def hold(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
-        return await self.chaos.around("ledger", super().hold, key, fence, now, reason, answer)
+        return await self.chaos.around("ledger_unavailable", super().hold, key, fence, now, reason, answer)
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
-        return await self.chaos.around("ledger", super().due, now, limit, since)
+        return await self.chaos.around("ledger_unavailable", super().due, now, limit, since)
 
     async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
-        return await self.chaos.around("ledger", super().postpone, key, fence, now, at)
+        return await self.chaos.around("ledger_unavailable", super().postpone, key, fence, now, at)
 
     async def destination_state(self, destination: str) -> DestinationState:
-        return await self.chaos.around("ledger", super().destination_state, destination)
+        return await self.chaos.around("ledger_unavailable", super().destination_state, destination)
 
 
 class ChaosDestination:
@@ -165,7 +167,7 @@ class ChaosBus:
     dead_letters: set[str] = field(default_factory=set)
 
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
-        await self.chaos.around("bus", self.store, topic, messages)
+        await self.chaos.around("bus_unavailable", self.store, topic, messages)
 
     async def store(self, topic: str, messages: Sequence[BusMessage]) -> None:
         if topic == DEAD_LETTERS:

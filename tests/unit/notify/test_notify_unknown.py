@@ -79,7 +79,7 @@ async def test_a_destination_that_recognises_a_repeat_gets_its_whole_schedule() 
     assert {attempt.idempotency_key for attempt in crm.attempts} == {DELIVERY.id}
     assert waits[0] >= 300
     assert waits == sorted(waits)
-    assert last.code == "exhausted"
+    assert last.code == "retries_exhausted"
     assert "accepted or not: unknown" in (last.reason or "")
 
 
@@ -124,7 +124,7 @@ async def test_a_dead_letter_that_cannot_be_published_causes_no_fourth_attempt()
 
 
 async def test_a_request_that_was_sent_by_fetch_and_got_no_answer_is_unknown() -> None:
-    notifier = FakeNotifier(FakeDestination(Unanswered("fetch", "example.com did not answer within 15 s")))
+    notifier = FakeNotifier(FakeDestination(Unanswered("host_unreachable", "example.com did not answer within 15 s")))
     result = await notifier.take()
     assert (result.outcome, result.reason) == (
         "unknown",

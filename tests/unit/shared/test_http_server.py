@@ -237,7 +237,7 @@ def test_a_head_that_is_not_complete_in_time_is_answered_408_and_logged(capsys: 
     assert late.is_closed
     assert late.written.startswith(b"HTTP/1.1 408 ")
     [line] = capsys.readouterr().out.splitlines()
-    assert json.loads(line)["code"] == "slow"
+    assert json.loads(line)["code"] == "request_timeout"
     assert "canary" not in line
 
 

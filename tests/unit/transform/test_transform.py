@@ -56,7 +56,7 @@ async def test_a_chain_that_fails_is_that_routes_dead_letter_and_stops_no_other(
     [letter] = bench.letters
     document = json.loads(letter.data)
     assert (document["id"], document["type"]) == ("e1:broken", DEAD_LETTER_TYPE)
-    assert document["data"]["code"] == "path"
+    assert document["data"]["code"] == "path_conflict"
     assert document["data"]["reason"].startswith("route 'broken': step 1 'set': ")
     assert from_cloudevent(json.loads(document["data"]["message"])) == EVENT
     assert len(bench.deliveries) == 3
@@ -76,7 +76,7 @@ async def test_the_journal_says_what_each_route_decided_and_why(bench: Bench) ->
     assert [(route.route, route.matched, route.destinations, route.code) for route in entry.routes] == [
         ("tell the list", True, ("list", "crm"), None),
         ("audit", True, ("crm",), None),
-        ("broken", True, (), "path"),
+        ("broken", True, (), "path_conflict"),
         ("pushes", False, (), None),
     ]
     assert entry.routes[0].reason == "type 'signup.created' matches signup.*"
@@ -126,13 +126,13 @@ async def test_the_same_event_again_makes_the_same_deliveries(bench: Bench) -> N
 
 
 async def test_an_event_of_nine_hops_is_a_loop_and_goes_nowhere(bench: Bench) -> None:
-    with pytest.raises(Permanent, match="loop"):
+    with pytest.raises(Permanent, match="too_many_hops"):
         await bench.take(replace(EVENT, hops=9))
 
     [letter] = bench.letters
-    assert (letter.attributes["id"], letter.attributes["code"]) == ("e1", "loop")
+    assert (letter.attributes["id"], letter.attributes["code"]) == ("e1", "too_many_hops")
     assert bench.deliveries == []
-    assert [route.code for route in bench.journaled.routes] == ["loop"]
+    assert [route.code for route in bench.journaled.routes] == ["too_many_hops"]
 
 
 async def test_an_event_of_eight_hops_goes_on(bench: Bench) -> None:
@@ -183,7 +183,7 @@ async def test_an_event_whose_blob_is_gone_is_a_dead_letter(bench: Bench) -> Non
     with pytest.raises(Permanent):
         await bench.take(replace(EVENT, data=None, dataref="gone"))
 
-    assert bench.letters[0].attributes["code"] == "dataref"
+    assert bench.letters[0].attributes["code"] == "missing_body"
 
 
 @pytest.mark.parametrize("data", [b"", b"not json", b"[]", b'{"id": "e1"}', b"[" * 100_000])
@@ -192,7 +192,7 @@ async def test_what_is_no_event_is_a_dead_letter_under_its_messages_id(bench: Be
         await bench.transformer.take(Push(data, {}, "m1"))
 
     [letter] = bench.letters
-    assert (letter.attributes["id"], letter.attributes["code"]) == ("m1", "event")
+    assert (letter.attributes["id"], letter.attributes["code"]) == ("m1", "malformed_event")
 
 
 async def test_without_the_bus_nothing_is_journaled_and_the_event_comes_again(bench: Bench) -> None:
@@ -246,7 +246,7 @@ async def test_a_part_that_fails_is_one_dead_letter_of_the_route_and_the_others_
     assert "(and so for 1 more" in reason
     assert reason.endswith("; done before: step 1 'split'")
     [decision] = bench.journaled.routes
-    assert (decision.code, decision.destinations, decision.events) == ("cast", ("crm",), 2)
+    assert (decision.code, decision.destinations, decision.events) == ("cast_failed", ("crm",), 2)
 
 
 async def test_what_stops_a_route_is_journaled_with_its_reason(bench: Bench) -> None:

@@ -52,7 +52,7 @@ class AttachedFile:
         self._type = entry["type"] or _TYPES.get(self._extension.lower(), DEFAULT_TYPE)
 
     def attachment(self, view: JsonObject) -> Attachment:
-        """Raises Permanent: `undefined` for a value that the event lacks, or as a template's render."""
+        """Raises Permanent: `undefined_field` for a value that the event lacks, or as a template's render."""
         value: Json = view
         for part in self._content.split("."):
             if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
@@ -61,7 +61,7 @@ class AttachedFile:
                 value = value.get(part) if isinstance(value, dict) else None
         if value is None:
             rule = missing_path(self._content, view)
-            raise Permanent("undefined", f"{self._name}.content: {rule}. Set it in a step, or correct the path")
+            raise Permanent("undefined_field", f"{self._name}.content: {rule}. Set it in a step, or correct the path")
         return Attachment(self._safe_filename(view), self._type, _content_bytes(value))
 
     def _safe_filename(self, view: JsonObject) -> str:

@@ -45,7 +45,7 @@ class EmailDestination:
         left = attempt.timeout_seconds - (time.monotonic() - began)
         if left <= 0:
             raise Temporary(
-                "mail_late", f"the attempt's {attempt.timeout_seconds:g} s were over before the mail was sent"
+                "mail_timeout", f"the attempt's {attempt.timeout_seconds:g} s were over before the mail was sent"
             )
         return await transport.send(mail, replace(attempt, timeout_seconds=left))
 

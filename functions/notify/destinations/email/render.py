@@ -88,7 +88,8 @@ class MailWriter:
     def write(self, delivery: Delivery, event: Event, sender: Address, key: str) -> Mail:
         """Return the mail. `event` is the delivery's, whole.
 
-        Raises Permanent: `header`, `rcpt`, `undefined`, `output`, `template` or `time`.
+        Raises Permanent: `invalid_header`, `recipient_not_allowed`, `undefined_field`, `output_too_large`,
+        `template_failed` or `invalid_time`.
         """
         view: JsonObject = {**view_of(event), "route": delivery.route, "destination": delivery.destination}
         try:
@@ -110,12 +111,13 @@ class MailWriter:
                 )
         except OutOfTime:
             reason = f"its templates compute for more than {MAX_COMPUTING_SECONDS:g} s with this event"
-            raise Permanent("time", reason) from None
+            raise Permanent("time_limit_exceeded", reason) from None
 
     def _recipients(self, view: JsonObject) -> Recipients:
         to = self._addresses(self._to, view)
         if not to:
-            raise Permanent("rcpt", "nobody is left to send to: every template in `to` gave nothing")
+            rule = "nobody is left to send to: every template in `to` gave nothing"
+            raise Permanent("recipient_not_allowed", rule)
         cc = self._addresses(self._cc, view, beside=to)
         return to, cc, self._addresses(self._bcc, view, beside=(*to, *cc))
 
@@ -147,7 +149,7 @@ class _Recipient:
         self._fixed = None if self._template else parse_address(entry)
 
     def address(self, view: JsonObject, allowed: tuple[str, ...]) -> Address | None:
-        """Return None where the template gives nothing. Raises Permanent (`rcpt`)."""
+        """Return None where the template gives nothing. Raises Permanent (`recipient_not_allowed`)."""
         if self._template is None:
             return self._fixed
         text = self._template.render(view)
@@ -156,10 +158,10 @@ class _Recipient:
         try:
             address = parse_address(text)
         except AddressFault as error:
-            raise Permanent("rcpt", f"`{self._field}`: what its template gave {error}") from error
+            raise Permanent("recipient_not_allowed", f"`{self._field}`: what its template gave {error}") from error
         if not is_allowed(address, allowed):
             rule = "its template gave an address that `allow_recipients` does not hold"
-            raise Permanent("rcpt", f"`{self._field}`: {rule}")
+            raise Permanent("recipient_not_allowed", f"`{self._field}`: {rule}")
         return address
 
 

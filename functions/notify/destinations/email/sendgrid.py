@@ -129,8 +129,8 @@ def outcome_of(answer: Answer, *, sender: str, destination: str, now: float) -> 
     if status == 429 or status >= 500 or status == 408:
         return RetryLater(f"SendGrid answered {status}", _retry_after_seconds(answer.headers, now), text)
     if status == 413:
-        return Refused("size", "the mail is larger than SendGrid takes", text)
-    return Refused("sendgrid", f"SendGrid refuses the mail ({status})", text)
+        return Refused("mail_too_large", "the mail is larger than SendGrid takes", text)
+    return Refused("mail_rejected", f"SendGrid refuses the mail ({status})", text)
 
 
 def _retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:

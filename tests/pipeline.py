@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
+from typing import cast
 
 from deploy.client.hookchain.auth import Auth, Basic, Hmac, Password, auth_headers
 from functions.notify.destinations.email.mail import Address, Mail
-from functions.notify.destinations.email.render import MailWriter
-from functions.notify.destinations.email.settings import Settings
+from functions.notify.destinations.email.render import MailSettings, MailWriter
 from functions.receive.receive import Receiver
 from functions.receive.replies import Accepted
 from functions.receive.source import Source, read_sources
@@ -81,5 +81,5 @@ class Pipeline:
         assert isinstance(destinations, dict)
         destination = destinations[delivery.destination]
         assert isinstance(destination, dict)
-        writer = MailWriter(Settings.model_validate(destination["settings"]))
+        writer = MailWriter(cast("MailSettings", destination["settings"]))
         return writer.write(delivery, delivery.event, Address("from@example.com"), delivery.id)

@@ -86,25 +86,21 @@ async def _keep(service: Service, body: bytes, started: float) -> Reply:
 
 
 def _log_result(result: Result, started: float) -> None:
-    names: dict[str, Json] = {}
-    if delivery := result.delivery:
-        names = {
-            "delivery_id": delivery.id,
-            "event_id": delivery.event.id,
-            "route": delivery.route,
-            "destination": delivery.destination,
-            "trace": delivery.event.trace_id,
-        }
-    severity = "WARNING" if result.outcome in _WARNINGS else "INFO"
-    _log(
-        severity,
+    delivery = result.delivery
+    log(
+        "WARNING" if result.outcome in _WARNINGS else "INFO",
         result.outcome.replace("_", " "),
-        started,
+        function="notify",
+        duration_ms=round((time.perf_counter() - started) * 1000, 2),
         outcome=result.outcome,
         code=result.code,
         reason=result.reason,
         attempt_number=result.attempt_number,
-        **names,
+        delivery_id=delivery.id if delivery else None,
+        event_id=delivery.event.id if delivery else None,
+        route=delivery.route if delivery else None,
+        destination=delivery.destination if delivery else None,
+        trace=delivery.event.trace_id if delivery else None,
     )
 
 

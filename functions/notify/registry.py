@@ -79,9 +79,10 @@ def dedupes_repeats(destination: Destination) -> bool:
 def _connect(configured: Configured, context: Context) -> Destination:
     try:
         module = importlib.import_module(kind_module(configured.kind))
-        settings = module.Settings.model_validate(configured.settings)
+        model = getattr(module, "Settings", None)
+        settings = model.model_validate(configured.settings) if model else configured.settings
         destination: Destination = module.connect(configured.name, settings, context)
-    except (ImportError, ValueError) as error:  # pydantic's ValidationError is a ValueError
+    except (ImportError, KeyError, TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
         where = f"destination {configured.name!r} of kind {configured.kind!r}"
         raise Temporary(
             "destination_not_loaded", f"{where} cannot start: {type(error).__name__}; bundle it again"

@@ -11,6 +11,7 @@ import pytest
 
 from shared.cloud.local.ledger import LocalLedger
 from shared.ledger import LedgerRow
+from tests.fakes.mail_settings import mail_settings
 from tests.fakes.notifier import a_delivery, message_of, push_of
 from tests.fakes.pushes import cloud_run_environment, cloud_run_headers
 from tests.processes import ROOT, Request, free_port, functions_framework, post, started
@@ -18,7 +19,7 @@ from tests.standins import command
 
 DESTINATION = {
     "kind": "email",
-    "settings": {"to": ["list@example.com"], "subject": "New"},
+    "settings": mail_settings(to="list@example.com", subject="New"),
     "retry_seconds": [5],
     "timeout_seconds": 15,
     "on_unknown": "resend",

@@ -14,10 +14,10 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP
 
 from functions.notify.destinations.email.email import connect as connect_mail
-from functions.notify.destinations.email.settings import Settings
 from functions.notify.destinations.email.smtp import SmtpServer, SmtpTransport
 from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater, Unknown
 from shared.jsontext import Json
+from tests.fakes.mail_settings import mail_settings
 from tests.functional.smtp_inbox import ATTEMPT, EVENT, HOST, MAIL, Bench, serving
 
 
@@ -218,7 +218,7 @@ async def test_a_look_up_of_the_server_that_takes_too_long_sends_nothing_then_or
     by_name = replace(context, settings=replace(context.settings, smtp_url=f"smtp://localhost:{bench.port}"))
     with (
         serving(Controller(bench.inbox, HOST, bench.port)),
-        closing(connect_mail("list", Settings(to=["ada@example.com"]), by_name)) as destination,
+        closing(connect_mail("list", mail_settings(), by_name)) as destination,
     ):
         monkeypatch.setattr(socket, "getaddrinfo", after_a_long_look_up)
         found = await destination.attempt(Delivery(EVENT, "tell the list", "list"), attempt)

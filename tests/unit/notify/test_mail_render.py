@@ -10,16 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from functions.notify.destinations.email.attachments import AttachmentEntry
 from functions.notify.destinations.email.email import sender_of
 from functions.notify.destinations.email.mail import Address, Attachment, Mail
 from functions.notify.destinations.email.mime import encoded, message_bytes
-from functions.notify.destinations.email.render import MailWriter
-from functions.notify.destinations.email.settings import Settings
+from functions.notify.destinations.email.render import MailSettings, MailWriter
+from functions.notify.destinations.email.settings import AttachmentSettings, Settings
 from shared.delivery import Delivery, Disabled
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
 from shared.templates import KNOWN
+from tests.fakes.mail_settings import mail_settings
 
 SENDER = Address("hooks@example.com", "Hooks")
 DATA: JsonObject = {"name": "Ada", "email": "ada@example.com", "link": "javascript:alert(1)"}
@@ -32,7 +34,8 @@ def settings(**values: Json) -> Settings:
 
 
 def written(event: Event = EVENT, **values: Json) -> Mail:
-    return MailWriter(settings(**values)).write(Delivery(event, "tell the list", "list"), event, SENDER, KEY)
+    writer = MailWriter(mail_settings(**({"to": "list@example.com"} | values)))
+    return writer.write(Delivery(event, "tell the list", "list"), event, SENDER, KEY)
 
 
 def with_data(**data: Json) -> Event:
@@ -178,7 +181,11 @@ def test_faulty_settings_are_refused_when_they_are_loaded(values: JsonObject, wo
 def test_settings_survive_being_written_to_a_slice() -> None:
     whole = settings(**{"from": "a@b.c"}, to=["x@y.z", "v@w.z"], subject="{{ type }}")
 
-    assert Settings.model_validate(whole.model_dump(mode="json", by_alias=True)) == whole
+    dumped = whole.model_dump(mode="json", by_alias=True)
+    assert Settings.model_validate(dumped).model_dump(mode="json", by_alias=True) == dumped
+    assert dumped["separate"] is True
+    assert dumped.keys() == MailSettings.__annotations__.keys()
+    assert AttachmentSettings.model_fields.keys() == AttachmentEntry.__annotations__.keys()
 
 
 @pytest.mark.parametrize(

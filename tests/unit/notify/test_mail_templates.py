@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 from functions.notify.destinations.email.mail import MAX_SUBJECT_CHARACTERS, subject_line
 from shared.errors import Permanent
 from shared.event import oneline
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 from shared.template_costs import MAX_OUTPUT_CHARACTERS
 from shared.templates import Template, TemplateFault, one_line_template
+from tests.unit.shared.json_values import values_of
 
 VIEW: JsonObject = {
     "type": "order",
@@ -217,3 +218,39 @@ def test_a_long_subject_is_cut_with_a_mark() -> None:
 @given(st.text())
 def test_any_text_fits_a_subject_once_it_is_on_one_line(text: str) -> None:
     subject_line(oneline(text))
+
+
+FIELDS = ["type", "data", "data.a", "data['a'].b", "data.items", "data[0]", "data['0']", "data.upper", "range"]
+PLAIN = st.lists(st.sampled_from(["Hi ", "\n", "{# nothing #}", *(f"{{{{ {field} }}}}" for field in FIELDS)]))
+
+
+@given(
+    PLAIN.map("".join),
+    values_of(st.none() | st.booleans() | st.integers() | st.text()) | st.just({"a": {"b": "c"}, "0": "d"}),
+)
+def test_fields_between_words_are_shown_as_the_sandbox_shows_them(source: str, data: Json) -> None:
+    view: JsonObject = {"type": "order", "data": data}
+    plain, in_sandbox = Template("text", source), Template("text", "{% if false %}{% endif %}" + source)
+
+    assert not in_sandbox.is_plain
+    assert outcome_of(plain, view) == outcome_of(in_sandbox, view)
+
+
+def outcome_of(template: Template, view: JsonObject) -> str | tuple[str, str]:
+    try:
+        return template.render(view)
+    except Permanent as error:
+        return error.code, error.detail
+
+
+def test_a_template_that_computes_anything_is_not_plain() -> None:
+    assert Template("text", "Order {{ data.number }} of {{ data['customer name'] }}").is_plain
+    for source in (
+        "{{ data.a | upper }}",
+        "{{ data.a ~ data.b }}",
+        "{{ data[data.a] }}",
+        "{{ 'a' }}",
+        "{{ data.a() }}",
+    ):
+        assert not Template("text", source).is_plain
+    assert not Template("html", "{{ data.a }}", html=True).is_plain

@@ -1,4 +1,4 @@
-"""Mail through SendGrid, against a server that speaks its API."""
+"""Mail through the sendgrid library, against a server that speaks its API."""
 
 import asyncio
 import http.server

@@ -254,7 +254,7 @@ class Template:
 def _kind(error: Exception) -> str:
     """Its own words may hold a part of the event; these do not."""
     name = type(error).__name__
-    return next((f"{name}: {words}" for kind, words in _KINDS.items() if isinstance(error, kind)), name)
+    return next((f"{name}: {text}" for kind, text in _KINDS.items() if isinstance(error, kind)), name)
 
 
 _KINDS: Final[Mapping[type[Exception], str]] = MappingProxyType(
@@ -279,12 +279,12 @@ def _verify(environment: Sandbox, tree: nodes.Template, known: frozenset[str]) -
 
 
 def _syntax(error: TemplateSyntaxError, environment: Sandbox) -> str:
-    words = (error.message or "it does not parse").rstrip(".")
-    if unknown := re.fullmatch(r"No (filter|test) named '(.+)'", words):
+    text = (error.message or "it does not parse").rstrip(".")
+    if unknown := re.fullmatch(r"No (filter|test) named '(.+)'", text):
         known = environment.filters if unknown[1] == "filter" else environment.tests
         near = nearest(unknown[2], known)
-        return f"{words}; did you mean {near!r}?" if near else words
-    return words
+        return f"{text}; did you mean {near!r}?" if near else text
+    return text
 
 
 def one_line_template(name: str, source: str) -> Template:

@@ -75,7 +75,7 @@ class Stream:
 
 
 def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic, retention: Retention) -> list[Row]:
-    """Return the estimate. `usage` is what one event was measured to use; `kept` is the configuration's retention."""
+    """Return the estimate. `usage` is what one event was measured to use."""
     sweeps, events = sweeps_a_month(plan), traffic.events
     services = {each.name.rpartition("-")[2]: planned_flags(each) for each in plan if each.kind == SERVICE}
     streams = _streams(usage, traffic, sweeps)

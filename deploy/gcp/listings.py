@@ -107,8 +107,8 @@ def _alert(entry: JsonObject, target: Target) -> tuple[str, Existing]:
     return str(entry.get("displayName")), replace(found, address=str(entry.get("name")))
 
 
-def _plain(*words: str) -> Callable[[Target], list[str]]:
-    return lambda _: list(words)
+def _plain(*command: str) -> Callable[[Target], list[str]]:
+    return lambda _: list(command)
 
 
 LISTINGS: Final = (

@@ -229,14 +229,14 @@ async def test_every_other_refusal_is_temporary_and_says_which(
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
+    ("status", "message"),
     [("PERMISSION_DENIED", "lacks a role such as roles/datastore.user"), ("NOT_FOUND", "there is no such database")],
 )
 async def test_what_an_operator_can_mend_is_told_in_words(
-    ledger: FirestoreLedger, firestore: EmulatedFirestore, status: str, words: str
+    ledger: FirestoreLedger, firestore: EmulatedFirestore, status: str, message: str
 ) -> None:
     firestore.server.faults.append(Fault("runQuery", status))
-    with pytest.raises(Temporary, match=f"{status} to runQuery in projects/a-project/databases/hookchain-.*{words}"):
+    with pytest.raises(Temporary, match=f"{status} to runQuery in projects/a-project/databases/hookchain-.*{message}"):
         await ledger.due(T, 10)
 
 

@@ -34,10 +34,10 @@ def environ(gcloud: WorldGcloud | None, more: Mapping[str, str]) -> dict[str, st
     return {**os.environ, "PATH": path, "CLOUDSDK_API_ENDPOINT_OVERRIDES_ORGPOLICY": NOBODY, **more}
 
 
-def hookchain(root: Path, folder: Path, words: Sequence[str], gcloud: WorldGcloud | None = None, **more: str) -> Ran:
+def hookchain(root: Path, folder: Path, message: Sequence[str], gcloud: WorldGcloud | None = None, **more: str) -> Ran:
     """`folder` takes the bundles; no .env of a developer is read."""
-    out = [] if words[0] == "destroy-gcp" else ["--out", str(folder / "build")]
-    command = [sys.executable, "-m", "deploy.cli", *words, *out, "--env-file", str(folder / "env")]
+    out = [] if message[0] == "destroy-gcp" else ["--out", str(folder / "build")]
+    command = [sys.executable, "-m", "deploy.cli", *message, *out, "--env-file", str(folder / "env")]
     said = environ(gcloud, more)
     ran = subprocess.run(
         command, cwd=root, env=said, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
@@ -188,17 +188,17 @@ def test_where_nobody_can_be_asked_missing_secrets_are_named_before_anything_is_
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "words"),
+    ("name", "value", "message"),
     [("SMTP_URL", "smtp://me:sekrit-1@mail.example.com", "smtp-password"), ("EMAIL_FROM", "nobody", "EMAIL_FROM")],
 )
 def test_what_mails_are_sent_with_is_refused_before_it_stands_in_a_command_line(
-    name: str, value: str, words: str, root: Path, tmp_path: Path, gcloud: WorldGcloud
+    name: str, value: str, message: str, root: Path, tmp_path: Path, gcloud: WorldGcloud
 ) -> None:
     given = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test", name: value}
     for command in (["plan-gcp"], ["deploy-gcp"]):
         ran = hookchain(root, tmp_path, [*command, "--project", PROJECT], gcloud, **given)
         assert ran.code == 1
-        assert words in ran.err
+        assert message in ran.err
         assert value not in ran.out
         assert "sekrit-1" not in ran.out + ran.err
     assert gcloud.world.changes == 0

@@ -89,7 +89,7 @@ async def test_a_new_generation_goes_to_everyone_again(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "kind", "words"),
+    ("answers", "kind", "message"),
     [
         ({"ada@example.com": "550 no such user"}, Failed, "550 no such user"),
         ({"ada@example.com": "452 mailbox full"}, RetryLater, "452 mailbox full"),
@@ -100,14 +100,14 @@ async def test_a_new_generation_goes_to_everyone_again(bench: Bench) -> None:
     ],
 )
 async def test_the_servers_answer_is_the_outcome(
-    bench: Bench, answers: dict[str, str], kind: type[object], words: str
+    bench: Bench, answers: dict[str, str], kind: type[object], message: str
 ) -> None:
     bench.inbox.answers = answers
     with serving(Controller(bench.inbox, HOST, bench.port)):
         found = await bench.send()
 
     assert isinstance(found, kind)
-    assert words in repr(found)
+    assert message in repr(found)
 
 
 @pytest.mark.parametrize(

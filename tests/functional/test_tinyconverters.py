@@ -109,20 +109,20 @@ def test_what_the_page_does_there_and_back_comes_back(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "document", "words"),
+    ("name", "document", "message"),
     [
         ("lint-json", '{"a":\n}', "not JSON: line 2, column 1"),
         ("lint-yaml", "a: 1\nb: [\n", "not YAML: line 3, column 1"),
         ("lint-plist", "<plist>\n<dict></plist>", "not XML: line 2, column 9"),
     ],
 )
-def test_a_linter_says_where_a_document_is_wrong(name: str, document: str, words: str, folder: Path) -> None:
+def test_a_linter_says_where_a_document_is_wrong(name: str, document: str, message: str, folder: Path) -> None:
     (folder / "wrong").write_text(document, encoding="utf-8")
 
     done = run(COMMANDS[name].replace(input_of(name), "wrong"), folder)
 
     assert (done.returncode, done.stdout) == (1, b"")
-    assert words in done.stderr.decode()
+    assert message in done.stderr.decode()
 
 
 @pytest.fixture(scope="module")

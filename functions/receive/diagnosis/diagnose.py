@@ -72,7 +72,7 @@ def _why(case: Case, now: float) -> str | None:
         return None
     if isinstance(case, SignedCase) and (cause := prefixed(case)):
         return cause
-    return next((guess.words for guess in islice(guesses(case), _tries(case)) if holds(guess.case)), None)
+    return next((guess.cause for guess in islice(guesses(case), _tries(case)) if holds(guess.case)), None)
 
 
 def _tries(case: Case) -> int:

@@ -120,7 +120,7 @@ def test_an_old_signature_is_told_with_its_age(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(
-    ("expires", "code", "signature", "words"),
+    ("expires", "code", "signature", "message"),
     [
         (NOW + 60, 0, "passed", "valid until 2026-09-21T14:14:20.000Z"),
         (NOW - 60, 3, "passed", "the link's time is over"),
@@ -128,14 +128,14 @@ def test_an_old_signature_is_told_with_its_age(capsys: pytest.CaptureFixture[str
     ],
 )
 def test_a_link_is_told_with_its_end(
-    expires: int | None, code: int, signature: str, words: str, capsys: pytest.CaptureFixture[str]
+    expires: int | None, code: int, signature: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pairs = [("a", "1"), *([] if expires is None else [(EXPIRES, str(expires))])]
     url = f"http://localhost:8080/go?{urlencode([*pairs, (SIGNATURE, link_signature('go', pairs, LINK_KEY))])}"
     assert explained(b"", "--method", "GET", "--url", url, "--json") == code
     text = capsys.readouterr().out
     assert states(json.loads(text))["signature"] == signature
-    assert words in text
+    assert message in text
 
 
 def test_an_old_signature_that_is_not_right_either_fails_twice(capsys: pytest.CaptureFixture[str]) -> None:
@@ -206,7 +206,7 @@ def test_what_is_wrong_with_a_body_is_told(
 
 
 @pytest.mark.parametrize(
-    ("source", "forwarded", "words"),
+    ("source", "forwarded", "message"),
     [
         (
             "form",
@@ -218,12 +218,12 @@ def test_what_is_wrong_with_a_body_is_told(
     ],
 )
 def test_an_address_that_is_refused_is_told_with_whose_word_it_was_taken_by(
-    source: str, forwarded: str, words: str, capsys: pytest.CaptureFixture[str]
+    source: str, forwarded: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sent = ("--source", source, "--from", "198.51.100.7", "-H", f"X-Forwarded-For: {forwarded}")
     assert explained(BODY, *sent, "--json") == 3
     text = capsys.readouterr().out
-    assert words in text
+    assert message in text
     assert "canary" not in text
 
 

@@ -172,7 +172,7 @@ def test_an_event_that_becomes_several_is_told_part_by_part(capsys: pytest.Captu
         '    - data.sku: "B"',
         '    + data.article: "B"',
     ]
-    going_out = [check["words"] for check in report["checks"] if check["stage"] == "notify"]
+    going_out = [check["text"] for check in report["checks"] if check["stage"] == "notify"]
     assert going_out.count("a mail to bob@example.com: A") == 1
     assert going_out.count("a mail to bob@example.com: B") == 1
 

@@ -110,7 +110,7 @@ def test_the_place_may_be_named_with_or_without_its_source(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["go"], "must come from fields"),
         (["go", "a=1", "--data", "{}"], "must come from fields"),
@@ -127,9 +127,9 @@ def test_the_place_may_be_named_with_or_without_its_source(
     ],
 )
 def test_a_usage_error_is_explained_and_no_link_is_made(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     code = made(tmp_path, *arguments)
     said = capsys.readouterr()
     assert (code, said.out) == (2, "")
-    assert words in said.err
+    assert message in said.err

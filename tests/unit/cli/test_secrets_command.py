@@ -80,7 +80,7 @@ def test_a_link_to_the_file_stays_a_link(env_file: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "words"),
+    ("name", "text", "message"),
     [
         ("shop-password", "", "is empty"),
         ("shop-password", "changeme", "is a placeholder"),
@@ -99,11 +99,11 @@ def test_a_value_that_protects_nothing_is_refused(
     capsys: pytest.CaptureFixture[str],
     name: str,
     text: str,
-    words: str,
+    message: str,
 ) -> None:
     typed(monkeypatch, text)
     assert run(env_file, "set", name) == 1
-    assert words in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not env_file.exists()
 
 

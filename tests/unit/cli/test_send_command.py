@@ -240,7 +240,7 @@ def test_a_refusal_is_said_in_words_and_ends_with_1(tmp_path: Path, capsys: pyte
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["a=1", "--data", "{}"], "got two of them"),
         (["--data", "{}", "--file", "x"], "got both"),
@@ -259,13 +259,13 @@ def test_a_refusal_is_said_in_words_and_ends_with_1(tmp_path: Path, capsys: pyte
     ],
 )
 def test_a_command_that_makes_no_sense_says_what_would(
-    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         sent_with(tmp_path, "http://127.0.0.1:9/hook", *arguments)
     assert ended.value.code == 2
     told = capsys.readouterr().err
-    assert words in told
+    assert message in told
     assert "Canary!" not in told
 
 

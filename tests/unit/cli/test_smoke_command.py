@@ -144,8 +144,8 @@ def followed(*sights: EventState) -> tuple[EventState, list[str]]:
     return last, said
 
 
-def delivery(state: str, words: str = "", attempts: int = 1) -> DeliveryState:
-    return DeliveryState("crm", "orders", state, attempts, words)
+def delivery(state: str, message: str = "", attempts: int = 1) -> DeliveryState:
+    return DeliveryState("crm", "orders", state, attempts, message)
 
 
 def test_each_stage_is_told_once_and_the_end_is_the_end() -> None:

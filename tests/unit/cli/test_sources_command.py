@@ -53,13 +53,14 @@ def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Jso
 def test_each_source_has_its_url_its_settings_and_its_events(capsys: pytest.CaptureFixture[str]) -> None:
     sources = listed(capsys)
     assert sources["shop"]["url"] == "http://127.0.0.1:9000/shop"
-    assert sources["shop"]["ways"] == [["authentication: basic", "user name: web", "password: <secret shop-password>"]]
+    basic = ["authentication: basic", "user name: web", "password: <secret shop-password>"]
+    assert sources["shop"]["schemes"] == [basic]
     assert sources["shop"]["events"] == ["order.*", "refund"]
     assert sources["old"]["url"] == "http://127.0.0.1:9000/old/<secret old-token>"
     assert sources["old"]["events"] == []
     assert sources["old"]["routes"] == ["orders", "all of it"]
     assert sources["asked"]["url"] == "http://127.0.0.1:9000/asked?key=<secret asked-token>"
-    assert len(sources["several"]["ways"]) == 2  # type: ignore[arg-type] # a list
+    assert len(sources["several"]["schemes"]) == 2  # type: ignore[arg-type] # a list
     assert sources["git"]["provider"] == "GitHub"
     assert "Add webhook" in str(sources["git"]["setup"])
     assert sources["git"]["secrets"] == ["git-secret"]
@@ -80,7 +81,7 @@ def test_people_get_them_one_under_another(capsys: pytest.CaptureFixture[str]) -
 
 def test_two_ways_that_are_set_up_alike_are_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "hookchain.yaml").write_text("sources: {sms: {provider: twilio, secret: sms-token}}", encoding="utf-8")
-    assert len(listed(capsys)["sms"]["ways"]) == 1  # type: ignore[arg-type] # a list
+    assert len(listed(capsys)["sms"]["schemes"]) == 1  # type: ignore[arg-type] # a list
 
 
 def test_the_example_fetches_the_secret_and_says_what_the_source_looks_for(capsys: pytest.CaptureFixture[str]) -> None:

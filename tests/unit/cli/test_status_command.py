@@ -115,7 +115,7 @@ async def keep_some(state: Path) -> None:
     store = Store(state)
     subscription = store.add_subscription("projects/p/subscriptions/transform-events", "{}")
     message = Message(1, "projects/p/topics/events", "{}", {}, time.time() - 100, 1)
-    store.write(Changes(messages=[message], owed=[(subscription, 1)]))
+    store.write(Changes(messages=[message], unacknowledged=[(subscription, 1)]))
     store.close()
 
 

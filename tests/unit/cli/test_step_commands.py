@@ -144,7 +144,7 @@ def test_a_named_chain_of_the_configuration_is_run(hookchain: Hookchain, config:
 
 
 @pytest.mark.parametrize(
-    ("step", "code", "words"),
+    ("step", "code", "message"),
     [
         ("dorp: [data.a]", 2, "step 1 'dorp': there is no such step; did you mean 'drop'?"),
         (" ", 2, "the step is empty: write `name: settings`"),
@@ -158,12 +158,12 @@ def test_a_named_chain_of_the_configuration_is_run(hookchain: Hookchain, config:
     ],
 )
 def test_what_goes_wrong_is_said_in_words_with_a_code_and_without_the_value(
-    hookchain: Hookchain, step: str, code: int, words: str
+    hookchain: Hookchain, step: str, code: int, message: str
 ) -> None:
     ended, out, err = hookchain("step", step, stdin=b'{"a": "hunter2"}')
 
     assert (ended, out) == (code, b"")
-    assert words in err
+    assert message in err
     assert "hunter2" not in err
 
 
@@ -258,7 +258,7 @@ def test_an_answer_that_a_test_does_not_hold_is_named_without_its_url(hookchain:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (("input: {source: form, event", "input: {source: from, event"), "there is no source 'from'; did you mean"),
         (("expect: [{to: people, data", "expect: [{to: poeple, data"), "there is no destination 'poeple'"),
@@ -269,13 +269,13 @@ def test_an_answer_that_a_test_does_not_hold_is_named_without_its_url(hookchain:
     ],
 )
 def test_a_fault_in_a_test_is_one_of_the_configuration(
-    hookchain: Hookchain, config: Path, change: tuple[str, str], words: str
+    hookchain: Hookchain, config: Path, change: tuple[str, str], message: str
 ) -> None:
     config.write_text(CONFIG.replace(*change))
     code, _, err = hookchain("test", "--config", str(config))
 
     assert code == 1
-    assert words in err
+    assert message in err
 
 
 def test_the_schema_takes_what_the_models_take_and_refuses_what_they_refuse(

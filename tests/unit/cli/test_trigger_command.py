@@ -75,16 +75,16 @@ def test_what_is_broken_and_accepted_is_an_alarm(hook: ScriptedReceiver, capsys:
 
 
 @pytest.mark.parametrize(
-    ("provider", "words"), [("aws_sns", "the provider's public key cannot be fetched"), ("github", "")]
+    ("provider", "message"), [("aws_sns", "the provider's public key cannot be fetched"), ("github", "")]
 )
 def test_what_is_broken_and_not_decided_is_no_alarm(
-    provider: str, words: str, capsys: pytest.CaptureFixture[str]
+    provider: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with receiver(http_answer(503, b'{"title":"later","code":"unavailable"}')) as hook:
         assert triggered(provider, "--break", "signature", "--to", hook.url) == 1
     told = capsys.readouterr().out
     assert "neither accepted nor rejected" in told
-    assert words in told
+    assert message in told
     assert "SHOULD" not in told
 
 
@@ -142,7 +142,7 @@ def test_the_samples_and_handshakes_of_a_provider_are_listed(capsys: pytest.Capt
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (("githbu",), "did you mean 'github'?"),
         (("github", "pusch"), "did you mean 'push'?"),
@@ -152,10 +152,10 @@ def test_the_samples_and_handshakes_of_a_provider_are_listed(capsys: pytest.Capt
     ],
 )
 def test_a_command_that_makes_no_sense_says_so(
-    arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert triggered(*arguments) == 2
-    assert words in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 class ReaderGone(io.StringIO):

@@ -59,7 +59,7 @@ async def test_a_route_that_goes_on_delivers_the_event_from_before_the_step(fold
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (("steps: points", "steps: pionts"), "there is no chain 'pionts'; did you mean 'points'?"),
         (("to: vip, when", "to: vpi, when"), "step 1 'switch': there is no chain 'vpi'"),
@@ -76,8 +76,8 @@ async def test_a_route_that_goes_on_delivers_the_event_from_before_the_step(fold
         (("per_point: 10", "per_piont: 10"), "there is no such setting; did you mean 'per_point'?"),
     ],
 )
-def test_a_fault_in_chains_and_routes_names_its_place(folder: Path, change: tuple[str, str], words: str) -> None:
-    assert words in faults(folder, CONFIG.replace(*change))
+def test_a_fault_in_chains_and_routes_names_its_place(folder: Path, change: tuple[str, str], message: str) -> None:
+    assert message in faults(folder, CONFIG.replace(*change))
 
 
 def test_a_slice_without_chains_says_nothing_of_them(folder: Path) -> None:

@@ -116,7 +116,7 @@ def test_whichever_step_fails_the_second_run_ends_in_the_same_state(
         world = World(fail_at=step, fails_late=late)
         failure, _ = deploy(world, deployment(tmp_path))
         assert failure, f"step {step} of {steps} did not fail"
-        assert "the wire was cut" in failure.said
+        assert "the wire was cut" in failure.message
         assert failure.line.startswith("gcloud ")
         assert world.changes == step + 1, "nothing was begun after the failure"
         failure, _ = deploy(world, deployment(tmp_path))
@@ -270,7 +270,7 @@ def test_removing_keeps_secrets_and_dead_letters_and_where_they_rest(tmp_path: P
     deploy(world, deployment(tmp_path))
     world.things["topic"]["somebody-elses"] = {}
     gone = removed(world)
-    assert gone.kept == (
+    assert gone.remaining == (
         "bucket my-project-hookchain-blobs",
         "database hookchain",
         "secret hookchain-sendgrid-api-key",
@@ -281,7 +281,7 @@ def test_removing_keeps_secrets_and_dead_letters_and_where_they_rest(tmp_path: P
     assert Applying(Asked(world), TARGET, {}, Noted(), 1).apply(gone.actions) is None
     left = {f"{kind} {name}" for kind, things in world.things.items() for name in things if kind not in _LEFT}
     of_builds = {"repository cloud-run-source-deploy", "bucket run-sources-my-project-europe-west1"}
-    assert left == {*gone.kept, "topic somebody-elses", *of_builds}
+    assert left == {*gone.remaining, "topic somebody-elses", *of_builds}
     assert not [policy for policy in world.policies.values() for entry in policy if "hookchain-" in entry[1]]
 
 
@@ -352,7 +352,7 @@ def test_it_is_not_tried_for_ever() -> None:
     runner, noted = Answers(NOT_YET), Noted()
     failure = Applying(runner, TARGET, {}, noted, 1, sleep=lambda _: None).apply([an_action("a")])
     assert failure
-    assert "does not exist" in failure.said
+    assert "does not exist" in failure.message
     assert len(runner.calls) == 1 + len(PROPAGATION_WAITS_SECONDS)
 
 

@@ -180,7 +180,7 @@ def test_more_memory_takes_more_large_bodies_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         ("{receive: {min_instances: 5, max_instances: 2}}", "min_instances: must not exceed max_instances"),
         ("{receive: {memory: 300Mi}}", "memory"),
@@ -190,8 +190,8 @@ def test_more_memory_takes_more_large_bodies_at_once() -> None:
         ("{transform: {vpc: {network: 'default --allow-unauthenticated'}}}", "network"),
     ],
 )
-def test_a_setting_that_cloud_run_cannot_have_is_a_fault_of_the_configuration(settings: str, words: str) -> None:
-    with pytest.raises(ConfigFaults, match=words):
+def test_a_setting_that_cloud_run_cannot_have_is_a_fault_of_the_configuration(settings: str, message: str) -> None:
+    with pytest.raises(ConfigFaults, match=message):
         deployment(f"{CONFIG}\ngoogle_cloud: {settings}\n")
 
 

@@ -67,7 +67,7 @@ def test_html_is_escaped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "words"),
+    ("source", "message"),
     [
         ("{{ data.name", "line 1: unexpected end of template"),
         ("\n\n{% if %}", "line 3"),
@@ -82,15 +82,15 @@ def test_html_is_escaped() -> None:
         ("x" * 300_000, "at most 262144 characters"),
     ],
 )
-def test_a_faulty_template_is_refused_when_it_is_compiled(source: str, words: str) -> None:
+def test_a_faulty_template_is_refused_when_it_is_compiled(source: str, message: str) -> None:
     with pytest.raises(TemplateFault) as caught:
         Template("text", source)
 
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("source", "code", "words"),
+    ("source", "code", "message"),
     [
         (
             "\n{{ data.missing }}",
@@ -116,12 +116,14 @@ def test_a_faulty_template_is_refused_when_it_is_compiled(source: str, words: st
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "template_failed", "RecursionError"),
     ],
 )
-def test_what_fails_for_an_event_is_permanent_and_says_nothing_of_the_event(source: str, code: str, words: str) -> None:
+def test_what_fails_for_an_event_is_permanent_and_says_nothing_of_the_event(
+    source: str, code: str, message: str
+) -> None:
     with pytest.raises(Permanent) as caught:
         rendered(source)
 
     assert caught.value.code == code
-    assert words in caught.value.detail
+    assert message in caught.value.detail
     assert "hunter2" not in caught.value.detail
 
 

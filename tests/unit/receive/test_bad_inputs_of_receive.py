@@ -363,9 +363,9 @@ def test_every_line_of_these_stages_is_tried(inputs_folder: Path) -> None:
     assert listed == {*PARSED, *SIGNED, *CASES_OF_SNS, *REQUESTS, *ELSEWHERE, *HERE}
 
 
-@pytest.mark.parametrize(("file", "words"), ELSEWHERE.values())
-def test_what_is_tried_elsewhere_is_still_there(root: Path, file: str, words: str) -> None:
-    assert words in (root / "tests" / file).read_text(encoding="utf-8")
+@pytest.mark.parametrize(("file", "message"), ELSEWHERE.values())
+def test_what_is_tried_elsewhere_is_still_there(root: Path, file: str, message: str) -> None:
+    assert message in (root / "tests" / file).read_text(encoding="utf-8")
 
 
 def test_the_codes_are_those_of_the_classes_that_the_file_names(inputs_folder: Path) -> None:

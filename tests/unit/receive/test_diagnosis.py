@@ -17,7 +17,7 @@ from tests.unit.receive.refusals import BASIC, BODY, HUB, KEY, NOW, TIMED, hub_w
 
 
 @pytest.mark.parametrize(
-    ("signed", "words"),
+    ("signed", "message"),
     [
         (BODY + b"\n", "a newline at its end is missing"),
         (b'{"action": "opened", "n": 1, "text": "caf\xc3\xa9"}', "a space after commas and colons"),
@@ -25,10 +25,10 @@ from tests.unit.receive.refusals import BASIC, BODY, HUB, KEY, NOW, TIMED, hub_w
         (json.dumps(json.loads(BODY), indent=2, ensure_ascii=False).encode(), "indented by 2"),
     ],
 )
-def test_a_body_that_was_written_anew_on_its_way_is_told(signed: bytes, words: str) -> None:
+def test_a_body_that_was_written_anew_on_its_way_is_told(signed: bytes, message: str) -> None:
     told = hub_words(BODY, "sha256=" + mac(signed))
     assert told.startswith("the signature is over the raw body: yours was re-encoded")
-    assert words in told
+    assert message in told
 
 
 def test_a_newline_that_an_editor_added_is_told() -> None:
@@ -61,17 +61,17 @@ def test_a_stripe_secret_that_was_decoded_by_hand_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kept", "signed_with", "words"),
+    ("kept", "signed_with", "message"),
     [
         (KEY, f"whsec_{KEY}", "lacks the `whsec_`"),
         (f"whsec_{KEY}", KEY, "begins with `whsec_`, and"),
     ],
 )
-def test_a_secret_with_a_beginning_too_little_or_too_much_is_told(kept: str, signed_with: str, words: str) -> None:
+def test_a_secret_with_a_beginning_too_little_or_too_much_is_told(kept: str, signed_with: str, message: str) -> None:
     request = posted(BODY, ("x-hub-signature-256", "sha256=" + mac(BODY, signed_with.encode())))
     told = why_refused(request, way(HUB), [kept], NOW)
     assert told is not None
-    assert words in told
+    assert message in told
 
 
 def test_a_newline_at_the_end_of_the_senders_secret_is_told() -> None:
@@ -101,7 +101,7 @@ def test_a_signature_by_an_unknown_secret_says_to_copy_it_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("configured", "words"),
+    ("configured", "message"),
     [
         ("http://hooks.example.com/hook", "begins with https://"),
         ("https://hooks.example.com/hook/", "ends without a slash"),
@@ -110,12 +110,12 @@ def test_a_signature_by_an_unknown_secret_says_to_copy_it_again() -> None:
         ("https://hooks.example.com/other", "has the path of this request"),
     ],
 )
-def test_a_url_that_differs_from_the_senders_is_told(configured: str, words: str) -> None:
+def test_a_url_that_differs_from_the_senders_is_told(configured: str, message: str) -> None:
     settings = way(HUB, content="{url}{body}", prefix="")
     request = posted(BODY, ("x-hub-signature-256", mac(b"https://hooks.example.com/hook" + BODY)))
     told = why_refused(request, settings, [KEY], NOW, configured)
     assert told is not None
-    assert words in told
+    assert message in told
     assert "public_url" in told
 
 

@@ -42,7 +42,7 @@ def test_a_password_where_a_signature_is_expected_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "header", "words"),
+    ("settings", "header", "message"),
     [
         (BASIC, basic("someone", KEY), "the password is right, but the user name is wrong"),
         (BASIC, basic(KEY, "x"), "sent as the user name"),
@@ -55,18 +55,18 @@ def test_a_password_where_a_signature_is_expected_is_told() -> None:
         ({"scheme": "header", "header": "x-token", "secret": "s"}, ("x-token", "other"), "is not this source's secret"),
     ],
 )
-def test_a_password_is_looked_for_where_senders_put_it(settings: Json, header: tuple[str, str], words: str) -> None:
+def test_a_password_is_looked_for_where_senders_put_it(settings: Json, header: tuple[str, str], message: str) -> None:
     told = why_refused(posted(BODY, header), read_scheme(settings), [KEY], NOW)
     assert told is not None
-    assert words in told
+    assert message in told
 
 
-@pytest.mark.parametrize(("kept", "words"), [(f"{KEY} ", "white space around it"), (f'"{KEY}"', "quotation marks")])
-def test_a_token_that_is_kept_with_more_around_it_is_told(kept: str, words: str) -> None:
+@pytest.mark.parametrize(("kept", "message"), [(f"{KEY} ", "white space around it"), (f'"{KEY}"', "quotation marks")])
+def test_a_token_that_is_kept_with_more_around_it_is_told(kept: str, message: str) -> None:
     settings = read_scheme({"scheme": "header", "header": "x-token", "secret": "s"})
     told = why_refused(posted(BODY, ("x-token", KEY)), settings, [kept], NOW)
     assert told is not None
-    assert words in told
+    assert message in told
 
 
 def test_the_header_of_the_time_is_no_signature_in_another_place() -> None:
@@ -84,16 +84,16 @@ def test_a_numbered_header_that_is_missing_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("second", "words"),
+    ("second", "message"),
     [({"sig": "00"}, "the sender uses a different secret"), ({}, "in data.sig of each item, and not every one")],
 )
-def test_signatures_within_items_are_looked_for_there(second: Json, words: str) -> None:
+def test_signatures_within_items_are_looked_for_there(second: Json, message: str) -> None:
     each = read_scheme(
         {"scheme": "hmac", "each": "data.items.*", "at": "data.sig", "content": "{data.id}", "secret": "s"}
     )
     told = why_refused(posted(json.dumps({"items": [{"sig": "00"}, second]}).encode()), each, [KEY], NOW)
     assert told is not None
-    assert words in told
+    assert message in told
 
 
 def test_a_token_in_the_query_where_a_header_is_expected_is_told() -> None:

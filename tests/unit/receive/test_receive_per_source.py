@@ -140,7 +140,7 @@ a:
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "message"),
     [
         ({"email": "canary@canary.canary.example"}, "data.email breaks the rule maxLength: 20"),
         ({"email": 77_777}, "data.email breaks the rule type: string"),
@@ -152,12 +152,12 @@ a:
     ],
 )
 async def test_a_body_that_breaks_the_schema_is_told_place_and_rule_and_nothing_it_sent(
-    data: Json, words: str, capsys: pytest.CaptureFixture[str]
+    data: Json, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     posting = Posting(SCHEMA)
     reply = await posting.send("/a", json.dumps(data).encode(), JSON)
     assert (reply.status, code(reply), posting.events) == (422, "schema_mismatch", [])
-    assert words in json.loads(reply.body)["title"]
+    assert message in json.loads(reply.body)["title"]
     assert b"canary" not in reply.body
     assert "canary" not in capsys.readouterr().out
 

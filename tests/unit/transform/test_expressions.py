@@ -17,7 +17,7 @@ json_values: st.SearchStrategy[Json] = st.recursive(
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("", "it is empty"),
         ("data.plan = 'free'", "column 11: '=' cannot stand there; `==` compares"),
@@ -35,11 +35,11 @@ json_values: st.SearchStrategy[Json] = st.recursive(
         ("(" * 2_000 + "a" + ")" * 2_000, "nested too deeply"),
     ],
 )
-def test_a_faulty_expression_is_refused_when_it_is_compiled(text: str, words: str) -> None:
+def test_a_faulty_expression_is_refused_when_it_is_compiled(text: str, message: str) -> None:
     with pytest.raises(ExpressionFault) as caught:
         Expression(text)
 
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_slice_and_a_variadic_function_compile() -> None:

@@ -64,7 +64,7 @@ def test_its_text_travels_in_the_slice_so_that_the_bundle_holds_it(folder: Path,
 
 
 @pytest.mark.parametrize(
-    ("source", "words"),
+    ("source", "message"),
     [
         ("import nothing_of_that_name\n", "my_steps/loyalty.py: line 1: ModuleNotFoundError"),
         ("x = (\n", "my_steps/loyalty.py: line 1: '(' was never closed"),
@@ -85,15 +85,15 @@ def test_its_text_travels_in_the_slice_so_that_the_bundle_holds_it(folder: Path,
         (STEP.replace("class Loyalty", "class Drop"), "there is another step 'drop'; give its class another name"),
     ],
 )
-def test_a_file_that_gives_no_steps_is_a_fault_of_the_configuration(folder: Path, source: str, words: str) -> None:
+def test_a_file_that_gives_no_steps_is_a_fault_of_the_configuration(folder: Path, source: str, message: str) -> None:
     (folder / "my_steps" / "loyalty.py").write_text(source, encoding="utf-8")
 
     said = faults(folder, CONFIG)
-    assert f"hookchain.yaml:4: steps_from: {words}" in said or words in said
+    assert f"hookchain.yaml:4: steps_from: {message}" in said or message in said
 
 
 @pytest.mark.parametrize(
-    ("source", "words"),
+    ("source", "message"),
     [
         (
             f"import requests.auth\n{STEP}",
@@ -103,14 +103,14 @@ def test_a_file_that_gives_no_steps_is_a_fault_of_the_configuration(folder: Path
         (f"import yaml\n{STEP}".replace("    summary:", '    extras: ClassVar = ("yaml",)\n    summary:'), []),
     ],
 )
-def test_a_package_that_may_be_missing_where_it_runs_is_told_of(folder: Path, source: str, words: list[str]) -> None:
+def test_a_package_that_may_be_missing_where_it_runs_is_told_of(folder: Path, source: str, message: list[str]) -> None:
     (folder / "my_steps" / "loyalty.py").write_text(source, encoding="utf-8")
     compile_config(config_file(folder))
 
     found = [fault.text("hookchain.yaml") for fault in own_step_warnings(config_file(folder))]
 
-    assert len(found) == len(words)
-    for said, word in zip(found, words, strict=True):
+    assert len(found) == len(message)
+    for said, word in zip(found, message, strict=True):
         assert said.startswith(f"hookchain.yaml:4: steps_from: my_steps/loyalty.py: {word}")
 
 

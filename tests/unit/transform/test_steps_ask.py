@@ -253,7 +253,7 @@ def test_what_was_asked_for_last_stays_longest_in_a_cache() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "words"),
+    ("step", "message"),
     [
         (call(url="http://convert.example.com/in"), "only https URLs"),
         (call(url="https://127.0.0.1/"), "loopback"),
@@ -267,10 +267,10 @@ def test_what_was_asked_for_last_stays_longest_in_a_cache() -> None:
         (call(timeout="5m"), "timeout"),
     ],
 )
-def test_a_fault_in_the_settings_is_told_when_they_are_read(step: Json, words: str) -> None:
+def test_a_fault_in_the_settings_is_told_when_they_are_read(step: Json, message: str) -> None:
     _, faults = read_chain([step])
 
-    assert words in str(faults[0])
+    assert message in str(faults[0])
 
 
 async def test_a_name_with_a_private_address_is_not_asked() -> None:

@@ -146,7 +146,7 @@ def test_one_place_can_be_read_and_another_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "data", "words"),
+    ("settings", "data", "message"),
     [
         ({"to": "plist"}, {"a": [1, None]}, "data.a[1] is null, which a property list lacks"),
         ({"to": "binary-plist"}, {"n": 2**64}, "data.n is an integer of more than 64 bits"),
@@ -183,8 +183,8 @@ def test_one_place_can_be_read_and_another_written() -> None:
         ({"to": "json"}, "a: 1", "data is text: state its format, such as `from: yaml` or `from: text`"),
     ],
 )
-def test_what_a_format_cannot_say_is_refused_by_its_place(settings: Json, data: Json, words: str) -> None:
-    assert refusal(settings, data).startswith(words)
+def test_what_a_format_cannot_say_is_refused_by_its_place(settings: Json, data: Json, message: str) -> None:
+    assert refusal(settings, data).startswith(message)
 
 
 def test_a_key_that_is_no_text_is_refused() -> None:
@@ -221,7 +221,7 @@ def test_what_a_format_says_again_and_again_fills_no_memory(name: str, data: Jso
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         ({"to": "toml"}, "Input should be 'json', 'xml'"),
         ({"to": "yaml", "message": "a.B"}, "`message` and `descriptors` require `to: protobuf`"),
@@ -234,10 +234,10 @@ def test_what_a_format_says_again_and_again_fills_no_memory(name: str, data: Jso
         ({"to": "yaml", "into": "data.a[*]"}, "'data.a[*]' names several places; a result goes to one"),
     ],
 )
-def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, words: str) -> None:
+def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Convert.model_validate(settings)
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_step_names_the_packages_that_its_settings_need() -> None:

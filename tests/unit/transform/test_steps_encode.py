@@ -73,7 +73,7 @@ def test_json_in_a_string_comes_back_equal(value: Json) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "words"),
+    ("name", "data", "message"),
     [
         ("base64", "aGk=!!!!", "data is not base64"),
         ("base64", "aGk", "data is not base64"),
@@ -100,11 +100,11 @@ def test_json_in_a_string_comes_back_equal(value: Json) -> None:
         ("hex", 41, "data is a number; only text and bytes can be decoded"),
     ],
 )
-def test_what_no_encoder_writes_is_refused(name: str, data: Json, words: str) -> None:
+def test_what_no_encoder_writes_is_refused(name: str, data: Json, message: str) -> None:
     with pytest.raises(Permanent) as caught:
         decoded(name, data)
     assert caught.value.code == "decoding_failed"
-    assert caught.value.detail.startswith(words)
+    assert caught.value.detail.startswith(message)
 
 
 def test_gzip_that_stands_for_too_much_is_refused() -> None:
@@ -158,7 +158,7 @@ def test_each_of_several_places_is_encoded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "message"),
     [
         ({"b": 1}, "data.a is not there"),
         ("text", "data is text, not an object"),
@@ -166,10 +166,10 @@ def test_each_of_several_places_is_encoded() -> None:
         ({"a": [{}]}, "data.a[0].b is not there"),
     ],
 )
-def test_a_path_that_leads_to_nothing_is_named(data: Json, words: str) -> None:
+def test_a_path_that_leads_to_nothing_is_named(data: Json, message: str) -> None:
     with pytest.raises(Permanent) as caught:
         data_after(Encode, {"to": "hex", "path": "data.a[*].b"}, data)
-    assert (caught.value.code, caught.value.detail) == ("path_conflict", words)
+    assert (caught.value.code, caught.value.detail) == ("path_conflict", message)
 
 
 @pytest.mark.parametrize("model", [Encode, Decode])

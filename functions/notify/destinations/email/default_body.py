@@ -135,8 +135,8 @@ def default_view(delivery: Delivery, event: Event, body: ReceivedBody) -> dict[s
 
 def title_of(event: Event) -> str:
     """Return `Password created` for the type `password_created`."""
-    words = "" if event.type == NAMELESS else re.sub(r"[\s._:/-]+", " ", visible(event.type)).strip()
-    return words[:1].upper() + words[1:] if words else f"Webhook from {event.source_name}"
+    spaced = "" if event.type == NAMELESS else re.sub(r"[\s._:/-]+", " ", visible(event.type)).strip()
+    return spaced[:1].upper() + spaced[1:] if spaced else f"Webhook from {event.source_name}"
 
 
 def _facts(event: Event) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from functions.receive.diagnosis.diagnose import attempted, why_refused
+from functions.receive.diagnosis.diagnose import attempted, rejection_cause
 from functions.receive.diagnosis.guesses import Case, as_signed, holds
 from functions.receive.diagnosis.times import time_description
 from shared.errors import HookchainError
@@ -87,7 +87,7 @@ def rejection_reasons(
     schemes = attempted(request, auth_schemes(settings))
     causes: list[str] = []
     for auth in schemes:
-        cause = why_refused(request, auth, secrets.get(auth.secret, ()), now, url, others)
+        cause = rejection_cause(request, auth, secrets.get(auth.secret, ()), now, url, others)
         if cause:
             causes.append(cause if len(schemes) == 1 else f"{scheme_label(auth)}: {cause}")
     return causes

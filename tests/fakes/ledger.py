@@ -23,8 +23,8 @@ class FakeLedger(LedgerWrites):
         self._fail_if_faulty()
         key = delivery.id
         row = self.table.get(key) or rules.new_row(delivery, key, message, now)
-        answer, taken = rules.claim(row, delivery.event.payloadhash, message, now, lease_seconds, due_fence)
-        self.table[key] = taken
+        answer, result = rules.claim(row, delivery.event.payloadhash, message, now, lease_seconds, due_fence)
+        self.table[key] = result
         return answer
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:

@@ -146,9 +146,9 @@ def test_a_refusal_is_a_problem_document_and_closes_the_connection(
     assert answer.headers["connection"] == "close"
 
 
-@pytest.mark.parametrize("said", ["10.1.2.3", "10.1.2.3, 10.1.2.4", "[::ffff:10.1.2.3]:443"])
-def test_a_client_on_this_machine_is_not_believed_where_it_comes_from(served: Served, said: str) -> None:
-    answer = served.post("/office", b"{}", f"X-Forwarded-For: {said}")
+@pytest.mark.parametrize("forwarded_for", ["10.1.2.3", "10.1.2.3, 10.1.2.4", "[::ffff:10.1.2.3]:443"])
+def test_a_client_on_this_machine_is_not_believed_where_it_comes_from(served: Served, forwarded_for: str) -> None:
+    answer = served.post("/office", b"{}", f"X-Forwarded-For: {forwarded_for}")
     assert (answer.status, answer.code) == (403, "address_not_allowed")
 
 

@@ -66,8 +66,8 @@ def struct_of(content: bytes) -> object:
 
 def step_of(name: str) -> str:
     """The step in a converter's command: `convert: {to: yaml}`."""
-    words = shlex.split(COMMANDS[name])
-    return words[words.index("<") - 1]
+    arguments = shlex.split(COMMANDS[name])
+    return arguments[arguments.index("<") - 1]
 
 
 def input_of(name: str) -> str:

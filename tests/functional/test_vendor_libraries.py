@@ -198,7 +198,7 @@ def sent(provider: str, event: str, state: Path, what: Break | None = None, fres
 
 
 def secret_of(firing: Range) -> str:
-    return next(firing.keys.environ[variable_name(way.secret)] for way in firing.aim.source.auth if way.secret)
+    return next(firing.keys.environ[variable_name(auth.secret)] for auth in firing.aim.source.auth if auth.secret)
 
 
 @pytest.mark.parametrize(("provider", "event"), trials(PYPI), ids=[f"{p}-{e}" for p, e in trials(PYPI)])

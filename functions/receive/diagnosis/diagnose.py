@@ -42,7 +42,7 @@ _BROKEN: Final = "the body is not complete JSON: it was cut or changed on its wa
 _TOO_LARGE: Final = "the body is too large to try other forms of it; compare the secret first"
 
 
-def why_refused(
+def rejection_cause(
     request: Request,
     auth: AuthScheme,
     secrets: Sequence[str],
@@ -138,7 +138,7 @@ async def diagnose(rejection: Rejection, secrets: Secrets, now: float) -> str | 
             others = await _others(rejection, secrets)
     except (TimeoutError, Temporary):
         return None
-    return why_refused(request, schemes[0], own, now, requested_url(request, source), others)
+    return rejection_cause(request, schemes[0], own, now, requested_url(request, source), others)
 
 
 async def _others(rejection: Rejection, secrets: Secrets) -> Mapping[str, Sequence[str]]:

@@ -44,7 +44,7 @@ if os.environ.get("DISTURBED_REMOVED") == "deduplication":
     def claim_for_everyone(
         row: LedgerRow, payload_hash: str, message: bytes, now: float, lease: float, due_fence: int | None
     ) -> tuple[Claim, LedgerRow]:
-        taken = replace(row, state=ledger_rules.CLAIMED, fence=row.fence + 1, updated_at=now, lease_until=now + lease)
-        return Claimed(taken.fence, taken.attempt_number + 1), taken
+        result = replace(row, state=ledger_rules.CLAIMED, fence=row.fence + 1, updated_at=now, lease_until=now + lease)
+        return Claimed(result.fence, result.attempt_number + 1), result
 
     vars(ledger_rules)["claim"] = claim_for_everyone

@@ -242,9 +242,9 @@ def test_a_file_that_is_not_there_is_told_in_words(given: tuple[str, ...], capsy
 
 def test_a_slash_too_many_is_told_as_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     explained(BODY, "--url", "http://localhost/github/")
-    told = capsys.readouterr().out
-    assert "the path of this source is its name alone, or /name/ where" in told
-    assert "did you mean" not in told
+    output = capsys.readouterr().out
+    assert "the path of this source is its name alone, or /name/ where" in output
+    assert "did you mean" not in output
 
 
 def test_a_key_from_elsewhere_cannot_be_had_offline(capsys: pytest.CaptureFixture[str]) -> None:
@@ -320,9 +320,9 @@ def test_a_curl_line_that_is_not_understood_is_told(capsys: pytest.CaptureFixtur
 
 def test_an_answer_in_a_sources_own_words_moves_no_terminals_cursor(capsys: pytest.CaptureFixture[str]) -> None:
     assert explained(b'{"name": "\\u001b]0;mine\\u0007\\u202eAda"}', "--source", "echo") == 0
-    told = capsys.readouterr().out
-    assert "thanks, " in told
-    assert not {"\x1b", "\x07", "\u202e"} & set(told)
+    output = capsys.readouterr().out
+    assert "thanks, " in output
+    assert not {"\x1b", "\x07", "\u202e"} & set(output)
 
 
 def test_the_same_signed_bytes_under_another_delivery_id_are_told_as_a_duplicate(
@@ -348,9 +348,9 @@ def test_the_same_signed_bytes_under_another_delivery_id_are_told_as_a_duplicate
 def test_an_unsigned_handshake_is_answered_and_makes_no_event(capsys: pytest.CaptureFixture[str]) -> None:
     body = b'{"type": "url_verification", "challenge": "abc", "token": "t"}'
     assert explained(body, "--source", "slack", "--unsigned", "-H", "Content-Type: application/json") == 0
-    said = capsys.readouterr().out
-    assert "handshake url_verification: answered; no event is created" in said
-    assert "delivery" not in said.split("Accepted: ")[1]
+    output = capsys.readouterr().out
+    assert "handshake url_verification: answered; no event is created" in output
+    assert "delivery" not in output.split("Accepted: ")[1]
 
 
 def test_an_unsigned_link_is_taken_by_the_methods_of_its_source(capsys: pytest.CaptureFixture[str]) -> None:
@@ -366,5 +366,5 @@ def test_an_unsigned_request_says_nothing_of_an_id_that_the_signature_decides(
 ) -> None:
     headers = ("-H", "Content-Type: application/json", "-H", "X-GitHub-Event: push", "-H", "X-GitHub-Delivery: 77")
     assert explained(BODY, "--source", "github", "--unsigned", *headers) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "- id not checked (--unsigned): the signed bytes decide which requests are one event" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "- id not checked (--unsigned): the signed bytes decide which requests are one event" in output

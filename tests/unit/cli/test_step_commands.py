@@ -80,8 +80,8 @@ class Hookchain:
     def __call__(self, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
         self._monkeypatch.setattr(sys, "stdin", Stdin(stdin))
         code = main([*arguments, "--env-file", str(self._env_file)])
-        said = self._captured.readouterr()
-        return code, said.out, said.err.decode()
+        text = self._captured.readouterr()
+        return code, text.out, text.err.decode()
 
 
 @pytest.mark.parametrize(
@@ -205,14 +205,14 @@ def test_the_configurations_tests_pass_or_say_what_is_otherwise(hookchain: Hookc
     text = CONFIG.replace("plan: pro}\n        mail", "plan: gold}\n        mail").replace("New Ada", "Old Ada")
     config.write_text(text.replace("expect: []", "expect: [{to: people}]"))
     code, out, _ = hookchain("test", "--config", str(config))
-    said = out.decode()
+    output = out.decode()
     assert code == 1
-    assert '- data.plan: "gold"' in said
-    assert '+ data.plan: "pro"' in said
-    assert "mail's subject: expected 'Old Ada', found 'New Ada'" in said
-    assert "nothing goes to 'people'" in said
-    assert "filtered at step 2 'filter': a free plan" in said
-    assert "3 tests, 2 failed" in said
+    assert '- data.plan: "gold"' in output
+    assert '+ data.plan: "pro"' in output
+    assert "mail's subject: expected 'Old Ada', found 'New Ada'" in output
+    assert "nothing goes to 'people'" in output
+    assert "filtered at step 2 'filter': a free plan" in output
+    assert "3 tests, 2 failed" in output
 
 
 def test_an_event_that_fails_fails_its_test_unless_the_test_expects_that(hookchain: Hookchain, config: Path) -> None:
@@ -229,8 +229,8 @@ def test_an_event_that_fails_fails_its_test_unless_the_test_expects_that(hookcha
     assert hookchain("test", "--config", str(config))[0] == 0
 
     config.write_text(text.replace("    answers:", "    fails: lint_failed\n    answers:"))
-    said = hookchain("test", "--config", str(config))[1].decode()
-    assert "nothing failed with the code 'lint_failed' that `fails` expects" in said
+    output = hookchain("test", "--config", str(config))[1].decode()
+    assert "nothing failed with the code 'lint_failed' that `fails` expects" in output
 
 
 def test_a_mail_that_cannot_be_made_fails_its_test(hookchain: Hookchain, config: Path) -> None:
@@ -346,7 +346,7 @@ def test_chains_and_steps_of_the_configuration_that_is_here_are_known(
 
     config.write_text("sources: [", encoding="utf-8")
     assert hookchain("step", "drop: [data.password]", stdin=document)[:2] == (0, b'{"a":1}')
-    code, _, said = hookchain("step", "dorp: [data.password]", stdin=document)
-    assert (code, "there is no such step; did you mean 'drop'?" in said) == (2, True)
-    code, _, said = hookchain("step", "clean", stdin=document)
-    assert (code, "not YAML" in said) == (2, True)
+    code, _, text = hookchain("step", "dorp: [data.password]", stdin=document)
+    assert (code, "there is no such step; did you mean 'drop'?" in text) == (2, True)
+    code, _, text = hookchain("step", "clean", stdin=document)
+    assert (code, "not YAML" in text) == (2, True)

@@ -16,7 +16,7 @@ from deploy.client.hookchain.auth import Basic, Bearer, Hmac, Password, Standard
 from deploy.client.hookchain.sending import send
 from shared.signatures.standard_webhooks import verify_standard
 from tests.fakes.receiver import http_answer, receiver
-from tests.unit.shared.hmac_way import verify_hmac
+from tests.unit.shared.hmac_verification import verify_hmac
 
 ACCEPTED = http_answer(200, b'{"id":"3f2a9c"}')
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

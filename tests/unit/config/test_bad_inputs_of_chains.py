@@ -107,11 +107,11 @@ async def test_it_is_one_dead_letter_with_its_reason_and_the_worker_lives(
 
 @pytest.mark.parametrize("case", [case for cases in REFUSED.values() for case in cases], ids=lambda case: case[1])
 def test_it_is_refused_when_the_configuration_is_loaded(folder: Path, case: tuple[str, str]) -> None:
-    steps, words = case
-    with pytest.raises(ConfigFaults) as refused:
+    steps, message = case
+    with pytest.raises(ConfigFaults) as error:
         compile_config(parse_config(config(steps), "hookchain.yaml", folder))
 
-    assert words in str(refused.value)
+    assert message in str(error.value)
 
 
 def hops(number: int) -> Event:

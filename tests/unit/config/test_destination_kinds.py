@@ -47,8 +47,8 @@ def words_about(jotter: Path, text: str) -> str:
 
 
 def test_a_module_that_cannot_be_used_is_a_fault_of_its_destination_with_its_line(jotter: Path) -> None:
-    said = words_about(jotter, f"{WHOLE}x = (\n")
-    assert said == "hookchain.yaml:4: destination 'notes': jotter.py: line 10: '(' was never closed"
+    text = words_about(jotter, f"{WHOLE}x = (\n")
+    assert text == "hookchain.yaml:4: destination 'notes': jotter.py: line 10: '(' was never closed"
 
 
 @pytest.mark.parametrize(

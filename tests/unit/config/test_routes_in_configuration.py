@@ -27,8 +27,8 @@ async def test_an_else_route_takes_what_no_other_took(folder: Path) -> None:
         ("rest", True, "it takes every event; no other route took it"),
     ]
     assert other.others == 1  # `gold`, which is for another source
-    taken = await decided(folder, EVENT)
-    assert taken.routes[2].reason == "it is for what nothing else takes; 'gold' took it"
+    result = await decided(folder, EVENT)
+    assert result.routes[2].reason == "it is for what nothing else takes; 'gold' took it"
 
 
 async def test_what_a_chain_was_switched_to_does_is_all_that_is_done(folder: Path) -> None:

@@ -13,9 +13,9 @@ from deploy.config.faults import ConfigFaults
 
 def faults(source: str, folder: Path = Path(), before: str = "") -> str:
     text = f"{before}\nsources:\n  a: {{{source}}}\n"
-    with pytest.raises(ConfigFaults) as refused:
+    with pytest.raises(ConfigFaults) as error:
         compile_config(parse_config(text, "test.yaml", folder))
-    return str(refused.value)
+    return str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -115,5 +115,5 @@ def test_a_secret_in_a_schema_or_an_answer_is_no_secret_of_ours() -> None:
 def test_what_is_seldom_meant_is_a_warning(source: str, message: str | None) -> None:
     rest = "routes: [{name: r, to: d}]\ndestinations: {d: {email: {to: a@b.example}}}\n"
     text = f"sources: {{a: {{{source}}}}}\n{rest}"
-    said = "\n".join(warning.rule for warning in warnings_of(parse_config(text, "test.yaml", Path())))
-    assert (message in said) if message else not said
+    output = "\n".join(warning.rule for warning in warnings_of(parse_config(text, "test.yaml", Path())))
+    assert (message in output) if message else not output

@@ -329,7 +329,7 @@ NOT_YET = Answer(1, "", "Service account hookchain-push@my-project.iam.gservicea
 
 
 @pytest.mark.parametrize(
-    "said",
+    "stderr",
     [
         NOT_YET.stderr,
         "Permission 'iam.serviceaccounts.actAs' denied on service account x@y (or it may not exist).",
@@ -341,8 +341,8 @@ NOT_YET = Answer(1, "", "Service account hookchain-push@my-project.iam.gservicea
         'NOT_FOUND: Cannot find metric(s) that match type = "run.googleapis.com/request_count".',
     ],
 )
-def test_what_google_does_not_know_everywhere_yet_is_tried_again(said: str) -> None:
-    not_yet = Answer(1, "", said)
+def test_what_google_does_not_know_everywhere_yet_is_tried_again(stderr: str) -> None:
+    not_yet = Answer(1, "", stderr)
     runner, noted = Answers(not_yet, not_yet, Answer(0, "", "")), Noted()
     assert Applying(runner, TARGET, {}, noted, 1, sleep=lambda _: None).apply([an_action("a")]) is None
     assert noted.waited == list(PROPAGATION_WAITS_SECONDS[:2])

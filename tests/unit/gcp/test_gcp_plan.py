@@ -267,11 +267,11 @@ def test_pushes_go_to_the_functions_with_tokens_made_out_to_them() -> None:
 
 def test_only_receive_is_public() -> None:
     resources = by_key(graph(deployment()))
-    said = {name: resources[f"service hookchain-{name}"].create[0].arguments for name in FUNCTIONS}
+    output = {name: resources[f"service hookchain-{name}"].create[0].arguments for name in FUNCTIONS}
     access = re.compile("--(no-)?(invoker|ingress|allow)")
-    ways = {name: [text for text in arguments if access.match(text)] for name, arguments in said.items()}
+    schemes = {name: [text for text in arguments if access.match(text)] for name, arguments in output.items()}
     private = ["--invoker-iam-check", "--no-allow-unauthenticated", "--ingress=internal"]
-    assert ways == {
+    assert schemes == {
         "receive": ["--no-invoker-iam-check", "--ingress=all"],
         "transform": private,
         "notify": private,

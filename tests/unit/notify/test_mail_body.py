@@ -65,7 +65,7 @@ def test_it_says_what_happened_when_by_whom_and_every_field(part: str) -> None:
     body = body_of(replace(EVENT, subject="account 7"))
     written = body.text if part == "text" else body.html
 
-    for words in (
+    for message in (
         "Password created",
         "Sunday, 1 March 2026, 12:00:00 UTC",
         "chuckufarley@example.com",
@@ -77,7 +77,7 @@ def test_it_says_what_happened_when_by_whom_and_every_field(part: str) -> None:
         "e1",
         "tell the list",
     ):
-        assert words in written
+        assert message in written
 
 
 def test_without_its_own_time_it_says_when_it_was_received() -> None:

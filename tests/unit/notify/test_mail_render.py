@@ -284,10 +284,10 @@ def test_any_subject_arrives_as_it_was_written(subject: str) -> None:
 
 
 def test_encoded_words_are_cut_between_characters() -> None:
-    words = encoded("日本語" * 20).split(" ")
+    message = encoded("日本語" * 20).split(" ")
 
-    assert all(len(word) <= 75 for word in words)
-    assert all(word.startswith("=?utf-8?b?") for word in words)
+    assert all(len(word) <= 75 for word in message)
+    assert all(word.startswith("=?utf-8?b?") for word in message)
 
 
 def test_an_address_beyond_ascii_travels_as_it_is() -> None:

@@ -248,8 +248,8 @@ async def test_woocommerces_ping_passes_and_a_signed_event_is_none() -> None:
 
 async def test_vercel_finds_its_text_in_what_answers_its_unsigned_question_alone() -> None:
     params: Json = {"verification_token": "v1a2b3"}
-    asked = await receiving("vercel_log_drain", secrets={}, params=params).reply("POST", [JSON], b"[]")
-    assert (asked.status, dict(asked.headers)["x-vercel-verify"]) == (200, "v1a2b3")
+    reply = await receiving("vercel_log_drain", secrets={}, params=params).reply("POST", [JSON], b"[]")
+    assert (reply.status, dict(reply.headers)["x-vercel-verify"]) == (200, "v1a2b3")
     log = b'[{"id": "1"}]'
     signature = hmac.new(SECRET.encode(), log, "sha1").hexdigest()
     assert (

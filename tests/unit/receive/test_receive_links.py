@@ -190,8 +190,8 @@ async def test_what_a_link_answers_is_kept_by_no_cache() -> None:
 async def test_a_person_whose_link_is_refused_is_asked_for_no_password() -> None:
     sources = f"{LINK}\nform: {{methods: [GET], auth: {{scheme: basic, secret: link-key}}}}"
     posting = Posting(sources, SECRETS)
-    refused = [await posting.send(path, b"", method="GET") for path in ("/go", "/form")]
-    assert [header(reply, "www-authenticate") for reply in refused] == [
+    replies = [await posting.send(path, b"", method="GET") for path in ("/go", "/form")]
+    assert [header(reply, "www-authenticate") for reply in replies] == [
         'Bearer realm="hookchain"',
         'Basic realm="hookchain"',
     ]
@@ -224,7 +224,7 @@ def test_any_query_is_verified_or_refused(query: str, source: str) -> None:
     for text in (query, f"{SIGNATURE}={query}", f"{EXPIRES}={query}&{SIGNATURE}=x"):
         try:
             verify_link(source, text.encode("utf-8", "replace").decode("latin-1"), ["secret"], 0.0)
-        except Rejected as refused:
-            assert refused.code in {"signature_mismatch", "timestamp_out_of_range", "too_many_fields"}
+        except Rejected as error:
+            assert error.code in {"signature_mismatch", "timestamp_out_of_range", "too_many_fields"}
         else:
             raise AssertionError("nobody signed this")

@@ -13,9 +13,9 @@ from shared.outgoing.url import Target, read_target
 
 
 def code(url: str, allow_private: bool = False) -> str:
-    with pytest.raises(Permanent) as refused:
+    with pytest.raises(Permanent) as error:
         read_target(url, allow_private)
-    return refused.value.code
+    return error.value.code
 
 
 @pytest.mark.parametrize(
@@ -166,8 +166,8 @@ def test_any_text_is_read_or_refused_and_what_is_read_has_one_plain_host(text: s
     for url in (text, f"https://{text}/", f"https://example.com{text}"):
         try:
             target = read_target(url, allow_private)
-        except Permanent as refused:
-            assert refused.code in {"address_blocked", "invalid_url"}
+        except Permanent as error:
+            assert error.code in {"address_blocked", "invalid_url"}
         else:
             assert target.host.isascii()
             assert not set(target.host + target.path) & set(" \\\r\n\t\x00")
@@ -193,10 +193,10 @@ def test_any_text_is_read_or_refused_and_what_is_read_has_one_plain_host(text: s
     ],
 )
 def test_a_header_that_could_change_the_request_is_refused_without_its_value(header: tuple[str, str]) -> None:
-    with pytest.raises(Permanent) as refused:
+    with pytest.raises(Permanent) as error:
         verify_headers([("Accept", "*/*"), header])
-    assert refused.value.code == "invalid_header"
-    assert header[1] not in refused.value.detail or header[1] in {"a", "1"}
+    assert error.value.code == "invalid_header"
+    assert header[1] not in error.value.detail or header[1] in {"a", "1"}
 
 
 def test_usual_headers_pass() -> None:

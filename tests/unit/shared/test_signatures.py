@@ -9,7 +9,7 @@ from shared.errors import Rejected, Temporary
 from shared.signatures.passwords import verify_password
 from shared.signatures.signing import hmac_signature
 from shared.signatures.standard_webhooks import sign_standard, verify_standard
-from tests.unit.shared.hmac_way import verify_hmac
+from tests.unit.shared.hmac_verification import verify_hmac
 
 NOW = 1_790_000_000
 KEY = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()

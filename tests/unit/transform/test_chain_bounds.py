@@ -24,10 +24,10 @@ from tests.unit.transform.chain_steps import (
     To,
     chain,
     configured,
+    letters,
     services,
     the_event,
     the_fault,
-    way,
 )
 
 
@@ -104,7 +104,7 @@ async def test_what_others_compute_while_a_step_waits_is_not_the_steps(monkeypat
 
     monkeypatch.setattr(bounded.__init__, "__defaults__", (0.02,))
     course, _ = await asyncio.gather(chain(Waiting()).run(EVENT, services()), computes())
-    assert way(course) == way(finished(chain().run(EVENT)))
+    assert letters(course) == letters(finished(chain().run(EVENT)))
 
 
 @pytest.mark.parametrize(

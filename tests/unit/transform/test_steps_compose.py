@@ -51,8 +51,8 @@ def test_flatten_keep_and_redact_answer_or_refuse_whatever_they_are_given(data: 
 
 def test_map_makes_the_whole_data_and_names_its_fault_by_kind() -> None:
     assert data_after({"map": "{n: length(data.items), from: source}"}, {"items": [1, 2]}) == {"n": 2, "from": "crm"}
-    code, words = code_and_reason({"map": "length(data.items)"}, {"items": 7})
-    assert (code, words) == (
+    code, message = code_and_reason({"map": "length(data.items)"}, {"items": 7})
+    assert (code, message) == (
         "expression_failed",
         "'length(data.items)': length() takes string or array or object; found number",
     )

@@ -24,8 +24,8 @@ def test_a_message_of_a_descriptor_file_holds_what_struct_would_round() -> None:
         ({"id": "seven"}, "the field id"),
         ({"ids": 1}, "it has a field that the message lacks"),
     ]
-    for data, words in wrong:
-        assert refusal({"to": "protobuf", **settings}, data) == f"data does not fit the message shop.Order: {words}"
+    for data, message in wrong:
+        assert refusal({"to": "protobuf", **settings}, data) == f"data does not fit the message shop.Order: {message}"
     with pytest.raises(ValidationError, match=r"the descriptor file has no message 'shop\.Oder'"):
         Convert.model_validate({"to": "protobuf", **settings, "message": "shop.Oder"})
 

@@ -95,6 +95,8 @@ JournalEntry: TypeAlias = EventEntry | AttemptEntry | DeadLetter
 
 
 class Journal(Protocol):
+    """Attempts are recorded in the ledger too, and a journal whose readers read them there keeps none."""
+
     async def record(self, entries: Sequence[JournalEntry]) -> None: ...
 
 

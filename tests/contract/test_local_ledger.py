@@ -10,7 +10,7 @@ import pytest
 from shared.cloud.local.ledger import LocalLedger
 from shared.errors import Temporary
 from shared.ledger import Claimed, Finished
-from tests.contract.claims import LEASE, MESSAGE, T, delivery, finished, plain_claim
+from tests.contract.claims import LEASE, MESSAGE, T, claimed, delivery, failed, finished, in_retry, plain_claim
 
 
 async def test_two_processes_may_share_the_file(tmp_path: Path) -> None:
@@ -51,6 +51,9 @@ async def test_a_file_of_the_version_before_is_upgraded_by_one_of_two_processes(
     await finished(old)
     await old.close()
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        connection.execute("CREATE TABLE messages (id INTEGER PRIMARY KEY, message BLOB NOT NULL)")
+        connection.execute("ALTER TABLE deliveries DROP COLUMN attempts")
+        connection.execute("ALTER TABLE deliveries DROP COLUMN message")
         connection.execute("ALTER TABLE deliveries DROP COLUMN unknown_count")
         connection.execute("PRAGMA user_version = 1")
     one, other = LocalLedger(tmp_path / "ledger.db"), LocalLedger(tmp_path / "ledger.db")
@@ -60,13 +63,31 @@ async def test_a_file_of_the_version_before_is_upgraded_by_one_of_two_processes(
     await asyncio.gather(one.close(), other.close())
 
 
+async def test_what_waits_keeps_its_message_through_the_upgrade(tmp_path: Path) -> None:
+    old = LocalLedger(tmp_path / "ledger.db")
+    await in_retry(old, at=T + 5)
+    await old.close()
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE messages (id INTEGER PRIMARY KEY, message BLOB NOT NULL)")
+        connection.execute("INSERT INTO messages SELECT id, message FROM deliveries")
+        connection.execute("ALTER TABLE deliveries DROP COLUMN attempts")
+        connection.execute("ALTER TABLE deliveries DROP COLUMN message")
+        connection.execute("PRAGMA user_version = 2")
+    ledger = LocalLedger(tmp_path / "ledger.db")
+    [row] = await ledger.due(T + 5, 10)
+    assert (row.message, row.attempts) == (MESSAGE, ())
+    fence = await ledger.postpone(row.key, row.fence, T + 5, T + 600)
+    assert await ledger.settle(await claimed(ledger, T + 5, fence), failed())
+    await ledger.close()
+
+
 async def test_a_large_purge_is_whole(tmp_path: Path) -> None:
     local = LocalLedger(tmp_path / "ledger.db")
 
     async def fail(number: int) -> None:
         claim = await local.claim(delivery(number), MESSAGE, T, LEASE)
         assert isinstance(claim, Claimed)
-        await local.failed(delivery(number).id, claim.fence, T, "", "")
+        await local.settle(claim, failed())
 
     await asyncio.gather(*(fail(number) for number in range(1_500)))
     assert await local.purge(T + 1) == 1_500

@@ -10,6 +10,7 @@ from functions.notify.notify import notify
 from functions.notify.work import Acknowledged, Nacked
 from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater
 from shared.errors import Temporary
+from shared.ledger import Claimed, Settlement
 from tests.fakes.destinations import FakeDestination
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery, message_of, push_of
@@ -217,9 +218,9 @@ async def test_many_attempts_that_find_it_disabled_at_once_say_so_once(capsys: p
 
 async def test_a_release_that_comes_just_before_a_delivery_is_held_releases_that_one_too() -> None:
     class ReleasedMeanwhile(FakeLedger):
-        async def hold(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
-            await self.release("crm", now)
-            return await super().hold(key, fence, now, reason, answer)
+        async def settle(self, claim: Claimed, settlement: Settlement) -> bool:
+            await self.release("crm", settlement.now)
+            return await super().settle(claim, settlement)
 
     notifier = FakeNotifier(FakeDestination(Disabled("verify the sender")), ledger=ReleasedMeanwhile())
     await notifier.take()
@@ -263,7 +264,7 @@ async def test_an_odd_due_attribute_starts_no_retry(due: str) -> None:
 
 
 async def test_the_message_in_the_ledger_is_the_one_that_came() -> None:
-    notifier = FakeNotifier()
+    notifier = FakeNotifier(FakeDestination(RetryLater("503")))
     data = message_of(DELIVERY, notifier.clock.now())
     await notify(push_of(data), notifier.parts)
     assert (await notifier.row()).message == data

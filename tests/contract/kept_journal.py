@@ -106,13 +106,13 @@ def local_journal(folder: Path) -> Iterator[Kept]:
         yield Kept(reader, lambda work: asyncio.run(run(work)))
 
 
-def cloud_journal(firestore: EmulatedFirestore, storage_url: str) -> Iterator[Kept]:
+def cloud_journal(firestore: EmulatedFirestore, storage_url: str, retention: Retention) -> Iterator[Kept]:
     def blobs() -> BucketBlobs:
         return BucketBlobs(storage_url, BUCKET, no_authorization)
 
     async def run(work: Work) -> None:
         places = blobs()
-        journal = FirestoreJournal(firestore.connect("journal"), places, Retention())
+        journal = FirestoreJournal(firestore.connect("journal"), places, retention)
         ledger = FirestoreLedger(firestore.connect())
         await work(journal, ledger)
         for port in (journal, ledger, places):

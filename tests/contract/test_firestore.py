@@ -168,6 +168,30 @@ async def test_a_row_that_others_keep_writing_holds_up_no_other_row_of_its_trans
     assert await ledger.due(T, 10) == []
 
 
+@pytest.mark.parametrize(
+    "settlement",
+    [
+        Settlement("done", T, attempt=DONE.attempt),
+        Settlement("failed", T, "gone", DONE.attempt),
+        Settlement("retry_at", T, "busy", DUE.attempt, T + 5),
+        Settlement("retry_at", T, "paused", retry_at=T + 5),
+        Settlement("disabled", T, "verify the sender"),
+    ],
+)
+async def test_an_outcome_without_a_read_writes_what_a_transaction_writes(
+    ledger: FirestoreLedger, documents: MemoryStore, settlement: Settlement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.cloud.gcp.ledger.randbits", lambda bits: 7)
+    written = []
+    for is_read in (False, True):
+        claim = await claimed(ledger)
+        assert await ledger.settle(replace(claim, version="" if is_read else claim.version), settlement)
+        [document] = documents.documents.values()
+        written.append(document["fields"])
+        documents.documents.clear()
+    assert written[0] == written[1]
+
+
 # Contention and loss
 
 
@@ -315,6 +339,38 @@ async def test_a_database_that_nothing_answers_for_is_temporary(firestore: Emula
     ledger = FirestoreLedger(firestore.elsewhere(free_port))
     with pytest.raises(Temporary, match="Firestore did not answer: NotConnected"):
         await ledger.claim(DELIVERY, b"{}", T, LEASE)
+
+
+# What an earlier version wrote
+
+
+async def test_a_retry_that_an_earlier_version_scheduled_is_found_and_made(
+    ledger: FirestoreLedger, documents: MemoryStore
+) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.settle(claim, DUE)
+    [document] = documents.documents.values()
+    fields = document["fields"]
+    assert isinstance(fields, dict)
+    for name in ("due", "by_state", "by_destination_state", "attempts", "ended", "created"):
+        fields.pop(name, None)
+    fields |= {"retry_at": {"doubleValue": T}, "created": {"integerValue": str(round(T * 1_000_000))}}
+    assert await ledger.due(T, 10, T - 600) == []
+    [row] = await ledger.due(T, 10)
+    fence = await ledger.postpone(row.key, row.fence, T, T + 600)
+    assert await ledger.due(T, 10) == []
+    again = await ledger.claim(DELIVERY, b"{}", T, LEASE, fence)
+    assert isinstance(again, Claimed)
+    assert await ledger.settle(again, DONE)
+
+
+async def test_what_an_earlier_version_holds_is_released(ledger: FirestoreLedger, documents: MemoryStore) -> None:
+    assert await ledger.settle(await claimed(ledger), Settlement("disabled", T))
+    [document] = documents.documents.values()
+    fields = document["fields"]
+    assert isinstance(fields, dict)
+    fields["by_destination_state"] = {"stringValue": f"crm/disabled/{round(T * 1_000_000):016d}"}
+    assert await ledger.release("crm", T) == 1
 
 
 # What documents hold

@@ -10,7 +10,7 @@ from functions.notify.notify import notify
 from functions.notify.work import Acknowledged, Nacked
 from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater
 from shared.errors import Temporary
-from shared.ledger import Claimed, Settlement
+from shared.ledger import Claimed, DestinationState, Settlement
 from tests.fakes.destinations import FakeDestination
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery, message_of, push_of
@@ -225,6 +225,21 @@ async def test_a_release_that_comes_just_before_a_delivery_is_held_releases_that
     notifier = FakeNotifier(FakeDestination(Disabled("verify the sender")), ledger=ReleasedMeanwhile())
     await notifier.take()
     assert (await notifier.row()).state == "retry_at"
+
+
+async def test_an_attempt_does_not_begin_where_its_lease_could_end_before_it() -> None:
+    class SlowState(FakeLedger):
+        async def destination_state(self, destination: str) -> DestinationState:
+            if not notifier.clock.now() - started:
+                notifier.clock.advance(30.0)
+            return await super().destination_state(destination)
+
+    notifier = FakeNotifier(ledger=SlowState())
+    started = notifier.clock.now()
+    result = await notifier.take()
+    assert (type(result), result.outcome, notifier.crm.attempts) == (Nacked, "lease_over", [])
+    assert (await notifier.take()).outcome == "delivered"
+    assert (await notifier.row()).attempt_number == 1
 
 
 # Replays

@@ -60,15 +60,19 @@ async def read_shards(
             )
             for shard in range(SHARDS)
         ]
-        answers = await asyncio.gather(*(store.query(query) for query in queries))
+        results = await asyncio.gather(*(store.query(query) for query in queries), return_exceptions=True)
+        answers: list[list[Document]] = []
+        for result in results:  # all have ended: where one fails, none is left behind
+            if isinstance(result, BaseException):
+                raise result
+            answers.append(result)
         found = sorted(chain.from_iterable(answers), key=lambda each: moment_of(each, field), reverse=descending)
         # What lies beyond the last document of a shard that has more is not complete.
         ends = [moment_of(answer[-1], field) for answer in answers if len(answer) == at_once]
         if ends:
             end = max(ends) if descending else min(ends)
-            found = [
-                each for each in found if descending == (moment_of(each, field) > end) or moment_of(each, field) == end
-            ]
+            is_whole = end.__le__ if descending else end.__ge__
+            found = [each for each in found if is_whole(moment_of(each, field))]
         if not ends or len(found) >= limit:
             return found[:limit]
         at_once *= 2

@@ -31,8 +31,8 @@ check: $(VENV)/installed-check ## the gate: lint, format, types, every test, the
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(CHECKED) $(ARGS)
 
-bench: $(VENV)/installed-bench ## measure speed and print the table (needs wrk)
-	@$(BIN)/python -m tests.bench $(ARGS)
+bench: $(VENV)/installed-bench ## measure what an event costs (PEERS=1: other receivers too)
+	@$(BIN)/python -m tests.bench $(if $(PEERS),--peers) $(ARGS)
 
 bundle: $(VENV)/installed-local ## write build/receive, build/transform and build/notify
 	@$(BIN)/hookchain bundle $(ARGS)

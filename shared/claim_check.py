@@ -13,15 +13,17 @@ MAX_INLINE_BYTES: Final = 200 * 1024
 
 
 async def checked_in(
-    event: Event, blobs: Blobs | None, name: str, *, is_named_by_content: bool = False
+    event: Event, blobs: Blobs | None, name: str, content: bytes | None = None, *, is_named_by_content: bool = False
 ) -> tuple[Event, bytes]:
     """Return the event as it may travel, and its JSON. Over 200 KiB it is put under `name` first. Raises Temporary.
 
+    `content` is the JSON of the whole event, if the caller has it at hand.
     `is_named_by_content`: the same name always has the same content, so an existing blob is not written again.
 
     Where the platform has no Blobs it travels whole, which Pub/Sub takes to 10 MB.
     """
-    content = to_json(to_cloudevent(event)).encode()
+    if content is None:
+        content = to_json(to_cloudevent(event)).encode()
     if blobs is None or len(content) <= MAX_INLINE_BYTES:
         return event, content
     await (blobs.create if is_named_by_content else blobs.put)(name, content)
@@ -30,12 +32,14 @@ async def checked_in(
 
 
 async def checked_out(event: Event, blobs: Blobs | None) -> Event:
-    """Return the whole event. Raises Temporary, and Permanent (`dataref`) where the blob is gone."""
+    """Return the whole event. Raises Temporary, and Permanent (`missing_body`) where the blob is gone."""
     if event.dataref is None:
         return event
     if blobs is None:
-        raise Temporary("blobs", "the event's data is in a blob, and this platform's settings name no place for blobs")
+        raise Temporary(
+            "blobs_unavailable", "the event's data is in a blob, and this platform's settings name no place for blobs"
+        )
     content = await blobs.get(event.dataref)
     if content is None:
-        raise Permanent("dataref", f"the blob {event.dataref!r} that holds the event's data is gone")
+        raise Permanent("missing_body", f"the blob {event.dataref!r} that holds the event's data is gone")
     return from_cloudevent(json.loads(content))

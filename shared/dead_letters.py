@@ -46,10 +46,12 @@ def dead_letter_message(letter: DeadLetter) -> BusMessage:
 
 
 def dead_letter_from(document: Json) -> DeadLetter:
-    """Raises Permanent (`event`) for what is not a dead letter of ours."""
+    """Raises Permanent (`malformed_event`) for what is not a dead letter of ours."""
     data = document.get("data") if isinstance(document, dict) and document.get("type") == DEAD_LETTER_TYPE else None
     if not isinstance(document, dict) or not isinstance(data, dict):
-        raise Permanent("event", f"a dead letter is a CloudEvent of type {DEAD_LETTER_TYPE!r} whose data is an object")
+        raise Permanent(
+            "malformed_event", f"a dead letter is a CloudEvent of type {DEAD_LETTER_TYPE!r} whose data is an object"
+        )
     try:
         return DeadLetter(
             id=_text(document, "id"),
@@ -63,7 +65,9 @@ def dead_letter_from(document: Json) -> DeadLetter:
             destination=_text(data, "destination"),
         )
     except ValueError as error:
-        raise Permanent("event", f"a dead letter has a field that does not read: {type(error).__name__}") from error
+        raise Permanent(
+            "malformed_event", f"a dead letter has a field that does not read: {type(error).__name__}"
+        ) from error
 
 
 def _encoded(message: bytes) -> JsonObject:
@@ -79,11 +83,11 @@ def _decoded(data: JsonObject) -> bytes:
     try:
         return base64.b64decode(_text(data, "message_base64"), validate=True)
     except binascii.Error as error:
-        raise Permanent("event", "a dead letter's 'message_base64' is not base64") from error
+        raise Permanent("malformed_event", "a dead letter's 'message_base64' is not base64") from error
 
 
 def _text(values: JsonObject, name: str) -> str:
     value = values.get(name)
     if not isinstance(value, str):
-        raise Permanent("event", f"a dead letter's {name!r} is text; found {type(value).__name__}")
+        raise Permanent("malformed_event", f"a dead letter's {name!r} is text; found {type(value).__name__}")
     return value

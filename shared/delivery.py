@@ -1,61 +1,76 @@
 """The delivery: one event owed to one destination by one route; and what came of an attempt at it."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-from shared.errors import Permanent
-from shared.event import Event, from_cloudevent, to_cloudevent
-from shared.jsontext import Json, JsonObject, canonical
-from shared.times import rfc3339
+from shared.errors import Permanent, PermanentCode
+from shared.event import Event, from_cloudevent
+from shared.jsontext import Json, to_json
+from shared.ports import BusMessage
 
 DELIVERY_TYPE: Final = "hookchain.delivery"
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """`event` is as the route's steps left it."""
+    """`event` is as the route's steps left it.
+
+    `id` is the idempotency key. It holds the names, so a renamed route or destination starts new history.
+    """
 
     event: Event
     route: str
     destination: str
+    id: str = field(init=False)
 
-    @property
-    def id(self) -> str:
-        """Return the idempotency key. It holds the names, so a renamed route or destination starts new history."""
-        return _delivery_id(self.event.id, self.route, self.destination)
-
-
-@lru_cache(maxsize=1_024)  # one delivery is asked for it several times
-def _delivery_id(event_id: str, route: str, destination: str) -> str:
-    return hashlib.sha256(canonical([event_id, route, destination])).hexdigest()
+    def __post_init__(self) -> None:
+        text = f"[{to_json(self.event.id)},{_parts_of_names(self.route, self.destination).names}]"  # canonical JSON
+        object.__setattr__(self, "id", hashlib.sha256(text.encode()).hexdigest())
 
 
-def to_cloudevent_of(delivery: Delivery, now: float) -> JsonObject:
-    return {
-        "specversion": "1.0",
-        "id": delivery.id,
-        "source": f"/routes/{delivery.route}",
-        "type": DELIVERY_TYPE,
-        "time": rfc3339(now),
-        "datacontenttype": "application/json",
-        "data": {
-            "event": to_cloudevent(delivery.event),
-            "route": delivery.route,
-            "destination": delivery.destination,
-        },
-    }
+class _PartsOfNames(NamedTuple):
+    """The parts of a message that only depend on the names of the route and the destination."""
+
+    names: str
+    source: str
+    fields: str
+
+
+@lru_cache(maxsize=4_096)
+def _parts_of_names(route: str, destination: str) -> _PartsOfNames:
+    names, source = (to_json(route), to_json(destination)), f"/routes/{route}"
+    fields = (
+        f'"source":{to_json(source)},"type":"{DELIVERY_TYPE}","datacontenttype":"application/json",'
+        f'"data":{{"route":{names[0]},"destination":{names[1]},"event":'
+    )
+    return _PartsOfNames(",".join(names), source, fields)
+
+
+def delivery_message(delivery: Delivery, event: bytes, time: str, attributes: Mapping[str, str]) -> BusMessage:
+    """Return the message that carries the delivery: a CloudEvent.
+
+    `event` is the JSON of the delivery's event as it travels, `time` the RFC 3339 time of the message; `attributes` are
+    added to those of the CloudEvent.
+    """
+    parts = _parts_of_names(delivery.route, delivery.destination)
+    head = f'{{"specversion":"1.0","id":"{delivery.id}","time":"{time}",{parts.fields}'
+    own = {"ce-id": delivery.id, "ce-type": DELIVERY_TYPE, "ce-source": parts.source}
+    return BusMessage(head.encode() + event + b"}}", {**own, **attributes})
 
 
 def delivery_from(document: Json) -> Delivery:
-    """Raises Permanent (`event`) for what is not a delivery of ours."""
+    """Raises Permanent (`malformed_event`) for what is not a delivery of ours."""
     data = document.get("data") if isinstance(document, dict) and document.get("type") == DELIVERY_TYPE else None
     if not isinstance(data, dict):
-        raise Permanent("event", f"a delivery is a CloudEvent of type {DELIVERY_TYPE!r} whose data is an object")
+        raise Permanent(
+            "malformed_event", f"a delivery is a CloudEvent of type {DELIVERY_TYPE!r} whose data is an object"
+        )
     route, destination = data.get("route"), data.get("destination")
     if not isinstance(route, str) or not isinstance(destination, str):
-        raise Permanent("event", "a delivery's data names its 'route' and its 'destination'")
+        raise Permanent("malformed_event", "a delivery's data names its 'route' and its 'destination'")
     return Delivery(from_cloudevent(data.get("event")), route, destination)
 
 
@@ -91,10 +106,10 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Failed:
     """It will never take this delivery: a dead letter with this code."""
 
-    code: str
+    code: PermanentCode
     reason: str
     answer: str = ""
 
@@ -107,4 +122,4 @@ class Disabled:
     answer: str = ""
 
 
-Outcome: TypeAlias = Delivered | RetryLater | Unknown | Refused | Disabled
+Outcome: TypeAlias = Delivered | RetryLater | Unknown | Failed | Disabled

@@ -6,7 +6,7 @@
     │   └── Unanswered   a request that we sent got no answer, and may have been acted on
     └── Permanent   can never succeed: dead-lettered first, then acknowledged
 
-Every one carries a stable `code` for programs and a `detail` for people. A detail may name a rule, a limit, a
+Each carries a stable `code` for programs and a `detail` for people. A detail may name a rule, a limit, a
 configured name or a count. It never holds a secret, a header's value or any part of a body.
 """
 
@@ -14,60 +14,160 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final, Literal, TypeAlias
 
-REJECTION_STATUS: Mapping[str, int] = MappingProxyType(
+RejectedCode: TypeAlias = Literal[
+    "malformed_body",
+    "multiple_documents",
+    "invalid_content_length",
+    "invalid_delivery_id",
+    "disconnected",
+    "signature_mismatch",
+    "timestamp_out_of_range",
+    "password_mismatch",
+    "push_identity_mismatch",
+    "certificate_url_not_allowed",
+    "subscribe_url_not_allowed",
+    "address_not_allowed",
+    "origin_not_allowed",
+    "prefetch_not_allowed",
+    "unknown_source",
+    "method_not_allowed",
+    "request_timeout",
+    "body_too_large",
+    "decoded_body_too_large",
+    "headers_too_large",
+    "query_too_large",
+    "unsupported_encoding",
+    "unsupported_content_type",
+    "nested_too_deeply",
+    "too_many_values",
+    "number_out_of_range",
+    "duplicate_key",
+    "invalid_key",
+    "dtd_not_allowed",
+    "tag_not_allowed",
+    "expanded_too_large",
+    "too_many_fields",
+    "too_many_parts",
+    "too_many_items",
+    "schema_mismatch",
+]
+"""Codes of requests that are answered 4xx. deploy/codes.md lists every code with its meaning."""
+
+TemporaryCode: TypeAlias = Literal[
+    "apis_unavailable",
+    "blobs_unavailable",
+    "bus_unavailable",
+    "credentials_unavailable",
+    "destination_not_loaded",
+    "handshake_failed",
+    "host_unavailable",
+    "host_unreachable",
+    "identity_unavailable",
+    "internal_error",
+    "journal_unavailable",
+    "key_unavailable",
+    "ledger_unavailable",
+    "mail_queue_full",
+    "mail_timeout",
+    "offline",
+    "owners_unavailable",
+    "push_identity_unset",
+    "push_keys_unavailable",
+    "queue_full",
+    "secret_unavailable",
+    "secret_unusable",
+    "secret_weak",
+    "step_timeout",
+]
+"""Codes of failures after which the sender or the bus tries again."""
+
+PermanentCode: TypeAlias = Literal[
+    "address_blocked", "cast_failed", "conversion_failed", "crashed", "cryptography_failed", "decoding_failed",
+    "delivery_id_reused", "destination_fault", "digest_failed", "encoding_failed", "expression_failed", "invalid_chain",
+    "invalid_header", "invalid_output", "invalid_time", "invalid_url", "lint_failed", "mail_rejected", "mail_too_large",
+    "malformed_event", "malformed_push", "malformed_response", "missing_answer", "missing_body", "not_countable",
+    "not_replayable", "outcome_unknown", "output_too_large", "path_conflict", "recipient_not_allowed",
+    "request_rejected", "response_too_large", "retries_exhausted", "step_failed", "template_failed",
+    "time_limit_exceeded", "too_many_hops", "undefined_field", "undeliverable", "unknown_destination", "unknown_key",
+]  # fmt: skip
+"""Codes of dead letters."""
+
+StartCode: TypeAlias = Literal["invalid_slice"]
+"""Codes of faults that end the process before it serves."""
+
+ReplyCode: TypeAlias = (
+    RejectedCode | TemporaryCode | PermanentCode | Literal["unavailable", "unknown_chain", "filtered"]
+)
+"""Codes in the body of a reply. `unavailable`: a 503 whose cause is in the log alone."""
+
+ServerCode: TypeAlias = Literal["malformed_http", "head_too_large"]
+"""Codes of requests that the server rejects before a function sees them."""
+
+ProblemCode: TypeAlias = RejectedCode | TemporaryCode | PermanentCode | StartCode
+
+REJECTION_STATUS: Final[Mapping[RejectedCode, int]] = MappingProxyType(
     {
         # the request itself
-        "parse": 400,
-        "multi": 400,
-        "length": 400,
-        "id": 400,
+        "malformed_body": 400,
+        "multiple_documents": 400,
+        "invalid_content_length": 400,
+        "invalid_delivery_id": 400,
         "disconnected": 400,
-        "sig": 401,
-        "ts": 401,
-        "password": 401,
+        "signature_mismatch": 401,
+        "timestamp_out_of_range": 401,
+        "password_mismatch": 401,
         "push_identity_mismatch": 401,
-        "cert_url": 401,
-        "sub_url": 401,
-        "address": 403,
-        "origin": 403,
-        "prefetch": 403,
+        "certificate_url_not_allowed": 401,
+        "subscribe_url_not_allowed": 401,
+        "address_not_allowed": 403,
+        "origin_not_allowed": 403,
+        "prefetch_not_allowed": 403,
         "unknown_source": 404,
-        "method": 405,
-        "slow": 408,
-        "raw": 413,
-        "decoded": 413,
-        "encoding": 415,
-        "content_type": 415,
+        "method_not_allowed": 405,
+        "request_timeout": 408,
+        "body_too_large": 413,
+        "decoded_body_too_large": 413,
+        "headers_too_large": 413,
+        "query_too_large": 413,
+        "unsupported_encoding": 415,
+        "unsupported_content_type": 415,
         # the body parses, and breaks a limit or a rule
-        "depth": 422,
-        "nodes": 422,
-        "num": 422,
-        "dup_key": 422,
-        "key": 422,
-        "dtd": 422,
-        "tag": 422,
-        "expansion": 422,
-        "fields": 422,
-        "parts": 422,
-        "items": 422,
-        "schema": 422,
-        "loop": 422,
+        "nested_too_deeply": 422,
+        "too_many_values": 422,
+        "number_out_of_range": 422,
+        "duplicate_key": 422,
+        "invalid_key": 422,
+        "dtd_not_allowed": 422,
+        "tag_not_allowed": 422,
+        "expanded_too_large": 422,
+        "too_many_fields": 422,
+        "too_many_parts": 422,
+        "too_many_items": 422,
+        "schema_mismatch": 422,
     }
 )
 
 
 class HookchainError(Exception):
-    """The root: what Hookchain raises on purpose."""
+    """The root: an error that Hookchain raises on purpose."""
 
-    def __init__(self, code: str, detail: str) -> None:
+    code: ProblemCode
+
+    def __init__(self, code: ProblemCode, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
 
 
 class Rejected(HookchainError):
-    """The sender's request is refused. `code` is a key of REJECTION_STATUS."""
+    """A request that is at fault: it is answered 4xx."""
+
+    code: RejectedCode
+
+    def __init__(self, code: RejectedCode, detail: str) -> None:
+        super().__init__(code, detail)
 
     @property
     def status(self) -> int:
@@ -75,15 +175,25 @@ class Rejected(HookchainError):
 
 
 class Temporary(HookchainError):
-    """A part of ours (bus, ledger, secret store) failed or was too slow. Trying again later may help."""
+    """A failure of one of our own parts (bus, ledger, secret store), or its timeout. A retry may help."""
+
+    code: TemporaryCode
+
+    def __init__(self, code: TemporaryCode, detail: str) -> None:
+        super().__init__(code, detail)
 
 
 class Unanswered(Temporary):
-    """A request was sent whole, and no answer came: the other side may have acted on it."""
+    """A request that was sent whole and got no answer: the other side may have acted on it."""
 
 
 class Permanent(HookchainError):
-    """No number of tries will help. Whoever catches this dead-letters before it acknowledges."""
+    """A failure that no retry can repair. Whoever catches it dead-letters before it acknowledges."""
+
+    code: PermanentCode
+
+    def __init__(self, code: PermanentCode, detail: str) -> None:
+        super().__init__(code, detail)
 
 
 def place_of(error: BaseException) -> str:

@@ -5,21 +5,25 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from shared.errors import Permanent
-from shared.jsontext import Json, JsonObject, canonical
+from shared.jsontext import Json, JsonObject, canonical, to_json
 
 MAX_ATTRIBUTE_CHARACTERS: Final = 255
 MAX_HOPS: Final = 8
 TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 """The trace's id is its group (https://www.w3.org/TR/trace-context/)."""
 
+UNFIT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Line breaks in every form that some reader takes for one, all other controls, and lone halves of surrogate pairs."""
+
 NAMES: Final = ("id", "source", "type", "subject", "actor", "time", "receivedat", "deliveryid", "hops", "data")
 """What `view_of` shows of an event."""
 
 # CloudEvents asks for attribute names of lower-case letters and digits only.
+_REQUIRED: Final = ("id", "source", "type", "receivedat", "payloadhash")
 _TEXTS: Final = (
     "subject",
     "actor",
@@ -92,7 +96,24 @@ class Event:
         """Return the event with other data and without the body as it came, which may hold what a step removed."""
         if data is self.data and datatype in (None, self.datatype):  # equal is not the same: 1 equals true
             return self
-        return replace(self, data=data, datatype=datatype, rawbody=None, rawbase64=None, rawheaders=None)
+        return Event(  # half the time of dataclasses.replace
+            self.id,
+            self.source,
+            self.type,
+            self.receivedat,
+            self.payloadhash,
+            data,
+            self.subject,
+            self.actor,
+            self.time,
+            self.traceparent,
+            self.deliveryid,
+            self.hops,
+            self.dataref,
+            rawtype=self.rawtype,
+            datatype=datatype,
+            signedas=self.signedas,
+        )
 
 
 def event_id(source_name: str, delivery_id: str) -> str:
@@ -102,7 +123,13 @@ def event_id(source_name: str, delivery_id: str) -> str:
 
 def attribute_text(text: str) -> str:
     """Return hostile text as a CloudEvents attribute: printable characters only, at most 255."""
-    return "".join(c if c.isprintable() else " " for c in text[:MAX_ATTRIBUTE_CHARACTERS]).strip()
+    text = text[:MAX_ATTRIBUTE_CHARACTERS]
+    return (text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)).strip()
+
+
+def oneline(value: object) -> str:
+    """Return any value as one line of text: the filter in `{{ data.title | oneline }}`."""
+    return " ".join(UNFIT.sub(" ", str(value)).split())
 
 
 def to_cloudevent(event: Event) -> JsonObject:
@@ -127,35 +154,43 @@ def to_cloudevent(event: Event) -> JsonObject:
     return document
 
 
-def from_cloudevent(document: Json) -> Event:
-    """Raises Permanent (`event`) for what is not one of our events."""
-    if not isinstance(document, dict):
-        raise Permanent("event", f"a CloudEvent is a JSON object; found {type(document).__name__}")
+def event_json(event: Event, data: bytes | None = None) -> bytes:
+    """Return the event as CloudEvents' JSON format. `data`, where given, is the JSON text of the event's data."""
+    document = to_cloudevent(event)
+    if data is None:
+        return to_json(document).encode()
+    del document["data"]
+    return b'%b,"data":%b}' % (to_json(document).encode()[:-1], data)
 
-    def text(name: str) -> str | None:
+
+def from_cloudevent(document: Json) -> Event:
+    """Raises Permanent (`malformed_event`) for what is not one of our events."""
+    if not isinstance(document, dict):
+        raise Permanent("malformed_event", f"a CloudEvent is a JSON object; found {type(document).__name__}")
+    required: dict[str, str] = {}
+    others: dict[str, str | None] = {}
+    for name in (*_REQUIRED, *_TEXTS):
         value = document.get(name)
         if value is not None and not isinstance(value, str):
-            raise Permanent("event", f"the CloudEvent's {name!r} is text; found {type(value).__name__}")
-        return value
-
-    def required(name: str) -> str:
-        value = text(name)
-        if not value:
-            raise Permanent("event", f"the CloudEvent has no {name!r}")
-        return value
-
+            raise Permanent("malformed_event", f"the CloudEvent's {name!r} is text; found {type(value).__name__}")
+        if name not in _REQUIRED:
+            others[name] = value
+        elif value:
+            required[name] = value
+        else:
+            raise Permanent("malformed_event", f"the CloudEvent has no {name!r}")
     hops = document.get("hops", 0)
     if not isinstance(hops, int) or isinstance(hops, bool):
-        raise Permanent("event", f"the CloudEvent's 'hops' is an integer; found {type(hops).__name__}")
+        raise Permanent("malformed_event", f"the CloudEvent's 'hops' is an integer; found {type(hops).__name__}")
     return Event(
-        id=required("id"),
-        source=required("source"),
-        type=required("type"),
-        receivedat=required("receivedat"),
-        payloadhash=required("payloadhash"),
+        id=required["id"],
+        source=required["source"],
+        type=required["type"],
+        receivedat=required["receivedat"],
+        payloadhash=required["payloadhash"],
         data=document.get("data"),
         hops=hops,
-        **{name: text(name) for name in _TEXTS},
+        **others,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from shared.errors import ReplyCode
 from shared.jsontext import JsonObject, to_json
 
 Headers = tuple[tuple[str, str], ...]
@@ -12,7 +13,8 @@ MAX_HEADER_BYTES: Final = 1_048_576
 """Of all header lines of a request: more than senders need and platforms let through."""
 
 ReadBody = Callable[[int], Awaitable[bytes]]
-"""Reads a request's body of at most so many bytes. Raises Rejected: `raw`, `slow` or `disconnected`."""
+"""Reads a request's body of at most so many bytes. Raises Rejected: `body_too_large`, `request_timeout` or
+`disconnected`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +31,15 @@ class Request:
     headers: Headers = ()
     body: bytes = b""
     peer: str = ""
+    _values: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """The headers by name, filled at the first look-up."""
 
     def header(self, name: str) -> str | None:
         """Return all lines of that name joined with a comma, as some platforms join them already; else None."""
-        name = name.lower()
-        found = [value for key, value in self.headers if key == name]
-        return ",".join(found) if found else None
+        if not self._values:
+            for key, value in self.headers:
+                self._values[key] = f"{self._values[key]},{value}" if key in self._values else value
+        return self._values.get(name.lower())
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ def json_reply(status: int, value: JsonObject, *headers: tuple[str, str]) -> Rep
     return Reply(status, to_json(value).encode(), (("content-type", "application/json"), *headers))
 
 
-def problem(status: int, code: str, title: str, *headers: tuple[str, str]) -> Reply:
+def problem(status: int, code: ReplyCode, title: str, *headers: tuple[str, str]) -> Reply:
     """Return an RFC 9457 problem document. `code` is stable; `title` says no more than a stranger may know."""
     body = to_json({"type": "about:blank", "title": title, "status": status, "code": code}).encode()
     return Reply(status, body, (("content-type", "application/problem+json"), *headers))

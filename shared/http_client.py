@@ -74,36 +74,31 @@ class HttpClient:
         `may_repeat`, for what may be done twice: where a kept-alive connection turns out to be closed by its server,
         the request is sent again on another.
         """
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         head = f"{method} {path} HTTP/1.1\r\nHost: {self._authority}\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
         request = head.encode("latin-1") + body
         deadline = asyncio.get_running_loop().time() + timeout_seconds
-        while connection := self._kept():
+        while True:
+            kept = self._kept()
+            connection = kept or await self._connect(deadline)
             try:
-                return await self._exchange(connection, request, deadline)
-            except ConnectionLost as lost:
-                if lost.answered or not may_repeat:
-                    raise
-        return await self._exchange(await self._connect(deadline), request, deadline)
+                status, pairs, content, _ = await connection.exchange(request, deadline=deadline)
+            except BaseException as error:
+                is_sent = connection.is_request_sent
+                # Cancelled too: an answer that comes late must not meet the next request. Aborted, not closed: closing
+                # would still send the rest of the request.
+                connection.abort()
+                if kept and may_repeat and isinstance(error, ConnectionLost) and not error.answered:
+                    continue
+                if isinstance(error, OSError) and not is_sent:
+                    raise NotSent(type(error).__name__) from error
+                raise
+            self._idle.append((connection, self._now()))
+            return Answer(status, content, dict(pairs))
 
     def close(self) -> None:
         while self._idle:
             self._idle.pop()[0].close()
-
-    async def _exchange(self, connection: Connection, request: bytes, deadline: float) -> Answer:
-        try:
-            async with asyncio.timeout_at(deadline):
-                status, headers, content, _ = await connection.exchange(request)
-        except BaseException as error:
-            is_sent = connection.is_request_sent
-            # Cancelled too: an answer that comes late must not meet the next request. Aborted, not closed: closing
-            # would still send the rest of the request.
-            connection.abort()
-            if isinstance(error, OSError) and not is_sent:
-                raise NotSent(type(error).__name__) from error
-            raise
-        self._idle.append((connection, self._now()))
-        return Answer(status, content, dict(headers))
 
     def _kept(self) -> Connection | None:
         while self._idle:

@@ -9,10 +9,13 @@ from shared.errors import Temporary
 from shared.event import Event
 from shared.jsontext import Json
 from shared.logs import log
+from shared.outcomes import RouteOutcome
 
 KEPT: Final = "kept"
 """The state of a dead letter that an operator has not decided about."""
 JOURNAL_SECONDS: Final = 1.0
+MAX_LISTED_ROUTES: Final = 20
+"""The journal lists the decisions of so many routes about one event, and counts the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +34,30 @@ class RouteDecision:
     events: int = 1
 
     @property
-    def word(self) -> str:
-        """Return one word. Stopped: its chain ended the event on purpose. Duplicate: no route was asked."""
+    def outcome(self) -> RouteOutcome:
+        """Return the outcome. `filtered`: its chain ended the event on purpose. `duplicate`: no route was asked."""
         if self.code is not None:
-            return "failed"
+            return "dead_lettered"
         if not self.route:
             return "duplicate"
         if not self.matched:
-            return "no match"
-        return "matched" if self.destinations else "stopped"
+            return "not_matched"
+        return "matched" if self.destinations else "filtered"
 
 
 @dataclass(frozen=True, slots=True)
 class EventEntry:
-    """An event as receive made it, and what transform decided."""
+    """An event as receive made it, and what transform decided.
+
+    others    the number of routes that did not take the event and whose decisions are not in `routes`
+    document  the event's JSON; empty where nobody has it at hand
+    """
 
     event: Event
     routes: tuple[RouteDecision, ...]
     at: float
+    others: int = 0
+    document: bytes = b""
 
     @property
     def expected(self) -> int:
@@ -62,7 +71,7 @@ class EventEntry:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEntry:
-    """`outcome` is delivered, retry_later, refused, disabled or unknown."""
+    """An attempt at a delivery. `outcome` is an AttemptOutcome; an entry of an earlier version keeps its own word."""
 
     delivery_id: str
     event_id: str
@@ -120,9 +129,12 @@ class Journaling:
             log("WARNING", "not journaled", function=self.function, event_id=event_id, detail=detail)
 
 
-def route_documents(routes: Sequence[RouteDecision]) -> list[Json]:
-    """Return the decisions as the journals store them and the page shows them."""
-    return [
+def route_documents(routes: Sequence[RouteDecision], others: int = 0) -> list[Json]:
+    """Return the decisions as the journals store them and the page shows them, and the number of all other routes."""
+    if len(routes) > MAX_LISTED_ROUTES:  # what failed and what took the event comes first
+        others += len(routes) - MAX_LISTED_ROUTES
+        routes = sorted(routes, key=lambda route: (route.code is None, not route.matched))[:MAX_LISTED_ROUTES]
+    documents: list[Json] = [
         {
             "route": route.route,
             "matched": route.matched,
@@ -132,3 +144,4 @@ def route_documents(routes: Sequence[RouteDecision]) -> list[Json]:
         }
         for route in routes
     ]
+    return [*documents, {"others": others}] if others else documents

@@ -7,13 +7,15 @@ from typing import Protocol, TypeAlias
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.journal import AttemptEntry
+from shared.outcomes import DeliveryState
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """A delivery as the ledger stores it. `state` is claimed, attempted, done, failed, retry_at or disabled.
+    """A delivery as the ledger stores it.
 
-    message          the delivery's CloudEvent, to publish it again; empty once the delivery is done or failed
+    state            claimed, attempted, delivered, retry_scheduled, held or dead_lettered
+    message          the delivery's CloudEvent, to publish it again; empty once it is delivered or dead-lettered
     attempt_number   counts the attempts of this generation that began
     generation       0, and one more for each time an operator reopened the delivery
     lease_until      matters in claimed and attempted: until then nobody else may claim the delivery
@@ -77,7 +79,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The key is known with another payload hash: dead letter `id_reuse`."""
+    """The key is known with another payload hash: dead letter `delivery_id_reused`."""
 
 
 Claim: TypeAlias = Claimed | Busy | Waiting | Finished | Conflict
@@ -87,11 +89,11 @@ Claim: TypeAlias = Claimed | Busy | Waiting | Finished | Conflict
 class Settlement:
     """The state that a claimed delivery goes to, and why. `now` and `retry_at` are Unix seconds.
 
-    `state` is done, failed, retry_at or disabled (held until `release`). `attempt` is None where none was made: then
-    its number is used again.
+    `state` is delivered, retry_scheduled, held (until `release`) or dead_lettered. `attempt` is None where none was
+    made: then its number is used again.
     """
 
-    state: str
+    state: DeliveryState
     now: float
     reason: str = ""
     attempt: AttemptEntry | None = None
@@ -119,8 +121,9 @@ class Ledger(Protocol):
         """Take the delivery for one attempt, which counts as begun from here on.
 
         An attempt whose lease is over is recorded as unknown; the delivery is a suspect then, and stays one until an
-        outcome is known. A suspect's attempt counts as begun only from `begin` on. `retry_at` answers Waiting, whether
-        or not its time has come, unless `due_fence` is the row's fence: only the sweep's message starts a retry.
+        outcome is known. A suspect's attempt counts as begun only from `begin` on. `retry_scheduled` answers
+        Waiting, whether or not its time has come, unless `due_fence` is the row's fence: only the sweep's message
+        starts a retry.
         """
         ...
 
@@ -140,7 +143,7 @@ class Ledger(Protocol):
         ...
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
-        """Return the rows in `retry_at` whose time has come, at `since` or later, oldest first."""
+        """Return the rows in `retry_scheduled` whose time has come, at `since` or later, oldest first."""
         ...
 
     async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:

@@ -1,13 +1,13 @@
 """The ledger's protocol: what each request makes of a row. Every ledger decides by these and only stores the answer.
 
-    (new) → attempted → done | failed | retry_at | disabled
-    attempted → claimed       once the lease is over: a suspect, whose attempt began and has no record
-    claimed → attempted       by `begin`; by the next claim where this one was given back
-    retry_at → attempted      by the sweep's own message only
-    disabled → retry_at       when the destination is released
-    done, failed → claimed    when an operator reopens it; the lease of this claim is over at once
+    (new) → attempted → delivered | retry_scheduled | held | dead_lettered
+    attempted → claimed                   once the lease is over: a suspect, whose attempt began and has no record
+    claimed → attempted                   by `begin`; by the next claim where this one was given back
+    retry_scheduled → attempted           by the sweep's own message only
+    held → retry_scheduled                when the destination is released
+    delivered, dead_lettered → claimed    when an operator reopens it; the lease of this claim is over at once
 
-A rule answers the row as it then is (the same object where nothing changes), or None where the request is refused.
+A rule answers the row as it then is (the same object where nothing changes), or None where the request is rejected.
 """
 
 from collections.abc import Callable
@@ -17,13 +17,14 @@ from typing import Final, TypeAlias
 from shared.delivery import Delivery
 from shared.journal import AttemptEntry
 from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, LedgerRow, Settlement, Waiting
+from shared.outcomes import DeliveryState
 
-CLAIMED: Final = "claimed"
-ATTEMPTED: Final = "attempted"
-DONE: Final = "done"
-FAILED: Final = "failed"
-RETRY_AT: Final = "retry_at"
-DISABLED: Final = "disabled"
+CLAIMED: Final[DeliveryState] = "claimed"
+ATTEMPTED: Final[DeliveryState] = "attempted"
+DELIVERED: Final[DeliveryState] = "delivered"
+DEAD_LETTERED: Final[DeliveryState] = "dead_lettered"
+RETRY_SCHEDULED: Final[DeliveryState] = "retry_scheduled"
+HELD: Final[DeliveryState] = "held"
 
 Rule: TypeAlias = Callable[[LedgerRow], LedgerRow | None]
 
@@ -32,7 +33,7 @@ KEEP_SECONDS: Final = 45 * 86_400.0
 MAX_ATTEMPTS: Final = 100
 """The newest attempts that a row keeps: two whole schedules."""
 
-FINAL: Final = frozenset({DONE, FAILED})
+FINAL: Final = frozenset({DELIVERED, DEAD_LETTERED})
 LEASED: Final = frozenset({ATTEMPTED, CLAIMED})
 
 
@@ -72,11 +73,11 @@ def claim(
         return Conflict(), row
     if row.fence == fence:
         return Claimed(row), row
-    if row.state in FINAL or row.state == DISABLED:
+    if row.state in FINAL or row.state == HELD:
         return Finished(), row
     if row.state in LEASED and now < row.lease_until:
         return Busy(), row
-    if row.state == RETRY_AT and row.fence != due_fence:
+    if row.state == RETRY_SCHEDULED and row.fence != due_fence:
         return Waiting(row.retry_at or now), row
     is_unrecorded = row.state == ATTEMPTED
     # A suspect's attempt may end the worker, so it begins by itself, while no other suspect's is under way.
@@ -157,18 +158,18 @@ def settle(row: LedgerRow, fence: int, settlement: Settlement) -> LedgerRow | No
         answer=attempt.answer if attempt else "",
         updated_at=settlement.now,
         message=b"" if state in FINAL else row.message,
-        crashes=row.crashes if attempt is None and state == RETRY_AT else 0,
+        crashes=row.crashes if attempt is None and state == RETRY_SCHEDULED else 0,
         unknown_count=unknown_count,
         attempts=_with_attempt(row, attempt) if attempt else row.attempts,
     )
 
 
 def is_due(row: LedgerRow, now: float) -> bool:
-    return row.state == RETRY_AT and row.retry_at is not None and row.retry_at <= now
+    return row.state == RETRY_SCHEDULED and row.retry_at is not None and row.retry_at <= now
 
 
 def postpone(row: LedgerRow, fence: int, now: float, at: float) -> LedgerRow | None:
-    if row.fence != fence or row.state != RETRY_AT:
+    if row.fence != fence or row.state != RETRY_SCHEDULED:
         return None
     return replace(row, fence=row.fence + 1, retry_at=at, updated_at=now)
 
@@ -192,6 +193,6 @@ def reopen(row: LedgerRow, now: float, replay: str) -> LedgerRow | None:
 
 
 def release(row: LedgerRow, now: float) -> LedgerRow | None:
-    if row.state != DISABLED:
+    if row.state != HELD:
         return None
-    return replace(row, state=RETRY_AT, fence=row.fence + 1, retry_at=now, updated_at=now)
+    return replace(row, state=RETRY_SCHEDULED, fence=row.fence + 1, retry_at=now, updated_at=now)

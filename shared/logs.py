@@ -65,18 +65,16 @@ def trace_in(project: str) -> None:
     _trace_project = project
 
 
-def log_line(severity: str, message: str, at: float, fields: JsonObject, trace_project: str = "") -> str:
-    """Raises ValueError for a field that is not in FIELDS. Fields that are None are left out."""
-    unknown = fields.keys() - FIELDS
-    if unknown:
-        raise ValueError(f"not a log field: {', '.join(sorted(unknown))}; the allowed ones are in shared/logs.py")
-    line: JsonObject = {"severity": severity, "message": message, "time": rfc3339(at)}
-    line.update((name, value) for name, value in fields.items() if value is not None)
-    if trace_project and "trace" in line:
-        line[TRACE_FIELD] = f"projects/{trace_project}/traces/{line['trace']}"
-    return to_json(line)
-
-
 def log(severity: str, message: str, **fields: Json) -> None:
-    sys.stdout.write(log_line(severity, message, time.time(), fields, _trace_project) + "\n")
+    """Write a line. Fields that are None are left out. Raises ValueError for a field that is not in FIELDS."""
+    if not fields.keys() <= FIELDS:
+        unknown = ", ".join(sorted(fields.keys() - FIELDS))
+        raise ValueError(f"not a log field: {unknown}; the allowed ones are in shared/logs.py")
+    line: JsonObject = {"severity": severity, "message": message, "time": rfc3339(time.time())}
+    for name, value in fields.items():
+        if value is not None:
+            line[name] = value
+    if _trace_project and "trace" in line:
+        line[TRACE_FIELD] = f"projects/{_trace_project}/traces/{line['trace']}"
+    sys.stdout.write(to_json(line) + "\n")
     sys.stdout.flush()

@@ -34,7 +34,7 @@ class BusMessage:
 
 class Bus(Protocol):
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
-        """Return once the bus has confirmed all of them. Raises Temporary (`bus`): they may have arrived or not.
+        """Return once the bus has confirmed all of them. Raises Temporary: they may have arrived or not.
 
         Cancelled before its batch is sent, none of the messages is published.
         """
@@ -93,7 +93,7 @@ class Fetch(Protocol):
     async def fetch(self, request: Outgoing) -> Fetched:
         """Send one request and follow no redirect; the address that was checked is the one connected to.
 
-        Raises Permanent (`ssrf`, `url`, `header`) before anything is sent, and Temporary (`fetch`) where no answer
+        Raises Permanent before anything is sent, and Temporary where no answer
         came within the time, whole or as long as `max_bytes`; its status is the caller's to judge.
         """
         ...

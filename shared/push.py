@@ -19,48 +19,55 @@ MAX_PUSH_BYTES: Final = 16 * 1024 * 1024
 """Pub/Sub's largest message is 10 MB, which base64 makes 13.4 MB."""
 
 
+def _reject_constant(name: str) -> None:
+    raise ValueError(f"JSON has no {name}")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_reject_constant)
+
+
 @dataclass(frozen=True, slots=True)
 class Push:
-    """The message in it. What the body says of its subscription and of attempts nobody here goes by."""
+    """The message in it. Nothing here goes by what the body says about its subscription and attempts."""
 
     data: bytes
     attributes: Mapping[str, str] = field(default_factory=dict)
     message_id: str = ""
 
     def document(self) -> Json:
-        """Return the message's JSON. Raises Permanent (`event`) where it is not JSON."""
+        """Return the message's JSON. Raises Permanent (`malformed_event`) if it is not JSON in UTF-8."""
         try:
-            document: Json = json.loads(self.data)
+            document: Json = _DECODER.decode(self.data.decode())
         except (ValueError, RecursionError) as error:
-            raise Permanent("event", "the bus message is not JSON") from error
+            raise Permanent("malformed_event", "the bus message is not JSON") from error
         return document
 
 
 def refuse_pages(head: Request) -> None:
     """Refuse a browser's page, which can post to a function on the same machine, and cannot hide that it is one.
 
-    Raises Rejected (`origin`).
+    Raises Rejected (`origin_not_allowed`).
     """
     if head.header("origin") is not None:
-        raise Rejected("origin", "this function is for programs: a browser's page has no business here")
+        raise Rejected("origin_not_allowed", "this function is for programs: a browser's page has no business here")
 
 
 def parse_push(body: bytes) -> Push:
-    """Raises Permanent (`push`)."""
+    """Raises Permanent (`malformed_push`)."""
     try:
         document: Json = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Permanent("push", "the pushed body is not JSON") from error
+        raise Permanent("malformed_push", "the pushed body is not JSON") from error
     message = document.get("message") if isinstance(document, dict) else None
     if not isinstance(message, dict):
-        raise Permanent("push", "the pushed body has no 'message' object")
+        raise Permanent("malformed_push", "the pushed body has no 'message' object")
     encoded, written = message.get("data", ""), message.get("attributes")
     try:
         if not isinstance(encoded, str):
             raise binascii.Error
         data = base64.b64decode(encoded, validate=True)
     except binascii.Error as error:
-        raise Permanent("push", "the message's 'data' is not base64 text") from error
+        raise Permanent("malformed_push", "the message's 'data' is not base64 text") from error
     attributes = written if isinstance(written, dict) else {}
     message_id = message.get("messageId", message.get("message_id"))
     return Push(

@@ -48,7 +48,7 @@ def load_slice(function: str, slice_file: Path | None = None, root: Path = ROOT)
         try:
             return parse_slice(path.read_bytes(), function)
         except OSError as error:
-            raise SliceFault("slice", f"{path}: {error.strerror}; compile it with `make bundle`") from error
+            raise SliceFault("invalid_slice", f"{path}: {error.strerror}; compile it with `make bundle`") from error
     return parse_slice(_compile_now(root, function), function)
 
 
@@ -67,10 +67,10 @@ def parse_slice(content: bytes, function: str) -> JsonObject:
     try:
         document: Json = json.loads(content)
     except ValueError as error:
-        raise SliceFault("slice", f"the slice of {function} is not JSON; compile it again") from error
+        raise SliceFault("invalid_slice", f"the slice of {function} is not JSON; compile it again") from error
     found = document.get("function") if isinstance(document, dict) else None
     if not isinstance(document, dict) or found != function:
-        raise SliceFault("slice", f"expected a slice of {function!r}, found one of {found!r}; compile it again")
+        raise SliceFault("invalid_slice", f"expected a slice of {function!r}, found one of {found!r}; compile it again")
     return document
 
 
@@ -78,9 +78,9 @@ def _compile_now(root: Path, function: str) -> bytes:
     """Compile in a process of its own, so that this one imports no more here than it does in a bundle."""
     """In a process of its own, so that this one imports no more here than it does in a bundle."""
     if not (root / "deploy" / "config" / "compiler.py").is_file():
-        raise SliceFault("slice", f"no slice.json in {root}; make one with `make bundle`")
+        raise SliceFault("invalid_slice", f"no slice.json in {root}; make one with `make bundle`")
     command = [sys.executable, "-m", "deploy.config.compiler", function]
     done = subprocess.run(command, cwd=root, capture_output=True, check=False)  # noqa: S603 our own module, no shell
     if done.returncode:
-        raise SliceFault("slice", done.stderr.decode(errors="replace").strip())
+        raise SliceFault("invalid_slice", done.stderr.decode(errors="replace").strip())
     return done.stdout

@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeAlias
 
 from jinja2 import nodes
 
@@ -12,26 +12,35 @@ from shared.jsontext import Json, JsonObject
 
 MAX_PATHS: Final = 2_000
 MAX_DEPTH: Final = 10
+Path: TypeAlias = tuple[object, ...]
+"""Constant keys from a field of the event on: names, and numbers of a list's items."""
+
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
 def paths_in(tree: nodes.Template) -> Iterator[str]:
     """Yield each path of constant names that the template reads, as `data.customer.name`."""
     for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
-        if (parts := _parts(node)) is not None:
-            yield ".".join(parts)
+        if (path := path_of(node)) is not None:
+            yield ".".join(map(str, path))
 
 
-def _parts(node: nodes.Node) -> tuple[str, ...] | None:
-    if isinstance(node, nodes.Name):
-        return (node.name,)
-    key = node.attr if isinstance(node, nodes.Getattr) else None
-    if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
-        key = str(node.arg.value)
-    if key is None or not isinstance(node, nodes.Getattr | nodes.Getitem):
-        return None
-    before = _parts(node.node)
-    return None if before is None else (*before, key)
+def path_of(node: nodes.Node) -> Path | None:
+    """Return the path that the node reads; None where it is something else, or a key is computed."""
+    match node:
+        case nodes.Name(name=name):
+            return (name,)
+        case nodes.Getattr(node=owner, attr=key) | nodes.Getitem(node=owner, arg=nodes.Const(value=key)):
+            before = path_of(owner)
+            return before and (*before, key)
+    return None
+
+
+def plain_pieces(tree: nodes.Template) -> tuple[str | Path, ...]:
+    """Return the words and the paths of fields that the template is made of; none where it holds anything else."""
+    shown = [node for each in tree.body for node in (each.nodes if isinstance(each, nodes.Output) else [each])]
+    pieces = [node.data if isinstance(node, nodes.TemplateData) else path_of(node) for node in shown]
+    return () if None in pieces else tuple(piece for piece in pieces if piece is not None)
 
 
 def is_missing(path: str, view: JsonObject) -> bool:

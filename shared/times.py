@@ -1,11 +1,21 @@
 """Times: Unix seconds inside, RFC 3339 in UTC on the wire."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def rfc3339(unix_seconds: float) -> str:
-    """Return a time such as `2026-03-01T12:00:00.250Z`: UTC, milliseconds."""
-    return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Return a time such as `2026-03-01T12:00:00.250Z`: UTC, milliseconds. Raises ValueError or OverflowError."""
+    second = unix_seconds // 1
+    microseconds = round((unix_seconds - second) * 1_000_000)
+    if microseconds == 1_000_000:
+        second, microseconds = second + 1, 0
+    return f"{_to_the_second(second)}.{microseconds // 1000:03}Z"
+
+
+@lru_cache(maxsize=8)
+def _to_the_second(unix_seconds: float) -> str:
+    return datetime.fromtimestamp(unix_seconds, UTC).isoformat()[:19]
 
 
 def unix_seconds(text: str) -> float:

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
+from typing import cast
 
 from deploy.client.hookchain.auth import Auth, Basic, Hmac, Password, auth_headers
 from functions.notify.destinations.email.mail import Address, Mail
-from functions.notify.destinations.email.render import MailWriter
-from functions.notify.destinations.email.settings import Settings
+from functions.notify.destinations.email.render import MailSettings, MailWriter
 from functions.receive.receive import Receiver
 from functions.receive.replies import Accepted
 from functions.receive.source import Source, read_sources
@@ -19,6 +19,8 @@ from shared.journal import Journaling
 from shared.jsontext import JsonObject
 from shared.ports import DELIVERIES, EVENTS, BusMessage
 from shared.push import Push
+from shared.signatures.passwords import BasicScheme, HeaderScheme, QueryScheme
+from shared.signatures.signature_scheme import HmacScheme
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
@@ -59,15 +61,19 @@ class Pipeline:
         return [self._mail(delivery) for delivery in bus.on(DELIVERIES)]
 
     def _proof(self, source: Source, body: bytes) -> tuple[str, list[tuple[str, str]]]:
-        way = source.auth[0]
-        if way.scheme == "query":
-            return f"{way.parameter}={self._secret}", []
-        ways: dict[str, Auth] = {
-            "basic": Basic(way.username or "anyone"),
-            "header": Password(way.header),
-            "hmac": Hmac(way.header, way.algorithm, way.encoding, way.prefix),
-        }
-        return "", auth_headers(ways[way.scheme], self._secret, body, "none", 0.0)
+        auth: Auth
+        match source.auth[0]:
+            case QueryScheme(parameter=parameter):
+                return f"{parameter}={self._secret}", []
+            case BasicScheme(username=username):
+                auth = Basic(username or "anyone")
+            case HeaderScheme(header=header):
+                auth = Password(header)
+            case HmacScheme() as scheme:
+                auth = Hmac(scheme.at.name, scheme.algorithm, scheme.encoding, scheme.prefix)
+            case other:
+                raise LookupError(f"no request of {other.scheme} is made here")
+        return "", auth_headers(auth, self._secret, body, "none", 0.0)
 
     def _mail(self, message: BusMessage) -> Mail:
         delivery = delivery_from(json.loads(message.data))
@@ -75,5 +81,5 @@ class Pipeline:
         assert isinstance(destinations, dict)
         destination = destinations[delivery.destination]
         assert isinstance(destination, dict)
-        writer = MailWriter(Settings.model_validate(destination["settings"]))
+        writer = MailWriter(cast("MailSettings", destination["settings"]))
         return writer.write(delivery, delivery.event, Address("from@example.com"), delivery.id)

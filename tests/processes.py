@@ -1,4 +1,4 @@
-"""Starting what is measured, waiting for what it brings about, and reading its time and memory with ps alone."""
+"""Starting programs and waiting for what they bring about."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ BIN = Path(sys.executable).parent
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What every measured request carries."""
+    """A request to post."""
 
     path: str
     body: bytes
@@ -61,7 +61,12 @@ def post(port: int, request: Request, timeout: float = 10.0) -> int:
 
 @contextlib.contextmanager
 def started(
-    command: Sequence[str], environ: Mapping[str, str], port: int, request: Request, ready: str = "200"
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    port: int,
+    request: Request,
+    ready: str = "200",
+    cwd: Path = ROOT,
 ) -> Iterator[Running]:
     """The process, from its start until it is ready (a status: answers so; `open`: listens) until the block ends."""
     with tempfile.TemporaryDirectory() as runtime:
@@ -70,7 +75,7 @@ def started(
         began = time.perf_counter()
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command, cwd=ROOT, env=whole, stdout=output, stderr=output, start_new_session=True
+                command, cwd=cwd, env=whole, stdout=output, stderr=output, start_new_session=True
             )
         try:
             _wait(process, log, lambda: is_open(port) if ready == "open" else post(port, request) == int(ready))
@@ -82,12 +87,12 @@ def started(
 
 
 def _wait(process: "subprocess.Popen[bytes]", log: Path, is_ready: Callable[[], bool]) -> None:
-    for _ in range(3_000):
+    for _ in range(10_000):
         if is_ready():
             return
         if process.poll() is not None:
             break
-        time.sleep(0.01)
+        time.sleep(0.003)
     raise RuntimeError(f"{process.args!r} did not get ready:\n{log.read_text(errors='replace')[-2000:]}")
 
 
@@ -99,24 +104,6 @@ def is_open(port: int, host: str = "127.0.0.1") -> bool:
 def functions_framework(folder: str, target: str, port: int) -> list[str]:
     source = str(ROOT / folder / "main.py")
     return [str(BIN / "functions-framework"), "--source", source, "--target", target, "--port", str(port)]
-
-
-def worker_pid(master: int) -> int:
-    """gunicorn's one worker."""
-    table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    children = [int(pid) for pid, parent in (line.split() for line in table.splitlines()) if int(parent) == master]
-    return children[0] if children else master
-
-
-def memory_mib(pid: int) -> float:
-    done = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)
-    return int(done.stdout) / 1024
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time so far; ps tells hundredths of a second where `times` asks for them."""
-    done = subprocess.run(["ps", "-o", "cputimes=", "-p", str(pid)], capture_output=True, text=True, check=True)
-    return float(done.stdout)
 
 
 def wait_for(claim: Callable[[], bool], seconds: float = 30.0) -> None:

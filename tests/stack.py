@@ -29,6 +29,7 @@ OFFSETS: Final = {"receive": 0, "transform": 1, "notify": 2, "apis": 5}
 class Stack:
     base: int
     state: Path
+    pid: int = 0
 
     @property
     def url(self) -> str:
@@ -90,14 +91,15 @@ def running(
     arguments: Sequence[str] = (),
     log_level: str = "WARNING",
     base: int | None = None,
+    root: Path = ROOT,
 ) -> Iterator[Stack]:
     """The whole pipe, until the block ends; None is the mode without a file. It prints into `<folder>/output`.
 
-    `base` is the first of its ports, from `free_base`, for those who must know it before.
+    `base` is the first of its ports, from `free_base`, for those who must know it before; `root` is the checkout.
     """
     path = folder / "hookchain.yaml"
     path.write_text(config or "", encoding="utf-8")
-    stack = Stack(base or free_base(), folder / "state")
+    base, state = base or free_base(), folder / "state"
     command = [
         sys.executable,
         "-m",
@@ -106,14 +108,15 @@ def running(
         "--config",
         str(path) if config else "none",
         "--port-base",
-        str(stack.base),
+        str(base),
     ]
-    command += ["--state", str(stack.state), "--env-file", str(folder / "env"), "--no-reload"]
+    command += ["--state", str(state), "--env-file", str(folder / "env"), "--no-reload"]
     command += ["--log-level", log_level, *arguments]
     with (folder / "output").open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environ}, stdout=output, stderr=output)
+        process = subprocess.Popen(command, cwd=root, env={**os.environ, **environ}, stdout=output, stderr=output)
+    stack = Stack(base, state, process.pid)
     try:
-        _wait_until_up(process, stack, folder / "output")
+        _wait_until_up(process, folder / "output")
         yield stack
     finally:
         process.send_signal(signal.SIGINT)
@@ -124,7 +127,7 @@ def running(
             raise
 
 
-def _wait_until_up(process: "subprocess.Popen[bytes]", stack: Stack, output: Path) -> None:
+def _wait_until_up(process: "subprocess.Popen[bytes]", output: Path) -> None:
     for _ in range(600):
         if "Hookchain is up" in output.read_text(encoding="utf-8", errors="replace"):
             return

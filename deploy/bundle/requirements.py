@@ -110,14 +110,14 @@ def _of_sources(compiled: JsonObject) -> Iterator[str]:
             yield "schema"
         auth = source["auth"]
         assert isinstance(auth, list)
-        if any(isinstance(way, dict) and _has_public_key(way) for way in auth):
+        if any(isinstance(scheme, dict) and _has_public_key(scheme) for scheme in auth):
             yield "crypto"
 
 
-def _has_public_key(way: JsonObject) -> bool:
-    if way["scheme"] != "jwt":
-        return way["scheme"] in PUBLIC_KEYS
-    algorithms = way["algorithms"]
+def _has_public_key(scheme: JsonObject) -> bool:
+    if scheme["scheme"] != "jwt":
+        return scheme["scheme"] in PUBLIC_KEYS
+    algorithms = scheme["algorithms"]
     assert isinstance(algorithms, list)
     return not all(str(algorithm).startswith("HS") for algorithm in algorithms)
 

@@ -47,7 +47,7 @@ FILTERS: Final = ("source", "type", "code", "route", "destination", "text", "sin
 COLUMNS: Final = (
     Column("TIME"),
     Column("ID"),
-    Column("CODE", 7),
+    Column("CODE", 7, is_cut_last=True),
     Column("REASON", 10),
     Column("ROUTE", 6),
     Column("DESTINATION", 11),
@@ -247,7 +247,7 @@ def _print_result(
 def _add_filters(command: argparse.ArgumentParser, limit: int | None, status: str | None) -> None:
     command.add_argument("--source", metavar="NAME", help="include events from this source only")
     command.add_argument("--type", metavar="TYPE", help="include events of this type only; `trial.*` is a beginning")
-    command.add_argument("--code", metavar="CODE", help="include this reason code only, such as `exhausted`")
+    command.add_argument("--code", metavar="CODE", help="include this reason code only, such as `retries_exhausted`")
     command.add_argument("--route", metavar="NAME", help="include this route only")
     command.add_argument("--destination", metavar="NAME", help="include this destination only")
     command.add_argument("--text", metavar="WORDS", help="include letters with all these words in reason or message")
@@ -286,7 +286,7 @@ ACTIONS: Final = {
     ),
     "drop": Action(
         "Mark dead letters as done",
-        "hookchain dead-letters drop --code exhausted --until 2d",
+        "hookchain dead-letters drop --code retries_exhausted --until 2d",
         lambda command: _add_choice(command, has_rate=False),
         drop_letters,
         "Dropped letters are listed with `--status dropped` until their retention ends, and can still be replayed.",

@@ -17,7 +17,7 @@ from deploy.config.configured import add_configuration, environ_of
 from deploy.explain.config_tests import require_passing_tests
 from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.changes import changes
-from deploy.gcp.deployment import Memory, prepared
+from deploy.gcp.deployment import Memory, prepare_deployment
 from deploy.gcp.first_values import first_values
 from deploy.gcp.graph import MAIL_VARIABLES, Deployment, graph
 from deploy.gcp.live import project_number
@@ -64,18 +64,18 @@ def _run(options: argparse.Namespace, ask: Questions) -> int:
     number = project_number(runner, target)
     refuse_forbidden(target, runner, may_enable=True)
     try:
-        deployment = prepared(target, number, config, environ, options.out)
+        deployment = prepare_deployment(target, number, config, environ, options.out)
     except (PinsFault, NotABundle) as fault:
         raise CommandError(str(fault)) from fault
     print("Reading what is deployed", flush=True)
     actions = changes(runner, target, graph(deployment))
-    for line in different_settings(actions):
+    for line in changed_settings(actions):
         print(line, flush=True)
     settings = MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *MAIL_VARIABLES)
-    return _deployed(deployment, actions, runner, ask, Memory(options.env_file, deployment, settings))
+    return _deploy(deployment, actions, runner, ask, Memory(options.env_file, deployment, settings))
 
 
-def _deployed(deployment: Deployment, actions: Sequence[Action], runner: Gcloud, ask: Questions, memory: Memory) -> int:
+def _deploy(deployment: Deployment, actions: Sequence[Action], runner: Gcloud, ask: Questions, memory: Memory) -> int:
     target = deployment.target
     is_certain = target.region == DEFAULT_REGION  # another region may be mistyped, until something runs there
     if is_certain:
@@ -95,7 +95,7 @@ def _deployed(deployment: Deployment, actions: Sequence[Action], runner: Gcloud,
     return DONE
 
 
-def different_settings(actions: Sequence[Action]) -> list[str]:
+def changed_settings(actions: Sequence[Action]) -> list[str]:
     """Return lines about the deployed settings that differ from the plan."""
     found = [f"  {action.kind} {action.name}: {each}" for action in actions for each in action.differences]
     return ["Settings that differ from the plan:", *found] if found else []

@@ -11,8 +11,8 @@ from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.config.configured import add_configuration, environ_of
 from deploy.gcp.apply import Applying
 from deploy.gcp.changes import refuse_elsewhere
-from deploy.gcp.destroy import Removal, own_things, removal, staying
-from deploy.gcp.live import project_number, read_grants, read_things
+from deploy.gcp.destroy import Removal, deployment_resources, removal, staying
+from deploy.gcp.live import project_number, read_grants, read_resources
 from deploy.gcp.output import Lines
 from deploy.google.gcloud import Gcloud
 from deploy.google.target import Target, add_target_options
@@ -40,7 +40,7 @@ def _run(options: argparse.Namespace) -> int:
     target = target_of(options, environ_of(options))
     runner = Gcloud(target.project)
     project_number(runner, target)
-    things = own_things(target, read_things(runner, target))
+    things = deployment_resources(target, read_resources(runner, target))
     refuse_elsewhere(target, things)
     kept = staying(target, things, options.all)
     grants = read_grants(runner, target, [(kind, name) for kind, _, name in (key.partition(" ") for key in kept)])
@@ -75,12 +75,12 @@ def _confirm(given: str | None, target: Target) -> None:
             raise CommandError(
                 f"nothing was removed: there is no terminal to ask on; add ARGS='--confirm {target.prefix}'"
             )
-        given = _typed(f"Type {target.prefix} to remove all of this: ")
+        given = _read_answer(f"Type {target.prefix} to remove all of this: ")
     if given != target.prefix:
         raise CommandError("nothing was removed")
 
 
-def _typed(question: str) -> str:
+def _read_answer(question: str) -> str:
     """Return the answer, empty if the input ends."""
     try:
         return input(question).strip()

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from deploy.history.journal_view import DeadLetterRow, EventRecord, EventSummary, RequestRow
+from deploy.terminal.printing import count_of
 from deploy.terminal.tables import BOLD, DIM, GREEN, RED, YELLOW, Screen, printable
 from shared.journal import AttemptEntry, RouteDecision
 from shared.jsontext import Json, JsonObject
@@ -13,24 +14,12 @@ from shared.times import rfc3339
 
 COLOURS: Final = {
     "delivered": GREEN,
-    "done": GREEN,
+    "dead_lettered": RED,
     "failed": RED,
-    "refused": RED,
     "kept": RED,
-    "retrying": YELLOW,
-    "retry_at": YELLOW,
-    "retry_later": YELLOW,
+    "retry_scheduled": YELLOW,
     "unknown": YELLOW,
     "held": YELLOW,
-    "disabled": YELLOW,
-}
-_STATES: Final = {
-    "claimed": "being attempted",
-    "attempted": "being attempted",
-    "done": "delivered",
-    "failed": "failed",
-    "retry_at": "retry scheduled",
-    "disabled": "held until the destination is released",
 }
 _INDENT: Final = "  "
 
@@ -45,13 +34,23 @@ def clock(seconds: float) -> str:
 
 
 def event_text(
-    record: EventRecord, document: JsonObject | None, rows: Sequence[LedgerRow], screen: Screen
+    record: EventRecord,
+    document: JsonObject | None,
+    rows: Sequence[LedgerRow],
+    screen: Screen,
+    others: Sequence[RouteDecision] | None = None,
 ) -> Iterator[str]:
-    """Yield the lines. `document` is the event with its data, which may come from a blob."""
+    """Yield the lines. `document` is the event with its data, which may come from a blob; `others` are the decisions
+    that the journal does not list, if they were computed."""
     yield from _summary(record.summary, screen)
     yield from _section("Received", [line for each in record.requests for line in _request(each)], screen)
     seen = "" if record.passes < 2 else f" (the last of {record.passes} passes through transform)"
-    yield from _section(f"Routes{seen}", [line for each in record.routes for line in _route(each)], screen)
+    routes = [line for each in record.routes for line in _route(each)]
+    if record.other_routes and others is None:
+        routes.append(f"{count_of(record.other_routes, 'other route')}: --routes computes why not")
+    yield from _section(f"Routes{seen}", routes, screen)
+    lines = [line for each in others or () for line in _route(each)]
+    yield from _section("Other routes, by the current configuration", lines, screen)
     deliveries = [line for row in rows for line in _delivery(row, record.attempts, screen)]
     yield from _section("Deliveries", deliveries, screen)
     letters = [line for each in record.dead_letters for line in letter_lines(each, screen)]
@@ -116,16 +115,16 @@ def _request(request: RequestRow) -> Iterator[str]:
 
 
 def _route(route: RouteDecision) -> Iterator[str]:
-    decision = f"failed with {route.code}" if route.code else route.word
+    decision = f"{route.outcome}, code {route.code}" if route.code else route.outcome
     to = f" → {', '.join(route.destinations)}" if route.destinations else ""
     yield printable(f"{route.route or 'every route'}: {decision}: {route.reason}{to}")
 
 
 def _delivery(row: LedgerRow, attempts: Sequence[AttemptEntry], screen: Screen) -> Iterator[str]:
     own = [attempt for attempt in attempts if attempt.delivery_id == row.key]
-    state = screen.coloured(_STATES.get(row.state, row.state), colour_of(row.state))
+    state = screen.coloured(row.state, colour_of(row.state))
     again = f", replayed {row.generation} ×" if row.generation else ""
-    due = f" at {clock(row.retry_at)}" if row.state == "retry_at" and row.retry_at is not None else ""
+    due = f" at {clock(row.retry_at)}" if row.state == "retry_scheduled" and row.retry_at is not None else ""
     yield f"to {printable(row.destination)} by route {printable(row.route)!r}: {state}{due}{again}"
     if row.reason and not (own and own[-1].reason == row.reason):
         yield f"{_INDENT}{printable(row.reason)}"
@@ -135,7 +134,7 @@ def _delivery(row: LedgerRow, attempts: Sequence[AttemptEntry], screen: Screen) 
 
 
 def _attempt(attempt: AttemptEntry, screen: Screen) -> str:
-    outcome = screen.coloured(attempt.outcome.replace("_", " "), colour_of(attempt.outcome))
+    outcome = screen.coloured(attempt.outcome, colour_of(attempt.outcome))
     took = f"{(attempt.ended_at - attempt.started_at) * 1000:.0f} ms"
     words = [word for word in (attempt.reason, f"answer: {attempt.answer}" if attempt.answer else "") if word]
     return f"{attempt.attempt_number}. {rfc3339(attempt.started_at)}  {outcome} after {took}  " + printable(

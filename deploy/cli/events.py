@@ -32,31 +32,36 @@ from deploy.cli.records import (
     short_ids,
 )
 from deploy.history.documents import record_document, summary_document
-from deploy.history.journal_view import STATUSES, EventQuery, EventSummary
+from deploy.history.journal_view import STATUSES, EventQuery, EventRecord, EventSummary
 from deploy.history.platform_options import same_platform
 from deploy.history.replay import make_event_replay
 from deploy.history.state import State
+from deploy.terminal.command_error import CommandError
 from deploy.terminal.printing import count_of, print_json
 from deploy.terminal.progress import with_progress
 from deploy.terminal.tables import Column, Screen, table
 from shared.did_you_mean import did_you_mean
-from shared.jsontext import Json
+from shared.journal import RouteDecision, route_documents
+from shared.jsontext import Json, JsonObject
+from shared.outcomes import EventStatus
 from shared.ports import EVENTS, Bus, BusMessage
 
 PAGE: Final = 500
 FILTERS: Final = ("source", "type", "status", "text", "since", "until", "limit")
-FINISHED: Final = frozenset({"delivered", "failed"})
+FINISHED: Final[frozenset[EventStatus]] = frozenset({"delivered", "dead_lettered"})
+MAX_CELL: Final = 40
+"""The columns of a text that a sender chose."""
 COLUMNS: Final = (
     Column("TIME"),
     Column("EVENT"),
-    Column("SOURCE", 8),
-    Column("TYPE", 8),
-    Column("SUBJECT", 8),
+    Column("SOURCE", 8, most=MAX_CELL),
+    Column("TYPE", 8, most=MAX_CELL),
+    Column("SUBJECT", 8, most=MAX_CELL),
     Column("STATUS", colour=colour_of),
 )
 REPLAY_DETAILS: Final = """\
 Replay events after you add a route or a destination that they missed, or fix a step.
-Deliveries that are delivered or failed stay so, unless you add --force."""
+Deliveries that are delivered or dead-lettered stay so, unless you add --force."""
 
 
 def main(arguments: list[str]) -> int:
@@ -74,11 +79,25 @@ def show_event(context: Context) -> int:
     if record is None:  # removed since its id was looked up
         return NOT_DONE
     document, rows = state.event_with_data(record.document), state.deliveries(event_id)
+    others = _unlisted_decisions(state, record, document) if context.options.routes else None
     if context.options.json:
-        print_json(record_document(record, document, rows))
+        whole = record_document(record, document, rows)
+        print_json(whole if others is None else {**whole, "unlisted_routes": route_documents(others)})
     else:
-        print("\n".join(event_text(record, document, rows, context.screen)))
+        print("\n".join(event_text(record, document, rows, context.screen, others)))
     return DONE
+
+
+def _unlisted_decisions(state: State, record: EventRecord, document: JsonObject | None) -> Sequence[RouteDecision]:
+    """Return the decisions that the journal does not list. Raises CommandError if they cannot be computed."""
+    if document is None or "dataref" in document:
+        raise CommandError("--routes: the event's data is not there, and the conditions of routes read it")
+    transform = state.transform_slice()
+    if transform is None:
+        raise CommandError("--routes: there is no configuration to compute it with")
+    from deploy.explain.why_not import unlisted_decisions  # imports the steps
+
+    return unlisted_decisions(document, record.routes, transform)
 
 
 def events_table(events: Sequence[EventSummary], screen: Screen) -> str:
@@ -207,6 +226,15 @@ def _add_filters(command: argparse.ArgumentParser, limit: int | None) -> None:
     add_selection(command, limit)
 
 
+def _add_show_arguments(command: argparse.ArgumentParser) -> None:
+    add_id(command)
+    command.add_argument(
+        "--routes",
+        action="store_true",
+        help="compute with the current configuration why each route that the journal does not list did not take it",
+    )
+
+
 def _add_replay_arguments(command: argparse.ArgumentParser) -> None:
     add_ids(command)
     _add_filters(command, None)
@@ -225,7 +253,7 @@ ACTIONS: Final = {
     "show": Action(
         "Show one event: its request, routes, deliveries and attempts",
         "hookchain events show 4f2a9c",
-        add_id,
+        _add_show_arguments,
         show_event,
     ),
     "replay": Action(

@@ -15,9 +15,9 @@ from deploy.history.local import local_ports
 from deploy.requests.bodies import make_link_parameters
 from deploy.requests.credentials import read_secret
 from deploy.requests.sources import Sources, load_sources
-from functions.receive.links import EXPIRES, ONCE, SIGNATURE, Pairs, link_signature
 from shared.config.values import duration_seconds
 from shared.jsontext import JsonObject, to_json
+from shared.signatures.links import EXPIRES, ONCE, SIGNATURE, Pairs, link_signature
 from shared.times import rfc3339
 
 MAX_SECONDS: Final = 36_500 * 86_400
@@ -43,14 +43,14 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    link = made_link(options, environ_with(options.env_file), time.time())
+    link = make_link(options, environ_with(options.env_file), time.time())
     print(to_json(link) if options.json else link["url"])
     if not options.json:
         print(_validity(link), file=sys.stderr)
     return DONE
 
 
-def made_link(options: argparse.Namespace, environ: Mapping[str, str], now: float) -> JsonObject:
+def make_link(options: argparse.Namespace, environ: Mapping[str, str], now: float) -> JsonObject:
     """`url`, `expires_at` (RFC 3339, or null) and `once`. Raises ValueError, ConfigFaults."""
     sources = load_sources(options.config, environ)
     secret = read_secret(_link_secret(sources, options.source), environ)

@@ -12,7 +12,7 @@ from deploy.cli.command import DONE, parser, run_command
 from deploy.config.checkout import ROOT, deployed_config
 from deploy.config.configured import add_configuration, environ_of
 from deploy.gcp.changes import changes
-from deploy.gcp.deployment import prepared
+from deploy.gcp.deployment import prepare_deployment
 from deploy.gcp.graph import graph
 from deploy.gcp.live import project_number
 from deploy.gcp.organization_policies import refuse_forbidden
@@ -50,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.live:
         refuse_forbidden(target, runner)
     try:
-        deployment = prepared(target, number, config, environ, options.out)
+        deployment = prepare_deployment(target, number, config, environ, options.out)
     except (PinsFault, NotABundle) as fault:
         raise CommandError(str(fault)) from fault
     resources = graph(deployment)

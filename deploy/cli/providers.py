@@ -33,10 +33,14 @@ def main(arguments: list[str]) -> int:
         command.error("give NAME or --find, not both")
     screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
     catalogue = load_catalogue()
-    return _one(options, catalogue, screen) if options.name is not None else _several(options, catalogue, screen)
+    return (
+        _print_provider(options, catalogue, screen)
+        if options.name is not None
+        else _print_listing(options, catalogue, screen)
+    )
 
 
-def _one(options: argparse.Namespace, catalogue: Catalogue, screen: Screen) -> int:
+def _print_provider(options: argparse.Namespace, catalogue: Catalogue, screen: Screen) -> int:
     key = key_of(options.name)
     if key not in catalogue:
         hint = did_you_mean(key, catalogue)
@@ -50,7 +54,7 @@ def _one(options: argparse.Namespace, catalogue: Catalogue, screen: Screen) -> i
     return 0
 
 
-def _several(options: argparse.Namespace, catalogue: Catalogue, screen: Screen) -> int:
+def _print_listing(options: argparse.Namespace, catalogue: Catalogue, screen: Screen) -> int:
     found = matching(catalogue, options.find)
     if options.json:
         print_json({"providers": [entry_document(key, entry) for key, entry in found.items()]})

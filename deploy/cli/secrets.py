@@ -97,7 +97,7 @@ def _reject_values(command: argparse.ArgumentParser, given: Sequence[str], unkno
 
 def set_secret(options: argparse.Namespace, place: SecretBackend) -> int:
     need = _need(options)
-    values = validated_values(_new_text(options.random, need.ways), need.ways)
+    values = validated_values(_new_text(options.random, need.schemes), need.schemes)
     before = place.find([need.name]).get(need.name)
     for line in place.write(need.name, joined(values), forget=False):
         print(f"{need.name}: {line}")
@@ -116,7 +116,7 @@ def rotate_secret(options: argparse.Namespace, place: SecretBackend) -> int:
         raise CommandError(f"{need.name} {before.trouble}")
     if options.drop_old:
         return _drop_old(place, need, before.values)
-    [new, *more] = validated_values(_new_text(options.random, need.ways), need.ways)
+    [new, *more] = validated_values(_new_text(options.random, need.schemes), need.schemes)
     if more:
         raise CommandError("rotate takes one new value; `set` takes several, one a line")
     values = rotated(new, before.values, options.keep)

@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 from deploy.history.journal_view import EventQuery
 from deploy.history.local import open_local_state, running_ports
 from deploy.history.state import State, StateFault
+from deploy.terminal.printing import count_of
 from shared.ledger import LedgerRow
+from shared.outcomes import EventStatus
 
 WAIT_SECONDS: Final = 5.0
 MAX_EVENTS: Final = 10
@@ -19,16 +21,10 @@ DUPLICATE: Final = " (duplicate: this event had already arrived, and is delivere
 CLOCK_STEP_SECONDS: Final = 0.002
 """An event's time is stored in milliseconds."""
 _POLL_SECONDS: Final = 0.1
-_SETTLED: Final = frozenset({"unmatched", "stopped", "duplicate", "delivered", "failed", "retrying", "held"})
+_SETTLED: Final[frozenset[EventStatus]] = frozenset(
+    {"no_route", "filtered", "duplicate", "delivered", "dead_lettered", "retry_scheduled", "held"}
+)
 _WHY: Final = ". Why: "
-_WORDS: Final = {
-    "done": "delivered",
-    "failed": "failed",
-    "retry_at": "retry scheduled",
-    "disabled": "held",
-    "claimed": "being attempted",
-    "attempted": "being attempted",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +58,15 @@ def _own_receivers(port: int) -> set[tuple[str, int]]:
 
 def result_lines(sent: SentEvent, state: Path) -> list[str]:
     """Return lines about each event; none if no `hookchain dev` runs with this state folder."""
-    return _waited_for(state, lambda local: _events(sent, local))
+    return _wait_for(state, lambda local: _events(sent, local))
 
 
 def why_rejected(sent: SentEvent, state: Path) -> list[str]:
     """Return receive's diagnosis, or the finding of its check if it made none."""
-    return _waited_for(state, lambda local: _rejection(sent, local))
+    return _wait_for(state, lambda local: _rejection(sent, local))
 
 
-def _waited_for(state: Path, look: Callable[[State], tuple[list[str], bool]]) -> list[str]:
+def _wait_for(state: Path, look: Callable[[State], tuple[list[str], bool]]) -> list[str]:
     deadline = time.monotonic() + WAIT_SECONDS
     while running_ports(state) is not None:
         try:
@@ -104,13 +100,16 @@ def _event(event_id: str, local: State) -> Iterator[str]:
     if record is None:
         return
     yield f"{record.summary.type} {event_id[:8]}: {record.summary.status}"
-    yield from (f"  route {each.route!r}: {each.word}: {each.reason}" for each in record.routes)
-    yield from (f"  to {row.destination}: {_words(row)}" for row in local.deliveries(event_id))
+    yield from (f"  route {each.route!r}: {each.outcome}: {each.reason}" for each in record.routes)
+    if record.other_routes:
+        others = count_of(record.other_routes, "other route")
+        yield f"  {others}: `hookchain events show {event_id[:8]} --routes` says why not"
+    yield from (f"  to {row.destination}: {_state_text(row)}" for row in local.deliveries(event_id))
 
 
-def _words(row: LedgerRow) -> str:
-    reason = f": {row.reason}" if row.reason and row.state != "done" else ""
-    return f"{_WORDS.get(row.state, row.state)}{reason}"
+def _state_text(row: LedgerRow) -> str:
+    reason = f": {row.reason}" if row.reason and row.state != "delivered" else ""
+    return f"{row.state}{reason}"
 
 
 def why_of(detail: str) -> str:
@@ -120,7 +119,7 @@ def why_of(detail: str) -> str:
 
 
 def _rejection(sent: SentEvent, local: State) -> tuple[list[str], bool]:
-    for request in local.reader.refused(MAX_EVENTS):
+    for request in local.reader.rejected(MAX_EVENTS):
         if request.source == sent.source and request.at >= sent.at:
             return [f"why: {why_of(request.detail)}"], True
     return [], False

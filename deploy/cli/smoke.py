@@ -62,11 +62,9 @@ def _run(options: argparse.Namespace) -> int:
     request, event_type = _chosen_event(options, have, name, settings, mark)
     with open_platform(options, have) as platform:
         url = options.to or f"{platform.base_url}/{name}"
-        if not _is_agreed(options, possible_recipients(have.slices, name, event_type), platform, url):
+        if not _confirm_recipients(options, possible_recipients(have.slices, name, event_type), platform, url):
             return USAGE
-        return _posted_and_followed(
-            options, platform, Posting(url, name, settings, way, platform.secret_of), request, mark
-        )
+        return _post_and_follow(options, platform, Posting(url, name, settings, way, platform.secret_of), request, mark)
 
 
 def _chosen_source(options: argparse.Namespace, have: Configured) -> tuple[str, JsonObject, AuthScheme]:
@@ -108,7 +106,9 @@ def _chosen_event(
     return make_test_event(settings, event_type, mark).to_request(mark), event_type
 
 
-def _is_agreed(options: argparse.Namespace, reached: Sequence[Recipient], platform: SmokePlatform, url: str) -> bool:
+def _confirm_recipients(
+    options: argparse.Namespace, reached: Sequence[Recipient], platform: SmokePlatform, url: str
+) -> bool:
     real = [each for each in reached if each.kind != "email" or platform.sends_mail]
     if options.yes or not real:
         return True
@@ -125,7 +125,7 @@ def _is_agreed(options: argparse.Namespace, reached: Sequence[Recipient], platfo
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def _posted_and_followed(
+def _post_and_follow(
     options: argparse.Namespace, platform: SmokePlatform, posting: Posting, request: Request, mark: str
 ) -> int:
     screen, began, posted_at = screen_of(sys.stdout, os.environ), time.monotonic(), time.time()

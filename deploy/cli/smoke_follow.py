@@ -12,26 +12,25 @@ from shared.journal import RouteDecision
 from shared.ledger import LedgerRow
 
 DELIVERED: Final = "delivered"
-RETRYING: Final = "retrying"
+RETRY_SCHEDULED: Final = "retry_scheduled"
 HELD: Final = "held"
-FAILED: Final = "failed"
+DEAD_LETTERED: Final = "dead_lettered"
 PENDING: Final = "pending"
 
-_LEDGER_STATES: Final = {"done": DELIVERED, "failed": FAILED, "retry_at": RETRYING, "disabled": HELD}
-_LOGGED: Final = {
-    "delivered": DELIVERED,
-    "retry_later": RETRYING,
-    "unknown": RETRYING,
-    "held": HELD,
-    "dead_letter": FAILED,
-}
+_SETTLED: Final = frozenset({DELIVERED, RETRY_SCHEDULED, HELD, DEAD_LETTERED})
+_LOGGED: Final = {**{outcome: outcome for outcome in _SETTLED}, "unknown": RETRY_SCHEDULED}
 
 STAGE_WIDTH: Final = 11
-_MARKS: Final = {DELIVERED: ("✓", GREEN), RETRYING: ("✗", YELLOW), HELD: ("✗", YELLOW), FAILED: ("✗", RED)}
+_MARKS: Final = {
+    DELIVERED: ("✓", GREEN),
+    RETRY_SCHEDULED: ("✗", YELLOW),
+    HELD: ("✗", YELLOW),
+    DEAD_LETTERED: ("✗", RED),
+}
 _ADVICE: Final = {
-    RETRYING: "it is retried automatically, for days; `hookchain events list{where}` shows its status",
+    RETRY_SCHEDULED: "it is retried automatically, for days; `hookchain events list{where}` shows its status",
     HELD: "fix the reason, then: hookchain release {destination}{where}",
-    FAILED: "`hookchain dead-letters list{where}` shows it, and `replay` sends it again",
+    DEAD_LETTERED: "`hookchain dead-letters list{where}` shows it, and `replay` sends it again",
 }
 
 
@@ -83,7 +82,7 @@ def state_from_records(record: EventRecord | None, rows: Sequence[LedgerRow]) ->
 
 
 def _seen(row: LedgerRow, answer: str) -> DeliveryState:
-    state = _LEDGER_STATES.get(row.state, PENDING)
+    state = row.state if row.state in _SETTLED else PENDING
     words = answer or row.answer if state == DELIVERED else row.reason
     return DeliveryState(row.destination, row.route, state, row.attempt_number, words)
 
@@ -156,7 +155,7 @@ class StagePrinter:
     def _routed(self, state: EventState) -> None:
         if state.expected:
             self.stage("✓", GREEN, "transformed", count_of(state.expected, "delivery", "deliveries"))
-        elif any(route.word == "stopped" for route in state.routes):
+        elif any(route.outcome == "filtered" for route in state.routes):
             self.stage("✗", YELLOW, "transformed", "a step ended the event on purpose", "see the filter of its route")
         elif not state.broken:
             self.stage("✗", YELLOW, "transformed", "no route matched", "check `from`, `types` and `where`")

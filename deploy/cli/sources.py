@@ -99,7 +99,7 @@ def entry_text(entry: SenderSettings, example: str, screen: Screen) -> Iterator[
     rows = [("URL", entry.url), ("methods", ", ".join(entry.methods))]
     for number, way in enumerate(entry.ways):
         rows += _rows("or" if number else "settings", way)
-    rows.append(("events", events_words(entry)))
+    rows.append(("events", event_types_text(entry)))
     rows += _rows("set up", textwrap.wrap(entry.setup, _WIDTH))
     if example:
         rows.append(("try it", example))
@@ -110,7 +110,7 @@ def _rows(title: str, lines: Sequence[str]) -> list[tuple[str, str]]:
     return [("" if place else title, line) for place, line in enumerate(lines)]
 
 
-def events_words(entry: SenderSettings) -> str:
+def event_types_text(entry: SenderSettings) -> str:
     if not entry.routes:
         return "none: no route matches its events"
     named = f" ({', '.join(entry.routes)})"

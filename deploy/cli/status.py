@@ -21,6 +21,7 @@ from deploy.history.status import Backlog, Retrying, SourceActivity, Status, Sto
 from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import BOLD, GREEN, RED, YELLOW, Column, Screen, printable, screen_of, table
+from shared.cloud.local.database import reason_of
 from shared.errors import HookchainError
 from shared.jsontext import JsonObject
 
@@ -65,10 +66,10 @@ def _run(options: argparse.Namespace) -> int:
 
 def _local_status(options: argparse.Namespace, have: Configured, now: float) -> Status:
     try:
-        kept = _kept(options, have, now)
-        waiting = local_backlogs(options.state, now)
+        kept = _read_stored(options, have, now)
     except sqlite3.Error as fault:
-        raise CommandError(str(fault)) from fault
+        raise CommandError(f"{options.state}: {reason_of(fault)}") from fault
+    waiting = local_backlogs(options.state, now)
     return Status([local_version(options.state)], kept.sources, waiting, kept.dead_letters, kept.held, kept.retrying)
 
 
@@ -78,14 +79,14 @@ def _cloud_status(options: argparse.Namespace, have: Configured, now: float) -> 
     running = read_versions(cloud)
     waiting, notes = read_backlogs(cloud, now)
     try:
-        kept = _kept(options, have, now)
+        kept = _read_stored(options, have, now)
     except (StateFault, HookchainError) as fault:
         reason = fault.detail if isinstance(fault, HookchainError) else str(fault)
         return Status(running, backlogs=waiting, notes=[*notes, f"events, dead letters and what is held: {reason}"])
     return Status(running, kept.sources, waiting, kept.dead_letters, kept.held, kept.retrying, notes)
 
 
-def _kept(options: argparse.Namespace, have: Configured, now: float) -> StoredStatus:
+def _read_stored(options: argparse.Namespace, have: Configured, now: float) -> StoredStatus:
     with open_state(options, have.environ) as state:
         return read_stored_status(state, compiled_sources(have.slices["receive"]), now)
 
@@ -147,8 +148,8 @@ def _held(held: JsonObject, screen: Screen, where: str) -> str:
 def _retrying(each: Retrying, screen: Screen, where: str) -> str:
     count = f"{each.count:,}{' or more' if each.is_more else ''}"
     unknown = f" ({each.unknown:,} with an unknown result)" if each.unknown else ""
-    line = f"retrying: {printable(each.destination)}, {count} waiting{unknown}: {printable(each.reason)}"
-    return screen.coloured(line, YELLOW) + f"  (hookchain events list --status retrying{where})"
+    line = f"retry scheduled: {printable(each.destination)}, {count} waiting{unknown}: {printable(each.reason)}"
+    return screen.coloured(line, YELLOW) + f"  (hookchain events list --status retry_scheduled{where})"
 
 
 def duration(seconds: float) -> str:

@@ -76,7 +76,7 @@ def _signed(options: argparse.Namespace) -> int:
     try:
         return _run(options)
     except CannotSign as reason:
-        print(_cannot(options, reason), file=sys.stderr)
+        print(_cannot_sign_text(options, reason), file=sys.stderr)
         return NOT_DONE
 
 
@@ -136,7 +136,7 @@ def _print_result(
         f"to {printable(target.url)}"
     )
     start = "; start `make dev`" if options.to is None and isinstance(answer, NoResponse) else ""
-    print(f"  {printable(_words(outcome, sample, answer))}{start}{_judged(options, target, outcome, rejected)}")
+    print(f"  {printable(_words(outcome, sample, answer))}{start}{_verdict(options, target, outcome, rejected)}")
     for line in () if options.to else _result_lines(options, target, outcome, sample, at):
         print(f"  {printable(line)}")
     return 0 if is_right else 1
@@ -157,7 +157,7 @@ def _words(outcome: Outcome, sample: Sample, answer: Response | NoResponse) -> s
     return outcome.message
 
 
-def _judged(options: argparse.Namespace, target: TriggerTarget, outcome: Outcome, rejected: bool) -> str:
+def _verdict(options: argparse.Namespace, target: TriggerTarget, outcome: Outcome, rejected: bool) -> str:
     if not options.what:
         return ""
     if rejected:
@@ -168,7 +168,7 @@ def _judged(options: argparse.Namespace, target: TriggerTarget, outcome: Outcome
     return f"; neither accepted nor rejected{key if outcome.status == 503 else ''}"
 
 
-def _cannot(options: argparse.Namespace, reason: CannotSign) -> str:
+def _cannot_sign_text(options: argparse.Namespace, reason: CannotSign) -> str:
     provider = key_of(options.provider)
     entry = load_catalogue()[provider]
     detail = f": {entry.proven.detail}" if entry.proven.detail else ""

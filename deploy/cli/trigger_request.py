@@ -29,10 +29,9 @@ from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.signatures.reading import Reading
-from shared.signatures.scheme import IN_HEAD, AuthScheme
-from shared.signatures.signed import is_signed
-from shared.signatures.verify import verify
+from shared.signatures.locations import RequestFields
+from shared.signatures.scheme import AuthScheme, is_attempted, verify
+from shared.signatures.signature_scheme import HmacScheme
 
 WRONG_KEY: Final = b"not the secret, so no use"
 
@@ -128,7 +127,7 @@ class Keys:
 
     def key(self, way: AuthScheme) -> str:
         """Return the key of a scheme. Raises ValueError if it is missing, CannotSign if only the provider has it."""
-        if way.scheme in BY_CERTIFICATE or way.keys_url:
+        if way.needs_key:
             raise CannotSign("its key belongs to the provider and is fetched from there")
         if not way.secret:
             return ""
@@ -176,7 +175,7 @@ def signed_sample(
 ) -> Request:
     """Return the request to send. Raises ValueError, CannotSign, and Temporary for a secret that is no key."""
     request = aim_request(sample.request, target.url)
-    if is_unsigned(target, sample) and not any(way.scheme in IN_HEAD for way in target.source.auth):
+    if is_unsigned(target, sample) and not any(way.is_in_head for way in target.source.auth):
         return request
     refusal: Exception = ValueError(_missing_variant(target.source.auth, variant))
     for way in _likeliest_first(target.source.auth, request):
@@ -198,8 +197,10 @@ def _missing_variant(ways: Sequence[AuthScheme], variant: str | None) -> str:
 def _likeliest_first(ways: Sequence[AuthScheme], request: Request) -> list[AuthScheme]:
     """Return the schemes in the order to try: first those whose condition the request meets, and of these first one
     that signs each item of a body which has such items."""
-    reading = Reading(request)
-    return sorted(ways, key=lambda way: (not reading.meets(way.when), not (way.each and is_signed(reading, way))))
+    fields = RequestFields(request)
+    return sorted(
+        ways, key=lambda way: (not fields.meets(way.when), not (way.items_path and is_attempted(fields, way)))
+    )
 
 
 def _signed_by(
@@ -234,7 +235,7 @@ def _with_scheme_headers(way: AuthScheme, request: Request) -> Request:
 
 def _wrong_key(signer: Signer) -> str:
     """Return a secret of the same shape, so that only the signature is wrong."""
-    if signer.way.key == "hex":
+    if isinstance(signer.auth, HmacScheme) and signer.auth.key == "hex":
         return WRONG_KEY.hex()
     prefix = "whsec_" if signer.key.startswith("whsec_") else ""
     return prefix + base64.b64encode(WRONG_KEY).decode()

@@ -1,4 +1,4 @@
-"""How long a deployment keeps what is too large for a bus or a database."""
+"""Retention of the blobs that a deployment stores for large events."""
 
 from shared.jsontext import JsonObject
 from shared.retention import DAY_SECONDS, Retention

@@ -8,11 +8,9 @@ import yaml
 
 from deploy.config.models.auth import Auth
 from deploy.config.models.provider import OfferedScheme, ProviderEntry
-from functions.receive.signed_part import SignedPart
 from shared.http import Request
 from shared.jsontext import JsonObject
-from shared.signatures.places import parse_choices
-from shared.signatures.reading import Reading
+from shared.signatures.locations import parse_choices
 from shared.signatures.scheme import read_scheme
 
 CATALOGUE: Final = Path(__file__).resolve().parents[2] / "shared" / "providers.yaml"
@@ -52,8 +50,8 @@ def signs_url(scheme: Auth) -> bool:
 def signs_delivery_id(entry: ProviderEntry) -> bool | None:
     """Return whether every scheme that signs content also signs the delivery id; None if no scheme signs content."""
     schemes = [read_scheme(offered.scheme.model_dump(exclude_none=True)) for offered in entry.auth]
-    parts = [SignedPart(Reading(Request("POST", "/")), scheme) for scheme in schemes if scheme.signs_content]
-    if not parts:
+    coverages = [scheme.coverage("", Request("POST", "/")) for scheme in schemes if scheme.signs_content]
+    if not coverages:
         return None
     first = parse_choices(list(entry.event.id or []))[:1]
-    return bool(first) and all(part.covers(first[0]) for part in parts)
+    return bool(first) and all(coverage.covers(first[0]) for coverage in coverages)

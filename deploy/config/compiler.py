@@ -72,11 +72,11 @@ def _google_cloud(config: CloudRunConfig) -> JsonObject:
 
 def _retention(config: Configuration) -> JsonObject:
     """Return the retention. Functions that keep a journal need it: on some platforms each entry has its expiry."""
-    kept = config.retention
+    retention = config.retention
     seconds: JsonObject = {
-        "events_seconds": kept.events,
-        "bodies_seconds": kept.bodies,
-        "dead_letters_seconds": kept.dead_letters,
+        "events_seconds": retention.events,
+        "bodies_seconds": retention.bodies,
+        "dead_letters_seconds": retention.dead_letters,
     }
     return {"retention": seconds}
 

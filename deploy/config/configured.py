@@ -21,9 +21,9 @@ class Configured:
     slices: Mapping[str, JsonObject]
 
 
-def add_configuration(words: argparse.ArgumentParser) -> None:
-    words.add_argument("--config", metavar="FILE", help="set the configuration, or `none` for no file")
-    words.add_argument(
+def add_configuration(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="set the configuration, or `none` for no file")
+    parser.add_argument(
         "--env-file", metavar="FILE", type=Path, default=ROOT / ".env", help="read settings and secrets [.env]"
     )
 

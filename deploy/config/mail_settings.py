@@ -7,7 +7,7 @@ from functions.notify.destinations.email.mail import AddressFault, parse_address
 from functions.notify.destinations.email.smtp import SmtpUrlFault, parse_smtp_url
 
 
-def mail_fault(environ: Mapping[str, str]) -> str | None:
+def mail_settings_fault(environ: Mapping[str, str]) -> str | None:
     """Return the fault, or None. It never contains the URL, which may contain a password."""
     try:
         if url := environ.get("SMTP_URL"):

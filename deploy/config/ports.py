@@ -42,13 +42,13 @@ class PortsTaken(Exception):
 
 def require_free(base: int, is_free: Callable[[int], bool], owner: Callable[[int], str | None]) -> None:
     """Raises PortsTaken."""
-    taken = {name: port for name, port in ports_from(base).named().items() if not is_free(port)}
-    if not taken:
+    busy = {name: port for name, port in ports_from(base).named().items() if not is_free(port)}
+    if not busy:
         return
-    owners = {port: owner(port) for port in taken.values()}
+    owners = {port: owner(port) for port in busy.values()}
     lines = [
         f"Port {port} ({name}) is in use" + (f" by {owners[port]}." if owners[port] else ".")
-        for name, port in taken.items()
+        for name, port in busy.items()
     ]
     advice = "Stop that program, or move all five ports"
     free = next(_free_bases(is_free), None)

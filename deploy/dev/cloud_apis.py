@@ -17,10 +17,11 @@ from typing import Final
 
 from aiohttp import web
 
+from deploy.dev.direct_http import FindHandler
 from deploy.dev.guard import local_only
 from deploy.dev.pubsub.emulator import PubSub
 from deploy.dev.pubsub.faults import Faults
-from deploy.dev.pubsub.routes import pubsub_app
+from deploy.dev.pubsub.routes import PubSubApi
 from deploy.dev.sendgrid.app import LOCK_POLL_SECONDS, SendGrid
 from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.dev.site import HOST, LocalSite
@@ -57,12 +58,13 @@ async def serve(options: Options, stopped: asyncio.Event) -> None:
         pubsub, mailbox = PubSub(options.state_folder), Mailbox(options.state_folder, LOCK_POLL_SECONDS)
     except (sqlite3.Error, OSError) as error:
         raise Failed(EXIT_STATE, f"the state in {options.state_folder} cannot be used: {error}") from error
-    sendgrid = SendGrid(mailbox)
+    api, sendgrid = PubSubApi(pubsub), SendGrid(mailbox)
     fault_routes = FaultRoutes(pubsub, sendgrid)
-    runner = web.AppRunner(_application(pubsub, sendgrid, fault_routes), access_log=None, shutdown_timeout=0.5)
+    app = _application(pubsub, api, sendgrid, fault_routes)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     try:
         _set_faults(fault_routes, options.faults)
-        await _listen(runner, options.port)
+        await _listen(runner, options.port, lambda path: sendgrid.find_direct(path) or api.find_direct(path))
         owed = pubsub.start()
         log("INFO", f"the emulated Pub/Sub and SendGrid answer on http://{HOST}:{options.port}", count=owed)
         await stopped.wait()
@@ -72,13 +74,13 @@ async def serve(options: Options, stopped: asyncio.Event) -> None:
         mailbox.close()
 
 
-def _application(pubsub: PubSub, sendgrid: SendGrid, faults: "FaultRoutes") -> web.Application:
+def _application(pubsub: PubSub, api: PubSubApi, sendgrid: SendGrid, faults: "FaultRoutes") -> web.Application:
     # The outermost application's limit is the one that applies; each API rejects larger bodies with its own message.
     app = web.Application(middlewares=[local_only], client_max_size=MAX_BODY_BYTES)
     app.router.add_get("/", _ready)
     app.add_routes(faults.routes())
     app.router.add_get(EMULATED_KEYS_PATH, lambda _: _push_keys(pubsub))
-    app.add_subapp("/v1", pubsub_app(pubsub))
+    app.add_subapp("/v1", api.app())
     app.add_subapp("/v3", sendgrid.app())
     return app
 
@@ -106,10 +108,10 @@ def _set_faults(routes: "FaultRoutes", faults: Json) -> None:
         raise Failed(EXIT_USAGE, f"--faults: {error}") from error
 
 
-async def _listen(runner: web.AppRunner, port: int) -> None:
+async def _listen(runner: web.AppRunner, port: int, find_direct: FindHandler) -> None:
     await runner.setup()
     try:
-        await LocalSite(runner, port).start()
+        await LocalSite(runner, port, find_direct).start()
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise Failed(EXIT_PORT_TAKEN, f"port {port} on {HOST} cannot be used: {error}") from error

@@ -5,7 +5,7 @@ import asyncio
 from deploy.config.ports import HOST
 
 
-async def ask(port: int, method: str, path: str, timeout_seconds: float, *header_lines: str) -> int | None:
+async def request_status(port: int, method: str, path: str, timeout_seconds: float, *header_lines: str) -> int | None:
     """Return the status; None where nothing answers HTTP in time."""
     more = "".join(f"{line}\r\n" for line in header_lines)
     try:
@@ -17,18 +17,18 @@ async def ask(port: int, method: str, path: str, timeout_seconds: float, *header
                     "Content-Length: 0\r\nConnection: close\r\n\r\n"
                 )
                 writer.write(head.encode())
-                return status_of(await reader.readline())
+                return parse_status(await reader.readline())
             finally:
                 writer.close()
     except OSError:  # a timeout is one too
         return None
 
 
-def status_of(line: bytes) -> int | None:
+def parse_status(line: bytes) -> int | None:
     parts = line.split()
     return int(parts[1]) if len(parts) >= 2 and parts[0].startswith(b"HTTP/") and parts[1].isdigit() else None
 
 
 async def wait_until_answering(port: int, path: str, poll_seconds: float = 0.05) -> None:
-    while await ask(port, "GET", path, 1.0) is None:  # noqa: ASYNC110 another process, which sets no event of ours
+    while await request_status(port, "GET", path, 1.0) is None:  # noqa: ASYNC110 another process, which sets no event of ours
         await asyncio.sleep(poll_seconds)

@@ -1,4 +1,4 @@
-"""Where a local service listens: on this machine only, for the user who runs it, over HTTP/1.1.
+"""The port of a local service: open on this machine only, for the user who runs it, over HTTP/1.1.
 
 A connection is judged before a request is parsed: another user's is answered 403, and HTTP/2, which gRPC clients speak,
 is answered in its own protocol. Linux lists the owner of every TCP socket in /proc/net. Other systems do not: there,
@@ -16,7 +16,8 @@ from typing import Final, TypeAlias, cast
 
 from aiohttp import web
 
-from deploy.dev.grpc_refusal import PREFACE, GrpcRefusal
+from deploy.dev.direct_http import DirectHttp, FindHandler
+from deploy.dev.grpc_rejection import PREFACE, GrpcRejection
 
 HOST: Final = "127.0.0.1"
 
@@ -29,11 +30,15 @@ _ROOT: Final = 0
 
 
 class LocalSite(web.BaseSite):
-    """A port of 127.0.0.1 for a runner. `start` raises OSError if the port is taken."""
+    """A port of 127.0.0.1 for a runner. `start` raises OSError if the port is taken.
 
-    def __init__(self, runner: web.AppRunner, port: int) -> None:
+    `find_direct` returns the handlers of paths that DirectHttp serves.
+    """
+
+    def __init__(self, runner: web.AppRunner, port: int, find_direct: FindHandler | None = None) -> None:
         super().__init__(runner)
         self._port = port
+        self._find_direct = find_direct
 
     @property
     def name(self) -> str:
@@ -42,7 +47,8 @@ class LocalSite(web.BaseSite):
     async def start(self) -> None:
         await super().start()
         assert self._runner.server is not None
-        make = self._runner.server
+        make_http, find = self._runner.server, self._find_direct
+        make = make_http if find is None else lambda: DirectHttp(find, make_http)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: FirstBytes(make), HOST, self._port, backlog=self._backlog)
 
@@ -66,7 +72,7 @@ class FirstBytes(asyncio.Protocol):
         if self._is_other_user:
             self._reject_user()
         elif self._received.startswith(PREFACE):
-            self._hand_over(GrpcRefusal())
+            self._hand_over(GrpcRejection())
         elif not PREFACE.startswith(self._received):
             self._hand_over(self._make_http())
 

@@ -1,16 +1,20 @@
-"""What the `hookchain dev` of a state folder runs and has waiting, for `hookchain status`."""
+"""The processes and waiting messages of the `hookchain dev` of a state folder, for `hookchain status`."""
 
 import asyncio
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from deploy.config.dev_file import FILE_NAME
 from deploy.config.ports import HOST
-from deploy.dev.probe import ask
+from deploy.dev.probe import request_status
+from deploy.dev.pubsub.store import FILE_NAME as BUS
 from deploy.dev.pubsub.store import read_waiting
 from deploy.history.local import running_ports
 from deploy.history.status import Backlog, Version
+from deploy.terminal.command_error import CommandError
+from shared.cloud.local.database import reason_of
 
 ANSWER_SECONDS: Final = 2.0
 READY_PATH: Final = "/robots.txt"
@@ -29,13 +33,17 @@ def local_version(folder: Path) -> Version:
 
 async def silent_processes(ports: Mapping[str, int]) -> list[str]:
     """Return the names of the processes that do not answer: they cannot start, hang, or were stopped."""
-    answers = (ask(port, "GET", READY_PATH, ANSWER_SECONDS) for port in ports.values())
+    answers = (request_status(port, "GET", READY_PATH, ANSWER_SECONDS) for port in ports.values())
     return [name for name, status in zip(ports, await asyncio.gather(*answers), strict=True) if status is None]
 
 
 def local_backlogs(folder: Path, now: float) -> list[Backlog]:
-    """Raises sqlite3.Error."""
+    """Raises CommandError if the bus's file cannot be read."""
+    try:
+        waiting = read_waiting(folder)
+    except sqlite3.Error as error:
+        raise CommandError(f"{folder / BUS}: cannot be read: {reason_of(error)}") from error
     return [
         Backlog(subscription, count, None if oldest_at is None else now - oldest_at)
-        for subscription, count, oldest_at in read_waiting(folder)
+        for subscription, count, oldest_at in waiting
     ]

@@ -63,13 +63,13 @@ def _pushed(topic: str, url: str, path: str) -> JsonObject:
 
 
 async def ensure(api_url: str, resources: tuple[Resource, ...]) -> None:
-    """Create what is missing and update the rest. `api_url` is `http://host:port`. Raises Temporary (`bus`)."""
+    """Create what is missing and update the rest. `api_url` is `http://host:port`. Raises Temporary."""
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         for resource in resources:
             url = f"{api_url}/v1/{resource.name}"
-            if await _ask(session, "PUT", url, resource.settings) == 409:
-                await _ask(session, "PATCH", url, _patch(resource))
+            if await _send(session, "PUT", url, resource.settings) == 409:
+                await _send(session, "PATCH", url, _patch(resource))
 
 
 def _patch(resource: Resource) -> JsonObject:
@@ -79,7 +79,7 @@ def _patch(resource: Resource) -> JsonObject:
     return {kind: changes, "updateMask": ",".join(changes)}
 
 
-async def _ask(session: aiohttp.ClientSession, method: str, url: str, body: JsonObject) -> int:
+async def _send(session: aiohttp.ClientSession, method: str, url: str, body: JsonObject) -> int:
     try:
         async with session.request(method, url, json=body) as answer:
             if answer.status in (200, 409):
@@ -87,4 +87,4 @@ async def _ask(session: aiohttp.ClientSession, method: str, url: str, body: Json
             fault = f"{answer.status}: {(await answer.text())[:500]}"
     except (aiohttp.ClientError, TimeoutError) as error:
         fault = type(error).__name__
-    raise Temporary("bus", f"{method} {url} was answered {fault}")
+    raise Temporary("bus_unavailable", f"{method} {url} was answered {fault}")

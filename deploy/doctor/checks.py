@@ -11,7 +11,7 @@ from typing import Final
 
 from deploy.config.configured import Configured
 from deploy.config.faults import ConfigFaults
-from deploy.config.mail_settings import mail_fault
+from deploy.config.mail_settings import mail_settings_fault
 from deploy.config.ports import DEFAULT_BASE, is_free, owner_of
 from deploy.doctor import configuration, google, machine, sender
 from deploy.gcp import organization_policies
@@ -113,7 +113,7 @@ def _secrets(subject: Subject, place: SecretBackend) -> Finding:
 def _sender(subject: Subject, key: Callable[[], str | None], is_local: bool) -> Finding:
     if isinstance(subject.compiled, ConfigFaults):
         return unknown("the configuration has faults")
-    if fault := mail_fault(subject.environ):
+    if fault := mail_settings_fault(subject.environ):
         return problem(fault, "correct it in your shell or in .env")
     settings = read_settings(subject.environ)
     found = key()
@@ -123,8 +123,8 @@ def _sender(subject: Subject, key: Callable[[], str | None], is_local: bool) -> 
 
 
 def _kept_key(place: SecretBackend) -> str | None:
-    kept = place.find([API_KEY]).get(API_KEY)
-    return kept.values[0] if kept and kept.values else None
+    stored = place.find([API_KEY]).get(API_KEY)
+    return stored.values[0] if stored and stored.values else None
 
 
 # Running them

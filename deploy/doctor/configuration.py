@@ -6,7 +6,7 @@ from typing import Final
 
 from deploy.config.config_file import NAME as NO_FILE
 from deploy.config.faults import ConfigFaults
-from deploy.gcp.first_values import is_made_up
+from deploy.gcp.first_values import is_generated
 from deploy.secrets.backend import SecretBackend, StoredSecret
 from deploy.secrets.needs import Need
 from deploy.secrets.values import InvalidValue, count_short, validated_values
@@ -46,7 +46,7 @@ def secrets(needed: Sequence[Need], place: SecretBackend, receive: JsonObject, w
             said = f"{need.name}: {why_weak(need, found[need.name])}"
             return problem(_with_more(said, states, WEAK), f"hookchain secrets set {need.name}{where}")
     missing = [need for need in needed if states[need.name] == MISSING]
-    lacking = [need.name for need in missing if not is_local and not is_made_up(need, receive)]
+    lacking = [need.name for need in missing if not is_local and not is_generated(need, receive)]
     if lacking:
         return problem(f"missing: {', '.join(lacking)}", f"hookchain secrets set {lacking[0]}{where}")
     unreadable = [name for name, state in states.items() if state == UNREADABLE]
@@ -64,21 +64,21 @@ def _with_more(said: str, states: dict[str, str], state: str) -> str:
     return f"{said} ({count} more are {state})" if count else said
 
 
-def state_of(need: Need, kept: StoredSecret | None) -> str:
-    if kept is None:
+def state_of(need: Need, stored: StoredSecret | None) -> str:
+    if stored is None:
         return MISSING
-    if kept.text is None:
+    if stored.text is None:
         return UNREADABLE
     try:
-        values = validated_values(kept.text, need.ways)
+        values = validated_values(stored.text, need.schemes)
     except InvalidValue:
         return WEAK
     return SHORT if count_short(values) else PRESENT
 
 
-def why_weak(need: Need, kept: StoredSecret) -> str:
+def why_weak(need: Need, stored: StoredSecret) -> str:
     try:
-        validated_values(kept.text or "", need.ways)
+        validated_values(stored.text or "", need.schemes)
     except InvalidValue as fault:
         return str(fault)
     return ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.google.api import ApiError, ask
-from deploy.secrets.needs import mail_ways
+from deploy.secrets.needs import mail_transports
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from functions.notify.destinations.email.email import sender_of
 from functions.notify.destinations.email.mail import Address
@@ -27,7 +27,7 @@ class Verified:
 
 def sender(notify: JsonObject, email_from: str | None, url: str, key: str | None) -> Finding:
     """Check the sender addresses. `key` is None if there is no key that can be read."""
-    destinations = [name for name, way in mail_ways(notify).items() if way != "smtp"]
+    destinations = [name for name, transport in mail_transports(notify).items() if transport != "smtp"]
     if not destinations:
         return ok("no mail goes through SendGrid")
     senders = dict(_senders(notify, destinations, email_from))

@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from functions.receive.admission import source_name
 from functions.receive.diagnosis.diagnose import attempted, why_refused
 from functions.receive.diagnosis.guesses import Case, as_signed, holds
 from functions.receive.diagnosis.times import age_words
-from functions.receive.links import EXPIRES, parameters, verify_link
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.signatures.scheme import AuthScheme, read_scheme
-from shared.signatures.verify import verify
+from shared.signatures.key_schemes import EcdsaScheme, RsaScheme
+from shared.signatures.links import EXPIRES, parameters
+from shared.signatures.scheme import AuthScheme, read_scheme, verify
+from shared.signatures.signature_scheme import DigestScheme, HmacScheme
 from shared.times import rfc3339
 
 Secrets = Mapping[str, Sequence[str]]
@@ -64,18 +64,17 @@ def _description(way: AuthScheme, number: int, count: int) -> str:
 
 
 def scheme_label(way: AuthScheme) -> str:
-    algorithm = f" {way.algorithm}" if way.scheme in {"hmac", "digest", "ecdsa", "rsa"} else ""
-    where = f" in {way.header}" if way.header else ""
+    algorithm = ""
+    if isinstance(way, HmacScheme | DigestScheme | EcdsaScheme | RsaScheme):
+        algorithm = f" {way.algorithm}"
+    where = "".join(f" in {each.name}" for each in way.credentials if each.kind == "header")
     variant = f" ({way.variant})" if way.variant else ""
     return f"{way.scheme}{algorithm}{where}{variant}"
 
 
 def _passes(request: Request, way: AuthScheme, secrets: Sequence[str], now: float, url: str) -> bool:
     try:
-        if way.scheme == "link":
-            verify_link(source_name(request.path), request.query, secrets, now)
-        else:
-            verify(request, way, secrets, {}, now, url)
+        verify(request, way, secrets, {}, now, url)
     except HookchainError:
         return False
     return True

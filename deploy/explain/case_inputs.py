@@ -100,8 +100,8 @@ def without_authentication(receive: JsonObject, *, keeps_requests: bool = False)
 def _open(source: Json, keeps_requests: bool) -> JsonObject:
     assert isinstance(source, dict)
     dropped = _AUTHENTICATION_KEYS - {"handshakes"} if keeps_requests else _AUTHENTICATION_KEYS | {"methods"}
-    kept = {key: value for key, value in source.items() if key not in dropped}
-    return {"methods": ["POST"], **kept, "auth": [{"scheme": "none"}]}
+    remaining = {key: value for key, value in source.items() if key not in dropped}
+    return {"methods": ["POST"], **remaining, "auth": [{"scheme": "none"}]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class WrittenAnswers:
             if request.url == url or request.url.startswith((f"{url}?", f"{url}&")):
                 return _fetched(answer)
         host = request.url.split("/")[2]
-        raise Permanent("fetch", f"the test has no answer of {host} for this URL. Add it to `answers`")
+        raise Permanent("missing_answer", f"the test has no answer of {host} for this URL. Add it to `answers`")
 
 
 class FakeSecrets:

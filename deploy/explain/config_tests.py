@@ -71,7 +71,9 @@ async def _lines(case: CaseConfig, program: Program, slices: Mapping[str, JsonOb
 
 def _failures(expected: str | None, decisions: Sequence[Decision], actual: Sequence[ActualDelivery]) -> list[str]:
     """Return a line for each failure of a chain or a mail that is not expected, and for a missing one that is."""
-    found = [(failed.code, failed.reason) for decision in decisions for failed in decision.failed]
+    found: list[tuple[str, str]] = [
+        (failed.code, failed.reason) for decision in decisions for failed in decision.failed
+    ]
     found += [(each.unfinished.code, each.unfinished.detail) for each in decisions if each.unfinished]
     found += [(each.code, f"to {each.delivery.destination!r}: {each.fault}") for each in actual if each.code]
     lines = [f"failed: {code}: {reason}" for code, reason in found if code != expected]
@@ -94,7 +96,7 @@ def _rendered(delivery: Delivery, notify: JsonObject) -> ActualDelivery:
 
 def _route_lines(decisions: Sequence[Decision]) -> list[str]:
     routes = [route for decision in decisions for route in decision.routes]
-    return ["the decisions of the routes:"] + [f"  {route.route}: {route.word}: {route.reason}" for route in routes]
+    return ["the decisions of the routes:"] + [f"  {route.route}: {route.outcome}: {route.reason}" for route in routes]
 
 
 async def example_lines(name: str, model: type[BaseModel]) -> list[str]:
@@ -123,7 +125,7 @@ def _mismatches(example: Example, course: ChainResult, before: Event) -> list[st
         said = [reason.partition(": ")[2] for reason in course.stops]
         return [] if said == [example.stops] else [f"expected to stop: {example.stops}; found {said or 'no stop'}"]
     if not course.events:
-        return [f"stopped: {'; '.join(course.stops)}"]
+        return [f"filtered: {'; '.join(course.stops)}"]
     found: Json = [event.data for event in course.events]
     if isinstance(found, list) and len(found) == 1 and course.events[0].id == before.id:
         found = found[0]

@@ -32,7 +32,7 @@ class _CurlParser(argparse.ArgumentParser):
 
 def curl_request(line: str) -> tuple[str, Request]:
     """Return the URL and the request of a curl line. Raises ValueError and OSError."""
-    words = shlex.split(_DOLLAR_QUOTED.sub(_plainly_quoted, line.replace("\\\n", " ")))
+    words = shlex.split(_DOLLAR_QUOTED.sub(_unquote_ansi, line.replace("\\\n", " ")))
     if words[1:] and words[0] != "curl" and words[0].isalnum():
         raise ValueError(f"a curl line must begin with curl; got {words[0]!r}")
     given = _parser().parse_args(words[1:] if words[:1] == ["curl"] else words)
@@ -51,7 +51,7 @@ def curl_request(line: str) -> tuple[str, Request]:
     return url, Request(method.upper(), "/", headers=tuple(headers), body=data if has_body else b"")
 
 
-def _plainly_quoted(found: re.Match[str]) -> str:
+def _unquote_ansi(found: re.Match[str]) -> str:
     return shlex.quote(_ESCAPE.sub(_unescaped, found[1]))
 
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from deploy.explain.report import Check
 from functions.notify.destinations.email.mail import Address, Mail
-from functions.notify.destinations.email.render import MailWriter
-from functions.notify.destinations.email.settings import Settings
+from functions.notify.destinations.email.render import MailSettings, MailWriter
 from shared.delivery import Delivery
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject, to_json
@@ -91,5 +90,5 @@ def rendered_mail(delivery: Delivery, notify: JsonObject) -> Mail | None:
     entry = destination_entry(notify, delivery.destination)
     if entry.get("kind") != KIND:
         return None
-    writer = MailWriter(Settings.model_validate(entry.get("settings")))
+    writer = MailWriter(cast("MailSettings", entry["settings"]))
     return writer.write(delivery, delivery.event, SENDER, delivery.id)

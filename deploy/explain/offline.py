@@ -52,7 +52,7 @@ def offline_receiver(slice_: JsonObject, store: SecretStore, bus: RecordingBus, 
 def body_reader(request: Request) -> ReadBody:
     async def read(max_bytes: int) -> bytes:
         if len(request.body) > max_bytes:
-            raise Rejected("raw", f"the body is larger than {max_bytes} bytes")
+            raise Rejected("body_too_large", f"the body is larger than {max_bytes} bytes")
         return request.body
 
     return read

@@ -90,7 +90,7 @@ _SKIPPED: Final = {
 
 
 def _failed_text(error: HookchainError, looked: Inspection, sources: JsonObject) -> str:
-    if error.code == "address" and looked.settings is not None:
+    if error.code == "address_not_allowed" and looked.settings is not None:
         return describe_address(looked.request, looked.settings, "is not within")
     is_unknown = error.code == "unknown_source" and looked.name not in sources
     hint = did_you_mean(looked.name, sources) if is_unknown else ""

@@ -6,6 +6,7 @@ from typing import Final
 
 from deploy.terminal.printing import count_of
 from functions.receive.admission import sender_address
+from shared.errors import ProblemCode
 from shared.event import Event, event_id
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
@@ -13,32 +14,34 @@ from shared.signatures.scheme import read_scheme
 
 Settings = JsonObject
 
-CHECK_BY_CODE: Final[Mapping[str, str]] = {
+CHECK_BY_CODE: Final[Mapping[ProblemCode, str]] = {
     "unknown_source": "path",
-    "method": "method",
-    "length": "size",
-    "raw": "size",
-    "slow": "size",
+    "method_not_allowed": "method",
+    "invalid_content_length": "size",
+    "body_too_large": "size",
+    "headers_too_large": "size",
+    "query_too_large": "size",
+    "request_timeout": "size",
     "disconnected": "size",
-    "encoding": "encoding",
-    "content_type": "content type",
-    "address": "address",
-    "origin": "origin",
-    "prefetch": "origin",
+    "unsupported_encoding": "encoding",
+    "unsupported_content_type": "content type",
+    "address_not_allowed": "address",
+    "origin_not_allowed": "origin",
+    "prefetch_not_allowed": "origin",
     "secret_unavailable": "secret",
     "secret_weak": "secret",
     "secret_unusable": "secret",
     "key_unavailable": "key",
-    "sig": "signature",
-    "password": "signature",
-    "cert_url": "signature",
-    "sub_url": "signature",
-    "id": "id",
-    "ts": "time",
-    "parse": "parse",
-    "multi": "parse",
-    "decoded": "parse",
-    "schema": "schema",
+    "signature_mismatch": "signature",
+    "password_mismatch": "signature",
+    "certificate_url_not_allowed": "signature",
+    "subscribe_url_not_allowed": "signature",
+    "invalid_delivery_id": "id",
+    "timestamp_out_of_range": "time",
+    "malformed_body": "parse",
+    "multiple_documents": "parse",
+    "decoded_body_too_large": "parse",
+    "schema_mismatch": "schema",
 }
 """The check to which the code of a rejection belongs. Any other code belongs to `limits`."""
 

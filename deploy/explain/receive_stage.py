@@ -23,13 +23,15 @@ from functions.receive.admission import requested_url, source_name
 from functions.receive.parsing import as_sent_by_provider
 from functions.receive.replies import Accepted, Answered, accepted_reply, rejection_reply
 from functions.receive.source import read_sources
-from shared.errors import HookchainError, Temporary
+from shared.errors import HookchainError, ProblemCode, Temporary
 from shared.http import Request
 from shared.jsontext import JsonObject
 from shared.secrets import SecretStore
 
 NAME: Final = "receive"
-_PROOF_CODES: Final = frozenset({"sig", "ts", "id", "password"})
+_PROOF_CODES: Final[frozenset[ProblemCode]] = frozenset(
+    {"signature_mismatch", "timestamp_out_of_range", "invalid_delivery_id", "password_mismatch"}
+)
 
 
 def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, str], now: float) -> Report:

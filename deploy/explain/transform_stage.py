@@ -23,11 +23,12 @@ from shared.delivery import Delivery
 from shared.errors import HookchainError, Permanent, Temporary
 from shared.event import Event, view_of
 from shared.jsontext import Json, JsonObject
+from shared.outcomes import RouteOutcome
 from shared.ports import Fetched, Outgoing, Owners
 
 MAX_SPLIT_EVENTS: Final = 10
 
-Outcome = Literal["changed", "unchanged", "noted", "split", "switched", "stopped", "failed"]
+Outcome = Literal["changed", "unchanged", "noted", "split", "switched", "filtered", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +44,14 @@ class StepTrace:
 
 @dataclass(frozen=True, slots=True)
 class RouteTrace:
-    """The effect of a route. `word` is RouteDecision's. `values` are those that a false `where` read in the event.
+    """The effect of a route. `outcome` is RouteDecision's. `values` are those that a false `where` read in the event.
 
     `owed` are the events that its chain produced, for each of `destinations`.
     """
 
     route: str
     matched: bool
-    word: str
+    outcome: RouteOutcome
     reason: str
     code: str | None
     values: tuple[str, ...]
@@ -60,8 +61,8 @@ class RouteTrace:
 
 
 async def trace_routes(event: Event, transform: JsonObject, services: Services) -> list[RouteTrace]:
-    """Return what each route does with the whole event. `transform` is its slice. Raises Permanent (`loop`)."""
-    routes = read_program(transform).routes
+    """Return what each route does with the whole event. `transform` is its slice. Raises Permanent."""
+    routes = tuple(read_program(transform).routes)
     outcomes = await run_routes(event, routes, services, recorded=True)
     return [_route(route, each, event) for route, each in zip(routes, outcomes, strict=True)]
 
@@ -71,7 +72,7 @@ def _route(route: Route, found: RouteResult, event: Event) -> RouteTrace:
     return RouteTrace(
         route=decision.route,
         matched=decision.matched,
-        word=decision.word,
+        outcome=decision.outcome,
         reason=decision.reason,
         values=() if decision.matched or route.where is None else condition_values(route.where, event),
         code=decision.code or (found.unfinished.code if found.unfinished else None),
@@ -93,7 +94,7 @@ def _outcome(taken: StepRecord) -> tuple[Outcome, str, Sequence[str]]:
     if isinstance(result, Stop):
         step = taken.step.step
         return (
-            "stopped",
+            "filtered",
             result.reason,
             condition_values(Expression(step.root.keep), taken.before) if isinstance(step, Filter) else (),
         )
@@ -135,7 +136,7 @@ _STEP_MARKS: Final = {
     "noted": "?",
     "split": "%",
     "switched": ">",
-    "stopped": "x",
+    "filtered": "x",
     "failed": "!",
 }
 
@@ -175,7 +176,7 @@ def transform_stages(
 def _check(route: RouteTrace) -> Check:
     state: State = "failed" if route.code else "passed" if route.matched and route.owed else "skipped"
     to = f" → {', '.join(route.destinations)}" if route.destinations and route.owed else ""
-    return Check(route.route, state, f"{route.word}: {route.reason}{to}")
+    return Check(route.route, state, f"{route.outcome}: {route.reason}{to}")
 
 
 def _values_stage(route: RouteTrace) -> Stage:

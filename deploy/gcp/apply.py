@@ -102,12 +102,12 @@ class Applying:
             self.progress.waits(action, seconds)
             self.sleep(seconds)
             answer = self.runner.run(command.arguments, stdin, COMMAND_SECONDS)
-            if _was_done_before(answer):
+            if _already_exists(answer):
                 return None
         return None if answer.code == 0 else Failure(action, shell_line(command, self.target), answer.stderr.strip())
 
 
-def _was_done_before(answer: Answer) -> bool:
+def _already_exists(answer: Answer) -> bool:
     """Return whether the attempt before reported an error, but did create the resource."""
     return answer.code != 0 and ("ALREADY_EXISTS" in answer.stderr or "already exists" in answer.stderr)
 

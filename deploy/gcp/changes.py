@@ -11,7 +11,7 @@ from typing import Final
 
 from deploy.gcp.iam_bindings import GRANT, account_member
 from deploy.gcp.live import Live, read_live
-from deploy.gcp.plan import Action, fixed_differences, plan, superfluous
+from deploy.gcp.plan import Action, fixed_differences, plan, superfluous_resources
 from deploy.gcp.resource import Existing, Resource, key_of
 from deploy.gcp.resources.monitoring import METRIC
 from deploy.gcp.resources.project import ACCOUNT, ACCOUNTS
@@ -32,11 +32,11 @@ def changes(runner: Runner, target: Target, resources: Sequence[Resource]) -> tu
     refuse_elsewhere(target, live.existing)
     refuse_fixed(resources, live.existing)
     members = {account_member(target, account) for account in ACCOUNTS}
-    actions = (*plan(resources, live.existing), *superfluous(live.grants, resources, members, target))
-    return (*actions, *closings(live, resources, actions, target))
+    actions = (*plan(resources, live.existing), *superfluous_resources(live.grants, resources, members, target))
+    return (*actions, *closing_steps(live, resources, actions, target))
 
 
-def closings(
+def closing_steps(
     live: Live, resources: Sequence[Resource], actions: Sequence[Action], target: Target
 ) -> tuple[Action, ...]:
     """Return actions that remove access for everybody from the deployment's own resources."""
@@ -46,7 +46,7 @@ def closings(
     why = "it is open to everybody, which is not planned"
     return tuple(
         replace(each, why=why, needs=(*each.needs, *before), differences=(f"{each.name} is not planned",))
-        for each in superfluous(granted, resources, EVERYBODY, target)
+        for each in superfluous_resources(granted, resources, EVERYBODY, target)
     )
 
 

@@ -82,8 +82,8 @@ class Stream:
         return self.requests * billed / MONTH_SECONDS
 
 
-def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic, kept: Retention) -> list[Row]:
-    """Return the estimate. `usage` is what one event was measured to use; `kept` is the configuration's retention."""
+def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic, retention: Retention) -> list[Row]:
+    """Return the estimate. `usage` is what one event was measured to use."""
     sweeps, events = sweeps_a_month(plan), traffic.events
     services = {each.name.rpartition("-")[2]: planned_flags(each) for each in plan if each.kind == SERVICE}
     streams = _streams(usage, traffic, sweeps)
@@ -91,7 +91,7 @@ def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic,
     idle = {name: max(0.0, _least(services[name]) * MONTH_SECONDS - busy[name]) for name in FUNCTIONS}
     requests = usage["requests"] * events + sweeps
     # Documents beside those that were measured: of signed bytes, and of bodies that go before their events.
-    added = events * (traffic.signed_share + (kept.bodies_seconds < kept.events_seconds))
+    added = events * (traffic.signed_share + (retention.bodies_seconds < retention.events_seconds))
     states = min(events, MONTH_SECONDS / CACHE_SECONDS)  # an instance reads a destination's state so often
     return [
         Row("requests to the functions", requests, "", "million_requests", MILLION),
@@ -115,7 +115,7 @@ def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic,
             "million_document_deletes",
             MILLION,
         ),
-        Row("ledger and journal, stored", stored_bytes(usage, events, kept), "bytes", "database_gib_month", GIB),
+        Row("ledger and journal, stored", stored_bytes(usage, events, retention), "bytes", "database_gib_month", GIB),
         Row("logs", LOG_BYTES * requests, "bytes", "log_gib", GIB),
         Row("scheduler jobs", _count(plan, JOB), "", "scheduler_job_month"),
         Row("secrets", _count(plan, SECRET), "", "secret_version_month"),
@@ -145,11 +145,11 @@ def instance_seconds(streams: Sequence[Stream], flags: Mapping[str, str]) -> flo
     return open_seconds + requests * finds_none * START_SECONDS
 
 
-def stored_bytes(usage: Mapping[str, float], events: float, kept: Retention) -> float:
+def stored_bytes(usage: Mapping[str, float], events: float, retention: Retention) -> float:
     """Return what the database holds once the oldest documents expire as new ones are written."""
     seconds = {
         "bytes_ledger": KEEP_SECONDS,
-        "bytes_events": kept.events_seconds,
+        "bytes_events": retention.events_seconds,
     }
     return sum(usage[name] * events * each / MONTH_SECONDS for name, each in seconds.items())
 

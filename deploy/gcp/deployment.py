@@ -12,7 +12,7 @@ from deploy.bundle.bundle import contents, write
 from deploy.config.checkout import ROOT, environ_with
 from deploy.config.compiler import FUNCTIONS, compile_file
 from deploy.config.dotenv import add_to_dotenv, read_dotenv
-from deploy.config.mail_settings import mail_fault
+from deploy.config.mail_settings import mail_settings_fault
 from deploy.gcp.graph import Deployment
 from deploy.gcp.resources.services import Bundle
 from deploy.google.target import DEFAULT_PREFIX, DEFAULT_REGION, Target, TargetFault, find_target
@@ -22,11 +22,11 @@ COMMAND_FILES: Final = "gcp"
 """The folder beside the bundles with the files that gcloud commands read."""
 
 
-def prepared(
+def prepare_deployment(
     target: Target, project_number: str, config: Path | None, environ: Mapping[str, str], out: Path
 ) -> Deployment:
     """Compile and bundle into `out`. Raises ConfigFaults, PinsFault, NotABundle and CommandError."""
-    if fault := mail_fault(environ):
+    if fault := mail_settings_fault(environ):
         raise CommandError(fault)
     slices = compile_file(config, environ)
     folder = Path(os.path.relpath(out))
@@ -61,7 +61,7 @@ class Memory:
         """Write to .env, and print which of its variables have other values. Raises DotenvFault."""
         environ = self.deployment.environ
         settings = {name: environ[name] for name in self.settings if environ.get(name)}
-        for line in remember(self.path, self.deployment.target, settings):
+        for line in remember_settings(self.path, self.deployment.target, settings):
             print(line)
 
     def missing_target_options(self) -> str:
@@ -75,7 +75,7 @@ class Memory:
         return f" --project {target.project} --region {target.region} --prefix {target.prefix}"
 
 
-def remember(path: Path, target: Target, settings: Mapping[str, str]) -> Iterator[str]:
+def remember_settings(path: Path, target: Target, settings: Mapping[str, str]) -> Iterator[str]:
     """Add missing variables to the file, and yield a line for each one that has another value. Raises DotenvFault.
 
     The first target stays: a second deployment with its own prefix must not change what `make deploy-gcp` means.

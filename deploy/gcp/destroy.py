@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.gcp.changes import UNLABELLED, is_marked
-from deploy.gcp.iam_bindings import GRANT, Grant, account_member, addressed, removing
+from deploy.gcp.iam_bindings import GRANT, Grant, account_member, gcloud_name, remove_binding
 from deploy.gcp.plan import Action
 from deploy.gcp.resource import Command, Existing, key_of, one
 from deploy.gcp.resources.monitoring import (
@@ -38,7 +38,7 @@ class Removal:
     kept: tuple[str, ...]
 
 
-def own_things(target: Target, existing: Mapping[str, Existing]) -> dict[str, Existing]:
+def deployment_resources(target: Target, existing: Mapping[str, Existing]) -> dict[str, Existing]:
     """Return the resources in the project that belong to this deployment."""
     own = {
         key_of(JOB, names.sweep_job(target)),
@@ -76,7 +76,7 @@ def removal(
     members = {account_member(target, account) for account in ACCOUNTS}
     found = {
         **{key: _deletion(target, key, each) for key, each in things.items() if key not in kept},
-        **{grant.key: (removing(grant, target),) for grant in grants if grant.member in members},
+        **{grant.key: (remove_binding(grant, target),) for grant in grants if grant.member in members},
     }
     actions: list[Action] = []
     for kind in ORDER:
@@ -107,11 +107,11 @@ def _deletion(target: Target, key: str, found: Existing) -> tuple[Command, ...]:
         case "topic":
             return one("pubsub", "topics", "delete", name)
         case "account":
-            return one("iam", "service-accounts", "delete", addressed(ACCOUNT, name, target))
+            return one("iam", "service-accounts", "delete", gcloud_name(ACCOUNT, name, target))
         case "secret":
             return one("secrets", "delete", name)
         case "bucket":
-            return one("storage", "rm", "--recursive", addressed(BUCKET, name, target))
+            return one("storage", "rm", "--recursive", gcloud_name(BUCKET, name, target))
         case "database":
             command = ("firestore", "databases")
             unprotected = one(*command, "update", f"--database={name}", "--no-delete-protection")

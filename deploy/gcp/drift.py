@@ -11,8 +11,8 @@ from typing import Final, Literal, TypeAlias
 
 import jmespath
 
+from shared.event import oneline
 from shared.jsontext import Json, JsonObject, to_json
-from shared.one_line import oneline
 
 Form: TypeAlias = Literal[
     "text", "duration", "quantity", "name", "list", "variables", "mounts", "inside", "document", "part"
@@ -43,18 +43,18 @@ class Difference:
         out, because one may be a secret."""
         if self.setting.form == "variables":
             return oneline(f"{self.setting.name}: {', '.join(_different_names(self.setting.planned, self.found))}")
-        found = _normal("mounts", self.found) if self.setting.form == "mounts" else self.found
+        found = _normalized("mounts", self.found) if self.setting.form == "mounts" else self.found
         return f"{self.setting.name} is {_shown(found)}, planned {_shown(self.setting.planned)}"
 
 
 def differences(settings: Iterable[Setting], description: JsonObject) -> tuple[Difference, ...]:
     """Return the settings whose live value is not the planned one. Values are normalised: 7d is 604800s."""
     found = ((each, jmespath.search(each.live, description)) for each in settings)
-    return tuple(Difference(each, value) for each, value in found if not _matches(each, _normal(each.form, value)))
+    return tuple(Difference(each, value) for each, value in found if not _matches(each, _normalized(each.form, value)))
 
 
 def _matches(setting: Setting, found: Json) -> bool:
-    planned = _normal(setting.form, setting.planned)
+    planned = _normalized(setting.form, setting.planned)
     if planned == "":
         return found in (None, "", [])
     match setting.form:
@@ -79,7 +79,7 @@ def _is_within(planned: Json, found: Json) -> bool:
     return planned == found
 
 
-def _normal(form: Form, value: Json) -> Json:
+def _normalized(form: Form, value: Json) -> Json:
     return None if value is None else _NORMAL[form](value)
 
 
@@ -144,8 +144,8 @@ def _objects(value: Json) -> list[JsonObject]:
 def _document(value: Json) -> Json:
     """Return the value without zeros and empty fields, which APIs based on protocol buffers leave out."""
     if isinstance(value, dict):
-        kept = {name: _document(each) for name, each in value.items()}
-        return {name: each for name, each in kept.items() if each not in (None, "", 0, False, "0s") and each != []}
+        documents = {name: _document(each) for name, each in value.items()}
+        return {name: each for name, each in documents.items() if each not in (None, "", 0, False, "0s") and each != []}
     return [_document(each) for each in value] if isinstance(value, list) else value
 
 
@@ -164,7 +164,7 @@ _NORMAL: Final[Mapping[Form, Callable[[Json], Json]]] = {
 
 
 def _different_names(planned: Json, found: Json) -> Iterator[str]:
-    wanted, there = _normal("variables", planned) or {}, _normal("variables", found) or {}
+    wanted, there = _normalized("variables", planned) or {}, _normalized("variables", found) or {}
     assert isinstance(wanted, dict)
     assert isinstance(there, dict)
     for name in sorted({*wanted, *there}):

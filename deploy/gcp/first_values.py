@@ -29,12 +29,12 @@ def first_values(
     missing = [need for need in needs(deployment.slices, deployment.environ) if need.name in wanted]
     found = {need.name: _checked(need, shell[variable_name(need.name)]) for need in missing if _is_set(need, shell)}
     receive = deployment.slices["receive"]
-    made = [need for need in missing if need.name not in found and is_made_up(need, receive)]
+    made = [need for need in missing if need.name not in found and is_generated(need, receive)]
     found |= {need.name: _random(need) for need in made}
     asked = [need for need in missing if need.name not in found]
     if len(asked) > ask.left:
         raise CommandError(_how_to_set(asked, options))
-    values = {need.name: _asked(need, ask, options) for need in asked}
+    values = {need.name: _ask_value(need, ask, options) for need in asked}
     random = [*(need.name for need in made), *(need.name for need in asked if not values[need.name])]
     texts = {need.name: values[need.name] or _random(need) for need in asked}
     return {**found, **texts}, sorted(random)
@@ -44,18 +44,18 @@ def _is_set(need: Need, shell: Mapping[str, str]) -> bool:
     return bool(shell.get(variable_name(need.name)))
 
 
-def is_made_up(need: Need, receive: JsonObject) -> bool:
+def is_generated(need: Need, receive: JsonObject) -> bool:
     """Return whether a first deployment generates the secret without a question."""
-    return need.readers == ("receive",) and need.name in _chosen_freely(receive)
+    return need.readers == ("receive",) and need.name in _free_choices(receive)
 
 
-def _chosen_freely(receive: JsonObject) -> frozenset[str]:
-    ways = [way for source in compiled_sources(receive).values() for way in auth_entries(source)]
-    signed = {str(way.get("secret")) for way in ways if way.get("scheme") not in OPERATORS_CHOICE}
-    return frozenset(str(way.get("secret")) for way in ways) - signed
+def _free_choices(receive: JsonObject) -> frozenset[str]:
+    schemes = [scheme for source in compiled_sources(receive).values() for scheme in auth_entries(source)]
+    signed = {str(scheme.get("secret")) for scheme in schemes if scheme.get("scheme") not in OPERATORS_CHOICE}
+    return frozenset(str(scheme.get("secret")) for scheme in schemes) - signed
 
 
-def _asked(need: Need, ask: Questions, options: str) -> str:
+def _ask_value(need: Need, ask: Questions, options: str) -> str:
     """Return the typed text; empty for a random value, if that can serve."""
     hint = "; press Enter for a random value" if need.can_be_random else ""
     uses = ", ".join(need.uses)
@@ -69,13 +69,13 @@ def _asked(need: Need, ask: Questions, options: str) -> str:
 
 def _checked(need: Need, text: str) -> str:
     try:
-        return joined(validated_values(text, need.ways))
+        return joined(validated_values(text, need.schemes))
     except InvalidValue as refused:
         raise CommandError(f"secret {need.name}: {refused}") from refused
 
 
 def _random(need: Need) -> str:
-    return random_text(need.ways)
+    return random_text(need.schemes)
 
 
 def _how_to_set(missing: Sequence[Need], options: str) -> str:

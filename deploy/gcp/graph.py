@@ -152,17 +152,17 @@ def _subscriptions(deployment: Deployment) -> tuple[Resource, ...]:
     """Return the subscriptions. They exist before the services, whose URLs are known, so that no message is lost."""
     target, size = deployment.target, _sizes(deployment)
 
-    def pushed(name: str, topic: str, function: str, path: str, why: str) -> Resource:
+    def push_subscription(name: str, topic: str, function: str, path: str, why: str) -> Resource:
         url, ack_seconds = deployment.url(function), topics.ack_deadline(size[function].timeout_seconds)
-        return topics.pushed(target, name, topic, Push(url, path, ack_seconds), why)
+        return topics.push_subscription(target, name, topic, Push(url, path, ack_seconds), why)
 
     return (
-        pushed(names.TRANSFORM_SUBSCRIPTION, EVENTS, "transform", "/", "hands events to transform"),
-        pushed(names.NOTIFY_SUBSCRIPTION, DELIVERIES, "notify", "/", "hands deliveries to notify"),
-        pushed(
+        push_subscription(names.TRANSFORM_SUBSCRIPTION, EVENTS, "transform", "/", "hands events to transform"),
+        push_subscription(names.NOTIFY_SUBSCRIPTION, DELIVERIES, "notify", "/", "hands deliveries to notify"),
+        push_subscription(
             names.DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS, "notify", "/dead-letters", "has notify keep dead letters"
         ),
-        topics.holding(target),
+        topics.holding_subscription(target),
     )
 
 

@@ -42,8 +42,8 @@ class Grant:
 
     @property
     def text(self) -> str:
-        whom = f"{self.role} on {self.on} {self.name} to {self.member}"
-        return f"{whom} if {self.condition}" if self.condition else whom
+        text = f"{self.role} on {self.on} {self.name} to {self.member}"
+        return f"{text} if {self.condition}" if self.condition else text
 
     @property
     def key(self) -> str:
@@ -65,15 +65,15 @@ def is_pubsub_agent(member: str) -> bool:
 
 
 def granted(grant: Grant, target: Target, why: str, needs: tuple[str, ...]) -> Resource:
-    return Resource(GRANT, grant.text, why, (adding(grant, target),), needs=needs)
+    return Resource(GRANT, grant.text, why, (add_binding(grant, target),), needs=needs)
 
 
-def adding(grant: Grant, target: Target) -> Command:
-    return Command((*_on(grant.on, grant.name, "add-iam-policy-binding", target), *_whom(grant)))
+def add_binding(grant: Grant, target: Target) -> Command:
+    return Command((*_on(grant.on, grant.name, "add-iam-policy-binding", target), *_principals(grant)))
 
 
-def removing(grant: Grant, target: Target) -> Command:
-    return Command((*_on(grant.on, grant.name, "remove-iam-policy-binding", target), *_whom(grant)))
+def remove_binding(grant: Grant, target: Target) -> Command:
+    return Command((*_on(grant.on, grant.name, "remove-iam-policy-binding", target), *_principals(grant)))
 
 
 def reading(kind: str, name: str, target: Target) -> tuple[str, ...]:
@@ -83,17 +83,17 @@ def reading(kind: str, name: str, target: Target) -> tuple[str, ...]:
 
 def _on(kind: str, name: str, verb: str, target: Target) -> tuple[str, ...]:
     region = (f"--region={target.region}",) if kind == "service" else ()
-    return (*_GROUPS[kind], verb, addressed(kind, name, target), *region)
+    return (*_GROUPS[kind], verb, gcloud_name(kind, name, target), *region)
 
 
-def addressed(kind: str, name: str, target: Target) -> str:
+def gcloud_name(kind: str, name: str, target: Target) -> str:
     """Return the resource's name as gcloud expects it."""
     if kind == "bucket":
         return f"gs://{name}"
     return f"{name}@{target.project}.iam.gserviceaccount.com" if kind == "account" else name
 
 
-def _whom(grant: Grant) -> tuple[str, ...]:
+def _principals(grant: Grant) -> tuple[str, ...]:
     condition: tuple[str, ...] = ()
     if grant.condition:
         condition = (f"--condition=title={CONDITION_TITLE},expression={grant.condition}",)
@@ -124,9 +124,9 @@ PUBLISHES: Final = {
 def permissions(target: Target, project_number: str, secrets: Mapping[str, Sequence[str]]) -> tuple[Resource, ...]:
     """Return all bindings of a deployment. `secrets` are names by function."""
     wanted = [
-        *_of_accounts(target),
-        *_of_secrets(target, secrets),
-        *_of_pubsub(target, pubsub_agent(project_number)),
+        *_account_bindings(target),
+        *_secret_bindings(target, secrets),
+        *_pubsub_bindings(target, pubsub_agent(project_number)),
     ]
     last: dict[tuple[str, str], str] = {}
     made: list[Resource] = []
@@ -141,11 +141,11 @@ def permissions(target: Target, project_number: str, secrets: Mapping[str, Seque
 def needs_of(grant: Grant, target: Target) -> tuple[str, ...]:
     """Return the keys of the resource and of the account."""
     own = {account_member(target, account): account_key(target, account) for account in ACCOUNTS}
-    whom = own.get(grant.member, key_of(API, "pubsub.googleapis.com"))
-    return (whom,) if grant.on == PROJECT else (key_of(grant.on, grant.name), whom)
+    account = own.get(grant.member, key_of(API, "pubsub.googleapis.com"))
+    return (account,) if grant.on == PROJECT else (key_of(grant.on, grant.name), account)
 
 
-def _of_accounts(target: Target) -> Iterator[tuple[Grant, str]]:
+def _account_bindings(target: Target) -> Iterator[tuple[Grant, str]]:
     own_database = f'resource.name == "projects/{target.project}/databases/{names.database(target)}"'
     yield Grant(PROJECT, target.project, BUILDER, account_member(target, "build")), "builds the functions"
     for function in ("transform", "notify"):
@@ -165,14 +165,14 @@ def _of_accounts(target: Target) -> Iterator[tuple[Grant, str]]:
         yield Grant("bucket", names.bucket(target), role, member), f"{function} keeps large bodies there"
 
 
-def _of_secrets(target: Target, secrets: Mapping[str, Sequence[str]]) -> Iterator[tuple[Grant, str]]:
+def _secret_bindings(target: Target, secrets: Mapping[str, Sequence[str]]) -> Iterator[tuple[Grant, str]]:
     for function in FUNCTIONS:
         member = account_member(target, function)
         for name in secrets[function]:
             yield Grant("secret", names.secret_id(target, name), SECRET_READER, member), f"{function} reads it"
 
 
-def _of_pubsub(target: Target, agent: str) -> Iterator[tuple[Grant, str]]:
+def _pubsub_bindings(target: Target, agent: str) -> Iterator[tuple[Grant, str]]:
     why = "Pub/Sub gives up on what was pushed too often"
     yield Grant("topic", names.topic(target, "dead-letters"), PUBLISHER, agent), why
     for name in (names.TRANSFORM_SUBSCRIPTION, names.NOTIFY_SUBSCRIPTION):

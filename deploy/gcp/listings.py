@@ -71,7 +71,10 @@ def _field(entry: JsonObject) -> tuple[str, str]:
 
 def _service(entry: JsonObject, target: Target) -> tuple[str, Existing] | None:
     """Read a service. One that is not ready, or that gets no requests, has no digest: its deployment did not finish."""
-    metadata, is_serving = entry.get("metadata"), _is_ready(entry.get("status")) and _is_called(entry.get("spec"))
+    metadata, is_serving = (
+        entry.get("metadata"),
+        _is_ready(entry.get("status")) and _serves_newest_revision(entry.get("spec")),
+    )
     if not isinstance(metadata, dict):
         return None
     found = _labelled(metadata, target)
@@ -86,7 +89,7 @@ def _is_ready(status: Json) -> bool:
     )
 
 
-def _is_called(spec: Json) -> bool:
+def _serves_newest_revision(spec: Json) -> bool:
     """Return whether all requests go to the newest revision."""
     traffic = spec.get("traffic") if isinstance(spec, dict) else None
     shares = [each for each in traffic if isinstance(each, dict)] if isinstance(traffic, list) else []

@@ -41,7 +41,7 @@ def project_number(runner: Runner, target: Target) -> str:
 def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Live:
     """Return the existing resources among `wanted`. Raises GcloudFault and GcloudMissing."""
     wanted_keys = {resource.key for resource in wanted}
-    there = read_things(runner, target)
+    there = read_resources(runner, target)
     found = {key: each for key, each in there.items() if key in wanted_keys}
     things = _kinds_and_names(found)
     secrets = [name for kind, name in things if kind == SECRET]
@@ -61,11 +61,13 @@ def _kinds_and_names(keys: Iterable[str]) -> list[tuple[str, str]]:
     return [(kind, name) for kind, _, name in (key.partition(" ") for key in keys)]
 
 
-def read_things(runner: Runner, target: Target) -> dict[str, Existing]:
+def read_resources(runner: Runner, target: Target) -> dict[str, Existing]:
     """Return all resources of the kinds that a deployment uses, by key, with enabled APIs. Raises GcloudFault."""
     existing = dict(_enabled(runner, target))
     with ThreadPoolExecutor(WORKERS) as pool:
-        for found in pool.map(lambda each: dict(listed(runner, target, each)), _askable(LISTINGS, existing)):
+        for found in pool.map(
+            lambda each: dict(listed(runner, target, each)), _answerable_listings(LISTINGS, existing)
+        ):
             existing.update(found)
         if key_of(DATABASE, names.database(target)) in existing:
             for found in pool.map(lambda each: dict(listed(runner, target, each)), OF_DATABASE):
@@ -81,7 +83,7 @@ def read_grants(runner: Runner, target: Target, things: Iterable[tuple[str, str]
         return frozenset(grant for grants in found for grant in grants)
 
 
-def _askable(listings: Iterable[Listing], existing: Mapping[str, Existing]) -> list[Listing]:
+def _answerable_listings(listings: Iterable[Listing], existing: Mapping[str, Existing]) -> list[Listing]:
     return [each for each in listings if key_of(API, each.api) in existing]
 
 

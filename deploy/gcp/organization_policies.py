@@ -107,7 +107,7 @@ def refuse_forbidden(target: Target, runner: Runner, may_enable: bool = False) -
     """
     api = GoogleApi(target.project, token_of(runner))
     try:
-        finding = _finding(target, api) or (_once_enabled(target, api, runner) if may_enable else None)
+        finding = _finding(target, api) or (_enable_and_retry(target, api, runner) if may_enable else None)
     except NotSignedIn as fault:
         raise CommandError(str(fault)) from fault
     except ApiError:
@@ -126,7 +126,7 @@ def _finding(target: Target, api: GoogleApi) -> Finding | None:
         raise
 
 
-def _once_enabled(target: Target, api: GoogleApi, runner: Runner) -> Finding | None:
+def _enable_and_retry(target: Target, api: GoogleApi, runner: Runner) -> Finding | None:
     described = read_json(runner, ["projects", "describe", target.project], target.project)
     if not isinstance(described, dict) or not described.get("parent"):
         return None  # without an organization there are no policies

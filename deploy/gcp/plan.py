@@ -9,14 +9,14 @@ from itertools import groupby
 from typing import Final, Literal
 
 from deploy.gcp.drift import Difference, differences
-from deploy.gcp.iam_bindings import GRANT, Grant, removing
+from deploy.gcp.iam_bindings import GRANT, Grant, remove_binding
 from deploy.gcp.resource import ADDRESS, Command, Existing, File, Resource, key_of
 from deploy.gcp.resources.monitoring import ALERT
 from deploy.gcp.resources.project import API
-from deploy.gcp.settings import kept_content, settings_of
+from deploy.gcp.settings import retained_content, settings_of
 from deploy.google.gcloud import command_line
 from deploy.google.target import Target
-from shared.one_line import oneline
+from shared.event import oneline
 
 NOTHING: Final[Mapping[str, Existing]] = {}
 
@@ -85,7 +85,7 @@ def _files(resource: Resource, found: Existing) -> tuple[File, ...]:
     """Return the files. gcloud replaces a policy or a lifecycle as a whole, so they include what others have set."""
     if found.description is None or not (resource.kind == ALERT or resource.is_shared):
         return resource.files
-    content = json.dumps(kept_content(resource, found.description), indent=2) + "\n"
+    content = json.dumps(retained_content(resource, found.description), indent=2) + "\n"
     return tuple(replace(file, content=content) for file in resource.files)
 
 
@@ -105,7 +105,7 @@ def _apis_at_once(actions: Iterable[Action]) -> Iterator[Action]:
         yield Action("create", API, " ".join(apis), "used by the deployment", (command,), settles)
 
 
-def superfluous(
+def superfluous_resources(
     granted: Collection[Grant], wanted: Iterable[Resource], own_members: Collection[str], target: Target
 ) -> tuple[Action, ...]:
     """Return actions that remove permissions which our accounts no longer need, one by one, after everything else."""
@@ -114,7 +114,7 @@ def superfluous(
     before = tuple(needed)
     actions: list[Action] = []
     for grant in sorted(found, key=lambda grant: grant.key):
-        why, command = "it is no longer needed", removing(grant, target)
+        why, command = "it is no longer needed", remove_binding(grant, target)
         actions.append(Action("delete", GRANT, grant.text, why, (command,), (grant.key,), before))
         before = (*before, grant.key)
     return tuple(actions)

@@ -26,8 +26,8 @@ class SecretManagerBackend:
         self._api = api
 
     def find(self, names: Sequence[str]) -> Mapping[str, StoredSecret]:
-        kept = run_in_parallel(self._find_one, names)
-        return {name: each for name, each in zip(names, kept, strict=True) if each is not None}
+        stored = run_in_parallel(self._find_one, names)
+        return {name: each for name, each in zip(names, stored, strict=True) if each is not None}
 
     def write(self, name: str, text: str, forget: bool) -> list[str]:
         secret = secret_id(self._target, name)

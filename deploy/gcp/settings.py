@@ -145,7 +145,7 @@ def planned_flags(resource: Resource) -> dict[str, str]:
     return found
 
 
-def kept_content(resource: Resource, description: JsonObject) -> JsonObject:
+def retained_content(resource: Resource, description: JsonObject) -> JsonObject:
     """Return the content of the resource's file that keeps what is not ours. gcloud replaces a whole alert policy, with
     the operator's notification channels and switch, and all rules of a bucket."""
     content = _content(resource)

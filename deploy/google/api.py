@@ -50,7 +50,7 @@ def token_of(gcloud: Runner) -> Token:
     def token() -> str:
         with lock:
             if not answers:
-                answers.append(_asked_token(gcloud))
+                answers.append(_request_token(gcloud))
         if isinstance(answers[0], str):
             return answers[0]
         raise answers[0]
@@ -58,7 +58,7 @@ def token_of(gcloud: Runner) -> Token:
     return token
 
 
-def _asked_token(gcloud: Runner) -> str | NotSignedIn | GcloudMissing:
+def _request_token(gcloud: Runner) -> str | NotSignedIn | GcloudMissing:
     try:
         answer = gcloud.run(["auth", "print-access-token"], timeout_seconds=TOKEN_SECONDS)
     except GcloudMissing as missing:
@@ -90,7 +90,7 @@ class GoogleApi:
         return self._call("GET", service, f"{path}?{urlencode(query, doseq=True)}" if query else path, None)
 
     def post(self, service: str, path: str, body: JsonObject) -> JsonObject:
-        """As `get`, for a read that takes a body: it may be repeated."""
+        """Post a read that takes a body. It is retried as `get` is."""
         return self._call("POST", service, path, to_json(body).encode())
 
     def _call(self, method: str, service: str, path: str, body: bytes | None) -> JsonObject:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from deploy.history.firestore_queries import FIRST, LAST, WITHOUT_MESSAGE, dead_letters_query, of_events
+from deploy.history.firestore_queries import FIRST, LAST, WITHOUT_MESSAGE, dead_letters_query, query_by_events
 from deploy.history.journal_view import DeadLetterRow
 from shared.cloud.gather import batches
 from shared.cloud.gcp.collections import DEAD_LETTERS
@@ -28,8 +28,8 @@ class LetterReader:
     async def newest(self, limit: int, state: str | None, before: int | None) -> tuple[DeadLetterRow, ...]:
         return await self._rows(await self._store.query(dead_letters_query(state, before, limit)))
 
-    async def of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
-        found = await self._store.query(of_events(DEAD_LETTERS, [event_id], WITHOUT_MESSAGE))
+    async def letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
+        found = await self._store.query(query_by_events(DEAD_LETTERS, [event_id], WITHOUT_MESSAGE))
         return tuple(sorted(await self._rows(found), key=lambda row: row.seq))
 
     async def one(self, dead_letter_id: str) -> DeadLetterRow | None:
@@ -39,7 +39,7 @@ class LetterReader:
         return rows[0] if rows else None
 
     async def kept(self) -> int:
-        """How many, up to MAX_COUNTED."""
+        """Return the number of dead letters, at most MAX_COUNTED."""
         where = [
             Where("by_state", "GREATER_THAN_OR_EQUAL", keyed(KEPT, FIRST)),
             Where("by_state", "LESS_THAN", keyed(KEPT, LAST)),

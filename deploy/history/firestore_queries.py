@@ -61,15 +61,15 @@ def dead_letters_query(state: str | None, before: int | None, limit: int) -> Jso
     return _range(DEAD_LETTERS, "by_state", keyed(state, FIRST), keyed(state, high), limit, WITHOUT_MESSAGE)
 
 
-def of_events(collection: str, event_ids: Sequence[str], select: Sequence[str] = ()) -> JsonObject:
-    """Of the ledger or the dead letters: at most 30 events' at once."""
+def query_by_events(collection: str, event_ids: Sequence[str], select: Sequence[str] = ()) -> JsonObject:
+    """Return the query for the ledger rows or dead letters of at most 30 events."""
     where = [Where("event_id", "IN", list(event_ids))]
     return query_document(collection, where, limit=len(event_ids) * MAX_OF_EVENT, select=select)
 
 
 def states_of_events(event_ids: Sequence[str]) -> tuple[JsonObject, JsonObject]:
     """Their deliveries and their dead letters."""
-    return of_events(LEDGER, event_ids, ("row",)), of_events(DEAD_LETTERS, event_ids, ("event_id", "state"))
+    return query_by_events(LEDGER, event_ids, ("row",)), query_by_events(DEAD_LETTERS, event_ids, ("event_id", "state"))
 
 
 async def read_newest(store: Firestore) -> list[Document]:
@@ -121,7 +121,7 @@ async def read_series(store: Firestore, now: float, span_seconds: float, count: 
 
 
 async def _latencies(store: Firestore, tried: Sequence[AttemptEntry]) -> list[tuple[float, float]]:
-    """When each of the newest first attempts that delivered ended, and how long after its event was received."""
+    """Return, for each of the newest successful first attempts, its end and its seconds since the event's receipt."""
     first = [each for each in tried if each.outcome == "delivered" and each.attempt_number == 1][:MAX_LATENCIES]
     if not first:
         return []

@@ -18,7 +18,8 @@ from deploy.history.journal_view import (
     EventSummary,
     decisions_from,
     holds,
-    words_of,
+    other_routes_from,
+    search_words,
 )
 from shared import ledger_rules as rules
 from shared.cloud.gather import batches
@@ -51,7 +52,7 @@ class FirestoreJournalReader:
     async def events(self, query: EventQuery) -> EventPage:
         """Ends where it is full, where there is no more, or where it has looked through enough."""
         found: list[EventSummary] = []
-        before, looked_through, chunk = query.before, 0, chunk_of(query)
+        before, looked_through, chunk = query.before, 0, chunk_size(query)
         while looked_through < MAX_LOOKED_THROUGH:
             documents = await read_events(self._store, query, before, chunk)
             looked_through += len(documents)
@@ -64,8 +65,8 @@ class FirestoreJournalReader:
         return EventPage(tuple(found), before)
 
     async def _matching(self, query: EventQuery, documents: Sequence[Document]) -> list[EventSummary]:
-        documents = [each for each in documents if wanted(query, entry_of(each.fields))]
-        if words := words_of(query.text):
+        documents = [each for each in documents if matches_query(query, entry_of(each.fields))]
+        if words := search_words(query.text):
             bodies = await self._bodies([each.id for each in documents])
             documents = [each for each in documents if holds(_text_of(bodies.get(each.id, {})), words)]
         summaries = await self._summaries(documents)
@@ -87,7 +88,9 @@ class FirestoreJournalReader:
     async def event(self, event_id: str) -> EventRecord | None:
         name = document_id(event_id)
         found, rows, letters = await asyncio.gather(
-            self._store.get(EVENTS, [name]), self._store.query(event_query(event_id)), self.letters.of_event(event_id)
+            self._store.get(EVENTS, [name]),
+            self._store.query(event_query(event_id)),
+            self.letters.letters_of_event(event_id),
         )
         if name not in found:
             return None
@@ -102,6 +105,7 @@ class FirestoreJournalReader:
             requests=(),
             attempts=_in_order([attempt for each in rows for attempt in row_of(each.fields).attempts]),
             dead_letters=letters,
+            other_routes=other_routes_from(entry_of(fields)["routes"]),
         )
 
     async def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
@@ -152,8 +156,8 @@ def seq_of(document: Document) -> int:
     return int(str(entry_of(document.fields)["seq"]))
 
 
-def chunk_of(query: EventQuery) -> int:
-    """How many events are read at once: no more than are wanted, where the index alone finds them."""
+def chunk_size(query: EventQuery) -> int:
+    """Return how many events to read at once: no more than the query's limit if the index alone finds them."""
     is_searched = query.status or query.text or (query.type and (query.source or query.type.endswith("*")))
     return CHUNK if is_searched else min(CHUNK, query.limit + 1)
 
@@ -171,16 +175,16 @@ def status_of(entry: JsonObject, states: Sequence[str], letters: Sequence[str]) 
     """`states` of its deliveries, `letters` those of its dead letters. One that was replayed no longer speaks."""
     expected = entry["expected"]
     assert isinstance(expected, int)
-    if entry["broken"] or rules.FAILED in states or any(letter != REPLAYED for letter in letters):
-        return "failed"
-    if rules.DISABLED in states:
+    if entry["broken"] or rules.DEAD_LETTERED in states or any(letter != REPLAYED for letter in letters):
+        return "dead_lettered"
+    if rules.HELD in states:
         return "held"
-    if rules.RETRY_AT in states:
-        return "retrying"
+    if rules.RETRY_SCHEDULED in states:
+        return "retry_scheduled"
     if not expected and not states:
         if any(route["matched"] for route in _routes(entry)):
-            return "stopped"
-        return "duplicate" if any(not route["route"] for route in _routes(entry)) else "unmatched"
+            return "filtered"
+        return "duplicate" if any(not route["route"] for route in _routes(entry)) else "no_route"
     is_open = len(states) < expected or any(state in rules.LEASED for state in states)
     return "delivering" if is_open else "delivered"
 
@@ -188,7 +192,7 @@ def status_of(entry: JsonObject, states: Sequence[str], letters: Sequence[str]) 
 def _routes(entry: JsonObject) -> list[JsonObject]:
     routes = entry["routes"]
     assert isinstance(routes, list)
-    return [route for route in routes if isinstance(route, dict)]
+    return [route for route in routes if isinstance(route, dict) and "route" in route]
 
 
 def summary_of(fields: Fields, status: str) -> EventSummary:
@@ -211,8 +215,8 @@ def _text(value: Json) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def wanted(query: EventQuery, entry: JsonObject) -> bool:
-    """As far as the event's own entry tells; times were the query's own."""
+def matches_query(query: EventQuery, entry: JsonObject) -> bool:
+    """Return whether the entry matches the query, whose times the database has applied already."""
     if query.source and query.source != entry["source"]:
         return False
     if query.type and query.type.endswith("*"):

@@ -24,7 +24,8 @@ from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.gcp.storage import BucketBlobs
 from shared.cloud.gcp.tokens import Authorization, Token, no_authorization, renewed
-from shared.errors import Temporary
+from shared.errors import Temporary, TemporaryCode
+from shared.jsontext import JsonObject
 from shared.settings import Settings, read_settings
 
 TOKEN_SECONDS: Final = 600.0
@@ -76,7 +77,7 @@ class CloudJournal:
     def event(self, event_id: str) -> EventRecord | None:
         return self._thread.run(self._reader.event(event_id))
 
-    def refused(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:  # noqa: ARG002 the protocol's
+    def rejected(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:  # noqa: ARG002 the protocol's
         return ()
 
     def dead_letters(
@@ -127,10 +128,10 @@ class CloudPlace:
     settings: Settings
 
     def journal(self) -> CloudJournal:
-        return CloudJournal(self._firestore("journal"), self.make_blobs())
+        return CloudJournal(self._firestore("journal_unavailable"), self.make_blobs())
 
     def make_ledger(self) -> FirestoreLedger:
-        return FirestoreLedger(self._firestore("ledger"))
+        return FirestoreLedger(self._firestore("ledger_unavailable"))
 
     def make_blobs(self) -> BucketBlobs:
         endpoint = _endpoint(self.settings.storage_host, platform.STORAGE_ENDPOINT)
@@ -140,10 +141,10 @@ class CloudPlace:
         endpoint = _endpoint(self.settings.emulator_host, platform.PUBSUB_ENDPOINT)
         return PubSubBus(endpoint, self.target.project, self.target.prefix, self._authorization())
 
-    def _firestore(self, part: str) -> Firestore:
+    def _firestore(self, code: TemporaryCode) -> Firestore:
         endpoint = _endpoint(self.settings.firestore_host, platform.FIRESTORE_ENDPOINT)
         names = self.target.project, database(self.target)
-        return Firestore(endpoint, *names, self._authorization(), part, MAX_ANSWER_BYTES)
+        return Firestore(endpoint, *names, self._authorization(), code, MAX_ANSWER_BYTES)
 
     def _authorization(self) -> Authorization:
         return no_authorization if self.settings.is_local else operator_authorization(os.environ)
@@ -180,7 +181,7 @@ async def _gcloud_token() -> Token:
     try:
         text = await asyncio.to_thread(token_of(Gcloud()))
     except (NotSignedIn, GcloudMissing) as fault:
-        raise Temporary("credentials", str(fault)) from fault
+        raise Temporary("credentials_unavailable", str(fault)) from fault
     return Token(text, time.time() + TOKEN_SECONDS)
 
 
@@ -196,6 +197,7 @@ def open_gcp_state(target: Target, environ: Mapping[str, str]) -> Iterator[State
             blobs=lambda: closing(place.make_blobs()),
             bus=lambda: closing(place.make_bus()),
             destinations=lambda: configured_destinations(environ),
+            transform_slice=lambda: configured_slice(environ, "transform"),
         )
     finally:
         reader.close()
@@ -219,15 +221,19 @@ async def closing(port: AnyPort) -> AsyncIterator[AnyPort]:
 
 def configured_destinations(environ: Mapping[str, str]) -> Sequence[str]:
     """Return the names in the operator's configuration; none where no configuration can be read."""
-    from deploy.config.compiler import read_config  # slow to import
+    destinations = (configured_slice(environ, "notify") or {}).get("destinations")
+    return tuple(destinations) if isinstance(destinations, dict) else ()
+
+
+def configured_slice(environ: Mapping[str, str], function: str) -> JsonObject | None:
+    """Return the function's slice of the operator's configuration; None where no configuration can be read."""
+    from deploy.config.compiler import compile_config, read_config  # slow to import
     from deploy.config.faults import ConfigFaults
 
     path = choose_config(environ, ROOT)
     if path == ROOT / EXAMPLE_CONFIG:
-        return ()
+        return None
     try:
-        document = read_config(path, environ).document
+        return compile_config(read_config(path, environ))[function]
     except ConfigFaults:
-        return ()
-    destinations = document.get("destinations") if isinstance(document, dict) else None
-    return tuple(destinations) if isinstance(destinations, dict) else ()
+        return None

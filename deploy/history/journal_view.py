@@ -3,17 +3,14 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, get_args
 
 from shared.journal import KEPT as KEPT
 from shared.journal import AttemptEntry, RouteDecision
 from shared.jsontext import Json, JsonObject
+from shared.outcomes import EventStatus
 
-STATUSES: Final = (
-    *("received", "unmatched", "stopped", "duplicate", "delivering", "delivered", "retrying", "held", "failed"),
-)
-"""Of an event: one word for where it is. No route wanted what is unmatched; what is stopped, one ended on purpose; a
-duplicate has the signed bytes of an event that came before it."""
+STATUSES: Final[tuple[EventStatus, ...]] = get_args(EventStatus)
 
 REPLAYED: Final = "replayed"
 DROPPED: Final = "dropped"
@@ -64,15 +61,15 @@ class EventPage:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Refused requests, and dead letters that are kept."""
+    """The counts of rejected requests, and of dead letters that are kept."""
 
-    refused: int
+    rejected: int
     dead_letters: int
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRow:
-    """A request as receive logged it; `code` and `detail` say why one was refused."""
+    """A request as receive logged it; `code` and `detail` say why one was rejected."""
 
     seq: int
     at: float
@@ -106,8 +103,13 @@ class DeadLetterRow:
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """All the journal knows of one event. `document` is its CloudEvent, None before transform has seen it, or after
-    its body's retention is over. `passes`: how often transform saw it."""
+    """Everything that the journal knows about one event.
+
+    document      its CloudEvent; None before transform has processed it, and after its body's retention is over
+    routes        the decisions that the journal lists
+    passes        the number of times that transform has processed it
+    other_routes  the number of routes that the journal does not list
+    """
 
     summary: EventSummary
     document: JsonObject | None
@@ -116,6 +118,7 @@ class EventRecord:
     requests: tuple[RequestRow, ...]
     attempts: tuple[AttemptEntry, ...]
     dead_letters: tuple[DeadLetterRow, ...]
+    other_routes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ class Bucket:
 
     at: float
     accepted: int = 0
-    refused: int = 0
+    rejected: int = 0
     delivered: int = 0
     not_delivered: int = 0
     p50_ms: float | None = None
@@ -172,8 +175,8 @@ def readable(document: str) -> str:
     return _ESCAPES.sub(" ", document)
 
 
-def words_of(text: str) -> tuple[str, ...]:
-    """What was typed, as words; "double quotes" keep several together. What holds no letter or digit is no word."""
+def search_words(text: str) -> tuple[str, ...]:
+    """Return the words of a search text. "Double quotes" keep words together; words need a letter or a digit."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     found = (match[1] or match[2] or "" for match in _WORD.finditer(printable))
     return tuple(word for word in found if any(character.isalnum() for character in word))
@@ -186,9 +189,17 @@ def holds(document: str, words: tuple[str, ...]) -> bool:
 
 
 def decisions_from(documents: Json) -> tuple[RouteDecision, ...]:
-    """Read what shared.journal.route_documents made."""
+    """Return the decisions that shared.journal.route_documents wrote."""
     assert isinstance(documents, list)
-    return tuple(_decision(document) for document in documents if isinstance(document, dict))
+    return tuple(_decision(document) for document in documents if isinstance(document, dict) and "route" in document)
+
+
+def other_routes_from(documents: Json) -> int:
+    """Return the number of other routes that shared.journal.route_documents wrote."""
+    assert isinstance(documents, list)
+    last = documents[-1] if documents else None
+    others = last.get("others") if isinstance(last, dict) else None
+    return others if isinstance(others, int) else 0
 
 
 def _decision(document: JsonObject) -> RouteDecision:
@@ -220,7 +231,7 @@ class JournalView(Protocol):
 
     def event(self, event_id: str) -> EventRecord | None: ...
 
-    def refused(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
+    def rejected(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
         """4xx, and the 503s that told a sender to come again; none where receive's log alone has them."""
         ...
 
@@ -231,13 +242,13 @@ class JournalView(Protocol):
     def dead_letter(self, dead_letter_id: str) -> DeadLetterRow | None: ...
 
     def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
-        """How many were in another state before."""
+        """Return how many were in another state before."""
         ...
 
     def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]: ...
 
     def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
-        """Those of them whose `stored_document` is there, without reading it."""
+        """Return the ids that have a `stored_document`, without reading it."""
         ...
 
     def stored_document(self, event_id: str) -> str | None:

@@ -19,7 +19,7 @@ from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.journal import FILE_NAME
 from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 from shared.settings import LOCAL_PROJECT, read_settings
 
 CONNECT_SECONDS: Final = 2.0
@@ -38,6 +38,7 @@ def open_local_state(folder: Path) -> Iterator[State]:
             blobs=partial(_open_blobs, folder),
             bus=lambda: open_local_bus(folder, os.environ),
             destinations=partial(destination_names, folder),
+            transform_slice=partial(_slice_of, folder, "transform"),
         )
 
 
@@ -57,12 +58,17 @@ async def _open_blobs(folder: Path) -> AsyncIterator[LocalBlobs]:
 
 def destination_names(folder: Path) -> tuple[str, ...]:
     """Return the names in notify's slice; none where there is no slice."""
-    try:
-        document: Json = json.loads((folder / "slices" / "notify.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ()
-    destinations = document.get("destinations") if isinstance(document, dict) else None
+    destinations = (_slice_of(folder, "notify") or {}).get("destinations")
     return tuple(destinations) if isinstance(destinations, dict) else ()
+
+
+def _slice_of(folder: Path, function: str) -> JsonObject | None:
+    """Return the function's slice as `hookchain dev` last wrote it."""
+    try:
+        document: Json = json.loads((folder / "slices" / f"{function}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) else None
 
 
 @asynccontextmanager

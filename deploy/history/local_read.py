@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -20,18 +21,14 @@ from deploy.history.journal_view import (
     Totals,
     decisions_from,
     make_buckets,
-    words_of,
+    other_routes_from,
 )
+from deploy.history.local_event_queries import COLUMNS, Parameter, read_page
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import open_journal, update_status
 from shared.journal import AttemptEntry
 from shared.jsontext import Json
 
-Parameter = str | int | float | None
-
-_EVENT_COLUMNS: Final = (
-    "events.seq, id, source, type, subject, actor, received_at, routed_at, expected, status"  # as EventSummary has them
-)
 _REQUESTS: Final = (
     "SELECT seq, at, method, status, code, source, event_id, type, detail, bytes, duration_ms FROM requests"
 )
@@ -48,6 +45,9 @@ _BEGINNING: Final = {
     for table in ("events", "dead_letters")
 }
 _MARK: Final = "UPDATE dead_letters SET state = :state WHERE id = :id AND state <> :state RETURNING event_id"
+_MARK_ROUTED: Final = (
+    "UPDATE events SET routed_at = received_at, expected = ? WHERE id = ? AND routed_at IS NULL AND received_at < ?"
+)
 # `:since` is where the window begins, `:width` a bucket's seconds. The newest 4,000 deliveries say how long one takes.
 _REQUEST_COUNTS: Final = """
 SELECT CAST((at - :since) / :width AS INTEGER), total(status < 400), total(status >= 400) FROM requests
@@ -67,8 +67,9 @@ FROM (SELECT event_id, ended_at FROM attempts WHERE ended_at >= :since AND outco
 class JournalReader:
     """Makes the file where it is missing, so that there is nothing to read rather than an error."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
+        self._clock = clock
         self._connection = open_journal(path)
         search.attach_index(self._connection, path.parent)
 
@@ -94,15 +95,10 @@ class JournalReader:
         return search.events_behind(self._connection)
 
     def events(self, query: EventQuery) -> EventPage:
-        sql, parameters = _events_sql(query)
-        rows = [EventSummary(*row) for row in self._connection.execute(sql, parameters)]
-        more = len(rows) > query.limit
-        rows = rows[: query.limit]
-        not_indexed = search.events_behind(self._connection) if query.text else 0
-        return EventPage(tuple(rows), rows[-1].seq if more else None, not_indexed)
+        return read_page(self._connection, query, self._clock)
 
     def event(self, event_id: str) -> EventRecord | None:
-        select = f"SELECT {_EVENT_COLUMNS} FROM events WHERE id = ?"  # noqa: S608 our own column names
+        select = f"SELECT {COLUMNS} FROM events WHERE id = ?"  # noqa: S608 our own column names
         row = self._connection.execute(select, (event_id,)).fetchone()
         if row is None:
             return None
@@ -118,6 +114,7 @@ class JournalReader:
             requests=self._requests("WHERE event_id = :id ORDER BY seq", id=event_id),
             attempts=self.attempts(event_id),
             dead_letters=self._dead_letters("WHERE event_id = :id ORDER BY seq", id=event_id),
+            other_routes=other_routes_from(json.loads(body[1])) if body else 0,
         )
 
     def attempts(self, event_id: str) -> tuple[AttemptEntry, ...]:
@@ -131,12 +128,18 @@ class JournalReader:
     def open_events(self, after: int, routed_before: float, limit: int) -> list[tuple[int, str]]:
         """`seq` and id of events whose deliveries are not all at an end, oldest first."""
         return self._connection.execute(
-            "SELECT seq, id FROM events WHERE status IN ('delivering', 'retrying', 'held')"
-            " AND seq > ? AND routed_at < ? ORDER BY seq LIMIT ?",
+            "SELECT seq, id FROM events WHERE status IN ('delivering', 'retry_scheduled', 'held')"
+            " AND seq > ? AND coalesce(routed_at, received_at) < ? ORDER BY seq LIMIT ?",
             (after, routed_before, limit),
         ).fetchall()
 
-    def refused(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
+    def mark_routed(self, event_id: str, received_before: float, expected: int) -> None:
+        """Note how many deliveries an older event has, if transform's entry is missing: the disk was full then."""
+        with closing(open_journal(self._path)) as connection, transaction(connection):
+            if connection.execute(_MARK_ROUTED, (expected, event_id, received_before)).rowcount:
+                update_status(connection, [event_id])
+
+    def rejected(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
         """Newest first: 4xx, and the 503s that told a sender to come again."""
         where = "WHERE status >= 400 AND (:before IS NULL OR seq < :before) ORDER BY seq DESC LIMIT :limit"
         return self._requests(where, before=before, limit=limit)
@@ -201,39 +204,3 @@ class JournalReader:
 
     def _dead_letters(self, where: str, **parameters: Parameter) -> tuple[DeadLetterRow, ...]:
         return tuple(DeadLetterRow(*row) for row in self._connection.execute(f"{_DEAD_LETTERS} {where}", parameters))
-
-
-def _events_sql(query: EventQuery) -> tuple[str, Sequence[Parameter]]:
-    """One row more than the limit, to know whether there is more."""
-    conditions: list[str] = []
-    parameters: list[Parameter] = []
-
-    def where(condition: str, value: Parameter) -> None:
-        conditions.append(condition)
-        parameters.append(value)
-
-    words = words_of(query.text)
-    if words:
-        where("texts MATCH ?", search.match_expression(words))
-    if query.source:
-        where("source = ?", query.source)
-    if query.type and query.type.endswith("*"):
-        where("type GLOB ?", query.type.replace("[", "[[]").replace("?", "[?]"))
-    elif query.type:
-        where("type = ?", query.type)
-    if query.status:
-        where("status = ?", query.status)
-    if query.since is not None:
-        where("received_at >= ?", query.since)
-    if query.until is not None:
-        where("received_at <= ?", query.until)
-    if query.before is not None:
-        where("texts.rowid < ?" if words else "events.seq < ?", query.before)
-    tables = "search.texts JOIN events ON events.seq = texts.rowid" if words else "events"
-    order = "texts.rowid" if words else "events.seq"
-    parameters.append(query.limit + 1)
-    return (
-        f"SELECT {_EVENT_COLUMNS} FROM {tables}"  # noqa: S608 every value is a parameter
-        f" WHERE {' AND '.join(conditions) or 'TRUE'} ORDER BY {order} DESC LIMIT ?",
-        parameters,
-    )

@@ -1,16 +1,22 @@
 """The journal set right by the ledger: what was decided without an attempt, and what a crash kept from the journal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from shared.journal import AttemptEntry
 from shared.ledger import LedgerRow
+from shared.outcomes import AttemptOutcome
 
 NOTE: Final = 0
 """The attempt number of an entry that was no attempt: it counts for the event's status and is not shown."""
 
-_OUTCOMES: Final = {"done": "delivered", "failed": "refused", "retry_at": "retry_later", "disabled": "disabled"}
-_SAME: Final = frozenset({("unknown", "retry_later"), ("unknown", "disabled")})
+_OUTCOMES: Final[Mapping[str, AttemptOutcome]] = {
+    "delivered": "delivered",
+    "dead_lettered": "failed",
+    "retry_scheduled": "retry_scheduled",
+    "held": "held",
+}
+_SAME: Final = frozenset({("unknown", "retry_scheduled"), ("unknown", "held")})
 
 
 def missing_entries(outcomes: dict[str, str], rows: Sequence[LedgerRow]) -> Iterator[AttemptEntry]:

@@ -26,12 +26,13 @@ class Purged:
 _OLD_BODIES: Final = """
 UPDATE bodies SET document = '' WHERE seq IN (
     SELECT bodies.seq FROM bodies JOIN events ON events.id = event_id
-    WHERE received_at < ? AND document <> '' AND status NOT IN ('received', 'delivering', 'retrying', 'held') LIMIT ?)
+    WHERE received_at < ? AND document <> '' AND
+        status NOT IN ('received', 'delivering', 'retry_scheduled', 'held') LIMIT ?)
 """
 _OLD_EVENTS: Final = """
 DELETE FROM events WHERE seq IN (
     SELECT seq FROM events
-    WHERE received_at < ? AND status NOT IN ('received', 'delivering', 'retrying', 'held') LIMIT ?)
+    WHERE received_at < ? AND status NOT IN ('received', 'delivering', 'retry_scheduled', 'held') LIMIT ?)
 RETURNING id
 """
 _OLD_DEAD_LETTERS: Final = "DELETE FROM dead_letters WHERE seq IN (SELECT seq FROM dead_letters WHERE at < ? LIMIT ?)"

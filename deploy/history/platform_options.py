@@ -10,8 +10,8 @@ from deploy.google.gcloud import Gcloud, configured_project
 from deploy.google.target import Target, add_target_options, find_target
 
 
-def add_state(words: argparse.ArgumentParser) -> None:
-    words.add_argument(
+def add_state(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--state",
         metavar="FOLDER",
         type=Path,
@@ -20,11 +20,11 @@ def add_state(words: argparse.ArgumentParser) -> None:
     )
 
 
-def add_platform(words: argparse.ArgumentParser) -> None:
-    words.add_argument(
+def add_platform(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--platform", choices=("local", "gcp"), default="local", help="choose this machine or Google Cloud [local]"
     )
-    add_target_options(words)
+    add_target_options(parser)
 
 
 def is_gcp(options: argparse.Namespace) -> bool:

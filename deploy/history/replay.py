@@ -39,10 +39,10 @@ def is_replayable(letter: DeadLetter) -> bool:
 
 
 def make_dead_letter_replay(letter: DeadLetter, replay_id: str) -> BusMessage:
-    """Return a message for the letter's own topic. Raises Permanent (`replay`) for one that is not replayable."""
+    """Return a message for the letter's own topic. Raises Permanent for one that is not replayable."""
     document = _document(letter.message) if letter.topic in REPLAYABLE else None
     if document is None:
-        raise Permanent("replay", f"the dead letter {letter.id!r} has no message that can be replayed")
+        raise Permanent("not_replayable", f"the dead letter {letter.id!r} has no message that can be replayed")
     attributes = _attributes(document, replay_id)
     if letter.topic == DELIVERIES:
         # The ledger has it as failed, which is finished: without force nothing would happen. An event is replayed

@@ -29,10 +29,11 @@ class StateFault(CommandError):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What one deployment stores.
+    """The stored state of one deployment.
 
     ledger, blobs, bus    are opened on the caller's event loop; `bus` raises StateFault where there is none
     destinations          returns the names in the configuration; none where it is not known
+    transform_slice       returns transform's slice of the configuration; None where it is not known
     """
 
     reader: JournalView
@@ -40,21 +41,22 @@ class State:
     blobs: Callable[[], AbstractAsyncContextManager[Blobs]]
     bus: Callable[[], AbstractAsyncContextManager[Bus]]
     destinations: Callable[[], Sequence[str]]
+    transform_slice: Callable[[], JsonObject | None]
 
-    def find_id(self, kind: Literal["events", "dead_letters"], given: str) -> str:
+    def find_id(self, kind: Literal["events", "dead_letters"], prefix: str) -> str:
         """Return the id that is `given` or is the only one that begins with it. Raises StateFault."""
-        found = self.reader.ids_beginning(kind, given, 4)
-        if given in found:
-            return given
+        found = self.reader.ids_beginning(kind, prefix, 4)
+        if prefix in found:
+            return prefix
         name = _NAMES[kind]
         if not found:
-            raise StateFault(f"no {name} has an id that is {given!r} or begins with it")
-        if len(given) < LEAST_ID_CHARACTERS:
+            raise StateFault(f"no {name} has an id that is {prefix!r} or begins with it")
+        if len(prefix) < LEAST_ID_CHARACTERS:
             raise StateFault(
-                f"the beginning of an id must have at least {LEAST_ID_CHARACTERS} characters; got {given!r}"
+                f"the beginning of an id must have at least {LEAST_ID_CHARACTERS} characters; got {prefix!r}"
             )
         if len(found) > 1:
-            raise StateFault(f"more than one {name} begins with {given!r}: {', '.join(found[:3])} …")
+            raise StateFault(f"more than one {name} begins with {prefix!r}: {', '.join(found[:3])} …")
         return found[0]
 
     def deliveries(self, event_id: str) -> list[LedgerRow]:

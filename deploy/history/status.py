@@ -106,7 +106,7 @@ class Status:
             "backlog": backlogs,
             "dead_letters": self.dead_letters,
             "held": list(self.held),
-            "retrying": retrying,
+            "retry_scheduled": retrying,
             "notes": list(self.notes),
         }
 
@@ -131,7 +131,7 @@ def read_stored_status(state: State, sources: Iterable[str], now: float) -> Stor
 async def _held_and_retrying(state: State, now: float) -> tuple[list[JsonObject], list[Retrying]]:
     async with state.ledger() as ledger:
         held = await held_destinations(ledger, state.destinations(), now)
-        rows = await ledger.rows(MAX_RETRYING, state="retry_at")
+        rows = await ledger.rows(MAX_RETRYING, state="retry_scheduled")
     return [each for each in held if isinstance(each, dict)], _count_retrying(rows)
 
 
@@ -150,17 +150,18 @@ def _activity(reader: JournalView, sources: Iterable[str], now: float) -> list[S
         page = reader.events(EventQuery(source=source, since=now - DAY_SECONDS, limit=MAX_COUNTED))
         newest = page.events or reader.events(EventQuery(source=source, limit=1)).events
         last_at = newest[0].received_at if newest else None
-        found.append(SourceActivity(source, last_at, len(page.events), page.next_before is not None))
+        is_more = page.next_before is not None and last_at is not None and last_at >= now - DAY_SECONDS
+        found.append(SourceActivity(source, last_at, len(page.events), is_more))
     return found
 
 
 async def held_destinations(ledger: Ledger, names: Sequence[str], now: float) -> list[Json]:
     """Return the destinations that are held or paused, as documents; `count` deliveries wait, at most MAX_HELD."""
     held: list[Json] = []
-    newest = await ledger.rows(MAX_SEARCHED, state="disabled")
+    newest = await ledger.rows(MAX_SEARCHED, state="held")
     for name in dict.fromkeys([*names, *(row.destination for row in newest)]):
         state = await ledger.destination_state(name)
-        waiting = await ledger.rows(MAX_HELD, destination=name, state="disabled")
+        waiting = await ledger.rows(MAX_HELD, destination=name, state="held")
         if state.disabled_reason is not None or waiting:
             held.append(held_document(name, state, state.disabled_reason or waiting[0].reason, len(waiting)))
         elif state.paused_until is not None and state.paused_until > now:

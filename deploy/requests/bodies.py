@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from deploy.client.hookchain.formats import FORMATS, xml_text
-from functions.receive.links import BODY, OWN, Pairs, document_in
+from functions.receive.query_body import BODY, document_in
 from shared.formats.parse import parse_body
 from shared.jsontext import Json, JsonObject, to_json
 from shared.limits import DEFAULT
+from shared.signatures.links import OWN, Pairs
 
 _LINK_BODY: Final = BODY.decode()
 _SUFFIX_FORMATS: Final = {".json": "json", ".xml": "xml", ".yaml": "yaml", ".yml": "yaml", ".form": "form"}

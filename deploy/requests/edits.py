@@ -1,4 +1,4 @@
-"""Write a text into a request, at the places from which `shared.signatures.reading` reads one."""
+"""Write a text into a request, at the locations from which `shared.signatures.locations` reads one."""
 
 import json
 from collections.abc import Sequence
@@ -7,22 +7,22 @@ from urllib.parse import parse_qsl, urlencode
 
 from shared.http import Request
 from shared.jsontext import Json
-from shared.signatures.places import Place
+from shared.signatures.locations import Location
 
 
-def with_text(request: Request, place: Place, text: str) -> Request:
-    """Return the request with the text at the place. Raises ValueError where the body cannot hold it."""
-    match place.kind:
+def with_text(request: Request, location: Location, text: str) -> Request:
+    """Return the request with the text at the location. Raises ValueError where the body cannot hold it."""
+    match location.kind:
         case "header":
-            return with_header(request, place.name, text)
+            return with_header(request, location.name, text)
         case "query":
-            return replace(request, query=_with_field(request.query, place.name, text))
+            return replace(request, query=_with_field(request.query, location.name, text))
         case "form":
-            return replace(request, body=_with_field(request.body.decode(), place.name, text).encode())
+            return replace(request, body=_with_field(request.body.decode(), location.name, text).encode())
         case "data":
             data: Json = json.loads(request.body or b"{}")
-            return with_data(request, set_in(data, place.path, text))
-    raise ValueError(f"place: must be header, query, form or data; got {place.kind}")
+            return with_data(request, set_in(data, location.path, text))
+    raise ValueError(f"location: must be header, query, form or data; got {location.kind}")
 
 
 def with_header(request: Request, name: str, value: str) -> Request:

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Final
 
 from shared.jsontext import Json, JsonObject
+from shared.signatures.jwt import JwtScheme
+from shared.signatures.key_schemes import PublicKeyScheme
 from shared.signatures.keys import hash_of, padding_of
 from shared.signatures.scheme import AuthScheme, read_scheme
+from shared.signatures.signature_scheme import HmacScheme
+from shared.signatures.standard_webhooks import StandardWebhooksScheme
 
 FOLDER: Final = "keys"
 RSA_BITS: Final = 2048
 KEY_BYTES: Final = 32
-ASYMMETRIC: Final = frozenset({"ed25519", "ecdsa", "rsa"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,8 @@ class KeyPair:
     public: str
 
 
-def is_asymmetric(way: AuthScheme) -> bool:
-    return way.scheme in ASYMMETRIC or (way.scheme == "jwt" and not any(name[:2] == "HS" for name in way.algorithms))
+def is_asymmetric(auth: AuthScheme) -> bool:
+    return isinstance(auth, PublicKeyScheme) or (isinstance(auth, JwtScheme) and not auth.is_shared_key)
 
 
 def generate_secrets(
@@ -42,24 +45,27 @@ def generate_secrets(
     Private keys are stored in the state folder. `receive` is its slice; `random_bytes(n)` returns n new bytes.
     """
     made: dict[str, str] = {}
-    for way in _auth_schemes(receive):
-        if way.secret in names and way.secret not in made:
-            if is_asymmetric(way):
-                pair = generate_key_pair(way)
-                store_private_key(state, way.secret, pair)
-                made[way.secret] = pair.public
-            elif value := generate_secret(way, random_bytes(KEY_BYTES)):
-                made[way.secret] = value
+    for auth in _auth_schemes(receive):
+        if auth.secret in names and auth.secret not in made:
+            if is_asymmetric(auth):
+                pair = generate_key_pair(auth)
+                store_private_key(state, auth.secret, pair)
+                made[auth.secret] = pair.public
+            elif value := generate_secret(auth, random_bytes(KEY_BYTES)):
+                made[auth.secret] = value
     return made
 
 
-def generate_secret(way: AuthScheme, random_bytes: bytes) -> str | None:
+def generate_secret(auth: AuthScheme, random_bytes: bytes) -> str | None:
     """Return a secret in the form that the scheme needs; None where any text will do."""
-    if way.scheme == "standard-webhooks":
-        return "whsec_" + base64.b64encode(random_bytes[:24]).decode()
-    if way.key == "base64":
-        return way.key_prefix + base64.b64encode(random_bytes[:24]).decode()
-    return random_bytes[:32].hex() if way.key == "hex" else None
+    match auth:
+        case StandardWebhooksScheme():
+            return "whsec_" + base64.b64encode(random_bytes[:24]).decode()
+        case HmacScheme(key="base64", key_prefix=prefix):
+            return prefix + base64.b64encode(random_bytes[:24]).decode()
+        case HmacScheme(key="hex"):
+            return random_bytes[:32].hex()
+    return None
 
 
 def _auth_schemes(receive: JsonObject) -> Iterator[AuthScheme]:
@@ -88,7 +94,7 @@ def store_private_key(state: Path, secret_name: str, pair: KeyPair) -> Path:
     return path
 
 
-def generate_key_pair(way: AuthScheme) -> KeyPair:
+def generate_key_pair(auth: AuthScheme) -> KeyPair:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import (
@@ -99,9 +105,9 @@ def generate_key_pair(way: AuthScheme) -> KeyPair:
     )
 
     private: Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
-    if _uses(way, "ed25519", "EdDSA"):
+    if _uses(auth, "ed25519", "EdDSA"):
         private = Ed25519PrivateKey.generate()
-    elif _uses(way, "ecdsa", "ES"):
+    elif _uses(auth, "ecdsa", "ES"):
         private = ec.generate_private_key(ec.SECP256R1())
     else:
         private = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
@@ -113,8 +119,9 @@ def generate_key_pair(way: AuthScheme) -> KeyPair:
     return KeyPair(pem, base64.b64encode(public).decode())
 
 
-def _uses(way: AuthScheme, scheme: str, algorithm: str) -> bool:
-    return way.scheme == scheme or any(name.startswith(algorithm) for name in way.algorithms)
+def _uses(auth: AuthScheme, scheme: str, algorithm: str) -> bool:
+    names = auth.algorithms if isinstance(auth, JwtScheme) else ()
+    return auth.scheme == scheme or any(name.startswith(algorithm) for name in names)
 
 
 def sign_with_private_key(private: str, content: bytes, algorithm: str, form: str, padding: str) -> bytes:

@@ -16,7 +16,7 @@ from deploy.config.models.provider import Handshake
 from deploy.requests.edits import with_text
 from shared.did_you_mean import did_you_mean
 from shared.http import Request
-from shared.signatures.places import parse_place
+from shared.signatures.locations import parse_location
 from shared.times import rfc3339
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "samples"
@@ -101,7 +101,7 @@ def handshake_sample(handshake: Handshake, checks: Mapping[str, str], fresh: Fre
     elif any(place.startswith("form.") for place in places):
         request = replace(request, headers=(("content-type", "application/x-www-form-urlencoded"),))
     for place, text in places.items():
-        request = with_text(request, parse_place(place), text)
+        request = with_text(request, parse_location(place), text)
     return Sample(handshake.name, request, is_handshake=True)
 
 

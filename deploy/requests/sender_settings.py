@@ -1,4 +1,4 @@
-"""What to type into a sender's settings for each source, and one line that says how a source authenticates."""
+"""The values to enter in a sender's settings for each source, with a line that describes its authentication."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

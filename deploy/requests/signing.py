@@ -13,17 +13,33 @@ from urllib.parse import quote
 
 from deploy.client.hookchain.auth import Auth, Basic, Bearer, Password, auth_headers
 from deploy.requests.edits import set_in, with_data, with_header, with_text
-from deploy.requests.keys import ASYMMETRIC, sign_with_private_key
+from deploy.requests.keys import sign_with_private_key
 from shared.http import Request
 from shared.jsontext import Json, JsonObject, to_json
-from shared.signatures.content import Named, signed_content
-from shared.signatures.contentful import SIGNATURE, SIGNED_HEADERS, TIMESTAMP, canonical_request
-from shared.signatures.macs import shared_key
-from shared.signatures.places import Place
-from shared.signatures.reading import Reading, spellings
+from shared.signatures.contentful import (
+    SIGNATURE,
+    SIGNED_HEADERS,
+    TIMESTAMP,
+    TOPIC,
+    ContentfulScheme,
+    canonical_request,
+)
+from shared.signatures.jwt import JwtScheme
+from shared.signatures.key_schemes import PublicKeyScheme
+from shared.signatures.locations import Location, RequestFields
+from shared.signatures.passwords import (
+    BasicScheme,
+    BearerScheme,
+    HeaderScheme,
+    NoScheme,
+    PathScheme,
+    QueryScheme,
+    TokenScheme,
+)
 from shared.signatures.scheme import AuthScheme
+from shared.signatures.signature_scheme import DigestScheme, HmacScheme, SignatureScheme, hmac_key
 from shared.signatures.signing import digest_text, encoded, hmac_text
-from shared.signatures.standard_webhooks import sign_standard
+from shared.signatures.standard_webhooks import StandardWebhooksScheme, sign_standard
 from shared.signatures.timestamps import timestamp_text
 
 _KEY_ID: Final = "trigger"
@@ -33,14 +49,14 @@ BY_CERTIFICATE: Final = frozenset({"aws-sns", "paypal"})
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """What a signature needs besides the request.
+    """The inputs of a signature besides the request.
 
     key        the shared secret, or the private key (PEM) whose public half is the secret
     url_of     returns the URL that the receiver takes a request to have been sent to
     now        Unix seconds
     """
 
-    way: AuthScheme
+    auth: AuthScheme
     key: str
     url_of: Callable[[Request], str]
     now: float
@@ -52,89 +68,79 @@ def sign_request(request: Request, signer: Signer) -> Request:
 
     Raises ValueError for a scheme that only the provider can sign, and Temporary for a secret that is not a key.
     """
-    way = signer.way
-    match way.scheme:
-        case "none":
+    match signer.auth:
+        case NoScheme():
             return request
-        case "basic" | "header" | "bearer":
-            return _add_password(request, signer)
-        case "path":
+        case BasicScheme(username=username):
+            return _add_headers(request, signer, Basic(username or "hookchain"))
+        case HeaderScheme(header=header):
+            return _add_headers(request, signer, Password(header))
+        case BearerScheme():
+            return _add_headers(request, signer, Bearer())
+        case PathScheme():
             return replace(request, path=f"{request.path}/{quote(signer.key, safe='')}")
-        case "query":
-            return with_text(request, Place("query", (way.parameter,)), signer.key)
-        case "token":
-            assert way.at
-            return with_text(request, way.at, way.prefix + signer.key)
-        case "standard-webhooks":
-            return _sign_standard_webhook(request, signer)
-        case "contentful":
+        case QueryScheme(parameter=parameter):
+            return with_text(request, Location("query", (parameter,)), signer.key)
+        case TokenScheme(at=at, prefix=prefix):
+            return with_text(request, at, prefix + signer.key)
+        case StandardWebhooksScheme() as auth:
+            return _sign_standard_webhook(request, signer, auth)
+        case ContentfulScheme():
             return _sign_contentful(request, signer)
-        case "jwt":
-            token = _json_web_token(signer, request.body)
-            return with_header(request, way.header, way.prefix + token)
-        case "hmac" | "digest" | "ed25519" | "ecdsa" | "rsa":
-            return _sign_content(request, signer)
-    raise ValueError(f"auth scheme {way.scheme!r}: only the provider can sign")
+        case JwtScheme() as auth:
+            return with_header(request, auth.header, auth.prefix + _json_web_token(signer, auth, request.body))
+        case SignatureScheme() as auth:
+            return _sign_content(request, signer, auth)
+    raise ValueError(f"auth scheme {signer.auth.scheme!r}: only the provider can sign")
 
 
-def _add_password(request: Request, signer: Signer) -> Request:
-    way = signer.way
-    ways: dict[str, Auth] = {
-        "basic": Basic(way.username or "hookchain"),
-        "header": Password(way.header),
-        "bearer": Bearer(),
-    }
-    auth = ways[way.scheme]
+def _add_headers(request: Request, signer: Signer, auth: Auth) -> Request:
     for name, value in auth_headers(auth, signer.key, request.body, signer.delivery_id, signer.now):
         request = with_header(request, name, value)
     return request
 
 
-def _sign_standard_webhook(request: Request, signer: Signer) -> Request:
-    names, at = signer.way.names, int(signer.now)
-    signature = sign_standard(signer.key, signer.delivery_id, at, request.body, signer.way.key)
+def _sign_standard_webhook(request: Request, signer: Signer, auth: StandardWebhooksScheme) -> Request:
+    at = int(signer.now)
+    signature = sign_standard(signer.key, signer.delivery_id, at, request.body, auth.key)
     for name, value in (("id", signer.delivery_id), ("timestamp", str(at)), ("signature", signature)):
-        request = with_header(request, f"{names}-{name}", value)
+        request = with_header(request, f"{auth.names}-{name}", value)
     return request
 
 
 def _sign_contentful(request: Request, signer: Signer) -> Request:
     request = with_header(request, TIMESTAMP, timestamp_text(signer.now, "ms"))
-    names = sorted(["x-contentful-topic", TIMESTAMP, SIGNED_HEADERS])  # its library signs the list in this order
+    names = sorted([TOPIC, TIMESTAMP, SIGNED_HEADERS])  # its library signs the list in this order
     request = with_header(request, SIGNED_HEADERS, ",".join(names))
     content = canonical_request(request, signer.url_of(request), names)
     return with_header(request, SIGNATURE, hmac_text(content, signer.key.encode(), "sha256", "hex"))
 
 
-def _sign_content(request: Request, signer: Signer) -> Request:
-    way = signer.way
-    if way.body_digest:
+def _sign_content(request: Request, signer: Signer, auth: SignatureScheme) -> Request:
+    if auth.body_digest:
         digest = hashlib.sha256(request.body).hexdigest()
-        request = with_text(request, way.body_digest, digest)
-    if way.id and not Reading(request).text(way.id):
-        request = with_text(request, way.id, signer.delivery_id)
-    timestamp = timestamp_text(signer.now, way.unit) if way.timestamp else ""
-    if way.timestamp and way.timestamp.kind != "signature":
-        request = with_text(request, way.timestamp, timestamp)
-    if way.each:
-        return _sign_each_item(request, signer, way.each.path)
-    signature = _signature(Reading(request, signer.url_of(request)), signer, timestamp)
-    text = way.prefix + _format_signature(signature, signer, timestamp)
-    if way.layout == "numbered":
-        return with_header(request, way.header.replace("{n}", "1"), text)
-    assert way.at
-    return with_text(request, way.at, text)
+        request = with_text(request, auth.body_digest, digest)
+    if auth.id and not RequestFields(request).text(auth.id):
+        request = with_text(request, auth.id, signer.delivery_id)
+    timestamp = timestamp_text(signer.now, auth.unit) if auth.timestamp else ""
+    if auth.timestamp and auth.timestamp.kind != "signature":
+        request = with_text(request, auth.timestamp, timestamp)
+    if auth.each:
+        return _sign_each_item(request, signer, auth, auth.each.path)
+    signature = _signature(RequestFields(request, signer.url_of(request)), signer, auth, timestamp)
+    text = auth.prefix + _format_signature(signature, auth, timestamp)
+    if auth.layout == "numbered":
+        return with_header(request, auth.at.name.replace("{n}", "1"), text)
+    return with_text(request, auth.at, text)
 
 
-def _sign_each_item(request: Request, signer: Signer, path: Sequence[str]) -> Request:
+def _sign_each_item(request: Request, signer: Signer, auth: SignatureScheme, path: Sequence[str]) -> Request:
     """Put a signature of its own into each item."""
-    assert signer.way.at
-    at = signer.way.at.path
 
     def within(value: Json, rest: Sequence[str]) -> Json:
         if not rest:
-            signature = _signature(Reading(request, signer.url_of(request), value), signer, "")
-            return set_in(value, at, signer.way.prefix + signature)
+            signature = _signature(RequestFields(request, signer.url_of(request), value), signer, auth, "")
+            return set_in(value, auth.at.path, auth.prefix + signature)
         if rest[0] == "*":
             return [within(item, rest[1:]) for item in value] if isinstance(value, list) else value
         fields: JsonObject = dict(value) if isinstance(value, dict) else {}
@@ -144,32 +150,27 @@ def _sign_each_item(request: Request, signer: Signer, path: Sequence[str]) -> Re
     return with_data(request, within(json.loads(request.body), path))
 
 
-def _signature(reading: Reading, signer: Signer, timestamp: str) -> str:
-    way = signer.way
-    key = b"" if way.scheme in ASYMMETRIC else shared_key(signer.key, way.key, way.key_prefix)
-    named = Named(
-        reading=reading,
-        timestamp=timestamp,
-        id=(reading.text(way.id) or "") if way.id else "",
-        url=spellings(reading.url, way.url)[0],
-        secret=key,
-        missing_is_empty=way.each is not None,
-    )
-    content = signed_content(way.content, named)
-    if way.scheme == "hmac":
-        return hmac_text(content, key, way.algorithm, way.encoding)
-    if way.scheme == "digest":
-        return digest_text(content, way.algorithm, way.encoding)
-    return encoded(sign_with_private_key(signer.key, content, way.algorithm, way.form, way.padding), way.encoding)
+def _signature(fields: RequestFields, signer: Signer, auth: SignatureScheme, timestamp: str) -> str:
+    match auth:
+        case HmacScheme():
+            key = hmac_key(signer.key, auth.key, auth.key_prefix)
+            return hmac_text(auth.contents(fields, timestamp)[0], key, auth.algorithm, auth.encoding)
+        case DigestScheme():
+            [content, *_] = auth.contents(fields, timestamp, signer.key.encode())
+            return digest_text(content, auth.algorithm, auth.encoding)
+        case PublicKeyScheme():
+            content = auth.contents(fields, timestamp)[0]
+            signature = sign_with_private_key(signer.key, content, auth.algorithm, auth.form, auth.padding)
+            return encoded(signature, auth.encoding)
+    raise ValueError(f"auth scheme {auth.scheme!r}: unknown")
 
 
-def _format_signature(signature: str, signer: Signer, timestamp: str) -> str:
-    way = signer.way
-    take = min(way.take, default="")
-    match way.layout:
+def _format_signature(signature: str, auth: SignatureScheme, timestamp: str) -> str:
+    take = min(auth.take, default="")
+    match auth.layout:
         case "pairs":
-            at = way.timestamp
-            first = f"{at.name}={timestamp}{way.separator}" if at and at.kind == "signature" else ""
+            at = auth.timestamp
+            first = f"{at.name}={timestamp}{auth.separator}" if at and at.kind == "signature" else ""
             return f"{first}{take}={signature}"
         case "versions":
             return f"{take},{signature}"
@@ -178,14 +179,13 @@ def _format_signature(signature: str, signer: Signer, timestamp: str) -> str:
     return signature
 
 
-def _json_web_token(signer: Signer, body: bytes) -> str:
-    way = signer.way
-    algorithm = way.algorithms[0]
+def _json_web_token(signer: Signer, auth: JwtScheme, body: bytes) -> str:
+    algorithm = auth.algorithms[0]
     header: JsonObject = {"alg": algorithm, "kid": _KEY_ID, "typ": "JWT"}
     claims: JsonObject = {"iat": int(signer.now), "exp": int(signer.now) + TOKEN_SECONDS}
-    claims.update((name, wanted[0]) for name, wanted in way.claims.items() if wanted)
-    if way.digest_claim:
-        claims[way.digest_claim] = hashlib.sha256(body).hexdigest()
+    claims.update((name, wanted[0]) for name, wanted in auth.claims.items() if wanted)
+    if auth.digest_claim:
+        claims[auth.digest_claim] = hashlib.sha256(body).hexdigest()
     content = ".".join(encoded(to_json(each).encode(), "base64url") for each in (header, claims))
     return f"{content}.{_token_signature(content.encode(), signer.key, algorithm)}"
 

@@ -1,4 +1,4 @@
-"""The smoke test's request: whom its event can reach, and posting it signed as its source needs."""
+"""The smoke test's request: the recipients that its event can reach, and posting it signed as its source needs."""
 
 import fnmatch
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +10,7 @@ from deploy.client.hookchain.outcome import Outcome, read_outcome
 from deploy.requests.edits import with_header
 from deploy.requests.keys import is_asymmetric
 from deploy.requests.posting import aim_request, post_request
-from deploy.requests.signing import BY_CERTIFICATE, Signer, sign_request
+from deploy.requests.signing import Signer, sign_request
 from deploy.requests.sources import auth_entries, routes_from
 from deploy.terminal.command_error import CommandError
 from functions.receive.admission import requested_url
@@ -26,7 +26,7 @@ _LINK: Final = "link"
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """Where and how to post: `settings` are the source's in receive's slice; `read_secret` returns the newest value."""
+    """Target of a smoke request. `settings` are the source's in the slice; `read_secret` returns its newest value."""
 
     url: str
     source: str
@@ -41,7 +41,7 @@ def usable_auth(source: Json) -> AuthScheme | None:
 
 
 def _is_usable(way: AuthScheme) -> bool:
-    return not (way.scheme in {*BY_CERTIFICATE, _LINK} or way.keys_url or is_asymmetric(way))
+    return not (way.scheme == _LINK or way.needs_key or is_asymmetric(way))
 
 
 def post(posting: Posting, unsigned: Request, mark: str, now: float) -> Outcome:

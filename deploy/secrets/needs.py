@@ -18,30 +18,31 @@ _PARTS: Final = {"sources": "source", "routes": "route", "destinations": "destin
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A needed secret. `ways` are the auth schemes that use it. `is_made_locally`: `hookchain dev` generates it."""
+    """A needed secret. `schemes` are the auth schemes that use it. `is_made_locally`: `hookchain dev` generates it."""
 
     name: str
     readers: tuple[str, ...]
     uses: tuple[str, ...]
-    ways: tuple[AuthScheme, ...] = ()
+    schemes: tuple[AuthScheme, ...] = ()
     is_made_locally: bool = True
 
     @property
     def can_be_random(self) -> bool:
         """Return whether a random value can serve. An account's key cannot be random, nor a sender's public key."""
-        return self.is_made_locally and not any(map(is_asymmetric, self.ways))
+        return self.is_made_locally and not any(map(is_asymmetric, self.schemes))
 
 
 def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> list[Need]:
     """Return the secrets in alphabetical order, including those of the mail service."""
-    ways = [read_scheme(way) for source in compiled_sources(slices["receive"]).values() for way in auth_entries(source)]
+    sources = compiled_sources(slices["receive"]).values()
+    schemes = [read_scheme(entry) for source in sources for entry in auth_entries(source)]
     of_function = {function: secrets_needed({function: slices[function]}) for function in FUNCTIONS}
     found = [
         Need(
             name,
             tuple(function for function in FUNCTIONS if name in of_function[function]),
             tuple(dict.fromkeys(use for function in FUNCTIONS for use in _uses(slices[function], name))),
-            tuple(way for way in ways if way.secret == name),
+            tuple(scheme for scheme in schemes if scheme.secret == name),
         )
         for name in secrets_needed(slices)
     ]
@@ -53,27 +54,27 @@ def _uses(document: JsonObject, name: str) -> Iterator[str]:
     for part, word in _PARTS.items():
         entries = document.get(part)
         if isinstance(entries, dict):
-            yield from (f"{word} {key}" for key, entry in entries.items() if _speaks_of(entry, name))
+            yield from (f"{word} {key}" for key, entry in entries.items() if _names_secret(entry, name))
         elif isinstance(entries, list):
             named = ((entry.get("name"), entry) for entry in entries if isinstance(entry, dict))
-            yield from (f"{word} {key}" for key, entry in named if _speaks_of(entry, name))
+            yield from (f"{word} {key}" for key, entry in named if _names_secret(entry, name))
 
 
-def _speaks_of(entry: Json, name: str) -> bool:
+def _names_secret(entry: Json, name: str) -> bool:
     return name in secrets_needed({"": entry})
 
 
 def _mail_needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[Need]:
     """Yield SendGrid's key, unless mails go by SMTP, and SMTP's password, if the URL has a user."""
-    ways = set(mail_ways(slices["notify"]).values())
+    transports = set(mail_transports(slices["notify"]).values())
     smtp_url = environ.get("SMTP_URL")
-    if "sendgrid" in ways or ("auto" in ways and not smtp_url):
+    if "sendgrid" in transports or ("auto" in transports and not smtp_url):
         yield Need(API_KEY, ("notify",), ("mail by SendGrid",), is_made_locally=False)
-    if smtp_url and ways & {"auto", "smtp"} and _has_user(smtp_url):
+    if smtp_url and transports & {"auto", "smtp"} and _has_user(smtp_url):
         yield Need(SMTP_PASSWORD, ("notify",), ("mail by SMTP",), is_made_locally=False)
 
 
-def mail_ways(notify: JsonObject) -> dict[str, str]:
+def mail_transports(notify: JsonObject) -> dict[str, str]:
     """Return the mail service of each mail destination, by name: `auto`, `sendgrid` or `smtp`."""
     destinations = notify.get("destinations")
     found: dict[str, str] = {}

@@ -9,9 +9,9 @@ from deploy.secrets.generated import random_value
 from shared.errors import Temporary
 from shared.secret_values import is_short, split_values, weakness
 from shared.signatures.keys import public_key
-from shared.signatures.macs import shared_key
 from shared.signatures.scheme import AuthScheme
-from shared.signatures.standard_webhooks import standard_key
+from shared.signatures.signature_scheme import HmacScheme, hmac_key
+from shared.signatures.standard_webhooks import StandardWebhooksScheme, standard_key
 
 DEFAULT_KEEP: Final = 1
 MAX_KEEP: Final = 9
@@ -77,10 +77,10 @@ def _unfit(value: str, way: AuthScheme) -> str | None:
     try:
         if is_asymmetric(way) or (way.scheme == "standard-webhooks" and value.startswith("whpk_")):
             public_key(value)
-        elif way.scheme == "standard-webhooks" and way.key != "utf8":
+        elif isinstance(way, StandardWebhooksScheme) and way.key != "utf8":
             standard_key(value)
-        else:
-            shared_key(value, way.key, way.key_prefix)
+        elif isinstance(way, HmacScheme):
+            hmac_key(value, way.key, way.key_prefix)
     except Temporary as fault:
         return f"is not a key for {way.scheme}: {fault.detail}"
     return None

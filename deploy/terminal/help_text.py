@@ -10,7 +10,7 @@ class HelpText(argparse.RawDescriptionHelpFormatter):
     """Lines that are indented stay as they are; the lines between them are paragraphs."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        groups = groupby(text.splitlines(), key=_stays)
+        groups = groupby(text.splitlines(), key=_is_preformatted)
         return "\n".join("\n".join(lines) if stay else filled(" ".join(lines), width, indent) for stay, lines in groups)
 
 
@@ -31,5 +31,5 @@ def listed(entries: dict[str, str]) -> list[str]:
     ]
 
 
-def _stays(line: str) -> bool:
+def _is_preformatted(line: str) -> bool:
     return not line or line.startswith(" ")

@@ -10,6 +10,7 @@ from shared.logs import SEVERITIES
 NAME_WIDTH: Final = 9
 _COLOURS: Final = {"DEBUG": "2", "NOTICE": "36", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 _NAME_COLOURS: Final = {"receive": "34", "transform": "35", "notify": "32", "apis": "36", "inspector": "36"}
+_RANKS: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 _START: Final = '{"severity":"'  # as shared.logs begins each line
 _HIDDEN: Final = frozenset({"severity", "message", "time", "function", "trace", "method"})
 _FIRST: Final = ("source", "type", "route", "destination", "status", "code", "detail", "reason")
@@ -31,8 +32,6 @@ class LogView:
 
     def line(self, name: str, line: str, clock: str, parsed: JsonObject | None = None) -> str | None:
         """Return a line of a process as it is shown, or None if it is not. `parsed` spares parsing it again."""
-        if line.startswith(_START) and not self.shown(line[len(_START) :].partition('"')[0]):
-            return None  # most lines of a busy pipe end here, before they are parsed
         document = parsed or parse_log_line(line)
         if document is None:  # a traceback, a word of the server's own
             return self._line(clock, name, "", _printable(line)) if line.strip() else None
@@ -51,6 +50,16 @@ class LogView:
 
     def _coloured(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colours and code else text
+
+
+def leading_severity(line: str) -> str:
+    """Return the severity with which a log line of ours begins, without parsing the line; empty for any other line."""
+    return line[len(_START) :].partition('"')[0] if line.startswith(_START) else ""
+
+
+def is_routine(severity: str) -> bool:
+    """Return whether nothing is wrong."""
+    return _RANKS.get(severity, _RANKS["CRITICAL"]) < _RANKS["WARNING"]
 
 
 def parse_log_line(line: str) -> JsonObject | None:
@@ -87,4 +96,4 @@ def _printable(text: str) -> str:
 
 
 def _rank(severity: str) -> int:
-    return SEVERITIES.index(severity) if severity in SEVERITIES else SEVERITIES.index("INFO")
+    return _RANKS.get(severity, _RANKS["INFO"])

@@ -5,6 +5,7 @@ this module takes 0.2 ms for that table. What a sender wrote is never read as ma
 """
 
 import shutil
+import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,11 +45,17 @@ def _no_colour(_: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that is never cut below `least`, or not at all. `colour` is a cell's, by its text."""
+    """A column. `colour` returns the colour of a cell's text.
+
+    Where a line would be too long, cells are cut to no less than `least`, or not at all without it; with `is_cut_last`,
+    after all others. Cells are cut to `most` everywhere: one long text would push the other columns out of sight.
+    """
 
     title: str
     least: int | None = None
     colour: Callable[[str], str] = _no_colour
+    most: int | None = None
+    is_cut_last: bool = False
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], screen: Screen) -> str:
@@ -62,8 +69,11 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], screen: Scre
         columns = [*compress(columns, filled)]
         cells = [[*compress(row, filled)] for row in cells]
     titles = [column.title for column in columns]
-    widths = [max(map(width_of, texts)) for texts in zip(titles, *cells, strict=True)]
-    widths = fitted(widths, columns, PIPE_COLUMNS if screen.width is None else screen.width)
+    widths = [
+        min(max(map(width_of, texts)), column.most or sys.maxsize)
+        for column, texts in zip(columns, zip(titles, *cells, strict=True), strict=True)
+    ]
+    widths = fit_widths(widths, columns, PIPE_COLUMNS if screen.width is None else screen.width)
     head = [screen.coloured(padded(title, width), DIM) for title, width in zip(titles, widths, strict=True)]
     return "\n".join([_line(head), *(_row(columns, row, widths, screen) for row in cells)])
 
@@ -81,7 +91,7 @@ def _line(cells: Sequence[str]) -> str:
     return GAP.join(cells).rstrip()
 
 
-def fitted(widths: Sequence[int], columns: Sequence[Column], room: int) -> list[int]:
+def fit_widths(widths: Sequence[int], columns: Sequence[Column], room: int) -> list[int]:
     """Narrow the widest column that may be cut, until the line fits or none is left."""
     fitting = list(widths)
     excess = sum(fitting) + len(GAP) * (len(fitting) - 1) - room
@@ -93,7 +103,8 @@ def fitted(widths: Sequence[int], columns: Sequence[Column], room: int) -> list[
         ]
         if not wide:
             break
-        fitting[max(wide, key=fitting.__getitem__)] -= 1
+        cut_first = [index for index in wide if not columns[index].is_cut_last]
+        fitting[max(cut_first or wide, key=fitting.__getitem__)] -= 1
     return fitting
 
 
@@ -111,13 +122,13 @@ def _columns(character: str) -> int:
 def cut(text: str, width: int) -> str:
     if width_of(text) <= width:
         return text
-    kept, room = "", width - 1
+    result, room = "", width - 1
     for character in text:
         room -= _columns(character)
         if room < 0:
             break
-        kept += character
-    return kept + "…"
+        result += character
+    return result + "…"
 
 
 def padded(text: str, width: int) -> str:

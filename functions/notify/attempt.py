@@ -6,23 +6,24 @@ from types import MappingProxyType
 from typing import Final
 
 from functions.notify.destination import Attempt, Destination
-from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater, Unknown
+from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Permanent, Temporary, Unanswered, place_of
 from shared.journal import AttemptEntry
 from shared.ledger import LedgerRow
+from shared.outcomes import AttemptOutcome
 
 GRACE_SECONDS: Final = 1.0
 """A destination ends by itself at its timeout, and knows then whether it sent anything. Cancelled, it cannot tell."""
 MAX_CHARACTERS: Final = 500
 """Of a reason and of an answer in an attempt's record: a row keeps a hundred of them."""
 
-OUTCOME_NAMES: Final[Mapping[type[Outcome], str]] = MappingProxyType(
+OUTCOME_NAMES: Final[Mapping[type[Outcome], AttemptOutcome]] = MappingProxyType(
     {
         Delivered: "delivered",
-        RetryLater: "retry_later",
+        RetryLater: "retry_scheduled",
         Unknown: "unknown",
-        Refused: "refused",
-        Disabled: "disabled",
+        Failed: "failed",
+        Disabled: "held",
     }
 )
 
@@ -37,7 +38,7 @@ async def attempt_once(destination: Destination, delivery: Delivery, attempt: At
             return Unknown(f"no answer within {attempt.timeout_seconds:g} s")
         return Unknown("no answer came")
     except Permanent as error:
-        return Refused(error.code, error.detail)
+        return Failed(error.code, error.detail)
     except Unanswered as error:
         return Unknown(error.detail)
     except Temporary:
@@ -45,9 +46,9 @@ async def attempt_once(destination: Destination, delivery: Delivery, attempt: At
     except Exception as error:
         # A destination may be the operator's own code, and any library's fault comes through it. It costs this
         # delivery, which is dead-lettered and can be replayed; the worker and its other deliveries live on.
-        return Refused("destination_fault", f"the destination's code failed: {place_of(error)}")
-    if not isinstance(outcome, Delivered | RetryLater | Unknown | Refused | Disabled):
-        return Refused("destination_fault", f"the destination answered {type(outcome).__name__}, not an outcome")
+        return Failed("destination_fault", f"the destination's code failed: {place_of(error)}")
+    if not isinstance(outcome, Delivered | RetryLater | Unknown | Failed | Disabled):
+        return Failed("destination_fault", f"the destination answered {type(outcome).__name__}, not an outcome")
     return outcome
 
 

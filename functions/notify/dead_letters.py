@@ -10,7 +10,7 @@ from typing import Final
 
 from shared.dead_letters import dead_letter_from
 from shared.delivery import DELIVERY_TYPE, Delivery, delivery_from
-from shared.errors import Permanent, Temporary
+from shared.errors import Permanent, PermanentCode, Temporary
 from shared.event import from_cloudevent
 from shared.journal import DeadLetter, Journal
 from shared.jsontext import Json
@@ -25,7 +25,7 @@ MAX_UNREADABLE_BYTES: Final = 256 * 1024
 async def keep_dead_letter(body: bytes, journal: Journal | None, now: float) -> DeadLetter:
     """Write the pushed dead letter into the journal. Raises Temporary where that fails; the bus then keeps it."""
     if journal is None:
-        raise Temporary("journal", "this platform's settings name no journal to keep dead letters in")
+        raise Temporary("journal_unavailable", "this platform's settings name no journal to keep dead letters in")
     letter = read_dead_letter(body, now)
     await journal.record([letter])
     return letter
@@ -45,7 +45,7 @@ def read_dead_letter(body: bytes, now: float) -> DeadLetter:
     except Permanent as error:
         return unreadable_letter(content, error, DEAD_LETTERS, now)
     except UnicodeEncodeError:
-        fault = Permanent("event", "the bus message has half of a surrogate pair in a name, so it has no id")
+        fault = Permanent("malformed_event", "the bus message has half of a surrogate pair in a name, so it has no id")
         return unreadable_letter(content, fault, DEAD_LETTERS, now)
 
 
@@ -58,7 +58,7 @@ def _verify_writable(letter: DeadLetter) -> None:
 def undeliverable(push: Push, document: Json, now: float) -> DeadLetter:
     """Return the dead letter of a delivery or an event that was pushed as often as its subscription's policy allows.
 
-    Raises Permanent (`event`).
+    Raises Permanent (`malformed_event`).
     """
     subscription, count = push.attributes[SUBSCRIPTION], push.attributes.get(DELIVERY_COUNT, "several")
     reason = f"the subscription {subscription!r} gave up after {count} tries"
@@ -70,7 +70,7 @@ def undeliverable(push: Push, document: Json, now: float) -> DeadLetter:
     return DeadLetter(f"{event.id}:", "undeliverable", reason, now, push.data, EVENTS, event.id)
 
 
-def delivery_letter(delivery: Delivery, message: bytes, code: str, reason: str, now: float) -> DeadLetter:
+def delivery_letter(delivery: Delivery, message: bytes, code: PermanentCode, reason: str, now: float) -> DeadLetter:
     event_id, route, destination = delivery.event.origin, delivery.route, delivery.destination
     return DeadLetter(delivery.id, code, reason, now, message, DELIVERIES, event_id, route, destination)
 
@@ -78,7 +78,7 @@ def delivery_letter(delivery: Delivery, message: bytes, code: str, reason: str, 
 def conflict_letter(delivery: Delivery, message: bytes, now: float) -> DeadLetter:
     """Return one whose id holds the payload's hash: the delivery's own id belongs to what came first."""
     reason = "the sender used this delivery id before, with another body"
-    letter = delivery_letter(delivery, message, "id_reuse", reason, now)
+    letter = delivery_letter(delivery, message, "delivery_id_reused", reason, now)
     return replace(letter, id=f"{delivery.id}:{delivery.event.payloadhash[:16]}")
 
 

@@ -1,10 +1,13 @@
 """The contract of a destination, and of the module of each kind of destinations.
 
-The kind `chat` is the module `functions.notify.destinations.chat`; a kind that needs a package of its own is the module
-of its name in there, such as `functions.notify.destinations.email.email`. The module exposes
+The kind `chat` is the module `functions.notify.destinations.chat`. It exposes
 
     Settings    a pydantic model, frozen, extra="forbid", with a docstring of one line: what a slice's `settings` hold
     connect     `(name, settings, context) -> Destination`; it opens nothing: connections are made at the first attempt
+
+A kind that needs a package of its own, as `email`, exposes `connect` in the module of its name in there, and `Settings`
+in the module `settings`. notify does not import the second: `connect` gets the JSON that `Settings` validated and wrote
+into the slice, with every default filled in.
 """
 
 import importlib.util
@@ -18,13 +21,16 @@ from shared.settings import Settings
 KINDS: Final = "functions.notify.destinations"
 
 
-def kind_module(kind: str) -> str:
-    """Return the full name of the module of that kind. Raises ModuleNotFoundError where there is none."""
+def kind_module(kind: str, in_package: str = "") -> str:
+    """Return the full name of the module of that kind; of a package, the one `in_package`, or that of its name.
+
+    Raises ModuleNotFoundError where there is none.
+    """
     name = f"{KINDS}.{kind}"
     spec = importlib.util.find_spec(name)
     if spec is None:
         raise ModuleNotFoundError(f"there is no kind {kind!r} of destinations", name=name)
-    return name if spec.submodule_search_locations is None else f"{name}.{kind}"
+    return name if spec.submodule_search_locations is None else f"{name}.{in_package or kind}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ class Destination(Protocol):
 
         Raises Temporary where one of our own parts (the secret store, the blobs) fails before anything was sent: the
         attempt does not count. Raises Permanent for what this delivery can never become (its template fails): a dead
-        letter with that code, as Refused.
+        letter with that code, as Failed.
 
         Returns Unknown, or raises TimeoutError, only where the whole request was sent and no answer came. A connection
         that fails before that is RetryLater: nothing was sent, so a retry repeats nothing.

@@ -14,13 +14,16 @@ from shared.http import ReadBody, Reply, Request, json_reply, problem
 from shared.journal import Journal
 from shared.jsontext import Json
 from shared.logs import log
+from shared.outcomes import DeliveryOutcome, RequestOutcome
 from shared.push import MAX_PUSH_BYTES, refuse_pages
 from shared.push_identity import VerifyPush
 
 ACKNOWLEDGED: Final = Reply(204, headers=())
 AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")
+REJECTED: Final[RequestOutcome] = "rejected"
+UNAVAILABLE: Final[RequestOutcome] = "unavailable"
 
-_SEVERITIES: Final = {"dead_letter": "WARNING", "held": "WARNING", "retry_later": "WARNING", "unknown": "WARNING"}
+_WARNINGS: Final[frozenset[DeliveryOutcome]] = frozenset({"dead_lettered", "held", "retry_scheduled", "unknown"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +42,20 @@ async def answer(service: Callable[[], Service], head: Request, read_body: ReadB
     try:
         return await _serve(service(), head, read_body, started)
     except Rejected as error:
-        # Not what Pub/Sub or the scheduler sends: whoever calls is set up wrongly, and nothing was taken.
-        _log("ERROR", "not a push", started, code=error.code, detail=error.detail)
+        # Neither Pub/Sub nor the scheduler sends this: the caller is misconfigured, and nothing was accepted.
+        _log("ERROR", "rejected", started, outcome=REJECTED, code=error.code, detail=error.detail)
         return problem(error.status, error.code, error.detail)
     except HookchainError as error:
-        _log("ERROR", "not done, to come again", started, code=error.code, detail=error.detail)
-    except Exception as error:  # a fault of ours: the bus keeps the message and sends it again
-        _log("ERROR", "not done, to come again", started, code="fault", detail=place_of(error))
+        _log("ERROR", "unavailable", started, outcome=UNAVAILABLE, code=error.code, detail=error.detail)
+    except Exception as error:  # a defect of this code: the bus keeps the message and sends it again
+        _log("ERROR", "unavailable", started, outcome=UNAVAILABLE, code="internal_error", detail=place_of(error))
     return AGAIN
 
 
 async def _serve(service: Service, head: Request, read_body: ReadBody, started: float) -> Reply:
     refuse_pages(head)
     if head.method != "POST":
-        raise Rejected("method", "a push is a POST")
+        raise Rejected("method_not_allowed", "a push is a POST")
     path = head.path.rstrip("/")
     if path not in ("", "/sweep", "/dead-letters"):
         raise Rejected("unknown_source", "notify serves /, /sweep and /dead-letters")
@@ -83,25 +86,21 @@ async def _keep(service: Service, body: bytes, started: float) -> Reply:
 
 
 def _log_result(result: Result, started: float) -> None:
-    names: dict[str, Json] = {}
-    if delivery := result.delivery:
-        names = {
-            "delivery_id": delivery.id,
-            "event_id": delivery.event.id,
-            "route": delivery.route,
-            "destination": delivery.destination,
-            "trace": delivery.event.trace_id,
-        }
-    severity = _SEVERITIES.get(result.outcome, "INFO")
-    _log(
-        severity,
+    delivery = result.delivery
+    log(
+        "WARNING" if result.outcome in _WARNINGS else "INFO",
         result.outcome.replace("_", " "),
-        started,
+        function="notify",
+        duration_ms=round((time.perf_counter() - started) * 1000, 2),
         outcome=result.outcome,
         code=result.code,
         reason=result.reason,
         attempt_number=result.attempt_number,
-        **names,
+        delivery_id=delivery.id if delivery else None,
+        event_id=delivery.event.id if delivery else None,
+        route=delivery.route if delivery else None,
+        destination=delivery.destination if delivery else None,
+        trace=delivery.event.trace_id if delivery else None,
     )
 
 

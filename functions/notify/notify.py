@@ -43,7 +43,7 @@ async def notify(body: bytes, notifier: Notifier) -> Result:
         delivery = delivery_from(push.document())
     except Permanent as error:
         await _publish(notifier, unreadable_letter(content, error, DELIVERIES, notifier.clock.now()))
-        return Acknowledged("dead_letter", code=error.code, reason=error.detail)
+        return Acknowledged("dead_lettered", code=error.code, reason=error.detail)
     # The lease alone is not enough: it ends early where the clock is set ahead or the process was paused.
     if delivery.id in notifier.under_way:
         return Nacked("busy", delivery, reason="this worker has it")
@@ -69,7 +69,7 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     work = Work(delivery, push.data, claim, claim.row.attempt_number + is_suspect)
     if configured is None or destination is None:
         name = delivery.destination
-        return await give_up(notifier, work, "destination", f"the configuration has no destination {name!r}")
+        return await give_up(notifier, work, "unknown_destination", f"the configuration has no destination {name!r}")
     # What may have ended a worker is attempted while no other such is: those that were cut off together come again
     # together, and the innocent would be counted down beside the guilty.
     alone: AbstractAsyncContextManager[None] = notifier.suspects if is_suspect else nullcontext()
@@ -95,7 +95,7 @@ async def _handle_unclaimed(
     if isinstance(claim, Conflict):
         letter = conflict_letter(delivery, push.data, notifier.clock.now())
         await _publish(notifier, letter)
-        return Acknowledged("dead_letter", delivery, code=letter.code, reason=letter.reason)
+        return Acknowledged("dead_lettered", delivery, code=letter.code, reason=letter.reason)
     return Acknowledged("waiting" if isinstance(claim, Waiting) else "finished", delivery)
 
 
@@ -111,7 +111,7 @@ async def _try_once(notifier: Notifier, work: Work, configured: Configured, dest
             begun = work.claim if started + configured.timeout_seconds + GRACE_SECONDS <= row.lease_until else None
         if begun is None:
             await notifier.ledger.give_back(work.claim, started)
-            return Nacked("lease_over", work.delivery, reason="its lease was over before the attempt began")
+            return Nacked("lease_expired", work.delivery, reason="its lease expired before the attempt began")
         work = replace(work, claim=begun)
         idempotency_key = f"{row.key}-r{row.generation}" if row.generation else row.key
         attempt = Attempt(idempotency_key, work.attempt_number, row.generation, started, configured.timeout_seconds)

@@ -37,19 +37,21 @@ def read_destinations(slice_: JsonObject) -> Mapping[str, Configured]:
     """Raises SliceFault, also for a kind that there is no module of."""
     written = slice_.get("destinations")
     if not isinstance(written, dict):
-        raise SliceFault("slice", "notify's slice has no 'destinations'; compile it again")
+        raise SliceFault("invalid_slice", "notify's slice has no 'destinations'; compile it again")
     return {name: _configured(name, destination) for name, destination in written.items()}
 
 
 def _configured(name: str, written: Json) -> Configured:
     if not isinstance(written, dict):
-        raise SliceFault("slice", f"destination {name!r} is not an object; compile the slice again")
+        raise SliceFault("invalid_slice", f"destination {name!r} is not an object; compile the slice again")
     kind, on_unknown = written.get("kind"), written.get("on_unknown")
     retry, timeout = written.get("retry_seconds"), written.get("timeout_seconds")
     if not isinstance(kind, str) or not kind.isidentifier() or not importlib.util.find_spec(f"{KINDS}.{kind}"):
-        raise SliceFault("slice", f"destination {name!r}: there is no kind {kind!r}")
+        raise SliceFault("invalid_slice", f"destination {name!r}: there is no kind {kind!r}")
     if not isinstance(retry, list) or not isinstance(timeout, int | float) or on_unknown not in ("resend", "hold"):
-        raise SliceFault("slice", f"destination {name!r} lacks its retries, timeout or on_unknown; compile it again")
+        raise SliceFault(
+            "invalid_slice", f"destination {name!r} lacks its retries, timeout or on_unknown; compile it again"
+        )
     waits = tuple(float(wait) for wait in retry if isinstance(wait, int | float))
     return Configured(name, kind, written.get("settings"), waits, float(timeout), str(on_unknown))
 
@@ -77,11 +79,14 @@ def dedupes_repeats(destination: Destination) -> bool:
 def _connect(configured: Configured, context: Context) -> Destination:
     try:
         module = importlib.import_module(kind_module(configured.kind))
-        settings = module.Settings.model_validate(configured.settings)
+        model = getattr(module, "Settings", None)
+        settings = model.model_validate(configured.settings) if model else configured.settings
         destination: Destination = module.connect(configured.name, settings, context)
-    except (ImportError, ValueError) as error:  # pydantic's ValidationError is a ValueError
+    except (ImportError, KeyError, TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
         where = f"destination {configured.name!r} of kind {configured.kind!r}"
-        raise Temporary("destination", f"{where} cannot start: {type(error).__name__}; bundle it again") from error
+        raise Temporary(
+            "destination_not_loaded", f"{where} cannot start: {type(error).__name__}; bundle it again"
+        ) from error
     return destination
 
 

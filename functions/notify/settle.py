@@ -9,12 +9,13 @@ from functions.notify.registry import Configured, dedupes_repeats
 from functions.notify.retry import MAX_UNKNOWN, next_retry_at, unknown_wait_seconds
 from functions.notify.work import Acknowledged, Nacked, Notifier, Result, Work
 from shared.dead_letters import dead_letter_message
-from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater, Unknown
-from shared.errors import Temporary
+from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
+from shared.errors import PermanentCode, Temporary
 from shared.journal import AttemptEntry
 from shared.ledger import Settlement
-from shared.ledger_rules import DISABLED, DONE, FAILED, RETRY_AT
+from shared.ledger_rules import DEAD_LETTERED, DELIVERED, HELD, RETRY_SCHEDULED
 from shared.logs import log
+from shared.outcomes import DeliveryOutcome
 from shared.ports import DEAD_LETTERS
 
 
@@ -28,8 +29,8 @@ async def settle(
 ) -> Result:
     """Raises Temporary."""
     if isinstance(outcome, Delivered):
-        return await _record(notifier, work, Settlement(DONE, attempt.ended_at, attempt=attempt), "delivered")
-    if isinstance(outcome, Refused):
+        return await _record(notifier, work, Settlement(DELIVERED, attempt.ended_at, attempt=attempt), "delivered")
+    if isinstance(outcome, Failed):
         return await give_up(notifier, work, outcome.code, outcome.reason, attempt)
     if isinstance(outcome, Disabled):
         return await _disable(notifier, work, outcome, attempt)
@@ -42,14 +43,14 @@ async def _record(
     notifier: Notifier,
     work: Work,
     settlement: Settlement,
-    outcome: str,
-    code: str | None = None,
+    outcome: DeliveryOutcome,
+    code: PermanentCode | None = None,
     reason: str | None = None,
 ) -> Result:
     if await notifier.ledger.settle(work.claim, settlement):
         return Acknowledged(outcome, work.delivery, work.attempt_number, code, reason)
     # Another worker has taken over: the bus keeps the message until that one has finished.
-    return Nacked("lease_over", work.delivery, reason="its lease was over, and another worker has it")
+    return Nacked("lease_expired", work.delivery, reason="its lease had expired, and another worker has it")
 
 
 async def _settle_unknown(
@@ -71,9 +72,11 @@ async def _settle_unknown(
     at = next_retry_at(configured.retry_seconds, number, row.key, now, unknown_wait_seconds(count))
     if at is None:
         reason = unknown_reason(f"attempt {number}, the last: {outcome.reason}")
-        return await give_up(notifier, work, "exhausted", reason, attempt)
+        return await give_up(notifier, work, "retries_exhausted", reason, attempt)
     reason = unknown_reason(outcome.reason)
-    return await _record(notifier, work, Settlement(RETRY_AT, now, reason, attempt, at), "unknown", reason=reason)
+    return await _record(
+        notifier, work, Settlement(RETRY_SCHEDULED, now, reason, attempt, at), "unknown", reason=reason
+    )
 
 
 def unknown_reason(reason: str) -> str:
@@ -104,7 +107,7 @@ async def _retry(
     at = next_retry_at(configured.retry_seconds, number, key, notifier.clock.now(), outcome.after_seconds)
     if at is None:
         last = f"attempt {number}, the last: {outcome.reason}"
-        result = await give_up(notifier, work, "exhausted", last, attempt)
+        result = await give_up(notifier, work, "retries_exhausted", last, attempt)
     else:
         result = await wait(notifier, work, at, outcome.reason, attempt)
     if pause := outcome.pause_destination_seconds:  # once the outcome is noted, which is not to be lost with it
@@ -133,17 +136,17 @@ async def hold_while_disabled(
 
 
 async def hold(notifier: Notifier, work: Work, reason: str, attempt: AttemptEntry | None = None) -> Result:
-    settlement = Settlement(DISABLED, notifier.clock.now(), reason, attempt)
+    settlement = Settlement(HELD, notifier.clock.now(), reason, attempt)
     return await _record(notifier, work, settlement, "held", reason=reason)
 
 
 async def wait(notifier: Notifier, work: Work, at: float, reason: str, attempt: AttemptEntry | None = None) -> Result:
-    settlement = Settlement(RETRY_AT, notifier.clock.now(), reason, attempt, at)
-    return await _record(notifier, work, settlement, "retry_later", reason=reason)
+    settlement = Settlement(RETRY_SCHEDULED, notifier.clock.now(), reason, attempt, at)
+    return await _record(notifier, work, settlement, "retry_scheduled", reason=reason)
 
 
 async def give_up(
-    notifier: Notifier, work: Work, code: str, reason: str, attempt: AttemptEntry | None = None
+    notifier: Notifier, work: Work, code: PermanentCode, reason: str, attempt: AttemptEntry | None = None
 ) -> Result:
     """Publish a dead letter before the delivery is final."""
     now = notifier.clock.now()
@@ -156,5 +159,5 @@ async def give_up(
         if attempt is None or attempt.outcome != "unknown":
             await notifier.ledger.give_back(work.claim, now)
         raise
-    settlement = Settlement(FAILED, now, f"{code}: {reason}", attempt)
-    return await _record(notifier, work, settlement, "dead_letter", code, reason)
+    settlement = Settlement(DEAD_LETTERED, now, f"{code}: {reason}", attempt)
+    return await _record(notifier, work, settlement, "dead_lettered", code, reason)

@@ -7,6 +7,7 @@ from functions.notify.registry import Destinations, DestinationStates
 from shared.delivery import Delivery
 from shared.journal import Journaling
 from shared.ledger import Claimed, Ledger
+from shared.outcomes import DeliveryOutcome
 from shared.ports import Bus, Clock
 
 
@@ -46,7 +47,7 @@ class Work:
 class Result:
     """`outcome` names what was done, for the log; `code` and `reason` say why where it was not delivered."""
 
-    outcome: str
+    outcome: DeliveryOutcome
     delivery: Delivery | None = None
     attempt_number: int | None = None
     code: str | None = None

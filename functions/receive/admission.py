@@ -25,7 +25,7 @@ class MethodRejected(Rejected):
     """A 405, which names the methods that are allowed."""
 
     def __init__(self, allowed: tuple[str, ...]) -> None:
-        super().__init__("method", f"this source takes {', '.join(allowed)}")
+        super().__init__("method_not_allowed", f"this source takes {', '.join(allowed)}")
         self.allowed = allowed
 
 
@@ -47,9 +47,21 @@ def admit(head: Request, sources: "Mapping[str, Source]") -> "Source":
         raise Rejected("unknown_source", f"the path of this source is {_ITS_PATH}")
     if head.method not in source.answered_methods:
         raise MethodRejected(source.answered_methods)
-    _verify_sizes(head, source.max_body_bytes)
-    if (head.header("content-encoding") or "").strip().lower() not in ENCODINGS:
-        raise Rejected("encoding", "the content encodings taken are gzip and deflate")
+    if len(head.headers) > MAX_HEADERS:
+        raise Rejected(
+            "headers_too_large", f"the request has {len(head.headers)} header lines; {MAX_HEADERS} are taken"
+        )
+    if (size := sum([len(name) + len(value) for name, value in head.headers])) > MAX_HEADER_BYTES:
+        raise Rejected("headers_too_large", f"the headers have {size} bytes; {MAX_HEADER_BYTES} are taken")
+    if (length := head.header("content-length")) is not None:
+        if not (length.isascii() and length.isdigit() and len(length) < 20):
+            raise Rejected("invalid_content_length", "content-length is not a whole number")
+        if int(length) > source.max_body_bytes:
+            raise Rejected("body_too_large", f"the body is larger than {source.max_body_bytes} bytes")
+    if len(head.query) > (most := min(source.max_body_bytes, MAX_QUERY_BYTES)):
+        raise Rejected("query_too_large", f"the query has {len(head.query)} bytes; this source takes {most}")
+    if (encoding := head.header("content-encoding")) and encoding.strip().lower() not in ENCODINGS:
+        raise Rejected("unsupported_encoding", "the content encodings taken are gzip and deflate")
     if source.content_types and head.method in source.methods and head.method != "GET":
         _verify_content_type(head.header("content-type") or "", source.content_types)
     if source.allow:
@@ -57,25 +69,10 @@ def admit(head: Request, sources: "Mapping[str, Source]") -> "Source":
     return source
 
 
-def _verify_sizes(head: Request, max_body_bytes: int) -> None:
-    if len(head.headers) > MAX_HEADERS:
-        raise Rejected("raw", f"the request has {len(head.headers)} header lines; {MAX_HEADERS} are taken")
-    if (size := sum([len(name) + len(value) for name, value in head.headers])) > MAX_HEADER_BYTES:
-        raise Rejected("raw", f"the headers have {size} bytes; {MAX_HEADER_BYTES} are taken")
-    length = head.header("content-length")
-    if length is not None:
-        if not (length.isascii() and length.isdigit() and len(length) < 20):
-            raise Rejected("length", "content-length is not a whole number")
-        if int(length) > max_body_bytes:
-            raise Rejected("raw", f"the body is larger than {max_body_bytes} bytes")
-    if len(head.query) > (most := min(max_body_bytes, MAX_QUERY_BYTES)):
-        raise Rejected("raw", f"the query has {len(head.query)} bytes; this source takes {most}")
-
-
 def _verify_content_type(header: str, taken: tuple[str, ...]) -> None:
     name = header.partition(";")[0].strip().lower()
     if not any(_type_fits(name, pattern) for pattern in taken):
-        raise Rejected("content_type", f"this source takes {', '.join(taken)}")
+        raise Rejected("unsupported_content_type", f"this source takes {', '.join(taken)}")
 
 
 def _type_fits(name: str, pattern: str) -> bool:
@@ -92,10 +89,10 @@ class AllowList:
         self._networks = tuple(ip_network(block) for block in blocks)
 
     def verify(self, address: str) -> None:
-        """Raises Rejected (`address`)."""
+        """Raises Rejected (`address_not_allowed`)."""
         parsed = _parsed(address)
         if parsed is None or not any(parsed in network for network in self._networks):
-            raise Rejected("address", "the sender's address is none that this source takes requests from")
+            raise Rejected("address_not_allowed", "the sender's address is none that this source takes requests from")
 
 
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:

@@ -6,73 +6,60 @@ body before anything is parsed.
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from functions.receive.admission import source_name
 from shared.errors import Rejected, Temporary
 from shared.http import Request
-from shared.signatures.reading import Reading
-from shared.signatures.scheme import AuthScheme
-from shared.signatures.signed import place_text
-from shared.signatures.verify import NeededKey, is_attempted, key_needed, verify
+from shared.signatures.locations import RequestFields
+from shared.signatures.scheme import AuthScheme, NeededKey, NotAttempted, verify
+
+if TYPE_CHECKING:
+    from functions.receive.source import Source
 
 SecretValues = Mapping[str, Sequence[str]]
 
 NO_KEYS: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
-def verify_head(request: Request, schemes: Sequence[AuthScheme], secrets: SecretValues, now: float) -> bool:
+def verify_head(request: Request, source: "Source", secrets: SecretValues, now: float) -> bool:
     """Return True where the head alone authenticates the sender, False where a signature still has to.
 
-    Raises Rejected (`password`) where no scheme is left.
+    Raises Rejected (`password_mismatch`) where no scheme is left.
     """
     rejection: Rejected | None = None
-    for auth in schemes:
-        if auth.is_in_head:
-            try:
-                _verify_in_head(request, auth, secrets.get(auth.secret, ()), now)
-            except Rejected as error:
-                rejection = rejection or error
-            else:
-                return True
-    if rejection and all(auth.is_in_head for auth in schemes):
+    for auth in source.head_schemes:
+        try:
+            verify(request, auth, secrets.get(auth.secret, ()), NO_KEYS, now)
+        except Rejected as error:
+            rejection = rejection or error
+        else:
+            return True
+    if rejection and not source.body_schemes:
         raise rejection
     return False
 
 
-def _verify_in_head(request: Request, auth: AuthScheme, secrets: Sequence[str], now: float) -> None:
-    if auth.scheme == "link":
-        from functions.receive.links import verify_link  # where links are taken only
-
-        if request.method != "GET":
-            raise Rejected("sig", "a link's signature is over its query alone, so it proves a GET and nothing posted")
-        verify_link(source_name(request.path), request.query, secrets, now)
-    else:
-        verify(request, auth, secrets, NO_KEYS, now)
-
-
-def needed_keys(request: Request, schemes: Sequence[AuthScheme], now: float) -> set[NeededKey]:
+def needed_keys(request: Request, source: "Source", now: float) -> set[NeededKey]:
     """Return the keys that verify_body needs.
 
     None where the request fails a check that needs no key: verify_body makes the same check, and rejects it.
     """
     needed: set[NeededKey] = set()
-    reading = Reading(request)
-    for auth in schemes:
-        if auth.is_in_head or not is_attempted(reading, auth):
-            continue
-        try:
-            key = key_needed(reading, auth, now)
-        except Rejected:
-            continue
-        if key:
-            needed.add(key)
+    fields = RequestFields(request)
+    for auth in source.body_schemes:
+        if auth.needs_key and fields.meets(auth.when):
+            try:
+                key = auth.needed_key(fields, now)
+            except Rejected:
+                continue
+            if key:
+                needed.add(key)
     return needed
 
 
 def verify_body(
     request: Request,
-    schemes: Sequence[AuthScheme],
+    source: "Source",
     secrets: SecretValues,
     now: float,
     url: str | None = None,
@@ -84,27 +71,31 @@ def verify_body(
     Temporary for a secret or a key that is unusable.
     """
     rejection: Rejected | None = None
-    reading = Reading(request, url)
-    for auth in schemes:
-        if auth.is_in_head or not is_attempted(reading, auth):
+    fields = RequestFields(request, url)
+    for auth in source.body_schemes:
+        if auth.when and not fields.meets(auth.when):
             continue
         try:
-            verify(reading, auth, secrets.get(auth.secret, ()), keys, now)
+            auth.verify(fields, secrets.get(auth.secret, ()), keys, now)
+        except NotAttempted:
+            continue
         except Rejected as error:
             rejection = rejection or error
         except Temporary as error:
             # A secret is of one kind, and the sender chooses the scheme: no key for one may be another's password.
-            serves_head = any(other.secret == auth.secret and other.is_in_head for other in schemes)
+            serves_head = any(other.secret == auth.secret for other in source.head_schemes)
             if error.code != "secret_unusable" or not serves_head:
                 raise
-            rejection = rejection or Rejected("sig", f"{error.detail}; it serves another of the source's schemes")
+            rejection = rejection or Rejected(
+                "signature_mismatch", f"{error.detail}; it serves another of the source's schemes"
+            )
         else:
             return auth
-    raise rejection or _no_credentials(schemes)
+    raise rejection or _no_credentials(source)
 
 
-def _no_credentials(schemes: Sequence[AuthScheme]) -> Rejected:
-    places = dict.fromkeys(place_text(auth) for auth in schemes if not auth.is_in_head)
-    if not places:
-        return Rejected("sig", "the source takes no signature")
-    return Rejected("sig", f"the request has no signature: it is expected in {' or '.join(places)}")
+def _no_credentials(source: "Source") -> Rejected:
+    locations = dict.fromkeys(auth.credentials_text for auth in source.body_schemes)
+    if not locations:
+        return Rejected("signature_mismatch", "the source takes no signature")
+    return Rejected("signature_mismatch", f"the request has no signature: it is expected in {' or '.join(locations)}")

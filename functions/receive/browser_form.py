@@ -20,14 +20,16 @@ class BrowserForm:
     thanks: str
 
     def verify_origin(self, request: Request) -> str:
-        """Return the page's origin. Raises Rejected (`origin`)."""
+        """Return the page's origin. Raises Rejected (`origin_not_allowed`)."""
         origin = origin_of(request)
         if origin not in self.origins:
-            raise Rejected("origin", "the form is on no page that this source takes forms from: see its `form.origins`")
+            raise Rejected(
+                "origin_not_allowed", "the form is on no page that this source takes forms from: see its `form.origins`"
+            )
         return origin
 
     def preflight(self, request: Request) -> Reply:
-        """Return the reply to a browser that asks before it posts. Raises Rejected (`origin`)."""
+        """Return the reply to a browser that asks before it posts. Raises Rejected (`origin_not_allowed`)."""
         headers = (
             ("access-control-allow-methods", "POST"),
             ("access-control-allow-headers", "content-type"),

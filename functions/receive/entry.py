@@ -9,13 +9,19 @@ from functions.receive.facts import Item, fact
 from functions.receive.receive import Receiver
 from functions.receive.replies import Accepted, Answered, accepted_reply, rejection_reply
 from functions.receive.source import Source
-from shared.errors import HookchainError, Rejected, Temporary, place_of
+from shared.errors import HookchainError, ProblemCode, Rejected, Temporary, place_of
 from shared.event import Event
 from shared.http import ReadBody, Reply, Request
 from shared.jsontext import JsonObject
 from shared.logs import log, loggable_type
+from shared.outcomes import RequestOutcome
 
-DIAGNOSED: Final = frozenset({"sig", "ts", "password"})
+DIAGNOSED: Final[frozenset[ProblemCode]] = frozenset(
+    {"signature_mismatch", "timestamp_out_of_range", "password_mismatch"}
+)
+
+_ACCEPTED: Final[RequestOutcome] = "accepted"
+_ANSWERED: Final[RequestOutcome] = "answered"
 
 
 async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Reply:
@@ -40,7 +46,7 @@ async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Repl
         # A script on a form's own page may read why its form was rejected.
         return source.form.rejection(head, reply) if source and source.form else reply
     except Exception as error:  # a fault in this program: the sender keeps the event and sends it again
-        fault = Temporary("fault", place_of(error))
+        fault = Temporary("internal_error", place_of(error))
         _log_rejection(receiver.sources.get(source_name(head.path)), head, fault, started)
         return rejection_reply(fault)
     _log_outcome(outcome, head, reply, started)
@@ -61,26 +67,25 @@ async def _diagnosis(receiver: Receiver, source: Source | None, request: Request
 
 def _log_outcome(outcome: Accepted | Answered, head: Request, reply: Reply, started: float) -> None:
     """Log a request that was accepted or answered: of a batch, the first event and how many there are."""
-    fields: JsonObject = {}
+    source = outcome.source
+    fields: JsonObject = {
+        "function": "receive",
+        "method": head.method,
+        "status": reply.status,
+        "source": source.name,
+        "duration_ms": round((time.perf_counter() - started) * 1000, 2),
+    }
     if isinstance(outcome, Answered):
-        fields["reason"] = outcome.reason
-    else:
-        if outcome.events:
-            event = outcome.events[0]
-            type_words = _type_words(outcome.source, head, event) if " " in event.type else 1
-            fields |= {"type": loggable_type(event.type, type_words), "event_id": event.id, "trace": event.trace_id}
-        if len(outcome.events) != 1:
-            fields["count"] = len(outcome.events)
-    log(
-        "INFO",
-        "answered" if isinstance(outcome, Answered) else "accepted",
-        function="receive",
-        method=head.method,
-        status=reply.status,
-        source=outcome.source.name,
-        duration_ms=round((time.perf_counter() - started) * 1000, 2),
-        **fields,
-    )
+        log("INFO", _ANSWERED, **fields, outcome=_ANSWERED, reason=outcome.reason)
+        return
+    if len(outcome.events) != 1:
+        fields["count"] = len(outcome.events)
+    if outcome.events:
+        event = outcome.events[0]
+        type_words = _type_words(source, head, event) if " " in event.type else 1
+        fields["type"], fields["event_id"] = loggable_type(event.type, type_words), event.id
+        fields["trace"] = event.trace_id
+    log("INFO", _ACCEPTED, **fields, outcome=_ACCEPTED)
 
 
 def _type_words(source: Source, head: Request, event: Event) -> int:
@@ -93,10 +98,12 @@ def _log_rejection(
     source: Source | None, head: Request, error: HookchainError, started: float, diagnosis: str | None = None
 ) -> None:
     """Log a rejection. Only a configured source is named: any other path may hold a token or anything else."""
+    word: RequestOutcome = "rejected" if isinstance(error, Rejected) else "unavailable"
     log(
         "WARNING" if isinstance(error, Rejected) else "ERROR",
-        "refused" if isinstance(error, Rejected) else "not confirmed",
+        word,
         function="receive",
+        outcome=word,
         method=head.method,
         status=error.status if isinstance(error, Rejected) else 503,
         source=source.name if source else None,

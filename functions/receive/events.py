@@ -14,7 +14,7 @@ from shared.event import TRACEPARENT, Event, attribute_text
 from shared.http import Request
 from shared.jsontext import Json, canonical, to_json
 from shared.limits import MIB
-from shared.signatures.places import value_at
+from shared.signatures.locations import value_at
 from shared.times import rfc3339, unix_seconds
 
 MAX_ITEMS: Final = 5_000
@@ -37,7 +37,7 @@ def build_events(
     """Return one event, or one for each item of a batch.
 
     `random_id` returns 32 hex digits, for an event that nothing in the request identifies. `signed` is there where a
-    signature authenticated the request. Raises Rejected (`items`).
+    signature authenticated the request. Raises Rejected (`too_many_items`).
     """
     items = items_of(source.batch, data) if source.batch else None
     if items is None:
@@ -52,7 +52,9 @@ def build_events(
     events: list[Event] = []
     headers = _raw_headers(source, request)  # without the raw body, which is that of all items
     if sum(len(text or "") for text in headers.values()) * len(items) > MAX_KEPT_CHARACTERS:
-        raise Rejected("items", f"the headers are too long to be kept with each of {len(items)} items (`keep_raw`)")
+        raise Rejected(
+            "too_many_items", f"the headers are too long to be kept with each of {len(items)} items (`keep_raw`)"
+        )
     batch = batch_of(source, Item(request, None, data), signed)
     for number, value in enumerate(items, start=1):
         item = Item(request, value, data)
@@ -66,7 +68,7 @@ def build_events(
 def items_of(path: tuple[str, ...], body: Json) -> list[Json] | None:
     """Return the items at a path such as `events.*` or `entry.*.changes.*`; None where the body is no such batch.
 
-    What follows the last `*` leads from the element to its item, where that is there. Raises Rejected (`items`).
+    What follows the last `*` leads from the element to its item, where that is there. Raises Rejected.
     """
     first = path.index("*")
     found = value_at(path[:first], body)
@@ -76,7 +78,7 @@ def items_of(path: tuple[str, ...], body: Json) -> list[Json] | None:
     for item in _items(path[first:], found):
         items.append(item)
         if len(items) > MAX_ITEMS:
-            raise Rejected("items", f"the body has more than {MAX_ITEMS} items")
+            raise Rejected("too_many_items", f"the body has more than {MAX_ITEMS} items")
     return items
 
 

@@ -5,8 +5,7 @@ from typing import NamedTuple
 from shared.event import attribute_text
 from shared.http import Request
 from shared.jsontext import Json
-from shared.signatures.places import Choices, Place, text_of, value_at
-from shared.signatures.reading import query_fields
+from shared.signatures.locations import Choices, Location, query_fields, text_of, value_at
 
 _FILE = frozenset({"type", "size", "base64"})
 
@@ -27,9 +26,9 @@ class Facts(NamedTuple):
 
 
 def fact(choices: Choices, item: Item) -> str | None:
-    """Return the first text, fit for an event's attribute; None where no place holds any."""
-    for places in choices:
-        texts = [text for place in places if (text := text_at(place, item))]
+    """Return the first text, fit for an event's attribute; None where no location holds any."""
+    for joined in choices:
+        texts = [text for location in joined if (text := text_at(location, item))]
         if texts and (text := attribute_text(".".join(texts))):
             return text
     return None
@@ -38,26 +37,29 @@ def fact(choices: Choices, item: Item) -> str | None:
 def whole_fact(choices: Choices, item: Item) -> str | None:
     """Return the first text for an id: as it was sent, however long, since two events may differ only at its end.
 
-    Of joined places, all must hold a text: one alone may be common to many events.
+    Of joined locations, all must hold a text: one alone may be common to many events.
     """
-    for places in choices:
-        texts = [text for place in places if (text := text_at(place, item))]
-        if len(texts) == len(places):
+    for joined in choices:
+        texts = [text for location in joined if (text := text_at(location, item))]
+        if len(texts) == len(joined):
             return ".".join(texts)
     return None
 
 
-def text_at(place: Place, item: Item) -> str | None:
-    """Return the text or number at a place as it was sent; None for objects, lists, truth values and null."""
-    match place.kind:
+def text_at(location: Location, item: Item) -> str | None:
+    """Return the text or number at a location as it was sent; None for objects, lists, truth values and null."""
+    match location.kind:
+        case "data":
+            value = value_at(location.path, item.data)
         case "header":
-            return item.request.header(place.path[0])
+            return item.request.header(location.path[0])
         case "query":
-            return query_fields(item.request.query, None).get(place.path[0])
+            return query_fields(item.request.query, None).get(location.path[0])
         case "beside":
-            return _other_key(place.path[0], item.data)
-    value = value_at(place.path, item.body if place.kind == "body" else item.data)
-    return None if isinstance(value, bool) else text_of(value)
+            return _other_key(location.path[0], item.data)
+        case _:
+            value = value_at(location.path, item.body)
+    return value if value is None or isinstance(value, str) else None if isinstance(value, bool) else text_of(value)
 
 
 def _other_key(key: str, data: Json) -> str | None:
@@ -78,6 +80,8 @@ def default_type(data: Json) -> str:
             continue
         for name in ("event", "type", "event_type", "action"):
             value = found.get(name)
-            if not isinstance(value, bool) and (text := attribute_text(text_of(value) or "")):
+            if value is None or isinstance(value, bool):
+                continue
+            if text := attribute_text(text_of(value) or ""):
                 return text
     return "received"

@@ -16,9 +16,8 @@ from shared.http import Reply, Request
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import Fetch, Secrets
 from shared.signatures.certificates import AWS_SNS_HOST, allowed_url
-from shared.signatures.credentials import verify_password
-from shared.signatures.places import Conditions, Place, parse_place, read_conditions
-from shared.signatures.reading import Reading
+from shared.signatures.locations import Conditions, Location, RequestFields, parse_location, read_conditions
+from shared.signatures.passwords import verify_password
 from shared.signatures.signing import hmac_text
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Hole:
     """`function` is empty, hmac-hex, hmac-base64 or sha256-hex. A part that is None is the URL without its query."""
 
     function: str
-    parts: tuple[Place | str | None, ...]
+    parts: tuple[Location | str | None, ...]
 
 
 Template = tuple[str | Hole, ...]
@@ -55,9 +54,9 @@ class Handshake:
     method: str
     when: Conditions
     signed: bool
-    checks: tuple[tuple[Place, str], ...]
+    checks: tuple[tuple[Location, str], ...]
     secret: str
-    fetch: Place | None
+    fetch: Location | None
     status: int
     headers: tuple[tuple[str, Template], ...]
     text: Template | None
@@ -67,7 +66,7 @@ class Handshake:
     def needs_body(self) -> bool:
         """Whether the body is needed to recognise or to answer it."""
         places = [place for place, _ in (*self.when, *self.checks)]
-        places += [part for hole in self._holes for part in hole.parts if isinstance(part, Place)]
+        places += [part for hole in self._holes for part in hole.parts if isinstance(part, Location)]
         return any(place.kind in {"data", "form"} for place in places)
 
     @property
@@ -85,8 +84,9 @@ class Handshake:
 class Handshakes:
     """The handshakes of one source for one request. `url` is the request's as its sender knows it.
 
-    Each method returns None where the request is no handshake. They raise Rejected: `password` where a check fails,
-    `parse` where a text that the reply repeats is missing; and Temporary for a secret or a fetch that fails.
+    Each method returns None where the request is no handshake. They raise Rejected: `password_mismatch` where a
+    check fails, `malformed_body` where a text that the reply repeats is missing; and Temporary for a secret or a
+    fetch that fails.
     """
 
     source: "Source"
@@ -101,10 +101,12 @@ class Handshakes:
     async def answer_unsigned(self, request: Request) -> Answered | None:
         """Answer a handshake of an unauthenticated sender.
 
-        Raises Rejected (`sig`) also for an event whose signature a handshake would make for anyone.
+        Raises Rejected (`signature_mismatch`) also for an event whose signature a handshake would make for anyone.
         """
         if any(each.signs_for_anyone for each in self.source.handshakes) and _WORD_OR_NOTHING.fullmatch(request.body):
-            raise Rejected("sig", "the body is a single word or none, as the provider's handshake signs for anyone")
+            raise Rejected(
+                "signature_mismatch", "the body is a single word or none, as the provider's handshake signs for anyone"
+            )
         return await self._answer(self.source.handshakes, request, False)
 
     async def answer_signed(self, request: Request, data: Json) -> Answered | None:
@@ -114,7 +116,7 @@ class Handshakes:
     async def _answer(
         self, handshakes: Sequence[Handshake], request: Request, signed: bool, data: Json = None
     ) -> Answered | None:
-        reading = Reading(request, self.url, data)
+        reading = RequestFields(request, self.url, data)
         for found in handshakes:
             if found.signed is signed and found.method == request.method and _meets(reading, found.when):
                 break
@@ -124,17 +126,17 @@ class Handshakes:
         secrets: SecretValues = {name: await self.secrets.values(name) for name in names}
         for place, name in found.checks:
             verify_password(reading.text(place), secrets[name])
-        url = allowed_url(reading.text(found.fetch), AWS_SNS_HOST, "sub_url") if found.fetch else None
+        url = allowed_url(reading.text(found.fetch), AWS_SNS_HOST, "subscribe_url_not_allowed") if found.fetch else None
         reply = _reply(found, reading, secrets[found.secret][0].encode() if found.secret else b"")
         if url:  # only a 2xx there makes the reply true
             if self.fetch is None:
-                raise Temporary("handshake", "there is no way out to confirm the subscription by")
+                raise Temporary("handshake_failed", "there is no way out to confirm the subscription by")
             await confirm_subscription(self.fetch, url)
         return Answered(self.source, reply, f"handshake {found.name}")
 
 
-def _meets(reading: Reading, when: Conditions) -> bool:
-    """Like Reading.meets, but an empty text is a text: a challenge that is empty is still one."""
+def _meets(reading: RequestFields, when: Conditions) -> bool:
+    """Like RequestFields.meets, but an empty text is a text: a challenge that is empty is still one."""
     for place, wanted in when:
         text = reading.text(place)
         if (text != wanted) if isinstance(wanted, str) else ((text is not None) is not wanted):
@@ -142,7 +144,7 @@ def _meets(reading: Reading, when: Conditions) -> bool:
     return True
 
 
-def _reply(handshake: Handshake, reading: Reading, key: bytes) -> Reply:
+def _reply(handshake: Handshake, reading: RequestFields, key: bytes) -> Reply:
     headers = tuple((name.lower(), _filled(value, reading, key)) for name, value in handshake.headers)
     if handshake.json is not None:
         value = {
@@ -154,30 +156,32 @@ def _reply(handshake: Handshake, reading: Reading, key: bytes) -> Reply:
     return Reply(handshake.status, text.encode("utf-8", "replace"), (*_TEXT, *headers))
 
 
-def _filled(template: Template, reading: Reading, key: bytes) -> str:
-    """Raises Rejected (`parse`) where a place holds nothing, or no printable text."""
+def _filled(template: Template, reading: RequestFields, key: bytes) -> str:
+    """Raises Rejected (`malformed_body`) where a place holds nothing, or no printable text."""
     return "".join(piece if isinstance(piece, str) else _hole_text(piece, reading, key) for piece in template)
 
 
-def _hole_text(hole: Hole, reading: Reading, key: bytes) -> str:
+def _hole_text(hole: Hole, reading: RequestFields, key: bytes) -> str:
     content = "".join(_part_text(part, reading) for part in hole.parts)
     if not hole.function:
         return content
     if hole.function == "sha256-hex":
         return hashlib.sha256(content.encode()).hexdigest()
     if not re.fullmatch(_WORD, content):
-        raise Rejected("parse", "what the handshake asks to be signed is no single word: it could be an event's body")
+        raise Rejected(
+            "malformed_body", "what the handshake asks to be signed is no single word: it could be an event's body"
+        )
     return hmac_text(content.encode(), key, "sha256", hole.function.removeprefix("hmac-"))
 
 
-def _part_text(part: Place | str | None, reading: Reading) -> str:
+def _part_text(part: Location | str | None, reading: RequestFields) -> str:
     if part is None:
         return reading.url.partition("?")[0]
     if isinstance(part, str):
         return part
     text = reading.text(part)
     if text is None or not _PRINTABLE.fullmatch(text):
-        raise Rejected("parse", f"the handshake asks for {part}, which holds no text")
+        raise Rejected("malformed_body", f"the handshake asks for {part}, which holds no text")
     return text
 
 
@@ -199,7 +203,7 @@ def _handshake(entry: Json) -> Handshake:
         signed=entry.get("signed") is True,
         checks=tuple(_check(check) for check in checks) if isinstance(checks, list) else (),
         secret=str(entry.get("secret", "")),
-        fetch=parse_place(fetch) if isinstance(fetch, str) else None,
+        fetch=parse_location(fetch) if isinstance(fetch, str) else None,
         status=status,
         headers=tuple((name, _template(str(value))) for name, value in _object(reply.get("headers")).items()),
         text=_template(text) if isinstance(text, str) else None,
@@ -207,9 +211,9 @@ def _handshake(entry: Json) -> Handshake:
     )
 
 
-def _check(check: Json) -> tuple[Place, str]:
+def _check(check: Json) -> tuple[Location, str]:
     assert isinstance(check, dict)
-    return parse_place(str(check["at"])), str(check["secret"])
+    return parse_location(str(check["at"])), str(check["secret"])
 
 
 def _json(content: JsonObject) -> "Mapping[str, Template | Json]":
@@ -232,12 +236,12 @@ def _template(text: str) -> Template:
 def _hole(text: str) -> Hole:
     call = _CALL.fullmatch(text)
     if call is None:
-        return Hole("", (parse_place(text),))
+        return Hole("", (parse_location(text),))
     return Hole(call[1], tuple(_part(part) for part in call[2].split("+")))
 
 
-def _part(part: str) -> Place | str | None:
+def _part(part: str) -> Location | str | None:
     """Parse a part: a place, the endpoint, or a text that the compiler has filled in."""
     if part == "endpoint":
         return None
-    return parse_place(part) if part.partition(".")[0] in {"header", "query", "form", "data"} else part
+    return parse_location(part) if part.partition(".")[0] in {"header", "query", "form", "data"} else part

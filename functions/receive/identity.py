@@ -4,15 +4,18 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, NamedTuple
+from itertools import takewhile
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.receive.facts import Facts, Item, default_type, whole_fact
-from functions.receive.signed_part import SignedPart
-from functions.receive.source import Source
 from shared.event import event_id
+from shared.http import Request
 from shared.jsontext import Json, canonical
-from shared.signatures.places import Choices
-from shared.signatures.reading import Reading
+from shared.signatures.locations import Choices, RequestFields, text_of, value_at
+from shared.signatures.scheme import AuthScheme, Coverage
+
+if TYPE_CHECKING:
+    from functions.receive.source import Source
 
 _IN_ITEM: Final = frozenset({"data", "beside"})
 MAX_WHOLE: Final = 1_024
@@ -27,55 +30,93 @@ class Identity(NamedTuple):
     signedas: str | None = None
 
 
-@dataclass(frozen=True)
+class SignedFacts(NamedTuple):
+    """The locations of a source's facts that a signature covers.
+
+    An unsigned location ends the search for an id, even where it holds nothing: whoever repeats the request could fill
+    or empty it, so that another id is chosen.
+
+    id               the locations of the id; `within_item` and `outside_items` are those of a batch's items and of the
+                     batch itself
+    is_complete      the signature covers all facts and the whole body
+    """
+
+    id: Choices
+    within_item: Choices
+    outside_items: Choices
+    is_complete: bool
+
+
+def signed_facts(source: "Source", coverage: Coverage) -> SignedFacts:
+    def covered(choices: Choices) -> Choices:
+        return tuple(takewhile(coverage.covers, choices))
+
+    is_complete = coverage.body and all(covered(choices) == choices for choices in source.fact_choices)
+    within, outside = (covered(_choices(source.id, within=is_within)) for is_within in (True, False))
+    return SignedFacts(covered(source.id), within, outside, is_complete)
+
+
+def static_signed_facts(source: "Source") -> dict[AuthScheme, SignedFacts]:
+    """Return the signed facts of each scheme whose signature covers the same in every request."""
+    nothing = Request("POST", "/")
+    return {
+        auth: signed_facts(source, auth.coverage(source.unpacked, nothing))
+        for auth in source.auth
+        if auth.signs_content and not auth.coverage_varies
+    }
+
+
+@dataclass(eq=False)
 class SignedRequest:
     """A request that a signature authenticated. `by_body`: no header could have its body read as another format."""
 
-    source: Source
-    part: SignedPart
+    source: "Source"
+    auth: AuthScheme
+    fields: RequestFields
     by_body: bool
 
     @cached_property
+    def facts(self) -> SignedFacts:
+        static = self.source.signed_facts.get(self.auth)
+        return static or signed_facts(self.source, self.auth.coverage(self.source.unpacked, self.fields.request))
+
+    @cached_property
     def content_hash(self) -> str:
-        return hashlib.sha256(self.part.content()).hexdigest()
+        return hashlib.sha256(self.auth.signed_content(self.fields)).hexdigest()
+
+    @cached_property
+    def time(self) -> str:
+        return self.auth.signed_time(self.fields)
 
     @property
     def signs_items(self) -> bool:
         """Whether each item of a batch is signed by itself."""
-        return self.part.auth.each is not None and self.part.auth.each.path == self.source.batch
+        return bool(self.source.batch) and self.auth.items_path == self.source.batch
 
     def hash_of(self, item: Json) -> str:
-        return hashlib.sha256(self.part.content_of(item)).hexdigest()
+        return hashlib.sha256(self.auth.signed_item(self.fields, item)).hexdigest()
 
     @cached_property
     def hash_with_time(self) -> str:
-        return hashlib.sha256(canonical([self.content_hash, self.part.time])).hexdigest()
-
-    def signed_fact(self, choices: Choices, item: Item) -> str | None:
-        """Return the first text that is signed.
-
-        An unsigned place ends the search, even where it holds nothing: whoever repeats the request could fill or empty
-        it, so that another id is chosen.
-        """
-        for places in choices:
-            if not self.part.covers(places):
-                return None
-            if text := whole_fact((places,), item):
-                return text
-        return None
+        return hashlib.sha256(canonical([self.content_hash, self.time])).hexdigest()
 
     def goes_by_delivery_id(self, body: Json) -> bool:
         """Return whether the sender's id counts although it is unsigned: other events may have equal signed bytes."""
         if self.source.dedupe:
             return self.source.dedupe == "delivery_id"
-        if not self.source.repeats or not isinstance(body, dict):
-            return False
-        reading = Reading(self.part.reading.request, "", body)
-        return any(reading.meets(conditions) for conditions in self.source.repeats)
+        for conditions in self.source.repeats if isinstance(body, dict) else ():
+            for location, wanted in conditions:
+                value = value_at(location.path, body)
+                text = value if value is None or isinstance(value, str) else text_of(value)
+                if (text != wanted) if isinstance(wanted, str) else (bool(text) is not wanted):
+                    break
+            else:
+                return True
+        return False
 
     def fallback(self, random_id: Callable[[], str]) -> str:
         """Return the id of an event that goes by its delivery id and has none."""
-        if self.part.time:
+        if self.time:
             return _hashed_id(self.source.name, "signed", self.hash_with_time)
         return _hashed_id(self.source.name, "signed", self.content_hash) if self.source.id else random_id()
 
@@ -87,15 +128,9 @@ class SignedRequest:
         `number` is an item's, from 1; 0 where the body is no batch. `by_hash`: the event's id is a hash of what was
         signed.
         """
-        part = self.part
-        if (
-            self.by_body
-            and all(part.covers(places) for choices in self.source.fact_choices for places in choices)
-            and part.covers_body
-            and not (by_hash and part.time)
-        ):
+        if self.by_body and self.facts.is_complete and not (by_hash and self.time):
             return None
-        time = part.time if by_hash and own.delivery_id is None else ""
+        time = self.time if by_hash and own.delivery_id is None else ""
         claimed: list[Json] = [own.id, own.delivery_id, default_type(item.data), payload_hash, time, *facts]
         signed = self.hash_of(item.data) if number and self.signs_items else f"{self.content_hash}/{number}"
         key = hashlib.sha256(signed.encode())
@@ -103,7 +138,7 @@ class SignedRequest:
 
 
 def identity(
-    source: Source,
+    source: "Source",
     item: Item,
     facts: Facts,
     payload_hash: str,
@@ -116,9 +151,11 @@ def identity(
         if delivery_id:
             return Identity(event_id(source.name, delivery_id), delivery_id)
         return Identity(event_id(source.name, payload_hash) if source.dedupe == "body" else random_id(), None)
+    if signed.auth.signs_body_alone and item.request.method != "GET":
+        signed.content_hash = payload_hash
     if signed.goes_by_delivery_id(item.body):
         return Identity(event_id(source.name, delivery_id) if delivery_id else signed.fallback(random_id), delivery_id)
-    if name := signed.signed_fact(source.id, item):
+    if name := whole_fact(signed.facts.id, item):
         own = event_id(source.name, name)
     elif source.dedupe == "body":
         own = event_id(source.name, payload_hash)
@@ -141,13 +178,13 @@ class Batch(NamedTuple):
     always: bool
 
 
-def batch_of(source: Source, item: Item, signed: SignedRequest | None) -> Batch:
+def batch_of(source: "Source", item: Item, signed: SignedRequest | None) -> Batch:
     """Return a batch's identity. The delivery's id stands outside the items: in a header, or elsewhere in the body."""
     outside = _choices(source.id, within=False)
     delivery_id = (_link_once(item) if source.takes_links else None) or whole_fact(outside, item)
     named = delivery_id
     if signed and not signed.goes_by_delivery_id(item.body):
-        named = signed.signed_fact(outside, item)
+        named = whole_fact(signed.facts.outside_items, item)
     if named is not None:
         return Batch(delivery_id, _short(named), always=True)
     if source.dedupe == "body":
@@ -155,12 +192,12 @@ def batch_of(source: Source, item: Item, signed: SignedRequest | None) -> Batch:
     if signed is None:
         return Batch(delivery_id, None, always=False)
     if signed.goes_by_delivery_id(item.body):
-        return Batch(delivery_id, signed.hash_with_time if signed.part.time else None, always=False)
+        return Batch(delivery_id, signed.hash_with_time if signed.time else None, always=False)
     return Batch(delivery_id, signed.content_hash, always=bool(outside))
 
 
 def item_identity(
-    source: Source,
+    source: "Source",
     batch: Batch,
     item: Item,
     facts: Facts,
@@ -177,7 +214,7 @@ def item_identity(
     within = _choices(source.id, within=True)
     readable = whole_fact(within, item)
     is_signed = signed is not None and not signed.goes_by_delivery_id(item.body)
-    own = signed.signed_fact(within, item) if signed and is_signed else readable
+    own = whole_fact(signed.facts.within_item, item) if signed and is_signed else readable
     delivery_id = readable or batch.delivery_id
     if own and not batch.always:
         found = Identity(event_id(source.name, own), delivery_id)
@@ -201,12 +238,12 @@ def _short(delivery_id: str) -> str:
 
 
 def _choices(choices: Choices, *, within: bool) -> Choices:
-    return tuple(places for places in choices if any(each.kind in _IN_ITEM for each in places) is within)
+    return tuple(joined for joined in choices if any(each.kind in _IN_ITEM for each in joined) is within)
 
 
 def _link_once(item: Item) -> str | None:
     if item.request.method != "GET":
         return None
-    from functions.receive.links import once_of  # where links are taken only
+    from shared.signatures.links import once_of  # where links are taken only
 
     return once_of(item.request.query)

@@ -12,7 +12,7 @@ from typing import Final
 
 from shared.errors import Permanent, Rejected, Temporary
 from shared.ports import Clock, Fetch, Outgoing
-from shared.signatures.verify import NeededKey
+from shared.signatures.scheme import NeededKey
 
 KEEP_SECONDS: Final = 600.0
 MISSING_SECONDS: Final = 60.0
@@ -43,7 +43,7 @@ class Keys:
     async def at(self, keys: Iterable[NeededKey]) -> Mapping[str, bytes]:
         """Return the keys by URL.
 
-        Raises Temporary where a key cannot be fetched now, Rejected (`cert_url`) where the URL that a request names
+        Raises Temporary where a key cannot be fetched now, Rejected where the URL that a request names
         holds none.
         """
         return {key.url: await self._key(key) for key in keys}
@@ -57,7 +57,9 @@ class Keys:
                     outcome = await self._fetched(needed)
         if isinstance(outcome, bytes):
             return outcome
-        raise type(outcome)(outcome.code, outcome.detail)
+        if isinstance(outcome, Rejected):
+            raise Rejected(outcome.code, outcome.detail)
+        raise Temporary(outcome.code, outcome.detail)
 
     def _cached(self, url: str) -> Outcome | None:
         kept = self._kept.get(url)
@@ -111,7 +113,7 @@ class Keys:
             return answer.body, KEEP_SECONDS
         if 400 <= answer.status < 500 and answer.status not in {408, 429} and not needed.is_configured:
             detail = f"the URL that the request names for its key holds none: status {answer.status}"
-            return Rejected("cert_url", detail), MISSING_SECONDS
+            return Rejected("certificate_url_not_allowed", detail), MISSING_SECONDS
         found = f"more than {MAX_BYTES} bytes" if answer.is_cut else f"status {answer.status}"
         return _unavailable(found), FAILED_SECONDS
 
@@ -130,6 +132,8 @@ async def confirm_subscription(fetch: Fetch, url: str) -> None:
     try:
         answer = await fetch.fetch(Outgoing("GET", url, timeout_seconds=FETCH_SECONDS, max_bytes=MAX_BYTES))
     except Permanent as error:
-        raise Rejected("sub_url", f"the URL that confirms the subscription is refused: {error.code}") from error
+        raise Rejected(
+            "subscribe_url_not_allowed", f"the URL that confirms the subscription is not allowed: {error.code}"
+        ) from error
     if not 200 <= answer.status < 300:
-        raise Temporary("handshake", f"the subscription is not confirmed: status {answer.status}")
+        raise Temporary("handshake_failed", f"the subscription is not confirmed: status {answer.status}")

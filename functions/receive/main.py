@@ -9,11 +9,12 @@ sys.path.insert(0, str(ROOT))
 
 from functions_framework import aio  # noqa: E402 the folder that holds `shared` comes first
 from starlette.requests import Request as WebRequest  # noqa: E402
-from starlette.responses import Response  # noqa: E402
 
 from functions.receive import entry, wiring  # noqa: E402
-from shared.serving import head_of, read_body, web_reply  # noqa: E402
+from shared.serving import Application  # noqa: E402
 from shared.slices import slice_or_exit  # noqa: E402
+
+application = Application(lambda head, read_body: entry.answer(wiring.receiver(), head, read_body))
 
 if __name__ == "main":  # loaded to serve, not imported
     # The server, not yet imported, would believe what any client on this machine says of where it comes from: whom to
@@ -22,10 +23,9 @@ if __name__ == "main":  # loaded to serve, not imported
     slice_or_exit("receive")
     from shared.cloud.gcp import http_server
 
-    http_server.install("receive")
+    http_server.install("receive", application)
 
 
 @aio.http
-async def receive(web: WebRequest) -> Response:
-    reply = await entry.answer(wiring.receiver(), head_of(web), lambda max_bytes: read_body(web, max_bytes))
-    return web_reply(reply)
+async def receive(_: WebRequest) -> Application:
+    return application

@@ -6,13 +6,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from shared.errors import Rejected
+from shared.formats.json_body import quotable
 from shared.formats.media_type import media_type, structured_format
-from shared.formats.parse import Parsed, parse_as, parse_body
+from shared.formats.parse import parse_as, parse_body, parse_if
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
-from shared.signatures.places import Choices, Place, value_at
-from shared.signatures.reading import Reading
+from shared.signatures.locations import Choices, Location, RequestFields, value_at, without
 from shared.signatures.scheme import AuthScheme
 
 if TYPE_CHECKING:
@@ -48,10 +48,15 @@ _SHORTEST_TOKEN: Final = 8
 
 
 class ReadData(NamedTuple):
-    """`by_body`: the body alone decided how it was parsed, so that no header could have it parsed otherwise."""
+    """The parsed body.
+
+    by_body  the body alone decided how it was parsed, so that no header could have it parsed otherwise
+    text     the data as JSON, in the sender's own words; None where the body is anything else
+    """
 
     data: Json
     by_body: bool
+    text: bytes | None = None
 
 
 def as_sent_by_provider(source: "Source", request: Request) -> Request:
@@ -62,7 +67,8 @@ def as_sent_by_provider(source: "Source", request: Request) -> Request:
     if not source.formats or source.body or request.method == "GET":
         return request
     content_type = _CONTENT_TYPES.get(_sent_format(source.formats, request))
-    if content_type is None:  # a multipart body's boundary stands in the header alone
+    # A multipart body's boundary stands in the header alone.
+    if content_type is None or content_type == request.header("content-type"):
         return request
     headers = tuple(pair for pair in request.headers if pair[0] != "content-type")
     return replace(request, headers=(*headers, ("content-type", content_type)))
@@ -80,45 +86,44 @@ def _sent_format(formats: tuple[str, ...], request: Request) -> str:
 
 
 def verify_not_extended(source: "Source", request: Request) -> None:
-    """Reject what an extended digest could have been made for. Raises Rejected (`content_type`).
+    """Reject what an extended digest could have been made for. Raises Rejected (`unsupported_content_type`).
 
     Only what the provider sends is taken: a document that nothing can follow, under its own content type.
     """
     sent = media_type(request.header("content-type") or "").name
     if source.formats and sent not in {_CONTENT_TYPES[name] for name in source.formats if name in _WHOLE}:
         rule = "its digest could be that of a longer body, so only the provider's own content type is taken"
-        raise Rejected("content_type", rule)
+        raise Rejected("unsupported_content_type", rule)
 
 
 def read_data(source: "Source", request: Request, limits: Limits, auth: AuthScheme | None = None) -> ReadData:
     """Parse the request's body. `auth` authenticated it, where its head did not. Raises Rejected."""
     if source.max_body_bytes > limits.max_decoded_bytes:
         limits = replace(limits, max_decoded_bytes=source.max_body_bytes)
-    parsed, by_body = _parsed(source, request, limits, auth)
+    content_type = request.header("content-type")
+    body = _decoded(request, limits) if request.header("content-encoding") else request.body
+    by_body = True
+    if request.method == "GET":
+        from functions.receive.query_body import query_body  # few sources take GET
+
+        parsed = parse_as(source.body or query_body(source, request.query).format, request.body, None, limits)
+    elif source.body:
+        parsed = parse_as(source.body, body, content_type, limits)
+    elif source.formats:
+        parsed = parse_body(body, content_type, limits)
+    elif auth and auth.signs_content and not auth.signs_fields and (name := structured_format(body)):
+        # A document by its own bytes: the content type is not signed, and may be anybody's.
+        found = parse_if(name, body, None, limits)
+        parsed, by_body = (found, True) if found else (parse_body(body, content_type, limits), False)
+    else:
+        parsed, by_body = parse_body(body, content_type, limits), auth is not None and auth.signs_fields
     if auth and auth.signs_fields and not source.body and parsed.format != "json":
-        raise Rejected("content_type", f"fields of JSON are signed, and the body is called {parsed.format}")
+        raise Rejected("unsupported_content_type", f"fields of JSON are signed, and the body is called {parsed.format}")
     data = _unwrapped(parsed.data) if source.unwrap and parsed.format == "xml" else parsed.data
     for step in source.data_steps:
         data = step(data, limits)
-    return ReadData(data, by_body)
-
-
-def _parsed(source: "Source", request: Request, limits: Limits, auth: AuthScheme | None) -> tuple[Parsed, bool]:
-    """Return the parsed body, and whether the body alone decided how it was parsed."""
-    if request.method == "GET":
-        from functions.receive.links import query_body  # few sources take GET
-
-        return parse_as(source.body or query_body(source, request.query).format, request.body, None, limits), True
-    body = _decoded(request, limits) if request.header("content-encoding") else request.body
-    content_type = request.header("content-type")
-    if source.body:
-        return parse_as(source.body, body, content_type, limits), True
-    if source.formats:
-        return parse_body(body, content_type, limits), True
-    signs_fields = auth is not None and auth.signs_fields
-    if auth and auth.signs_content and not signs_fields and (found := _signed_document(body, limits)):
-        return found, True
-    return parse_body(body, content_type, limits), signs_fields
+    is_as_sent = parsed.format == "json" and data is parsed.data
+    return ReadData(data, by_body, quotable(body, media_type(content_type or "")) if is_as_sent else None)
 
 
 def _decoded(request: Request, limits: Limits | None = None) -> bytes:
@@ -129,19 +134,6 @@ def _decoded(request: Request, limits: Limits | None = None) -> bytes:
     from shared.formats.decode import decode_content  # few senders compress
 
     return decode_content(request.body, encoding, limits) if limits else decode_content(request.body, encoding)
-
-
-def _signed_document(body: bytes, limits: Limits) -> Parsed | None:
-    """Parse a body that is a document by its own bytes: the content type is not signed, and may be anybody's."""
-    name = structured_format(body)
-    if name is None:
-        return None
-    try:
-        return parse_as(name, body, None, limits)
-    except Rejected as error:
-        if error.code != "parse":
-            raise
-    return None
 
 
 def _unwrapped(data: Json) -> Json:
@@ -162,7 +154,7 @@ def unpack(choices: Choices) -> DataStep:
                 try:
                     return parse_as("json", packed.encode(), None, limits).data
                 except Rejected as error:
-                    if error.code != "parse":
+                    if error.code != "malformed_body":
                         raise
         return data
 
@@ -200,14 +192,14 @@ def _converted(value: Json, path: tuple[str, ...], convert: Callable[[Json], Jso
         return value
 
 
-def data_without_tokens(data: Json, places: Sequence[Place]) -> Json:
+def data_without_tokens(data: Json, places: Sequence[Location]) -> Json:
     """Remove tokens: one in a body authenticates its sender, and is passed on to nobody."""
     for place in places:
-        data = _without(data, place.path)
+        data = without(data, place.path)
     return data
 
 
-def body_without_tokens(request: Request, places: Sequence[Place]) -> bytes | None:
+def body_without_tokens(request: Request, places: Sequence[Location]) -> bytes | None:
     """Remove tokens from a raw body; None where they cannot be found in it, as where it is compressed or escaped."""
     body = request.body
     for text in _tokens(request, places):
@@ -216,22 +208,9 @@ def body_without_tokens(request: Request, places: Sequence[Place]) -> bytes | No
     return None if any(_tokens(replace(request, body=body), places)) else body
 
 
-def _tokens(request: Request, places: Sequence[Place]) -> Iterator[str]:
-    reading = Reading(request)
+def _tokens(request: Request, places: Sequence[Location]) -> Iterator[str]:
+    reading = RequestFields(request)
     for place in places:
         for text in reading.data_texts(place) if place.kind == "data" else [reading.text(place)]:
             if text and text != _REMOVED:
                 yield text
-
-
-def _without(value: Json, path: Sequence[str]) -> Json:
-    """Return a copy without what the path leads to; `*` is each element. An element of a list becomes null."""
-    if not path:
-        return None
-    first, rest = path[0], path[1:]
-    if isinstance(value, list):
-        return [_without(item, rest) if first in {"*", str(at)} else item for at, item in enumerate(value)]
-    if not isinstance(value, dict) or first not in value:
-        return value
-    others: JsonObject = {name: item for name, item in value.items() if name != first}
-    return {**others, first: _without(value[first], rest)} if rest else others

@@ -9,17 +9,16 @@ from functions.receive.admission import MethodRejected, admit, requested_url
 from functions.receive.authentication import NO_KEYS, SecretValues, needed_keys, verify_body, verify_head
 from functions.receive.events import build_events
 from functions.receive.identity import SignedRequest
-from functions.receive.parsing import as_sent_by_provider, read_data, verify_not_extended
+from functions.receive.parsing import ReadData, as_sent_by_provider, read_data, verify_not_extended
 from functions.receive.replies import Accepted, Answered, accepted_reply
-from functions.receive.signed_part import SignedPart
 from functions.receive.source import Source
-from shared.claim_check import checked_in
+from shared.claim_check import MAX_INLINE_BYTES, checked_in
 from shared.errors import Rejected, Temporary
-from shared.event import Event
+from shared.event import Event, event_json
 from shared.http import ReadBody, Reply, Request
 from shared.limits import DEFAULT, Limits
 from shared.ports import EVENTS, Blobs, Bus, BusMessage, Clock, Fetch, Secrets
-from shared.signatures.reading import Reading
+from shared.signatures.locations import RequestFields
 from shared.signatures.scheme import AuthScheme
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 CONFIRM_SECONDS: Final = 3.8
 """A sender has its answer within 4 s of the request's arrival."""
-
 
 DIAGNOSES_AT_ONCE: Final = 5.0
 SECONDS_A_DIAGNOSIS: Final = 2.0
@@ -50,7 +48,7 @@ class DiagnosisLimit:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Receiver:
     sources: Mapping[str, Source]
     secrets: Secrets
@@ -78,45 +76,75 @@ class Receiver:
             return _answer_without_event(source, head)
         if head.method == "GET":
             _verify_no_prefetch(head)
-        clock = asyncio.get_running_loop().time
-        began = clock()
+
+        time = asyncio.get_running_loop().time
+        deadline = time() + CONFIRM_SECONDS
         secrets = await self._secret_values(source)
-        seconds = CONFIRM_SECONDS - (clock() - began)  # a slow secret store leaves the bus less
-        is_authenticated = source.has_head_schemes and verify_head(head, source.auth, secrets, self.clock.now())
+        is_authenticated = bool(source.head_schemes) and verify_head(head, source, secrets, self.clock.now())
         if head.method == "GET":
-            from functions.receive.links import query_body  # few sources take GET
+            from functions.receive.query_body import query_body  # few sources take GET
 
             body = query_body(source, head.query).content
         else:
+            paused = time()
             body = await read_body(source.max_body_bytes)
+            deadline += time() - paused  # a slow sender leaves the bus no less
         request = Request(head.method, head.path, head.query, head.headers, body, head.peer)
         read_as = as_sent_by_provider(source, request)
         if handshakes and (answer := await handshakes.answer_unsigned(read_as)):
             return answer
+
+        now = self.clock.now()
         auth: AuthScheme | None = None
         if not is_authenticated:
-            keys = NO_KEYS
-            if source.needs_keys and self.keys:
-                began = clock()
-                keys = await self.keys.at(needed_keys(read_as, source.auth, self.clock.now()))
-                seconds -= clock() - began
-            auth = verify_body(read_as, source.auth, secrets, self.clock.now(), url, keys)
+            needs_keys = source.needs_keys and self.keys
+            keys = await needs_keys.at(needed_keys(read_as, source, now)) if needs_keys else NO_KEYS
+            auth = verify_body(read_as, source, secrets, now, url, keys)
             if auth.can_be_extended:
                 verify_not_extended(source, request)
-        data, by_body = read_data(source, read_as, self.limits, auth)
-        if handshakes and (answer := await handshakes.answer_signed(read_as, data)):
+
+        read = read_data(source, read_as, self.limits, auth)
+        if handshakes and (answer := await handshakes.answer_signed(read_as, read.data)):
             return answer
-        is_trapped = source.form is not None and source.form.is_trapped(data)
+        data = read.data
         for check in source.data_checks:
             data = check(data)
+
         signed = None
         if auth and auth.signs_content:
-            signed = SignedRequest(source, SignedPart(Reading(read_as, url), auth, source.unpacked), by_body)
-        accepted = Accepted(source, build_events(source, request, data, self.clock.now(), self.random_id, signed))
-        if is_trapped:
+            signed = SignedRequest(source, auth, RequestFields(read_as, url), read.by_body)
+        accepted = Accepted(source, build_events(source, request, data, now, self.random_id, signed))
+        if source.form and source.form.is_trapped(read.data):
             return Answered(source, accepted_reply(accepted, request), "honeypot")
-        await self._publish(accepted.events, seconds)
+        await self._publish(accepted.events, read, deadline)
         return accepted
+
+    async def _publish(self, events: tuple[Event, ...], read: ReadData, deadline: float) -> None:
+        """Return once the bus has confirmed all events. Raises Temporary."""
+        messages: list[BusMessage] = []
+        try:
+            async with asyncio.timeout_at(deadline):
+                for event in events:
+                    content = event_json(event, read.text if event.data is read.data else None)
+                    if len(content) > MAX_INLINE_BYTES:
+                        # A sender may use an id again for another body, and must not overwrite the first one's.
+                        name = f"{event.id}-{event.payloadhash[:32]}"
+                        _, content = await checked_in(event, self.blobs, name, content, is_named_by_content=True)
+                    attributes = {"ce-id": event.id, "ce-type": event.type, "ce-source": event.source}
+                    messages.append(BusMessage(content, attributes))
+                if messages:
+                    await self.bus.publish(EVENTS, messages)
+        except TimeoutError as error:
+            raise Temporary(
+                "bus_unavailable", f"the bus did not confirm within {CONFIRM_SECONDS} s of the request"
+            ) from error
+
+    async def _secret_values(self, source: Source) -> SecretValues:
+        """Read all secrets before anything is compared: one that cannot be read must decide nothing."""
+        names = source.secret_names
+        if len(names) == 1:  # without a task
+            return {names[0]: await self.secrets.values(names[0])}
+        return dict(zip(names, await asyncio.gather(*map(self.secrets.values, names)), strict=True))
 
     def _handshakes(self, source: Source, url: str) -> "Handshakes | None":
         if not source.handshakes:
@@ -125,31 +153,9 @@ class Receiver:
 
         return Handshakes(source, url, self.secrets, self.fetch)
 
-    async def _secret_values(self, source: Source) -> SecretValues:
-        """Read all secrets before anything is compared: one that cannot be read must decide nothing."""
-        names = source.secret_names
-        if len(names) == 1:
-            return {names[0]: await self.secrets.values(names[0])}
-        return dict(zip(names, await asyncio.gather(*map(self.secrets.values, names)), strict=True))
-
-    async def _publish(self, events: tuple[Event, ...], seconds: float) -> None:
-        messages: list[BusMessage] = []
-        try:
-            async with asyncio.timeout(seconds):
-                for event in events:
-                    # A sender may use an id again for another body, and must not overwrite the first one's.
-                    name = f"{event.id}-{event.payloadhash[:32]}"
-                    light, content = await checked_in(event, self.blobs, name, is_named_by_content=True)
-                    attributes = {"ce-id": light.id, "ce-type": light.type, "ce-source": light.source}
-                    messages.append(BusMessage(content, attributes))
-                if messages:
-                    await self.bus.publish(EVENTS, messages)
-        except TimeoutError as error:
-            raise Temporary("bus", f"the bus did not confirm within {seconds:.1f} s") from error
-
 
 def _form_answer(source: Source, head: Request) -> Answered | None:
-    """Answer a browser that asks whether a page may post; None for the post itself. Raises Rejected (`origin`)."""
+    """Answer a browser that asks whether a page may post; None for the post itself. Raises Rejected."""
     assert source.form
     if head.method == "OPTIONS":
         return Answered(source, source.form.preflight(head), "preflight")
@@ -166,8 +172,10 @@ def _answer_without_event(source: Source, head: Request) -> Answered:
 
 
 def _verify_no_prefetch(head: Request) -> None:
-    """Reject a browser that fetches a link beforehand: nobody may ever follow it. Raises Rejected (`prefetch`)."""
+    """Reject a browser that fetches a link beforehand: nobody may ever follow it. Raises Rejected."""
     for name in ("sec-purpose", "purpose", "x-purpose", "x-moz"):
         value = (head.header(name) or "").lower()
         if "prefetch" in value or "preview" in value or "prerender" in value:
-            raise Rejected("prefetch", "a link takes effect when it is followed, not when it is looked at beforehand")
+            raise Rejected(
+                "prefetch_not_allowed", "a link takes effect when it is followed, not when it is looked at beforehand"
+            )

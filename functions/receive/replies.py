@@ -13,7 +13,7 @@ from shared.errors import HookchainError, Rejected
 from shared.event import Event
 from shared.http import Reply, Request, json_reply, problem
 from shared.jsontext import Json, JsonObject, to_json
-from shared.signatures.places import value_at
+from shared.signatures.locations import value_at
 
 if TYPE_CHECKING:
     from functions.receive.source import Source
@@ -45,9 +45,10 @@ def accepted_reply(accepted: Accepted, request: Request) -> Reply:
     source = accepted.source
     if source.respond:
         reply = source.respond.reply(accepted.events)
+    elif len(accepted.events) == 1:
+        reply = Reply(200, b'{"id":"%b"}' % accepted.events[0].id.encode())  # hex digits
     else:
-        ids: list[Json] = [event.id for event in accepted.events]
-        reply = json_reply(200, {"id": ids[0]} if len(ids) == 1 else {"ids": ids})
+        reply = json_reply(200, {"ids": [event.id for event in accepted.events]})
     if request.method == "GET":
         reply = replace(reply, headers=(*reply.headers, ("cache-control", "no-store")))
     return source.form.reply(request, reply) if source.form else reply

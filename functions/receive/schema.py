@@ -62,19 +62,19 @@ class SchemaCheck:
             raise _TooMuchWork
 
     def verify(self, data: Json) -> Json:
-        """Return the data as it is. Raises Rejected (`schema`), which names the place and the rule, and no value."""
+        """Return the data as it is. Raises Rejected, which names the place and the rule, and no value."""
         self._steps_left = MAX_STEPS
         try:
             with bounded(MAX_SECONDS):
                 error = next(self._validator.iter_errors(data), None)
         except (RecursionError, ArithmeticError, ValueError):  # of numbers too long to reckon with, schemas in circles
-            raise Rejected("schema", "the body cannot be checked against the source's schema") from None
+            raise Rejected("schema_mismatch", "the body cannot be checked against the source's schema") from None
         except (_TooMuchWork, OutOfTime):
             raise Rejected(
-                "schema", "the body takes more checking against the source's schema than it is given"
+                "schema_mismatch", "the body takes more checking against the source's schema than it is given"
             ) from None
         if error:
-            raise Rejected("schema", f"{_place(error)} {_rule(error)}")
+            raise Rejected("schema_mismatch", f"{_place(error)} {_rule(error)}")
         return data
 
 

@@ -8,7 +8,7 @@ import json
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
-from functions.transform.chain import Chain, ChainResult, NamedChains
+from functions.transform.chain import CHAINS_PATH, Chain, ChainResult, NamedChains
 from functions.transform.documents import document_from, event_from
 from functions.transform.step import Services
 from shared.errors import Permanent, Rejected, Temporary
@@ -18,7 +18,6 @@ from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json, JsonObject
 from shared.limits import DEFAULT
 
-CHAINS_PATH: Final = "/chains/"
 CLOUDEVENT: Final = "application/cloudevents+json"
 UNPARSED_FORMATS: Final = ("text", "bytes")
 
@@ -32,7 +31,7 @@ async def answer_chain(
         return problem(404, "unknown_chain", "There is no chain of this name."), {"chain": None}
     fields: JsonObject = {"chain": name}
     if head.method != "POST":
-        return problem(405, "method", "A chain takes a POST.", ("allow", "POST")), fields
+        return problem(405, "method_not_allowed", "A chain takes a POST.", ("allow", "POST")), fields
     try:
         encoded = await read_body(DEFAULT.max_decoded_bytes)
         event = _event(name, head, decode_content(encoded, head.header("content-encoding")), now)
@@ -55,14 +54,14 @@ def _event(name: str, head: Request, body: bytes, now: float) -> Event:
     else:
         event = event_from(body, content_type, _requested_format(head), name, now)
     if max(event.hops, _hops(head)) > MAX_HOPS:
-        raise Permanent("loop", f"more than {MAX_HOPS} hops are a loop")
+        raise Permanent("too_many_hops", f"more than {MAX_HOPS} hops are a loop")
     return event
 
 
 def _requested_format(head: Request) -> str | None:
     requested = parse_qs(head.query).get("body", [""])[-1]
     if requested and requested not in UNPARSED_FORMATS:
-        raise Rejected("parse", "`?body=` must be text or bytes, or be left out")
+        raise Rejected("malformed_body", "`?body=` must be text or bytes, or be left out")
     return requested or None
 
 
@@ -75,7 +74,7 @@ def _json(body: bytes) -> Json:
     try:
         document: Json = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Rejected("parse", "the CloudEvent is not JSON") from error
+        raise Rejected("malformed_body", "the CloudEvent is not JSON") from error
     return document
 
 
@@ -88,6 +87,6 @@ def _reply(result: ChainResult, name: str) -> Reply:
     if result.faults:
         return problem(422, result.faults[0].code, _without_route(result.faults[0].detail, name))
     if not result.events:
-        return problem(422, "stopped", "; ".join(result.stops))
+        return problem(422, "filtered", "; ".join(result.stops))
     document = document_from(result.events)
     return Reply(200, document.content, (("content-type", document.content_type),))

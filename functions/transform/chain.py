@@ -14,13 +14,14 @@ from functions.transform.step import (
     NamedStep,
     Noted,
     Services,
+    Step,
     StepContext,
     StepResult,
     Stop,
     Switch,
     Through,
 )
-from shared.errors import HookchainError, Permanent, Temporary
+from shared.errors import HookchainError, Permanent, PermanentCode, Temporary
 from shared.event import Event
 from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
 
@@ -28,6 +29,8 @@ OnError: TypeAlias = Literal["dead_letter", "continue", "drop"]
 Steps: TypeAlias = tuple[NamedStep, ...]
 NamedChains: TypeAlias = Mapping[str, Steps]
 
+CHAINS_PATH: Final = "/chains/"
+"""A request to this path and a chain's name converts a document."""
 ASK_SECONDS: Final = 60.0
 """Longer than the bounds of all built-in steps together, so that only an operator's own step that hangs reaches it."""
 MAX_REASON_CHARACTERS: Final = 500
@@ -36,7 +39,7 @@ MAX_REASON_CHARACTERS: Final = 500
 class ChainFault(Permanent):
     """A step that failed for one event. `previous_steps` are the labels of the steps that the event took before it."""
 
-    def __init__(self, code: str, detail: str, previous_steps: tuple[str, ...]) -> None:
+    def __init__(self, code: PermanentCode, detail: str, previous_steps: tuple[str, ...]) -> None:
         super().__init__(code, detail)
         self.previous_steps = previous_steps
 
@@ -85,7 +88,7 @@ class Chain:
     asks: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "asks", any(isinstance(named.step, AskingStep) for named in self.reachable_steps()))
+        object.__setattr__(self, "asks", any(named.asks for named in self.reachable_steps()))
 
     def reachable_steps(self) -> list[NamedStep]:
         """Return its own steps and those of every chain that they may lead to, each once."""
@@ -167,12 +170,13 @@ class _Run:
                 self._result.faults.append(fault)
                 return ()
             done = (*done, step)
-            if isinstance(result, Noted):
+            if isinstance(result, Event):
+                event = result
+            elif isinstance(result, Noted):
                 self._result.notes.append(f"{step.label}: {result.note}"[:MAX_REASON_CHARACTERS])
-                result = result.event
-            if not isinstance(result, Event):
+                event = result.event
+            else:
                 return await self._branch(result, step, steps[position + 1 :], done)
-            event = result
         return (EventInChain(event, done),)
 
     async def _branch(
@@ -198,20 +202,23 @@ class _Run:
         """Return the verified result of one step. Raises ChainFault, and Temporary."""
         try:
             if len(done) >= MAX_STEPS:
-                raise Permanent("chain", f"an event takes at most {MAX_STEPS} steps of one route")
+                raise Permanent("invalid_chain", f"an event takes at most {MAX_STEPS} steps of one route")
             given, context = self._copies(event) if step.is_own else (event, self._context)
-            if isinstance(step.step, AskingStep):
+            if step.asks:
                 result = await self._ask(step.step, given, context)
             else:
                 result = step.step.apply(given, context)
-            result = self._verify(result, step, event)
+            if type(result) is not Event:
+                result = self._verify(result, step, event)
+            elif result is not event:
+                _verify_event(result, event, step)
             if step.is_own:
                 result = without_copy(result, given, event)
         except BaseException as error:
-            if isinstance(step.step, AskingStep) and (self._is_closed or isinstance(error, asyncio.CancelledError)):
+            if step.asks and (self._is_closed or isinstance(error, asyncio.CancelledError)):
                 raise
             # An operator's own step can raise anything, even SystemExit. It costs this route's event and nothing else.
-            known = error if isinstance(error, HookchainError) else _as_permanent(error)
+            known = error if isinstance(error, Temporary | Permanent) else _as_permanent(error)
             if self._records is not None:
                 self._records.append(StepRecord(step, event, known))
             raise self._with_place(known, step, done) from error
@@ -226,16 +233,17 @@ class _Run:
         original = self._context.original
         return copy, replace(self._context, original=copy if original is event else copy_event(original))
 
-    async def _ask(self, step: AskingStep, event: Event, context: StepContext) -> StepResult:
+    async def _ask(self, step: Step, event: Event, context: StepContext) -> StepResult:
+        assert isinstance(step, AskingStep)
         if self._services is None:
             raise TypeError(f"{step.step_name()} needs services")
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 return await step.ask(event, context, self._services)
         except TimeoutError:
-            raise Temporary("step", f"it did not answer within {ASK_SECONDS:g} s") from None
+            raise Temporary("step_timeout", f"it did not answer within {ASK_SECONDS:g} s") from None
 
-    def _with_place(self, error: HookchainError, step: NamedStep, done: Steps) -> HookchainError:
+    def _with_place(self, error: Temporary | Permanent, step: NamedStep, done: Steps) -> Temporary | ChainFault:
         detail = f"route {self._chain.route!r}: {step.label}: {error.detail}"[:MAX_REASON_CHARACTERS]
         if isinstance(error, Temporary):
             return Temporary(error.code, detail)
@@ -244,41 +252,41 @@ class _Run:
     def _verify(self, result: StepResult, step: NamedStep, before: Event) -> StepResult:
         """Return the result. Raises Permanent for what a step must not return."""
         if isinstance(result, Event):
-            _verify_event(result, before)
+            _verify_event(result, before, step)
         elif isinstance(result, Noted):
-            _verify_event(result.event, before)
+            _verify_event(result.event, before, step)
         elif isinstance(result, Switch | Through):
-            _verify_event(result.event, before)
+            _verify_event(result.event, before, step)
             if result.chain not in step.step.chains() or result.chain not in self._chain.chains:
-                raise Permanent("chain", "it leads to a chain that it does not name")
+                raise Permanent("invalid_chain", "it leads to a chain that it does not name")
         elif isinstance(result, Many):
-            return self._number(result, before)
+            return self._number(result, before, step)
         elif not isinstance(result, Stop):
-            raise Permanent("step", f"it returned {type(result).__name__}, not an event")
+            raise Permanent("step_failed", f"it returned {type(result).__name__}, not an event")
         return result
 
-    def _number(self, result: Many, before: Event) -> Many | Stop:
+    def _number(self, result: Many, before: Event, step: NamedStep) -> Many | Stop:
         """Return the events with ids of their own, `<id>-1`, `<id>-2` …"""
         if not result.events:
             return Stop("there was nothing to make events of")
         self._events += len(result.events) - 1
         verify_events(self._events)
         for event in result.events:
-            self._characters += _verify_event(event, before)
+            self._characters += _verify_event(event, before, step)
             verify_events(self._events, self._characters)
         return Many(tuple(replace(event, id=f"{before.id}-{n}") for n, event in enumerate(result.events, 1)))
 
 
-def _verify_event(event: Event, before: Event) -> int:
-    """Return the number of characters in its data, 0 if the data is unchanged."""
+def _verify_event(event: Event, before: Event, step: NamedStep) -> int:
+    """Return the number of characters in its data; 0 if the data is unchanged, or cannot have become larger."""
     if not isinstance(event, Event):
-        raise Permanent("step", f"it returned {type(event).__name__}, not an event")
+        raise Permanent("step_failed", f"it returned {type(event).__name__}, not an event")
     if event.id != before.id:
-        raise Permanent("step", "it changed the event's id")
-    return 0 if event.data is before.data else verify_output(event.data)
+        raise Permanent("step_failed", "it changed the event's id")
+    return 0 if event.data is before.data or step.only_removes else verify_output(event.data)
 
 
 def _as_permanent(error: BaseException) -> Permanent:
     if isinstance(error, OutOfTime):
-        return Permanent("time", f"it computed for more than {MAX_COMPUTING_SECONDS:g} s")
-    return Permanent("step", place_in_own_step(error))
+        return Permanent("time_limit_exceeded", f"it computed for more than {MAX_COMPUTING_SECONDS:g} s")
+    return Permanent("step_failed", place_in_own_step(error))

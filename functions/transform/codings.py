@@ -142,7 +142,7 @@ def _from_gzip(content: bytes) -> bytes:
         return decode_content(content, "gzip", _DECODED)
     except Rejected as error:
         too_long = f"is gzip of more than {MAX_OUTPUT_CHARACTERS} bytes"
-        raise CodingError(too_long if error.code == "decoded" else "is not gzip, or damaged") from None
+        raise CodingError(too_long if error.code == "decoded_body_too_large" else "is not gzip, or damaged") from None
 
 
 DECODERS: Final[dict[str, Callable[[bytes], bytes]]] = {

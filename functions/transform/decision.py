@@ -2,21 +2,21 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Literal
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from functions.transform.chain import ChainResult, StepRecord
-from functions.transform.routes import Match, Route, match_all
+from functions.transform.routes import Match, Route, Routes, match_all
 from functions.transform.step import Services
-from shared.errors import Permanent, Temporary
+from shared.errors import Permanent, PermanentCode, Temporary
 from shared.event import MAX_HOPS, Event
 from shared.journal import RouteDecision
+from shared.outcomes import EventOutcome
 
 MAX_LISTED: Final = 5
 
 
-@dataclass(frozen=True, slots=True)
-class OwedEvent:
+class OwedEvent(NamedTuple):
     """One event that a route owes to destinations."""
 
     route: str
@@ -29,7 +29,7 @@ class FailedRoute:
     """A route whose chain failed for the event. `previous_steps` are the labels of the steps before the failure."""
 
     route: str
-    code: str
+    code: PermanentCode
     reason: str
     previous_steps: tuple[str, ...] = ()
 
@@ -54,6 +54,8 @@ class RouteResult:
 class Decision:
     """The outcome of all routes for one event.
 
+    routes      the decisions of the routes that took it, and of others of its source
+    others      the number of the other routes, none of which took it
     unfinished  why the event should come again; what other routes owe is published all the same
     reason      why nothing is owed, without any text of the event; empty if something is, or if a route failed
     """
@@ -63,9 +65,10 @@ class Decision:
     failed: tuple[FailedRoute, ...] = ()
     unfinished: Temporary | None = None
     reason: str = ""
+    others: int = 0
 
     @property
-    def outcome(self) -> Literal["routed", "dead_lettered", "filtered", "no_route"]:
+    def outcome(self) -> EventOutcome:
         """Return the outcome for the log; `filtered` means that a step ended the event on purpose."""
         if self.owed:
             return "routed"
@@ -74,27 +77,31 @@ class Decision:
         return "filtered" if any(route.matched for route in self.routes) else "no_route"
 
 
-async def decide(event: Event, routes: Sequence[Route], services: Services | None, only: str | None = None) -> Decision:
+async def decide(event: Event, routes: Routes, services: Services | None, only: str | None = None) -> Decision:
     """Return the decision; `only` limits it to one destination, as a replay may. `services` may be None if no chain
-    asks. Raises Permanent (`loop`) for an event of too many hops."""
-    results = await run_routes(event, routes, services, only)
+    asks. Raises Permanent (`too_many_hops`) for an event of too many hops."""
+    results = await run_routes(event, routes.considered(event), services, only)
     owed = tuple(owed for each in results for owed in each.owed)
     failed = tuple(each.failed for each in results if each.failed)
     unfinished = next((each.unfinished for each in results if each.unfinished), None)
-    reason = "" if owed or failed or unfinished else _why_nothing_is_owed(results)
-    return Decision(tuple(each.decision for each in results), owed, failed, unfinished, reason)
+    reason = "" if owed or failed or unfinished else _why_nothing_is_owed(results, routes, event)
+    decisions = tuple(each.decision for each in results)
+    return Decision(decisions, owed, failed, unfinished, reason, routes.count - len(results))
 
 
 async def run_routes(
     event: Event, routes: Sequence[Route], services: Services | None, only: str | None = None, recorded: bool = False
 ) -> list[RouteResult]:
-    """Return the result of each route, with the steps that ran if `recorded`. Raises Permanent (`loop`)."""
+    """Return the result of each route, with the steps that ran if `recorded`. Raises Permanent (`too_many_hops`)."""
     if event.hops > MAX_HOPS:
-        raise Permanent("loop", f"the event has passed {event.hops} hops; more than {MAX_HOPS} is a loop")
-    matches = match_all(routes, event)
+        raise Permanent("too_many_hops", f"the event has passed {event.hops} hops; more than {MAX_HOPS} is a loop")
     return [
         await _run_route(route, event, found, services, only, [] if recorded else None)
-        for route, found in zip(routes, matches, strict=True)
+        if found.matched
+        else RouteResult(
+            RouteDecision(route.name, False, found.reason), reasons=(found.logged,) if found.logged else ()
+        )
+        for route, found in zip(routes, match_all(routes, event), strict=True)
     ]
 
 
@@ -106,42 +113,37 @@ async def _run_route(
     only: str | None,
     records: list[StepRecord] | None,
 ) -> RouteResult:
-    if not found.matched:
-        decision = RouteDecision(route.name, False, found.reason)
-        return RouteResult(decision, reasons=(found.logged,) if found.logged else ())
     destinations = route.destinations if only is None else tuple(name for name in route.destinations if name == only)
     if not destinations:
         return RouteResult(RouteDecision(route.name, False, f"{found.reason}; but this replay is for {only!r} only"))
-    decision = RouteDecision(route.name, True, found.reason, destinations)
     try:
         result = await route.chain.run(event, services, records)
     except Temporary as error:
-        decision = replace(decision, reason=f"{found.reason}; to come again: {error.detail}")
+        reason = f"{found.reason}; to come again: {error.detail}"
+        decision = RouteDecision(route.name, True, reason, destinations)
         return RouteResult(decision, unfinished=error, records=tuple(records or ()))
-    return _route_result(route, decision, result, tuple(records or ()))
-
-
-def _route_result(
-    route: Route, decision: RouteDecision, result: ChainResult, records: tuple[StepRecord, ...]
-) -> RouteResult:
-    owed = tuple(OwedEvent(route.name, event, decision.destinations) for event in result.events)
-    reasons, failed = [decision.reason], None
+    owed = tuple(OwedEvent(route.name, each, destinations) for each in result.events)
+    failed: FailedRoute | None = None
+    reason, stops = found.reason, tuple(dict.fromkeys(result.logged_stops))
     if result.notes or result.skipped_faults or result.stops or result.faults:
-        prefix = f"route {route.name!r}: "
-        reasons += _count("noted at", result.notes)
-        reasons += _count("went on from", [each.removeprefix(prefix) for each in result.skipped_faults])
-        reasons += _count("stopped at", result.stops)
-        if result.faults:
-            reason, failed = _failure(route, result)
-            reasons.append(reason)
-    decision = replace(
-        decision,
-        reason="; ".join(reasons),
-        destinations=decision.destinations if owed else (),
-        events=max(1, len(owed)),
-        code=failed.code if failed else None,
+        failed, reason = _explain_result(route, found, result)
+    decision = RouteDecision(
+        route.name, True, reason, destinations if owed else (), failed.code if failed else None, max(1, len(owed))
     )
-    return RouteResult(decision, owed, failed, records=records, reasons=tuple(dict.fromkeys(result.logged_stops)))
+    return RouteResult(decision, owed, failed, records=tuple(records or ()), reasons=stops)
+
+
+def _explain_result(route: Route, found: Match, result: ChainResult) -> tuple[FailedRoute | None, str]:
+    """Return the failed route, if it failed, and the reason for the journal."""
+    reasons, failed = [found.reason], None
+    prefix = f"route {route.name!r}: "
+    reasons += _count("noted at", result.notes)
+    reasons += _count("went on from", [each.removeprefix(prefix) for each in result.skipped_faults])
+    reasons += _count("filtered at", result.stops)
+    if result.faults:
+        reason, failed = _failure(route, result)
+        reasons.append(reason)
+    return failed, "; ".join(reasons)
 
 
 def _failure(route: Route, result: ChainResult) -> tuple[str, FailedRoute | None]:
@@ -162,9 +164,10 @@ def _count(label: str, reasons: Sequence[str]) -> list[str]:
     return lines if len(lines) <= MAX_LISTED else [*lines[:MAX_LISTED], f"{len(lines) - MAX_LISTED} more like these"]
 
 
-def _why_nothing_is_owed(results: Sequence[RouteResult]) -> str:
+def _why_nothing_is_owed(results: Sequence[RouteResult], routes: Routes, event: Event) -> str:
     reasons = [f"route {each.decision.route!r}: {reason}" for each in results for reason in each.reasons]
     if not reasons:
-        return f"none of {len(results)} routes is for this source" if results else "there are no routes"
+        return f"none of {routes.count} routes is for this source" if routes.count else "there are no routes"
     more = len(reasons) - MAX_LISTED
+    more = max(0, more) + routes.count_of_source(event.source_name) - len(results)
     return "; ".join([*reasons[:MAX_LISTED], *([f"{more} more"] if more > 0 else [])])

@@ -8,20 +8,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from functions.transform.answer_chain import CHAINS_PATH, answer_chain
-from functions.transform.chain import NamedChains
+from functions.transform.chain import CHAINS_PATH, NamedChains
 from functions.transform.step import Services
 from functions.transform.transform import Transformed, Transformer
 from shared.errors import Permanent, Rejected, Temporary, place_of
 from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json
 from shared.logs import log, loggable_type
-from shared.push import MAX_PUSH_BYTES, Push, parse_push, refuse_pages
+from shared.outcomes import EventOutcome, RequestOutcome
+from shared.push import MAX_PUSH_BYTES, parse_push, refuse_pages
 from shared.push_identity import VerifyPush
 
 _DUPLICATE: Final = (
     "an event with the same signed bytes came first; if the sender repeats bodies on purpose, set `dedupe: delivery_id`"
 )
+REJECTED: Final[RequestOutcome] = "rejected"
+UNAVAILABLE: Final[RequestOutcome] = "unavailable"
+DEAD_LETTERED: Final[EventOutcome] = "dead_lettered"
+DUPLICATE: Final[EventOutcome] = "duplicate"
 ACKNOWLEDGED: Final = Reply(204, headers=())
 
 
@@ -46,56 +50,69 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
         refuse_pages(head)
         if head.path.startswith(CHAINS_PATH):
             return await _answer_chain(service, head, read_body, started)
-        transformed = await service.transformer.take(await _read_push(service, head, read_body))
+        if head.method != "POST":
+            raise Rejected("method_not_allowed", "a push is a POST")
+        await service.verify_push(head)
+        body = await read_body(MAX_PUSH_BYTES)
+        try:
+            push = parse_push(body)
+        except Permanent as error:
+            raise Rejected("malformed_body", error.detail) from error
+        transformed = await service.transformer.take(push)
         _log_transformed(transformed, service.type_words, started)
-    except Rejected as error:  # not from the bus: the caller is set up wrongly, and nothing was taken
-        _log("ERROR", "not a push", started, code=error.code, detail=error.detail)
+    except Rejected as error:  # not from the bus: the caller is misconfigured, and nothing was accepted
+        _log("ERROR", "rejected", started, outcome=REJECTED, code=error.code, detail=error.detail)
         return problem(error.status, error.code, error.detail)
     except Permanent as error:
-        _log("WARNING", "dead letter", started, code=error.code, reason=error.detail)
+        _log("WARNING", "dead lettered", started, outcome=DEAD_LETTERED, code=error.code, reason=error.detail)
     except Temporary as error:
         return _unavailable(error, started)
     except Exception as error:  # a defect of this code: the bus keeps the event and sends it again
-        return _unavailable(Temporary("fault", place_of(error)), started)
+        return _unavailable(Temporary("internal_error", place_of(error)), started)
     return ACKNOWLEDGED
 
 
 async def _answer_chain(service: Service, head: Request, read_body: ReadBody, started: float) -> Reply:
+    from functions.transform.answer_chain import (
+        answer_chain,
+    )  # with the formats of documents, which few deployments use
+
     now = service.transformer.clock.now()
     reply, fields = await answer_chain(service.chains, service.services, head, read_body, now)
     _log("INFO" if reply.status < 400 else "WARNING", "chain", started, status=reply.status, **fields)
     return reply
 
 
-async def _read_push(service: Service, head: Request, read_body: ReadBody) -> Push:
-    """Raises Rejected for a request that is no push."""
-    if head.method != "POST":
-        raise Rejected("method", "a push is a POST")
-    await service.verify_push(head)
-    try:
-        return parse_push(await read_body(MAX_PUSH_BYTES))
-    except Permanent as error:
-        raise Rejected("parse", error.detail) from error
-
-
 def _unavailable(error: Temporary, started: float) -> Reply:
-    _log("ERROR", "not done, to come again", started, code=error.code, detail=error.detail)
+    _log("ERROR", "unavailable", started, outcome=UNAVAILABLE, code=error.code, detail=error.detail)
     return problem(503, "unavailable", "Not done. Send it again later.")
 
 
 def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], started: float) -> None:
     event, decision = transformed.event, transformed.decision
-    source = event.source_name if event.source_name in type_words else None
-    event_type = loggable_type(event.type, type_words.get(event.source_name, 1))
-    names: dict[str, Json] = {"event_id": event.id, "source": source, "type": event_type}
+    words = type_words.get(event.source_name)
+    names: dict[str, Json] = {
+        "event_id": event.id,
+        "source": None if words is None else event.source_name,
+        "type": loggable_type(event.type, words or 1),
+    }
     if transformed.duplicate_of is not None:
-        reason: dict[str, Json] = {"outcome": "duplicate", "reason": "same_signed_bytes", "detail": _DUPLICATE}
+        reason: dict[str, Json] = {"outcome": DUPLICATE, "reason": "same_signed_bytes", "detail": _DUPLICATE}
         _log("WARNING", "transformed", started, **reason, **names)
         return
     for failed in decision.failed:
-        _log("WARNING", "dead letter", started, route=failed.route, code=failed.code, reason=failed.reason, **names)
+        _log(
+            "WARNING",
+            "dead lettered",
+            started,
+            outcome=DEAD_LETTERED,
+            route=failed.route,
+            code=failed.code,
+            reason=failed.reason,
+            **names,
+        )
     count = sum(len(owed.destinations) for owed in decision.owed)
-    names = {**names, "reason": decision.reason or None, "trace": event.trace_id}
+    names |= {"reason": decision.reason or None, "trace": event.trace_id}
     _log("INFO", "transformed", started, outcome=decision.outcome, count=count, **names)
 
 

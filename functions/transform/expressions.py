@@ -3,7 +3,7 @@
 https://jmespath.org/specification.html
 """
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 import jmespath
 from jmespath.exceptions import (
@@ -18,7 +18,6 @@ from jmespath.exceptions import (
 from jmespath.functions import Functions, signature
 from jmespath.parser import ParsedResult
 from jmespath.visitor import Options
-from pydantic import AfterValidator
 
 from shared.did_you_mean import nearest
 from shared.errors import Permanent
@@ -84,7 +83,7 @@ class Expression:
         return f"Expression({self.text!r})"
 
     def search(self, value: Json) -> Json:
-        """Return what it finds, null if there is nothing. Raises Permanent (`expression`), whose detail does not quote
+        """Return what it finds, null if there is nothing. Raises Permanent, whose detail does not quote
         `value`."""
         return search_parsed(self._parsed, value, self.text)
 
@@ -100,29 +99,21 @@ class Expression:
 
 
 def search_parsed(parsed: ParsedResult, value: Json, text: str = "") -> Json:
-    """Return what the expression finds in `value`; `text` names it. Raises Permanent (`expression`)."""
+    """Return what the expression finds in `value`; `text` names it. Raises Permanent (`expression_failed`)."""
     try:
         found: Json = parsed.search(value, _OPTIONS)
     except JMESPathError as error:
-        raise Permanent("expression", f"{text!r}: {_reason(error)}") from error
+        raise Permanent("expression_failed", f"{text!r}: {_reason(error)}") from error
     except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
         # jmespath lets Python's own errors through: ceil() of infinity, a slice step of zero, `1` in a text.
         why = "it compares or sorts values of different kinds" if isinstance(error, TypeError) else type(error).__name__
-        raise Permanent("expression", f"{text!r}: {why}") from error
+        raise Permanent("expression_failed", f"{text!r}: {why}") from error
     return found
 
 
 def over_event(text: str) -> Expression:
     """Return the expression over an event as steps and routes see it. Raises ExpressionFault."""
     return Expression(text, NAMES)
-
-
-def _verify_over_event(text: str) -> str:
-    over_event(text)
-    return text
-
-
-ExpressionText = Annotated[str, AfterValidator(_verify_over_event)]
 
 
 def is_true(value: Json) -> bool:

@@ -10,19 +10,20 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Final
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from functions.transform import steps
 from functions.transform.step import Step, step_name
 
-StepModels = Mapping[str, type[BaseModel]]
+if TYPE_CHECKING:  # a configuration without steps does not need it
+    from pydantic import BaseModel
+
+StepModels: TypeAlias = "Mapping[str, type[BaseModel]]"
 
 _CLASS: Final = re.compile(r"^class ([A-Za-z]\w*)\b", re.MULTILINE)
 
 
-def step_model(name: str) -> type[BaseModel] | None:
+def step_model(name: str) -> "type[BaseModel] | None":
     for family in _families_by_class().get(name, ()):
         if model := models_of(_family(family)).get(name):
             return model
@@ -42,6 +43,8 @@ def family_names() -> list[str]:
 
 
 def models_of(module: ModuleType) -> StepModels:
+    from pydantic import BaseModel
+
     return {
         model.step_name(): model
         for model in vars(module).values()

@@ -6,11 +6,11 @@ value and the `parts` of a path, or an event and a path. `place` is where the va
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import AfterValidator, BaseModel, ConfigDict, PrivateAttr
 
-from functions.transform.expressions import kind_of
+from functions.transform.expressions import kind_of, over_event
 from functions.transform.paths import DataPath, Every, Part, Path, SinglePath, parse_path, place_of_key
 from shared.errors import Permanent
 from shared.event import Event, attribute_text
@@ -40,17 +40,17 @@ def find_value(value: Json, parts: tuple[Part, ...]) -> Json:
 
 
 def iterate_values(value: Json, parts: tuple[Part, ...], place: str = "data") -> Iterator[tuple[str, Json]]:
-    """Yield each place that the path names, and its value. Raises Permanent (`path`) if there is nothing."""
+    """Yield each place that the path names, and its value. Raises Permanent (`path_conflict`) if there is nothing."""
     if not parts:
         yield place, value
         return
     part, rest = parts[0], parts[1:]
     if isinstance(part, str):
         if not isinstance(value, dict):
-            raise Permanent("path", f"{place} is {kind_of(value)}, not an object")
+            raise Permanent("path_conflict", f"{place} is {kind_of(value)}, not an object")
         inner_place = place_of_key(place, part)
         if part not in value:
-            raise Permanent("path", f"{inner_place} is not there")
+            raise Permanent("path_conflict", f"{inner_place} is not there")
         yield from iterate_values(value[part], rest, inner_place)
         return
     items = _list_with(value, part, place)
@@ -59,12 +59,12 @@ def iterate_values(value: Json, parts: tuple[Part, ...], place: str = "data") ->
 
 
 def change_values(value: Json, parts: tuple[Part, ...], change: Change) -> Json:
-    """Return the value with a change at each place that the path names. Raises Permanent (`path`) if there is
+    """Return the value with a change at each place that the path names. Raises Permanent (`path_conflict`) if there is
     nothing."""
 
     def change_present(found: MaybeJson, place: str) -> Json:
         if isinstance(found, Missing):
-            raise Permanent("path", f"{place} is not there")
+            raise Permanent("path_conflict", f"{place} is not there")
         return change(found, place)
 
     return update_value(value, parts, change_present, strict=True)
@@ -73,7 +73,7 @@ def change_values(value: Json, parts: tuple[Part, ...], change: Change) -> Json:
 def with_value(value: Json, parts: tuple[Part, ...], new: Json) -> Json:
     """Return the value with `new` at each place that the path names.
 
-    Objects that are missing along the path are made; items of lists are not. Raises Permanent (`path`).
+    Objects that are missing along the path are made; items of lists are not. Raises Permanent (`path_conflict`).
     """
     return update_value(value, parts, lambda _, __: new, strict=True)
 
@@ -81,7 +81,7 @@ def with_value(value: Json, parts: tuple[Part, ...], new: Json) -> Json:
 def update_value(value: Json, parts: tuple[Part, ...], change: MaybeChange, *, strict: bool = False) -> Json:
     """Return the value with what `change` returns at each place that the path names, also where there is nothing.
 
-    Items that a list lacks are left out, or a fault if `strict`. Raises Permanent (`path`) if a value of another kind
+    Items that a list lacks are left out, or a fault if `strict`. Raises Permanent if a value of another kind
     is in the way.
     """
     found = _update(value, parts, change, "data", strict)
@@ -95,7 +95,7 @@ def _update(value: MaybeJson, parts: tuple[Part, ...], change: MaybeChange, plac
     if isinstance(part, str):
         fields: Json = {} if value is None or isinstance(value, Missing) else value
         if not isinstance(fields, dict):
-            raise Permanent("path", f"{place} is {kind_of(fields)}, not an object")
+            raise Permanent("path_conflict", f"{place} is {kind_of(fields)}, not an object")
         before = fields.get(part, MISSING)
         after = _update(before, rest, change, place_of_key(place, part), strict)
         return value if after is before or isinstance(after, Missing) else {**fields, part: after}
@@ -105,7 +105,7 @@ def _update(value: MaybeJson, parts: tuple[Part, ...], change: MaybeChange, plac
     for number in range(len(items)) if isinstance(part, Every) else (part,):
         found = _update(items[number], rest, change, f"{place}[{number}]", strict)
         items[number] = None if isinstance(found, Missing) else found
-    return _same_or(value, items) if isinstance(value, list) else items
+    return same_or(value, items) if isinstance(value, list) else items
 
 
 def _is_nothing_at(value: MaybeJson, part: int | Every) -> bool:
@@ -116,48 +116,28 @@ def _is_nothing_at(value: MaybeJson, part: int | Every) -> bool:
 
 def _list_with(value: MaybeJson, part: int | Every, place: str) -> list[Json]:
     if isinstance(value, Missing):
-        raise Permanent("path", f"{place} is not there")
+        raise Permanent("path_conflict", f"{place} is not there")
     if not isinstance(value, list):
-        raise Permanent("path", f"{place} is {kind_of(value)}, not a list")
+        raise Permanent("path_conflict", f"{place} is {kind_of(value)}, not a list")
     if isinstance(part, int) and part >= len(value):
-        raise Permanent("path", f"{place} has {len(value)} items; there is no [{part}]")
+        raise Permanent("path_conflict", f"{place} has {len(value)} items; there is no [{part}]")
     return value
 
 
-def without(value: Json, parts: tuple[Part, ...]) -> Json:
-    """Return the value without what the path names; the same object if there is nothing."""
-    part, rest = parts[0], parts[1:]
-    if isinstance(part, Every):
-        if not isinstance(value, list):
-            return value
-        return _same_or(value, [without(item, rest) for item in value] if rest else [])
-    if isinstance(part, str):
-        if not isinstance(value, dict) or part not in value:
-            return value
-        if not rest:
-            return {key: item for key, item in value.items() if key != part}
-        inner = without(value[part], rest)
-        return value if inner is value[part] else {**value, part: inner}
-    if not isinstance(value, list) or part >= len(value):
-        return value
-    inside = [without(value[part], rest)] if rest else []
-    return _same_or(value, [*value[:part], *inside, *value[part + 1 :]])
-
-
-def _same_or(before: list[Json], after: list[Json]) -> list[Json]:
+def same_or(before: list[Json], after: list[Json]) -> list[Json]:
     unchanged = len(before) == len(after) and all(a is b for a, b in zip(before, after, strict=True))
     return before if unchanged else after
 
 
 def update(event: Event, path: Path, change: MaybeChange) -> Event:
-    """Return the event with its data updated at the path. Raises Permanent (`path`)."""
+    """Return the event with its data updated at the path. Raises Permanent (`path_conflict`)."""
     return event.with_data(update_value(event.data, path.parts, change))
 
 
 def put(event: Event, path: Path, value: Json, datatype: str | None = None) -> Event:
     """Return the event with the value at the path; `datatype` is its content type if it becomes all of the data.
 
-    Raises Permanent (`path`).
+    Raises Permanent (`path_conflict`).
     """
     if path.root == "data":
         return event.with_data(with_value(event.data, path.parts, value), None if path.parts else datatype)
@@ -167,21 +147,31 @@ def put(event: Event, path: Path, value: Json, datatype: str | None = None) -> E
 def with_attribute(event: Event, path: Path, value: Json) -> Event:
     """Return the event with the attribute set.
 
-    Raises Permanent: `path` for a list or an object and for an empty type, `output` for a number that JSON lacks.
+    Raises Permanent: `path_conflict` for a list or an object and for an empty type, `invalid_output` for a number
+    that JSON lacks.
     """
     if isinstance(value, list | dict):
-        raise Permanent("path", f"{path.text!r} is text; found {kind_of(value)}")
+        raise Permanent("path_conflict", f"{path.text!r} is text; found {kind_of(value)}")
     try:
         written = "" if value is None else value if isinstance(value, str) else to_json(value)
     except ValueError:
         reason = f"{path.text!r} would be a number that JSON lacks, or one of too many digits"
-        raise Permanent("output", reason) from None
+        raise Permanent("invalid_output", reason) from None
     text = attribute_text(written)
     if path.root == "type":
         if not text:
-            raise Permanent("path", "'type' cannot be empty")
+            raise Permanent("path_conflict", "'type' cannot be empty")
         return replace(event, type=text)
     return replace(event, subject=text or None) if path.root == "subject" else replace(event, actor=text or None)
+
+
+def _verify_expression(text: str) -> str:
+    over_event(text)
+    return text
+
+
+ExpressionText = Annotated[str, AfterValidator(_verify_expression)]
+"""A JMESPath expression over the event."""
 
 
 class PathSettings(BaseModel):
@@ -205,7 +195,7 @@ class PathSettings(BaseModel):
     def change(self, event: Event, change: Change, datatype: str | None = None) -> Event:
         """Return the event with the change; `datatype` is the content type of a result that becomes all of the data.
 
-        Raises Permanent (`path`), and what `change` raises.
+        Raises Permanent (`path_conflict`), and what `change` raises.
         """
         if self._into is None:
             data = change_values(event.data, self._path.parts, change)

@@ -11,19 +11,19 @@ sys.path.insert(0, str(ROOT))
 
 from functions_framework import aio  # noqa: E402 the folder that holds `shared` comes first
 from starlette.requests import Request as WebRequest  # noqa: E402
-from starlette.responses import Response  # noqa: E402
 
 from functions.transform import entry, wiring  # noqa: E402
-from shared.serving import head_of, read_body, web_reply  # noqa: E402
+from shared.serving import Application  # noqa: E402
+
+application = Application(lambda head, read_body: entry.answer(wiring.service(), head, read_body))
 
 if __name__ == "main":  # loaded to serve, not imported
     wiring.program_or_exit()
     from shared.cloud.gcp import http_server
 
-    http_server.install("transform")
+    http_server.install("transform", application)
 
 
 @aio.http
-async def transform(web: WebRequest) -> Response:
-    reply = await entry.answer(wiring.service(), head_of(web), lambda max_bytes: read_body(web, max_bytes))
-    return web_reply(reply)
+async def transform(_: WebRequest) -> Application:
+    return application

@@ -23,78 +23,73 @@ class Room:
         self._left = MAX_OUTPUT_CHARACTERS
 
     def take(self, characters: int) -> None:
-        """Raises Permanent (`output`)."""
+        """Raises Permanent (`output_too_large`)."""
         self.verify(characters)
         self._left -= characters
 
     def verify(self, characters: int) -> None:
-        """Raises Permanent (`output`)."""
+        """Raises Permanent (`output_too_large`)."""
         if characters > self._left:
-            raise Permanent("output", f"its output is larger than {MAX_OUTPUT_CHARACTERS} characters")
+            raise Permanent("output_too_large", f"its output is larger than {MAX_OUTPUT_CHARACTERS} characters")
 
 
 def verify_events(events: int, characters: int = 0) -> None:
-    """Verify the number and the total characters of the events that one event becomes. Raises Permanent (`output`)."""
+    """Verify the number and the total characters of the events that one event becomes. Raises Permanent."""
     if events > MAX_EVENTS:
-        raise Permanent("output", f"it makes more than {MAX_EVENTS} events of one")
+        raise Permanent("output_too_large", f"it makes more than {MAX_EVENTS} events of one")
     if characters > MAX_ALL_EVENTS_CHARACTERS:
         raise Permanent(
-            "output", f"the events that it makes are larger together than {MAX_ALL_EVENTS_CHARACTERS} characters"
+            "output_too_large",
+            f"the events that it makes are larger together than {MAX_ALL_EVENTS_CHARACTERS} characters",
         )
 
 
 def verify_output(data: Json) -> int:
-    """Return the number of characters of the data as JSON. Raises Permanent (`output`) at the limit.
+    """Return the number of characters of the data as JSON. Raises Permanent (`output_too_large`) at the limit.
 
     Computed values can hold each other so often that the JSON could never be written. So it is counted, level by
     level, before anything is written. A value counts its text, and two characters for itself and a comma.
+
+    It runs for every value after every step, so it is one loop, and the checks for exact types come first.
     """
     room = MAX_OUTPUT_CHARACTERS
     level: list[Json] = [[data]]
     for _ in range(MAX_OUTPUT_DEPTH + 1):
         below: list[Json] = []
         for container in level:
-            room -= _characters(container, below)
+            values: Iterable[Json]
+            if isinstance(container, dict):
+                room -= sum(map(len, container)) + 2 * len(container)
+                values = container.values()
+            else:
+                assert isinstance(container, list)
+                room -= 2 * len(container)
+                values = container
+            for value in values:
+                kind = type(value)
+                if kind is str:
+                    room -= len(value)  # type: ignore[arg-type] # a str, as its type says
+                elif kind is dict or kind is list:
+                    below.append(value)
+                elif value is not None and kind is not bool:
+                    room -= _number_characters(value)
             if room < 0:
-                raise Permanent("output", f"its output is larger than {MAX_OUTPUT_CHARACTERS} characters")
+                raise Permanent("output_too_large", f"its output is larger than {MAX_OUTPUT_CHARACTERS} characters")
         if not below:
             return MAX_OUTPUT_CHARACTERS - room
         level = below
-    raise Permanent("output", f"its output is nested deeper than {MAX_OUTPUT_DEPTH}")
-
-
-def _characters(container: Json, below: list[Json]) -> int:
-    """Return the number of characters of the container's own keys and plain values, and append its containers.
-
-    It runs for every value after every step, so the checks for exact types come first.
-    """
-    values: Iterable[Json]
-    characters = 0
-    if isinstance(container, dict):
-        characters = sum(map(len, container))
-        values = container.values()
-    else:
-        assert isinstance(container, list)
-        values = container
-    for value in values:
-        kind = type(value)
-        characters += 2
-        if kind is str:
-            characters += len(value)  # type: ignore[arg-type] # a str, as its type says
-        elif kind is dict or kind is list:
-            below.append(value)
-        elif value is not None and kind is not bool:
-            characters += _number_characters(value)
-    return characters
+    raise Permanent("output_too_large", f"its output is nested deeper than {MAX_OUTPUT_DEPTH}")
 
 
 def _number_characters(value: Json) -> int:
-    if isinstance(value, int):
-        if not -_TOO_LARGE < value < _TOO_LARGE:  # a sum can be, and could never be written
-            raise Permanent("output", f"its output holds an integer of more than {DEFAULT.max_number_digits} digits")
-        return value.bit_length() // 4
-    if not isinstance(value, float):
-        raise Permanent("output", f"its output holds what JSON lacks: {type(value).__name__}")
-    if not math.isfinite(value):
-        raise Permanent("output", "its output holds a number that JSON lacks (infinity, or not a number)")
-    return 0
+    if type(value) is float:
+        if not math.isfinite(value):
+            raise Permanent("invalid_output", "its output holds a number that JSON lacks (infinity, or not a number)")
+        return 0
+    if not isinstance(value, int):
+        raise Permanent("invalid_output", f"its output holds what JSON lacks: {type(value).__name__}")
+    if not -_TOO_LARGE < value < _TOO_LARGE:  # a sum can be, and could never be written
+        raise Permanent(
+            "invalid_output", f"its output holds an integer of more than {DEFAULT.max_number_digits} digits"
+        )
+    return value.bit_length() // 4

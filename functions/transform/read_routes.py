@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from functions.transform.chain import Chain, NamedChains, OnError
-from functions.transform.expressions import Expression, ExpressionFault, kind_of, over_event
+from functions.transform.chain import Chain, NamedChains, OnError, Steps
 from functions.transform.families import StepModels
 from functions.transform.own_steps import OwnStepsFault, load_own_steps
-from functions.transform.read_chains import read_chain, read_chains, unknown_chains
-from functions.transform.routes import Route, TypeGlobs
+from functions.transform.routes import Route, Routes, TypeGlobs
 from shared.jsontext import Json, JsonObject
 from shared.slices import SliceFault
+
+if TYPE_CHECKING:
+    from functions.transform.expressions import Expression
 
 _ON_ERROR: Final[dict[Json, OnError]] = {"continue": "continue", "drop": "drop"}
 
@@ -24,7 +25,7 @@ class Program:
     type_words  for each configured source, how many words of its events' types a log may hold
     """
 
-    routes: tuple[Route, ...]
+    routes: Routes
     chains: NamedChains
     own: StepModels
     type_words: Mapping[str, int] = field(default_factory=dict)
@@ -41,25 +42,29 @@ def read_program(configuration: JsonObject) -> Program:
     try:
         own = load_own_steps(_sources(configuration.get("own_steps")))
     except OwnStepsFault as fault:
-        raise SliceFault("slice", str(fault)) from fault
-    read = read_chains(configuration.get("chains"), own)
-    faults = [f"chain {name!r}: {fault}" for name, fault in read.faults]
-    routes = [_route(entry, own, read.chains, faults) for entry in _objects(configuration.get("routes"))]
+        raise SliceFault("invalid_slice", str(fault)) from fault
+    chains: NamedChains = {}
+    faults: list[str] = []
+    if configuration.get("chains"):
+        from functions.transform.read_chains import read_chains  # with pydantic: a third of transform's start
+
+        read = read_chains(configuration.get("chains"), own)
+        chains, faults = read.chains, [f"chain {name!r}: {fault}" for name, fault in read.faults]
+    routes = [_route(entry, own, chains, faults) for entry in _objects(configuration.get("routes"))]
     if faults:
-        raise SliceFault("slice", "; ".join(faults))
-    return Program(tuple(routes), read.chains, own, _numbers(configuration.get("sources")))
+        raise SliceFault("invalid_slice", "; ".join(faults))
+    return Program(Routes(routes), chains, own, _numbers(configuration.get("sources")))
 
 
 def _route(entry: JsonObject, own: StepModels, chains: NamedChains, faults: list[str]) -> Route:
     name = str(entry.get("name"))
-    steps, step_faults = read_chain(entry.get("steps"), own)
-    step_faults += unknown_chains(steps, chains)
+    steps, step_faults = _steps(entry.get("steps"), own, chains)
     where, where_fault = _where(entry.get("where"))
     faults += [f"route {name!r}: {fault}" for fault in (*step_faults, where_fault) if fault is not None]
     sources, types = _texts(entry.get("from")), _texts(entry.get("types"))
     return Route(
         name=name,
-        chain=Chain(name, tuple(steps), chains, _ON_ERROR.get(entry.get("on_error"), "dead_letter")),
+        chain=Chain(name, steps, chains, _ON_ERROR.get(entry.get("on_error"), "dead_letter")),
         destinations=tuple(dict.fromkeys(_texts(entry.get("to")))),
         sources=frozenset(sources) if sources else None,
         types=TypeGlobs.compile(types) if types else None,
@@ -69,10 +74,24 @@ def _route(entry: JsonObject, own: StepModels, chains: NamedChains, faults: list
     )
 
 
-def _where(text: Json) -> tuple[Expression | None, str | None]:
+def _steps(written: Json, own: StepModels, chains: NamedChains) -> tuple[Steps, list[str]]:
+    """Return the steps and their faults."""
+    if not written:
+        return (), []
+    from functions.transform.read_chains import read_chain, unknown_chains
+
+    steps, faults = read_chain(written, own)
+    return tuple(steps), [str(fault) for fault in (*faults, *unknown_chains(steps, chains))]
+
+
+def _where(text: Json) -> "tuple[Expression | None, str | None]":
     """Return the condition, or its fault."""
+    if text is None:
+        return None, None
+    from functions.transform.expressions import ExpressionFault, kind_of, over_event
+
     if not isinstance(text, str):
-        return None, None if text is None else f"where: an expression is text; found {kind_of(text)}"
+        return None, f"where: an expression is text; found {kind_of(text)}"
     try:
         return over_event(text), None
     except ExpressionFault as error:

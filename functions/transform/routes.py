@@ -2,18 +2,21 @@
 
 import fnmatch
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.transform.chain import Chain
-from functions.transform.comparisons import number_hint
-from functions.transform.expressions import Expression, is_true, kind_of
 from shared.errors import Permanent
 from shared.event import Event, view_of
+from shared.journal import MAX_LISTED_ROUTES
 from shared.jsontext import Json
 from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
 
+if TYPE_CHECKING:  # a configuration without conditions does not need it
+    from functions.transform.expressions import Expression
+
+_SPECIAL: Final = re.compile(r"[*?\[]")
 _UNCOMPUTED: Final = "where cannot be computed for this event, which counts as false"
 
 
@@ -21,15 +24,19 @@ _UNCOMPUTED: Final = "where cannot be computed for this event, which counts as f
 class TypeGlobs:
     """The globs of a route's `types`. A `*` matches any text, also dots; case counts.
 
-    `text` lists them for messages.
+    text     lists them for messages
+    pattern  matches what one of them matches
+    names    the globs themselves if each is a whole type; else none
     """
 
     text: str
     pattern: re.Pattern[str]
+    names: tuple[str, ...] = ()
 
     @classmethod
     def compile(cls, globs: tuple[str, ...]) -> "TypeGlobs":
-        return cls(_any_of(globs), re.compile("|".join(fnmatch.translate(glob) for glob in globs)))
+        pattern = re.compile("|".join(fnmatch.translate(glob) for glob in globs))
+        return cls(_any_of(globs), pattern, () if any(map(_SPECIAL.search, globs)) else globs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +51,75 @@ class Route:
     destinations: tuple[str, ...]
     sources: frozenset[str] | None = None
     types: TypeGlobs | None = None
-    where: Expression | None = None
+    where: "Expression | None" = None
     is_else: bool = False
     enabled: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """Whether a route takes an event, and why.
+@dataclass(slots=True)
+class _Group:
+    """The positions of routes that are for the same sources, in order.
+
+    all      all of them
+    of_type  those that can take a type, of the routes that name whole types
+    others   the others that are enabled: they take every type, or name globs
+    """
+
+    all: list[int] = field(default_factory=list)
+    of_type: dict[str, list[int]] = field(default_factory=dict)
+    others: list[int] = field(default_factory=list)
+
+    def add(self, position: int, route: Route) -> None:
+        self.all.append(position)
+        if route.enabled:
+            names = route.types.names if route.types else ()
+            for each in [self.of_type.setdefault(name, []) for name in set(names)] or [self.others]:
+                each.append(position)
+
+
+class Routes:
+    """The routes of a configuration in their order, indexed by source and type. `count` is their number."""
+
+    def __init__(self, routes: Iterable[Route] = ()) -> None:
+        self._routes = tuple(routes)
+        self.count = len(self._routes)
+        self._of_every_source = _Group()
+        self._of_source: dict[str, _Group] = {}
+        for position, route in enumerate(self._routes):
+            if route.sources is None:
+                self._of_every_source.add(position, route)
+            for name in route.sources or ():
+                self._of_source.setdefault(name, _Group()).add(position, route)
+
+    def considered(self, event: Event) -> list[Route]:
+        """Return the routes to decide about, in their order: no other route takes the event.
+
+        Of the routes that are for the event's source, they are all that may take its type. If these are few, others
+        are among them, so that the journal can list why they did not take it.
+        """
+        positions: list[int] = []
+        for group in (self._of_every_source, self._of_source.get(event.source_name)):
+            if group is None or len(group.all) <= MAX_LISTED_ROUTES:
+                positions += group.all if group else ()
+                continue
+            candidates = group.of_type.get(event.type, []) + group.others
+            positions += {*candidates, *group.all[: max(0, MAX_LISTED_ROUTES - len(candidates))]}
+        return [self._routes[position] for position in sorted(positions)]
+
+    def count_of_source(self, source_name: str) -> int:
+        """Return the number of routes that are for the source."""
+        own = self._of_source.get(source_name)
+        return len(self._of_every_source.all) + (len(own.all) if own else 0)
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self._routes)
+
+    def __getitem__(self, position: int) -> Route:
+        return self._routes[position]
+
+
+class Match(NamedTuple):
+    """The answer of a route to an event: true if the route takes it, and why.
 
     reason  for people who may see the event
     logged  for the log: without any text of the event; empty if the route is not for the event's source at all
@@ -89,6 +157,8 @@ def match(route: Route, event: Event) -> Match:
 def match_all(routes: Sequence[Route], event: Event) -> list[Match]:
     """Return a match for each route; an `else` route takes only what no other route takes."""
     matches = [match(route, event) for route in routes]
+    if not any(route.is_else for route in routes):
+        return matches
     takers = [route.name for route, found in zip(routes, matches, strict=True) if found.matched and not route.is_else]
     for number, route in enumerate(routes):
         if not route.is_else or not matches[number].matched:
@@ -101,8 +171,11 @@ def match_all(routes: Sequence[Route], event: Event) -> list[Match]:
     return matches
 
 
-def _match_where(where: Expression, event: Event) -> Match:
+def _match_where(where: "Expression", event: Event) -> Match:
     """An expression that cannot be computed for this event, such as the length of a missing field, counts as false."""
+    from functions.transform.comparisons import number_hint
+    from functions.transform.expressions import is_true, kind_of
+
     view = view_of(event)
     try:
         with bounded():
@@ -114,14 +187,12 @@ def _match_where(where: Expression, event: Event) -> Match:
     else:
         if is_true(value):
             return Match(True, f"where {where.text} is true")
-        reason = f"where {where.text} is {_false_value(value)}{number_hint(where, view)}"
+        reason = f"where {where.text} is {_false_value(value, kind_of(value))}{number_hint(where, view)}"
     return Match(False, reason, reason)
 
 
-def _false_value(value: Json) -> str:
-    if value is None:
-        return "null, which counts as false"
-    return "false" if value is False else f"{kind_of(value)} that is empty, which counts as false"
+def _false_value(value: Json, kind: str) -> str:
+    return "false" if value is False else f"{kind}{'' if value is None else ' that is empty'}, which counts as false"
 
 
 def _any_of(names: Sequence[str]) -> str:

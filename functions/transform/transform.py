@@ -1,23 +1,22 @@
 """One pushed event: decided, then published as deliveries, then journaled."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from functions.transform.decision import Decision, FailedRoute, OwedEvent, decide
-from functions.transform.routes import Route
+from functions.transform.decision import Decision, FailedRoute, decide
+from functions.transform.routes import Routes
 from functions.transform.step import Services
-from shared.claim_check import checked_in, checked_out
+from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
 from shared.dead_letters import dead_letter_message
-from shared.delivery import DELIVERY_TYPE, Delivery, to_cloudevent_of
+from shared.delivery import Delivery, delivery_message
 from shared.errors import Permanent
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.journal import DeadLetter, EventEntry, Journaling, RouteDecision
 from shared.jsontext import canonical, to_json
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, Blobs, Bus, BusMessage, Clock, Owners
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, Blobs, Bus, Clock, Owners
 from shared.push import Push
-from shared.times import unix_seconds
+from shared.times import rfc3339, unix_seconds
 
 REPLAY_ATTRIBUTES: Final = ("replay", "force")
 """Attributes of a replayed event that its deliveries carry too."""
@@ -38,7 +37,7 @@ class Transformed:
 class Transformer:
     """Transform over its ports. `owners` remembers which event came first with its signed bytes; it may be None."""
 
-    routes: tuple[Route, ...]
+    routes: Routes
     bus: Bus
     blobs: Blobs | None
     journaling: Journaling
@@ -62,27 +61,37 @@ class Transformer:
             if first is not None:
                 return await self._skip_duplicate(event, first)
         try:
-            whole = await checked_out(event, self.blobs)
+            whole = event if event.dataref is None else await checked_out(event, self.blobs)
             decision = await decide(whole, self.routes, self.services, push.attributes.get("only"))
         except Permanent as error:
             await self._give_up(event.id, error, push.data, event)
             raise
         now = self.clock.now()
         # An event that no step changed travels as it came, perhaps by reference.
-        light = [event if owed.event is whole else await self._check_in(owed.event) for owed in decision.owed]
+        texts = [push.data if each.event is whole else await self._text(each.event) for each in decision.owed]
         if decision.failed:
             letters = [_dead_letter(event, failed, push.data, now) for failed in decision.failed]
             await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter) for letter in letters])
-        if decision.owed:
-            await self.bus.publish(DELIVERIES, _messages(decision.owed, light, push.attributes, now))
-        await self.journaling.record(EventEntry(event, decision.routes, now), event.id)
+        if texts:
+            time = rfc3339(now)
+            replay = {name: push.attributes[name] for name in REPLAY_ATTRIBUTES if name in push.attributes}
+            messages = [
+                delivery_message(Delivery(owed.event, owed.route, destination), text, time, replay)
+                for owed, text in zip(decision.owed, texts, strict=True)
+                for destination in owed.destinations
+            ]
+            await self.bus.publish(DELIVERIES, messages)
+        await self.journaling.record(EventEntry(event, decision.routes, now, decision.others, push.data), event.id)
         if decision.unfinished:
             raise decision.unfinished
         return Transformed(event, decision)
 
-    async def _check_in(self, event: Event) -> Event:
-        light, _ = await checked_in(event, self.blobs, f"{event.id}-{_digest(to_json(to_cloudevent(event)).encode())}")
-        return light
+    async def _text(self, event: Event) -> bytes:
+        """Return the JSON of the event as it may travel."""
+        content = to_json(to_cloudevent(event)).encode()
+        if self.blobs is not None and len(content) > MAX_INLINE_BYTES:
+            _, content = await checked_in(event, self.blobs, f"{event.id}-{_digest(content)}", content)
+        return content
 
     async def _skip_duplicate(self, event: Event, first: str) -> Transformed:
         """Journal it under an id of its own, so that the entry of the first, which may have the same id, stays."""
@@ -130,20 +139,6 @@ def _dead_letter(event: Event, failed: FailedRoute, message: bytes, now: float) 
     if failed.previous_steps:
         reason = f"{reason}; done before: {', '.join(failed.previous_steps)}"
     return DeadLetter(f"{event.id}:{failed.route}", failed.code, reason, now, message, EVENTS, event.id, failed.route)
-
-
-def _messages(
-    owed: tuple[OwedEvent, ...], events: list[Event], attributes: Mapping[str, str], now: float
-) -> list[BusMessage]:
-    """Return a message for each delivery; `events` are the owed events as they travel."""
-    replay = {name: attributes[name] for name in REPLAY_ATTRIBUTES if name in attributes}
-    messages = []
-    for each, event in zip(owed, events, strict=True):
-        for destination in each.destinations:
-            delivery = Delivery(event, each.route, destination)
-            names = {"ce-id": delivery.id, "ce-type": DELIVERY_TYPE, "ce-source": f"/routes/{delivery.route}", **replay}
-            messages.append(BusMessage(to_json(to_cloudevent_of(delivery, now)).encode(), names))
-    return messages
 
 
 def _digest(content: bytes) -> str:

@@ -13,7 +13,7 @@ from shared.cloud.gcp.tokens import (
     metadata_authorization,
     no_authorization,
 )
-from shared.errors import Temporary
+from shared.errors import Temporary, TemporaryCode
 from shared.ports import Blobs, Fetch, Owners
 from shared.retention import Retention
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
@@ -64,7 +64,7 @@ def fetch() -> Fetch:
 
 def journal(settings: Settings, retention: Retention | None = None) -> "Journal | None":
     """Return the journal. `retention` is for platforms that store with each entry how long to keep it."""
-    if store := _firestore(settings, "journal"):
+    if store := _firestore(settings, "journal_unavailable"):
         from shared.cloud.gcp.journal import FirestoreJournal
 
         return FirestoreJournal(store, blobs(settings), retention or Retention())
@@ -77,12 +77,12 @@ def journal(settings: Settings, retention: Retention | None = None) -> "Journal 
 
 def ledger(settings: Settings) -> "Ledger":
     """Raises Temporary where there is none: without it nothing may be delivered, for it would be delivered twice."""
-    if store := _firestore(settings, "ledger"):
+    if store := _firestore(settings, "ledger_unavailable"):
         from shared.cloud.gcp.ledger import FirestoreLedger
 
         return FirestoreLedger(store)
     if not settings.is_local:
-        raise Temporary("ledger", "this platform's settings name no ledger: set HOOKCHAIN_FIRESTORE")
+        raise Temporary("ledger_unavailable", "this platform's settings name no ledger: set HOOKCHAIN_FIRESTORE")
     from shared.cloud.local.ledger import LocalLedger
     from shared.cloud.local.ledger_tables import FILE_NAME
 
@@ -90,7 +90,7 @@ def ledger(settings: Settings) -> "Ledger":
 
 
 def owners(settings: Settings) -> Owners:
-    if store := _firestore(settings, "owners"):
+    if store := _firestore(settings, "owners_unavailable"):
         from shared.cloud.gcp.owners import FirestoreOwners
 
         return FirestoreOwners(store)
@@ -103,7 +103,7 @@ def owners(settings: Settings) -> Owners:
 
 class _NoOwners:
     async def owner(self, *_: object) -> str:
-        raise Temporary("owners", "this platform's settings name no place for it: set HOOKCHAIN_FIRESTORE")
+        raise Temporary("owners_unavailable", "this platform's settings name no place for it: set HOOKCHAIN_FIRESTORE")
 
 
 def identity(settings: Settings) -> Callable[[str], Awaitable[str]] | None:
@@ -120,7 +120,7 @@ def secrets(settings: Settings, environ: Mapping[str, str]) -> SecretStore:
     return SecretStore(tuple(readers), SystemClock())
 
 
-def _firestore(settings: Settings, part: str) -> "Firestore | None":
+def _firestore(settings: Settings, code: TemporaryCode) -> "Firestore | None":
     """Return None where the settings name no database. With an emulated Pub/Sub, Google's own is never asked."""
     if not settings.firestore or (settings.is_local and not settings.firestore_host):
         return None
@@ -128,7 +128,7 @@ def _firestore(settings: Settings, part: str) -> "Firestore | None":
 
     host = settings.firestore_host
     endpoint = f"http://{host}" if host else FIRESTORE_ENDPOINT
-    return Firestore(endpoint, settings.project, settings.firestore, _authorization(settings, host), part)
+    return Firestore(endpoint, settings.project, settings.firestore, _authorization(settings, host), code)
 
 
 def _authorization(settings: Settings, emulated_host: str | None) -> Authorization:

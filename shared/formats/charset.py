@@ -25,11 +25,11 @@ _MARKS: Final = (
 
 
 def codec_of(charset: str) -> str:
-    """Return Python's codec for a charset in lower case. Raises Rejected (`encoding`) for an unknown one."""
+    """Return Python's codec for a charset in lower case. Raises Rejected for an unknown one."""
     if charset in _ASCII:
         return "utf-8"
     if charset not in _KNOWN:
-        raise Rejected("encoding", "the charset is none that we know; send UTF-8")
+        raise Rejected("unsupported_encoding", "the charset is none that we know; send UTF-8")
     return charset
 
 
@@ -39,10 +39,10 @@ def marked_codec(body: bytes) -> str:
 
 
 def decode_text(body: bytes, charset: str | None, errors: str = "strict") -> str:
-    """Decode a text, without its byte order mark. Raises Rejected (`encoding`, `parse`)."""
+    """Decode a text, without its byte order mark. Raises Rejected (`unsupported_encoding`, `malformed_body`)."""
     codec = codec_of(charset) if charset else marked_codec(body)
     try:
         text = body.decode(codec, errors)
     except UnicodeError:  # from None: the cause would carry the body into a traceback
-        raise Rejected("parse", f"the body is not {codec} text") from None
+        raise Rejected("malformed_body", f"the body is not {codec} text") from None
     return text.removeprefix("\ufeff")

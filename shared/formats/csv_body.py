@@ -18,8 +18,8 @@ _TAB_TYPE: Final = "text/tab-separated-values"
 def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
     """Parse CSV into a list of objects. Every value is a string; a cell that a short row lacks is null.
 
-    Raises Rejected: `dup_key` for two columns of one name, `nodes`, `expansion`, and `parse` for quotes that do not
-    match and for a row with more in it than the header names.
+    Raises Rejected: `duplicate_key` for two columns of one name, `too_many_values`, `expanded_too_large`, and
+    `malformed_body` for quotes that do not match and for a row with more in it than the header names.
     """
     stream, delimiter = _stream(body, media, limits)
     csv.field_size_limit(limits.max_decoded_bytes)  # of the whole process; 128 KiB by default
@@ -27,7 +27,7 @@ def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
     try:
         return _objects(rows, limits)
     except csv.Error:
-        raise Rejected("parse", f"not CSV: line {rows.line_num}") from None
+        raise Rejected("malformed_body", f"not CSV: line {rows.line_num}") from None
 
 
 def _stream(body: bytes, media: MediaType, limits: Limits) -> tuple[io.StringIO, str]:
@@ -59,15 +59,15 @@ def _objects(rows: Iterator[list[str]], limits: Limits) -> Json:
         if len(objects) * (1 + len(columns)) >= limits.max_nodes:
             raise _too_many(limits)
         if len(objects) * name_characters > limits.max_expanded_characters:
-            raise Rejected("expansion", "the CSV's column names, said again in each row, are too much text")
+            raise Rejected("expanded_too_large", "the CSV's column names, said again in each row, are too much text")
     return objects
 
 
 def _object(columns: JsonObject, row: list[str]) -> JsonObject:
     if any(row[len(columns) :]):
-        raise Rejected("parse", "not CSV: a row has more cells than the header")
+        raise Rejected("malformed_body", "not CSV: a row has more cells than the header")
     return columns | dict(zip(columns, row, strict=False))
 
 
 def _too_many(limits: Limits) -> Rejected:
-    return Rejected("nodes", f"the CSV holds more than {limits.max_nodes} values")
+    return Rejected("too_many_values", f"the CSV holds more than {limits.max_nodes} values")

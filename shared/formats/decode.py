@@ -16,7 +16,7 @@ _MAX_GZIP_MEMBERS: Final = 100
 
 
 def decode_content(body: bytes, content_encoding: str | None, limits: Limits = DEFAULT) -> bytes:
-    """Decode a body. Raises Rejected: `encoding` (unknown), `parse` (damaged), `decoded` (too long)."""
+    """Decode a body. Raises Rejected: `unsupported_encoding` (unknown), `parse` (damaged), `decoded` (too long)."""
     encoding = (content_encoding or "identity").strip().lower()
     if encoding in ("identity", ""):
         if len(body) > limits.max_decoded_bytes:
@@ -26,7 +26,9 @@ def decode_content(body: bytes, content_encoding: str | None, limits: Limits = D
         return _gunzip(body, limits)
     if encoding == "deflate":
         return _inflate(body, limits)
-    raise Rejected("encoding", "Content-Encoding is gzip, deflate or identity, and one of them only; found another")
+    raise Rejected(
+        "unsupported_encoding", "Content-Encoding is gzip, deflate or identity, and one of them only; found another"
+    )
 
 
 def _gunzip(body: bytes, limits: Limits) -> bytes:
@@ -37,7 +39,7 @@ def _gunzip(body: bytes, limits: Limits) -> bytes:
         body = body.lstrip(b"\0")  # gzip's own tools pad with zeros
         if not body:
             return bytes(whole)
-    raise Rejected("parse", f"the gzip body has more than {_MAX_GZIP_MEMBERS} members")
+    raise Rejected("malformed_body", f"the gzip body has more than {_MAX_GZIP_MEMBERS} members")
 
 
 def _inflate(body: bytes, limits: Limits) -> bytes:
@@ -45,7 +47,7 @@ def _inflate(body: bytes, limits: Limits) -> bytes:
     has_zlib_header = len(body) > 1 and body[0] & 0x0F == zlib.DEFLATED and (body[0] << 8 | body[1]) % 31 == 0
     text, rest = _decompress(body, _ZLIB if has_zlib_header else _RAW_DEFLATE, limits.max_decoded_bytes, limits)
     if rest:
-        raise Rejected("parse", "the deflate body goes on after its end")
+        raise Rejected("malformed_body", "the deflate body goes on after its end")
     return text
 
 
@@ -55,13 +57,15 @@ def _decompress(body: bytes, window_bits: int, room: int, limits: Limits) -> tup
     try:
         text = stream.decompress(body, room + 1)
     except zlib.error:
-        raise Rejected("parse", "the compressed body is damaged, or not what its Content-Encoding says") from None
+        raise Rejected(
+            "malformed_body", "the compressed body is damaged, or not what its Content-Encoding says"
+        ) from None
     if len(text) > room:
         raise _too_long(limits)
     if not stream.eof:
-        raise Rejected("parse", "the compressed body ends too early")
+        raise Rejected("malformed_body", "the compressed body ends too early")
     return text, stream.unused_data
 
 
 def _too_long(limits: Limits) -> Rejected:
-    return Rejected("decoded", f"the body is longer than {limits.max_decoded_bytes} bytes once decoded")
+    return Rejected("decoded_body_too_large", f"the body is longer than {limits.max_decoded_bytes} bytes once decoded")

@@ -25,7 +25,7 @@ def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
     form: JsonObject = {}
     for number, field in enumerate(_FIELD.finditer(body), start=1):
         if number > limits.max_fields:
-            raise Rejected("fields", f"the form has more than {limits.max_fields} fields")
+            raise Rejected("too_many_fields", f"the form has more than {limits.max_fields} fields")
         name, _, value = field[0].partition(b"=")
         gather(form, _text(name, codec), _text(value, codec), limits)
     return form

@@ -30,13 +30,13 @@ _TRANSFER_DECODERS: Final[dict[str, Callable[[bytes], bytes]]] = {"base64": a2b_
 def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
     """Parse a multipart body. A part without a name is called "".
 
-    Raises Rejected: `parts` for too many, `parse` for what is not a whole multipart body.
+    Raises Rejected: `too_many_parts` for too many, `malformed_body` for what is not a whole multipart body.
     """
     made: JsonObject = {}
     for part in _parts(body, _boundary(media), limits):
         head, blank, content = part.partition(b"\r\n\r\n")
         if not blank or len(head) > _MAX_HEADER_BYTES:
-            raise Rejected("parse", "a part of the multipart body has no end of its headers, or too long ones")
+            raise Rejected("malformed_body", "a part of the multipart body has no end of its headers, or too long ones")
         name, value = _named_value(_headers(head), content)
         gather(made, name, value, limits)
     return made
@@ -45,7 +45,7 @@ def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
 def _boundary(media: MediaType) -> bytes:
     boundary = media.parameters.get("boundary", "")
     if not _BOUNDARY.fullmatch(boundary):
-        raise Rejected("parse", "a multipart body's content type names a boundary of 1 to 70 plain characters")
+        raise Rejected("malformed_body", "a multipart body's content type names a boundary of 1 to 70 plain characters")
     return b"\r\n--" + boundary.encode("ascii")
 
 
@@ -57,12 +57,12 @@ def _parts(body: bytes, delimiter: bytes, limits: Limits) -> list[bytes]:
         if piece.startswith(b"--"):
             return parts
         if len(parts) == limits.max_parts:
-            raise Rejected("parts", f"the multipart body has more than {limits.max_parts} parts")
+            raise Rejected("too_many_parts", f"the multipart body has more than {limits.max_parts} parts")
         padding, line_break, rest = piece.partition(b"\r\n")
         if padding.strip(b" \t") or not line_break:
-            raise Rejected("parse", "a boundary in the multipart body is not on a line of its own")
+            raise Rejected("malformed_body", "a boundary in the multipart body is not on a line of its own")
         parts.append(b"\r\n" + rest)
-    raise Rejected("parse", "the multipart body ends without its last boundary")
+    raise Rejected("malformed_body", "the multipart body ends without its last boundary")
 
 
 def _headers(head: bytes) -> dict[str, str]:
@@ -95,7 +95,9 @@ def _transfer_decoded(content: bytes, encoding: str) -> bytes:
     try:
         return decode(content) if decode else content
     except Error:
-        raise Rejected("parse", "a part of the multipart body is not in its Content-Transfer-Encoding") from None
+        raise Rejected(
+            "malformed_body", "a part of the multipart body is not in its Content-Transfer-Encoding"
+        ) from None
 
 
 def _is_utf8(content: bytes) -> bool:

@@ -31,47 +31,35 @@ def parse_body(body: bytes, content_type: str | None, limits: Limits = DEFAULT) 
     that is passed is rejected either way.
     """
     media = media_type(content_type or "")
-    format_name = media.format
-    if format_name == "form" and body.lstrip()[:1] in (b"{", b"["):
-        return _parse_mistaken_form(body, media, limits)
-    if format_name:
-        return Parsed(_parse(format_name, body, media, limits), format_name)
-    return _parse_unnamed(body, media, limits)
+    if media.format == "form" and body.lstrip()[:1] in (b"{", b"["):  # curl's content type, whatever `-d` sends
+        return parse_if("json", body, content_type, limits) or parse_as("form", body, content_type, limits)
+    if media.format:
+        return parse_as(media.format, body, content_type, limits)
+    format_name = structured_format(body)
+    if format_name and (parsed := parse_if(format_name, body, content_type, limits)):
+        return parsed
+    is_any_text = media.charset or media.name.startswith("text/") or is_text(body)
+    return parse_as("text" if is_any_text else "bytes", body, content_type, limits)
 
 
 def parse_as(format_name: str, body: bytes, content_type: str | None, limits: Limits = DEFAULT) -> Parsed:
     """Parse a body in the format that the configuration names, whatever the content type. Raises Rejected."""
-    return Parsed(_parse(format_name, body, media_type(content_type or ""), limits), format_name)
-
-
-def _parse_mistaken_form(body: bytes, media: MediaType, limits: Limits) -> Parsed:
-    """Parse a form, or JSON under the content type that curl gives whatever `-d` sends."""
-    try:
-        return Parsed(_parse("json", body, media, limits), "json")
-    except Rejected as error:
-        if error.code != "parse":
-            raise
-    return Parsed(_parse("form", body, media, limits), "form")
-
-
-def _parse_unnamed(body: bytes, media: MediaType, limits: Limits) -> Parsed:
-    format_name = structured_format(body)
-    if format_name:
-        try:
-            return Parsed(_parse(format_name, body, media, limits), format_name)
-        except Rejected as error:
-            if error.code != "parse":
-                raise
-    format_name = "text" if media.charset or media.name.startswith("text/") or is_text(body) else "bytes"
-    return Parsed(_parse(format_name, body, media, limits), format_name)
-
-
-def _parse(format_name: str, body: bytes, media: MediaType, limits: Limits) -> Json:
+    media = media_type(content_type or "")
     try:
         if format_name == "json":
-            return json_body.parse(body, media, limits)
+            return Parsed(json_body.parse(body, media, limits), format_name)
         module, function = _ELSEWHERE.get(format_name, (f"{format_name}_body", "parse"))
         parser: Parser = getattr(import_module(f"shared.formats.{module}"), function)
-        return parser(body, media, limits)
+        return Parsed(parser(body, media, limits), format_name)
     except (RecursionError, MemoryError):  # the limits keep parsers far from both; a full machine may not
-        raise Rejected("nodes", f"the {format_name} body needs more memory than there is") from None
+        raise Rejected("too_many_values", f"the {format_name} body needs more memory than there is") from None
+
+
+def parse_if(format_name: str, body: bytes, content_type: str | None, limits: Limits) -> Parsed | None:
+    """Return None for a body that does not parse. Raises Rejected for one that passes a limit."""
+    try:
+        return parse_as(format_name, body, content_type, limits)
+    except Rejected as error:
+        if error.code != "malformed_body":
+            raise
+    return None

@@ -23,7 +23,8 @@ _FLOATS: Final = {2: struct.Struct(">f"), 3: struct.Struct(">d")}
 
 
 def read_binary_plist(body: bytes, limits: Limits) -> Json:
-    """Raises Rejected: `parse`, `depth`, `nodes`, `expansion`, `key`, `dup_key`, `num`."""
+    """Raises Rejected: `malformed_body`, `nested_too_deeply`, `too_many_values`, `expanded_too_large`, `invalid_key`,
+    `duplicate_key`, `number_out_of_range`."""
     if len(body) < len(MAGIC) + _TRAILER.size:
         raise _fault()
     table = _Table(*_TRAILER.unpack(body[-_TRAILER.size :]))
@@ -68,7 +69,9 @@ class _Reader:
         if kind not in (0xA, 0xC, 0xD):
             raise _fault()
         if depth > self._limits.max_depth:
-            raise Rejected("depth", f"the property list is nested deeper than {self._limits.max_depth} levels")
+            raise Rejected(
+                "nested_too_deeply", f"the property list is nested deeper than {self._limits.max_depth} levels"
+            )
         return self._object(start, size, depth) if kind == 0xD else self._list(start, size, depth)
 
     def _list(self, start: int, size: int, depth: int) -> Json:
@@ -81,7 +84,7 @@ class _Reader:
         for key_reference, value_reference in zip(keys, values, strict=True):
             key = self.value(key_reference, depth + 1)
             if not isinstance(key, str):
-                raise Rejected("key", "a key in a property list is a string")
+                raise Rejected("invalid_key", "a key in a property list is a string")
             put(made, key, self.value(value_reference, depth + 1), self._limits)
         return made
 
@@ -109,7 +112,7 @@ class _Reader:
             raise _fault()
         number: float = packing.unpack(self._bytes(start, packing.size))[0]
         if not math.isfinite(number):
-            raise Rejected("num", "JSON has neither infinity nor NaN")
+            raise Rejected("number_out_of_range", "JSON has neither infinity nor NaN")
         return _date(number) if is_date else number
 
     def _text(self, kind: int, start: int, size: int) -> str:
@@ -151,15 +154,15 @@ class _Reader:
         self._characters += characters
         if self._nodes > self._limits.max_nodes or self._characters > self._limits.max_expanded_characters:
             detail = f"the property list stands for more than {self._limits.max_nodes} values, or too much text"
-            raise Rejected("expansion", detail)
+            raise Rejected("expanded_too_large", detail)
 
 
 def _date(seconds: float) -> str:
     try:
         return rfc3339(seconds + _SECONDS_TO_2001)
     except (OverflowError, ValueError, OSError):
-        raise Rejected("num", "a time in the property list is in no year from 1 to 9999") from None
+        raise Rejected("number_out_of_range", "a time in the property list is in no year from 1 to 9999") from None
 
 
 def _fault() -> Rejected:
-    return Rejected("parse", "the body is not a property list")
+    return Rejected("malformed_body", "the body is not a property list")

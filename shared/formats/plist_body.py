@@ -127,7 +127,7 @@ def _integer(text: str, limits: Limits) -> int:
 
 def _real(text: str) -> float:
     if _NOT_FINITE.fullmatch(text):
-        raise Rejected("num", "JSON has neither infinity nor NaN")
+        raise Rejected("number_out_of_range", "JSON has neither infinity nor NaN")
     if not _REAL.fullmatch(text):
         raise _fault()
     return finite(text)
@@ -152,4 +152,4 @@ def _data(text: str) -> str:
 
 
 def _fault() -> Rejected:
-    return Rejected("parse", "the XML is not a property list")
+    return Rejected("malformed_body", "the XML is not a property list")

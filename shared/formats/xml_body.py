@@ -94,11 +94,12 @@ def decode_xml(body: bytes, media: MediaType) -> str:
 
 def refuse_doctype(text: str) -> None:
     if _DOCTYPE.match(text):
-        raise Rejected("dtd", "XML with a DOCTYPE is not taken")
+        raise Rejected("dtd_not_allowed", "XML with a DOCTYPE is not taken")
 
 
 def read_xml(text: str, target: Target, limits: Limits) -> None:
-    """Raises Rejected: `dtd`, `depth`, `nodes`, `parse`, and what the target raises."""
+    """Raises Rejected: `dtd_not_allowed`, `nested_too_deeply`, `too_many_values`, `malformed_body`, and what the target
+    raises."""
     refuse_doctype(text)
     if sum(1 for _ in _ATTRIBUTE.finditer(text)) > limits.max_nodes:  # expat has no bound on those of one element
         raise _too_many(limits)
@@ -108,7 +109,7 @@ def read_xml(text: str, target: Target, limits: Limits) -> None:
             parser.Parse(text[start : start + _CHUNK], False)
         parser.Parse("", True)
     except expat.ExpatError as error:
-        raise Rejected("parse", f"not XML: line {error.lineno}, column {error.offset + 1}") from None
+        raise Rejected("malformed_body", f"not XML: line {error.lineno}, column {error.offset + 1}") from None
 
 
 def _bounded_parser(target: Target, limits: Limits) -> expat.XMLParserType:
@@ -120,7 +121,7 @@ def _bounded_parser(target: Target, limits: Limits) -> expat.XMLParserType:
         depth += 1
         nodes += 1 + len(attributes)
         if depth > limits.max_depth:
-            raise Rejected("depth", f"the XML is nested deeper than {limits.max_depth} elements")
+            raise Rejected("nested_too_deeply", f"the XML is nested deeper than {limits.max_depth} elements")
         if nodes > limits.max_nodes:
             raise _too_many(limits)
         if attributes or ":" in name:
@@ -142,7 +143,7 @@ def _bounded_parser(target: Target, limits: Limits) -> expat.XMLParserType:
 
     def misplaced(fault: NamespaceFault) -> Rejected:
         line, column = parser.CurrentLineNumber, parser.CurrentColumnNumber + 1
-        return Rejected("parse", f"not XML: line {line}, column {column}: {fault}")
+        return Rejected("malformed_body", f"not XML: line {line}, column {column}: {fault}")
 
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -157,13 +158,13 @@ def _bounded_parser(target: Target, limits: Limits) -> expat.XMLParserType:
 
 
 def _refuse_declaration(*_: object) -> None:
-    raise Rejected("dtd", "XML with a DOCTYPE is not taken")
+    raise Rejected("dtd_not_allowed", "XML with a DOCTYPE is not taken")
 
 
 def _verify_version(version: str, *_: object) -> None:
     if version != "1.0":
-        raise Rejected("parse", "XML is taken in version 1.0 only; the declaration says another one")
+        raise Rejected("malformed_body", "XML is taken in version 1.0 only; the declaration says another one")
 
 
 def _too_many(limits: Limits) -> Rejected:
-    return Rejected("nodes", f"the XML holds more than {limits.max_nodes} elements and attributes")
+    return Rejected("too_many_values", f"the XML holds more than {limits.max_nodes} elements and attributes")

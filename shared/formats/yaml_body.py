@@ -11,7 +11,7 @@ from typing import Final
 import yaml
 from yaml._yaml import CParser
 
-from shared.errors import Rejected
+from shared.errors import Rejected, RejectedCode
 from shared.formats import json_body
 from shared.formats.charset import decode_text
 from shared.formats.media_type import MediaType, media_type
@@ -38,20 +38,20 @@ _BASES: Final = {"decimal": 10, "octal": 8, "hexadecimal": 16}
 
 
 def plain_scalar(text: str, limits: Limits) -> Json:
-    """Convert a scalar without quotes and tag. Raises Rejected (`num`)."""
+    """Convert a scalar without quotes and tag. Raises Rejected (`number_out_of_range`)."""
     if text in _WORDS:
         return _WORDS[text]
     return _number(text, limits) if text[0] in _FIRST_OF_NUMBER else text
 
 
 def tagged_scalar(tag: str, text: str, limits: Limits) -> Json:
-    """Raises Rejected (`tag`, `num`)."""
+    """Raises Rejected (`tag_not_allowed`, `number_out_of_range`)."""
     kind = tag.removeprefix(PREFIX)
     value = text if kind in ("!", "str") else plain_scalar(text, limits)
     if kind == "float" and type(value) is int:
         value = finite(text)
     if type(value).__name__ != {"!": "str", "null": "NoneType"}.get(kind, kind):
-        raise Rejected("tag", "YAML tags are those of the core schema, on values that fit them")
+        raise Rejected("tag_not_allowed", "YAML tags are those of the core schema, on values that fit them")
     return value
 
 
@@ -62,7 +62,7 @@ def _number(text: str, limits: Limits) -> Json:
     if found.lastgroup in _BASES:
         return integer(found[found.lastgroup], _BASES[found.lastgroup], limits)
     if found.lastgroup == "not_finite":
-        raise Rejected("num", "JSON has neither infinity nor NaN")
+        raise Rejected("number_out_of_range", "JSON has neither infinity nor NaN")
     return finite(text)
 
 
@@ -115,7 +115,7 @@ class _Object:
         key = self.key
         if key is None:
             if text is None:
-                raise Rejected("key", "a key in YAML is a scalar, not a list or an object")
+                raise Rejected("invalid_key", "a key in YAML is a scalar, not a list or an object")
             self.key = text
             self.is_merging = is_plain and text == _MERGE_KEY
             return
@@ -127,11 +127,11 @@ class _Object:
 
     def _merge(self, value: Json) -> None:
         if self.merged is not None:
-            raise Rejected("dup_key", "an object has the merge key '<<' twice")
+            raise Rejected("duplicate_key", "an object has the merge key '<<' twice")
         self.merged = []
         for brought in value if isinstance(value, list) else [value]:
             if not isinstance(brought, dict):
-                raise Rejected("key", "the merge key '<<' takes an object or a list of objects")
+                raise Rejected("invalid_key", "the merge key '<<' takes an object or a list of objects")
             self.merged.append(brought)
 
     def finish(self, limits: Limits) -> None:
@@ -156,12 +156,12 @@ class Builder:
 
     def document(self) -> Json:
         if not self._documents.value:
-            raise Rejected("parse", "not YAML: there is no document")
+            raise Rejected("malformed_body", "not YAML: there is no document")
         return self._documents.value[0]
 
     def start_document(self) -> None:
         if self._has_document:
-            raise Rejected("multi", "the YAML holds more than one document")
+            raise Rejected("multiple_documents", "the YAML holds more than one document")
         self._has_document = True
 
     def scalar(self, text: str, anchor: str | None, tag: str | None, is_plain: bool) -> None:
@@ -190,10 +190,10 @@ class Builder:
 
     def alias(self, anchor: str) -> None:
         if anchor not in self._anchors:
-            raise Rejected("parse", "not YAML: an alias stands for nothing")
+            raise Rejected("malformed_body", "not YAML: an alias stands for nothing")
         node = self._anchors[anchor]
         if node is None:
-            raise Rejected("expansion", "a YAML alias stands for what it is in")
+            raise Rejected("expanded_too_large", "a YAML alias stands for what it is in")
         self._has_aliases = True
         self._count(node.nodes, node.characters)
         self._verify_depth(node.height)
@@ -201,7 +201,7 @@ class Builder:
 
     def _start(self, container: _List | _Object, tag: str | None, kind: str) -> None:
         if tag not in (None, "!", PREFIX + kind):
-            raise Rejected("tag", "YAML tags are those of the core schema, on values that fit them")
+            raise Rejected("tag_not_allowed", "YAML tags are those of the core schema, on values that fit them")
         self._count(1, 0)
         self._verify_depth(1)
         if container.anchor is not None:
@@ -217,12 +217,12 @@ class Builder:
         self._nodes += nodes
         self._characters += characters
         if self._nodes > self._limits.max_nodes or self._characters > self._limits.max_expanded_characters:
-            code = "expansion" if self._has_aliases else "nodes"
+            code: RejectedCode = "expanded_too_large" if self._has_aliases else "too_many_values"
             raise Rejected(code, f"the YAML stands for more than {self._limits.max_nodes} values, or too much text")
 
     def _verify_depth(self, levels: int) -> None:
         if len(self._open) - 1 + levels > self._limits.max_depth:
-            raise Rejected("depth", f"the YAML is nested deeper than {self._limits.max_depth} levels")
+            raise Rejected("nested_too_deeply", f"the YAML is nested deeper than {self._limits.max_depth} levels")
 
 
 def _copied(value: Json) -> Json:
@@ -241,11 +241,12 @@ _JSON: Final = media_type("application/json")
 def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
     """Parse one document by the core schema of YAML 1.2, with `<<` as a merge key. A key stays as it is written.
 
-    Raises Rejected: `multi`, `depth`, `nodes`, `expansion`, `tag`, `key`, `dup_key`, `num`, `parse`.
+    Raises Rejected: `multiple_documents`, `nested_too_deeply`, `too_many_values`, `expanded_too_large`,
+    `tag_not_allowed`, `invalid_key`, `duplicate_key`, `number_out_of_range`, `malformed_body`.
     """
     text = decode_text(body, media.charset)
     if sum(1 for _ in _TAG_DIRECTIVE.finditer(text)) > _MAX_TAG_DIRECTIVES:
-        raise Rejected("tag", f"the YAML has more than {_MAX_TAG_DIRECTIVES} %TAG directives")
+        raise Rejected("tag_not_allowed", f"the YAML has more than {_MAX_TAG_DIRECTIVES} %TAG directives")
     builder = Builder(limits)
     try:
         _read(text, builder)
@@ -254,7 +255,7 @@ def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
             return _as_json(text, limits, _refusal(error, limits))
         raise _refusal(error, limits) from None
     except UnicodeError:  # a tag may spell bytes that are no UTF-8
-        raise Rejected("parse", "not YAML: a tag is not UTF-8") from None
+        raise Rejected("malformed_body", "not YAML: a tag is not UTF-8") from None
     return builder.document()
 
 
@@ -291,7 +292,7 @@ def _read(text: str, builder: Builder) -> None:
 def _refusal(error: yaml.YAMLError, limits: Limits) -> Rejected:
     if isinstance(error, yaml.MarkedYAMLError):
         if "nesting" in (error.problem or ""):  # libyaml's own limit, where its look-ahead comes before our count
-            return Rejected("depth", f"the YAML is nested deeper than {limits.max_depth} levels")
+            return Rejected("nested_too_deeply", f"the YAML is nested deeper than {limits.max_depth} levels")
         if mark := error.problem_mark:
-            return Rejected("parse", f"not YAML: line {mark.line + 1}, column {mark.column + 1}")
-    return Rejected("parse", "not YAML: it holds characters that YAML does not allow")
+            return Rejected("malformed_body", f"not YAML: line {mark.line + 1}, column {mark.column + 1}")
+    return Rejected("malformed_body", "not YAML: it holds characters that YAML does not allow")

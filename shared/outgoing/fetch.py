@@ -54,11 +54,11 @@ class GuardedFetch:
                     connection.abort()
         except OSError as error:  # ssl's errors and a timeout are some
             kind = Unanswered if is_sent else Temporary
-            raise kind("fetch", f"{target.host} {_words(error, request)}") from error
+            raise kind("host_unreachable", f"{target.host} {_words(error, request)}") from error
         return Fetched(answer.status, tuple(answer.headers), answer.body, answer.is_cut)
 
     async def _addresses(self, target: Target, allow_private: bool) -> Sequence[str]:
-        """Look up the name and verify each address. Raises Permanent (`ssrf`), and OSError where the name has none."""
+        """Look up the name and verify each address. Raises Permanent, and OSError where the name has none."""
         if target.address:
             return [str(target.address)]
         found = await self._resolve(target.host, target.port)
@@ -66,7 +66,7 @@ class GuardedFetch:
             address = address_of(text)
             word = refusal(address, allow_private) if address else "in no form that is known"
             if word:
-                raise Permanent("ssrf", f"{target.host} has an address that is {word}; nothing was sent")
+                raise Permanent("address_blocked", f"{target.host} has an address that is {word}; nothing was sent")
         if not found:
             raise socket.gaierror(socket.EAI_NONAME, "no address")
         return found[:MAX_ADDRESSES]
@@ -98,7 +98,7 @@ class GuardedFetch:
 def checked(request: Outgoing) -> Target:
     """Verify all that can be known before a name is looked up. Raises Permanent."""
     if request.method not in METHODS:
-        raise Permanent("url", f"the method is one of {', '.join(sorted(METHODS))}, in capitals")
+        raise Permanent("invalid_url", f"the method is one of {', '.join(sorted(METHODS))}, in capitals")
     verify_headers(request.headers)
     return read_target(request.url, request.allow_private)
 

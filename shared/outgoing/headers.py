@@ -30,13 +30,15 @@ OWN: Final = frozenset(
 
 
 def verify_headers(headers: Sequence[tuple[str, str]]) -> None:
-    """Raises Permanent (`header`), which names the header and never its value."""
+    """Raises Permanent (`invalid_header`), which names the header and never its value."""
     for name, value in headers:
         if not _NAME.fullmatch(name):
-            raise Permanent("header", "a header's name has letters, digits and '-' only")
+            raise Permanent("invalid_header", "a header's name has letters, digits and '-' only")
         if name.lower() in OWN:
-            raise Permanent("header", f"the header {name!r} is not yours to set: the connection does")
+            raise Permanent("invalid_header", f"the header {name!r} is not yours to set: the connection does")
         if not _VALUE.fullmatch(value):
-            raise Permanent("header", f"the header {name!r} has a line break, a control character or none of latin-1")
+            raise Permanent(
+                "invalid_header", f"the header {name!r} has a line break, a control character or none of latin-1"
+            )
         if len(value) > MAX_VALUE_CHARACTERS:
-            raise Permanent("header", f"the header {name!r} has more than {MAX_VALUE_CHARACTERS} characters")
+            raise Permanent("invalid_header", f"the header {name!r} has more than {MAX_VALUE_CHARACTERS} characters")

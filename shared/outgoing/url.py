@@ -44,22 +44,22 @@ class Target:
 
 
 def read_target(url: str, allow_private: bool = False) -> Target:
-    """Raises Permanent: `ssrf` where its host is not a public one, `url` for every other fault."""
+    """Raises Permanent: `address_blocked` where its host is not a public one, `invalid_url` for every other fault."""
     if len(url) > MAX_URL_CHARACTERS:
-        raise Permanent("url", f"the URL has {len(url)} characters; at most {MAX_URL_CHARACTERS} are taken")
+        raise Permanent("invalid_url", f"the URL has {len(url)} characters; at most {MAX_URL_CHARACTERS} are taken")
     found = _URL.fullmatch(url)
     if found is None:
-        raise Permanent("url", "a URL to send to is written https://host/path")
+        raise Permanent("invalid_url", "a URL to send to is written https://host/path")
     scheme = found["scheme"].lower()
     if scheme != "https" and not (scheme == "http" and allow_private):
-        raise Permanent("url", f"only https URLs are sent to{_http_hint(scheme)}")
+        raise Permanent("invalid_url", f"only https URLs are sent to{_http_hint(scheme)}")
     if fault := re.search(r"[\\\s\x00-\x20\x7f]", url):
-        raise Permanent("url", f"the URL has {_named(fault[0])} in it; percent-encode what belongs there")
+        raise Permanent("invalid_url", f"the URL has {_named(fault[0])} in it; percent-encode what belongs there")
     host, port = _host_and_port(found["authority"], scheme)
     address = _checked_host(host, allow_private)
     path = (found["path"] or "/") + (found["query"] or "")
     if not path.isascii():
-        raise Permanent("url", "the URL's path or query has characters that are not ASCII: percent-encode them")
+        raise Permanent("invalid_url", "the URL's path or query has characters that are not ASCII: percent-encode them")
     return Target(scheme == "https", str(address) if address else host, port, path, address)
 
 
@@ -73,41 +73,43 @@ def _named(character: str) -> str:
 
 def _host_and_port(authority: str, scheme: str) -> tuple[str, int]:
     if "@" in authority:
-        raise Permanent("url", "the URL holds a user name or password; put credentials in a header, by a secret's name")
+        raise Permanent(
+            "invalid_url", "the URL holds a user name or password; put credentials in a header, by a secret's name"
+        )
     found = _AUTHORITY.fullmatch(authority)
     if found is None:
-        raise Permanent("url", "the URL's host is followed by what is no port")
+        raise Permanent("invalid_url", "the URL's host is followed by what is no port")
     port = int(found["port"]) if found["port"] else _DEFAULT_PORTS[scheme]
     if port > 65_535 or port in _BAD_PORTS or (port < 1_024 and port not in _DEFAULT_PORTS.values()):
-        raise Permanent("url", f"port {port} is not one where web services listen")
+        raise Permanent("invalid_url", f"port {port} is not one where web services listen")
     return found["host"].lower(), port
 
 
 def _checked_host(host: str, allow_private: bool) -> Address | None:
     """Return the address that the host is, or None for a name that may be looked up."""
     if not host.isascii():  # full-width digits, circled ones, and stranger full stops become others on their way
-        raise Permanent("ssrf", "the URL's host has characters that are not ASCII: write its `xn--` form")
+        raise Permanent("address_blocked", "the URL's host has characters that are not ASCII: write its `xn--` form")
     if host.startswith("["):
         address = address_of(host[1:-1])
         if address is None or address.version != 6:
-            raise Permanent("ssrf", "the URL has brackets around what is no IPv6 address")
+            raise Permanent("address_blocked", "the URL has brackets around what is no IPv6 address")
         return _checked_address(address, allow_private)
     name = host.removesuffix(".")
     labels = name.split(".")
     if _NUMBER.fullmatch(labels[-1]):
         address = address_of(host)
         if address is None:
-            raise Permanent("ssrf", "the URL's host is a number in a form that programs read differently")
+            raise Permanent("address_blocked", "the URL's host is a number in a form that programs read differently")
         return _checked_address(address, allow_private)
     if len(name) > 253 or not all(map(_LABEL.fullmatch, labels)):
-        raise Permanent("url", "the URL's host is no DNS name")
+        raise Permanent("invalid_url", "the URL's host is no DNS name")
     _verify_name(name, allow_private)
     return None
 
 
 def _checked_address(address: Address, allow_private: bool) -> Address:
     if word := refusal(address, allow_private):
-        raise Permanent("ssrf", f"the URL's host is an address that is {word}{_hint(address)}")
+        raise Permanent("address_blocked", f"the URL's host is an address that is {word}{_hint(address)}")
     return address
 
 
@@ -117,6 +119,8 @@ def _hint(address: Address) -> str:
 
 def _verify_name(name: str, allow_private: bool) -> None:
     if name in _METADATA_NAMES:
-        raise Permanent("ssrf", "the URL's host is the cloud's metadata, which hands out credentials")
+        raise Permanent("address_blocked", "the URL's host is the cloud's metadata, which hands out credentials")
     if not allow_private and any(name == local or name.endswith(f".{local}") for local in _LOCAL_NAMES):
-        raise Permanent("ssrf", "the URL's host is a name of this machine or network; `allow_private: true` permits it")
+        raise Permanent(
+            "address_blocked", "the URL's host is a name of this machine or network; `allow_private: true` permits it"
+        )

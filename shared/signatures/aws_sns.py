@@ -4,18 +4,19 @@ https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Self
 
-from shared.errors import Rejected
-from shared.jsontext import JsonObject
+from shared.errors import Rejected, RejectedCode
+from shared.http import Request
+from shared.jsontext import JsonObject, canonical
 from shared.signatures.certificates import AWS_SNS_CERTIFICATE, AWS_SNS_HOST, allowed_url, certificate, fetched
 from shared.signatures.keys import is_signed_by, public_key
-from shared.signatures.reading import Reading
-from shared.signatures.scheme import AuthScheme
+from shared.signatures.locations import RequestFields, read_conditions
+from shared.signatures.scheme import Coverage, NeededKey, TimedScheme, read_seconds, read_strings, read_texts
 from shared.signatures.signing import decoded
-from shared.signatures.timestamps import verify_timestamp
+from shared.signatures.timestamps import TOLERANCE_SECONDS, verify_timestamp
 
 _NOTIFICATION: Final = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
 _CONFIRMATION: Final = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
@@ -50,69 +51,94 @@ class Unproven:
     contents: tuple[bytes, ...]
 
 
-def read_unproven(reading: Reading, auth: AuthScheme, now: float) -> Unproven:
-    """Check all that needs no network: both URLs and their regions, topic, timestamp.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AwsSnsScheme(TimedScheme):
+    """`topics`: the ARNs or account ids that may send, as anyone can create a topic whose messages SNS signs."""
 
-    Raises Rejected: `sig`, `ts`, `cert_url`, `sub_url`.
-    """
-    message = _message(reading)
-    url = allowed_url(_text(message, "SigningCertURL"), AWS_SNS_HOST, "cert_url", AWS_SNS_CERTIFICATE)
-    _verify_region(url, "cert_url", auth)
-    if message.get("Type") == "SubscriptionConfirmation":
-        _verify_region(allowed_url(_text(message, "SubscribeURL"), AWS_SNS_HOST, "sub_url"), "sub_url", auth)
-    _verify_topic(message, auth)
-    verify_timestamp(_text(message, "Timestamp"), now, auth.tolerance_seconds, "rfc3339")
-    algorithm = _ALGORITHM.get(_text(message, "SignatureVersion") or "")
-    if algorithm is None:
-        raise Rejected("sig", f"SignatureVersion is none of {', '.join(_ALGORITHM)}")
-    contents = tuple(_content(message, names) for names in _SIGNED[str(message["Type"])])
-    return Unproven(url, algorithm, _signature(message), contents)
+    scheme = "aws-sns"
+    topics: tuple[str, ...] = ()
+    signs_content: bool = field(init=False, default=True)
+    signs_fields: bool = field(init=False, default=True)
+    needs_key: bool = field(init=False, default=True)
+
+    @classmethod
+    def read(cls, entry: JsonObject) -> Self:
+        return cls(
+            topics=read_texts(entry.get("topics")),
+            tolerance_seconds=read_seconds(entry, "tolerance_seconds", TOLERANCE_SECONDS),
+            when=read_conditions(entry.get("when")),
+            **read_strings(entry, "topics"),
+        )
+
+    def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
+        message = self._read_unproven(fields, now)
+        pem = fetched(keys, message.url)
+        certificate(pem, now)
+        key = public_key(pem.decode("ascii", "replace"))
+        checks = [
+            is_signed_by(key, "rsa", message.signature, content, algorithm=message.algorithm)
+            for content in message.contents
+        ]
+        if True not in checks:
+            raise Rejected("signature_mismatch", "the signature does not match the message and the certificate")
+
+    def needed_key(self, fields: RequestFields, now: float) -> NeededKey:
+        return NeededKey(self._read_unproven(fields, now).url, is_configured=False)
+
+    def _read_unproven(self, fields: RequestFields, now: float) -> Unproven:
+        """Check all that needs no network: both URLs and their regions, topic, timestamp.
+
+        Raises Rejected: `signature_mismatch`, `timestamp_out_of_range`, `certificate_url_not_allowed`,
+        `subscribe_url_not_allowed`.
+        """
+        message = _message(fields)
+        url = allowed_url(
+            _text(message, "SigningCertURL"), AWS_SNS_HOST, "certificate_url_not_allowed", AWS_SNS_CERTIFICATE
+        )
+        self._verify_region(url, "certificate_url_not_allowed")
+        if message.get("Type") == "SubscriptionConfirmation":
+            self._verify_region(
+                allowed_url(_text(message, "SubscribeURL"), AWS_SNS_HOST, "subscribe_url_not_allowed"),
+                "subscribe_url_not_allowed",
+            )
+        topic = _text(message, "TopicArn") or ""
+        account = topic.split(":")[4] if topic.count(":") >= 5 else ""
+        if self.topics and topic not in self.topics and account not in self.topics:
+            raise Rejected("signature_mismatch", "neither the topic nor its account is one that the source names")
+        verify_timestamp(_text(message, "Timestamp"), now, self.tolerance_seconds, "rfc3339")
+        algorithm = _ALGORITHM.get(_text(message, "SignatureVersion") or "")
+        if algorithm is None:
+            raise Rejected("signature_mismatch", f"SignatureVersion is none of {', '.join(_ALGORITHM)}")
+        contents = tuple(_content(message, names) for names in _SIGNED[str(message["Type"])])
+        return Unproven(url, algorithm, _signature(message), contents)
+
+    def _verify_region(self, url: str, code: RejectedCode) -> None:
+        found = re.match(f"https://{AWS_SNS_HOST}[:/]", url)
+        region, suffix = found.groups() if found else ("", "")
+        named = {topic.split(":")[3] for topic in self.topics if topic.count(":") >= 5}
+        if region not in named and not re.fullmatch(_REGIONS.get(suffix, ""), region):
+            raise Rejected(code, f"the URL names an unknown AWS region; for a new one, {_NAME_IT}")
+
+    def coverage(self, unpacked: str, request: Request) -> Coverage:
+        return Coverage(body_fields=True)
+
+    def signed_content(self, fields: RequestFields) -> bytes:
+        message = _message(fields)
+        names = {name for choice in _SIGNED[str(message["Type"])] for name in choice}
+        return canonical({name: text for name in sorted(names) if (text := _text(message, name)) is not None})
 
 
-def verify_aws_sns(reading: Reading, auth: AuthScheme, keys: Mapping[str, bytes], now: float) -> None:
-    """Raises Rejected: `sig`, `ts`, `cert_url`, `sub_url`; Temporary without the certificate."""
-    message = read_unproven(reading, auth, now)
-    pem = fetched(keys, message.url)
-    certificate(pem, now)
-    key = public_key(pem.decode("ascii", "replace"))
-    checks = [
-        is_signed_by(key, "rsa", message.signature, content, algorithm=message.algorithm)
-        for content in message.contents
-    ]
-    if True not in checks:
-        raise Rejected("sig", "the signature does not match the message and the certificate")
-
-
-def signed_fields(reading: Reading) -> JsonObject:
-    """Return the signed fields of a verified message."""
-    message = _message(reading)
-    names = {name for choice in _SIGNED[str(message["Type"])] for name in choice}
-    return {name: text for name in sorted(names) if (text := _text(message, name)) is not None}
-
-
-def _message(reading: Reading) -> JsonObject:
-    message = reading.data()
+def _message(fields: RequestFields) -> JsonObject:
+    message = fields.data
     if not isinstance(message, dict) or not isinstance(message.get("Type"), str) or message["Type"] not in _SIGNED:
-        raise Rejected("sig", "the body is no message of SNS; raw message delivery has no signature, so turn it off")
+        raise Rejected(
+            "signature_mismatch", "the body is no message of SNS; raw message delivery has no signature, so turn it off"
+        )
     if any("\n" in (_text(message, name) or "") for name in _ONE_LINE):
-        raise Rejected("sig", "a field other than the message has a line break, and could pass for several fields")
+        raise Rejected(
+            "signature_mismatch", "a field other than the message has a line break, and could pass for several fields"
+        )
     return message
-
-
-def _verify_topic(message: JsonObject, auth: AuthScheme) -> None:
-    """Anybody can make a topic whose messages SNS signs."""
-    topic = _text(message, "TopicArn") or ""
-    account = topic.split(":")[4] if topic.count(":") >= 5 else ""
-    if auth.topics and topic not in auth.topics and account not in auth.topics:
-        raise Rejected("sig", "neither the topic nor its account is one that the source names")
-
-
-def _verify_region(url: str, code: str, auth: AuthScheme) -> None:
-    found = re.match(f"https://{AWS_SNS_HOST}[:/]", url)
-    region, suffix = found.groups() if found else ("", "")
-    named = {topic.split(":")[3] for topic in auth.topics if topic.count(":") >= 5}
-    if region not in named and not re.fullmatch(_REGIONS.get(suffix, ""), region):
-        raise Rejected(code, f"the URL names an unknown AWS region; for a new one, {_NAME_IT}")
 
 
 def _signature(message: JsonObject) -> bytes:
@@ -121,7 +147,7 @@ def _signature(message: JsonObject) -> bytes:
     except ValueError:
         signature = b""
     if not signature:
-        raise Rejected("sig", "the message has no Signature in base64")
+        raise Rejected("signature_mismatch", "the message has no Signature in base64")
     return signature
 
 

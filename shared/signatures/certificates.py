@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from shared.errors import Rejected, Temporary
+from shared.errors import Rejected, RejectedCode, Temporary
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -22,10 +22,10 @@ def fetched(keys: Mapping[str, bytes], url: str) -> bytes:
 
 
 def certificate(pem: bytes, now: float) -> Certificate:
-    """Raises Rejected (`sig`) for one that has expired, Temporary for what is none."""
+    """Raises Rejected (`signature_mismatch`) for one that has expired, Temporary for what is none."""
     found = _loaded(pem)
     if found.not_valid_after_utc < datetime.fromtimestamp(now, UTC):
-        raise Rejected("sig", "the provider's certificate has expired")
+        raise Rejected("signature_mismatch", "the provider's certificate has expired")
     return found
 
 
@@ -58,10 +58,11 @@ AWS_SNS_CERTIFICATE: Final = r"/[A-Za-z0-9._-]+\.pem"
 PAYPAL_CERTIFICATE: Final = r"/v1/notifications/certs/[A-Za-z0-9._-]+"
 
 
-def allowed_url(text: str | None, host_pattern: str, code: str, path_pattern: str = r"/.*") -> str:
-    """Return an allowed URL. `path_pattern` matches path and query. Raises Rejected (`cert_url` or `sub_url`)."""
+def allowed_url(text: str | None, host_pattern: str, code: RejectedCode, path_pattern: str = r"/.*") -> str:
+    """Return an allowed URL. `path_pattern` matches path and query. Raises Rejected."""
     found = _PLAIN.fullmatch(text or "") if len(text or "") <= 2048 else None
     if not found or not re.fullmatch(host_pattern, found[1]) or not re.fullmatch(path_pattern, found[2]):
-        what = {"cert_url": "the certificate's URL", "sub_url": "the URL that confirms the subscription"}[code]
+        is_certificate = code == "certificate_url_not_allowed"
+        what = "the certificate's URL" if is_certificate else "the URL that confirms the subscription"
         raise Rejected(code, f"{what} is not one of the provider's own")
     return found[0]

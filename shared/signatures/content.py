@@ -8,20 +8,26 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, TypeAlias
+from urllib.parse import unquote, urlsplit
 
 from shared.errors import Rejected
-from shared.jsontext import Json
-from shared.signatures.places import Place, parse_place
-from shared.signatures.reading import Reading
+from shared.jsontext import Json, canonical
+from shared.signatures.locations import Location, RequestFields, parse_location, without
 
+_DEFAULT_PORT: Final = {"http": 80, "https": 443}
+# HubSpot's documentation can be read in two ways. Both are tried, beside the URL as it is.
+_ESCAPES: Final = (
+    "%3A %2F %3F %40 %21 %24 %27 %28 %29 %2A %2C %3B",
+    "%3A %2F %40 %26 %3D %2B %24 %60 %22 %2C %3B %3E %3C %3F",
+)
 _HOLES: Final = re.compile(r"\{([^{}]*)\}")
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """The values that a template may name besides places, each as it was received."""
+@dataclass(slots=True)
+class TemplateValues:
+    """The values that a template may name besides locations, each as it was received."""
 
-    reading: Reading
+    fields: RequestFields
     timestamp: str = ""
     id: str = ""
     url: str = ""
@@ -29,23 +35,23 @@ class Named:
     missing_is_empty: bool = False
 
 
-_NAMED: Final[Mapping[str, Callable[[Named], bytes]]] = MappingProxyType(
+_NAMED: Final[Mapping[str, Callable[[TemplateValues], bytes]]] = MappingProxyType(
     {
-        "body": lambda named: named.reading.request.body,
-        "body.sha256": lambda named: hashlib.sha256(named.reading.request.body).hexdigest().encode(),
-        "body.crc32": lambda named: b"%d" % zlib.crc32(named.reading.request.body),
-        "timestamp": lambda named: wire(named.timestamp),
-        "id": lambda named: wire(named.id),
-        "url": lambda named: wire(named.url),
-        "method": lambda named: wire(named.reading.request.method.upper()),
-        "secret": lambda named: named.secret,
-        "form": lambda named: sorted_form(named.reading),
+        "body": lambda values: values.fields.request.body,
+        "body.sha256": lambda values: hashlib.sha256(values.fields.request.body).hexdigest().encode(),
+        "body.crc32": lambda values: b"%d" % zlib.crc32(values.fields.request.body),
+        "timestamp": lambda values: wire(values.timestamp),
+        "id": lambda values: wire(values.id),
+        "url": lambda values: wire(values.url),
+        "method": lambda values: wire(values.fields.request.method.upper()),
+        "secret": lambda values: values.secret,
+        "form": lambda values: sorted_form(values.fields),
     }
 )
 
-Part: TypeAlias = "bytes | str | Place"
+Part: TypeAlias = "bytes | str | Location"
 Content: TypeAlias = tuple[Part, ...]
-"""Literal bytes, keys of _NAMED, and places."""
+"""Literal bytes, keys of _NAMED, and locations."""
 
 BODY: Final[Content] = ("body",)
 """The body alone. parse_content returns this very object for it, so `is` tells."""
@@ -57,29 +63,50 @@ def parse_content(template: str) -> Content:
     parts: list[Part] = []
     for number, text in enumerate(_HOLES.split(template)):
         if number % 2:
-            parts.append(text if text in _NAMED else parse_place(text))
+            parts.append(text if text in _NAMED else parse_location(text))
         elif text:
             parts.append(text.encode())
     content = tuple(parts)
     return BODY if content == BODY else content
 
 
-def signed_content(content: Content, named: Named) -> bytes:
-    """Return the signed bytes. Raises Rejected (`sig`) where a place that was signed holds nothing."""
+def filled_template(content: Content, values: TemplateValues) -> bytes:
+    """Return the signed bytes. Raises Rejected (`signature_mismatch`) where a location that was signed holds
+    nothing."""
     if content is BODY:
-        return named.reading.request.body
-    return b"".join([_part(part, named) for part in content])
+        return values.fields.request.body
+    filled: list[bytes] = []
+    for part in content:
+        if isinstance(part, bytes):
+            filled.append(part)
+        elif isinstance(part, str):
+            filled.append(_NAMED[part](values))
+        else:
+            text = values.fields.text(part)
+            if text is None and not values.missing_is_empty:
+                raise Rejected("signature_mismatch", f"the signature is over {part}, which the request does not have")
+            filled.append(wire(text or "") if part.kind == "header" else (text or "").encode("utf-8", "replace"))
+    return b"".join(filled)
 
 
-def _part(part: Part, named: Named) -> bytes:
-    if isinstance(part, bytes):
-        return part
-    if isinstance(part, str):
-        return _NAMED[part](named)
-    text = named.reading.text(part)
-    if text is None and not named.missing_is_empty:
-        raise Rejected("sig", f"the signature is over {part}, which the request does not have")
-    return wire(text or "") if part.kind == "header" else (text or "").encode("utf-8", "replace")
+def lasting_content(
+    content: Content, fields: RequestFields, timestamp: Location | None, id_at: Location | None, is_time_in_body: bool
+) -> bytes:
+    """Return the part of the signed bytes that is the same whenever the sender signs it: no time and no secret.
+
+    The URL's host and path are the source's, and may be spelled in several ways, so its query alone counts.
+    """
+    message_id = (fields.text(id_at) or "") if id_at else ""
+    values = TemplateValues(fields, id=message_id, missing_is_empty=True)
+    parts: list[bytes] = []
+    for part in content:
+        if part == "url":
+            parts.append(wire(unquote(fields.url.partition("?")[2])))
+        elif part in {"body", "body.sha256"} and timestamp and is_time_in_body:
+            parts.append(canonical(without(fields.data, timestamp.path)))
+        elif part not in {"timestamp", "secret", timestamp}:
+            parts.append(filled_template((part,), values))
+    return b"".join(parts)
 
 
 def wire(text: str) -> bytes:
@@ -90,19 +117,51 @@ def wire(text: str) -> bytes:
         return text.encode("utf-8", "replace")
 
 
-def sorted_form(reading: Reading) -> bytes:
+def sorted_form(fields: RequestFields) -> bytes:
     """Return each name, in order of its bytes, before each of its values, sorted and without repeats.
 
-    Raises Rejected (`sig`) for a body that is no form: it would be unsigned.
+    Raises Rejected (`signature_mismatch`) for a body that is no form: it would be unsigned.
     """
-    if reading.request.body and not reading.is_form:
-        raise Rejected("sig", "the signature is over a form's fields, and the body is no form")
-    fields = reading.form()
-    if reading.request.body and not fields:
-        raise Rejected("sig", "the signature is over a form's fields, and the form cannot be read")
-    named = [name + value for name in sorted(fields) for value in sorted(set(_texts(fields[name])))]
-    return "".join(named).encode("utf-8", "replace")
+    if fields.request.body and not fields.is_form:
+        raise Rejected("signature_mismatch", "the signature is over a form's fields, and the body is no form")
+    form = fields.form
+    if fields.request.body and not form:
+        raise Rejected("signature_mismatch", "the signature is over a form's fields, and the form cannot be read")
+    pairs = [name + value for name in sorted(form) for value in sorted(set(_texts(form[name])))]
+    return "".join(pairs).encode("utf-8", "replace")
 
 
 def _texts(value: Json) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+def spellings(url: str, which: str) -> tuple[str, ...]:
+    """Return the spellings of the URL that its sender may have signed. `which` is exact, ports or unescaped."""
+    if which == "ports":
+        return tuple(dict.fromkeys((url, _with_other_port(url))))
+    if which == "unescaped":
+        return tuple(dict.fromkeys((url, *(_unescaped(url, escapes) for escapes in _ESCAPES))))
+    return (url,)
+
+
+def _with_other_port(url: str) -> str:
+    """Remove the URL's port, or add the default one of its scheme."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    user = parts.netloc[: len(parts.netloc) - len(host)]
+    if port is not None:
+        return url.replace(parts.netloc, user + host[: host.rindex(":")], 1)
+    if parts.scheme not in _DEFAULT_PORT:
+        return url
+    return url.replace(parts.netloc, f"{user}{host}:{_DEFAULT_PORT[parts.scheme]}", 1)
+
+
+def _unescaped(url: str, escapes: str) -> str:
+    decoded = frozenset(escapes.split())
+    return re.sub(
+        r"%[0-9A-Fa-f]{2}", lambda found: chr(int(found[0][1:], 16)) if found[0].upper() in decoded else found[0], url
+    )

@@ -1,40 +1,65 @@
 """Contentful's canonical request: method, path, the headers that it names, and body, a line each."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
 from urllib.parse import quote, urlsplit
 
 from shared.errors import Rejected
 from shared.http import Request
 from shared.signatures.content import wire
-from shared.signatures.macs import matches_any
-from shared.signatures.reading import Reading
-from shared.signatures.scheme import AuthScheme
-from shared.signatures.signing import hmac_text
+from shared.signatures.locations import Location, RequestFields
+from shared.signatures.scheme import Coverage, NotAttempted, TimedScheme
+from shared.signatures.signing import hmac_text, matches_any
 from shared.signatures.timestamps import verify_timestamp
 
 TIMESTAMP: Final = "x-contentful-timestamp"
 SIGNED_HEADERS: Final = "x-contentful-signed-headers"
 SIGNATURE: Final = "x-contentful-signature"
+TOPIC: Final = "x-contentful-topic"
 _MAX_HEADERS: Final = 64
 
 
-def verify_contentful(reading: Reading, auth: AuthScheme, secrets: Sequence[str], now: float) -> None:
-    """Raises Rejected: `sig` or `ts`."""
-    request = reading.request
-    given = request.header(SIGNATURE)
-    if not given:
-        raise Rejected("sig", f"the request has no signature: it is expected in the header {SIGNATURE}")
-    verify_timestamp(request.header(TIMESTAMP), now, auth.tolerance_seconds, "ms")
-    names = (request.header(SIGNED_HEADERS) or "").split(",")
-    if len(names) > _MAX_HEADERS or not {TIMESTAMP, SIGNED_HEADERS} <= set(names):
-        raise Rejected("sig", f"{SIGNED_HEADERS} does not name itself and the timestamp, or names too many")
-    try:
-        content = canonical_request(request, reading.url, names)
-    except ValueError:  # of a Host header that is no host
-        raise Rejected("sig", "the signature is over the URL, and the request's is none") from None
-    if not matches_any([given.lower()], [hmac_text(content, secret.encode(), "sha256", "hex") for secret in secrets]):
-        raise Rejected("sig", "the signature does not match the request and the secret")
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ContentfulScheme(TimedScheme):
+    scheme = "contentful"
+    coverage_varies: ClassVar[bool] = True
+    signs_content: bool = field(init=False, default=True)
+
+    def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
+        request = fields.request
+        given = request.header(SIGNATURE)
+        if not given:
+            raise NotAttempted(f"the request has no signature: it is expected in the header {SIGNATURE}")
+        verify_timestamp(request.header(TIMESTAMP), now, self.tolerance_seconds, "ms")
+        names = _signed_names(request)
+        if len(names) > _MAX_HEADERS or not {TIMESTAMP, SIGNED_HEADERS} <= set(names):
+            raise Rejected(
+                "signature_mismatch", f"{SIGNED_HEADERS} does not name itself and the timestamp, or names too many"
+            )
+        try:
+            content = canonical_request(request, fields.url, names)
+        except ValueError:  # of a Host header that is no host
+            raise Rejected("signature_mismatch", "the signature is over the URL, and the request's is none") from None
+        expected = [hmac_text(content, secret.encode(), "sha256", "hex") for secret in secrets]
+        if not matches_any([given.lower()], expected):
+            raise Rejected("signature_mismatch", "the signature does not match the request and the secret")
+
+    def coverage(self, unpacked: str, request: Request) -> Coverage:
+        headers = frozenset(Location("header", (name,)) for name in _signed_names(request))
+        return Coverage(True, True, True, headers)
+
+    def signed_content(self, fields: RequestFields) -> bytes:
+        request = fields.request
+        topic = request.header(TOPIC) if TOPIC in _signed_names(request) else None
+        return wire(f"{topic or ''}\n") + request.body
+
+    def signed_time(self, fields: RequestFields) -> str:
+        return fields.request.header(TIMESTAMP) or ""
+
+
+def _signed_names(request: Request) -> list[str]:
+    return (request.header(SIGNED_HEADERS) or "").split(",")
 
 
 def canonical_request(request: Request, url: str, names: Sequence[str]) -> bytes:

@@ -9,18 +9,28 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Self
 
 from shared.errors import Rejected
+from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.signatures.certificates import fetched
 from shared.signatures.keys import is_key_for, is_signed_by, jwk_key, public_key
-from shared.signatures.macs import matches_any, unusable
-from shared.signatures.reading import Reading
-from shared.signatures.scheme import AuthScheme
-from shared.signatures.signing import hmac_text
-from shared.signatures.timestamps import verify_age
+from shared.signatures.locations import Location, RequestFields, read_conditions
+from shared.signatures.scheme import (
+    Coverage,
+    NeededKey,
+    NotAttempted,
+    TimedScheme,
+    read_seconds,
+    read_strings,
+    read_texts,
+    unusable,
+)
+from shared.signatures.signing import hmac_text, matches_any
+from shared.signatures.timestamps import TOLERANCE_SECONDS, verify_age
 
 if TYPE_CHECKING:
     from shared.signatures.keys import PublicKey
@@ -49,41 +59,126 @@ class Unproven:
     signature: str
 
 
-def read_unproven(reading: Reading, auth: AuthScheme, now: float) -> Unproven:
-    """Check all that needs no key: algorithm, claims, times, the body's digest. Raises Rejected (`sig`, `ts`)."""
-    token = _token(reading, auth)
-    signed, _, signature = token.rpartition(".")
-    header, claims = (_object(part) for part in signed.split("."))
-    algorithm = header.get("alg")
-    if not isinstance(algorithm, str) or algorithm not in auth.algorithms:
-        raise Rejected("sig", f"the token is not signed by {' or '.join(auth.algorithms)}")
-    if "crit" in header:
-        raise Rejected("sig", "the token has critical extensions, of which none is known")
-    verify_claims(claims, auth, now)
-    if auth.digest_claim:
-        expected = hashlib.sha256(reading.request.body).hexdigest()
-        if not matches_any([str(claims.get(auth.digest_claim)).lower()], [expected]):
-            raise Rejected("sig", f"the token's claim {auth.digest_claim} is not the body's SHA-256")
-    return Unproven(header, algorithm, signed.encode(), signature)
+@dataclass(frozen=True, eq=False, kw_only=True)
+class JwtScheme(TimedScheme):
+    """Settings are those of JwtAuth in deploy/config/models. `digest_claim` is its `body_digest`."""
 
+    scheme = "jwt"
+    header: str = "authorization"
+    prefix: str = ""
+    algorithms: tuple[str, ...]
+    keys_url: str = ""
+    claims: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    digest_claim: str = ""
+    max_age: bool = False
+    leeway_seconds: int = 0
 
-def verify_jwt(
-    reading: Reading, auth: AuthScheme, secrets: Sequence[str], keys: Mapping[str, bytes], now: float
-) -> None:
-    """Raises Rejected: `sig` or `ts`; Temporary without the keys, or for a secret that is none."""
-    token = read_unproven(reading, auth, now)
-    if not _is_signed(token.signed, token.signature, token.algorithm, _keys(token.header, auth, secrets, keys)):
-        raise Rejected("sig", "the token's signature does not match, or its key is not known")
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "signs_content", bool(self.digest_claim))  # the class is frozen
+        object.__setattr__(self, "signs_body_alone", bool(self.digest_claim))
+        object.__setattr__(self, "needs_key", bool(self.keys_url))
 
+    @classmethod
+    def read(cls, entry: JsonObject) -> Self:
+        claims = entry.get("claims")
+        return cls(
+            algorithms=read_texts(entry.get("algorithms")),
+            claims={name: read_texts(each) for name, each in claims.items()} if isinstance(claims, dict) else {},
+            digest_claim=str(entry.get("body_digest", "")),
+            max_age=entry.get("max_age") is True,
+            leeway_seconds=read_seconds(entry, "leeway_seconds", 0),
+            tolerance_seconds=read_seconds(entry, "tolerance_seconds", TOLERANCE_SECONDS),
+            when=read_conditions(entry.get("when")),
+            **read_strings(entry, "algorithms", "body_digest"),
+        )
 
-def _token(reading: Reading, auth: AuthScheme) -> str:
-    text = reading.request.header(auth.header)
-    if not text or not text[: len(auth.prefix)].lower() == auth.prefix.lower():
-        raise Rejected("sig", f"the request has no token: it is expected in the header {auth.header}")
-    token = text[len(auth.prefix) :].strip()
-    if token.count(".") != 2 or len(token) > _MAX_CHARACTERS or not token.isascii() or not _has_signature(token):
-        raise Rejected("sig", "the token is no JSON Web Token")
-    return token
+    @property
+    def is_shared_key(self) -> bool:
+        return any(name.startswith("HS") for name in self.algorithms)
+
+    @property
+    def credentials(self) -> tuple[Location, ...]:
+        return (Location("header", (self.header.lower(),)),)
+
+    def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
+        token = self._read_unproven(fields.request, now)
+        if not _is_signed(token, self._keys(token.header, secrets, keys)):
+            raise Rejected("signature_mismatch", "the token's signature does not match, or its key is not known")
+
+    def needed_key(self, fields: RequestFields, now: float) -> NeededKey | None:
+        if not self.keys_url:
+            return None
+        self._read_unproven(fields.request, now)
+        return NeededKey(self.keys_url, is_configured=True)
+
+    def _read_unproven(self, request: Request, now: float) -> Unproven:
+        """Check all that needs no key: algorithm, claims, times, the body's digest. Raises Rejected
+        (`signature_mismatch`, `timestamp_out_of_range`)."""
+        token = self._token(request)
+        signed, _, signature = token.rpartition(".")
+        header, claims = (_object(part) for part in signed.split("."))
+        algorithm = header.get("alg")
+        if not isinstance(algorithm, str) or algorithm not in self.algorithms:
+            raise Rejected("signature_mismatch", f"the token is not signed by {' or '.join(self.algorithms)}")
+        if "crit" in header:
+            raise Rejected("signature_mismatch", "the token has critical extensions, of which none is known")
+        self.verify_claims(claims, now)
+        if self.digest_claim:
+            expected = hashlib.sha256(request.body).hexdigest()
+            if not matches_any([str(claims.get(self.digest_claim)).lower()], [expected]):
+                raise Rejected("signature_mismatch", f"the token's claim {self.digest_claim} is not the body's SHA-256")
+        return Unproven(header, algorithm, signed.encode(), signature)
+
+    def _token(self, request: Request) -> str:
+        text = request.header(self.header)
+        if not text:
+            raise NotAttempted(f"the request has no token: it is expected in the header {self.header}")
+        if text[: len(self.prefix)].lower() != self.prefix.lower():
+            raise Rejected(
+                "signature_mismatch", f"the request has no token: it is expected in the header {self.header}"
+            )
+        token = text[len(self.prefix) :].strip()
+        if token.count(".") != 2 or len(token) > _MAX_CHARACTERS or not token.isascii() or not _has_signature(token):
+            raise Rejected("signature_mismatch", "the token is no JSON Web Token")
+        return token
+
+    def _keys(self, header: JsonObject, secrets: Sequence[str], keys: Mapping[str, bytes]) -> list[str | PublicKey]:
+        """Return the keys that may have signed the token; shared ones as text."""
+        kid = header.get("kid")
+        if self.keys_url:
+            jwks = _jwks(fetched(keys, self.keys_url))
+            return [key for jwk in jwks if jwk.get("kid") == kid and (key := _jwk_key(jwk))]
+        if self.is_shared_key:
+            return list(secrets)
+        return [key for secret in secrets if (key := _secret_key(secret, kid, self.algorithms))]
+
+    def verify_claims(self, claims: JsonObject, now: float) -> None:
+        """Raises Rejected: `signature_mismatch` or `timestamp_out_of_range`."""
+        for name, wanted in self.claims.items():
+            if not set(_texts(claims.get(name))) & set(wanted):
+                raise Rejected("signature_mismatch", f"the token's claim {name} is none that the source takes")
+        if "email" in self.claims and claims.get("email_verified") is False:
+            raise Rejected("signature_mismatch", "the token's e-mail address is not verified")
+        self._verify_times(claims, now)
+
+    def _verify_times(self, claims: JsonObject, now: float) -> None:
+        """Check `exp` with the leeway alone, `nbf` and `iat` with the tolerance. `exp` is the first second too late."""
+        expires, begins, issued = (_seconds(claims, name) for name in ("exp", "nbf", "iat"))
+        if expires is not None and now >= expires + self.leeway_seconds:
+            raise Rejected("timestamp_out_of_range", "the token has expired")
+        for time in (begins, issued):
+            if time is not None and time > now + self.tolerance_seconds:
+                raise Rejected("timestamp_out_of_range", "the token is from the future")
+        if self.max_age:
+            if issued is None:
+                raise Rejected("timestamp_out_of_range", "the token does not say when it was issued")
+            verify_age(issued, now, self.tolerance_seconds)
+
+    def coverage(self, unpacked: str, request: Request) -> Coverage:
+        return Coverage(True, True)
+
+    def signed_time(self, fields: RequestFields) -> str:
+        return fields.request.header(self.header) or ""
 
 
 def _has_signature(token: str) -> bool:
@@ -94,10 +189,10 @@ def _has_signature(token: str) -> bool:
 
 
 def unverified_claims(token: str) -> JsonObject:
-    """Return what the token says, whoever signed it. Raises Rejected (`sig`) for one that is no JSON Web Token."""
+    """Return what the token says, whoever signed it. Raises Rejected for one that is no JSON Web Token."""
     parts = token.split(".")
     if len(parts) != 3 or len(token) > _MAX_CHARACTERS or not token.isascii():
-        raise Rejected("sig", "the token is no JSON Web Token")
+        raise Rejected("signature_mismatch", "the token is no JSON Web Token")
     return _object(parts[1])
 
 
@@ -107,26 +202,13 @@ def _object(part: str) -> JsonObject:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise Rejected("sig", "the token is no JSON Web Token")
+        raise Rejected("signature_mismatch", "the token is no JSON Web Token")
     return value
 
 
 def _bytes(text: str) -> bytes:
     """Raises ValueError."""
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-
-
-def _keys(
-    header: JsonObject, auth: AuthScheme, secrets: Sequence[str], keys: Mapping[str, bytes]
-) -> list[str | PublicKey]:
-    """Return the keys that may have signed the token; shared ones as text."""
-    kid = header.get("kid")
-    if auth.keys_url:
-        jwks = _jwks(fetched(keys, auth.keys_url))
-        return [key for jwk in jwks if jwk.get("kid") == kid and (key := _jwk_key(jwk))]
-    if any(name.startswith("HS") for name in auth.algorithms):
-        return list(secrets)
-    return [key for secret in secrets if (key := _secret_key(secret, kid, auth.algorithms))]
 
 
 def _jwks(content: bytes) -> list[JsonObject]:
@@ -160,43 +242,20 @@ def _secret_key(secret: str, kid: Json, algorithms: Sequence[str]) -> PublicKey 
     return key
 
 
-def _is_signed(signed: bytes, signature_text: str, algorithm: str, keys: Sequence[str | PublicKey]) -> bool:
-    if algorithm.startswith("HS"):
-        name = f"sha{algorithm[2:]}"
-        expected = [hmac_text(signed, key.encode(), name, "base64url") for key in keys if isinstance(key, str)]
-        return matches_any([signature_text], expected)
-    signature = _bytes(signature_text)
-    scheme, name, padding = _ALGORITHMS[algorithm]
+def _is_signed(token: Unproven, keys: Sequence[str | PublicKey]) -> bool:
+    if token.algorithm.startswith("HS"):
+        name = f"sha{token.algorithm[2:]}"
+        expected = [hmac_text(token.signed, key.encode(), name, "base64url") for key in keys if isinstance(key, str)]
+        return matches_any([token.signature], expected)
+    signature = _bytes(token.signature)
+    scheme, name, padding = _ALGORITHMS[token.algorithm]
     # The token chose its algorithm, and by `kid` its key: one of another kind has not signed it.
     public = [key for key in keys if not isinstance(key, str) and is_key_for(key, scheme)]
     checks = [
-        is_signed_by(key, scheme, signature, signed, algorithm=name, form="raw", padding=padding) for key in public
+        is_signed_by(key, scheme, signature, token.signed, algorithm=name, form="raw", padding=padding)
+        for key in public
     ]
     return True in checks
-
-
-def verify_claims(claims: JsonObject, auth: AuthScheme, now: float) -> None:
-    """Raises Rejected: `sig` or `ts`."""
-    for name, wanted in auth.claims.items():
-        if not set(_texts(claims.get(name))) & set(wanted):
-            raise Rejected("sig", f"the token's claim {name} is none that the source takes")
-    if "email" in auth.claims and claims.get("email_verified") is False:
-        raise Rejected("sig", "the token's e-mail address is not verified")
-    _verify_times(claims, auth, now)
-
-
-def _verify_times(claims: JsonObject, auth: AuthScheme, now: float) -> None:
-    """Check `exp` with the leeway alone, `nbf` and `iat` with the tolerance. `exp` is the first second too late."""
-    expires, begins, issued = (_seconds(claims, name) for name in ("exp", "nbf", "iat"))
-    if expires is not None and now >= expires + auth.leeway_seconds:
-        raise Rejected("ts", "the token has expired")
-    for time in (begins, issued):
-        if time is not None and time > now + auth.tolerance_seconds:
-            raise Rejected("ts", "the token is from the future")
-    if auth.max_age:
-        if issued is None:
-            raise Rejected("ts", "the token does not say when it was issued")
-        verify_age(issued, now, auth.tolerance_seconds)
 
 
 def _seconds(claims: JsonObject, name: str) -> float | None:
@@ -204,7 +263,7 @@ def _seconds(claims: JsonObject, name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
-        raise Rejected("ts", f"the token's {name} is no time")
+        raise Rejected("timestamp_out_of_range", f"the token's {name} is no time")
     return value
 
 

@@ -1,10 +1,11 @@
 """PayPal: a header names the certificate; the signature is over ids, time and the body's CRC-32."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from shared.errors import Rejected
+from shared.http import Request
 from shared.signatures.certificates import (
     PAYPAL_CERTIFICATE,
     PAYPAL_HOST,
@@ -13,10 +14,10 @@ from shared.signatures.certificates import (
     common_names,
     fetched,
 )
-from shared.signatures.content import Named, parse_content, signed_content
+from shared.signatures.content import TemplateValues, filled_template, parse_content
 from shared.signatures.keys import is_signed_by, public_key
-from shared.signatures.reading import Reading
-from shared.signatures.scheme import AuthScheme
+from shared.signatures.locations import RequestFields
+from shared.signatures.scheme import Coverage, NeededKey, NotAttempted, TimedScheme
 from shared.signatures.signing import decoded
 from shared.signatures.timestamps import verify_timestamp
 
@@ -34,32 +35,51 @@ class Unproven:
     content: bytes
 
 
-def read_unproven(reading: Reading, auth: AuthScheme, now: float) -> Unproven:
-    """Check all that needs no network: algorithm, time, certificate URL. Raises Rejected (`sig`, `ts`, `cert_url`)."""
-    request = reading.request
-    if not (signature_text := request.header("paypal-transmission-sig")):
-        raise Rejected("sig", "the request has no signature: it is expected in the header paypal-transmission-sig")
-    url = allowed_url(request.header("paypal-cert-url"), PAYPAL_HOST, "cert_url", PAYPAL_CERTIFICATE)
-    if (request.header("paypal-auth-algo") or "").lower() != "sha256withrsa":
-        raise Rejected("sig", "the header paypal-auth-algo names another algorithm than SHA256withRSA")
-    verify_timestamp(request.header("paypal-transmission-time"), now, auth.tolerance_seconds, "rfc3339")
-    try:
-        signature = decoded(signature_text, "base64")
-    except ValueError:
-        raise Rejected("sig", "the signature is not base64") from None
-    return Unproven(url, signature, signed_content(_CONTENT, Named(reading, id=auth.webhook_id)))
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PayPalScheme(TimedScheme):
+    scheme = "paypal"
+    webhook_id: str
+    signs_content: bool = field(init=False, default=True)
+    needs_key: bool = field(init=False, default=True)
 
+    def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
+        request = self._read_unproven(fields, now)
+        pem = fetched(keys, request.url)
+        if not _SUBJECTS.intersection(common_names(certificate(pem, now))):
+            raise Rejected("signature_mismatch", "the certificate is not made out to PayPal's signing of webhooks")
+        if not is_signed_by(public_key(pem.decode("ascii", "replace")), "rsa", request.signature, request.content):
+            raise Rejected(
+                "signature_mismatch", "the signature does not match the ids, the time, the body and the certificate"
+            )
 
-def verify_paypal(reading: Reading, auth: AuthScheme, keys: Mapping[str, bytes], now: float) -> None:
-    """Raises Rejected: `sig`, `ts`, `cert_url`; Temporary without the certificate."""
-    request = read_unproven(reading, auth, now)
-    pem = fetched(keys, request.url)
-    if not _SUBJECTS.intersection(common_names(certificate(pem, now))):
-        raise Rejected("sig", "the certificate is not made out to PayPal's signing of webhooks")
-    if not is_signed_by(public_key(pem.decode("ascii", "replace")), "rsa", request.signature, request.content):
-        raise Rejected("sig", "the signature does not match the ids, the time, the body and the certificate")
+    def needed_key(self, fields: RequestFields, now: float) -> NeededKey:
+        return NeededKey(self._read_unproven(fields, now).url, is_configured=False)
 
+    def _read_unproven(self, fields: RequestFields, now: float) -> Unproven:
+        """Check all that needs no network: algorithm, time, URL. Raises Rejected (`signature_mismatch`,
+        `timestamp_out_of_range`, `certificate_url_not_allowed`)."""
+        request = fields.request
+        if not (signature_text := request.header("paypal-transmission-sig")):
+            raise NotAttempted("the request has no signature: it is expected in the header paypal-transmission-sig")
+        url = allowed_url(
+            request.header("paypal-cert-url"), PAYPAL_HOST, "certificate_url_not_allowed", PAYPAL_CERTIFICATE
+        )
+        if (request.header("paypal-auth-algo") or "").lower() != "sha256withrsa":
+            raise Rejected(
+                "signature_mismatch", "the header paypal-auth-algo names another algorithm than SHA256withRSA"
+            )
+        verify_timestamp(request.header("paypal-transmission-time"), now, self.tolerance_seconds, "rfc3339")
+        try:
+            signature = decoded(signature_text, "base64")
+        except ValueError:
+            raise Rejected("signature_mismatch", "the signature is not base64") from None
+        return Unproven(url, signature, filled_template(_CONTENT, TemplateValues(fields, id=self.webhook_id)))
 
-def lasting_content(reading: Reading) -> bytes:
-    """Return the signed content of a verified request, without the time."""
-    return signed_content(_LASTING, Named(reading))
+    def coverage(self, unpacked: str, request: Request) -> Coverage:
+        return Coverage(body_fields=True)  # a checksum of the body is signed
+
+    def signed_content(self, fields: RequestFields) -> bytes:
+        return filled_template(_LASTING, TemplateValues(fields))
+
+    def signed_time(self, fields: RequestFields) -> str:
+        return fields.request.header("paypal-transmission-time") or ""

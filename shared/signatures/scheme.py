@@ -1,167 +1,259 @@
-"""An authentication scheme of a source, as its slice has it, with its templates compiled."""
+"""The auth schemes of sources: what all have in common, and the one that an entry of a source's slice describes.
 
-from collections.abc import Mapping
+Each scheme is a class of its own, with the settings that it has. Its module is imported where a source has the scheme:
+a sender waits for receive's start.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Final
+from typing import ClassVar, NamedTuple, Self
 
+from shared.errors import HookchainError, Rejected, Temporary
+from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.signatures.content import BODY, Content, parse_content
-from shared.signatures.places import Conditions, Place, parse_place, read_conditions
+from shared.signatures.locations import Conditions, Location, RequestFields, parse_location, read_conditions
 from shared.signatures.timestamps import TOLERANCE_SECONDS
 
-IN_HEAD: Final = frozenset({"none", "basic", "header", "bearer", "path", "query", "link"})
-"""The schemes whose credentials are in the request's head: nobody's body is read before they are verified."""
+
+class NotAttempted(Rejected):
+    """The request carries no credentials for the scheme."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("signature_mismatch", detail)
 
 
-@dataclass(frozen=True, slots=True)
-class AuthScheme:
-    """The settings of one scheme. `scheme` decides which of the fields, in deploy/config/models/signed.py, count.
+class NeededKey(NamedTuple):
+    """The URL of a key or certificate. `is_configured`: the operator's configuration names it, not the request."""
 
-    `at` is the place of the signature or token. `take` is empty where the layout needs none. The fields below `facts`
-    follow from the others and are computed once.
+    url: str
+    is_configured: bool
+
+
+class Coverage(NamedTuple):
+    """The parts of a request that nobody can change without the signature failing.
+
+    body          no byte of the body
+    body_fields   no field of the body that is read: all of `body`, and PayPal's checksum and the fields that SNS signs
+    query         no field of the query
+    locations     these locations
     """
 
-    scheme: str
+    body: bool = False
+    body_fields: bool = False
+    query: bool = False
+    locations: frozenset[Location] = frozenset()
+
+    def covers(self, locations: Iterable[Location]) -> bool:
+        wholes = {"header": False, "query": self.query}
+        return all(each in self.locations or wholes.get(each.kind, self.body_fields) for each in locations)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AuthScheme:
+    """An auth scheme. `secret` names its secret; it applies only to requests that meet `when`."""
+
+    scheme: ClassVar[str]
+    """Its name in the configuration."""
+    is_in_head: ClassVar[bool] = False
+    """The credentials are in the request's head: nobody's body is read before they are verified."""
+    coverage_varies: ClassVar[bool] = False
+    """A header of the request decides what its signature covers."""
+
     secret: str = ""
     variant: str = ""
     when: Conditions = ()
-    username: str | None = None
-    header: str = ""
-    parameter: str = ""
-    at: Place | None = None
-    layout: str = "plain"
-    take: frozenset[str] = frozenset()
-    separator: str = ","
-    prefix: str = ""
-    encoding: str = "hex"
-    algorithm: str = "sha256"
-    content: Content = BODY
-    timestamp: Place | None = None
-    unit: str = "s"
-    tolerance_seconds: int = TOLERANCE_SECONDS
-    id: Place | None = None
-    url: str = "exact"
-    each: Place | None = None
-    body_digest: Place | None = None
-    key: str = "utf8"
-    key_prefix: str = ""
-    form: str = "der"
-    padding: str = "pkcs1"
-    names: str = "webhook"
-    algorithms: tuple[str, ...] = ()
-    keys_url: str = ""
-    claims: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    digest_claim: str = ""
-    max_age: bool = False
-    leeway_seconds: int = 0
-    topics: tuple[str, ...] = ()
-    webhook_id: str = ""
 
-    # Facts
-    is_in_head: bool = field(init=False)
-    signs_content: bool = field(init=False)
+    # Facts that follow from the settings.
+    signs_content: bool = field(init=False, default=False)
     """The signature covers content of the request; a password or token is the same for every request."""
-    signs_fields: bool = field(init=False)
+    signs_fields: bool = field(init=False, default=False)
     """The signature covers fields of JSON, and not the whole body."""
-    signs_time_in_body: bool = field(init=False)
-    """The timestamp is a field of the signed body, which is parsed only once it is verified."""
-    can_be_extended: bool = field(init=False)
-    """Whoever has seen one signature can make one for longer content: a plain digest goes on from where it ended
-    (length extension), unless the secret stands at the end."""
-    needs_key: bool = field(init=False)
+    can_be_extended: bool = field(init=False, default=False)
+    """Whoever has seen one signature can make one for longer content."""
+    signs_body_alone: bool = field(init=False, default=False)
+    """What was signed, without the time and the secret, is the body and nothing else."""
+    needs_key: bool = field(init=False, default=False)
     """A key or certificate has to be fetched."""
 
-    def __post_init__(self) -> None:
-        signed_places = [part for part in self.content if isinstance(part, Place)]
-        facts = {
-            "is_in_head": self.scheme in IN_HEAD,
-            "signs_content": self.scheme not in {*IN_HEAD, "token"}
-            and (self.scheme != "jwt" or bool(self.digest_claim)),
-            "signs_fields": self.scheme == "aws-sns" or any(place.kind == "data" for place in signed_places),
-            "signs_time_in_body": self.timestamp is not None
-            and self.timestamp.kind == "data"
-            and not {"body", "body.sha256"}.isdisjoint(self.content),
-            "can_be_extended": self.scheme == "digest"
-            and self.algorithm != "sha384"
-            and self.content[-1:] != ("secret",),
-            "needs_key": self.scheme in {"aws-sns", "paypal"} or bool(self.keys_url),
-        }
-        for name, value in facts.items():
-            object.__setattr__(self, name, value)  # the class is frozen
+    @classmethod
+    def read(cls, entry: JsonObject) -> Self:
+        """Read a scheme from a slice, whose shape the compiler has checked. Its other settings are all texts."""
+        return cls(when=read_conditions(entry.get("when")), **read_strings(entry))
+
+    def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
+        """Verify a request that meets `when`. Every one of `secrets` is tried; `keys` are those that needed_key named.
+
+        Raises NotAttempted where the request has no credentials for the scheme, Rejected (401; 400 for a signed id that
+        breaks the rule), or Temporary for a secret or key that is unusable: nothing else, whatever the request holds.
+        """
+        raise NotImplementedError
+
+    def needed_key(self, fields: RequestFields, now: float) -> NeededKey | None:
+        """Return the key or certificate that verify needs for this request; None for most schemes.
+
+        Runs every check of the scheme that needs no network first, the same that verify runs. Raises Rejected
+        (`cert_url`, `sub_url`, `sig`, `ts`): then nothing is to be fetched.
+        """
+        return None
+
+    @property
+    def credentials(self) -> tuple[Location, ...]:
+        """The configured locations of the password, the token or the signature."""
+        return ()
+
+    @property
+    def credentials_text(self) -> str:
+        return " or ".join(map(described, self.credentials)) or "the request"
+
+    @property
+    def locations(self) -> tuple[Location, ...]:
+        """Every location that the scheme reads."""
+        return (*self.credentials, *(location for location, _ in self.when))
 
     @property
     def looks_in_body(self) -> bool:
         """Whether the body is parsed to find the credentials."""
-        places = [self.at, self.timestamp, self.id, self.each, self.body_digest, *(place for place, _ in self.when)]
-        kinds = {part.kind for part in (*places, *self.content) if isinstance(part, Place)}
-        return bool(kinds & {"data", "form"}) or "form" in self.content
+        return any(location.kind in {"data", "form"} for location in self.locations)
+
+    @property
+    def items_path(self) -> tuple[str, ...]:
+        """The path to the items of the body that carry a signature of their own; empty where the whole has one."""
+        return ()
+
+    # The signed part of a verified request. A sender that repeats a request signs it again, often at another time and
+    # perhaps with another secret: neither is part of its content.
+
+    def coverage(self, unpacked: str, request: Request) -> Coverage:
+        """Return what the signature covers. `unpacked` is the form's field that the source's data comes from."""
+        return Coverage()
+
+    def signed_content(self, fields: RequestFields) -> bytes:
+        """Return what was signed, without the time and the secret."""
+        return fields.request.body
+
+    def signed_item(self, fields: RequestFields, item: Json) -> bytes:
+        """Return the same for one of several items that are signed one by one."""
+        return self.signed_content(fields)
+
+    def signed_time(self, fields: RequestFields) -> str:
+        """Return when it was signed, as it was sent; empty where no time is signed."""
+        return ""
 
 
-_PLAIN: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "secret": "",
-        "variant": "",
-        "parameter": "",
-        "layout": "plain",
-        "separator": ",",
-        "prefix": "",
-        "encoding": "hex",
-        "algorithm": "sha256",
-        "unit": "s",
-        "url": "exact",
-        "key_prefix": "",
-        "form": "der",
-        "padding": "pkcs1",
-        "names": "webhook",
-        "keys_url": "",
-        "webhook_id": "",
-    }
-)
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TimedScheme(AuthScheme):
+    """A scheme that limits the age of a request. Most sign its time."""
+
+    tolerance_seconds: int = TOLERANCE_SECONDS
+
+    @classmethod
+    def read(cls, entry: JsonObject) -> Self:
+        tolerance_seconds = read_seconds(entry, "tolerance_seconds", TOLERANCE_SECONDS)
+        return cls(tolerance_seconds=tolerance_seconds, when=read_conditions(entry.get("when")), **read_strings(entry))
+
+    @property
+    def signs_time(self) -> bool:
+        return True
+
+
+def verify(
+    request: Request,
+    auth: AuthScheme,
+    secrets: Sequence[str],
+    keys: Mapping[str, bytes],
+    now: float,
+    url: str | None = None,
+) -> None:
+    """Verify the request by one scheme, and raise as that does. `url` is the request's URL as its sender knows it."""
+    fields = RequestFields(request, url)
+    if not fields.meets(auth.when):
+        raise NotAttempted("this auth scheme is not for such a request")
+    auth.verify(fields, secrets, keys, now)
+
+
+def is_attempted(fields: RequestFields, auth: AuthScheme) -> bool:
+    """Return whether the request carries credentials for the scheme that are not in its head."""
+    if auth.is_in_head or not fields.meets(auth.when):
+        return False
+    try:
+        auth.verify(fields, (), {}, 0)
+    except NotAttempted:
+        return False
+    except HookchainError:
+        pass
+    return True
+
+
+def unusable(detail: str) -> Temporary:
+    """Return the error for a secret that is no key: an operator's fault, never a sender's."""
+    return Temporary("secret_unusable", detail)
+
+
+def described(location: Location) -> str:
+    return f"the header {location.name}" if location.kind == "header" else str(location)
 
 
 def read_scheme(entry: Json) -> AuthScheme:
     """Read a scheme from a slice, whose shape the compiler has checked."""
     assert isinstance(entry, dict)
-    tolerance = entry.get("tolerance_seconds", TOLERANCE_SECONDS)
-    assert isinstance(tolerance, int)
-    leeway = entry.get("leeway_seconds", 0)
-    assert isinstance(leeway, int)
-    username, claims = entry.get("username"), entry.get("claims")
-    scheme = str(entry["scheme"])
-    header = _text(entry, "header").lower()
-    return AuthScheme(
-        scheme=scheme,
-        when=read_conditions(entry.get("when")),
-        username=None if username is None else str(username),
-        header=header,
-        at=_place(entry, "at") or (parse_place(f"header.{header}") if header else None),
-        take=frozenset(_texts(entry.get("take"))),
-        content=parse_content(_text(entry, "content", "{body}")),
-        timestamp=_place(entry, "timestamp"),
-        tolerance_seconds=tolerance,
-        id=_place(entry, "id"),
-        each=_place(entry, "each"),
-        body_digest=None if scheme == "jwt" else _place(entry, "body_digest"),
-        digest_claim=_text(entry, "body_digest") if scheme == "jwt" else "",
-        key=_text(entry, "key", "base64" if scheme == "standard-webhooks" else "utf8"),
-        algorithms=_texts(entry.get("algorithms")),
-        claims={name: _texts(wanted) for name, wanted in claims.items()} if isinstance(claims, dict) else {},
-        max_age=entry.get("max_age") is True,
-        leeway_seconds=leeway,
-        topics=_texts(entry.get("topics")),
-        **{name: _text(entry, name, default) for name, default in _PLAIN.items()},
-    )
+    return _class_of(str(entry["scheme"])).read(entry)
 
 
-def _text(entry: JsonObject, name: str, default: str = "") -> str:
-    return str(entry.get(name, default))
+def _class_of(name: str) -> type[AuthScheme]:
+    match name:
+        case "hmac" | "digest":
+            from shared.signatures.signature_scheme import DigestScheme, HmacScheme
+
+            return HmacScheme if name == "hmac" else DigestScheme
+        case "ed25519" | "ecdsa" | "rsa":
+            from shared.signatures import key_schemes
+
+            return key_schemes.BY_NAME[name]
+        case "standard-webhooks":
+            from shared.signatures.standard_webhooks import StandardWebhooksScheme
+
+            return StandardWebhooksScheme
+        case "jwt":
+            from shared.signatures.jwt import JwtScheme
+
+            return JwtScheme
+        case "link":
+            from shared.signatures.links import LinkScheme
+
+            return LinkScheme
+        case "aws-sns":
+            from shared.signatures.aws_sns import AwsSnsScheme
+
+            return AwsSnsScheme
+        case "paypal":
+            from shared.signatures.paypal import PayPalScheme
+
+            return PayPalScheme
+        case "contentful":
+            from shared.signatures.contentful import ContentfulScheme
+
+            return ContentfulScheme
+    from shared.signatures import passwords
+
+    return passwords.BY_NAME[name]
 
 
-def _texts(value: Json) -> tuple[str, ...]:
+def read_strings(entry: JsonObject, *without: str) -> dict[str, str]:
+    """Return the settings that are texts."""
+    skipped = {"scheme", *without}
+    return {name: value for name, value in entry.items() if isinstance(value, str) and name not in skipped}
+
+
+def read_texts(value: Json) -> tuple[str, ...]:
     return tuple(str(item) for item in value) if isinstance(value, list) else () if value is None else (str(value),)
 
 
-def _place(entry: JsonObject, name: str) -> Place | None:
+def read_seconds(entry: JsonObject, name: str, default: int) -> int:
+    value = entry.get(name, default)
+    assert isinstance(value, int)
+    return value
+
+
+def read_location(entry: JsonObject, name: str) -> Location | None:
     value = entry.get(name)
-    return parse_place(value) if isinstance(value, str) else None
+    return parse_location(value) if isinstance(value, str) else None

@@ -1,4 +1,4 @@
-"""HMACs, digests and Standard Webhooks signatures, and the text in which each is written.
+"""HMACs, digests and Standard Webhooks signatures, the text in which each is written, and the comparison of such texts.
 
 deploy/client/hookchain/signing.py is a link to this file, so it imports nothing of this project and nothing that must
 be installed; a secret that cannot sign raises ValueError.
@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
 
 ALGORITHMS: Final = ("sha256", "sha512", "sha384", "sha1", "md5")
 ENCODINGS: Final = ("hex", "base64", "base64url", "base64-of-hex")
+
+COMPARABLE: Final[dict[str, Callable[[str], str]]] = {
+    "hex": str.lower,
+    "base64": str,
+    "base64url": lambda text: text.rstrip("="),
+    "base64-of-hex": str,
+}
+"""Makes one text of all spellings of the same bytes: hex in either case, base64url with or without padding."""
 
 _PRIVATE_KEY_BYTES: Final = (32, 64)
 
@@ -84,11 +93,13 @@ def encoded(digest: bytes, encoding: str) -> str:
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
-def comparable(text: str, encoding: str) -> str:
-    """Return one text for all spellings of the same bytes: hex in either case, base64url with or without padding."""
-    if encoding == "hex":
-        return text.lower()
-    return text.rstrip("=") if encoding == "base64url" else text
+def matches_any(given: Sequence[str], expected: Sequence[str]) -> bool:
+    """Return whether a given text is one of the expected, in time that does not tell which."""
+    found = False
+    for wanted in expected:
+        for text in given:
+            found |= hmac.compare_digest(text.encode("utf-8", "replace"), wanted.encode("utf-8", "replace"))
+    return found
 
 
 def decoded(text: str, encoding: str) -> bytes:

@@ -6,24 +6,66 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from shared.errors import Rejected, Temporary
+from shared.http import Request
 from shared.signatures import signing
 from shared.signatures.content import wire
 from shared.signatures.keys import is_signed_by, public_key
-from shared.signatures.macs import matches_any, unusable
-from shared.signatures.reading import Reading
-from shared.signatures.scheme import AuthScheme
-from shared.signatures.signed import MAX_SIGNATURES
-from shared.signatures.signing import decoded, standard_content, standard_private_key, standard_signature
+from shared.signatures.locations import Location, RequestFields
+from shared.signatures.scheme import Coverage, NotAttempted, TimedScheme, unusable
+from shared.signatures.signature_scheme import MAX_SIGNATURES
+from shared.signatures.signing import decoded, matches_any, standard_content, standard_private_key, standard_signature
 from shared.signatures.timestamps import TOLERANCE_SECONDS, verify_timestamp
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+_HEADERS: Final = ("id", "timestamp", "signature")
 _STANDARD_ID: Final = re.compile(r"[^\s.\x00-\x1f\x7f]{1,128}")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StandardWebhooksScheme(TimedScheme):
+    """`names` is the prefix of the headers' names; `svix` also accepts the standard's. `key` is as in HmacScheme."""
+
+    scheme = "standard-webhooks"
+    coverage_varies: ClassVar[bool] = True
+    names: str = "webhook"
+    key: str = "base64"
+    signs_content: bool = field(init=False, default=True)
+
+    @property
+    def credentials_text(self) -> str:
+        return f"the header {self.names}-signature"
+
+    def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
+        request, names = fields.request, self.names_used(fields.request)
+        webhook_id, timestamp, signature = (request.header(f"{names}-{name}") for name in _HEADERS)
+        verify_standard(webhook_id, timestamp, signature, request.body, secrets, now, self.tolerance_seconds, self.key)
+
+    def names_used(self, request: Request) -> str:
+        """Return the prefix of the headers' names: some senders that use Svix have the standard's names.
+
+        An id of Svix's beside a signature of the standard's is signed by nobody, and would be the event's.
+        """
+        has_svix = self.names == "svix" and (request.header("svix-signature") or request.header("svix-id"))
+        return "svix" if has_svix else "webhook"
+
+    def coverage(self, unpacked: str, request: Request) -> Coverage:
+        # svix-id, where it is present, is the one that is signed.
+        names = {f"{self.names_used(request)}-id", *(["svix-id"] if self.names == "svix" else [])}
+        return Coverage(True, True, locations=frozenset(Location("header", (name,)) for name in names))
+
+    def signed_content(self, fields: RequestFields) -> bytes:
+        request = fields.request
+        return wire(f"{request.header(f'{self.names_used(request)}-id')}.") + request.body
+
+    def signed_time(self, fields: RequestFields) -> str:
+        return fields.request.header(f"{self.names_used(fields.request)}-timestamp") or ""
 
 
 def standard_key(secret: str) -> bytes:
@@ -49,14 +91,17 @@ def verify_standard(
     tolerance_seconds: float = TOLERANCE_SECONDS,
     key: str = "base64",
 ) -> None:
-    """Raises Rejected: `sig`, `id`, `ts`; Temporary where none matches and one of the secrets is no key."""
+    """Raises Rejected: `signature_mismatch`, `invalid_delivery_id`, `timestamp_out_of_range`; Temporary where none
+    matches and one of the secrets is no key."""
     given = (signatures or "").split()
     if not given:
-        raise Rejected("sig", "the request has no webhook-signature header")
+        raise NotAttempted("the request has no webhook-signature header")
     if len(given) > MAX_SIGNATURES:
-        raise Rejected("sig", f"webhook-signature holds {len(given)} signatures; at most {MAX_SIGNATURES} are tried")
+        raise Rejected(
+            "signature_mismatch", f"webhook-signature holds {len(given)} signatures; at most {MAX_SIGNATURES} are tried"
+        )
     if webhook_id is None or not _STANDARD_ID.fullmatch(webhook_id):
-        raise Rejected("id", "webhook-id is 1 to 128 characters, without white space and full stops")
+        raise Rejected("invalid_delivery_id", "webhook-id is 1 to 128 characters, without white space and full stops")
     signed_at = int(verify_timestamp(timestamp, now, tolerance_seconds))
     content = standard_content(wire(webhook_id), signed_at, body)
     found, fault = False, None
@@ -66,24 +111,9 @@ def verify_standard(
         except Temporary as error:
             fault = error
     if not found:
-        raise fault or Rejected("sig", "no signature matches the id, the timestamp, the body and the secret")
-
-
-def verify_standard_scheme(reading: Reading, auth: AuthScheme, secrets: Sequence[str], now: float) -> None:
-    """Raises Rejected: `sig`, `id`, `ts`."""
-    request = reading.request
-    names = standard_names(reading, auth)
-    webhook_id, timestamp, signature = (request.header(f"{names}-{name}") for name in ("id", "timestamp", "signature"))
-    verify_standard(webhook_id, timestamp, signature, request.body, secrets, now, auth.tolerance_seconds, auth.key)
-
-
-def standard_names(reading: Reading, auth: AuthScheme) -> str:
-    """Return the prefix of the headers' names: some senders that use Svix have the standard's names.
-
-    An id of Svix's beside a signature of the standard's is signed by nobody, and would be the event's.
-    """
-    has_svix = reading.request.header("svix-signature") or reading.request.header("svix-id")
-    return "svix" if auth.names == "svix" and has_svix else "webhook"
+        raise fault or Rejected(
+            "signature_mismatch", "no signature matches the id, the timestamp, the body and the secret"
+        )
 
 
 def _is_of(given: Sequence[str], secret: str, content: bytes, key: str) -> bool:

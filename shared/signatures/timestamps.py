@@ -25,21 +25,23 @@ _RULES: Final = {
 
 
 def verify_timestamp(text: str | None, now: float, tolerance_seconds: float, unit: str = "s") -> float:
-    """Return the signed time in Unix seconds, if it is within the tolerance, past or future. Raises Rejected (`ts`)."""
+    """Return the signed time in Unix seconds, if it is within the tolerance, past or future. Raises Rejected."""
     signed_at = None if text is None else _seconds(text, unit)
     if signed_at is None:
-        raise Rejected("ts", f"the signed timestamp is not {_RULES[unit]}")
+        raise Rejected("timestamp_out_of_range", f"the signed timestamp is not {_RULES[unit]}")
     verify_age(signed_at, now, tolerance_seconds)
     return signed_at
 
 
 def verify_age(signed_at: float, now: float, tolerance_seconds: float) -> None:
-    """Raises Rejected (`ts`)."""
+    """Raises Rejected (`timestamp_out_of_range`)."""
     age = now - signed_at
     if age > tolerance_seconds:
-        raise Rejected("ts", f"signed {age:.0f} s ago; the limit is {tolerance_seconds:.0f} s")
+        raise Rejected("timestamp_out_of_range", f"signed {age:.0f} s ago; the limit is {tolerance_seconds:.0f} s")
     if age < -tolerance_seconds:
-        raise Rejected("ts", f"signed {-age:.0f} s in the future; the limit is {tolerance_seconds:.0f} s")
+        raise Rejected(
+            "timestamp_out_of_range", f"signed {-age:.0f} s in the future; the limit is {tolerance_seconds:.0f} s"
+        )
 
 
 def timestamp_text(at: float, unit: str) -> str:

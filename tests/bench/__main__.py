@@ -1,122 +1,109 @@
-"""`make bench`: what Hookchain costs, in one run, beside what the alternatives cost on the same machine."""
+"""Measure what an event costs, in multiples of a bare asynchronous function of functions-framework.
+
+CPU counts, user and system, of all processes of a function over a counted number of requests: machines differ by two
+times, and throughput with them, but such ratios last. Every ratio is made within one round, and its median reported.
+"""
 
 import argparse
-import compileall
-import platform
-import shutil
+import json
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
-from tests.bench import bundles, inspector, pipe, proof, receive, steps
-from tests.bench.table import Figure, at_least, at_most, table
-from tests.processes import ROOT
+from tests.bench.durable import measure_durable
+from tests.bench.events import measure_events, measure_google, measure_growth, measure_memory
+from tests.bench.parts import measure_search, measure_steps
+from tests.bench.peers import markdown, measure_peers
+from tests.bench.report import documents, headline, row_line, table
+from tests.bench.rows import ROWS, Group, Row
+from tests.bench.run import Run
+from tests.bench.starts import measure_starts
+from tests.bench.tree import TreeFault, trees
 
-
-def receive_figures(seconds: int, starts: int) -> list[Figure]:
-    alone = receive.bus_alone(2)
-    bare, library, ours = receive.measure(seconds, starts)
-    measured = [
-        Figure(
-            f"{m.name}: requests/s, p50, p99",
-            f"{m.load.requests_per_second:,.0f}, {m.load.p50_ms:.2f} ms, {m.load.p99_ms:.2f} ms",
-        )
-        for m in (bare, library, ours)
-    ]
-    starts_up = [
-        Figure(f"{m.name}: start to first 200, worker", f"{m.start_seconds:.2f} s, {m.worker_mib:.0f} MiB")
-        for m in (bare, library, ours)
-    ]
-    rate = ours.load.requests_per_second
-    return [
-        Figure("the stand-in bus alone: publishes/s", f"{alone.requests_per_second:,.0f}"),
-        *measured,
-        *starts_up,
-        Figure("receive: answers that were not 200", str(ours.load.refused), "0", ours.load.refused == 0),
-        at_least("receive / bare, requests/s", rate / bare.load.requests_per_second, 1.8),
-        at_least("receive / google-cloud-pubsub, requests/s", rate / library.load.requests_per_second, 7),
-        at_most("receive: p99 at 16 connections", ours.load.p99_ms, 25, " ms"),
-        at_most("receive / google-cloud-pubsub, start", ours.start_seconds / library.start_seconds, 0.75),
-        at_most("receive: worker's memory", ours.worker_mib, 50, " MiB"),
-    ]
+PEERS: Final = "peers"
+MEASURES: Final[Mapping[Group, Callable[[Run], None]]] = {
+    "events": measure_events,
+    "growth": measure_growth,
+    "google": measure_google,
+    "durable": measure_durable,
+    "memory": measure_memory,
+    "search": measure_search,
+    "starts": measure_starts,
+    "steps": measure_steps,
+}
 
 
-def proof_figures(starts: int) -> list[Figure]:
-    costs = proof.microseconds()
-    return [
-        *(Figure(f"{provider}: verify and parse 2 KB, CPU", f"{cost:,.0f} µs") for provider, cost in costs.items()),
-        at_most("the dearest of these", max(costs.values()), 150, " µs"),
-        at_most("start with the whole catalogue as sources / with one", proof.start_ratio(2 * starts + 1), 1.1),
-    ]
+def parser() -> argparse.ArgumentParser:
+    example = "Example: python -m tests.bench --only receive --against main"
+    found = argparse.ArgumentParser(
+        prog="python -m tests.bench", description=(__doc__ or "").partition("\n")[0], epilog=example
+    )
+    found.add_argument("--against", metavar="REV", help="measure this commit too, in the same rounds, and compare")
+    found.add_argument(
+        "--only", metavar="ROW", action="append", help="measure this row or group, or peers, only; repeatable"
+    )
+    found.add_argument("--rounds", metavar="N", type=_positive, default=9, help="measure N rounds [9]")
+    found.add_argument("--events", metavar="N", type=_positive, default=3_000, help="in the memory rows [3000]")
+    found.add_argument("--stored", metavar="N", type=_positive, default=1_000_000, help="events to search [1000000]")
+    found.add_argument("--json", action="store_true", help="print JSON")
+    found.add_argument("--list", action="store_true", help="print the rows and their limits, and measure nothing")
+    found.add_argument("--peers", action="store_true", help="measure other receivers of webhooks too, side by side")
+    return found
 
 
-def pipe_figures(seconds: int) -> list[Figure]:
-    seconds *= 3  # some 20,000 events
-    piped, idle = pipe.measure(seconds)
-    return [
-        Figure("events posted", f"{piped.events:,} in {seconds} s, all mailed after {piped.seconds:.1f} s"),
-        Figure("accepted without a mail", str(piped.lost), "0", piped.lost == 0),
-        at_least("post to mail, under load", piped.per_second, 800, " events/s"),
-        at_most("post to mail, idle, p50", pipe.median(idle), 10, " ms"),
-        at_most("CPU of the three functions for an event", piped.cpu_ms, 1.5, " ms"),
-    ]
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1; got {text}")
+    return number
 
 
-def bundle_figures(starts: int) -> list[Figure]:
-    bare, measured = bundles.measure(starts)
-    sizes = [
-        Figure(
-            f"{m.name}: its own files, installed with what it needs",
-            f"{m.own_kib:,.0f} KiB, {m.installed_mib:,.0f} MiB",
-        )
-        for m in measured
-    ]
-    receives, *others = measured
-    return [
-        *sizes,
-        Figure("bare: start to first answer", f"{bare:.2f} s"),
-        at_most("receive / bare, start to first answer", receives.start_seconds / bare, 1.5),
-        *(at_most(f"{m.name}: start to first answer", m.start_seconds, 0.6, " s") for m in others),
-        at_most("receive: installed with what it needs", receives.installed_mib, 60, " MiB"),
-        at_most("receive: memory of all its processes", receives.memory_mib, 60, " MiB"),
-        *(Figure(f"{m.name}: memory of all its processes", f"{m.memory_mib:,.0f} MiB") for m in others),
-    ]
+def chosen_rows(names: Sequence[str] | None) -> list[Row]:
+    """Return the rows with these names or of these groups; all of them for None. Raises ValueError for another name."""
+    known = {row.name for row in ROWS} | {row.group for row in ROWS} | {PEERS}
+    if unknown := sorted(set(names or ()) - known):
+        raise ValueError(f"--only: must be a row or a group; got {unknown[0]!r}. --list prints them.")
+    return [row for row in ROWS if names is None or row.name in names or row.group in names]
 
 
-def inspector_figures(seconds: int) -> list[Figure]:
-    events = 100_000
-    return [
-        at_least("the pipe with the page open / without", inspector.watched_ratio(seconds), 0.9),
-        at_most(f"search among {events:,} events, the slowest", inspector.search_milliseconds(events), 200, " ms"),
-    ]
+def measure(run: Run, rows: Sequence[Row]) -> None:
+    """Measure the groups of these rows. A group that fails has no figures, and the others go on."""
+    for group in dict.fromkeys(row.group for row in rows):
+        try:
+            MEASURES[group](run)
+        except (TreeFault, RuntimeError, AssertionError, OSError) as error:
+            run.faults[group] = f"{type(error).__name__}: {error}"
+            run.clear()
+            print(f"{group}: {run.faults[group]}", file=sys.stderr)
+    run.clear()
 
 
-def step_figures(starts: int) -> list[Figure]:
-    return [
-        at_most("ten ordinary steps on an event of 2 KB, CPU", steps.step_milliseconds(), 0.5, " ms"),
-        at_most("transform: start to first answer, everything configured", steps.start_seconds(starts), 0.45, " s"),
-    ]
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=5, help="of load for each function (default 5)")
-    parser.add_argument("--starts", type=int, default=5, help="starts of each function; the median counts (default 5)")
-    options = parser.parse_args()
-    if shutil.which("wrk") is None:
-        print(
-            "make bench measures with wrk, which is not here: apt-get install wrk, or brew install wrk", file=sys.stderr
-        )
-        return 1
-    for folder in ("functions", "shared", "tests/bench/functions"):  # as they are where they are deployed
-        compileall.compile_dir(ROOT / folder, quiet=1)
-    print(f"Python {platform.python_version()}, {platform.machine()}; {options.seconds} s of load each\n", flush=True)
-    print(table("receive", receive_figures(options.seconds, options.starts)), flush=True)
-    print("\n" + table("proofs", proof_figures(options.starts)), flush=True)
-    print("\n" + table("the bundles for Google Cloud", bundle_figures(options.starts)), flush=True)
-    print("\n" + table("the whole pipe", pipe_figures(options.seconds)), flush=True)
-    print("\n" + table("the inspector", inspector_figures(options.seconds)), flush=True)
-    print("\n" + table("steps", step_figures(options.starts)))
-    return 0
+def main(arguments: Sequence[str]) -> int:
+    command = parser()
+    options = command.parse_args(arguments)
+    try:
+        rows = chosen_rows(options.only)
+    except ValueError as error:
+        command.error(str(error))
+    if options.list:
+        print("\n".join(row_line(row) for row in rows))
+        return 0
+    try:
+        with trees(options.against) as found:
+            run = Run(found, options.rounds, options.events, options.stored)
+            measure(run, rows)
+            wants_peers = options.peers or PEERS in (options.only or ())
+            peers = measure_peers(run) if wants_peers else []
+    except TreeFault as fault:
+        print(fault, file=sys.stderr)
+        return 2
+    if options.json:
+        print(json.dumps({"run": headline(run), "rows": documents(rows, run), "peers": list(peers)}, indent=2))
+    else:
+        parts = [headline(run), table(rows, run) if rows else "", markdown(peers) if peers else ""]
+        print("\n\n".join(part for part in parts if part))
+    return 1 if run.faults else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,53 +1,90 @@
-"""Load by wrk, and what it says."""
+"""Load: a counted number of requests over a few connections, each connection sending its next request on an answer."""
 
-import re
-import subprocess
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
+import asyncio
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import uvloop
 
 from tests.processes import Request
 
-_UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+CONNECTIONS = 16
+ANSWER_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Load:
-    requests_per_second: float
-    p50_ms: float
-    p99_ms: float
-    requests: int
-    refused: int
+    """`failed` counts answers that were not 2xx."""
+
+    seconds: float = 0.0
+    failed: int = 0
+    latencies_ms: list[float] = field(default_factory=list)
+
+    @property
+    def per_second(self) -> float:
+        return len(self.latencies_ms) / self.seconds
+
+    @property
+    def p50_ms(self) -> float:
+        return statistics.median(self.latencies_ms)
+
+    @property
+    def p99_ms(self) -> float:
+        return sorted(self.latencies_ms)[len(self.latencies_ms) * 99 // 100]
 
 
-def wrk(port: int, request: Request, seconds: int, connections: int = 16) -> Load:
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder, "post.lua")
-        script.write_text(_script(request), encoding="utf-8")
-        url = f"http://127.0.0.1:{port}{request.path}"
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script), url]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return Load(
-        requests_per_second=float(_found(r"Requests/sec:\s+([\d.]+)", said)),
-        p50_ms=_milliseconds(r"50%\s+([\d.]+)(us|ms|s)", said),
-        p99_ms=_milliseconds(r"99%\s+([\d.]+)(us|ms|s)", said),
-        requests=int(_found(r"(\d+) requests in", said)),
-        refused=int(match[1]) if (match := re.search(r"Non-2xx or 3xx responses: (\d+)", said)) else 0,
-    )
+def http_post(request: Request) -> bytes:
+    """Return the request as it goes over a connection that stays open."""
+    headers = {"Host": "127.0.0.1", "Content-Type": "application/json", **request.headers}
+    lines = [f"POST {request.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, f"Content-Length: {len(request.body)}", "", ""]).encode() + request.body
 
 
-def _script(request: Request) -> str:
-    headers = "".join(f'wrk.headers["{name}"] = [==[{value}]==]\n' for name, value in request.headers.items())
-    return f'wrk.method = "POST"\nwrk.body = [==[{request.body.decode()}]==]\n{headers}'
+def drive(port: int, requests: Sequence[bytes], connections: int = CONNECTIONS) -> Load:
+    """Send each request once, and return how it went."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_drive(port, iter(requests), min(connections, len(requests))))
 
 
-def _found(pattern: str, text: str) -> str:
-    match = re.search(pattern, text)
-    if match is None:
-        raise RuntimeError(f"wrk did not say {pattern!r}:\n{text}")
-    return match[1]
+async def _drive(port: int, requests: Iterator[bytes], connections: int) -> Load:
+    load = Load()
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(connections):
+            group.create_task(_send_all(port, requests, load))
+    load.seconds = time.perf_counter() - began
+    return load
 
 
-def _milliseconds(pattern: str, text: str) -> float:
-    match = re.search(pattern, text)
-    return float(match[1]) * _UNITS[match[2]] if match else float("nan")
+async def _send_all(port: int, requests: Iterator[bytes], load: Load) -> None:
+    """Send requests from the iterator that all connections share. A server that closes is connected to again."""
+    connection = None
+    for request in requests:
+        connection = connection or await asyncio.open_connection("127.0.0.1", port, limit=2**20)
+        reader, writer = connection
+        began = time.perf_counter()
+        writer.write(request)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            status, is_open = await _answer(reader)
+        load.latencies_ms.append((time.perf_counter() - began) * 1000)
+        load.failed += not 200 <= status < 300
+        if not is_open:
+            writer.close()
+            connection = None
+    if connection:
+        connection[1].close()
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, bool]:
+    """Read one answer; return its status and whether the connection stays open."""
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    status = int(head[9:12])
+    if b"\r\ntransfer-encoding: chunked" in head:
+        while size := int(await reader.readline(), 16):
+            await reader.readexactly(size + 2)
+        await reader.readline()
+    elif (at := head.find(b"\r\ncontent-length:")) >= 0:
+        await reader.readexactly(int(head[at + 17 : head.index(b"\r\n", at + 17)]))
+    return status, b"\r\nconnection: close" not in head

@@ -23,9 +23,9 @@ from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.gcp.usage import USAGE_FILE, in_readme, usage_table
 from shared.cloud.gcp.collections import EVENTS, LEDGER, UNINDEXED
 from shared.jsontext import Json, JsonObject
+from tests.bench.cpu import cpu_seconds_of
 from tests.gcp.deployment import PROJECT, Deployed, deploy
 from tests.gcp.firestore_memory import MemoryStore
-from tests.processes import cpu_seconds
 
 README: Final = Path(__file__).resolve().parents[2] / "deploy" / "gcp" / "README.md"
 WARM_UP: Final = 100
@@ -86,7 +86,7 @@ def _cpu_seconds(deployed: Deployed) -> float:
     table = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
     rows = [line.strip().partition(" ") for line in table.splitlines()]
     ports = [f"--port {port} " for port in deployed.ports.values()]
-    return sum(cpu_seconds(int(pid)) for pid, _, words in rows if any(port in f"{words} " for port in ports))
+    return cpu_seconds_of(int(pid) for pid, _, words in rows if any(port in f"{words} " for port in ports))
 
 
 def _keep_all(deployed: Deployed, topic: str) -> None:

@@ -6,7 +6,7 @@ from shared.delivery import Delivery
 from shared.event import Event
 from shared.journal import AttemptEntry
 from shared.ledger import Claim, Claimed, Ledger, LedgerRow, Settlement
-from shared.ledger_rules import DISABLED, DONE, FAILED, RETRY_AT
+from shared.ledger_rules import DEAD_LETTERED, DELIVERED, HELD, RETRY_SCHEDULED
 
 T = 1_790_000_000.0
 LEASE = 45.0
@@ -36,25 +36,25 @@ def attempt(outcome: str, number: int = 1, at: float = T, reason: str = "", answ
 
 
 def done(now: float = T, answer: str = "202 Accepted", number: int = 1) -> Settlement:
-    return Settlement(DONE, now, attempt=attempt("delivered", number, now, answer=answer))
+    return Settlement(DELIVERED, now, attempt=attempt("delivered", number, now, answer=answer))
 
 
 def failed(now: float = T, reason: str = "", answer: str = "") -> Settlement:
-    return Settlement(FAILED, now, reason, attempt("refused", at=now, reason=reason, answer=answer))
+    return Settlement(DEAD_LETTERED, now, reason, attempt("failed", at=now, reason=reason, answer=answer))
 
 
-def later(at: float, now: float = T, outcome: str = "retry_later") -> Settlement:
+def later(at: float, now: float = T, outcome: str = "retry_scheduled") -> Settlement:
     """To be tried again after an attempt."""
-    return Settlement(RETRY_AT, now, "busy there", attempt(outcome, at=now, answer="429"), at)
+    return Settlement(RETRY_SCHEDULED, now, "busy there", attempt(outcome, at=now, answer="429"), at)
 
 
 def put_off(at: float, now: float = T) -> Settlement:
     """To be tried again without an attempt having been made."""
-    return Settlement(RETRY_AT, now, "paused", retry_at=at)
+    return Settlement(RETRY_SCHEDULED, now, "paused", retry_at=at)
 
 
 def held(now: float = T, reason: str = "") -> Settlement:
-    return Settlement(DISABLED, now, reason, attempt("disabled", at=now, reason=reason, answer="403"))
+    return Settlement(HELD, now, reason, attempt("held", at=now, reason=reason, answer="403"))
 
 
 async def in_retry(ledger: Ledger, at: float) -> Claimed:

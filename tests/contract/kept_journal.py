@@ -67,10 +67,10 @@ class Kept:
             names = delivery.id, event.id, "tell", "crm"
             attempt = AttemptEntry(*names, 1, NOW + 1, NOW + 1.25, outcome, "why", "answer")
             settlement = {
-                "delivered": Settlement("done", NOW, attempt=attempt),
-                "refused": Settlement("failed", NOW, "no such user", attempt),
-                "retry_later": Settlement("retry_at", NOW, "busy there", attempt, NOW + 60),
-                "disabled": Settlement("disabled", NOW, "verify the sender", attempt),
+                "delivered": Settlement("delivered", NOW, attempt=attempt),
+                "failed": Settlement("dead_lettered", NOW, "no such user", attempt),
+                "retry_scheduled": Settlement("retry_scheduled", NOW, "busy there", attempt, NOW + 60),
+                "held": Settlement("held", NOW, "verify the sender", attempt),
             }[outcome]
             assert await ledger.settle(claim, settlement)
             await journal.record([attempt])
@@ -79,7 +79,9 @@ class Kept:
 
     def letter(self, letter_id: str, event_id: str = "e1", at: float = NOW) -> None:
         self.record(
-            DeadLetter(letter_id, "refused", "no such user", at, b'{"a":1}', "deliveries", event_id, "tell", "crm")
+            DeadLetter(
+                letter_id, "request_rejected", "no such user", at, b'{"a":1}', "deliveries", event_id, "tell", "crm"
+            )
         )
 
     def found(self, **query: str | float | int | None) -> list[str]:
@@ -112,14 +114,14 @@ def cloud_journal(firestore: EmulatedFirestore, storage_url: str, retention: Ret
 
     async def run(work: Work) -> None:
         places = blobs()
-        journal = FirestoreJournal(firestore.connect("journal"), places, retention)
+        journal = FirestoreJournal(firestore.connect("journal_unavailable"), places, retention)
         ledger = FirestoreLedger(firestore.connect())
         await work(journal, ledger)
         for port in (journal, ledger, places):
             port.close()
         await asyncio.sleep(0)  # in which their connections are gone
 
-    reader = CloudJournal(firestore.connect("journal"), blobs())
+    reader = CloudJournal(firestore.connect("journal_unavailable"), blobs())
     try:
         yield Kept(reader, lambda work: asyncio.run(run(work)))
     finally:

@@ -94,4 +94,4 @@ async def test_a_bus_that_does_not_confirm_raises_temporary(subject: Subject) ->
     subject.fail()
     with pytest.raises(Temporary) as error:
         await subject.bus.publish(EVENTS, [BusMessage(b"x")])
-    assert error.value.code == "bus"
+    assert error.value.code == "bus_unavailable"

@@ -1,6 +1,7 @@
 """What is Firestore's own: contention, answers that are lost, faults, what it costs, and what a document can hold."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -42,9 +43,15 @@ LEASE = 45.0
 EVENT = Event("e1", "/sources/web", "signup.created", "2026-09-21T14:13:20.000Z", "a" * 64, {"name": "Ada"})
 DELIVERY = Delivery(EVENT, "tell the list", "crm")
 KEY = DELIVERY.id
-DONE = Settlement("done", T, attempt=AttemptEntry(KEY, "e1", "tell the list", "crm", 1, T, T, "delivered", "", "202"))
+DONE = Settlement(
+    "delivered", T, attempt=AttemptEntry(KEY, "e1", "tell the list", "crm", 1, T, T, "delivered", "", "202")
+)
 DUE = Settlement(
-    "retry_at", T, "busy", AttemptEntry(KEY, "e1", "tell the list", "crm", 1, T, T, "retry_later", "busy"), retry_at=T
+    "retry_scheduled",
+    T,
+    "busy",
+    AttemptEntry(KEY, "e1", "tell the list", "crm", 1, T, T, "retry_scheduled", "busy"),
+    retry_at=T,
 )
 ROUTES = read_program(
     {"routes": [{"name": "all", "from": None, "types": None, "where": None, "steps": [], "to": ["crm"]}]}
@@ -61,7 +68,7 @@ async def ledger(firestore: EmulatedFirestore) -> AsyncIterator[FirestoreLedger]
 
 @pytest.fixture
 async def journal(firestore: EmulatedFirestore) -> AsyncIterator[FirestoreJournal]:
-    made = FirestoreJournal(firestore.connect("journal"), FakeBlobs(), Retention())
+    made = FirestoreJournal(firestore.connect("journal_unavailable"), FakeBlobs(), Retention())
     yield made
     made.close()
     await asyncio.sleep(0)
@@ -118,7 +125,7 @@ async def test_an_event_costs_one_write_and_an_attempt_none(
 
 
 async def test_a_body_that_goes_before_its_event_costs_a_write_more(firestore: EmulatedFirestore) -> None:
-    journal = FirestoreJournal(firestore.connect("journal"), FakeBlobs(), Retention(10, 5, 20))
+    journal = FirestoreJournal(firestore.connect("journal_unavailable"), FakeBlobs(), Retention(10, 5, 20))
     await journal.record([EventEntry(EVENT, (), T)])
     journal.close()
     await asyncio.sleep(0)
@@ -171,11 +178,11 @@ async def test_a_row_that_others_keep_writing_holds_up_no_other_row_of_its_trans
 @pytest.mark.parametrize(
     "settlement",
     [
-        Settlement("done", T, attempt=DONE.attempt),
-        Settlement("failed", T, "gone", DONE.attempt),
-        Settlement("retry_at", T, "busy", DUE.attempt, T + 5),
-        Settlement("retry_at", T, "paused", retry_at=T + 5),
-        Settlement("disabled", T, "verify the sender"),
+        Settlement("delivered", T, attempt=DONE.attempt),
+        Settlement("dead_lettered", T, "gone", DONE.attempt),
+        Settlement("retry_scheduled", T, "busy", DUE.attempt, T + 5),
+        Settlement("retry_scheduled", T, "paused", retry_at=T + 5),
+        Settlement("held", T, "verify the sender"),
     ],
 )
 async def test_an_outcome_without_a_read_writes_what_a_transaction_writes(
@@ -265,7 +272,7 @@ async def test_an_outcome_whose_confirmation_was_lost_is_recorded(
     assert await ledger.settle(claim, DONE)
     assert firestore.server.faults == []
     [row] = await ledger.rows(10, event_id="e1")
-    assert (row.state, len(row.attempts)) == ("done", 1)
+    assert (row.state, len(row.attempts)) == ("delivered", 1)
 
 
 async def test_an_outcome_that_finds_another_version_is_decided_by_what_is_stored(
@@ -279,7 +286,7 @@ async def test_an_outcome_that_finds_another_version_is_decided_by_what_is_store
     assert await ledger.settle(current, DUE)
     assert not await ledger.settle(late, DONE)
     [row] = await ledger.rows(10, event_id="e1")
-    assert (row.state, [each.outcome for each in row.attempts]) == ("retry_at", ["unknown", "retry_later"])
+    assert (row.state, [each.outcome for each in row.attempts]) == ("retry_scheduled", ["unknown", "retry_scheduled"])
 
 
 async def test_what_changes_nothing_leaves_no_transaction_open(
@@ -317,7 +324,7 @@ async def test_every_other_refusal_is_temporary_and_says_which(
     ledger: FirestoreLedger, firestore: EmulatedFirestore, status: str
 ) -> None:
     firestore.server.faults += [Fault("commit", status), Fault("runQuery", status)]
-    with pytest.raises(Temporary, match=f"ledger: Firestore answered {status} to commit"):
+    with pytest.raises(Temporary, match=f"ledger_unavailable: Firestore answered {status} to commit"):
         await ledger.claim(DELIVERY, b"{}", T, LEASE)
     with pytest.raises(Temporary, match=f"Firestore answered {status} to runQuery"):
         await ledger.due(T, 10)
@@ -354,6 +361,8 @@ async def test_a_retry_that_an_earlier_version_scheduled_is_found_and_made(
     assert isinstance(fields, dict)
     for name in ("due", "by_state", "by_destination_state", "attempts", "ended", "created"):
         fields.pop(name, None)
+    row = json.loads(str(fields["row"]["stringValue"])) if isinstance(fields["row"], dict) else {}
+    fields["row"] = {"stringValue": json.dumps({**row, "state": "retry_at"})}
     fields |= {"retry_at": {"doubleValue": T}, "created": {"integerValue": str(round(T * 1_000_000))}}
     assert await ledger.due(T, 10, T - 600) == []
     [row] = await ledger.due(T, 10)
@@ -365,7 +374,7 @@ async def test_a_retry_that_an_earlier_version_scheduled_is_found_and_made(
 
 
 async def test_what_an_earlier_version_holds_is_released(ledger: FirestoreLedger, documents: MemoryStore) -> None:
-    assert await ledger.settle(await claimed(ledger), Settlement("disabled", T))
+    assert await ledger.settle(await claimed(ledger), Settlement("held", T))
     [document] = documents.documents.values()
     fields = document["fields"]
     assert isinstance(fields, dict)
@@ -380,7 +389,7 @@ async def test_only_finished_rows_expire(ledger: FirestoreLedger, documents: Mem
     claim = await claimed(ledger)
     [document] = documents.documents.values()
     assert "expire_at" not in str(document)
-    assert await ledger.settle(claim, Settlement("failed", T))
+    assert await ledger.settle(claim, Settlement("dead_lettered", T))
     assert documents.field("ledger", KEY, "expire_at") == {"timestampValue": "2026-11-05T14:13:20.000Z"}
 
 
@@ -388,7 +397,7 @@ async def test_each_entry_of_the_journal_says_when_it_expires(firestore: Emulate
     store, retention = firestore.server.store, Retention(10, 5, 20)
     assert isinstance(store, MemoryStore)
     journal = FirestoreJournal(firestore.connect(), None, retention)
-    letter = DeadLetter("d1", "refused", "", T, b"{}", "deliveries", "e1")
+    letter = DeadLetter("d1", "request_rejected", "", T, b"{}", "deliveries", "e1")
     await journal.record([EventEntry(EVENT, (), T), letter])
     journal.close()
     await asyncio.sleep(0)
@@ -405,8 +414,8 @@ async def test_every_collection_that_expires_is_in_the_list_of_what_a_deployment
 ) -> None:
     assert await ledger.settle(await claimed(ledger), DONE)
     await journal.record([EventEntry(EVENT, (), T), AttemptEntry("d", "e1", "r", "crm", 1, T, T, "delivered")])
-    await journal.record([DeadLetter("d1", "refused", "", T, b"{}", "deliveries")])
-    with_bodies = FirestoreJournal(firestore.connect("journal"), FakeBlobs(), Retention(10, 5, 20))
+    await journal.record([DeadLetter("d1", "request_rejected", "", T, b"{}", "deliveries")])
+    with_bodies = FirestoreJournal(firestore.connect("journal_unavailable"), FakeBlobs(), Retention(10, 5, 20))
     await with_bodies.record([EventEntry(replace(EVENT, id="e2"), (), T)])
     with_bodies.close()
     owners = FirestoreOwners(firestore.connect())
@@ -492,13 +501,13 @@ async def test_a_dead_letter_that_has_no_place_is_temporary(firestore: EmulatedF
 
 async def test_odd_ids_make_documents_of_their_own(journal: FirestoreJournal, documents: MemoryStore) -> None:
     ids = ["a/b", "..", "", "é", "x" * 3_000, "__no__", "e1:tell the list"]
-    await journal.record([DeadLetter(each, "refused", "", T, b"{}", "events") for each in ids])
+    await journal.record([DeadLetter(each, "request_rejected", "", T, b"{}", "events") for each in ids])
     assert len(documents.documents) == len(ids)
 
 
 async def test_a_delivery_that_waits_is_left_as_it_is(ledger: FirestoreLedger, firestore: EmulatedFirestore) -> None:
     claim = await claimed(ledger)
-    assert await ledger.settle(claim, Settlement("retry_at", T, retry_at=T + 60))
+    assert await ledger.settle(claim, Settlement("retry_scheduled", T, retry_at=T + 60))
     written = firestore.server.counts["documents written"]
     assert await ledger.claim(DELIVERY, b"{}", T, LEASE) == Waiting(T + 60)
     assert firestore.server.counts["documents written"] == written
@@ -512,8 +521,8 @@ async def test_many_dead_letters_are_marked_over_few_connections(
 ) -> None:
     """A process may not have hundreds of them open."""
     ids = [f"d{number}" for number in range(300)]
-    await journal.record([DeadLetter(each, "refused", "", T, b"{}", "deliveries") for each in ids])
-    store = firestore.connect("journal")
+    await journal.record([DeadLetter(each, "request_rejected", "", T, b"{}", "deliveries") for each in ids])
+    store = firestore.connect("journal_unavailable")
     assert await LetterReader(store, None).mark(ids, DROPPED) == 300
     assert len(firestore.server.peers) < 30
     store.close()
@@ -526,7 +535,7 @@ async def test_whether_many_events_can_be_replayed_is_asked_in_few_calls_and_wit
     events = [replace(EVENT, id=f"e{number}", data="x" * 10_000) for number in range(400)]
     await journal.record([EventEntry(event, (), T) for event in events[:200]])
     await journal.record([EventEntry(event, (), T) for event in events[200:399]])
-    store = firestore.connect("journal", max_answer_bytes=200_000)
+    store = firestore.connect("journal_unavailable", max_answer_bytes=200_000)
     found = await FirestoreJournalReader(store, None).with_document([event.id for event in events])
     assert found == {event.id for event in events[:399]}
     assert firestore.server.counts["batchGet"] == 3
@@ -541,7 +550,7 @@ async def test_a_search_by_text_looks_through_large_events(
     for number in range(60):
         event = replace(EVENT, id=f"e{number:02}", data={"name": f"Ada{number}", "text": "x" * 190_000})
         await journal.record([EventEntry(event, (), T)])
-    store = firestore.connect("journal")
+    store = firestore.connect("journal_unavailable")
     page = await FirestoreJournalReader(store, None).events(EventQuery(text="Ada7"))
     assert [event.id for event in page.events] == ["e07"]
     store.close()

@@ -52,8 +52,10 @@ async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         await local.close()
     else:
         emulated: EmulatedFirestore = request.getfixturevalue(request.param)
-        on_firestore = FirestoreJournal(emulated.connect("journal"), FakeBlobs(), Retention())
-        reading = CloudJournal(emulated.connect("journal"), BucketBlobs("http://none", BUCKET, no_authorization))
+        on_firestore = FirestoreJournal(emulated.connect("journal_unavailable"), FakeBlobs(), Retention())
+        reading = CloudJournal(
+            emulated.connect("journal_unavailable"), BucketBlobs("http://none", BUCKET, no_authorization)
+        )
         yield Subject(on_firestore, lambda: _told_by(reading), has_attempts=False)
         reading.close()
         on_firestore.close()
@@ -90,7 +92,9 @@ def an_attempt(event_id: str = "e1", outcome: str = "delivered") -> AttemptEntry
 
 
 def a_dead_letter(event_id: str = "e1") -> DeadLetter:
-    return DeadLetter("d" + event_id, "refused", "the destination refused it", NOW, b"{}", "deliveries", event_id)
+    return DeadLetter(
+        "d" + event_id, "request_rejected", "the destination refused it", NOW, b"{}", "deliveries", event_id
+    )
 
 
 async def test_entries_of_every_kind_are_taken(subject: Subject) -> None:
@@ -137,7 +141,7 @@ async def broken(request: pytest.FixtureRequest, tmp_path: Path, free_port: int)
         await local.close()
     else:
         emulated: EmulatedFirestore = request.getfixturevalue("firestore")
-        on_firestore = FirestoreJournal(emulated.elsewhere(free_port, "journal"), FakeBlobs(), Retention())
+        on_firestore = FirestoreJournal(emulated.elsewhere(free_port, "journal_unavailable"), FakeBlobs(), Retention())
         yield on_firestore
         on_firestore.close()
 
@@ -145,7 +149,7 @@ async def broken(request: pytest.FixtureRequest, tmp_path: Path, free_port: int)
 async def test_a_journal_that_cannot_write_raises_temporary(broken: Journal) -> None:
     with pytest.raises(Temporary) as error:
         await broken.record([an_event_entry()])
-    assert error.value.code == "journal"
+    assert error.value.code == "journal_unavailable"
 
 
 async def test_a_journal_on_this_machine_names_the_file_that_it_cannot_write(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from tests.contract.kept_journal import NOW, Kept
 def test_a_dead_letter_speaks_for_its_event_until_it_is_replayed(kept: Kept) -> None:
     kept.deliver(kept.event("e1"), "delivered")
     kept.letter("d1")
-    assert kept.status("e1") == "failed"
+    assert kept.status("e1") == "dead_lettered"
     assert kept.view.mark_dead_letters(["d1"], REPLAYED) == 1
     assert kept.status("e1") == "delivered"
 
@@ -29,7 +29,12 @@ def test_a_dead_letter_is_told_whole_and_marked_once(kept: Kept) -> None:
     kept.letter("d1")
     letter = kept.view.dead_letter("d1")
     assert letter
-    assert (letter.message, letter.code, letter.reason, letter.at) == (b'{"a":1}', "refused", "no such user", NOW)
+    assert (letter.message, letter.code, letter.reason, letter.at) == (
+        b'{"a":1}',
+        "request_rejected",
+        "no such user",
+        NOW,
+    )
     assert (letter.topic, letter.event_id, letter.route, letter.destination) == ("deliveries", "e1", "tell", "crm")
     assert kept.view.mark_dead_letters(["d1"], REPLAYED) == 1
     assert kept.view.mark_dead_letters(["d1"], REPLAYED) == 0

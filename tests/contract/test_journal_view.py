@@ -12,7 +12,7 @@ from tests.contract.kept_journal import NOW, OTHER, TELL, Kept
 
 @pytest.mark.parametrize(
     ("outcome", "status"),
-    [("delivered", "delivered"), ("refused", "failed"), ("retry_later", "retrying"), ("disabled", "held")],
+    [("delivered", "delivered"), ("failed", "dead_lettered"), ("retry_scheduled", "retry_scheduled"), ("held", "held")],
 )
 def test_an_events_status_is_what_became_of_its_deliveries(kept: Kept, outcome: str, status: str) -> None:
     event = kept.event("e1")
@@ -20,20 +20,20 @@ def test_an_events_status_is_what_became_of_its_deliveries(kept: Kept, outcome: 
     kept.deliver(event, outcome)
     assert kept.status("e1") == status
     assert kept.found(status=status) == ["e1"]
-    assert kept.found(status="unmatched") == []
+    assert kept.found(status="no_route") == []
     assert kept.view.counts() == {status: 1}
 
 
-def test_an_event_that_no_route_wanted_is_unmatched(kept: Kept) -> None:
+def test_an_event_that_no_route_took_has_the_status_no_route(kept: Kept) -> None:
     kept.event("e1", routes=(OTHER,))
-    assert kept.status("e1") == "unmatched"
+    assert kept.status("e1") == "no_route"
 
 
-def test_an_event_that_a_route_took_and_ended_on_purpose_is_stopped(kept: Kept) -> None:
-    kept.event("e1", routes=(OTHER, RouteDecision("tell", True, "its type matches; stopped at step 1 'filter': free")))
-    assert kept.status("e1") == "stopped"
-    assert kept.found(status="stopped") == ["e1"]
-    assert kept.found(status="unmatched") == []
+def test_an_event_that_a_route_took_and_ended_on_purpose_is_filtered(kept: Kept) -> None:
+    kept.event("e1", routes=(OTHER, RouteDecision("tell", True, "its type matches; filtered at step 1 'filter': free")))
+    assert kept.status("e1") == "filtered"
+    assert kept.found(status="filtered") == ["e1"]
+    assert kept.found(status="no_route") == []
 
 
 def test_an_event_that_was_asked_of_no_route_is_a_duplicate(kept: Kept) -> None:
@@ -49,8 +49,8 @@ def test_an_event_that_was_split_is_delivered_once_every_part_is(kept: Kept) -> 
 
 
 def test_an_event_whose_chain_failed_has_failed(kept: Kept) -> None:
-    kept.event("e1", routes=(RouteDecision("broken", True, "step 1 failed", code="step"),))
-    assert kept.status("e1") == "failed"
+    kept.event("e1", routes=(RouteDecision("broken", True, "step 1 failed", code="step_failed"),))
+    assert kept.status("e1") == "dead_lettered"
 
 
 def test_an_event_with_two_deliveries_is_delivered_once_both_are(kept: Kept) -> None:
@@ -124,7 +124,7 @@ def test_the_version_is_another_once_somebody_has_written(kept: Kept) -> None:
 
 def test_the_plots_count_attempts_and_how_long_they_took(kept: Kept) -> None:
     kept.deliver(kept.event("e1"), "delivered")
-    kept.deliver(kept.event("e2"), "retry_later")
+    kept.deliver(kept.event("e2"), "retry_scheduled")
     buckets = kept.view.series(NOW + 10, 60.0, 6)
     assert [bucket.delivered for bucket in buckets] == [0, 0, 0, 0, 1, 0]
     assert [bucket.not_delivered for bucket in buckets] == [0, 0, 0, 0, 1, 0]
@@ -133,8 +133,8 @@ def test_the_plots_count_attempts_and_how_long_they_took(kept: Kept) -> None:
 
 def test_nothing_is_told_of_an_empty_journal(kept: Kept) -> None:
     assert kept.found() == []
-    assert kept.view.refused(10) == ()
+    assert kept.view.rejected(10) == ()
     assert kept.view.dead_letters(10) == ()
     assert kept.view.counts() == {}
-    assert (kept.view.totals().refused, kept.view.totals().dead_letters) == (0, 0)
+    assert (kept.view.totals().rejected, kept.view.totals().dead_letters) == (0, 0)
     assert sum(bucket.delivered for bucket in kept.view.series(NOW, 60.0, 6)) == 0

@@ -95,7 +95,7 @@ async def test_the_same_key_with_another_payload_is_a_conflict_whatever_became_o
     other = replace(DELIVERY, event=replace(EVENT, payloadhash="b" * 64))
     await finished(ledger)
     assert await ledger.claim(other, MESSAGE, T, LEASE) == Conflict()
-    assert (await the_row(ledger)).state == "done"
+    assert (await the_row(ledger)).state == "delivered"
 
 
 async def test_a_claim_given_back_is_taken_again_at_once_with_the_same_number(ledger: Ledger) -> None:
@@ -120,5 +120,5 @@ async def test_the_attempt_of_a_suspect_is_recorded_beside_the_one_before(ledger
     assert begun is not None
     assert await ledger.settle(begun, done(T + LEASE, number=2))
     row = await the_row(ledger)
-    assert (row.state, row.attempt_number, row.crashes) == ("done", 2, 0)
+    assert (row.state, row.attempt_number, row.crashes) == ("delivered", 2, 0)
     assert [(each.attempt_number, each.outcome) for each in row.attempts] == [(1, "unknown"), (2, "delivered")]

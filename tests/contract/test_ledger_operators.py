@@ -52,7 +52,7 @@ async def test_a_release_leaves_other_destinations_alone(ledger: Ledger) -> None
     assert isinstance(claim, Claimed)
     assert await ledger.settle(claim, held())
     assert await ledger.release("crm", T) == 0
-    assert [row.state for row in await ledger.rows(10)] == ["disabled"]
+    assert [row.state for row in await ledger.rows(10)] == ["held"]
 
 
 # What operators do
@@ -100,7 +100,7 @@ async def test_rows_come_newest_first_and_by_what_was_asked_for(ledger: Ledger) 
     assert [row.event_id for row in await ledger.rows(10)] == ["e3", "e2", "e1"]
     assert [row.event_id for row in await ledger.rows(2)] == ["e3", "e2"]
     assert [row.event_id for row in await ledger.rows(10, event_id="e2")] == ["e2"]
-    assert [row.event_id for row in await ledger.rows(10, state="failed")] == ["e3"]
+    assert [row.event_id for row in await ledger.rows(10, state="dead_lettered")] == ["e3"]
     assert [row.event_id for row in await ledger.rows(10, destination="d1")] == ["e3", "e1"]
     assert [row.event_id for row in await ledger.rows(10, destination="d1", state="attempted")] == ["e1"]
 

@@ -24,7 +24,7 @@ async def test_a_delivery_that_is_done_is_finished_and_has_the_record_of_its_att
     await finished(ledger)
     assert await plain_claim(ledger, T + 10 * LEASE) == Finished()
     row = await the_row(ledger)
-    assert (row.state, row.answer, row.attempt_number) == ("done", "202 Accepted", 1)
+    assert (row.state, row.answer, row.attempt_number) == ("delivered", "202 Accepted", 1)
     assert row.attempts == (attempt("delivered", answer="202 Accepted"),)
 
 
@@ -33,7 +33,7 @@ async def test_a_delivery_that_failed_is_finished_and_says_why(ledger: Ledger) -
     assert await ledger.settle(claim, failed(T, "refused: no such list", "404"))
     assert await plain_claim(ledger, T + 10 * LEASE) == Finished()
     row = await the_row(ledger)
-    assert (row.state, row.reason, row.answer) == ("failed", "refused: no such list", "404")
+    assert (row.state, row.reason, row.answer) == ("dead_lettered", "refused: no such list", "404")
 
 
 async def test_a_delivery_keeps_its_message_until_it_is_finished(ledger: Ledger) -> None:
@@ -86,7 +86,7 @@ async def test_an_outcome_without_an_attempt_leaves_its_number_free(ledger: Ledg
     claim = await claimed(ledger)
     assert await ledger.settle(claim, put_off(T))
     row = await the_row(ledger)
-    assert (row.state, row.reason, row.attempt_number, row.attempts) == ("retry_at", "paused", 0, ())
+    assert (row.state, row.reason, row.attempt_number, row.attempts) == ("retry_scheduled", "paused", 0, ())
 
 
 async def test_of_very_many_attempts_the_newest_are_kept(ledger: Ledger) -> None:

@@ -50,17 +50,45 @@ async def test_a_file_of_the_version_before_is_upgraded_by_one_of_two_processes(
     old = LocalLedger(tmp_path / "ledger.db")
     await finished(old)
     await old.close()
-    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
-        connection.execute("CREATE TABLE messages (id INTEGER PRIMARY KEY, message BLOB NOT NULL)")
-        connection.execute("ALTER TABLE deliveries DROP COLUMN attempts")
-        connection.execute("ALTER TABLE deliveries DROP COLUMN message")
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as connection:
+        _make_version_3(connection)
+        connection.execute("UPDATE deliveries SET state = 'done'")
         connection.execute("ALTER TABLE deliveries DROP COLUMN unknown_count")
         connection.execute("PRAGMA user_version = 1")
     one, other = LocalLedger(tmp_path / "ledger.db"), LocalLedger(tmp_path / "ledger.db")
     assert await plain_claim(one, T) == await plain_claim(other, T) == Finished()
     (row,) = await one.rows(10)
-    assert (row.answer, row.unknown_count) == ("202 Accepted", 0)
+    assert (row.state, row.answer, row.unknown_count) == ("delivered", "202 Accepted", 0)
     await asyncio.gather(one.close(), other.close())
+
+
+def _make_version_3(connection: sqlite3.Connection) -> None:
+    """Its messages had a table of their own, and attempts were in the journal only."""
+    connection.execute("CREATE TABLE messages (id INTEGER PRIMARY KEY, message BLOB NOT NULL)")
+    connection.execute("INSERT INTO messages SELECT id, message FROM deliveries")
+    connection.execute("ALTER TABLE deliveries DROP COLUMN attempts")
+    connection.execute("ALTER TABLE deliveries DROP COLUMN message")
+    connection.execute("PRAGMA user_version = 3")
+
+
+@pytest.mark.parametrize("name", ["deliveries_due", "deliveries_held", "deliveries_failed"])
+async def test_the_states_of_version_2_get_todays_words_and_the_indexes_of_a_new_file(
+    tmp_path: Path, name: str
+) -> None:
+    new, old = LocalLedger(tmp_path / "new.db"), LocalLedger(tmp_path / "old.db")
+    await finished(new)
+    await finished(old)
+    await asyncio.gather(new.close(), old.close())
+    with closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as connection:
+        _make_version_3(connection)
+        connection.execute("UPDATE deliveries SET state = 'retry_at', retry_at = 5")
+        connection.execute("PRAGMA user_version = 2")
+    upgraded = LocalLedger(tmp_path / "old.db")
+    assert [row.state for row in await upgraded.due(10, 10)] == ["retry_scheduled"]
+    await upgraded.close()
+    select = "SELECT sql FROM sqlite_master WHERE name = ?"
+    with closing(sqlite3.connect(tmp_path / "old.db")) as one, closing(sqlite3.connect(tmp_path / "new.db")) as other:
+        assert one.execute(select, (name,)).fetchall() == other.execute(select, (name,)).fetchall() != []
 
 
 async def test_what_waits_keeps_its_message_through_the_upgrade(tmp_path: Path) -> None:
@@ -68,11 +96,7 @@ async def test_what_waits_keeps_its_message_through_the_upgrade(tmp_path: Path) 
     await in_retry(old, at=T + 5)
     await old.close()
     with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as connection:
-        connection.execute("CREATE TABLE messages (id INTEGER PRIMARY KEY, message BLOB NOT NULL)")
-        connection.execute("INSERT INTO messages SELECT id, message FROM deliveries")
-        connection.execute("ALTER TABLE deliveries DROP COLUMN attempts")
-        connection.execute("ALTER TABLE deliveries DROP COLUMN message")
-        connection.execute("PRAGMA user_version = 2")
+        _make_version_3(connection)
     ledger = LocalLedger(tmp_path / "ledger.db")
     [row] = await ledger.due(T + 5, 10)
     assert (row.message, row.attempts) == (MESSAGE, ())

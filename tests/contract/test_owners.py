@@ -27,7 +27,7 @@ async def owners(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         local.close()
     else:
         emulated: EmulatedFirestore = request.getfixturevalue(request.param)
-        on_firestore = FirestoreOwners(emulated.connect("owners"))
+        on_firestore = FirestoreOwners(emulated.connect("owners_unavailable"))
         yield on_firestore
         on_firestore.close()
         await asyncio.sleep(0)  # in which its connections are gone

@@ -26,4 +26,4 @@ class FakeBlobs:
 
     def _fail_if_faulty(self) -> None:
         if self.fault:
-            raise Temporary("blobs", self.fault)
+            raise Temporary("blobs_unavailable", self.fault)

@@ -7,7 +7,7 @@ def reading(body: bytes) -> ReadBody:
 
     async def read_body(max_bytes: int) -> bytes:
         if len(body) > max_bytes:
-            raise Rejected("raw", "too large")
+            raise Rejected("body_too_large", "too large")
         return body
 
     return read_body

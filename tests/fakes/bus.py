@@ -13,7 +13,7 @@ class FakeBus:
 
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
         if self.fault:
-            raise Temporary("bus", self.fault)
+            raise Temporary("bus_unavailable", self.fault)
         self.sent.extend((topic, message) for message in messages)
 
     def on(self, topic: str) -> list[BusMessage]:

@@ -29,12 +29,12 @@ class FakeFetch:
         for text in self.names.get(target.host, ()):
             address = address_of(text)
             if address is None or refusal(address, request.allow_private):
-                raise Permanent("ssrf", f"{target.host} has an address that is not public")
+                raise Permanent("address_blocked", f"{target.host} has an address that is not public")
         self.asked.append(request)
         if request.url in self.mute:
-            raise Unanswered("fetch", f"{target.host} did not answer within {request.timeout_seconds:g} s")
+            raise Unanswered("host_unreachable", f"{target.host} did not answer within {request.timeout_seconds:g} s")
         answer = self.answers.get(request.url)
         if answer is None:
-            raise Temporary("fetch", f"{target.host} refused the connection")
+            raise Temporary("host_unreachable", f"{target.host} refused the connection")
         is_cut = len(answer.body) > request.max_bytes
         return Fetched(answer.status, answer.headers, answer.body[: request.max_bytes], is_cut or answer.is_cut)

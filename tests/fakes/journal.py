@@ -13,7 +13,7 @@ class FakeJournal:
 
     async def record(self, entries: Sequence[JournalEntry]) -> None:
         if self.fault:
-            raise Temporary("journal", self.fault)
+            raise Temporary("journal_unavailable", self.fault)
         self.entries.extend(entries)
 
     @property

@@ -8,16 +8,17 @@ from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal, write_entries
 from shared.cloud.local.ledger import LocalLedger
-from shared.delivery import Delivery, to_cloudevent_of
+from shared.delivery import Delivery
 from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision
 from shared.jsontext import Json, to_json
 from shared.ledger import Claimed, Settlement
 from shared.times import rfc3339
+from tests.fakes.deliveries import to_cloudevent_of
 
 NOW: Final = 1_790_000_000.0
 TELL: Final = RouteDecision("tell", True, "its type matches", ("list",))
-BROKEN: Final = RouteDecision("broken", False, "failed at step 1 'set'", code="step")
+BROKEN: Final = RouteDecision("broken", False, "failed at step 1 'set'", code="step_failed")
 OTHER: Final = RouteDecision("other", False, "type 'signup.created' does not match order.*")
 
 
@@ -66,10 +67,10 @@ class Kept:
         ledger = LocalLedger(self.folder / "ledger.db")
         claim = await ledger.claim(delivery, b"{}", NOW, 60)
         assert isinstance(claim, Claimed)
-        await ledger.settle(claim, Settlement("done", NOW, attempt=attempt))
+        await ledger.settle(claim, Settlement("delivered", NOW, attempt=attempt))
         await ledger.close()
 
-    def dead_letter(self, event: Event, code: str = "refused", at: float = NOW) -> str:
+    def dead_letter(self, event: Event, code: str = "request_rejected", at: float = NOW) -> str:
         """Of the event's delivery to `list`; its id."""
         delivery = Delivery(event, "tell", "list")
         message = to_json(to_cloudevent_of(delivery, at)).encode()
@@ -81,5 +82,7 @@ class Kept:
         """Of the event at a route whose chain failed; its id."""
         message = to_json(to_cloudevent(event)).encode()
         letter_id = f"{event.id}:broken"
-        self.record(DeadLetter(letter_id, "step", "step 1 'set' failed", at, message, "events", event.id, "broken"))
+        self.record(
+            DeadLetter(letter_id, "step_failed", "step 1 'set' failed", at, message, "events", event.id, "broken")
+        )
         return letter_id

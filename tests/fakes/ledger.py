@@ -81,4 +81,4 @@ class FakeLedger(LedgerWrites):
 
     def _fail_if_faulty(self) -> None:
         if self.fault:
-            raise Temporary("ledger", self.fault)
+            raise Temporary("ledger_unavailable", self.fault)

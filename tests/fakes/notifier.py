@@ -6,13 +6,14 @@ from functions.notify.notify import notify
 from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier, Result
-from shared.delivery import Delivery, to_cloudevent_of
+from shared.delivery import Delivery
 from shared.event import Event
 from shared.journal import Journaling
 from shared.ledger import Ledger, LedgerRow
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
+from tests.fakes.deliveries import to_cloudevent_of
 from tests.fakes.destinations import FakeDestination, FakeDestinations
 from tests.fakes.journal import FakeJournal
 from tests.fakes.ledger import FakeLedger

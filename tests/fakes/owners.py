@@ -10,7 +10,7 @@ class FakeOwners:
 
     async def owner(self, key: str, event_id: str, now: float, window_seconds: float) -> str:
         if self.fault:
-            raise Temporary("owners", self.fault)
+            raise Temporary("owners_unavailable", self.fault)
         owner, since = self.owners.get(key, (event_id, now))
         if now - since >= window_seconds:
             owner, since = event_id, now

@@ -11,13 +11,13 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.email.email import connect
 from functions.notify.destinations.email.mail import Address, Mail
-from functions.notify.destinations.email.settings import Settings
 from shared.delivery import Delivery, Outcome
 from shared.event import Event
 from shared.jsontext import Json
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock
+from tests.fakes.mail_settings import mail_settings
 from tests.fakes.secrets import FakeSecrets
 
 HOST = "127.0.0.1"
@@ -90,7 +90,7 @@ class Bench:
         return Context(FakeSecrets(self.secrets), settings, self.blobs, FakeClock())
 
     async def send(self, attempt: Attempt = ATTEMPT, user: str = "", event: Event = EVENT, **values: Json) -> Outcome:
-        settings = Settings.model_validate({"to": ["ada@example.com"], **values})
+        settings = mail_settings(**values)
         with closing(connect("list", settings, self.context(user))) as destination:
             return await destination.attempt(Delivery(event, "tell the list", "list"), attempt)
 

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.slow
 START_SECONDS: Final = 60
 FIRST_REQUESTS: Final = {
     "receive": ("POST", "/nowhere", 404, "unknown_source"),
-    "transform": ("GET", "/", 405, "method"),
-    "notify": ("GET", "/", 405, "method"),
+    "transform": ("GET", "/", 405, "method_not_allowed"),
+    "notify": ("GET", "/", 405, "method_not_allowed"),
 }
 
 # What the framework does when it starts, and one request, in a process that then tells what came to be imported.

@@ -70,7 +70,7 @@ async def test_an_event_is_shown_whole_and_found(inspected: Inspected) -> None:
     assert (status, record["passes"], record["requests"], record["mails"]) == (200, 1, [], {})
     assert [row["id"] for row in inspected.rows("events", "/api/events?text=lovelace&status=delivered")] == [event_id]
     assert inspected.rows("events", "/api/events?text=babbage") == []
-    assert [row["event_id"] for row in inspected.rows("deliveries", "/api/deliveries?state=done")] == [event_id]
+    assert [row["event_id"] for row in inspected.rows("deliveries", "/api/deliveries?state=delivered")] == [event_id]
 
 
 async def test_pages_go_on_by_time(inspected: Inspected) -> None:
@@ -97,7 +97,7 @@ async def test_an_event_is_replayed_from_the_page(inspected: Inspected) -> None:
 async def test_a_dead_letter_is_dropped_from_the_page(inspected: Inspected) -> None:
     event_id = inspected.deployed.post(id="refused", to="eve@elsewhere.example")
     wait_for(lambda: len(inspected.rows("dead_letters", "/api/dead-letters")) == 1)
-    assert inspected.status(event_id) == "failed"
+    assert inspected.status(event_id) == "dead_lettered"
     [letter] = inspected.rows("dead_letters", "/api/dead-letters")
     assert inspected.ask("/api/dead-letters/drop", {"ids": [letter["id"]]}) == (200, {"dropped": 1})
     assert inspected.rows("dead_letters", "/api/dead-letters") == []

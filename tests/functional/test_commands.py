@@ -82,7 +82,7 @@ def test_an_event_is_found_and_its_way_is_told(stack: Stack) -> None:
     assert (event["source"], event["type"], event["subject"]) == ("shop", "order.created", "A1")
     shown = hookchain(stack, "events", "show", str(event["id"])[:8])
     assert "POST answered 200" in shown
-    assert "fragile: no match" in shown
+    assert "fragile: not_matched" in shown
     assert "to inbox by route 'all': delivered" in shown
     assert "answer: 202" in shown
 
@@ -104,7 +104,7 @@ def test_a_mail_that_was_given_up_on_goes_out_once_the_provider_is_back(stack: S
     chosen = ("--destination", "once", "--text", "C1")
     wait_for(listed_once(stack, "dead-letters", "list", *chosen))
     letter = the_only(hookchain_json(stack, "dead-letters", "list", *chosen)["dead_letters"])
-    assert letter["code"] == "exhausted"
+    assert letter["code"] == "retries_exhausted"
     assert stack.trouble({"mail": {"unplugged": False}})
     assert "would be replayed" in hookchain(stack, "dead-letters", "replay", str(letter["id"])[:8])
     assert mails(stack)["once C1"] == 0

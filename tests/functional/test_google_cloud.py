@@ -68,7 +68,7 @@ def test_an_event_is_mailed_and_its_whole_way_shown(deployed: Deployed, operator
     operator.is_soon(event_id, "delivered")
     assert "Order 1" in deployed.mails()
     text = operator.told("events", "show", event_id[:12])
-    for words in ("matched", "no match", "to inbox by route 'all': delivered", "1. ", "202", '"name": "Ada"'):
+    for words in ("matched", "not_matched", "to inbox by route 'all': delivered", "1. ", "202", '"name": "Ada"'):
         assert words in text
     record = operator.document("events", "show", event_id)
     assert (record["passes"], record["expected"], record["source"]) == (1, 1, "shop")
@@ -106,7 +106,7 @@ def test_a_large_event_rests_in_the_bucket_and_is_shown_whole(deployed: Deployed
 
 def test_what_is_given_up_on_is_listed_replayed_and_dropped(deployed: Deployed, operator: Operator) -> None:
     event_id = deployed.post(id="refused", to="eve@elsewhere.example")
-    operator.is_soon(event_id, "failed")
+    operator.is_soon(event_id, "dead_lettered")
 
     def letters(*filters: str) -> list[JsonObject]:
         found = operator.document("dead-letters", "list", *filters)["dead_letters"]

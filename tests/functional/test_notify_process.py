@@ -11,6 +11,7 @@ import pytest
 
 from shared.cloud.local.ledger import LocalLedger
 from shared.ledger import LedgerRow
+from tests.fakes.mail_settings import mail_settings
 from tests.fakes.notifier import a_delivery, message_of, push_of
 from tests.fakes.pushes import cloud_run_environment, cloud_run_headers
 from tests.processes import ROOT, Request, free_port, functions_framework, post, started
@@ -18,7 +19,7 @@ from tests.standins import command
 
 DESTINATION = {
     "kind": "email",
-    "settings": {"to": ["list@example.com"], "subject": "New"},
+    "settings": mail_settings(to="list@example.com", subject="New"),
     "retry_seconds": [5],
     "timeout_seconds": 15,
     "on_unknown": "resend",
@@ -75,7 +76,7 @@ def test_a_delivery_that_needs_an_operator_is_held_in_the_ledger_and_acknowledge
     body = push_of(message_of(a_delivery(1), time.time()))
     assert post(port, Request("/", body, cloud_run_headers())) == 204
     (row,) = rows(folder, "e1")
-    assert row.state == "disabled"
+    assert row.state == "held"
 
 
 def test_a_push_of_another_account_is_rejected(port: int, folder: Path) -> None:

@@ -68,7 +68,7 @@ def test_an_address_that_the_configuration_does_not_allow_ends_the_smoke_test_wi
     order.write_text(json.dumps({"event": "order.created", "to": "ann@elsewhere.example"}))
     assert run("smoke", "--file", str(order), "--yes") == 1
     told = capsys.readouterr().out
-    assert "✗ failed" in told
+    assert "✗ dead_lettered" in told
     assert "hookchain dead-letters list --platform gcp" in told
 
 

@@ -43,7 +43,11 @@ def wait_until_finished(stack: Stack, deliveries: int) -> None:
     give_up_at = time.monotonic() + 50
     while time.monotonic() < give_up_at:
         rows = ledger_rows(stack)
-        if len(rows) == deliveries and all(row.state in {"done", "failed"} for row in rows) and stack.dead_letters():
+        if (
+            len(rows) == deliveries
+            and all(row.state in {"delivered", "dead_lettered"} for row in rows)
+            and stack.dead_letters()
+        ):
             return
         time.sleep(0.2)
     raise AssertionError(Counter(row.state for row in ledger_rows(stack)))

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import pytest
 
 from deploy.dev.pubsub.pusher import PushClient
+from deploy.dev.pubsub.resources import PushTarget
 from shared.jsontext import Json, JsonObject
 from tests.emulation import Emulation, Endpoint, attributes_of, message_of
 
@@ -185,7 +186,7 @@ async def test_an_endpoint_that_does_not_answer_in_time_has_not_acknowledged() -
 
     client = PushClient()
     async with speaking(say_nothing) as url:
-        assert await client.push(url, b"{}", {}, timeout_seconds=0.05) is False
+        assert await client.push(PushTarget(url), b"{}", timeout_seconds=0.05) is False
 
 
 @pytest.mark.parametrize(
@@ -209,7 +210,7 @@ async def test_an_answer_counts_when_it_is_whole(answer: bytes, acknowledged: bo
 
     client = PushClient()
     async with speaking(speak) as url:
-        assert await client.push(url, b"{}", {}, timeout_seconds=5) is acknowledged
+        assert await client.push(PushTarget(url), b"{}", timeout_seconds=5) is acknowledged
         client.close()
 
 
@@ -226,6 +227,9 @@ async def test_a_kept_connection_that_closes_as_it_is_used_costs_no_attempt() ->
 
     client = PushClient()
     async with speaking(answer_the_first) as url:
-        assert [await client.push(url, b"{}", {}, 5), await client.push(url, b"{}", {}, 5)] == [True, True]
+        assert [await client.push(PushTarget(url), b"{}", 5), await client.push(PushTarget(url), b"{}", 5)] == [
+            True,
+            True,
+        ]
         client.close()
     assert requests == 2

@@ -14,13 +14,13 @@ import pytest
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.email.email import connect
 from functions.notify.destinations.email.sendgrid import MAX_AT_ONCE
-from functions.notify.destinations.email.settings import Settings
-from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater, Unknown
+from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.event import Event
 from shared.jsontext import JsonObject
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock
+from tests.fakes.mail_settings import mail_settings
 from tests.fakes.secrets import FakeSecrets
 
 API_KEY = "SG.not-a-real-key-0123456789"
@@ -108,7 +108,7 @@ def context(url: str) -> Context:
 async def send(url: str, times: int = 1, timeout_seconds: float = 5.0) -> list[Outcome | BaseException]:
     attempt = replace(ATTEMPT, timeout_seconds=timeout_seconds)
     delivery = Delivery(EVENT, "tell the list", "list")
-    with closing(connect("list", Settings(to=["ada@example.com"]), context(url))) as destination:
+    with closing(connect("list", mail_settings(), context(url))) as destination:
         attempts = [destination.attempt(delivery, attempt) for _ in range(times)]
         return list(await asyncio.gather(*attempts, return_exceptions=True))
 
@@ -130,7 +130,7 @@ async def test_the_base_of_the_api_may_have_a_path(api: FakeApi) -> None:
 
 
 async def test_mails_one_after_another_share_a_connection(api: FakeApi) -> None:
-    with closing(connect("list", Settings(to=["ada@example.com"]), context(api.url))) as destination:
+    with closing(connect("list", mail_settings(), context(api.url))) as destination:
         for _ in range(3):
             await destination.attempt(Delivery(EVENT, "tell the list", "list"), ATTEMPT)
 
@@ -158,8 +158,8 @@ async def test_no_more_mails_at_once_than_may_be(api: FakeApi) -> None:
         (429, "too many requests", RetryLater),
         (500, "oops", RetryLater),
         (504, "upstream request timeout", Unknown),
-        (400, "Bad Request", Refused),
-        (413, "too large", Refused),
+        (400, "Bad Request", Failed),
+        (413, "too large", Failed),
     ],
 )
 async def test_its_answer_is_the_outcome(api: FakeApi, status: int, message: str, kind: type[object]) -> None:

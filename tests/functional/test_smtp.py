@@ -14,10 +14,10 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP
 
 from functions.notify.destinations.email.email import connect as connect_mail
-from functions.notify.destinations.email.settings import Settings
 from functions.notify.destinations.email.smtp import SmtpServer, SmtpTransport
-from shared.delivery import Delivered, Delivery, Disabled, Refused, RetryLater, Unknown
+from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater, Unknown
 from shared.jsontext import Json
+from tests.fakes.mail_settings import mail_settings
 from tests.functional.smtp_inbox import ATTEMPT, EVENT, HOST, MAIL, Bench, serving
 
 
@@ -63,7 +63,7 @@ async def test_a_retry_goes_to_those_alone_who_do_not_have_it(bench: Bench) -> N
         second = await bench.send(replace(ATTEMPT, attempt_number=2), to=everyone)
 
     assert first == RetryLater("not yet for 1 of 4 recipients: 451", answer="451 later")
-    assert second == Delivered("taken for 3 of 4 recipients, refused for the others: 550 no such user")
+    assert second == Delivered("accepted for 3 of 4 recipients, rejected for the others: 550 no such user")
     assert bench.inbox.recipients == [["a@x.y"], ["d@x.y"], ["b@x.y"]]
 
 
@@ -91,12 +91,12 @@ async def test_a_new_generation_goes_to_everyone_again(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("answers", "kind", "words"),
     [
-        ({"ada@example.com": "550 no such user"}, Refused, "550 no such user"),
+        ({"ada@example.com": "550 no such user"}, Failed, "550 no such user"),
         ({"ada@example.com": "452 mailbox full"}, RetryLater, "452 mailbox full"),
-        ({"DATA": "554 looks like spam"}, Refused, "554 looks like spam"),
+        ({"DATA": "554 looks like spam"}, Failed, "554 looks like spam"),
         ({"DATA": "451 try later"}, RetryLater, "451 try later"),
         ({"MAIL": "451 greylisted"}, RetryLater, "451 greylisted"),
-        ({"MAIL": "553 not your address"}, Disabled, "refuses the sender hooks@example.com"),
+        ({"MAIL": "553 not your address"}, Disabled, "rejects the sender hooks@example.com"),
     ],
 )
 async def test_the_servers_answer_is_the_outcome(
@@ -141,7 +141,7 @@ async def test_a_reason_holds_the_codes_of_a_reply_and_not_its_text(bench: Bench
     with serving(Controller(bench.inbox, HOST, bench.port)):
         found = await bench.send()
 
-    assert isinstance(found, Refused | RetryLater)
+    assert isinstance(found, Failed | RetryLater)
     assert found.reason.endswith(f": {code}")
     assert found.answer == reply
 
@@ -199,7 +199,7 @@ async def test_a_server_that_ends_it_amid_a_large_mail_did_not_accept_it(bench: 
         found = await transport.send(mail, ATTEMPT)
 
     assert got
-    assert isinstance(found, Refused if reply else RetryLater)
+    assert isinstance(found, Failed if reply else RetryLater)
     assert "552 too large" in repr(found) or not reply
 
 
@@ -218,7 +218,7 @@ async def test_a_look_up_of_the_server_that_takes_too_long_sends_nothing_then_or
     by_name = replace(context, settings=replace(context.settings, smtp_url=f"smtp://localhost:{bench.port}"))
     with (
         serving(Controller(bench.inbox, HOST, bench.port)),
-        closing(connect_mail("list", Settings(to=["ada@example.com"]), by_name)) as destination,
+        closing(connect_mail("list", mail_settings(), by_name)) as destination,
     ):
         monkeypatch.setattr(socket, "getaddrinfo", after_a_long_look_up)
         found = await destination.attempt(Delivery(EVENT, "tell the list", "list"), attempt)
@@ -240,5 +240,5 @@ async def test_an_address_beyond_ascii_is_refused_where_the_server_cannot(bench:
     with serving(Controller(bench.inbox, HOST, bench.port, enable_SMTPUTF8=False)):
         found = await bench.send(to="zoë@x.y")
 
-    assert isinstance(found, Refused)
+    assert isinstance(found, Failed)
     assert "SMTPUTF8" in found.reason

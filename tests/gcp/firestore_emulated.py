@@ -5,6 +5,7 @@ from typing import Final
 
 from shared.cloud.gcp.firestore import Firestore
 from shared.cloud.gcp.tokens import no_authorization
+from shared.errors import TemporaryCode
 from shared.http_client import MAX_ANSWER_BYTES
 from tests.gcp.firestore_server import FirestoreServer
 
@@ -19,9 +20,11 @@ class EmulatedFirestore:
         self._host = host
         self._database = f"hookchain-{next(_DATABASES)}"
 
-    def connect(self, part: str = "ledger", max_answer_bytes: int = MAX_ANSWER_BYTES) -> Firestore:
+    def connect(
+        self, code: TemporaryCode = "ledger_unavailable", max_answer_bytes: int = MAX_ANSWER_BYTES
+    ) -> Firestore:
         names = "a-project", self._database
-        return Firestore(f"http://{self._host}", *names, no_authorization, part, max_answer_bytes)
+        return Firestore(f"http://{self._host}", *names, no_authorization, code, max_answer_bytes)
 
-    def elsewhere(self, port: int, part: str = "ledger") -> Firestore:
-        return Firestore(f"http://127.0.0.1:{port}", "a-project", self._database, no_authorization, part)
+    def elsewhere(self, port: int, code: TemporaryCode = "ledger_unavailable") -> Firestore:
+        return Firestore(f"http://127.0.0.1:{port}", "a-project", self._database, no_authorization, code)

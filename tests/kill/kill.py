@@ -158,7 +158,7 @@ def _settle(stack: Stack, receiver: MailReceiver, sent: Sent, clock: Clock | Non
         if len(arrivals) != seen:
             seen, quiet_since = len(arrivals), now
         if now - quiet_since >= QUIET_SECONDS:
-            is_closed = all(row.state in {"done", "failed"} for row in ledger_rows(stack))
+            is_closed = all(row.state in {"delivered", "dead_lettered"} for row in ledger_rows(stack))
             if is_closed and sent.accepted <= {int(arrival.id) for arrival in arrivals}:
                 return
             if clock:
@@ -171,7 +171,7 @@ def _pass_unknown_waits(stack: Stack) -> None:
     """Make due what waits for minutes because the mail service did not answer. Other tests hold how long it waits."""
     with closing(sqlite3.connect(stack.state / "ledger.db", timeout=10.0)) as ledger, ledger:
         ledger.execute(
-            "UPDATE deliveries SET retry_at = ? WHERE state = 'retry_at' AND unknown_count > 0", (time.time(),)
+            "UPDATE deliveries SET retry_at = ? WHERE state = 'retry_scheduled' AND unknown_count > 0", (time.time(),)
         )
 
 

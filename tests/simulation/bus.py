@@ -26,10 +26,10 @@ class SimulatedBus:
         self._handlers[topic] = handler
 
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
-        await self._weather.before("bus")
+        await self._weather.before("bus_unavailable")
         for message in messages:
             self._keep(topic, message)
-        await self._weather.after("bus")
+        await self._weather.after("bus_unavailable")
 
     @property
     def is_empty(self) -> bool:

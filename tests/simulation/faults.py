@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from shared.errors import Temporary
+from shared.errors import Temporary, TemporaryCode
 from tests.checker import Disturbance
 
 
@@ -55,18 +55,18 @@ class Weather:
         self._runs += 1
         RUN.set(Run(str(self._runs)))
 
-    async def before(self, part: str) -> None:
+    async def before(self, part: TemporaryCode) -> None:
         await self._delay()
         self._strike(part)
 
-    async def after(self, part: str) -> None:
+    async def after(self, part: TemporaryCode) -> None:
         self._strike(part)
         await self._delay()
 
     def happens(self, rate: float) -> bool:
         return self.random.random() < rate
 
-    def _strike(self, part: str) -> None:
+    def _strike(self, part: TemporaryCode) -> None:
         chance = self.random.random()
         if chance < self.rates.crash + self.rates.fail:
             self.strike()

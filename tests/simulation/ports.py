@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from functions.notify.destination import Attempt
-from shared.delivery import Delivered, Delivery, Outcome, Refused, RetryLater
+from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
 from shared.journal import DeadLetter, JournalEntry
 from shared.ledger import Claim, DestinationState, LedgerRow
 from shared.ledger_rules import Rule
@@ -27,23 +27,23 @@ class WeatheredLedger(FakeLedger):
     async def claim(
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
     ) -> Claim:
-        await self._weather.before("ledger")
+        await self._weather.before("ledger_unavailable")
         answer = await super().claim(delivery, message, now, lease_seconds, due_fence)
-        await self._weather.after("ledger")
+        await self._weather.after("ledger_unavailable")
         return answer
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
-        await self._weather.before("ledger")
+        await self._weather.before("ledger_unavailable")
         return await super().due(now, limit, since)
 
     async def destination_state(self, destination: str) -> DestinationState:
-        await self._weather.before("ledger")
+        await self._weather.before("ledger_unavailable")
         return await super().destination_state(destination)
 
     async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
-        await self._weather.before("ledger")
+        await self._weather.before("ledger_unavailable")
         changed = await super()._change(key, rule)
-        await self._weather.after("ledger")
+        await self._weather.after("ledger_unavailable")
         return changed
 
 
@@ -83,7 +83,7 @@ class Inbox:
         if weather.happens(weather.rates.destination_fails):
             return RetryLater("503")
         if delivery.event.type == REFUSED_TYPE:
-            return Refused("refused", "as it always is")
+            return Failed("request_rejected", "as it always is")
         run = RUN.get()
         assert run is not None
         is_silent = weather.happens(weather.rates.destination_silent)

@@ -147,7 +147,9 @@ class World:
         self.weather.rates = self.calm
         for _ in range(10_000):
             await asyncio.sleep(10)
-            if self.bus.is_empty and all(row.state in {"done", "failed"} for row in self.ledger.table.values()):
+            if self.bus.is_empty and all(
+                row.state in {"delivered", "dead_lettered"} for row in self.ledger.table.values()
+            ):
                 break
         sweeping.cancel()
         return self._report()

@@ -9,18 +9,18 @@ from .formats import Json
 from .http import NoResponse, Response
 
 _REJECTIONS: Final[Mapping[str, str]] = {
-    "sig": "the signature does not match",
-    "ts": "the signature's time is too far from the receiver's clock",
-    "id": "the delivery id is invalid",
-    "password": "the password or token is missing or wrong",
-    "address": "requests from this address are not allowed",
+    "signature_mismatch": "the signature does not match",
+    "timestamp_out_of_range": "the signature's time is too far from the receiver's clock",
+    "invalid_delivery_id": "the delivery id is invalid",
+    "password_mismatch": "the password or token is missing or wrong",
+    "address_not_allowed": "requests from this address are not allowed",
     "unknown_source": "there is no source with that name",
-    "method": "the source does not accept this method",
-    "slow": "the body took too long to arrive",
-    "raw": "the body is too large",
-    "decoded": "the body is too large",
-    "content_type": "the source does not accept this format",
-    "schema": "the event does not match the source's schema",
+    "method_not_allowed": "the source does not accept this method",
+    "request_timeout": "the body took too long to arrive",
+    "body_too_large": "the body is too large",
+    "decoded_body_too_large": "the body is too large",
+    "unsupported_content_type": "the source does not accept this format",
+    "schema_mismatch": "the event does not match the source's schema",
 }
 _STATUSES: Final[Mapping[int, str]] = {
     401: "the password or signature is missing or wrong",
@@ -43,8 +43,8 @@ class Outcome:
     status     the HTTP status; None without a response
     message    the result in words; it never has a secret or a part of what was sent
     event_id   the event's id, where the receiver returned one
-    code       None where ok; else the receiver's own code (`sig`, `unavailable` …), `http` where it gave none, or
-               `unreachable`, `untrusted` (not sent), `timeout`, `cut`, `not_http` (it may have arrived)
+    code       None where ok; else the receiver's own code (`signature_mismatch`, `unavailable` …), `http` where it gave
+               none, or `unreachable`, `untrusted` (not sent), `timeout`, `cut`, `not_http` (it may have arrived)
     """
 
     ok: bool

@@ -13,7 +13,6 @@ from pydantic import BaseModel
 import functions.notify.destinations as kinds_package
 from functions.notify.destination import kind_module
 
-_PARTS: Final = ("Settings", "connect")
 _loaded: Final[dict[str, int]] = {}
 """The modification time of each kind's file when it was loaded, so that `hookchain dev` reloads a changed one."""
 
@@ -29,7 +28,7 @@ def destination_kinds() -> list[str]:
 def settings_model(kind: str) -> type[BaseModel]:
     """Raises KindFault."""
     try:
-        module = _module(kind)
+        parts = {"Settings": _module(kind, "settings"), "connect": _module(kind)}
     except SyntaxError as error:
         raise KindFault(f"{kind}.py: line {error.lineno}: {error.msg}") from error
     except (Exception, SystemExit) as error:  # it is the operator's own code, so its words may be shown
@@ -37,14 +36,14 @@ def settings_model(kind: str) -> type[BaseModel]:
         place = f"{kind}.py: line {lines[-1]}" if lines else f"{kind}.py"
         said = str(error).partition("\n")[0]
         raise KindFault(f"{place}: {type(error).__name__}: {said}") from error
-    if missing := [part for part in _PARTS if not hasattr(module, part)]:
+    if missing := [part for part, module in parts.items() if not hasattr(module, part)]:
         raise KindFault(f"{kind}.py: must define `{missing[0]}`; see functions/notify/destination.py")
-    model: type[BaseModel] = module.Settings
+    model: type[BaseModel] = parts["Settings"].Settings
     return model
 
 
-def _module(kind: str) -> ModuleType:
-    module = importlib.import_module(kind_module(kind))
+def _module(kind: str, in_package: str = "") -> ModuleType:
+    module = importlib.import_module(kind_module(kind, in_package))
     written = Path(_file(kind)).stat().st_mtime_ns
     if _loaded.setdefault(kind, written) != written:
         module = importlib.reload(module)

@@ -18,7 +18,7 @@ def schema_warnings(file: ConfigFile, receive: JsonObject, transform: JsonObject
     """Yield the warnings. `receive` and `transform` are the compiled slices."""
     sources = receive["sources"]
     for name, source in sources.items() if isinstance(sources, dict) else ():
-        for rule in _misspelt(source.get("schema") if isinstance(source, dict) else None):
+        for rule in _misspelled_keywords(source.get("schema") if isinstance(source, dict) else None):
             yield Fault(file.line(("sources", name)), f"source {name!r}", rule)
     program = read_program(transform)
     for number, route in enumerate(program.routes):
@@ -32,10 +32,13 @@ def schema_warnings(file: ConfigFile, receive: JsonObject, transform: JsonObject
 def _of_steps(steps: tuple[NamedStep, ...]) -> Iterator[str]:
     for named in steps:
         if isinstance(named.step, Lint):
-            yield from (f"step {named.number} {named.name!r}: {rule}" for rule in _misspelt(named.step.schema_document))
+            yield from (
+                f"step {named.number} {named.name!r}: {rule}"
+                for rule in _misspelled_keywords(named.step.schema_document)
+            )
 
 
-def _misspelt(schema: Json) -> Iterator[str]:
+def _misspelled_keywords(schema: Json) -> Iterator[str]:
     if not isinstance(schema, dict):
         return
     from referencing.jsonschema import DRAFT202012

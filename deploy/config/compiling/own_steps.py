@@ -35,7 +35,7 @@ def own_steps(file: ConfigFile, names: Json) -> tuple[StepModels, list[Fault]]:
         models = load_own_steps(sources)
     except OwnStepsFault as fault:
         return {}, [*faults, Fault(file.line((SECTION,)), SECTION, str(fault))]
-    faults += [_fault(file, name, rule) for name, source in sources.items() for rule in left_behind(source)]
+    faults += [_fault(file, name, rule) for name, source in sources.items() for rule in imports_left_behind(source)]
     return models, faults
 
 
@@ -44,7 +44,7 @@ def own_step_warnings(file: ConfigFile) -> Iterator[Fault]:
     document = file.document if isinstance(file.document, dict) else {}
     for name, source in own_step_sources(file, document.get(SECTION)).items():
         if not any(getattr(model, "extras", ()) for model in load_own_steps({name: source}).values()):
-            yield from (_fault(file, name, rule) for rule in not_sure(source))
+            yield from (_fault(file, name, rule) for rule in uncertain_imports(source))
 
 
 def _fault(file: ConfigFile, name: str, rule: str) -> Fault:
@@ -68,14 +68,14 @@ _LEFT_BEHIND: Final = ("deploy", "functions", "tests", "shared.cloud")
 RULE: Final = "a file of steps imports the standard library, pydantic, `shared` and `functions.transform`"
 
 
-def left_behind(source: str) -> Iterator[str]:
+def imports_left_behind(source: str) -> Iterator[str]:
     """Yield a rule for each import from the checkout that transform's bundle does not contain."""
     for name in _imported(source):
         if _is_in(name, _LEFT_BEHIND) and not _is_in(name, ("functions.transform",)):
             yield f"imports {name!r}, which transform's bundle does not contain: {RULE}"
 
 
-def not_sure(source: str) -> Iterator[str]:
+def uncertain_imports(source: str) -> Iterator[str]:
     """Yield a rule for each package that the bundle may lack, or lose when another step is removed."""
     for root in dict.fromkeys(name.partition(".")[0] for name in _imported(source)):
         if not _is_in(root, ("pydantic", "typing_extensions", "shared", *_LEFT_BEHIND, *sys.stdlib_module_names)):

@@ -67,11 +67,11 @@ def _source(source: SourceConfig, is_mailed: bool) -> JsonObject:
     auth: list[Json] = [way.model_dump(exclude_none=True) for way in source.auth] or [{"scheme": "none"}]
     keep_raw = {True: "all", False: "no", None: "body" if is_mailed else "no"}[source.keep_raw]
     settings: JsonObject = source.model_dump(mode="json", include=set(WRITTEN), exclude_none=True)
-    taken = provider_part(source, load_catalogue()) if source.provider else {}
-    if isinstance(of_provider := taken.get("cast"), dict) and isinstance(own := settings.get("cast"), dict):
+    catalogue_part = provider_part(source, load_catalogue()) if source.provider else {}
+    if isinstance(of_provider := catalogue_part.get("cast"), dict) and isinstance(own := settings.get("cast"), dict):
         settings["cast"] = {**of_provider, **own}
     said = {key: value for key, value in settings.items() if key in source.model_fields_set}
-    return {"auth": auth, "keep_raw": keep_raw, **settings, **taken, **said}
+    return {"auth": auth, "keep_raw": keep_raw, **settings, **catalogue_part, **said}
 
 
 def _sources_mailed_as_they_came(config: Configuration) -> set[str]:

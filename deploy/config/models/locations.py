@@ -29,22 +29,22 @@ DataPath = Annotated[str, AfterValidator(_data_path)]
 BatchPath = Annotated[str, Field(pattern=r"^data\.([^\s]+\.)?\*(\.[^\s]+)?$")]
 
 
-_PLACE: Final = re.compile(r"(header|query|form)\.[^\s{}]+|data(\.[^.\s{}]+)+")
+_REQUEST_LOCATION: Final = re.compile(r"(header|query|form)\.[^\s{}]+|data(\.[^.\s{}]+)+")
 _ITEM: Final = re.compile(r"signature\.[^\s{}]+")
 _HOLES: Final = re.compile(r"\{([^{}]*)\}")
 _PARTS: Final = frozenset({"body", "body.sha256", "body.crc32", "timestamp", "id", "url", "method", "secret", "form"})
 
 
-def _place(text: str) -> str:
-    if not _PLACE.fullmatch(text):
+def _request_location(text: str) -> str:
+    if not _REQUEST_LOCATION.fullmatch(text):
         raise ValueError(
             "must be a location: header.NAME, query.NAME, form.NAME or data.path.to.field (`*` for each element)"
         )
     return text
 
 
-def _place_of_time(text: str) -> str:
-    if not _ITEM.fullmatch(text) and not _PLACE.fullmatch(text):
+def _timestamp_location(text: str) -> str:
+    if not _ITEM.fullmatch(text) and not _REQUEST_LOCATION.fullmatch(text):
         raise ValueError(
             "must be a location: header.NAME, query.NAME, form.NAME, data.path.to.field"
             " or signature.KEY, for an item of the signature's own header"
@@ -54,7 +54,7 @@ def _place_of_time(text: str) -> str:
 
 def _content(text: str) -> str:
     for hole in _HOLES.findall(text):
-        if hole not in _PARTS and not re.fullmatch(r"param\.\w+", hole) and not _PLACE.fullmatch(hole):
+        if hole not in _PARTS and not re.fullmatch(r"param\.\w+", hole) and not _REQUEST_LOCATION.fullmatch(hole):
             known = ", ".join(f"{{{part}}}" for part in sorted(_PARTS))
             raise ValueError(
                 f"{{{hole}}} is not a part of a request; use {known}, or a location such as {{header.date}}"
@@ -69,8 +69,8 @@ def _header_pattern(text: str) -> str:
 
 
 HeaderPattern = Annotated[str, AfterValidator(_header_pattern)]
-Place = Annotated[str, AfterValidator(_place)]
-PlaceOfTime = Annotated[str, AfterValidator(_place_of_time)]
+RequestLocation = Annotated[str, AfterValidator(_request_location)]
+TimestampLocation = Annotated[str, AfterValidator(_timestamp_location)]
 Content = Annotated[Verbatim, AfterValidator(_content)]
 """The signed text, such as `{timestamp}.{body}`: literal text, and in braces parts of the request as received.
 

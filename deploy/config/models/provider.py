@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from deploy.config.models.auth import Auth
-from deploy.config.models.locations import DataPath, Place
+from deploy.config.models.locations import DataPath, RequestLocation
 from shared.casting import Kind
 from shared.config.values import Model, Seconds, listed
 
@@ -152,10 +152,10 @@ class Handshake(Model):
 
     name: str
     method: Literal["GET", "HEAD", "OPTIONS", "POST"] = "POST"
-    when: dict[Place, str | bool] = Field(default={})
+    when: dict[RequestLocation, str | bool] = Field(default={})
     signed: bool = False
-    check: dict[Place, str] = Field(default={})
-    fetch: Place | None = None
+    check: dict[RequestLocation, str] = Field(default={})
+    fetch: RequestLocation | None = None
     reply: HandshakeReply = HandshakeReply()
     note: str | None = None
 

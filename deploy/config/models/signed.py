@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from deploy.config.models.locations import Content, HeaderPattern, Place, PlaceOfTime
+from deploy.config.models.locations import Content, HeaderPattern, RequestLocation, TimestampLocation
 from shared.config.values import HeaderName, Model, SecretName, Verbatim, listed
 from shared.signatures.timestamps import TOLERANCE_SECONDS
 
@@ -20,14 +20,14 @@ class Conditional(Model):
     """An auth scheme. `variant` is its name. It applies only if each location in `when` has this text (true: any)."""
 
     variant: str | None = None
-    when: dict[Place, str | bool] | None = None
+    when: dict[RequestLocation, str | bool] | None = None
 
 
 class Timed(Model):
     """The signing time: its location `timestamp` and its `unit`. A request is rejected if the time differs from now by
     more than `tolerance_seconds`."""
 
-    timestamp: PlaceOfTime | None = None
+    timestamp: TimestampLocation | None = None
     unit: Literal["s", "ms", "rfc3339", "http-date"] = "s"
     tolerance_seconds: int = Field(TOLERANCE_SECONDS, ge=1, le=MAX_TOLERANCE_SECONDS)
 
@@ -50,17 +50,17 @@ class SignedAuth(Conditional, Timed):
     """
 
     header: HeaderPattern | None = None
-    at: Place | None = None
+    at: RequestLocation | None = None
     layout: Literal["plain", "pairs", "versions", "numbered", "base64-json"] = "plain"
     take: Texts | None = None
     separator: Verbatim | None = Field(None, pattern=r"^(.|[^ ] )$")
     prefix: Verbatim = ""
     encoding: Encoding = "hex"
     content: Content = "{body}"
-    id: Place | None = None
+    id: RequestLocation | None = None
     url: Literal["exact", "ports", "unescaped"] | None = None
-    each: Place | None = None
-    body_digest: Place | None = None
+    each: RequestLocation | None = None
+    body_digest: RequestLocation | None = None
     secret: SecretName
 
     @model_validator(mode="after")
@@ -138,7 +138,7 @@ class TokenAuth(Conditional):
     """The secret itself at the location `at`; if the path has `*`, at every element."""
 
     scheme: Literal["token"]
-    at: Place
+    at: RequestLocation
     prefix: Verbatim = ""
     secret: SecretName
 

@@ -40,8 +40,8 @@ async def list_dead_letters(request: web.Request) -> web.Response:
     if state not in (*STATES, "all"):
         raise bad_request(f"state: must be one of {', '.join(STATES)}, all; got {state!r}.")
     wanted = None if state == "all" else state
-    look = partial(backend.reader.dead_letters, limit_of(query), state=wanted, before=before_of(query))
-    return json_answer({"dead_letters": [dead_letter_document(letter) for letter in await backend.read(look)]})
+    call = partial(backend.reader.dead_letters, limit_of(query), state=wanted, before=before_of(query))
+    return json_answer({"dead_letters": [dead_letter_document(letter) for letter in await backend.read(call)]})
 
 
 async def show_dead_letter(request: web.Request) -> web.Response:

@@ -21,7 +21,7 @@ from deploy.config.dev_file import config_faults, read_hint
 from deploy.dev.inspector import mail_api, steps_api
 from deploy.dev.inspector.backend import LOCAL, LocalBackend
 from deploy.dev.inspector.base_app import DEFAULT_PORT, base_app, serve_app, stopped_by_signal
-from deploy.dev.inspector.live import Board, Look, Pace, plots
+from deploy.dev.inspector.live import Board, BoardDocument, Pace, plots
 from deploy.dev.inspector.upkeep import repair_journal, update_index
 from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.history.local import destination_names
@@ -70,13 +70,13 @@ async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncItera
 
 
 def make_app(backend: LocalBackend) -> web.Application:
-    looks = (
-        Look("overview", Pace(0.5), lambda: _overview(backend, time.time())),
-        Look("plots", Pace(2.0), partial(plots, backend)),
-        Look("sink", Pace(1.0), partial(mail_api.sink_state, backend)),
-        Look("hint", Pace(5.0), lambda: asyncio.to_thread(_hint, backend.state)),
+    documents = (
+        BoardDocument("overview", Pace(0.5), lambda: _overview(backend, time.time())),
+        BoardDocument("plots", Pace(2.0), partial(plots, backend)),
+        BoardDocument("sink", Pace(1.0), partial(mail_api.sink_state, backend)),
+        BoardDocument("hint", Pace(5.0), lambda: asyncio.to_thread(_hint, backend.state)),
     )
-    app = base_app(backend, Board(looks), (partial(update_index, backend), partial(repair_journal, backend)))
+    app = base_app(backend, Board(documents), (partial(update_index, backend), partial(repair_journal, backend)))
     app[LOCAL] = backend
     app.add_routes([*mail_api.ROUTES, *steps_api.ROUTES])
     return app
@@ -88,7 +88,7 @@ async def _overview(backend: LocalBackend, now: float) -> JsonObject:
     statuses, totals, mails = counts
     return {
         "statuses": dict(statuses),
-        "rejected": totals.refused,
+        "rejected": totals.rejected,
         "dead_letters": totals.dead_letters,
         "mail": mails,
         "config_faults": config_faults(backend.state),

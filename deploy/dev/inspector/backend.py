@@ -30,9 +30,9 @@ class Backend:
     thread: ThreadPoolExecutor
     tick_seconds: float
 
-    async def read(self, look: Callable[[], Answer]) -> Answer:
-        """Return what `look` returns in `thread`."""
-        return await asyncio.get_running_loop().run_in_executor(self.thread, look)
+    async def read(self, call: Callable[[], Answer]) -> Answer:
+        """Return what `call` returns in `thread`."""
+        return await asyncio.get_running_loop().run_in_executor(self.thread, call)
 
 
 @dataclass(frozen=True, slots=True)

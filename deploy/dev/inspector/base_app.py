@@ -38,8 +38,8 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 
 
-def base_app(backend: Backend, board: Board, works: Sequence[Callable[[], Awaitable[None]]] = ()) -> web.Application:
-    """Return the application. `works` run beside it for as long as it is served."""
+def base_app(backend: Backend, board: Board, tasks: Sequence[Callable[[], Awaitable[None]]] = ()) -> web.Application:
+    """Return the application. `tasks` run beside it for as long as it is served."""
     app = web.Application(middlewares=[local_only, errors_as_text], client_max_size=MAX_BODY_BYTES)
     app[BACKEND], app[BOARD] = backend, board
     app.router.add_get("/", _index)
@@ -48,15 +48,15 @@ def base_app(backend: Backend, board: Board, works: Sequence[Callable[[], Awaita
     for module in (events_api, actions_api, live):
         app.add_routes(module.ROUTES)
 
-    async def run_works(_: web.Application) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(repeated(work)) for work in (board.update, *works)]
+    async def run_tasks(_: web.Application) -> AsyncIterator[None]:
+        running = [asyncio.create_task(repeated(task)) for task in (board.update, *tasks)]
         yield
-        for task in tasks:
+        for task in running:
             task.cancel()
-        await asyncio.wait(tasks)
+        await asyncio.wait(running)
 
     app.on_response_prepare.append(_add_headers)
-    app.cleanup_ctx.append(run_works)
+    app.cleanup_ctx.append(run_tasks)
     return app
 
 

@@ -1,6 +1,7 @@
 """The inspector on this machine over the journal that a deployment keeps on Google Cloud.
 
-Each look costs reads there: an open page asks every few seconds whether anything is new, which costs three reads.
+Each update of the page costs reads there: an open page asks every few seconds whether anything is new, which costs
+three reads.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from aiohttp import web
 
 from deploy.dev.inspector.backend import Backend
 from deploy.dev.inspector.base_app import base_app
-from deploy.dev.inspector.live import Board, Look, Pace, plots
+from deploy.dev.inspector.live import Board, BoardDocument, Pace, plots
 from deploy.history.gcp import COUNTED_EVENTS, CloudPlace
 from deploy.history.status import MAX_HELD, held_document
 from shared.cloud.gcp.ledger import FirestoreLedger
@@ -44,12 +45,12 @@ async def open_cloud_backend(place: CloudPlace) -> AsyncIterator[Backend]:
 def make_cloud_app(backend: Backend, name: str, destinations: Callable[[], Sequence[str]]) -> web.Application:
     """Return the application. `name` is the deployment's; `destinations` returns the names known on this machine."""
     overviews = _Overviews(backend, destinations)
-    looks = (
-        Look("overview", Pace(OVERVIEW_SECONDS), overviews.look),
-        Look("plots", Pace(PLOTS_SECONDS), partial(plots, backend)),
-        Look("hint", Pace(PLOTS_SECONDS), partial(_hint, name)),
+    documents = (
+        BoardDocument("overview", Pace(OVERVIEW_SECONDS), overviews.read),
+        BoardDocument("plots", Pace(PLOTS_SECONDS), partial(plots, backend)),
+        BoardDocument("hint", Pace(PLOTS_SECONDS), partial(_hint, name)),
     )
-    return base_app(backend, Board(looks))
+    return base_app(backend, Board(documents))
 
 
 async def _hint(name: str) -> JsonObject:
@@ -65,7 +66,7 @@ class _Overviews:
         self._version: int | None = None
         self._last: JsonObject = {}
 
-    async def look(self) -> JsonObject:
+    async def read(self) -> JsonObject:
         version = await self._backend.read(self._backend.reader.version)
         if version != self._version:
             self._last, self._version = await self._overview(), version
@@ -92,7 +93,7 @@ class _Overviews:
             state = states.get(name, DestinationState())
             count = await ledger.held(name, MAX_HELD)
             if state.disabled_reason is not None or count:
-                reason = state.disabled_reason or (await ledger.rows(1, destination=name, state="disabled"))[0].reason
+                reason = state.disabled_reason or (await ledger.rows(1, destination=name, state="held"))[0].reason
                 held.append(held_document(name, state, reason, count))
             elif state.paused_until is not None and state.paused_until > now:
                 held.append(held_document(name, state, None, 0))

@@ -79,7 +79,7 @@ async def list_deliveries(request: web.Request) -> web.Response:
 
 async def list_rejected(request: web.Request) -> web.Response:
     backend, query = request.app[BACKEND], request.query
-    requests = await backend.read(partial(backend.reader.refused, limit_of(query), before_of(query)))
+    requests = await backend.read(partial(backend.reader.rejected, limit_of(query), before_of(query)))
     return json_answer({"rejected": [request_document(each) for each in requests]})
 
 

@@ -27,7 +27,7 @@ REST_FACTOR: Final = 40.0
 
 @dataclass(slots=True)
 class Pace:
-    """The interval between two looks at something, longer if a look is slow."""
+    """The interval between two reads of something, longer if a read is slow."""
 
     interval_seconds: float
     next_at: float = 0.0
@@ -35,36 +35,36 @@ class Pace:
     def is_due(self, now: float) -> bool:
         return now >= self.next_at
 
-    def took(self, began: float, ended: float) -> None:
+    def record(self, began: float, ended: float) -> None:
         self.next_at = ended + max(self.interval_seconds, (ended - began) * REST_FACTOR)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class BoardDocument:
     """A document that every open page shows: `overview`, `plots`, `sink` or `hint`."""
 
     name: str
     pace: Pace
-    look: Callable[[], Awaitable[JsonObject]]
+    read: Callable[[], Awaitable[JsonObject]]
 
 
 class Board:
     """The documents that are the same on every open page, read once for all, and only while a page is open."""
 
-    def __init__(self, looks: Sequence[Look]) -> None:
+    def __init__(self, documents: Sequence[BoardDocument]) -> None:
         self.documents: dict[str, JsonObject] = {}
         self.open_pages = 0
-        self._looks = looks
+        self._board_documents = documents
 
     async def update(self) -> None:
         """Update the documents until cancelled."""
         while True:
             if self.open_pages:
-                for each in self._looks:
+                for each in self._board_documents:
                     began = time.monotonic()
                     if each.pace.is_due(began):
-                        self.documents[each.name] = await each.look()
-                        each.pace.took(began, time.monotonic())
+                        self.documents[each.name] = await each.read()
+                        each.pace.record(began, time.monotonic())
             await asyncio.sleep(BOARD_SECONDS)
 
 
@@ -128,7 +128,7 @@ async def _send_updates(backend: Backend, board: Board, query: EventQuery, respo
             before, version = version, await backend.read(backend.reader.version)
             if before != version or query.text:
                 page = await find_events(backend, query)
-                pace.took(began, time.monotonic())
+                pace.record(began, time.monotonic())
                 if listed := sent.list_update(page):
                     updates["events"] = listed
         for name, document in updates.items():

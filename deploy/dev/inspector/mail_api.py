@@ -83,19 +83,19 @@ async def plug_sink(request: web.Request) -> web.Response:
     plugged = (await json_body(request)).get("plugged")
     if not isinstance(plugged, bool):
         raise bad_request("plugged: must be true or false.")
-    await _ask_faults(request.app[LOCAL].apis_url, "POST", {"mail": {"unplugged": not plugged}})
+    await _request_faults(request.app[LOCAL].apis_url, "POST", {"mail": {"unplugged": not plugged}})
     return json_answer({"plugged": plugged})
 
 
 async def sink_state(backend: LocalBackend) -> JsonObject:
     try:
-        mail = (await _ask_faults(backend.apis_url, "GET", None)).get("mail")
+        mail = (await _request_faults(backend.apis_url, "GET", None)).get("mail")
     except Temporary:
         return {"answers": False, "plugged": True}
     return {"answers": True, "plugged": not (isinstance(mail, dict) and mail.get("unplugged") is True)}
 
 
-async def _ask_faults(apis_url: str, method: str, body: Json) -> JsonObject:
+async def _request_faults(apis_url: str, method: str, body: Json) -> JsonObject:
     """Return the faults of the emulated cloud APIs. Raises Temporary."""
     try:
         async with (
@@ -105,9 +105,9 @@ async def _ask_faults(apis_url: str, method: str, body: Json) -> JsonObject:
             document: Json = await answer.json() if answer.status == 200 else None
             fault = f"the emulated APIs answered {answer.status}"
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise Temporary("apis", f"the emulated APIs do not answer: {type(error).__name__}") from error
+        raise Temporary("apis_unavailable", f"the emulated APIs do not answer: {type(error).__name__}") from error
     if not isinstance(document, dict):
-        raise Temporary("apis", fault)
+        raise Temporary("apis_unavailable", fault)
     return document
 
 

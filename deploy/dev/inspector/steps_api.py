@@ -61,6 +61,7 @@ def _route(route: RouteTrace) -> JsonObject:
         "matched": route.matched,
         "reason": route.reason,
         "code": route.code,
+        "destinations": list(route.destinations),
         "steps": [_step(step) for step in route.steps],
     }
 

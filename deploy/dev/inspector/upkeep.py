@@ -1,4 +1,4 @@
-"""Background work on the journal: its search index, and entries that it lacks but the ledger has."""
+"""Background tasks on the journal: its search index, and entries that it lacks but the ledger has."""
 
 import asyncio
 import sqlite3
@@ -19,15 +19,17 @@ BUSY_INDEX_SECONDS: Final = 0.05
 FEW_EVENTS: Final = 200
 REPAIR_SECONDS: Final = 2.0
 SETTLED_SECONDS: Final = 2.0
+LOST_SECONDS: Final = 30.0
+"""An event whose deliveries began so long ago, and of which transform has written nothing, lacks transform's entry."""
 REPAIR_EVENTS: Final = 50
 MAX_DELIVERIES: Final = 100
 
 
-async def repeated(work: Callable[[], Awaitable[None]]) -> None:
-    """Run `work` again and again. It ends only with an error, such as a full disk, that may be over the next time."""
+async def repeated(task: Callable[[], Awaitable[None]]) -> None:
+    """Run `task` again and again. It ends only with an error, such as a full disk, that may be over the next time."""
     while True:
         try:
-            await work()
+            await task()
         except (sqlite3.Error, Temporary) as error:
             detail = error.detail if isinstance(error, Temporary) else reason_of(error)
             log("WARNING", "the page may be out of date", function="inspector", detail=detail)
@@ -49,16 +51,18 @@ async def repair_journal(backend: LocalBackend) -> None:
     """Repair the events that are still open, a few at a time, over and over."""
     after = 0
     while True:
-        after = await _repair_some(backend, after)
+        after = await repair_some(backend, after, time.time())
         await asyncio.sleep(REPAIR_SECONDS)
 
 
-async def _repair_some(backend: LocalBackend, after: int) -> int:
+async def repair_some(backend: LocalBackend, after: int, now: float) -> int:
     """Repair the next events; return the position at which to continue."""
-    settled = time.time() - SETTLED_SECONDS
-    found = await backend.read(partial(backend.reader.open_events, after, settled, REPAIR_EVENTS))
+    reader = backend.reader
+    found = await backend.read(partial(reader.open_events, after, now - SETTLED_SECONDS, REPAIR_EVENTS))
     for _, event_id in found:
         rows = await backend.ledger.rows(MAX_DELIVERIES, event_id=event_id)
-        outcomes = await backend.read(partial(backend.reader.last_outcomes, event_id))
+        outcomes = await backend.read(partial(reader.last_outcomes, event_id))
         await backend.journal.record(list(missing_entries(outcomes, rows)))
+        if rows:
+            await backend.read(partial(reader.mark_routed, event_id, now - LOST_SECONDS, len(rows)))
     return found[-1][0] if len(found) == REPAIR_EVENTS else 0

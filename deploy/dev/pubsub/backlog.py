@@ -1,4 +1,4 @@
-"""Deliveries that one subscription owes, in memory: ready, or waiting for their time; and the timer that wakes it."""
+"""The pending deliveries of one subscription, in memory: those that are ready, those that wait, and their timer."""
 
 import asyncio
 import heapq
@@ -37,8 +37,8 @@ class Alarm:
 
 
 @dataclass(slots=True, eq=False)
-class Owed:
-    """A message owed to one subscription, after `failures` deliveries that were not acknowledged.
+class PendingDelivery:
+    """A message for one subscription, after `failures` deliveries that were not acknowledged.
 
     `extra` marks a copy that a fault added: whatever comes of its delivery is not recorded.
     """
@@ -53,27 +53,27 @@ class Backlog:
     """The deliveries in order. Times are seconds of one clock, the caller's."""
 
     def __init__(self) -> None:
-        self._ready: deque[Owed] = deque()
-        self._waiting: list[tuple[float, int, Owed]] = []
+        self._ready: deque[PendingDelivery] = deque()
+        self._waiting: list[tuple[float, int, PendingDelivery]] = []
         self._sequence = count()
 
-    def add(self, owed: Owed) -> None:
-        self._ready.append(owed)
+    def add(self, pending: PendingDelivery) -> None:
+        self._ready.append(pending)
 
-    def add_at(self, owed: Owed, at: float) -> None:
-        heapq.heappush(self._waiting, (at, next(self._sequence), owed))
+    def add_at(self, pending: PendingDelivery, at: float) -> None:
+        heapq.heappush(self._waiting, (at, next(self._sequence), pending))
 
     def promote_due(self, now: float) -> None:
         """Make ready the deliveries whose time has come."""
         while self._waiting and self._waiting[0][0] <= now:
             self._ready.append(heapq.heappop(self._waiting)[2])
 
-    def take(self, now: float) -> Owed | None:
+    def take(self, now: float) -> PendingDelivery | None:
         self.promote_due(now)
         while self._ready:
-            owed = self._ready.popleft()
-            if not owed.settled:
-                return owed
+            pending = self._ready.popleft()
+            if not pending.settled:
+                return pending
         return None
 
     def next_time(self) -> float | None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
-from deploy.dev.pubsub.backlog import Owed
+from deploy.dev.pubsub.backlog import PendingDelivery
 from deploy.dev.pubsub.filters import lets_through
 from deploy.dev.pubsub.google_json import ApiError, not_found
 from deploy.dev.pubsub.messages import Draft, Message, dead_letter
@@ -19,7 +19,7 @@ from shared.logs import log
 
 # Acknowledgements wait this long for each other, or are written with the next publish. A kill in between costs
 # redeliveries, which at-least-once delivery allows.
-ACK_FLUSH_SECONDS: Final = 0.005
+ACK_FLUSH_SECONDS: Final = 0.02
 FLUSH_AGAIN_SECONDS: Final = 1.0
 
 _Publish: TypeAlias = tuple[str, Sequence[Draft]]
@@ -112,15 +112,15 @@ class Broker:
             self._pending.forgotten.append((message.id,))
         self._flush_soon()
 
-    def failed(self, subscriber: Subscriber, owed: Owed) -> None:
-        self._pending.failures.append((owed.failures, subscriber.id, owed.message.id))
+    def failed(self, subscriber: Subscriber, pending: PendingDelivery) -> None:
+        self._pending.failures.append((pending.failures, subscriber.id, pending.message.id))
         self._flush_soon()
 
-    def dead_lettered(self, subscriber: Subscriber, owed: Owed) -> bool:
+    def dead_lettered(self, subscriber: Subscriber, pending: PendingDelivery) -> bool:
         policy = subscriber.config.dead_letter
         if policy is None or policy.topic not in self._registry.topics:
             return False
-        draft = dead_letter(owed.message, subscriber.config.name, owed.failures)
+        draft = dead_letter(pending.message, subscriber.config.name, pending.failures)
         # In the same transaction as the acknowledgement that follows: never lost between the two topics.
         for message, takers in self._accept(policy.topic, [draft], self._pending):
             for taker in takers:

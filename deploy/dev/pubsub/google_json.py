@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -78,6 +79,7 @@ def duration_text(seconds: float) -> str:
 _SNAKE: Final = re.compile(r"_([a-z])")
 
 
+@lru_cache(maxsize=256)
 def camel(name: str) -> str:
     return _SNAKE.sub(lambda found: found[1].upper(), name)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
-from deploy.dev.pubsub.backlog import Alarm, Owed
+from deploy.dev.pubsub.backlog import Alarm, PendingDelivery
 from deploy.dev.pubsub.faults import FaultPlan
 from deploy.dev.pubsub.messages import push_body
 from deploy.dev.pubsub.push_tokens import PushTokens
@@ -26,23 +26,23 @@ _HEADERS: Final = {
 }
 
 
-class Debtor(Protocol):
+class DeliverySource(Protocol):
     """The part of a subscriber that a Pusher and a Puller use."""
 
     config: Subscription
 
-    def take(self, now: float) -> Owed | None: ...
+    def take(self, now: float) -> PendingDelivery | None: ...
 
-    def attempt_of(self, owed: Owed) -> int | None: ...
+    def attempt_of(self, pending: PendingDelivery) -> int | None: ...
 
-    def acknowledged(self, owed: Owed) -> None: ...
+    def acknowledged(self, pending: PendingDelivery) -> None: ...
 
-    def failed(self, owed: Owed) -> None: ...
+    def failed(self, pending: PendingDelivery) -> None: ...
 
 
 class Pusher:
-    def __init__(self, debtor: Debtor, client: "PushClient", plan: FaultPlan) -> None:
-        self._debtor = debtor
+    def __init__(self, source: DeliverySource, client: "PushClient", plan: FaultPlan) -> None:
+        self._source = source
         self._client = client
         self._plan = plan
         self._window = Window()
@@ -53,16 +53,16 @@ class Pusher:
     def wake(self) -> None:
         """Push what is ready, as far as there is room."""
         loop = asyncio.get_running_loop()
-        while self._debtor.config.push and not self._stopped:
+        while self._source.config.push and not self._stopped:
             now = loop.time()
             opens_at = self._window.opens_at(len(self._under_way), now)
             if opens_at is None or opens_at > now:
                 self._alarm.set(opens_at)
                 return
-            owed = self._debtor.take(now)
-            if owed is None:
+            pending = self._source.take(now)
+            if pending is None:
                 return
-            task = loop.create_task(self._push(owed))
+            task = loop.create_task(self._push(pending))
             self._under_way.add(task)
             task.add_done_callback(self._ended)
 
@@ -81,27 +81,19 @@ class Pusher:
         if not task.cancelled() and not task.exception():
             self.wake()
 
-    async def _push(self, owed: Owed) -> None:
-        acknowledged = await self._send(owed)
+    async def _push(self, pending: PendingDelivery) -> None:
+        config, acknowledged = self._source.config, False
+        if config.push is not None:
+            body = push_body(pending.message, config.name, self._source.attempt_of(pending))
+            acknowledged = await self._client.push(config.push, body, config.ack_deadline_seconds)
         if acknowledged and self._plan.loses_acknowledgement():
-            self._debtor.failed(owed)
+            self._source.failed(pending)
         elif acknowledged:
             self._window.succeeded()
-            self._debtor.acknowledged(owed)
+            self._source.acknowledged(pending)
         else:
             self._window.failed(asyncio.get_running_loop().time())
-            self._debtor.failed(owed)
-
-    async def _send(self, owed: Owed) -> bool:
-        config = self._debtor.config
-        if config.push is None:
-            return False
-        body = push_body(owed.message, config.name, self._debtor.attempt_of(owed))
-        try:
-            authorization = self._client.authorization(config.push)
-        except OSError:  # the state folder is gone or full: the message is delivered again, as after any failed push
-            return False
-        return await self._client.push(config.push.endpoint, body, authorization, config.ack_deadline_seconds)
+            self._source.failed(pending)
 
 
 class PushClient:
@@ -115,26 +107,26 @@ class PushClient:
         for client in self._clients.values():
             client.close()
 
-    def authorization(self, target: PushTarget) -> dict[str, str]:
-        """Return the header with the account's token, if the subscription names an account. Raises OSError."""
-        if not target.account or self._tokens is None:
-            return {}
-        return {"Authorization": f"Bearer {self._tokens.token(target.account, target.audience)}"}
-
-    async def push(self, url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float) -> bool:
+    async def push(self, target: PushTarget, body: bytes, timeout_seconds: float) -> bool:
         """Return whether the endpoint acknowledged; no response within the timeout is no acknowledgement."""
-        parts = urlsplit(url)
+        parts = urlsplit(target.endpoint)
         authority = parts.netloc.rpartition("@")[2]
         client = self._clients.get(authority)
         if client is None:
             client = self._clients[authority] = HttpClient(f"http://{authority}", takes_interim=True)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         try:
             # A server closes a kept connection just as we write to it: that says nothing about the message.
-            answer = await client.call("POST", target, {**_HEADERS, **headers}, body, timeout_seconds, may_repeat=True)
-        except OSError:  # a timeout is one, too
+            answer = await client.call("POST", path, self._headers(target), body, timeout_seconds, may_repeat=True)
+        except OSError:  # a timeout is one, and a state folder that is gone or full, in which there is no key
             return False
         return answer.status in ACKNOWLEDGING
+
+    def _headers(self, target: PushTarget) -> Mapping[str, str]:
+        """Return the headers, with the account's token if the subscription names an account. Raises OSError."""
+        if not target.account or self._tokens is None:
+            return _HEADERS
+        return {**_HEADERS, "Authorization": f"Bearer {self._tokens.token(target.account, target.audience)}"}
 
 
 class Window:

@@ -8,11 +8,13 @@ from typing import Final
 
 from aiohttp import web
 
+from deploy.dev.direct_http import Call, Handler
 from deploy.dev.pubsub.emulator import PubSub
 from deploy.dev.pubsub.google_json import ApiError, Fields, invalid, not_emulated, parse_object
 from deploy.dev.pubsub.messages import drafts_from
 from deploy.dev.pubsub.puller import checked_ack_ids
 from shared.errors import Temporary
+from shared.http import Reply, json_reply
 from shared.jsontext import Json, JsonObject, to_json
 from shared.logs import log
 
@@ -28,12 +30,6 @@ _SUBSCRIPTIONS: Final = "/projects/{project}/subscriptions"
 _SUBSCRIPTION: Final = _SUBSCRIPTIONS + "/{subscription:[^/:]+}"
 
 
-def pubsub_app(pubsub: PubSub) -> web.Application:
-    app = web.Application(middlewares=[google_errors], client_max_size=MAX_BODY_BYTES)
-    app.add_routes(_Api(pubsub).routes())
-    return app
-
-
 @web.middleware
 async def google_errors(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -41,13 +37,8 @@ async def google_errors(
     """Answer every error in Google's form; what is not emulated is 501 UNIMPLEMENTED."""
     try:
         return await handler(request)
-    except ApiError as error:
-        fault = error
-    except Temporary as error:
-        fault = ApiError("UNAVAILABLE", error.detail)
-    except sqlite3.Error as error:
-        log("ERROR", "the emulated bus cannot use its file", detail=str(error))
-        fault = ApiError("UNAVAILABLE", f"The emulated bus cannot use its file: {error}")
+    except (ApiError, Temporary, sqlite3.Error) as error:
+        fault = as_api_error(error)
     except web.HTTPRequestEntityTooLarge:
         fault = invalid("Request payload size exceeds the limit: 10485760 bytes.")
     except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
@@ -55,14 +46,32 @@ async def google_errors(
     return _json_answer(fault.document(), fault.http_code)
 
 
-class _Api:
+def as_api_error(error: ApiError | Temporary | sqlite3.Error) -> ApiError:
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, Temporary):
+        return ApiError("UNAVAILABLE", error.detail)
+    log("ERROR", "the emulated bus cannot use its file", detail=str(error))
+    return ApiError("UNAVAILABLE", f"The emulated bus cannot use its file: {error}")
+
+
+class PubSubApi:
     def __init__(self, pubsub: PubSub) -> None:
         self._registry = pubsub.registry
         self._broker = pubsub.broker
         self._administration = pubsub.administration
         self._plan = pubsub.plan
 
-    def routes(self) -> list[web.RouteDef]:
+    def app(self) -> web.Application:
+        app = web.Application(middlewares=[google_errors], client_max_size=MAX_BODY_BYTES)
+        app.add_routes(self._routes())
+        return app
+
+    def find_direct(self, path: str) -> Handler | None:
+        """Return the handler of a publish to a topic that exists."""
+        return self._publish_directly if _published_topic(path) in self._registry.topics else None
+
+    def _routes(self) -> list[web.RouteDef]:
         # A request is compared with them in order, so those that each message calls come first.
         return [
             web.post(_TOPIC + ":publish", self.publish),
@@ -84,13 +93,23 @@ class _Api:
         ]
 
     async def publish(self, request: web.Request) -> web.Response:
-        drafts = drafts_from(await request.read())
+        return _json_answer(await self._publish(_topic_name(request), await request.read()))
+
+    async def _publish_directly(self, call: Call) -> Reply:
+        try:
+            return json_reply(200, await self._publish(_published_topic(call.path), call.body))
+        except (ApiError, Temporary, sqlite3.Error) as error:
+            fault = as_api_error(error)
+            return json_reply(fault.http_code, fault.document())
+
+    async def _publish(self, topic: str, body: bytes) -> JsonObject:
+        drafts = drafts_from(body)
         if self._plan.rejects_publish():
             raise ApiError("UNAVAILABLE", "The service was unable to fulfill your request (a fault on demand).")
-        ids = await self._broker.publish(_topic_name(request), drafts)
+        ids = await self._broker.publish(topic, drafts)
         if self._plan.loses_confirmation():
             raise ApiError("UNAVAILABLE", "The service was unable to fulfill your request (a fault on demand).")
-        return _json_answer({"messageIds": [*ids]})
+        return {"messageIds": [*ids]}
 
     async def pull(self, request: web.Request) -> web.Response:
         subscriber = self._registry.subscriber(_subscription_name(request))
@@ -164,6 +183,11 @@ class _Api:
     async def list_subscriptions(self, request: web.Request) -> web.Response:
         found = {name: subscriber.config.resource for name, subscriber in self._registry.subscribers.items()}
         return _list_answer(request, "subscriptions", found)
+
+
+def _published_topic(path: str) -> str:
+    """Return the topic of `/v1/<topic>:publish`."""
+    return path.removeprefix("/v1/").removesuffix(":publish")
 
 
 def _topic_name(request: web.Request) -> str:

@@ -55,6 +55,7 @@ class Store:
 
     def __init__(self, state_folder: Path) -> None:
         self.db = open_database(state_folder / FILE_NAME, _SCHEMA)
+        self._is_synced = False
 
     def close(self) -> None:
         self.db.close()
@@ -128,17 +129,20 @@ class Store:
         self.db.execute("DELETE FROM message WHERE id NOT IN (SELECT message FROM owed)")
 
     def _transaction(self, is_synced: bool) -> AbstractContextManager[sqlite3.Connection]:
-        sync_commits(self.db, is_synced)
+        if is_synced != self._is_synced:
+            sync_commits(self.db, is_synced)
+            self._is_synced = is_synced
         return transaction(self.db)
 
 
 def read_waiting(state_folder: Path) -> list[tuple[str, int, float | None]]:
     """Return each subscription's id, count of unacknowledged messages and oldest publish time, if it has any.
 
-    The broker may be running or not. Returns nothing without a file. Raises sqlite3.Error.
+    The broker may be running or not. Returns nothing without a file, or while it is being created. Raises
+    sqlite3.Error.
     """
     path = state_folder / FILE_NAME
-    if not path.is_file():
+    if not path.is_file() or path.stat().st_size == 0:
         return []
     db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from aiohttp import web
 
+from deploy.dev.direct_http import Call, Handler
 from deploy.dev.sendgrid.errors import (
     BAD_REQUEST,
     INTERNAL,
@@ -27,6 +28,7 @@ from deploy.dev.sendgrid.mailbox import Mailbox, MailRequest, mail_request
 from deploy.dev.sendgrid.validation import complaints_about
 from shared.cloud.gather import Gatherer
 from shared.errors import Temporary
+from shared.http import Reply, json_reply
 from shared.jsontext import Json, JsonObject, to_json
 from shared.logs import log
 
@@ -43,7 +45,7 @@ _ANSWERS: Final = {
 }
 
 
-_Waiting: TypeAlias = tuple[web.Request, MailRequest]
+_Waiting: TypeAlias = tuple[asyncio.Transport | None, MailRequest]
 
 
 class SendGrid:
@@ -60,32 +62,39 @@ class SendGrid:
         app.router.add_post("/mail/send", self.send)
         return app
 
+    def find_direct(self, path: str) -> Handler | None:
+        return self.answer if path == "/v3/mail/send" else None
+
     async def send(self, request: web.Request) -> web.Response:
+        authorization = request.headers.get("Authorization", "")
         try:
-            raw = await request.read()
+            reply = await self.answer(Call(request.path, authorization, await request.read(), request.transport))
         except web.HTTPRequestEntityTooLarge:
-            return _rejection(413, [TOO_LARGE])
+            reply = _rejection(413, [TOO_LARGE])
+        return web.Response(status=reply.status, body=reply.body, headers=dict(reply.headers))
+
+    async def answer(self, call: Call) -> Reply:
         fault = self.faults.choose(self.generator)
         if fault == "unplugged":
             return _rejection(503, [UNAVAILABLE])
         if fault == "hang":
-            return await self._hang(request)
-        if not request.headers.get("Authorization", "").lower().startswith("bearer "):
+            return await self._hang(call)
+        if not call.authorization.lower().startswith("bearer "):
             return _rejection(401, [NO_CREDENTIALS])
         if fault in _ANSWERS:
             status, complaint = _ANSWERS[fault]
             return _rejection(status, [complaint])
-        return await self._take(raw, request)
+        return await self._accept(call)
 
-    async def _hang(self, request: web.Request) -> web.Response:
+    async def _hang(self, call: Call) -> Reply:
         await asyncio.sleep(self.faults.hang_seconds)
-        if request.transport:
-            request.transport.abort()
+        if call.transport:
+            call.transport.abort()
         return _rejection(503, [UNAVAILABLE])  # the connection is closed already
 
-    async def _take(self, raw: bytes, request: web.Request) -> web.Response:
+    async def _accept(self, call: Call) -> Reply:
         try:
-            text = raw.decode()
+            text = call.body.decode()
             document: Json = json.loads(text)
             if "\\u" in text:
                 to_json(document).encode()  # half of a surrogate pair is no text that could be kept
@@ -95,14 +104,14 @@ class SendGrid:
             return _rejection(400, complaints)
         assert isinstance(document, dict)  # else there was a complaint
         if _is_sandboxed(document):
-            return web.Response(status=200)
+            return Reply(200, headers=())
         message_id = secrets.token_urlsafe(16)
         try:
-            await self._gatherer.submit((request, mail_request(text, document, message_id, time.time())))
+            await self._gatherer.submit((call.transport, mail_request(text, document, message_id, time.time())))
         except (Temporary, sqlite3.Error) as error:
             log("ERROR", "the emulated SendGrid cannot keep a mail", detail=str(error))
             return _rejection(503, [UNAVAILABLE])
-        return web.Response(status=202, headers={"X-Message-Id": message_id})
+        return Reply(202, headers=(("X-Message-Id", message_id),))
 
     async def _keep(self, batch: Sequence[_Waiting]) -> list[None]:
         """Store in one commit what arrived in one turn of the event loop. Raises sqlite3.Error.
@@ -113,7 +122,7 @@ class SendGrid:
         deadline = loop.time() + LOCKED_SECONDS
         while True:
             try:
-                self._mailbox.keep([mail for request, mail in batch if _is_there(request)])
+                self._mailbox.keep([mail for transport, mail in batch if _is_open(transport)])
                 return [None] * len(batch)
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or loop.time() >= deadline:
@@ -121,14 +130,12 @@ class SendGrid:
             await asyncio.sleep(LOCK_POLL_SECONDS)
 
 
-def _is_there(request: web.Request) -> bool:
-    return request.transport is not None and not request.transport.is_closing()
+def _is_open(transport: asyncio.Transport | None) -> bool:
+    return transport is not None and not transport.is_closing()
 
 
-def _rejection(status: int, complaints: Sequence[Complaint]) -> web.Response:
-    return web.Response(
-        status=status, body=to_json(errors_document(complaints)).encode(), content_type="application/json"
-    )
+def _rejection(status: int, complaints: Sequence[Complaint]) -> Reply:
+    return json_reply(status, errors_document(complaints))
 
 
 def _is_sandboxed(document: JsonObject) -> bool:

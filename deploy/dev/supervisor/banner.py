@@ -29,10 +29,10 @@ def banner(setup: Setup, seconds: float) -> str:
     ):
         lines += ["  Try it:", f"    {command}", ""]
     env_file = relative_path(setup.options.env_file)
-    if setup.made:
+    if setup.generated:
         lines += [f"  {_generated(setup)}", ""]
-    if setup.short:
-        names = ", ".join(map(variable_name, setup.short))
+    if setup.short_secrets:
+        names = ", ".join(map(variable_name, setup.short_secrets))
         lines += [f"  These secrets are short enough to guess: {names}. Use at least 16 characters.", ""]
     if setup.is_env_file_exposed:
         lines += [f"  Other users can read the secrets in {env_file}. Run: chmod 600 {env_file}", ""]
@@ -44,23 +44,23 @@ def farewell(state: Path) -> str:
     return f"Stopped. Events are kept in {relative_path(state)}/."
 
 
-def hint(setup: Setup) -> Hint:
+def make_hint(setup: Setup) -> Hint:
     """Return the same for the page, without secrets: on some systems every local user may open the page."""
     return Hint(_command_to_try(setup, first_event_line_without_secret) or "", tuple(_source_lines(setup)))
 
 
-def news(before: Setup, after: Setup) -> list[str]:
+def changed_lines(before: Setup, after: Setup) -> list[str]:
     """Return what changed for a person: the configuration's file, new sources, generated secrets."""
     lines = []
     if after.configuration.path != before.configuration.path:
         lines.append(f"Configuration: {after.configuration.title}")
     known = _separate_source_lines(before)
     lines += [f"Send webhooks to {line}" for line in _separate_source_lines(after) if line not in known]
-    return [*lines, _generated(after)] if after.made else lines
+    return [*lines, _generated(after)] if after.generated else lines
 
 
 def _generated(setup: Setup) -> str:
-    names = ", ".join(map(variable_name, setup.made))
+    names = ", ".join(map(variable_name, setup.generated))
     return f"Missing secrets were generated into {relative_path(setup.options.env_file)}: {names}"
 
 
@@ -97,14 +97,14 @@ def _trigger_commands(setup: Setup, sources: JsonObject) -> list[str]:
     providers = setup.configuration.providers
     commands = []
     for name, provider in providers.items():
-        if sample_names(provider) and any(_can_sign(way) for way in auth_entries(sources.get(name))):
+        if sample_names(provider) and any(_can_sign(auth) for auth in auth_entries(sources.get(name))):
             is_only = list(providers.values()).count(provider) == 1
             commands.append(shlex.join([program(), "trigger", provider, *([] if is_only else ["--source", name])]))
     return commands
 
 
-def _can_sign(way: JsonObject) -> bool:
-    return way.get("scheme") not in BY_CERTIFICATE and not way.get("keys_url")
+def _can_sign(auth: JsonObject) -> bool:
+    return auth.get("scheme") not in BY_CERTIFICATE and not auth.get("keys_url")
 
 
 def _link_commands(setup: Setup, sources: JsonObject) -> list[str]:
@@ -112,5 +112,5 @@ def _link_commands(setup: Setup, sources: JsonObject) -> list[str]:
     return [
         shlex.join([program(), "link", name, f"event={routed_type(name, routes if isinstance(routes, list) else [])}"])
         for name, source in sources.items()
-        if any(way.get("scheme") == "link" for way in auth_entries(source))
+        if any(auth.get("scheme") == "link" for auth in auth_entries(source))
     ]

@@ -30,7 +30,7 @@ FAULTS: Final = (
     *(StateInUse, StateGone, StateExposed, StateDamaged, StartFailed),
 )
 UMASK: Final = 0o077
-"""What this process and its children write is for their user alone."""
+"""Files that this process and its children create are for their user alone."""
 
 
 def main(arguments: list[str]) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.config.dotenv import DotenvFault
 from deploy.config.faults import ConfigFaults
-from deploy.dev.supervisor.banner import news
+from deploy.dev.supervisor.banner import changed_lines
 from deploy.dev.supervisor.setup import SUFFIXES, MailNotConfigured, Setup, files_named, set_up
 from deploy.secrets.generated import WeakSecret
 
@@ -51,7 +51,7 @@ def watched_files(supervisor: "Supervisor") -> Snapshot:
 
 async def reload(supervisor: "Supervisor") -> None:
     """Apply changes until cancelled."""
-    before = supervisor.seen
+    before = supervisor.first_snapshot
     while True:
         after = await asyncio.to_thread(watched_files, supervisor)
         if changed := changes(before, after):
@@ -84,7 +84,7 @@ async def _apply(supervisor: "Supervisor", changed: tuple[Path, ...]) -> None:
     done = f"restarted {', '.join(restarted)}" if restarted else "no process had to restart"
     supervisor.output.say("NOTICE", f"{names} changed: {done}")
     if setup is not before:
-        for line in news(before, setup):
+        for line in changed_lines(before, setup):
             supervisor.output.say("NOTICE", line)
 
 

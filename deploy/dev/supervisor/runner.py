@@ -19,12 +19,12 @@ from deploy.dev.supervisor.reaper import GRACE_SECONDS, signal_group
 FIRST_SECONDS: Final = 0.25
 LONGEST_SECONDS: Final = 10.0
 SETTLED_SECONDS: Final = 10.0
-CHUNK_BYTES: Final = 65_536
-GATHER_SECONDS: Final = 0.02
-"""Lines of a busy child are read together: measured, 0.12 ms of CPU an event instead of 0.27 ms."""
+CHUNK_BYTES: Final = 262_144
+GATHER_SECONDS: Final = 0.05
+"""Lines of a busy child are read together. A pipe holds 64 KB: 4,000 lines a second of 300 bytes each."""
 CANNOT_START: Final = 127  # as a shell says it
 
-Hear = Callable[[str, Sequence[str]], None]
+AppendLines = Callable[[str, Sequence[str]], None]
 """Takes the child's name and lines of its output."""
 Say = Callable[[str, str], None]
 """Takes a severity and a text."""
@@ -33,11 +33,11 @@ Say = Callable[[str, str], None]
 class Runner:
     """A child process. `failures`: how often in a row it died soon after its start."""
 
-    def __init__(self, child: Child, root: Path, link: "ReaperLink", hear: Hear, say: Say) -> None:
+    def __init__(self, child: Child, root: Path, link: "ReaperLink", append_lines: AppendLines, say: Say) -> None:
         self.child = child
         self._root = root
         self._link = link
-        self._hear = hear
+        self._append_lines = append_lines
         self._say = say
         self._backoff = Backoff()
         self._process: asyncio.subprocess.Process | None = None
@@ -49,7 +49,7 @@ class Runner:
         return self._backoff.failures
 
     async def run(self) -> None:
-        """Run until `stop`. A fault in `hear` ends the child and is raised: a child that nobody reads would block."""
+        """Run until `stop`. A fault in `append_lines` ends the child, which would block unread, and is raised."""
         while not self._stopping:
             self._replaced.clear()
             started = time.monotonic()
@@ -87,6 +87,7 @@ class Runner:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            limit=1,  # lines wait in the pipe, not in a buffer that wakes this process for each
             start_new_session=True,
         )
         self._link.watch(process.pid)
@@ -111,15 +112,15 @@ class Runner:
         while chunk := await stream.read(CHUNK_BYTES):
             *lines, rest = (rest + chunk).split(b"\n")
             if lines:
-                self._hear(self.child.name, [line.decode(errors="replace") for line in lines])
+                self._append_lines(self.child.name, [line.decode(errors="replace") for line in lines])
             await asyncio.sleep(GATHER_SECONDS)
         if rest:
-            self._hear(self.child.name, [rest.decode(errors="replace")])
+            self._append_lines(self.child.name, [rest.decode(errors="replace")])
 
     async def _wait_after(self, code: int, ran_seconds: float) -> None:
         self._backoff = self._backoff.after(ran_seconds)
         wait_seconds = self._backoff.wait_seconds
-        self._say("ERROR", f"{self.child.name} {how_it_ended(code)}; restarting in {wait_seconds:g} s")
+        self._say("ERROR", f"{self.child.name} {exit_description(code)}; restarting in {wait_seconds:g} s")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._replaced.wait(), wait_seconds)
 
@@ -183,7 +184,7 @@ class ReaperLink:
         self._process.stdin.flush()
 
 
-def how_it_ended(code: int) -> str:
+def exit_description(code: int) -> str:
     if code >= 0:
         return f"ended with exit status {code}"
     try:

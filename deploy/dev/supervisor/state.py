@@ -103,6 +103,11 @@ NEEDED: Final[Mapping[str, str]] = {
     "owners.db": "the step `deduplicate` lets through what it has seen before",
 }
 """Files that a person must decide about, and what is lost with each."""
+_USED: Final[Mapping[str, str]] = {
+    "bus.db": "SELECT 1 FROM events WHERE routed_at IS NOT NULL LIMIT 1",
+    "ledger.db": "SELECT 1 FROM attempts LIMIT 1",
+}
+"""Queries of the journal that return a row once the file has been in use."""
 DAMAGED_MARK: Final = ".damaged-"
 _BESIDE: Final = ("", "-wal", "-shm")
 _TABLES: Final = ("events", "bodies", "attempts", "dead_letters", "requests")
@@ -115,7 +120,7 @@ class StateDamaged(Exception):
 def set_aside_damaged(state: Path, now: float) -> list[str]:
     """Set damaged files aside; return a warning for each. Raises StateDamaged, sqlite3.Error and OSError."""
     for name, loss in NEEDED.items():
-        if damage := damage_of(state / name):
+        if damage := damage_of(state / name) or _emptied(state, name):
             advice = f"Restore it from a copy, or move it away; then {loss}"
             raise StateDamaged(f"{state / name}: must be a readable SQLite file; got: {damage}. {advice}.")
     return [
@@ -133,12 +138,26 @@ def damage_of(path: Path) -> str:
     try:
         with closing(sqlite3.connect(path)) as database:
             database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            said = str(database.execute(f"PRAGMA {check}").fetchone()[0])
+            result = str(database.execute(f"PRAGMA {check}").fetchone()[0])
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
         return str(error)
-    return "" if check == "schema_version" or said == "ok" else " ".join(said.split())
+    return "" if check == "schema_version" or result == "ok" else " ".join(result.split())
+
+
+def _emptied(state: Path, name: str) -> str:
+    """Return a description if the file is empty although the journal shows that it was in use.
+
+    An empty file is otherwise the beginning of a new one: SQLite creates it before it writes anything.
+    """
+    path, journal = state / name, state / JOURNAL
+    if name not in _USED or not path.is_file() or path.stat().st_size or not journal.is_file():
+        return ""
+    with closing(sqlite3.connect(journal)) as database, suppress(sqlite3.DatabaseError):
+        if database.execute(_USED[name]).fetchone():
+            return "an empty file, and the journal shows that it was in use"
+    return ""
 
 
 def _set_aside(path: Path, damage: str, effect: str, now: float) -> str:

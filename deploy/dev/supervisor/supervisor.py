@@ -10,8 +10,8 @@ from typing import Final
 
 from deploy.config.dev_file import remove_dev_file, write_dev_file
 from deploy.dev.probe import wait_until_answering
-from deploy.dev.supervisor.banner import banner, farewell, hint
-from deploy.dev.supervisor.duties import background_tasks, ensure_topology
+from deploy.dev.supervisor.background import background_tasks, ensure_topology
+from deploy.dev.supervisor.banner import banner, farewell, make_hint
 from deploy.dev.supervisor.options import prefer_config
 from deploy.dev.supervisor.output import Output
 from deploy.dev.supervisor.plan import affected
@@ -45,10 +45,10 @@ class Supervisor:
         self._stopped = asyncio.Event()
         self._sendgrid_key = "SG.local." + secrets.token_urlsafe(16)
         self._runners = {
-            child.name: Runner(child, setup.folders.root, link, self.output.hear, self.output.say)
+            child.name: Runner(child, setup.folders.root, link, self.output.append_lines, self.output.say)
             for child in setup.children(self._sendgrid_key)
         }
-        self.seen = watched_files(self)  # before anything starts, so that no later change is missed
+        self.first_snapshot = watched_files(self)  # before anything starts, so that no later change is missed
 
     async def run(self) -> None:
         """Run until a signal. Raises StartFailed and StateGone."""
@@ -64,7 +64,7 @@ class Supervisor:
             await asyncio.gather(*running, return_exceptions=True)
             feeding.cancel()
             await asyncio.wait([feeding])
-            self.output.file.close()
+            self.output.close()
         self.output.show(farewell(self.setup.folders.state))
 
     def stop(self) -> None:
@@ -107,7 +107,7 @@ class Supervisor:
         write_dev_file(
             setup.folders.state,
             setup.ports,
-            hint(setup),
+            make_hint(setup),
             setup.configuration.path,
             setup.options.send_mail,
             bool(prefer_config(setup.options, setup.environ).get("HOOKCHAIN_CONFIG")),

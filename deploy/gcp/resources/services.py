@@ -61,7 +61,7 @@ def _size(function: str, timeout_seconds: int, most_at_once: int, bytes_each: in
     memory, vpc = str(configured.get("memory", "512Mi")), configured.get("vpc")
     return Size(
         timeout_seconds,
-        _whole(configured.get("concurrency"), _at_once(most_at_once, bytes_each, MEMORY_BYTES[memory])),
+        _whole(configured.get("concurrency"), _concurrency(most_at_once, bytes_each, MEMORY_BYTES[memory])),
         _whole(configured.get("max_instances"), max(MAX_INSTANCES, _whole(configured.get("min_instances"), 0))),
         memory,
         _whole(configured.get("min_instances"), 0),
@@ -70,7 +70,7 @@ def _size(function: str, timeout_seconds: int, most_at_once: int, bytes_each: in
     )
 
 
-def _at_once(most: int, bytes_each: int, memory_bytes: int) -> int:
+def _concurrency(most: int, bytes_each: int, memory_bytes: int) -> int:
     """Return the concurrency. An instance without memory is killed, with all of its requests."""
     return max(1, min(most, memory_bytes // BODIES_SHARE // max(1, bytes_each)))
 

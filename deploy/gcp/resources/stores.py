@@ -51,10 +51,10 @@ def database(target: Target) -> tuple[Resource, ...]:
         needs=(key_of(API, "firestore.googleapis.com"), topic_key(target, DEAD_LETTERS)),
     )
     exempt = [_exemption(target, collection, field) for collection, fields in UNINDEXED.items() for field in fields]
-    return (made, *_one_by_one([*exempt, *(_expiry(target, collection) for collection in EXPIRING)]))
+    return (made, *_in_sequence([*exempt, *(_expiry(target, collection) for collection in EXPIRING)]))
 
 
-def _one_by_one(changes: Sequence[Resource]) -> Iterator[Resource]:
+def _in_sequence(changes: Sequence[Resource]) -> Iterator[Resource]:
     """Order the changes: Firestore rejects one during another ("Please retry, underlying data changed")."""
     before: tuple[str, ...] = ()
     for change in changes:

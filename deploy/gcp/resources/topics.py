@@ -72,7 +72,7 @@ class Push:
     ack_seconds: int
 
 
-def pushed(target: Target, name: str, topic: str, push: Push, why: str) -> Resource:
+def push_subscription(target: Target, name: str, topic: str, push: Push, why: str) -> Resource:
     """Return a subscription that pushes as the account push. All but that of dead letters have a dead-letter policy."""
     settings = (
         f"--ack-deadline={push.ack_seconds}",
@@ -81,7 +81,7 @@ def pushed(target: Target, name: str, topic: str, push: Push, why: str) -> Resou
         f"--push-auth-token-audience={push.url}",
         f"--min-retry-delay={MIN_RETRY_DELAY}",
         f"--max-retry-delay={MAX_RETRY_DELAY}",
-        *_kept(RETENTION),
+        *_retention_flags(RETENTION),
     )
     if topic != DEAD_LETTERS:
         dead_letters = names.topic(target, DEAD_LETTERS)
@@ -89,12 +89,12 @@ def pushed(target: Target, name: str, topic: str, push: Push, why: str) -> Resou
     return _subscription(target, name, topic, settings, why, (account_key(target, "push"),))
 
 
-def holding(target: Target) -> Resource:
+def holding_subscription(target: Target) -> Resource:
     why = "keeps dead letters for 31 days, even if notify cannot process them"
-    return _subscription(target, names.HOLDING_SUBSCRIPTION, DEAD_LETTERS, _kept(HOLDING_RETENTION), why, ())
+    return _subscription(target, names.HOLDING_SUBSCRIPTION, DEAD_LETTERS, _retention_flags(HOLDING_RETENTION), why, ())
 
 
-def _kept(retention: str) -> tuple[str, ...]:
+def _retention_flags(retention: str) -> tuple[str, ...]:
     return (f"--message-retention-duration={retention}", "--expiration-period=never")
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from functions.receive.admission import requested_url
 from functions.receive.diagnosis.bodies import is_broken_json
-from functions.receive.diagnosis.guesses import Case, as_signed, guesses, holds
+from functions.receive.diagnosis.guesses import Case, SignedCase, as_signed, guesses, holds
 from functions.receive.diagnosis.headers import list_fault, missing, prefixed
 from functions.receive.diagnosis.passwords import PASSWORDS, has_any, wrong_password
 from functions.receive.diagnosis.times import mistimed
@@ -21,9 +21,8 @@ from functions.receive.source import Source
 from shared.errors import Temporary
 from shared.http import Request
 from shared.ports import Secrets
-from shared.signatures.reading import Reading
-from shared.signatures.scheme import AuthScheme
-from shared.signatures.verify import is_attempted
+from shared.signatures.locations import Location, RequestFields
+from shared.signatures.scheme import AuthScheme, is_attempted
 
 MAX_TRIES: Final = 60
 MAX_SIGNED_BYTES: Final = 4 * 1024 * 1024
@@ -67,11 +66,11 @@ def why_refused(
 def _why(case: Case, now: float) -> str | None:
     if case.auth.scheme in PASSWORDS:
         return None
-    if cause := missing(case) or list_fault(case) or mistimed(case, now):
+    if isinstance(case, SignedCase) and (cause := missing(case) or list_fault(case) or mistimed(case, now)):
         return cause
     if holds(case):  # what was refused is nothing that is looked at here
         return None
-    if cause := prefixed(case):
+    if isinstance(case, SignedCase) and (cause := prefixed(case)):
         return cause
     return next((guess.words for guess in islice(guesses(case), _tries(case)) if holds(guess.case)), None)
 
@@ -92,13 +91,14 @@ def _mixed_up(case: Case, others: Mapping[str, Sequence[str]]) -> str | None:
 def _no_guess(case: Case) -> str:
     if case.auth.scheme in PASSWORDS:
         return wrong_password(case)
-    if case.auth.body_digest and not _is_digest_right(case):
+    digest = case.auth.body_digest if isinstance(case, SignedCase) else None
+    if digest and not _is_digest_right(case, digest):
         return "the SHA-256 that was sent belongs to another body: something changed or cut the body on its way"
     if _is_broken(case.request):
         return f"{_BROKEN}; otherwise the sender uses a different secret"
     if _tries(case) < MAX_TRIES:
         return _TOO_LARGE
-    return _NO_URL if "url" in case.auth.content else _NOTHING
+    return _NO_URL if isinstance(case, SignedCase) and "url" in case.auth.content else _NOTHING
 
 
 def _is_broken(request: Request) -> bool:
@@ -107,9 +107,8 @@ def _is_broken(request: Request) -> bool:
     return is_broken_json(request.body, request.header("content-type") or "")
 
 
-def _is_digest_right(case: Case) -> bool:
-    assert case.auth.body_digest
-    text = Reading(case.request, case.url).text(case.auth.body_digest) or ""
+def _is_digest_right(case: Case, location: Location) -> bool:
+    text = RequestFields(case.request, case.url).text(location) or ""
     return text.lower() == hashlib.sha256(case.request.body).hexdigest()
 
 
@@ -160,4 +159,4 @@ def attempted(request: Request, schemes: Sequence[AuthScheme]) -> list[AuthSchem
 
 
 def _is_attempted(request: Request, auth: AuthScheme) -> bool:
-    return has_any(Case(request, auth, ())) if auth.scheme in PASSWORDS else is_attempted(request, auth)
+    return has_any(Case(request, auth, ())) if auth.scheme in PASSWORDS else is_attempted(RequestFields(request), auth)

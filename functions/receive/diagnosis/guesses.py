@@ -13,11 +13,10 @@ from functions.receive.diagnosis.bodies import variants
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.signatures.content import Content, parse_content
-from shared.signatures.places import parse_place
-from shared.signatures.reading import https_url
-from shared.signatures.scheme import AuthScheme
+from shared.signatures.locations import https_url, parse_location
+from shared.signatures.scheme import AuthScheme, TimedScheme, verify
+from shared.signatures.signature_scheme import DigestScheme, HmacScheme, SignatureScheme
 from shared.signatures.signing import ALGORITHMS, ENCODINGS
-from shared.signatures.verify import verify
 
 ANY_TIME_SECONDS: Final = 10**12
 _PAIRS: Final = ("whpk_", "whsk_")
@@ -35,18 +34,23 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedCase(Case):
+    """A rejected request whose signature is over a template."""
+
+    auth: SignatureScheme
+
+
+@dataclass(frozen=True, slots=True)
 class Guess:
     words: str
     case: Case
 
 
-def with_body(case: Case, body: bytes) -> Case:
-    return replace(case, request=replace(case.request, body=body))
-
-
 def holds(case: Case) -> bool:
     """Return whether the signature is right, whenever it was made."""
-    auth = replace(case.auth, tolerance_seconds=ANY_TIME_SECONDS)
+    auth = case.auth
+    if isinstance(auth, TimedScheme):
+        auth = replace(auth, tolerance_seconds=ANY_TIME_SECONDS)
     try:
         verify(case.request, auth, case.secrets, {}, 0, case.url)
     except HookchainError:  # Temporary too: with another decoding a secret may be no key
@@ -55,32 +59,39 @@ def holds(case: Case) -> bool:
 
 
 def as_signed(case: Case) -> Case:
-    """Rewrite Standard Webhooks v1 as the HMAC that it is, so that one list of guesses serves both."""
+    """Return a SignedCase where the scheme signs a template.
+
+    Standard Webhooks v1 becomes the HMAC that it is, so that one list of guesses serves both.
+    """
+    if isinstance(case.auth, SignatureScheme):
+        return SignedCase(case.request, case.auth, case.secrets, case.url)
     if case.auth.scheme != "standard-webhooks" or any(secret.startswith(_PAIRS) for secret in case.secrets):
         return case
-    prefix = _names_used(case.request, case.auth.names)
-    auth = replace(
-        case.auth,
-        scheme="hmac",
-        header=f"{prefix}-signature",
-        at=parse_place(f"header.{prefix}-signature"),
+    from shared.signatures.standard_webhooks import StandardWebhooksScheme
+
+    assert isinstance(case.auth, StandardWebhooksScheme)
+    is_svix = case.auth.names == "svix" and case.request.header("svix-signature") is not None
+    prefix = "svix" if is_svix else "webhook"
+    auth = HmacScheme(
+        secret=case.auth.secret,
+        variant=case.auth.variant,
+        when=case.auth.when,
+        tolerance_seconds=case.auth.tolerance_seconds,
+        key=case.auth.key,
+        at=parse_location(f"header.{prefix}-signature"),
         layout="versions",
         take=frozenset({"v1"}),
         encoding="base64",
         content=_STANDARD,
-        timestamp=parse_place(f"header.{prefix}-timestamp"),
-        id=parse_place(f"header.{prefix}-id"),
+        timestamp=parse_location(f"header.{prefix}-timestamp"),
+        id=parse_location(f"header.{prefix}-id"),
         key_prefix="whsec_" if case.auth.key == "base64" else "",
     )
-    return replace(case, auth=auth)
-
-
-def _names_used(request: Request, names: str) -> str:
-    return "svix" if names == "svix" and request.header("svix-signature") is not None else "webhook"
+    return SignedCase(case.request, auth, case.secrets, case.url)
 
 
 _WHSEC: Final = "whsec_"
-SHARED: Final = frozenset({"hmac", "digest"})
+SHARED: Final = (HmacScheme, DigestScheme)
 
 _KEYS: Final = {
     "utf8": "this secret is used as it is: do not decode it (`key: utf8`)",
@@ -104,14 +115,17 @@ _CONTENTS: Final = (
 
 
 def guesses(case: Case) -> Iterator[Guess]:
-    if case.auth.scheme in SHARED:
+    if isinstance(case.auth, SHARED):
         yield from spelled_otherwise(case)
-        yield from _keys(case)
+    if isinstance(case.auth, HmacScheme):
+        yield from _keys(case, case.auth)
     yield from _bodies(case)
-    yield from _algorithms(case)
-    yield from _encodings(case)
-    yield from _urls(case)
-    yield from _contents(case)
+    if isinstance(case.auth, SHARED):
+        yield from _algorithms(case, case.auth)
+    if isinstance(case, SignedCase):
+        yield from _encodings(case)
+        yield from _urls(case)
+        yield from _contents(case)
 
 
 def spelled_otherwise(case: Case) -> Iterator[Guess]:
@@ -143,42 +157,38 @@ def _with_whsec(text: str) -> str:
     return text if text.startswith(_WHSEC) else _WHSEC + text
 
 
-def _begin_with(case: Case, prefix: str) -> bool:
-    return case.auth.key_prefix != prefix and any(text.startswith(prefix) for text in case.secrets)
-
-
-def _keys(case: Case) -> Iterator[Guess]:
+def _keys(case: Case, auth: HmacScheme) -> Iterator[Guess]:
     for key, words in _KEYS.items():
-        if key != case.auth.key:
-            yield Guess(words, replace(case, auth=replace(case.auth, key=key)))
-    if case.auth.key_prefix:
-        auth = replace(case.auth, key="utf8", key_prefix="")
-        yield Guess(f"{_KEYS['utf8']}, with the {case.auth.key_prefix} at its beginning", replace(case, auth=auth))
-    elif _begin_with(case, "whsec_"):
-        auth = replace(case.auth, key="base64", key_prefix="whsec_")
-        yield Guess(f"{_KEYS['base64']}, without the whsec_ at its beginning", replace(case, auth=auth))
+        if key != auth.key:
+            yield Guess(words, replace(case, auth=replace(auth, key=key)))
+    if auth.key_prefix:
+        as_text = replace(auth, key="utf8", key_prefix="")
+        yield Guess(f"{_KEYS['utf8']}, with the {auth.key_prefix} at its beginning", replace(case, auth=as_text))
+    elif any(text.startswith(_WHSEC) for text in case.secrets):
+        decoded = replace(auth, key="base64", key_prefix=_WHSEC)
+        yield Guess(f"{_KEYS['base64']}, without the whsec_ at its beginning", replace(case, auth=decoded))
 
 
 def _bodies(case: Case) -> Iterator[Guess]:
     for words, body in variants(case.request.body, case.request.header("content-type") or ""):
-        yield Guess(words, with_body(case, body))
+        yield Guess(words, replace(case, request=replace(case.request, body=body)))
 
 
-def _algorithms(case: Case) -> Iterator[Guess]:
+def _algorithms(case: Case, auth: HmacScheme | DigestScheme) -> Iterator[Guess]:
     for algorithm in ALGORITHMS:
-        if case.auth.scheme in SHARED and algorithm != case.auth.algorithm:
-            words = f"the signature is made with {algorithm}, and this source expects {case.auth.algorithm}"
-            yield Guess(words, replace(case, auth=replace(case.auth, algorithm=algorithm)))
+        if algorithm != auth.algorithm:
+            words = f"the signature is made with {algorithm}, and this source expects {auth.algorithm}"
+            yield Guess(words, replace(case, auth=replace(auth, algorithm=algorithm)))
 
 
-def _encodings(case: Case) -> Iterator[Guess]:
+def _encodings(case: SignedCase) -> Iterator[Guess]:
     for encoding in ENCODINGS:
         if encoding != case.auth.encoding:
             words = f"the signature is written in {encoding}, and this source expects {case.auth.encoding}"
             yield Guess(words, replace(case, auth=replace(case.auth, encoding=encoding)))
 
 
-def _urls(case: Case) -> Iterator[Guess]:
+def _urls(case: SignedCase) -> Iterator[Guess]:
     if "url" not in case.auth.content:
         return
     url = case.url or https_url(case.request)
@@ -222,7 +232,7 @@ def _by_proxies(url: str, request: Request) -> Iterator[tuple[str, str]]:
         yield named, parts._replace(scheme=scheme or parts.scheme, netloc=netloc).geturl()
 
 
-def _contents(case: Case) -> Iterator[Guess]:
+def _contents(case: SignedCase) -> Iterator[Guess]:
     """Yield other templates, without those that name a time or id which the scheme has no place for."""
     for template in _CONTENTS:
         lacks_time = "{timestamp}" in template and case.auth.timestamp is None

@@ -7,18 +7,28 @@ from typing import Final
 
 from functions.receive.diagnosis.guesses import Case, holds, spelled_otherwise
 from shared.http import Request
-from shared.signatures.credentials import basic_credentials, bearer_token
-from shared.signatures.macs import matches_any
-from shared.signatures.reading import Reading
+from shared.signatures.locations import RequestFields
+from shared.signatures.passwords import (
+    BasicScheme,
+    BearerScheme,
+    HeaderScheme,
+    PathScheme,
+    QueryScheme,
+    TokenScheme,
+    basic_credentials,
+    bearer_token,
+)
+from shared.signatures.signing import matches_any
 
 PASSWORDS: Final = frozenset({"basic", "header", "bearer", "path", "query", "token"})
 
 
 def wrong_password(case: Case) -> str:
-    if case.auth.username is not None and holds(replace(case, auth=replace(case.auth, username=None))):
+    auth = case.auth
+    if isinstance(auth, BasicScheme) and auth.username is not None and _holds_for_any_user(case, auth):
         return "the password is right, but the user name is wrong"
     user, given = basic_credentials(case.request.header("authorization"))
-    if user is not None and given is not None and case.auth.scheme == "basic":
+    if user is not None and given is not None and isinstance(auth, BasicScheme):
         return _in_basic(user, given, case.secrets)
     if cause := next((guess.words for guess in spelled_otherwise(case) if holds(guess.case)), None):
         return cause
@@ -27,6 +37,10 @@ def wrong_password(case: Case) -> str:
     if not has_any(case):
         return f"the request has no password or token {expected_place(case)}{_lost(case)}"
     return f"the value {expected_place(case)} is not this source's secret. Set this source's secret at the sender"
+
+
+def _holds_for_any_user(case: Case, auth: BasicScheme) -> bool:
+    return holds(replace(case, auth=replace(auth, username=None)))
 
 
 def _in_basic(user: str, given: str, secrets: Sequence[str]) -> str:
@@ -51,7 +65,7 @@ def _found_at(request: Request, secrets: Sequence[str]) -> str | None:
             return f"the header {name}"
         if name == "authorization" and matches_any([value], [f":{text}" for text in secrets]):
             return "the Authorization header, not encoded"
-    for name, value in Reading(request).query().items():
+    for name, value in RequestFields(request).query.items():
         if matches_any([value], secrets):
             return f"the query parameter {name}" if name.isidentifier() and len(name) < 40 else "the query"
     return "the path" if any(matches_any([part], secrets) for part in request.path.split("/")[1:]) else None
@@ -59,43 +73,40 @@ def _found_at(request: Request, secrets: Sequence[str]) -> str | None:
 
 def has_any(case: Case) -> bool:
     auth, request = case.auth, case.request
-    match auth.scheme:
-        case "basic" | "bearer":
+    match auth:
+        case BasicScheme() | BearerScheme():
             return bool(request.header("authorization"))
-        case "header":
-            return bool(request.header(auth.header))
-        case "query":
-            return bool(Reading(request).query().get(auth.parameter))
-        case "path":
+        case PathScheme():
             return len(request.path.split("/")) > 2
-    return bool(auth.at and Reading(request, case.url).text(auth.at))
+    return any(RequestFields(request, case.url).text(each) for each in auth.credentials)
 
 
 def expected_place(case: Case) -> str:
-    auth = case.auth
-    match auth.scheme:
-        case "basic":
+    match case.auth:
+        case BasicScheme():
             return "as the password of basic authentication"
-        case "bearer":
+        case BearerScheme():
             return "in `Authorization: Bearer`"
-        case "header":
-            return f"in the header {auth.header}"
-        case "query":
-            return f"in the query parameter {auth.parameter}"
-        case "path":
+        case HeaderScheme(header=header):
+            return f"in the header {header}"
+        case QueryScheme(parameter=parameter):
+            return f"in the query parameter {parameter}"
+        case PathScheme():
             return "in the path, after the source's name"
-    return f"at {auth.at.kind}.{'.'.join(auth.at.path)}" if auth.at else "in the request"
+        case TokenScheme(at=at):
+            return f"at {at}"
+    return "in the request"
 
 
 def _lost(case: Case) -> str:
-    if case.auth.scheme != "basic":
+    if not isinstance(case.auth, BasicScheme):
         return ""
-    if _is_encoded_alone(case):
+    if _is_encoded_alone(case, case.auth.username or ""):
         return ": the Authorization header lacks the word `Basic`"
     return ": some senders drop user and password from a URL; give them where the sender has fields for them"
 
 
-def _is_encoded_alone(case: Case) -> bool:
+def _is_encoded_alone(case: Case, username: str) -> bool:
     text = case.request.header("authorization") or ""
-    wanted = [base64.b64encode(f"{case.auth.username or ''}:{each}".encode()).decode() for each in case.secrets]
+    wanted = [base64.b64encode(f"{username}:{each}".encode()).decode() for each in case.secrets]
     return matches_any([text], wanted)

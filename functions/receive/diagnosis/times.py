@@ -3,10 +3,9 @@
 from dataclasses import replace
 from typing import Final
 
-from functions.receive.diagnosis.guesses import ANY_TIME_SECONDS, Case, holds
+from functions.receive.diagnosis.guesses import ANY_TIME_SECONDS, Case, SignedCase, holds
 from shared.errors import Rejected
-from shared.signatures.reading import Reading
-from shared.signatures.signed import given_signatures
+from shared.signatures.locations import RequestFields
 from shared.signatures.timestamps import verify_timestamp
 
 _UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60))
@@ -23,7 +22,7 @@ def span(seconds: float) -> str:
     return f"{int(seconds)} second{'' if int(seconds) == 1 else 's'}"
 
 
-def mistimed(case: Case, now: float) -> str | None:
+def mistimed(case: SignedCase, now: float) -> str | None:
     """Return the cause where the time is at fault; else None."""
     text = timestamp_of(case)
     if case.auth.timestamp is None:
@@ -48,6 +47,8 @@ def mistimed(case: Case, now: float) -> str | None:
 
 def age_words(case: Case, now: float) -> str:
     """Describe the age of a valid signature; empty where it has no time."""
+    if not isinstance(case, SignedCase):
+        return ""
     text = timestamp_of(case)
     signed_at = _seconds(text, case.auth.unit, now) if text and case.auth.timestamp else None
     if signed_at is None:
@@ -63,13 +64,13 @@ def _span_beside(age: float, limit: float) -> str:
     return f"{text} ago" if age > 0 else f"{text} in the future"
 
 
-def timestamp_of(case: Case) -> str | None:
-    place = case.auth.timestamp
-    reading = Reading(case.request, case.url)
-    if place is None or place.kind != "signature":
-        return reading.text(place) if place else None
+def timestamp_of(case: SignedCase) -> str | None:
+    location = case.auth.timestamp
+    fields = RequestFields(case.request, case.url)
+    if location is None or location.kind != "signature":
+        return fields.text(location) if location else None
     try:
-        return given_signatures(reading, case.auth).items.get(place.name)
+        return case.auth.signatures(fields).items.get(location.name)
     except Rejected:
         return None
 
@@ -81,7 +82,7 @@ def _seconds(text: str, unit: str, now: float) -> float | None:
         return None
 
 
-def _in_another_unit(text: str, case: Case, now: float) -> str | None:
+def _in_another_unit(text: str, case: SignedCase, now: float) -> str | None:
     other = _OTHER_UNIT.get(case.auth.unit)
     at = _seconds(text, other, now) if other else None
     if other and at is not None and abs(now - at) < _A_YEAR:

@@ -46,7 +46,7 @@ class Decrypted(NamedTuple):
 
 
 def encrypt_jwe(plaintext: bytes, key: JweKey, algorithm: str | None) -> str:
-    """Raises Permanent (`crypto`) if the key does not fit the algorithm."""
+    """Raises Permanent (`cryptography_failed`) if the key does not fit the algorithm."""
     from joserfc.errors import JoseError
     from joserfc.jwe import encrypt_compact
 
@@ -55,18 +55,23 @@ def encrypt_jwe(plaintext: bytes, key: JweKey, algorithm: str | None) -> str:
     try:
         return encrypt_compact(header, plaintext, key.key, registry=_registry(ALGORITHMS))
     except (JoseError, ValueError) as error:
-        raise Permanent("crypto", f"the key does not encrypt by {chosen}: {type(error).__name__}") from None
+        raise Permanent(
+            "cryptography_failed", f"the key does not encrypt by {chosen}: {type(error).__name__}"
+        ) from None
 
 
 def decrypt_jwe(text: str, keys: Sequence[JweKey], place: str, algorithms: Collection[str]) -> Decrypted:
-    """Raises Permanent: `key` for an unknown key id, `crypto` for all else that does not decrypt or is not accepted."""
+    """Raises Permanent: `unknown_key` for an unknown key id, `cryptography_failed` for all else that does not decrypt
+    or is not accepted."""
     header = _header(text, place)
     _verify_header(header, place, algorithms)
     for key in keys_with_id(keys, header.get("kid")):
         plaintext = _try_decrypt(text, key, algorithms)
         if plaintext is not None:
             return Decrypted(plaintext, header.get("cty") == "json")
-    raise Permanent("crypto", f"{place} cannot be decrypted: it was changed, or encrypted under another key")
+    raise Permanent(
+        "cryptography_failed", f"{place} cannot be decrypted: it was changed, or encrypted under another key"
+    )
 
 
 def _try_decrypt(text: str, key: JweKey, algorithms: Collection[str]) -> bytes | None:
@@ -88,19 +93,21 @@ def _header(text: str, place: str) -> JsonObject:
             raise ValueError
         header: Json = json.loads(urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
     except (ValueError, RecursionError):
-        raise Permanent("crypto", f"{place} is no JWE in compact form") from None
+        raise Permanent("cryptography_failed", f"{place} is no JWE in compact form") from None
     if not isinstance(header, dict):
-        raise Permanent("crypto", f"{place} is no JWE: its header is not an object")
+        raise Permanent("cryptography_failed", f"{place} is no JWE: its header is not an object")
     return header
 
 
 def _verify_header(header: JsonObject, place: str, algorithms: Collection[str]) -> None:
     if header.get("alg") not in algorithms or header.get("enc") not in _ENCRYPTIONS:
-        raise Permanent("crypto", f"{place} is a JWE with an algorithm that is not accepted")
+        raise Permanent("cryptography_failed", f"{place} is a JWE with an algorithm that is not accepted")
     if header.keys() - _HEADERS:
-        raise Permanent("crypto", f"{place} is a JWE with a header that is not accepted, such as `zip` or `crit`")
+        raise Permanent(
+            "cryptography_failed", f"{place} is a JWE with a header that is not accepted, such as `zip` or `crit`"
+        )
     if not isinstance(header.get("kid", ""), str):
-        raise Permanent("crypto", f"{place} is a JWE whose key id is not text")
+        raise Permanent("cryptography_failed", f"{place} is a JWE whose key id is not text")
 
 
 def _registry(algorithms: Collection[str]) -> "JWERegistry":

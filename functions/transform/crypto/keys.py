@@ -67,10 +67,10 @@ def parse_jwe_keys(name: str, values: tuple[str, ...]) -> tuple[JweKey, ...]:
 
 
 def keys_with_id(keys: Sequence[AnyKey], wanted: Json) -> list[AnyKey]:
-    """Return the keys with this id, all of them for null. Raises Permanent (`key`) if there is none."""
+    """Return the keys with this id, all of them for null. Raises Permanent (`unknown_key`) if there is none."""
     found = [key for key in keys if wanted is None or key.id == wanted]
     if not found:
-        raise Permanent("key", "it was encrypted under a key id that the secret does not have")
+        raise Permanent("unknown_key", "it was encrypted under a key id that the secret does not have")
     return found
 
 

@@ -38,24 +38,27 @@ def seal(plaintext: bytes, key: Key, binding: Binding, nonce: bytes) -> str:
 
 
 def unseal(sealed: str, keys: Sequence[Key], binding: Binding) -> bytes:
-    """Return the plaintext. Raises Permanent: `key` for an unknown key id, `crypto` for all else."""
+    """Return the plaintext. Raises Permanent: `unknown_key` for an unknown key id, `cryptography_failed` for all
+    else."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     version, _, rest = sealed.partition(".")
     parts = rest.split(".")
     if version != _VERSION or len(parts) != 3:
-        raise Permanent("crypto", f"{binding.place} is not sealed text")
+        raise Permanent("cryptography_failed", f"{binding.place} is not sealed text")
     key_id, nonce, ciphertext = parts[0], _bytes(parts[1], binding), _bytes(parts[2], binding)
     if len(nonce) != NONCE_BYTES or len(ciphertext) < TAG_BYTES:
-        raise Permanent("crypto", f"{binding.place} is sealed text whose nonce or tag has the wrong length")
+        raise Permanent(
+            "cryptography_failed", f"{binding.place} is sealed text whose nonce or tag has the wrong length"
+        )
     for key in keys_with_id(keys, key_id):
         try:
             return AESGCM(key.content).decrypt(nonce, ciphertext, binding.authenticated_data(key_id))
         except InvalidTag:
             continue
     reason = "changed, moved from its place, or sealed under another context or key"
-    raise Permanent("crypto", f"{binding.place} cannot be decrypted: it was {reason}")
+    raise Permanent("cryptography_failed", f"{binding.place} cannot be decrypted: it was {reason}")
 
 
 def _base64url(content: bytes) -> str:
@@ -66,4 +69,4 @@ def _bytes(text: str, binding: Binding) -> bytes:
     try:
         return DECODERS["base64url"](text.encode())
     except CodingError:
-        raise Permanent("crypto", f"{binding.place} is sealed text that is damaged") from None
+        raise Permanent("cryptography_failed", f"{binding.place} is sealed text that is damaged") from None

@@ -60,7 +60,8 @@ class Question:
 async def ask(settings: AskingSettings, question: Question, event: Event, services: Services) -> Json:
     """Return what the other system answers, parsed by its content type; null for an empty answer.
 
-    Raises Permanent: `refused`, `answer`, `output`, `ssrf`, `url`; and Temporary (`busy`, `fetch`, `secret_…`).
+    Raises Permanent: `request_rejected`, `malformed_response`, `response_too_large`, `address_blocked`,
+    `invalid_url`; and Temporary: `host_unavailable`, `host_unreachable`, `secret_…`.
     """
     request = await _request(settings, question, event, services)
     answer = await services.fetch.fetch(request)
@@ -70,7 +71,9 @@ async def ask(settings: AskingSettings, question: Question, event: Event, servic
     try:
         return parse_body(answer.body, answer.header("content-type")).data
     except Rejected as error:
-        raise Permanent("answer", f"the answer of {question.host} does not parse: {error.detail}") from error
+        raise Permanent(
+            "malformed_response", f"the answer of {question.host} does not parse: {error.detail}"
+        ) from error
 
 
 async def ask_once(
@@ -132,11 +135,11 @@ async def _signature(secret: str, body: bytes, event: Event, services: Services)
 def _verify_answer(answer: Fetched, question: Question) -> None:
     status = answer.status
     if status in _RETRIED_STATUSES or status >= 500:
-        raise Temporary("busy", f"{question.host} answered {status}")
+        raise Temporary("host_unavailable", f"{question.host} answered {status}")
     if not 200 <= status < 300:
-        raise Permanent("refused", f"{question.host} answered {status}")
+        raise Permanent("request_rejected", f"{question.host} answered {status}")
     if answer.is_cut:
-        raise Permanent("output", f"{question.host} answered more than {MAX_ANSWER_BYTES} bytes")
+        raise Permanent("response_too_large", f"{question.host} answered more than {MAX_ANSWER_BYTES} bytes")
 
 
 class AnswerCache:

@@ -87,5 +87,5 @@ def _header(scheme: BasicRequestAuth | BearerRequestAuth | HeaderRequestAuth, va
 
 async def _identity(audience: str, services: Services) -> str:
     if services.identity is None:
-        raise Temporary("identity", "this platform gives no Google identity token")
+        raise Temporary("identity_unavailable", "this platform gives no Google identity token")
     return await services.identity(audience)

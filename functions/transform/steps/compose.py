@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
 
-from functions.transform.expressions import Expression, ExpressionText, kind_of
-from functions.transform.fields import find_value, put, with_attribute, with_value, without
+from functions.transform.expressions import Expression, kind_of
+from functions.transform.fields import ExpressionText, find_value, put, with_attribute, with_value
 from functions.transform.output import verify_events, verify_output
 from functions.transform.paths import AnyPath, DataPath, Path, parse_path
 from functions.transform.step import Example, Many, Step, StepContext
+from functions.transform.steps.shape import without
 from shared.config.values import listed
 from shared.errors import Permanent
 from shared.event import Event, view_of
@@ -114,7 +115,7 @@ class Merge(BaseModel, Step):
         for path in (self._into, *self._from):
             value = find_value(event.data, path.parts)
             if value is not None and not isinstance(value, dict):
-                raise Permanent("path", f"{path.text} is {kind_of(value)}, not an object")
+                raise Permanent("path_conflict", f"{path.text} is {kind_of(value)}, not an object")
             result = merge(result, value or {})
         return put(event, self._into, result)
 

@@ -85,7 +85,7 @@ class Convert(PathSettings, Step):
             try:
                 return self._convert(value, datatype)
             except Unwritable as fault:
-                raise Permanent("convert", fault.message(place)) from None
+                raise Permanent("conversion_failed", fault.message(place)) from None
 
         converted = self.change(event, convert, CONTENT_TYPES[self.to])
         target = self._path if self._into is None else self._into

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
 
 from functions.transform.comparisons import number_hint
-from functions.transform.expressions import Expression, ExpressionText, is_true
+from functions.transform.expressions import Expression, is_true
+from functions.transform.fields import ExpressionText
 from functions.transform.step import AskingStep, Example, Services, Step, StepContext, StepResult, Through
 from functions.transform.step import Stop as Stopped
 from functions.transform.step import Switch as Switched
@@ -23,7 +24,7 @@ Reason = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 def _holds(condition: Expression, event: Event) -> bool:
-    """Return whether the condition is true. Raises Permanent (`expression`) if it cannot be computed."""
+    """Return whether the condition is true. Raises Permanent (`expression_failed`) if it cannot be computed."""
     view = view_of(event)
     try:
         return is_true(condition.search(view))

@@ -114,5 +114,5 @@ def _body(original: Event) -> bytes:
     content = content_of(original.data)
     if content is None or hashlib.sha256(content).hexdigest() != original.payloadhash:
         how = "set `body: text`, `body: bytes` or `keep_raw: true` on the source"
-        raise Permanent("digest", f"the received body is not kept: {how}")
+        raise Permanent("digest_failed", f"the received body is not kept: {how}")
     return content

@@ -50,7 +50,7 @@ class Encode(PathSettings, Step):
         try:
             encoded = encoder(content) if encoder else _to_charset(content, self.to)
         except CodingError as fault:
-            raise Permanent("encode", f"{place} {fault}") from None
+            raise Permanent("encoding_failed", f"{place} {fault}") from None
         if isinstance(encoded, str):
             return encoded
         return binary(encoded, _TYPES.get(self.to, f"text/plain; charset={self.to}"))
@@ -93,7 +93,7 @@ class Decode(PathSettings, Step):
                 raise CodingError(f"is {kind_of(value)}; only text and bytes can be decoded")
             return self._decode_content(content)
         except CodingError as fault:
-            raise Permanent("decode", f"{place} {fault}") from None
+            raise Permanent("decoding_failed", f"{place} {fault}") from None
 
     def _decode_content(self, content: bytes) -> Json:
         if self.from_ == "json":

@@ -154,7 +154,7 @@ class Decrypt(EncryptionSettings, AskingStep):
 
 def _text(value: Json, place: str) -> str:
     if not isinstance(value, str):
-        raise Permanent("crypto", f"{place} is not encrypted: it is not text")
+        raise Permanent("cryptography_failed", f"{place} is not encrypted: it is not text")
     return value
 
 
@@ -164,4 +164,4 @@ def _value(decrypted: Decrypted, place: str) -> Json:
     try:
         return parse_as("json", decrypted.plaintext, None).data
     except Rejected as error:
-        raise Permanent("crypto", f"{place} holds a value that is not JSON: {error.detail}") from None
+        raise Permanent("cryptography_failed", f"{place} holds a value that is not JSON: {error.detail}") from None

@@ -140,7 +140,7 @@ class Lint(BaseModel, Step):
             return Switch(event, self.chain)
         if self.on_fault == "warn":
             return Noted(event if self._into is None else put(event, self._into, list(faults)), "; ".join(faults))
-        raise Permanent("lint", "; ".join(faults))
+        raise Permanent("lint_failed", "; ".join(faults))
 
     def _find_faults(self, data: Json) -> Iterator[str]:
         try:

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PrivateAttr, RootModel
 
 from functions.transform.expressions import kind_of
-from functions.transform.fields import MaybeJson, Missing, update, with_attribute, without
+from functions.transform.fields import MaybeJson, Missing, same_or, update, with_attribute
 from functions.transform.output import Room
 from functions.transform.paths import Every, Part, Path, parse_path, verify_data_path
 from functions.transform.step import Example, Step, StepContext
@@ -51,6 +51,7 @@ class Drop(RootModel[Annotated[list[DropPath], BeforeValidator(listed), Field(mi
         before={"name": "Ada", "password": "hunter2", "cards": [{"number": "4111", "kind": "visa"}]},
         after={"name": "Ada", "cards": [{"kind": "visa"}]},
     )
+    only_removes: ClassVar[bool] = True
     model_config = ConfigDict(frozen=True)
     _paths: list[Path] = PrivateAttr()
 
@@ -67,6 +68,26 @@ class Drop(RootModel[Annotated[list[DropPath], BeforeValidator(listed), Field(mi
             else:
                 event = with_attribute(event, path, None)
         return event if data is event.data else event.with_data(data)
+
+
+def without(value: Json, parts: tuple[Part, ...]) -> Json:
+    """Return the value without what the path names; the same object if there is nothing."""
+    part, rest = parts[0], parts[1:]
+    if isinstance(part, Every):
+        if not isinstance(value, list):
+            return value
+        return same_or(value, [without(item, rest) for item in value] if rest else [])
+    if isinstance(part, str):
+        if not isinstance(value, dict) or part not in value:
+            return value
+        if not rest:
+            return {key: item for key, item in value.items() if key != part}
+        inner = without(value[part], rest)
+        return value if inner is value[part] else {**value, part: inner}
+    if not isinstance(value, list) or part >= len(value):
+        return value
+    inside = [without(value[part], rest)] if rest else []
+    return same_or(value, [*value[:part], *inside, *value[part + 1 :]])
 
 
 def _order(part: Part) -> tuple[int, int, str]:
@@ -88,6 +109,7 @@ class Keep(RootModel[Annotated[list[InnerPath], BeforeValidator(listed), Field(m
         before={"name": "Ada", "password": "hunter2", "cards": [{"number": "4111", "kind": "visa"}]},
         after={"name": "Ada", "cards": [{"kind": "visa"}]},
     )
+    only_removes: ClassVar[bool] = True
     model_config = ConfigDict(frozen=True)
     _tree: "Tree" = PrivateAttr()
 
@@ -160,7 +182,7 @@ def _rename(old: str, new: str, value: MaybeJson, place: str) -> MaybeJson:
     if not isinstance(value, dict) or old not in value or old == new:
         return value
     if new in value:
-        raise Permanent("path", f"{place} already has a field {new!r}")
+        raise Permanent("path_conflict", f"{place} already has a field {new!r}")
     return {new if key == old else key: item for key, item in value.items()}
 
 
@@ -187,7 +209,7 @@ def _flatten_value(value: MaybeJson, place: str) -> MaybeJson:
     if value is None or isinstance(value, Missing):
         return value
     if not isinstance(value, dict):
-        raise Permanent("path", f"{place} is {kind_of(value)}, not an object")
+        raise Permanent("path_conflict", f"{place} is {kind_of(value)}, not an object")
     flat: dict[str, Json] = {}
     _flatten(value, "", flat, Room(), place)
     return flat
@@ -200,7 +222,7 @@ def _flatten(value: Mapping[str, Json], prefix: str, flat: dict[str, Json], room
         if isinstance(inner, dict) and inner:
             _flatten(inner, f"{name}.", flat, room, place)
         elif name in flat:
-            raise Permanent("path", f"{place} has two fields that would get the same name")
+            raise Permanent("path_conflict", f"{place} has two fields that would get the same name")
         else:
             room.take(len(name))
             flat[name] = item

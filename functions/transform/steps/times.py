@@ -130,13 +130,13 @@ class ParseTime(
         if value is None or isinstance(value, Missing):
             return value
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise Permanent("time", f"{place} is {kind_of(value)}, not a time")
+            raise Permanent("invalid_time", f"{place} is {kind_of(value)}, not a time")
         try:
             return self._write(read_time(str(value), self._formats, self._zone))
         except TimeFault as fault:
-            raise Permanent("time", f"{place} {fault}") from None
+            raise Permanent("invalid_time", f"{place} {fault}") from None
         except (ValueError, OverflowError):  # in another zone the first midnight of year 1 is before it
-            raise Permanent("time", f"{place} is a time that cannot be written in this format") from None
+            raise Permanent("invalid_time", f"{place} is a time that cannot be written in this format") from None
 
     def _write(self, time: datetime) -> Json:
         match self.root.to:

@@ -47,12 +47,14 @@ class Set(RootModel[Annotated[dict[AnyPath, JsonValue], Field(min_length=1)]], S
     )
     model_config = ConfigDict(frozen=True)
     _values: list[Value] = PrivateAttr()
+    _computes: bool = PrivateAttr()
 
     def model_post_init(self, _: object) -> None:
         self._values = [Value.parse(path, value) for path, value in self.root.items()]
+        self._computes = any(each.expression for each in self._values)
 
     def apply(self, event: Event, _: StepContext) -> Event:
-        view = view_of(event)
+        view = view_of(event) if self._computes else {}
         data = event.data
         for each in self._values:
             if each.path.root == "data":
@@ -119,7 +121,7 @@ def _cast(kind: Kind, value: MaybeJson, place: str) -> MaybeJson:
     try:
         return CASTS[kind](value)
     except ValueError:
-        raise Permanent("cast", f"{place} is {kind_of(value)} that cannot be cast to {kind}") from None
+        raise Permanent("cast_failed", f"{place} is {kind_of(value)} that cannot be cast to {kind}") from None
 
 
 class Count(PathSettings, Step):
@@ -149,7 +151,7 @@ class Count(PathSettings, Step):
         kind = {"fields": dict, "items": list, "characters": str}.get(self.of, ())
         if isinstance(value, kind) and isinstance(value, dict | list | str):
             return len(value)
-        raise Permanent("count", f"{place} is {kind_of(value)}, which has no {self.of.removeprefix('all_')}")
+        raise Permanent("not_countable", f"{place} is {kind_of(value)}, which has no {self.of.removeprefix('all_')}")
 
 
 def _count_fields(value: Json) -> int:

@@ -15,7 +15,7 @@ _TO_QUOTE: Final = re.compile('[",;\t\r\n\ufeff]|^ | $')
 def write_csv(value: Json, delimiter: str) -> str:
     """Write a row for each object of a list, under all their keys in the order in which they come.
 
-    Raises Unwritable, and Permanent (`output`).
+    Raises Unwritable, and Permanent (`output_too_large`).
     """
     if not isinstance(value, list):
         raise Unwritable(None, f"is {kind_of(value)}, and CSV is a list of objects")
@@ -58,7 +58,7 @@ def write_ndjson(value: Json) -> str:
 def write_form(value: Json) -> str:
     """Write an object as a form, in which a list is a field that is repeated.
 
-    Raises Unwritable, and Permanent (`output`).
+    Raises Unwritable, and Permanent (`output_too_large`).
     """
     if not isinstance(value, dict):
         raise Unwritable(None, f"is {kind_of(value)}, and a form is an object")

@@ -41,12 +41,12 @@ class BoundedText:
         self._room.take(len(first))
 
     def add(self, piece: str) -> None:
-        """Raises Permanent (`output`) as soon as the text is too long."""
+        """Raises Permanent (`output_too_large`) as soon as the text is too long."""
         self._room.take(len(piece))
         self._pieces.append(piece)
 
     def verify_room(self, characters: int) -> None:
-        """Raises Permanent (`output`)."""
+        """Raises Permanent (`output_too_large`)."""
         self._room.verify(characters)
 
     def text(self) -> str:

@@ -32,7 +32,7 @@ _IN_ATTRIBUTE: Final = re.compile('[&<>\r"\n\t]')
 def write_xml(value: Json, root: str | None) -> str:
     """Write an element named `root`, or by the only key of the value.
 
-    Raises Unwritable, and Permanent (`output`).
+    Raises Unwritable, and Permanent (`output_too_large`).
     """
     name, inner, location = (root, value, None) if root is not None else _only_entry(value)
     document = BoundedText('<?xml version="1.0" encoding="UTF-8"?>\n')

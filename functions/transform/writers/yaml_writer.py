@@ -21,7 +21,7 @@ _LONGEST_KEY: Final = 500  # a reader looks for the colon in 1,024 characters
 
 
 def write_yaml(value: Json) -> str:
-    """Raises Permanent (`output`)."""
+    """Raises Permanent (`output_too_large`)."""
     document = BoundedText()
     _write(value, "", "", document)
     return document.text()

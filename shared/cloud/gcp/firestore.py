@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from shared.cloud.gcp.firestore_values import Fields, Write, from_fields, write_document
 from shared.cloud.gcp.retries import PASSING_CODES, PATIENT, back_off, with_retries
 from shared.cloud.gcp.tokens import Authorization
-from shared.errors import Temporary
+from shared.errors import Temporary, TemporaryCode
 from shared.http_client import MAX_ANSWER_BYTES, HttpClient
 from shared.jsontext import Json, JsonObject, to_json
 
@@ -69,14 +69,14 @@ class Firestore:
         project: str,
         database: str,
         authorization: Authorization,
-        part: str = "ledger",
+        code: TemporaryCode = "ledger_unavailable",
         max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
         self._client = HttpClient(endpoint, max_answer_bytes)
         self._database = f"projects/{project}/databases/{database}"
         self._documents = f"{self._database}/documents"
         self._authorization = authorization
-        self._part = part
+        self._code = code
 
     def close(self) -> None:
         self._client.close()
@@ -153,7 +153,7 @@ class Firestore:
                     raise self._temporary("commit", refused) from refused
             else:
                 return answer
-        raise Temporary(self._part, f"Firestore: others kept writing {collection}/{ids[0]}, {TRIES} times in a row")
+        raise Temporary(self._code, f"Firestore: others kept writing {collection}/{ids[0]}, {TRIES} times in a row")
 
     async def _begin(
         self, collection: str, ids: Sequence[str], mask: Sequence[str], last: str | None
@@ -170,7 +170,7 @@ class Firestore:
         )
         begun = [str(each["transaction"]) for each in _objects(answers) if each.get("transaction")]
         if not begun:
-            raise Temporary(self._part, "Firestore began no transaction")
+            raise Temporary(self._code, "Firestore began no transaction")
         return {found.id: found.fields for found in _documents(answers, "found")}, begun[0]
 
     async def _roll_back(self, transaction: str) -> None:
@@ -204,7 +204,7 @@ class Firestore:
             # Twice is as good as once: what is conditional finds its condition gone, the rest writes the same again.
             answer = await self._client.call("POST", path, headers, content, CALL_SECONDS, may_repeat=True)
         except OSError as error:
-            raise Temporary(self._part, f"Firestore did not answer: {type(error).__name__}") from error
+            raise Temporary(self._code, f"Firestore did not answer: {type(error).__name__}") from error
         document = _parsed(answer.body)
         if fault := _fault_in(document):
             return _Refused(fault)
@@ -214,7 +214,7 @@ class Firestore:
 
     def _temporary(self, method: str, refused: _Refused) -> Temporary:
         why = WHY.get(refused.status, "")
-        return Temporary(self._part, f"Firestore answered {refused.status} to {method} in {self._database}{why}")
+        return Temporary(self._code, f"Firestore answered {refused.status} to {method} in {self._database}{why}")
 
     def _written(self, write: Write) -> JsonObject:
         return write_document(write, self._name(write.collection, write.id))

@@ -5,20 +5,23 @@ an upgrade of the protocol. Only the Google entry points install this.
 """
 
 from asyncio import AbstractEventLoop, BaseTransport, TimerHandle
-from typing import TYPE_CHECKING, ClassVar, Final, cast
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped] # it has no types
 
+from shared.errors import ServerCode
 from shared.http import MAX_HEADER_BYTES
 from shared.logs import log
-from shared.serving import METHOD_KEY
+from shared.outcomes import RequestOutcome
+from shared.serving import WHOLE_KEY
 
 if TYPE_CHECKING:
     from uvicorn import Config
-    from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
     from uvicorn.server import ServerState
+
+    from shared.serving import Application
 
 MAX_HEAD_BYTES: Final = 2 * MAX_HEADER_BYTES
 """So that the function itself answers what is less too large."""
@@ -30,7 +33,7 @@ _FRAMING: Final = 8
 """A chunk of one byte is sent in six."""
 _CLOSED_AT_ONCE: Final = 50
 """Idle connections are sorted once for so many new ones, not for each."""
-_ROUTED_METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"})
+_REJECTED: Final[RequestOutcome] = "rejected"
 _HEAD_TIMEOUT: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -45,6 +48,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """
 
     function: ClassVar[str] = ""
+    application: "ClassVar[Application | None]" = None
+    """The function, called without the framework's layers, which would answer some methods and paths themselves."""
     waiting_since: float | None = None
     """The loop's time since when the next request's head is awaited; None while a request is served."""
 
@@ -63,7 +68,8 @@ class BoundedProtocol(HttpToolsProtocol):
         _loop: AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.app = route_to_function(self.app)
+        if self.application is not None:
+            self.app = self.application
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type] # uvicorn narrows the type, as it says there
@@ -84,27 +90,24 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self._parse(data)
         except HttpParserError as error:
-            self._refuse("malformed_http", f"not HTTP: {error}", "Invalid HTTP request received.")
+            self._reject("malformed_http", f"not HTTP: {error}", "Invalid HTTP request received.")
             return
         self._received += len(data)
         if self._received > MAX_HEAD_BYTES + _FRAMING * self._body and not self.transport.is_closing():
             detail = f"the head, chunk extensions or trailers have more than {MAX_HEAD_BYTES} bytes"
-            self._refuse("head_too_large", detail, "Request header fields too large.")
+            self._reject("head_too_large", detail, "Request header fields too large.")
 
     def on_message_begin(self) -> None:
         self._received = self._body = 0
         self._is_in_head = True
         super().on_message_begin()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._is_in_head:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         self._is_in_head = False
         if not self.parser.should_upgrade():
             self.waiting_since = None
             super().on_headers_complete()
+            self.headers = []  # for the trailers; the request has its own headers already
 
     def on_body(self, body: bytes) -> None:
         self._body += len(body)
@@ -113,6 +116,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if not self.parser.should_upgrade():
             super().on_message_complete()
+            self.scope[WHOLE_KEY] = True  # type: ignore[typeddict-unknown-key] # a key of ours
 
     def on_response_complete(self) -> None:
         is_last = not self.pipeline
@@ -147,9 +151,9 @@ class BoundedProtocol(HttpToolsProtocol):
         lines += [b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
 
-    def _refuse(self, code: str, detail: str, text: str) -> None:
+    def _reject(self, code: ServerCode, detail: str, text: str) -> None:
         """Answer 400 with the server's own text, and close. `detail` holds nothing of what was sent."""
-        log("WARNING", "refused", function=self.function, status=400, code=code, detail=detail)
+        log("WARNING", _REJECTED, function=self.function, outcome=_REJECTED, status=400, code=code, detail=detail)
         if self.pipeline and self.cycle.more_body:
             self.pipeline.popleft()  # the malformed request itself, which waits to be served
         elif not self._is_earlier_request_unanswered():
@@ -169,7 +173,15 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._is_in_head and not self.transport.is_closing():
             detail = f"the request's head was not complete within {HEAD_SECONDS:.0f} s"
-            log("WARNING", "refused", function=self.function, status=408, code="slow", detail=detail)
+            log(
+                "WARNING",
+                _REJECTED,
+                function=self.function,
+                outcome=_REJECTED,
+                status=408,
+                code="request_timeout",
+                detail=detail,
+            )
             self.transport.write(_HEAD_TIMEOUT)
         self.transport.close()
 
@@ -189,28 +201,7 @@ class BoundedProtocol(HttpToolsProtocol):
         log("WARNING", "idle connections closed", function=self.function, count=len(closed), reason=reason)
 
 
-def route_to_function(app: "ASGI3Application") -> "ASGI3Application":
-    """Return the application, called so that its router answers no method and no path `*` itself.
-
-    Such an answer would have no `code`, and no line in the log. `GET /robots.txt` stays the framework's: by it,
-    `hookchain dev` sees whether a function serves.
-    """
-
-    async def call(scope: "Scope", receive: "ASGIReceiveCallable", send: "ASGISendCallable") -> None:
-        if scope["type"] == "http" and not _is_routed(scope["method"], scope["path"]):
-            routed = {**scope, "method": "POST", "path": "/", METHOD_KEY: scope["method"]}
-            await app(cast("Scope", routed), receive, send)
-        else:
-            await app(scope, receive, send)
-
-    return call
-
-
-def _is_routed(method: str, path: str) -> bool:
-    return method in _ROUTED_METHODS and path.startswith("/")
-
-
-def install(function: str) -> None:
+def install(function: str, application: "Application") -> None:
     """Make gunicorn's worker serve this protocol. The worker reads its settings when it is made, after main.py."""
-    BoundedProtocol.function = function
+    BoundedProtocol.function, BoundedProtocol.application = function, application
     UvicornWorker.CONFIG_KWARGS = {**UvicornWorker.CONFIG_KWARGS, "http": BoundedProtocol, "ws": "none"}

@@ -68,7 +68,8 @@ class FirestoreJournal:
         if self._blobs is None:
             size = len(letter.message)
             raise Temporary(
-                "journal", f"a dead letter of {size} bytes needs a bucket, and this platform's settings name none"
+                "journal_unavailable",
+                f"a dead letter of {size} bytes needs a bucket, and this platform's settings name none",
             )
         name = f"dead-letters/{document_id(letter.id)}"
         await self._blobs.put(name, letter.message)
@@ -113,7 +114,7 @@ def event_writes(entry: EventEntry, retention: Retention) -> list[Write]:
         "by_type": sharded(f"{event.type[:MAX_TEXT]}/", shard, seq),
         EXPIRE_AT: Moment(entry.at + retention.events_seconds),
     }
-    document = to_json(to_cloudevent(event)).encode()
+    document = entry.document or to_json(to_cloudevent(event)).encode()
     is_kept = len(document) <= MAX_DOCUMENT_BYTES  # it always is, where there is a place for blobs
     has_document = is_kept and retention.bodies_seconds >= retention.events_seconds
     fields["entry"] = to_json({**_event_document(entry, seq), "has_document": has_document})
@@ -138,7 +139,7 @@ def _event_document(entry: EventEntry, seq: int) -> JsonObject:
         "routed_at": entry.at,
         "expected": entry.expected,
         "broken": entry.broken,
-        "routes": route_documents(entry.routes),
+        "routes": route_documents(entry.routes, entry.others),
     }
 
 

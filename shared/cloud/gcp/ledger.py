@@ -16,6 +16,7 @@ from shared.cloud.gcp.collections import DESTINATIONS, LEDGER
 from shared.cloud.gcp.firestore import MAX_WRITES, Firestore
 from shared.cloud.gcp.firestore_values import Fields, Write, query_document
 from shared.cloud.gcp.ledger_documents import (
+    OLD_HELD,
     ROW,
     WHOLE,
     changed_document,
@@ -126,7 +127,7 @@ class FirestoreLedger(LedgerWrites):
     async def release(self, destination: str, now: float) -> int:
         await self._store.commit([Write(DESTINATIONS, destination, None)])
         count = 0
-        while held := await self._rows(held_query(destination, MAX_WRITES)):
+        while held := await self._held(destination):
             released = 0
             for keys in batches([row.key for row in held], AT_ONCE):
                 released += sum(await asyncio.gather(*(self._release(key, now) for key in keys)))
@@ -134,6 +135,10 @@ class FirestoreLedger(LedgerWrites):
             if not released:  # others release them
                 break
         return count
+
+    async def _held(self, destination: str) -> list[LedgerRow]:
+        held = await self._rows(held_query(destination, MAX_WRITES))
+        return held or await self._rows(held_query(destination, MAX_WRITES, OLD_HELD))
 
     async def destination_state(self, destination: str) -> DestinationState:
         found = await self._store.get(DESTINATIONS, [destination])

@@ -26,10 +26,11 @@ from shared.ledger import LedgerRow
 
 ROW: Final = ("row",)
 WHOLE: Final = ("row", "attempts")
-FOUND: Final = frozenset({rules.RETRY_AT, rules.DISABLED, rules.FAILED})
+FOUND: Final = frozenset({rules.RETRY_SCHEDULED, rules.HELD, rules.DEAD_LETTERED})
 """The states that `by_state` and `by_destination_state` find."""
 OLD_RETRY_AT: Final = "retry_at"
 """Where earlier versions kept the time of a retry, as a number."""
+OLD_HELD: Final = "disabled"
 
 # An event has at most some hundreds of deliveries: one a route and destination.
 MAX_DELIVERIES: Final = 1_000
@@ -53,6 +54,9 @@ _WRITTEN: Final = (
     "crashes",
     "unknown_count",
 )
+_EARLIER_STATES: Final = {"done": rules.DELIVERED, "failed": rules.DEAD_LETTERED, "retry_at": rules.RETRY_SCHEDULED,
+                          "disabled": rules.HELD}  # fmt: skip
+"""The words for the states that an earlier version wrote."""
 _ADDED: Final[JsonObject] = {"unknown_count": 0}
 """What a document of an earlier version lacks."""
 _CHANGING: Final = ("row", "due", "by_state", "by_destination_state", EXPIRE_AT, OLD_RETRY_AT)
@@ -93,7 +97,7 @@ def _fields(row: LedgerRow) -> dict[str, Value]:
     """Return the changing fields. One that is left out has no index entries."""
     shard, made = shard_of(row.key), microseconds(row.created_at)
     fields: dict[str, Value] = {"row": to_json(_row_document(row))}
-    if row.state == rules.RETRY_AT and row.retry_at is not None:
+    if row.state == rules.RETRY_SCHEDULED and row.retry_at is not None:
         fields["due"] = sharded("", shard, microseconds(row.retry_at))
     if row.state in FOUND:
         fields["by_state"] = sharded(f"{row.state}/", shard, made)
@@ -116,6 +120,7 @@ def row_of(fields: Fields) -> LedgerRow:
     assert isinstance(replays, list)
     document = _ADDED | document
     known = {name: document[name] for name in _WRITTEN}
+    known["state"] = _EARLIER_STATES.get(str(known["state"]), known["state"])
     row = LedgerRow(**known, message=b"", replays=tuple(map(str, replays)))  # type: ignore[arg-type] # ours
     attempts = fields.get("attempts")
     return with_attempts(row, attempts) if isinstance(attempts, str) else row
@@ -131,10 +136,10 @@ def old_due_query(now: float, limit: int) -> JsonObject:
     return query_document(LEDGER, where, order_by=OLD_RETRY_AT, limit=limit, select=ROW)
 
 
-def held_query(destination: str, limit: int) -> JsonObject:
-    """Return the query for what is held for a destination, in any order."""
+def held_query(destination: str, limit: int, state: str = rules.HELD) -> JsonObject:
+    """Return the query for what is held for a destination, in any order. `state` may be an earlier version's word."""
     field = "by_destination_state"
-    where = beginning(field, f"{destination}/{rules.DISABLED}/")
+    where = beginning(field, f"{destination}/{state}/")
     return query_document(LEDGER, where, order_by=field, limit=limit, select=ROW)
 
 

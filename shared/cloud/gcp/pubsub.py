@@ -5,7 +5,7 @@ and of its memory. https://cloud.google.com/pubsub/docs/reference/rest/v1/projec
 """
 
 import asyncio
-import base64
+import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -67,7 +67,7 @@ class PubSubBus:
         answer = await with_retries(lambda: self._post_once(topic, body), is_passing_answer)
         if answer.status != 200:
             why = WHY.get(answer.status, "")
-            raise Temporary("bus", f"Pub/Sub answered {answer.status} to a publish on topic {topic!r}{why}")
+            raise Temporary("bus_unavailable", f"Pub/Sub answered {answer.status} to a publish on topic {topic!r}{why}")
 
     async def _post_once(self, topic: str, body: bytes) -> Answer:
         headers = {"Content-Type": "application/json"}
@@ -77,7 +77,7 @@ class PubSubBus:
         try:
             return await self._client.call("POST", path, headers, body, PUBLISH_SECONDS, may_repeat=True)
         except OSError as error:
-            raise Temporary("bus", f"Pub/Sub did not confirm: {type(error).__name__}") from error
+            raise Temporary("bus_unavailable", f"Pub/Sub did not confirm: {type(error).__name__}") from error
 
 
 def _groups(messages: Sequence[BusMessage]) -> Iterator[Sequence[BusMessage]]:
@@ -95,17 +95,15 @@ def _groups(messages: Sequence[BusMessage]) -> Iterator[Sequence[BusMessage]]:
 
 
 def publish_body(groups: Sequence[Sequence[BusMessage]]) -> bytes:
-    return b'{"messages":[' + b",".join(_message(message) for group in groups for message in group) + b"]}"
-
-
-def _message(message: BusMessage) -> bytes:
-    return b'{"data":"%b","attributes":%b}' % (base64.b64encode(message.data), _attributes(message.attributes))
-
-
-def _attributes(attributes: Mapping[str, str]) -> bytes:
-    return to_json(dict(attributes)).encode()
+    messages = [
+        b'{"data":"%b","attributes":%b}'
+        % (binascii.b2a_base64(message.data, newline=False), to_json(dict(message.attributes)).encode())
+        for group in groups
+        for message in group
+    ]
+    return b'{"messages":[%b]}' % b",".join(messages)
 
 
 def _weight(messages: Sequence[BusMessage]) -> int:
     """Return the weight in bytes; a small message weighs as much as lets MAX_BATCH of them into a request."""
-    return sum(max(len(message.data) * 4 // 3 + 200, MAX_BATCH_BYTES // MAX_BATCH) for message in messages)
+    return sum([max(len(message.data) * 4 // 3 + 200, MAX_BATCH_BYTES // MAX_BATCH) for message in messages])

@@ -70,7 +70,7 @@ class BucketBlobs:
         try:
             return await self._client.call(method, path, headers, body, CALL_SECONDS, may_repeat=True)
         except OSError as error:
-            raise Temporary("blobs", f"Cloud Storage did not answer: {type(error).__name__}") from error
+            raise Temporary("blobs_unavailable", f"Cloud Storage did not answer: {type(error).__name__}") from error
 
 
 def object_name(name: str) -> str:
@@ -90,4 +90,6 @@ def _exists_already(answer: Answer) -> bool:
 
 def _temporary(answer: Answer, verb: str, name: str) -> Temporary:
     why = ": whoever asks lacks a role such as roles/storage.objectUser on the bucket" if answer.status == 403 else ""
-    return Temporary("blobs", f"Cloud Storage answered {answer.status} when it was to {verb} the blob {name!r}{why}")
+    return Temporary(
+        "blobs_unavailable", f"Cloud Storage answered {answer.status} when it was to {verb} the blob {name!r}{why}"
+    )

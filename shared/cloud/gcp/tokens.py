@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from shared.cloud.gcp.retries import is_passing_answer, with_retries
-from shared.errors import Temporary
+from shared.errors import Temporary, TemporaryCode
 from shared.http_client import HttpClient
 from shared.jsontext import Json
 
@@ -85,7 +85,7 @@ def metadata_authorization(host: str, now: Callable[[], float] = time.time) -> A
     """Return an authorization by the metadata server at that host, with its port if that is not 80."""
 
     async def fetch() -> Token:
-        return _token(await _ask_metadata(host, "token", "credentials", "a token"), now())
+        return _token(await _ask_metadata(host, "token", "credentials_unavailable", "a token"), now())
 
     return renewed(fetch, now)
 
@@ -98,7 +98,7 @@ def _token(body: bytes, now: float) -> Token:
     text = document.get("access_token") if isinstance(document, dict) else None
     seconds = document.get("expires_in") if isinstance(document, dict) else None
     if not isinstance(text, str) or not isinstance(seconds, int | float):
-        raise Temporary("credentials", "the metadata server's answer holds no token")
+        raise Temporary("credentials_unavailable", "the metadata server's answer holds no token")
     return Token(text, now + seconds)
 
 
@@ -127,12 +127,12 @@ def _refreshed(credentials: "Credentials | None") -> "Credentials":
             credentials, _ = google.auth.default(scopes=[SCOPE], request=transport)
         credentials.refresh(transport)  # type: ignore[no-untyped-call] # nor here
     except google.auth.exceptions.GoogleAuthError as error:
-        raise Temporary("credentials", f"no Google credentials: {type(error).__name__}") from error
+        raise Temporary("credentials_unavailable", f"no Google credentials: {type(error).__name__}") from error
     return credentials
 
 
 class MetadataIdentity:
-    """Identity tokens by audience: `await identity(audience)`. The audience is a URL. Raises Temporary (`identity`)."""
+    """Identity tokens by audience: `await identity(audience)`. The audience is a URL. Raises Temporary."""
 
     def __init__(self, host: str, now: Callable[[], float] = time.time) -> None:
         self._host = host
@@ -145,7 +145,7 @@ class MetadataIdentity:
             return token
         path = f"identity?audience={quote(audience, safe='')}"
         try:
-            body = await _ask_metadata(self._host, path, "identity", "an identity")
+            body = await _ask_metadata(self._host, path, "identity_unavailable", "an identity")
         except Temporary:
             if self._now() >= fetched_at + LAST_IDENTITY_SECONDS:
                 raise
@@ -157,7 +157,7 @@ class MetadataIdentity:
         return token
 
 
-async def _ask_metadata(host: str, path: str, code: str, what: str) -> bytes:
+async def _ask_metadata(host: str, path: str, code: TemporaryCode, what: str) -> bytes:
     """Raises Temporary with that code. The connection is not kept: the next token is half an hour away."""
     client = HttpClient(f"http://{host}")
     headers = {"Metadata-Flavor": "Google"}

@@ -21,7 +21,7 @@ class LocalBlobs:
         try:
             await asyncio.to_thread(_replace, self._path(name), content)
         except OSError as error:
-            raise Temporary("blobs", f"blob {name!r} cannot be written: {error.strerror}") from error
+            raise Temporary("blobs_unavailable", f"blob {name!r} cannot be written: {error.strerror}") from error
 
     async def create(self, name: str, content: bytes) -> None:
         if not await asyncio.to_thread(self._path(name).exists):
@@ -33,14 +33,14 @@ class LocalBlobs:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise Temporary("blobs", f"blob {name!r} cannot be read: {error.strerror}") from error
+            raise Temporary("blobs_unavailable", f"blob {name!r} cannot be read: {error.strerror}") from error
 
     async def delete(self, name: str) -> None:
         """Delete the blob, if there is one."""
         try:
             await asyncio.to_thread(self._path(name).unlink, missing_ok=True)
         except OSError as error:
-            raise Temporary("blobs", f"blob {name!r} cannot be deleted: {error.strerror}") from error
+            raise Temporary("blobs_unavailable", f"blob {name!r} cannot be deleted: {error.strerror}") from error
 
     def _path(self, name: str) -> Path:
         digest = hashlib.sha256(name.encode()).hexdigest()

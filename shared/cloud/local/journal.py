@@ -39,7 +39,7 @@ ON CONFLICT (id) DO UPDATE SET code = excluded.code, reason = excluded.reason, a
 
 class LocalJournal:
     def __init__(self, path: Path) -> None:
-        self._file = Transactions(path, "journal", open_journal)
+        self._file = Transactions(path, "journal_unavailable", open_journal)
 
     async def record(self, entries: Sequence[JournalEntry]) -> None:
         if not entries:
@@ -85,7 +85,8 @@ def _event_values(entry: EventEntry) -> tuple[str | float | int | None, ...]:
 
 
 def _body_values(entry: EventEntry) -> tuple[str, str, str]:
-    return entry.event.id, to_json(to_cloudevent(entry.event)), to_json(route_documents(entry.routes))
+    document = entry.document.decode() or to_json(to_cloudevent(entry.event))
+    return entry.event.id, document, to_json(route_documents(entry.routes, entry.others))
 
 
 def _attempt_values(entry: AttemptEntry) -> tuple[str | float | int, ...]:
@@ -122,7 +123,7 @@ FILE_NAME: Final = "journal.db"
 # events    one row an event, small, so that lists and counts stay fast; `expected` deliveries, `broken` routes
 # bodies    the event itself and what its routes decided; the search index follows its `seq`
 # In both `seq` is never reused: the search index is not told of what is deleted.
-# requests  receive's log lines, accepted and refused
+# requests  receive's log lines, accepted and rejected
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, source TEXT NOT NULL, type TEXT, subject TEXT,
@@ -168,14 +169,14 @@ def open_journal(path: Path) -> sqlite3.Connection:
 _UPDATE: Final = """
 UPDATE events SET status = (
     SELECT CASE
-        WHEN events.broken > 0 OR total(outcome = 'refused') > 0 OR EXISTS (
-            SELECT 1 FROM dead_letters WHERE event_id = events.id AND state <> 'replayed') THEN 'failed'
-        WHEN total(outcome = 'disabled') > 0 THEN 'held'
-        WHEN total(outcome IN ('retry_later', 'unknown')) > 0 THEN 'retrying'
+        WHEN events.broken > 0 OR total(outcome = 'failed') > 0 OR EXISTS (
+            SELECT 1 FROM dead_letters WHERE event_id = events.id AND state <> 'replayed') THEN 'dead_lettered'
+        WHEN total(outcome = 'held') > 0 THEN 'held'
+        WHEN total(outcome IN ('retry_scheduled', 'unknown')) > 0 THEN 'retry_scheduled'
         WHEN events.routed_at IS NULL THEN iif(count(*), 'delivering', 'received')
         WHEN events.expected = 0 AND count(*) = 0 THEN (
-            SELECT CASE WHEN total(json_extract(value, '$.matched')) > 0 THEN 'stopped'
-                WHEN total(json_extract(value, '$.route') = '') > 0 THEN 'duplicate' ELSE 'unmatched' END
+            SELECT CASE WHEN total(json_extract(value, '$.matched')) > 0 THEN 'filtered'
+                WHEN total(json_extract(value, '$.route') = '') > 0 THEN 'duplicate' ELSE 'no_route' END
             FROM bodies, json_each(routes) WHERE event_id = events.id)
         WHEN count(*) < events.expected THEN 'delivering'
         ELSE 'delivered' END

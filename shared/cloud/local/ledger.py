@@ -19,7 +19,7 @@ PURGE_ROWS: Final = 1_000  # in one transaction, so that no claim waits long beh
 
 class LocalLedger(LedgerWrites):
     def __init__(self, path: Path) -> None:
-        self._file = Transactions(path, "ledger", tables.open_ledger)
+        self._file = Transactions(path, "ledger_unavailable", tables.open_ledger)
 
     async def claim(
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
@@ -55,7 +55,7 @@ class LocalLedger(LedgerWrites):
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
         # The literal is what lets SQLite use the partial index.
-        rest = "WHERE state = 'retry_at' AND retry_at >= ? AND retry_at <= ? ORDER BY retry_at LIMIT ?"
+        rest = "WHERE state = 'retry_scheduled' AND retry_at >= ? AND retry_at <= ? ORDER BY retry_at LIMIT ?"
         return self._file.read(lambda connection: tables.read_rows(connection, rest, (since, now, limit)))
 
     async def disable(self, destination: str, reason: str, now: float) -> None:

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -15,19 +16,16 @@ from shared.ledger import DestinationState, LedgerRow
 from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
-VERSION: Final = 3
+VERSION: Final = 4
 
 Value: TypeAlias = str | float | bytes | None
 
 # The partial indexes hold only what waits, and cost the others nothing.
-_INDEXES: Final = """
-CREATE INDEX IF NOT EXISTS deliveries_event ON deliveries (event_id);
-CREATE INDEX IF NOT EXISTS deliveries_destination ON deliveries (destination);
-CREATE INDEX IF NOT EXISTS deliveries_created ON deliveries (created_at);
-CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (retry_at) WHERE state = 'retry_at';
-CREATE INDEX IF NOT EXISTS deliveries_held ON deliveries (destination) WHERE state = 'disabled';
-CREATE INDEX IF NOT EXISTS deliveries_failed ON deliveries (destination) WHERE state = 'failed';
-"""
+_WAITING_INDEXES: Final = (
+    "CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (retry_at) WHERE state = 'retry_scheduled'",
+    "CREATE INDEX IF NOT EXISTS deliveries_held ON deliveries (destination) WHERE state = 'held'",
+    "CREATE INDEX IF NOT EXISTS deliveries_failed ON deliveries (destination) WHERE state = 'dead_lettered'",
+)
 _SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS deliveries (
@@ -37,22 +35,34 @@ CREATE TABLE IF NOT EXISTS deliveries (
     created_at REAL NOT NULL, updated_at REAL NOT NULL, payload_hash TEXT NOT NULL, lease_until REAL NOT NULL,
     crashes INTEGER NOT NULL, replays TEXT NOT NULL, unknown_count INTEGER NOT NULL DEFAULT 0,
     attempts TEXT NOT NULL DEFAULT '[]', message BLOB NOT NULL DEFAULT x'');
-{_INDEXES}
+CREATE INDEX IF NOT EXISTS deliveries_event ON deliveries (event_id);
+CREATE INDEX IF NOT EXISTS deliveries_destination ON deliveries (destination);
+CREATE INDEX IF NOT EXISTS deliveries_created ON deliveries (created_at);
+{";".join(_WAITING_INDEXES)};
 CREATE TABLE IF NOT EXISTS destinations (
     name TEXT PRIMARY KEY, disabled_reason TEXT, paused_until REAL, updated_at REAL NOT NULL);
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
 _TO_VERSION_2: Final = ("ALTER TABLE deliveries ADD COLUMN unknown_count INTEGER NOT NULL DEFAULT 0",)
+# The words for the states changed. An index with an old word in its condition would never be used again.
 _TO_VERSION_3: Final = (
+    "UPDATE deliveries SET state = CASE state WHEN 'done' THEN 'delivered' WHEN 'failed' THEN 'dead_lettered'"
+    " WHEN 'retry_at' THEN 'retry_scheduled' WHEN 'disabled' THEN 'held' ELSE state END",
+    "DROP INDEX deliveries_due",
+    "DROP INDEX deliveries_held",
+    "DROP INDEX deliveries_failed",
+    *_WAITING_INDEXES,
+)
+_TO_VERSION_4: Final = (
     "ALTER TABLE deliveries ADD COLUMN attempts TEXT NOT NULL DEFAULT '[]'",
     "ALTER TABLE deliveries ADD COLUMN message BLOB NOT NULL DEFAULT x''",
     "UPDATE deliveries SET message = (SELECT message FROM messages WHERE messages.id = deliveries.id)"
-    " WHERE state NOT IN ('done', 'failed') AND id IN (SELECT id FROM messages)",
+    " WHERE state NOT IN ('delivered', 'dead_lettered') AND id IN (SELECT id FROM messages)",
     "DROP TABLE messages",
 )
 
-_INDEXED: Final = ("disabled", "failed", "retry_at")
+_INDEXED: Final = ("held", "dead_lettered", "retry_scheduled")
 
 # In the order of LedgerRow's fields.
 _BEFORE: Final = (
@@ -77,7 +87,7 @@ def open_ledger(path: Path) -> sqlite3.Connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             raise Temporary(
-                "ledger", f"{path.name} is of version {version}, made by a newer Hookchain; ours: {VERSION}"
+                "ledger_unavailable", f"{path.name} is of version {version}, made by a newer Hookchain; ours: {VERSION}"
             )
         if version == 0:
             connection.executescript(_SCHEMA)
@@ -95,8 +105,8 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     """Upgrade from an earlier version. Another process may have done it since the version was read."""
     with transaction(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        statements = (*(_TO_VERSION_2 if version < 2 else ()), *(_TO_VERSION_3 if version < 3 else ()))
-        for statement in statements:
+        upgrades = (_TO_VERSION_2, _TO_VERSION_3, _TO_VERSION_4)[version - 1 :]
+        for statement in chain.from_iterable(upgrades):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
@@ -154,7 +164,8 @@ def change_row(connection: sqlite3.Connection, key: str, rule: Rule) -> LedgerRo
 def forget(connection: sqlite3.Connection, before: float, limit: int) -> int:
     """Delete at most `limit` finished rows last written before that time, which were therefore made before it too."""
     found = connection.execute(
-        "SELECT id FROM deliveries WHERE created_at < ? AND updated_at < ? AND state IN ('done', 'failed') LIMIT ?",
+        "SELECT id FROM deliveries WHERE created_at < ? AND updated_at < ?"
+        " AND state IN ('delivered', 'dead_lettered') LIMIT ?",
         (before, before, limit),
     ).fetchall()
     connection.executemany("DELETE FROM deliveries WHERE id = ?", found)
@@ -193,7 +204,7 @@ def destination_state(connection: sqlite3.Connection, destination: str) -> Desti
 def release(connection: sqlite3.Connection, destination: str, now: float) -> int:
     connection.execute("DELETE FROM destinations WHERE name = ?", (destination,))
     held = connection.execute(
-        "SELECT key FROM deliveries WHERE destination = ? AND state = 'disabled'", (destination,)
+        "SELECT key FROM deliveries WHERE destination = ? AND state = 'held'", (destination,)
     ).fetchall()
     for (key,) in held:
         change_row(connection, key, lambda row: rules.release(row, now))

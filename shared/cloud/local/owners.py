@@ -31,7 +31,7 @@ class LocalOwners:
         try:
             return self._owner(self._opened(), key, event_id, now, window_seconds)
         except (sqlite3.Error, OSError) as error:
-            raise Temporary("owners", f"{self._path.name} does not answer: {reason_of(error)}") from error
+            raise Temporary("owners_unavailable", f"{self._path.name} does not answer: {reason_of(error)}") from error
 
     def _owner(self, connection: sqlite3.Connection, key: str, event_id: str, now: float, window_seconds: float) -> str:
         with transaction(connection):
@@ -73,5 +73,5 @@ class KnownOwners:
             with closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
                 found = connection.execute("SELECT event_id, since FROM owners WHERE key = ?", (key,)).fetchone()
         except sqlite3.Error as error:
-            raise Temporary("owners", f"{self._path.name} does not answer: {reason_of(error)}") from error
+            raise Temporary("owners_unavailable", f"{self._path.name} does not answer: {reason_of(error)}") from error
         return str(found[0]) if found and now - found[1] < window_seconds else event_id

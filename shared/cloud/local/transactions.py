@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from shared.cloud.local.database import BUSY_SECONDS, is_busy, is_synced, reason_of, sync_commits
-from shared.errors import Temporary
+from shared.errors import Temporary, TemporaryCode
 
 MAX_BATCH: Final = 200
 MAX_WAITING: Final = 20_000
@@ -26,7 +26,7 @@ Operation = Callable[[sqlite3.Connection], object]
 class Transactions:
     """`part` is the code of the Temporary that every failure becomes."""
 
-    def __init__(self, path: Path, part: str, open_file: Callable[[Path], sqlite3.Connection]) -> None:
+    def __init__(self, path: Path, part: TemporaryCode, open_file: Callable[[Path], sqlite3.Connection]) -> None:
         self._path = path
         self._part = part
         self._open_file = open_file

@@ -113,7 +113,7 @@ def test_an_event_is_shown_with_its_whole_way(kept: Kept, capsys: pytest.Capture
         "",
         "Routes",
         "  tell: matched: its type matches → list",
-        "  other: no match: type 'signup.created' does not match order.*",
+        "  other: not_matched: type 'signup.created' does not match order.*",
         "",
         "Deliveries",
         "  to list by route 'tell': delivered",
@@ -126,10 +126,49 @@ def test_an_event_is_shown_with_its_whole_way(kept: Kept, capsys: pytest.Capture
     ]
 
 
+def with_other_routes(kept: Kept) -> None:
+    event = Event("4f2a9c0d", "/sources/web", "signup.created", rfc3339(NOW), "0" * 64, {"plan": "free"})
+    kept.record(EventEntry(event, (TELL,), NOW, others=2))
+    routes: Json = [
+        {"name": "tell", "to": ["list"]},
+        {"name": "shop", "from": ["shop"], "to": ["list"]},
+        {"name": "paid", "where": "data.plan != 'free'", "to": ["list"]},
+    ]
+    file = kept.folder / "slices" / "transform.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"function": "transform", "routes": routes}), encoding="utf-8")
+
+
+def test_routes_that_the_journal_only_counts_are_computed_on_request(
+    kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_other_routes(kept)
+
+    assert "  2 other routes: --routes computes why not" in printed(capsys, "show", "4f2a9c0d").splitlines()
+    lines = printed(capsys, "show", "4f2a9c0d", "--routes").splitlines()
+    start = lines.index("Other routes, by the current configuration")
+    assert lines[start + 1 : start + 3] == [
+        "  shop: not_matched: from 'web', which is not shop",
+        "  paid: not_matched: where data.plan != 'free' is false",
+    ]
+    document = printed_json(capsys, "show", "4f2a9c0d", "--routes")
+    unlisted = document["unlisted_routes"]
+    assert isinstance(unlisted, list)
+    assert (document["other_routes"], len(unlisted)) == (2, 2)
+
+
+def test_without_a_configuration_the_other_routes_cannot_be_computed(
+    kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.event("4f2a9c0d")
+    assert main(["events", "show", "4f2a9c0d", "--routes"]) == 1
+    assert "there is no configuration" in capsys.readouterr().err
+
+
 def test_a_dead_letter_is_part_of_its_events_way(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     letter_id = kept.dead_letter(kept.event("e1"))
     text = printed(capsys, "show", "e1")
-    assert "Dead letters\n  2026-09-21T14:13:20Z  kept  refused: no such user\n" in text
+    assert "Dead letters\n  2026-09-21T14:13:20Z  kept  request_rejected: no such user\n" in text
     assert f"    id           {letter_id}\n" in text
 
 
@@ -233,7 +272,7 @@ def test_the_dry_run_does_not_say_so_of_an_event_whose_route_failed(
     kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept.route_dead_letter(kept.event("e1", routes=(BROKEN,)))
-    assert printed_json(capsys, "list", "--status", "failed")["events"]
+    assert printed_json(capsys, "list", "--status", "dead_lettered")["events"]
     assert "staying so" not in printed(capsys, "replay", "e1")
 
 

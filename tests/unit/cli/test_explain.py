@@ -12,11 +12,11 @@ from urllib.parse import urlencode
 import pytest
 
 from deploy.cli.explain import main
-from functions.receive.links import EXPIRES, SIGNATURE, link_signature
 from functions.transform.transform import first_with_signed_bytes
 from shared.cloud.local.owners import FILE_NAME, LocalOwners
 from shared.event import from_cloudevent
 from shared.jsontext import Json, JsonObject
+from shared.signatures.links import EXPIRES, SIGNATURE, link_signature
 
 NOW = 1_790_000_000
 SECRET = "the-hub-secret-of-some-length"
@@ -93,7 +93,7 @@ def test_a_refused_request_names_the_check_and_what_comes_behind_it_was_never_ma
 ) -> None:
     assert explained(BODY + b"\n", "--source", "github", "-H", signed(BODY), "--json") == 3
     report = document(capsys)
-    assert (report["status"], report["code"], report["events"]) == (401, "sig", [])
+    assert (report["status"], report["code"], report["events"]) == (401, "signature_mismatch", [])
     found = states(report)
     assert found["path"] == found["size"] == found["secret"] == "passed"
     assert found["signature"] == "failed"
@@ -114,7 +114,7 @@ def test_an_old_signature_is_told_with_its_age(capsys: pytest.CaptureFixture[str
     mac = hmac.new(b"whsec_stripes-own-secret", f"{at}.".encode() + BODY, hashlib.sha256).hexdigest()
     assert explained(BODY, "--source", "stripe", "-H", f"Stripe-Signature: t={at},v1={mac}", "--json") == 3
     report = document(capsys)
-    assert report["code"] == "ts"
+    assert report["code"] == "timestamp_out_of_range"
     assert states(report)["signature"] == "passed"
     assert "signed 7 minutes ago, the limit is 5 minutes" in str(report["advice"])
 
@@ -166,16 +166,16 @@ def test_a_handshake_is_answered_and_makes_no_event(capsys: pytest.CaptureFixtur
     ("arguments", "code", "check"),
     [
         (("--url", "http://localhost/githb"), "unknown_source", "path"),
-        (("--source", "open", "--method", "DELETE"), "method", "method"),
-        (("--source", "open", "-H", "Content-Length: 99999999999"), "raw", "size"),
+        (("--source", "open", "--method", "DELETE"), "method_not_allowed", "method"),
+        (("--source", "open", "-H", "Content-Length: 99999999999"), "body_too_large", "size"),
         (
             ("--source", "open", "-H", "Content-Type: application/json", "-H", "Content-Encoding: br"),
-            "encoding",
+            "unsupported_encoding",
             "encoding",
         ),
-        (("--source", "open", "-H", "Content-Type: text/plain"), "content_type", "content type"),
-        (("--source", "form", "--from", "198.51.100.7"), "address", "address"),
-        (("--source", "form", "--from", "192.0.2.7"), "password", "signature"),
+        (("--source", "open", "-H", "Content-Type: text/plain"), "unsupported_content_type", "content type"),
+        (("--source", "form", "--from", "198.51.100.7"), "address_not_allowed", "address"),
+        (("--source", "form", "--from", "192.0.2.7"), "password_mismatch", "signature"),
         (("--source", "lost"), "secret_unavailable", "secret"),
     ],
 )
@@ -190,7 +190,11 @@ def test_each_check_is_told_by_its_name(
 
 @pytest.mark.parametrize(
     ("body", "code", "check"),
-    [(b"{", "parse", "parse"), (b'{"a":1,"a":2}', "dup_key", "limits"), (b"[" * 5000, "depth", "limits")],
+    [
+        (b"{", "malformed_body", "parse"),
+        (b'{"a":1,"a":2}', "duplicate_key", "limits"),
+        (b"[" * 5000, "nested_too_deeply", "limits"),
+    ],
 )
 def test_what_is_wrong_with_a_body_is_told(
     body: bytes, code: str, check: str, capsys: pytest.CaptureFixture[str]
@@ -296,8 +300,8 @@ def test_no_secret_and_no_header_is_shown(capsys: pytest.CaptureFixture[str]) ->
     ("line", "code"),
     [
         ("curl -u web:correct-horse-battery -d event=x http://localhost:8080/form", None),
-        ("curl -u web:wrong -d event=x http://localhost:8080/form", "password"),
-        ("curl -X DELETE http://localhost:8080/open", "method"),
+        ("curl -u web:wrong -d event=x http://localhost:8080/form", "password_mismatch"),
+        ("curl -X DELETE http://localhost:8080/open", "method_not_allowed"),
         ("curl -s localhost:8080/open --json '{}'", None),
         ("curl http://localhost:8080/open -H 'Content-Type: application/json' --data-binary @body", None),
     ],

@@ -55,7 +55,7 @@ def explained(capsys: pytest.CaptureFixture[str], event: Json, *arguments: str) 
 
 
 def test_a_wrong_type_is_named_with_the_types_that_are_taken(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "orders no match: type 'signup.created' does not match order.*" in explained(capsys, EVENT)
+    assert "orders not_matched: type 'signup.created' does not match order.*" in explained(capsys, EVENT)
 
 
 def test_a_false_condition_shows_the_values_that_it_read(capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,8 +73,8 @@ def test_an_accepted_event_that_goes_nowhere_ends_with_that_verdict(capsys: pyte
     said = explained(capsys, EVENT)
 
     _, verdict = said.split("Accepted: 200 OK, but nothing is delivered")
-    assert "orders: no match: type 'signup.created' does not match order.*" in verdict
-    assert "paid: stopped: type 'signup.created' matches sign*; stopped at step 3 'filter': not paid" in verdict
+    assert "orders: not_matched: type 'signup.created' does not match order.*" in verdict
+    assert "paid: filtered: type 'signup.created' matches sign*; filtered at step 3 'filter': not paid" in verdict
 
 
 def test_a_number_that_came_as_text_is_named_with_the_setting_that_makes_it_one(
@@ -93,21 +93,21 @@ def test_a_number_that_came_as_text_is_named_with_the_setting_that_makes_it_one(
 def test_a_filter_that_was_false_is_named_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
     said = explained(capsys, EVENT)
 
-    assert "paid stopped: type 'signup.created' matches sign*; stopped at step 3" in said
-    assert "stopped at step 3 'filter': not paid: data.paid is not true" in said
+    assert "paid filtered: type 'signup.created' matches sign*; filtered at step 3" in said
+    assert "filtered at step 3 'filter': not paid: data.paid is not true" in said
     assert "x step 3 'filter': not paid: data.paid is not true" in said
 
 
 def test_a_step_that_failed_is_named_with_the_place_and_the_kind(capsys: pytest.CaptureFixture[str]) -> None:
     said = explained(capsys, EVENT)
 
-    assert "! step 1 'set': path: data.name is text, not an object" in said
+    assert "! step 1 'set': path_conflict: data.name is text, not an object" in said
 
 
 def test_a_route_that_another_left_nothing_for_says_which(capsys: pytest.CaptureFixture[str]) -> None:
     said = explained(capsys, EVENT)
 
-    assert "rest no match: it is for what nothing else takes; 'paid' took it" in said
+    assert "rest not_matched: it is for what nothing else takes; 'paid' took it" in said
 
 
 def test_what_routes_make_of_a_request_is_told_without_its_signature_where_that_is_asked(
@@ -120,7 +120,7 @@ def test_what_routes_make_of_a_request_is_told_without_its_signature_where_that_
     assert "- secret not checked (--unsigned)" in said
     assert "- signature assumed valid" in said
     assert "- time not checked (--unsigned)" in said
-    assert "orders no match: type 'signup.created'" in said
+    assert "orders not_matched: type 'signup.created'" in said
     assert main(["--config", "hookchain.yaml", "--env-file", ".env", "--source", "shop", "--body", "body"]) == 3
 
 
@@ -229,6 +229,6 @@ def test_the_reason_of_a_route_that_matches_comes_before_those_that_do_not(capsy
 
     assert "nothing is delivered" in said
     assert (
-        "▸ paid: stopped: type 'signup.created' matches sign*"
+        "▸ paid: filtered: type 'signup.created' matches sign*"
         in said.split("nothing is delivered")[1].split("other 0")[0]
     )

@@ -18,8 +18,8 @@ from deploy.google.target import Target
 from deploy.history.gcp_log import Cursor, LogQuery, cloud_records, log_filter, read_arguments
 from deploy.history.local_log import FILE_NAME, OLD_NAME, LogFile, local_records, with_process
 from deploy.history.log_records import Record, parse_cloud_entry, parse_local_line
-from shared.jsontext import JsonObject
-from shared.logs import log_line
+from shared.jsontext import JsonObject, to_json
+from shared.times import rfc3339
 from tests.stub_gcloud import StubGcloud
 
 TARGET = Target("acme-hooks")
@@ -27,7 +27,7 @@ NOW = 1_772_366_400.0  # 2026-03-01T12:00:00Z
 
 
 def a_line(message: str, at: float = NOW, severity: str = "INFO", **fields: str) -> str:
-    return log_line(severity, message, at, dict(fields))
+    return to_json({"severity": severity, "message": message, "time": rfc3339(at), **fields})
 
 
 # On disk

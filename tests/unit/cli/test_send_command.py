@@ -224,16 +224,16 @@ def test_headers_more_are_sent_too(hook: ScriptedReceiver, tmp_path: Path) -> No
 
 
 def test_a_refusal_is_said_in_words_and_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with receiver(http_answer(401, b'{"code":"sig"}')) as hook:
+    with receiver(http_answer(401, b'{"code":"signature_mismatch"}')) as hook:
         assert sent_with(tmp_path, hook.url, "a=1") == 1
         assert sent_with(tmp_path, hook.url, "a=1", "--json") == 1
     words, as_json = capsys.readouterr().out.splitlines()
-    assert words == "rejected: the signature does not match (401 sig)"
+    assert words == "rejected: the signature does not match (401 signature_mismatch)"
     assert json.loads(as_json) == {
         "ok": False,
         "status": 401,
         "event_id": None,
-        "code": "sig",
+        "code": "signature_mismatch",
         "message": words,
         "duplicate": False,
     }

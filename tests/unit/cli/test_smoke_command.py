@@ -11,11 +11,11 @@ import pytest
 
 from deploy.cli.main import main
 from deploy.cli.smoke_follow import (
+    DEAD_LETTERED,
     DELIVERED,
-    FAILED,
     HELD,
     PENDING,
-    RETRYING,
+    RETRY_SCHEDULED,
     DeliveryState,
     EventState,
     StagePrinter,
@@ -161,9 +161,9 @@ def test_each_stage_is_told_once_and_the_end_is_the_end() -> None:
 @pytest.mark.parametrize(
     ("state", "todo"),
     [
-        (RETRYING, "it is retried automatically"),
+        (RETRY_SCHEDULED, "it is retried automatically"),
         (HELD, "hookchain release crm"),
-        (FAILED, "hookchain dead-letters list"),
+        (DEAD_LETTERED, "hookchain dead-letters list"),
     ],
 )
 def test_a_delivery_that_did_not_work_ends_it_with_what_to_do(state: str, todo: str) -> None:
@@ -201,8 +201,8 @@ def test_the_functions_logs_tell_an_events_way() -> None:
     records = [
         a_record("receive", status=200),
         a_record("transform", outcome="routed", count=2),
-        a_record("transform", code="step", route="b", reason="step 1 fails"),
-        a_record("notify", delivery_id="1", destination="crm", route="a", outcome="retry_later", attempt_number=1),
+        a_record("transform", code="step_failed", route="b", reason="step 1 fails"),
+        a_record("notify", delivery_id="1", destination="crm", route="a", outcome="retry_scheduled", attempt_number=1),
         a_record("notify", delivery_id="1", destination="crm", route="a", outcome="delivered", attempt_number=2),
         a_record("notify", delivery_id="1", destination="crm", route="a", outcome="finished"),
         a_record("notify", event_id=f"{EVENT_ID}-2", delivery_id="2", destination="x", route="a", outcome="held"),
@@ -285,7 +285,7 @@ def test_nobody_is_written_to_unasked(
 def test_a_refusal_is_told_in_words_with_where_to_look(
     gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    google.answers("/hooks/signed", {"code": "sig"}, status=401, method="POST")
+    google.answers("/hooks/signed", {"code": "signature_mismatch"}, status=401, method="POST")
     assert on_gcp("--yes") == 1
     told = capsys.readouterr().out
     assert "✗ accepted" in told
@@ -331,9 +331,9 @@ def test_through_the_whole_pipe_on_this_machine(tmp_path: Path, capsys: pytest.C
         assert "`hookchain trigger`" in capsys.readouterr().err
         assert stack.trouble({"mail": {"unplugged": True}})
         assert smoke(stack, tmp_path) == 1
-        assert "✗ retrying" in capsys.readouterr().out
+        assert "✗ retry_scheduled" in capsys.readouterr().out
         assert main(["logs", "--state", str(stack.state), "--function", "notify"]) == 0
-        assert "warning: retry later" in capsys.readouterr().out
+        assert "warning: retry scheduled" in capsys.readouterr().out
 
 
 def smoke(stack: Stack, folder: Path, *arguments: str) -> int:

@@ -14,8 +14,9 @@ from deploy.config.dev_file import Hint, write_dev_file
 from deploy.config.ports import Ports
 from deploy.dev.pubsub.messages import Message
 from deploy.dev.pubsub.store import Changes, Store
-from deploy.dev.status import local_version
+from deploy.dev.status import local_backlogs, local_version
 from deploy.history.status import Backlog, Retrying, SourceActivity, Status, Version
+from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import Screen
 from shared.cloud.local.journal import open_journal
 from shared.cloud.local.ledger import LocalLedger
@@ -71,7 +72,15 @@ def test_what_is_kept_here_is_told_whether_dev_is_up_or_not(tmp_path: Path, caps
     [held] = as_objects(found["held"])
     assert (held["destination"], held["reason"]) == ("people", "mend it")
     retrying = {"destination": "people", "count": 1, "more": False, "unknown": 0, "reason": "SendGrid answered 503"}
-    assert found["retrying"] == [retrying]
+    assert found["retry_scheduled"] == [retrying]
+
+
+def test_a_damaged_bus_is_named_and_one_that_is_being_created_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "bus.db").touch()
+    assert local_backlogs(tmp_path, 0.0) == []
+    (tmp_path / "bus.db").write_bytes(b"this is no database" * 1_000)
+    with pytest.raises(CommandError, match=rf"^{tmp_path / 'bus.db'}: cannot be read: file is not a database; start"):
+        local_backlogs(tmp_path, 0.0)
 
 
 async def test_which_processes_do_not_answer_is_told(tmp_path: Path) -> None:
@@ -100,7 +109,7 @@ async def keep_some(state: Path) -> None:
     now, delivery = time.time(), a_delivery(1, "people")
     claim = await ledger.claim(delivery, b"message", now, 30.0)
     assert isinstance(claim, Claimed)
-    await ledger.settle(claim, Settlement("retry_at", now, "SendGrid answered 503", retry_at=now + 60))
+    await ledger.settle(claim, Settlement("retry_scheduled", now, "SendGrid answered 503", retry_at=now + 60))
     await ledger.disable("people", "mend it", time.time())
     await ledger.close()
     store = Store(state)
@@ -202,8 +211,8 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
     assert "dead letters: 2  (hookchain dead-letters list)" in text
     assert "held: crm, 4 waiting: mend" in text
     assert "hookchain release crm" in text
-    assert "retrying: list, 100 or more waiting (3 with an unknown result): SendGrid answered" in text
-    assert "(hookchain events list --status retrying)" in text
+    assert "retry scheduled: list, 100 or more waiting (3 with an unknown result): SendGrid answered" in text
+    assert "(hookchain events list --status retry_scheduled)" in text
     assert "unknown: what waits: refused" in text
     assert "\x1b" not in text
 

@@ -211,7 +211,7 @@ def test_the_configurations_tests_pass_or_say_what_is_otherwise(hookchain: Hookc
     assert '+ data.plan: "pro"' in said
     assert "mail's subject: expected 'Old Ada', found 'New Ada'" in said
     assert "nothing goes to 'people'" in said
-    assert "stopped at step 2 'filter': a free plan" in said
+    assert "filtered at step 2 'filter': a free plan" in said
     assert "3 tests, 2 failed" in said
 
 
@@ -223,14 +223,14 @@ def test_an_event_that_fails_fails_its_test_unless_the_test_expects_that(hookcha
     config.write_text(text)
     code, out, _ = hookchain("test", "--config", str(config))
     assert code == 1
-    assert "failed: path: route 'details': step 1 'set': " in out.decode()
+    assert "failed: path_conflict: route 'details': step 1 'set': " in out.decode()
 
-    config.write_text(text.replace("    answers:", "    fails: path\n    answers:"))
+    config.write_text(text.replace("    answers:", "    fails: path_conflict\n    answers:"))
     assert hookchain("test", "--config", str(config))[0] == 0
 
-    config.write_text(text.replace("    answers:", "    fails: schema\n    answers:"))
+    config.write_text(text.replace("    answers:", "    fails: lint_failed\n    answers:"))
     said = hookchain("test", "--config", str(config))[1].decode()
-    assert "nothing failed with the code 'schema' that `fails` expects" in said
+    assert "nothing failed with the code 'lint_failed' that `fails` expects" in said
 
 
 def test_a_mail_that_cannot_be_made_fails_its_test(hookchain: Hookchain, config: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_mail_that_cannot_be_made_fails_its_test(hookchain: Hookchain, config:
     code, out, _ = hookchain("test", "--config", str(config))
 
     assert code == 1
-    assert "a card is looked up\n        failed: undefined: to 'people': " in out.decode()
+    assert "a card is looked up\n        failed: undefined_field: to 'people': " in out.decode()
 
 
 def test_a_delivery_that_is_not_expected_fails_its_test(hookchain: Hookchain, config: Path) -> None:

@@ -40,6 +40,12 @@ def test_what_may_not_be_cut_stays_whole_on_a_terminal_that_is_too_narrow() -> N
     assert text.split("\n")[1] == "1234567  some…  done"
 
 
+def test_one_long_text_of_a_sender_does_not_push_the_next_column_away() -> None:
+    columns = (Column("TYPE", 5, most=10), Column("STATUS"))
+    text = table(columns, [("x" * 255, "done"), ("y", "done")], Screen(width=200))
+    assert text.split("\n") == ["TYPE        STATUS", "xxxxxxxxx…  done", "y           done"]
+
+
 def test_colours_are_outside_the_widths() -> None:
     text = table(COLUMNS, [("1", "a", "done")], Screen(width=40, colours=True))
     assert text.split("\n")[1] == "1   a      \x1b[32mdone  \x1b[0m"

@@ -20,7 +20,7 @@ sources:
 """
 SECRET = "the-hub-secret-of-some-length"
 ACCEPTED = http_answer(200, b'{"id":"3f2a9c"}')
-REFUSED = http_answer(401, b'{"title":"no","code":"sig"}')
+REFUSED = http_answer(401, b'{"title":"no","code":"signature_mismatch"}')
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,7 @@ def test_what_is_broken_and_refused_is_as_it_should_be(capsys: pytest.CaptureFix
     with receiver(REFUSED) as hook:
         assert triggered("github", "--break", "signature", "--to", hook.url) == 0
         assert hook.header("x-hub-signature-256") != hmac_signature(hook.bodies[0], SECRET, prefix="sha256=")
-    assert "(401 sig), as expected" in capsys.readouterr().out
+    assert "(401 signature_mismatch), as expected" in capsys.readouterr().out
 
 
 def test_what_is_broken_and_accepted_is_an_alarm(hook: ScriptedReceiver, capsys: pytest.CaptureFixture[str]) -> None:

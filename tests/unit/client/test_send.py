@@ -103,12 +103,16 @@ def test_a_header_of_the_callers_replaces_ours() -> None:
 @pytest.mark.parametrize(
     ("answer", "message", "code"),
     [
-        (http_answer(401, b'{"code":"sig"}'), "rejected: the signature does not match (401 sig)", "sig"),
+        (
+            http_answer(401, b'{"code":"signature_mismatch"}'),
+            "rejected: the signature does not match (401 signature_mismatch)",
+            "signature_mismatch",
+        ),
         (http_answer(401), "rejected: the password or signature is missing or wrong (401)", "http"),
         (
-            http_answer(422, b'{"code":"depth","title":"deeper than 64."}'),
-            "rejected: deeper than 64 (422 depth)",
-            "depth",
+            http_answer(422, b'{"code":"nested_too_deeply","title":"deeper than 64."}'),
+            "rejected: deeper than 64 (422 nested_too_deeply)",
+            "nested_too_deeply",
         ),
         (
             http_answer(503, b'{"code":"unavailable"}'),
@@ -153,14 +157,14 @@ def test_the_time_limit_holds_for_an_answer_that_drips() -> None:
 def test_a_refusal_before_the_whole_body_was_read_is_still_seen() -> None:
     def refuse_early(connection: socket.socket) -> None:
         connection.recv(1000)
-        connection.sendall(http_answer(413, b'{"code":"raw"}'))
+        connection.sendall(http_answer(413, b'{"code":"body_too_large"}'))
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(1_000_000):
             pass
 
     with receiver(refuse_early) as hook:
         outcome = send(hook.url, b"x" * 3_000_000)
-    assert outcome.message == "rejected: the body is too large (413 raw)"
+    assert outcome.message == "rejected: the body is too large (413 body_too_large)"
 
 
 def test_an_untrusted_certificate_stops_it_before_anything_is_sent(tmp_path: Path) -> None:

@@ -42,18 +42,22 @@ class Explode(BaseModel, Step):
 
 DEAD: Final[dict[str, list[tuple[Json, Json, str]]]] = {
     "P08": [
-        ([{"template": {"data.x": "{% for n in range(9) %}{{ data.text }}{% endfor %}"}}], {"text": LARGE}, "output"),
-        ([{"map": "[data.text, data.text, data.text, data.text, data.text]"}], {"text": LARGE}, "output"),
-        ([{"set": {"data.a": {"from": "[data, data, data, data, data]"}}}], {"text": LARGE}, "output"),
-        ([{"map": "[data, data]"}] * 30, {"text": SECRET}, "output"),
+        (
+            [{"template": {"data.x": "{% for n in range(9) %}{{ data.text }}{% endfor %}"}}],
+            {"text": LARGE},
+            "output_too_large",
+        ),
+        ([{"map": "[data.text, data.text, data.text, data.text, data.text]"}], {"text": LARGE}, "output_too_large"),
+        ([{"set": {"data.a": {"from": "[data, data, data, data, data]"}}}], {"text": LARGE}, "output_too_large"),
+        ([{"map": "[data, data]"}] * 30, {"text": SECRET}, "output_too_large"),
     ],
     "P09": [
-        ([{"template": {"data.x": "{{ data.none }}"}}], {"a": SECRET}, "undefined"),
-        ([{"template": {"data.x": "{{ data.a.none.b }}"}}], {"a": {"b": SECRET}}, "undefined"),
-        ([{"template": {"data.x": "{{ data.a.__class__.__mro__ }}"}}], {"a": SECRET}, "template"),
+        ([{"template": {"data.x": "{{ data.none }}"}}], {"a": SECRET}, "undefined_field"),
+        ([{"template": {"data.x": "{{ data.a.none.b }}"}}], {"a": {"b": SECRET}}, "undefined_field"),
+        ([{"template": {"data.x": "{{ data.a.__class__.__mro__ }}"}}], {"a": SECRET}, "template_failed"),
     ],
     "P13": [
-        ([{"explode": {"error": error}}], {"a": SECRET}, "step")
+        ([{"explode": {"error": error}}], {"a": SECRET}, "step_failed")
         for error in ("RecursionError", "MemoryError", "KeyboardInterrupt", "SystemExit")
     ],
 }

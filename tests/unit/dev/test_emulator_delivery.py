@@ -1,4 +1,4 @@
-"""How messages are stored, delivered and dead-lettered: the decisions, without a socket or a clock."""
+"""Storing, delivering and dead-lettering messages: the decisions, without a socket or a clock."""
 
 import base64
 import json
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.dev.pubsub.backlog import Backlog, Owed
+from deploy.dev.pubsub.backlog import Backlog, PendingDelivery
 from deploy.dev.pubsub.google_json import ApiError
 from deploy.dev.pubsub.messages import (
     Message,
@@ -52,7 +52,7 @@ def test_without_a_policy_a_message_is_delivered_again_almost_at_once() -> None:
 
 def test_the_backlog_keeps_its_order_and_each_ones_time() -> None:
     backlog = Backlog()
-    later, first, second = (Owed(a_message(n)) for n in (1, 2, 3))
+    later, first, second = (PendingDelivery(a_message(n)) for n in (1, 2, 3))
     backlog.add_at(later, 5.0)
     backlog.add(first)
     backlog.add(second)
@@ -63,7 +63,7 @@ def test_the_backlog_keeps_its_order_and_each_ones_time() -> None:
 
 def test_a_settled_delivery_is_not_taken_from_the_backlog() -> None:
     backlog = Backlog()
-    owed = Owed(a_message())
+    owed = PendingDelivery(a_message())
     backlog.add(owed)
     owed.settled = True
     assert backlog.take(0.0) is None
@@ -71,7 +71,7 @@ def test_a_settled_delivery_is_not_taken_from_the_backlog() -> None:
 
 def test_a_lease_ends_at_its_deadline_and_not_before() -> None:
     leases = Leases()
-    owed = Owed(a_message())
+    owed = PendingDelivery(a_message())
     ack_id = leases.grant(owed, until=10.0)
     assert leases.end(9.9) == []
     assert leases.end(10.0) == [owed]
@@ -80,7 +80,7 @@ def test_a_lease_ends_at_its_deadline_and_not_before() -> None:
 
 def test_an_extended_lease_lives_longer_and_a_shortened_one_shorter() -> None:
     leases = Leases()
-    long, short = Owed(a_message(1)), Owed(a_message(2))
+    long, short = PendingDelivery(a_message(1)), PendingDelivery(a_message(2))
     leases.extend(leases.grant(long, until=10.0), 30.0)
     leases.extend(leases.grant(short, until=10.0), 3.0)
     assert leases.next_time() == 3.0
@@ -90,7 +90,7 @@ def test_an_extended_lease_lives_longer_and_a_shortened_one_shorter() -> None:
 
 def test_a_message_handed_out_again_has_another_ack_id() -> None:
     leases = Leases()
-    owed = Owed(a_message())
+    owed = PendingDelivery(a_message())
     first, second = leases.grant(owed, 1.0), leases.grant(owed, 2.0)
     assert first != second
     assert checked_ack_ids([first, second]) == [first, second]

@@ -1,4 +1,4 @@
-"""What the emulated SendGrid refuses, in SendGrid's words."""
+"""The requests that the emulated SendGrid rejects, with SendGrid's messages."""
 
 import json
 

@@ -117,7 +117,7 @@ async def test_the_file_of_an_earlier_version_is_read_without_the_settings_that_
 
 
 def is_synced(database: sqlite3.Connection) -> bool:
-    """Whether the last commit waited for the disk: SQLite's `synchronous` was FULL."""
+    """Return whether the last commit waited for the disk: SQLite's `synchronous` was FULL."""
     return bool(database.execute("PRAGMA synchronous").fetchone() == (2,))
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,17 +14,19 @@ from aiohttp.web import Application, Request
 
 from deploy.dev.inspector.app import make_app, open_backend
 from deploy.dev.inspector.backend import LocalBackend
+from deploy.dev.inspector.upkeep import LOST_SECONDS, repair_some
 from deploy.dev.sendgrid.mailbox import mail_request
 from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
-from shared.delivery import Delivery, to_cloudevent_of
+from shared.delivery import Delivery
 from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, RouteDecision
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ledger import Claimed, Settlement
 from shared.settings import read_settings
 from tests.fakes.bus import FakeBus
+from tests.fakes.deliveries import to_cloudevent_of
 
 NOW = 1_790_000_000.0
 TELL = RouteDecision("tell", True, "its type matches", ("list",))
@@ -64,7 +67,9 @@ def an_event(event_id: str = "e1") -> Event:
 def a_dead_letter(event: Event) -> DeadLetter:
     delivery = Delivery(event, "tell", "list")
     message = to_json(to_cloudevent_of(delivery, NOW)).encode()
-    return DeadLetter(delivery.id, "refused", "no such user", NOW, message, "deliveries", event.id, "tell", "list")
+    return DeadLetter(
+        delivery.id, "request_rejected", "no such user", NOW, message, "deliveries", event.id, "tell", "list"
+    )
 
 
 def rows_of(document: JsonObject, name: str) -> list[JsonObject]:
@@ -80,19 +85,38 @@ async def test_an_event_is_shown_whole_with_its_delivery_and_its_mail(inspector:
     assert isinstance(claim, Claimed)
     keep_mail(inspector, "<p>Hello</p>")
     attempt = AttemptEntry(delivery.id, event.id, "tell", "list", 1, NOW, NOW + 0.5, "delivered", "", "202 message-1")
-    await inspector.parts.ledger.settle(claim, Settlement("done", NOW, attempt=attempt))
+    await inspector.parts.ledger.settle(claim, Settlement("delivered", NOW, attempt=attempt))
     await inspector.parts.journal.record([EventEntry(event, (TELL,), NOW), attempt])
 
     document = await inspector.get("/api/events/e1")
     assert document["status"] == "delivered"
     assert document["event"] == to_cloudevent(event)
     assert [route["reason"] for route in rows_of(document, "routes")] == ["its type matches"]
-    assert [row["state"] for row in rows_of(document, "deliveries")] == ["done"]
+    assert [row["state"] for row in rows_of(document, "deliveries")] == ["delivered"]
     assert [row["duration_ms"] for row in rows_of(document, "attempts")] == [500.0]
     assert document["mails"] == {delivery.id: 1}
-    assert [row["id"] for row in rows_of(await inspector.get("/api/deliveries?state=done"), "deliveries")] == [
+    assert [row["id"] for row in rows_of(await inspector.get("/api/deliveries?state=delivered"), "deliveries")] == [
         delivery.id
     ]
+
+
+async def test_an_event_whose_routing_a_full_disk_kept_from_the_journal_becomes_delivered(
+    inspector: Inspector,
+) -> None:
+    event = an_event()
+    delivery = Delivery(event, "tell", "list")
+    with closing(open_journal(inspector.parts.state / FILE_NAME)) as journal, transaction(journal):
+        write_requests(journal, [RequestEntry(NOW, "POST", 200, "web", event_id=event.id)])
+    claim = await inspector.parts.ledger.claim(delivery, b"{}", NOW, 60)
+    assert isinstance(claim, Claimed)
+    attempt = AttemptEntry(delivery.id, event.id, "tell", "list", 1, NOW, NOW + 0.5, "delivered", "", "202")
+    assert await inspector.parts.ledger.settle(claim, Settlement("delivered", NOW, attempt=attempt))
+    await inspector.parts.journal.record([attempt])
+    statuses = [(await inspector.get("/api/events/e1"))["status"]]
+    for seconds in (LOST_SECONDS - 1, LOST_SECONDS + 1):
+        await repair_some(inspector.parts, 0, NOW + seconds)
+        statuses.append((await inspector.get("/api/events/e1"))["status"])
+    assert statuses == ["delivering", "delivering", "delivered"]
 
 
 def keep_mail(inspector: Inspector, html: str) -> None:
@@ -204,7 +228,9 @@ async def test_a_dead_letter_that_the_bus_did_not_take_stays_kept(inspector: Ins
 
 
 async def test_a_dead_letter_that_holds_nothing_of_ours_can_only_be_dropped(inspector: Inspector) -> None:
-    await inspector.parts.journal.record([DeadLetter("x", "event", "not JSON", NOW, b"\xff\x00", "dead-letters")])
+    await inspector.parts.journal.record(
+        [DeadLetter("x", "malformed_event", "not JSON", NOW, b"\xff\x00", "dead-letters")]
+    )
     status, words = await inspector.post("/api/dead-letters/replay", {"ids": ["x"]})
     assert (status, "no message that can be replayed" in words) == (409, True)
     assert (await inspector.get("/api/dead-letter?id=x"))["message"] == "\ufffd\x00"
@@ -232,20 +258,20 @@ async def test_a_body_that_makes_no_sense_is_a_400(inspector: Inspector, body: b
 async def test_an_open_page_is_updated_as_events_happen(inspector: Inspector, tmp_path: Path) -> None:
     async with asyncio.timeout(10), inspector.client.get("/api/live") as answer:
         assert answer.headers["Content-Type"] == "text/event-stream"
-        first = await next_told(answer.content, "events")
+        first = await next_update(answer.content, "events")
         assert first["ids"] == []
         connection = open_journal(tmp_path / FILE_NAME)
         with transaction(connection):
             write_requests(connection, [RequestEntry(NOW, "POST", 200, "web", event_id="e1", type="signup")])
         connection.close()
-        second = await next_told(answer.content, "events")
+        second = await next_update(answer.content, "events")
         assert second["ids"] == ["e1"]
         await inspector.parts.journal.record([EventEntry(an_event(), (TELL,), NOW)])
-        third = await next_told(answer.content, "events")
+        third = await next_update(answer.content, "events")
         assert [row["status"] for row in rows_of(third, "events")] == ["delivering"]
 
 
-async def next_told(stream: StreamReader, name: str) -> JsonObject:
+async def next_update(stream: StreamReader, name: str) -> JsonObject:
     while line := await stream.readline():
         if line == f"event: {name}\n".encode():
             document: Json = json.loads((await stream.readline()).removeprefix(b"data: "))

@@ -1,4 +1,4 @@
-"""What each step did to an event that arrived, as the inspector tells it."""
+"""The effect of each step on an event, as the inspector shows it."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the supervisor runs: the plan of processes, restarts, what it watches."""
+"""The processes of the supervisor: their plan, restarts, and the files that it watches."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,8 +1,6 @@
-"""Processes kept running and ended: with real ones, for that is the point."""
+"""Running, restarting and ending processes, with real ones."""
 
 import asyncio
-import errno
-import io
 import os
 import signal
 import subprocess
@@ -14,14 +12,10 @@ from pathlib import Path
 import pytest
 
 from deploy.dev.supervisor import reaper
-from deploy.dev.supervisor.output import Output, RequestFeed
 from deploy.dev.supervisor.plan import Child
 from deploy.dev.supervisor.reaper import groups_left
 from deploy.dev.supervisor.runner import ReaperLink, Runner
 from deploy.dev.supervisor.supervisor import race, raise_first_fault
-from deploy.history.local_read import JournalReader
-from deploy.terminal.log_view import LogView
-from shared.jsontext import JsonObject, to_json
 
 FOREVER = "import time\nprint('ready', flush=True)\ntime.sleep(600)\n"
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + FOREVER
@@ -38,32 +32,23 @@ PARENT = (
     "print('ready', flush=True)\n"
     "time.sleep(600)\n"
 )
-REQUEST: JsonObject = {
-    "message": "accepted",
-    "time": "2026-09-21T14:13:20.500Z",
-    "function": "receive",
-    "method": "POST",
-    "status": 200,
-    "source": "web",
-    "event_id": "e1",
-}
 
 
-class Heard:
-    """What a runner's child and the runner itself said."""
+class Recorder:
+    """The output of a runner's child, and the messages of the runner."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self._more = asyncio.Event()
 
-    def hear(self, name: str, lines: object) -> None:
+    def append_lines(self, name: str, lines: object) -> None:
         assert isinstance(lines, list)
         self.lines += lines
         self._more.set()
 
     def say(self, severity: str, text: str) -> None:
-        self.said.append(f"{severity} {text}")
+        self.messages.append(f"{severity} {text}")
         self._more.set()
 
     async def until(self, holds: Callable[[], bool]) -> None:
@@ -78,17 +63,17 @@ def child(program: str) -> Child:
 
 
 @pytest.fixture
-def heard() -> Heard:
-    return Heard()
+def recorder() -> Recorder:
+    return Recorder()
 
 
 @pytest.fixture
-async def start(tmp_path: Path, heard: Heard) -> AsyncIterator[Callable[[str], Runner]]:
+async def start(tmp_path: Path, recorder: Recorder) -> AsyncIterator[Callable[[str], Runner]]:
     running: list[tuple[Runner, asyncio.Task[None]]] = []
     with ReaperLink(tmp_path / "sockets") as link:
 
         def begin(program: str) -> Runner:
-            runner = Runner(child(program), tmp_path, link, heard.hear, heard.say)
+            runner = Runner(child(program), tmp_path, link, recorder.append_lines, recorder.say)
             running.append((runner, asyncio.create_task(runner.run())))
             return runner
 
@@ -98,20 +83,20 @@ async def start(tmp_path: Path, heard: Heard) -> AsyncIterator[Callable[[str], R
             await task
 
 
-async def test_a_child_that_dies_is_started_again(start: Callable[[str], Runner], heard: Heard) -> None:
+async def test_a_child_that_dies_is_started_again(start: Callable[[str], Runner], recorder: Recorder) -> None:
     runner = start("import sys\nprint('here', flush=True)\nsys.exit(3)\n")
-    await heard.until(lambda: heard.lines.count("here") >= 2)
-    assert heard.said[0] == "ERROR child ended with exit status 3; restarting in 0.25 s"
+    await recorder.until(lambda: recorder.lines.count("here") >= 2)
+    assert recorder.messages[0] == "ERROR child ended with exit status 3; restarting in 0.25 s"
     assert runner.failures >= 1
 
 
-async def test_the_output_of_a_child_arrives_in_whole_lines(start: Callable[[str], Runner], heard: Heard) -> None:
+async def test_the_output_of_a_child_arrives_in_whole_lines(start: Callable[[str], Runner], recorder: Recorder) -> None:
     start(PIECES)
-    await heard.until(lambda: len(heard.lines) >= 3)
-    assert heard.lines[:3] == ["one", "two", "end"]
+    await recorder.until(lambda: len(recorder.lines) >= 3)
+    assert recorder.lines[:3] == ["one", "two", "end"]
 
 
-async def test_a_fault_while_a_child_is_heard_ends_the_child_and_is_raised(tmp_path: Path) -> None:
+async def test_a_fault_while_a_child_is_recorder_ends_the_child_and_is_raised(tmp_path: Path) -> None:
     pids: list[int] = []
 
     def fail(name: str, lines: Sequence[str]) -> None:
@@ -137,30 +122,30 @@ def is_alive(pid: int) -> bool:
 
 
 async def test_a_child_that_has_changed_is_replaced_without_complaint(
-    start: Callable[[str], Runner], heard: Heard
+    start: Callable[[str], Runner], recorder: Recorder
 ) -> None:
     runner = start(FOREVER)
-    await heard.until(lambda: "ready" in heard.lines)
+    await recorder.until(lambda: "ready" in recorder.lines)
     await runner.replace(child("print('another', flush=True)\nimport time\ntime.sleep(600)\n"))
-    await heard.until(lambda: "another" in heard.lines)
-    assert heard.said == []
+    await recorder.until(lambda: "another" in recorder.lines)
+    assert recorder.messages == []
 
 
 async def test_a_child_waiting_to_be_started_again_is_replaced_at_once(
-    start: Callable[[str], Runner], heard: Heard
+    start: Callable[[str], Runner], recorder: Recorder
 ) -> None:
     runner = start("raise SystemExit(1)")
-    await heard.until(lambda: runner.failures >= 4)  # it waits for 2 s
+    await recorder.until(lambda: runner.failures >= 4)  # it waits for 2 s
     await runner.replace(child(FOREVER))
     async with asyncio.timeout(1.5):
-        await heard.until(lambda: "ready" in heard.lines)
+        await recorder.until(lambda: "ready" in recorder.lines)
 
 
-async def test_a_child_that_is_stopped_leaves_no_process_of_its_own_behind(tmp_path: Path, heard: Heard) -> None:
+async def test_a_child_that_is_stopped_leaves_no_process_of_its_own_behind(tmp_path: Path, recorder: Recorder) -> None:
     with ReaperLink(tmp_path / "sockets") as link:
-        runner = Runner(child(PARENT), tmp_path, link, heard.hear, heard.say)
+        runner = Runner(child(PARENT), tmp_path, link, recorder.append_lines, recorder.say)
         task = asyncio.create_task(runner.run())
-        await heard.until(lambda: "ready" in heard.lines)
+        await recorder.until(lambda: "ready" in recorder.lines)
         await runner.stop()
         async with asyncio.timeout(5):
             await task  # it listens until nobody holds the child's output any more
@@ -224,88 +209,12 @@ async def test_a_race_raises_what_its_first_raised() -> None:
         await race(asyncio.sleep(600), fails())
 
 
-async def test_requests_that_receive_logs_are_in_the_journal_soon(tmp_path: Path) -> None:
-    feed = RequestFeed(tmp_path, lambda severity, text: None)
-    feed.take({"message": "no request"})
-    feed.take(REQUEST)
-    task = asyncio.create_task(feed.run())
-    with JournalReader(tmp_path / "journal.db") as reader:
-        async with asyncio.timeout(5):
-            while reader.event("e1") is None:
-                await asyncio.sleep(0.01)
-        feed.take({**REQUEST, "event_id": "e2"})
-        task.cancel()
-        await asyncio.wait([task])
-        assert reader.event("e2")
-
-
-async def test_a_journal_that_cannot_be_opened_yet_takes_the_requests_that_come_once_it_can(
-    tmp_path: Path,
-) -> None:
-    state = tmp_path / "state"
-    state.write_text("no folder", encoding="utf-8")
-    said: list[str] = []
-    threads: set[int] = set()
-
-    def say(severity: str, text: str) -> None:
-        said.append(text)
-        threads.add(threading.get_ident())
-
-    feed = RequestFeed(state, say)
-    feed.take(REQUEST)
-    task = asyncio.create_task(feed.run())
-    async with asyncio.timeout(5):
-        while not said:
-            await asyncio.sleep(0.01)
-    state.unlink()
-    feed.take({**REQUEST, "event_id": "e2"})
-    task.cancel()  # which writes what waits
-    await asyncio.wait([task])
-    with JournalReader(state / "journal.db") as reader:
-        assert (reader.event("e1"), reader.event("e2") is None) == (None, False)
-    assert threads == {threading.get_ident()}  # the log file that it is said to is the event loop's
-
-
-def test_a_file_on_a_full_disk_that_takes_no_word_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    output = Output(LogView("INFO", colours=False), lambda: pytest.fail("somebody reads still"), tmp_path)
-    monkeypatch.setattr(sys, "stdout", FullDisk())
-    output.say("ERROR", "notify ended with exit status 1")
-    output.file.close()
-    assert "notify ended" in (tmp_path / "log.jsonl").read_text(encoding="utf-8")
-
-
-async def test_a_line_of_receive_is_shown_logged_and_journaled(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    output = Output(LogView("INFO", colours=False), lambda: None, tmp_path)
-    feeding = asyncio.create_task(output.requests.run())
-    output.hear("receive", ["Traceback", to_json(REQUEST)])
-    output.hear("notify", [to_json({**REQUEST, "event_id": "e2"})])
-    with JournalReader(tmp_path / "journal.db") as reader:
-        async with asyncio.timeout(5):
-            while reader.event("e1") is None:
-                await asyncio.sleep(0.01)
-        assert reader.event("e2") is None
-    feeding.cancel()
-    await asyncio.wait([feeding])
-    output.file.close()
-    shown = capsys.readouterr().out
-    assert "receive   Traceback" in shown
-    assert "receive   accepted  source=web" in shown
-    assert "e1" in (tmp_path / "log.jsonl").read_text(encoding="utf-8")
-
-
-class FullDisk(io.StringIO):
-    def write(self, text: str) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-
-async def test_a_missing_program_is_logged_and_retried(tmp_path: Path, heard: Heard) -> None:
+async def test_a_missing_program_is_logged_and_retried(tmp_path: Path, recorder: Recorder) -> None:
     with ReaperLink(tmp_path / "sockets") as link:
         missing = Child("child", (str(tmp_path / "missing"),), {}, 0, "/", ())
-        runner = Runner(missing, tmp_path, link, heard.hear, heard.say)
+        runner = Runner(missing, tmp_path, link, recorder.append_lines, recorder.say)
         task = asyncio.create_task(runner.run())
-        await heard.until(lambda: runner.failures >= 2)
+        await recorder.until(lambda: runner.failures >= 2)
         await runner.stop()
         await task
-    assert heard.said[0] == f"ERROR {tmp_path / 'missing'} cannot be started: No such file or directory"
+    assert recorder.messages[0] == f"ERROR {tmp_path / 'missing'} cannot be started: No such file or directory"

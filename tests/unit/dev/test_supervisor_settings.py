@@ -1,4 +1,4 @@
-"""What the supervisor is told: options, ports, .env, secrets."""
+"""The settings of the supervisor: options, ports, .env, secrets."""
 
 import stat
 import subprocess

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG
-from deploy.dev.supervisor.banner import banner, farewell, hint, news
+from deploy.dev.supervisor.banner import banner, changed_lines, farewell, make_hint
 from deploy.dev.supervisor.options import parse_options
 from deploy.dev.supervisor.plan import Folders
 from deploy.dev.supervisor.reload import changes, snapshot
@@ -87,7 +87,7 @@ def test_a_new_source_and_a_generated_secret_are_named_without_its_value(settle:
     before = settle({})
     (tmp_path / OWN_CONFIG).write_text(SIGNED, encoding="utf-8")
     after = settle({})
-    lines = news(before, after)
+    lines = changed_lines(before, after)
     assert lines == [
         f"Configuration: {tmp_path / OWN_CONFIG}",
         "Send webhooks to http://127.0.0.1:8080/payments  a Standard Webhooks signature made with PAY_KEY",
@@ -97,7 +97,7 @@ def test_a_new_source_and_a_generated_secret_are_named_without_its_value(settle:
 
 
 def test_a_change_that_adds_nothing_has_no_news(settle: SetUp) -> None:
-    assert news(settle({}), settle({})) == []
+    assert changed_lines(settle({}), settle({})) == []
 
 
 def with_sources(*sources: str) -> str:
@@ -127,15 +127,15 @@ def test_the_command_to_try_fits_the_configuration(
 ) -> None:
     (tmp_path / OWN_CONFIG).write_text(with_sources(*sources), encoding="utf-8")
     setup = settle({})
-    assert hint(setup).trial.endswith(command)
-    assert f"Try it:\n    {hint(setup).trial}\n" in banner(setup, 1.0)
+    assert make_hint(setup).trial.endswith(command)
+    assert f"Try it:\n    {make_hint(setup).trial}\n" in banner(setup, 1.0)
 
 
 def test_a_source_of_the_operators_own_is_tried_before_a_provider(settle: SetUp, tmp_path: Path) -> None:
     (tmp_path / OWN_CONFIG).write_text(with_sources(GITHUB, FORM), encoding="utf-8")
     setup = settle({})
     assert "curl -u web:" in banner(setup, 1.0)
-    assert "hookchain send http://127.0.0.1:8080/form --basic web --secret form-password" in hint(setup).trial
+    assert "hookchain send http://127.0.0.1:8080/form --basic web --secret form-password" in make_hint(setup).trial
 
 
 def test_a_sample_beside_the_configuration_is_tried_before_a_providers_own(settle: SetUp, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_sample_beside_the_configuration_is_tried_before_a_providers_own(settl
 def test_a_source_that_only_its_provider_can_sign_for_is_not_suggested(settle: SetUp, tmp_path: Path) -> None:
     (tmp_path / OWN_CONFIG).write_text(with_sources(SNS), encoding="utf-8")
     setup = settle({})
-    assert hint(setup).trial == ""
+    assert make_hint(setup).trial == ""
     assert "Try it" not in banner(setup, 1.0)
 
 

@@ -13,7 +13,7 @@ from deploy.history.local_read import JournalReader
 from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import open_journal, write_entries
-from shared.journal import DeadLetter
+from shared.journal import AttemptEntry, DeadLetter
 
 NOW = 1_790_000_000.0
 
@@ -44,7 +44,7 @@ def a_journal(state: Path, events: int) -> None:
     with closing(open_journal(state / "journal.db")) as journal, transaction(journal):
         requests = [RequestEntry(NOW, "POST", 200, "shop", event_id=f"e{n}") for n in range(events)]
         write_requests(journal, requests)
-        write_entries(journal, [DeadLetter("d1", "refused", "no", NOW, b"{}", "events")])
+        write_entries(journal, [DeadLetter("d1", "request_rejected", "no", NOW, b"{}", "events")])
     with closing(sqlite3.connect(state / "journal.db")) as journal:
         journal.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -80,3 +80,18 @@ def test_a_damaged_file_that_deliveries_need_is_named_with_what_is_lost(tmp_path
     with pytest.raises(StateDamaged, match=rf"{name}: must be a readable SQLite file; got: .* move it away; then"):
         set_aside_damaged(tmp_path, NOW)
     assert (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("name", ["bus.db", "ledger.db"])
+def test_a_needed_file_that_was_emptied_is_damaged_and_one_that_is_just_created_is_not(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).touch()
+    assert set_aside_damaged(tmp_path, NOW) == []
+    a_journal(tmp_path, events=1)
+    assert set_aside_damaged(tmp_path, NOW) == []
+    with closing(open_journal(tmp_path / "journal.db")) as journal, transaction(journal):
+        journal.execute("UPDATE events SET routed_at = received_at")
+        write_entries(journal, [AttemptEntry("d1", "e0", "all", "inbox", 1, NOW, NOW, "delivered", "", "202")])
+    with pytest.raises(StateDamaged, match=rf"{name}: .* got: an empty file, and the journal shows"):
+        set_aside_damaged(tmp_path, NOW)

@@ -13,9 +13,9 @@ from deploy.config.compiler import FUNCTIONS, compile_config
 from deploy.config.config_file import parse_config
 from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.changes import changes
-from deploy.gcp.destroy import Removal, own_things, removal, staying
+from deploy.gcp.destroy import Removal, deployment_resources, removal, staying
 from deploy.gcp.graph import Deployment, graph
-from deploy.gcp.live import project_number, read_grants, read_things
+from deploy.gcp.live import project_number, read_grants, read_resources
 from deploy.gcp.plan import Action
 from deploy.gcp.resource import Command
 from deploy.gcp.resources.services import Bundle
@@ -84,7 +84,7 @@ def deploy(world: World, wanted: Deployment, workers: int = 1) -> tuple[Failure 
 
 def removed(world: World, everything: bool = False, target: Target = TARGET) -> Removal:
     runner = Asked(world)
-    things = own_things(target, read_things(runner, target))
+    things = deployment_resources(target, read_resources(runner, target))
     kept = staying(target, things, everything)
     grants = read_grants(runner, target, [(kind, name) for kind, _, name in (key.partition(" ") for key in kept)])
     return removal(target, things, kept, grants)

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from deploy.cli.deploy_gcp import different_settings
+from deploy.cli.deploy_gcp import changed_settings
 from deploy.gcp.changes import changes
 from deploy.gcp.drift import Setting, differences
 from deploy.gcp.graph import graph
@@ -105,7 +105,7 @@ def test_a_setting_that_somebody_changed_is_shown_and_set_back(
     assert (action.verb, action.kind, action.name) == ("update", kind, name.removeprefix("number-of-"))
     assert any(shown in each for each in action.differences), action.differences
     assert any(shown in line for line in script([action], TARGET)), "as a live plan prints it"
-    assert any(line.startswith(f"  {kind} ") and shown in line for line in different_settings([action]))
+    assert any(line.startswith(f"  {kind} ") and shown in line for line in changed_settings([action]))
     assert deploy(world, deployment(tmp_path))[0] is None
     assert world.state == before
     assert planned(world, tmp_path) == ()

@@ -11,7 +11,7 @@ import pytest
 from deploy.config.compiler import FUNCTIONS, compile_config
 from deploy.config.config_file import parse_config
 from deploy.config.dotenv import read_dotenv
-from deploy.gcp.deployment import remember
+from deploy.gcp.deployment import remember_settings
 from deploy.gcp.first_values import first_values
 from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.output import closing
@@ -156,7 +156,7 @@ def test_what_was_deployed_is_remembered_and_what_stands_in_env_is_left(tmp_path
     env = tmp_path / "env"
     env.write_text("# mine\nEMAIL_ADDRESS=old@example.com\n")
     target = Target("my-project", "us-central1", "shop-")
-    notes = list(remember(env, target, {"EMAIL_ADDRESS": "new@example.com"}))
+    notes = list(remember_settings(env, target, {"EMAIL_ADDRESS": "new@example.com"}))
     assert ["EMAIL_ADDRESS" in note for note in notes] == [True]
     assert read_dotenv(env) == {
         "EMAIL_ADDRESS": "old@example.com",
@@ -165,18 +165,18 @@ def test_what_was_deployed_is_remembered_and_what_stands_in_env_is_left(tmp_path
         "HOOKCHAIN_PREFIX": "shop-",
     }
     before = env.read_text()
-    assert list(remember(env, target, {})) == []
+    assert list(remember_settings(env, target, {})) == []
     assert env.read_text() == before
 
 
 def test_a_second_bundle_is_named_each_time_and_the_first_stays_what_commands_mean(tmp_path: Path) -> None:
     env = tmp_path / "env"
-    list(remember(env, Target("my-project"), {}))
-    [note] = remember(env, Target("my-project", prefix="shop-"), {})
+    list(remember_settings(env, Target("my-project"), {}))
+    [note] = remember_settings(env, Target("my-project", prefix="shop-"), {})
     assert "HOOKCHAIN_PREFIX=hookchain-" in note
     assert read_dotenv(env) == {"GOOGLE_CLOUD_PROJECT": "my-project"}
 
 
 def test_defaults_are_not_worth_remembering(tmp_path: Path) -> None:
-    assert list(remember(tmp_path / "env", Target("my-project"), {})) == []
+    assert list(remember_settings(tmp_path / "env", Target("my-project"), {})) == []
     assert read_dotenv(tmp_path / "env") == {"GOOGLE_CLOUD_PROJECT": "my-project"}

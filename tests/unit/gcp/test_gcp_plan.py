@@ -15,7 +15,7 @@ from deploy.config.config_file import parse_config
 from deploy.config.faults import ConfigFaults
 from deploy.gcp.graph import Deployment, graph, in_order
 from deploy.gcp.iam_bindings import Grant
-from deploy.gcp.plan import NOTHING, PROJECT_NUMBER, Action, plan, script, superfluous
+from deploy.gcp.plan import NOTHING, PROJECT_NUMBER, Action, plan, script, superfluous_resources
 from deploy.gcp.resource import Command, Existing, Resource
 from deploy.gcp.resources.services import Bundle, joined
 from deploy.google.target import Target
@@ -402,7 +402,7 @@ def test_what_an_account_of_ours_may_do_and_nothing_needs_is_taken_away() -> Non
     ours, others = "serviceAccount:ours", "user:me@example.com"
     stale = Grant("secret", "hookchain-old", "roles/secretmanager.secretAccessor", ours)
     granted = [stale, Grant("project", "my-project", "roles/owner", others)]
-    assert superfluous(granted, resources, {ours}, TARGET) == (
+    assert superfluous_resources(granted, resources, {ours}, TARGET) == (
         Action(
             "delete",
             "grant",
@@ -411,7 +411,7 @@ def test_what_an_account_of_ours_may_do_and_nothing_needs_is_taken_away() -> Non
             (Command(("secrets", "remove-iam-policy-binding", "hookchain-old", f"--member={ours}",
                       "--role=roles/secretmanager.secretAccessor", "--condition=None")),),
             (stale.key,),
-            superfluous(granted, resources, {ours}, TARGET)[0].needs,
+            superfluous_resources(granted, resources, {ours}, TARGET)[0].needs,
         ),
     )  # fmt: skip
 

@@ -1,5 +1,4 @@
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -8,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.history.journal_view import DROPPED, REPLAYED, EventQuery, words_of
+from deploy.history.journal_view import DROPPED, REPLAYED, EventQuery, search_words
 from deploy.history.local_read import JournalReader
 from deploy.history.local_requests import RequestEntry, request_from_line, write_requests
 from deploy.history.local_retention import purge_journal
@@ -75,7 +74,9 @@ def attempt(event_id: str, outcome: str, destination: str = "list", number: int 
 
 
 def dead_letter(event_id: str) -> DeadLetter:
-    return DeadLetter(f"{event_id}-list", "refused", "no such user", NOW, b"{}", "deliveries", event_id, "tell", "list")
+    return DeadLetter(
+        f"{event_id}-list", "request_rejected", "no such user", NOW, b"{}", "deliveries", event_id, "tell", "list"
+    )
 
 
 def test_events_come_newest_first_a_page_at_a_time(journal: Journal) -> None:
@@ -120,7 +121,7 @@ def test_a_search_says_how_many_events_it_could_not_see_yet(journal: Journal) ->
 
 @given(st.text(st.characters()))
 def test_no_search_text_is_an_error_of_the_index(text: str) -> None:
-    words = words_of(text)
+    words = search_words(text)
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.execute("CREATE VIRTUAL TABLE texts USING fts5 (text)")
         if words:
@@ -132,11 +133,11 @@ def test_no_search_text_is_an_error_of_the_index(text: str) -> None:
     [
         ([], "delivering"),
         (["delivered"], "delivered"),
-        (["retry_later"], "retrying"),
-        (["unknown"], "retrying"),
-        (["retry_later", "delivered"], "delivered"),
-        (["disabled"], "held"),
-        (["refused"], "failed"),
+        (["retry_scheduled"], "retry_scheduled"),
+        (["unknown"], "retry_scheduled"),
+        (["retry_scheduled", "delivered"], "delivered"),
+        (["held"], "held"),
+        (["failed"], "dead_lettered"),
     ],
 )
 def test_the_last_attempt_decides_the_status(journal: Journal, outcomes: list[str], status: str) -> None:
@@ -152,20 +153,20 @@ def test_an_event_is_delivered_once_every_delivery_is(journal: Journal) -> None:
     assert journal.status("e1") == "delivered"
 
 
-def test_an_event_that_no_route_wanted_is_unmatched(journal: Journal) -> None:
+def test_an_event_that_no_route_took_has_the_status_no_route(journal: Journal) -> None:
     journal.record(entry("e1", RouteDecision("tell", False, "its type is another")))
-    assert journal.status("e1") == "unmatched"
+    assert journal.status("e1") == "no_route"
 
 
-def test_a_broken_chain_makes_the_event_failed(journal: Journal) -> None:
+def test_a_broken_chain_makes_the_event_dead_lettered(journal: Journal) -> None:
     journal.record(entry("e1", RouteDecision("tell", True, "step 1 broke", ("list",), "step"), TELL))
     journal.record(attempt("e1", "delivered"))
-    assert journal.status("e1") == "failed"
+    assert journal.status("e1") == "dead_lettered"
 
 
 def test_a_replayed_dead_letter_no_longer_speaks_for_its_event_and_a_dropped_one_does(journal: Journal) -> None:
-    journal.record(entry("e1", TELL), attempt("e1", "retry_later"), dead_letter("e1"))
-    assert journal.status("e1") == "failed"
+    journal.record(entry("e1", TELL), attempt("e1", "retry_scheduled"), dead_letter("e1"))
+    assert journal.status("e1") == "dead_lettered"
     assert journal.reader.mark_dead_letters(["e1-list", "nobody"], REPLAYED) == 1
     journal.record(attempt("e1", "delivered", number=2))
     assert journal.status("e1") == "delivered"
@@ -173,7 +174,7 @@ def test_a_replayed_dead_letter_no_longer_speaks_for_its_event_and_a_dropped_one
     assert [letter.id for letter in journal.reader.dead_letters(10)] == ["e1-list"]
     journal.reader.mark_dead_letters(["e1-list"], DROPPED)
     assert journal.reader.dead_letters(10) == ()
-    assert journal.status("e1") == "failed"
+    assert journal.status("e1") == "dead_lettered"
 
 
 def test_an_attempt_that_came_before_its_event_counts(journal: Journal) -> None:
@@ -212,31 +213,31 @@ def test_a_second_pass_changes_the_decisions_and_not_the_event(journal: Journal)
 
 def test_an_event_is_read_whole(journal: Journal) -> None:
     journal.request(RequestEntry(NOW, "POST", 200, "web", event_id="e1", bytes=12, duration_ms=1.5))
-    journal.record(entry("e1", TELL), attempt("e1", "refused"), dead_letter("e1"))
+    journal.record(entry("e1", TELL), attempt("e1", "failed"), dead_letter("e1"))
     record = journal.reader.event("e1")
     assert record
     assert record.routes == (TELL,)
-    assert record.attempts == (attempt("e1", "refused"),)
+    assert record.attempts == (attempt("e1", "failed"),)
     assert [(request.bytes, request.duration_ms) for request in record.requests] == [(12, 1.5)]
-    assert [letter.code for letter in record.dead_letters] == ["refused"]
+    assert [letter.code for letter in record.dead_letters] == ["request_rejected"]
     assert journal.reader.event("nobody") is None
 
 
 def test_refused_requests_come_newest_first(journal: Journal) -> None:
     journal.request(
         RequestEntry(NOW, "POST", 200, "web", event_id="e1"),
-        RequestEntry(NOW + 1, "POST", 401, "web", code="password", detail="the password is not the source's"),
+        RequestEntry(NOW + 1, "POST", 401, "web", code="password_mismatch", detail="the password is not the source's"),
         RequestEntry(NOW + 2, "GET", 404, "nobody", code="unknown_source"),
     )
-    assert [request.code for request in journal.reader.refused(10)] == ["unknown_source", "password"]
+    assert [request.code for request in journal.reader.rejected(10)] == ["unknown_source", "password_mismatch"]
 
 
 def test_a_log_line_of_receive_is_a_request() -> None:
     line = (
-        '{"severity":"WARNING","message":"refused","time":"2026-09-21T14:13:20.500Z","function":"receive",'
-        '"method":"POST","status":401,"source":"web","code":"sig","detail":"no signature","duration_ms":0.4}'
+        '{"severity":"WARNING","message":"rejected","time":"2026-09-21T14:13:20.500Z","function":"receive",'
+        '"method":"POST","status":401,"source":"web","code":"signature_mismatch","detail":"none","duration_ms":0.4}'
     )
-    expected = RequestEntry(NOW + 0.5, "POST", 401, "web", "sig", detail="no signature", duration_ms=0.4)
+    expected = RequestEntry(NOW + 0.5, "POST", 401, "web", "signature_mismatch", detail="none", duration_ms=0.4)
     assert request_from_line(line) == expected
 
 
@@ -253,7 +254,7 @@ def test_plots_count_what_happened_in_each_bucket(journal: Journal) -> None:
     journal.record(entry("e1", TELL), attempt("e1", "delivered"))
     buckets = journal.reader.series(NOW + 2, 60, 6)
     assert len(buckets) == 6
-    assert (buckets[-1].accepted, buckets[-1].refused, buckets[-1].delivered) == (1, 1, 1)
+    assert (buckets[-1].accepted, buckets[-1].rejected, buckets[-1].delivered) == (1, 1, 1)
     assert buckets[-1].p50_ms == 1000
     assert (buckets[0].accepted, buckets[0].p50_ms) == (0, None)
 
@@ -267,7 +268,7 @@ def test_the_version_moves_with_what_others_write(journal: Journal) -> None:
 
 def test_what_is_older_than_its_retention_goes_and_what_is_on_its_way_stays(journal: Journal) -> None:
     long_ago = NOW - 40 * DAY_SECONDS
-    journal.record(entry("gone", at=long_ago), entry("held", TELL, at=long_ago), attempt("held", "disabled"))
+    journal.record(entry("gone", at=long_ago), entry("held", TELL, at=long_ago), attempt("held", "held"))
     journal.record(entry("faded", at=NOW - 10 * DAY_SECONDS, data={"name": "Ada"}), entry("young", at=NOW))
     purged = purge_journal(journal.path, NOW, Retention(bodies_seconds=7 * DAY_SECONDS))
     assert (purged.events, purged.bodies) == (1, 1)
@@ -277,23 +278,3 @@ def test_what_is_older_than_its_retention_goes_and_what_is_on_its_way_stays(jour
     assert faded.document is None
     assert held
     assert held.document
-
-
-@pytest.mark.slow
-def test_a_search_in_a_hundred_thousand_events_answers_within_200_ms(journal: Journal) -> None:
-    for start in range(0, 100_000, 1_000):
-        journal.record(
-            *(
-                entry(f"e{n}", TELL, at=NOW + n, data={"n": n, "mail": f"c{n}@example.com"})
-                for n in range(start, start + 1_000)
-            )
-        )
-    while journal.reader.index():
-        pass
-    slowest = 0.0
-    for query in (EventQuery(text="c99@example"), EventQuery(text="exam"), EventQuery(text="exam", status="held")):
-        started = time.perf_counter()
-        journal.reader.events(query)
-        slowest = max(slowest, time.perf_counter() - started)
-    print(f"slowest search of 100,000 events: {slowest * 1000:.0f} ms")
-    assert slowest < 0.2

@@ -3,23 +3,30 @@
 import base64
 import json
 from dataclasses import replace
+from typing import NamedTuple, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.notify.destinations.email.default_body import (
+    FOLDER,
     MAX_INLINE_BYTES,
-    DefaultBody,
+    MAX_ROWS,
+    MAX_VALUE_CHARACTERS,
     default_body,
+    default_view,
     received_body,
+    rows_of,
     title_of,
 )
-from functions.notify.destinations.email.fields import MAX_ROWS, MAX_VALUE_CHARACTERS, rows_of
+from functions.notify.destinations.email.mail import Attachment
 from functions.notify.destinations.email.render import text_of, without_unsafe_links
 from shared.delivery import Delivery
 from shared.event import Event
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
+from shared.templates import Template
+from tests.unit.shared.json_values import values_of
 
 EVENT = Event(
     "e1",
@@ -33,12 +40,24 @@ EVENT = Event(
 )
 
 
-def body_of(event: Event) -> DefaultBody:
-    return default_body(Delivery(event, "tell the list", "list"), event)
+DELIVERY = Delivery(EVENT, "tell the list", "list")
+
+
+class Written(NamedTuple):
+    text: str
+    html: str
+    attachments: tuple[Attachment, ...]
+
+
+def body_of(event: Event) -> Written:
+    body = default_body(DELIVERY, event)
+    assert body.text is not None
+    assert body.html is not None
+    return Written(body.text, body.html, body.attachments)
 
 
 def cells(data: Json) -> list[tuple[str, str]]:
-    return [(row.name, row.value) for row in rows_of(data).rows]
+    return [(row.name, row.value) for row in rows_of(data)[0]]
 
 
 @pytest.mark.parametrize("part", ["text", "html"])
@@ -105,11 +124,11 @@ def test_nested_fields_are_rows_named_by_their_paths() -> None:
 
 
 def test_long_values_and_many_fields_are_cut_with_a_mark() -> None:
-    [row] = rows_of({"text": "x" * 12_345}).rows
-    many = rows_of({f"k{n}": n for n in range(MAX_ROWS + 1)})
+    [[row], _] = rows_of({"text": "x" * 12_345})
+    rows, has_more = rows_of({f"k{n}": n for n in range(MAX_ROWS + 1)})
 
     assert (row.value, row.cut) == ("x" * MAX_VALUE_CHARACTERS, "… 500 of 12,345 characters")
-    assert (len(many.rows), many.more) == (MAX_ROWS, True)
+    assert (len(rows), has_more) == (MAX_ROWS, True)
     assert "There are more fields" in body_of(EVENT.with_data({f"k{n}": n for n in range(MAX_ROWS + 1)})).html
 
 
@@ -129,7 +148,7 @@ def test_long_values_and_many_fields_are_cut_with_a_mark() -> None:
 def test_only_a_plain_web_address_becomes_a_link(value: str, is_link: bool) -> None:
     html = body_of(EVENT.with_data({"link": value})).html
 
-    assert (rows_of({"link": value}).rows[0].link is not None) is is_link
+    assert (rows_of({"link": value})[0][0].link is not None) is is_link
     assert ("href=" in html) is is_link
 
 
@@ -157,6 +176,27 @@ def test_any_text_makes_a_mail_without_controls(key: str, value: str) -> None:
     for written in (body.text, body.html):
         written.encode()
         assert not any(ord(c) < 32 and c not in "\n\t" for c in written)
+
+
+HOSTILE = st.text() | st.sampled_from(["<b>&amp;", "{{ 7 * 7 }}", "{% raw %}", "a.b", "https://example.com/?a=1&b=2"])
+DATA: st.SearchStrategy[Json] = values_of(st.none() | st.booleans() | st.integers() | HOSTILE)
+
+
+@given(DATA, HOSTILE.filter(bool), st.none() | HOSTILE, st.none() | HOSTILE)
+def test_the_mail_is_what_the_sandbox_of_operators_makes_of_the_same_templates(
+    data: Json, event_type: str, actor: str | None, raw_body: str | None
+) -> None:
+    event = replace(EVENT, data=data, type=event_type, actor=actor, rawbody=raw_body)
+    view = default_view(DELIVERY, event, received_body(event))
+    known = frozenset(view)
+    text, html = (
+        Template(name, (FOLDER / name).read_text("utf-8"), html="html" in name, known=known).render(
+            cast("JsonObject", view)
+        )
+        for name in ("default.txt.j2", "default.html.j2")
+    )
+
+    assert body_of(event) == (text, html, body_of(event).attachments)
 
 
 def test_the_mail_loads_nothing_from_outside() -> None:

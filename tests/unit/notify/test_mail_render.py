@@ -10,16 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from functions.notify.destinations.email.attachments import AttachmentEntry
 from functions.notify.destinations.email.email import sender_of
 from functions.notify.destinations.email.mail import Address, Attachment, Mail
 from functions.notify.destinations.email.mime import encoded, message_bytes
-from functions.notify.destinations.email.render import MailWriter
-from functions.notify.destinations.email.settings import Settings
+from functions.notify.destinations.email.render import MailSettings, MailWriter
+from functions.notify.destinations.email.settings import AttachmentSettings, Settings
 from shared.delivery import Delivery, Disabled
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
 from shared.templates import KNOWN
+from tests.fakes.mail_settings import mail_settings
 
 SENDER = Address("hooks@example.com", "Hooks")
 DATA: JsonObject = {"name": "Ada", "email": "ada@example.com", "link": "javascript:alert(1)"}
@@ -32,7 +34,8 @@ def settings(**values: Json) -> Settings:
 
 
 def written(event: Event = EVENT, **values: Json) -> Mail:
-    return MailWriter(settings(**values)).write(Delivery(event, "tell the list", "list"), event, SENDER, KEY)
+    writer = MailWriter(mail_settings(**({"to": "list@example.com"} | values)))
+    return writer.write(Delivery(event, "tell the list", "list"), event, SENDER, KEY)
 
 
 def with_data(**data: Json) -> Event:
@@ -87,7 +90,7 @@ def test_a_subject_that_smuggles_a_line_makes_no_mail(name: str) -> None:
     with pytest.raises(Permanent) as caught:
         written(with_data(name=name), subject="New: {{ data.name }}")
 
-    assert caught.value.code == "header"
+    assert caught.value.code == "invalid_header"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +112,7 @@ def test_a_recipient_that_the_event_names_is_one_and_on_the_allow_list(field: st
     with pytest.raises(Permanent) as caught:
         written(with_data(email=address), **values)
 
-    assert caught.value.code == "rcpt"
+    assert caught.value.code == "recipient_not_allowed"
     assert address not in caught.value.detail
 
 
@@ -178,7 +181,11 @@ def test_faulty_settings_are_refused_when_they_are_loaded(values: JsonObject, wo
 def test_settings_survive_being_written_to_a_slice() -> None:
     whole = settings(**{"from": "a@b.c"}, to=["x@y.z", "v@w.z"], subject="{{ type }}")
 
-    assert Settings.model_validate(whole.model_dump(mode="json", by_alias=True)) == whole
+    dumped = whole.model_dump(mode="json", by_alias=True)
+    assert Settings.model_validate(dumped).model_dump(mode="json", by_alias=True) == dumped
+    assert dumped["separate"] is True
+    assert dumped.keys() == MailSettings.__annotations__.keys()
+    assert AttachmentSettings.model_fields.keys() == AttachmentEntry.__annotations__.keys()
 
 
 @pytest.mark.parametrize(
@@ -296,7 +303,7 @@ def test_a_template_that_looks_through_a_long_list_for_each_of_its_items_holds_u
     with pytest.raises(Permanent) as caught:
         written(with_data(items=items), text=joined)
 
-    assert (caught.value.code, "templates compute" in caught.value.detail) == ("time", True)
+    assert (caught.value.code, "templates compute" in caught.value.detail) == ("time_limit_exceeded", True)
 
 
 # Files made of the event
@@ -370,7 +377,7 @@ def test_a_value_that_the_event_lacks_is_no_attachment() -> None:
     with pytest.raises(Permanent) as caught:
         attached({"document": "x"}, filename="a.txt", content="data.documnt")
 
-    assert caught.value.code == "undefined"
+    assert caught.value.code == "undefined_field"
     assert (
         "attach[0].content: 'data.documnt' is not in this event; did you mean 'data.document'?" in caught.value.detail
     )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from functions.notify.destinations.email.mail import Address, Attachment, Mail
 from functions.notify.destinations.email.sendgrid import outcome_of, request_body
-from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater
+from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater
 from shared.http_client import Answer
 from shared.jsontext import Json, JsonObject, to_json
 
@@ -135,11 +135,14 @@ def test_it_waits_as_long_as_it_was_told(headers: dict[str, str], after: float |
     assert found.after_seconds == after
 
 
-@pytest.mark.parametrize(("status", "code"), [(400, "sendgrid"), (404, "sendgrid"), (413, "size"), (422, "sendgrid")])
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, "mail_rejected"), (404, "mail_rejected"), (413, "mail_too_large"), (422, "mail_rejected")],
+)
 def test_what_it_will_never_take_is_refused(status: int, code: str) -> None:
     found = outcome(status, errors("Does not contain a valid address.", "personalizations.0.to.0.email"))
 
-    assert isinstance(found, Refused)
+    assert isinstance(found, Failed)
     assert found.code == code
     assert "personalizations.0.to.0.email: Does not contain" in found.answer
 
@@ -156,5 +159,5 @@ def test_any_answer_has_a_meaning_and_a_short_printable_excerpt(status: int, bod
 def test_an_answer_of_another_shape_is_shown_as_it_is(body: Json) -> None:
     found = outcome_of(Answer(400, json.dumps(body).encode()), sender="a@b", destination="d", now=NOW)
 
-    assert isinstance(found, Refused)
+    assert isinstance(found, Failed)
     assert found.answer.startswith("400 ")

@@ -10,7 +10,7 @@ from functions.notify.destinations.email.smtp import (
     parse_smtp_url,
     unsent_letters,
 )
-from shared.delivery import Delivered, Refused, RetryLater, Unknown
+from shared.delivery import Delivered, Failed, RetryLater, Unknown
 
 MAIL = Mail("k", Address("s@x.y"), (Address("a@x.y"), Address("b@x.y")), "Hi", "words", None, bcc=(Address("c@x.y"),))
 
@@ -65,13 +65,13 @@ def test_all_taken_is_delivered() -> None:
 
 def test_some_refused_is_delivered_and_says_so() -> None:
     assert conclude(fates("taken", "refused", "taken")) == Delivered(
-        "taken for 2 of 3 recipients, refused for the others: refused 1"
+        "accepted for 2 of 3 recipients, rejected for the others: refused 1"
     )
 
 
 def test_all_refused_is_refused() -> None:
-    assert conclude(fates("refused", "refused")) == Refused(
-        "smtp", "the SMTP server refuses the mail: refused 0", "refused 0"
+    assert conclude(fates("refused", "refused")) == Failed(
+        "mail_rejected", "the SMTP server rejects the mail: refused 0", "refused 0"
     )
 
 

@@ -4,10 +4,11 @@ from hypothesis import strategies as st
 
 from functions.notify.destinations.email.mail import MAX_SUBJECT_CHARACTERS, subject_line
 from shared.errors import Permanent
-from shared.jsontext import JsonObject
-from shared.one_line import oneline
+from shared.event import oneline
+from shared.jsontext import Json, JsonObject
 from shared.template_costs import MAX_OUTPUT_CHARACTERS
 from shared.templates import Template, TemplateFault, one_line_template
+from tests.unit.shared.json_values import values_of
 
 VIEW: JsonObject = {
     "type": "order",
@@ -91,20 +92,28 @@ def test_a_faulty_template_is_refused_when_it_is_compiled(source: str, words: st
 @pytest.mark.parametrize(
     ("source", "code", "words"),
     [
-        ("\n{{ data.missing }}", "undefined", "template 'text', line 2: 'data.missing' is not in this event; write"),
-        ("{{ data.name.first }}", "undefined", "'data.name.first' is not in this event; write"),
-        ("{{ data[data.secret] }}", "undefined", "something it names is not in this event"),
-        ("{{ data.name + 1 }}", "template", "template 'text', line 1: TypeError: a value is of another kind"),
-        ("{{ data.name.__class__.__mro__ }}", "template", "SecurityError"),
-        ("{{ data.items.append(1) }}", "template", "SecurityError"),
-        ("{{ data.update({}) }}", "template", "SecurityError: it reaches for what a template must not touch"),
-        ("{{ 1 / 0 }}", "template", "ZeroDivisionError: it divides by zero"),
-        ("{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}", "output", "more than"),
-        ("{{ 'x' * 5000000 }}", "output", "OverflowError"),
-        ("{{ 10 ** (10 ** 10) }}", "output", "OverflowError"),
-        ("{{ '%999999999d' % 1 }}", "output", "OverflowError"),
-        ("{{ range(10 ** 9) | list }}", "output", "OverflowError"),
-        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "template", "RecursionError"),
+        (
+            "\n{{ data.missing }}",
+            "undefined_field",
+            "template 'text', line 2: 'data.missing' is not in this event; write",
+        ),
+        ("{{ data.name.first }}", "undefined_field", "'data.name.first' is not in this event; write"),
+        ("{{ data[data.secret] }}", "undefined_field", "something it names is not in this event"),
+        ("{{ data.name + 1 }}", "template_failed", "template 'text', line 1: TypeError: a value is of another kind"),
+        ("{{ data.name.__class__.__mro__ }}", "template_failed", "SecurityError"),
+        ("{{ data.items.append(1) }}", "template_failed", "SecurityError"),
+        ("{{ data.update({}) }}", "template_failed", "SecurityError: it reaches for what a template must not touch"),
+        ("{{ 1 / 0 }}", "template_failed", "ZeroDivisionError: it divides by zero"),
+        (
+            "{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}",
+            "output_too_large",
+            "more than",
+        ),
+        ("{{ 'x' * 5000000 }}", "output_too_large", "OverflowError"),
+        ("{{ 10 ** (10 ** 10) }}", "output_too_large", "OverflowError"),
+        ("{{ '%999999999d' % 1 }}", "output_too_large", "OverflowError"),
+        ("{{ range(10 ** 9) | list }}", "output_too_large", "OverflowError"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "template_failed", "RecursionError"),
     ],
 )
 def test_what_fails_for_an_event_is_permanent_and_says_nothing_of_the_event(source: str, code: str, words: str) -> None:
@@ -142,7 +151,7 @@ def test_a_field_that_the_event_lacks_is_named_with_its_whole_path_and_the_neare
         Template("text", source).render(CUSTOMER)
 
     meant = f"; did you mean {near!r}? Write {{{{" if near else "; write {{"
-    assert caught.value.code == "undefined"
+    assert caught.value.code == "undefined_field"
     assert f"line 1: {missing!r} is not in this event{meant}" in caught.value.detail
 
 
@@ -197,7 +206,7 @@ def test_a_subject_that_could_end_its_line_is_refused(hostile: str) -> None:
     with pytest.raises(Permanent) as caught:
         subject_line(hostile)
 
-    assert caught.value.code == "header"
+    assert caught.value.code == "invalid_header"
     assert hostile not in caught.value.detail
 
 
@@ -209,3 +218,39 @@ def test_a_long_subject_is_cut_with_a_mark() -> None:
 @given(st.text())
 def test_any_text_fits_a_subject_once_it_is_on_one_line(text: str) -> None:
     subject_line(oneline(text))
+
+
+FIELDS = ["type", "data", "data.a", "data['a'].b", "data.items", "data[0]", "data['0']", "data.upper", "range"]
+PLAIN = st.lists(st.sampled_from(["Hi ", "\n", "{# nothing #}", *(f"{{{{ {field} }}}}" for field in FIELDS)]))
+
+
+@given(
+    PLAIN.map("".join),
+    values_of(st.none() | st.booleans() | st.integers() | st.text()) | st.just({"a": {"b": "c"}, "0": "d"}),
+)
+def test_fields_between_words_are_shown_as_the_sandbox_shows_them(source: str, data: Json) -> None:
+    view: JsonObject = {"type": "order", "data": data}
+    plain, in_sandbox = Template("text", source), Template("text", "{% if false %}{% endif %}" + source)
+
+    assert not in_sandbox.is_plain
+    assert outcome_of(plain, view) == outcome_of(in_sandbox, view)
+
+
+def outcome_of(template: Template, view: JsonObject) -> str | tuple[str, str]:
+    try:
+        return template.render(view)
+    except Permanent as error:
+        return error.code, error.detail
+
+
+def test_a_template_that_computes_anything_is_not_plain() -> None:
+    assert Template("text", "Order {{ data.number }} of {{ data['customer name'] }}").is_plain
+    for source in (
+        "{{ data.a | upper }}",
+        "{{ data.a ~ data.b }}",
+        "{{ data[data.a] }}",
+        "{{ 'a' }}",
+        "{{ data.a() }}",
+    ):
+        assert not Template("text", source).is_plain
+    assert not Template("html", "{{ data.a }}", html=True).is_plain

@@ -6,8 +6,8 @@ import pytest
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.email.email import ASK_AGAIN_SECONDS, MailTransports, Via, connect
 from functions.notify.destinations.email.mail import SendLimit
+from functions.notify.destinations.email.render import MailSettings
 from functions.notify.destinations.email.sendgrid import SendGridTransport
-from functions.notify.destinations.email.settings import Settings
 from functions.notify.destinations.email.smtp import SmtpTransport
 from shared.delivery import Delivery, Disabled
 from shared.errors import Permanent, Temporary
@@ -16,6 +16,7 @@ from shared.secrets import SecretDenied
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock
+from tests.fakes.mail_settings import mail_settings
 from tests.fakes.secrets import FakeSecrets
 
 KEY = {"sendgrid-api-key": "SG.not-a-real-key-0123456789"}
@@ -122,12 +123,12 @@ EVENT = Event("e1", "/sources/s", "t", "2026-03-01T12:00:05.000Z", "00", {})
 ATTEMPT = Attempt(idempotency_key="k" * 64, attempt_number=1, generation=0, now=0.0, timeout_seconds=5.0)
 
 
-async def attempted(given: Context, settings: Settings, event: Event = EVENT) -> object:
+async def attempted(given: Context, settings: MailSettings, event: Event = EVENT) -> object:
     return await connect("list", settings, given).attempt(Delivery(event, "r", "list"), ATTEMPT)
 
 
 async def test_an_smtp_url_that_cannot_be_used_holds_the_destination_and_is_not_repeated() -> None:
-    found = await attempted(context(FakeSecrets({}), "smtp://ada:hunter2@x"), Settings(to=["a@x.y"]))
+    found = await attempted(context(FakeSecrets({}), "smtp://ada:hunter2@x"), mail_settings())
 
     assert isinstance(found, Disabled)
     assert "put it in the secret smtp-password" in found.reason
@@ -135,22 +136,22 @@ async def test_an_smtp_url_that_cannot_be_used_holds_the_destination_and_is_not_
 
 
 async def test_a_user_without_a_password_holds_the_destination() -> None:
-    found = await attempted(context(FakeSecrets({}), "smtp://ada@127.0.0.1:1"), Settings(to=["a@x.y"]))
+    found = await attempted(context(FakeSecrets({}), "smtp://ada@127.0.0.1:1"), mail_settings())
 
     assert isinstance(found, Disabled)
     assert "smtp-password" in found.reason
 
 
 async def test_a_sender_that_is_no_address_holds_the_destination() -> None:
-    found = await attempted(context(FakeSecrets(KEY), email_from="nobody"), Settings(to=["a@x.y"]))
+    found = await attempted(context(FakeSecrets(KEY), email_from="nobody"), mail_settings())
 
     assert isinstance(found, Disabled)
     assert "EMAIL_FROM" in found.reason
 
 
 async def test_an_event_whose_data_is_gone_is_permanent() -> None:
-    with pytest.raises(Permanent, match="dataref"):
-        await attempted(context(FakeSecrets(KEY)), Settings(to=["a@x.y"]), replace(EVENT, dataref="gone"))
+    with pytest.raises(Permanent, match="missing_body"):
+        await attempted(context(FakeSecrets(KEY)), mail_settings(), replace(EVENT, dataref="gone"))
 
 
 async def test_a_mail_waits_until_another_is_done() -> None:

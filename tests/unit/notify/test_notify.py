@@ -8,7 +8,7 @@ import pytest
 from functions.notify.destination import Attempt
 from functions.notify.notify import notify
 from functions.notify.work import Acknowledged, Nacked
-from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater
+from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Temporary
 from shared.ledger import Claimed, DestinationState, Settlement
 from tests.fakes.destinations import FakeDestination
@@ -25,7 +25,7 @@ async def test_a_delivery_is_attempted_once_recorded_and_acknowledged() -> None:
     assert (result.outcome, result.attempt_number) == ("delivered", 1)
     assert notifier.crm.delivered == [DELIVERY]
     row = await notifier.row()
-    assert (row.state, row.answer) == ("done", "202 Accepted")
+    assert (row.state, row.answer) == ("delivered", "202 Accepted")
 
 
 async def test_an_attempt_is_told_its_key_its_number_and_its_time() -> None:
@@ -64,7 +64,7 @@ async def test_an_attempt_is_journaled_with_what_came_of_it() -> None:
     await notifier.take()
     (entry,) = notifier.journal.attempts
     assert (entry.delivery_id, entry.event_id, entry.destination) == (DELIVERY.id, "e1", "crm")
-    assert (entry.outcome, entry.reason, entry.answer) == ("retry_later", "busy there", "429 Too Many Requests")
+    assert (entry.outcome, entry.reason, entry.answer) == ("retry_scheduled", "busy there", "429 Too Many Requests")
 
 
 async def test_a_journal_that_fails_blocks_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,14 +81,14 @@ async def test_a_destination_in_trouble_is_acknowledged_and_tried_again_by_its_s
     notifier = FakeNotifier(FakeDestination(RetryLater("busy there"), RetryLater("still busy")))
     start = notifier.clock.now()
     result = await notifier.take()
-    assert (type(result), result.outcome) == (Acknowledged, "retry_later")
+    assert (type(result), result.outcome) == (Acknowledged, "retry_scheduled")
     row = await notifier.row()
     assert row.retry_at is not None
     assert start + 5 <= row.retry_at <= start + 5.5
     assert (await notifier.take()).outcome == "waiting"
     notifier.clock.advance(6)
     (second,) = await notifier.sweep_and_take()
-    assert (second.outcome, second.attempt_number) == ("retry_later", 2)
+    assert (second.outcome, second.attempt_number) == ("retry_scheduled", 2)
     notifier.clock.advance(331)
     (third,) = await notifier.sweep_and_take()
     assert (third.outcome, third.attempt_number) == ("delivered", 3)
@@ -109,11 +109,11 @@ async def test_the_end_of_the_schedule_is_a_dead_letter() -> None:
     for _ in range(2):
         notifier.clock.advance(3_600)
         (result,) = await notifier.sweep_and_take()
-    assert (type(result), result.outcome, result.code) == (Acknowledged, "dead_letter", "exhausted")
+    assert (type(result), result.outcome, result.code) == (Acknowledged, "dead_lettered", "retries_exhausted")
     (letter,) = notifier.dead_letters
-    assert letter.attributes["code"] == "exhausted"
+    assert letter.attributes["code"] == "retries_exhausted"
     row = await notifier.row()
-    assert (row.state, row.reason) == ("failed", "exhausted: attempt 3, the last: busy there")
+    assert (row.state, row.reason) == ("dead_lettered", "retries_exhausted: attempt 3, the last: busy there")
 
 
 async def test_a_destination_that_asks_for_a_pause_is_left_alone_and_the_wait_counts_as_no_attempt() -> None:
@@ -123,7 +123,7 @@ async def test_a_destination_that_asks_for_a_pause_is_left_alone_and_the_wait_co
     assert paused.reason == "the destination is paused"
     assert len(notifier.crm.attempts) == 1
     notifier.clock.advance(119)
-    assert [result.outcome for result in await notifier.sweep_and_take()] == ["retry_later"]
+    assert [result.outcome for result in await notifier.sweep_and_take()] == ["retry_scheduled"]
     assert len(notifier.crm.attempts) == 1
     notifier.clock.advance(14)
     assert {result.outcome for result in await notifier.sweep_and_take()} == {"delivered"}
@@ -141,7 +141,7 @@ class PausingLedger(FakeLedger):
     async def pause(self, destination: str, until: float, now: float) -> None:
         self.pauses += 1
         if self.fault_of_pauses:
-            raise Temporary("ledger", self.fault_of_pauses)
+            raise Temporary("ledger_unavailable", self.fault_of_pauses)
         await super().pause(destination, until, now)
 
 
@@ -155,7 +155,7 @@ async def test_of_many_that_are_refused_together_one_writes_the_pause() -> None:
 
     notifier = FakeNotifier(Together(), ledger=ledger)
     results = await asyncio.gather(*(notifier.take(a_delivery(number)) for number in range(40)))
-    assert {result.outcome for result in results} == {"retry_later"}
+    assert {result.outcome for result in results} == {"retry_scheduled"}
     assert ledger.pauses == 1
 
 
@@ -167,7 +167,7 @@ async def test_a_pause_that_cannot_be_written_loses_no_outcome() -> None:
     with pytest.raises(Temporary):
         await notifier.take()
     row = await notifier.row()
-    assert (row.state, row.reason) == ("retry_at", "locked out")
+    assert (row.state, row.reason) == ("retry_scheduled", "locked out")
     assert (await notifier.take()).outcome == "waiting"
 
 
@@ -179,7 +179,7 @@ async def test_a_pause_that_could_not_be_written_is_written_by_the_next_that_is_
     with pytest.raises(Temporary):
         await notifier.take(a_delivery(1))
     ledger.fault_of_pauses = None
-    assert (await notifier.take(a_delivery(2))).outcome == "retry_later"
+    assert (await notifier.take(a_delivery(2))).outcome == "retry_scheduled"
     assert (await ledger.destination_state("crm")).paused_until is not None
 
 
@@ -224,7 +224,7 @@ async def test_a_release_that_comes_just_before_a_delivery_is_held_releases_that
 
     notifier = FakeNotifier(FakeDestination(Disabled("verify the sender")), ledger=ReleasedMeanwhile())
     await notifier.take()
-    assert (await notifier.row()).state == "retry_at"
+    assert (await notifier.row()).state == "retry_scheduled"
 
 
 async def test_an_attempt_does_not_begin_where_its_lease_could_end_before_it() -> None:
@@ -237,7 +237,7 @@ async def test_an_attempt_does_not_begin_where_its_lease_could_end_before_it() -
     notifier = FakeNotifier(ledger=SlowState())
     started = notifier.clock.now()
     result = await notifier.take()
-    assert (type(result), result.outcome, notifier.crm.attempts) == (Nacked, "lease_over", [])
+    assert (type(result), result.outcome, notifier.crm.attempts) == (Nacked, "lease_expired", [])
     assert (await notifier.take()).outcome == "delivered"
     assert (await notifier.row()).attempt_number == 1
 
@@ -266,7 +266,7 @@ async def test_a_forced_replay_delivers_again_once_under_a_key_of_its_generation
 
 
 async def test_a_dead_letter_can_be_replayed() -> None:
-    notifier = FakeNotifier(FakeDestination(Refused("gone", "no such list")))
+    notifier = FakeNotifier(FakeDestination(Failed("mail_rejected", "no such list")))
     await notifier.take()
     assert (await notifier.take(replay="r1", force="true")).outcome == "delivered"
 

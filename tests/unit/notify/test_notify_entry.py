@@ -6,7 +6,7 @@ import pytest
 from functions.notify.entry import Service, answer
 from functions.notify.sweep import Sweeper
 from shared.dead_letters import dead_letter_message
-from shared.delivery import Refused, RetryLater
+from shared.delivery import Failed, RetryLater
 from shared.errors import Temporary
 from shared.http import Reply, Request
 from shared.journal import DeadLetter
@@ -42,7 +42,7 @@ async def test_a_delivery_is_acknowledged_with_204_and_one_line_in_the_log(
 
 
 async def test_a_destinations_trouble_never_nacks() -> None:
-    for trouble in (RetryLater("busy there"), Refused("gone", "no such list"), TimeoutError(), ValueError()):
+    for trouble in (RetryLater("busy there"), Failed("mail_rejected", "no such list"), TimeoutError(), ValueError()):
         assert (await post(FakeNotifier(FakeDestination(trouble)), a_push())).status == 204
 
 
@@ -63,7 +63,7 @@ async def test_what_another_worker_has_is_a_503_and_no_error_in_the_log(capsys: 
 
 async def test_a_part_that_cannot_be_made_is_a_503() -> None:
     def service() -> Service:
-        raise Temporary("ledger", "this platform's settings name no ledger")
+        raise Temporary("ledger_unavailable", "this platform's settings name no ledger")
 
     assert (await answer(service, Request("POST", "/"), reading(a_push()))).status == 503
 

@@ -9,38 +9,45 @@ from functions.notify.destination import Attempt
 from functions.notify.notify import notify
 from functions.notify.work import Acknowledged
 from shared.dead_letters import dead_letter_from
-from shared.delivery import Delivery, Outcome, Refused
+from shared.delivery import Delivery, Failed, Outcome
 from shared.errors import Permanent, Temporary
 from tests.fakes.destinations import FakeDestination
 from tests.fakes.notifier import DELIVERY, EVENT, FakeNotifier, a_delivery, push_of
 
 
 async def test_a_refusal_is_dead_lettered_first_and_then_acknowledged() -> None:
-    notifier = FakeNotifier(FakeDestination(Refused("gone", "no such list", "410 Gone")))
+    notifier = FakeNotifier(FakeDestination(Failed("mail_rejected", "no such list", "410 Gone")))
     result = await notifier.take()
-    assert (type(result), result.outcome, result.code) == (Acknowledged, "dead_letter", "gone")
+    assert (type(result), result.outcome, result.code) == (Acknowledged, "dead_lettered", "mail_rejected")
     (message,) = notifier.dead_letters
     letter = dead_letter_from(json.loads(message.data))
-    assert (letter.id, letter.code, letter.reason, letter.topic) == (DELIVERY.id, "gone", "no such list", "deliveries")
+    assert (letter.id, letter.code, letter.reason, letter.topic) == (
+        DELIVERY.id,
+        "mail_rejected",
+        "no such list",
+        "deliveries",
+    )
     assert (letter.event_id, letter.route, letter.destination) == ("e1", "tell the list", "crm")
     assert json.loads(letter.message)["data"]["event"]["data"] == {"name": "Ada"}
     row = await notifier.row()
-    assert (row.state, row.reason, row.answer) == ("failed", "gone: no such list", "410 Gone")
+    assert (row.state, row.reason, row.answer) == ("dead_lettered", "mail_rejected: no such list", "410 Gone")
 
 
 async def test_a_refusal_that_cannot_be_dead_lettered_is_not_acknowledged_and_comes_again() -> None:
-    notifier = FakeNotifier(FakeDestination(Refused("gone", "no such list"), Refused("gone", "no such list")))
+    notifier = FakeNotifier(
+        FakeDestination(Failed("mail_rejected", "no such list"), Failed("mail_rejected", "no such list"))
+    )
     notifier.bus.fault = "down"
     with pytest.raises(Temporary):
         await notifier.take()
     notifier.bus.fault = None
-    assert (await notifier.take()).outcome == "dead_letter"
+    assert (await notifier.take()).outcome == "dead_lettered"
     assert [attempt.attempt_number for attempt in notifier.crm.attempts] == [1, 1]
 
 
 async def test_a_permanent_fault_of_a_destination_is_a_dead_letter_of_its_code() -> None:
-    notifier = FakeNotifier(FakeDestination(Permanent("template", "line 3")))
-    assert (await notifier.take()).code == "template"
+    notifier = FakeNotifier(FakeDestination(Permanent("template_failed", "line 3")))
+    assert (await notifier.take()).code == "template_failed"
 
 
 @pytest.mark.parametrize("fault", [RecursionError(), MemoryError(), KeyError("the body's own text"), OSError(5, "x")])
@@ -49,7 +56,7 @@ async def test_a_destination_that_breaks_costs_one_delivery_and_says_nothing_of_
 ) -> None:
     notifier = FakeNotifier(FakeDestination(fault))
     result = await notifier.take(a_delivery(1))
-    assert (result.outcome, result.code) == ("dead_letter", "destination_fault")
+    assert (result.outcome, result.code) == ("dead_lettered", "destination_fault")
     assert "the body's own text" not in str(result.reason)
     assert (await notifier.take(a_delivery(2))).outcome == "delivered"
 
@@ -70,18 +77,18 @@ async def test_the_sender_using_its_delivery_id_for_another_body_is_a_dead_lette
     await notifier.take()
     other = replace(DELIVERY, event=replace(EVENT, payloadhash="b" * 64, data={"name": "Eve"}))
     result = await notifier.take(other)
-    assert (type(result), result.code) == (Acknowledged, "id_reuse")
+    assert (type(result), result.code) == (Acknowledged, "delivery_id_reused")
     (letter,) = notifier.dead_letters
     assert letter.attributes["id"] != DELIVERY.id
     assert len(notifier.crm.attempts) == 1
-    assert (await notifier.row()).state == "done"
+    assert (await notifier.row()).state == "delivered"
 
 
 async def test_a_destination_that_is_configured_no_more_is_a_dead_letter_once() -> None:
     notifier = FakeNotifier()
     gone = a_delivery(1, "old crm")
     result = await notifier.take(gone)
-    assert (result.outcome, result.code) == ("dead_letter", "destination")
+    assert (result.outcome, result.code) == ("dead_lettered", "unknown_destination")
     assert (await notifier.take(gone)).outcome == "finished"
     assert len(notifier.dead_letters) == 1
 
@@ -89,19 +96,19 @@ async def test_a_destination_that_is_configured_no_more_is_a_dead_letter_once() 
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        (b"", "push"),
-        (b"[" * 100_000, "push"),
-        (b'{"message": 1}', "push"),
-        (b'{"message": {"data": "!"}}', "push"),
-        (push_of(b"\xff\xfe"), "event"),
-        (push_of(b"[" * 100_000), "event"),
-        (push_of(b'{"type": "hookchain.delivery", "data": {}}'), "event"),
-        (push_of(b'{"type": "signup.created"}'), "event"),
+        (b"", "malformed_push"),
+        (b"[" * 100_000, "malformed_push"),
+        (b'{"message": 1}', "malformed_push"),
+        (b'{"message": {"data": "!"}}', "malformed_push"),
+        (push_of(b"\xff\xfe"), "malformed_event"),
+        (push_of(b"[" * 100_000), "malformed_event"),
+        (push_of(b'{"type": "hookchain.delivery", "data": {}}'), "malformed_event"),
+        (push_of(b'{"type": "signup.created"}'), "malformed_event"),
     ],
 )
 async def test_what_is_no_delivery_is_dead_lettered_and_acknowledged(body: bytes, code: str) -> None:
     notifier = FakeNotifier()
     result = await notify(body, notifier.parts)
-    assert (type(result), result.outcome, result.code) == (Acknowledged, "dead_letter", code)
+    assert (type(result), result.outcome, result.code) == (Acknowledged, "dead_lettered", code)
     (letter,) = notifier.dead_letters
     dead_letter_from(json.loads(letter.data))

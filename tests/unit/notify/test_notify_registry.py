@@ -1,14 +1,22 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import cast
+
 import pytest
 
 from functions.notify.registry import Configured, Destinations, read_destinations
 from shared.errors import Temporary
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 from shared.slices import SliceFault
 from tests.fakes.destinations import a_context
+from tests.fakes.mail_settings import mail_settings
 
+SETTINGS = cast("JsonObject", mail_settings(to="list@example.com"))
 WRITTEN: dict[str, Json] = {
     "kind": "email",
-    "settings": {"to": ["list@example.com"]},
+    "settings": SETTINGS,
     "retry_seconds": [5, 300],
     "timeout_seconds": 15,
     "on_unknown": "resend",
@@ -18,7 +26,7 @@ WRITTEN: dict[str, Json] = {
 def test_a_destination_is_read_from_the_slice() -> None:
     read = read_destinations({"function": "notify", "destinations": {"list": WRITTEN}})
     assert read == {
-        "list": Configured("list", "email", {"to": ["list@example.com"]}, (5.0, 300.0), 15.0, "resend"),
+        "list": Configured("list", "email", SETTINGS, (5.0, 300.0), 15.0, "resend"),
     }
 
 
@@ -57,3 +65,26 @@ def test_settings_that_its_kind_does_not_take_wait_for_a_bundle_that_is_whole() 
     with pytest.raises(Temporary, match="'list' of kind 'email' cannot start") as raised:
         destinations.connected(configured)
     assert "hunter2" not in str(raised.value)
+
+
+CONNECT_MAIL = """\
+import json, sys
+from functions.notify import entry, wiring
+from functions.notify.destination import Context
+from functions.notify.registry import Destinations, read_destinations
+from shared.settings import read_settings
+context = Context(None, read_settings({}), None, wiring.platform.SystemClock())
+destinations = Destinations(read_destinations(json.loads(sys.argv[1])), context)
+destinations.connected(destinations.configured["list"])
+print(*sorted(sys.modules))
+"""
+
+
+def test_a_mail_destination_imports_only_what_its_settings_use(root: Path) -> None:
+    slice_ = json.dumps({"function": "notify", "destinations": {"list": WRITTEN}})
+    command = [sys.executable, "-c", CONNECT_MAIL, slice_]
+    imported = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.split()
+
+    assert "functions.notify.destinations.email.sendgrid" in imported
+    unused = {"pydantic", "aiosmtplib", "functions.notify.destinations.email.smtp", "cryptography", "sendgrid"}
+    assert unused & {*imported} == set()

@@ -17,11 +17,11 @@ from functions.notify.notify import notify
 from functions.notify.registry import DestinationStates
 from functions.notify.sweep import Sweeper
 from functions.notify.work import Acknowledged, Notifier
-from shared.delivery import Delivered, Delivery, Disabled, Outcome, Refused, RetryLater
-from shared.errors import Temporary
+from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
+from shared.errors import Temporary, TemporaryCode
 from shared.journal import Journaling
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Settlement
-from shared.ledger_rules import DONE, FAILED
+from shared.ledger_rules import DEAD_LETTERED, DELIVERED
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
 from tests.fakes.destinations import FakeDestinations
 from tests.fakes.journal import FakeJournal
@@ -38,7 +38,7 @@ TROUBLES: list[Outcome] = [
     *[RetryLater("busy")] * 8,
     RetryLater("busy", after_seconds=30.0),
     RetryLater("busy", pause_destination_seconds=60.0),
-    Refused("gone", "no such list"),
+    Failed("mail_rejected", "no such list"),
     Disabled("verify the sender"),
 ]
 
@@ -62,7 +62,7 @@ class Chaos:
         return self.is_on and self.random.random() < share
 
     async def around(
-        self, code: str, call: Callable[Given, Awaitable[Answer]], *values: Given.args, **named: Given.kwargs
+        self, code: TemporaryCode, call: Callable[Given, Awaitable[Answer]], *values: Given.args, **named: Given.kwargs
     ) -> Answer:
         await asyncio.sleep(100.0 if self.happens(0.002) else self.random.random() * 0.05)
         self.strike(code)
@@ -70,7 +70,7 @@ class Chaos:
         self.strike(code)
         return answer
 
-    def strike(self, code: str) -> None:
+    def strike(self, code: TemporaryCode) -> None:
         self.crash()
         if self.happens(0.01):
             raise Temporary(code, "chaos")
@@ -92,7 +92,9 @@ class ChaosLedger(FakeLedger):
     async def claim(
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
     ) -> Claim:
-        return await self.chaos.around("ledger", self.counted, delivery, message, now, lease_seconds, due_fence)
+        return await self.chaos.around(
+            "ledger_unavailable", self.counted, delivery, message, now, lease_seconds, due_fence
+        )
 
     async def counted(
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None
@@ -104,22 +106,22 @@ class ChaosLedger(FakeLedger):
         return claim
 
     async def begin(self, claim: Claimed, now: float) -> Claimed | None:
-        return await self.chaos.around("ledger", super().begin, claim, now)
+        return await self.chaos.around("ledger_unavailable", super().begin, claim, now)
 
     async def give_back(self, claim: Claimed, now: float) -> bool:
-        return await self.chaos.around("ledger", super().give_back, claim, now)
+        return await self.chaos.around("ledger_unavailable", super().give_back, claim, now)
 
     async def settle(self, claim: Claimed, settlement: Settlement) -> bool:
-        return await self.chaos.around("ledger", super().settle, claim, settlement)
+        return await self.chaos.around("ledger_unavailable", super().settle, claim, settlement)
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
-        return await self.chaos.around("ledger", super().due, now, limit, since)
+        return await self.chaos.around("ledger_unavailable", super().due, now, limit, since)
 
     async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
-        return await self.chaos.around("ledger", super().postpone, key, fence, now, at)
+        return await self.chaos.around("ledger_unavailable", super().postpone, key, fence, now, at)
 
     async def destination_state(self, destination: str) -> DestinationState:
-        return await self.chaos.around("ledger", super().destination_state, destination)
+        return await self.chaos.around("ledger_unavailable", super().destination_state, destination)
 
 
 class ChaosDestination:
@@ -154,7 +156,7 @@ class ChaosBus:
     dead_letters: set[str] = field(default_factory=set)
 
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
-        await self.chaos.around("bus", self.store, topic, messages)
+        await self.chaos.around("bus_unavailable", self.store, topic, messages)
 
     async def store(self, topic: str, messages: Sequence[BusMessage]) -> None:
         if topic == DEAD_LETTERS:
@@ -258,8 +260,8 @@ def test_nothing_is_lost_and_nothing_comes_twice_but_where_the_promise_says_so(s
     for delivery in simulation.deliveries:
         row = ledger.table[delivery.id]
         where = f"seed {seed}, {row}"
-        assert row.state in (DONE, FAILED), f"lost: {where}"
-        if row.state == FAILED:
+        assert row.state in (DELIVERED, DEAD_LETTERED), f"lost: {where}"
+        if row.state == DEAD_LETTERED:
             assert row.key in simulation.bus.dead_letters, f"failed without a dead letter: {where}"
         else:
             assert crm.effects[row.key] >= 1, f"done without an effect: {where}"

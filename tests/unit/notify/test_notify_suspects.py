@@ -58,14 +58,18 @@ async def test_all_that_was_cut_off_is_suspect_once() -> None:
 
 async def test_suspects_are_attempted_one_at_a_time_so_that_none_is_cut_off_with_another() -> None:
     rows = await rows_after(2)
-    assert rows["e0"].state == "done"
+    assert rows["e0"].state == "delivered"
     assert (rows["e1"].state, rows["e1"].crashes) == ("attempted", 1)
     assert (rows["e2"].state, rows["e2"].crashes) == ("claimed", 1)
 
 
 async def test_the_poison_is_given_up_on_after_three_attempts_and_its_peers_are_delivered() -> None:
     rows = await rows_after(4)
-    assert {name: row.state for name, row in rows.items()} == {"e0": "done", "e1": "failed", "e2": "done"}
+    assert {name: row.state for name, row in rows.items()} == {
+        "e0": "delivered",
+        "e1": "dead_lettered",
+        "e2": "delivered",
+    }
     assert (rows["e1"].attempt_number, rows["e1"].reason) == (
         3,
         "crashed: 3 attempts in a row ended without a record; accepted or not: unknown",

@@ -50,7 +50,7 @@ async def attempts_of(notifier: FakeNotifier) -> tuple[list[float], Result]:
     """Take the delivery to its end, each time in a process that has just started; the waits, and the last result."""
     waits: list[float] = []
     result = await notifier.take()
-    while (row := await notifier.row()).state == "retry_at":
+    while (row := await notifier.row()).state == "retry_scheduled":
         assert row.retry_at is not None
         waits.append(row.retry_at - notifier.clock.now())
         notifier.clock.advance(waits[-1])
@@ -65,7 +65,7 @@ async def test_a_destination_that_answers_too_late_gets_three_attempts_minutes_a
     waits, last = await attempts_of(notifier)
     assert len(crm.attempts) == 3
     assert [wait // 300 for wait in waits] == [1, 2]
-    assert (type(last), last.outcome, last.code) == (Acknowledged, "dead_letter", "outcome_unknown")
+    assert (type(last), last.outcome, last.code) == (Acknowledged, "dead_lettered", "outcome_unknown")
     (letter,) = notifier.dead_letters
     assert b"accepted or not: unknown" in letter.data
     assert [entry.outcome for entry in notifier.journal.attempts] == ["unknown"] * 3
@@ -79,7 +79,7 @@ async def test_a_destination_that_recognises_a_repeat_gets_its_whole_schedule() 
     assert {attempt.idempotency_key for attempt in crm.attempts} == {DELIVERY.id}
     assert waits[0] >= 300
     assert waits == sorted(waits)
-    assert last.code == "exhausted"
+    assert last.code == "retries_exhausted"
     assert "accepted or not: unknown" in (last.reason or "")
 
 
@@ -124,7 +124,7 @@ async def test_a_dead_letter_that_cannot_be_published_causes_no_fourth_attempt()
 
 
 async def test_a_request_that_was_sent_by_fetch_and_got_no_answer_is_unknown() -> None:
-    notifier = FakeNotifier(FakeDestination(Unanswered("fetch", "example.com did not answer within 15 s")))
+    notifier = FakeNotifier(FakeDestination(Unanswered("host_unreachable", "example.com did not answer within 15 s")))
     result = await notifier.take()
     assert (result.outcome, result.reason) == (
         "unknown",
@@ -195,8 +195,8 @@ async def test_a_late_worker_records_nothing_and_is_not_acknowledged() -> None:
 
     notifier = FakeNotifier(FakeDestination(slow))
     late = await notifier.take()
-    assert (type(late), late.outcome) == (Nacked, "lease_over")
-    assert (await notifier.row()).state == "done"
+    assert (type(late), late.outcome) == (Nacked, "lease_expired")
+    assert (await notifier.row()).state == "delivered"
 
 
 async def test_a_clock_that_is_set_ahead_during_an_attempt_leads_to_no_second_one() -> None:

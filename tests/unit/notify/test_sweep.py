@@ -150,7 +150,7 @@ async def test_a_row_that_cannot_be_moved_holds_up_no_other() -> None:
     class OneStuck(FakeLedger):
         async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
             if key == a_delivery(1).id:
-                raise Temporary("ledger", "others kept writing it")
+                raise Temporary("ledger_unavailable", "others kept writing it")
             return await super().postpone(key, fence, now, at)
 
     notifier = FakeNotifier(FakeDestination(*[RetryLater("busy there")] * 3), ledger=OneStuck())
@@ -167,7 +167,7 @@ async def test_a_message_that_arrived_without_being_confirmed_starts_no_second_r
     class Unconfirmed(FakeBus):
         async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
             await super().publish(topic, messages)
-            raise Temporary("bus", "it stored them, and the connection broke")
+            raise Temporary("bus_unavailable", "it stored them, and the connection broke")
 
     notifier = await waiting()
     bus = Unconfirmed()

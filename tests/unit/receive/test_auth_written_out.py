@@ -36,7 +36,7 @@ async def test_an_hmac_by_any_algorithm(algorithm: str) -> None:
     way: dict[str, Json] = {"scheme": "hmac", "header": "X-Sig", "algorithm": algorithm}
     assert await receiving(way).code([JSON, ("X-Sig", mac(BODY, algorithm))], BODY) == ""
     assert await receiving(way).code([JSON, ("X-Sig", mac(BODY, algorithm).upper())], BODY) == ""
-    assert await receiving(way).code([JSON, ("X-Sig", mac(BODY, algorithm)[:20])], BODY) == "sig"
+    assert await receiving(way).code([JSON, ("X-Sig", mac(BODY, algorithm)[:20])], BODY) == "signature_mismatch"
 
 
 async def test_content_of_any_parts_with_the_time_among_pairs() -> None:
@@ -53,19 +53,22 @@ async def test_content_of_any_parts_with_the_time_among_pairs() -> None:
     content = f"POST {URL}?v=2\nacme:2:{NOW}:1:{zlib.crc32(BODY)}:".encode() + BODY
     headers = [JSON, ("X-Tenant", "acme"), ("X-Sig", f"at={NOW}; s0=zz; s2={mac(content)}")]
     assert await receiving(way, "v=2").code(headers, BODY) == ""
-    assert await receiving(way, "v=3").code(headers, BODY) == "sig"
-    assert await receiving(way, "v=2").code([*headers[:1], ("X-Tenant", "other"), headers[2]], BODY) == "sig"
-    assert await receiving(way, "v=2").code([headers[0], headers[2]], BODY) == "sig"
+    assert await receiving(way, "v=3").code(headers, BODY) == "signature_mismatch"
+    assert (
+        await receiving(way, "v=2").code([*headers[:1], ("X-Tenant", "other"), headers[2]], BODY)
+        == "signature_mismatch"
+    )
+    assert await receiving(way, "v=2").code([headers[0], headers[2]], BODY) == "signature_mismatch"
     late = receiving(way, "v=2")
     late.now = NOW + 61
-    assert await late.code(headers, BODY) == "ts"
+    assert await late.code(headers, BODY) == "timestamp_out_of_range"
 
 
 async def test_white_space_at_the_ends_of_what_is_signed_or_stands_before_it_counts() -> None:
     way: dict[str, Json] = {"scheme": "hmac", "header": "X-Sig", "prefix": "HMAC ", "content": " {method}\n{body}\n"}
     good = mac(b" POST\n" + BODY + b"\n")
     assert await receiving(way).code([JSON, ("X-Sig", f"HMAC {good}")], BODY) == ""
-    assert await receiving(way).code([JSON, ("X-Sig", f"HMAC{good}")], BODY) == "sig"
+    assert await receiving(way).code([JSON, ("X-Sig", f"HMAC{good}")], BODY) == "signature_mismatch"
     token: dict[str, Json] = {"scheme": "token", "at": "header.Authorization", "prefix": "Token "}
     assert await receiving(token).code([JSON, ("Authorization", f"Token {SECRET}")], BODY) == ""
 
@@ -86,7 +89,7 @@ async def test_pairs_that_leave_something_open_are_refused(header: str) -> None:
     way: dict[str, Json] = {"scheme": "hmac", "header": "X-Sig", "layout": "pairs", "take": "s1"}
     way |= {"timestamp": "signature.at", "content": "{timestamp}.{body}"}
     text = header.format(good=mac(f"{NOW}.".encode() + BODY), now=NOW)
-    assert await receiving(way).code([JSON, ("X-Sig", text)], BODY) in {"sig", "ts"}
+    assert await receiving(way).code([JSON, ("X-Sig", text)], BODY) in {"signature_mismatch", "timestamp_out_of_range"}
 
 
 async def test_items_of_no_use_may_come_again_among_pairs() -> None:
@@ -101,7 +104,7 @@ async def test_two_lines_of_a_header_are_one_value_joined_with_a_comma() -> None
     way: dict[str, Json] = {"scheme": "hmac", "header": "X-Sig", "prefix": "sha256="}
     good = ("X-Sig", "sha256=" + mac(BODY))
     assert await receiving(way).code([JSON, good], BODY) == ""
-    assert await receiving(way).code([JSON, good, good], BODY) == "sig"
+    assert await receiving(way).code([JSON, good, good], BODY) == "signature_mismatch"
 
 
 @pytest.mark.parametrize(("place", "query", "body"), [("query.sig", "sig={}", BODY), ("form.sig", "", b"sig={}&b=2")])
@@ -112,7 +115,7 @@ async def test_a_signature_may_stand_outside_the_headers(place: str, query: str,
     form = ("content-type", "application/x-www-form-urlencoded")
     headers = [JSON if place == "query.sig" else form]
     assert await receiving(way, query.format(good)).code(headers, body.replace(b"{}", good.encode())) == ""
-    assert await receiving(way, query.format("00")).code(headers, body.replace(b"{}", b"00")) == "sig"
+    assert await receiving(way, query.format("00")).code(headers, body.replace(b"{}", b"00")) == "signature_mismatch"
 
 
 async def test_a_token_in_the_body_at_every_item() -> None:
@@ -120,14 +123,17 @@ async def test_a_token_in_the_body_at_every_item() -> None:
     items = [{"key": f"k-{SECRET}"}, {"key": f"k-{SECRET}"}]
     assert await receiving(way).code([JSON], json.dumps({"items": items}).encode()) == ""
     for wrong in ([], [{"key": f"k-{SECRET}"}, {}], [{"key": SECRET}], {"key": f"k-{SECRET}"}):
-        assert await receiving(way).code([JSON], json.dumps({"items": wrong}).encode()) == "password"
+        assert await receiving(way).code([JSON], json.dumps({"items": wrong}).encode()) == "password_mismatch"
 
 
 async def test_a_digest_with_the_secret_in_it() -> None:
     way: dict[str, Json] = {"scheme": "digest", "header": "X-Sig", "content": "{secret}|{body}", "encoding": "base64"}
     digest = base64.b64encode(hashlib.sha256(SECRET.encode() + b"|" + BODY).digest()).decode()
     assert await receiving(way).code([JSON, ("X-Sig", digest)], BODY) == ""
-    assert await receiving(way, secret="another-secret-of-ours").code([JSON, ("X-Sig", digest)], BODY) == "sig"
+    assert (
+        await receiving(way, secret="another-secret-of-ours").code([JSON, ("X-Sig", digest)], BODY)
+        == "signature_mismatch"
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,18 +156,20 @@ async def test_every_item_that_carries_a_signature_is_verified() -> None:
     assert await receiving(way).code([JSON], body(*good)) == ""
     wrongs: list[Json] = [{"n": 9, "sig": mac(b"8")}, {"n": 9}, "text"]
     for wrong in wrongs:
-        assert await receiving(way).code([JSON], body(*good, wrong)) == "sig"
-    assert await receiving(way).code([JSON], body()) == "sig"
+        assert await receiving(way).code([JSON], body(*good, wrong)) == "signature_mismatch"
+    assert await receiving(way).code([JSON], body()) == "signature_mismatch"
 
 
-@pytest.mark.parametrize(("count", "code"), [(1000, ""), (1001, "sig")])
+@pytest.mark.parametrize(("count", "code"), [(1000, ""), (1001, "signature_mismatch")])
 async def test_as_many_items_are_verified_as_a_request_may_hold(count: int, code: str) -> None:
     way: dict[str, Json] = {"scheme": "hmac", "each": "data.items.*", "at": "data.sig", "content": "{data.n}"}
     items: Json = [{"n": 1, "sig": mac(b"1")}] * count
     assert await receiving(way).code([JSON], json.dumps({"items": items}).encode()) == code
 
 
-@pytest.mark.parametrize(("message_id", "code"), [("m" * 256, ""), ("m" * 257, "id"), ("", "id")])
+@pytest.mark.parametrize(
+    ("message_id", "code"), [("m" * 256, ""), ("m" * 257, "invalid_delivery_id"), ("", "invalid_delivery_id")]
+)
 async def test_a_signed_id_is_there_and_of_a_bounded_length(message_id: str, code: str) -> None:
     way: dict[str, Json] = {"scheme": "hmac", "header": "X-Sig", "id": "header.x-id", "content": "{id}.{body}"}
     signature = ("X-Sig", mac(f"{message_id}.".encode() + BODY))
@@ -174,15 +182,15 @@ async def test_a_way_counts_only_when_it_should() -> None:
     way: dict[str, Json] = {"scheme": "hmac", "header": "X-Sig", "when": {"header.x-version": "2", "query.test": False}}
     good = [JSON, ("X-Sig", mac(BODY))]
     assert await receiving(way).code([*good, ("X-Version", "2")], BODY) == ""
-    assert await receiving(way).code([*good, ("X-Version", "1")], BODY) == "sig"
-    assert await receiving(way, "test=1").code([*good, ("X-Version", "2")], BODY) == "sig"
+    assert await receiving(way).code([*good, ("X-Version", "1")], BODY) == "signature_mismatch"
+    assert await receiving(way, "test=1").code([*good, ("X-Version", "2")], BODY) == "signature_mismatch"
 
 
 async def test_a_way_in_the_head_counts_only_when_it_should_too() -> None:
     way: dict[str, Json] = {"scheme": "bearer", "when": {"header.x-version": "2"}}
     good = [JSON, ("Authorization", f"Bearer {SECRET}")]
     assert await receiving(way).code([*good, ("X-Version", "2")], BODY) == ""
-    assert await receiving(way).code(good, BODY) == "sig"
+    assert await receiving(way).code(good, BODY) == "signature_mismatch"
 
 
 async def test_of_several_ways_any_will_do() -> None:
@@ -196,7 +204,7 @@ async def test_of_several_ways_any_will_do() -> None:
 
     assert await code(("X-Sig", mac(BODY))) == ""
     assert await code(("Authorization", f"Bearer {SECRET}")) == ""
-    assert await code(("X-Sig", "00"), ("Authorization", "Bearer wrong")) == "sig"
+    assert await code(("X-Sig", "00"), ("Authorization", "Bearer wrong")) == "signature_mismatch"
 
 
 @pytest.mark.parametrize(

@@ -84,11 +84,11 @@ PARSED: Final[dict[str, list[Case]]] = {
         *of_type(None, "plain words", b"plain words"),
         *of_type("text/plain", "plain words", b"plain words"),
     ],
-    "T15": of_type(JSON_TYPE, "400 parse", b"<a/>"),
-    "T19": of_type(JSON_TYPE, "400 parse", b""),
-    "J01": of_type(JSON_TYPE, "422 depth", nested(b"[", b"]", 65), b"[" * 100_000, b'[{"":' * 50_000),
+    "T15": of_type(JSON_TYPE, "400 malformed_body", b"<a/>"),
+    "T19": of_type(JSON_TYPE, "400 malformed_body", b""),
+    "J01": of_type(JSON_TYPE, "422 nested_too_deeply", nested(b"[", b"]", 65), b"[" * 100_000, b'[{"":' * 50_000),
     "J04": [
-        *of_type(JSON_TYPE, "422 num", b"1e400", b"[-1e400]", b"9" * 4_301),
+        *of_type(JSON_TYPE, "422 number_out_of_range", b"1e400", b"[-1e400]", b"9" * 4_301),
         *((b"9" * digits, JSON_TYPE, int("9" * digits)) for digits in (20, 4_300)),
     ],
     "J06": [
@@ -104,11 +104,11 @@ PARSED: Final[dict[str, list[Case]]] = {
     ],
     "J09": [
         (b'\xef\xbb\xbf{"a": 1}', JSON_TYPE, {"a": 1}),
-        *of_type(JSON_TYPE, "400 parse", b'\xff\xfe"a"', b'"\xc0\xaf"'),
+        *of_type(JSON_TYPE, "400 malformed_body", b'\xff\xfe"a"', b'"\xc0\xaf"'),
     ],
     "J14": of_type(
         JSON_TYPE,
-        "422 nodes",
+        "422 too_many_values",
         b"[" + b"1," * 250_000 + b"1]",
         json.dumps({str(number): 1 for number in range(10_001)}).encode(),
         b'{"' + b"a" * 900_000 + b'": 1}',
@@ -117,38 +117,47 @@ PARSED: Final[dict[str, list[Case]]] = {
         (json.dumps({key: 1}).encode(), JSON_TYPE, {key: 1})
         for key in ("__proto__", "constructor", "__class__", "", "a.b")
     ],
-    "X01": of_type(XML_TYPE, "422 dtd", *DOCTYPES),
-    "X04": of_type(XML_TYPE, "422 dtd", *EXTERNAL),
-    "X06": of_type(XML_TYPE, "422 depth", nested(b"<a>", b"</a>", 65), b"<a>" * 300_000),
+    "X01": of_type(XML_TYPE, "422 dtd_not_allowed", *DOCTYPES),
+    "X04": of_type(XML_TYPE, "422 dtd_not_allowed", *EXTERNAL),
+    "X06": of_type(XML_TYPE, "422 nested_too_deeply", nested(b"<a>", b"</a>", 65), b"<a>" * 300_000),
     "X07": [
-        *of_type(XML_TYPE, "422 nodes", b"<a " + b" ".join(b'b%d=""' % n for n in range(100_000)) + b"/>"),
-        *of_type(XML_TYPE, "422 nodes", b"<a>" + b"<b/>" * 250_001 + b"</a>"),
+        *of_type(XML_TYPE, "422 too_many_values", b"<a " + b" ".join(b'b%d=""' % n for n in range(100_000)) + b"/>"),
+        *of_type(XML_TYPE, "422 too_many_values", b"<a>" + b"<b/>" * 250_001 + b"</a>"),
     ],
     "X13": [(b'<a b="' + b"x" * 800_000 + b'"/>', XML_TYPE, "")],
     "Y01": of_type(
-        YAML_TYPE, "422 tag", b"!!python/object/apply:os.system [x]", b"!!binary aGk=", b"!!set {a}", b"!custom x"
+        YAML_TYPE,
+        "422 tag_not_allowed",
+        b"!!python/object/apply:os.system [x]",
+        b"!!binary aGk=",
+        b"!!set {a}",
+        b"!custom x",
     ),
-    "Y02": of_type(YAML_TYPE, "422 expansion", ALIASES, FEW_ALIASES),
-    "Y04": of_type(YAML_TYPE, "422 expansion", MERGES),
-    "Y06": of_type(YAML_TYPE, "422 depth", b"[" * 1_000, b"[" * 30_000, b"[" * 1_000_000),
+    "Y02": of_type(YAML_TYPE, "422 expanded_too_large", ALIASES, FEW_ALIASES),
+    "Y04": of_type(YAML_TYPE, "422 expanded_too_large", MERGES),
+    "Y06": of_type(YAML_TYPE, "422 nested_too_deeply", b"[" * 1_000, b"[" * 30_000, b"[" * 1_000_000),
     "Y08": [
-        (b"a: 1\n---\nb: 2\n", YAML_TYPE, "400 multi"),
-        (b"a: 1\na: 2\n", YAML_TYPE, "422 dup_key"),
-        (b"[a]: 1\n", YAML_TYPE, "422 key"),
+        (b"a: 1\n---\nb: 2\n", YAML_TYPE, "400 multiple_documents"),
+        (b"a: 1\na: 2\n", YAML_TYPE, "422 duplicate_key"),
+        (b"[a]: 1\n", YAML_TYPE, "422 invalid_key"),
         (b"1: a\n", YAML_TYPE, {"1": "a"}),
     ],
-    "Y12": of_type(YAML_TYPE, "422 num", b".nan", b".inf", b"9" * 5_000),
+    "Y12": of_type(YAML_TYPE, "422 number_out_of_range", b".nan", b".inf", b"9" * 5_000),
     "F01": [
-        (b"&".join(b"a%d=1" % number for number in range(1_001)), FORM_TYPE, "422 fields"),
+        (b"&".join(b"a%d=1" % number for number in range(1_001)), FORM_TYPE, "422 too_many_fields"),
         (b"a=%FF", FORM_TYPE, {"a": "\ufffd"}),
         (b"a=1;b=2", FORM_TYPE, {"a": "1;b=2"}),
         (b"a=1&a=2", FORM_TYPE, {"a": ["1", "2"]}),
     ],
     "F05": [
-        (b'--b\r\ncontent-disposition: form-data; name="a"\r\n\r\n1\r\n' * 101 + b"--b--", PARTS_TYPE, "422 parts"),
-        (b'--b\r\ncontent-disposition: form-data; name="a"\r\n\r\n1\r\n', PARTS_TYPE, "400 parse"),
-        (b"", f"multipart/form-data; boundary={'b' * 80}", "400 parse"),
-        (b"", "multipart/form-data", "400 parse"),
+        (
+            b'--b\r\ncontent-disposition: form-data; name="a"\r\n\r\n1\r\n' * 101 + b"--b--",
+            PARTS_TYPE,
+            "422 too_many_parts",
+        ),
+        (b'--b\r\ncontent-disposition: form-data; name="a"\r\n\r\n1\r\n', PARTS_TYPE, "400 malformed_body"),
+        (b"", f"multipart/form-data; boundary={'b' * 80}", "400 malformed_body"),
+        (b"", "multipart/form-data", "400 malformed_body"),
     ],
 }  # fmt: skip
 
@@ -166,58 +175,67 @@ def standard(signature: str | None, at: int = NOW, webhook_id: str | None = "m-1
 V1: Final = f"v1,{mac()}"
 Signed = tuple[Sequence[Header], bytes, str]
 SIGNED: Final[dict[str, list[Signed]]] = {
-    "A01": [(standard(None), BODY, "401 sig")],
-    "A02": [(standard("v1,"), BODY, "401 sig")],
-    "A03": [(standard("v1," + base64.b64encode(base64.b64decode(mac())[:10]).decode()), BODY, "401 sig")],
-    "A04": [(standard("abc"), BODY, "401 sig")],
+    "A01": [(standard(None), BODY, "401 signature_mismatch")],
+    "A02": [(standard("v1,"), BODY, "401 signature_mismatch")],
+    "A03": [
+        (standard("v1," + base64.b64encode(base64.b64decode(mac())[:10]).decode()), BODY, "401 signature_mismatch")
+    ],
+    "A04": [(standard("abc"), BODY, "401 signature_mismatch")],
     "A06": [(standard(f"v1,AAAA  {V1}"), BODY, "")],
-    "A07": [(standard("v1,é"), BODY, "401 sig"), (standard("v1,A"), BODY, "401 sig")],
+    "A07": [(standard("v1,é"), BODY, "401 signature_mismatch"), (standard("v1,A"), BODY, "401 signature_mismatch")],
     "A09": [(standard(f"v1,{mac(key=OLD_KEY)}"), BODY, "")],
-    "A11": [(standard(f"v9,{mac()}"), BODY, "401 sig"), (standard(f"v1a,{mac()}"), BODY, "401 sig")],
-    "A12": [(standard(" ".join([V1] * count)), BODY, "401 sig") for count in (11, 10_000)],
-    "A14": [(standard(f"v1,{mac(at=at)}", at), BODY, "401 ts") for at in (NOW - 301, NOW + 301)],
+    "A11": [
+        (standard(f"v9,{mac()}"), BODY, "401 signature_mismatch"),
+        (standard(f"v1a,{mac()}"), BODY, "401 signature_mismatch"),
+    ],
+    "A12": [(standard(" ".join([V1] * count)), BODY, "401 signature_mismatch") for count in (11, 10_000)],
+    "A14": [(standard(f"v1,{mac(at=at)}", at), BODY, "401 timestamp_out_of_range") for at in (NOW - 301, NOW + 301)],
     "A15": [(standard(f"v1,{mac(at=at)}", at), BODY, "") for at in (NOW - 300, NOW + 300)],
     "A19": [
-        *((standard(f"v1,{mac(webhook_id=bad)}", NOW, bad), BODY, "400 id") for bad in ("a.b", "a\nb", "a" * 129)),
-        (standard(V1, NOW, None), BODY, "400 id"),
+        *(
+            (standard(f"v1,{mac(webhook_id=bad)}", NOW, bad), BODY, "400 invalid_delivery_id")
+            for bad in ("a.b", "a\nb", "a" * 129)
+        ),
+        (standard(V1, NOW, None), BODY, "400 invalid_delivery_id"),
     ],
     "A20": [
-        (standard(V1), bytes([BODY[0] ^ 1]) + BODY[1:], "401 sig"),
-        (standard(V1), json.dumps(json.loads(BODY), separators=(",", ":")).encode(), "401 sig"),
+        (standard(V1), bytes([BODY[0] ^ 1]) + BODY[1:], "401 signature_mismatch"),
+        (standard(V1), json.dumps(json.loads(BODY), separators=(",", ":")).encode(), "401 signature_mismatch"),
     ],
-    "A24": [([*standard(V1), ("webhook-signature", f"v1,{mac(key=OLD_KEY)}")], BODY, "401 sig")],
+    "A24": [([*standard(V1), ("webhook-signature", f"v1,{mac(key=OLD_KEY)}")], BODY, "401 signature_mismatch")],
 }
 
 SNS: Final[dict[str, Json]] = {"Type": "SubscriptionConfirmation", "TopicArn": "arn:aws:sns:x:123456789012:t"}
 PEM: Final = "https://sns.us-east-1.amazonaws.com/a.pem"
 CASES_OF_SNS: Final[dict[str, list[tuple[str, str, str]]]] = {
     "A30": [
-        (f"{start}/a.pem", "https://sns.us-east-1.amazonaws.com/", "401 cert_url")
+        (f"{start}/a.pem", "https://sns.us-east-1.amazonaws.com/", "401 certificate_url_not_allowed")
         for start in (
             "https://sns.evil.com",
             "https://sns.us-east-1.amazonaws.com.evil.com",
             PEM[:-6].replace("s:", ":"),
         )
     ],
-    "A31": [(PEM, "http://169.254.169.254/", "401 sub_url")],
+    "A31": [(PEM, "http://169.254.169.254/", "401 subscribe_url_not_allowed")],
 }
 
 REQUESTS: Final[dict[str, list[tuple[str, str, Sequence[Header], bytes, str]]]] = {
-    "T01": [(method, "/std", (), b"", "405 method") for method in ("GET", "PUT")],
+    "T01": [(method, "/std", (), b"", "405 method_not_allowed") for method in ("GET", "PUT")],
     "T02": [
         ("POST", path, (), b"{}", "404 unknown_source") for path in ("/nobody", "/..%2f..%2fetc", "/" + "a" * 4_096)
     ],
-    "T04": [("POST", "/open", (), b"a" * 1_048_577, "413 raw")],
-    "T09": [("POST", "/open", (("content-encoding", "gzip, gzip"),), b"a" * 333, "415 encoding")],
+    "T04": [("POST", "/open", (), b"a" * 1_048_577, "413 body_too_large")],
+    "T09": [("POST", "/open", (("content-encoding", "gzip, gzip"),), b"a" * 333, "415 unsupported_encoding")],
     "T10": [
-        ("POST", "/open", (("content-encoding", name),), b"a", "415 encoding") for name in ("br", "zstd", "x-evil")
+        ("POST", "/open", (("content-encoding", name),), b"a", "415 unsupported_encoding")
+        for name in ("br", "zstd", "x-evil")
     ],
     "A27": [("POST", f"/{name}", (), BODY, "503 unavailable") for name in ("empty", "bare", "placeholder")],
 }
 
 ELSEWHERE: Final = {
     "A22": ("functional/test_whole_pipe.py", "test_a_hundred_posts_of_the_same_delivery_id_are_one_mail"),
-    "A23": ("unit/notify/test_notify_refusals.py", "id_reuse"),
+    "A23": ("unit/notify/test_notify_refusals.py", "delivery_id_reused"),
     "T04": ("functional/test_receive_process.py", "test_an_endless_body_is_refused_at_the_first_byte_too_many"),
     "T22": ("unit/receive/test_receive.py", "test_a_bus_that_hangs_is_given_up_on_within_the_promised_time"),
     "T24": ("unit/receive/test_receive.py", "test_a_large_event_rests_beside_the_bus"),
@@ -226,6 +244,29 @@ ELSEWHERE: Final = {
 """What takes more than one function, or data of others, and the test that has it."""
 
 HERE: Final = {"A26", "T08", "T23"}
+
+CODES: Final = {
+    "CERT_URL": "certificate_url_not_allowed",
+    "DEPTH": "nested_too_deeply",
+    "DTD": "dtd_not_allowed",
+    "DUP_KEY": "duplicate_key",
+    "ENCODING": "unsupported_encoding",
+    "EXPANSION": "expanded_too_large",
+    "FIELDS": "too_many_fields",
+    "ID": "invalid_delivery_id",
+    "KEY": "invalid_key",
+    "MULTI": "multiple_documents",
+    "NODES": "too_many_values",
+    "NUM": "number_out_of_range",
+    "PARSE": "malformed_body",
+    "PARTS": "too_many_parts",
+    "RAW": "body_too_large",
+    "SIG": "signature_mismatch",
+    "SUB_URL": "subscribe_url_not_allowed",
+    "TAG": "tag_not_allowed",
+    "TS": "timestamp_out_of_range",
+}
+"""The classes of the file, and the code of each."""
 
 
 def outcome(reply: Reply) -> str:
@@ -295,7 +336,7 @@ async def test_a_signed_bomb_is_refused_where_it_is_unpacked() -> None:
     body = gzip.compress(bytes(100 * 1_048_576), 9)
     signature = "sha256=" + hmac.new(SECRETS["hub"].encode(), body, hashlib.sha256).hexdigest()
     headers = [("x-hub-signature-256", signature), ("content-encoding", "gzip"), ("content-type", JSON_TYPE)]
-    assert (await sent("POST", "/hub", body, headers))[0] == "413 decoded"
+    assert (await sent("POST", "/hub", body, headers))[0] == "413 decoded_body_too_large"
 
 
 async def test_a_retry_after_a_bus_that_stored_and_fell_silent_is_the_same_event() -> None:
@@ -325,3 +366,15 @@ def test_every_line_of_these_stages_is_tried(inputs_folder: Path) -> None:
 @pytest.mark.parametrize(("file", "words"), ELSEWHERE.values())
 def test_what_is_tried_elsewhere_is_still_there(root: Path, file: str, words: str) -> None:
     assert words in (root / "tests" / file).read_text(encoding="utf-8")
+
+
+def test_the_codes_are_those_of_the_classes_that_the_file_names(inputs_folder: Path) -> None:
+    tables: list[dict[str, Sequence[tuple[object, ...]]]] = [{**PARSED}, {**SIGNED}, {**CASES_OF_SNS}, {**REQUESTS}]
+    found = {name: [case[-1] for case in cases] for table in tables for name, cases in table.items()}
+    for line in (inputs_folder / "bad-inputs.txt").read_text(encoding="utf-8").splitlines():
+        name, expected = line.split("|")[0], line.rpartition("|")[2]
+        classes = re.findall(r"(4[0-9]{2}) ([A-Z_]+)\b", expected)
+        if name in found:
+            assert [
+                f"{status} {CODES[each]}" for status, each in classes if f"{status} {CODES[each]}" not in found[name]
+            ] == []

@@ -37,7 +37,7 @@ async def test_stripes_library_agrees() -> None:
     headers = [JSON, ("Stripe-Signature", f"t={NOW},v1={signature},v0=ignored")]
     [event] = await receiving("stripe", secret).events(headers, BODY.encode())
     assert (event.type, event.deliveryid) == ("invoice.paid", "evt_1")
-    assert await receiving("stripe", secret).code(headers, BODY.encode() + b" ") == "sig"
+    assert await receiving("stripe", secret).code(headers, BODY.encode() + b" ") == "signature_mismatch"
 
 
 async def test_slacks_library_agrees() -> None:
@@ -46,7 +46,7 @@ async def test_slacks_library_agrees() -> None:
     assert signature
     headers = [JSON, ("X-Slack-Request-Timestamp", str(NOW)), ("X-Slack-Signature", signature)]
     assert await receiving("slack", secret).code(headers, BODY.encode()) == ""
-    assert await receiving("slack", secret).code(headers, b"{}") == "sig"
+    assert await receiving("slack", secret).code(headers, b"{}") == "signature_mismatch"
 
 
 @pytest.mark.parametrize("url", [f"{URL}?a=b", URL.replace("example.com", "example.com:443"), URL])
@@ -58,7 +58,7 @@ async def test_twilios_library_agrees(url: str) -> None:
     asked = url.replace(":443", "")
     body = b"From=%2B15551234&Body=hi+%26+bye&Empty="
     assert await receiving("twilio", secret, asked).code(headers, body) == ""
-    assert await receiving("twilio", secret, asked).code(headers, body + b"x") == "sig"
+    assert await receiving("twilio", secret, asked).code(headers, body + b"x") == "signature_mismatch"
 
 
 async def test_twilios_library_agrees_on_json() -> None:
@@ -66,7 +66,7 @@ async def test_twilios_library_agrees_on_json() -> None:
     url = f"{URL}?bodySHA256={hashlib.sha256(BODY.encode()).hexdigest()}"
     headers = [JSON, ("X-Twilio-Signature", RequestValidator(secret).compute_signature(url, {}))]
     assert await receiving("twilio", secret, url).code(headers, BODY.encode()) == ""
-    assert await receiving("twilio", secret, url).code(headers, b"{}") == "sig"
+    assert await receiving("twilio", secret, url).code(headers, b"{}") == "signature_mismatch"
 
 
 @pytest.mark.parametrize("provider", ["standard_webhooks", "openai", "replicate", "gitlab"])
@@ -74,7 +74,7 @@ async def test_the_standards_library_agrees(provider: str) -> None:
     signature = StandardWebhook(WHSEC).sign("msg_1", datetime.fromtimestamp(NOW, UTC), BODY)
     headers = [JSON, ("webhook-id", "msg_1"), ("webhook-timestamp", str(NOW)), ("webhook-signature", signature)]
     assert await receiving(provider, WHSEC).code(headers, BODY.encode()) == ""
-    assert await receiving(provider, WHSEC).code(headers, b"{}") == "sig"
+    assert await receiving(provider, WHSEC).code(headers, b"{}") == "signature_mismatch"
 
 
 async def test_polars_secret_is_a_key_that_the_library_gets_encoded() -> None:
@@ -91,7 +91,7 @@ async def test_svixs_library_agrees_under_either_name(provider: str, names: str)
     signature = SvixWebhook(WHSEC).sign("msg_1", datetime.fromtimestamp(NOW, UTC), BODY)
     headers = [JSON, (f"{names}-id", "msg_1"), (f"{names}-timestamp", str(NOW)), (f"{names}-signature", signature)]
     assert await receiving(provider, WHSEC).code(headers, BODY.encode()) == ""
-    assert await receiving(provider, WHSEC).code(headers, b"{}") == "sig"
+    assert await receiving(provider, WHSEC).code(headers, b"{}") == "signature_mismatch"
 
 
 @pytest.mark.parametrize(("provider", "names"), [("svix", "webhook"), ("svix", "svix"), ("gitlab", "webhook")])
@@ -143,7 +143,7 @@ async def test_what_contentfuls_library_signed_verifies(query: str, signature: s
     secret = "contentful-signing-secret-of-64-characters-0123456789abcdefghijk"
     url = f"{URL}?{query}" if query else URL
     assert await receiving("contentful", secret, url).code(headers, body) == ""
-    assert await receiving("contentful", secret, url).code(headers, body + b" ") == "sig"
+    assert await receiving("contentful", secret, url).code(headers, body + b" ") == "signature_mismatch"
 
 
 async def test_what_sanitys_library_signed_verifies() -> None:
@@ -152,7 +152,7 @@ async def test_what_sanitys_library_signed_verifies() -> None:
     body, secret = '{"_id":"doc-42","title":"é"}'.encode(), "sanity-webhook-secret-of-our-own"
     headers = [JSON, ("sanity-webhook-signature", signature)]
     assert await receiving("sanity", secret).code(headers, body) == ""
-    assert await receiving("sanity", secret).code(headers, body + b" ") == "sig"
+    assert await receiving("sanity", secret).code(headers, body + b" ") == "signature_mismatch"
 
 
 async def test_githubs_published_examples_verify() -> None:
@@ -163,7 +163,7 @@ async def test_githubs_published_examples_verify() -> None:
     atlassian = "sha256=a4771c39fbe90f317c7824e83ddef3caae9cb3d976c214ace1f2937e133263c9"
     for provider in ("bitbucket", "jira"):
         code = await receiving(provider, secret).code([("X-Hub-Signature", atlassian)], b"Hello World!")
-        assert code == "parse"  # it is proven, and no JSON
+        assert code == "malformed_body"  # it is proven, and no JSON
 
 
 @pytest.mark.parametrize("separator", [",", ", "])
@@ -172,4 +172,4 @@ async def test_workos_signature_is_accepted_with_and_without_the_space_that_it_w
     digest = hmac.new(secret.encode(), f"{NOW}000.{BODY}".encode(), hashlib.sha256).hexdigest()
     headers = [JSON, ("WorkOS-Signature", f"t={NOW}000{separator}v1={digest}")]
     assert await receiving("workos", secret).code(headers, BODY.encode()) == ""
-    assert await receiving("workos", secret).code(headers, b"{}") == "sig"
+    assert await receiving("workos", secret).code(headers, b"{}") == "signature_mismatch"

@@ -33,17 +33,17 @@ def signed_discord() -> dict[str, str]:
 @pytest.mark.parametrize("secret", [raw_ed25519().hex(), b64(raw_ed25519()), pem_of(ED)], ids=["hex", "base64", "pem"])
 async def test_discord_is_proven_by_its_public_key_in_any_writing(secret: str) -> None:
     assert await code(receiving("discord", secret), signed_discord()) == ""
-    assert await code(receiving("discord", secret), signed_discord(), BODY + b" ") == "sig"
-    assert await code(receiving("discord", secret, NOW + 301), signed_discord()) == "ts"
+    assert await code(receiving("discord", secret), signed_discord(), BODY + b" ") == "signature_mismatch"
+    assert await code(receiving("discord", secret, NOW + 301), signed_discord()) == "timestamp_out_of_range"
     other = ed25519.Ed25519PrivateKey.generate()
-    assert await code(receiving("discord", pem_of(other)), signed_discord()) == "sig"
+    assert await code(receiving("discord", pem_of(other)), signed_discord()) == "signature_mismatch"
 
 
 async def test_telnyx_is_proven_by_its_public_key() -> None:
     signature = b64(ED.sign(f"{NOW}|".encode() + BODY))
     headers = JSON | {"telnyx-signature-ed25519": signature, "telnyx-timestamp": str(NOW)}
     assert await code(receiving("telnyx", b64(raw_ed25519())), headers) == ""
-    assert await code(receiving("telnyx", b64(raw_ed25519())), headers, b"{}") == "sig"
+    assert await code(receiving("telnyx", b64(raw_ed25519())), headers, b"{}") == "signature_mismatch"
 
 
 async def test_sendgrids_signature_is_over_time_and_body() -> None:
@@ -53,7 +53,7 @@ async def test_sendgrids_signature_is_over_time_and_body() -> None:
     der = b64(EC.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
     assert EventWebhook(der).verify_signature(BODY.decode(), signature, str(NOW))  # so says their own library
     assert await code(receiving("sendgrid", der), headers) == ""
-    assert await code(receiving("sendgrid", der), headers, b"[]") == "sig"
+    assert await code(receiving("sendgrid", der), headers, b"[]") == "signature_mismatch"
 
 
 async def test_ebays_signature_stands_in_a_json_header() -> None:
@@ -61,8 +61,8 @@ async def test_ebays_signature_stands_in_a_json_header() -> None:
     header = b64(json.dumps({"alg": "ecdsa", "kid": "1", "signature": signature, "digest": "SHA1"}).encode())
     where = receiving("ebay", pem_of(EC), params={"verification_token": "a-token-of-ours"})
     for junk in (b64(b"[]"), b64(b'{"signature": 1}'), "%%%", "e30"):
-        assert await code(where, JSON | {"x-ebay-signature": junk}) == "sig"
-    assert await code(where, JSON | {"x-ebay-signature": header}, b"{}") == "sig"
+        assert await code(where, JSON | {"x-ebay-signature": junk}) == "signature_mismatch"
+    assert await code(where, JSON | {"x-ebay-signature": header}, b"{}") == "signature_mismatch"
     assert await code(where, JSON | {"x-ebay-signature": header}) == ""
 
 
@@ -73,7 +73,10 @@ async def test_travis_signs_a_field_of_its_form() -> None:
     body = urlencode({"payload": payload}).encode()
     events = await receiving("travis", pem_of(RSA)).events(list(headers.items()), body)
     assert events[0].data == {"state": "passed"}
-    assert await code(receiving("travis", pem_of(RSA)), headers, body.replace(b"passed", b"failed")) == "sig"
+    assert (
+        await code(receiving("travis", pem_of(RSA)), headers, body.replace(b"passed", b"failed"))
+        == "signature_mismatch"
+    )
 
 
 @pytest.mark.parametrize("secret", ["not a key at all", "AAAABBBB", "{}", pem_of(EC), "-----BEGIN PUBLIC KEY-----\n"])
@@ -99,16 +102,16 @@ def jwk(kid: str = "k1") -> str:
 async def test_plaid_is_proven_by_the_key_with_the_tokens_kid() -> None:
     headers = JSON | {"Plaid-Verification": plaid_token()}
     assert await code(receiving("plaid", f"{jwk('other')}\n{jwk()}"), headers) == ""
-    assert await code(receiving("plaid", jwk("other")), headers) == "sig"
-    assert await code(receiving("plaid", jwk()), headers, b"{}") == "sig"
-    assert await code(receiving("plaid", jwk(), NOW + 301), headers) == "ts"
+    assert await code(receiving("plaid", jwk("other")), headers) == "signature_mismatch"
+    assert await code(receiving("plaid", jwk()), headers, b"{}") == "signature_mismatch"
+    assert await code(receiving("plaid", jwk(), NOW + 301), headers) == "timestamp_out_of_range"
 
 
 async def test_a_token_chooses_no_algorithm_of_its_own() -> None:
     unsigned = jwt.encode({"iat": NOW}, "", algorithm="none")
     with_public_key_as_secret = jwt.encode({"iat": NOW}, "x" * 32, algorithm="HS256")
     for token in (unsigned, with_public_key_as_secret, "a.b.c", "..", "", "a" * 20_000):
-        assert await code(receiving("plaid", jwk()), JSON | {"Plaid-Verification": token}) == "sig"
+        assert await code(receiving("plaid", jwk()), JSON | {"Plaid-Verification": token}) == "signature_mismatch"
 
 
 def written_out(keys: Json, secret: str = "") -> Receiving:
@@ -126,7 +129,7 @@ async def test_keys_of_two_kinds_stand_side_by_side_and_a_token_that_names_the_o
     }
     for (algorithm, kid), token in tokens.items():
         headers = JSON | {"Authorization": f"Bearer {token}"}
-        refusal = "" if (algorithm, kid) in {("RS256", "r"), ("ES256", "e")} else "sig"
+        refusal = "" if (algorithm, kid) in {("RS256", "r"), ("ES256", "e")} else "signature_mismatch"
         assert await code(written_out(keys), headers) == refusal
         assert await code(written_out(None, pem_of(RSA) + pem_of(EC)), headers) == ""
         assert await code(written_out(None, pem_of(ED)), headers) == "secret_unusable"
@@ -141,8 +144,8 @@ async def test_a_token_that_asks_for_what_nobody_knows_or_has_no_end_is_refused(
         return await code(receiving("plaid", jwk()), JSON | {"Plaid-Verification": token})
 
     assert await code_of({"x": "y" * 1_000}, {"unknown": 1}) == ""
-    assert await code_of({}, {"crit": ["exp"]}) == "sig"
-    assert await code_of({"x": "y" * 20_000}, {}) == "sig"
+    assert await code_of({}, {"crit": ["exp"]}) == "signature_mismatch"
+    assert await code_of({"x": "y" * 20_000}, {}) == "signature_mismatch"
 
 
 def google(**claims: Json) -> dict[str, str]:
@@ -173,22 +176,22 @@ async def test_a_token_by_googles_own_key_and_an_algorithm_that_the_source_does_
 ) -> None:
     claims = jwt.decode(google()["Authorization"].removeprefix("Bearer "), options={"verify_signature": False})
     token = jwt.encode(claims, RSA, algorithm=algorithm, headers={"kid": "g1"})
-    assert await code(google_receiving(), JSON | {"Authorization": f"Bearer {token}"}) == "sig"
+    assert await code(google_receiving(), JSON | {"Authorization": f"Bearer {token}"}) == "signature_mismatch"
 
 
 async def test_of_the_keys_that_were_fetched_only_the_one_that_the_token_names_is_tried() -> None:
     where = google_receiving()
     where.fetched = {JWKS_URL: where.fetched[JWKS_URL].replace(b'"g1"', b'"g0"')}
-    assert await code(where, google()) == "sig"
+    assert await code(where, google()) == "signature_mismatch"
 
 
 async def test_googles_push_is_proven_by_a_token_for_us_from_its_service_account() -> None:
     assert await code(google_receiving(), google()) == ""
-    assert await code(google_receiving(), google(aud="https://other.example.com")) == "sig"
-    assert await code(google_receiving(), google(email="other@project.iam.gserviceaccount.com")) == "sig"
-    assert await code(google_receiving(), google(email_verified=False)) == "sig"
-    assert await code(google_receiving(), google(iss="https://evil.example.com")) == "sig"
-    assert await code(google_receiving(), google(exp="soon")) == "ts"
+    assert await code(google_receiving(), google(aud="https://other.example.com")) == "signature_mismatch"
+    assert await code(google_receiving(), google(email="other@project.iam.gserviceaccount.com")) == "signature_mismatch"
+    assert await code(google_receiving(), google(email_verified=False)) == "signature_mismatch"
+    assert await code(google_receiving(), google(iss="https://evil.example.com")) == "signature_mismatch"
+    assert await code(google_receiving(), google(exp="soon")) == "timestamp_out_of_range"
 
 
 @pytest.mark.parametrize(
@@ -199,7 +202,7 @@ async def test_a_token_ends_with_its_exp_and_the_leeway_that_the_source_gives_it
     settings: dict[str, Json], accepted_seconds: int
 ) -> None:
     params: dict[str, Json] = {"audience": URL, "email": "push@project.iam.gserviceaccount.com"}
-    for seconds_after, refusal in ((accepted_seconds - 1, ""), (accepted_seconds, "ts")):
+    for seconds_after, refusal in ((accepted_seconds - 1, ""), (accepted_seconds, "timestamp_out_of_range")):
         source: dict[str, Json] = {"provider": "google_pubsub", "params": params, **settings}
         where = Receiving(source, {}, NOW + 3600 + seconds_after)
         where.fetched = google_receiving().fetched
@@ -207,7 +210,7 @@ async def test_a_token_ends_with_its_exp_and_the_leeway_that_the_source_gives_it
 
 
 async def test_a_tolerance_of_nothing_takes_no_token_from_the_future() -> None:
-    for tolerance, refusal in (("0s", "ts"), ("1s", "")):
+    for tolerance, refusal in (("0s", "timestamp_out_of_range"), ("1s", "")):
         where = receiving("google_pubsub", now=NOW - 1, params={"audience": URL}, tolerance=tolerance)
         where.fetched = google_receiving().fetched
         assert await code(where, google()) == refusal
@@ -215,7 +218,7 @@ async def test_a_tolerance_of_nothing_takes_no_token_from_the_future() -> None:
 
 async def test_a_leeway_in_auth_holds_for_a_shared_key_too() -> None:
     token = jwt.encode({"exp": NOW - 5}, "a-shared-secret-of-thirty-two-bytes!", algorithm="HS256")
-    for leeway, refusal in ((0, "ts"), (5, "ts"), (6, "")):
+    for leeway, refusal in ((0, "timestamp_out_of_range"), (5, "timestamp_out_of_range"), (6, "")):
         auth: Json = {"scheme": "jwt", "algorithms": "HS256", "secret": "the-secret", "leeway_seconds": leeway}
         where = Receiving({"auth": auth}, {"the-secret": "a-shared-secret-of-thirty-two-bytes!"}, NOW)
         assert await code(where, JSON | {"Authorization": f"Bearer {token}"}) == refusal
@@ -223,12 +226,12 @@ async def test_a_leeway_in_auth_holds_for_a_shared_key_too() -> None:
 
 async def test_a_token_that_cannot_be_right_makes_nobody_fetch_googles_keys() -> None:
     for token, refusal in (
-        (google(aud="https://other.example.com"), "sig"),
-        (google(email="other@project.iam.gserviceaccount.com"), "sig"),
-        (google(exp=NOW - 3600, iat=NOW - 7200), "ts"),
-        (google(iat=NOW + 3600), "ts"),
-        (JSON | {"Authorization": "Bearer " + jwt.encode({"iat": NOW}, EC, algorithm="ES256")}, "sig"),
-        (JSON | {"Authorization": google()["Authorization"].rpartition(".")[0] + ".%"}, "sig"),
+        (google(aud="https://other.example.com"), "signature_mismatch"),
+        (google(email="other@project.iam.gserviceaccount.com"), "signature_mismatch"),
+        (google(exp=NOW - 3600, iat=NOW - 7200), "timestamp_out_of_range"),
+        (google(iat=NOW + 3600), "timestamp_out_of_range"),
+        (JSON | {"Authorization": "Bearer " + jwt.encode({"iat": NOW}, EC, algorithm="ES256")}, "signature_mismatch"),
+        (JSON | {"Authorization": google()["Authorization"].rpartition(".")[0] + ".%"}, "signature_mismatch"),
     ):
         where = google_receiving()
         assert await code(where, token) == refusal
@@ -245,7 +248,10 @@ async def test_mondays_token_is_signed_with_the_shared_secret() -> None:
     secret = "a-shared-secret-of-thirty-two-bytes!"
     token = jwt.encode({"iat": NOW, "exp": NOW + 300}, secret, algorithm="HS256")
     assert await code(receiving("monday", secret), JSON | {"Authorization": token}) == ""
-    assert await code(receiving("monday", "another-shared-secret"), JSON | {"Authorization": token}) == "sig"
+    assert (
+        await code(receiving("monday", "another-shared-secret"), JSON | {"Authorization": token})
+        == "signature_mismatch"
+    )
 
 
 # Standard Webhooks, v1a
@@ -261,14 +267,14 @@ async def test_v1a_is_proven_by_a_public_key_beside_shared_ones() -> None:
     shared = "whsec_" + b64(b"0123456789abcdef01234567")
     for secret in (key, f"{shared}\n{key}"):
         assert await code(receiving("standard_webhooks", secret), v1a()) == ""
-        assert await code(receiving("standard_webhooks", secret), v1a(), b"{}") == "sig"
-    assert await code(receiving("standard_webhooks", shared), v1a()) == "sig"
+        assert await code(receiving("standard_webhooks", secret), v1a(), b"{}") == "signature_mismatch"
+    assert await code(receiving("standard_webhooks", shared), v1a()) == "signature_mismatch"
 
 
 async def test_a_signature_of_one_version_never_passes_for_the_other() -> None:
     key = "whpk_" + b64(raw_ed25519())
     as_v1 = v1a() | {"webhook-signature": v1a()["webhook-signature"].replace("v1a,", "v1,")}
-    assert await code(receiving("standard_webhooks", key), as_v1) == "sig"
+    assert await code(receiving("standard_webhooks", key), as_v1) == "signature_mismatch"
 
 
 @pytest.mark.parametrize("secret", ["whpk_AAAA", "whpk_%%%", "whsk_AAAA", "whsec_%%%"])

@@ -106,7 +106,7 @@ async def test_a_batch_has_a_bound(items: int, status: int) -> None:
     reply = await posting.send("/a", json.dumps([0] * items).encode(), JSON)
     assert (reply.status, len(posting.events)) == (status, items if status == 200 else 0)
     if status == 422:
-        assert code(reply) == "items"
+        assert code(reply) == "too_many_items"
 
 
 async def test_a_bus_that_refuses_takes_none_of_them() -> None:
@@ -118,7 +118,7 @@ async def test_a_bus_that_refuses_takes_none_of_them() -> None:
 async def test_headers_are_not_kept_with_each_of_many_items_where_they_are_long() -> None:
     posting = Posting("a: {auth: none, batch: 'data.*', keep_raw: true}")
     long = ("x-long", "a" * 60_000)
-    assert code(await posting.send("/a", json.dumps([1] * 5_000).encode(), JSON, long)) == "items"
+    assert code(await posting.send("/a", json.dumps([1] * 5_000).encode(), JSON, long)) == "too_many_items"
     assert (await posting.send("/a", json.dumps([1] * 50).encode(), JSON, long)).status == 200
     assert len(posting.events) == 50
 

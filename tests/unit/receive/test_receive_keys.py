@@ -17,7 +17,7 @@ from functions.receive.keys import (
 )
 from shared.errors import Rejected, Temporary
 from shared.ports import Fetched, Outgoing
-from shared.signatures.verify import NeededKey
+from shared.signatures.scheme import NeededKey
 from tests.fakes.clock import FakeClock
 from tests.fakes.fetch import FakeFetch
 
@@ -71,11 +71,11 @@ async def test_a_key_that_is_not_there_is_the_senders_fault_for_a_minute(status:
     fetch, clock = FakeFetch({URL: answer(status)}), FakeClock()
     keys = Keys(fetch, clock)
     for _ in range(3):
-        assert await code_of(keys, named()) == "cert_url"
+        assert await code_of(keys, named()) == "certificate_url_not_allowed"
     assert len(fetch.asked) == 1
     fetch.answers[URL] = answer()
     clock.advance(MISSING_SECONDS - 1)
-    assert await code_of(keys, named()) == "cert_url"
+    assert await code_of(keys, named()) == "certificate_url_not_allowed"
     clock.advance(1)
     assert await keys.at([named()]) == {URL: b"pem"}
 
@@ -110,7 +110,9 @@ class SlowFetch(FakeFetch):
         return found
 
 
-@pytest.mark.parametrize(("status", "code"), [(200, ""), (404, "cert_url"), (503, "key_unavailable")])
+@pytest.mark.parametrize(
+    ("status", "code"), [(200, ""), (404, "certificate_url_not_allowed"), (503, "key_unavailable")]
+)
 async def test_requests_that_need_the_same_key_at_once_share_one_fetch(status: int, code: str) -> None:
     fetch = SlowFetch({URL: answer(status)})
     keys = Keys(fetch, FakeClock())
@@ -139,14 +141,14 @@ async def test_at_most_ten_keys_are_fetched_in_a_minute_and_strangers_leave_two_
     clock.advance(KEEP_SECONDS)
     codes = [await code_of(keys, named(url)) for url in urls]
     allowed = MAX_FETCHES_A_MINUTE - RESERVED_FETCHES
-    assert codes == ["cert_url"] * allowed + ["key_unavailable"] * (len(urls) - allowed)
+    assert codes == ["certificate_url_not_allowed"] * allowed + ["key_unavailable"] * (len(urls) - allowed)
     assert await keys.at([CONFIGURED, named()]) == {CONFIGURED.url: b"pem", URL: b"pem"}
     assert len(fetch.asked) == 1 + MAX_FETCHES_A_MINUTE
     other = NeededKey("https://login.example.com/keys", is_configured=True)
     assert await code_of(keys, other) == "key_unavailable"
     assert len(fetch.asked) == 1 + MAX_FETCHES_A_MINUTE
     clock.advance(MINUTE_SECONDS)
-    assert await code_of(keys, named(urls[-1])) == "cert_url"
+    assert await code_of(keys, named(urls[-1])) == "certificate_url_not_allowed"
 
 
 async def test_no_more_keys_are_kept_than_memory_has_room_for() -> None:
@@ -171,4 +173,4 @@ async def test_a_subscription_that_is_not_confirm_subscription_is_asked_for_agai
         await confirm_subscription(
             FakeFetch({URL: answer()}, {"sns.eu-west-1.amazonaws.com": ["169.254.169.254"]}), URL
         )
-    assert refusal.value.code == "sub_url"
+    assert refusal.value.code == "subscribe_url_not_allowed"

@@ -1,12 +1,12 @@
 """What came of parsing a body, as values that a test can compare."""
 
-from shared.errors import REJECTION_STATUS, Rejected
+from shared.errors import REJECTION_STATUS, Rejected, RejectedCode
 from shared.formats.parse import Parsed, parse_body
 from shared.jsontext import Json, to_json
 from shared.limits import DEFAULT, Limits
 
 
-def outcome(body: bytes, content_type: str | None, limits: Limits = DEFAULT) -> Parsed | str:
+def outcome(body: bytes, content_type: str | None, limits: Limits = DEFAULT) -> Parsed | RejectedCode:
     """What was parsed, or the code it was refused with."""
     try:
         return parse_body(body, content_type, limits)
@@ -18,7 +18,7 @@ def parsed(body: str | bytes, content_type: str, limits: Limits = DEFAULT) -> Js
     return parse_body(body if isinstance(body, bytes) else body.encode(), content_type, limits).data
 
 
-def refusal(body: str | bytes, content_type: str, limits: Limits = DEFAULT) -> str:
+def refusal(body: str | bytes, content_type: str, limits: Limits = DEFAULT) -> RejectedCode:
     found = outcome(body if isinstance(body, bytes) else body.encode(), content_type, limits)
     assert isinstance(found, str), "it was taken"
     return found

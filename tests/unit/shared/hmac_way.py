@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from shared.http import Request
-from shared.signatures.scheme import read_scheme
-from shared.signatures.verify import verify
+from shared.signatures.scheme import read_scheme, verify
 
 
 def verify_hmac(

@@ -88,7 +88,7 @@ def test_a_content_type_that_names_a_format_decides(
     ],
 )
 def test_what_is_not_what_its_content_type_names_does_not_parse(content_type: str, body: bytes) -> None:
-    assert outcome(body, content_type) == "parse"
+    assert outcome(body, content_type) == "malformed_body"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_what_is_not_what_its_content_type_names_does_not_parse(content_type: st
 )
 @pytest.mark.parametrize("body", [b"", b" \r\n"])
 def test_an_empty_body_of_a_format_that_has_no_empty_one_does_not_parse(content_type: str, body: bytes) -> None:
-    assert outcome(body, content_type) == "parse"
+    assert outcome(body, content_type) == "malformed_body"
 
 
 @pytest.mark.parametrize(
@@ -162,12 +162,12 @@ def test_where_it_names_none_the_body_is_what_it_looks_like(
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        (b"[" * 100_000, "depth"),
-        (b'{"a": 1e400}', "num"),
-        (b'{"a": 1, "a": 2}', "dup_key"),
-        (b"[" + b"1," * 250_000 + b"1]", "nodes"),
-        (b"<a>" * 65, "depth"),
-        (b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "dtd"),
+        (b"[" * 100_000, "nested_too_deeply"),
+        (b'{"a": 1e400}', "number_out_of_range"),
+        (b'{"a": 1, "a": 2}', "duplicate_key"),
+        (b"[" + b"1," * 250_000 + b"1]", "too_many_values"),
+        (b"<a>" * 65, "nested_too_deeply"),
+        (b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "dtd_not_allowed"),
     ],
 )
 def test_a_limit_passed_is_refused_and_not_taken_for_text(content_type: str | None, body: bytes, code: str) -> None:
@@ -208,7 +208,7 @@ def test_bytes_that_the_sender_calls_text_are_text() -> None:
     ],
 )
 def test_a_charset_that_is_none_we_know_is_refused(media: str, charset: str) -> None:
-    assert refusal("{}", f"{media}; charset={charset}") == "encoding"
+    assert refusal("{}", f"{media}; charset={charset}") == "unsupported_encoding"
 
 
 @pytest.mark.parametrize(
@@ -220,8 +220,8 @@ def test_a_known_charset_is_honoured(charset: str) -> None:
 
 
 def test_a_body_that_is_not_in_its_charset_does_not_parse() -> None:
-    assert refusal(b"{}\x00", "application/json; charset=utf-16") == "parse"
-    assert refusal(b"\x81", "application/json; charset=windows-1252") == "parse"
+    assert refusal(b"{}\x00", "application/json; charset=utf-16") == "malformed_body"
+    assert refusal(b"\x81", "application/json; charset=windows-1252") == "malformed_body"
 
 
 # the format that a configuration names
@@ -245,7 +245,7 @@ def test_a_parser_that_runs_out_of_stack_or_memory_rejects(monkeypatch: pytest.M
             raise error
 
         monkeypatch.setattr("shared.formats.json_body.parse", fail)
-        assert outcome(b"{}", "application/json") == "nodes"
+        assert outcome(b"{}", "application/json") == "too_many_values"
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ async def test_a_failure_reaches_each_that_waited_for_it_and_no_other() -> None:
     call = SlowCall()
     gathering = gatherer(call)
     failing = await submitted(gathering, 1)
-    call.fault = Temporary("bus", "down")
+    call.fault = Temporary("bus_unavailable", "down")
     call.gate.release()
     with pytest.raises(Temporary):
         await failing[0]

@@ -79,7 +79,7 @@ async def test_a_token_serves_to_its_end_while_no_new_one_comes() -> None:
     async def fetch() -> Token:
         for token in given:
             return token
-        raise Temporary("credentials", "the metadata server did not answer")
+        raise Temporary("credentials_unavailable", "the metadata server did not answer")
 
     authorization = renewed(fetch, clock.now)
     await authorization()
@@ -98,7 +98,7 @@ async def test_while_the_old_token_serves_nobody_waits_for_one_failure_after_ano
         asked += 1
         if asked in (1, 4):
             return Token(f"t{asked}", clock.now() + 3_600)
-        raise Temporary("credentials", "the metadata server did not answer")
+        raise Temporary("credentials_unavailable", "the metadata server did not answer")
 
     authorization = renewed(fetch, clock.now)
     await authorization()

@@ -143,6 +143,26 @@ async def test_a_late_answer_never_meets_the_next_request() -> None:
         assert (await call(client, b"quick")).body == b"quick"
 
 
+async def test_each_call_over_a_kept_connection_has_its_own_deadline() -> None:
+    connections = 0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                waited = (await request(reader)).rpartition(b"\r\n")[2]
+                await asyncio.sleep(float(waited))
+                writer.write(OK)
+
+    async with serving(handler) as client:
+        for waited, timeout_seconds in ((b"0", 60.0), (b"0", 0.1), (b"0.3", 60.0)):
+            assert await call(client, waited, timeout_seconds) == Answer(200, b"ok")
+        with pytest.raises(TimeoutError):
+            await call(client, b"60", 0.1)
+    assert connections == 1
+
+
 async def test_a_request_that_could_not_be_sent_whole_says_so_and_its_rest_is_never_sent() -> None:
     received, may_read, is_over = bytearray(), asyncio.Event(), asyncio.Event()
 

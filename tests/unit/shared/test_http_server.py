@@ -6,18 +6,19 @@ import asyncio
 import itertools
 import json
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.requests import Request as WebRequest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
 from shared.cloud.gcp.http_server import HEAD_SECONDS, MAX_IDLE_CONNECTIONS, BoundedProtocol
-from shared.serving import head_of
+from shared.errors import Rejected
+from shared.http import ReadBody, Reply, Request
+from shared.serving import BODY_SECONDS, Application
 from tests.fakes.virtual_time import run
 
 Message = dict[str, object]
@@ -51,13 +52,11 @@ class Server:
     state: ServerState = field(default_factory=ServerState)
     requests: list[tuple[str, str, bytes]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
-    scopes: list[Message] = field(default_factory=list)
 
     async def app(
         self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
     ) -> None:
         body = b""
-        self.scopes.append(scope)
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -205,13 +204,63 @@ def test_what_is_not_http_is_answered_after_the_whole_requests_before_it(malform
     ]
 
 
+def answered(monkeypatch: pytest.MonkeyPatch, *parts: bytes) -> tuple[list[Request], str]:
+    """Return the requests that reach a function which answers 204, and what is written to the connection."""
+    requests: list[Request] = []
+
+    async def answer(head: Request, read_body: ReadBody) -> Reply:
+        requests.append(replace(head, body=await read_body(1_000)))
+        return Reply(204, headers=())
+
+    monkeypatch.setattr(BoundedProtocol, "application", Application(answer))
+    return requests, served(*parts)[1]
+
+
 @pytest.mark.parametrize("line", ["TRACE /open", "PROPFIND /open", "OPTIONS *", "TRACE /robots.txt"])
-def test_any_method_and_the_path_star_reach_the_function(line: str) -> None:
-    server, _ = served(f"{line} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    assert server.requests == [("POST", "/", b"")]
-    [scope] = server.scopes
-    found = head_of(WebRequest(scope))
-    assert f"{found.method} {found.path}" == line
+def test_any_method_and_the_path_star_reach_the_function(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    [request], answers = answered(monkeypatch, f"{line} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert f"{request.method} {request.path}" == line
+    assert "HTTP/1.1 204 No Content" in answers
+    assert "content-length" not in answers
+
+
+@pytest.mark.parametrize(
+    ("parts", "code"),
+    [
+        ((post("/open", b"body"),), "body"),
+        ((post("/open", b"body")[:-1], b"y"), "body"),
+        ((post("/open", b"body")[:-1],), "request_timeout"),
+        ((post("/open", b"body")[:-4],), "request_timeout"),
+        ((chunked("/open", b"body")[:-5],), "request_timeout"),
+        ((post("/open", b"b" * 1_001),), "body_too_large"),
+    ],
+    ids=["whole", "in two parts", "cut short", "no body", "no last chunk", "too long"],
+)
+def test_a_body_is_read_within_its_time_and_its_size(
+    parts: tuple[bytes, ...], code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+
+    async def answer(_: Request, read_body: ReadBody) -> Reply:
+        try:
+            found.append((await read_body(1_000)).decode())
+        except Rejected as error:
+            found.append(error.code)
+        return Reply(204, headers=())
+
+    monkeypatch.setattr(BoundedProtocol, "application", Application(answer))
+    run(after(BODY_SECONDS - 0.3, *parts))
+    assert found == ([] if code == "request_timeout" else [code])
+    found.clear()
+    run(after(BODY_SECONDS + 0.3, *parts))
+    assert found == [code]
+
+
+@pytest.mark.parametrize("path", ["/robots.txt", "/favicon.ico"])
+def test_what_browsers_ask_for_by_themselves_reaches_no_function(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests, answers = answered(monkeypatch, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert not requests
+    assert answers.startswith("HTTP/1.1 404 Not Found\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +286,7 @@ def test_a_head_that_is_not_complete_in_time_is_answered_408_and_logged(capsys: 
     assert late.is_closed
     assert late.written.startswith(b"HTTP/1.1 408 ")
     [line] = capsys.readouterr().out.splitlines()
-    assert json.loads(line)["code"] == "slow"
+    assert json.loads(line)["code"] == "request_timeout"
     assert "canary" not in line
 
 

@@ -14,7 +14,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 from shared.cloud.local.ledger import LocalLedger
 from shared.journal import AttemptEntry
 from shared.ledger import Busy, Claimed, Finished, Ledger, LedgerRow, Settlement, Waiting
-from shared.ledger_rules import ATTEMPTED, DISABLED, DONE, FAILED, FINAL, LEASED, RETRY_AT
+from shared.ledger_rules import ATTEMPTED, DEAD_LETTERED, DELIVERED, FINAL, HELD, LEASED, RETRY_SCHEDULED
+from shared.outcomes import DeliveryState
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import a_delivery
 
@@ -88,16 +89,18 @@ class LedgerMachine(RuleBasedStateMachine):
         before = self.row(event_id)
         answer = self.run(self.ledger.claim(DELIVERIES[event_id], b"m", self.now, LEASE, due_fence))
         if isinstance(answer, Claimed):
-            assert before is None or before.state != RETRY_AT or before.fence == due_fence, "a retry without the sweep"
+            assert before is None or before.state != RETRY_SCHEDULED or before.fence == due_fence, (
+                "a retry without the sweep"
+            )
             return self.taken(event_id, answer)
         assert before is not None
         if isinstance(answer, Busy):
             assert before.state in LEASED
         elif isinstance(answer, Waiting):
-            assert before.state == RETRY_AT
+            assert before.state == RETRY_SCHEDULED
         else:
             assert isinstance(answer, Finished)
-            assert before.state in FINAL | {DISABLED}
+            assert before.state in FINAL | {HELD}
         return multiple()
 
     def taken(self, event_id: str, claim: Claimed) -> Worker:
@@ -142,27 +145,27 @@ class LedgerMachine(RuleBasedStateMachine):
             worker.expires_at = self.now + LEASE
             self.count(worker, 1)
 
-    @rule(worker=workers, wait=st.sampled_from([0.0, 10.0]), outcome=st.sampled_from([None, "retry_later"]))
+    @rule(worker=workers, wait=st.sampled_from([0.0, 10.0]), outcome=st.sampled_from([None, "retry_scheduled"]))
     def a_worker_is_told_to_come_later(self, worker: Worker, wait: float, outcome: str | None) -> None:
-        self.settled(worker, RETRY_AT, outcome, retry_at=self.now + wait)
+        self.settled(worker, RETRY_SCHEDULED, outcome, retry_at=self.now + wait)
 
-    @rule(worker=workers, outcome=st.sampled_from([None, "disabled"]))
+    @rule(worker=workers, outcome=st.sampled_from([None, "held"]))
     def a_worker_finds_the_destination_disabled(self, worker: Worker, outcome: str | None) -> None:
-        self.settled(worker, DISABLED, outcome)
+        self.settled(worker, HELD, outcome)
 
-    @rule(worker=workers, outcome=st.sampled_from([None, "refused"]))
+    @rule(worker=workers, outcome=st.sampled_from([None, "failed"]))
     def a_worker_gives_up(self, worker: Worker, outcome: str | None) -> None:
-        self.settled(worker, FAILED, outcome)
+        self.settled(worker, DEAD_LETTERED, outcome)
 
     @rule(worker=workers)
     def a_worker_delivers(self, worker: Worker) -> None:
         if worker.sent:
-            self.settled(worker, DONE, "delivered", had_effect=True)
+            self.settled(worker, DELIVERED, "delivered", had_effect=True)
 
     def settled(
         self,
         worker: Worker,
-        state: str,
+        state: DeliveryState,
         outcome: str | None,
         *,
         retry_at: float | None = None,
@@ -246,7 +249,7 @@ class LedgerMachine(RuleBasedStateMachine):
             if isinstance(claim, Claimed):
                 begun = claim if claim.row.state == ATTEMPTED else self.run(self.ledger.begin(claim, self.now))
                 assert begun is not None
-                assert self.run(self.ledger.settle(begun, Settlement(DONE, self.now)))
+                assert self.run(self.ledger.settle(begun, Settlement(DELIVERED, self.now)))
             assert isinstance(claim, Claimed | Finished)
 
 

@@ -10,8 +10,7 @@ from deploy.config.checks.source_warnings import auth_warnings
 from deploy.config.models.signed import DigestAuth, HmacAuth
 from shared.http import Request
 from shared.jsontext import Json
-from shared.signatures.scheme import read_scheme
-from shared.signatures.verify import verify
+from shared.signatures.scheme import read_scheme, verify
 from tests.receiving import Receiving
 
 NOW: Final = 1_790_000_000.0
@@ -81,7 +80,12 @@ def sent(version: str, content_type: str, *, longer: bool) -> tuple[list[tuple[s
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize(
     ("content_type", "code"),
-    [("application/json", "parse"), ("text/csv", "content_type"), ("text/plain", "content_type"), ("", "content_type")],
+    [
+        ("application/json", "malformed_body"),
+        ("text/csv", "unsupported_content_type"),
+        ("text/plain", "unsupported_content_type"),
+        ("", "unsupported_content_type"),
+    ],
 )
 async def test_a_lengthened_body_of_hubspots_is_no_event(version: str, content_type: str, code: str) -> None:
     receiving = hubspot(variant=version)
@@ -90,7 +94,7 @@ async def test_a_lengthened_body_of_hubspots_is_no_event(version: str, content_t
 
 
 async def test_hubspots_v1_is_taken_only_where_the_source_asks_for_it() -> None:
-    assert await hubspot().code(*sent("v1", "application/json", longer=False)) == "sig"
+    assert await hubspot().code(*sent("v1", "application/json", longer=False)) == "signature_mismatch"
 
 
 @pytest.mark.parametrize(

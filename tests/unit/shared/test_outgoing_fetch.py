@@ -66,7 +66,7 @@ async def serving(answer: bytes | Handler, context: ssl.SSLContext | None = None
 async def trouble(fetch: GuardedFetch, request: Outgoing) -> str:
     with pytest.raises(Temporary) as error:
         await fetch.fetch(request)
-    assert error.value.code == "fetch"
+    assert error.value.code == "host_unreachable"
     return error.value.detail
 
 
@@ -95,7 +95,7 @@ async def test_a_name_with_any_address_that_is_not_public_is_refused(addresses: 
     names = Names(addresses)
     with pytest.raises(Permanent) as refused:
         await GuardedFetch(names).fetch(Outgoing("GET", "https://mixed.example/"))
-    assert (refused.value.code, names.lookups) == ("ssrf", 1)
+    assert (refused.value.code, names.lookups) == ("address_blocked", 1)
 
 
 async def test_a_name_that_nobody_knows_is_temporary() -> None:

@@ -104,4 +104,4 @@ async def test_notify_takes_it(form: Form) -> None:
     body = form.body(message_of(DELIVERY, notifier.clock.now()))
     reply = await notify_entry.answer(lambda: service, Request("POST", "/", "", form.headers), reading(body))
     assert reply.status == 204
-    assert (await notifier.row()).state == "done"
+    assert (await notifier.row()).state == "delivered"

@@ -1,7 +1,8 @@
-"""Which pushes transform and notify take: only those of the account that pushes, made out to the function itself."""
+"""The pushes that transform and notify accept: those of the account that pushes, made out to the function itself."""
 
 import base64
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -19,11 +20,14 @@ from shared.push_identity import (
     ASK_AGAIN_SECONDS,
     EMULATED_KEYS_PATH,
     GOOGLE_KEYS,
+    KEYS_SECONDS,
+    MAX_REMEMBERED,
     PushVerifier,
     push_identity,
     push_verifier,
 )
 from shared.settings import read_settings
+from shared.signatures.jwt import JwtScheme
 from tests.fakes.bodies import reading
 from tests.fakes.clock import FakeClock
 from tests.fakes.pushes import PUSHER, cloud_run_environment, cloud_run_headers
@@ -189,6 +193,69 @@ async def test_a_token_that_the_emulators_key_did_not_sign_for_this_function_is_
     ):
         with pytest.raises(Rejected):
             await local.verify(bearer(token))
+
+
+async def test_a_remembered_token_is_accepted_without_its_signature_until_it_expires(
+    server: KeyServer, local: PushVerifier, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = server.tokens.token(PUSHER, TRANSFORM)
+    await local.verify(bearer(token))
+    calls = 0
+
+    def counted(*arguments: object) -> None:
+        nonlocal calls
+        calls += 1
+        raise Rejected("signature_mismatch", "the signature is verified again")
+
+    monkeypatch.setattr(JwtScheme, "verify", counted)
+    clock.advance(3_599)
+    await local.verify(bearer(token))
+    assert calls == 0
+    clock.advance(1)
+    with pytest.raises(Rejected, match="verified again"):
+        await local.verify(bearer(token))
+
+
+async def test_on_cloud_run_a_remembered_token_is_rejected_once_it_expires() -> None:
+    clock = FakeClock()
+    verifier = PushVerifier(push_identity(read_settings(DEPLOYED)), clock.now)
+    push = head(cloud_run_headers(TRANSFORM, exp=int(clock.now()) + 60))
+    await verifier.verify(push)
+    clock.advance(61)
+    with pytest.raises(Rejected, match="has expired"):
+        await verifier.verify(push)
+
+
+async def test_beside_a_remembered_token_another_account_or_audience_is_rejected(
+    server: KeyServer, local: PushVerifier
+) -> None:
+    await local.verify(bearer(server.tokens.token(PUSHER, TRANSFORM)))
+    for account, audience in ((ANOTHER, TRANSFORM), (PUSHER, "https://notify.example")):
+        for _ in range(2):
+            with pytest.raises(Rejected):
+                await local.verify(bearer(server.tokens.token(account, audience)))
+
+
+async def test_only_so_many_tokens_are_remembered_and_each_is_accepted() -> None:
+    verifier, later = on_cloud_run(), int(time.time()) + 1_000
+    pushes = [head(cloud_run_headers(TRANSFORM, exp=later + number)) for number in range(MAX_REMEMBERED + 2)]
+    for push in pushes * 2:
+        await verifier.verify(push)
+    assert len(verifier._verified) <= MAX_REMEMBERED
+
+
+async def test_a_token_is_remembered_no_longer_than_the_keys_that_verified_it(
+    server: KeyServer, local: PushVerifier, clock: FakeClock, tmp_path: Path
+) -> None:
+    await local.verify(bearer(server.tokens.token(PUSHER, TRANSFORM)))
+    clock.advance(KEYS_SECONDS / 2)
+    token = PushTokens(tmp_path, clock.now).token(PUSHER, TRANSFORM)
+    await local.verify(bearer(token))
+    (tmp_path / "next").mkdir()
+    server.tokens = PushTokens(tmp_path / "next", clock.now)
+    clock.advance(KEYS_SECONDS / 2)
+    with pytest.raises(Rejected):
+        await local.verify(bearer(token))
 
 
 async def test_a_token_ends_with_its_hour(server: KeyServer, local: PushVerifier, clock: FakeClock) -> None:

@@ -23,8 +23,9 @@ from shared.errors import Rejected
 from shared.event import Event
 from shared.http import Request
 from shared.jsontext import Json
-from shared.signatures.reading import Reading
+from shared.signatures.locations import RequestFields
 from shared.signatures.scheme import read_scheme
+from shared.signatures.signature_scheme import SignatureScheme
 from tests.fakes.owners import FakeOwners
 from tests.posting import Posting
 from tests.receiving import NAME, URL, Receiving
@@ -73,7 +74,8 @@ class Sender:
         for place, wanted in self.way.when:
             if place.kind == "header" and isinstance(wanted, str):
                 request = replace(request, headers=(*request.headers, (place.name, wanted)))
-        if self.way.body_digest and self.way.body_digest.kind == "query":
+        digest = self.way.body_digest if isinstance(self.way, SignatureScheme) else None
+        if digest and digest.kind == "query":
             request = replace(request, query="bodySHA256=")
         signer = Signer(self.way, self.private, lambda each: f"{URL}?{each.query}" if each.query else URL, now, "msg_1")
         return sign_request(request, signer)
@@ -108,7 +110,7 @@ class Sender:
         return replace(request, headers=(*headers, form_type), body=FORMS.get(self.provider, request.body))
 
     def goes_by_delivery_id(self, event: Event) -> bool:
-        body = Reading(Request("POST", "/", body=json.dumps(event.data).encode()))
+        body = RequestFields(Request("POST", "/", body=json.dumps(event.data).encode()))
         return any(body.meets(when) for when in self.source.repeats)
 
 

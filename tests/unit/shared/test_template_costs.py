@@ -54,7 +54,7 @@ def test_what_would_be_too_large_is_refused_before_it_is_made(source: str) -> No
     with pytest.raises(Permanent) as caught:
         template.render(HOSTILE)
 
-    assert (caught.value.code, caught.value.detail) == ("output", f"template 'text', line 1: {TOO_LARGE}")
+    assert (caught.value.code, caught.value.detail) == ("output_too_large", f"template 'text', line 1: {TOO_LARGE}")
 
 
 @pytest.mark.parametrize("html", [False, True])

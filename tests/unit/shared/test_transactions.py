@@ -18,7 +18,7 @@ SCHEMA = "CREATE TABLE IF NOT EXISTS numbers (n INTEGER PRIMARY KEY)"
 
 @pytest.fixture
 async def file(tmp_path: Path) -> AsyncIterator[Transactions]:
-    made = Transactions(tmp_path / "some.db", "ledger", lambda path: open_database(path, SCHEMA))
+    made = Transactions(tmp_path / "some.db", "ledger_unavailable", lambda path: open_database(path, SCHEMA))
     yield made
     made.close()
 
@@ -73,7 +73,7 @@ async def test_a_file_that_stays_locked_is_temporary(
     await keep(file, 1)
     monkeypatch.setattr(transactions, "BUSY_SECONDS", 0.01)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(Temporary, match=r"ledger: some\.db cannot be written: database is locked"):
+    with pytest.raises(Temporary, match=r"ledger_unavailable: some\.db cannot be written: database is locked"):
         await keep(file, 2)
     other.execute("COMMIT")
     await keep(file, 3)

@@ -24,7 +24,7 @@ def there_and_back(to: Json, back: Json, data: Json) -> Json:
 def refusal(settings: Json, data: Json) -> str:
     with pytest.raises(Permanent) as caught:
         there(settings, data)
-    assert caught.value.code == "convert"
+    assert caught.value.code == "conversion_failed"
     return caught.value.detail
 
 

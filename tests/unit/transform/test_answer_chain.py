@@ -9,6 +9,7 @@ import pytest
 
 from functions.transform import entry
 from functions.transform.read_routes import read_program
+from functions.transform.routes import Routes
 from functions.transform.step import Services
 from functions.transform.transform import Transformer
 from shared.event import Event, to_cloudevent
@@ -41,7 +42,7 @@ CHAINS: Final[Json] = {
 def service() -> entry.Service:
     program = read_program({"routes": [], "chains": CHAINS})
     services = Services(FakeSecrets({}), FakeFetch(), FakeOwners(), None)
-    transformer = Transformer((), FakeBus(), FakeBlobs(), Journaling("transform", None), FakeClock())
+    transformer = Transformer(Routes(), FakeBus(), FakeBlobs(), Journaling("transform", None), FakeClock())
     return entry.Service(transformer, program.chains, services, from_anybody)
 
 
@@ -101,16 +102,16 @@ async def test_a_document_is_taken_as_text_where_that_is_asked_for() -> None:
     reply = await asked("hex", b'{"a": 1', query="body=text")
 
     assert (reply.status, reply.body) == (200, b'{"a": 1'.hex().encode())
-    assert code(await asked("hex", b"{}", query="body=txt")) == (400, "parse")
+    assert code(await asked("hex", b"{}", query="body=txt")) == (400, "malformed_body")
 
 
 async def test_a_compressed_document_is_taken_as_what_it_was() -> None:
     body = b'{"a" : 1}'
 
     assert (await asked("md5", gzip.compress(body), encoding="gzip")).body == hashlib.md5(body).hexdigest().encode()
-    assert code(await asked("md5", body, encoding="gzip")) == (400, "parse")
-    assert code(await asked("md5", body, encoding="br")) == (415, "encoding")
-    assert code(await asked("md5", gzip.compress(bytes(6_000_000)), encoding="gzip")) == (413, "decoded")
+    assert code(await asked("md5", body, encoding="gzip")) == (400, "malformed_body")
+    assert code(await asked("md5", body, encoding="br")) == (415, "unsupported_encoding")
+    assert code(await asked("md5", gzip.compress(bytes(6_000_000)), encoding="gzip")) == (413, "decoded_body_too_large")
 
 
 async def test_a_cloudevent_is_the_event_itself() -> None:
@@ -124,12 +125,12 @@ async def test_a_cloudevent_is_the_event_itself() -> None:
     ("chain", "body", "status", "word"),
     [
         ("nothing", b"{}", 404, "unknown_chain"),
-        ("clean", b"{", 400, "parse"),
-        ("clean", b"", 400, "parse"),
-        ("clean", b"[" * 70 + b"]" * 70, 422, "depth"),
-        ("broken", b'{"a": "hunter2"}', 422, "path"),
-        ("paid", b'{"plan": "free"}', 422, "stopped"),
-        ("card", b'{"card": "x"}', 503, "fetch"),
+        ("clean", b"{", 400, "malformed_body"),
+        ("clean", b"", 400, "malformed_body"),
+        ("clean", b"[" * 70 + b"]" * 70, 422, "nested_too_deeply"),
+        ("broken", b'{"a": "hunter2"}', 422, "path_conflict"),
+        ("paid", b'{"plan": "free"}', 422, "filtered"),
+        ("card", b'{"card": "x"}', 503, "host_unreachable"),
     ],
 )
 async def test_a_problem_is_told_with_a_code_and_without_the_value(
@@ -143,7 +144,7 @@ async def test_a_problem_is_told_with_a_code_and_without_the_value(
 
 
 async def test_a_chain_takes_a_post_and_no_loop() -> None:
-    assert code(await asked("clean", b"{}", method="GET")) == (405, "method")
-    assert code(await asked("clean", b"{}", hops=9)) == (422, "loop")
+    assert code(await asked("clean", b"{}", method="GET")) == (405, "method_not_allowed")
+    assert code(await asked("clean", b"{}", hops=9)) == (422, "too_many_hops")
     assert (await asked("clean", b"{}", hops=8)).status == 200
-    assert code(await asked("clean", b"[]", "application/cloudevents+json")) == (422, "event")
+    assert code(await asked("clean", b"[]", "application/cloudevents+json")) == (422, "malformed_event")

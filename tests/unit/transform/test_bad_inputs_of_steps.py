@@ -37,28 +37,28 @@ def changed(part: int, at: int) -> str:
 
 CASES: Final[dict[str, list[tuple[Json, Json, str]]]] = {
     "P15": [
-        ({"decode": {"from": "base64"}}, "aGk=!!!!", "decode"),
-        ({"decode": {"from": "hex"}}, "abc", "decode"),
-        ({"decode": {"from": "hex"}}, "de ad", "decode"),
-        ({"decode": {"from": "gzip"}}, binary(gzip.compress(bytes(100 * 1024 * 1024), 1), ""), "decode"),
-        ({"decode": {"from": "utf-8"}}, binary("é".encode("latin-1"), ""), "decode"),
+        ({"decode": {"from": "base64"}}, "aGk=!!!!", "decoding_failed"),
+        ({"decode": {"from": "hex"}}, "abc", "decoding_failed"),
+        ({"decode": {"from": "hex"}}, "de ad", "decoding_failed"),
+        ({"decode": {"from": "gzip"}}, binary(gzip.compress(bytes(100 * 1024 * 1024), 1), ""), "decoding_failed"),
+        ({"decode": {"from": "utf-8"}}, binary("é".encode("latin-1"), ""), "decoding_failed"),
     ],
     "P18": [
-        (DECRYPT, SEALED.replace("2026", "2024"), "key"),
-        (DECRYPT, changed(3, -2), "crypto"),
-        (DECRYPT, changed(2, 3), "crypto"),
-        ({"decrypt": {"secret": "keys", "context": "another"}}, SEALED, "crypto"),
-        (DECRYPT, "hc1.2026.AAECAwQFBgcICQo.AAAAAAAAAAAAAAAAAAAAAA", "crypto"),
-        (DECRYPT, SEALED[:-8], "crypto"),
+        (DECRYPT, SEALED.replace("2026", "2024"), "unknown_key"),
+        (DECRYPT, changed(3, -2), "cryptography_failed"),
+        (DECRYPT, changed(2, 3), "cryptography_failed"),
+        ({"decrypt": {"secret": "keys", "context": "another"}}, SEALED, "cryptography_failed"),
+        (DECRYPT, "hc1.2026.AAECAwQFBgcICQo.AAAAAAAAAAAAAAAAAAAAAA", "cryptography_failed"),
+        (DECRYPT, SEALED[:-8], "cryptography_failed"),
     ],
     "P24": [(DECRYPT, seal(b'"x"', OLD, Binding("", "data"), bytes(12)), "")],
     "P25": [({"encrypt": {"secret": "keys"}}, SECRET, "")],  # nonces: test_steps_encrypt
     "P27": [
-        ({"convert": {"to": "xml"}}, {"a><script>": 1}, "convert"),
-        ({"convert": {"to": "xml"}}, {"1a": 1}, "convert"),
-        ({"convert": {"to": "xml"}}, {"": 1}, "convert"),
-        ({"convert": {"to": "yaml"}}, {"x": float("nan")}, "convert"),
-        ({"convert": {"to": "yaml"}}, {None: 1}, "convert"),  # type: ignore[dict-item] # a step of one's own may
+        ({"convert": {"to": "xml"}}, {"a><script>": 1}, "conversion_failed"),
+        ({"convert": {"to": "xml"}}, {"1a": 1}, "conversion_failed"),
+        ({"convert": {"to": "xml"}}, {"": 1}, "conversion_failed"),
+        ({"convert": {"to": "yaml"}}, {"x": float("nan")}, "conversion_failed"),
+        ({"convert": {"to": "yaml"}}, {None: 1}, "conversion_failed"),  # type: ignore[dict-item] # a step of one's own may
     ],
 }
 

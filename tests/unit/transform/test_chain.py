@@ -41,13 +41,13 @@ def test_a_chain_without_steps_answers_the_very_same_event() -> None:
 def test_an_error_names_the_route_the_steps_number_and_the_step_and_what_was_done_before() -> None:
     fault = the_fault(finished(configured([{"set": {"data.b": 1}}, {"set": {"data.text.x": 1}}]).run(EVENT)))
 
-    assert fault.code == "path"
+    assert fault.code == "path_conflict"
     assert fault.detail == "route 'tell the list': step 2 'set': data.text is text, not an object"
     assert fault.previous_steps == ("step 1 'set'",)
 
 
 def test_an_error_in_a_named_chain_names_the_chain() -> None:
-    course = finished(chain(To("clean", Through), clean=[Answering(Permanent("path", "no"))]).run(EVENT))
+    course = finished(chain(To("clean", Through), clean=[Answering(Permanent("path_conflict", "no"))]).run(EVENT))
 
     assert the_fault(course).detail == "route 'tell the list': chain 'clean' step 1 'answering': no"
     assert the_fault(course).previous_steps == ("step 1 'to'",)
@@ -68,7 +68,7 @@ ANY_ERROR: list[BaseException] = [
 def test_whatever_a_step_raises_is_permanent_and_says_its_kind_and_its_line(error: BaseException) -> None:
     fault = the_fault(finished(chain(Answering(error)).run(EVENT)))
 
-    assert fault.code == "step"
+    assert fault.code == "step_failed"
     said = re.escape(f"route 'tell the list': step 1 'answering': {type(error).__name__} at ")
     assert re.fullmatch(said + r"\w+\.py:\d+", fault.detail)
 
@@ -82,7 +82,7 @@ async def test_whatever_an_asking_step_raises_is_permanent_too(error: BaseExcept
 
 
 def test_our_own_permanent_errors_keep_their_code() -> None:
-    assert the_fault(finished(chain(Answering(Permanent("schema", "no"))).run(EVENT))).code == "schema"
+    assert the_fault(finished(chain(Answering(Permanent("lint_failed", "no"))).run(EVENT))).code == "lint_failed"
 
 
 async def test_a_temporary_error_is_raised_so_that_the_event_comes_again() -> None:
@@ -100,7 +100,7 @@ async def test_a_temporary_error_is_raised_so_that_the_event_comes_again() -> No
 
 @pytest.mark.parametrize("answer", [None, {"a": 1}, "text", Many((None,)), Switch(EVENT, "x")])  # type: ignore[arg-type] # wrong on purpose
 def test_a_step_that_answers_no_event_is_permanent(answer: object) -> None:
-    assert the_fault(finished(chain(Answering(answer)).run(EVENT))).code in {"step", "chain"}
+    assert the_fault(finished(chain(Answering(answer)).run(EVENT))).code in {"step_failed", "invalid_chain"}
 
 
 def test_a_step_cannot_give_the_event_another_id() -> None:

@@ -33,8 +33,10 @@ from tests.unit.transform.chain_steps import (
 
 def test_there_is_an_end_to_how_many_one_event_becomes() -> None:
     assert len(finished(chain(Splitting(MAX_EVENTS)).run(START)).events) == MAX_EVENTS
-    assert the_fault(finished(chain(Splitting(MAX_EVENTS + 1)).run(START))).code == "output"
-    assert {fault.code for fault in finished(chain(Splitting(40), Splitting(40)).run(START)).faults} == {"output"}
+    assert the_fault(finished(chain(Splitting(MAX_EVENTS + 1)).run(START))).code == "output_too_large"
+    assert {fault.code for fault in finished(chain(Splitting(40), Splitting(40)).run(START)).faults} == {
+        "output_too_large"
+    }
 
 
 def test_what_the_parts_of_an_event_repeat_is_bounded() -> None:
@@ -46,7 +48,7 @@ def test_what_the_parts_of_an_event_repeat_is_bounded() -> None:
     assert len(fits.events) == 1_000
     assert (
         the_fault(finished(Chain("r", tuple(steps)).run(EVENT.with_data({"items": items, "rest": "x" * 100_000})))).code
-        == "output"
+        == "output_too_large"
     )
 
 
@@ -71,7 +73,7 @@ def test_a_step_that_computes_forever_is_ended(monkeypatch: pytest.MonkeyPatch) 
                     continue
 
     monkeypatch.setattr(bounded.__init__, "__defaults__", (0.02,))
-    assert the_fault(finished(chain(Endless()).run(EVENT))).code == "time"
+    assert the_fault(finished(chain(Endless()).run(EVENT))).code == "time_limit_exceeded"
 
 
 @pytest.mark.parametrize("waits_first", [False, True])
@@ -86,7 +88,7 @@ async def test_a_step_that_computes_forever_while_it_is_asked_is_ended(
                 sum(range(1_000))
 
     monkeypatch.setattr(bounded.__init__, "__defaults__", (0.02,))
-    assert the_fault(await chain(Endless()).run(EVENT, services())).code == "time"
+    assert the_fault(await chain(Endless()).run(EVENT, services())).code == "time_limit_exceeded"
 
 
 async def test_what_others_compute_while_a_step_waits_is_not_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,23 +108,23 @@ async def test_what_others_compute_while_a_step_waits_is_not_the_steps(monkeypat
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "code"),
     [
-        "x" * (MAX_OUTPUT_CHARACTERS + 1),
-        {"x" * (MAX_OUTPUT_CHARACTERS + 1): 1},
-        [0] * (MAX_OUTPUT_CHARACTERS // 2 + 1),
-        1 << (5 * MAX_OUTPUT_CHARACTERS),
-        [10**4_300],
-        -(10**4_300),
-        math.nan,
-        [math.inf],
+        ("x" * (MAX_OUTPUT_CHARACTERS + 1), "output_too_large"),
+        ({"x" * (MAX_OUTPUT_CHARACTERS + 1): 1}, "output_too_large"),
+        ([0] * (MAX_OUTPUT_CHARACTERS // 2 + 1), "output_too_large"),
+        (1 << (5 * MAX_OUTPUT_CHARACTERS), "invalid_output"),
+        ([10**4_300], "invalid_output"),
+        (-(10**4_300), "invalid_output"),
+        (math.nan, "invalid_output"),
+        ([math.inf], "invalid_output"),
     ],
     ids=["text", "key", "list", "number", "digits", "negative", "nan", "infinity"],
 )
-def test_output_that_is_too_large_or_not_json_is_permanent(data: Json) -> None:
+def test_output_that_is_too_large_or_not_json_is_permanent(data: Json, code: str) -> None:
     fault = the_fault(finished(chain(Answering(EVENT.with_data(data))).run(EVENT)))
 
-    assert fault.code == "output"
+    assert fault.code == code
     assert "step 1 'answering'" in fault.detail
 
 

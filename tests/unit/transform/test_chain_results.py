@@ -23,7 +23,7 @@ def test_what_fails_for_one_part_does_not_stop_the_others() -> None:
     class Fussy(Step):
         def apply(self, event: Event, context: StepContext) -> Event:
             if event.data == "1":
-                raise Permanent("path", "not this one")
+                raise Permanent("path_conflict", "not this one")
             return event
 
     course = finished(chain(Splitting(3), Fussy()).run(START))
@@ -58,12 +58,12 @@ def test_a_chain_that_is_gone_through_is_followed_by_the_rest() -> None:
 def test_a_step_leads_to_no_chain_that_it_does_not_name() -> None:
     sneaky = Answering(Switch(START, "other"), leads_to=[])
 
-    assert the_fault(finished(chain(sneaky, other=[Adding("x")]).run(START))).code == "chain"
+    assert the_fault(finished(chain(sneaky, other=[Adding("x")]).run(START))).code == "invalid_chain"
 
 
 def test_where_an_error_is_no_end_the_event_goes_on_from_before_the_step() -> None:
     course = finished(
-        chain(Adding("a"), Answering(Permanent("path", "no")), Adding("b"), on_error="continue").run(START)
+        chain(Adding("a"), Answering(Permanent("path_conflict", "no")), Adding("b"), on_error="continue").run(START)
     )
 
     assert way(course) == ["ab"]
@@ -74,7 +74,7 @@ def test_where_an_error_is_no_end_the_event_goes_on_from_before_the_step() -> No
 def test_the_way_is_told_step_by_step_where_it_is_asked_for() -> None:
     records: list[StepRecord] = []
     finished(
-        chain(Adding("a"), To("other", Through), Answering(Permanent("path", "no")), other=[Adding("x")]).run(
+        chain(Adding("a"), To("other", Through), Answering(Permanent("path_conflict", "no")), other=[Adding("x")]).run(
             START, records=records
         )
     )

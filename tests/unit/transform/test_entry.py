@@ -38,7 +38,7 @@ async def test_what_the_bus_confirmed_is_acknowledged_and_logged(
 
     assert (reply.status, reply.body) == (204, b"")
     failed, done = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert (failed["message"], failed["route"], failed["code"]) == ("dead letter", "broken", "path")
+    assert (failed["message"], failed["route"], failed["code"]) == ("dead lettered", "broken", "path_conflict")
     assert (done["message"], done["outcome"], done["count"], done["event_id"]) == ("transformed", "routed", 3, "e1")
 
 

@@ -57,7 +57,7 @@ def test_what_cannot_be_computed_is_permanent_and_says_nothing_of_the_value(text
     with pytest.raises(Permanent) as caught:
         Expression(text).search({"data": {"hunter2": "hunter2"}, "data2": ["hunter2"]})
 
-    assert caught.value.code == "expression"
+    assert caught.value.code == "expression_failed"
     assert "hunter2" not in str(caught.value)
 
 

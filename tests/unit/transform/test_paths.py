@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transform.fields import with_value, without
+from functions.transform.fields import with_value
 from functions.transform.paths import Every, Part, PathFault, parse_path
-from functions.transform.steps.shape import Drop
+from functions.transform.steps.shape import Drop, without
 from shared.errors import Permanent
 from shared.jsontext import Json
 from tests.fakes.steps import data_after
@@ -120,7 +120,7 @@ def test_what_cannot_be_placed_says_where_and_what_kind_is_there(path: tuple[Par
     with pytest.raises(Permanent) as caught:
         with_value({"a": "hunter2", "b": [1], "c": True}, path, 1)
 
-    assert (caught.value.code, caught.value.detail) == ("path", words)
+    assert (caught.value.code, caught.value.detail) == ("path_conflict", words)
 
 
 @given(json_values, st.lists(parts, min_size=1, max_size=4))

@@ -114,7 +114,9 @@ async def test_what_fills_a_url_neither_ends_nor_leaves_its_place() -> None:
     assert await world.data(fetch(), event) == {"card": "../../admin?x=1#", "details": {"name": "Ada"}}
 
 
-@pytest.mark.parametrize(("card", "code"), [("..", "url"), (".", "url"), ("", "url"), (None, "url")])
+@pytest.mark.parametrize(
+    ("card", "code"), [("..", "invalid_url"), (".", "invalid_url"), ("", "invalid_url"), (None, "invalid_url")]
+)
 async def test_a_value_that_would_be_another_folder_is_refused(card: Json, code: str) -> None:
     world = World({})
 
@@ -125,7 +127,7 @@ async def test_a_value_that_would_be_another_folder_is_refused(card: Json, code:
 async def test_a_field_that_the_url_needs_and_the_event_lacks_is_undefined() -> None:
     [fault] = (await World({}).run(fetch(), EVENT.with_data({}))).faults
 
-    assert (fault.code, "'data.card' is not in this event" in fault.detail) == ("undefined", True)
+    assert (fault.code, "'data.card' is not in this event" in fault.detail) == ("undefined_field", True)
 
 
 async def test_what_was_got_is_merged_into_what_is_there() -> None:
@@ -168,7 +170,7 @@ async def test_secrets_in_the_query_are_added_and_are_no_part_of_any_fault() -> 
     ]
 
     [fault] = (await world.run(fetch(auth=auth))).faults
-    assert (fault.code, fault.detail) == ("refused", "route 'r': step 1 'fetch': api.example.com answered 404")
+    assert (fault.code, fault.detail) == ("request_rejected", "route 'r': step 1 'fetch': api.example.com answered 404")
 
 
 async def test_what_fills_a_url_right_after_its_host_is_no_part_of_any_fault() -> None:
@@ -186,15 +188,17 @@ async def test_a_passing_trouble_of_the_other_side_brings_the_event_again(status
 
 @pytest.mark.parametrize("status", [301, 400, 401, 404, 410, 422])
 async def test_a_refusal_of_the_other_side_is_permanent(status: int) -> None:
-    assert [fault.code for fault in (await World({URL: json_answer({}, status)}).run(call())).faults] == ["refused"]
+    assert [fault.code for fault in (await World({URL: json_answer({}, status)}).run(call())).faults] == [
+        "request_rejected"
+    ]
 
 
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
-        (Fetched(200, (("content-type", "application/json"),), b"{"), "answer"),
-        (Fetched(200, (("content-type", "application/xml"),), b"<!DOCTYPE a><a/>"), "answer"),
-        (Fetched(200, (), b"x" * 2_000_000), "output"),
+        (Fetched(200, (("content-type", "application/json"),), b"{"), "malformed_response"),
+        (Fetched(200, (("content-type", "application/xml"),), b"<!DOCTYPE a><a/>"), "malformed_response"),
+        (Fetched(200, (), b"x" * 2_000_000), "response_too_large"),
     ],
 )
 async def test_an_answer_that_is_none_is_permanent(answer: Fetched, code: str) -> None:
@@ -273,6 +277,6 @@ async def test_a_name_with_a_private_address_is_not_asked() -> None:
     world = World({CARD: json_answer({})})
     world.fetch.names = {"api.example.com": ["10.0.0.1"]}
 
-    assert [fault.code for fault in (await world.run(fetch())).faults] == ["ssrf"]
+    assert [fault.code for fault in (await world.run(fetch())).faults] == ["address_blocked"]
     assert world.fetch.asked == []
     assert not (await world.run(fetch(allow_private=True))).faults

@@ -35,7 +35,7 @@ def code_and_reason(step: Json, data: Json) -> tuple[str, str]:
 def test_what_an_event_says_once_and_a_step_again_and_again_fills_no_memory(step: Json, data: Json) -> None:
     tracemalloc.start()
     try:
-        assert code_and_reason(step, data)[0] == "output"
+        assert code_and_reason(step, data)[0] == "output_too_large"
         assert tracemalloc.get_traced_memory()[1] < 32 * 1024 * 1024
     finally:
         tracemalloc.stop()
@@ -46,14 +46,14 @@ def test_flatten_keep_and_redact_answer_or_refuse_whatever_they_are_given(data: 
     everything: Json = {"paths": ["data.a[*].b", "data.no"], "cards": True, "emails": True}
     steps: list[Json] = [{"flatten": "data"}, {"keep": ["data.no", "data.a[*].b"]}, {"redact": everything}]
     for step in steps:
-        assert [fault.code for fault in run(step, data).faults] in ([], ["path"])
+        assert [fault.code for fault in run(step, data).faults] in ([], ["path_conflict"])
 
 
 def test_map_makes_the_whole_data_and_names_its_fault_by_kind() -> None:
     assert data_after({"map": "{n: length(data.items), from: source}"}, {"items": [1, 2]}) == {"n": 2, "from": "crm"}
     code, words = code_and_reason({"map": "length(data.items)"}, {"items": 7})
     assert (code, words) == (
-        "expression",
+        "expression_failed",
         "'length(data.items)': length() takes string or array or object; found number",
     )
 
@@ -61,11 +61,14 @@ def test_map_makes_the_whole_data_and_names_its_fault_by_kind() -> None:
 @pytest.mark.parametrize(
     ("template", "code"),
     [
-        ("{{ data.none }}", "undefined"),
-        ("{{ 'x' * data.n }}", "output"),
-        ("{% for a in range(99999) %}{% for b in range(99999) %}xxxxxxxxxx{% endfor %}{% endfor %}", "output"),
-        ("{{ data.n + 'x' }}", "template"),
-        ("{{ data.__class__.__mro__ }}", "template"),
+        ("{{ data.none }}", "undefined_field"),
+        ("{{ 'x' * data.n }}", "output_too_large"),
+        (
+            "{% for a in range(99999) %}{% for b in range(99999) %}xxxxxxxxxx{% endfor %}{% endfor %}",
+            "output_too_large",
+        ),
+        ("{{ data.n + 'x' }}", "template_failed"),
+        ("{{ data.__class__.__mro__ }}", "template_failed"),
     ],
 )
 def test_a_template_that_cannot_be_filled_says_so_with_a_code(template: str, code: str) -> None:
@@ -78,7 +81,7 @@ def test_a_template_that_would_run_for_days_is_ended(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(bounded.__init__, "__defaults__", (0.05,))
     loops = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 
-    assert [fault.code for fault in run({"template": {"data.x": loops}}, {}).faults] == ["time"]
+    assert [fault.code for fault in run({"template": {"data.x": loops}}, {}).faults] == ["time_limit_exceeded"]
 
 
 @pytest.mark.parametrize("template", ["{% include '/etc/passwd' %}", "{{ plan }}", "{{ data.x", "{% if %}"])
@@ -90,7 +93,7 @@ def test_an_expression_whose_output_is_too_large_is_refused() -> None:
     doubling: list[Json] = [{"map": "{a: data, b: data}"}] * 30
 
     [fault] = finished(chain(doubling).run(replace(EVENT, data="x" * 1_000))).faults
-    assert fault.code == "output"
+    assert fault.code == "output_too_large"
 
 
 def test_merge_goes_into_objects_and_takes_the_last_of_anything_else() -> None:
@@ -103,7 +106,7 @@ def test_merge_goes_into_objects_and_takes_the_last_of_anything_else() -> None:
         "all": {"x": {"z": 2}, "y": [2]},
     }
     fault = code_and_reason({"merge": {"from": ["data.a"], "into": "data"}}, {"a": "hunter2"})
-    assert fault == ("path", "data.a is text, not an object")
+    assert fault == ("path_conflict", "data.a is text, not an object")
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_readers_that_know_namespaces_take_all_xml_that_is_written(value: Json) 
     try:
         written = there({"to": "xml", "root": "r"}, {"a": value})
     except Permanent as error:
-        assert error.code == "convert"
+        assert error.code == "conversion_failed"
         return
     ElementTree.fromstring(str(written))
 
@@ -217,7 +217,7 @@ def test_what_a_format_says_again_and_again_fills_no_memory(name: str, data: Jso
         assert tracemalloc.get_traced_memory()[1] < 32 * 1024 * 1024
     finally:
         tracemalloc.stop()
-    assert caught.value.code == "output"
+    assert caught.value.code == "output_too_large"
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_what_must_be_exact_comes_back_equal_or_is_refused(name: str, value: Jso
     try:
         middle = event_after(Convert, {"to": name, "exact": True, **as_text(value)}, replace(EVENT, data=value))
     except Permanent as error:
-        assert error.code == "convert"
+        assert error.code == "conversion_failed"
         return
     assert event_after(Convert, {"to": "json"}, middle).data == value
 
@@ -75,7 +75,7 @@ def test_any_bytes_are_read_or_refused(name: str, content: bytes) -> None:
         try:
             there({"from": name, "to": "json"}, document)
         except Permanent as error:
-            assert error.code == "convert"
+            assert error.code == "conversion_failed"
 
 
 def test_the_words_that_yaml_takes_for_something_else_survive() -> None:

@@ -67,7 +67,7 @@ def test_sha256_of_the_body_needs_no_kept_body() -> None:
 def test_a_body_that_was_not_kept_is_not_made_up(data: Json) -> None:
     with pytest.raises(Permanent, match="the received body is not kept: set") as caught:
         event_after(Digest, {"algorithm": "md5", "of": "body"}, arrived(data))
-    assert caught.value.code == "digest"
+    assert caught.value.code == "digest_failed"
 
 
 def test_what_is_no_text_is_digested_as_json_with_sorted_keys() -> None:
@@ -146,7 +146,7 @@ def test_what_is_counted(of: str, data: Json, number: int) -> None:
 def test_what_has_nothing_to_count_is_refused(of: str, data: Json, words: str) -> None:
     with pytest.raises(Permanent) as caught:
         data_after(Count, {"of": of}, data)
-    assert (caught.value.code, caught.value.detail) == ("count", words)
+    assert (caught.value.code, caught.value.detail) == ("not_countable", words)
 
 
 def test_a_number_can_go_to_another_place() -> None:

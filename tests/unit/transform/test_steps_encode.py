@@ -64,7 +64,7 @@ def test_anything_is_decoded_or_refused(name: str, content: bytes) -> None:
         try:
             decoded(name, document)
         except Permanent as error:
-            assert error.code == "decode"
+            assert error.code == "decoding_failed"
 
 
 @given(json_values)
@@ -103,7 +103,7 @@ def test_json_in_a_string_comes_back_equal(value: Json) -> None:
 def test_what_no_encoder_writes_is_refused(name: str, data: Json, words: str) -> None:
     with pytest.raises(Permanent) as caught:
         decoded(name, data)
-    assert caught.value.code == "decode"
+    assert caught.value.code == "decoding_failed"
     assert caught.value.detail.startswith(words)
 
 
@@ -169,7 +169,7 @@ def test_each_of_several_places_is_encoded() -> None:
 def test_a_path_that_leads_to_nothing_is_named(data: Json, words: str) -> None:
     with pytest.raises(Permanent) as caught:
         data_after(Encode, {"to": "hex", "path": "data.a[*].b"}, data)
-    assert (caught.value.code, caught.value.detail) == ("path", words)
+    assert (caught.value.code, caught.value.detail) == ("path_conflict", words)
 
 
 @pytest.mark.parametrize("model", [Encode, Decode])

@@ -34,7 +34,7 @@ SIGNUP: dict[str, Json] = {
 def faults(settings: Json, data: Json) -> str:
     with pytest.raises(Permanent) as caught:
         data_after(Lint, settings, data)
-    assert caught.value.code == "lint"
+    assert caught.value.code == "lint_failed"
     return caught.value.detail
 
 
@@ -170,7 +170,7 @@ def test_any_document_passes_or_is_refused(name: str, content: str | bytes) -> N
     try:
         data_after(Lint, {"format": name}, content if isinstance(content, str) else binary(content, ""))
     except Permanent as error:
-        assert error.code == "lint"
+        assert error.code == "lint_failed"
 
 
 @given(json_values)
@@ -178,7 +178,7 @@ def test_any_value_fits_a_schema_or_does_not(value: Json) -> None:
     try:
         data_after(Lint, {"schema": SIGNUP}, value)
     except Permanent as error:
-        assert error.code == "lint"
+        assert error.code == "lint_failed"
 
 
 def test_a_long_list_of_different_objects_is_compared_in_no_time() -> None:

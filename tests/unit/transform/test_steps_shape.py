@@ -121,7 +121,7 @@ def test_what_cannot_be_set_is_permanent_and_says_no_value(values: Json, words: 
     with pytest.raises(Permanent) as caught:
         set_(values)
 
-    assert (caught.value.code, caught.value.detail) == ("path", words)
+    assert (caught.value.code, caught.value.detail) == ("path_conflict", words)
 
 
 @pytest.mark.parametrize("found", ["to_number('inf')", "sum([`1e308`, `1e308`])", "sum(data.prices)"])
@@ -129,7 +129,7 @@ def test_an_attribute_is_no_number_that_cannot_be_written(found: str) -> None:
     event = EVENT.with_data({"prices": [10**4_300 - 1, 1]})
     with pytest.raises(Permanent) as caught:
         set_({"actor": {"from": found}}, event)
-    assert caught.value.code == "output"
+    assert caught.value.code == "invalid_output"
 
 
 def code_and_reason(step: Json, data: Json) -> tuple[str, str]:
@@ -160,7 +160,7 @@ def test_rename_keeps_the_place_among_the_others_and_overwrites_nothing() -> Non
     assert to_json(renamed) == '{"a":1,"beta":2,"c":3}'
     assert data_after({"rename": {"data.none.x": "y"}}, {"a": 1}) == {"a": 1}
     assert code_and_reason({"rename": {"data.a": "b"}}, {"a": 1, "b": "hunter2"}) == (
-        "path",
+        "path_conflict",
         "data already has a field 'b'",
     )
 
@@ -175,4 +175,4 @@ def test_rename_takes_a_name_and_no_path(name: str) -> None:
 def test_flatten_refuses_what_would_be_two_fields_of_one_name() -> None:
     fault = code_and_reason({"flatten": "data"}, {"a.b": 1, "a": {"b": "hunter2"}})
 
-    assert fault == ("path", "data has two fields that would get the same name")
+    assert fault == ("path_conflict", "data has two fields that would get the same name")

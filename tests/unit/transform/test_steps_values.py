@@ -40,7 +40,7 @@ def test_a_default_for_each_item_makes_no_list() -> None:
 
 
 def test_a_default_in_the_way_of_something_else_names_the_place_and_the_kind() -> None:
-    assert reason({"default": {"data.a.b": 1}}, {"a": "hunter2"}) == "path: data.a is text, not an object"
+    assert reason({"default": {"data.a.b": 1}}, {"a": "hunter2"}) == "path_conflict: data.a is text, not an object"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,8 @@ def test_a_cast_keeps_what_the_value_says(kind: str, before: Json, after: Json) 
 )
 def test_a_cast_that_would_change_the_value_names_the_place_and_the_kinds(kind: str, value: Json, words: str) -> None:
     assert (
-        reason({"cast": {"data.list[*].x": kind}}, {"list": [{}, {"x": value}]}) == f"cast: data.list[1].x is {words}"
+        reason({"cast": {"data.list[*].x": kind}}, {"list": [{}, {"x": value}]})
+        == f"cast_failed: data.list[1].x is {words}"
     )
 
 
@@ -100,7 +101,7 @@ def test_a_cast_that_would_change_the_value_names_the_place_and_the_kinds(kind: 
 def test_a_cast_answers_or_refuses_whatever_it_is_given(value: Json, kind: str) -> None:
     course = run({"cast": {"data": kind}}, value)
 
-    assert [fault.code for fault in course.faults] in ([], ["cast"])
+    assert [fault.code for fault in course.faults] in ([], ["cast_failed"])
 
 
 @pytest.mark.parametrize(
@@ -150,14 +151,14 @@ def test_a_time_is_read_as_it_is_written(settings: Json, before: Json, after: Js
     ],
 )
 def test_what_is_no_time_is_refused_without_its_text(settings: Json, value: Json, words: str) -> None:
-    assert reason({"parse_time": settings}, {"at": value}) == f"time: {words}"
+    assert reason({"parse_time": settings}, {"at": value}) == f"invalid_time: {words}"
 
 
 @given(json_values)
 def test_parse_time_answers_or_refuses_whatever_it_is_given(value: Json) -> None:
     course = run({"parse_time": {"path": "data", "zone": "UTC"}}, value)
 
-    assert [fault.code for fault in course.faults] in ([], ["time"])
+    assert [fault.code for fault in course.faults] in ([], ["invalid_time"])
 
 
 @pytest.mark.parametrize(

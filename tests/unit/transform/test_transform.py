@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Final
 
 import pytest
 
@@ -9,9 +10,9 @@ from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
 from shared.dead_letters import DEAD_LETTER_TYPE
 from shared.delivery import delivery_from
 from shared.errors import Permanent, Temporary
-from shared.event import from_cloudevent
+from shared.event import from_cloudevent, to_cloudevent
 from shared.journal import EventEntry
-from shared.jsontext import Json
+from shared.jsontext import Json, to_json
 from shared.ports import DEAD_LETTERS, DELIVERIES
 from shared.push import Push
 from tests.fakes.clock import FakeClock
@@ -56,7 +57,7 @@ async def test_a_chain_that_fails_is_that_routes_dead_letter_and_stops_no_other(
     [letter] = bench.letters
     document = json.loads(letter.data)
     assert (document["id"], document["type"]) == ("e1:broken", DEAD_LETTER_TYPE)
-    assert document["data"]["code"] == "path"
+    assert document["data"]["code"] == "path_conflict"
     assert document["data"]["reason"].startswith("route 'broken': step 1 'set': ")
     assert from_cloudevent(json.loads(document["data"]["message"])) == EVENT
     assert len(bench.deliveries) == 3
@@ -76,7 +77,7 @@ async def test_the_journal_says_what_each_route_decided_and_why(bench: Bench) ->
     assert [(route.route, route.matched, route.destinations, route.code) for route in entry.routes] == [
         ("tell the list", True, ("list", "crm"), None),
         ("audit", True, ("crm",), None),
-        ("broken", True, (), "path"),
+        ("broken", True, (), "path_conflict"),
         ("pushes", False, (), None),
     ]
     assert entry.routes[0].reason == "type 'signup.created' matches signup.*"
@@ -93,7 +94,7 @@ async def test_what_a_step_noted_and_why_parts_stopped_is_journaled_once_each() 
 
     assert bench.journaled.routes[0].reason == (
         "it takes every event; noted at step 2 'lint': data.n is text, not integer (2 times);"
-        " stopped at step 3 'filter': data.n == `1` is not true (2 times)"
+        " filtered at step 3 'filter': data.n == `1` is not true (2 times)"
     )
     assert [delivery.event.data for delivery in bench.deliveries] == [{"n": 1}]
 
@@ -126,13 +127,13 @@ async def test_the_same_event_again_makes_the_same_deliveries(bench: Bench) -> N
 
 
 async def test_an_event_of_nine_hops_is_a_loop_and_goes_nowhere(bench: Bench) -> None:
-    with pytest.raises(Permanent, match="loop"):
+    with pytest.raises(Permanent, match="too_many_hops"):
         await bench.take(replace(EVENT, hops=9))
 
     [letter] = bench.letters
-    assert (letter.attributes["id"], letter.attributes["code"]) == ("e1", "loop")
+    assert (letter.attributes["id"], letter.attributes["code"]) == ("e1", "too_many_hops")
     assert bench.deliveries == []
-    assert [route.code for route in bench.journaled.routes] == ["loop"]
+    assert [route.code for route in bench.journaled.routes] == ["too_many_hops"]
 
 
 async def test_an_event_of_eight_hops_goes_on(bench: Bench) -> None:
@@ -170,6 +171,17 @@ async def test_a_large_event_is_fetched_before_it_is_matched_and_travels_on_by_r
     assert (await checked_out(changed.event, bench.blobs)).data == {"plan": "pro", "text": text, "n": 1}
 
 
+async def test_an_event_that_no_step_changed_is_delivered_and_journaled_as_the_bus_brought_it(bench: Bench) -> None:
+    content = to_json(to_cloudevent(EVENT)).encode().replace(b'"plan"', b'"pl\\u0061n"')
+
+    await bench.transformer.take(Push(content, {}, "m1"))
+
+    changed, _, as_it_came = bench.bus.on(DELIVERIES)
+    assert content in as_it_came.data
+    assert content not in changed.data
+    assert bench.journaled.document == content
+
+
 async def test_what_a_step_made_small_travels_whole_again(bench: Bench) -> None:
     light, _ = await checked_in(replace(EVENT, data={"a": 1, "b": "x" * MAX_INLINE_BYTES}), bench.blobs, "e1")
     bench.routes = [{"name": "short", "steps": [{"drop": ["data.b"]}], "to": ["crm"]}]
@@ -183,16 +195,22 @@ async def test_an_event_whose_blob_is_gone_is_a_dead_letter(bench: Bench) -> Non
     with pytest.raises(Permanent):
         await bench.take(replace(EVENT, data=None, dataref="gone"))
 
-    assert bench.letters[0].attributes["code"] == "dataref"
+    assert bench.letters[0].attributes["code"] == "missing_body"
 
 
-@pytest.mark.parametrize("data", [b"", b"not json", b"[]", b'{"id": "e1"}', b"[" * 100_000])
+NOT_JSON_TO_OTHERS: Final = to_json(to_cloudevent(EVENT)).replace('"pro"', "NaN").encode()
+IN_UTF_16: Final = to_json(to_cloudevent(EVENT)).encode("utf-16")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"not json", b"[]", b'{"id": "e1"}', b"[" * 100_000, NOT_JSON_TO_OTHERS, IN_UTF_16]
+)
 async def test_what_is_no_event_is_a_dead_letter_under_its_messages_id(bench: Bench, data: bytes) -> None:
     with pytest.raises(Permanent):
         await bench.transformer.take(Push(data, {}, "m1"))
 
     [letter] = bench.letters
-    assert (letter.attributes["id"], letter.attributes["code"]) == ("m1", "event")
+    assert (letter.attributes["id"], letter.attributes["code"]) == ("m1", "malformed_event")
 
 
 async def test_without_the_bus_nothing_is_journaled_and_the_event_comes_again(bench: Bench) -> None:
@@ -246,7 +264,7 @@ async def test_a_part_that_fails_is_one_dead_letter_of_the_route_and_the_others_
     assert "(and so for 1 more" in reason
     assert reason.endswith("; done before: step 1 'split'")
     [decision] = bench.journaled.routes
-    assert (decision.code, decision.destinations, decision.events) == ("cast", ("crm",), 2)
+    assert (decision.code, decision.destinations, decision.events) == ("cast_failed", ("crm",), 2)
 
 
 async def test_what_stops_a_route_is_journaled_with_its_reason(bench: Bench) -> None:
@@ -257,7 +275,7 @@ async def test_what_stops_a_route_is_journaled_with_its_reason(bench: Bench) -> 
     assert bench.bus.sent == []
     [decision] = bench.journaled.routes
     assert (decision.matched, decision.code, decision.destinations) == (True, None, ())
-    assert decision.reason.endswith("stopped at step 1 'filter': only free ones: data.plan == 'free' is not true")
+    assert decision.reason.endswith("filtered at step 1 'filter': only free ones: data.plan == 'free' is not true")
 
 
 async def test_the_same_signed_bytes_under_another_event_type_are_routed_nowhere_and_journaled_beside_the_first(
@@ -274,7 +292,7 @@ async def test_the_same_signed_bytes_under_another_event_type_are_routed_nowhere
     assert first_id == "e1" != duplicate_id
     assert entries[1].event.origin == duplicate_id  # its own, should the operator have it delivered all the same
     [decision] = entries[1].routes
-    assert (decision.word, entries[1].broken) == ("duplicate", 0)
+    assert (decision.outcome, entries[1].broken) == ("duplicate", 0)
     assert "same_signed_bytes" in decision.reason
     assert "dedupe: delivery_id" in decision.reason
 

@@ -46,7 +46,7 @@ export function deadLettersView(main, navigate) {
 
   function row(letter) {
     return h("li", {}, h("a", { href: `#/dead-letters/${encodeURIComponent(letter.id)}`, "data-id": letter.id },
-      chip(letter.code, "failed"),
+      chip(letter.code, "dead_lettered"),
       h("span", { class: "what" }, h("strong", {}, letter.destination || letter.route || letter.topic), h("span", { class: "faint preview" }, letter.reason)),
       time(letter.at)));
   }
@@ -63,7 +63,7 @@ export function deadLettersView(main, navigate) {
   function letterView(letter) {
     return [
       h("header", { class: "event-head" },
-        h("div", { class: "title-line" }, h("h2", { tabindex: "-1" }, letter.destination || letter.route || "Dead letter"), chip(letter.code, "failed"),
+        h("div", { class: "title-line" }, h("h2", { tabindex: "-1" }, letter.destination || letter.route || "Dead letter"), chip(letter.code, "dead_lettered"),
           h("button", { type: "button", class: "icon-button close", "aria-label": "Close (Esc)", onclick: () => navigate("dead-letters", null) }, "✕")),
         h("p", { class: "reason" }, letter.reason),
         facts([["State", letter.state], ["Dead-lettered", time(letter.at)], ["Event", letter.event_id && eventLink(letter.event_id)], ["Route", letter.route], ["Destination", letter.destination], ["Topic", letter.topic], ["Id", h("span", { class: "mono" }, letter.id)]]),

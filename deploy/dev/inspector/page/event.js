@@ -6,7 +6,7 @@ import { disclosure, facts, jsonView, statusChip } from "/page/pieces.js";
 import { notifyStage, receiveStage, transformStage } from "/page/stages.js";
 import { plural } from "/page/words.js";
 
-const OPEN = new Set(["received", "delivering", "retrying", "held"]);
+const OPEN = new Set(["received", "delivering", "retry_scheduled", "held"]);
 const ATTRIBUTES = ["source", "subject", "actor", "time", "receivedat", "deliveryid", "traceparent", "hops", "payloadhash", "dataref"];
 
 export function eventView(element, close) {

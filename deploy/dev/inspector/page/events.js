@@ -19,6 +19,7 @@ export function eventsView(main, navigate) {
   let opened = null;
   let page = null;
   let older = [];
+  let olderBefore; // undefined until older events were asked for
 
   fill(main, h("h1", { class: "unseen" }, "Events"), plots, filters.element,
     h("div", { class: "split" }, h("section", { class: "list", "aria-label": "List of events" }, list, foot), beside));
@@ -59,19 +60,22 @@ export function eventsView(main, navigate) {
     const rows = page.events.length + older.length;
     list.hidden = !rows;
     if (rows) fill(foot, page.not_indexed > 0 && h("p", { class: "faint" }, `${plural(page.not_indexed, "event")} not indexed for search yet.`), moreButton());
+    else if (next()) fill(foot, empty("Nothing matches yet", h("p", {}, "No event matches among the newest ones."), moreButton()));
     else if (total) fill(foot, empty("Nothing matches", h("p", {}, "No event matches this search."), h("button", { type: "button", onclick: () => filters.clear() }, "Show all events")));
     else fill(foot, firstSteps());
   }
 
-  function moreButton() {
-    const last = older.length ? olderBefore : page.next_before;
-    return last && h("button", { type: "button", class: "more", onclick: loadOlder }, "Show older events");
+  // Where the list goes on, or null at its end.
+  function next() {
+    return olderBefore === undefined ? page.next_before : olderBefore;
   }
 
-  let olderBefore = null;
+  function moreButton() {
+    return next() && h("button", { type: "button", class: "more", onclick: loadOlder }, "Show older events");
+  }
+
   async function loadOlder() {
-    const before = older.length ? olderBefore : page.next_before;
-    const more = await get("/api/events", { ...liveParameters(filters.wanted()), before });
+    const more = await get("/api/events", { ...liveParameters(filters.wanted()), before: next() });
     older = [...older, ...more.events];
     olderBefore = more.next_before;
     show();
@@ -89,6 +93,7 @@ export function eventsView(main, navigate) {
       const isOther = filters.set(wanted);
       if (isOther || page === null) {
         older = [];
+        olderBefore = undefined;
         page = null;
         fill(foot);
         follow(liveParameters(filters.wanted()));

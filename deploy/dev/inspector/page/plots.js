@@ -50,14 +50,14 @@ const last = (values) => values.filter((value) => value !== null).at(-1) ?? null
 
 export function showPlots(element, data) {
   const accepted = sum(data.accepted);
-  const rejected = sum(data.refused);
+  const rejected = sum(data.rejected);
   const delivered = sum(data.delivered);
   const failed = sum(data.not_delivered);
   const p50 = last(data.p50_ms);
   const p95 = last(data.p95_ms);
   fill(element,
     card("Requests accepted", accepted.toLocaleString(), "", bars([data.accepted], ["good"]), `${plural(accepted, "request")} accepted in the last 5 minutes`),
-    card("Requests rejected", rejected.toLocaleString(), "", bars([data.refused], ["bad"]), `${plural(rejected, "request")} rejected in the last 5 minutes`),
+    card("Requests rejected", rejected.toLocaleString(), "", bars([data.rejected], ["bad"]), `${plural(rejected, "request")} rejected in the last 5 minutes`),
     card("Attempts delivered", delivered.toLocaleString(), failed ? `+ ${failed.toLocaleString()} failed` : "",
       bars([data.delivered, data.not_delivered], ["good", "warn"]),
       `${plural(delivered, "attempt")} delivered and ${failed} failed in the last 5 minutes`),

@@ -44,7 +44,7 @@ function card(request) {
   const again = request.status >= 500;
   return h("li", { class: "rejection" },
     h("header", {},
-      chip(String(request.status), again ? "retrying" : "failed", again ? "the sender was asked to retry" : "nothing was published"),
+      chip(String(request.status), again ? "retry_scheduled" : "dead_lettered", again ? "the sender was asked to retry" : "nothing was published"),
       h("strong", { class: "mono" }, `${request.method} ${request.source ? `/${request.source}` : "(no source has this path)"}`),
       request.code && h("code", {}, request.code),
       h("span", { class: "faint" }, time(request.at, true), request.duration_ms !== null && ` · ${duration(request.duration_ms)}`)),

@@ -3,7 +3,7 @@
 import { bytes, duration, h, time, withLinks } from "/page/dom.js";
 import { chip, checksView } from "/page/pieces.js";
 import { current } from "/page/state.js";
-import { stepsView } from "/page/steps.js";
+import { otherRoutesView, stepsView } from "/page/steps.js";
 import { releaseButton } from "/page/banners.js";
 import { OUTCOMES, deliveryState, plural } from "/page/words.js";
 
@@ -33,7 +33,9 @@ export function transformStage(event) {
   const state = broken.length ? "bad" : event.expected ? "good" : "none";
   const summary = matched.length && !broken.length && !event.expected ? "filtered" : matched.length ? `${plural(matched.length, "route")} → ${plural(event.expected, "delivery", "deliveries")}` : broken.length ? "dead-lettered" : event.status === "duplicate" ? "duplicate: the same signed bytes arrived before" : "no route took it";
   return stage("transform", state, summary,
-    event.routes.length ? h("ul", { class: "routes" }, event.routes.map(routeView)) : h("p", { class: "faint" }, "The configuration has no routes."),
+    event.routes.length > 0 && h("ul", { class: "routes" }, event.routes.map(routeView)),
+    !event.routes.length && !event.other_routes && h("p", { class: "faint" }, "The configuration has no routes."),
+    event.other_routes > 0 && otherRoutesView(event, routeView),
     event.event && !current("hint")?.cloud && stepsView(event));
 }
 
@@ -44,7 +46,7 @@ function routeView(route) {
     h("span", { class: "sign", "aria-hidden": "true" }, sign),
     h("div", {},
       h("strong", {}, route.route || "the whole event"), kind === "warn" && h("span", { class: "to" }, " filtered"), route.matched && route.destinations.length > 0 && h("span", { class: "to" }, " → ", route.destinations.join(", ")),
-      route.code && [" ", chip(route.code, "failed")],
+      route.code && [" ", chip(route.code, "dead_lettered")],
       h("p", { class: "faint" }, route.reason || (route.matched ? "matched" : "did not match"))));
 }
 
@@ -53,32 +55,32 @@ export function notifyStage(event, act) {
   const states = new Set(deliveries.map((each) => each.state));
   const letters = event.dead_letters.filter((letter) => letter.state !== "replayed");
   if (!deliveries.length && !letters.length) {
-    if (["unmatched", "stopped", "duplicate"].includes(event.status)) return stage("notify", "none", "nothing to deliver");
-    return event.status === "failed" ? stage("notify", "none", "no delivery was made") : stage("notify", "busy", "no delivery yet");
+    if (["no_route", "filtered", "duplicate"].includes(event.status)) return stage("notify", "none", "nothing to deliver");
+    return event.status === "dead_lettered" ? stage("notify", "none", "no delivery was made") : stage("notify", "busy", "no delivery yet");
   }
   const owed = Math.max(event.expected, deliveries.length);
   if (!owed) return stage("notify", "none", "no delivery was made", letters.map(letterView));
-  const state = letters.length || states.has("failed") ? "bad" : states.has("disabled") || states.has("retry_at") ? "warn" : [...states].every((each) => each === "done") && deliveries.length >= event.expected ? "good" : "busy";
-  const done = deliveries.filter((each) => each.state === "done").length;
+  const state = letters.length || states.has("dead_lettered") ? "bad" : states.has("held") || states.has("retry_scheduled") ? "warn" : [...states].every((each) => each === "delivered") && deliveries.length >= event.expected ? "good" : "busy";
+  const done = deliveries.filter((each) => each.state === "delivered").length;
   return stage("notify", state, `${done} of ${owed} delivered`,
     deliveries.map((delivery) => deliveryView(delivery, event, act)),
     letters.map(letterView));
 }
 
-const FINISHED = new Set(["done", "failed"]);
+const FINISHED = new Set(["delivered", "dead_lettered"]);
 
 function deliveryView(delivery, event, act) {
   const [word, kind, meaning] = deliveryState(delivery);
   const attempts = event.attempts.filter((each) => each.delivery_id === delivery.id);
-  const mail = delivery.state === "done" && event.mails?.[delivery.id];
+  const mail = delivery.state === "delivered" && event.mails?.[delivery.id];
   return h("article", { class: "delivery", "aria-label": `Delivery to ${delivery.destination}` },
     h("header", {},
       h("strong", {}, delivery.destination), chip(word, kind, meaning), h("span", { class: "faint" }, `route ${delivery.route}`),
       delivery.generation > 0 && h("span", { class: "faint" }, `· repeated ${plural(delivery.generation, "time")}`),
       mail && h("a", { class: "button", href: `#/mail/${mail}` }, "See the mail")),
-    delivery.state === "retry_at" && h("p", {}, "The next attempt is at ", time(delivery.retry_at), ". ", delivery.reason),
-    delivery.state === "disabled" && h("div", { class: "held-note" }, h("p", {}, withLinks(delivery.reason)), releaseButton(delivery.destination)),
-    delivery.state === "failed" && h("p", { class: "reason" }, delivery.reason),
+    delivery.state === "retry_scheduled" && h("p", {}, "The next attempt is at ", time(delivery.retry_at), ". ", delivery.reason),
+    delivery.state === "held" && h("div", { class: "held-note" }, h("p", {}, withLinks(delivery.reason)), releaseButton(delivery.destination)),
+    delivery.state === "dead_lettered" && h("p", { class: "reason" }, delivery.reason),
     attempts.length > 0 && attemptsTable(attempts),
     FINISHED.has(delivery.state) && h("div", { class: "buttons small" }, h("button", { type: "button", onclick: () => act({ only: delivery.destination, force: true }, `Replayed for ${delivery.destination}`) }, "Deliver again")));
 }
@@ -95,7 +97,7 @@ function attemptsTable(attempts) {
 
 function letterView(letter) {
   return h("article", { class: "delivery letter" },
-    h("header", {}, h("strong", {}, "Dead letter"), chip(letter.code, "failed"), h("span", { class: "faint" }, letter.state === "dropped" ? "dropped" : letter.destination || letter.route), time(letter.at)),
+    h("header", {}, h("strong", {}, "Dead letter"), chip(letter.code, "dead_lettered"), h("span", { class: "faint" }, letter.state === "dropped" ? "dropped" : letter.destination || letter.route), time(letter.at)),
     h("p", { class: "reason" }, letter.reason),
     h("div", { class: "buttons small" }, h("a", { class: "button", href: `#/dead-letters/${encodeURIComponent(letter.id)}` }, "Open")));
 }

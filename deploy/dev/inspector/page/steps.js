@@ -2,29 +2,47 @@
 
 import { get } from "/page/api.js";
 import { fill, h } from "/page/dom.js";
+import { current } from "/page/state.js";
+import { plural } from "/page/words.js";
 
-const SIGNS = { changed: "✎", unchanged: "=", noted: "!", split: "⑂", switched: "↪", stopped: "◼", failed: "✕" };
-const KINDS = { changed: "good", switched: "good", split: "good", unchanged: "none", stopped: "warn", noted: "warn", failed: "bad" };
+const SIGNS = { changed: "✎", unchanged: "=", noted: "!", split: "⑂", switched: "↪", filtered: "◼", failed: "✕" };
+const KINDS = { changed: "good", switched: "good", split: "good", unchanged: "none", filtered: "warn", noted: "warn", failed: "bad" };
 
 export function stepsView(event) {
+  return computedView("Step by step", event, (routes) => {
+    const walked = routes.filter((route) => route.steps.length);
+    return [walked.length ? walked.map(routeSteps) : h("p", { class: "faint" }, "The routes that took it have no steps."),
+      h("p", { class: "faint" }, "Computed now, with the current configuration. No other system was called: a step says so if its stored answer is gone.")];
+  });
+}
+
+// The decisions of the routes that the journal only counts.
+export function otherRoutesView(event, routeView) {
+  if (current("hint")?.cloud) return h("p", { class: "faint" }, `${plural(event.other_routes, "other route")}: hookchain events show ${event.id.slice(0, 8)} --routes --platform gcp says why each did not take it.`);
+  return computedView(`Why not ${plural(event.other_routes, "other route")}?`, event, (routes) => {
+    const listed = new Set(event.routes.map((route) => route.route));
+    return [h("ul", { class: "routes" }, routes.filter((route) => !listed.has(route.route)).map(routeView)),
+      h("p", { class: "faint" }, "Computed now, with the current configuration.")];
+  });
+}
+
+function computedView(title, event, view) {
   const inside = h("div", { class: "inside" }, h("p", { class: "faint" }, "…"));
   let asked = false;
-  const view = h("details", { ontoggle: () => { if (view.open && !asked) { asked = true; load(); } } },
-    h("summary", {}, "Step by step"), inside);
+  const details = h("details", { ontoggle: () => { if (details.open && !asked) { asked = true; load(); } } },
+    h("summary", {}, title), inside);
 
   async function load() {
     try {
       const { routes } = await get(`/api/events/${encodeURIComponent(event.id)}/steps`);
-      const walked = routes.filter((route) => route.steps.length);
-      fill(inside, walked.length ? walked.map(routeSteps) : h("p", { class: "faint" }, "The routes that took it have no steps."),
-        h("p", { class: "faint" }, "Computed now, with the current configuration. No other system was called: a step says so if its stored answer is gone."));
+      fill(inside, view(routes));
     } catch (error) {
       asked = false;
       fill(inside, h("p", { class: "faint" }, error.message));
     }
   }
 
-  return view;
+  return details;
 }
 
 function routeSteps(route) {

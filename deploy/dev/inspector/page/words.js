@@ -2,77 +2,76 @@
 
 export const STATUSES = {
   received: ["Received", "◔", "receive accepted and published it; transform has not processed it yet"],
-  unmatched: ["No route", "∅", "no route took it"],
-  stopped: ["Filtered", "◼", "a step of its route ended it on purpose: a filter, a stop, or on_error: drop"],
+  no_route: ["No route", "∅", "no route took it"],
+  filtered: ["Filtered", "◼", "a step of its route ended it on purpose: a filter, a stop, or on_error: drop"],
   duplicate: ["Duplicate", "⧉", "the same signed bytes arrived before, with another delivery id or event type"],
   delivering: ["Delivering", "◑", "some of its deliveries are still in progress"],
   delivered: ["Delivered", "✓", "every delivery was accepted by its destination"],
-  retrying: ["Retry scheduled", "↻", "a delivery failed for now; its next attempt is scheduled"],
+  retry_scheduled: ["Retry scheduled", "↻", "a delivery failed for now; its next attempt is scheduled"],
   held: ["Held", "‖", "a destination takes no deliveries until you release it"],
-  failed: ["Dead-lettered", "✕", "a step or a delivery cannot succeed: see the dead letter"],
+  dead_lettered: ["Dead-lettered", "✕", "a step or a delivery cannot succeed: see the dead letter"],
 };
 
 const DELIVERY_STATES = {
   claimed: ["In progress", "delivering", "notify has claimed it"],
   attempted: ["In progress", "delivering", "notify is attempting it now"],
-  done: ["Delivered", "delivered", "the destination accepted it"],
-  failed: ["Dead-lettered", "failed", "it cannot succeed: see the dead letter"],
-  retry_at: ["Retry scheduled", "retrying", "the next attempt is scheduled"],
-  disabled: ["Held", "held", "the destination takes no deliveries until you release it"],
+  delivered: ["Delivered", "delivered", "the destination accepted it"],
+  retry_scheduled: ["Retry scheduled", "retry_scheduled", "the next attempt is scheduled"],
+  held: ["Held", "held", "the destination takes no deliveries until you release it"],
+  dead_lettered: ["Dead-lettered", "dead_lettered", "it cannot succeed: see the dead letter"],
 };
 
 export const OUTCOMES = {
   delivered: ["Delivered", "delivered", "the destination accepted it"],
-  retry_later: ["Retry later", "retrying", "the destination failed for now"],
-  refused: ["Failed", "failed", "the destination will never accept it"],
-  disabled: ["Held", "held", "the destination takes nothing until you act"],
-  unknown: ["Unknown", "retrying", "the request was sent and no response came: the destination may have accepted it"],
+  retry_scheduled: ["Retry scheduled", "retry_scheduled", "the destination failed for now"],
+  unknown: ["Unknown", "retry_scheduled", "the request was sent and no response came: the destination may have accepted it"],
+  held: ["Held", "held", "the destination takes nothing until you act"],
+  failed: ["Failed", "dead_lettered", "the destination will never accept it"],
 };
 
-const UNKNOWN_OUTCOME = ["Retry scheduled", "retrying", "the last attempt got no response, so it may have been accepted; the next one is minutes later"];
+const UNKNOWN_OUTCOME = ["Retry scheduled", "retry_scheduled", "the last attempt got no response, so it may have been accepted; the next one is minutes later"];
 
 export function deliveryState(delivery) {
-  if (delivery.state === "retry_at" && delivery.unknown_count > 0) return UNKNOWN_OUTCOME;
+  if (delivery.state === "retry_scheduled" && delivery.unknown_count > 0) return UNKNOWN_OUTCOME;
   return DELIVERY_STATES[delivery.state] ?? [delivery.state ?? "Unknown", "", ""];
 }
 
 // The checks of receive in their order, and the codes of requests that fail each.
 export const CHECKS = [
-  ["Path and method", ["unknown_source", "method"]],
-  ["Size and encoding", ["malformed_http", "head_too_large", "length", "raw", "encoding", "content_type", "slow", "disconnected"]],
-  ["Authentication", ["address", "origin", "prefetch", "password", "sig", "ts", "id", "cert_url", "sub_url", "key_unavailable", "secret_unavailable", "secret_weak", "secret_unusable"]],
-  ["Body parsed", ["decoded", "parse", "multi"]],
-  ["Limits and schema", ["depth", "nodes", "num", "dup_key", "key", "dtd", "tag", "expansion", "fields", "parts", "items", "loop", "schema"]],
-  ["Published", ["bus", "blobs", "queue_full", "fault"]],
+  ["Path and method", ["unknown_source", "method_not_allowed"]],
+  ["Size and encoding", ["malformed_http", "head_too_large", "invalid_content_length", "body_too_large", "headers_too_large", "query_too_large", "unsupported_encoding", "unsupported_content_type", "request_timeout", "disconnected"]],
+  ["Authentication", ["address_not_allowed", "origin_not_allowed", "prefetch_not_allowed", "password_mismatch", "signature_mismatch", "timestamp_out_of_range", "invalid_delivery_id", "certificate_url_not_allowed", "subscribe_url_not_allowed", "key_unavailable", "secret_unavailable", "secret_weak", "secret_unusable"]],
+  ["Body parsed", ["decoded_body_too_large", "malformed_body", "multiple_documents"]],
+  ["Limits and schema", ["nested_too_deeply", "too_many_values", "number_out_of_range", "duplicate_key", "invalid_key", "dtd_not_allowed", "tag_not_allowed", "expanded_too_large", "too_many_fields", "too_many_parts", "too_many_items", "schema_mismatch"]],
+  ["Published", ["bus_unavailable", "blobs_unavailable", "queue_full", "internal_error"]],
 ];
 
 const ADVICE = {
-  password: "The password or token is missing or different. Compare it with the secret that the source names.",
-  sig: "The signature is missing or does not match the body. The sender may use another secret, or something on the way changed the body. Run `hookchain explain` to find out.",
-  ts: "The signed time is too far from now: an old request was sent again, or a clock is wrong.",
-  id: "The signature scheme needs the header webhook-id.",
-  cert_url: "The request names a certificate or key that is not at its provider's address.",
-  sub_url: "The request asks to confirm a subscription at an address that is not its provider's.",
+  password_mismatch: "The password or token is missing or different. Compare it with the secret that the source names.",
+  signature_mismatch: "The signature is missing or does not match the body. The sender may use another secret, or something on the way changed the body. Run `hookchain explain` to find out.",
+  timestamp_out_of_range: "The signed time is too far from now: an old request was sent again, or a clock is wrong.",
+  invalid_delivery_id: "The signature scheme needs the header webhook-id.",
+  certificate_url_not_allowed: "The request names a certificate or key that is not at its provider's address.",
+  subscribe_url_not_allowed: "The request asks to confirm a subscription at an address that is not its provider's.",
   key_unavailable: "The provider's key could not be fetched. The sender was asked to retry.",
   secret_unusable: "The secret is not a key of the kind that this scheme needs. The sender was asked to retry.",
-  origin: "The page that posted is not in the source's list of origins.",
-  prefetch: "A browser loaded the link in advance. It takes effect once somebody opens it.",
-  address: "The sender's address is not in the source's allow list.",
-  raw: "The body is larger than the source's max_body_bytes.",
-  decoded: "The decompressed body is larger than is safe.",
-  encoding: "Send the body uncompressed or with gzip.",
-  content_type: "The source does not accept this content type.",
-  parse: "The body is not what its headers say, or was cut off.",
-  dup_key: "An object has the same key twice, so its value is ambiguous.",
-  dtd: "The XML has a DOCTYPE, which attacks use. Leave it out.",
-  schema: "The body does not match the source's schema.",
-  slow: "The body did not arrive within 10 seconds.",
+  origin_not_allowed: "The page that posted is not in the source's list of origins.",
+  prefetch_not_allowed: "A browser loaded the link in advance. It takes effect once somebody opens it.",
+  address_not_allowed: "The sender's address is not in the source's allow list.",
+  body_too_large: "The body is larger than the source's max_body_bytes.",
+  decoded_body_too_large: "The decompressed body is larger than is safe.",
+  unsupported_encoding: "Send the body uncompressed or with gzip.",
+  unsupported_content_type: "The source does not accept this content type.",
+  malformed_body: "The body is not what its headers say, or was cut off.",
+  duplicate_key: "An object has the same key twice, so its value is ambiguous.",
+  dtd_not_allowed: "The XML has a DOCTYPE, which attacks use. Leave it out.",
+  schema_mismatch: "The body does not match the source's schema.",
+  request_timeout: "The body did not arrive within 10 seconds.",
   disconnected: "The sender closed the connection before its body was complete.",
-  loop: "The event has passed Hookchain too often: two deployments send to each other.",
-  bus: "The bus did not confirm in time. The sender was asked to retry.",
+  bus_unavailable: "The bus did not confirm in time. The sender was asked to retry.",
   secret_unavailable: "A secret cannot be read, so nothing can be verified. The sender was asked to retry.",
   secret_weak: "A secret is empty or a placeholder, so nothing is verified with it.",
-  fault: "Hookchain failed. The sender was asked to retry.",
+  internal_error: "Hookchain failed. The sender was asked to retry.",
 };
 
 export function adviceOn(code) {

@@ -3,23 +3,19 @@
 import base64
 import binascii
 import re
-from typing import Annotated, Final
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from typing import Final, TypedDict
 
 from functions.notify.destinations.email.default_body import indented
 from functions.notify.destinations.email.mail import Attachment
 from shared.errors import Permanent
+from shared.event import UNFIT
 from shared.jsontext import Json, JsonObject
-from shared.one_line import UNFIT
 from shared.template_paths import missing_path
 from shared.templates import Template, one_line_template
 
-MAX_ATTACHMENTS: Final = 10
 MAX_FILENAME_CHARACTERS: Final = 100
 DEFAULT_TYPE: Final = "application/octet-stream"
 
-_EXTENSION: Final = re.compile(r"\.[A-Za-z0-9]{1,10}")
 # Path separators, what Windows refuses in a name, and characters that change the direction of the text around them.
 _UNSAFE: Final = re.compile(r"[/\\:*?\"<>|\u202a-\u202e\u2066-\u2069]")
 _TYPES: Final = {
@@ -37,41 +33,26 @@ _TYPES: Final = {
 }
 
 
-def _filename(text: str) -> str:
-    one_line_template("filename", text)
-    if not _EXTENSION.fullmatch(text[text.rfind(".") :]):
-        raise ValueError("must end with an extension that is written out, such as `.xml`: an event must not choose it")
-    return text
+class AttachmentEntry(TypedDict):
+    """An entry of `attach`, as the slice holds it: AttachmentSettings in settings.py validated it."""
 
-
-class AttachmentSettings(BaseModel):
-    """A file attached to the mail.
-
-    filename   a template; it ends with an extension that is written out, such as `order-{{ data.number }}.xml`
-    content    the path of the value: `data` or `data.path.to.field`. Text is attached as UTF-8, bytes (as `convert`,
-               `encode` and `encrypt` leave them) as they are, any other value as JSON
-    type       the media type; default: by the filename's extension
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    filename: Annotated[str, Field(min_length=1), AfterValidator(_filename)]
-    content: str = Field(default="data", pattern=r"^data(\.[^.\s]+)*$")
-    type: str | None = Field(default=None, pattern=r"^[a-z0-9.+-]+/[a-z0-9.+-]+$")
+    filename: str
+    content: str
+    type: str | None
 
 
 class AttachedFile:
     """One entry of `attach`, its template compiled once."""
 
-    def __init__(self, number: int, settings: AttachmentSettings) -> None:
+    def __init__(self, number: int, entry: AttachmentEntry) -> None:
         self._name = f"attach[{number}]"
-        self._filename: Template = one_line_template(f"{self._name}.filename", settings.filename)
-        self._extension = settings.filename[settings.filename.rfind(".") :]
-        self._content = settings.content
-        self._type = settings.type or _TYPES.get(self._extension.lower(), DEFAULT_TYPE)
+        self._filename: Template = one_line_template(f"{self._name}.filename", entry["filename"])
+        self._extension = entry["filename"][entry["filename"].rfind(".") :]
+        self._content = entry["content"]
+        self._type = entry["type"] or _TYPES.get(self._extension.lower(), DEFAULT_TYPE)
 
     def attachment(self, view: JsonObject) -> Attachment:
-        """Raises Permanent: `undefined` for a value that the event lacks, or as a template's render."""
+        """Raises Permanent: `undefined_field` for a value that the event lacks, or as a template's render."""
         value: Json = view
         for part in self._content.split("."):
             if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
@@ -80,7 +61,7 @@ class AttachedFile:
                 value = value.get(part) if isinstance(value, dict) else None
         if value is None:
             rule = missing_path(self._content, view)
-            raise Permanent("undefined", f"{self._name}.content: {rule}. Set it in a step, or correct the path")
+            raise Permanent("undefined_field", f"{self._name}.content: {rule}. Set it in a step, or correct the path")
         return Attachment(self._safe_filename(view), self._type, _content_bytes(value))
 
     def _safe_filename(self, view: JsonObject) -> str:

@@ -1,33 +1,56 @@
-"""The mail that nobody had to write: what happened, when, by whom, every field, and the body as it was received."""
+"""The mail that nobody had to write: what happened, when, by whom, every field, and the body as it was received.
+
+Its two templates are ours, not an operator's, so they are rendered outside the sandbox of shared/templates.py: 20 µs
+instead of 72 µs for the two, with the same output.
+"""
 
 import base64
 import binascii
+import itertools
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from functions.notify.destinations.email.fields import rows_of, visible
+import jinja2
+from markupsafe import Markup, escape
+
 from functions.notify.destinations.email.mail import Attachment
 from shared.delivery import Delivery
-from shared.event import Event
-from shared.jsontext import Json, JsonObject, to_json
-from shared.one_line import oneline
-from shared.templates import Template
+from shared.event import Event, oneline
+from shared.jsontext import Json, to_json
 from shared.times import unix_seconds
 
 FOLDER: Final = Path(__file__).parent
-NAMES: Final = frozenset({"title", "rule", "preview", "facts", "rows", "more", "body", "origin"})
 MORE: Final = "There are more fields; the body has them all."
 NAMELESS: Final = "received"
 """The type of an event whose sender gave it none."""
 MAX_INLINE_BYTES: Final = 10 * 1024
 """A longer body is attached."""
 MAX_GROWTH: Final = 4
+MAX_ROWS: Final = 100
+MAX_VALUE_CHARACTERS: Final = 500
+MAX_NAME_CHARACTERS: Final = 120
+MAX_JOINED: Final = 10
+MAX_PREVIEW_ROWS: Final = 6
+MAX_PREVIEW_CHARACTERS: Final = 200
+NOTHING: Final = "—"
+
 _INDENTING: Final = json.JSONEncoder(ensure_ascii=False, indent=2)
+_PLAIN_KEY: Final = re.compile(r"[^\s.\[\]\"]{1,80}")
+# Controls but tab and line feed, and what turns the direction of the text around it, which can make a value look like
+# another one.
+_UNSEEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_WEB_LINK: Final = re.compile(r"https?://[^\s<>\"'`\\^{|}\x00-\x20\x7f-\x9f]{1,2000}", re.IGNORECASE)
+_DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS: Final = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 
 # By the end of the media type; the name and the type of an attachment are never the sender's words.
 _ATTACHED_AS: Final = (
@@ -42,11 +65,21 @@ _ATTACHED_AS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class DefaultBody:
-    text: str
-    html: str
-    attachments: tuple[Attachment, ...]
+class Row(NamedTuple):
+    """`link` is the value where it is a web address and nothing else; `cut` says how much of it is shown."""
+
+    name: str
+    value: str
+    link: str | None = None
+    cut: str | None = None
+
+
+class MailBody(NamedTuple):
+    """What a mail says below its subject. `text` or `html` is there, or both."""
+
+    text: str | None
+    html: str | None
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,41 +93,44 @@ class ReceivedBody:
 
 
 @cache
-def _templates() -> tuple[Template, Template]:
-    text, html = (FOLDER / "default.txt.j2").read_text("utf-8"), (FOLDER / "default.html.j2").read_text("utf-8")
-    return Template("default text", text, known=NAMES), Template("default html", html, html=True, known=NAMES)
+def _templates() -> tuple[jinja2.Template, jinja2.Template]:
+    """Return the templates of the text and of the HTML."""
+    sources = [(FOLDER / name).read_text("utf-8") for name in ("default.txt.j2", "default.html.j2")]
+    text, html = (
+        jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=is_html).from_string(source)  # noqa: S701 text
+        for source, is_html in zip(sources, (False, True), strict=True)
+    )
+    return text, html
 
 
-def default_body(delivery: Delivery, event: Event) -> DefaultBody:
+def default_body(delivery: Delivery, event: Event) -> MailBody:
     """Return the text and HTML of a mail about the event, which is the delivery's, whole."""
-    body, rows, title, facts = received_body(event), rows_of(event.data), title_of(event), _facts(event)
+    body = received_body(event)
+    view = default_view(delivery, event, body)
+    text, html = _templates()
+    return MailBody(text.render(view), html.render(view), (body.attachment,) if body.attachment else ())
+
+
+def default_view(delivery: Delivery, event: Event, body: ReceivedBody) -> dict[str, object]:
+    """Return what the templates show: text, and rows of it. Only a name with its breaks is HTML."""
+    facts, (rows, has_more), title = _facts(event), rows_of(event.data), title_of(event)
     width = max(len(name) for name, _ in facts)
-    view: JsonObject = {
+    preview = " · ".join(f"{row.name}: {row.value}" for row in rows[:MAX_PREVIEW_ROWS])
+    return {
         "title": title,
         "rule": "=" * min(len(title), 72),
-        "preview": oneline(" · ".join(f"{row.name}: {row.value}" for row in rows.rows[:6]))[:200],
-        "facts": [{"name": name, "padded": name.ljust(width), "value": value} for name, value in facts],
+        "preview": oneline(preview)[:MAX_PREVIEW_CHARACTERS],
+        "facts": [(name, name.ljust(width), value) for name, value in facts],
         "rows": [
-            {
-                "name": row.name,
-                "value": row.value,
-                "indented": row.value.replace("\n", "\n    "),
-                "link": row.link,
-                "cut": row.cut,
-            }
-            for row in rows.rows
+            (name, _breakable(name), value, value.replace("\n", "\n    "), link, cut) for name, value, link, cut in rows
         ],
-        "more": MORE if rows.more else None,
-        "body": {
-            "title": body.title,
-            "note": body.note,
-            "text": body.text,
-            "filename": body.attachment.filename if body.attachment else None,
-        },
+        "more": MORE if has_more else None,
+        "body_title": body.title,
+        "note": body.note,
+        "body": body.text,
+        "filename": body.attachment.filename if body.attachment else None,
         "origin": f"Event {event.id}, by the route “{visible(delivery.route)}” to “{delivery.destination}”.",
     }
-    text, html = _templates()
-    return DefaultBody(text.render(view), html.render(view), (body.attachment,) if body.attachment else ())
 
 
 def title_of(event: Event) -> str:
@@ -109,7 +145,8 @@ def _facts(event: Event) -> list[tuple[str, str]]:
     try:
         moment = datetime.fromtimestamp(unix_seconds(when), UTC)
         received = "" if event.time else " (received)"
-        when = f"{moment:%A}, {moment.day} {moment:%B %Y, %H:%M:%S} UTC{received}"
+        day = f"{_DAYS[moment.weekday()]}, {moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
+        when = f"{day}, {moment.hour:02}:{moment.minute:02}:{moment.second:02} UTC{received}"
     except (ValueError, OverflowError, OSError):
         pass  # not a time that a calendar has: as it is
     facts = [("When", when), ("Who", event.actor), ("About", event.subject), ("Source", event.source_name)]
@@ -143,18 +180,14 @@ def _attachment(media_type: str, content: bytes, is_text: bool) -> Attachment:
 
 
 def indented(data: Json) -> str:
-    """Indent JSON, unless that makes much more of it, as of lists in lists in lists."""
+    """Return the data as JSON, indented where it is short and stays so: lists in lists in lists grow by indenting."""
     if isinstance(data, str):
         return data
     compact = to_json(data)
-    room = MAX_INLINE_BYTES + MAX_GROWTH * len(compact)
-    pieces: list[str] = []
-    for piece in _INDENTING.iterencode(data):
-        room -= len(piece)
-        if room < 0:
-            return compact
-        pieces.append(piece)
-    return "".join(pieces)
+    if len(compact) > MAX_INLINE_BYTES:
+        return compact
+    whole = _INDENTING.encode(data)
+    return whole if len(whole) <= MAX_INLINE_BYTES + MAX_GROWTH * len(compact) else compact
 
 
 def _decoded(text: str) -> bytes:
@@ -162,3 +195,66 @@ def _decoded(text: str) -> bytes:
         return base64.b64decode(text)
     except binascii.Error:  # not from receive: shown as it is
         return text.encode()
+
+
+def rows_of(data: Json) -> tuple[list[Row], bool]:
+    """Return a row for each value, however deep it stands: the first MAX_ROWS of them, and True if there are more.
+
+    Data that is one value has none: the body shows it.
+    """
+    if not isinstance(data, dict | list):
+        return [], False
+    found = list(itertools.islice(_walk("", data), MAX_ROWS + 1))
+    return found[:MAX_ROWS], len(found) > MAX_ROWS
+
+
+def _breakable(name: str) -> str:
+    """Return the name with a place for a line break after each full stop, as HTML."""
+    return Markup(str(escape(name)).replace(".", ".<wbr>")) if "." in name else name  # noqa: S704 escaped before
+
+
+def _walk(name: str, value: Json) -> Iterator[Row]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            shown = key if _PLAIN_KEY.fullmatch(key) else f"[{to_json(key)}]"
+            yield from _walk(f"{name}.{shown}" if name and not shown.startswith("[") else f"{name}{shown}", item)
+    elif isinstance(value, list) and value:
+        joined = _joined(value)
+        if joined is not None:
+            yield _row(name, joined)
+            return
+        for number, item in enumerate(value):
+            yield from _walk(f"{name}[{number}]", item)
+    else:
+        yield _row(name, _text(value))
+
+
+def _joined(items: list[Json]) -> str | None:
+    """Return a short list of plain values on one line, else None."""
+    if len(items) > MAX_JOINED or any(isinstance(item, dict | list) for item in items):
+        return None
+    texts = [_text(item) for item in items]
+    return ", ".join(texts) if all(len(text) <= 80 and "\n" not in text for text in texts) else None
+
+
+def _row(name: str, text: str) -> Row:
+    name, text = visible(name), visible(text)
+    cut = None
+    if len(text) > MAX_VALUE_CHARACTERS:
+        cut = f"… {MAX_VALUE_CHARACTERS} of {len(text):,} characters"
+        text = text[:MAX_VALUE_CHARACTERS]
+    if len(name) > MAX_NAME_CHARACTERS:
+        name = name[: MAX_NAME_CHARACTERS - 1] + "…"
+    link = text if cut is None and _WEB_LINK.fullmatch(text) else None
+    return Row(name or "value", text, link, cut)
+
+
+def _text(value: Json) -> str:
+    if isinstance(value, str):
+        return value if value.strip() else NOTHING
+    return NOTHING if value is None or value in ([], {}) else to_json(value)
+
+
+def visible(text: str) -> str:
+    """Return the text without what a reader cannot see and a terminal or a mail program might obey."""
+    return text if text.isprintable() else _UNSEEN.sub("\ufffd", text)

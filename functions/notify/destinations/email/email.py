@@ -7,17 +7,13 @@ from typing import Final, Literal, Protocol
 
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.email.mail import Address, AddressFault, Mail, parse_address
-from functions.notify.destinations.email.render import MailWriter
+from functions.notify.destinations.email.render import MailSettings, MailWriter
 from functions.notify.destinations.email.sendgrid import SendGridTransport
-from functions.notify.destinations.email.settings import Settings
-from functions.notify.destinations.email.smtp import SmtpTransport, SmtpUrlFault, parse_smtp_url
 from shared.claim_check import checked_out
 from shared.delivery import Delivery, Disabled, Outcome
 from shared.errors import Temporary
 from shared.secrets import SecretDenied, SecretMissing
 from shared.templates import is_template
-
-__all__ = ["Settings", "connect"]
 
 API_KEY: Final = "sendgrid-api-key"
 ASK_AGAIN_SECONDS: Final = 60.0
@@ -31,11 +27,11 @@ class EmailDestination:
 
     dedupes_repeats = False
 
-    def __init__(self, name: str, settings: Settings, context: Context) -> None:
+    def __init__(self, name: str, settings: MailSettings, context: Context) -> None:
         self._context = context
-        self._sender = sender_of(settings.from_, context.settings.email_from, settings.to)
+        self._sender = sender_of(settings["from"], context.settings.email_from, settings["to"])
         self._writer = MailWriter(settings)
-        self._transports = MailTransports(name, settings.via, context)
+        self._transports = MailTransports(name, settings["via"], context)
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
         began = time.monotonic()
@@ -44,12 +40,14 @@ class EmailDestination:
         transport = await self._transports.choose()
         if isinstance(transport, Disabled):
             return transport
-        event = await checked_out(delivery.event, self._context.blobs)
+        event = delivery.event
+        if event.dataref is not None:
+            event = await checked_out(event, self._context.blobs)
         mail = self._writer.write(delivery, event, self._sender, attempt.idempotency_key)
         left = attempt.timeout_seconds - (time.monotonic() - began)
         if left <= 0:
             raise Temporary(
-                "mail_late", f"the attempt's {attempt.timeout_seconds:g} s were over before the mail was sent"
+                "mail_timeout", f"the attempt's {attempt.timeout_seconds:g} s were over before the mail was sent"
             )
         return await transport.send(mail, replace(attempt, timeout_seconds=left))
 
@@ -57,7 +55,7 @@ class EmailDestination:
         self._transports.close()
 
 
-def connect(name: str, settings: Settings, context: Context) -> EmailDestination:
+def connect(name: str, settings: MailSettings, context: Context) -> EmailDestination:
     return EmailDestination(name, settings, context)
 
 
@@ -117,8 +115,12 @@ class MailTransports:
         self._sendgrid.close()
 
     def _smtp_transport(self, url: str | None) -> MailTransport | Disabled | None:
+        if not url:
+            return None
+        from functions.notify.destinations.email.smtp import SmtpTransport, SmtpUrlFault, parse_smtp_url
+
         try:
-            return SmtpTransport(self._destination, parse_smtp_url(url), self._context) if url else None
+            return SmtpTransport(self._destination, parse_smtp_url(url), self._context)
         except SmtpUrlFault as fault:
             return Disabled(f"SMTP_URL {fault}; then run `hookchain release {self._destination}`")
 

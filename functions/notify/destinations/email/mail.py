@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from shared.errors import Permanent, Temporary
-from shared.one_line import UNFIT
+from shared.event import UNFIT
 
 MAX_ADDRESS_CHARACTERS: Final = 254
 MAX_NAME_CHARACTERS: Final = 200
@@ -83,7 +83,7 @@ def is_allowed(address: Address, allowed: Iterable[str]) -> bool:
 
 
 def without_duplicates(addresses: Iterable[Address], beside: Iterable[Address] = ()) -> tuple[Address, ...]:
-    """Return each address once, and none of `beside`: SendGrid refuses a mail that names an address twice."""
+    """Return each address once, and none of `beside`: SendGrid rejects a mail that names an address twice."""
     seen = {address.address.casefold() for address in beside}
     found: list[Address] = []
     for address in addresses:
@@ -140,11 +140,11 @@ class Mail:
 
 
 def subject_line(text: str) -> str:
-    """Return the text as a subject. Raises Permanent (`header`) for what could end the header's line."""
+    """Return the text as a subject. Raises Permanent (`invalid_header`) for what could end the header's line."""
     text = text.replace("\t", " ").strip(" ")
     if UNFIT.search(text):
         rule = "the subject holds a line break or another control character; write {{ … | oneline }}"
-        raise Permanent("header", rule)
+        raise Permanent("invalid_header", rule)
     if len(text) > MAX_SUBJECT_CHARACTERS:
         return text[: MAX_SUBJECT_CHARACTERS - 1] + CUT_MARK
     return text
@@ -159,12 +159,12 @@ class SendLimit:
 
     @asynccontextmanager
     async def place(self, max_wait_seconds: float) -> AsyncIterator[None]:
-        """Hold one of the places. Raises Temporary (`mail_busy`) where none comes free in that time."""
+        """Hold one of the places. Raises Temporary (`mail_queue_full`) where none comes free in that time."""
         try:
             async with asyncio.timeout(max_wait_seconds if self._free.locked() else None):
                 await self._free.acquire()
         except TimeoutError as error:
-            raise Temporary("mail_busy", f"{self._limit} mails are being sent, and none is done") from error
+            raise Temporary("mail_queue_full", f"{self._limit} mails are being sent, and none is done") from error
         try:
             yield
         finally:

@@ -5,23 +5,22 @@ Of links in HTML that holds a sender's words, only those stay that a mail progra
 
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from html.parser import HTMLParser
-from typing import Final
+from typing import Final, Literal, TypedDict
 
-from functions.notify.destinations.email.attachments import AttachedFile
-from functions.notify.destinations.email.default_body import default_body
+from functions.notify.destinations.email.attachments import AttachedFile, AttachmentEntry
+from functions.notify.destinations.email.default_body import MailBody, default_body
 from functions.notify.destinations.email.mail import (
     Address,
     AddressFault,
-    Attachment,
     Mail,
     is_allowed,
     parse_address,
     subject_line,
     without_duplicates,
 )
-from functions.notify.destinations.email.settings import Settings
 from shared.delivery import Delivery
 from shared.errors import Permanent
 from shared.event import Event, view_of
@@ -44,49 +43,83 @@ _SAFE: Final = frozenset({"http", "https", "mailto", "tel", "cid"})
 _SAFE_IMAGE: Final = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,", re.IGNORECASE)
 
 
+MailSettings = TypedDict(  # a class could not have the key `from`
+    "MailSettings",
+    {
+        "to": list[str],
+        "cc": list[str],
+        "bcc": list[str],
+        "reply_to": str | None,
+        "from": str | None,
+        "subject": str,
+        "text": str | None,
+        "html": str | None,
+        "via": Literal["auto", "sendgrid", "smtp"],
+        "separate": bool,
+        "attach": list[AttachmentEntry],
+        "allow_recipients": list[str],
+    },
+)
+"""A destination's settings, as the slice holds them: see settings.py, which validated them."""
+
+Recipients = tuple[tuple[Address, ...], tuple[Address, ...], tuple[Address, ...]]
+"""To, Cc and Bcc."""
+
+
 class MailWriter:
-    def __init__(self, settings: Settings) -> None:
-        text, html = settings.text, settings.html
-        self._to = [_Recipient("to", entry) for entry in settings.to]
-        self._cc = [_Recipient("cc", entry) for entry in settings.cc]
-        self._bcc = [_Recipient("bcc", entry) for entry in settings.bcc]
-        self._reply_to = one_line_template("reply_to", settings.reply_to) if settings.reply_to else None
-        self._subject = one_line_template("subject", settings.subject)
+    def __init__(self, settings: MailSettings) -> None:
+        text, html = settings["text"], settings["html"]
+        self._to = [_Recipient("to", entry) for entry in settings["to"]]
+        self._cc = [_Recipient("cc", entry) for entry in settings["cc"]]
+        self._bcc = [_Recipient("bcc", entry) for entry in settings["bcc"]]
+        self._reply_to = one_line_template("reply_to", settings["reply_to"]) if settings["reply_to"] else None
+        self._subject = one_line_template("subject", settings["subject"])
         self._text = Template("text", text) if text is not None else None
         self._html = Template("html", html, html=True) if html is not None else None
-        self._attached = [AttachedFile(number, each) for number, each in enumerate(settings.attach)]
-        self._separate = settings.is_separate
-        self._allowed = tuple(settings.allow_recipients)
+        self._attached = [AttachedFile(number, each) for number, each in enumerate(settings["attach"])]
+        self._separate = settings["separate"]
+        self._allowed = tuple(settings["allow_recipients"])
+        is_fixed = not any(map(is_template, (*settings["to"], *settings["cc"], *settings["bcc"])))
+        self._fixed_recipients = self._recipients({}) if is_fixed else None
+        computes = not is_fixed or self._reply_to or self._text or self._html or self._attached
+        is_bounded = computes or not self._subject.is_plain
+        self._bounded: Callable[[], AbstractContextManager[None]] = bounded if is_bounded else nullcontext
 
     def write(self, delivery: Delivery, event: Event, sender: Address, key: str) -> Mail:
         """Return the mail. `event` is the delivery's, whole.
 
-        Raises Permanent: `header`, `rcpt`, `undefined`, `output`, `template` or `time`.
+        Raises Permanent: `invalid_header`, `recipient_not_allowed`, `undefined_field`, `output_too_large`,
+        `template_failed` or `invalid_time`.
         """
         view: JsonObject = {**view_of(event), "route": delivery.route, "destination": delivery.destination}
         try:
-            with bounded():
-                to = self._addresses(self._to, view)
-                if not to:
-                    raise Permanent("rcpt", "nobody is left to send to: every template in `to` gave nothing")
-                cc = self._addresses(self._cc, view, beside=to)
-                text, html, attachments = self._body(delivery, event, view)
+            with self._bounded():
+                to, cc, bcc = self._fixed_recipients or self._recipients(view)
+                body = self._own_body(view) if self._text or self._html else default_body(delivery, event)
                 return Mail(
                     key=key,
                     sender=sender,
                     to=to,
                     cc=cc,
-                    bcc=self._addresses(self._bcc, view, beside=(*to, *cc)),
+                    bcc=bcc,
                     reply_to=self._reply_address(view) if self._reply_to else None,
                     subject=subject_line(self._subject.render(view)) or NO_SUBJECT,
-                    text=text,
-                    html=html,
-                    attachments=(*attachments, *(each.attachment(view) for each in self._attached)),
+                    text=body.text,
+                    html=body.html,
+                    attachments=(*body.attachments, *(each.attachment(view) for each in self._attached)),
                     separate=self._separate,
                 )
         except OutOfTime:
             reason = f"its templates compute for more than {MAX_COMPUTING_SECONDS:g} s with this event"
-            raise Permanent("time", reason) from None
+            raise Permanent("time_limit_exceeded", reason) from None
+
+    def _recipients(self, view: JsonObject) -> Recipients:
+        to = self._addresses(self._to, view)
+        if not to:
+            rule = "nobody is left to send to: every template in `to` gave nothing"
+            raise Permanent("recipient_not_allowed", rule)
+        cc = self._addresses(self._cc, view, beside=to)
+        return to, cc, self._addresses(self._bcc, view, beside=(*to, *cc))
 
     def _addresses(
         self, recipients: "list[_Recipient]", view: JsonObject, beside: Iterable[Address] = ()
@@ -101,15 +134,10 @@ class MailWriter:
         except AddressFault:  # what a sender fills in wrongly here costs nobody the mail
             return None
 
-    def _body(
-        self, delivery: Delivery, event: Event, view: JsonObject
-    ) -> tuple[str | None, str | None, tuple[Attachment, ...]]:
-        if self._text is None and self._html is None:
-            body = default_body(delivery, event)
-            return body.text, body.html, body.attachments
+    def _own_body(self, view: JsonObject) -> MailBody:
         html = without_unsafe_links(self._html.render(view)) if self._html else None
         text = self._text.render(view) if self._text else text_of(html or "")
-        return text or EMPTY, html or (EMPTY if self._html else None), ()
+        return MailBody(text or EMPTY, html or (EMPTY if self._html else None))
 
 
 class _Recipient:
@@ -121,7 +149,7 @@ class _Recipient:
         self._fixed = None if self._template else parse_address(entry)
 
     def address(self, view: JsonObject, allowed: tuple[str, ...]) -> Address | None:
-        """Return None where the template gives nothing. Raises Permanent (`rcpt`)."""
+        """Return None where the template gives nothing. Raises Permanent (`recipient_not_allowed`)."""
         if self._template is None:
             return self._fixed
         text = self._template.render(view)
@@ -130,10 +158,10 @@ class _Recipient:
         try:
             address = parse_address(text)
         except AddressFault as error:
-            raise Permanent("rcpt", f"`{self._field}`: what its template gave {error}") from error
+            raise Permanent("recipient_not_allowed", f"`{self._field}`: what its template gave {error}") from error
         if not is_allowed(address, allowed):
             rule = "its template gave an address that `allow_recipients` does not hold"
-            raise Permanent("rcpt", f"`{self._field}`: {rule}")
+            raise Permanent("recipient_not_allowed", f"`{self._field}`: {rule}")
         return address
 
 

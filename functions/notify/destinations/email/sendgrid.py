@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from functions.notify.destination import Attempt
 from functions.notify.destinations.email.mail import Address, Mail, SendLimit
-from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater, Unknown
+from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.http_client import Answer, HttpClient
 from shared.http_connection import NotSent
 from shared.jsontext import Json, JsonObject, to_json
@@ -122,15 +122,15 @@ def outcome_of(answer: Answer, *, sender: str, destination: str, now: float) -> 
         )
         return Disabled(act, text)
     if status in {401, 403}:
-        reason = f"SendGrid refuses the API key ({status}): see that the secret sendgrid-api-key may send mail"
+        reason = f"SendGrid rejects the API key ({status}): see that the secret sendgrid-api-key may send mail"
         return RetryLater(reason, answer=text, pause_destination_seconds=KEY_PAUSE_SECONDS)
     if status == 504:  # a gateway's own timeout: what is behind it may have accepted the mail
         return Unknown(f"SendGrid answered {status}", text)
     if status == 429 or status >= 500 or status == 408:
         return RetryLater(f"SendGrid answered {status}", _retry_after_seconds(answer.headers, now), text)
     if status == 413:
-        return Refused("size", "the mail is larger than SendGrid takes", text)
-    return Refused("sendgrid", f"SendGrid refuses the mail ({status})", text)
+        return Failed("mail_too_large", "the mail is larger than SendGrid takes", text)
+    return Failed("mail_rejected", f"SendGrid rejects the mail ({status})", text)
 
 
 def _retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.email.mail import Address, Mail, SendLimit
-from shared.delivery import Delivered, Disabled, Outcome, Refused, RetryLater, Unknown
+from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary
 from shared.jsontext import Json, to_json
 from shared.logs import log
@@ -172,10 +172,10 @@ def conclude(fates: Sequence[RecipientFate]) -> Outcome:
         return RetryLater(f"not yet for {len(later)} of {total} recipients: {_status(later[0])}", answer=later[0])
     refused = [fate.words for fate in fates if fate.fate == "refused"]
     if len(refused) == total:
-        return Refused("smtp", f"the SMTP server refuses the mail: {_status(refused[0])}", refused[0])
+        return Failed("mail_rejected", f"the SMTP server rejects the mail: {_status(refused[0])}", refused[0])
     if refused:
         return Delivered(
-            f"taken for {total - len(refused)} of {total} recipients, refused for the others: {refused[0]}"
+            f"accepted for {total - len(refused)} of {total} recipients, rejected for the others: {refused[0]}"
         )
     return Delivered(fates[0].words)
 
@@ -213,7 +213,7 @@ class Progress:
         rows: list[Json] = [[fate.address, fate.fate, fate.words] for fate in fates if fate.fate in SETTLED]
         try:
             if self._blobs is None:
-                raise Temporary("blobs", "this platform's settings name no place for blobs")
+                raise Temporary("blobs_unavailable", "this platform's settings name no place for blobs")
             await self._blobs.put(self._name, to_json(rows).encode())
         except Temporary as error:
             key = self._attempt.idempotency_key

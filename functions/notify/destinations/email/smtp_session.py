@@ -122,7 +122,7 @@ async def _log_in(smtp: SMTP, login: Login | None, deadline: float) -> None:
                 raise CannotSend("the SMTP server takes no password: leave the user out of SMTP_URL", held=True)
     except SMTPAuthenticationError as error:
         act = "correct the user in SMTP_URL, or the secret smtp-password"
-        words = f"the SMTP server refuses the user or the password ({error.code}): {act}"
+        words = f"the SMTP server rejects the user or the password ({error.code}): {act}"
         raise CannotSend(words, held=error.code >= 500) from error
     except _TROUBLE as error:
         raise CannotSend(f"the SMTP server broke off: {_reason(error)}", held=False) from error
@@ -143,7 +143,7 @@ async def _send(smtp: SMTP, letter: Letter, now: float, deadline: float) -> list
         return _all(letter.recipients, "later", "no time was left")
     needs_utf8 = any(address.needs_smtputf8 for address in (letter.mail.sender, *letter.mail.recipients))
     if needs_utf8 and not smtp.supports_extension("smtputf8"):
-        return _all(letter.recipients, "refused", "the server takes no address beyond ASCII (SMTPUTF8)")
+        return _all(letter.recipients, "refused", "the server accepts no address beyond ASCII (SMTPUTF8)")
     try:
         async with asyncio.timeout_at(deadline):
             fates, accepted = await _envelope(smtp, letter, needs_utf8)
@@ -165,7 +165,7 @@ async def _envelope(smtp: SMTP, letter: Letter, needs_utf8: bool) -> tuple[list[
         if _refusal(refused.code) == "later":
             return _all(letter.recipients, "later", words), []
         act = "set EMAIL_FROM, or the destination's `from`, to an address that it lets you use"
-        raise CannotSend(f"the SMTP server refuses the sender {sender} ({words}): {act}", held=True) from refused
+        raise CannotSend(f"the SMTP server rejects the sender {sender} ({words}): {act}", held=True) from refused
     fates: list[RecipientFate] = []
     accepted: list[Address] = []
     for address in letter.recipients:

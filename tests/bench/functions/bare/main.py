@@ -1,9 +1,11 @@
-"""The least a function can be: what the others are measured against."""
+"""The least that an asynchronous function does: it reads the body and answers. All costs are multiples of its cost."""
 
-import functions_framework
-from flask import Request
+from functions_framework import aio
+from starlette.requests import Request
+from starlette.responses import Response
 
 
-@functions_framework.http
-def bare(request: Request) -> str:
-    return '{"id": "0"}'
+@aio.http
+async def bare(request: Request) -> Response:
+    await request.body()
+    return Response(b'{"id": "0"}', media_type="application/json")

@@ -1,0 +1,47 @@
+"""The words for what became of a request, an event, an attempt and a delivery.
+
+The log, the page, the commands and the code use the same words. deploy/codes.md lists each with its meaning.
+"""
+
+from typing import Literal, TypeAlias
+
+RequestOutcome: TypeAlias = Literal["accepted", "answered", "rejected", "unavailable"]
+"""Of a request to any of the functions. `answered`: it makes no event. `unavailable`: a 503, so that it comes again."""
+
+EventOutcome: TypeAlias = Literal["routed", "filtered", "no_route", "duplicate", "dead_lettered"]
+"""Of an event in transform."""
+
+RouteOutcome: TypeAlias = Literal["matched", "not_matched", "filtered", "duplicate", "dead_lettered"]
+"""Of an event at one route."""
+
+AttemptOutcome: TypeAlias = Literal["delivered", "retry_scheduled", "unknown", "held", "failed"]
+"""Of one attempt. `failed`: the destination will never accept the delivery."""
+
+DeliveryOutcome: TypeAlias = Literal[
+    "delivered",
+    "retry_scheduled",
+    "unknown",
+    "held",
+    "dead_lettered",
+    "waiting",
+    "finished",
+    "busy",
+    "lease_expired",
+]
+"""Of a delivery that the bus pushed to notify."""
+
+DeliveryState: TypeAlias = Literal["claimed", "attempted", "delivered", "retry_scheduled", "held", "dead_lettered"]
+"""Of a delivery in the ledger."""
+
+EventStatus: TypeAlias = Literal[
+    "received",
+    "no_route",
+    "filtered",
+    "duplicate",
+    "delivering",
+    "delivered",
+    "retry_scheduled",
+    "held",
+    "dead_lettered",
+]
+"""Of an event in the lists of the page and of `hookchain events`: where it is now."""

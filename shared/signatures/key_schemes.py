@@ -1,0 +1,68 @@
+"""The schemes whose signatures are verified with the sender's public key: Ed25519, ECDSA and RSA."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from shared.signatures.keys import is_signed_by, public_key
+from shared.signatures.locations import RequestFields
+from shared.signatures.signature_scheme import SignatureScheme
+from shared.signatures.signing import decoded
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PublicKeyScheme(SignatureScheme):
+    """A signature by the private key whose public half is the secret.
+
+    `form` is the encoding of an ECDSA signature: der or raw. `padding` is RSA's: pkcs1 or pss.
+    """
+
+    algorithm: str = "sha256"
+    form: str = "der"
+    padding: str = "pkcs1"
+
+    def _is_signed(
+        self, signatures: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]
+    ) -> bool:
+        contents = self.contents(fields, timestamp)
+        given = [raw for text in signatures if (raw := _raw(text, self.encoding))]
+        checks = [
+            is_signed_by(
+                public_key(secret),
+                self.scheme,
+                signature,
+                content,
+                algorithm=self.algorithm,
+                form=self.form,
+                padding=self.padding,
+            )
+            for secret in secrets
+            for content in contents
+            for signature in given
+        ]
+        return any(checks)
+
+
+class Ed25519Scheme(PublicKeyScheme):
+    scheme = "ed25519"
+
+
+class EcdsaScheme(PublicKeyScheme):
+    scheme = "ecdsa"
+
+
+class RsaScheme(PublicKeyScheme):
+    scheme = "rsa"
+
+
+BY_NAME: Final[Mapping[str, type[PublicKeyScheme]]] = MappingProxyType(
+    {each.scheme: each for each in (Ed25519Scheme, EcdsaScheme, RsaScheme)}
+)
+
+
+def _raw(text: str, encoding: str) -> bytes | None:
+    try:
+        return decoded(text, encoding)
+    except ValueError:
+        return None

@@ -1,0 +1,296 @@
+"""The schemes that sign a template of the request: HMACs and plain digests here, public keys in key_schemes.py.
+
+A request carries its signatures in one of these layouts: one alone, pairs, a list by version, or numbered headers.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Final, Self
+
+from shared.errors import Rejected
+from shared.http import Request
+from shared.jsontext import Json, JsonObject
+from shared.signatures.content import (
+    BODY,
+    Content,
+    TemplateValues,
+    filled_template,
+    lasting_content,
+    parse_content,
+    spellings,
+)
+from shared.signatures.locations import Location, RequestFields, read_conditions, values_at
+from shared.signatures.scheme import (
+    Coverage,
+    NotAttempted,
+    TimedScheme,
+    described,
+    read_location,
+    read_seconds,
+    read_strings,
+    read_texts,
+    unusable,
+)
+from shared.signatures.signature_layouts import LISTS, Signatures, numbered_headers
+from shared.signatures.signing import COMPARABLE, decoded, digest_text, hmac_text, matches_any
+from shared.signatures.timestamps import TOLERANCE_SECONDS, verify_timestamp
+
+MAX_ITEMS: Final = 1000
+MAX_SIGNATURES: Final = 10
+_MAX_ID: Final = 256
+_NO_TEXTS: Final = ("header", "at", "take", "content", "timestamp", "id", "each", "body_digest")
+_WHOLE_BODY: Final = frozenset({"body", "body.sha256", "form"})
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SignatureScheme(TimedScheme):
+    """A signature at the location `at`, over `content`. Settings are those of SignedAuth in deploy/config/models.
+
+    `take` is empty where the layout needs none.
+    """
+
+    at: Location
+    layout: str = "plain"
+    take: frozenset[str] = frozenset()
+    separator: str = ","
+    prefix: str = ""
+    encoding: str = "hex"
+    content: Content = BODY
+    timestamp: Location | None = None
+    unit: str = "s"
+    id: Location | None = None
+    url: str = "exact"
+    each: Location | None = None
+    body_digest: Location | None = None
+
+    signs_content: bool = field(init=False, default=True)
+    signs_url: bool = field(init=False)
+    signs_time_in_body: bool = field(init=False)
+    """The timestamp is a field of the signed body, which is parsed only once it is verified."""
+
+    def __post_init__(self) -> None:
+        is_in_body = self.timestamp is not None and self.timestamp.kind == "data"
+        signs_time_in_body = is_in_body and not {"body", "body.sha256"}.isdisjoint(self.content)
+        has_more = signs_time_in_body or self.each is not None or self.body_digest is not None
+        facts = {
+            "signs_fields": any(isinstance(part, Location) and part.kind == "data" for part in self.content),
+            "signs_url": "url" in self.content,
+            "signs_time_in_body": signs_time_in_body,
+            "signs_body_alone": self.content is BODY and not has_more,
+        }
+        for name, value in facts.items():
+            object.__setattr__(self, name, value)  # the class is frozen
+
+    @classmethod
+    def read(cls, entry: JsonObject) -> Self:
+        return cls(
+            at=read_location(entry, "at") or Location("header", (str(entry["header"]).lower(),)),
+            take=frozenset(read_texts(entry.get("take"))),
+            content=parse_content(str(entry.get("content", "{body}"))),
+            timestamp=read_location(entry, "timestamp"),
+            tolerance_seconds=read_seconds(entry, "tolerance_seconds", TOLERANCE_SECONDS),
+            id=read_location(entry, "id"),
+            each=read_location(entry, "each"),
+            body_digest=read_location(entry, "body_digest"),
+            when=read_conditions(entry.get("when")),
+            **read_strings(entry, *_NO_TEXTS),
+        )
+
+    @property
+    def credentials(self) -> tuple[Location, ...]:
+        return (self.at,)
+
+    @property
+    def locations(self) -> tuple[Location, ...]:
+        named = (self.timestamp, self.id, self.each, self.body_digest, *self.content)
+        form = (Location("form", ("",)),) if "form" in self.content else ()
+        return (*super().locations, *(each for each in named if isinstance(each, Location)), *form)
+
+    @property
+    def signs_time(self) -> bool:
+        return self.timestamp is not None
+
+    @property
+    def items_path(self) -> tuple[str, ...]:
+        return self.each.path if self.each else ()
+
+    def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
+        """Verify the request, or each of several items that carry a signature of their own."""
+        for signed in (fields,) if self.each is None else self.signed_items(fields):
+            given, timestamp = self.signatures(signed), ""
+            if self.body_digest:
+                self._verify_body_digest(fields)
+            if self.timestamp and not self.signs_time_in_body:
+                timestamp = self.timestamp_text(signed, given)
+                verify_timestamp(timestamp, now, self.tolerance_seconds, self.unit)
+            if self.id and not 0 < len(signed.text(self.id) or "") <= _MAX_ID:
+                raise Rejected("invalid_delivery_id", f"the signed id is missing, or longer than {_MAX_ID} characters")
+            if not self._is_signed(given.texts, signed, timestamp, secrets):
+                raise Rejected("signature_mismatch", "no signature matches what was sent and the secret")
+            if self.timestamp and self.signs_time_in_body:  # the body is parsed only now that it is authenticated
+                verify_timestamp(signed.text(self.timestamp), now, self.tolerance_seconds, self.unit)
+
+    def _is_signed(
+        self, signatures: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]
+    ) -> bool:
+        raise NotImplementedError
+
+    def signed_items(self, fields: RequestFields) -> list[RequestFields]:
+        """Return the items that carry a signature of their own. Raises NotAttempted and Rejected
+        (`signature_mismatch`)."""
+        assert self.each
+        items = values_at(self.each.path, fields.data)
+        if not any(isinstance(item, dict) for item in items):
+            raise NotAttempted("the body holds no items that carry a signature")
+        if len(items) > MAX_ITEMS or not all(isinstance(item, dict) for item in items):
+            raise Rejected(
+                "signature_mismatch", f"the body holds no items that carry a signature, or more than {MAX_ITEMS}"
+            )
+        return [RequestFields(fields.request, fields.url, item) for item in items]
+
+    def _verify_body_digest(self, fields: RequestFields) -> None:
+        assert self.body_digest
+        expected = hashlib.sha256(fields.request.body).hexdigest()
+        given = fields.text(self.body_digest)
+        if given is None or not matches_any([given.lower()], [expected]):
+            raise Rejected("signature_mismatch", "the SHA-256 that was sent along is not the body's")
+
+    def timestamp_text(self, fields: RequestFields, given: Signatures) -> str:
+        """Return the text at the timestamp's location, which may be an item of the signature's own header."""
+        assert self.timestamp
+        if self.timestamp.kind == "signature":
+            return given.items.get(self.timestamp.name, "")
+        return fields.text(self.timestamp) or ""
+
+    def contents(self, fields: RequestFields, timestamp: str, secret: bytes = b"") -> list[bytes]:
+        """Return the template filled for each spelling of the URL that its sender may have signed."""
+        message_id = (fields.text(self.id) or "") if self.id else ""
+        values = TemplateValues(fields, timestamp, message_id, "", secret, missing_is_empty=self.each is not None)
+        if not self.signs_url:
+            return [filled_template(self.content, values)]
+        urls = spellings(fields.url, self.url)
+        return [filled_template(self.content, replace(values, url=url)) for url in urls]
+
+    def signatures(self, fields: RequestFields) -> Signatures:
+        """Return the signatures that the request carries. Raises NotAttempted, or Rejected (`signature_mismatch`) for
+        too many."""
+        if self.layout == "numbered":
+            given = numbered_headers(fields.request, self.at.path[0], self.prefix)
+            if not given.texts:
+                expected = f"it is expected in {described(self.at)}, {{n}} from 1"
+                raise NotAttempted(f"the request has no signature: {expected}")
+            return given
+        text = fields.request.header(self.at.path[0]) if self.at.kind == "header" else fields.text(self.at)
+        if not text:
+            raise NotAttempted(f"the request has no signature: it is expected in {described(self.at)}")
+        if not text.startswith(self.prefix):
+            raise Rejected(
+                "signature_mismatch", f"the signature in {described(self.at)} does not begin with {self.prefix!r}"
+            )
+        text = text[len(self.prefix) :]
+        if self.layout == "plain":
+            return Signatures([text])
+        given = LISTS[self.layout](text, self)
+        if not given.texts:
+            kinds = ", ".join(sorted(self.take))
+            raise Rejected("signature_mismatch", f"no signature of the kind {kinds} stands in {described(self.at)}")
+        if len(given.texts) > MAX_SIGNATURES:
+            rule = f"at most {MAX_SIGNATURES} are tried"
+            raise Rejected("signature_mismatch", f"{described(self.at)} holds {len(given.texts)} signatures; {rule}")
+        return given
+
+    # The signed part of a verified request
+
+    def coverage(self, unpacked: str, request: Request) -> Coverage:
+        located = {part for part in self.content if isinstance(part, Location)}
+        locations = located | {Location("data", part.path) for part in located if part.kind == "form"}
+        if self.id and self.id.kind == "header" and "id" in self.content:
+            locations.add(self.id)
+        is_whole = not _WHOLE_BODY.isdisjoint(self.content) or Location("form", (unpacked,)) in located
+        body = self.body_digest is not None or (is_whole and self.each is None)
+        return Coverage(body, body, self.signs_url, frozenset(locations))
+
+    def signed_content(self, fields: RequestFields) -> bytes:
+        if self.each is None:
+            return self._lasting_content(fields)
+        items = values_at(self.each.path, fields.data)
+        return b"\n".join(sorted({self.signed_item(fields, item) for item in items}))
+
+    def signed_item(self, fields: RequestFields, item: Json) -> bytes:
+        return self._lasting_content(RequestFields(fields.request, fields.url, item))
+
+    def _lasting_content(self, fields: RequestFields) -> bytes:
+        if self.content is BODY and not self.signs_time_in_body:
+            return fields.request.body * 2 if self.body_digest else fields.request.body
+        content = lasting_content(self.content, fields, self.timestamp, self.id, self.signs_time_in_body)
+        return content + fields.request.body if self.body_digest else content
+
+    def signed_time(self, fields: RequestFields) -> str:
+        if self.timestamp is None or self.each:
+            return ""
+        if self.timestamp.kind == "signature":
+            return self.timestamp_text(fields, self.signatures(fields))
+        is_signed = self.timestamp in self.content or "timestamp" in self.content or self.signs_time_in_body
+        return (fields.text(self.timestamp) or "") if is_signed else ""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HmacScheme(SignatureScheme):
+    """An HMAC. `key` is the encoding of the key in the secret's text, after `key_prefix` is removed."""
+
+    scheme = "hmac"
+    algorithm: str = "sha256"
+    key: str = "utf8"
+    key_prefix: str = ""
+
+    def _is_signed(
+        self, signatures: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]
+    ) -> bool:
+        contents = (fields.request.body,) if self.content is BODY else self.contents(fields, timestamp)
+        expected = [
+            hmac_text(content, hmac_key(secret, self.key, self.key_prefix), self.algorithm, self.encoding)
+            for secret in secrets
+            for content in contents
+        ]
+        return matches_any(list(map(COMPARABLE[self.encoding], signatures)), expected)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DigestScheme(SignatureScheme):
+    """A plain digest of content that holds the secret."""
+
+    scheme = "digest"
+    algorithm: str = "sha256"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # A digest goes on from where it ended (length extension), unless the secret stands at the end.
+        can_be_extended = self.algorithm != "sha384" and self.content[-1:] != ("secret",)
+        object.__setattr__(self, "can_be_extended", can_be_extended)
+
+    def _is_signed(
+        self, signatures: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]
+    ) -> bool:
+        expected = [
+            digest_text(content, self.algorithm, self.encoding)
+            for secret in secrets
+            for content in self.contents(fields, timestamp, secret.encode())
+        ]
+        return matches_any(list(map(COMPARABLE[self.encoding], signatures)), expected)
+
+
+@lru_cache(maxsize=128)
+def hmac_key(secret: str, key: str = "utf8", prefix: str = "") -> bytes:
+    """Return the key of an HMAC. `key` is utf8, base64 or hex. Raises Temporary (`secret_unusable`)."""
+    text = secret.removeprefix(prefix)
+    if key == "utf8":
+        return text.encode()
+    try:
+        found = decoded(text, key)
+    except ValueError as error:
+        raise unusable(f"the secret is not {key}, as this scheme's key is") from error
+    if not found:
+        raise unusable("the secret holds an empty key")
+    return found

@@ -1,0 +1,159 @@
+"""CPU of an event in each function, how it grows, what it is with Google's adapters, and memory over many events."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from tests.bench.configurations import (
+    configuration,
+    order,
+    order_of_many_lines,
+    order_with_attachment,
+    signed,
+    small_order,
+)
+from tests.bench.load import CONNECTIONS, drive, http_post
+from tests.bench.pipe import FUNCTIONS, NOTHING, SAMPLES, WARM_UP, Cost, Pipe, bare, cost, function, pipe
+from tests.bench.run import Run
+from tests.bench.tree import Tree
+from tests.processes import Running, free_port, started
+from tests.standins import command
+
+GOOGLE_EVENTS: Final = 80
+BARE_REQUESTS: Final = 1_500
+FEW: Final = 4
+MEMORY_BATCH: Final = 500
+MIDDLE_SOURCE: Final = "shop-500"
+
+
+@dataclass(frozen=True, slots=True)
+class Pipes:
+    """The functions of one tree: plain, for bodies of 1 MB, with 1,000 of everything, with 100 destinations."""
+
+    plain: Pipe
+    large: Pipe
+    thousand: Pipe
+    wide: Pipe
+
+
+def measure_events(run: Run) -> None:
+    """Measure each function by itself, with small events and with 2 KB."""
+    with bare() as reference, _library() as library, contextlib.ExitStack() as stack:
+        pipes = {tree.name: _warm_pipe(run, tree, stack) for tree in run.trees}
+        for _, tree in run.rounds_of("CPU of an event"):
+            unit, plain = bare_cost(reference), pipes[tree.name]
+            small = plain.all_through(plain.orders(500, small_order), 250)
+            usual = plain.all_through(plain.orders(600, order), 120)
+            run.record_cost("receive", tree, usual["receive"], unit)
+            of_library = cost(library, plain.orders(120, order))
+            run.record("receive-library", tree, usual["receive"].seconds / of_library.seconds)
+            run.record_cost("receive-small", tree, small["receive"], unit)
+            run.record_cost("transform", tree, small["transform"], unit)
+            run.record_cost("notify", tree, small["notify"], unit)
+            run.record("pipe", tree, _sum(small) / unit.seconds)
+            run.record_cost("transform-2kb", tree, usual["transform"], unit)
+            run.record_cost("notify-2kb", tree, usual["notify"], unit)
+
+
+def measure_growth(run: Run) -> None:
+    """Measure larger bodies and larger configurations, each beside the plain one in the same round."""
+    with contextlib.ExitStack() as stack:
+        pipes = {tree.name: _warm_pipes(run, tree, stack) for tree in run.trees}
+        before = {tree.name: pipes[tree.name].large.memory_mib() for tree in run.trees}
+        for _, tree in run.rounds_of("growth"):
+            _grow(run, tree, pipes[tree.name])
+        for tree in run.trees:
+            large = pipes[tree.name].large
+            large.all_through(large.orders(20, small_order))
+            grown = [after / before[tree.name][name] for name, after in large.memory_mib().items()]
+            run.record("memory-1mb", tree, max(grown))
+
+
+def _warm_pipe(run: Run, tree: Tree, stack: contextlib.ExitStack, connections: int = CONNECTIONS) -> Pipe:
+    run.say(f"start the functions of {tree.name}")
+    plain = stack.enter_context(pipe(tree, configuration(), connections=connections))
+    plain.warm_up((small_order, order))
+    return plain
+
+
+def _warm_pipes(run: Run, tree: Tree, stack: contextlib.ExitStack) -> Pipes:
+    plain, large = _warm_pipe(run, tree, stack), _warm_pipe(run, tree, stack, FEW)
+    thousand = stack.enter_context(pipe(tree, configuration(sources=1_000)))
+    thousand.warm_up((small_order,), MIDDLE_SOURCE)
+    wide = stack.enter_context(pipe(tree, configuration(destinations=100), "local", ("transform",), FEW))
+    plain.receive(plain.orders(20, small_order))
+    [first, *others] = plain.published("transform")
+    wide.push("transform", [first])
+    wide.push("transform", others)
+    return Pipes(plain, large, thousand, wide)
+
+
+def _grow(run: Run, tree: Tree, pipes: Pipes) -> None:
+    plain, large, thousand, wide = pipes.plain, pipes.large, pipes.thousand, pipes.wide
+    small = plain.all_through(plain.orders(250, small_order), 120)
+    usual = plain.all_through(plain.orders(150, order), 60)
+    attached = large.all_through(large.orders(12, order_with_attachment))
+    lines = large.all_through(large.orders(6, order_of_many_lines))
+    grown = thousand.all_through(thousand.orders(250, small_order, MIDDLE_SOURCE), 80)
+    for name in FUNCTIONS:
+        run.record_cost(f"{name}-1mb", tree, attached[name], usual[name])
+        run.record_cost(f"{name}-1mb-lines", tree, lines[name], usual[name])
+        run.record_cost(f"{name}-1000", tree, grown[name], small[name])
+    plain.receive(plain.orders(20, small_order))
+    run.record_cost("transform-100", tree, wide.push("transform", plain.published("transform")), small["transform"])
+
+
+def measure_google(run: Run) -> None:
+    """Measure the same functions with Firestore as ledger and journal."""
+    with bare() as reference, contextlib.ExitStack() as stack:
+        pipes = {tree.name: stack.enter_context(pipe(tree, configuration(), "google")) for tree in run.trees}
+        for each in pipes.values():
+            each.warm_up((small_order,))
+        for _, tree in run.rounds_of("CPU of an event with Google's adapters"):
+            unit, google = bare_cost(reference), pipes[tree.name]
+            before = google.firestore.counts.copy()
+            costs = google.all_through(google.orders(GOOGLE_EVENTS, small_order))
+            documents = google.firestore.counts - before
+            run.record("google", tree, _sum(costs) / unit.seconds)
+            for name in FUNCTIONS:
+                run.record_cost(f"google-{name}", tree, costs[name], unit)
+            run.record("google-writes", tree, documents["documents written"] / GOOGLE_EVENTS)
+            run.record("google-reads", tree, documents["documents read"] / GOOGLE_EVENTS)
+
+
+def measure_memory(run: Run) -> None:
+    """Compare each function's memory after its warm-up with that after all the events."""
+    with contextlib.ExitStack() as stack:
+        pipes = {tree.name: stack.enter_context(pipe(tree, configuration())) for tree in run.trees}
+        for each in pipes.values():
+            each.warm_up((small_order,))
+            for _ in range(3):
+                each.all_through(each.orders(MEMORY_BATCH, small_order))
+        warm = {tree.name: pipes[tree.name].memory_mib() for tree in run.trees}
+        for _, tree in run.rounds_of("memory", max(1, run.events // MEMORY_BATCH)):
+            pipes[tree.name].all_through(pipes[tree.name].orders(MEMORY_BATCH, small_order))
+        for tree in run.trees:
+            for name, mib in pipes[tree.name].memory_mib().items():
+                run.record(f"memory-{name}", tree, (mib / warm[tree.name][name] - 1) * 100)
+
+
+def bare_cost(reference: Running) -> Cost:
+    return cost(reference, [http_post(signed(order("bare")))] * BARE_REQUESTS)
+
+
+def _sum(costs: dict[str, Cost]) -> float:
+    return sum(each.seconds for each in costs.values())
+
+
+@contextlib.contextmanager
+def _library() -> Iterator[Running]:
+    """A function that publishes as the documentation of google-cloud-pubsub leads to."""
+    port = free_port()
+    environ = {"PUBSUB_EMULATOR_HOST": f"127.0.0.1:{port}"}
+    with (
+        started(command("grpc", port), {}, port, NOTHING, ready="open"),
+        function(SAMPLES / "library", environ) as library,
+    ):
+        drive(library.port, [http_post(signed(order("warm")))] * WARM_UP)
+        yield library

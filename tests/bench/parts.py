@@ -1,0 +1,41 @@
+"""Rows that need no server: the probes, which run with each tree's own modules."""
+
+import tempfile
+from pathlib import Path
+
+from tests.bench.configurations import configuration, everything, order
+from tests.bench.run import Run
+
+
+def measure_steps(run: Run) -> None:
+    """Measure compiling, the steps, and verifying and parsing."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        thousand, everything_file, data = (folder / each for each in ("thousand.yaml", "everything.yaml", "data.json"))
+        thousand.write_text(configuration(sources=1_000), encoding="utf-8")
+        everything_file.write_text(everything(), encoding="utf-8")
+        data.write_bytes(order("order-4711"))
+        slices = {tree.name: tree.bundles(everything_file, folder / tree.name.replace("/", "-")) for tree in run.trees}
+        for _, tree in run.rounds_of("compiling, steps, signatures", min(run.rounds, 4)):
+            slice_file = slices[tree.name] / "transform" / "slice.json"
+            probes = {
+                "compile-1000": ("compile", str(thousand)),
+                "ten-steps": ("steps", str(slice_file), str(data)),
+                "verify": ("verify", str(data)),
+            }
+            for row, (program, *arguments) in probes.items():
+                with run.missing_elsewhere(tree):
+                    run.record(row, tree, float(str(tree.probe(program, *arguments))))
+
+
+def measure_search(run: Run) -> None:
+    """Search a journal of many events, as the page and the commands do."""
+    for tree in run.trees:
+        run.say(f"search: store {run.stored_events:,} events of {tree.name}")
+        with run.missing_elsewhere(tree), tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            found = tree.probe("search", str(run.stored_events), folder, str(run.rounds))
+            assert isinstance(found, dict)
+            for row, milliseconds in found.items():
+                assert isinstance(milliseconds, list)
+                for each in milliseconds:
+                    run.record(row, tree, float(str(each)))

@@ -1,0 +1,106 @@
+"""The rows of the table, each with what it is compared with and its limit."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Unit = Literal["×", "µs", "ms", "s", "/s", "MiB", "%", ""]
+Group = Literal["events", "growth", "google", "durable", "memory", "search", "starts", "steps"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `value`, or at least."""
+
+    value: float
+    is_most: bool = True
+
+    def is_met(self, measured: float) -> bool:
+        return measured <= self.value if self.is_most else measured >= self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`compared_with` is the denominator of a ratio."""
+
+    name: str
+    what: str
+    compared_with: str
+    group: Group
+    unit: Unit = "×"
+    limit: Limit | None = None
+    lower_is_better: bool = True
+
+
+_BARE: Final = "a bare asynchronous function"
+_SMALL: Final = "an event of 150 bytes"
+_OF_SMALL: Final = "the same with one"
+
+
+def _at_most(value: float) -> Limit:
+    return Limit(value)
+
+
+def _at_least(value: float) -> Limit:
+    return Limit(value, is_most=False)
+
+
+ROWS: Final = (
+    # CPU of an event in each function: one route, two steps, one mail, on this machine's platform.
+    Row("receive", "receive: 2 KB of JSON, HMAC, published", _BARE, "events", limit=_at_most(2.5)),
+    Row("receive-library", "receive: the same", "a function with google-cloud-pubsub", "events", limit=_at_most(1 / 4)),
+    Row("receive-small", f"receive: {_SMALL}", _BARE, "events"),
+    Row("transform", f"transform: {_SMALL}, two steps", _BARE, "events", limit=_at_most(3)),
+    Row("notify", f"notify: {_SMALL}, one mail", _BARE, "events", limit=_at_most(5)),
+    Row("pipe", f"the three together: {_SMALL}", _BARE, "events", limit=_at_most(10)),
+    Row("transform-2kb", "transform: 2 KB, two steps", _BARE, "events"),
+    Row("notify-2kb", "notify: 2 KB, one mail", _BARE, "events"),
+    # Growth.
+    *(
+        Row(f"{name}-1mb", f"{name}: a body of 1 MB, an attachment", "one of 2 KB", "growth", limit=_at_most(20))
+        for name in ("receive", "transform", "notify")
+    ),
+    *(
+        Row(f"{name}-1mb-lines", f"{name}: a body of 1 MB, 8,300 small objects", "one of 2 KB", "growth")
+        for name in ("receive", "transform", "notify")
+    ),
+    Row("memory-1mb", "memory after bodies of 1 MB, the worst function", "before", "growth", limit=_at_most(1.25)),
+    *(
+        Row(f"{name}-1000", f"{name}: 1,000 sources, routes, destinations", _OF_SMALL, "growth", limit=_at_most(1.1))
+        for name in ("receive", "transform", "notify")
+    ),
+    Row("transform-100", "transform: 100 destinations on one route", _OF_SMALL, "growth", limit=_at_most(5)),
+    # With Google's adapters.
+    Row("google", f"the three together: {_SMALL}", _BARE, "google", limit=_at_most(16)),
+    *(Row(f"google-{name}", f"{name}: {_SMALL}", _BARE, "google") for name in ("receive", "transform", "notify")),
+    Row("google-writes", "documents written for an event", "", "google", "", _at_most(3)),
+    Row("google-reads", "documents read for an event", "", "google", "", _at_most(1)),
+    # `hookchain dev`: emulator, functions, page.
+    Row("durable", "post to mail, under load", "", "durable", "/s", lower_is_better=False),
+    Row("durable-cpu", "CPU of all its processes for an event", _BARE, "durable"),
+    Row("durable-lost", "events accepted without a mail", "", "durable", "", _at_most(0)),
+    Row("durable-idle", "post to mail, idle, p50", "", "durable", "ms", _at_most(10)),
+    Row("durable-page", "post to mail, with the page open", "without", "durable", "×", _at_least(0.9), False),
+    *(
+        Row(f"memory-{name}", f"{name}: memory grown over the events", "after its warm-up", "memory", "%", _at_most(5))
+        for name in ("receive", "transform", "notify")
+    ),
+    Row("search", "the slowest search among all local events", "", "search", "ms", _at_most(100)),
+    Row("overview", "the overview of all local events", "", "search", "ms", _at_most(100)),
+    # Cold starts of the bundles for Google Cloud, to the first answer that did its work.
+    Row("start-receive", "receive: start to first answer", _BARE, "starts", limit=_at_most(1.1)),
+    Row("start-transform", "transform: the same, with everything configured", _BARE, "starts", limit=_at_most(1.4)),
+    Row("start-notify", "notify: the same, with everything configured", _BARE, "starts", limit=_at_most(1.6)),
+    Row("start-catalogue", "receive: the whole catalogue as sources", "one source", "starts", limit=_at_most(1.1)),
+    *(
+        Row(f"start-cpu-{name}", f"{name}: CPU from start to first answer", _BARE, "starts")
+        for name in ("receive", "transform", "notify")
+    ),
+    Row("installed-receive", "receive: installed with what it needs", "", "starts", "MiB", _at_most(60)),
+    *(
+        Row(f"resident-{name}", f"{name}: memory of its processes after one event", _BARE, "starts")
+        for name in ("receive", "transform", "notify")
+    ),
+    Row("compile-1000", "compile 1,000 sources, routes and destinations", "", "steps", "s", _at_most(1)),
+    Row("ten-steps", "ten ordinary steps on an event of 2 KB, CPU", "", "steps", "ms", _at_most(0.5)),
+    Row("verify", "verify and parse 2 KB, CPU, the most expensive of four providers", "", "steps", "µs", _at_most(150)),
+)

@@ -1,0 +1,103 @@
+"""Cold starts with Google's adapters: from the start of the process to the first answer that did its work."""
+
+import importlib.metadata
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deploy.bundle.requirements import read_pins
+from tests.bench.configurations import everything, order, push_of, signed, whole_catalogue
+from tests.bench.cpu import cpu_seconds, resident_mib
+from tests.bench.pipe import FUNCTIONS, SAMPLES, Pipe, function, pipe
+from tests.bench.run import Run
+from tests.bench.tree import Tree
+from tests.fakes.pushes import cloud_run_headers
+from tests.processes import Request, Running
+
+MOST_ROUNDS: Final = 7
+ORDER: Final = signed(order("start"))
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Until the first answer: wall time, CPU time and memory of all processes."""
+
+    seconds: float
+    cpu_seconds: float
+    resident_mib: float
+
+
+def measure_starts(run: Run) -> None:
+    rounds = min(run.rounds, MOST_ROUNDS)
+    with ExitStack() as stack:
+        warm = {tree.name: stack.enter_context(pipe(tree, everything(), "google")) for tree in run.trees}
+        catalogues = {tree.name: _catalogue(run, tree, warm[tree.name].folder) for tree in run.trees}
+        first = {name: _first_requests(each, rounds) for name, each in warm.items()}
+        for tree in run.trees:
+            bundle = warm[tree.name].folder / "build" / "receive"
+            run.record("installed-receive", tree, _installed_bytes(bundle) / 2**20)
+        for number, tree in run.rounds_of("starts", rounds):
+            with function(SAMPLES / "bare", {}, ORDER, "200") as running:
+                reference = _until_now(running)
+            environ, build = warm[tree.name].environ, warm[tree.name].folder / "build"
+            starts = {name: _start(tree, build / name, environ, first[tree.name][name][number]) for name in FUNCTIONS}
+            for name, start in starts.items():
+                run.record(f"start-{name}", tree, start.seconds / reference.seconds)
+                run.record(f"start-cpu-{name}", tree, start.cpu_seconds / reference.cpu_seconds)
+                run.record(f"resident-{name}", tree, start.resident_mib / reference.resident_mib)
+            many = _start(tree, catalogues[tree.name], environ, ORDER)
+            run.record("start-catalogue", tree, many.seconds / starts["receive"].seconds)
+
+
+def _catalogue(run: Run, tree: Tree, folder: Path) -> Path:
+    """Return the bundle of receive with every provider as a source."""
+    run.say(f"starts: bundle the catalogue of {tree.name}")
+    config = folder / "catalogue.yaml"
+    config.write_text(whole_catalogue(tree), encoding="utf-8")
+    return tree.bundles(config, folder / "catalogue") / "receive"
+
+
+def _first_requests(warm: Pipe, count: int) -> Mapping[str, list[Request]]:
+    """Return a request for each start, each with another event: what was delivered once is not delivered again."""
+    warm.warm_up((order,))
+    warm.receive(warm.orders(2 * count, order))
+    events = warm.published("transform")
+    warm.push("transform", events[count:])
+    deliveries = warm.published("notify")
+    headers = cloud_run_headers()
+    return {
+        "receive": [ORDER] * count,
+        "transform": [push_of(event, headers) for event in events[:count]],
+        "notify": [push_of(delivery, headers) for delivery in deliveries],
+    }
+
+
+def _start(tree: Tree, bundle: Path, environ: Mapping[str, str], first: Request) -> Start:
+    """Start the function that the bundle is of, with the bundle's slice."""
+    status = "200" if bundle.name == "receive" else "204"
+    environ = {**environ, "HOOKCHAIN_SLICE": str(bundle / "slice.json")}
+    with function(tree.function_folder(bundle.name), environ, first, status) as running:
+        return _until_now(running)
+
+
+def _until_now(running: Running) -> Start:
+    return Start(running.start_seconds, cpu_seconds(running.pid), resident_mib(running.pid))
+
+
+def _installed_bytes(bundle: Path) -> int:
+    """Return the size of the bundle and of the packages that it requires."""
+    own = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    packages = read_pins((bundle / "requirements.txt").read_text(encoding="utf-8"))
+    return own + sum(_package_bytes(pin.name) for pin in packages)
+
+
+def _package_bytes(name: str) -> int:
+    """Return what the package's files take on disk; 0 for one that this platform does not need."""
+    try:
+        files = importlib.metadata.files(name) or []
+    except importlib.metadata.PackageNotFoundError:
+        return 0
+    paths = (Path(str(file.locate())) for file in files if file.suffix != ".pyc")
+    return sum(path.stat().st_size for path in paths if path.is_file())

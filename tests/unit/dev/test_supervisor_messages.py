@@ -1,0 +1,221 @@
+"""The messages of the supervisor."""
+
+import os
+import shlex
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.config.dev_file import Hint, read_hint, remove_dev_file, served_config, write_dev_file
+from deploy.config.ports import ports_from
+from deploy.dev.probe import parse_status
+from deploy.dev.supervisor.runner import exit_description
+from deploy.requests.command_lines import first_event_line, first_event_line_without_secret
+from deploy.requests.events import sample_beside
+from deploy.requests.sender_settings import source_lines
+from deploy.terminal.log_view import LogView
+from shared.jsontext import JsonObject
+
+PORTS = ports_from(8080)
+CLOCK = "12:00:00.000"
+
+
+# Log lines
+
+
+def test_a_log_line_is_readable() -> None:
+    line = (
+        '{"severity":"INFO","message":"accepted","time":"2026-09-21T14:13:20.500Z","function":"receive",'
+        '"status":200,"source":"web","event_id":"e1"}'
+    )
+    assert LogView().line("receive", line, CLOCK) == f"{CLOCK} receive   accepted  source=web  status=200  event_id=e1"
+
+
+def test_less_severe_lines_are_left_out_and_severe_ones_say_so() -> None:
+    line = '{"severity":"WARNING","message":"refused","detail":"no such thing"}'
+    assert LogView(level="ERROR").line("receive", line, CLOCK) is None
+    shown = LogView(level="WARNING").line("receive", line, CLOCK)
+    assert shown == f'{CLOCK} receive   warning: refused  detail="no such thing"'
+
+
+def test_a_line_that_is_no_log_line_is_shown_without_what_moves_the_cursor() -> None:
+    assert LogView(level="ERROR").line("notify", "Traceback \x1b[2J", CLOCK) == f"{CLOCK} notify    Traceback ?[2J"
+    assert LogView().line("notify", "  ", CLOCK) is None
+
+
+@given(st.text())
+def test_no_line_breaks_the_view_or_colours_it(line: str) -> None:
+    shown = LogView().line("receive", line, CLOCK)
+    assert shown is None or "\x1b" not in shown
+
+
+def test_colours_are_there_when_they_are_wanted() -> None:
+    assert "\x1b[31m" in LogView(colours=True).own("ERROR", "a fault", CLOCK)
+
+
+def slices(*auth: JsonObject) -> dict[str, JsonObject]:
+    return {
+        "receive": {"sources": {"form": {"auth": list(auth)}}},
+        "transform": {"routes": [{"name": "r", "from": ["form"], "types": ["signup.*"], "to": ["x"]}]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("auth", "command"),
+    [
+        ({"scheme": "basic", "username": "web", "secret": "pw"}, "curl -u web:s3cret -H"),
+        ({"scheme": "basic", "secret": "pw"}, "curl -u anyone:s3cret -H"),
+        ({"scheme": "header", "header": "X-Key", "secret": "pw"}, "curl -H 'X-Key: s3cret' -H"),
+        ({"scheme": "bearer", "secret": "pw"}, "curl -H 'Authorization: Bearer s3cret' -H"),
+        ({"scheme": "none"}, "curl -H 'Content-Type: application/json' -d"),
+    ],
+)
+def test_the_line_to_try_proves_its_sender(auth: JsonObject, command: str) -> None:
+    line = first_event_line(slices(auth), PORTS, {"PW": "s3cret\nolder"})
+    assert line
+    assert line.startswith(command)
+    assert '"event":"signup.created"' in line
+    assert line.endswith(" http://127.0.0.1:8080/form")
+
+
+@pytest.mark.parametrize(
+    ("auth", "options"),
+    [
+        ({"scheme": "basic", "username": "web"}, "--basic web --secret pw"),
+        ({"scheme": "basic"}, "--basic anyone --secret pw"),
+        ({"scheme": "header", "header": "X-Key"}, "--password-header X-Key --secret pw"),
+        ({"scheme": "bearer"}, "--bearer --secret pw"),
+        ({"scheme": "path"}, "--source form --secret pw"),
+        ({"scheme": "query", "parameter": "key"}, "--source form --secret pw"),
+        ({"scheme": "standard-webhooks"}, "--standard-webhooks --secret pw"),
+    ],
+)
+def test_the_line_that_others_may_read_names_the_secret(auth: JsonObject, options: str) -> None:
+    line = first_event_line_without_secret(slices({**auth, "secret": "pw"}), PORTS)
+    assert line
+    assert f" send http://127.0.0.1:8080/form {options} --data " in line
+
+
+def test_the_line_to_try_a_form_says_which_page_it_is_on() -> None:
+    source: JsonObject = {"auth": [{"scheme": "none"}], "form": {"origins": ["https://a.example"], "thanks": ""}}
+    line = first_event_line({"receive": {"sources": {"form": source}}, "transform": {}}, PORTS, {})
+    assert line
+    assert "Origin: https://a.example" in shlex.split(line)
+
+
+def test_a_source_that_takes_no_post_is_not_tried() -> None:
+    opened: JsonObject = {"auth": [{"scheme": "none"}], "methods": ["GET"]}
+    posted: JsonObject = {"auth": [{"scheme": "none"}], "methods": ["POST"]}
+    receive: JsonObject = {"sources": {"opened": opened, "posted": posted}}
+    assert (first_event_line({"receive": receive, "transform": {}}, PORTS, {}) or "").endswith("/posted")
+
+
+@pytest.mark.parametrize(
+    ("auth", "end"),
+    [
+        ({"scheme": "path", "secret": "pw"}, "http://127.0.0.1:8080/form/a%2Fb"),
+        ({"scheme": "query", "parameter": "key", "secret": "pw"}, "'http://127.0.0.1:8080/form?key=a%2Fb'"),
+    ],
+)
+def test_a_token_in_the_url_is_quoted(auth: JsonObject, end: str) -> None:
+    line = first_event_line(slices(auth), PORTS, {"PW": "a/b"})
+    assert line
+    assert line.endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("form", "content_type"),
+    [
+        ("json", "application/json"),
+        ("yaml", "application/yaml"),
+        ("xml", "application/xml"),
+        ("form", "application/x-www-form-urlencoded"),
+    ],
+)
+def test_a_sample_beside_the_configuration_is_what_the_line_posts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, content_type: str
+) -> None:
+    (tmp_path / f"sample.{form}").write_text("x")
+    monkeypatch.chdir(tmp_path.parent)
+    sample = sample_beside(tmp_path / "hookchain.yaml")
+    line = first_event_line(
+        slices({"scheme": "query", "parameter": "key", "secret": "pw"}), PORTS, {"PW": "s3cret"}, sample
+    )
+    assert line
+    assert shlex.split(line) == [
+        "curl",
+        "-H",
+        f"Content-Type: {content_type}",
+        "--data-binary",
+        f"@{tmp_path.name}/sample.{form}",
+        "http://127.0.0.1:8080/form?key=s3cret",
+    ]
+
+
+def test_a_sample_that_must_be_signed_is_sent_by_the_command_that_signs(tmp_path: Path) -> None:
+    sample = tmp_path / "sample.form"
+    auth: JsonObject = {"scheme": "hmac", "header": "X-S", "algorithm": "sha256", "encoding": "hex", "prefix": ""}
+    line = first_event_line(slices({**auth, "secret": "key"}), PORTS, {"KEY": "s3cret"}, sample)
+    assert line
+    program, *rest = shlex.split(line)
+    assert Path(program) == (Path(sys.executable).parent / "hookchain").relative_to(Path.cwd())
+    assert rest == [
+        *("send", "http://127.0.0.1:8080/form", "--hmac", "X-S:sha256:hex:", "--secret", "key"),
+        *("--file", str(sample)),
+    ]
+
+
+def test_without_a_sample_the_line_holds_its_body(tmp_path: Path) -> None:
+    assert sample_beside(tmp_path / "hookchain.yaml") is None
+    assert sample_beside(None) is None
+
+
+def test_without_sources_there_is_nothing_to_try() -> None:
+    assert first_event_line({"receive": {"sources": {}}, "transform": {"routes": []}}, PORTS, {}) is None
+
+
+def test_each_source_says_where_and_how() -> None:
+    auth: list[JsonObject] = [{"scheme": "basic", "username": "web", "secret": "form-password"}, {"scheme": "none"}]
+    lines = source_lines({"form": {"auth": list(auth)}}, PORTS)
+    assert lines == ["http://127.0.0.1:8080/form  basic auth; user: web; password: FORM_PASSWORD or no authentication"]
+
+
+def test_what_runs_can_be_found_and_only_by_its_owner(tmp_path: Path) -> None:
+    hint = Hint("curl …", ("http://…",))
+    write_dev_file(tmp_path, PORTS, hint, Path("x.yaml"))
+    assert read_hint(tmp_path) == hint
+    assert served_config(tmp_path) == str(Path("x.yaml").absolute())
+    assert stat.S_IMODE((tmp_path / "dev.json").stat().st_mode) == 0o600
+    remove_dev_file(tmp_path)
+    assert read_hint(tmp_path) is None
+    assert served_config(tmp_path) is None
+
+
+def test_what_was_killed_is_not_up_though_its_file_stays(tmp_path: Path) -> None:
+    write_dev_file(tmp_path, PORTS, Hint("curl …", ()), None)
+    assert (read_hint(tmp_path), served_config(tmp_path)) == (Hint("curl …", ()), "none")
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    text = (tmp_path / "dev.json").read_text(encoding="utf-8")
+    (tmp_path / "dev.json").write_text(text.replace(str(os.getpid()), str(killed.pid)), encoding="utf-8")
+    assert (read_hint(tmp_path), served_config(tmp_path)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "status"), [(b"HTTP/1.1 404 Not Found\r\n", 404), (b"", None), (b"SSH-2.0\r\n", None)]
+)
+def test_any_http_answer_counts_as_one(line: bytes, status: int | None) -> None:
+    assert parse_status(line) == status
+
+
+@pytest.mark.parametrize(
+    ("code", "description"),
+    [(1, "ended with exit status 1"), (-9, "was ended by SIGKILL"), (-77, "was ended by signal 77")],
+)
+def test_the_end_of_a_process_is_described(code: int, description: str) -> None:
+    assert exit_description(code) == description

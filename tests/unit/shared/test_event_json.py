@@ -1,0 +1,61 @@
+"""The JSON of an event, of which the data may be the sender's own text."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import Permanent
+from shared.event import Event, event_json, from_cloudevent, to_cloudevent
+from shared.formats import json_body
+from shared.formats.media_type import media_type
+from shared.jsontext import Json, JsonObject
+from shared.limits import DEFAULT
+from tests.unit.shared.json_values import json_values
+
+EVENT = Event("0" * 32, "/sources/shop", "order", "2026-03-01T12:00:00.000Z", "f" * 64, subject='"quoted" ü', hops=1)
+
+
+def received(body: bytes, content_type: str = "application/json") -> tuple[Event, bytes | None]:
+    """Return the event of a body, and the body where its text can stand in the event's JSON."""
+    media = media_type(content_type)
+    data = json_body.parse(body, media, DEFAULT)
+    return replace(EVENT, data=data), json_body.quotable(body, media)
+
+
+@given(json_values, st.sampled_from([None, 2]), st.booleans())
+def test_the_senders_text_reads_as_the_data_that_was_parsed(value: Json, indent: int | None, is_ascii: bool) -> None:
+    event, text = received(json.dumps(value, indent=indent, ensure_ascii=is_ascii).encode("utf-8", "replace"))
+    assert from_cloudevent(json.loads(event_json(event, text))) == from_cloudevent(json.loads(event_json(event)))
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b'{"a": "\\ud800"}', "application/json"),
+        (b'{"a": "\\uDfff"}', "application/json"),
+        (b'\xef\xbb\xbf{"a": 1}', "application/json"),
+        ('{"a": "ü"}'.encode("latin-1"), "application/json; charset=iso-8859-1"),
+    ],
+)
+def test_a_text_that_no_reader_of_utf_8_takes_is_written_anew(body: bytes, content_type: str) -> None:
+    event, text = received(body, content_type)
+    assert text is None
+    assert json.loads(event_json(event, text).decode())["data"] == event.data
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"id": ""}, "has no 'id'"),
+        ({"type": None}, "has no 'type'"),
+        ({"source": 1}, "'source' is text; found int"),
+        ({"subject": ["a"]}, "'subject' is text; found list"),
+        ({"hops": True}, "'hops' is an integer; found bool"),
+    ],
+)
+def test_what_is_no_event_of_ours_is_rejected(change: JsonObject, rule: str) -> None:
+    with pytest.raises(Permanent, match=rule):
+        from_cloudevent({**to_cloudevent(EVENT), **change})

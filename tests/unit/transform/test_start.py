@@ -1,0 +1,34 @@
+"""The libraries that transform loads are those that its configuration needs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.jsontext import Json
+
+LIBRARIES = ("pydantic", "jmespath", "jsonschema", "jinja2", "yaml", "xml")
+LOAD = """
+import json, sys
+from functions.transform import entry
+from functions.transform.read_routes import read_program
+read_program({"function": "transform", "routes": [{"name": "all", "to": ["crm"], **json.loads(sys.argv[1])}]})
+print(json.dumps(sorted(set(sys.argv[2:]) & sys.modules.keys())))
+"""
+
+
+@pytest.mark.parametrize(
+    ("route", "loaded"),
+    [
+        ({"from": ["shop"], "types": ["order.*"]}, []),
+        ({"where": "data.paid"}, ["jmespath"]),
+        ({"steps": [{"drop": ["data.password"]}]}, ["jmespath", "pydantic"]),
+        ({"steps": [{"lint": {"types": {"data.n": "integer"}}}]}, ["jmespath", "pydantic"]),
+    ],
+)
+def test_a_route_loads_the_libraries_that_it_needs(root: Path, route: Json, loaded: list[str]) -> None:
+    command = [sys.executable, "-c", LOAD, json.dumps(route), *LIBRARIES]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == loaded

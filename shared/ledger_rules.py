@@ -145,10 +145,7 @@ def settle(row: LedgerRow, fence: int, settlement: Settlement) -> LedgerRow | No
     if row.state not in LEASED:
         return None
     attempt, state = settlement.attempt, settlement.state
-    if attempt is None:
-        unknown_count = row.unknown_count
-    else:
-        unknown_count = row.unknown_count + 1 if attempt.outcome == "unknown" else 0
+    is_unknown = attempt is not None and attempt.outcome == "unknown"
     return replace(
         row,
         state=state,
@@ -159,7 +156,7 @@ def settle(row: LedgerRow, fence: int, settlement: Settlement) -> LedgerRow | No
         updated_at=settlement.now,
         message=b"" if state in FINAL else row.message,
         crashes=row.crashes if attempt is None and state == RETRY_SCHEDULED else 0,
-        unknown_count=unknown_count,
+        unknown_count=row.unknown_count + is_unknown if attempt is None or is_unknown else 0,
         attempts=_with_attempt(row, attempt) if attempt else row.attempts,
     )
 

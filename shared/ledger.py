@@ -1,4 +1,4 @@
-"""The ledger: claims and results of deliveries, by idempotency key."""
+"""The ledger: claims and outcomes of deliveries, by idempotency key."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,23 +6,58 @@ from typing import Protocol, TypeAlias
 
 from shared.delivery import Delivery
 from shared.errors import Temporary
+from shared.journal import AttemptEntry
+from shared.outcomes import DeliveryState
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """A delivery as the ledger stores it.
+
+    state            claimed, attempted, delivered, retry_scheduled, held or dead_lettered
+    message          the delivery's CloudEvent, to publish it again; empty once it is delivered or dead-lettered
+    attempt_number   counts the attempts of this generation that began
+    generation       0, and one more for each time an operator reopened the delivery
+    lease_until      matters in claimed and attempted: until then nobody else may claim the delivery
+    crashes          the attempts in a row that ended without a record of their outcome
+    unknown_count    the attempts in a row that the destination may have accepted or not: those without a record, and
+                     those recorded as unknown
+    replays          the ids of the replays that reopened it
+    attempts         the attempts that ended, oldest first; empty in rows that were listed, not looked up by event
+    """
+
+    key: str
+    event_id: str
+    route: str
+    destination: str
+    state: str
+    fence: int
+    generation: int
+    attempt_number: int
+    retry_at: float | None
+    reason: str
+    answer: str
+    created_at: float
+    updated_at: float
+    message: bytes
+    payload_hash: str = ""
+    lease_until: float = 0.0
+    crashes: int = 0
+    unknown_count: int = 0
+    replays: tuple[str, ...] = ()
+    attempts: tuple[AttemptEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Ours until the lease is over. `unknown`: an attempt before this one ended without a record of its outcome.
+    """Ours until the lease is over.
 
-    `crashes` counts the attempts in a row that ended so; `generation` is 0, and one more for each `reopen`.
-    `unknown_count` counts the attempts in a row before this one that the destination may have accepted or not: those
-    that ended without a record, and those recorded as unknown.
+    `row` is the delivery as the claim left it: attempted, or claimed where it is a suspect, an attempt of which ended
+    without a record of its outcome. `version` is the store's own mark of that write, where it has one.
     """
 
-    fence: int
-    attempt_number: int
-    unknown: bool = False
-    generation: int = 0
-    crashes: int = 0
-    unknown_count: int = 0
+    row: LedgerRow
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +86,21 @@ Claim: TypeAlias = Claimed | Busy | Waiting | Finished | Conflict
 
 
 @dataclass(frozen=True, slots=True)
+class Settlement:
+    """The state that a claimed delivery goes to, and why. `now` and `retry_at` are Unix seconds.
+
+    `state` is delivered, retry_scheduled, held (until `release`) or dead_lettered. `attempt` is None where none was
+    made: then its number is used again.
+    """
+
+    state: DeliveryState
+    now: float
+    reason: str = ""
+    attempt: AttemptEntry | None = None
+    retry_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DestinationState:
     """`disabled_reason`: takes nothing until released. `paused_until`: its breaker is open (Unix seconds)."""
 
@@ -58,75 +108,38 @@ class DestinationState:
     paused_until: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerRow:
-    """A delivery as the ledger has it.
-
-    `state` is claimed, attempted, delivered, retry_scheduled, held or dead_lettered.
-    `message` is the delivery's CloudEvent as bytes, all that is needed to publish it again. `attempt_number` counts
-    the attempts of this generation that began. `lease_until` matters in claimed and attempted, `crashes` and
-    `unknown_count` are as in Claimed, `replays` are the ids of the replays that reopened it.
-    """
-
-    key: str
-    event_id: str
-    route: str
-    destination: str
-    state: str
-    fence: int
-    generation: int
-    attempt_number: int
-    retry_at: float | None
-    reason: str
-    answer: str
-    created_at: float
-    updated_at: float
-    message: bytes
-    payload_hash: str = ""
-    lease_until: float = 0.0
-    crashes: int = 0
-    unknown_count: int = 0
-    replays: tuple[str, ...] = ()
-
-
 class Ledger(Protocol):
-    """`claimed → attempted → delivered | retry_scheduled | held | dead_lettered`, each write conditional on the fence.
+    """`claim → settle`, each write conditional on the claim's fence.
 
-    The writes answer False where the fence has moved on: another worker owns the delivery, and what this one found
-    is not recorded. Times are Unix seconds.
+    A delivery that goes well costs two writes: `claim`, which marks the attempt as begun, and `settle`, which records
+    it. Times are Unix seconds.
     """
 
     async def claim(
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
     ) -> Claim:
-        """Take the delivery for one attempt.
+        """Take the delivery for one attempt, which counts as begun from here on.
 
-        A new key is claimed. A lease that is over in `claimed` is taken again with the same attempt number; one that
-        is over in `attempted` is taken as `unknown` with the next number. `retry_scheduled` answers Waiting, whether or
-        not its time has come, unless `due_fence` is the row's fence: only the sweep's own message starts a retry.
+        An attempt whose lease is over is recorded as unknown; the delivery is a suspect then, and stays one until an
+        outcome is known. A suspect's attempt counts as begun only from `begin` on. `retry_scheduled` answers
+        Waiting, whether or not its time has come, unless `due_fence` is the row's fence: only the sweep's message
+        starts a retry.
         """
         ...
 
-    async def attempted(self, key: str, fence: int, now: float) -> bool:
-        """Note that the attempt begins, and renew the lease. Return False where the lease was over already."""
+    async def begin(self, claim: Claimed, now: float) -> Claimed | None:
+        """Begin a suspect's attempt, and renew its lease. Return None where the lease was over already."""
         ...
 
-    async def give_back(self, key: str, fence: int, now: float) -> bool:
-        """Undo the claim, and `attempted`, before anything was sent: the next claim takes it with the same number."""
+    async def give_back(self, claim: Claimed, now: float) -> bool:
+        """Undo the claim before anything was sent: the next claim takes it with the same attempt number."""
         ...
 
-    async def done(self, key: str, fence: int, now: float, answer: str) -> bool: ...
+    async def settle(self, claim: Claimed, settlement: Settlement) -> bool:
+        """Record what became of a claim. Return False where the fence has moved on.
 
-    async def failed(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool: ...
-
-    async def retry_at(
-        self, key: str, fence: int, now: float, at: float, reason: str, answer: str, *, is_unknown: bool = False
-    ) -> bool:
-        """Schedule the next attempt. `is_unknown`: the destination may have accepted this one."""
-        ...
-
-    async def hold(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
-        """Move the delivery to `held`, where it stays until `release`."""
+        Then another worker owns the delivery, and what this one found is not recorded.
+        """
         ...
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
@@ -163,7 +176,7 @@ class Ledger(Protocol):
     async def rows(
         self, limit: int, *, event_id: str | None = None, destination: str | None = None, state: str | None = None
     ) -> Sequence[LedgerRow]:
-        """Return rows, newest first."""
+        """Return rows, newest first; with their attempts where `event_id` is given."""
         ...
 
     async def purge(self, before: float) -> int:

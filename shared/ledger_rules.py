@@ -1,9 +1,11 @@
 """The ledger's protocol: what each request makes of a row. Every ledger decides by these and only stores the answer.
 
-    claimed → attempted → delivered | retry_scheduled | held | dead_lettered
-    retry_scheduled → claimed             by the sweep's own message only
+    (new) → attempted → delivered | retry_scheduled | held | dead_lettered
+    attempted → claimed                   once the lease is over: a suspect, whose attempt began and has no record
+    claimed → attempted                   by `begin`; by the next claim where this one was given back
+    retry_scheduled → attempted           by the sweep's own message only
     held → retry_scheduled                when the destination is released
-    delivered, dead_lettered → claimed    when an operator reopens it
+    delivered, dead_lettered → claimed    when an operator reopens it; the lease of this claim is over at once
 
 A rule answers the row as it then is (the same object where nothing changes), or None where the request is rejected.
 """
@@ -13,7 +15,8 @@ from dataclasses import replace
 from typing import Final, TypeAlias
 
 from shared.delivery import Delivery
-from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, LedgerRow, Waiting
+from shared.journal import AttemptEntry
+from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, LedgerRow, Settlement, Waiting
 from shared.outcomes import DeliveryState
 
 CLAIMED: Final[DeliveryState] = "claimed"
@@ -27,13 +30,15 @@ Rule: TypeAlias = Callable[[LedgerRow], LedgerRow | None]
 
 KEEP_SECONDS: Final = 45 * 86_400.0
 """A delivery that is final is forgotten so long after it was last written."""
+MAX_ATTEMPTS: Final = 100
+"""The newest attempts that a row keeps: two whole schedules."""
 
 FINAL: Final = frozenset({DELIVERED, DEAD_LETTERED})
-LEASED: Final = frozenset({CLAIMED, ATTEMPTED})
+LEASED: Final = frozenset({ATTEMPTED, CLAIMED})
 
 
 def new_row(delivery: Delivery, key: str, message: bytes, now: float) -> LedgerRow:
-    """Return the row of a delivery that nobody has claimed yet: its lease is over at once."""
+    """Return the row of a delivery that nobody has claimed yet."""
     return LedgerRow(
         key=key,
         event_id=delivery.event.origin,
@@ -55,41 +60,52 @@ def new_row(delivery: Delivery, key: str, message: bytes, now: float) -> LedgerR
 
 
 def claim(
-    row: LedgerRow, payload_hash: str, message: bytes, now: float, lease_seconds: float, due_fence: int | None
+    row: LedgerRow,
+    payload_hash: str,
+    message: bytes,
+    now: float,
+    lease_seconds: float,
+    due_fence: int | None,
+    fence: int,
 ) -> tuple[Claim, LedgerRow]:
+    """Decide about a claim. `fence` is drawn at random for each: a store that repeats a call finds its own claim."""
     if row.payload_hash != payload_hash:
         return Conflict(), row
+    if row.fence == fence:
+        return Claimed(row), row
     if row.state in FINAL or row.state == HELD:
         return Finished(), row
     if row.state in LEASED and now < row.lease_until:
         return Busy(), row
     if row.state == RETRY_SCHEDULED and row.fence != due_fence:
         return Waiting(row.retry_at or now), row
-    crashes = row.crashes + (row.state == ATTEMPTED)
-    unknown_count = row.unknown_count + (row.state == ATTEMPTED)
+    is_unrecorded = row.state == ATTEMPTED
+    # A suspect's attempt may end the worker, so it begins by itself, while no other suspect's is under way.
+    is_suspect = is_unrecorded or row.crashes > 0
     taken = replace(
         row,
-        state=CLAIMED,
-        fence=row.fence + 1,
+        state=CLAIMED if is_suspect else ATTEMPTED,
+        fence=fence,
+        attempt_number=row.attempt_number + (not is_suspect),
         retry_at=None,
-        crashes=crashes,
-        unknown_count=unknown_count,
         updated_at=now,
-        lease_until=now + lease_seconds,
         message=message,
+        lease_until=now + lease_seconds,
+        crashes=row.crashes + is_unrecorded,
+        unknown_count=row.unknown_count + is_unrecorded,
+        attempts=_with_attempt(row, _unrecorded_attempt(row, now)) if is_unrecorded else row.attempts,
     )
-    answer = Claimed(taken.fence, taken.attempt_number + 1, crashes > 0, taken.generation, crashes, unknown_count)
-    return answer, taken
+    return Claimed(taken), taken
 
 
-def attempted(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:
+def begin(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:
+    """Begin a suspect's attempt. Its lease is as long again from now, so that no attempt outlives it."""
     if row.fence != fence or now >= row.lease_until:
         return None
     if row.state == ATTEMPTED:  # the write came twice
         return row
     if row.state != CLAIMED:
         return None
-    # The lease began when the row was last written: as long again from now, so that no attempt outlives it.
     lease_until = now + (row.lease_until - row.updated_at)
     return replace(row, state=ATTEMPTED, attempt_number=row.attempt_number + 1, updated_at=now, lease_until=lease_until)
 
@@ -98,45 +114,50 @@ def give_back(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:
     if row.fence != fence or row.state not in LEASED:
         return None
     number = row.attempt_number - (row.state == ATTEMPTED)
-    return replace(row, state=CLAIMED, attempt_number=number, updated_at=now, lease_until=now)
+    return replace(row, state=CLAIMED, fence=row.fence + 1, attempt_number=number, updated_at=now, lease_until=now)
 
 
-def done(row: LedgerRow, fence: int, now: float, answer: str) -> LedgerRow | None:
-    return _finished(row, fence, now, DELIVERED, "", answer) if row.state != CLAIMED else None
+def _unrecorded_attempt(row: LedgerRow, now: float) -> AttemptEntry:
+    """Return the record of an attempt whose lease ended without one."""
+    return AttemptEntry(
+        delivery_id=row.key,
+        event_id=row.event_id,
+        route=row.route,
+        destination=row.destination,
+        attempt_number=row.attempt_number,
+        started_at=row.updated_at,
+        ended_at=now,
+        outcome="unknown",
+        reason=f"attempt {row.attempt_number} ended without a record of its outcome",
+    )
 
 
-def failed(row: LedgerRow, fence: int, now: float, reason: str, answer: str) -> LedgerRow | None:
-    return _finished(row, fence, now, DEAD_LETTERED, reason, answer)
+def _with_attempt(row: LedgerRow, attempt: AttemptEntry) -> tuple[AttemptEntry, ...]:
+    return (*row.attempts, attempt)[-MAX_ATTEMPTS:]
 
 
-def hold(row: LedgerRow, fence: int, now: float, reason: str, answer: str) -> LedgerRow | None:
-    return _finished(row, fence, now, HELD, reason, answer)
-
-
-def retry_at(
-    row: LedgerRow, fence: int, now: float, at: float, reason: str, answer: str, *, is_unknown: bool = False
-) -> LedgerRow | None:
-    """Schedule the next attempt. From `claimed` no attempt was made, so an unknown outcome before it stays unknown."""
-    crashes = row.crashes if row.state == CLAIMED else 0
-    finished = _finished(row, fence, now, RETRY_SCHEDULED, reason, answer)
-    if finished is None or finished is row:
-        return finished
-    unknown_count = row.unknown_count + 1 if is_unknown else finished.unknown_count
-    return replace(finished, retry_at=at, crashes=crashes, unknown_count=unknown_count)
-
-
-def _finished(
-    row: LedgerRow, fence: int, now: float, state: DeliveryState, reason: str, answer: str
-) -> LedgerRow | None:
+def settle(row: LedgerRow, fence: int, settlement: Settlement) -> LedgerRow | None:
+    """Settle a claim. Without an attempt, what is unknown about the one before it stays unknown until the next."""
     if row.fence != fence:
         return None
-    if row.state == state:  # the write came twice
+    if row.state == settlement.state:  # the write came twice
         return row
     if row.state not in LEASED:
         return None
-    unknown_count = row.unknown_count if row.state == CLAIMED else 0
+    attempt, state = settlement.attempt, settlement.state
+    is_unknown = attempt is not None and attempt.outcome == "unknown"
     return replace(
-        row, state=state, reason=reason, answer=answer, crashes=0, unknown_count=unknown_count, updated_at=now
+        row,
+        state=state,
+        attempt_number=row.attempt_number - (attempt is None and row.state == ATTEMPTED),
+        retry_at=settlement.retry_at,
+        reason=settlement.reason,
+        answer=attempt.answer if attempt else "",
+        updated_at=settlement.now,
+        message=b"" if state in FINAL else row.message,
+        crashes=row.crashes if attempt is None and state == RETRY_SCHEDULED else 0,
+        unknown_count=row.unknown_count + is_unknown if attempt is None or is_unknown else 0,
+        attempts=_with_attempt(row, attempt) if attempt else row.attempts,
     )
 
 

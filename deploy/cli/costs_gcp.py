@@ -10,7 +10,7 @@ from deploy.cli.command import DONE, parser, run_command
 from deploy.config.checkout import deployed_config
 from deploy.config.compiler import compile_file
 from deploy.config.configured import add_configuration, environ_of
-from deploy.gcp.costs import ANSWER_SECONDS, MILLION, Row, Traffic, rows
+from deploy.gcp.costs import ANSWER_SECONDS, MILLION, Row, Traffic, rows, signed_share
 from deploy.gcp.usage import PRICES_FILE, PricesFault, amount_text, read_prices, read_usage, resources, used
 from deploy.terminal.command_error import CommandError
 from deploy.terminal.tables import Column, screen_of, table
@@ -18,8 +18,9 @@ from shared.retention import retention_of
 
 DETAILS: Final = """\
 The amounts follow the plan of your configuration: sizes, schedule, retention. They assume one route and one mail for
-each event, spread evenly over the month. deploy/gcp/README.md says what is measured and what is assumed. The prices are
-Google's list prices without the free tier; edit deploy/gcp/prices.yaml, or copy it, to use your own."""
+each event, spread evenly over the month and over the sources. deploy/gcp/README.md says what is measured and what is
+assumed. The prices are Google's list prices without the free tier; edit deploy/gcp/prices.yaml, or copy it, to use your
+own."""
 
 
 def main(arguments: list[str]) -> int:
@@ -45,7 +46,7 @@ def _run(options: argparse.Namespace) -> int:
     except PricesFault as fault:
         raise CommandError(str(fault)) from fault
     slices = compile_file(config, environ)
-    traffic = Traffic(options.events, options.answer_seconds)
+    traffic = Traffic(options.events, options.answer_seconds, signed_share(slices["receive"]))
     found = used(rows(resources(slices, environ), read_usage(), traffic, retention_of(slices["notify"])))
     screen = screen_of(sys.stdout, os.environ)
     columns = [Column(f"{options.events:,.0f} EVENTS A MONTH"), Column("USE"), Column(currency or "COST")]

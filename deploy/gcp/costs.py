@@ -17,6 +17,10 @@ from deploy.gcp.resources.monitoring import ALERT
 from deploy.gcp.resources.services import JOB, SERVICE
 from deploy.gcp.resources.stores import SECRET
 from deploy.gcp.settings import planned_flags
+from functions.notify.registry import CACHE_SECONDS
+from functions.receive.source import read_sources
+from shared.cloud.gcp.shards import SHARDS
+from shared.jsontext import JsonObject
 from shared.ledger_rules import KEEP_SECONDS
 from shared.retention import DAY_SECONDS, Retention
 
@@ -53,10 +57,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """The events of a month, evenly distributed, and how long a destination takes to answer."""
+    """The events of a month, evenly distributed, and how long a destination takes to answer.
+
+    `signed_share`: the share of events whose signed bytes are remembered, so that none of them counts twice.
+    """
 
     events: float = MILLION
     answer_seconds: float = ANSWER_SECONDS
+    signed_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,9 @@ def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic,
     busy = {name: instance_seconds(streams[name], services[name]) for name in FUNCTIONS}
     idle = {name: max(0.0, _least(services[name]) * MONTH_SECONDS - busy[name]) for name in FUNCTIONS}
     requests = usage["requests"] * events + sweeps
+    # Documents beside those that were measured: of signed bytes, and of bodies that go before their events.
+    added = events * (traffic.signed_share + (retention.bodies_seconds < retention.events_seconds))
+    states = min(events, MONTH_SECONDS / CACHE_SECONDS)  # an instance reads a destination's state so often
     return [
         Row("requests to the functions", requests, "", "million_requests", MILLION),
         Row("CPU while a request is open", _times(busy, services, _cpus), "s", "cpu_second"),
@@ -89,21 +100,34 @@ def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic,
         Row("CPU of idle minimum instances", _times(idle, services, _cpus), "s", "idle_cpu_second"),
         Row("memory of idle minimum instances", _times(idle, services, _gib), "GiB s", "idle_memory_gib_second"),
         Row("bus, published and delivered", usage["bus_bytes"] * events, "bytes", "bus_tib", TIB),
-        Row("ledger and journal, writes", usage["documents_written"] * events, "", "million_document_writes", MILLION),
         Row(
-            "ledger and journal, reads",
-            usage["documents_read"] * events + sweeps,
+            "ledger and journal, writes",
+            usage["documents_written"] * events + added,
             "",
-            "million_document_reads",
+            "million_document_writes",
             MILLION,
         ),
-        Row("documents deleted in the end", usage["documents_kept"] * events, "", "million_document_deletes", MILLION),
+        Row("ledger and journal, reads", states + SHARDS * sweeps, "", "million_document_reads", MILLION),
+        Row(
+            "documents deleted in the end",
+            usage["documents_kept"] * events + added,
+            "",
+            "million_document_deletes",
+            MILLION,
+        ),
         Row("ledger and journal, stored", stored_bytes(usage, events, retention), "bytes", "database_gib_month", GIB),
         Row("logs", LOG_BYTES * requests, "bytes", "log_gib", GIB),
         Row("scheduler jobs", _count(plan, JOB), "", "scheduler_job_month"),
         Row("secrets", _count(plan, SECRET), "", "secret_version_month"),
         Row("alert conditions", _conditions(plan), "", "alert_condition_month"),
     ]
+
+
+def signed_share(receive: JsonObject) -> float:
+    """Return the share of the sources whose senders sign what they send: the most whose events are remembered so."""
+    sources = read_sources(receive).values()
+    signed = [each for each in sources if any(auth.signs_content for auth in each.auth)]
+    return sum(each.dedupe != "delivery_id" for each in signed) / max(1, len(sources))
 
 
 def instance_seconds(streams: Sequence[Stream], flags: Mapping[str, str]) -> float:
@@ -126,8 +150,6 @@ def stored_bytes(usage: Mapping[str, float], events: float, retention: Retention
     seconds = {
         "bytes_ledger": KEEP_SECONDS,
         "bytes_events": retention.events_seconds,
-        "bytes_attempts": retention.events_seconds,
-        "bytes_bodies": retention.bodies_seconds,
     }
     return sum(usage[name] * events * each / MONTH_SECONDS for name, each in seconds.items())
 
@@ -146,7 +168,7 @@ def _streams(usage: Mapping[str, float], traffic: Traffic, sweeps: float) -> dic
     cpu, calls = usage["cpu_seconds"] / len(FUNCTIONS), usage["database_calls"]
     waits = {
         "receive": PUBLISH_SECONDS,
-        "transform": PUBLISH_SECONDS + DATABASE_SECONDS,
+        "transform": PUBLISH_SECONDS + (1 + traffic.signed_share) * DATABASE_SECONDS,
         "notify": (calls - 1) * DATABASE_SECONDS + traffic.answer_seconds,
     }
     found = {name: [Stream(traffic.events, cpu + wait, cpu)] for name, wait in waits.items()}

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from deploy.history.journal_view import Bucket, EventQuery, make_buckets
-from shared.cloud.gcp.collections import ATTEMPTS, DEAD_LETTERS, EVENTS, LEDGER
-from shared.cloud.gcp.firestore import Firestore
+from shared.cloud.gcp.collections import DEAD_LETTERS, EVENTS, LEDGER
+from shared.cloud.gcp.firestore import Document, Firestore
 from shared.cloud.gcp.firestore_values import Where, beginning, document_id, query_document
-from shared.cloud.gcp.journal import MAX_TEXT, attempt_of, entry_of, first_seq, keyed
+from shared.cloud.gcp.journal import MAX_TEXT, entry_of, first_seq, keyed
+from shared.cloud.gcp.ledger_documents import WHOLE, microseconds, row_of
+from shared.cloud.gcp.shards import moment_of, read_shards
 from shared.journal import AttemptEntry
 from shared.jsontext import JsonObject
 
@@ -19,18 +21,28 @@ LAST: Final = 2**53 - 1
 MAX_OF_EVENT: Final = 1_000
 WITHOUT_MESSAGE: Final = ("seq", "state", "entry", "message_blob")
 """Of a dead letter."""
+WITHOUT_DOCUMENT: Final = ("id", "entry", "passes")
+"""Of an event."""
 
 
-def events_query(query: EventQuery, before: int | None, limit: int) -> JsonObject:
-    """By source, or by a whole type, where the query has one; what else it asks for is left to the reader."""
+async def read_events(store: Firestore, query: EventQuery, before: int | None, limit: int) -> list[Document]:
+    """Read the newest events, of a source or of a whole type where the query has one.
+
+    What else the query asks for is left to the caller.
+    """
     low = FIRST if query.since is None else first_seq(query.since)
     high = LAST if query.until is None else first_seq(query.until + 0.001)
     high = high if before is None else min(high, before)
     if query.source:
-        return _range(EVENTS, "by_source", keyed(query.source, low), keyed(query.source, high), limit)
-    if query.type and not query.type.endswith("*"):
-        return _range(EVENTS, "by_type", keyed(query.type, low), keyed(query.type, high), limit)
-    return _range(EVENTS, "seq", low, high, limit)
+        field, prefix = "by_source", f"{query.source[:MAX_TEXT]}/"
+    elif query.type and not query.type.endswith("*"):
+        field, prefix = "by_type", f"{query.type[:MAX_TEXT]}/"
+    else:
+        field, prefix = "listed", ""
+    select = (*WITHOUT_DOCUMENT, field)
+    return await read_shards(
+        store, EVENTS, field, limit, prefix=prefix, low=low, high=high, descending=True, select=select
+    )
 
 
 def _range(
@@ -50,7 +62,7 @@ def dead_letters_query(state: str | None, before: int | None, limit: int) -> Jso
 
 
 def query_by_events(collection: str, event_ids: Sequence[str], select: Sequence[str] = ()) -> JsonObject:
-    """Return the query for the ledger rows, attempts or dead letters of at most 30 events."""
+    """Return the query for the ledger rows or dead letters of at most 30 events."""
     where = [Where("event_id", "IN", list(event_ids))]
     return query_document(collection, where, limit=len(event_ids) * MAX_OF_EVENT, select=select)
 
@@ -60,16 +72,15 @@ def states_of_events(event_ids: Sequence[str]) -> tuple[JsonObject, JsonObject]:
     return query_by_events(LEDGER, event_ids, ("row",)), query_by_events(DEAD_LETTERS, event_ids, ("event_id", "state"))
 
 
-def attempts_since(seconds: float, limit: int) -> JsonObject:
-    return _range(ATTEMPTS, "seq", first_seq(seconds), LAST, limit)
-
-
-def events_since(seconds: float, limit: int) -> JsonObject:
-    return _range(EVENTS, "seq", first_seq(seconds), LAST, limit, ("seq",))
-
-
-def newest(collection: str, select: Sequence[str]) -> JsonObject:
-    return query_document(collection, order_by="seq", descending=True, limit=1, select=select)
+async def read_newest(store: Firestore) -> list[Document]:
+    """Read the newest event, delivery that was attempted, and dead letter: they change when anything does."""
+    letters = query_document(DEAD_LETTERS, order_by="seq", descending=True, limit=1, select=("seq", "state"))
+    events, rows, newest_letter = await asyncio.gather(
+        read_shards(store, EVENTS, "listed", 1, descending=True, select=("listed", "passes")),
+        read_shards(store, LEDGER, "ended", 1, descending=True, select=("ended",)),
+        store.query(letters),
+    )
+    return [*events, *rows, *newest_letter]
 
 
 def ids_query(collection: str, start: str, limit: int) -> JsonObject:
@@ -84,15 +95,19 @@ async def read_series(store: Firestore, now: float, span_seconds: float, count: 
     """Their edges stand still as time goes on. Refusals are not in this journal, so none are counted."""
     width = span_seconds / count
     since = (math.floor(now / width) + 1 - count) * width
-    events, attempts = await asyncio.gather(
-        store.query(events_since(since, MAX_POINTS)), store.query(attempts_since(since, MAX_POINTS))
+    events, rows = await asyncio.gather(
+        read_shards(store, EVENTS, "listed", MAX_POINTS, low=first_seq(since), descending=True, select=("listed",)),
+        read_shards(
+            store, LEDGER, "ended", MAX_POINTS, low=microseconds(since), descending=True, select=(*WHOLE, "ended")
+        ),
     )
 
     def number_of(seconds: float) -> int:
         return int((seconds - since) / width)
 
-    accepted = Counter(number_of((int(str(each.fields["seq"])) >> 12) / 1000) for each in events)
-    tried = [attempt_of(each.fields) for each in attempts]
+    accepted = Counter(number_of((moment_of(each, "listed") >> 12) / 1000) for each in events)
+    attempts = [attempt for each in rows for attempt in row_of(each.fields).attempts if attempt.ended_at >= since]
+    tried = sorted(attempts, key=lambda each: each.ended_at, reverse=True)
     good = Counter(number_of(each.ended_at) for each in tried if each.outcome == "delivered")
     bad = Counter(number_of(each.ended_at) for each in tried if each.outcome != "delivered")
     return make_buckets(

@@ -2,14 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import chain
 from typing import Final, Literal
 
 from deploy.history.firestore_letters import LetterReader
-from deploy.history.firestore_queries import events_query, ids_query, newest, query_by_events, states_of_events
+from deploy.history.firestore_queries import ids_query, read_events, read_newest, states_of_events
 from deploy.history.journal_view import (
     REPLAYED,
     EventPage,
@@ -23,11 +23,11 @@ from deploy.history.journal_view import (
 )
 from shared import ledger_rules as rules
 from shared.cloud.gather import batches
-from shared.cloud.gcp.collections import ATTEMPTS, BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT
+from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT
 from shared.cloud.gcp.firestore import MAX_IDS_IN_QUERY, Document, Firestore
 from shared.cloud.gcp.firestore_values import Fields, document_id
-from shared.cloud.gcp.journal import attempt_of, entry_of
-from shared.cloud.gcp.ledger_documents import row_of
+from shared.cloud.gcp.journal import entry_of
+from shared.cloud.gcp.ledger_documents import event_query, row_of
 from shared.journal import AttemptEntry
 from shared.jsontext import Json, JsonObject
 from shared.ports import Blobs
@@ -46,23 +46,22 @@ class FirestoreJournalReader:
         self.letters = LetterReader(store, blobs)
 
     async def version(self) -> int:
-        looked = (newest(EVENTS, ("seq", "passes")), newest(ATTEMPTS, ("seq",)), newest(DEAD_LETTERS, ("seq", "state")))
-        found = await asyncio.gather(*(self._store.query(query) for query in looked))
-        return hash(tuple((each.id, *map(str, each.fields.values())) for each in chain.from_iterable(found)))
+        found = await read_newest(self._store)
+        return hash(tuple((each.id, *map(str, each.fields.values())) for each in found))
 
     async def events(self, query: EventQuery) -> EventPage:
         """Ends where it is full, where there is no more, or where it has looked through enough."""
         found: list[EventSummary] = []
         before, looked_through, chunk = query.before, 0, chunk_size(query)
         while looked_through < MAX_LOOKED_THROUGH:
-            documents = await self._store.query(events_query(query, before, chunk))
+            documents = await read_events(self._store, query, before, chunk)
             looked_through += len(documents)
             found += await self._matching(query, documents)
             if len(found) > query.limit:
                 return EventPage(tuple(found[: query.limit]), found[query.limit - 1].seq)
             if len(documents) < chunk:
                 return EventPage(tuple(found))
-            before = int(str(documents[-1].fields["seq"]))
+            before = seq_of(documents[-1])
         return EventPage(tuple(found), before)
 
     async def _matching(self, query: EventQuery, documents: Sequence[Document]) -> list[EventSummary]:
@@ -77,29 +76,34 @@ class FirestoreJournalReader:
         """So many at a time as an answer can hold, and as come within a call's time."""
         found: dict[str, Fields] = {}
         for some in batches(names, BODIES_AT_ONCE):
-            found |= await self._store.get(BODIES, some, ("document",))
+            found |= await self._with_bodies(await self._store.get(EVENTS, some, ("document",)))
         return found
+
+    async def _with_bodies(self, events: Mapping[str, Fields]) -> dict[str, Fields]:
+        """Add the bodies that have documents of their own, because they are kept for a shorter time."""
+        names = [name for name, fields in events.items() if "document" not in fields]
+        bodies = await self._store.get(BODIES, names, ("document",)) if names else {}
+        return {name: {**fields, **bodies.get(name, {})} for name, fields in events.items()}
 
     async def event(self, event_id: str) -> EventRecord | None:
         name = document_id(event_id)
-        found, bodies, attempts, letters = await asyncio.gather(
+        found, rows, letters = await asyncio.gather(
             self._store.get(EVENTS, [name]),
-            self._store.get(BODIES, [name]),
-            self._store.query(query_by_events(ATTEMPTS, [event_id])),
+            self._store.query(event_query(event_id)),
             self.letters.letters_of_event(event_id),
         )
         if name not in found:
             return None
-        fields = found[name]
+        fields = (await self._with_bodies(found))[name]
         [summary] = await self._summaries([Document(name, fields)])
-        document: Json = json.loads(_text_of(bodies.get(name, {})) or "null")
+        document: Json = json.loads(_text_of(fields) or "null")
         return EventRecord(
             summary=summary,
             document=document if isinstance(document, dict) else None,
             routes=decisions_from(entry_of(fields)["routes"]),
             passes=int(str(fields["passes"])),
             requests=(),
-            attempts=_in_order([attempt_of(each.fields) for each in attempts]),
+            attempts=_in_order([attempt for each in rows for attempt in row_of(each.fields).attempts]),
             dead_letters=letters,
             other_routes=other_routes_from(entry_of(fields)["routes"]),
         )
@@ -108,12 +112,16 @@ class FirestoreJournalReader:
         names = {document_id(each): each for each in event_ids}
         found: set[str] = set()
         for some in batches([*names], NAMES_AT_ONCE):
-            found |= {names[name] for name in await self._store.get(BODIES, some, (EXPIRE_AT,))}
+            events = await self._store.get(EVENTS, some, ("entry",))
+            whole = {name for name, fields in events.items() if entry_of(fields).get("has_document")}
+            others = [name for name in some if name not in whole]
+            whole |= (await self._store.get(BODIES, others, (EXPIRE_AT,)) if others else {}).keys()
+            found |= {names[name] for name in whole}
         return frozenset(found)
 
     async def stored_document(self, event_id: str) -> str | None:
         name = document_id(event_id)
-        return _text_of((await self._store.get(BODIES, [name])).get(name, {})) or None
+        return _text_of((await self._bodies([name])).get(name, {})) or None
 
     async def ids_beginning(self, kind: Literal["events", "dead_letters"], start: str, limit: int) -> list[str]:
         found = await self._store.query(ids_query({"events": EVENTS, "dead_letters": DEAD_LETTERS}[kind], start, limit))
@@ -142,6 +150,10 @@ class FirestoreJournalReader:
             )
             for each, document in zip(summaries, documents, strict=True)
         ]
+
+
+def seq_of(document: Document) -> int:
+    return int(str(entry_of(document.fields)["seq"]))
 
 
 def chunk_size(query: EventQuery) -> int:
@@ -186,7 +198,7 @@ def _routes(entry: JsonObject) -> list[JsonObject]:
 def summary_of(fields: Fields, status: str) -> EventSummary:
     entry = entry_of(fields)
     return EventSummary(
-        seq=int(str(fields["seq"])),
+        seq=int(str(entry["seq"])),
         id=str(fields["id"]),
         source=str(entry["source"]),
         type=_text(entry["type"]),

@@ -9,11 +9,13 @@ from functions.notify.destination import Attempt, Destination
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Permanent, Temporary, Unanswered, place_of
 from shared.journal import AttemptEntry
+from shared.ledger import LedgerRow
 from shared.outcomes import AttemptOutcome
 
 GRACE_SECONDS: Final = 1.0
 """A destination ends by itself at its timeout, and knows then whether it sent anything. Cancelled, it cannot tell."""
-
+MAX_CHARACTERS: Final = 500
+"""Of a reason and of an answer in an attempt's record: a row keeps a hundred of them."""
 
 OUTCOME_NAMES: Final[Mapping[type[Outcome], AttemptOutcome]] = MappingProxyType(
     {
@@ -50,18 +52,17 @@ async def attempt_once(destination: Destination, delivery: Delivery, attempt: At
     return outcome
 
 
-def attempt_entry(
-    delivery: Delivery, key: str, attempt_number: int, outcome: Outcome, started: float, ended: float
-) -> AttemptEntry:
+def attempt_entry(row: LedgerRow, attempt_number: int, outcome: Outcome, started: float, ended: float) -> AttemptEntry:
+    reason = "" if isinstance(outcome, Delivered) else outcome.reason
     return AttemptEntry(
-        delivery_id=key,
-        event_id=delivery.event.origin,
-        route=delivery.route,
-        destination=delivery.destination,
+        delivery_id=row.key,
+        event_id=row.event_id,
+        route=row.route,
+        destination=row.destination,
         attempt_number=attempt_number,
         started_at=started,
         ended_at=ended,
         outcome=OUTCOME_NAMES[type(outcome)],
-        reason="" if isinstance(outcome, Delivered) else outcome.reason,
-        answer=outcome.answer,
+        reason=reason[:MAX_CHARACTERS],
+        answer=outcome.answer[:MAX_CHARACTERS],
     )

@@ -1,9 +1,10 @@
 """Notify: one pushed delivery, claimed, attempted once, and its outcome recorded."""
 
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
 from typing import Final
 
-from functions.notify.attempt import attempt_entry, attempt_once
+from functions.notify.attempt import GRACE_SECONDS, attempt_entry, attempt_once
 from functions.notify.dead_letters import conflict_letter, unreadable_letter
 from functions.notify.destination import Attempt, Destination
 from functions.notify.registry import Configured
@@ -20,10 +21,11 @@ from functions.notify.settle import (
 )
 from functions.notify.work import Acknowledged, Nacked, Notifier, Result, Work
 from shared.dead_letters import dead_letter_message
-from shared.delivery import Delivery, Unknown, delivery_from
+from shared.delivery import Delivery, delivery_from
 from shared.errors import Permanent, Temporary
 from shared.journal import DeadLetter
 from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Waiting
+from shared.ledger_rules import CLAIMED
 from shared.ports import DEAD_LETTERS, DELIVERIES
 from shared.push import Push, parse_push
 
@@ -55,32 +57,34 @@ async def notify(body: bytes, notifier: Notifier) -> Result:
 async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
     configured = notifier.destinations.configured.get(delivery.destination)
     destination = notifier.destinations.connected(configured) if configured else None
-    claim = await _claim(notifier, push, delivery, configured)
+    lease = LEASE_MARGIN_SECONDS + (configured.timeout_seconds if configured else 0.0)
+    due = push.attributes.get("due", "")
+    due_fence = int(due) if due.isascii() and due.isdigit() and len(due) < 19 else None
+    claim = await notifier.ledger.claim(delivery, push.data, notifier.clock.now(), lease, due_fence)
+    if isinstance(claim, Finished):
+        claim = await _reopened(notifier, push, delivery, lease)
     if not isinstance(claim, Claimed):
         return await _handle_unclaimed(notifier, delivery, push, claim)
-    work = Work(delivery, delivery.id, push.data, claim)
+    is_suspect = claim.row.state == CLAIMED
+    work = Work(delivery, push.data, claim, claim.row.attempt_number + is_suspect)
     if configured is None or destination is None:
         name = delivery.destination
         return await give_up(notifier, work, "unknown_destination", f"the configuration has no destination {name!r}")
     # What may have ended a worker is attempted while no other such is: those that were cut off together come again
     # together, and the innocent would be counted down beside the guilty.
-    alone: AbstractAsyncContextManager[None] = notifier.suspects if claim.unknown else nullcontext()
+    alone: AbstractAsyncContextManager[None] = notifier.suspects if is_suspect else nullcontext()
     async with alone:
         return await _try_once(notifier, work, configured, destination)
 
 
-async def _claim(notifier: Notifier, push: Push, delivery: Delivery, configured: Configured | None) -> Claim:
-    """Claim the delivery. A replay that is forced reopens a finished delivery, once."""
-    lease = LEASE_MARGIN_SECONDS + (configured.timeout_seconds if configured else 0.0)
-    due = push.attributes.get("due", "")
-    due_fence = int(due) if due.isascii() and due.isdigit() and len(due) < 19 else None
-    claim = await notifier.ledger.claim(delivery, push.data, notifier.clock.now(), lease, due_fence)
-    replay = push.attributes.get("replay")
-    if isinstance(claim, Finished) and replay and push.attributes.get("force") == "true":
-        now = notifier.clock.now()
-        if await notifier.ledger.reopen(delivery.id, now, replay) is not None:
-            return await notifier.ledger.claim(delivery, push.data, now, lease)
-    return claim
+async def _reopened(notifier: Notifier, push: Push, delivery: Delivery, lease: float) -> Claim:
+    """Reopen a finished delivery where its message is a replay that is forced, once, and claim it."""
+    replay, now = push.attributes.get("replay"), notifier.clock.now()
+    if not replay or push.attributes.get("force") != "true":
+        return Finished()
+    if await notifier.ledger.reopen(delivery.id, now, replay) is None:
+        return Finished()
+    return await notifier.ledger.claim(delivery, push.data, now, lease)
 
 
 async def _handle_unclaimed(
@@ -96,37 +100,42 @@ async def _handle_unclaimed(
 
 
 async def _try_once(notifier: Notifier, work: Work, configured: Configured, destination: Destination) -> Result:
-    claim = work.claim
+    row = work.claim.row
     try:
         if result := await _blocked(notifier, work, configured, destination):
             return result
         started = notifier.clock.now()
-        if not await notifier.ledger.attempted(work.key, claim.fence, started):
+        if row.state == CLAIMED:
+            begun = await notifier.ledger.begin(work.claim, started)
+        else:
+            begun = work.claim if started + configured.timeout_seconds + GRACE_SECONDS <= row.lease_until else None
+        if begun is None:
+            await notifier.ledger.give_back(work.claim, started)
             return Nacked("lease_expired", work.delivery, reason="its lease expired before the attempt began")
-        idempotency_key = f"{work.key}-r{claim.generation}" if claim.generation else work.key
-        attempt = Attempt(idempotency_key, claim.attempt_number, claim.generation, started, configured.timeout_seconds)
+        work = replace(work, claim=begun)
+        idempotency_key = f"{row.key}-r{row.generation}" if row.generation else row.key
+        attempt = Attempt(idempotency_key, work.attempt_number, row.generation, started, configured.timeout_seconds)
         outcome = await attempt_once(destination, work.delivery, attempt)
     except Temporary:
         # Nothing was sent, so this attempt does not count.
-        await notifier.ledger.give_back(work.key, claim.fence, notifier.clock.now())
+        await notifier.ledger.give_back(work.claim, notifier.clock.now())
         raise
-    ended = notifier.clock.now()
-    result = await settle(notifier, work, configured, destination, outcome)
-    entry = attempt_entry(work.delivery, work.key, claim.attempt_number, outcome, started, ended)
+    entry = attempt_entry(row, work.attempt_number, outcome, started, notifier.clock.now())
+    result = await settle(notifier, work, configured, destination, outcome, entry)
     await notifier.journaling.record(entry, work.delivery.event.id)
     return result
 
 
 async def _blocked(notifier: Notifier, work: Work, configured: Configured, destination: Destination) -> Result | None:
     """Return what is decided without an attempt; None where nothing is against one."""
-    if work.claim.unknown and (result := await _after_a_crash(notifier, work, configured, destination)):
+    if work.claim.row.crashes and (result := await _after_a_crash(notifier, work, configured, destination)):
         return result
     state = await notifier.states.state(configured.name)
     if state.disabled_reason is not None:
         return await hold_while_disabled(notifier, work, state.disabled_reason)
     now = notifier.clock.now()
     if state.paused_until is not None and now < state.paused_until:
-        pause = spread(state.paused_until - now, work.key, work.claim.attempt_number)
+        pause = spread(state.paused_until - now, work.claim.row.key, work.attempt_number)
         return await wait(notifier, work, now + pause, "the destination is paused")
     return None
 
@@ -135,18 +144,17 @@ async def _after_a_crash(
     notifier: Notifier, work: Work, configured: Configured, destination: Destination
 ) -> Result | None:
     """Count an attempt that ended without a record like one that got no answer in time."""
-    number, now = work.claim.attempt_number - 1, notifier.clock.now()
-    reason = f"attempt {number} ended without a record of its outcome"
-    await notifier.journaling.record(
-        attempt_entry(work.delivery, work.key, number, Unknown(reason), now, now), work.delivery.event.id
-    )
-    if work.claim.crashes >= MAX_CRASHES:
-        crashed = unknown_reason(f"{work.claim.crashes} attempts in a row ended without a record")
+    row = work.claim.row
+    for entry in row.attempts[-1:]:
+        await notifier.journaling.record(entry, work.delivery.event.id)
+    if row.crashes >= MAX_CRASHES:
+        crashed = unknown_reason(f"{row.crashes} attempts in a row ended without a record")
         return await give_up(notifier, work, "crashed", crashed)
+    reason = f"attempt {row.attempt_number} ended without a record of its outcome"
     if configured.on_unknown == "hold":
         return await hold_unknown(notifier, work, reason)
-    if is_last_unknown(configured, destination, work.claim.unknown_count):
-        return await give_up_unknown(notifier, work, work.claim.unknown_count, reason)
+    if is_last_unknown(configured, destination, row.unknown_count):
+        return await give_up_unknown(notifier, work, row.unknown_count, reason)
     return None
 
 

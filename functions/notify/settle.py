@@ -1,4 +1,7 @@
-"""Settling a delivery: what an attempt's outcome makes of it is in the ledger before the bus may forget it."""
+"""Settling a delivery: what an attempt's outcome makes of it is in the ledger before the bus may forget it.
+
+`attempt` is None where the delivery is settled without one.
+"""
 
 from functions.notify.dead_letters import delivery_letter
 from functions.notify.destination import Destination
@@ -8,46 +11,72 @@ from functions.notify.work import Acknowledged, Nacked, Notifier, Result, Work
 from shared.dead_letters import dead_letter_message
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import PermanentCode, Temporary
+from shared.journal import AttemptEntry
+from shared.ledger import Settlement
+from shared.ledger_rules import DEAD_LETTERED, DELIVERED, HELD, RETRY_SCHEDULED
 from shared.logs import log
 from shared.outcomes import DeliveryOutcome
 from shared.ports import DEAD_LETTERS
 
 
 async def settle(
-    notifier: Notifier, work: Work, configured: Configured, destination: Destination, outcome: Outcome
+    notifier: Notifier,
+    work: Work,
+    configured: Configured,
+    destination: Destination,
+    outcome: Outcome,
+    attempt: AttemptEntry,
 ) -> Result:
     """Raises Temporary."""
     if isinstance(outcome, Delivered):
-        written = await notifier.ledger.done(work.key, work.claim.fence, notifier.clock.now(), outcome.answer)
-        return _acknowledged(work, "delivered") if written else _lost(work)
+        return await _record(notifier, work, Settlement(DELIVERED, attempt.ended_at, attempt=attempt), "delivered")
     if isinstance(outcome, Failed):
-        return await give_up(notifier, work, outcome.code, outcome.reason, outcome.answer)
+        return await give_up(notifier, work, outcome.code, outcome.reason, attempt)
     if isinstance(outcome, Disabled):
-        return await _disable(notifier, work, outcome)
+        return await _disable(notifier, work, outcome, attempt)
     if isinstance(outcome, Unknown):
-        return await _settle_unknown(notifier, work, configured, destination, outcome)
-    return await _retry(notifier, work, configured, outcome)
+        return await _settle_unknown(notifier, work, configured, destination, outcome, attempt)
+    return await _retry(notifier, work, configured, outcome, attempt)
+
+
+async def _record(
+    notifier: Notifier,
+    work: Work,
+    settlement: Settlement,
+    outcome: DeliveryOutcome,
+    code: PermanentCode | None = None,
+    reason: str | None = None,
+) -> Result:
+    if await notifier.ledger.settle(work.claim, settlement):
+        return Acknowledged(outcome, work.delivery, work.attempt_number, code, reason)
+    # Another worker has taken over: the bus keeps the message until that one has finished.
+    return Nacked("lease_expired", work.delivery, reason="its lease had expired, and another worker has it")
 
 
 async def _settle_unknown(
-    notifier: Notifier, work: Work, configured: Configured, destination: Destination, outcome: Unknown
+    notifier: Notifier,
+    work: Work,
+    configured: Configured,
+    destination: Destination,
+    outcome: Unknown,
+    attempt: AttemptEntry,
 ) -> Result:
     """Hold it, wait longer than after a failure, or end it with a dead letter. A repeat may have its effect twice."""
     if configured.on_unknown == "hold":
-        return await hold_unknown(notifier, work, outcome.reason)
-    count, number = work.claim.unknown_count + 1, work.claim.attempt_number
+        return await hold_unknown(notifier, work, outcome.reason, attempt)
+    row, number = work.claim.row, work.attempt_number
+    count = row.unknown_count + 1
     if is_last_unknown(configured, destination, count):
-        return await give_up_unknown(notifier, work, count, outcome.reason, outcome.answer, is_sent=True)
+        return await give_up_unknown(notifier, work, count, outcome.reason, attempt)
     now = notifier.clock.now()
-    at = next_retry_at(configured.retry_seconds, number, work.key, now, unknown_wait_seconds(count))
+    at = next_retry_at(configured.retry_seconds, number, row.key, now, unknown_wait_seconds(count))
     if at is None:
         reason = unknown_reason(f"attempt {number}, the last: {outcome.reason}")
-        return await give_up(notifier, work, "retries_exhausted", reason, outcome.answer, is_sent=True)
+        return await give_up(notifier, work, "retries_exhausted", reason, attempt)
     reason = unknown_reason(outcome.reason)
-    written = await notifier.ledger.retry_at(
-        work.key, work.claim.fence, now, at, reason, outcome.answer, is_unknown=True
+    return await _record(
+        notifier, work, Settlement(RETRY_SCHEDULED, now, reason, attempt, at), "unknown", reason=reason
     )
-    return _acknowledged(work, "unknown", reason=reason) if written else _lost(work)
 
 
 def unknown_reason(reason: str) -> str:
@@ -59,63 +88,67 @@ def is_last_unknown(configured: Configured, destination: Destination, unknown_co
     return configured.on_unknown == "resend" and not dedupes_repeats(destination) and unknown_count >= MAX_UNKNOWN
 
 
-async def hold_unknown(notifier: Notifier, work: Work, reason: str) -> Result:
+async def hold_unknown(notifier: Notifier, work: Work, reason: str, attempt: AttemptEntry | None = None) -> Result:
     act = f"`hookchain release {work.delivery.destination}` sends it again"
-    return await hold(notifier, work, f"{unknown_reason(reason)}. Ask the recipient; {act}")
+    return await hold(notifier, work, f"{unknown_reason(reason)}. Ask the recipient; {act}", attempt)
 
 
 async def give_up_unknown(
-    notifier: Notifier, work: Work, unknown_count: int, reason: str, answer: str = "", *, is_sent: bool = False
+    notifier: Notifier, work: Work, unknown_count: int, reason: str, attempt: AttemptEntry | None = None
 ) -> Result:
     reason = unknown_reason(f"{unknown_count} attempts in a row got no answer, the last: {reason}")
-    return await give_up(notifier, work, "outcome_unknown", reason, answer, is_sent=is_sent)
+    return await give_up(notifier, work, "outcome_unknown", reason, attempt)
 
 
-async def _retry(notifier: Notifier, work: Work, configured: Configured, outcome: RetryLater) -> Result:
-    number = work.claim.attempt_number
-    at = next_retry_at(configured.retry_seconds, number, work.key, notifier.clock.now(), outcome.after_seconds)
+async def _retry(
+    notifier: Notifier, work: Work, configured: Configured, outcome: RetryLater, attempt: AttemptEntry
+) -> Result:
+    number, key = work.attempt_number, work.claim.row.key
+    at = next_retry_at(configured.retry_seconds, number, key, notifier.clock.now(), outcome.after_seconds)
     if at is None:
         last = f"attempt {number}, the last: {outcome.reason}"
-        result = await give_up(notifier, work, "retries_exhausted", last, outcome.answer)
+        result = await give_up(notifier, work, "retries_exhausted", last, attempt)
     else:
-        result = await wait(notifier, work, at, outcome.reason, outcome.answer)
+        result = await wait(notifier, work, at, outcome.reason, attempt)
     if pause := outcome.pause_destination_seconds:  # once the outcome is noted, which is not to be lost with it
         await notifier.states.pause(configured.name, pause)
     return result
 
 
-async def _disable(notifier: Notifier, work: Work, outcome: Disabled) -> Result:
+async def _disable(notifier: Notifier, work: Work, outcome: Disabled, attempt: AttemptEntry) -> Result:
     name = work.delivery.destination
     if await notifier.states.disable(name, outcome.reason):
         release = f"hookchain release {name}"
         act = outcome.reason if release in outcome.reason else f"{outcome.reason}; then `{release}`"
         log("ERROR", "destination disabled: what is owed to it is held", destination=name, reason=act)
-    return await hold_while_disabled(notifier, work, outcome.reason, outcome.answer)
+    return await hold_while_disabled(notifier, work, outcome.reason, attempt)
 
 
-async def hold_while_disabled(notifier: Notifier, work: Work, reason: str, answer: str = "") -> Result:
+async def hold_while_disabled(
+    notifier: Notifier, work: Work, reason: str, attempt: AttemptEntry | None = None
+) -> Result:
     """Hold the delivery, and release it where an operator released the destination just before."""
-    result = await hold(notifier, work, reason, answer)
+    result = await hold(notifier, work, reason, attempt)
     state = await notifier.ledger.destination_state(work.delivery.destination)
     if state.disabled_reason is None:
         await notifier.ledger.release(work.delivery.destination, notifier.clock.now())
     return result
 
 
-async def hold(notifier: Notifier, work: Work, reason: str, answer: str = "") -> Result:
-    written = await notifier.ledger.hold(work.key, work.claim.fence, notifier.clock.now(), reason, answer)
-    return _acknowledged(work, "held", reason=reason) if written else _lost(work)
+async def hold(notifier: Notifier, work: Work, reason: str, attempt: AttemptEntry | None = None) -> Result:
+    settlement = Settlement(HELD, notifier.clock.now(), reason, attempt)
+    return await _record(notifier, work, settlement, "held", reason=reason)
 
 
-async def wait(notifier: Notifier, work: Work, at: float, reason: str, answer: str = "") -> Result:
-    written = await notifier.ledger.retry_at(work.key, work.claim.fence, notifier.clock.now(), at, reason, answer)
-    return _acknowledged(work, "retry_scheduled", reason=reason) if written else _lost(work)
+async def wait(notifier: Notifier, work: Work, at: float, reason: str, attempt: AttemptEntry | None = None) -> Result:
+    settlement = Settlement(RETRY_SCHEDULED, notifier.clock.now(), reason, attempt, at)
+    return await _record(notifier, work, settlement, "retry_scheduled", reason=reason)
 
 
 async def give_up(
-    notifier: Notifier, work: Work, code: PermanentCode, reason: str, answer: str = "", *, is_sent: bool = False
+    notifier: Notifier, work: Work, code: PermanentCode, reason: str, attempt: AttemptEntry | None = None
 ) -> Result:
-    """Publish a dead letter before the delivery is final. `is_sent`: this attempt may have been accepted."""
+    """Publish a dead letter before the delivery is final."""
     now = notifier.clock.now()
     letter = delivery_letter(work.delivery, work.message, code, reason, now)
     try:
@@ -123,19 +156,8 @@ async def give_up(
     except Temporary:
         # What was refused had no effect, so the next claim may simply try it again. What may have been accepted keeps
         # its lease: the attempt then counts as one that ended without a record.
-        if not is_sent:
-            await notifier.ledger.give_back(work.key, work.claim.fence, now)
+        if attempt is None or attempt.outcome != "unknown":
+            await notifier.ledger.give_back(work.claim, now)
         raise
-    written = await notifier.ledger.failed(work.key, work.claim.fence, now, f"{code}: {reason}", answer)
-    return _acknowledged(work, "dead_lettered", code, reason) if written else _lost(work)
-
-
-def _acknowledged(
-    work: Work, outcome: DeliveryOutcome, code: PermanentCode | None = None, reason: str | None = None
-) -> Acknowledged:
-    return Acknowledged(outcome, work.delivery, work.claim.attempt_number, code, reason)
-
-
-def _lost(work: Work) -> Nacked:
-    """Return the result where another worker has taken over: the bus keeps the message until that one has finished."""
-    return Nacked("lease_expired", work.delivery, reason="its lease had expired, and another worker has it")
+    settlement = Settlement(DEAD_LETTERED, now, f"{code}: {reason}", attempt)
+    return await _record(notifier, work, settlement, "dead_lettered", code, reason)

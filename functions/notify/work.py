@@ -32,12 +32,15 @@ class Notifier:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A delivery that is claimed. `key` is its id; `message` its CloudEvent as the bus brought it."""
+    """A delivery that is claimed. `message` is its CloudEvent as the bus brought it.
+
+    `attempt_number` is the number of the attempt that is made, or would be.
+    """
 
     delivery: Delivery
-    key: str
     message: bytes
     claim: Claimed
+    attempt_number: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,21 @@
-"""The writes of a ledger to a claimed delivery: each a rule of shared/ledger_rules.py, whatever stores the row."""
+"""What all ledgers share: writes that are rules of shared/ledger_rules.py, and the text of a row's attempts."""
 
 import asyncio
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 from shared import ledger_rules as rules
 from shared.errors import Temporary
-from shared.ledger import LedgerRow
+from shared.journal import AttemptEntry
+from shared.jsontext import Json, to_json
+from shared.ledger import Claimed, LedgerRow, Settlement
 from shared.ledger_rules import Rule
+
+FENCE_BITS: Final = 53
+"""A claim's fence is drawn at random, so that two claims never have the same."""
 
 
 class LedgerWrites(ABC):
@@ -15,28 +23,16 @@ class LedgerWrites(ABC):
     async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
         """Store what the rule makes of the row, with no other write between. None where it refuses or finds no row."""
 
-    async def attempted(self, key: str, fence: int, now: float) -> bool:
-        return await self._change(key, lambda row: rules.attempted(row, fence, now)) is not None
+    async def begin(self, claim: Claimed, now: float) -> Claimed | None:
+        row = await self._change(claim.row.key, lambda row: rules.begin(row, claim.row.fence, now))
+        return None if row is None else Claimed(row)
 
-    async def give_back(self, key: str, fence: int, now: float) -> bool:
-        return await self._change(key, lambda row: rules.give_back(row, fence, now)) is not None
+    async def give_back(self, claim: Claimed, now: float) -> bool:
+        return await self._change(claim.row.key, lambda row: rules.give_back(row, claim.row.fence, now)) is not None
 
-    async def done(self, key: str, fence: int, now: float, answer: str) -> bool:
-        return await self._change(key, lambda row: rules.done(row, fence, now, answer)) is not None
-
-    async def failed(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
-        return await self._change(key, lambda row: rules.failed(row, fence, now, reason, answer)) is not None
-
-    async def retry_at(
-        self, key: str, fence: int, now: float, at: float, reason: str, answer: str, *, is_unknown: bool = False
-    ) -> bool:
-        row = await self._change(
-            key, lambda row: rules.retry_at(row, fence, now, at, reason, answer, is_unknown=is_unknown)
-        )
+    async def settle(self, claim: Claimed, settlement: Settlement) -> bool:
+        row = await self._change(claim.row.key, lambda row: rules.settle(row, claim.row.fence, settlement))
         return row is not None
-
-    async def hold(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
-        return await self._change(key, lambda row: rules.hold(row, fence, now, reason, answer)) is not None
 
     async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
         row = await self._change(key, lambda row: rules.postpone(row, fence, now, at))
@@ -56,3 +52,18 @@ class LedgerWrites(ABC):
     async def reopen(self, key: str, now: float, replay: str = "") -> int | None:
         row = await self._change(key, lambda row: rules.reopen(row, now, replay))
         return None if row is None else row.generation
+
+
+def attempts_text(row: LedgerRow) -> str:
+    """Return the row's attempts as JSON, without the names that the row has already."""
+    values: list[Json] = [
+        [each.attempt_number, each.started_at, each.ended_at, each.outcome, each.reason, each.answer]
+        for each in row.attempts
+    ]
+    return to_json(values)
+
+
+def with_attempts(row: LedgerRow, text: str) -> LedgerRow:
+    """Return the row with the attempts that `attempts_text` wrote."""
+    names = row.key, row.event_id, row.route, row.destination
+    return replace(row, attempts=tuple(AttemptEntry(*names, *values) for values in json.loads(text)))

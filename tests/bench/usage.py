@@ -21,7 +21,7 @@ from deploy.dev.pubsub.messages import Content, content_of
 from deploy.dev.pubsub.store import FILE_NAME
 from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.gcp.usage import USAGE_FILE, in_readme, usage_table
-from shared.cloud.gcp.collections import ATTEMPTS, BODIES, EVENTS, LEDGER, UNINDEXED
+from shared.cloud.gcp.collections import EVENTS, LEDGER, UNINDEXED
 from shared.jsontext import Json, JsonObject
 from tests.bench.cpu import cpu_seconds_of
 from tests.gcp.deployment import PROJECT, Deployed, deploy
@@ -31,7 +31,7 @@ README: Final = Path(__file__).resolve().parents[2] / "deploy" / "gcp" / "README
 WARM_UP: Final = 100
 SENDERS: Final = 4
 TOPICS: Final = ("events", "deliveries")
-COLLECTIONS: Final = (LEDGER, EVENTS, ATTEMPTS, BODIES)
+COLLECTIONS: Final = (LEDGER, EVENTS)
 CALLS: Final = ("batchGet", "commit", "runQuery", "runAggregationQuery")
 ID_AND_TIME_BYTES: Final = 40
 """Of a message, beside its data and attributes: https://cloud.google.com/pubsub/pricing"""
@@ -54,7 +54,6 @@ def measure(events: int) -> dict[str, float]:
     return {
         "requests": (events + messages) / events,
         "bus_bytes": 2 * size / events,
-        "documents_read": used["documents read"] / events,
         "documents_written": used["documents written"] / events,
         "documents_kept": len(kept) / events,
         "database_calls": sum(used.get(name, 0) for name in CALLS) / events,

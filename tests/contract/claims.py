@@ -4,7 +4,9 @@ from dataclasses import replace
 
 from shared.delivery import Delivery
 from shared.event import Event
-from shared.ledger import Claim, Claimed, Ledger, LedgerRow
+from shared.journal import AttemptEntry
+from shared.ledger import Claim, Claimed, Ledger, LedgerRow, Settlement
+from shared.ledger_rules import DEAD_LETTERED, DELIVERED, HELD, RETRY_SCHEDULED
 
 T = 1_790_000_000.0
 LEASE = 45.0
@@ -28,20 +30,51 @@ async def plain_claim(ledger: Ledger, now: float) -> Claim:
     return await ledger.claim(DELIVERY, MESSAGE, now, LEASE)
 
 
+def attempt(outcome: str, number: int = 1, at: float = T, reason: str = "", answer: str = "") -> AttemptEntry:
+    names = KEY, "e1", "tell the list", "crm"
+    return AttemptEntry(*names, number, at, at + 0.25, outcome, reason, answer)
+
+
+def done(now: float = T, answer: str = "202 Accepted", number: int = 1) -> Settlement:
+    return Settlement(DELIVERED, now, attempt=attempt("delivered", number, now, answer=answer))
+
+
+def failed(now: float = T, reason: str = "", answer: str = "") -> Settlement:
+    return Settlement(DEAD_LETTERED, now, reason, attempt("failed", at=now, reason=reason, answer=answer))
+
+
+def later(at: float, now: float = T, outcome: str = "retry_scheduled") -> Settlement:
+    """To be tried again after an attempt."""
+    return Settlement(RETRY_SCHEDULED, now, "busy there", attempt(outcome, at=now, answer="429"), at)
+
+
+def put_off(at: float, now: float = T) -> Settlement:
+    """To be tried again without an attempt having been made."""
+    return Settlement(RETRY_SCHEDULED, now, "paused", retry_at=at)
+
+
+def held(now: float = T, reason: str = "") -> Settlement:
+    return Settlement(HELD, now, reason, attempt("held", at=now, reason=reason, answer="403"))
+
+
 async def in_retry(ledger: Ledger, at: float) -> Claimed:
     claim = await claimed(ledger)
-    assert await ledger.attempted(KEY, claim.fence, T)
-    assert await ledger.retry_at(KEY, claim.fence, T, at, "busy there", "429")
+    assert await ledger.settle(claim, later(at))
     return claim
 
 
 async def finished(ledger: Ledger) -> Claimed:
     claim = await claimed(ledger)
-    assert await ledger.attempted(KEY, claim.fence, T)
-    assert await ledger.done(KEY, claim.fence, T, "202 Accepted")
+    assert await ledger.settle(claim, done())
     return claim
 
 
+async def suspect(ledger: Ledger, now: float = T) -> Claimed:
+    """Claimed again after an attempt that began at that time and has no record."""
+    await claimed(ledger, now)
+    return await claimed(ledger, now + LEASE)
+
+
 async def the_row(ledger: Ledger) -> LedgerRow:
-    (row,) = await ledger.rows(10)
+    (row,) = await ledger.rows(10, event_id="e1")
     return row

@@ -10,6 +10,7 @@ import pytest
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.local.ledger import LocalLedger
 from shared.ledger import Ledger
+from shared.retention import Retention
 from tests.contract.kept_journal import Kept, cloud_journal, local_journal
 from tests.fakes.ledger import FakeLedger
 from tests.gcp.firestore_emulated import EmulatedFirestore
@@ -43,12 +44,14 @@ def _emulated(store: Store) -> Iterator[EmulatedFirestore]:
     assert server.problems == []
 
 
-@pytest.fixture(params=["local", "firestore", "npm_firestore"])
+@pytest.fixture(params=["local", "firestore", "npm_firestore", "bodies_apart"])
 def kept(request: pytest.FixtureRequest, tmp_path: Path, storage: tuple[StorageServer, str]) -> Iterator[Kept]:
     if request.param == "local":
         yield from local_journal(tmp_path)
+    elif request.param == "bodies_apart":
+        yield from cloud_journal(request.getfixturevalue("firestore"), storage[1], Retention(bodies_seconds=86_400.0))
     else:
-        yield from cloud_journal(request.getfixturevalue(request.param), storage[1])
+        yield from cloud_journal(request.getfixturevalue(request.param), storage[1], Retention())
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from shared.delivery import Delivery
 from shared.event import Event
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal, JournalEntry, RouteDecision
 from shared.jsontext import Json
-from shared.ledger import Claimed, Ledger
+from shared.ledger import Claimed, Ledger, Settlement
 from shared.retention import Retention
 from shared.times import rfc3339
 from tests.gcp.firestore_emulated import EmulatedFirestore
@@ -64,19 +64,16 @@ class Kept:
         async def work(journal: Journal, ledger: Ledger) -> None:
             claim = await ledger.claim(delivery, b"{}", NOW, 60)
             assert isinstance(claim, Claimed)
-            key, fence = delivery.id, claim.fence
-            assert await ledger.attempted(key, fence, NOW)
-            match outcome:
-                case "delivered":
-                    assert await ledger.done(key, fence, NOW, "202")
-                case "failed":
-                    assert await ledger.failed(key, fence, NOW, "no such user", "404")
-                case "retry_scheduled":
-                    assert await ledger.retry_at(key, fence, NOW, NOW + 60, "busy there", "429")
-                case "held":
-                    assert await ledger.hold(key, fence, NOW, "verify the sender", "403")
-            names = key, event.id, "tell", "crm"
-            await journal.record([AttemptEntry(*names, 1, NOW + 1, NOW + 1.25, outcome, "why", "answer")])
+            names = delivery.id, event.id, "tell", "crm"
+            attempt = AttemptEntry(*names, 1, NOW + 1, NOW + 1.25, outcome, "why", "answer")
+            settlement = {
+                "delivered": Settlement("delivered", NOW, attempt=attempt),
+                "failed": Settlement("dead_lettered", NOW, "no such user", attempt),
+                "retry_scheduled": Settlement("retry_scheduled", NOW, "busy there", attempt, NOW + 60),
+                "held": Settlement("held", NOW, "verify the sender", attempt),
+            }[outcome]
+            assert await ledger.settle(claim, settlement)
+            await journal.record([attempt])
 
         self.do(work)
 
@@ -111,13 +108,13 @@ def local_journal(folder: Path) -> Iterator[Kept]:
         yield Kept(reader, lambda work: asyncio.run(run(work)))
 
 
-def cloud_journal(firestore: EmulatedFirestore, storage_url: str) -> Iterator[Kept]:
+def cloud_journal(firestore: EmulatedFirestore, storage_url: str, retention: Retention) -> Iterator[Kept]:
     def blobs() -> BucketBlobs:
         return BucketBlobs(storage_url, BUCKET, no_authorization)
 
     async def run(work: Work) -> None:
         places = blobs()
-        journal = FirestoreJournal(firestore.connect("journal_unavailable"), places, Retention())
+        journal = FirestoreJournal(firestore.connect("journal_unavailable"), places, retention)
         ledger = FirestoreLedger(firestore.connect())
         await work(journal, ledger)
         for port in (journal, ledger, places):

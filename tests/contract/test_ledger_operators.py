@@ -1,7 +1,20 @@
 """What operators do and look at, in every implementation of the Ledger port and in its fake."""
 
 from shared.ledger import Claimed, DestinationState, Finished, Ledger
-from tests.contract.claims import DELIVERY, KEY, LEASE, MESSAGE, T, claimed, delivery, finished, plain_claim, the_row
+from tests.contract.claims import (
+    DELIVERY,
+    KEY,
+    LEASE,
+    MESSAGE,
+    T,
+    claimed,
+    delivery,
+    failed,
+    finished,
+    held,
+    plain_claim,
+    the_row,
+)
 
 # Whole destinations
 
@@ -23,7 +36,7 @@ async def test_a_paused_destination_says_until_when(ledger: Ledger) -> None:
 async def test_what_is_held_is_finished_until_it_is_released_and_then_due(ledger: Ledger) -> None:
     claim = await claimed(ledger)
     await ledger.disable("crm", "verify the sender", T)
-    assert await ledger.hold(KEY, claim.fence, T, "verify the sender", "403")
+    assert await ledger.settle(claim, held(T, "verify the sender"))
     assert await plain_claim(ledger, T + 10 * LEASE) == Finished()
     assert await ledger.due(T + 10 * LEASE, 10) == []
     assert await ledger.release("crm", T + 60) == 1
@@ -37,7 +50,7 @@ async def test_a_release_leaves_other_destinations_alone(ledger: Ledger) -> None
     other = delivery(2, "other")
     claim = await ledger.claim(other, MESSAGE, T, LEASE)
     assert isinstance(claim, Claimed)
-    assert await ledger.hold(other.id, claim.fence, T, "", "")
+    assert await ledger.settle(claim, held())
     assert await ledger.release("crm", T) == 0
     assert [row.state for row in await ledger.rows(10)] == ["held"]
 
@@ -51,13 +64,13 @@ async def test_a_finished_delivery_reopened_is_claimed_for_the_first_attempt_of_
     await finished(ledger)
     assert await ledger.reopen(KEY, T + 60) == 1
     again = await claimed(ledger, T + 60)
-    assert (again.generation, again.attempt_number, again.unknown) == (1, 1, False)
+    assert (again.row.generation, again.row.attempt_number, again.row.crashes) == (1, 1, 0)
 
 
 async def test_a_delivery_that_is_not_finished_is_not_reopened(ledger: Ledger) -> None:
     claim = await claimed(ledger)
     assert await ledger.reopen(KEY, T) is None
-    assert await ledger.hold(KEY, claim.fence, T, "", "")
+    assert await ledger.settle(claim, held())
     assert await ledger.reopen(KEY, T) is None
 
 
@@ -65,7 +78,7 @@ async def test_one_replay_reopens_a_delivery_once_and_the_next_replay_again(ledg
     await finished(ledger)
     assert await ledger.reopen(KEY, T, "replay-1") == 1
     again = await claimed(ledger)
-    assert await ledger.failed(KEY, again.fence, T, "", "")
+    assert await ledger.settle(again, failed())
     assert await ledger.reopen(KEY, T, "replay-1") is None
     assert await ledger.reopen(KEY, T, "replay-2") == 2
     assert (await the_row(ledger)).replays == ("replay-1", "replay-2")
@@ -83,12 +96,13 @@ async def test_rows_come_newest_first_and_by_what_was_asked_for(ledger: Ledger) 
         await ledger.claim(delivery(number, f"d{number % 2}"), MESSAGE, T + number, LEASE)
     claim = await ledger.claim(delivery(3, "d1"), MESSAGE, T + 3 + LEASE, LEASE)
     assert isinstance(claim, Claimed)
-    assert await ledger.failed(delivery(3, "d1").id, claim.fence, T, "", "")
+    assert await ledger.settle(claim, failed(T))
     assert [row.event_id for row in await ledger.rows(10)] == ["e3", "e2", "e1"]
     assert [row.event_id for row in await ledger.rows(2)] == ["e3", "e2"]
     assert [row.event_id for row in await ledger.rows(10, event_id="e2")] == ["e2"]
+    assert [row.event_id for row in await ledger.rows(10, state="dead_lettered")] == ["e3"]
     assert [row.event_id for row in await ledger.rows(10, destination="d1")] == ["e3", "e1"]
-    assert [row.event_id for row in await ledger.rows(10, destination="d1", state="claimed")] == ["e1"]
+    assert [row.event_id for row in await ledger.rows(10, destination="d1", state="attempted")] == ["e1"]
 
 
 async def test_a_purge_forgets_old_finished_rows_and_no_others(ledger: Ledger) -> None:

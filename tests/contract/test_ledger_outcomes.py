@@ -1,59 +1,101 @@
 """What came of an attempt, in every implementation of the Ledger port and in its fake."""
 
-from shared.ledger import Finished, Ledger
-from tests.contract.claims import KEY, LEASE, T, claimed, finished, plain_claim, the_row
+from shared.ledger import Claimed, Finished, Ledger
+from shared.ledger_rules import MAX_ATTEMPTS
+from tests.contract.claims import (
+    KEY,
+    LEASE,
+    MESSAGE,
+    T,
+    attempt,
+    claimed,
+    done,
+    failed,
+    finished,
+    held,
+    later,
+    plain_claim,
+    put_off,
+    the_row,
+)
 
 
-async def test_a_delivery_that_is_done_is_finished(ledger: Ledger) -> None:
+async def test_a_delivery_that_is_done_is_finished_and_has_the_record_of_its_attempt(ledger: Ledger) -> None:
     await finished(ledger)
     assert await plain_claim(ledger, T + 10 * LEASE) == Finished()
     row = await the_row(ledger)
     assert (row.state, row.answer, row.attempt_number) == ("delivered", "202 Accepted", 1)
+    assert row.attempts == (attempt("delivered", answer="202 Accepted"),)
 
 
 async def test_a_delivery_that_failed_is_finished_and_says_why(ledger: Ledger) -> None:
     claim = await claimed(ledger)
-    assert await ledger.failed(KEY, claim.fence, T, "refused: no such list", "404")
+    assert await ledger.settle(claim, failed(T, "refused: no such list", "404"))
     assert await plain_claim(ledger, T + 10 * LEASE) == Finished()
     row = await the_row(ledger)
     assert (row.state, row.reason, row.answer) == ("dead_lettered", "refused: no such list", "404")
 
 
-async def test_nothing_is_done_before_it_was_attempted(ledger: Ledger) -> None:
+async def test_a_delivery_keeps_its_message_until_it_is_finished(ledger: Ledger) -> None:
     claim = await claimed(ledger)
-    assert not await ledger.done(KEY, claim.fence, T, "")
+    assert await ledger.settle(claim, later(T))
+    assert (await the_row(ledger)).message == MESSAGE
+    fence = await ledger.postpone(KEY, claim.row.fence, T, T)
+    assert await ledger.settle(await claimed(ledger, T, fence), done())
+    assert (await the_row(ledger)).message == b""
 
 
 async def test_a_stale_fence_writes_nothing(ledger: Ledger) -> None:
-    stale = (await claimed(ledger)).fence
-    current = (await claimed(ledger, T + LEASE)).fence
-    assert not await ledger.attempted(KEY, stale, T)
-    assert await ledger.attempted(KEY, current, T + LEASE)
-    assert not await ledger.done(KEY, stale, T, "")
-    assert not await ledger.failed(KEY, stale, T, "", "")
-    assert not await ledger.retry_at(KEY, stale, T, T, "", "")
-    assert not await ledger.hold(KEY, stale, T, "", "")
-    assert (await the_row(ledger)).state == "attempted"
+    stale = await claimed(ledger)
+    current = await claimed(ledger, T + LEASE)
+    assert await ledger.begin(stale, T) is None
+    assert await ledger.begin(current, T + LEASE)
+    assert not await ledger.give_back(stale, T)
+    for settlement in (done(), failed(), later(T), put_off(T), held()):
+        assert not await ledger.settle(stale, settlement)
+    row = await the_row(ledger)
+    assert (row.state, row.fence, len(row.attempts)) == ("attempted", current.row.fence, 1)
 
 
 async def test_a_write_that_comes_twice_is_the_same_as_once(ledger: Ledger) -> None:
     claim = await claimed(ledger)
-    assert await ledger.attempted(KEY, claim.fence, T)
-    assert await ledger.attempted(KEY, claim.fence, T)
-    assert await ledger.done(KEY, claim.fence, T, "202")
-    assert await ledger.done(KEY, claim.fence, T, "202")
-    assert (await the_row(ledger)).attempt_number == 1
+    assert await ledger.settle(claim, done())
+    assert await ledger.settle(claim, done())
+    row = await the_row(ledger)
+    assert (row.attempt_number, len(row.attempts)) == (1, 1)
 
 
 async def test_a_finished_delivery_takes_no_other_outcome(ledger: Ledger) -> None:
     claim = await finished(ledger)
-    assert not await ledger.retry_at(KEY, claim.fence, T, T, "", "")
-    assert not await ledger.failed(KEY, claim.fence, T, "", "")
-    assert not await ledger.give_back(KEY, claim.fence, T)
+    assert not await ledger.settle(claim, later(T))
+    assert not await ledger.settle(claim, failed())
+    assert not await ledger.give_back(claim, T)
 
 
-async def test_a_key_that_is_not_there_takes_no_outcome(ledger: Ledger) -> None:
-    assert not await ledger.attempted("nothing", 1, T)
-    assert not await ledger.done("nothing", 1, T, "")
-    assert await ledger.postpone("nothing", 1, T, T) is None
-    assert await ledger.reopen("nothing", T) is None
+async def test_a_delivery_that_is_not_there_takes_no_outcome(ledger: Ledger) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.settle(claim, done())
+    assert await ledger.purge(T + 1) == 1
+    assert not await ledger.settle(claim, done())
+    assert await ledger.begin(claim, T) is None
+    assert await ledger.postpone(KEY, claim.row.fence, T, T) is None
+    assert await ledger.reopen(KEY, T) is None
+
+
+async def test_an_outcome_without_an_attempt_leaves_its_number_free(ledger: Ledger) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.settle(claim, put_off(T))
+    row = await the_row(ledger)
+    assert (row.state, row.reason, row.attempt_number, row.attempts) == ("retry_scheduled", "paused", 0, ())
+
+
+async def test_of_very_many_attempts_the_newest_are_kept(ledger: Ledger) -> None:
+    claim = await claimed(ledger)
+    for number in range(1, MAX_ATTEMPTS + 2):
+        assert await ledger.settle(claim, done(T, number=number))
+        assert await ledger.reopen(KEY, T)
+        answer = await plain_claim(ledger, T)
+        assert isinstance(answer, Claimed)
+        claim = answer
+    attempts = (await the_row(ledger)).attempts
+    assert [each.attempt_number for each in attempts] == list(range(2, MAX_ATTEMPTS + 2))

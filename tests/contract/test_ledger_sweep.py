@@ -6,7 +6,22 @@ import json
 from shared.cloud.gcp.ledger_documents import new_document, row_of
 from shared.ledger import Busy, Claimed, Ledger, Waiting
 from shared.ledger_rules import new_row
-from tests.contract.claims import DELIVERY, KEY, LEASE, MESSAGE, T, claimed, delivery, in_retry, plain_claim
+from tests.contract.claims import (
+    DELIVERY,
+    KEY,
+    LEASE,
+    MESSAGE,
+    T,
+    claimed,
+    delivery,
+    done,
+    failed,
+    in_retry,
+    later,
+    plain_claim,
+    put_off,
+    suspect,
+)
 
 
 async def test_a_retry_waits_for_the_sweep_even_when_its_time_has_come(ledger: Ledger) -> None:
@@ -26,7 +41,7 @@ async def test_the_oldest_due_come_first_and_no_more_than_asked_for(ledger: Ledg
     for number, at in enumerate([30.0, 10.0, 20.0]):
         claim = await ledger.claim(delivery(number), MESSAGE, T, LEASE)
         assert isinstance(claim, Claimed)
-        assert await ledger.retry_at(delivery(number).id, claim.fence, T, T + at, "", "")
+        assert await ledger.settle(claim, later(T + at))
     assert [row.event_id for row in await ledger.due(T + 60, 2)] == ["e1", "e2"]
 
 
@@ -34,7 +49,7 @@ async def test_what_was_due_before_the_lower_bound_is_left_out(ledger: Ledger) -
     for number, at in enumerate([10.0, 20.0, 30.0]):
         claim = await ledger.claim(delivery(number), MESSAGE, T, LEASE)
         assert isinstance(claim, Claimed)
-        assert await ledger.retry_at(delivery(number).id, claim.fence, T, T + at, "", "")
+        assert await ledger.settle(claim, later(T + at))
     assert [row.event_id for row in await ledger.due(T + 60, 10, T + 20)] == ["e1", "e2"]
 
 
@@ -43,8 +58,8 @@ async def test_many_rows_are_postponed_at_once_each_by_its_own_fence(ledger: Led
     for number in range(3):
         claim = await ledger.claim(delivery(number), MESSAGE, T, LEASE)
         assert isinstance(claim, Claimed)
-        assert await ledger.retry_at(delivery(number).id, claim.fence, T, T, "", "")
-        moves.append((delivery(number).id, claim.fence))
+        assert await ledger.settle(claim, later(T))
+        moves.append((delivery(number).id, claim.row.fence))
     first = await ledger.postpone(*moves[1], T, T + 600)
     fences = await ledger.postpone_all([*moves, ("unknown", 1)], T, T + 300)
     assert [isinstance(fence, int) for fence in fences] == [True, False, True, False]
@@ -57,88 +72,93 @@ async def test_many_rows_are_postponed_at_once_each_by_its_own_fence(ledger: Led
 
 async def test_only_the_message_of_the_sweep_starts_the_retry(ledger: Ledger) -> None:
     first = await in_retry(ledger, at=T + 5)
-    fence = await ledger.postpone(KEY, first.fence, T + 5, T + 605)
+    fence = await ledger.postpone(KEY, first.row.fence, T + 5, T + 605)
     assert fence is not None
-    assert await ledger.claim(DELIVERY, MESSAGE, T + 5, LEASE, first.fence) == Waiting(T + 605)
+    assert await ledger.claim(DELIVERY, MESSAGE, T + 5, LEASE, first.row.fence) == Waiting(T + 605)
     second = await claimed(ledger, T + 5, due_fence=fence)
-    assert (second.attempt_number, second.unknown) == (2, False)
+    assert (second.row.attempt_number, second.row.crashes) == (2, 0)
 
 
 async def test_a_row_is_postponed_by_one_sweep_only(ledger: Ledger) -> None:
     first = await in_retry(ledger, at=T)
-    fences = await asyncio.gather(*(ledger.postpone(KEY, first.fence, T, T + 600) for _ in range(5)))
+    fences = await asyncio.gather(*(ledger.postpone(KEY, first.row.fence, T, T + 600) for _ in range(5)))
     assert sum(fence is not None for fence in fences) == 1
     assert await ledger.due(T, 10) == []
 
 
 async def test_only_what_waits_for_its_retry_is_postponed(ledger: Ledger) -> None:
     claim = await claimed(ledger)
-    assert await ledger.postpone(KEY, claim.fence, T, T + 600) is None
-    assert await ledger.attempted(KEY, claim.fence, T)
+    assert await ledger.postpone(KEY, claim.row.fence, T, T + 600) is None
+    assert await ledger.settle(claim, done())
 
 
 async def test_a_postponed_row_whose_message_was_lost_is_due_again(ledger: Ledger) -> None:
     first = await in_retry(ledger, at=T)
-    await ledger.postpone(KEY, first.fence, T, T + 600)
+    await ledger.postpone(KEY, first.row.fence, T, T + 600)
     assert [row.key for row in await ledger.due(T + 600, 10)] == [KEY]
 
 
 async def test_a_message_of_the_sweep_that_comes_twice_starts_one_retry(ledger: Ledger) -> None:
     first = await in_retry(ledger, at=T)
-    fence = await ledger.postpone(KEY, first.fence, T, T + 600)
+    fence = await ledger.postpone(KEY, first.row.fence, T, T + 600)
     second = await claimed(ledger, T, due_fence=fence)
     assert await ledger.claim(DELIVERY, MESSAGE, T, LEASE, fence) == Busy()
-    assert await ledger.retry_at(KEY, second.fence, T, T + 60, "", "")
+    assert await ledger.settle(second, later(T + 60))
     assert await ledger.claim(DELIVERY, MESSAGE, T, LEASE, fence) == Waiting(T + 60)
 
 
 async def test_a_claim_that_made_no_attempt_counts_none(ledger: Ledger) -> None:
     claim = await claimed(ledger)
-    assert await ledger.retry_at(KEY, claim.fence, T, T, "paused", "")
-    fence = await ledger.postpone(KEY, claim.fence, T, T + 600)
-    assert (await claimed(ledger, T, due_fence=fence)).attempt_number == 1
+    assert await ledger.settle(claim, put_off(T))
+    fence = await ledger.postpone(KEY, claim.row.fence, T, T + 600)
+    assert (await claimed(ledger, T, due_fence=fence)).row.attempt_number == 1
 
 
 async def test_what_is_put_off_without_an_attempt_leaves_the_one_before_unknown(ledger: Ledger) -> None:
-    first = await claimed(ledger)
-    assert await ledger.attempted(KEY, first.fence, T)
-    second = await claimed(ledger, T + LEASE)
-    assert await ledger.retry_at(KEY, second.fence, T + LEASE, T + LEASE, "paused", "")
-    fence = await ledger.postpone(KEY, second.fence, T + LEASE, T + LEASE + 600)
-    third = await claimed(ledger, T + LEASE, due_fence=fence)
-    assert (third.unknown, third.crashes) == (True, 1)
+    claim = await suspect(ledger)
+    assert await ledger.settle(claim, put_off(T + LEASE, T + LEASE))
+    fence = await ledger.postpone(KEY, claim.row.fence, T + LEASE, T + LEASE + 600)
+    again = (await claimed(ledger, T + LEASE, due_fence=fence)).row
+    assert (again.state, again.attempt_number, again.crashes) == ("claimed", 1, 1)
 
 
-async def retried(ledger: Ledger, due_fence: int | None, at: float, *, is_unknown: bool) -> int:
-    """One attempt, recorded as unknown or not, and due again at once; the fence of the sweep's message."""
+async def retried(ledger: Ledger, due_fence: int | None, at: float, outcome: str) -> int:
+    """One attempt with that outcome, due again at once; the fence of the sweep's message."""
     claim = await claimed(ledger, at, due_fence)
-    assert await ledger.attempted(KEY, claim.fence, at)
-    assert await ledger.retry_at(KEY, claim.fence, at, at, "no answer", "", is_unknown=is_unknown)
-    fence = await ledger.postpone(KEY, claim.fence, at, at + 600)
+    assert await ledger.settle(claim, later(at, at, outcome))
+    fence = await ledger.postpone(KEY, claim.row.fence, at, at + 600)
     assert fence is not None
     return fence
 
 
 async def test_attempts_in_a_row_whose_outcome_is_unknown_are_counted(ledger: Ledger) -> None:
-    fence = await retried(ledger, None, T, is_unknown=True)
-    fence = await retried(ledger, fence, T, is_unknown=True)
+    fence = await retried(ledger, None, T, "unknown")
+    fence = await retried(ledger, fence, T, "unknown")
     paused = await claimed(ledger, T, fence)
-    assert (paused.unknown_count, paused.unknown, paused.crashes) == (2, False, 0)
-    assert await ledger.retry_at(KEY, paused.fence, T, T, "paused", "")
-    due_fence = await ledger.postpone(KEY, paused.fence, T, T + 600)
-    assert (await claimed(ledger, T, due_fence)).unknown_count == 2
+    assert (paused.row.unknown_count, paused.row.crashes) == (2, 0)
+    assert await ledger.settle(paused, put_off(T))
+    due_fence = await ledger.postpone(KEY, paused.row.fence, T, T + 600)
+    assert (await claimed(ledger, T, due_fence)).row.unknown_count == 2
 
 
 async def test_an_attempt_without_a_record_counts_as_unknown_and_a_known_outcome_ends_the_count(ledger: Ledger) -> None:
-    fence = await retried(ledger, None, T, is_unknown=True)
-    crashed = await claimed(ledger, T, fence)
-    assert await ledger.attempted(KEY, crashed.fence, T)
+    fence = await retried(ledger, None, T, "unknown")
+    await claimed(ledger, T, fence)
     after = await claimed(ledger, T + LEASE)
-    assert (after.unknown_count, after.unknown, after.crashes) == (2, True, 1)
-    assert await ledger.attempted(KEY, after.fence, T + LEASE)
-    assert await ledger.retry_at(KEY, after.fence, T + LEASE, T + LEASE, "busy there", "429")
-    due_fence = await ledger.postpone(KEY, after.fence, T + LEASE, T + LEASE + 600)
-    assert (await claimed(ledger, T + LEASE, due_fence)).unknown_count == 0
+    assert (after.row.unknown_count, after.row.crashes) == (2, 1)
+    begun = await ledger.begin(after, T + LEASE)
+    assert begun is not None
+    assert await ledger.settle(begun, later(T + LEASE, T + LEASE))
+    due_fence = await ledger.postpone(KEY, begun.row.fence, T + LEASE, T + LEASE + 600)
+    again = (await claimed(ledger, T + LEASE, due_fence)).row
+    assert (again.state, again.unknown_count, again.crashes) == ("attempted", 0, 0)
+
+
+async def test_a_delivery_that_is_reopened_has_no_unknown_attempts(ledger: Ledger) -> None:
+    fence = await retried(ledger, None, T, "unknown")
+    assert await ledger.settle(await claimed(ledger, T, fence), failed(T, "outcome_unknown: no answer"))
+    await ledger.reopen(KEY, T)
+    assert (await claimed(ledger, T)).row.unknown_count == 0
 
 
 def test_a_document_of_firestore_from_before_the_count_has_none() -> None:
@@ -146,22 +166,3 @@ def test_a_document_of_firestore_from_before_the_count_has_none() -> None:
     written = json.loads(str(fields["row"]))
     del written["unknown_count"]
     assert row_of({"row": json.dumps(written)}).unknown_count == 0
-
-
-async def test_a_delivery_that_is_reopened_has_no_unknown_attempts(ledger: Ledger) -> None:
-    fence = await retried(ledger, None, T, is_unknown=True)
-    claim = await claimed(ledger, T, fence)
-    assert await ledger.failed(KEY, claim.fence, T, "outcome_unknown: no answer", "")
-    await ledger.reopen(KEY, T)
-    assert (await claimed(ledger, T)).unknown_count == 0
-
-
-async def test_an_outcome_that_is_known_ends_the_count_of_crashes(ledger: Ledger) -> None:
-    first = await claimed(ledger)
-    assert await ledger.attempted(KEY, first.fence, T)
-    second = await claimed(ledger, T + LEASE)
-    assert await ledger.attempted(KEY, second.fence, T + LEASE)
-    assert await ledger.retry_at(KEY, second.fence, T + LEASE, T + LEASE, "busy there", "429")
-    fence = await ledger.postpone(KEY, second.fence, T + LEASE, T + LEASE + 600)
-    third = await claimed(ledger, T + LEASE, due_fence=fence)
-    assert (third.unknown, third.crashes) == (False, 0)

@@ -10,7 +10,7 @@ import pytest
 from shared.cloud.local.ledger import LocalLedger
 from shared.errors import Temporary
 from shared.ledger import Claimed, Finished
-from tests.contract.claims import LEASE, MESSAGE, T, delivery, finished, plain_claim
+from tests.contract.claims import LEASE, MESSAGE, T, claimed, delivery, failed, finished, in_retry, plain_claim
 
 
 async def test_two_processes_may_share_the_file(tmp_path: Path) -> None:
@@ -51,6 +51,7 @@ async def test_a_file_of_the_version_before_is_upgraded_by_one_of_two_processes(
     await finished(old)
     await old.close()
     with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as connection:
+        _make_version_3(connection)
         connection.execute("UPDATE deliveries SET state = 'done'")
         connection.execute("ALTER TABLE deliveries DROP COLUMN unknown_count")
         connection.execute("PRAGMA user_version = 1")
@@ -59,6 +60,15 @@ async def test_a_file_of_the_version_before_is_upgraded_by_one_of_two_processes(
     (row,) = await one.rows(10)
     assert (row.state, row.answer, row.unknown_count) == ("delivered", "202 Accepted", 0)
     await asyncio.gather(one.close(), other.close())
+
+
+def _make_version_3(connection: sqlite3.Connection) -> None:
+    """Its messages had a table of their own, and attempts were in the journal only."""
+    connection.execute("CREATE TABLE messages (id INTEGER PRIMARY KEY, message BLOB NOT NULL)")
+    connection.execute("INSERT INTO messages SELECT id, message FROM deliveries")
+    connection.execute("ALTER TABLE deliveries DROP COLUMN attempts")
+    connection.execute("ALTER TABLE deliveries DROP COLUMN message")
+    connection.execute("PRAGMA user_version = 3")
 
 
 @pytest.mark.parametrize("name", ["deliveries_due", "deliveries_held", "deliveries_failed"])
@@ -70,6 +80,7 @@ async def test_the_states_of_version_2_get_todays_words_and_the_indexes_of_a_new
     await finished(old)
     await asyncio.gather(new.close(), old.close())
     with closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as connection:
+        _make_version_3(connection)
         connection.execute("UPDATE deliveries SET state = 'retry_at', retry_at = 5")
         connection.execute("PRAGMA user_version = 2")
     upgraded = LocalLedger(tmp_path / "old.db")
@@ -80,13 +91,27 @@ async def test_the_states_of_version_2_get_todays_words_and_the_indexes_of_a_new
         assert one.execute(select, (name,)).fetchall() == other.execute(select, (name,)).fetchall() != []
 
 
+async def test_what_waits_keeps_its_message_through_the_upgrade(tmp_path: Path) -> None:
+    old = LocalLedger(tmp_path / "ledger.db")
+    await in_retry(old, at=T + 5)
+    await old.close()
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as connection:
+        _make_version_3(connection)
+    ledger = LocalLedger(tmp_path / "ledger.db")
+    [row] = await ledger.due(T + 5, 10)
+    assert (row.message, row.attempts) == (MESSAGE, ())
+    fence = await ledger.postpone(row.key, row.fence, T + 5, T + 600)
+    assert await ledger.settle(await claimed(ledger, T + 5, fence), failed())
+    await ledger.close()
+
+
 async def test_a_large_purge_is_whole(tmp_path: Path) -> None:
     local = LocalLedger(tmp_path / "ledger.db")
 
     async def fail(number: int) -> None:
         claim = await local.claim(delivery(number), MESSAGE, T, LEASE)
         assert isinstance(claim, Claimed)
-        await local.failed(delivery(number).id, claim.fence, T, "", "")
+        await local.settle(claim, failed())
 
     await asyncio.gather(*(fail(number) for number in range(1_500)))
     assert await local.purge(T + 1) == 1_500

@@ -12,7 +12,7 @@ from shared.delivery import Delivery
 from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision
 from shared.jsontext import Json, to_json
-from shared.ledger import Claimed
+from shared.ledger import Claimed, Settlement
 from shared.times import rfc3339
 from tests.fakes.deliveries import to_cloudevent_of
 
@@ -58,17 +58,16 @@ class Kept:
     def delivered(self, event: Event, answer: str = "202 accepted") -> Delivery:
         """In the ledger, and in the journal after one attempt."""
         delivery = Delivery(event, "tell", "list")
-        asyncio.run(self._deliver(delivery, answer))
-        names = delivery.id, event.id, "tell", "list"
-        self.record(AttemptEntry(*names, 1, NOW + 1, NOW + 1.25, "delivered", "", answer))
+        attempt = AttemptEntry(delivery.id, event.id, "tell", "list", 1, NOW + 1, NOW + 1.25, "delivered", "", answer)
+        asyncio.run(self._deliver(delivery, attempt))
+        self.record(attempt)
         return delivery
 
-    async def _deliver(self, delivery: Delivery, answer: str) -> None:
+    async def _deliver(self, delivery: Delivery, attempt: AttemptEntry) -> None:
         ledger = LocalLedger(self.folder / "ledger.db")
         claim = await ledger.claim(delivery, b"{}", NOW, 60)
         assert isinstance(claim, Claimed)
-        await ledger.attempted(delivery.id, claim.fence, NOW)
-        await ledger.done(delivery.id, claim.fence, NOW, answer)
+        await ledger.settle(claim, Settlement("delivered", NOW, attempt=attempt))
         await ledger.close()
 
     def dead_letter(self, event: Event, code: str = "request_rejected", at: float = NOW) -> str:

@@ -1,8 +1,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from secrets import randbits
 
 from shared import ledger_rules as rules
-from shared.cloud.ledger_writes import LedgerWrites
+from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.ledger import Claim, DestinationState, LedgerRow
@@ -21,10 +22,10 @@ class FakeLedger(LedgerWrites):
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
     ) -> Claim:
         self._fail_if_faulty()
-        key = delivery.id
+        key, fence = delivery.id, randbits(FENCE_BITS)
         row = self.table.get(key) or rules.new_row(delivery, key, message, now)
-        answer, result = rules.claim(row, delivery.event.payloadhash, message, now, lease_seconds, due_fence)
-        self.table[key] = result
+        answer, taken = rules.claim(row, delivery.event.payloadhash, message, now, lease_seconds, due_fence, fence)
+        self.table[key] = taken
         return answer
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:

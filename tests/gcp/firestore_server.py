@@ -157,11 +157,18 @@ class FirestoreServer:
         for write in writes:
             current = write.get("currentDocument", {})
             assert isinstance(current, dict)
-            assert "updateTime" not in current, "update times are no fences: two writes may have the same"
-        answer = self.store.write(writes)
+            version = current.get("updateTime")
+            if version is not None and version != self._time_of(_written_name(write)):
+                raise Refusal("FAILED_PRECONDITION", "the stored version does not match the required base version")
+        answer = self.store.write([_without_version(write) for write in writes])
         self.counts["documents written"] += len(writes)
         self._versions.update(map(_written_name, writes))
-        return answer
+        results: list[Json] = [{"updateTime": self._time_of(_written_name(write))} for write in writes]
+        return {**answer, "writeResults": results}
+
+    def _time_of(self, name: str) -> str:
+        """Each write of a document has a later time."""
+        return f"2026-01-01T00:00:00.{self._versions[name]:06d}Z"
 
     def _run_query(self, parent: str, body: JsonObject) -> Json:
         query = _checked(body.get("structuredQuery"))
@@ -233,6 +240,13 @@ def _masked(document: JsonObject, mask: list[str]) -> JsonObject:
 def _written_name(write: JsonObject) -> str:
     update = write.get("update")
     return str(update["name"] if isinstance(update, dict) else write["delete"])
+
+
+def _without_version(write: JsonObject) -> JsonObject:
+    """The store has times of its own."""
+    current = write.get("currentDocument")
+    is_versioned = isinstance(current, dict) and "updateTime" in current
+    return {name: value for name, value in write.items() if not (is_versioned and name == "currentDocument")}
 
 
 def _objects(value: Json) -> list[JsonObject]:

@@ -8,6 +8,7 @@ from functions.notify.destination import Attempt, Destination
 from shared.delivery import Delivery, Outcome, RetryLater
 from shared.jsontext import Json
 from shared.ledger import Claim, Claimed
+from shared.ledger_rules import ATTEMPTED, new_row
 from shared.ports import BusMessage
 from tests.simulation.bus import SimulatedBus
 from tests.simulation.faults import CALM, Rates
@@ -54,13 +55,14 @@ def test_it_would_see_a_ledger_that_lets_two_workers_have_a_delivery(monkeypatch
     async def claim_for_everyone(
         self: WeatheredLedger, delivery: Delivery, message: bytes, now: float, lease: float, due: int | None = None
     ) -> Claim:
-        return Claimed(1, 1)
+        row = new_row(delivery, delivery.id, message, now)
+        return Claimed(replace(row, state=ATTEMPTED, attempt_number=1, lease_until=now + lease))
 
     async def written(self: WeatheredLedger, *arguments: Json) -> bool:
         return True
 
     monkeypatch.setattr(WeatheredLedger, "claim", claim_for_everyone)
-    for name in ("attempted", "done", "failed", "retry_at", "give_back"):
+    for name in ("begin", "settle", "give_back"):
         monkeypatch.setattr(WeatheredLedger, name, written)
     assert simulate(1, EVENTS).verdict.unexplained
 

@@ -128,7 +128,7 @@ class Retention(Model):
     """The times after which events, bodies and dead letters are deleted."""
 
     events: Seconds = 30 * 86_400
-    bodies: Seconds = 7 * 86_400
+    bodies: Seconds = 30 * 86_400
     dead_letters: Seconds = 45 * 86_400
 
 

@@ -77,7 +77,7 @@ def _exemption(target: Target, collection: str, field: str) -> Resource:
     return Resource(
         EXEMPTION,
         f"{collection}.{field}",
-        "large, and nothing asks for it: an index would make writing slower",
+        "nothing asks for it: an index would make writing slower",
         one(*update, "--async"),
         needs=(database_key(target),),
     )

@@ -27,6 +27,9 @@ MAX_IDS_IN_QUERY: Final = 30
 MAX_WRITES: Final = 500
 OVERTAKEN: Final = frozenset({"ABORTED", "ALREADY_EXISTS"})
 """What a transaction is told that others were faster than. Both are a 409: only the body tells them apart."""
+IS_THERE: Final = frozenset({"ALREADY_EXISTS"})
+IS_ANOTHER: Final = frozenset({"FAILED_PRECONDITION", "NOT_FOUND"})
+"""What a write is told whose condition does not hold: that the document is new, or of a version."""
 ALONE: Final = PASSING_CODES | {"ABORTED"}
 """Outside a transaction, contention passes too."""
 WHY: Final[Mapping[str, str]] = MappingProxyType(
@@ -78,15 +81,21 @@ class Firestore:
     def close(self) -> None:
         self._client.close()
 
-    async def create(self, write: Write) -> bool:
-        """Return False where the document exists. Raises Temporary, as all of these do."""
+    async def write_if(self, write: Write) -> str | None:
+        """Write where the write's condition holds: that the document is new, or of that version.
+
+        Return the document's version then, else None. Raises Temporary, as all of these do. A version is the time of
+        the last write that changed the document, and "increases monotonically with each change to the document":
+        https://firebase.google.com/docs/firestore/reference/rest/v1/projects.databases.documents#Document
+        """
         try:
-            await self._call("commit", {"writes": [self._written(write)]}, ALONE)
+            answer = await self._call("commit", {"writes": [self._written(write)]}, ALONE)
         except _Refused as refused:
-            if refused.status == "ALREADY_EXISTS":
-                return False
+            if refused.status in (IS_THERE if write.is_new else IS_ANOTHER):
+                return None
             raise self._temporary("commit", refused) from refused
-        return True
+        results = _objects(answer.get("writeResults")) if isinstance(answer, dict) else []
+        return str(results[0].get("updateTime", "")) if results else ""
 
     async def commit(self, writes: Sequence[Write]) -> None:
         """Write all or none, MAX_WRITES at most."""

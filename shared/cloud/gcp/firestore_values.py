@@ -33,7 +33,10 @@ Fields: TypeAlias = Mapping[str, Value]
 @dataclass(frozen=True, slots=True)
 class Write:
     """`fields` None deletes. `is_new`: create, where there is none. `mask`: only these fields; None is the whole
-    document. `increments` are added to integers, as part of the same write."""
+    document. `increments` are added to integers, as part of the same write.
+
+    `version`: only where the document is still as the write left it that answered this version.
+    """
 
     collection: str
     id: str
@@ -41,6 +44,7 @@ class Write:
     is_new: bool = False
     mask: tuple[str, ...] | None = None
     increments: Mapping[str, int] = field(default_factory=dict)
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,8 @@ def write_document(write: Write, name: str) -> JsonObject:
         document["updateMask"] = {"fieldPaths": list(write.mask)}
     if write.is_new:
         document["currentDocument"] = {"exists": False}
+    if write.version:
+        document["currentDocument"] = {"updateTime": write.version}
     if write.increments:
         document["updateTransforms"] = [
             {"fieldPath": name, "increment": encoded(by)} for name, by in write.increments.items()

@@ -1,31 +1,32 @@
-"""The Journal port on Firestore. An event costs two writes, an attempt one, a dead letter one.
+"""The Journal port on Firestore. An event costs one write, a dead letter one, and an attempt none.
 
-Readers compute an event's status from the ledger, so that no write here has to read first. The documents:
+Attempts are in the ledger's documents, and readers compute an event's status from those, so that no write here has to
+read first. The documents:
 
-    events        `entry`: all that is known of an event but itself, as JSON; `passes`: how often transform saw it
-    bodies        `document`: the event's CloudEvent, in a collection of its own, because it expires sooner
-    attempts      `entry`
+    events        `entry`: all that is known of an event but itself, as JSON; `passes`: how often transform saw it;
+                  `document`: the event's CloudEvent
+    bodies        `document`, only where bodies are kept for a shorter time than events: a second write
     dead-letters  `entry`, and beside it `message`, or `message_blob`, which names where a large one is stored
 
 `seq` orders them by time: milliseconds, and twelve bits of the id's hash, which keep those of one millisecond apart in
-a number that JavaScript can hold. In `by_…` it stands behind a value, as in the ledger's documents.
+a number that JavaScript can hold. An event's stands in `listed`, `by_source` and `by_type`, as shards.py writes it.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from itertools import chain
 from typing import Final
 
 from shared.cloud.gather import Gatherer
-from shared.cloud.gcp.collections import ATTEMPTS, BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT
+from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT
 from shared.cloud.gcp.firestore import Firestore
 from shared.cloud.gcp.firestore_values import MAX_DOCUMENT_BYTES, Fields, Moment, Value, Write, document_id
+from shared.cloud.gcp.shards import shard_of, sharded
 from shared.errors import Temporary
 from shared.event import to_cloudevent
 from shared.journal import KEPT, AttemptEntry, DeadLetter, EventEntry, JournalEntry, route_documents
-from shared.jsontext import Json, JsonObject, canonical, to_json
+from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import Blobs
 from shared.retention import Retention
 from shared.times import unix_seconds
@@ -58,7 +59,7 @@ class FirestoreJournal:
         if isinstance(entry, EventEntry):
             return event_writes(entry, self._retention)
         if isinstance(entry, AttemptEntry):
-            return [attempt_write(entry, self._retention)]
+            return []  # the ledger has it
         return [dead_letter_write(entry, await self._put(entry), self._retention)]
 
     async def _put(self, letter: DeadLetter) -> str | None:
@@ -104,58 +105,42 @@ def keyed(value: str, seq: int) -> str:
 
 def event_writes(entry: EventEntry, retention: Retention) -> list[Write]:
     """Return the event's writes. A second pass (redelivery, replay) changes only what was decided."""
-    event = entry.event
-    received_at = unix_seconds(event.receivedat)
-    seq = seq_of(received_at, event.id)
+    event, shard = entry.event, shard_of(entry.event.id)
+    seq = seq_of(unix_seconds(event.receivedat), event.id)
     fields: dict[str, Value] = {
         "id": event.id,
-        "seq": seq,
-        "by_source": keyed(event.source_name, seq),
-        "by_type": keyed(event.type, seq),
-        "entry": to_json(_event_document(entry, received_at)),
+        "listed": sharded("", shard, seq),
+        "by_source": sharded(f"{event.source_name[:MAX_TEXT]}/", shard, seq),
+        "by_type": sharded(f"{event.type[:MAX_TEXT]}/", shard, seq),
         EXPIRE_AT: Moment(entry.at + retention.events_seconds),
     }
-    name = document_id(event.id)
-    writes = [Write(EVENTS, name, fields, mask=tuple(fields), increments={"passes": 1})]
     document = entry.document or to_json(to_cloudevent(event)).encode()
-    if len(document) <= MAX_DOCUMENT_BYTES:  # it always is, where there is a place for blobs
-        body: dict[str, Value] = {
-            "document": document,
-            EXPIRE_AT: Moment(entry.at + retention.bodies_seconds),
-        }
-        writes.append(Write(BODIES, name, body, mask=tuple(body)))
-    return writes
+    is_kept = len(document) <= MAX_DOCUMENT_BYTES  # it always is, where there is a place for blobs
+    has_document = is_kept and retention.bodies_seconds >= retention.events_seconds
+    fields["entry"] = to_json({**_event_document(entry, seq), "has_document": has_document})
+    bodies: list[Write] = []
+    if has_document:
+        fields["document"] = document
+    elif is_kept:
+        body: dict[str, Value] = {"document": document, EXPIRE_AT: Moment(entry.at + retention.bodies_seconds)}
+        bodies = [Write(BODIES, document_id(event.id), body, mask=tuple(body))]
+    return [Write(EVENTS, document_id(event.id), fields, mask=tuple(fields), increments={"passes": 1}), *bodies]
 
 
-def _event_document(entry: EventEntry, received_at: float) -> JsonObject:
+def _event_document(entry: EventEntry, seq: int) -> JsonObject:
     event = entry.event
     return {
+        "seq": seq,
         "source": event.source_name,
         "type": event.type,
         "subject": event.subject,
         "actor": event.actor,
-        "received_at": received_at,
+        "received_at": unix_seconds(event.receivedat),
         "routed_at": entry.at,
         "expected": entry.expected,
         "broken": entry.broken,
         "routes": route_documents(entry.routes, entry.others),
     }
-
-
-def attempt_write(entry: AttemptEntry, retention: Retention) -> Write:
-    """Return the attempt's write. The same entry written twice is one document."""
-    document: JsonObject = asdict(entry)
-    fields: dict[str, Value] = {
-        "event_id": entry.event_id,
-        "seq": seq_of(entry.ended_at, entry.delivery_id),
-        "entry": to_json(document),
-        EXPIRE_AT: Moment(entry.ended_at + retention.events_seconds),
-    }
-    return Write(ATTEMPTS, hashlib.sha256(canonical(document)).hexdigest()[:32], fields)
-
-
-def attempt_of(fields: Fields) -> AttemptEntry:
-    return AttemptEntry(**entry_of(fields))  # type: ignore[arg-type] # as attempt_write wrote it
 
 
 def dead_letter_write(letter: DeadLetter, blob: str | None, retention: Retention) -> Write:

@@ -1,12 +1,13 @@
 """The Ledger port on Firestore. The protocol itself is shared/ledger_rules.py.
 
-A delivery that goes well costs three writes and two reads: it is made by create-if-absent, which is its claim, and
-`attempted` and `done` are each a transaction on its document.
+A delivery that goes well costs two writes and no read: it is made by create-if-absent, which is its claim, and settled
+by a write that is conditional on the version which the claim made. All else is a transaction on its document.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from secrets import randbits
 from typing import Final
 
 from shared import ledger_rules as rules
@@ -15,21 +16,26 @@ from shared.cloud.gcp.collections import DESTINATIONS, LEDGER
 from shared.cloud.gcp.firestore import MAX_WRITES, Firestore
 from shared.cloud.gcp.firestore_values import Fields, Write, query_document
 from shared.cloud.gcp.ledger_documents import (
+    OLD_HELD,
     ROW,
+    WHOLE,
     changed_document,
-    due_query,
+    event_query,
+    held_query,
+    index_of,
+    microseconds,
     new_document,
     newest_of,
-    old_query,
+    old_due_query,
     removed_document,
     row_of,
-    rows_query,
 )
-from shared.cloud.ledger_writes import LedgerWrites
+from shared.cloud.gcp.shards import LAST, read_shards
+from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
-from shared.ledger import Claim, DestinationState, LedgerRow
+from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Settlement
 from shared.ledger_rules import Rule
 
 AT_ONCE: Final = 25
@@ -38,6 +44,9 @@ MOVED_AT_ONCE: Final = 100
 MAX_PURGED: Final = 1_000
 MESSAGES_AT_ONCE: Final = 30
 """At 200 KiB each, what one answer can hold."""
+CHUNK: Final = 100
+MAX_LOOKED_THROUGH: Final = 1_000
+"""Rows that a search reads where no index finds the state that it asks for."""
 
 
 class FirestoreLedger(LedgerWrites):
@@ -47,29 +56,44 @@ class FirestoreLedger(LedgerWrites):
     async def claim(
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
     ) -> Claim:
-        key = delivery.id
+        key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
 
-        def take(row: LedgerRow | None) -> tuple[Claim, LedgerRow | None]:
-            known = row or rules.new_row(delivery, key, message, now)
-            answer, taken = rules.claim(known, delivery.event.payloadhash, message, now, lease_seconds, due_fence)
-            return answer, None if taken is row else taken
+        def take(row: LedgerRow) -> tuple[Claim, LedgerRow]:
+            return rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence)
 
+        new = rules.new_row(delivery, key, message, now)
         if due_fence is None:  # seen for the first time, most likely
-            answer, taken = take(None)
-            if taken is not None and await self._store.create(new_document(taken)):
-                return answer
+            _, taken = take(new)
+            version = await self._store.write_if(new_document(taken))
+            if version is not None:
+                return Claimed(taken, version)
 
         def decide(fields: Fields | None) -> tuple[Claim, Write | None]:
-            answer, taken = take(row_of(fields) if fields else None)
-            if taken is None:
+            row = row_of(fields) if fields else new
+            answer, taken = take(row)
+            if taken is row:
                 return answer, None
-            return answer, changed_document(taken, with_message=True) if fields else new_document(taken)
+            return answer, changed_document(taken, row) if fields else new_document(taken)
 
-        return await self._store.transact(LEDGER, key, ROW, decide)
+        return await self._store.transact(LEDGER, key, WHOLE, decide)
+
+    async def settle(self, claim: Claimed, settlement: Settlement) -> bool:
+        if claim.version:
+            settled = rules.settle(claim.row, claim.row.fence, settlement)
+            write = None if settled is None else changed_document(settled, claim.row, claim.version)
+            if write is not None and await self._store.write_if(write) is not None:
+                return True
+        return await super().settle(claim, settlement)
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
-        found = await self._rows(due_query(now, limit, since))
-        return await self._with_messages([row for row in found if rules.is_due(row, now)])
+        """Ask with a lower bound, so that Firestore skips the index entries of rows that were moved lately."""
+        low, high = microseconds(since), microseconds(now) + 1
+        found = await read_shards(self._store, LEDGER, "due", limit, low=low, high=high, select=("row", "due"))
+        rows = [row_of(each.fields) for each in found]
+        if not since:
+            rows += await self._rows(old_due_query(now, limit))
+        due = sorted((row for row in rows if rules.is_due(row, now)), key=lambda row: row.retry_at or 0.0)
+        return await self._with_messages(due[:limit])
 
     async def postpone_all(
         self, moves: Sequence[tuple[str, int]], now: float, at: float
@@ -86,7 +110,7 @@ class FirestoreLedger(LedgerWrites):
             rows = [
                 rules.postpone(row_of(found[key]), fence, now, at) if key in found else None for key, fence in moves
             ]
-            writes = [changed_document(row, with_message=False) for row in rows if row is not None]
+            writes = [changed_document(row) for row in rows if row is not None]
             return [None if row is None else row.fence for row in rows], writes
 
         try:
@@ -103,7 +127,7 @@ class FirestoreLedger(LedgerWrites):
     async def release(self, destination: str, now: float) -> int:
         await self._store.commit([Write(DESTINATIONS, destination, None)])
         count = 0
-        while held := await self._rows(rows_query(MAX_WRITES, None, destination, rules.HELD)):
+        while held := await self._held(destination):
             released = 0
             for keys in batches([row.key for row in held], AT_ONCE):
                 released += sum(await asyncio.gather(*(self._release(key, now) for key in keys)))
@@ -112,6 +136,10 @@ class FirestoreLedger(LedgerWrites):
                 break
         return count
 
+    async def _held(self, destination: str) -> list[LedgerRow]:
+        held = await self._rows(held_query(destination, MAX_WRITES))
+        return held or await self._rows(held_query(destination, MAX_WRITES, OLD_HELD))
+
     async def destination_state(self, destination: str) -> DestinationState:
         found = await self._store.get(DESTINATIONS, [destination])
         return state_of(found.get(destination, {}))
@@ -119,12 +147,31 @@ class FirestoreLedger(LedgerWrites):
     async def rows(
         self, limit: int, *, event_id: str | None = None, destination: str | None = None, state: str | None = None
     ) -> Sequence[LedgerRow]:
-        found = await self._rows(rows_query(limit, event_id, destination, state))
-        return await self._with_messages(newest_of(found, limit, event_id, destination, state))
+        if event_id is not None:
+            rows = newest_of(await self._rows(event_query(event_id)), limit, destination, state)
+        else:
+            rows = await self._newest(limit, destination, state)
+        return await self._with_messages(rows)
+
+    async def _newest(self, limit: int, destination: str | None, state: str | None) -> list[LedgerRow]:
+        field, prefix = index_of(destination, state)
+        is_filtered = state is not None and field not in {"by_state", "by_destination_state"}
+        chunk, high, looked_through = CHUNK if is_filtered else limit, LAST, 0
+        found: list[LedgerRow] = []
+        while len(found) < limit and looked_through < MAX_LOOKED_THROUGH:
+            documents = await read_shards(
+                self._store, LEDGER, field, chunk, prefix=prefix, high=high, descending=True, select=("row", field)
+            )
+            rows = [row_of(each.fields) for each in documents]
+            found += newest_of(rows, limit - len(found), destination, state)
+            if len(documents) < chunk:
+                break
+            looked_through, high = looked_through + chunk, microseconds(rows[-1].created_at)
+        return found
 
     async def held(self, destination: str, limit: int) -> int:
         """Count the deliveries that wait for its release, up to the limit, without reading them."""
-        return await self._store.count(rows_query(limit, None, destination, rules.HELD))
+        return await self._store.count(held_query(destination, limit))
 
     async def destination_states(self) -> dict[str, DestinationState]:
         """Return the states of those that were disabled or paused, and not released since."""
@@ -136,11 +183,10 @@ class FirestoreLedger(LedgerWrites):
 
         A row last written before that time was made before it too.
         """
-        old = [
-            row
-            for row in await self._rows(old_query(before, MAX_PURGED))
-            if row.state in rules.FINAL and row.updated_at < before
-        ]
+        select, high = ("row", "created"), microseconds(before)
+        found = await read_shards(self._store, LEDGER, "created", MAX_PURGED, high=high, select=select)
+        known = [row_of(each.fields) for each in found]
+        old = [row for row in known if row.state in rules.FINAL and row.updated_at < before]
         for rows in batches(old, MAX_WRITES):
             await self._store.commit([removed_document(row.key) for row in rows])
         return len(old)
@@ -156,9 +202,9 @@ class FirestoreLedger(LedgerWrites):
             row = row_of(fields) if fields else None
             changed = rule(row) if row else None
             is_written = changed is not None and changed is not row
-            return changed, changed_document(changed, with_message=False) if changed and is_written else None
+            return changed, changed_document(changed, row) if changed and is_written else None
 
-        return await self._store.transact(LEDGER, key, ROW, decide)
+        return await self._store.transact(LEDGER, key, WHOLE, decide)
 
     async def _set(self, destination: str, fields: Fields) -> None:
         await self._store.commit([Write(DESTINATIONS, destination, fields, mask=tuple(fields))])
@@ -167,11 +213,16 @@ class FirestoreLedger(LedgerWrites):
         return [row_of(document.fields) for document in await self._store.query(query)]
 
     async def _with_messages(self, rows: Sequence[LedgerRow]) -> list[LedgerRow]:
-        """Read by themselves, so many at a time as an answer can hold. What is gone by now is left out."""
-        groups = [[row.key for row in some] for some in batches(rows, MESSAGES_AT_ONCE)]
-        answers = await asyncio.gather(*(self._store.get(LEDGER, keys, ("message",)) for keys in groups))
+        """Read by themselves, so many at a time as an answer can hold. A row without one is left as it is."""
+        keys = [row.key for row in rows if row.state not in rules.FINAL]
+        answers = await asyncio.gather(
+            *(self._store.get(LEDGER, some, ("message",)) for some in batches(keys, MESSAGES_AT_ONCE))
+        )
         messages = {key: fields.get("message") for found in answers for key, fields in found.items()}
-        return [replace(row, message=message) for row in rows if isinstance(message := messages.get(row.key), bytes)]
+        return [
+            replace(row, message=message) if isinstance(message := messages.get(row.key), bytes) else row
+            for row in rows
+        ]
 
 
 def state_of(fields: Fields) -> DestinationState:

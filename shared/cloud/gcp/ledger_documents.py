@@ -1,10 +1,14 @@
 """A ledger's row as a Firestore document, and the queries over such documents.
 
-row                        all of the row but its message, as JSON
-message                    bytes, by far the largest part, written only when it is another
-retry_at                   a number while the row waits for its retry, else null: `due` looks for it
-by_destination, by_state,  `crm/0001790000000000`: what is equal, and then when the row was made, in one text, so
-by_destination_state       that one field's own index finds the newest of them
+row                        all of the row but its message and its attempts, as JSON
+attempts                   the attempts that ended, as JSON, written when there is another
+message                    bytes, by far the largest part, written only when it is another, and null in the end
+event_id                   finds an event's deliveries
+created, by_destination    when the row was made, the second behind its destination, as shards.py writes it
+ended                      when its last attempt ended
+due                        the time of its retry, while it waits for one
+by_state,                  as by_destination, only in the states that are looked for: waiting, held and failed
+by_destination_state
 expire_at                  once the row is finished
 """
 
@@ -15,10 +19,18 @@ from typing import Final
 from shared import ledger_rules as rules
 from shared.cloud.gcp.collections import EXPIRE_AT, LEDGER
 from shared.cloud.gcp.firestore_values import Fields, Moment, Value, Where, Write, beginning, query_document
+from shared.cloud.gcp.shards import shard_of, sharded
+from shared.cloud.ledger_writes import attempts_text, with_attempts
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ledger import LedgerRow
 
 ROW: Final = ("row",)
+WHOLE: Final = ("row", "attempts")
+FOUND: Final = frozenset({rules.RETRY_SCHEDULED, rules.HELD, rules.DEAD_LETTERED})
+"""The states that `by_state` and `by_destination_state` find."""
+OLD_RETRY_AT: Final = "retry_at"
+"""Where earlier versions kept the time of a retry, as a number."""
+OLD_HELD: Final = "disabled"
 
 # An event has at most some hundreds of deliveries: one a route and destination.
 MAX_DELIVERIES: Final = 1_000
@@ -44,18 +56,37 @@ _WRITTEN: Final = (
 )
 _EARLIER_STATES: Final = {"done": rules.DELIVERED, "failed": rules.DEAD_LETTERED, "retry_at": rules.RETRY_SCHEDULED,
                           "disabled": rules.HELD}  # fmt: skip
-"""The words for the states that an earlier version wrote. A delivery that it held is not found by `release`."""
+"""The words for the states that an earlier version wrote."""
 _ADDED: Final[JsonObject] = {"unknown_count": 0}
 """What a document of an earlier version lacks."""
+_CHANGING: Final = ("row", "due", "by_state", "by_destination_state", EXPIRE_AT, OLD_RETRY_AT)
 
 
 def new_document(row: LedgerRow) -> Write:
-    return Write(LEDGER, row.key, _fields(row) | {"message": row.message}, is_new=True)
+    shard, made = shard_of(row.key), microseconds(row.created_at)
+    fields: dict[str, Value] = {
+        "event_id": row.event_id,
+        "created": sharded("", shard, made),
+        "by_destination": sharded(f"{row.destination}/", shard, made),
+        "message": row.message,
+    }
+    return Write(LEDGER, row.key, _fields(row) | fields, is_new=True)
 
 
-def changed_document(row: LedgerRow, with_message: bool) -> Write:
-    fields = _fields(row) | ({"message": row.message} if with_message else {})
-    return Write(LEDGER, row.key, fields, mask=tuple(fields))
+def changed_document(row: LedgerRow, before: LedgerRow | None = None, version: str = "") -> Write:
+    """Return the write of what may change. `before` is None where only the row was read, and not its attempts.
+
+    Its message is written where the row has another, or needs none any more.
+    """
+    fields, mask = _fields(row), [*_CHANGING]
+    if before is not None and row.attempts != before.attempts:
+        fields["attempts"] = attempts_text(row)
+        fields["ended"] = sharded("", shard_of(row.key), microseconds(row.attempts[-1].ended_at))
+        mask += "attempts", "ended"
+    if row.state in rules.FINAL or (before is not None and row.message != before.message):
+        fields["message"] = row.message or None
+        mask.append("message")
+    return Write(LEDGER, row.key, fields, mask=tuple(mask), version=version)
 
 
 def removed_document(key: str) -> Write:
@@ -63,17 +94,17 @@ def removed_document(key: str) -> Write:
 
 
 def _fields(row: LedgerRow) -> dict[str, Value]:
-    made = _microseconds(row.created_at)
-    return {
-        "row": to_json(_row_document(row)),
-        "event_id": row.event_id,
-        "created": made,
-        "retry_at": row.retry_at if row.state == rules.RETRY_SCHEDULED else None,
-        "by_destination": f"{row.destination}/{made:016d}",
-        "by_state": f"{row.state}/{made:016d}",
-        "by_destination_state": f"{row.destination}/{row.state}/{made:016d}",
-        EXPIRE_AT: Moment(row.updated_at + rules.KEEP_SECONDS) if row.state in rules.FINAL else None,
-    }
+    """Return the changing fields. One that is left out has no index entries."""
+    shard, made = shard_of(row.key), microseconds(row.created_at)
+    fields: dict[str, Value] = {"row": to_json(_row_document(row))}
+    if row.state == rules.RETRY_SCHEDULED and row.retry_at is not None:
+        fields["due"] = sharded("", shard, microseconds(row.retry_at))
+    if row.state in FOUND:
+        fields["by_state"] = sharded(f"{row.state}/", shard, made)
+        fields["by_destination_state"] = sharded(f"{row.destination}/{row.state}/", shard, made)
+    if row.state in rules.FINAL:
+        fields[EXPIRE_AT] = Moment(row.updated_at + rules.KEEP_SECONDS)
+    return fields
 
 
 def _row_document(row: LedgerRow) -> JsonObject:
@@ -81,7 +112,8 @@ def _row_document(row: LedgerRow) -> JsonObject:
     return {**document, "replays": list(row.replays)}
 
 
-def row_of(fields: Fields, message: bytes = b"") -> LedgerRow:
+def row_of(fields: Fields) -> LedgerRow:
+    """Return the row without its message, and with its attempts where they were read."""
     document: Json = json.loads(str(fields["row"]))
     assert isinstance(document, dict)
     replays = document.pop("replays")
@@ -89,46 +121,43 @@ def row_of(fields: Fields, message: bytes = b"") -> LedgerRow:
     document = _ADDED | document
     known = {name: document[name] for name in _WRITTEN}
     known["state"] = _EARLIER_STATES.get(str(known["state"]), known["state"])
-    return LedgerRow(**known, message=message, replays=tuple(map(str, replays)))  # type: ignore[arg-type] # ours
+    row = LedgerRow(**known, message=b"", replays=tuple(map(str, replays)))  # type: ignore[arg-type] # ours
+    attempts = fields.get("attempts")
+    return with_attempts(row, attempts) if isinstance(attempts, str) else row
 
 
-def _microseconds(seconds: float) -> int:
+def microseconds(seconds: float) -> int:
     return round(seconds * 1_000_000)
 
 
-def due_query(now: float, limit: int, since: float) -> JsonObject:
-    """Return the query with a lower bound, so that Firestore skips the index entries of rows that were moved lately."""
-    where = [
-        Where("retry_at", "GREATER_THAN_OR_EQUAL", float(since)),
-        Where("retry_at", "LESS_THAN_OR_EQUAL", float(now)),
-    ]
-    return query_document(LEDGER, where, order_by="retry_at", limit=limit, select=ROW)
+def old_due_query(now: float, limit: int) -> JsonObject:
+    """Return the query for due rows that an earlier version wrote."""
+    where = [Where(OLD_RETRY_AT, "GREATER_THAN_OR_EQUAL", 0.0), Where(OLD_RETRY_AT, "LESS_THAN_OR_EQUAL", float(now))]
+    return query_document(LEDGER, where, order_by=OLD_RETRY_AT, limit=limit, select=ROW)
 
 
-def old_query(before: float, limit: int) -> JsonObject:
-    where = [Where("created", "LESS_THAN", _microseconds(before))]
-    return query_document(LEDGER, where, order_by="created", limit=limit, select=ROW)
+def held_query(destination: str, limit: int, state: str = rules.HELD) -> JsonObject:
+    """Return the query for what is held for a destination, in any order. `state` may be an earlier version's word."""
+    field = "by_destination_state"
+    where = beginning(field, f"{destination}/{state}/")
+    return query_document(LEDGER, where, order_by=field, limit=limit, select=ROW)
 
 
-def rows_query(limit: int, event_id: str | None, destination: str | None, state: str | None) -> JsonObject:
-    """Return the query, newest first; one event's rows come in any order."""
-    if event_id is not None:
-        return query_document(LEDGER, [Where("event_id", "EQUAL", event_id)], limit=MAX_DELIVERIES, select=ROW)
-    named = [(name, value) for name, value in (("destination", destination), ("state", state)) if value is not None]
-    if not named:
-        return query_document(LEDGER, order_by="created", descending=True, limit=limit, select=ROW)
-    key = "_".join(["by", *(name for name, _ in named)])
-    prefix = "".join(f"{value}/" for _, value in named)
-    return query_document(LEDGER, beginning(key, prefix), order_by=key, descending=True, limit=limit, select=ROW)
+def event_query(event_id: str) -> JsonObject:
+    """Return the query for an event's deliveries, in any order."""
+    return query_document(LEDGER, [Where("event_id", "EQUAL", event_id)], limit=MAX_DELIVERIES, select=WHOLE)
+
+
+def index_of(destination: str | None, state: str | None) -> tuple[str, str]:
+    """Return the field that finds such rows, newest first, and its prefix. It may find others too."""
+    if state in FOUND:
+        return ("by_state", f"{state}/") if destination is None else ("by_destination_state", f"{destination}/{state}/")
+    return ("created", "") if destination is None else ("by_destination", f"{destination}/")
 
 
 def newest_of(
-    rows: Sequence[LedgerRow], limit: int, event_id: str | None, destination: str | None, state: str | None
+    rows: Sequence[LedgerRow], limit: int, destination: str | None = None, state: str | None = None
 ) -> list[LedgerRow]:
-    """Filter and sort what the query of one event's rows found."""
-    kept = [
-        row
-        for row in rows
-        if event_id in (None, row.event_id) and destination in (None, row.destination) and state in (None, row.state)
-    ]
+    """Filter and sort what a query found."""
+    kept = [row for row in rows if destination in (None, row.destination) and state in (None, row.state)]
     return sorted(kept, key=lambda row: row.created_at, reverse=True)[:limit]

@@ -1,4 +1,4 @@
-"""The Owners port on Firestore: a transaction on one document a key."""
+"""The Owners port on Firestore: one document a key, made by create-if-absent. A known key costs a transaction."""
 
 from typing import Final
 
@@ -14,15 +14,19 @@ class FirestoreOwners:
         self._store = store
 
     async def owner(self, key: str, event_id: str, now: float, window_seconds: float) -> str:
+        name = document_id(key)
+        taken: Fields = {"event_id": event_id, "since": float(now), EXPIRE_AT: Moment(now + window_seconds)}
+        if await self._store.write_if(Write(OWNERS, name, taken, is_new=True)) is not None:
+            return event_id
+
         def decide(fields: Fields | None) -> tuple[str, Write | None]:
             if fields is not None:
                 owner, since = str(fields["event_id"]), fields["since"]
                 if isinstance(since, float) and now - since < window_seconds:
                     return owner, None
-            taken: Fields = {"event_id": event_id, "since": float(now), EXPIRE_AT: Moment(now + window_seconds)}
-            return event_id, Write(OWNERS, document_id(key), taken)
+            return event_id, Write(OWNERS, name, taken)
 
-        return await self._store.transact(OWNERS, document_id(key), READ, decide)
+        return await self._store.transact(OWNERS, name, READ, decide)
 
     def close(self) -> None:
         self._store.close()

@@ -50,6 +50,11 @@ def sync_commits(database: sqlite3.Connection, is_synced: bool) -> None:
     database.execute(f"PRAGMA synchronous = {'FULL' if is_synced else 'NORMAL'}")
 
 
+def is_synced(database: sqlite3.Connection) -> bool:
+    (level,) = database.execute("PRAGMA synchronous").fetchone()
+    return int(level) >= 2
+
+
 @contextmanager
 def transaction(database: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
     """Commit all of it or nothing. However it ends, the connection is free for the next one."""
@@ -68,3 +73,8 @@ def reason_of(error: sqlite3.Error | OSError) -> str:
 def is_damage(error: sqlite3.Error) -> bool:
     """Return whether the file itself cannot be read."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def is_busy(error: Exception) -> bool:
+    """Return whether another process has the file locked."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY

@@ -1,23 +1,16 @@
 """The Journal port on SQLite: what happened to each event, in `journal.db`, for the page and the commands to read."""
 
-import asyncio
 import sqlite3
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from shared.cloud.gather import Gatherer
-from shared.cloud.local.database import open_database, reason_of, sync_commits, transaction
-from shared.errors import Temporary
+from shared.cloud.local.database import open_database
+from shared.cloud.local.transactions import Transactions
 from shared.event import to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, route_documents
 from shared.jsontext import to_json
 from shared.times import unix_seconds
-
-MAX_BATCH: Final = 200
-MAX_WAITING: Final = 20_000
 
 # receive's log line may have made the row before; a second pass (redelivery, replay) changes what was decided only.
 _EVENT: Final = """
@@ -45,45 +38,18 @@ ON CONFLICT (id) DO UPDATE SET code = excluded.code, reason = excluded.reason, a
 
 
 class LocalJournal:
-    """Entries that arrive while a transaction runs go into the next; one thread writes."""
-
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._gatherer = Gatherer[Sequence[JournalEntry], None](
-            self._write, max_batch=MAX_BATCH, max_waiting=MAX_WAITING
-        )
-        self._thread: ThreadPoolExecutor | None = None
-        self._connection: sqlite3.Connection | None = None
+        self._file = Transactions(path, "journal_unavailable", open_journal)
 
     async def record(self, entries: Sequence[JournalEntry]) -> None:
-        if entries:
-            await self._gatherer.submit(entries)
+        if not entries:
+            return
+        # Nobody else keeps a dead letter; of all other entries the ledger or the bus has what counts.
+        is_synced = any(isinstance(entry, DeadLetter) for entry in entries)
+        await self._file.write(lambda connection: write_entries(connection, entries), is_synced=is_synced)
 
     async def close(self) -> None:
-        if self._thread:
-            await asyncio.to_thread(self._thread.shutdown)
-            self._thread = None
-        if self._connection:
-            self._connection.close()
-            self._connection = None
-
-    async def _write(self, batch: Sequence[Sequence[JournalEntry]]) -> Sequence[None]:
-        self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="journal")
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._write_now, batch)
-        return [None] * len(batch)
-
-    def _write_now(self, batch: Sequence[Sequence[JournalEntry]]) -> None:
-        try:
-            self._connection = self._connection or open_journal(self._path)
-            entries = list(chain.from_iterable(batch))
-            # Nobody else keeps a dead letter; of all other entries the ledger or the bus has what counts.
-            sync_commits(self._connection, any(isinstance(entry, DeadLetter) for entry in entries))
-            with transaction(self._connection):
-                write_entries(self._connection, entries)
-        except (sqlite3.Error, OSError) as error:
-            raise Temporary(
-                "journal_unavailable", f"{self._path.name} cannot be written: {reason_of(error)}"
-            ) from error
+        self._file.close()
 
 
 def write_entries(connection: sqlite3.Connection, entries: Sequence[JournalEntry]) -> None:

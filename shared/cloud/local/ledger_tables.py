@@ -1,12 +1,14 @@
-"""The tables of `ledger.db`, and how a row of theirs is read and written."""
+"""The table of deliveries in `ledger.db`, the table of destinations, and how their rows are read and written."""
 
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from shared import ledger_rules as rules
+from shared.cloud.ledger_writes import attempts_text, with_attempts
 from shared.cloud.local.database import open_database, sync_commits, transaction
 from shared.errors import Temporary
 from shared.jsontext import to_json
@@ -14,18 +16,16 @@ from shared.ledger import DestinationState, LedgerRow
 from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
-VERSION: Final = 3
+VERSION: Final = 4
 
 Value: TypeAlias = str | float | bytes | None
 
+# The partial indexes hold only what waits, and cost the others nothing.
 _WAITING_INDEXES: Final = (
     "CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (retry_at) WHERE state = 'retry_scheduled'",
     "CREATE INDEX IF NOT EXISTS deliveries_held ON deliveries (destination) WHERE state = 'held'",
     "CREATE INDEX IF NOT EXISTS deliveries_failed ON deliveries (destination) WHERE state = 'dead_lettered'",
 )
-
-# A delivery's message, by far its largest part, rests in a table of its own, so that a change of state rewrites a
-# small row. The partial indexes hold only what waits, and cost the others nothing.
 _SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS deliveries (
@@ -33,18 +33,18 @@ CREATE TABLE IF NOT EXISTS deliveries (
     destination TEXT NOT NULL, state TEXT NOT NULL, fence INTEGER NOT NULL, generation INTEGER NOT NULL,
     attempt_number INTEGER NOT NULL, retry_at REAL, reason TEXT NOT NULL, answer TEXT NOT NULL,
     created_at REAL NOT NULL, updated_at REAL NOT NULL, payload_hash TEXT NOT NULL, lease_until REAL NOT NULL,
-    crashes INTEGER NOT NULL, replays TEXT NOT NULL, unknown_count INTEGER NOT NULL DEFAULT 0);
+    crashes INTEGER NOT NULL, replays TEXT NOT NULL, unknown_count INTEGER NOT NULL DEFAULT 0,
+    attempts TEXT NOT NULL DEFAULT '[]', message BLOB NOT NULL DEFAULT x'');
 CREATE INDEX IF NOT EXISTS deliveries_event ON deliveries (event_id);
 CREATE INDEX IF NOT EXISTS deliveries_destination ON deliveries (destination);
 CREATE INDEX IF NOT EXISTS deliveries_created ON deliveries (created_at);
 {";".join(_WAITING_INDEXES)};
-CREATE TABLE IF NOT EXISTS messages (id INTEGER PRIMARY KEY, message BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS destinations (
     name TEXT PRIMARY KEY, disabled_reason TEXT, paused_until REAL, updated_at REAL NOT NULL);
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
-
+_TO_VERSION_2: Final = ("ALTER TABLE deliveries ADD COLUMN unknown_count INTEGER NOT NULL DEFAULT 0",)
 # The words for the states changed. An index with an old word in its condition would never be used again.
 _TO_VERSION_3: Final = (
     "UPDATE deliveries SET state = CASE state WHEN 'done' THEN 'delivered' WHEN 'failed' THEN 'dead_lettered'"
@@ -54,22 +54,30 @@ _TO_VERSION_3: Final = (
     "DROP INDEX deliveries_failed",
     *_WAITING_INDEXES,
 )
+_TO_VERSION_4: Final = (
+    "ALTER TABLE deliveries ADD COLUMN attempts TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE deliveries ADD COLUMN message BLOB NOT NULL DEFAULT x''",
+    "UPDATE deliveries SET message = (SELECT message FROM messages WHERE messages.id = deliveries.id)"
+    " WHERE state NOT IN ('delivered', 'dead_lettered') AND id IN (SELECT id FROM messages)",
+    "DROP TABLE messages",
+)
 
 _INDEXED: Final = ("held", "dead_lettered", "retry_scheduled")
 
-# In the order of LedgerRow's fields; its message, which only readers need, stands between the two.
+# In the order of LedgerRow's fields.
 _BEFORE: Final = (
     "key, event_id, route, destination, state, fence, generation, attempt_number, retry_at, reason, answer, "
     "created_at, updated_at"
 )
-_AFTER: Final = "payload_hash, lease_until, crashes, unknown_count, replays"
+_AFTER: Final = "payload_hash, lease_until, crashes, unknown_count, replays, attempts"
 _FIND: Final = f"SELECT {_BEFORE}, x'', {_AFTER} FROM deliveries WHERE key = ?"  # noqa: S608 our own columns
-_READ: Final = f"SELECT {_BEFORE}, message, {_AFTER} FROM deliveries JOIN messages USING (id)"  # noqa: S608 our own columns
-_INSERT: Final = f"INSERT INTO deliveries ({_BEFORE}, {_AFTER}) VALUES (?{17 * ',?'})"  # noqa: S608
+_READ: Final = f"SELECT {_BEFORE}, message, {_AFTER} FROM deliveries"  # noqa: S608 our own columns
+_INSERT: Final = f"INSERT INTO deliveries ({_BEFORE}, message, {_AFTER}) VALUES (?{19 * ',?'})"  # noqa: S608
 _UPDATE: Final = """
 UPDATE deliveries SET state = ?, fence = ?, generation = ?, attempt_number = ?, retry_at = ?, reason = ?, answer = ?,
-    updated_at = ?, lease_until = ?, crashes = ?, unknown_count = ?, replays = ? WHERE key = ?
+    updated_at = ?, lease_until = ?, crashes = ?, unknown_count = ?, replays = ?, attempts = ?
 """
+_WHERE: Final = " WHERE key = ? AND fence = ? AND state = ?"
 
 
 def open_ledger(path: Path) -> sqlite3.Connection:
@@ -81,10 +89,10 @@ def open_ledger(path: Path) -> sqlite3.Connection:
             raise Temporary(
                 "ledger_unavailable", f"{path.name} is of version {version}, made by a newer Hookchain; ours: {VERSION}"
             )
-        if 0 < version < VERSION:
-            _upgrade(connection)
-        elif version < VERSION:
+        if version == 0:
             connection.executescript(_SCHEMA)
+        elif version < VERSION:
+            _upgrade(connection)
         # The bus forgets a message once its outcome is in here: a power cut must not lose the one without the other.
         sync_commits(connection, True)
     except BaseException:
@@ -94,14 +102,12 @@ def open_ledger(path: Path) -> sqlite3.Connection:
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:
-    """Upgrade from version 1 or 2. Another process may have done it since the version was read."""
+    """Upgrade from an earlier version. Another process may have done it since the version was read."""
     with transaction(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == 1:
-            connection.execute("ALTER TABLE deliveries ADD COLUMN unknown_count INTEGER NOT NULL DEFAULT 0")
-        if version < 3:
-            for statement in _TO_VERSION_3:
-                connection.execute(statement)
+        upgrades = (_TO_VERSION_2, _TO_VERSION_3, _TO_VERSION_4)[version - 1 :]
+        for statement in chain.from_iterable(upgrades):
+            connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
@@ -126,33 +132,32 @@ def conditions(wanted: Mapping[str, str]) -> tuple[str, list[str]]:
 
 def insert_row(connection: sqlite3.Connection, row: LedgerRow) -> None:
     values = (row.key, row.event_id, row.route, row.destination, row.state, row.fence, row.generation,
-              row.attempt_number, row.retry_at, row.reason, row.answer, row.created_at, row.updated_at,
-              row.payload_hash, row.lease_until, row.crashes, row.unknown_count,
-              to_json(list(row.replays)))  # fmt: skip
-    row_id = connection.execute(_INSERT, values).lastrowid
-    connection.execute("INSERT INTO messages (id, message) VALUES (?, ?)", (row_id, row.message))
+              row.attempt_number, row.retry_at, row.reason, row.answer, row.created_at, row.updated_at, row.message,
+              row.payload_hash, row.lease_until, row.crashes, row.unknown_count, to_json(list(row.replays)),
+              attempts_text(row))  # fmt: skip
+    connection.execute(_INSERT, values)
 
 
-def update_row(connection: sqlite3.Connection, row: LedgerRow) -> None:
-    """Write everything but its message, and what never changes."""
+def update_row(connection: sqlite3.Connection, before: LedgerRow, row: LedgerRow) -> bool:
+    """Write what may change. Return False where the stored row has another fence or state than `before`.
+
+    The message is written where it is another, or no longer needed.
+    """
+    is_final = row.state in rules.FINAL
+    message = [row.message] if is_final or row.message != before.message else []
     values = (row.state, row.fence, row.generation, row.attempt_number, row.retry_at, row.reason, row.answer,
               row.updated_at, row.lease_until, row.crashes, row.unknown_count, to_json(list(row.replays)),
-              row.key)  # fmt: skip
-    connection.execute(_UPDATE, values)
-
-
-def update_message(connection: sqlite3.Connection, key: str, message: bytes) -> None:
-    connection.execute(
-        "UPDATE messages SET message = ? WHERE id = (SELECT id FROM deliveries WHERE key = ?)", (message, key)
-    )
+              attempts_text(row), *message, before.key, before.fence, before.state)  # fmt: skip
+    statement = f"{_UPDATE}{', message = ?' if message else ''}{_WHERE}"
+    return connection.execute(statement, values).rowcount == 1
 
 
 def change_row(connection: sqlite3.Connection, key: str, rule: Rule) -> LedgerRow | None:
     """Write what the rule makes of the row, and return it; None where there is no row or the rule refuses."""
     row = find_row(connection, key)
     changed = None if row is None else rule(row)
-    if changed is not None and changed is not row:
-        update_row(connection, changed)
+    if row is not None and changed is not None and changed is not row:
+        update_row(connection, row, changed)
     return changed
 
 
@@ -163,14 +168,14 @@ def forget(connection: sqlite3.Connection, before: float, limit: int) -> int:
         " AND state IN ('delivered', 'dead_lettered') LIMIT ?",
         (before, before, limit),
     ).fetchall()
-    for table in ("messages", "deliveries"):
-        connection.executemany(f"DELETE FROM {table} WHERE id = ?", found)  # noqa: S608 the two names above
+    connection.executemany("DELETE FROM deliveries WHERE id = ?", found)
     return len(found)
 
 
 def _row(values: Sequence[object]) -> LedgerRow:
-    *before, replays = values
-    return LedgerRow(*before, tuple(json.loads(str(replays))))  # type: ignore[call-arg, arg-type] # as the columns stand
+    *known, replays, attempts = values
+    row = LedgerRow(*known, tuple(json.loads(str(replays))))  # type: ignore[call-arg, arg-type] # as the columns stand
+    return row if attempts == "[]" else with_attempts(row, str(attempts))
 
 
 def set_disabled(connection: sqlite3.Connection, destination: str, reason: str, now: float) -> None:

@@ -42,9 +42,9 @@ if os.environ.get("DISTURBED_REMOVED") == "deduplication":
     from shared.ledger import Claim, Claimed, LedgerRow
 
     def claim_for_everyone(
-        row: LedgerRow, payload_hash: str, message: bytes, now: float, lease: float, due_fence: int | None
+        row: LedgerRow, payload_hash: str, message: bytes, now: float, lease: float, due_fence: int | None, fence: int
     ) -> tuple[Claim, LedgerRow]:
-        result = replace(row, state=ledger_rules.CLAIMED, fence=row.fence + 1, updated_at=now, lease_until=now + lease)
-        return Claimed(result.fence, result.attempt_number + 1), result
+        taken = replace(row, state=ledger_rules.ATTEMPTED, fence=fence, updated_at=now, lease_until=now + lease)
+        return Claimed(taken), taken
 
     vars(ledger_rules)["claim"] = claim_for_everyone

@@ -21,7 +21,7 @@ from deploy.terminal.tables import Screen
 from shared.cloud.local.journal import open_journal
 from shared.cloud.local.ledger import LocalLedger
 from shared.jsontext import JsonObject
-from shared.ledger import Claimed
+from shared.ledger import Claimed, Settlement
 from tests.fakes.notifier import a_delivery
 from tests.google_stand_in import StandIn
 from tests.stub_gcloud import StubGcloud
@@ -109,7 +109,7 @@ async def keep_some(state: Path) -> None:
     now, delivery = time.time(), a_delivery(1, "people")
     claim = await ledger.claim(delivery, b"message", now, 30.0)
     assert isinstance(claim, Claimed)
-    await ledger.retry_at(delivery.id, claim.fence, now, now + 60, "SendGrid answered 503", "")
+    await ledger.settle(claim, Settlement("retry_scheduled", now, "SendGrid answered 503", retry_at=now + 60))
     await ledger.disable("people", "mend it", time.time())
     await ledger.close()
     store = Store(state)

@@ -19,7 +19,7 @@ from deploy.history.status import held_destinations
 from shared.errors import Permanent
 from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject
-from shared.ledger import Claimed, LedgerRow
+from shared.ledger import Claimed, LedgerRow, Settlement
 from shared.ports import DELIVERIES, EVENTS
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import a_delivery
@@ -160,7 +160,7 @@ async def test_deliveries_held_for_a_renamed_destination_are_shown_too() -> None
     ledger, delivery = FakeLedger(), a_delivery(1, "old-name")
     claim = await ledger.claim(delivery, b"message", 100.0, 30.0)
     assert isinstance(claim, Claimed)
-    await ledger.hold(delivery.id, claim.fence, 100.0, "verify the address", "")
+    await ledger.settle(claim, Settlement("held", 100.0, "verify the address"))
     assert await held_destinations(ledger, ["new-name"], 150.0) == [
         {"destination": "old-name", "reason": "verify the address", "count": 1, "paused_until": None}
     ]

@@ -23,7 +23,7 @@ from shared.delivery import Delivery
 from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, RouteDecision
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ledger import Claimed
+from shared.ledger import Claimed, Settlement
 from shared.settings import read_settings
 from tests.fakes.bus import FakeBus
 from tests.fakes.deliveries import to_cloudevent_of
@@ -83,10 +83,9 @@ async def test_an_event_is_shown_whole_with_its_delivery_and_its_mail(inspector:
     delivery = Delivery(event, "tell", "list")
     claim = await inspector.parts.ledger.claim(delivery, b"{}", NOW, 60)
     assert isinstance(claim, Claimed)
-    await inspector.parts.ledger.attempted(delivery.id, claim.fence, NOW)
     keep_mail(inspector, "<p>Hello</p>")
-    await inspector.parts.ledger.done(delivery.id, claim.fence, NOW, "202 message-1")
-    attempt = AttemptEntry(delivery.id, event.id, "tell", "list", 1, NOW, NOW + 0.5, "delivered", "", "202")
+    attempt = AttemptEntry(delivery.id, event.id, "tell", "list", 1, NOW, NOW + 0.5, "delivered", "", "202 message-1")
+    await inspector.parts.ledger.settle(claim, Settlement("delivered", NOW, attempt=attempt))
     await inspector.parts.journal.record([EventEntry(event, (TELL,), NOW), attempt])
 
     document = await inspector.get("/api/events/e1")
@@ -110,8 +109,8 @@ async def test_an_event_whose_routing_a_full_disk_kept_from_the_journal_becomes_
         write_requests(journal, [RequestEntry(NOW, "POST", 200, "web", event_id=event.id)])
     claim = await inspector.parts.ledger.claim(delivery, b"{}", NOW, 60)
     assert isinstance(claim, Claimed)
-    await inspector.parts.ledger.done(delivery.id, claim.fence, NOW, "202 message-1")
     attempt = AttemptEntry(delivery.id, event.id, "tell", "list", 1, NOW, NOW + 0.5, "delivered", "", "202")
+    assert await inspector.parts.ledger.settle(claim, Settlement("delivered", NOW, attempt=attempt))
     await inspector.parts.journal.record([attempt])
     statuses = [(await inspector.get("/api/events/e1"))["status"]]
     for seconds in (LOST_SECONDS - 1, LOST_SECONDS + 1):

@@ -9,9 +9,21 @@ import pytest
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.gcp.costs import MONTH_SECONDS, START_SECONDS, Row, Stream, Traffic, instance_seconds, rows, sweeps_a_month
+from deploy.gcp.costs import (
+    MONTH_SECONDS,
+    START_SECONDS,
+    Row,
+    Stream,
+    Traffic,
+    instance_seconds,
+    rows,
+    signed_share,
+    sweeps_a_month,
+)
 from deploy.gcp.resource import Command, Resource
 from deploy.gcp.usage import default_plan, read_usage, resources
+from functions.notify.registry import CACHE_SECONDS
+from shared.cloud.gcp.shards import SHARDS
 from shared.retention import Retention
 
 SIZE: Final = {"cpu": "1", "memory": "512Mi", "concurrency": "40"}
@@ -78,11 +90,40 @@ def test_amounts_follow_the_plan_and_no_second_list() -> None:
 
 def test_what_is_stored_follows_the_retention() -> None:
     day = 86_400.0
-    kept = Retention(events_seconds=60 * day, bodies_seconds=14 * day)
+    kept = Retention(events_seconds=60 * day, bodies_seconds=60 * day)
     found, before = (amounts(default_plan(), Traffic(1000), each)["database_gib_month"] for each in (kept, None))
     usage = read_usage()
-    added = 1000 * (usage["bytes_events"] + usage["bytes_attempts"] + usage["bytes_bodies"] * 7 / 30)
-    assert found - before == pytest.approx(added)
+    assert found - before == pytest.approx(1000 * usage["bytes_events"])
+
+
+def test_bodies_that_go_before_their_events_and_signed_bytes_that_are_remembered_cost_a_write_each() -> None:
+    names = "million_document_writes", "million_document_deletes"
+    plain, sooner, signed = (
+        [amounts(default_plan(), Traffic(1_000, signed_share=share), kept)[name] for name in names]
+        for share, kept in ((0.0, None), (0.0, Retention(bodies_seconds=86_400.0)), (0.5, None))
+    )
+    assert [after - before for before, after in zip(plain, sooner, strict=True)] == [1_000, 1_000]
+    assert [after - before for before, after in zip(plain, signed, strict=True)] == [500, 500]
+
+
+def test_the_share_of_sources_whose_signed_bytes_are_remembered_is_read_from_the_configuration() -> None:
+    text = """
+sources:
+  plain: {auth: {scheme: bearer, secret: a-key}}
+  github: {provider: github, secret: b-key}
+  by-id: {provider: github, secret: c-key, dedupe: delivery_id}
+  signed: {auth: {scheme: hmac, header: X-Signature, secret: d-key}}
+routes: [{name: all, from: all, to: inbox}]
+destinations: {inbox: {email: {to: [a@example.com]}}}
+"""
+    slices = compile_config(parse_config(text, "hookchain.yaml", Path()))
+    assert signed_share(slices["receive"]) == 0.5
+
+
+def test_reads_are_those_of_the_sweep_and_of_the_destinations_state() -> None:
+    sweeps = sweeps_a_month(default_plan())
+    for events, states in ((0, 0), (1_000, 1_000), (100_000_000, MONTH_SECONDS / CACHE_SECONDS)):
+        assert amounts(default_plan(), Traffic(events))["million_document_reads"] == SHARDS * sweeps + states
 
 
 def test_a_configuration_of_more_secrets_and_larger_bodies_is_another_plan() -> None:

@@ -270,7 +270,7 @@ def test_what_is_older_than_its_retention_goes_and_what_is_on_its_way_stays(jour
     long_ago = NOW - 40 * DAY_SECONDS
     journal.record(entry("gone", at=long_ago), entry("held", TELL, at=long_ago), attempt("held", "held"))
     journal.record(entry("faded", at=NOW - 10 * DAY_SECONDS, data={"name": "Ada"}), entry("young", at=NOW))
-    purged = purge_journal(journal.path, NOW, Retention())
+    purged = purge_journal(journal.path, NOW, Retention(bodies_seconds=7 * DAY_SECONDS))
     assert (purged.events, purged.bodies) == (1, 1)
     assert journal.find() == ["young", "faded", "held"]
     faded, held = journal.reader.event("faded"), journal.reader.event("held")

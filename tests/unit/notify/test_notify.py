@@ -10,6 +10,7 @@ from functions.notify.notify import notify
 from functions.notify.work import Acknowledged, Nacked
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Temporary
+from shared.ledger import Claimed, DestinationState, Settlement
 from tests.fakes.destinations import FakeDestination
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery, message_of, push_of
@@ -217,13 +218,28 @@ async def test_many_attempts_that_find_it_disabled_at_once_say_so_once(capsys: p
 
 async def test_a_release_that_comes_just_before_a_delivery_is_held_releases_that_one_too() -> None:
     class ReleasedMeanwhile(FakeLedger):
-        async def hold(self, key: str, fence: int, now: float, reason: str, answer: str) -> bool:
-            await self.release("crm", now)
-            return await super().hold(key, fence, now, reason, answer)
+        async def settle(self, claim: Claimed, settlement: Settlement) -> bool:
+            await self.release("crm", settlement.now)
+            return await super().settle(claim, settlement)
 
     notifier = FakeNotifier(FakeDestination(Disabled("verify the sender")), ledger=ReleasedMeanwhile())
     await notifier.take()
     assert (await notifier.row()).state == "retry_scheduled"
+
+
+async def test_an_attempt_does_not_begin_where_its_lease_could_end_before_it() -> None:
+    class SlowState(FakeLedger):
+        async def destination_state(self, destination: str) -> DestinationState:
+            if not notifier.clock.now() - started:
+                notifier.clock.advance(30.0)
+            return await super().destination_state(destination)
+
+    notifier = FakeNotifier(ledger=SlowState())
+    started = notifier.clock.now()
+    result = await notifier.take()
+    assert (type(result), result.outcome, notifier.crm.attempts) == (Nacked, "lease_expired", [])
+    assert (await notifier.take()).outcome == "delivered"
+    assert (await notifier.row()).attempt_number == 1
 
 
 # Replays
@@ -263,7 +279,7 @@ async def test_an_odd_due_attribute_starts_no_retry(due: str) -> None:
 
 
 async def test_the_message_in_the_ledger_is_the_one_that_came() -> None:
-    notifier = FakeNotifier()
+    notifier = FakeNotifier(FakeDestination(RetryLater("503")))
     data = message_of(DELIVERY, notifier.clock.now())
     await notify(push_of(data), notifier.parts)
     assert (await notifier.row()).message == data

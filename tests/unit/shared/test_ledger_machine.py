@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
 from shared.cloud.local.ledger import LocalLedger
-from shared.ledger import Busy, Claimed, Finished, Ledger, LedgerRow, Waiting
-from shared.ledger_rules import DEAD_LETTERED, DELIVERED, FINAL, HELD, LEASED, RETRY_SCHEDULED
+from shared.journal import AttemptEntry
+from shared.ledger import Busy, Claimed, Finished, Ledger, LedgerRow, Settlement, Waiting
+from shared.ledger_rules import ATTEMPTED, DEAD_LETTERED, DELIVERED, FINAL, HELD, LEASED, RETRY_SCHEDULED
+from shared.outcomes import DeliveryState
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import a_delivery
 
@@ -35,6 +37,11 @@ class Worker:
     @property
     def key(self) -> str:
         return DELIVERIES[self.event_id].id
+
+
+def attempt_of(worker: Worker, outcome: str, now: float) -> AttemptEntry:
+    delivery, number = DELIVERIES[worker.event_id], worker.claim.row.attempt_number
+    return AttemptEntry(worker.key, worker.event_id, delivery.route, "crm", number, now, now, outcome)
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -97,14 +104,18 @@ class LedgerMachine(RuleBasedStateMachine):
         return multiple()
 
     def taken(self, event_id: str, claim: Claimed) -> Worker:
+        """The attempt of a worker may have its effect from its claim on; a suspect's, once it began."""
         owner = self.owners.get(event_id)
         assert owner is None or self.now >= owner.expires_at, "two live owners"
         if owner and owner.sent:
-            assert claim.unknown, "an attempt without a record was not said to be unknown"
-            generation = event_id, claim.generation
+            assert claim.row.crashes, "an attempt without a record was not said to be unknown"
+            generation = event_id, claim.row.generation
             self.windows[generation] = self.windows.get(generation, 0) + 1
-        self.owners[event_id] = Worker(event_id, claim, self.now + LEASE)
-        return self.owners[event_id]
+        worker = self.owners[event_id] = Worker(event_id, claim, self.now + LEASE)
+        if claim.row.state == ATTEMPTED:
+            worker.sent = True
+            self.count(worker, 1)
+        return worker
 
     @rule(seconds=st.sampled_from([0.5, 0.6 * LEASE, LEASE]))
     def time_passes(self, seconds: float) -> None:
@@ -124,53 +135,75 @@ class LedgerMachine(RuleBasedStateMachine):
     # What workers do, in time or late, once or again
 
     @rule(worker=workers)
-    def a_worker_begins_its_attempt(self, worker: Worker) -> None:
+    def the_attempt_of_a_suspect_begins(self, worker: Worker) -> None:
         owns = self.owners.get(worker.event_id) is worker and self.now < worker.expires_at
-        began = self.run(self.ledger.attempted(worker.key, worker.claim.fence, self.now))
-        assert began == owns, "only the owner begins, and within its lease"
+        began = self.run(self.ledger.begin(worker.claim, self.now))
+        assert (began is not None) == owns, "only the owner begins, and within its lease"
         if began and not worker.sent:
+            worker.claim = began
             worker.sent = True
             worker.expires_at = self.now + LEASE
             self.count(worker, 1)
 
-    @rule(worker=workers, wait=st.sampled_from([0.0, 10.0]))
-    def a_worker_is_told_to_come_later(self, worker: Worker, wait: float) -> None:
-        write = self.ledger.retry_at(worker.key, worker.claim.fence, self.now, self.now + wait, "", "")
-        self.ended(worker, self.run(write), RETRY_SCHEDULED, had_effect=False)
+    @rule(worker=workers, wait=st.sampled_from([0.0, 10.0]), outcome=st.sampled_from([None, "retry_scheduled"]))
+    def a_worker_is_told_to_come_later(self, worker: Worker, wait: float, outcome: str | None) -> None:
+        self.settled(worker, RETRY_SCHEDULED, outcome, retry_at=self.now + wait)
 
-    @rule(worker=workers)
-    def a_worker_finds_the_destination_disabled(self, worker: Worker) -> None:
-        write = self.ledger.hold(worker.key, worker.claim.fence, self.now, "", "")
-        self.ended(worker, self.run(write), HELD, had_effect=False)
+    @rule(worker=workers, outcome=st.sampled_from([None, "held"]))
+    def a_worker_finds_the_destination_disabled(self, worker: Worker, outcome: str | None) -> None:
+        self.settled(worker, HELD, outcome)
 
-    @rule(worker=workers)
-    def a_worker_gives_up(self, worker: Worker) -> None:
-        write = self.ledger.failed(worker.key, worker.claim.fence, self.now, "", "")
-        self.ended(worker, self.run(write), DEAD_LETTERED, had_effect=False)
+    @rule(worker=workers, outcome=st.sampled_from([None, "failed"]))
+    def a_worker_gives_up(self, worker: Worker, outcome: str | None) -> None:
+        self.settled(worker, DEAD_LETTERED, outcome)
 
     @rule(worker=workers)
     def a_worker_delivers(self, worker: Worker) -> None:
-        written = self.run(self.ledger.done(worker.key, worker.claim.fence, self.now, ""))
-        assert worker.sent or not written, "done without an attempt"
-        self.ended(worker, written, DELIVERED, had_effect=True)
+        if worker.sent:
+            self.settled(worker, DELIVERED, "delivered", had_effect=True)
+
+    def settled(
+        self,
+        worker: Worker,
+        state: DeliveryState,
+        outcome: str | None,
+        *,
+        retry_at: float | None = None,
+        had_effect: bool = False,
+    ) -> None:
+        before = self.row(worker.event_id)
+        number = worker.claim.row.attempt_number
+        attempt = attempt_of(worker, outcome, self.now) if outcome and worker.sent else None
+        written = self.run(self.ledger.settle(worker.claim, Settlement(state, self.now, "", attempt, retry_at)))
+        was_owner = self.owners.get(worker.event_id) is worker
+        self.ended(worker, written, state, had_effect=had_effect)
+        after = self.row(worker.event_id)
+        assert before is not None
+        assert after is not None
+        if written and was_owner:
+            assert after.attempts == (*before.attempts, *([attempt] if attempt else []))
+            assert after.attempt_number == number - (worker.sent and attempt is None)
+        else:
+            assert after == before, "a stale fence wrote"
 
     @rule(worker=workers)
     def a_worker_gives_back(self, worker: Worker) -> None:
-        written = self.run(self.ledger.give_back(worker.key, worker.claim.fence, self.now))
-        self.ended(worker, written, "claimed", had_effect=False)
+        if self.run(self.ledger.give_back(worker.claim, self.now)):
+            assert self.owners.pop(worker.event_id) is worker, "only the owner gives back"
+            self.count(worker, -1 if worker.sent else 0)
 
     def ended(self, worker: Worker, written: bool, state: str, *, had_effect: bool) -> None:
         if not written:
             return
         row = self.row(worker.event_id)
         assert row is not None
-        assert (row.fence, row.state) == (worker.claim.fence, state), "a stale fence wrote"
+        assert (row.fence, row.state) == (worker.claim.row.fence, state), "a stale fence wrote"
         if self.owners.get(worker.event_id) is worker:  # else it came twice
             del self.owners[worker.event_id]
             self.count(worker, -1 if worker.sent and not had_effect else 0)
 
     def count(self, worker: Worker, change: int) -> None:
-        generation = worker.event_id, worker.claim.generation
+        generation = worker.event_id, worker.claim.row.generation
         self.effects[generation] = self.effects.get(generation, 0) + change
 
     # What operators do
@@ -202,7 +235,7 @@ class LedgerMachine(RuleBasedStateMachine):
             row = self.row(event_id)
             assert row is not None
             assert row.state in LEASED
-            assert row.fence == owner.claim.fence
+            assert row.fence == owner.claim.row.fence
 
     def every_delivery_can_be_finished(self) -> None:
         """Nothing is stuck: what is not final is claimed once its lease is over, or is due one day, or is released."""
@@ -214,8 +247,9 @@ class LedgerMachine(RuleBasedStateMachine):
             fence = self.run(self.ledger.postpone(row.key, row.fence, self.now, self.now)) if row else None
             claim = self.run(self.ledger.claim(delivery, b"m", self.now, LEASE, fence))
             if isinstance(claim, Claimed):
-                assert self.run(self.ledger.attempted(delivery.id, claim.fence, self.now))
-                assert self.run(self.ledger.done(delivery.id, claim.fence, self.now, ""))
+                begun = claim if claim.row.state == ATTEMPTED else self.run(self.ledger.begin(claim, self.now))
+                assert begun is not None
+                assert self.run(self.ledger.settle(begun, Settlement(DELIVERED, self.now)))
             assert isinstance(claim, Claimed | Finished)
 
 

@@ -1,0 +1,57 @@
+"""Documents in shards are read as if one index held them all."""
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.cloud.gcp.firestore import Document, Firestore
+from shared.cloud.gcp.firestore_values import Write, from_fields, write_document
+from shared.cloud.gcp.shards import SHARDS, moment_of, read_shards, shard_of, sharded
+from shared.cloud.gcp.tokens import no_authorization
+from shared.jsontext import JsonObject
+from tests.gcp.firestore_memory import MemoryStore
+
+
+class Reader(Firestore):
+    """Reads a store in memory without a server."""
+
+    def __init__(self, moments: list[int]) -> None:
+        super().__init__("http://localhost", "p", "d", no_authorization)
+        self.memory = MemoryStore()
+        self.read = 0
+        fields = [
+            {"at": sharded("crm/", shard_of(str(number)), moment), "other": sharded("crn/", 0, moment)}
+            for number, moment in enumerate(moments)
+        ]
+        self.memory.write([write_document(Write("c", str(n), each), f"d/c/{n}") for n, each in enumerate(fields)])
+
+    async def query(self, query: JsonObject) -> list[Document]:
+        found = self.memory.query("d", query)
+        self.read += max(1, len(found))
+        return [Document(str(each["name"]), from_fields(each)) for each in found]
+
+
+def moments_read(reader: Reader, limit: int, low: int, high: int, *, descending: bool) -> list[int]:
+    call = read_shards(reader, "c", "at", limit, prefix="crm/", low=low, high=high, descending=descending)
+    return [moment_of(each, "at") for each in asyncio.run(call)]
+
+
+@given(
+    st.lists(st.integers(0, 50), max_size=60), st.integers(1, 40), st.integers(0, 50), st.integers(0, 50), st.booleans()
+)
+def test_the_first_of_all_shards_are_read_in_order(
+    moments: list[int], limit: int, low: int, high: int, descending: bool
+) -> None:
+    wanted = sorted((each for each in moments if low <= each < high), reverse=descending)[:limit]
+    assert moments_read(Reader(moments), limit, low, high, descending=descending) == wanted
+
+
+def test_a_page_costs_little_more_than_it_holds() -> None:
+    reader = Reader(list(range(2_000)))
+    assert moments_read(reader, 200, 0, 2_000, descending=True) == list(range(1_999, 1_799, -1))
+    assert reader.read < 3 * 200
+
+
+def test_documents_are_spread_over_all_shards() -> None:
+    assert {shard_of(f"event-{number}") for number in range(200)} == set(range(SHARDS))

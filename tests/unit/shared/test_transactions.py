@@ -1,0 +1,129 @@
+"""The writes of one process to a SQLite file, beside another process that writes."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from shared.cloud.local import transactions
+from shared.cloud.local.database import open_database
+from shared.cloud.local.transactions import Transactions
+from shared.errors import Temporary
+
+SCHEMA = "CREATE TABLE IF NOT EXISTS numbers (n INTEGER PRIMARY KEY)"
+
+
+@pytest.fixture
+async def file(tmp_path: Path) -> AsyncIterator[Transactions]:
+    made = Transactions(tmp_path / "some.db", "ledger_unavailable", lambda path: open_database(path, SCHEMA))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def other(tmp_path: Path, file: Transactions) -> Iterator[sqlite3.Connection]:
+    """The connection of another process."""
+    with closing(open_database(tmp_path / "some.db", SCHEMA)) as connection:
+        yield connection
+
+
+async def keep(file: Transactions, number: int) -> None:
+    await file.write(lambda connection: connection.execute("INSERT INTO numbers VALUES (?)", (number,)), is_synced=True)
+
+
+def numbers(connection: sqlite3.Connection) -> list[int]:
+    return [number for (number,) in connection.execute("SELECT n FROM numbers")]
+
+
+async def test_writes_of_the_same_moment_share_a_transaction(file: Transactions, other: sqlite3.Connection) -> None:
+    other.execute("CREATE TABLE commits (n INTEGER)")
+    (before,) = other.execute("PRAGMA data_version").fetchone()
+    seen: list[bool] = []
+
+    def look(connection: sqlite3.Connection) -> None:
+        seen.append(connection.in_transaction)
+        assert numbers(other) == []
+
+    await asyncio.gather(keep(file, 1), file.write(look, is_synced=False), keep(file, 2))
+    assert seen == [True]
+    assert numbers(other) == [1, 2]
+    assert other.execute("PRAGMA data_version").fetchone() != (before,)
+
+
+async def test_the_event_loop_goes_on_while_another_process_has_the_file_locked(
+    file: Transactions, other: sqlite3.Connection
+) -> None:
+    await keep(file, 1)
+    other.execute("BEGIN IMMEDIATE")
+    writing = asyncio.create_task(keep(file, 2))
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+    assert not writing.done()
+    other.execute("COMMIT")
+    await writing
+    assert numbers(other) == [1, 2]
+
+
+async def test_a_file_that_stays_locked_is_temporary(
+    file: Transactions, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await keep(file, 1)
+    monkeypatch.setattr(transactions, "BUSY_SECONDS", 0.01)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Temporary, match=r"ledger_unavailable: some\.db cannot be written: database is locked"):
+        await keep(file, 2)
+    other.execute("COMMIT")
+    await keep(file, 3)
+    assert numbers(other) == [1, 3]
+
+
+async def test_a_write_that_is_cancelled_while_it_waits_is_withdrawn(
+    file: Transactions, other: sqlite3.Connection
+) -> None:
+    await keep(file, 1)
+    other.execute("BEGIN IMMEDIATE")
+    withdrawn, kept = asyncio.create_task(keep(file, 2)), asyncio.create_task(keep(file, 3))
+    await asyncio.sleep(0.005)
+    withdrawn.cancel()
+    other.execute("COMMIT")
+    await kept
+    assert numbers(other) == [1, 3]
+
+
+async def test_one_write_that_fails_takes_back_all_of_its_moment_and_no_later_one(
+    file: Transactions, other: sqlite3.Connection
+) -> None:
+    await keep(file, 1)
+    answers = await asyncio.gather(keep(file, 2), keep(file, 1), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Temporary, Temporary]
+    await keep(file, 4)
+    assert numbers(other) == [1, 4]
+
+
+async def test_more_than_a_transaction_takes_goes_into_the_next(
+    file: Transactions, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions, "MAX_BATCH", 10)
+    await asyncio.gather(*(keep(file, number) for number in range(35)))
+    assert numbers(other) == list(range(35))
+
+
+async def test_only_so_many_writes_wait(file: Transactions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transactions, "MAX_WAITING", 2)
+    waiting = [asyncio.create_task(keep(file, number)) for number in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Temporary, match="queue_full"):
+        await keep(file, 3)
+    await asyncio.gather(*waiting)
+
+
+async def test_a_write_is_synced_where_that_is_asked_for(file: Transactions) -> None:
+    async def level(*, is_synced: bool) -> int:
+        return await file.write(
+            lambda connection: int(connection.execute("PRAGMA synchronous").fetchone()[0]), is_synced=is_synced
+        )
+
+    assert [await level(is_synced=each) for each in (False, True, False)] == [1, 2, 1]

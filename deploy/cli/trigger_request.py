@@ -177,14 +177,14 @@ def signed_sample(
     request = aim_request(sample.request, target.url)
     if is_unsigned(target, sample) and not any(auth.is_in_head for auth in target.source.auth):
         return request
-    refusal: Exception = ValueError(_missing_variant(target.source.auth, variant))
+    fault: Exception = ValueError(_missing_variant(target.source.auth, variant))
     for auth in _likeliest_first(target.source.auth, request):
         if variant in {None, auth.variant}:
             try:
                 return _signed_by(auth, target.signed_url, request, keys, fresh, what)
             except (CannotSign, ValueError, HookchainError) as error:
-                refusal = error
-    raise refusal
+                fault = error
+    raise fault
 
 
 def _missing_variant(schemes: Sequence[AuthScheme], variant: str | None) -> str:

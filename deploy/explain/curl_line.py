@@ -92,7 +92,7 @@ def _parser() -> _CurlParser:
         ("json", ("--json",)),
         ("urlencode", ("--data-urlencode",)),
     ):
-        parser.add_argument(*names, dest="data", action="append", type=partial(_of_kind, kind))
+        parser.add_argument(*names, dest="data", action="append", type=partial(_with_kind, kind))
     for name in _IGNORED:
         parser.add_argument(name, action="store_true", dest="ignored")
     for name in _IGNORED_VALUES:
@@ -100,7 +100,7 @@ def _parser() -> _CurlParser:
     return parser
 
 
-def _of_kind(kind: str, text: str) -> tuple[str, str]:
+def _with_kind(kind: str, text: str) -> tuple[str, str]:
     return kind, text
 
 

@@ -190,8 +190,8 @@ def _chain_stage(route: RouteTrace) -> Stage:
 def _steps(steps: tuple[StepTrace, ...]) -> Iterator[str]:
     several = len({step.event_id for step in steps}) > 1
     for step in steps:
-        of = f" of event {step.event_id}" if several else ""
-        yield f"{_STEP_MARKS[step.outcome]} {step.label}{of}: {step.text or step.outcome}"
+        event = f" of event {step.event_id}" if several else ""
+        yield f"{_STEP_MARKS[step.outcome]} {step.label}{event}: {step.text or step.outcome}"
         yield from (f"    {line}" for line in step.diff)
 
 

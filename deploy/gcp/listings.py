@@ -141,7 +141,7 @@ LISTINGS: Final = (
     Listing(monitoring.ALERT, "monitoring.googleapis.com", _plain("monitoring", "policies", "list"), _alert),
 )
 
-OF_DATABASE: Final = (
+DATABASE_LISTINGS: Final = (
     Listing(
         stores.EXPIRY,
         "firestore.googleapis.com",

@@ -158,7 +158,7 @@ def test_a_region_that_may_be_mistyped_is_remembered_once_something_runs_there(r
     assert ran.out.rstrip().endswith("hookchain smoke --platform gcp"), "where it is need not be told"
 
 
-def test_a_prefix_that_is_refused_is_not_remembered(root: Path, tmp_path: Path) -> None:
+def test_a_prefix_that_is_rejected_is_not_remembered(root: Path, tmp_path: Path) -> None:
     theirs: dict[str, Thing] = {"shop": {"--location": "europe-west1"}}
     world = World(things={"api": {"firestore.googleapis.com": {}}, "database": theirs})
     gcloud = install_world(tmp_path / "bin", world)
@@ -193,7 +193,7 @@ def test_where_nobody_can_be_asked_missing_secrets_are_named_before_anything_is_
     ("name", "value", "message"),
     [("SMTP_URL", "smtp://me:sekrit-1@mail.example.com", "smtp-password"), ("EMAIL_FROM", "nobody", "EMAIL_FROM")],
 )
-def test_what_mails_are_sent_with_is_refused_before_it_stands_in_a_command_line(
+def test_what_mails_are_sent_with_is_rejected_before_it_stands_in_a_command_line(
     name: str, value: str, message: str, root: Path, tmp_path: Path, gcloud: WorldGcloud
 ) -> None:
     settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "SG.a-key-of-the-test", name: value}
@@ -258,7 +258,7 @@ def enforcing(constraint: str, is_on: Callable[[], bool] = lambda: True) -> Iter
         yield f"http://{host}"
 
 
-def test_a_weak_secret_is_refused_and_not_repeated(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:
+def test_a_weak_secret_is_rejected_and_not_repeated(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:
     settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "changeme"}
     ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **settings)
     assert (ran.code, gcloud.world.changes) == (1, 0)

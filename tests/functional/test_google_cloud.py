@@ -150,7 +150,7 @@ def test_what_is_not_there_is_said(operator: Operator) -> None:
     assert operator.output("dead-letters", "show", "0000000000", code=1) == ""
 
 
-def test_half_a_cloud_is_refused(
+def test_half_a_cloud_is_rejected(
     operator: Operator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("FIRESTORE_EMULATOR_HOST")

@@ -236,7 +236,7 @@ async def test_an_address_beyond_ascii_is_sent_as_it_is(bench: Bench) -> None:
     assert bench.inbox.recipients == [["zoë@xn--bcher-kva.example"]]
 
 
-async def test_an_address_beyond_ascii_is_refused_where_the_server_cannot(bench: Bench) -> None:
+async def test_an_address_beyond_ascii_is_rejected_where_the_server_cannot(bench: Bench) -> None:
     with serving(Controller(bench.inbox, HOST, bench.port, enable_SMTPUTF8=False)):
         found = await bench.send(to="zoë@x.y")
 

@@ -198,7 +198,7 @@ def test_an_answer_says_its_content_type(name: str, content_type: str, port: int
     assert posted(port, f"/chains/{name}", body, TYPES.get(input_of(name), "text/plain"))[1] == content_type
 
 
-def test_a_faulty_document_is_refused_over_http_with_its_place(port: int) -> None:
+def test_a_faulty_document_is_rejected_over_http_with_its_place(port: int) -> None:
     status, content_type, answer = posted(port, "/chains/lint-json?body=text", b'{"a":\n}', "text/plain")
 
     assert (status, content_type) == (422, "application/problem+json")

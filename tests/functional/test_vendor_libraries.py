@@ -202,7 +202,7 @@ def secret_of(firing: Range) -> str:
 
 
 @pytest.mark.parametrize(("provider", "event"), trials(PYPI), ids=[f"{p}-{e}" for p, e in trials(PYPI)])
-def test_the_vendors_python_library_verifies_a_sample_and_refuses_a_forged_one(
+def test_the_vendors_python_library_verifies_a_sample_and_rejects_a_forged_one(
     provider: str, event: str, tmp_path: Path
 ) -> None:
     fresh = Fresh(time.time(), "abcdefabcdef", "9876543210")  # these libraries compare with the machine's clock
@@ -245,7 +245,7 @@ def _line(provider: str, one: Sent) -> str:
 
 
 @pytest.mark.parametrize(("provider", "event"), trials(NPM), ids=[f"{p}-{e}" for p, e in trials(NPM)])
-def test_the_vendors_node_library_verifies_a_sample_and_refuses_a_forged_one(
+def test_the_vendors_node_library_verifies_a_sample_and_rejects_a_forged_one(
     provider: str, event: str, verdicts: Mapping[tuple[str, str, str], Mapping[str, object]]
 ) -> None:
     if (provider, event, "") not in verdicts:

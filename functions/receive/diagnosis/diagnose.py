@@ -68,7 +68,7 @@ def _why(case: Case, now: float) -> str | None:
         return None
     if isinstance(case, SignedCase) and (cause := missing(case) or list_fault(case) or mistimed(case, now)):
         return cause
-    if holds(case):  # what was refused is nothing that is looked at here
+    if holds(case):  # the signature is right, so another check rejected the request
         return None
     if isinstance(case, SignedCase) and (cause := prefixed(case)):
         return cause

@@ -29,11 +29,11 @@ class LocalLedger(LedgerWrites):
         def operation(connection: sqlite3.Connection) -> Claim:
             row = tables.find_row(connection, key)
             known = row or rules.new_row(delivery, key, message, now)
-            answer, taken = rules.claim(known, payload_hash, message, now, lease_seconds, due_fence, fence)
+            answer, claimed = rules.claim(known, payload_hash, message, now, lease_seconds, due_fence, fence)
             if row is None:
-                tables.insert_row(connection, taken)
-            elif taken is not row:
-                tables.update_row(connection, row, taken)
+                tables.insert_row(connection, claimed)
+            elif claimed is not row:
+                tables.update_row(connection, row, claimed)
             return answer
 
         return await self._file.write(operation, is_synced=True)

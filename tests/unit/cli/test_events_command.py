@@ -296,7 +296,7 @@ def test_what_has_nothing_to_replay_is_left_out_and_said(
     assert printed_json(capsys, "replay", "--since", "1h")["left_out"] == ["e2"]
 
 
-def test_a_bus_that_refuses_is_exit_code_1_with_how_far_it_came(
+def test_a_bus_that_rejects_is_exit_code_1_with_how_far_it_came(
     kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept.event("e1")

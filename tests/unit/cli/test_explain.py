@@ -88,7 +88,7 @@ def test_an_accepted_request_shows_its_event(capsys: pytest.CaptureFixture[str])
     assert (event["type"], event["actor"], event["receivedat"]) == ("issues", "ann", "2026-09-21T14:13:20.000Z")
 
 
-def test_a_refused_request_names_the_check_and_what_comes_behind_it_was_never_made(
+def test_a_rejected_request_names_the_check_and_what_comes_behind_it_was_never_made(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert explained(BODY + b"\n", "--source", "github", "-H", signed(BODY), "--json") == 3
@@ -217,7 +217,7 @@ def test_what_is_wrong_with_a_body_is_told(
         ("behind", "canary", "no address, from X-Forwarded-For"),
     ],
 )
-def test_an_address_that_is_refused_is_told_with_whose_word_it_was_taken_by(
+def test_an_address_that_is_rejected_is_told_with_whose_word_it_was_taken_by(
     source: str, forwarded: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sent = ("--source", source, "--from", "198.51.100.7", "-H", f"X-Forwarded-For: {forwarded}")

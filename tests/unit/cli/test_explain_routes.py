@@ -177,7 +177,7 @@ def test_an_event_that_becomes_several_is_told_part_by_part(capsys: pytest.Captu
     assert going_out.count("a mail to bob@example.com: B") == 1
 
 
-def test_a_refused_request_has_no_second_half(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rejected_request_has_no_second_half(capsys: pytest.CaptureFixture[str]) -> None:
     Path("body").write_bytes(b"{")
     code = main(
         ["--config", "hookchain.yaml", "--source", "shop", "--body", "body", "-H", "content-type: application/json"]

@@ -93,7 +93,7 @@ def test_a_link_to_the_file_stays_a_link(env_file: Path, monkeypatch: pytest.Mon
         ("hex-key", "this is not hexadecimal", "is not a key for hmac"),
     ],
 )
-def test_a_value_that_protects_nothing_is_refused(
+def test_a_value_that_protects_nothing_is_rejected(
     env_file: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -223,7 +223,7 @@ def test_headers_more_are_sent_too(hook: ScriptedReceiver, tmp_path: Path) -> No
     assert hook.header("x-github-event") == "push"
 
 
-def test_a_refusal_is_said_in_words_and_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rejection_is_said_in_words_and_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with receiver(http_answer(401, b'{"code":"signature_mismatch"}')) as hook:
         assert sent_with(tmp_path, hook.url, "a=1") == 1
         assert sent_with(tmp_path, hook.url, "a=1", "--json") == 1

@@ -282,7 +282,7 @@ def test_nobody_is_written_to_unasked(
     assert not [request for request in google.requests if request.method == "POST"]
 
 
-def test_a_refusal_is_told_in_words_with_where_to_look(
+def test_a_rejection_is_told_in_words_with_where_to_look(
     gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
 ) -> None:
     google.answers("/hooks/signed", {"code": "signature_mismatch"}, status=401, method="POST")

@@ -153,7 +153,7 @@ def test_a_named_chain_of_the_configuration_is_run(hookchain: Hookchain, config:
         ("switch: {to: vip}", 2, "there is no chain 'vip'"),
         ("set: {data.a.b: 1}", 1, "step 1 'set': data.a is text, not an object"),
         ("filter: data.none", 3, "step 1 'filter': data.none is not true"),
-        ("digest: {algorithm: sha256, secret: no-such-secret}", 1, "secret 'no-such-secret' is not there"),
+        ("digest: {algorithm: sha256, secret: no-such-secret}", 1, "secret 'no-such-secret' does not exist"),
         ("lint: {schema: nowhere.json}", 2, "the file 'nowhere.json'"),
     ],
 )
@@ -278,7 +278,7 @@ def test_a_fault_in_a_test_is_one_of_the_configuration(
     assert message in err
 
 
-def test_the_schema_takes_what_the_models_take_and_refuses_what_they_refuse(
+def test_the_schema_takes_what_the_models_take_and_rejects_what_they_reject(
     hookchain: Hookchain, config: Path, root: Path
 ) -> None:
     schema: Json = json.loads(hookchain("schema")[1])

@@ -62,7 +62,7 @@ def test_each_sending_is_another_event(hook: ScriptedReceiver) -> None:
     assert first != hook.header("x-github-delivery")
 
 
-def test_what_is_broken_and_refused_is_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_broken_and_rejected_is_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
     with receiver(REFUSED) as hook:
         assert triggered("github", "--break", "signature", "--to", hook.url) == 0
         assert hook.header("x-hub-signature-256") != hmac_signature(hook.bodies[0], SECRET, prefix="sha256=")
@@ -179,7 +179,7 @@ def test_a_reader_that_has_seen_enough_is_no_fault_of_the_command(
         ("the token has expired", "the token has expired"),
     ],
 )
-def test_a_refusal_without_a_diagnosis_is_told_by_what_its_check_found(detail: str, why: str) -> None:
+def test_a_rejection_without_a_diagnosis_is_told_by_what_its_check_found(detail: str, why: str) -> None:
     assert why_of(detail) == why
 
 

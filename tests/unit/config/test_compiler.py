@@ -112,7 +112,7 @@ def test_a_list_that_is_not_there_hides_no_other_fault_of_its_destination() -> N
 
 
 @pytest.mark.parametrize("text", ["", "[]", "a: [", "\t", "sources: {}", "sources: 3\nroutes: 3\ndestinations: 3"])
-def test_what_is_no_configuration_is_refused_in_words(text: str) -> None:
+def test_what_is_no_configuration_is_rejected_in_words(text: str) -> None:
     assert faults(text)
 
 
@@ -122,7 +122,7 @@ def test_a_key_that_stands_twice_hides_no_other_fault() -> None:
     assert "did you mean 'people'?" in text
 
 
-def test_a_chain_of_33_steps_is_refused() -> None:
+def test_a_chain_of_33_steps_is_rejected() -> None:
     step = "      - drop: [data.password]\n"
     assert "at most 32" in faults(WHOLE.replace(step, step * 33))
 

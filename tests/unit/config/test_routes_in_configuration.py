@@ -23,7 +23,7 @@ async def test_an_else_route_takes_what_no_other_took(folder: Path) -> None:
 
     assert data_of(other) == [{"total": 7, "points": 0}]
     assert [(route.route, route.matched, route.reason) for route in other.routes] == [
-        ("asleep", False, "it is switched off (`enabled: false`)"),
+        ("asleep", False, "it is disabled (`enabled: false`)"),
         ("rest", True, "it takes every event; no other route took it"),
     ]
     assert other.others == 1  # `gold`, which is for another source

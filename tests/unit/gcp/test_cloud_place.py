@@ -54,7 +54,7 @@ def test_a_project_that_is_none_is_said_before_anything_is_asked(
 
 
 @pytest.mark.parametrize("missing", EMULATED)
-def test_a_cloud_that_is_emulated_in_part_is_refused(missing: str) -> None:
+def test_a_cloud_that_is_emulated_in_part_is_rejected(missing: str) -> None:
     environ = {name: "127.0.0.1:1" for name in EMULATED if name != missing}
     with pytest.raises(StateFault, match=f"{missing}. Set all of them or none"):
         cloud_place(TARGET, environ)

@@ -230,7 +230,7 @@ def test_two_bundles_live_in_one_project_and_one_goes_without_the_other(tmp_path
     assert world.state == alone
 
 
-def test_a_name_that_another_bundle_has_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+def test_a_name_that_another_bundle_has_is_rejected_before_anything_is_made(tmp_path: Path) -> None:
     world, other = World(), Target("my-project", prefix="hookchain-shop-")
     deploy(world, deployment(tmp_path))
     changed = world.changes

@@ -97,7 +97,7 @@ def test_an_api_key_cannot_be_made_up() -> None:
         values({"SIGNED_KEY": "a-key-to-sign-with-1"}, Typed(""))
 
 
-def test_a_placeholder_is_refused_and_not_repeated() -> None:
+def test_a_placeholder_is_rejected_and_not_repeated() -> None:
     with pytest.raises(CommandError) as error:
         values({**GIVEN, "SIGNED_KEY": "changeme"})
     assert "signed-key" in str(error.value)

@@ -45,7 +45,7 @@ def test_without_a_project_it_says_how_to_name_one() -> None:
         ("my-project", "europe-west1", "shop-;rm -rf-", "prefix"),
     ],
 )
-def test_what_cannot_be_a_name_is_refused_before_anything_is_asked(
+def test_what_cannot_be_a_name_is_rejected_before_anything_is_asked(
     project: str, region: str, prefix: str, word: str
 ) -> None:
     with pytest.raises(TargetFault, match=word):

@@ -171,7 +171,7 @@ def test_with_a_copy_or_on_demand_all_are_in_one_mail() -> None:
         ({"subjekt": "x"}, "Extra inputs"),
     ],
 )
-def test_faulty_settings_are_refused_when_they_are_loaded(values: JsonObject, message: str) -> None:
+def test_faulty_settings_are_rejected_when_they_are_loaded(values: JsonObject, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         settings(**values)
 

@@ -52,7 +52,7 @@ def test_a_server_is_encrypted_unless_it_is_on_this_machine(url: str, server: Sm
         "smtp://[::1",
     ],
 )
-def test_a_faulty_url_is_refused_without_being_repeated(url: str) -> None:
+def test_a_faulty_url_is_rejected_without_being_repeated(url: str) -> None:
     with pytest.raises(SmtpUrlFault) as caught:
         parse_smtp_url(url)
 

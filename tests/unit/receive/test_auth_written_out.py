@@ -85,7 +85,7 @@ async def test_white_space_at_the_ends_of_what_is_signed_or_stands_before_it_cou
         "at={now},s1=" + ",s1=".join(["00"] * 11),
     ],
 )
-async def test_pairs_that_leave_something_open_are_refused(header: str) -> None:
+async def test_pairs_that_leave_something_open_are_rejected(header: str) -> None:
     auth: dict[str, Json] = {"scheme": "hmac", "header": "X-Sig", "layout": "pairs", "take": "s1"}
     auth |= {"timestamp": "signature.at", "content": "{timestamp}.{body}"}
     text = header.format(good=mac(f"{NOW}.".encode() + BODY), now=NOW)
@@ -241,7 +241,7 @@ async def test_of_several_ways_any_will_do() -> None:
         ({"scheme": "hmac", "header": "X", "content": "{param.a}{body}"}, "for the catalogue only"),
     ],
 )
-def test_what_cannot_work_is_refused_in_words(auth: dict[str, Json], rule: str) -> None:
+def test_what_cannot_work_is_rejected_in_words(auth: dict[str, Json], rule: str) -> None:
     scheme: dict[str, Json] = {"secret": "the-secret", **auth}
     document: Json = {"sources": {"hook": {"auth": {key: value for key, value in scheme.items() if value is not None}}}}
     with pytest.raises(ConfigFaults) as error:

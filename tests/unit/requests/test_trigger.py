@@ -107,7 +107,7 @@ def test_a_handshake_is_answered_and_makes_no_event(provider: str, name: str, tm
 
 @pytest.mark.parametrize("what", BREAKS)
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_what_is_broken_is_refused_for_just_that(provider: str, what: Break, tmp_path: Path) -> None:
+def test_what_is_broken_is_rejected_for_just_that(provider: str, what: Break, tmp_path: Path) -> None:
     firing = on_range(provider, tmp_path)
     try:
         request = firing.shot(None, what)

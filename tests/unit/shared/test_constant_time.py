@@ -117,9 +117,9 @@ def test_a_token_signed_with_the_right_secret_by_an_algorithm_that_is_not_listed
         {"scheme": "jwt", "secret": "s", "algorithms": listed, "header": "authorization", "prefix": "Bearer "}
     )
     token = jwt.encode({"iat": NOW}, "" if used == "none" else secret, algorithm=used)
-    with pytest.raises(Rejected) as refusal:
+    with pytest.raises(Rejected) as rejection:
         verify(request({"Authorization": f"Bearer {token}"}), auth, [secret], {}, NOW)
-    assert refusal.value.code == "signature_mismatch"
+    assert rejection.value.code == "signature_mismatch"
     verify(
         request({"Authorization": f"Bearer {jwt.encode({'iat': NOW}, secret, algorithm=listed)}"}),
         auth,

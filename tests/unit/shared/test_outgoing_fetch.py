@@ -91,7 +91,7 @@ async def test_a_name_is_looked_up_once_and_what_was_checked_is_connected_to() -
         ["2606:4700::1111%2"],
     ],
 )
-async def test_a_name_with_any_address_that_is_not_public_is_refused(addresses: list[str]) -> None:
+async def test_a_name_with_any_address_that_is_not_public_is_rejected(addresses: list[str]) -> None:
     names = Names(addresses)
     with pytest.raises(Permanent) as error:
         await GuardedFetch(names).fetch(Outgoing("GET", "https://mixed.example/"))

@@ -1,4 +1,4 @@
-"""Whatever stands in a request, every scheme answers with a refusal and nothing else."""
+"""Whatever stands in a request, every scheme answers with a rejection and nothing else."""
 
 import base64
 import json
@@ -93,7 +93,7 @@ def requests(draw: st.DrawFn, auth: AuthScheme) -> Request:
 @pytest.mark.parametrize("name", sorted(SCHEMES))
 @settings(max_examples=15)
 @given(data=st.data())
-def test_any_request_is_refused_and_raises_nothing_else(name: str, data: st.DataObject) -> None:
+def test_any_request_is_rejected_and_raises_nothing_else(name: str, data: st.DataObject) -> None:
     auth = SCHEMES[name]
     secret = KEYS.get(auth.scheme) or (json.dumps({"kty": "oct"}) if auth.scheme == "jwt" else SECRET)
     if isinstance(auth, HmacScheme):
@@ -102,12 +102,12 @@ def test_any_request_is_refused_and_raises_nothing_else(name: str, data: st.Data
     is_attempted(RequestFields(request), auth)
     try:
         auth.needed_key(RequestFields(request), NOW)
-    except Rejected as refusal:
-        assert refusal.status == 401
+    except Rejected as rejection:
+        assert rejection.status == 401
     try:
         verify(request, auth, [secret], {}, NOW, data.draw(st.one_of(st.none(), st.text(max_size=50))))
-    except Rejected as refusal:
-        assert refusal.status in {400, 401}
+    except Rejected as rejection:
+        assert rejection.status in {400, 401}
     except Temporary as trouble:  # the keys are not fetched here, and one secret is no key
         assert trouble.code in {"key_unavailable", "secret_unusable"}
         assert auth.scheme in {"jwt", "aws-sns", "paypal"}
@@ -126,8 +126,8 @@ def test_of_many_ways_none_lets_a_stranger_in(data: st.DataObject) -> None:
         assert verify_head(request, source, secrets, NOW) is False
         needed_keys(request, source, NOW)
         verify_body(request, source, secrets, NOW)
-    except Rejected as refusal:
-        assert refusal.status in {400, 401}
+    except Rejected as rejection:
+        assert rejection.status in {400, 401}
     else:
         pytest.fail("a request that nobody signed was accepted")
 
@@ -143,7 +143,7 @@ def test_without_any_secret_nothing_is_accepted(name: str) -> None:
 @pytest.mark.parametrize(
     "name", sorted(name for name, auth in SCHEMES.items() if auth.coverage("", Request("POST", "/")).query)
 )
-def test_a_host_header_that_is_no_host_is_refused_where_the_url_is_signed(name: str, host: str) -> None:
+def test_a_host_header_that_is_no_host_is_rejected_where_the_url_is_signed(name: str, host: str) -> None:
     auth = SCHEMES[name]
     has_seconds = isinstance(auth, SignatureScheme) and auth.unit == "s"
     stamp = str(NOW if has_seconds else NOW * 1000)

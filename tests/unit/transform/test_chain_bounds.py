@@ -128,13 +128,13 @@ def test_output_that_is_too_large_or_not_json_is_permanent(data: Json, code: str
     assert "step 1 'answering'" in fault.detail
 
 
-def test_what_holds_itself_over_and_over_is_refused_before_it_is_written() -> None:
+def test_what_holds_itself_over_and_over_is_rejected_before_it_is_written() -> None:
     doubled: list[Json] = [{"set": {"data": {"from": "[data, data]"}}}] * 32
 
     assert "larger than" in the_fault(finished(configured(doubled).run(EVENT))).detail
 
 
-def test_output_nested_too_deeply_is_refused() -> None:
+def test_output_nested_too_deeply_is_rejected() -> None:
     data: Json = 1
     for _ in range(100_000):
         data = [data]

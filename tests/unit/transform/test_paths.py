@@ -65,7 +65,7 @@ def test_an_attribute_that_steps_may_change_is_a_path(name: str) -> None:
         ("data." + "a" * 1_000, "at most 1000 characters"),
     ],
 )
-def test_a_faulty_path_is_refused_with_its_place(text: str, message: str) -> None:
+def test_a_faulty_path_is_rejected_with_its_place(text: str, message: str) -> None:
     with pytest.raises(PathFault) as caught:
         parse_path(text)
 

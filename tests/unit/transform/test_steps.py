@@ -165,7 +165,7 @@ def test_a_fault_in_a_chain_names_the_step(chain: Json, message: str) -> None:
         ),
     ],
 )
-def test_a_setting_that_cannot_be_is_refused_in_words(step: Json, message: str) -> None:
+def test_a_setting_that_cannot_be_is_rejected_in_words(step: Json, message: str) -> None:
     _, [fault] = read_chain([step])
 
     assert fault.reason.startswith(message)
@@ -200,7 +200,7 @@ def test_every_fault_of_a_chain_is_reported_at_once() -> None:
     assert [fault.number for fault in faults] == [1, 1, 2, 3]
 
 
-def test_a_chain_longer_than_its_limit_is_refused() -> None:
+def test_a_chain_longer_than_its_limit_is_rejected() -> None:
     step: Json = {"drop": ["data.a"]}
 
     assert read_chain([step] * MAX_STEPS)[1] == []

@@ -143,7 +143,7 @@ def test_what_is_counted(of: str, data: Json, number: int) -> None:
         ("items", "text", "data is text, which has no items"),
     ],
 )
-def test_what_has_nothing_to_count_is_refused(of: str, data: Json, message: str) -> None:
+def test_what_has_nothing_to_count_is_rejected(of: str, data: Json, message: str) -> None:
     with pytest.raises(Permanent) as caught:
         data_after(Count, {"of": of}, data)
     assert (caught.value.code, caught.value.detail) == ("not_countable", message)

@@ -122,7 +122,7 @@ def test_one_flipped_bit_and_nothing_opens(part: int, at: int) -> None:
         ({"a": 1}, "cryptography_failed", "not encrypted"),
     ],
 )
-def test_what_was_not_sealed_just_so_is_refused(made: Json, code: str, message: str) -> None:
+def test_what_was_not_sealed_just_so_is_rejected(made: Json, code: str, message: str) -> None:
     error = refused(made)
 
     assert error.code == code
@@ -147,13 +147,13 @@ def test_an_item_of_a_list_cannot_be_exchanged_for_another() -> None:
     assert refused(list(reversed(sealed)), paths=["data[*].x"]).code == "cryptography_failed"
 
 
-def test_what_would_stay_readable_by_mistake_is_refused() -> None:
+def test_what_would_stay_readable_by_mistake_is_rejected() -> None:
     with pytest.raises(Permanent, match=r"data\.card is text, not an object"):
         encrypted({"card": "4111111111111111"}, paths=["data.card.number"])
 
 
 @given(st.text() | st.from_regex(r"hc1\.2026\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*", fullmatch=True))
-def test_any_text_opens_or_is_refused(text: str) -> None:
+def test_any_text_opens_or_is_rejected(text: str) -> None:
     assert refused(text).code in ("cryptography_failed", "unknown_key")
     assert refused(text, format="jwe").code in ("cryptography_failed", "unknown_key")
 

@@ -166,7 +166,7 @@ def test_what_is_faulty_goes_on_in_another_chain() -> None:
 
 
 @given(st.sampled_from(["json", "xml", "yaml", "plist"]), st.text() | st.binary())
-def test_any_document_passes_or_is_refused(name: str, content: str | bytes) -> None:
+def test_any_document_passes_or_is_rejected(name: str, content: str | bytes) -> None:
     try:
         data_after(Lint, {"format": name}, content if isinstance(content, str) else binary(content, ""))
     except Permanent as error:

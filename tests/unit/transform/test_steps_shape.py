@@ -172,7 +172,7 @@ def test_rename_takes_a_name_and_no_path(name: str) -> None:
     assert f"{name!r} is a path; write a name" in str(fault)
 
 
-def test_flatten_refuses_what_would_be_two_fields_of_one_name() -> None:
+def test_flatten_rejects_what_would_be_two_fields_of_one_name() -> None:
     fault = code_and_reason({"flatten": "data"}, {"a.b": 1, "a": {"b": "hunter2"}})
 
     assert fault == ("path_conflict", "data has two fields that would get the same name")

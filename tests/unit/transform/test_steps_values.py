@@ -98,7 +98,7 @@ def test_a_cast_that_would_change_the_value_names_the_place_and_the_kinds(kind: 
 
 
 @given(json_values, st.sampled_from(sorted(CASTS)))
-def test_a_cast_answers_or_refuses_whatever_it_is_given(value: Json, kind: str) -> None:
+def test_a_cast_answers_or_rejects_whatever_it_is_given(value: Json, kind: str) -> None:
     course = run({"cast": {"data": kind}}, value)
 
     assert [fault.code for fault in course.faults] in ([], ["cast_failed"])
@@ -150,12 +150,12 @@ def test_a_time_is_read_as_it_is_written(settings: Json, before: Json, after: Js
         ({"path": "data.at", "formats": "%Y", "zone": "UTC"}, "hunter2", "data.at is in none of the formats"),
     ],
 )
-def test_what_is_no_time_is_refused_without_its_text(settings: Json, value: Json, message: str) -> None:
+def test_what_is_no_time_is_rejected_without_its_text(settings: Json, value: Json, message: str) -> None:
     assert reason({"parse_time": settings}, {"at": value}) == f"invalid_time: {message}"
 
 
 @given(json_values)
-def test_parse_time_answers_or_refuses_whatever_it_is_given(value: Json) -> None:
+def test_parse_time_answers_or_rejects_whatever_it_is_given(value: Json) -> None:
     course = run({"parse_time": {"path": "data", "zone": "UTC"}}, value)
 
     assert [fault.code for fault in course.faults] in ([], ["invalid_time"])

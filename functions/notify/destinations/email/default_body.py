@@ -75,7 +75,7 @@ class Row(NamedTuple):
 
 
 class MailBody(NamedTuple):
-    """What a mail says below its subject. `text` or `html` is there, or both."""
+    """The body of a mail: `text`, `html` or both."""
 
     text: str | None
     html: str | None

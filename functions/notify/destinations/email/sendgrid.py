@@ -74,7 +74,7 @@ class SendGridTransport:
 
 def request_body(mail: Mail) -> JsonObject:
     """Return the body of one request, with one personalization for each mail that is really sent."""
-    parts = (("text/plain", mail.text), ("text/html", mail.html))  # text first: the API refuses another order
+    parts = (("text/plain", mail.text), ("text/html", mail.html))  # text first: the API rejects another order
     body: JsonObject = {
         "personalizations": [
             {

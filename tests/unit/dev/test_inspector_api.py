@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from aiohttp import StreamReader
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from aiohttp.web import Application, Request
 
 from deploy.dev.inspector.app import make_app, open_backend
 from deploy.dev.inspector.backend import LocalBackend
+from deploy.dev.inspector.live import BOARD, live
 from deploy.dev.inspector.upkeep import LOST_SECONDS, repair_some
 from deploy.dev.sendgrid.mailbox import mail_request
 from deploy.history.local_requests import RequestEntry, write_requests
@@ -278,3 +280,12 @@ async def next_update(stream: StreamReader, name: str) -> JsonObject:
             assert isinstance(document, dict)
             return document
     raise EOFError(name)
+
+
+async def test_a_page_that_is_closed_before_its_first_update_is_no_error(inspector: Inspector) -> None:
+    """Without an answer to write to, aiohttp logs a traceback for whatever a handler raises."""
+    app = inspector.client.app
+    assert app is not None
+    writer = Mock(write_headers=AsyncMock(side_effect=ConnectionResetError("Cannot write to closing transport")))
+    await live(make_mocked_request("GET", "/api/live", app=app, writer=writer))
+    assert app[BOARD].open_pages == 0

@@ -19,6 +19,7 @@ from functions.notify.destinations.email.default_body import (
     received_body,
     rows_of,
     title_of,
+    visible,
 )
 from functions.notify.destinations.email.mail import Attachment
 from functions.notify.destinations.email.render import text_of, without_unsafe_links
@@ -54,6 +55,21 @@ def body_of(event: Event) -> Written:
     assert body.text is not None
     assert body.html is not None
     return Written(body.text, body.html, body.attachments)
+
+
+def test_a_row_is_made_of_no_more_of_a_name_and_a_value_than_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    data: Json = {str(number): "v" * 100_000 for number in range(MAX_ROWS)}
+    for _ in range(30):
+        data = {"\u202e" * 65_000: data}
+    lengths: list[int] = []
+
+    def measured(text: str) -> str:
+        lengths.append(len(text))
+        return visible(text)
+
+    monkeypatch.setattr("functions.notify.destinations.email.default_body.visible", measured)
+    assert len(rows_of(data)[0]) == MAX_ROWS
+    assert max(lengths) <= MAX_VALUE_CHARACTERS
 
 
 def cells(data: Json) -> list[tuple[str, str]]:

@@ -53,6 +53,13 @@ async def test_the_query_holds_the_event(query: str, data: Json) -> None:
     assert posting.events[0].data == data
 
 
+async def test_no_header_encodes_what_a_query_holds() -> None:
+    posting = Posting(OPEN)
+    body = '["Ul&+h"]\n '  # JSON, and a raw deflate stream
+    assert (await posting.get(f"/go?body={quote(body)}", ("content-encoding", "deflate"))).status == 200
+    assert [event.data for event in posting.events] == [["Ul&+h"]]
+
+
 async def test_a_format_that_the_source_names_counts() -> None:
     posting = Posting("go: {methods: [GET], auth: none, body: json}")
     assert (await posting.get("/go?body=1")).status == 200

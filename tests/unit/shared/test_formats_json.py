@@ -122,6 +122,8 @@ def test_a_huge_key_is_rejected() -> None:
     assert rejection('{"' + "a" * 900_000 + '": 1}') == "too_many_values"
     assert rejection('{"b": {"' + "a" * 65_537 + '": 1}}') == "too_many_values"
     assert parsed('{"' + "a" * 65_536 + '": {}}') == {"a" * 65_536: {}}
+    few_characters = Limits(max_keys=100, max_key_characters=5)
+    assert rejection('{"abcdef": 1}', few_characters) == "too_many_values"
 
 
 # numbers

@@ -48,11 +48,11 @@ def from_environment(environ: Mapping[str, str]) -> Reader:
 
 
 class SecretMissing(Temporary):
-    """No place has it. An operator may still make it."""
+    """A secret that no store has. An operator may still create it."""
 
 
 class SecretDenied(Temporary):
-    """The platform lets us read no such secret; whether there is one, it does not say."""
+    """A secret that the platform does not let us read. It does not say whether the secret exists."""
 
 
 class SecretStoreUnreachable(Temporary):
@@ -91,7 +91,7 @@ class SecretStore:
         if cached and now < cached.refresh_at:
             return cached.values
         if cached and now < cached.stale_until:
-            # Whoever asks while this call refreshes takes the last values instead of waiting with it.
+            # Other calls use the last values while this one refreshes, instead of waiting for it.
             self._cache[name] = replace(cached, refresh_at=min(now + RETRY_SECONDS, cached.stale_until))
         try:
             values = usable_values(name, await self._text(name))

@@ -1,6 +1,6 @@
 """The outcomes of a request and the replies to it.
 
-A rejection tells its code and, where only the rightful sender may know more, nothing else.
+A rejection contains its code, and no reason if only the authenticated sender may know it.
 """
 
 import html
@@ -26,7 +26,7 @@ _ATTRIBUTES: Final = ("id", "type", "subject", "actor", "time", "receivedat", "d
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Confirmed by the bus: one event, or one for each item of a batch, which may be none."""
+    """A request whose events the bus confirmed: one event, or one for each item of a batch, which may have none."""
 
     source: "Source"
     events: tuple[Event, ...]
@@ -62,7 +62,7 @@ def rejection_reply(error: HookchainError, source: "Source | None" = None) -> Re
     if isinstance(error, MethodRejected):
         return problem(error.status, error.code, error.detail, ("allow", ", ".join(error.allowed)), _CLOSE)
     if error.status == 401:
-        # Where no password is taken, a browser that opened a link must not ask a person for one.
+        # If the source accepts no password, a browser that opened a link must not ask a person for one.
         asks_password = source is None or any(auth.scheme == "basic" for auth in source.auth)
         challenge = f'{"Basic" if asks_password else "Bearer"} realm="hookchain"'
         return problem(401, error.code, "The request is not authenticated.", ("www-authenticate", challenge), _CLOSE)
@@ -101,7 +101,7 @@ def read_respond(settings: JsonObject) -> Respond:
 
 
 def template_fault(text: str) -> str | None:
-    """Return the fault of a reply's template; None where it has none."""
+    """Return the fault of a reply's template; None if it has none."""
     rest = _HOLE.sub("", text)
     if "{{" in rest or "}}" in rest:
         return "a hole in the answer is written {{ id }} or {{ data.path.to.field }}"
@@ -133,7 +133,7 @@ def _filled(value: Json, event: Event | None) -> Json:
 
 
 def _escaped(value: Json, content_type: str) -> str:
-    """Return a value as text that a browser or parser of the content type reads as nothing but text."""
+    """Return the value escaped, so that a browser or parser of the content type reads it as text only."""
     name = content_type.partition(";")[0].strip().lower()
     if name.endswith("json"):
         return to_json(_plain(value))[1:-1]

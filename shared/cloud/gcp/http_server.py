@@ -120,7 +120,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         is_last = not self.pipeline
-        super().on_response_complete()
+        if is_last and not self.transport.is_closing():
+            # As uvicorn does, but for its timer of the idle connection: the one of the next head closes that too.
+            self.server_state.total_requests += 1
+            self.flow.resume_reading()
+        else:
+            super().on_response_complete()
         if self.cycle.response_complete:  # else a pipelined request is served now
             self.waiting_since = self.loop.time()
         if is_last and self._last_answer is not None and not self.transport.is_closing():

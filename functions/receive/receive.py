@@ -150,9 +150,7 @@ class Receiver:
         for check in source.data_checks:
             data = check(data)
 
-        signed = None
-        if auth and auth.signs_content:
-            signed = SignedRequest(source, auth, fields, read.by_body)
+        signed = SignedRequest(source, auth, fields, read.by_body) if auth and auth.signs_content else None
         accepted = Accepted(source, build_events(source, request, data, now, self.random_id, signed))
         if source.form and source.form.is_trapped(read.data):
             return Answered(source, accepted_reply(accepted, request), "honeypot")

@@ -11,7 +11,7 @@ from functions.notify.sweep import Sweeper
 from functions.notify.work import Notifier
 from shared.cloud import platform
 from shared.journal import Journaling
-from shared.push_identity import push_verifier
+from shared.push_identity import PushVerifier
 from shared.retention import retention_of
 from shared.slices import exit_at_fault, settings, slice_or_exit
 
@@ -36,4 +36,4 @@ def service() -> Service:
         journaling=Journaling("notify", journal),
         clock=clock,
     )
-    return Service(notifier, Sweeper(ledger, bus, clock), journal, push_verifier(settings()))
+    return Service(notifier, Sweeper(ledger, bus, clock), journal, PushVerifier(settings()).verify)

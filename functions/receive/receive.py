@@ -1,7 +1,7 @@
 """Receive: a request in, confirmed events on the bus out, or the reason why not."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +13,7 @@ from functions.receive.parsing import ReadData, as_sent_by_provider, read_data, 
 from functions.receive.replies import Accepted, Answered, accepted_reply
 from functions.receive.source import Source
 from shared.claim_check import MAX_INLINE_BYTES, checked_in
+from shared.deadlines import Deadlines
 from shared.errors import Rejected, Temporary
 from shared.event import Event, event_json
 from shared.http import ReadBody, Reply, Request
@@ -48,42 +49,6 @@ class DiagnosisLimit:
         return True
 
 
-class Confirmations:
-    """The requests that wait for the bus, each with its deadline. One timer watches all of them: asyncio.timeout, with
-    one for each, took 7 of a request's 100 µs."""
-
-    def __init__(self) -> None:
-        self._deadlines: dict[asyncio.Task[object], float] = {}
-        self._alarm: asyncio.TimerHandle | None = None
-
-    async def wait(self, publishing: Coroutine[object, object, None], deadline: float) -> None:
-        """Await `publishing` in the current task, until a time of the event loop. Raises Temporary then."""
-        task = asyncio.current_task()
-        assert task
-        self._deadlines[task] = deadline
-        if self._alarm is None or deadline < self._alarm.when():
-            self._watch()
-        try:
-            await publishing
-        except asyncio.CancelledError as error:
-            if task in self._deadlines or task.uncancel():  # somebody else cancelled the task
-                raise
-            detail = f"the bus did not confirm within {CONFIRM_SECONDS} s of the request"
-            raise Temporary("bus_unavailable", detail) from error
-        finally:
-            self._deadlines.pop(task, None)
-
-    def _watch(self) -> None:
-        """Cancel the tasks that are late, and wake up for the next deadline."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-        loop = asyncio.get_running_loop()
-        for task in [task for task, deadline in self._deadlines.items() if deadline <= loop.time()]:
-            del self._deadlines[task]
-            task.cancel()
-        self._alarm = loop.call_at(min(self._deadlines.values()), self._watch) if self._deadlines else None
-
-
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Receiver:
     sources: Mapping[str, Source]
@@ -96,7 +61,7 @@ class Receiver:
     fetch: Fetch | None = None
     keys: "Keys | None" = None
     diagnosis_limit: DiagnosisLimit = field(default_factory=DiagnosisLimit)
-    confirmations: Confirmations = field(default_factory=Confirmations)
+    deadlines: Deadlines = field(default_factory=Deadlines)
 
     async def receive(self, request: Request, read_body: ReadBody) -> Accepted | Answered:
         """Handle a request, whose body is read once its head is admitted.
@@ -155,8 +120,16 @@ class Receiver:
         if source.form and source.form.is_trapped(read.data):
             return Answered(source, accepted_reply(accepted, request), "honeypot")
         if accepted.events:
-            await self.confirmations.wait(self._publish(accepted.events, read), deadline)
+            await self._confirm(accepted.events, read, deadline)
         return accepted
+
+    async def _confirm(self, events: tuple[Event, ...], read: ReadData, deadline: float) -> None:
+        """Publish until a time of the event loop. Raises Temporary."""
+        try:
+            await self.deadlines.wait(self._publish(events, read), deadline)
+        except TimeoutError as error:
+            detail = f"the bus did not confirm within {CONFIRM_SECONDS} s of the request"
+            raise Temporary("bus_unavailable", detail) from error
 
     async def _publish(self, events: tuple[Event, ...], read: ReadData) -> None:
         """Return once the bus has confirmed all events. Raises Temporary."""

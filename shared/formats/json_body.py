@@ -21,14 +21,11 @@ import orjson
 from shared.errors import Rejected
 from shared.formats.media_type import MediaType
 from shared.formats.values import finite
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, has_long_number, to_json
 from shared.limits import Limits
 
 _UTF_8: Final = frozenset({None, "utf-8", "utf8"})
 _MARK: Final = b"\xef\xbb\xbf"
-_TO_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
-_MANY_DIGITS: Final = b"0" * 19
-"""An integer of fewer digits has less than 64 bits."""
 # A line that holds more than spaces and RFC 7464's record separator.
 _LINE: Final = re.compile(rb"^[ \t\r\x1e]*+([^\n]++)", re.MULTILINE)
 
@@ -77,7 +74,7 @@ def _by_orjson(text: bytes) -> Json:
     A key that comes twice leaves fewer strings in what the value is written as.
     """
     value: Json = orjson.loads(text)
-    if _MANY_DIGITS in text.translate(_TO_ZEROS) or _marks(text) != _marks(orjson.dumps(value)):
+    if has_long_number(text) or _marks(text) != _marks(orjson.dumps(value)):
         raise ValueError
     return value
 

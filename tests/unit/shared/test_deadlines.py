@@ -1,0 +1,53 @@
+"""Time limits of many tasks: one timer watches all of them."""
+
+import asyncio
+
+import pytest
+
+from shared.deadlines import Deadlines
+from shared.errors import Temporary
+
+
+async def until(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+def in_seconds(seconds: float) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+async def test_what_ends_in_time_returns_and_what_hangs_later_is_given_up() -> None:
+    deadlines, event = Deadlines(), asyncio.Event()
+    event.set()
+    await deadlines.wait(until(event), in_seconds(0.01))
+    with pytest.raises(TimeoutError):
+        await deadlines.wait(until(asyncio.Event()), in_seconds(0.02))
+
+
+async def test_each_is_given_up_at_its_own_deadline() -> None:
+    deadlines, ended = Deadlines(), list[float]()
+
+    async def wait(seconds: float) -> None:
+        with pytest.raises(TimeoutError):
+            await deadlines.wait(until(asyncio.Event()), in_seconds(seconds))
+        ended.append(seconds)
+
+    await asyncio.gather(wait(0.06), wait(0.02), wait(0.04), wait(-1))
+    assert ended == [-1, 0.02, 0.04, 0.06]
+
+
+async def test_a_task_that_is_cancelled_is_not_late() -> None:
+    deadlines = Deadlines()
+    task = asyncio.create_task(deadlines.wait(until(asyncio.Event()), in_seconds(60)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_an_error_is_passed_on() -> None:
+    async def refused() -> None:
+        raise Temporary("queue_full", "2000 items already wait")
+
+    with pytest.raises(Temporary, match="queue_full"):
+        await Deadlines().wait(refused(), in_seconds(60))

@@ -179,7 +179,7 @@ def test_all_apis_are_enabled_at_once() -> None:
     assert not [action for action in others if action.kind == "api"]
 
 
-def test_what_an_account_of_ours_may_do_and_nothing_needs_is_taken_away() -> None:
+def test_a_permission_that_nothing_needs_is_removed() -> None:
     resources = graph(deployment())
     ours, others = "serviceAccount:ours", "user:me@example.com"
     stale = Grant("secret", "hookchain-old", "roles/secretmanager.secretAccessor", ours)

@@ -65,7 +65,7 @@ def test_a_setting_that_cloud_run_cannot_have_is_a_fault_of_the_configuration(se
 
 
 @pytest.mark.parametrize("function", ["transform", "notify"])
-def test_a_private_function_is_told_which_account_pushes_to_it_and_receive_is_not(function: str) -> None:
+def test_a_private_function_knows_the_account_that_pushes_to_it(function: str) -> None:
     resources = by_key(graph(deployment()))
     subscription = "hookchain-events-transform" if function == "transform" else "hookchain-deliveries-notify"
     pushed = resources[f"subscription {subscription}"]

@@ -23,7 +23,7 @@ def with_data(**data: Json) -> Event:
     return EVENT.with_data({**DATA, **data})
 
 
-def test_without_a_template_the_mail_is_readable_all_the_same() -> None:
+def test_without_a_template_the_mail_is_readable_anyway() -> None:
     mail = written()
 
     assert mail.subject == "signup.created from signup-form"

@@ -110,7 +110,7 @@ def test_a_deep_nest_ends_no_process(root: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "nested_too_deeply\n")
 
 
-def test_sixty_four_levels_are_taken_and_one_more_is_not() -> None:
+def test_sixty_four_levels_are_accepted_and_one_more_is_not() -> None:
     assert parsed("[" * 64 + "]" * 64)
     assert rejection("[" * 65 + "]" * 65) == "nested_too_deeply"
 

@@ -57,7 +57,7 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     server.close()
 
 
-async def test_an_answer_is_told_as_it_came_and_no_redirect_is_followed(subject: Subject) -> None:
+async def test_an_answer_is_reported_as_it_came_and_no_redirect_is_followed(subject: Subject) -> None:
     assert await subject.fetch.fetch(Outgoing("GET", subject.url, allow_private=True)) == FETCHED
 
 

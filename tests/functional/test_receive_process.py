@@ -152,7 +152,7 @@ def test_a_client_on_this_machine_is_not_believed_where_it_comes_from(served: Se
     assert (answer.status, answer.code) == (403, "address_not_allowed")
 
 
-def test_a_method_not_taken_is_told_which_are(served: Served) -> None:
+def test_a_rejected_method_is_answered_with_the_allowed_ones(served: Served) -> None:
     answer = served.raw(b"GET /webhook HTTP/1.1\r\nHost: x\r\n\r\n")
     assert (answer.status, answer.headers["allow"]) == (405, "POST")
 
@@ -192,7 +192,7 @@ def test_what_is_no_body_and_has_no_end_is_not_kept_in_memory(served: Served, be
     assert served.post("/open", b"{}").status == 200
 
 
-def test_a_body_in_chunks_of_a_byte_is_taken(served: Served) -> None:
+def test_a_body_in_chunks_of_a_byte_is_accepted(served: Served) -> None:
     head = b"POST /open HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     body = b"".join(b"1\r\n%c\r\n" % each for each in b'{"a": "' + b"x" * 90_000 + b'"}')
     assert served.raw(head, body + b"0\r\n\r\n").status == 200

@@ -195,7 +195,7 @@ async def test_an_invalid_replay_is_rejected_with_a_reason(
     assert inspector.bus.sent == []
 
 
-async def test_an_id_that_is_no_text_of_unicode_is_rejected_in_words(inspector: Inspector) -> None:
+async def test_an_id_that_is_no_text_of_unicode_is_rejected_with_a_message(inspector: Inspector) -> None:
     for path, body in [("/api/replay", '{"id": "\\ud800"}'), ("/api/dead-letters/drop", '{"ids": ["\\udfff"]}')]:
         async with inspector.client.post(path, data=body, headers=JSON_TYPE) as answer:
             assert (answer.status, await answer.text()) == (400, "The body must be JSON.\n")

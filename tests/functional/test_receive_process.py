@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Request, Running, free_port, functions_framework, started
+from tests.processes import Request, Running, free_port, functions_framework, post, started
 from tests.standins import command
 
 CANARY = "canary-7f3a9c51e0"
@@ -162,6 +162,22 @@ def test_an_endless_body_is_rejected_at_the_first_byte_too_many(served: Served) 
     chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
     answer = served.raw(head, *[chunk] * 4)
     assert (answer.status, answer.code) == (413, "body_too_large")
+
+
+def test_an_upload_over_the_limit_in_one_go_gets_its_answer(served: Served) -> None:
+    """A connection that is closed with data unread is reset, and the answer may be lost."""
+    statuses = {post(served.running.port, Request("/open", b"x" * 5_000_000, {})) for _ in range(5)}
+    assert statuses == {413}
+
+
+def test_a_sender_that_pipelines_and_goes_away_leaves_no_traceback(served: Served) -> None:
+    request = b"POST /open HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", served.running.port)) as connection:
+            connection.sendall(request * 500)
+            connection.recv(1)
+    assert served.post("/open", b"{}").status == 200
+    assert "Traceback" not in served.logs
 
 
 def test_an_announced_body_that_is_too_large_is_rejected_before_it_is_sent(served: Served) -> None:

@@ -51,6 +51,8 @@ class DiagnosisLimit:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Receiver:
+    """Receive's sources and what it needs of its platform."""
+
     sources: Mapping[str, Source]
     secrets: Secrets
     bus: Bus

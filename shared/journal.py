@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from shared.errors import Temporary
 from shared.event import Event
@@ -69,8 +69,7 @@ class EventEntry:
         return sum(route.code is not None for route in self.routes)
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptEntry:
+class AttemptEntry(NamedTuple):
     """An attempt at a delivery. `outcome` is an AttemptOutcome; an entry of an earlier version keeps its own word."""
 
     delivery_id: str

@@ -7,7 +7,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
 import pytest
@@ -284,6 +284,6 @@ def test_a_simulation_without_chaos_delivers_each_once_at_the_first_attempt() ->
 def test_the_same_seed_goes_the_same_way() -> None:
     first, second = simulated(1, "resend"), simulated(1, "resend")
     assert first.crm.effects == second.crm.effects
-    assert [replace(row, fence=0) for row in first.ledger.table.values()] == [
-        replace(row, fence=0) for row in second.ledger.table.values()
+    assert [row._replace(fence=0) for row in first.ledger.table.values()] == [
+        row._replace(fence=0) for row in second.ledger.table.values()
     ]

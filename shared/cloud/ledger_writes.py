@@ -55,6 +55,8 @@ class LedgerWrites(ABC):
 
 def attempts_text(row: LedgerRow) -> str:
     """Return the row's attempts as JSON, without the names that the row has already."""
+    if not row.attempts:
+        return "[]"
     values: list[Json] = [
         [each.attempt_number, each.started_at, each.ended_at, each.outcome, each.reason, each.answer]
         for each in row.attempts

@@ -25,14 +25,16 @@ class LocalLedger(LedgerWrites):
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
     ) -> Claim:
         key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
+        new = rules.new_row(delivery, key, message, now)
+        first, claimed = rules.claim(new, payload_hash, message, now, lease_seconds, due_fence, fence)
 
         def operation(connection: sqlite3.Connection) -> Claim:
+            if tables.insert_row(connection, claimed):  # most are seen for the first time
+                return first
             row = tables.find_row(connection, key)
-            known = row or rules.new_row(delivery, key, message, now)
-            answer, taken = rules.claim(known, payload_hash, message, now, lease_seconds, due_fence, fence)
-            if row is None:
-                tables.insert_row(connection, taken)
-            elif taken is not row:
+            assert row is not None
+            answer, taken = rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence)
+            if taken is not row:
                 tables.update_row(connection, row, taken)
             return answer
 
@@ -83,8 +85,9 @@ class LocalLedger(LedgerWrites):
 
     async def purge(self, before: float) -> int:
         count = 0
+        below_id = self._file.read(lambda connection: tables.first_id_since(connection, before))
         while forgotten := await self._file.write(
-            lambda connection: tables.forget(connection, before, PURGE_ROWS), is_synced=True
+            lambda connection: tables.forget(connection, below_id, before, PURGE_ROWS), is_synced=True
         ):
             count += forgotten
         return count
